@@ -1,0 +1,148 @@
+"""Callout beside the floor and plain Strawberry: CPU per request of the server and of the database.
+
+The three take turns, so that whatever else the machine does meets them alike, and a ratio is taken within one turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import asyncpg
+import orjson
+
+from bench import cpu, database, servers
+from bench.cases import CASES, Case, Connection, Draw, bare_request, graphql_request
+from bench.load import ask, drive
+from bench.report import Row, print_table, show
+from bench.servers import Server
+
+TICKETS = 200_000
+WARM_UP = 0.25  # of a measurement's requests
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One measurement: CPU seconds of server and database per request, and the median latency in seconds."""
+
+    server: float
+    database: float
+    latency: float
+
+
+def run(data_dir: Path, *, rounds: int, only: str | None = None) -> None:
+    """Measures each case in `rounds` turns and prints the table; `only` names one case."""
+    with (
+        database.prepared(data_dir, tickets=TICKETS) as url,
+        servers.baseline("floor", url, data_dir / "floor.log") as floor,
+        servers.callout(url, data_dir / "callout.log") as callout,
+        servers.baseline("plain", url, data_dir / "plain.log") as plain,
+    ):
+        cases = [case for case in CASES if only in (None, case.name)]
+        print_table(HEADER, asyncio.run(_compare(url, cases, (floor, callout, plain), rounds)))
+
+
+async def _compare(url: str, cases: Sequence[Case], contenders: Sequence[Server], rounds: int) -> list[Row]:
+    rows = []
+    connection = await asyncpg.connect(url)
+    postmaster = await database.postmaster(connection)
+    for case in cases:
+        await check(connection, case, contenders)
+        rows.append(row(case, await measure(connection, postmaster, case, contenders, rounds)))
+    await connection.close()
+    return rows
+
+
+HEADER = (
+    "case",
+    "floor ms",
+    "callout ms",
+    "ratio",
+    "spread",
+    "target",
+    "",
+    "plain ms",
+    "plain ratio",
+    "db ms floor/callout/plain",
+    "p50 ms floor/callout/plain",
+)
+
+
+def row(case: Case, samples: Sequence[Sequence[Sample]]) -> Row:
+    """`samples` has a sequence for each contender: floor, Callout, plain Strawberry."""
+    floor, callout, plain = ([sample.server for sample in each] for each in samples)
+    ratios = [ours / theirs for ours, theirs in zip(callout, floor, strict=True)]
+    ratio = median(ratios)
+    return (
+        case.name,
+        f"{median(floor) * 1000:.3f}",
+        f"{median(callout) * 1000:.3f}",
+        f"{ratio:.2f}",
+        f"{min(ratios):.2f} to {max(ratios):.2f}",
+        f"≤ {case.target:.1f}",
+        "pass" if ratio <= case.target else "MISS",
+        f"{median(plain) * 1000:.2f}",
+        f"{median(ours / theirs for ours, theirs in zip(plain, floor, strict=True)):.0f}",
+        " / ".join(f"{median(sample.database for sample in each) * 1000:.2f}" for each in samples),
+        " / ".join(f"{median(sample.latency for sample in each) * 1000:.1f}" for each in samples),
+    )
+
+
+async def measure(
+    connection: Connection, postmaster: int, case: Case, contenders: Sequence[Server], rounds: int
+) -> list[list[Sample]]:
+    counts = [case.plain_requests if server.name == "plain" else case.requests for server in contenders]
+    for server, count in zip(contenders, counts, strict=True):
+        await drive(server.port, await requests(connection, case, server, max(1, int(count * WARM_UP))))
+    samples: list[list[Sample]] = [[] for _ in contenders]
+    for turn in range(rounds):
+        for place in range(len(contenders)):
+            chosen = (turn + place) % len(contenders)
+            server, count = contenders[chosen], counts[chosen]
+            prepared = await requests(connection, case, server, count)
+            used = cpu.seconds(server.pid), cpu.seconds(postmaster)
+            latencies = await drive(server.port, prepared)
+            now = cpu.seconds(server.pid), cpu.seconds(postmaster)
+            show(f"{case.name}, turn {turn + 1}", place + 1, len(contenders))
+            samples[chosen].append(Sample((now[0] - used[0]) / count, (now[1] - used[1]) / count, median(latencies)))
+    return samples
+
+
+async def requests(connection: Connection, case: Case, server: Server, count: int) -> list[bytes]:
+    return [request(case, server, draw) for draw in await case.draw(connection, count)]
+
+
+def request(case: Case, server: Server, draw: Draw) -> bytes:
+    return bare_request(draw) if server.name == "floor" else graphql_request(case, draw, server.token)
+
+
+async def check(connection: Connection, case: Case, contenders: Sequence[Server]) -> None:
+    """That all answer with the same data, or there is nothing to compare: raises `Differs`."""
+    [draw] = await case.draw(connection, 1)
+    floor = contenders[0]
+    expected = None
+    for server in contenders:
+        answer = comparable(orjson.loads(await ask(server.port, request(case, server, draw)))["data"])
+        if case.undo is not None:
+            await ask(floor.port, bare_request(case.undo(draw)))
+        expected = expected or answer
+        if answer != expected:
+            raise Differs(f"{case.name}: {server.name} answers {answer}\nand {floor.name} {expected}")
+
+
+class Differs(Exception):
+    """Two servers give different answers to the same request."""
+
+
+def comparable(value: Any, name: str = "") -> Any:
+    """`value` with its times parsed, and without what a second run of a mutation changes."""
+    if isinstance(value, dict):
+        return {key: comparable(item, key) for key, item in value.items() if key not in {"version", "updatedAt"}}
+    if isinstance(value, list):
+        return [comparable(item) for item in value]
+    return datetime.fromisoformat(value) if value is not None and name.endswith("At") else value

@@ -1,0 +1,197 @@
+"""The floor: what a request costs with no GraphQL at all.
+
+A Starlette route hands on the JSON of one statement, written by hand for that one answer: no authentication, no
+validation, no choice of fields. asyncpg is set to do as little as it can: prepared statements, nothing reset when a
+connection goes back to the pool, JSON passed on as the bytes that came.
+
+The statements are good ones: a process that waits long for its database uses more CPU for the same work, because the
+caches go cold, so slow SQL here would flatter Callout. The list's total comes from the kept counts, as Callout's does.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import orjson
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+LIST = """
+SELECT json_build_object('data', json_build_object('tickets', json_build_object(
+    'totalCount', (
+        (SELECT coalesce(sum(n), 0) FROM ticket_counts WHERE status = 'OPEN' AND priority = 'HIGH')
+        + (
+            SELECT count(*) FILTER (WHERE after ->> 'status' = 'OPEN' AND after ->> 'priority' = 'HIGH')
+                - count(*) FILTER (WHERE before ->> 'status' = 'OPEN' AND before ->> 'priority' = 'HIGH')
+            FROM event_log, ticket_events
+            WHERE xid >= pg_snapshot_xmin(counted) AND NOT pg_visible_in_snapshot(xid, counted)
+        )
+    ),
+    'nodes', (
+        SELECT coalesce(json_agg(json_build_object(
+            'id', 'tkt_' || t.id, 'reference', t.reference, 'subject', t.subject, 'status', t.status,
+            'priority', t.priority, 'category', t.category, 'createdAt', t.created_at,
+            'contact', json_build_object('name', t.contact_name, 'email', t.contact_email),
+            'customer', CASE WHEN c.id IS NOT NULL THEN json_build_object('id', 'cus_' || c.id, 'name', c.name) END,
+            'property', CASE WHEN p.id IS NOT NULL THEN
+                json_build_object('id', 'prp_' || p.id, 'address', p.address) END,
+            'technician', CASE WHEN e.id IS NOT NULL THEN json_build_object('id', 'tec_' || e.id, 'name', e.name) END
+        ) ORDER BY t.created_at DESC, t.id DESC), '[]')
+        FROM (
+            SELECT * FROM tickets WHERE status = 'OPEN' AND priority = 'HIGH'
+            ORDER BY created_at DESC, id DESC LIMIT 50
+        ) t
+        LEFT JOIN customers c ON c.id = t.customer_id
+        LEFT JOIN properties p ON p.id = t.property_id
+        LEFT JOIN technicians e ON e.id = t.technician_id
+    )
+)))"""
+
+DETAIL = """
+SELECT json_build_object('data', json_build_object('ticket', json_build_object(
+    'id', 'tkt_' || t.id, 'reference', t.reference, 'version', t.version, 'subject', t.subject,
+    'description', t.description, 'status', t.status, 'priority', t.priority, 'category', t.category,
+    'source', t.source, 'resolution', t.resolution,
+    'createdAt', t.created_at, 'updatedAt', t.updated_at, 'resolvedAt', t.resolved_at, 'closedAt', t.closed_at,
+    'contact', json_build_object('name', t.contact_name, 'email', t.contact_email, 'phone', t.contact_phone),
+    'customer', CASE WHEN c.id IS NOT NULL THEN json_build_object(
+        'id', 'cus_' || c.id, 'accountNumber', c.account_number, 'name', c.name,
+        'email', c.email, 'phone', c.phone) END,
+    'property', CASE WHEN p.id IS NOT NULL THEN json_build_object(
+        'id', 'prp_' || p.id, 'address', p.address, 'accountNumber', p.account_number) END,
+    'technician', CASE WHEN e.id IS NOT NULL THEN json_build_object(
+        'id', 'tec_' || e.id, 'name', e.name, 'email', e.email, 'phone', e.phone, 'active', e.active) END,
+    'chat', h.messages,
+    'article', CASE WHEN a.id IS NOT NULL THEN json_build_object(
+        'id', 'art_' || a.id, 'problem', a.problem, 'solution', a.solution, 'published', a.published) END,
+    'allowedStatuses', CASE t.status
+        WHEN 'OPEN' THEN '["IN_PROGRESS", "RESOLVED", "CLOSED"]'
+        WHEN 'IN_PROGRESS' THEN '["OPEN", "RESOLVED", "CLOSED"]'
+        WHEN 'RESOLVED' THEN '["OPEN", "IN_PROGRESS", "CLOSED"]'
+        ELSE '["OPEN", "IN_PROGRESS"]'
+    END::json,
+    'notes', (
+        SELECT json_build_object('totalCount', count(*), 'nodes', coalesce(json_agg(json_build_object(
+            'id', 'not_' || n.id, 'body', n.body, 'internalOnly', n.internal_only,
+            'author', json_build_object('kind', n.author_kind, 'name', n.author_name), 'createdAt', n.created_at
+        ) ORDER BY n.created_at, n.id), '[]'))
+        FROM notes n WHERE n.ticket_id = t.id
+    )
+)))
+FROM tickets t
+LEFT JOIN customers c ON c.id = t.customer_id
+LEFT JOIN properties p ON p.id = t.property_id
+LEFT JOIN technicians e ON e.id = t.technician_id
+LEFT JOIN ticket_chats h ON h.ticket_id = t.id
+LEFT JOIN articles a ON a.source_ticket_id = t.id
+WHERE t.id = $1"""
+
+BOARD = """
+SELECT json_build_object('data', json_build_object('technicians', json_build_object('nodes', (
+    SELECT coalesce(json_agg(json_build_object(
+        'id', 'tec_' || e.id, 'name', e.name, 'tickets', json_build_object('nodes', (
+            SELECT coalesce(json_agg(json_build_object(
+                'id', 'tkt_' || t.id, 'reference', t.reference, 'subject', t.subject, 'status', t.status,
+                'priority', t.priority, 'createdAt', t.created_at,
+                'customer', CASE WHEN c.id IS NOT NULL THEN json_build_object('name', c.name) END,
+                'notes', json_build_object('totalCount', (SELECT count(*) FROM notes n WHERE n.ticket_id = t.id))
+            ) ORDER BY t.created_at DESC, t.id DESC), '[]')
+            FROM (
+                SELECT * FROM tickets WHERE technician_id = e.id ORDER BY created_at DESC, id DESC LIMIT 10
+            ) t
+            LEFT JOIN customers c ON c.id = t.customer_id
+        ))
+    ) ORDER BY e.name, e.id), '[]')
+    FROM (SELECT * FROM technicians ORDER BY name, id LIMIT 50) e
+))))"""
+
+SET_STATUS = """
+WITH before AS (
+    SELECT id, to_jsonb(tickets) AS image FROM tickets WHERE id = $1 FOR UPDATE
+), changed AS (
+    UPDATE tickets SET status = $2, version = version + 1, updated_at = clock_timestamp(),
+        public_updated_at = clock_timestamp()
+    FROM before WHERE tickets.id = before.id
+    RETURNING tickets.*
+), event AS (
+    INSERT INTO ticket_events (ticket_id, kind, actor_kind, actor_id, actor_name, at, before, after)
+    SELECT changed.id, 'STATUS_CHANGED', 'ADMIN', 'bench', 'Bench', changed.updated_at, before.image, to_jsonb(changed)
+    FROM changed, before
+)
+SELECT json_build_object('data', json_build_object('ticketSetStatus', json_build_object(
+    'ticket', json_build_object(
+        'id', 'tkt_' || t.id, 'reference', t.reference, 'version', t.version, 'subject', t.subject,
+        'status', t.status, 'priority', t.priority, 'category', t.category,
+        'createdAt', t.created_at, 'updatedAt', t.updated_at,
+        'contact', json_build_object('name', t.contact_name, 'email', t.contact_email),
+        'customer', CASE WHEN c.id IS NOT NULL THEN json_build_object('id', 'cus_' || c.id, 'name', c.name) END,
+        'property', CASE WHEN p.id IS NOT NULL THEN json_build_object('id', 'prp_' || p.id, 'address', p.address) END,
+        'technician', CASE WHEN e.id IS NOT NULL THEN json_build_object('id', 'tec_' || e.id, 'name', e.name) END
+    ),
+    'userErrors', json_build_array()
+)))
+FROM changed t
+LEFT JOIN customers c ON c.id = t.customer_id
+LEFT JOIN properties p ON p.id = t.property_id
+LEFT JOIN technicians e ON e.id = t.technician_id"""
+
+
+async def keep(connection: Any) -> None:
+    """Nothing to reset when a connection is given back: no statement here changes the session."""
+
+
+async def initialise(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    await connection.set_type_codec("json", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary")
+
+
+@asynccontextmanager
+async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
+    async with asyncpg.create_pool(
+        os.environ["BENCH_DATABASE_URL"],
+        min_size=10,
+        max_size=10,
+        init=initialise,
+        reset=keep,
+        max_cached_statement_lifetime=0,  # no timers
+        max_inactive_connection_lifetime=0,
+        server_settings={"timezone": "UTC", "jit": "off"},
+    ) as pool:
+        yield {"pool": pool}
+
+
+def json(body: bytes) -> Response:
+    return Response(body, media_type="application/json")
+
+
+async def tickets(request: Request) -> Response:
+    return json(await request.state.pool.fetchval(LIST))
+
+
+async def ticket(request: Request) -> Response:
+    return json(await request.state.pool.fetchval(DETAIL, request.path_params["key"]))
+
+
+async def board(request: Request) -> Response:
+    return json(await request.state.pool.fetchval(BOARD))
+
+
+async def set_status(request: Request) -> Response:
+    status = orjson.loads(await request.body())["status"]
+    return json(await request.state.pool.fetchval(SET_STATUS, request.path_params["key"], status))
+
+
+app = Starlette(
+    routes=[
+        Route("/tickets", tickets),
+        Route("/tickets/{key}", ticket),
+        Route("/board", board),
+        Route("/tickets/{key}/status", set_status, methods=["PUT"]),
+    ],
+    lifespan=lifespan,
+)

@@ -1,0 +1,67 @@
+"""The load: a few keep-alive connections on the loopback, each sending its next request when it has its answer.
+
+It runs in the benchmark's own process, so none of its CPU counts as the server's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from time import perf_counter
+from typing import Any, Final
+
+import orjson
+
+CONNECTIONS: Final = 8
+
+
+class Failed(Exception):
+    """A request got anything but a 200 without errors: nothing measured with it would mean anything."""
+
+
+def post(document: str, variables: Mapping[str, Any], token: str | None) -> bytes:
+    """A GraphQL request as it goes over the wire."""
+    body = orjson.dumps({"query": document, "variables": variables})
+    authorization = f"Authorization: Bearer {token}\r\n" if token else ""
+    return (
+        f"POST /graphql HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\n{authorization}"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+
+
+async def drive(port: int, requests: Sequence[bytes]) -> list[float]:
+    """Sends all requests and returns the seconds that each took; raises `Failed`."""
+    waiting = iter(requests)
+    seconds: list[float] = []
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(CONNECTIONS, len(requests))):
+            group.create_task(_connection(port, waiting, seconds))
+    return seconds
+
+
+async def ask(port: int, request: bytes) -> bytes:
+    """The body of the answer to one request; raises `Failed`."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        return await _exchange(reader, writer, request)
+    finally:
+        writer.close()
+
+
+async def _connection(port: int, waiting: Iterator[bytes], seconds: list[float]) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for request in waiting:
+        started = perf_counter()
+        await _exchange(reader, writer, request)
+        seconds.append(perf_counter() - started)
+    writer.close()
+
+
+async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> bytes:
+    writer.write(request)
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    _, _, length = head.partition(b"content-length:")
+    body = await reader.readexactly(int(length.split(b"\r\n", 1)[0]))
+    if not head.startswith(b"http/1.1 200") or b'"errors"' in body:
+        raise Failed((head + body[:2_000]).decode())
+    return body

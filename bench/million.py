@@ -1,0 +1,148 @@
+"""A million tickets: how long the database takes for each page, search, type-ahead and status tab.
+
+The requests go through Callout's own server, one at a time, and the times are PostgreSQL's: it logs how long it
+parsed, planned and ran each statement (`log_min_duration_statement=0`), prepared and repeated as in production. What
+misses its target is asked once more of a server whose connections explain what they run (`auto_explain`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from statistics import median
+
+import asyncpg
+
+from bench import database, probes, servers
+from bench.cases import CASES, Connection, draw_set_status, graphql_request
+from bench.load import ask, drive
+from bench.probes import Probe
+from bench.report import Row, print_table, show
+from bench.servers import Server
+from db import embedded
+
+TICKETS = 1_000_000
+WARM_UPS = 5  # after which PostgreSQL may go over to a generic plan
+ROUNDS = 3
+CHANGES = 2_000  # that the kept counts have yet to take in when the status tabs are asked again
+
+TIMED = "log_min_duration_statement=0&log_parameter_max_length=0"
+EXPLAINED = (
+    "session_preload_libraries=auto_explain&auto_explain.log_min_duration=0&auto_explain.log_analyze=on"
+    "&auto_explain.log_buffers=on&auto_explain.log_parameter_max_length=200"
+)
+DURATION = re.compile(rb"LOG:  duration: ([\d.]+) ms  (?:parse|bind|execute|statement)")
+# After the statement's text comes the plan, whose first line has a cost; the next entry starts at the margin.
+EXPLANATION = re.compile(r"ms  plan:\n.*?(^[^\n]*\(cost=.*?)(?=^\S|\Z)", re.DOTALL | re.MULTILINE)
+
+
+class Log:
+    """The end of the server's log, from where it was last read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read = path.stat().st_size
+
+    def rest(self) -> bytes:
+        with self._path.open("rb") as file:
+            file.seek(self._read)
+            lines = file.read()
+        self._read += len(lines)
+        return lines
+
+    def milliseconds(self) -> float:
+        """What the statements logged meanwhile took in all."""
+        return sum(float(duration) for duration in DURATION.findall(self.rest()))
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A request and its median time in the database, in milliseconds."""
+
+    probe: Probe
+    milliseconds: float
+
+    @property
+    def missed(self) -> bool:
+        return self.probe.target is not None and self.milliseconds > self.probe.target
+
+
+HEADER = ("what", "requests", "median ms", "worst ms", "target ms", "", "the worst one")
+
+
+def run(data_dir: Path) -> None:
+    """Prints a line for each kind of request, and the plan of the worst of those that miss their target."""
+    with database.prepared(data_dir, tickets=TICKETS) as url:
+        log = Log(data_dir / "postgres" / embedded.LOG)
+        with servers.callout(f"{url}&{TIMED}", data_dir / "callout.log") as server:
+            timed = asyncio.run(_time(url, server, log))
+        groups = dict.fromkeys(each.probe.group for each in timed)
+        print_table(HEADER, [row([each for each in timed if each.probe.group == group]) for group in groups])
+        missed = worst_of_each_group([each for each in timed if each.missed])
+        if missed:
+            with servers.callout(f"{url}&{EXPLAINED}", data_dir / "callout.log") as server:
+                asyncio.run(explain(server, log, missed))
+
+
+async def _time(url: str, server: Server, log: Log) -> list[Timed]:
+    connection = await asyncpg.connect(url)
+    timed = await time_all(server, log, await probes.all_probes(connection, server))
+    await change_statuses(connection, server)
+    timed += await time_all(server, log, probes.status_tabs(f"status tabs, {CHANGES:,} changes later"))
+    await connection.close()
+    return timed
+
+
+async def time_all(server: Server, log: Log, wanted: Iterable[Probe]) -> list[Timed]:
+    """Each request `WARM_UPS` and then `ROUNDS` times, in another order each time."""
+    times: dict[Probe, list[float]] = {probe: [] for probe in wanted}
+    shuffled = list(times)
+    for turn in range(WARM_UPS + ROUNDS):
+        Random(turn).shuffle(shuffled)
+        for place, probe in enumerate(shuffled):
+            log.rest()
+            await ask(server.port, probe.request(server))
+            if turn >= WARM_UPS:
+                times[probe].append(log.milliseconds())
+            show(f"round {turn + 1}", place + 1, len(shuffled))
+    return [Timed(probe, median(each)) for probe, each in times.items()]
+
+
+async def change_statuses(connection: Connection, server: Server) -> None:
+    [case] = [case for case in CASES if case.draw is draw_set_status]
+    draws = await case.draw(connection, CHANGES)
+    await drive(server.port, [graphql_request(case, draw, server.token) for draw in draws])
+
+
+def row(timed: list[Timed]) -> Row:
+    worst = max(timed, key=lambda each: each.milliseconds)
+    target = worst.probe.target
+    return (
+        worst.probe.group,
+        str(len(timed)),
+        f"{median(each.milliseconds for each in timed):.1f}",
+        f"{worst.milliseconds:.1f}",
+        "" if target is None else f"{target:.0f}",
+        "" if target is None else f"{sum(each.missed for each in timed)} MISS" if worst.missed else "pass",
+        worst.probe.name,
+    )
+
+
+def worst_of_each_group(missed: list[Timed]) -> list[Timed]:
+    worst = {each.probe.group: each for each in sorted(missed, key=lambda each: each.milliseconds)}
+    return list(worst.values())
+
+
+async def explain(server: Server, log: Log, missed: list[Timed]) -> None:
+    for each in missed:
+        await ask(server.port, each.probe.request(server))  # what is done once for a connection stays out of the log
+        log.rest()
+        await ask(server.port, each.probe.request(server))
+        print(f"{each.probe.group}, {each.probe.name}: {each.milliseconds:.1f} ms\n")
+        for plan in EXPLANATION.findall(log.rest().decode(errors="replace")):
+            print(textwrap.indent(textwrap.dedent(plan.expandtabs()), "    "))

@@ -1,0 +1,273 @@
+"""Which requests are timed at a million tickets: every sort at several depths, searches of every frequency with and
+without filters, what is typed into the customer search, and the status tabs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import product
+from random import Random
+from typing import Any, TypeAlias
+
+import orjson
+
+from bench.cases import Connection
+from bench.load import ask, post
+from bench.servers import Server
+
+PAGE_MS, TYPE_AHEAD_MS, TABS_MS = 50.0, 10.0, 10.0
+
+PAGE = """query Page($filter: TicketFilter, $orderBy: [TicketOrder!], $first: Int, $after: String, $last: Int,
+    $before: String) {
+  tickets(filter: $filter, orderBy: $orderBy, first: $first, after: $after, last: $last, before: $before) {
+    nodes {
+      id reference subject status priority category createdAt
+      customer { id name } property { id address } technician { id name }
+    }
+    pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
+    streamCursor
+  }
+}"""
+CURSOR = """query Cursor($filter: TicketFilter, $orderBy: [TicketOrder!]) {
+  tickets(filter: $filter, orderBy: $orderBy, first: 1) { edges { cursor } }
+}"""
+TOTAL = "query Total($filter: TicketFilter) { tickets(filter: $filter, first: 1) { totalCount } }"
+TYPE_AHEAD = """query TypeAhead($search: String) {
+  customers(search: $search, first: 10) { nodes { id accountNumber name email phone } }
+}"""
+TABS = """query Tabs($filter: TicketFilter) {
+  ticketCounts(filter: $filter) { all open inProgress resolved closed unassigned }
+}"""
+
+Order: TypeAlias = tuple[tuple[str, str], ...]
+
+FIELDS = ("CREATED_AT", "UPDATED_AT", "REFERENCE", "STATUS", "PRIORITY")
+COMBINED: tuple[Order, ...] = (
+    (("STATUS", "ASC"), ("CREATED_AT", "DESC")),
+    (("PRIORITY", "DESC"), ("CREATED_AT", "ASC")),
+    (("STATUS", "ASC"), ("PRIORITY", "DESC")),
+    (("STATUS", "DESC"), ("PRIORITY", "ASC"), ("UPDATED_AT", "DESC")),
+)
+ORDERS: tuple[Order, ...] = (
+    *(((field, direction),) for field, direction in product(FIELDS, ("ASC", "DESC"))),
+    *COMBINED,
+)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A request. `name` says within its `group` which one it is; `target` is in milliseconds."""
+
+    group: str
+    name: str
+    target: float | None
+    document: str
+    variables: bytes  # JSON
+
+    def request(self, server: Server) -> bytes:
+        return post(self.document, orjson.loads(self.variables), server.token)
+
+
+def probe(group: str, name: str, target: float | None, document: str, variables: dict[str, Any]) -> Probe:
+    return Probe(group, name, target, document, orjson.dumps(variables))
+
+
+async def all_probes(connection: Connection, server: Server) -> list[Probe]:
+    filters = await filters_of(connection)
+    cursors = await cursors_of(connection, server)
+    terms = await terms_of(connection)
+    return [
+        *pages(cursors),
+        *filtered_pages(filters),
+        *searches(terms, filters),
+        *await type_aheads(connection),
+        *status_tabs("status tabs"),
+        *totals(terms, filters),
+    ]
+
+
+def order_by(order: Order) -> list[dict[str, str]]:
+    return [{"field": field, "direction": direction} for field, direction in order]
+
+
+def said(order: Order) -> str:
+    return ", ".join(f"{field} {direction}" for field, direction in order)
+
+
+# Pages
+
+
+async def cursors_of(connection: Connection, server: Server) -> dict[tuple[Order, str], str]:
+    """By order and place: cursors of the oldest, the newest and, of each status, a ticket drawn by lot."""
+    references = {
+        "newest": await connection.fetchval("SELECT reference FROM tickets ORDER BY created_at DESC LIMIT 1"),
+        "oldest": await connection.fetchval("SELECT reference FROM tickets ORDER BY created_at LIMIT 1"),
+    }
+    for status in ("OPEN", "IN_PROGRESS", "RESOLVED", "CLOSED"):
+        references[f"some {status}"] = await connection.fetchval(
+            "SELECT reference FROM tickets WHERE status = $1 ORDER BY random() LIMIT 1", status
+        )
+    cursors = {}
+    for order, (place, reference) in product(ORDERS, references.items()):
+        variables = {"filter": {"search": reference}, "orderBy": order_by(order)}
+        answer = orjson.loads(await ask(server.port, post(CURSOR, variables, server.token)))
+        cursors[order, place] = answer["data"]["tickets"]["edges"][0]["cursor"]
+    return cursors
+
+
+def pages(cursors: dict[tuple[Order, str], str]) -> list[Probe]:
+    wanted: list[tuple[Order, str, dict[str, Any]]] = []
+    for order in ORDERS:
+        wanted += [(order, "first", {"first": 50}), (order, "last", {"last": 50})]
+    for (order, place), cursor in cursors.items():
+        wanted += [
+            (order, f"after {place}", {"first": 50, "after": cursor}),
+            (order, f"before {place}", {"last": 50, "before": cursor}),
+        ]
+    return [
+        probe(page_group(order), f"{said(order)}, {place}", PAGE_MS, PAGE, {"orderBy": order_by(order), **where})
+        for order, place, where in wanted
+    ]
+
+
+def page_group(order: Order) -> str:
+    return "page" if len(order) == 1 else "page, by several fields"
+
+
+async def filters_of(connection: Connection) -> dict[str, dict[str, Any]]:
+    """Filters that many, few and hardly any tickets pass."""
+    ranked = "SELECT technician_id FROM tickets WHERE technician_id IS NOT NULL GROUP BY 1 ORDER BY count(*)"
+    busiest = await connection.fetchval(f"{ranked} DESC LIMIT 1")
+    idlest = await connection.fetchval(f"{ranked} LIMIT 1")
+    customer = await connection.fetchval("SELECT customer_id FROM tickets GROUP BY 1 ORDER BY count(*) DESC OFFSET 1")
+    first = await connection.fetchval("SELECT min(created_at) FROM tickets")
+    return {
+        "OPEN": {"status": ["OPEN"]},
+        "CLOSED": {"status": ["CLOSED"]},
+        "OPEN, HIGH": {"status": ["OPEN"], "priority": ["HIGH"]},
+        "OPEN or IN_PROGRESS, URGENT, INTERCOM": {
+            "status": ["OPEN", "IN_PROGRESS"],
+            "priority": ["URGENT"],
+            "category": ["INTERCOM"],
+        },
+        "CLOSED, LOW, CCTV": {"status": ["CLOSED"], "priority": ["LOW"], "category": ["CCTV"]},
+        "unassigned": {"assignee": {"unassigned": True}},
+        "unassigned, RESOLVED": {"assignee": {"unassigned": True}, "status": ["RESOLVED"]},
+        "busiest technician": {"assignee": {"technicianId": f"tec_{busiest}"}},
+        "busiest technician, OPEN": {"assignee": {"technicianId": f"tec_{busiest}"}, "status": ["OPEN"]},
+        "idlest technician": {"assignee": {"technicianId": f"tec_{idlest}"}},
+        "a customer": {"customerId": f"cus_{customer}"},
+        "from EMAIL": {"source": ["EMAIL"]},
+        "the first week": {"createdAt": {"from": first.isoformat(), "until": (first + timedelta(days=7)).isoformat()}},
+        "not CLOSED": {"not": {"status": ["CLOSED"]}},
+        "URGENT or INTERCOM": {"or": [{"priority": ["URGENT"]}, {"category": ["INTERCOM"]}]},
+    }
+
+
+def filtered_pages(filters: dict[str, dict[str, Any]]) -> list[Probe]:
+    ends: dict[str, dict[str, Any]] = {"first": {"first": 50}, "last": {"last": 50}}
+    found = []
+    for (name, filter), order, (place, where) in product(filters.items(), ORDERS, ends.items()):
+        variables = {"filter": filter, "orderBy": order_by(order), **where}
+        found.append(
+            probe(f"{page_group(order)}, with filters", f"{name}, {said(order)}, {place}", PAGE_MS, PAGE, variables)
+        )
+    return found
+
+
+# Searches
+
+
+async def terms_of(connection: Connection) -> dict[str, int]:
+    """Search terms, from those that nothing matches to those that nearly everything does, with their matches."""
+    rows = await connection.fetch("SELECT search_text FROM tickets TABLESAMPLE SYSTEM (1)")
+    words: Counter[str] = Counter()
+    pieces: Counter[str] = Counter()
+    for (text,) in rows:
+        words.update(set(re.findall(r"\w{3,}", text)))
+        pieces.update({text[start : start + size] for size in (1, 2) for start in range(len(text) - size + 1)})
+    reference, _, name = rows[0]["search_text"].split("\n")[:3]
+    chosen = ["qzxwv", reference, reference[4:8], name, "beeping after power", *spread(words, 10)]
+    chosen += spread(Counter({piece: n for piece, n in pieces.items() if not piece.isspace()}), 10)
+    return {
+        term: await connection.fetchval("SELECT count(*) FROM tickets WHERE strpos(search_text, $1) > 0", term)
+        for term in dict.fromkeys(chosen)
+    }
+
+
+def spread(found: Counter[str], count: int) -> list[str]:
+    """`count` of the terms found, their frequencies spread evenly between the rarest and the commonest on a
+    logarithmic scale."""
+    rarest, commonest = min(found.values()), max(found.values())
+    wanted = [rarest * (commonest / rarest) ** (place / (count - 1)) for place in range(count)]
+    return [min(sorted(found), key=lambda term: abs(found[term] - near)) for near in wanted]
+
+
+def searches(terms: dict[str, int], filters: dict[str, dict[str, Any]]) -> list[Probe]:
+    """Each term in every order, and with every filter in an order drawn by lot."""
+    random = Random(0)
+    found = []
+    for term, matches in terms.items():
+        wanted: list[tuple[str, dict[str, Any], Order]] = [("", {}, order) for order in ORDERS]
+        wanted += [(f", {name}", filter, random.choice(ORDERS)) for name, filter in filters.items()]
+        for narrowed, filter, order in wanted:
+            group = search_group(term, matches) + (", with filters" if filter else "")
+            name = f"{term!r} ({matches:,} matches){narrowed}, {said(order)}"
+            where = {"filter": {**filter, "search": term}, "orderBy": order_by(order), "first": 50}
+            found.append(probe(group, name, PAGE_MS, PAGE, where))
+    return found
+
+
+def search_group(term: str, matches: int) -> str:
+    if len(term) <= 2:
+        return "search of 1 or 2 characters"
+    return "search, rare" if matches < 200 else "search, in between" if matches < 100_000 else "search, common"
+
+
+# Type-ahead
+
+
+async def type_aheads(connection: Connection) -> list[Probe]:
+    """What is typed, letter by letter, on the way to some customers' name, e-mail address or account number."""
+    rows = await connection.fetch("SELECT name, email, account_number FROM customers ORDER BY random() LIMIT 8")
+    typed = {text[:length] for row in rows for text in row.values() for length in range(1, min(len(text), 12) + 1)}
+    typed |= {row["name"].split()[-1].lower() for row in rows} | {"qzxwv", "example", "@", "0"}
+    return [
+        probe("type-ahead", repr(text), TYPE_AHEAD_MS, TYPE_AHEAD, {"search": text})
+        for text in sorted(typed)
+        if text.strip()
+    ]
+
+
+# Counts
+
+
+def status_tabs(group: str) -> list[Probe]:
+    wanted: dict[str, dict[str, Any]] = {
+        "all": {},
+        "HIGH": {"priority": ["HIGH"]},
+        "CCTV": {"category": ["CCTV"]},
+        "HIGH or URGENT, ALARM": {"priority": ["HIGH", "URGENT"], "category": ["ALARM"]},
+        "unassigned": {"assignee": {"unassigned": True}},
+        "unassigned, LOW": {"assignee": {"unassigned": True}, "priority": ["LOW"]},
+    }
+    return [probe(group, name, TABS_MS, TABS, {"filter": filter}) for name, filter in wanted.items()]
+
+
+def totals(terms: dict[str, int], filters: dict[str, dict[str, Any]]) -> list[Probe]:
+    """These have no target: with some filters there is nothing for it but to count."""
+    searched = {f"{term!r} ({matches:,} matches)": {"search": term} for term, matches in terms.items()}
+    wanted: tuple[tuple[str, str, dict[str, dict[str, Any]]], ...] = (
+        ("totalCount", TOTAL, {"all": {}}),
+        ("totalCount, with filters", TOTAL, filters),
+        ("totalCount of a search", TOTAL, searched),
+        ("status tabs of a search", TABS, searched),
+    )
+    return [
+        probe(group, name, None, document, {"filter": filter})
+        for group, document, each in wanted
+        for name, filter in each.items()
+    ]

@@ -1,0 +1,85 @@
+"""The three servers, each a process of its own on a free port of the loopback."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from secrets import token_urlsafe
+from time import monotonic, sleep
+from typing import Final
+
+from callout.auth import mint
+from callout.settings import load
+from db.enums import Role
+
+START_SECONDS: Final = 60
+
+
+@dataclass(frozen=True)
+class Server:
+    name: str
+    port: int
+    pid: int
+    token: str | None = None
+
+
+@contextmanager
+def baseline(name: str, url: str, log: Path) -> Iterator[Server]:
+    """`bench.<name>`, served as Callout is, but with no access log."""
+    command = ["uvicorn", f"bench.{name}:app", "--loop=uvloop", "--http=httptools", "--no-access-log"]
+    with _running(name, command, {"BENCH_DATABASE_URL": url}, log) as server:
+        yield server
+
+
+@contextmanager
+def callout(url: str, log: Path) -> Iterator[Server]:
+    """The real server as in production, authentication and access log included, with a token for an admin."""
+    settings = {"CALLOUT_ENV": "production", "CALLOUT_DATABASE_URL": url, "CALLOUT_JWT_SECRET": token_urlsafe(48)}
+    production = load(env="production", database_url=url, jwt_secret=settings["CALLOUT_JWT_SECRET"])
+    token = mint(production, role=Role.ADMIN, subject="bench", name="Bench", ttl=24 * 3600)
+    with _running("callout", ["callout", "serve"], settings, log) as server:
+        yield replace(server, token=token)
+
+
+@contextmanager
+def _running(name: str, module: Sequence[str], settings: Mapping[str, str], log: Path) -> Iterator[Server]:
+    port = _free_port()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *module, "--host=127.0.0.1", f"--port={port}"],
+            env={**os.environ, **settings},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        _await_answer(name, process, port, log)
+        yield Server(name, port, process.pid)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _await_answer(name: str, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = monotonic() + START_SECONDS
+    while True:
+        if process.poll() is not None or monotonic() > deadline:
+            raise RuntimeError(f"{name} does not serve:\n{log.read_text(errors='replace')}")
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            sleep(0.1)
+        else:
+            return

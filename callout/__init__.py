@@ -1,0 +1,1 @@
+"""The application: settings, authentication, HTTP and the command line, wired over the schema."""

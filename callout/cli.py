@@ -1,0 +1,204 @@
+"""The `callout` command. Exit codes: 0 done, 1 it could not be done (or `doctor` found something), 2 wrong usage or
+settings. Results go to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+from contextlib import suppress
+from typing import Any, NoReturn
+
+import asyncpg
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from callout import credentials, doctor, settings
+from callout.auth import mint
+from callout.credentials import UnknownSubject
+from callout.database import DatabaseUnusable, database, is_empty, migrated_database
+from callout.serve import serve as run_server
+from callout.settings import InvalidSettings
+from db import migrate as migrations
+from db import seed as seeding
+from db.embedded import EmbeddedServerError
+from db.enums import Role
+
+ROLES = {role.value.lower(): role for role in Role}
+TICKETS_MAX = 10_000_000
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+TTL_MAX = 366 * UNITS["d"]
+
+
+def main() -> None:
+    """The entry point. SIGTERM and a closed terminal unwind it as Ctrl-C does, and so stop the embedded server."""
+    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))  # whoever handles that by now
+    cli(prog_name="callout")
+
+
+class Terminated(SystemExit):
+    """SIGTERM arrived."""
+
+
+def _terminate(signum: int, _: Any) -> NoReturn:
+    raise Terminated(128 + signum)
+
+
+class Commands(click.Group):
+    """Tells an expected failure in a sentence; anything else keeps its traceback."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except InvalidSettings as error:
+            click.echo("The settings cannot be used:", err=True)
+            for problem in error.problems:
+                click.echo(f"  {problem}", err=True)
+            context.exit(2)
+        except (DatabaseUnusable, EmbeddedServerError, UnknownSubject) as error:
+            raise click.ClickException(str(error)) from error
+
+
+class Duration(click.ParamType[int]):
+    """Seconds, or a number with a unit: `90`, `15m`, `12h`, `7d`."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        form = re.fullmatch(r"([0-9]{1,9})([smhd]?)", value, re.ASCII)
+        seconds = int(form[1]) * UNITS[form[2] or "s"] if form else 0
+        if not 0 < seconds <= TTL_MAX:
+            self.fail(f"{value!r} is not a time of up to a year: 90 (seconds), 15m, 12h, 7d.", param, context)
+        return seconds
+
+
+class WithSettings(click.Command):
+    """Lists the environment variables below its options."""
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Settings, from the environment"):
+            formatter.write_dl([(name, f"{text} [{default}]") for name, default, text in settings.documentation()])
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="callout", message="%(prog)s %(version)s")
+def cli() -> None:
+    """The live ticket API of a security-systems company. `callout serve --help` lists the settings."""
+
+
+@cli.command(cls=WithSettings)
+@click.option("--host", help="The address to listen on, in place of CALLOUT_HOST.")
+@click.option("--port", type=click.IntRange(1, 65_535), help="The port, in place of CALLOUT_PORT.")
+@click.option("--workers", type=click.IntRange(1, 64), help="The number of processes, in place of CALLOUT_WORKERS.")
+def serve(host: str | None, port: int | None, workers: int | None) -> None:
+    """Serve the API until Ctrl-C or SIGTERM.
+
+    In development the database is migrated first; without CALLOUT_DATABASE_URL it is an embedded PostgreSQL, which
+    gets a demo company on the first run. In production the database must be migrated already.
+    """
+    chosen = settings.load(host=host, port=port, workers=workers)
+    with suppress(KeyboardInterrupt, Terminated):  # asked for, so not a failure
+        run_server(chosen)
+    if not chosen.production:
+        click.echo("\nCallout has stopped.", err=True)
+
+
+@cli.command()
+@click.option("--revision", metavar="REVISION", help="Where to go; `head`, the newest, if not given.")
+@click.option("--downgrade", is_flag=True, help="Go back to --revision (`base`: an empty database); data is lost.")
+def migrate(revision: str | None, downgrade: bool) -> None:
+    """Bring the database to a revision of the schema."""
+    if downgrade and revision is None:
+        raise click.UsageError("--downgrade needs a --revision to go back to.")
+    with database(settings.load()) as url:
+        before = migrations.current(url)
+        if downgrade:
+            migrations.downgrade(url, revision or "base")
+        else:
+            migrations.upgrade(url, revision or "head")
+        after = migrations.current(url)
+    click.echo(f"At revision {after or 'base'}" + (", as before." if after == before else f"; was {before or 'base'}."))
+
+
+@cli.command()
+@click.option("--tickets", type=click.IntRange(1, TICKETS_MAX), help="So many tickets, with notes, customers and all.")
+def seed(tickets: int | None) -> None:
+    """Add invented data: the demo company, or with --tickets any number of tickets."""
+    with migrated_database(settings.load()) as url:
+        asyncio.run(_seed(url, tickets))
+
+
+async def _seed(url: str, tickets: int | None) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        if tickets is None:
+            if not await is_empty(connection):
+                raise click.ClickException(
+                    "there are customers or technicians: the demo company is for an empty database."
+                )
+            async with connection.transaction():
+                await seeding.demo(connection)
+            return
+        columns = (
+            TextColumn("{task.description:<28}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
+        with Progress(*columns, console=Console(stderr=True)) as progress:
+            bars: dict[str, TaskID] = {}
+
+            def show(label: str, done: int, total: int) -> None:
+                if label not in bars:
+                    bars[label] = progress.add_task(label, total=total)
+                progress.update(bars[label], completed=done, total=total)
+
+            await seeding.bulk(connection, tickets=tickets, progress=show)
+    finally:
+        await connection.close()
+
+
+@cli.command()
+@click.option("--role", type=click.Choice(list(ROLES)), required=True, help="What the bearer is.")
+@click.option("--subject", help="Who: id or e-mail address of a technician or customer; any name for the others.")
+@click.option("--name", help="The name that notes and history show, for an admin or a service.")
+@click.option(
+    "--ttl", type=Duration(), default="12h", show_default=True, help="How long it is good: 90 (seconds), 15m, 12h, 7d."
+)
+def token(role: str, subject: str | None, name: str | None, ttl: int) -> None:
+    """Print a token, and nothing else, on standard output."""
+    chosen = settings.load()
+    if chosen.jwt_secret is None:
+        raise click.ClickException(
+            "CALLOUT_JWT_SECRET is not set: tokens are made by the issuer of CALLOUT_JWT_JWKS_URL."
+        )
+    if ROLES[role] in credentials.PEOPLE:
+        if subject is None:
+            raise click.UsageError(f"a {role}'s token needs a --subject: an id or an e-mail address.")
+        if name is not None:
+            raise click.UsageError(f"a {role} has a name in the database; leave --name out.")
+        with migrated_database(chosen) as url:
+            made = credentials.issue(chosen, url, role=ROLES[role], subject=subject, ttl=ttl)
+            click.echo(asyncio.run(made).token)
+    else:
+        who = subject or role
+        click.echo(mint(chosen, role=ROLES[role], subject=who, name=name or who, ttl=ttl))
+
+
+@cli.command()
+def schema() -> None:
+    """Print the GraphQL schema in SDL."""
+    from schema import schema as graphql  # its types take a second to build, which no other command needs
+
+    click.echo(graphql.as_str())
+
+
+@cli.command(name="doctor")
+def examine() -> None:
+    """Say what is configured, reachable and migrated; exit with 1 if something is wrong."""
+    if not doctor.examine():
+        raise SystemExit(1)

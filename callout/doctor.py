@@ -1,0 +1,156 @@
+"""`callout doctor`: what is configured, whether it can be reached, and whether the database is migrated.
+
+Secrets are never shown, only whether there is one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import os
+import platform
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import click
+
+from callout import settings as configuration
+from callout.database import DatabaseUnusable, database
+from callout.errors import HttpError
+from callout.jwks import KeySet
+from callout.settings import InvalidSettings, Settings
+from db import migrate
+from db.embedded import EmbeddedServerError
+
+OLDEST_SERVER = 140_000  # PostgreSQL 14, as `server_version_num` says it
+SERVER_SECONDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`text` may have several lines; the first says it all."""
+
+    good: bool
+    about: str
+    text: str
+
+
+def examine() -> bool:
+    """Prints each finding as it is made; True if nothing is wrong."""
+    healthy = True
+    for finding in _findings():
+        healthy = healthy and finding.good
+        mark = click.style("✓", fg="green") if finding.good else click.style("✗", fg="red", bold=True)
+        first, *more = finding.text.splitlines()
+        click.echo("\n".join([f"{mark} {finding.about:<9} {first}", *(f"{'':12}{line}" for line in more)]))
+    return healthy
+
+
+def _findings() -> Iterator[Finding]:
+    yield Finding(
+        True,
+        "program",
+        f"Callout {version('callout')} on Python {platform.python_version()}, {platform.system()} {platform.machine()}",
+    )
+    for name in configuration.unknown_variables():
+        yield Finding(False, "settings", f"{name} is set, and is no setting of Callout: misspelt?")
+    try:
+        settings = configuration.load()
+    except InvalidSettings as error:
+        for problem in error.problems:
+            yield Finding(False, "settings", problem)
+        return
+    yield Finding(True, "settings", "\n".join([settings.env, *_settings(settings)]))
+    yield from _tokens(settings)
+    yield from _database(settings)
+    yield from _server(settings)
+
+
+def _settings(settings: Settings) -> Iterator[str]:
+    for field in Settings.model_fields:
+        name = configuration.variable(field)
+        value = getattr(settings, field)
+        match field:
+            case "jwt_secret":
+                shown = "none" if value is None else f"{len(value.encode())} bytes, not shown"
+            case "database_url" | "jwt_jwks_url":
+                shown = "none" if value is None else _without_secrets(value)
+            case _:
+                shown = str(value)
+        yield f"{name:<23} {shown}" + ("" if os.environ.get(name) else "  (default)")
+
+
+def _without_secrets(url: str) -> str:
+    """`url` without a password, wherever in it that stands."""
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    query = re.sub(r"(password=)[^&]*", r"\1…", parts.query)
+    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}{at}{host}", query=query))
+
+
+def _tokens(settings: Settings) -> Iterator[Finding]:
+    if settings.jwt_secret is not None:
+        own = settings.jwt_secret.startswith(configuration.DEVELOPMENT_SECRET)
+        yield Finding(True, "tokens", f"HS256, signed with {'a development' if own else 'the configured'} secret")
+    if settings.jwt_jwks_url is not None:
+        try:
+            asyncio.run(_ask_issuer(settings.jwt_jwks_url))
+        except HttpError:
+            yield Finding(False, "tokens", "the issuer's keys cannot be read from CALLOUT_JWT_JWKS_URL")
+        else:
+            yield Finding(True, "tokens", "RS256 and ES256, with the issuer's keys, which can be read")
+
+
+async def _ask_issuer(url: str) -> None:
+    keys = KeySet(url)
+    try:
+        await keys.find("")
+    finally:
+        await keys.close()
+
+
+def _database(settings: Settings) -> Iterator[Finding]:
+    try:
+        with database(settings) as url:
+            number, name = asyncio.run(_server_version(url))
+            where = f"embedded in {settings.data_dir}" if settings.database_url is None else "by URL"
+            recent = number >= OLDEST_SERVER
+            yield Finding(recent, "database", f"PostgreSQL {name}, {where}" + ("" if recent else "; 14 is the oldest"))
+            revision, newest = migrate.current(url), migrate.head()
+            if revision == newest:
+                yield Finding(True, "schema", f"at revision {newest}, the newest")
+            else:
+                yield Finding(False, "schema", f"at revision {revision or 'none'}, not {newest}: run `callout migrate`")
+    except (DatabaseUnusable, EmbeddedServerError) as error:
+        yield Finding(False, "database", str(error))
+
+
+async def _server_version(url: str) -> tuple[int, str]:
+    connection = await asyncpg.connect(url)
+    try:
+        number = await connection.fetchval("SHOW server_version_num")
+        return int(number), await connection.fetchval("SHOW server_version")
+    finally:
+        await connection.close()
+
+
+def _server(settings: Settings) -> Iterator[Finding]:
+    """Whether somebody serves on the port is no matter; but who does should be able to."""
+    connection = http.client.HTTPConnection(settings.host, settings.port, timeout=SERVER_SECONDS)
+    where = f"{settings.host}, port {settings.port}"
+    try:
+        connection.request("GET", "/readyz")
+        status = connection.getresponse().status
+    except ConnectionRefusedError:
+        yield Finding(True, "server", f"none on {where}")
+    except (OSError, http.client.HTTPException) as error:
+        yield Finding(False, "server", f"{where} does not answer as Callout does: {error or type(error).__name__}")
+    else:
+        ready = status == http.client.OK
+        yield Finding(ready, "server", f"{'ready' if ready else f'not ready (status {status})'} on {where}")
+    finally:
+        connection.close()

@@ -1,0 +1,189 @@
+"""Documents: parsed, bounded and validated once, then kept.
+
+The bounds are checked before validation and visit each fragment once, so that a document made to hurt costs its length
+and not what it would expand to.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from graphql import (
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    InlineFragmentNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    VariableNode,
+    parse,
+    validate,
+)
+
+from db.errors import ClientError, LimitExceeded
+
+TOKENS_MAX = 2_000
+DEPTH_MAX = 20  # GraphiQL's introspection query is 15 deep
+FIELDS_MAX = 1_000  # with every fragment spread out
+REPEATS_MAX = 100  # of a key in one selection set; validation compares them in pairs
+KEY_MAX = 200  # characters; a key is sent again with every row
+ERRORS_MAX = 20
+KEPT_DOCUMENTS = 1_000
+KEPT_LENGTH = 20_000  # characters; a longer document is prepared anew each time
+
+
+class InvalidDocument(ClientError):
+    """The document cannot be executed; `errors` say why."""
+
+    code = "GRAPHQL_VALIDATION_FAILED"
+
+    def __init__(self, errors: list[GraphQLError], code: str) -> None:
+        super().__init__("The document is not valid.", code=code)
+        self.errors = errors
+
+
+@dataclass(eq=False)
+class Document:
+    """A valid document, and what has been prepared of it."""
+
+    text: str
+    operations: dict[str | None, OperationDefinitionNode]
+    fragments: dict[str, FragmentDefinitionNode]
+    prepared: dict[str | None, object] = field(default_factory=dict)
+
+
+class Documents:
+    """The documents seen lately."""
+
+    def __init__(self, schema: GraphQLSchema) -> None:
+        self._schema = schema
+        self._kept: OrderedDict[str, Document] = OrderedDict()
+
+    def get(self, query: str) -> Document:
+        """The document of this text. Raises `InvalidDocument` or `LimitExceeded`."""
+        document = self._kept.get(query)
+        if document is not None:
+            self._kept.move_to_end(query)
+            return document
+        document = self._read(query)
+        if len(query) <= KEPT_LENGTH:
+            self._kept[query] = document
+            if len(self._kept) > KEPT_DOCUMENTS:
+                self._kept.popitem(last=False)
+        return document
+
+    def _read(self, query: str) -> Document:
+        try:
+            node = parse(query, max_lexical_tokens=TOKENS_MAX, max_comments=TOKENS_MAX)
+        except GraphQLSyntaxError as error:
+            if "Parsing aborted" in error.message:
+                too_long = "tokens" in error.message
+                message = f"has more than {TOKENS_MAX} tokens" if too_long else "is nested too deeply"
+                raise LimitExceeded(f"The document {message}.") from None
+            raise InvalidDocument([error], "GRAPHQL_PARSE_FAILED") from None
+        except RecursionError:
+            raise LimitExceeded("The document is nested too deeply.") from None
+        fragments = {d.name.value: d for d in node.definitions if isinstance(d, FragmentDefinitionNode)}
+        operations = [d for d in node.definitions if isinstance(d, OperationDefinitionNode)]
+        check_size(operations, fragments)
+        errors = validate(self._schema, node, max_errors=ERRORS_MAX)
+        if errors:
+            raise InvalidDocument(errors, InvalidDocument.code)
+        return Document(query, {o.name.value if o.name else None: o for o in operations}, fragments)
+
+
+class _Size:
+    """What a selection set comes to with its fragments spread out: levels, fields, and how often each key stands in
+    it."""
+
+    __slots__ = ("depth", "fields", "keys")
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self.fields = 0
+        self.keys: Counter[str] = Counter()
+
+    def add(self, other: _Size) -> None:
+        self.depth = max(self.depth, other.depth)
+        self.fields += other.fields
+        self.keys.update(other.keys)
+
+    def add_field(self, key: str, below: _Size) -> None:
+        if len(key) > KEY_MAX:
+            raise LimitExceeded(f"A name or alias may have at most {KEY_MAX} characters.")
+        self.depth = max(self.depth, below.depth + 1)
+        self.fields += below.fields + 1
+        self.keys[key] += 1
+
+    def check(self) -> _Size:
+        if self.depth > DEPTH_MAX:
+            raise LimitExceeded(f"The document is more than {DEPTH_MAX} levels deep.")
+        if self.fields > FIELDS_MAX:
+            raise LimitExceeded(f"The document selects more than {FIELDS_MAX} fields, its fragments spread out.")
+        if any(count > REPEATS_MAX for count in self.keys.values()):
+            raise LimitExceeded(f"The document selects the same field more than {REPEATS_MAX} times in one place.")
+        return self
+
+
+def check_size(operations: list[OperationDefinitionNode], fragments: dict[str, FragmentDefinitionNode]) -> None:
+    """Raises `LimitExceeded` for a document that is too deep, too wide or repeats itself too often. Each fragment is
+    measured once; one that spreads itself counts as empty here, and validation refuses it."""
+    measured: dict[str, _Size] = {}
+
+    def measure(selection_set: SelectionSetNode) -> _Size:
+        size = _Size()
+        for node in selection_set.selections:
+            if isinstance(node, FragmentSpreadNode):
+                size.add(of_fragment(node.name.value))
+            elif isinstance(node, InlineFragmentNode):
+                size.add(measure(node.selection_set))
+            else:
+                assert isinstance(node, FieldNode)
+                below = measure(node.selection_set) if node.selection_set else _NOTHING
+                size.add_field((node.alias or node.name).value, below)
+        return size.check()
+
+    def of_fragment(name: str) -> _Size:
+        if name not in measured:
+            measured[name] = _NOTHING
+            if name in fragments:
+                measured[name] = measure(fragments[name].selection_set)
+        return measured[name]
+
+    for operation in operations:
+        measure(operation.selection_set)
+    for name in fragments:
+        of_fragment(name)
+
+
+_NOTHING = _Size()
+
+
+def condition_variables(
+    operation: OperationDefinitionNode, fragments: dict[str, FragmentDefinitionNode]
+) -> tuple[str, ...]:
+    """The variables that the operation's `@skip` and `@include` depend on."""
+    seen: set[str] = set()
+
+    def walk(selection_set: SelectionSetNode) -> Iterator[str]:
+        for node in selection_set.selections:
+            for directive in node.directives or ():
+                for argument in directive.arguments or ():
+                    if isinstance(argument.value, VariableNode):
+                        yield argument.value.name.value
+            if isinstance(node, FragmentSpreadNode):
+                name = node.name.value
+                if name not in seen:
+                    seen.add(name)
+                    yield from walk(fragments[name].selection_set)
+            else:
+                assert isinstance(node, FieldNode | InlineFragmentNode)
+                if node.selection_set:
+                    yield from walk(node.selection_set)
+
+    return tuple(sorted(set(walk(operation.selection_set))))

@@ -1,0 +1,80 @@
+"""What an orchestrator asks, without a token: does the process live (`/healthz`), and can it serve (`/readyz`)?"""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+
+import asyncpg
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from callout.errors import HttpError
+
+ANSWER_SECONDS = 2.0
+REMEMBER_SECONDS = 1.0
+
+
+class DatabaseUnreachable(HttpError):
+    status = 503
+    code = "DATABASE_UNREACHABLE"
+    default = "The database does not answer."
+
+
+class DatabaseNotMigrated(HttpError):
+    status = 503
+    code = "DATABASE_NOT_MIGRATED"
+    default = "The database's schema is not the one that this version needs."
+
+
+class Readiness:
+    """Asks the database, once at a time and at most once a second, however many ask here. One for each process."""
+
+    def __init__(self, pool: asyncpg.Pool, revision: str) -> None:
+        """`revision` is the migration that the database must be at."""
+        self._pool = pool
+        self._revision = revision
+        self._asking: asyncio.Task[HttpError | None] | None = None
+        self._asked_at = 0.0
+
+    async def check(self) -> None:
+        """Returns if the database can be used; raises `DatabaseUnreachable` or `DatabaseNotMigrated` otherwise, within
+        `ANSWER_SECONDS`."""
+        if self._asking is None or (self._asking.done() and monotonic() >= self._asked_at + REMEMBER_SECONDS):
+            self._asked_at = monotonic()
+            self._asking = asyncio.create_task(self._ask())
+        # Not `wait_for`: letting go of a connection whose server has fallen silent takes longer than this.
+        await asyncio.wait({self._asking}, timeout=max(0.0, self._asked_at + ANSWER_SECONDS - monotonic()))
+        problem = self._asking.result() if self._asking.done() else DatabaseUnreachable(reason="time-out")
+        if problem is not None:
+            raise problem.with_traceback(None)
+
+    async def close(self) -> None:
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.wait({self._asking}, timeout=ANSWER_SECONDS)
+
+    async def _ask(self) -> HttpError | None:
+        try:
+            revision = await self._pool.fetchval("SELECT version_num FROM alembic_version")
+        except asyncpg.UndefinedTableError:
+            revision = None
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            return DatabaseUnreachable(reason=repr(error))
+        if revision != self._revision:
+            return DatabaseNotMigrated(reason=f"at {revision}, not {self._revision}")
+        return None
+
+
+async def healthz(request: Request) -> Response:
+    return JSONResponse({"status": "alive"})
+
+
+async def readyz(request: Request) -> Response:
+    readiness: Readiness = request.state.readiness
+    await readiness.check()
+    return JSONResponse({"status": "ready"})
+
+
+ROUTES = [Route("/healthz", healthz), Route("/readyz", readyz)]

@@ -1,0 +1,88 @@
+"""Logging, for our loggers and the libraries' alike: one JSON object a line in production, readable text in
+development. Every record carries the id of the request it was made for. Python's warnings are logged too; what ends a
+task unnoticed asyncio logs by itself.
+
+A record's own fields go in as `logger.info("…", extra={"fields": {…}})`.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.config
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from callout.request import CURRENT
+from callout.settings import Settings
+
+_COLOURS = {"DEBUG": "\x1b[2m", "INFO": "\x1b[32m", "WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[35m"}
+_RESET = "\x1b[0m"
+
+
+def configure(settings: Settings) -> None:
+    """Sends every logger's records to standard error in the configured form. Call it first in each process."""
+    if settings.log_format == "json":
+        formatter: dict[str, Any] = {"()": JsonFormatter}
+    else:
+        formatter = {"()": TextFormatter, "coloured": sys.stderr.isatty()}
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {"line": formatter},
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+            "root": {"level": settings.log_level.upper(), "handlers": ["stderr"]},
+            # Its line for each request is ours, with more in it. Without a handler uvicorn doesn't even make one.
+            "loggers": {"uvicorn.access": {"propagate": False, "handlers": []}},
+        }
+    )
+    logging.captureWarnings(True)
+
+
+class JsonFormatter(logging.Formatter):
+    """`time`, `level`, `logger`, `message`, `requestId`, the record's own fields, `exception`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        } | _fields(record)
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        try:
+            return orjson.dumps(line, default=str).decode()
+        except TypeError:  # a lone surrogate somewhere in a text
+            plain = {name: str(value).encode(errors="backslashreplace").decode() for name, value in line.items()}
+            return orjson.dumps(plain).decode()
+
+
+class TextFormatter(logging.Formatter):
+    """One line for a person, with the traceback below; control characters are shown, not obeyed."""
+
+    def __init__(self, *, coloured: bool) -> None:
+        super().__init__()
+        self._coloured = coloured
+
+    def format(self, record: logging.LogRecord) -> str:
+        clock = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S.%f")[:-3]
+        fields = "".join(f" {name}={value}" for name, value in _fields(record).items())
+        line = "".join(
+            character if character.isprintable() else ascii(character)[1:-1]
+            for character in f"{clock} {record.levelname:8}{record.name}: {record.getMessage()}{fields}"
+        )
+        if self._coloured:
+            line = f"{_COLOURS.get(record.levelname, '')}{line}{_RESET}"
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return line
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    fields = {name: value for name, value in record.__dict__.get("fields", {}).items() if value is not None}
+    request = CURRENT.get()
+    return fields if request is None else {"requestId": request.id} | fields

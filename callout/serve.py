@@ -1,0 +1,151 @@
+"""`callout serve`: the server processes, and in development the database below them and a greeting on the terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import asyncpg
+import click
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
+
+from callout import credentials, logs
+from callout.credentials import Credential
+from callout.database import is_empty, migrated_database
+from callout.settings import Settings, variable
+from db import seed
+from db.enums import Role
+
+APP = "callout.app:create_app"
+BACKLOG = 2048  # connections that may wait to be accepted
+SHUTDOWN_SECONDS = 10  # for the requests under way
+KEEP_ALIVE_SECONDS = 75  # longer than a load balancer's, so that it is never the server that hangs up first
+
+_CURL = """\
+curl -sS -w '\\n' {url} \\
+  -H 'Content-Type: application/json' \\
+  -H 'Authorization: Bearer {token}' \\
+  -d '{{"query": "{{ tickets(first: 3) {{ totalCount nodes {{ reference subject status priority }} }} }}"}}'\
+"""
+
+
+def serve(settings: Settings) -> None:
+    """Serves until Ctrl-C or SIGTERM, and then finishes the requests under way. In development the database is
+    migrated, and filled with a demo company if it is the embedded one and empty."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(_listen(settings))
+        greet: Callable[[], None] | None = None
+        if not settings.production:
+            if settings.database_url is None:
+                click.echo("Starting PostgreSQL", err=True)  # on the first run it takes some seconds
+            url = stack.enter_context(migrated_database(settings))
+            issued = asyncio.run(_prepare(settings, url))
+            greet = _greeting(settings, issued)
+            settings = settings.model_copy(update={"database_url": url})
+        logs.configure(settings)
+        config = uvicorn.Config(
+            APP,
+            factory=True,
+            host=settings.host,
+            port=settings.port,
+            workers=settings.workers,
+            loop="uvloop",
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            log_level=settings.log_level if settings.production else "warning",
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        )
+        os.environ |= _environment(settings)
+        if settings.workers == 1:
+            _Server(config, greet).run(sockets=[listener])
+        else:
+            if greet is not None:
+                greet()
+            supervisor = Multiprocess(config, sockets=[listener])
+            supervisor.run()
+            if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
+                raise SystemExit(STARTUP_FAILURE)
+
+
+class _Server(uvicorn.Server):
+    """Greets once it takes requests."""
+
+    def __init__(self, config: uvicorn.Config, greet: Callable[[], None] | None) -> None:
+        super().__init__(config)
+        self._greet = greet
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._greet is not None:
+            self._greet()
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """The port comes first: who finds it taken learns so at once, and early clients wait instead of being refused."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address, family=family, backlog=BACKLOG)
+    except OSError as error:
+        why = str(error.strerror).partition(" (")[0]  # what is in brackets repeats the address
+        raise click.ClickException(
+            f"cannot listen on {settings.host}, port {settings.port}: {why}.\n"
+            f"Another port can be chosen with --port or {variable('port')}."
+        ) from error
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """What worker processes, which read the environment, must know of this process' choices."""
+    chosen = {"host": settings.host, "port": settings.port, "workers": settings.workers, "data_dir": settings.data_dir}
+    if settings.database_url is not None:
+        chosen["database_url"] = settings.database_url
+    return {variable(field): str(value) for field, value in chosen.items()}
+
+
+async def _prepare(settings: Settings, url: str) -> list[Credential]:
+    connection = await asyncpg.connect(url)
+    try:
+        if settings.database_url is None and await is_empty(connection):
+            async with connection.transaction():
+                await seed.demo(connection)
+        return await credentials.greeting(settings, connection)
+    finally:
+        await connection.close()
+
+
+def _greeting(settings: Settings, issued: list[Credential]) -> Callable[[], None]:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+    url = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/graphql"
+    database = f"embedded PostgreSQL in {settings.data_dir}" if settings.database_url is None else "by URL"
+    lines = [
+        "",
+        f"  {click.style('Callout is ready', fg='green', bold=True)} at {click.style(url, bold=True)}",
+        click.style(f"  Open it in a browser for the IDE. Database: {database}. Ctrl-C stops the server.", dim=True),
+        "",
+    ]
+    if issued:
+        lines.append("  A token for each role, good for a week:")
+        for credential in issued:
+            role = credential.role.lower()
+            lines.append(f"\n{click.style(f'# {role}: {credential.name}', dim=True)}")
+            lines.append(f"export {role.upper()}_TOKEN={credential.token}")
+        admin = next(credential.token for credential in issued if credential.role is Role.ADMIN)
+        lines += [
+            "",
+            "  Paste this into another terminal for the newest tickets:",
+            "",
+            _CURL.format(url=url, token=admin),
+            "",
+        ]
+    else:
+        lines += [f"  Tokens come from the issuer of {settings.jwt_jwks_url}.", ""]
+    return lambda: click.echo("\n".join(lines))

@@ -1,0 +1,207 @@
+"""Every setting of Callout, read from `CALLOUT_*` environment variables, here and nowhere else.
+
+In development everything has a value: with no database URL an embedded server is used, and the secret that signs
+tokens is made once and kept under the data directory, so that several processes, and the same one tomorrow, agree.
+In production nothing is made up: what is missing or unsafe is refused with the name of the variable to set.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "CALLOUT_"
+SECRET_BYTES_MIN = 32  # RFC 7518, section 3.2: a key for HS256 is at least as long as its hash
+DEVELOPMENT_SECRET = "development-"  # what every secret made up for development starts with
+DEVELOPMENT_SECRET_FILE = "development-secret"
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+
+class InvalidSettings(Exception):
+    """One or more settings cannot be used. `problems` has a line for each, which names the variable."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    env: Literal["development", "production"] = Field(
+        "development",
+        description="`production` refuses whatever is convenient and unsafe, and offers no IDE.",
+    )
+    database_url: str | None = Field(
+        None,
+        repr=False,
+        description="`postgresql://user:password@host:5432/database`, PostgreSQL 14 or later. Without it, in"
+        " development, an embedded server keeps its data under the data directory.",
+    )
+    data_dir: Path = Field(Path(".data"), description="Where the embedded server and the development secret are kept.")
+    host: str = Field("127.0.0.1", description="The address to listen on.")
+    port: Annotated[int, Field(ge=1, le=65_535)] = Field(8000, description="The port to listen on.")
+    workers: Annotated[int, Field(ge=1, le=64)] = Field(1, description="How many server processes share the port.")
+    pool_size: Annotated[int, Field(ge=1, le=200)] = Field(
+        10, description="How many database connections each process may hold."
+    )
+    jwt_secret: str | None = Field(
+        None,
+        repr=False,
+        description="Signs and checks HS256 tokens; at least 32 bytes. Made up and kept in development.",
+    )
+    jwt_jwks_url: str | None = Field(
+        None, description="Where the issuer publishes its RS256 and ES256 keys, in place of a secret or beside it."
+    )
+    jwt_issuer: str = Field("callout", min_length=1, description="What `iss` of a token must be.")
+    jwt_audience: str = Field("callout", min_length=1, description="What `aud` of a token must be, or hold.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least severe messages to log."
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="`json` writes an object a line. In production that is the default."
+    )
+
+    @property
+    def production(self) -> bool:
+        return self.env == "production"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_log_format(cls, values: Any) -> Any:
+        if values.get("env") == "production":
+            values.setdefault("log_format", "json")
+        return values
+
+    @field_validator("env", "log_level", "log_format", mode="before")
+    @classmethod
+    def _in_lower_case(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("database_url")
+    @classmethod
+    def _normalise_database_url(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in {"postgresql", "postgres", "postgresql+asyncpg"}:
+            raise ValueError("must start with postgresql://")
+        if not parts.path.strip("/"):
+            raise ValueError("must name a database: postgresql://user@host:5432/database")
+        if "@" in parts.path or not _has_port_or_none(parts):
+            raise ValueError("is ambiguous: a slash in a password is written %2F, an @ %40")
+        return "postgresql" + url[len(parts.scheme) :]
+
+    @field_validator("data_dir")
+    @classmethod
+    def _make_absolute(cls, path: Path) -> Path:
+        return path.expanduser().absolute()
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def _long_enough(cls, secret: str | None) -> str | None:
+        if secret is not None and len(secret.encode()) < SECRET_BYTES_MIN:
+            raise ValueError(f"is shorter than {SECRET_BYTES_MIN} bytes; `openssl rand -base64 48` makes a good one")
+        return secret
+
+    @model_validator(mode="after")
+    def _safe_in_production(self) -> Self:
+        if not self.production:
+            return self
+        problems = []
+        if self.database_url is None:
+            problems.append(f"{PREFIX}DATABASE_URL must be set in production: the embedded server is for development.")
+        if self.jwt_secret is None and self.jwt_jwks_url is None:
+            problems.append(
+                f"{PREFIX}JWT_SECRET or {PREFIX}JWT_JWKS_URL must be set in production;"
+                " `openssl rand -base64 48` makes a good secret."
+            )
+        if self.jwt_secret is not None and self.jwt_secret.startswith(DEVELOPMENT_SECRET):
+            problems.append(f"{PREFIX}JWT_SECRET is a development secret, which must not be used in production.")
+        if self.jwt_jwks_url is not None and not _is_private_enough(self.jwt_jwks_url):
+            problems.append(f"{PREFIX}JWT_JWKS_URL must start with https:// in production.")
+        if problems:
+            raise InvalidSettings(problems)
+        return self
+
+    @model_validator(mode="after")
+    def _secret_of_development(self) -> Self:
+        if not self.production and self.jwt_secret is None and self.jwt_jwks_url is None:
+            # The model is frozen for everybody else.
+            object.__setattr__(self, "jwt_secret", _development_secret(self.data_dir))
+        return self
+
+
+def load(**overrides: Any) -> Settings:
+    """The settings of this process; `overrides` (None: not given) win over the environment.
+
+    Raises `InvalidSettings` with all that is wrong, as far as it can be told at once, and never a secret's text.
+    """
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        raise InvalidSettings([_line(problem["loc"], problem["msg"]) for problem in error.errors()]) from None
+
+
+def variable(field: str) -> str:
+    """The environment variable that sets `field`."""
+    return PREFIX + field.upper()
+
+
+def documentation() -> list[tuple[str, str, str]]:
+    """For each setting the variable, its default as text, and what it does."""
+    return [
+        (variable(name), "none" if field.default is None else str(field.default), field.description or "")
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def unknown_variables() -> list[str]:
+    """Variables that look like settings and aren't: a misspelt one would otherwise go unnoticed."""
+    known = {variable(field) for field in Settings.model_fields}
+    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+
+
+def _line(location: tuple[int | str, ...], message: str) -> str:
+    name = variable(str(location[0])) if location else PREFIX.rstrip("_")
+    return f"{name}: {message.removeprefix('Value error, ')}"
+
+
+def _has_port_or_none(parts: SplitResult) -> bool:
+    try:
+        return parts.port is None or parts.port > 0
+    except ValueError:  # with a piece of the URL in its message, which may be one of the password
+        return False
+
+
+def _is_private_enough(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+
+
+def _development_secret(data_dir: Path) -> str:
+    """The secret kept in `data_dir`, readable by its owner only; made on first use, by one process of several."""
+    path = data_dir / DEVELOPMENT_SECRET_FILE
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+        if not path.exists():
+            draft.touch(mode=0o600)
+            draft.write_text(DEVELOPMENT_SECRET + secrets.token_urlsafe(48))
+            try:
+                os.link(draft, path)  # whole or not at all, and only the first of several
+            except FileExistsError:
+                pass
+            finally:
+                draft.unlink()
+        return path.read_text().strip()
+    except OSError as error:
+        raise InvalidSettings([f"{PREFIX}DATA_DIR: {path} cannot be used: {error.strerror}"]) from error

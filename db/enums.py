@@ -1,0 +1,101 @@
+"""The domain's closed sets of words, each value with the sentence that explains it to a client.
+
+The labels are PostgreSQL's, Python's and GraphQL's alike. The order of a set is its meaning: PostgreSQL
+sorts an enum by declaration, so `URGENT` is above `LOW` and `CLOSED` after `OPEN` in every sort.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Self
+
+
+class DocumentedEnum(StrEnum):
+    """A string enum whose members carry a `doc` sentence: `OPEN = "OPEN", "Not yet being worked on."`"""
+
+    doc: str
+
+    def __new__(cls, value: str, doc: str = "") -> Self:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.doc = doc
+        return member
+
+
+class TicketStatus(DocumentedEnum):
+    """Where a ticket is in its life."""
+
+    OPEN = "OPEN", "Newly created, not yet being worked on."
+    IN_PROGRESS = "IN_PROGRESS", "Someone is actively working on the issue."
+    RESOLVED = "RESOLVED", "The issue has been fixed; the ticket has a resolution."
+    CLOSED = "CLOSED", "Fully closed and archived."
+
+
+class TicketPriority(DocumentedEnum):
+    """How urgent a ticket is; sorts by urgency."""
+
+    LOW = "LOW", "Minor issue, can be addressed when convenient."
+    MEDIUM = "MEDIUM", "Standard priority, handled in the normal workflow."
+    HIGH = "HIGH", "Important, needs prompt attention."
+    URGENT = "URGENT", "Critical: a system is down or security is breached; needs immediate action."
+
+
+class TicketCategory(DocumentedEnum):
+    """What kind of system a ticket is about."""
+
+    ALARM = "ALARM", "Intrusion and fire alarms."
+    CCTV = "CCTV", "Cameras and recorders."
+    ACCESS_CONTROL = "ACCESS_CONTROL", "Doors, readers and credentials."
+    INTERCOM = "INTERCOM", "Intercoms and door entry."
+    GENERAL = "GENERAL", "Anything else."
+
+
+class TicketSource(DocumentedEnum):
+    """By which way a ticket came in."""
+
+    ADMIN = "ADMIN", "Created by an admin on the dashboard."
+    TECHNICIAN = "TECHNICIAN", "Created by a technician in the Tech Portal."
+    CHATBOT = "CHATBOT", "Created by the support chatbot from a conversation."
+    EMAIL = "EMAIL", "Created from an e-mail."
+    CUSTOMER = "CUSTOMER", "Created by the customer in the Customer Portal."
+
+
+class ActorKind(DocumentedEnum):
+    """What sort of party did something."""
+
+    ADMIN = "ADMIN", "An admin."
+    TECHNICIAN = "TECHNICIAN", "A technician."
+    CUSTOMER = "CUSTOMER", "A customer."
+    SERVICE = "SERVICE", "A program with an API key: the chatbot or the e-mail gateway."
+    SYSTEM = "SYSTEM", "Callout itself."
+
+
+class TicketEventKind(DocumentedEnum):
+    """What happened to a ticket. An event that changed several things carries the weightiest kind."""
+
+    CREATED = "CREATED", "The ticket was created."
+    RESOLVED = "RESOLVED", "The ticket was resolved."
+    CLOSED = "CLOSED", "The ticket was closed."
+    REOPENED = "REOPENED", "A resolved or closed ticket was taken up again."
+    STATUS_CHANGED = "STATUS_CHANGED", "The status changed in another way."
+    ASSIGNED = "ASSIGNED", "The ticket was given to a technician, or to another one."
+    UNASSIGNED = "UNASSIGNED", "The assignment was removed."
+    UPDATED = "UPDATED", "Other fields changed."
+    NOTE_ADDED = "NOTE_ADDED", "A note was added."
+
+
+class ChatAuthor(DocumentedEnum):
+    """Who wrote a message of a chatbot conversation."""
+
+    CUSTOMER = "CUSTOMER", "The customer."
+    BOT = "BOT", "The chatbot."
+    AGENT = "AGENT", "A person of the company who joined the conversation."
+
+
+class Role(DocumentedEnum):
+    """What a viewer is."""
+
+    ADMIN = "ADMIN", "Sees and does everything."
+    TECHNICIAN = "TECHNICIAN", "Sees and works on the tickets assigned to them or created by them."
+    CUSTOMER = "CUSTOMER", "Sees their own tickets without what is internal."
+    SERVICE = "SERVICE", "A program with an API key: sees the tickets that it created, and published articles."

@@ -1,0 +1,185 @@
+"""The event log: the truth about what happened to tickets.
+
+Every change of a ticket and every note is written together with its event, in one statement, by a transaction that
+holds the ticket's row lock. So a ticket's events have its order, and none is written without its change or the other
+way round. History, counts and live updates are read from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final
+
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Insert,
+    Text,
+    bindparam,
+    case,
+    func,
+    insert,
+    literal_column,
+    null,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import UUID
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+
+from db import ddl, models
+from db.enums import ActorKind, TicketEventKind
+from db.ids import new_id
+from db.statement import Executor, Statement
+from db.viewer import Viewer
+from db.visibility import table
+
+TICKETS = table(models.Ticket)
+EVENTS = table(models.TicketEvent)
+NOTES = table(models.Note)
+
+# A ticket's time only goes forward, even where the clock is put back: its changes and events are told apart by it. The
+# statement's start, not the transaction's, which may lie before another writer's that held the lock first.
+NOW: Final = func.greatest(
+    func.statement_timestamp(), TICKETS.c.updated_at + literal_column("interval '1 microsecond'")
+)
+
+_ID = bindparam("id", type_=UUID(as_uuid=False))
+_BEFORE = (
+    select(literal_column("to_jsonb(tickets.*)").label("image")).select_from(TICKETS).where(TICKETS.c.id == _ID)
+).cte("before")
+_BEFORE_IMAGE: ColumnElement[Any] = literal_column("(SELECT image FROM before)")
+
+
+def _written_by(viewer: Viewer) -> dict[str, str]:
+    """The parameters that every event has: its id, and who did it."""
+    return {
+        "event_id": new_id(),
+        "actor_kind": ActorKind(viewer.role.value),
+        "actor_id": viewer.id,
+        "actor_name": viewer.name,
+    }
+
+
+def _event(written: str, **columns: ColumnElement[Any]) -> Insert:
+    """The insertion of an event for the row that the common table expression named `written` has written."""
+    values: dict[str, ColumnElement[Any]] = {
+        "id": bindparam("event_id", type_=UUID(as_uuid=False)),
+        "ticket_id": literal_column(f"{written}.id"),
+        "kind": bindparam("kind", type_=models.EVENT_KIND),
+        "actor_kind": bindparam("actor_kind", type_=models.ACTOR_KIND),
+        "actor_id": bindparam("actor_id", type_=Text()),
+        "actor_name": bindparam("actor_name", type_=Text()),
+        "at": literal_column(f"{written}.updated_at"),
+        "after": literal_column(f"to_jsonb({written}.*)"),
+        **columns,
+    }
+    rows = select(*(value.label(name) for name, value in values.items())).select_from(text(written))
+    return insert(EVENTS).from_select(list(values), rows)
+
+
+@cache
+def _creation(columns: tuple[str, ...]) -> Statement:
+    created = (
+        pg_insert(TICKETS)
+        .values({name: bindparam(name, type_=TICKETS.c[name].type) for name in columns})
+        .on_conflict_do_nothing(index_elements=["reference"])
+        .returning(*TICKETS.c)
+        .cte("created")
+    )
+    return Statement(_event("created").add_cte(created).returning(EVENTS.c.id))
+
+
+@cache
+def _change(columns: tuple[str, ...], timestamps: tuple[tuple[str, bool], ...]) -> Statement:
+    values: dict[str, Any] = {name: bindparam(f"new_{name}", type_=TICKETS.c[name].type) for name in columns}
+    values |= {name: NOW if is_set else null() for name, is_set in timestamps}
+    values |= {"version": TICKETS.c.version + literal_column("1"), "updated_at": NOW, "public_updated_at": NOW}
+    changed = update(TICKETS).where(TICKETS.c.id == _ID).values(values).returning(*TICKETS.c).cte("changed")
+    return Statement(_event("changed", before=_BEFORE_IMAGE).add_cte(_BEFORE, changed))
+
+
+def _noting() -> Statement:
+    note = {name: bindparam(name, type_=NOTES.c[name].type) for name in ("body", "internal_only")}
+    internal = bindparam("internal_only", type_=Boolean())
+    written = insert(NOTES).values(
+        id=bindparam("note_id", type_=UUID(as_uuid=False)),
+        ticket_id=_ID,
+        author_kind=bindparam("actor_kind", type_=models.ACTOR_KIND),
+        author_id=bindparam("actor_id", type_=Text()),
+        author_name=bindparam("actor_name", type_=Text()),
+        created_at=func.statement_timestamp(),
+        **note,
+    )
+    touched = (
+        update(TICKETS)
+        .where(TICKETS.c.id == _ID)
+        .values(updated_at=NOW, public_updated_at=case((internal, TICKETS.c.public_updated_at), else_=NOW))
+        .returning(*TICKETS.c)
+        .cte("touched")
+    )
+    note_id = bindparam("note_id", type_=UUID(as_uuid=False))
+    event = _event("touched", before=_BEFORE_IMAGE, note_id=note_id, public=~internal)
+    return Statement(event.add_cte(_BEFORE, written.cte("noted"), touched))
+
+
+_NOTE = _noting()
+
+
+async def create(connection: Executor, viewer: Viewer, values: Mapping[str, Any]) -> bool:
+    """Write a ticket and its event. False, and nothing written, if its reference is taken."""
+    statement = _creation(tuple(sorted(values)))
+    event = await statement.fetchval(connection, **values, kind=TicketEventKind.CREATED, **_written_by(viewer))
+    return event is not None
+
+
+async def change(
+    connection: Executor,
+    viewer: Viewer,
+    ticket_id: str,
+    kind: TicketEventKind,
+    values: Mapping[str, Any],
+    timestamps: Mapping[str, bool],
+) -> None:
+    """Change columns of a ticket that the transaction has locked, and write the event. `timestamps` are set to now
+    (true) or cleared (false)."""
+    statement = _change(tuple(sorted(values)), tuple(sorted(timestamps.items())))
+    new = {f"new_{name}": value for name, value in values.items()}
+    await statement.execute(connection, id=ticket_id, kind=kind, **_written_by(viewer), **new)
+
+
+async def note(
+    connection: Executor, viewer: Viewer, ticket_id: str, note_id: str, body: str, *, internal_only: bool
+) -> None:
+    """Add a note to a ticket that the transaction has locked, and write the event. An internal one is not public."""
+    await _NOTE.execute(
+        connection,
+        id=ticket_id,
+        note_id=note_id,
+        body=body,
+        internal_only=internal_only,
+        kind=TicketEventKind.NOTE_ADDED,
+        **_written_by(viewer),
+    )
+
+
+async def identity(connection: Executor) -> str:
+    """The log's identity, the same for all processes on this database.
+
+    Rows that turn up in another cluster (restored from a dump, or promoted to another timeline) carry transaction ids
+    that mean nothing there. Then the log gets a new identity, so that cursors of the old one are recognised, and its
+    rows become "before everything".
+    """
+    here = await connection.fetchval(f"SELECT {ddl.CLUSTER}")
+    moved = await connection.fetchval(
+        "UPDATE event_log SET identity = gen_random_uuid(), cluster = $1, counted = pg_current_snapshot()"
+        " WHERE cluster <> $1 RETURNING true",
+        here,
+    )
+    if moved:
+        await connection.execute(
+            "UPDATE ticket_events SET xid = '3' WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())"
+        )
+    return str(await connection.fetchval("SELECT identity FROM event_log"))

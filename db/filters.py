@@ -1,0 +1,225 @@
+"""Filters: how each field of a filter input becomes a condition, declared as a table.
+
+Every criterion is read twice: `read` takes the values out of one request and leaves the shape, `build` makes SQL of
+the shape. What a criterion says about a row it says about a row image too, so the same table decides lists and streams.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from sqlalchemy import ColumnElement, DateTime, Text, and_, any_, false, func, literal_column, or_, true
+from sqlalchemy.dialects.postgresql import ARRAY, UUID
+from sqlalchemy.types import TypeEngine
+
+from db import limits
+from db.enums import Role
+from db.errors import BadInput, LimitExceeded
+from db.ids import key_of
+from db.visibility import Asker, Condition, Row
+
+Parameter: TypeAlias = Callable[[int, TypeEngine[Any]], ColumnElement[Any]]
+"""The parameter for a slot."""
+
+_MOST_CRITERIA = 100
+
+
+class Slots:
+    """The values of one request, in the order in which their criteria are met."""
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+        self.criteria = 0
+
+    def put(self, value: Any) -> int:
+        self.values.append(value)
+        return len(self.values) - 1
+
+    def count(self) -> None:
+        self.criteria += 1
+        if self.criteria > _MOST_CRITERIA:
+            raise LimitExceeded(f"A filter may have at most {_MOST_CRITERIA} conditions.")
+
+
+class Criterion(ABC):
+    @abstractmethod
+    def read(self, value: Any, slots: Slots) -> Hashable:
+        """The shape of a non-null value, its values put into `slots`; raises `BadInput`."""
+
+    @abstractmethod
+    def build(self, row: Row, shape: Any, parameter: Parameter, asker: Asker) -> Condition: ...
+
+
+@dataclass(frozen=True)
+class In(Criterion):
+    """The column's value is one of a list; an empty list matches nothing."""
+
+    column: str
+
+    def read(self, value: Any, slots: Slots) -> Hashable:
+        return slots.put([str(item) for item in value])
+
+    def build(self, row: Row, shape: Any, parameter: Parameter, asker: Asker) -> Condition:
+        column = row.c[self.column]
+        return column == any_(parameter(shape, ARRAY(column.type)))
+
+
+@dataclass(frozen=True)
+class Is(Criterion):
+    """A boolean column has the value."""
+
+    column: str
+
+    def read(self, value: Any, slots: Slots) -> Hashable:
+        return slots.put(value)
+
+    def build(self, row: Row, shape: Any, parameter: Parameter, asker: Asker) -> Condition:
+        column = row.c[self.column]
+        return column == parameter(shape, column.type)
+
+
+@dataclass(frozen=True)
+class Refers(Criterion):
+    """The column holds the key in a global id. An id of the wrong kind is an error; one of nothing matches nothing."""
+
+    column: str
+    prefix: str
+    kind: str
+
+    def read(self, value: Any, slots: Slots) -> Hashable:
+        return slots.put(key_of(value, self.prefix, self.kind))
+
+    def build(self, row: Row, shape: Any, parameter: Parameter, asker: Asker) -> Condition:
+        return row.c[self.column] == parameter(shape, UUID(as_uuid=False))
+
+
+@dataclass(frozen=True)
+class Within(Criterion):
+    """The column's time lies in `[from, until)`; either end may be left out."""
+
+    column: Callable[[Row, Asker], ColumnElement[Any]]
+
+    def read(self, value: Any, slots: Slots) -> Hashable:
+        start, end = value.get("from"), value.get("until")
+        return (
+            None if start is None else slots.put(start),
+            None if end is None else slots.put(end),
+        )
+
+    def build(self, row: Row, shape: Any, parameter: Parameter, asker: Asker) -> Condition:
+        start, end = shape
+        column = self.column(row, asker)
+        conditions = []
+        if start is not None:
+            conditions.append(column >= parameter(start, DateTime(timezone=True)))
+        if end is not None:
+            conditions.append(column < parameter(end, DateTime(timezone=True)))
+        return and_(true(), *conditions)
+
+
+@dataclass(frozen=True)
+class Assignee(Criterion):
+    """`{technicianId}`, `{unassigned}` or `{me}`, of which exactly one is given; false negates the last two."""
+
+    def read(self, value: Any, slots: Slots) -> Hashable:
+        ((kind, given),) = value.items()
+        if kind == "technicianId":
+            return (kind, slots.put(key_of(given, "tec", "technician")))
+        return (kind, given)
+
+    def build(self, row: Row, shape: Any, parameter: Parameter, asker: Asker) -> Condition:
+        kind, given = shape
+        column = row.c.technician_id
+        if kind == "technicianId":
+            return column == parameter(given, UUID(as_uuid=False))
+        if kind == "unassigned":
+            return column.is_(None) if given else column.is_not(None)
+        mine = column.is_not_distinct_from(asker.uuid) if asker.role is Role.TECHNICIAN else false()
+        return mine if given else mine.is_not(true())
+
+
+@dataclass(frozen=True)
+class Contains(Criterion):
+    """The column, which holds text in the form that is searched, contains the term: part of a word, any case."""
+
+    column: str
+
+    def read(self, value: Any, slots: Slots) -> Hashable:
+        term = search_term(value)
+        return slots.put(like_escaped(term)) if term else None
+
+    def build(self, row: Row, shape: Any, parameter: Parameter, asker: Asker) -> Condition:
+        return true() if shape is None else row.c[self.column].like(containing(parameter(shape, Text())))
+
+
+def search_term(value: str) -> str:
+    """The term; a blank one is none. Raises `BadInput` for one that is too long or cannot be text in PostgreSQL."""
+    if len(value) > limits.SEARCH_MAX:
+        raise BadInput(f"A search may have at most {limits.SEARCH_MAX} characters.")
+    return storable(value).strip()
+
+
+def containing(term: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The LIKE pattern for what contains an escaped term. PostgreSQL brings it into the form that is searched, for its
+    idea of lower case is not Python's."""
+    return literal_column("'%'", Text()).concat(func.search_form(term)).concat(literal_column("'%'", Text()))
+
+
+def storable(value: str) -> str:
+    """`value`, unless PostgreSQL cannot store it: it has a NUL or half of a surrogate pair. Raises `BadInput`."""
+    if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
+        raise BadInput("The text has a character that cannot be stored: NUL or a lone surrogate.")
+    return value
+
+
+def like_escaped(term: str) -> str:
+    return term.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+@dataclass(frozen=True)
+class Criteria(Criterion):
+    """An input object whose fields are criteria, all of which hold; `and`, `or` and `not` where `nested`."""
+
+    fields: Mapping[str, Criterion]
+    nested: bool = False
+
+    def read(self, value: Any, slots: Slots) -> Hashable:
+        shape: list[tuple[str, Hashable]] = []
+        for name, criterion in self.fields.items():
+            given = value.get(name)
+            if given is not None:
+                slots.count()
+                shape.append((name, criterion.read(given, slots)))
+        if self.nested:
+            for name in ("and", "or"):
+                given = value.get(name)
+                if given is not None:
+                    shape.append((name, tuple(self._item(item, slots) for item in given)))
+            given = value.get("not")
+            if given is not None:
+                shape.append(("not", self._item(given, slots)))
+        return tuple(shape)
+
+    def _item(self, value: Any, slots: Slots) -> Hashable:
+        before = slots.criteria
+        shape = self.read(value, slots)
+        if slots.criteria == before:
+            slots.count()  # an empty one is one too, or there could be any number of them
+        return shape
+
+    def build(self, row: Row, shape: Any, parameter: Parameter, asker: Asker) -> Condition:
+        conditions: list[Condition] = []
+        for name, inner in shape:
+            if name == "and":
+                conditions.append(and_(true(), *(self.build(row, item, parameter, asker) for item in inner)))
+            elif name == "or":
+                conditions.append(or_(false(), *(self.build(row, item, parameter, asker) for item in inner)))
+            elif name == "not":
+                # Not `NOT`: what does not apply to a row, because its column is null, does not hold for it either.
+                conditions.append(self.build(row, inner, parameter, asker).is_not(true()))
+            else:
+                conditions.append(self.fields[name].build(row, inner, parameter, asker))
+        return and_(true(), *conditions)

@@ -1,0 +1,32 @@
+"""Bounds on what is stored and asked for, in one place: the database's constraints, the checks on input and
+the descriptions in the schema all read them here. Lengths are in characters."""
+
+from __future__ import annotations
+
+NAME_MAX = 200
+EMAIL_MAX = 254  # RFC 5321, section 4.5.3.1.3: a path of 256 octets less its angle brackets
+PHONE_MAX = 40
+ACCOUNT_NUMBER_MAX = 40
+ADDRESS_MAX = 500
+SUBJECT_MAX = 200
+DESCRIPTION_MAX = 20_000
+RESOLUTION_MAX = 20_000
+NOTE_MAX = 20_000
+PROBLEM_MAX = 500
+SOLUTION_MAX = 20_000
+SEARCH_MAX = 200
+URL_MAX = 2_000
+IDEMPOTENCY_KEY_MAX = 200
+CONVERSATION_ID_MAX = 200
+CHAT_MESSAGES_MAX = 500
+CHAT_BODY_MAX = 10_000
+RECIPIENTS_MAX = 20
+BULK_MAX = 100
+
+PAGE_DEFAULT = 20
+PAGE_MAX = 100
+
+# A reference is `TKT-` and six characters of an alphabet without look-alikes (no I, L, O, 0, 1).
+REFERENCE_PREFIX = "TKT-"
+REFERENCE_ALPHABET = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
+REFERENCE_LENGTH = 6

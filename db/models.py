@@ -1,0 +1,403 @@
+"""The tables. PostgreSQL holds what the domain promises; the constraints here are the last word on it.
+
+The triggers and functions that a model cannot express stand in `db/ddl.py`, and the migration runs them.
+Timestamps are `timestamptz`; ids are UUIDv7, so that rows made together lie together.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Computed,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, ENUM, JSON, JSONB, TSVECTOR, UUID
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import UserDefinedType
+
+from db import limits
+from db.enums import (
+    ActorKind,
+    DocumentedEnum,
+    TicketCategory,
+    TicketEventKind,
+    TicketPriority,
+    TicketSource,
+    TicketStatus,
+)
+
+
+class Xid8(UserDefinedType[str]):
+    """A 64-bit transaction id, which never wraps around (PostgreSQL 13 and later)."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "xid8"
+
+
+class PgSnapshot(UserDefinedType[str]):
+    """A set of committed transactions, as `xmin:xmax:xip,…` (PostgreSQL's `pg_snapshot`)."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "pg_snapshot"
+
+
+def pg_enum(enum: type[DocumentedEnum], name: str) -> ENUM:
+    return ENUM(enum, name=name, values_callable=lambda members: [member.value for member in members])
+
+
+STATUS = pg_enum(TicketStatus, "ticket_status")
+PRIORITY = pg_enum(TicketPriority, "ticket_priority")
+CATEGORY = pg_enum(TicketCategory, "ticket_category")
+SOURCE = pg_enum(TicketSource, "ticket_source")
+ACTOR_KIND = pg_enum(ActorKind, "actor_kind")
+EVENT_KIND = pg_enum(TicketEventKind, "ticket_event_kind")
+
+NOW = text("now()")
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 (SQLAlchemy declares it so)
+        str: Text,
+        int: Integer,
+        bool: Boolean,
+        datetime: DateTime(timezone=True),
+        uuid.UUID: UUID(as_uuid=False),
+    }
+
+
+def present(column: str, maximum: int) -> CheckConstraint:
+    """A text of 1 to `maximum` characters that is not all white space."""
+    return CheckConstraint(
+        f"btrim({column}, E' \\t\\n\\r') <> '' AND length({column}) <= {maximum}", name=f"{column}_length"
+    )
+
+
+def at_most(column: str, maximum: int) -> CheckConstraint:
+    return CheckConstraint(f"length({column}) <= {maximum}", name=f"{column}_length")
+
+
+class Customer(Base):
+    __tablename__ = "customers"
+    __table_args__ = (
+        present("name", limits.NAME_MAX),
+        present("email", limits.EMAIL_MAX),
+        at_most("phone", limits.PHONE_MAX),
+        present("account_number", limits.ACCOUNT_NUMBER_MAX),
+        UniqueConstraint("account_number"),
+        Index("uq_customers_email", text("lower(email)"), unique=True),
+        Index("ix_customers_name", text("lower(name) text_pattern_ops"), "id"),
+        Index("ix_customers_created_at_id", "created_at", "id"),
+        Index(
+            "ix_customers_search",
+            "search_text",
+            postgresql_using="gin",
+            postgresql_ops={"search_text": "gin_trgm_ops"},
+        ),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    account_number: Mapped[str]
+    name: Mapped[str]
+    email: Mapped[str]
+    phone: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    search_text: Mapped[str] = mapped_column(
+        Computed(
+            "search_form(name) || E'\\n' || search_form(email) || E'\\n' || search_form(account_number)", persisted=True
+        )
+    )
+
+
+class Property(Base):
+    __tablename__ = "properties"
+    __table_args__ = (
+        present("address", limits.ADDRESS_MAX),
+        present("account_number", limits.ACCOUNT_NUMBER_MAX),
+        UniqueConstraint("account_number"),
+        UniqueConstraint("id", "customer_id"),  # what a ticket's (property, customer) pair refers to
+        Index("ix_properties_customer_id_address_id", "customer_id", "address", "id"),
+        Index("ix_properties_address_id", "address", "id"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    customer_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("customers.id"))
+    address: Mapped[str]
+    account_number: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class Technician(Base):
+    __tablename__ = "technicians"
+    __table_args__ = (
+        present("name", limits.NAME_MAX),
+        present("email", limits.EMAIL_MAX),
+        at_most("phone", limits.PHONE_MAX),
+        Index("uq_technicians_email", text("lower(email)"), unique=True),
+        Index("ix_technicians_name_id", "name", "id"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    email: Mapped[str]
+    phone: Mapped[str | None]
+    active: Mapped[bool] = mapped_column(server_default=text("true"))
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class Ticket(Base):
+    """`search_text` is kept by a trigger: reference, subject, contact name and customer name in lower case, a line
+    each. `public_updated_at` is `updated_at` as a customer may know it: an internal note does not move it."""
+
+    __tablename__ = "tickets"
+    __table_args__ = (
+        CheckConstraint(
+            f"reference ~ '^{limits.REFERENCE_PREFIX}[{limits.REFERENCE_ALPHABET}]{{{limits.REFERENCE_LENGTH}}}$'",
+            name="reference_form",
+        ),
+        CheckConstraint("version > 0", name="version_positive"),
+        present("subject", limits.SUBJECT_MAX),
+        present("description", limits.DESCRIPTION_MAX),
+        present("contact_name", limits.NAME_MAX),
+        present("contact_email", limits.EMAIL_MAX),
+        at_most("contact_phone", limits.PHONE_MAX),
+        present("resolution", limits.RESOLUTION_MAX),
+        CheckConstraint("status <> 'RESOLVED' OR resolution IS NOT NULL", name="resolved_has_resolution"),
+        CheckConstraint("(status = 'RESOLVED') <= (resolved_at IS NOT NULL)", name="resolved_has_time"),
+        CheckConstraint("(status = 'CLOSED') = (closed_at IS NOT NULL)", name="closed_has_time"),
+        CheckConstraint(
+            "status IN ('RESOLVED', 'CLOSED') OR (resolution IS NULL AND resolved_at IS NULL)",
+            name="unresolved_has_no_resolution",
+        ),
+        CheckConstraint("property_id IS NULL OR customer_id IS NOT NULL", name="property_needs_customer"),
+        ForeignKeyConstraint(["property_id", "customer_id"], ["properties.id", "properties.customer_id"]),
+        UniqueConstraint("reference"),
+        Index("ix_tickets_created_at_id", "created_at", "id"),
+        Index("ix_tickets_updated_at_id", "updated_at", "id"),
+        Index("ix_tickets_status_id", "status", "id"),
+        Index("ix_tickets_priority_id", "priority", "id"),
+        Index("ix_tickets_status_created_at_id", "status", "created_at", "id"),
+        Index("ix_tickets_technician_id_created_at_id", "technician_id", "created_at", "id"),
+        Index("ix_tickets_customer_id_created_at_id", "customer_id", "created_at", "id"),
+        Index("ix_tickets_property_id_created_at_id", "property_id", "created_at", "id"),
+        Index("ix_tickets_creator_id_created_at_id", "creator_id", "created_at", "id"),
+        Index(
+            "ix_tickets_search",
+            "search_text",
+            postgresql_using="gin",
+            postgresql_ops={"search_text": "gin_trgm_ops"},
+        ),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    reference: Mapped[str] = mapped_column(Text(collation="C"))  # sorted by byte everywhere, and cheaply
+    version: Mapped[int] = mapped_column(server_default=text("1"))
+    subject: Mapped[str]
+    description: Mapped[str]
+    status: Mapped[TicketStatus] = mapped_column(STATUS, server_default=TicketStatus.OPEN)
+    priority: Mapped[TicketPriority] = mapped_column(PRIORITY, server_default=TicketPriority.MEDIUM)
+    category: Mapped[TicketCategory] = mapped_column(CATEGORY, server_default=TicketCategory.GENERAL)
+    source: Mapped[TicketSource] = mapped_column(SOURCE)
+    creator_kind: Mapped[ActorKind] = mapped_column(ACTOR_KIND)
+    creator_id: Mapped[str]
+    contact_name: Mapped[str]
+    contact_email: Mapped[str]
+    contact_phone: Mapped[str | None]
+    customer_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("customers.id"))
+    property_id: Mapped[uuid.UUID | None]
+    technician_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("technicians.id"))
+    resolution: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    public_updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    resolved_at: Mapped[datetime | None]
+    closed_at: Mapped[datetime | None]
+    search_text: Mapped[str] = mapped_column(server_default=text("''"))
+
+
+class TicketChat(Base):
+    """The chatbot conversation a ticket came from: `messages` is `[{author, body, at}]`, oldest first."""
+
+    __tablename__ = "ticket_chats"
+    __table_args__ = (
+        UniqueConstraint("creator_id", "conversation_id"),
+        at_most("conversation_id", limits.CONVERSATION_ID_MAX),
+    )
+
+    ticket_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tickets.id"), primary_key=True)
+    creator_id: Mapped[str]
+    conversation_id: Mapped[str | None]
+    messages: Mapped[list[dict[str, str]]] = mapped_column(JSON)
+
+
+class Note(Base):
+    """Never updated, never deleted: a trigger refuses both."""
+
+    __tablename__ = "notes"
+    __table_args__ = (
+        present("body", limits.NOTE_MAX),
+        Index("ix_notes_ticket_id_created_at_id", "ticket_id", "created_at", "id"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    ticket_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tickets.id"))
+    body: Mapped[str]
+    internal_only: Mapped[bool] = mapped_column(server_default=text("true"))
+    author_kind: Mapped[ActorKind] = mapped_column(ACTOR_KIND)
+    author_id: Mapped[str]
+    author_name: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class Article(Base):
+    __tablename__ = "articles"
+    __table_args__ = (
+        present("problem", limits.PROBLEM_MAX),
+        present("solution", limits.SOLUTION_MAX),
+        UniqueConstraint("source_ticket_id"),  # a ticket becomes an article once
+        Index("ix_articles_created_at_id", "created_at", "id"),
+        Index("ix_articles_search", "search_vector", postgresql_using="gin"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    problem: Mapped[str]
+    solution: Mapped[str]
+    published: Mapped[bool] = mapped_column(server_default=text("false"))
+    source_ticket_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("tickets.id"))
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    search_vector: Mapped[str] = mapped_column(
+        TSVECTOR,
+        Computed(
+            "setweight(to_tsvector('english'::regconfig, problem), 'A') || "
+            "setweight(to_tsvector('english'::regconfig, solution), 'B')",
+            persisted=True,
+        ),
+    )
+
+
+class SupportSettings(Base):
+    """One row. The webhook's URL is a secret: it is written and used, never shown."""
+
+    __tablename__ = "support_settings"
+    __table_args__ = (
+        CheckConstraint("id = 1", name="single_row"),
+        CheckConstraint(f"cardinality(admin_recipients) <= {limits.RECIPIENTS_MAX}", name="recipients_count"),
+        CheckConstraint(
+            "NOT google_chat_enabled OR google_chat_webhook_url IS NOT NULL", name="google_chat_needs_webhook"
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True, server_default=text("1"))
+    admin_recipients: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
+    google_chat_webhook_url: Mapped[str | None]
+    google_chat_enabled: Mapped[bool] = mapped_column(server_default=text("false"))
+    updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class ApiKey(Base):
+    """`secret_hash` is the SHA-256 of a key of 256 random bits; `prefix` is its start, to tell keys apart."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (present("name", limits.NAME_MAX), UniqueConstraint("secret_hash"))
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    prefix: Mapped[str]
+    secret_hash: Mapped[bytes] = mapped_column(BYTEA)
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    revoked_at: Mapped[datetime | None]
+
+
+class IdempotencyKey(Base):
+    """A create that has been done: the key belongs to its caller, and its row commits with the effect."""
+
+    __tablename__ = "idempotency_keys"
+
+    caller: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    request_hash: Mapped[bytes] = mapped_column(BYTEA)
+    object_id: Mapped[uuid.UUID]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class TicketEvent(Base):
+    """The event log: one row for each change of a ticket and each note, written under the ticket's row lock.
+
+    `before` and `after` are the ticket's row images; `before` is null for a creation. `public` is false where a
+    customer must not learn of the event: an internal note. `xid` is the transaction that wrote the row; a stream's
+    position is a snapshot, and what lies between two positions is what the second sees of it and the first did not.
+    """
+
+    __tablename__ = "ticket_events"
+    __table_args__ = (
+        Index("ix_ticket_events_xid", "xid"),
+        UniqueConstraint("ticket_id", "at"),  # a ticket's events are told apart, and ordered, by their times
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=text("gen_random_uuid()"))
+    xid: Mapped[str] = mapped_column(Xid8, server_default=text("pg_current_xact_id()"))
+    ticket_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tickets.id"))
+    kind: Mapped[TicketEventKind] = mapped_column(EVENT_KIND)
+    actor_kind: Mapped[ActorKind] = mapped_column(ACTOR_KIND)
+    actor_id: Mapped[str]
+    actor_name: Mapped[str]
+    at: Mapped[datetime] = mapped_column(server_default=NOW)
+    before: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    after: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    note_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("notes.id"))
+    public: Mapped[bool] = mapped_column(server_default=text("true"))
+
+
+class EventLog(Base):
+    """One row: which log this is, so that a position in another one is recognised.
+
+    `identity` changes when the rows turn up in another cluster (`cluster`), whose transaction ids mean other things.
+    `counted` is the position up to which `ticket_counts` has taken the events in.
+    """
+
+    __tablename__ = "event_log"
+    __table_args__ = (CheckConstraint("id = 1", name="single_row"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, server_default=text("1"))
+    identity: Mapped[uuid.UUID]
+    cluster: Mapped[str]
+    counted: Mapped[str] = mapped_column(PgSnapshot)
+
+
+class TicketCount(Base):
+    """How many tickets there are of each kind, up to `event_log.counted`; the nil UUID stands for no technician."""
+
+    __tablename__ = "ticket_counts"
+
+    status: Mapped[TicketStatus] = mapped_column(STATUS, primary_key=True)
+    priority: Mapped[TicketPriority] = mapped_column(PRIORITY, primary_key=True)
+    category: Mapped[TicketCategory] = mapped_column(CATEGORY, primary_key=True)
+    technician_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    n: Mapped[int] = mapped_column(BigInteger)

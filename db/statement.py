@@ -1,0 +1,53 @@
+"""SQLAlchemy builds statements, asyncpg runs them: this is the step between.
+
+A statement is compiled once to text with `$1…` placeholders and the order of its named parameters. Running it again
+costs a tuple of values and nothing of SQLAlchemy's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.sql.elements import ClauseElement
+
+DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
+
+
+class Executor(Protocol):
+    """An asyncpg connection or pool."""
+
+    async def fetch(self, query: str, *args: Any) -> list[Any]: ...
+    async def fetchrow(self, query: str, *args: Any) -> Any: ...
+    async def fetchval(self, query: str, *args: Any) -> Any: ...
+    async def execute(self, query: str, *args: Any) -> str: ...
+
+
+class Statement:
+    """One compiled statement: `text`, and `names` in the order of its placeholders."""
+
+    __slots__ = ("_fixed", "names", "text")
+
+    def __init__(self, clause: ClauseElement) -> None:
+        compiled = clause.compile(dialect=DIALECT)
+        self.text = str(compiled)
+        self.names: tuple[str, ...] = tuple(compiled.positiontup or ())  # type: ignore[attr-defined]
+        self._fixed = {name: value for name, value in compiled.params.items() if value is not None}
+
+    def arguments(self, values: Mapping[str, Any]) -> list[Any]:
+        """The values in placeholder order; a parameter that is not given keeps the value it was built with."""
+        fixed = self._fixed
+        return [values[name] if name in values else fixed.get(name) for name in self.names]
+
+    async def fetch(self, connection: Executor, **values: Any) -> list[Any]:
+        return await connection.fetch(self.text, *self.arguments(values))
+
+    async def fetchrow(self, connection: Executor, **values: Any) -> Any:
+        return await connection.fetchrow(self.text, *self.arguments(values))
+
+    async def fetchval(self, connection: Executor, **values: Any) -> Any:
+        return await connection.fetchval(self.text, *self.arguments(values))
+
+    async def execute(self, connection: Executor, **values: Any) -> str:
+        return await connection.execute(self.text, *self.arguments(values))

@@ -1,0 +1,60 @@
+"""How many tickets there are: from the kept counts where a filter allows it, else by counting.
+
+`ticket_counts` keeps the number of tickets by status, priority, category and technician. An admin's filter over these
+four is answered from there, whatever the number of tickets; anything else is counted row by row.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, FromClause, func, literal_column, select
+
+from db.counts import counted
+from db.entities import TICKET, TICKETS
+from db.enums import Role, TicketStatus
+from db.filters import Parameter
+from db.visibility import Asker
+
+_KEPT = frozenset({"status", "priority", "category", "assignee"})
+
+
+def _from_kept_counts(shape: Any) -> bool:
+    """Whether a filter's shape is over nothing but what the counts are kept by."""
+    for name, inner in shape:
+        if name in ("and", "or"):
+            if not all(_from_kept_counts(item) for item in inner):
+                return False
+        elif name in ("filter", "not"):
+            if not _from_kept_counts(inner):
+                return False
+        elif name not in _KEPT:
+            return False
+    return True
+
+
+def ticket_total(shape: Any, asker: Asker, parameter: Parameter) -> ColumnElement[int] | None:
+    """The total of a list by the kept counts, if they can tell it."""
+    if asker.role is not Role.ADMIN or not _from_kept_counts(shape):
+        return None
+    kept = counted()
+    total = func.coalesce(func.sum(kept.c.n), 0).label("total")
+    return select(total).where(TICKETS.criteria.build(kept, shape, parameter, asker)).scalar_subquery()
+
+
+def ticket_counts(shape: Any, asker: Asker, parameter: Parameter) -> FromClause:
+    """One row: how many tickets match in all, in each status (a column each), and without an assignee."""
+    if asker.role is Role.ADMIN and _from_kept_counts(shape):
+        rows: FromClause = counted()
+        number: ColumnElement[Any] = rows.c.n
+        conditions = [TICKETS.criteria.build(rows, shape, parameter, asker)]
+    else:
+        rows = TICKET.table.alias()
+        number = literal_column("1")
+        conditions = [TICKET.visible(rows, asker), TICKETS.criteria.build(rows, shape, parameter, asker)]
+    total = func.coalesce(func.sum(number), 0)
+    columns = [total.label("all")]
+    for status in TicketStatus:
+        columns.append(func.coalesce(func.sum(number).filter(rows.c.status == status), 0).label(status.value))
+    columns.append(func.coalesce(func.sum(number).filter(rows.c.technician_id.is_(None)), 0).label("unassigned"))
+    return select(*columns).where(*conditions).subquery("totals")

@@ -1,0 +1,125 @@
+"""Who sees which rows: one predicate per entity and role, and the only place that says so.
+
+The compiler adds an entity's predicate wherever the entity is reached, by whatever path, counts included. What is not
+visible is not selected, so to its viewer it does not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from sqlalchemy import ColumnElement, FromClause, Table, and_, cast, exists, false, or_, true
+from sqlalchemy.dialects.postgresql import UUID
+
+from db import models
+from db.enums import ActorKind, Role
+
+Row: TypeAlias = FromClause
+Condition: TypeAlias = ColumnElement[bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """The viewer as a statement knows them: the role decides its text, the id is a parameter of it."""
+
+    role: Role
+    id: ColumnElement[str]
+
+    @property
+    def uuid(self) -> ColumnElement[Any]:
+        return cast(self.id, UUID(as_uuid=False))
+
+
+Predicate: TypeAlias = Callable[[Row, Asker], Condition]
+
+
+def table(model: type[models.Base]) -> Table:
+    found = model.__table__
+    assert isinstance(found, Table)
+    return found
+
+
+def ticket(row: Row, asker: Asker) -> Condition:
+    """Admins see all; technicians those assigned to them or created by them; customers their own; a service those
+    that it created."""
+    match asker.role:
+        case Role.ADMIN:
+            return true()
+        case Role.TECHNICIAN:
+            created = and_(row.c.creator_id == asker.id, row.c.creator_kind == ActorKind.TECHNICIAN)
+            return or_(row.c.technician_id == asker.uuid, created)
+        case Role.CUSTOMER:
+            return row.c.customer_id == asker.uuid
+        case Role.SERVICE:
+            return and_(row.c.creator_id == asker.id, row.c.creator_kind == ActorKind.SERVICE)
+
+
+def _on_visible_ticket(asker: Asker, link: Callable[[Row], Condition]) -> Condition:
+    tickets = table(models.Ticket).alias()
+    return exists().where(link(tickets), ticket(tickets, asker))
+
+
+def note(row: Row, asker: Asker) -> Condition:
+    """Whoever sees the ticket sees its notes; customers and services only the public ones."""
+    if asker.role is Role.ADMIN:
+        return true()
+    of_visible_ticket = _on_visible_ticket(asker, lambda tickets: tickets.c.id == row.c.ticket_id)
+    if asker.role is Role.TECHNICIAN:
+        return of_visible_ticket
+    return and_(row.c.internal_only.is_(False), of_visible_ticket)
+
+
+def event(row: Row, asker: Asker) -> Condition:
+    """Whoever sees the ticket sees its history. Not told to customers and services: internal notes; to customers,
+    what happened before the ticket was theirs."""
+    if asker.role is Role.ADMIN:
+        return true()
+    of_visible_ticket = _on_visible_ticket(asker, lambda tickets: tickets.c.id == row.c.ticket_id)
+    if asker.role is Role.TECHNICIAN:
+        return of_visible_ticket
+    if asker.role is Role.SERVICE:
+        return and_(row.c.public, of_visible_ticket)
+    return and_(row.c.public, row.c.after["customer_id"].astext == asker.id, of_visible_ticket)
+
+
+def customer(row: Row, asker: Asker) -> Condition:
+    """Admins see all; technicians and services those on tickets they see; customers themselves."""
+    match asker.role:
+        case Role.ADMIN:
+            return true()
+        case Role.CUSTOMER:
+            return row.c.id == asker.uuid
+        case Role.TECHNICIAN | Role.SERVICE:
+            return _on_visible_ticket(asker, lambda tickets: tickets.c.customer_id == row.c.id)
+
+
+def site(row: Row, asker: Asker) -> Condition:
+    """A property: admins see all; technicians and services those on tickets they see; customers their own."""
+    match asker.role:
+        case Role.ADMIN:
+            return true()
+        case Role.CUSTOMER:
+            return row.c.customer_id == asker.uuid
+        case Role.TECHNICIAN | Role.SERVICE:
+            return _on_visible_ticket(asker, lambda tickets: tickets.c.property_id == row.c.id)
+
+
+def technician(row: Row, asker: Asker) -> Condition:
+    """Admins see all; technicians themselves and whoever is on a ticket they see; customers and services whoever is
+    on a ticket they see."""
+    if asker.role is Role.ADMIN:
+        return true()
+    on_ticket = _on_visible_ticket(asker, lambda tickets: tickets.c.technician_id == row.c.id)
+    return or_(row.c.id == asker.uuid, on_ticket) if asker.role is Role.TECHNICIAN else on_ticket
+
+
+def article(row: Row, asker: Asker) -> Condition:
+    """Staff see all; customers and services what is published."""
+    return true() if asker.role in (Role.ADMIN, Role.TECHNICIAN) else row.c.published
+
+
+def staff_only(row: Row, asker: Asker) -> Condition:
+    """Settings and API keys: admins alone."""
+    return true() if asker.role is Role.ADMIN else false()

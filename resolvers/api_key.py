@@ -1,0 +1,46 @@
+"""API keys of services: shown once, when made; kept as a hash; revoked for good."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+
+from sqlalchemy import bindparam, func, literal_column, update
+from sqlalchemy.dialects.postgresql import UUID
+
+from db import limits, models
+from db.statement import Statement
+from db.visibility import table
+from resolvers import records
+from resolvers.call import Call, Input, Outcome, Refused, UserError, UserErrorCode
+from resolvers.checks import Checks
+
+_TABLE = table(models.ApiKey)
+_PREFIX = "callout_"
+_SHOWN = 12  # characters of a key that stay visible, to tell keys apart: the prefix and 24 random bits
+_REVOKE = Statement(
+    update(_TABLE)
+    .where(_TABLE.c.id == bindparam("id", type_=UUID(as_uuid=False)))
+    .values(revoked_at=func.coalesce(_TABLE.c.revoked_at, func.now()))
+    .returning(literal_column("true"))
+)
+
+
+async def create(call: Call, input: Input) -> Outcome:
+    """A new key. It takes no idempotency key: an answer that got lost took the secret with it, so make another."""
+    checks = Checks()
+    name = checks.line(input["name"], limits.NAME_MAX, "name")
+    secret = _PREFIX + secrets.token_urlsafe(32)
+    values = {"name": name, "prefix": secret[:_SHOWN], "secret_hash": hashlib.sha256(secret.encode()).digest()}
+    outcome = await records.create(call, "apiKeyCreate", {}, _TABLE, values, {}, checks)
+    return Outcome(outcome.object_id, extra={"secret": secret})
+
+
+async def revoke(call: Call, input: Input) -> Outcome:
+    """The key stops working, within a second and for good."""
+    checks = Checks()
+    key_id = checks.key(input["apiKeyId"], "key", "API key", "apiKeyId")
+    checks.finish()
+    if await _REVOKE.fetchval(call.pool, id=key_id) is None:
+        raise Refused(UserError(UserErrorCode.NOT_FOUND, "There is no such API key.", ("apiKeyId",)))
+    return Outcome(key_id)

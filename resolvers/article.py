@@ -1,0 +1,62 @@
+"""Knowledge base articles, written by hand or made of a resolved ticket."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import bindparam, select
+from sqlalchemy.dialects.postgresql import UUID
+
+from db import limits, models
+from db.statement import Statement
+from db.visibility import table
+from resolvers import records
+from resolvers.call import Call, Input, Outcome, Refused, UserError, UserErrorCode
+from resolvers.checks import Checks
+
+_TABLE = table(models.Article)
+_TICKETS = table(models.Ticket)
+_MISSING = UserError(UserErrorCode.NOT_FOUND, "There is no such article.", ("articleId",))
+_SOURCE = Statement(
+    select(_TICKETS.c.subject, _TICKETS.c.resolution).where(_TICKETS.c.id == bindparam("id", type_=UUID(as_uuid=False)))
+)
+
+
+async def create(call: Call, input: Input) -> Outcome:
+    checks = Checks()
+    return await records.create(call, "articleCreate", input, _TABLE, _values(input, checks), {}, checks)
+
+
+async def create_from_ticket(call: Call, input: Input) -> Outcome:
+    """The ticket's subject becomes the problem, its resolution the solution; once per ticket."""
+    checks = Checks()
+    ticket_id = checks.key(input["ticketId"], "tkt", "ticket", "ticketId")
+    checks.finish()
+    ticket = await _SOURCE.fetchrow(call.pool, id=ticket_id)
+    if ticket is None:
+        raise Refused(UserError(UserErrorCode.NOT_FOUND, "There is no such ticket.", ("ticketId",)))
+    if ticket["resolution"] is None:
+        message = "Only a ticket with a resolution becomes an article."
+        raise Refused(UserError(UserErrorCode.RESOLUTION_REQUIRED, message, ("ticketId",)))
+    values = {"problem": ticket["subject"], "solution": ticket["resolution"], "source_ticket_id": ticket_id}
+    unique = {"source_ticket_id": "ticketId"}
+    return await records.create(call, "articleCreateFromTicket", input, _TABLE, values, unique, checks)
+
+
+async def update(call: Call, input: Input) -> Outcome:
+    checks = Checks()
+    article_id = checks.key(input["articleId"], "art", "article", "articleId")
+    return await records.change(call, _TABLE, article_id, _values(input, checks), {}, _MISSING, checks)
+
+
+def _values(input: Input, checks: Checks) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    if "problem" in input:
+        values["problem"] = checks.line(input["problem"], limits.PROBLEM_MAX, "problem")
+    if "solution" in input:
+        values["solution"] = checks.text(input["solution"], limits.SOLUTION_MAX, "solution")
+    if input.get("published") is not None:
+        values["published"] = input["published"]
+    elif "published" in input:
+        checks.object_to(UserErrorCode.REQUIRED, "An article is published or not.", "published")
+    return values

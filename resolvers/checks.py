@@ -1,0 +1,115 @@
+"""Checks of plain input values. They gather what is wrong with all of them, so that a person mends a form once."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from db import limits
+from db.errors import BadInput
+from db.filters import storable
+from db.ids import key_of
+from resolvers.call import Refused, UserError, UserErrorCode
+
+# A mailbox as people have it: the dot-atom of RFC 5322 (section 3.2.3), or its non-ASCII form (RFC 6531), at a domain
+# name of at least two labels. Quoted local parts and address literals are refused.
+_ATEXT = r"[^\x00-\x20\x7f-\xa0()<>@,;:\\\".\[\]\u2028\u2029\ud800-\udfff]"
+_LABEL = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
+_EMAIL = re.compile(rf"(?=.{{1,64}}@){_ATEXT}+(?:\.{_ATEXT}+)*@(?:{_LABEL}\.)+{_LABEL}")
+_PHONE = re.compile(r"[0-9+() ./#*,;extEXT-]*[0-9][0-9+() ./#*,;extEXT-]*")
+
+
+class Checks:
+    """Objections so far. The checking methods return the value as it is to be stored; after an objection what they
+    return is of no use, and `finish` raises before anybody uses it."""
+
+    def __init__(self) -> None:
+        self.errors: list[UserError] = []
+
+    def object_to(self, code: UserErrorCode, message: str, *field: str) -> None:
+        self.errors.append(UserError(code, message, field))
+
+    def finish(self) -> None:
+        """Raises `Refused` with all objections, if there are any."""
+        if self.errors:
+            raise Refused(*self.errors)
+
+    def text(self, value: str | None, maximum: int, *field: str) -> str:
+        """A text that is required: not blank, at most `maximum` characters, storable."""
+        cleaned = self.optional_text(value, maximum, *field)
+        if cleaned is None:
+            self.object_to(UserErrorCode.REQUIRED, f"{label(field)} is required.", *field)
+            return ""
+        return cleaned
+
+    def optional_text(self, value: str | None, maximum: int, *field: str) -> str | None:
+        """The text without blanks at its ends; None for a blank one."""
+        if value is None:
+            return None
+        cleaned = value.strip()
+        if len(cleaned) > maximum:
+            self.object_to(
+                UserErrorCode.TOO_LONG,
+                f"{label(field)} may have at most {maximum:,} characters; this has {len(cleaned):,}.",
+                *field,
+            )
+        try:
+            return storable(cleaned) or None
+        except BadInput as error:
+            self.object_to(UserErrorCode.INVALID, error.message, *field)
+            return cleaned
+
+    def line(self, value: str | None, maximum: int, *field: str) -> str:
+        """A required text of one line."""
+        return self._one_line(self.text(value, maximum, *field), *field) or ""
+
+    def optional_line(self, value: str | None, maximum: int, *field: str) -> str | None:
+        return self._one_line(self.optional_text(value, maximum, *field), *field)
+
+    def _one_line(self, value: str | None, *field: str) -> str | None:
+        if value is not None and len(value.splitlines()) > 1:
+            self.object_to(UserErrorCode.INVALID, f"{label(field)} must be a single line.", *field)
+        return value
+
+    def email(self, value: str | None, *field: str) -> str:
+        address = self.text(value, limits.EMAIL_MAX, *field)
+        if address and not _EMAIL.fullmatch(address):
+            self.object_to(
+                UserErrorCode.INVALID, f"{label(field)} must be an address such as name@example.com.", *field
+            )
+        return address
+
+    def phone(self, value: str | None, *field: str) -> str | None:
+        number = self.optional_text(value, limits.PHONE_MAX, *field)
+        if number is not None and not _PHONE.fullmatch(number):
+            self.object_to(UserErrorCode.INVALID, f"{label(field)} must be a telephone number.", *field)
+        return number
+
+    def key(self, value: str | None, prefix: str, kind: str, *field: str) -> str | None:
+        """The key in a global id that must be of a `kind`."""
+        if value is None:
+            return None
+        try:
+            return key_of(value, prefix, kind)
+        except BadInput as error:
+            self.object_to(UserErrorCode.INVALID, error.message, *field)
+            return None
+
+    def webhook(self, value: str | None, *field: str) -> str | None:
+        url = self.optional_line(value, limits.URL_MAX, *field)
+        if url is not None:
+            try:
+                parts = urlsplit(url)
+                good = parts.scheme == "https" and bool(parts.hostname) and not parts.username
+            except ValueError:
+                good = False
+            if not good:
+                self.object_to(UserErrorCode.INVALID, f"{label(field)} must be an https:// URL.", *field)
+        return url
+
+
+def label(field: tuple[str, ...]) -> str:
+    """An input field's name as words: `contactEmail` becomes "Contact email"."""
+    names = [part for part in field if not part.isdigit()]
+    words = re.sub(r"([A-Z])", r" \1", " ".join(names) or "value").lower()
+    return words[0].upper() + words[1:]

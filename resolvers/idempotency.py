@@ -1,0 +1,65 @@
+"""Idempotency keys: a create that is sent again has one effect and one answer.
+
+The key's row is inserted by the transaction that creates the object, so a second request with the key waits for the
+first and then finds what it made. A key belongs to its caller; with another request it is a conflict.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from sqlalchemy import LargeBinary, Text, bindparam, select
+from sqlalchemy.dialects.postgresql import UUID, insert
+
+from db import limits, models
+from db.statement import Statement
+from db.visibility import table
+from resolvers.call import Call, Refused, Transaction, UserError, UserErrorCode
+from resolvers.checks import Checks
+
+_KEYS = table(models.IdempotencyKey)
+_CLAIM = Statement(
+    insert(_KEYS)
+    .values(
+        caller=bindparam("caller", type_=Text()),
+        key=bindparam("key", type_=Text()),
+        request_hash=bindparam("request_hash", type_=LargeBinary()),
+        object_id=bindparam("object_id", type_=UUID(as_uuid=False)),
+    )
+    .on_conflict_do_nothing()
+    .returning(_KEYS.c.object_id)
+)
+_CLAIMED = Statement(
+    select(_KEYS.c.request_hash, _KEYS.c.object_id).where(
+        _KEYS.c.caller == bindparam("caller"), _KEYS.c.key == bindparam("key")
+    )
+)
+
+
+async def claim(
+    transaction: Transaction, call: Call, mutation: str, request: Mapping[str, Any], object_id: str
+) -> str | None:
+    """Claim the request's `idempotencyKey` for `object_id`, which the transaction is about to create.
+
+    Returns the object of an earlier, equal request, which is then the answer; None where there was none, or no key.
+    Raises `Refused` if the key was used for another request.
+    """
+    key = request.get("idempotencyKey")
+    if key is None:
+        return None
+    checks = Checks()
+    key = checks.line(key, limits.IDEMPOTENCY_KEY_MAX, "idempotencyKey")
+    checks.finish()
+    caller = f"{call.viewer.role}:{call.viewer.id}"
+    content = {name: value for name, value in request.items() if name != "idempotencyKey"}
+    digest = hashlib.sha256(orjson.dumps([mutation, content], option=orjson.OPT_SORT_KEYS)).digest()
+    if await _CLAIM.fetchval(transaction, caller=caller, key=key, request_hash=digest, object_id=object_id):
+        return None
+    earlier = await _CLAIMED.fetchrow(transaction, caller=caller, key=key)
+    if earlier["request_hash"] != digest:
+        message = "This idempotency key was used for another request; draw a new one."
+        raise Refused(UserError(UserErrorCode.IDEMPOTENCY_CONFLICT, message, ("idempotencyKey",)))
+    return str(earlier["object_id"])

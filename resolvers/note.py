@@ -1,0 +1,33 @@
+"""Notes on tickets: internal unless said otherwise, and final once written."""
+
+from __future__ import annotations
+
+from db import event_log, limits
+from db.enums import Role
+from db.ids import new_id
+from resolvers import idempotency
+from resolvers.call import Call, Input, Outcome, UserErrorCode
+from resolvers.checks import Checks
+from resolvers.ticket import lock_ticket
+
+
+async def add(call: Call, input: Input) -> Outcome:
+    """Add a note. A customer's notes are public, and theirs alone must be."""
+    checks = Checks()
+    ticket_id = checks.key(input["ticketId"], "tkt", "ticket", "ticketId")
+    body = checks.text(input["body"], limits.NOTE_MAX, "body")
+    customer = call.viewer.role is Role.CUSTOMER
+    internal_only = input.get("internalOnly")
+    if customer and internal_only:
+        checks.object_to(UserErrorCode.NOT_ALLOWED, "A customer's note is public.", "internalOnly")
+    checks.finish()
+    note_id = new_id()
+    async with call.transaction() as transaction:
+        earlier = await idempotency.claim(transaction, call, "noteAdd", input, note_id)
+        if earlier is not None:
+            return Outcome(earlier)
+        ticket = await lock_ticket(transaction, call, str(ticket_id))
+        if internal_only is None:
+            internal_only = not customer
+        await event_log.note(transaction, call.viewer, str(ticket["id"]), note_id, body, internal_only=internal_only)
+    return Outcome(note_id)

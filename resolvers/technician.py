@@ -1,0 +1,41 @@
+"""Technicians: whom tickets are assigned to. One who has left is made inactive, and loses access at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from db import limits, models
+from db.visibility import table
+from resolvers import records
+from resolvers.call import Call, Input, Outcome, UserError, UserErrorCode
+from resolvers.checks import Checks
+
+_TABLE = table(models.Technician)
+_UNIQUE = {"email": "email"}
+_MISSING = UserError(UserErrorCode.NOT_FOUND, "There is no such technician.", ("technicianId",))
+
+
+async def create(call: Call, input: Input) -> Outcome:
+    checks = Checks()
+    return await records.create(call, "technicianCreate", input, _TABLE, _values(input, checks), _UNIQUE, checks)
+
+
+async def update(call: Call, input: Input) -> Outcome:
+    checks = Checks()
+    technician_id = checks.key(input["technicianId"], "tec", "technician", "technicianId")
+    return await records.change(call, _TABLE, technician_id, _values(input, checks), _UNIQUE, _MISSING, checks)
+
+
+def _values(input: Input, checks: Checks) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    if "name" in input:
+        values["name"] = checks.line(input["name"], limits.NAME_MAX, "name")
+    if "email" in input:
+        values["email"] = checks.email(input["email"], "email")
+    if "phone" in input:
+        values["phone"] = checks.phone(input["phone"], "phone")
+    if input.get("active") is not None:
+        values["active"] = input["active"]
+    elif "active" in input:
+        checks.object_to(UserErrorCode.REQUIRED, "A technician is active or not.", "active")
+    return values

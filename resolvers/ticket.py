@@ -1,0 +1,378 @@
+"""What can be done with tickets: create, update, assign, set the status, resolve, and several at once.
+
+Each mutation takes the coerced input as the client sent it (the schema's names; what was not given is absent), and
+reads as its story: check the values, lock the ticket, check the rules, change it with its event.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import asyncpg
+from sqlalchemy import Text, any_, bindparam, select
+from sqlalchemy.dialects.postgresql import ARRAY, UUID, insert
+
+from db import event_log, limits, models, visibility
+from db.enums import ActorKind, Role, TicketSource, TicketStatus
+from db.ids import new_id
+from db.statement import Statement
+from db.visibility import Asker, table
+from resolvers import idempotency, ticket_rules
+from resolvers.call import Call, Input, Outcome, Refused, Transaction, UserError, UserErrorCode
+from resolvers.checks import Checks
+
+_TICKETS = table(models.Ticket)
+_CUSTOMERS = table(models.Customer)
+_PROPERTIES = table(models.Property)
+_TECHNICIANS = table(models.Technician)
+_CHATS = table(models.TicketChat)
+_UUID = UUID(as_uuid=False)
+
+_DRAWS = 20
+"""How many references are drawn before giving up; at a billion possible ones the first is nearly always free."""
+
+
+async def create(call: Call, input: Input) -> Outcome:
+    """A new ticket, for a customer or with contact details typed by hand. A chatbot's conversation makes one ticket,
+    however often it is sent."""
+    ticket_id = new_id()
+    try:
+        async with call.transaction() as transaction:
+            earlier = await idempotency.claim(transaction, call, "ticketCreate", input, ticket_id)
+            if earlier is not None:
+                return Outcome(earlier)
+            await _create(transaction, call, input, ticket_id)
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name != "uq_ticket_chats_creator_id_conversation_id":
+            raise
+        return Outcome(
+            await _OF_CONVERSATION.fetchval(call.pool, creator=call.viewer.id, conversation=_conversation(input))
+        )
+    return Outcome(ticket_id)
+
+
+async def _create(transaction: Transaction, call: Call, input: Input, ticket_id: str) -> None:
+    checks = Checks()
+    values = _described(input, checks, new=True) | _referred(input, checks)
+    _check_role(call, input, checks)
+    if call.viewer.role is Role.CUSTOMER:
+        values["customer_id"] = call.viewer.id
+    customer = await _check_references(transaction, call, values, {}, checks)
+    values |= _contact(input, customer, checks)
+    checks.finish()
+    values |= {
+        "id": ticket_id,
+        "source": _source(call, input),
+        "creator_kind": ActorKind(call.viewer.role.value),
+        "creator_id": call.viewer.id,
+    }
+    await _write(transaction, call, values)
+    if input.get("chat") is not None:
+        await _keep_chat(transaction, call, ticket_id, input)
+
+
+async def update(call: Call, input: Input) -> Outcome:
+    """Change what a ticket says; what is absent from the input stays, null clears."""
+    checks = Checks()
+    wanted = _described(input, checks, new=False) | _referred(input, checks)
+    if "resolution" in input:
+        wanted["resolution"] = checks.text(input["resolution"], limits.RESOLUTION_MAX, "resolution")
+    if input.get("contact") is not None:
+        wanted |= _contact_given(input["contact"], checks)
+    elif "contact" in input:
+        checks.object_to(UserErrorCode.REQUIRED, "A ticket always has a contact.", "contact")
+    return await _change(call, input, wanted, checks)
+
+
+async def assign(call: Call, input: Input) -> Outcome:
+    """Give the ticket to a technician, or to nobody."""
+    checks = Checks()
+    wanted = {"technician_id": checks.key(input["technicianId"], "tec", "technician", "technicianId")}
+    return await _change(call, input, wanted, checks)
+
+
+async def set_status(call: Call, input: Input) -> Outcome:
+    """Take the ticket to another status; to RESOLVED with a resolution."""
+    checks = Checks()
+    wanted: dict[str, Any] = {"status": input["status"]}
+    if input.get("resolution") is not None:
+        wanted["resolution"] = checks.text(input["resolution"], limits.RESOLUTION_MAX, "resolution")
+    return await _change(call, input, wanted, checks)
+
+
+async def resolve(call: Call, input: Input) -> Outcome:
+    """Mark the ticket resolved, with what was done."""
+    checks = Checks()
+    resolution = checks.text(input["resolution"], limits.RESOLUTION_MAX, "resolution")
+    return await _change(call, input, {"status": TicketStatus.RESOLVED, "resolution": resolution}, checks)
+
+
+async def bulk_update(call: Call, input: Input) -> Outcome:
+    """The same change of several tickets, in one transaction; each is done or refused on its own."""
+    checks = Checks()
+    ids = list(dict.fromkeys(input["ticketIds"]))
+    if not ids:
+        checks.object_to(UserErrorCode.REQUIRED, "Name at least one ticket.", "ticketIds")
+    if len(ids) > limits.BULK_MAX:
+        checks.object_to(UserErrorCode.TOO_LONG, f"At most {limits.BULK_MAX} tickets at once.", "ticketIds")
+    keys = {id_: checks.key(id_, "tkt", "ticket", "ticketIds", str(place)) for place, id_ in enumerate(ids)}
+    wanted: dict[str, Any] = {name: input[name] for name in ("status", "priority", "category") if input.get(name)}
+    if "technicianId" in input:
+        wanted["technician_id"] = checks.key(input["technicianId"], "tec", "technician", "technicianId")
+    if input.get("resolution") is not None:
+        wanted["resolution"] = checks.text(input["resolution"], limits.RESOLUTION_MAX, "resolution")
+    if not wanted:
+        checks.object_to(UserErrorCode.REQUIRED, "Say what to change.")
+    checks.finish()
+    results = []
+    async with call.transaction() as transaction:
+        await _check_technician(transaction, wanted, {}, checks)
+        checks.finish()
+        locked = await _lock(call.viewer.role).fetch(transaction, ids=list(keys.values()), viewer=call.viewer.id)
+        tickets = {str(ticket["id"]): ticket for ticket in locked}
+        for id_, key in keys.items():
+            errors: tuple[UserError, ...] = ()
+            try:
+                await _apply(transaction, call, _found(tickets.get(str(key))), wanted, Checks())
+            except Refused as refused:
+                errors = refused.errors
+            found = key if key in tickets else None
+            results.append({"id": id_, "ticket_id": found, "errors": [error.as_json() for error in errors]})
+    return Outcome(extra={"results": results})
+
+
+async def lock_ticket(transaction: Transaction, call: Call, ticket_id: str) -> Mapping[str, Any]:
+    """The ticket, locked until the transaction ends. Raises `Refused` if the caller sees no such ticket."""
+    return _found(await _lock(call.viewer.role).fetchrow(transaction, ids=[ticket_id], viewer=call.viewer.id))
+
+
+# Steps of the stories above
+
+
+async def _change(call: Call, input: Input, wanted: Mapping[str, Any], checks: Checks) -> Outcome:
+    ticket_id = checks.key(input["ticketId"], "tkt", "ticket", "ticketId")
+    if ticket_id is None:
+        checks.finish()
+    async with call.transaction() as transaction:
+        ticket = await lock_ticket(transaction, call, str(ticket_id))
+        expected = input.get("ifVersion")
+        if expected is not None and expected != ticket["version"]:
+            message = f"The ticket is at version {ticket['version']} now, not {expected}."
+            raise Refused(UserError(UserErrorCode.STALE, message, ("ifVersion",)), object_id=ticket_id)
+        await _check_references(transaction, call, wanted, ticket, checks)
+        await _apply(transaction, call, ticket, wanted, checks)
+    return Outcome(ticket_id)
+
+
+@cache
+def _lock(role: Role) -> Statement:
+    """Locks tickets that the role's viewer sees, in the order of their ids, so that two bulks cannot deadlock."""
+    asker = Asker(role, bindparam("viewer", type_=Text()))
+    chosen = _TICKETS.c.id == any_(bindparam("ids", type_=ARRAY(_UUID)))
+    return Statement(
+        select(_TICKETS).where(chosen, visibility.ticket(_TICKETS, asker)).order_by(_TICKETS.c.id).with_for_update()
+    )
+
+
+def _found(ticket: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if ticket is None:
+        raise Refused(UserError(UserErrorCode.NOT_FOUND, "There is no such ticket.", ("ticketId",)))
+    return {name: str(value) if name.endswith("_id") and value is not None else value for name, value in ticket.items()}
+
+
+async def _apply(
+    transaction: Transaction, call: Call, ticket: Mapping[str, Any], wanted: Mapping[str, Any], checks: Checks
+) -> None:
+    change = ticket_rules.change(ticket, wanted, call.viewer.role, checks)
+    checks.finish()
+    if change:
+        ticket_id = str(ticket["id"])
+        await event_log.change(transaction, call.viewer, ticket_id, change.kind, change.values, change.timestamps)
+
+
+def _described(input: Input, checks: Checks, *, new: bool) -> dict[str, Any]:
+    """The columns that say what the ticket is about, of those that the input has."""
+    values: dict[str, Any] = {}
+    if new or "subject" in input:
+        values["subject"] = checks.line(input.get("subject"), limits.SUBJECT_MAX, "subject")
+    if new or "description" in input:
+        values["description"] = checks.text(input.get("description"), limits.DESCRIPTION_MAX, "description")
+    for name in ("category", "priority"):
+        if input.get(name) is not None:
+            values[name] = input[name]
+        elif name in input and not new:
+            checks.object_to(UserErrorCode.REQUIRED, f"A ticket always has a {name}.", name)
+    return values
+
+
+def _referred(input: Input, checks: Checks) -> dict[str, Any]:
+    """The columns that refer to other things, of those that the input has."""
+    values: dict[str, Any] = {}
+    for name, column, prefix, kind in (
+        ("customerId", "customer_id", "cus", "customer"),
+        ("propertyId", "property_id", "prp", "property"),
+        ("technicianId", "technician_id", "tec", "technician"),
+    ):
+        if name in input:
+            values[column] = checks.key(input[name], prefix, kind, name)
+    return values
+
+
+def _check_role(call: Call, input: Input, checks: Checks) -> None:
+    """What only some roles may say of a new ticket."""
+    role = call.viewer.role
+    own = role is Role.TECHNICIAN and input.get("technicianId") in (None, f"tec_{call.viewer.id}")
+    if input.get("technicianId") is not None and role is not Role.ADMIN and not own:
+        checks.object_to(UserErrorCode.NOT_ALLOWED, "Only an admin assigns tickets to others.", "technicianId")
+    if input.get("customerId") is not None and role is Role.CUSTOMER and input["customerId"] != f"cus_{call.viewer.id}":
+        checks.object_to(UserErrorCode.NOT_ALLOWED, "You can create tickets for yourself only.", "customerId")
+    for name in ("chat", "source"):
+        if input.get(name) is not None and role is not Role.SERVICE:
+            checks.object_to(UserErrorCode.NOT_ALLOWED, "Only a service gives this.", name)
+    if input.get("source") not in (None, TicketSource.CHATBOT, TicketSource.EMAIL) and role is Role.SERVICE:
+        checks.object_to(UserErrorCode.INVALID, "A service's tickets come from CHATBOT or EMAIL.", "source")
+    if input.get("chat") is not None:
+        _check_chat(input["chat"], checks)
+
+
+def _check_chat(chat: Input, checks: Checks) -> None:
+    checks.optional_line(chat.get("conversationId"), limits.CONVERSATION_ID_MAX, "chat", "conversationId")
+    if len(chat["messages"]) > limits.CHAT_MESSAGES_MAX:
+        message = f"A transcript may have at most {limits.CHAT_MESSAGES_MAX} messages."
+        checks.object_to(UserErrorCode.TOO_LONG, message, "chat", "messages")
+        return
+    for place, message in enumerate(chat["messages"]):
+        checks.text(message["body"], limits.CHAT_BODY_MAX, "chat", "messages", str(place), "body")
+
+
+def _source(call: Call, input: Input) -> TicketSource:
+    if call.viewer.role is Role.SERVICE:
+        return TicketSource(input.get("source") or TicketSource.CHATBOT)
+    return TicketSource(call.viewer.role.value)
+
+
+@cache
+def _customer(role: Role) -> Statement:
+    asker = Asker(role, bindparam("viewer", type_=Text()))
+    return Statement(
+        select(_CUSTOMERS.c.name, _CUSTOMERS.c.email, _CUSTOMERS.c.phone).where(
+            _CUSTOMERS.c.id == bindparam("id", type_=_UUID), visibility.customer(_CUSTOMERS, asker)
+        )
+    )
+
+
+@cache
+def _property(role: Role) -> Statement:
+    asker = Asker(role, bindparam("viewer", type_=Text()))
+    return Statement(
+        select(_PROPERTIES.c.customer_id).where(
+            _PROPERTIES.c.id == bindparam("id", type_=_UUID), visibility.site(_PROPERTIES, asker)
+        )
+    )
+
+
+# Locked against a change, so that a technician who is made inactive meanwhile is seen to be.
+_TECHNICIAN = Statement(
+    select(_TECHNICIANS.c.active).where(_TECHNICIANS.c.id == bindparam("id", type_=_UUID)).with_for_update(read=True)
+)
+
+
+async def _check_references(
+    transaction: Transaction, call: Call, wanted: Mapping[str, Any], ticket: Mapping[str, Any], checks: Checks
+) -> Mapping[str, Any] | None:
+    """That what the ticket is to refer to exists and fits together. Returns the customer, if one is wanted."""
+    customer = None
+    customer_id = wanted.get("customer_id", ticket.get("customer_id"))
+    property_id = wanted.get("property_id", ticket.get("property_id"))
+    if wanted.get("customer_id") is not None:
+        customer = await _customer(call.viewer.role).fetchrow(transaction, id=customer_id, viewer=call.viewer.id)
+        if customer is None:
+            checks.object_to(UserErrorCode.NOT_FOUND, "There is no such customer.", "customerId")
+    if property_id is not None and ("property_id" in wanted or "customer_id" in wanted):
+        owner = await _property(call.viewer.role).fetchval(transaction, id=property_id, viewer=call.viewer.id)
+        if owner is None:
+            checks.object_to(UserErrorCode.NOT_FOUND, "There is no such property.", "propertyId")
+        elif customer_id is None or str(owner) != customer_id:
+            checks.object_to(UserErrorCode.MISMATCH, "The property is not one of this customer's.", "propertyId")
+    await _check_technician(transaction, wanted, ticket, checks)
+    return customer
+
+
+async def _check_technician(
+    transaction: Transaction, wanted: Mapping[str, Any], ticket: Mapping[str, Any], checks: Checks
+) -> None:
+    technician_id = wanted.get("technician_id")
+    if technician_id is None or technician_id == ticket.get("technician_id"):
+        return
+    active = await _TECHNICIAN.fetchval(transaction, id=technician_id)
+    if active is None:
+        checks.object_to(UserErrorCode.NOT_FOUND, "There is no such technician.", "technicianId")
+    elif not active:
+        checks.object_to(UserErrorCode.INACTIVE, "The technician is no longer active.", "technicianId")
+
+
+def _contact(input: Input, customer: Mapping[str, Any] | None, checks: Checks) -> dict[str, Any]:
+    """Name, e-mail and phone: as given, else the customer's."""
+    contact = dict(input.get("contact") or {})
+    for name in ("name", "email", "phone"):
+        if customer is not None:
+            contact.setdefault(name, customer[name])
+        elif input.get("customerId") is None:
+            contact.setdefault(name, None)
+    return _contact_given(contact, checks)
+
+
+def _contact_given(contact: Input, checks: Checks) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    if "name" in contact:
+        values["contact_name"] = checks.line(contact["name"], limits.NAME_MAX, "contact", "name")
+    if "email" in contact:
+        values["contact_email"] = checks.email(contact["email"], "contact", "email")
+    if "phone" in contact:
+        values["contact_phone"] = checks.phone(contact["phone"], "contact", "phone")
+    return values
+
+
+async def _write(transaction: Transaction, call: Call, values: dict[str, Any]) -> None:
+    for _ in range(_DRAWS):
+        if await event_log.create(transaction, call.viewer, values | {"reference": draw_reference()}):
+            return
+    raise RuntimeError(f"{_DRAWS} references drawn, all taken")
+
+
+def draw_reference() -> str:
+    drawn = (secrets.choice(limits.REFERENCE_ALPHABET) for _ in range(limits.REFERENCE_LENGTH))
+    return limits.REFERENCE_PREFIX + "".join(drawn)
+
+
+_CHAT = Statement(
+    insert(_CHATS).values({column.name: bindparam(column.name, type_=column.type) for column in _CHATS.c})
+)
+
+
+_OF_CONVERSATION = Statement(
+    select(_CHATS.c.ticket_id).where(
+        _CHATS.c.creator_id == bindparam("creator"), _CHATS.c.conversation_id == bindparam("conversation")
+    )
+)
+
+
+async def _keep_chat(transaction: Transaction, call: Call, ticket_id: str, input: Input) -> None:
+    messages = [
+        {"author": message["author"], "body": message["body"].strip(), "at": message["at"].isoformat()}
+        for message in input["chat"]["messages"]
+    ]
+    await _CHAT.execute(
+        transaction,
+        ticket_id=ticket_id,
+        creator_id=call.viewer.id,
+        conversation_id=_conversation(input),
+        messages=messages,
+    )
+
+
+def _conversation(input: Input) -> str | None:
+    return (input["chat"].get("conversationId") or "").strip() or None

@@ -1,0 +1,107 @@
+"""The rules of a ticket's life, as plain functions on plain values.
+
+OPEN ⇄ IN_PROGRESS → RESOLVED → CLOSED, and back to work from the last two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from db.enums import Role, TicketEventKind, TicketStatus
+from resolvers.call import UserErrorCode
+from resolvers.checks import Checks
+
+OPEN, IN_PROGRESS, RESOLVED, CLOSED = TicketStatus
+
+TRANSITIONS: Mapping[Role, Mapping[TicketStatus, tuple[TicketStatus, ...]]] = {
+    Role.ADMIN: {
+        OPEN: (IN_PROGRESS, RESOLVED, CLOSED),
+        IN_PROGRESS: (OPEN, RESOLVED, CLOSED),
+        RESOLVED: (OPEN, IN_PROGRESS, CLOSED),
+        CLOSED: (OPEN, IN_PROGRESS),
+    },
+    Role.TECHNICIAN: {
+        OPEN: (IN_PROGRESS, RESOLVED),
+        IN_PROGRESS: (OPEN, RESOLVED),
+        RESOLVED: (IN_PROGRESS,),
+        CLOSED: (),
+    },
+    Role.CUSTOMER: {},
+    Role.SERVICE: {},
+}
+"""Where each role may take a ticket from each status."""
+
+UNRESOLVED = (OPEN, IN_PROGRESS)
+
+
+@dataclass(slots=True)
+class Change:
+    """What a mutation changes of a ticket: columns, and timestamps set to now or cleared."""
+
+    kind: TicketEventKind = TicketEventKind.UPDATED
+    values: dict[str, Any] = field(default_factory=dict)
+    timestamps: dict[str, bool] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.values or self.timestamps)
+
+
+def change(ticket: Mapping[str, Any], wanted: Mapping[str, Any], role: Role, checks: Checks) -> Change:
+    """What becomes of `ticket` if its columns are to be as `wanted`; objections go to `checks`.
+
+    Columns that already are as wanted do not count as changed.
+    """
+    values = dict(wanted)
+    status = TicketStatus(values.pop("status", ticket["status"]))
+    resolution = values.pop("resolution", None)
+    result = Change(values={name: value for name, value in values.items() if ticket[name] != value})
+    if "technician_id" in result.values:
+        unassigned = result.values["technician_id"] is None
+        result.kind = TicketEventKind.UNASSIGNED if unassigned else TicketEventKind.ASSIGNED
+    _change_status(ticket, status, resolution, role, checks, result)
+    return result
+
+
+def _change_status(
+    ticket: Mapping[str, Any],
+    status: TicketStatus,
+    resolution: str | None,
+    role: Role,
+    checks: Checks,
+    result: Change,
+) -> None:
+    present = TicketStatus(ticket["status"])
+    if status is not present and status not in TRANSITIONS[role].get(present, ()):
+        checks.object_to(
+            UserErrorCode.NOT_ALLOWED, f"A ticket that is {present} cannot be made {status} by you.", "status"
+        )
+        return
+    if resolution is not None and status in UNRESOLVED:
+        checks.object_to(UserErrorCode.INVALID, f"A ticket that is {status} has no resolution.", "resolution")
+        return
+    if status is RESOLVED and resolution is None and ticket["resolution"] is None:
+        checks.object_to(
+            UserErrorCode.RESOLUTION_REQUIRED,
+            "Describe what was done: a resolved ticket has a resolution.",
+            "resolution",
+        )
+        return
+    if resolution is not None and resolution != ticket["resolution"]:
+        result.values["resolution"] = resolution
+    if status is present:
+        return
+    result.values["status"] = status
+    if status is RESOLVED:
+        result.kind = TicketEventKind.RESOLVED
+        result.timestamps = {"resolved_at": True}
+    elif status is CLOSED:
+        result.kind = TicketEventKind.CLOSED
+        result.timestamps = {"closed_at": True}
+    elif present in UNRESOLVED:
+        result.kind = TicketEventKind.STATUS_CHANGED
+    else:
+        result.kind = TicketEventKind.REOPENED
+        result.values["resolution"] = None
+        result.timestamps = {"resolved_at": False, "closed_at": False}

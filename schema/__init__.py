@@ -1,0 +1,103 @@
+"""What a client sees. `schema` is the one definition; the printed `schema.graphql` beside it is checked by a test."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import strawberry
+from graphql import GraphQLError, GraphQLResolveInfo, GraphQLSchema, is_object_type
+from strawberry.schema.config import StrawberryConfig
+from strawberry.types.field import StrawberryField
+from strawberry.types.scalar import ScalarDefinition
+
+from db.compiler import MAPPING
+from db.cursors import parse_time
+from schema.api_key import ApiKeyMutations, ApiKeyQueries
+from schema.article import ArticleMutations, ArticleQueries
+from schema.customer import CustomerMutations, CustomerQueries
+from schema.event import TicketEvent
+from schema.executor import Executor
+from schema.node import NodeQueries
+from schema.note import Note, NoteMutations
+from schema.property import PropertyMutations, PropertyQueries
+from schema.support_settings import SupportSettingsMutations, SupportSettingsQueries
+from schema.technician import TechnicianMutations, TechnicianQueries
+from schema.ticket import TicketMutations, TicketQueries
+
+
+@strawberry.type(description="What can be read.")
+class Query(
+    NodeQueries,
+    TicketQueries,
+    CustomerQueries,
+    PropertyQueries,
+    TechnicianQueries,
+    ArticleQueries,
+    SupportSettingsQueries,
+    ApiKeyQueries,
+): ...
+
+
+@strawberry.type(description="What can be done. Each is one transaction, or refused as a whole.")
+class Mutation(
+    TicketMutations,
+    NoteMutations,
+    CustomerMutations,
+    PropertyMutations,
+    TechnicianMutations,
+    ArticleMutations,
+    SupportSettingsMutations,
+    ApiKeyMutations,
+): ...
+
+
+def _parse_time(value: Any) -> datetime:
+    """Raises `GraphQLError` unless `value` is a date and time with its offset (RFC 3339)."""
+    try:
+        return parse_time(value)
+    except (TypeError, ValueError):
+        raise GraphQLError("Expected a date, a time and the offset from UTC, such as 2026-11-23T08:15:00Z.") from None
+
+
+DATE_TIME = ScalarDefinition(
+    name="DateTime",
+    description="A moment: ISO 8601 with the offset from UTC, to the microsecond.",
+    specified_by_url="https://datatracker.ietf.org/doc/html/rfc3339",
+    serialize=datetime.isoformat,
+    parse_value=_parse_time,
+    parse_literal=None,
+)
+
+
+def build() -> strawberry.Schema:
+    built = strawberry.Schema(
+        query=Query,
+        mutation=Mutation,
+        types=[Note, TicketEvent],
+        config=StrawberryConfig(scalar_map={datetime: DATE_TIME}),
+        execution_context_class=Executor,
+    )
+    core = graphql_schema(built)
+    for type_ in core.type_map.values():
+        if is_object_type(type_):
+            for field in type_.fields.values():
+                declared = field.extensions.get("strawberry-definition")
+                if isinstance(declared, StrawberryField) and MAPPING in declared.metadata:
+                    field.extensions[MAPPING] = declared.metadata[MAPPING]
+                    if type_ in (core.query_type, core.mutation_type):
+                        field.resolve = _answer
+    return built
+
+
+async def _answer(_: object, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:
+    """A root field in the ordinary way of execution; its arguments are read with its selection."""
+    return await info.context.answer(info)
+
+
+def graphql_schema(built: strawberry.Schema) -> GraphQLSchema:
+    """The graphql-core schema below Strawberry's."""
+    return built._schema
+
+
+schema = build()

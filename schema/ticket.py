@@ -1,0 +1,478 @@
+"""Tickets: the type, its lists and counts, and the mutations."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import strawberry
+from sqlalchemy import JSON, FromClause, Text, case, cast, exists, func, literal_column, or_, select
+
+from db import models
+from db.compiler import Render, Selection
+from db.entities import (
+    ARTICLE,
+    CUSTOMER,
+    EVENT,
+    EVENTS,
+    NOTE,
+    NOTES,
+    PROPERTY,
+    TECHNICIAN,
+    TICKET,
+    TICKETS,
+    updated_at,
+)
+from db.enums import (
+    ChatAuthor,
+    DocumentedEnum,
+    Role,
+    TicketCategory,
+    TicketPriority,
+    TicketSource,
+    TicketStatus,
+)
+from db.filters import Slots, storable
+from db.ids import key_of
+from db.limits import BULK_MAX, CHAT_MESSAGES_MAX
+from db.mapping import ADMINS, EVERYONE, STAFF, Bound, Expression
+from db.totals import ticket_counts
+from db.visibility import Asker, Condition, Row, table
+from resolvers import ticket
+from resolvers.call import Input
+from resolvers.ticket_rules import TRANSITIONS
+from schema.common import Connection, Edge, Node, Payload, UserError
+from schema.fields import (
+    IDEMPOTENCY,
+    IF_VERSION,
+    argument,
+    column,
+    connection,
+    documented,
+    embedded,
+    given,
+    global_id,
+    items,
+    json_rows,
+    mutation,
+    one,
+    optional,
+    part,
+    root,
+    stream_cursor,
+)
+
+if TYPE_CHECKING:
+    from schema.article import Article
+    from schema.customer import Customer
+    from schema.event import TicketEventConnection
+    from schema.note import NoteConnection
+    from schema.property import Property
+    from schema.technician import Technician
+
+_CHATS = table(models.TicketChat)
+
+
+@strawberry.type(description="Whom to get in touch with about a ticket.")
+class Contact:
+    name: str = column("name", "Full name.")
+    email: str = column("email", "Where confirmations and updates go.")
+    phone: str | None = column("phone", "Telephone number.")
+
+
+@strawberry.type(description="A message of the chatbot conversation that a ticket came from.")
+class ChatMessage:
+    author: ChatAuthor = column("author", "Who wrote it.")
+    body: str = column("body", "What was written.")
+    at: datetime = column("at", "When.")
+
+
+def _chat(row: Row, asker: Asker) -> FromClause:
+    messages = select(_CHATS.c.messages).where(_CHATS.c.ticket_id == row.c.id).correlate(row).scalar_subquery()
+    return json_rows(messages, author=Text, body=Text, at=Text)
+
+
+def _allowed_statuses(row: Row, asker: Asker) -> Expression:
+    """The table of transitions as a CASE over the status."""
+    nowhere: Expression = literal_column("'[]'::json")
+    branches: list[tuple[Condition, Expression]] = [
+        (row.c.status == status, literal_column("'[" + ",".join(f'"{target}"' for target in targets) + "]'::json"))
+        for status, targets in TRANSITIONS[asker.role].items()
+    ]
+    return case(*branches, else_=nowhere) if branches else nowhere
+
+
+@strawberry.type(description="A customer's issue, from its creation to its resolution.")
+class Ticket(Node):
+    id: strawberry.ID = global_id(TICKET)
+    reference: str = column("reference", "The number that people use: `TKT-` and six characters.")
+    version: int = column("version", "Grows by one with every change of the ticket itself; a note does not count.")
+    subject: str = column("subject", "A brief summary.")
+    description: str = column("description", "The issue in detail.")
+    status: TicketStatus = column("status", "Where it is in its life.")
+    priority: TicketPriority = column("priority", "How urgent it is.")
+    category: TicketCategory = column("category", "What kind of system it is about.")
+    source: TicketSource = column("source", "By which way it came in.")
+    contact: Contact = embedded("contact_", "Whom to get in touch with: from the customer, or entered by hand.")
+    customer: Annotated[Customer, strawberry.lazy("schema.customer")] | None = one(
+        CUSTOMER, lambda ticket, other: other.c.id == ticket.c.customer_id, "The customer it is for."
+    )
+    property: Annotated[Property, strawberry.lazy("schema.property")] | None = one(
+        PROPERTY, lambda ticket, other: other.c.id == ticket.c.property_id, "The place it is about."
+    )
+    technician: Annotated[Technician, strawberry.lazy("schema.technician")] | None = one(
+        TECHNICIAN, lambda ticket, other: other.c.id == ticket.c.technician_id, "The assignee; null if unassigned."
+    )
+    resolution: str | None = column("resolution", "What was done to fix the issue.")
+    created_at: datetime = column("created_at", "When it was created.")
+    updated_at: datetime = column(updated_at, "When it last changed or was given a note, as far as you may know.")
+    resolved_at: datetime | None = column("resolved_at", "When it was resolved.")
+    closed_at: datetime | None = column("closed_at", "When it was closed.")
+    chat: list[ChatMessage] | None = items(
+        _chat,
+        "The transcript, oldest first, where a chatbot made the ticket.",
+        most=CHAT_MESSAGES_MAX,
+        present=lambda ticket: exists().where(_CHATS.c.ticket_id == ticket.c.id),
+        roles=STAFF | {Role.SERVICE},
+    )
+    notes: Annotated[NoteConnection, strawberry.lazy("schema.note")] = connection(
+        NOTE,
+        NOTES,
+        "Its notes, oldest first; customers get the public ones.",
+        on=lambda ticket, note: note.c.ticket_id == ticket.c.id,
+    )
+    history: Annotated[TicketEventConnection, strawberry.lazy("schema.event")] = connection(
+        EVENT, EVENTS, "What happened to it, oldest first.", on=lambda ticket, event: event.c.ticket_id == ticket.c.id
+    )
+    article: Annotated[Article, strawberry.lazy("schema.article")] | None = one(
+        ARTICLE,
+        lambda ticket, other: other.c.source_ticket_id == ticket.c.id,
+        "The knowledge base article made from it.",
+    )
+    allowed_statuses: list[TicketStatus] = column(_allowed_statuses, "Where you may take it from here.")
+
+
+@strawberry.type(description="A ticket's place in a list.")
+class TicketEdge(Edge):
+    node: Ticket = part("The ticket.")
+
+
+@strawberry.type(description="A page of tickets.")
+class TicketConnection(Connection):
+    nodes: list[Ticket] = part("The page's tickets.")
+    edges: list[TicketEdge] = part("The page's tickets with their cursors.")
+    stream_cursor: str = part("Where this list stands in the event log: a stream that starts after it misses nothing.")
+
+
+# Lists
+
+
+@strawberry.input(description="A span of time; either end may be left out.")
+class DateTimeRange:
+    from_: datetime | None = optional("At or after.", name="from")
+    until: datetime | None = optional("Before.")
+
+
+@strawberry.input(description="Whose tickets. Exactly one is given.", one_of=True)
+class AssigneeFilter:
+    technician_id: strawberry.ID | None = optional("That technician's.")
+    unassigned: bool | None = optional("Nobody's; with false, anybody's.")
+    me: bool | None = optional("Yours, as a technician; with false, all others.")
+
+
+@strawberry.input(description="Which tickets: everything that is given must hold.")
+class TicketFilter:
+    status: list[TicketStatus] | None = optional("One of these.")
+    priority: list[TicketPriority] | None = optional("One of these.")
+    category: list[TicketCategory] | None = optional("One of these.")
+    source: list[TicketSource] | None = optional("One of these.")
+    assignee: AssigneeFilter | None = optional("Whose.")
+    customer_id: strawberry.ID | None = optional("Of this customer.")
+    property_id: strawberry.ID | None = optional("About this property.")
+    created_at: DateTimeRange | None = optional("Created in this span.")
+    updated_at: DateTimeRange | None = optional("Last updated in this span.")
+    search: str | None = optional("Contained in reference, subject or customer name: part of a word, any case.")
+    and_: list[TicketFilter] | None = optional("All of these hold too.", name="and")
+    or_: list[TicketFilter] | None = optional("One of these holds too.", name="or")
+    not_: TicketFilter | None = optional("This does not hold.", name="not")
+
+
+@documented
+class TicketOrderField(DocumentedEnum):
+    """What tickets can be sorted by."""
+
+    CREATED_AT = "CREATED_AT", "Date of creation."
+    UPDATED_AT = "UPDATED_AT", "Date of the last change."
+    REFERENCE = "REFERENCE", "Reference number, alphabetically."
+    STATUS = "STATUS", "Status, in the order of a ticket's life."
+    PRIORITY = "PRIORITY", "Priority, by urgency."
+
+
+@documented
+class OrderDirection(DocumentedEnum):
+    """Which way to sort."""
+
+    ASC = "ASC", "Smallest, oldest or least urgent first."
+    DESC = "DESC", "Largest, newest or most urgent first."
+
+
+@strawberry.input(description="What to sort by, and which way.")
+class TicketOrder:
+    field: TicketOrderField = given("What to sort by.")
+    direction: OrderDirection = given("Which way.")
+
+
+TICKET_LIST = (
+    argument("filter", TicketFilter | None, "Which tickets; all that you see if nothing is given."),
+    argument("orderBy", list[TicketOrder] | None, "Newest first if nothing is given; ties are broken by id."),
+)
+
+
+@strawberry.input(description="Which ticket. Exactly one is given.", one_of=True)
+class TicketBy:
+    id: strawberry.ID | None = optional("By id.")
+    reference: str | None = optional("By reference, any case.")
+
+
+def _read_by(arguments: Input) -> Bound:
+    ((kind, value),) = arguments["by"].items()
+    return Bound(kind, (key_of(value, "tkt", "ticket") if kind == "id" else storable(value).strip().upper(),))
+
+
+def _by(render: Render, selection: Selection) -> tuple[Row, list[Condition]]:
+    ticket = render.alias(TICKET.table)
+    column = ticket.c[render.shape(selection)]
+    return ticket, [column == render.parameter(selection, 0, column.type), TICKET.visible(ticket, render.asker)]
+
+
+@strawberry.type(description="How many tickets there are: the numbers on the status tabs.")
+class TicketCounts:
+    all: int = column("all", "All tickets.")
+    open: int = column("OPEN", "Open ones.")
+    in_progress: int = column("IN_PROGRESS", "Those in progress.")
+    resolved: int = column("RESOLVED", "Resolved ones.")
+    closed: int = column("CLOSED", "Closed ones.")
+    unassigned: int = column("unassigned", "Those that nobody is assigned to, whatever their status.")
+
+
+def _read_counts(arguments: Input) -> Bound:
+    slots = Slots()
+    return Bound(TICKETS.criteria.read(arguments, slots), tuple(slots.values))
+
+
+def _counts(render: Render, selection: Selection) -> tuple[Row, list[Condition]]:
+    return ticket_counts(render.shape(selection), render.asker, render.parameters(selection)), []
+
+
+@strawberry.type(description="What may be told about a ticket to whoever knows its reference and e-mail address.")
+class TicketTracking:
+    reference: str = column("reference", "The ticket's number.")
+    subject: str = column("subject", "A brief summary.")
+    status: TicketStatus = column("status", "Where it is in its life.")
+    resolution: str | None = column("resolution", "What was done to fix the issue.")
+    created_at: datetime = column("created_at", "When it was created.")
+    updated_at: datetime = column("public_updated_at", "When it last changed, internal notes apart.")
+    resolved_at: datetime | None = column("resolved_at", "When it was resolved.")
+    closed_at: datetime | None = column("closed_at", "When it was closed.")
+
+
+def _read_track(arguments: Input) -> Bound:
+    reference = storable(arguments["reference"]).strip().upper()
+    return Bound(None, (reference, storable(arguments["email"]).strip().lower()))
+
+
+def _track(render: Render, selection: Selection) -> tuple[Row, list[Condition]]:
+    ticket = render.alias(TICKET.table)
+    customers = table(models.Customer).alias()
+    email = render.parameter(selection, 1, Text())
+    of_customer = exists().where(customers.c.id == ticket.c.customer_id, func.lower(customers.c.email) == email)
+    known = or_(func.lower(ticket.c.contact_email) == email, of_customer)
+    return ticket, [ticket.c.reference == render.parameter(selection, 0, Text()), known]
+
+
+@strawberry.type
+class TicketQueries:
+    tickets: TicketConnection = connection(TICKET, TICKETS, "Tickets that you see.", arguments=TICKET_LIST)
+    ticket: Ticket | None = root(
+        _by, "One ticket.", reader=_read_by, arguments=[argument("by", TicketBy, "Which one.")]
+    )
+    ticket_counts: TicketCounts = root(
+        _counts,
+        "How many of the tickets that you see are in each status.",
+        reader=_read_counts,
+        arguments=[argument("filter", TicketFilter | None, "Of which tickets; all that you see if not given.")],
+    )
+    ticket_track: TicketTracking | None = root(
+        _track,
+        "For the chatbot: how a ticket stands. A wrong address and a ticket that does not exist look alike.",
+        reader=_read_track,
+        arguments=[
+            argument("reference", str, "The ticket's number, any case."),
+            argument("email", str, "The contact's or the customer's e-mail address, any case."),
+        ],
+        roles=ADMINS | {Role.SERVICE},
+    )
+
+
+# Mutations
+
+
+@strawberry.input(description="Whom to get in touch with; what is left out comes from the customer, if there is one.")
+class ContactInput:
+    name: str | None = optional("Full name, up to 200 characters.")
+    email: str | None = optional("E-mail address.")
+    phone: str | None = optional("Telephone number; null clears it.")
+
+
+@strawberry.input(description="A message of a chatbot conversation.")
+class ChatMessageInput:
+    author: ChatAuthor = given("Who wrote it.")
+    body: str = given("What was written, up to 10,000 characters.")
+    at: datetime = given("When.")
+
+
+@strawberry.input(description="The chatbot conversation that a ticket comes from.")
+class ChatInput:
+    conversation_id: str | None = optional("The chatbot's own id of the conversation.")
+    messages: list[ChatMessageInput] = given("The transcript, oldest first, up to 500 messages.")
+
+
+@strawberry.input(description="A new ticket: for a customer, or with name and e-mail address typed by hand.")
+class TicketCreateInput:
+    subject: str = given("A brief summary, one line of up to 200 characters.")
+    description: str = given("The issue in detail, up to 20,000 characters.")
+    category: TicketCategory | None = optional("GENERAL if nothing is given.")
+    priority: TicketPriority | None = optional("MEDIUM if nothing is given.")
+    customer_id: strawberry.ID | None = optional("The customer it is for; a customer's own tickets are for themselves.")
+    property_id: strawberry.ID | None = optional("The place it is about: one of the customer's.")
+    contact: ContactInput | None = optional("Name and e-mail address are required where there is no customer.")
+    technician_id: strawberry.ID | None = optional("Whom to assign it to.")
+    chat: ChatInput | None = optional("The transcript; from a service only.")
+    source: TicketSource | None = optional("CHATBOT, which is the default, or EMAIL; from a service only.")
+    idempotency_key: str | None = optional(IDEMPOTENCY)
+
+
+@strawberry.input(description="Changes of a ticket: what is left out stays, null clears.")
+class TicketUpdateInput:
+    ticket_id: strawberry.ID = given("Which ticket.")
+    if_version: int | None = optional(IF_VERSION)
+    subject: str | None = optional("A brief summary, one line of up to 200 characters.")
+    description: str | None = optional("The issue in detail, up to 20,000 characters.")
+    category: TicketCategory | None = optional("What kind of system it is about.")
+    priority: TicketPriority | None = optional("How urgent it is.")
+    customer_id: strawberry.ID | None = optional("The customer it is for.")
+    property_id: strawberry.ID | None = optional("The place it is about: one of the customer's.")
+    contact: ContactInput | None = optional("Whom to get in touch with.")
+    resolution: str | None = optional("A better wording of the resolution; of a resolved or closed ticket only.")
+
+
+@strawberry.input(description="To whom to give a ticket.")
+class TicketAssignInput:
+    ticket_id: strawberry.ID = given("Which ticket.")
+    technician_id: strawberry.ID | None = given("The technician; null removes the assignment.")
+    if_version: int | None = optional(IF_VERSION)
+
+
+@strawberry.input(description="Where to take a ticket.")
+class TicketSetStatusInput:
+    ticket_id: strawberry.ID = given("Which ticket.")
+    status: TicketStatus = given("The new status; one of the ticket's `allowedStatuses`.")
+    resolution: str | None = optional("What was done, up to 20,000 characters; required for RESOLVED.")
+    if_version: int | None = optional(IF_VERSION)
+
+
+@strawberry.input(description="How an issue was fixed.")
+class TicketResolveInput:
+    ticket_id: strawberry.ID = given("Which ticket.")
+    resolution: str = given("What was done, up to 20,000 characters.")
+    if_version: int | None = optional(IF_VERSION)
+
+
+@strawberry.input(description="One change of several tickets.")
+class TicketsBulkUpdateInput:
+    ticket_ids: list[strawberry.ID] = given("Which tickets, 1 to 100.")
+    status: TicketStatus | None = optional("The new status.")
+    resolution: str | None = optional("What was done; required where the status is RESOLVED.")
+    priority: TicketPriority | None = optional("The new priority.")
+    category: TicketCategory | None = optional("The new category.")
+    technician_id: strawberry.ID | None = optional("Whom to assign them to; null removes the assignments.")
+
+
+@strawberry.type(description="A ticket, and what speaks against the mutation.")
+class TicketPayload(Payload):
+    ticket: Ticket | None = one(
+        TICKET,
+        lambda outcome, ticket: ticket.c.id == outcome.c.object_id,
+        "The ticket as it is now; null if there is none that you see.",
+    )
+    stream_cursor: str = stream_cursor()
+
+
+@strawberry.type(description="What `ticketCreate` answers.")
+class TicketCreatePayload(TicketPayload): ...
+
+
+@strawberry.type(description="What `ticketUpdate` answers.")
+class TicketUpdatePayload(TicketPayload): ...
+
+
+@strawberry.type(description="What `ticketAssign` answers.")
+class TicketAssignPayload(TicketPayload): ...
+
+
+@strawberry.type(description="What `ticketSetStatus` answers.")
+class TicketSetStatusPayload(TicketPayload): ...
+
+
+@strawberry.type(description="What `ticketResolve` answers.")
+class TicketResolvePayload(TicketPayload): ...
+
+
+@strawberry.type(description="What became of one ticket of several.")
+class TicketBulkResult:
+    ticket_id: strawberry.ID = column("id", "The id that was given.")
+    ticket: Ticket | None = one(
+        TICKET,
+        lambda result, ticket: ticket.c.id == cast(result.c.ticket_id, TICKET.table.c.id.type),
+        "The ticket as it is now; null if there is none that you see.",
+    )
+    user_errors: list[UserError] = items(
+        lambda result, asker: json_rows(cast(result.c.errors, JSON), field=Text, message=Text, code=Text),
+        "What speaks against changing it; empty if it was done.",
+        most=1,
+    )
+
+
+@strawberry.type(description="What `ticketsBulkUpdate` answers.")
+class TicketsBulkUpdatePayload(Payload):
+    results: list[TicketBulkResult] = items(
+        lambda outcome, asker: json_rows(outcome.c.extra["results"], id=Text, ticket_id=Text, errors=Text),
+        "A result for each ticket, in the order given.",
+        most=BULK_MAX,
+    )
+    stream_cursor: str = stream_cursor()
+
+
+@strawberry.type
+class TicketMutations:
+    ticket_create: TicketCreatePayload = mutation(
+        ticket.create, TicketCreateInput, "Create a ticket; it is OPEN.", roles=EVERYONE
+    )
+    ticket_update: TicketUpdatePayload = mutation(
+        ticket.update, TicketUpdateInput, "Change what a ticket says.", roles=ADMINS
+    )
+    ticket_assign: TicketAssignPayload = mutation(
+        ticket.assign, TicketAssignInput, "Give a ticket to a technician, or to nobody.", roles=ADMINS
+    )
+    ticket_set_status: TicketSetStatusPayload = mutation(
+        ticket.set_status, TicketSetStatusInput, "Take a ticket to another status.", roles=STAFF
+    )
+    ticket_resolve: TicketResolvePayload = mutation(
+        ticket.resolve, TicketResolveInput, "Mark a ticket resolved, with what was done.", roles=STAFF
+    )
+    tickets_bulk_update: TicketsBulkUpdatePayload = mutation(
+        ticket.bulk_update,
+        TicketsBulkUpdateInput,
+        "The same change of several tickets, each done or refused on its own.",
+        roles=ADMINS,
+    )

@@ -1,0 +1,57 @@
+"""What the database has, to compare with what the API says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, TypeAlias
+
+import asyncpg
+
+Database: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+_KEEPING_COUNT = {"ticket_counts", "event_log"}  # folded in now and then, by nobody's request
+
+
+async def ticket_row(database: Database, ticket_id: str) -> dict[str, Any]:
+    """The ticket's row as an event's image has it. `ticket_id` is the global id."""
+    await database.execute("SET timezone = 'UTC'")
+    image = await database.fetchval("SELECT to_jsonb(tickets.*) FROM tickets WHERE id = $1", key(ticket_id))
+    row: dict[str, Any] = json.loads(image)
+    return row
+
+
+async def events(database: Database, ticket_id: str | None = None) -> list[dict[str, Any]]:
+    """The events of a ticket, or of all, in the order in which they happened; images parsed."""
+    await database.execute("SET timezone = 'UTC'")
+    rows = await database.fetch(
+        "SELECT to_jsonb(ticket_events.*) FROM ticket_events WHERE ticket_id = coalesce($1, ticket_id) ORDER BY at, id",
+        ticket_id and key(ticket_id),
+    )
+    return [json.loads(row[0]) for row in rows]
+
+
+async def dump(database: Database) -> dict[str, tuple[int, str]]:
+    """Each table's number of rows and a digest of all that is in them: equal dumps mean that nothing changed."""
+    names = await database.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
+    tables = [name for (name,) in names if name not in _KEEPING_COUNT]
+    selects = (
+        f"SELECT '{name}', count(*), coalesce(md5(string_agg(t::text, '|' ORDER BY t::text)), '') FROM {name} t"
+        for name in tables
+    )
+    return {name: (count, digest) for name, count, digest in await database.fetch(" UNION ALL ".join(selects))}
+
+
+async def until_blocked(database: Database, statements: int = 1) -> None:
+    """Waits until that many statements on this database wait for a lock. Fails after ten seconds."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    for _ in range(1000):
+        await database.execute("SELECT pg_stat_clear_snapshot()")
+        if await database.fetchval(waiting) >= statements:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("nothing waits for a lock")
+
+
+def key(global_id: str) -> str:
+    return global_id.partition("_")[2]

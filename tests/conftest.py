@@ -1,0 +1,115 @@
+"""The real thing to test against: PostgreSQL, migrated; a Callout server in a process of its own; clients over HTTP.
+
+Each module has a database of its own, a copy of a migrated and empty one, and a server on it, so that modules can run
+side by side and a list in one never holds what another has made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from hashlib import sha256
+from pathlib import Path
+from urllib.parse import quote
+
+import asyncpg
+import pytest
+
+from callout.settings import Settings
+from db import embedded, migrate
+from tests.api import Api, Server
+from tests.process import callout_process
+
+TEMPLATE = "callout_template"
+TEMPLATE_LOCK = 20_261_123  # processes that want the template take turns to make it
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of an embedded PostgreSQL that all test processes share; its database is of no use but to make others."""
+    with embedded.running(_data_dir(tmp_path_factory), durable=False) as url:
+        asyncio.run(_make_template(url))
+        yield url
+
+
+def _data_dir(factory: pytest.TempPathFactory) -> Path:
+    """One for all processes of a test run. Not below pytest's own directory, which the next run closes to the user
+    that the server runs as when root tests."""
+    base = factory.getbasetemp()
+    run = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    directory = Path(tempfile.gettempdir()) / f"callout-tests-{sha256(os.fsencode(run)).hexdigest()[:12]}"
+    directory.mkdir(exist_ok=True)
+    return directory
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The process that began the run removes its database, which the last fixture has stopped."""
+    factory: pytest.TempPathFactory | None = getattr(config, "_tmp_path_factory", None)
+    if "PYTEST_XDIST_WORKER" not in os.environ and factory is not None:
+        shutil.rmtree(_data_dir(factory), ignore_errors=True)
+
+
+async def _make_template(url: str) -> None:
+    connection = await asyncpg.connect(at(url, "postgres"))
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", TEMPLATE_LOCK)
+        if not await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", TEMPLATE):
+            draft = f"{TEMPLATE}_draft"
+            await connection.execute(f"DROP DATABASE IF EXISTS {draft}")
+            await connection.execute(f"CREATE DATABASE {draft} TEMPLATE callout")
+            await asyncio.to_thread(migrate.upgrade, at(url, draft))
+            await connection.execute(f"ALTER DATABASE {draft} RENAME TO {TEMPLATE}")
+    finally:
+        await connection.close()
+
+
+def at(url: str, database: str) -> str:
+    """The URL of another database on the same server."""
+    return url.replace("/callout?", f"/{quote(database)}?")
+
+
+@pytest.fixture(scope="module")
+def database_url(postgres: str) -> Iterator[str]:
+    """A migrated, empty database of the module's own."""
+    name = f"callout_{secrets.token_hex(6)}"
+    asyncio.run(_run(at(postgres, "postgres"), f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))
+    yield at(postgres, name)
+    asyncio.run(_run(at(postgres, "postgres"), f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+async def _run(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(scope="module")
+def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server on the module's database."""
+    directory = tmp_path_factory.mktemp("server")
+    secret = secrets.token_urlsafe(48)
+    settings = {"database_url": database_url, "jwt_secret": secret}
+    with callout_process(directory, **settings) as process:
+        known = Settings(env="production", database_url=database_url, jwt_secret=secret, data_dir=Path(directory))
+        yield Server(process.url, known, database_url, process)
+
+
+@pytest.fixture
+async def api(server: Server) -> AsyncIterator[Api]:
+    """The API as an admin; `api.technician()` and the like make other viewers."""
+    async with Api(server) as admin:
+        yield admin
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """A connection to the module's database, to look behind the API or to break something there."""
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()

@@ -1,0 +1,77 @@
+"""Who may do what, as a page of Markdown, read off the schema's mappings.
+
+`python -m tests.roles > docs/roles.md` writes the page. tests/test_roles.py checks that it is up to date and true.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+
+from graphql import GraphQLObjectType
+
+from db import entities
+from db.enums import Role
+from db.mapping import EVERYONE
+from tests.everything import SCHEMA, roles_of, root_fields
+
+Roles = frozenset[Role]
+
+_INTRODUCTION = """\
+# Who may do what
+
+Read off the schema by `python -m tests.roles > docs/roles.md`; a test sends a request for each cell. A request that
+uses a field without ✓ for its role is refused as a whole with `FORBIDDEN`, and nothing of it is done. Without a token
+there is nothing but `/healthz` and `/readyz`.
+"""
+
+
+def restricted_fields() -> Iterator[tuple[str, Roles]]:
+    """The fields of things that not every role may read, as `Type.field`. (A payload's are its mutation's.)"""
+    for type_ in SCHEMA.type_map.values():
+        if not isinstance(type_, GraphQLObjectType) or type_ in (SCHEMA.query_type, SCHEMA.mutation_type):
+            continue
+        for name, field in type_.fields.items():
+            if roles_of(field) != EVERYONE and not type_.name.endswith("Payload"):
+                yield f"{type_.name}.{name}", roles_of(field)
+
+
+def operations(operation: str) -> Iterator[tuple[str, Roles]]:
+    """The fields of `Query` or `Mutation`."""
+    for name, field in root_fields(operation).items():
+        yield name, roles_of(field)
+
+
+def page() -> str:
+    return "\n".join(
+        (
+            _INTRODUCTION,
+            "## Queries\n",
+            _matrix("Query", operations("Query")),
+            "## Mutations\n",
+            _matrix("Mutation", operations("Mutation")),
+            "## Fields that not everyone reads\n",
+            _matrix("Field", restricted_fields()),
+            "## Which things\n",
+            "What is not yours does not exist for you: it is in no list and no count, and its id is an id of nothing.\n",
+            _table(("Thing", "Who sees which"), [("---", "---"), *_things()]),
+        )
+    )
+
+
+def _matrix(head: str, rows: Iterator[tuple[str, Roles]]) -> str:
+    marked = [(f"`{name}`", *("✓" if role in roles else "" for role in Role)) for name, roles in rows]
+    return _table((head, *(role.lower() for role in Role)), [("---", *(":-:" for _ in Role)), *marked])
+
+
+def _things() -> Iterator[tuple[str, str]]:
+    for entity in (*entities.NODES, entities.API_KEY):
+        yield entity.name, " ".join(inspect.cleandoc(entity.visible.__doc__ or "").split())
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "".join(f"| {' | '.join(row)} |\n" for row in (head, *rows))
+
+
+if __name__ == "__main__":
+    print(page(), end="")
