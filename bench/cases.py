@@ -131,10 +131,10 @@ def setting_back(draw: Draw) -> Draw:
 OTHER = {"OPEN": "IN_PROGRESS", "IN_PROGRESS": "OPEN"}
 
 CASES = (
-    Case("list", LIST, 2.0, 600, 30, draw_list),
-    Case("detail", DETAIL, 2.0, 1000, 100, draw_detail),
-    Case("board", BOARD, 1.5, 300, 10, draw_board),
-    Case("status change", SET_STATUS, 3.0, 600, 100, draw_set_status, setting_back),
+    Case("list", LIST, 2.0, 1500, 40, draw_list),
+    Case("detail", DETAIL, 2.0, 3000, 150, draw_detail),
+    Case("board", BOARD, 1.5, 400, 12, draw_board),
+    Case("status change", SET_STATUS, 3.0, 1500, 150, draw_set_status, setting_back),
 )
 
 

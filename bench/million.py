@@ -12,6 +12,7 @@ import re
 import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -20,7 +21,7 @@ import asyncpg
 
 from bench import database, probes, servers
 from bench.cases import CASES, Connection, draw_set_status, graphql_request
-from bench.load import ask, drive
+from bench.load import Failed, ask, drive
 from bench.probes import Probe
 from bench.report import Row, print_table, show
 from bench.servers import Server
@@ -29,6 +30,7 @@ from db import embedded
 TICKETS = 1_000_000
 WARM_UPS = 5  # after which PostgreSQL may go over to a generic plan
 ROUNDS = 3
+VERY_LONG = 1_000  # milliseconds
 CHANGES = 2_000  # that the kept counts have yet to take in when the status tabs are asked again
 
 TIMED = "log_min_duration_statement=0&log_parameter_max_length=0"
@@ -54,10 +56,6 @@ class Log:
             lines = file.read()
         self._read += len(lines)
         return lines
-
-    def milliseconds(self) -> float:
-        """What the statements logged meanwhile took in all."""
-        return sum(float(duration) for duration in DURATION.findall(self.rest()))
 
 
 @dataclass(frozen=True)
@@ -99,18 +97,25 @@ async def _time(url: str, server: Server, log: Log) -> list[Timed]:
 
 
 async def time_all(server: Server, log: Log, wanted: Iterable[Probe]) -> list[Timed]:
-    """Each request `WARM_UPS` and then `ROUNDS` times, in another order each time."""
+    """Each request `WARM_UPS` and then `ROUNDS` times, in another order each time; what takes very long, once."""
     times: dict[Probe, list[float]] = {probe: [] for probe in wanted}
-    shuffled = list(times)
     for turn in range(WARM_UPS + ROUNDS):
-        Random(turn).shuffle(shuffled)
-        for place, probe in enumerate(shuffled):
-            log.rest()
-            await ask(server.port, probe.request(server))
-            if turn >= WARM_UPS:
-                times[probe].append(log.milliseconds())
-            show(f"round {turn + 1}", place + 1, len(shuffled))
-    return [Timed(probe, median(each)) for probe, each in times.items()]
+        going = [probe for probe, each in times.items() if not each or each[-1] < VERY_LONG]
+        Random(turn).shuffle(going)
+        for place, probe in enumerate(going):
+            show(f"round {turn + 1}", place + 1, len(going))
+            times[probe].append(await milliseconds(server, log, probe))
+    return [Timed(probe, median(each[-ROUNDS:])) for probe, each in times.items()]
+
+
+async def milliseconds(server: Server, log: Log, probe: Probe) -> float:
+    """What the database took for it; infinity if it was given up."""
+    log.rest()
+    try:
+        await ask(server.port, probe.request(server))
+    except Failed:
+        return inf
+    return sum(float(duration) for duration in DURATION.findall(log.rest()))
 
 
 async def change_statuses(connection: Connection, server: Server) -> None:
@@ -139,10 +144,13 @@ def worst_of_each_group(missed: list[Timed]) -> list[Timed]:
 
 
 async def explain(server: Server, log: Log, missed: list[Timed]) -> None:
+    """Prints each one's plan, if the server answers it at all."""
     for each in missed:
-        await ask(server.port, each.probe.request(server))  # what is done once for a connection stays out of the log
-        log.rest()
-        await ask(server.port, each.probe.request(server))
         print(f"{each.probe.group}, {each.probe.name}: {each.milliseconds:.1f} ms\n")
+        log.rest()
+        try:
+            await ask(server.port, each.probe.request(server))
+        except Failed as error:
+            print(textwrap.indent(str(error), "    "))
         for plan in EXPLANATION.findall(log.rest().decode(errors="replace")):
             print(textwrap.indent(textwrap.dedent(plan.expandtabs()), "    "))

@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from callout import health, logs
 from callout.auth import Authenticator
+from callout.background import background, keep_counted
 from callout.database import DatabaseUnusable
 from callout.execution import Engine
 from callout.graphql import GraphQLEndpoint
@@ -63,6 +64,7 @@ async def _wire(settings: Settings, stack: AsyncExitStack) -> State:
     stack.push_async_callback(authenticator.close)
     readiness = health.Readiness(pool, migrate.head())
     stack.push_async_callback(readiness.close)
+    await stack.enter_async_context(background(lambda: keep_counted(pool)))
     engine = Engine(schema, pool, StreamCursors(await event_log.identity(pool)))
     return State(readiness=readiness, graphql=GraphQLEndpoint(engine, authenticator, ide=not settings.production))
 

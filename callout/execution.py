@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import secrets
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
@@ -426,8 +427,19 @@ def _formatted(
         original = error.original_error
         known = original.extension_code if isinstance(original, ClientError) else (code or "BAD_USER_INPUT")
         codes.append(known)
-        formatted.append({**error.formatted, "extensions": {"code": known, "requestId": request_id}})
+        formatted.append(
+            {**error.formatted, "message": _told(error.message), "extensions": {"code": known, "requestId": request_id}}
+        )
     return formatted, tuple(codes)
+
+
+# Where graphql-core's messages quote the value that they are about.
+_QUOTED = re.compile(r"(, found|(?<=cannot represent)[^:]*): .*", re.DOTALL)
+
+
+def _told(message: str) -> str:
+    """graphql-core's message without the value: a webhook's URL, say, must not come back in an error."""
+    return _QUOTED.sub(lambda quoted: quoted[1].removesuffix(", found") + ".", message)
 
 
 def _fault() -> ClientError:

@@ -35,7 +35,7 @@ from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.types import TypeEngine
 
 from db.enums import Role
-from db.errors import Forbidden
+from db.errors import BadInput, Forbidden
 from db.mapping import NO_ROW, Bound, Constant, Expression, FieldMapping
 from db.statement import Statement
 from db.visibility import Asker, Row
@@ -114,9 +114,12 @@ class Flags:
             if name in ("skip", "include"):
                 (condition,) = directive.arguments or ()
                 value = condition.value
-                given = (
-                    self._values[value.name.value] if isinstance(value, VariableNode) else value_from_ast_untyped(value)
-                )
+                if isinstance(value, VariableNode):
+                    given = self._values.get(value.name.value)
+                else:
+                    given = value_from_ast_untyped(value)
+                if given is None:
+                    raise BadInput(f"`if` of @{name} must not be null.")
                 if given is (name == "skip"):
                     return False
         return True

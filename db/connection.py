@@ -10,11 +10,28 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Select, Text, and_, cast, exists, false, func, literal_column, or_, select, tuple_
-from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    and_,
+    cast,
+    exists,
+    false,
+    func,
+    literal_column,
+    or_,
+    select,
+    true,
+    tuple_,
+    union_all,
+)
+from sqlalchemy import column as named_column
+from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
 from db import limits
 from db.cursors import decode_page_cursor, parse_text, parse_time, parse_uuid
+from db.enums import Role
 from db.errors import BadInput
 from db.filters import Criteria, Slots
 from db.mapping import EMPTY, Arguments, Bound, Entity, Expression, FieldMapping
@@ -46,6 +63,9 @@ def by_time(name: str) -> SortKey:
 
 BY_ID = by_column("id", parse_uuid)
 
+Path = tuple[str, ...]
+"""Where among nested criteria one stands, by their names."""
+
 Order = tuple[tuple[str, bool], ...]
 """Sort keys by name, each with whether it descends."""
 
@@ -60,6 +80,29 @@ class Listing:
     criteria: Criteria = field(default_factory=lambda: Criteria({}))
     total: Callable[[Any, Asker, Any], ColumnElement[int] | None] = lambda shape, asker, parameter: None
     """A quicker way to the count of rows of a criteria shape, where there is one."""
+    search: Path = ()
+    """Where among the criteria a search stands."""
+    selective: tuple[Path, ...] = ()
+    """Criteria that leave so few rows that a search needs no help."""
+    partition: Path = ()
+    """A criterion `In` the column of its name, whose values have their rows ordered by the `partitioned` keys."""
+    partitioned: frozenset[str] = frozenset()
+
+
+Restriction = Callable[[Row], list[Condition]]
+
+
+def _anything(target: Row) -> list[Condition]:
+    return []
+
+
+def given_at(shape: Any, path: Path) -> Any:
+    """The shape of the criterion at `path`, or None if it was not given."""
+    for name in path:
+        shape = dict(shape).get(name)
+        if shape is None:
+            return None
+    return shape if path else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +178,7 @@ class Page:
         self._row = row
         self._selection = selection
         self._shape = shape
+        self._outer = [row]  # what the rows' own statement refers to outside of itself
         self.used = False
         self.rows = self._page_rows()
 
@@ -184,10 +228,11 @@ class Page:
         conditions = [many.entity.visible(target, self._render.asker)]
         if many.on is not None:
             conditions.append(many.on(self._row, target))
-        conditions.append(
-            many.listing.criteria.build(target, self._shape.criteria, self._parameter, self._render.asker)
-        )
+        conditions.append(self._criteria(target))
         return conditions
+
+    def _criteria(self, target: Row) -> Condition:
+        return self._many.listing.criteria.build(target, self._shape.criteria, self._parameter, self._render.asker)
 
     def _parameter(self, slot: int, type_: Any) -> ColumnElement[Any]:
         return self._render.parameter(self._selection, slot, type_)
@@ -198,24 +243,88 @@ class Page:
         return [*keys, (BY_ID.value(target, asker), self._shape.order[-1][1])]
 
     def _page_rows(self) -> Row:
-        target = self._render.alias(self._many.entity.table)
-        shape = self._shape
-        keys = self._sorted_by(target)
-        conditions = self._matching(target)
-        if shape.after is not None:
-            conditions.append(self._past(keys, shape.after))
-        if shape.before is not None:
-            conditions.append(self._past([(key, not descending) for key, descending in keys], shape.before))
-        ordered: Select[Any] = (
-            select(target)
-            .where(*conditions)
-            .order_by(*(key.desc() if descending is not shape.backward else key.asc() for key, descending in keys))
-            .limit(literal_column(str(shape.size + 1)))
-            .correlate(self._row)
-        )
-        found = ordered.subquery(self._render.name())
+        found = self._found(self._shape.size + 1).subquery(self._render.name())
         numbered = select(found, func.row_number().over().label("rn"), func.count().over().label("n"))
         return numbered.subquery(self._render.name())
+
+    def _found(self, limit: int) -> Select[Any]:
+        """The first `limit` rows of the page and beyond, in order."""
+        listing, shape = self._many.listing, self._shape
+        whole = self._many.on is None and self._render.asker.role is Role.ADMIN
+        if not whole:
+            fenced = self._many.on is None and self._render.asker.role is Role.TECHNICIAN
+            return self._first(limit, _anything, fenced=fenced)
+        slot = given_at(shape.criteria, listing.partition) if shape.order[0][0] in listing.partitioned else None
+        if slot is None:
+            return self._searched(limit, _anything)
+        column = listing.partition[-1]
+        part = self._parts(slot, column)
+        self._outer.append(part)
+        of_part = self._searched(limit, lambda target: [target.c[column] == part.c.value]).lateral(self._render.name())
+        merged = select(of_part).select_from(part.join(of_part, true()))
+        return merged.order_by(*self._direction(of_part)).limit(literal_column(str(limit)))
+
+    def _parts(self, slot: int, column: str) -> Any:
+        """The values that the list is filtered by, as rows. Each has an index that yields its rows in order, while an
+        index over all of them may pass a million others before the first."""
+        type_ = self._many.entity.table.c[column].type
+        values = func.unnest(self._parameter(slot, ARRAY(type_)), type_=type_)
+        return values.table_valued(named_column("value", type_), name=self._render.name()).render_derived()
+
+    def _searched(self, limit: int, restriction: Restriction) -> Select[Any]:
+        """Like `_first`. A frequent term is found soon by going through the list in its order, a rare one by its
+        trigrams, and each way is hopeless for the other kind: so the list's first rows are gone through, and only if
+        they don't yield enough are all matches fetched and sorted."""
+        listing, shape = self._many.listing, self._shape
+        search = given_at(shape.criteria, listing.search)
+        if search is None or any(given_at(shape.criteria, path) is not None for path in listing.selective):
+            return self._first(limit, restriction, fenced=False)
+        window = self._ordered(search.window, lambda target: [*self._bounds(target), *restriction(target)])
+        first = window.subquery(self._render.name())
+        hits = (
+            select(first)
+            .where(self._criteria(first))
+            .order_by(*self._direction(first))
+            .limit(literal_column(str(limit)))
+            .cte(self._render.name(), nesting=True)
+        )
+        enough = select(func.count()).select_from(hits).scalar_subquery() >= literal_column(str(limit))
+        others = self._first(limit, restriction, fenced=True).subquery(self._render.name())
+        both = union_all(select(hits).where(enough), select(others).where(~enough)).subquery(self._render.name())
+        return select(both).order_by(*self._direction(both))
+
+    def _first(self, limit: int, restriction: Restriction, *, fenced: bool) -> Select[Any]:
+        """The first `limit` rows that match, in order; `fenced`: by fetching all that match and sorting them, whatever
+        the planner thinks."""
+
+        def conditions(target: Row) -> list[Condition]:
+            return [*self._matching(target), *self._bounds(target), *restriction(target)]
+
+        if not fenced:
+            return self._ordered(limit, conditions)
+        target = self._render.alias(self._many.entity.table)
+        matching = select(target).where(*conditions(target)).offset(literal_column("0")).correlate(*self._outer)
+        rows = matching.subquery(self._render.name())
+        return select(rows).order_by(*self._direction(rows)).limit(literal_column(str(limit)))
+
+    def _ordered(self, limit: int, conditions: Restriction) -> Select[Any]:
+        target = self._render.alias(self._many.entity.table)
+        ordered = select(target).where(*conditions(target)).order_by(*self._direction(target))
+        return ordered.limit(literal_column(str(limit))).correlate(*self._outer)
+
+    def _direction(self, rows: Row) -> list[ColumnElement[Any]]:
+        backward = self._shape.backward
+        return [key.desc() if descending is not backward else key.asc() for key, descending in self._sorted_by(rows)]
+
+    def _bounds(self, target: Row) -> list[Condition]:
+        """After and before which cursors."""
+        keys, shape = self._sorted_by(target), self._shape
+        bounds = []
+        if shape.after is not None:
+            bounds.append(self._past(keys, shape.after))
+        if shape.before is not None:
+            bounds.append(self._past([(key, not descending) for key, descending in keys], shape.before))
+        return bounds
 
     def _past(
         self, keys: Sequence[tuple[ColumnElement[Any], bool]], slot: int, *, inclusive: bool = False

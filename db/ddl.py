@@ -17,7 +17,7 @@ CLUSTER = (
     " FROM pg_control_system(), pg_control_checkpoint(), pg_database WHERE datname = current_database())"
 )
 
-EXTENSIONS = ("CREATE EXTENSION IF NOT EXISTS pg_trgm",)
+EXTENSIONS = ("CREATE EXTENSION IF NOT EXISTS pg_trgm", "CREATE EXTENSION IF NOT EXISTS btree_gin")
 
 # What is searched and what is searched for are brought into one form: lower case, a single blank for any run of them.
 # The collation is named so that it is not the one of whatever column the text comes from.
@@ -98,5 +98,6 @@ ROWS = (
 )
 
 DROP = (
-    "DROP FUNCTION search_form(text), refuse_change(), refuse_uncounted_pruning(), ticket_search_text(), customer_renamed()",
+    "DROP FUNCTION refuse_change(), refuse_uncounted_pruning(), ticket_search_text(), customer_renamed()",
+    "DROP FUNCTION search_form(text)",
 )

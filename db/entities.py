@@ -59,6 +59,10 @@ TICKETS = Listing(
             )
         }
     ),
+    search=("filter", "search"),
+    selective=(("filter", "assignee"), ("filter", "customerId"), ("filter", "propertyId")),
+    partition=("filter", "status"),
+    partitioned=frozenset({"CREATED_AT", "UPDATED_AT"}),
 )
 
 NOTES = Listing(keys={"CREATED_AT": by_time("created_at")}, default=(("CREATED_AT", False),))

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
+import asyncpg
 from sqlalchemy import (
     Boolean,
     ColumnElement,
@@ -29,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from db import ddl, models
+from db import counts, ddl, models
 from db.enums import ActorKind, TicketEventKind
 from db.ids import new_id
 from db.statement import Executor, Statement
@@ -107,6 +108,7 @@ def _noting() -> Statement:
     written = insert(NOTES).values(
         id=bindparam("note_id", type_=UUID(as_uuid=False)),
         ticket_id=_ID,
+        customer_id=select(TICKETS.c.customer_id).where(TICKETS.c.id == _ID).scalar_subquery(),
         author_kind=bindparam("actor_kind", type_=models.ACTOR_KIND),
         author_id=bindparam("actor_id", type_=Text()),
         author_name=bindparam("actor_name", type_=Text()),
@@ -165,21 +167,24 @@ async def note(
     )
 
 
-async def identity(connection: Executor) -> str:
+async def identity(pool: asyncpg.Pool[asyncpg.Record]) -> str:
     """The log's identity, the same for all processes on this database.
 
     Rows that turn up in another cluster (restored from a dump, or promoted to another timeline) carry transaction ids
-    that mean nothing there. Then the log gets a new identity, so that cursors of the old one are recognised, and its
-    rows become "before everything".
+    that mean nothing there. Then the log gets a new identity, so that cursors of the old one are recognised, its rows
+    become "before everything", and the counts are taken anew.
     """
-    here = await connection.fetchval(f"SELECT {ddl.CLUSTER}")
-    moved = await connection.fetchval(
-        "UPDATE event_log SET identity = gen_random_uuid(), cluster = $1, counted = pg_current_snapshot()"
-        " WHERE cluster <> $1 RETURNING true",
-        here,
-    )
-    if moved:
-        await connection.execute(
-            "UPDATE ticket_events SET xid = '3' WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())"
-        )
-    return str(await connection.fetchval("SELECT identity FROM event_log"))
+    async with pool.acquire() as connection:
+        async with connection.transaction():
+            here = await connection.fetchval(f"SELECT {ddl.CLUSTER}")
+            moved = await connection.fetchval(
+                "UPDATE event_log SET identity = gen_random_uuid(), cluster = $1 WHERE cluster <> $1 RETURNING true",
+                here,
+            )
+            if moved:
+                await connection.execute(
+                    "UPDATE ticket_events SET xid = '3' WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())"
+                )
+        if moved:
+            await counts.recount(connection)
+        return str(await connection.fetchval("SELECT identity FROM event_log"))

@@ -60,7 +60,7 @@ class In(Criterion):
     column: str
 
     def read(self, value: Any, slots: Slots) -> Hashable:
-        return slots.put([str(item) for item in value])
+        return slots.put(list(dict.fromkeys(str(item) for item in value)))
 
     def build(self, row: Row, shape: Any, parameter: Parameter, asker: Asker) -> Condition:
         column = row.c[self.column]
@@ -141,6 +141,20 @@ class Assignee(Criterion):
         return mine if given else mine.is_not(true())
 
 
+TRIGRAM = 3
+WINDOW = 5_000
+LONG_WINDOW = 25_000
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """The shape of a search: the term's slot, and through how many rows a list is worth going for it before its
+    trigrams are looked up, of which a shorter term has none."""
+
+    slot: int
+    window: int
+
+
 @dataclass(frozen=True)
 class Contains(Criterion):
     """The column, which holds text in the form that is searched, contains the term: part of a word, any case."""
@@ -149,10 +163,10 @@ class Contains(Criterion):
 
     def read(self, value: Any, slots: Slots) -> Hashable:
         term = search_term(value)
-        return slots.put(like_escaped(term)) if term else None
+        return Search(slots.put(like_escaped(term)), LONG_WINDOW if len(term) < TRIGRAM else WINDOW) if term else None
 
     def build(self, row: Row, shape: Any, parameter: Parameter, asker: Asker) -> Condition:
-        return true() if shape is None else row.c[self.column].like(containing(parameter(shape, Text())))
+        return true() if shape is None else row.c[self.column].like(containing(parameter(shape.slot, Text())))
 
 
 def search_term(value: str) -> str:

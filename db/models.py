@@ -203,6 +203,7 @@ class Ticket(Base):
         Index("ix_tickets_status_id", "status", "id"),
         Index("ix_tickets_priority_id", "priority", "id"),
         Index("ix_tickets_status_created_at_id", "status", "created_at", "id"),
+        Index("ix_tickets_status_updated_at_id", "status", "updated_at", "id"),
         Index("ix_tickets_technician_id_created_at_id", "technician_id", "created_at", "id"),
         Index("ix_tickets_customer_id_created_at_id", "customer_id", "created_at", "id"),
         Index("ix_tickets_property_id_created_at_id", "property_id", "created_at", "id"),
@@ -210,6 +211,9 @@ class Ticket(Base):
         Index(
             "ix_tickets_search",
             "search_text",
+            "status",
+            "priority",
+            "category",
             postgresql_using="gin",
             postgresql_ops={"search_text": "gin_trgm_ops"},
         ),
@@ -257,7 +261,8 @@ class TicketChat(Base):
 
 
 class Note(Base):
-    """Never updated, never deleted: a trigger refuses both."""
+    """Never updated, never deleted: a trigger refuses both. `customer_id` is whose ticket it was at the time: a ticket
+    that changes hands does not take its correspondence with it."""
 
     __tablename__ = "notes"
     __table_args__ = (
@@ -267,6 +272,7 @@ class Note(Base):
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     ticket_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tickets.id"))
+    customer_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("customers.id"))
     body: Mapped[str]
     internal_only: Mapped[bool] = mapped_column(server_default=text("true"))
     author_kind: Mapped[ActorKind] = mapped_column(ACTOR_KIND)

@@ -811,7 +811,7 @@ class Tickets:
         "closed_at",
         "search_text",
     ]
-    NOTE_COLUMNS = ["id", "ticket_id", "body", "internal_only", "author_kind", "author_id", "author_name", "created_at"]
+    NOTE_COLUMNS = ["id", "ticket_id", "customer_id", "body", "internal_only", "author_kind", "author_id", "author_name", "created_at"]
 
     def __init__(self, random: Random, company: Company, *, now: float, tickets: int, references: set[str]) -> None:
         self.random = random
@@ -891,7 +891,7 @@ class Tickets:
                 at = random.uniform(created, updated)
                 internal = "t" if random.random() < 0.6 else "f"
                 notes.append(
-                    f"{uuid7(random, at)}\t{identity}\t{random.choice(NOTES)}\t{internal}\tADMIN\tdispatch\tDispatch\t{stamp(at)}\n"
+                    f"{uuid7(random, at)}\t{identity}\t{customer_id}\t{random.choice(NOTES)}\t{internal}\tADMIN\tdispatch\tDispatch\t{stamp(at)}\n"
                 )
         return tickets, notes
 

@@ -6,6 +6,7 @@ four is answered from there, whatever the number of tickets; anything else is co
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause, func, literal_column, select
@@ -58,3 +59,7 @@ def ticket_counts(shape: Any, asker: Asker, parameter: Parameter) -> FromClause:
         columns.append(func.coalesce(func.sum(number).filter(rows.c.status == status), 0).label(status.value))
     columns.append(func.coalesce(func.sum(number).filter(rows.c.technician_id.is_(None)), 0).label("unassigned"))
     return select(*columns).where(*conditions).subquery("totals")
+
+
+ALL_TICKETS = replace(TICKETS, total=ticket_total)
+"""The list of all tickets, whose total needs no counting where the kept counts can tell it."""

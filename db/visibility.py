@@ -62,13 +62,15 @@ def _on_visible_ticket(asker: Asker, link: Callable[[Row], Condition]) -> Condit
 
 
 def note(row: Row, asker: Asker) -> Condition:
-    """Whoever sees the ticket sees its notes; customers and services only the public ones."""
+    """Whoever sees the ticket sees its notes; customers and services only the public ones, customers of the time when
+    the ticket was theirs."""
     if asker.role is Role.ADMIN:
         return true()
     of_visible_ticket = _on_visible_ticket(asker, lambda tickets: tickets.c.id == row.c.ticket_id)
     if asker.role is Role.TECHNICIAN:
         return of_visible_ticket
-    return and_(row.c.internal_only.is_(False), of_visible_ticket)
+    public = and_(row.c.internal_only.is_(False), of_visible_ticket)
+    return and_(row.c.customer_id == asker.uuid, public) if asker.role is Role.CUSTOMER else public
 
 
 def event(row: Row, asker: Asker) -> Condition:

@@ -11,14 +11,17 @@ from db import limits, models
 from db.statement import Statement
 from db.visibility import table
 from resolvers import records
-from resolvers.call import Call, Input, Outcome, Refused, UserError, UserErrorCode
+from resolvers.call import Call, Input, Outcome, Transaction, UserError, UserErrorCode
 from resolvers.checks import Checks
 
 _TABLE = table(models.Article)
 _TICKETS = table(models.Ticket)
 _MISSING = UserError(UserErrorCode.NOT_FOUND, "There is no such article.", ("articleId",))
+# Locked, so that a ticket that is being reopened becomes an article before or not at all.
 _SOURCE = Statement(
-    select(_TICKETS.c.subject, _TICKETS.c.resolution).where(_TICKETS.c.id == bindparam("id", type_=UUID(as_uuid=False)))
+    select(_TICKETS.c.subject, _TICKETS.c.resolution)
+    .where(_TICKETS.c.id == bindparam("id", type_=UUID(as_uuid=False)))
+    .with_for_update(read=True)
 )
 
 
@@ -30,17 +33,21 @@ async def create(call: Call, input: Input) -> Outcome:
 async def create_from_ticket(call: Call, input: Input) -> Outcome:
     """The ticket's subject becomes the problem, its resolution the solution; once per ticket."""
     checks = Checks()
-    ticket_id = checks.key(input["ticketId"], "tkt", "ticket", "ticketId")
-    checks.finish()
-    ticket = await _SOURCE.fetchrow(call.pool, id=ticket_id)
-    if ticket is None:
-        raise Refused(UserError(UserErrorCode.NOT_FOUND, "There is no such ticket.", ("ticketId",)))
-    if ticket["resolution"] is None:
-        message = "Only a ticket with a resolution becomes an article."
-        raise Refused(UserError(UserErrorCode.RESOLUTION_REQUIRED, message, ("ticketId",)))
-    values = {"problem": ticket["subject"], "solution": ticket["resolution"], "source_ticket_id": ticket_id}
+    values = {"source_ticket_id": checks.key(input["ticketId"], "tkt", "ticket", "ticketId")}
     unique = {"source_ticket_id": "ticketId"}
-    return await records.create(call, "articleCreateFromTicket", input, _TABLE, values, unique, checks)
+    return await records.create(call, "articleCreateFromTicket", input, _TABLE, values, unique, checks, _look_up_ticket)
+
+
+async def _look_up_ticket(transaction: Transaction, values: dict[str, Any], checks: Checks) -> None:
+    checks.finish()
+    ticket = await _SOURCE.fetchrow(transaction, id=values["source_ticket_id"])
+    if ticket is None:
+        checks.object_to(UserErrorCode.NOT_FOUND, "There is no such ticket.", "ticketId")
+    elif ticket["resolution"] is None:
+        message = "Only a ticket with a resolution becomes an article."
+        checks.object_to(UserErrorCode.RESOLUTION_REQUIRED, message, "ticketId")
+    else:
+        values |= {"problem": ticket["subject"], "solution": ticket["resolution"]}
 
 
 async def update(call: Call, input: Input) -> Outcome:

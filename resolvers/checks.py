@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from urllib.parse import urlsplit
 
 from db import limits
@@ -12,10 +13,11 @@ from db.ids import key_of
 from resolvers.call import Refused, UserError, UserErrorCode
 
 # A mailbox as people have it: the dot-atom of RFC 5322 (section 3.2.3), or its non-ASCII form (RFC 6531), at a domain
-# name of at least two labels. Quoted local parts and address literals are refused.
-_ATEXT = r"[^\x00-\x20\x7f-\xa0()<>@,;:\\\".\[\]\u2028\u2029\ud800-\udfff]"
-_LABEL = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
-_EMAIL = re.compile(rf"(?=.{{1,64}}@){_ATEXT}+(?:\.{_ATEXT}+)*@(?:{_LABEL}\.)+{_LABEL}")
+# name of at least two labels, the last of them no number. Quoted local parts and address literals are refused.
+_ATEXT = r"[^\x00-\x20\x7f-\xa0()<>@,;:\\\".\[\]]"
+_LABEL = r"[^\W_](?:(?:[^\W_]|-){0,61}[^\W_])?"
+_EMAIL = re.compile(rf"(?=.{{1,64}}@){_ATEXT}+(?:\.{_ATEXT}+)*@(?:{_LABEL}\.)+(?!\d+$){_LABEL}")
+_INVISIBLE = ("Cc", "Cf", "Cs", "Zs", "Zl", "Zp")  # Unicode's categories of controls, formats, surrogates and blanks
 _PHONE = re.compile(r"[0-9+() ./#*,;extEXT-]*[0-9][0-9+() ./#*,;extEXT-]*")
 
 
@@ -73,7 +75,8 @@ class Checks:
 
     def email(self, value: str | None, *field: str) -> str:
         address = self.text(value, limits.EMAIL_MAX, *field)
-        if address and not _EMAIL.fullmatch(address):
+        visible = all(unicodedata.category(character) not in _INVISIBLE for character in address)
+        if address and not (visible and _EMAIL.fullmatch(address)):
             self.object_to(
                 UserErrorCode.INVALID, f"{label(field)} must be an address such as name@example.com.", *field
             )
@@ -100,7 +103,8 @@ class Checks:
         if url is not None:
             try:
                 parts = urlsplit(url)
-                good = parts.scheme == "https" and bool(parts.hostname) and not parts.username
+                plain = not re.search(r"[\s\x00-\x20\x7f]", url) and parts.port != 0
+                good = plain and parts.scheme == "https" and bool(parts.hostname) and parts.username is None
             except ValueError:
                 good = False
             if not good:

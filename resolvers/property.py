@@ -4,27 +4,35 @@ from __future__ import annotations
 
 from typing import Any
 
-import asyncpg
+from sqlalchemy import bindparam, literal_column, select
+from sqlalchemy.dialects.postgresql import UUID
 
 from db import limits, models
+from db.statement import Statement
 from db.visibility import table
 from resolvers import records
-from resolvers.call import Call, Input, Outcome, Refused, UserError, UserErrorCode
+from resolvers.call import Call, Input, Outcome, Transaction, UserError, UserErrorCode
 from resolvers.checks import Checks
 
 _TABLE = table(models.Property)
 _UNIQUE = {"account_number": "accountNumber"}
 _MISSING = UserError(UserErrorCode.NOT_FOUND, "There is no such property.", ("propertyId",))
-_NO_CUSTOMER = UserError(UserErrorCode.NOT_FOUND, "There is no such customer.", ("customerId",))
+_CUSTOMERS = table(models.Customer)
+_CUSTOMER = Statement(
+    select(literal_column("true")).where(_CUSTOMERS.c.id == bindparam("id", type_=UUID(as_uuid=False)))
+)
 
 
 async def create(call: Call, input: Input) -> Outcome:
     checks = Checks()
-    values = _values(input, checks) | {"customer_id": checks.key(input["customerId"], "cus", "customer", "customerId")}
-    try:
-        return await records.create(call, "propertyCreate", input, _TABLE, values, _UNIQUE, checks)
-    except asyncpg.ForeignKeyViolationError as error:
-        raise Refused(_NO_CUSTOMER) from error
+    values = {"customer_id": checks.key(input["customerId"], "cus", "customer", "customerId")} | _values(input, checks)
+    return await records.create(call, "propertyCreate", input, _TABLE, values, _UNIQUE, checks, _look_up_customer)
+
+
+async def _look_up_customer(transaction: Transaction, values: dict[str, Any], checks: Checks) -> None:
+    customer_id = values["customer_id"]
+    if customer_id is not None and not await _CUSTOMER.fetchval(transaction, id=customer_id):
+        checks.object_to(UserErrorCode.NOT_FOUND, "There is no such customer.", "customerId")
 
 
 async def update(call: Call, input: Input) -> Outcome:

@@ -3,7 +3,7 @@ values, written once, with the values that must be unique looked at first and th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -20,16 +20,31 @@ Unique = Mapping[str, str]
 """Columns whose values are unique, each with the input field that says so; `email` whatever the case."""
 
 
+LookUp = Callable[[Transaction, dict[str, Any], Checks], Awaitable[None]]
+"""Looks at other rows, in the transaction: objects, or completes the values."""
+
+
+async def _no_look_up(transaction: Transaction, values: dict[str, Any], checks: Checks) -> None:
+    return None
+
+
 async def create(
-    call: Call, mutation: str, input: Input, table: Table, values: Mapping[str, Any], unique: Unique, checks: Checks
+    call: Call,
+    mutation: str,
+    input: Input,
+    table: Table,
+    values: dict[str, Any],
+    unique: Unique,
+    checks: Checks,
+    look_up: LookUp = _no_look_up,
 ) -> Outcome:
-    """Insert a row of `values`, once per idempotency key."""
-    checks.finish()
+    """Insert a row of `values`, once per idempotency key, if nothing was or is objected to."""
     object_id = new_id()
     async with call.transaction() as transaction:
         earlier = await idempotency.claim(transaction, call, mutation, input, object_id)
         if earlier is not None:
             return Outcome(earlier)
+        await look_up(transaction, values, checks)
         await _check_unique(transaction, table, object_id, values, unique, checks)
         checks.finish()
         with _Taken(unique):
@@ -46,8 +61,10 @@ async def change(
     missing: UserError,
     checks: Checks,
 ) -> Outcome:
-    """Update the row's columns to `values`; `missing` is the objection where there is no such row."""
-    checks.finish()
+    """Update the row's columns to `values`, if nothing was or is objected to; `missing` is the objection where there
+    is no such row."""
+    if object_id is None:
+        checks.finish()
     async with call.transaction() as transaction:
         await _check_unique(transaction, table, str(object_id), values, unique, checks)
         checks.finish()
@@ -95,7 +112,8 @@ def _others(table: Table, columns: tuple[str, ...]) -> Statement:
 async def _check_unique(
     transaction: Transaction, table: Table, object_id: str, values: Mapping[str, Any], unique: Unique, checks: Checks
 ) -> None:
-    columns = tuple(name for name in unique if name in values)
+    objected = {error.field for error in checks.errors}
+    columns = tuple(name for name, field in unique.items() if name in values and (field,) not in objected)
     if not columns:
         return
     given = {name: values[name] for name in columns}

@@ -43,5 +43,6 @@ def _recipients(given: list[str], checks: Checks) -> list[str]:
     if len(given) > limits.RECIPIENTS_MAX:
         message = f"At most {limits.RECIPIENTS_MAX} recipients."
         checks.object_to(UserErrorCode.TOO_LONG, message, "adminRecipients")
+        return []
     addresses = [checks.email(address, "adminRecipients", str(place)) for place, address in enumerate(given)]
     return list({address.lower(): address for address in addresses}.values())

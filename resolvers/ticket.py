@@ -57,7 +57,7 @@ async def create(call: Call, input: Input) -> Outcome:
 async def _create(transaction: Transaction, call: Call, input: Input, ticket_id: str) -> None:
     checks = Checks()
     values = _described(input, checks, new=True) | _referred(input, checks)
-    _check_role(call, input, checks)
+    _check_role(call, input, values, checks)
     if call.viewer.role is Role.CUSTOMER:
         values["customer_id"] = call.viewer.id
     customer = await _check_references(transaction, call, values, {}, checks)
@@ -90,7 +90,10 @@ async def update(call: Call, input: Input) -> Outcome:
 async def assign(call: Call, input: Input) -> Outcome:
     """Give the ticket to a technician, or to nobody."""
     checks = Checks()
-    wanted = {"technician_id": checks.key(input["technicianId"], "tec", "technician", "technicianId")}
+    if "technicianId" not in input:
+        message = "Name a technician; null removes the assignment."
+        checks.object_to(UserErrorCode.REQUIRED, message, "technicianId")
+    wanted = {"technician_id": checks.key(input.get("technicianId"), "tec", "technician", "technicianId")}
     return await _change(call, input, wanted, checks)
 
 
@@ -118,6 +121,7 @@ async def bulk_update(call: Call, input: Input) -> Outcome:
         checks.object_to(UserErrorCode.REQUIRED, "Name at least one ticket.", "ticketIds")
     if len(ids) > limits.BULK_MAX:
         checks.object_to(UserErrorCode.TOO_LONG, f"At most {limits.BULK_MAX} tickets at once.", "ticketIds")
+        ids = []
     keys = {id_: checks.key(id_, "tkt", "ticket", "ticketIds", str(place)) for place, id_ in enumerate(ids)}
     wanted: dict[str, Any] = {name: input[name] for name in ("status", "priority", "category") if input.get(name)}
     if "technicianId" in input:
@@ -133,10 +137,11 @@ async def bulk_update(call: Call, input: Input) -> Outcome:
         checks.finish()
         locked = await _lock(call.viewer.role).fetch(transaction, ids=list(keys.values()), viewer=call.viewer.id)
         tickets = {str(ticket["id"]): ticket for ticket in locked}
-        for id_, key in keys.items():
+        for place, (id_, key) in enumerate(keys.items()):
             errors: tuple[UserError, ...] = ()
             try:
-                await _apply(transaction, call, _found(tickets.get(str(key))), wanted, Checks())
+                ticket = _found(tickets.get(str(key)), "ticketIds", str(place))
+                await _apply(transaction, call, ticket, wanted, Checks())
             except Refused as refused:
                 errors = refused.errors
             found = key if key in tickets else None
@@ -146,7 +151,8 @@ async def bulk_update(call: Call, input: Input) -> Outcome:
 
 async def lock_ticket(transaction: Transaction, call: Call, ticket_id: str) -> Mapping[str, Any]:
     """The ticket, locked until the transaction ends. Raises `Refused` if the caller sees no such ticket."""
-    return _found(await _lock(call.viewer.role).fetchrow(transaction, ids=[ticket_id], viewer=call.viewer.id))
+    ticket = await _lock(call.viewer.role).fetchrow(transaction, ids=[ticket_id], viewer=call.viewer.id)
+    return _found(ticket, "ticketId")
 
 
 # Steps of the stories above
@@ -162,7 +168,9 @@ async def _change(call: Call, input: Input, wanted: Mapping[str, Any], checks: C
         if expected is not None and expected != ticket["version"]:
             message = f"The ticket is at version {ticket['version']} now, not {expected}."
             raise Refused(UserError(UserErrorCode.STALE, message, ("ifVersion",)), object_id=ticket_id)
-        await _check_references(transaction, call, wanted, ticket, checks)
+        customer = await _check_references(transaction, call, wanted, ticket, checks)
+        if customer is not None and wanted["customer_id"] != ticket["customer_id"]:
+            wanted = _contact(input, customer, checks) | wanted
         await _apply(transaction, call, ticket, wanted, checks)
     return Outcome(ticket_id)
 
@@ -177,9 +185,9 @@ def _lock(role: Role) -> Statement:
     )
 
 
-def _found(ticket: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def _found(ticket: Mapping[str, Any] | None, *field: str) -> Mapping[str, Any]:
     if ticket is None:
-        raise Refused(UserError(UserErrorCode.NOT_FOUND, "There is no such ticket.", ("ticketId",)))
+        raise Refused(UserError(UserErrorCode.NOT_FOUND, "There is no such ticket.", field))
     return {name: str(value) if name.endswith("_id") and value is not None else value for name, value in ticket.items()}
 
 
@@ -221,12 +229,13 @@ def _referred(input: Input, checks: Checks) -> dict[str, Any]:
     return values
 
 
-def _check_role(call: Call, input: Input, checks: Checks) -> None:
+def _check_role(call: Call, input: Input, values: dict[str, Any], checks: Checks) -> None:
     """What only some roles may say of a new ticket."""
     role = call.viewer.role
     own = role is Role.TECHNICIAN and input.get("technicianId") in (None, f"tec_{call.viewer.id}")
     if input.get("technicianId") is not None and role is not Role.ADMIN and not own:
         checks.object_to(UserErrorCode.NOT_ALLOWED, "Only an admin assigns tickets to others.", "technicianId")
+        values["technician_id"] = None  # not looked up: who there is is nothing to ask for in this way
     if input.get("customerId") is not None and role is Role.CUSTOMER and input["customerId"] != f"cus_{call.viewer.id}":
         checks.object_to(UserErrorCode.NOT_ALLOWED, "You can create tickets for yourself only.", "customerId")
     for name in ("chat", "source"):

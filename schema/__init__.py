@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import strawberry
-from graphql import GraphQLError, GraphQLResolveInfo, GraphQLSchema, is_object_type
+from graphql import GraphQLError, GraphQLResolveInfo, GraphQLSchema, is_input_object_type, is_object_type
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types.field import StrawberryField
 from strawberry.types.scalar import ScalarDefinition
@@ -80,6 +80,9 @@ def build() -> strawberry.Schema:
     )
     core = graphql_schema(built)
     for type_ in core.type_map.values():
+        declared_as = type_.extensions.get("strawberry-definition")
+        if is_input_object_type(type_) and getattr(declared_as, "is_one_of", False):
+            type_.is_one_of = True  # Strawberry checks this in an extension of its own; graphql-core can do it
         if is_object_type(type_):
             for field in type_.fields.values():
                 declared = field.extensions.get("strawberry-definition")

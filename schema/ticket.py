@@ -36,7 +36,7 @@ from db.filters import Slots, storable
 from db.ids import key_of
 from db.limits import BULK_MAX, CHAT_MESSAGES_MAX
 from db.mapping import ADMINS, EVERYONE, STAFF, Bound, Expression
-from db.totals import ticket_counts
+from db.totals import ALL_TICKETS, ticket_counts
 from db.visibility import Asker, Condition, Row, table
 from resolvers import ticket
 from resolvers.call import Input
@@ -292,7 +292,7 @@ def _track(render: Render, selection: Selection) -> tuple[Row, list[Condition]]:
 
 @strawberry.type
 class TicketQueries:
-    tickets: TicketConnection = connection(TICKET, TICKETS, "Tickets that you see.", arguments=TICKET_LIST)
+    tickets: TicketConnection = connection(TICKET, ALL_TICKETS, "Tickets that you see.", arguments=TICKET_LIST)
     ticket: Ticket | None = root(
         _by, "One ticket.", reader=_read_by, arguments=[argument("by", TicketBy, "Which one.")]
     )

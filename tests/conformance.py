@@ -44,9 +44,16 @@ _SCALARS = {
 }
 
 
-def departures(schema: GraphQLSchema, document: str, variables: Mapping[str, Any], data: Any) -> list[str]:
-    """Where `data` is not what the schema promises for the document's one operation; empty if nowhere."""
-    return list(_Check(schema, document, variables).operation(data))
+def departures(
+    schema: GraphQLSchema, document: str, variables: Mapping[str, Any], data: Any, seen: set[str] | None = None
+) -> list[str]:
+    """Where `data` is not what the schema promises for the document's one operation; empty if nowhere. The fields that
+    have a value (`Ticket.subject`) are added to `seen`."""
+    check = _Check(schema, document, variables)
+    found = list(check.operation(data))
+    if seen is not None:
+        seen |= check.seen
+    return found
 
 
 @cache
@@ -56,6 +63,7 @@ def _parsed(document: str) -> DocumentNode:
 
 class _Check:
     def __init__(self, schema: GraphQLSchema, document: str, variables: Mapping[str, Any]) -> None:
+        self.seen: set[str] = set()
         self._schema = schema
         definitions = _parsed(document).definitions
         self._fragments = {d.name.value: d for d in definitions if isinstance(d, FragmentDefinitionNode)}
@@ -94,9 +102,8 @@ class _Check:
             sets = [node.selection_set for node in nodes if node.selection_set]
             if is_object_type(type_):
                 yield from self._object(type_, sets, value, path)
-            else:
-                possible = self._schema.get_possible_types(type_)
-                trials = [list(self._object(concrete, sets, value, path)) for concrete in possible]
+            elif is_abstract_type(type_):
+                trials = [list(self._object(one, sets, value, path)) for one in self._schema.get_possible_types(type_)]
                 yield from min(trials, key=len)
 
     def _object(
@@ -117,7 +124,9 @@ class _Check:
             if name == "__typename":
                 if value[key] != type_.name:
                     yield f"{path}.{key} is {value[key]!r} and not {type_.name}"
-            else:
+            elif not name.startswith("__"):  # introspection is the GraphQL library's own
+                if value[key] not in (None, []):
+                    self.seen.add(f"{type_.name}.{name}")
                 yield from self._value(type_.fields[name].type, nodes, value[key], f"{path}.{key}")
 
     def _collect(

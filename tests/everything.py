@@ -3,7 +3,7 @@ and input values that are no more than what must be given."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from graphql import (
@@ -15,7 +15,9 @@ from graphql import (
     GraphQLNonNull,
     GraphQLObjectType,
     get_named_type,
+    get_nullable_type,
     is_leaf_type,
+    is_list_type,
     is_required_argument,
     is_required_input_field,
 )
@@ -23,20 +25,33 @@ from graphql import (
 from db.compiler import MAPPING
 from db.connection import Many
 from db.enums import Role
-from db.mapping import EVERYONE, FieldMapping, One
+from db.mapping import EVERYONE, FieldMapping, Items, One
 from schema import graphql_schema, schema
 
 SCHEMA = graphql_schema(schema)
-PAGE = 9  # what is asked for of each list: more than the tests put into any, and far from the bounds on cost
+PAGE = 9  # what is asked for of each list: more than the tests put into any
+FEW = 3  # what a chain of lists begins with, lest it cost too much
+
+PREFIXES = {
+    "id": "tkt",
+    "ids": "tkt",
+    "ticketId": "tkt",
+    "ticketIds": "tkt",
+    "customerId": "cus",
+    "propertyId": "prp",
+    "technicianId": "tec",
+    "articleId": "art",
+    "apiKeyId": "key",
+}
+"""What kind of id an argument or input field of a name takes."""
 
 _TEXTS = {"email": "x@example.com", "DateTime": "2026-01-01T00:00:00Z"}
 
 
 def root_fields(operation: str) -> Mapping[str, GraphQLField]:
     """The fields of `Query` or `Mutation`."""
-    type_ = SCHEMA.type_map[operation]
-    assert isinstance(type_, GraphQLObjectType)
-    return type_.fields
+    fields: Mapping[str, GraphQLField] = _object(operation).fields
+    return fields
 
 
 def roles_of(field: GraphQLField) -> frozenset[Role]:
@@ -47,8 +62,8 @@ def roles_of(field: GraphQLField) -> frozenset[Role]:
 class Everything:
     """All that a role may read. `reached` collects the fields that its documents have selected."""
 
-    def __init__(self, role: Role, arguments: Mapping[str, str]) -> None:
-        """`arguments` are those of the root fields that need some, as GraphQL text."""
+    def __init__(self, role: Role, arguments: Mapping[str, Sequence[str]]) -> None:
+        """`arguments` are those of the root fields that need some, as GraphQL text: each for a call of its own."""
         self._role = role
         self._arguments = arguments
         self.reached: set[tuple[str, str]] = set()
@@ -57,18 +72,31 @@ class Everything:
         """From each root field to the things it gives and their neighbours, and from each of these neighbours to its
         own: three things in a row, by all ways."""
         for name, field in self._readable("Query"):
-            call = name + self._call(name, field)
-            type_ = get_named_type(field.type)
-            if isinstance(type_, GraphQLInterfaceType):
-                for concrete in SCHEMA.get_possible_types(type_):
-                    yield f"{{ {call} {{ __typename id ... on {concrete.name} {{ {self._all(concrete, 1)} }} }} }}"
-                continue
+            self.reached.add(("Query", name))
+            given = [f"({arguments})" for arguments in self._arguments.get(name, ())]
+            assert given or not any(is_required_argument(argument) for argument in field.args.values()), name
+            for arguments in given or [_page(field)]:
+                yield from self._from_root(name + arguments, field)
+            yield from self._chains(name + (given or [_page(field, FEW)])[0], get_named_type(field.type))
+
+    def _from_root(self, call: str, field: GraphQLField) -> Iterator[str]:
+        """What a root field gives, and the neighbours of that."""
+        type_: Any = get_named_type(field.type)
+        if not isinstance(type_, GraphQLInterfaceType):
             yield f"{{ {call} {{ {self._all(type_, 1)} }} }}"
-            thing, way = self._thing(type_)
-            for link, leading in self._readable(thing.name):
-                if _leads(leading):
-                    inner = self._all(get_named_type(leading.type), 1)
-                    yield f"{{ {call} {{ {way % f'{link}{_page(leading)} {{ {inner} }}'} }} }}"
+            return
+        hops = 0 if is_list_type(get_nullable_type(field.type)) else 1  # many things at once would cost too much
+        for concrete in SCHEMA.get_possible_types(type_):
+            yield f"{{ {call} {{ __typename id ... on {concrete.name} {{ {self._all(concrete, hops)} }} }} }}"
+
+    def _chains(self, call: str, type_: Any) -> Iterator[str]:
+        """The neighbours of what a root field gives, and theirs: a document for each kind of neighbour."""
+        connection = "nodes" in type_.fields
+        thing = get_named_type(type_.fields["nodes"].type) if connection else type_
+        for link, leading in self._readable(thing.name) if isinstance(thing, GraphQLObjectType) else ():
+            if _leads(leading):
+                inner = f"{link}{_page(leading)} {{ {self._all(get_named_type(leading.type), 1)} }}"
+                yield f"{{ {call} {{ {f'nodes {{ {inner} }}' if connection else inner} }} }}"
 
     def readable(self) -> set[tuple[str, str]]:
         """All fields that there is a way to, as (type, field)."""
@@ -88,26 +116,14 @@ class Everything:
     def _readable(self, type_name: str) -> list[tuple[str, GraphQLField]]:
         return [(name, field) for name, field in _object(type_name).fields.items() if self._role in roles_of(field)]
 
-    def _call(self, name: str, field: GraphQLField) -> str:
-        self.reached.add(("Query", name))
-        if name in self._arguments:
-            return f"({self._arguments[name]})"
-        assert not any(is_required_argument(argument) for argument in field.args.values()), name
-        return _page(field)
-
-    def _thing(self, type_: Any) -> tuple[GraphQLObjectType, str]:
-        """What a root field gives, and the selection that leads to its fields."""
-        if "nodes" in type_.fields:
-            return _object(get_named_type(type_.fields["nodes"].type).name), "nodes {{ {} }}".replace("{}", "%s") % "%s"
-        return type_, "%s"
-
     def _all(self, type_: Any, hops: int) -> str:
-        """A selection of all fields, those that lead to other things for `hops` steps."""
+        """A selection of all fields, those that lead to other things for `hops` steps. (Lists that are not paged are
+        left out at the last step, where they would cost too much.)"""
         parts = []
         for name, field in self._readable(type_.name):
             target = get_named_type(field.type)
             left = hops - 1 if _leads(field) else hops
-            if left < 0:
+            if left < 0 or (hops == 0 and isinstance(field.extensions.get(MAPPING), Items)):
                 continue
             self.reached.add((type_.name, name))
             if is_leaf_type(target):
@@ -129,13 +145,18 @@ def _leads(field: GraphQLField) -> bool:
     return isinstance(field.extensions.get(MAPPING), One | Many)
 
 
-def _page(field: GraphQLField) -> str:
-    return f"(first: {PAGE})" if "first" in field.args else ""
+def _page(field: GraphQLField, size: int = PAGE) -> str:
+    return f"(first: {size})" if "first" in field.args else ""
+
+
+def unknown(name: str) -> str:
+    """An id of nothing, of the kind that an argument or input field of this name takes."""
+    return f"{PREFIXES[name]}_00000000-0000-7000-8000-000000000000"
 
 
 def sample(type_: Any, id_of: Callable[[str], str], name: str = "") -> Any:
-    """A value of an input type: of an object the fields that must be given, of a list one item. `id_of` gives the id
-    for an argument or field of a name."""
+    """A value of an input type: of an object the fields that must be given, or the first where none must; of a list
+    one item. `id_of` gives the id for an argument or field of a name."""
     if isinstance(type_, GraphQLNonNull):
         return sample(type_.of_type, id_of, name)
     if isinstance(type_, GraphQLList):
@@ -143,8 +164,8 @@ def sample(type_: Any, id_of: Callable[[str], str], name: str = "") -> Any:
     if isinstance(type_, GraphQLEnumType):
         return next(iter(type_.values))
     if isinstance(type_, GraphQLInputObjectType):
-        fields = type_.fields.items()
-        wanted = [next(iter(fields))] if type_.is_one_of else [f for f in fields if is_required_input_field(f[1])]
+        fields = list(type_.fields.items())
+        wanted = [(key, field) for key, field in fields if is_required_input_field(field)] or fields[:1]
         return {key: sample(field.type, id_of, key) for key, field in wanted}
     if type_.name == "ID":
         return id_of(name)

@@ -53,7 +53,7 @@ def page() -> str:
             "## Fields that not everyone reads\n",
             _matrix("Field", restricted_fields()),
             "## Which things\n",
-            "What is not yours does not exist for you: it is in no list and no count, and its id is an id of nothing.\n",
+            "What is not yours does not exist for you: it is in no list, it is not counted, and no id finds it.\n",
             _table(("Thing", "Who sees which"), [("---", "---"), *_things()]),
         )
     )

@@ -43,7 +43,8 @@ async def test_a_customer_is_entered_and_changed_field_by_field(api: Api) -> Non
 
 
 async def test_a_phone_is_optional_and_a_blank_one_is_none(api: Api) -> None:
-    for number, phone in enumerate(({}, {"phone": None}, {"phone": ""}, {"phone": "  "})):
+    phones: list[dict[str, str | None]] = [{}, {"phone": None}, {"phone": ""}, {"phone": "  "}]
+    for number, phone in enumerate(phones):
         given = {"name": "n", "email": f"optional{number}@example.com", "accountNumber": f"O-{number}"}
         assert (await api.done("customerCreate", CUSTOMER, **given, **phone))["customer"]["phone"] is None
 

@@ -300,12 +300,13 @@ def upgrade() -> None:
     op.create_index(
         "ix_tickets_search",
         "tickets",
-        ["search_text"],
+        ["search_text", "status", "priority", "category"],
         postgresql_using="gin",
         postgresql_ops={"search_text": "gin_trgm_ops"},
     )
     op.create_index("ix_tickets_status_created_at_id", "tickets", ["status", "created_at", "id"])
     op.create_index("ix_tickets_status_id", "tickets", ["status", "id"])
+    op.create_index("ix_tickets_status_updated_at_id", "tickets", ["status", "updated_at", "id"])
     op.create_index("ix_tickets_technician_id_created_at_id", "tickets", ["technician_id", "created_at", "id"])
     op.create_index("ix_tickets_updated_at_id", "tickets", ["updated_at", "id"])
     op.create_table(
@@ -344,6 +345,7 @@ def upgrade() -> None:
         "notes",
         sa.Column("id", sa.UUID(as_uuid=False), nullable=False),
         sa.Column("ticket_id", sa.UUID(as_uuid=False), nullable=False),
+        sa.Column("customer_id", sa.UUID(as_uuid=False), nullable=True),
         sa.Column("body", sa.Text(), nullable=False),
         sa.Column("internal_only", sa.Boolean(), server_default=sa.text("true"), nullable=False),
         sa.Column("author_kind", ACTOR_KIND, nullable=False),
@@ -353,6 +355,7 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "btrim(body, E' \\t\\n\\r') <> '' AND length(body) <= 20000", name=op.f("ck_notes_body_length")
         ),
+        sa.ForeignKeyConstraint(["customer_id"], ["customers.id"], name=op.f("fk_notes_customer_id")),
         sa.ForeignKeyConstraint(["ticket_id"], ["tickets.id"], name=op.f("fk_notes_ticket_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_notes")),
     )

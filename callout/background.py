@@ -1,0 +1,49 @@
+"""Work that goes on beside the requests, for as long as the process serves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from db import counts
+
+logger = logging.getLogger(__name__)
+
+COUNTING_SECONDS = 2.0  # between two foldings; so many events at the most are added up when counts are read
+
+
+@asynccontextmanager
+async def background(work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Runs `work`, which never returns by itself, during the block. If it fails all the same, the process is told to
+    stop: half a server is worse than none."""
+    task = asyncio.ensure_future(work())
+    task.add_done_callback(_stop_if_failed)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task}, timeout=5)
+
+
+def _stop_if_failed(task: asyncio.Future[None]) -> None:
+    if not task.cancelled():
+        logger.critical("work in the background has ended; the process stops", exc_info=task.exception())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+async def keep_counted(pool: asyncpg.Pool[asyncpg.Record]) -> None:
+    """Takes the events into the kept counts, again and again. Several processes may do so; a database that does not
+    answer only makes it wait."""
+    while True:
+        try:
+            async with pool.acquire() as connection:
+                await counts.fold(connection)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            logger.warning("the counts cannot be brought up to date: %s", error or type(error).__name__)
+        await asyncio.sleep(COUNTING_SECONDS)
