@@ -18,7 +18,7 @@ import orjson
 
 from bench import cpu, database, servers
 from bench.cases import CASES, Case, Connection, Draw, bare_request, graphql_request
-from bench.load import ask, drive
+from bench.load import Failed, ask, drive
 from bench.report import Row, print_table, show
 from bench.servers import Server
 
@@ -36,7 +36,8 @@ class Sample:
 
 
 def run(data_dir: Path, *, rounds: int, only: str | None = None) -> None:
-    """Measures each case in `rounds` turns and prints the table; `only` names one case."""
+    """Measures each case in `rounds` turns and prints the table; `only` names one case. Exits with 1 if a case cannot
+    be measured, after the others."""
     with (
         database.prepared(data_dir, tickets=TICKETS) as url,
         servers.baseline("floor", url, data_dir / "floor.log") as floor,
@@ -44,7 +45,10 @@ def run(data_dir: Path, *, rounds: int, only: str | None = None) -> None:
         servers.baseline("plain", url, data_dir / "plain.log") as plain,
     ):
         cases = [case for case in CASES if only in (None, case.name)]
-        print_table(HEADER, asyncio.run(_compare(url, cases, (floor, callout, plain), rounds)))
+        rows = asyncio.run(_compare(url, cases, (floor, callout, plain), rounds))
+    print_table(HEADER, rows)
+    if len(rows) < len(cases):
+        raise SystemExit(1)
 
 
 async def _compare(url: str, cases: Sequence[Case], contenders: Sequence[Server], rounds: int) -> list[Row]:
@@ -52,8 +56,11 @@ async def _compare(url: str, cases: Sequence[Case], contenders: Sequence[Server]
     connection = await asyncpg.connect(url)
     postmaster = await database.postmaster(connection)
     for case in cases:
-        await check(connection, case, contenders)
-        rows.append(row(case, await measure(connection, postmaster, case, contenders, rounds)))
+        try:
+            await check(connection, case, contenders)
+            rows.append(row(case, await measure(connection, postmaster, case, contenders, rounds)))
+        except* (Failed, Differs) as failures:
+            print(f"{case.name} cannot be measured: {failures.exceptions[0]}\n", flush=True)
     await connection.close()
     return rows
 

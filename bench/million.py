@@ -39,8 +39,8 @@ EXPLAINED = (
     "&auto_explain.log_buffers=on&auto_explain.log_parameter_max_length=200"
 )
 DURATION = re.compile(rb"LOG:  duration: ([\d.]+) ms  (?:parse|bind|execute|statement)")
-# After the statement's text comes the plan, whose first line has a cost; the next entry starts at the margin.
-EXPLANATION = re.compile(r"ms  plan:\n.*?(^[^\n]*\(cost=.*?)(?=^\S|\Z)", re.DOTALL | re.MULTILINE)
+# How long it took, the statement's text, the plan, whose first line has a cost; the next entry starts at the margin.
+EXPLANATION = re.compile(r"duration: ([\d.]+) ms  plan:\n.*?(^[^\n]*\(cost=.*?)(?=^\S|\Z)", re.DOTALL | re.MULTILINE)
 
 
 class Log:
@@ -144,7 +144,7 @@ def worst_of_each_group(missed: list[Timed]) -> list[Timed]:
 
 
 async def explain(server: Server, log: Log, missed: list[Timed]) -> None:
-    """Prints each one's plan, if the server answers it at all."""
+    """Prints the plan of each one's longest statement, or what it failed with."""
     for each in missed:
         print(f"{each.probe.group}, {each.probe.name}: {each.milliseconds:.1f} ms\n")
         log.rest()
@@ -152,5 +152,7 @@ async def explain(server: Server, log: Log, missed: list[Timed]) -> None:
             await ask(server.port, each.probe.request(server))
         except Failed as error:
             print(textwrap.indent(str(error), "    "))
-        for plan in EXPLANATION.findall(log.rest().decode(errors="replace")):
-            print(textwrap.indent(textwrap.dedent(plan.expandtabs()), "    "))
+        plans = EXPLANATION.findall(log.rest().decode(errors="replace"))
+        if plans:
+            _, longest = max(plans, key=lambda plan: float(plan[0]))
+            print(textwrap.indent(textwrap.dedent(longest.expandtabs()), "    "))

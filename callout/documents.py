@@ -31,6 +31,8 @@ TOKENS_MAX = 2_000
 DEPTH_MAX = 20  # GraphiQL's introspection query is 15 deep
 FIELDS_MAX = 1_000  # with every fragment spread out
 REPEATS_MAX = 100  # of a key in one selection set; validation compares them in pairs
+INTROSPECTIONS_MAX = 2  # each can tell the whole schema
+INTROSPECTION = frozenset({"__schema", "__type"})
 KEY_MAX = 200  # characters; a key is sent again with every row
 ERRORS_MAX = 20
 KEPT_DOCUMENTS = 1_000
@@ -101,23 +103,27 @@ class _Size:
     """What a selection set comes to with its fragments spread out: levels, fields, and how often each key stands in
     it."""
 
-    __slots__ = ("depth", "fields", "keys")
+    __slots__ = ("depth", "fields", "introspections", "keys")
 
     def __init__(self) -> None:
         self.depth = 0
         self.fields = 0
+        self.introspections = 0
         self.keys: Counter[str] = Counter()
 
     def add(self, other: _Size) -> None:
         self.depth = max(self.depth, other.depth)
         self.fields += other.fields
+        self.introspections += other.introspections
         self.keys.update(other.keys)
 
-    def add_field(self, key: str, below: _Size) -> None:
+    def add_field(self, node: FieldNode, below: _Size) -> None:
+        key = (node.alias or node.name).value
         if len(key) > KEY_MAX:
             raise LimitExceeded(f"A name or alias may have at most {KEY_MAX} characters.")
         self.depth = max(self.depth, below.depth + 1)
         self.fields += below.fields + 1
+        self.introspections += below.introspections + (node.name.value in INTROSPECTION)
         self.keys[key] += 1
 
     def check(self) -> _Size:
@@ -125,6 +131,8 @@ class _Size:
             raise LimitExceeded(f"The document is more than {DEPTH_MAX} levels deep.")
         if self.fields > FIELDS_MAX:
             raise LimitExceeded(f"The document selects more than {FIELDS_MAX} fields, its fragments spread out.")
+        if self.introspections > INTROSPECTIONS_MAX:
+            raise LimitExceeded(f"The document introspects the schema more than {INTROSPECTIONS_MAX} times.")
         if any(count > REPEATS_MAX for count in self.keys.values()):
             raise LimitExceeded(f"The document selects the same field more than {REPEATS_MAX} times in one place.")
         return self
@@ -145,7 +153,7 @@ def check_size(operations: list[OperationDefinitionNode], fragments: dict[str, F
             else:
                 assert isinstance(node, FieldNode)
                 below = measure(node.selection_set) if node.selection_set else _NOTHING
-                size.add_field((node.alias or node.name).value, below)
+                size.add_field(node, below)
         return size.check()
 
     def of_fragment(name: str) -> _Size:

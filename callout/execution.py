@@ -35,7 +35,7 @@ from graphql import (
 )
 from graphql.execution.values import VariableValues, get_variable_values
 
-from callout.documents import Document, Documents, condition_variables
+from callout.documents import INTROSPECTION, Document, Documents, condition_variables
 from db.compiler import Collector, Compiled, Flags, Place, Selection, Site, Weight, bind, compile_root
 from db.cursors import StreamCursors
 from db.enums import Role
@@ -54,7 +54,7 @@ OBJECTS_MAX = 20_000
 VALUES_MAX = 200_000
 """Likewise, how many values."""
 
-INTROSPECTION = frozenset({"__schema", "__type"})
+VARIABLES_MAX = 10_000
 
 _KEPT_STATEMENTS = 200  # for each root field of a prepared operation
 _KEPT_VARIANTS = 32  # of an operation: roles and values of @skip and @include
@@ -220,6 +220,7 @@ class Engine:
     def _coerced(self, node: OperationDefinitionNode, variables: Mapping[str, Any] | None) -> VariableValues:
         if not node.variable_definitions:
             return _NO_VARIABLES
+        _check_number(variables)
         values = get_variable_values(self._schema, node.variable_definitions, dict(variables or {}), max_errors=20)
         if isinstance(values, list):
             raise _InvalidVariables(values)
@@ -359,6 +360,22 @@ class _Everything(Flags):
 
 
 _EVERYTHING = _Everything({})
+
+
+def _check_number(variables: Mapping[str, Any] | None) -> None:
+    """Raises `LimitExceeded` for more values than anybody needs, before each of them is coerced."""
+    pending: list[Any] = [variables]
+    count = 0
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            pending.extend(value.values())
+            count += len(value)
+        elif isinstance(value, list):
+            pending.extend(value)
+            count += len(value)
+        if count > VARIABLES_MAX:
+            raise LimitExceeded(f"The variables hold more than {VARIABLES_MAX:,} values.")
 
 
 def _read_site(site: Site, values: VariableValues) -> Bound:

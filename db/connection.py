@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     ColumnElement,
+    Integer,
     Select,
     Text,
     and_,
+    case,
     cast,
     exists,
     false,
     func,
     literal_column,
+    not_,
     or_,
     select,
     true,
@@ -30,7 +33,7 @@ from sqlalchemy import column as named_column
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
 from db import limits
-from db.cursors import decode_page_cursor, parse_text, parse_time, parse_uuid
+from db.cursors import decode_page_cursor, parse_int, parse_text, parse_time, parse_uuid
 from db.enums import Role
 from db.errors import BadInput
 from db.filters import Criteria, Slots
@@ -66,8 +69,31 @@ BY_ID = by_column("id", parse_uuid)
 Path = tuple[str, ...]
 """Where among nested criteria one stands, by their names."""
 
+RANK = "RANK"
+
 Order = tuple[tuple[str, bool], ...]
 """Sort keys by name, each with whether it descends."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The order of a list that is searched, best match first: by a number, the smaller the better, and then by the
+    list's own keys. `search` is the criterion, whose term the conditions and values are made of.
+
+    With `tiers`, conditions on a row from the best match to the poorest, the number is the first that holds, and each
+    tier is looked up by itself, as far as it is needed.
+    """
+
+    search: Path
+    tiers: Callable[[Row, ColumnElement[Any], Asker], list[Condition]] | None = None
+    number: Callable[[Row, ColumnElement[Any]], ColumnElement[int]] | None = None
+
+    def value(self, row: Row, term: ColumnElement[Any], asker: Asker) -> ColumnElement[Any]:
+        if self.number is not None:
+            return self.number(row, term)
+        assert self.tiers is not None
+        tiers = self.tiers(row, term, asker)
+        return case(*((tier, literal_column(str(rank))) for rank, tier in enumerate(tiers)))
 
 
 @dataclass(frozen=True)
@@ -80,6 +106,8 @@ class Listing:
     criteria: Criteria = field(default_factory=lambda: Criteria({}))
     total: Callable[[Any, Asker, Any], ColumnElement[int] | None] = lambda shape, asker, parameter: None
     """A quicker way to the count of rows of a criteria shape, where there is one."""
+    ranking: Ranking | None = None
+    """How the list is sorted where it is searched."""
     search: Path = ()
     """Where among the criteria a search stands."""
     selective: tuple[Path, ...] = ()
@@ -132,13 +160,16 @@ class Many(FieldMapping):
     def read(self, arguments: Arguments) -> Bound:
         slots = Slots()
         criteria = self.listing.criteria.read(arguments, slots)
-        order = self._order(arguments)
+        order = self._order(arguments, criteria)
         size, backward = page_size(arguments)
         after = self._cursor(arguments.get("after"), order, slots)
         before = self._cursor(arguments.get("before"), order, slots)
         return Bound(PageShape(criteria, order, size, backward, after, before), tuple(slots.values), size)
 
-    def _order(self, arguments: Arguments) -> Order:
+    def _order(self, arguments: Arguments, criteria: Hashable) -> Order:
+        ranking = self.listing.ranking
+        if ranking is not None and given_at(criteria, ranking.search) is not None:
+            return ((RANK, False), *self.listing.default)
         given = arguments.get("orderBy")
         if not given:
             return self.listing.default
@@ -150,7 +181,7 @@ class Many(FieldMapping):
     def _cursor(self, cursor: str | None, order: Order, slots: Slots) -> int | None:
         if cursor is None:
             return None
-        parsers = [self.listing.keys[name].parse for name, _ in order] + [BY_ID.parse]
+        parsers = [parse_int if name == RANK else self.listing.keys[name].parse for name, _ in order] + [BY_ID.parse]
         values = decode_page_cursor(cursor, self._fingerprint(order), parsers)
         first, *_ = [slots.put(value) for value in values]
         return first
@@ -239,8 +270,21 @@ class Page:
 
     def _sorted_by(self, target: Row) -> list[tuple[ColumnElement[Any], bool]]:
         listing, asker = self._many.listing, self._render.asker
-        keys = [(listing.keys[name].value(target, asker), descending) for name, descending in self._shape.order]
+        keys = [
+            (self._rank(target) if name == RANK else listing.keys[name].value(target, asker), descending)
+            for name, descending in self._shape.order
+        ]
         return [*keys, (BY_ID.value(target, asker), self._shape.order[-1][1])]
+
+    def _rank(self, target: Row) -> ColumnElement[Any]:
+        if "rank" in target.c:
+            return target.c.rank
+        ranking = self._many.listing.ranking
+        assert ranking is not None
+        return ranking.value(target, self._term(ranking), self._render.asker)
+
+    def _term(self, ranking: Ranking) -> ColumnElement[Any]:
+        return self._parameter(given_at(self._shape.criteria, ranking.search).slot, Text())
 
     def _page_rows(self) -> Row:
         found = self._found(self._shape.size + 1).subquery(self._render.name())
@@ -250,6 +294,8 @@ class Page:
     def _found(self, limit: int) -> Select[Any]:
         """The first `limit` rows of the page and beyond, in order."""
         listing, shape = self._many.listing, self._shape
+        if shape.order[0][0] == RANK and listing.ranking is not None:
+            return self._ranked(limit, listing.ranking)
         whole = self._many.on is None and self._render.asker.role is Role.ADMIN
         if not whole:
             fenced = self._many.on is None and self._render.asker.role is Role.TECHNICIAN
@@ -263,6 +309,26 @@ class Page:
         of_part = self._searched(limit, lambda target: [target.c[column] == part.c.value]).lateral(self._render.name())
         merged = select(of_part).select_from(part.join(of_part, true()))
         return merged.order_by(*self._direction(of_part)).limit(literal_column(str(limit)))
+
+    def _ranked(self, limit: int, ranking: Ranking) -> Select[Any]:
+        if ranking.tiers is None or self._render.asker.role is not Role.ADMIN:
+            return self._first(limit, _anything, fenced=True)
+        count = len(ranking.tiers(self._many.entity.table, self._term(ranking), self._render.asker))
+        tiers = [self._tier(limit, ranking, rank) for rank in range(count)]
+        merged = union_all(*(select(tier) for tier in tiers)).subquery(self._render.name())
+        return select(merged).order_by(*self._direction(merged)).limit(literal_column(str(limit)))
+
+    def _tier(self, limit: int, ranking: Ranking, rank: int) -> Row:
+        """The first rows of one tier: by the list's own order, in which there may be an index."""
+        assert ranking.tiers is not None
+        target = self._render.alias(self._many.entity.table)
+        *better, own = ranking.tiers(target, self._term(ranking), self._render.asker)[: rank + 1]
+        number = literal_column(str(rank), Integer()).label("rank")
+        keys = [(literal_column(str(rank), Integer()), False), *self._sorted_by(target)[1:]]
+        direction = self._direction(target)[1:]
+        rows = select(target, number).where(own, not_(or_(false(), *better)), *self._bounds(target, keys))
+        ordered = rows.order_by(*direction).limit(literal_column(str(limit))).correlate(*self._outer)
+        return ordered.subquery(self._render.name())
 
     def _parts(self, slot: int, column: str) -> Any:
         """The values that the list is filtered by, as rows. Each has an index that yields its rows in order, while an
@@ -316,9 +382,9 @@ class Page:
         backward = self._shape.backward
         return [key.desc() if descending is not backward else key.asc() for key, descending in self._sorted_by(rows)]
 
-    def _bounds(self, target: Row) -> list[Condition]:
+    def _bounds(self, target: Row, sorted_by: list[tuple[ColumnElement[Any], bool]] | None = None) -> list[Condition]:
         """After and before which cursors."""
-        keys, shape = self._sorted_by(target), self._shape
+        keys, shape = sorted_by or self._sorted_by(target), self._shape
         bounds = []
         if shape.after is not None:
             bounds.append(self._past(keys, shape.after))

@@ -62,6 +62,12 @@ def parse_text(value: Any) -> str:
     return value
 
 
+def parse_int(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not -(2**31) <= value < 2**31:
+        raise ValueError
+    return value
+
+
 def parse_uuid(value: Any) -> str:
     if not isinstance(value, str) or not is_uuid(value):
         raise ValueError

@@ -61,6 +61,7 @@ $$""",
     """
 CREATE FUNCTION customer_renamed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    PERFORM FROM tickets WHERE customer_id = NEW.id ORDER BY id FOR NO KEY UPDATE;  -- as whoever locks several does
     UPDATE tickets SET search_text = search_text WHERE customer_id = NEW.id;
     RETURN NULL;
 END

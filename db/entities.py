@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement
+from typing import Any
+
+from sqlalchemy import ColumnElement, Integer, Text, cast, collate, func, literal_column, or_
 
 from db import models, visibility
-from db.connection import Listing, SortKey, by_column, by_text, by_time
-from db.cursors import parse_time
+from db.connection import Listing, Ranking, SortKey, by_column, by_text, by_time
+from db.cursors import parse_text, parse_time
 from db.enums import Role, TicketPriority, TicketStatus
-from db.filters import Assignee, Contains, Criteria, In, Is, Refers, Within
+from db.filters import Assignee, Contains, Criteria, In, Is, Matches, Refers, Within, containing, starting
 from db.mapping import Entity
-from db.visibility import Asker, Row, table
+from db.visibility import Asker, Condition, Row, table
 
 TICKET = Entity("Ticket", table(models.Ticket), "tkt", visibility.ticket)
 NOTE = Entity("Note", table(models.Note), "not", visibility.note)
@@ -29,6 +31,10 @@ def updated_at(row: Row, asker: Asker) -> ColumnElement[object]:
     """When the ticket last changed as far as the viewer may know: an internal note moves it for staff alone."""
     internal = asker.role in (Role.ADMIN, Role.TECHNICIAN)
     return row.c.updated_at if internal else row.c.public_updated_at
+
+
+def search_form(text: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.search_form(text, type_=Text())
 
 
 TICKETS = Listing(
@@ -69,7 +75,36 @@ NOTES = Listing(keys={"CREATED_AT": by_time("created_at")}, default=(("CREATED_A
 
 EVENTS = Listing(keys={"AT": by_time("at")}, default=(("AT", False),))
 
-CUSTOMERS = Listing(keys={"NAME": by_text("name")}, default=(("NAME", False),))
+
+def _customer_tiers(row: Row, term: ColumnElement[Any], asker: Asker) -> list[Condition]:
+    """How well a customer matches, from the account number itself to any part of a word. A service, which may not
+    read e-mail addresses and account numbers, does not find anybody by them."""
+    name, email, account = (search_form(row.c[column]) for column in ("name", "email", "account_number"))
+    pattern, word = starting(term), literal_column("'% '", Text()).concat(starting(term))
+    by_name = [name.like(pattern), name.like(word)]
+    if asker.role is Role.SERVICE:
+        return [*by_name, name.like(containing(term))]
+    exact = account.like(func.search_form(term))
+    return [
+        exact,
+        account.like(pattern),
+        by_name[0],
+        email.like(pattern),
+        by_name[1],
+        row.c.search_text.like(containing(term)),
+    ]
+
+
+def _matching_customer(row: Row, term: ColumnElement[Any], asker: Asker) -> Condition:
+    return or_(*_customer_tiers(row, term, asker))
+
+
+CUSTOMERS = Listing(
+    keys={"NAME": SortKey(lambda row, asker: collate(search_form(row.c.name), "C"), parse_text)},
+    default=(("NAME", False),),
+    criteria=Criteria({"search": Matches(_matching_customer)}),
+    ranking=Ranking(("search",), tiers=_customer_tiers),
+)
 
 PROPERTIES = Listing(
     keys={"ADDRESS": by_text("address")},
@@ -83,10 +118,27 @@ TECHNICIANS = Listing(
     criteria=Criteria({"active": Is("active")}),
 )
 
+
+def _article_query(term: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.plainto_tsquery(literal_column("'english'"), term)
+
+
+def _matching_article(row: Row, term: ColumnElement[Any], asker: Asker) -> Condition:
+    matches: Condition = row.c.search_vector.op("@@", is_comparison=True)(_article_query(term))
+    return matches
+
+
+def _article_rank(row: Row, term: ColumnElement[Any]) -> ColumnElement[int]:
+    """From 0, a perfect match, to a million."""
+    relevance = func.ts_rank(row.c.search_vector, _article_query(term), literal_column("32"))
+    return cast(literal_column("1000000") * (literal_column("1") - relevance), Integer)
+
+
 ARTICLES = Listing(
     keys={"CREATED_AT": by_time("created_at")},
     default=(("CREATED_AT", True),),
-    criteria=Criteria({"published": Is("published")}),
+    criteria=Criteria({"search": Matches(_matching_article), "published": Is("published")}),
+    ranking=Ranking(("search",), number=_article_rank),
 )
 
 API_KEYS = Listing(keys={"CREATED_AT": by_time("created_at")}, default=(("CREATED_AT", True),))

@@ -120,12 +120,21 @@ class Within(Criterion):
         return and_(true(), *conditions)
 
 
+def only_one(value: Mapping[str, Any]) -> tuple[str, Any]:
+    """The one field of a `@oneOf` input. Raises `BadInput` if a variable has left it null, which validation does not
+    always see."""
+    given = [(name, inner) for name, inner in value.items() if inner is not None]
+    if len(given) != 1 or len(value) != 1:
+        raise BadInput("Exactly one key must be given, and not be null.")
+    return given[0]
+
+
 @dataclass(frozen=True)
 class Assignee(Criterion):
     """`{technicianId}`, `{unassigned}` or `{me}`, of which exactly one is given; false negates the last two."""
 
     def read(self, value: Any, slots: Slots) -> Hashable:
-        ((kind, given),) = value.items()
+        kind, given = only_one(value)
         if kind == "technicianId":
             return (kind, slots.put(key_of(given, "tec", "technician")))
         return (kind, given)
@@ -167,6 +176,26 @@ class Contains(Criterion):
 
     def build(self, row: Row, shape: Any, parameter: Parameter, asker: Asker) -> Condition:
         return true() if shape is None else row.c[self.column].like(containing(parameter(shape.slot, Text())))
+
+
+@dataclass(frozen=True)
+class Matches(Criterion):
+    """A search that is ranked: what of a row it looks at depends on the asker, who may not see all of it. The shape
+    tells a term too short to have trigrams from others."""
+
+    condition: Callable[[Row, ColumnElement[Any], Asker], Condition]
+
+    def read(self, value: Any, slots: Slots) -> Hashable:
+        term = search_term(value)
+        return Search(slots.put(like_escaped(term)), LONG_WINDOW if len(term) < TRIGRAM else WINDOW) if term else None
+
+    def build(self, row: Row, shape: Any, parameter: Parameter, asker: Asker) -> Condition:
+        return true() if shape is None else self.condition(row, parameter(shape.slot, Text()), asker)
+
+
+def starting(term: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The LIKE pattern for what starts with an escaped term."""
+    return func.search_form(term).concat(literal_column("'%'", Text()))
 
 
 def search_term(value: str) -> str:

@@ -150,7 +150,7 @@ class Items(FieldMapping):
         return value if self.present is None else case((self.present(row), value))
 
 
-EMPTY = literal_column("'[]'", JSON)
+EMPTY = literal_column("'[]'::json", JSON)
 NO_ROW: Row = select(null().label("nothing")).subquery("nothing")
 """What a root field hangs on."""
 

@@ -984,7 +984,7 @@ async def bulk(connection: asyncpg.Connection, *, tickets: int, progress: Progre
         references = {r["reference"] for r in await connection.fetch("SELECT reference FROM tickets")}
         drawn = Tickets(random, company, now=now, tickets=tickets, references=references)
         print("people", time.time() - t0)
-        g = 0
+        g = 0.0
         for first in range(0, tickets, BATCH):
             last = min(first + BATCH, tickets)
             t = time.time()

@@ -18,7 +18,7 @@ _ATEXT = r"[^\x00-\x20\x7f-\xa0()<>@,;:\\\".\[\]]"
 _LABEL = r"[^\W_](?:(?:[^\W_]|-){0,61}[^\W_])?"
 _EMAIL = re.compile(rf"(?=.{{1,64}}@){_ATEXT}+(?:\.{_ATEXT}+)*@(?:{_LABEL}\.)+(?!\d+$){_LABEL}")
 _INVISIBLE = ("Cc", "Cf", "Cs", "Zs", "Zl", "Zp")  # Unicode's categories of controls, formats, surrogates and blanks
-_PHONE = re.compile(r"[0-9+() ./#*,;extEXT-]*[0-9][0-9+() ./#*,;extEXT-]*")
+_PHONE = frozenset("0123456789+() ./#*,;extEXT-")
 
 
 class Checks:
@@ -30,6 +30,11 @@ class Checks:
 
     def object_to(self, code: UserErrorCode, message: str, *field: str) -> None:
         self.errors.append(UserError(code, message, field))
+
+    def accepts(self, *field: str) -> bool:
+        """Whether nothing was objected to about the field so far: if so its form is not worth a look any more, and a
+        text that is too long could make the look a long one."""
+        return all(error.field != field for error in self.errors)
 
     def finish(self) -> None:
         """Raises `Refused` with all objections, if there are any."""
@@ -55,6 +60,7 @@ class Checks:
                 f"{label(field)} may have at most {maximum:,} characters; this has {len(cleaned):,}.",
                 *field,
             )
+            return cleaned
         try:
             return storable(cleaned) or None
         except BadInput as error:
@@ -69,14 +75,16 @@ class Checks:
         return self._one_line(self.optional_text(value, maximum, *field), *field)
 
     def _one_line(self, value: str | None, *field: str) -> str | None:
-        if value is not None and len(value.splitlines()) > 1:
+        if value is not None and self.accepts(*field) and len(value.splitlines()) > 1:
             self.object_to(UserErrorCode.INVALID, f"{label(field)} must be a single line.", *field)
         return value
 
     def email(self, value: str | None, *field: str) -> str:
         address = self.text(value, limits.EMAIL_MAX, *field)
+        if not self.accepts(*field):
+            return address
         visible = all(unicodedata.category(character) not in _INVISIBLE for character in address)
-        if address and not (visible and _EMAIL.fullmatch(address)):
+        if not (visible and _EMAIL.fullmatch(address)):
             self.object_to(
                 UserErrorCode.INVALID, f"{label(field)} must be an address such as name@example.com.", *field
             )
@@ -84,7 +92,9 @@ class Checks:
 
     def phone(self, value: str | None, *field: str) -> str | None:
         number = self.optional_text(value, limits.PHONE_MAX, *field)
-        if number is not None and not _PHONE.fullmatch(number):
+        if number is None or not self.accepts(*field):
+            return number
+        if not (_PHONE.issuperset(number) and any(map(str.isdigit, number))):
             self.object_to(UserErrorCode.INVALID, f"{label(field)} must be a telephone number.", *field)
         return number
 
@@ -100,7 +110,7 @@ class Checks:
 
     def webhook(self, value: str | None, *field: str) -> str | None:
         url = self.optional_line(value, limits.URL_MAX, *field)
-        if url is not None:
+        if url is not None and self.accepts(*field):
             try:
                 parts = urlsplit(url)
                 plain = not re.search(r"[\s\x00-\x20\x7f]", url) and parts.port != 0

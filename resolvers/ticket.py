@@ -170,7 +170,9 @@ async def _change(call: Call, input: Input, wanted: Mapping[str, Any], checks: C
             raise Refused(UserError(UserErrorCode.STALE, message, ("ifVersion",)), object_id=ticket_id)
         customer = await _check_references(transaction, call, wanted, ticket, checks)
         if customer is not None and wanted["customer_id"] != ticket["customer_id"]:
-            wanted = _contact(input, customer, checks) | wanted
+            typed = input.get("contact") or {}
+            filled = {f"contact_{name}": value for name, value in customer.items() if name not in typed}
+            wanted = {**filled, **wanted}
         await _apply(transaction, call, ticket, wanted, checks)
     return Outcome(ticket_id)
 

@@ -32,7 +32,7 @@ from db.enums import (
     TicketSource,
     TicketStatus,
 )
-from db.filters import Slots, storable
+from db.filters import Slots, only_one, storable
 from db.ids import key_of
 from db.limits import BULK_MAX, CHAT_MESSAGES_MAX
 from db.mapping import ADMINS, EVERYONE, STAFF, Bound, Expression
@@ -235,7 +235,7 @@ class TicketBy:
 
 
 def _read_by(arguments: Input) -> Bound:
-    ((kind, value),) = arguments["by"].items()
+    kind, value = only_one(arguments["by"])
     return Bound(kind, (key_of(value, "tkt", "ticket") if kind == "id" else storable(value).strip().upper(),))
 
 

@@ -167,6 +167,26 @@ async def test_bulks_over_the_same_tickets_in_opposite_orders_do_not_lock_each_o
     assert len({row["priority"] for row in [await ticket_row(database, ticket) for ticket in tickets]}) == 1
 
 
+async def test_a_bulk_and_a_renaming_of_its_customer_do_not_lock_each_other_out(api: Api) -> None:
+    """Both write all of the customer's tickets, whose rows lie in another order than they were made in."""
+    customer = await api.new_customer()
+    tickets = [await api.new_ticket(customerId=customer) for _ in range(40)]
+    for ticket in tickets[::-3]:
+        await api.done("ticketUpdate", "__typename", ticketId=ticket, subject="Moved within the table")
+
+    async def rename(name: str) -> None:
+        for n in range(10):
+            await api.done("customerUpdate", "__typename", customerId=customer, name=f"{name} {n}")
+
+    async def prioritise(*priorities: str) -> None:
+        for priority in priorities * 5:
+            assert codes(await bulk(api, *tickets, priority=priority)) == [[]] * 40
+
+    await asyncio.gather(
+        rename("Ann Lee"), rename("Bob Ray"), prioritise("LOW", "HIGH"), prioritise("URGENT", "MEDIUM")
+    )
+
+
 async def test_a_bulk_waits_for_whoever_is_changing_one_of_its_tickets(api: Api, database: Database) -> None:
     first, second = await api.new_ticket(), await api.new_ticket()
     async with database.transaction():

@@ -20,6 +20,7 @@ from tests.ticket_lists import (
     NOBODY,
     PRIORITIES,
     START,
+    STATUSES,
     TICKETS,
     World,
     backwards,
@@ -58,6 +59,23 @@ async def test_pages_of_any_size_make_up_the_list(api: Api, world: World, size: 
     expected = in_order(chosen, NEWEST_FIRST)
     assert await forwards(api, size, filter=filter) == expected
     assert await backwards(api, size, filter=filter) == expected
+
+
+@pytest.mark.parametrize("statuses", [["CLOSED"], ["OPEN", "RESOLVED"], ["CLOSED", "OPEN", "CLOSED"], list(STATUSES)])
+@pytest.mark.parametrize("field", ["CREATED_AT", "STATUS", "PRIORITY"])
+async def test_pages_of_some_statuses_make_up_their_list(
+    api: Api, world: World, field: str, statuses: list[str]
+) -> None:
+    chosen = [t for t in world.tickets if t.status in statuses]
+    for direction in ("ASC", "DESC"):
+        order = by((field, direction))
+        expected = in_order(chosen, order)
+        for filter in ({"status": statuses}, {"and": [{"status": statuses}]}):
+            assert await forwards(api, 6, orderBy=order, filter=filter) == expected
+            assert await backwards(api, 6, orderBy=order, filter=filter) == expected
+    searched = {"status": statuses, "search": "PANEL"}
+    panels = in_order([t for t in chosen if "panel" in t.subject], NEWEST_FIRST)
+    assert await forwards(api, 4, filter=searched) == await backwards(api, 4, filter=searched) == panels
 
 
 async def test_a_page_has_twenty_tickets_unless_asked_otherwise(api: Api, world: World) -> None:

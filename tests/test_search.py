@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
 
+import asyncpg
 import pytest
 
 from tests.api import Api, Refusal
 
+Filter: TypeAlias = dict[str, Any]
+
 SEARCH = """
-query($term: String, $filter: TicketFilter!, $orderBy: [TicketOrder!], $first: Int, $after: String) {
-  tickets(filter: {search: $term, and: [$filter]}, orderBy: $orderBy, first: $first, after: $after) {
-    nodes { id } totalCount pageInfo { hasNextPage endCursor } } }
+query($term: String, $filter: TicketFilter!, $orderBy: [TicketOrder!], $first: Int, $after: String, $last: Int,
+    $before: String) {
+  tickets(filter: {search: $term, and: [$filter]}, orderBy: $orderBy, first: $first, after: $after, last: $last,
+      before: $before) {
+    nodes { id } totalCount pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } }
 """
 
 
@@ -201,7 +207,7 @@ async def test_a_ticket_follows_to_another_customer(api: Api) -> None:
     second = await api.new_customer(name="Leopold Marchbanks")
     contact = {"name": "Somebody Else", "email": "s@example.com"}
     ticket = await api.new_ticket(customerId=first, contact=contact)
-    await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, customerId=second)
+    await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, customerId=second, contact=contact)
     assert await found(api, "grimshaw") == set()
     assert await found(api, "marchbanks") == {ticket}
     await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, customerId=None)
@@ -305,3 +311,85 @@ async def test_counts_search_too(api: Api) -> None:
     document = "query($term: String) { ticketCounts(filter: {search: $term}) { all open closed unassigned } }"
     counts = (await api(document, term="BATHY"))["ticketCounts"]
     assert counts == {"all": 2, "open": 1, "closed": 1, "unassigned": 2}
+
+
+# A search of many tickets goes other ways than one of few: through the list while there are enough matches on the way,
+# else to all matches by their trigrams. This comes last, for it adds 30,000 tickets.
+
+MANY = 30_000
+FEW = (3, 4, 700, 15_000, 29_998)
+START = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+async def many(database: asyncpg.Connection[asyncpg.Record]) -> list[str]:
+    """The ids of tickets from the oldest to the newest. They are older than all others, and written behind the API,
+    which would take a minute."""
+    ids = [f"00000000-0000-7000-8000-{n:012x}" for n in range(MANY)]
+    rare = {n: f"needle {place}" for place, n in enumerate(FEW)}
+    subjects = [
+        f"Straw {n} {rare.get(n, '')} {'twine' if n % 50 == 0 else ''} {'ɣʘ' if n in FEW else ''}" for n in range(MANY)
+    ]
+    await database.execute("ALTER TABLE tickets DISABLE TRIGGER tickets_search_text")
+    await database.execute(
+        """INSERT INTO tickets (id, reference, subject, description, status, priority, category, source, creator_kind,
+            creator_id, contact_name, contact_email, created_at, search_text, closed_at)
+        SELECT id, 'TKT-' || translate(lpad(n::text, 6, '0'), '01', 'AB'), subject, 'Bulk', status::ticket_status,
+            'LOW', 'CCTV', 'ADMIN', 'ADMIN', 'x', 'Bulk', 'b@example.com', $4::timestamptz + n * interval '1 second',
+            search_form(subject), CASE status WHEN 'CLOSED' THEN $4::timestamptz END
+        FROM unnest($1::uuid[], $2::int[], $3::text[]) AS given (id, n, subject),
+            LATERAL (SELECT CASE WHEN n % 3 = 0 THEN 'CLOSED' ELSE 'OPEN' END AS status)""",
+        ids,
+        list(range(MANY)),
+        subjects,
+        START,
+    )
+    await database.execute("ALTER TABLE tickets ENABLE TRIGGER tickets_search_text")
+    await database.execute("ANALYZE tickets")
+    return [f"tkt_{id_}" for id_ in ids]
+
+
+async def test_searches_of_many_tickets_miss_none(api: Api, many: list[str]) -> None:
+    few = [many[n] for n in FEW]
+    some = many[::50]
+    closed_few = [many[n] for n in FEW if n % 3 == 0]
+    open_some = [id_ for n, id_ in enumerate(many) if n % 50 == 0 and n % 3]
+    oldest_first = [{"field": "CREATED_AT", "direction": "ASC"}]
+    by_priority = [{"field": "PRIORITY", "direction": "DESC"}, {"field": "CREATED_AT", "direction": "ASC"}]
+    everything: Filter = {}
+    for term, filter, expected in (
+        ("needle", everything, few),
+        ("needle", {"status": ["CLOSED"]}, closed_few),
+        ("needle", {"status": ["CLOSED", "OPEN"]}, few),
+        ("needle", {"or": [{"status": ["CLOSED"]}, {"search": "needle 1"}]}, [many[n] for n in (3, 4, 15_000)]),
+        ("ɣʘ", everything, few),
+        ("ʘ", {"status": ["OPEN"]}, [id_ for id_ in few if id_ not in closed_few]),
+        ("twine", everything, some),
+        ("twine", {"status": ["OPEN"]}, open_some),
+        ("straw twine needle", everything, []),
+    ):
+        assert await pages(api, 100, term, filter, None) == expected[::-1], (term, filter)
+        for order in (oldest_first, by_priority):
+            assert await pages(api, 100, term, filter, order) == expected, (term, filter)
+    assert (await pages(api, 2, "needle", everything, None)) == few[::-1]
+    assert (await pages(api, 3, "ɣʘ", {"status": ["OPEN", "CLOSED"]}, oldest_first)) == few
+
+
+async def pages(api: Api, size: int, term: str, filter: Filter, order: list[dict[str, str]] | None) -> list[str]:
+    """The ids of a search, page by page from the start; and the same again from the end."""
+    found: list[str] = []
+    after, more = None, True
+    while more:
+        arguments: dict[str, Any] = {"term": term, "filter": filter, "orderBy": order, "first": size, "after": after}
+        got = (await api(SEARCH, **arguments))["tickets"]
+        found += [node["id"] for node in got["nodes"]]
+        after, more = got["pageInfo"]["endCursor"], got["pageInfo"]["hasNextPage"]
+    assert got["totalCount"] == len(found)
+    backwards: list[str] = []
+    before, more = None, True
+    while more:
+        got = (await api(SEARCH, term=term, filter=filter, orderBy=order, last=size, before=before))["tickets"]
+        backwards = [node["id"] for node in got["nodes"]] + backwards
+        before, more = got["pageInfo"]["startCursor"], got["pageInfo"]["hasPreviousPage"]
+    assert backwards == found
+    return found

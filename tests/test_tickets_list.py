@@ -193,8 +193,8 @@ async def test_what_the_schema_does_not_know_is_refused(api: Api, filter: Any) -
 
 async def test_what_is_null_is_not_asked_for(api: Api, world: World) -> None:
     everything = set(ids(world.tickets))
-    fields = ("status", "priority", "category", "source", "assignee", "customerId", "propertyId")
-    fields += ("createdAt", "updatedAt", "search", "and", "or", "not")
+    fields = ["status", "priority", "category", "source", "assignee", "customerId", "propertyId"]
+    fields += ["createdAt", "updatedAt", "search", "and", "or", "not"]
     assert await matching(api, None) == await matching(api, {}) == everything
     assert await matching(api, dict.fromkeys(fields)) == everything
     assert await matching(api, dict.fromkeys(fields) | {"status": ["OPEN"]}) == {
@@ -283,7 +283,7 @@ def drawn(world: World, number: int) -> Iterator[tuple[Filter, Predicate]]:
 
 async def test_filters_combine_as_logic_has_it(api: Api, world: World) -> None:
     sizes = set()
-    for filter, predicate in drawn(world, 80):
+    for filter, predicate in drawn(world, 50):
         expected = {t.id for t in world.tickets if predicate(t)}
         assert await matching(api, filter) == expected, filter
         sizes.add(len(expected))
