@@ -99,7 +99,7 @@ async def make_world(server: Server) -> World:
     """Makes the tickets, by every role that can make some."""
     async with Api(server) as admin:
         technicians = [await admin.new_technician() for _ in range(3)]
-        customers = [await admin.new_customer() for _ in range(3)]
+        customers = [await admin.new_customer(name=f"Customer {word}") for word in ("A", "B", "C")]
         properties = [await admin.new_property(customer) for customer in customers for _ in range(2)]
         world = World([Ticket(n) for n in range(TICKETS)], technicians, customers, properties)
         for ticket in world.tickets:
