@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TypedDict
 
-import asyncpg
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from callout import health, logs
 from callout.auth import Authenticator
@@ -24,10 +21,8 @@ from callout.http import RequestGuard, on_http_exception
 from callout.settings import Settings, load, variable
 from db import event_log, migrate
 from db.cursors import StreamCursors
-from db.engine import open_pool
+from db.engine import Database
 from schema import schema
-
-CLOSING_SECONDS = 5.0
 
 
 class State(TypedDict):
@@ -48,8 +43,8 @@ def create_app(settings: Settings | None = None) -> Starlette:
             yield await _wire(chosen, stack)
 
     return Starlette(
-        routes=[Route("/graphql", _graphql), *health.ROUTES],
-        middleware=[Middleware(RequestGuard)],
+        routes=health.ROUTES,
+        middleware=[Middleware(RequestGuard), Middleware(_GraphQLFirst)],
         exception_handlers={HTTPException: on_http_exception},
         lifespan=lifespan,
     )
@@ -58,33 +53,26 @@ def create_app(settings: Settings | None = None) -> Starlette:
 async def _wire(settings: Settings, stack: AsyncExitStack) -> State:
     if settings.database_url is None:
         raise DatabaseUnusable(f"{variable('database_url')} is not set; `callout serve` starts an embedded server.")
-    pool = await open_pool(settings.database_url, size=settings.pool_size)
-    stack.push_async_callback(_close, pool)
-    authenticator = Authenticator(settings, pool)
+    database = await Database.open(settings.database_url, size=settings.pool_size)
+    stack.push_async_callback(database.close)
+    authenticator = Authenticator(settings, database)
     stack.push_async_callback(authenticator.close)
-    readiness = health.Readiness(pool, migrate.head())
+    readiness = health.Readiness(database, migrate.head())
     stack.push_async_callback(readiness.close)
-    await stack.enter_async_context(background(lambda: keep_counted(pool)))
-    engine = Engine(schema, pool, StreamCursors(await event_log.identity(pool)))
+    await stack.enter_async_context(background(lambda: keep_counted(database)))
+    engine = Engine(schema, database, StreamCursors(await event_log.identity(database)))
     return State(readiness=readiness, graphql=GraphQLEndpoint(engine, authenticator, ide=not settings.production))
 
 
-async def _close(pool: asyncpg.Pool[asyncpg.Record]) -> None:
-    """A database that has fallen silent must not keep the process."""
-    try:
-        async with asyncio.timeout(CLOSING_SECONDS):
-            await pool.close()
-    except TimeoutError:
-        pool.terminate()
+class _GraphQLFirst:
+    """Sends `/graphql` to its endpoint, past Starlette's router, for whom it is one route among others."""
 
-
-class _GraphQL:
-    """The route to the endpoint that the lifespan has made. (An instance, because Starlette takes a function for a
-    request handler.)"""
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        endpoint: GraphQLEndpoint = scope["state"]["graphql"]
-        await endpoint(scope, receive, send)
-
-
-_graphql = _GraphQL()
+        if scope["type"] == "http" and scope["path"] == "/graphql":
+            endpoint: GraphQLEndpoint = scope["state"]["graphql"]
+            await endpoint(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)

@@ -30,7 +30,7 @@ from db.enums import Role
 from db.ids import is_uuid
 from db.limits import NAME_MAX
 from db.models import ApiKey, Customer, Technician
-from db.statement import Statement
+from db.statement import Executor, Statement
 from db.viewer import Viewer
 
 REMEMBER_SECONDS = 1.0
@@ -81,10 +81,10 @@ def mint(settings: Settings, *, role: Role, subject: str, name: str, ttl: int) -
 
 
 class Authenticator:
-    """One for each process; `close()` it before the pool."""
+    """One for each process; `close()` it before the database."""
 
-    def __init__(self, settings: Settings, pool: asyncpg.Pool) -> None:
-        self._pool = pool
+    def __init__(self, settings: Settings, database: Executor) -> None:
+        self._database = database
         self._secret = settings.jwt_secret
         self._issuer = settings.jwt_issuer
         self._audience = settings.jwt_audience
@@ -182,7 +182,7 @@ class Authenticator:
     async def _find(self, role: Role, statement: Statement, **values: object) -> Viewer | None:
         try:
             async with asyncio.timeout(LOOKUP_SECONDS):
-                row = await statement.fetchrow(self._pool, **values)
+                row = await statement.fetchrow(self._database, **values)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise AuthenticationUnavailable(reason=repr(error)) from None
         return None if row is None else Viewer(role, str(row["id"]), row["name"])

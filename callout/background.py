@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from db import counts
+from db.engine import Database
 
 logger = logging.getLogger(__name__)
 
@@ -37,12 +38,12 @@ def _stop_if_failed(task: asyncio.Future[None]) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-async def keep_counted(pool: asyncpg.Pool[asyncpg.Record]) -> None:
+async def keep_counted(database: Database) -> None:
     """Takes the events into the kept counts, again and again. Several processes may do so; a database that does not
     answer only makes it wait."""
     while True:
         try:
-            async with pool.acquire() as connection:
+            async with database.acquire() as connection:
                 await counts.fold(connection)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             logger.warning("the counts cannot be brought up to date: %s", error or type(error).__name__)

@@ -36,8 +36,9 @@ from graphql import (
 from graphql.execution.values import VariableValues, get_variable_values
 
 from callout.documents import INTROSPECTION, Document, Documents, condition_variables
-from db.compiler import Collector, Compiled, Flags, Place, Selection, Site, Weight, bind, compile_root
+from db.compiler import Collector, Compiled, Flags, Place, Selection, Site, Weight, compile_root
 from db.cursors import StreamCursors
+from db.engine import Database
 from db.enums import Role
 from db.errors import ClientError, LimitExceeded
 from db.mapping import Bound, Constant
@@ -55,6 +56,9 @@ VALUES_MAX = 200_000
 """Likewise, how many values."""
 
 VARIABLES_MAX = 10_000
+
+ANSWER_SECONDS = 30.0
+"""How long a root field may take. PostgreSQL's own limits are shorter; this is for one that has fallen silent."""
 
 _KEPT_STATEMENTS = 200  # for each root field of a prepared operation
 _KEPT_VARIANTS = 32  # of an operation: roles and values of @skip and @include
@@ -114,7 +118,7 @@ class BoundRoot:
 
     field: RootField
     compiled: Compiled
-    values: dict[str, Any]
+    arguments: list[Any]
     input: Mapping[str, Any]
 
 
@@ -130,12 +134,12 @@ class Operation:
 
 
 class Engine:
-    """Executes requests. One for each process; holds the pool, the prepared operations and the log's cursors."""
+    """Executes requests. One for each process; holds the database, the prepared operations and the log's cursors."""
 
-    def __init__(self, schema: strawberry.Schema, pool: asyncpg.Pool[asyncpg.Record], cursors: StreamCursors) -> None:
+    def __init__(self, schema: strawberry.Schema, database: Database, cursors: StreamCursors) -> None:
         self._strawberry = schema
         self._schema = graphql_schema(schema)
-        self._pool = pool
+        self._database = database
         self._cursors = cursors
         self._documents = Documents(self._schema)
         self._position_mark = secrets.token_urlsafe(24)
@@ -255,20 +259,19 @@ class Engine:
         if compiled is None:
             compiled = compile_root(root.selection, viewer.role, shapes, self._position_mark)
             _keep(root.statements, shapes, compiled, _KEPT_STATEMENTS)
-        parameters = bind(root.sites, bounds)
-        parameters["viewer"] = viewer.id
-        parameters["viewer_name"] = viewer.name
+        arguments = compiled.arguments(bounds, viewer)
         given: Mapping[str, Any] = {}
         if isinstance(root.selection.mapping, Mutation):
             given = get_argument_values(root.sites[0].definition, root.sites[0].node, values)["input"]
-        return BoundRoot(root, compiled, parameters, given)
+        return BoundRoot(root, compiled, arguments, given)
 
     # Running
 
     async def _result(self, bound: BoundRoot, viewer: Viewer) -> bytes | GraphQLError:
         """The root field's JSON, or the error that takes its place."""
         try:
-            document = await self._run(bound, viewer)
+            async with asyncio.timeout(ANSWER_SECONDS):
+                document = await self._run(bound, viewer)
         except Exception as error:  # noqa: BLE001 (a field's error must not become the request's)
             return located_error(client_error(error), bound.field.nodes, [bound.field.key])
         if document is None and not bound.field.nullable:
@@ -280,23 +283,16 @@ class Engine:
         mapping = bound.field.selection.mapping
         if isinstance(mapping, Constant):
             return orjson.dumps(mapping.word)
-        values = bound.values
+        compiled, arguments = bound.compiled, bound.arguments
         if isinstance(mapping, Mutation):
-            outcome = await _done(mapping, Call(viewer, self._pool), bound.input)
-            values = values | {
-                "object_id": outcome.object_id,
-                "errors": [error.as_json() for error in outcome.errors],
-                "extra": outcome.extra,
-            }
-        statement = bound.compiled.statement
-        if not bound.compiled.wants_position:
-            document: bytes | None = await self._pool.fetchval(statement.text, *statement.arguments(values))
+            outcome = await _done(mapping, Call(viewer, self._database), bound.input)
+            errors = [error.as_json() for error in outcome.errors]
+            arguments = compiled.with_outcome(arguments, outcome.object_id, errors, outcome.extra)
+        ((found, *position),) = await self._database.fetch(compiled.statement.text, *arguments)
+        document: bytes | None = found
+        if document is None or not position:
             return document
-        rows = await self._pool.fetch(statement.text, *statement.arguments(values))
-        document, position = rows[0]
-        if document is None:
-            return None
-        return document.replace(self._position_mark.encode(), self._cursors.seal(position).encode())
+        return document.replace(self._position_mark.encode(), self._cursors.seal(position[0]).encode())
 
     # The ordinary way
 

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from callout.errors import HttpError
+from db.statement import Executor
 
 ANSWER_SECONDS = 2.0
 REMEMBER_SECONDS = 1.0
@@ -31,9 +32,9 @@ class DatabaseNotMigrated(HttpError):
 class Readiness:
     """Asks the database, once at a time and at most once a second, however many ask here. One for each process."""
 
-    def __init__(self, pool: asyncpg.Pool, revision: str) -> None:
+    def __init__(self, database: Executor, revision: str) -> None:
         """`revision` is the migration that the database must be at."""
-        self._pool = pool
+        self._database = database
         self._revision = revision
         self._asking: asyncio.Task[HttpError | None] | None = None
         self._asked_at = 0.0
@@ -57,7 +58,7 @@ class Readiness:
 
     async def _ask(self) -> HttpError | None:
         try:
-            revision = await self._pool.fetchval("SELECT version_num FROM alembic_version")
+            revision = await self._database.fetchval("SELECT version_num FROM alembic_version")
         except asyncpg.UndefinedTableError:
             revision = None
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:

@@ -38,6 +38,7 @@ from db.enums import Role
 from db.errors import BadInput, Forbidden
 from db.mapping import NO_ROW, Bound, Constant, Expression, FieldMapping
 from db.statement import Statement
+from db.viewer import Viewer
 from db.visibility import Asker, Row
 
 MAPPING = "callout.mapping"
@@ -242,7 +243,7 @@ class Render:
     """One statement in the making: hands out aliases and parameters, and builds objects."""
 
     def __init__(self, role: Role, shapes: Sequence[Hashable], position_mark: str) -> None:
-        self.asker = Asker(role, bindparam("viewer", type_=Text()))
+        self.asker = Asker(role, bindparam(VIEWER, type_=Text()))
         self.wants_position = False
         self._shapes = shapes
         self._position_mark = position_mark
@@ -305,28 +306,52 @@ def parameter_name(site: int, slot: int) -> str:
     return f"s{site}_{slot}"
 
 
-@dataclass(frozen=True, slots=True)
-class Compiled:
-    """A root field's statement, and whether its second column is the snapshot that stream cursors are made of."""
+VIEWER, VIEWER_NAME = "viewer", "viewer_name"
+OUTCOME = ("object_id", "errors", "extra")
+"""The parameters of a mutation's payload."""
 
-    statement: Statement
-    wants_position: bool
+
+class Compiled:
+    """A root field's statement, and where each of its arguments comes from."""
+
+    __slots__ = ("_fixed", "_outcome", "_sites", "_viewer", "statement")
+
+    def __init__(self, statement: Statement) -> None:
+        self.statement = statement
+        self._fixed = statement.arguments({})
+        self._sites: list[tuple[int, int, int]] = []  # place among the arguments, site, slot
+        self._viewer: list[tuple[int, bool]] = []  # place, and whether it is the name
+        self._outcome: list[tuple[int, int]] = []  # place, and which part of the outcome
+        for place, name in enumerate(statement.names):
+            if name in (VIEWER, VIEWER_NAME):
+                self._viewer.append((place, name == VIEWER_NAME))
+            elif name in OUTCOME:
+                self._outcome.append((place, OUTCOME.index(name)))
+            elif name.startswith("s") and name[1:].replace("_", "").isdigit():
+                site, slot = name[1:].split("_")
+                self._sites.append((place, int(site), int(slot)))
+
+    def arguments(self, bounds: Sequence[Bound], viewer: Viewer) -> list[Any]:
+        """The statement's arguments, but for a mutation's outcome."""
+        arguments = self._fixed.copy()
+        for place, site, slot in self._sites:
+            arguments[place] = bounds[site].values[slot]
+        for place, name in self._viewer:
+            arguments[place] = viewer.name if name else viewer.id
+        return arguments
+
+    def with_outcome(self, arguments: list[Any], *outcome: Any) -> list[Any]:
+        for place, part in self._outcome:
+            arguments[place] = outcome[part]
+        return arguments
 
 
 def compile_root(root: Selection, role: Role, shapes: Sequence[Hashable], position_mark: str) -> Compiled:
+    """The statement of a root field, for a role and the shapes of its sites. Where a stream cursor is selected it
+    returns a second column: the snapshot that cursors are made of."""
     assert root.mapping is not None
     render = Render(role, shapes, position_mark)
-    document = root.mapping.render(render, NO_ROW, root)
-    columns = [document.label("document")]
+    columns = [root.mapping.render(render, NO_ROW, root).label("document")]
     if render.wants_position:
         columns.append(cast(func.pg_current_snapshot(), Text).label("position"))
-    return Compiled(Statement(select(*columns)), render.wants_position)
-
-
-def bind(sites: Sequence[Site], bounds: Sequence[Bound]) -> dict[str, Any]:
-    """The parameters of a root field's statement, but for the viewer's."""
-    return {
-        parameter_name(site.number, slot): value
-        for site, bound in zip(sites, bounds, strict=True)
-        for slot, value in enumerate(bound.values)
-    }
+    return Compiled(Statement(select(*columns)))

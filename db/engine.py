@@ -1,12 +1,15 @@
-"""The connection pool. One for each process, shared by everything in it.
+"""The database as the program holds it: one `Database` for each process, shared by everything in it.
 
-What the settings below are for: times in UTC so that row images and JSON are too; no JIT, which costs more than these
+What the session settings are for: times in UTC so that row images and JSON are too; no JIT, which costs more than these
 statements take; and an end to whatever runs, waits for a lock, or idles in a transaction for too long.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Self, TypeAlias
 
 import asyncpg
 import orjson
@@ -14,6 +17,9 @@ import orjson
 STATEMENT_TIMEOUT = "10s"
 LOCK_TIMEOUT = "5s"
 IDLE_TIMEOUT = "30s"
+CLOSING_SECONDS = 5.0
+
+Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 
 def normalised(url: str) -> str:
@@ -37,25 +43,101 @@ def _unchanged(document: bytes) -> bytes:
     return document
 
 
-async def open_pool(url: str, *, size: int = 10) -> asyncpg.Pool[asyncpg.Record]:
-    """Up to `size` connections, opened as they are needed. Raises asyncpg's and the system's errors."""
-    return await asyncpg.create_pool(
-        normalised(url),
-        min_size=1,
-        max_size=size,
-        init=_prepare,
-        reset=_keep,
-        timeout=10,
-        command_timeout=30,
-        statement_cache_size=256,
-        max_cached_statement_lifetime=0,
-        max_cacheable_statement_size=0,
-        server_settings={
-            "application_name": "callout",
-            "timezone": "UTC",
-            "jit": "off",
-            "statement_timeout": STATEMENT_TIMEOUT,
-            "lock_timeout": LOCK_TIMEOUT,
-            "idle_in_transaction_session_timeout": IDLE_TIMEOUT,
-        },
-    )
+class Database:
+    """asyncpg's pool, and the connections that are at rest.
+
+    Giving a connection back to the pool costs a task and a turn of the event loop, as much as a short statement. So
+    one that has done its work well stays here for whoever comes next, unless somebody is waiting at the pool; one
+    that has failed or was cancelled goes back to the pool, which knows what to do with it.
+    """
+
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+        self._pool = pool
+        self._resting: list[Connection] = []
+        self._waiting = 0
+
+    @classmethod
+    async def open(cls, url: str, *, size: int = 10) -> Self:
+        """Up to `size` connections, opened as they are needed. Raises asyncpg's and the system's errors."""
+        pool = await asyncpg.create_pool(
+            normalised(url),
+            min_size=1,
+            max_size=size,
+            max_inactive_connection_lifetime=0,
+            init=_prepare,
+            reset=_keep,
+            timeout=10,
+            statement_cache_size=256,
+            max_cached_statement_lifetime=0,
+            max_cacheable_statement_size=0,
+            server_settings={
+                "application_name": "callout",
+                "timezone": "UTC",
+                "jit": "off",
+                "statement_timeout": STATEMENT_TIMEOUT,
+                "lock_timeout": LOCK_TIMEOUT,
+                "idle_in_transaction_session_timeout": IDLE_TIMEOUT,
+            },
+        )
+        return cls(pool)
+
+    async def close(self) -> None:
+        """Closes all connections; a database that has fallen silent must not keep the process."""
+        try:
+            async with asyncio.timeout(CLOSING_SECONDS):
+                while self._resting:
+                    await self._pool.release(self._resting.pop())
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Connection]:
+        """A connection for the length of the block."""
+        connection = await self._take()
+        try:
+            yield connection
+        except BaseException:
+            await self._pool.release(connection)
+            raise
+        await self._give_back(connection)
+
+    async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
+        connection = await self._take()
+        try:
+            rows = await connection.fetch(query, *arguments)
+        except BaseException:
+            await self._pool.release(connection)
+            raise
+        await self._give_back(connection)
+        return rows
+
+    async def fetchrow(self, query: str, *arguments: Any) -> asyncpg.Record | None:
+        rows = await self.fetch(query, *arguments)
+        return rows[0] if rows else None
+
+    async def fetchval(self, query: str, *arguments: Any) -> Any:
+        rows = await self.fetch(query, *arguments)
+        return rows[0][0] if rows else None
+
+    async def execute(self, query: str, *arguments: Any) -> str:
+        async with self.acquire() as connection:
+            return await connection.execute(query, *arguments)
+
+    async def _take(self) -> Connection:
+        while self._resting:
+            connection = self._resting.pop()
+            if not connection.is_closed():
+                return connection
+            await self._pool.release(connection)
+        self._waiting += 1
+        try:
+            return await self._pool.acquire()
+        finally:
+            self._waiting -= 1
+
+    async def _give_back(self, connection: Connection) -> None:
+        if self._waiting or connection.is_closed():
+            await self._pool.release(connection)
+        else:
+            self._resting.append(connection)

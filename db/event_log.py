@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
-import asyncpg
 from sqlalchemy import (
     Boolean,
     ColumnElement,
@@ -31,6 +30,7 @@ from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from db import counts, ddl, models
+from db.engine import Database
 from db.enums import ActorKind, TicketEventKind
 from db.ids import new_id
 from db.statement import Executor, Statement
@@ -167,14 +167,14 @@ async def note(
     )
 
 
-async def identity(pool: asyncpg.Pool[asyncpg.Record]) -> str:
+async def identity(database: Database) -> str:
     """The log's identity, the same for all processes on this database.
 
     Rows that turn up in another cluster (restored from a dump, or promoted to another timeline) carry transaction ids
     that mean nothing there. Then the log gets a new identity, so that cursors of the old one are recognised, its rows
     become "before everything", and the counts are taken anew.
     """
-    async with pool.acquire() as connection:
+    async with database.acquire() as connection:
         async with connection.transaction():
             here = await connection.fetchval(f"SELECT {ddl.CLUSTER}")
             moved = await connection.fetchval(

@@ -41,6 +41,6 @@ async def revoke(call: Call, input: Input) -> Outcome:
     checks = Checks()
     key_id = checks.key(input["apiKeyId"], "key", "API key", "apiKeyId")
     checks.finish()
-    if await _REVOKE.fetchval(call.pool, id=key_id) is None:
+    if await _REVOKE.fetchval(call.database, id=key_id) is None:
         raise Refused(UserError(UserErrorCode.NOT_FOUND, "There is no such API key.", ("apiKeyId",)))
     return Outcome(key_id)

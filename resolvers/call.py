@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-import asyncpg
-
+from db.engine import Connection, Database
 from db.enums import DocumentedEnum, Role
 from db.errors import Forbidden
 from db.viewer import Viewer
 
-Transaction: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+Transaction: TypeAlias = Connection
+"""A connection with a transaction on it."""
 
 
 Input: TypeAlias = Mapping[str, Any]
@@ -72,12 +72,12 @@ class Call:
     """A mutation's caller and database."""
 
     viewer: Viewer
-    pool: asyncpg.Pool[asyncpg.Record]
+    database: Database
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """One transaction, committed at the end of the block, rolled back by any exception."""
-        async with self.pool.acquire() as connection, connection.transaction():
+        async with self.database.acquire() as connection, connection.transaction():
             yield connection
 
     def require(self, *roles: Role) -> None:

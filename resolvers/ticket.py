@@ -49,7 +49,7 @@ async def create(call: Call, input: Input) -> Outcome:
         if error.constraint_name != "uq_ticket_chats_creator_id_conversation_id":
             raise
         return Outcome(
-            await _OF_CONVERSATION.fetchval(call.pool, creator=call.viewer.id, conversation=_conversation(input))
+            await _OF_CONVERSATION.fetchval(call.database, creator=call.viewer.id, conversation=_conversation(input))
         )
     return Outcome(ticket_id)
 

@@ -18,7 +18,7 @@ from strawberry import UNSET
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.arguments import StrawberryArgument
 
-from db.compiler import MAPPING, Render, Selection
+from db.compiler import MAPPING, OUTCOME, Render, Selection
 from db.connection import Listing, Many
 from db.enums import DocumentedEnum, Role
 from db.limits import PAGE_DEFAULT, PAGE_MAX
@@ -160,10 +160,11 @@ class Mutation(FieldMapping):
         return Bound()
 
     def render(self, render: Render, row: Row, selection: Selection) -> Expression:
+        object_id, errors, extra = OUTCOME
         outcome = select(
-            bindparam("object_id", type_=UUID(as_uuid=False)).label("object_id"),
-            bindparam("errors", type_=JSON()).label("errors"),
-            bindparam("extra", type_=JSON()).label("extra"),
+            bindparam(object_id, type_=UUID(as_uuid=False)).label(object_id),
+            bindparam(errors, type_=JSON()).label(errors),
+            bindparam(extra, type_=JSON()).label(extra),
         ).subquery("outcome")
         return select(render.object(selection.fields, outcome)).select_from(outcome).scalar_subquery()
 

@@ -11,7 +11,7 @@ from sqlalchemy import Text, bindparam, case, cast, func, literal_column, null, 
 from sqlalchemy.dialects.postgresql import ARRAY, UUID, aggregate_order_by
 
 from db import entities
-from db.compiler import Render, Selection
+from db.compiler import VIEWER_NAME, Render, Selection
 from db.entities import CUSTOMER, TECHNICIAN
 from db.enums import Role
 from db.errors import BadInput
@@ -108,7 +108,7 @@ def _viewer(render: Render, selection: Selection) -> tuple[Row, list[Condition]]
     asker = render.asker
     nobody = cast(null(), UUID(as_uuid=False))
     viewer = select(
-        bindparam("viewer_name", type_=Text()).label("name"),
+        bindparam(VIEWER_NAME, type_=Text()).label("name"),
         (asker.uuid if asker.role is Role.TECHNICIAN else nobody).label("technician_id"),
         (asker.uuid if asker.role is Role.CUSTOMER else nobody).label("customer_id"),
     )

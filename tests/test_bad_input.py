@@ -665,10 +665,9 @@ async def test_a_long_value_is_refused_at_once_whatever_it_looks_like(
                 assert {where for _, where in refused} == {path}
 
 
-async def test_a_hundred_objections_are_told_and_a_million_are_not(api: Api, database: Database, world: World) -> None:
+async def test_of_a_list_that_is_too_long_only_that_is_said(api: Api, database: Database) -> None:
     async with nothing_changes(database):
-        response = await send(api, "ticketsBulkUpdate", {"ticketIds": [f"x{n}" for n in range(20_000)]})
-        assert len(json.dumps(response)) < 100_000
-        assert set(refusals(response)) <= {"TOO_LONG", "INVALID", "REQUIRED"}
-        response = await send(api, "supportSettingsUpdate", {"adminRecipients": ["x"] * 20_000})
-        assert len(json.dumps(response)) < 100_000
+        ids = [f"x{n}" for n in range(5_000)]
+        assert await api.refused("ticketsBulkUpdate", ticketIds=ids, priority="LOW") == [("TOO_LONG", "ticketIds")]
+        refused = await api.refused("supportSettingsUpdate", "__typename", adminRecipients=ids)
+        assert refused == [("TOO_LONG", "adminRecipients")]

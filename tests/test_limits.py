@@ -84,6 +84,10 @@ DEEP = {
     "selections": (LIMIT, nest(600, "{ a ", "{ a }", "}")),
     "lists": (LIMIT, "{ node(id: " + nest(600, "[", "", "]") + ") { id } }"),
     "objects": (LIMIT, "{ tickets(filter: " + nest(400, "{ not: ", "{}", "}") + ") { totalCount } }"),
+    "objects, but fewer": (
+        LIMIT,
+        "{ tickets(filter: " + nest(185, "{ not: ", "{}", "}") + ") { totalCount } }",
+    ),
     "types": (LIMIT, "query($a: " + nest(600, "[", "ID", "]") + ") { __typename }"),
     "brackets that never close": (LIMIT, "{ a " * 200_000),
 }
@@ -198,6 +202,8 @@ VARIABLES: dict[str, tuple[str, str, dict[str, Any]]] = {
         "... on Property { tickets(first: 100) { nodes { notes(first: 3) { nodes { id } } } } } } }",
         {"ids": [NOTHING] * 100},
     ),
+    "101 conditions in each other": (LIMIT, TICKETS, {"filter": filters(101, "not")}),
+    "190 conditions in each other": (LIMIT, TICKETS, {"filter": filters(190, "not")}),
     "300 conditions in each other": (INPUT, TICKETS, {"filter": filters(300, "not")}),
     "300 alternatives in each other": (INPUT, TICKETS, {"filter": filters(300, "and")}),
     "101 alternatives": (LIMIT, TICKETS, {"filter": {"or": [{}] * 101}}),
