@@ -87,7 +87,7 @@ class Selection:
         return fields
 
 
-OF_THE_WHOLE = {"pageInfo": 5, "totalCount": 20, "streamCursor": 1}
+OF_THE_WHOLE = {"pageInfo": 5, "totalCount": 5, "streamCursor": 1}
 """Fields of a connection that are not of its rows but built once for it, and what each is counted as: the objects that
 PostgreSQL could have built meanwhile."""
 

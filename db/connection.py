@@ -155,7 +155,7 @@ class Many(FieldMapping):
 
     @property
     def cost(self) -> int:
-        return 10
+        return 2
 
     def read(self, arguments: Arguments) -> Bound:
         slots = Slots()
