@@ -55,7 +55,7 @@ OBJECTS_MAX = 20_000
 VALUES_MAX = 200_000
 """Likewise, how many values."""
 
-VARIABLES_MAX = 10_000
+VARIABLES_MAX = 20_000
 
 ANSWER_SECONDS = 30.0
 """How long a root field may take. PostgreSQL's own limits are shorter; this is for one that has fallen silent."""
@@ -175,7 +175,7 @@ class Engine:
             return await self.execute_ordinarily(document, node, variables, viewer, request_id)
         try:
             bound = self._bind(operation, variables, viewer)
-        except ClientError as error:
+        except (ClientError, GraphQLError) as error:
             return refusal([error], request_id)
         except _InvalidVariables as error:
             return refusal(error.errors, request_id, code="BAD_USER_INPUT")
@@ -307,7 +307,7 @@ class Engine:
         try:
             values = self._coerced(node, variables)
             bound = self._bind_roots(self._select(document, node, values, viewer.role), values, viewer)
-        except ClientError as error:
+        except (ClientError, GraphQLError) as error:
             return refusal([error], request_id)
         except _InvalidVariables as error:
             return refusal(error.errors, request_id, code="BAD_USER_INPUT")

@@ -7,6 +7,7 @@ Follows the GraphQL over HTTP specification (working draft): POST of JSON and GE
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
@@ -131,11 +132,24 @@ async def _send(send: Send, status: int, media_type: bytes, body: bytes) -> None
 
 
 def _negotiated(accept: bytes) -> bytes:
-    """The type to answer in. Raises `NotAcceptable`."""
+    """The type to answer in: the one that the client prefers, the newer of equals. Of the ranges that match a type the
+    most specific decides (RFC 9110, section 12.5.1). Raises `NotAcceptable`."""
     if not accept or accept == b"*/*":
         return MODERN
-    best, best_quality = None, 0.0
-    for entry in accept.lower().split(b","):
+    qualities = dict(_ranges(accept.lower()))
+
+    def quality(name: bytes) -> float:
+        return next((qualities[range_] for range_ in (name, b"application/*", b"*/*") if range_ in qualities), 0.0)
+
+    modern, legacy = quality(b"application/graphql-response+json"), quality(b"application/json")
+    if not modern and not legacy:
+        raise NotAcceptable
+    return MODERN if modern >= legacy else LEGACY
+
+
+def _ranges(accept: bytes) -> Iterator[tuple[bytes, float]]:
+    """The media ranges in an `Accept` header with their qualities; one that is malformed counts as refused."""
+    for entry in accept.split(b","):
         name, *parameters = (part.strip() for part in entry.split(b";"))
         quality = 1.0
         for parameter in parameters:
@@ -144,17 +158,7 @@ def _negotiated(accept: bytes) -> bytes:
                     quality = float(parameter[2:])
                 except ValueError:
                     quality = 0.0
-        if name in (b"application/graphql-response+json", b"application/*", b"*/*"):
-            candidate = MODERN
-        elif name == b"application/json":
-            candidate = LEGACY
-        else:
-            continue
-        if quality > best_quality or (quality == best_quality and candidate is MODERN and quality > 0):
-            best, best_quality = candidate, quality
-    if best is None:
-        raise NotAcceptable
-    return best
+        yield name, quality if 0 <= quality <= 1 else 0.0
 
 
 def _check_content_type(content_type: bytes | None) -> None:
@@ -185,7 +189,7 @@ def _from_query(query_string: bytes) -> GraphQLRequest:
             errors="strict",
             max_num_fields=10,
         )
-        content: dict[str, Any] = {name: values[-1] for name, values in parameters.items()}
+        content: dict[str, Any] = {name: values[-1] for name, values in parameters.items() if values[-1]}
         for name in ("variables", "extensions"):
             if name in content:
                 content[name] = orjson.loads(content[name])

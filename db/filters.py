@@ -25,6 +25,7 @@ Parameter: TypeAlias = Callable[[int, TypeEngine[Any]], ColumnElement[Any]]
 """The parameter for a slot."""
 
 _MOST_CRITERIA = 100
+_DEEPEST = 100
 
 
 class Slots:
@@ -33,6 +34,7 @@ class Slots:
     def __init__(self) -> None:
         self.values: list[Any] = []
         self.criteria = 0
+        self.depth = 0
 
     def put(self, value: Any) -> int:
         self.values.append(value)
@@ -247,8 +249,12 @@ class Criteria(Criterion):
         return tuple(shape)
 
     def _item(self, value: Any, slots: Slots) -> Hashable:
+        slots.depth += 1
+        if slots.depth > _DEEPEST:
+            raise LimitExceeded(f"A filter may be at most {_DEEPEST} levels deep.")
         before = slots.criteria
         shape = self.read(value, slots)
+        slots.depth -= 1
         if slots.criteria == before:
             slots.count()  # an empty one is one too, or there could be any number of them
         return shape

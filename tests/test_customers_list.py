@@ -131,7 +131,7 @@ async def test_one_and_two_characters_are_enough(api: Api) -> None:
 async def test_letters_of_any_language_match_in_any_case(api: Api) -> None:
     for name in ("Żaneta Łoś", "Дмитрий Щукин", "Σοφία Ψαρρά", "Ærø Ølgård", "山田太郎"):
         await api.new_customer(name=name)
-        for term in (name, name.upper(), name.lower(), name.split()[-1].upper(), name[1:3].lower()):
+        for term in (name, name.upper(), name.lower(), name.split()[-1].upper(), name[1:4].lower()):
             assert await found(api, term) == [name], term
 
 
@@ -157,12 +157,12 @@ async def test_a_renamed_customer_is_found_by_the_new_name_alone(api: Api) -> No
 
 @pytest.mark.parametrize("blank", [None, "", "  \t"])
 async def test_without_a_search_all_customers_come_by_name(api: Api, blank: str | None) -> None:
-    for name in ("Aardvark Alarms", "Aardvark Barriers"):
-        await api.new_customer(name=name)
+    mine = {await api.new_customer(name=name) for name in ("Aardvark Alarms", "Aardvark Barriers")}
+    assert len(mine) == 2
     listed = await names(api, CUSTOMERS, "customers", search=blank)
     plain = [name for name in listed if re.fullmatch(r"[A-Z][a-z]+ [A-Z][a-z]+", name)]
     assert plain == sorted(plain)
-    assert plain[:2] == ["Aardvark Alarms", "Aardvark Barriers"]
+    assert set(plain[:2]) <= {"Aardvark Alarms", "Aardvark Barriers"}
     assert await every_page(api, CUSTOMERS, "customers", 7, search=blank) == listed
 
 
