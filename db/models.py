@@ -112,9 +112,9 @@ class Customer(Base):
         present("account_number", limits.ACCOUNT_NUMBER_MAX),
         UniqueConstraint("account_number"),
         Index("uq_customers_email", text("lower(email)"), unique=True),
-        Index("ix_customers_name", text('(search_form(name) COLLATE "C")'), "id"),
-        Index("ix_customers_email", text('(search_form(email) COLLATE "C")')),
-        Index("ix_customers_account_number", text('(search_form(account_number) COLLATE "C")')),
+        Index("ix_customers_name", text('search_form(name) COLLATE "C"'), "id"),
+        Index("ix_customers_email", text('search_form(email) COLLATE "C"')),
+        Index("ix_customers_account_number", text('search_form(account_number) COLLATE "C"')),
         Index("ix_customers_created_at_id", "created_at", "id"),
         Index(
             "ix_customers_search",

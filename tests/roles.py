@@ -1,12 +1,13 @@
-"""Who may do what, as a page of Markdown, read off the schema's mappings.
+"""Who may do what, as a section of the README, read off the schema's mappings.
 
-`python -m tests.roles > docs/roles.md` writes the page. tests/test_roles.py checks that it is up to date and true.
+`python -m tests.roles` writes the section. tests/test_roles.py checks that it is up to date and true.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from graphql import GraphQLObjectType
 
@@ -17,10 +18,13 @@ from tests.everything import SCHEMA, roles_of, root_fields
 
 Roles = frozenset[Role]
 
-_INTRODUCTION = """\
-# Who may do what
+README = Path("README.md")
+BEGIN, END = "<!-- roles -->", "<!-- /roles -->"
 
-Read off the schema by `python -m tests.roles > docs/roles.md`; a test sends a request for each cell. A request that
+_INTRODUCTION = """\
+## Who may do what
+
+Read off the schema by `python -m tests.roles`; a test sends a request for each cell. A request that
 uses a field without ✓ for its role is refused as a whole with `FORBIDDEN`, and nothing of it is done. Without a token
 there is nothing but `/healthz` and `/readyz`.
 """
@@ -46,13 +50,13 @@ def page() -> str:
     return "\n".join(
         (
             _INTRODUCTION,
-            "## Queries\n",
+            "### Queries\n",
             _matrix("Query", operations("Query")),
-            "## Mutations\n",
+            "### Mutations\n",
             _matrix("Mutation", operations("Mutation")),
-            "## Fields that not everyone reads\n",
+            "### Fields that not everyone reads\n",
             _matrix("Field", restricted_fields()),
-            "## Which things\n",
+            "### Which things\n",
             "What is not yours does not exist for you: it is in no list, it is not counted, and no id finds it.\n",
             _table(("Thing", "Who sees which"), [("---", "---"), *_things()]),
         )
@@ -73,5 +77,12 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in (head, *rows))
 
 
+def in_readme(readme: str) -> str:
+    """The README with the section as it should be."""
+    before, _, rest = readme.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{page()}{END}{after}"
+
+
 if __name__ == "__main__":
-    print(page(), end="")
+    README.write_text(in_readme(README.read_text()))

@@ -1,9 +1,8 @@
-"""Who may do what: docs/roles.md says what the schema says, and the server does what the page says."""
+"""Who may do what: the README says what the schema says, and the server does what the page says."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import httpx
@@ -112,7 +111,8 @@ async def walked(scene: Scene, names: list[str], request: Callable[[str], dict[s
 
 
 def test_the_page_is_what_the_schema_says() -> None:
-    assert Path("docs/roles.md").read_text() == roles.page(), "python -m tests.roles > docs/roles.md"
+    readme = roles.README.read_text()
+    assert readme == roles.in_readme(readme), "python -m tests.roles"
 
 
 @pytest.mark.parametrize(

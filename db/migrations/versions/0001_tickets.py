@@ -127,9 +127,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("account_number", name=op.f("uq_customers_account_number")),
     )
     op.create_index("ix_customers_created_at_id", "customers", ["created_at", "id"])
-    op.create_index("ix_customers_name", "customers", [sa.text('(search_form(name) COLLATE "C")'), "id"])
-    op.create_index("ix_customers_email", "customers", [sa.text('(search_form(email) COLLATE "C")')])
-    op.create_index("ix_customers_account_number", "customers", [sa.text('(search_form(account_number) COLLATE "C")')])
+    op.create_index("ix_customers_name", "customers", [sa.text('search_form(name) COLLATE "C"'), "id"])
+    op.create_index("ix_customers_email", "customers", [sa.text('search_form(email) COLLATE "C"')])
+    op.create_index("ix_customers_account_number", "customers", [sa.text('search_form(account_number) COLLATE "C"')])
     op.create_index(
         "ix_customers_search",
         "customers",

@@ -1,0 +1,94 @@
+"""What the database promises by itself, whoever writes to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TypeAlias
+
+import asyncpg
+import pytest
+
+from db.ids import new_id
+
+Database: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+@pytest.fixture
+async def rows(database: Database) -> AsyncIterator[dict[str, str]]:
+    """A customer with a property, another customer, a ticket with a note; gone after the test."""
+    transaction = database.transaction()
+    await transaction.start()
+    ids = {name: new_id() for name in ("customer", "other", "property", "ticket", "note")}
+    for name in ("customer", "other"):
+        await database.execute(
+            "INSERT INTO customers (id, account_number, name, email) VALUES ($1, $2, $2, $2 || '@example.com')",
+            ids[name],
+            name,
+        )
+    await database.execute(
+        "INSERT INTO properties (id, customer_id, address, account_number) VALUES ($1, $2, '1 Elm Street', 'P-1')",
+        ids["property"],
+        ids["customer"],
+    )
+    await insert_ticket(database, ids["ticket"], "TKT-AAAAAA")
+    await database.execute(
+        "INSERT INTO notes (id, ticket_id, body, author_kind, author_id, author_name)"
+        " VALUES ($1, $2, 'A note.', 'ADMIN', 'a', 'A')",
+        ids["note"],
+        ids["ticket"],
+    )
+    yield ids
+    await transaction.rollback()
+
+
+async def insert_ticket(database: Database, ticket: str, reference: str) -> None:
+    await database.execute(
+        "INSERT INTO tickets (id, reference, subject, description, source, creator_kind, creator_id, contact_name,"
+        " contact_email) VALUES ($1, $2, 's', 'd', 'ADMIN', 'ADMIN', 'a', 'A', 'a@example.com')",
+        ticket,
+        reference,
+    )
+
+
+@pytest.mark.parametrize(
+    ("statement", "constraint"),
+    [
+        ("UPDATE tickets SET reference = 'TKT-AAAAA0'", "ck_tickets_reference_form"),
+        ("UPDATE tickets SET subject = ' '", "ck_tickets_subject_length"),
+        ("UPDATE tickets SET subject = repeat('x', 201)", "ck_tickets_subject_length"),
+        ("UPDATE tickets SET version = 0", "ck_tickets_version_positive"),
+        ("UPDATE tickets SET status = 'RESOLVED', resolved_at = now()", "ck_tickets_resolved_has_resolution"),
+        ("UPDATE tickets SET status = 'RESOLVED', resolution = 'Done.'", "ck_tickets_resolved_has_time"),
+        ("UPDATE tickets SET status = 'CLOSED'", "ck_tickets_closed_has_time"),
+        ("UPDATE tickets SET closed_at = now()", "ck_tickets_closed_has_time"),
+        ("UPDATE tickets SET resolution = 'Done.'", "ck_tickets_unresolved_has_no_resolution"),
+        ("UPDATE tickets SET property_id = $property", "ck_tickets_property_needs_customer"),
+        (
+            "UPDATE tickets SET customer_id = $other, property_id = $property",
+            "fk_tickets_property_id_customer_id",
+        ),
+        ("UPDATE tickets SET technician_id = $note", "fk_tickets_technician_id"),
+        ("UPDATE customers SET email = 'CUSTOMER@example.com' WHERE id = $other", "uq_customers_email"),
+        ("UPDATE customers SET account_number = 'customer' WHERE id = $other", "uq_customers_account_number"),
+        ("UPDATE notes SET body = 'Changed.'", "notes_final"),
+        ("DELETE FROM notes", "notes_final"),
+        ("TRUNCATE notes CASCADE", "notes_final"),
+        ("DELETE FROM tickets", "tickets_kept"),
+        ("UPDATE support_settings SET google_chat_enabled = true", "ck_support_settings_google_chat_needs_webhook"),
+        ("INSERT INTO support_settings (id) VALUES (2)", "ck_support_settings_single_row"),
+    ],
+)
+async def test_a_broken_promise_is_refused_by_name(
+    database: Database, rows: dict[str, str], statement: str, constraint: str
+) -> None:
+    for name, id_ in rows.items():
+        statement = statement.replace(f"${name}", f"'{id_}'")
+    with pytest.raises(asyncpg.PostgresError) as refused:
+        async with database.transaction():
+            await database.execute(statement)
+    assert getattr(refused.value, "constraint_name", None) == constraint
+
+
+async def test_two_tickets_cannot_have_one_reference(database: Database, rows: dict[str, str]) -> None:
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await insert_ticket(database, new_id(), "TKT-AAAAAA")
