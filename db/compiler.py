@@ -257,10 +257,6 @@ class Render:
         self._aliases += 1
         return f"q{self._aliases}"
 
-    def around(self, row: Row) -> tuple[Row, ...]:
-        """What a sub-select that hangs on `row` correlates with."""
-        return (row,)
-
     def shape(self, selection: Selection) -> Any:
         assert selection.site is not None
         return self._shapes[selection.site.number]

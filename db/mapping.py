@@ -130,7 +130,7 @@ class One(FieldMapping):
             .select_from(target)
             .where(self.on(row, target), self.entity.visible(target, render.asker))
         )
-        return query.correlate(*render.around(row)).scalar_subquery()
+        return query.correlate(row).scalar_subquery()
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class Items(FieldMapping):
         element = render.object(selection.fields, items)
         collected = func.json_agg(aggregate_order_by(element, items.c.ord))
         query = select(func.coalesce(collected, EMPTY)).select_from(items)
-        value: Expression = query.correlate(*render.around(row)).scalar_subquery()
+        value: Expression = query.correlate(row).scalar_subquery()
         return value if self.present is None else case((self.present(row), value))
 
 
