@@ -338,7 +338,7 @@ async def many(database: asyncpg.Connection[asyncpg.Record]) -> list[str]:
             'LOW', 'CCTV', 'ADMIN', 'ADMIN', 'x', 'Bulk', 'b@example.com', $4::timestamptz + n * interval '1 second',
             search_form(subject), CASE status WHEN 'CLOSED' THEN $4::timestamptz END
         FROM unnest($1::uuid[], $2::int[], $3::text[]) AS given (id, n, subject),
-            LATERAL (SELECT CASE WHEN n % 3 = 0 THEN 'CLOSED' ELSE 'OPEN' END AS status)""",
+            LATERAL (SELECT CASE WHEN n % 3 = 0 THEN 'CLOSED' ELSE 'OPEN' END AS status) AS drawn""",
         ids,
         list(range(MANY)),
         subjects,
