@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Text, cast, collate, func, literal_column, or_
+from sqlalchemy import ColumnElement, Integer, Text, and_, cast, collate, func, literal_column, or_
 
 from db import models, visibility
 from db.connection import Listing, Ranking, SortKey, by_column, by_text, by_time
@@ -81,7 +81,8 @@ def _customer_tiers(row: Row, term: ColumnElement[Any], asker: Asker) -> list[Co
     read e-mail addresses and account numbers, does not find anybody by them."""
     name, email, account = (search_form(row.c[column]) for column in ("name", "email", "account_number"))
     pattern, word = starting(term), literal_column("'% '", Text()).concat(starting(term))
-    by_name = [name.like(pattern), name.like(word)]
+    # The first condition is for the index of trigrams; the second keeps to the name.
+    by_name = [name.like(pattern), and_(row.c.search_text.like(word), name.like(word))]
     if asker.role is Role.SERVICE:
         return [*by_name, name.like(containing(term))]
     exact = account.like(func.search_form(term))
