@@ -17,6 +17,7 @@ from uvicorn.supervisors import Multiprocess
 from callout import credentials, logs
 from callout.credentials import Credential
 from callout.database import is_empty, migrated_database
+from callout.protocol import BoundedProtocol
 from callout.settings import Settings, variable
 from db import seed
 from db.enums import Role
@@ -55,7 +56,7 @@ def serve(settings: Settings) -> None:
             port=settings.port,
             workers=settings.workers,
             loop="uvloop",
-            http="httptools",
+            http=BoundedProtocol,
             ws="none",
             lifespan="on",
             log_config=None,

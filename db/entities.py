@@ -138,7 +138,7 @@ def _article_rank(row: Row, term: ColumnElement[Any]) -> ColumnElement[int]:
 ARTICLES = Listing(
     keys={"CREATED_AT": by_time("created_at")},
     default=(("CREATED_AT", True),),
-    criteria=Criteria({"search": Matches(_matching_article), "published": Is("published")}),
+    criteria=Criteria({"search": Matches(_matching_article, as_pattern=False), "published": Is("published")}),
     ranking=Ranking(("search",), number=_article_rank),
 )
 

@@ -186,10 +186,15 @@ class Matches(Criterion):
     tells a term too short to have trigrams from others."""
 
     condition: Callable[[Row, ColumnElement[Any], Asker], Condition]
+    as_pattern: bool = True
+    """Whether the condition makes LIKE patterns of the term, in which it must be escaped."""
 
     def read(self, value: Any, slots: Slots) -> Hashable:
         term = search_term(value)
-        return Search(slots.put(like_escaped(term)), LONG_WINDOW if len(term) < TRIGRAM else WINDOW) if term else None
+        if not term:
+            return None
+        window = LONG_WINDOW if len(term) < TRIGRAM else WINDOW
+        return Search(slots.put(like_escaped(term) if self.as_pattern else term), window)
 
     def build(self, row: Row, shape: Any, parameter: Parameter, asker: Asker) -> Condition:
         return true() if shape is None else self.condition(row, parameter(shape.slot, Text()), asker)

@@ -332,3 +332,16 @@ async def test_a_bound_is_named_in_the_refusal(admin: Api) -> None:
         with pytest.raises(Refusal) as refusal:
             await admin(document)
         assert words in refusal.value.response["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("line", [b"a", b"\r\nheader: x"], ids=["one header", "many headers"])
+async def test_a_head_without_end_is_not_read(server: Server, line: bytes) -> None:
+    """It needs no token, so it is the cheapest of all to send."""
+    address = urlsplit(server.url)
+    for size, end, status in ((60_000, b"\r\n\r\n", b"HTTP/1.1 200 "), (150_000, b"", b"HTTP/1.1 431 ")):
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        try:
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nx: " + line * (size // len(line)) + end)
+            assert await asyncio.wait_for(reader.read(13), 5) == status
+        finally:
+            writer.close()

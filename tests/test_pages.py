@@ -62,7 +62,7 @@ async def test_pages_of_any_size_make_up_the_list(api: Api, world: World, size: 
 
 
 @pytest.mark.parametrize("statuses", [["CLOSED"], ["OPEN", "RESOLVED"], ["CLOSED", "OPEN", "CLOSED"], list(STATUSES)])
-@pytest.mark.parametrize("field", ["CREATED_AT", "STATUS", "PRIORITY"])
+@pytest.mark.parametrize("field", ["CREATED_AT", "UPDATED_AT", "STATUS"])
 async def test_pages_of_some_statuses_make_up_their_list(
     api: Api, world: World, field: str, statuses: list[str]
 ) -> None:

@@ -410,9 +410,9 @@ async def _ask_everything(answers: Answers, viewer: Api, role: Role, reference: 
     ids = [ticket["id"] for ticket in tickets]
     ids += [thing["id"] for ticket in tickets for list_ in ("history", "notes") for thing in ticket[list_]["nodes"]]
     arguments = {
-        "node": [("($id: ID!)", "(id: $id)", {"id": id_}) for id_ in ids[:10]],
+        "node": [("($id: ID!)", "(id: $id)", {"id": id_}) for id_ in ids[:4]],
         "nodes": [("($ids: [ID!]!)", "(ids: $ids)", {"ids": ids[:30]})],
-        "ticket": [("($id: ID!)", "(by: {id: $id})", {"id": ticket["id"]}) for ticket in tickets],
+        "ticket": [("($id: ID!)", "(by: {id: $id})", {"id": ticket["id"]}) for ticket in tickets[:2]],
         "ticketTrack": [
             ("($r: String!, $e: String!)", "(reference: $r, email: $e)", {"r": reference, "e": CONTACT["email"]})
         ],

@@ -389,6 +389,41 @@ async def test_a_filter_by_somebody_elses_id_answers_as_one_by_an_id_of_nothing(
 
 
 @pytest.mark.parametrize("name", VIEWERS)
+async def test_whatever_way_a_list_is_found_it_holds_ones_own(company: Company, database: Database, name: str) -> None:
+    """Lists are looked up in several ways, depending on filter and order; everybody's tickets have panels and are
+    open."""
+    orders = [
+        f"{field}_{way}" for field in ("CREATED_AT", "UPDATED_AT", "STATUS", "PRIORITY") for way in ("ASC", "DESC")
+    ]
+    page = "(first: 2, filter: $filter, orderBy: [{{ field: {}, direction: {} }}]) {{ totalCount nodes {{ id }} }}"
+    lists = " ".join(f"{order}: tickets" + page.format(*order.rsplit("_", 1)) for order in orders)
+    nested = " ".join(
+        f"{things} {{ nodes {{ {order}: tickets{page.format(*order.rsplit('_', 1))} }} }}"
+        for things in ("customers", "properties")
+        for order in orders[:2]
+    )
+    document = f"query($filter: TicketFilter!) {{ {lists} {nested} }}"
+    theirs = await seen(database, company, name)
+    for filter_ in (
+        {"search": "panel"},
+        {"search": "panel", "status": ["RESOLVED", "OPEN"]},
+        {"search": "pan", "customerId": company.ids["customer"]},
+        {"status": ["OPEN", "RESOLVED"]},
+        {"status": ["RESOLVED"], "assignee": {"unassigned": False}},
+        {"or": [{"search": "panel"}, {"status": ["OPEN"]}]},
+    ):
+        found = await company.viewers[name](document, filter=filter_)
+        everyones = await company.admin(
+            "query($f: TicketFilter!) { tickets(filter: $f, first: 100) { nodes { id } } }", f=filter_
+        )
+        mine = {node["id"] for node in everyones["tickets"]["nodes"]} & theirs
+        assert mine
+        assert set(ID.findall(json.dumps(found))) <= mine
+        assert {found[order]["totalCount"] for order in orders} == {len(mine)}
+        assert {len(found[order]["nodes"]) for order in orders} == {min(2, len(mine))}
+
+
+@pytest.mark.parametrize("name", VIEWERS)
 async def test_a_search_finds_nothing_by_what_the_viewer_may_not_read(company: Company, name: str) -> None:
     viewer = company.viewers[name]
     document = """query($term: String!) {

@@ -1,0 +1,33 @@
+"""HTTP/1.1 with a bound on what comes before a body: uvicorn's parser reads request lines and headers of any length,
+and whoever sends them needs no token."""
+
+from __future__ import annotations
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_MAX = 64 * 1024  # bytes; one read from the socket may go beyond it
+
+_REFUSAL = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """Answers 431 to a head of more than `HEAD_MAX`, and closes the connection."""
+
+    _reading_head = False
+    _head_size = 0
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._reading_head:
+            self._head_size += len(data)
+            if self._head_size > HEAD_MAX and not self.transport.is_closing():
+                self.transport.write(_REFUSAL)
+                self.transport.close()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._reading_head, self._head_size = True, 0
+
+    def on_headers_complete(self) -> None:
+        self._reading_head = False
+        super().on_headers_complete()
