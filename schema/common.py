@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import JSON
 
 from db import enums
 from resolvers.call import UserErrorCode
-from schema.fields import column, documented, items, json_rows, part
+from schema.fields import column, documented, items, json_rows, part, stream_cursor
 
 for _enum in (
     enums.TicketStatus,
@@ -41,6 +41,7 @@ class PageInfo:
 class Connection:
     page_info: PageInfo = part("Where the page lies in the list.")
     total_count: int = part("How many there are in the whole list, as far as you may see them.")
+    stream_cursor: str = part("Where this list stands in the event log: a stream that starts after it misses nothing.")
 
 
 @strawberry.type(description="One place in a list.")
@@ -68,3 +69,4 @@ class Payload:
         "What speaks against it, all at once; empty if it was done.",
         most=1,
     )
+    stream_cursor: str = stream_cursor()

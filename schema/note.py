@@ -22,7 +22,6 @@ from schema.fields import (
     one,
     optional,
     part,
-    stream_cursor,
 )
 
 if TYPE_CHECKING:
@@ -67,7 +66,6 @@ class NoteAddPayload(Payload):
     note: Note | None = one(
         NOTE, lambda outcome, note: note.c.id == outcome.c.object_id, "The new note; null if it was not added."
     )
-    stream_cursor: str = stream_cursor()
 
 
 @strawberry.type

@@ -59,7 +59,6 @@ from schema.fields import (
     optional,
     part,
     root,
-    stream_cursor,
 )
 
 if TYPE_CHECKING:
@@ -161,7 +160,6 @@ class TicketEdge(Edge):
 class TicketConnection(Connection):
     nodes: list[Ticket] = part("The page's tickets.")
     edges: list[TicketEdge] = part("The page's tickets with their cursors.")
-    stream_cursor: str = part("Where this list stands in the event log: a stream that starts after it misses nothing.")
 
 
 # Lists
@@ -405,7 +403,6 @@ class TicketPayload(Payload):
         lambda outcome, ticket: ticket.c.id == outcome.c.object_id,
         "The ticket as it is now; null if there is none that you see.",
     )
-    stream_cursor: str = stream_cursor()
 
 
 @strawberry.type(description="What `ticketCreate` answers.")
@@ -450,7 +447,6 @@ class TicketsBulkUpdatePayload(Payload):
         "A result for each ticket, in the order given.",
         most=BULK_MAX,
     )
-    stream_cursor: str = stream_cursor()
 
 
 @strawberry.type
