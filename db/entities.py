@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Text, and_, cast, collate, func, literal_column, or_
+from sqlalchemy import ColumnElement, Integer, and_, cast, func, literal_column, or_
 
 from db import models, visibility
 from db.connection import Listing, Ranking, SortKey, by_column, by_text, by_time
-from db.cursors import parse_text, parse_time
+from db.cursors import parse_time
 from db.enums import Role, TicketPriority, TicketStatus
-from db.filters import Assignee, Contains, Criteria, In, Is, Matches, Refers, Within, containing, starting
+from db.filters import (
+    Assignee,
+    Contains,
+    Criteria,
+    In,
+    Is,
+    Matches,
+    Refers,
+    Within,
+    containing,
+    form_of,
+    having_word,
+    starting,
+)
 from db.mapping import Entity
 from db.visibility import Asker, Condition, Row, table
 
@@ -31,10 +44,6 @@ def updated_at(row: Row, asker: Asker) -> ColumnElement[object]:
     """When the ticket last changed as far as the viewer may know: an internal note moves it for staff alone."""
     internal = asker.role in (Role.ADMIN, Role.TECHNICIAN)
     return row.c.updated_at if internal else row.c.public_updated_at
-
-
-def search_form(text: ColumnElement[Any]) -> ColumnElement[Any]:
-    return func.search_form(text, type_=Text())
 
 
 TICKETS = Listing(
@@ -79,21 +88,14 @@ EVENTS = Listing(keys={"AT": by_time("at")}, default=(("AT", False),))
 def _customer_tiers(row: Row, term: ColumnElement[Any], asker: Asker) -> list[Condition]:
     """How well a customer matches, from the account number itself to any part of a word. A service, which may not
     read e-mail addresses and account numbers, does not find anybody by them."""
-    name, email, account = (search_form(row.c[column]) for column in ("name", "email", "account_number"))
-    pattern, word = starting(term), literal_column("'% '", Text()).concat(starting(term))
-    # The first condition is for the index of trigrams; the second keeps to the name.
-    by_name = [name.like(pattern), and_(row.c.search_text.like(word), name.like(word))]
+    name, email, account = row.c.name_form, row.c.email_form, row.c.account_number_form
+    # The first condition is for the index of trigrams, the second keeps to the name.
+    word = and_(row.c.search_text.like(having_word(term)), name.like(having_word(term)))
     if asker.role is Role.SERVICE:
-        return [*by_name, name.like(containing(term))]
-    exact = account.like(func.search_form(term))
-    return [
-        exact,
-        account.like(pattern),
-        by_name[0],
-        email.like(pattern),
-        by_name[1],
-        row.c.search_text.like(containing(term)),
-    ]
+        return [starting(name, term), word, name.like(containing(term))]
+    anywhere = row.c.search_text.like(containing(term))
+    exact = account == form_of(term)
+    return [exact, starting(account, term), starting(name, term), starting(email, term), word, anywhere]
 
 
 def _matching_customer(row: Row, term: ColumnElement[Any], asker: Asker) -> Condition:
@@ -101,7 +103,7 @@ def _matching_customer(row: Row, term: ColumnElement[Any], asker: Asker) -> Cond
 
 
 CUSTOMERS = Listing(
-    keys={"NAME": SortKey(lambda row, asker: collate(search_form(row.c.name), "C"), parse_text)},
+    keys={"NAME": by_text("name_form")},
     default=(("NAME", False),),
     criteria=Criteria({"search": Matches(_matching_customer)}),
     ranking=Ranking(("search",), tiers=_customer_tiers),
@@ -138,7 +140,7 @@ def _article_rank(row: Row, term: ColumnElement[Any]) -> ColumnElement[int]:
 ARTICLES = Listing(
     keys={"CREATED_AT": by_time("created_at")},
     default=(("CREATED_AT", True),),
-    criteria=Criteria({"search": Matches(_matching_article, as_pattern=False), "published": Is("published")}),
+    criteria=Criteria({"search": Matches(_matching_article), "published": Is("published")}),
     ranking=Ranking(("search",), number=_article_rank),
 )
 

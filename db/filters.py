@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, DateTime, Text, and_, any_, false, func, literal_column, or_, true
+from sqlalchemy import ColumnElement, DateTime, Text, and_, any_, false, func, literal_column, or_, select, true
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
 from sqlalchemy.types import TypeEngine
 
@@ -174,7 +174,7 @@ class Contains(Criterion):
 
     def read(self, value: Any, slots: Slots) -> Hashable:
         term = search_term(value)
-        return Search(slots.put(like_escaped(term)), LONG_WINDOW if len(term) < TRIGRAM else WINDOW) if term else None
+        return Search(slots.put(term), LONG_WINDOW if len(term) < TRIGRAM else WINDOW) if term else None
 
     def build(self, row: Row, shape: Any, parameter: Parameter, asker: Asker) -> Condition:
         return true() if shape is None else row.c[self.column].like(containing(parameter(shape.slot, Text())))
@@ -186,23 +186,16 @@ class Matches(Criterion):
     tells a term too short to have trigrams from others."""
 
     condition: Callable[[Row, ColumnElement[Any], Asker], Condition]
-    as_pattern: bool = True
-    """Whether the condition makes LIKE patterns of the term, in which it must be escaped."""
 
     def read(self, value: Any, slots: Slots) -> Hashable:
         term = search_term(value)
         if not term:
             return None
         window = LONG_WINDOW if len(term) < TRIGRAM else WINDOW
-        return Search(slots.put(like_escaped(term) if self.as_pattern else term), window)
+        return Search(slots.put(term), window)
 
     def build(self, row: Row, shape: Any, parameter: Parameter, asker: Asker) -> Condition:
         return true() if shape is None else self.condition(row, parameter(shape.slot, Text()), asker)
-
-
-def starting(term: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The LIKE pattern for what starts with an escaped term."""
-    return func.search_form(term).concat(literal_column("'%'", Text()))
 
 
 def search_term(value: str) -> str:
@@ -212,10 +205,34 @@ def search_term(value: str) -> str:
     return storable(value).strip()
 
 
+def form_of(term: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The term in the form that is searched. PostgreSQL makes it, for its idea of lower case is not Python's: in a
+    statement of its own, which runs once, where an expression of a parameter would be worked out for every row."""
+    return select(func.search_form(term, type_=Text())).scalar_subquery()
+
+
+def _pattern(before: str, term: ColumnElement[Any], after: str) -> ColumnElement[Any]:
+    escaped = func.search_form(term, type_=Text())
+    for character in ("\\", "%", "_"):
+        escaped = func.replace(escaped, literal_column(f"'{character}'"), literal_column(f"'\\{character}'"))
+    pattern = func.concat(literal_column(f"'{before}'"), escaped, literal_column(f"'{after}'"), type_=Text())
+    return select(pattern).scalar_subquery()
+
+
 def containing(term: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The LIKE pattern for what contains an escaped term. PostgreSQL brings it into the form that is searched, for its
-    idea of lower case is not Python's."""
-    return literal_column("'%'", Text()).concat(func.search_form(term)).concat(literal_column("'%'", Text()))
+    """The LIKE pattern for what contains the term."""
+    return _pattern("%", term, "%")
+
+
+def having_word(term: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The LIKE pattern for what has a word, not the first, that starts with the term."""
+    return _pattern("% ", term, "%")
+
+
+def starting(column: ColumnElement[Any], term: ColumnElement[Any]) -> Condition:
+    """The column, in the order of its bytes, starts with the term: a range, up to the last character there is."""
+    last = func.concat(func.search_form(term), literal_column("U&'\\+10FFFF'"), type_=Text())
+    return and_(column >= form_of(term), column < select(last).scalar_subquery())
 
 
 def storable(value: str) -> str:
@@ -223,10 +240,6 @@ def storable(value: str) -> str:
     if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
         raise BadInput("The text has a character that cannot be stored: NUL or a lone surrogate.")
     return value
-
-
-def like_escaped(term: str) -> str:
-    return term.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 @dataclass(frozen=True)

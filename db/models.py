@@ -103,6 +103,11 @@ def at_most(column: str, maximum: int) -> CheckConstraint:
     return CheckConstraint(f"length({column}) <= {maximum}", name=f"{column}_length")
 
 
+def search_form(column: str) -> Any:
+    """A column that holds another as it is searched for, in the order of its bytes, so that a beginning is a range."""
+    return mapped_column(Text(collation="C"), Computed(f"search_form({column})", persisted=True))
+
+
 class Customer(Base):
     __tablename__ = "customers"
     __table_args__ = (
@@ -112,9 +117,9 @@ class Customer(Base):
         present("account_number", limits.ACCOUNT_NUMBER_MAX),
         UniqueConstraint("account_number"),
         Index("uq_customers_email", text("lower(email)"), unique=True),
-        Index("ix_customers_name", text('search_form(name) COLLATE "C"'), "id"),
-        Index("ix_customers_email", text('search_form(email) COLLATE "C"')),
-        Index("ix_customers_account_number", text('search_form(account_number) COLLATE "C"')),
+        Index("ix_customers_name_form_id", "name_form", "id"),
+        Index("ix_customers_email_form", "email_form"),
+        Index("ix_customers_account_number_form", "account_number_form"),
         Index("ix_customers_created_at_id", "created_at", "id"),
         Index(
             "ix_customers_search",
@@ -130,6 +135,9 @@ class Customer(Base):
     email: Mapped[str]
     phone: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    name_form: Mapped[str] = search_form("name")
+    email_form: Mapped[str] = search_form("email")
+    account_number_form: Mapped[str] = search_form("account_number")
     search_text: Mapped[str] = mapped_column(
         Computed(
             "search_form(name) || E'\\n' || search_form(email) || E'\\n' || search_form(account_number)", persisted=True

@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 
 from tests.api import Api, Refusal
+from tests.paging import both_ways
 
 CUSTOMERS = """
 query($search: String, $first: Int, $after: String, $last: Int, $before: String) {
@@ -40,24 +41,18 @@ async def found(api: Api, search: str | None) -> list[str]:
     return await names(api, CUSTOMERS, "customers", search=search)
 
 
-async def every_page(api: Api, document: str, field: str, size: int, **arguments: Any) -> list[str]:
-    """The names of the list, page by page from the start; and the same again from the end."""
-    forwards: list[str] = []
-    after, more = None, True
-    while more:
-        got = (await api(document, first=size, after=after, **arguments))[field]
-        assert got["pageInfo"]["hasPreviousPage"] is bool(forwards)
-        forwards += [node["name"] for node in got["nodes"]]
-        after, more = got["pageInfo"]["endCursor"], got["pageInfo"]["hasNextPage"]
-    backwards: list[str] = []
-    before, more = None, True
-    while more:
-        got = (await api(document, last=size, before=before, **arguments))[field]
-        assert got["pageInfo"]["hasNextPage"] is bool(backwards)
-        backwards = [node["name"] for node in got["nodes"]] + backwards
-        before, more = got["pageInfo"]["startCursor"], got["pageInfo"]["hasPreviousPage"]
-    assert forwards == backwards
-    return forwards
+async def every_page(api: Api, document: str, field: str, size: int, **arguments: Any) -> list[dict[str, str]]:
+    """The nodes of the list, by pages of this size."""
+
+    async def fetch(**way: Any) -> Any:
+        return (await api(document, **arguments, **way))[field]
+
+    return await both_ways(fetch, size)
+
+
+async def named_pages(api: Api, document: str, field: str, size: int, **arguments: Any) -> list[str]:
+    """Likewise, the names alone."""
+    return [node["name"] for node in await every_page(api, document, field, size, **arguments)]
 
 
 # Customers
@@ -93,7 +88,7 @@ async def test_the_best_match_comes_first(api: Api) -> None:
             for term in ("marlow", "MARLOW", " Marlow "):
                 assert await found(viewer, term) == expected
             for size in (1, 2, 5):
-                assert await every_page(viewer, CUSTOMERS, "customers", size, search="marlow") == expected
+                assert await named_pages(viewer, CUSTOMERS, "customers", size, search="marlow") == expected
 
 
 async def test_among_equally_good_matches_the_name_decides(api: Api) -> None:
@@ -101,17 +96,12 @@ async def test_among_equally_good_matches_the_name_decides(api: Api) -> None:
         await api.new_customer(name=f"Grantchester {n}", email=f"g{n}@example.com", accountNumber=f"G-{n}")
     expected = [f"Grantchester {n}" for n in range(1, 6)]
     assert await found(api, "grantch") == await found(api, "antchest") == expected
-    assert await every_page(api, CUSTOMERS, "customers", 2, search="grantch") == expected
+    assert await named_pages(api, CUSTOMERS, "customers", 2, search="grantch") == expected
 
 
 async def test_customers_of_one_name_each_appear_once(api: Api) -> None:
     ids = {await api.new_customer(name="Evelyn Sprocket") for _ in range(7)}
-    seen: list[str] = []
-    after, more = None, True
-    while more:
-        got = (await api(CUSTOMERS, search="sprocket", first=3, after=after))["customers"]
-        seen += [node["id"] for node in got["nodes"]]
-        after, more = got["pageInfo"]["endCursor"], got["pageInfo"]["hasNextPage"]
+    seen = [node["id"] for node in await every_page(api, CUSTOMERS, "customers", 3, search="sprocket")]
     assert len(seen) == 7
     assert set(seen) == ids
 
@@ -170,7 +160,7 @@ async def test_without_a_search_all_customers_come_by_name(api: Api, blank: str 
     plain = [name for name in listed if re.fullmatch(r"[A-Za-z ]+", name)]
     assert plain == sorted(plain, key=str.lower)
     assert list(dict.fromkeys(plain))[:4] == first
-    assert await every_page(api, CUSTOMERS, "customers", 7, search=blank) == listed
+    assert await named_pages(api, CUSTOMERS, "customers", 7, search=blank) == listed
 
 
 async def test_a_cursor_of_a_search_is_of_no_use_without_it(api: Api) -> None:
@@ -334,19 +324,13 @@ async def test_a_problem_counts_for_more_than_a_solution(api: Api) -> None:
     await write(api, "Gate stuck", "Look at the turnstile, then at the turnstile again.")
     await write(api, "Turnstile of the turnstile", "Turnstile, turnstile.")
     assert await read(api, "turnstile") == ["Turnstile of the turnstile", "Turnstile stuck", "Gate stuck"]
-    assert await every_page(api, ARTICLES, "articles", 1, search="turnstile") == await read(api, "turnstile")
-    assert await every_page(api, ARTICLES, "articles", 2, search="turnstile") == await read(api, "turnstile")
+    assert await named_pages(api, ARTICLES, "articles", 1, search="turnstile") == await read(api, "turnstile")
+    assert await named_pages(api, ARTICLES, "articles", 2, search="turnstile") == await read(api, "turnstile")
 
 
 async def test_articles_that_match_alike_are_paged_without_a_gap(api: Api) -> None:
     ids = {await write(api, "Periscope misted") for _ in range(9)}
-    seen: list[str] = []
-    after, more = None, True
-    while more:
-        got = (await api(ARTICLES, search="periscope", first=2, after=after))["articles"]
-        assert got["totalCount"] == 9
-        seen += [node["id"] for node in got["nodes"]]
-        after, more = got["pageInfo"]["endCursor"], got["pageInfo"]["hasNextPage"]
+    seen = [node["id"] for node in await every_page(api, ARTICLES, "articles", 2, search="periscope")]
     assert len(seen) == 9
     assert set(seen) == ids
 
@@ -386,7 +370,7 @@ async def test_any_text_may_be_searched_for_in_articles(api: Api, search: str) -
     """Nothing that is typed is an operator that can be wrong."""
     await write(api, "Something ordinary")
     await read(api, search)
-    await every_page(api, ARTICLES, "articles", 3, search=search)
+    await named_pages(api, ARTICLES, "articles", 3, search=search)
     assert "Something ordinary" not in await read(api, f"{search} sextant")
 
 
@@ -401,7 +385,7 @@ async def test_without_a_search_articles_come_newest_first(
     listed = [node["id"] for node in got["nodes"]]
     assert listed == [f"art_{row['id']}" for row in rows]
     assert listed[:2] == [last, first]
-    assert await every_page(api, ARTICLES, "articles", 5, search=blank) == [node["name"] for node in got["nodes"]]
+    assert await named_pages(api, ARTICLES, "articles", 5, search=blank) == [node["name"] for node in got["nodes"]]
 
 
 async def test_articles_that_are_published_and_that_are_not(api: Api) -> None:

@@ -785,20 +785,21 @@ class Sent:
     def __init__(self, log: Path, database: asyncpg.Connection[asyncpg.Record]) -> None:
         self._log = log
         self._database = database
-        self._read = log.stat().st_size
+        self._read = 0
         self._transactions: dict[str, list[str]] = {}  # by process: those that are under way
 
     async def since_last(self) -> list[str]:
         """The statements since this was last asked; those of a transaction once it has ended. PostgreSQL logs a
         statement before it runs it."""
+        with self._log.open("rb") as log:
+            log.seek(self._read)
+            text = log.read()
+        text = text[: text.rfind(b"\n") + 1]
+        self._read += len(text)
         processes = await self._database.fetch(
             "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'callout'"
         )
         servers = {str(process["pid"]) for process in processes}
-        with self._log.open("rb") as log:
-            log.seek(self._read)
-            text = log.read()
-        self._read += len(text)
         sent: list[str] = []
         for process, statement in self._ENTRY.findall(text.decode(errors="replace")):
             if process not in servers or self._DRIVER.search(statement):
@@ -815,10 +816,13 @@ class Sent:
         return sent
 
 
-@pytest.fixture
-async def sent(server: Server, database: asyncpg.Connection[asyncpg.Record]) -> AsyncIterator[Sent]:
+@pytest.fixture(scope="module")
+async def sent(server: Server) -> AsyncIterator[Sent]:
+    """One for all tests, which has seen every transaction begin."""
+    database = await asyncpg.connect(server.database_url)
     directory = await database.fetchval("SELECT current_setting('data_directory')")
     yield Sent(Path(directory) / "log", database)
+    await database.close()
 
 
 @pytest.mark.parametrize("name", SAMPLES)

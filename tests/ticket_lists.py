@@ -10,11 +10,13 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, TypeAlias
 
 import asyncpg
 import pytest
 
+from tests import paging
 from tests.api import Api, Refusal, Server
 
 Filter: TypeAlias = dict[str, Any]
@@ -209,32 +211,12 @@ async def page(api: Api, **arguments: Any) -> dict[str, Any]:
 
 async def forwards(api: Api, size: int, **arguments: Any) -> list[str]:
     """Every id of the list, page by page from the start."""
-    found: list[str] = []
-    after = None
-    while True:
-        got = await page(api, first=size, after=after, **arguments)
-        assert got["pageInfo"]["hasPreviousPage"] is bool(found)
-        found += got["ids"]
-        if not got["pageInfo"]["hasNextPage"]:
-            assert len(found) == got["totalCount"]
-            return found
-        assert len(got["ids"]) == size
-        after = got["pageInfo"]["endCursor"]
+    return [node["id"] for node in await paging.forwards(partial(page, api, **arguments), size)]
 
 
 async def backwards(api: Api, size: int, **arguments: Any) -> list[str]:
     """Every id of the list, page by page from the end."""
-    found: list[str] = []
-    before = None
-    while True:
-        got = await page(api, last=size, before=before, **arguments)
-        assert got["pageInfo"]["hasNextPage"] is bool(found)
-        found = got["ids"] + found
-        if not got["pageInfo"]["hasPreviousPage"]:
-            assert len(found) == got["totalCount"]
-            return found
-        assert len(got["ids"]) == size
-        before = got["pageInfo"]["startCursor"]
+    return [node["id"] for node in await paging.backwards(partial(page, api, **arguments), size)]
 
 
 async def matching(api: Api, filter: Filter | None) -> set[str]:

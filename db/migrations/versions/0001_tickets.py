@@ -104,6 +104,24 @@ def upgrade() -> None:
         sa.Column("phone", sa.Text(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column(
+            "name_form",
+            sa.Text(collation="C"),
+            sa.Computed("search_form(name)", persisted=True),
+            nullable=False,
+        ),
+        sa.Column(
+            "email_form",
+            sa.Text(collation="C"),
+            sa.Computed("search_form(email)", persisted=True),
+            nullable=False,
+        ),
+        sa.Column(
+            "account_number_form",
+            sa.Text(collation="C"),
+            sa.Computed("search_form(account_number)", persisted=True),
+            nullable=False,
+        ),
+        sa.Column(
             "search_text",
             sa.Text(),
             sa.Computed(
@@ -127,9 +145,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("account_number", name=op.f("uq_customers_account_number")),
     )
     op.create_index("ix_customers_created_at_id", "customers", ["created_at", "id"])
-    op.create_index("ix_customers_name", "customers", [sa.text('search_form(name) COLLATE "C"'), "id"])
-    op.create_index("ix_customers_email", "customers", [sa.text('search_form(email) COLLATE "C"')])
-    op.create_index("ix_customers_account_number", "customers", [sa.text('search_form(account_number) COLLATE "C"')])
+    op.create_index("ix_customers_name_form_id", "customers", ["name_form", "id"])
+    op.create_index("ix_customers_email_form", "customers", ["email_form"])
+    op.create_index("ix_customers_account_number_form", "customers", ["account_number_form"])
     op.create_index(
         "ix_customers_search",
         "customers",
