@@ -7,8 +7,10 @@ frequency can be tried.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import accumulate
 from random import Random
@@ -66,6 +68,10 @@ NOTE_COLUMNS: Final = [
     "author_name",
     "created_at",
 ]
+
+CHAT_COLUMNS: Final = ["ticket_id", "creator_id", "conversation_id", "messages"]
+ARTICLE_COLUMNS: Final = ["id", "problem", "solution", "published", "source_ticket_id", "created_at", "updated_at"]
+CHAT_QUESTION: Final = "I am sorry to hear that. Since when has it been so, and what have you tried?"
 
 
 def falling(items: Iterable[str], rate: float) -> tuple[list[str], list[float]]:
@@ -125,6 +131,16 @@ class Company:
             self.technician_lines.append(f"{identity}\t{name}\t{email}\t613-555-0100\t{stamp(start)}\n")
 
 
+@dataclass
+class Drawn:
+    """Lines to COPY."""
+
+    tickets: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    chats: list[str] = field(default_factory=list)
+    articles: list[str] = field(default_factory=list)
+
+
 class Tickets:
     """Draws tickets in the order of their creation, with their notes."""
 
@@ -149,11 +165,11 @@ class Tickets:
                 self.references.add(drawn)
                 return drawn
 
-    def draw(self, first: int, last: int) -> tuple[list[str], list[str]]:
-        """COPY lines of the tickets numbered `first` to `last` - 1 (0 is the oldest), and of their notes."""
+    def draw(self, first: int, last: int) -> Drawn:
+        """The tickets numbered `first` to `last` - 1 (0 is the oldest), and what belongs to them."""
         random, company = self.random, self.company
-        tickets: list[str] = []
-        notes: list[str] = []
+        drawn = Drawn()
+        tickets, notes = drawn.tickets, drawn.notes
         span = YEARS * 365 * 86_400
         for number in range(first, last):
             # Business grows: half of the tickets are of the last year and a bit.
@@ -208,7 +224,24 @@ class Tickets:
                     f"{uuid7(random, at)}\t{identity}\t{customer_id}\t{random.choice(NOTES)}\t{internal}\t"
                     f"ADMIN\tdispatch\tDispatch\t{stamp(at)}\n"
                 )
-        return tickets, notes
+            if source == "CHATBOT":
+                drawn.chats.append(f"{identity}\t{creator}\t{reference}\t{self.transcript(subject, created)}\n")
+            if resolution != NULL and random.random() < 0.005:
+                published = "t" if random.random() < 0.7 else "f"
+                times = f"{at_updated}\t{at_updated}"
+                drawn.articles.append(
+                    f"{uuid7(random, updated)}\t{subject}\t{resolution}\t{published}\t{identity}\t{times}\n"
+                )
+        return drawn
+
+    def transcript(self, subject: str, created: float) -> str:
+        """What the customer and the chatbot said in the minutes before."""
+        said = [("CUSTOMER", f"Hello, {subject}."), ("BOT", CHAT_QUESTION), ("CUSTOMER", self.random.choice(DETAIL))]
+        messages = [
+            {"author": author, "body": body, "at": stamp(created - 60 * (len(said) - place))}
+            for place, (author, body) in enumerate(said)
+        ]
+        return json.dumps(messages).replace("\\", "\\\\")
 
     def fate(self, number: int, created: float) -> tuple[str, float, float | None, float | None]:
         """Status, and when the ticket was last updated, resolved and closed."""
@@ -240,8 +273,9 @@ class Tickets:
 
 
 async def bulk(connection: asyncpg.Connection[asyncpg.Record], *, tickets: int, progress: Progress) -> None:
-    """Add that many tickets with two or three notes each, a customer for ten of them and three properties for twenty,
-    in one transaction that lets nobody else write. What is there stays, and nothing clashes with it."""
+    """Add that many tickets with two or three notes each, the transcript where the chatbot made one, an article of one
+    in two hundred that are resolved, a customer for ten and three properties for twenty, in one transaction that lets
+    nobody else write. What is there stays, and nothing clashes with it."""
     async with connection.transaction():
         await connection.execute("SET LOCAL statement_timeout = 0")
         await connection.execute("SET LOCAL maintenance_work_mem = '1GB'")
@@ -284,9 +318,11 @@ async def _fill(connection: asyncpg.Connection[asyncpg.Record], tickets: int, pr
     await connection.execute("ALTER TABLE tickets DISABLE TRIGGER tickets_search_text")
     for first in range(0, tickets, BATCH):
         last = min(first + BATCH, tickets)
-        ticket_lines, note_lines = drawn.draw(first, last)
-        await _copy(connection, "tickets", TICKET_COLUMNS, ticket_lines)
-        await _copy(connection, "notes", NOTE_COLUMNS, note_lines)
+        batch = drawn.draw(first, last)
+        await _copy(connection, "tickets", TICKET_COLUMNS, batch.tickets)
+        await _copy(connection, "notes", NOTE_COLUMNS, batch.notes)
+        await _copy(connection, "ticket_chats", CHAT_COLUMNS, batch.chats)
+        await _copy(connection, "articles", ARTICLE_COLUMNS, batch.articles)
         progress("tickets", last, tickets)
     await connection.execute("ALTER TABLE tickets ENABLE TRIGGER tickets_search_text")
 
@@ -315,7 +351,16 @@ async def _take_down(connection: asyncpg.Connection[asyncpg.Record]) -> list[str
     return rebuild
 
 
-TABLES: Final = ("technicians", "customers", "properties", "tickets", "notes", "ticket_events")
+TABLES: Final = (
+    "technicians",
+    "customers",
+    "properties",
+    "tickets",
+    "notes",
+    "ticket_chats",
+    "articles",
+    "ticket_events",
+)
 
 FOREIGN_KEYS: Final = """
 SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) AS drop,

@@ -146,6 +146,9 @@ async def test_tickets_in_any_number(callout: Terminal, database: asyncpg.Connec
     done = callout("seed", "--tickets", "300")
     assert done.exit_code == 0, done.stderr
     assert await database.fetchval("SELECT count(*) FROM tickets") - before == 300
+    made_by_chatbot = "SELECT count(*) FROM tickets WHERE source = 'CHATBOT' AND description LIKE 'Customer reports: %'"
+    transcripts = "SELECT count(*) FROM ticket_chats WHERE messages ->> 2 IS NOT NULL AND creator_id = 'chatbot'"
+    assert await database.fetchval(made_by_chatbot) == await database.fetchval(transcripts) > 0
 
 
 def test_a_taken_port_is_said_to_be_taken(callout: Terminal) -> None:
