@@ -25,6 +25,21 @@ SEARCH_FORM = """
 CREATE FUNCTION search_form(value text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN btrim(regexp_replace(lower(value COLLATE "default"), '[[:space:]\u00a0]+', ' ', 'g'))"""
 
+# The pairs of characters of a text, and its last character by itself. A `tsvector`, because its index looks up the
+# beginning of a pair too, which is how a single character is found.
+SEARCH_PAIRS = """
+CREATE FUNCTION search_pairs(form text) RETURNS tsvector LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN array_to_tsvector(ARRAY(SELECT substr(form, place, 2) FROM generate_series(1, length(form)) AS place))"""
+
+# What every text that contains `form` has among its pairs.
+SEARCH_PAIRS_QUERY = r"""
+CREATE FUNCTION search_pairs_query(form text) RETURNS tsquery LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN (
+    SELECT string_agg(format(CASE length(form) WHEN 1 THEN $$'%s':*$$ ELSE $$'%s'$$ END, quoted), ' & ')::tsquery
+    FROM generate_series(1, greatest(length(form) - 1, 1)) AS place,
+        LATERAL replace(replace(substr(form, place, 2), '\', '\\'), '''', '''''') AS quoted
+)"""
+
 FUNCTIONS = (
     """
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -100,5 +115,5 @@ ROWS = (
 
 DROP = (
     "DROP FUNCTION refuse_change(), refuse_uncounted_pruning(), ticket_search_text(), customer_renamed()",
-    "DROP FUNCTION search_form(text)",
+    "DROP FUNCTION search_form(text), search_pairs(text), search_pairs_query(text)",
 )

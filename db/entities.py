@@ -4,26 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, and_, cast, func, literal_column, or_
+from sqlalchemy import ColumnElement, Integer, cast, func, literal_column, or_
 
 from db import models, visibility
-from db.connection import Listing, Ranking, SortKey, by_column, by_text, by_time
-from db.cursors import parse_time
+from db.cursors import parse_text, parse_time
 from db.enums import Role, TicketPriority, TicketStatus
-from db.filters import (
-    Assignee,
-    Contains,
-    Criteria,
-    In,
-    Is,
-    Matches,
-    Refers,
-    Within,
-    containing,
-    form_of,
-    having_word,
-    starting,
-)
+from db.filters import Assignee, Contains, Criteria, In, Is, Matches, Refers, Term, Within
+from db.listing import Listing, Ranking, SortKey, Tier, by_column, by_text, by_time
 from db.mapping import Entity
 from db.visibility import Asker, Condition, Row, table
 
@@ -50,7 +37,7 @@ TICKETS = Listing(
     keys={
         "CREATED_AT": by_time("created_at"),
         "UPDATED_AT": SortKey(updated_at, parse_time),
-        "REFERENCE": by_text("reference"),
+        "REFERENCE": SortKey(lambda row, asker: row.c.reference, parse_text, unique=True),
         "STATUS": by_column("status", TicketStatus),
         "PRIORITY": by_column("priority", TicketPriority),
     },
@@ -75,9 +62,8 @@ TICKETS = Listing(
         }
     ),
     search=("filter", "search"),
-    selective=(("filter", "assignee"), ("filter", "customerId"), ("filter", "propertyId")),
-    partition=("filter", "status"),
-    partitioned=frozenset({"CREATED_AT", "UPDATED_AT"}),
+    selective=tuple(("filter", name) for name in ("assignee", "customerId", "propertyId", "createdAt", "updatedAt")),
+    enumerated={"STATUS": "status", "PRIORITY": "priority"},
 )
 
 NOTES = Listing(keys={"CREATED_AT": by_time("created_at")}, default=(("CREATED_AT", False),))
@@ -85,21 +71,28 @@ NOTES = Listing(keys={"CREATED_AT": by_time("created_at")}, default=(("CREATED_A
 EVENTS = Listing(keys={"AT": by_time("at")}, default=(("AT", False),))
 
 
-def _customer_tiers(row: Row, term: ColumnElement[Any], asker: Asker) -> list[Condition]:
+def _customer_tiers(row: Row, term: Term, asker: Asker) -> list[Tier]:
     """How well a customer matches, from the account number itself to any part of a word. A service, which may not
     read e-mail addresses and account numbers, does not find anybody by them."""
-    name, email, account = row.c.name_form, row.c.email_form, row.c.account_number_form
-    # The first condition is for the index of trigrams, the second keeps to the name.
-    word = and_(row.c.search_text.like(having_word(term)), name.like(having_word(term)))
+    name, email, account, text = row.c.name_form, row.c.email_form, row.c.account_number_form, row.c.search_text
+    by_name = Tier(term.begins(name), name)
+    by_word = Tier(term.is_in(name, before=" "), name, term.is_looked_up_in(text, before=" "))
     if asker.role is Role.SERVICE:
-        return [starting(name, term), word, name.like(containing(term))]
-    anywhere = row.c.search_text.like(containing(term))
-    exact = account == form_of(term)
-    return [exact, starting(account, term), starting(name, term), starting(email, term), word, anywhere]
+        return [by_name, by_word, Tier(term.is_in(name), name)]
+    return [
+        Tier(account == term.form(), account),
+        Tier(term.begins(account), account),
+        by_name,
+        Tier(term.begins(email), email),
+        by_word,
+        Tier(term.is_in(text), name, term.is_looked_up_in(text)),
+    ]
 
 
-def _matching_customer(row: Row, term: ColumnElement[Any], asker: Asker) -> Condition:
-    return or_(*_customer_tiers(row, term, asker))
+def _matching_customer(row: Row, term: Term, asker: Asker) -> Condition:
+    if asker.role is Role.SERVICE:
+        return or_(*(tier.condition for tier in _customer_tiers(row, term, asker)))
+    return term.is_in(row.c.search_text)
 
 
 CUSTOMERS = Listing(
@@ -122,16 +115,16 @@ TECHNICIANS = Listing(
 )
 
 
-def _article_query(term: ColumnElement[Any]) -> ColumnElement[Any]:
-    return func.plainto_tsquery(literal_column("'english'"), term)
+def _article_query(term: Term) -> ColumnElement[Any]:
+    return func.plainto_tsquery(literal_column("'english'"), term.typed)
 
 
-def _matching_article(row: Row, term: ColumnElement[Any], asker: Asker) -> Condition:
+def _matching_article(row: Row, term: Term, asker: Asker) -> Condition:
     matches: Condition = row.c.search_vector.op("@@", is_comparison=True)(_article_query(term))
     return matches
 
 
-def _article_rank(row: Row, term: ColumnElement[Any]) -> ColumnElement[int]:
+def _article_rank(row: Row, term: Term) -> ColumnElement[int]:
     """From 0, a perfect match, to a million."""
     relevance = func.ts_rank(row.c.search_vector, _article_query(term), literal_column("32"))
     return cast(literal_column("1000000") * (literal_column("1") - relevance), Integer)

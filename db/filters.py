@@ -6,13 +6,27 @@ the shape. What a criterion says about a row it says about a row image too, so t
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, DateTime, Text, and_, any_, false, func, literal_column, or_, select, true
-from sqlalchemy.dialects.postgresql import ARRAY, UUID
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    Text,
+    and_,
+    any_,
+    collate,
+    false,
+    func,
+    literal_column,
+    or_,
+    select,
+    true,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY, UUID
 from sqlalchemy.types import TypeEngine
 
 from db import limits
@@ -46,7 +60,14 @@ class Slots:
             raise LimitExceeded(f"A filter may have at most {_MOST_CRITERIA} conditions.")
 
 
+EVERYTHING = "*"
+
+
 class Criterion(ABC):
+    def columns(self, shape: Any) -> frozenset[str]:
+        """The columns of a row that it looks at; `EVERYTHING` among them if it does not say."""
+        return frozenset({EVERYTHING})
+
     @abstractmethod
     def read(self, value: Any, slots: Slots) -> Hashable:
         """The shape of a non-null value, its values put into `slots`; raises `BadInput`."""
@@ -60,6 +81,9 @@ class In(Criterion):
     """The column's value is one of a list; an empty list matches nothing."""
 
     column: str
+
+    def columns(self, shape: Any) -> frozenset[str]:
+        return frozenset({self.column})
 
     def read(self, value: Any, slots: Slots) -> Hashable:
         return slots.put(list(dict.fromkeys(str(item) for item in value)))
@@ -135,6 +159,9 @@ def only_one(value: Mapping[str, Any]) -> tuple[str, Any]:
 class Assignee(Criterion):
     """`{technicianId}`, `{unassigned}` or `{me}`, of which exactly one is given; false negates the last two."""
 
+    def columns(self, shape: Any) -> frozenset[str]:
+        return frozenset({"technician_id"})
+
     def read(self, value: Any, slots: Slots) -> Hashable:
         kind, given = only_one(value)
         if kind == "technicianId":
@@ -152,87 +179,103 @@ class Assignee(Criterion):
         return mine if given else mine.is_not(true())
 
 
-TRIGRAM = 3
-WINDOW = 5_000
-LONG_WINDOW = 25_000
-
-
 @dataclass(frozen=True, slots=True)
 class Search:
-    """The shape of a search: the term's slot, and through how many rows a list is worth going for it before its
-    trigrams are looked up, of which a shorter term has none."""
+    """The shape of a search: the term's slot, and whether it is short (see `Term`)."""
 
     slot: int
-    window: int
+    short: bool
 
 
 @dataclass(frozen=True)
-class Contains(Criterion):
+class Term:
+    """What is searched for. It is brought into the form that is searched by PostgreSQL, whose idea of lower case is not
+    Python's, and in a statement of its own, which runs once, where an expression of a parameter would be worked out
+    for every row.
+
+    A short term has no three letters or digits on end, hence no trigram that would have to be in a text; its pairs of
+    characters are looked up instead.
+    """
+
+    typed: ColumnElement[Any]
+    short: bool
+
+    def form(self, before: str = "", after: str = "") -> ColumnElement[Any]:
+        form = func.search_form(self.typed, type_=Text())
+        return _once(func.concat(before, form, after, type_=Text()) if before or after else form)
+
+    def is_in(self, text: ColumnElement[Any], *, before: str = "") -> Condition:
+        """`text`, which is in the form that is searched, has the term in it, with `before` before it. In a collation
+        that no index has: whether to use one is not left to the planner, who cannot know how frequent a term is."""
+        return collate(text, "C").like(self._pattern(before))
+
+    def is_looked_up_in(self, text: ColumnElement[Any], *, before: str = "") -> Condition:
+        """What an index tells of the texts that the term `is_in`. Among those that fulfil this may be a few others."""
+        if not self.short:
+            return text.like(self._pattern(before))
+        pairs = _once(func.search_pairs_query(func.concat(before, func.search_form(self.typed)), type_=TSQUERY()))
+        return func.search_pairs(text).op("@@", is_comparison=True)(pairs)
+
+    def _pattern(self, before: str) -> ColumnElement[Any]:
+        escaped = func.search_form(self.typed, type_=Text())
+        for character in ("\\", "%", "_"):
+            escaped = func.replace(escaped, literal_column(f"'{character}'"), literal_column(f"'\\{character}'"))
+        return _once(func.concat(literal_column(f"'%{before}'"), escaped, literal_column("'%'"), type_=Text()))
+
+    def begins(self, column: ColumnElement[Any]) -> Condition:
+        """The column, in the order of its bytes, starts with the term: a range, up to the last character there is."""
+        return and_(column >= self.form(), column < self.form(after="\U0010ffff"))
+
+
+def _once(expression: ColumnElement[Any]) -> ColumnElement[Any]:
+    return select(expression).scalar_subquery()
+
+
+class Searching(Criterion):
+    """A criterion whose value is a term to search for; a blank one is none."""
+
+    def read(self, value: Any, slots: Slots) -> Hashable:
+        if len(value) > limits.SEARCH_MAX:
+            raise BadInput(f"A search may have at most {limits.SEARCH_MAX} characters.")
+        term = storable(value).strip()
+        return Search(slots.put(term), short=not _TRIGRAM.search(term)) if term else None
+
+    def build(self, row: Row, shape: Any, parameter: Parameter, asker: Asker) -> Condition:
+        return true() if shape is None else self.matches(row, term_of(shape, parameter), asker)
+
+    @abstractmethod
+    def matches(self, row: Row, term: Term, asker: Asker) -> Condition: ...
+
+
+_TRIGRAM = re.compile(r"[^\W_]{3}")
+
+
+def term_of(shape: Search, parameter: Parameter) -> Term:
+    return Term(parameter(shape.slot, Text()), shape.short)
+
+
+@dataclass(frozen=True)
+class Contains(Searching):
     """The column, which holds text in the form that is searched, contains the term: part of a word, any case."""
 
     column: str
 
-    def read(self, value: Any, slots: Slots) -> Hashable:
-        term = search_term(value)
-        return Search(slots.put(term), LONG_WINDOW if len(term) < TRIGRAM else WINDOW) if term else None
+    def matches(self, row: Row, term: Term, asker: Asker) -> Condition:
+        return term.is_in(row.c[self.column])
 
-    def build(self, row: Row, shape: Any, parameter: Parameter, asker: Asker) -> Condition:
-        return true() if shape is None else row.c[self.column].like(containing(parameter(shape.slot, Text())))
+    def lookup(self, row: Row, shape: Any, parameter: Parameter) -> Condition:
+        """What an index can tell of the rows that contain it."""
+        return term_of(shape, parameter).is_looked_up_in(row.c[self.column])
 
 
 @dataclass(frozen=True)
-class Matches(Criterion):
-    """A search that is ranked: what of a row it looks at depends on the asker, who may not see all of it. The shape
-    tells a term too short to have trigrams from others."""
+class Matches(Searching):
+    """A search that is ranked: what of a row it looks at depends on the asker, who may not see all of it."""
 
-    condition: Callable[[Row, ColumnElement[Any], Asker], Condition]
+    condition: Callable[[Row, Term, Asker], Condition]
 
-    def read(self, value: Any, slots: Slots) -> Hashable:
-        term = search_term(value)
-        if not term:
-            return None
-        window = LONG_WINDOW if len(term) < TRIGRAM else WINDOW
-        return Search(slots.put(term), window)
-
-    def build(self, row: Row, shape: Any, parameter: Parameter, asker: Asker) -> Condition:
-        return true() if shape is None else self.condition(row, parameter(shape.slot, Text()), asker)
-
-
-def search_term(value: str) -> str:
-    """The term; a blank one is none. Raises `BadInput` for one that is too long or cannot be text in PostgreSQL."""
-    if len(value) > limits.SEARCH_MAX:
-        raise BadInput(f"A search may have at most {limits.SEARCH_MAX} characters.")
-    return storable(value).strip()
-
-
-def form_of(term: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The term in the form that is searched. PostgreSQL makes it, for its idea of lower case is not Python's: in a
-    statement of its own, which runs once, where an expression of a parameter would be worked out for every row."""
-    return select(func.search_form(term, type_=Text())).scalar_subquery()
-
-
-def _pattern(before: str, term: ColumnElement[Any], after: str) -> ColumnElement[Any]:
-    escaped = func.search_form(term, type_=Text())
-    for character in ("\\", "%", "_"):
-        escaped = func.replace(escaped, literal_column(f"'{character}'"), literal_column(f"'\\{character}'"))
-    pattern = func.concat(literal_column(f"'{before}'"), escaped, literal_column(f"'{after}'"), type_=Text())
-    return select(pattern).scalar_subquery()
-
-
-def containing(term: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The LIKE pattern for what contains the term."""
-    return _pattern("%", term, "%")
-
-
-def having_word(term: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The LIKE pattern for what has a word, not the first, that starts with the term."""
-    return _pattern("% ", term, "%")
-
-
-def starting(column: ColumnElement[Any], term: ColumnElement[Any]) -> Condition:
-    """The column, in the order of its bytes, starts with the term: a range, up to the last character there is."""
-    last = func.concat(func.search_form(term), literal_column("U&'\\+10FFFF'"), type_=Text())
-    return and_(column >= form_of(term), column < select(last).scalar_subquery())
+    def matches(self, row: Row, term: Term, asker: Asker) -> Condition:
+        return self.condition(row, term, asker)
 
 
 def storable(value: str) -> str:
@@ -276,6 +319,35 @@ class Criteria(Criterion):
         if slots.criteria == before:
             slots.count()  # an empty one is one too, or there could be any number of them
         return shape
+
+    def at(self, path: Sequence[str]) -> Criterion:
+        """The criterion below these names."""
+        name, *below = path
+        criterion = self.fields[name]
+        return criterion.at(below) if below and isinstance(criterion, Criteria) else criterion
+
+    def columns(self, shape: Any) -> frozenset[str]:
+        found: frozenset[str] = frozenset()
+        for name, inner in shape:
+            if name in ("and", "or"):
+                found = found.union(*(self.columns(item) for item in inner))
+            else:
+                found |= self.columns(inner) if name == "not" else self.fields[name].columns(inner)
+        return found
+
+    def about(self, columns: Set[str], shape: Any) -> Any:
+        """What of a shape can be said of these columns alone; every row that fulfils the shape fulfils it too."""
+        kept: list[tuple[str, Any]] = []
+        for name, inner in shape:
+            criterion = None if name in ("and", "or", "not") else self.fields[name]
+            if name == "and":
+                kept += [part for item in inner for part in self.about(columns, item)]
+            elif isinstance(criterion, Criteria):
+                about = criterion.about(columns, inner)
+                kept += [(name, about)] if about else []
+            elif self.columns([(name, inner)]) <= columns:
+                kept.append((name, inner))
+        return tuple(kept)
 
     def build(self, row: Row, shape: Any, parameter: Parameter, asker: Asker) -> Condition:
         conditions: list[Condition] = []

@@ -127,6 +127,7 @@ class Customer(Base):
             postgresql_using="gin",
             postgresql_ops={"search_text": "gin_trgm_ops"},
         ),
+        Index("ix_customers_search_pairs", text("search_pairs(search_text)"), postgresql_using="gin"),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
@@ -210,10 +211,13 @@ class Ticket(Base):
         UniqueConstraint("reference"),
         Index("ix_tickets_created_at_id", "created_at", "id"),
         Index("ix_tickets_updated_at_id", "updated_at", "id"),
-        Index("ix_tickets_status_id", "status", "id"),
-        Index("ix_tickets_priority_id", "priority", "id"),
-        Index("ix_tickets_status_created_at_id", "status", "created_at", "id"),
-        Index("ix_tickets_status_updated_at_id", "status", "updated_at", "id"),
+        # A list is gone through part by part (`db/rows.py`): an index for each set of columns that make a part and each
+        # order within it.
+        *(
+            Index(f"ix_tickets_{'_'.join(columns)}", *columns)
+            for part in (("status",), ("priority",), ("status", "priority"))
+            for columns in ((*part, "id"), (*part, "created_at", "id"), (*part, "updated_at", "id"))
+        ),
         Index("ix_tickets_technician_id_created_at_id", "technician_id", "created_at", "id"),
         Index("ix_tickets_customer_id_created_at_id", "customer_id", "created_at", "id"),
         Index("ix_tickets_property_id_created_at_id", "property_id", "created_at", "id"),
@@ -226,6 +230,14 @@ class Ticket(Base):
             "category",
             postgresql_using="gin",
             postgresql_ops={"search_text": "gin_trgm_ops"},
+        ),
+        Index(
+            "ix_tickets_search_pairs",
+            text("search_pairs(search_text)"),
+            "status",
+            "priority",
+            "category",
+            postgresql_using="gin",
         ),
     )
 

@@ -17,21 +17,12 @@ from db.enums import Role, TicketStatus
 from db.filters import Parameter
 from db.visibility import Asker
 
-_KEPT = frozenset({"status", "priority", "category", "assignee"})
+_KEPT = frozenset({"status", "priority", "category", "technician_id"})
 
 
 def _from_kept_counts(shape: Any) -> bool:
     """Whether a filter's shape is over nothing but what the counts are kept by."""
-    for name, inner in shape:
-        if name in ("and", "or"):
-            if not all(_from_kept_counts(item) for item in inner):
-                return False
-        elif name in ("filter", "not"):
-            if not _from_kept_counts(inner):
-                return False
-        elif name not in _KEPT:
-            return False
-    return True
+    return TICKETS.criteria.columns(shape) <= _KEPT
 
 
 def ticket_total(shape: Any, asker: Asker, parameter: Parameter) -> ColumnElement[int] | None:
@@ -52,7 +43,11 @@ def ticket_counts(shape: Any, asker: Asker, parameter: Parameter) -> FromClause:
     else:
         rows = TICKET.table.alias()
         number = literal_column("1")
-        conditions = [TICKET.visible(rows, asker), TICKETS.criteria.build(rows, shape, parameter, asker)]
+        conditions = [
+            TICKET.visible(rows, asker),
+            TICKETS.criteria.build(rows, shape, parameter, asker),
+            *TICKETS.looked_up(rows, shape, parameter),
+        ]
     total = func.coalesce(func.sum(number), 0)
     columns = [total.label("all")]
     for status in TicketStatus:

@@ -19,9 +19,10 @@ from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.arguments import StrawberryArgument
 
 from db.compiler import MAPPING, OUTCOME, Render, Selection
-from db.connection import Listing, Many
+from db.connection import Many
 from db.enums import DocumentedEnum, Role
 from db.limits import PAGE_DEFAULT, PAGE_MAX
+from db.listing import Listing
 from db.mapping import EVERYONE, Bound, Column, Embedded, Entity, Expression, FieldMapping, Items, One, Root
 from db.visibility import Asker, Condition, Row
 from resolvers.call import Call, Input, Outcome

@@ -56,7 +56,7 @@ def definitions(connection: Connection) -> dict[str, list[tuple[object, ...]]]:
 
 
 def created_from_models(connection: Connection) -> dict[str, list[tuple[object, ...]]]:
-    for statement in (*ddl.EXTENSIONS, ddl.SEARCH_FORM):
+    for statement in (*ddl.EXTENSIONS, ddl.SEARCH_FORM, ddl.SEARCH_PAIRS, ddl.SEARCH_PAIRS_QUERY):
         connection.exec_driver_sql(statement)
     Base.metadata.create_all(connection)
     for statement in (*ddl.FUNCTIONS, *ddl.TRIGGERS):

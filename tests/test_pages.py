@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import random
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -24,6 +25,7 @@ from tests.ticket_lists import (
     START,
     STATUSES,
     TICKETS,
+    Ticket,
     World,
     backwards,
     by,
@@ -78,6 +80,58 @@ async def test_pages_of_some_statuses_make_up_their_list(
     searched = {"status": statuses, "search": "PANEL"}
     panels = in_order([t for t in chosen if "panel" in t.subject], NEWEST_FIRST)
     assert await forwards(api, 4, filter=searched) == await backwards(api, 4, filter=searched) == panels
+
+
+SEVERAL = [
+    (("STATUS", "ASC"), ("CREATED_AT", "DESC")),
+    (("STATUS", "DESC"), ("PRIORITY", "ASC"), ("UPDATED_AT", "DESC")),
+    (("PRIORITY", "DESC"), ("STATUS", "ASC")),
+    (("PRIORITY", "ASC"), ("REFERENCE", "DESC"), ("STATUS", "ASC")),
+    (("STATUS", "ASC"), ("CREATED_AT", "ASC"), ("PRIORITY", "DESC")),
+    (("CREATED_AT", "DESC"), ("STATUS", "ASC"), ("PRIORITY", "DESC")),
+    (("REFERENCE", "ASC"), ("PRIORITY", "ASC")),
+]
+
+
+@pytest.mark.parametrize("keys", SEVERAL)
+async def test_pages_by_several_fields_make_up_the_list(
+    api: Api, world: World, keys: tuple[tuple[str, str], ...]
+) -> None:
+    """With filters that leave some of the parts that such a list is gone through by, or none."""
+    order = by(*keys)
+    technician = world.technicians[1]
+    for filter, matches in FILTERS.items():
+        chosen = in_order([t for t in world.tickets if matches(t)], order)
+        given = json.loads(filter)
+        assert await forwards(api, 4, orderBy=order, filter=given) == chosen, filter
+        assert await backwards(api, 4, orderBy=order, filter=given) == chosen, filter
+        own = in_order([t for t in world.tickets if matches(t) and t.technician == technician], order)
+        given["assignee"] = {"technicianId": technician}
+        assert await forwards(api, 4, orderBy=order, filter=given) == own, filter
+    expected = in_order(world.tickets, order)
+    edges = (await page(api, first=100, orderBy=order))["edges"]
+    for start, end in ((3, 9), (10, 40), (30, 31), (60, TICKETS - 1)):
+        enclosed = {"orderBy": order, "after": edges[start]["cursor"], "before": edges[end]["cursor"]}
+        assert (await page(api, first=7, **enclosed))["ids"] == expected[start + 1 : end][:7]
+        assert (await page(api, last=7, **enclosed))["ids"] == expected[start + 1 : end][-7:]
+
+
+FILTERS: dict[str, Callable[[Ticket], bool]] = {
+    "{}": lambda t: True,
+    '{"status": ["OPEN", "CLOSED"]}': lambda t: t.status in ("OPEN", "CLOSED"),
+    '{"not": {"status": ["CLOSED"]}}': lambda t: t.status != "CLOSED",
+    '{"priority": ["URGENT"], "not": {"or": [{"status": ["OPEN"]}, {"status": ["RESOLVED"]}]}}': (
+        lambda t: t.priority == "URGENT" and t.status not in ("OPEN", "RESOLVED")
+    ),
+    '{"or": [{"status": ["OPEN"]}, {"priority": ["LOW"]}], "and": [{"category": ["CCTV", "ALARM"]}]}': (
+        lambda t: (t.status == "OPEN" or t.priority == "LOW") and t.category in ("CCTV", "ALARM")
+    ),
+    '{"status": ["OPEN"], "and": [{"status": ["CLOSED"]}]}': lambda t: False,
+    '{"search": "PANEL", "priority": ["HIGH", "LOW"]}': lambda t: (
+        "panel" in t.subject and t.priority in ("HIGH", "LOW")
+    ),
+    '{"search": "k", "not": {"status": []}}': lambda t: "k" in t.subject or "k" in t.reference.lower(),
+}
 
 
 async def test_a_page_has_twenty_tickets_unless_asked_otherwise(api: Api, world: World) -> None:

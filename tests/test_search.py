@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -317,7 +317,7 @@ async def test_counts_search_too(api: Api) -> None:
 
 
 # A search of many tickets goes other ways than one of few: through the list while there are enough matches on the way,
-# else to all matches by their trigrams. This comes last, for it adds 30,000 tickets.
+# else to all matches by an index, or to all that another criterion leaves. This comes last, for it adds 30,000 tickets.
 
 MANY = 30_000
 FEW = (3, 4, 700, 15_000, 29_998)
@@ -370,6 +370,10 @@ async def test_searches_of_many_tickets_miss_none(api: Api, many: list[str]) -> 
         ("twine", everything, some),
         ("twine", {"status": ["OPEN"]}, open_some),
         ("straw twine needle", everything, []),
+        ("needle", {"createdAt": {"until": (START + timedelta(days=1)).isoformat()}}, few),
+        ("needle", {"createdAt": {"until": (START + timedelta(seconds=701)).isoformat()}}, few[:3]),
+        ("twine", {"createdAt": {"from": (START + timedelta(seconds=15_000)).isoformat()}}, some[300:]),
+        (" tw", {"not": {"status": ["CLOSED"]}, "priority": ["LOW"]}, open_some),
     ):
         assert await pages(api, 100, term, filter, None) == expected[::-1], (term, filter)
         for order in (oldest_first, by_priority):

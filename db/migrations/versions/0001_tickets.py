@@ -76,7 +76,7 @@ TABLES = (
 
 
 def upgrade() -> None:
-    for statement in (*ddl.EXTENSIONS, ddl.SEARCH_FORM):
+    for statement in (*ddl.EXTENSIONS, ddl.SEARCH_FORM, ddl.SEARCH_PAIRS, ddl.SEARCH_PAIRS_QUERY):
         op.execute(statement)
     for enum in ENUMS:
         op.execute(postgresql.CreateEnumType(enum))
@@ -154,6 +154,12 @@ def upgrade() -> None:
         ["search_text"],
         postgresql_using="gin",
         postgresql_ops={"search_text": "gin_trgm_ops"},
+    )
+    op.create_index(
+        "ix_customers_search_pairs",
+        "customers",
+        [sa.literal_column("search_pairs(search_text)")],
+        postgresql_using="gin",
     )
     op.create_index("uq_customers_email", "customers", [sa.literal_column("lower(email)")], unique=True)
     op.create_table(
@@ -315,6 +321,8 @@ def upgrade() -> None:
     op.create_index("ix_tickets_created_at_id", "tickets", ["created_at", "id"])
     op.create_index("ix_tickets_creator_id_created_at_id", "tickets", ["creator_id", "created_at", "id"])
     op.create_index("ix_tickets_customer_id_created_at_id", "tickets", ["customer_id", "created_at", "id"])
+    op.create_index("ix_tickets_priority_created_at_id", "tickets", ["priority", "created_at", "id"])
+    op.create_index("ix_tickets_priority_updated_at_id", "tickets", ["priority", "updated_at", "id"])
     op.create_index("ix_tickets_priority_id", "tickets", ["priority", "id"])
     op.create_index("ix_tickets_property_id_created_at_id", "tickets", ["property_id", "created_at", "id"])
     op.create_index(
@@ -324,8 +332,17 @@ def upgrade() -> None:
         postgresql_using="gin",
         postgresql_ops={"search_text": "gin_trgm_ops"},
     )
+    op.create_index(
+        "ix_tickets_search_pairs",
+        "tickets",
+        [sa.literal_column("search_pairs(search_text)"), "status", "priority", "category"],
+        postgresql_using="gin",
+    )
     op.create_index("ix_tickets_status_created_at_id", "tickets", ["status", "created_at", "id"])
     op.create_index("ix_tickets_status_id", "tickets", ["status", "id"])
+    op.create_index("ix_tickets_status_priority_created_at_id", "tickets", ["status", "priority", "created_at", "id"])
+    op.create_index("ix_tickets_status_priority_id", "tickets", ["status", "priority", "id"])
+    op.create_index("ix_tickets_status_priority_updated_at_id", "tickets", ["status", "priority", "updated_at", "id"])
     op.create_index("ix_tickets_status_updated_at_id", "tickets", ["status", "updated_at", "id"])
     op.create_index("ix_tickets_technician_id_created_at_id", "tickets", ["technician_id", "created_at", "id"])
     op.create_index("ix_tickets_updated_at_id", "tickets", ["updated_at", "id"])

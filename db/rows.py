@@ -1,0 +1,503 @@
+"""Which rows a page of a list has, and how they are found without reading many more.
+
+A list goes through one of three ways, all of which yield the first rows of a `Stretch` in order:
+
+- *in order*: through an index that has the rows in the list's order, part by part where no index has all of them so;
+- *sorted*: all that matches is fetched and sorted, where little matches or nothing has an order;
+- *either way*: a search, of which nobody knows beforehand whether it is of many rows or of few.
+
+`docs/decisions/search.md` and `docs/decisions/sorts.md` say why.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import operator
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    DateTime,
+    FromClause,
+    Integer,
+    Select,
+    Table,
+    Text,
+    and_,
+    case,
+    cast,
+    exists,
+    func,
+    literal_column,
+    not_,
+    null,
+    or_,
+    select,
+    true,
+    tuple_,
+    union_all,
+)
+from sqlalchemy import column as named_column
+from sqlalchemy.dialects.postgresql import UUID
+from sqlalchemy.types import TypeEngine
+
+from db.enums import Role
+from db.filters import Parameter, Term, term_of
+from db.listing import (
+    BY_ID,
+    RANK,
+    RANKING_KEYS,
+    TIER_ORDER,
+    Keys,
+    Listing,
+    Order,
+    Path,
+    Ranking,
+    given_at,
+    number,
+    only,
+)
+from db.mapping import Entity
+from db.visibility import Asker, Condition, Row
+
+WINDOW = 3_000
+"""Through how many rows of a list is gone for a search before an index is asked. A term that one row in sixty has
+fills a page by then, and one that fewer have has few enough matches to sort."""
+
+FREQUENT = 30
+"""In how many rows of the window a term must be for its matches to be too many to look up."""
+
+LIKELY = 4
+"""How many of the window's rows must match in all for it to be worth going on."""
+
+TIER_WINDOW = 1_000
+
+NARROW = 25_000
+"""Of how many rows it can still be looked at each."""
+
+
+Conditions = Callable[[Row], list[Condition]]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Which rows, seen from the cursor at `slot`: those behind it in the list's order, or those before it; and whether
+    its own row is among them."""
+
+    slot: int
+    behind: bool
+    inclusive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What of a list is looked for, and from which end."""
+
+    marks: tuple[Mark, ...]
+    backward: bool
+
+
+class Names(Protocol):
+    """Hands out names that nothing else in the statement has."""
+
+    def alias(self, table: Table) -> Row: ...
+    def name(self) -> str: ...
+
+
+class Rows:
+    """The rows of one list: those of `entity` that `on` ties to `outer` (all, where it is None), as far as they fulfil
+    `criteria`, by `order`."""
+
+    def __init__(
+        self,
+        entity: Entity,
+        listing: Listing,
+        criteria: Hashable,
+        order: Order,
+        *,
+        on: Callable[[Row], Condition] | None,
+        outer: Row,
+        parameter: Parameter,
+        asker: Asker,
+        names: Names,
+    ) -> None:
+        self._entity = entity
+        self._listing = listing
+        self._criteria = criteria
+        self._order = order
+        self._on = on
+        self._outer = outer
+        self._parameter = parameter
+        self._asker = asker
+        self._names = names
+
+    def matching(self, target: Row) -> list[Condition]:
+        """What every row of the list fulfils."""
+        tied = [] if self._on is None else [self._on(target)]
+        return [self._entity.visible(target, self._asker), *tied, self._fulfils(target)]
+
+    def keys(self, target: Row) -> Keys:
+        """What the rows are sorted by, the id last."""
+        keys = [(self._key(name, target), descending) for name, descending in self._order]
+        return [*keys, (BY_ID.value(target, self._asker), self._order[-1][1])]
+
+    def found(self, limit: int, stretch: Stretch) -> Select[Any]:
+        """The first `limit` rows of the stretch, in order."""
+        role, ranking = self._asker.role, self._listing.ranking
+        if self._order[0][0] == RANK and ranking is not None:
+            tiered = ranking.tiers is not None and role is Role.ADMIN
+            return self._tiered(limit, stretch, ranking) if tiered else self._sorted(limit, stretch)
+        if self._on is not None or role is not Role.ADMIN:
+            fenced = self._on is None and role is Role.TECHNICIAN
+            return self._sorted(limit, stretch) if fenced else self._in_order(limit, stretch, self.matching, ())
+        if given_at(self._criteria, self._listing.search) is not None:
+            return self._searched(limit, stretch)
+        parted_by = self._parted_by()
+        in_order = self._in_order(limit, stretch, self.matching, parted_by)
+        if not parted_by or not self._selecting():
+            return in_order
+        way = case((self._is_narrow(), number(0)), else_=number(1))
+        return self._one_of([self._selected(limit, stretch), in_order], way, stretch)
+
+    def total(self) -> ColumnElement[int]:
+        kept = None if self._on is not None else self._listing.total(self._criteria, self._asker, self._parameter)
+        if kept is not None:
+            return kept
+        target = self._alias()
+        count = select(func.count()).select_from(target).where(*self.matching(target), *self._looked_up(target))
+        return count.correlate(self._outer).scalar_subquery()
+
+    # Of a row
+
+    def _fulfils(self, target: Row) -> Condition:
+        return self._listing.criteria.build(target, self._criteria, self._parameter, self._asker)
+
+    def _looked_up(self, target: Row) -> list[Condition]:
+        return self._listing.looked_up(target, self._criteria, self._parameter)
+
+    def _key(self, name: str, target: Row) -> ColumnElement[Any]:
+        if name not in RANKING_KEYS:
+            return self._listing.keys[name].value(target, self._asker)
+        assert self._listing.ranking is not None
+        return self._listing.ranking.value(name, target, self._term(self._listing.ranking.search), self._asker)
+
+    def _term(self, search: Path) -> Term:
+        return term_of(given_at(self._criteria, search), self._parameter)
+
+    def _alias(self) -> Row:
+        return self._names.alias(self._entity.table)
+
+    # Sorted
+
+    def _sorted(self, limit: int, stretch: Stretch, *more: Conditions) -> Select[Any]:
+        """By fetching all that match and sorting them, whatever the planner thinks."""
+        target = self._alias()
+        conditions = [*self.matching(target), *self._bounds(self.keys(target), stretch)]
+        conditions += [condition for each in more for condition in each(target)]
+        matching = select(target).where(*conditions).offset(number(0)).correlate(self._outer)
+        rows = matching.subquery(self._names.name())
+        return select(rows).order_by(*_direction(self.keys(rows), stretch)).limit(number(limit))
+
+    # In order
+
+    def _in_order(self, limit: int, stretch: Stretch, conditions: Conditions, parted_by: Sequence[str]) -> Select[Any]:
+        """By going through the rows in the list's order.
+
+        An index has its rows in the order of one sort, while lists are sorted by several fields, in mixed directions,
+        and filtered. So the list is gone through part by part: the rows that are equal in the columns `parted_by`
+        are a part, which an index has in order, from the first row on that is of the stretch.
+        """
+        target = self._alias()
+        keys = self.keys(target)
+        if not parted_by:
+            rows = select(target).where(*conditions(target), *self._bounds(keys, stretch))
+            ordered = rows.order_by(*_direction(keys, stretch)).limit(number(limit))
+            return ordered.correlate(self._outer)
+        part = self._parts(parted_by, stretch)
+        leading = len(self._leading())
+        of_part = (
+            select(target)
+            .where(
+                *conditions(target),
+                *(target.c[column] == part.c[column] for column in parted_by),
+                *(self._bounds_in(part, keys, stretch) if leading else self._bounds(keys, stretch)),
+            )
+            .order_by(*_direction(keys[leading:], stretch))
+            .limit(number(limit))
+            .correlate(self._outer, part)
+            .lateral(self._names.name())
+        )
+        within = self.keys(of_part)[leading:]
+        order = _direction([*self._leading_of(part), *within], stretch)
+        return select(of_part).select_from(part.join(of_part, true())).order_by(*order).limit(number(limit))
+
+    def _leading(self) -> list[str]:
+        """The columns of the order's first keys, as far as these are enumerated."""
+        columns = [self._listing.enumerated.get(name) for name, _ in self._order]
+        return [column for column in itertools.takewhile(bool, columns) if column]
+
+    def _leading_of(self, part: Row) -> list[tuple[ColumnElement[Any], bool]]:
+        return [(part.c[column], self._order[place][1]) for place, column in enumerate(self._leading())]
+
+    def _then_by_unique_key(self) -> bool:
+        """Whether the parts would be in the order of a unique key, of which an index has all rows alone."""
+        following = self._order[len(self._leading()) :]
+        return bool(following) and self._listing.keys[following[0][0]].unique
+
+    def _parted_by(self) -> list[str]:
+        """The columns that the order begins with, and those that the criteria restrict."""
+        leading = self._leading()
+        if self._then_by_unique_key():
+            return leading
+        restricted = [
+            column
+            for column in self._listing.enumerated.values()
+            if column not in leading and self._listing.criteria.about({column}, self._criteria)
+        ]
+        return leading + restricted
+
+    def _parts(self, columns: Sequence[str], stretch: Stretch) -> Row:
+        """The parts that can have rows of the stretch, in order."""
+        values: list[Any] = []
+        for column in columns:
+            type_ = self._entity.table.c[column].type
+            every = func.unnest(func.enum_range(cast(null(), type_)), type_=type_)
+            values.append(every.table_valued(named_column(column, type_), name=self._names.name()).render_derived())
+        combined = select(*(value.c[column] for value, column in zip(values, columns, strict=True)))
+        part: Row = combined.subquery(self._names.name())
+        leading = self._leading_of(part)
+        about = self._listing.criteria.about(set(columns), self._criteria)
+        wanted = select(part).where(
+            self._listing.criteria.build(part, about, self._parameter, self._asker),
+            *(self._past(leading, mark.slot, mark, inclusive=True) for mark in stretch.marks if leading),
+        )
+        return wanted.order_by(*_direction(leading, stretch)).offset(number(0)).subquery(self._names.name())
+
+    # Selected
+
+    def _selecting(self) -> Any:
+        """The shape of what the criteria say that is selective; empty if that is nothing."""
+        return only(self._criteria, self._listing.selective)
+
+    def _select(self, target: Row) -> Condition:
+        return self._listing.criteria.build(target, self._selecting(), self._parameter, self._asker)
+
+    def _is_narrow(self) -> Condition:
+        """Whether the selective criteria leave so few rows that they can all be looked at."""
+        target = self._alias()
+        one_more = select(target.c.id).where(self._select(target)).offset(number(NARROW)).limit(number(1))
+        return not_(exists(select(one_more.correlate(self._outer).subquery(self._names.name()))))
+
+    def _selected(self, limit: int, stretch: Stretch) -> Select[Any]:
+        """By looking at all that the selective criteria leave."""
+        target = self._alias()
+        selected = select(target).where(self._select(target)).offset(number(0)).correlate(self._outer)
+        rows = selected.subquery(self._names.name())
+        matching = select(rows).where(*self.matching(rows), *self._bounds(self.keys(rows), stretch))
+        return matching.order_by(*_direction(self.keys(rows), stretch)).limit(number(limit))
+
+    def _one_of(
+        self, ways: Sequence[Select[Any]], way: ColumnElement[int], stretch: Stretch, *known: CTE
+    ) -> Select[Any]:
+        """The rows of the way of this number; the others are not gone. `known` is what `way` refers to."""
+        chosen = _kept(select(way.label("way")), self._names)
+        rows = [
+            select(rows.subquery(self._names.name())).where(select(chosen.c.way).scalar_subquery() == number(place))
+            for place, rows in enumerate(ways)
+        ]
+        found = union_all(*rows).subquery(self._names.name())
+        ordered = select(found).order_by(*_direction(self.keys(found), stretch))
+        return ordered.add_cte(*known, chosen, nest_here=True)
+
+    # Searched
+
+    def _searched(self, limit: int, stretch: Stretch) -> Select[Any]:
+        """A frequent term is found soon by going through the list in its order, a rare one by an index, and each way is
+        hopeless for the other kind. So the list's first rows are gone through, the window. If these do not yield
+        enough, what they have shown of the term's frequency decides, unless other criteria leave little to look at."""
+        parted_by, path = self._parted_by(), self._listing.search
+        looked_up = self._sorted(limit, stretch, self._looked_up)
+        if self._leading() and self._then_by_unique_key():
+            return looked_up
+
+        def has_term(target: Row) -> Condition:
+            search = only(self._criteria, [path])
+            return self._listing.criteria.build(target, search, self._parameter, self._asker)
+
+        window = self._in_order(WINDOW, stretch, lambda target: [], parted_by)
+        hits = self._hits(limit, window, self._fulfils, lambda rows: _direction(self.keys(rows), stretch))
+        rows = window.subquery(self._names.name())
+        seen = select(
+            case(
+                (func.count() < number(WINDOW), number(0)),
+                (func.count().filter(has_term(rows)) < number(FREQUENT), number(1)),
+                (_count_of(hits) < number(LIKELY), number(1)),
+                else_=number(2),
+            )
+        ).select_from(rows)
+        known = [(_count_of(hits) >= number(limit), number(0))]
+        ways = [select(hits), looked_up, self._in_order(limit, stretch, self.matching, parted_by)]
+        if self._selecting():
+            known.append((self._is_narrow(), number(3)))
+            ways.append(self._selected(limit, stretch))
+        return self._one_of(ways, case(*known, else_=seen.scalar_subquery()), stretch, hits)
+
+    def _hits(
+        self,
+        limit: int,
+        window: Select[Any],
+        condition: Callable[[Row], Condition],
+        direction: Callable[[Row], list[ColumnElement[Any]]],
+    ) -> CTE:
+        """What a list's first rows, the `window`, yield."""
+        first = window.subquery(self._names.name())
+        found = select(first).where(condition(first)).order_by(*direction(first)).limit(number(limit))
+        return _kept(found, self._names)
+
+    # Ranked
+
+    def _tiered(self, limit: int, stretch: Stretch, ranking: Ranking) -> Select[Any]:
+        """Tier by tier, each only as far as those before leave room."""
+        assert ranking.tiers is not None
+        ranks = range(len(ranking.tiers(self._entity.table, self._term(ranking.search), self._asker)))
+        found: list[CTE] = []
+        for rank in reversed(ranks) if stretch.backward else ranks:
+            rows = self._tier(limit, stretch, ranking, rank)
+            if found:
+                so_far = functools.reduce(operator.add, map(_count_of, found))
+                rows = select(rows.subquery(self._names.name())).where(so_far < number(limit))
+            found.append(_kept(rows, self._names))
+        merged = union_all(*(select(tier) for tier in found)).subquery(self._names.name())
+        ordered = select(merged).order_by(*_direction(self.keys(merged), stretch)).limit(number(limit))
+        return ordered.add_cte(*found, nest_here=True)
+
+    def _tier(self, limit: int, stretch: Stretch, ranking: Ranking, rank: int) -> Select[Any]:
+        """The first rows of one tier, in its order."""
+        assert ranking.tiers is not None
+        tiers, term = ranking.tiers, self._term(ranking.search)
+
+        def condition(target: Row) -> Condition:
+            *better, own = tiers(target, term, self._asker)[: rank + 1]
+            return and_(own.condition, *(not_(tier.condition) for tier in better))
+
+        def direction(target: Row) -> list[ColumnElement[Any]]:
+            own = tiers(target, term, self._asker)[rank]
+            return _direction([(own.by, False), (BY_ID.value(target, self._asker), False)], stretch)
+
+        def first(size: int, conditions: Conditions) -> Select[Any]:
+            target = self._alias()
+            own = tiers(target, term, self._asker)[rank]
+            rows = select(target, number(rank).label(RANK), own.by.label(TIER_ORDER)).where(
+                *conditions(target), *self._tier_bounds(own.by, target, stretch, rank)
+            )
+            return rows.order_by(*direction(target)).limit(number(size))
+
+        lookup = tiers(self._entity.table, term, self._asker)[rank].lookup
+        if lookup is None:
+            return first(limit, lambda target: [condition(target)])
+
+        def looked_up(target: Row) -> list[Condition]:
+            lookup = tiers(target, term, self._asker)[rank].lookup
+            assert lookup is not None
+            return [condition(target), lookup]
+
+        window = first(TIER_WINDOW, lambda target: [])
+        hits = self._hits(limit, window, condition, direction)
+        further = exists(select(window.offset(number(TIER_WINDOW - 1)).subquery(self._names.name())))
+        way = case((_count_of(hits) >= number(limit), number(0)), (further, number(1)), else_=number(0))
+        return self._one_of([select(hits), first(limit, looked_up)], way, stretch, hits)
+
+    # Ends of the stretch
+
+    def _bounds(self, keys: Keys, stretch: Stretch) -> list[Condition]:
+        return [self._past(keys, mark.slot, mark) for mark in stretch.marks]
+
+    def _bounds_in(self, part: Row, keys: Keys, stretch: Stretch) -> list[Condition]:
+        """The same for the rows of a part, by the keys in which they differ: in the part that the cursor is in they
+        start from there, and in others from the beginning."""
+        leading = self._leading_of(part)
+        rest = keys[len(leading) :]
+        bounds = []
+        for mark in stretch.marks:
+            here = [key == self._parameter(mark.slot + place, key.type) for place, (key, _) in enumerate(leading)]
+            slot = mark.slot + len(leading)
+            key, descending = rest[0]
+            lowest, highest = _extremes(key)
+            start = case(
+                (and_(*here), self._parameter(slot, key.type)), else_=highest if descending is mark.behind else lowest
+            )
+            bounds.append(self._past(rest, slot, mark, start=start))
+        return bounds
+
+    def _tier_bounds(self, by: ColumnElement[Any], target: Row, stretch: Stretch, rank: int) -> list[Condition]:
+        """The same for the rows of a tier."""
+        lowest, highest = _extremes(by)
+        bounds = []
+        for mark in stretch.marks:
+            tier = self._parameter(mark.slot, Integer())
+            value = self._parameter(mark.slot + 1, Text())
+            start = case((tier == number(rank), value), (tier < number(rank), lowest), else_=highest)
+            keys = [(by, False), (BY_ID.value(target, self._asker), False)]
+            bounds.append(self._past(keys, mark.slot + 1, mark, start=start))
+        return bounds
+
+    def _past(
+        self,
+        keys: Keys,
+        slot: int,
+        mark: Mark,
+        *,
+        inclusive: bool = False,
+        start: ColumnElement[Any] | None = None,
+    ) -> Condition:
+        """The rows on the mark's side of the values of `keys` that begin at `slot`, the first of which `start`
+        replaces."""
+        inclusive = inclusive or mark.inclusive
+        cursor = [self._parameter(slot + place, key.type) for place, (key, _) in enumerate(keys)]
+        if start is not None:
+            cursor[0] = start
+        rising = [descending is not mark.behind for _, descending in keys]
+        if len(set(rising)) == 1:
+            left, right = tuple_(*(key for key, _ in keys)), tuple_(*cursor)
+            if rising[0]:
+                return left >= right if inclusive else left > right
+            return left <= right if inclusive else left < right
+        alternatives: list[Condition] = []
+        for place, ((key, _), value) in enumerate(zip(keys, cursor, strict=True)):
+            same = [earlier == known for (earlier, _), known in zip(keys[:place], cursor, strict=False)]
+            alternatives.append(and_(*same, key > value if rising[place] else key < value))
+        if inclusive:
+            alternatives.append(and_(*(key == value for (key, _), value in zip(keys, cursor, strict=True))))
+        # The first condition follows from the others; an index can use it.
+        key = keys[0][0]
+        return and_(key >= cursor[0] if rising[0] else key <= cursor[0], or_(*alternatives))
+
+
+def _kept(rows: Select[Any], names: Names) -> CTE:
+    """Worked out once, however often it is referred to by the statement that it is added to."""
+    return rows.cte(names.name()).prefix_with("MATERIALIZED")
+
+
+def _count_of(rows: FromClause) -> ColumnElement[int]:
+    return select(func.count()).select_from(rows).scalar_subquery()
+
+
+def _direction(keys: Keys, stretch: Stretch) -> list[ColumnElement[Any]]:
+    return [key.desc() if descending is not stretch.backward else key.asc() for key, descending in keys]
+
+
+_EXTREMES: Mapping[type[TypeEngine[Any]], tuple[str, str]] = {
+    DateTime: ("'-infinity'::timestamptz", "'infinity'::timestamptz"),
+    UUID: ("'00000000-0000-0000-0000-000000000000'::uuid", "'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid"),
+    Text: ("''", "U&'\\+10FFFF'"),
+}
+
+
+def _extremes(key: ColumnElement[Any]) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    """A value less than all that a key has, and one greater than all."""
+    lowest, highest = next(both for type_, both in _EXTREMES.items() if isinstance(key.type, type_))
+    return literal_column(lowest, key.type), literal_column(highest, key.type)
