@@ -12,6 +12,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote
@@ -23,6 +24,7 @@ from callout.settings import Settings
 from db import embedded, migrate
 from tests.api import Api, Server
 from tests.process import callout_process
+from tests.valkey import Valkey
 
 TEMPLATE = "callout_template"
 TEMPLATE_LOCK = 20_261_123  # processes that want the template take turns to make it
@@ -75,6 +77,19 @@ def at(url: str, database: str) -> str:
 @pytest.fixture(scope="module")
 def database_url(postgres: str) -> Iterator[str]:
     """A migrated, empty database of the module's own."""
+    with _database(postgres) as url:
+        yield url
+
+
+@pytest.fixture
+def fresh_url(postgres: str) -> Iterator[str]:
+    """Likewise, of the test's own."""
+    with _database(postgres) as url:
+        yield url
+
+
+@contextmanager
+def _database(postgres: str) -> Iterator[str]:
     name = f"callout_{secrets.token_hex(6)}"
     asyncio.run(_run(at(postgres, "postgres"), f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))
     yield at(postgres, name)
@@ -98,6 +113,14 @@ def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     with callout_process(directory, **settings) as process:
         known = Settings(env="production", database_url=database_url, jwt_secret=secret, data_dir=Path(directory))
         yield Server(process.url, known, database_url, process)
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[Valkey]:
+    server = Valkey(tmp_path)
+    server.start()
+    yield server
+    server.kill()
 
 
 @pytest.fixture

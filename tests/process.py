@@ -23,6 +23,7 @@ START_SECONDS = 60.0
 class Process:
     url: str
     log_file: Path
+    pid: int
 
     def log(self) -> str:
         return self.log_file.read_text()
@@ -33,19 +34,26 @@ class Process:
         return [line for line in lines if line["logger"] == logger]
 
 
+def free_port() -> int:
+    """One that nobody listens on now."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
 @contextmanager
 def callout_process(directory: Path, **settings: str) -> Iterator[Process]:
     """`callout serve` in production with these settings (`jwt_issuer="…"` is `CALLOUT_JWT_ISSUER`); it logs into
     `directory`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     given = {"env": "production", "data_dir": str(directory)} | settings
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CALLOUT_")}
     environment |= {f"CALLOUT_{name.upper()}": value for name, value in given.items()}
-    process = Process(f"http://127.0.0.1:{port}", directory / "log")
     command = [sys.executable, "-m", "callout", "serve", "--host", "127.0.0.1", "--port", str(port)]
-    with process.log_file.open("wb") as log, subprocess.Popen(command, env=environment, stderr=log) as child:
+    log_file = directory / "log"
+    with log_file.open("wb") as log, subprocess.Popen(command, env=environment, stderr=log) as child:
+        process = Process(f"http://127.0.0.1:{port}", log_file, child.pid)
         try:
             _wait_until_alive(process, child)
             yield process

@@ -24,6 +24,7 @@ from callout.cli import cli
 from callout.settings import documentation
 from db import migrate
 from db.ids import new_id
+from tests.process import free_port
 
 SECRET = "correct-horse-battery-staple-correct-horse"
 
@@ -45,13 +46,6 @@ class Terminal:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CALLOUT_")}
         command = [sys.executable, "-m", "callout", *arguments]
         return subprocess.Popen(command, env=inherited | self.settings, text=True, **options)
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 @pytest.fixture

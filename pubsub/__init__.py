@@ -1,0 +1,1 @@
+"""How every process learns at once that the database has something new."""

@@ -1,0 +1,151 @@
+"""The bell's line to the other processes: broadcaster's `Broadcast`, over backends that own up to their failures.
+
+A backend of ours lives as long as its connection. It never reconnects by itself, for that would hide that something
+may have been missed: it raises, `Line` passes that on, and the bell opens another line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+from broadcaster import Broadcast, BroadcastBackend, Event
+from broadcaster._base import Subscriber
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from db.engine import normalised
+
+APPLICATION_NAME = "callout bell"  # what PostgreSQL calls these connections
+
+
+class Line(Broadcast):
+    """A `Broadcast` that does not die in silence. In broadcaster's own, subscribers wait for ever once the backend has
+    failed, `disconnect` then leaves the backend open, and a subscription that is cancelled or fails is a `KeyError`."""
+
+    @asynccontextmanager
+    async def subscribe(self, channel: str) -> AsyncIterator[Subscriber]:
+        try:
+            async with super().subscribe(channel) as subscriber:
+                yield subscriber
+        except KeyError as error:
+            raise error.__context__ or error from None
+
+    async def _listener(self) -> None:
+        try:
+            await super()._listener()
+        finally:
+            for queues in self._subscribers.values():
+                for queue in queues:
+                    queue.put_nowait(None)  # `Subscriber.get` raises on it
+
+    async def disconnect(self) -> None:
+        """Closes the backend in any case; then raises what the listener has died of, if it has."""
+        self._listener_task.cancel()
+        (error,) = await asyncio.gather(self._listener_task, return_exceptions=True)
+        await self._backend.disconnect()
+        if isinstance(error, Exception):
+            raise error
+
+
+def line_to(url: str) -> Line:
+    """A line that is not connected yet. Raises `ValueError` or `ImportError` where the URL can never work."""
+    match urlsplit(url).scheme:
+        case "postgres" | "postgresql" | "postgresql+asyncpg":
+            return Line(backend=PostgresBackend(url))
+        case "redis" | "rediss":
+            return Line(backend=RedisBackend(url))
+        case _:
+            return Line(url)
+
+
+class PostgresBackend(BroadcastBackend):
+    """LISTEN and NOTIFY on one connection that does nothing else. One is enough: only one task publishes."""
+
+    def __init__(self, url: str) -> None:
+        self._url = normalised(url)
+        self._received: set[tuple[str, str]] = set()  # the same message twice is one, so senders bound it
+        self._news = asyncio.Event()
+
+    async def connect(self) -> None:
+        settings = {"application_name": APPLICATION_NAME, "synchronous_commit": "off"}
+        self._connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
+            self._url, server_settings=settings
+        )
+        self._connection.add_termination_listener(self._closed)
+
+    async def disconnect(self) -> None:
+        self._connection.terminate()  # asks the server nothing, so a silent one cannot hold it up
+
+    async def subscribe(self, group: str) -> None:
+        await self._connection.add_listener(group, self._notified)
+
+    async def unsubscribe(self, group: str) -> None:
+        """Nothing: the line is given up next."""
+
+    async def publish(self, channel: str, message: str) -> None:
+        await self._connection.execute("SELECT pg_notify($1, $2)", channel, message)
+
+    async def next_published(self) -> Event:
+        while not self._received:
+            if self._connection.is_closed():
+                raise ConnectionError("the connection to PostgreSQL was closed")
+            await self._news.wait()
+            self._news.clear()
+        return Event(*self._received.pop())
+
+    def _notified(self, connection: Any, pid: int, channel: str, payload: object) -> None:
+        self._received.add((channel, str(payload)))
+        self._news.set()
+
+    def _closed(self, connection: Any) -> None:
+        self._news.set()
+
+
+class RedisBackend(BroadcastBackend):
+    """Redis or Valkey: a connection that subscribes, and one that publishes."""
+
+    def __init__(self, url: str) -> None:
+        self._client = Redis.from_url(
+            url, decode_responses=True, encoding_errors="replace", retry=Retry(NoBackoff(), retries=0)
+        )
+        self._messages = self._client.pubsub()
+        self._subscribed = asyncio.Event()
+
+    async def connect(self) -> None:
+        """Nothing yet: broadcaster closes no backend whose `connect` has failed, but one whose `subscribe` has."""
+
+    async def disconnect(self) -> None:
+        await self._messages.aclose()  # type: ignore[no-untyped-call]
+        await self._client.aclose()
+
+    async def subscribe(self, group: str) -> None:
+        """Returns once the server has confirmed it: from then on nothing is missed."""
+        await self._messages.subscribe(group)
+        while (await self._message())["type"] != "subscribe":
+            pass
+        self._subscribed.set()
+
+    async def unsubscribe(self, group: str) -> None:
+        """Nothing: the line is given up next."""
+
+    async def publish(self, channel: str, message: str) -> None:
+        await self._client.publish(channel, message)
+
+    async def next_published(self) -> Event:
+        await self._subscribed.wait()  # broadcaster listens before it subscribes
+        while (message := await self._message())["type"] != "message":
+            pass
+        return Event(message["channel"], message["data"])
+
+    async def _message(self) -> dict[str, str]:
+        await asyncio.sleep(0)  # whatever was read before is taken first, so that nothing piles up
+        message: dict[str, str] | None = None
+        while message is None:
+            message = await self._messages.get_message(timeout=None)
+        return message
