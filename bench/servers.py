@@ -19,6 +19,7 @@ from callout.settings import load
 from db.enums import Role
 
 START_SECONDS: Final = 60
+ADMINS: Final = 200
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,15 @@ class Server:
     port: int
     pid: int
     token: str | None = None
+    tokens: tuple[str, ...] = ()
+    """Of so many admins: one may not open any number of sockets."""
 
 
 @contextmanager
 def baseline(name: str, url: str, log: Path) -> Iterator[Server]:
     """`bench.<name>`, served as Callout is, but with no access log."""
     command = ["uvicorn", f"bench.{name}:app", "--loop=uvloop", "--http=httptools", "--no-access-log"]
+    command.append("--timeout-graceful-shutdown=1")
     with _running(name, command, {"BENCH_DATABASE_URL": url}, log) as server:
         yield server
 
@@ -42,9 +46,11 @@ def callout(url: str, log: Path) -> Iterator[Server]:
     """The real server as in production, authentication and access log included, with a token for an admin."""
     settings = {"CALLOUT_ENV": "production", "CALLOUT_DATABASE_URL": url, "CALLOUT_JWT_SECRET": token_urlsafe(48)}
     production = load(env="production", database_url=url, jwt_secret=settings["CALLOUT_JWT_SECRET"])
-    token = mint(production, role=Role.ADMIN, subject="bench", name="Bench", ttl=24 * 3600)
+    tokens = tuple(
+        mint(production, role=Role.ADMIN, subject=f"bench {n}", name="Bench", ttl=24 * 3600) for n in range(ADMINS)
+    )
     with _running("callout", ["callout", "serve"], settings, log) as server:
-        yield replace(server, token=token)
+        yield replace(server, token=tokens[0], tokens=tokens)
 
 
 @contextmanager

@@ -1,0 +1,39 @@
+"""Starlette sockets that send one finished text each: what a message costs when nobody has to make it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import orjson
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+_queues: set[asyncio.Queue[str]] = set()
+
+
+async def listen(socket: WebSocket) -> None:
+    await socket.accept("graphql-transport-ws")
+    queue: asyncio.Queue[str] = asyncio.Queue()
+    _queues.add(queue)
+    try:
+        while True:
+            await socket.send_text(await queue.get())
+    finally:
+        _queues.discard(queue)
+
+
+async def changed(request: Request) -> JSONResponse:
+    told = (await request.json())["variables"]
+    ticket = {"id": told["id"], "version": 1, "reference": "TKT-A1B2C3", "subject": told["subject"]}
+    ticket |= {"status": "OPEN", "priority": "HIGH"}
+    change = {"cursor": "x" * 120, "change": "UPDATED", "ticketId": told["id"], "ticket": ticket}
+    text = orjson.dumps({"id": "1", "type": "next", "payload": {"data": {"ticketChanged": change}}}).decode()
+    for queue in _queues:
+        queue.put_nowait(text)
+    return JSONResponse({"data": None})
+
+
+app = Starlette(routes=[Route("/graphql", changed, methods=["POST"]), WebSocketRoute("/graphql", listen)])
