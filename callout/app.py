@@ -18,10 +18,14 @@ from callout.database import DatabaseUnusable
 from callout.execution import Engine
 from callout.graphql import GraphQLEndpoint
 from callout.http import RequestGuard, on_http_exception
+from callout.live import LiveApplication
 from callout.settings import Settings, load, variable
 from db import event_log, migrate
 from db.cursors import StreamCursors
 from db.engine import Database
+from pubsub.bell import Bell
+from pubsub.hub import Hub
+from pubsub.websocket import Sockets
 from schema import schema
 
 
@@ -30,6 +34,7 @@ class State(TypedDict):
 
     readiness: health.Readiness
     graphql: GraphQLEndpoint
+    sockets: Sockets
 
 
 def create_app(settings: Settings | None = None) -> Starlette:
@@ -60,8 +65,16 @@ async def _wire(settings: Settings, stack: AsyncExitStack) -> State:
     readiness = health.Readiness(database, migrate.head())
     stack.push_async_callback(readiness.close)
     await stack.enter_async_context(background(lambda: keep_counted(database)))
-    engine = Engine(schema, database, StreamCursors(await event_log.identity(database)))
-    return State(readiness=readiness, graphql=GraphQLEndpoint(engine, authenticator, ide=not settings.production))
+    cursors = StreamCursors(await event_log.identity(database))
+    bell = await stack.enter_async_context(Bell.open(settings.pubsub_url or "postgres://", settings.database_url))
+    engine = Engine(schema, database, cursors, written=bell.ring)
+    hub = Hub(database, settings.database_url, bell, cursors)
+    await hub.start()
+    await stack.enter_async_context(background(hub.follow))
+    sockets = Sockets(LiveApplication(engine, authenticator, database, settings.allowed_origins), hub)
+    await stack.enter_async_context(background(sockets.watch))
+    graphql = GraphQLEndpoint(engine, authenticator, ide=not settings.production)
+    return State(readiness=readiness, graphql=graphql, sockets=sockets)
 
 
 class _GraphQLFirst:
@@ -74,5 +87,7 @@ class _GraphQLFirst:
         if scope["type"] == "http" and scope["path"] == "/graphql":
             endpoint: GraphQLEndpoint = scope["state"]["graphql"]
             await endpoint(scope, receive, send)
+        elif scope["type"] == "websocket" and scope["path"] == "/graphql":
+            await scope["state"]["sockets"](scope, receive, send)
         else:
             await self._app(scope, receive, send)

@@ -16,12 +16,14 @@ import hashlib
 import re
 import time
 from collections import OrderedDict
+from collections.abc import Collection
 from time import monotonic
 from typing import Any
 
 import asyncpg
 import jwt
-from sqlalchemy import bindparam, select
+from sqlalchemy import Text, any_, bindparam, cast, select, true, union_all
+from sqlalchemy.dialects.postgresql import ARRAY, UUID
 
 from callout.errors import AuthenticationUnavailable, HttpError, Unauthenticated
 from callout.jwks import ALGORITHMS, KeySet
@@ -47,6 +49,8 @@ _TEXT = re.compile(rf"(?!\s*$)[^\x00-\x1f\x7f\ud800-\udfff]{{1,{NAME_MAX}}}")
 _JWT = jwt.PyJWT({"enforce_minimum_key_length": True, "require": ["sub", "role", "iss", "aud", "exp", "iat"]})
 _ROLES = {role.value.lower(): role for role in Role}
 
+KEYS = ARRAY(UUID(as_uuid=False))
+
 _SERVICE = Statement(
     select(ApiKey.id, ApiKey.name).where(ApiKey.secret_hash == bindparam("hash"), ApiKey.revoked_at.is_(None))
 )
@@ -57,6 +61,18 @@ _PEOPLE = {
     ),
     Role.CUSTOMER: ("cus", Statement(select(Customer.id, Customer.name).where(Customer.id == bindparam("id")))),
 }
+_STILL_THERE = Statement(
+    union_all(
+        *(
+            select(cast(model.id, Text).label("id")).where(model.id == any_(bindparam(name, type_=KEYS)), condition)
+            for model, name, condition in (
+                (Technician, "technicians", Technician.active),
+                (Customer, "customers", true()),
+                (ApiKey, "keys", ApiKey.revoked_at.is_(None)),
+            )
+        )
+    )
+)
 
 
 def mint(settings: Settings, *, role: Role, subject: str, name: str, ttl: int) -> str:
@@ -100,6 +116,31 @@ class Authenticator:
         if isinstance(outcome, Viewer):
             return outcome
         raise outcome.with_traceback(None)
+
+    def validity(self, authorization: str) -> tuple[float | None, bool]:
+        """When the token of an authenticated request runs out (Unix time), and whether it is an API key."""
+        token = authorization.partition(" ")[2]
+        if _API_KEY.fullmatch(token):
+            return None, True
+        claims = jwt.decode(token, options={"verify_signature": False})  # which has been verified
+        return int(claims["exp"]) + LEEWAY_SECONDS, False
+
+    async def still_there(self, viewers: Collection[tuple[Viewer, bool]]) -> set[Viewer]:
+        """Which viewers, each with whether it is an API key, would still be let in. Raises what the database does."""
+        asked: dict[str, list[str]] = {"technicians": [], "customers": [], "keys": []}
+        there = set()
+        for viewer, by_key in viewers:
+            if by_key:
+                asked["keys"].append(viewer.id)
+            elif viewer.role in _PEOPLE:
+                asked["technicians" if viewer.role is Role.TECHNICIAN else "customers"].append(viewer.id)
+            else:
+                there.add(viewer)
+        if any(asked.values()):
+            async with asyncio.timeout(LOOKUP_SECONDS):
+                found = {row["id"] for row in await _STILL_THERE.fetch(self._database, **asked)}
+            there |= {viewer for viewer, _ in viewers if viewer.id in found}
+        return there
 
     async def close(self) -> None:
         """Ends the look-ups under way. Waits for them, but not for a database that has fallen silent."""

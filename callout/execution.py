@@ -14,8 +14,8 @@ import logging
 import re
 import secrets
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
@@ -42,6 +42,7 @@ from db.engine import Database
 from db.enums import Role
 from db.errors import ClientError, LimitExceeded
 from db.mapping import Bound, Constant
+from db.stream import CompiledStream, Stream, compile_stream
 from db.viewer import Viewer
 from resolvers.call import Call, Outcome, Refused
 from schema import graphql_schema
@@ -109,7 +110,8 @@ class RootField:
     weight: Weight
     nodes: list[FieldNode]
     nullable: bool
-    statements: OrderedDict[tuple[Hashable, ...], Compiled]
+    statements: OrderedDict[tuple[Hashable, ...], Compiled] = field(default_factory=OrderedDict)
+    streams: OrderedDict[tuple[Hashable, ...], CompiledStream | Compiled] = field(default_factory=OrderedDict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,19 @@ class BoundRoot:
     compiled: Compiled
     arguments: list[Any]
     input: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class BoundStream:
+    """A subscription with the arguments of one request: what makes it the same as another, and where to go on from."""
+
+    document: str
+    operation: str | None
+    flags: tuple[Hashable, ...]
+    bounds: tuple[Bound, ...]
+    selection: Selection
+    compiled: CompiledStream | Compiled
+    after: str | None
 
 
 class Operation:
@@ -136,13 +151,21 @@ class Operation:
 class Engine:
     """Executes requests. One for each process; holds the database, the prepared operations and the log's cursors."""
 
-    def __init__(self, schema: strawberry.Schema, database: Database, cursors: StreamCursors) -> None:
+    def __init__(
+        self,
+        schema: strawberry.Schema,
+        database: Database,
+        cursors: StreamCursors,
+        written: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`written` is called after each mutation that has been done."""
         self._strawberry = schema
         self._schema = graphql_schema(schema)
         self._database = database
         self._cursors = cursors
+        self._written = written
         self._documents = Documents(self._schema)
-        self._position_mark = secrets.token_urlsafe(24)
+        self.position_mark = secrets.token_urlsafe(24)
 
     # A request
 
@@ -157,8 +180,6 @@ class Engine:
             node = document.operations[name]
         else:
             raise BadRequest("The document has no operation of that name.")
-        if node.operation is OperationType.SUBSCRIPTION:
-            raise BadRequest("Subscriptions are not served here.")
         return document, node
 
     async def execute(
@@ -170,6 +191,8 @@ class Engine:
         request_id: str,
     ) -> Answer:
         """The response to a request, whatever becomes of it. Raises nothing that the client has caused."""
+        if node.operation is OperationType.SUBSCRIPTION:
+            return refusal([BadRequest("Subscriptions are served over a WebSocket at this address.")], request_id)
         operation = self._prepared(document, node)
         if operation is None:
             return await self.execute_ordinarily(document, node, variables, viewer, request_id)
@@ -177,7 +200,7 @@ class Engine:
             bound = self._bind(operation, variables, viewer)
         except (ClientError, GraphQLError) as error:
             return refusal([error], request_id)
-        except _InvalidVariables as error:
+        except InvalidVariables as error:
             return refusal(error.errors, request_id, code="BAD_USER_INPUT")
         if operation.mutates or len(bound) == 1:
             results = [await self._result(root, viewer) for root in bound]
@@ -208,13 +231,16 @@ class Engine:
 
     def _bind(self, operation: Operation, variables: Mapping[str, Any] | None, viewer: Viewer) -> list[BoundRoot]:
         values = self._coerced(operation.node, variables)
+        return self._bind_roots(self._roots(operation, values, viewer.role), values, viewer)
+
+    def _roots(self, operation: Operation, values: VariableValues, role: Role) -> list[RootField]:
         conditions = tuple(values.coerced.get(name) for name in operation.conditions)
-        variant = (viewer.role, *conditions)
+        variant = (role, *conditions)
         roots = operation.variants.get(variant)
         if roots is None:
-            roots = self._select(operation.document, operation.node, values, viewer.role)
+            roots = self._select(operation.document, operation.node, values, role)
             _keep(operation.variants, variant, roots, _KEPT_VARIANTS)
-        return self._bind_roots(roots, values, viewer)
+        return roots
 
     def _bind_roots(self, roots: Sequence[RootField], values: VariableValues, viewer: Viewer) -> list[BoundRoot]:
         cost = Cost()
@@ -227,7 +253,7 @@ class Engine:
         _check_number(variables)
         values = get_variable_values(self._schema, node.variable_definitions, dict(variables or {}), max_errors=20)
         if isinstance(values, list):
-            raise _InvalidVariables(values)
+            raise InvalidVariables(values)
         return values
 
     def _select(
@@ -251,19 +277,44 @@ class Engine:
         constants = [_read_site(site, _NO_VARIABLES) if site.constant else None for site in collector.sites]
         definition: GraphQLField | None = type_.fields.get(nodes[0].name.value)
         nullable = definition is not None and not is_non_null_type(definition.type)
-        return RootField(key, selection, collector.sites, constants, collector.weight, nodes, nullable, OrderedDict())
+        return RootField(key, selection, collector.sites, constants, collector.weight, nodes, nullable)
 
     def _bound(self, root: RootField, bounds: Sequence[Bound], values: VariableValues, viewer: Viewer) -> BoundRoot:
         shapes = tuple(bound.shape for bound in bounds)
         compiled = root.statements.get(shapes)
         if compiled is None:
-            compiled = compile_root(root.selection, viewer.role, shapes, self._position_mark)
+            compiled = compile_root(root.selection, viewer.role, shapes, self.position_mark)
             _keep(root.statements, shapes, compiled, _KEPT_STATEMENTS)
         arguments = compiled.arguments(bounds, viewer)
         given: Mapping[str, Any] = {}
         if isinstance(root.selection.mapping, Mutation):
             given = get_argument_values(root.sites[0].definition, root.sites[0].node, values)["input"]
         return BoundRoot(root, compiled, arguments, given)
+
+    def bind_stream(
+        self,
+        document: Document,
+        node: OperationDefinitionNode,
+        variables: Mapping[str, Any] | None,
+        viewer: Viewer,
+    ) -> BoundStream:
+        """A subscription, ready to be made a feed of. Raises `ClientError`, `GraphQLError` or `InvalidVariables`."""
+        operation = self._prepared(document, node)
+        assert operation is not None, "validation lets no subscription introspect"
+        values = self._coerced(node, variables)
+        (root,) = self._roots(operation, values, viewer.role)
+        bounds = _read(root, values, Cost())
+        shapes = tuple(bound.shape for bound in bounds)
+        compiled = root.streams.get(shapes)
+        if compiled is None:
+            compiler = compile_stream if isinstance(root.selection.mapping, Stream) else compile_root
+            compiled = compiler(root.selection, viewer.role, shapes, self.position_mark)
+            _keep(root.streams, shapes, compiled, _KEPT_STATEMENTS)
+        site = root.sites[0]
+        after = get_argument_values(site.definition, site.node, values).get("after")
+        flags = tuple(values.coerced.get(name) for name in operation.conditions)
+        name = node.name.value if node.name else None
+        return BoundStream(document.text, name, flags, tuple(bounds), root.selection, compiled, after)
 
     # Running
 
@@ -286,13 +337,14 @@ class Engine:
         compiled, arguments = bound.compiled, bound.arguments
         if isinstance(mapping, Mutation):
             outcome = await _done(mapping, Call(viewer, self._database), bound.input)
+            self._written()
             errors = [error.as_json() for error in outcome.errors]
             arguments = compiled.with_outcome(arguments, outcome.object_id, errors, outcome.extra)
         ((found, *position),) = await self._database.fetch(compiled.statement.text, *arguments)
         document: bytes | None = found
         if document is None or not position:
             return document
-        return document.replace(self._position_mark.encode(), self._cursors.seal(position[0]).encode())
+        return document.replace(self.position_mark.encode(), self._cursors.seal(position[0]).encode())
 
     # The ordinary way
 
@@ -309,7 +361,7 @@ class Engine:
             bound = self._bind_roots(self._select(document, node, values, viewer.role), values, viewer)
         except (ClientError, GraphQLError) as error:
             return refusal([error], request_id)
-        except _InvalidVariables as error:
+        except InvalidVariables as error:
             return refusal(error.errors, request_id, code="BAD_USER_INPUT")
         context = OrdinaryContext(self, {root.field.key: root for root in bound}, viewer)
         result: Any = await self._strawberry.execute(
@@ -344,7 +396,7 @@ class OrdinaryContext:
         return await self.engine.answer(self.roots[str(info.path.key)], self.viewer)
 
 
-class _InvalidVariables(Exception):
+class InvalidVariables(Exception):
     def __init__(self, errors: list[GraphQLError]) -> None:
         super().__init__()
         self.errors = errors

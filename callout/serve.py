@@ -25,6 +25,8 @@ from db.enums import Role
 APP = "callout.app:create_app"
 BACKLOG = 2048  # connections that may wait to be accepted
 SHUTDOWN_SECONDS = 10  # for the requests under way
+WEBSOCKET_MESSAGE_MAX = 2**20  # bytes
+UNSENT_SECONDS = 6  # after which a connection whose peer takes nothing is ended by the system
 KEEP_ALIVE_SECONDS = 75  # longer than a load balancer's, so that it is never the server that hangs up first
 
 _CURL = """\
@@ -57,7 +59,10 @@ def serve(settings: Settings) -> None:
             workers=settings.workers,
             loop="uvloop",
             http=BoundedProtocol,
-            ws="none",
+            ws="websockets-sansio",
+            ws_max_size=WEBSOCKET_MESSAGE_MAX,
+            ws_ping_interval=None,  # uvicorn gives up with 1011, after which clients never come back
+            ws_per_message_deflate=False,
             lifespan="on",
             log_config=None,
             log_level=settings.log_level if settings.production else "warning",
@@ -95,7 +100,10 @@ def _listen(settings: Settings) -> socket.socket:
     """The port comes first: who finds it taken learns so at once, and early clients wait instead of being refused."""
     try:
         family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address, family=family, backlog=BACKLOG)
+        listener = socket.create_server(address, family=family, backlog=BACKLOG)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # which the connections inherit
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNSENT_SECONDS * 1000)
+        return listener
     except OSError as error:
         why = str(error.strerror).partition(" (")[0]  # what is in brackets repeats the address
         raise click.ClickException(

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "CALLOUT_"
 SECRET_BYTES_MIN = 32  # RFC 7518, section 3.2: a key for HS256 is at least as long as its hash
@@ -52,6 +52,16 @@ class Settings(BaseSettings):
     workers: Annotated[int, Field(ge=1, le=64)] = Field(1, description="How many server processes share the port.")
     pool_size: Annotated[int, Field(ge=1, le=200)] = Field(
         10, description="How many database connections each process may hold."
+    )
+    pubsub_url: str | None = Field(
+        None,
+        repr=False,
+        description="How server processes wake each other: `postgres://` (the database, which is the default),"
+        " `redis://host:6379` (Redis or Valkey), or `memory://` for one process alone.",
+    )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="The origins whose pages may open WebSockets, besides the server's own: `https://a.example,…`.",
     )
     jwt_secret: str | None = Field(
         None,
@@ -99,6 +109,11 @@ class Settings(BaseSettings):
         if "@" in parts.path or not _has_port_or_none(parts):
             raise ValueError("is ambiguous: a slash in a password is written %2F, an @ %40")
         return "postgresql" + url[len(parts.scheme) :]
+
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, origins: Any) -> Any:
+        return tuple(filter(None, map(str.strip, origins.split(",")))) if isinstance(origins, str) else origins
 
     @field_validator("data_dir")
     @classmethod
@@ -159,7 +174,7 @@ def variable(field: str) -> str:
 def documentation() -> list[tuple[str, str, str]]:
     """For each setting the variable, its default as text, and what it does."""
     return [
-        (variable(name), "none" if field.default is None else str(field.default), field.description or "")
+        (variable(name), "none" if field.default in (None, ()) else str(field.default), field.description or "")
         for name, field in Settings.model_fields.items()
     ]
 

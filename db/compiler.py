@@ -336,6 +336,10 @@ class Compiled:
             arguments[place] = viewer.name if name else viewer.id
         return arguments
 
+    def given(self, arguments: list[Any], values: Mapping[str, Any]) -> list[Any]:
+        """The arguments with those that are known by name."""
+        return [values.get(name, argument) for name, argument in zip(self.statement.names, arguments, strict=True)]
+
     def with_outcome(self, arguments: list[Any], *outcome: Any) -> list[Any]:
         for place, part in self._outcome:
             arguments[place] = outcome[part]

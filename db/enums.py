@@ -84,6 +84,21 @@ class TicketEventKind(DocumentedEnum):
     NOTE_ADDED = "NOTE_ADDED", "A note was added."
 
 
+class TicketChangeKind(DocumentedEnum):
+    """What an event means for a list of tickets."""
+
+    ENTERED = "ENTERED", "The ticket has come to match the filter, or to be seen by the viewer."
+    UPDATED = "UPDATED", "It matches as before, and has changed."
+    LEFT = "LEFT", "It no longer matches, or the viewer may no longer see it."
+
+
+class StreamResetReason(DocumentedEnum):
+    """Why a stream cannot go on from a cursor."""
+
+    CURSOR_UNKNOWN = "CURSOR_UNKNOWN", "The cursor is not of this event log, or of a future that has not come to be."
+    CURSOR_EXPIRED = "CURSOR_EXPIRED", "What followed the cursor is no longer kept."
+
+
 class ChatAuthor(DocumentedEnum):
     """Who wrote a message of a chatbot conversation."""
 

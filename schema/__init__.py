@@ -21,6 +21,7 @@ from schema.executor import Executor
 from schema.node import NodeQueries
 from schema.note import Note, NoteMutations
 from schema.property import PropertyMutations, PropertyQueries
+from schema.stream import Subscription
 from schema.support_settings import SupportSettingsMutations, SupportSettingsQueries
 from schema.technician import TechnicianMutations, TechnicianQueries
 from schema.ticket import TicketMutations, TicketQueries
@@ -74,6 +75,7 @@ def build() -> strawberry.Schema:
     built = strawberry.Schema(
         query=Query,
         mutation=Mutation,
+        subscription=Subscription,
         types=[Note, TicketEvent],
         config=StrawberryConfig(scalar_map={datetime: DATE_TIME}),
         execution_context_class=Executor,

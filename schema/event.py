@@ -55,7 +55,7 @@ def _told(row: Row, image: Expression, name: str) -> Expression:
     return named.correlate(row).scalar_subquery()
 
 
-def _changes(row: Row, asker: Asker) -> FromClause:
+def changes_of(row: Row, asker: Asker) -> FromClause:
     """A row for each column that differs between the images."""
     rows = (
         func.unnest(
@@ -96,7 +96,7 @@ class TicketEvent(Node):
     actor: Actor = embedded("actor_", "Who did it.")
     at: datetime = column("at", "When.")
     changes: list[FieldChange] = items(
-        _changes, "Which fields changed; empty for the creation and for notes.", most=len(_TOLD)
+        changes_of, "Which fields changed; empty for the creation and for notes.", most=len(_TOLD)
     )
     note: Annotated[Note, strawberry.lazy("schema.note")] | None = one(
         NOTE, lambda event, note: note.c.id == event.c.note_id, "The note that was added, if it was that."

@@ -184,10 +184,10 @@ class Position(FieldMapping):
         return render.position()
 
 
-def stream_cursor() -> Any:
-    return mapped(
-        Position(), "Where this answer stands in the event log: a stream that starts after it misses nothing."
-    )
+def stream_cursor(
+    description: str = "Where this answer stands in the event log: a stream that starts after it misses nothing.",
+) -> Any:
+    return mapped(Position(), description)
 
 
 def json_rows(document: Expression, **columns: Any) -> FromClause:

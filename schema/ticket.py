@@ -253,12 +253,12 @@ class TicketCounts:
     unassigned: int = column("unassigned", "Those that nobody is assigned to, whatever their status.")
 
 
-def _read_counts(arguments: Input) -> Bound:
+def read_counts(arguments: Input) -> Bound:
     slots = Slots()
     return Bound(TICKETS.criteria.read(arguments, slots), tuple(slots.values))
 
 
-def _counts(render: Render, selection: Selection) -> tuple[Row, list[Condition]]:
+def counts_source(render: Render, selection: Selection) -> tuple[Row, list[Condition]]:
     return ticket_counts(render.shape(selection), render.asker, render.parameters(selection)), []
 
 
@@ -295,9 +295,9 @@ class TicketQueries:
         _by, "One ticket.", reader=_read_by, arguments=[argument("by", TicketBy, "Which one.")]
     )
     ticket_counts: TicketCounts = root(
-        _counts,
+        counts_source,
         "How many of the tickets that you see are in each status.",
-        reader=_read_counts,
+        reader=read_counts,
         arguments=[argument("filter", TicketFilter | None, "Of which tickets; all that you see if not given.")],
     )
     ticket_track: TicketTracking | None = root(

@@ -18,6 +18,7 @@ from tests.everything import SCHEMA, roles_of, root_fields
 
 Roles = frozenset[Role]
 
+ROOTS = (SCHEMA.query_type, SCHEMA.mutation_type, SCHEMA.subscription_type)
 README = Path("README.md")
 BEGIN, END = "<!-- roles -->", "<!-- /roles -->"
 
@@ -33,7 +34,7 @@ there is nothing but `/healthz` and `/readyz`.
 def restricted_fields() -> Iterator[tuple[str, Roles]]:
     """The fields of things that not every role may read, as `Type.field`. (A payload's are its mutation's.)"""
     for type_ in SCHEMA.type_map.values():
-        if not isinstance(type_, GraphQLObjectType) or type_ in (SCHEMA.query_type, SCHEMA.mutation_type):
+        if not isinstance(type_, GraphQLObjectType) or type_ in ROOTS:
             continue
         for name, field in type_.fields.items():
             if roles_of(field) != EVERYONE and not type_.name.endswith("Payload"):
@@ -41,7 +42,7 @@ def restricted_fields() -> Iterator[tuple[str, Roles]]:
 
 
 def operations(operation: str) -> Iterator[tuple[str, Roles]]:
-    """The fields of `Query` or `Mutation`."""
+    """The fields of `Query`, `Mutation` or `Subscription`."""
     for name, field in root_fields(operation).items():
         yield name, roles_of(field)
 
@@ -54,6 +55,8 @@ def page() -> str:
             _matrix("Query", operations("Query")),
             "### Mutations\n",
             _matrix("Mutation", operations("Mutation")),
+            "### Subscriptions\n",
+            _matrix("Subscription", operations("Subscription")),
             "### Fields that not everyone reads\n",
             _matrix("Field", restricted_fields()),
             "### Which things\n",

@@ -13,6 +13,7 @@ from tests import roles
 from tests.api import Api, Refusal, Server
 from tests.behind import Database, dump
 from tests.everything import call, root_fields, unknown
+from tests.live import live
 
 Restriction: TypeAlias = tuple[str, frozenset[Role]]
 
@@ -120,9 +121,10 @@ def test_the_page_is_what_the_schema_says() -> None:
     [
         (list(roles.operations("Query")), QUERIES),
         (list(roles.operations("Mutation")), MUTATIONS),
+        (list(roles.operations("Subscription")), {}),
         (list(roles.restricted_fields()), FIELDS),
     ],
-    ids=["queries", "mutations", "fields"],
+    ids=["queries", "mutations", "subscriptions", "fields"],
 )
 def test_the_schema_says_what_was_decided(derived: list[Restriction], decided: dict[str, str]) -> None:
     restricted = {name: "".join(INITIALS[role] for role in Role if role in allowed) for name, allowed in derived}
@@ -140,6 +142,16 @@ async def test_each_mutation_is_done_or_refused_as_the_page_says(scene: Scene) -
     names = list(root_fields("Mutation"))
     allowed = await walked(scene, names, lambda name: call("Mutation", name, unknown))
     assert allowed == {name: MUTATIONS.get(name, "ATCS") for name in names}
+
+
+async def test_each_subscription_is_open_to_every_role(scene: Scene) -> None:
+    """As the page says. What it tells to whom is tests/test_live.py's matter."""
+    for viewer in scene.viewers.values():
+        async with live(viewer) as screen:
+            for name in root_fields("Subscription"):
+                request = call("Subscription", name, unknown)
+                await screen.subscribe(name, request["query"], **request["variables"])
+                assert (await screen.next())["__typename"] in ("StreamReady", "TicketCounts")
 
 
 async def test_each_restricted_field_is_read_or_refused_as_the_page_says(scene: Scene) -> None:

@@ -1,0 +1,78 @@
+"""What the sockets need of the application: who comes in, whether they may stay, and what their operations are."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+import asyncpg
+from graphql import GraphQLError, OperationType
+
+from callout.auth import Authenticator
+from callout.documents import InvalidDocument
+from callout.errors import HttpError, Unauthenticated
+from callout.execution import Answer, Engine, InvalidVariables, refusal
+from callout.subscriptions import feed_of
+from db.engine import Database
+from db.errors import ClientError
+from pubsub.websocket import FORBIDDEN, TRY_AGAIN, Answered, Closed, Following, Refused, Reply, Request, Session
+
+logger = logging.getLogger(__name__)
+
+
+class LiveApplication:
+    """One for each process. `origins` are those whose pages may open sockets, besides the server's own."""
+
+    def __init__(
+        self, engine: Engine, authenticator: Authenticator, database: Database, origins: Collection[str]
+    ) -> None:
+        self._engine = engine
+        self._authenticator = authenticator
+        self._database = database
+        self._origins = frozenset(origins)
+
+    def allows(self, origin: str, host: str) -> bool:
+        return origin in self._origins or urlsplit(origin).netloc.lower() == host.lower()
+
+    async def admit(self, authorization: str | None) -> Session:
+        try:
+            viewer = await self._authenticator.authenticate(authorization)
+        except Unauthenticated as error:
+            raise Closed(FORBIDDEN, f"Forbidden: {error.message}") from None
+        except HttpError:
+            raise Closed(TRY_AGAIN, "Try again later") from None
+        assert authorization is not None
+        expires_at, by_key = self._authenticator.validity(authorization)
+        return Session(viewer, expires_at, by_key)
+
+    async def gone(self, sessions: Collection[Session]) -> Collection[Session]:
+        """While the database cannot say, nobody is."""
+        try:
+            there = await self._authenticator.still_there([(session.viewer, session.by_key) for session in sessions])
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            logger.warning("it cannot be told who may still listen: %s", error or type(error).__name__)
+            return ()
+        return [session for session in sessions if session.viewer not in there]
+
+    async def reply(self, session: Session, request: Request) -> Reply:
+        request_id = secrets.token_hex(8)
+        try:
+            document, node = self._engine.operation(request.query, request.operation_name)
+            if node.operation is not OperationType.SUBSCRIPTION:
+                answer = await self._engine.execute(document, node, request.variables, session.viewer, request_id)
+                return Answered(answer.body) if answer.executed else _refused(answer)
+            bound = self._engine.bind_stream(document, node, request.variables, session.viewer)
+        except InvalidDocument as error:
+            return _refused(refusal(error.errors, request_id, error.extension_code))
+        except InvalidVariables as error:
+            return _refused(refusal(error.errors, request_id, code="BAD_USER_INPUT"))
+        except (ClientError, GraphQLError) as error:
+            return _refused(refusal([error], request_id))
+        feed = feed_of(bound, session.viewer, self._database, self._engine.position_mark)
+        return Following(feed, bound.after)
+
+
+def _refused(answer: Answer) -> Refused:
+    return Refused(answer.body.removeprefix(b'{"errors":').removesuffix(b"}"))

@@ -1,0 +1,125 @@
+"""Feeds: what `pubsub` hands on, made of a subscription's compiled statements."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Hashable, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import orjson
+
+from callout.execution import BoundStream
+from db.compiler import Compiled, Selection
+from db.engine import Database
+from db.enums import Role, StreamResetReason
+from db.mapping import Constant
+from db.stream import AT, EVENTS, ID, MOST, ORIGIN, UNTIL, CompiledStream, Recount, Stream
+from db.viewer import Viewer
+from pubsub.feed import Feed, Message
+from pubsub.position import Place
+
+MERGING_SECONDS: Final = 0.25
+
+
+def feed_of(bound: BoundStream, viewer: Viewer, database: Database, mark: str) -> Feed:
+    """`mark` stands for the cursor in what the statements return."""
+    if isinstance(bound.compiled, CompiledStream):
+        return EventFeed(bound, bound.compiled, viewer, database, mark)
+    return RecountFeed(bound, bound.compiled, viewer, database)
+
+
+def _key(bound: BoundStream, viewer: Viewer) -> Hashable:
+    """What an admin is told does not depend on which one it is."""
+    own = None if viewer.role is Role.ADMIN else viewer.id
+    return (bound.document, bound.operation, bound.flags, viewer.role, own, repr(bound.bounds))
+
+
+class EventFeed(Feed):
+    """What happens, event by event."""
+
+    def __init__(
+        self, bound: BoundStream, compiled: CompiledStream, viewer: Viewer, database: Database, mark: str
+    ) -> None:
+        mapping = bound.selection.mapping
+        assert isinstance(mapping, Stream)
+        self.key = _key(bound, viewer)
+        self.routes = mapping.routes(bound.bounds[0], viewer)
+        self._selection = bound.selection
+        self._compiled = compiled
+        self._live = compiled.live.arguments(bound.bounds, viewer)
+        self._replay = compiled.replay.arguments(bound.bounds, viewer)
+        self._database = database
+        self._mark = mark.encode()
+        self._before = _before(bound.selection)
+
+    async def of(self, events: Sequence[str]) -> list[Message]:
+        compiled = self._compiled.live
+        return await self._messages(compiled.statement.text, compiled.given(self._live, {EVENTS: events}))
+
+    async def between(self, place: Place, most: int) -> list[Message]:
+        given = {ORIGIN: place.origin, UNTIL: place.until, AT: place.at, ID: place.event, MOST: most}
+        compiled = self._compiled.replay
+        return await self._messages(compiled.statement.text, compiled.given(self._replay, given))
+
+    async def _messages(self, statement: str, arguments: list[object]) -> list[Message]:
+        rows = await self._database.fetch(statement, *arguments)
+        return [Message(str(row["id"]), row["at"], self._before + row["document"] + b"}}") for row in rows]
+
+    def with_cursor(self, payload: bytes, cursor: str) -> bytes:
+        return payload.replace(self._mark, cursor.encode())
+
+    async def ready(self, cursor: str) -> bytes:
+        return self._said("StreamReady", cursor=cursor)
+
+    def reset(self, reason: StreamResetReason, cursor: str) -> bytes:
+        return self._said("StreamReset", cursor=cursor, reason=reason.value)
+
+    def _said(self, type_: str, **values: str) -> bytes:
+        said = {field.key: _value(field, values) for field in self._selection.types[type_]}
+        return self._before + orjson.dumps(said) + b"}}"
+
+
+class RecountFeed(Feed):
+    """What a number is now, whenever it has changed: at once when somebody joins, and then at most every
+    `MERGING_SECONDS`."""
+
+    def __init__(self, bound: BoundStream, compiled: Compiled, viewer: Viewer, database: Database) -> None:
+        mapping = bound.selection.mapping
+        assert isinstance(mapping, Recount)
+        self.key = _key(bound, viewer)
+        self.routes = mapping.routes(bound.bounds[0], viewer)
+        self._statement = compiled.statement.text
+        self._arguments = compiled.arguments(bound.bounds, viewer)
+        self._database = database
+        self._before = _before(bound.selection)
+        self._last = b""
+
+    async def of(self, events: Sequence[str]) -> list[Message]:
+        await asyncio.sleep(MERGING_SECONDS)
+        last, self._last = self._last, await self._now()
+        return [] if self._last == last else [Message(events[-1], datetime.now(UTC), self._last)]
+
+    async def between(self, place: Place, most: int) -> list[Message]:
+        return []  # what it was does not matter: it begins with what it is
+
+    def with_cursor(self, payload: bytes, cursor: str) -> bytes:
+        return payload
+
+    async def ready(self, cursor: str) -> bytes:
+        return await self._now()
+
+    def reset(self, reason: StreamResetReason, cursor: str) -> bytes:
+        raise NotImplementedError("who asks for a number has no cursor")
+
+    async def _now(self) -> bytes:
+        document: bytes = await self._database.fetchval(self._statement, *self._arguments)
+        return self._before + document + b"}}"
+
+
+def _before(selection: Selection) -> bytes:
+    return b'{"data":{"%b":' % selection.key.encode()
+
+
+def _value(field: Selection, values: dict[str, str]) -> str:
+    return field.mapping.word if isinstance(field.mapping, Constant) else values[field.name]

@@ -1,0 +1,241 @@
+"""The hub hands what the tail reads to those whom it concerns.
+
+Subscribers of one feed are a group: each batch is looked at once for all of them, and encoded once. An event wakes only
+the groups with a route of its own. A member who comes with a cursor is first told what it has missed, alone, and
+meanwhile its group's messages wait for it.
+
+What is promised: each event that concerns a member is told to it exactly once, counted from its cursor on, and a
+ticket's events come in their order. A message's cursor is its place; whoever comes back with it goes on after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Callable, Hashable
+from functools import partial
+from typing import Final
+
+import asyncpg
+
+from db.cursors import StreamCursors
+from db.engine import Database
+from db.enums import StreamResetReason
+from pubsub.bell import Bell
+from pubsub.feed import Feed, Message
+from pubsub.position import Place, Snapshot
+from pubsub.tail import Batch, Event, Tail
+
+logger = logging.getLogger(__name__)
+
+REPLAYED: Final = 200  # events that are looked up at a time for a member who has missed some
+RETRY_SECONDS: Final = 0.5
+WAITING_MAX: Final = 10_000  # messages that may come while a member is told what it has missed
+
+UNAVAILABLE: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+)
+"""What a database that cannot be had now raises; `TimeoutError` also a tail that does not get on."""
+
+
+class Member(ABC):
+    """One subscription of one client."""
+
+    @abstractmethod
+    def tell(self, payload: bytes) -> None:
+        """Never blocks; a member who cannot take more takes leave of its group."""
+
+    @abstractmethod
+    def fail(self) -> None:
+        """It cannot be told what it asked for, through no fault of its own; it may try again."""
+
+
+class _Membership:
+    """A member's place in a group: since which batch it is told, and what waits for it while it is told what it has
+    missed."""
+
+    def __init__(self, member: Member, since: int) -> None:
+        self.member = member
+        self.since = since
+        self.waiting: list[bytes] | None = []
+
+    def tell(self, payload: bytes) -> None:
+        if self.waiting is None:
+            self.member.tell(payload)
+        else:
+            self.waiting.append(payload)
+            if len(self.waiting) > WAITING_MAX:
+                self.member.fail()
+
+
+class Subscription:
+    """What a member ends when it wants no more."""
+
+    def __init__(self) -> None:
+        self.joining: asyncio.Task[None] | None = None
+        self.leave: Callable[[], None] = lambda: None
+
+    def end(self) -> None:
+        if self.joining is not None:
+            self.joining.cancel()
+        self.leave()
+
+
+class _Group:
+    def __init__(self, hub: Hub, feed: Feed) -> None:
+        self.feed = feed
+        self.members: set[_Membership] = set()
+        self._hub = hub
+        self._batches: list[tuple[Batch, list[Event]]] = []
+        self._telling: asyncio.Task[None] | None = None
+
+    def add(self, batch: Batch, events: list[Event]) -> None:
+        self._batches.append((batch, events))
+        if self._telling is None:
+            self._telling = asyncio.create_task(self._tell())
+
+    def leave(self, membership: _Membership) -> None:
+        self.members.discard(membership)
+        if not self.members:
+            self._hub.forget(self)
+            if self._telling is not None:
+                self._telling.cancel()
+
+    async def _tell(self) -> None:
+        """Tells the batches that have come, together; and again, while more have come meanwhile."""
+        try:
+            while self._batches:
+                batches, self._batches = self._batches, []
+                of_event = {event.id: batch for batch, events in batches for event in events}
+                found = await self._found(list(of_event))
+                # Batch by batch: a cursor says which batch it lies in.
+                for message in sorted(found, key=lambda message: of_event[message.event].number):
+                    self._tell_all(of_event[message.event], message)
+        except Exception:
+            logger.exception("a subscription's messages cannot be made")
+            for membership in list(self.members):
+                membership.member.fail()
+        finally:
+            self._telling = None
+
+    async def _found(self, events: list[str]) -> list[Message]:
+        while True:
+            try:
+                return await self.feed.of(events)
+            except UNAVAILABLE as error:
+                logger.warning("what has happened cannot be looked up: %s", error or type(error).__name__)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    def _tell_all(self, batch: Batch, message: Message) -> None:
+        cursor = Place(batch.origin, batch.until, message.at, message.event).sealed(self._hub.cursors)
+        payload = self.feed.with_cursor(message.payload, cursor)
+        for membership in list(self.members):
+            if batch.number > membership.since:
+                membership.tell(payload)
+
+
+class Hub:
+    """One for each process. `follow()` it as long as the process serves."""
+
+    def __init__(self, database: Database, database_url: str, bell: Bell, cursors: StreamCursors) -> None:
+        self.cursors = cursors
+        self._database = database
+        self._tail = Tail(database_url, bell, self._told)
+        self._groups: dict[Hashable, _Group] = {}
+        self._by_route: defaultdict[str, set[_Group]] = defaultdict(set)
+
+    async def start(self) -> None:
+        await self._tail.start()
+
+    async def follow(self) -> None:
+        await self._tail.follow()
+
+    def subscribe(self, feed: Feed, member: Member, after: str | None) -> Subscription:
+        """Tells `member` all that concerns the feed, from the cursor `after` on, or from now."""
+        subscription = Subscription()
+        subscription.joining = asyncio.create_task(self._join(feed, member, after, subscription))
+        return subscription
+
+    def forget(self, group: _Group) -> None:
+        if self._groups.get(group.feed.key) is group:
+            del self._groups[group.feed.key]
+        for route in group.feed.routes:
+            self._by_route[route].discard(group)
+            if not self._by_route[route]:
+                del self._by_route[route]
+
+    def _told(self, batch: Batch) -> None:
+        concerned: defaultdict[_Group, list[Event]] = defaultdict(list)
+        for event in batch.events:
+            for group in {group for route in event.routes for group in self._by_route.get(route, ())}:
+                concerned[group].append(event)
+        for group, events in concerned.items():
+            group.add(batch, events)
+
+    # Joining
+
+    async def _join(self, feed: Feed, member: Member, after: str | None, subscription: Subscription) -> None:
+        """Tells a new member what it has missed, then that it is up to date, then what has come meanwhile."""
+        try:
+            place = None if after is None else Place.opened(after, self.cursors)
+            reason = await self._refused(place) if place is not None else None
+            if after is not None and place is None:
+                reason = StreamResetReason.CURSOR_UNKNOWN
+            if place is not None and reason is None:
+                # A cursor may be ahead of this process' tail, if it is from a list or another process.
+                await self._tail.reach(place.until or place.origin)
+            membership, now = self._enter(feed, member, subscription), self._tail.position
+            if reason is not None:
+                member.tell(feed.reset(reason, Place(now).sealed(self.cursors)))
+            elif place is not None:
+                await self._replay(feed, member, place, now)
+            member.tell(await feed.ready(Place(now).sealed(self.cursors)))
+        except UNAVAILABLE as error:
+            logger.warning("what was missed cannot be looked up: %s", error or type(error).__name__)
+            member.fail()
+        except Exception:
+            logger.exception("a subscription cannot begin")
+            member.fail()
+        else:
+            for payload in membership.waiting or ():
+                member.tell(payload)
+            membership.waiting = None
+
+    def _enter(self, feed: Feed, member: Member, subscription: Subscription) -> _Membership:
+        group = self._groups.get(feed.key)
+        if group is None:
+            group = self._groups[feed.key] = _Group(self, feed)
+            for route in feed.routes:
+                self._by_route[route].add(group)
+        membership = _Membership(member, self._tail.number)
+        group.members.add(membership)
+        subscription.leave = partial(group.leave, membership)
+        return membership
+
+    async def _refused(self, place: Place) -> StreamResetReason | None:
+        """Why a cursor of this log cannot be honoured: it is of a future that has not come to be."""
+        latest = int(await self._database.fetchval("SELECT pg_snapshot_xmax(pg_current_snapshot())::text"))
+        return StreamResetReason.CURSOR_UNKNOWN if Snapshot.parse(place.until or place.origin).xmax > latest else None
+
+    async def _replay(self, feed: Feed, member: Member, place: Place, now: str) -> None:
+        if place.until is not None:
+            await self._tell_between(feed, member, place)
+            place = Place(place.until)
+        await self._tell_between(feed, member, Place(place.origin, now))
+
+    async def _tell_between(self, feed: Feed, member: Member, place: Place) -> None:
+        assert place.until is not None
+        while True:
+            found = await feed.between(place, REPLAYED)
+            for message in found:
+                place = Place(place.origin, place.until, message.at, message.event)
+                member.tell(feed.with_cursor(message.payload, place.sealed(self.cursors)))
+            if len(found) < REPLAYED:
+                return

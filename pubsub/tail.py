@@ -1,0 +1,127 @@
+"""The tail: one for each process, it reads what is new in the event log and says so, in batches.
+
+What is new is the difference between two snapshots, so that nothing is left out or read twice, however long
+transactions are open; see `docs/live.md`. The bell wakes it, and if that does not ring it looks by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import asyncpg
+
+from db.engine import normalised
+from db.stream import routes_of
+from pubsub.bell import Bell
+from pubsub.position import Snapshot
+
+logger = logging.getLogger(__name__)
+
+LOOKING_SECONDS: Final = 1.0
+ANSWER_SECONDS: Final = 5.0  # after which a database that says nothing is taken for one that is gone
+RETRY_SECONDS: Final = 0.2
+RETRY_SECONDS_MAX: Final = 2.0
+
+# As in `db/counts.py`: the two ranges of transaction ids that a snapshot does not see, each behind OFFSET 0.
+_NEWS: Final = """
+SELECT pg_current_snapshot()::text AS position, news.* FROM (VALUES (true)) AS always (row) LEFT JOIN LATERAL (
+    SELECT event.id, event.at, event.ticket_id, event.after ->> 'creator_id' AS creator_id,
+        event.before ->> 'technician_id' AS technician_before, event.after ->> 'technician_id' AS technician_after,
+        event.before ->> 'customer_id' AS customer_before, event.after ->> 'customer_id' AS customer_after
+    FROM (
+        SELECT pg_snapshot_xmax($1::text::pg_snapshot) AS first, '9223372036854775807'::xid8 AS last
+        UNION ALL
+        SELECT xid, xid FROM pg_snapshot_xip($1::text::pg_snapshot) AS xid
+    ) AS span
+    CROSS JOIN LATERAL (
+        SELECT * FROM ticket_events WHERE xid >= span.first AND xid <= span.last OFFSET 0
+    ) AS event
+) AS news ON true
+ORDER BY news.at, news.id"""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What the tail tells of an event: enough to know whom it can concern."""
+
+    id: str
+    routes: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What lies between two positions of the log, in order."""
+
+    number: int
+    origin: str
+    until: str
+    events: Sequence[Event]
+
+
+class Tail:
+    """Calls `told` with each batch, from the position on that it finds at `start`."""
+
+    def __init__(self, database_url: str, bell: Bell, told: Callable[[Batch], None]) -> None:
+        self._url = normalised(database_url)
+        self._bell = bell
+        self._told = told
+        self._looked = asyncio.Event()
+        self.number = 0
+        """Of the last batch."""
+        self.position = ""
+
+    async def start(self) -> None:
+        """Raises what the database does."""
+        connection = await self._connect()
+        self.position = await connection.fetchval("SELECT pg_current_snapshot()::text")
+        await connection.close(timeout=ANSWER_SECONDS)
+
+    async def reach(self, position: str) -> None:
+        """Waits until it stands at or behind a position. Raises `TimeoutError`."""
+        wanted = Snapshot.parse(position)
+        async with asyncio.timeout(ANSWER_SECONDS):
+            while not Snapshot.parse(self.position).covers(wanted):
+                self._bell.ring()
+                await self._looked.wait()
+
+    async def follow(self) -> None:
+        """Goes on for ever; a database that is gone only makes it wait."""
+        pause = RETRY_SECONDS
+        while True:
+            connection = None
+            try:
+                connection = await self._connect()
+                while True:
+                    await self._look(connection)
+                    pause = RETRY_SECONDS
+                    await self._bell.wait(LOOKING_SECONDS)
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                logger.warning("the event log cannot be read: %s", error or type(error).__name__)
+            finally:
+                if connection is not None:
+                    connection.terminate()
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(2 * pause, RETRY_SECONDS_MAX)
+
+    async def _connect(self) -> asyncpg.Connection[asyncpg.Record]:
+        return await asyncpg.connect(
+            self._url,
+            timeout=ANSWER_SECONDS,
+            command_timeout=ANSWER_SECONDS,
+            server_settings={"application_name": "callout tail", "timezone": "UTC", "jit": "off"},
+        )
+
+    async def _look(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
+        rows: list[Any] = await connection.fetch(_NEWS, self.position)
+        origin, self.position = self.position, rows[0]["position"]
+        if rows[0]["id"] is not None:
+            self.number += 1
+            events = [Event(str(row["id"]), frozenset(routes_of(row))) for row in rows]
+            self._told(Batch(self.number, origin, self.position, events))
+        self._looked.set()
+        self._looked = asyncio.Event()

@@ -1,0 +1,436 @@
+"""The socket: `graphql-transport-ws`, to the letter of its protocol document (enisdenjo/graphql-ws, PROTOCOL.md).
+
+Written on ASGI itself, because a message to a thousand sockets must cost little for each. What a client does wrong is
+answered with the protocol's close codes; what goes wrong here with codes after which clients try again: 1013 for
+overload and slow readers, 1012 at shutdown (uvicorn sends it), 4403 once a token has run out.
+
+A member's messages wait in its socket's own queue, so that a reader that stops reading holds up nobody else. The queue
+is bounded: who lets it fill is closed, and goes on from its last cursor with nothing lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeAlias
+
+import orjson
+from starlette.types import Message, Receive, Scope, Send
+
+from db.viewer import Viewer
+from pubsub.feed import Feed
+from pubsub.hub import Hub, Member, Subscription
+
+logger = logging.getLogger(__name__)
+
+SUBPROTOCOL: Final = "graphql-transport-ws"
+INIT_SECONDS: Final = 10.0  # for `connection_init` to come
+ADMISSION_SECONDS: Final = 10.0  # for a token to be checked
+PING_SECONDS: Final = 20.0  # of silence before the server asks whether anybody is there
+SILENCE_SECONDS: Final = 60.0  # after which nobody is
+SEND_SECONDS: Final = 10.0  # that a message may take to leave
+WATCH_SECONDS: Final = 1.0
+QUEUE_MAX: Final = 2_000  # messages that wait for a socket
+QUEUE_BYTES_MAX: Final = 4 * 2**20
+OPERATIONS_MAX: Final = 100  # of one socket at a time
+SOCKETS_MAX: Final = 50  # of one viewer
+ID_MAX: Final = 200  # characters of an operation's id
+
+NORMAL, TRY_AGAIN, BAD_REQUEST, UNAUTHORIZED, FORBIDDEN = 1000, 1013, 4400, 4401, 4403
+SUBPROTOCOL_UNACCEPTABLE, INIT_TIMEOUT, ALREADY_SUBSCRIBED, TOO_MANY_INITS = 4406, 4408, 4409, 4429
+
+
+class Closed(Exception):
+    """The socket is to be closed with this code."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Session:
+    """Whom a token has let in: as long as it is good, and as long as its viewer is (`by_key`: an API key is)."""
+
+    viewer: Viewer
+    expires_at: float | None
+    by_key: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    query: str
+    variables: dict[str, Any] | None
+    operation_name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A query or mutation: the payload of its one `next` message."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A request that was not executed: the payload of an `error` message, a list."""
+
+    errors: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """A subscription."""
+
+    feed: Feed
+    after: str | None
+
+
+Reply: TypeAlias = Answered | Refused | Following
+
+
+class Application(Protocol):
+    """What the socket needs of the application."""
+
+    def allows(self, origin: str, host: str) -> bool:
+        """Whether a page of this origin may open a socket here."""
+
+    async def admit(self, authorization: str | None) -> Session:
+        """Raises `Closed`."""
+
+    async def gone(self, sessions: Collection[Session]) -> Collection[Session]:
+        """Which of the sessions' viewers are no longer let in."""
+
+    async def reply(self, session: Session, request: Request) -> Reply: ...
+
+
+class Sockets:
+    """The ASGI application behind `/graphql` for WebSockets. `watch()` it as long as the process serves."""
+
+    def __init__(self, application: Application, hub: Hub) -> None:
+        self.application = application
+        self.hub = hub
+        self.open: set[_Socket] = set()
+        self.of_viewer: Counter[Viewer] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await _Socket(self, scope, receive, send).run()
+
+    async def watch(self) -> None:
+        """Each second: whoever may no longer listen is closed, and whoever has gone silent."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            now = time.monotonic()
+            for socket in list(self.open):
+                socket.check(now)
+            await self._check_rights()
+
+    async def _check_rights(self) -> None:
+        sessions = {socket.session: socket for socket in self.open if socket.session is not None}
+        for session in await self.application.gone(sessions):
+            sessions[session].close(FORBIDDEN, "Forbidden")
+
+
+class _Operation(Member):
+    """A subscription on a socket."""
+
+    def __init__(self, socket: _Socket, id: str) -> None:
+        self._socket = socket
+        self._id = id
+        self._head = b'{"id":%b,"type":"next","payload":' % orjson.dumps(id)
+        self.subscription: Subscription | None = None
+
+    def tell(self, payload: bytes) -> None:
+        self._socket.put((self._head + payload + b"}").decode())
+
+    def fail(self) -> None:
+        self._socket.close(TRY_AGAIN, "Try again later")
+
+
+class _Socket:
+    def __init__(self, sockets: Sockets, scope: Scope, receive: Receive, send: Send) -> None:
+        self._sockets = sockets
+        self._headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        self._subprotocols: Sequence[str] = scope.get("subprotocols", ())
+        self._receive = receive
+        self._send = send
+        self._queue: deque[str] = deque()
+        self._queued = 0
+        self._wake = asyncio.Event()
+        self._closing: tuple[int, str] | None = None
+        self._sending_since: float | None = None
+        self._resting = False  # nothing waits, and nothing is being sent
+        self._heard_at = self._opened_at = time.monotonic()
+        self._pinged_at = 0.0
+        self._initialised = False
+        self._operations: dict[str, _Operation | asyncio.Task[None]] = {}
+        self._admission: asyncio.Task[None] | None = None
+        self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self.session: Session | None = None
+
+    # What others call
+
+    def put(self, frame: str) -> None:
+        """Sends a frame in its turn; never blocks."""
+        if self._closing is not None:
+            return
+        if not self._queue and self._resting and self._send_now(frame):
+            return
+        self._queue.append(frame)
+        self._queued += len(frame)
+        if len(self._queue) > QUEUE_MAX or self._queued > QUEUE_BYTES_MAX:
+            self.close(TRY_AGAIN, "Too slow: messages are not read")
+        else:
+            self._wake.set()
+
+    def _send_now(self, frame: str) -> bool:
+        """Sends a frame at once, if that can be done without waiting: to wake a task for each socket and message
+        costs as much as all the rest. Uvicorn's `send` waits for nothing but its transport to be writable, and that
+        can be asked; of another server it cannot, and its frames go by the queue."""
+        writable: asyncio.Event | None = getattr(getattr(self._send, "__self__", None), "writable", None)
+        if writable is None or not writable.is_set():
+            return False
+        sending = self._send({"type": "websocket.send", "text": frame})
+        try:
+            sending.send(None)  # type: ignore[attr-defined]
+        except StopIteration:
+            return True
+        except OSError:
+            return True  # the client has gone, as `_read` is told
+        raise RuntimeError("uvicorn's `send` has waited for something")
+
+    def close(self, code: int, reason: str) -> None:
+        """Closes before anything that still waits."""
+        if self._closing is None:
+            self._closing = (code, reason)
+            self._queue.clear()
+            self._wake.set()
+            self._end_operations()
+
+    def check(self, now: float) -> None:
+        """What must not go on for ever."""
+        session = self.session
+        if self._sending_since is not None and now - self._sending_since > SEND_SECONDS:
+            self.close(TRY_AGAIN, "Too slow: messages are not read")
+            self._abandon()
+        elif not self._initialised:
+            if now - self._opened_at > INIT_SECONDS:
+                self.close(INIT_TIMEOUT, "Connection initialisation timeout")
+        elif session is not None and session.expires_at is not None and time.time() > session.expires_at:
+            self.close(FORBIDDEN, "Forbidden: the token has expired")
+        elif now - self._heard_at > SILENCE_SECONDS:
+            self.close(TRY_AGAIN, "Nobody answers")
+        elif now - self._heard_at > PING_SECONDS and now - self._pinged_at > PING_SECONDS:
+            self._pinged_at = now
+            self.put('{"type":"ping"}')
+
+    # Its life
+
+    async def run(self) -> None:
+        await self._receive()  # websocket.connect
+        origin, host = self._headers.get(b"origin"), self._headers.get(b"host", "")
+        if origin is not None and not self._sockets.application.allows(origin, host):
+            await self._send({"type": "websocket.close", "code": FORBIDDEN})  # not accepted yet: HTTP 403
+            return
+        offered = SUBPROTOCOL in self._subprotocols
+        await self._send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if offered else None})
+        if not offered:
+            self.close(SUBPROTOCOL_UNACCEPTABLE, "Subprotocol not acceptable")
+        self._sockets.open.add(self)
+        self._tasks = (asyncio.create_task(self._read()), asyncio.create_task(self._write()))
+        try:
+            await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        self._sockets.open.discard(self)
+        if self.session is not None:
+            self._sockets.of_viewer[self.session.viewer] -= 1
+            self._sockets.of_viewer += Counter()  # drops those that have none left
+        self._end_operations()
+        self._abandon()
+        if self._admission is not None:
+            self._admission.cancel()
+
+    def _abandon(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+    def _end_operations(self) -> None:
+        for id in list(self._operations):
+            self._end(id)
+
+    async def _write(self) -> None:
+        """Sends what waits, as fast as the client reads."""
+        try:
+            while True:
+                while self._queue:
+                    frame = self._queue.popleft()
+                    self._queued -= len(frame)
+                    self._sending_since = time.monotonic()
+                    await self._send({"type": "websocket.send", "text": frame})
+                    self._sending_since = None
+                if self._closing is not None:
+                    code, reason = self._closing
+                    self._sending_since = time.monotonic()
+                    await self._send({"type": "websocket.close", "code": code, "reason": reason})
+                    return
+                self._wake.clear()
+                self._resting = True
+                await self._wake.wait()
+                self._resting = False
+        except OSError:
+            return  # the client has gone
+
+    async def _read(self) -> None:
+        while True:
+            message = await self._receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            if self._closing is not None:
+                continue
+            self._heard_at = time.monotonic()
+            try:
+                self._handle(_parsed(message))
+            except Closed as closed:
+                self.close(closed.code, closed.reason)
+
+    # Messages
+
+    def _handle(self, message: dict[str, Any]) -> None:
+        match message.get("type"):
+            case "connection_init":
+                self._initialise(_payload(message))
+            case "ping":
+                _payload(message)
+                self.put('{"type":"pong"}')
+            case "pong":
+                _payload(message)
+            case "subscribe":
+                self._subscribe(_id(message), message.get("payload"))
+            case "complete":
+                self._end(_id(message))
+            case _:
+                raise Closed(BAD_REQUEST, "Unknown message type")
+
+    def _initialise(self, payload: dict[str, Any]) -> None:
+        if self._admission is not None:
+            raise Closed(TOO_MANY_INITS, "Too many initialisation requests")
+        given = {name.lower(): value for name, value in payload.items()}.get("authorization")
+        if given is not None and not isinstance(given, str):
+            raise Closed(BAD_REQUEST, "`authorization` must be a string")
+        self._admission = asyncio.create_task(self._admit(given or self._headers.get(b"authorization")))
+
+    async def _admit(self, authorization: str | None) -> None:
+        try:
+            async with asyncio.timeout(ADMISSION_SECONDS):
+                session = await self._sockets.application.admit(authorization)
+        except Closed as closed:
+            self.close(closed.code, closed.reason)
+        except TimeoutError:
+            self.close(TRY_AGAIN, "Try again later")
+        except Exception:
+            logger.exception("a client cannot be admitted")
+            self.close(TRY_AGAIN, "Try again later")
+        else:
+            if self not in self._sockets.open:
+                return
+            if self._sockets.of_viewer[session.viewer] >= SOCKETS_MAX:
+                self.close(TRY_AGAIN, "Too many connections")
+                return
+            self._sockets.of_viewer[session.viewer] += 1
+            self.session, self._initialised = session, True
+            self.put('{"type":"connection_ack"}')
+
+    def _subscribe(self, id: str, payload: object) -> None:
+        session = self.session
+        if session is None:
+            raise Closed(UNAUTHORIZED, "Unauthorized")
+        if id in self._operations:
+            raise Closed(ALREADY_SUBSCRIBED, f"Subscriber for {id[:60]} already exists")
+        request = _request(payload)
+        if len(self._operations) >= OPERATIONS_MAX:
+            message = f"A connection may have {OPERATIONS_MAX} operations at a time."
+            self._error(id, orjson.dumps([{"message": message, "extensions": {"code": "LIMIT_EXCEEDED"}}]))
+            return
+        self._operations[id] = asyncio.create_task(self._execute(id, session, request))
+
+    async def _execute(self, id: str, session: Session, request: Request) -> None:
+        try:
+            reply = await self._sockets.application.reply(session, request)
+        except Exception:
+            logger.exception("an operation cannot be executed")
+            self.close(TRY_AGAIN, "Try again later")
+            return
+        match reply:
+            case Refused(errors):
+                del self._operations[id]
+                self._error(id, errors)
+            case Answered(payload):
+                del self._operations[id]
+                name = orjson.dumps(id).decode()
+                self.put(f'{{"id":{name},"type":"next","payload":{payload.decode()}}}')
+                self.put(f'{{"id":{name},"type":"complete"}}')
+            case Following(feed, after):
+                operation = self._operations[id] = _Operation(self, id)
+                operation.subscription = self._sockets.hub.subscribe(feed, operation, after)
+
+    def _error(self, id: str, errors: bytes) -> None:
+        self.put(f'{{"id":{orjson.dumps(id).decode()},"type":"error","payload":{errors.decode()}}}')
+
+    def _end(self, id: str) -> None:
+        """Ends an operation; that of an id which has none is no mistake: its `complete` may have crossed ours."""
+        operation = self._operations.pop(id, None)
+        if isinstance(operation, asyncio.Task):
+            operation.cancel()
+        elif operation is not None and operation.subscription is not None:
+            operation.subscription.end()
+
+
+def _parsed(message: Message) -> dict[str, Any]:
+    """Raises `Closed` for what is no message of the protocol."""
+    text = message.get("text")
+    if text is None:
+        raise Closed(BAD_REQUEST, "Messages must be text")
+    try:
+        parsed = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise Closed(BAD_REQUEST, "Messages must be JSON") from None
+    if not isinstance(parsed, dict):
+        raise Closed(BAD_REQUEST, "Messages must be objects")
+    return parsed
+
+
+def _payload(message: dict[str, Any]) -> dict[str, Any]:
+    payload = message.get("payload")
+    if payload is not None and not isinstance(payload, dict):
+        raise Closed(BAD_REQUEST, "`payload` must be an object")
+    return payload or {}
+
+
+def _id(message: dict[str, Any]) -> str:
+    id = message.get("id")
+    if not isinstance(id, str) or not 1 <= len(id) <= ID_MAX:
+        raise Closed(BAD_REQUEST, f"`id` must be a string of 1 to {ID_MAX} characters")
+    return id
+
+
+def _request(payload: object) -> Request:
+    if not isinstance(payload, dict):
+        raise Closed(BAD_REQUEST, "`payload` must be an object")
+    query, variables, name = payload.get("query"), payload.get("variables"), payload.get("operationName")
+    if not isinstance(query, str):
+        raise Closed(BAD_REQUEST, "`query` must be a string")
+    if not isinstance(variables, dict | None):
+        raise Closed(BAD_REQUEST, "`variables` must be an object")
+    if not isinstance(name, str | None):
+        raise Closed(BAD_REQUEST, "`operationName` must be a string")
+    if not isinstance(payload.get("extensions"), dict | None):
+        raise Closed(BAD_REQUEST, "`extensions` must be an object")
+    return Request(query, variables, name or None)

@@ -1,0 +1,119 @@
+"""A client of `graphql-transport-ws`, as bare as can be: what a test wants to send is sent, whatever it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from tests.api import SCHEMA, Api
+from tests.conformance import departures
+
+WITHIN = 20.0  # seconds, after which a test that waits has failed
+
+CHANGES = """
+subscription($filter: TicketFilter, $after: String) {
+  ticketChanged(filter: $filter, after: $after) {
+    __typename
+    ... on TicketChange {
+      cursor change kind ticketId changedFields at actor { kind name }
+      ticket { id version subject status technician { id } }
+    }
+    ... on StreamReady { cursor }
+    ... on StreamReset { cursor reason }
+  }
+}"""
+
+
+OF_STREAMS = {"Subscription", "TicketChange", "NoteAdded", "StreamReady", "StreamReset"}
+"""The types that only subscriptions answer with."""
+
+
+class Socket:
+    """One connection. What an operation answers must be what the schema promises; `seen` are the fields that had a
+    value."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+        self.seen: set[str] = set()
+        self._asked: dict[str, tuple[str, dict[str, Any]]] = {}
+
+    async def send(self, **message: Any) -> None:
+        await self.connection.send(orjson.dumps(message).decode())
+
+    async def receive(self) -> dict[str, Any]:
+        """The next message, pings apart, which are answered."""
+        while True:
+            async with asyncio.timeout(WITHIN):
+                frame = await self.connection.recv()
+            assert isinstance(frame, str), "frames are text"
+            message: dict[str, Any] = orjson.loads(frame)
+            if message["type"] == "next":
+                document, variables = self._asked[message["id"]]
+                assert departures(SCHEMA, document, variables, message["payload"]["data"], self.seen) == []
+            if message["type"] != "ping":
+                return message
+            await self.send(type="pong")
+
+    async def subscribe(self, id: str, query: str, **variables: Any) -> None:
+        self._asked[id] = (query, variables)
+        await self.send(id=id, type="subscribe", payload={"query": query, "variables": variables})
+
+    async def next(self) -> Any:
+        """The value of the one field of the next message's data."""
+        message = await self.receive()
+        assert message["type"] == "next", message
+        ((_, value),) = message["payload"]["data"].items()
+        return value
+
+    async def quiet(self, seconds: float = 0.4) -> None:
+        """Fails if there is a message within this time."""
+        try:
+            async with asyncio.timeout(seconds):
+                raise AssertionError(await self.connection.recv())
+        except TimeoutError:
+            return
+
+    async def closed(self) -> tuple[int, str]:
+        """The code and reason that the server closes with, whatever it says before."""
+        try:
+            async with asyncio.timeout(WITHIN):
+                while True:
+                    await self.connection.recv()
+        except ConnectionClosed as closed:
+            assert closed.rcvd is not None, "the connection ended without a close frame"
+            return closed.rcvd.code, closed.rcvd.reason
+
+
+@asynccontextmanager
+async def socket(url: str, **options: Any) -> AsyncIterator[Socket]:
+    """A connection that has not said anything yet."""
+    options = {"subprotocols": ["graphql-transport-ws"], "proxy": None, "ping_interval": None} | options
+    async with connect(url.replace("http", "ws", 1) + "/graphql", **options) as connection:
+        yield Socket(connection)
+
+
+@asynccontextmanager
+async def live(viewer: Api, url: str | None = None) -> AsyncIterator[Socket]:
+    """A connection of a viewer's that is acknowledged."""
+    async with socket(url or viewer.server.url) as opened:
+        await opened.send(type="connection_init", payload={"Authorization": viewer.http.headers["authorization"]})
+        assert (await opened.receive())["type"] == "connection_ack"
+        yield opened
+
+
+@asynccontextmanager
+async def following(
+    viewer: Api, filter: Any = None, after: str | None = None, url: str | None = None
+) -> AsyncIterator[Socket]:
+    """A connection that follows tickets. Where it starts from now, it is ready."""
+    async with live(viewer, url) as opened:
+        await opened.subscribe("1", CHANGES, filter=filter, after=after)
+        if after is None:
+            assert (await opened.next())["__typename"] == "StreamReady"
+        yield opened

@@ -1,0 +1,266 @@
+"""What is told of tickets as it happens, to whom, and from where on."""
+
+from __future__ import annotations
+
+import asyncpg
+import pytest
+from graphql import is_object_type
+
+from callout.auth import LEEWAY_SECONDS, mint
+from db.cursors import StreamCursors
+from db.enums import Role
+from tests.api import SCHEMA, Api
+from tests.live import CHANGES, OF_STREAMS, following, live, socket
+
+
+async def test_a_change_is_told_as_soon_as_it_is_committed(api: Api) -> None:
+    async with following(api) as screen:
+        ticket = await api.new_ticket(subject="Siren will not stop")
+        told = await screen.next()
+        assert told.pop("cursor") and told.pop("at")
+        assert told == {
+            "__typename": "TicketChange",
+            "change": "ENTERED",
+            "kind": "CREATED",
+            "ticketId": ticket,
+            "changedFields": [],
+            "actor": {"kind": "ADMIN", "name": "The Boss"},
+            "ticket": {
+                "id": ticket,
+                "version": 1,
+                "subject": "Siren will not stop",
+                "status": "OPEN",
+                "technician": None,
+            },
+        }
+
+
+async def test_a_ticket_enters_changes_and_leaves(api: Api) -> None:
+    async with following(api, {"status": ["IN_PROGRESS"], "search": "Klaxon"}) as screen:
+        ticket = await api.new_ticket(subject="Klaxon too quiet")
+        await api.new_ticket(subject="Something else")
+        await api.done("ticketSetStatus", "ticket { id }", ticketId=ticket, status="IN_PROGRESS")
+        await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority="HIGH")
+        await api.done("noteAdd", "note { id }", ticketId=ticket, body="Called.")
+        await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, subject="Horn too quiet")
+        told = [await screen.next() for _ in range(4)]
+        await screen.quiet()
+    assert [(each["change"], each["kind"], each["changedFields"], each["ticket"]["version"]) for each in told] == [
+        ("ENTERED", "STATUS_CHANGED", ["status"], 2),
+        ("UPDATED", "UPDATED", ["priority"], 3),
+        ("UPDATED", "NOTE_ADDED", [], 3),
+        ("LEFT", "UPDATED", ["subject"], 4),
+    ]
+    assert told[3]["ticket"]["subject"] == "Horn too quiet"
+
+
+async def test_a_reassigned_ticket_leaves_the_old_technicians_device_at_once(api: Api) -> None:
+    one, other = await api.new_technician(), await api.new_technician()
+    mine = {"assignee": {"me": True}}
+    async with following(api.technician(one), mine) as old, following(api.technician(other), mine) as new:
+        ticket = await api.new_ticket(technicianId=one)
+        assert (await old.next())["change"] == "ENTERED"
+        await api.done("ticketAssign", "ticket { id }", ticketId=ticket, technicianId=other)
+        left, entered = await old.next(), await new.next()
+        assert (left["change"], left["ticketId"], left["ticket"], left["changedFields"]) == ("LEFT", ticket, None, [])
+        assert (entered["change"], entered["ticket"]["technician"]) == ("ENTERED", {"id": other})
+        await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority="URGENT")
+        assert (await new.next())["change"] == "UPDATED"
+        await old.quiet()
+
+
+async def test_what_has_been_missed_is_told_and_what_is_no_longer_theirs_is_not_shown(api: Api) -> None:
+    technician, other = await api.new_technician(), await api.new_technician()
+    async with following(api.technician(technician)) as device:
+        first = await api.new_ticket(technicianId=technician)
+        cursor = (await device.next())["cursor"]
+    await api.done("ticketUpdate", "ticket { id }", ticketId=first, priority="HIGH")
+    await api.done("ticketAssign", "ticket { id }", ticketId=first, technicianId=other)
+    async with following(api.technician(technician), after=cursor) as device:
+        missed = [await device.next() for _ in range(2)]
+        assert [(each["change"], each["ticket"]) for each in missed] == [("UPDATED", None), ("LEFT", None)]
+        assert (await device.next())["__typename"] == "StreamReady"
+
+
+async def test_an_internal_note_is_not_told_to_customers_and_services(api: Api) -> None:
+    customer = await api.new_customer()
+    notes = "subscription($ticket: ID!) { noteAdded(ticketId: $ticket) { ... on NoteAdded { note { body } } } }"
+    async with api.service("chatbot of this test") as service:
+        ticket = await service.new_ticket()
+        await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, customerId=customer)
+        for viewer in (api.customer(customer), service):
+            async with following(viewer) as screen, live(viewer) as second:
+                await second.subscribe("n", notes, ticket=ticket)
+                await second.next()
+                await api.done("noteAdd", "note { id }", ticketId=ticket, body="They are difficult.")
+                await api.done("noteAdd", "note { id }", ticketId=ticket, body="On our way.", internalOnly=False)
+                assert (await screen.next())["kind"] == "NOTE_ADDED"
+                assert await second.next() == {"note": {"body": "On our way."}}
+                await screen.quiet()
+                await second.quiet(0.1)
+
+
+async def test_a_list_and_then_its_stream_have_neither_gap_nor_repeat(api: Api) -> None:
+    before = await api.new_ticket()
+    cursor = (await api("{ tickets(first: 1) { streamCursor } }"))["tickets"]["streamCursor"]
+    after = await api.new_ticket()
+    async with following(api, after=cursor) as screen:
+        assert (await screen.next())["ticketId"] == after != before
+        ready = await screen.next()
+        assert ready["__typename"] == "StreamReady"
+    async with following(api, after=ready["cursor"]) as screen:
+        assert (await screen.next())["__typename"] == "StreamReady"
+        payload = await api.done("ticketUpdate", "streamCursor", ticketId=after, priority="LOW")
+        assert (await screen.next())["ticketId"] == after
+    async with following(api, after=payload["streamCursor"]) as screen:
+        assert (await screen.next())["__typename"] == "StreamReady"
+        await screen.quiet()
+
+
+async def test_the_numbers_on_the_tabs_follow(api: Api) -> None:
+    technician, other = await api.new_technician(), await api.new_technician()
+    tabs = """subscription($filter: TicketFilter) {
+        ticketCountsChanged(filter: $filter) { all open inProgress unassigned } }"""
+    ticket = await api.new_ticket(subject="Bollard", technicianId=technician)
+    async with live(api) as screen, live(api.technician(technician)) as device:
+        await screen.subscribe("1", tabs, filter={"search": "bollard"})
+        await device.subscribe("1", tabs)
+        one = {"all": 1, "open": 1, "inProgress": 0, "unassigned": 0}
+        assert [await screen.next(), await device.next()] == [one, one]
+        for status, version in (("IN_PROGRESS", 1), ("OPEN", 2), ("IN_PROGRESS", 3)):
+            await api.done("ticketSetStatus", "ticket { id }", ticketId=ticket, status=status, ifVersion=version)
+        begun = {"all": 1, "open": 0, "inProgress": 1, "unassigned": 0}
+        for client in (screen, device):
+            while await client.next() != begun:
+                pass
+        await api.done("ticketAssign", "ticket { id }", ticketId=ticket, technicianId=other)
+        assert await device.next() == {"all": 0, "open": 0, "inProgress": 0, "unassigned": 0}
+        await api.new_ticket(subject="Something else")
+        await screen.quiet(0.6)
+
+
+@pytest.mark.parametrize("cursor", ["", "nonsense", "AAAA", "A" * 100])
+async def test_a_cursor_of_nowhere_is_answered_with_a_reset(api: Api, cursor: str) -> None:
+    async with following(api, after=cursor) as screen:
+        reset = await screen.next()
+        assert (reset["__typename"], reset["reason"]) == ("StreamReset", "CURSOR_UNKNOWN")
+        assert (await screen.next())["__typename"] == "StreamReady"
+        ticket = await api.new_ticket()
+        assert (await screen.next())["ticketId"] == ticket
+    async with following(api, after=reset["cursor"]) as screen:
+        assert (await screen.next())["ticketId"] == ticket
+
+
+async def test_a_cursor_of_the_future_is_answered_with_a_reset(api: Api) -> None:
+    cursors = StreamCursors(await identity(api))
+    async with following(api, after=cursors.seal(f"{2**40}:{2**40}:")) as screen:
+        assert (await screen.next())["reason"] == "CURSOR_UNKNOWN"
+
+
+async def test_every_field_of_a_stream_has_a_value_of_its_type(api: Api) -> None:
+    notes = """subscription($ticket: ID!, $after: String) { noteAdded(ticketId: $ticket, after: $after) { __typename
+        ... on NoteAdded { cursor note { id body ticket { id } author { name } } }
+        ... on StreamReady { cursor } ... on StreamReset { cursor reason } } }"""
+    ticket = await api.new_ticket()
+    async with following(api, after="nonsense") as screen:
+        await screen.subscribe("notes", notes, ticket=ticket, after="nonsense")
+        await screen.subscribe("counts", "subscription { ticketCountsChanged { all open } }")
+        await api.done("noteAdd", "note { id }", ticketId=ticket, body="Called.")
+        await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority="HIGH")
+        for _ in range(8):  # two resets, two that are ready, two changes, a note and the counts
+            await screen.receive()
+        types = [type_ for name in OF_STREAMS if is_object_type(type_ := SCHEMA.type_map[name])]
+        assert {f"{type_.name}.{name}" for type_ in types for name in type_.fields} - screen.seen == set()
+
+
+async def test_queries_and_mutations_go_over_the_socket_too(api: Api) -> None:
+    async with live(api) as socket:
+        await socket.subscribe("q", "{ me { role } }")
+        assert await socket.receive() == {"id": "q", "type": "next", "payload": {"data": {"me": {"role": "ADMIN"}}}}
+        assert await socket.receive() == {"id": "q", "type": "complete"}
+
+
+async def test_many_operations_of_one_socket_go_on_beside_each_other(api: Api) -> None:
+    async with live(api) as socket:
+        for id, filter in (("open", {"status": ["OPEN"]}), ("all", None)):
+            await socket.subscribe(id, CHANGES, filter=filter)
+            assert (await socket.receive())["id"] == id
+        ticket = await api.new_ticket()
+        assert {(await socket.receive())["id"] for _ in range(2)} == {"open", "all"}
+        await socket.send(id="open", type="complete")
+        await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority="LOW")
+        assert (await socket.receive())["id"] == "all"
+        await socket.quiet()
+        await socket.subscribe("open", CHANGES)
+        assert (await socket.next())["__typename"] == "StreamReady"
+
+
+async def test_an_operation_that_cannot_be_is_refused_alone(api: Api) -> None:
+    customer = await api.new_customer()
+    async with following(api.customer(customer)) as socket:
+        for query, variables, code in (
+            ("subscription {", {}, "GRAPHQL_PARSE_FAILED"),
+            ("subscription { nothing }", {}, "GRAPHQL_VALIDATION_FAILED"),
+            (
+                "subscription { a: noteAdded(ticketId: 1) { __typename } b: noteAdded(ticketId: 1) { __typename } }",
+                {},
+                "GRAPHQL_VALIDATION_FAILED",
+            ),
+            ('subscription { noteAdded(ticketId: "cus_1") { __typename } }', {}, "BAD_USER_INPUT"),
+            (CHANGES, {"filter": {"status": "BROKEN"}}, "BAD_USER_INPUT"),
+            ("subscription { ticketChanged { ... on TicketChange { ticket { chat { body } } } } }", {}, "FORBIDDEN"),
+            ("query A { me { role } } query B { me { role } }", {}, "BAD_REQUEST"),
+        ):
+            await socket.subscribe("bad", query, **variables)
+            message = await socket.receive()
+            assert (message["id"], message["type"]) == ("bad", "error"), message
+            assert {error["extensions"]["code"] for error in message["payload"]} == {code}
+        await api.new_ticket(customerId=customer)
+        assert (await socket.next())["change"] == "ENTERED"
+
+
+async def test_a_subscription_over_plain_http_is_refused(api: Api) -> None:
+    answer = await api.respond("subscription { ticketChanged { __typename } }")
+    assert [error["extensions"]["code"] for error in answer["errors"]] == ["BAD_REQUEST"]
+
+
+# Who may go on listening
+
+
+async def test_a_technician_made_inactive_hears_no_more(api: Api) -> None:
+    technician = await api.new_technician()
+    async with following(api.technician(technician)) as device, following(api) as screen:
+        await api.done("technicianUpdate", "technician { id }", technicianId=technician, active=False)
+        assert (await device.closed())[0] == 4403
+        await api.new_ticket()
+        assert (await screen.next())["change"] == "ENTERED"
+
+
+async def test_a_revoked_key_hears_no_more(api: Api) -> None:
+    made = await api.done("apiKeyCreate", "secret apiKey { id }", name="A robot")
+    async with socket(api.server.url) as robot:
+        await robot.send(type="connection_init", payload={"authorization": f"Bearer {made['secret']}"})
+        assert (await robot.receive())["type"] == "connection_ack"
+        await robot.subscribe("1", CHANGES)
+        assert (await robot.next())["__typename"] == "StreamReady"
+        await api.done("apiKeyRevoke", "apiKey { id }", apiKeyId=made["apiKey"]["id"])
+        assert (await robot.closed())[0] == 4403
+
+
+async def test_a_token_that_runs_out_ends_the_connection(api: Api) -> None:
+    token = mint(api.server.settings, role=Role.ADMIN, subject="boss", name="The Boss", ttl=1 - LEEWAY_SECONDS)
+    async with socket(api.server.url) as screen:
+        await screen.send(type="connection_init", payload={"Authorization": f"Bearer {token}"})
+        assert (await screen.receive())["type"] == "connection_ack"
+        assert await screen.closed() == (4403, "Forbidden: the token has expired")
+    async with socket(api.server.url) as screen:
+        await screen.send(type="connection_init", payload={"Authorization": f"Bearer {token}"})
+        assert await screen.closed() == (4403, "Forbidden: The token has expired.")
+
+
+async def identity(api: Api) -> str:
+    connection = await asyncpg.connect(api.server.database_url)
+    try:
+        return str(await connection.fetchval("SELECT identity FROM event_log"))
+    finally:
+        await connection.close()

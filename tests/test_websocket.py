@@ -1,0 +1,245 @@
+"""`graphql-transport-ws`, as its protocol document has it, and whatever else comes along the wire."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket as plain
+from contextlib import AsyncExitStack
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from tests.api import Api
+from tests.live import CHANGES, WITHIN, Socket, following, live, socket
+
+INIT = '{"type":"connection_init","payload":{"Authorization":"%s"}}'
+
+
+@pytest.fixture
+def init(api: Api) -> str:
+    return INIT % api.http.headers["authorization"]
+
+
+async def opened(api: Api, client: Socket, init: str) -> None:
+    await client.connection.send(init)
+    assert await client.receive() == {"type": "connection_ack"}
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "null", "[]", '"text"', "5", "NaN", "{", "", "\ufeff{}", "[" * 100_000, "9" * 5_000, "{}", '{"type":null}',
+        '{"type":["ping"]}', '{"type":"start"}', '{"type":"ping","payload":5}', '{"type":"pong","payload":"x"}',
+        '{"type":"connection_init","payload":"x"}', '{"type":"connection_init","payload":[]}',
+        '{"type":"connection_init","payload":{"authorization":5}}', '{"type":"subscribe"}', '{"type":"complete"}',
+        '{"type":"complete","id":""}', '{"type":"complete","id":5}', b"binary", b"\xff",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("acknowledged", [False, True])
+async def test_what_is_no_message_closes_with_4400(api: Api, init: str, frame: str | bytes, acknowledged: bool) -> None:
+    async with socket(api.server.url) as client:
+        if acknowledged:
+            await opened(api, client, init)
+        await client.connection.send(frame)
+        code, reason = await client.closed()
+        if acknowledged and isinstance(frame, str) and "connection_init" in frame:
+            assert code in (4400, 4429)
+        else:
+            assert code == 4400
+        assert 0 < len(reason.encode()) <= 123
+
+
+@pytest.mark.parametrize(
+    ("id", "payload"),
+    [
+        ("", {"query": "{ me { role } }"}), (5, {"query": "{ me { role } }"}), ([], {"query": "{ me { role } }"}),
+        (None, {"query": "{ me { role } }"}), ("x" * 201, {"query": "{ me { role } }"}), ("1", None), ("1", "x"),
+        ("1", []), ("1", {}), ("1", {"query": 5}), ("1", {"query": None}), ("1", {"query": "{ a }", "variables": "x"}),
+        ("1", {"query": "{ a }", "variables": []}), ("1", {"query": "{ a }", "operationName": 5}),
+        ("1", {"query": "{ a }", "extensions": 5}),
+    ],
+)  # fmt: skip
+async def test_a_malformed_subscribe_closes_with_4400(api: Api, id: Any, payload: Any) -> None:
+    async with live(api) as client:
+        await client.send(type="subscribe", id=id, payload=payload)
+        assert (await client.closed())[0] == 4400
+
+
+async def test_pings_are_answered_before_and_after_the_acknowledgement(api: Api, init: str) -> None:
+    async with socket(api.server.url) as client:
+        await client.send(type="ping")
+        assert await client.receive() == {"type": "pong"}
+        await opened(api, client, init)
+        for payload in (None, {}, {"any": "thing"}):
+            await client.send(type="ping", payload=payload)
+            assert await client.receive() == {"type": "pong"}
+        await client.send(type="pong")
+        await client.send(type="complete", id="none of that id")
+        await client.quiet()
+
+
+async def test_the_token_may_come_in_the_payload_or_in_the_header(api: Api) -> None:
+    authorization = api.http.headers["authorization"]
+    async with socket(api.server.url, additional_headers={"Authorization": authorization}) as client:
+        await client.connection.send('{"type":"connection_init","payload":null}')
+        assert await client.receive() == {"type": "connection_ack"}
+
+
+@pytest.mark.parametrize("payload", [None, {}, {"Authorization": "Bearer nonsense"}, {"authorization": ""}])
+async def test_who_proves_nothing_is_closed_with_4403(api: Api, payload: Any) -> None:
+    async with socket(api.server.url) as client:
+        await client.send(type="connection_init", payload=payload)
+        assert (await client.closed())[0] == 4403
+
+
+async def test_nothing_is_done_before_the_acknowledgement(api: Api) -> None:
+    async with socket(api.server.url) as client:
+        await client.subscribe("1", "{ me { role } }")
+        assert await client.closed() == (4401, "Unauthorized")
+
+
+async def test_a_second_initialisation_closes_with_4429(api: Api, init: str) -> None:
+    async with socket(api.server.url) as client:
+        await opened(api, client, init)
+        await client.connection.send(init)
+        assert await client.closed() == (4429, "Too many initialisation requests")
+
+
+async def test_who_never_initialises_is_closed_with_4408(api: Api) -> None:
+    async with socket(api.server.url) as client:
+        assert await client.closed() == (4408, "Connection initialisation timeout")
+
+
+async def test_an_id_can_be_used_by_one_operation_at_a_time(api: Api) -> None:
+    async with live(api) as client:
+        await client.subscribe("same", CHANGES)
+        await client.next()
+        await client.subscribe("same", CHANGES)
+        assert await client.closed() == (4409, "Subscriber for same already exists")
+
+
+@pytest.mark.parametrize("offered", [[], ["graphql-ws"], ["mqtt", "graphql-ws"]])
+async def test_another_subprotocol_is_closed_with_4406(api: Api, offered: list[str]) -> None:
+    async with socket(api.server.url, subprotocols=offered or None) as client:
+        assert await client.closed() == (4406, "Subprotocol not acceptable")
+
+
+async def test_the_subprotocol_is_found_among_others(api: Api) -> None:
+    async with socket(api.server.url, subprotocols=["graphql-ws", "graphql-transport-ws"]) as client:
+        assert client.connection.subprotocol == "graphql-transport-ws"
+
+
+async def test_a_foreign_pages_socket_is_refused(api: Api) -> None:
+    for origin in ("https://evil.example", "null", api.server.url + ".evil.example", "http://127.0.0.1:1"):
+        with pytest.raises(InvalidStatus) as refused:
+            async with socket(api.server.url, origin=origin):
+                pass
+        assert refused.value.response.status_code == 403
+    async with socket(api.server.url, origin=api.server.url) as client:
+        await client.send(type="ping")
+        assert await client.receive() == {"type": "pong"}
+
+
+async def test_compression_is_not_negotiated(api: Api) -> None:
+    async with socket(api.server.url, compression="deflate") as client:
+        assert client.connection.response is not None
+        assert "Sec-WebSocket-Extensions" not in client.connection.response.headers
+
+
+async def test_no_other_path_has_a_socket(api: Api) -> None:
+    for path in ("/", "/graphql/", "/healthz"):
+        with pytest.raises(InvalidStatus):
+            async with socket(api.server.url + path):
+                pass
+
+
+async def test_a_connection_has_at_most_a_hundred_operations(api: Api) -> None:
+    async with live(api) as client:
+        for n in range(101):
+            await client.subscribe(str(n), CHANGES)
+        refused = [message for message in [await client.receive() for _ in range(101)] if message["type"] == "error"]
+        assert [(each["id"], each["payload"][0]["extensions"]["code"]) for each in refused] == [
+            ("100", "LIMIT_EXCEEDED")
+        ]
+
+
+async def test_a_viewer_has_at_most_fifty_sockets(api: Api) -> None:
+    viewer = api.technician(await api.new_technician())
+    authorization = viewer.http.headers["authorization"]
+
+    async def another() -> str:
+        async with socket(api.server.url) as client:
+            await client.send(type="connection_init", payload={"Authorization": authorization})
+            try:
+                return str((await client.receive())["type"])
+            except ConnectionClosed as closed:
+                assert closed.rcvd is not None and closed.rcvd.code == 1013
+                return closed.rcvd.reason
+
+    async with AsyncExitStack() as sockets:
+        for _ in range(49):
+            await sockets.enter_async_context(live(viewer))
+        async with live(viewer):
+            assert await another() == "Too many connections"
+        async with asyncio.timeout(WITHIN):
+            while await another() != "connection_ack":  # once the server has noticed that one has gone
+                pass
+
+
+async def test_a_reader_that_stops_is_closed_and_holds_up_nobody(api: Api) -> None:
+    async with following(api) as quick:
+        slow = await stalled(api)
+        try:
+            ticket = await api.new_ticket()
+            for n in range(450):
+                description = f"{n} {'x' * 15_000}"
+                await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, description=description)
+            for n in range(451):
+                assert (await quick.next())["ticket"]["version"] == n + 1
+            async with asyncio.timeout(WITHIN):
+                while not is_gone(slow):  # noqa: ASYNC110 (nobody tells)
+                    await asyncio.sleep(0.2)
+        finally:
+            slow.close()
+        await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, description="Short.")
+        assert (await quick.next())["changedFields"] == ["description"]
+
+
+async def stalled(api: Api) -> plain.socket:
+    """A client that follows tickets with their descriptions, and reads nothing after the first message."""
+    url = httpx.URL(api.server.url)
+    client = plain.create_connection((url.host, url.port))
+    client.setsockopt(plain.SOL_SOCKET, plain.SO_RCVBUF, 4096)
+    subscribe = {
+        "id": "1",
+        "type": "subscribe",
+        "payload": {"query": "subscription { ticketChanged { ... on TicketChange { ticket { description } } } }"},
+    }
+    handshake = (
+        b"GET /graphql HTTP/1.1\r\nHost: %b\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n" % f"{url.host}:{url.port}".encode()
+    )
+    for message in (handshake, masked(INIT % api.http.headers["authorization"]), masked(json.dumps(subscribe))):
+        client.sendall(message)
+        await asyncio.to_thread(client.recv, 4096)
+    return client
+
+
+def masked(text: str) -> bytes:
+    """A client's frame (RFC 6455, section 5.2), masked with zeros."""
+    data = text.encode()
+    return (
+        b"\x81\xfe" + len(data).to_bytes(2, "big") + bytes(4) + data
+        if len(data) > 125
+        else (b"\x81" + bytes([0x80 | len(data)]) + bytes(4) + data)
+    )
+
+
+def is_gone(client: plain.socket) -> bool:
+    """Whether the server has no such connection any more: what the system gives up it does not tell the other end."""
+    return all(connection.raddr != client.getsockname() for connection in psutil.net_connections("tcp"))
