@@ -18,6 +18,7 @@ from callout import credentials, doctor, settings
 from callout.auth import mint
 from callout.credentials import UnknownSubject
 from callout.database import DatabaseUnusable, database, is_empty, migrated_database
+from callout.follow import NotAdmitted, follow
 from callout.serve import serve as run_server
 from callout.settings import InvalidSettings
 from db import migrate as migrations
@@ -187,6 +188,19 @@ def token(role: str, subject: str | None, name: str | None, ttl: int) -> None:
     else:
         who = subject or role
         click.echo(mint(chosen, role=ROLES[role], subject=who, name=name or who, ttl=ttl))
+
+
+@cli.command(name="follow")
+@click.option("--token", envvar="ADMIN_TOKEN", required=True, help="Whose tickets; $ADMIN_TOKEN if not given.")
+@click.option("--url", help="The server's socket; ws://127.0.0.1:8000/graphql if neither it nor CALLOUT_PORT is given.")
+def follow_tickets(token: str, url: str | None) -> None:
+    """Show what happens to tickets, as it happens, until Ctrl-C; and after a lost connection, what has happened."""
+    address = url or f"ws://127.0.0.1:{settings.load().port}/graphql"
+    with suppress(KeyboardInterrupt, Terminated):
+        try:
+            asyncio.run(follow(address, token, click.echo))
+        except NotAdmitted as error:
+            raise click.ClickException(str(error)) from error
 
 
 @cli.command()

@@ -46,14 +46,13 @@ def free_port() -> int:
 def callout_process(directory: Path, **settings: str) -> Iterator[Process]:
     """`callout serve` in production with these settings (`jwt_issuer="…"` is `CALLOUT_JWT_ISSUER`); it logs into
     `directory`."""
-    port = free_port()
-    given = {"env": "production", "data_dir": str(directory)} | settings
+    given = {"env": "production", "data_dir": str(directory), "port": str(free_port())} | settings
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CALLOUT_")}
     environment |= {f"CALLOUT_{name.upper()}": value for name, value in given.items()}
-    command = [sys.executable, "-m", "callout", "serve", "--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-m", "callout", "serve", "--host", "127.0.0.1"]
     log_file = directory / "log"
     with log_file.open("wb") as log, subprocess.Popen(command, env=environment, stderr=log) as child:
-        process = Process(f"http://127.0.0.1:{port}", log_file, child.pid)
+        process = Process(f"http://127.0.0.1:{given['port']}", log_file, child.pid)
         try:
             _wait_until_alive(process, child)
             yield process

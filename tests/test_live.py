@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
 import asyncpg
 import pytest
 from graphql import is_object_type
 
 from callout.auth import LEEWAY_SECONDS, mint
+from callout.settings import Settings
+from db import event_log
 from db.cursors import StreamCursors
-from db.enums import Role
-from tests.api import SCHEMA, Api
-from tests.live import CHANGES, OF_STREAMS, following, live, socket
+from db.enums import Role, TicketEventKind
+from db.viewer import Viewer
+from tests.api import SCHEMA, Api, Server
+from tests.live import CHANGES, OF_STREAMS, WITHIN, following, live, socket
+from tests.process import callout_process, free_port
 
 
 async def test_a_change_is_told_as_soon_as_it_is_committed(api: Api) -> None:
@@ -264,3 +277,50 @@ async def identity(api: Api) -> str:
         return str(await connection.fetchval("SELECT identity FROM event_log"))
     finally:
         await connection.close()
+
+
+# `callout follow`
+
+
+@contextmanager
+def follower(api: Api, lines: Path) -> Iterator[None]:
+    token = api.http.headers["authorization"].removeprefix("Bearer ")
+    url = api.server.url.replace("http", "ws") + "/graphql"
+    command = [sys.executable, "-m", "callout", "follow", "--token", token, "--url", url]
+    with lines.open("wb") as out, subprocess.Popen(command, stdout=out) as client:
+        yield
+        client.terminate()
+
+
+async def test_following_from_the_command_line_goes_on_through_a_restart(tmp_path: Path, fresh_url: str) -> None:
+    """Two servers, one after the other, on one port: what happens in between is told by the second."""
+    port = str(free_port())
+    settings = {"database_url": fresh_url, "jwt_secret": "of these tests, and of thirty-two bytes at least"}
+    known = Settings(env="production", data_dir=tmp_path, **settings)  # type: ignore[arg-type]
+    url = f"http://127.0.0.1:{port}"
+    lines = tmp_path / "lines"
+
+    async def shown(text: str) -> None:
+        async with asyncio.timeout(WITHIN):
+            while text not in lines.read_text():  # noqa: ASYNC110 (a file tells nobody)
+                await asyncio.sleep(0.05)
+
+    with ExitStack() as stack:
+        process = stack.enter_context(callout_process(tmp_path, port=port, **settings))
+        async with Api(Server(url, known, fresh_url, process)) as api:
+            stack.enter_context(follower(api, lines))
+            await shown("ready")
+            ticket = await api.new_ticket(subject="Bell tower")
+            await shown("ENTERED CREATED")
+        os.kill(process.pid, signal.SIGTERM)
+        await shown("trying again from the last cursor on")
+        connection = await asyncpg.connect(fresh_url)
+        viewer = Viewer(Role.ADMIN, "boss", "Nobody heard")
+        key = ticket.partition("_")[2]
+        await event_log.change(connection, viewer, key, TicketEventKind.UPDATED, {"subject": "Bell tolls"}, {})
+        await connection.close()
+        below = tmp_path / "second"
+        below.mkdir()
+        stack.enter_context(callout_process(below, port=port, **settings))
+        await shown("Bell tolls  (by Nobody heard)")
+    assert lines.read_text().count("Bell tolls") == lines.read_text().count("Bell tower") == 1

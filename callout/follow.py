@@ -1,0 +1,80 @@
+"""`callout follow`: the smallest client that misses nothing, and an example of one. See `docs/live.md`."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+
+SUBSCRIPTION = """
+subscription Follow($after: String) {
+  ticketChanged(after: $after) {
+    __typename
+    ... on TicketChange { cursor change kind at actor { name } ticketId ticket { reference subject status priority } }
+    ... on StreamReady { cursor }
+    ... on StreamReset { cursor reason }
+  }
+}"""
+FORBIDDEN = 4403
+SILENCE_SECONDS = 45.0  # the server asks after 20 whether anybody is there
+RETRY_SECONDS, RETRY_SECONDS_MAX = 0.5, 30.0
+
+
+class NotAdmitted(Exception):
+    """The server does not let this token in."""
+
+
+async def follow(url: str, token: str, show: Callable[[str], None]) -> None:
+    """Shows each change in a line, for ever; connects again, with a pause that grows and is jittered, from the last
+    cursor on. Raises `NotAdmitted`."""
+    cursor: str | None = None
+    pause = RETRY_SECONDS
+    while True:
+        try:
+            async with connect(url, subprotocols=["graphql-transport-ws"], ping_interval=None) as socket:  # type: ignore[list-item]
+                await _send(socket, type="connection_init", payload={"Authorization": f"Bearer {token}"})
+                while True:
+                    async with asyncio.timeout(SILENCE_SECONDS):
+                        message = orjson.loads(await socket.recv())
+                    if message["type"] == "connection_ack":
+                        payload = {"query": SUBSCRIPTION, "variables": {"after": cursor}}
+                        await _send(socket, type="subscribe", id="1", payload=payload)
+                    elif message["type"] == "ping":
+                        await _send(socket, type="pong")
+                    elif message["type"] == "next":
+                        told = message["payload"]["data"]["ticketChanged"]
+                        cursor, pause = told["cursor"], RETRY_SECONDS
+                        show(line(told))
+                    elif message["type"] == "error":
+                        raise NotAdmitted(message["payload"][0]["message"])
+        except ConnectionClosed as closed:
+            if closed.rcvd is not None and closed.rcvd.code == FORBIDDEN:
+                raise NotAdmitted(closed.rcvd.reason) from None
+        except (OSError, TimeoutError, InvalidHandshake):
+            pass
+        show(f"… the connection is gone; trying again from {'the last cursor' if cursor else 'now'} on")
+        await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+        pause = min(2 * pause, RETRY_SECONDS_MAX)
+
+
+def line(told: dict[str, Any]) -> str:
+    match told["__typename"]:
+        case "StreamReady":
+            return "ready: what follows is live"
+        case "StreamReset":
+            return f"reset ({told['reason']}): fetch your list again"
+    ticket = told["ticket"]
+    what = f"{told['change']:<8}{told['kind']:<15}"
+    if ticket is None:
+        return f"{what}{told['ticketId']}, which you no longer see"
+    shown = f"{ticket['reference']}  {ticket['status']:<12}{ticket['priority']:<8}{ticket['subject']}"
+    return f"{what}{shown}  (by {told['actor']['name']})"
+
+
+async def _send(socket: Any, **message: Any) -> None:
+    await socket.send(orjson.dumps(message).decode())
