@@ -53,6 +53,10 @@ class Member(ABC):
         """Never blocks; a member who cannot take more takes leave of its group."""
 
     @abstractmethod
+    async def drained(self) -> None:
+        """Waits until it has taken all that it was told: whoever has missed much is told at its own pace."""
+
+    @abstractmethod
     def fail(self) -> None:
         """It cannot be told what it asked for, through no fault of its own; it may try again."""
 
@@ -237,5 +241,6 @@ class Hub:
             for message in found:
                 place = Place(place.origin, place.until, message.at, message.event)
                 member.tell(feed.with_cursor(message.payload, place.sealed(self.cursors)))
+            await member.drained()
             if len(found) < REPLAYED:
                 return

@@ -148,6 +148,9 @@ class _Operation(Member):
     def tell(self, payload: bytes) -> None:
         self._socket.put((self._head + payload + b"}").decode())
 
+    async def drained(self) -> None:
+        await self._socket.drained()
+
     def fail(self) -> None:
         self._socket.close(TRY_AGAIN, "Try again later")
 
@@ -162,6 +165,7 @@ class _Socket:
         self._queue: deque[str] = deque()
         self._queued = 0
         self._wake = asyncio.Event()
+        self._emptied = asyncio.Event()
         self._closing: tuple[int, str] | None = None
         self._sending_since: float | None = None
         self._resting = False  # nothing waits, and nothing is being sent
@@ -203,6 +207,11 @@ class _Socket:
         except OSError:
             return True  # the client has gone, as `_read` is told
         raise RuntimeError("uvicorn's `send` has waited for something")
+
+    async def drained(self) -> None:
+        """Waits until nothing waits to be sent."""
+        while self._queue:
+            await self._emptied.wait()
 
     def close(self, code: int, reason: str) -> None:
         """Closes before anything that still waits."""
@@ -281,6 +290,8 @@ class _Socket:
                     self._sending_since = time.monotonic()
                     await self._send({"type": "websocket.close", "code": code, "reason": reason})
                     return
+                self._emptied.set()
+                self._emptied.clear()  # for whoever waits now
                 self._wake.clear()
                 self._resting = True
                 await self._wake.wait()
