@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from bench import compare, fanout, million
@@ -12,19 +13,22 @@ from bench.report import print_machine
 DATA = Path(".data").absolute()
 
 
+PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "compare": lambda given: compare.run(DATA / "bench", rounds=given.rounds, only=given.only),
+    "fanout": lambda given: fanout.run(DATA / "bench", rounds=given.rounds),
+    "million": lambda given: million.run(DATA / "bench-million"),
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description="What Callout costs, measured.")
-    parser.add_argument("part", nargs="?", choices=["compare", "million", "fanout"], default="compare")
+    parser.add_argument("part", nargs="?", choices=list(PARTS), help="one part; all of them if not given")
     parser.add_argument("--rounds", type=int, default=5, help="how often each server has its turn")
-    parser.add_argument("--only", choices=[case.name for case in CASES], help="one case")
+    parser.add_argument("--only", choices=[case.name for case in CASES], help="one case of `compare`")
     arguments = parser.parse_args()
     print_machine()
-    if arguments.part == "million":
-        million.run(DATA / "bench-million")
-    elif arguments.part == "fanout":
-        fanout.run(DATA / "bench", rounds=arguments.rounds)
-    else:
-        compare.run(DATA / "bench", rounds=arguments.rounds, only=arguments.only)
+    for part in [arguments.part] if arguments.part else PARTS:
+        PARTS[part](arguments)
 
 
 if __name__ == "__main__":
