@@ -76,7 +76,8 @@ def _customer_tiers(row: Row, term: Term, asker: Asker) -> list[Tier]:
     read e-mail addresses and account numbers, does not find anybody by them."""
     name, email, account, text = row.c.name_form, row.c.email_form, row.c.account_number_form, row.c.search_text
     by_name = Tier(term.begins(name), name)
-    by_word = Tier(term.is_in(name, before=" "), name, term.is_looked_up_in(text, before=" "))
+    # Among the trigrams of an address are words too; among its pairs, none begins with a blank.
+    by_word = Tier(term.is_in(name, before=" "), name, term.is_looked_up_in(text if term.short else name, before=" "))
     if asker.role is Role.SERVICE:
         return [by_name, by_word, Tier(term.is_in(name), name)]
     return [

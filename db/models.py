@@ -127,6 +127,12 @@ class Customer(Base):
             postgresql_using="gin",
             postgresql_ops={"search_text": "gin_trgm_ops"},
         ),
+        Index(
+            "ix_customers_name_words",
+            "name_form",
+            postgresql_using="gin",
+            postgresql_ops={"name_form": "gin_trgm_ops"},
+        ),
         Index("ix_customers_search_pairs", text("search_pairs(search_text)"), postgresql_using="gin"),
     )
 

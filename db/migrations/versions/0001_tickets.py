@@ -156,6 +156,13 @@ def upgrade() -> None:
         postgresql_ops={"search_text": "gin_trgm_ops"},
     )
     op.create_index(
+        "ix_customers_name_words",
+        "customers",
+        ["name_form"],
+        postgresql_using="gin",
+        postgresql_ops={"name_form": "gin_trgm_ops"},
+    )
+    op.create_index(
         "ix_customers_search_pairs",
         "customers",
         [sa.literal_column("search_pairs(search_text)")],
