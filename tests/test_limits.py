@@ -244,9 +244,7 @@ async def admin(server: Server) -> AsyncIterator[Api]:
 @pytest.fixture(scope="module")
 def process(server: Server) -> psutil.Process:
     """The server's process."""
-    listens = f"--port {urlsplit(server.url).port}"
-    (pid,) = (child.pid for child in psutil.Process().children() if listens in " ".join(child.cmdline()))
-    return psutil.Process(pid)
+    return psutil.Process(server.process.pid)
 
 
 def spent(process: psutil.Process) -> float:
