@@ -17,6 +17,8 @@ from sqlalchemy import (
     DateTime,
     Text,
     and_,
+    any_,
+    cast,
     collate,
     false,
     func,
@@ -25,7 +27,7 @@ from sqlalchemy import (
     select,
     true,
 )
-from sqlalchemy.dialects.postgresql import TSQUERY, UUID
+from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY, UUID
 from sqlalchemy.types import TypeEngine
 
 from db import limits
@@ -78,7 +80,10 @@ class Criterion(ABC):
 @dataclass(frozen=True)
 class In(Criterion):
     """An enum's column has one of a list of values; an empty list matches nothing. Such lists are few, so they are part
-    of the shape: PostgreSQL plans once for each, where it would plan a list in a parameter again for each request."""
+    of the shape: PostgreSQL plans once for each, where it would plan a list in a parameter again for each request.
+
+    A list of one is no `=`: from that the planner would infer that a part of the order is constant, no longer see that
+    `db/rows.py` goes through the list in its order, and sort all of it."""
 
     column: str
 
@@ -90,8 +95,8 @@ class In(Criterion):
 
     def build(self, row: Row, shape: Any, parameter: Parameter, asker: Asker) -> Condition:
         column = row.c[self.column]
-        words = [literal_column(f"'{value}'", column.type) for value in shape]
-        return column == words[0] if len(words) == 1 else column.in_(words) if words else false()
+        words: ColumnElement[str] = literal_column("'{" + ",".join(shape) + "}'")
+        return column == any_(cast(words, ARRAY(column.type))) if shape else false()
 
 
 @dataclass(frozen=True)
