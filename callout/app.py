@@ -15,6 +15,7 @@ from callout import health, logs
 from callout.auth import Authenticator
 from callout.background import background, keep_counted
 from callout.database import DatabaseUnusable
+from callout.event_stream import EventStreams
 from callout.execution import Engine
 from callout.graphql import GraphQLEndpoint
 from callout.http import RequestGuard, on_http_exception
@@ -24,6 +25,7 @@ from db import event_log, migrate
 from db.cursors import StreamCursors
 from db.engine import Database
 from pubsub.bell import Bell
+from pubsub.connections import Connections
 from pubsub.hub import Hub
 from pubsub.websocket import Sockets
 from schema import schema
@@ -35,6 +37,7 @@ class State(TypedDict):
     readiness: health.Readiness
     graphql: GraphQLEndpoint
     sockets: Sockets
+    event_streams: EventStreams
 
 
 def create_app(settings: Settings | None = None) -> Starlette:
@@ -71,14 +74,20 @@ async def _wire(settings: Settings, stack: AsyncExitStack) -> State:
     hub = Hub(database, settings.database_url, bell, cursors)
     await hub.start()
     await stack.enter_async_context(background(hub.follow))
-    sockets = Sockets(LiveApplication(engine, authenticator, database, settings.allowed_origins), hub)
-    await stack.enter_async_context(background(sockets.watch))
-    graphql = GraphQLEndpoint(engine, authenticator, ide=not settings.production)
-    return State(readiness=readiness, graphql=graphql, sockets=sockets)
+    live = LiveApplication(engine, authenticator, database, settings.allowed_origins)
+    connections = Connections(live.gone)
+    await stack.enter_async_context(background(connections.watch))
+    return State(
+        readiness=readiness,
+        graphql=GraphQLEndpoint(engine, authenticator, ide=not settings.production),
+        sockets=Sockets(live, hub, connections),
+        event_streams=EventStreams(live, authenticator, hub, connections),
+    )
 
 
 class _GraphQLFirst:
-    """Sends `/graphql` to its endpoint, past Starlette's router, for whom it is one route among others."""
+    """Sends `/graphql` and `/graphql/stream` to their endpoints, past Starlette's router, for whom they are two routes
+    among others."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -89,5 +98,7 @@ class _GraphQLFirst:
             await endpoint(scope, receive, send)
         elif scope["type"] == "websocket" and scope["path"] == "/graphql":
             await scope["state"]["sockets"](scope, receive, send)
+        elif scope["type"] == "http" and scope["path"] == "/graphql/stream":
+            await scope["state"]["event_streams"](scope, receive, send)
         else:
             await self._app(scope, receive, send)

@@ -192,7 +192,8 @@ class Engine:
     ) -> Answer:
         """The response to a request, whatever becomes of it. Raises nothing that the client has caused."""
         if node.operation is OperationType.SUBSCRIPTION:
-            return refusal([BadRequest("Subscriptions are served over a WebSocket at this address.")], request_id)
+            message = "Subscriptions are served over a WebSocket here, and as server-sent events at /graphql/stream."
+            return refusal([BadRequest(message)], request_id)
         operation = self._prepared(document, node)
         if operation is None:
             return await self.execute_ordinarily(document, node, variables, viewer, request_id)

@@ -1,4 +1,4 @@
-"""What the sockets need of the application: who comes in, whether they may stay, and what their operations are."""
+"""What live connections need of the application: who comes in, whether they may stay, and what their operations are."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from callout.execution import Answer, Engine, InvalidVariables, refusal
 from callout.subscriptions import feed_of
 from db.engine import Database
 from db.errors import ClientError
-from pubsub.websocket import FORBIDDEN, TRY_AGAIN, Answered, Closed, Following, Refused, Reply, Request, Session
+from db.viewer import Viewer
+from pubsub.connections import Session
+from pubsub.websocket import FORBIDDEN, TRY_AGAIN, Answered, Closed, Following, Refused, Reply, Request
 
 logger = logging.getLogger(__name__)
 
@@ -44,17 +46,28 @@ class LiveApplication:
         except HttpError:
             raise Closed(TRY_AGAIN, "Try again later") from None
         assert authorization is not None
+        return self.session(viewer, authorization)
+
+    def session(self, viewer: Viewer, authorization: str) -> Session:
+        """Of a viewer whom this header has let in."""
         expires_at, by_key = self._authenticator.validity(authorization)
         return Session(viewer, expires_at, by_key)
 
     async def gone(self, sessions: Collection[Session]) -> Collection[Session]:
-        """While the database cannot say, nobody is."""
+        """Which of the sessions' viewers are no longer let in. While the database cannot say, nobody is."""
         try:
             there = await self._authenticator.still_there([(session.viewer, session.by_key) for session in sessions])
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             logger.warning("it cannot be told who may still listen: %s", error or type(error).__name__)
             return ()
         return [session for session in sessions if session.viewer not in there]
+
+    def operation_type(self, request: Request) -> OperationType | None:
+        """None for a request that cannot be executed."""
+        try:
+            return self._engine.operation(request.query, request.operation_name)[1].operation
+        except (InvalidDocument, ClientError):
+            return None
 
     async def reply(self, session: Session, request: Request) -> Reply:
         request_id = secrets.token_hex(8)

@@ -1,11 +1,17 @@
 """HTTP/1.1 with a bound on what comes before a body: uvicorn's parser reads request lines and headers of any length,
-and whoever sends them needs no token."""
+and whoever sends them needs no token. And with a word to responses that never end when the server does."""
 
 from __future__ import annotations
 
+from typing import Final
+
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_MAX = 64 * 1024  # bytes; one read from the socket may go beyond it
+
+ENDING: Final = "callout.ending"
+"""Where a response that goes on for ever keeps, in its scope, the `asyncio.Event` by which it is told to end."""
 
 _REFUSAL = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
@@ -31,3 +37,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._reading_head = False
         super().on_headers_complete()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        scope: Scope | None = self.cycle.scope if self.cycle is not None else None  # type: ignore[assignment]
+        if scope is not None and ENDING in scope:
+            scope[ENDING].set()

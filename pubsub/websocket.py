@@ -13,15 +13,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter, deque
-from collections.abc import Collection, Sequence
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
 import orjson
 from starlette.types import Message, Receive, Scope, Send
 
-from db.viewer import Viewer
+from pubsub.connections import QUEUE_BYTES_MAX, QUEUE_MAX, SEND_SECONDS, UNREAD, Connection, Connections, Session
 from pubsub.feed import Feed
 from pubsub.hub import Hub, Member, Subscription
 
@@ -32,12 +32,7 @@ INIT_SECONDS: Final = 10.0  # for `connection_init` to come
 ADMISSION_SECONDS: Final = 10.0  # for a token to be checked
 PING_SECONDS: Final = 20.0  # of silence before the server asks whether anybody is there
 SILENCE_SECONDS: Final = 60.0  # after which nobody is
-SEND_SECONDS: Final = 10.0  # that a message may take to leave
-WATCH_SECONDS: Final = 1.0
-QUEUE_MAX: Final = 2_000  # messages that wait for a socket
-QUEUE_BYTES_MAX: Final = 4 * 2**20
 OPERATIONS_MAX: Final = 100  # of one socket at a time
-SOCKETS_MAX: Final = 50  # of one viewer
 ID_MAX: Final = 200  # characters of an operation's id
 
 NORMAL, TRY_AGAIN, BAD_REQUEST, UNAUTHORIZED, FORBIDDEN = 1000, 1013, 4400, 4401, 4403
@@ -51,15 +46,6 @@ class Closed(Exception):
         super().__init__(reason)
         self.code = code
         self.reason = reason
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Session:
-    """Whom a token has let in: as long as it is good, and as long as its viewer is (`by_key`: an API key is)."""
-
-    viewer: Viewer
-    expires_at: float | None
-    by_key: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,37 +89,19 @@ class Application(Protocol):
     async def admit(self, authorization: str | None) -> Session:
         """Raises `Closed`."""
 
-    async def gone(self, sessions: Collection[Session]) -> Collection[Session]:
-        """Which of the sessions' viewers are no longer let in."""
-
     async def reply(self, session: Session, request: Request) -> Reply: ...
 
 
 class Sockets:
-    """The ASGI application behind `/graphql` for WebSockets. `watch()` it as long as the process serves."""
+    """The ASGI application behind `/graphql` for WebSockets."""
 
-    def __init__(self, application: Application, hub: Hub) -> None:
+    def __init__(self, application: Application, hub: Hub, connections: Connections) -> None:
         self.application = application
         self.hub = hub
-        self.open: set[_Socket] = set()
-        self.of_viewer: Counter[Viewer] = Counter()
+        self.connections = connections
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await _Socket(self, scope, receive, send).run()
-
-    async def watch(self) -> None:
-        """Each second: whoever may no longer listen is closed, and whoever has gone silent."""
-        while True:
-            await asyncio.sleep(WATCH_SECONDS)
-            now = time.monotonic()
-            for socket in list(self.open):
-                socket.check(now)
-            await self._check_rights()
-
-    async def _check_rights(self) -> None:
-        sessions = {socket.session: socket for socket in self.open if socket.session is not None}
-        for session in await self.application.gone(sessions):
-            sessions[session].close(FORBIDDEN, "Forbidden")
 
 
 class _Operation(Member):
@@ -155,7 +123,7 @@ class _Operation(Member):
         self._socket.close(TRY_AGAIN, "Try again later")
 
 
-class _Socket:
+class _Socket(Connection):
     def __init__(self, sockets: Sockets, scope: Scope, receive: Receive, send: Send) -> None:
         self._sockets = sockets
         self._headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
@@ -175,7 +143,6 @@ class _Socket:
         self._operations: dict[str, _Operation | asyncio.Task[None]] = {}
         self._admission: asyncio.Task[None] | None = None
         self._tasks: tuple[asyncio.Task[None], ...] = ()
-        self.session: Session | None = None
 
     # What others call
 
@@ -188,7 +155,7 @@ class _Socket:
         self._queue.append(frame)
         self._queued += len(frame)
         if len(self._queue) > QUEUE_MAX or self._queued > QUEUE_BYTES_MAX:
-            self.close(TRY_AGAIN, "Too slow: messages are not read")
+            self.close(TRY_AGAIN, UNREAD)
         else:
             self._wake.set()
 
@@ -225,18 +192,21 @@ class _Socket:
         """What must not go on for ever."""
         session = self.session
         if self._sending_since is not None and now - self._sending_since > SEND_SECONDS:
-            self.close(TRY_AGAIN, "Too slow: messages are not read")
+            self.close(TRY_AGAIN, UNREAD)
             self._abandon()
         elif not self._initialised:
             if now - self._opened_at > INIT_SECONDS:
                 self.close(INIT_TIMEOUT, "Connection initialisation timeout")
-        elif session is not None and session.expires_at is not None and time.time() > session.expires_at:
+        elif session is not None and session.expired:
             self.close(FORBIDDEN, "Forbidden: the token has expired")
         elif now - self._heard_at > SILENCE_SECONDS:
             self.close(TRY_AGAIN, "Nobody answers")
         elif now - self._heard_at > PING_SECONDS and now - self._pinged_at > PING_SECONDS:
             self._pinged_at = now
             self.put('{"type":"ping"}')
+
+    def forbid(self) -> None:
+        self.close(FORBIDDEN, "Forbidden")
 
     # Its life
 
@@ -250,7 +220,7 @@ class _Socket:
         await self._send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if offered else None})
         if not offered:
             self.close(SUBPROTOCOL_UNACCEPTABLE, "Subprotocol not acceptable")
-        self._sockets.open.add(self)
+        self._sockets.connections.enter(self)
         self._tasks = (asyncio.create_task(self._read()), asyncio.create_task(self._write()))
         try:
             await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -258,10 +228,7 @@ class _Socket:
             self._leave()
 
     def _leave(self) -> None:
-        self._sockets.open.discard(self)
-        if self.session is not None:
-            self._sockets.of_viewer[self.session.viewer] -= 1
-            self._sockets.of_viewer += Counter()  # drops those that have none left
+        self._sockets.connections.leave(self)
         self._end_operations()
         self._abandon()
         if self._admission is not None:
@@ -350,13 +317,12 @@ class _Socket:
             logger.exception("a client cannot be admitted")
             self.close(TRY_AGAIN, "Try again later")
         else:
-            if self not in self._sockets.open:
+            if self not in self._sockets.connections:
                 return
-            if self._sockets.of_viewer[session.viewer] >= SOCKETS_MAX:
+            if not self._sockets.connections.admit(self, session):
                 self.close(TRY_AGAIN, "Too many connections")
                 return
-            self._sockets.of_viewer[session.viewer] += 1
-            self.session, self._initialised = session, True
+            self._initialised = True
             self.put('{"type":"connection_ack"}')
 
     def _subscribe(self, id: str, payload: object) -> None:

@@ -21,7 +21,7 @@ from db import event_log
 from db.cursors import StreamCursors
 from db.enums import Role, TicketEventKind
 from db.viewer import Viewer
-from pubsub.websocket import QUEUE_BYTES_MAX
+from pubsub.connections import QUEUE_BYTES_MAX
 from tests.api import SCHEMA, Api, Server
 from tests.live import CHANGES, OF_STREAMS, WITHIN, following, live, socket
 from tests.process import callout_process, free_port
