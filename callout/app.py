@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from typing import TypedDict
 
 from starlette.applications import Starlette
@@ -13,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from callout import health, logs
 from callout.auth import Authenticator
-from callout.background import background, keep_counted
+from callout.background import background, keep_counted, keep_pruned
 from callout.database import DatabaseUnusable
 from callout.event_stream import EventStreams
 from callout.execution import Engine
@@ -68,6 +69,9 @@ async def _wire(settings: Settings, stack: AsyncExitStack) -> State:
     readiness = health.Readiness(database, migrate.head())
     stack.push_async_callback(readiness.close)
     await stack.enter_async_context(background(lambda: keep_counted(database)))
+    if settings.event_retention_days is not None:
+        kept = timedelta(days=settings.event_retention_days)
+        await stack.enter_async_context(background(lambda: keep_pruned(database, kept)))
     cursors = StreamCursors(await event_log.identity(database))
     bell = await stack.enter_async_context(Bell.open(settings.pubsub_url or "postgres://", settings.database_url))
     engine = Engine(schema, database, cursors, written=bell.ring)

@@ -8,15 +8,19 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import asyncpg
 
-from db import counts
+from db import counts, event_log
 from db.engine import Database
 
 logger = logging.getLogger(__name__)
 
 COUNTING_SECONDS = 2.0  # between two foldings; so many events at the most are added up when counts are read
+PRUNING_SECONDS = 600.0
+ANNOUNCED = timedelta(seconds=PRUNING_SECONDS)  # before it is gone: by then, whoever was reading it has done so
+UNAVAILABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 @asynccontextmanager
@@ -45,6 +49,19 @@ async def keep_counted(database: Database) -> None:
         try:
             async with database.acquire() as connection:
                 await counts.fold(connection)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except UNAVAILABLE as error:
             logger.warning("the counts cannot be brought up to date: %s", error or type(error).__name__)
         await asyncio.sleep(COUNTING_SECONDS)
+
+
+async def keep_pruned(database: Database, kept: timedelta) -> None:
+    """Lets go of events that are older than `kept`, again and again. Several processes may do so."""
+    while True:
+        try:
+            async with database.acquire() as connection:
+                deleted = await event_log.prune(connection, kept, ANNOUNCED)
+            if deleted:
+                logger.info("events older than %s were deleted: %d", kept, deleted)
+        except UNAVAILABLE as error:
+            logger.warning("old events cannot be deleted: %s", error or type(error).__name__)
+        await asyncio.sleep(PRUNING_SECONDS)

@@ -36,13 +36,14 @@ from graphql import (
 from graphql.execution.values import VariableValues, get_variable_values
 
 from callout.documents import INTROSPECTION, Document, Documents, condition_variables
+from callout.pages import Pages
 from db.compiler import Collector, Compiled, Flags, Place, Selection, Site, Weight, compile_root
 from db.cursors import StreamCursors
 from db.engine import Database
 from db.enums import Role
 from db.errors import ClientError, LimitExceeded
 from db.mapping import Bound, Constant
-from db.stream import CompiledStream, Stream, compile_stream
+from db.stream import Reader, Stream, TicketChangesPage, compile_stream
 from db.viewer import Viewer
 from resolvers.call import Call, Outcome, Refused
 from schema import graphql_schema
@@ -111,17 +112,18 @@ class RootField:
     nodes: list[FieldNode]
     nullable: bool
     statements: OrderedDict[tuple[Hashable, ...], Compiled] = field(default_factory=OrderedDict)
-    streams: OrderedDict[tuple[Hashable, ...], CompiledStream | Compiled] = field(default_factory=OrderedDict)
 
 
 @dataclass(frozen=True, slots=True)
 class BoundRoot:
-    """A root field with the arguments of one request."""
+    """A root field with the arguments of one request; `given` are a mutation's input, and the arguments of a page of
+    changes, as they came."""
 
     field: RootField
     compiled: Compiled
+    bounds: Sequence[Bound]
     arguments: list[Any]
-    input: Mapping[str, Any]
+    given: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,7 @@ class BoundStream:
     flags: tuple[Hashable, ...]
     bounds: tuple[Bound, ...]
     selection: Selection
-    compiled: CompiledStream | Compiled
+    compiled: Compiled
     after: str | None
 
 
@@ -166,6 +168,7 @@ class Engine:
         self._written = written
         self._documents = Documents(self._schema)
         self.position_mark = secrets.token_urlsafe(24)
+        self._pages = Pages(database, cursors, self.position_mark)
 
     # A request
 
@@ -281,16 +284,21 @@ class Engine:
         return RootField(key, selection, collector.sites, constants, collector.weight, nodes, nullable)
 
     def _bound(self, root: RootField, bounds: Sequence[Bound], values: VariableValues, viewer: Viewer) -> BoundRoot:
+        compiled = self._compiled(root, bounds, viewer)
+        arguments = compiled.arguments(bounds, viewer)
+        given: Mapping[str, Any] = {}
+        if isinstance(root.selection.mapping, Mutation | TicketChangesPage):
+            given = get_argument_values(root.sites[0].definition, root.sites[0].node, values)
+        return BoundRoot(root, compiled, bounds, arguments, given.get("input", given))
+
+    def _compiled(self, root: RootField, bounds: Sequence[Bound], viewer: Viewer) -> Compiled:
         shapes = tuple(bound.shape for bound in bounds)
         compiled = root.statements.get(shapes)
         if compiled is None:
-            compiled = compile_root(root.selection, viewer.role, shapes, self.position_mark)
+            compiler = compile_stream if isinstance(root.selection.mapping, Stream) else compile_root
+            compiled = compiler(root.selection, viewer.role, shapes, self.position_mark)
             _keep(root.statements, shapes, compiled, _KEPT_STATEMENTS)
-        arguments = compiled.arguments(bounds, viewer)
-        given: Mapping[str, Any] = {}
-        if isinstance(root.selection.mapping, Mutation):
-            given = get_argument_values(root.sites[0].definition, root.sites[0].node, values)["input"]
-        return BoundRoot(root, compiled, arguments, given)
+        return compiled
 
     def bind_stream(
         self,
@@ -305,12 +313,7 @@ class Engine:
         values = self._coerced(node, variables)
         (root,) = self._roots(operation, values, viewer.role)
         bounds = _read(root, values, Cost())
-        shapes = tuple(bound.shape for bound in bounds)
-        compiled = root.streams.get(shapes)
-        if compiled is None:
-            compiler = compile_stream if isinstance(root.selection.mapping, Stream) else compile_root
-            compiled = compiler(root.selection, viewer.role, shapes, self.position_mark)
-            _keep(root.streams, shapes, compiled, _KEPT_STATEMENTS)
+        compiled = self._compiled(root, bounds, viewer)
         site = root.sites[0]
         after = get_argument_values(site.definition, site.node, values).get("after")
         flags = tuple(values.coerced.get(name) for name in operation.conditions)
@@ -335,9 +338,13 @@ class Engine:
         mapping = bound.field.selection.mapping
         if isinstance(mapping, Constant):
             return orjson.dumps(mapping.word)
+        if isinstance(mapping, TicketChangesPage):
+            reader = Reader(bound.compiled, bound.bounds, viewer, self._database)
+            after, size = bound.given.get("after"), bound.bounds[0].size
+            return await self._pages.page(bound.field.selection, reader, after, size)
         compiled, arguments = bound.compiled, bound.arguments
         if isinstance(mapping, Mutation):
-            outcome = await _done(mapping, Call(viewer, self._database), bound.input)
+            outcome = await _done(mapping, Call(viewer, self._database), bound.given)
             self._written()
             errors = [error.as_json() for error in outcome.errors]
             arguments = compiled.with_outcome(arguments, outcome.object_id, errors, outcome.extra)

@@ -63,6 +63,11 @@ class Settings(BaseSettings):
         (),
         description="The origins whose pages may open WebSockets, besides the server's own: `https://a.example,…`.",
     )
+    event_retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
+        None,
+        description="For how many days events are kept: how far back streams go, and the history of tickets. For ever"
+        " if not set.",
+    )
     jwt_secret: str | None = Field(
         None,
         repr=False,

@@ -10,23 +10,21 @@ from typing import Final
 import orjson
 
 from callout.execution import BoundStream
-from db.compiler import Compiled, Selection
+from db.compiler import Selection
 from db.engine import Database
 from db.enums import Role, StreamResetReason
 from db.mapping import Constant
-from db.stream import AT, EVENTS, ID, MOST, ORIGIN, UNTIL, CompiledStream, Recount, Stream
+from db.stream import Reader, Recount, Stream
 from db.viewer import Viewer
 from pubsub.feed import Feed, Message
-from pubsub.position import Place
 
 MERGING_SECONDS: Final = 0.25
 
 
 def feed_of(bound: BoundStream, viewer: Viewer, database: Database, mark: str) -> Feed:
     """`mark` stands for the cursor in what the statements return."""
-    if isinstance(bound.compiled, CompiledStream):
-        return EventFeed(bound, bound.compiled, viewer, database, mark)
-    return RecountFeed(bound, bound.compiled, viewer, database)
+    kind = EventFeed if isinstance(bound.selection.mapping, Stream) else RecountFeed
+    return kind(bound, viewer, database, mark)
 
 
 def _key(bound: BoundStream, viewer: Viewer) -> Hashable:
@@ -38,33 +36,19 @@ def _key(bound: BoundStream, viewer: Viewer) -> Hashable:
 class EventFeed(Feed):
     """What happens, event by event."""
 
-    def __init__(
-        self, bound: BoundStream, compiled: CompiledStream, viewer: Viewer, database: Database, mark: str
-    ) -> None:
+    def __init__(self, bound: BoundStream, viewer: Viewer, database: Database, mark: str) -> None:
         mapping = bound.selection.mapping
         assert isinstance(mapping, Stream)
         self.key = _key(bound, viewer)
         self.routes = mapping.routes(bound.bounds[0], viewer)
         self._selection = bound.selection
-        self._compiled = compiled
-        self._live = compiled.live.arguments(bound.bounds, viewer)
-        self._replay = compiled.replay.arguments(bound.bounds, viewer)
-        self._database = database
+        self._reader = Reader(bound.compiled, bound.bounds, viewer, database)
         self._mark = mark.encode()
         self._before = _before(bound.selection)
 
     async def of(self, events: Sequence[str]) -> list[Message]:
-        compiled = self._compiled.live
-        return await self._messages(compiled.statement.text, compiled.given(self._live, {EVENTS: events}))
-
-    async def between(self, place: Place, most: int) -> list[Message]:
-        given = {ORIGIN: place.origin, UNTIL: place.until, AT: place.at, ID: place.event, MOST: most}
-        compiled = self._compiled.replay
-        return await self._messages(compiled.statement.text, compiled.given(self._replay, given))
-
-    async def _messages(self, statement: str, arguments: list[object]) -> list[Message]:
-        rows = await self._database.fetch(statement, *arguments)
-        return [Message(str(row["id"]), row["at"], self._before + row["document"] + b"}}") for row in rows]
+        happened = await self._reader.of(events)
+        return [Message(each.event, each.at, self._before + each.documents[0] + b"}}") for each in happened]
 
     def with_cursor(self, payload: bytes, cursor: str) -> bytes:
         return payload.replace(self._mark, cursor.encode())
@@ -84,13 +68,13 @@ class RecountFeed(Feed):
     """What a number is now, whenever it has changed: at once when somebody joins, and then at most every
     `MERGING_SECONDS`."""
 
-    def __init__(self, bound: BoundStream, compiled: Compiled, viewer: Viewer, database: Database) -> None:
+    def __init__(self, bound: BoundStream, viewer: Viewer, database: Database, mark: str) -> None:
         mapping = bound.selection.mapping
         assert isinstance(mapping, Recount)
         self.key = _key(bound, viewer)
         self.routes = mapping.routes(bound.bounds[0], viewer)
-        self._statement = compiled.statement.text
-        self._arguments = compiled.arguments(bound.bounds, viewer)
+        self._statement = bound.compiled.statement.text
+        self._arguments = bound.compiled.arguments(bound.bounds, viewer)
         self._database = database
         self._before = _before(bound.selection)
         self._last = b""
@@ -99,9 +83,6 @@ class RecountFeed(Feed):
         await asyncio.sleep(MERGING_SECONDS)
         last, self._last = self._last, await self._now()
         return [] if self._last == last else [Message(events[-1], datetime.now(UTC), self._last)]
-
-    async def between(self, place: Place, most: int) -> list[Message]:
-        return []  # what it was does not matter: it begins with what it is
 
     def with_cursor(self, payload: bytes, cursor: str) -> bytes:
         return payload

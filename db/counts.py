@@ -15,22 +15,12 @@ from sqlalchemy import BigInteger, FromClause, text
 from sqlalchemy.dialects.postgresql import UUID
 
 from db import models
+from db.positions import unseen
 
 NOBODY: Final = "00000000-0000-0000-0000-000000000000"
 """Stands for no technician in `ticket_counts`, whose key cannot hold NULL."""
 
-# A transaction is not in a snapshot if its id is in the list of those in progress, or is not below `xmax`. As ranges
-# of the index on `xid` these cost nothing where nothing has happened, however long a transaction has been open. Each
-# range stands alone behind OFFSET 0, because after a bulk load the statistics say that any `xid` is half the table.
-_LATER_EVENTS: Final = """
-    FROM (
-        SELECT pg_snapshot_xmax(counted) AS first, '9223372036854775807'::xid8 AS last FROM event_log
-        UNION ALL
-        SELECT xid, xid FROM event_log, pg_snapshot_xip(counted) AS xid
-    ) AS span
-    CROSS JOIN LATERAL (
-        SELECT id, before, after FROM ticket_events WHERE xid >= span.first AND xid <= span.last OFFSET 0
-    ) AS event"""
+_LATER_EVENTS: Final = "FROM " + unseen("(SELECT counted FROM event_log)", "before, after")
 
 _DIFFERENCE: Final = f"""
     SELECT

@@ -97,6 +97,7 @@ class StreamResetReason(DocumentedEnum):
 
     CURSOR_UNKNOWN = "CURSOR_UNKNOWN", "The cursor is not of this event log, or of a future that has not come to be."
     CURSOR_EXPIRED = "CURSOR_EXPIRED", "What followed the cursor is no longer kept."
+    OVERFLOW = "OVERFLOW", "More has happened since than is told one by one."
 
 
 class ChatAuthor(DocumentedEnum):

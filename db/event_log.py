@@ -8,6 +8,7 @@ way round. History, counts and live updates are read from here.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from functools import cache
 from typing import Any, Final
 
@@ -165,6 +166,43 @@ async def note(
         kind=TicketEventKind.NOTE_ADDED,
         **_written_by(viewer),
     )
+
+
+# Behind the horizon, which was announced a while ago: whoever was reading there then has come to an end.
+_PRUNE: Final = """
+DELETE FROM ticket_events WHERE id IN (
+    SELECT event.id FROM ticket_events AS event, event_log
+    WHERE event.xid < horizon AND horizon_at < now() - $1::interval
+    ORDER BY event.xid LIMIT 2000 FOR UPDATE OF event SKIP LOCKED
+)"""
+
+# The first event in the order of transactions that is to be kept; not far ahead at once, and nothing that is uncounted
+# or under way.
+_MOVE_HORIZON: Final = """
+WITH oldest AS (
+    SELECT xid, at FROM ticket_events ORDER BY xid LIMIT 100000
+), reached AS (
+    SELECT least(
+        pg_snapshot_xmin(pg_current_snapshot()), pg_snapshot_xmin(counted),
+        (SELECT xid FROM oldest ORDER BY at < now() - $1::interval, xid LIMIT 1),
+        (SELECT xid FROM oldest ORDER BY xid DESC LIMIT 1)
+    ) AS xid FROM event_log
+)
+UPDATE event_log SET horizon = reached.xid, horizon_at = now() FROM reached WHERE reached.xid > horizon"""
+
+
+async def prune(connection: Any, kept: timedelta, announced: timedelta) -> int:
+    """One round of letting go of what is older than `kept`: deletes what has been behind the horizon for as long as
+    `announced`, then moves the horizon on. The answer is how many events were deleted. Any number of processes may
+    call it. `connection` must not be in a transaction: it is done in steps, so that nobody waits for it."""
+    deleted = 0
+    while True:
+        status: str = await connection.execute(_PRUNE, announced)
+        deleted += int(status.split()[1])
+        if status == "DELETE 0":
+            break
+    await connection.execute(_MOVE_HORIZON, kept)
+    return deleted
 
 
 async def identity(database: Database) -> str:

@@ -413,7 +413,8 @@ class EventLog(Base):
     """One row: which log this is, so that a position in another one is recognised.
 
     `identity` changes when the rows turn up in another cluster (`cluster`), whose transaction ids mean other things.
-    `counted` is the position up to which `ticket_counts` has taken the events in.
+    `counted` is the position up to which `ticket_counts` has taken the events in. Events of transactions below
+    `horizon` are being deleted: a stream cannot go on from a position that does not see all of them.
     """
 
     __tablename__ = "event_log"
@@ -423,6 +424,8 @@ class EventLog(Base):
     identity: Mapped[uuid.UUID]
     cluster: Mapped[str]
     counted: Mapped[str] = mapped_column(PgSnapshot)
+    horizon: Mapped[str] = mapped_column(Xid8, server_default=text("'0'::xid8"))
+    horizon_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
 class TicketCount(Base):

@@ -2,27 +2,25 @@
 
 A ticket's images before and after an event are rows like the table's own (`jsonb_populate_record`), so the predicates
 that decide lists decide streams too: what has entered, changed or left is what the same filter and the same visibility
-say of the two images. A statement takes events either by id, as they come, or between two positions of the log.
+say of the two images.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    DateTime,
-    Integer,
     Select,
     Text,
     and_,
     any_,
     bindparam,
     case,
-    cast,
     column,
     exists,
     func,
@@ -30,26 +28,24 @@ from sqlalchemy import (
     or_,
     select,
     true,
-    tuple_,
-    union_all,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
 
 from db.compiler import Compiled, Render, Selection
+from db.connection import page_size
+from db.engine import Database
 from db.entities import EVENT, NOTE, TICKET, TICKETS
 from db.enums import Role, TicketEventKind
 from db.filters import Slots
 from db.ids import key_of
 from db.listing import given_at
 from db.mapping import Arguments, Bound, Expression, FieldMapping, Root
-from db.models import PgSnapshot, Xid8
 from db.statement import Statement
 from db.viewer import Viewer
 from db.visibility import Condition, Row
 
-EVENTS, ORIGIN, UNTIL, AT, ID, MOST = "events", "origin", "until", "at", "event", "most"
-"""The parameters by which a statement is told which events: their ids, or the positions they lie between, the time
-and id of the last one that was read, and how many more."""
+EVENTS = "events"
+"""The parameter by which a statement is told which events: their ids."""
 
 _TOLD = (Role.ADMIN, Role.TECHNICIAN)
 """Who is told of events that are not public."""
@@ -66,6 +62,10 @@ class Stream(FieldMapping):
     """A subscription's field: a message for each event that concerns it. `message` names the type of these."""
 
     message: str
+
+    def messages(self, root: Selection) -> list[list[Selection]]:
+        """What is selected of a message: once."""
+        return [root.types[self.message]]
 
     @abstractmethod
     def changes(self, render: Render, selection: Selection, event: Row) -> Select[Any]:
@@ -158,6 +158,23 @@ class TicketChanges(Stream):
 
 
 @dataclass(frozen=True)
+class TicketChangesPage(TicketChanges):
+    """A root field of queries: a page of what `TicketChanges` tells, with where it ends."""
+
+    @property
+    def cost(self) -> int:
+        return 2
+
+    def read(self, arguments: Arguments) -> Bound:
+        size, _ = page_size(arguments)
+        return replace(super().read(arguments), size=size)
+
+    def messages(self, root: Selection) -> list[list[Selection]]:
+        """Once for each alias of `nodes`."""
+        return [part.fields for part in root.fields if part.name == "nodes"]
+
+
+@dataclass(frozen=True)
 class NoteAdditions(Stream):
     """The notes that are added to one ticket, as far as the viewer sees them."""
 
@@ -189,57 +206,39 @@ def _word(word: str) -> ColumnElement[str]:
     return literal_column(f"'{word}'", Text())
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledStream:
-    """A subscription's two statements: for given events, and for those between two positions. Each returns, in order,
-    rows of an event's `id`, `at` and the message's JSON, in which `mark` stands for the cursor."""
-
-    live: Compiled
-    replay: Compiled
-
-
-def compile_stream(root: Selection, role: Role, shapes: Sequence[Hashable], mark: str) -> CompiledStream:
-    return CompiledStream(
-        _compile(root, role, shapes, mark, _given(), most=None),
-        _compile(root, role, shapes, mark, _between(), most=bindparam(MOST, type_=Integer())),
-    )
-
-
-def _compile(
-    root: Selection, role: Role, shapes: Sequence[Hashable], mark: str, events: Select[Any], most: Any
-) -> Compiled:
+def compile_stream(root: Selection, role: Role, shapes: Sequence[Hashable], mark: str) -> Compiled:
+    """A stream's statement. It is given ids of events and returns, in order, a row for each that concerns the stream:
+    its `id`, `at`, and the JSON documents of the message, one for each selection of it, in which `mark` stands for the
+    cursor."""
     mapping = root.mapping
     assert isinstance(mapping, Stream)
     render = Render(role, shapes, mark)
-    found = mapping.changes(render, root, events.subquery(render.name())).subquery(render.name())
-    first = select(found).order_by(found.c.at, found.c.id).limit(most)
-    changes = first.subquery(render.name())
-    document = render.object(root.types[mapping.message], changes)
-    columns = [changes.c.id, changes.c.at, document.label("document")]
-    return Compiled(Statement(select(*columns).order_by(changes.c.at, changes.c.id)))
+    given = EVENT.table.alias()
+    events = select(given).where(given.c.id == any_(bindparam(EVENTS, type_=ARRAY(UUID(as_uuid=False)))))
+    changes = mapping.changes(render, root, events.subquery(render.name())).subquery(render.name())
+    documents = [render.object(fields, changes).label(render.name()) for fields in mapping.messages(root)]
+    return Compiled(Statement(select(changes.c.id, changes.c.at, *documents).order_by(changes.c.at, changes.c.id)))
 
 
-def _given() -> Select[Any]:
-    event = EVENT.table.alias()
-    return select(event).where(event.c.id == any_(bindparam(EVENTS, type_=ARRAY(UUID(as_uuid=False)))))
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """An event as a stream tells it."""
+
+    event: str
+    at: datetime
+    documents: tuple[bytes, ...]
 
 
-def _between() -> Select[Any]:
-    """What `UNTIL` sees and `ORIGIN` did not: a transaction is not in a snapshot if its id is in the list of those in
-    progress, or is not below `xmax`. Both are ranges of the index on `xid`, and each stands alone behind OFFSET 0."""
-    origin = cast(bindparam(ORIGIN, type_=Text()), PgSnapshot())
-    until = cast(bindparam(UNTIL, type_=Text()), PgSnapshot())
-    running = func.pg_snapshot_xip(origin).table_valued(column("xid", Xid8()), name="running").render_derived()
-    last = literal_column("'9223372036854775807'::xid8", Xid8())
-    span = union_all(
-        select(func.pg_snapshot_xmax(origin, type_=Xid8()).label("first"), last.label("last")),
-        select(running.c.xid, running.c.xid),
-    ).subquery("span")
-    event = EVENT.table.alias()
-    of_span = select(event).where(event.c.xid >= span.c.first, event.c.xid <= span.c.last)
-    found = of_span.offset(literal_column("0")).correlate(span).lateral("of_span")
-    past = tuple_(found.c.at, found.c.id) > tuple_(
-        bindparam(AT, type_=DateTime(timezone=True)), bindparam(ID, type_=UUID(as_uuid=False))
-    )
-    rows = select(found).select_from(span.join(found, true()))
-    return rows.where(func.pg_visible_in_snapshot(found.c.xid, until), past)
+class Reader:
+    """Reads a stream's events with the arguments of one request."""
+
+    def __init__(self, compiled: Compiled, bounds: Sequence[Bound], viewer: Viewer, database: Database) -> None:
+        self._compiled = compiled
+        self._arguments = compiled.arguments(bounds, viewer)
+        self._database = database
+
+    async def of(self, events: Sequence[str]) -> list[Happened]:
+        """Those of the events that concern the stream, in order. Raises what the database does."""
+        arguments = self._compiled.given(self._arguments, {EVENTS: events})
+        rows = await self._database.fetch(self._compiled.statement.text, *arguments)
+        return [Happened(str(id), at, tuple(documents)) for id, at, *documents in rows]

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from db.enums import StreamResetReason
-from pubsub.position import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +31,6 @@ class Feed(ABC):
     @abstractmethod
     async def of(self, events: Sequence[str]) -> list[Message]:
         """What it has to say of these events, in order. Raises what the database does."""
-
-    @abstractmethod
-    async def between(self, place: Place, most: int) -> list[Message]:
-        """Likewise of the first `most` events between two positions, after the place's event."""
 
     @abstractmethod
     def with_cursor(self, payload: bytes, cursor: str) -> bytes: ...

@@ -25,12 +25,13 @@ from db.engine import Database
 from db.enums import StreamResetReason
 from pubsub.bell import Bell
 from pubsub.feed import Feed, Message
-from pubsub.position import Place, Snapshot
+from pubsub.position import Place
+from pubsub.replay import Missed, missed
 from pubsub.tail import Batch, Event, Tail
 
 logger = logging.getLogger(__name__)
 
-REPLAYED: Final = 200  # events that are looked up at a time for a member who has missed some
+LOOKED_UP: Final = 1_000  # events at a time
 RETRY_SECONDS: Final = 0.5
 WAITING_MAX: Final = 10_000  # messages that may come while a member is told what it has missed
 
@@ -118,10 +119,12 @@ class _Group:
             while self._batches:
                 batches, self._batches = self._batches, []
                 of_event = {event.id: batch for batch, events in batches for event in events}
-                found = await self._found(list(of_event))
-                # Batch by batch: a cursor says which batch it lies in.
-                for message in sorted(found, key=lambda message: of_event[message.event].number):
-                    self._tell_all(of_event[message.event], message)
+                ids = list(of_event)
+                for start in range(0, len(ids), LOOKED_UP):
+                    found = await self._found(ids[start : start + LOOKED_UP])
+                    # Batch by batch: a cursor says which batch it lies in.
+                    for message in sorted(found, key=lambda message: of_event[message.event].number):
+                        self._tell_all(of_event[message.event], message)
         except Exception:
             logger.exception("a subscription's messages cannot be made")
             for membership in list(self.members):
@@ -189,17 +192,13 @@ class Hub:
         """Tells a new member what it has missed, then that it is up to date, then what has come meanwhile."""
         try:
             place = None if after is None else Place.opened(after, self.cursors)
-            reason = await self._refused(place) if place is not None else None
-            if after is not None and place is None:
-                reason = StreamResetReason.CURSOR_UNKNOWN
-            if place is not None and reason is None:
-                # A cursor may be ahead of this process' tail, if it is from a list or another process.
-                await self._tail.reach(place.until or place.origin)
+            # A cursor may be ahead of this process' tail, if it is from a list or another process.
+            known = place is not None and await self._tail.reach(place.until or place.origin)
             membership, now = self._enter(feed, member, subscription), self._tail.position
-            if reason is not None:
-                member.tell(feed.reset(reason, Place(now).sealed(self.cursors)))
-            elif place is not None:
-                await self._replay(feed, member, place, now)
+            if place is not None and known:
+                await self._tell_missed(feed, member, await missed(self._database, place, now), now)
+            elif after is not None:
+                member.tell(feed.reset(StreamResetReason.CURSOR_UNKNOWN, Place(now).sealed(self.cursors)))
             member.tell(await feed.ready(Place(now).sealed(self.cursors)))
         except UNAVAILABLE as error:
             logger.warning("what was missed cannot be looked up: %s", error or type(error).__name__)
@@ -223,24 +222,11 @@ class Hub:
         subscription.leave = partial(group.leave, membership)
         return membership
 
-    async def _refused(self, place: Place) -> StreamResetReason | None:
-        """Why a cursor of this log cannot be honoured: it is of a future that has not come to be."""
-        latest = int(await self._database.fetchval("SELECT pg_snapshot_xmax(pg_current_snapshot())::text"))
-        return StreamResetReason.CURSOR_UNKNOWN if Snapshot.parse(place.until or place.origin).xmax > latest else None
-
-    async def _replay(self, feed: Feed, member: Member, place: Place, now: str) -> None:
-        if place.until is not None:
-            await self._tell_between(feed, member, place)
-            place = Place(place.until)
-        await self._tell_between(feed, member, Place(place.origin, now))
-
-    async def _tell_between(self, feed: Feed, member: Member, place: Place) -> None:
-        assert place.until is not None
-        while True:
-            found = await feed.between(place, REPLAYED)
-            for message in found:
-                place = Place(place.origin, place.until, message.at, message.event)
+    async def _tell_missed(self, feed: Feed, member: Member, found: Missed | StreamResetReason, now: str) -> None:
+        if isinstance(found, StreamResetReason):
+            member.tell(feed.reset(found, Place(now).sealed(self.cursors)))
+            return
+        async for portion in found.portions(feed.of):
+            for place, message in portion:
                 member.tell(feed.with_cursor(message.payload, place.sealed(self.cursors)))
             await member.drained()
-            if len(found) < REPLAYED:
-                return

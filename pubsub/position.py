@@ -1,8 +1,8 @@
 """Where in the event log a stream stands.
 
-A position is a snapshot of PostgreSQL's: the set of transactions that it sees. What lies between two positions is the
-events of the transactions that the second sees and the first does not, which is exact however transactions overlap. A
-client may be cut off in the middle of it; so its cursor can also say up to which event it has had what lies between.
+A position is a snapshot of PostgreSQL's (`db/positions.py`). What lies between two positions is the events of the
+transactions that the second sees and the first does not. A client may be cut off in the middle of it; so its cursor
+can also say up to which event it has had what lies between.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ class Snapshot:
     """`xmin:xmax:xip,…` as PostgreSQL writes it: it sees every transaction below `xmax` that is not in `running`, and
     none below `xmin` is."""
 
-    text: str
     xmin: int
     xmax: int
     running: frozenset[int]
@@ -30,7 +29,7 @@ class Snapshot:
     def parse(cls, text: str) -> Snapshot:
         """Raises `ValueError`."""
         xmin, xmax, running = text.split(":")
-        return cls(text, int(xmin), int(xmax), frozenset(map(int, filter(None, running.split(",")))))
+        return cls(int(xmin), int(xmax), frozenset(map(int, filter(None, running.split(",")))))
 
     def sees(self, xid: int) -> bool:
         return xid < self.xmax and xid not in self.running

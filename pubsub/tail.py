@@ -16,6 +16,7 @@ from typing import Any, Final
 import asyncpg
 
 from db.engine import normalised
+from db.positions import unseen
 from db.stream import routes_of
 from pubsub.bell import Bell
 from pubsub.position import Snapshot
@@ -27,20 +28,12 @@ ANSWER_SECONDS: Final = 5.0  # after which a database that says nothing is taken
 RETRY_SECONDS: Final = 0.2
 RETRY_SECONDS_MAX: Final = 2.0
 
-# As in `db/counts.py`: the two ranges of transaction ids that a snapshot does not see, each behind OFFSET 0.
-_NEWS: Final = """
+_NEWS: Final = f"""
 SELECT pg_current_snapshot()::text AS position, news.* FROM (VALUES (true)) AS always (row) LEFT JOIN LATERAL (
     SELECT event.id, event.at, event.ticket_id, event.after ->> 'creator_id' AS creator_id,
         event.before ->> 'technician_id' AS technician_before, event.after ->> 'technician_id' AS technician_after,
         event.before ->> 'customer_id' AS customer_before, event.after ->> 'customer_id' AS customer_after
-    FROM (
-        SELECT pg_snapshot_xmax($1::text::pg_snapshot) AS first, '9223372036854775807'::xid8 AS last
-        UNION ALL
-        SELECT xid, xid FROM pg_snapshot_xip($1::text::pg_snapshot) AS xid
-    ) AS span
-    CROSS JOIN LATERAL (
-        SELECT * FROM ticket_events WHERE xid >= span.first AND xid <= span.last OFFSET 0
-    ) AS event
+    FROM {unseen("$1::text::pg_snapshot", "*")}
 ) AS news ON true
 ORDER BY news.at, news.id"""
 
@@ -81,13 +74,17 @@ class Tail:
         self.position = await connection.fetchval("SELECT pg_current_snapshot()::text")
         await connection.close(timeout=ANSWER_SECONDS)
 
-    async def reach(self, position: str) -> None:
-        """Waits until it stands at or behind a position. Raises `TimeoutError`."""
+    async def reach(self, position: str) -> bool:
+        """Waits until it stands at or behind a position; false if that is of a future that has not come to be. Raises
+        `TimeoutError` if it does not get on."""
         wanted = Snapshot.parse(position)
         async with asyncio.timeout(ANSWER_SECONDS):
-            while not Snapshot.parse(self.position).covers(wanted):
+            for _ in range(2):  # looks: the one under way may have begun before
+                if Snapshot.parse(self.position).covers(wanted):
+                    return True
                 self._bell.ring()
                 await self._looked.wait()
+        return Snapshot.parse(self.position).covers(wanted)
 
     async def follow(self) -> None:
         """Goes on for ever; a database that is gone only makes it wait."""

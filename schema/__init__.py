@@ -21,7 +21,7 @@ from schema.executor import Executor
 from schema.node import NodeQueries
 from schema.note import Note, NoteMutations
 from schema.property import PropertyMutations, PropertyQueries
-from schema.stream import Subscription
+from schema.stream import StreamQueries, Subscription
 from schema.support_settings import SupportSettingsMutations, SupportSettingsQueries
 from schema.technician import TechnicianMutations, TechnicianQueries
 from schema.ticket import TicketMutations, TicketQueries
@@ -31,6 +31,7 @@ from schema.ticket import TicketMutations, TicketQueries
 class Query(
     NodeQueries,
     TicketQueries,
+    StreamQueries,
     CustomerQueries,
     PropertyQueries,
     TechnicianQueries,

@@ -11,8 +11,9 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from db.entities import NOTE, TICKET
 from db.enums import StreamResetReason, TicketChangeKind, TicketEventKind
+from db.limits import PAGE_DEFAULT, PAGE_MAX
 from db.mapping import EMPTY, Expression
-from db.stream import Imaged, NoteAdditions, Recount, TicketChanges
+from db.stream import Imaged, NoteAdditions, Recount, TicketChanges, TicketChangesPage
 from db.visibility import Asker, Row
 from schema.common import Actor
 from schema.event import changes_of
@@ -72,6 +73,16 @@ class NoteAdded:
     note: Note = one(NOTE, lambda event, note: note.c.id == event.c.note_id, "The note.")
 
 
+@strawberry.type(description="A page of what has happened to tickets, in order.")
+class TicketChangePage:
+    nodes: list[TicketChange] = part("What has happened after the cursor that was given, oldest first.")
+    cursor: str = part("Where the page ends; give it as `after` next time, or to a subscription.")
+    has_more: bool = part("Whether more has happened already than is on this page.")
+    reset: StreamResetReason | None = part(
+        "Why the cursor cannot be honoured, if it cannot: fetch the list again, and go on from this page's cursor."
+    )
+
+
 TicketStreamMessage = Annotated[
     TicketChange | StreamReady | StreamReset,
     strawberry.union("TicketStreamMessage", description="What `ticketChanged` tells."),
@@ -82,7 +93,20 @@ NoteStreamMessage = Annotated[
 ]
 
 
-@strawberry.type(description="What can be followed, over a WebSocket.")
+@strawberry.type
+class StreamQueries:
+    ticket_events: TicketChangePage = mapped(
+        TicketChangesPage("TicketChange"),
+        "What `ticketChanged` would have told after a cursor, a page at a time: for devices that wake up seldom.",
+        [
+            argument("filter", TicketFilter | None, "Which tickets; all that you see if not given."),
+            AFTER,
+            argument("first", int | None, f"How many at the most, 1 to {PAGE_MAX}; {PAGE_DEFAULT} if not given."),
+        ],
+    )
+
+
+@strawberry.type(description="What can be followed, over a WebSocket or as server-sent events.")
 class Subscription:
     ticket_changed: TicketStreamMessage = mapped(
         TicketChanges("TicketChange"),

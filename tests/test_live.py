@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -22,10 +23,12 @@ from db.cursors import StreamCursors
 from db.enums import Role, TicketEventKind
 from db.viewer import Viewer
 from pubsub.connections import QUEUE_BYTES_MAX
-from tests.api import SCHEMA, Api, Server
+from pubsub.replay import MISSED_MAX
+from tests.api import SCHEMA, Api, Refusal, Server
 from tests.live import CHANGES, OF_STREAMS, WITHIN, following, live, socket
 from tests.process import callout_process, free_port
 
+SECRET = "a secret of these tests, of thirty-two bytes at least"
 BOSS = Viewer(Role.ADMIN, "boss", "Somebody else")
 
 
@@ -346,3 +349,164 @@ async def test_following_from_the_command_line_goes_on_through_a_restart(tmp_pat
         stack.enter_context(callout_process(below, port=port, **settings))
         await shown("Bell tolls  (by Somebody else)")
     assert lines.read_text().count("Bell tolls") == lines.read_text().count("Bell tower") == 1
+
+
+# Asking now and then
+
+
+EVENTS = """
+query($filter: TicketFilter, $after: String, $first: Int) {
+  ticketEvents(filter: $filter, after: $after, first: $first) {
+    nodes { cursor change kind ticketId ticket { version } } cursor hasMore reset
+  }
+}"""
+
+
+async def asked(viewer: Api, **variables: Any) -> Any:
+    return (await viewer(EVENTS, **variables))["ticketEvents"]
+
+
+async def test_a_device_that_wakes_up_seldom_is_told_the_same_by_pages(api: Api) -> None:
+    technician = await api.new_technician()
+    async with api.technician(technician) as device:
+        mine = {"assignee": {"me": True}}
+        start = await asked(device, filter=mine)
+        assert (start["nodes"], start["hasMore"], start["reset"]) == ([], False, None)
+        async with following(device, mine, start["cursor"]) as screen:
+            assert (await screen.next())["__typename"] == "StreamReady"
+            ticket = await api.new_ticket(technicianId=technician)
+            for _ in range(2):
+                for priority in ("LOW", "HIGH"):
+                    await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority=priority)
+            await api.new_ticket()  # which is nothing to this technician
+            await api.done("ticketAssign", "ticket { id }", ticketId=ticket, technicianId=None)
+            told = [await screen.next() for _ in range(6)]
+        pages = []
+        cursor, more = start["cursor"], True
+        while more:
+            page = await asked(device, filter=mine, after=cursor, first=4)
+            pages.append(page["nodes"])
+            cursor, more = page["cursor"], page["hasMore"]
+        assert [len(page) for page in pages] == [4, 2]
+        nodes = [node for page in pages for node in page]
+        assert [(each["change"], each["kind"]) for each in nodes] == [(each["change"], each["kind"]) for each in told]
+        assert nodes[-1]["change"] == "LEFT" and nodes[-1]["ticket"] is None
+        assert (await asked(device, filter=mine, after=cursor))["nodes"] == []
+        # Pages and streams go on from one another's cursors.
+        assert [each["kind"] for each in (await asked(device, filter=mine, after=told[2]["cursor"]))["nodes"]] == [
+            each["kind"] for each in told[3:]
+        ]
+        async with following(device, mine, nodes[3]["cursor"]) as screen:
+            assert [(await screen.next())["kind"] for _ in range(2)] == [each["kind"] for each in told[4:]]
+            assert (await screen.next())["__typename"] == "StreamReady"
+
+
+async def test_pages_of_events_have_aliases_bounds_and_resets(api: Api) -> None:
+    start = (await asked(api))["cursor"]
+    ticket = await api.new_ticket()
+    data = await api(
+        "query($after: String) { one: ticketEvents(after: $after) { __typename a: nodes { kind } b: nodes { ticketId "
+        "changedFields at actor { name } } at: cursor } two: ticketEvents { hasMore } }",
+        after=start,
+    )
+    assert data["one"]["__typename"] == "TicketChangePage"
+    assert data["one"]["a"] == [{"kind": "CREATED"}] and data["one"]["b"][0]["ticketId"] == ticket
+    for first in (0, 101):
+        with pytest.raises(Refusal) as refusal:
+            await asked(api, first=first)
+        assert refusal.value.codes == ["BAD_USER_INPUT"]
+    unknown = await asked(api, after="nonsense")
+    assert (unknown["nodes"], unknown["reset"]) == ([], "CURSOR_UNKNOWN")
+    assert (await asked(api, after=unknown["cursor"]))["reset"] is None
+
+
+# What is no longer kept
+
+
+async def test_a_cursor_that_is_older_than_what_is_kept_is_answered_with_a_reset(
+    fresh_url: str, tmp_path: Path
+) -> None:
+    settings = {"database_url": fresh_url, "jwt_secret": SECRET, "event_retention_days": "1"}
+    known = Settings(env="production", database_url=fresh_url, jwt_secret=SECRET, data_dir=tmp_path)
+    database = await asyncpg.connect(fresh_url)
+
+    async def days_pass() -> None:
+        """Events get older, and what was announced has been so for long."""
+        await database.execute("ALTER TABLE ticket_events DISABLE TRIGGER ticket_events_final")
+        await database.execute("UPDATE ticket_events SET at = at - interval '2 days'")
+        await database.execute("ALTER TABLE ticket_events ENABLE TRIGGER ticket_events_final")
+        await database.execute("UPDATE event_log SET horizon_at = horizon_at - interval '2 days'")
+
+    async def horizon_moves() -> None:
+        async with asyncio.timeout(WITHIN):
+            while await database.fetchval("SELECT horizon_at < now() - interval '1 day' FROM event_log"):
+                await asyncio.sleep(0.05)
+
+    with callout_process(tmp_path, **settings) as process:
+        async with Api(Server(process.url, known, fresh_url, process)) as api:
+            old = (await asked(api))["cursor"]
+            ticket = await api.new_ticket()
+            async with asyncio.timeout(WITHIN):  # what is not counted yet is kept
+                while not await database.fetchval(
+                    "SELECT pg_visible_in_snapshot(xid, counted) FROM ticket_events, event_log"
+                ):
+                    await asyncio.sleep(0.05)
+            await days_pass()
+            await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority="LOW")
+            recent = (await asked(api))["cursor"]
+    with callout_process(tmp_path, **settings) as process:
+        await horizon_moves()
+        async with Api(Server(process.url, known, fresh_url, process)) as api:
+            assert await database.fetchval("SELECT count(*) FROM ticket_events") == 2, "it was only announced"
+            await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority="HIGH")
+            assert (await asked(api, after=old))["reset"] == "CURSOR_EXPIRED"
+            async with following(api, after=old) as screen:
+                reset = await screen.next()
+                assert (reset["__typename"], reset["reason"]) == ("StreamReset", "CURSOR_EXPIRED")
+                assert (await screen.next())["__typename"] == "StreamReady"
+            async with following(api, after=recent) as screen:
+                assert (await screen.next())["changedFields"] == ["priority"]
+        await database.execute("UPDATE event_log SET horizon_at = horizon_at - interval '1 hour'")
+    with callout_process(tmp_path, **settings) as process:
+        async with Api(Server(process.url, known, fresh_url, process)) as api, asyncio.timeout(WITHIN):
+            while await database.fetchval("SELECT count(*) FROM ticket_events") > 2:
+                await asyncio.sleep(0.05)
+            data = await api(
+                "query($id: ID!) { ticket(by: {id: $id}) { history { nodes { kind } } } ticketCounts { all } }",
+                id=ticket,
+            )
+            assert [each["kind"] for each in data["ticket"]["history"]["nodes"]] == ["UPDATED", "UPDATED"]
+            assert data["ticketCounts"] == {"all": 1}
+            assert [each["kind"] for each in (await asked(api, after=recent))["nodes"]] == ["UPDATED"]
+            assert (await asked(api, after=old))["reset"] == "CURSOR_EXPIRED"
+    await database.close()
+
+
+async def test_who_has_missed_more_than_is_told_one_by_one_is_told_to_fetch_the_list(
+    fresh_url: str, tmp_path: Path
+) -> None:
+    with callout_process(tmp_path, database_url=fresh_url, jwt_secret=SECRET) as process:
+        known = Settings(env="production", database_url=fresh_url, jwt_secret=SECRET, data_dir=tmp_path)
+        async with Api(Server(process.url, known, fresh_url, process)) as api:
+            start = (await asked(api))["cursor"]
+            ticket = await api.new_ticket()
+            database = await asyncpg.connect(fresh_url)
+            await database.execute(
+                "INSERT INTO ticket_events (ticket_id, kind, actor_kind, actor_id, actor_name, at, before, after)"
+                " SELECT ticket_id, 'UPDATED', actor_kind, actor_id, actor_name, at + n * interval '1 ms', after, after"
+                f" FROM ticket_events, generate_series(1, {MISSED_MAX}) AS n"
+            )
+            await database.close()
+            assert (await asked(api, after=start))["reset"] == "OVERFLOW"
+            customer = await api.new_customer()
+            async with following(api.customer(customer)) as screen:
+                await api.new_ticket(customerId=customer)
+                await screen.next()  # so the server has read whatever came before
+            async with following(api, after=start) as screen:
+                reset = await screen.next()
+                assert (reset["__typename"], reset["reason"]) == ("StreamReset", "OVERFLOW")
+                assert (await screen.next())["__typename"] == "StreamReady"
+                await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority="HIGH")
+                assert (await screen.next())["change"] == "UPDATED"
+            async with following(api, after=reset["cursor"]) as screen:
+                assert (await screen.next())["changedFields"] == ["priority"]

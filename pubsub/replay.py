@@ -1,0 +1,82 @@
+"""What was missed: the events between a cursor and a position, told in portions, or why it cannot be told.
+
+For streams that go on from a cursor, and for clients that ask for a page of what has happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Protocol, TypeVar
+
+from db.engine import Database
+from db.enums import StreamResetReason
+from db.positions import unseen
+from pubsub.position import Place, Snapshot
+
+MISSED_MAX: Final = 50_000
+"""Events after a cursor, of whomever, beyond which a client does better to fetch its list again."""
+
+PORTION: Final = 200  # events that are looked up at a time
+
+# The cursor's own batch from its event on, and then what came after that batch; all ids, few of which may concern the
+# reader. The horizon is read with them: if it is behind the cursor, none of them has been pruned.
+_MISSED: Final = f"""
+SELECT pg_current_snapshot()::text AS now, horizon::text AS horizon, rest, later FROM event_log, LATERAL (
+    SELECT coalesce(array_agg(id::text ORDER BY at, id) FILTER (WHERE begun), '{{}}') AS rest,
+        coalesce(array_agg(id::text ORDER BY at, id) FILTER (WHERE NOT begun), '{{}}') AS later
+    FROM (
+        SELECT id, at, begun
+        FROM {unseen("$1::text::pg_snapshot", "id, at, xid")},
+            LATERAL (SELECT pg_visible_in_snapshot(xid, $2::text::pg_snapshot) AS begun) AS batch
+        WHERE pg_visible_in_snapshot(xid, coalesce($3::text::pg_snapshot, pg_current_snapshot()))
+            AND NOT (begun AND (at, id) <= ($4::timestamptz, $5::text::uuid))
+        LIMIT {MISSED_MAX + 1}
+    ) AS event
+) AS missed"""
+
+
+class Told(Protocol):
+    """What is made of an event."""
+
+    @property
+    def event(self) -> str: ...
+
+    @property
+    def at(self) -> datetime: ...
+
+
+T = TypeVar("T", bound=Told)
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """The ids of the events behind a place and up to the position `now`."""
+
+    now: str
+    _place: Place
+    _rest: Sequence[str]
+    _later: Sequence[str]
+
+    async def portions(self, of: Callable[[Sequence[str]], Awaitable[list[T]]]) -> AsyncIterator[list[tuple[Place, T]]]:
+        """What `of` makes of the events, in order, each with its place. Raises what `of` does."""
+        batch_end = self._place.until or self._place.origin
+        for origin, until, ids in ((self._place.origin, batch_end, self._rest), (batch_end, self.now, self._later)):
+            for start in range(0, len(ids), PORTION):
+                found = await of(ids[start : start + PORTION])
+                yield [(Place(origin, until, told.at, told.event), told) for told in found]
+
+
+async def missed(database: Database, place: Place, now: str | None = None) -> Missed | StreamResetReason:
+    """What lies behind `place`, up to `now`, or up to the position of the look-up. Raises what the database does."""
+    batch_end = place.until or place.origin
+    row = await database.fetchrow(_MISSED, place.origin, batch_end, now, place.at, place.event)
+    assert row is not None
+    if Snapshot.parse(batch_end).xmax > Snapshot.parse(row["now"]).xmax:
+        return StreamResetReason.CURSOR_UNKNOWN
+    if Snapshot.parse(place.origin).xmin < int(row["horizon"]):
+        return StreamResetReason.CURSOR_EXPIRED
+    if len(row["rest"]) + len(row["later"]) > MISSED_MAX:
+        return StreamResetReason.OVERFLOW
+    return Missed(now or row["now"], place, row["rest"], row["later"])
