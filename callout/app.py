@@ -76,7 +76,6 @@ async def _wire(settings: Settings, stack: AsyncExitStack) -> State:
     bell = await stack.enter_async_context(Bell.open(settings.pubsub_url or "postgres://", settings.database_url))
     engine = Engine(schema, database, cursors, written=bell.ring)
     hub = Hub(database, settings.database_url, bell, cursors)
-    await hub.start()
     await stack.enter_async_context(background(hub.follow))
     live = LiveApplication(engine, authenticator, database, settings.allowed_origins)
     connections = Connections(live.gone)

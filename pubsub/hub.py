@@ -81,16 +81,19 @@ class _Membership:
 
 
 class Subscription:
-    """What a member ends when it wants no more."""
+    """What a member ends, once, when it wants no more."""
 
-    def __init__(self) -> None:
+    def __init__(self, tail: Tail) -> None:
         self.joining: asyncio.Task[None] | None = None
         self.leave: Callable[[], None] = lambda: None
+        self._tail = tail
+        tail.listen()
 
     def end(self) -> None:
         if self.joining is not None:
             self.joining.cancel()
         self.leave()
+        self._tail.leave()
 
 
 class _Group:
@@ -158,15 +161,12 @@ class Hub:
         self._groups: dict[Hashable, _Group] = {}
         self._by_route: defaultdict[str, set[_Group]] = defaultdict(set)
 
-    async def start(self) -> None:
-        await self._tail.start()
-
     async def follow(self) -> None:
         await self._tail.follow()
 
     def subscribe(self, feed: Feed, member: Member, after: str | None) -> Subscription:
-        """Tells `member` all that concerns the feed, from the cursor `after` on, or from now."""
-        subscription = Subscription()
+        """Tells `member` all that concerns the feed, from the cursor `after` on, or from now; until it is ended."""
+        subscription = Subscription(self._tail)
         subscription.joining = asyncio.create_task(self._join(feed, member, after, subscription))
         return subscription
 
@@ -192,6 +192,7 @@ class Hub:
         """Tells a new member what it has missed, then that it is up to date, then what has come meanwhile."""
         try:
             place = None if after is None else Place.opened(after, self.cursors)
+            await self._tail.awake()
             # A cursor may be ahead of this process' tail, if it is from a list or another process.
             known = place is not None and await self._tail.reach(place.until or place.origin)
             membership, now = self._enter(feed, member, subscription), self._tail.position

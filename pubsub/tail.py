@@ -1,7 +1,8 @@
 """The tail: one for each process, it reads what is new in the event log and says so, in batches.
 
 What is new is the difference between two snapshots, so that nothing is left out or read twice, however long
-transactions are open; see `docs/live.md`. The bell wakes it, and if that does not ring it looks by itself.
+transactions are open; see `docs/live.md`. The bell wakes it, and if that does not ring it looks by itself. While nobody
+listens it rests, and costs nothing; then it goes on from where the log has got to.
 """
 
 from __future__ import annotations
@@ -57,22 +58,35 @@ class Batch:
 
 
 class Tail:
-    """Calls `told` with each batch, from the position on that it finds at `start`."""
+    """Calls `told` with each batch, for as long as anybody listens."""
 
     def __init__(self, database_url: str, bell: Bell, told: Callable[[Batch], None]) -> None:
         self._url = normalised(database_url)
         self._bell = bell
         self._told = told
         self._looked = asyncio.Event()
+        self._listeners = 0
+        self._wanted = asyncio.Event()
+        self._awake = asyncio.Event()
         self.number = 0
         """Of the last batch."""
         self.position = ""
+        """Up to where it has told; of no use while it rests."""
 
-    async def start(self) -> None:
-        """Raises what the database does."""
-        connection = await self._connect()
-        self.position = await connection.fetchval("SELECT pg_current_snapshot()::text")
-        await connection.close(timeout=ANSWER_SECONDS)
+    def listen(self) -> None:
+        """To be ended by `leave`."""
+        self._listeners += 1
+        self._wanted.set()
+
+    def leave(self) -> None:
+        self._listeners -= 1
+        if not self._listeners:
+            self._wanted.clear()
+
+    async def awake(self) -> None:
+        """For a listener: waits until it does not rest. Raises `TimeoutError`."""
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await self._awake.wait()
 
     async def reach(self, position: str) -> bool:
         """Waits until it stands at or behind a position; false if that is of a future that has not come to be. Raises
@@ -94,6 +108,7 @@ class Tail:
             try:
                 connection = await self._connect()
                 while True:
+                    await self._rest(connection)
                     await self._look(connection)
                     pause = RETRY_SECONDS
                     await self._bell.wait(LOOKING_SECONDS)
@@ -112,6 +127,15 @@ class Tail:
             command_timeout=ANSWER_SECONDS,
             server_settings={"application_name": "callout tail", "timezone": "UTC", "jit": "off"},
         )
+
+    async def _rest(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
+        """While nobody listens. What happens meanwhile is nobody's loss."""
+        if not self._wanted.is_set():
+            self._awake.clear()
+            await self._wanted.wait()
+        if not self._awake.is_set():
+            self.position = await connection.fetchval("SELECT pg_current_snapshot()::text")
+            self._awake.set()
 
     async def _look(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
         rows: list[Any] = await connection.fetch(_NEWS, self.position)

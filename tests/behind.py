@@ -42,6 +42,15 @@ async def dump(database: Database) -> dict[str, tuple[int, str]]:
     return {name: (count, digest) for name, count, digest in await database.fetch(" UNION ALL ".join(selects))}
 
 
+async def until(database: Database, condition: str) -> None:
+    """Waits until a query says so. Fails after twenty seconds."""
+    for _ in range(400):
+        if await database.fetchval(f"SELECT {condition}"):
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"it does not come to be that {condition}")
+
+
 async def until_blocked(database: Database, statements: int = 1) -> None:
     """Waits until that many statements on this database wait for a lock. Fails after ten seconds."""
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"

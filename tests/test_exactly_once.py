@@ -63,7 +63,7 @@ class Client:
         self.received = Received(cursor=start)
         self._viewer = viewer
         self._filter = filter
-        self._cut = cut
+        self.cut = cut
         self.connections = 0
 
     async def run(self) -> None:
@@ -74,7 +74,7 @@ class Client:
                 await asyncio.sleep(0.1)
 
     async def _follow(self) -> None:
-        limit = random.uniform(0.0, self._cut) if self._cut else None
+        limit = random.uniform(0.0, self.cut) if self.cut else None
         async with self._viewer() as viewer:
             try:
                 async with asyncio.timeout(limit), following(viewer, self._filter, self.received.cursor) as screen:
@@ -170,6 +170,8 @@ async def under_fire(
             work.create_task(write(url, tickets[:-1], ring, until, seed))
         work.create_task(hold_open(url, tickets[-1], SECONDS / 2))
         work.create_task(disturb())
+    for client in clients:
+        client.cut = 0.0
     for client, filter in zip(clients, (None, URGENT, None), strict=True):
         expected = by_ticket(await committed(url, filter))
         assert sum(map(len, expected.values())) > 100

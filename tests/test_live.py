@@ -25,6 +25,7 @@ from db.viewer import Viewer
 from pubsub.connections import QUEUE_BYTES_MAX
 from pubsub.replay import MISSED_MAX
 from tests.api import SCHEMA, Api, Refusal, Server
+from tests.behind import until
 from tests.live import CHANGES, OF_STREAMS, WITHIN, following, live, socket
 from tests.process import callout_process, free_port
 
@@ -351,6 +352,25 @@ async def test_following_from_the_command_line_goes_on_through_a_restart(tmp_pat
     assert lines.read_text().count("Bell tolls") == lines.read_text().count("Bell tower") == 1
 
 
+async def test_the_log_is_not_read_while_nobody_listens(fresh_url: str, tmp_path: Path) -> None:
+    last_read = "SELECT state_change FROM pg_stat_activity WHERE application_name = 'callout tail'"
+    last_read += " AND datname = current_database()"
+    with callout_process(tmp_path, database_url=fresh_url, jwt_secret=SECRET) as process:
+        known = Settings(env="production", database_url=fresh_url, jwt_secret=SECRET, data_dir=tmp_path)
+        database = await asyncpg.connect(fresh_url)
+        async with Api(Server(process.url, known, fresh_url, process)) as api:
+            for _ in range(2):
+                async with following(api) as screen:
+                    await api.new_ticket()
+                    assert (await screen.next())["change"] == "ENTERED"
+                await until(database, "true FROM pg_sleep(2)")  # the last look has been
+                before = await database.fetchval(last_read)
+                await api.new_ticket()
+                await until(database, "true FROM pg_sleep(1.5)")
+                assert await database.fetchval(last_read) == before
+        await database.close()
+
+
 # Asking now and then
 
 
@@ -437,25 +457,17 @@ async def test_a_cursor_that_is_older_than_what_is_kept_is_answered_with_a_reset
         await database.execute("ALTER TABLE ticket_events ENABLE TRIGGER ticket_events_final")
         await database.execute("UPDATE event_log SET horizon_at = horizon_at - interval '2 days'")
 
-    async def horizon_moves() -> None:
-        async with asyncio.timeout(WITHIN):
-            while await database.fetchval("SELECT horizon_at < now() - interval '1 day' FROM event_log"):
-                await asyncio.sleep(0.05)
-
     with callout_process(tmp_path, **settings) as process:
         async with Api(Server(process.url, known, fresh_url, process)) as api:
             old = (await asked(api))["cursor"]
             ticket = await api.new_ticket()
-            async with asyncio.timeout(WITHIN):  # what is not counted yet is kept
-                while not await database.fetchval(
-                    "SELECT pg_visible_in_snapshot(xid, counted) FROM ticket_events, event_log"
-                ):
-                    await asyncio.sleep(0.05)
+            counted = "pg_visible_in_snapshot(xid, counted) FROM ticket_events, event_log"
+            await until(database, counted)  # what is not is kept
             await days_pass()
             await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority="LOW")
             recent = (await asked(api))["cursor"]
     with callout_process(tmp_path, **settings) as process:
-        await horizon_moves()
+        await until(database, "horizon_at > now() - interval '1 day' FROM event_log")
         async with Api(Server(process.url, known, fresh_url, process)) as api:
             assert await database.fetchval("SELECT count(*) FROM ticket_events") == 2, "it was only announced"
             await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority="HIGH")
@@ -468,9 +480,8 @@ async def test_a_cursor_that_is_older_than_what_is_kept_is_answered_with_a_reset
                 assert (await screen.next())["changedFields"] == ["priority"]
         await database.execute("UPDATE event_log SET horizon_at = horizon_at - interval '1 hour'")
     with callout_process(tmp_path, **settings) as process:
-        async with Api(Server(process.url, known, fresh_url, process)) as api, asyncio.timeout(WITHIN):
-            while await database.fetchval("SELECT count(*) FROM ticket_events") > 2:
-                await asyncio.sleep(0.05)
+        async with Api(Server(process.url, known, fresh_url, process)) as api:
+            await until(database, "count(*) = 2 FROM ticket_events")
             data = await api(
                 "query($id: ID!) { ticket(by: {id: $id}) { history { nodes { kind } } } ticketCounts { all } }",
                 id=ticket,

@@ -202,7 +202,8 @@ async def seen(database: Database, company: Company, viewer: str) -> set[str]:
 async def ask(viewer: Api, document: str, **variables: Any) -> str:
     """The answer as text, errors included, without what differs from request to request."""
     response = await viewer.http.post("/graphql", json={"query": document, "variables": variables})
-    return re.sub(r'"(requestId|streamCursor)" ?: ?"[^"]*"', r'"\1":""', response.text)
+    # A page's cursor is Base64 of '["…'; all others are sealed, and look different each time.
+    return re.sub(r'"(requestId|streamCursor|cursor)" ?: ?"(?!WyJ)[^"]*"', r'"\1":""', response.text)
 
 
 # Everything, in every way
