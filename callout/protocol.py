@@ -1,5 +1,6 @@
-"""HTTP/1.1 with a bound on what comes before a body: uvicorn's parser reads request lines and headers of any length,
-and whoever sends them needs no token. And with a word to responses that never end when the server does."""
+"""What uvicorn's protocols lack: over HTTP/1.1 a bound on what comes before a body (the parser reads request lines and
+headers of any length, and whoever sends them needs no token) and a word to responses that never end when the server
+does; over WebSockets a way to write a frame that many sockets are sent, made once."""
 
 from __future__ import annotations
 
@@ -7,6 +8,8 @@ from typing import Final
 
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.protocol import State
 
 HEAD_MAX = 64 * 1024  # bytes; one read from the socket may go beyond it
 
@@ -43,3 +46,13 @@ class BoundedProtocol(HttpToolsProtocol):
         scope: Scope | None = self.cycle.scope if self.cycle is not None else None  # type: ignore[assignment]
         if scope is not None and ENDING in scope:
             scope[ENDING].set()
+
+
+class FramingProtocol(WebSocketsSansIOProtocol):
+    def write_frame(self, frame: bytes) -> bool:
+        """Writes a whole frame (RFC 6455, section 5.2) at once, if nothing waits to be written, and never blocks. False
+        if it has not: then there is a reason to send it in the ordinary way, and to learn what has become of it."""
+        if self.close_sent or self.disconnected or not self.writable.is_set() or self.conn.state is not State.OPEN:
+            return False
+        self.transport.write(frame)
+        return True

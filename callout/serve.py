@@ -17,7 +17,7 @@ from uvicorn.supervisors import Multiprocess
 from callout import credentials, logs
 from callout.credentials import Credential
 from callout.database import is_empty, migrated_database
-from callout.protocol import BoundedProtocol
+from callout.protocol import BoundedProtocol, FramingProtocol
 from callout.settings import Settings, variable
 from db import seed
 from db.enums import Role
@@ -59,7 +59,7 @@ def serve(settings: Settings) -> None:
             workers=settings.workers,
             loop="uvloop",
             http=BoundedProtocol,
-            ws="websockets-sansio",
+            ws=FramingProtocol,
             ws_max_size=WEBSOCKET_MESSAGE_MAX,
             ws_ping_interval=None,  # uvicorn gives up with 1011, after which clients never come back
             ws_per_message_deflate=False,

@@ -14,7 +14,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -100,8 +100,20 @@ class Sockets:
         self.hub = hub
         self.connections = connections
 
+        self._payload = b""
+        self._frames: dict[bytes, bytes] = {}
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await _Socket(self, scope, receive, send).run()
+
+    def frame(self, head: bytes, payload: bytes) -> bytes:
+        """The frame of a message, made once for all members of a group whose messages have the same head."""
+        if payload is not self._payload:
+            self._payload, self._frames = payload, {}
+        frame = self._frames.get(head)
+        if frame is None:
+            frame = self._frames[head] = _frame(b"%b%b}" % (head, payload))
+        return frame
 
 
 class _Operation(Member):
@@ -114,7 +126,7 @@ class _Operation(Member):
         self.subscription: Subscription | None = None
 
     def tell(self, payload: bytes) -> None:
-        self._socket.put((self._head + payload + b"}").decode())
+        self._socket.put_payload(self._head, payload)
 
     async def drained(self) -> None:
         await self._socket.drained()
@@ -136,7 +148,10 @@ class _Socket(Connection):
         self._emptied = asyncio.Event()
         self._closing: tuple[int, str] | None = None
         self._sending_since: float | None = None
-        self._resting = False  # nothing waits, and nothing is being sent
+        self._resting = False  # nothing waits, nothing is being sent, and it is not to be closed
+        # Uvicorn's protocol, as `callout serve` has it. With another server all goes by the queue.
+        protocol = getattr(send, "__self__", None)
+        self._write_frame: Callable[[bytes], bool] = getattr(protocol, "write_frame", lambda frame: False)
         self._heard_at = self._opened_at = time.monotonic()
         self._pinged_at = 0.0
         self._initialised = False
@@ -146,34 +161,26 @@ class _Socket(Connection):
 
     # What others call
 
-    def put(self, frame: str) -> None:
-        """Sends a frame in its turn; never blocks."""
+    def put(self, text: str) -> None:
+        """Sends a message in its turn; never blocks."""
         if self._closing is not None:
             return
-        if not self._queue and self._resting and self._send_now(frame):
+        if self._resting and self._write_frame(_frame(text.encode())):
             return
-        self._queue.append(frame)
-        self._queued += len(frame)
+        self._resting = False
+        self._queue.append(text)
+        self._queued += len(text)
         if len(self._queue) > QUEUE_MAX or self._queued > QUEUE_BYTES_MAX:
             self.close(TRY_AGAIN, UNREAD)
         else:
             self._wake.set()
 
-    def _send_now(self, frame: str) -> bool:
-        """Sends a frame at once, if that can be done without waiting: to wake a task for each socket and message
-        costs as much as all the rest. Uvicorn's `send` waits for nothing but its transport to be writable, and that
-        can be asked; of another server it cannot, and its frames go by the queue."""
-        writable: asyncio.Event | None = getattr(getattr(self._send, "__self__", None), "writable", None)
-        if writable is None or not writable.is_set():
-            return False
-        sending = self._send({"type": "websocket.send", "text": frame})
-        try:
-            sending.send(None)  # type: ignore[attr-defined]
-        except StopIteration:
-            return True
-        except OSError:
-            return True  # the client has gone, as `_read` is told
-        raise RuntimeError("uvicorn's `send` has waited for something")
+    def put_payload(self, head: bytes, payload: bytes) -> None:
+        """Likewise the message `head`, `payload` and a brace. To wake a task for each socket and message costs as much
+        as all the rest; so where nothing waits it is written at once."""
+        if self._resting and self._write_frame(self._sockets.frame(head, payload)):
+            return
+        self.put((head + payload + b"}").decode())
 
     async def drained(self) -> None:
         """Waits until nothing waits to be sent."""
@@ -184,6 +191,7 @@ class _Socket(Connection):
         """Closes before anything that still waits."""
         if self._closing is None:
             self._closing = (code, reason)
+            self._resting = False
             self._queue.clear()
             self._wake.set()
             self._end_operations()
@@ -247,10 +255,10 @@ class _Socket(Connection):
         try:
             while True:
                 while self._queue:
-                    frame = self._queue.popleft()
-                    self._queued -= len(frame)
+                    text = self._queue.popleft()
+                    self._queued -= len(text)
                     self._sending_since = time.monotonic()
-                    await self._send({"type": "websocket.send", "text": frame})
+                    await self._send({"type": "websocket.send", "text": text})
                     self._sending_since = None
                 if self._closing is not None:
                     code, reason = self._closing
@@ -262,7 +270,6 @@ class _Socket(Connection):
                 self._wake.clear()
                 self._resting = True
                 await self._wake.wait()
-                self._resting = False
         except OSError:
             return  # the client has gone
 
@@ -368,6 +375,16 @@ class _Socket(Connection):
             operation.cancel()
         elif operation is not None and operation.subscription is not None:
             operation.subscription.end()
+
+
+def _frame(message: bytes) -> bytes:
+    """A text frame (RFC 6455, section 5.2), whole and, as a server's are, not masked."""
+    size = len(message)
+    if size < 126:
+        return b"\x81%c%b" % (size, message)
+    if size < 2**16:
+        return b"\x81\x7e%b%b" % (size.to_bytes(2, "big"), message)
+    return b"\x81\x7f%b%b" % (size.to_bytes(8, "big"), message)
 
 
 def _parsed(message: Message) -> dict[str, Any]:
