@@ -100,6 +100,41 @@ class StreamResetReason(DocumentedEnum):
     OVERFLOW = "OVERFLOW", "More has happened since than is told one by one."
 
 
+class NoticeKind(DocumentedEnum):
+    """What somebody is told."""
+
+    CREATED = "CREATED", "A ticket was created."
+    ASSIGNED = "ASSIGNED", "A ticket was given to a technician."
+    UNASSIGNED = "UNASSIGNED", "A ticket was taken from a technician."
+    NOTE_ADDED = "NOTE_ADDED", "A public note was added."
+    RESOLVED = "RESOLVED", "A ticket was resolved."
+    TEST = "TEST", "That the channel works."
+
+
+class DeliveryChannel(DocumentedEnum):
+    """By which way somebody is told."""
+
+    EMAIL = "EMAIL", "An e-mail to an address."
+    GOOGLE_CHAT = "GOOGLE_CHAT", "A card in the Google Chat space."
+
+
+class Audience(DocumentedEnum):
+    """As what somebody is told."""
+
+    ADMIN = "ADMIN", "One of the admin recipients."
+    CUSTOMER = "CUSTOMER", "The ticket's contact."
+    TECHNICIAN = "TECHNICIAN", "The technician, or the one who lost the ticket."
+    SPACE = "SPACE", "The Google Chat space."
+
+
+class DeliveryState(DocumentedEnum):
+    """How far a notification has come."""
+
+    PENDING = "PENDING", "It is still to be sent, or to be tried again."
+    SENT = "SENT", "The other side has taken it."
+    DEAD = "DEAD", "It was refused for good, or tried for too long."
+
+
 class ChatAuthor(DocumentedEnum):
     """Who wrote a message of a chatbot conversation."""
 
