@@ -4,6 +4,8 @@
         bell.ring()              # after a commit
         await bell.wait(1.0)     # in the tail of the event log
 
+Who else waits in the same process has an ear of their own, `bell.ear()`, so that nobody takes a ring away from another.
+
 It carries no data, only "look again". So rings may be merged, and are; and a lost one costs no more than the time until
 whoever waits looks by itself. In return nothing that happens to the backend comes out of `ring` or `wait`: an outage is
 logged once and ended by a new connection, after which the bell rings, since something may have been missed.
@@ -47,13 +49,32 @@ class UnusableUrl(Exception):
     """No bell can ever ring by this URL. The message says why, and shows no password."""
 
 
+class Ear:
+    """Hears the bell, also what it has rung while nobody waited. Waited at in one place."""
+
+    def __init__(self) -> None:
+        self._rung = asyncio.Event()
+
+    def hear(self) -> None:
+        self._rung.set()
+
+    async def wait(self, seconds: float) -> bool:
+        """Returns as soon as the bell has rung since the last wait, here or in another process, or after `seconds`;
+        says whether it has rung."""
+        rung = await _set_within(seconds, self._rung)
+        if rung:
+            self._rung.clear()
+        return rung
+
+
 class Bell:
     """One for each process, and in it used from the event loop's thread."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._name = secrets.token_hex(4)  # its own rings, when they come back, are no news
-        self._rung = asyncio.Event()
+        self._own = Ear()
+        self._ears = [self._own]
         self._unsent = asyncio.Event()
         self._heard_at = 0.0
         self._failures = 0  # since anything was heard
@@ -79,16 +100,22 @@ class Bell:
     def ring(self) -> None:
         """Wakes who waits here at once, and in the other processes within milliseconds. Never blocks, never raises.
         To be called after the commit: who is woken looks at once."""
-        self._rung.set()
+        self._wake()
         self._unsent.set()
 
     async def wait(self, seconds: float) -> bool:
-        """Returns as soon as the bell has rung since the last wait, here or in another process, or after `seconds`;
-        says whether it has rung."""
-        rung = await _set_within(seconds, self._rung)
-        if rung:
-            self._rung.clear()
-        return rung
+        """The bell's own ear, as `Ear.wait`."""
+        return await self._own.wait(seconds)
+
+    def ear(self) -> Ear:
+        """An ear as long as the bell lives."""
+        ear = Ear()
+        self._ears.append(ear)
+        return ear
+
+    def _wake(self) -> None:
+        for ear in self._ears:
+            ear.hear()
 
     async def _keep_connected(self) -> None:
         while True:
@@ -121,12 +148,12 @@ class Bell:
             event = await next_event()
             self._succeeded()
             if event.message not in (self._name, BEAT):
-                self._rung.set()
+                self._wake()
 
     async def _send(self, line: Broadcast, hearing: asyncio.Task[None]) -> None:
         self._heard_at = time.monotonic()
         if self._failures:
-            self._rung.set()  # something may have been missed
+            self._wake()  # something may have been missed
         await _publish(line, BEAT)  # so that it is known at once whether this line carries anything
         while True:
             rung = await _set_within(random.uniform(1, 1.5) * BEAT_SECONDS, self._unsent)
