@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import TypedDict
@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from callout import health, logs
+from callout import health, logs, notices
 from callout.auth import Authenticator
 from callout.background import background, keep_counted, keep_pruned
 from callout.database import DatabaseUnusable
@@ -41,15 +41,17 @@ class State(TypedDict):
     event_streams: EventStreams
 
 
-def create_app(settings: Settings | None = None) -> Starlette:
-    """The application; its settings come from the environment if none are given."""
+def create_app(
+    settings: Settings | None = None, channels: Callable[[Settings], notices.Channels] = notices.channels
+) -> Starlette:
+    """The application; its settings come from the environment if none are given. `channels` makes the ways to tell."""
     chosen = load() if settings is None else settings
     logs.configure(chosen)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[State]:
         async with AsyncExitStack() as stack:
-            yield await _wire(chosen, stack)
+            yield await _wire(chosen, channels, stack)
 
     return Starlette(
         routes=health.ROUTES,
@@ -59,7 +61,9 @@ def create_app(settings: Settings | None = None) -> Starlette:
     )
 
 
-async def _wire(settings: Settings, stack: AsyncExitStack) -> State:
+async def _wire(
+    settings: Settings, make_channels: Callable[[Settings], notices.Channels], stack: AsyncExitStack
+) -> State:
     if settings.database_url is None:
         raise DatabaseUnusable(f"{variable('database_url')} is not set; `callout serve` starts an embedded server.")
     database = await Database.open(settings.database_url, size=settings.pool_size)
@@ -74,7 +78,11 @@ async def _wire(settings: Settings, stack: AsyncExitStack) -> State:
         await stack.enter_async_context(background(lambda: keep_pruned(database, kept)))
     cursors = StreamCursors(await event_log.identity(database))
     bell = await stack.enter_async_context(Bell.open(settings.pubsub_url or "postgres://", settings.database_url))
-    engine = Engine(schema, database, cursors, written=bell.ring)
+    channels = await stack.enter_async_context(notices.opened(make_channels, settings))
+    if settings.notify:
+        worker = notices.worker(settings, database, channels, bell)
+        await stack.enter_async_context(background(worker.run))
+    engine = Engine(schema, database, cursors, channels, written=bell.ring)
     hub = Hub(database, settings.database_url, bell, cursors)
     await stack.enter_async_context(background(hub.follow))
     live = LiveApplication(engine, authenticator, database, settings.allowed_origins)

@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from callout import credentials, doctor, settings
+from callout import credentials, doctor, logs, notices, settings
 from callout.auth import mint
 from callout.credentials import UnknownSubject
 from callout.database import DatabaseUnusable, database, is_empty, migrated_database
@@ -188,6 +188,18 @@ def token(role: str, subject: str | None, name: str | None, ttl: int) -> None:
     else:
         who = subject or role
         click.echo(mint(chosen, role=ROLES[role], subject=who, name=name or who, ttl=ttl))
+
+
+@cli.command(cls=WithSettings)
+def notify() -> None:
+    """Send notifications until Ctrl-C or SIGTERM: beside servers, or in place of them (CALLOUT_NOTIFY=false).
+
+    Any number of these may run, and each takes what the others have not.
+    """
+    chosen = settings.load()
+    with migrated_database(chosen) as url:
+        logs.configure(chosen)
+        asyncio.run(notices.notify(chosen, url))
 
 
 @cli.command(name="follow")

@@ -28,6 +28,13 @@ from db.embedded import EmbeddedServerError
 
 OLDEST_SERVER = 140_000  # PostgreSQL 14, as `server_version_num` says it
 SERVER_SECONDS = 3
+OVERDUE_MINUTES = 10
+
+_UNDELIVERED = """
+SELECT count(*) FILTER (WHERE state = 'PENDING'),
+    count(*) FILTER (WHERE state = 'PENDING' AND due_at < now() - $1 * interval '1 minute'),
+    count(*) FILTER (WHERE state = 'DEAD')
+FROM deliveries WHERE state IN ('PENDING', 'DEAD')"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +130,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
             revision, newest = migrate.current(url), migrate.head()
             if revision == newest:
                 yield Finding(True, "schema", f"at revision {newest}, the newest")
+                yield asyncio.run(_notices(url))
             else:
                 yield Finding(False, "schema", f"at revision {revision or 'none'}, not {newest}: run `callout migrate`")
     except (DatabaseUnusable, EmbeddedServerError) as error:
@@ -136,6 +144,19 @@ async def _server_version(url: str) -> tuple[int, str]:
         return int(number), await connection.fetchval("SHOW server_version")
     finally:
         await connection.close()
+
+
+async def _notices(url: str) -> Finding:
+    """Whether somebody sends what is due. What was given up does not make an installation unwell."""
+    connection = await asyncpg.connect(url)
+    try:
+        ((waiting, overdue, dead),) = await connection.fetch(_UNDELIVERED, OVERDUE_MINUTES)
+    finally:
+        await connection.close()
+    text = f"{waiting:,} to be sent, {dead:,} given up"
+    if overdue:
+        text += f"\n{overdue:,} have been due for more than {OVERDUE_MINUTES} minutes: nobody sends them"
+    return Finding(overdue == 0, "notices", text)
 
 
 def _server(settings: Settings) -> Iterator[Finding]:

@@ -40,11 +40,12 @@ from callout.pages import Pages
 from db.compiler import Collector, Compiled, Flags, Place, Selection, Site, Weight, compile_root
 from db.cursors import StreamCursors
 from db.engine import Database
-from db.enums import Role
+from db.enums import DeliveryChannel, Role
 from db.errors import ClientError, LimitExceeded
 from db.mapping import Bound, Constant
 from db.stream import Reader, Stream, TicketChangesPage, compile_stream
 from db.viewer import Viewer
+from notifiers.notice import Channel
 from resolvers.call import Call, Outcome, Refused
 from schema import graphql_schema
 from schema.fields import Mutation
@@ -158,13 +159,16 @@ class Engine:
         schema: strawberry.Schema,
         database: Database,
         cursors: StreamCursors,
+        channels: Mapping[DeliveryChannel, Channel],
         written: Callable[[], None] = lambda: None,
     ) -> None:
-        """`written` is called after each mutation that has been done."""
+        """`channels` are for mutations that send at once. `written` is called after each mutation that has been
+        done."""
         self._strawberry = schema
         self._schema = graphql_schema(schema)
         self._database = database
         self._cursors = cursors
+        self._channels = channels
         self._written = written
         self._documents = Documents(self._schema)
         self.position_mark = secrets.token_urlsafe(24)
@@ -344,7 +348,7 @@ class Engine:
             return await self._pages.page(bound.field.selection, reader, after, size)
         compiled, arguments = bound.compiled, bound.arguments
         if isinstance(mapping, Mutation):
-            outcome = await _done(mapping, Call(viewer, self._database), bound.given)
+            outcome = await _done(mapping, Call(viewer, self._database, self._channels), bound.given)
             self._written()
             errors = [error.as_json() for error in outcome.errors]
             arguments = compiled.with_outcome(arguments, outcome.object_id, errors, outcome.extra)

@@ -78,6 +78,12 @@ class Settings(BaseSettings):
     )
     jwt_issuer: str = Field("callout", min_length=1, description="What `iss` of a token must be.")
     jwt_audience: str = Field("callout", min_length=1, description="What `aud` of a token must be, or hold.")
+    notify: bool = Field(
+        True, description="Whether the server processes send notifications; `callout notify` does in any case."
+    )
+    notify_give_up: Annotated[float, Field(gt=0, le=8_760)] = Field(
+        72, description="How many hours a notification is tried before it is given up."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least severe messages to log."
     )

@@ -8,8 +8,8 @@ from sqlalchemy import ColumnElement, Integer, cast, func, literal_column, or_
 
 from db import models, visibility
 from db.cursors import parse_text, parse_time
-from db.enums import Role, TicketPriority, TicketStatus
-from db.filters import Assignee, Contains, Criteria, In, Is, Matches, Refers, Term, Within
+from db.enums import DeliveryState, Role, TicketPriority, TicketStatus
+from db.filters import Assignee, Contains, Criteria, In, Is, Matches, Refers, Same, Term, Within
 from db.listing import Listing, Ranking, SortKey, Tier, by_column, by_text, by_time
 from db.mapping import Entity
 from db.visibility import Asker, Condition, Row, table
@@ -21,9 +21,10 @@ CUSTOMER = Entity("Customer", table(models.Customer), "cus", visibility.customer
 PROPERTY = Entity("Property", table(models.Property), "prp", visibility.site)
 TECHNICIAN = Entity("Technician", table(models.Technician), "tec", visibility.technician)
 ARTICLE = Entity("Article", table(models.Article), "art", visibility.article)
+DELIVERY = Entity("Delivery", table(models.Delivery), "dlv", visibility.delivery)
 API_KEY = Entity("ApiKey", table(models.ApiKey), "key", visibility.staff_only)
 
-NODES = (TICKET, NOTE, EVENT, CUSTOMER, PROPERTY, TECHNICIAN, ARTICLE)
+NODES = (TICKET, NOTE, EVENT, CUSTOMER, PROPERTY, TECHNICIAN, ARTICLE, DELIVERY)
 """What `node(id)` finds."""
 
 
@@ -139,3 +140,27 @@ ARTICLES = Listing(
 )
 
 API_KEYS = Listing(keys={"CREATED_AT": by_time("created_at")}, default=(("CREATED_AT", True),))
+
+DELIVERIES = Listing(
+    keys={"CREATED_AT": by_time("created_at"), "STATE": by_column("state", DeliveryState)},
+    default=(("CREATED_AT", True),),
+    criteria=Criteria(
+        {
+            "filter": Criteria(
+                {
+                    "state": In("state"),
+                    "channel": In("channel"),
+                    "kind": In("kind"),
+                    "audience": In("audience"),
+                    "ticketId": Refers("ticket_id", "tkt", "ticket"),
+                    "recipient": Same("recipient"),
+                    "createdAt": Within(lambda row, asker: row.c.created_at),
+                }
+            )
+        }
+    ),
+    selective=(("filter", "ticketId"), ("filter", "recipient"), ("filter", "createdAt")),
+    enumerated={"STATE": "state"},
+)
+
+TICKET_DELIVERIES = Listing(keys={"CREATED_AT": by_time("created_at")}, default=(("CREATED_AT", False),))

@@ -131,11 +131,11 @@ def _noting() -> Statement:
 _NOTE = _noting()
 
 
-async def create(connection: Executor, viewer: Viewer, values: Mapping[str, Any]) -> bool:
-    """Write a ticket and its event. False, and nothing written, if its reference is taken."""
+async def create(connection: Executor, viewer: Viewer, values: Mapping[str, Any]) -> str | None:
+    """Write a ticket and its event, whose id is returned. None, and nothing written, if its reference is taken."""
     statement = _creation(tuple(sorted(values)))
     event = await statement.fetchval(connection, **values, kind=TicketEventKind.CREATED, **_written_by(viewer))
-    return event is not None
+    return None if event is None else str(event)
 
 
 async def change(
@@ -145,18 +145,22 @@ async def change(
     kind: TicketEventKind,
     values: Mapping[str, Any],
     timestamps: Mapping[str, bool],
-) -> None:
-    """Change columns of a ticket that the transaction has locked, and write the event. `timestamps` are set to now
-    (true) or cleared (false)."""
+) -> str:
+    """Change columns of a ticket that the transaction has locked, and write the event, whose id is returned.
+    `timestamps` are set to now (true) or cleared (false)."""
     statement = _change(tuple(sorted(values)), tuple(sorted(timestamps.items())))
     new = {f"new_{name}": value for name, value in values.items()}
-    await statement.execute(connection, id=ticket_id, kind=kind, **_written_by(viewer), **new)
+    event = _written_by(viewer)
+    await statement.execute(connection, id=ticket_id, kind=kind, **event, **new)
+    return event["event_id"]
 
 
 async def note(
     connection: Executor, viewer: Viewer, ticket_id: str, note_id: str, body: str, *, internal_only: bool
-) -> None:
-    """Add a note to a ticket that the transaction has locked, and write the event. An internal one is not public."""
+) -> str:
+    """Add a note to a ticket that the transaction has locked, and write the event, whose id is returned. An internal
+    one is not public."""
+    event = _written_by(viewer)
     await _NOTE.execute(
         connection,
         id=ticket_id,
@@ -164,8 +168,9 @@ async def note(
         body=body,
         internal_only=internal_only,
         kind=TicketEventKind.NOTE_ADDED,
-        **_written_by(viewer),
+        **event,
     )
+    return event["event_id"]
 
 
 # Behind the horizon, which was announced a while ago: whoever was reading there then has come to an end.

@@ -114,6 +114,19 @@ class Is(Criterion):
 
 
 @dataclass(frozen=True)
+class Same(Criterion):
+    """A text column has the value, in any case."""
+
+    column: str
+
+    def read(self, value: Any, slots: Slots) -> Hashable:
+        return slots.put(storable(value).strip())
+
+    def build(self, row: Row, shape: Any, parameter: Parameter, asker: Asker) -> Condition:
+        return func.lower(row.c[self.column]) == func.lower(parameter(shape, Text()))
+
+
+@dataclass(frozen=True)
 class Refers(Criterion):
     """The column holds the key in a global id. An id of the wrong kind is an error; one of nothing matches nothing."""
 

@@ -32,7 +32,11 @@ from sqlalchemy.types import UserDefinedType
 from db import limits
 from db.enums import (
     ActorKind,
+    Audience,
+    DeliveryChannel,
+    DeliveryState,
     DocumentedEnum,
+    NoticeKind,
     TicketCategory,
     TicketEventKind,
     TicketPriority,
@@ -69,6 +73,10 @@ CATEGORY = pg_enum(TicketCategory, "ticket_category")
 SOURCE = pg_enum(TicketSource, "ticket_source")
 ACTOR_KIND = pg_enum(ActorKind, "actor_kind")
 EVENT_KIND = pg_enum(TicketEventKind, "ticket_event_kind")
+NOTICE_KIND = pg_enum(NoticeKind, "notice_kind")
+CHANNEL = pg_enum(DeliveryChannel, "delivery_channel")
+AUDIENCE = pg_enum(Audience, "delivery_audience")
+DELIVERY_STATE = pg_enum(DeliveryState, "delivery_state")
 
 NOW = text("now()")
 
@@ -337,7 +345,8 @@ class Article(Base):
 
 
 class SupportSettings(Base):
-    """One row. The webhook's URL is a secret: it is written and used, never shown."""
+    """One row. The webhook's URL is a secret: it is written and used, never shown. `email_kinds` and
+    `google_chat_kinds` are what is told by each channel."""
 
     __tablename__ = "support_settings"
     __table_args__ = (
@@ -352,6 +361,12 @@ class SupportSettings(Base):
     admin_recipients: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
     google_chat_webhook_url: Mapped[str | None]
     google_chat_enabled: Mapped[bool] = mapped_column(server_default=text("false"))
+    email_kinds: Mapped[list[NoticeKind]] = mapped_column(
+        ARRAY(NOTICE_KIND), server_default=text("'{CREATED,ASSIGNED,UNASSIGNED,NOTE_ADDED,RESOLVED}'")
+    )
+    google_chat_kinds: Mapped[list[NoticeKind]] = mapped_column(
+        ARRAY(NOTICE_KIND), server_default=text("'{CREATED,ASSIGNED}'")
+    )
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
@@ -438,3 +453,51 @@ class TicketCount(Base):
     category: Mapped[TicketCategory] = mapped_column(CATEGORY, primary_key=True)
     technician_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     n: Mapped[int] = mapped_column(BigInteger)
+
+
+class Delivery(Base):
+    """What somebody is told of an event: a row for each event, channel and recipient, written with the event.
+
+    `recipient` is an e-mail address, or empty where the channel has one place. While the row is PENDING it may be tried
+    from `due_at` on; whoever tries it holds it until `claimed_until`, so that what a worker leaves behind that has died
+    is due again by then. It is given up a set time after `queued_at`. `event_id` is no foreign key: an event may go
+    while what was told of it stays.
+    """
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        CheckConstraint("(channel = 'EMAIL') = (recipient <> '')", name="email_has_recipient"),
+        CheckConstraint("(audience = 'SPACE') = (channel = 'GOOGLE_CHAT')", name="space_has_its_channel"),
+        CheckConstraint("(audience = 'TECHNICIAN') = (technician_id IS NOT NULL)", name="technician_has_id"),
+        CheckConstraint("(state = 'PENDING') = (finished_at IS NULL)", name="finished_has_time"),
+        CheckConstraint("state = 'PENDING' OR claimed_until IS NULL", name="finished_is_free"),
+        CheckConstraint("attempts >= 0", name="attempts_not_negative"),
+        at_most("recipient", limits.EMAIL_MAX),
+        at_most("said", limits.SAID_MAX),
+        Index("uq_deliveries_event_id_channel_recipient", "event_id", "channel", text("lower(recipient)"), unique=True),
+        Index("ix_deliveries_due", "channel", "due_at", "id", postgresql_where=text("state = 'PENDING'")),
+        Index("ix_deliveries_ticket_id_created_at_id", "ticket_id", "created_at", "id"),
+        Index("ix_deliveries_created_at_id", "created_at", "id"),
+        Index("ix_deliveries_state_created_at_id", "state", "created_at", "id"),
+        Index("ix_deliveries_recipient_created_at_id", text("lower(recipient)"), "created_at", "id"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=text("gen_random_uuid()"))
+    event_id: Mapped[uuid.UUID]
+    ticket_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tickets.id"))
+    note_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("notes.id"))
+    technician_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("technicians.id"))
+    kind: Mapped[NoticeKind] = mapped_column(NOTICE_KIND)
+    channel: Mapped[DeliveryChannel] = mapped_column(CHANNEL)
+    audience: Mapped[Audience] = mapped_column(AUDIENCE)
+    recipient: Mapped[str]
+    recipient_name: Mapped[str]
+    actor_name: Mapped[str]
+    state: Mapped[DeliveryState] = mapped_column(DELIVERY_STATE, server_default=DeliveryState.PENDING)
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    said: Mapped[str | None]
+    created_at: Mapped[datetime]  # the event's
+    queued_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    due_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    claimed_until: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, FromClause, Table, and_, cast, exists, fal
 from sqlalchemy.dialects.postgresql import UUID
 
 from db import models
-from db.enums import ActorKind, Role
+from db.enums import ActorKind, Audience, Role
 
 Row: TypeAlias = FromClause
 Condition: TypeAlias = ColumnElement[bool]
@@ -120,6 +120,18 @@ def technician(row: Row, asker: Asker) -> Condition:
 def article(row: Row, asker: Asker) -> Condition:
     """Staff see all; customers and services what is published."""
     return true() if asker.role in (Role.ADMIN, Role.TECHNICIAN) else row.c.published
+
+
+def delivery(row: Row, asker: Asker) -> Condition:
+    """Admins see all; technicians, on tickets they see, what went to the customer, to Google Chat and to themselves;
+    customers and services none."""
+    if asker.role is Role.ADMIN:
+        return true()
+    if asker.role is not Role.TECHNICIAN:
+        return false()
+    audience = row.c.audience
+    theirs = or_(audience == Audience.CUSTOMER, audience == Audience.SPACE, row.c.technician_id == asker.uuid)
+    return and_(theirs, _on_visible_ticket(asker, lambda tickets: tickets.c.id == row.c.ticket_id))
 
 
 def staff_only(row: Row, asker: Asker) -> Condition:

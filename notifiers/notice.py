@@ -75,5 +75,5 @@ class Channel(ABC):
     async def send(self, notice: Notice) -> str:
         """What the other side said on taking it. Raises `Refused` or `Unavailable`, within a time of its own."""
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027 (there may be nothing to end)
         """Ends what is kept open between sends."""

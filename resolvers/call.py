@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from db.engine import Connection, Database
-from db.enums import DocumentedEnum, Role
+from db.enums import DeliveryChannel, DocumentedEnum, Role
 from db.errors import Forbidden
 from db.viewer import Viewer
+from notifiers.notice import Channel
 
 Transaction: TypeAlias = Connection
 """A connection with a transaction on it."""
@@ -69,10 +70,11 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A mutation's caller and database."""
+    """A mutation's caller and database, and the ways to tell that this server has."""
 
     viewer: Viewer
     database: Database
+    channels: Mapping[DeliveryChannel, Channel]
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:

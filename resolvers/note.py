@@ -5,6 +5,8 @@ from __future__ import annotations
 from db import event_log, limits
 from db.enums import Role
 from db.ids import new_id
+from notifiers import rules
+from notifiers.enqueue import enqueue
 from resolvers import idempotency
 from resolvers.call import Call, Input, Outcome, UserErrorCode
 from resolvers.checks import Checks
@@ -29,5 +31,8 @@ async def add(call: Call, input: Input) -> Outcome:
         ticket = await lock_ticket(transaction, call, str(ticket_id))
         if internal_only is None:
             internal_only = not customer
-        await event_log.note(transaction, call.viewer, str(ticket["id"]), note_id, body, internal_only=internal_only)
+        event_id = await event_log.note(
+            transaction, call.viewer, str(ticket["id"]), note_id, body, internal_only=internal_only
+        )
+        await enqueue(transaction, {event_id: rules.of_note(call.viewer.role, internal_only=internal_only)})
     return Outcome(note_id)

@@ -1,20 +1,40 @@
-"""Who is told of what: the admins' addresses and the Google Chat webhook."""
+"""Who is told of what: the admins' addresses, the Google Chat webhook, and which kinds of notices are on."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import select
 
 from db import limits, models
+from db.enums import Audience, DeliveryChannel, DeliveryState, NoticeKind
+from db.ids import new_id
 from db.statement import Statement
 from db.visibility import table
+from notifiers.attempt import attempt
+from notifiers.notice import Notice
 from resolvers import records
 from resolvers.call import Call, Input, Outcome, Refused, UserError, UserErrorCode
 from resolvers.checks import Checks
 
+TOLD = tuple(kind for kind in NoticeKind if kind is not NoticeKind.TEST)
+"""The kinds of notices that can be on or off."""
+
+KINDS = {"email": "email_kinds", "googleChat": "google_chat_kinds"}
+"""The columns that hold which kinds are on, by the channel's field."""
+
+TEST_SECONDS = 15.0  # for all test messages, which are sent at once
+
 _TABLE = table(models.SupportSettings)
-_LOCK = Statement(select(_TABLE.c.google_chat_webhook_url, _TABLE.c.google_chat_enabled).with_for_update())
+_LOCK = Statement(
+    select(
+        *(_TABLE.c[name] for name in ("google_chat_webhook_url", "google_chat_enabled", *KINDS.values()))
+    ).with_for_update()
+)
+_PLACES = Statement(select(_TABLE.c.admin_recipients, _TABLE.c.google_chat_webhook_url))
 
 
 async def update(call: Call, input: Input) -> Outcome:
@@ -29,9 +49,12 @@ async def update(call: Call, input: Input) -> Outcome:
         values["google_chat_enabled"] = input["googleChatEnabled"]
     elif "googleChatEnabled" in input:
         checks.object_to(UserErrorCode.REQUIRED, "Google Chat is on or off.", "googleChatEnabled")
+    if "notices" in input:
+        _check_notices(input["notices"], checks)
     checks.finish()
     async with call.transaction() as transaction:
         present = dict(await _LOCK.fetchrow(transaction)) | values
+        values |= _kinds(present, input.get("notices") or [])
         if present["google_chat_enabled"] and present["google_chat_webhook_url"] is None:
             message = "Google Chat needs a webhook URL to be on."
             raise Refused(UserError(UserErrorCode.REQUIRED, message, ("googleChatWebhookUrl",)))
@@ -46,3 +69,68 @@ def _recipients(given: list[str], checks: Checks) -> list[str]:
         return []
     addresses = [checks.email(address, "adminRecipients", str(place)) for place, address in enumerate(given)]
     return list({address.lower(): address for address in addresses}.values())
+
+
+def _check_notices(given: Sequence[Input] | None, checks: Checks) -> None:
+    if given is None:
+        checks.object_to(UserErrorCode.REQUIRED, "Notices are on or off.", "notices")
+        return
+    if len(given) > len(TOLD):
+        checks.object_to(UserErrorCode.TOO_LONG, f"At most {len(TOLD)}: each kind once.", "notices")
+        return
+    seen = set()
+    for place, notice in enumerate(given):
+        kind, at = notice["kind"], ("notices", str(place))
+        if kind not in TOLD:
+            checks.object_to(UserErrorCode.INVALID, "A test is neither on nor off.", *at, "kind")
+        elif kind in seen:
+            checks.object_to(UserErrorCode.INVALID, "This kind stands there already.", *at, "kind")
+        seen.add(kind)
+        for name in KINDS:
+            if name in notice and notice[name] is None:
+                checks.object_to(UserErrorCode.REQUIRED, "It is on or off.", *at, name)
+
+
+def _kinds(present: Mapping[str, Any], notices: Sequence[Input]) -> dict[str, list[NoticeKind]]:
+    """The columns as they become; what is not given stays."""
+    changed: dict[str, list[NoticeKind]] = {}
+    for name, column in KINDS.items():
+        given = {notice["kind"]: notice[name] for notice in notices if name in notice}
+        if given:
+            changed[column] = [kind for kind in TOLD if given.get(kind, kind in present[column])]
+    return changed
+
+
+async def send_test(call: Call, input: Input) -> Outcome:
+    """Sends a test message now, past the queue, and says what came of it: to each admin recipient, or to the space,
+    even where Google Chat is off."""
+    channel = DeliveryChannel(input["channel"])
+    way = call.channels.get(channel)
+    if way is None:
+        message = f"This server has nothing to send by: {channel} is not set up."
+        raise Refused(UserError(UserErrorCode.NOT_ALLOWED, message, ("channel",)))
+    addresses, webhook_url = await _PLACES.fetchrow(call.database)
+    email = channel is DeliveryChannel.EMAIL
+    if not addresses if email else webhook_url is None:
+        message = "There are no admin recipients." if email else "Google Chat has no webhook URL."
+        raise Refused(UserError(UserErrorCode.REQUIRED, message, ("channel",)))
+    notices = [
+        Notice(
+            delivery_id=new_id(),
+            kind=NoticeKind.TEST,
+            audience=Audience.ADMIN if email else Audience.SPACE,
+            recipient=recipient,
+            recipient_name="",
+            ticket=None,
+            actor_name=call.viewer.name,
+            at=datetime.now(UTC),
+            webhook_url=None if email else webhook_url,
+        )
+        for recipient in (addresses if email else [""])
+    ]
+    made = await asyncio.gather(*(attempt(way.send(notice), TEST_SECONDS) for notice in notices))
+    results = [
+        {"recipient": notice.recipient or None, "sent": each.state is DeliveryState.SENT, "said": each.said}
+        for notice, each in zip(notices, made, strict=True)
+    ]
+    return Outcome(extra={"results": results})

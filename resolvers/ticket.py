@@ -20,6 +20,9 @@ from db.enums import ActorKind, Role, TicketSource, TicketStatus
 from db.ids import new_id
 from db.statement import Statement
 from db.visibility import Asker, table
+from notifiers import rules
+from notifiers.enqueue import enqueue
+from notifiers.rules import Told
 from resolvers import idempotency, ticket_rules
 from resolvers.call import Call, Input, Outcome, Refused, Transaction, UserError, UserErrorCode
 from resolvers.checks import Checks
@@ -69,9 +72,10 @@ async def _create(transaction: Transaction, call: Call, input: Input, ticket_id:
         "creator_kind": ActorKind(call.viewer.role.value),
         "creator_id": call.viewer.id,
     }
-    await _write(transaction, call, values)
+    event_id = await _write(transaction, call, values)
     if input.get("chat") is not None:
         await _keep_chat(transaction, call, ticket_id, input)
+    await enqueue(transaction, {event_id: rules.of_creation(values.get("technician_id"))})
 
 
 async def update(call: Call, input: Input) -> Outcome:
@@ -137,15 +141,17 @@ async def bulk_update(call: Call, input: Input) -> Outcome:
         checks.finish()
         locked = await _lock(call.viewer.role).fetch(transaction, ids=list(keys.values()), viewer=call.viewer.id)
         tickets = {str(ticket["id"]): ticket for ticket in locked}
+        told: dict[str, list[Told]] = {}
         for place, (id_, key) in enumerate(keys.items()):
             errors: tuple[UserError, ...] = ()
             try:
                 ticket = _found(tickets.get(str(key)), "ticketIds", str(place))
-                await _apply(transaction, call, ticket, wanted, Checks())
+                told |= await _apply(transaction, call, ticket, wanted, Checks())
             except Refused as refused:
                 errors = refused.errors
             found = key if key in tickets else None
             results.append({"id": id_, "ticket_id": found, "errors": [error.as_json() for error in errors]})
+        await enqueue(transaction, told)
     return Outcome(extra={"results": results})
 
 
@@ -173,7 +179,7 @@ async def _change(call: Call, input: Input, wanted: Mapping[str, Any], checks: C
             typed = input.get("contact") or {}
             filled = {f"contact_{name}": value for name, value in customer.items() if name not in typed}
             wanted = {**filled, **wanted}
-        await _apply(transaction, call, ticket, wanted, checks)
+        await enqueue(transaction, await _apply(transaction, call, ticket, wanted, checks))
     return Outcome(ticket_id)
 
 
@@ -195,12 +201,16 @@ def _found(ticket: Mapping[str, Any] | None, *field: str) -> Mapping[str, Any]:
 
 async def _apply(
     transaction: Transaction, call: Call, ticket: Mapping[str, Any], wanted: Mapping[str, Any], checks: Checks
-) -> None:
+) -> dict[str, list[Told]]:
+    """Changes the ticket, and says who is to be told of it, by the id of the event; nobody where nothing changes."""
     change = ticket_rules.change(ticket, wanted, call.viewer.role, checks)
     checks.finish()
-    if change:
-        ticket_id = str(ticket["id"])
-        await event_log.change(transaction, call.viewer, ticket_id, change.kind, change.values, change.timestamps)
+    if not change:
+        return {}
+    event_id = await event_log.change(
+        transaction, call.viewer, str(ticket["id"]), change.kind, change.values, change.timestamps
+    )
+    return {event_id: rules.of_change(ticket, change.values)}
 
 
 def _described(input: Input, checks: Checks, *, new: bool) -> dict[str, Any]:
@@ -347,10 +357,12 @@ def _contact_given(contact: Input, checks: Checks) -> dict[str, Any]:
     return values
 
 
-async def _write(transaction: Transaction, call: Call, values: dict[str, Any]) -> None:
+async def _write(transaction: Transaction, call: Call, values: dict[str, Any]) -> str:
+    """The id of the event."""
     for _ in range(_DRAWS):
-        if await event_log.create(transaction, call.viewer, values | {"reference": draw_reference()}):
-            return
+        event_id = await event_log.create(transaction, call.viewer, values | {"reference": draw_reference()})
+        if event_id is not None:
+            return event_id
     raise RuntimeError(f"{_DRAWS} references drawn, all taken")
 
 

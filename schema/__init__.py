@@ -16,6 +16,7 @@ from db.cursors import parse_time
 from schema.api_key import ApiKeyMutations, ApiKeyQueries
 from schema.article import ArticleMutations, ArticleQueries
 from schema.customer import CustomerMutations, CustomerQueries
+from schema.delivery import DeliveryMutations, DeliveryQueries
 from schema.event import TicketEvent
 from schema.executor import Executor
 from schema.node import NodeQueries
@@ -36,6 +37,7 @@ class Query(
     PropertyQueries,
     TechnicianQueries,
     ArticleQueries,
+    DeliveryQueries,
     SupportSettingsQueries,
     ApiKeyQueries,
 ): ...
@@ -49,6 +51,7 @@ class Mutation(
     PropertyMutations,
     TechnicianMutations,
     ArticleMutations,
+    DeliveryMutations,
     SupportSettingsMutations,
     ApiKeyMutations,
 ): ...

@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import strawberry
+from sqlalchemy import Boolean, ColumnElement, FromClause, Text, any_, func, literal_column, select
 
 from db import models
 from db.compiler import Render, Selection
+from db.enums import DeliveryChannel, NoticeKind
+from db.limits import RECIPIENTS_MAX
 from db.mapping import ADMINS, Root
-from db.visibility import Condition, Row, table
+from db.visibility import Asker, Condition, Row, table
 from resolvers import support_settings
 from schema.common import Payload
-from schema.fields import column, mapped, mutation, optional, root
+from schema.fields import column, given, items, json_rows, mapped, mutation, optional, root
 
 _TABLE = table(models.SupportSettings)
 
 
 def _settings(render: Render, selection: Selection) -> tuple[Row, list[Condition]]:
     return render.alias(_TABLE), []
+
+
+def _notices(row: Row, asker: Asker) -> FromClause:
+    told: ColumnElement[Any] = literal_column(f"'{{{','.join(support_settings.TOLD)}}}'::notice_kind[]")
+    kinds = func.unnest(told).table_valued("kind", with_ordinality="ord", name="told").render_derived()
+    on = {field: kinds.c.kind == any_(row.c[column]) for field, column in support_settings.KINDS.items()}
+    rows = select(kinds.c.kind, *(condition.label(field) for field, condition in on.items()), kinds.c.ord)
+    return rows.select_from(kinds).correlate(row).subquery("notices")
+
+
+@strawberry.type(description="By which channels a kind of notice is told.")
+class NoticeSetting:
+    kind: NoticeKind = column("kind", "What is told.")
+    email: bool = column("email", "Whether e-mail is sent of it.")
+    google_chat: bool = column("googleChat", "Whether Google Chat is told of it, where that is on.")
 
 
 @strawberry.type(description="Who is told of what.")
@@ -29,6 +48,7 @@ class SupportSettings:
         lambda row, asker: row.c.google_chat_webhook_url.is_not(None),
         "Whether there is a webhook URL. The URL itself is a secret and never shown.",
     )
+    notices: list[NoticeSetting] = items(_notices, "What is told by which channel.", most=len(support_settings.TOLD))
     updated_at: datetime = column("updated_at", "When the settings were last changed.")
 
 
@@ -37,11 +57,19 @@ class SupportSettingsQueries:
     support_settings: SupportSettings = root(_settings, "Who is told of what.", roles=ADMINS)
 
 
+@strawberry.input(description="By which channels a kind of notice is to be told; what is left out stays.")
+class NoticeSettingInput:
+    kind: NoticeKind = given("What is told.")
+    email: bool | None = optional("Whether e-mail is sent of it.")
+    google_chat: bool | None = optional("Whether Google Chat is told of it, where that is on.")
+
+
 @strawberry.input(description="Changes of the settings: what is left out stays, null clears.")
 class SupportSettingsUpdateInput:
     admin_recipients: list[str] | None = optional("The addresses that admin mail goes to, up to 20.")
     google_chat_webhook_url: str | None = optional("The space's incoming webhook, an https:// URL; it is never shown.")
     google_chat_enabled: bool | None = optional("Whether Google Chat is told; needs a webhook URL.")
+    notices: list[NoticeSettingInput] | None = optional("Which kinds to switch; those that are left out stay.")
 
 
 @strawberry.type(description="What `supportSettingsUpdate` answers.")
@@ -49,8 +77,35 @@ class SupportSettingsUpdatePayload(Payload):
     support_settings: SupportSettings = mapped(Root(_settings, roles=ADMINS), "The settings as they are now.")
 
 
+@strawberry.input(description="A channel to try.")
+class SupportSettingsTestInput:
+    channel: DeliveryChannel = given("E-mail goes to the admin recipients; Google Chat is tried even where it is off.")
+
+
+@strawberry.type(description="What became of a test message.")
+class SupportSettingsTestResult:
+    recipient: str | None = column("recipient", "The e-mail address; null for Google Chat.")
+    sent: bool = column("sent", "Whether the other side took it.")
+    said: str = column("said", "What the other side, or the network, said.")
+
+
+@strawberry.type(description="What `supportSettingsTest` answers.")
+class SupportSettingsTestPayload(Payload):
+    results: list[SupportSettingsTestResult] = items(
+        lambda outcome, asker: json_rows(outcome.c.extra["results"], recipient=Text, sent=Boolean, said=Text),
+        "What became of each message; empty if nothing could be sent.",
+        most=RECIPIENTS_MAX,
+    )
+
+
 @strawberry.type
 class SupportSettingsMutations:
     support_settings_update: SupportSettingsUpdatePayload = mutation(
         support_settings.update, SupportSettingsUpdateInput, "Change who is told of what.", roles=ADMINS
+    )
+    support_settings_test: SupportSettingsTestPayload = mutation(
+        support_settings.send_test,
+        SupportSettingsTestInput,
+        "Send a test message by a channel and say what came of it.",
+        roles=ADMINS,
     )

@@ -13,6 +13,7 @@ from db.compiler import Render, Selection
 from db.entities import (
     ARTICLE,
     CUSTOMER,
+    DELIVERY,
     EVENT,
     EVENTS,
     NOTE,
@@ -20,6 +21,7 @@ from db.entities import (
     PROPERTY,
     TECHNICIAN,
     TICKET,
+    TICKET_DELIVERIES,
     TICKETS,
     updated_at,
 )
@@ -64,6 +66,7 @@ from schema.fields import (
 if TYPE_CHECKING:
     from schema.article import Article
     from schema.customer import Customer
+    from schema.delivery import DeliveryConnection
     from schema.event import TicketEventConnection
     from schema.note import NoteConnection
     from schema.property import Property
@@ -142,6 +145,14 @@ class Ticket(Node):
     )
     history: Annotated[TicketEventConnection, strawberry.lazy("schema.event")] = connection(
         EVENT, EVENTS, "What happened to it, oldest first.", on=lambda ticket, event: event.c.ticket_id == ticket.c.id
+    )
+    deliveries: Annotated[DeliveryConnection, strawberry.lazy("schema.delivery")] = connection(
+        DELIVERY,
+        TICKET_DELIVERIES,
+        "Who was told of it and what came of that, oldest first; technicians do not see what went to others of the"
+        " company.",
+        on=lambda ticket, delivery: delivery.c.ticket_id == ticket.c.id,
+        roles=STAFF,
     )
     article: Annotated[Article, strawberry.lazy("schema.article")] | None = one(
         ARTICLE,

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,14 +42,16 @@ def free_port() -> int:
         return port
 
 
+SERVE = ("callout", "serve", "--host", "127.0.0.1")
+
+
 @contextmanager
-def callout_process(directory: Path, **settings: str) -> Iterator[Process]:
+def callout_process(directory: Path, module: Sequence[str] = SERVE, **settings: str) -> Iterator[Process]:
     """`callout serve` in production with these settings (`jwt_issuer="…"` is `CALLOUT_JWT_ISSUER`); it logs into
-    `directory`."""
-    given = {"env": "production", "data_dir": str(directory), "port": str(free_port())} | settings
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CALLOUT_")}
-    environment |= {f"CALLOUT_{name.upper()}": value for name, value in given.items()}
-    command = [sys.executable, "-m", "callout", "serve", "--host", "127.0.0.1"]
+    `directory`. It sends no notifications unless it is told to. `module` is another server, with its arguments."""
+    given = {"env": "production", "data_dir": str(directory), "port": str(free_port()), "notify": "false"} | settings
+    command = [sys.executable, "-m", *module]
+    environment = environment_of(**given)
     log_file = directory / "log"
     with log_file.open("wb") as log, subprocess.Popen(command, env=environment, stderr=log) as child:
         process = Process(f"http://127.0.0.1:{given['port']}", log_file, child.pid)
@@ -59,6 +61,12 @@ def callout_process(directory: Path, **settings: str) -> Iterator[Process]:
         finally:
             child.terminate()
             child.wait(15)
+
+
+def environment_of(**settings: str) -> dict[str, str]:
+    """This process' environment with these settings of Callout and no others."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CALLOUT_")}
+    return environment | {f"CALLOUT_{name.upper()}": value for name, value in settings.items()}
 
 
 def _wait_until_alive(process: Process, child: subprocess.Popen[bytes]) -> None:

@@ -1,0 +1,195 @@
+"""The worker: takes what is due from the queue, has the channels send it, and records what came of it.
+
+Any number of workers may run, in server processes and by themselves; what they agree by is the queue
+(`notifiers/queue.py`). Each is woken by the bell, and looks by itself every `LOOKING_SECONDS`. It holds no more claims
+than it can send at once, for each channel by itself, so that one that hangs does not hold up the other.
+
+A notice is sent at least once: a worker that is killed after the other side has taken it and before that is recorded
+leaves it to be sent again, under the same delivery id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from time import monotonic
+from typing import Final
+
+import asyncpg
+
+from db.engine import Database
+from db.enums import DeliveryChannel, DeliveryState
+from notifiers import queue
+from notifiers.attempt import Attempt, attempt
+from notifiers.notice import Channel, Refused
+from notifiers.queue import Claim, Outcome
+
+logger = logging.getLogger(__name__)
+
+LOOKING_SECONDS: Final = 1.0
+TURN_SECONDS: Final = 0.02  # between two claims at the least: what ends or is rung in between is one turn's work
+OUTAGE_SECONDS: Final = 1.0  # between two attempts at a database that does not answer
+ANSWER_SECONDS: Final = 15.0  # after which a database that says nothing is taken for one that is gone
+FINISHING_SECONDS: Final = 2.0  # for what is being sent when the worker is stopped
+
+TOO_LATE: Final = "Nobody was there to send it within the time set for that."
+SWITCHED_OFF: Final = "Google Chat is off in the settings, or has no webhook URL."
+
+OUTAGE: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How much at once, and how patiently; times in seconds. `lease` must be longer than `sending`."""
+
+    places: int = 20  # sends at once by each channel
+    sending: float = 45.0  # for one send
+    lease: float = 60.0
+    retry: float = 5.0  # the pause after the first failure; doubles with each further one, give or take a half
+    retry_max: float = 3600.0
+    give_up: float = 3 * 86_400.0
+
+    def pause(self, failures: int) -> float:
+        return random.uniform(0.5, 1.5) * min(self.retry * 2.0 ** min(failures - 1, 30), self.retry_max)
+
+
+class Worker:
+    """One for each process. `run()` it as long as the process lives."""
+
+    def __init__(
+        self,
+        database: Database,
+        channels: Mapping[DeliveryChannel, Channel],
+        *,
+        domain: str,
+        heard: Callable[[float], Awaitable[object]],
+        pace: Pace,
+    ) -> None:
+        """`domain` is the one of our Message-IDs. `heard` waits for the bell, for so many seconds at the most."""
+        self._database = database
+        self._channels = channels
+        self._domain = domain
+        self._heard = heard
+        self._pace = pace
+        self._sending: dict[asyncio.Task[None], Claim] = {}
+        self._outcomes: list[Outcome] = []  # that are not recorded yet
+        self._news = asyncio.Event()
+        self._stopping = False
+        self._cut_off = False
+
+    async def run(self) -> None:
+        """Never returns by itself. Cancelled, it lets what is being sent end, for `FINISHING_SECONDS`; what is
+        abandoned then is due at once for another worker, or for this one when it is started again."""
+        for channel in DeliveryChannel:
+            if channel not in self._channels:
+                logger.warning("nothing can be sent by %s here: what is to be told by it waits", channel)
+        tasks = (asyncio.create_task(self._listen()), asyncio.create_task(self._work()))
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await self._stop(*tasks)
+        for task in tasks:
+            if not task.cancelled():
+                task.result()
+
+    async def _listen(self) -> None:
+        while True:
+            await self._heard(LOOKING_SECONDS)
+            self._news.set()
+
+    async def _work(self) -> None:
+        while not self._stopping:
+            self._news.clear()
+            turn = monotonic()
+            try:
+                await self._record()
+                claims = await self._claim()
+            except OUTAGE as error:
+                self._failed(error)
+                await asyncio.sleep(OUTAGE_SECONDS)
+                continue
+            if self._cut_off:
+                self._cut_off = False
+                logger.info("the queue of deliveries can be reached again")
+            for claim in claims:
+                self._begin(claim)
+            await self._news.wait()
+            await asyncio.sleep(turn + TURN_SECONDS - monotonic())
+
+    async def _claim(self) -> list[Claim]:
+        taken = Counter(claim.channel for claim in self._taken())
+        free = {channel: self._pace.places - taken[channel] for channel in self._channels}
+        wanted = {channel: places for channel, places in free.items() if places > 0}
+        if not wanted:
+            return []
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await queue.claim(self._database, wanted, lease=self._pace.lease, give_up=self._pace.give_up)
+
+    def _taken(self) -> Iterable[Claim]:
+        yield from self._sending.values()
+        yield from (outcome.claim for outcome in self._outcomes)
+
+    def _begin(self, claim: Claim) -> None:
+        task = asyncio.create_task(self._send(claim))
+        self._sending[task] = claim
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._sending[task]
+        self._news.set()
+
+    async def _send(self, claim: Claim) -> None:
+        if claim.attempts == 0:
+            made = Attempt(DeliveryState.DEAD, TOO_LATE)
+        else:
+            made = await attempt(self._sent(claim), self._pace.sending)
+        pause = max(self._pace.pause(claim.attempts), made.after or 0.0)
+        self._outcomes.append(Outcome(claim, made.state, made.said, pause))
+
+    async def _sent(self, claim: Claim) -> str:
+        notice = claim.notice(self._domain)
+        if claim.channel is DeliveryChannel.GOOGLE_CHAT and notice.webhook_url is None:
+            raise Refused(SWITCHED_OFF)
+        return await self._channels[claim.channel].send(notice)
+
+    async def _record(self) -> None:
+        outcomes = list(self._outcomes)
+        if not outcomes:
+            return
+        async with asyncio.timeout(ANSWER_SECONDS):
+            rows = await queue.record(self._database, outcomes, give_up=self._pace.give_up)
+        del self._outcomes[: len(outcomes)]
+        for row in rows:
+            if row["state"] == DeliveryState.DEAD:
+                fields = {"delivery": str(row["id"]), "channel": row["channel"], "kind": row["kind"]}
+                logger.warning("a notice was given up", extra={"fields": fields})
+
+    def _failed(self, error: Exception) -> None:
+        if not self._cut_off:
+            self._cut_off = True
+            logger.warning("the queue of deliveries cannot be reached: %s", error or type(error).__name__)
+
+    async def _stop(self, listening: asyncio.Task[None], working: asyncio.Task[None]) -> None:
+        """Within about twice `FINISHING_SECONDS`, whatever hangs."""
+        self._stopping = True
+        listening.cancel()
+        self._news.set()
+        ending = [listening, working, *self._sending]
+        await asyncio.wait(ending, timeout=FINISHING_SECONDS)
+        working.cancel()
+        abandoned = dict(self._sending)
+        for task in abandoned:
+            task.cancel()
+        await asyncio.wait({listening, working, *abandoned}, timeout=FINISHING_SECONDS / 4)
+        for task, claim in abandoned.items():
+            if not task.done() or task.cancelled():
+                self._outcomes.append(Outcome(claim, DeliveryState.PENDING, None))
+        try:
+            async with asyncio.timeout(FINISHING_SECONDS / 2):
+                await self._record()
+        except OUTAGE as error:
+            logger.warning("what was being sent is due again when its lease ends: %s", error or type(error).__name__)

@@ -1,0 +1,177 @@
+"""Notices over a local socket: a channel that sends them, a place that takes them or misbehaves, and the processes
+that send, which are Callout's own but for the channels.
+
+`python -m tests.notifying serve` is a server, `… notify` a worker by itself. What they need beside Callout's settings
+comes in the environment: `SINK_PORT`, `SINK_CHANNELS` (names, by commas) and `PACE`, as JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import orjson
+import uvicorn
+
+from callout import logs, notices
+from callout.app import create_app
+from callout.settings import Settings, load
+from db.enums import DeliveryChannel
+from notifiers.notice import Channel, Notice, Refused, Unavailable
+from notifiers.worker import Pace
+from tests.process import environment_of
+
+WITHIN = 15.0  # seconds, after which a test that waits has failed
+HANG, DROP = "hang", "drop"
+
+Told: TypeAlias = dict[str, Any]
+"""A notice as the other side gets it."""
+
+
+class Wire(Channel):
+    """A connection for each notice, which goes as a line of JSON; the answer is a line that begins as SMTP's do: 2 for
+    what is taken, 4 for later (after the seconds that it ends with, if it does), 5 for never."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    async def send(self, notice: Notice) -> str:
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        except OSError:
+            raise Unavailable("Nobody listens.") from None
+        try:
+            writer.write(orjson.dumps(asdict(notice)) + b"\n")
+            answer = (await reader.readline()).decode().strip()
+        except OSError:
+            answer = ""
+        finally:
+            writer.close()
+        match answer[:1]:
+            case "2":
+                return answer
+            case "4":
+                seconds = answer.rpartition(" ")[2]
+                raise Unavailable(answer, float(seconds) if seconds.isdecimal() else None)
+            case "5":
+                raise Refused(answer)
+        raise Unavailable("The line was dropped.")
+
+
+class Sink:
+    """Takes notices. `answer` says what to each: a line, `HANG` until `release`, or `DROP`. `seen` are all that came,
+    in order; `taken` those that were taken."""
+
+    def __init__(self) -> None:
+        self.answer: Callable[[Told], str] = lambda told: "250 Thanks"
+        self.seen: list[Told] = []
+        self.taken: list[Told] = []
+        self.port = 0
+        self._released = asyncio.Event()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls) -> AsyncIterator[Sink]:
+        sink = cls()
+        server = await asyncio.start_server(sink._take, "127.0.0.1", 0, limit=2**20)
+        sink.port = server.sockets[0].getsockname()[1]
+        yield sink
+        sink.release()
+        server.close()
+
+    def release(self) -> None:
+        """Whoever hangs is dropped."""
+        self._released.set()
+        self._released = asyncio.Event()
+
+    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        told: Told = orjson.loads(await reader.readline())
+        self.seen.append(told)
+        answer = self.answer(told)
+        if answer == HANG:
+            await self._released.wait()
+        elif answer != DROP:
+            if answer.startswith("2"):
+                self.taken.append(told)
+            writer.write(answer.encode() + b"\n")
+        writer.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Waits for what another process brings about."""
+    async with asyncio.timeout(WITHIN):
+        while not condition():  # noqa: ASYNC110 (nothing tells of it)
+            await asyncio.sleep(0.02)
+
+
+class Sending:
+    """A worker in a process of its own."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.process = process
+        self._log = log
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> float:
+        """Asks it to end; returns the seconds that it took."""
+        began = time.monotonic()
+        self.process.terminate()
+        assert self.process.wait(WITHIN) == 0, self.log()
+        return time.monotonic() - began
+
+
+@contextmanager
+def sending(
+    directory: Path, database_url: str, sink: Sink, channels: str = "EMAIL,GOOGLE_CHAT", **pace: float
+) -> Iterator[Sending]:
+    """A worker that sends to the sink, and is ended with the block unless it has been before."""
+    settings = environment_of(database_url=database_url, data_dir=str(directory), env="production", jwt_secret="x" * 32)
+    environment = settings | wiring(sink, channels, **pace)
+    number = len(list(directory.glob("worker*.log")))
+    path = directory / f"worker{number}.log"
+    command = [sys.executable, "-m", "tests.notifying", "notify"]
+    with path.open("wb") as log, subprocess.Popen(command, env=environment, stderr=log) as process:
+        try:
+            yield Sending(process, path)
+        finally:
+            process.kill()
+
+
+def wiring(sink: Sink, channels: str, **pace: float) -> dict[str, str]:
+    """What these processes need beside Callout's settings."""
+    return {"SINK_PORT": str(sink.port), "SINK_CHANNELS": channels, "PACE": orjson.dumps(pace).decode()}
+
+
+def wires(settings: Settings) -> notices.Channels:
+    names = filter(None, os.environ["SINK_CHANNELS"].split(","))
+    return {DeliveryChannel(name): Wire(int(os.environ["SINK_PORT"])) for name in names}
+
+
+def main() -> None:
+    settings = load()
+    if sys.argv[1] == "serve":
+        app = create_app(settings, wires)
+        uvicorn.run(app, host=settings.host, port=settings.port, log_config=None, access_log=False, lifespan="on")
+    else:
+        logs.configure(settings)
+        assert settings.database_url is not None
+        pace = Pace(**orjson.loads(os.environ["PACE"]))
+        asyncio.run(notices.notify(settings, settings.database_url, wires, pace))
+
+
+if __name__ == "__main__":
+    main()
