@@ -39,7 +39,8 @@ FINISHING_SECONDS: Final = 2.0  # for what is being sent when the worker is stop
 TOO_LATE: Final = "Nobody was there to send it within the time set for that."
 SWITCHED_OFF: Final = "Google Chat is off in the settings, or has no webhook URL."
 
-OUTAGE: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+# The last is what asyncpg raises where the server hangs up between two of its steps.
+OUTAGE: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ class Worker:
             made = Attempt(DeliveryState.DEAD, TOO_LATE)
         else:
             made = await attempt(self._sent(claim), self._pace.sending)
-        pause = max(self._pace.pause(claim.attempts), made.after or 0.0)
+        pause = min(max(self._pace.pause(claim.attempts), made.after or 0.0), self._pace.give_up)
         self._outcomes.append(Outcome(claim, made.state, made.said, pause))
 
     async def _sent(self, claim: Claim) -> str:

@@ -2,7 +2,7 @@
 that send, which are Callout's own but for the channels.
 
 `python -m tests.notifying serve` is a server, `… notify` a worker by itself. What they need beside Callout's settings
-comes in the environment: `SINK_PORT`, `SINK_CHANNELS` (names, by commas) and `PACE`, as JSON.
+comes in the environment: `SINK_PORT`, and `PACE` as JSON.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import orjson
-import uvicorn
 
 from callout import logs, notices
-from callout.app import create_app
 from callout.settings import Settings, load
+from db.engine import Database
 from db.enums import DeliveryChannel
 from notifiers.notice import Channel, Notice, Refused, Unavailable
 from notifiers.worker import Pace
+from pubsub.bell import Bell
 from tests.process import environment_of
 
 WITHIN = 15.0  # seconds, after which a test that waits has failed
@@ -68,7 +68,7 @@ class Wire(Channel):
 
 class Sink:
     """Takes notices. `answer` says what to each: a line, `HANG` until `release`, or `DROP`. `seen` are all that came,
-    in order; `taken` those that were taken."""
+    in order; `taken` those that were taken. Lines are sent as Latin-1."""
 
     def __init__(self) -> None:
         self.answer: Callable[[Told], str] = lambda told: "250 Thanks"
@@ -88,20 +88,25 @@ class Sink:
         server.close()
 
     def release(self) -> None:
-        """Whoever hangs is dropped."""
+        """Whoever hangs is answered as anybody else is now; if that is to hang, dropped."""
         self._released.set()
         self._released = asyncio.Event()
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        told: Told = orjson.loads(await reader.readline())
+        line = await reader.readline()
+        if not line:  # who wanted to tell is gone
+            writer.close()
+            return
+        told: Told = orjson.loads(line)
         self.seen.append(told)
         answer = self.answer(told)
         if answer == HANG:
             await self._released.wait()
-        elif answer != DROP:
+            answer = self.answer(told)
+        if answer not in (HANG, DROP):
             if answer.startswith("2"):
                 self.taken.append(told)
-            writer.write(answer.encode() + b"\n")
+            writer.write(answer.encode("latin-1") + b"\n")
         writer.close()
 
 
@@ -110,6 +115,27 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(WITHIN):
         while not condition():  # noqa: ASYNC110 (nothing tells of it)
             await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def working(
+    settings: Settings, sink: Sink, channels: str = "EMAIL,GOOGLE_CHAT", pace: Pace | None = None
+) -> AsyncIterator[None]:
+    """A worker in this process, for the length of the block."""
+    assert settings.database_url is not None
+    database = await Database.open(settings.database_url, size=2)
+    try:
+        async with Bell.open(settings.database_url) as bell:
+            worker = notices.worker(settings, database, wires(sink.port, channels), bell, pace)
+            running = asyncio.create_task(worker.run())
+            try:
+                yield
+            finally:
+                running.cancel()
+                await asyncio.wait({running})
+            assert running.cancelled(), running.exception()
+    finally:
+        await database.close()
 
 
 class Sending:
@@ -135,12 +161,10 @@ class Sending:
 
 
 @contextmanager
-def sending(
-    directory: Path, database_url: str, sink: Sink, channels: str = "EMAIL,GOOGLE_CHAT", **pace: float
-) -> Iterator[Sending]:
-    """A worker that sends to the sink, and is ended with the block unless it has been before."""
+def sending(directory: Path, database_url: str, sink: Sink, **pace: float) -> Iterator[Sending]:
+    """A worker that sends to the sink, and is killed with the block unless it has ended before."""
     settings = environment_of(database_url=database_url, data_dir=str(directory), env="production", jwt_secret="x" * 32)
-    environment = settings | wiring(sink, channels, **pace)
+    environment = settings | wiring(sink, **pace)
     number = len(list(directory.glob("worker*.log")))
     path = directory / f"worker{number}.log"
     command = [sys.executable, "-m", "tests.notifying", "notify"]
@@ -151,26 +175,33 @@ def sending(
             process.kill()
 
 
-def wiring(sink: Sink, channels: str, **pace: float) -> dict[str, str]:
+def wiring(sink: Sink, **pace: float) -> dict[str, str]:
     """What these processes need beside Callout's settings."""
-    return {"SINK_PORT": str(sink.port), "SINK_CHANNELS": channels, "PACE": orjson.dumps(pace).decode()}
+    return {"SINK_PORT": str(sink.port), "PACE": orjson.dumps(pace).decode()}
 
 
-def wires(settings: Settings) -> notices.Channels:
-    names = filter(None, os.environ["SINK_CHANNELS"].split(","))
-    return {DeliveryChannel(name): Wire(int(os.environ["SINK_PORT"])) for name in names}
+def wires(port: int, channels: str = "EMAIL,GOOGLE_CHAT") -> notices.Channels:
+    return {DeliveryChannel(name): Wire(port) for name in channels.split(",")}
 
 
 def main() -> None:
-    settings = load()
+    settings, port = load(), int(os.environ["SINK_PORT"])
+
+    def channels(_: Settings) -> notices.Channels:
+        return wires(port)
+
     if sys.argv[1] == "serve":
-        app = create_app(settings, wires)
+        import uvicorn  # what only a server needs takes seconds to import
+
+        from callout.app import create_app
+
+        app = create_app(settings, channels)
         uvicorn.run(app, host=settings.host, port=settings.port, log_config=None, access_log=False, lifespan="on")
     else:
         logs.configure(settings)
         assert settings.database_url is not None
         pace = Pace(**orjson.loads(os.environ["PACE"]))
-        asyncio.run(notices.notify(settings, settings.database_url, wires, pace))
+        asyncio.run(notices.notify(settings, settings.database_url, channels, pace))
 
 
 if __name__ == "__main__":
