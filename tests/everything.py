@@ -42,6 +42,7 @@ PREFIXES = {
     "technicianId": "tec",
     "articleId": "art",
     "apiKeyId": "key",
+    "deliveryId": "dlv",
 }
 """What kind of id an argument or input field of a name takes."""
 

@@ -36,6 +36,7 @@ class World:
     resolved: str
     article: str
     key: str
+    delivery: str
 
     def good(self, mutation: str) -> Input:
         contact = {"name": "Ann Lee", "email": "ann@lee.test", "phone": "613-555-1234"}
@@ -57,7 +58,9 @@ class World:
             "articleCreate": {"problem": "p", "solution": "s"},
             "articleCreateFromTicket": {"ticketId": self.resolved},
             "articleUpdate": {"articleId": self.article},
+            "deliveryRetry": {"deliveryId": self.delivery},
             "supportSettingsUpdate": {},
+            "supportSettingsTest": {"channel": "EMAIL"},
             "apiKeyCreate": {"name": "n"},
             "apiKeyRevoke": {"apiKeyId": self.key},
         }
@@ -74,6 +77,7 @@ async def world(server: Server) -> AsyncIterator[World]:
         await api.done("ticketResolve", "__typename", ticketId=resolved, resolution="Done.")
         article = await api.done("articleCreate", "article { id }", problem="p", solution="s")
         key = await api.done("apiKeyCreate", "apiKey { id }", name="chatbot")
+        told = await api("{ deliveries(first: 1) { nodes { id } } }")
         yield World(
             customer=customer,
             property=await api.new_property(customer),
@@ -84,6 +88,7 @@ async def world(server: Server) -> AsyncIterator[World]:
             resolved=resolved,
             article=article["article"]["id"],
             key=key["apiKey"]["id"],
+            delivery=told["deliveries"]["nodes"][0]["id"],
         )
 
 
@@ -560,6 +565,15 @@ WRONG: dict[tuple[str, str], tuple[Any, ...]] = {
     ("articleUpdate", "published"): ("yes", 1),
     ("supportSettingsUpdate", "adminRecipients"): ([None], [5], {"0": "a@b.ca"}, 5),
     ("supportSettingsUpdate", "googleChatEnabled"): ("on", 1),
+    ("supportSettingsUpdate", "notices"): (
+        "CREATED",
+        [None],
+        [{}],
+        [{"kind": "created"}],
+        [{"kind": "CREATED", "email": 1}],
+    ),
+    ("supportSettingsTest", "channel"): (None, "email", "SMS", 1),
+    ("deliveryRetry", "deliveryId"): (None, 1.5, True, {}),
     ("apiKeyCreate", "name"): (None, 5),
 }
 
@@ -614,6 +628,8 @@ REQUIRED = {
     "articleUpdate": ("articleId",),
     "apiKeyCreate": ("name",),
     "apiKeyRevoke": ("apiKeyId",),
+    "deliveryRetry": ("deliveryId",),
+    "supportSettingsTest": ("channel",),
 }
 
 

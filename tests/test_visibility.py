@@ -47,6 +47,7 @@ PREFIX_OF = {
     "tickets": "tkt",
     "notes": "not",
     "articles": "art",
+    "deliveries": "dlv",
     "ticket_events": "evt",
     "api_keys": "key",
 }
@@ -65,6 +66,7 @@ async def company(server: Server) -> AsyncIterator[Company]:
     """`customer`, `technician` and `service` are the viewers. `ticket` is one that all three see."""
     admin = Api(server)
     ids: dict[str, str] = {}
+    await admin.done("supportSettingsUpdate", "__typename", adminRecipients=[f"{THEIRS}@company.example"])
     ids["customer"] = await admin.new_customer(name="Clara Own", email="clara@own.example", accountNumber="OWN-1")
     ids["customer2"] = await admin.new_customer(
         name=f"{THEIRS} Bell", email=f"{THEIRS}@bell.example", phone="613-555-0666", accountNumber=f"{THEIRS}-1"
@@ -189,9 +191,24 @@ async def events_of(database: Database, company: Company, viewer: str) -> set[st
     }
 
 
+async def deliveries_of(database: Database, company: Company, viewer: str) -> set[str]:
+    """The ids of the deliveries that the viewer may find: a technician's, on their tickets, to the customer and to
+    themselves."""
+    if viewer != "technician":
+        return set()
+    tickets = [key(company.ids[name]) for name in SEEN[viewer] if company.ids[name].startswith("tkt_")]
+    rows = await database.fetch(
+        "SELECT id FROM deliveries WHERE ticket_id = ANY($1) AND (audience = 'CUSTOMER' OR technician_id = $2)",
+        tickets,
+        key(company.ids["technician"]),
+    )
+    return {f"dlv_{row['id']}" for row in rows}
+
+
 async def seen(database: Database, company: Company, viewer: str) -> set[str]:
     """The ids of all that the viewer may find: what is listed, the events, and whatever tests have noted internally."""
     named = {company.ids[name] for name in SEEN[viewer]} | await events_of(database, company, viewer)
+    named |= await deliveries_of(database, company, viewer)
     if viewer != "technician":
         return named
     tickets = [key(id_) for id_ in named if id_.startswith("tkt_")]
