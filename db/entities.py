@@ -24,7 +24,7 @@ ARTICLE = Entity("Article", table(models.Article), "art", visibility.article)
 DELIVERY = Entity("Delivery", table(models.Delivery), "dlv", visibility.delivery)
 API_KEY = Entity("ApiKey", table(models.ApiKey), "key", visibility.staff_only)
 
-NODES = (TICKET, NOTE, EVENT, CUSTOMER, PROPERTY, TECHNICIAN, ARTICLE, DELIVERY)
+NODES = (TICKET, NOTE, EVENT, CUSTOMER, PROPERTY, TECHNICIAN, ARTICLE)
 """What `node(id)` finds."""
 
 

@@ -13,7 +13,7 @@ from db.enums import Audience, DeliveryChannel, DeliveryState, NoticeKind
 from db.mapping import ADMINS, Expression
 from db.visibility import Asker, Row
 from resolvers import delivery
-from schema.common import Connection, Edge, Node, Payload
+from schema.common import Connection, Edge, Payload
 from schema.fields import argument, column, connection, given, global_id, mutation, one, optional, part
 from schema.ticket import DateTimeRange
 
@@ -30,7 +30,7 @@ def _next_attempt_at(row: Row, asker: Asker) -> Expression:
 
 
 @strawberry.type(description="What somebody is told of an event: one for each event, channel and recipient.")
-class Delivery(Node):
+class Delivery:
     id: strawberry.ID = global_id(DELIVERY)
     ticket: Annotated[Ticket, strawberry.lazy("schema.ticket")] = one(
         TICKET, lambda delivery, ticket: ticket.c.id == delivery.c.ticket_id, "The ticket that it is about."

@@ -72,7 +72,7 @@ def _matrix(head: str, rows: Iterator[tuple[str, Roles]]) -> str:
 
 
 def _things() -> Iterator[tuple[str, str]]:
-    for entity in (*entities.NODES, entities.API_KEY):
+    for entity in (*entities.NODES, entities.DELIVERY, entities.API_KEY):
         yield entity.name, " ".join(inspect.cleandoc(entity.visible.__doc__ or "").split())
 
 

