@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import compare, fanout, million
+from bench import compare, fanout, million, notices
 from bench.cases import CASES
 from bench.report import print_machine
 
@@ -16,6 +16,7 @@ DATA = Path(".data").absolute()
 PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "compare": lambda given: compare.run(DATA / "bench", rounds=given.rounds, only=given.only),
     "fanout": lambda given: fanout.run(DATA / "bench", rounds=given.rounds),
+    "notices": lambda given: notices.run(DATA / "bench-notices", rounds=given.rounds),
     "million": lambda given: million.run(DATA / "bench-million"),
 }
 

@@ -42,14 +42,15 @@ def baseline(name: str, url: str, log: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def callout(url: str, log: Path) -> Iterator[Server]:
-    """The real server as in production, authentication and access log included, with a token for an admin."""
+def callout(url: str, log: Path, module: Sequence[str] = ("callout", "serve")) -> Iterator[Server]:
+    """The real server as in production, authentication and access log included, with a token for an admin. `module`
+    is another way to start it."""
     settings = {"CALLOUT_ENV": "production", "CALLOUT_DATABASE_URL": url, "CALLOUT_JWT_SECRET": token_urlsafe(48)}
     production = load(env="production", database_url=url, jwt_secret=settings["CALLOUT_JWT_SECRET"])
     tokens = tuple(
         mint(production, role=Role.ADMIN, subject=f"bench {n}", name="Bench", ttl=24 * 3600) for n in range(ADMINS)
     )
-    with _running("callout", ["callout", "serve"], settings, log) as server:
+    with _running("callout", module, settings, log) as server:
         yield replace(server, token=tokens[0], tokens=tokens)
 
 

@@ -129,6 +129,49 @@ def test_the_doctor_says_what_is_wrong() -> None:
     assert "swordfish" not in done.stdout + done.stderr
 
 
+async def test_the_doctor_tells_of_notices_that_nobody_sends(
+    callout: Terminal, database: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    await database.execute(
+        """INSERT INTO tickets (id, reference, subject, description, source, creator_kind, creator_id, contact_name,
+            contact_email)
+        VALUES ($1, 'TKT-AAAAAA', 's', 'd', 'ADMIN', 'ADMIN', 'a', 'A', 'a@example.com')""",
+        ticket := new_id(),
+    )
+    for recipient in ("a@example.com", "b@example.com"):
+        await database.execute(
+            """INSERT INTO deliveries (event_id, ticket_id, kind, channel, audience, recipient, recipient_name,
+                actor_name, created_at)
+            VALUES ($1, $2, 'CREATED', 'EMAIL', 'ADMIN', $3, '', '', now())""",
+            *(new_id(), ticket, recipient),
+        )
+    fresh = callout("doctor")
+    assert fresh.exit_code == 0
+    assert re.search("✓ notices +2 to be sent, 0 given up\n", fresh.stdout)
+    await database.execute("UPDATE deliveries SET due_at = now() - interval '11 minutes'")
+    await database.execute(
+        "UPDATE deliveries SET state = 'DEAD', finished_at = now() WHERE recipient = 'b@example.com'"
+    )
+    sick = callout("doctor")
+    assert sick.exit_code == 1
+    assert re.search("✗ notices +1 to be sent, 1 given up\n +1 have been due", sick.stdout)
+    await database.execute("DELETE FROM deliveries")
+
+
+def test_a_worker_runs_until_it_is_told_to_stop(callout: Terminal, tmp_path: Path) -> None:
+    callout.settings["CALLOUT_ENV"] = "production"
+    log = tmp_path / "worker.log"
+    with log.open("wb") as err, callout.start("notify", stderr=err) as worker:
+        deadline = time.monotonic() + 60
+        while "notifiers.worker" not in log.read_text():
+            assert worker.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        worker.terminate()
+        assert worker.wait(10) == 0, log.read_text()
+    assert "nothing can be sent by EMAIL" in log.read_text()
+    assert "Traceback" not in log.read_text()
+
+
 def test_the_schema_is_printed(callout: Terminal) -> None:
     done = callout("schema")
     assert "type Query {" in done.stdout
