@@ -1,0 +1,114 @@
+"""A notice as a mail: one recipient, text and HTML, threaded by ticket.
+
+It is written here and not by `EmailMessage`, whose folding takes the quotes from long names (`notifiers/addresses.py`)
+and turns Message-IDs of more than 78 characters, which ours are, into encoded words, and which takes several times as
+long. The same notice gives the same octets on every try: whoever has had it already can tell.
+"""
+
+from __future__ import annotations
+
+import re
+from binascii import b2a_qp
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.utils import format_datetime
+
+from notifiers import message_ids
+from notifiers.addresses import Mailbox, unstructured
+from notifiers.notice import Notice, Refused, Unavailable
+from notifiers.rendering import BrokenTemplate, Templates
+from notifiers.text import one_line
+
+LINE = 76  # octets, RFC 2047, section 2
+THREAD_MAX = 20  # how many of the mails before it a mail refers to
+
+_MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>")
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """`octets` are of lines that end in CRLF; ASCII unless `needs_utf8`: then for servers with SMTPUTF8 alone."""
+
+    sender: str
+    recipient: str
+    octets: bytes
+    needs_utf8: bool
+
+
+class Composer:
+    """Writes mail from `sender`; answers go to `reply_to`."""
+
+    def __init__(self, templates: Templates, sender: Mailbox, reply_to: Mailbox) -> None:
+        self._templates = templates
+        self._sender = sender
+        self._reply_to = reply_to
+
+    @property
+    def domain(self) -> str:
+        return self._sender.domain
+
+    def compose(self, notice: Notice) -> Mail:
+        """Raises `Refused` if the recipient is no address, `Unavailable` if a template is broken."""
+        try:
+            recipient = Mailbox.of(notice.recipient_name, notice.recipient)
+        except ValueError as error:
+            raise Refused(f"{one_line(notice.recipient, 100)} {error}.") from None
+        try:
+            text, html = self._templates.render(notice)
+        except BrokenTemplate as error:
+            raise Unavailable(f"A template is broken: {error}") from error
+        headers = [_folded(name, value) for name, value in self._headers(notice, recipient)]
+        head = "\r\n".join([*headers, ""]).encode()
+        needs_utf8 = not recipient.address.isascii()
+        return Mail(self._sender.address, recipient.address, head + _body(notice, text, html), needs_utf8)
+
+    def _headers(self, notice: Notice, recipient: Mailbox) -> Iterator[tuple[str, str]]:
+        yield "From", str(self._sender)
+        yield "To", str(recipient)
+        yield "Reply-To", str(self._reply_to)
+        yield "Subject", unstructured(_subject(notice))
+        yield "Date", format_datetime(notice.at)
+        if notice.ticket is None:
+            yield "Message-ID", f"<{notice.delivery_id}@{self.domain}>"
+        else:
+            yield "Message-ID", message_ids.of_delivery(notice.delivery_id, notice.ticket.id, self.domain)
+            root = message_ids.of_ticket(notice.ticket.id, self.domain)
+            thread = [root, *filter(_MESSAGE_ID.fullmatch, notice.thread[-THREAD_MAX:])]
+            yield "In-Reply-To", thread[-1]
+            yield "References", " ".join(thread)
+        yield "Auto-Submitted", "auto-generated"  # RFC 3834, section 5: so that no robot answers
+        yield "X-Auto-Response-Suppress", "OOF, AutoReply"  # Exchange's word for it
+
+
+def _subject(notice: Notice) -> str:
+    """The same for all mails of a ticket, as some mail programs thread by it."""
+    ticket = notice.ticket
+    return "Callout: a test" if ticket is None else f"[{ticket.reference}] {one_line(ticket.subject)}"
+
+
+def _folded(name: str, value: str) -> str:
+    """A header field without its last line end. A word is never broken: RFC 5322 allows lines of 998 octets."""
+    first, *words = value.split(" ")
+    lines = [f"{name}: {first}"]
+    for word in words:
+        if len(lines[-1]) + 1 + len(word) > LINE:
+            lines.append("")
+        lines[-1] += f" {word}"
+    return "\r\n".join(lines)
+
+
+def _body(notice: Notice, text: str, html: str) -> bytes:
+    """The MIME headers, a blank line, and the two parts, in lines of 76 octets of ASCII."""
+    boundary = f"=_{notice.delivery_id}"  # in quoted-printable there is no `=_`
+    head = f'MIME-Version: 1.0\r\nContent-Type: multipart/alternative;\r\n boundary="{boundary}"\r\n\r\n'
+    parts = (_part(boundary, "plain", text), _part(boundary, "html", html))
+    return b"".join([head.encode(), *parts, f"--{boundary}--\r\n".encode()])
+
+
+def _part(boundary: str, subtype: str, text: str) -> bytes:
+    head = (
+        f'--{boundary}\r\nContent-Type: text/{subtype}; charset="utf-8"\r\n'
+        "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
+    )
+    content = "\r\n".join([*text.splitlines(), ""]).encode(errors="replace")
+    return b"".join([head.encode(), b2a_qp(content), b"\r\n"])

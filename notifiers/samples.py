@@ -1,0 +1,66 @@
+"""A notice of every kind, invented: templates are tried and shown with them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from db.enums import Audience, NoticeKind, TicketCategory, TicketPriority, TicketStatus
+from notifiers.notice import Notice, TicketFacts
+
+_AT = datetime(2026, 11, 24, 14, 12, tzinfo=UTC)
+_OPENED = TicketFacts(
+    id="019ab5a2-6c00-7000-8000-0000000000a1",
+    reference="TKT-A2B4C3",
+    subject="Alarm panel beeping after power outage",
+    description="The panel has been beeping since the power outage last night.\n"
+    "The display shows a low battery warning. Panel model: DSC 1832.",
+    status=TicketStatus.OPEN,
+    priority=TicketPriority.HIGH,
+    category=TicketCategory.ALARM,
+    contact_name="Ann Tremblay",
+    contact_email="ann@maple-court.example",
+    customer_name="Maple Court Condominiums",
+    property_address="400 Maple Court, Tower 1, Ottawa",
+    technician_name=None,
+    resolution=None,
+    created_at=_AT,
+)
+_GIVEN = replace(_OPENED, status=TicketStatus.IN_PROGRESS, technician_name="Dev Patel")
+_RESOLVED = replace(
+    _GIVEN,
+    status=TicketStatus.RESOLVED,
+    resolution="Replaced the backup battery in the DSC 1832 panel.\nTested all zones: the system works as it should.",
+)
+_TICKETS = {
+    NoticeKind.CREATED: _OPENED,
+    NoticeKind.ASSIGNED: _GIVEN,
+    NoticeKind.UNASSIGNED: _OPENED,
+    NoticeKind.NOTE_ADDED: _GIVEN,
+    NoticeKind.RESOLVED: _RESOLVED,
+    NoticeKind.TEST: None,
+}
+_NAMES = {
+    Audience.ADMIN: "",
+    Audience.CUSTOMER: "Ann Tremblay",
+    Audience.TECHNICIAN: "Dev Patel",
+    Audience.SPACE: "",
+}
+
+
+def notice_of(kind: NoticeKind, audience: Audience) -> Notice:
+    return Notice(
+        delivery_id="019ab5a2-6c00-7000-8000-0000000000d1",
+        kind=kind,
+        audience=audience,
+        recipient=f"{audience.lower()}@callout.example",
+        recipient_name=_NAMES[audience],
+        ticket=_TICKETS[kind],
+        actor_name="Rosa Lind",
+        at=_AT,
+        note="Dev will be with you on Thursday at 10." if kind is NoticeKind.NOTE_ADDED else None,
+    )
+
+
+def all_notices() -> list[Notice]:
+    return [notice_of(kind, audience) for kind in NoticeKind for audience in Audience]
