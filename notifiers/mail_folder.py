@@ -1,0 +1,44 @@
+"""Mail into a folder, as `.eml` files that any mail program opens: the channel of development."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from datetime import UTC
+from pathlib import Path
+
+from notifiers.mail import Composer
+from notifiers.notice import Channel, Notice, Unavailable
+
+logger = logging.getLogger(__name__)
+
+
+class MailFolder(Channel):
+    """A file for each delivery, whole or not at all; their names sort by the time of what they tell. A delivery that
+    is tried again has the same file."""
+
+    def __init__(self, folder: Path, composer: Composer) -> None:
+        self._folder = folder
+        self._composer = composer
+
+    async def send(self, notice: Notice) -> str:
+        mail = self._composer.compose(notice)
+        about = "test" if notice.ticket is None else notice.ticket.reference
+        path = self._folder / f"{notice.at.astimezone(UTC):%Y%m%dT%H%M%S.%f}Z-{about}-{notice.delivery_id}.eml"
+        try:
+            await asyncio.to_thread(_write, path, mail.octets)
+        except OSError as error:
+            raise Unavailable(f"{path} cannot be written: {error.strerror}.") from error
+        logger.info("mail is written to a file", extra={"fields": {"path": str(path)}})
+        return f"written to {path}"
+
+
+def _write(path: Path, octets: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_bytes(octets)
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)

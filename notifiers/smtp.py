@@ -1,0 +1,181 @@
+"""Mail to a server by SMTP, over a few connections that are kept open between mails.
+
+What a reply means: 4xx, a timeout, a lost or refused connection is `Unavailable`. 5xx to the recipient or to the mail
+itself is `Refused`. 5xx to anything before that (the greeting, TLS, the user's name and password, the sender's address)
+is about our configuration, which an operator will mend, so it is `Unavailable`. A connection lost after the last dot
+leaves it open whether the mail was taken: it is `Unavailable`, and the next try has the same Message-ID.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from contextlib import suppress
+from time import monotonic
+
+from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPException, SMTPResponseException
+
+from notifiers.mail import Composer, Mail
+from notifiers.notice import Channel, Notice, Refused, Unavailable
+from notifiers.smtp_server import SmtpServer
+from notifiers.text import one_line
+
+CONNECTIONS_MAX = 5  # servers allow few from one client
+IDLE_SECONDS = 20.0  # for which a connection is kept: servers and firewalls forget one sooner or later
+SEND_SECONDS = 30.0  # for a whole mail, waiting for a connection included
+CLOSE_SECONDS = 2.0
+SAID_MAX = 300  # characters
+
+_GONE = 421  # RFC 5321, section 3.8: the server closes the connection
+_TOO_LARGE = 552
+_AUTHENTICATION = (530, 534, 535, 538)  # RFC 4954, section 6
+
+
+class Smtp(Channel):
+    """`seconds` are for a whole mail."""
+
+    def __init__(self, server: SmtpServer, composer: Composer, *, seconds: float = SEND_SECONDS) -> None:
+        self._server = server
+        self._composer = composer
+        self._seconds = seconds
+        self._tls = None if server.security == "none" else ssl.create_default_context()
+        self._places = asyncio.Semaphore(CONNECTIONS_MAX)
+        self._kept: list[tuple[SMTP, float]] = []  # and since when, the newest last
+
+    async def send(self, notice: Notice) -> str:
+        mail = self._composer.compose(notice)
+        try:
+            async with asyncio.timeout(self._seconds), self._places:
+                return await self._send(mail)
+        except TimeoutError:
+            raise Unavailable(f"The mail server has not taken it within {self._seconds:g} seconds.") from None
+
+    async def check(self) -> None:
+        """Connects and logs in. Raises `Unavailable`."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                client = await self._connect()
+        except TimeoutError:
+            raise Unavailable(f"The mail server has not answered within {self._seconds:g} seconds.") from None
+        await _quit(client)
+
+    async def close(self) -> None:
+        clients = [client for client, _ in self._kept]
+        self._kept.clear()
+        await asyncio.gather(*map(_quit, clients))
+
+    async def _send(self, mail: Mail) -> str:
+        client = self._take()
+        if client is not None:
+            try:
+                return await self._transfer(client, mail)
+            except _Stale:
+                pass
+        return await self._transfer(await self._connect(), mail)
+
+    def _take(self) -> SMTP | None:
+        """A connection that was kept, the last one first, if one is still good as far as can be seen."""
+        while self._kept:
+            client, since = self._kept.pop()
+            if client.is_connected and monotonic() - since < IDLE_SECONDS:
+                return client
+            client.close()
+        return None
+
+    async def _transfer(self, client: SMTP, mail: Mail) -> str:
+        good = False
+        try:
+            await _begin(client, mail)
+            said = await _finish(client, mail)
+            good = True
+            return said
+        except Refused:
+            good = await _reset(client)
+            raise
+        finally:
+            if good:
+                self._kept.append((client, monotonic()))
+            else:
+                client.close()
+
+    async def _connect(self) -> SMTP:
+        client = SMTP(
+            hostname=self._server.host,
+            port=self._server.port,
+            username=self._server.user,
+            password=self._server.password,
+            use_tls=self._server.security == "tls",
+            start_tls=self._server.security == "starttls",
+            tls_context=self._tls,
+            local_hostname=self._composer.domain,
+            timeout=None,
+        )
+        good = False
+        try:
+            await client.connect()
+            if client.is_ehlo_or_helo_needed:
+                await client.ehlo()
+            good = True
+        except SMTPAuthenticationError as error:
+            # What the server says of it might repeat what it was sent.
+            raise Unavailable(f"{error.code}: The mail server does not accept our user and password.") from None
+        except (SMTPException, OSError) as error:
+            raise Unavailable(_said(error)) from None
+        finally:
+            if not good:
+                client.close()
+        return client
+
+
+class _Stale(Unavailable):
+    """The connection was over before anything of the mail was sent."""
+
+
+async def _begin(client: SMTP, mail: Mail) -> None:
+    if mail.needs_utf8 and not client.supports_extension("smtputf8"):
+        raise Refused("The mail server does not take addresses that are not ASCII (it lacks SMTPUTF8).")
+    try:
+        await client.mail(mail.sender, options=["SMTPUTF8"] if mail.needs_utf8 else [])
+    except SMTPResponseException as error:
+        verdict = {_GONE: _Stale, _TOO_LARGE: Refused}.get(error.code, Unavailable)
+        raise verdict(_said(error)) from None
+    except (SMTPException, OSError) as error:
+        raise _Stale(_said(error)) from None
+
+
+async def _finish(client: SMTP, mail: Mail) -> str:
+    try:
+        # One recipient, so its reply is the reply. `sendmail` would hide its code in a list.
+        await client.rcpt(mail.recipient, encoding="utf-8")
+        response = await client.data(mail.octets)
+    except SMTPResponseException as error:
+        final = 500 <= error.code < 600 and error.code not in _AUTHENTICATION
+        raise (Refused if final else Unavailable)(_said(error)) from None
+    except (SMTPException, OSError) as error:
+        raise Unavailable(_said(error)) from None
+    return one_line(f"{response.code} {response.message}", SAID_MAX)
+
+
+def _said(error: Exception) -> str:
+    """What the server, or else the system, said."""
+    if isinstance(error, SMTPResponseException):
+        text = f"{error.code} {error.message}"
+    else:
+        text = str(error) or type(error).__name__
+    return one_line(text, SAID_MAX)
+
+
+async def _reset(client: SMTP) -> bool:
+    """Whether the connection is good for another mail."""
+    try:
+        await client.rset()
+    except (SMTPException, OSError):
+        return False
+    return True
+
+
+async def _quit(client: SMTP) -> None:
+    with suppress(SMTPException, OSError, TimeoutError):
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await client.quit()
+    client.close()

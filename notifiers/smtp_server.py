@@ -1,0 +1,52 @@
+"""The mail server that mail is handed to, as a URL says it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_PORTS = {"smtp": 587, "smtps": 465}
+
+Security = Literal["tls", "starttls", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpServer:
+    host: str
+    port: int
+    security: Security
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def parse(cls, url: str) -> SmtpServer:
+        """`smtps://user:password@host:465` is TLS from the start. `smtp://user:password@host:587` begins with
+        STARTTLS, which the server must offer, unless it is this machine, or `?tls=none` is there; `?tls=starttls` asks
+        for it on this machine too. User and password are percent-decoded.
+
+        Raises `ValueError`, with nothing of the URL in its text.
+        """
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            raise ValueError("is ambiguous: a slash in a password is written %2F, an @ %40") from None
+        if parts.scheme not in _PORTS or not parts.hostname:
+            raise ValueError("must be smtp://user:password@host:587 or smtps://user:password@host:465")
+        if parts.path.strip("/") or parts.fragment:
+            raise ValueError("has something behind the host: a slash in a password is written %2F, a # %23")
+        local = parts.hostname in _LOOPBACK
+        security: Security = "tls" if parts.scheme == "smtps" else "none" if local else "starttls"
+        match parse_qsl(parts.query, keep_blank_values=True):
+            case []:
+                pass
+            case [("tls", "none" | "starttls" as chosen)] if parts.scheme == "smtp":
+                security = "none" if chosen == "none" else "starttls"
+            case _:
+                raise ValueError("may have ?tls=none or ?tls=starttls, with smtp://, and nothing else")
+        if security == "none" and not local and parts.username is not None:
+            raise ValueError("would send the password in the clear: leave ?tls=none out")
+        user, password = (None if text is None else unquote(text) for text in (parts.username, parts.password))
+        return cls(parts.hostname, port or _PORTS[parts.scheme], security, user, password)
