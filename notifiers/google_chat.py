@@ -1,0 +1,214 @@
+"""Cards in a Google Chat space, by its incoming webhook: one thread for each ticket.
+
+The webhook's URL is a secret. httpx writes URLs into its log and into the texts of some of its errors, so of neither
+anything is passed on; nor is anything that the other side says but the status.
+
+https://developers.google.com/workspace/chat/quickstart/webhooks, …/chat/api/reference/rest/v1/cards
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from html import escape
+from http import HTTPStatus
+from time import monotonic
+from typing import Any
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+import httpx
+
+from db.enums import NoticeKind
+from notifiers.links import link_of
+from notifiers.notice import Channel, Notice, Refused, TicketFacts, Unavailable
+from notifiers.text import one_line, plain_lines, shortened
+
+PER_MINUTE = 60  # messages that a space takes: https://developers.google.com/workspace/chat/limits
+SEND_SECONDS = 10.0
+PATIENCE_SECONDS = 3.0  # for which a message waits for its turn here; one that has to wait longer comes back
+RETRY_AFTER_MAX = 3_600.0  # seconds; who asks for more is asked again
+PROMISE_SECONDS = 600.0  # for which a turn that nobody has come for is remembered
+EXCERPT_MAX = 1_000  # characters of a note or the like; a message may have 32,000 bytes
+
+_HEADLINES = {
+    NoticeKind.CREATED: "New ticket",
+    NoticeKind.ASSIGNED: "Ticket assigned",
+    NoticeKind.UNASSIGNED: "Ticket unassigned",
+    NoticeKind.NOTE_ADDED: "New note",
+    NoticeKind.RESOLVED: "Ticket resolved",
+    NoticeKind.TEST: "Google Chat works",
+}
+_LATER = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
+
+
+class GoogleChat(Channel):
+    """`per_minute` messages at most go to a space in any minute, at least 2; `seconds` are for one of them."""
+
+    def __init__(self, public_url: str | None, *, per_minute: int = PER_MINUTE, seconds: float = SEND_SECONDS) -> None:
+        for library in ("httpx", "httpcore"):
+            logging.getLogger(library).setLevel(logging.WARNING)  # the URL is in what is below
+        self._public_url = public_url
+        self._per_minute = per_minute
+        self._seconds = seconds
+        self._client = httpx.AsyncClient(timeout=None, follow_redirects=False)
+        self._spaces: dict[str, _Space] = {}
+
+    async def send(self, notice: Notice) -> str:
+        url = notice.webhook_url
+        if not url:
+            raise Refused("There is no webhook to send it to.")
+        try:
+            address, space = _address(url, threaded=notice.ticket is not None)
+        except (ValueError, httpx.InvalidURL):
+            raise Refused("The webhook is no URL.") from None
+        turns = self._spaces.setdefault(space, _Space(self._per_minute))
+        while wait := turns.wait(notice.delivery_id, monotonic()):
+            if wait > PATIENCE_SECONDS:
+                raise Unavailable("The space takes no more messages now.", wait)
+            await asyncio.sleep(wait)
+        status, after = await self._post(address, _message(notice, link_of(notice, self._public_url)))
+        said = _said(status)
+        if 200 <= status < 300:
+            return said
+        if status in _LATER or status >= 500:
+            if after is not None:
+                turns.rest_until(monotonic() + after)
+            raise Unavailable(said, after)
+        raise Refused(f"{said}, and redirects are not followed" if 300 <= status < 400 else said)
+
+    async def _post(self, url: httpx.URL, message: dict[str, Any]) -> tuple[int, float | None]:
+        """The status and for how many seconds it asks for a pause. The body is left unread."""
+        try:
+            async with asyncio.timeout(self._seconds), self._client.stream("POST", url, json=message) as response:
+                return response.status_code, _retry_after(response.headers.get("retry-after"))
+        except TimeoutError:
+            raise Unavailable(f"Google Chat has not answered within {self._seconds:g} seconds.") from None
+        except httpx.HTTPError as error:
+            raise Unavailable(f"Google Chat cannot be reached ({type(error).__name__}).") from None
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+class _Space:
+    """A space's token bucket, of which tokens are given in advance: whoever has to wait is told the time of a turn that
+    is theirs, so that a thousand messages in a line come back once each, and not all for the next token.
+
+    The bucket holds a third of a minute's messages and fills by the other two in a minute, so no minute sees more.
+    """
+
+    def __init__(self, per_minute: int) -> None:
+        burst = max(1, per_minute // 3)
+        self._interval = 60 / (per_minute - burst)
+        self._tolerance = (burst - 1) * self._interval
+        self._next = -math.inf  # when the bucket is full again, less one token (the GCRA's theoretical arrival time)
+        self._resting_until = -math.inf
+        self._promised: dict[str, float] = {}
+
+    def wait(self, delivery_id: str, now: float) -> float:
+        """Seconds until this delivery's turn. With 0 it has its turn, and will need another the next time."""
+        turn = self._promised.pop(delivery_id, None)
+        if turn is None:
+            turn = max(now, self._next - self._tolerance)
+            self._next = max(now, self._next) + self._interval
+        due = max(turn, self._resting_until)
+        if due <= now:
+            return 0.0
+        self._promised = {who: when for who, when in self._promised.items() if when > now - PROMISE_SECONDS}
+        self._promised[delivery_id] = turn
+        return due - now
+
+    def rest_until(self, when: float) -> None:
+        self._resting_until = max(self._resting_until, when)
+
+
+def _address(webhook_url: str, *, threaded: bool) -> tuple[httpx.URL, str]:
+    """Where to post, and what the space is known by here. The webhook's own query is left as it is."""
+    parts = urlsplit(webhook_url)
+    option = {"messageReplyOption": "REPLY_MESSAGE_FALLBACK_TO_NEW_THREAD"} if threaded else {}
+    query = "&".join(filter(None, [parts.query, urlencode(option)]))
+    url = httpx.URL(urlunsplit((parts.scheme, parts.netloc, parts.path, query, "")))
+    if url.scheme not in ("https", "http") or not url.host:
+        raise ValueError("no HTTP URL")
+    return url, f"{url.host}{parts.path}"
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds, of a number or a date (RFC 9110, section 10.2.3)."""
+    if value is None:
+        return None
+    value = value.strip()
+    if value.isdecimal() and value.isascii():
+        seconds = float(value[:9])
+    else:
+        try:
+            when = parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        seconds = (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    return min(max(0.0, seconds), RETRY_AFTER_MAX)
+
+
+def _said(status: int) -> str:
+    try:
+        return f"HTTP {status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return f"HTTP {status}"
+
+
+def _message(notice: Notice, link: str | None) -> dict[str, Any]:
+    headline = _HEADLINES[notice.kind]
+    if notice.ticket is None:
+        text = "Callout can write into this space."
+        return _card(headline, f"{headline}. {text}", [{"textParagraph": {"text": text}}])
+    ticket = notice.ticket
+    title = f"{ticket.reference} · {headline}"
+    widgets = [
+        {"decoratedText": {"topLabel": label, "text": _formatted(text), "wrapText": True}}
+        for label, text in _facts(notice, ticket)
+    ]
+    if excerpt := _excerpt(notice, ticket):
+        widgets.append({"textParagraph": {"text": _formatted(excerpt)}})
+    if link is not None:
+        button = {"text": "Open the ticket", "onClick": {"openLink": {"url": link}}}
+        widgets.append({"buttonList": {"buttons": [button]}})
+    # This one has mentions, and no way to escape them: `<users/all>` would call everybody.
+    plain = one_line(ticket.subject).translate({ord("<"): "\u2039", ord(">"): "\u203a"})
+    return _card(title, f"{title}: {plain}", widgets) | {"thread": {"threadKey": ticket.id}}
+
+
+def _card(title: str, fallback: str, widgets: list[dict[str, Any]]) -> dict[str, Any]:
+    card = {"header": {"title": title}, "sections": [{"widgets": widgets}]}
+    return {"fallbackText": fallback, "cardsV2": [{"cardId": "notice", "card": card}]}
+
+
+def _facts(notice: Notice, ticket: TicketFacts) -> list[tuple[str, str]]:
+    return [
+        ("Subject", one_line(ticket.subject)),
+        ("Priority", ticket.priority.value.capitalize()),
+        ("Customer", one_line(ticket.customer_name or ticket.contact_name)),
+        ("Property", one_line(ticket.property_address or "none")),
+        ("Technician", one_line(ticket.technician_name or "nobody yet")),
+        ("By", one_line(notice.actor_name)),
+    ]
+
+
+def _excerpt(notice: Notice, ticket: TicketFacts) -> str:
+    match notice.kind:
+        case NoticeKind.CREATED:
+            text = ticket.description
+        case NoticeKind.NOTE_ADDED:
+            text = notice.note or ""
+        case NoticeKind.RESOLVED:
+            text = ticket.resolution or ""
+        case _:
+            text = ""
+    return shortened(plain_lines(text), EXCERPT_MAX)
+
+
+def _formatted(text: str) -> str:
+    """Text for a widget, which reads a few HTML elements: nothing in it is one."""
+    return escape(text, quote=False).replace("\n", "<br>")
