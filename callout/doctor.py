@@ -18,6 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import click
 
+from callout import notices
 from callout import settings as configuration
 from callout.database import DatabaseUnusable, database
 from callout.errors import HttpError
@@ -25,6 +26,9 @@ from callout.jwks import KeySet
 from callout.settings import InvalidSettings, Settings
 from db import migrate
 from db.embedded import EmbeddedServerError
+from notifiers.mail import Composer
+from notifiers.notice import Unavailable
+from notifiers.smtp import Smtp
 
 OLDEST_SERVER = 140_000  # PostgreSQL 14, as `server_version_num` says it
 SERVER_SECONDS = 3
@@ -74,6 +78,7 @@ def _findings() -> Iterator[Finding]:
     yield Finding(True, "settings", "\n".join([settings.env, *_settings(settings)]))
     yield from _tokens(settings)
     yield from _database(settings)
+    yield from _mail(settings)
     yield from _server(settings)
 
 
@@ -84,7 +89,7 @@ def _settings(settings: Settings) -> Iterator[str]:
         match field:
             case "jwt_secret":
                 shown = "none" if value is None else f"{len(value.encode())} bytes, not shown"
-            case "database_url" | "jwt_jwks_url":
+            case "database_url" | "jwt_jwks_url" | "smtp_url":
                 shown = "none" if value is None else _without_secrets(value)
             case _:
                 shown = str(value)
@@ -157,6 +162,25 @@ async def _notices(url: str) -> Finding:
     if overdue:
         text += f"\n{overdue:,} have been due for more than {OVERDUE_MINUTES} minutes: nobody sends them"
     return Finding(overdue == 0, "notices", text)
+def _mail(settings: Settings) -> Iterator[Finding]:
+    texts = notices.templates(settings)
+    problems = texts.problems()
+    for problem in problems:
+        yield Finding(False, "templates", problem)
+    if settings.templates_dir is not None and not problems:
+        yield Finding(True, "templates", f"those in {settings.templates_dir} can be used")
+    server = settings.smtp_server
+    if server is None:
+        where = notices.MAIL_IS_OFF if settings.production else f"not sent, but written to {settings.mail_folder}"
+        yield Finding(True, "mail", where)
+        return
+    name = f"{server.host}, port {server.port}"
+    try:
+        asyncio.run(Smtp(server, Composer(texts, settings.sender, settings.reply_to), seconds=SERVER_SECONDS).check())
+    except Unavailable as error:
+        yield Finding(False, "mail", f"{name}: {error.said}")
+    else:
+        yield Finding(True, "mail", f"by {name}, from {settings.sender.address}")
 
 
 def _server(settings: Settings) -> Iterator[Finding]:
