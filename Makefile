@@ -14,10 +14,10 @@ DEV_STAMP := $(VENV)/.dev-installed
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench lock clean
+.PHONY: help run test lint bench screenshots lock clean
 
 help:  ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
 
 run: $(RUN_STAMP)  ## Start Callout with a demo company on 127.0.0.1:8000 (CALLOUT_PORT changes it)
 	@$(BIN)/python -m callout serve
@@ -33,6 +33,9 @@ lint: $(DEV_STAMP)  ## Check style, formatting, types and which room imports whi
 
 bench: $(DEV_STAMP)  ## Measure, on an embedded database of its own, and print the tables
 	@$(BIN)/python -m bench $(ARGS)
+
+screenshots: $(DEV_STAMP)  ## Take docs/mails.png anew; needs Chromium (apt install chromium, or CHROMIUM=/path/to/it)
+	@$(BIN)/python -m tests.mails
 
 lock: $(VENV)/pyvenv.cfg  ## Choose the newest versions that pyproject.toml allows and lock them
 	@$(INSTALL) --target $(VENV)/lock --upgrade uv==$(UV_VERSION)
