@@ -44,7 +44,8 @@ class BrokenTemplate(Exception):
 
 
 class Templates:
-    """Those in the folder `overrides`, if there is one, and ours for the rest. Changed files are read again."""
+    """Those in the folder `overrides`, if there is one, and ours for the rest. Changed files are read again; new ones
+    are not looked for."""
 
     def __init__(self, overrides: Path | None = None, *, public_url: str | None = None) -> None:
         self._overrides = overrides
