@@ -54,7 +54,7 @@ class GoogleChat(Channel):
         self._per_minute = per_minute
         self._seconds = seconds
         self._client = httpx.AsyncClient(timeout=None, follow_redirects=False)
-        self._spaces: dict[str, _Space] = {}
+        self._spaces: dict[str, Space] = {}
 
     async def send(self, notice: Notice) -> str:
         url = notice.webhook_url
@@ -64,7 +64,7 @@ class GoogleChat(Channel):
             address, space = _address(url, threaded=notice.ticket is not None)
         except (ValueError, httpx.InvalidURL):
             raise Refused("The webhook is no URL.") from None
-        turns = self._spaces.setdefault(space, _Space(self._per_minute))
+        turns = self._spaces.setdefault(space, Space(self._per_minute))
         while wait := turns.wait(notice.delivery_id, monotonic()):
             if wait > PATIENCE_SECONDS:
                 raise Unavailable("The space takes no more messages now.", wait)
@@ -93,7 +93,7 @@ class GoogleChat(Channel):
         await self._client.aclose()
 
 
-class _Space:
+class Space:
     """A space's token bucket, of which tokens are given in advance: whoever has to wait is told the time of a turn that
     is theirs, so that a thousand messages in a line come back once each, and not all for the next token.
 
