@@ -1,24 +1,29 @@
-<<<<<<< HEAD
 """Notifications as the process has them: which channels there are, and the worker that sends by them."""
-=======
-"""The channels by which notices go, from the settings."""
->>>>>>> 43e12bb (Make the channels from settings, and let the doctor try the mail server and the templates)
 
 from __future__ import annotations
 
 import asyncio
-<<<<<<< HEAD
+import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TypeAlias
 
-from callout.settings import Settings
+from callout.settings import Settings, variable
 from db.engine import Database
 from db.enums import DeliveryChannel
+from notifiers.google_chat import PER_MINUTE, GoogleChat
+from notifiers.mail import Composer
+from notifiers.mail_folder import MailFolder
 from notifiers.notice import Channel
+from notifiers.rendering import Templates
+from notifiers.smtp import Smtp
 from notifiers.worker import Pace, Worker
 from pubsub.bell import Bell
+
+logger = logging.getLogger(__name__)
+
+MAIL_IS_OFF = f"Mail is off: {variable('smtp_url')} is not set."
 
 Channels: TypeAlias = Mapping[DeliveryChannel, Channel]
 
@@ -27,13 +32,34 @@ HOUR = 3600.0
 
 
 def channels(settings: Settings) -> Channels:
-    """The ways to tell that these settings give."""
-    return {}
+    """The ways to tell that these settings give. What of the configuration will keep mail from being sent is logged."""
+    # Each process keeps its part of what a space takes, as they don't know of each other.
+    per_minute = max(2, PER_MINUTE // settings.workers)
+    made: dict[DeliveryChannel, Channel] = {
+        DeliveryChannel.GOOGLE_CHAT: GoogleChat(settings.link_base, per_minute=per_minute)
+    }
+    mail = _mail(settings)
+    if mail is not None:
+        made[DeliveryChannel.EMAIL] = mail
+    return made
 
 
-def domain(settings: Settings) -> str:
-    """The domain of our Message-IDs."""
-    return "callout.invalid"
+def templates(settings: Settings) -> Templates:
+    return Templates(settings.templates_dir, public_url=settings.link_base)
+
+
+def _mail(settings: Settings) -> Channel | None:
+    texts = templates(settings)
+    for problem in texts.problems():
+        logger.error("a mail template is broken, and its mail waits", extra={"fields": {"problem": problem}})
+    composer = Composer(texts, settings.sender, settings.reply_to)
+    if settings.smtp_server is not None:
+        return Smtp(settings.smtp_server, composer)
+    if settings.production:
+        logger.warning(MAIL_IS_OFF)
+        return None
+    logger.info("mail is not sent: it is written to a folder", extra={"fields": {"folder": str(settings.mail_folder)}})
+    return MailFolder(settings.mail_folder, composer)
 
 
 @asynccontextmanager
@@ -49,7 +75,7 @@ async def opened(make: Callable[[Settings], Channels], settings: Settings) -> As
 
 def worker(settings: Settings, database: Database, channels: Channels, bell: Bell, pace: Pace | None = None) -> Worker:
     patience = pace or Pace(give_up=settings.notify_give_up * HOUR)
-    return Worker(database, channels, domain=domain(settings), heard=bell.ear().wait, pace=patience)
+    return Worker(database, channels, domain=settings.sender.domain, heard=bell.ear().wait, pace=patience)
 
 
 async def notify(
@@ -78,60 +104,3 @@ async def notify(
                 working.result()
     finally:
         await database.close()
-=======
-import logging
-from collections.abc import Mapping
-
-from callout.settings import Settings, variable
-from db.enums import DeliveryChannel
-from notifiers.google_chat import PER_MINUTE, GoogleChat
-from notifiers.mail import Composer
-from notifiers.mail_folder import MailFolder
-from notifiers.notice import Channel, Notice, Refused
-from notifiers.rendering import Templates
-from notifiers.smtp import Smtp
-
-logger = logging.getLogger(__name__)
-
-MAIL_IS_OFF = f"Mail is off: {variable('smtp_url')} is not set."
-
-
-class NoMail(Channel):
-    """Mail in production without a server to send it by."""
-
-    async def send(self, notice: Notice) -> str:
-        raise Refused(MAIL_IS_OFF)
-
-
-def channels(settings: Settings) -> Mapping[DeliveryChannel, Channel]:
-    """Each channel, ready to send. What of the configuration will keep mail from being sent is logged."""
-    # Each process keeps its part of what a space takes, as they don't know of each other.
-    per_minute = max(2, PER_MINUTE // settings.workers)
-    return {
-        DeliveryChannel.EMAIL: _mail(settings),
-        DeliveryChannel.GOOGLE_CHAT: GoogleChat(settings.link_base, per_minute=per_minute),
-    }
-
-
-async def close(channels: Mapping[DeliveryChannel, Channel]) -> None:
-    """Ends what they keep open."""
-    await asyncio.gather(*(channel.close() for channel in channels.values()))
-
-
-def templates(settings: Settings) -> Templates:
-    return Templates(settings.templates_dir, public_url=settings.link_base)
-
-
-def _mail(settings: Settings) -> Channel:
-    texts = templates(settings)
-    for problem in texts.problems():
-        logger.error("a mail template is broken, and its mail waits", extra={"fields": {"problem": problem}})
-    composer = Composer(texts, settings.sender, settings.reply_to)
-    if settings.smtp_server is not None:
-        return Smtp(settings.smtp_server, composer)
-    if settings.production:
-        logger.warning(MAIL_IS_OFF)
-        return NoMail()
-    logger.info("mail is not sent: it is written to a folder", extra={"fields": {"folder": str(settings.mail_folder)}})
-    return MailFolder(settings.mail_folder, composer)
->>>>>>> 43e12bb (Make the channels from settings, and let the doctor try the mail server and the templates)
