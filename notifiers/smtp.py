@@ -32,15 +32,24 @@ _AUTHENTICATION = (530, 534, 535, 538)  # RFC 4954, section 6
 
 
 class Smtp(Channel):
-    """`seconds` are for a whole mail."""
+    """`seconds` are for a whole mail; a connection is kept for `idle_seconds` after one."""
 
-    def __init__(self, server: SmtpServer, composer: Composer, *, seconds: float = SEND_SECONDS) -> None:
+    def __init__(
+        self,
+        server: SmtpServer,
+        composer: Composer,
+        *,
+        seconds: float = SEND_SECONDS,
+        idle_seconds: float = IDLE_SECONDS,
+    ) -> None:
         self._server = server
         self._composer = composer
         self._seconds = seconds
+        self._idle_seconds = idle_seconds
         self._tls = None if server.security == "none" else ssl.create_default_context()
         self._places = asyncio.Semaphore(CONNECTIONS_MAX)
-        self._kept: list[tuple[SMTP, float]] = []  # and since when, the newest last
+        self._kept: list[tuple[SMTP, float]] = []  # and until when, the newest last
+        self._expiry: asyncio.TimerHandle | None = None  # while there are any
 
     async def send(self, notice: Notice) -> str:
         mail = self._composer.compose(notice)
@@ -62,6 +71,8 @@ class Smtp(Channel):
     async def close(self) -> None:
         clients = [client for client, _ in self._kept]
         self._kept.clear()
+        if self._expiry is not None:
+            self._expiry.cancel()
         await asyncio.gather(*map(_quit, clients))
 
     async def _send(self, mail: Mail) -> str:
@@ -74,13 +85,25 @@ class Smtp(Channel):
         return await self._transfer(await self._connect(), mail)
 
     def _take(self) -> SMTP | None:
-        """A connection that was kept, the last one first, if one is still good as far as can be seen."""
+        """A connection that was kept, the last one first, so that those that are not needed expire."""
         while self._kept:
-            client, since = self._kept.pop()
-            if client.is_connected and monotonic() - since < IDLE_SECONDS:
+            client, _ = self._kept.pop()
+            if client.is_connected:
                 return client
-            client.close()
         return None
+
+    def _keep(self, client: SMTP) -> None:
+        self._kept.append((client, monotonic() + self._idle_seconds))
+        if self._expiry is None:
+            self._expiry = asyncio.get_running_loop().call_later(self._idle_seconds, self._expire)
+
+    def _expire(self) -> None:
+        now = monotonic()
+        while self._kept and self._kept[0][1] <= now:
+            self._kept.pop(0)[0].close()
+        self._expiry = None
+        if self._kept:
+            self._expiry = asyncio.get_running_loop().call_later(self._kept[0][1] - now, self._expire)
 
     async def _transfer(self, client: SMTP, mail: Mail) -> str:
         good = False
@@ -94,7 +117,7 @@ class Smtp(Channel):
             raise
         finally:
             if good:
-                self._kept.append((client, monotonic()))
+                self._keep(client)
             else:
                 client.close()
 

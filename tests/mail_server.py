@@ -50,6 +50,9 @@ class MailServer:
     def url(self) -> str:
         return f"smtp://127.0.0.1:{self.port}"
 
+    def open_connections(self) -> int:
+        return sum(session.transport is not None and not session.transport.is_closing() for session in self._sessions)
+
     def hang_up(self) -> None:
         """Ends all connections, as a server does with those that have been idle for too long."""
         for session in self._sessions:
