@@ -27,11 +27,8 @@ def development(tmp_path: Path, **given: Any) -> Settings:
 
 
 async def send(settings: Settings, kind: DeliveryChannel, **given: Any) -> str:
-    channels = notices.channels(settings)
-    try:
+    async with notices.opened(notices.channels, settings) as channels:
         return await channels[kind].send(notice(**given))
-    finally:
-        await notices.close(channels)
 
 
 async def test_in_development_mail_is_files_and_the_log_says_where(
@@ -55,9 +52,8 @@ async def test_in_development_mail_is_files_and_the_log_says_where(
     assert b"https://callout.example/app/tickets/TKT-A2B4C3" in file.read_bytes()
 
 
-async def test_in_production_without_a_server_mail_is_off_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(Refused, match="Mail is off: CALLOUT_SMTP_URL is not set"):
-        await send(load(**PRODUCTION), DeliveryChannel.EMAIL)
+def test_in_production_without_a_server_mail_is_off_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    assert DeliveryChannel.EMAIL not in notices.channels(load(**PRODUCTION))
     assert "Mail is off: CALLOUT_SMTP_URL is not set." in caplog.messages
 
 
@@ -86,7 +82,8 @@ async def test_each_process_has_its_part_of_a_spaces_rate(tmp_path: Path) -> Non
             await channels[DeliveryChannel.GOOGLE_CHAT].send(notice(webhook_url=space.url()))
         assert refusal.value.after is not None
         assert 25 < refusal.value.after <= 30
-    await notices.close(channels)
+    for channel in channels.values():
+        await channel.close()
 
 
 async def test_a_broken_template_is_said_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -95,7 +92,8 @@ async def test_a_broken_template_is_said_at_the_start(tmp_path: Path, caplog: py
     (line,) = (record for record in caplog.records if record.levelno == logging.ERROR)
     assert re.match(r"resolved\.html, line 2: .*nonsense", line.__dict__["fields"]["problem"])
     await channels[DeliveryChannel.EMAIL].send(notice(NoticeKind.CREATED))  # the others are not held up
-    await notices.close(channels)
+    for channel in channels.values():
+        await channel.close()
 
 
 # Settings
