@@ -162,6 +162,8 @@ async def _notices(url: str) -> Finding:
     if overdue:
         text += f"\n{overdue:,} have been due for more than {OVERDUE_MINUTES} minutes: nobody sends them"
     return Finding(overdue == 0, "notices", text)
+
+
 def _mail(settings: Settings) -> Iterator[Finding]:
     texts = notices.templates(settings)
     problems = texts.problems()

@@ -12,7 +12,7 @@ import pytest
 from callout import notices
 from callout.settings import InvalidSettings, Settings, load
 from db.enums import DeliveryChannel, NoticeKind
-from notifiers.notice import Refused, Unavailable
+from notifiers.notice import Unavailable
 from tests.mail_server import MailServer, mail_server
 from tests.notices import notice
 from tests.process import free_port
