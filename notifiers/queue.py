@@ -21,8 +21,9 @@ THREAD_MAX: Final = 20  # messages that a mail refers to
 # $1 and $2: channels, each with how many are wanted of it; $3: seconds of the lease; $4: seconds after which a row is
 # given up. One that has not been tried by then is not tried any more, which its `attempts` of 0 tell.
 #
-# Of one ticket and recipient, a row waits while an earlier one is being sent or is due itself. That is looked up for
-# each row by itself, and what hangs on a claimed row too (behind OFFSET 0): both are few, whatever the planner thinks.
+# Of one ticket and recipient, a row waits while an earlier one is being sent or is due itself. That is looked up among
+# the ticket's rows for each row by itself, and so is what hangs on a claimed row (behind OFFSET 0): these are few,
+# whatever the planner thinks of a table that was empty when it last looked.
 _CLAIM: Final = f"""
 WITH due AS MATERIALIZED (
     SELECT found.id
@@ -31,9 +32,8 @@ WITH due AS MATERIALIZED (
         SELECT mine.id FROM deliveries AS mine
         WHERE mine.channel = free.channel AND mine.state = 'PENDING' AND mine.due_at <= now()
             AND NOT EXISTS (
-                SELECT FROM deliveries AS earlier
-                WHERE earlier.ticket_id = mine.ticket_id AND earlier.channel = mine.channel
-                    AND lower(earlier.recipient) = lower(mine.recipient)
+                SELECT FROM (SELECT * FROM deliveries WHERE ticket_id = mine.ticket_id OFFSET 0) AS earlier
+                WHERE earlier.channel = mine.channel AND lower(earlier.recipient) = lower(mine.recipient)
                     AND (earlier.created_at, earlier.id) < (mine.created_at, mine.id)
                     AND earlier.state = 'PENDING' AND (earlier.due_at <= now() OR earlier.claimed_until > now())
                 OFFSET 0
@@ -55,9 +55,9 @@ SELECT claimed.id, claimed.channel, claimed.attempts, claimed.kind, claimed.audi
         WHERE claimed.channel = 'GOOGLE_CHAT' AND google_chat_enabled) AS webhook_url,
     ARRAY(
         SELECT id FROM (
-            SELECT id, created_at FROM deliveries AS sent
-            WHERE claimed.channel = 'EMAIL' AND sent.ticket_id = claimed.ticket_id AND sent.channel = claimed.channel
-                AND sent.state = 'SENT' AND lower(sent.recipient) = lower(claimed.recipient)
+            SELECT id, created_at FROM (SELECT * FROM deliveries WHERE ticket_id = claimed.ticket_id OFFSET 0) AS sent
+            WHERE claimed.channel = 'EMAIL' AND sent.channel = claimed.channel AND sent.state = 'SENT'
+                AND lower(sent.recipient) = lower(claimed.recipient)
             ORDER BY created_at DESC, id DESC LIMIT {THREAD_MAX}
         ) AS latest ORDER BY created_at, id
     ) AS thread,
