@@ -74,14 +74,15 @@ class Follower(ABC):
 
 
 class BareClient(Follower):
-    """`cut`: it hangs up by itself, after so many seconds at most."""
+    """`cut`: it hangs up by itself, after so many seconds at most; each time it may take a little longer, so that it
+    gets on where connecting is slow."""
 
     def __init__(self, servers: Sequence[Server], filter: Any, start: str, *, cut: float | None = None) -> None:
         super().__init__(filter, start)
         self.connections = 0
         self.connections_min = 6 if cut else 1
         self._servers = servers
-        self.cut = cut
+        self._cut = cut
 
     async def run(self) -> None:
         while True:
@@ -91,7 +92,7 @@ class BareClient(Follower):
                 await asyncio.sleep(0.1)
 
     async def _follow(self) -> None:
-        limit = random.uniform(0.0, self.cut) if self.cut else None
+        limit = random.uniform(0.0, self._cut * 1.05**self.connections) if self._cut else None
         async with Api(random.choice(self._servers)) as viewer:
             try:
                 async with asyncio.timeout(limit), following(viewer, self.filter, self.received.cursor) as screen:
@@ -329,6 +330,4 @@ def server_process(directory: Path, database_url: str, **settings: str) -> Abstr
 def known(process: Process, database_url: str) -> Server:
     directory = process.log_file.parent
     settings = Settings(env="production", database_url=database_url, jwt_secret=SECRET, data_dir=directory)
-    return Server(process.url, settings, database_url, process)    for client in clients:
-        client.cut = 0.0
-
+    return Server(process.url, settings, database_url, process)
