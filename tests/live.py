@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import socket as plain
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 import orjson
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -16,6 +19,8 @@ from tests.conformance import departures
 
 WITHIN = 20.0  # seconds, after which a test that waits has failed
 
+DESCRIPTIONS = "subscription { ticketChanged { ... on TicketChange { ticket { description } } } }"
+INIT = '{"type":"connection_init","payload":{"Authorization":"%s"}}'
 CHANGES = """
 subscription($filter: TicketFilter, $after: String) {
   ticketChanged(filter: $filter, after: $after) {
@@ -117,3 +122,34 @@ async def following(
         if after is None:
             assert (await opened.next())["__typename"] == "StreamReady"
         yield opened
+
+
+async def stalled(api: Api) -> plain.socket:
+    """A client that follows tickets with their descriptions, and reads nothing after the first message."""
+    url = httpx.URL(api.server.url)
+    client = plain.create_connection((url.host, url.port))
+    client.setsockopt(plain.SOL_SOCKET, plain.SO_RCVBUF, 4096)
+    subscribe = {
+        "id": "1",
+        "type": "subscribe",
+        "payload": {"query": DESCRIPTIONS},
+    }
+    handshake = (
+        b"GET /graphql HTTP/1.1\r\nHost: %b\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n" % f"{url.host}:{url.port}".encode()
+    )
+    for message in (handshake, masked(INIT % api.http.headers["authorization"]), masked(json.dumps(subscribe))):
+        client.sendall(message)
+        await asyncio.to_thread(client.recv, 4096)
+    return client
+
+
+def masked(text: str) -> bytes:
+    """A client's frame (RFC 6455, section 5.2), masked with zeros."""
+    data = text.encode()
+    return (
+        b"\x81\xfe" + len(data).to_bytes(2, "big") + bytes(4) + data
+        if len(data) > 125
+        else (b"\x81" + bytes([0x80 | len(data)]) + bytes(4) + data)
+    )

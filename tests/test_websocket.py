@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket as plain
 from contextlib import AsyncExitStack
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.api import Api
-from tests.live import CHANGES, WITHIN, Socket, following, live, socket
-
-INIT = '{"type":"connection_init","payload":{"Authorization":"%s"}}'
+from tests.live import CHANGES, INIT, WITHIN, Socket, following, live, socket, stalled
 
 
 @pytest.fixture
@@ -207,37 +203,6 @@ async def test_a_reader_that_stops_is_closed_and_holds_up_nobody(api: Api) -> No
             slow.close()
         await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, description="Short.")
         assert (await quick.next())["changedFields"] == ["description"]
-
-
-async def stalled(api: Api) -> plain.socket:
-    """A client that follows tickets with their descriptions, and reads nothing after the first message."""
-    url = httpx.URL(api.server.url)
-    client = plain.create_connection((url.host, url.port))
-    client.setsockopt(plain.SOL_SOCKET, plain.SO_RCVBUF, 4096)
-    subscribe = {
-        "id": "1",
-        "type": "subscribe",
-        "payload": {"query": "subscription { ticketChanged { ... on TicketChange { ticket { description } } } }"},
-    }
-    handshake = (
-        b"GET /graphql HTTP/1.1\r\nHost: %b\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-        b"Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n" % f"{url.host}:{url.port}".encode()
-    )
-    for message in (handshake, masked(INIT % api.http.headers["authorization"]), masked(json.dumps(subscribe))):
-        client.sendall(message)
-        await asyncio.to_thread(client.recv, 4096)
-    return client
-
-
-def masked(text: str) -> bytes:
-    """A client's frame (RFC 6455, section 5.2), masked with zeros."""
-    data = text.encode()
-    return (
-        b"\x81\xfe" + len(data).to_bytes(2, "big") + bytes(4) + data
-        if len(data) > 125
-        else (b"\x81" + bytes([0x80 | len(data)]) + bytes(4) + data)
-    )
 
 
 def is_gone(client: plain.socket) -> bool:
