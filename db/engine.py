@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Self, TypeAlias
 
 import asyncpg
@@ -17,6 +17,8 @@ import orjson
 STATEMENT_TIMEOUT = "10s"
 LOCK_TIMEOUT = "5s"
 IDLE_TIMEOUT = "30s"
+SILENCE_SECONDS = 12.0  # longer than any statement may take: a database that has not answered by then has fallen silent
+GIVING_BACK_SECONDS = 1.0
 CLOSING_SECONDS = 5.0
 
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
@@ -67,6 +69,7 @@ class Database:
             init=_prepare,
             reset=_keep,
             timeout=10,
+            command_timeout=SILENCE_SECONDS,
             statement_cache_size=256,
             max_cached_statement_lifetime=0,
             max_cacheable_statement_size=0,
@@ -97,8 +100,8 @@ class Database:
         connection = await self._take()
         try:
             yield connection
-        except BaseException:
-            await self._pool.release(connection)
+        except BaseException as error:
+            await self._give_up(connection, error)
             raise
         await self._give_back(connection)
 
@@ -106,8 +109,8 @@ class Database:
         connection = await self._take()
         try:
             rows = await connection.fetch(query, *arguments)
-        except BaseException:
-            await self._pool.release(connection)
+        except BaseException as error:
+            await self._give_up(connection, error)
             raise
         await self._give_back(connection)
         return rows
@@ -141,3 +144,12 @@ class Database:
             await self._pool.release(connection)
         else:
             self._resting.append(connection)
+
+    async def _give_up(self, connection: Connection, error: BaseException) -> None:
+        """Gives back one that has failed or was cancelled. After silence the others at rest are not trusted either:
+        who goes on would otherwise wait as long for each of them."""
+        if isinstance(error, TimeoutError):
+            for each in (connection, *self._resting):
+                each.terminate()
+        with suppress(TimeoutError):  # by which the pool has ended it
+            await self._pool.release(connection, timeout=GIVING_BACK_SECONDS)

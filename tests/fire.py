@@ -12,6 +12,7 @@ import random
 import signal
 import tempfile
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -273,7 +274,11 @@ async def has_all(follower: Follower, expected: dict[str, list[str]]) -> None:
                 assert len(follower.received.events) <= total, "something came twice"
                 await asyncio.sleep(0.1)
     except TimeoutError:
-        assert by_ticket(follower.received.events) == expected
+        wanted = Counter((ticket, at) for ticket, times in expected.items() for at in times)
+        missing, more = wanted - Counter(follower.received.events), Counter(follower.received.events) - wanted
+        raise AssertionError(
+            f"of {total}, {len(missing)} are missing: {sorted(missing)}, and {len(more)} are told: {sorted(more)}"
+        ) from None
 
 
 @asynccontextmanager

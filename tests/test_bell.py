@@ -8,11 +8,9 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack, asynccontextmanager, suppress
-from functools import partial
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import pytest
@@ -24,6 +22,7 @@ from db import embedded
 from pubsub.backends import APPLICATION_NAME, line_to
 from pubsub.bell import BEAT, BEAT_SECONDS, CHANNEL, MERGING_SECONDS, SILENCE_SECONDS, Bell, UnusableUrl
 from tests.process import free_port
+from tests.proxy import Proxy, through, way_to
 from tests.valkey import Valkey
 
 WITHIN = 20.0  # only a test that hangs takes so long
@@ -36,6 +35,7 @@ CHILD = """
 import asyncio, sys
 from pubsub.bell import Bell
 from tests.process import free_port
+from tests.proxy import Proxy, through, way_to
 from tests.valkey import Valkey
 
 async def main():
@@ -47,51 +47,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
-
-
-class Proxy:
-    """A way to a server that can fall silent, as when a phone or a firewall forgets: what is connected then stays so,
-    and no byte passes any more; who connects afterwards gets through."""
-
-    def __init__(self, connect: Connect) -> None:
-        self._connect = connect
-        self._writers: list[asyncio.StreamWriter] = []
-        self._connections = 0
-        self._silent: set[int] = set()
-
-    def fall_silent(self, *connections: int) -> None:
-        """These, by their number, or all there are."""
-        self._silent.update(connections or range(self._connections))
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[int]:
-        """The port it listens on."""
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        try:
-            yield server.sockets[0].getsockname()[1]
-        finally:
-            server.close()
-            for writer in self._writers:
-                writer.close()
-            await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        number = self._connections
-        self._connections += 1
-        server_reader, server_writer = await self._connect()
-        self._writers += [writer, server_writer]
-        there, back = self._pass_on(number, reader, server_writer), self._pass_on(number, server_reader, writer)
-        await asyncio.gather(there, back)
-
-    async def _pass_on(self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError):
-            while data := await reader.read(65_536):
-                if number not in self._silent:
-                    writer.write(data)
-        if number not in self._silent:
-            writer.close()
 
 
 @pytest.fixture(params=["postgres", "valkey"])
@@ -306,18 +261,6 @@ async def test_a_bell_closes_although_its_peer_is_silent(url: str) -> None:
         proxy.fall_silent()
         bell.ring()
         await asyncio.sleep(2 * MERGING_SECONDS)
-
-
-def way_to(url: str) -> Connect:
-    parts = urlsplit(url)
-    if parts.scheme == "redis":
-        return partial(asyncio.open_connection, parts.hostname, parts.port)
-    return partial(asyncio.open_unix_connection, f"{parse_qs(parts.query)['host'][0]}/.s.PGSQL.5432")
-
-
-def through(port: int, url: str) -> str:
-    parts = urlsplit(url)
-    return parts._replace(netloc=f"{parts.username or ''}@127.0.0.1:{port}", query="").geturl()
 
 
 async def test_a_line_whose_connection_is_killed_says_so(

@@ -1,0 +1,73 @@
+"""A way to a server that can fall silent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from urllib.parse import parse_qs, urlsplit
+
+WORDS = 1_000  # bytes
+
+Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
+
+
+class Proxy:
+    """A way to a server that can fall silent, as when a phone or a firewall forgets: what is connected then stays so,
+    and no byte passes any more; who connects afterwards gets through."""
+
+    def __init__(self, connect: Connect) -> None:
+        self._connect = connect
+        self._writers: list[asyncio.StreamWriter] = []
+        self._first_words: list[bytes] = []
+        self._silent: set[int] = set()
+
+    def fall_silent(self, *connections: int) -> None:
+        """These, by their number, or all there are."""
+        self._silent.update(connections or range(len(self._first_words)))
+
+    def named(self, name: str) -> list[int]:
+        """The numbers of the connections in whose first words this is said."""
+        return [number for number, words in enumerate(self._first_words) if name.encode() in words]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[int]:
+        """The port it listens on."""
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        try:
+            yield server.sockets[0].getsockname()[1]
+        finally:
+            server.close()
+            for writer in self._writers:
+                writer.close()
+            await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = len(self._first_words)
+        self._first_words.append(b"")
+        server_reader, server_writer = await self._connect()
+        self._writers += [writer, server_writer]
+        there, back = self._pass_on(number, reader, server_writer), self._pass_on(number, server_reader, writer)
+        await asyncio.gather(there, back)
+
+    async def _pass_on(self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                self._first_words[number] += data[: WORDS - len(self._first_words[number])]
+                if number not in self._silent:
+                    writer.write(data)
+        if number not in self._silent:
+            writer.close()
+
+
+def way_to(url: str) -> Connect:
+    parts = urlsplit(url)
+    if parts.scheme == "redis":
+        return partial(asyncio.open_connection, parts.hostname, parts.port)
+    return partial(asyncio.open_unix_connection, f"{parse_qs(parts.query)['host'][0]}/.s.PGSQL.5432")
+
+
+def through(port: int, url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=f"{parts.username or ''}@127.0.0.1:{port}", query="").geturl()
