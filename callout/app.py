@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from callout import health, logs, notices
 from callout.auth import Authenticator
 from callout.background import background, keep_counted, keep_pruned
+from callout.channels import channels_of
 from callout.database import DatabaseUnusable
 from callout.event_stream import EventStreams
 from callout.execution import Engine
@@ -42,7 +43,7 @@ class State(TypedDict):
 
 
 def create_app(
-    settings: Settings | None = None, channels: Callable[[Settings], notices.Channels] = notices.channels
+    settings: Settings | None = None, channels: Callable[[Settings], notices.Channels] = channels_of
 ) -> Starlette:
     """The application; its settings come from the environment if none are given. `channels` makes the ways to tell."""
     chosen = load() if settings is None else settings

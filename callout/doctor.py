@@ -18,7 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import click
 
-from callout import notices
+from callout import channels
 from callout import settings as configuration
 from callout.database import DatabaseUnusable, database
 from callout.errors import HttpError
@@ -165,7 +165,7 @@ async def _notices(url: str) -> Finding:
 
 
 def _mail(settings: Settings) -> Iterator[Finding]:
-    texts = notices.templates(settings)
+    texts = channels.templates(settings)
     problems = texts.problems()
     for problem in problems:
         yield Finding(False, "templates", problem)
@@ -173,7 +173,7 @@ def _mail(settings: Settings) -> Iterator[Finding]:
         yield Finding(True, "templates", f"those in {settings.templates_dir} can be used")
     server = settings.smtp_server
     if server is None:
-        where = notices.MAIL_IS_OFF if settings.production else f"not sent, but written to {settings.mail_folder}"
+        where = channels.MAIL_IS_OFF if settings.production else f"not sent, but written to {settings.mail_folder}"
         yield Finding(True, "mail", where)
         return
     name = f"{server.host}, port {server.port}"

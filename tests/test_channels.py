@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from callout import notices
+from callout.channels import channels_of
+from callout.notices import opened
 from callout.settings import InvalidSettings, Settings, load
 from db.enums import DeliveryChannel, NoticeKind
 from notifiers.notice import Unavailable
@@ -27,8 +28,8 @@ def development(tmp_path: Path, **given: Any) -> Settings:
 
 
 async def send(settings: Settings, kind: DeliveryChannel, **given: Any) -> str:
-    async with notices.opened(notices.channels, settings) as channels:
-        return await channels[kind].send(notice(**given))
+    async with opened(channels_of, settings) as made:
+        return await made[kind].send(notice(**given))
 
 
 async def test_in_development_mail_is_files_and_the_log_says_where(
@@ -53,7 +54,7 @@ async def test_in_development_mail_is_files_and_the_log_says_where(
 
 
 def test_in_production_without_a_server_mail_is_off_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    assert DeliveryChannel.EMAIL not in notices.channels(load(**PRODUCTION))
+    assert DeliveryChannel.EMAIL not in channels_of(load(**PRODUCTION))
     assert "Mail is off: CALLOUT_SMTP_URL is not set." in caplog.messages
 
 
@@ -75,24 +76,24 @@ async def test_with_a_server_mail_goes_there() -> None:
 
 
 async def test_each_process_has_its_part_of_a_spaces_rate(tmp_path: Path) -> None:
-    channels = notices.channels(development(tmp_path, workers=20))  # three a minute: one, and then one in 30 seconds
+    made = channels_of(development(tmp_path, workers=20))  # three a minute: one, and then one in 30 seconds
     with webhook() as space:
-        await channels[DeliveryChannel.GOOGLE_CHAT].send(notice(webhook_url=space.url()))
+        await made[DeliveryChannel.GOOGLE_CHAT].send(notice(webhook_url=space.url()))
         with pytest.raises(Unavailable) as refusal:
-            await channels[DeliveryChannel.GOOGLE_CHAT].send(notice(webhook_url=space.url()))
+            await made[DeliveryChannel.GOOGLE_CHAT].send(notice(webhook_url=space.url()))
         assert refusal.value.after is not None
         assert 25 < refusal.value.after <= 30
-    for channel in channels.values():
+    for channel in made.values():
         await channel.close()
 
 
 async def test_a_broken_template_is_said_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "resolved.html").write_text("\n{% nonsense %}")
-    channels = notices.channels(development(tmp_path, templates_dir=tmp_path))
+    made = channels_of(development(tmp_path, templates_dir=tmp_path))
     (line,) = (record for record in caplog.records if record.levelno == logging.ERROR)
     assert re.match(r"resolved\.html, line 2: .*nonsense", line.__dict__["fields"]["problem"])
-    await channels[DeliveryChannel.EMAIL].send(notice(NoticeKind.CREATED))  # the others are not held up
-    for channel in channels.values():
+    await made[DeliveryChannel.EMAIL].send(notice(NoticeKind.CREATED))  # the others are not held up
+    for channel in made.values():
         await channel.close()
 
 
