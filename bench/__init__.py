@@ -1,1 +1,1 @@
-"""What Callout costs, measured: `python -m bench` beside two baselines, `python -m bench million` in the database."""
+"""What Callout costs, measured: `python -m bench`, and `docs/benchmarks.md` for what each part measures."""

@@ -16,12 +16,12 @@ from statistics import median
 from time import perf_counter
 
 import asyncpg
-import orjson
 
 from bench import cpu, database, servers
 from bench.load import Failed, ask, post
 from bench.report import print_table, show
 from bench.servers import Server
+from bench.sockets import HANDSHAKE, frame
 
 CLIENTS = 1_000
 EVENTS = 100
@@ -86,25 +86,13 @@ class Counted:
                 await self._reached.wait()
 
 
-def frame(message: object) -> bytes:
-    """A client's text frame (RFC 6455, section 5.2), masked with zeros."""
-    data = orjson.dumps(message)
-    length = bytes([0x80 | len(data)]) if len(data) < 126 else b"\xfe" + len(data).to_bytes(2, "big")
-    return b"\x81" + length + bytes(4) + data
-
-
 def hello(server: Server, number: int) -> list[bytes]:
-    handshake = (
-        b"GET /graphql HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-        b"Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
-    )
     if server.name == "raw":
-        return [handshake, b""]
+        return [HANDSHAKE, b""]
     query = SUBSCRIPTION if server.name == "callout" else STOCK_SUBSCRIPTION
     token = server.tokens[number % len(server.tokens)] if server.tokens else None
     init = {"type": "connection_init", "payload": {"Authorization": f"Bearer {token}"}}
-    return [handshake, frame(init), frame({"id": "1", "type": "subscribe", "payload": {"query": query}})]
+    return [HANDSHAKE, frame(init), frame({"id": "1", "type": "subscribe", "payload": {"query": query}})]
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ It runs in the benchmark's own process, so none of its CPU counts as the server'
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from time import perf_counter
 from typing import Any, Final
@@ -29,13 +30,14 @@ def post(document: str, variables: Mapping[str, Any], token: str | None) -> byte
     ).encode() + body
 
 
-async def drive(port: int, requests: Sequence[bytes]) -> list[float]:
-    """Sends all requests and returns the seconds that each took; raises `Failed`."""
-    waiting = iter(requests)
+async def drive(port: int, requests: Sequence[bytes], *, a_second: float = math.inf) -> list[float]:
+    """Sends all requests, at most so many a second, and returns the seconds that each took; raises `Failed`."""
+    waiting = iter([(n / a_second, request) for n, request in enumerate(requests)])
+    began = perf_counter()
     seconds: list[float] = []
     async with asyncio.TaskGroup() as group:
         for _ in range(min(CONNECTIONS, len(requests))):
-            group.create_task(_connection(port, waiting, seconds))
+            group.create_task(_connection(port, began, waiting, seconds))
     return seconds
 
 
@@ -48,9 +50,10 @@ async def ask(port: int, request: bytes) -> bytes:
         writer.close()
 
 
-async def _connection(port: int, waiting: Iterator[bytes], seconds: list[float]) -> None:
+async def _connection(port: int, began: float, waiting: Iterator[tuple[float, bytes]], seconds: list[float]) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    for request in waiting:
+    for due, request in waiting:
+        await asyncio.sleep(began + due - perf_counter())
         started = perf_counter()
         await _exchange(reader, writer, request)
         seconds.append(perf_counter() - started)

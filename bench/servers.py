@@ -30,6 +30,8 @@ class Server:
     token: str | None = None
     tokens: tuple[str, ...] = ()
     """Of so many admins: one may not open any number of sockets."""
+    technicians: tuple[str, ...] = ()
+    """The tokens of those that were asked for."""
 
 
 @contextmanager
@@ -42,16 +44,19 @@ def baseline(name: str, url: str, log: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def callout(url: str, log: Path, module: Sequence[str] = ("callout", "serve")) -> Iterator[Server]:
-    """The real server as in production, authentication and access log included, with a token for an admin. `module`
-    is another way to start it."""
+def callout(
+    url: str, log: Path, module: Sequence[str] = ("callout", "serve"), technicians: Sequence[str] = ()
+) -> Iterator[Server]:
+    """The real server as in production, authentication and access log included, with tokens for admins and for these
+    technicians, by their keys. `module` is another way to start it."""
     settings = {"CALLOUT_ENV": "production", "CALLOUT_DATABASE_URL": url, "CALLOUT_JWT_SECRET": token_urlsafe(48)}
     production = load(env="production", database_url=url, jwt_secret=settings["CALLOUT_JWT_SECRET"])
     tokens = tuple(
         mint(production, role=Role.ADMIN, subject=f"bench {n}", name="Bench", ttl=24 * 3600) for n in range(ADMINS)
     )
+    own = tuple(mint(production, role=Role.TECHNICIAN, subject=key, name="T", ttl=24 * 3600) for key in technicians)
     with _running("callout", module, settings, log) as server:
-        yield replace(server, token=tokens[0], tokens=tokens)
+        yield replace(server, token=tokens[0], tokens=tokens, technicians=own)
 
 
 @contextmanager

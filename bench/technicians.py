@@ -1,0 +1,160 @@
+"""Technicians who follow what is theirs, and dashboards that follow everything, while tickets change all the time: how
+soon a change is told, and whether one costs the more the more technicians there are whom it does not concern.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Final
+
+import asyncpg
+import orjson
+
+from bench import cpu, database, servers
+from bench.load import drive, post
+from bench.report import print_table, show
+from bench.servers import Server
+from bench.sockets import Follower, followed
+from db.ids import new_id
+
+TICKETS: Final = 20_000
+TECHNICIANS, FEW, DASHBOARDS = 200, 50, 5
+CHANGES_A_SECOND: Final = 50
+SECONDS: Final = 60
+TURN_SECONDS: Final = 10  # of one with few technicians, and of one with all
+TARGET: Final = 100.0  # milliseconds from the change to the client, at the 99th percentile
+
+MESSAGE = (
+    "__typename ... on TicketChange { at change ticketId ticket { id version reference subject status priority } }"
+)
+OWN = f"subscription {{ ticketChanged(filter: {{assignee: {{me: true}}}}) {{ {MESSAGE} }} }}"
+ALL = f"subscription {{ ticketChanged {{ {MESSAGE} }} }}"
+CHANGE = """mutation($input: TicketUpdateInput!) { ticketUpdate(input: $input) { ticket { version } } }"""
+
+
+@dataclass
+class Heard:
+    """The seconds from each change to its message, which arrive unread in between so that reading delays none."""
+
+    arrived: list[tuple[float, bytes]] = field(default_factory=list)
+
+    def told(self, text: bytes) -> None:
+        self.arrived.append((time.time(), text))
+
+    def seconds(self) -> list[float]:
+        return [arrived - _changed_at(text) for arrived, text in self.arrived]
+
+
+def _changed_at(text: bytes) -> float:
+    """When the statement that changed the ticket began: its commit is still to come then."""
+    changed = orjson.loads(text)["payload"]["data"]["ticketChanged"]
+    return datetime.fromisoformat(changed["at"]).timestamp()
+
+
+def run(data_dir: Path, *, rounds: int) -> None:
+    with database.prepared(data_dir, tickets=TICKETS) as url:
+        of_technician = asyncio.run(_prepare(url))
+        ids = [f"tec_{key}" for key in of_technician]
+        with servers.callout(url, data_dir / "callout.log", technicians=ids) as server:
+            asyncio.run(_run(server, list(of_technician.values()), rounds))
+
+
+async def _prepare(url: str) -> dict[str, str]:
+    """A ticket for each of so many technicians, who are added as far as they are not there yet."""
+    connection = await asyncpg.connect(url)
+    count = await connection.fetchval("SELECT count(*) FROM technicians")
+    added = [(new_id(), f"Technician {n}", f"technician.{n}@bench.example") for n in range(count, TECHNICIANS)]
+    await connection.executemany("INSERT INTO technicians (id, name, email) VALUES ($1, $2, $3)", added)
+    technicians = await connection.fetch("SELECT id::text FROM technicians ORDER BY id LIMIT $1", TECHNICIANS)
+    tickets = await connection.fetch("SELECT id::text FROM tickets ORDER BY id LIMIT $1", TECHNICIANS)
+    chosen = {who["id"]: ticket["id"] for who, ticket in zip(technicians, tickets, strict=True)}
+    await connection.executemany("UPDATE tickets SET technician_id = $1 WHERE id = $2", list(chosen.items()))
+    await connection.close()
+    return chosen
+
+
+async def _run(server: Server, tickets: Sequence[str], rounds: int) -> None:
+    heard, _ = await _turn(server, tickets, TECHNICIANS, SECONDS)
+    milliseconds = [1e3 * each for each in heard]
+    p99 = quantiles(milliseconds, n=100)[98]
+    print(f"{TECHNICIANS} technicians, {DASHBOARDS} dashboards, {CHANGES_A_SECOND} changes a second, {SECONDS} s\n")
+    print_table(
+        ("messages", "ms from change to client, median", "p99", "target", "worst"),
+        [
+            (
+                f"{len(heard):,}",
+                f"{median(milliseconds):.1f}",
+                f"{p99:.1f}",
+                f"{TARGET:.0f} {'pass' if p99 <= TARGET else 'MISS'}",
+                f"{max(milliseconds):.1f}",
+            )
+        ],
+    )
+    costs: dict[int, list[float]] = {FEW: [], TECHNICIANS: []}
+    for turn in range(rounds):
+        for place, number in enumerate(costs):
+            _, cost = await _turn(server, tickets[:FEW], number, TURN_SECONDS)
+            costs[number].append(cost)
+            show(f"turn {turn + 1}", place + 1, len(costs))
+    few, all_ = costs.values()
+    ratios = [more / less for less, more in zip(few, all_, strict=True)]
+    print_table(
+        (f"CPU µs a change, {FEW} technicians", f"{TECHNICIANS} technicians", "ratio", "spread"),
+        [
+            (
+                f"{median(few) * 1e6:.0f}",
+                f"{median(all_) * 1e6:.0f}",
+                f"{median(ratios):.2f}",
+                f"{min(ratios):.2f} to {max(ratios):.2f}",
+            )
+        ],
+    )
+
+
+async def _turn(server: Server, tickets: Sequence[str], technicians: int, seconds: int) -> tuple[list[float], float]:
+    """The seconds from each change to each of its messages, and the server's CPU seconds for each change, without what
+    it uses at rest with as many sockets. Only these tickets are changed, each of one of the first technicians."""
+    heard = Heard()
+    followers = [await followed(server.port, server.technicians[n], OWN, heard.told) for n in range(technicians)]
+    followers += [await followed(server.port, server.tokens[n], ALL, heard.told) for n in range(DASHBOARDS)]
+    await asyncio.sleep(2)
+    at_rest = await _resting(server)
+    changes = [_change(random.choice(tickets), server.token) for _ in range(CHANGES_A_SECOND * seconds)]
+    used, began = cpu.seconds(server.pid), time.perf_counter()
+    await drive(server.port, changes, a_second=CHANGES_A_SECOND)
+    await _all_told(heard, len(changes) * (1 + DASHBOARDS))
+    used = cpu.seconds(server.pid) - used - at_rest * (time.perf_counter() - began)
+    _hang_up(followers)
+    await asyncio.sleep(1)
+    return heard.seconds(), used / len(changes)
+
+
+async def _resting(server: Server) -> float:
+    """CPU seconds a second."""
+    before = cpu.seconds(server.pid)
+    await asyncio.sleep(5)
+    return (cpu.seconds(server.pid) - before) / 5
+
+
+def _change(ticket: str, token: str | None) -> bytes:
+    return post(CHANGE, {"input": {"ticketId": f"tkt_{ticket}", "subject": f"Changed {os.urandom(4).hex()}"}}, token)
+
+
+async def _all_told(heard: Heard, number: int) -> None:
+    async with asyncio.timeout(30):
+        while len(heard.arrived) < number:  # noqa: ASYNC110 (a list tells nobody)
+            await asyncio.sleep(0.01)
+    assert len(heard.arrived) == number, f"{len(heard.arrived):,} messages of {number:,}"
+
+
+def _hang_up(followers: Sequence[Follower]) -> None:
+    for follower in followers:
+        follower.transport.abort()
