@@ -75,15 +75,14 @@ class Follower(ABC):
 
 
 class BareClient(Follower):
-    """`cut`: it hangs up by itself, after so many seconds at most; each time it may take a little longer, so that it
-    gets on where connecting is slow."""
+    """`cut`: it hangs up by itself, after so many seconds at most, as long as there is fire."""
 
     def __init__(self, servers: Sequence[Server], filter: Any, start: str, *, cut: float | None = None) -> None:
         super().__init__(filter, start)
         self.connections = 0
         self.connections_min = 6 if cut else 1
         self._servers = servers
-        self._cut = cut
+        self.cut = cut
 
     async def run(self) -> None:
         while True:
@@ -93,7 +92,7 @@ class BareClient(Follower):
                 await asyncio.sleep(0.1)
 
     async def _follow(self) -> None:
-        limit = random.uniform(0.0, self._cut * 1.05**self.connections) if self._cut else None
+        limit = random.uniform(0.0, self.cut) if self.cut else None
         async with Api(random.choice(self._servers)) as viewer:
             try:
                 async with asyncio.timeout(limit), following(viewer, self.filter, self.received.cursor) as screen:
@@ -217,6 +216,9 @@ async def under_fire(
     try:
         await ready(followers, 1)
         await all_at_once(url, tickets, ring, disturb, writers)
+        for follower in followers:
+            if isinstance(follower, BareClient):
+                follower.cut = None
         for follower in followers:
             await has_all(follower, by_ticket(await committed(url, follower.filter)))
         await asyncio.sleep(0.5)  # for what should not come
