@@ -83,7 +83,7 @@ async def _wire(
     if settings.notify:
         worker = notices.worker(settings, database, channels, bell)
         await stack.enter_async_context(background(worker.run))
-    engine = Engine(schema, database, cursors, channels, written=bell.ring)
+    engine = Engine(schema, database, cursors, channels, settings.own_mail, written=bell.ring)
     hub = Hub(database, settings.database_url, bell, cursors)
     await stack.enter_async_context(background(hub.follow))
     live = LiveApplication(engine, authenticator, database, settings.allowed_origins)

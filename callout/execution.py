@@ -45,6 +45,7 @@ from db.errors import ClientError, LimitExceeded
 from db.mapping import Bound, Constant
 from db.stream import Reader, Stream, TicketChangesPage, compile_stream
 from db.viewer import Viewer
+from notifiers.inbound import OwnMail
 from notifiers.notice import Channel
 from resolvers.call import Call, Outcome, Refused
 from schema import graphql_schema
@@ -160,16 +161,18 @@ class Engine:
         database: Database,
         cursors: StreamCursors,
         channels: Mapping[DeliveryChannel, Channel],
+        own_mail: OwnMail,
         written: Callable[[], None] = lambda: None,
     ) -> None:
-        """`channels` are for mutations that send at once. `written` is called after each mutation that has been
-        done."""
+        """`channels` are for mutations that send at once, `own_mail` for those that take mail in. `written` is called
+        after each mutation that has been done."""
         self._strawberry = schema
         self._schema = graphql_schema(schema)
         self._database = database
         self._cursors = cursors
         self._channels = channels
         self._written = written
+        self._own_mail = own_mail
         self._documents = Documents(self._schema)
         self.position_mark = secrets.token_urlsafe(24)
         self._pages = Pages(database, cursors, self.position_mark)
@@ -348,7 +351,7 @@ class Engine:
             return await self._pages.page(bound.field.selection, reader, after, size)
         compiled, arguments = bound.compiled, bound.arguments
         if isinstance(mapping, Mutation):
-            outcome = await _done(mapping, Call(viewer, self._database, self._channels), bound.given)
+            outcome = await _done(mapping, Call(viewer, self._database, self._channels, self._own_mail), bound.given)
             self._written()
             errors = [error.as_json() for error in outcome.errors]
             arguments = compiled.with_outcome(arguments, outcome.object_id, errors, outcome.extra)

@@ -18,6 +18,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from notifiers.addresses import Mailbox
+from notifiers.imap import Account
+from notifiers.inbound import OwnMail
 from notifiers.smtp_server import SmtpServer
 
 PREFIX = "CALLOUT_"
@@ -110,6 +112,11 @@ class Settings(BaseSettings):
         description="Where links in notices lead: `{url}/tickets/{reference}`. In development the server itself if not"
         " given; in production notices have no links then.",
     )
+    imap_url: str | None = Field(
+        None,
+        repr=False,
+        description="The mailbox that `callout mail-in --imap` empties: `imaps://user:password@host/INBOX`.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least severe messages to log."
     )
@@ -132,6 +139,12 @@ class Settings(BaseSettings):
     @property
     def reply_to(self) -> Mailbox:
         return self.sender if self.mail_reply_to is None else Mailbox.parse(self.mail_reply_to)
+
+    @property
+    def own_mail(self) -> OwnMail:
+        """What mail of our own is known by."""
+        sender = self.sender
+        return OwnMail(frozenset({sender.address.lower(), self.reply_to.address.lower()}), sender.domain)
 
     @property
     def mail_folder(self) -> Path:
@@ -169,6 +182,13 @@ class Settings(BaseSettings):
         if "@" in parts.path or not _has_port_or_none(parts):
             raise ValueError("is ambiguous: a slash in a password is written %2F, an @ %40")
         return "postgresql" + url[len(parts.scheme) :]
+
+    @field_validator("imap_url")
+    @classmethod
+    def _check_imap_url(cls, url: str | None) -> str | None:
+        if url is not None and not (account := Account.of(url)).encrypted and account.host not in LOOPBACK:
+            raise ValueError("must start with imaps://: a password is nobody else's business")
+        return url
 
     @field_validator("allowed_origins", mode="before")
     @classmethod

@@ -23,6 +23,7 @@ TECHNICIAN = Entity("Technician", table(models.Technician), "tec", visibility.te
 ARTICLE = Entity("Article", table(models.Article), "art", visibility.article)
 DELIVERY = Entity("Delivery", table(models.Delivery), "dlv", visibility.delivery)
 API_KEY = Entity("ApiKey", table(models.ApiKey), "key", visibility.staff_only)
+INBOUND_MESSAGE = Entity("InboundMessage", table(models.InboundMessage), "inb", visibility.staff_only)
 
 NODES = (TICKET, NOTE, EVENT, CUSTOMER, PROPERTY, TECHNICIAN, ARTICLE)
 """What `node(id)` finds."""
@@ -164,3 +165,8 @@ DELIVERIES = Listing(
 )
 
 TICKET_DELIVERIES = Listing(keys={"CREATED_AT": by_time("created_at")}, default=(("CREATED_AT", False),))
+INBOUND_MESSAGES = Listing(
+    keys={"RECEIVED_AT": by_time("received_at")},
+    default=(("RECEIVED_AT", True),),
+    criteria=Criteria({"filter": Criteria({"outcome": In("outcome")})}),
+)

@@ -65,7 +65,7 @@ class ActorKind(DocumentedEnum):
 
     ADMIN = "ADMIN", "An admin."
     TECHNICIAN = "TECHNICIAN", "A technician."
-    CUSTOMER = "CUSTOMER", "A customer."
+    CUSTOMER = "CUSTOMER", "A customer, or whoever else has written an e-mail."
     SERVICE = "SERVICE", "A program with an API key: the chatbot or the e-mail gateway."
     SYSTEM = "SYSTEM", "Callout itself."
 
@@ -133,6 +133,16 @@ class DeliveryState(DocumentedEnum):
     PENDING = "PENDING", "It is still to be sent, or to be tried again."
     SENT = "SENT", "The other side has taken it."
     DEAD = "DEAD", "It was refused for good, or tried for too long."
+
+
+class InboundOutcome(DocumentedEnum):
+    """What became of a message that came in by mail."""
+
+    TICKET_CREATED = "TICKET_CREATED", "It has become a ticket."
+    NOTE_ADDED = "NOTE_ADDED", "It has become a note on a ticket that it answers."
+    DUPLICATE = "DUPLICATE", "It had come in before, and nothing was done."
+    IGNORED = "IGNORED", "A program sent it, a mailing list or Callout itself, and nothing was done."
+    KEPT_ASIDE = "KEPT_ASIDE", "It cannot be used as it is, and was kept for a person to look at."
 
 
 class ChatAuthor(DocumentedEnum):

@@ -37,6 +37,7 @@ from db.enums import (
     DeliveryState,
     DocumentedEnum,
     NoticeKind,
+    InboundOutcome,
     TicketCategory,
     TicketEventKind,
     TicketPriority,
@@ -77,6 +78,7 @@ NOTICE_KIND = pg_enum(NoticeKind, "notice_kind")
 CHANNEL = pg_enum(DeliveryChannel, "delivery_channel")
 AUDIENCE = pg_enum(Audience, "delivery_audience")
 DELIVERY_STATE = pg_enum(DeliveryState, "delivery_state")
+INBOUND_OUTCOME = pg_enum(InboundOutcome, "inbound_outcome")
 
 NOW = text("now()")
 
@@ -501,3 +503,44 @@ class Delivery(Base):
     due_at: Mapped[datetime] = mapped_column(server_default=NOW)
     claimed_until: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+class InboundMessage(Base):
+    """A message that came in by mail, and what became of it.
+
+    `key` says which message it is: two with one key are the same, sent twice. `content` is a digest of what it says,
+    and tells whether they really are, and whether a robot repeats itself. `raw` is the message as it came, of those
+    alone that were kept aside, and of a huge one its beginning; `size` is its length in bytes.
+    """
+
+    __tablename__ = "inbound_messages"
+    __table_args__ = (
+        UniqueConstraint("key"),
+        at_most("message_id", limits.MESSAGE_ID_MAX),
+        at_most("from_address", limits.EMAIL_MAX),
+        at_most("from_name", limits.NAME_MAX),
+        at_most("subject", limits.SUBJECT_MAX),
+        at_most("reason", limits.REASON_MAX),
+        CheckConstraint("outcome <> 'DUPLICATE'", name="once"),
+        CheckConstraint("(outcome IN ('TICKET_CREATED', 'NOTE_ADDED')) = (ticket_id IS NOT NULL)", name="has_ticket"),
+        CheckConstraint("(outcome = 'NOTE_ADDED') = (note_id IS NOT NULL)", name="has_note"),
+        CheckConstraint("(outcome = 'KEPT_ASIDE') = (raw IS NOT NULL)", name="kept_aside_is_kept"),
+        CheckConstraint("outcome NOT IN ('IGNORED', 'KEPT_ASIDE') OR reason IS NOT NULL", name="has_reason"),
+        Index("ix_inbound_messages_message_id", "message_id"),
+        Index("ix_inbound_messages_content_received_at", "content", "received_at"),
+        Index("ix_inbound_messages_received_at_id", "received_at", "id"),
+        Index("ix_inbound_messages_outcome_received_at_id", "outcome", "received_at", "id"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    received_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    key: Mapped[bytes] = mapped_column(BYTEA)
+    content: Mapped[bytes] = mapped_column(BYTEA)
+    message_id: Mapped[str | None] = mapped_column(Text(collation="C"))
+    from_address: Mapped[str | None]
+    from_name: Mapped[str | None]
+    subject: Mapped[str | None]
+    size: Mapped[int]
+    outcome: Mapped[InboundOutcome] = mapped_column(INBOUND_OUTCOME)
+    reason: Mapped[str | None]
+    ticket_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("tickets.id"))
+    note_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("notes.id"))
+    raw: Mapped[bytes | None] = mapped_column(BYTEA)

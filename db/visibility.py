@@ -135,5 +135,5 @@ def delivery(row: Row, asker: Asker) -> Condition:
 
 
 def staff_only(row: Row, asker: Asker) -> Condition:
-    """Settings and API keys: admins alone."""
+    """Settings, API keys and inbound messages: admins alone."""
     return true() if asker.role is Role.ADMIN else false()

@@ -92,10 +92,6 @@ class OwnMail:
         return None if self.domain is None else message_ids.ticket_of(message_id, self.domain)
 
 
-NO_MAIL = OwnMail()
-"""Where no mail is sent."""
-
-
 @dataclass(frozen=True, slots=True)
 class IncomingMail:
     """A message, read. `key` is the same for two that are one message sent twice, `content` for two that say the same.

@@ -11,6 +11,7 @@ from db.engine import Connection, Database
 from db.enums import DeliveryChannel, DocumentedEnum, Role
 from db.errors import Forbidden
 from db.viewer import Viewer
+from notifiers.inbound import OwnMail
 from notifiers.notice import Channel
 
 Transaction: TypeAlias = Connection
@@ -70,11 +71,12 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A mutation's caller and database, and the ways to tell that this server has."""
+    """A mutation's caller and database, the ways to tell that this server has, and what mail of our own is known by."""
 
     viewer: Viewer
     database: Database
     channels: Mapping[DeliveryChannel, Channel]
+    own_mail: OwnMail
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:

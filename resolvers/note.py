@@ -8,7 +8,7 @@ from db.ids import new_id
 from notifiers import rules
 from notifiers.enqueue import enqueue
 from resolvers import idempotency
-from resolvers.call import Call, Input, Outcome, UserErrorCode
+from resolvers.call import Call, Input, Outcome, Transaction, UserErrorCode
 from resolvers.checks import Checks
 from resolvers.ticket import lock_ticket
 
@@ -31,8 +31,13 @@ async def add(call: Call, input: Input) -> Outcome:
         ticket = await lock_ticket(transaction, call, str(ticket_id))
         if internal_only is None:
             internal_only = not customer
-        event_id = await event_log.note(
-            transaction, call.viewer, str(ticket["id"]), note_id, body, internal_only=internal_only
-        )
-        await enqueue(transaction, {event_id: rules.of_note(call.viewer.role, internal_only=internal_only)})
+        await write(transaction, call, str(ticket["id"]), note_id, body, internal_only=internal_only)
     return Outcome(note_id)
+
+
+async def write(
+    transaction: Transaction, call: Call, ticket_id: str, note_id: str, body: str, *, internal_only: bool
+) -> None:
+    """Write a note of checked text on a ticket that the transaction has locked, its event, and who is to be told."""
+    event_id = await event_log.note(transaction, call.viewer, ticket_id, note_id, body, internal_only=internal_only)
+    await enqueue(transaction, {event_id: rules.of_note(call.viewer.role, internal_only=internal_only)})

@@ -72,10 +72,9 @@ async def _create(transaction: Transaction, call: Call, input: Input, ticket_id:
         "creator_kind": ActorKind(call.viewer.role.value),
         "creator_id": call.viewer.id,
     }
-    event_id = await _write(transaction, call, values)
+    await write(transaction, call, values)
     if input.get("chat") is not None:
         await _keep_chat(transaction, call, ticket_id, input)
-    await enqueue(transaction, {event_id: rules.of_creation(values.get("technician_id"))})
 
 
 async def update(call: Call, input: Input) -> Outcome:
@@ -161,6 +160,11 @@ async def lock_ticket(transaction: Transaction, call: Call, ticket_id: str) -> M
     return _found(ticket, "ticketId")
 
 
+async def answered(transaction: Transaction, call: Call, ticket: Mapping[str, Any]) -> None:
+    """What an answer by mail does to a ticket that the transaction has locked: one that was resolved is open again."""
+    await enqueue(transaction, await _record(transaction, call, ticket, ticket_rules.answered(ticket)))
+
+
 # Steps of the stories above
 
 
@@ -205,6 +209,13 @@ async def _apply(
     """Changes the ticket, and says who is to be told of it, by the id of the event; nobody where nothing changes."""
     change = ticket_rules.change(ticket, wanted, call.viewer.role, checks)
     checks.finish()
+    return await _record(transaction, call, ticket, change)
+
+
+async def _record(
+    transaction: Transaction, call: Call, ticket: Mapping[str, Any], change: ticket_rules.Change
+) -> dict[str, list[Told]]:
+    """Writes a change and its event, and says who is to be told."""
     if not change:
         return {}
     event_id = await event_log.change(
@@ -357,12 +368,13 @@ def _contact_given(contact: Input, checks: Checks) -> dict[str, Any]:
     return values
 
 
-async def _write(transaction: Transaction, call: Call, values: dict[str, Any]) -> str:
-    """The id of the event."""
+async def write(transaction: Transaction, call: Call, values: dict[str, Any]) -> None:
+    """Write a new ticket, of checked values, its event, and who is to be told: with a reference that is drawn here."""
     for _ in range(_DRAWS):
         event_id = await event_log.create(transaction, call.viewer, values | {"reference": draw_reference()})
         if event_id is not None:
-            return event_id
+            await enqueue(transaction, {event_id: rules.of_creation(values.get("technician_id"))})
+            return
     raise RuntimeError(f"{_DRAWS} references drawn, all taken")
 
 

@@ -102,6 +102,20 @@ def _change_status(
     elif present in UNRESOLVED:
         result.kind = TicketEventKind.STATUS_CHANGED
     else:
-        result.kind = TicketEventKind.REOPENED
-        result.values["resolution"] = None
-        result.timestamps = {"resolved_at": False, "closed_at": False}
+        _reopen(result)
+
+
+def answered(ticket: Mapping[str, Any]) -> Change:
+    """What becomes of a ticket whose customer answers by mail: one that was resolved is open again. A closed one stays
+    closed, as only an admin takes it up again."""
+    result = Change()
+    if ticket["status"] == RESOLVED:
+        result.values["status"] = OPEN
+        _reopen(result)
+    return result
+
+
+def _reopen(result: Change) -> None:
+    result.kind = TicketEventKind.REOPENED
+    result.values["resolution"] = None
+    result.timestamps = {"resolved_at": False, "closed_at": False}

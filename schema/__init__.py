@@ -19,6 +19,7 @@ from schema.customer import CustomerMutations, CustomerQueries
 from schema.delivery import DeliveryMutations, DeliveryQueries
 from schema.event import TicketEvent
 from schema.executor import Executor
+from schema.inbound import InboundMutations, InboundQueries
 from schema.node import NodeQueries
 from schema.note import Note, NoteMutations
 from schema.property import PropertyMutations, PropertyQueries
@@ -40,6 +41,7 @@ class Query(
     DeliveryQueries,
     SupportSettingsQueries,
     ApiKeyQueries,
+    InboundQueries,
 ): ...
 
 
@@ -54,6 +56,7 @@ class Mutation(
     DeliveryMutations,
     SupportSettingsMutations,
     ApiKeyMutations,
+    InboundMutations,
 ): ...
 
 

@@ -22,6 +22,7 @@ for _enum in (
     enums.Audience,
     enums.DeliveryState,
     enums.ChatAuthor,
+    enums.InboundOutcome,
     enums.Role,
     UserErrorCode,
 ):

@@ -22,7 +22,14 @@ INITIALS = {A: "A", T: "T", C: "C", S: "S"}
 
 # Decided by people, and written down again here: whoever changes a role in the schema changes it here too. Whatever is
 # not named is everyone's.
-QUERIES = {"ticketTrack": "AS", "technicians": "AT", "deliveries": "A", "supportSettings": "A", "apiKeys": "A"}
+QUERIES = {
+    "ticketTrack": "AS",
+    "technicians": "AT",
+    "deliveries": "A",
+    "supportSettings": "A",
+    "apiKeys": "A",
+    "inboundMessages": "A",
+}
 MUTATIONS = {
     "ticketUpdate": "A",
     "ticketAssign": "A",
@@ -44,6 +51,7 @@ MUTATIONS = {
     "supportSettingsTest": "A",
     "apiKeyCreate": "A",
     "apiKeyRevoke": "A",
+    "inboundEmailIngest": "AS",
 }
 FIELDS = {
     "Ticket.chat": "ATS",

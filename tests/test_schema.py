@@ -213,6 +213,8 @@ def test_only_what_may_be_missing_is_nullable(printed: GraphQLSchema) -> None:
         *("TicketBulkResult.ticket", "TicketChange.ticket", "TicketChangePage.reset"),
         *("Delivery.recipient", "Delivery.said"),
         *("Delivery.nextAttemptAt", "Delivery.finishedAt", "SupportSettingsTestResult.recipient"),
+        *(f"InboundMessage.{name}" for name in ("reason", "messageId", "fromAddress", "fromName", "subject", "raw")),
+        *("InboundMessage.ticket", "InboundMessage.note"),
     }
 
 
@@ -318,6 +320,11 @@ CHAT = {
         for author in ("CUSTOMER", "BOT", "AGENT")
     ],
 }
+MAIL = (
+    "From: Mia <mia@example.com>\nSubject: Beeping\nMessage-ID: <1@example.com>\n\nIt beeps.",
+    "From: Mia <mia@example.com>\nSubject: Re: Beeping\nIn-Reply-To: <1@example.com>\n\nStill.",
+    "From: mia@example.com, ada@example.com\n\nWho are we?",
+)
 
 
 async def test_every_answer_keeps_to_the_schema(api: Api, database: Database) -> None:
@@ -362,6 +369,8 @@ async def test_every_answer_keeps_to_the_schema(api: Api, database: Database) ->
     webhook = "https://chat.googleapis.com/v1/spaces/A/messages?key=B&token=C"
     settings = {"adminRecipients": ["admin@example.com"], "googleChatWebhookUrl": webhook, "googleChatEnabled": True}
     await done("supportSettingsUpdate", **settings)
+    for mail in MAIL:
+        await done("inboundEmailIngest", message={"text": mail})
     nobody = "tkt_00000000-0000-7000-8000-000000000000"
     await done("ticketsBulkUpdate", ticketIds=[ticket, nobody], priority="HIGH")
     for mutation, input in (
@@ -386,6 +395,7 @@ async def test_every_answer_keeps_to_the_schema(api: Api, database: Database) ->
         ("apiKeyRevoke", {"apiKeyId": "key_00000000-0000-7000-8000-000000000000"}),
         ("deliveryRetry", {"deliveryId": dead[0]["id"]}),
         ("supportSettingsUpdate", {"googleChatWebhookUrl": "http://example.com"}),
+        ("inboundEmailIngest", {"message": {"encoded": "no base64!"}}),
     ):
         assert (await answers.do(api, admin, mutation, **input))["userErrors"], mutation
 

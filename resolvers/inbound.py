@@ -1,0 +1,334 @@
+"""Mail in: a message becomes a ticket, a note on the ticket that it answers, or nothing; and that is written down.
+
+Who a message is from is only what it says, so an address is no proof of anything. It opens tickets and adds notes to
+those that the address belongs to; nothing is ever answered to it but what goes to a ticket's contact anyway. A reply
+from any other address is a new ticket, whether or not there is the ticket that it speaks of: the two look the same.
+
+One transaction for each message: what is done commits together with the row that says so. Whoever receives the same
+message at the same time waits, and then finds that row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Text,
+    and_,
+    any_,
+    bindparam,
+    cast,
+    false,
+    func,
+    literal_column,
+    or_,
+    select,
+    union_all,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, UUID, insert
+
+from db import limits, models
+from db.enums import ActorKind, InboundOutcome, Role, TicketSource
+from db.ids import new_id
+from db.statement import Statement
+from db.viewer import Viewer
+from db.visibility import table
+from notifiers.inbound import BYTES_MAX, KEPT_MAX, IncomingMail, read
+from resolvers import note, ticket
+from resolvers.call import Call, Input, Outcome, Transaction, UserErrorCode
+from resolvers.checks import Checks
+
+GATEWAY = "mail-in"
+"""The id that the mail gateway acts under, where nobody else is known to have."""
+
+NO_TEXT = "(The message has no text.)"
+NO_SUBJECT = "(no subject)"
+
+_REPEATS_MAX = 20
+"""How many tickets one sender's one text makes within an hour; then it is taken for a robot that answers ours."""
+
+_MESSAGES = table(models.InboundMessage)
+_TICKETS = table(models.Ticket)
+_CUSTOMERS = table(models.Customer)
+_TECHNICIANS = table(models.Technician)
+_SETTINGS = table(models.SupportSettings)
+_UUIDS = ARRAY(UUID(as_uuid=False))
+_TEXTS = ARRAY(Text())
+
+
+_LOCK = Statement(select(func.pg_advisory_xact_lock(bindparam("number", type_=BigInteger()))))
+_EARLIER = Statement(
+    select(_MESSAGES.c.id, _MESSAGES.c.content).where(_MESSAGES.c.key == bindparam("key", type_=BYTEA))
+)
+_WRITE = Statement(
+    insert(_MESSAGES)
+    .values(
+        {column.name: bindparam(column.name, type_=column.type) for column in _MESSAGES.c if not column.server_default}
+    )
+    .on_conflict_do_nothing(index_elements=["key"])
+    .returning(_MESSAGES.c.id)
+)
+_REPEATS = Statement(
+    select(func.count()).where(
+        _MESSAGES.c.content == bindparam("content", type_=BYTEA),
+        _MESSAGES.c.outcome == InboundOutcome.TICKET_CREATED,
+        _MESSAGES.c.received_at > func.now() - literal_column("interval '1 hour'"),
+    )
+)
+
+_ADDRESS = func.lower(bindparam("address", type_=Text()))
+_CUSTOMER = Statement(select(_CUSTOMERS.c.id, _CUSTOMERS.c.name).where(func.lower(_CUSTOMERS.c.email) == _ADDRESS))
+
+_IN_THREAD = _TICKETS.c.id == any_(bindparam("ours", type_=_UUIDS))
+# Each ticket that a message may speak of, with what it is spoken of by.
+_SPOKEN_OF = Statement(
+    union_all(
+        select(_TICKETS.c.id, cast(_TICKETS.c.id, Text).label("name")).where(_IN_THREAD),
+        select(_MESSAGES.c.ticket_id, _MESSAGES.c.message_id).where(
+            _MESSAGES.c.message_id == any_(bindparam("threads", type_=_TEXTS)), _MESSAGES.c.ticket_id.is_not(None)
+        ),
+        select(_TICKETS.c.id, _TICKETS.c.reference).where(
+            _TICKETS.c.reference == any_(bindparam("references", type_=_TEXTS))
+        ),
+    )
+)
+
+
+def _belonging() -> Statement:
+    """Locks those of some tickets that an address belongs to: as the contact's, the customer's, or, where the answer is
+    to a mail of ours, whose id nobody can guess, the technician's or an admin's."""
+    by_contact = func.lower(_TICKETS.c.contact_email) == _ADDRESS
+    by_customer = func.coalesce(func.lower(_CUSTOMERS.c.email) == _ADDRESS, false())
+    by_admin = _ADDRESS.in_(select(func.lower(func.unnest(_SETTINGS.c.admin_recipients))))
+    by_technician = and_(_TECHNICIANS.c.active, func.lower(_TECHNICIANS.c.email) == _ADDRESS)
+    by_staff = and_(_IN_THREAD, or_(by_technician, by_admin))
+    return Statement(
+        select(
+            _TICKETS,
+            _CUSTOMERS.c.name.label("customer_name"),
+            by_contact.label("by_contact"),
+            by_customer.label("by_customer"),
+        )
+        .select_from(
+            _TICKETS.outerjoin(_CUSTOMERS, _CUSTOMERS.c.id == _TICKETS.c.customer_id).outerjoin(
+                _TECHNICIANS, _TECHNICIANS.c.id == _TICKETS.c.technician_id
+            )
+        )
+        .where(_TICKETS.c.id == any_(bindparam("ids", type_=_UUIDS)), or_(by_contact, by_customer, by_staff))
+        .order_by(_TICKETS.c.id)
+        .with_for_update(of=_TICKETS)
+    )
+
+
+_BELONGING = _belonging()
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What became of a message. `message_id` is the id of its row; of a duplicate, of the one that came before."""
+
+    outcome: InboundOutcome
+    reason: str | None = None
+    ticket_id: str | None = None
+    note_id: str | None = None
+    message_id: str | None = None
+
+
+async def ingest(call: Call, input: Input) -> Outcome:
+    """Take a message that a service hands in."""
+    checks = Checks()
+    raw = _bytes(input["message"], checks)
+    checks.finish()
+    received = await receive(call, raw)
+    extra = {"outcome": received.outcome, "reason": received.reason, "ticket_id": received.ticket_id}
+    return Outcome(received.message_id, extra=extra)
+
+
+async def receive(call: Call, raw: bytes) -> Received:
+    """Take a message, whatever it is. Done once; raises what the database does, and then it was not taken."""
+    mail = await asyncio.to_thread(read, raw, call.own_mail)
+    try:
+        return await _take(call, mail, raw)
+    except _Seen as seen:
+        return Received(InboundOutcome.DUPLICATE, message_id=seen.message_id)
+
+
+class _Seen(Exception):
+    """The message has come in before; nothing is to be done."""
+
+    def __init__(self, message_id: str) -> None:
+        super().__init__()
+        self.message_id = message_id
+
+
+async def _take(call: Call, mail: IncomingMail, raw: bytes) -> Received:
+    async with call.transaction() as transaction:
+        await _LOCK.fetchval(transaction, number=int.from_bytes(mail.key[:8], signed=True))
+        earlier = await _EARLIER.fetchrow(transaction, key=mail.key)
+        if earlier is not None and earlier["content"] == mail.content:
+            raise _Seen(str(earlier["id"]))
+        if earlier is not None:
+            key = hashlib.sha256(raw).digest()
+            mail = replace(mail, key=key, unusable="Another message had its Message-ID, and said something else.")
+        received = await _decide(transaction, call, mail)
+        message_id = await _write(transaction, mail, received, raw)
+    return replace(received, message_id=message_id)
+
+
+async def _decide(transaction: Transaction, call: Call, mail: IncomingMail) -> Received:
+    """Does what is to be done."""
+    if mail.automatic is not None:
+        return Received(InboundOutcome.IGNORED, mail.automatic)
+    reason = mail.unusable or _objection(mail)
+    if reason is not None:
+        return Received(InboundOutcome.KEPT_ASIDE, reason)
+    answered = await _answered(transaction, call, mail)
+    if answered is not None:
+        return await _add_note(transaction, call, mail, answered)
+    if await _REPEATS.fetchval(transaction, content=mail.content) >= _REPEATS_MAX:
+        reason = f"This sender has said this {_REPEATS_MAX} times within an hour: a robot, it seems."
+        return Received(InboundOutcome.KEPT_ASIDE, reason)
+    return await _open_ticket(transaction, call, mail)
+
+
+def _objection(mail: IncomingMail) -> str | None:
+    checks = Checks()
+    checks.email(mail.from_address, "from")
+    if checks.errors:
+        return "Its From is no address that can be written to."
+    if not (mail.subject or mail.text or mail.attachments):
+        return "It is empty."
+    return None
+
+
+# A ticket
+
+
+async def _open_ticket(transaction: Transaction, call: Call, mail: IncomingMail) -> Received:
+    customer = await _CUSTOMER.fetchrow(transaction, address=mail.from_address)
+    name = mail.from_name or _name_of(mail)
+    author = _outsider(mail, name) if customer is None else _customer(customer["id"], customer["name"])
+    ticket_id = new_id()
+    values = {
+        "id": ticket_id,
+        "subject": mail.subject or NO_SUBJECT,
+        "description": _body(mail, limits.DESCRIPTION_MAX),
+        "source": TicketSource.EMAIL,
+        "creator_kind": ActorKind.CUSTOMER,
+        "creator_id": author.id,
+        "contact_name": name,
+        "contact_email": mail.from_address,
+        "contact_phone": None,
+        "customer_id": None if customer is None else str(customer["id"]),
+    }
+    await ticket.write(transaction, replace(call, viewer=author), values)
+    return Received(InboundOutcome.TICKET_CREATED, ticket_id=ticket_id)
+
+
+def _name_of(mail: IncomingMail) -> str:
+    return str(mail.from_address).partition("@")[0][: limits.NAME_MAX]
+
+
+def _customer(customer_id: Any, name: str) -> Viewer:
+    return Viewer(Role.CUSTOMER, str(customer_id), name)
+
+
+def _outsider(mail: IncomingMail, name: str) -> Viewer:
+    """Somebody who is no customer in our books. Their id is no customer's, and no visibility comes from it."""
+    return Viewer(Role.CUSTOMER, f"mailto:{str(mail.from_address).lower()}", name)
+
+
+def _body(mail: IncomingMail, maximum: int) -> str:
+    """What the message says and names, cut to `maximum` characters."""
+    named = "".join(f"\n- {name}" for name in mail.attachments)
+    tail = f"\n\nAttachments, which are not kept here:{named}" if named else ""
+    text = mail.text.strip() or NO_TEXT
+    if len(text) + len(tail) > maximum:
+        mark = f"\n\n… (The message goes on: it has {len(text):,} characters.)"
+        text = text[: maximum - len(tail) - len(mark)].rstrip() + mark
+    return text + tail
+
+
+# An answer
+
+
+async def _answered(transaction: Transaction, call: Call, mail: IncomingMail) -> Mapping[str, Any] | None:
+    """The ticket that the message answers, locked, if its sender belongs to it: by the thread first, and the nearest
+    message of that; then by the reference in the subject."""
+    named = [call.own_mail.ticket_of(reference) or reference for reference in mail.references]
+    ours = [name for name, reference in zip(named, mail.references, strict=True) if name != reference]
+    given = {"ours": ours, "threads": list(mail.references), "references": list(mail.tickets)}
+    if not any(given.values()):
+        return None
+    spoken_of: dict[str, list[str]] = {}
+    for row in await _SPOKEN_OF.fetch(transaction, **given):
+        spoken_of.setdefault(row["name"], []).append(str(row["id"]))
+    candidates = [id_ for name in (*named, *mail.tickets) for id_ in spoken_of.get(name, ())]
+    rows = await _BELONGING.fetch(transaction, ids=candidates, ours=ours, address=mail.from_address)
+    found = {str(row["id"]): row for row in rows}
+    return next((found[id_] for id_ in candidates if id_ in found), None)
+
+
+async def _add_note(transaction: Transaction, call: Call, mail: IncomingMail, answered: Mapping[str, Any]) -> Received:
+    """A public note by whom the ticket is for, which opens a resolved one again; an internal one by anybody of ours,
+    since whose hand is behind an address is not known."""
+    if answered["by_customer"]:
+        author = _customer(answered["customer_id"], answered["customer_name"])
+    elif answered["by_contact"]:
+        author = _outsider(mail, answered["contact_name"])
+    else:
+        author = Viewer(Role.SERVICE, GATEWAY, f"E-mail from {mail.from_address}"[: limits.NAME_MAX])
+    internal = author.role is Role.SERVICE
+    writing = replace(call, viewer=author)
+    note_id, ticket_id = new_id(), str(answered["id"])
+    body = _body(mail, limits.NOTE_MAX)
+    await note.write(transaction, writing, ticket_id, note_id, body, internal_only=internal)
+    if not internal:
+        await ticket.answered(transaction, writing, answered)
+    return Received(InboundOutcome.NOTE_ADDED, ticket_id=ticket_id, note_id=note_id)
+
+
+# The messages that have come in
+
+
+async def _write(transaction: Transaction, mail: IncomingMail, received: Received, raw: bytes) -> str:
+    message_id = new_id()
+    kept = received.outcome is InboundOutcome.KEPT_ASIDE
+    written = await _WRITE.fetchval(
+        transaction,
+        id=message_id,
+        key=mail.key,
+        content=mail.content,
+        message_id=mail.message_id,
+        from_address=mail.from_address,
+        from_name=mail.from_name or None,
+        subject=mail.subject or None,
+        size=mail.size,
+        outcome=received.outcome,
+        reason=received.reason,
+        ticket_id=received.ticket_id,
+        note_id=received.note_id,
+        raw=(raw if len(raw) <= BYTES_MAX else raw[:KEPT_MAX]) if kept else None,
+    )
+    if written is None:
+        earlier = await _EARLIER.fetchrow(transaction, key=mail.key)
+        raise _Seen(str(earlier["id"]))
+    return message_id
+
+
+def _bytes(message: Mapping[str, Any], checks: Checks) -> bytes:
+    """The message as it was given: as text, which is UTF-8, or in base64, which can be anything."""
+    if message.get("text") is not None:
+        return str(message["text"]).encode(errors="replace")
+    try:
+        return base64.b64decode("".join(str(message["encoded"]).split()), validate=True)
+    except (binascii.Error, ValueError):
+        checks.object_to(UserErrorCode.INVALID, "This is not base64.", "message", "encoded")
+        return b""
