@@ -6,6 +6,8 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
+import sys
+import traceback
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -25,6 +27,7 @@ from db import migrate as migrations
 from db import seed as seeding
 from db.embedded import EmbeddedServerError
 from db.enums import Role
+from notifiers.imap import Account
 
 ROLES = {role.value.lower(): role for role in Role}
 TICKETS_MAX = 10_000_000
@@ -213,6 +216,48 @@ def follow_tickets(token: str, url: str | None) -> None:
             asyncio.run(follow(address, token, click.echo))
         except NotAdmitted as error:
             raise click.ClickException(str(error)) from error
+
+
+@cli.command(name="mail-in")
+@click.option("--imap", is_flag=True, help="Take what nobody has seen in the mailbox of CALLOUT_IMAP_URL.")
+@click.option("--every", type=Duration(), default="1m", show_default=True, help="How often to look there.")
+@click.option("--once", is_flag=True, help="Look there once, and end.")
+def take_mail(imap: bool, every: int, once: bool) -> None:
+    """Take mail in: a message on standard input, as a mail server pipes it, or those of a mailbox.
+
+    Says in a line what became of each. Exits with 0 when the message was taken, whatever it was, and with 75 when it
+    could not be: the mail server is to try again.
+    """
+    from callout import mail_in  # what it needs takes half a second to load, which no other command needs
+
+    if imap:
+        with suppress(KeyboardInterrupt, Terminated):
+            _empty_mailbox(None if once else float(every))
+        return
+    try:
+        raw = mail_in.read_message(sys.stdin.buffer)
+        chosen = settings.load()
+        with migrated_database(chosen) as url:
+            click.echo(asyncio.run(mail_in.take(chosen, url, raw)))
+    except (Exception, Terminated) as error:
+        if not isinstance(error, (*mail_in.EXPECTED, InvalidSettings, Terminated)):
+            traceback.print_exception(error)
+        click.echo(f"The message was not taken: {error or type(error).__name__}", err=True)
+        raise SystemExit(mail_in.EX_TEMPFAIL) from error
+
+
+def _empty_mailbox(pause: float | None) -> None:
+    from callout import mail_in
+
+    chosen = settings.load()
+    if chosen.imap_url is None:
+        raise click.ClickException("CALLOUT_IMAP_URL is not set: which mailbox?")
+    logs.configure(chosen)
+    with migrated_database(chosen) as url:
+        try:
+            asyncio.run(mail_in.empty(chosen, url, Account.of(chosen.imap_url), click.echo, pause))
+        except mail_in.EXPECTED as error:
+            raise click.ClickException(str(error) or type(error).__name__) from error
 
 
 @cli.command()

@@ -189,6 +189,19 @@ class Bell:
             self._tried.set_result(None)
 
 
+async def ring_once(url: str, database_url: str | None = None) -> None:
+    """Rings for a process that has written something and is about to end; `url` as `Bell.open` takes it. Takes a few
+    seconds at the most, and is no error where it cannot be done: then who waits looks a little later."""
+    checked = _checked(url, database_url)
+    if urlsplit(checked).scheme == "memory":
+        return
+    try:
+        async with asyncio.timeout(SENDING_SECONDS), line_to(checked) as line:
+            await line.publish(CHANNEL, secrets.token_hex(4))
+    except Exception as error:  # noqa: BLE001 (a backend of broadcaster's may raise anything)
+        logger.warning("the bell cannot be rung: %s", _without_password(str(error) or type(error).__name__, checked))
+
+
 def _pause(failures: int) -> float:
     """Seconds until the next attempt: longer each time, and not the same for all who have lost the same server."""
     return random.uniform(0.5, 1) * min(RETRY_SECONDS * 2.0 ** min(failures - 1, 10), RETRY_SECONDS_MAX)

@@ -1,0 +1,120 @@
+"""`callout mail-in`: a message from standard input, as a mail server pipes it, or those of a mailbox.
+
+A mail server throws away what was taken and tries again what was not, and tells the two by the exit code alone. So
+whatever goes wrong here is `EX_TEMPFAIL`, and only what is committed is done; a message that comes twice does nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from typing import BinaryIO
+
+import asyncpg
+
+from callout.database import DatabaseUnusable
+from callout.settings import Settings
+from db.embedded import EmbeddedServerError
+from db.engine import Database
+from db.enums import Role
+from db.viewer import Viewer
+from notifiers.imap import Account, Mailbox, MailboxUnavailable
+from notifiers.inbound import BYTES_MAX, OwnMail
+from pubsub.bell import ring_once
+from resolvers.call import Call
+from resolvers.inbound import GATEWAY, Received, receive
+
+logger = logging.getLogger(__name__)
+
+EX_TEMPFAIL = 75  # sysexits.h: try again later
+RETRY_SECONDS_MAX = 300.0
+EXPECTED = (
+    MailboxUnavailable,
+    DatabaseUnusable,
+    EmbeddedServerError,
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+)
+"""What can be the matter with the mailbox and the database; the text says what."""
+
+_AT_ONCE = 65_536  # bytes that are read and thrown away
+
+Show = Callable[[str], None]
+
+
+def read_message(source: BinaryIO) -> bytes:
+    """All of it, or of a huge one so much that it is seen to be. The rest is read too: a mail server that cannot get
+    rid of it takes that for a failure."""
+    raw = source.read(BYTES_MAX + 1)
+    while source.read(_AT_ONCE):
+        pass
+    return raw
+
+
+async def take(settings: Settings, url: str, raw: bytes) -> str:
+    """Takes one message; returns what became of it, in a line. Raises what the database does."""
+    database = await Database.open(url, size=1)
+    try:
+        received = await receive(_call(settings, database), raw)
+        await ring_once(settings.pubsub_url or "postgres://", url)
+        return await _line(database, received)
+    finally:
+        await database.close()
+
+
+async def empty(settings: Settings, url: str, account: Account, show: Show, pause: float | None) -> None:
+    """Takes what nobody has seen in a mailbox, and looks again after `pause` seconds, for ever; or once, if that is
+    None. Then it raises `MailboxUnavailable` or what the database does, where otherwise it tries again."""
+    failures = 0
+    while True:
+        try:
+            await _empty_once(settings, url, account, show)
+            failures = 0
+        except EXPECTED as error:
+            if pause is None:
+                raise
+            logger.warning("%s; trying again", error or type(error).__name__)
+            failures += 1
+        if pause is None:
+            return
+        await asyncio.sleep(
+            min(pause * 2.0 ** min(failures, 10), max(pause, RETRY_SECONDS_MAX)) * random.uniform(0.8, 1)
+        )
+
+
+async def _empty_once(settings: Settings, url: str, account: Account, show: Show) -> None:
+    opened = Mailbox.open(account)
+    mailbox = await asyncio.to_thread(opened.__enter__)
+    try:
+        uids = await asyncio.to_thread(mailbox.unseen)
+        if uids:
+            await _take_each(settings, url, mailbox, uids, show)
+    finally:
+        await asyncio.to_thread(opened.__exit__, None, None, None)
+
+
+async def _take_each(settings: Settings, url: str, mailbox: Mailbox, uids: list[str], show: Show) -> None:
+    database = await Database.open(url, size=1)
+    try:
+        call = _call(settings, database)
+        for uid in uids:
+            raw = await asyncio.to_thread(mailbox.read, uid)
+            if raw is not None:
+                show(await _line(database, await receive(call, raw)))
+                await asyncio.to_thread(mailbox.mark, uid)
+    finally:
+        await ring_once(settings.pubsub_url or "postgres://", url)
+        await database.close()
+
+
+def _call(settings: Settings, database: Database) -> Call:
+    own_mail = OwnMail.of(settings.mail_from, settings.mail_reply_to)
+    return Call(Viewer(Role.SERVICE, GATEWAY, "Mail in"), database, own_mail)
+
+
+async def _line(database: Database, received: Received) -> str:
+    reference = await database.fetchval("SELECT reference FROM tickets WHERE id = $1", received.ticket_id)
+    return " ".join(filter(None, (received.outcome, reference, received.reason)))
