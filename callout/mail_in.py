@@ -97,17 +97,26 @@ async def _empty_once(settings: Settings, url: str, account: Account, show: Show
 
 
 async def _take_each(settings: Settings, url: str, mailbox: Mailbox, uids: list[str], show: Show) -> None:
+    """One that the database refuses stays where it is, and does not stand in the way of the others."""
+    refused: asyncpg.PostgresError | None = None
     database = await Database.open(url, size=1)
     try:
         call = _call(settings, database)
         for uid in uids:
             raw = await asyncio.to_thread(mailbox.read, uid)
-            if raw is not None:
+            if raw is None:
+                continue
+            try:
                 show(await _line(database, await receive(call, raw)))
+            except asyncpg.PostgresError as error:
+                refused = error
+            else:
                 await asyncio.to_thread(mailbox.mark, uid)
     finally:
         await ring_once(settings.pubsub_url or "postgres://", url)
         await database.close()
+    if refused is not None:
+        raise refused
 
 
 def _call(settings: Settings, database: Database) -> Call:

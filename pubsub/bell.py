@@ -192,8 +192,12 @@ class Bell:
 async def ring_once(url: str, database_url: str | None = None) -> None:
     """Rings for a process that has written something and is about to end; `url` as `Bell.open` takes it. Takes a few
     seconds at the most, and is no error where it cannot be done: then who waits looks a little later."""
-    checked = _checked(url, database_url)
-    if urlsplit(checked).scheme == "memory":
+    if urlsplit(url).scheme == "memory":
+        return
+    try:
+        checked = _checked(url, database_url)
+    except UnusableUrl as error:
+        logger.warning("the bell cannot be rung: %s", error)
         return
     try:
         async with asyncio.timeout(SENDING_SECONDS), line_to(checked) as line:
