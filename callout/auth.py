@@ -20,7 +20,6 @@ from collections.abc import Collection
 from time import monotonic
 from typing import Any
 
-import asyncpg
 import jwt
 from sqlalchemy import Text, any_, bindparam, cast, select, true, union_all
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
@@ -28,6 +27,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, UUID
 from callout.errors import AuthenticationUnavailable, HttpError, Unauthenticated
 from callout.jwks import ALGORITHMS, KeySet
 from callout.settings import Settings
+from db.engine import OUTAGE
 from db.enums import Role
 from db.ids import is_uuid
 from db.limits import NAME_MAX
@@ -224,7 +224,7 @@ class Authenticator:
         try:
             async with asyncio.timeout(LOOKUP_SECONDS):
                 row = await statement.fetchrow(self._database, **values)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except OUTAGE as error:
             raise AuthenticationUnavailable(reason=repr(error)) from None
         return None if row is None else Viewer(role, str(row["id"]), row["name"])
 

@@ -10,17 +10,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-import asyncpg
-
 from db import counts, event_log
-from db.engine import Database
+from db.engine import OUTAGE, Database
 
 logger = logging.getLogger(__name__)
 
 COUNTING_SECONDS = 2.0  # between two foldings; so many events at the most are added up when counts are read
 PRUNING_SECONDS = 600.0
 ANNOUNCED = timedelta(seconds=PRUNING_SECONDS)  # before it is gone: by then, whoever was reading it has done so
-UNAVAILABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 @asynccontextmanager
@@ -49,7 +46,7 @@ async def keep_counted(database: Database) -> None:
         try:
             async with database.acquire() as connection:
                 await counts.fold(connection)
-        except UNAVAILABLE as error:
+        except OUTAGE as error:
             logger.warning("the counts cannot be brought up to date: %s", error or type(error).__name__)
         await asyncio.sleep(COUNTING_SECONDS)
 
@@ -62,6 +59,6 @@ async def keep_pruned(database: Database, kept: timedelta) -> None:
                 deleted = await event_log.prune(connection, kept, ANNOUNCED)
             if deleted:
                 logger.info("events older than %s were deleted: %d", kept, deleted)
-        except UNAVAILABLE as error:
+        except OUTAGE as error:
             logger.warning("old events cannot be deleted: %s", error or type(error).__name__)
         await asyncio.sleep(PRUNING_SECONDS)

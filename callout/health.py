@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from callout.errors import HttpError
+from db.engine import OUTAGE
 from db.statement import Executor
 
 ANSWER_SECONDS = 2.0
@@ -61,7 +62,7 @@ class Readiness:
             revision = await self._database.fetchval("SELECT version_num FROM alembic_version")
         except asyncpg.UndefinedTableError:
             revision = None
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except OUTAGE as error:
             return DatabaseUnreachable(reason=repr(error))
         if revision != self._revision:
             return DatabaseNotMigrated(reason=f"at {revision}, not {self._revision}")

@@ -7,7 +7,6 @@ import secrets
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
-import asyncpg
 from graphql import GraphQLError, OperationType
 
 from callout.auth import Authenticator
@@ -15,7 +14,7 @@ from callout.documents import InvalidDocument
 from callout.errors import HttpError, Unauthenticated
 from callout.execution import Answer, Engine, InvalidVariables, refusal
 from callout.subscriptions import feed_of
-from db.engine import Database
+from db.engine import OUTAGE, Database
 from db.errors import ClientError
 from db.viewer import Viewer
 from pubsub.connections import Session
@@ -57,7 +56,7 @@ class LiveApplication:
         """Which of the sessions' viewers are no longer let in. While the database cannot say, nobody is."""
         try:
             there = await self._authenticator.still_there([(session.viewer, session.by_key) for session in sessions])
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except OUTAGE as error:
             logger.warning("it cannot be told who may still listen: %s", error or type(error).__name__)
             return ()
         return [session for session in sessions if session.viewer not in there]

@@ -17,11 +17,11 @@ import asyncpg
 from callout.database import DatabaseUnusable
 from callout.settings import Settings
 from db.embedded import EmbeddedServerError
-from db.engine import Database
+from db.engine import OUTAGE, Database
 from db.enums import Role
 from db.viewer import Viewer
 from notifiers.imap import Account, Mailbox, MailboxUnavailable
-from notifiers.inbound import BYTES_MAX, OwnMail
+from notifiers.inbound import BYTES_MAX
 from pubsub.bell import ring_once
 from resolvers.call import Call
 from resolvers.inbound import GATEWAY, Received, receive
@@ -30,14 +30,7 @@ logger = logging.getLogger(__name__)
 
 EX_TEMPFAIL = 75  # sysexits.h: try again later
 RETRY_SECONDS_MAX = 300.0
-EXPECTED = (
-    MailboxUnavailable,
-    DatabaseUnusable,
-    EmbeddedServerError,
-    OSError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-)
+EXPECTED = (MailboxUnavailable, DatabaseUnusable, EmbeddedServerError, *OUTAGE)
 """What can be the matter with the mailbox and the database; the text says what."""
 
 _AT_ONCE = 65_536  # bytes that are read and thrown away
@@ -120,8 +113,7 @@ async def _take_each(settings: Settings, url: str, mailbox: Mailbox, uids: list[
 
 
 def _call(settings: Settings, database: Database) -> Call:
-    own_mail = OwnMail.of(settings.mail_from, settings.mail_reply_to)
-    return Call(Viewer(Role.SERVICE, GATEWAY, "Mail in"), database, own_mail)
+    return Call(Viewer(Role.SERVICE, GATEWAY, "Mail in"), database, {}, settings.own_mail)
 
 
 async def _line(database: Database, received: Received) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias
 
 import asyncpg
 import orjson
@@ -20,6 +20,10 @@ IDLE_TIMEOUT = "30s"
 SILENCE_SECONDS = 12.0  # longer than any statement may take: a database that has not answered by then has fallen silent
 GIVING_BACK_SECONDS = 1.0
 CLOSING_SECONDS = 5.0
+
+OUTAGE: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What is raised where the database cannot be had, or refuses, for whoever will try again. (The last of them is what
+asyncpg raises where a connection ends in the middle of a statement.)"""
 
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 

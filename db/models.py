@@ -36,8 +36,8 @@ from db.enums import (
     DeliveryChannel,
     DeliveryState,
     DocumentedEnum,
-    NoticeKind,
     InboundOutcome,
+    NoticeKind,
     TicketCategory,
     TicketEventKind,
     TicketPriority,
@@ -503,6 +503,8 @@ class Delivery(Base):
     due_at: Mapped[datetime] = mapped_column(server_default=NOW)
     claimed_until: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+
+
 class InboundMessage(Base):
     """A message that came in by mail, and what became of it.
 

@@ -23,8 +23,7 @@ from email.header import decode_header
 from email.message import Message
 from email.parser import BytesParser
 from email.policy import Compat32
-from email.utils import parseaddr
-from typing import Any, Self
+from typing import Any
 
 from db import limits
 from notifiers import message_ids
@@ -77,19 +76,12 @@ _ASKS_FOR_NO_REPLY = {"all", "oof", "autoreply"}
 class OwnMail:
     """What mail of our own is known by: its addresses, in lower case, and the domain of its Message-IDs."""
 
-    addresses: frozenset[str] = frozenset()
-    domain: str | None = None
-
-    @classmethod
-    def of(cls, sender: str | None, reply_to: str | None) -> Self:
-        """From the settings: mailboxes, each with or without a name."""
-        found = [parseaddr(mailbox)[1].lower() for mailbox in (sender, reply_to) if mailbox]
-        domain = found[0].rpartition("@")[2] if sender else None
-        return cls(frozenset(found) - {""}, domain or None)
+    addresses: frozenset[str]
+    domain: str
 
     def ticket_of(self, message_id: str) -> str | None:
         """The ticket that a Message-ID of ours is about, as a UUID."""
-        return None if self.domain is None else message_ids.ticket_of(message_id, self.domain)
+        return message_ids.ticket_of(message_id, self.domain)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
-import asyncpg
-
-from db.engine import Database
+from db.engine import OUTAGE, Database
 from db.enums import DeliveryChannel, DeliveryState
 from notifiers import queue
 from notifiers.attempt import Attempt, attempt
@@ -38,9 +36,6 @@ FINISHING_SECONDS: Final = 2.0  # for what is being sent when the worker is stop
 
 TOO_LATE: Final = "Nobody was there to send it within the time set for that."
 SWITCHED_OFF: Final = "Google Chat is off in the settings, or has no webhook URL."
-
-# The last is what asyncpg raises where the server hangs up between two of its steps.
-OUTAGE: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from db.engine import normalised
+from db.engine import OUTAGE, normalised
 from db.positions import unseen
 from db.stream import routes_of
 from pubsub.bell import Bell
@@ -112,7 +112,7 @@ class Tail:
                     await self._look(connection)
                     pause = RETRY_SECONDS
                     await self._bell.wait(LOOKING_SECONDS)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except OUTAGE as error:
                 logger.warning("the event log cannot be read: %s", error or type(error).__name__)
             finally:
                 if connection is not None:
