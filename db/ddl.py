@@ -108,6 +108,80 @@ CREATE TRIGGER customers_renamed AFTER UPDATE OF name ON customers
 FOR EACH ROW WHEN (OLD.name IS DISTINCT FROM NEW.name) EXECUTE FUNCTION customer_renamed()""",
 )
 
+# The vocabulary of the articles, by which typing mistakes are recognised: words of letters, each with whether an
+# article that has it has ever been public. What customers' mistakes are taken for depends on no other words.
+ARTICLE_FUNCTIONS = (
+    """
+CREATE FUNCTION article_words_of(problem text, solution text) RETURNS text[]
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN ARRAY(
+    SELECT word FROM unnest(tsvector_to_array(to_tsvector('simple'::regconfig, problem || ' ' || solution))) AS word
+    WHERE word ~ '^[[:alpha:]]{3,40}$'
+)""",
+    # In the order of the words, so that two that write the same ones wait for each other and do not deadlock.
+    """
+CREATE FUNCTION keep_article_words() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO article_words (word, published)
+    SELECT word, bool_or(published) FROM written, unnest(article_words_of(problem, solution)) AS word
+    GROUP BY word ORDER BY word COLLATE "C"
+    ON CONFLICT (word) DO UPDATE SET published = true WHERE EXCLUDED.published AND NOT article_words.published;
+    RETURN NULL;
+END
+$$""",
+    # All of the words, as a search engine has it: "a phrase", `or`, and `-` before a word that is not to be there. (One
+    # that stands by itself is a dash.)
+    r"""
+CREATE FUNCTION article_query(term text) RETURNS tsquery LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN websearch_to_tsquery('english'::regconfig, regexp_replace(term, '-(?!\w)', ' ', 'g'))""",
+    # Some of the words. For one that is in no article, also those that it may be a typing mistake for: words in which
+    # two neighbouring letters have changed places, and the most similar of those that begin alike and are about as
+    # long. Null where a word is not to be there.
+    """
+CREATE FUNCTION article_query_of_some(term text, everything boolean) RETURNS tsquery LANGUAGE sql STABLE STRICT
+RETURN (
+    WITH typed AS (
+        SELECT word, word ~ '^[[:alpha:]]{3,40}$' AND NOT EXISTS (
+            SELECT FROM article_words AS known WHERE known.word = each.word AND (published OR everything)) AS unknown
+        FROM unnest(tsvector_to_array(to_tsvector('simple'::regconfig, term))) AS each (word)
+        WHERE numnode(plainto_tsquery('english'::regconfig, word)) > 0
+    ), meant AS (
+        SELECT word FROM typed
+        UNION
+        SELECT near.word FROM typed, LATERAL (
+            (SELECT known.word FROM generate_series(1, length(typed.word) - 1) AS place, article_words AS known
+            WHERE known.word = overlay(typed.word PLACING reverse(substr(typed.word, place, 2)) FROM place FOR 2)
+                AND (published OR everything))
+            UNION ALL
+            (SELECT known.word FROM article_words AS known
+            WHERE known.word >= left(typed.word, 1) AND known.word < left(typed.word, 1) || U&'\\+10FFFF'
+                AND length(known.word) BETWEEN length(typed.word) - 2 AND length(typed.word) + 2
+                AND similarity(known.word, typed.word) >= 0.3 AND (published OR everything)
+            ORDER BY similarity(known.word, typed.word) DESC, known.word LIMIT 5)
+        ) AS near WHERE typed.unknown
+    )
+    SELECT string_agg(format('(%s)', plainto_tsquery('english'::regconfig, word)), ' | ' ORDER BY word)::tsquery
+    FROM meant
+    WHERE strpos(article_query(term)::text, '!') = 0 AND numnode(plainto_tsquery('english'::regconfig, word)) > 0
+)""",
+)
+
+ARTICLE_TRIGGERS = (
+    """
+CREATE TRIGGER articles_written AFTER INSERT ON articles REFERENCING NEW TABLE AS written
+FOR EACH STATEMENT EXECUTE FUNCTION keep_article_words()""",
+    """
+CREATE TRIGGER articles_edited AFTER UPDATE ON articles REFERENCING NEW TABLE AS written
+FOR EACH STATEMENT EXECUTE FUNCTION keep_article_words()""",
+)
+
+ARTICLE_DROP = (
+    "DROP TRIGGER articles_written ON articles",
+    "DROP TRIGGER articles_edited ON articles",
+    "DROP FUNCTION article_query_of_some(text, boolean)",
+    "DROP FUNCTION article_query(text), keep_article_words(), article_words_of(text, text)",
+)
+
 ROWS = (
     "INSERT INTO support_settings DEFAULT VALUES",
     f"INSERT INTO event_log (identity, cluster, counted) VALUES (gen_random_uuid(), {CLUSTER}, pg_current_snapshot())",

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, cast, func, literal_column, or_
+from sqlalchemy import ColumnElement, func, literal_column, or_
+from sqlalchemy.dialects.postgresql import TSQUERY
 
 from db import models, visibility
 from db.cursors import parse_text, parse_time
 from db.enums import DeliveryState, Role, TicketPriority, TicketStatus
-from db.filters import Assignee, Contains, Criteria, In, Is, Matches, Refers, Same, Term, Within
-from db.listing import Listing, Ranking, SortKey, Tier, by_column, by_text, by_time
-from db.mapping import Entity
+from db.filters import Assignee, Contains, Criteria, In, Is, Matches, Ranked, Refers, Same, Term, Within
+from db.listing import Listing, Ranking, SortKey, Stage, Tier, by_column, by_text, by_time
+from db.mapping import STAFF, Entity
 from db.visibility import Asker, Condition, Row, table
 
 TICKET = Entity("Ticket", table(models.Ticket), "tkt", visibility.ticket)
@@ -118,26 +119,25 @@ TECHNICIANS = Listing(
 )
 
 
-def _article_query(term: Term) -> ColumnElement[Any]:
-    return func.plainto_tsquery(literal_column("'english'"), term.typed)
+def _some_words(term: Term, asker: Asker) -> ColumnElement[Any]:
+    """Corrected by the words of what the asker may read: a hidden article's are no hint."""
+    return func.article_query_of_some(term.typed, literal_column(str(asker.role in STAFF).lower()), type_=TSQUERY())
 
 
-def _matching_article(row: Row, term: Term, asker: Asker) -> Condition:
-    matches: Condition = row.c.search_vector.op("@@", is_comparison=True)(_article_query(term))
-    return matches
-
-
-def _article_rank(row: Row, term: Term) -> ColumnElement[int]:
-    """From 0, a perfect match, to a million."""
-    relevance = func.ts_rank(row.c.search_vector, _article_query(term), literal_column("32"))
-    return cast(literal_column("1000000") * (literal_column("1") - relevance), Integer)
-
+# Of all words, those near each other count for more; of some, the more the better. 32 maps the relevance to 0..1.
+_ARTICLE_STAGES = (
+    Stage(
+        lambda term, asker: func.article_query(term.typed, type_=TSQUERY()),
+        lambda vector, query: func.ts_rank_cd(vector, query, literal_column("32")),
+    ),
+    Stage(_some_words, lambda vector, query: func.ts_rank(vector, query, literal_column("32"))),
+)
 
 ARTICLES = Listing(
     keys={"CREATED_AT": by_time("created_at")},
     default=(("CREATED_AT", True),),
-    criteria=Criteria({"search": Matches(_matching_article), "published": Is("published")}),
-    ranking=Ranking(("search",), number=_article_rank),
+    criteria=Criteria({"search": Ranked(), "published": Is("published")}),
+    ranking=Ranking(("search",), stages=_ARTICLE_STAGES),
 )
 
 API_KEYS = Listing(keys={"CREATED_AT": by_time("created_at")}, default=(("CREATED_AT", True),))

@@ -297,6 +297,14 @@ class Matches(Searching):
         return self.condition(row, term, asker)
 
 
+@dataclass(frozen=True)
+class Ranked(Searching):
+    """A search that goes by stages (`db/listing.py`): whether a row matches is not for the row alone to say."""
+
+    def matches(self, row: Row, term: Term, asker: Asker) -> Condition:
+        return true()
+
+
 def storable(value: str) -> str:
     """`value`, unless PostgreSQL cannot store it: it has a NUL or half of a surrogate pair. Raises `BadInput`."""
     if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):

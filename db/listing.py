@@ -47,6 +47,12 @@ RANK, TIER_ORDER = "rank", "tier_order"
 RANKING_KEYS = {RANK: parse_int, TIER_ORDER: parse_text}
 """What a search is sorted by: how well a row matches, and the order of the rows that match alike."""
 
+QUERY = "search_query"
+"""What the rows of a list that is searched in stages have beside their own columns: the query that they match."""
+
+STAGE_SIZE = 2_000_000
+"""A stage has the ranks from its number times this on."""
+
 Order = tuple[tuple[str, bool], ...]
 """Sort keys by name, each with whether it descends."""
 
@@ -65,16 +71,26 @@ class Tier:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """One way to match: `query` is what a row's `search_vector` is to match, and `relevance` how well one does, from 0
+    to 1."""
+
+    query: Callable[[Term, Asker], ColumnElement[Any]]
+    relevance: Callable[[ColumnElement[Any], ColumnElement[Any]], ColumnElement[Any]]  # of the vector, and the query
+
+
+@dataclass(frozen=True)
 class Ranking:
     """The order of a list that is searched, best match first. `search` is the criterion, with the term.
 
-    With a `number` of each row, the smaller the better, rows of one number come in the list's own order. `tiers`, from
-    the best to the poorest, have orders of their own, and each is looked up as far as the better ones leave room.
+    `tiers`, from the best to the poorest, have orders of their own, and each is looked up as far as the better ones
+    leave room. Of `stages`, the list has what matches in the first one that anything matches in, the most relevant
+    first, and those that are equally so in the list's own order.
     """
 
     search: Path
     tiers: Callable[[Row, Term, Asker], list[Tier]] | None = None
-    number: Callable[[Row, Term], ColumnElement[int]] | None = None
+    stages: tuple[Stage, ...] = ()
 
     def order(self, default: Order) -> Order:
         return ((RANK, False), *(default if self.tiers is None else ((TIER_ORDER, False),)))
@@ -83,8 +99,6 @@ class Ranking:
         """What a row has for one of the `RANKING_KEYS`."""
         if name in row.c:
             return row.c[name]
-        if self.number is not None:
-            return self.number(row, term)
         assert self.tiers is not None
         tiers = enumerate(self.tiers(row, term, asker))
         return case(*((tier.condition, number(rank) if name == RANK else tier.by) for rank, tier in tiers))

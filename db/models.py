@@ -346,6 +346,15 @@ class Article(Base):
     )
 
 
+class ArticleWord(Base):
+    """A word that an article has, or has had; `published` if that article was. A trigger keeps them."""
+
+    __tablename__ = "article_words"
+
+    word: Mapped[str] = mapped_column(Text(collation="C"), primary_key=True)
+    published: Mapped[bool]
+
+
 class SupportSettings(Base):
     """One row. The webhook's URL is a secret: it is written and used, never shown. `email_kinds` and
     `google_chat_kinds` are what is told by each channel."""

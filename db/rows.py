@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import (
     CTE,
+    Boolean,
     ColumnElement,
     DateTime,
     FromClause,
@@ -49,14 +50,17 @@ from db.enums import Role
 from db.filters import Parameter, Term, term_of
 from db.listing import (
     BY_ID,
+    QUERY,
     RANK,
     RANKING_KEYS,
+    STAGE_SIZE,
     TIER_ORDER,
     Keys,
     Listing,
     Order,
     Path,
     Ranking,
+    Stage,
     given_at,
     number,
     only,
@@ -75,6 +79,15 @@ LIKELY = 4
 """How many of the window's rows must match in all for it to be worth going on."""
 
 TIER_WINDOW = 1_000
+
+RANKED_WINDOW = 2_000
+"""How many of a list's first rows are ranked where a search matches more than can all be."""
+
+RANKED_FREQUENT = 40
+"""In how many rows of that window there must be a match for them to be too many to rank each."""
+
+LEAST_RELEVANT = 1_000_000
+"""The highest rank within a stage."""
 
 NARROW = 25_000
 """Of how many rows it can still be looked at each."""
@@ -142,13 +155,18 @@ class Rows:
 
     def keys(self, target: Row) -> Keys:
         """What the rows are sorted by, the id last."""
-        keys = [(self._key(name, target), descending) for name, descending in self._order]
-        return [*keys, (BY_ID.value(target, self._asker), self._order[-1][1])]
+        return self._keys(self._order, target)
+
+    def _keys(self, order: Order, target: Row) -> Keys:
+        keys = [(self._key(name, target), descending) for name, descending in order]
+        return [*keys, (BY_ID.value(target, self._asker), order[-1][1])]
 
     def found(self, limit: int, stretch: Stretch) -> Select[Any]:
         """The first `limit` rows of the stretch, in order."""
         role, ranking = self._asker.role, self._listing.ranking
         if self._order[0][0] == RANK and ranking is not None:
+            if ranking.stages:
+                return self._staged(limit, stretch, ranking)
             tiered = ranking.tiers is not None and role is Role.ADMIN
             return self._tiered(limit, stretch, ranking) if tiered else self._sorted(limit, stretch)
         if self._on is not None or role is not Role.ADMIN:
@@ -167,6 +185,12 @@ class Rows:
         kept = None if self._on is not None else self._listing.total(self._criteria, self._asker, self._parameter)
         if kept is not None:
             return kept
+        ranking = self._listing.ranking
+        if ranking is not None and ranking.stages and given_at(self._criteria, ranking.search) is not None:
+            counts = [self._count_of_matches(self._query(stage, ranking)) for stage in ranking.stages]
+            return functools.reduce(
+                lambda rest, count: func.coalesce(func.nullif(count, number(0)), rest), reversed(counts)
+            )
         target = self._alias()
         count = select(func.count()).select_from(target).where(*self.matching(target), *self._looked_up(target))
         return count.correlate(self._outer).scalar_subquery()
@@ -392,7 +416,8 @@ class Rows:
             target = self._alias()
             own = tiers(target, term, self._asker)[rank]
             rows = select(target, number(rank).label(RANK), own.by.label(TIER_ORDER)).where(
-                *conditions(target), *self._tier_bounds(own.by, target, stretch, rank)
+                *conditions(target),
+                *self._bounds_among([(own.by, False), (BY_ID.value(target, self._asker), False)], stretch, rank),
             )
             return rows.order_by(*direction(target)).limit(number(size))
 
@@ -410,6 +435,95 @@ class Rows:
         further = exists(select(window.offset(number(TIER_WINDOW - 1)).subquery(self._names.name())))
         way = case((_count_of(hits) >= number(limit), number(0)), (further, number(1)), else_=number(0))
         return self._one_of([select(hits), first(limit, looked_up)], way, stretch, hits)
+
+    # In stages
+
+    def _staged(self, limit: int, stretch: Stretch, ranking: Ranking) -> Select[Any]:
+        """The matches of the first stage that has any, by relevance.
+
+        To rank a row costs many times what it costs to read it. So where the list's first rows, the window, have so
+        many matches that all there are would be too many, those of the window alone are ranked. The others follow in
+        the list's own order, as the least relevant.
+        """
+        first = self._alias()
+        by = self._keys(self._order[1:], first)
+        window = _kept(
+            select(first)
+            .where(*self.matching(first))
+            .order_by(*_direction(by, Stretch((), backward=False)))
+            .limit(number(RANKED_WINDOW)),
+            self._names,
+        )
+        known: list[CTE] = [window]
+        ways: list[Select[Any]] = []
+        branches: list[tuple[ColumnElement[bool], ColumnElement[int]]] = []
+        for place, stage in enumerate(ranking.stages):
+            asked = _kept(select(self._query(stage, ranking).label(QUERY)), self._names)
+            query = select(asked.c[QUERY]).scalar_subquery()
+            seen = _kept(
+                select(func.count().label("n")).select_from(window).where(_matches(window, query)), self._names
+            )
+            hits = select(seen.c.n).scalar_subquery()
+            known += [asked, seen]
+            ways += [
+                self._all_ranked(limit, stretch, stage, place, query),
+                self._window_ranked(limit, stretch, stage, place, query, window),
+            ]
+            branches += [
+                (hits >= number(RANKED_FREQUENT), number(2 * place + 1)),
+                (or_(hits > number(0), self._count_of_matches(query) > number(0)), number(2 * place)),
+            ]
+        *branches, (_, otherwise) = branches
+        return self._one_of(ways, case(*branches, else_=otherwise), stretch, *known)
+
+    def _query(self, stage: Stage, ranking: Ranking) -> ColumnElement[Any]:
+        return select(stage.query(self._term(ranking.search), self._asker)).scalar_subquery()
+
+    def _count_of_matches(self, query: ColumnElement[Any]) -> ColumnElement[int]:
+        target = self._alias()
+        count = select(func.count()).select_from(target).where(*self.matching(target), _is_found_by(target, query))
+        return count.correlate(self._outer).scalar_subquery()
+
+    def _all_ranked(
+        self, limit: int, stretch: Stretch, stage: Stage, place: int, query: ColumnElement[Any]
+    ) -> Select[Any]:
+        target = self._alias()
+        ranked = _ranked(target, stage, place, query).where(*self.matching(target), _is_found_by(target, query))
+        return self._first_of(limit, stretch, ranked.offset(number(0)).correlate(self._outer))
+
+    def _window_ranked(
+        self, limit: int, stretch: Stretch, stage: Stage, place: int, query: ColumnElement[Any], window: CTE
+    ) -> Select[Any]:
+        first = window.alias(self._names.name())
+        within = self._first_of(limit, stretch, _ranked(first, stage, place, query).where(_matches(first, query)))
+        target, order, least = self._alias(), self._order[1:], place * STAGE_SIZE + LEAST_RELEVANT
+        keys = self._keys(order, target)
+        ends = [key for key, _ in self._keys(order, window)]
+        end = _direction(self._keys(order, window), Stretch((), backward=True))
+        last = [select(key).order_by(*end).limit(number(1)).scalar_subquery() for key in ends]
+        here = tuple_(*(key for key, _ in keys))
+        beyond = (
+            select(target, number(least).label(RANK), query.label(QUERY))
+            .where(
+                *self.matching(target),
+                _matches(target, query),
+                here < tuple_(*last) if keys[0][1] else here > tuple_(*last),
+                *self._bounds_among(keys, stretch, least),
+            )
+            .order_by(*_direction(keys, stretch))
+            .limit(number(limit))
+            .correlate(self._outer)
+        )
+        both = union_all(
+            select(within.subquery(self._names.name())), select(beyond.subquery(self._names.name()))
+        ).subquery(self._names.name())
+        return select(both).order_by(*_direction(self.keys(both), stretch)).limit(number(limit))
+
+    def _first_of(self, limit: int, stretch: Stretch, ranked: Select[Any]) -> Select[Any]:
+        rows = ranked.subquery(self._names.name())
+        keys = self.keys(rows)
+        bounded = select(rows).where(*self._bounds(keys, stretch))
+        return bounded.order_by(*_direction(keys, stretch)).limit(number(limit))
 
     # Ends of the stretch
 
@@ -433,15 +547,16 @@ class Rows:
             bounds.append(self._past(rest, slot, mark, start=start))
         return bounds
 
-    def _tier_bounds(self, by: ColumnElement[Any], target: Row, stretch: Stretch, rank: int) -> list[Condition]:
-        """The same for the rows of a tier."""
-        lowest, highest = _extremes(by)
+    def _bounds_among(self, keys: Keys, stretch: Stretch, rank: int) -> list[Condition]:
+        """The same for rows that are all of one rank, by the keys that come after it."""
+        key, descending = keys[0]
+        lowest, highest = _extremes(key)
+        first, last = (highest, lowest) if descending else (lowest, highest)
         bounds = []
         for mark in stretch.marks:
-            tier = self._parameter(mark.slot, Integer())
-            value = self._parameter(mark.slot + 1, Text())
-            start = case((tier == number(rank), value), (tier < number(rank), lowest), else_=highest)
-            keys = [(by, False), (BY_ID.value(target, self._asker), False)]
+            given = self._parameter(mark.slot, Integer())
+            value = self._parameter(mark.slot + 1, key.type)
+            start = case((given == number(rank), value), (given < number(rank), first), else_=last)
             bounds.append(self._past(keys, mark.slot + 1, mark, start=start))
         return bounds
 
@@ -475,6 +590,23 @@ class Rows:
         # The first condition follows from the others; an index can use it.
         key = keys[0][0]
         return and_(key >= cursor[0] if rising[0] else key <= cursor[0], or_(*alternatives))
+
+
+def _is_found_by(row: Row, query: ColumnElement[Any]) -> Condition:
+    """The row matches the query, and an index finds it."""
+    return row.c.search_vector.op("@@", is_comparison=True)(query)
+
+
+def _matches(row: Row, query: ColumnElement[Any]) -> Condition:
+    """The same without an index: the operator's function, by which the planner takes many rows to match."""
+    return func.ts_match_vq(row.c.search_vector, query, type_=Boolean())
+
+
+def _ranked(row: Row, stage: Stage, place: int, query: ColumnElement[Any]) -> Select[Any]:
+    """The rows with their ranks in the stage of this place, the smaller the better, and the query that they match."""
+    relevance = stage.relevance(row.c.search_vector, query)
+    rank = cast(number(LEAST_RELEVANT) * (number(1) - relevance), Integer) + number(place * STAGE_SIZE)
+    return select(row, rank.label(RANK), query.label(QUERY))
 
 
 def _kept(rows: Select[Any], names: Names) -> CTE:

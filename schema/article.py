@@ -6,12 +6,31 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import strawberry
+from sqlalchemy import FromClause, Text, case, cast, func, literal, literal_column, null, select
+from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY
 
 from db.entities import ARTICLE, ARTICLES, TICKET
-from db.mapping import ADMINS
+from db.enums import DocumentedEnum
+from db.limits import EXCERPT_WORDS
+from db.listing import QUERY, RANK, STAGE_SIZE
+from db.mapping import ADMINS, Expression
+from db.visibility import Asker, Row
 from resolvers import article
 from schema.common import Connection, Edge, Node, Payload
-from schema.fields import IDEMPOTENCY, argument, column, connection, given, global_id, mutation, one, optional, part
+from schema.fields import (
+    IDEMPOTENCY,
+    argument,
+    column,
+    connection,
+    documented,
+    given,
+    global_id,
+    items,
+    mutation,
+    one,
+    optional,
+    part,
+)
 
 if TYPE_CHECKING:
     from schema.ticket import Ticket
@@ -30,9 +49,58 @@ class Article(Node):
     updated_at: datetime = column("updated_at", "When it was last edited.")
 
 
+@documented
+class ArticleMatch(DocumentedEnum):
+    """How an article matches a search."""
+
+    ALL_WORDS = "ALL_WORDS", "It has all of the words that were searched for."
+    SOME_WORDS = "SOME_WORDS", "No article has them all; this has some, or words that they may be a misspelling of."
+
+
+@strawberry.type(description="A piece of an excerpt: plain text. The pieces put together are the passage.")
+class ExcerptPiece:
+    text: str = column("text", "The text, blanks and line breaks included.")
+    matched: bool = column("matched", "Whether it is a word that was found.")
+
+
+# The signs that `ts_headline` is to put around what matches, and one that stands for "<" meanwhile: it takes what
+# begins with that for a tag, and leaves it out. The text's own signs of this kind are dropped.
+_START, _STOP, _LESS = "\x01", "\x02", "\x03"
+_MARKED = f"{_START}([^{_STOP}]*){_STOP}|([^{_START}]+)"
+
+
+def _excerpt(row: Row, asker: Asker) -> FromClause:
+    """The passage that matches best, of the problem and the solution that follows it."""
+    text = func.concat_ws("\n\n", row.c.problem, row.c.solution)
+    plain = func.translate(text, f"<{_START}{_STOP}{_LESS}", _LESS)
+    options = f'StartSel="{_START}", StopSel="{_STOP}", MaxWords={EXCERPT_WORDS}, MinWords={EXCERPT_WORDS // 2}'
+    query = row.c[QUERY] if QUERY in row.c else cast(null(), TSQUERY)
+    headline = func.ts_headline(literal_column("'english'::regconfig"), plain, query, options)
+    pieces = func.regexp_matches(func.translate(headline, _LESS, "<"), _MARKED, "g", type_=ARRAY(Text))
+    found = pieces.table_valued("piece", with_ordinality="ord", name="pieces").render_derived()
+    marked, rest = (literal_column(f"pieces.piece[{place}]", Text()) for place in (1, 2))
+    chosen = select(func.coalesce(marked, rest).label("text"), marked.is_not(None).label("matched"), found.c.ord)
+    return chosen.select_from(found).correlate(row).subquery("excerpt")
+
+
+def _match(row: Row, asker: Asker) -> Expression:
+    if QUERY not in row.c:
+        return null()
+    words = [literal_column(f"'{match}'", Text()) for match in ArticleMatch]
+    return case((row.c[RANK] < STAGE_SIZE, words[0]), else_=words[1])
+
+
 @strawberry.type(description="An article's place in a list.")
 class ArticleEdge(Edge):
     node: Article = part("The article.")
+    match: ArticleMatch | None = column(_match, "How it matches what is searched for; null if nothing is.")
+    excerpt: list[ExcerptPiece] | None = items(
+        _excerpt,
+        f"A passage of up to {EXCERPT_WORDS} words around what is searched for, from the problem and the solution "
+        "that follows it; null if nothing is searched for.",
+        most=2 * EXCERPT_WORDS + 1,
+        present=lambda row: literal(QUERY in row.c),
+    )
 
 
 @strawberry.type(description="A page of articles.")
@@ -48,7 +116,13 @@ class ArticleQueries:
         ARTICLES,
         "Articles that you see: most relevant first if searched for, else newest first.",
         arguments=[
-            argument("search", str | None, "Words of the problem or the solution, in any of their forms."),
+            argument(
+                "search",
+                str | None,
+                'Words of the problem or the solution, in any of their forms. `or`, "a phrase" and -without mean what '
+                "they mean to search engines. If no article has all of the words: some of them, or words that resemble "
+                "them.",
+            ),
             argument("published", bool | None, "Only those that are published, or only those that are not."),
         ],
     )

@@ -59,7 +59,7 @@ def created_from_models(connection: Connection) -> dict[str, list[tuple[object, 
     for statement in (*ddl.EXTENSIONS, ddl.SEARCH_FORM, ddl.SEARCH_PAIRS, ddl.SEARCH_PAIRS_QUERY):
         connection.exec_driver_sql(statement)
     Base.metadata.create_all(connection)
-    for statement in (*ddl.FUNCTIONS, *ddl.TRIGGERS):
+    for statement in (*ddl.FUNCTIONS, *ddl.TRIGGERS, *ddl.ARTICLE_FUNCTIONS, *ddl.ARTICLE_TRIGGERS):
         connection.exec_driver_sql(statement)
     return definitions(connection)
 
