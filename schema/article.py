@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 from sqlalchemy import FromClause, Text, case, cast, func, literal, literal_column, null, select
+from sqlalchemy import column as named_column
 from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY
 
 from db.entities import ARTICLE, ARTICLES, TICKET
@@ -76,9 +77,11 @@ def _excerpt(row: Row, asker: Asker) -> FromClause:
     options = f'StartSel="{_START}", StopSel="{_STOP}", MaxWords={EXCERPT_WORDS}, MinWords={EXCERPT_WORDS // 2}'
     query = row.c[QUERY] if QUERY in row.c else cast(null(), TSQUERY)
     headline = func.ts_headline(literal_column("'english'::regconfig"), plain, query, options)
-    pieces = func.regexp_matches(func.translate(headline, _LESS, "<"), _MARKED, "g", type_=ARRAY(Text))
-    found = pieces.table_valued("piece", with_ordinality="ord", name="pieces").render_derived()
-    marked, rest = (literal_column(f"pieces.piece[{place}]", Text()) for place in (1, 2))
+    pieces = func.regexp_matches(func.translate(headline, _LESS, "<"), _MARKED, "g")
+    found = pieces.table_valued(
+        named_column("piece", ARRAY(Text)), with_ordinality="ord", name="pieces"
+    ).render_derived()
+    marked, rest = found.c.piece[1], found.c.piece[2]
     chosen = select(func.coalesce(marked, rest).label("text"), marked.is_not(None).label("matched"), found.c.ord)
     return chosen.select_from(found).correlate(row).subquery("excerpt")
 
