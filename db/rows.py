@@ -1,12 +1,13 @@
 """Which rows a page of a list has, and how they are found without reading many more.
 
-A list goes through one of three ways, all of which yield the first rows of a `Stretch` in order:
+A list goes through one of these ways, all of which yield the first rows of a `Stretch` in order:
 
 - *in order*: through an index that has the rows in the list's order, part by part where no index has all of them so;
 - *sorted*: all that matches is fetched and sorted, where little matches or nothing has an order;
-- *either way*: a search, of which nobody knows beforehand whether it is of many rows or of few.
+- *either way*: a search, of which nobody knows beforehand whether it is of many rows or of few;
+- *tier by tier*, or *in stages*: a search whose best matches come first.
 
-`docs/decisions/search.md` and `docs/decisions/sorts.md` say why.
+`docs/decisions/search.md`, `docs/decisions/sorts.md` and `docs/decisions/articles.md` say why.
 """
 
 from __future__ import annotations

@@ -74,7 +74,8 @@ def _excerpt(row: Row, asker: Asker) -> FromClause:
     """The passage that matches best, of the problem and the solution that follows it."""
     text = func.concat_ws("\n\n", row.c.problem, row.c.solution)
     plain = func.translate(text, f"<{_START}{_STOP}{_LESS}", _LESS)
-    options = f'StartSel="{_START}", StopSel="{_STOP}", MaxWords={EXCERPT_WORDS}, MinWords={EXCERPT_WORDS // 2}'
+    words = f"MaxFragments=1, MaxWords={EXCERPT_WORDS}, MinWords={EXCERPT_WORDS // 2}"
+    options = f'{words}, StartSel="{_START}", StopSel="{_STOP}"'
     query = row.c[QUERY] if QUERY in row.c else cast(null(), TSQUERY)
     headline = func.ts_headline(literal_column("'english'::regconfig"), plain, query, options)
     pieces = func.regexp_matches(func.translate(headline, _LESS, "<"), _MARKED, "g")

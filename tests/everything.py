@@ -129,7 +129,7 @@ class Everything:
             self.reached.add((type_.name, name))
             if is_leaf_type(target):
                 parts.append(name)
-            elif type_.name.endswith("Edge"):  # `nodes` has the rest
+            elif type_.name.endswith("Edge") and name == "node":  # `nodes` has the rest
                 parts.append(f"{name} {{ __typename }}")
             else:
                 parts.append(f"{name}{_page(field)} {{ {self._all(target, left)} }}")
