@@ -58,7 +58,7 @@ TICKETS = Listing(
                     "propertyId": Refers("property_id", "prp", "property"),
                     "createdAt": Within(lambda row, asker: row.c.created_at),
                     "updatedAt": Within(updated_at),
-                    "search": Contains("search_text"),
+                    "search": Contains("search_text", telling=("reference", "subject", "contact_name")),
                 },
                 nested=True,
             )

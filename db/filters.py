@@ -275,12 +275,18 @@ def term_of(shape: Search, parameter: Parameter) -> Term:
 
 @dataclass(frozen=True)
 class Contains(Searching):
-    """The column, which holds text in the form that is searched, contains the term: part of a word, any case."""
+    """The column, which holds text in the form that is searched, contains the term: part of a word, any case. So does,
+    for a service, one of the `telling` columns: whatever else is in the text, a service may not be able to read."""
 
     column: str
+    telling: tuple[str, ...]
 
     def matches(self, row: Row, term: Term, asker: Asker) -> Condition:
-        return term.is_in(row.c[self.column])
+        found = term.is_in(row.c[self.column])
+        if asker.role is not Role.SERVICE:
+            return found
+        read = func.concat_ws(literal_column("E'\\n'"), *(func.search_form(row.c[name]) for name in self.telling))
+        return and_(found, term.is_in(read))
 
     def lookup(self, row: Row, shape: Any, parameter: Parameter) -> Condition:
         """What an index can tell of the rows that contain it."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, FromClause, Table, and_, cast, exists, false, or_, true
+from sqlalchemy import ColumnElement, FromClause, Table, and_, cast, exists, false, func, or_, true
 from sqlalchemy.dialects.postgresql import UUID
 
 from db import models
@@ -87,14 +87,24 @@ def event(row: Row, asker: Asker) -> Condition:
 
 
 def customer(row: Row, asker: Asker) -> Condition:
-    """Admins see all; technicians and services those on tickets they see; customers themselves."""
+    """Admins see all; technicians those on tickets they see; customers themselves; services those on tickets they see
+    whose contact has the customer's name or e-mail address: an account number alone tells a service nobody's name."""
     match asker.role:
         case Role.ADMIN:
             return true()
         case Role.CUSTOMER:
             return row.c.id == asker.uuid
-        case Role.TECHNICIAN | Role.SERVICE:
+        case Role.TECHNICIAN:
             return _on_visible_ticket(asker, lambda tickets: tickets.c.customer_id == row.c.id)
+        case Role.SERVICE:
+            return _on_visible_ticket(
+                asker, lambda tickets: and_(tickets.c.customer_id == row.c.id, _is_contact(tickets, row))
+            )
+
+
+def _is_contact(tickets: Row, customer: Row) -> Condition:
+    same_name = func.search_form(tickets.c.contact_name) == customer.c.name_form
+    return or_(same_name, func.lower(tickets.c.contact_email) == func.lower(customer.c.email))
 
 
 def site(row: Row, asker: Asker) -> Condition:

@@ -30,7 +30,13 @@ class UserErrorCode(DocumentedEnum):
     INVALID = "INVALID", "A value is not of the form that it must have."
     NOT_FOUND = "NOT_FOUND", "There is no such thing, or none that you may see."
     TAKEN = "TAKEN", "Another one has this value already, and it must be unique."
-    MISMATCH = "MISMATCH", "Two values do not belong together: a property of another customer."
+    MISMATCH = (
+        "MISMATCH",
+        (
+            "Two values do not belong together: a property of another customer, an account number of another than the "
+            "e-mail address."
+        ),
+    )
     INACTIVE = "INACTIVE", "The technician is no longer active."
     NOT_ALLOWED = "NOT_ALLOWED", "The present state or your role does not allow it."
     RESOLUTION_REQUIRED = "RESOLUTION_REQUIRED", "A resolved ticket needs a resolution."

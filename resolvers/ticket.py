@@ -12,13 +12,13 @@ from functools import cache
 from typing import Any
 
 import asyncpg
-from sqlalchemy import Text, any_, bindparam, select
+from sqlalchemy import Text, any_, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, UUID, insert
 
 from db import event_log, limits, models, visibility
 from db.enums import ActorKind, Role, TicketSource, TicketStatus
 from db.ids import new_id
-from db.statement import Statement
+from db.statement import Executor, Statement
 from db.visibility import Asker, table
 from notifiers import rules
 from notifiers.enqueue import enqueue
@@ -34,27 +34,41 @@ _TECHNICIANS = table(models.Technician)
 _CHATS = table(models.TicketChat)
 _UUID = UUID(as_uuid=False)
 
+
 _DRAWS = 20
 """How many references are drawn before giving up; at a billion possible ones the first is nearly always free."""
 
 
 async def create(call: Call, input: Input) -> Outcome:
     """A new ticket, for a customer or with contact details typed by hand. A chatbot's conversation makes one ticket,
-    however often it is sent."""
+    however often it is sent, with whatever key, and whatever has been said in it since."""
     ticket_id = new_id()
     try:
         async with call.transaction() as transaction:
-            earlier = await idempotency.claim(transaction, call, "ticketCreate", input, ticket_id)
+            earlier = await _earlier(transaction, call, input, ticket_id)
             if earlier is not None:
                 return Outcome(earlier)
             await _create(transaction, call, input, ticket_id)
     except asyncpg.UniqueViolationError as error:
         if error.constraint_name != "uq_ticket_chats_creator_id_conversation_id":
             raise
-        return Outcome(
-            await _OF_CONVERSATION.fetchval(call.database, creator=call.viewer.id, conversation=_conversation(input))
-        )
+        return Outcome(await _of_conversation(call.database, call, input))
     return Outcome(ticket_id)
+
+
+async def _earlier(transaction: Transaction, call: Call, input: Input, ticket_id: str) -> str | None:
+    """The ticket that the conversation, or the same request, has made before; else the request's key is claimed."""
+    earlier = await _of_conversation(transaction, call, input)
+    if earlier is not None:
+        return earlier
+    try:
+        return await idempotency.claim(transaction, call, "ticketCreate", input, ticket_id)
+    except Refused:
+        # The key's other request may be of this conversation too, and have been under way a moment ago.
+        earlier = await _of_conversation(transaction, call, input)
+        if earlier is None:
+            raise
+        return earlier
 
 
 async def _create(transaction: Transaction, call: Call, input: Input, ticket_id: str) -> None:
@@ -63,8 +77,12 @@ async def _create(transaction: Transaction, call: Call, input: Input, ticket_id:
     _check_role(call, input, values, checks)
     if call.viewer.role is Role.CUSTOMER:
         values["customer_id"] = call.viewer.id
-    customer = await _check_references(transaction, call, values, {}, checks)
-    values |= _contact(input, customer, checks)
+    found: dict[str, Any] = {}
+    if call.viewer.role is Role.SERVICE and input.get("customerId") is None:
+        values.pop("customer_id", None)
+        found = {"customer_id": await _find_customer(transaction, input, checks)}
+    customer = await _check_references(transaction, call, values, found, checks)
+    values |= found | _contact(input, customer, checks)
     checks.finish()
     values |= {
         "id": ticket_id,
@@ -261,11 +279,13 @@ def _check_role(call: Call, input: Input, values: dict[str, Any], checks: Checks
         values["technician_id"] = None  # not looked up: who there is is nothing to ask for in this way
     if input.get("customerId") is not None and role is Role.CUSTOMER and input["customerId"] != f"cus_{call.viewer.id}":
         checks.object_to(UserErrorCode.NOT_ALLOWED, "You can create tickets for yourself only.", "customerId")
-    for name in ("chat", "source"):
+    for name in ("chat", "source", "accountNumber"):
         if input.get(name) is not None and role is not Role.SERVICE:
             checks.object_to(UserErrorCode.NOT_ALLOWED, "Only a service gives this.", name)
     if input.get("source") not in (None, TicketSource.CHATBOT, TicketSource.EMAIL) and role is Role.SERVICE:
         checks.object_to(UserErrorCode.INVALID, "A service's tickets come from CHATBOT or EMAIL.", "source")
+    if input.get("accountNumber") is not None and input.get("customerId") is not None:
+        checks.object_to(UserErrorCode.INVALID, "Name the customer by id or by account number.", "accountNumber")
     if input.get("chat") is not None:
         _check_chat(input["chat"], checks)
 
@@ -310,6 +330,37 @@ def _property(role: Role) -> Statement:
 _TECHNICIAN = Statement(
     select(_TECHNICIANS.c.active).where(_TECHNICIANS.c.id == bindparam("id", type_=_UUID)).with_for_update(read=True)
 )
+
+
+_BY_EMAIL = Statement(
+    select(_CUSTOMERS.c.id).where(func.lower(_CUSTOMERS.c.email) == func.lower(bindparam("email", type_=Text())))
+)
+_BY_ACCOUNT_NUMBER = Statement(
+    select(_CUSTOMERS.c.id)
+    .where(_CUSTOMERS.c.account_number_form == func.search_form(bindparam("number", type_=Text())))
+    .limit(2)
+)
+
+
+async def _find_customer(transaction: Transaction, input: Input, checks: Checks) -> str | None:
+    """The customer of a service's ticket: whose e-mail address the contact's is, or whose account number was given.
+    None where that is nobody. It is found whether or not the service may see it, and so nothing of it is filled in:
+    the contact is as typed, and there is no objection that tells who is a customer, but that the two are different
+    ones."""
+    ignored = Checks()  # the contact is checked as such
+    email = ignored.email((input.get("contact") or {}).get("email"), "contact", "email")
+    number = checks.optional_line(input.get("accountNumber"), limits.ACCOUNT_NUMBER_MAX, "accountNumber")
+    by_email = by_number = None
+    if not ignored.errors:
+        by_email = await _BY_EMAIL.fetchval(transaction, email=email)
+    if number is not None and checks.accepts("accountNumber"):
+        matches = await _BY_ACCOUNT_NUMBER.fetch(transaction, number=number)
+        by_number = matches[0]["id"] if len(matches) == 1 else None
+    if by_email and by_number and by_email != by_number:
+        message = "The account number and the contact's e-mail address belong to different customers."
+        checks.object_to(UserErrorCode.MISMATCH, message, "accountNumber")
+    found = by_number or by_email
+    return None if found is None else str(found)
 
 
 async def _check_references(
@@ -409,5 +460,18 @@ async def _keep_chat(transaction: Transaction, call: Call, ticket_id: str, input
     )
 
 
+async def _of_conversation(executor: Executor, call: Call, input: Input) -> str | None:
+    """The ticket that the service has made of this conversation before."""
+    conversation = _conversation(input) if call.viewer.role is Role.SERVICE else None
+    if conversation is None:
+        return None
+    ticket = await _OF_CONVERSATION.fetchval(executor, creator=call.viewer.id, conversation=conversation)
+    return None if ticket is None else str(ticket)
+
+
 def _conversation(input: Input) -> str | None:
-    return (input["chat"].get("conversationId") or "").strip() or None
+    """The conversation's id, if it has one that can be kept."""
+    checks = Checks()
+    given = (input.get("chat") or {}).get("conversationId")
+    conversation = checks.optional_line(given, limits.CONVERSATION_ID_MAX, "chat", "conversationId")
+    return None if checks.errors else conversation

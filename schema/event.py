@@ -10,7 +10,7 @@ from sqlalchemy import FromClause, Text, and_, case, cast, func, literal_column,
 from sqlalchemy.dialects.postgresql import UUID, array
 
 from db import models
-from db.entities import EVENT, NOTE, TICKET
+from db.entities import CUSTOMER, EVENT, NOTE, TICKET
 from db.enums import Role, TicketEventKind
 from db.mapping import Expression
 from db.visibility import Asker, Row, table
@@ -44,14 +44,17 @@ _NAMED = {
 }
 
 
-def _told(row: Row, image: Expression, name: str) -> Expression:
-    """A column's value in one of the row's images, as text."""
+def _told(row: Row, image: Expression, name: str, asker: Asker) -> Expression:
+    """A column's value in one of the row's images, as text. A service is not told the name of a customer that it does
+    not see."""
     value: Expression = image[name].astext
     if name not in _NAMED:
         return value
     target, shown = _NAMED[name]
     other = target.alias()
     named = select(other.c[shown]).where(other.c.id == cast(value, UUID(as_uuid=False)))
+    if name == "customer_id" and asker.role is Role.SERVICE:
+        named = named.where(CUSTOMER.visible(other, asker))
     return named.correlate(row).scalar_subquery()
 
 
@@ -68,7 +71,7 @@ def changes_of(row: Row, asker: Asker) -> FromClause:
     before, after = row.c.before, row.c.after
     name = rows.c.column_name
     told = [
-        case(*((name == literal_column(f"'{key}'"), _told(row, image, key)) for key in _TOLD))
+        case(*((name == literal_column(f"'{key}'"), _told(row, image, key, asker)) for key in _TOLD))
         for image in (before, after)
     ]
     differs = before.op("->>")(name).is_distinct_from(after.op("->>")(name))

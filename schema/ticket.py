@@ -26,17 +26,19 @@ from db.entities import (
     updated_at,
 )
 from db.enums import (
+    ActorKind,
     ChatAuthor,
     DocumentedEnum,
     Role,
     TicketCategory,
+    TicketEventKind,
     TicketPriority,
     TicketSource,
     TicketStatus,
 )
 from db.filters import Slots, only_one, storable
 from db.ids import key_of
-from db.limits import BULK_MAX, CHAT_MESSAGES_MAX
+from db.limits import BULK_MAX, CHAT_MESSAGES_MAX, PROGRESS_MAX
 from db.mapping import ADMINS, EVERYONE, STAFF, Bound, Expression
 from db.totals import ALL_TICKETS, ticket_counts
 from db.visibility import Asker, Condition, Row, table
@@ -200,7 +202,9 @@ class TicketFilter:
     property_id: strawberry.ID | None = optional("About this property.")
     created_at: DateTimeRange | None = optional("Created in this span.")
     updated_at: DateTimeRange | None = optional("Last updated in this span.")
-    search: str | None = optional("Contained in reference, subject or customer name: part of a word, any case.")
+    search: str | None = optional(
+        "Contained in reference, subject or customer name (for services, the contact's): part of a word, any case."
+    )
     and_: list[TicketFilter] | None = optional("All of these hold too.", name="and")
     or_: list[TicketFilter] | None = optional("One of these holds too.", name="or")
     not_: TicketFilter | None = optional("This does not hold.", name="not")
@@ -273,6 +277,48 @@ def counts_source(render: Render, selection: Selection) -> tuple[Row, list[Condi
     return ticket_counts(render.shape(selection), render.asker, render.parameters(selection)), []
 
 
+@strawberry.type(description="A step of a ticket's public progress.")
+class TicketProgress:
+    kind: TicketEventKind = column("kind", "CREATED, a change of the status, or NOTE_ADDED.")
+    at: datetime = column("at", "When.")
+    status: TicketStatus = column("status", "Where the ticket was then.")
+    actor_kind: ActorKind = column("actor_kind", "What sort of party did it.")
+    note: str | None = column("note", "What was noted, if it was that.")
+
+
+_STEPS = (
+    TicketEventKind.CREATED,
+    TicketEventKind.STATUS_CHANGED,
+    TicketEventKind.RESOLVED,
+    TicketEventKind.CLOSED,
+    TicketEventKind.REOPENED,
+    TicketEventKind.NOTE_ADDED,
+)
+
+
+def _progress(row: Row, asker: Asker) -> FromClause:
+    """The latest steps that the tracking address could have seen when they were taken: a ticket that has changed hands
+    does not tell its new owner what it was to the old one."""
+    event, note, customers = (table(model).alias() for model in (models.TicketEvent, models.Note, models.Customer))
+    contact = func.lower(event.c.after["contact_email"].astext) == row.c.tracked_by
+    customer = exists().where(
+        cast(customers.c.id, Text) == event.c.after["customer_id"].astext,
+        func.lower(customers.c.email) == row.c.tracked_by,
+    )
+    told = [literal_column(f"'{kind}'", event.c.kind.type) for kind in _STEPS]
+    body = select(note.c.body).where(note.c.id == event.c.note_id, note.c.internal_only.is_(False))
+    status = event.c.after["status"].astext.label("status")
+    latest = (
+        select(event.c.kind, event.c.at, status, event.c.actor_kind, body.scalar_subquery().label("note"))
+        .where(event.c.ticket_id == row.c.id, event.c.public, event.c.kind.in_(told), or_(contact, customer))
+        .order_by(event.c.at.desc())
+        .limit(literal_column(str(PROGRESS_MAX)))
+        .correlate(row)
+        .subquery("latest")
+    )
+    return select(latest, latest.c.at.label("ord")).correlate(row).subquery("progress")
+
+
 @strawberry.type(description="What may be told about a ticket to whoever knows its reference and e-mail address.")
 class TicketTracking:
     reference: str = column("reference", "The ticket's number.")
@@ -283,6 +329,12 @@ class TicketTracking:
     updated_at: datetime = column("public_updated_at", "When it last changed, internal notes apart.")
     resolved_at: datetime | None = column("resolved_at", "When it was resolved.")
     closed_at: datetime | None = column("closed_at", "When it was closed.")
+    progress: list[TicketProgress] = items(
+        _progress,
+        f"What happened publicly, oldest first, the latest {PROGRESS_MAX} steps: from when on the ticket was of this "
+        "address.",
+        most=PROGRESS_MAX,
+    )
 
 
 def _read_track(arguments: Input) -> Bound:
@@ -293,10 +345,11 @@ def _read_track(arguments: Input) -> Bound:
 def _track(render: Render, selection: Selection) -> tuple[Row, list[Condition]]:
     ticket = render.alias(TICKET.table)
     customers = table(models.Customer).alias()
-    email = render.parameter(selection, 1, Text())
+    reference, email = (render.parameter(selection, slot, Text()) for slot in (0, 1))
     of_customer = exists().where(customers.c.id == ticket.c.customer_id, func.lower(customers.c.email) == email)
     known = or_(func.lower(ticket.c.contact_email) == email, of_customer)
-    return ticket, [ticket.c.reference == render.parameter(selection, 0, Text()), known]
+    tracked = select(ticket, email.label("tracked_by")).where(ticket.c.reference == reference, known)
+    return tracked.subquery(render.name()), []
 
 
 @strawberry.type
@@ -342,7 +395,10 @@ class ChatMessageInput:
 
 @strawberry.input(description="The chatbot conversation that a ticket comes from.")
 class ChatInput:
-    conversation_id: str | None = optional("The chatbot's own id of the conversation.")
+    conversation_id: str | None = optional(
+        "The chatbot's own id of the conversation. It becomes one ticket: whatever is sent again with this id is "
+        "answered with that, as it is."
+    )
     messages: list[ChatMessageInput] = given("The transcript, oldest first, up to 500 messages.")
 
 
@@ -354,7 +410,13 @@ class TicketCreateInput:
     priority: TicketPriority | None = optional("MEDIUM if nothing is given.")
     customer_id: strawberry.ID | None = optional("The customer it is for; a customer's own tickets are for themselves.")
     property_id: strawberry.ID | None = optional("The place it is about: one of the customer's.")
-    contact: ContactInput | None = optional("Name and e-mail address are required where there is no customer.")
+    account_number: str | None = optional(
+        "The customer's account number, any case; from a service only, whose tickets are for the customer who has it, "
+        "or the contact's e-mail address. If that is nobody, the ticket is for no customer; if they are two, refused."
+    )
+    contact: ContactInput | None = optional(
+        "Name and e-mail address are required where no `customerId` is given: who is found otherwise fills in nothing."
+    )
     technician_id: strawberry.ID | None = optional("Whom to assign it to.")
     chat: ChatInput | None = optional("The transcript; from a service only.")
     source: TicketSource | None = optional("CHATBOT, which is the default, or EMAIL; from a service only.")

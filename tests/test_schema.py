@@ -156,9 +156,11 @@ def test_lists_are_connections_as_relay_has_them(printed: GraphQLSchema) -> None
         }
         edge = printed.type_map[f"{name}Edge"]
         assert is_object_type(edge)
+        found = {"match": "ArticleMatch", "excerpt": "[ExcerptPiece!]"} if name == "Article" else {}
         assert {field: str(edge.fields[field].type) for field in edge.fields} == {
             "cursor": "String!",
             "node": f"{name}!",
+            **found,
         }
     for type_ in own_types(printed):
         if is_object_type(type_):
@@ -210,11 +212,12 @@ def test_only_what_may_be_missing_is_nullable(printed: GraphQLSchema) -> None:
         *("Article.sourceTicket", "TicketEvent.note", "FieldChange.before", "FieldChange.after", "ApiKey.revokedAt"),
         *("TicketTracking.resolution", "TicketTracking.resolvedAt", "TicketTracking.closedAt"),
         *("PageInfo.startCursor", "PageInfo.endCursor", "Viewer.technician", "Viewer.customer"),
-        *("TicketBulkResult.ticket", "TicketChange.ticket", "TicketChangePage.reset"),
+        *("TicketBulkResult.ticket", "TicketChange.ticket", "TicketChangePage.reset", "TicketProgress.note"),
         *("Delivery.recipient", "Delivery.said"),
         *("Delivery.nextAttemptAt", "Delivery.finishedAt", "SupportSettingsTestResult.recipient"),
         *(f"InboundMessage.{name}" for name in ("reason", "messageId", "fromAddress", "fromName", "subject", "raw")),
         *("InboundMessage.ticket", "InboundMessage.note"),
+        *("ArticleEdge.match", "ArticleEdge.excerpt"),
     }
 
 
@@ -355,6 +358,7 @@ async def test_every_answer_keeps_to_the_schema(api: Api, database: Database) ->
     await done("ticketAssign", ticketId=ticket, technicianId=technician)
     await done("ticketSetStatus", ticketId=ticket, status="IN_PROGRESS")
     await done("noteAdd", ticketId=ticket, body="Called.")
+    await done("noteAdd", ticketId=ticket, body="We come on Thursday.", internalOnly=False)
     await done("ticketResolve", ticketId=ticket, resolution="Replaced the battery.")
     article = (await done("articleCreateFromTicket", ticketId=ticket))["article"]["id"]
     await done("articleUpdate", articleId=article, published=True)
@@ -442,11 +446,12 @@ async def _ask_everything(answers: Answers, viewer: Api, role: Role, reference: 
     tickets = own["tickets"]["nodes"]
     ids = [ticket["id"] for ticket in tickets]
     ids += [thing["id"] for ticket in tickets for list_ in ("history", "notes") for thing in ticket[list_]["nodes"]]
-    arguments = {
+    arguments: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
         "node": [("($id: ID!)", "(id: $id)", {"id": id_}) for id_ in ids[:4]],
         "nodes": [("($ids: [ID!]!)", "(ids: $ids)", {"ids": ids[:30]})],
         "ticket": [("($id: ID!)", "(by: {id: $id})", {"id": ticket["id"]}) for ticket in tickets[:2]],
         "ticketEvents": [("($after: String)", "(after: $after)", {"after": cursor}) for cursor in (start, "unknown")],
+        "articles": [("", f"(first: 3{search})", {}) for search in ("", ', search: "another"')],
         "ticketTrack": [
             ("($r: String!, $e: String!)", "(reference: $r, email: $e)", {"r": reference, "e": CONTACT["email"]})
         ],
