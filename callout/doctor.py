@@ -89,7 +89,7 @@ def _settings(settings: Settings) -> Iterator[str]:
         match field:
             case "jwt_secret":
                 shown = "none" if value is None else f"{len(value.encode())} bytes, not shown"
-            case "database_url" | "jwt_jwks_url" | "smtp_url" | "imap_url":
+            case "database_url" | "pubsub_url" | "jwt_jwks_url" | "smtp_url" | "imap_url":
                 shown = "none" if value is None else _without_secrets(value)
             case _:
                 shown = str(value)

@@ -122,7 +122,12 @@ def test_the_doctor_finds_a_healthy_installation_healthy_and_tells_no_secret(cal
 
 
 def test_the_doctor_says_what_is_wrong() -> None:
-    done = Terminal(database_url="postgresql://callout:swordfish@127.0.0.1:1/callout", prot="80")("doctor")
+    secrets = {
+        "database_url": "postgresql://callout:swordfish@127.0.0.1:1/callout",
+        "pubsub_url": "redis://:swordfish@127.0.0.1:1",
+        "imap_url": "imaps://callout:swordfish@127.0.0.1:1/INBOX",
+    }
+    done = Terminal(**secrets, prot="80")("doctor")
     assert done.exit_code == 1
     assert re.search("✗ settings +CALLOUT_PROT", done.stdout)
     assert re.search("✗ database +.*cannot be reached", done.stdout)
