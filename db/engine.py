@@ -150,10 +150,13 @@ class Database:
             self._resting.append(connection)
 
     async def _give_up(self, connection: Connection, error: BaseException) -> None:
-        """Gives back one that has failed or was cancelled. After silence the others at rest are not trusted either:
-        who goes on would otherwise wait as long for each of them."""
+        """Gives back one that has failed or was cancelled. After silence none that is open is trusted any more: who
+        goes on would otherwise wait as long for each of them."""
         if isinstance(error, TimeoutError):
-            for each in (connection, *self._resting):
-                each.terminate()
+            await self._pool.expire_connections()
+            doubtful, self._resting = [connection, *self._resting], []
+            for each in doubtful:
+                with suppress(asyncpg.InterfaceError):  # which one that has been ended already raises
+                    each.terminate()
         with suppress(TimeoutError):  # by which the pool has ended it
             await self._pool.release(connection, timeout=GIVING_BACK_SECONDS)

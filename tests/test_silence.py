@@ -40,6 +40,7 @@ async def test_what_happens_in_the_silence_is_told_after_it(proxy: Proxy, server
     async with Api(server) as api, following(api) as screen:
         ticket = await api.new_ticket()
         assert (await screen.next())["kind"] == "CREATED"
+        await asyncio.gather(*(api("{ tickets { totalCount } }") for _ in range(8)))  # by as many connections
         for names in (("callout tail", "callout bell"), ("application_name\0callout\0",)):
             connections = [number for name in names for number in proxy.named(name)]
             assert len(connections) >= len(names)
