@@ -35,7 +35,6 @@ CHILD = """
 import asyncio, sys
 from pubsub.bell import Bell
 from tests.process import free_port
-from tests.proxy import Proxy, through, way_to
 from tests.valkey import Valkey
 
 async def main():
