@@ -10,6 +10,7 @@ from db.cursors import StreamCursors
 from db.engine import Database
 from db.enums import StreamResetReason
 from db.mapping import Constant
+from db.positions import NOW
 from db.stream import Happened, Reader
 from pubsub.position import Place
 from pubsub.replay import missed
@@ -40,7 +41,7 @@ class Pages:
         elif after is not None:
             reset = StreamResetReason.CURSOR_UNKNOWN
         if end is None or reset is not None:
-            end = Place(await self._database.fetchval("SELECT pg_current_snapshot()::text"))
+            end = Place(await self._database.fetchval(f"SELECT {NOW}"))
         more = len(found) > size
         if more:
             found = found[:size]

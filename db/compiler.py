@@ -37,6 +37,7 @@ from sqlalchemy.types import TypeEngine
 from db.enums import Role
 from db.errors import BadInput, Forbidden
 from db.mapping import NO_ROW, Bound, Constant, Expression, FieldMapping
+from db.positions import NOW
 from db.statement import Statement
 from db.viewer import Viewer
 from db.visibility import Asker, Row
@@ -353,5 +354,5 @@ def compile_root(root: Selection, role: Role, shapes: Sequence[Hashable], positi
     render = Render(role, shapes, position_mark)
     columns = [root.mapping.render(render, NO_ROW, root).label("document")]
     if render.wants_position:
-        columns.append(cast(func.pg_current_snapshot(), Text).label("position"))
+        columns.append(literal_column(NOW, Text()).label("position"))
     return Compiled(Statement(select(*columns)))

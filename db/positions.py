@@ -6,6 +6,28 @@ up would skip those that commit late.
 
 from __future__ import annotations
 
+from typing import Final
+
+NOW: Final = """(
+    SELECT concat_ws(':', coalesce(min(xid), bound), bound, coalesce(string_agg(xid::text, ',' ORDER BY xid), ''))
+    FROM (
+        SELECT least(
+            pg_snapshot_xmax(pg_current_snapshot())::text::bigint,
+            (SELECT xid::text::bigint + 1 FROM ticket_events ORDER BY xid DESC LIMIT 1)
+        ) AS bound
+    ) AS upper
+    LEFT JOIN LATERAL (
+        SELECT xid::text::bigint AS xid FROM pg_snapshot_xip(pg_current_snapshot()) AS xid
+    ) AS running ON running.xid < bound
+    GROUP BY bound
+)"""
+"""SQL for the position that a statement reads at, as text: its snapshot, but not beyond the last transaction that has
+written an event.
+
+What lies beyond has told nothing, so it may count as not seen; and it must. A transaction that was rolled back shortly
+before PostgreSQL crashed has left nothing on the disk, and its id is handed out again: whoever writes an event by
+it afterwards would be taken for seen. The id of one that has committed, and any before it, is not."""
+
 
 def unseen(position: str, columns: str) -> str:
     """SQL for a FROM: these columns of the events that are not in `position`, an expression, as rows of `event`.

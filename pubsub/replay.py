@@ -12,7 +12,7 @@ from typing import Final, Protocol, TypeVar
 
 from db.engine import Database
 from db.enums import StreamResetReason
-from db.positions import unseen
+from db.positions import NOW, unseen
 from pubsub.position import Place, Snapshot
 
 MISSED_MAX: Final = 50_000
@@ -23,7 +23,7 @@ PORTION: Final = 200  # events that are looked up at a time
 # The cursor's own batch from its event on, and then what came after that batch; all ids, few of which may concern the
 # reader. The horizon is read with them: if it is behind the cursor, none of them has been pruned.
 _MISSED: Final = f"""
-SELECT pg_current_snapshot()::text AS now, horizon::text AS horizon, rest, later FROM event_log, LATERAL (
+SELECT {NOW} AS now, horizon::text AS horizon, rest, later FROM event_log, LATERAL (
     SELECT coalesce(array_agg(id::text ORDER BY at, id) FILTER (WHERE begun), '{{}}') AS rest,
         coalesce(array_agg(id::text ORDER BY at, id) FILTER (WHERE NOT begun), '{{}}') AS later
     FROM (

@@ -17,7 +17,7 @@ from typing import Any, Final
 import asyncpg
 
 from db.engine import OUTAGE, normalised
-from db.positions import unseen
+from db.positions import NOW, unseen
 from db.stream import routes_of
 from pubsub.bell import Bell
 from pubsub.position import Snapshot
@@ -30,7 +30,7 @@ RETRY_SECONDS: Final = 0.2
 RETRY_SECONDS_MAX: Final = 2.0
 
 _NEWS: Final = f"""
-SELECT pg_current_snapshot()::text AS position, news.* FROM (VALUES (true)) AS always (row) LEFT JOIN LATERAL (
+SELECT {NOW} AS position, news.* FROM (VALUES (true)) AS always (row) LEFT JOIN LATERAL (
     SELECT event.id, event.at, event.ticket_id, event.after ->> 'creator_id' AS creator_id,
         event.before ->> 'technician_id' AS technician_before, event.after ->> 'technician_id' AS technician_after,
         event.before ->> 'customer_id' AS customer_before, event.after ->> 'customer_id' AS customer_after
@@ -134,7 +134,7 @@ class Tail:
             self._awake.clear()
             await self._wanted.wait()
         if not self._awake.is_set():
-            self.position = await connection.fetchval("SELECT pg_current_snapshot()::text")
+            self.position = await connection.fetchval(f"SELECT {NOW}")
             self._awake.set()
 
     async def _look(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:

@@ -9,12 +9,22 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
+import pytest
 
+from db import embedded, event_log, migrate
+from db.enums import TicketEventKind
 from pubsub.bell import Bell
-from tests.fire import SECONDS, served, under_fire
+from pubsub.tail import LOOKING_SECONDS
+from tests.api import Api
+from tests.behind import key
+from tests.fire import BOSS, SECONDS, served, under_fire
+from tests.live import WITHIN, following
 from tests.valkey import Valkey
 
 
@@ -65,3 +75,66 @@ async def test_a_server_that_is_killed_leaves_its_clients_to_the_other(tmp_path:
             os.kill(servers.pop().process.pid, signal.SIGKILL)
 
         await under_fire(servers, fresh_url, bell.ring, kill)
+
+
+@pytest.fixture
+def cluster() -> Iterator[Path]:
+    """Where a PostgreSQL of the test's own may keep its data: not below pytest's directory, as in `conftest.py`."""
+    with tempfile.TemporaryDirectory(prefix="callout-tests-") as directory:
+        yield Path(directory)
+
+
+async def test_postgresql_is_stopped_at_once_and_recovers(cluster: Path, tmp_path: Path) -> None:
+    """Twice, under all that is going on. It is a durable one: what was committed is still there afterwards."""
+
+    async def restart() -> None:
+        for _ in range(2):
+            await asyncio.sleep(SECONDS / 4)
+            await stop_at_once(cluster)
+            await asyncio.to_thread(start_again, cluster)
+
+    with embedded.running(cluster) as url:
+        await asyncio.to_thread(migrate.upgrade, url)
+        async with served(tmp_path, url, 2, "postgres://") as servers, Bell.open(url) as bell:
+            await under_fire(servers, url, bell.ring, restart)
+
+
+async def test_an_id_that_a_crash_has_given_back_is_not_taken_for_seen(cluster: Path, tmp_path: Path) -> None:
+    """Transactions that were rolled back, and of which the crash has left nothing, so that others get their ids."""
+    with embedded.running(cluster) as url:
+        await asyncio.to_thread(migrate.upgrade, url)
+        connection = await asyncpg.connect(url)
+        await connection.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")  # until then nothing of them is written
+        await connection.execute("SELECT pg_reload_conf()")
+        async with served(tmp_path, url, 1, "postgres://") as (server,), Api(server) as api, following(api) as screen:
+            ticket = await api.new_ticket()
+            await screen.next()
+            for _ in range(50):
+                with suppress(ZeroDivisionError):
+                    async with connection.transaction():
+                        await connection.fetchval("SELECT pg_current_xact_id()")
+                        raise ZeroDivisionError
+            await asyncio.sleep(1.5 * LOOKING_SECONDS)
+            cursor = (await api("{ tickets(first: 1) { streamCursor } }"))["tickets"]["streamCursor"]
+            await stop_at_once(cluster)
+            await asyncio.to_thread(start_again, cluster)
+            connection = await asyncpg.connect(url)
+            await event_log.change(connection, BOSS, key(ticket), TicketEventKind.UPDATED, {"subject": "After it"}, {})
+            await connection.close()
+            assert (await screen.next())["ticket"]["subject"] == "After it"
+            async with following(api, after=cursor) as other:
+                assert (await other.next())["ticket"]["subject"] == "After it"
+
+
+def start_again(data_dir: Path) -> None:
+    with embedded.running(data_dir):
+        """It goes on for whoever had started it first."""
+
+
+async def stop_at_once(data_dir: Path) -> None:
+    """PostgreSQL's immediate shutdown: nothing is finished, and the next start is a recovery."""
+    lock = data_dir / "postgres" / "postmaster.pid"
+    os.kill(int(lock.read_text().split()[0]), signal.SIGQUIT)
+    async with asyncio.timeout(WITHIN):
+        while lock.exists():  # noqa: ASYNC110 (nobody tells)
+            await asyncio.sleep(0.01)
