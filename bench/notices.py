@@ -14,11 +14,13 @@ from statistics import median
 from time import perf_counter
 
 import asyncpg
+from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from bench import database, servers
 from bench.load import drive, post
 from bench.report import print_table, show
 from bench.servers import Server
+from callout.settings import variable
 
 TICKETS = 20_000
 DELIVERIES = 10_000
@@ -39,31 +41,30 @@ WHERE event.kind = 'CREATED' ORDER BY event.at DESC LIMIT $1"""
 
 
 class Sink:
-    """Takes what it is told, or lets it hang."""
+    """A mail server that takes what it is told, or lets it hang."""
 
     def __init__(self) -> None:
-        self.port = 0
+        self.settings: dict[str, str] = {}
         self.hangs = False
         self.taken = 0
         self.first_at = 0.0
 
-    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readline()
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         if self.hangs:
-            await reader.read()  # until the other side gives up
-        else:
-            self.first_at = self.first_at or perf_counter()
-            self.taken += 1
-            writer.write(b"250 Taken\n")
-        writer.close()
+            await asyncio.Event().wait()  # until the other side gives up
+        self.first_at = self.first_at or perf_counter()
+        self.taken += 1
+        return "250 Taken"
 
 
 @asynccontextmanager
 async def _sink() -> AsyncIterator[Sink]:
     sink = Sink()
-    server = await asyncio.start_server(sink.take, "127.0.0.1", 0, limit=2**20, backlog=1024)
-    sink.port = server.sockets[0].getsockname()[1]
-    os.environ["BENCH_SINK_PORT"] = str(sink.port)
+    server = await asyncio.get_running_loop().create_server(
+        lambda: SMTP(sink, hostname="sink", enable_SMTPUTF8=True), "127.0.0.1", 0
+    )
+    port = server.sockets[0].getsockname()[1]
+    sink.settings = {"smtp_url": f"smtp://127.0.0.1:{port}", "mail_from": "Bench <bench@callout.example>"}
     yield sink
     server.close()
 
@@ -91,7 +92,7 @@ async def _measure(url: str, data_dir: Path, rounds: int) -> tuple[float, list[f
     async with _sink() as sink:
         await connection.execute("DELETE FROM deliveries")
         rate = await _drained(connection, sink, url, data_dir)
-        with servers.callout(url, data_dir / "notices.log", ["bench.notifying", "serve"]) as server:
+        with servers.callout(url, data_dir / "notices.log", **sink.settings) as server:
             ratios = [await _slowed(server, sink, turn, rounds) for turn in range(rounds)]
         await connection.execute("DELETE FROM deliveries")
     await connection.close()
@@ -101,7 +102,7 @@ async def _measure(url: str, data_dir: Path, rounds: int) -> tuple[float, list[f
 async def _drained(connection: asyncpg.Connection[asyncpg.Record], sink: Sink, url: str, data_dir: Path) -> float:
     """Deliveries a second, from the first that is sent until all are recorded."""
     await connection.execute(_QUEUE, DELIVERIES)
-    with _worker(url, data_dir / "worker.log") as worker:
+    with _worker(url, data_dir / "worker.log", sink) as worker:
         waiting = DELIVERIES
         while waiting:
             await asyncio.sleep(0.1)
@@ -114,12 +115,14 @@ async def _drained(connection: asyncpg.Connection[asyncpg.Record], sink: Sink, u
 
 
 @contextmanager
-def _worker(url: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    settings = {"CALLOUT_ENV": "production", "CALLOUT_DATABASE_URL": url, "CALLOUT_JWT_SECRET": token_urlsafe(48)}
-    command = [sys.executable, "-m", "bench.notifying", "notify"]
+def _worker(url: str, log: Path, sink: Sink) -> Iterator[subprocess.Popen[bytes]]:
+    settings = {"env": "production", "database_url": url, "jwt_secret": token_urlsafe(48)} | sink.settings
+    given = {variable(name): value for name, value in settings.items()}
     with (
         log.open("wb") as output,
-        subprocess.Popen(command, env={**os.environ, **settings}, stdout=output, stderr=output) as worker,
+        subprocess.Popen(
+            [sys.executable, "-m", "callout", "notify"], env={**os.environ, **given}, stdout=output, stderr=output
+        ) as worker,
     ):
         yield worker
         worker.terminate()

@@ -15,7 +15,7 @@ from time import monotonic, sleep
 from typing import Final
 
 from callout.auth import mint
-from callout.settings import load
+from callout.settings import load, variable
 from db.enums import Role
 
 START_SECONDS: Final = 60
@@ -44,18 +44,16 @@ def baseline(name: str, url: str, log: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def callout(
-    url: str, log: Path, module: Sequence[str] = ("callout", "serve"), technicians: Sequence[str] = ()
-) -> Iterator[Server]:
+def callout(url: str, log: Path, technicians: Sequence[str] = (), **others: str) -> Iterator[Server]:
     """The real server as in production, authentication and access log included, with tokens for admins and for these
-    technicians, by their keys. `module` is another way to start it."""
+    technicians, by their keys. `others` are further settings: `smtp_url="…"`."""
     settings = {"CALLOUT_ENV": "production", "CALLOUT_DATABASE_URL": url, "CALLOUT_JWT_SECRET": token_urlsafe(48)}
     production = load(env="production", database_url=url, jwt_secret=settings["CALLOUT_JWT_SECRET"])
     tokens = tuple(
         mint(production, role=Role.ADMIN, subject=f"bench {n}", name="Bench", ttl=24 * 3600) for n in range(ADMINS)
     )
     own = tuple(mint(production, role=Role.TECHNICIAN, subject=key, name="T", ttl=24 * 3600) for key in technicians)
-    with _running("callout", module, settings, log) as server:
+    with _running("callout", ["callout", "serve"], settings | _variables(others), log) as server:
         yield replace(server, token=tokens[0], tokens=tokens, technicians=own)
 
 
@@ -75,6 +73,10 @@ def _running(name: str, module: Sequence[str], settings: Mapping[str, str], log:
     finally:
         process.terminate()
         process.wait()
+
+
+def _variables(settings: Mapping[str, str]) -> dict[str, str]:
+    return {variable(name): value for name, value in settings.items()}
 
 
 def _free_port() -> int:

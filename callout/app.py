@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -52,7 +53,10 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[State]:
         async with AsyncExitStack() as stack:
-            yield await _wire(chosen, channels, stack)
+            state = await _wire(chosen, channels, stack)
+            gc.collect()
+            gc.freeze()  # what is there now stays, and need not be looked through again and again
+            yield state
 
     return Starlette(
         routes=health.ROUTES,

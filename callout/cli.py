@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import asyncpg
 import click
+import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
@@ -202,7 +203,7 @@ def notify() -> None:
     chosen = settings.load()
     with migrated_database(chosen) as url:
         logs.configure(chosen)
-        asyncio.run(notices.notify(chosen, url))
+        uvloop.run(notices.notify(chosen, url))
 
 
 @cli.command(name="follow")

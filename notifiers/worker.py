@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 LOOKING_SECONDS: Final = 1.0
 TURN_SECONDS: Final = 0.02  # between two claims at the least: what ends or is rung in between is one turn's work
+CALM_SECONDS: Final = 0.25  # likewise where nothing was due and nothing is being sent: most of what rings is no notice
 OUTAGE_SECONDS: Final = 1.0  # between two attempts at a database that does not answer
 ANSWER_SECONDS: Final = 15.0  # after which a database that says nothing is taken for one that is gone
 FINISHING_SECONDS: Final = 2.0  # for what is being sent when the worker is stopped
@@ -114,7 +115,8 @@ class Worker:
             for claim in claims:
                 self._begin(claim)
             await self._news.wait()
-            await asyncio.sleep(turn + TURN_SECONDS - monotonic())
+            pause = TURN_SECONDS if claims or self._sending else CALM_SECONDS
+            await asyncio.sleep(turn + pause - monotonic())
 
     async def _claim(self) -> list[Claim]:
         taken = Counter(claim.channel for claim in self._taken())
