@@ -82,7 +82,7 @@ async def _wire(
         kept = timedelta(days=settings.event_retention_days)
         await stack.enter_async_context(background(lambda: keep_pruned(database, kept)))
     cursors = StreamCursors(await event_log.identity(database))
-    bell = await stack.enter_async_context(Bell.open(settings.pubsub_url or "postgres://", settings.database_url))
+    bell = await stack.enter_async_context(Bell.open(settings.bell_url, settings.database_url))
     channels = await stack.enter_async_context(notices.opened(make_channels, settings))
     if settings.notify:
         worker = notices.worker(settings, database, channels, bell)

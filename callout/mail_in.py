@@ -52,7 +52,7 @@ async def take(settings: Settings, url: str, raw: bytes) -> str:
     database = await Database.open(url, size=1)
     try:
         received = await receive(_call(settings, database), raw)
-        await ring_once(settings.pubsub_url or "postgres://", url)
+        await ring_once(settings.bell_url, url)
         return await _line(database, received)
     finally:
         await database.close()
@@ -106,7 +106,7 @@ async def _take_each(settings: Settings, url: str, mailbox: Mailbox, uids: list[
             else:
                 await asyncio.to_thread(mailbox.mark, uid)
     finally:
-        await ring_once(settings.pubsub_url or "postgres://", url)
+        await ring_once(settings.bell_url, url)
         await database.close()
     if refused is not None:
         raise refused

@@ -52,7 +52,7 @@ async def notify(
     try:
         async with (
             opened(make, settings) as channels,
-            Bell.open(settings.pubsub_url or "postgres://", database_url) as bell,
+            Bell.open(settings.bell_url, database_url) as bell,
         ):
             working = asyncio.create_task(worker(settings, database, channels, bell, pace).run())
             stopping = asyncio.create_task(stopped.wait())

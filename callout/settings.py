@@ -141,6 +141,10 @@ class Settings(BaseSettings):
         return self.sender if self.mail_reply_to is None else Mailbox.parse(self.mail_reply_to)
 
     @property
+    def bell_url(self) -> str:
+        return self.pubsub_url or "postgres://"
+
+    @property
     def own_mail(self) -> OwnMail:
         """What mail of our own is known by."""
         sender = self.sender

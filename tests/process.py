@@ -6,11 +6,13 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from socketserver import BaseServer
 from typing import Any
 
 import httpx
@@ -79,3 +81,17 @@ def _wait_until_alive(process: Process, child: subprocess.Popen[bytes]) -> None:
         else:
             return
     raise AssertionError(f"the server does not start:\n{process.log()}")
+
+
+@contextmanager
+def serving(server: BaseServer, stopping: threading.Event) -> Iterator[None]:
+    """A server of the standard library's, in a thread; at the end `stopping` is set, for its handlers that wait."""
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()

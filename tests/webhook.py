@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.process import serving
+
 SECRET = "key=AIzaSy-tr0ubador&token=tr0ub%2Fador%3D"
 
 
@@ -70,12 +72,5 @@ def webhook() -> Iterator[Webhook]:
 
     server = Listener(("127.0.0.1", 0), Handler)
     state = Webhook(server.server_port)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
+    with serving(server, stopping):
         yield state
-    finally:
-        stopping.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
