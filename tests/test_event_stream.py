@@ -15,9 +15,9 @@ import orjson
 import pytest
 
 from callout.auth import LEEWAY_SECONDS, mint
-from callout.settings import Settings
 from db.enums import Role
 from tests.api import Api, Server
+from tests.fire import SECRET, known
 from tests.live import CHANGES, WITHIN
 from tests.process import callout_process
 
@@ -186,9 +186,7 @@ async def test_nobody_has_too_many(api: Api) -> None:
 
 
 async def test_at_shutdown_streams_end_and_the_process_is_gone(fresh_url: str, tmp_path: Path) -> None:
-    secret = "a secret of these tests, of thirty-two bytes at least"
-    with callout_process(tmp_path, database_url=fresh_url, jwt_secret=secret) as process:
-        known = Settings(env="production", database_url=fresh_url, jwt_secret=secret, data_dir=tmp_path)
-        async with Api(Server(process.url, known, fresh_url, process)) as viewer, following(viewer) as stream:
+    with callout_process(tmp_path, database_url=fresh_url, jwt_secret=SECRET) as process:
+        async with Api(known(process, fresh_url)) as viewer, following(viewer) as stream:
             os.kill(process.pid, signal.SIGTERM)
             assert await stream.rest() == []

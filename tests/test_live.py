@@ -26,10 +26,10 @@ from pubsub.connections import QUEUE_BYTES_MAX
 from pubsub.replay import MISSED_MAX
 from tests.api import SCHEMA, Api, Refusal, Server
 from tests.behind import until
+from tests.fire import SECRET, known
 from tests.live import CHANGES, OF_STREAMS, WITHIN, following, live, socket
 from tests.process import callout_process, free_port
 
-SECRET = "a secret of these tests, of thirty-two bytes at least"
 BOSS = Viewer(Role.ADMIN, "boss", "Somebody else")
 
 
@@ -356,9 +356,8 @@ async def test_the_log_is_not_read_while_nobody_listens(fresh_url: str, tmp_path
     last_read = "SELECT state_change FROM pg_stat_activity WHERE application_name = 'callout tail'"
     last_read += " AND datname = current_database()"
     with callout_process(tmp_path, database_url=fresh_url, jwt_secret=SECRET) as process:
-        known = Settings(env="production", database_url=fresh_url, jwt_secret=SECRET, data_dir=tmp_path)
         database = await asyncpg.connect(fresh_url)
-        async with Api(Server(process.url, known, fresh_url, process)) as api:
+        async with Api(known(process, fresh_url)) as api:
             for _ in range(2):
                 async with following(api) as screen:
                     await api.new_ticket()
@@ -447,7 +446,6 @@ async def test_a_cursor_that_is_older_than_what_is_kept_is_answered_with_a_reset
     fresh_url: str, tmp_path: Path
 ) -> None:
     settings = {"database_url": fresh_url, "jwt_secret": SECRET, "event_retention_days": "1"}
-    known = Settings(env="production", database_url=fresh_url, jwt_secret=SECRET, data_dir=tmp_path)
     database = await asyncpg.connect(fresh_url)
 
     async def days_pass() -> None:
@@ -458,7 +456,7 @@ async def test_a_cursor_that_is_older_than_what_is_kept_is_answered_with_a_reset
         await database.execute("UPDATE event_log SET horizon_at = horizon_at - interval '2 days'")
 
     with callout_process(tmp_path, **settings) as process:
-        async with Api(Server(process.url, known, fresh_url, process)) as api:
+        async with Api(known(process, fresh_url)) as api:
             old = (await asked(api))["cursor"]
             ticket = await api.new_ticket()
             counted = "pg_visible_in_snapshot(xid, counted) FROM ticket_events, event_log"
@@ -468,7 +466,7 @@ async def test_a_cursor_that_is_older_than_what_is_kept_is_answered_with_a_reset
             recent = (await asked(api))["cursor"]
     with callout_process(tmp_path, **settings) as process:
         await until(database, "horizon_at > now() - interval '1 day' FROM event_log")
-        async with Api(Server(process.url, known, fresh_url, process)) as api:
+        async with Api(known(process, fresh_url)) as api:
             assert await database.fetchval("SELECT count(*) FROM ticket_events") == 2, "it was only announced"
             await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority="HIGH")
             assert (await asked(api, after=old))["reset"] == "CURSOR_EXPIRED"
@@ -480,7 +478,7 @@ async def test_a_cursor_that_is_older_than_what_is_kept_is_answered_with_a_reset
                 assert (await screen.next())["changedFields"] == ["priority"]
         await database.execute("UPDATE event_log SET horizon_at = horizon_at - interval '1 hour'")
     with callout_process(tmp_path, **settings) as process:
-        async with Api(Server(process.url, known, fresh_url, process)) as api:
+        async with Api(known(process, fresh_url)) as api:
             await until(database, "count(*) = 2 FROM ticket_events")
             data = await api(
                 "query($id: ID!) { ticket(by: {id: $id}) { history { nodes { kind } } } ticketCounts { all } }",
@@ -497,8 +495,7 @@ async def test_who_has_missed_more_than_is_told_one_by_one_is_told_to_fetch_the_
     fresh_url: str, tmp_path: Path
 ) -> None:
     with callout_process(tmp_path, database_url=fresh_url, jwt_secret=SECRET) as process:
-        known = Settings(env="production", database_url=fresh_url, jwt_secret=SECRET, data_dir=tmp_path)
-        async with Api(Server(process.url, known, fresh_url, process)) as api:
+        async with Api(known(process, fresh_url)) as api:
             start = (await asked(api))["cursor"]
             ticket = await api.new_ticket()
             database = await asyncpg.connect(fresh_url)
