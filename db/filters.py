@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
     and_,
     any_,
+    case,
     cast,
     collate,
     false,
@@ -225,18 +226,25 @@ class Term:
 
     def is_in(self, text: ColumnElement[Any], *, before: str = "") -> Condition:
         """`text`, which is in the form that is searched, has the term in it, with `before` before it. In a collation
-        that no index has: whether to use one is not left to the planner, who cannot know how frequent a term is."""
-        return collate(text, "C").like(self._pattern(before))
+        that no index has, and in a `CASE`, which the planner takes for true every other time: whether to use an index
+        is not left to a guess of how frequent a term is."""
+        return case((collate(text, "C").like(self._pattern(before)), true()), else_=false())
 
-    def is_looked_up_in(self, text: ColumnElement[Any], *, before: str = "") -> Condition:
-        """What an index tells of the texts that the term `is_in`. Among those that fulfil this may be a few others."""
+    def is_looked_up_in(
+        self, text: ColumnElement[Any], *, before: str = "", frequent: Condition | None = None
+    ) -> Condition:
+        """What an index tells of the texts that the term `is_in`. Among those that fulfil this may be a few others, and
+        more of them if the term is `frequent`: then a piece of it is looked up."""
         if not self.short:
-            return text.like(self._pattern(before))
+            return text.like(self._pattern(before, frequent))
         pairs = _once(func.search_pairs_query(func.concat(before, func.search_form(self.typed)), type_=TSQUERY()))
         return func.search_pairs(text).op("@@", is_comparison=True)(pairs)
 
-    def _pattern(self, before: str) -> ColumnElement[Any]:
-        escaped = func.search_form(self.typed, type_=Text())
+    def _pattern(self, before: str, frequent: Condition | None = None) -> ColumnElement[Any]:
+        escaped: ColumnElement[Any] = func.search_form(self.typed, type_=Text())
+        if frequent is not None:
+            piece = func.coalesce(func.substring(escaped, literal_column(f"'[[:alnum:]]{{{PIECE}}}'")), escaped)
+            escaped = case((frequent, piece), else_=escaped)
         for character in ("\\", "%", "_"):
             escaped = func.replace(escaped, literal_column(f"'{character}'"), literal_column(f"'\\{character}'"))
         return _once(func.concat(literal_column(f"'%{before}'"), escaped, literal_column("'%'"), type_=Text()))
@@ -266,6 +274,9 @@ class Searching(Criterion):
     def matches(self, row: Row, term: Term, asker: Asker) -> Condition: ...
 
 
+PIECE = 4
+"""Letters or digits on end of a term that stand for it where it is frequent."""
+
 _TRIGRAM = re.compile(r"[^\W_]{3}")
 
 
@@ -288,9 +299,9 @@ class Contains(Searching):
         read = func.concat_ws(literal_column("E'\\n'"), *(func.search_form(row.c[name]) for name in self.telling))
         return and_(found, term.is_in(read))
 
-    def lookup(self, row: Row, shape: Any, parameter: Parameter) -> Condition:
-        """What an index can tell of the rows that contain it."""
-        return term_of(shape, parameter).is_looked_up_in(row.c[self.column])
+    def lookup(self, row: Row, shape: Any, parameter: Parameter, frequent: Condition | None = None) -> Condition:
+        """What an index can tell of the rows that contain it; less, and sooner, if the term is `frequent`."""
+        return term_of(shape, parameter).is_looked_up_in(row.c[self.column], frequent=frequent)
 
 
 @dataclass(frozen=True)
@@ -380,6 +391,17 @@ class Criteria(Criterion):
                 kept += [(name, about)] if about else []
             elif self.columns([(name, inner)]) <= columns:
                 kept.append((name, inner))
+        return tuple(kept)
+
+    def plain(self, shape: Any) -> Any:
+        """What of a shape is neither an alternative nor denied: an index can tell it."""
+        kept: list[tuple[str, Any]] = []
+        for name, inner in shape:
+            if name == "and":
+                kept += [part for item in inner for part in self.plain(item)]
+            elif name not in ("or", "not"):
+                criterion = self.fields[name]
+                kept.append((name, criterion.plain(inner) if isinstance(criterion, Criteria) else inner))
         return tuple(kept)
 
     def build(self, row: Row, shape: Any, parameter: Parameter, asker: Asker) -> Condition:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, case, literal_column
+from sqlalchemy import ColumnElement, Float, FromClause, Integer, case, literal_column
 
 from db.cursors import parse_int, parse_text, parse_time, parse_uuid
 from db.filters import Contains, Criteria, Parameter, Term
@@ -114,6 +114,10 @@ class Listing:
     criteria: Criteria = field(default_factory=lambda: Criteria({}))
     total: Callable[[Any, Asker, Any], ColumnElement[int] | None] = lambda shape, asker, parameter: None
     """A quicker way to the count of rows of a criteria shape, where there is one."""
+    tally: Callable[[Mapping[str, Any], Asker, Parameter], FromClause] | None = None
+    """A row that tells, for each of the criteria shapes by a column of its name, about how many rows fulfil what it
+    says of the columns `tallied`. There must be one where there is a search."""
+    tallied: frozenset[str] = frozenset()
     ranking: Ranking | None = None
     """How the list is sorted where it is searched."""
     search: Path = ()
@@ -124,14 +128,16 @@ class Listing:
     """The keys whose column has few values, each with its column. For each set of these columns there are indexes in
     which the rows that are equal in them lie in the order of what else there is to sort by."""
 
-    def looked_up(self, row: Row, shape: Any, parameter: Parameter) -> list[Condition]:
-        """What an index tells of the rows that are searched for."""
+    def looked_up(
+        self, row: Row, shape: Any, parameter: Parameter, frequent: Condition | None = None
+    ) -> list[Condition]:
+        """What an index tells of the rows that are searched for; less, and sooner, if the term is `frequent`."""
         search = given_at(shape, self.search)
         if search is None:
             return []
         criterion = self.criteria.at(self.search)
         assert isinstance(criterion, Contains)
-        return [criterion.lookup(row, search, parameter)]
+        return [criterion.lookup(row, search, parameter, frequent)]
 
     def __post_init__(self) -> None:
         assert set(self.enumerated) <= set(self.keys)
@@ -156,6 +162,21 @@ def only(shape: Any, paths: Sequence[Path]) -> Any:
         elif below and (narrowed := only(inner, below)):
             kept.append((name, narrowed))
     return tuple(kept)
+
+
+def without(shape: Any, path: Path) -> Any:
+    """A shape but for the criterion at `path`."""
+    kept = []
+    for name, inner in shape:
+        if name != path[0]:
+            kept.append((name, inner))
+        elif path[1:] and (rest := without(inner, path[1:])):
+            kept.append((name, rest))
+    return tuple(kept)
+
+
+def decimal(number: float) -> ColumnElement[float]:
+    return literal_column(f"{float(number)!r}::float8", Float())
 
 
 def number(number: int) -> ColumnElement[int]:

@@ -244,6 +244,7 @@ class Ticket(Base):
             "status",
             "priority",
             "category",
+            "source",
             postgresql_using="gin",
             postgresql_ops={"search_text": "gin_trgm_ops"},
         ),
@@ -253,6 +254,7 @@ class Ticket(Base):
             "status",
             "priority",
             "category",
+            "source",
             postgresql_using="gin",
         ),
     )

@@ -33,6 +33,7 @@ from sqlalchemy import (
     case,
     cast,
     exists,
+    false,
     func,
     literal_column,
     not_,
@@ -48,7 +49,7 @@ from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.types import TypeEngine
 
 from db.enums import Role
-from db.filters import Parameter, Term, term_of
+from db.filters import PIECE, Parameter, Term, term_of
 from db.listing import (
     BY_ID,
     QUERY,
@@ -62,22 +63,26 @@ from db.listing import (
     Path,
     Ranking,
     Stage,
+    decimal,
     given_at,
     number,
     only,
+    without,
 )
 from db.mapping import Entity
 from db.visibility import Asker, Condition, Row
 
-WINDOW = 3_000
+WINDOW = 2_000
 """Through how many rows of a list is gone for a search before an index is asked. A term that one row in sixty has
 fills a page by then, and one that fewer have has few enough matches to sort."""
 
-FREQUENT = 30
-"""In how many rows of the window a term must be for its matches to be too many to look up."""
+WALKED, FETCHED, READ, COMPARED = 2.5, 1.2, 0.08, 0.04
+"""What a search costs, in microseconds or so: to go past a row of a list, to fetch a row that an index has told of, to
+read an entry of the index of a search, and for each of the term's trigrams to compare it."""
 
-LIKELY = 4
-"""How many of the window's rows must match in all for it to be worth going on."""
+FREQUENT = 70
+"""In how many rows of the window a term must be to be looked up by a piece of it: the others say little more, and each
+of its trigrams has as many entries."""
 
 TIER_WINDOW = 1_000
 
@@ -201,8 +206,8 @@ class Rows:
     def _fulfils(self, target: Row) -> Condition:
         return self._listing.criteria.build(target, self._criteria, self._parameter, self._asker)
 
-    def _looked_up(self, target: Row) -> list[Condition]:
-        return self._listing.looked_up(target, self._criteria, self._parameter)
+    def _looked_up(self, target: Row, frequent: Condition | None = None) -> list[Condition]:
+        return self._listing.looked_up(target, self._criteria, self._parameter, frequent)
 
     def _key(self, name: str, target: Row) -> ColumnElement[Any]:
         if name not in RANKING_KEYS:
@@ -258,7 +263,13 @@ class Rows:
         )
         within = self.keys(of_part)[leading:]
         order = _direction([*self._leading_of(part), *within], stretch)
-        return select(of_part).select_from(part.join(of_part, true())).order_by(*order).limit(number(limit))
+        found = select(of_part).select_from(part.join(of_part, true()))
+        if len(parted_by) > leading:
+            return found.order_by(*order).limit(number(limit))
+        # One part after the other, as a nested loop takes them, and no part beyond the last that is needed: a sort
+        # would go on to the next part's first row to know that one has ended, and that may be far.
+        first = found.limit(number(limit)).subquery(self._names.name())
+        return select(first).order_by(*_direction(self.keys(first), stretch))
 
     def _leading(self) -> list[str]:
         """The columns of the order's first keys, as far as these are enumerated."""
@@ -343,43 +354,78 @@ class Rows:
     def _searched(self, limit: int, stretch: Stretch) -> Select[Any]:
         """A frequent term is found soon by going through the list in its order, a rare one by an index, and each way is
         hopeless for the other kind. So the list's first rows are gone through, the window. If these do not yield
-        enough, what they have shown of the term's frequency decides, unless other criteria leave little to look at."""
+        enough, what they have shown of the term's frequency decides."""
         parted_by, path = self._parted_by(), self._listing.search
-        looked_up = self._sorted(limit, stretch, self._looked_up)
         if self._leading() and self._then_by_unique_key():
-            return looked_up
+            return self._sorted(limit, stretch, self._looked_up)
 
         def has_term(target: Row) -> Condition:
             search = only(self._criteria, [path])
             return self._listing.criteria.build(target, search, self._parameter, self._asker)
 
-        window = self._in_order(WINDOW, stretch, lambda target: [], parted_by)
+        window = _kept(self._in_order(WINDOW, stretch, lambda target: [], parted_by), self._names)
         hits = self._hits(limit, window, self._fulfils, lambda rows: _direction(self.keys(rows), stretch))
-        rows = window.subquery(self._names.name())
-        seen = select(
-            case(
-                (func.count() < number(WINDOW), number(0)),
-                (func.count().filter(has_term(rows)) < number(FREQUENT), number(1)),
-                (_count_of(hits) < number(LIKELY), number(1)),
-                else_=number(2),
-            )
-        ).select_from(rows)
+        counts = (func.count().label("rows"), func.count().filter(has_term(window)).label("having_term"))
+        shown = select().add_columns(*counts, _count_of(hits).label("matching")).select_from(window)
+        seen = _kept(shown, self._names)
+        frequent = select(seen.c.having_term >= number(FREQUENT)).scalar_subquery()
+        ways = [
+            select(hits),
+            self._sorted(limit, stretch, lambda target: self._looked_up(target, frequent)),
+            self._in_order(limit, stretch, self._unguessed if parted_by else self.matching, parted_by),
+            self._sorted(limit, stretch),
+        ]
         known = [(_count_of(hits) >= number(limit), number(0))]
-        ways = [select(hits), looked_up, self._in_order(limit, stretch, self.matching, parted_by)]
-        if self._selecting():
-            known.append((self._is_narrow(), number(3)))
+        if not self._tallied(self._selecting()):
+            known.append((self._is_narrow(), number(len(ways))))
             ways.append(self._selected(limit, stretch))
-        return self._one_of(ways, case(*known, else_=seen.scalar_subquery()), stretch, hits)
+        cheapest = case((seen.c.rows < number(WINDOW), number(0)), else_=self._cheapest(limit, seen, parted_by))
+        way = case(*known, else_=select(cheapest).scalar_subquery())
+        return self._one_of(ways, way, stretch, window, hits, seen)
+
+    def _unguessed(self, target: Row) -> list[Condition]:
+        """What every row of the list fulfils, in a form that the planner takes for true every other time: an index of
+        the list's order is then the best that it knows."""
+        return [case((and_(*self.matching(target)), true()), else_=false())]
+
+    def _tallied(self, shape: Any) -> bool:
+        return self._listing.criteria.columns(shape) <= self._listing.tallied
+
+    def _cheapest(self, limit: int, seen: FromClause, parted_by: Sequence[str]) -> ColumnElement[int]:
+        """Of the ways to go where the window does not yield enough, the number of the one that costs least: to look up
+        all that have the term (1), to go on in order (2), or to fetch all that the other criteria leave (3). By what
+        the window has shown, how frequent the term is and how many match in all, and by the tally."""
+        criteria, listing = self._listing.criteria, self._listing
+        assert listing.tally is not None
+        gone_through, left = criteria.about(set(parted_by), self._criteria), criteria.plain(self._criteria)
+        tally = listing.tally({"all": (), "gone_through": gone_through, "left": left}, self._asker, self._parameter)
+        share = seen.c.having_term / decimal(WINDOW)
+        length = func.char_length(self._term(listing.search).form())
+        trigrams = case(
+            (seen.c.having_term >= number(FREQUENT), func.least(length, number(PIECE))), else_=length
+        ) - number(2)
+        entries = func.least(tally.c.all * share, tally.c.gone_through)
+        told = tally.c.left * share
+        if not self._tallied(without(left, listing.search)):
+            told = func.least(told, tally.c.gone_through * (seen.c.matching + number(1)) / decimal(WINDOW))
+        entry = decimal(READ) + decimal(COMPARED) * func.greatest(trigrams, number(2))
+        costs = [
+            entries * entry + told * decimal(FETCHED),
+            decimal(WALKED * WINDOW * limit) / func.greatest(seen.c.matching, decimal(0.5)),
+            tally.c.left * decimal(FETCHED),
+        ]
+        least = func.least(*costs)
+        cheapest = case(*((cost == least, number(place)) for place, cost in enumerate(costs, 1)))
+        return select(cheapest).select_from(tally).correlate(seen).scalar_subquery()
 
     def _hits(
         self,
         limit: int,
-        window: Select[Any],
+        first: FromClause,
         condition: Callable[[Row], Condition],
         direction: Callable[[Row], list[ColumnElement[Any]]],
     ) -> CTE:
-        """What a list's first rows, the `window`, yield."""
-        first = window.subquery(self._names.name())
+        """What a list's `first` rows, the window, yield."""
         found = select(first).where(condition(first)).order_by(*direction(first)).limit(number(limit))
         return _kept(found, self._names)
 
@@ -432,7 +478,7 @@ class Rows:
             return [condition(target), lookup]
 
         window = first(TIER_WINDOW, lambda target: [])
-        hits = self._hits(limit, window, condition, direction)
+        hits = self._hits(limit, window.subquery(self._names.name()), condition, direction)
         further = exists(select(window.offset(number(TIER_WINDOW - 1)).subquery(self._names.name())))
         way = case((_count_of(hits) >= number(limit), number(0)), (further, number(1)), else_=number(0))
         return self._one_of([select(hits), first(limit, looked_up)], way, stretch, hits)

@@ -6,17 +6,20 @@ four is answered from there, whatever the number of tickets; anything else is co
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause, func, literal_column, select
 
-from db.counts import counted
+from db import models
+from db.counts import NOBODY, counted
 from db.entities import TICKET, TICKETS
 from db.enums import Role, TicketStatus
 from db.filters import Parameter
-from db.visibility import Asker
+from db.visibility import Asker, table
 
+_COUNTS = table(models.TicketCount)
 _KEPT = frozenset({"status", "priority", "category", "technician_id"})
 
 
@@ -56,5 +59,19 @@ def ticket_counts(shape: Any, asker: Asker, parameter: Parameter) -> FromClause:
     return select(*columns).where(*conditions).subquery("totals")
 
 
-ALL_TICKETS = replace(TICKETS, total=ticket_total)
+def _tally(shapes: Mapping[str, Any], asker: Asker, parameter: Parameter) -> FromClause:
+    """By the kept counts as they are, without what has happened since."""
+    kept = _COUNTS.alias()
+    columns = [kept.c[name] for name in ("status", "priority", "category", "n")]
+    rows = select(*columns, func.nullif(kept.c.technician_id, literal_column(f"'{NOBODY}'")).label("technician_id"))
+    counts = rows.subquery()
+    sums = []
+    for name, shape in shapes.items():
+        about = TICKETS.criteria.about(_KEPT, shape)
+        fulfilled = TICKETS.criteria.build(counts, about, parameter, asker)
+        sums.append(func.coalesce(func.sum(counts.c.n).filter(fulfilled), 0).label(name))
+    return select(*sums).subquery()
+
+
+ALL_TICKETS = replace(TICKETS, total=ticket_total, tally=_tally, tallied=_KEPT)
 """The list of all tickets, whose total needs no counting where the kept counts can tell it."""
