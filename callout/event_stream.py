@@ -10,8 +10,7 @@ name `text/event-stream` among what they accept and cannot read it.
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import deque
+from contextlib import suppress
 from typing import Final
 
 from graphql import OperationType
@@ -23,8 +22,9 @@ from callout.graphql_request import MethodNotAllowed, NotAcceptable, headers_of,
 from callout.live import LiveApplication
 from callout.protocol import ENDING
 from callout.request import request_of
-from pubsub.connections import QUEUE_BYTES_MAX, QUEUE_MAX, SEND_SECONDS, Connection, Connections
+from pubsub.connections import Connection, Connections
 from pubsub.hub import Hub, Member
+from pubsub.send_queue import SendQueue
 from pubsub.websocket import Answered, Following, Refused, Reply, Request
 
 BEAT_SECONDS: Final = 15.0  # of silence, after which a comment is sent, so that nobody on the way takes it for dead
@@ -85,12 +85,8 @@ class _EventStream(Connection, Member):
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
-        self._queue: deque[bytes] = deque()
-        self._queued = 0
-        self._wake = asyncio.Event()
-        self._emptied = asyncio.Event()
+        self._queue = SendQueue()
         self._ending: asyncio.Event = scope.setdefault(ENDING, asyncio.Event())
-        self._sending_since: float | None = None
         self._sending: asyncio.Task[None] | None = None
 
     async def run(self, reply: Reply, hub: Hub) -> None:
@@ -116,17 +112,11 @@ class _EventStream(Connection, Member):
     # What others call
 
     def tell(self, payload: bytes) -> None:
-        event = _NEXT % _line(payload)
-        self._queue.append(event)
-        self._queued += len(event)
-        if len(self._queue) > QUEUE_MAX or self._queued > QUEUE_BYTES_MAX:
+        if not (self._ending.is_set() or self._queue.put(_NEXT % _line(payload))):
             self._ending.set()
-        else:
-            self._wake.set()
 
     async def drained(self) -> None:
-        while self._queue:
-            await self._emptied.wait()
+        await self._queue.drained()
 
     def fail(self) -> None:
         self._ending.set()
@@ -135,7 +125,7 @@ class _EventStream(Connection, Member):
         self._ending.set()
 
     def check(self, now: float) -> None:
-        if self._sending_since is not None and now - self._sending_since > SEND_SECONDS and self._sending is not None:
+        if self._sending is not None and self._queue.stalled(now):
             self._sending.cancel()
         elif self.session is not None and self.session.expired:
             self._ending.set()
@@ -144,21 +134,12 @@ class _EventStream(Connection, Member):
 
     async def _write(self) -> None:
         while True:
-            events = b"".join(self._queue) or _BEAT
-            self._queue.clear()
-            self._queued = 0
-            self._sending_since = time.monotonic()
-            await self._send({"type": "http.response.body", "body": events, "more_body": True})
-            self._sending_since = None
+            event = self._queue.take() if self._queue else _BEAT
+            await self._queue.sent(self._send({"type": "http.response.body", "body": event, "more_body": True}))
             if not self._queue:
-                self._emptied.set()
-                self._emptied.clear()  # for whoever waits now
-                self._wake.clear()
-                try:
+                with suppress(TimeoutError):
                     async with asyncio.timeout(BEAT_SECONDS):
-                        await self._wake.wait()
-                except TimeoutError:
-                    continue
+                        await self._queue.filled()
 
     async def _gone(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

@@ -45,7 +45,7 @@ from db.errors import ClientError, LimitExceeded
 from db.mapping import Bound, Constant
 from db.stream import Reader, Stream, TicketChangesPage, compile_stream
 from db.viewer import Viewer
-from notifiers.inbound import OwnMail
+from notifiers.message_ids import OwnMail
 from notifiers.notice import Channel
 from resolvers.call import Call, Outcome, Refused
 from schema import graphql_schema
@@ -58,6 +58,9 @@ OBJECTS_MAX = 20_000
 
 VALUES_MAX = 200_000
 """Likewise, how many values."""
+
+EVENTS_MAX = 200
+"""How many events are looked up at a time; fewer, if a query for as many messages would ask for too much."""
 
 VARIABLES_MAX = 20_000
 
@@ -85,23 +88,6 @@ class Answer:
     codes: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class Cost:
-    """What a request asks for, so far."""
-
-    objects: int = 0
-    values: int = 0
-
-    def add(self, weight: Weight, rows: int) -> None:
-        """Raises `LimitExceeded` once it is too much."""
-        self.objects += weight.objects * rows
-        self.values += weight.values * rows
-        if self.objects > OBJECTS_MAX:
-            raise LimitExceeded(f"The request asks for up to {self.objects:,} objects; {OBJECTS_MAX:,} are allowed.")
-        if self.values > VALUES_MAX:
-            raise LimitExceeded(f"The request asks for up to {self.values:,} values; {VALUES_MAX:,} are allowed.")
-
-
 @dataclass(eq=False, slots=True)
 class RootField:
     """A root field of a prepared operation, with its statements so far."""
@@ -114,6 +100,35 @@ class RootField:
     nodes: list[FieldNode]
     nullable: bool
     statements: OrderedDict[tuple[Hashable, ...], Compiled] = field(default_factory=OrderedDict)
+
+
+@dataclass(slots=True)
+class Cost:
+    """What a request asks for, so far."""
+
+    objects: int = 0
+    values: int = 0
+
+    def add(self, root: RootField, bounds: Sequence[Bound]) -> Cost:
+        """Raises `LimitExceeded` once it is too much."""
+        rows: list[int] = []
+        self._add(root.weight, 1)
+        for site, bound in zip(root.sites, bounds, strict=True):
+            rows.append(bound.size * (1 if site.parent is None else rows[site.parent.number]))
+            self._add(site.weight, rows[-1])
+        return self
+
+    def _add(self, weight: Weight, rows: int) -> None:
+        self.objects += weight.objects * rows
+        self.values += weight.values * rows
+        if self.objects > OBJECTS_MAX:
+            raise LimitExceeded(f"The request asks for up to {self.objects:,} objects; {OBJECTS_MAX:,} are allowed.")
+        if self.values > VALUES_MAX:
+            raise LimitExceeded(f"The request asks for up to {self.values:,} values; {VALUES_MAX:,} are allowed.")
+
+    def fits(self) -> int:
+        """How many times this much may be asked for at once; at least once."""
+        return max(1, min(OBJECTS_MAX // max(1, self.objects), VALUES_MAX // max(1, self.values)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +145,8 @@ class BoundRoot:
 
 @dataclass(frozen=True, slots=True)
 class BoundStream:
-    """A subscription with the arguments of one request: what makes it the same as another, and where to go on from."""
+    """A subscription with the arguments of one request: what makes it the same as another, and where to go on from.
+    `at_once`: of how many events it may be asked together, so that no more is read than one query may ask for."""
 
     document: str
     operation: str | None
@@ -139,6 +155,7 @@ class BoundStream:
     selection: Selection
     compiled: Compiled
     after: str | None
+    at_once: int
 
 
 class Operation:
@@ -254,8 +271,10 @@ class Engine:
         return roots
 
     def _bind_roots(self, roots: Sequence[RootField], values: VariableValues, viewer: Viewer) -> list[BoundRoot]:
+        read = [_read(root, values) for root in roots]
         cost = Cost()
-        read = [_read(root, values, cost) for root in roots]
+        for root, bounds in zip(roots, read, strict=True):
+            cost.add(root, bounds)
         return [self._bound(root, bounds, values, viewer) for root, bounds in zip(roots, read, strict=True)]
 
     def _coerced(self, node: OperationDefinitionNode, variables: Mapping[str, Any] | None) -> VariableValues:
@@ -319,13 +338,14 @@ class Engine:
         assert operation is not None, "validation lets no subscription introspect"
         values = self._coerced(node, variables)
         (root,) = self._roots(operation, values, viewer.role)
-        bounds = _read(root, values, Cost())
+        bounds = _read(root, values)
+        at_once = min(EVENTS_MAX, Cost().add(root, bounds).fits())
         compiled = self._compiled(root, bounds, viewer)
         site = root.sites[0]
         after = get_argument_values(site.definition, site.node, values).get("after")
         flags = tuple(values.coerced.get(name) for name in operation.conditions)
         name = node.name.value if node.name else None
-        return BoundStream(document.text, name, flags, tuple(bounds), root.selection, compiled, after)
+        return BoundStream(document.text, name, flags, tuple(bounds), root.selection, compiled, after, at_once)
 
     # Running
 
@@ -348,7 +368,8 @@ class Engine:
         if isinstance(mapping, TicketChangesPage):
             reader = Reader(bound.compiled, bound.bounds, viewer, self._database)
             after, size = bound.given.get("after"), bound.bounds[0].size
-            return await self._pages.page(bound.field.selection, reader, after, size)
+            at_once = min(EVENTS_MAX, size * Cost().add(bound.field, bound.bounds).fits())
+            return await self._pages.page(bound.field.selection, reader, after, size, at_once)
         compiled, arguments = bound.compiled, bound.arguments
         if isinstance(mapping, Mutation):
             outcome = await _done(mapping, Call(viewer, self._database, self._channels, self._own_mail), bound.given)
@@ -445,17 +466,12 @@ def _read_site(site: Site, values: VariableValues) -> Bound:
     return site.mapping.read(get_argument_values(site.definition, site.node, values))
 
 
-def _read(root: RootField, values: VariableValues, cost: Cost) -> list[Bound]:
-    """The arguments of all the root field's sites. Raises `LimitExceeded` if with it the request asks for too much."""
-    bounds: list[Bound] = []
-    rows: list[int] = []
-    cost.add(root.weight, 1)
-    for site, constant in zip(root.sites, root.constants, strict=True):
-        bound = _read_site(site, values) if constant is None else constant
-        bounds.append(bound)
-        rows.append(bound.size * (1 if site.parent is None else rows[site.parent.number]))
-        cost.add(site.weight, rows[-1])
-    return bounds
+def _read(root: RootField, values: VariableValues) -> list[Bound]:
+    """The arguments of all the root field's sites."""
+    return [
+        _read_site(site, values) if constant is None else constant
+        for site, constant in zip(root.sites, root.constants, strict=True)
+    ]
 
 
 async def _done(mutation: Mutation, call: Call, given: Mapping[str, Any]) -> Outcome:

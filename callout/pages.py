@@ -23,8 +23,9 @@ class Pages:
         self._cursors = cursors
         self._mark = mark.encode()
 
-    async def page(self, root: Selection, reader: Reader, after: str | None, size: int) -> bytes:
-        """The JSON of a `TicketChangePage`: the first `size` events after a cursor. Raises what the database does."""
+    async def page(self, root: Selection, reader: Reader, after: str | None, size: int, at_once: int) -> bytes:
+        """The JSON of a `TicketChangePage`: the first `size` events after a cursor, of which `at_once` are looked up at
+        a time. Raises what the database does."""
         reset: StreamResetReason | None = None
         found: list[tuple[Place, Happened]] = []
         end = None if after is None else Place.opened(after, self._cursors)
@@ -33,7 +34,7 @@ class Pages:
             if isinstance(behind, StreamResetReason):
                 reset = behind
             else:
-                async for portion in behind.portions(reader.of):
+                async for portion in behind.portions(reader.of, at_once):
                     found += portion
                     if len(found) > size:
                         break

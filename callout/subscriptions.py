@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Hashable, Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -41,6 +42,7 @@ class EventFeed(Feed):
         assert isinstance(mapping, Stream)
         self.key = _key(bound, viewer)
         self.routes = mapping.routes(bound.bounds[0], viewer)
+        self.at_once = bound.at_once
         self._selection = bound.selection
         self._reader = Reader(bound.compiled, bound.bounds, viewer, database)
         self._mark = mark.encode()
@@ -67,6 +69,8 @@ class EventFeed(Feed):
 class RecountFeed(Feed):
     """What a number is now, whenever it has changed: at once when somebody joins, and then at most every
     `MERGING_SECONDS`."""
+
+    at_once = sys.maxsize  # of however many events it says one thing
 
     def __init__(self, bound: BoundStream, viewer: Viewer, database: Database, mark: str) -> None:
         mapping = bound.selection.mapping

@@ -17,10 +17,6 @@ from db.viewer import Viewer
 
 WATCH_SECONDS: Final = 1.0
 CONNECTIONS_MAX: Final = 50  # of one viewer
-SEND_SECONDS: Final = 10.0  # that a message may take to leave
-QUEUE_MAX: Final = 2_000  # messages that wait for a connection
-QUEUE_BYTES_MAX: Final = 4 * 2**20
-UNREAD: Final = "Too slow: messages are not read"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -23,10 +23,12 @@ class Message:
 
 
 class Feed(ABC):
-    """`key`: of equal feeds one is enough. `routes`: every event that can concern it has one of them."""
+    """`key`: of equal feeds one is enough. `routes`: every event that can concern it has one of them. `at_once`: how
+    many events it is asked about at a time; what it has to say of them is held in memory."""
 
     key: Hashable
     routes: frozenset[str]
+    at_once: int
 
     @abstractmethod
     async def of(self, events: Sequence[str]) -> list[Message]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Final
@@ -27,13 +27,14 @@ from pubsub.bell import Bell
 from pubsub.feed import Feed, Message
 from pubsub.position import Place
 from pubsub.replay import Missed, missed
+from pubsub.send_queue import QUEUE_BYTES_MAX
 from pubsub.tail import Batch, Event, Tail
 
 logger = logging.getLogger(__name__)
 
-LOOKED_UP: Final = 1_000  # events at a time
 RETRY_SECONDS: Final = 0.5
 WAITING_MAX: Final = 10_000  # messages that may come while a member is told what it has missed
+WAITING_BYTES_MAX: Final = QUEUE_BYTES_MAX  # their bytes
 
 UNAVAILABLE: Final = (
     OSError,
@@ -70,15 +71,27 @@ class _Membership:
     def __init__(self, member: Member, since: int) -> None:
         self.member = member
         self.since = since
-        self.waiting: list[bytes] | None = []
+        self._waiting: deque[bytes] | None = deque()
+        self._waiting_bytes = 0
 
     def tell(self, payload: bytes) -> None:
-        if self.waiting is None:
+        if self._waiting is None:
             self.member.tell(payload)
-        else:
-            self.waiting.append(payload)
-            if len(self.waiting) > WAITING_MAX:
-                self.member.fail()
+            return
+        self._waiting.append(payload)
+        self._waiting_bytes += len(payload)
+        if len(self._waiting) > WAITING_MAX or self._waiting_bytes > WAITING_BYTES_MAX:
+            self._waiting.clear()
+            self.member.fail()
+
+    async def catch_up(self) -> None:
+        """Tells what waits, at the member's pace, until nothing does; from then on it is told at once."""
+        while self._waiting:
+            payload = self._waiting.popleft()
+            self._waiting_bytes -= len(payload)
+            self.member.tell(payload)
+            await self.member.drained()
+        self._waiting = None
 
 
 class Subscription:
@@ -124,8 +137,8 @@ class _Group:
                 batches, self._batches = self._batches, []
                 of_event = {event.id: batch for batch, events in batches for event in events}
                 ids = list(of_event)
-                for start in range(0, len(ids), LOOKED_UP):
-                    found = await self._found(ids[start : start + LOOKED_UP])
+                for start in range(0, len(ids), self.feed.at_once):
+                    found = await self._found(ids[start : start + self.feed.at_once])
                     # Batch by batch: a cursor says which batch it lies in.
                     for message in sorted(found, key=lambda message: of_event[message.event].number):
                         self._tell_all(of_event[message.event], message)
@@ -202,16 +215,13 @@ class Hub:
             elif after is not None:
                 member.tell(feed.reset(StreamResetReason.CURSOR_UNKNOWN, Place(now).sealed(self.cursors)))
             member.tell(await feed.ready(Place(now).sealed(self.cursors)))
+            await membership.catch_up()
         except UNAVAILABLE as error:
             logger.warning("what was missed cannot be looked up: %s", error or type(error).__name__)
             member.fail()
         except Exception:
             logger.exception("a subscription cannot begin")
             member.fail()
-        else:
-            for payload in membership.waiting or ():
-                member.tell(payload)
-            membership.waiting = None
 
     def _enter(self, feed: Feed, member: Member, subscription: Subscription) -> _Membership:
         group = self._groups.get(feed.key)
@@ -228,7 +238,7 @@ class Hub:
         if isinstance(found, StreamResetReason):
             member.tell(feed.reset(found, Place(now).sealed(self.cursors)))
             return
-        async for portion in found.portions(feed.of):
+        async for portion in found.portions(feed.of, feed.at_once):
             for place, message in portion:
                 member.tell(feed.with_cursor(message.payload, place.sealed(self.cursors)))
-            await member.drained()
+                await member.drained()

@@ -18,8 +18,6 @@ from pubsub.position import Place, Snapshot
 MISSED_MAX: Final = 50_000
 """Events after a cursor, of whomever, beyond which a client does better to fetch its list again."""
 
-PORTION: Final = 200  # events that are looked up at a time
-
 # The cursor's own batch from its event on, and then what came after that batch; all ids, few of which may concern the
 # reader. The horizon is read with them: if it is behind the cursor, none of them has been pruned.
 _MISSED: Final = f"""
@@ -59,12 +57,14 @@ class Missed:
     _rest: Sequence[str]
     _later: Sequence[str]
 
-    async def portions(self, of: Callable[[Sequence[str]], Awaitable[list[T]]]) -> AsyncIterator[list[tuple[Place, T]]]:
-        """What `of` makes of the events, in order, each with its place. Raises what `of` does."""
+    async def portions(
+        self, of: Callable[[Sequence[str]], Awaitable[list[T]]], at_once: int
+    ) -> AsyncIterator[list[tuple[Place, T]]]:
+        """What `of` makes of the events, so many at a time, in order, each with its place. Raises what `of` does."""
         batch_end = self._place.until or self._place.origin
         for origin, until, ids in ((self._place.origin, batch_end, self._rest), (batch_end, self.now, self._later)):
-            for start in range(0, len(ids), PORTION):
-                found = await of(ids[start : start + PORTION])
+            for start in range(0, len(ids), at_once):
+                found = await of(ids[start : start + at_once])
                 yield [(Place(origin, until, told.at, told.event), told) for told in found]
 
 

@@ -2,10 +2,7 @@
 
 Written on ASGI itself, because a message to a thousand sockets must cost little for each. What a client does wrong is
 answered with the protocol's close codes; what goes wrong here with codes after which clients try again: 1013 for
-overload and slow readers, 1012 at shutdown (uvicorn sends it), 4403 once a token has run out.
-
-A member's messages wait in its socket's own queue, so that a reader that stops reading holds up nobody else. The queue
-is bounded: who lets it fill is closed, and goes on from its last cursor with nothing lost.
+overload and slow readers (`pubsub/send_queue.py`), 1012 at shutdown (uvicorn sends it), 4403 once a token has run out.
 """
 
 from __future__ import annotations
@@ -13,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
@@ -21,9 +17,10 @@ from typing import Any, Final, Protocol, TypeAlias
 import orjson
 from starlette.types import Message, Receive, Scope, Send
 
-from pubsub.connections import QUEUE_BYTES_MAX, QUEUE_MAX, SEND_SECONDS, UNREAD, Connection, Connections, Session
+from pubsub.connections import Connection, Connections, Session
 from pubsub.feed import Feed
 from pubsub.hub import Hub, Member, Subscription
+from pubsub.send_queue import UNREAD, SendQueue
 
 logger = logging.getLogger(__name__)
 
@@ -142,13 +139,8 @@ class _Socket(Connection):
         self._subprotocols: Sequence[str] = scope.get("subprotocols", ())
         self._receive = receive
         self._send = send
-        self._queue: deque[str] = deque()
-        self._queued = 0
-        self._wake = asyncio.Event()
-        self._emptied = asyncio.Event()
+        self._queue = SendQueue()
         self._closing: tuple[int, str] | None = None
-        self._sending_since: float | None = None
-        self._resting = False  # nothing waits, nothing is being sent, and it is not to be closed
         # Uvicorn's protocol, as `callout serve` has it. With another server all goes by the queue.
         protocol = getattr(send, "__self__", None)
         self._write_frame: Callable[[bytes], bool] = getattr(protocol, "write_frame", lambda frame: False)
@@ -161,45 +153,34 @@ class _Socket(Connection):
 
     # What others call
 
-    def put(self, text: str) -> None:
+    def put(self, message: bytes) -> None:
         """Sends a message in its turn; never blocks."""
-        if self._closing is not None:
+        if self._closing is not None or (self._queue.resting and self._write_frame(_frame(message))):
             return
-        if self._resting and self._write_frame(_frame(text.encode())):
-            return
-        self._resting = False
-        self._queue.append(text)
-        self._queued += len(text)
-        if len(self._queue) > QUEUE_MAX or self._queued > QUEUE_BYTES_MAX:
+        if not self._queue.put(message):
             self.close(TRY_AGAIN, UNREAD)
-        else:
-            self._wake.set()
 
     def put_payload(self, head: bytes, payload: bytes) -> None:
         """Likewise the message `head`, `payload` and a brace. To wake a task for each socket and message costs as much
         as all the rest; so where nothing waits it is written at once."""
-        if self._resting and self._write_frame(self._sockets.frame(head, payload)):
-            return
-        self.put((head + payload + b"}").decode())
+        if not (self._queue.resting and self._write_frame(self._sockets.frame(head, payload))):
+            self.put(b"%b%b}" % (head, payload))
 
     async def drained(self) -> None:
-        """Waits until nothing waits to be sent."""
-        while self._queue:
-            await self._emptied.wait()
+        await self._queue.drained()
 
     def close(self, code: int, reason: str) -> None:
         """Closes before anything that still waits."""
         if self._closing is None:
             self._closing = (code, reason)
-            self._resting = False
             self._queue.clear()
-            self._wake.set()
+            self._queue.wake()
             self._end_operations()
 
     def check(self, now: float) -> None:
         """What must not go on for ever."""
         session = self.session
-        if self._sending_since is not None and now - self._sending_since > SEND_SECONDS:
+        if self._queue.stalled(now):
             self.close(TRY_AGAIN, UNREAD)
             self._abandon()
         elif not self._initialised:
@@ -211,7 +192,7 @@ class _Socket(Connection):
             self.close(TRY_AGAIN, "Nobody answers")
         elif now - self._heard_at > PING_SECONDS and now - self._pinged_at > PING_SECONDS:
             self._pinged_at = now
-            self.put('{"type":"ping"}')
+            self.put(b'{"type":"ping"}')
 
     def forbid(self) -> None:
         self.close(FORBIDDEN, "Forbidden")
@@ -253,23 +234,14 @@ class _Socket(Connection):
     async def _write(self) -> None:
         """Sends what waits, as fast as the client reads."""
         try:
-            while True:
+            while self._closing is None:
                 while self._queue:
-                    text = self._queue.popleft()
-                    self._queued -= len(text)
-                    self._sending_since = time.monotonic()
-                    await self._send({"type": "websocket.send", "text": text})
-                    self._sending_since = None
-                if self._closing is not None:
-                    code, reason = self._closing
-                    self._sending_since = time.monotonic()
-                    await self._send({"type": "websocket.close", "code": code, "reason": reason})
-                    return
-                self._emptied.set()
-                self._emptied.clear()  # for whoever waits now
-                self._wake.clear()
-                self._resting = True
-                await self._wake.wait()
+                    text = self._queue.take().decode()
+                    await self._queue.sent(self._send({"type": "websocket.send", "text": text}))
+                if self._closing is None:
+                    await self._queue.filled()
+            code, reason = self._closing
+            await self._queue.sent(self._send({"type": "websocket.close", "code": code, "reason": reason}))
         except OSError:
             return  # the client has gone
 
@@ -294,7 +266,7 @@ class _Socket(Connection):
                 self._initialise(_payload(message))
             case "ping":
                 _payload(message)
-                self.put('{"type":"pong"}')
+                self.put(b'{"type":"pong"}')
             case "pong":
                 _payload(message)
             case "subscribe":
@@ -330,7 +302,7 @@ class _Socket(Connection):
                 self.close(TRY_AGAIN, "Too many connections")
                 return
             self._initialised = True
-            self.put('{"type":"connection_ack"}')
+            self.put(b'{"type":"connection_ack"}')
 
     def _subscribe(self, id: str, payload: object) -> None:
         session = self.session
@@ -358,15 +330,15 @@ class _Socket(Connection):
                 self._error(id, errors)
             case Answered(payload):
                 del self._operations[id]
-                name = orjson.dumps(id).decode()
-                self.put(f'{{"id":{name},"type":"next","payload":{payload.decode()}}}')
-                self.put(f'{{"id":{name},"type":"complete"}}')
+                name = orjson.dumps(id)
+                self.put(b'{"id":%b,"type":"next","payload":%b}' % (name, payload))
+                self.put(b'{"id":%b,"type":"complete"}' % name)
             case Following(feed, after):
                 operation = self._operations[id] = _Operation(self, id)
                 operation.subscription = self._sockets.hub.subscribe(feed, operation, after)
 
     def _error(self, id: str, errors: bytes) -> None:
-        self.put(f'{{"id":{orjson.dumps(id).decode()},"type":"error","payload":{errors.decode()}}}')
+        self.put(b'{"id":%b,"type":"error","payload":%b}' % (orjson.dumps(id), errors))
 
     def _end(self, id: str) -> None:
         """Ends an operation; that of an id which has none is no mistake: its `complete` may have crossed ours."""

@@ -104,9 +104,9 @@ async def socket(url: str, **options: Any) -> AsyncIterator[Socket]:
 
 
 @asynccontextmanager
-async def live(viewer: Api, url: str | None = None) -> AsyncIterator[Socket]:
+async def live(viewer: Api, url: str | None = None, **options: Any) -> AsyncIterator[Socket]:
     """A connection of a viewer's that is acknowledged."""
-    async with socket(url or viewer.server.url) as opened:
+    async with socket(url or viewer.server.url, **options) as opened:
         await opened.send(type="connection_init", payload={"Authorization": viewer.http.headers["authorization"]})
         assert (await opened.receive())["type"] == "connection_ack"
         yield opened
@@ -124,15 +124,23 @@ async def following(
         yield opened
 
 
-async def stalled(api: Api) -> plain.socket:
+def narrow(url: str) -> plain.socket:
+    """A connection whose end here holds little of what is not read."""
+    server = httpx.URL(url)
+    client = plain.socket()
+    client.setsockopt(plain.SOL_SOCKET, plain.SO_RCVBUF, 4096)
+    client.connect((server.host, server.port))
+    return client
+
+
+async def stalled(api: Api, query: str = DESCRIPTIONS) -> plain.socket:
     """A client that follows tickets with their descriptions, and reads nothing after the first message."""
     url = httpx.URL(api.server.url)
-    client = plain.create_connection((url.host, url.port))
-    client.setsockopt(plain.SOL_SOCKET, plain.SO_RCVBUF, 4096)
+    client = narrow(api.server.url)
     subscribe = {
         "id": "1",
         "type": "subscribe",
-        "payload": {"query": DESCRIPTIONS},
+        "payload": {"query": query},
     }
     handshake = (
         b"GET /graphql HTTP/1.1\r\nHost: %b\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

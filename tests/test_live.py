@@ -22,12 +22,12 @@ from db import event_log
 from db.cursors import StreamCursors
 from db.enums import Role, TicketEventKind
 from db.viewer import Viewer
-from pubsub.connections import QUEUE_BYTES_MAX
 from pubsub.replay import MISSED_MAX
+from pubsub.send_queue import QUEUE_BYTES_MAX, QUEUE_MAX
 from tests.api import SCHEMA, Api, Refusal, Server
 from tests.behind import until
 from tests.fire import SECRET, known
-from tests.live import CHANGES, OF_STREAMS, WITHIN, following, live, socket
+from tests.live import CHANGES, OF_STREAMS, WITHIN, following, live, narrow, socket
 from tests.process import callout_process, free_port
 
 BOSS = Viewer(Role.ADMIN, "boss", "Somebody else")
@@ -160,24 +160,33 @@ async def test_the_numbers_on_the_tabs_follow(api: Api) -> None:
 
 
 async def test_who_has_missed_more_than_a_queue_holds_is_told_all_of_it(api: Api) -> None:
+    """And what happens meanwhile, which is more than a queue holds too."""
     ticket = await api.new_ticket()
     cursor = (await api("{ tickets(first: 1) { streamCursor } }"))["tickets"]["streamCursor"]
     connection = await asyncpg.connect(api.server.database_url)
-    texts = [f"{n} {'x' * 15_000}" for n in range(900)]
-    assert sum(map(len, texts)) > 3 * QUEUE_BYTES_MAX  # the system holds some of it too
-    for text in texts:
+
+    async def describe(text: str) -> None:
         change = {"description": text}
         await event_log.change(connection, BOSS, ticket[4:], TicketEventKind.UPDATED, change, {})
-    await connection.close()
-    async with live(api) as screen:
+
+    missed = [f"{n} {'x' * 15_000}" for n in range(300)]
+    assert 4 * sum(map(len, missed)) > 4 * QUEUE_BYTES_MAX  # the system holds some of it too
+    for text in missed:
+        await describe(text)
+    async with live(api, sock=narrow(api.server.url)) as screen:
         document = """subscription($after: String) { ticketChanged(after: $after) { __typename
-            ... on TicketChange { ticket { description } } } }"""
+            ... on TicketChange { ticket { description b: description c: description d: description } } } }"""
         await screen.subscribe("1", document, after=cursor)
-        await asyncio.sleep(1)  # so that what the client does not read has to wait
-        told = [await screen.next() for _ in range(len(texts) + 1)]
+        meanwhile = [f"{n} {'y' * 250}" for n in range(QUEUE_MAX + 500)]
+        for text in meanwhile:  # as the client reads nothing, what it has missed has to wait, and these behind it
+            await describe(text)
+        await asyncio.sleep(1.5)  # nobody rings for these
+        told = [await screen.next() for _ in range(len(missed) + len(meanwhile) + 1)]
+    await connection.close()
     # It is ready as of when it came; what was written behind the API a moment before comes within a second.
     assert sum(each["__typename"] == "StreamReady" for each in told) == 1
-    assert [each["ticket"]["description"] for each in told if each["__typename"] == "TicketChange"] == texts
+    changes = [each["ticket"]["description"] for each in told if each["__typename"] == "TicketChange"]
+    assert changes == missed + meanwhile
 
 
 @pytest.mark.parametrize("cursor", ["", "nonsense", "AAAA", "A" * 100])

@@ -11,7 +11,8 @@ import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.api import Api
+from pubsub.send_queue import QUEUE_BYTES_MAX
+from tests.api import Api, Server
 from tests.live import CHANGES, INIT, WITHIN, Socket, following, live, socket, stalled
 
 STALLED = 10
@@ -209,6 +210,29 @@ async def test_a_reader_that_stops_is_closed_and_holds_up_nobody(api: Api) -> No
             assert [(await again.next())["ticket"]["version"] for _ in range(450)] == list(range(2, 452))
         await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, description="Short.")
         assert (await quick.next())["changedFields"] == ["description"]
+
+
+async def test_readers_that_stop_cost_no_more_memory_than_their_queues_hold(api: Api, server: Server) -> None:
+    """Until they are closed, which takes seconds."""
+    many = " ".join(f"d{n}: description" for n in range(30))
+    document = f"subscription {{ ticketChanged {{ ... on TicketChange {{ ticket {{ {many} }} }} }} }}"
+    process = psutil.Process(server.process.pid)
+    ticket = await api.new_ticket()
+    async with following(api) as quick:
+        slow = [await stalled(api, document) for _ in range(STALLED)]
+        try:
+            before = process.memory_info().rss
+            for n in range(60):
+                description = f"{n} {'x' * 15_000}"
+                await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, description=description)
+                assert (await quick.next())["ticket"]["version"] == n + 2
+            grown = process.memory_info().rss - before
+        finally:
+            for client in slow:
+                client.close()
+    size = 30 * 15_000
+    bound = 1.5 * STALLED * (QUEUE_BYTES_MAX + size) + 32 * 2**20
+    assert grown < bound < STALLED * 60 * size / 2
 
 
 def is_gone(client: plain.socket) -> bool:
