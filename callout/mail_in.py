@@ -20,7 +20,7 @@ from db.embedded import EmbeddedServerError
 from db.engine import OUTAGE, Database
 from db.enums import Role
 from db.viewer import Viewer
-from notifiers.imap import Account, Mailbox, MailboxUnavailable
+from notifiers.imap import Account, ImapMailbox, MailboxUnavailable
 from notifiers.inbound import BYTES_MAX
 from pubsub.bell import ring_once
 from resolvers.call import Call
@@ -79,7 +79,7 @@ async def empty(settings: Settings, url: str, account: Account, show: Show, paus
 
 
 async def _empty_once(settings: Settings, url: str, account: Account, show: Show) -> None:
-    opened = Mailbox.open(account)
+    opened = ImapMailbox.open(account)
     mailbox = await asyncio.to_thread(opened.__enter__)
     try:
         uids = await asyncio.to_thread(mailbox.unseen)
@@ -89,7 +89,7 @@ async def _empty_once(settings: Settings, url: str, account: Account, show: Show
         await asyncio.to_thread(opened.__exit__, None, None, None)
 
 
-async def _take_each(settings: Settings, url: str, mailbox: Mailbox, uids: list[str], show: Show) -> None:
+async def _take_each(settings: Settings, url: str, mailbox: ImapMailbox, uids: list[str], show: Show) -> None:
     """One that the database refuses stays where it is, and does not stand in the way of the others."""
     refused: asyncpg.PostgresError | None = None
     database = await Database.open(url, size=1)

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
+from db.server_url import server_url
 from notifiers.inbound import BYTES_MAX
 
 ANSWER_SECONDS = 30.0
@@ -41,15 +42,9 @@ class Account:
     @classmethod
     def of(cls, url: str) -> Self:
         """From `imaps://user:password@host:port/mailbox`. Raises `ValueError`, without the password in its text."""
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError:
-            raise ValueError("is ambiguous: in a password / is written %2F, ? %3F, # %23 and @ %40") from None
+        parts = server_url(url)
         if parts.scheme not in _PORTS:
             raise ValueError("must start with imaps://")
-        if "@" in f"{parts.path}{parts.query}{parts.fragment}" or port == 0:
-            raise ValueError("is ambiguous: in a password / is written %2F, ? %3F, # %23 and @ %40")
         if not (parts.hostname and parts.username and parts.password):
             raise ValueError("must name user, password and host: imaps://user:password@host/INBOX")
         mailbox = unquote(parts.path.lstrip("/")) or "INBOX"
@@ -59,14 +54,14 @@ class Account:
         return cls(
             encrypted=parts.scheme == "imaps",
             host=parts.hostname,
-            port=port or _PORTS[parts.scheme],
+            port=parts.port or _PORTS[parts.scheme],
             user=user,
             password=password,
             mailbox=mailbox,
         )
 
 
-class Mailbox:
+class ImapMailbox:
     """A mailbox that has been opened."""
 
     def __init__(self, connection: imaplib.IMAP4) -> None:

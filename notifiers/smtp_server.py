@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
+
+from db.server_url import server_url
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _PORTS = {"smtp": 587, "smtps": 465}
@@ -28,15 +30,11 @@ class SmtpServer:
 
         Raises `ValueError`, with nothing of the URL in its text.
         """
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError:
-            raise ValueError("is ambiguous: a slash in a password is written %2F, an @ %40") from None
+        parts = server_url(url)
         if parts.scheme not in _PORTS or not parts.hostname:
             raise ValueError("must be smtp://user:password@host:587 or smtps://user:password@host:465")
         if parts.path.strip("/") or parts.fragment:
-            raise ValueError("has something behind the host: a slash in a password is written %2F, a # %23")
+            raise ValueError("has something behind the host")
         local = parts.hostname in _LOOPBACK
         security: Security = "tls" if parts.scheme == "smtps" else "none" if local else "starttls"
         match parse_qsl(parts.query, keep_blank_values=True):
@@ -49,4 +47,4 @@ class SmtpServer:
         if security == "none" and not local and parts.username is not None:
             raise ValueError("would send the password in the clear: leave ?tls=none out")
         user, password = (None if text is None else unquote(text) for text in (parts.username, parts.password))
-        return cls(parts.hostname, port or _PORTS[parts.scheme], security, user, password)
+        return cls(parts.hostname, parts.port or _PORTS[parts.scheme], security, user, password)

@@ -28,6 +28,7 @@ from urllib.parse import unquote, urlsplit
 
 from broadcaster import Broadcast, Event
 
+from db.server_url import server_url
 from pubsub.backends import line_to
 
 logger = logging.getLogger(__name__)
@@ -243,12 +244,9 @@ def _checked(url: str, database_url: str | None) -> str:
     if "://" not in url:
         raise UnusableUrl("The bell's URL must start with memory://, postgres://, redis:// or rediss://.")
     try:
-        parts = urlsplit(url)
-        ambiguous = "@" in f"{parts.path}{parts.query}{parts.fragment}" or parts.port == 0
-    except ValueError:  # with a piece of the URL in its message, which may be one of the password
-        ambiguous = True
-    if ambiguous:
-        raise UnusableUrl("The bell's URL is ambiguous: in a password / is written %2F, ? %3F, # %23 and @ %40.")
+        server_url(url)
+    except ValueError as error:
+        raise UnusableUrl(f"The bell's URL {error}.") from None
     return url
 
 

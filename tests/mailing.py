@@ -90,12 +90,11 @@ class ImapServer:
 
 
 @contextmanager
-def imap_server(directory: Path, certificate: tuple[Path, Path] | None = None) -> Iterator[ImapServer]:
-    """Pymap, with an empty mailbox; over TLS with a certificate and its key."""
+def imap_server(directory: Path) -> Iterator[ImapServer]:
+    """Pymap, with an empty mailbox."""
     server = ImapServer(free_port())
-    tls = ["--no-tls"] if certificate is None else ["--cert", str(certificate[0]), "--key", str(certificate[1])]
-    command = [str(Path(sys.executable).with_name("pymap")), "--host", "127.0.0.1", "--port", str(server.port), *tls]
-    command += ["dict", "--demo-user", server.user, "--demo-password", server.password]
+    command = [str(Path(sys.executable).with_name("pymap")), "--host", "127.0.0.1", "--port", str(server.port)]
+    command += ["--no-tls", "dict", "--demo-user", server.user, "--demo-password", server.password]
     with (directory / "imap.log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as child:
         try:
             _wait_until_connected(server, child, directory / "imap.log")

@@ -1,8 +1,9 @@
-"""A way to a server that can fall silent."""
+"""A way to a server that can fall silent, and that can be by TLS."""
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -32,9 +33,9 @@ class Proxy:
         return [number for number, words in enumerate(self._first_words) if name.encode() in words]
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[int]:
-        """The port it listens on."""
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+    async def running(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+        """The port it listens on; for TLS, of which the server behind it knows nothing, if `tls` is given."""
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls)
         try:
             yield server.sockets[0].getsockname()[1]
         finally:

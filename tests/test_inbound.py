@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import socket
+import ssl
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
+import trustme
 
 from callout.settings import Settings
 from tests.api import Api, Server
@@ -21,6 +24,7 @@ from tests.behind import Database, dump, events, key, until_blocked
 from tests.live import live
 from tests.mailing import OURS, Pipe, environment, imap_server, message
 from tests.process import callout_process
+from tests.proxy import Proxy
 
 INGEST = "outcome reason ticket { id reference }"
 TICKET = """query($id: ID!) { ticket(by: {id: $id}) {
@@ -614,6 +618,26 @@ async def test_a_mailbox_is_emptied_over_imap(api: Api, pipe: Pipe, tmp_path: Pa
         refused = await asyncio.to_thread(wrong, b"", "--imap", "--once")
         assert refused.returncode == 1
         assert b"mailbox cannot be read" in refused.stderr and b"w0rd" not in refused.stderr
+
+
+async def test_a_mailbox_is_read_over_tls_from_a_server_that_we_trust(pipe: Pipe, tmp_path: Path) -> None:
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    with imap_server(tmp_path) as mailbox:
+        way = Proxy(partial(asyncio.open_connection, "127.0.0.1", mailbox.port))
+        async with way.running(context) as port:
+            url = f"imaps://{mailbox.user}:p%40ss%2Fword%20%231@127.0.0.1:{port}/INBOX"
+            reader = Pipe(pipe.environment | {"CALLOUT_IMAP_URL": url})
+            mailbox.put(message(address()))
+            refused = await asyncio.to_thread(reader, b"", "--imap", "--once")
+            assert (refused.returncode, mailbox.count("UNSEEN")) == (1, 1)
+            assert b"certificate" in refused.stderr.lower()
+            assert way.named("p@ss") == []
+            trusting = Pipe(reader.environment | {"SSL_CERT_FILE": str(tmp_path / "authority.pem")})
+            done = await asyncio.to_thread(trusting, b"", "--imap", "--once")
+            assert done.stdout.startswith(b"TICKET_CREATED TKT-"), done.stderr
+            assert (mailbox.count("UNSEEN"), len(way.named("p@ss"))) == (0, 1)
 
 
 async def test_what_was_not_taken_stays_unseen_in_the_mailbox(pipe: Pipe, database: Database, tmp_path: Path) -> None:
