@@ -1,5 +1,8 @@
 """The `callout` command. Exit codes: 0 done, 1 it could not be done (or `doctor` found something), 2 wrong usage or
-settings. Results go to standard output, everything else to standard error."""
+settings. Results go to standard output, everything else to standard error.
+
+What one command alone needs and takes long to load is imported where the command is run.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from callout import credentials, doctor, logs, notices, settings
+from callout import credentials, logs, settings
 from callout.auth import mint
 from callout.credentials import UnknownSubject
 from callout.database import DatabaseUnusable, database, is_empty, migrated_database
@@ -200,6 +203,8 @@ def notify() -> None:
 
     Any number of these may run, and each takes what the others have not.
     """
+    from callout import notices
+
     chosen = settings.load()
     with migrated_database(chosen) as url:
         logs.configure(chosen)
@@ -229,7 +234,7 @@ def take_mail(imap: bool, every: int, once: bool) -> None:
     Says in a line what became of each. Exits with 0 when the message was taken, whatever it was, and with 75 when it
     could not be: the mail server is to try again.
     """
-    from callout import mail_in  # what it needs takes half a second to load, which no other command needs
+    from callout import mail_in
 
     if imap:
         with suppress(KeyboardInterrupt, Terminated):
@@ -264,7 +269,7 @@ def _empty_mailbox(pause: float | None) -> None:
 @cli.command()
 def schema() -> None:
     """Print the GraphQL schema in SDL."""
-    from schema import schema as graphql  # its types take a second to build, which no other command needs
+    from schema import schema as graphql
 
     click.echo(graphql.as_str())
 
@@ -272,5 +277,7 @@ def schema() -> None:
 @cli.command(name="doctor")
 def examine() -> None:
     """Say what is configured, reachable and migrated; exit with 1 if something is wrong."""
+    from callout import doctor
+
     if not doctor.examine():
         raise SystemExit(1)

@@ -17,9 +17,10 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from db.server_url import server_url
 from notifiers.addresses import Mailbox
 from notifiers.imap import Account
-from notifiers.inbound import OwnMail
+from notifiers.message_ids import OwnMail
 from notifiers.smtp_server import SmtpServer
 
 PREFIX = "CALLOUT_"
@@ -178,13 +179,11 @@ class Settings(BaseSettings):
     def _normalise_database_url(cls, url: str | None) -> str | None:
         if url is None:
             return None
-        parts = urlsplit(url)
+        parts = server_url(url)
         if parts.scheme not in {"postgresql", "postgres", "postgresql+asyncpg"}:
             raise ValueError("must start with postgresql://")
         if not parts.path.strip("/"):
             raise ValueError("must name a database: postgresql://user@host:5432/database")
-        if "@" in parts.path or not _has_port_or_none(parts):
-            raise ValueError("is ambiguous: a slash in a password is written %2F, an @ %40")
         return "postgresql" + url[len(parts.scheme) :]
 
     @field_validator("imap_url")

@@ -11,6 +11,7 @@ from typing import Final
 from db.enums import DeliveryState
 from db.limits import SAID_MAX
 from notifiers.notice import Refused, Unavailable
+from notifiers.text import one_line
 
 logger = logging.getLogger(__name__)
 
@@ -32,18 +33,13 @@ async def attempt(sending: Awaitable[str], seconds: float) -> Attempt:
     failure that may pass: it is logged, and whoever looks at the delivery finds that it was ours."""
     try:
         async with asyncio.timeout(seconds):
-            return Attempt(DeliveryState.SENT, _storable(await sending))
+            return Attempt(DeliveryState.SENT, one_line(await sending, SAID_MAX))
     except Refused as refused:
-        return Attempt(DeliveryState.DEAD, _storable(refused.said))
+        return Attempt(DeliveryState.DEAD, one_line(refused.said, SAID_MAX))
     except Unavailable as failed:
-        return Attempt(DeliveryState.PENDING, _storable(failed.said), failed.after)
+        return Attempt(DeliveryState.PENDING, one_line(failed.said, SAID_MAX), failed.after)
     except TimeoutError:
         return Attempt(DeliveryState.PENDING, f"There was no answer within {seconds:g} seconds.")
     except Exception:
         logger.exception("a notice cannot be sent")
         return Attempt(DeliveryState.PENDING, FAULT)
-
-
-def _storable(said: str) -> str:
-    """What strangers have said, as PostgreSQL can store it and a list can show it."""
-    return "".join(character if character.isprintable() else " " for character in said).strip()[:SAID_MAX]

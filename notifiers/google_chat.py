@@ -24,7 +24,7 @@ import httpx
 from db.enums import NoticeKind
 from notifiers.links import link_of
 from notifiers.notice import Channel, Notice, Refused, TicketFacts, Unavailable
-from notifiers.text import one_line, plain_lines, shortened
+from notifiers.text import one_line, shortened, tidy
 
 PER_MINUTE = 60  # messages that a space takes: https://developers.google.com/workspace/chat/limits
 SEND_SECONDS = 10.0
@@ -206,7 +206,7 @@ def _excerpt(notice: Notice, ticket: TicketFacts) -> str:
             text = ticket.resolution or ""
         case _:
             text = ""
-    return shortened(plain_lines(text), EXCERPT_MAX)
+    return shortened(tidy(text), EXCERPT_MAX)
 
 
 def _formatted(text: str) -> str:

@@ -26,8 +26,9 @@ from email.policy import Compat32
 from typing import Any
 
 from db import limits
-from notifiers import message_ids
-from notifiers.mail_text import Unreadable, html_to_text, only_new, tidy
+from notifiers.mail_text import Unreadable, html_to_text, only_new
+from notifiers.message_ids import OwnMail
+from notifiers.text import one_line, tidy
 
 logger = logging.getLogger(__name__)
 
@@ -70,18 +71,6 @@ _WRITTEN = ("from", "to", "date", "subject", "in-reply-to", "references", "conte
 _BOUNCER = "mailer-daemon"
 _BULK = {"bulk", "junk", "list", "auto_reply"}
 _ASKS_FOR_NO_REPLY = {"all", "oof", "autoreply"}
-
-
-@dataclass(frozen=True, slots=True)
-class OwnMail:
-    """What mail of our own is known by: its addresses, in lower case, and the domain of its Message-IDs."""
-
-    addresses: frozenset[str]
-    domain: str
-
-    def ticket_of(self, message_id: str) -> str | None:
-        """The ticket that a Message-ID of ours is about, as a UUID."""
-        return message_ids.ticket_of(message_id, self.domain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,8 +291,7 @@ def _line(value: str, maximum: int) -> str:
         read = "".join(_piece(piece, charset) for piece, charset in decode_header(value))
     except (MessageError, ValueError, Base64Error):
         read = value
-    line = " ".join(tidy(read).split())
-    return line if len(line) <= maximum else line[: maximum - 1] + "…"
+    return one_line(read, maximum)
 
 
 def _piece(piece: bytes | str, charset: str | None) -> str:

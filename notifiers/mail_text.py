@@ -10,15 +10,11 @@ import lxml.etree  # type: ignore[import-untyped]
 import lxml.html  # type: ignore[import-untyped]
 import quotequail  # type: ignore[import-untyped]
 
+from notifiers.text import tidy
+
 _HTML_MAX = 2_000_000  # characters
 _LOOKED_AT_LINES = 300
 _LOOKED_AT_CHARACTERS = 200  # of a line
-
-# Controls, halves of characters, and what turns the direction of the text after it, beyond its own end.
-_HARMFUL = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
-)
-_LINE_ENDS = re.compile("\r\n|[\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 
 # RFC 3676, section 4.3, of which some software loses the blank; and what telephones add.
 _SIGNATURE = re.compile(
@@ -29,11 +25,6 @@ _SIGNATURE = re.compile(
 
 class Unreadable(Exception):
     """The message cannot be taken apart, or not at a bearable cost. The text says why, for a person."""
-
-
-def tidy(text: str) -> str:
-    """`text` that can be stored and shown anywhere: nothing invisible in it, and one kind of line end."""
-    return _HARMFUL.sub("", _LINE_ENDS.sub("\n", text))
 
 
 def html_to_text(html: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from dataclasses import dataclass
 
 _OURS = re.compile(r"<(?:[0-9a-f]{32}\.)?ticket\.([0-9a-f]{32})@([^<>@\s]+)>", re.IGNORECASE)
 
@@ -23,3 +24,15 @@ def ticket_of(message_id: str, domain: str) -> str | None:
     if match is None or match[2].lower() != domain.lower():
         return None
     return str(uuid.UUID(match[1]))
+
+
+@dataclass(frozen=True, slots=True)
+class OwnMail:
+    """What mail of our own is known by: its addresses, in lower case, and the domain of its Message-IDs."""
+
+    addresses: frozenset[str]
+    domain: str
+
+    def ticket_of(self, message_id: str) -> str | None:
+        """The ticket that a Message-ID of ours is about, as a UUID."""
+        return ticket_of(message_id, self.domain)

@@ -31,7 +31,7 @@ from db.enums import NoticeKind
 from notifiers import samples
 from notifiers.links import link_of
 from notifiers.notice import Notice
-from notifiers.text import one_line, plain_lines
+from notifiers.text import one_line, tidy
 
 OURS = Path(__file__).with_name("templates")
 _FORMS = ("txt", "html")
@@ -105,12 +105,12 @@ def _context(notice: Notice, link: str | None) -> dict[str, Any]:
         ticket = replace(
             ticket,
             subject=one_line(ticket.subject),
-            description=plain_lines(ticket.description),
+            description=tidy(ticket.description),
             contact_name=one_line(ticket.contact_name),
             customer_name=one_line(ticket.customer_name or ""),
             property_address=one_line(ticket.property_address or ""),
             technician_name=one_line(ticket.technician_name or ""),
-            resolution=plain_lines(ticket.resolution or ""),
+            resolution=tidy(ticket.resolution or ""),
         )
     return {
         "kind": notice.kind,
@@ -119,7 +119,7 @@ def _context(notice: Notice, link: str | None) -> dict[str, Any]:
         "recipient_name": one_line(notice.recipient_name),
         "actor": one_line(notice.actor_name),
         "at": notice.at,
-        "note": plain_lines(notice.note or "") if notice.kind is NoticeKind.NOTE_ADDED else "",
+        "note": tidy(notice.note or "") if notice.kind is NoticeKind.NOTE_ADDED else "",
         "link": link,
     }
 

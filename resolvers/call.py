@@ -11,7 +11,7 @@ from db.engine import Connection, Database
 from db.enums import DeliveryChannel, DocumentedEnum, Role
 from db.errors import Forbidden
 from db.viewer import Viewer
-from notifiers.inbound import OwnMail
+from notifiers.message_ids import OwnMail
 from notifiers.notice import Channel
 
 Transaction: TypeAlias = Connection

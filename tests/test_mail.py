@@ -184,7 +184,7 @@ async def test_a_subject_adds_no_header_and_stays_readable(channel: Smtp, server
     message = await sent(channel, server, notice(ticket={"subject": subject}))
     assert message["bcc"] is None
     assert len(message.items()) == 12
-    shown = re.sub(r"[\s\x00-\x1f\x85\u2028\u2029]+", " ", re.sub("[\u202a-\u202e]", "", subject)).strip()
+    shown = re.sub(r"[\s\x85\u2028\u2029]+", " ", re.sub("[\u202a-\u202e\x00\x1b]", "", subject)).strip()
     assert str(make_header(decode_header(_raw(server, "Subject")))) == f"[TKT-A2B4C3] {shown}".strip()
     assert all(len(line) <= 76 for line in _raw_lines(server, "Subject"))
 
