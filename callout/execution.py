@@ -64,10 +64,9 @@ EVENTS_MAX = 200
 
 VARIABLES_MAX = 20_000
 
-ANSWER_SECONDS = 30.0
-"""How long a root field may take. PostgreSQL's own limits are shorter; this is for one that has fallen silent."""
-
 _KEPT_STATEMENTS = 200  # for each root field of a prepared operation
+_KEPT_REQUESTS = 1_000
+_KEPT_VARIABLES = 500  # bytes
 _KEPT_VARIANTS = 32  # of an operation: roles and values of @skip and @include
 
 _NO_VARIABLES = VariableValues({}, {})
@@ -132,15 +131,26 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class BoundRoot:
-    """A root field with the arguments of one request; `given` are a mutation's input, and the arguments of a page of
-    changes, as they came."""
+class ReadRoot:
+    """A root field with the arguments of a request, whoever makes it; `given` are a mutation's input, and the arguments
+    of a page of changes, as they came."""
 
     field: RootField
     compiled: Compiled
     bounds: Sequence[Bound]
-    arguments: list[Any]
     given: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class BoundRoot:
+    """The same, and its statement's arguments with the viewer among them."""
+
+    read: ReadRoot
+    arguments: list[Any]
+
+    @property
+    def field(self) -> RootField:
+        return self.read.field
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +201,7 @@ class Engine:
         self._written = written
         self._own_mail = own_mail
         self._documents = Documents(self._schema)
+        self._read: OrderedDict[Hashable, list[ReadRoot]] = OrderedDict()
         self.position_mark = secrets.token_urlsafe(24)
         self._pages = Pages(database, cursors, self.position_mark)
 
@@ -258,8 +269,15 @@ class Engine:
     # Binding
 
     def _bind(self, operation: Operation, variables: Mapping[str, Any] | None, viewer: Viewer) -> list[BoundRoot]:
-        values = self._coerced(operation.node, variables)
-        return self._bind_roots(self._roots(operation, values, viewer.role), values, viewer)
+        """A query that many ask in the same words, as a dashboard's list is, is read once."""
+        key = _key(operation, variables, viewer.role)
+        read = self._read.get(key)
+        if read is None:
+            values = self._coerced(operation.node, variables)
+            read = self._read_roots(self._roots(operation, values, viewer.role), values, viewer.role)
+            if key is not None:
+                _keep(self._read, key, read, _KEPT_REQUESTS)
+        return [BoundRoot(each, each.compiled.arguments(each.bounds, viewer)) for each in read]
 
     def _roots(self, operation: Operation, values: VariableValues, role: Role) -> list[RootField]:
         conditions = tuple(values.coerced.get(name) for name in operation.conditions)
@@ -271,11 +289,15 @@ class Engine:
         return roots
 
     def _bind_roots(self, roots: Sequence[RootField], values: VariableValues, viewer: Viewer) -> list[BoundRoot]:
+        read = self._read_roots(roots, values, viewer.role)
+        return [BoundRoot(each, each.compiled.arguments(each.bounds, viewer)) for each in read]
+
+    def _read_roots(self, roots: Sequence[RootField], values: VariableValues, role: Role) -> list[ReadRoot]:
         read = [_read(root, values) for root in roots]
         cost = Cost()
         for root, bounds in zip(roots, read, strict=True):
             cost.add(root, bounds)
-        return [self._bound(root, bounds, values, viewer) for root, bounds in zip(roots, read, strict=True)]
+        return [self._read_root(root, bounds, values, role) for root, bounds in zip(roots, read, strict=True)]
 
     def _coerced(self, node: OperationDefinitionNode, variables: Mapping[str, Any] | None) -> VariableValues:
         if not node.variable_definitions:
@@ -309,20 +331,18 @@ class Engine:
         nullable = definition is not None and not is_non_null_type(definition.type)
         return RootField(key, selection, collector.sites, constants, collector.weight, nodes, nullable)
 
-    def _bound(self, root: RootField, bounds: Sequence[Bound], values: VariableValues, viewer: Viewer) -> BoundRoot:
-        compiled = self._compiled(root, bounds, viewer)
-        arguments = compiled.arguments(bounds, viewer)
+    def _read_root(self, root: RootField, bounds: Sequence[Bound], values: VariableValues, role: Role) -> ReadRoot:
         given: Mapping[str, Any] = {}
         if isinstance(root.selection.mapping, Mutation | TicketChangesPage):
             given = get_argument_values(root.sites[0].definition, root.sites[0].node, values)
-        return BoundRoot(root, compiled, bounds, arguments, given.get("input", given))
+        return ReadRoot(root, self._compiled(root, bounds, role), bounds, given.get("input", given))
 
-    def _compiled(self, root: RootField, bounds: Sequence[Bound], viewer: Viewer) -> Compiled:
+    def _compiled(self, root: RootField, bounds: Sequence[Bound], role: Role) -> Compiled:
         shapes = tuple(bound.shape for bound in bounds)
         compiled = root.statements.get(shapes)
         if compiled is None:
             compiler = compile_stream if isinstance(root.selection.mapping, Stream) else compile_root
-            compiled = compiler(root.selection, viewer.role, shapes, self.position_mark)
+            compiled = compiler(root.selection, role, shapes, self.position_mark)
             _keep(root.statements, shapes, compiled, _KEPT_STATEMENTS)
         return compiled
 
@@ -340,7 +360,7 @@ class Engine:
         (root,) = self._roots(operation, values, viewer.role)
         bounds = _read(root, values)
         at_once = min(EVENTS_MAX, Cost().add(root, bounds).fits())
-        compiled = self._compiled(root, bounds, viewer)
+        compiled = self._compiled(root, bounds, viewer.role)
         site = root.sites[0]
         after = get_argument_values(site.definition, site.node, values).get("after")
         flags = tuple(values.coerced.get(name) for name in operation.conditions)
@@ -352,8 +372,7 @@ class Engine:
     async def _result(self, bound: BoundRoot, viewer: Viewer) -> bytes | GraphQLError:
         """The root field's JSON, or the error that takes its place."""
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                document = await self._run(bound, viewer)
+            document = await self._run(bound, viewer)
         except Exception as error:  # noqa: BLE001 (a field's error must not become the request's)
             return located_error(client_error(error), bound.field.nodes, [bound.field.key])
         if document is None and not bound.field.nullable:
@@ -362,17 +381,17 @@ class Engine:
         return b"null" if document is None else document
 
     async def _run(self, bound: BoundRoot, viewer: Viewer) -> bytes | None:
-        mapping = bound.field.selection.mapping
+        read, arguments = bound.read, bound.arguments
+        compiled, mapping = read.compiled, read.field.selection.mapping
         if isinstance(mapping, Constant):
             return orjson.dumps(mapping.word)
         if isinstance(mapping, TicketChangesPage):
-            reader = Reader(bound.compiled, bound.bounds, viewer, self._database)
-            after, size = bound.given.get("after"), bound.bounds[0].size
-            at_once = min(EVENTS_MAX, size * Cost().add(bound.field, bound.bounds).fits())
-            return await self._pages.page(bound.field.selection, reader, after, size, at_once)
-        compiled, arguments = bound.compiled, bound.arguments
+            reader = Reader(compiled, read.bounds, viewer, self._database)
+            after, size = read.given.get("after"), read.bounds[0].size
+            at_once = min(EVENTS_MAX, size * Cost().add(read.field, read.bounds).fits())
+            return await self._pages.page(read.field.selection, reader, after, size, at_once)
         if isinstance(mapping, Mutation):
-            outcome = await _done(mapping, Call(viewer, self._database, self._channels, self._own_mail), bound.given)
+            outcome = await _done(mapping, Call(viewer, self._database, self._channels, self._own_mail), read.given)
             self._written()
             errors = [error.as_json() for error in outcome.errors]
             arguments = compiled.with_outcome(arguments, outcome.object_id, errors, outcome.extra)
@@ -464,6 +483,17 @@ def _check_number(variables: Mapping[str, Any] | None) -> None:
 
 def _read_site(site: Site, values: VariableValues) -> Bound:
     return site.mapping.read(get_argument_values(site.definition, site.node, values))
+
+
+def _key(operation: Operation, variables: Mapping[str, Any] | None, role: Role) -> Hashable:
+    """What makes a request the same as another; None for one that is not kept."""
+    if operation.mutates:
+        return None
+    try:
+        given = orjson.dumps(variables)
+    except TypeError:  # nested too deeply, or no text that could be sent
+        return None
+    return None if len(given) > _KEPT_VARIABLES else (operation, role, given)
 
 
 def _read(root: RootField, values: VariableValues) -> list[Bound]:

@@ -40,6 +40,8 @@ def configure(settings: Settings) -> None:
         }
     )
     logging.captureWarnings(True)
+    # What no line has in it: a record would look it up all the same.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 class JsonFormatter(logging.Formatter):
@@ -51,7 +53,8 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
-        } | _fields(record)
+            **_fields(record),
+        }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         try:
@@ -83,6 +86,9 @@ class TextFormatter(logging.Formatter):
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    fields = {name: value for name, value in record.__dict__.get("fields", {}).items() if value is not None}
     request = CURRENT.get()
-    return fields if request is None else {"requestId": request.id} | fields
+    fields = {} if request is None else {"requestId": request.id}
+    for name, value in record.__dict__.get("fields", {}).items():
+        if value is not None:
+            fields[name] = value
+    return fields

@@ -17,6 +17,7 @@ import orjson
 STATEMENT_TIMEOUT = "10s"
 LOCK_TIMEOUT = "5s"
 IDLE_TIMEOUT = "30s"
+WAITING_SECONDS = 30.0  # for a connection, while others have them all
 SILENCE_SECONDS = 12.0  # longer than any statement may take: a database that has not answered by then has fallen silent
 GIVING_BACK_SECONDS = 1.0
 CLOSING_SECONDS = 5.0
@@ -139,7 +140,7 @@ class Database:
             await self._pool.release(connection)
         self._waiting += 1
         try:
-            return await self._pool.acquire()
+            return await self._pool.acquire(timeout=WAITING_SECONDS)
         finally:
             self._waiting -= 1
 

@@ -33,6 +33,7 @@ _PROPERTIES = table(models.Property)
 _TECHNICIANS = table(models.Technician)
 _CHATS = table(models.TicketChat)
 _UUID = UUID(as_uuid=False)
+_KEYS = tuple(column.name for column in _TICKETS.c if column.name.endswith("_id"))
 
 
 _DRAWS = 20
@@ -218,7 +219,10 @@ def _lock(role: Role) -> Statement:
 def _found(ticket: Mapping[str, Any] | None, *field: str) -> Mapping[str, Any]:
     if ticket is None:
         raise Refused(UserError(UserErrorCode.NOT_FOUND, "There is no such ticket.", field))
-    return {name: str(value) if name.endswith("_id") and value is not None else value for name, value in ticket.items()}
+    found = dict(ticket)
+    for name in _KEYS:
+        found[name] = None if found[name] is None else str(found[name])
+    return found
 
 
 async def _apply(
