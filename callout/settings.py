@@ -65,7 +65,8 @@ class Settings(BaseSettings):
         None,
         repr=False,
         description="How server processes wake each other: `postgres://` (the database, which is the default),"
-        " `redis://host:6379` (Redis or Valkey), or `memory://` for one process alone.",
+        " `redis://host:6379` (Redis or Valkey), `kafka://host:9092` (with aiokafka installed), or `memory://` for one"
+        " process alone.",
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
