@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 from datetime import UTC
 from pathlib import Path
 
@@ -36,7 +37,7 @@ class MailFolder(Channel):
 
 def _write(path: Path, octets: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # whoever else may write it has another
     try:
         draft.write_bytes(octets)
         os.replace(draft, path)
