@@ -277,7 +277,7 @@ class Engine:
             read = self._read_roots(self._roots(operation, values, viewer.role), values, viewer.role)
             if key is not None:
                 _keep(self._read, key, read, _KEPT_REQUESTS)
-        return [BoundRoot(each, each.compiled.arguments(each.bounds, viewer)) for each in read]
+        return _bound(read, viewer)
 
     def _roots(self, operation: Operation, values: VariableValues, role: Role) -> list[RootField]:
         conditions = tuple(values.coerced.get(name) for name in operation.conditions)
@@ -287,10 +287,6 @@ class Engine:
             roots = self._select(operation.document, operation.node, values, role)
             _keep(operation.variants, variant, roots, _KEPT_VARIANTS)
         return roots
-
-    def _bind_roots(self, roots: Sequence[RootField], values: VariableValues, viewer: Viewer) -> list[BoundRoot]:
-        read = self._read_roots(roots, values, viewer.role)
-        return [BoundRoot(each, each.compiled.arguments(each.bounds, viewer)) for each in read]
 
     def _read_roots(self, roots: Sequence[RootField], values: VariableValues, role: Role) -> list[ReadRoot]:
         read = [_read(root, values) for root in roots]
@@ -413,7 +409,8 @@ class Engine:
     ) -> Answer:
         try:
             values = self._coerced(node, variables)
-            bound = self._bind_roots(self._select(document, node, values, viewer.role), values, viewer)
+            roots = self._select(document, node, values, viewer.role)
+            bound = _bound(self._read_roots(roots, values, viewer.role), viewer)
         except (ClientError, GraphQLError) as error:
             return refusal([error], request_id)
         except InvalidVariables as error:
@@ -483,6 +480,10 @@ def _check_number(variables: Mapping[str, Any] | None) -> None:
 
 def _read_site(site: Site, values: VariableValues) -> Bound:
     return site.mapping.read(get_argument_values(site.definition, site.node, values))
+
+
+def _bound(read: Sequence[ReadRoot], viewer: Viewer) -> list[BoundRoot]:
+    return [BoundRoot(each, each.compiled.arguments(each.bounds, viewer)) for each in read]
 
 
 def _key(operation: Operation, variables: Mapping[str, Any] | None, role: Role) -> Hashable:

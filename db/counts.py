@@ -31,9 +31,10 @@ _DIFFERENCE: Final = f"""
     CROSS JOIN LATERAL (VALUES (event.after, 1), (event.before, -1)) AS side (image, n)
     WHERE image IS NOT NULL"""
 
-_COUNTED: Final = f"""
-    SELECT status, priority, category, nullif(technician_id, '{NOBODY}') AS technician_id, n FROM ticket_counts
-    UNION ALL {_DIFFERENCE}"""
+_KEPT: Final = f"""
+    SELECT status, priority, category, nullif(technician_id, '{NOBODY}') AS technician_id, n FROM ticket_counts"""
+
+_COUNTED: Final = f"{_KEPT} UNION ALL {_DIFFERENCE}"
 
 _FOLD: Final = f"""
 WITH change AS (
@@ -66,6 +67,15 @@ UPDATE event_log SET counted = pg_current_snapshot()"""
 def counted() -> FromClause:
     """Rows `status, priority, category, technician_id, n`: sum `n` over what is asked for. Several rows may be of one
     kind and single ones negative; only sums mean something."""
+    return _rows(_COUNTED, "counted")
+
+
+def kept() -> FromClause:
+    """The same as it was when `fold` last moved the position: quicker, and nearly right."""
+    return _rows(_KEPT, "kept")
+
+
+def _rows(statement: str, name: str) -> FromClause:
     types = {
         "status": models.STATUS,
         "priority": models.PRIORITY,
@@ -73,7 +83,7 @@ def counted() -> FromClause:
         "technician_id": UUID(as_uuid=False),
         "n": BigInteger(),
     }
-    return text(_COUNTED).columns(**types).subquery("counted")
+    return text(statement).columns(**types).subquery(name)
 
 
 async def fold(connection: Any) -> int:

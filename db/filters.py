@@ -226,9 +226,8 @@ class Term:
 
     def is_in(self, text: ColumnElement[Any], *, before: str = "") -> Condition:
         """`text`, which is in the form that is searched, has the term in it, with `before` before it. In a collation
-        that no index has, and in a `CASE`, which the planner takes for true every other time: whether to use an index
-        is not left to a guess of how frequent a term is."""
-        return case((collate(text, "C").like(self._pattern(before)), true()), else_=false())
+        that no index has, and `unguessed`: whether to use an index is not left to a guess of how frequent a term is."""
+        return unguessed(collate(text, "C").like(self._pattern(before)))
 
     def is_looked_up_in(
         self, text: ColumnElement[Any], *, before: str = "", frequent: Condition | None = None
@@ -252,6 +251,11 @@ class Term:
     def begins(self, column: ColumnElement[Any]) -> Condition:
         """The column, in the order of its bytes, starts with the term: a range, up to the last character there is."""
         return and_(column >= self.form(), column < self.form(after="\U0010ffff"))
+
+
+def unguessed(condition: Condition) -> Condition:
+    """The condition in a form that no index can tell, and that the planner takes for true every other time."""
+    return case((condition, true()), else_=false())
 
 
 def _once(expression: ColumnElement[Any]) -> ColumnElement[Any]:

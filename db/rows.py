@@ -33,7 +33,6 @@ from sqlalchemy import (
     case,
     cast,
     exists,
-    false,
     func,
     literal_column,
     not_,
@@ -49,7 +48,7 @@ from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.types import TypeEngine
 
 from db.enums import Role
-from db.filters import PIECE, Parameter, Term, term_of
+from db.filters import PIECE, Parameter, Term, term_of, unguessed
 from db.listing import (
     BY_ID,
     QUERY,
@@ -73,7 +72,7 @@ from db.mapping import Entity
 from db.visibility import Asker, Condition, Row
 
 WINDOW = 2_000
-"""Through how many rows of a list is gone for a search before an index is asked. A term that one row in sixty has
+"""Through how many rows of a list is gone for a search before an index is asked. A term that one row in forty has
 fills a page by then, and one that fewer have has few enough matches to sort."""
 
 WALKED, FETCHED, READ, COMPARED = 2.5, 1.2, 0.08, 0.04
@@ -384,9 +383,8 @@ class Rows:
         return self._one_of(ways, way, stretch, window, hits, seen)
 
     def _unguessed(self, target: Row) -> list[Condition]:
-        """What every row of the list fulfils, in a form that the planner takes for true every other time: an index of
-        the list's order is then the best that it knows."""
-        return [case((and_(*self.matching(target)), true()), else_=false())]
+        """What every row of the list fulfils; an index of the list's order is then the best that the planner knows."""
+        return [unguessed(and_(*self.matching(target)))]
 
     def _tallied(self, shape: Any) -> bool:
         return self._listing.criteria.columns(shape) <= self._listing.tallied

@@ -12,14 +12,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause, func, literal_column, select
 
-from db import models
-from db.counts import NOBODY, counted
+from db.counts import counted, kept
 from db.entities import TICKET, TICKETS
 from db.enums import Role, TicketStatus
 from db.filters import Parameter
-from db.visibility import Asker, table
+from db.visibility import Asker
 
-_COUNTS = table(models.TicketCount)
 _KEPT = frozenset({"status", "priority", "category", "technician_id"})
 
 
@@ -32,9 +30,9 @@ def ticket_total(shape: Any, asker: Asker, parameter: Parameter) -> ColumnElemen
     """The total of a list by the kept counts, if they can tell it."""
     if asker.role is not Role.ADMIN or not _from_kept_counts(shape):
         return None
-    kept = counted()
-    total = func.coalesce(func.sum(kept.c.n), 0).label("total")
-    return select(total).where(TICKETS.criteria.build(kept, shape, parameter, asker)).scalar_subquery()
+    counts = counted()
+    total = func.coalesce(func.sum(counts.c.n), 0).label("total")
+    return select(total).where(TICKETS.criteria.build(counts, shape, parameter, asker)).scalar_subquery()
 
 
 def ticket_counts(shape: Any, asker: Asker, parameter: Parameter) -> FromClause:
@@ -60,11 +58,7 @@ def ticket_counts(shape: Any, asker: Asker, parameter: Parameter) -> FromClause:
 
 
 def _tally(shapes: Mapping[str, Any], asker: Asker, parameter: Parameter) -> FromClause:
-    """By the kept counts as they are, without what has happened since."""
-    kept = _COUNTS.alias()
-    columns = [kept.c[name] for name in ("status", "priority", "category", "n")]
-    rows = select(*columns, func.nullif(kept.c.technician_id, literal_column(f"'{NOBODY}'")).label("technician_id"))
-    counts = rows.subquery()
+    counts = kept()
     sums = []
     for name, shape in shapes.items():
         about = TICKETS.criteria.about(_KEPT, shape)

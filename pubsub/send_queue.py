@@ -20,7 +20,7 @@ UNREAD: Final = "Too slow: messages are not read"
 
 
 class SendQueue:
-    """Messages, and whoever writes them to the client: one task, by `taken`, `sent` and `filled` in turn."""
+    """Messages, and whoever writes them to the client: one task, by `take`, `sent` and `filled` in turn."""
 
     def __init__(self) -> None:
         self.resting = False  # nothing waits and nothing is being sent
