@@ -1,14 +1,17 @@
 """The event log: the truth about what happened to tickets.
 
-Every change of a ticket and every note is written together with its event, in one statement, by a transaction that
-holds the ticket's row lock. So a ticket's events have its order, and none is written without its change or the other
-way round. History, counts and live updates are read from here.
+Every change of a ticket and every note is written together with its event, in one statement, under the ticket's row
+lock. So a ticket's events have its order, and none is written without its change or the other way round. History,
+counts and live updates are read from here.
+
+The lock is the transaction's, taken before the row was read; or the statement's own, which then changes the row only as
+it was seen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final
 
@@ -95,12 +98,14 @@ def _creation(columns: tuple[str, ...]) -> Statement:
 
 
 @cache
-def _change(columns: tuple[str, ...], timestamps: tuple[tuple[str, bool], ...]) -> Statement:
+def _change(columns: tuple[str, ...], timestamps: tuple[tuple[str, bool], ...], *, as_seen: bool) -> Statement:
     values: dict[str, Any] = {name: bindparam(f"new_{name}", type_=TICKETS.c[name].type) for name in columns}
     values |= {name: NOW if is_set else null() for name, is_set in timestamps}
     values |= {"version": TICKETS.c.version + literal_column("1"), "updated_at": NOW, "public_updated_at": NOW}
-    changed = update(TICKETS).where(TICKETS.c.id == _ID).values(values).returning(*TICKETS.c).cte("changed")
-    return Statement(_event("changed", before=_BEFORE_IMAGE).add_cte(_BEFORE, changed))
+    changed = update(TICKETS).where(TICKETS.c.id == _ID).values(values).returning(*TICKETS.c)
+    if as_seen:
+        changed = changed.where(TICKETS.c.updated_at == bindparam("seen", type_=TICKETS.c.updated_at.type))
+    return Statement(_event("changed", before=_BEFORE_IMAGE).add_cte(_BEFORE, changed.cte("changed")))
 
 
 def _noting() -> Statement:
@@ -131,6 +136,10 @@ def _noting() -> Statement:
 _NOTE = _noting()
 
 
+class Overtaken(Exception):
+    """The ticket has changed since it was seen."""
+
+
 async def create(connection: Executor, viewer: Viewer, values: Mapping[str, Any]) -> str | None:
     """Write a ticket and its event, whose id is returned. None, and nothing written, if its reference is taken."""
     statement = _creation(tuple(sorted(values)))
@@ -145,13 +154,17 @@ async def change(
     kind: TicketEventKind,
     values: Mapping[str, Any],
     timestamps: Mapping[str, bool],
+    seen: datetime | None = None,
 ) -> str:
-    """Change columns of a ticket that the transaction has locked, and write the event, whose id is returned.
-    `timestamps` are set to now (true) or cleared (false)."""
-    statement = _change(tuple(sorted(values)), tuple(sorted(timestamps.items())))
+    """Change columns of a ticket, and write the event, whose id is returned. `timestamps` are set to now (true) or
+    cleared (false). If no transaction has locked the ticket, `seen` is its `updated_at` as it was read; raises
+    `Overtaken`, and nothing is written, if it is another by now."""
+    statement = _change(tuple(sorted(values)), tuple(sorted(timestamps.items())), as_seen=seen is not None)
     new = {f"new_{name}": value for name, value in values.items()}
     event = _written_by(viewer)
-    await statement.execute(connection, id=ticket_id, kind=kind, **event, **new)
+    status = await statement.execute(connection, id=ticket_id, kind=kind, seen=seen, **event, **new)
+    if seen is not None and status.endswith(" 0"):
+        raise Overtaken
     return event["event_id"]
 
 

@@ -1,18 +1,21 @@
 """What can be done with tickets: create, update, assign, set the status, resolve, and several at once.
 
 Each mutation takes the coerced input as the client sent it (the schema's names; what was not given is absent), and
-reads as its story: check the values, lock the ticket, check the rules, change it with its event.
+reads as its story: check the values, look at the ticket, check the rules, change it with its event. The ticket is
+locked before it is looked at, or is changed only as it was seen.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from contextlib import nullcontext, suppress
+from datetime import datetime
 from functools import cache
 from typing import Any
 
 import asyncpg
-from sqlalchemy import Text, any_, bindparam, func, select
+from sqlalchemy import Select, Text, any_, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, UUID, insert
 
 from db import event_log, limits, models, visibility
@@ -164,7 +167,8 @@ async def bulk_update(call: Call, input: Input) -> Outcome:
             errors: tuple[UserError, ...] = ()
             try:
                 ticket = _found(tickets.get(str(key)), "ticketIds", str(place))
-                told |= await _apply(transaction, call, ticket, wanted, Checks())
+                change = _decided(call, ticket, wanted, Checks())
+                told |= await _record(transaction, call, ticket, change)
             except Refused as refused:
                 errors = refused.errors
             found = key if key in tickets else None
@@ -191,29 +195,57 @@ async def _change(call: Call, input: Input, wanted: Mapping[str, Any], checks: C
     ticket_id = checks.key(input["ticketId"], "tkt", "ticket", "ticketId")
     if ticket_id is None:
         checks.finish()
+    if wanted.keys().isdisjoint(_KEYS):  # what a ticket is to refer to is locked, too
+        with suppress(event_log.Overtaken):
+            await _change_as_seen(call, input, str(ticket_id), wanted, checks)
+            return Outcome(ticket_id)
     async with call.transaction() as transaction:
         ticket = await lock_ticket(transaction, call, str(ticket_id))
-        expected = input.get("ifVersion")
-        if expected is not None and expected != ticket["version"]:
-            message = f"The ticket is at version {ticket['version']} now, not {expected}."
-            raise Refused(UserError(UserErrorCode.STALE, message, ("ifVersion",)), object_id=ticket_id)
+        _check_version(input, ticket)
         customer = await _check_references(transaction, call, wanted, ticket, checks)
         if customer is not None and wanted["customer_id"] != ticket["customer_id"]:
             typed = input.get("contact") or {}
             filled = {f"contact_{name}": value for name, value in customer.items() if name not in typed}
             wanted = {**filled, **wanted}
-        await enqueue(transaction, await _apply(transaction, call, ticket, wanted, checks))
+        change = _decided(call, ticket, wanted, checks)
+        await enqueue(transaction, await _record(transaction, call, ticket, change))
     return Outcome(ticket_id)
+
+
+async def _change_as_seen(call: Call, input: Input, ticket_id: str, wanted: Mapping[str, Any], checks: Checks) -> None:
+    """The change without a lock before it, and without a transaction where there is one statement to write: two round
+    trips in place of four. Raises `Overtaken` if somebody else has changed the ticket meanwhile."""
+    found = await _look_up(call.viewer.role).fetchrow(call.database, ids=[ticket_id], viewer=call.viewer.id)
+    ticket = _found(found, "ticketId")
+    _check_version(input, ticket)
+    change = _decided(call, ticket, wanted, checks)
+    tells = bool(rules.of_change(ticket, change.values))
+    async with call.transaction() if tells else nullcontext(call.database) as executor:
+        await enqueue(executor, await _record(executor, call, ticket, change, seen=ticket["updated_at"]))
+
+
+def _visible(role: Role) -> Select[Any]:
+    """Tickets that the role's viewer sees, in the order of their ids, so that two bulks cannot deadlock."""
+    asker = Asker(role, bindparam("viewer", type_=Text()))
+    chosen = _TICKETS.c.id == any_(bindparam("ids", type_=ARRAY(_UUID)))
+    return select(_TICKETS).where(chosen, visibility.ticket(_TICKETS, asker)).order_by(_TICKETS.c.id)
+
+
+@cache
+def _look_up(role: Role) -> Statement:
+    return Statement(_visible(role))
 
 
 @cache
 def _lock(role: Role) -> Statement:
-    """Locks tickets that the role's viewer sees, in the order of their ids, so that two bulks cannot deadlock."""
-    asker = Asker(role, bindparam("viewer", type_=Text()))
-    chosen = _TICKETS.c.id == any_(bindparam("ids", type_=ARRAY(_UUID)))
-    return Statement(
-        select(_TICKETS).where(chosen, visibility.ticket(_TICKETS, asker)).order_by(_TICKETS.c.id).with_for_update()
-    )
+    return Statement(_visible(role).with_for_update())
+
+
+def _check_version(input: Input, ticket: Mapping[str, Any]) -> None:
+    expected = input.get("ifVersion")
+    if expected is not None and expected != ticket["version"]:
+        message = f"The ticket is at version {ticket['version']} now, not {expected}."
+        raise Refused(UserError(UserErrorCode.STALE, message, ("ifVersion",)), object_id=ticket["id"])
 
 
 def _found(ticket: Mapping[str, Any] | None, *field: str) -> Mapping[str, Any]:
@@ -225,23 +257,25 @@ def _found(ticket: Mapping[str, Any] | None, *field: str) -> Mapping[str, Any]:
     return found
 
 
-async def _apply(
-    transaction: Transaction, call: Call, ticket: Mapping[str, Any], wanted: Mapping[str, Any], checks: Checks
-) -> dict[str, list[Told]]:
-    """Changes the ticket, and says who is to be told of it, by the id of the event; nobody where nothing changes."""
+def _decided(call: Call, ticket: Mapping[str, Any], wanted: Mapping[str, Any], checks: Checks) -> ticket_rules.Change:
     change = ticket_rules.change(ticket, wanted, call.viewer.role, checks)
     checks.finish()
-    return await _record(transaction, call, ticket, change)
+    return change
 
 
 async def _record(
-    transaction: Transaction, call: Call, ticket: Mapping[str, Any], change: ticket_rules.Change
+    executor: Executor,
+    call: Call,
+    ticket: Mapping[str, Any],
+    change: ticket_rules.Change,
+    seen: datetime | None = None,
 ) -> dict[str, list[Told]]:
-    """Writes a change and its event, and says who is to be told."""
+    """Writes the change and its event, and says who is to be told of it, by the id of the event; nobody where nothing
+    changes. `seen` as `event_log.change` has it."""
     if not change:
         return {}
     event_id = await event_log.change(
-        transaction, call.viewer, str(ticket["id"]), change.kind, change.values, change.timestamps
+        executor, call.viewer, str(ticket["id"]), change.kind, change.values, change.timestamps, seen
     )
     return {event_id: rules.of_change(ticket, change.values)}
 

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from db.enums import Role, TicketStatus
+from db import event_log
+from db.enums import Role, TicketEventKind, TicketStatus
 from db.limits import REFERENCE_ALPHABET
+from db.viewer import Viewer
 from resolvers.ticket_rules import TRANSITIONS
 from tests.api import Api, Refusal, Server
 from tests.behind import Database, dump, events, key, ticket_row, until_blocked
@@ -675,6 +677,30 @@ async def test_a_technician_works_on_their_own_tickets_only(api: Api) -> None:
                 await tess.do(mutation, "__typename", **given)
             assert refusal.value.codes == ["FORBIDDEN"]
     assert (await read(api, ticket))["version"] == 1
+
+
+@pytest.mark.parametrize("mutation", ["ticketSetStatus", "ticketResolve"])
+async def test_a_change_is_decided_on_the_ticket_as_it_is_when_it_is_written(
+    staff: Staff, database: Database, mutation: str
+) -> None:
+    """A technician who has seen the ticket open is overtaken by an admin who closes it: a technician takes no closed
+    ticket anywhere, and nobody is told that they did. By the mutation that tells nobody, and the one that does."""
+    admin, tess = staff.clients[Role.ADMIN], staff.clients[Role.TECHNICIAN]
+    ticket = await ticket_in(admin, OPEN, technicianId=staff.technician_id)
+    given = {"status": "IN_PROGRESS"} if mutation == "ticketSetStatus" else {"resolution": "Replaced the battery."}
+    queued = "SELECT count(*) FROM deliveries WHERE ticket_id = $1"
+    before = await database.fetchval(queued, key(ticket))
+    async with database.transaction():
+        values: dict[str, Any] = {"status": CLOSED, "resolution": None}
+        boss = Viewer(Role.ADMIN, "boss", "Boss")
+        await event_log.change(database, boss, key(ticket), TicketEventKind.CLOSED, values, {"closed_at": True})
+        going_on = asyncio.create_task(tess.refused(mutation, ticketId=ticket, **given))
+        await until_blocked(database)
+    assert await going_on == [("NOT_ALLOWED", "status")]
+    after = await read(admin, ticket)
+    assert (after["status"], after["resolution"], after["version"]) == (CLOSED, None, 2)
+    assert [event["kind"] for event in after["history"]["nodes"]] == ["CREATED", "CLOSED"]
+    assert await database.fetchval(queued, key(ticket)) == before
 
 
 @pytest.mark.parametrize("status", [OPEN, IN_PROGRESS])
