@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, FromClause, Table, case, func, literal_col
 from sqlalchemy.dialects.postgresql import JSON, aggregate_order_by
 
 from db.enums import Role
-from db.visibility import Asker, Condition, Predicate, Row
+from db.visibility import Asker, Condition, NearPredicate, Predicate, Row
 
 if TYPE_CHECKING:
     from db.compiler import Render, Selection
@@ -122,14 +122,13 @@ class One(FieldMapping):
 
     entity: Entity
     on: Callable[[Row, Row], Condition]  # (this row, the other entity's row)
+    near: NearPredicate | None = None
+    """The entity's predicate, where this row is a ticket and that is soonest to tell."""
 
     def render(self, render: Render, row: Row, selection: Selection) -> Expression:
-        target = render.alias(self.entity.table)
-        query = (
-            select(render.object(selection.fields, target))
-            .select_from(target)
-            .where(self.on(row, target), self.entity.visible(target, render.asker))
-        )
+        target, asker = render.alias(self.entity.table), render.asker
+        visible = self.near(target, asker, row) if self.near is not None else self.entity.visible(target, asker)
+        query = select(render.object(selection.fields, target)).select_from(target).where(self.on(row, target), visible)
         return query.correlate(row).scalar_subquery()
 
 

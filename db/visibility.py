@@ -10,7 +10,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, FromClause, Table, and_, cast, exists, false, func, or_, true
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Table,
+    and_,
+    cast,
+    exists,
+    false,
+    func,
+    literal_column,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.dialects.postgresql import UUID
 
 from db import models
@@ -34,6 +47,9 @@ class Asker:
 
 Predicate: TypeAlias = Callable[[Row, Asker], Condition]
 
+NearPredicate: TypeAlias = Callable[[Row, Asker, Row], Condition]
+"""The same predicate, told from which ticket the row was come to."""
+
 
 def table(model: type[models.Base]) -> Table:
     found = model.__table__
@@ -56,9 +72,16 @@ def ticket(row: Row, asker: Asker) -> Condition:
             return and_(row.c.creator_id == asker.id, row.c.creator_kind == ActorKind.SERVICE)
 
 
-def _on_visible_ticket(asker: Asker, link: Callable[[Row], Condition]) -> Condition:
+def _on_visible_ticket(asker: Asker, link: Callable[[Row], Condition], near: Row | None = None) -> Condition:
+    """There is a ticket that the viewer sees, and that `link` ties to the row. Where the row was come to from a ticket,
+    `near`, that one is looked at first, and then the row's others: they are few, while the viewer's may be many."""
     tickets = table(models.Ticket).alias()
-    return exists().where(link(tickets), ticket(tickets, asker))
+    if near is None:
+        return exists().where(link(tickets), ticket(tickets, asker))
+    this = exists().where(tickets.c.id == near.c.id, link(tickets), ticket(tickets, asker))
+    others = table(models.Ticket).alias()
+    tied = select(others).where(link(others)).offset(literal_column("0")).correlate_except(others).subquery()
+    return or_(this.correlate_except(tickets), exists().where(ticket(tied, asker)).correlate_except(tied))
 
 
 def note(row: Row, asker: Asker) -> Condition:
@@ -86,7 +109,7 @@ def event(row: Row, asker: Asker) -> Condition:
     return and_(row.c.public, row.c.after["customer_id"].astext == asker.id, of_visible_ticket)
 
 
-def customer(row: Row, asker: Asker) -> Condition:
+def customer(row: Row, asker: Asker, near: Row | None = None) -> Condition:
     """Admins see all; technicians those on tickets they see; customers themselves; services those on tickets they see
     whose contact has the customer's name or e-mail address: an account number alone tells a service nobody's name."""
     match asker.role:
@@ -95,10 +118,10 @@ def customer(row: Row, asker: Asker) -> Condition:
         case Role.CUSTOMER:
             return row.c.id == asker.uuid
         case Role.TECHNICIAN:
-            return _on_visible_ticket(asker, lambda tickets: tickets.c.customer_id == row.c.id)
+            return _on_visible_ticket(asker, lambda tickets: tickets.c.customer_id == row.c.id, near)
         case Role.SERVICE:
             return _on_visible_ticket(
-                asker, lambda tickets: and_(tickets.c.customer_id == row.c.id, _is_contact(tickets, row))
+                asker, lambda tickets: and_(tickets.c.customer_id == row.c.id, _is_contact(tickets, row)), near
             )
 
 
@@ -107,7 +130,7 @@ def _is_contact(tickets: Row, customer: Row) -> Condition:
     return or_(same_name, func.lower(tickets.c.contact_email) == func.lower(customer.c.email))
 
 
-def site(row: Row, asker: Asker) -> Condition:
+def site(row: Row, asker: Asker, near: Row | None = None) -> Condition:
     """A property: admins see all; technicians and services those on tickets they see; customers their own."""
     match asker.role:
         case Role.ADMIN:
@@ -115,15 +138,15 @@ def site(row: Row, asker: Asker) -> Condition:
         case Role.CUSTOMER:
             return row.c.customer_id == asker.uuid
         case Role.TECHNICIAN | Role.SERVICE:
-            return _on_visible_ticket(asker, lambda tickets: tickets.c.property_id == row.c.id)
+            return _on_visible_ticket(asker, lambda tickets: tickets.c.property_id == row.c.id, near)
 
 
-def technician(row: Row, asker: Asker) -> Condition:
+def technician(row: Row, asker: Asker, near: Row | None = None) -> Condition:
     """Admins see all; technicians themselves and whoever is on a ticket they see; customers and services whoever is
     on a ticket they see."""
     if asker.role is Role.ADMIN:
         return true()
-    on_ticket = _on_visible_ticket(asker, lambda tickets: tickets.c.technician_id == row.c.id)
+    on_ticket = _on_visible_ticket(asker, lambda tickets: tickets.c.technician_id == row.c.id, near)
     return or_(row.c.id == asker.uuid, on_ticket) if asker.role is Role.TECHNICIAN else on_ticket
 
 

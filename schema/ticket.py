@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 from sqlalchemy import JSON, FromClause, Text, case, cast, exists, func, literal_column, or_, select
 
-from db import models
+from db import models, visibility
 from db.compiler import Render, Selection
 from db.entities import (
     ARTICLE,
@@ -119,13 +119,22 @@ class Ticket(Node):
     source: TicketSource = column("source", "By which way it came in.")
     contact: Contact = embedded("contact_", "Whom to get in touch with: from the customer, or entered by hand.")
     customer: Annotated[Customer, strawberry.lazy("schema.customer")] | None = one(
-        CUSTOMER, lambda ticket, other: other.c.id == ticket.c.customer_id, "The customer it is for."
+        CUSTOMER,
+        lambda ticket, other: other.c.id == ticket.c.customer_id,
+        "The customer it is for.",
+        near=visibility.customer,
     )
     property: Annotated[Property, strawberry.lazy("schema.property")] | None = one(
-        PROPERTY, lambda ticket, other: other.c.id == ticket.c.property_id, "The place it is about."
+        PROPERTY,
+        lambda ticket, other: other.c.id == ticket.c.property_id,
+        "The place it is about.",
+        near=visibility.site,
     )
     technician: Annotated[Technician, strawberry.lazy("schema.technician")] | None = one(
-        TECHNICIAN, lambda ticket, other: other.c.id == ticket.c.technician_id, "The assignee; null if unassigned."
+        TECHNICIAN,
+        lambda ticket, other: other.c.id == ticket.c.technician_id,
+        "The assignee; null if unassigned.",
+        near=visibility.technician,
     )
     resolution: str | None = column("resolution", "What was done to fix the issue.")
     created_at: datetime = column("created_at", "When it was created.")
