@@ -26,6 +26,7 @@ from bench.probes import Probe
 from bench.report import Row, print_table, show
 from bench.servers import Server
 from db import embedded
+from db.enums import Role
 
 TICKETS = 1_000_000
 WARM_UPS = 5  # after which PostgreSQL may go over to a generic plan
@@ -77,14 +78,22 @@ def run(data_dir: Path) -> None:
     """Prints a line for each kind of request, and the plan of the worst of those that miss their target."""
     with database.prepared(data_dir, tickets=TICKETS) as url:
         log = Log(data_dir / "postgres" / embedded.LOG)
-        with servers.callout(f"{url}&{TIMED}", data_dir / "callout.log") as server:
+        viewers = asyncio.run(_viewers(url))
+        with servers.callout(f"{url}&{TIMED}", data_dir / "callout.log", (), viewers) as server:
             timed = asyncio.run(_time(url, server, log))
         groups = dict.fromkeys(each.probe.group for each in timed)
         print_table(HEADER, [row([each for each in timed if each.probe.group == group]) for group in groups])
         missed = worst_of_each_group([each for each in timed if each.missed])
         if missed:
-            with servers.callout(f"{url}&{EXPLAINED}", data_dir / "callout.log") as server:
+            with servers.callout(f"{url}&{EXPLAINED}", data_dir / "callout.log", (), viewers) as server:
                 asyncio.run(explain(server, log, missed))
+
+
+async def _viewers(url: str) -> dict[str, tuple[Role, str]]:
+    connection = await asyncpg.connect(url)
+    found = await probes.viewers_of(connection)
+    await connection.close()
+    return found
 
 
 async def _time(url: str, server: Server, log: Log) -> list[Timed]:

@@ -17,6 +17,7 @@ import orjson
 from bench.cases import Connection
 from bench.load import ask, post
 from bench.servers import Server
+from db.enums import Role
 
 PAGE_MS, TYPE_AHEAD_MS, TABS_MS = 50.0, 10.0, 10.0
 
@@ -66,13 +67,23 @@ class Probe:
     target: float | None
     document: str
     variables: bytes  # JSON
+    viewer: str | None = None
+    """Whose it is, by their name among the server's viewers; an admin's if it is nobody's."""
 
     def request(self, server: Server) -> bytes:
-        return post(self.document, orjson.loads(self.variables), server.token)
+        token = server.token if self.viewer is None else server.viewers[self.viewer]
+        return post(self.document, orjson.loads(self.variables), token)
 
 
-def probe(group: str, name: str, target: float | None, document: str, variables: dict[str, Any]) -> Probe:
-    return Probe(group, name, target, document, orjson.dumps(variables))
+def probe(
+    group: str,
+    name: str,
+    target: float | None,
+    document: str,
+    variables: dict[str, Any],
+    viewer: str | None = None,
+) -> Probe:
+    return Probe(group, name, target, document, orjson.dumps(variables), viewer)
 
 
 async def all_probes(connection: Connection, server: Server) -> list[Probe]:
@@ -86,6 +97,7 @@ async def all_probes(connection: Connection, server: Server) -> list[Probe]:
         *await type_aheads(connection),
         *status_tabs("status tabs"),
         *totals(terms, filters),
+        *of_others(server, terms),
     ]
 
 
@@ -271,3 +283,47 @@ def totals(terms: dict[str, int], filters: dict[str, dict[str, Any]]) -> list[Pr
         for group, document, each in wanted
         for name, filter in each.items()
     ]
+
+
+# Those who do not see everything
+
+
+async def viewers_of(connection: Connection) -> dict[str, tuple[Role, str]]:
+    """Whoever sees the most of each role, and a technician who sees the least."""
+
+    async def found(column: str, end: str, condition: str = "true") -> str:
+        ranked = f"SELECT {column} FROM tickets WHERE {column} IS NOT NULL AND {condition} GROUP BY 1"
+        return str(await connection.fetchval(f"{ranked} ORDER BY count(*) {end} LIMIT 1"))
+
+    return {
+        "busiest technician": (Role.TECHNICIAN, f"tec_{await found('technician_id', 'DESC')}"),
+        "idlest technician": (Role.TECHNICIAN, f"tec_{await found('technician_id', 'ASC')}"),
+        "customer": (Role.CUSTOMER, f"cus_{await found('customer_id', 'DESC')}"),
+        "service": (Role.SERVICE, await found("creator_id", "DESC", "creator_kind = 'SERVICE'")),
+    }
+
+
+def of_others(server: Server, terms: dict[str, int]) -> list[Probe]:
+    """The lists, searches and status tabs of each viewer. To count what a service has made there is no target."""
+    filters: dict[str, dict[str, Any]] = {
+        "all": {},
+        "OPEN": {"status": ["OPEN"]},
+        "not CLOSED": {"not": {"status": ["CLOSED"]}},
+        "URGENT, CCTV": {"priority": ["URGENT"], "category": ["CCTV"]},
+    }
+    searched = list(terms)[::4]
+    found = []
+    for viewer in server.viewers:
+        for (name, filter), order, end in product(filters.items(), ORDERS, ("first", "last")):
+            variables = {"filter": filter, "orderBy": order_by(order), end: 50}
+            found.append(
+                probe(f"page of a {viewer}", f"{name}, {said(order)}, {end}", PAGE_MS, PAGE, variables, viewer)
+            )
+        for term, order in product(searched, ORDERS):
+            name = f"{term!r} ({terms[term]:,} matches of all), {said(order)}"
+            variables = {"filter": {"search": term}, "orderBy": order_by(order), "first": 50}
+            found.append(probe(f"search of a {viewer}", name, PAGE_MS, PAGE, variables, viewer))
+        target = None if viewer == "service" else TABS_MS
+        for name, filter in filters.items():
+            found.append(probe(f"status tabs of a {viewer}", name, target, TABS, {"filter": filter}, viewer))
+    return found

@@ -63,7 +63,7 @@ def run(data_dir: Path, *, rounds: int) -> None:
     with database.prepared(data_dir, tickets=TICKETS) as url:
         of_technician = asyncio.run(_prepare(url))
         ids = [f"tec_{key}" for key in of_technician]
-        with servers.callout(url, data_dir / "callout.log", technicians=ids) as server:
+        with servers.callout(url, data_dir / "callout.log", ids) as server:
             asyncio.run(_run(server, list(of_technician.values()), rounds))
 
 

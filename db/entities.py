@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import TSQUERY
 from db import models, visibility
 from db.cursors import parse_text, parse_time
 from db.enums import DeliveryState, Role, TicketPriority, TicketStatus
-from db.filters import Assignee, Contains, Criteria, In, Is, Matches, Ranked, Refers, Same, Term, Within
+from db.filters import Assignee, Contains, Criteria, In, Is, Matches, Ranked, Refers, Same, Seen, Term, Within
 from db.listing import Listing, Ranking, SortKey, Stage, Tier, by_column, by_text, by_time
 from db.mapping import STAFF, Entity
 from db.visibility import Asker, Condition, Row, table
@@ -61,12 +61,26 @@ TICKETS = Listing(
                     "search": Contains("search_text", telling=("reference", "subject", "contact_name")),
                 },
                 nested=True,
-            )
+            ),
+            "assigned": Seen(visibility.assigned, frozenset({"technician_id"})),
+            "createdForOthers": Seen(
+                visibility.created_for_others, frozenset({"creator_id", "creator_kind", "technician_id"})
+            ),
+            "created": Seen(visibility.created, frozenset({"creator_id", "creator_kind"})),
+            "owned": Seen(visibility.owned, frozenset({"customer_id"})),
         }
     ),
+    own={Role.TECHNICIAN: ("assigned", "createdForOthers"), Role.CUSTOMER: ("owned",), Role.SERVICE: ("created",)},
     search=("filter", "search"),
-    selective=tuple(("filter", name) for name in ("assignee", "customerId", "propertyId", "createdAt", "updatedAt")),
+    selective=(
+        *(("filter", name) for name in ("assignee", "customerId", "propertyId", "createdAt", "updatedAt")),
+        ("assigned",),
+        ("createdForOthers",),
+        ("created",),
+        ("owned",),
+    ),
     enumerated={"STATUS": "status", "PRIORITY": "priority"},
+    carried=frozenset({"technician_id"}),
 )
 
 NOTES = Listing(keys={"CREATED_AT": by_time("created_at")}, default=(("CREATED_AT", False),))

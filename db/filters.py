@@ -35,7 +35,7 @@ from db import limits
 from db.enums import Role
 from db.errors import BadInput, LimitExceeded
 from db.ids import key_of
-from db.visibility import Asker, Condition, Row
+from db.visibility import Asker, Condition, Predicate, Row
 
 Parameter: TypeAlias = Callable[[int, TypeEngine[Any]], ColumnElement[Any]]
 """The parameter for a slot."""
@@ -197,6 +197,23 @@ class Assignee(Criterion):
             return column.is_(None) if given else column.is_not(None)
         mine = column.is_not_distinct_from(asker.uuid) if asker.role is Role.TECHNICIAN else false()
         return mine if given else mine.is_not(true())
+
+
+@dataclass(frozen=True)
+class Seen(Criterion):
+    """Nothing that can be given: what a list is filtered by because the asker sees no more. Its shape says nothing."""
+
+    condition: Predicate
+    names: frozenset[str]
+
+    def columns(self, shape: Any) -> frozenset[str]:
+        return self.names
+
+    def read(self, value: Any, slots: Slots) -> Hashable:
+        raise BadInput("This cannot be asked for.")
+
+    def build(self, row: Row, shape: Any, parameter: Parameter, asker: Asker) -> Condition:
+        return self.condition(row, asker)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Float, FromClause, Integer, case, literal_column
 
 from db.cursors import parse_int, parse_text, parse_time, parse_uuid
+from db.enums import Role
 from db.filters import Contains, Criteria, Parameter, Term
 from db.visibility import Asker, Condition, Row
 
@@ -127,6 +128,12 @@ class Listing:
     enumerated: Mapping[str, str] = field(default_factory=dict)
     """The keys whose column has few values, each with its column. For each set of these columns there are indexes in
     which the rows that are equal in them lie in the order of what else there is to sort by."""
+
+    carried: frozenset[str] = frozenset()
+    """Columns that stand at the end of each index of an order: what is said of them alone is told without the row."""
+    own: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)
+    """By role, the criteria that together are the entity's predicate; an index tells each, and no row fulfils two. They
+    are no arguments: who has such a role has each added to what they ask for, and what that finds put together."""
 
     def looked_up(
         self, row: Row, shape: Any, parameter: Parameter, frequent: Condition | None = None

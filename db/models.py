@@ -226,18 +226,27 @@ class Ticket(Base):
         ForeignKeyConstraint(["property_id", "customer_id"], ["properties.id", "properties.customer_id"]),
         UniqueConstraint("reference"),
         Index("ix_tickets_created_at_id", "created_at", "id"),
-        Index("ix_tickets_updated_at_id", "updated_at", "id"),
         # A list is gone through part by part (`db/rows.py`): an index for each set of columns that make a part and each
-        # order within it.
+        # order within it. The assignee stands behind, so that who passes those of others need not fetch them.
         *(
-            Index(f"ix_tickets_{'_'.join(columns)}", *columns)
+            Index(f"ix_tickets_{'_'.join((*part, *order))}", *part, *order, "technician_id")
             for part in (("status",), ("priority",), ("status", "priority"))
-            for columns in ((*part, "id"), (*part, "created_at", "id"), (*part, "updated_at", "id"))
+            for order in (("id",), ("created_at", "id"), ("updated_at", "id"), ("public_updated_at", "id"))
         ),
+        Index("ix_tickets_updated_at_id", "updated_at", "id", "technician_id"),
+        Index("ix_tickets_public_updated_at_id", "public_updated_at", "id", "technician_id"),
         Index("ix_tickets_technician_id_created_at_id", "technician_id", "created_at", "id"),
         Index("ix_tickets_customer_id_created_at_id", "customer_id", "created_at", "id"),
         Index("ix_tickets_property_id_created_at_id", "property_id", "created_at", "id"),
-        Index("ix_tickets_creator_id_created_at_id", "creator_id", "created_at", "id"),
+        # What technicians see that is not theirs.
+        Index(
+            "ix_tickets_created_for_others",
+            "creator_id",
+            "created_at",
+            "id",
+            postgresql_where=text("creator_kind = 'TECHNICIAN' AND technician_id::text IS DISTINCT FROM creator_id"),
+        ),
+        Index("ix_tickets_creator_id_created_at_id", "creator_id", "creator_kind", "created_at", "id"),
         Index(
             "ix_tickets_search",
             "search_text",

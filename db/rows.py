@@ -12,6 +12,7 @@ A list goes through one of these ways, all of which yield the first rows of a `S
 
 from __future__ import annotations
 
+import copy
 import functools
 import itertools
 import operator
@@ -75,9 +76,10 @@ WINDOW = 2_000
 """Through how many rows of a list is gone for a search before an index is asked. A term that one row in forty has
 fills a page by then, and one that fewer have has few enough matches to sort."""
 
-WALKED, FETCHED, READ, COMPARED = 2.5, 1.2, 0.08, 0.04
-"""What a search costs, in microseconds or so: to go past a row of a list, to fetch a row that an index has told of, to
-read an entry of the index of a search, and for each of the term's trigrams to compare it."""
+WALKED, PASSED, FETCHED, READ, COMPARED = 2.5, 0.15, 1.2, 0.08, 0.04
+"""What a search costs, in microseconds or so: to go past a row of a list, or past one that the index tells to be none
+of it; to fetch a row that an index has told of; to read an entry of the index of a search, and for each of the term's
+trigrams to compare it."""
 
 FREQUENT = 70
 """In how many rows of the window a term must be to be looked up by a piece of it: the others say little more, and each
@@ -94,8 +96,8 @@ RANKED_FREQUENT = 40
 LEAST_RELEVANT = 1_000_000
 """The highest rank within a stage."""
 
-NARROW = 25_000
-"""Of how many rows it can still be looked at each."""
+NARROW, CARRIED_NARROW = 25_000, 6_000
+"""Of how many rows it can still be looked at each; and where what selects them is in the indexes of the orders."""
 
 
 Conditions = Callable[[Row], list[Condition]]
@@ -152,11 +154,12 @@ class Rows:
         self._parameter = parameter
         self._asker = asker
         self._names = names
+        self._visible = entity.visible
 
     def matching(self, target: Row) -> list[Condition]:
         """What every row of the list fulfils."""
         tied = [] if self._on is None else [self._on(target)]
-        return [self._entity.visible(target, self._asker), *tied, self._fulfils(target)]
+        return [self._visible(target, self._asker), *tied, self._fulfils(target)]
 
     def keys(self, target: Row) -> Keys:
         """What the rows are sorted by, the id last."""
@@ -174,14 +177,39 @@ class Rows:
                 return self._staged(limit, stretch, ranking)
             tiered = ranking.tiers is not None and role is Role.ADMIN
             return self._tiered(limit, stretch, ranking) if tiered else self._sorted(limit, stretch)
-        if self._on is not None or role is not Role.ADMIN:
-            fenced = self._on is None and role is Role.TECHNICIAN
-            return self._sorted(limit, stretch) if fenced else self._in_order(limit, stretch, self.matching, ())
+        if self._on is not None:
+            return self._in_order(limit, stretch, self.matching, ())
+        if role is Role.ADMIN:
+            return self._listed(limit, stretch)
+        if role in self._listing.own:
+            return self._own(limit, stretch)
+        fenced = role is Role.TECHNICIAN
+        return self._sorted(limit, stretch) if fenced else self._in_order(limit, stretch, self.matching, ())
+
+    def _own(self, limit: int, stretch: Stretch) -> Select[Any]:
+        """Of a role that sees the rows of some criteria: what each of them finds."""
+        found = [
+            self._seen_by(name)._listed(limit, stretch).subquery(self._names.name())
+            for name in self._listing.own[self._asker.role]
+        ]
+        both = union_all(*(select(rows) for rows in found)).subquery(self._names.name())
+        return select(both).order_by(*_direction(self.keys(both), stretch)).limit(number(limit))
+
+    def _seen_by(self, name: str) -> Rows:
+        """The rows of the list that this criterion lets the asker see."""
+        given: Any = self._criteria
+        rows = copy.copy(self)
+        rows._criteria = (*given, (name, None))
+        rows._visible = lambda row, asker: true()
+        return rows
+
+    def _listed(self, limit: int, stretch: Stretch) -> Select[Any]:
         if given_at(self._criteria, self._listing.search) is not None:
             return self._searched(limit, stretch)
-        parted_by = self._parted_by()
-        in_order = self._in_order(limit, stretch, self.matching, parted_by)
-        if not parted_by or not self._selecting():
+        parted_by, selected_by = self._parted_by(), self._listing.criteria.columns(self._selecting())
+        walked = parted_by or (self._by_unique_key() and not selected_by <= self._listing.carried)
+        in_order = self._in_order(limit, stretch, self._walked if walked else self.matching, parted_by)
+        if not self._selecting() or not (parted_by or self._by_unique_key()):
             return in_order
         way = case((self._is_narrow(), number(0)), else_=number(1))
         return self._one_of([self._selected(limit, stretch), in_order], way, stretch)
@@ -278,15 +306,18 @@ class Rows:
     def _leading_of(self, part: Row) -> list[tuple[ColumnElement[Any], bool]]:
         return [(part.c[column], self._order[place][1]) for place, column in enumerate(self._leading())]
 
-    def _then_by_unique_key(self) -> bool:
-        """Whether the parts would be in the order of a unique key, of which an index has all rows alone."""
+    def _by_unique_key(self) -> bool:
+        """Whether the parts are in the order of a unique key, of which an index has all rows alone."""
         following = self._order[len(self._leading()) :]
         return bool(following) and self._listing.keys[following[0][0]].unique
+
+    def _carried(self) -> frozenset[str]:
+        return frozenset() if self._by_unique_key() else self._listing.carried
 
     def _parted_by(self) -> list[str]:
         """The columns that the order begins with, and those that the criteria restrict."""
         leading = self._leading()
-        if self._then_by_unique_key():
+        if self._by_unique_key():
             return leading
         restricted = [
             column
@@ -322,9 +353,12 @@ class Rows:
         return self._listing.criteria.build(target, self._selecting(), self._parameter, self._asker)
 
     def _is_narrow(self) -> Condition:
-        """Whether the selective criteria leave so few rows that they can all be looked at."""
+        """Whether the selective criteria leave so few rows that they can all be looked at; fewer, where going on in
+        order passes the others without a look at them."""
         target = self._alias()
-        one_more = select(target.c.id).where(self._select(target)).offset(number(NARROW)).limit(number(1))
+        told = self._listing.criteria.columns(self._selecting()) <= self._carried()
+        most = number(CARRIED_NARROW if told else NARROW)
+        one_more = select(target.c.id).where(self._select(target)).offset(most).limit(number(1))
         return not_(exists(select(one_more.correlate(self._outer).subquery(self._names.name()))))
 
     def _selected(self, limit: int, stretch: Stretch) -> Select[Any]:
@@ -355,7 +389,7 @@ class Rows:
         hopeless for the other kind. So the list's first rows are gone through, the window. If these do not yield
         enough, what they have shown of the term's frequency decides."""
         parted_by, path = self._parted_by(), self._listing.search
-        if self._leading() and self._then_by_unique_key():
+        if self._leading() and self._by_unique_key():
             return self._sorted(limit, stretch, self._looked_up)
 
         def has_term(target: Row) -> Condition:
@@ -363,7 +397,9 @@ class Rows:
             return self._listing.criteria.build(target, search, self._parameter, self._asker)
 
         window = _kept(self._in_order(WINDOW, stretch, lambda target: [], parted_by), self._names)
-        hits = self._hits(limit, window, self._fulfils, lambda rows: _direction(self.keys(rows), stretch))
+        hits = self._hits(
+            limit, window, lambda rows: and_(*self.matching(rows)), lambda rows: _direction(self.keys(rows), stretch)
+        )
         counts = (func.count().label("rows"), func.count().filter(has_term(window)).label("having_term"))
         shown = select().add_columns(*counts, _count_of(hits).label("matching")).select_from(window)
         seen = _kept(shown, self._names)
@@ -371,20 +407,25 @@ class Rows:
         ways = [
             select(hits),
             self._sorted(limit, stretch, lambda target: self._looked_up(target, frequent)),
-            self._in_order(limit, stretch, self._unguessed if parted_by else self.matching, parted_by),
+            self._in_order(limit, stretch, self._walked if parted_by else self.matching, parted_by),
             self._sorted(limit, stretch),
         ]
         known = [(_count_of(hits) >= number(limit), number(0))]
         if not self._tallied(self._selecting()):
-            known.append((self._is_narrow(), number(len(ways))))
+            narrow = (self._is_narrow(), number(len(ways)))
+            known = [*known, narrow] if self._asker.role is Role.ADMIN else [narrow, *known]
             ways.append(self._selected(limit, stretch))
         cheapest = case((seen.c.rows < number(WINDOW), number(0)), else_=self._cheapest(limit, seen, parted_by))
         way = case(*known, else_=select(cheapest).scalar_subquery())
         return self._one_of(ways, way, stretch, window, hits, seen)
 
-    def _unguessed(self, target: Row) -> list[Condition]:
-        """What every row of the list fulfils; an index of the list's order is then the best that the planner knows."""
-        return [unguessed(and_(*self.matching(target)))]
+    def _walked(self, target: Row) -> list[Condition]:
+        """What every row of the list fulfils: what the indexes of the orders carry so that they tell it, the rest so
+        that such an index is the best that the planner knows."""
+        criteria = self._listing.criteria
+        carried = criteria.about(self._carried(), self._criteria)
+        told = criteria.build(target, carried, self._parameter, self._asker)
+        return [told, unguessed(and_(*self.matching(target)))]
 
     def _tallied(self, shape: Any) -> bool:
         return self._listing.criteria.columns(shape) <= self._listing.tallied
@@ -396,7 +437,9 @@ class Rows:
         criteria, listing = self._listing.criteria, self._listing
         assert listing.tally is not None
         gone_through, left = criteria.about(set(parted_by), self._criteria), criteria.plain(self._criteria)
-        tally = listing.tally({"all": (), "gone_through": gone_through, "left": left}, self._asker, self._parameter)
+        carried = criteria.about(self._carried(), self._criteria)
+        shapes = {"all": (), "gone_through": gone_through, "left": left, "carried": carried}
+        tally = listing.tally(shapes, self._asker, self._parameter)
         share = seen.c.having_term / decimal(WINDOW)
         length = func.char_length(self._term(listing.search).form())
         trigrams = case(
@@ -407,9 +450,10 @@ class Rows:
         if not self._tallied(without(left, listing.search)):
             told = func.least(told, tally.c.gone_through * (seen.c.matching + number(1)) / decimal(WINDOW))
         entry = decimal(READ) + decimal(COMPARED) * func.greatest(trigrams, number(2))
+        walk = decimal(PASSED) + decimal(WALKED) * tally.c.carried / func.greatest(tally.c.all, number(1))
         costs = [
             entries * entry + told * decimal(FETCHED),
-            decimal(WALKED * WINDOW * limit) / func.greatest(seen.c.matching, decimal(0.5)),
+            walk * decimal(WINDOW * limit) / func.greatest(seen.c.matching, decimal(0.5)),
             tally.c.left * decimal(FETCHED),
         ]
         least = func.least(*costs)

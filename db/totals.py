@@ -1,7 +1,8 @@
 """How many tickets there are: from the kept counts where a filter allows it, else by counting.
 
-`ticket_counts` keeps the number of tickets by status, priority, category and technician. An admin's filter over these
-four is answered from there, whatever the number of tickets; anything else is counted row by row.
+`ticket_counts` keeps the number of tickets by status, priority, category and technician. A filter over these four is
+answered from there for an admin, whatever the number of tickets, and for a technician, of whom only those are counted
+that they have created for others; anything else is counted row by row.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, func, literal_column, select
+from sqlalchemy import BigInteger, ColumnElement, FromClause, func, literal_column, select, union_all
 
+from db import visibility
 from db.counts import counted, kept
 from db.entities import TICKET, TICKETS
 from db.enums import Role, TicketStatus
@@ -26,24 +28,39 @@ def _from_kept_counts(shape: Any) -> bool:
     return TICKETS.criteria.columns(shape) <= _KEPT
 
 
+def _kept_for(asker: Asker) -> FromClause | None:
+    """Rows of what is counted by, with `n`, that sum up to what the asker sees; None if only the tickets tell."""
+    counts = counted()
+    if asker.role is Role.ADMIN:
+        return counts
+    if asker.role is not Role.TECHNICIAN:
+        return None
+    tickets, names = TICKET.table.alias(), ("status", "priority", "category", "technician_id")
+    return union_all(
+        select(*(counts.c[name] for name in (*names, "n"))).where(visibility.assigned(counts, asker)),
+        select(*(tickets.c[name] for name in names), literal_column("1", BigInteger).label("n")).where(
+            visibility.created_for_others(tickets, asker)
+        ),
+    ).subquery("kept_for")
+
+
 def ticket_total(shape: Any, asker: Asker, parameter: Parameter) -> ColumnElement[int] | None:
     """The total of a list by the kept counts, if they can tell it."""
-    if asker.role is not Role.ADMIN or not _from_kept_counts(shape):
+    counts = _kept_for(asker) if _from_kept_counts(shape) else None
+    if counts is None:
         return None
-    counts = counted()
     total = func.coalesce(func.sum(counts.c.n), 0).label("total")
     return select(total).where(TICKETS.criteria.build(counts, shape, parameter, asker)).scalar_subquery()
 
 
 def ticket_counts(shape: Any, asker: Asker, parameter: Parameter) -> FromClause:
     """One row: how many tickets match in all, in each status (a column each), and without an assignee."""
-    if asker.role is Role.ADMIN and _from_kept_counts(shape):
-        rows: FromClause = counted()
-        number: ColumnElement[Any] = rows.c.n
+    kept_for = _kept_for(asker) if _from_kept_counts(shape) else None
+    if kept_for is not None:
+        rows, number = kept_for, kept_for.c.n
         conditions = [TICKETS.criteria.build(rows, shape, parameter, asker)]
     else:
-        rows = TICKET.table.alias()
-        number = literal_column("1")
+        rows, number = TICKET.table.alias(), literal_column("1", BigInteger)
         conditions = [
             TICKET.visible(rows, asker),
             TICKETS.criteria.build(rows, shape, parameter, asker),

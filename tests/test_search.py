@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
@@ -331,6 +332,8 @@ async def many(database: asyncpg.Connection[asyncpg.Record]) -> list[str]:
     """The ids of tickets from the oldest to the newest. They are older than all others, and written behind the API,
     which would take a minute."""
     ids = [f"00000000-0000-7000-8000-{n:012x}" for n in range(MANY)]
+    if await database.fetchval("SELECT true FROM tickets WHERE id = $1", ids[0]):
+        return [f"tkt_{id_}" for id_ in ids]
     rare = {n: f"needle {place}" for place, n in enumerate(FEW)}
     subjects = [
         f"Straw {n} {rare.get(n, '')} {'twine' if n % 50 == 0 else ''} {'ɣʘ' if n in FEW else ''}" for n in range(MANY)
@@ -399,3 +402,70 @@ async def test_searches_of_many_tickets_miss_none(api: Api, many: list[str]) -> 
         wanted = [id_ for id_ in few if term != "straw 1" or id_ == many[15_000]]
         assert await pages(api, 3, term, {"assignee": {"technicianId": technician}}, oldest_first) == wanted
     assert (await pages(api, 3, "ɣʘ", {"status": ["OPEN", "CLOSED"]}, oldest_first)) == few
+
+
+COUNTS = "query($filter: TicketFilter) { ticketCounts(filter: $filter) { all open closed unassigned } }"
+
+
+async def test_a_technician_with_many_tickets_has_what_is_assigned_and_what_they_made(
+    api: Api, many: list[str], database: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """So many that they are not all fetched and sorted. Each second ticket is theirs; some they have made themselves,
+    of these some are theirs too, and each is in the list once."""
+    technician = await api.new_technician()
+    place = "('x' || right(id::text, 12))::bit(48)::bigint"
+    theirs = f"UPDATE tickets SET technician_id = $1 WHERE id = ANY ($2::uuid[]) AND {place} % 2 = 0"
+    made = f"UPDATE tickets SET creator_kind = 'TECHNICIAN', creator_id = $1 WHERE id = ANY ($2::uuid[]) AND {place}"
+    ids, key = [id_.partition("_")[2] for id_ in many], technician.partition("_")[2]
+    await database.execute(theirs, key, ids)
+    await database.execute(f"{made} % 2500 <= 1", key, ids)
+    await counts.recount(database)
+
+    seen = [n for n in range(MANY) if n % 2 == 0 or n % 2500 == 1]
+    status = ["CLOSED" if n % 3 == 0 else "OPEN" for n in range(MANY)]
+    everything: Filter = {}
+    orders: tuple[tuple[list[dict[str, str]], list[int]], ...] = (
+        ([{"field": "CREATED_AT", "direction": "DESC"}], seen[::-1]),
+        ([{"field": "PRIORITY", "direction": "ASC"}, {"field": "CREATED_AT", "direction": "ASC"}], seen),
+        (
+            [{"field": "STATUS", "direction": "DESC"}, {"field": "CREATED_AT", "direction": "DESC"}],
+            [n for state in ("CLOSED", "OPEN") for n in seen[::-1] if status[n] == state],
+        ),
+        ([{"field": "STATUS", "direction": "ASC"}], sorted(seen, key=lambda n: status[n], reverse=True)),
+    )
+    async with api.technician(technician) as asker:
+        for (order, expected), (term, filter) in itertools.product(
+            orders,
+            (
+                (None, everything),
+                (None, {"status": ["CLOSED"]}),
+                (None, {"status": ["OPEN"], "category": ["CCTV"]}),
+                (None, {"assignee": {"me": False}}),
+                ("straw", everything),
+                ("twine", {"not": {"status": ["CLOSED"]}}),
+                ("needle", everything),
+            ),
+        ):
+            wanted = [
+                many[n]
+                for n in expected
+                if status[n] in filter.get("status", ["CLOSED", "OPEN"])
+                and not ("assignee" in filter and n % 2 == 0)
+                and (term != "twine" or (n % 50 == 0 and n % 3))
+                and (term != "needle" or n in FEW)
+            ]
+            given = {"term": term, "filter": filter, "orderBy": order}
+            first = (await asker(SEARCH, **given, first=100))["tickets"]
+            assert ([node["id"] for node in first["nodes"]], first["totalCount"]) == (wanted[:100], len(wanted)), given
+            last = (await asker(SEARCH, **given, last=100))["tickets"]
+            assert [node["id"] for node in last["nodes"]] == wanted[-100:], given
+            if len(wanted) > 100:
+                cursors = first["pageInfo"]["endCursor"], last["pageInfo"]["startCursor"]
+                after = (await asker(SEARCH, **given, first=50, after=cursors[0]))["tickets"]["nodes"]
+                before = (await asker(SEARCH, **given, last=50, before=cursors[1]))["tickets"]["nodes"]
+                assert [node["id"] for node in after] == wanted[100:150], given
+                assert [node["id"] for node in before] == wanted[max(0, len(wanted) - 150) : -100], given
+        closed = sum(status[n] == "CLOSED" for n in seen)
+        told = {"all": len(seen), "open": len(seen) - closed, "closed": closed, "unassigned": MANY // 2500}
+        assert (await asker(COUNTS, filter={}))["ticketCounts"] == told
+        assert (await asker(COUNTS, filter={"status": ["CLOSED"]}))["ticketCounts"]["all"] == closed
