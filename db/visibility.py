@@ -164,6 +164,11 @@ def technician(row: Row, asker: Asker, near: Row | None = None) -> Condition:
     on a ticket they see."""
     if asker.role is Role.ADMIN:
         return true()
+    if asker.role is Role.TECHNICIAN and near is None:
+        # Who sees a ticket that is another's has created it.
+        tickets = table(models.Ticket).alias()
+        theirs = exists().where(tickets.c.technician_id == row.c.id, created_for_others(tickets, asker))
+        return or_(row.c.id == asker.uuid, theirs)
     on_ticket = _on_visible_ticket(asker, lambda tickets: tickets.c.technician_id == row.c.id, near)
     return or_(row.c.id == asker.uuid, on_ticket) if asker.role is Role.TECHNICIAN else on_ticket
 
