@@ -79,13 +79,13 @@ def run(data_dir: Path) -> None:
     with database.prepared(data_dir, tickets=TICKETS) as url:
         log = Log(data_dir / "postgres" / embedded.LOG)
         viewers = asyncio.run(_viewers(url))
-        with servers.callout(f"{url}&{TIMED}", data_dir / "callout.log", (), viewers) as server:
+        with servers.callout(f"{url}&{TIMED}", data_dir / "callout.log", viewers) as server:
             timed = asyncio.run(_time(url, server, log))
         groups = dict.fromkeys(each.probe.group for each in timed)
         print_table(HEADER, [row([each for each in timed if each.probe.group == group]) for group in groups])
         missed = worst_of_each_group([each for each in timed if each.missed])
         if missed:
-            with servers.callout(f"{url}&{EXPLAINED}", data_dir / "callout.log", (), viewers) as server:
+            with servers.callout(f"{url}&{EXPLAINED}", data_dir / "callout.log", viewers) as server:
                 asyncio.run(explain(server, log, missed))
 
 

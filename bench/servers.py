@@ -30,10 +30,8 @@ class Server:
     token: str | None = None
     tokens: tuple[str, ...] = ()
     """Of so many admins: one may not open any number of sockets."""
-    technicians: tuple[str, ...] = ()
-    """The tokens of those that were asked for."""
     viewers: Mapping[str, str] = field(default_factory=dict)
-    """Likewise, by the names they were asked for by."""
+    """The tokens of those that were asked for, by the names given to them."""
 
 
 @contextmanager
@@ -49,25 +47,23 @@ def baseline(name: str, url: str, log: Path) -> Iterator[Server]:
 def callout(
     url: str,
     log: Path,
-    technicians: Sequence[str] = (),
     viewers: Mapping[str, tuple[Role, str]] | None = None,
     /,
     **others: str,
 ) -> Iterator[Server]:
-    """The real server as in production, authentication and access log included, with tokens for admins, for these
-    technicians, and for these viewers, each of a role and a subject. `others` are further settings: `smtp_url="…"`."""
+    """The real server as in production, authentication and access log included, with tokens for admins and for
+    these viewers, each of a role and a subject. `others` are further settings: `smtp_url="…"`."""
     settings = {"CALLOUT_ENV": "production", "CALLOUT_DATABASE_URL": url, "CALLOUT_JWT_SECRET": token_urlsafe(48)}
     production = load(env="production", database_url=url, jwt_secret=settings["CALLOUT_JWT_SECRET"])
     tokens = tuple(
         mint(production, role=Role.ADMIN, subject=f"bench {n}", name="Bench", ttl=24 * 3600) for n in range(ADMINS)
     )
-    own = tuple(mint(production, role=Role.TECHNICIAN, subject=key, name="T", ttl=24 * 3600) for key in technicians)
     named = {
         name: mint(production, role=role, subject=subject, name="V", ttl=24 * 3600)
         for name, (role, subject) in (viewers or {}).items()
     }
     with _running("callout", ["callout", "serve"], settings | _variables(others), log) as server:
-        yield replace(server, token=tokens[0], tokens=tokens, technicians=own, viewers=named)
+        yield replace(server, token=tokens[0], tokens=tokens, viewers=named)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from bench.load import drive, post
 from bench.report import print_table, show
 from bench.servers import Server
 from bench.sockets import Follower, followed
+from db.enums import Role
 from db.ids import new_id
 
 TICKETS: Final = 20_000
@@ -62,8 +63,8 @@ def _changed_at(text: bytes) -> float:
 def run(data_dir: Path, *, rounds: int) -> None:
     with database.prepared(data_dir, tickets=TICKETS) as url:
         of_technician = asyncio.run(_prepare(url))
-        ids = [f"tec_{key}" for key in of_technician]
-        with servers.callout(url, data_dir / "callout.log", ids) as server:
+        viewers = {key: (Role.TECHNICIAN, f"tec_{key}") for key in of_technician}
+        with servers.callout(url, data_dir / "callout.log", viewers) as server:
             asyncio.run(_run(server, list(of_technician.values()), rounds))
 
 
@@ -123,7 +124,8 @@ async def _turn(server: Server, tickets: Sequence[str], technicians: int, second
     """The seconds from each change to each of its messages, and the server's CPU seconds for each change, without what
     it uses at rest with as many sockets. Only these tickets are changed, each of one of the first technicians."""
     heard = Heard()
-    followers = [await followed(server.port, server.technicians[n], OWN, heard.told) for n in range(technicians)]
+    tokens = list(server.viewers.values())[:technicians]
+    followers = [await followed(server.port, token, OWN, heard.told) for token in tokens]
     followers += [await followed(server.port, server.tokens[n], ALL, heard.told) for n in range(DASHBOARDS)]
     await asyncio.sleep(2)
     at_rest = await _resting(server)

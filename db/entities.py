@@ -72,13 +72,7 @@ TICKETS = Listing(
     ),
     own={Role.TECHNICIAN: ("assigned", "createdForOthers"), Role.CUSTOMER: ("owned",), Role.SERVICE: ("created",)},
     search=("filter", "search"),
-    selective=(
-        *(("filter", name) for name in ("assignee", "customerId", "propertyId", "createdAt", "updatedAt")),
-        ("assigned",),
-        ("createdForOthers",),
-        ("created",),
-        ("owned",),
-    ),
+    selective=tuple(("filter", name) for name in ("assignee", "customerId", "propertyId", "createdAt", "updatedAt")),
     enumerated={"STATUS": "status", "PRIORITY": "priority"},
     carried=frozenset({"technician_id"}),
 )

@@ -347,7 +347,8 @@ class Rows:
 
     def _selecting(self) -> Any:
         """The shape of what the criteria say that is selective; empty if that is nothing."""
-        return only(self._criteria, self._listing.selective)
+        own = self._listing.own.get(self._asker.role, ())
+        return only(self._criteria, (*self._listing.selective, *((name,) for name in own)))
 
     def _select(self, target: Row) -> Condition:
         return self._listing.criteria.build(target, self._selecting(), self._parameter, self._asker)

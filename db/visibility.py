@@ -77,13 +77,13 @@ def assigned(row: Row, asker: Asker) -> Condition:
 
 
 def created(row: Row, asker: Asker) -> Condition:
-    return and_(row.c.creator_id == asker.id, row.c.creator_kind == ActorKind(asker.role.value))
+    kind: ColumnElement[str] = literal_column(f"'{ActorKind(asker.role.value)}'")  # as a partial index has it
+    return and_(row.c.creator_id == asker.id, row.c.creator_kind == kind)
 
 
 def created_for_others(row: Row, asker: Asker) -> Condition:
     """What a technician has created that is not assigned to them: little, of which there is an index."""
-    kind: Condition = row.c.creator_kind == literal_column(f"'{ActorKind.TECHNICIAN}'")
-    return and_(row.c.creator_id == asker.id, kind, cast(row.c.technician_id, Text).is_distinct_from(row.c.creator_id))
+    return and_(created(row, asker), cast(row.c.technician_id, Text).is_distinct_from(row.c.creator_id))
 
 
 def owned(row: Row, asker: Asker) -> Condition:
