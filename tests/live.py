@@ -77,10 +77,10 @@ class Socket:
         return value
 
     async def quiet(self, seconds: float = 0.4) -> None:
-        """Fails if there is a message within this time."""
+        """Fails if there is a message within this time, other than a ping."""
         try:
             async with asyncio.timeout(seconds):
-                raise AssertionError(await self.connection.recv())
+                raise AssertionError(await self.receive())
         except TimeoutError:
             return
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -27,7 +27,7 @@ from db.enums import DeliveryChannel
 from notifiers.notice import Channel, Notice, Refused, Unavailable
 from notifiers.worker import Pace
 from pubsub.bell import Bell
-from tests.process import environment_of
+from tests.process import environment_of, start
 
 WITHIN = 15.0  # seconds, after which a test that waits has failed
 HANG, DROP = "hang", "drop"
@@ -141,7 +141,7 @@ async def working(
 class Sending:
     """A worker in a process of its own."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, process: BaseProcess, log: Path) -> None:
         self.process = process
         self._log = log
 
@@ -150,13 +150,14 @@ class Sending:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait()
+        self.process.join()
 
     def stop(self) -> float:
         """Asks it to end; returns the seconds that it took."""
         began = time.monotonic()
         self.process.terminate()
-        assert self.process.wait(WITHIN) == 0, self.log()
+        self.process.join(WITHIN)
+        assert self.process.exitcode == 0, self.log()
         return time.monotonic() - began
 
 
@@ -167,12 +168,12 @@ def sending(directory: Path, database_url: str, sink: Sink, **pace: float) -> It
     environment = settings | wiring(sink, **pace)
     number = len(list(directory.glob("worker*.log")))
     path = directory / f"worker{number}.log"
-    command = [sys.executable, "-m", "tests.notifying", "notify"]
-    with path.open("wb") as log, subprocess.Popen(command, env=environment, stderr=log) as process:
-        try:
-            yield Sending(process, path)
-        finally:
-            process.kill()
+    process = start(("tests.notifying", "notify"), environment, path)
+    try:
+        yield Sending(process, path)
+    finally:
+        process.kill()
+        process.join()
 
 
 def wiring(sink: Sink, **pace: float) -> dict[str, str]:

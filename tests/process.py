@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import runpy
 import socket
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from socketserver import BaseServer
 from typing import Any
@@ -18,7 +20,7 @@ from typing import Any
 import httpx
 import orjson
 
-START_SECONDS = 60.0
+START_SECONDS, STOP_SECONDS = 60.0, 15.0
 
 
 @dataclass(frozen=True)
@@ -46,23 +48,45 @@ def free_port() -> int:
 
 SERVE = ("callout", "serve", "--host", "127.0.0.1")
 
+# Servers are forked from a process that has loaded what they need: to load it takes longer than most tests.
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["callout.cli", "callout.app", __name__])
+
+
+def start(module: Sequence[str], environment: Mapping[str, str], log: Path) -> BaseProcess:
+    """`python -m module`, with its arguments and in this environment, in a process of its own; `log` has its stderr."""
+    child = _FORKS.Process(target=_become, args=(list(module), dict(environment), log))
+    child.start()
+    return child
+
+
+def _become(module: list[str], environment: dict[str, str], log: Path) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    with open(os.devnull) as nothing, log.open("wb") as logged:
+        os.dup2(nothing.fileno(), 0)
+        os.dup2(logged.fileno(), 2)
+    sys.stdin = os.fdopen(0, closefd=False)  # the forked one has another number, which a worker process would look for
+    sys.argv[:] = module
+    runpy.run_module(module[0], run_name="__main__", alter_sys=True)
+
 
 @contextmanager
 def callout_process(directory: Path, module: Sequence[str] = SERVE, **settings: str) -> Iterator[Process]:
     """`callout serve` in production with these settings (`jwt_issuer="…"` is `CALLOUT_JWT_ISSUER`); it logs into
     `directory`. It sends no notifications unless it is told to. `module` is another server, with its arguments."""
     given = {"env": "production", "data_dir": str(directory), "port": str(free_port()), "notify": "false"} | settings
-    command = [sys.executable, "-m", *module]
-    environment = environment_of(**given)
-    log_file = directory / "log"
-    with log_file.open("wb") as log, subprocess.Popen(command, env=environment, stderr=log) as child:
-        process = Process(f"http://127.0.0.1:{given['port']}", log_file, child.pid)
-        try:
-            _wait_until_alive(process, child)
-            yield process
-        finally:
-            child.terminate()
-            child.wait(15)
+    log = directory / "log"
+    child = start(module, environment_of(**given), log)
+    assert child.pid is not None
+    process = Process(f"http://127.0.0.1:{given['port']}", log, child.pid)
+    try:
+        _wait_until_alive(process, child)
+        yield process
+    finally:
+        child.terminate()
+        child.join(STOP_SECONDS)
+        child.kill()
 
 
 def environment_of(**settings: str) -> dict[str, str]:
@@ -71,9 +95,9 @@ def environment_of(**settings: str) -> dict[str, str]:
     return environment | {f"CALLOUT_{name.upper()}": value for name, value in settings.items()}
 
 
-def _wait_until_alive(process: Process, child: subprocess.Popen[bytes]) -> None:
+def _wait_until_alive(process: Process, child: BaseProcess) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while child.poll() is None and time.monotonic() < deadline:
+    while child.exitcode is None and time.monotonic() < deadline:
         try:
             httpx.get(f"{process.url}/healthz")
         except httpx.TransportError:
