@@ -30,7 +30,7 @@ from graphql import (
     is_object_type,
     value_from_ast_untyped,
 )
-from sqlalchemy import ColumnElement, Table, Text, bindparam, cast, func, literal_column, select
+from sqlalchemy import ColumnElement, TableClause, Text, bindparam, cast, func, literal_column, select
 from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.types import TypeEngine
 
@@ -250,7 +250,7 @@ class Render:
         self._position_mark = position_mark
         self._aliases = 0
 
-    def alias(self, table: Table) -> Row:
+    def alias(self, table: TableClause) -> Row:
         self._aliases += 1
         return table.alias(f"{table.name[0]}{self._aliases}")
 

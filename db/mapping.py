@@ -14,7 +14,7 @@ from collections.abc import Mapping as Dict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from sqlalchemy import ColumnElement, FromClause, Table, case, func, literal_column, null, select
+from sqlalchemy import ColumnElement, FromClause, TableClause, case, func, literal_column, null, select
 from sqlalchemy.dialects.postgresql import JSON, aggregate_order_by
 
 from db.enums import Role
@@ -111,7 +111,7 @@ class Entity:
     """A kind of thing with an id: its table, the prefix of its ids, and who sees which of its rows."""
 
     name: str
-    table: Table
+    table: TableClause
     prefix: str
     visible: Predicate
 

@@ -28,7 +28,7 @@ from sqlalchemy import (
     FromClause,
     Integer,
     Select,
-    Table,
+    TableClause,
     Text,
     and_,
     case,
@@ -124,7 +124,7 @@ class Stretch:
 class Names(Protocol):
     """Hands out names that nothing else in the statement has."""
 
-    def alias(self, table: Table) -> Row: ...
+    def alias(self, table: TableClause) -> Row: ...
     def name(self) -> str: ...
 
 

@@ -6,6 +6,7 @@ visible is not selected, so to its viewer it does not exist.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -14,6 +15,7 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     Table,
+    TableClause,
     Text,
     and_,
     cast,
@@ -25,6 +27,8 @@ from sqlalchemy import (
     select,
     true,
 )
+from sqlalchemy import column as light_column
+from sqlalchemy import table as light_table
 from sqlalchemy.dialects.postgresql import UUID
 
 from db import models
@@ -52,10 +56,14 @@ NearPredicate: TypeAlias = Callable[[Row, Asker, Row], Condition]
 """The same predicate, told from which ticket the row was come to."""
 
 
-def table(model: type[models.Base]) -> Table:
-    found = model.__table__
-    assert isinstance(found, Table)
-    return found
+@functools.cache
+def table(model: type[models.Base]) -> TableClause:
+    """A model's table as statements see it: names and types. The model's own columns would be copied into each of a
+    list's subqueries with all that the ORM needs of them, and take a quarter of the time of building a statement.
+    """
+    mapped = model.__table__
+    assert isinstance(mapped, Table)
+    return light_table(mapped.name, *(light_column(each.name, each.type) for each in mapped.columns))
 
 
 def ticket(row: Row, asker: Asker) -> Condition:

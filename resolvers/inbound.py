@@ -69,9 +69,7 @@ _EARLIER = Statement(
 )
 _WRITE = Statement(
     insert(_MESSAGES)
-    .values(
-        {column.name: bindparam(column.name, type_=column.type) for column in _MESSAGES.c if not column.server_default}
-    )
+    .values({each.name: bindparam(each.name, type_=each.type) for each in _MESSAGES.c if each.name != "received_at"})
     .on_conflict_do_nothing(index_elements=["key"])
     .returning(_MESSAGES.c.id)
 )

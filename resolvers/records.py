@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 import asyncpg
-from sqlalchemy import ColumnElement, Table, bindparam, func, insert, literal_column, select, update
+from sqlalchemy import ColumnElement, TableClause, bindparam, func, insert, literal_column, select, update
 
 from db.ids import new_id
 from db.statement import Statement
@@ -32,7 +32,7 @@ async def create(
     call: Call,
     mutation: str,
     input: Input,
-    table: Table,
+    table: TableClause,
     values: dict[str, Any],
     unique: Unique,
     checks: Checks,
@@ -54,7 +54,7 @@ async def create(
 
 async def change(
     call: Call,
-    table: Table,
+    table: TableClause,
     object_id: str | None,
     values: Mapping[str, Any],
     unique: Unique,
@@ -76,17 +76,17 @@ async def change(
 
 
 @cache
-def _insert(table: Table, columns: tuple[str, ...]) -> Statement:
+def _insert(table: TableClause, columns: tuple[str, ...]) -> Statement:
     return Statement(insert(table).values({name: _value(table, name) for name in ("id", *columns)}))
 
 
-def update_statement(table: Table, values: Mapping[str, Any]) -> Statement:
+def update_statement(table: TableClause, values: Mapping[str, Any]) -> Statement:
     """The update of a row, by `id`, to values of these columns; returns true if there is such a row."""
     return _update(table, tuple(sorted(values)))
 
 
 @cache
-def _update(table: Table, columns: tuple[str, ...]) -> Statement:
+def _update(table: TableClause, columns: tuple[str, ...]) -> Statement:
     values: dict[str, Any] = {name: _value(table, name) for name in columns} or {"id": table.c.id}
     if "updated_at" in table.c:
         values["updated_at"] = func.clock_timestamp()
@@ -95,12 +95,12 @@ def _update(table: Table, columns: tuple[str, ...]) -> Statement:
     )
 
 
-def _value(table: Table, name: str) -> ColumnElement[Any]:
+def _value(table: TableClause, name: str) -> ColumnElement[Any]:
     return bindparam(name, type_=table.c[name].type)
 
 
 @cache
-def _others(table: Table, columns: tuple[str, ...]) -> Statement:
+def _others(table: TableClause, columns: tuple[str, ...]) -> Statement:
     def taken(name: str) -> ColumnElement[Any]:
         value = _value(table, name)
         same = func.lower(table.c.email) == func.lower(value) if name == "email" else table.c[name] == value
@@ -110,7 +110,12 @@ def _others(table: Table, columns: tuple[str, ...]) -> Statement:
 
 
 async def _check_unique(
-    transaction: Transaction, table: Table, object_id: str, values: Mapping[str, Any], unique: Unique, checks: Checks
+    transaction: Transaction,
+    table: TableClause,
+    object_id: str,
+    values: Mapping[str, Any],
+    unique: Unique,
+    checks: Checks,
 ) -> None:
     objected = {error.field for error in checks.errors}
     columns = tuple(name for name, field in unique.items() if name in values and (field,) not in objected)

@@ -6,6 +6,7 @@ import imaplib
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,17 @@ def as_bytes(text: str | bytes) -> bytes:
 def environment(**settings: str) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("CALLOUT_")}
     return inherited | {f"CALLOUT_{name.upper()}": value for name, value in settings.items()}
+
+
+@contextmanager
+def at_most(seconds: float, child: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Kills the child after that time, so that nobody waits for ever for what it says."""
+    timer = threading.Timer(seconds, child.kill)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @dataclass(frozen=True)

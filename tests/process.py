@@ -97,13 +97,14 @@ def environment_of(**settings: str) -> dict[str, str]:
 
 def _wait_until_alive(process: Process, child: BaseProcess) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while child.exitcode is None and time.monotonic() < deadline:
-        try:
-            httpx.get(f"{process.url}/healthz")
-        except httpx.TransportError:
-            time.sleep(0.05)
-        else:
-            return
+    with httpx.Client(trust_env=False, verify=False) as client:
+        while child.exitcode is None and time.monotonic() < deadline:
+            try:
+                client.get(f"{process.url}/healthz")
+            except httpx.TransportError:
+                time.sleep(0.05)
+            else:
+                return
     raise AssertionError(f"the server does not start:\n{process.log()}")
 
 

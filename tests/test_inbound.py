@@ -22,7 +22,7 @@ from callout.settings import Settings
 from tests.api import Api, Server
 from tests.behind import Database, dump, events, key, until_blocked
 from tests.live import live
-from tests.mailing import OURS, Pipe, environment, imap_server, message
+from tests.mailing import OURS, Pipe, at_most, environment, imap_server, message
 from tests.process import callout_process
 from tests.proxy import Proxy
 
@@ -645,7 +645,7 @@ async def test_what_was_not_taken_stays_unseen_in_the_mailbox(pipe: Pipe, databa
     with imap_server(tmp_path) as mailbox:
         url = f"imap://{mailbox.user}:p%40ss%2Fword%20%231@127.0.0.1:{mailbox.port}/INBOX"
         reader = Pipe(pipe.environment | {"CALLOUT_IMAP_URL": url})
-        with reader.start("--imap", "--every", "1s") as child:
+        with reader.start("--imap", "--every", "1s") as child, at_most(60, child):
             assert child.stdout is not None and child.stderr is not None
             try:
                 async with trouble(database):
