@@ -484,7 +484,8 @@ async def test_a_cursor_that_is_older_than_what_is_kept_is_answered_with_a_reset
                 assert (reset["__typename"], reset["reason"]) == ("StreamReset", "CURSOR_EXPIRED")
                 assert (await screen.next())["__typename"] == "StreamReady"
             async with following(api, after=recent) as screen:
-                assert (await screen.next())["changedFields"] == ["priority"]
+                told = [await screen.next() for _ in range(2)]  # that it is ready may come before a change just made
+                assert ["priority"] in [each.get("changedFields") for each in told], told
         await database.execute("UPDATE event_log SET horizon_at = horizon_at - interval '1 hour'")
     with callout_process(tmp_path, **settings) as process:
         async with Api(known(process, fresh_url)) as api:
