@@ -32,12 +32,20 @@ PAGE = """query Page($filter: TicketFilter, $orderBy: [TicketOrder!], $first: In
     streamCursor
   }
 }"""
+PEOPLE = {
+    "customers": "query Customers { customers(%s: 50) { nodes { id name } pageInfo { hasNextPage endCursor } } }",
+    "properties": "query Properties { properties(%s: 50) { nodes { id address } pageInfo { hasNextPage endCursor } } }",
+    "technicians": "query Technicians { technicians(%s: 50) { nodes { id name } pageInfo { hasNextPage endCursor } } }",
+}
 CURSOR = """query Cursor($filter: TicketFilter, $orderBy: [TicketOrder!]) {
   tickets(filter: $filter, orderBy: $orderBy, first: 1) { edges { cursor } }
 }"""
 TOTAL = "query Total($filter: TicketFilter) { tickets(filter: $filter, first: 1) { totalCount } }"
 TYPE_AHEAD = """query TypeAhead($search: String) {
   customers(search: $search, first: 10) { nodes { id accountNumber name email phone } }
+}"""
+TYPE_AHEAD_OF_NAMES = """query TypeAhead($search: String) {
+  customers(search: $search, first: 10) { nodes { id name } }
 }"""
 TABS = """query Tabs($filter: TicketFilter) {
   ticketCounts(filter: $filter) { all open inProgress resolved closed unassigned }
@@ -98,6 +106,7 @@ async def all_probes(connection: Connection, server: Server) -> list[Probe]:
         *status_tabs("status tabs"),
         *totals(terms, filters),
         *of_others(server, terms),
+        *people_of_others(server, await typed(connection)),
     ]
 
 
@@ -243,15 +252,17 @@ def search_group(term: str, matches: int) -> str:
 
 
 async def type_aheads(connection: Connection) -> list[Probe]:
+    return [
+        probe("type-ahead", repr(text), TYPE_AHEAD_MS, TYPE_AHEAD, {"search": text}) for text in await typed(connection)
+    ]
+
+
+async def typed(connection: Connection) -> list[str]:
     """What is typed, letter by letter, on the way to some customers' name, e-mail address or account number."""
     rows = await connection.fetch("SELECT name, email, account_number FROM customers ORDER BY random() LIMIT 8")
-    typed = {text[:length] for row in rows for text in row.values() for length in range(1, min(len(text), 12) + 1)}
-    typed |= {row["name"].split()[-1].lower() for row in rows} | {"qzxwv", "example", "@", "0"}
-    return [
-        probe("type-ahead", repr(text), TYPE_AHEAD_MS, TYPE_AHEAD, {"search": text})
-        for text in sorted(typed)
-        if text.strip()
-    ]
+    pieces = {text[:length] for row in rows for text in row.values() for length in range(1, min(len(text), 12) + 1)}
+    pieces |= {row["name"].split()[-1].lower() for row in rows} | {"qzxwv", "example", "@", "0"}
+    return sorted(text for text in pieces if text.strip())
 
 
 # Counts
@@ -326,4 +337,28 @@ def of_others(server: Server, terms: dict[str, int]) -> list[Probe]:
         target = None if viewer == "service" else TABS_MS
         for name, filter in filters.items():
             found.append(probe(f"status tabs of a {viewer}", name, target, TABS, {"filter": filter}, viewer))
+    return found
+
+
+def people_of_others(server: Server, typed: list[str]) -> list[Probe]:
+    """The lists of what is on the tickets of each viewer, and what they type into the customer search."""
+    found = []
+    for viewer in server.viewers:
+        seen = [
+            name for name in PEOPLE if name != "technicians" or "technician" in viewer
+        ]  # others may not ask for them
+        for name, end in product(seen, ("first", "last")):
+            group = f"customers and the like of a {viewer}"
+            found.append(probe(group, f"{name}, {end}", PAGE_MS, PEOPLE[name] % end, {}, viewer))
+        for text in typed[::3]:
+            found.append(
+                probe(
+                    f"type-ahead of a {viewer}",
+                    repr(text),
+                    TYPE_AHEAD_MS,
+                    TYPE_AHEAD_OF_NAMES,
+                    {"search": text},
+                    viewer,
+                )
+            )
     return found

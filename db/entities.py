@@ -87,10 +87,9 @@ def _customer_tiers(row: Row, term: Term, asker: Asker) -> list[Tier]:
     read e-mail addresses and account numbers, does not find anybody by them."""
     name, email, account, text = row.c.name_form, row.c.email_form, row.c.account_number_form, row.c.search_text
     by_name = Tier(term.begins(name), name)
-    # Among the trigrams of an address are words too; among its pairs, none begins with a blank.
-    by_word = Tier(term.is_in(name, before=" "), name, term.is_looked_up_in(text if term.short else name, before=" "))
+    by_word = Tier(term.is_in(name, before=" "), name, term.is_looked_up_in(name, before=" "))
     if asker.role is Role.SERVICE:
-        return [by_name, by_word, Tier(term.is_in(name), name)]
+        return [by_name, by_word, Tier(term.is_in(name), name, term.is_looked_up_in(name))]
     return [
         Tier(account == term.form(), account),
         Tier(term.begins(account), account),
@@ -112,12 +111,14 @@ CUSTOMERS = Listing(
     default=(("NAME", False),),
     criteria=Criteria({"search": Matches(_matching_customer)}),
     ranking=Ranking(("search",), tiers=_customer_tiers),
+    one_by_one=visibility.customer,
 )
 
 PROPERTIES = Listing(
     keys={"ADDRESS": by_text("address")},
     default=(("ADDRESS", False),),
     criteria=Criteria({"customerId": Refers("customer_id", "cus", "customer")}),
+    one_by_one=visibility.site,
 )
 
 TECHNICIANS = Listing(

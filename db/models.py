@@ -144,6 +144,7 @@ class Customer(Base):
             postgresql_ops={"name_form": "gin_trgm_ops"},
         ),
         Index("ix_customers_search_pairs", text("search_pairs(search_text)"), postgresql_using="gin"),
+        Index("ix_customers_name_pairs", text("search_pairs(name_form)"), postgresql_using="gin"),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
@@ -236,8 +237,8 @@ class Ticket(Base):
         Index("ix_tickets_updated_at_id", "updated_at", "id", "technician_id"),
         Index("ix_tickets_public_updated_at_id", "public_updated_at", "id", "technician_id"),
         Index("ix_tickets_technician_id_created_at_id", "technician_id", "created_at", "id"),
-        Index("ix_tickets_customer_id_created_at_id", "customer_id", "created_at", "id"),
-        Index("ix_tickets_property_id_created_at_id", "property_id", "created_at", "id"),
+        Index("ix_tickets_customer_id_created_at_id", "customer_id", "created_at", "id", "technician_id"),
+        Index("ix_tickets_property_id_created_at_id", "property_id", "created_at", "id", "technician_id"),
         # What technicians see that is not theirs.
         Index(
             "ix_tickets_created_for_others",

@@ -70,7 +70,7 @@ from db.listing import (
     without,
 )
 from db.mapping import Entity
-from db.visibility import Asker, Condition, Row
+from db.visibility import ONE_BY_ONE, Asker, Condition, NearPredicate, Row, sees_more_tickets
 
 WINDOW = 2_000
 """Through how many rows of a list is gone for a search before an index is asked. A term that one row in forty has
@@ -99,6 +99,12 @@ LEAST_RELEVANT = 1_000_000
 NARROW, CARRIED_NARROW = 25_000, 6_000
 """Of how many rows it can still be looked at each; and where what selects them is in the indexes of the orders."""
 
+
+FEW_TICKETS = 2_500
+"""So many tickets that a viewer sees are looked at to find what is on them."""
+
+TIER_FREQUENT = 30
+"""In how many rows of a tier's window a term must be for the tier to be gone through in order."""
 
 Conditions = Callable[[Row], list[Condition]]
 
@@ -172,19 +178,34 @@ class Rows:
     def found(self, limit: int, stretch: Stretch) -> Select[Any]:
         """The first `limit` rows of the stretch, in order."""
         role, ranking = self._asker.role, self._listing.ranking
-        if self._order[0][0] == RANK and ranking is not None:
-            if ranking.stages:
-                return self._staged(limit, stretch, ranking)
-            tiered = ranking.tiers is not None and role is Role.ADMIN
-            return self._tiered(limit, stretch, ranking) if tiered else self._sorted(limit, stretch)
+        ranked = self._order[0][0] == RANK and ranking is not None
+        if ranked and ranking is not None and ranking.stages:
+            return self._staged(limit, stretch, ranking)
         if self._on is not None:
-            return self._in_order(limit, stretch, self.matching, ())
+            return self._sorted(limit, stretch) if ranked else self._in_order(limit, stretch, self.matching, ())
         if role is Role.ADMIN:
-            return self._listed(limit, stretch)
+            return self._in_full(limit, stretch)
         if role in self._listing.own:
             return self._own(limit, stretch)
-        fenced = role is Role.TECHNICIAN
+        if self._listing.one_by_one is not None and role in (Role.TECHNICIAN, Role.SERVICE):
+            return self._on_tickets(limit, stretch, self._listing.one_by_one)
+        fenced = ranked or role is Role.TECHNICIAN
         return self._sorted(limit, stretch) if fenced else self._in_order(limit, stretch, self.matching, ())
+
+    def _in_full(self, limit: int, stretch: Stretch) -> Select[Any]:
+        """Of who may see any row."""
+        ranking = self._listing.ranking
+        if self._order[0][0] == RANK and ranking is not None:
+            return self._tiered(limit, stretch, ranking)
+        return self._listed(limit, stretch)
+
+    def _on_tickets(self, limit: int, stretch: Stretch, one_by_one: NearPredicate) -> Select[Any]:
+        """Of a role that sees what is on tickets that it sees: from these, where they are few, and else by asking of
+        one row after the other whether it is on one."""
+        rows = copy.copy(self)
+        rows._visible = lambda row, asker: one_by_one(row, asker, ONE_BY_ONE)
+        way = case((sees_more_tickets(self._asker, number(FEW_TICKETS)), number(1)), else_=number(0))
+        return self._one_of([self._sorted(limit, stretch), rows._in_full(limit, stretch)], way, stretch)
 
     def _own(self, limit: int, stretch: Stretch) -> Select[Any]:
         """Of a role that sees the rows of some criteria: what each of them finds."""
@@ -255,7 +276,8 @@ class Rows:
         target = self._alias()
         conditions = [*self.matching(target), *self._bounds(self.keys(target), stretch)]
         conditions += [condition for each in more for condition in each(target)]
-        matching = select(target).where(*conditions).offset(number(0)).correlate(self._outer)
+        ranks = [self._key(name, target).label(name) for name, _ in self._order if name in RANKING_KEYS]
+        matching = select(target, *ranks).where(*conditions).offset(number(0)).correlate(self._outer)
         rows = matching.subquery(self._names.name())
         return select(rows).order_by(*_direction(self.keys(rows), stretch)).limit(number(limit))
 
@@ -496,14 +518,17 @@ class Rows:
 
         def condition(target: Row) -> Condition:
             *better, own = tiers(target, term, self._asker)[: rank + 1]
-            return and_(own.condition, *(not_(tier.condition) for tier in better))
+            return and_(own.condition, *(unguessed(not_(tier.condition)) for tier in better))
+
+        def wanted(target: Row) -> Condition:
+            return and_(condition(target), self._visible(target, self._asker))
 
         def direction(target: Row) -> list[ColumnElement[Any]]:
             own = tiers(target, term, self._asker)[rank]
             return _direction([(own.by, False), (BY_ID.value(target, self._asker), False)], stretch)
 
-        def first(size: int, conditions: Conditions) -> Select[Any]:
-            target = self._alias()
+        def first(size: int, conditions: Conditions, among: Row | None = None) -> Select[Any]:
+            target = self._alias() if among is None else among
             own = tiers(target, term, self._asker)[rank]
             rows = select(target, number(rank).label(RANK), own.by.label(TIER_ORDER)).where(
                 *conditions(target),
@@ -511,20 +536,24 @@ class Rows:
             )
             return rows.order_by(*direction(target)).limit(number(size))
 
-        lookup = tiers(self._entity.table, term, self._asker)[rank].lookup
+        in_order = first(limit, lambda target: [wanted(target)])
+        some = self._alias()
+        lookup = tiers(some, term, self._asker)[rank].lookup
         if lookup is None:
-            return first(limit, lambda target: [condition(target)])
-
-        def looked_up(target: Row) -> list[Condition]:
-            lookup = tiers(target, term, self._asker)[rank].lookup
-            assert lookup is not None
-            return [condition(target), lookup]
-
+            return in_order
+        looked_up = select(some).where(lookup).offset(number(0)).subquery(self._names.name())
         window = first(TIER_WINDOW, lambda target: [])
-        hits = self._hits(limit, window.subquery(self._names.name()), condition, direction)
+        hits = self._hits(limit, window.subquery(self._names.name()), wanted, direction)
         further = exists(select(window.offset(number(TIER_WINDOW - 1)).subquery(self._names.name())))
-        way = case((_count_of(hits) >= number(limit), number(0)), (further, number(1)), else_=number(0))
-        return self._one_of([select(hits), first(limit, looked_up)], way, stretch, hits)
+        known = [(_count_of(hits) >= number(limit), number(0)), (not_(further), number(0))]
+        ways = [select(hits), first(limit, lambda target: [wanted(target)], looked_up)]
+        if self._asker.role is not Role.ADMIN:
+            # Of a frequent term the window may have many rows, and none that the viewer sees.
+            term_in = window.subquery(self._names.name())
+            having_term = _count_of(select(term_in).where(condition(term_in)).subquery(self._names.name()))
+            known.append((having_term >= number(TIER_FREQUENT), number(len(ways))))
+            ways.append(in_order)
+        return self._one_of(ways, case(*known, else_=number(1)), stretch, hits)
 
     # In stages
 

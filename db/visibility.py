@@ -26,6 +26,7 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    union_all,
 )
 from sqlalchemy import column as light_column
 from sqlalchemy import table as light_table
@@ -52,8 +53,16 @@ class Asker:
 
 Predicate: TypeAlias = Callable[[Row, Asker], Condition]
 
-NearPredicate: TypeAlias = Callable[[Row, Asker, Row], Condition]
-"""The same predicate, told from which ticket the row was come to."""
+
+class OneByOne:
+    """Says that rows are gone through in a list's order, and each is asked for by the few tickets that it is on."""
+
+
+ONE_BY_ONE = OneByOne()
+
+Near: TypeAlias = Row | OneByOne | None
+NearPredicate: TypeAlias = Callable[[Row, Asker, Near], Condition]
+"""The same predicate, told from which ticket the row was come to, or that rows are asked for `ONE_BY_ONE`."""
 
 
 @functools.cache
@@ -105,9 +114,44 @@ def _on_visible_ticket(asker: Asker, link: Callable[[Row], Condition], near: Row
     if near is None:
         return exists().where(link(tickets), ticket(tickets, asker))
     this = exists().where(tickets.c.id == near.c.id, link(tickets), ticket(tickets, asker))
-    others = table(models.Ticket).alias()
-    tied = select(others).where(link(others)).offset(literal_column("0")).correlate_except(others).subquery()
-    return or_(this.correlate_except(tickets), exists().where(ticket(tied, asker)).correlate_except(tied))
+    return or_(this.correlate_except(tickets), _among_its_own(link, lambda tied: ticket(tied, asker)))
+
+
+def _among_its_own(link: Callable[[Row], Condition], visible: Callable[[Row], Condition]) -> Condition:
+    """Of the tickets that `link` ties to the row, all of which are looked at, one is visible."""
+    tickets = table(models.Ticket).alias()
+    tied = select(tickets).where(link(tickets)).offset(literal_column("0")).correlate_except(tickets).subquery()
+    return exists().where(visible(tied)).correlate_except(tied)
+
+
+def _is_on_visible_ticket(
+    row: Row, asker: Asker, column: str, near: Near, also: Callable[[Row], Condition] = lambda tickets: true()
+) -> Condition:
+    """There is a ticket that the viewer sees, with the row in this column, and fulfilling what is `also` said."""
+
+    def link(tickets: Row) -> Condition:
+        return and_(tickets.c[column] == row.c.id, also(tickets))
+
+    if not isinstance(near, OneByOne):
+        return _on_visible_ticket(asker, link, near)
+
+    if asker.role is not Role.TECHNICIAN:
+        return _among_its_own(link, lambda tied: ticket(tied, asker))
+    theirs, others = table(models.Ticket).alias(), table(models.Ticket).alias()
+    # An index tells this of a row. With OFFSET the planner does not look for all that is theirs, to join it.
+    found = select(theirs.c.id).where(link(theirs), assigned(theirs, asker)).offset(literal_column("0"))
+    made = select(others.c[column]).where(created_for_others(others, asker), others.c[column].is_not(None))
+    return or_(row.c.id.in_(made.correlate_except(others)), exists(found.correlate_except(theirs)))
+
+
+def sees_more_tickets(asker: Asker, number: ColumnElement[int]) -> Condition:
+    """Whether the viewer, a technician or a service, sees more tickets than this number."""
+    tickets = table(models.Ticket)
+    seen = (assigned, created_for_others) if asker.role is Role.TECHNICIAN else (created,)
+    rows = [(tickets.alias(), visible) for visible in seen]
+    each = [select(row.c.id).where(visible(row, asker)) for row, visible in rows]
+    one_more = union_all(*each).offset(number).limit(literal_column("1"))
+    return exists(select(one_more.subquery()))
 
 
 def note(row: Row, asker: Asker) -> Condition:
@@ -135,7 +179,7 @@ def event(row: Row, asker: Asker) -> Condition:
     return and_(row.c.public, row.c.after["customer_id"].astext == asker.id, of_visible_ticket)
 
 
-def customer(row: Row, asker: Asker, near: Row | None = None) -> Condition:
+def customer(row: Row, asker: Asker, near: Near = None) -> Condition:
     """Admins see all; technicians those on tickets they see; customers themselves; services those on tickets they see
     whose contact has the customer's name or e-mail address: an account number alone tells a service nobody's name."""
     match asker.role:
@@ -144,11 +188,9 @@ def customer(row: Row, asker: Asker, near: Row | None = None) -> Condition:
         case Role.CUSTOMER:
             return row.c.id == asker.uuid
         case Role.TECHNICIAN:
-            return _on_visible_ticket(asker, lambda tickets: tickets.c.customer_id == row.c.id, near)
+            return _is_on_visible_ticket(row, asker, "customer_id", near)
         case Role.SERVICE:
-            return _on_visible_ticket(
-                asker, lambda tickets: and_(tickets.c.customer_id == row.c.id, _is_contact(tickets, row)), near
-            )
+            return _is_on_visible_ticket(row, asker, "customer_id", near, lambda tickets: _is_contact(tickets, row))
 
 
 def _is_contact(tickets: Row, customer: Row) -> Condition:
@@ -156,7 +198,7 @@ def _is_contact(tickets: Row, customer: Row) -> Condition:
     return or_(same_name, func.lower(tickets.c.contact_email) == func.lower(customer.c.email))
 
 
-def site(row: Row, asker: Asker, near: Row | None = None) -> Condition:
+def site(row: Row, asker: Asker, near: Near = None) -> Condition:
     """A property: admins see all; technicians and services those on tickets they see; customers their own."""
     match asker.role:
         case Role.ADMIN:
@@ -164,10 +206,10 @@ def site(row: Row, asker: Asker, near: Row | None = None) -> Condition:
         case Role.CUSTOMER:
             return row.c.customer_id == asker.uuid
         case Role.TECHNICIAN | Role.SERVICE:
-            return _on_visible_ticket(asker, lambda tickets: tickets.c.property_id == row.c.id, near)
+            return _is_on_visible_ticket(row, asker, "property_id", near)
 
 
-def technician(row: Row, asker: Asker, near: Row | None = None) -> Condition:
+def technician(row: Row, asker: Asker, near: Near = None) -> Condition:
     """Admins see all; technicians themselves and whoever is on a ticket they see; customers and services whoever is
     on a ticket they see."""
     if asker.role is Role.ADMIN:
@@ -177,7 +219,7 @@ def technician(row: Row, asker: Asker, near: Row | None = None) -> Condition:
         tickets = table(models.Ticket).alias()
         theirs = exists().where(tickets.c.technician_id == row.c.id, created_for_others(tickets, asker))
         return or_(row.c.id == asker.uuid, theirs)
-    on_ticket = _on_visible_ticket(asker, lambda tickets: tickets.c.technician_id == row.c.id, near)
+    on_ticket = _is_on_visible_ticket(row, asker, "technician_id", near)
     return or_(row.c.id == asker.uuid, on_ticket) if asker.role is Role.TECHNICIAN else on_ticket
 
 
