@@ -18,9 +18,9 @@ from db.visibility import Asker, Condition, Row, table
 TICKET = Entity("Ticket", table(models.Ticket), "tkt", visibility.ticket)
 NOTE = Entity("Note", table(models.Note), "not", visibility.note)
 EVENT = Entity("TicketEvent", table(models.TicketEvent), "evt", visibility.event)
-CUSTOMER = Entity("Customer", table(models.Customer), "cus", visibility.customer)
-PROPERTY = Entity("Property", table(models.Property), "prp", visibility.site)
-TECHNICIAN = Entity("Technician", table(models.Technician), "tec", visibility.technician)
+CUSTOMER = Entity("Customer", table(models.Customer), "cus", visibility.customer, visibility.customer, on_few=True)
+PROPERTY = Entity("Property", table(models.Property), "prp", visibility.site, visibility.site, on_few=True)
+TECHNICIAN = Entity("Technician", table(models.Technician), "tec", visibility.technician, visibility.technician)
 ARTICLE = Entity("Article", table(models.Article), "art", visibility.article)
 DELIVERY = Entity("Delivery", table(models.Delivery), "dlv", visibility.delivery)
 API_KEY = Entity("ApiKey", table(models.ApiKey), "key", visibility.staff_only)
@@ -111,14 +111,12 @@ CUSTOMERS = Listing(
     default=(("NAME", False),),
     criteria=Criteria({"search": Matches(_matching_customer)}),
     ranking=Ranking(("search",), tiers=_customer_tiers),
-    one_by_one=visibility.customer,
 )
 
 PROPERTIES = Listing(
     keys={"ADDRESS": by_text("address")},
     default=(("ADDRESS", False),),
     criteria=Criteria({"customerId": Refers("customer_id", "cus", "customer")}),
-    one_by_one=visibility.site,
 )
 
 TECHNICIANS = Listing(

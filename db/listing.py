@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Float, FromClause, Integer, case, literal_
 from db.cursors import parse_int, parse_text, parse_time, parse_uuid
 from db.enums import Role
 from db.filters import Contains, Criteria, Parameter, Term
-from db.visibility import Asker, Condition, NearPredicate, Row
+from db.visibility import Asker, Condition, Row
 
 
 @dataclass(frozen=True)
@@ -131,8 +131,6 @@ class Listing:
 
     carried: frozenset[str] = frozenset()
     """Columns that stand at the end of each index of an order: what is said of them alone is told without the row."""
-    one_by_one: NearPredicate | None = None
-    """The entity's predicate, where what a viewer sees are the rows that are on tickets that they see."""
     own: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)
     """By role, the criteria that together are the entity's predicate; an index tells each, and no row fulfils two. They
     are no arguments: who has such a role has each added to what they ask for, and what that finds put together."""

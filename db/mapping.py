@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, FromClause, TableClause, case, func, liter
 from sqlalchemy.dialects.postgresql import JSON, aggregate_order_by
 
 from db.enums import Role
-from db.visibility import Asker, Condition, NearPredicate, Predicate, Row
+from db.visibility import ONE_BY_ONE, Asker, Condition, NearPredicate, Predicate, Row
 
 if TYPE_CHECKING:
     from db.compiler import Render, Selection
@@ -114,6 +114,17 @@ class Entity:
     table: TableClause
     prefix: str
     visible: Predicate
+    near: NearPredicate | None = None
+    """The same predicate of what is seen because it is on a ticket that is: told whence one came to the row, it looks
+    there first."""
+    on_few: bool = False
+    """Whether each is on few tickets, so that these tell sooner than all that a technician or a service sees."""
+
+    def visible_alone(self, row: Row, asker: Asker) -> Condition:
+        """The predicate where a row is asked for by itself."""
+        if self.near is None or not self.on_few or asker.role not in (Role.TECHNICIAN, Role.SERVICE):
+            return self.visible(row, asker)
+        return self.near(row, asker, ONE_BY_ONE)
 
 
 @dataclass(frozen=True)
@@ -122,12 +133,13 @@ class One(FieldMapping):
 
     entity: Entity
     on: Callable[[Row, Row], Condition]  # (this row, the other entity's row)
-    near: NearPredicate | None = None
-    """The entity's predicate, where this row is a ticket and that is soonest to tell."""
+    from_ticket: bool = False
+    """Whether this row is a ticket, which tells soonest whether the other is visible."""
 
     def render(self, render: Render, row: Row, selection: Selection) -> Expression:
         target, asker = render.alias(self.entity.table), render.asker
-        visible = self.near(target, asker, row) if self.near is not None else self.entity.visible(target, asker)
+        near = self.entity.near if self.from_ticket else None
+        visible = self.entity.visible(target, asker) if near is None else near(target, asker, row)
         query = select(render.object(selection.fields, target)).select_from(target).where(self.on(row, target), visible)
         return query.correlate(row).scalar_subquery()
 

@@ -255,6 +255,8 @@ class Ticket(Base):
             "priority",
             "category",
             "source",
+            "technician_id",
+            "creator_id",
             postgresql_using="gin",
             postgresql_ops={"search_text": "gin_trgm_ops"},
         ),
@@ -265,6 +267,8 @@ class Ticket(Base):
             "priority",
             "category",
             "source",
+            "technician_id",
+            "creator_id",
             postgresql_using="gin",
         ),
     )

@@ -70,7 +70,7 @@ from db.listing import (
     without,
 )
 from db.mapping import Entity
-from db.visibility import ONE_BY_ONE, Asker, Condition, NearPredicate, Row, sees_more_tickets
+from db.visibility import Asker, Condition, Row, sees_more_tickets
 
 WINDOW = 2_000
 """Through how many rows of a list is gone for a search before an index is asked. A term that one row in forty has
@@ -187,8 +187,8 @@ class Rows:
             return self._in_full(limit, stretch)
         if role in self._listing.own:
             return self._own(limit, stretch)
-        if self._listing.one_by_one is not None and role in (Role.TECHNICIAN, Role.SERVICE):
-            return self._on_tickets(limit, stretch, self._listing.one_by_one)
+        if self._entity.on_few and role in (Role.TECHNICIAN, Role.SERVICE):
+            return self._on_tickets(limit, stretch)
         fenced = ranked or role is Role.TECHNICIAN
         return self._sorted(limit, stretch) if fenced else self._in_order(limit, stretch, self.matching, ())
 
@@ -199,11 +199,11 @@ class Rows:
             return self._tiered(limit, stretch, ranking)
         return self._listed(limit, stretch)
 
-    def _on_tickets(self, limit: int, stretch: Stretch, one_by_one: NearPredicate) -> Select[Any]:
+    def _on_tickets(self, limit: int, stretch: Stretch) -> Select[Any]:
         """Of a role that sees what is on tickets that it sees: from these, where they are few, and else by asking of
         one row after the other whether it is on one."""
         rows = copy.copy(self)
-        rows._visible = lambda row, asker: one_by_one(row, asker, ONE_BY_ONE)
+        rows._visible = self._entity.visible_alone
         way = case((sees_more_tickets(self._asker, number(FEW_TICKETS)), number(1)), else_=number(0))
         return self._one_of([self._sorted(limit, stretch), rows._in_full(limit, stretch)], way, stretch)
 

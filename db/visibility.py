@@ -55,7 +55,7 @@ Predicate: TypeAlias = Callable[[Row, Asker], Condition]
 
 
 class OneByOne:
-    """Says that rows are gone through in a list's order, and each is asked for by the few tickets that it is on."""
+    """Says that each row is asked for by the few tickets that it is on."""
 
 
 ONE_BY_ONE = OneByOne()

@@ -54,7 +54,7 @@ def _told(row: Row, image: Expression, name: str, asker: Asker) -> Expression:
     other = target.alias()
     named = select(other.c[shown]).where(other.c.id == cast(value, UUID(as_uuid=False)))
     if name == "customer_id" and asker.role is Role.SERVICE:
-        named = named.where(CUSTOMER.visible(other, asker))
+        named = named.where(CUSTOMER.visible_alone(other, asker))
     return named.correlate(row).scalar_subquery()
 
 

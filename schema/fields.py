@@ -24,7 +24,7 @@ from db.enums import DocumentedEnum, Role
 from db.limits import PAGE_DEFAULT, PAGE_MAX
 from db.listing import Listing
 from db.mapping import EVERYONE, Bound, Column, Embedded, Entity, Expression, FieldMapping, Items, One, Root
-from db.visibility import Asker, Condition, NearPredicate, Row
+from db.visibility import Asker, Condition, Row
 from resolvers.call import Call, Input, Outcome
 
 Roles: TypeAlias = frozenset[Role]
@@ -65,11 +65,9 @@ def embedded(prefix: str, description: str) -> Any:
     return mapped(Embedded(prefix), description)
 
 
-def one(
-    entity: Entity, on: Link, description: str, *, near: NearPredicate | None = None, roles: Roles = EVERYONE
-) -> Any:
+def one(entity: Entity, on: Link, description: str, *, from_ticket: bool = False, roles: Roles = EVERYONE) -> Any:
     """The row of another entity that belongs to this one: `on(this, other)`."""
-    return mapped(One(entity, on, near, roles=roles), description)
+    return mapped(One(entity, on, from_ticket, roles=roles), description)
 
 
 def items(

@@ -41,7 +41,7 @@ def _row(entity: Entity, key: Expression, render: Render, selection: Selection) 
     target = render.alias(entity.table)
     fields = selection.types[entity.name]
     found = select(render.object(fields, target)).select_from(target)
-    return found.where(target.c.id == key, entity.visible(target, render.asker)).scalar_subquery()
+    return found.where(target.c.id == key, entity.visible_alone(target, render.asker)).scalar_subquery()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 from sqlalchemy import JSON, FromClause, Text, case, cast, exists, func, literal_column, or_, select
 
-from db import models, visibility
+from db import models
 from db.compiler import Render, Selection
 from db.entities import (
     ARTICLE,
@@ -122,19 +122,19 @@ class Ticket(Node):
         CUSTOMER,
         lambda ticket, other: other.c.id == ticket.c.customer_id,
         "The customer it is for.",
-        near=visibility.customer,
+        from_ticket=True,
     )
     property: Annotated[Property, strawberry.lazy("schema.property")] | None = one(
         PROPERTY,
         lambda ticket, other: other.c.id == ticket.c.property_id,
         "The place it is about.",
-        near=visibility.site,
+        from_ticket=True,
     )
     technician: Annotated[Technician, strawberry.lazy("schema.technician")] | None = one(
         TECHNICIAN,
         lambda ticket, other: other.c.id == ticket.c.technician_id,
         "The assignee; null if unassigned.",
-        near=visibility.technician,
+        from_ticket=True,
     )
     resolution: str | None = column("resolution", "What was done to fix the issue.")
     created_at: datetime = column("created_at", "When it was created.")
