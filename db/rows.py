@@ -103,7 +103,7 @@ NARROW, CARRIED_NARROW = 25_000, 6_000
 FEW_TICKETS = 2_500
 """So many tickets that a viewer sees are looked at to find what is on them."""
 
-TIER_FREQUENT = 30
+TIER_FREQUENT = 15
 """In how many rows of a tier's window a term must be for the tier to be gone through in order."""
 
 Conditions = Callable[[Row], list[Condition]]
@@ -527,33 +527,35 @@ class Rows:
             own = tiers(target, term, self._asker)[rank]
             return _direction([(own.by, False), (BY_ID.value(target, self._asker), False)], stretch)
 
-        def first(size: int, conditions: Conditions, among: Row | None = None) -> Select[Any]:
+        def ordered(conditions: Conditions, among: Row | None = None) -> Select[Any]:
             target = self._alias() if among is None else among
             own = tiers(target, term, self._asker)[rank]
             rows = select(target, number(rank).label(RANK), own.by.label(TIER_ORDER)).where(
                 *conditions(target),
                 *self._bounds_among([(own.by, False), (BY_ID.value(target, self._asker), False)], stretch, rank),
             )
-            return rows.order_by(*direction(target)).limit(number(size))
+            return rows.order_by(*direction(target))
 
-        in_order = first(limit, lambda target: [wanted(target)])
+        in_order = ordered(lambda target: [wanted(target)]).limit(number(limit))
         some = self._alias()
         lookup = tiers(some, term, self._asker)[rank].lookup
         if lookup is None:
             return in_order
+        # They are sorted before it is asked of each whether it is visible, which goes no further than the page.
         looked_up = select(some).where(lookup).offset(number(0)).subquery(self._names.name())
-        window = first(TIER_WINDOW, lambda target: [])
-        hits = self._hits(limit, window.subquery(self._names.name()), wanted, direction)
-        further = exists(select(window.offset(number(TIER_WINDOW - 1)).subquery(self._names.name())))
-        known = [(_count_of(hits) >= number(limit), number(0)), (not_(further), number(0))]
-        ways = [select(hits), first(limit, lambda target: [wanted(target)], looked_up)]
+        matches = ordered(lambda target: [condition(target)], looked_up).offset(number(0)).subquery(self._names.name())
+        visible = select(matches).where(self._visible(matches, self._asker)).order_by(*direction(matches))
+        window = _kept(ordered(lambda target: []).limit(number(TIER_WINDOW)), self._names)
+        hits = self._hits(limit, window, wanted, direction)
+        enough = or_(_count_of(hits) >= number(limit), _count_of(window) < number(TIER_WINDOW))
+        known = [(enough, number(0))]
+        ways = [select(hits), visible.limit(number(limit))]
         if self._asker.role is not Role.ADMIN:
             # Of a frequent term the window may have many rows, and none that the viewer sees.
-            term_in = window.subquery(self._names.name())
-            having_term = _count_of(select(term_in).where(condition(term_in)).subquery(self._names.name()))
+            having_term = _count_of(select(window).where(condition(window)).subquery(self._names.name()))
             known.append((having_term >= number(TIER_FREQUENT), number(len(ways))))
             ways.append(in_order)
-        return self._one_of(ways, case(*known, else_=number(1)), stretch, hits)
+        return self._one_of(ways, case(*known, else_=number(1)), stretch, window, hits)
 
     # In stages
 
