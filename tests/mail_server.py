@@ -119,8 +119,10 @@ class MailServer:
     async def stop(self) -> None:
         self._stopping.set()
         for session in self._sessions:
-            if isinstance(session.transport, asyncio.Transport):
-                session.transport.abort()
+            transport = session.transport
+            # One that has ended cannot be ended again where it is of TLS and Python is 3.11.2.
+            if isinstance(transport, asyncio.Transport) and not transport.is_closing():
+                transport.abort()
 
 
 @contextmanager
