@@ -344,21 +344,12 @@ def people_of_others(server: Server, typed: list[str]) -> list[Probe]:
     """The lists of what is on the tickets of each viewer, and what they type into the customer search."""
     found = []
     for viewer in server.viewers:
-        seen = [
-            name for name in PEOPLE if name != "technicians" or "technician" in viewer
-        ]  # others may not ask for them
+        # Customers and services may not ask for technicians.
+        seen = [name for name in PEOPLE if name != "technicians" or "technician" in viewer]
         for name, end in product(seen, ("first", "last")):
             group = f"customers and the like of a {viewer}"
             found.append(probe(group, f"{name}, {end}", PAGE_MS, PEOPLE[name] % end, {}, viewer))
+        group = f"type-ahead of a {viewer}"
         for text in typed[::3]:
-            found.append(
-                probe(
-                    f"type-ahead of a {viewer}",
-                    repr(text),
-                    TYPE_AHEAD_MS,
-                    TYPE_AHEAD_OF_NAMES,
-                    {"search": text},
-                    viewer,
-                )
-            )
+            found.append(probe(group, repr(text), TYPE_AHEAD_MS, TYPE_AHEAD_OF_NAMES, {"search": text}, viewer))
     return found

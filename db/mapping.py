@@ -120,9 +120,13 @@ class Entity:
     on_few: bool = False
     """Whether each is on few tickets, so that these tell sooner than all that a technician or a service sees."""
 
+    def seen_on_few(self, asker: Asker) -> bool:
+        """Whether the asker sees a row by the few tickets that it is on."""
+        return self.on_few and asker.role in (Role.TECHNICIAN, Role.SERVICE)
+
     def visible_alone(self, row: Row, asker: Asker) -> Condition:
         """The predicate where a row is asked for by itself."""
-        if self.near is None or not self.on_few or asker.role not in (Role.TECHNICIAN, Role.SERVICE):
+        if self.near is None or not self.seen_on_few(asker):
             return self.visible(row, asker)
         return self.near(row, asker, ONE_BY_ONE)
 

@@ -177,27 +177,28 @@ class Rows:
 
     def found(self, limit: int, stretch: Stretch) -> Select[Any]:
         """The first `limit` rows of the stretch, in order."""
-        role, ranking = self._asker.role, self._listing.ranking
-        ranked = self._order[0][0] == RANK and ranking is not None
-        if ranked and ranking is not None and ranking.stages:
+        role, ranking = self._asker.role, self._ranking()
+        if ranking is not None and ranking.stages:
             return self._staged(limit, stretch, ranking)
-        if self._on is not None:
-            return self._sorted(limit, stretch) if ranked else self._in_order(limit, stretch, self.matching, ())
-        if role is Role.ADMIN:
-            return self._in_full(limit, stretch)
-        if role in self._listing.own:
-            return self._own(limit, stretch)
-        if self._entity.on_few and role in (Role.TECHNICIAN, Role.SERVICE):
-            return self._on_tickets(limit, stretch)
-        fenced = ranked or role is Role.TECHNICIAN
-        return self._sorted(limit, stretch) if fenced else self._in_order(limit, stretch, self.matching, ())
+        if self._on is None:
+            if role is Role.ADMIN:
+                return self._in_full(limit, stretch)
+            if role in self._listing.own:
+                return self._own(limit, stretch)
+            if self._entity.seen_on_few(self._asker):
+                return self._on_tickets(limit, stretch)
+        if ranking is not None or (self._on is None and role is Role.TECHNICIAN):
+            return self._sorted(limit, stretch)
+        return self._in_order(limit, stretch, self.matching, ())
+
+    def _ranking(self) -> Ranking | None:
+        """How the list is ranked, if it is."""
+        return self._listing.ranking if self._order[0][0] == RANK else None
 
     def _in_full(self, limit: int, stretch: Stretch) -> Select[Any]:
-        """Of who may see any row."""
-        ranking = self._listing.ranking
-        if self._order[0][0] == RANK and ranking is not None:
-            return self._tiered(limit, stretch, ranking)
-        return self._listed(limit, stretch)
+        """Of who may see any row, or asks of each whether they do."""
+        ranking = self._ranking()
+        return self._listed(limit, stretch) if ranking is None else self._tiered(limit, stretch, ranking)
 
     def _on_tickets(self, limit: int, stretch: Stretch) -> Select[Any]:
         """Of a role that sees what is on tickets that it sees: from these, where they are few, and else by asking of
