@@ -19,6 +19,7 @@ from typing import Any
 
 import httpx
 import orjson
+import psutil
 
 START_SECONDS, STOP_SECONDS = 60.0, 15.0
 
@@ -106,6 +107,15 @@ def _wait_until_alive(process: Process, child: BaseProcess) -> None:
             else:
                 return
     raise AssertionError(f"the server does not start:\n{process.log()}")
+
+
+def lives(process: psutil.Process) -> bool:
+    """It runs: one that has ended does not, whether or not anybody has asked for its exit code, nor one that ends while
+    it is looked at."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 @contextmanager

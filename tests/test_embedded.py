@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ import pytest
 
 from db import embedded
 from db.embedded import EmbeddedServerError
+from tests.process import lives
 
 USER = """
 import sys
@@ -54,16 +54,17 @@ def postmaster(data_dir: Path) -> int | None:
     """The number of the server's main process, if it lives."""
     try:
         pid = int((data_dir / "postgres" / "postmaster.pid").read_text().split()[0])
-        return pid if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE else None
+        return pid if lives(psutil.Process(pid)) else None
     except (FileNotFoundError, psutil.NoSuchProcess):
         return None
 
 
 def kill(pid: int | None) -> None:
     assert pid is not None
-    os.kill(pid, signal.SIGKILL)
+    process = psutil.Process(pid)
+    process.kill()
     deadline = time.monotonic() + 10
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+    while lives(process):
         assert time.monotonic() < deadline
         time.sleep(0.01)
 

@@ -19,6 +19,7 @@ from tests.api import Api
 from tests.behind import key, until_blocked
 from tests.fire import BOSS, known, server_process
 from tests.live import DESCRIPTIONS, Socket, following, live, stalled
+from tests.process import lives
 
 SOCKETS, STALLED = 200, 4
 SECONDS = 10.0
@@ -75,7 +76,3 @@ async def fill(viewer: Api, ticket: str) -> None:
         for text in TEXTS:
             assert (await reader.next())["ticket"]["description"] == text
     await asyncio.sleep(0.5)  # another worker may be that much behind
-
-
-def lives(process: psutil.Process) -> bool:
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
