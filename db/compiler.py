@@ -7,7 +7,7 @@ CollectFields does (GraphQL, October 2021, section 6.3.2), so result keys come i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,7 @@ from sqlalchemy.types import TypeEngine
 
 from db.enums import Role
 from db.errors import BadInput, Forbidden
+from db.filters import Parameter
 from db.mapping import NO_ROW, Bound, Constant, Expression, FieldMapping
 from db.positions import NOW
 from db.statement import Statement
@@ -267,8 +268,8 @@ class Render:
         assert selection.site is not None
         return bindparam(parameter_name(selection.site.number, slot), type_=type_)
 
-    def parameters(self, selection: Selection) -> Callable[[int, TypeEngine[Any]], ColumnElement[Any]]:
-        return lambda slot, type_: self.parameter(selection, slot, type_)
+    def parameters(self, selection: Selection) -> Parameter:
+        return Parameter(lambda slot, type_: self.parameter(selection, slot, type_))
 
     def object(self, fields: Sequence[Selection], row: Row) -> Expression:
         """`{key: value, …}` of the selected fields of a row."""

@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from db import limits
 from db.cursors import decode_page_cursor
+from db.derived import whole
 from db.errors import BadInput
 from db.filters import Slots
 from db.listing import BY_ID, RANKING_KEYS, Listing, Order, given_at, number
@@ -123,7 +124,7 @@ class Page:
         after = () if shape.after is None else (Mark(shape.after, behind=True),)
         before = () if shape.before is None else (Mark(shape.before, behind=False),)
         found = self._found.found(shape.size + 1, Stretch(after + before, shape.backward)).subquery(self._render.name())
-        numbered = select(found, func.row_number().over().label("rn"), func.count().over().label("n"))
+        numbered = whole(found, func.row_number().over().label("rn"), func.count().over().label("n"))
         return numbered.subquery(self._render.name())
 
     def part(self, part: Selection) -> Expression:

@@ -6,11 +6,12 @@ the shape. What a criterion says about a row it says about a row image too, so t
 
 from __future__ import annotations
 
+import functools
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -37,8 +38,22 @@ from db.errors import BadInput, LimitExceeded
 from db.ids import key_of
 from db.visibility import Asker, Condition, Predicate, Row
 
-Parameter: TypeAlias = Callable[[int, TypeEngine[Any]], ColumnElement[Any]]
-"""The parameter for a slot."""
+
+class Parameter:
+    """The parameter for each slot of a selection's values, and what is made of those that are searched for."""
+
+    def __init__(self, of_slot: Callable[[int, TypeEngine[Any]], ColumnElement[Any]]) -> None:
+        self._of_slot = of_slot
+        self._terms: dict[Search, Term] = {}
+
+    def __call__(self, slot: int, type_: TypeEngine[Any]) -> ColumnElement[Any]:
+        return self._of_slot(slot, type_)
+
+    def term(self, search: Search) -> Term:
+        if search not in self._terms:
+            self._terms[search] = Term(self(search.slot, Text()), search.short)
+        return self._terms[search]
+
 
 _MOST_CRITERIA = 100
 _DEEPEST = 100
@@ -224,7 +239,6 @@ class Search:
     short: bool
 
 
-@dataclass(frozen=True)
 class Term:
     """What is searched for. It is brought into the form that is searched by PostgreSQL, whose idea of lower case is not
     Python's, and in a statement of its own, which runs once, where an expression of a parameter would be worked out
@@ -234,12 +248,16 @@ class Term:
     characters are looked up instead.
     """
 
-    typed: ColumnElement[Any]
-    short: bool
+    def __init__(self, typed: ColumnElement[Any], short: bool) -> None:
+        self.typed = typed
+        self.short = short
+        # A statement has the same ones in many places.
+        self.form = functools.cache(self._form)
+        self._pattern = functools.cache(self._pattern_of)
 
-    def form(self, before: str = "", after: str = "") -> ColumnElement[Any]:
+    def _form(self, after: str = "") -> ColumnElement[Any]:
         form = func.search_form(self.typed, type_=Text())
-        return _once(func.concat(before, form, after, type_=Text()) if before or after else form)
+        return _once(func.concat(form, after, type_=Text()) if after else form)
 
     def is_in(self, text: ColumnElement[Any], *, before: str = "") -> Condition:
         """`text`, which is in the form that is searched, has the term in it, with `before` before it. In a collation
@@ -256,7 +274,7 @@ class Term:
         pairs = _once(func.search_pairs_query(func.concat(before, func.search_form(self.typed)), type_=TSQUERY()))
         return func.search_pairs(text).op("@@", is_comparison=True)(pairs)
 
-    def _pattern(self, before: str, frequent: Condition | None = None) -> ColumnElement[Any]:
+    def _pattern_of(self, before: str, frequent: Condition | None = None) -> ColumnElement[Any]:
         escaped: ColumnElement[Any] = func.search_form(self.typed, type_=Text())
         if frequent is not None:
             piece = func.coalesce(func.substring(escaped, literal_column(f"'[[:alnum:]]{{{PIECE}}}'")), escaped)
@@ -289,7 +307,7 @@ class Searching(Criterion):
         return Search(slots.put(term), short=not _TRIGRAM.search(term)) if term else None
 
     def build(self, row: Row, shape: Any, parameter: Parameter, asker: Asker) -> Condition:
-        return true() if shape is None else self.matches(row, term_of(shape, parameter), asker)
+        return true() if shape is None else self.matches(row, parameter.term(shape), asker)
 
     @abstractmethod
     def matches(self, row: Row, term: Term, asker: Asker) -> Condition: ...
@@ -299,10 +317,6 @@ PIECE = 4
 """Letters or digits on end of a term that stand for it where it is frequent."""
 
 _TRIGRAM = re.compile(r"[^\W_]{3}")
-
-
-def term_of(shape: Search, parameter: Parameter) -> Term:
-    return Term(parameter(shape.slot, Text()), shape.short)
 
 
 @dataclass(frozen=True)
@@ -322,7 +336,7 @@ class Contains(Searching):
 
     def lookup(self, row: Row, shape: Any, parameter: Parameter, frequent: Condition | None = None) -> Condition:
         """What an index can tell of the rows that contain it; less, and sooner, if the term is `frequent`."""
-        return term_of(shape, parameter).is_looked_up_in(row.c[self.column], frequent=frequent)
+        return parameter.term(shape).is_looked_up_in(row.c[self.column], frequent=frequent)
 
 
 @dataclass(frozen=True)
