@@ -12,6 +12,8 @@ INSTALL := $(PIP) install -qq --no-input --root-user-action=ignore
 RUN_STAMP := $(VENV)/.run-installed
 DEV_STAMP := $(VENV)/.dev-installed
 NODE_STAMP := $(VENV)/.node-installed
+# Tests start many processes: what they load is compiled once, even where Python is told to leave no compiled files.
+TEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
@@ -24,10 +26,10 @@ run: $(RUN_STAMP)  ## Start Callout with a demo company on 127.0.0.1:8000 (CALLO
 	@$(BIN)/python -m callout serve
 
 test: $(DEV_STAMP)  ## Run the tests (ARGS="-k name" passes options to pytest)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(TEST) $(ARGS)
 
 test-node: $(DEV_STAMP) $(NODE_STAMP)  ## Run the tests of the JavaScript client; they need Node 20 or newer, and npm
-	@$(BIN)/python -m pytest -n0 -rs tests/test_graphql_ws.py $(ARGS)
+	@$(TEST) -n0 -rs tests/test_graphql_ws.py $(ARGS)
 
 lint: $(DEV_STAMP)  ## Check style, formatting, types and which room imports which
 	@$(BIN)/ruff check --quiet .
