@@ -315,7 +315,7 @@ async def viewers_of(connection: Connection) -> dict[str, tuple[Role, str]]:
 
 
 def of_others(server: Server, terms: dict[str, int]) -> list[Probe]:
-    """The lists, searches and status tabs of each viewer. To count what a service has made there is no target."""
+    """The lists, searches and status tabs of each viewer."""
     filters: dict[str, dict[str, Any]] = {
         "all": {},
         "OPEN": {"status": ["OPEN"]},
@@ -334,9 +334,8 @@ def of_others(server: Server, terms: dict[str, int]) -> list[Probe]:
             name = f"{term!r} ({terms[term]:,} matches of all), {said(order)}"
             variables = {"filter": {"search": term}, "orderBy": order_by(order), "first": 50}
             found.append(probe(f"search of a {viewer}", name, PAGE_MS, PAGE, variables, viewer))
-        target = None if viewer == "service" else TABS_MS
         for name, filter in filters.items():
-            found.append(probe(f"status tabs of a {viewer}", name, target, TABS, {"filter": filter}, viewer))
+            found.append(probe(f"status tabs of a {viewer}", name, TABS_MS, TABS, {"filter": filter}, viewer))
     return found
 
 

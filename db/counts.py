@@ -4,105 +4,143 @@ counting them.
 `ticket_counts` is right as of a position in the event log, the snapshot `event_log.counted`. What has happened since
 is the difference that the later events make, by their images before and after. `counted` adds the two, so its sums are
 those of the reading statement's own snapshot, what its transaction has itself written included; `fold` moves the
-position on, so that little is left to add. See `docs/decisions/counts.md`.
+position on, so that little is left to add. `created_ticket_counts` is the same by creator too, of what services have
+created, and has a position of its own. See `docs/decisions/counts.md`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, FromClause, text
+from sqlalchemy import BigInteger, FromClause, Text, text
 from sqlalchemy.dialects.postgresql import UUID
+from sqlalchemy.types import TypeEngine
 
 from db import models
 from db.positions import unseen
 
 NOBODY: Final = "00000000-0000-0000-0000-000000000000"
-"""Stands for no technician in `ticket_counts`, whose key cannot hold NULL."""
+"""Stands for no technician in the tables, whose keys cannot hold NULL."""
 
-_LATER_EVENTS: Final = "FROM " + unseen("(SELECT counted FROM event_log)", "before, after")
+COLUMNS: Final = ("status", "priority", "category", "technician_id")
+"""What tickets are counted by."""
 
-_DIFFERENCE: Final = f"""
-    SELECT
-        (image ->> 'status')::ticket_status AS status, (image ->> 'priority')::ticket_priority AS priority,
-        (image ->> 'category')::ticket_category AS category, (image ->> 'technician_id')::uuid AS technician_id,
-        n::bigint AS n
-    {_LATER_EVENTS}
-    CROSS JOIN LATERAL (VALUES (event.after, 1), (event.before, -1)) AS side (image, n)
-    WHERE image IS NOT NULL"""
+_TYPES: Final[Mapping[str, tuple[str, TypeEngine[Any]]]] = {
+    "status": ("ticket_status", models.STATUS),
+    "priority": ("ticket_priority", models.PRIORITY),
+    "category": ("ticket_category", models.CATEGORY),
+    "technician_id": ("uuid", UUID(as_uuid=False)),
+    "creator_kind": ("actor_kind", models.ACTOR_KIND),
+    "creator_id": ("text", Text()),
+}
 
-_KEPT: Final = f"""
-    SELECT status, priority, category, nullif(technician_id, '{NOBODY}') AS technician_id, n FROM ticket_counts"""
 
-_COUNTED: Final = f"{_KEPT} UNION ALL {_DIFFERENCE}"
+@dataclass(frozen=True)
+class Counts:
+    """One table of counts, and the column of `event_log` that has its position. It counts the tickets that fulfil `of`,
+    an SQL condition, by the columns `by`, which are its key."""
 
-_FOLD: Final = f"""
-WITH change AS (
-    SELECT status, priority, category, coalesce(technician_id, '{NOBODY}') AS technician_id, sum(n) AS n
-    FROM ({_DIFFERENCE}) AS difference GROUP BY 1, 2, 3, 4 HAVING sum(n) <> 0
-), taken AS (
-    SELECT count(*) AS events {_LATER_EVENTS}
-), added AS (
-    INSERT INTO ticket_counts SELECT * FROM change
-    ON CONFLICT (status, priority, category, technician_id) DO UPDATE SET n = ticket_counts.n + excluded.n
-), moved AS (
-    UPDATE event_log SET counted = pg_current_snapshot() FROM taken WHERE events > 0
+    table: str
+    position: str
+    of: str = "true"
+    by: tuple[str, ...] = COLUMNS
+
+    def counted(self) -> FromClause:
+        """Rows of `by` and `n`: sum `n` over what is asked for. Several rows may be of one kind and single ones
+        negative; only sums mean something."""
+        return self._rows(f"{self._kept()} UNION ALL {self._difference()}", "counted")
+
+    def kept(self) -> FromClause:
+        """The same as it was when `fold` last moved the position: quicker, and nearly right."""
+        return self._rows(self._kept(), "kept")
+
+    def fold(self) -> str:
+        """The statement that takes in the events since the position and moves it; its one value is their number."""
+        return f"""
+            WITH change AS (
+                SELECT {self._key()}, sum(n) AS n FROM ({self._difference()}) AS difference
+                GROUP BY {self._places()} HAVING sum(n) <> 0
+            ), taken AS (
+                SELECT count(*) AS events {self._later_events()}
+            ), added AS (
+                INSERT INTO {self.table} AS kept ({self._names()}, n) SELECT * FROM change
+                ON CONFLICT ({self._names()}) DO UPDATE SET n = kept.n + excluded.n
+            ), moved AS (
+                UPDATE event_log SET {self.position} = pg_current_snapshot() FROM taken WHERE events > 0
+            )
+            SELECT events FROM taken"""
+
+    def recount(self) -> str:
+        """The statement that counts the tickets themselves; its snapshot becomes the position."""
+        return f"""
+            WITH added AS (
+                INSERT INTO {self.table} ({self._names()}, n)
+                SELECT {self._names()}, sum(n) FROM (
+                    SELECT {self._key()}, count(*) AS n FROM tickets WHERE {self.of} GROUP BY {self._places()}
+                    UNION ALL
+                    SELECT {self._names()}, 0 FROM {self.table}
+                ) AS now GROUP BY {self._places()}
+                ON CONFLICT ({self._names()}) DO UPDATE SET n = excluded.n
+            )
+            UPDATE event_log SET {self.position} = pg_current_snapshot()"""
+
+    def _rows(self, statement: str, name: str) -> FromClause:
+        types = {column: _TYPES[column][1] for column in self.by}
+        return text(statement).columns(**types, n=BigInteger()).subquery(name)
+
+    def _kept(self) -> str:
+        columns = [f"nullif({name}, '{NOBODY}') AS {name}" if name == "technician_id" else name for name in self.by]
+        return f"SELECT {', '.join(columns)}, n FROM {self.table}"
+
+    def _difference(self) -> str:
+        columns = [f"(image ->> '{name}')::{_TYPES[name][0]} AS {name}" for name in self.by]
+        return f"""SELECT * FROM (
+                SELECT {", ".join(columns)}, n::bigint AS n
+                {self._later_events()}
+                CROSS JOIN LATERAL (VALUES (event.after, 1), (event.before, -1)) AS side (image, n)
+                WHERE image IS NOT NULL
+            ) AS changed WHERE {self.of}"""
+
+    def _later_events(self) -> str:
+        return "FROM " + unseen(f"(SELECT {self.position} FROM event_log)", "before, after")
+
+    def _names(self) -> str:
+        return ", ".join(self.by)
+
+    def _key(self) -> str:
+        columns = [f"coalesce({name}, '{NOBODY}') AS {name}" if name == "technician_id" else name for name in self.by]
+        return ", ".join(columns)
+
+    def _places(self) -> str:
+        return ", ".join(str(place) for place, _ in enumerate(self.by, 1))
+
+
+ALL: Final = Counts("ticket_counts", "counted")
+OF_SERVICES: Final = Counts(
+    "created_ticket_counts", "created_counted", "creator_kind = 'SERVICE'", ("creator_id", "creator_kind", *COLUMNS)
 )
-SELECT events FROM taken"""
-
-_RECOUNT: Final = f"""
-WITH added AS (
-    INSERT INTO ticket_counts
-    SELECT status, priority, category, technician_id, sum(n) FROM (
-        SELECT status, priority, category, coalesce(technician_id, '{NOBODY}') AS technician_id, count(*) AS n
-        FROM tickets GROUP BY 1, 2, 3, 4
-        UNION ALL
-        SELECT status, priority, category, technician_id, 0 FROM ticket_counts
-    ) AS now GROUP BY 1, 2, 3, 4
-    ON CONFLICT (status, priority, category, technician_id) DO UPDATE SET n = excluded.n
-)
-UPDATE event_log SET counted = pg_current_snapshot()"""
-
-
-def counted() -> FromClause:
-    """Rows `status, priority, category, technician_id, n`: sum `n` over what is asked for. Several rows may be of one
-    kind and single ones negative; only sums mean something."""
-    return _rows(_COUNTED, "counted")
-
-
-def kept() -> FromClause:
-    """The same as it was when `fold` last moved the position: quicker, and nearly right."""
-    return _rows(_KEPT, "kept")
-
-
-def _rows(statement: str, name: str) -> FromClause:
-    types = {
-        "status": models.STATUS,
-        "priority": models.PRIORITY,
-        "category": models.CATEGORY,
-        "technician_id": UUID(as_uuid=False),
-        "n": BigInteger(),
-    }
-    return text(statement).columns(**types).subquery(name)
 
 
 async def fold(connection: Any) -> int:
-    """Take the events since the position into `ticket_counts`, and move the position to the snapshot they were read
-    by; the answer is their number. Any number of processes may call it: while one does, it is 0 for the others.
+    """Take the events since the positions into the counts, and move the positions to the snapshots they were read by;
+    the answer is the number of events. Any number of processes may call it: while one does, it is 0 for the others.
 
     `connection` must not be in a transaction: what that had written would be taken in and then be added once more."""
     assert not connection.is_in_transaction()
     async with connection.transaction():
         if await connection.fetchval("SELECT id FROM event_log FOR UPDATE SKIP LOCKED") is None:
             return 0
-        events: int = await connection.fetchval(_FOLD)
-        return events
+        taken: list[int] = [await connection.fetchval(counts.fold()) for counts in (ALL, OF_SERVICES)]
+        return max(taken)
 
 
 async def recount(connection: Any) -> None:
     """Count the tickets themselves, for when the events do not tell: after a bulk load, or when the rows have moved to
-    another cluster. The statement's snapshot becomes the position. Not in a transaction, as `fold`."""
+    another cluster. Not in a transaction, as `fold`."""
     assert not connection.is_in_transaction()
     async with connection.transaction():
         await connection.execute("SELECT id FROM event_log FOR UPDATE")
-        await connection.execute(_RECOUNT)
+        for counts in (ALL, OF_SERVICES):
+            await connection.execute(counts.recount())

@@ -3,7 +3,7 @@
 - A note is final, and so is what an event says; a ticket is never deleted. Whoever tries gets a
   `restrict_violation` with the trigger's name as its constraint.
 - `tickets.search_text` is written by a trigger alone and follows its sources, the customer's name included.
-- An event goes only once `ticket_counts` has taken it in, so that pruning cannot falsify the counts.
+- An event goes only once the counts of tickets have taken it in, so that pruning cannot falsify them.
 
 Nothing here needs more than PostgreSQL 14 and the rights of the database's owner.
 """
@@ -51,8 +51,11 @@ $$""",
     """
 CREATE FUNCTION refuse_uncounted_pruning() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF EXISTS (SELECT FROM pruned, event_log WHERE NOT pg_visible_in_snapshot(pruned.xid, event_log.counted)) THEN
-        RAISE EXCEPTION 'an event is kept until ticket_counts has taken it in' USING
+    IF EXISTS (
+        SELECT FROM pruned, event_log, LATERAL (VALUES (counted), (created_counted)) AS taken_in (up_to)
+        WHERE NOT pg_visible_in_snapshot(pruned.xid, up_to)
+    ) THEN
+        RAISE EXCEPTION 'an event is kept until the counts of tickets have taken it in' USING
             ERRCODE = 'restrict_violation', CONSTRAINT = TG_NAME, TABLE = TG_TABLE_NAME, SCHEMA = TG_TABLE_SCHEMA;
     END IF;
     RETURN NULL;

@@ -455,8 +455,9 @@ class EventLog(Base):
     """One row: which log this is, so that a position in another one is recognised.
 
     `identity` changes when the rows turn up in another cluster (`cluster`), whose transaction ids mean other things.
-    `counted` is the position up to which `ticket_counts` has taken the events in. Events of transactions below
-    `horizon` are being deleted: a stream cannot go on from a position that does not see all of them.
+    `counted` and `created_counted` are the positions up to which `ticket_counts` and `created_ticket_counts` have taken
+    the events in. Events of transactions below `horizon` are being deleted: a stream cannot go on from a position that
+    does not see all of them.
     """
 
     __tablename__ = "event_log"
@@ -466,6 +467,7 @@ class EventLog(Base):
     identity: Mapped[uuid.UUID]
     cluster: Mapped[str]
     counted: Mapped[str] = mapped_column(PgSnapshot)
+    created_counted: Mapped[str] = mapped_column(PgSnapshot)
     horizon: Mapped[str] = mapped_column(Xid8, server_default=text("'0'::xid8"))
     horizon_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
@@ -475,6 +477,20 @@ class TicketCount(Base):
 
     __tablename__ = "ticket_counts"
 
+    status: Mapped[TicketStatus] = mapped_column(STATUS, primary_key=True)
+    priority: Mapped[TicketPriority] = mapped_column(PRIORITY, primary_key=True)
+    category: Mapped[TicketCategory] = mapped_column(CATEGORY, primary_key=True)
+    technician_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    n: Mapped[int] = mapped_column(BigInteger)
+
+
+class CreatedTicketCount(Base):
+    """The same of what services have created, by creator, up to `event_log.created_counted`."""
+
+    __tablename__ = "created_ticket_counts"
+
+    creator_id: Mapped[str] = mapped_column(primary_key=True)
+    creator_kind: Mapped[ActorKind] = mapped_column(ACTOR_KIND, primary_key=True)
     status: Mapped[TicketStatus] = mapped_column(STATUS, primary_key=True)
     priority: Mapped[TicketPriority] = mapped_column(PRIORITY, primary_key=True)
     category: Mapped[TicketCategory] = mapped_column(CATEGORY, primary_key=True)

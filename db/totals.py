@@ -1,8 +1,8 @@
 """How many tickets there are: from the kept counts where a filter allows it, else by counting.
 
-`ticket_counts` keeps the number of tickets by status, priority, category and technician. A filter over these four is
-answered from there for an admin, whatever the number of tickets, and for a technician, of whom only those are counted
-that they have created for others; anything else is counted row by row.
+The number of tickets is kept by status, priority, category and technician, and for services by creator too. A filter
+over these four is answered from there for an admin and for a service, whatever the number of tickets, and for a
+technician, of whom only those are counted that they have created for others; anything else is counted row by row.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, FromClause, func, literal_column, select, union_all
 
-from db import visibility
-from db.counts import counted, kept
+from db import counts, visibility
 from db.entities import TICKET, TICKETS
 from db.enums import Role, TicketStatus
 from db.filters import Parameter
 from db.visibility import Asker
 
-_KEPT = frozenset({"status", "priority", "category", "technician_id"})
+_KEPT = frozenset(counts.COLUMNS)
 
 
 def _from_kept_counts(shape: Any) -> bool:
@@ -30,27 +29,32 @@ def _from_kept_counts(shape: Any) -> bool:
 
 def _kept_for(asker: Asker) -> FromClause | None:
     """Rows of what is counted by, with `n`, that sum up to what the asker sees; None if only the tickets tell."""
-    counts = counted()
-    if asker.role is Role.ADMIN:
-        return counts
-    if asker.role is not Role.TECHNICIAN:
-        return None
-    tickets, names = TICKET.table.alias(), ("status", "priority", "category", "technician_id")
-    return union_all(
-        select(*(counts.c[name] for name in (*names, "n"))).where(visibility.assigned(counts, asker)),
-        select(*(tickets.c[name] for name in names), literal_column("1", BigInteger).label("n")).where(
-            visibility.created_for_others(tickets, asker)
-        ),
-    ).subquery("kept_for")
+    match asker.role:
+        case Role.ADMIN:
+            return counts.ALL.counted()
+        case Role.SERVICE:
+            created = counts.OF_SERVICES.counted()
+            return select(created).where(visibility.created(created, asker)).subquery("kept_for")
+        case Role.TECHNICIAN:
+            assigned, tickets = counts.ALL.counted(), TICKET.table.alias()
+            of_tickets = [tickets.c[name] for name in counts.COLUMNS]
+            return union_all(
+                select(assigned).where(visibility.assigned(assigned, asker)),
+                select(*of_tickets, literal_column("1", BigInteger).label("n")).where(
+                    visibility.created_for_others(tickets, asker)
+                ),
+            ).subquery("kept_for")
+        case Role.CUSTOMER:
+            return None
 
 
 def ticket_total(shape: Any, asker: Asker, parameter: Parameter) -> ColumnElement[int] | None:
     """The total of a list by the kept counts, if they can tell it."""
-    counts = _kept_for(asker) if _from_kept_counts(shape) else None
-    if counts is None:
+    kept_for = _kept_for(asker) if _from_kept_counts(shape) else None
+    if kept_for is None:
         return None
-    total = func.coalesce(func.sum(counts.c.n), 0).label("total")
-    return select(total).where(TICKETS.criteria.build(counts, shape, parameter, asker)).scalar_subquery()
+    total = func.coalesce(func.sum(kept_for.c.n), 0).label("total")
+    return select(total).where(TICKETS.criteria.build(kept_for, shape, parameter, asker)).scalar_subquery()
 
 
 def ticket_counts(shape: Any, asker: Asker, parameter: Parameter) -> FromClause:
@@ -75,12 +79,12 @@ def ticket_counts(shape: Any, asker: Asker, parameter: Parameter) -> FromClause:
 
 
 def _tally(shapes: Mapping[str, Any], asker: Asker, parameter: Parameter) -> FromClause:
-    counts = kept()
+    kept = counts.ALL.kept()
     sums = []
     for name, shape in shapes.items():
         about = TICKETS.criteria.about(_KEPT, shape)
-        fulfilled = TICKETS.criteria.build(counts, about, parameter, asker)
-        sums.append(func.coalesce(func.sum(counts.c.n).filter(fulfilled), 0).label(name))
+        fulfilled = TICKETS.criteria.build(kept, about, parameter, asker)
+        sums.append(func.coalesce(func.sum(kept.c.n).filter(fulfilled), 0).label(name))
     return select(*sums).subquery()
 
 

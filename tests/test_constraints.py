@@ -92,3 +92,19 @@ async def test_a_broken_promise_is_refused_by_name(
 async def test_two_tickets_cannot_have_one_reference(database: Database, rows: dict[str, str]) -> None:
     with pytest.raises(asyncpg.UniqueViolationError):
         await insert_ticket(database, new_id(), "TKT-AAAAAA")
+
+
+async def test_an_event_is_kept_until_all_counts_have_taken_it_in(database: Database, rows: dict[str, str]) -> None:
+    await database.execute(
+        "INSERT INTO ticket_events (ticket_id, kind, actor_kind, actor_id, actor_name, after)"
+        " VALUES ($1, 'CREATED', 'ADMIN', 'a', 'A', '{}')",
+        rows["ticket"],
+    )
+    later = "'9000000000000000000:9000000000000000000:'"
+    for taken_in in ("counted", "created_counted"):
+        with pytest.raises(asyncpg.RestrictViolationError, match="until the counts") as refused:
+            async with database.transaction():
+                await database.execute("DELETE FROM ticket_events")
+        assert refused.value.constraint_name == "ticket_events_counted"
+        await database.execute(f"UPDATE event_log SET {taken_in} = {later}")
+    assert await database.execute("DELETE FROM ticket_events WHERE ticket_id = $1", rows["ticket"]) == "DELETE 1"

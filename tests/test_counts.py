@@ -230,18 +230,23 @@ async def test_the_counts_are_the_lists_totals_whatever_the_filter(
     api: Api, technicians: list[str], filter: Filter
 ) -> None:
     """Filters over what the counts are kept by and filters that count row by row."""
-    if not technicians:
-        technicians += [await api.new_technician() for _ in range(2)]
-        for n in range(40):
-            ticket = await api.new_ticket(
-                priority=("LOW", "MEDIUM", "HIGH", "URGENT")[n % 4],
-                category=("ALARM", "CCTV", "ACCESS_CONTROL", "INTERCOM", "GENERAL")[n % 5],
-                technicianId=(None, *technicians)[n % 3],
-            )
-            if n % 7:
-                status = ("IN_PROGRESS", "CLOSED")[n % 2]
-                await api.done("ticketSetStatus", "ticket { id }", ticketId=ticket, status=status)
-    await agreed(api, filter)
+    async with api.service("one") as one, api.service("other") as other:
+        if not technicians:
+            technicians += [await api.new_technician() for _ in range(2)]
+            for n in range(40):
+                ticket = await (api, one, api, other)[n // 5 % 4].new_ticket(
+                    priority=("LOW", "MEDIUM", "HIGH", "URGENT")[n % 4],
+                    category=("ALARM", "CCTV", "ACCESS_CONTROL", "INTERCOM", "GENERAL")[n % 5],
+                )
+                if assignee := (None, *technicians)[n % 3]:
+                    await api.done("ticketAssign", "ticket { id }", ticketId=ticket, technicianId=assignee)
+                if n % 7:
+                    status = ("IN_PROGRESS", "CLOSED")[n % 2]
+                    await api.done("ticketSetStatus", "ticket { id }", ticketId=ticket, status=status)
+        await agreed(api, filter)
+        for service in (one, other):
+            assert (await agreed(service))["all"] == 10
+            await agreed(service, filter)
     for technician in technicians:
         await agreed(api, filter | {"assignee": {"technicianId": technician}})
         await agreed(api, {"and": [filter], "not": {"assignee": {"technicianId": technician}}})
@@ -259,15 +264,20 @@ async def test_the_counts_are_those_of_the_rows(api: Api, database: asyncpg.Conn
 
 async def test_taking_the_events_in_changes_no_number(api: Api, database: asyncpg.Connection[asyncpg.Record]) -> None:
     """Now and then the events are folded into the kept counts; before, while and after, the sums are the same."""
-    tickets, _ = await mine(api, 3, priority="HIGH")
-    for filter in (None, {"priority": ["HIGH"]}, {"assignee": {"unassigned": True}}, {"not": {"status": ["OPEN"]}}):
-        before = await agreed(api, filter)
-        await counts.fold(database)
-        assert await agreed(api, filter) == before
-        await counts.fold(database)
-        assert await agreed(api, filter) == before
-        if tickets:
-            await api.done("ticketSetStatus", "ticket { id }", ticketId=tickets.pop(), status="CLOSED")
+    async with api.service("folded") as service:
+        tickets = [await service.new_ticket(priority="HIGH") for _ in range(3)]
+        for filter in (None, {"priority": ["HIGH"]}, {"assignee": {"unassigned": True}}, {"not": {"status": ["OPEN"]}}):
+            for viewer in (api, service):
+                before = await agreed(viewer, filter)
+                await counts.fold(database)
+                assert await agreed(viewer, filter) == before
+                await counts.fold(database)
+                assert await agreed(viewer, filter) == before
+            if tickets:
+                await api.done("ticketSetStatus", "ticket { id }", ticketId=tickets.pop(), status="CLOSED")
+        assert await agreed(service) == numbers(all=3, closed=3, unassigned=3)
+        await counts.recount(database)
+        assert await agreed(service) == numbers(all=3, closed=3, unassigned=3)
 
 
 async def test_counts_read_while_others_write_are_of_one_moment(
