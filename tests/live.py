@@ -99,8 +99,12 @@ class Socket:
 async def socket(url: str, **options: Any) -> AsyncIterator[Socket]:
     """A connection that has not said anything yet."""
     options = {"subprotocols": ["graphql-transport-ws"], "proxy": None, "ping_interval": None} | options
-    async with connect(url.replace("http", "ws", 1) + "/graphql", **options) as connection:
-        yield Socket(connection)
+    connection = await connect(url.replace("http", "ws", 1) + "/graphql", **options)
+    try:
+        async with connection:
+            yield Socket(connection)
+    finally:
+        connection.transport.abort()  # whoever is cancelled while it closes leaves it open
 
 
 @asynccontextmanager
