@@ -4,7 +4,7 @@ counting them.
 `ticket_counts` is right as of a position in the event log, the snapshot `event_log.counted`. What has happened since
 is the difference that the later events make, by their images before and after. `counted` adds the two, so its sums are
 those of the reading statement's own snapshot, what its transaction has itself written included; `fold` moves the
-position on, so that little is left to add. `created_ticket_counts` is the same by creator too, of what services have
+position on, so that little is left to add. `service_ticket_counts` is the same by creator too, of what services have
 created, and has a position of its own. See `docs/decisions/counts.md`.
 """
 
@@ -119,7 +119,7 @@ class Counts:
 
 ALL: Final = Counts("ticket_counts", "counted")
 OF_SERVICES: Final = Counts(
-    "created_ticket_counts", "created_counted", "creator_kind = 'SERVICE'", ("creator_id", "creator_kind", *COLUMNS)
+    "service_ticket_counts", "service_counted", "creator_kind = 'SERVICE'", ("creator_id", "creator_kind", *COLUMNS)
 )
 
 

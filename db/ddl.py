@@ -52,7 +52,7 @@ $$""",
 CREATE FUNCTION refuse_uncounted_pruning() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF EXISTS (
-        SELECT FROM pruned, event_log, LATERAL (VALUES (counted), (created_counted)) AS taken_in (up_to)
+        SELECT FROM pruned, event_log, LATERAL (VALUES (counted), (service_counted)) AS taken_in (up_to)
         WHERE NOT pg_visible_in_snapshot(pruned.xid, up_to)
     ) THEN
         RAISE EXCEPTION 'an event is kept until the counts of tickets have taken it in' USING

@@ -201,7 +201,7 @@ WITH oldest AS (
     SELECT xid, at FROM ticket_events ORDER BY xid LIMIT 100000
 ), reached AS (
     SELECT least(
-        pg_snapshot_xmin(pg_current_snapshot()), pg_snapshot_xmin(counted), pg_snapshot_xmin(created_counted),
+        pg_snapshot_xmin(pg_current_snapshot()), pg_snapshot_xmin(counted), pg_snapshot_xmin(service_counted),
         (SELECT xid FROM oldest ORDER BY at < now() - $1::interval, xid LIMIT 1),
         (SELECT xid FROM oldest ORDER BY xid DESC LIMIT 1)
     ) AS xid FROM event_log

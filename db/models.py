@@ -455,7 +455,7 @@ class EventLog(Base):
     """One row: which log this is, so that a position in another one is recognised.
 
     `identity` changes when the rows turn up in another cluster (`cluster`), whose transaction ids mean other things.
-    `counted` and `created_counted` are the positions up to which `ticket_counts` and `created_ticket_counts` have taken
+    `counted` and `service_counted` are the positions up to which `ticket_counts` and `service_ticket_counts` have taken
     the events in. Events of transactions below `horizon` are being deleted: a stream cannot go on from a position that
     does not see all of them.
     """
@@ -467,7 +467,7 @@ class EventLog(Base):
     identity: Mapped[uuid.UUID]
     cluster: Mapped[str]
     counted: Mapped[str] = mapped_column(PgSnapshot)
-    created_counted: Mapped[str] = mapped_column(PgSnapshot)
+    service_counted: Mapped[str] = mapped_column(PgSnapshot)
     horizon: Mapped[str] = mapped_column(Xid8, server_default=text("'0'::xid8"))
     horizon_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
@@ -484,10 +484,10 @@ class TicketCount(Base):
     n: Mapped[int] = mapped_column(BigInteger)
 
 
-class CreatedTicketCount(Base):
-    """The same of what services have created, by creator, up to `event_log.created_counted`."""
+class ServiceTicketCount(Base):
+    """The same of what services have created, by creator, up to `event_log.service_counted`."""
 
-    __tablename__ = "created_ticket_counts"
+    __tablename__ = "service_ticket_counts"
 
     creator_id: Mapped[str] = mapped_column(primary_key=True)
     creator_kind: Mapped[ActorKind] = mapped_column(ACTOR_KIND, primary_key=True)

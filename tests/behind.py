@@ -10,7 +10,7 @@ import asyncpg
 
 Database: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
-_KEEPING_COUNT = {"ticket_counts", "created_ticket_counts", "event_log"}  # folded in now and then, by nobody's request
+_KEEPING_COUNT = {"ticket_counts", "service_ticket_counts", "event_log"}  # folded in now and then, by nobody's request
 
 
 async def ticket_row(database: Database, ticket_id: str) -> dict[str, Any]:

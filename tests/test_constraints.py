@@ -101,7 +101,7 @@ async def test_an_event_is_kept_until_all_counts_have_taken_it_in(database: Data
         rows["ticket"],
     )
     later = "'9000000000000000000:9000000000000000000:'"
-    for taken_in in ("counted", "created_counted"):
+    for taken_in in ("counted", "service_counted"):
         with pytest.raises(asyncpg.RestrictViolationError, match="until the counts") as refused:
             async with database.transaction():
                 await database.execute("DELETE FROM ticket_events")

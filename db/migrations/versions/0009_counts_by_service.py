@@ -18,18 +18,18 @@ _KEY = ("creator_id", "creator_kind", "status", "priority", "category", "technic
 
 _COUNT = """
 WITH added AS (
-    INSERT INTO created_ticket_counts
+    INSERT INTO service_ticket_counts
     SELECT creator_id, creator_kind, status, priority, category,
         coalesce(technician_id, '00000000-0000-0000-0000-000000000000'), count(*)
     FROM tickets WHERE creator_kind = 'SERVICE' GROUP BY 1, 2, 3, 4, 5, 6
 )
-UPDATE event_log SET created_counted = pg_current_snapshot()"""
+UPDATE event_log SET service_counted = pg_current_snapshot()"""
 
 _REFUSE = """
 CREATE OR REPLACE FUNCTION refuse_uncounted_pruning() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF EXISTS (
-        SELECT FROM pruned, event_log, LATERAL (VALUES (counted), (created_counted)) AS taken_in (up_to)
+        SELECT FROM pruned, event_log, LATERAL (VALUES (counted), (service_counted)) AS taken_in (up_to)
         WHERE NOT pg_visible_in_snapshot(pruned.xid, up_to)
     ) THEN
         RAISE EXCEPTION 'an event is kept until the counts of tickets have taken it in' USING
@@ -53,7 +53,7 @@ $$"""
 
 def upgrade() -> None:
     op.create_table(
-        "created_ticket_counts",
+        "service_ticket_counts",
         sa.Column("creator_id", sa.Text(), nullable=False),
         *(
             sa.Column(name, postgresql.ENUM(name=type_, create_type=False), nullable=False)
@@ -66,16 +66,16 @@ def upgrade() -> None:
         ),
         sa.Column("technician_id", postgresql.UUID(as_uuid=False), nullable=False),
         sa.Column("n", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint(*_KEY, name=op.f("pk_created_ticket_counts")),
+        sa.PrimaryKeyConstraint(*_KEY, name=op.f("pk_service_ticket_counts")),
     )
     # A position of its own: a server of the version before, which may still be running, moves the other one alone.
-    op.execute("ALTER TABLE event_log ADD COLUMN created_counted pg_snapshot NOT NULL DEFAULT pg_current_snapshot()")
-    op.execute("ALTER TABLE event_log ALTER COLUMN created_counted DROP DEFAULT")
+    op.execute("ALTER TABLE event_log ADD COLUMN service_counted pg_snapshot NOT NULL DEFAULT pg_current_snapshot()")
+    op.execute("ALTER TABLE event_log ALTER COLUMN service_counted DROP DEFAULT")
     op.execute(_COUNT)
     op.execute(_REFUSE)
 
 
 def downgrade() -> None:
     op.execute(_REFUSE_BEFORE)
-    op.execute("ALTER TABLE event_log DROP COLUMN created_counted")
-    op.drop_table("created_ticket_counts")
+    op.execute("ALTER TABLE event_log DROP COLUMN service_counted")
+    op.drop_table("service_ticket_counts")
