@@ -14,7 +14,9 @@ from sqlalchemy import column as named_column
 
 
 class _Whole(Select[Any]):
-    """A SELECT of `_row.*` and `_more`: its subqueries have the columns that these have."""
+    """A SELECT of `_row.*` and `_more`: its subqueries, and those of a union that it is the first of, have the columns
+    that these have. The method that says so is SQLAlchemy's own and undocumented (`sqlalchemy/sql/selectable.py`, 2.1);
+    if it changes, no list with a condition on a subquery's column can be built."""
 
     inherit_cache = False
     _row: FromClause
