@@ -33,10 +33,6 @@ from pubsub.hub import Hub
 from pubsub.websocket import Sockets
 from schema import schema
 
-GC_THRESHOLD = 20_000, 10, 10
-"""A new statement is built of some ten thousand objects, which the collector would go through a dozen times at Python's
-own threshold: a tenth of the time that it takes."""
-
 
 class State(TypedDict):
     """What lives as long as the process serves."""
@@ -60,7 +56,6 @@ def create_app(
             state = await _wire(chosen, channels, stack)
             gc.collect()
             gc.freeze()  # what is there now stays, and need not be looked through again and again
-            gc.set_threshold(*GC_THRESHOLD)
             yield state
 
     return Starlette(
