@@ -200,7 +200,7 @@ class Page:
         if slot is None:
             return literal_column("false")
         there = Stretch((Mark(slot, behind=following, inclusive=True),), backward=not following)
-        return exists(select(self._found.found(1, there).subquery(self._render.name())))
+        return exists(whole(self._found.found(1, there).subquery(self._render.name())))
 
 
 def page_size(arguments: Arguments) -> tuple[int, bool]:

@@ -60,7 +60,7 @@ class Counts:
         """The statement that takes in the events since the position and moves it; its one value is their number."""
         return f"""
             WITH change AS (
-                SELECT {self._key()}, sum(n) AS n FROM ({self._difference()}) AS difference
+                SELECT {self._columns("coalesce")}, sum(n) AS n FROM ({self._difference()}) AS difference
                 GROUP BY {self._places()} HAVING sum(n) <> 0
             ), taken AS (
                 SELECT count(*) AS events {self._later_events()}
@@ -78,7 +78,8 @@ class Counts:
             WITH added AS (
                 INSERT INTO {self.table} ({self._names()}, n)
                 SELECT {self._names()}, sum(n) FROM (
-                    SELECT {self._key()}, count(*) AS n FROM tickets WHERE {self.of} GROUP BY {self._places()}
+                    SELECT {self._columns("coalesce")}, count(*) AS n
+                    FROM tickets WHERE {self.of} GROUP BY {self._places()}
                     UNION ALL
                     SELECT {self._names()}, 0 FROM {self.table}
                 ) AS now GROUP BY {self._places()}
@@ -91,8 +92,7 @@ class Counts:
         return text(statement).columns(**types, n=BigInteger()).subquery(name)
 
     def _kept(self) -> str:
-        columns = [f"nullif({name}, '{NOBODY}') AS {name}" if name == "technician_id" else name for name in self.by]
-        return f"SELECT {', '.join(columns)}, n FROM {self.table}"
+        return f"SELECT {self._columns('nullif')}, n FROM {self.table}"
 
     def _difference(self) -> str:
         columns = [f"(image ->> '{name}')::{_TYPES[name][0]} AS {name}" for name in self.by]
@@ -109,8 +109,9 @@ class Counts:
     def _names(self) -> str:
         return ", ".join(self.by)
 
-    def _key(self) -> str:
-        columns = [f"coalesce({name}, '{NOBODY}') AS {name}" if name == "technician_id" else name for name in self.by]
+    def _columns(self, nobody: str) -> str:
+        """`by`, to read the table (`nullif`) or to write to it (`coalesce`), where no technician has a stand-in."""
+        columns = [f"{nobody}({name}, '{NOBODY}') AS {name}" if name == "technician_id" else name for name in self.by]
         return ", ".join(columns)
 
     def _places(self) -> str:

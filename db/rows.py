@@ -558,7 +558,7 @@ class Rows:
         ways = [whole(hits), visible.limit(number(limit))]
         if self._asker.role is not Role.ADMIN:
             # Of a frequent term the window may have many rows, and none that the viewer sees.
-            having_term = _count_of(select(window).where(condition(window)).subquery(self._names.name()))
+            having_term = _count_of(whole(window).where(condition(window)).subquery(self._names.name()))
             known.append((having_term >= number(TIER_FREQUENT), number(len(ways))))
             ways.append(in_order)
         return self._one_of(ways, case(*known, else_=number(1)), stretch, window, hits)

@@ -33,6 +33,7 @@ from sqlalchemy import table as light_table
 from sqlalchemy.dialects.postgresql import UUID
 
 from db import models
+from db.derived import whole
 from db.enums import ActorKind, Audience, Role
 
 Row: TypeAlias = FromClause
@@ -114,14 +115,14 @@ def _on_visible_ticket(asker: Asker, link: Callable[[Row], Condition], near: Row
     if near is None:
         return exists().where(link(tickets), ticket(tickets, asker))
     this = exists().where(tickets.c.id == near.c.id, link(tickets), ticket(tickets, asker))
-    return or_(this.correlate_except(tickets), _among_its_own(link, lambda tied: ticket(tied, asker)))
+    return or_(this.correlate_except(tickets), _among_its_own(asker, link))
 
 
-def _among_its_own(link: Callable[[Row], Condition], visible: Callable[[Row], Condition]) -> Condition:
+def _among_its_own(asker: Asker, link: Callable[[Row], Condition]) -> Condition:
     """Of the tickets that `link` ties to the row, all of which are looked at, one is visible."""
     tickets = table(models.Ticket).alias()
-    tied = select(tickets).where(link(tickets)).offset(literal_column("0")).correlate_except(tickets).subquery()
-    return exists().where(visible(tied)).correlate_except(tied)
+    tied = whole(tickets).where(link(tickets)).offset(literal_column("0")).correlate_except(tickets).subquery()
+    return exists().where(ticket(tied, asker)).correlate_except(tied)
 
 
 def _is_on_visible_ticket(
@@ -136,7 +137,7 @@ def _is_on_visible_ticket(
         return _on_visible_ticket(asker, link, near)
 
     if asker.role is not Role.TECHNICIAN:
-        return _among_its_own(link, lambda tied: ticket(tied, asker))
+        return _among_its_own(asker, link)
     theirs, others = table(models.Ticket).alias(), table(models.Ticket).alias()
     # An index tells this of a row. With OFFSET the planner does not look for all that is theirs, to join it.
     found = select(theirs.c.id).where(link(theirs), assigned(theirs, asker)).offset(literal_column("0"))
