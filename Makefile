@@ -29,7 +29,7 @@ test: $(DEV_STAMP)  ## Run the tests (ARGS="-k name" passes options to pytest)
 	@$(TEST) $(ARGS)
 
 test-node: $(DEV_STAMP) $(NODE_STAMP)  ## Run the tests of the JavaScript client; they need Node 20 or newer, and npm
-	@$(TEST) -n0 -rs tests/test_graphql_ws.py $(ARGS)
+	@$(TEST) -n0 -rs tests/live/test_graphql_ws.py $(ARGS)
 
 mutants: $(DEV_STAMP)  ## Put small faults into a copy, one at a time, and see the tests fail (ARGS="word" chooses)
 	@$(BIN)/python -m tests.mutants $(ARGS)
@@ -44,7 +44,7 @@ bench: $(DEV_STAMP)  ## Measure, on an embedded database of its own, and print t
 	@$(BIN)/python -m bench $(ARGS)
 
 screenshots: $(DEV_STAMP)  ## Take docs/mails.png anew; needs Chromium (apt install chromium, or CHROMIUM=/path/to/it)
-	@$(BIN)/python -m tests.mails
+	@$(BIN)/python -m tests.helpers.mail_pictures
 
 lock: $(VENV)/pyvenv.cfg  ## Choose the newest versions that pyproject.toml allows and lock them
 	@$(INSTALL) --target $(VENV)/lock --upgrade uv==$(UV_VERSION)

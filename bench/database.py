@@ -11,7 +11,8 @@ import asyncpg
 
 from bench.cases import Connection
 from bench.report import show
-from db import embedded, migrate, seed
+from db.postgres import embedded, migrate
+from db.seed import demo as seed
 
 
 @contextmanager

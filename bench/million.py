@@ -25,8 +25,8 @@ from bench.load import Failed, ask, drive
 from bench.probes import Probe
 from bench.report import Row, print_table, show
 from bench.servers import Server
-from db import embedded
 from db.enums import Role
+from db.postgres import embedded
 
 TICKETS = 1_000_000
 WARM_UPS = 5  # after which PostgreSQL may go over to a generic plan

@@ -14,7 +14,7 @@ from secrets import token_urlsafe
 from time import monotonic, sleep
 from typing import Final
 
-from callout.auth import mint
+from callout.auth.authenticator import mint
 from callout.settings import load, variable
 from db.enums import Role
 

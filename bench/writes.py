@@ -24,9 +24,9 @@ from bench.report import print_table, show
 from bench.servers import Server
 from bench.sockets import followed
 from bench.technicians import ALL, TICKETS
-from db import event_log
-from db.engine import Connection, Database
 from db.enums import Role, TicketEventKind
+from db.events import log as event_log
+from db.postgres.pool import Connection, Database
 from db.viewer import Viewer
 from pubsub.bell import Bell
 

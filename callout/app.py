@@ -13,24 +13,26 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from callout import health, logs, notices
-from callout.auth import Authenticator
+from callout import health, logs
+from callout import notification_worker as notices
+from callout.auth.authenticator import Authenticator
 from callout.background import background, keep_counted, keep_pruned
-from callout.channels import channels_of
 from callout.database import DatabaseUnusable
-from callout.event_stream import EventStreams
-from callout.execution import Engine
-from callout.graphql import GraphQLEndpoint
-from callout.http import RequestGuard, on_http_exception
-from callout.live import LiveApplication
+from callout.execution.engine import Engine
+from callout.http.endpoint import GraphQLEndpoint
+from callout.http.guard import RequestGuard, on_http_exception
+from callout.live.event_stream import EventStreams
+from callout.live.operations import LiveApplication
+from callout.live.websocket import Sockets
+from callout.notification_channels import channels_of
 from callout.settings import Settings, load, variable
-from db import event_log, migrate
-from db.cursors import StreamCursors
-from db.engine import Database
+from db.events import log as event_log
+from db.events.cursor import StreamCursors
+from db.postgres import migrate
+from db.postgres.pool import Database
 from pubsub.bell import Bell
 from pubsub.connections import Connections
 from pubsub.hub import Hub
-from pubsub.websocket import Sockets
 from schema import schema
 
 

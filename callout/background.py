@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from db import counts, event_log
-from db.engine import OUTAGE, Database
+from db.events import counts
+from db.events import log as event_log
+from db.postgres.pool import OUTAGE, Database
 
 logger = logging.getLogger(__name__)
 

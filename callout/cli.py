@@ -20,18 +20,19 @@ import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from callout import credentials, logs, settings
-from callout.auth import mint
-from callout.credentials import UnknownSubject
+from callout import logs, settings
+from callout.auth import tokens as credentials
+from callout.auth.authenticator import mint
+from callout.auth.tokens import UnknownSubject
 from callout.database import DatabaseUnusable, database, is_empty, migrated_database
 from callout.follow import NotAdmitted, follow
 from callout.serve import serve as run_server
 from callout.settings import InvalidSettings
-from db import migrate as migrations
-from db import seed as seeding
-from db.embedded import EmbeddedServerError
 from db.enums import Role
-from notifiers.imap import Account
+from db.postgres import migrate as migrations
+from db.postgres.embedded import EmbeddedServerError
+from db.seed import demo as seeding
+from notifiers.inbound.imap import Account
 
 ROLES = {role.value.lower(): role for role in Role}
 TICKETS_MAX = 10_000_000
@@ -203,7 +204,7 @@ def notify() -> None:
 
     Any number of these may run, and each takes what the others have not.
     """
-    from callout import notices
+    from callout import notification_worker as notices
 
     chosen = settings.load()
     with migrated_database(chosen) as url:

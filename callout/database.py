@@ -10,9 +10,9 @@ import asyncpg
 from sqlalchemy import exists, not_, select
 
 from callout.settings import Settings
-from db import embedded, migrate
 from db.models import Customer, Technician
-from db.statement import Executor, Statement
+from db.postgres import embedded, migrate
+from db.postgres.statement import Executor, Statement
 
 CONNECT_SECONDS = 10
 

@@ -18,16 +18,16 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import click
 
-from callout import channels
+from callout import notification_channels as channels
 from callout import settings as configuration
+from callout.auth.jwks import KeySet
 from callout.database import DatabaseUnusable, database
-from callout.errors import HttpError
-from callout.jwks import KeySet
+from callout.http.errors import HttpError
 from callout.settings import InvalidSettings, Settings
-from db import migrate
-from db.embedded import EmbeddedServerError
+from db.postgres import migrate
+from db.postgres.embedded import EmbeddedServerError
 from notifiers.mail import Composer
-from notifiers.notice import Unavailable
+from notifiers.notification import Unavailable
 from notifiers.smtp import Smtp
 
 OLDEST_SERVER = 140_000  # PostgreSQL 14, as `server_version_num` says it

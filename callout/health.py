@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from callout.errors import HttpError
-from db.engine import OUTAGE
-from db.statement import Executor
+from callout.http.errors import HttpError
+from db.postgres.pool import OUTAGE
+from db.postgres.statement import Executor
 
 ANSWER_SECONDS = 2.0
 REMEMBER_SECONDS = 1.0

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from callout.request import CURRENT
+from callout.http.context import CURRENT
 from callout.settings import Settings
 
 _COLOURS = {"DEBUG": "\x1b[2m", "INFO": "\x1b[32m", "WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[35m"}

@@ -16,15 +16,15 @@ import asyncpg
 
 from callout.database import DatabaseUnusable
 from callout.settings import Settings
-from db.embedded import EmbeddedServerError
-from db.engine import OUTAGE, Database
 from db.enums import Role
+from db.postgres.embedded import EmbeddedServerError
+from db.postgres.pool import OUTAGE, Database
 from db.viewer import Viewer
-from notifiers.imap import Account, ImapMailbox, MailboxUnavailable
-from notifiers.inbound import BYTES_MAX
+from notifiers.inbound.imap import Account, ImapMailbox, MailboxUnavailable
+from notifiers.inbound.reading import BYTES_MAX
 from pubsub.bell import ring_once
-from resolvers.call import Call
 from resolvers.inbound import GATEWAY, Received, receive
+from resolvers.mutation import Call
 
 logger = logging.getLogger(__name__)
 

@@ -14,13 +14,14 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from callout import credentials, logs
-from callout.credentials import Credential
+from callout import logs
+from callout.auth import tokens as credentials
+from callout.auth.tokens import Credential
 from callout.database import is_empty, migrated_database
-from callout.protocol import BoundedProtocol, FramingProtocol
+from callout.http.server import BoundedProtocol, FramingProtocol
 from callout.settings import Settings, variable
-from db import seed
 from db.enums import Role
+from db.seed import demo as seed
 
 APP = "callout.app:create_app"
 BACKLOG = 2048  # connections that may wait to be accepted

@@ -17,9 +17,9 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from db.server_url import server_url
+from db.postgres.url import server_url
 from notifiers.addresses import Mailbox
-from notifiers.imap import Account
+from notifiers.inbound.imap import Account
 from notifiers.message_ids import OwnMail
 from notifiers.smtp_server import SmtpServer
 

@@ -33,8 +33,8 @@ from sqlalchemy import table as light_table
 from sqlalchemy.dialects.postgresql import UUID
 
 from db import models
-from db.derived import whole
 from db.enums import ActorKind, Audience, Role
+from db.lists.select_star import whole
 
 Row: TypeAlias = FromClause
 Condition: TypeAlias = ColumnElement[bool]

@@ -10,7 +10,7 @@ from typing import Final
 
 from db.enums import DeliveryState
 from db.limits import SAID_MAX
-from notifiers.notice import Refused, Unavailable
+from notifiers.notification import Refused, Unavailable
 from notifiers.text import one_line
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from db.statement import Executor
+from db.postgres.statement import Executor
 from notifiers.rules import Told
 
 # The event says which ticket it is of, who did it and when. Google Chat has one place, whose name is empty.

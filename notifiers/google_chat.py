@@ -23,7 +23,7 @@ import httpx
 
 from db.enums import NoticeKind
 from notifiers.links import link_of
-from notifiers.notice import Channel, Notice, Refused, TicketFacts, Unavailable
+from notifiers.notification import Channel, Notice, Refused, TicketFacts, Unavailable
 from notifiers.text import one_line, shortened, tidy
 
 PER_MINUTE = 60  # messages that a space takes: https://developers.google.com/workspace/chat/limits

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from notifiers.notice import Notice
+from notifiers.notification import Notice
 
 
 def link_of(notice: Notice, public_url: str | None) -> str | None:

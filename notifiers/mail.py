@@ -15,7 +15,7 @@ from email.utils import format_datetime
 
 from notifiers import message_ids
 from notifiers.addresses import Mailbox, unstructured
-from notifiers.notice import Notice, Refused, Unavailable
+from notifiers.notification import Notice, Refused, Unavailable
 from notifiers.rendering import BrokenTemplate, Templates
 from notifiers.text import one_line
 

@@ -10,7 +10,7 @@ from datetime import UTC
 from pathlib import Path
 
 from notifiers.mail import Composer
-from notifiers.notice import Channel, Notice, Unavailable
+from notifiers.notification import Channel, Notice, Unavailable
 
 logger = logging.getLogger(__name__)
 

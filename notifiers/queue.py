@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from db.enums import Audience, DeliveryChannel, DeliveryState, NoticeKind, TicketCategory, TicketPriority, TicketStatus
-from db.statement import Executor
+from db.postgres.statement import Executor
 from notifiers import message_ids
-from notifiers.notice import Notice, TicketFacts
+from notifiers.notification import Notice, TicketFacts
 
 THREAD_MAX: Final = 20  # messages that a mail refers to
 

@@ -30,7 +30,7 @@ from markupsafe import Markup, escape
 from db.enums import NoticeKind
 from notifiers import samples
 from notifiers.links import link_of
-from notifiers.notice import Notice
+from notifiers.notification import Notice
 from notifiers.text import one_line, tidy
 
 OURS = Path(__file__).with_name("templates")

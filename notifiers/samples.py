@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from db.enums import Audience, NoticeKind, TicketCategory, TicketPriority, TicketStatus
-from notifiers.notice import Notice, TicketFacts
+from notifiers.notification import Notice, TicketFacts
 
 _AT = datetime(2026, 11, 24, 14, 12, tzinfo=UTC)
 _OPENED = TicketFacts(

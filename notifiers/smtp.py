@@ -16,7 +16,7 @@ from time import monotonic
 from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPException, SMTPResponseException
 
 from notifiers.mail import Composer, Mail
-from notifiers.notice import Channel, Notice, Refused, Unavailable
+from notifiers.notification import Channel, Notice, Refused, Unavailable
 from notifiers.smtp_server import SmtpServer
 from notifiers.text import one_line
 

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
-from db.engine import OUTAGE, Database
 from db.enums import DeliveryChannel, DeliveryState
+from db.postgres.pool import OUTAGE, Database
 from notifiers import queue
 from notifiers.attempt import Attempt, attempt
-from notifiers.notice import Channel, Refused
+from notifiers.notification import Channel, Refused
 from notifiers.queue import Claim, Outcome
 
 logger = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from db.engine import normalised
+from db.postgres.pool import normalised
 
 APPLICATION_NAME = "callout bell"  # what PostgreSQL calls these connections
 

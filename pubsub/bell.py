@@ -28,7 +28,7 @@ from urllib.parse import unquote, urlsplit
 
 from broadcaster import Broadcast, Event
 
-from db.server_url import server_url
+from db.postgres.url import server_url
 from pubsub.backends import line_to
 
 logger = logging.getLogger(__name__)

@@ -1,6 +1,6 @@
 """What a group of subscribers shares: the same document, variables and rights, so the same messages.
 
-The application makes feeds (`callout/subscriptions.py`); the hub hands the same feed's messages to all who have it.
+The application makes feeds (`callout/live/feeds.py`); the hub hands the same feed's messages to all who have it.
 """
 
 from __future__ import annotations

@@ -20,9 +20,9 @@ from typing import Final
 
 import asyncpg
 
-from db.cursors import StreamCursors
-from db.engine import Database
 from db.enums import StreamResetReason
+from db.events.cursor import StreamCursors
+from db.postgres.pool import Database
 from pubsub.bell import Bell
 from pubsub.feed import Feed, Message
 from pubsub.position import Place

@@ -1,6 +1,6 @@
 """Where in the event log a stream stands.
 
-A position is a snapshot of PostgreSQL's (`db/positions.py`). What lies between two positions is the events of the
+A position is a snapshot of PostgreSQL's (`db/events/position.py`). What lies between two positions is the events of the
 transactions that the second sees and the first does not. A client may be cut off in the middle of it; so its cursor
 can also say up to which event it has had what lies between.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from db.cursors import StreamCursors
+from db.events.cursor import StreamCursors
 
 _START = datetime(1, 1, 2).astimezone()
 _NO_ID = "00000000-0000-0000-0000-000000000000"

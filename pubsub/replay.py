@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol, TypeVar
 
-from db.engine import Database
 from db.enums import StreamResetReason
-from db.positions import NOW, unseen
+from db.events.position import NOW, unseen
+from db.postgres.pool import Database
 from pubsub.position import Place, Snapshot
 
 MISSED_MAX: Final = 50_000

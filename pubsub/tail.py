@@ -16,9 +16,9 @@ from typing import Any, Final
 
 import asyncpg
 
-from db.engine import OUTAGE, normalised
-from db.positions import NOW, unseen
-from db.stream import routes_of
+from db.events.position import NOW, unseen
+from db.postgres.pool import OUTAGE, normalised
+from db.ticket_stream import routes_of
 from pubsub.bell import Bell
 from pubsub.position import Snapshot
 

@@ -9,11 +9,11 @@ from sqlalchemy import bindparam, func, literal_column, update
 from sqlalchemy.dialects.postgresql import UUID
 
 from db import limits, models
-from db.statement import Statement
+from db.postgres.statement import Statement
 from db.visibility import table
-from resolvers import records
-from resolvers.call import Call, Input, Outcome, Refused, UserError, UserErrorCode
+from resolvers import crud as records
 from resolvers.checks import Checks
+from resolvers.mutation import Call, Input, Outcome, Refused, UserError, UserErrorCode
 
 _TABLE = table(models.ApiKey)
 _PREFIX = "callout_"

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 from db import limits
 from db.errors import BadInput
-from db.filters import storable
 from db.ids import key_of
-from resolvers.call import Refused, UserError, UserErrorCode
+from db.lists.filters import storable
+from resolvers.mutation import Refused, UserError, UserErrorCode
 
 # A mailbox as people have it: the dot-atom of RFC 5322 (section 3.2.3), or its non-ASCII form (RFC 6531), at a domain
 # name of at least two labels, the last of them no number. Quoted local parts and address literals are refused.

@@ -6,9 +6,9 @@ from typing import Any
 
 from db import limits, models
 from db.visibility import table
-from resolvers import records
-from resolvers.call import Call, Input, Outcome, UserError, UserErrorCode
+from resolvers import crud as records
 from resolvers.checks import Checks
+from resolvers.mutation import Call, Input, Outcome, UserError, UserErrorCode
 
 _TABLE = table(models.Customer)
 _UNIQUE = {"email": "email", "account_number": "accountNumber"}

@@ -6,10 +6,10 @@ from sqlalchemy import bindparam, func, null, select, update
 
 from db import models
 from db.enums import DeliveryState
-from db.statement import Statement
+from db.postgres.statement import Statement
 from db.visibility import table
-from resolvers.call import Call, Input, Outcome, Refused, UserError, UserErrorCode
 from resolvers.checks import Checks
+from resolvers.mutation import Call, Input, Outcome, Refused, UserError, UserErrorCode
 
 _TABLE = table(models.Delivery)
 _ID = bindparam("id", type_=_TABLE.c.id.type)

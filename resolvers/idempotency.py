@@ -15,10 +15,10 @@ from sqlalchemy import LargeBinary, Text, bindparam, select
 from sqlalchemy.dialects.postgresql import UUID, insert
 
 from db import limits, models
-from db.statement import Statement
+from db.postgres.statement import Statement
 from db.visibility import table
-from resolvers.call import Call, Refused, Transaction, UserError, UserErrorCode
 from resolvers.checks import Checks
+from resolvers.mutation import Call, Refused, Transaction, UserError, UserErrorCode
 
 _KEYS = table(models.IdempotencyKey)
 _CLAIM = Statement(

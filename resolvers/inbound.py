@@ -37,13 +37,13 @@ from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, UUID, insert
 from db import limits, models
 from db.enums import ActorKind, InboundOutcome, Role, TicketSource
 from db.ids import new_id
-from db.statement import Statement
+from db.postgres.statement import Statement
 from db.viewer import Viewer
 from db.visibility import table
-from notifiers.inbound import BYTES_MAX, KEPT_MAX, IncomingMail, read
+from notifiers.inbound.reading import BYTES_MAX, KEPT_MAX, IncomingMail, read
 from resolvers import note, ticket
-from resolvers.call import Call, Input, Outcome, Transaction, UserErrorCode
 from resolvers.checks import Checks
+from resolvers.mutation import Call, Input, Outcome, Transaction, UserErrorCode
 
 GATEWAY = "mail-in"
 """The id that the mail gateway acts under, where nobody else is known to have."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from db import event_log, limits
+from db import limits
 from db.enums import Role
+from db.events import log as event_log
 from db.ids import new_id
 from notifiers import rules
 from notifiers.enqueue import enqueue
 from resolvers import idempotency
-from resolvers.call import Call, Input, Outcome, Transaction, UserErrorCode
 from resolvers.checks import Checks
+from resolvers.mutation import Call, Input, Outcome, Transaction, UserErrorCode
 from resolvers.ticket import lock_ticket
 
 

@@ -8,11 +8,11 @@ from sqlalchemy import bindparam, literal_column, select
 from sqlalchemy.dialects.postgresql import UUID
 
 from db import limits, models
-from db.statement import Statement
+from db.postgres.statement import Statement
 from db.visibility import table
-from resolvers import records
-from resolvers.call import Call, Input, Outcome, Transaction, UserError, UserErrorCode
+from resolvers import crud as records
 from resolvers.checks import Checks
+from resolvers.mutation import Call, Input, Outcome, Transaction, UserError, UserErrorCode
 
 _TABLE = table(models.Property)
 _UNIQUE = {"account_number": "accountNumber"}

@@ -12,13 +12,13 @@ from sqlalchemy import select
 from db import limits, models
 from db.enums import Audience, DeliveryChannel, DeliveryState, NoticeKind
 from db.ids import new_id
-from db.statement import Statement
+from db.postgres.statement import Statement
 from db.visibility import table
 from notifiers.attempt import attempt
-from notifiers.notice import Notice
-from resolvers import records
-from resolvers.call import Call, Input, Outcome, Refused, UserError, UserErrorCode
+from notifiers.notification import Notice
+from resolvers import crud as records
 from resolvers.checks import Checks
+from resolvers.mutation import Call, Input, Outcome, Refused, UserError, UserErrorCode
 
 TOLD = tuple(kind for kind in NoticeKind if kind is not NoticeKind.TEST)
 """The kinds of notices that can be on or off."""

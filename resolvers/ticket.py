@@ -18,17 +18,18 @@ import asyncpg
 from sqlalchemy import Select, Text, any_, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, UUID, insert
 
-from db import event_log, limits, models, visibility
+from db import limits, models, visibility
 from db.enums import ActorKind, Role, TicketSource, TicketStatus
+from db.events import log as event_log
 from db.ids import new_id
-from db.statement import Executor, Statement
+from db.postgres.statement import Executor, Statement
 from db.visibility import Asker, table
 from notifiers import rules
 from notifiers.enqueue import enqueue
 from notifiers.rules import Told
 from resolvers import idempotency, ticket_rules
-from resolvers.call import Call, Input, Outcome, Refused, Transaction, UserError, UserErrorCode
 from resolvers.checks import Checks
+from resolvers.mutation import Call, Input, Outcome, Refused, Transaction, UserError, UserErrorCode
 
 _TICKETS = table(models.Ticket)
 _CUSTOMERS = table(models.Customer)

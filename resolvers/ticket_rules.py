@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from db.enums import Role, TicketEventKind, TicketStatus
-from resolvers.call import UserErrorCode
 from resolvers.checks import Checks
+from resolvers.mutation import UserErrorCode
 
 OPEN, IN_PROGRESS, RESOLVED, CLOSED = TicketStatus
 

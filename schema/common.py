@@ -7,7 +7,7 @@ from sqlalchemy import Text, cast
 from sqlalchemy.dialects.postgresql import JSON
 
 from db import enums
-from resolvers.call import UserErrorCode
+from resolvers.mutation import UserErrorCode
 from schema.fields import column, documented, items, json_rows, part, stream_cursor
 
 for _enum in (

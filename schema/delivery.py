@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 from sqlalchemy import Text, and_, case, func, literal_column
 
+from db.compiler.fields import ADMINS, Expression
 from db.entities import DELIVERIES, DELIVERY, TICKET
 from db.enums import Audience, DeliveryChannel, DeliveryState, NoticeKind
-from db.mapping import ADMINS, Expression
 from db.visibility import Asker, Row
 from resolvers import delivery
 from schema.common import Connection, Edge, Payload

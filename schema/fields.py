@@ -18,14 +18,14 @@ from strawberry import UNSET
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.arguments import StrawberryArgument
 
-from db.compiler import MAPPING, OUTCOME, Render, Selection
-from db.connection import Many
+from db.compiler.compiler import MAPPING, OUTCOME, Render, Selection
+from db.compiler.fields import EVERYONE, Bound, Column, Embedded, Entity, Expression, FieldMapping, Items, One, Root
 from db.enums import DocumentedEnum, Role
 from db.limits import PAGE_DEFAULT, PAGE_MAX
-from db.listing import Listing
-from db.mapping import EVERYONE, Bound, Column, Embedded, Entity, Expression, FieldMapping, Items, One, Root
+from db.lists.listing import Listing
+from db.lists.page import Many
 from db.visibility import Asker, Condition, Row
-from resolvers.call import Call, Input, Outcome
+from resolvers.mutation import Call, Input, Outcome
 
 Roles: TypeAlias = frozenset[Role]
 Link: TypeAlias = Callable[[Row, Row], Condition]

@@ -9,9 +9,9 @@ import strawberry
 from sqlalchemy import cast, func, literal_column
 from sqlalchemy.dialects.postgresql import UUID
 
+from db.compiler.fields import ADMINS, Expression
 from db.entities import INBOUND_MESSAGE, INBOUND_MESSAGES, NOTE, TICKET
 from db.enums import InboundOutcome, Role
-from db.mapping import ADMINS, Expression
 from db.visibility import Asker, Row
 from resolvers import inbound
 from schema.common import Connection, Edge, Payload

@@ -9,10 +9,10 @@ import strawberry
 from sqlalchemy import Boolean, ColumnElement, FromClause, Text, any_, func, literal_column, select
 
 from db import models
-from db.compiler import Render, Selection
+from db.compiler.compiler import Render, Selection
+from db.compiler.fields import ADMINS, Root
 from db.enums import DeliveryChannel, NoticeKind
 from db.limits import RECIPIENTS_MAX
-from db.mapping import ADMINS, Root
 from db.visibility import Asker, Condition, Row, table
 from resolvers import support_settings
 from schema.common import Payload

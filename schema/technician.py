@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 from sqlalchemy import func, or_, select
 
+from db.compiler.fields import ADMINS, STAFF, Expression
 from db.entities import TECHNICIAN, TECHNICIANS, TICKET, TICKETS
 from db.enums import TicketStatus
-from db.mapping import ADMINS, STAFF, Expression
 from db.visibility import Asker, Row
 from resolvers import technician
 from schema.common import Connection, Edge, Node, Payload

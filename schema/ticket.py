@@ -9,7 +9,8 @@ import strawberry
 from sqlalchemy import JSON, FromClause, Text, case, cast, exists, func, literal_column, or_, select
 
 from db import models
-from db.compiler import Render, Selection
+from db.compiler.compiler import Render, Selection
+from db.compiler.fields import ADMINS, EVERYONE, STAFF, Bound, Expression
 from db.entities import (
     ARTICLE,
     CUSTOMER,
@@ -36,14 +37,13 @@ from db.enums import (
     TicketSource,
     TicketStatus,
 )
-from db.filters import Slots, only_one, storable
 from db.ids import key_of
 from db.limits import BULK_MAX, CHAT_MESSAGES_MAX, PROGRESS_MAX
-from db.mapping import ADMINS, EVERYONE, STAFF, Bound, Expression
-from db.totals import ALL_TICKETS, ticket_counts
+from db.lists.filters import Slots, only_one, storable
+from db.ticket_totals import ALL_TICKETS, ticket_counts
 from db.visibility import Asker, Condition, Row, table
 from resolvers import ticket
-from resolvers.call import Input
+from resolvers.mutation import Input
 from resolvers.ticket_rules import TRANSITIONS
 from schema.common import Connection, Edge, Node, Payload, UserError
 from schema.fields import (

@@ -21,10 +21,10 @@ import asyncpg
 import pytest
 
 from callout.settings import Settings
-from db import embedded, migrate
-from tests.api import Api, Server
-from tests.process import callout_process
-from tests.valkey import Valkey
+from db.postgres import embedded, migrate
+from tests.helpers.api import Api, Server
+from tests.helpers.process import callout_process
+from tests.helpers.valkey import Valkey
 
 TEMPLATE = "callout_template"
 TEMPLATE_LOCK = 20_261_123  # processes that want the template take turns to make it

@@ -9,12 +9,12 @@ from alembic import context
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from db import migrate
 from db.models import Base, PgSnapshot, Xid8
+from db.postgres import migrate
 
 
 def comparable(item: Any, name: str | None, kind: str, *_: Any) -> bool:
-    """Alembic takes an expression with a collation for another each time it reads it back. (tests/test_migrations.py
+    """Alembic takes an expression with a collation for another each time it reads it back. (tests/db/test_migrations.py
     compares all definitions as PostgreSQL writes them.)"""
     return not (kind == "index" and any("COLLATE" in str(expression) for expression in item.expressions))
 

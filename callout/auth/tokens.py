@@ -1,0 +1,95 @@
+"""Tokens for people at a terminal: `callout token`, and those that a development server greets with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+from sqlalchemy import Select, bindparam, func, select, true
+from sqlalchemy.dialects.postgresql import UUID
+
+from callout.auth.authenticator import mint
+from callout.settings import Settings
+from db.enums import Role
+from db.errors import BadInput
+from db.ids import key_of
+from db.models import Customer, Technician, Ticket
+from db.postgres.statement import Statement
+
+GREETING_SECONDS = 7 * 24 * 3600
+
+# A role that stands for a person in the database: the prefix and the kind of its ids, and who there is.
+PEOPLE = {
+    Role.TECHNICIAN: ("tec", "technician", select(Technician.id, Technician.name, Technician.active)),
+    Role.CUSTOMER: ("cus", "customer", select(Customer.id, Customer.name, true().label("active"))),
+}
+COLUMNS = {
+    Role.TECHNICIAN: (Technician.id, Technician.email, Ticket.technician_id),
+    Role.CUSTOMER: (Customer.id, Customer.email, Ticket.customer_id),
+}
+OTHERS = {Role.ADMIN: "Demo admin", Role.SERVICE: "Demo chatbot"}
+
+
+class UnknownSubject(Exception):
+    """There is no such person, or none who may have a token. The message says who."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A token, and whom it speaks for."""
+
+    role: Role
+    name: str
+    token: str
+
+
+async def issue(settings: Settings, url: str, *, role: Role, subject: str, ttl: int) -> Credential:
+    """A token, good for `ttl` seconds, for the person whose global id or e-mail address `subject` is. Raises
+    `UnknownSubject` if nobody is, or an inactive technician, whose token would not be accepted."""
+    prefix, kind, people = PEOPLE[role]
+    key, email, _ = COLUMNS[role]
+    if "@" in subject:
+        statement = people.where(func.lower(email) == func.lower(bindparam("subject")))
+        value = subject.strip()
+    else:
+        statement = people.where(key == bindparam("subject", type_=UUID(as_uuid=False)))
+        try:
+            value = key_of(subject.strip(), prefix, kind)
+        except BadInput as error:
+            raise UnknownSubject(f"{error.message} Give its id ({prefix}_…) or e-mail address.") from None
+    connection = await asyncpg.connect(url)
+    try:
+        person = await Statement(statement).fetchrow(connection, subject=value)
+    finally:
+        await connection.close()
+    if person is None:
+        raise UnknownSubject(f"There is no {kind} {subject}.")
+    if not person["active"]:
+        raise UnknownSubject(f"{person['name']} is inactive: Callout would not accept the token.")
+    return _credential(settings, role, f"{prefix}_{person['id']}", person["name"], ttl)
+
+
+async def greeting(settings: Settings, connection: asyncpg.Connection) -> list[Credential]:
+    """A token for each role, of persons with the most tickets; none where no secret is configured to sign with."""
+    if settings.jwt_secret is None:
+        return []
+    credentials = []
+    for role in Role:
+        if role in OTHERS:
+            credentials.append(_credential(settings, role, f"demo-{role.lower()}", OTHERS[role], GREETING_SECONDS))
+        elif (person := await Statement(_busiest(role)).fetchrow(connection)) is not None:
+            subject = f"{PEOPLE[role][0]}_{person['id']}"
+            credentials.append(_credential(settings, role, subject, person["name"], GREETING_SECONDS))
+    return credentials
+
+
+def _busiest(role: Role) -> Select[*tuple[Any, ...]]:
+    key, _, reference = COLUMNS[role]
+    tickets = select(func.count()).where(reference == key).scalar_subquery()
+    people = PEOPLE[role][2]
+    return people.where(people.selected_columns.active).order_by(tickets.desc(), key).limit(1)
+
+
+def _credential(settings: Settings, role: Role, subject: str, name: str, ttl: int) -> Credential:
+    return Credential(role, name, mint(settings, role=role, subject=subject, name=name, ttl=ttl))

@@ -1,0 +1,1 @@
+"""Execution: documents, prepared operations, their cost, and running them."""

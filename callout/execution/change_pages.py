@@ -1,0 +1,81 @@
+"""Pages of what has happened, for clients that ask now and then instead of following a stream: the same events after
+the same cursors, told once."""
+
+from __future__ import annotations
+
+import orjson
+
+from db.compiler.compiler import Selection
+from db.compiler.fields import Constant
+from db.enums import StreamResetReason
+from db.events.cursor import StreamCursors
+from db.events.position import NOW
+from db.postgres.pool import Database
+from db.ticket_stream import Happened, Reader
+from pubsub.position import Place
+from pubsub.replay import missed
+
+
+class Pages:
+    def __init__(self, database: Database, cursors: StreamCursors, mark: str) -> None:
+        """`mark` stands for the cursor in what statements return."""
+        self._database = database
+        self._cursors = cursors
+        self._mark = mark.encode()
+
+    async def page(self, root: Selection, reader: Reader, after: str | None, size: int, at_once: int) -> bytes:
+        """The JSON of a `TicketChangePage`: the first `size` events after a cursor, of which `at_once` are looked up at
+        a time. Raises what the database does."""
+        reset: StreamResetReason | None = None
+        found: list[tuple[Place, Happened]] = []
+        end = None if after is None else Place.opened(after, self._cursors)
+        if end is not None:
+            behind = await missed(self._database, end)
+            if isinstance(behind, StreamResetReason):
+                reset = behind
+            else:
+                async for portion in behind.portions(reader.of, at_once):
+                    found += portion
+                    if len(found) > size:
+                        break
+                end = Place(behind.now)
+        elif after is not None:
+            reset = StreamResetReason.CURSOR_UNKNOWN
+        if end is None or reset is not None:
+            end = Place(await self._database.fetchval(f"SELECT {NOW}"))
+        more = len(found) > size
+        if more:
+            found = found[:size]
+            end, _ = found[-1]
+        return self._written(root, found, end, more, reset)
+
+    def _written(
+        self,
+        root: Selection,
+        found: list[tuple[Place, Happened]],
+        end: Place,
+        more: bool,
+        reset: StreamResetReason | None,
+    ) -> bytes:
+        parts = []
+        aliases = 0
+        for part in root.fields:
+            match part.name:
+                case "nodes":
+                    nodes = (self._with_cursor(place, told.documents[aliases]) for place, told in found)
+                    value = b"[%b]" % b",".join(nodes)
+                    aliases += 1
+                case "cursor":
+                    value = orjson.dumps(end.sealed(self._cursors))
+                case "hasMore":
+                    value = orjson.dumps(more)
+                case "reset":
+                    value = orjson.dumps(reset)
+                case _:
+                    assert isinstance(part.mapping, Constant)
+                    value = orjson.dumps(part.mapping.word)
+            parts.append(b'"%b":%b' % (part.key.encode(), value))
+        return b"{%b}" % b",".join(parts)
+
+    def _with_cursor(self, place: Place, document: bytes) -> bytes:
+        return document.replace(self._mark, place.sealed(self._cursors).encode())

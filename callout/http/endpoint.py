@@ -1,0 +1,86 @@
+"""`/graphql`: GraphQL over HTTP.
+
+Follows the GraphQL over HTTP specification (working draft): POST of JSON and GET of queries; in
+`application/graphql-response+json` a request that was never executed has a 4xx status, in the older
+`application/json` it has 200 as clients of that type expect.
+"""
+
+from __future__ import annotations
+
+from graphql import OperationType
+from starlette.types import Receive, Scope, Send
+from strawberry.http.ides import get_graphql_ide_html
+
+from callout.auth.authenticator import Authenticator
+from callout.execution.documents import InvalidDocument
+from callout.execution.engine import Answer, Engine, refusal
+from callout.http.context import RequestInfo, request_of
+from callout.http.request import MethodNotAllowed, NotAcceptable, headers_of, ranges, read_request
+from db.errors import ClientError
+
+MODERN = b"application/graphql-response+json; charset=utf-8"
+LEGACY = b"application/json; charset=utf-8"
+
+_STATUS = {"FORBIDDEN": 403}
+
+
+class GraphQLEndpoint:
+    """The ASGI application behind `/graphql`. `ide` is whether a browser gets the IDE."""
+
+    def __init__(self, engine: Engine, authenticator: Authenticator, *, ide: bool) -> None:
+        self._engine = engine
+        self._authenticator = authenticator
+        self._ide = get_graphql_ide_html(graphql_ide="graphiql").encode() if ide else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method = scope["method"]
+        authorization, accept, content_type = headers_of(scope)
+        if method == "GET" and self._ide is not None and b"text/html" in accept and not scope["query_string"]:
+            await _send(send, 200, b"text/html; charset=utf-8", self._ide)
+            return
+        media_type = _negotiated(accept)
+        info = request_of(scope)
+        info.viewer = viewer = await self._authenticator.authenticate(authorization)
+        request = await read_request(scope, receive, content_type)
+        try:
+            document, node = self._engine.operation(request.query, request.operation_name)
+        except InvalidDocument as error:
+            answer = refusal(error.errors, info.id, error.extension_code)
+        except ClientError as error:
+            answer = refusal([error], info.id)
+        else:
+            info.operation = node.name.value if node.name else None
+            if method == "GET" and node.operation is not OperationType.QUERY:
+                raise MethodNotAllowed
+            answer = await self._engine.execute(document, node, request.variables, viewer, info.id)
+        await _send(send, _status(answer, media_type, info), media_type, answer.body)
+
+
+def _status(answer: Answer, media_type: bytes, info: RequestInfo) -> int:
+    if answer.codes:
+        info.code = answer.codes[0]
+    if answer.executed or media_type is LEGACY:
+        return 200
+    return _STATUS.get(answer.codes[0], 400)
+
+
+async def _send(send: Send, status: int, media_type: bytes, body: bytes) -> None:
+    headers = [(b"content-type", media_type), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _negotiated(accept: bytes) -> bytes:
+    """The type to answer in: the one that the client prefers, the newer of equals. Of the ranges that match a type the
+    most specific decides (RFC 9110, section 12.5.1). Raises `NotAcceptable`."""
+    if not accept or accept == b"*/*":
+        return MODERN
+    qualities = dict(ranges(accept.lower()))
+
+    def quality(name: bytes) -> float:
+        return next((qualities[range_] for range_ in (name, b"application/*", b"*/*") if range_ in qualities), 0.0)
+
+    modern, legacy = quality(b"application/graphql-response+json"), quality(b"application/json")
+    if not modern and not legacy:
+        raise NotAcceptable
+    return MODERN if modern >= legacy else LEGACY

@@ -1,0 +1,164 @@
+"""The outermost layer of the HTTP side: `RequestGuard` around the application, `read_body` inside it.
+
+Each request gets an id, which its response, its errors and every log record made on its behalf carry, and one line
+in the access log, without tokens, variables, query strings or bodies. An exception that nobody handled becomes a
+500 with that id and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+from collections.abc import Awaitable
+from time import perf_counter
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from callout.http.context import CURRENT, SCOPE_KEY, RequestInfo, request_of
+from callout.http.errors import BodyTimeout, BodyTooLarge, HttpError, Internal, error_body
+
+logger = logging.getLogger(__name__)
+access_logger = logging.getLogger("callout.access")
+
+BODY_MAX = 1024 * 1024  # bytes
+BODY_SECONDS = 10.0
+PATH_LOGGED = 200  # characters
+CLIENT_LEFT = 499  # as nginx logs it; never sent
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_NO_SNIFFING = (b"x-content-type-options", b"nosniff")
+_NO_STORE = (b"cache-control", b"no-store")
+_GRAPHQL_TYPE = b"application/graphql-response+json"
+_CODES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
+
+
+class ClientDisconnected(Exception):
+    """The client left before its request was whole."""
+
+
+class RequestGuard:
+    """ASGI middleware, to stand outside everything else that answers HTTP. WebSockets and lifespan pass through."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = perf_counter()
+        request_id = _request_id(scope)
+        request = scope[SCOPE_KEY] = RequestInfo(request_id.decode("ascii"))
+        context = CURRENT.set(request)
+        added = ((b"x-request-id", request_id), _NO_SNIFFING, _NO_STORE)
+        status = 0
+
+        def send_marked(message: Message) -> Awaitable[None]:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), *added]
+            return send(message)
+
+        try:
+            await self._app(scope, receive, send_marked)
+        except ClientDisconnected:
+            status = status or CLIENT_LEFT
+        except Exception as error:
+            if not isinstance(error, HttpError):
+                logger.exception("unhandled exception")
+                error = Internal()
+            request.code, request.reason = error.extension_code, error.reason
+            if not status:
+                await _refuse(scope, send_marked, error)
+        finally:
+            _log(scope, request, status or CLIENT_LEFT, perf_counter() - started)
+            CURRENT.reset(context)
+
+
+async def read_body(scope: Scope, receive: Receive) -> bytes:
+    """The request's whole body, of `BODY_MAX` bytes at most: raises `BodyTooLarge` as soon as it is known to be
+    larger, `BodyTimeout` if it has not come after `BODY_SECONDS`, `ClientDisconnected` if it never will."""
+    for name, value in scope["headers"]:
+        if name == b"content-length" and (len(value) > 7 or int(value) > BODY_MAX):
+            raise BodyTooLarge
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            body, more = _part(await receive())
+            if more:
+                body = await _rest(body, receive)
+    except TimeoutError:
+        raise BodyTimeout from None
+    if len(body) > BODY_MAX:
+        raise BodyTooLarge
+    return body
+
+
+async def _rest(body: bytes, receive: Receive) -> bytes:
+    parts, size, more = [body], len(body), True
+    while more and size <= BODY_MAX:
+        body, more = _part(await receive())
+        parts.append(body)
+        size += len(body)
+    return b"".join(parts)
+
+
+def _part(message: Message) -> tuple[bytes, bool]:
+    if message["type"] != "http.request":
+        raise ClientDisconnected
+    return message.get("body", b""), message.get("more_body", False)
+
+
+async def on_http_exception(request: Request, error: Exception) -> Response:
+    """Starlette's own refusals (no such path, no such method) in our form; an exception handler for `Starlette`."""
+    assert isinstance(error, HTTPException)
+    info = request_of(request.scope)
+    info.code = _CODES.get(error.status_code, "BAD_REQUEST")
+    body = error_body(error.detail, info.code, info.id)
+    return Response(body, error.status_code, error.headers, media_type="application/json")
+
+
+async def _refuse(scope: Scope, send: Send, error: HttpError) -> None:
+    accepts_graphql = any(name == b"accept" and _GRAPHQL_TYPE in value for name, value in scope["headers"])
+    body = error_body(error.message, error.extension_code, request_of(scope).id)
+    headers = [
+        (b"content-type", _GRAPHQL_TYPE if accepts_graphql else b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        *error.headers,
+    ]
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _request_id(scope: Scope) -> bytes:
+    """The caller's `X-Request-ID` where it is harmless, or 96 random bits."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return bytes(value)
+    return secrets.token_hex(12).encode()
+
+
+def _log(scope: Scope, request: RequestInfo, status: int, seconds: float) -> None:
+    level = logging.INFO if status < 500 else logging.ERROR
+    if not access_logger.isEnabledFor(level):
+        return
+    viewer = request.viewer
+    # Made by hand: `logger.info` would look for the calling line, which is always this one.
+    record = logging.LogRecord(access_logger.name, level, "", 0, "request", (), None)
+    record.fields = {
+        "method": scope["method"],
+        "path": scope["path"][:PATH_LOGGED],
+        "status": status,
+        "ms": round(seconds * 1000, 3),
+        "operation": request.operation,
+        "role": viewer.role.value if viewer else None,
+        "viewer": viewer.id if viewer else None,
+        "code": request.code,
+        "reason": request.reason,
+    }
+    access_logger.handle(record)

@@ -1,0 +1,143 @@
+"""A GraphQL request as it comes over HTTP: JSON in the body of a POST, or parameters of a GET (GraphQL over HTTP,
+working draft)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs
+
+import orjson
+from starlette.types import Receive, Scope
+
+from callout.http.errors import HttpError
+from callout.http.guard import read_body
+
+
+class BadBody(HttpError):
+    """The body is not a GraphQL request."""
+
+    status = 400
+    code = "BAD_REQUEST"
+    default = "The body must be a JSON object with the document in `query`."
+
+
+class UnsupportedMediaType(HttpError):
+    """The body is not JSON."""
+
+    status = 415
+    code = "UNSUPPORTED_MEDIA_TYPE"
+    default = "The body must be application/json, in UTF-8."
+
+
+class NotAcceptable(HttpError):
+    """The client takes none of the types that there are."""
+
+    status = 406
+    code = "NOT_ACCEPTABLE"
+    default = "Accept application/graphql-response+json or application/json."
+
+
+class MethodNotAllowed(HttpError):
+    """Neither GET nor POST, or a GET that would change something."""
+
+    status = 405
+    code = "METHOD_NOT_ALLOWED"
+    default = "Use POST; GET is for queries alone."
+    headers = ((b"allow", b"GET, POST"),)
+
+
+@dataclass(frozen=True, slots=True)
+class GraphQLRequest:
+    query: str
+    variables: dict[str, Any] | None
+    operation_name: str | None
+
+
+def headers_of(scope: Scope) -> tuple[str | None, bytes, bytes | None]:
+    """The request's `Authorization`, `Accept` (of all lines) and `Content-Type`."""
+    authorization = content_type = None
+    accept = b""
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            authorization = value.decode("latin-1")
+        elif name == b"content-type":
+            content_type = value
+        elif name == b"accept":
+            accept = accept + b"," + value if accept else value
+    return authorization, accept, content_type
+
+
+async def read_request(scope: Scope, receive: Receive, content_type: bytes | None) -> GraphQLRequest:
+    """Raises `MethodNotAllowed`, `UnsupportedMediaType`, `BadBody`, and what `read_body` does."""
+    if scope["method"] == "POST":
+        _check_content_type(content_type)
+        return _from_body(await read_body(scope, receive))
+    if scope["method"] == "GET":
+        return _from_query(scope["query_string"])
+    raise MethodNotAllowed
+
+
+def ranges(accept: bytes) -> Iterator[tuple[bytes, float]]:
+    """The media ranges in an `Accept` header with their qualities; one that is malformed counts as refused."""
+    for entry in accept.split(b","):
+        name, *parameters = (part.strip() for part in entry.split(b";"))
+        quality = 1.0
+        for parameter in parameters:
+            if parameter.startswith(b"q="):
+                try:
+                    quality = float(parameter[2:])
+                except ValueError:
+                    quality = 0.0
+        yield name, quality if 0 <= quality <= 1 else 0.0
+
+
+def _check_content_type(content_type: bytes | None) -> None:
+    if content_type == b"application/json":
+        return
+    name, *parameters = (part.strip() for part in (content_type or b"").lower().split(b";"))
+    charsets = [parameter[8:].strip(b'"') for parameter in parameters if parameter.startswith(b"charset=")]
+    if name != b"application/json" or any(charset not in (b"utf-8", b"utf8") for charset in charsets):
+        raise UnsupportedMediaType
+
+
+def _from_body(body: bytes) -> GraphQLRequest:
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise BadBody("The body is not JSON.") from None
+    if not isinstance(content, dict):
+        raise BadBody
+    return _request(content)
+
+
+def _from_query(query_string: bytes) -> GraphQLRequest:
+    try:
+        parameters = parse_qs(
+            query_string.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=bool(query_string),
+            errors="strict",
+            max_num_fields=10,
+        )
+        content: dict[str, Any] = {name: values[-1] for name, values in parameters.items() if values[-1]}
+        for name in ("variables", "extensions"):
+            if name in content:
+                content[name] = orjson.loads(content[name])
+    except ValueError:
+        raise BadBody("The query string is not a GraphQL request.") from None
+    return _request(content)
+
+
+def _request(content: dict[str, Any]) -> GraphQLRequest:
+    query, variables, name = content.get("query"), content.get("variables"), content.get("operationName")
+    if not isinstance(query, str):
+        raise BadBody("`query` must be a string: the document.")
+    if variables is not None and not isinstance(variables, dict):
+        raise BadBody("`variables` must be an object.")
+    if name is not None and not isinstance(name, str):
+        raise BadBody("`operationName` must be a string.")
+    if not isinstance(content.get("extensions"), dict | None):
+        raise BadBody("`extensions` must be an object.")
+    return GraphQLRequest(query, variables, name or None)

@@ -1,0 +1,157 @@
+"""`/graphql/stream`: operations over plain HTTP whose results are told as server-sent events, for clients behind
+proxies that break WebSockets.
+
+The distinct connections mode of graphql-sse (enisdenjo/graphql-sse, PROTOCOL.md): a request for each operation, `next`
+events and a last `complete`. A stream that ends without it is to be asked for again, from the last cursor on: its token
+has run out, the client reads too slowly, or the server restarts. On a path of its own, because there are clients that
+name `text/event-stream` among what they accept and cannot read it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+from graphql import OperationType
+from starlette.types import Receive, Scope, Send
+
+from callout.auth.authenticator import Authenticator
+from callout.http.context import request_of
+from callout.http.errors import HttpError
+from callout.http.request import MethodNotAllowed, NotAcceptable, headers_of, ranges, read_request
+from callout.http.server import ENDING
+from callout.live.operations import LiveApplication
+from callout.live.websocket import Answered, Following, Refused, Reply, Request
+from pubsub.connections import Connection, Connections
+from pubsub.hub import Hub, Member
+from pubsub.send_queue import SendQueue
+
+BEAT_SECONDS: Final = 15.0  # of silence, after which a comment is sent, so that nobody on the way takes it for dead
+
+_NEXT: Final = b"event: next\ndata: %b\n\n"
+_COMPLETE: Final = b"event: complete\ndata:\n\n"
+_BEAT: Final = b":\n\n"
+_START: Final = {
+    "type": "http.response.start",
+    "status": 200,
+    "headers": [(b"content-type", b"text/event-stream; charset=utf-8"), (b"x-accel-buffering", b"no")],
+}
+
+
+class TooManyConnections(HttpError):
+    """The viewer has as many live connections as anybody may have."""
+
+    status = 429
+    code = "LIMIT_EXCEEDED"
+    default = "You have too many live connections."
+
+
+class EventStreams:
+    """The ASGI application behind `/graphql/stream`."""
+
+    def __init__(self, live: LiveApplication, authenticator: Authenticator, hub: Hub, connections: Connections) -> None:
+        self._live = live
+        self._authenticator = authenticator
+        self._hub = hub
+        self._connections = connections
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        authorization, accept, content_type = headers_of(scope)
+        if accept and not any(quality and range_ in _ACCEPTED for range_, quality in ranges(accept.lower())):
+            raise NotAcceptable("Accept text/event-stream.")
+        info = request_of(scope)
+        info.viewer = viewer = await self._authenticator.authenticate(authorization)
+        assert authorization is not None
+        given = await read_request(scope, receive, content_type)
+        request = Request(given.query, given.variables, given.operation_name)
+        if scope["method"] == "GET" and self._live.operation_type(request) is OperationType.MUTATION:
+            raise MethodNotAllowed("Use POST; GET is for queries and subscriptions.")
+        session = self._live.session(viewer, authorization)
+        stream = _EventStream(scope, receive, send)
+        self._connections.enter(stream)
+        try:
+            if not self._connections.admit(stream, session):
+                raise TooManyConnections
+            await stream.run(await self._live.reply(session, request), self._hub)
+        finally:
+            self._connections.leave(stream)
+
+
+_ACCEPTED: Final = (b"text/event-stream", b"text/*", b"*/*")
+
+
+class _EventStream(Connection, Member):
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self._queue = SendQueue()
+        self._ending: asyncio.Event = scope.setdefault(ENDING, asyncio.Event())
+        self._sending: asyncio.Task[None] | None = None
+
+    async def run(self, reply: Reply, hub: Hub) -> None:
+        """Until all has been told, the client has gone, or it is to end."""
+        await self._send(dict(_START))
+        match reply:
+            case Refused(errors):
+                await self._finish(_NEXT % (b'{"errors":%b}' % errors) + _COMPLETE)
+            case Answered(payload):
+                await self._finish(_NEXT % _line(payload) + _COMPLETE)
+            case Following(feed, after):
+                subscription = hub.subscribe(feed, self, after)
+                self._sending = asyncio.create_task(self._write())
+                tasks = (self._sending, asyncio.create_task(self._gone()), asyncio.create_task(self._told_to_end()))
+                try:
+                    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    subscription.end()
+                    for task in tasks:
+                        task.cancel()
+                await self._finish(b"")
+
+    # What others call
+
+    def tell(self, payload: bytes) -> None:
+        if not (self._ending.is_set() or self._queue.put(_NEXT % _line(payload))):
+            self._ending.set()
+
+    async def drained(self) -> None:
+        await self._queue.drained()
+
+    def fail(self) -> None:
+        self._ending.set()
+
+    def forbid(self) -> None:
+        self._ending.set()
+
+    def check(self, now: float) -> None:
+        if self._sending is not None and self._queue.stalled(now):
+            self._sending.cancel()
+        elif self.session is not None and self.session.expired:
+            self._ending.set()
+
+    # Its tasks
+
+    async def _write(self) -> None:
+        while True:
+            event = self._queue.take() if self._queue else _BEAT
+            await self._queue.sent(self._send({"type": "http.response.body", "body": event, "more_body": True}))
+            if not self._queue:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(BEAT_SECONDS):
+                        await self._queue.filled()
+
+    async def _gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def _told_to_end(self) -> None:
+        await self._ending.wait()
+
+    async def _finish(self, last: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": last})
+
+
+def _line(payload: bytes) -> bytes:
+    """JSON in one line: what breaks lines stands between its values, never in them."""
+    return payload.replace(b"\n", b" ").replace(b"\r", b" ")

@@ -1,0 +1,110 @@
+"""Feeds: what `pubsub` hands on, made of a subscription's compiled statements."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Hashable, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import orjson
+
+from callout.execution.engine import BoundStream
+from db.compiler.compiler import Selection
+from db.compiler.fields import Constant
+from db.enums import Role, StreamResetReason
+from db.postgres.pool import Database
+from db.ticket_stream import Reader, Recount, Stream
+from db.viewer import Viewer
+from pubsub.feed import Feed, Message
+
+MERGING_SECONDS: Final = 0.25
+
+
+def feed_of(bound: BoundStream, viewer: Viewer, database: Database, mark: str) -> Feed:
+    """`mark` stands for the cursor in what the statements return."""
+    kind = EventFeed if isinstance(bound.selection.mapping, Stream) else RecountFeed
+    return kind(bound, viewer, database, mark)
+
+
+def _key(bound: BoundStream, viewer: Viewer) -> Hashable:
+    """What an admin is told does not depend on which one it is."""
+    own = None if viewer.role is Role.ADMIN else viewer.id
+    return (bound.document, bound.operation, bound.flags, viewer.role, own, repr(bound.bounds))
+
+
+class EventFeed(Feed):
+    """What happens, event by event."""
+
+    def __init__(self, bound: BoundStream, viewer: Viewer, database: Database, mark: str) -> None:
+        mapping = bound.selection.mapping
+        assert isinstance(mapping, Stream)
+        self.key = _key(bound, viewer)
+        self.routes = mapping.routes(bound.bounds[0], viewer)
+        self.at_once = bound.at_once
+        self._selection = bound.selection
+        self._reader = Reader(bound.compiled, bound.bounds, viewer, database)
+        self._mark = mark.encode()
+        self._before = _before(bound.selection)
+
+    async def of(self, events: Sequence[str]) -> list[Message]:
+        happened = await self._reader.of(events)
+        return [Message(each.event, each.at, self._before + each.documents[0] + b"}}") for each in happened]
+
+    def with_cursor(self, payload: bytes, cursor: str) -> bytes:
+        return payload.replace(self._mark, cursor.encode())
+
+    async def ready(self, cursor: str) -> bytes:
+        return self._said("StreamReady", cursor=cursor)
+
+    def reset(self, reason: StreamResetReason, cursor: str) -> bytes:
+        return self._said("StreamReset", cursor=cursor, reason=reason.value)
+
+    def _said(self, type_: str, **values: str) -> bytes:
+        said = {field.key: _value(field, values) for field in self._selection.types[type_]}
+        return self._before + orjson.dumps(said) + b"}}"
+
+
+class RecountFeed(Feed):
+    """What a number is now, whenever it has changed: at once when somebody joins, and then at most every
+    `MERGING_SECONDS`."""
+
+    at_once = sys.maxsize  # of however many events it says one thing
+
+    def __init__(self, bound: BoundStream, viewer: Viewer, database: Database, mark: str) -> None:
+        mapping = bound.selection.mapping
+        assert isinstance(mapping, Recount)
+        self.key = _key(bound, viewer)
+        self.routes = mapping.routes(bound.bounds[0], viewer)
+        self._statement = bound.compiled.statement.text
+        self._arguments = bound.compiled.arguments(bound.bounds, viewer)
+        self._database = database
+        self._before = _before(bound.selection)
+        self._last = b""
+
+    async def of(self, events: Sequence[str]) -> list[Message]:
+        await asyncio.sleep(MERGING_SECONDS)
+        last, self._last = self._last, await self._now()
+        return [] if self._last == last else [Message(events[-1], datetime.now(UTC), self._last)]
+
+    def with_cursor(self, payload: bytes, cursor: str) -> bytes:
+        return payload
+
+    async def ready(self, cursor: str) -> bytes:
+        return await self._now()
+
+    def reset(self, reason: StreamResetReason, cursor: str) -> bytes:
+        raise NotImplementedError("who asks for a number has no cursor")
+
+    async def _now(self) -> bytes:
+        document: bytes = await self._database.fetchval(self._statement, *self._arguments)
+        return self._before + document + b"}}"
+
+
+def _before(selection: Selection) -> bytes:
+    return b'{"data":{"%b":' % selection.key.encode()
+
+
+def _value(field: Selection, values: dict[str, str]) -> str:
+    return field.mapping.word if isinstance(field.mapping, Constant) else values[field.name]

@@ -1,0 +1,90 @@
+"""What live connections need of the application: who comes in, whether they may stay, and what their operations are."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+from graphql import GraphQLError, OperationType
+
+from callout.auth.authenticator import Authenticator
+from callout.execution.documents import InvalidDocument
+from callout.execution.engine import Answer, Engine, InvalidVariables, refusal
+from callout.http.errors import HttpError, Unauthenticated
+from callout.live.feeds import feed_of
+from callout.live.websocket import FORBIDDEN, TRY_AGAIN, Answered, Closed, Following, Refused, Reply, Request
+from db.errors import ClientError
+from db.postgres.pool import OUTAGE, Database
+from db.viewer import Viewer
+from pubsub.connections import Session
+
+logger = logging.getLogger(__name__)
+
+
+class LiveApplication:
+    """One for each process. `origins` are those whose pages may open sockets, besides the server's own."""
+
+    def __init__(
+        self, engine: Engine, authenticator: Authenticator, database: Database, origins: Collection[str]
+    ) -> None:
+        self._engine = engine
+        self._authenticator = authenticator
+        self._database = database
+        self._origins = frozenset(origins)
+
+    def allows(self, origin: str, host: str) -> bool:
+        return origin in self._origins or urlsplit(origin).netloc.lower() == host.lower()
+
+    async def admit(self, authorization: str | None) -> Session:
+        try:
+            viewer = await self._authenticator.authenticate(authorization)
+        except Unauthenticated as error:
+            raise Closed(FORBIDDEN, f"Forbidden: {error.message}") from None
+        except HttpError:
+            raise Closed(TRY_AGAIN, "Try again later") from None
+        assert authorization is not None
+        return self.session(viewer, authorization)
+
+    def session(self, viewer: Viewer, authorization: str) -> Session:
+        """Of a viewer whom this header has let in."""
+        expires_at, by_key = self._authenticator.validity(authorization)
+        return Session(viewer, expires_at, by_key)
+
+    async def gone(self, sessions: Collection[Session]) -> Collection[Session]:
+        """Which of the sessions' viewers are no longer let in. While the database cannot say, nobody is."""
+        try:
+            there = await self._authenticator.still_there([(session.viewer, session.by_key) for session in sessions])
+        except OUTAGE as error:
+            logger.warning("it cannot be told who may still listen: %s", error or type(error).__name__)
+            return ()
+        return [session for session in sessions if session.viewer not in there]
+
+    def operation_type(self, request: Request) -> OperationType | None:
+        """None for a request that cannot be executed."""
+        try:
+            return self._engine.operation(request.query, request.operation_name)[1].operation
+        except (InvalidDocument, ClientError):
+            return None
+
+    async def reply(self, session: Session, request: Request) -> Reply:
+        request_id = secrets.token_hex(8)
+        try:
+            document, node = self._engine.operation(request.query, request.operation_name)
+            if node.operation is not OperationType.SUBSCRIPTION:
+                answer = await self._engine.execute(document, node, request.variables, session.viewer, request_id)
+                return Answered(answer.body) if answer.executed else _refused(answer)
+            bound = self._engine.bind_stream(document, node, request.variables, session.viewer)
+        except InvalidDocument as error:
+            return _refused(refusal(error.errors, request_id, error.extension_code))
+        except InvalidVariables as error:
+            return _refused(refusal(error.errors, request_id, code="BAD_USER_INPUT"))
+        except (ClientError, GraphQLError) as error:
+            return _refused(refusal([error], request_id))
+        feed = feed_of(bound, session.viewer, self._database, self._engine.position_mark)
+        return Following(feed, bound.after)
+
+
+def _refused(answer: Answer) -> Refused:
+    return Refused(answer.body.removeprefix(b'{"errors":').removesuffix(b"}"))

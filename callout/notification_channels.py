@@ -1,0 +1,50 @@
+"""The channels by which notices go, from the settings."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from callout.settings import Settings, variable
+from db.enums import DeliveryChannel
+from notifiers.google_chat import PER_MINUTE, GoogleChat
+from notifiers.mail import Composer
+from notifiers.mail_folder import MailFolder
+from notifiers.notification import Channel
+from notifiers.rendering import Templates
+from notifiers.smtp import Smtp
+
+logger = logging.getLogger(__name__)
+
+MAIL_IS_OFF = f"Mail is off: {variable('smtp_url')} is not set."
+
+
+def channels_of(settings: Settings) -> Mapping[DeliveryChannel, Channel]:
+    """The ways to tell that these settings give. What of the configuration will keep mail from being sent is logged."""
+    # Each process keeps its part of what a space takes, as they don't know of each other.
+    per_minute = max(2, PER_MINUTE // settings.workers)
+    made: dict[DeliveryChannel, Channel] = {
+        DeliveryChannel.GOOGLE_CHAT: GoogleChat(settings.link_base, per_minute=per_minute)
+    }
+    mail = _mail(settings)
+    if mail is not None:
+        made[DeliveryChannel.EMAIL] = mail
+    return made
+
+
+def templates(settings: Settings) -> Templates:
+    return Templates(settings.templates_dir, public_url=settings.link_base)
+
+
+def _mail(settings: Settings) -> Channel | None:
+    texts = templates(settings)
+    for problem in texts.problems():
+        logger.error("a mail template is broken, and its mail waits", extra={"fields": {"problem": problem}})
+    composer = Composer(texts, settings.sender, settings.reply_to)
+    if settings.smtp_server is not None:
+        return Smtp(settings.smtp_server, composer)
+    if settings.production:
+        logger.warning(MAIL_IS_OFF)
+        return None
+    logger.info("mail is not sent: it is written to a folder", extra={"fields": {"folder": str(settings.mail_folder)}})
+    return MailFolder(settings.mail_folder, composer)

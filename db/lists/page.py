@@ -1,0 +1,217 @@
+"""Connections: pages of an entity's rows by keyset, as the Relay cursor connections specification has them.
+
+A page starts after (or before) a cursor, which is the sort values and the id of a row, so that every page costs the
+same however deep it lies. Totals and the neighbouring pages are looked up only where they are selected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Text, cast, exists, func, literal_column, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+
+from db import limits
+from db.compiler.fields import EMPTY, Arguments, Bound, Entity, Expression, FieldMapping
+from db.errors import BadInput
+from db.events.cursor import decode_page_cursor
+from db.lists.filters import Slots
+from db.lists.listing import BY_ID, RANKING_KEYS, Listing, Order, given_at, number
+from db.lists.rows import Mark, Rows, Stretch
+from db.lists.select_star import whole
+from db.visibility import Condition, Row
+
+if TYPE_CHECKING:
+    from db.compiler.compiler import Render, Selection
+
+
+@dataclass(frozen=True, slots=True)
+class PageShape:
+    """What of a page's arguments changes the statement."""
+
+    criteria: Hashable
+    order: Order
+    size: int
+    backward: bool
+    after: int | None  # the slot of the cursor's first value
+    before: int | None
+
+
+@dataclass(frozen=True)
+class Many(FieldMapping):
+    """A connection to the rows of `entity` that `on` ties to this row, or to all where it is None."""
+
+    entity: Entity
+    listing: Listing
+    on: Callable[[Row, Row], Condition] | None = None
+
+    @property
+    def cost(self) -> int:
+        return 2
+
+    def read(self, arguments: Arguments) -> Bound:
+        slots = Slots()
+        criteria = self.listing.criteria.read(arguments, slots)
+        order = self._order(arguments, criteria)
+        size, backward = page_size(arguments)
+        after = self._cursor(arguments.get("after"), order, slots)
+        before = self._cursor(arguments.get("before"), order, slots)
+        return Bound(PageShape(criteria, order, size, backward, after, before), tuple(slots.values), size)
+
+    def _order(self, arguments: Arguments, criteria: Hashable) -> Order:
+        ranking = self.listing.ranking
+        if ranking is not None and given_at(criteria, ranking.search) is not None:
+            return ranking.order(self.listing.default)
+        given = arguments.get("orderBy")
+        if not given:
+            return self.listing.default
+        order: dict[str, bool] = {}
+        for item in given:
+            order.setdefault(str(item["field"]), str(item["direction"]) == "DESC")
+            if self.listing.keys[str(item["field"])].unique:
+                break
+        return tuple(order.items())
+
+    def _cursor(self, cursor: str | None, order: Order, slots: Slots) -> int | None:
+        if cursor is None:
+            return None
+        parsers = [RANKING_KEYS.get(name) or self.listing.keys[name].parse for name, _ in order] + [BY_ID.parse]
+        values = decode_page_cursor(cursor, self._fingerprint(order), parsers)
+        first, *_ = [slots.put(value) for value in values]
+        return first
+
+    def _fingerprint(self, order: Order) -> str:
+        return f"{self.entity.prefix}:" + ",".join(name + ("-" if descending else "+") for name, descending in order)
+
+    def render(self, render: Render, row: Row, selection: Selection) -> Expression:
+        shape: PageShape = render.shape(selection)
+        page = Page(self, render, row, selection, shape)
+        query = select(render.pairs([(part.key, page.part(part)) for part in selection.fields]))
+        if page.used:
+            query = query.select_from(page.rows)
+        return query.correlate(row).scalar_subquery()
+
+
+class Page:
+    """One page in the making. Its row source has the entity's columns and `rn`, the row's number counted from the
+    side that the page starts at, up to one more than the page holds (that last one only tells that there is more), and
+    `n`, how many rows that makes."""
+
+    def __init__(self, many: Many, render: Render, row: Row, selection: Selection, shape: PageShape) -> None:
+        self._many = many
+        self._render = render
+        self._row = row
+        self._shape = shape
+        self._found = Rows(
+            many.entity,
+            many.listing,
+            shape.criteria,
+            shape.order,
+            on=partial(many.on, row) if many.on else None,
+            outer=row,
+            parameter=render.parameters(selection),
+            asker=render.asker,
+            names=render,
+        )
+        self.used = False
+        self.rows = self._page_rows()
+
+    def _page_rows(self) -> Row:
+        shape = self._shape
+        after = () if shape.after is None else (Mark(shape.after, behind=True),)
+        before = () if shape.before is None else (Mark(shape.before, behind=False),)
+        found = self._found.found(shape.size + 1, Stretch(after + before, shape.backward)).subquery(self._render.name())
+        numbered = whole(found, func.row_number().over().label("rn"), func.count().over().label("n"))
+        return numbered.subquery(self._render.name())
+
+    def part(self, part: Selection) -> Expression:
+        match part.name:
+            case "nodes":
+                return self._all(self._render.object(part.fields, self.rows))
+            case "edges":
+                return self._all(self._render.pairs([(field.key, self._edge(field)) for field in part.fields]))
+            case "pageInfo":
+                return self._render.pairs([(field.key, self._page_info(field)) for field in part.fields])
+            case "totalCount":
+                return self._found.total()
+            case "streamCursor":
+                return self._render.position()
+            case _:
+                return self._render.value(part, self._row)
+
+    def _edge(self, field: Selection) -> Expression:
+        match field.name:
+            case "node":
+                return self._render.object(field.fields, self.rows)
+            case "cursor":
+                return self._cursor()
+            case _:
+                return self._render.value(field, self.rows)
+
+    def _page_info(self, field: Selection) -> Expression:
+        backward = self._shape.backward
+        match field.name:
+            case "hasNextPage":
+                return self._beyond(self._shape.before, following=True) if backward else self._more()
+            case "hasPreviousPage":
+                return self._more() if backward else self._beyond(self._shape.after, following=False)
+            case "startCursor":
+                return self._cursor_at(last=backward)
+            case "endCursor":
+                return self._cursor_at(last=not backward)
+            case _:
+                return self._render.value(field, self._row)
+
+    def _in_page(self) -> Condition:
+        self.used = True
+        return self.rows.c.rn <= number(self._shape.size)
+
+    def _all(self, element: Expression) -> Expression:
+        in_page = self._in_page()
+        if self._shape.backward:
+            collected = func.json_agg(aggregate_order_by(element, self.rows.c.rn.desc()))
+        else:
+            collected = func.json_agg(element)
+        return func.coalesce(collected.filter(in_page), EMPTY)
+
+    def _more(self) -> Expression:
+        self.used = True
+        return func.count() > number(self._shape.size)
+
+    def _cursor(self) -> Expression:
+        """Base64 (URL-safe, unpadded) of a JSON array: the order, the sort values, the id."""
+        values = [key for key, _ in self._found.keys(self.rows)]
+        fingerprint: Expression = literal_column(f"'{self._many._fingerprint(self._shape.order)}'")
+        encoded = func.encode(
+            func.convert_to(cast(func.json_build_array(fingerprint, *values), Text), "UTF8"), "base64"
+        )
+        return func.translate(encoded, "+/=\n", "-_")
+
+    def _cursor_at(self, *, last: bool) -> Expression:
+        self.used = True
+        place = func.least(self.rows.c.n, number(self._shape.size)) if last else number(1)
+        return func.max(self._cursor()).filter(self.rows.c.rn == place)
+
+    def _beyond(self, slot: int | None, *, following: bool) -> Expression:
+        """Whether the list has a row on the other side of the cursor that the page starts from."""
+        if slot is None:
+            return literal_column("false")
+        there = Stretch((Mark(slot, behind=following, inclusive=True),), backward=not following)
+        return exists(whole(self._found.found(1, there).subquery(self._render.name())))
+
+
+def page_size(arguments: Arguments) -> tuple[int, bool]:
+    """How many rows, and whether they are the last ones. Raises `BadInput` unless it is 1 to 100."""
+    first, last = arguments.get("first"), arguments.get("last")
+    if first is not None and last is not None:
+        raise BadInput("Give `first` or `last`, not both.")
+    backward = last is not None
+    size: int | None = last if backward else first
+    if size is None:
+        return limits.PAGE_DEFAULT, False
+    if not 1 <= size <= limits.PAGE_MAX:
+        raise BadInput(f"`{'last' if backward else 'first'}` must be from 1 to {limits.PAGE_MAX}.")
+    return size, backward

@@ -1,0 +1,1 @@
+"""PostgreSQL itself: the pool, the embedded server, URLs, migrations, and statements as text."""

@@ -1,0 +1,1 @@
+"""Data to try Callout with: the demo company, and tickets in bulk."""

@@ -1,0 +1,93 @@
+"""How many tickets there are: from the kept counts where a filter allows it, else by counting.
+
+The number of tickets is kept by status, priority, category and technician, and for services by creator too. A filter
+over these four is answered from there for an admin and for a service, whatever the number of tickets, and for a
+technician, of whom only those are counted that they have created for others; anything else is counted row by row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, FromClause, func, literal_column, select, union_all
+
+from db import visibility
+from db.entities import TICKET, TICKETS
+from db.enums import Role, TicketStatus
+from db.events import counts
+from db.lists.filters import Parameter
+from db.visibility import Asker
+
+_KEPT = frozenset(counts.COLUMNS)
+
+
+def _from_kept_counts(shape: Any) -> bool:
+    """Whether a filter's shape is over nothing but what the counts are kept by."""
+    return TICKETS.criteria.columns(shape) <= _KEPT
+
+
+def _kept_for(asker: Asker) -> FromClause | None:
+    """Rows of what is counted by, with `n`, that sum up to what the asker sees; None if only the tickets tell."""
+    match asker.role:
+        case Role.ADMIN:
+            return counts.ALL.counted()
+        case Role.SERVICE:
+            created = counts.OF_SERVICES.counted()
+            return select(created).where(visibility.created(created, asker)).subquery("kept_for")
+        case Role.TECHNICIAN:
+            assigned, tickets = counts.ALL.counted(), TICKET.table.alias()
+            of_tickets = [tickets.c[name] for name in counts.COLUMNS]
+            return union_all(
+                select(assigned).where(visibility.assigned(assigned, asker)),
+                select(*of_tickets, literal_column("1", BigInteger).label("n")).where(
+                    visibility.created_for_others(tickets, asker)
+                ),
+            ).subquery("kept_for")
+        case Role.CUSTOMER:
+            return None
+
+
+def ticket_total(shape: Any, asker: Asker, parameter: Parameter) -> ColumnElement[int] | None:
+    """The total of a list by the kept counts, if they can tell it."""
+    kept_for = _kept_for(asker) if _from_kept_counts(shape) else None
+    if kept_for is None:
+        return None
+    total = func.coalesce(func.sum(kept_for.c.n), 0).label("total")
+    return select(total).where(TICKETS.criteria.build(kept_for, shape, parameter, asker)).scalar_subquery()
+
+
+def ticket_counts(shape: Any, asker: Asker, parameter: Parameter) -> FromClause:
+    """One row: how many tickets match in all, in each status (a column each), and without an assignee."""
+    kept_for = _kept_for(asker) if _from_kept_counts(shape) else None
+    if kept_for is not None:
+        rows, number = kept_for, kept_for.c.n
+        conditions = [TICKETS.criteria.build(rows, shape, parameter, asker)]
+    else:
+        rows, number = TICKET.table.alias(), literal_column("1", BigInteger)
+        conditions = [
+            TICKET.visible(rows, asker),
+            TICKETS.criteria.build(rows, shape, parameter, asker),
+            *TICKETS.looked_up(rows, shape, parameter),
+        ]
+    total = func.coalesce(func.sum(number), 0)
+    columns = [total.label("all")]
+    for status in TicketStatus:
+        columns.append(func.coalesce(func.sum(number).filter(rows.c.status == status), 0).label(status.value))
+    columns.append(func.coalesce(func.sum(number).filter(rows.c.technician_id.is_(None)), 0).label("unassigned"))
+    return select(*columns).where(*conditions).subquery("totals")
+
+
+def _tally(shapes: Mapping[str, Any], asker: Asker, parameter: Parameter) -> FromClause:
+    kept = counts.ALL.kept()
+    sums = []
+    for name, shape in shapes.items():
+        about = TICKETS.criteria.about(_KEPT, shape)
+        fulfilled = TICKETS.criteria.build(kept, about, parameter, asker)
+        sums.append(func.coalesce(func.sum(kept.c.n).filter(fulfilled), 0).label(name))
+    return select(*sums).subquery()
+
+
+ALL_TICKETS = replace(TICKETS, total=ticket_total, tally=_tally, tallied=_KEPT)
+"""The list of all tickets, whose total needs no counting where the kept counts can tell it."""

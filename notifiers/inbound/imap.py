@@ -1,0 +1,133 @@
+"""A mailbox that is read over IMAP (RFC 3501): what nobody has seen yet, each marked when it is done with.
+
+By the standard library, whose calls block: in a thread, one at a time. The mailbox is ours alone: a message that
+somebody else opens is marked by that, and never comes here.
+"""
+
+from __future__ import annotations
+
+import imaplib
+import re
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, Self
+from urllib.parse import unquote
+
+from db.postgres.url import server_url
+from notifiers.inbound.reading import BYTES_MAX
+
+ANSWER_SECONDS = 30.0
+
+_PORTS = {"imap": 143, "imaps": 993}
+_PRINTABLE = re.compile(r"[ -~]+")
+
+
+class MailboxUnavailable(Exception):
+    """The mailbox cannot be read now. The text says why, and never has the password in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Where a mailbox is, and how to get in."""
+
+    encrypted: bool
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    mailbox: str
+
+    @classmethod
+    def of(cls, url: str) -> Self:
+        """From `imaps://user:password@host:port/mailbox`. Raises `ValueError`, without the password in its text."""
+        parts = server_url(url)
+        if parts.scheme not in _PORTS:
+            raise ValueError("must start with imaps://")
+        if not (parts.hostname and parts.username and parts.password):
+            raise ValueError("must name user, password and host: imaps://user:password@host/INBOX")
+        mailbox = unquote(parts.path.lstrip("/")) or "INBOX"
+        user, password = unquote(parts.username), unquote(parts.password)
+        if not all(map(_PRINTABLE.fullmatch, (user, password, mailbox))):
+            raise ValueError("may have printable ASCII characters only, in user, password and mailbox")
+        return cls(
+            encrypted=parts.scheme == "imaps",
+            host=parts.hostname,
+            port=parts.port or _PORTS[parts.scheme],
+            user=user,
+            password=password,
+            mailbox=mailbox,
+        )
+
+
+class ImapMailbox:
+    """A mailbox that has been opened."""
+
+    def __init__(self, connection: imaplib.IMAP4) -> None:
+        self._connection = connection
+
+    @classmethod
+    @contextmanager
+    def open(cls, account: Account) -> Iterator[Self]:
+        """Raises `MailboxUnavailable`, as all that is done with the mailbox does."""
+        with _said():
+            if account.encrypted:
+                context = ssl.create_default_context()
+                connection: imaplib.IMAP4 = imaplib.IMAP4_SSL(
+                    account.host, account.port, ssl_context=context, timeout=ANSWER_SECONDS
+                )
+            else:
+                connection = imaplib.IMAP4(account.host, account.port, timeout=ANSWER_SECONDS)
+        try:
+            with _said():
+                connection.login(_quoted(account.user), account.password)
+                _done(connection.select(_quoted(account.mailbox)))
+            yield cls(connection)
+        finally:
+            with suppress(imaplib.IMAP4.error, OSError):
+                connection.logout()
+
+    def unseen(self) -> list[str]:
+        """The UIDs of the messages that nobody has seen, oldest first."""
+        with _said():
+            found = _done(self._connection.uid("SEARCH", "UNSEEN"))
+        return [uid.decode("ascii") for part in found if isinstance(part, bytes) for uid in part.split()]
+
+    def read(self, uid: str) -> bytes | None:
+        """The message as it is, which does not mark it; of a huge one so much that it is seen to be. None if it is
+        gone."""
+        with _said():
+            answer = _done(self._connection.uid("FETCH", uid, f"(BODY.PEEK[]<0.{BYTES_MAX + 1}>)"))
+        return next((part[1] for part in answer if isinstance(part, tuple)), None)
+
+    def mark(self, uid: str) -> None:
+        """Marks a message as seen: it is in `unseen` no more."""
+        with _said():
+            _done(self._connection.uid("STORE", uid, "+FLAGS.SILENT", r"(\Seen)"))
+
+
+@contextmanager
+def _said() -> Iterator[None]:
+    try:
+        yield
+    except (imaplib.IMAP4.error, OSError) as error:
+        raise MailboxUnavailable(f"The mailbox cannot be read: {_text(error)}") from error
+
+
+def _text(error: Exception) -> str:
+    said = error.args[0] if error.args and isinstance(error, imaplib.IMAP4.error) else error
+    text = said.decode("ascii", "replace") if isinstance(said, bytes) else str(said)
+    return text[:200] or type(error).__name__
+
+
+def _done(answer: tuple[str, list[Any]]) -> list[Any]:
+    status, data = answer
+    if status != "OK":
+        raise imaplib.IMAP4.error(data[0] if data else status)
+    return data
+
+
+def _quoted(text: str) -> str:
+    """As IMAP takes a text with anything in it but line ends (RFC 3501, section 4.3)."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

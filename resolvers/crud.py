@@ -1,0 +1,148 @@
+"""What creating and updating a customer, a property, a technician and an article have in common: a row of checked
+values, written once, with the values that must be unique looked at first and the database having the last word."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
+from typing import Any
+
+import asyncpg
+from sqlalchemy import ColumnElement, TableClause, bindparam, func, insert, literal_column, select, update
+
+from db.ids import new_id
+from db.postgres.statement import Statement
+from resolvers import idempotency
+from resolvers.checks import Checks
+from resolvers.mutation import Call, Input, Outcome, Refused, Transaction, UserError, UserErrorCode
+
+Unique = Mapping[str, str]
+"""Columns whose values are unique, each with the input field that says so; `email` whatever the case."""
+
+
+LookUp = Callable[[Transaction, dict[str, Any], Checks], Awaitable[None]]
+"""Looks at other rows, in the transaction: objects, or completes the values."""
+
+
+async def _no_look_up(transaction: Transaction, values: dict[str, Any], checks: Checks) -> None:
+    return None
+
+
+async def create(
+    call: Call,
+    mutation: str,
+    input: Input,
+    table: TableClause,
+    values: dict[str, Any],
+    unique: Unique,
+    checks: Checks,
+    look_up: LookUp = _no_look_up,
+) -> Outcome:
+    """Insert a row of `values`, once per idempotency key, if nothing was or is objected to."""
+    object_id = new_id()
+    async with call.transaction() as transaction:
+        earlier = await idempotency.claim(transaction, call, mutation, input, object_id)
+        if earlier is not None:
+            return Outcome(earlier)
+        await look_up(transaction, values, checks)
+        await _check_unique(transaction, table, object_id, values, unique, checks)
+        checks.finish()
+        with _Taken(unique):
+            await _insert(table, tuple(sorted(values))).execute(transaction, id=object_id, **values)
+    return Outcome(object_id)
+
+
+async def change(
+    call: Call,
+    table: TableClause,
+    object_id: str | None,
+    values: Mapping[str, Any],
+    unique: Unique,
+    missing: UserError,
+    checks: Checks,
+) -> Outcome:
+    """Update the row's columns to `values`, if nothing was or is objected to; `missing` is the objection where there
+    is no such row."""
+    if object_id is None:
+        checks.finish()
+    async with call.transaction() as transaction:
+        await _check_unique(transaction, table, str(object_id), values, unique, checks)
+        checks.finish()
+        with _Taken(unique):
+            found = await update_statement(table, values).fetchval(transaction, id=object_id, **values)
+        if found is None:
+            raise Refused(missing)
+    return Outcome(object_id)
+
+
+@cache
+def _insert(table: TableClause, columns: tuple[str, ...]) -> Statement:
+    return Statement(insert(table).values({name: _value(table, name) for name in ("id", *columns)}))
+
+
+def update_statement(table: TableClause, values: Mapping[str, Any]) -> Statement:
+    """The update of a row, by `id`, to values of these columns; returns true if there is such a row."""
+    return _update(table, tuple(sorted(values)))
+
+
+@cache
+def _update(table: TableClause, columns: tuple[str, ...]) -> Statement:
+    values: dict[str, Any] = {name: _value(table, name) for name in columns} or {"id": table.c.id}
+    if "updated_at" in table.c:
+        values["updated_at"] = func.clock_timestamp()
+    return Statement(
+        update(table).where(table.c.id == _value(table, "id")).values(values).returning(literal_column("true"))
+    )
+
+
+def _value(table: TableClause, name: str) -> ColumnElement[Any]:
+    return bindparam(name, type_=table.c[name].type)
+
+
+@cache
+def _others(table: TableClause, columns: tuple[str, ...]) -> Statement:
+    def taken(name: str) -> ColumnElement[Any]:
+        value = _value(table, name)
+        same = func.lower(table.c.email) == func.lower(value) if name == "email" else table.c[name] == value
+        return select(literal_column("true")).where(same, table.c.id != _value(table, "id")).exists().label(name)
+
+    return Statement(select(*(taken(name) for name in columns)))
+
+
+async def _check_unique(
+    transaction: Transaction,
+    table: TableClause,
+    object_id: str,
+    values: Mapping[str, Any],
+    unique: Unique,
+    checks: Checks,
+) -> None:
+    objected = {error.field for error in checks.errors}
+    columns = tuple(name for name, field in unique.items() if name in values and (field,) not in objected)
+    if not columns:
+        return
+    given = {name: values[name] for name in columns}
+    taken = await _others(table, columns).fetchrow(transaction, id=object_id, **given)
+    for name in columns:
+        if taken[name]:
+            checks.errors.append(_taken_error(unique[name]))
+
+
+def _taken_error(field: str) -> UserError:
+    return UserError(UserErrorCode.TAKEN, "Another one has this already.", (field,))
+
+
+class _Taken:
+    """Turns a race that the unique index decided into the objection that the check would have made."""
+
+    def __init__(self, unique: Unique) -> None:
+        self._unique = unique
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, asyncpg.UniqueViolationError):
+            for column, field in self._unique.items():
+                if column in (error.constraint_name or ""):
+                    raise Refused(_taken_error(field)) from error

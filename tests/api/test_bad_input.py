@@ -1,0 +1,689 @@
+"""Bad input: a clear error, and nothing changed. Each test compares all that is in the database before and after."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeAlias
+
+import pytest
+
+from db import limits
+from tests.helpers.api import Api, Refusal, Server
+from tests.helpers.database_checks import Database, dump
+
+Input: TypeAlias = dict[str, Any]
+
+UNKNOWN = "00000000-0000-7000-8000-000000000000"
+
+_numbers = itertools.count(100)
+
+
+@dataclass(frozen=True)
+class World:
+    """A bit of everything, and for each mutation an input that would do."""
+
+    customer: str
+    property: str
+    elsewhere: str
+    technician: str
+    inactive: str
+    ticket: str
+    resolved: str
+    article: str
+    key: str
+    delivery: str
+
+    def good(self, mutation: str) -> Input:
+        contact = {"name": "Ann Lee", "email": "ann@lee.test", "phone": "613-555-1234"}
+        n = next(_numbers)
+        inputs: dict[str, Input] = {
+            "ticketCreate": {"subject": "s", "description": "d", "contact": contact},
+            "ticketUpdate": {"ticketId": self.ticket},
+            "ticketAssign": {"ticketId": self.ticket, "technicianId": self.technician},
+            "ticketSetStatus": {"ticketId": self.ticket, "status": "RESOLVED", "resolution": "r"},
+            "ticketResolve": {"ticketId": self.ticket, "resolution": "r"},
+            "ticketsBulkUpdate": {"ticketIds": [self.ticket], "status": "RESOLVED", "resolution": "r"},
+            "noteAdd": {"ticketId": self.ticket, "body": "b"},
+            "customerCreate": {"name": "n", "email": f"new{n}@lee.test", "accountNumber": f"N-{n}"},
+            "customerUpdate": {"customerId": self.customer},
+            "propertyCreate": {"customerId": self.customer, "address": "a", "accountNumber": f"N-{n}"},
+            "propertyUpdate": {"propertyId": self.property},
+            "technicianCreate": {"name": "n", "email": f"new{n}@company.test"},
+            "technicianUpdate": {"technicianId": self.technician},
+            "articleCreate": {"problem": "p", "solution": "s"},
+            "articleCreateFromTicket": {"ticketId": self.resolved},
+            "articleUpdate": {"articleId": self.article},
+            "deliveryRetry": {"deliveryId": self.delivery},
+            "supportSettingsUpdate": {},
+            "supportSettingsTest": {"channel": "EMAIL"},
+            "apiKeyCreate": {"name": "n"},
+            "apiKeyRevoke": {"apiKeyId": self.key},
+        }
+        return inputs[mutation]
+
+
+@pytest.fixture(scope="module")
+async def world(server: Server) -> AsyncIterator[World]:
+    async with Api(server) as api:
+        customer = await api.new_customer()
+        inactive = await api.new_technician()
+        await api.done("technicianUpdate", "__typename", technicianId=inactive, active=False)
+        resolved = await api.new_ticket()
+        await api.done("ticketResolve", "__typename", ticketId=resolved, resolution="Done.")
+        article = await api.done("articleCreate", "article { id }", problem="p", solution="s")
+        key = await api.done("apiKeyCreate", "apiKey { id }", name="chatbot")
+        told = await api("{ deliveries(first: 1) { nodes { id } } }")
+        yield World(
+            customer=customer,
+            property=await api.new_property(customer),
+            elsewhere=await api.new_property(await api.new_customer()),
+            technician=await api.new_technician(),
+            inactive=inactive,
+            ticket=await api.new_ticket(customerId=customer),
+            resolved=resolved,
+            article=article["article"]["id"],
+            key=key["apiKey"]["id"],
+            delivery=told["deliveries"]["nodes"][0]["id"],
+        )
+
+
+@asynccontextmanager
+async def nothing_changes(database: Database) -> AsyncIterator[None]:
+    before = await dump(database)
+    yield
+    assert await dump(database) == before
+
+
+def placed(input: Input, path: str, value: Any) -> Input:
+    """The input with the value at the path: `subject`, `contact.email`, `adminRecipients.0`."""
+    first, _, rest = path.partition(".")
+    if rest == "0":
+        return input | {first: [value]}
+    return input | {first: placed(input.get(first, {}), rest, value) if rest else value}
+
+
+# Texts
+
+LINE, TEXT, EMAIL, PHONE, URL = "line", "text", "email", "phone", "url"
+TEXTS = [
+    ("ticketCreate", "subject", LINE, limits.SUBJECT_MAX),
+    ("ticketCreate", "description", TEXT, limits.DESCRIPTION_MAX),
+    ("ticketCreate", "contact.name", LINE, limits.NAME_MAX),
+    ("ticketCreate", "contact.email", EMAIL, limits.EMAIL_MAX),
+    ("ticketCreate", "contact.phone", PHONE, limits.PHONE_MAX),
+    ("ticketUpdate", "subject", LINE, limits.SUBJECT_MAX),
+    ("ticketUpdate", "description", TEXT, limits.DESCRIPTION_MAX),
+    ("ticketUpdate", "contact.name", LINE, limits.NAME_MAX),
+    ("ticketUpdate", "contact.email", EMAIL, limits.EMAIL_MAX),
+    ("ticketUpdate", "contact.phone", PHONE, limits.PHONE_MAX),
+    ("ticketSetStatus", "resolution", TEXT, limits.RESOLUTION_MAX),
+    ("ticketResolve", "resolution", TEXT, limits.RESOLUTION_MAX),
+    ("ticketsBulkUpdate", "resolution", TEXT, limits.RESOLUTION_MAX),
+    ("noteAdd", "body", TEXT, limits.NOTE_MAX),
+    ("customerCreate", "name", LINE, limits.NAME_MAX),
+    ("customerCreate", "email", EMAIL, limits.EMAIL_MAX),
+    ("customerCreate", "phone", PHONE, limits.PHONE_MAX),
+    ("customerCreate", "accountNumber", LINE, limits.ACCOUNT_NUMBER_MAX),
+    ("customerUpdate", "name", LINE, limits.NAME_MAX),
+    ("customerUpdate", "email", EMAIL, limits.EMAIL_MAX),
+    ("customerUpdate", "phone", PHONE, limits.PHONE_MAX),
+    ("customerUpdate", "accountNumber", LINE, limits.ACCOUNT_NUMBER_MAX),
+    ("propertyCreate", "address", LINE, limits.ADDRESS_MAX),
+    ("propertyCreate", "accountNumber", LINE, limits.ACCOUNT_NUMBER_MAX),
+    ("propertyUpdate", "address", LINE, limits.ADDRESS_MAX),
+    ("propertyUpdate", "accountNumber", LINE, limits.ACCOUNT_NUMBER_MAX),
+    ("technicianCreate", "name", LINE, limits.NAME_MAX),
+    ("technicianCreate", "email", EMAIL, limits.EMAIL_MAX),
+    ("technicianCreate", "phone", PHONE, limits.PHONE_MAX),
+    ("technicianUpdate", "name", LINE, limits.NAME_MAX),
+    ("technicianUpdate", "email", EMAIL, limits.EMAIL_MAX),
+    ("technicianUpdate", "phone", PHONE, limits.PHONE_MAX),
+    ("articleCreate", "problem", LINE, limits.PROBLEM_MAX),
+    ("articleCreate", "solution", TEXT, limits.SOLUTION_MAX),
+    ("articleUpdate", "problem", LINE, limits.PROBLEM_MAX),
+    ("articleUpdate", "solution", TEXT, limits.SOLUTION_MAX),
+    ("apiKeyCreate", "name", LINE, limits.NAME_MAX),
+    ("supportSettingsUpdate", "adminRecipients.0", EMAIL, limits.EMAIL_MAX),
+    ("supportSettingsUpdate", "googleChatWebhookUrl", URL, limits.URL_MAX),
+]
+each_text = pytest.mark.parametrize(("mutation", "path", "form", "most"), TEXTS, ids=[f"{t[0]} {t[1]}" for t in TEXTS])
+
+FILLING = {LINE: "é", TEXT: "😀", EMAIL: ("b" * 59 + "."), PHONE: "5", URL: "x"}
+
+
+def of_length(form: str, length: int) -> str:
+    """A value of that many characters, good but for its length, and nobody else's."""
+    start = {LINE: str(next(_numbers)), EMAIL: f"a{next(_numbers)}@", URL: "https://chat.test/"}.get(form, "")
+    end = "b.example.com" if form == EMAIL else ""
+    filling = FILLING[form] * length
+    return start + filling[: length - len(start) - len(end)] + end
+
+
+@each_text
+async def test_text_that_cannot_be_kept_is_refused(
+    api: Api, database: Database, world: World, mutation: str, path: str, form: str, most: int
+) -> None:
+    bad = {"a\0b": "INVALID", "\0": "INVALID", of_length(form, most + 1): "TOO_LONG"}
+    if form != TEXT:
+        bad |= dict.fromkeys(("a\nb", "a\rb", "a\u2028b", "a\x0bb", "a\x85b"), "INVALID")
+    if form not in (PHONE, URL):  # which may be left blank
+        bad |= dict.fromkeys(("", " ", "\t\r\n ", "\u00a0\u2003\u3000"), "REQUIRED")
+    async with nothing_changes(database):
+        for text, code in bad.items():
+            refused = await api.refused(mutation, "__typename", **placed(world.good(mutation), path, text))
+            assert (code, path) in refused, text
+            assert {where for _, where in refused} == {path}, text
+
+
+@each_text
+async def test_the_longest_text_is_taken(
+    api: Api, world: World, mutation: str, path: str, form: str, most: int
+) -> None:
+    """Its length counted in characters, not in bytes."""
+    longest = of_length(form, most)
+    assert len(longest) == most
+    await api.done(mutation, "__typename", **placed(world.good(mutation), path, longest))
+
+
+LITERALS = {
+    r'"a\u0000b"': "a NUL",
+    r'"a\u{0}b"': "a NUL in braces",
+    r'"\uD83D"': "the first half of a character",
+    r'"\uDE00 \uD83D"': "the halves of a character in the wrong order",
+    r'"\u{D800}"': "half a character in braces",
+    r'"\u{110000}"': "what is no character",
+}
+
+
+@pytest.mark.parametrize("literal", LITERALS, ids=LITERALS.values())
+async def test_literals_that_cannot_be_stored_are_refused(
+    api: Api, database: Database, world: World, literal: str
+) -> None:
+    fields = {"body": literal, "ticketId": f'"{world.ticket}"'}
+    async with nothing_changes(database):
+        for name, given in (*((name, literal) for name in fields), ("idempotencyKey", literal)):
+            input = ", ".join(f"{field}: {value}" for field, value in (fields | {"body": '"b"', name: given}).items())
+            response = await api.respond(f"mutation {{ noteAdd(input: {{{input}}}) {{ userErrors {{ code }} }} }}")
+            assert refusals(response) in (["GRAPHQL_PARSE_FAILED"], ["INVALID"])
+
+
+async def test_a_literal_pair_of_halves_is_one_character(api: Api, world: World) -> None:
+    document = (
+        r'mutation($id: ID!) { noteAdd(input: {ticketId: $id, body: "\uD83D\uDE00 \u{1F600}"}) { note { body } } }'
+    )
+    assert (await api(document, id=world.ticket))["noteAdd"]["note"]["body"] == "😀 😀"
+
+
+def refusals(response: dict[str, Any]) -> list[str]:
+    """The codes of what speaks against the request or its mutations."""
+    if "errors" in response:
+        return [error["extensions"]["code"] for error in response["errors"]]
+    return [error["code"] for payload in response["data"].values() for error in payload["userErrors"]]
+
+
+@pytest.mark.parametrize("half", [r"\ud800", r"\udfff", r"x\ud83dx", r"\ude00\ud83d"])
+async def test_half_a_character_in_a_variable_is_no_json(api: Api, database: Database, world: World, half: str) -> None:
+    document = "mutation($input: NoteAddInput!) { noteAdd(input: $input) { userErrors { code } } }"
+    bodies = [
+        json.dumps({"query": document, "variables": {"input": {"ticketId": world.ticket, "body": "HALF"}}}),
+        json.dumps({"query": document, "variables": {"input": {"ticketId": "HALF", "body": "b"}}}),
+        json.dumps({"query": document, "variables": {"input": {"ticketId": world.ticket, "body": "b", "HALF": 1}}}),
+        json.dumps({"query": document + " # HALF", "variables": {}}),
+    ]
+    async with nothing_changes(database):
+        for body in bodies:
+            content = body.replace("HALF", half)
+            answer = await api.http.post("/graphql", content=content, headers={"content-type": "application/json"})
+            assert answer.status_code == 400
+            assert refusals(answer.json()) == ["BAD_REQUEST"]
+
+
+# Addresses and numbers
+
+NO_EMAILS = """
+nobody
+@example.com
+nobody@
+nobody@localhost
+a@b@example.com
+two words@example.com
+nobody@two words.com
+.nobody@example.com
+nobody.@example.com
+no..body@example.com
+nobody@.example.com
+nobody@example..com
+nobody@example.com.
+nobody@-example.com
+nobody@example-.com
+nobody@exam_ple.com
+nobody@127.0.0.1
+nobody@[127.0.0.1]
+Nobody <nobody@example.com>
+<nobody@example.com>
+mailto:nobody@example.com
+nobody@example.com,somebody@example.com
+nobody@example.com;somebody@example.com
+nobody@example.com somebody@example.com
+nobody@example.com/path
+(comment)nobody@example.com
+no"body@example.com
+no\\body@example.com
+nobody@example.com\u200b
+no\u200bbody@example.com
+no\u00adbody@example.com
+\ufeffnobody@example.com
+\u202enobody@example.com
+no\u3000body@example.com
+no\u00a0body@example.com
+nobody@exam\u200bple.com
+""".strip().splitlines()
+
+
+async def test_what_is_no_address_is_refused(api: Api, database: Database, world: World) -> None:
+    async with nothing_changes(database):
+        for email in [*NO_EMAILS, "x" * 65 + "@example.com", f"nobody@{'b' * 64}.com", f"nobody@example.{'c' * 64}"]:
+            refused = await api.refused(
+                "ticketCreate", "__typename", **placed(world.good("ticketCreate"), "contact.email", email)
+            )
+            assert refused == [("INVALID", "contact.email")], ascii(email)
+
+
+EMAILS = [
+    "a@b.ca",
+    "first.last+tag@sub.example.co.uk",
+    "o'brien@example.com",
+    "!#$%&'*+-/=?^_`{|}~@example.com",
+    "1234567890@example.com",
+    "nobody@123.example.com",
+    "nobody@xn--mnchen-3ya.example",
+    "jürgen@münchen.example",
+    "用户@例子.广告",
+    "UPPER@EXAMPLE.COM",
+    "x" * 64 + "@example.com",
+    f"nobody@{'b' * 63}.com",
+    "nobody@a-b--c.museum",
+]
+
+
+async def test_unusual_addresses_are_taken_as_they_are(api: Api) -> None:
+    for email in EMAILS:
+        created = await api.done(
+            "ticketCreate",
+            "ticket { contact { email } }",
+            subject="s",
+            description="d",
+            contact={"name": "n", "email": email},
+        )
+        assert created["ticket"]["contact"]["email"] == email
+
+
+PHONES = [
+    "613-555-1234",
+    "(613) 555-1234",
+    "+1 613 555 1234 ext. 12",
+    "+44 20 7946 0958 x7",
+    "613.555.1234",
+    "911",
+    "*69",
+    "613-555-1234,,5#",
+]
+NO_PHONES = ["none", "ask for Bob", "ext", "+", "--", "613-555-1234 <b>", "\uff15\uff15\uff15", "a@example.com"]
+
+
+async def test_phone_numbers_are_taken_as_people_write_them(api: Api, world: World) -> None:
+    for phone in PHONES:
+        updated = await api.done(
+            "ticketUpdate", "ticket { contact { phone } }", ticketId=world.ticket, contact={"phone": phone}
+        )
+        assert updated["ticket"]["contact"]["phone"] == phone
+
+
+async def test_what_is_no_phone_number_is_refused(api: Api, database: Database, world: World) -> None:
+    async with nothing_changes(database):
+        for phone in NO_PHONES:
+            refused = await api.refused("ticketUpdate", ticketId=world.ticket, contact={"phone": phone})
+            assert refused == [("INVALID", "contact.phone")], phone
+
+
+# Ids
+
+IDS = [
+    ("ticketCreate", "customerId", "cus"),
+    ("ticketCreate", "propertyId", "prp"),
+    ("ticketCreate", "technicianId", "tec"),
+    ("ticketUpdate", "ticketId", "tkt"),
+    ("ticketUpdate", "customerId", "cus"),
+    ("ticketUpdate", "propertyId", "prp"),
+    ("ticketAssign", "ticketId", "tkt"),
+    ("ticketAssign", "technicianId", "tec"),
+    ("ticketSetStatus", "ticketId", "tkt"),
+    ("ticketResolve", "ticketId", "tkt"),
+    ("ticketsBulkUpdate", "technicianId", "tec"),
+    ("noteAdd", "ticketId", "tkt"),
+    ("customerUpdate", "customerId", "cus"),
+    ("propertyCreate", "customerId", "cus"),
+    ("propertyUpdate", "propertyId", "prp"),
+    ("technicianUpdate", "technicianId", "tec"),
+    ("articleCreateFromTicket", "ticketId", "tkt"),
+    ("articleUpdate", "articleId", "art"),
+    ("apiKeyRevoke", "apiKeyId", "key"),
+]
+
+
+@pytest.mark.parametrize(("mutation", "path", "prefix"), IDS, ids=[f"{i[0]} {i[1]}" for i in IDS])
+async def test_unknown_ids_are_not_found_and_wrong_ones_invalid(
+    api: Api, database: Database, world: World, mutation: str, path: str, prefix: str
+) -> None:
+    uuid = world.customer[4:]
+    unknown = f"{prefix}_{UNKNOWN}"
+    wrong = [world.technician if prefix == "cus" else world.customer, uuid, f"{prefix}_", "_", "", " ", f"{prefix}_1"]
+    wrong += [f"{prefix}_{uuid}x", f" {unknown}", f"{unknown}\n", f"{unknown}\0", f"{prefix}_{uuid.replace('-', '')}"]
+    wrong += [f"{prefix}_{{{uuid}}}", f"{prefix}-{uuid}", f"{prefix}__{uuid}", f"{prefix.upper()}_{uuid}"]
+    wrong += [f"{prefix}_{uuid.upper()}", "' OR 1=1 --", "x" * 1000, "TKT-ABCDEF"]
+    async with nothing_changes(database):
+        for id_, code in ((unknown, "NOT_FOUND"), *((id_, "INVALID") for id_ in wrong)):
+            refused = await api.refused(mutation, "__typename", **placed(world.good(mutation), path, id_))
+            assert refused == [(code, path)], id_
+        # GraphQL takes an integer for an id, and it is none of ours.
+        assert await api.refused(mutation, "__typename", **placed(world.good(mutation), path, 5)) == [("INVALID", path)]
+
+
+async def test_unknown_and_wrong_ids_in_a_bulk(api: Api, database: Database, world: World) -> None:
+    async with nothing_changes(database):
+        payload = await api.done(
+            "ticketsBulkUpdate",
+            "results { ticket { id } userErrors { code } }",
+            ticketIds=[f"tkt_{UNKNOWN}"],
+            priority="LOW",
+        )
+        assert payload["results"] == [{"ticket": None, "userErrors": [{"code": "NOT_FOUND"}]}]
+        refused = await api.refused("ticketsBulkUpdate", ticketIds=[world.ticket, world.customer, ""], priority="LOW")
+        assert refused == [("INVALID", "ticketIds.1"), ("INVALID", "ticketIds.2")]
+
+
+async def test_an_error_about_an_id_shows_it_briefly_and_printably(api: Api, world: World) -> None:
+    payload = await api.do("noteAdd", "__typename", ticketId="\x1b[31m\u202e" + "x" * 5000, body="b")
+    (error,) = payload["userErrors"]
+    assert len(error["message"]) < 120
+    assert error["message"].isprintable()
+
+
+# What does not fit together
+
+
+async def test_what_does_not_fit_together_is_refused(api: Api, database: Database, world: World) -> None:
+    new = world.good("ticketCreate")
+    async with nothing_changes(database):
+        for mutation, given, objection in (
+            (
+                "ticketCreate",
+                new | {"customerId": world.customer, "propertyId": world.elsewhere},
+                "MISMATCH propertyId",
+            ),
+            ("ticketCreate", new | {"propertyId": world.property}, "MISMATCH propertyId"),
+            ("ticketCreate", new | {"technicianId": world.inactive}, "INACTIVE technicianId"),
+            ("ticketUpdate", {"ticketId": world.ticket, "propertyId": world.elsewhere}, "MISMATCH propertyId"),
+            ("ticketAssign", {"ticketId": world.ticket, "technicianId": world.inactive}, "INACTIVE technicianId"),
+            (
+                "ticketsBulkUpdate",
+                {"ticketIds": [world.ticket], "technicianId": world.inactive},
+                "INACTIVE technicianId",
+            ),
+        ):
+            refused = await api.refused(mutation, "__typename", **given)
+            assert refused == [tuple(objection.split())]
+
+
+async def test_a_stale_version_changes_nothing_and_shows_what_is_there(
+    api: Api, database: Database, world: World
+) -> None:
+    document = "query($id: ID!) { ticket(by: {id: $id}) { id version subject status } }"
+    now = (await api(document, id=world.ticket))["ticket"]
+    async with nothing_changes(database):
+        for mutation, given in (
+            ("ticketUpdate", {"subject": "stale"}),
+            ("ticketAssign", {"technicianId": world.technician}),
+            ("ticketSetStatus", {"status": "CLOSED"}),
+            ("ticketResolve", {"resolution": "stale"}),
+        ):
+            payload = await api.do(
+                mutation,
+                "ticket { id version subject status }",
+                ticketId=world.ticket,
+                ifVersion=now["version"] + 1,
+                **given,
+            )
+            assert [error["code"] for error in payload["userErrors"]] == ["STALE"]
+            assert payload["ticket"] == now
+
+
+# Transcripts
+
+
+async def test_a_bad_transcript_is_refused(api: Api, database: Database, world: World) -> None:
+    good = {"author": "CUSTOMER", "body": "b", "at": "2026-11-23T08:15:00Z"}
+    new = world.good("ticketCreate")
+    async with api.service() as chatbot, nothing_changes(database):
+        for chat, objections in (
+            ({"messages": [good, good | {"body": " "}]}, [("REQUIRED", "chat.messages.1.body")]),
+            ({"messages": [good | {"body": "a\0b"}]}, [("INVALID", "chat.messages.0.body")]),
+            ({"messages": [good | {"body": "x" * 10_001}]}, [("TOO_LONG", "chat.messages.0.body")]),
+            ({"messages": [good] * 501}, [("TOO_LONG", "chat.messages")]),
+            ({"messages": [good], "conversationId": "x" * 201}, [("TOO_LONG", "chat.conversationId")]),
+            ({"messages": [good], "conversationId": "a\nb"}, [("INVALID", "chat.conversationId")]),
+            ({"messages": [good], "conversationId": "a\0b"}, [("INVALID", "chat.conversationId")]),
+        ):
+            assert await chatbot.refused("ticketCreate", "__typename", **new, chat=chat) == objections
+    async with api.service() as chatbot:
+        await chatbot.done("ticketCreate", "__typename", **new, chat={"messages": [good] * 500})
+
+
+BAD_TIMES = [
+    "2026-11-23T08:15:00",
+    "2026-11-23",
+    "2026-11-23 08:15:00",
+    "20261123T081500",
+    "2026-13-01T00:00:00Z",
+    "2026-02-30T00:00:00Z",
+    "2026-11-23T25:00:00Z",
+    "2026-11-23T08:15:00+25:00",
+    "0000-01-01T00:00:00Z",
+    "10000-01-01T00:00:00Z",
+    "0001-01-01T00:00:00+14:00",
+    "9999-12-31T23:59:59-14:00",
+    "08:15:00Z",
+    "now",
+    "",
+    "Z",
+    1_795_421_700,
+    1.5,
+    True,
+    None,
+    ["2026-11-23T08:15:00Z"],
+    {"at": 1},
+]
+
+
+async def test_a_time_that_is_none_or_has_no_offset_is_refused(api: Api, database: Database, world: World) -> None:
+    document = "query($at: DateTime) { tickets(filter: {createdAt: {from: $at}}) { nodes { id } } }"
+    async with api.service() as chatbot, nothing_changes(database):
+        for at in BAD_TIMES:
+            chat = {"messages": [{"author": "BOT", "body": "b", "at": at}]}
+            with pytest.raises(Refusal) as refusal:
+                await chatbot.do("ticketCreate", "__typename", **world.good("ticketCreate"), chat=chat)
+            assert set(refusal.value.codes) == {"BAD_USER_INPUT"}, at
+            if at is not None:  # which a filter takes for no bound
+                with pytest.raises(Refusal) as refusal:
+                    await api(document, at=at)
+                assert set(refusal.value.codes) == {"BAD_USER_INPUT"}, at
+            if isinstance(at, str):
+                literal = "{ tickets(filter: {updatedAt: {until: " + json.dumps(at) + "}}) { nodes { id } } }"
+                with pytest.raises(Refusal) as refusal:
+                    await api(literal)
+                assert set(refusal.value.codes) <= {"BAD_USER_INPUT", "GRAPHQL_VALIDATION_FAILED"}, at
+
+
+async def test_times_from_the_first_to_the_last_are_taken(api: Api, world: World) -> None:
+    document = "query($at: DateTime) { tickets(filter: {createdAt: {from: $at, until: $at}}) { nodes { id } } }"
+    async with api.service() as chatbot:
+        for at in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "2026-11-23T08:15:00.123456+05:45"):
+            chat = {"messages": [{"author": "BOT", "body": "b", "at": at}]}
+            made = await chatbot.done("ticketCreate", "ticket { chat { at } }", **world.good("ticketCreate"), chat=chat)
+            told = made["ticket"]["chat"][0]["at"]
+            assert datetime.fromisoformat(told) == datetime.fromisoformat(at)
+            await api(document, at=at)
+
+
+# Values of the wrong type
+
+WRONG: dict[tuple[str, str], tuple[Any, ...]] = {
+    ("ticketUpdate", "subject"): (5, 1.5, True, ["s"], {"s": 1}),
+    ("ticketUpdate", "priority"): ("high", "HIGHEST", "", 3, True, ["HIGH"]),
+    ("ticketUpdate", "category"): ("Access Control", "alarm"),
+    ("ticketUpdate", "contact"): ("Ann", 5, [1], {"mail": "x"}, []),
+    ("ticketUpdate", "ifVersion"): ("1", 1.5, True, 2**31, -(2**31) - 1, 2**63, 2**64, 10**30, 1e300, 1e400),
+    **{("ticketUpdate", name): ("x", 1, None) for name in ("status", "version", "reference", "technicianId", "id")},
+    ("ticketUpdate", "ticketId"): (None, 1.5, True, ["tkt"], {}),
+    ("ticketSetStatus", "status"): (None, "resolved", "DONE", 0, False),
+    ("ticketResolve", "resolution"): (None, 5),
+    ("ticketsBulkUpdate", "ticketIds"): (None, [None], [[]], {}, [1.5]),
+    ("noteAdd", "internalOnly"): ("true", 0, 1, []),
+    ("noteAdd", "body"): (None, 5),
+    ("ticketCreate", "subject"): (None,),
+    ("ticketCreate", "idempotencyKey"): (5, ["k"]),
+    ("ticketCreate", "chat"): ({}, {"messages": None}, {"messages": [None]}, "text"),
+    ("customerCreate", "name"): (None,),
+    ("customerCreate", "id"): (None, f"cus_{UNKNOWN}"),
+    ("propertyUpdate", "customerId"): (f"cus_{UNKNOWN}",),
+    ("technicianUpdate", "active"): ("no", 0),
+    ("articleUpdate", "published"): ("yes", 1),
+    ("supportSettingsUpdate", "adminRecipients"): ([None], [5], {"0": "a@b.ca"}, 5),
+    ("supportSettingsUpdate", "googleChatEnabled"): ("on", 1),
+    ("supportSettingsUpdate", "notices"): (
+        "CREATED",
+        [None],
+        [{}],
+        [{"kind": "created"}],
+        [{"kind": "CREATED", "email": 1}],
+    ),
+    ("supportSettingsTest", "channel"): (None, "email", "SMS", 1),
+    ("deliveryRetry", "deliveryId"): (None, 1.5, True, {}),
+    ("apiKeyCreate", "name"): (None, 5),
+}
+
+
+async def test_values_of_the_wrong_type_are_refused_before_anything_runs(
+    api: Api, database: Database, world: World
+) -> None:
+    async with nothing_changes(database):
+        for (mutation, name), values in WRONG.items():
+            for value in values:
+                response = await send(api, mutation, world.good(mutation) | {name: value})
+                assert "data" not in response, (mutation, name, value)
+                assert refusals(response) in (["BAD_USER_INPUT"], ["BAD_REQUEST"]), (mutation, name, value)
+
+
+async def send(api: Api, mutation: str, input: Any) -> dict[str, Any]:
+    type_ = mutation[0].upper() + mutation[1:] + "Input"
+    document = f"mutation($input: {type_}!) {{ {mutation}(input: $input) {{ userErrors {{ code }} }} }}"
+    # Python writes what JSON has no number for as `Infinity`, which is to be refused as well.
+    body = json.dumps({"query": document, "variables": {"input": input}})
+    response = await api.http.post("/graphql", content=body, headers={"content-type": "application/json"})
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+WRONG_INPUTS: list[Any] = [None, 5, "x", [], [{}], True]
+
+
+async def test_an_input_that_is_no_object_is_refused(api: Api, database: Database) -> None:
+    async with nothing_changes(database):
+        for mutation in ("ticketCreate", "noteAdd", "supportSettingsUpdate"):
+            for input in WRONG_INPUTS:
+                assert refusals(await send(api, mutation, input)) == ["BAD_USER_INPUT"], (mutation, input)
+
+
+REQUIRED = {
+    "ticketCreate": ("subject", "description"),
+    "ticketUpdate": ("ticketId",),
+    "ticketAssign": ("ticketId",),
+    "ticketSetStatus": ("ticketId", "status"),
+    "ticketResolve": ("ticketId", "resolution"),
+    "ticketsBulkUpdate": ("ticketIds",),
+    "noteAdd": ("ticketId", "body"),
+    "customerCreate": ("name", "email", "accountNumber"),
+    "customerUpdate": ("customerId",),
+    "propertyCreate": ("customerId", "address", "accountNumber"),
+    "propertyUpdate": ("propertyId",),
+    "technicianCreate": ("name", "email"),
+    "technicianUpdate": ("technicianId",),
+    "articleCreate": ("problem", "solution"),
+    "articleCreateFromTicket": ("ticketId",),
+    "articleUpdate": ("articleId",),
+    "apiKeyCreate": ("name",),
+    "apiKeyRevoke": ("apiKeyId",),
+    "deliveryRetry": ("deliveryId",),
+    "supportSettingsTest": ("channel",),
+}
+
+
+async def test_what_must_be_given_is_asked_for(api: Api, database: Database, world: World) -> None:
+    async with nothing_changes(database):
+        for mutation, names in REQUIRED.items():
+            for name in names:
+                input = world.good(mutation)
+                del input[name]
+                response = await send(api, mutation, input)
+                assert refusals(response) == ["BAD_USER_INPUT"]
+                assert name in response["errors"][0]["message"]
+
+
+async def test_leaving_out_whom_to_assign_to_unassigns_nobody(api: Api, database: Database, world: World) -> None:
+    """Null takes an assignment away; a client that forgot the field must not do that by accident."""
+    ticket = await api.new_ticket(technicianId=world.technician)
+    async with nothing_changes(database):
+        response = await send(api, "ticketAssign", {"ticketId": ticket})
+        assert refusals(response) in (["BAD_USER_INPUT"], ["REQUIRED"])
+
+
+# Much of it
+
+
+async def test_a_long_value_is_refused_at_once_whatever_it_looks_like(
+    api: Api, database: Database, world: World
+) -> None:
+    """A hundred thousand characters each, made to keep a careless pattern busy for minutes."""
+    fillings = [
+        "5" * 100_000 + "!",
+        "a." * 50_000 + "@",
+        "a@" + "a" * 100_000,
+        "a@" + "a." * 50_000,
+        "x" + " " * 100_000 + "\n!",
+    ]
+    async with nothing_changes(database):
+        for filling in fillings:
+            for mutation, path in (
+                ("ticketUpdate", "subject"),
+                ("ticketUpdate", "contact.phone"),
+                ("ticketUpdate", "contact.email"),
+                ("supportSettingsUpdate", "googleChatWebhookUrl"),
+                ("supportSettingsUpdate", "adminRecipients.0"),
+                ("noteAdd", "ticketId"),
+                ("noteAdd", "idempotencyKey"),
+            ):
+                refused = await api.refused(mutation, "__typename", **placed(world.good(mutation), path, filling))
+                assert {where for _, where in refused} == {path}
+
+
+async def test_of_a_list_that_is_too_long_only_that_is_said(api: Api, database: Database) -> None:
+    async with nothing_changes(database):
+        ids = [f"x{n}" for n in range(5_000)]
+        assert await api.refused("ticketsBulkUpdate", ticketIds=ids, priority="LOW") == [("TOO_LONG", "ticketIds")]
+        refused = await api.refused("supportSettingsUpdate", "__typename", adminRecipients=ids)
+        assert refused == [("TOO_LONG", "adminRecipients")]

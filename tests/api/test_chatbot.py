@@ -1,0 +1,311 @@
+"""The chatbot: a conversation becomes one ticket of the right customer, and is followed from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers.api import Api, Refusal
+from tests.helpers.database_checks import Database, dump, ticket_row
+
+GUIDE = Path(__file__).parents[2] / "docs" / "chatbot.md"
+DESCRIBED = {"subject": "Door stays shut", "description": "Since this morning."}
+OPENED = "ticket { id customer { id name } contact { name email phone } chat { body } }"
+TRACK = """query($reference: String!, $email: String!) { ticketTrack(reference: $reference, email: $email) {
+  reference status updatedAt progress { at kind status actorKind note } } }"""
+
+
+def conversation(id_: str, *said: str) -> dict[str, Any]:
+    messages = [{"author": "CUSTOMER", "body": body, "at": "2026-11-24T08:15:00Z"} for body in said]
+    return {"conversationId": id_, "messages": messages}
+
+
+def contact(email: str, name: str = "John Smith") -> dict[str, Any]:
+    return {"name": name, "email": email}
+
+
+async def open_ticket(chatbot: Api, **given: Any) -> Any:
+    given = {"contact": contact("nobody@example.net"), **given}
+    return (await chatbot.done("ticketCreate", OPENED, **DESCRIBED, **given))["ticket"]
+
+
+async def customer_of(database: Database, ticket: dict[str, Any]) -> str | None:
+    customer = (await ticket_row(database, ticket["id"]))["customer_id"]
+    return customer and f"cus_{customer}"
+
+
+# A conversation
+
+
+async def test_a_conversation_that_went_on_is_answered_with_its_ticket(api: Api, database: Database) -> None:
+    async with api.service() as chatbot:
+        first = await open_ticket(chatbot, chat=conversation("grown", "Help."), idempotencyKey="one")
+        before = await dump(database)
+        for key in ("one", "two", None):
+            again = await open_ticket(
+                chatbot, chat=conversation(" grown ", "Help.", "Hello?"), idempotencyKey=key, priority="URGENT"
+            )
+            assert again == first
+        assert [message["body"] for message in again["chat"]] == ["Help."]
+        refused = await chatbot.do(
+            "ticketCreate", OPENED, subject="", description="", chat=conversation("grown"), accountNumber="x\ny"
+        )
+        assert (refused["ticket"], refused["userErrors"]) == (first, [])
+        assert await dump(database) == before
+        await api.done("ticketSetStatus", "__typename", ticketId=first["id"], status="CLOSED")
+        assert await open_ticket(chatbot, chat=conversation("grown")) == first
+
+
+async def test_racing_calls_with_keys_of_their_own_make_one_ticket(api: Api, database: Database) -> None:
+    async with api.service() as chatbot:
+        chats = [conversation("raced", *["More."] * n) for n in range(10)]
+        opened = await asyncio.gather(
+            *(open_ticket(chatbot, chat=chat, idempotencyKey=f"raced {n % 5}") for n, chat in enumerate(chats))
+        )
+    assert len({ticket["id"] for ticket in opened}) == 1
+    count = "SELECT count(*) FROM ticket_chats WHERE conversation_id = 'raced'"
+    assert await database.fetchval(count) == 1
+
+
+async def test_a_key_that_made_one_conversations_ticket_makes_no_others(api: Api) -> None:
+    async with api.service() as chatbot:
+        await open_ticket(chatbot, chat=conversation("keyed"), idempotencyKey="key")
+        refused = await chatbot.refused(
+            "ticketCreate",
+            **DESCRIBED,
+            contact=contact("n@example.net"),
+            chat=conversation("other"),
+            idempotencyKey="key",
+        )
+        assert refused == [("IDEMPOTENCY_CONFLICT", "idempotencyKey")]
+
+
+async def test_two_chatbots_do_not_see_each_others_conversations(api: Api) -> None:
+    async with api.service("one") as one, api.service("two") as two:
+        mine = await open_ticket(one, chat=conversation("shared", "Mine."))
+        theirs = await open_ticket(two, chat=conversation("shared", "Theirs."))
+        assert mine["id"] != theirs["id"]
+        assert [message["body"] for message in theirs["chat"]] == ["Theirs."]
+        document = "query($id: ID!) { node(id: $id) { id } ticket(by: {id: $id}) { chat { body } } }"
+        assert await two(document, id=mine["id"]) == {"node": None, "ticket": None}
+
+
+async def test_only_a_services_conversation_is_looked_for(api: Api) -> None:
+    """Somebody of another role whose id a service has is not answered with its ticket."""
+    customer = await api.new_customer()
+    async with api.service(customer) as chatbot, api.customer(customer) as cora:
+        await open_ticket(chatbot, chat=conversation("taken"))
+        assert await cora.refused("ticketCreate", **DESCRIBED, chat=conversation("taken")) == [("NOT_ALLOWED", "chat")]
+
+
+# The customer
+
+
+async def test_the_customer_is_found_by_email_or_account_number(api: Api, database: Database) -> None:
+    ada = await api.new_customer(email="Ada@Found.example", accountNumber="AC 77-x", phone="613-555-0001")
+    async with api.service() as chatbot:
+        cases: tuple[tuple[dict[str, Any], str | None], ...] = (
+            ({"contact": contact("aDA@found.example")}, ada),
+            ({"accountNumber": "ac 77-X"}, ada),
+            ({"accountNumber": "  AC  77-x "}, ada),
+            ({"contact": contact("ada@found.example"), "accountNumber": "AC 77-x"}, ada),
+            ({"contact": contact("ada@found.example"), "accountNumber": "AC 78"}, ada),
+            ({"contact": contact("ada@found.example"), "accountNumber": None, "customerId": None}, ada),
+            ({"contact": contact("bob@found.example"), "accountNumber": "AC 77"}, None),
+            ({"accountNumber": "%"}, None),
+            ({"accountNumber": " "}, None),
+            ({}, None),
+        )
+        for given, found in cases:
+            ticket = await open_ticket(chatbot, **given)
+            assert await customer_of(database, ticket) == found, given
+            typed = given.get("contact") or contact("nobody@example.net")
+            assert ticket["contact"] == {**typed, "phone": None}
+        required = await chatbot.refused("ticketCreate", **DESCRIBED, accountNumber="AC 77-x")
+        assert sorted(required) == [("REQUIRED", "contact.email"), ("REQUIRED", "contact.name")]
+    async with api.customer(ada) as portal:
+        assert (await portal("{ tickets { totalCount } }"))["tickets"]["totalCount"] == 6
+
+
+async def test_an_account_number_that_two_have_finds_neither(api: Api, database: Database) -> None:
+    for number in ("twice-1", "TWICE-1"):
+        await api.new_customer(accountNumber=number)
+    async with api.service() as chatbot:
+        assert await customer_of(database, await open_ticket(chatbot, accountNumber="Twice-1")) is None
+
+
+async def test_an_email_and_an_account_number_of_two_customers_are_refused(api: Api, database: Database) -> None:
+    await api.new_customer(email="eve@two.example")
+    await api.new_customer(accountNumber="TWO-2")
+    before = await dump(database)
+    async with api.service() as chatbot:
+        typed: dict[str, Any] = {"contact": contact("eve@two.example"), "idempotencyKey": "two"}
+        refused = await chatbot.refused("ticketCreate", **DESCRIBED, **typed, accountNumber="TWO-2")
+        assert refused == [("MISMATCH", "accountNumber")]
+        assert await dump(database) == before
+        await open_ticket(chatbot, **typed)
+
+
+async def test_who_may_name_an_account_number_and_which(api: Api) -> None:
+    customer, technician = await api.new_customer(), await api.new_technician()
+    given: dict[str, Any] = {**DESCRIBED, "contact": contact("n@example.net"), "accountNumber": "C-1"}
+    async with api.technician(technician) as tess, api.customer(customer) as cora, api.service() as chatbot:
+        for viewer in (api, tess, cora):
+            assert await viewer.refused("ticketCreate", **given) == [("NOT_ALLOWED", "accountNumber")]
+        for number, code in (("1" * 41, "TOO_LONG"), ("a\nb", "INVALID"), ("a\0b", "INVALID")):
+            refused = await chatbot.refused("ticketCreate", **(given | {"accountNumber": number}))
+            assert refused == [(code, "accountNumber")]
+        ticket = await open_ticket(chatbot)
+        await api.done("ticketUpdate", "__typename", ticketId=ticket["id"], customerId=customer)
+        assert await chatbot.refused("ticketCreate", **given, customerId=customer) == [("INVALID", "accountNumber")]
+
+
+async def test_an_account_number_alone_tells_nothing_of_whose_it_is(api: Api, database: Database) -> None:
+    """All that the chatbot can ask is answered as for a number that is nobody's; of whom it knows, it sees the name."""
+    secret = await api.new_customer(name="Zephyrine Quill", email="zq@secret.example", accountNumber="SECRET-9")
+    document = """query($id: ID!, $customer: ID!) {
+      ticket(by: {id: $id}) { customer { id } contact { name email phone }
+        history { nodes { kind changes { field before after } } } }
+      node(id: $customer) { id } customers { totalCount nodes { id } }
+      tickets(filter: {search: "quill"}) { totalCount } ticketCounts(filter: {search: "Zeph"}) { all } }"""
+
+    async def told(chatbot: Api, ticket: dict[str, Any]) -> Any:
+        return await chatbot(document, id=ticket["id"], customer=secret)
+
+    async with api.service("guesser") as guesser, api.service("other guesser") as other:
+        right, wrong = (
+            await open_ticket(guesser, accountNumber="secret-9"),
+            await open_ticket(other, accountNumber="S-0"),
+        )
+        assert await customer_of(database, right) == secret
+        assert right | {"id": ""} == wrong | {"id": ""}
+        assert await told(guesser, right) == await told(other, wrong)
+        assert (await told(guesser, right))["tickets"]["totalCount"] == 0
+
+        # An admin takes the customer away and gives them again, and the contact stays: history does not tell the name.
+        for customer in (None, secret):
+            typed = contact("nobody@example.net")
+            await api.done("ticketUpdate", "__typename", ticketId=right["id"], customerId=customer, contact=typed)
+        history = (await told(guesser, right))["ticket"]["history"]["nodes"]
+        assert [event["changes"][0] for event in history[1:]] == [
+            {"field": "customer", "before": None, "after": None}
+        ] * 2
+        staff = await api(
+            "query($id: ID!) { ticket(by: {id: $id}) { history { nodes { changes { after } } } } }", **right
+        )
+        assert staff["ticket"]["history"]["nodes"][2]["changes"][0]["after"] == "Zephyrine Quill"
+
+        for known in (contact("ZQ@secret.example"), contact("else@example.net", "zephyrine quill")):
+            seen = await open_ticket(other, accountNumber="SECRET-9", contact=known)
+            assert seen["customer"] == {"id": secret, "name": "Zephyrine Quill"}
+
+
+# Tracking
+
+
+async def test_a_ticket_is_followed_by_reference_and_email(api: Api) -> None:
+    technician = await api.new_technician()
+    async with api.service() as chatbot, api.service("another") as other, api.technician(technician) as tess:
+        ticket = (
+            await chatbot.done("ticketCreate", "ticket { id reference }", **DESCRIBED, contact=contact("t@x.example"))
+        )["ticket"]
+        id_ = {"ticketId": ticket["id"]}
+        await api.done("ticketUpdate", "__typename", **id_, priority="HIGH")
+        await api.done("ticketAssign", "__typename", **id_, technicianId=technician)
+        await tess.done("ticketSetStatus", "__typename", **id_, status="IN_PROGRESS")
+        await tess.done("noteAdd", "__typename", **id_, body="I come on Thursday.", internalOnly=False)
+        await tess.done("ticketResolve", "__typename", **id_, resolution="Freed the strike.")
+        await api.done("ticketSetStatus", "__typename", **id_, status="OPEN")
+        await api.done("ticketSetStatus", "__typename", **id_, status="CLOSED")
+        for viewer in (chatbot, other, api):
+            found = (await viewer(TRACK, reference=ticket["reference"].lower(), email=" T@X.example "))["ticketTrack"]
+            assert [tuple(step.values())[1:] for step in found["progress"]] == [
+                ("CREATED", "OPEN", "SERVICE", None),
+                ("STATUS_CHANGED", "IN_PROGRESS", "TECHNICIAN", None),
+                ("NOTE_ADDED", "IN_PROGRESS", "TECHNICIAN", "I come on Thursday."),
+                ("RESOLVED", "RESOLVED", "TECHNICIAN", None),
+                ("REOPENED", "OPEN", "ADMIN", None),
+                ("CLOSED", "CLOSED", "ADMIN", None),
+            ]
+            times = [step["at"] for step in found["progress"]]
+            assert times == sorted(times)
+            assert found["updatedAt"] == times[-1]
+
+
+async def test_tracking_does_not_betray_an_internal_note(api: Api) -> None:
+    async with api.service() as chatbot:
+        opened = await chatbot.done(
+            "ticketCreate", "ticket { id reference }", **DESCRIBED, contact=contact("i@x.example")
+        )
+        ticket, tracked = opened["ticket"], {"reference": opened["ticket"]["reference"], "email": "i@x.example"}
+        before = await chatbot(TRACK, **tracked)
+        await api.done("noteAdd", "__typename", ticketId=ticket["id"], body="Do not tell.")
+        assert await chatbot(TRACK, **tracked) == before
+        wrong, missing = tracked | {"email": "e@x.example"}, tracked | {"reference": "TKT-ZZZZZZ"}
+        assert await chatbot(TRACK, **wrong) == await chatbot(TRACK, **missing) == {"ticketTrack": None}
+
+
+async def test_progress_begins_when_the_ticket_became_the_trackers(api: Api) -> None:
+    old, new = await api.new_customer(email="old@x.example"), await api.new_customer(email="new@x.example")
+    opened = await api.done("ticketCreate", "ticket { id reference }", **DESCRIBED, customerId=old)
+    ticket, reference = opened["ticket"]["id"], opened["ticket"]["reference"]
+    await api.done("noteAdd", "__typename", ticketId=ticket, body="Of the old one.", internalOnly=False)
+    await api.done("ticketUpdate", "__typename", ticketId=ticket, customerId=new)
+    await api.done("noteAdd", "__typename", ticketId=ticket, body="Of the new one.", internalOnly=False)
+    async with api.service() as chatbot:
+        assert (await chatbot(TRACK, reference=reference, email="old@x.example"))["ticketTrack"] is None
+        found = (await chatbot(TRACK, reference=reference, email="new@x.example"))["ticketTrack"]
+        assert [step["note"] for step in found["progress"]] == ["Of the new one."]
+
+
+async def test_of_very_much_progress_the_latest_is_told(api: Api) -> None:
+    customer = await api.new_customer(email="much@x.example")
+    opened = await api.done("ticketCreate", "ticket { id reference }", **DESCRIBED, customerId=customer)
+    for n in range(51):
+        await api.done("noteAdd", "__typename", ticketId=opened["ticket"]["id"], body=f"{n}", internalOnly=False)
+    found = await api(TRACK, reference=opened["ticket"]["reference"], email="much@x.example")
+    assert [step["note"] for step in found["ticketTrack"]["progress"]] == [f"{n}" for n in range(1, 51)]
+
+
+# The guide
+
+
+async def test_the_guide_for_the_chatbots_author_works_as_it_is_written(api: Api) -> None:
+    blocks = re.findall(r"```graphql\n(.*?)```\s+```json\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    (search, searched), (create, created), (track, tracked) = ((text, json.loads(given)) for text, given in blocks)
+    await api.done(
+        "articleCreate",
+        "__typename",
+        problem="Intercom door does not open",
+        solution="Check the strike.",
+        published=True,
+    )
+    await api.new_customer(name="John Smith", email="john@example.com", accountNumber="AC-1042")
+    key = (await api.done("apiKeyCreate", "secret", name="Chatbot"))["secret"]
+    async with api.service() as chatbot:
+        chatbot.http.headers["authorization"] = f"Bearer {key}"
+        [edge] = (await chatbot(search, **searched))["articles"]["edges"]
+        assert (edge["match"], edge["node"]["problem"]) == ("SOME_WORDS", "Intercom door does not open")
+        assert {"text": "door", "matched": True} in edge["excerpt"]
+        opened = (await chatbot(create, **created))["ticketCreate"]
+        assert opened["userErrors"] == []
+        assert (await chatbot(create, **created))["ticketCreate"]["ticket"] == opened["ticket"]
+        found = await chatbot(track, **(tracked | {"reference": opened["ticket"]["reference"]}))
+        assert [step["kind"] for step in found["ticketTrack"]["progress"]] == ["CREATED"]
+        assert (await chatbot(track, **tracked))["ticketTrack"] is None
+    customer = await api("query($id: ID!) { ticket(by: {id: $id}) { customer { accountNumber } } }", **opened["ticket"])
+    assert customer["ticket"]["customer"] == {"accountNumber": "AC-1042"}
+
+
+async def test_the_chatbots_calls_are_not_everybodys(api: Api) -> None:
+    customer, technician = await api.new_customer(), await api.new_technician()
+    async with api.technician(technician) as tess, api.customer(customer) as cora:
+        for viewer in (tess, cora):
+            with pytest.raises(Refusal) as refusal:
+                await viewer(TRACK, reference="TKT-ZZZZZZ", email="x@example.com")
+            assert refusal.value.codes == ["FORBIDDEN"]

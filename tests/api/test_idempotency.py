@@ -1,0 +1,226 @@
+"""A create that is sent again with its idempotency key has one effect and one answer."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+import pytest
+
+from db.enums import Role
+from tests.helpers.api import Api
+from tests.helpers.database_checks import Database, dump
+
+Inputs: TypeAlias = Callable[[Api], Awaitable[dict[str, Any]]]
+
+_numbers = itertools.count(1)
+
+
+async def a_ticket(api: Api) -> dict[str, Any]:
+    customer, technician = await api.new_customer(), await api.new_technician()
+    return {"subject": "s", "description": "d", "customerId": customer, "technicianId": technician, "priority": "HIGH"}
+
+
+async def a_note(api: Api) -> dict[str, Any]:
+    return {"ticketId": await api.new_ticket(), "body": "Called."}
+
+
+async def a_customer(api: Api) -> dict[str, Any]:
+    n = next(_numbers)
+    return {"name": "Ann Lee", "email": f"ann{n}@lee.test", "accountNumber": f"I-{n}", "phone": None}
+
+
+async def a_property(api: Api) -> dict[str, Any]:
+    return {"customerId": await api.new_customer(), "address": "1 Elm Street", "accountNumber": f"I-{next(_numbers)}"}
+
+
+async def a_technician(api: Api) -> dict[str, Any]:
+    return {"name": "Tess Okafor", "email": f"tess{next(_numbers)}@company.test"}
+
+
+async def an_article(api: Api) -> dict[str, Any]:
+    return {"problem": "p", "solution": "s", "published": True}
+
+
+async def an_article_from_a_ticket(api: Api) -> dict[str, Any]:
+    ticket = await api.new_ticket()
+    await api.done("ticketResolve", "__typename", ticketId=ticket, resolution="Done.")
+    return {"ticketId": ticket}
+
+
+CREATES: dict[str, tuple[str, str, Inputs, dict[str, Any]]] = {
+    # What it creates, the table, an input, and what makes another request of that.
+    "ticketCreate": ("ticket", "tickets", a_ticket, {"priority": "LOW"}),
+    "noteAdd": ("note", "notes", a_note, {"internalOnly": True}),
+    "customerCreate": ("customer", "customers", a_customer, {"phone": "613-555-1234"}),
+    "propertyCreate": ("property", "properties", a_property, {"address": "2 Elm Street"}),
+    "technicianCreate": ("technician", "technicians", a_technician, {"name": "Tess Ruiz"}),
+    "articleCreate": ("article", "articles", an_article, {"published": False}),
+    "articleCreateFromTicket": (
+        "article",
+        "articles",
+        an_article_from_a_ticket,
+        {"ticketId": "tkt_00000000-0000-7000-8000-000000000000"},
+    ),
+}
+
+
+def key() -> str:
+    return f"request {next(_numbers)}"
+
+
+@pytest.mark.parametrize("mutation", CREATES)
+async def test_twenty_racing_retries_have_one_effect_and_one_answer(
+    api: Api, database: Database, mutation: str
+) -> None:
+    kind, table, inputs, _ = CREATES[mutation]
+    input = await inputs(api) | {"idempotencyKey": key()}
+    count, events = await counts(database, table)
+    answers = await asyncio.gather(*(api.done(mutation, f"{kind} {{ id }}", **input) for _ in range(20)))
+    assert len({answer[kind]["id"] for answer in answers}) == 1
+    logged = 1 if kind in ("ticket", "note") else 0
+    assert await counts(database, table) == (count + 1, events + logged)
+    # And long after.
+    assert await api.done(mutation, f"{kind} {{ id }}", **input) == answers[0]
+    assert await counts(database, table) == (count + 1, events + logged)
+
+
+async def counts(database: Database, table: str) -> tuple[int, int]:
+    row = await database.fetchrow(f"SELECT (SELECT count(*) FROM {table}), (SELECT count(*) FROM ticket_events)")
+    assert row is not None
+    return row[0], row[1]
+
+
+@pytest.mark.parametrize("mutation", CREATES)
+async def test_a_key_used_for_another_request_is_a_conflict(api: Api, database: Database, mutation: str) -> None:
+    kind, _, inputs, other = CREATES[mutation]
+    input = await inputs(api) | {"idempotencyKey": key()}
+    await api.done(mutation, "__typename", **input)
+    before = await dump(database)
+    payload = await api.do(mutation, f"{kind} {{ id }}", **input | other)
+    assert payload[kind] is None
+    assert [(e["code"], e["field"]) for e in payload["userErrors"]] == [
+        ("IDEMPOTENCY_CONFLICT", ["input", "idempotencyKey"])
+    ]
+    assert await dump(database) == before
+
+
+async def test_a_key_used_for_another_mutation_is_a_conflict(api: Api) -> None:
+    """Though the inputs are the same but for the mutation's name."""
+    ticket, used = await api.new_ticket(), key()
+    await api.done("ticketResolve", "__typename", ticketId=ticket, resolution="Done.")
+    await api.done("articleCreateFromTicket", "__typename", ticketId=ticket, idempotencyKey=used)
+    refused = await api.refused("noteAdd", ticketId=ticket, body="b", idempotencyKey=used)
+    assert refused == [("IDEMPOTENCY_CONFLICT", "idempotencyKey")]
+
+
+async def test_of_two_different_requests_racing_with_one_key_one_is_done(api: Api, database: Database) -> None:
+    used = key()
+    inputs = [{"problem": f"p{n % 2}", "solution": "s", "idempotencyKey": used} for n in range(12)]
+    payloads = await asyncio.gather(*(api.do("articleCreate", "article { id problem }", **input) for input in inputs))
+    done = [payload["article"] for payload in payloads if payload["article"]]
+    assert len(done) == 6
+    assert len({article["id"] for article in done}) == 1
+    refused = [error["code"] for payload in payloads for error in payload["userErrors"]]
+    assert refused == ["IDEMPOTENCY_CONFLICT"] * 6
+
+
+async def test_a_key_belongs_to_its_caller(api: Api) -> None:
+    """Neither another person nor the same name in another role meets it."""
+    technician, customer = await api.new_technician(), await api.new_customer()
+    input = {"subject": "s", "description": "d", "contact": {"name": "n", "email": "n@example.com"}}
+    input["idempotencyKey"] = key()
+    async with (
+        api.technician(technician) as tess,
+        api.customer(customer) as cora,
+        api.service("boss") as namesake,
+        Api(api.server, Role.ADMIN, "another boss", "The Boss") as other,
+    ):
+        made = [
+            (await viewer.done("ticketCreate", "ticket { id }", **input))["ticket"]["id"]
+            for viewer in (api, tess, cora, namesake, other)
+        ]
+        assert len(set(made)) == 5
+        again = await tess.done("ticketCreate", "ticket { id }", **input)
+        assert again["ticket"]["id"] == made[1]
+
+
+@pytest.mark.parametrize(
+    ("mutation", "wrong"),
+    [
+        ("ticketCreate", {"technicianId": "tec_00000000-0000-7000-8000-000000000000"}),
+        ("noteAdd", {"ticketId": "tkt_00000000-0000-7000-8000-000000000000"}),
+        ("customerCreate", {"email": "taken@example.com"}),
+        ("propertyCreate", {"customerId": "cus_00000000-0000-7000-8000-000000000000"}),
+        ("technicianCreate", {"email": "nobody"}),
+        ("articleCreate", {"solution": " "}),
+        ("articleCreateFromTicket", {"ticketId": "tkt_00000000-0000-7000-8000-000000000000"}),
+    ],
+)
+async def test_a_request_that_was_refused_does_not_use_its_key_up(
+    api: Api, mutation: str, wrong: dict[str, str]
+) -> None:
+    if mutation == "customerCreate":
+        await api.new_customer(email="taken@example.com")
+    kind, _, inputs, _ = CREATES[mutation]
+    input = await inputs(api) | {"idempotencyKey": key()}
+    assert await api.refused(mutation, "__typename", **input | wrong)
+    assert await api.refused(mutation, "__typename", **input | wrong)
+    assert (await api.done(mutation, f"{kind} {{ id }}", **input))[kind]["id"]
+
+
+async def test_a_retry_is_answered_however_the_world_has_moved_on(api: Api) -> None:
+    """What was possible when the first request came need not be possible now: it was done then."""
+    input = await a_ticket(api) | {"idempotencyKey": key()}
+    made = (await api.done("ticketCreate", "ticket { id }", **input))["ticket"]["id"]
+    await api.done("technicianUpdate", "__typename", technicianId=input["technicianId"], active=False)
+    await api.done("ticketUpdate", "__typename", ticketId=made, subject="Another")
+    again = (await api.done("ticketCreate", "ticket { id subject version }", **input))["ticket"]
+    assert again == {"id": made, "subject": "Another", "version": 2}
+
+    from_ticket = await an_article_from_a_ticket(api) | {"idempotencyKey": key()}
+    article = (await api.done("articleCreateFromTicket", "article { id }", **from_ticket))["article"]
+    await api.done("ticketSetStatus", "__typename", ticketId=from_ticket["ticketId"], status="OPEN")
+    assert (await api.done("articleCreateFromTicket", "article { id }", **from_ticket))["article"] == article
+
+
+async def test_the_order_of_fields_and_blanks_around_the_key_make_no_other_request(api: Api) -> None:
+    used = key()
+    document = """mutation { articleCreate(input: {%s}) { article { id } userErrors { code } } }"""
+    fields = ['problem: "p"', 'solution: "s"', f'idempotencyKey: "{used}"']
+    first = await api(document % ", ".join(fields))
+    assert await api(document % ", ".join(reversed(fields))) == first
+    assert (await api.done("articleCreate", "article { id }", problem="p", solution="s", idempotencyKey=f" {used} "))[
+        "article"
+    ] == first["articleCreate"]["article"]
+
+
+async def test_without_a_key_each_request_is_its_own(api: Api) -> None:
+    made = [
+        (await api.done("articleCreate", "article { id }", problem="p", solution="s", **given))["article"]["id"]
+        for given in ({}, {}, {"idempotencyKey": None}, {"idempotencyKey": None})
+    ]
+    assert len(set(made)) == 4
+
+
+@pytest.mark.parametrize("mutation", CREATES)
+async def test_a_bad_key_is_refused(api: Api, database: Database, mutation: str) -> None:
+    _, _, inputs, _ = CREATES[mutation]
+    input = await inputs(api)
+    before = await dump(database)
+    for bad, code in (("", "REQUIRED"), (" ", "REQUIRED"), ("x" * 201, "TOO_LONG"), ("a\0b", "INVALID")):
+        assert await api.refused(mutation, "__typename", **input, idempotencyKey=bad) == [(code, "idempotencyKey")]
+    assert await dump(database) == before
+
+
+async def test_two_creates_in_one_document_have_keys_of_their_own(api: Api) -> None:
+    document = """mutation($k: String!) {
+      a: articleCreate(input: {problem: "a", solution: "s", idempotencyKey: $k}) { article { id } userErrors { code } }
+      b: articleCreate(input: {problem: "b", solution: "s", idempotencyKey: $k}) { article { id } userErrors { code } }
+      c: articleCreate(input: {problem: "a", solution: "s", idempotencyKey: $k}) { article { id } userErrors { code } }
+    }"""
+    answer = await api(document, k=key())
+    assert [error["code"] for error in answer["b"]["userErrors"]] == ["IDEMPOTENCY_CONFLICT"]
+    assert answer["a"] == answer["c"]

@@ -1,0 +1,231 @@
+"""`node` and `nodes`: anything by its id, whatever it is, and nothing by what is no id."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.helpers.api import Api, Refusal, Server
+
+NOBODY = "00000000-0000-7000-8000-000000000000"
+
+NODE = """
+query($id: ID!) { node(id: $id) { __typename id
+  ... on Ticket { subject } ... on Note { body } ... on TicketEvent { kind } ... on Customer { name }
+  ... on Property { address } ... on Technician { technician: name } ... on Article { problem } } }
+"""
+NODES = NODE.replace("$id: ID!", "$ids: [ID!]!").replace("node(id: $id)", "nodes(ids: $ids)")
+
+
+@pytest.fixture(scope="module")
+async def things(server: Server) -> dict[str, dict[str, Any]]:
+    """One of each kind, as `node` should give it."""
+    async with Api(server) as api:
+        customer = await api.new_customer(name="Ada Byron")
+        place = await api.new_property(customer, address="12 Elm Street")
+        technician = await api.new_technician(name="Tess Okafor")
+        ticket = await api.new_ticket(subject="Beeping", customerId=customer, propertyId=place, technicianId=technician)
+        added = await api.done("noteAdd", "note { id }", ticketId=ticket, body="Called.", internalOnly=False)
+        article = await api.done("articleCreate", "article { id }", problem="It beeps", solution="Battery")
+        history = await api(
+            "query($id: ID!) { node(id: $id) { ... on Ticket { history { nodes { id } } } } }", id=ticket
+        )
+    found = {
+        "Ticket": {"id": ticket, "subject": "Beeping"},
+        "Note": {"id": added["note"]["id"], "body": "Called."},
+        "TicketEvent": {"id": history["node"]["history"]["nodes"][0]["id"], "kind": "CREATED"},
+        "Customer": {"id": customer, "name": "Ada Byron"},
+        "Property": {"id": place, "address": "12 Elm Street"},
+        "Technician": {"id": technician, "technician": "Tess Okafor"},
+        "Article": {"id": article["article"]["id"], "problem": "It beeps"},
+    }
+    return {name: {"__typename": name} | thing for name, thing in found.items()}
+
+
+async def refusal(api: Api, document: str, **variables: Any) -> str:
+    """The message of the one error."""
+    with pytest.raises(Refusal) as refused:
+        await api(document, **variables)
+    assert refused.value.codes == ["BAD_USER_INPUT"]
+    return str(refused.value.response["errors"][0]["message"])
+
+
+async def test_node_finds_one_of_each_kind(api: Api, things: dict[str, dict[str, Any]]) -> None:
+    schema = await api('{ __type(name: "Node") { possibleTypes { name } } }')
+    assert {type_["name"] for type_ in schema["__type"]["possibleTypes"]} == things.keys()
+    for thing in things.values():
+        assert (await api(NODE, id=thing["id"]))["node"] == thing
+
+
+async def test_each_kind_has_a_prefix_of_its_own(things: dict[str, dict[str, Any]]) -> None:
+    assert {name: thing["id"].partition("_")[0] for name, thing in things.items()} == {
+        "Ticket": "tkt",
+        "Note": "not",
+        "TicketEvent": "evt",
+        "Customer": "cus",
+        "Property": "prp",
+        "Technician": "tec",
+        "Article": "art",
+    }
+
+
+async def test_only_the_fragments_of_a_things_own_type_count(api: Api, things: dict[str, dict[str, Any]]) -> None:
+    document = "query($id: ID!) { node(id: $id) { ... on Customer { id } ... on Note { ticket { id } } } }"
+    assert await api(document, id=things["Customer"]["id"]) == {"node": {"id": things["Customer"]["id"]}}
+    assert await api(document, id=things["Note"]["id"]) == {"node": {"ticket": {"id": things["Ticket"]["id"]}}}
+    assert await api(document, id=things["Ticket"]["id"]) == {"node": {}}
+
+
+async def test_an_id_of_nothing_finds_nothing(api: Api, things: dict[str, dict[str, Any]]) -> None:
+    for name, thing in things.items():
+        prefix, _, key = thing["id"].partition("_")
+        assert await api(NODE, id=f"{prefix}_{NOBODY}") == {"node": None}, name
+        for other in things.values():
+            other_prefix = other["id"].partition("_")[0]
+            if other_prefix != prefix:
+                assert await api(NODE, id=f"{other_prefix}_{key}") == {"node": None}
+
+
+NO_IDS = [
+    "",
+    " ",
+    "_",
+    "tkt",
+    "tkt_",
+    "_" + NOBODY,
+    NOBODY,
+    "xyz_" + NOBODY,
+    "key_" + NOBODY,  # an API key is no node
+    "TKT_" + NOBODY,
+    "tkt-" + NOBODY,
+    "tkt_" + NOBODY.replace("-", ""),
+    "tkt_" + NOBODY + " ",
+    " tkt_" + NOBODY,
+    "tkt_" + NOBODY + "\n",
+    "tkt_" + NOBODY.replace("0", "\u0660"),
+    "tkt_" + "A" * 36,
+    "tkt_tkt_" + NOBODY,
+    "tkt_1",
+    "tkt_" + "1" * 100_000,
+    "evt_1",
+    "tkt_\0",
+    "💥",
+]
+
+
+@pytest.mark.parametrize("id_", NO_IDS, ids=range(len(NO_IDS)))
+async def test_what_is_no_id_is_refused(api: Api, id_: str) -> None:
+    message = await refusal(api, NODE, id=id_)
+    assert message.endswith("is not an id of Callout.")
+    assert len(message) < 120
+    assert await refusal(api, NODES, ids=[f"tkt_{NOBODY}", id_]) == message
+
+
+@pytest.mark.parametrize("id_", [1.5, True, [], {}, None])
+async def test_what_is_no_text_is_refused(api: Api, id_: Any) -> None:
+    await refusal(api, NODE, id=id_)
+    await refusal(api, NODES, ids=[id_])
+
+
+async def test_a_number_is_taken_for_the_text_that_it_is_written_as(api: Api) -> None:
+    """The specification lets an ID be given as an integer; it is none of ours."""
+    assert await refusal(api, NODE, id=5) == '"5" is not an id of Callout.'
+
+
+async def test_nodes_come_in_the_order_asked_for(api: Api, things: dict[str, dict[str, Any]]) -> None:
+    expected = list(things.values())
+    for order in (expected, expected[::-1], expected[3:] + expected[:3]):
+        assert (await api(NODES, ids=[thing["id"] for thing in order]))["nodes"] == order
+
+
+async def test_nodes_may_be_asked_for_twice_and_not_be_there(api: Api, things: dict[str, dict[str, Any]]) -> None:
+    ticket, note = things["Ticket"], things["Note"]
+    ids = [ticket["id"], f"tkt_{NOBODY}", note["id"], ticket["id"], f"evt_{NOBODY}", ticket["id"], f"cus_{NOBODY}"]
+    assert (await api(NODES, ids=ids))["nodes"] == [ticket, None, note, ticket, None, ticket, None]
+
+
+async def test_nodes_of_one_kind_and_none(api: Api, things: dict[str, dict[str, Any]]) -> None:
+    ticket = things["Ticket"]
+    assert (await api(NODES, ids=[]))["nodes"] == []
+    assert (await api(NODES, ids=[ticket["id"]]))["nodes"] == [ticket]
+    assert (await api(NODES, ids=ticket["id"]))["nodes"] == [ticket]
+    assert (await api(NODES, ids=[f"tkt_{NOBODY}"]))["nodes"] == [None]
+
+
+async def test_a_hundred_nodes_at_once_and_no_more(api: Api, things: dict[str, dict[str, Any]]) -> None:
+    every = list(things.values())
+    hundred = [every[n % len(every)] for n in range(100)]
+    ids = [thing["id"] for thing in hundred]
+    assert (await api(NODES, ids=ids))["nodes"] == hundred
+    assert await refusal(api, NODES, ids=[*ids, ids[0]]) == "At most 100 ids at once."
+    await refusal(api, NODES, ids=[f"tkt_{NOBODY}"] * 10_000)
+
+
+async def test_the_ids_may_stand_in_the_document(api: Api, things: dict[str, dict[str, Any]]) -> None:
+    ticket, customer = things["Ticket"]["id"], things["Customer"]["id"]
+    got = await api(f'{{ node(id: "{ticket}") {{ id }} nodes(ids: ["{customer}", "{ticket}"]) {{ __typename }} }}')
+    assert got == {"node": {"id": ticket}, "nodes": [{"__typename": "Customer"}, {"__typename": "Ticket"}]}
+
+
+async def test_one_prepared_node_serves_every_kind(api: Api, things: dict[str, dict[str, Any]]) -> None:
+    for thing in [*things.values(), *things.values()][::-1]:
+        assert (await api(NODE, id=thing["id"]))["node"] == thing
+        assert (await api(NODES, ids=[thing["id"]]))["nodes"] == [thing]
+
+
+async def test_what_a_viewer_does_not_see_is_not_there(api: Api, things: dict[str, dict[str, Any]]) -> None:
+    stranger = await api.new_customer(name="A Stranger")
+    other = await api.new_technician(name="Another")
+    ids = {name: thing["id"] for name, thing in things.items()}
+    document = "query($ids: [ID!]!) { nodes(ids: $ids) { __typename id } }"
+    asked = [*ids.values()]
+
+    async def seen(viewer: Api) -> set[str]:
+        async with viewer:
+            nodes = (await viewer(document, ids=asked))["nodes"]
+            for id_, node in zip(asked, nodes, strict=True):
+                assert node is None or node["id"] == id_
+                alone = await viewer("query($id: ID!) { node(id: $id) { __typename id } }", id=id_)
+                assert alone["node"] == node
+        return {node["__typename"] for node in nodes if node}
+
+    assert await seen(api.technician(ids["Technician"])) == things.keys()
+    assert await seen(api.customer(ids["Customer"])) == things.keys() - {"Article"}
+    assert await seen(api.technician(other)) == {"Article"}
+    assert await seen(api.customer(stranger)) == set()
+    assert await seen(api.service()) == set()
+    await api.done("articleUpdate", "article { id }", articleId=ids["Article"], published=True)
+    assert await seen(api.customer(stranger)) == await seen(api.service()) == {"Article"}
+
+
+async def test_an_internal_note_and_its_event_are_nodes_for_staff_alone(
+    api: Api, things: dict[str, dict[str, Any]]
+) -> None:
+    ticket = things["Ticket"]["id"]
+    added = await api.done("noteAdd", "note { id }", ticketId=ticket, body="Between us.")
+    history = await api(
+        "query($id: ID!) { node(id: $id) { ... on Ticket { history(last: 1) { nodes { id kind } } } } }", id=ticket
+    )
+    (event,) = history["node"]["history"]["nodes"]
+    assert event["kind"] == "NOTE_ADDED"
+    asked = [added["note"]["id"], event["id"]]
+    async with (
+        api.technician(things["Technician"]["id"]) as technician,
+        api.customer(things["Customer"]["id"]) as customer,
+    ):
+        assert (await technician(NODES, ids=asked))["nodes"] == [
+            {"__typename": "Note", "id": asked[0], "body": "Between us."},
+            {"__typename": "TicketEvent", "id": asked[1], "kind": "NOTE_ADDED"},
+        ]
+        assert (await customer(NODES, ids=asked))["nodes"] == [None, None]
+
+
+async def test_a_fragment_may_ask_for_what_one_kind_forbids_a_role(api: Api, things: dict[str, dict[str, Any]]) -> None:
+    """A document is refused for what it selects, whatever it would find."""
+    document = "query($id: ID!) { node(id: $id) { id ... on Technician { email } } }"
+    assert (await api(document, id=things["Ticket"]["id"]))["node"] == {"id": things["Ticket"]["id"]}
+    async with api.customer(things["Customer"]["id"]) as customer:
+        with pytest.raises(Refusal) as refused:
+            await customer(document, id=things["Ticket"]["id"])
+        assert refused.value.codes == ["FORBIDDEN"]

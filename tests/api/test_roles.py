@@ -1,0 +1,324 @@
+"""Who may do what: the README says what the schema says, and the server does what the page says."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeAlias
+
+import httpx
+import pytest
+
+from db.enums import Role
+from tests.helpers import role_tables as roles
+from tests.helpers.api import Api, Refusal, Server
+from tests.helpers.database_checks import Database, dump
+from tests.helpers.graphql_ws_client import live
+from tests.helpers.schema_walker import call, root_fields, unknown
+
+Restriction: TypeAlias = tuple[str, frozenset[Role]]
+
+A, T, C, S = Role
+INITIALS = {A: "A", T: "T", C: "C", S: "S"}
+
+# Decided by people, and written down again here: whoever changes a role in the schema changes it here too. Whatever is
+# not named is everyone's.
+QUERIES = {
+    "ticketTrack": "AS",
+    "technicians": "AT",
+    "deliveries": "A",
+    "supportSettings": "A",
+    "apiKeys": "A",
+    "inboundMessages": "A",
+}
+MUTATIONS = {
+    "ticketUpdate": "A",
+    "ticketAssign": "A",
+    "ticketSetStatus": "AT",
+    "ticketResolve": "AT",
+    "ticketsBulkUpdate": "A",
+    "noteAdd": "ATC",
+    "customerCreate": "A",
+    "customerUpdate": "A",
+    "propertyCreate": "A",
+    "propertyUpdate": "A",
+    "technicianCreate": "A",
+    "technicianUpdate": "A",
+    "articleCreate": "A",
+    "articleCreateFromTicket": "A",
+    "articleUpdate": "A",
+    "deliveryRetry": "A",
+    "supportSettingsUpdate": "A",
+    "supportSettingsTest": "A",
+    "apiKeyCreate": "A",
+    "apiKeyRevoke": "A",
+    "inboundEmailIngest": "AS",
+}
+FIELDS = {
+    "Ticket.chat": "ATS",
+    "Ticket.deliveries": "AT",
+    "Customer.accountNumber": "ATC",
+    "Customer.email": "ATC",
+    "Customer.phone": "ATC",
+    "Customer.properties": "ATC",
+    "Technician.email": "AT",
+    "Technician.phone": "AT",
+    "Technician.active": "AT",
+    "Technician.tickets": "AT",
+    "Technician.openTicketCount": "AT",
+    "Technician.createdAt": "AT",
+}
+
+
+class Scene:
+    """One ticket that a viewer of each role sees, with the customer and the technician on it."""
+
+    def __init__(self, viewers: dict[Role, Api], ids: dict[str, str]) -> None:
+        self.viewers = viewers
+        self.ids = ids
+
+
+@pytest.fixture(scope="module")
+async def scene(server: Server) -> AsyncIterator[Scene]:
+    async with Api(server) as admin, admin.service() as chatbot:
+        customer = await admin.new_customer()
+        place = await admin.new_property(customer)
+        technician = await admin.new_technician()
+        ticket = await chatbot.new_ticket(chat={"messages": [{"author": "BOT", "body": "Hello.", "at": NOW}]})
+        await admin.done("ticketUpdate", "__typename", ticketId=ticket, customerId=customer, propertyId=place)
+        await admin.done("ticketAssign", "__typename", ticketId=ticket, technicianId=technician)
+        ids = {"Ticket": ticket, "Customer": customer, "Property": place, "Technician": technician}
+        async with admin.technician(technician) as worker, admin.customer(customer) as owner:
+            yield Scene({A: admin, T: worker, C: owner, S: chatbot}, ids)
+
+
+NOW = "2026-11-23T08:15:00Z"
+NEW_TICKET: dict[str, Any] = {"subject": "x", "description": "x", "contact": {"name": "x", "email": "x@example.com"}}
+HARMLESS = """first: ticketCreate(
+    input: { subject: "x", description: "x", contact: { name: "x", email: "x@example.com" } }
+) { __typename }"""
+
+
+def outcome(response: httpx.Response) -> str:
+    """`FORBIDDEN` for a whole refusal with that code and nothing else, `allowed` for an answer without errors."""
+    body = response.json()
+    if "errors" not in body:
+        assert (response.status_code, list(body)) == (200, ["data"])
+        return "allowed"
+    assert "data" not in body
+    codes = {error["extensions"]["code"] for error in body["errors"]}
+    assert (response.status_code, codes) == (403, {"FORBIDDEN"}), body
+    return "FORBIDDEN"
+
+
+async def walked(scene: Scene, names: list[str], request: Callable[[str], dict[str, Any]]) -> dict[str, str]:
+    """What is allowed, as the server answers: for each name the initials of the roles."""
+    allowed = {}
+    for name in names:
+        outcomes = {
+            role: outcome(await viewer.http.post("/graphql", json=request(name)))
+            for role, viewer in scene.viewers.items()
+        }
+        allowed[name] = "".join(INITIALS[role] for role in Role if outcomes[role] == "allowed")
+    return allowed
+
+
+def test_the_page_is_what_the_schema_says() -> None:
+    readme = roles.README.read_text()
+    assert readme == roles.in_readme(readme), "python -m tests.helpers.role_tables"
+
+
+@pytest.mark.parametrize(
+    ("derived", "decided"),
+    [
+        (list(roles.operations("Query")), QUERIES),
+        (list(roles.operations("Mutation")), MUTATIONS),
+        (list(roles.operations("Subscription")), {}),
+        (list(roles.restricted_fields()), FIELDS),
+    ],
+    ids=["queries", "mutations", "subscriptions", "fields"],
+)
+def test_the_schema_says_what_was_decided(derived: list[Restriction], decided: dict[str, str]) -> None:
+    restricted = {name: "".join(INITIALS[role] for role in Role if role in allowed) for name, allowed in derived}
+    assert {name: allowed for name, allowed in restricted.items() if allowed != "ATCS"} == decided
+
+
+async def test_each_query_is_answered_or_refused_as_the_page_says(scene: Scene) -> None:
+    names = list(root_fields("Query"))
+    allowed = await walked(scene, names, lambda name: call("Query", name, unknown))
+    assert allowed == {name: QUERIES.get(name, "ATCS") for name in names}
+
+
+async def test_each_mutation_is_done_or_refused_as_the_page_says(scene: Scene) -> None:
+    """With ids of nothing, so that what is allowed does little: its objections are not errors."""
+    names = list(root_fields("Mutation"))
+    allowed = await walked(scene, names, lambda name: call("Mutation", name, unknown))
+    assert allowed == {name: MUTATIONS.get(name, "ATCS") for name in names}
+
+
+async def test_each_subscription_is_open_to_every_role(scene: Scene) -> None:
+    """As the page says. What it tells to whom is tests/live/test_live.py's matter."""
+    for viewer in scene.viewers.values():
+        async with live(viewer) as screen:
+            for name in root_fields("Subscription"):
+                request = call("Subscription", name, unknown)
+                await screen.subscribe(name, request["query"], **request["variables"])
+                assert (await screen.next())["__typename"] in ("StreamReady", "TicketCounts")
+
+
+async def test_each_restricted_field_is_read_or_refused_as_the_page_says(scene: Scene) -> None:
+    def request(name: str) -> dict[str, Any]:
+        type_, _, field = name.partition(".")
+        lists = ("properties", "tickets", "deliveries")
+        selection = f"{field} {{ totalCount }}" if field in lists else {"chat": "chat { body }"}.get(field, field)
+        document = f"query($id: ID!) {{ node(id: $id) {{ ... on {type_} {{ {selection} }} }} }}"
+        return {"query": document, "variables": {"id": scene.ids[type_]}}
+
+    assert await walked(scene, list(FIELDS), request) == FIELDS
+
+
+async def test_what_is_refused_is_not_done(scene: Scene, database: Database) -> None:
+    """Each mutation that a role may not use, on things that there are, and beside one that it may use."""
+
+    def existing(name: str) -> str:
+        return scene.ids.get(name.removesuffix("Id").removesuffix("Ids").capitalize(), unknown(name))
+
+    before = await dump(database)
+    refused = 0
+    for name, allowed in MUTATIONS.items():
+        for role, viewer in scene.viewers.items():
+            if INITIALS[role] not in allowed:
+                request = call("Mutation", name, existing)
+                document = request["query"]
+                request["query"] = document.replace("{ ", f"{{ {HARMLESS} ", 1)
+                response = await viewer.http.post("/graphql", json=request)
+                assert outcome(response) == "FORBIDDEN"
+                refused += 1
+    assert refused == sum(4 - len(allowed) for allowed in MUTATIONS.values())
+    assert await dump(database) == before
+
+
+async def test_a_refusal_says_no_more_than_the_page(scene: Scene) -> None:
+    """The same words for a thing that there is and for one that there is not, wherever the field stands."""
+    refusals = set()
+    for id_ in (scene.ids["Ticket"], unknown("id")):
+        for document in (
+            "query($id: ID!) { node(id: $id) { ... on Ticket { chat { body } } } }",
+            "query($id: ID!) { me { name } node(id: $id) { ...F } } fragment F on Ticket { a: chat { body } }",
+        ):
+            with pytest.raises(Refusal) as refusal:
+                await scene.viewers[C](document, id=id_)
+            (error,) = refusal.value.response["errors"]
+            refusals.add((error["extensions"]["code"], error["message"]))
+    assert refusals == {("FORBIDDEN", "Ticket.chat is not for the role customer.")}
+
+
+async def test_a_forbidden_field_is_refused_beside_introspection_too(scene: Scene) -> None:
+    body = {"query": "{ __schema { queryType { name } } apiKeys { totalCount } }"}
+    for role in (T, C, S):
+        assert outcome(await scene.viewers[role].http.post("/graphql", json=body)) == "FORBIDDEN"
+
+
+async def test_a_forbidden_field_that_is_skipped_is_not_asked_for(scene: Scene) -> None:
+    document = "query($staff: Boolean!) { me { name } apiKeys @include(if: $staff) { totalCount } }"
+    assert list(await scene.viewers[C](document, staff=False)) == ["me"]
+    with pytest.raises(Refusal) as refusal:
+        await scene.viewers[C](document, staff=True)
+    assert refusal.value.codes == ["FORBIDDEN"]
+
+
+async def test_without_a_token_there_is_nothing(server: Server) -> None:
+    async with httpx.AsyncClient(base_url=server.url, trust_env=False) as nobody:
+        for operation in ("Query", "Mutation"):
+            for name in root_fields(operation):
+                response = await nobody.post("/graphql", json=call(operation, name, unknown))
+                assert response.status_code == 401
+                assert [error["extensions"]["code"] for error in response.json()["errors"]] == ["UNAUTHENTICATED"]
+        assert (await nobody.post("/graphql", json={"query": "{ __schema { queryType { name } } }"})).status_code == 401
+
+
+# What the mutations that several roles have in common let each of them say
+
+
+async def test_only_an_admin_gives_a_new_ticket_to_someone_else(scene: Scene) -> None:
+    other = await scene.viewers[A].new_technician()
+    for role in (T, C, S):
+        objections = await scene.viewers[role].refused("ticketCreate", technicianId=other, **NEW_TICKET)
+        assert objections == [("NOT_ALLOWED", "technicianId")]
+    own = await scene.viewers[T].done(
+        "ticketCreate", "ticket { technician { id } }", technicianId=scene.ids["Technician"], **NEW_TICKET
+    )
+    assert own["ticket"]["technician"] == {"id": scene.ids["Technician"]}
+
+
+async def test_a_customers_ticket_is_their_own(scene: Scene) -> None:
+    other = await scene.viewers[A].new_customer()
+    owner, given = scene.viewers[C], {"subject": "x", "description": "x"}
+    assert await owner.refused("ticketCreate", customerId=other, **NEW_TICKET) == [("NOT_ALLOWED", "customerId")]
+    for said in ({}, {"customerId": scene.ids["Customer"]}):
+        created = await owner.done("ticketCreate", "ticket { source customer { id } }", **given, **said)
+        assert created["ticket"] == {"source": "CUSTOMER", "customer": {"id": scene.ids["Customer"]}}
+
+
+async def test_only_a_service_says_where_a_ticket_comes_from(scene: Scene) -> None:
+    chat = {"messages": [{"author": "BOT", "body": "Hello.", "at": NOW}]}
+    for role in (A, T, C):
+        objections = await scene.viewers[role].refused("ticketCreate", chat=chat, source="EMAIL", **NEW_TICKET)
+        assert objections == [("NOT_ALLOWED", "chat"), ("NOT_ALLOWED", "source")]
+    created = await scene.viewers[S].done("ticketCreate", "ticket { source }", source="EMAIL", **NEW_TICKET)
+    assert created["ticket"] == {"source": "EMAIL"}
+    for source in ("ADMIN", "TECHNICIAN", "CUSTOMER"):
+        assert await scene.viewers[S].refused("ticketCreate", source=source, **NEW_TICKET) == [("INVALID", "source")]
+
+
+async def test_a_customers_note_is_public_and_everyone_elses_internal_unless_they_say_otherwise(scene: Scene) -> None:
+    ticket = scene.ids["Ticket"]
+    for role, expected in ((A, True), (T, True), (C, False)):
+        added = await scene.viewers[role].done("noteAdd", "note { internalOnly }", ticketId=ticket, body="x")
+        assert added["note"] == {"internalOnly": expected}
+    refused = await scene.viewers[C].refused("noteAdd", ticketId=ticket, body="x", internalOnly=True)
+    assert refused == [("NOT_ALLOWED", "internalOnly")]
+
+
+async def test_technicians_close_nothing_and_take_no_closed_ticket_up_again(scene: Scene) -> None:
+    admin, worker = scene.viewers[A], scene.viewers[T]
+    ticket = await worker.new_ticket()
+    for status in ("IN_PROGRESS", "OPEN"):
+        await worker.done("ticketSetStatus", "__typename", ticketId=ticket, status=status)
+    assert await worker.refused("ticketSetStatus", ticketId=ticket, status="CLOSED") == [("NOT_ALLOWED", "status")]
+    await admin.done("ticketSetStatus", "__typename", ticketId=ticket, status="CLOSED")
+    for status in ("OPEN", "IN_PROGRESS", "RESOLVED"):
+        assert await worker.refused("ticketSetStatus", ticketId=ticket, status=status) == [("NOT_ALLOWED", "status")]
+    assert await worker.refused("ticketResolve", ticketId=ticket, resolution="x") == [("NOT_ALLOWED", "status")]
+
+
+async def test_allowed_statuses_are_those_that_the_viewer_can_set(scene: Scene) -> None:
+    """For each role and status: what `allowedStatuses` names can be set, and nothing else."""
+    admin = scene.viewers[A]
+    customer, technician = scene.ids["Customer"], scene.ids["Technician"]
+    steps = {"OPEN": [], "IN_PROGRESS": ["IN_PROGRESS"], "RESOLVED": ["RESOLVED"], "CLOSED": ["CLOSED"]}
+    for status, taken in steps.items():
+        for role in (A, T):
+            allowed = await _allowed(scene, role, await _at(admin, customer, technician, taken))
+            for target in steps:
+                ticket = await _at(admin, customer, technician, taken)
+                given = {"resolution": "Done."} if target == "RESOLVED" else {}
+                payload = await scene.viewers[role].do(
+                    "ticketSetStatus", "ticket { status }", ticketId=ticket, status=target, **given
+                )
+                assert (payload["userErrors"] == []) is (target in allowed or target == status), (role, status, target)
+        ticket = await _at(admin, customer, technician, taken)
+        assert await _allowed(scene, C, ticket) == []
+
+
+async def _at(admin: Api, customer: str, technician: str, taken: list[str]) -> str:
+    ticket = await admin.new_ticket(customerId=customer, technicianId=technician)
+    for status in taken:
+        given = {"resolution": "Done."} if status == "RESOLVED" else {}
+        await admin.done("ticketSetStatus", "__typename", ticketId=ticket, status=status, **given)
+    return ticket
+
+
+async def _allowed(scene: Scene, role: Role, ticket: str) -> list[str]:
+    found = await scene.viewers[role]("query($id: ID!) { ticket(by: { id: $id }) { allowedStatuses } }", id=ticket)
+    statuses: list[str] = found["ticket"]["allowedStatuses"]
+    return statuses

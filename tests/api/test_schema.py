@@ -1,0 +1,469 @@
+"""The schema is what it is printed as, says what everything in it means, and is kept by every answer."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from graphql import (
+    GraphQLArgument,
+    GraphQLField,
+    GraphQLNamedType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    build_client_schema,
+    build_schema,
+    get_introspection_query,
+    get_named_type,
+    is_abstract_type,
+    is_enum_type,
+    is_input_object_type,
+    is_interface_type,
+    is_leaf_type,
+    is_non_null_type,
+    is_object_type,
+    is_scalar_type,
+    lexicographic_sort_schema,
+    print_schema,
+)
+
+from db.compiler.compiler import MAPPING
+from db.enums import Role
+from schema import graphql_schema, schema
+from tests.helpers.api import Api
+from tests.helpers.database_checks import Database
+from tests.helpers.graphql_ws_client import OF_STREAMS
+from tests.helpers.response_checker import departures
+
+PRINTED = Path(__file__).parents[2] / "schema" / "schema.graphql"
+BUILT_IN = {"Int", "Float", "String", "Boolean", "ID"}
+SERVED = graphql_schema(schema)
+
+
+@pytest.fixture(scope="module")
+def sdl() -> str:
+    """What `callout schema` prints."""
+    command = [sys.executable, "-m", "callout", "schema"]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+@pytest.fixture(scope="module")
+def printed(sdl: str) -> GraphQLSchema:
+    return build_schema(sdl)
+
+
+def own_types(schema: GraphQLSchema) -> list[GraphQLNamedType]:
+    return [t for name, t in schema.type_map.items() if not name.startswith("__") and name not in BUILT_IN]
+
+
+def described(schema: GraphQLSchema) -> Iterator[tuple[str, str | None]]:
+    """Everything that has a description, by its path."""
+    for type_ in own_types(schema):
+        yield type_.name, type_.description
+        if is_object_type(type_) or is_interface_type(type_):
+            for name, field in type_.fields.items():
+                yield f"{type_.name}.{name}", field.description
+                for argument_name, argument in field.args.items():
+                    yield f"{type_.name}.{name}({argument_name}:)", argument.description
+        elif is_input_object_type(type_):
+            for name, input_field in type_.fields.items():
+                yield f"{type_.name}.{name}", input_field.description
+        elif is_enum_type(type_):
+            for name, value in type_.values.items():
+                yield f"{type_.name}.{name}", value.description
+
+
+def test_the_printed_schema_is_the_one_that_is_served(sdl: str) -> None:
+    assert PRINTED.read_text() == sdl, "run `callout schema > schema/schema.graphql`"
+
+
+async def test_introspection_tells_the_printed_schema(api: Api, printed: GraphQLSchema) -> None:
+    query = get_introspection_query(specified_by_url=True, input_value_deprecation=True, one_of=True)
+    told = build_client_schema(await api(query))
+
+    def normal(schema: GraphQLSchema) -> str:
+        return print_schema(lexicographic_sort_schema(schema))
+
+    assert normal(told) == normal(printed)
+
+
+def test_everything_has_a_description(printed: GraphQLSchema) -> None:
+    paths = dict(described(printed))
+    assert len(paths) > 300
+    assert [path for path, description in paths.items() if not description] == []
+
+
+def test_descriptions_are_sentences(printed: GraphQLSchema) -> None:
+    for path, description in described(printed):
+        assert description is not None
+        assert description.endswith("."), path
+        assert description[0].isupper() or description[0] in "`", path
+        assert description == description.strip() and "\n" not in description, path
+
+
+def test_nothing_of_the_making_shows(sdl: str, printed: GraphQLSchema) -> None:
+    for word in ("strawberry", "graphql-core", "sqlalchemy", "python", "UNSET", "object at 0x", "__", "TODO", "FIXME"):
+        assert word.lower() not in sdl.lower(), word
+    for type_ in own_types(printed):
+        assert re.fullmatch(r"[A-Z][A-Za-z]+", type_.name)
+    names = {path for path, _ in described(printed)}
+    for base in ("Connection", "Edge", "Payload", "NodeQueries", "TicketPayload"):
+        assert base not in names
+    for path in names:
+        _, _, member = path.partition(".")
+        name, _, argument = member.partition("(")
+        pattern = r"[A-Z][A-Z_]*[A-Z]" if is_enum_type(printed.type_map[path.partition(".")[0]]) else r"[a-z][A-Za-z]*"
+        assert not member or re.fullmatch(pattern, name), path
+        assert not argument or re.fullmatch(r"[a-z][A-Za-z]*:\)", argument), path
+
+
+def test_no_type_stands_there_unused(printed: GraphQLSchema) -> None:
+    assert printed.query_type is not None
+    assert printed.mutation_type is not None
+    reached: set[str] = set()
+    pending: list[Any] = [printed.query_type, printed.mutation_type, printed.subscription_type]
+    while pending:
+        type_ = get_named_type(pending.pop())
+        if type_.name in reached:
+            continue
+        reached.add(type_.name)
+        if is_abstract_type(type_):
+            pending += printed.get_possible_types(type_)
+        for field in getattr(type_, "fields", {}).values():
+            pending.append(field.type)
+            pending += [argument.type for argument in getattr(field, "args", {}).values()]
+    assert {type_.name for type_ in own_types(printed)} - reached == set()
+
+
+def test_lists_are_connections_as_relay_has_them(printed: GraphQLSchema) -> None:
+    connections = [t for t in own_types(printed) if t.name.endswith("Connection")]
+    assert len(connections) >= 7
+    for type_ in connections:
+        assert is_object_type(type_)
+        name = type_.name.removesuffix("Connection")
+        shown = {field: str(type_.fields[field].type) for field in type_.fields}
+        assert shown.pop("streamCursor", "String!") == "String!"
+        assert shown == {
+            "nodes": f"[{name}!]!",
+            "edges": f"[{name}Edge!]!",
+            "pageInfo": "PageInfo!",
+            "totalCount": "Int!",
+        }
+        edge = printed.type_map[f"{name}Edge"]
+        assert is_object_type(edge)
+        found = {"match": "ArticleMatch", "excerpt": "[ExcerptPiece!]"} if name == "Article" else {}
+        assert {field: str(edge.fields[field].type) for field in edge.fields} == {
+            "cursor": "String!",
+            "node": f"{name}!",
+            **found,
+        }
+    for type_ in own_types(printed):
+        if is_object_type(type_):
+            for field_name, field in type_.fields.items():
+                if get_named_type(field.type).name.endswith("Connection"):
+                    arguments = {name: str(argument.type) for name, argument in field.args.items()}
+                    assert arguments.items() >= {"first": "Int", "after": "String"}.items(), field_name
+                    assert arguments.items() >= {"last": "Int", "before": "String"}.items(), field_name
+
+
+def test_a_mutation_has_one_input_and_a_payload_of_its_own(printed: GraphQLSchema) -> None:
+    assert printed.mutation_type is not None
+    for name, field in printed.mutation_type.fields.items():
+        title = name[0].upper() + name[1:]
+        assert {key: str(argument.type) for key, argument in field.args.items()} == {"input": f"{title}Input!"}
+        assert str(field.type) == f"{title}Payload!"
+        payload = get_named_type(field.type)
+        assert is_object_type(payload)
+        assert str(payload.fields["userErrors"].type) == "[UserError!]!"
+        for other, payload_field in payload.fields.items():
+            # A refused mutation has no object to show.
+            stored = is_object_type(get_named_type(payload_field.type)) and other != "userErrors"
+            if stored and not str(payload_field.type).startswith("["):
+                assert not is_non_null_type(payload_field.type) or other == "supportSettings", f"{name}.{other}"
+
+
+def test_every_node_has_an_id_and_every_id_is_opaque(printed: GraphQLSchema) -> None:
+    node = printed.type_map["Node"]
+    assert is_interface_type(node)
+    assert {t.name for t in printed.get_possible_types(node)} == {
+        *("Ticket", "Note", "TicketEvent", "Customer", "Property", "Technician", "Article")
+    }
+    for type_ in own_types(printed):
+        if is_object_type(type_) and "id" in type_.fields:
+            assert str(type_.fields["id"].type) == "ID!"
+
+
+def test_only_what_may_be_missing_is_nullable(printed: GraphQLSchema) -> None:
+    nullable = {
+        f"{type_.name}.{name}"
+        for type_ in own_types(printed)
+        if is_object_type(type_) and not type_.name.endswith(("Payload", "Query"))
+        for name, field in type_.fields.items()
+        if not is_non_null_type(field.type)
+    }
+    assert nullable == {
+        *("Ticket.customer", "Ticket.property", "Ticket.technician", "Ticket.resolution", "Ticket.resolvedAt"),
+        *("Ticket.closedAt", "Ticket.chat", "Ticket.article", "Contact.phone", "Customer.phone", "Technician.phone"),
+        *("Article.sourceTicket", "TicketEvent.note", "FieldChange.before", "FieldChange.after", "ApiKey.revokedAt"),
+        *("TicketTracking.resolution", "TicketTracking.resolvedAt", "TicketTracking.closedAt"),
+        *("PageInfo.startCursor", "PageInfo.endCursor", "Viewer.technician", "Viewer.customer"),
+        *("TicketBulkResult.ticket", "TicketChange.ticket", "TicketChangePage.reset", "TicketProgress.note"),
+        *("Delivery.recipient", "Delivery.said"),
+        *("Delivery.nextAttemptAt", "Delivery.finishedAt", "SupportSettingsTestResult.recipient"),
+        *(f"InboundMessage.{name}" for name in ("reason", "messageId", "fromAddress", "fromName", "subject", "raw")),
+        *("InboundMessage.ticket", "InboundMessage.note"),
+        *("ArticleEdge.match", "ArticleEdge.excerpt"),
+    }
+
+
+def test_there_is_no_scalar_but_the_moment(printed: GraphQLSchema) -> None:
+    assert [t.name for t in own_types(printed) if is_scalar_type(t)] == ["DateTime"]
+
+
+# Answers
+
+
+def readable(role: Role, field: GraphQLField) -> bool:
+    mapping = field.extensions.get(MAPPING)
+    return mapping is None or role in mapping.roles
+
+
+class Everything:
+    """Documents that select all that a role may read: objects within objects to a depth, fragment by fragment."""
+
+    def __init__(self, role: Role, without: str = "") -> None:
+        self._role = role
+        self._without = without
+        self._fragments: dict[str, str] = {}
+
+    def of(self, operation: str, field: str, arguments: str, depth: int) -> str:
+        """A document with one root field."""
+        self._fragments = {}
+        root = SERVED.query_type if operation.startswith("query") else SERVED.mutation_type
+        assert root is not None
+        selection = self._below(root.fields[field], depth)
+        return " ".join([f"{operation} {{ {field}{arguments}{selection} }}", *self._fragments.values()])
+
+    def _below(self, field: GraphQLField, depth: int) -> str:
+        type_ = get_named_type(field.type)
+        if is_leaf_type(type_):
+            return ""
+        if is_interface_type(type_):
+            spread = " ".join(f"...{self._fragment(t, depth)}" for t in SERVED.get_possible_types(type_))
+            return f" {{ __typename id {spread} }}"
+        assert is_object_type(type_)
+        return f" {{ ...{self._fragment(type_, depth)} }}"
+
+    def _fragment(self, type_: GraphQLObjectType, depth: int) -> str:
+        name = f"{type_.name}{depth}"
+        if name not in self._fragments:
+            self._fragments[name] = ""
+            fields = " ".join(self._fields(type_, depth))
+            self._fragments[name] = f"fragment {name} on {type_.name} {{ __typename {fields} }}"
+        return name
+
+    def _fields(self, type_: GraphQLObjectType, depth: int) -> Iterator[str]:
+        node = SERVED.type_map["Node"]
+        assert is_interface_type(node)
+        entities = {t.name for t in SERVED.get_possible_types(node)} | {"Delivery"}  # which leads to a ticket too
+        for name, field in type_.fields.items():
+            target = get_named_type(field.type)
+            far = target.name in entities or target.name.endswith("Connection")
+            if type_.name in entities and far and not depth:
+                continue
+            if readable(self._role, field) and name != self._without:
+                arguments = self._arguments(field.args)
+                yield f"{name}{arguments}{self._below(field, depth - (type_.name in entities and far))}"
+
+    def _arguments(self, arguments: Mapping[str, GraphQLArgument]) -> str:
+        return "(first: 2)" if "first" in arguments else ""
+
+
+class Answers:
+    """Asks, holds every answer against the schema, and knows which fields have had a value."""
+
+    def __init__(self) -> None:
+        self.seen: set[str] = set()
+        self.number = 0
+
+    async def answer(self, viewer: Api, document: str, variables: Mapping[str, Any]) -> Any:
+        """The data, after it has been held against the schema."""
+        response = await viewer.respond(document, variables)
+        assert "errors" not in response, (response, document)
+        assert departures(SERVED, document, variables, response["data"], self.seen) == []
+        self.number += 1
+        return response["data"]
+
+    async def do(self, viewer: Api, role: Role, mutation: str, **input: Any) -> Any:
+        """A mutation that selects its whole payload."""
+        type_ = mutation[0].upper() + mutation[1:] + "Input"
+        bulk = mutation == "ticketsBulkUpdate"  # whose hundred tickets with all that they have would cost too much
+        everything = Everything(role, without="chat" if bulk else "")
+        document = everything.of(f"mutation($input: {type_}!)", mutation, "(input: $input)", 0 if bulk else 1)
+        return (await self.answer(viewer, document, {"input": input}))[mutation]
+
+    async def done(self, viewer: Api, role: Role, mutation: str, **input: Any) -> Any:
+        """Likewise, for one that nothing should speak against."""
+        payload = await self.do(viewer, role, mutation, **input)
+        assert payload["userErrors"] == []
+        return payload
+
+
+DESCRIBED = {"subject": "Beeping", "description": "It beeps."}
+CONTACT = {"name": "John Smith", "email": "john@example.com"}
+CHAT = {
+    "conversationId": "1",
+    "messages": [
+        {"author": author, "body": "Hello", "at": "2026-11-20T10:00:00.5+01:00"}
+        for author in ("CUSTOMER", "BOT", "AGENT")
+    ],
+}
+MAIL = (
+    "From: Mia <mia@example.com>\nSubject: Beeping\nMessage-ID: <1@example.com>\n\nIt beeps.",
+    "From: Mia <mia@example.com>\nSubject: Re: Beeping\nIn-Reply-To: <1@example.com>\n\nStill.",
+    "From: mia@example.com, ada@example.com\n\nWho are we?",
+)
+
+
+async def test_every_answer_keeps_to_the_schema(api: Api, database: Database) -> None:
+    """Each mutation with all of its payload, done and refused; then each query with all that there is, as each role.
+    In the end every field of the schema has been seen with a value, those of streams apart."""
+    answers = Answers()
+    admin = Role.ADMIN
+    start = (await api("{ ticketEvents { cursor } }"))["ticketEvents"]["cursor"]
+
+    async def done(mutation: str, **input: Any) -> Any:
+        return await answers.done(api, admin, mutation, **input)
+
+    customer_input = {"name": "Ada Byron", "email": "ada@example.com", "accountNumber": "C-1", "phone": "613-555-1234"}
+    customer = (await done("customerCreate", **customer_input))["customer"]["id"]
+    await done("customerUpdate", customerId=customer, name="Ada King")
+    place = (await done("propertyCreate", customerId=customer, address="12 Elm Street", accountNumber="P-1"))[
+        "property"
+    ]["id"]
+    await done("propertyUpdate", propertyId=place, address="14 Elm Street")
+    technician = (await done("technicianCreate", name="Tess", email="tess@example.com", phone="1"))["technician"]["id"]
+    other = (await done("technicianCreate", name="Ola", email="ola@example.com"))["technician"]["id"]
+    await done("technicianUpdate", technicianId=other, active=False)
+    refers = {"customerId": customer, "propertyId": place, "technicianId": technician}
+    made = await done("ticketCreate", **DESCRIBED, **refers, contact=CONTACT | {"phone": "1"})
+    ticket, reference = made["ticket"]["id"], made["ticket"]["reference"]
+    await done("ticketUpdate", ticketId=ticket, subject="Beeping louder", priority="URGENT", contact={"phone": None})
+    await done("ticketAssign", ticketId=ticket, technicianId=None)
+    await done("ticketAssign", ticketId=ticket, technicianId=technician)
+    await done("ticketSetStatus", ticketId=ticket, status="IN_PROGRESS")
+    await done("noteAdd", ticketId=ticket, body="Called.")
+    await done("noteAdd", ticketId=ticket, body="We come on Thursday.", internalOnly=False)
+    await done("ticketResolve", ticketId=ticket, resolution="Replaced the battery.")
+    article = (await done("articleCreateFromTicket", ticketId=ticket))["article"]["id"]
+    await done("articleUpdate", articleId=article, published=True)
+    await done("articleCreate", problem="Another", solution="Something else")
+    await done("ticketSetStatus", ticketId=ticket, status="CLOSED")
+    key = (await done("apiKeyCreate", name="Chatbot"))["apiKey"]["id"]
+    await done("apiKeyRevoke", apiKeyId=key)
+    assert (await answers.do(api, admin, "supportSettingsTest", channel="EMAIL"))["userErrors"]
+    await _give_up(database)
+    dead = (await api("{ deliveries(filter: {state: [DEAD]}) { nodes { id } } }"))["deliveries"]["nodes"]
+    await done("deliveryRetry", deliveryId=dead[0]["id"])
+    webhook = "https://chat.googleapis.com/v1/spaces/A/messages?key=B&token=C"
+    settings = {"adminRecipients": ["admin@example.com"], "googleChatWebhookUrl": webhook, "googleChatEnabled": True}
+    await done("supportSettingsUpdate", **settings)
+    for mail in MAIL:
+        await done("inboundEmailIngest", message={"text": mail})
+    nobody = "tkt_00000000-0000-7000-8000-000000000000"
+    await done("ticketsBulkUpdate", ticketIds=[ticket, nobody], priority="HIGH")
+    for mutation, input in (
+        ("ticketCreate", {"subject": " ", "description": " "}),
+        ("ticketUpdate", {"ticketId": nobody, "subject": "x"}),
+        ("ticketUpdate", {"ticketId": ticket, "subject": "x", "ifVersion": 1}),
+        ("ticketAssign", {"ticketId": ticket, "technicianId": other}),
+        ("ticketSetStatus", {"ticketId": ticket, "status": "RESOLVED"}),
+        ("ticketResolve", {"ticketId": ticket, "resolution": " "}),
+        ("ticketsBulkUpdate", {"ticketIds": []}),
+        ("noteAdd", {"ticketId": ticket, "body": ""}),
+        ("customerCreate", customer_input),
+        ("customerUpdate", {"customerId": customer, "name": " "}),
+        ("propertyCreate", {"customerId": customer, "address": "", "accountNumber": "P-1"}),
+        ("propertyUpdate", {"propertyId": place, "address": "x" * 501}),
+        ("technicianCreate", {"name": "", "email": "no address"}),
+        ("technicianUpdate", {"technicianId": other, "email": "tess@example.com"}),
+        ("articleCreate", {"problem": "", "solution": ""}),
+        ("articleCreateFromTicket", {"ticketId": ticket}),
+        ("articleUpdate", {"articleId": "art_00000000-0000-7000-8000-000000000000", "problem": "x"}),
+        ("apiKeyCreate", {"name": ""}),
+        ("apiKeyRevoke", {"apiKeyId": "key_00000000-0000-7000-8000-000000000000"}),
+        ("deliveryRetry", {"deliveryId": dead[0]["id"]}),
+        ("supportSettingsUpdate", {"googleChatWebhookUrl": "http://example.com"}),
+        ("inboundEmailIngest", {"message": {"encoded": "no base64!"}}),
+    ):
+        assert (await answers.do(api, admin, mutation, **input))["userErrors"], mutation
+
+    async with (
+        api.technician(technician) as field_worker,
+        api.customer(customer) as portal,
+        api.service() as chatbot,
+    ):
+        viewers = {Role.TECHNICIAN: field_worker, Role.CUSTOMER: portal, Role.SERVICE: chatbot}
+        for role, viewer in viewers.items():
+            given: dict[str, Any] = {"contact": CONTACT} if role is not Role.CUSTOMER else {}
+            if role is Role.SERVICE:
+                given["chat"] = CHAT
+            own = (await answers.done(viewer, role, "ticketCreate", **DESCRIBED, **given))["ticket"]["id"]
+            if role is not Role.SERVICE:
+                await answers.done(viewer, role, "noteAdd", ticketId=own, body="Noted.")
+            if role is Role.TECHNICIAN:
+                await answers.done(viewer, role, "ticketResolve", ticketId=own, resolution="Done.")
+        await _give_up(database)
+        for role, viewer in (viewers | {admin: api}).items():
+            await _ask_everything(answers, viewer, role, reference, start)
+    assert answers.number > 60
+    others = OF_STREAMS | {"SupportSettingsTestResult"}  # see tests/mail/test_delivery.py: nothing can be sent here
+    types = [type_ for type_ in own_types(SERVED) if is_object_type(type_) and type_.name not in others]
+    entire = {f"{type_.name}.{name}" for type_ in types for name in type_.fields}
+    assert entire - answers.seen == {"SupportSettingsTestPayload.results"}
+
+
+async def _give_up(database: Database) -> None:
+    """The two newest deliveries have failed for good."""
+    await database.execute(
+        "UPDATE deliveries SET state = 'DEAD', said = '550 No', finished_at = now()"
+        " WHERE id IN (SELECT id FROM deliveries ORDER BY created_at DESC, id DESC LIMIT 2)"
+    )
+
+
+async def _ask_everything(answers: Answers, viewer: Api, role: Role, reference: str, start: str) -> None:
+    """Every root field that the role may read, with everything that it may read below. `start` is a cursor from before
+    there was anything."""
+    assert SERVED.query_type is not None
+    own = await viewer(
+        "{ tickets(first: 5) { nodes { id reference history { nodes { id } } notes { nodes { id } } } } }"
+    )
+    tickets = own["tickets"]["nodes"]
+    ids = [ticket["id"] for ticket in tickets]
+    ids += [thing["id"] for ticket in tickets for list_ in ("history", "notes") for thing in ticket[list_]["nodes"]]
+    arguments: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
+        "node": [("($id: ID!)", "(id: $id)", {"id": id_}) for id_ in ids[:4]],
+        "nodes": [("($ids: [ID!]!)", "(ids: $ids)", {"ids": ids[:30]})],
+        "ticket": [("($id: ID!)", "(by: {id: $id})", {"id": ticket["id"]}) for ticket in tickets[:2]],
+        "ticketEvents": [("($after: String)", "(after: $after)", {"after": cursor}) for cursor in (start, "unknown")],
+        "articles": [("", f"(first: 3{search})", {}) for search in ("", ', search: "another"')],
+        "ticketTrack": [
+            ("($r: String!, $e: String!)", "(reference: $r, email: $e)", {"r": reference, "e": CONTACT["email"]})
+        ],
+    }
+    asked = 0
+    for name, field in SERVED.query_type.fields.items():
+        if not readable(role, field):
+            continue
+        default = "(first: 3)" if "first" in field.args else ""
+        for declared, given, variables in arguments.get(name, [("", default, {})]):
+            depth = {"node": 0, "nodes": 0, "ticket": 2}.get(name, 1)
+            document = Everything(role).of(f"query{declared}", name, given, depth)
+            await answers.answer(viewer, document, variables)
+            asked += 1
+    assert asked > 10

@@ -1,0 +1,473 @@
+"""Search over tickets: part of a reference, a subject or a customer's name, in any case, and nothing else."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias
+
+import asyncpg
+import pytest
+
+from db.events import counts
+from tests.helpers.api import Api, Refusal
+from tests.helpers.paging import both_ways
+
+Filter: TypeAlias = dict[str, Any]
+
+SEARCH = """
+query($term: String, $filter: TicketFilter!, $orderBy: [TicketOrder!], $first: Int, $after: String, $last: Int,
+    $before: String) {
+  tickets(filter: {search: $term, and: [$filter]}, orderBy: $orderBy, first: $first, after: $after, last: $last,
+      before: $before) {
+    nodes { id } totalCount pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } }
+"""
+
+
+async def found(api: Api, term: str | None, **arguments: Any) -> set[str]:
+    """The ids that the search finds, and as many as it counts."""
+    tickets = (await api(SEARCH, term=term, first=100, **{"filter": {}} | arguments))["tickets"]
+    assert tickets["totalCount"] == len(tickets["nodes"])
+    return {node["id"] for node in tickets["nodes"]}
+
+
+async def pages(api: Api, size: int, term: str, filter: Filter, order: list[dict[str, str]] | None) -> list[str]:
+    """The ids of a search, by pages of this size."""
+
+    async def fetch(**way: Any) -> Any:
+        return (await api(SEARCH, term=term, filter=filter, orderBy=order, **way))["tickets"]
+
+    return [node["id"] for node in await both_ways(fetch, size)]
+
+
+async def reference_of(api: Api, ticket: str) -> str:
+    got = await api("query($id: ID!) { ticket(by: {id: $id}) { reference } }", id=ticket)
+    return str(got["ticket"]["reference"])
+
+
+def swapped(text: str) -> tuple[str, str, str]:
+    return text.upper(), text.lower(), text.swapcase()
+
+
+async def test_any_part_of_the_reference_in_any_case(api: Api) -> None:
+    ticket = await api.new_ticket()
+    reference = await reference_of(api, ticket)
+    for part in (reference, reference[4:], reference[:8], reference[3:9], reference[5:]):
+        for term in swapped(part):
+            assert ticket in await found(api, term), term
+    assert await found(api, reference) == {ticket}
+    assert await found(api, f"{reference}A") == set()
+    assert await found(api, reference[::-1]) == set()
+
+
+async def test_any_part_of_the_subject_in_any_case(api: Api) -> None:
+    ticket = await api.new_ticket(subject="Vestibule keypad unresponsive")
+    other = await api.new_ticket(subject="Vestibule doorbell")
+    for part in ("Vestibule keypad unresponsive", "keypad", "stibule key", "ypa", "unresponsive"):
+        for term in swapped(part):
+            assert await found(api, term) == {ticket}, term
+    assert await found(api, "vestibule") == {ticket, other}
+    for term in ("keypad vestibule", "keypads", "vestibule  unresponsive", "keypad-unresponsive"):
+        assert await found(api, term) == set(), term
+
+
+async def test_the_name_of_the_customer_and_of_the_contact(api: Api) -> None:
+    customer = await api.new_customer(name="Wilhelmina Ashdown")
+    chosen = await api.new_ticket(customerId=customer)
+    typed = await api.new_ticket(contact={"name": "Peregrine Ashdown", "email": "p@example.com"})
+    both = await api.new_ticket(customerId=customer, contact={"name": "Barnaby Thistle", "email": "b@example.com"})
+    assert await found(api, "ASHDOWN") == {chosen, typed, both}
+    assert await found(api, "helmina ash") == {chosen, both}
+    assert await found(api, "peregrine") == {typed}
+    assert await found(api, "thistle") == {both}
+
+
+async def test_nothing_else_is_searched(api: Api) -> None:
+    customer = await api.new_customer(
+        name="Quentin Oldroyd", email="q.xylophone@example.com", accountNumber="XYLOPHONE-1", phone="613-555-0199"
+    )
+    place = await api.new_property(customer, address="1 Xylophone Way")
+    technician = await api.new_technician(name="Xylophone Technician")
+    ticket = await api.new_ticket(
+        customerId=customer, propertyId=place, technicianId=technician, description="A xylophone is playing."
+    )
+    await api.done("noteAdd", "note { id }", ticketId=ticket, body="It is a xylophone.")
+    await api.done("ticketResolve", "ticket { id }", ticketId=ticket, resolution="The xylophone is gone.")
+    assert await found(api, "xylophone") == set()
+    assert await found(api, "oldroyd") == {ticket}
+    for term in ("555-0199", "RESOLVED", "GENERAL", "cus_", ticket):
+        assert await found(api, term) == set(), term
+
+
+async def test_no_match_spans_two_of_the_texts(api: Api) -> None:
+    ticket = await api.new_ticket(
+        subject="Lantern flickers", contact={"name": "Mortimer Quill", "email": "m@example.com"}
+    )
+    reference = await reference_of(api, ticket)
+    assert await found(api, "lantern flickers") == await found(api, "mortimer quill") == {ticket}
+    for between in ("", " ", "\n", "\t", "\\n", "%", "_"):
+        assert await found(api, f"flickers{between}mortimer") == set(), between
+        assert await found(api, f"{reference}{between}lantern") == set(), between
+
+
+async def test_signs_that_mean_something_to_databases_are_themselves(api: Api) -> None:
+    subjects = ["Humidity 100% again", "Humidity 1000 again", "snake_case", "snakeXcase", "C:\\logs", "C:Xlogs"]
+    subjects += ['It\'s "quoted"', "a.*b (c|d)? [e-f]", "<b>&amp;</b>", "$1 :name ?", "semi; -- colon", "a\\%b", "a%b"]
+    tickets = {subject: await api.new_ticket(subject=subject) for subject in subjects}
+    assert await found(api, "100%") == {tickets["Humidity 100% again"]}
+    assert await found(api, "humidity 100") == {tickets["Humidity 100% again"], tickets["Humidity 1000 again"]}
+    assert await found(api, "snake_case") == {tickets["snake_case"]}
+    assert await found(api, "e_c") == {tickets["snake_case"]}
+    assert await found(api, "c:\\logs") == {tickets["C:\\logs"]}
+    assert await found(api, "a\\%b") == {tickets["a\\%b"]}
+    for subject in subjects:
+        assert await found(api, subject) == {tickets[subject]}, subject
+    assert await found(api, "%") == {tickets[subject] for subject in subjects if "%" in subject}
+    assert await found(api, "_") == {tickets["snake_case"]}
+    assert await found(api, "\\") == {tickets["C:\\logs"], tickets["a\\%b"]}
+    for term in ("%%", "__", "\\\\", "100_", "%again", "snake%case", "' OR true --", "a.b"):
+        assert await found(api, term) == set(), term
+
+
+async def test_one_and_two_characters_find_what_has_them(api: Api) -> None:
+    tickets = {subject: await api.new_ticket(subject=subject) for subject in ("ø", "øł", "łø", "þ and øł")}
+    assert await found(api, "ø") == set(tickets.values())
+    assert await found(api, "ł") == {tickets["øł"], tickets["łø"], tickets["þ and øł"]}
+    assert await found(api, "ØŁ") == {tickets["øł"], tickets["þ and øł"]}
+    assert await found(api, "ŁØ") == {tickets["łø"]}
+    assert await found(api, "Þ") == {tickets["þ and øł"]}
+    assert await found(api, "øø") == set()
+
+
+@pytest.mark.parametrize("blank", ["", " ", " \t\n ", "\u00a0", "\u2003\u3000", None])
+async def test_a_blank_search_is_no_search(api: Api, blank: str | None) -> None:
+    await api.new_ticket()
+    total = (await api("{ tickets { totalCount } }"))["tickets"]["totalCount"]
+    got = (await api(SEARCH, term=blank, first=1, filter={}))["tickets"]
+    assert got["totalCount"] == total > 0
+
+
+async def test_blanks_around_and_between_do_not_matter(api: Api) -> None:
+    plain = await api.new_ticket(subject="Gatehouse barrier stuck")
+    spaced = await api.new_ticket(subject="Gatehouse   barrier\u00a0 stuck")
+    for term in (
+        "gatehouse barrier stuck",
+        "  gatehouse barrier stuck\n",
+        "Gatehouse\tbarrier  stuck",
+        "barrier\u00a0stuck",
+    ):
+        assert await found(api, term) == {plain, spaced}, repr(term)
+    assert await found(api, "gatehouse   barrier\u00a0 stuck") == {plain, spaced}
+    assert await found(api, "gatehousebarrier") == set()
+
+
+@pytest.mark.parametrize(
+    ("subject", "terms"),
+    [
+        ("Türöffner im Café defekt", ["türöffner", "TÜRÖFFNER", "café", "CAFÉ", "ffner im caf"]),
+        ("Дверь не закрывается", ["дверь", "ДВЕРЬ", "КРЫВ"]),
+        ("ΚΆΜΕΡΑ ΣΤΟΝ ΔΡΌΜΟ", ["κάμερα", "ΚΆΜΕΡΑ", "δρόμο"]),
+        ("監視カメラが映らない", ["監視カメラ", "カメラ", "映"]),
+        ("لوحة الإنذار معطلة", ["الإنذار", "لوحة"]),
+        ("Alarm 🚨 at the gate 👩‍🔧", ["🚨", "alarm 🚨", "👩‍🔧"]),
+        ("ŻÓŁĆ na drzwiach", ["żółć", "ŻÓŁĆ", "Żół"]),
+    ],
+)
+async def test_words_of_any_language_are_found_in_any_case(api: Api, subject: str, terms: list[str]) -> None:
+    ticket = await api.new_ticket(subject=subject)
+    for term in [subject, *terms]:
+        assert await found(api, term) == {ticket}, term
+
+
+@pytest.mark.parametrize("subject", ["İstanbul", "ΟΔΟΣ", "Straße", "ﬁlter", "ǅ", "K\u212a"])
+async def test_a_text_is_found_by_itself_whatever_its_small_letters(api: Api, subject: str) -> None:
+    """Python and PostgreSQL do not agree on every small letter; the search must not mind."""
+    ticket = await api.new_ticket(subject=f"Office {subject} offline")
+    assert ticket in await found(api, f"office {subject} off")
+    assert ticket in await found(api, subject)
+
+
+async def test_what_looks_alike_composed_or_decomposed_is_found(api: Api) -> None:
+    composed = await api.new_ticket(subject="Entr\u00e9e nord")
+    assert await found(api, "entr\u00e9e nord") == {composed}
+    decomposed = await found(api, "entre\u0301e nord")
+    assert decomposed in ({composed}, set())
+
+
+async def test_a_ticket_is_found_by_its_new_subject_alone(api: Api) -> None:
+    ticket = await api.new_ticket(subject="Turnstile jammed")
+    await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, subject="Revolving glass wing")
+    assert await found(api, "turnstile") == set()
+    assert await found(api, "revolving") == {ticket}
+
+
+async def test_tickets_follow_a_customers_new_name(api: Api) -> None:
+    customer = await api.new_customer(name="Clementine Farrow")
+    as_customer = await api.new_ticket(customerId=customer)
+    as_contact = await api.new_ticket(customerId=customer, contact={"name": "Rufus Pellham", "email": "r@example.com"})
+    other = await api.new_ticket(contact={"name": "Clementine Farrow", "email": "c@example.com"})
+    assert await found(api, "clementine farrow") == {as_customer, as_contact, other}
+    await api.done("customerUpdate", "customer { id }", customerId=customer, name="Clementine Vandersteen")
+    assert await found(api, "vandersteen") == {as_customer, as_contact}
+    assert await found(api, "pellham") == {as_contact}
+    # The contact's name was entered with the ticket, and stays.
+    assert await found(api, "clementine farrow") == {as_customer, other}
+
+
+async def test_a_ticket_follows_to_another_customer(api: Api) -> None:
+    first = await api.new_customer(name="Ottoline Grimshaw")
+    second = await api.new_customer(name="Leopold Marchbanks")
+    contact = {"name": "Somebody Else", "email": "s@example.com"}
+    ticket = await api.new_ticket(customerId=first, contact=contact)
+    await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, customerId=second, contact=contact)
+    assert await found(api, "grimshaw") == set()
+    assert await found(api, "marchbanks") == {ticket}
+    await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, customerId=None)
+    assert await found(api, "marchbanks") == set()
+
+
+async def test_a_search_goes_with_every_filter(api: Api) -> None:
+    technician = await api.new_technician()
+    customer = await api.new_customer(name="Isolde Merriweather")
+    tickets = [
+        await api.new_ticket(subject=f"Periscope {n}", customerId=customer, priority=("LOW", "HIGH")[n % 2])
+        for n in range(4)
+    ]
+    other = await api.new_ticket(subject="Periscope of somebody else", priority="HIGH")
+    await api.done("ticketAssign", "ticket { id }", ticketId=tickets[3], technicianId=technician)
+    await api.done("ticketSetStatus", "ticket { id }", ticketId=tickets[0], status="CLOSED")
+    high = {"priority": ["HIGH"]}
+    assert await found(api, "periscope", filter=high) == {tickets[1], tickets[3], other}
+    assert await found(api, "periscope", filter=high | {"customerId": customer}) == {tickets[1], tickets[3]}
+    assert await found(api, "periscope", filter={"assignee": {"technicianId": technician}}) == {tickets[3]}
+    assert await found(api, "periscope", filter={"status": ["CLOSED"]}) == {tickets[0]}
+    assert await found(api, "periscope", filter={"search": "merriweather"}) == set(tickets)
+    assert await found(api, "periscope", filter={"not": {"search": "merriweather"}}) == {other}
+    assert await found(api, None, filter={"or": [{"search": "periscope 0"}, {"search": "PERISCOPE 2"}]}) == {
+        tickets[0],
+        tickets[2],
+    }
+
+
+async def test_a_search_is_sorted_and_paged_like_any_list(api: Api) -> None:
+    made = [
+        await api.new_ticket(subject=f"Theodolite {n}", priority=("LOW", "URGENT", "MEDIUM")[n % 3]) for n in range(11)
+    ]
+    urgent_first = [{"field": "PRIORITY", "direction": "DESC"}, {"field": "CREATED_AT", "direction": "ASC"}]
+    expected = made[1::3] + made[2::3] + made[0::3]
+    for order, wanted in ((None, made[::-1]), (urgent_first, expected)):
+        assert await pages(api, 4, "theodolite", {}, order) == wanted
+
+
+async def test_a_search_finds_only_what_its_viewer_sees(api: Api) -> None:
+    customer, stranger = await api.new_customer(), await api.new_customer()
+    technician = await api.new_technician()
+    own = await api.new_ticket(subject="Kaleidoscope one", customerId=customer)
+    assigned = await api.new_ticket(subject="Kaleidoscope two", customerId=stranger, technicianId=technician)
+    async with api.service() as service:
+        from_chat = await service.new_ticket(subject="Kaleidoscope three")
+        assert await found(service, "kaleidoscope") == {from_chat}
+    async with api.customer(customer) as viewer:
+        assert await found(viewer, "kaleidoscope") == {own}
+    async with api.technician(technician) as viewer:
+        assert await found(viewer, "kaleidoscope") == {assigned}
+    assert await found(api, "kaleidoscope") == {own, assigned, from_chat}
+
+
+async def test_common_and_rare_words_are_found_alike(api: Api) -> None:
+    """Enough tickets for the planner to choose between its ways to search."""
+    common = {await api.new_ticket(subject=f"Sprinkler valve {n}") for n in range(60)}
+    rare = await api.new_ticket(subject="Sprinkler valve with a gargoyle")
+    assert await found(api, "sprinkler") == common | {rare}
+    assert await found(api, "gargoyle") == {rare}
+    assert await found(api, "sprinkler valve 5") == await found(api, "valve 5")
+    assert len(await found(api, "sprinkler valve 5")) == 11
+
+
+@pytest.mark.parametrize("term", ["x" * 201, " " * 201, "ä" * 300, "🚨" * 201, "y" * 100_000])
+async def test_a_search_of_more_than_two_hundred_characters_is_refused(api: Api, term: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        await found(api, term)
+    assert refused.value.codes == ["BAD_USER_INPUT"]
+    assert "200 characters" in refused.value.response["errors"][0]["message"]
+
+
+async def test_a_search_of_two_hundred_characters_is_good(api: Api) -> None:
+    ticket = await api.new_ticket(subject="€" * 200)
+    assert await found(api, "€" * 200) == {ticket}
+    assert await found(api, "%" * 200) == set()
+    assert await found(api, "🚨" * 200) == set()
+
+
+@pytest.mark.parametrize("term", ["a\0b", "\0", "a\ud800b", "\udfff"])
+async def test_what_cannot_be_stored_cannot_be_searched(api: Api, term: str) -> None:
+    escaped = "".join(f"\\u{ord(c):04x}" for c in term)
+    document = f'{{ tickets(filter: {{search: "{escaped}"}}) {{ totalCount }} }}'
+    with pytest.raises(Refusal) as refused:
+        await api(document)
+    # A lone surrogate is no character of the document's either.
+    assert refused.value.codes in (["BAD_USER_INPUT"], ["GRAPHQL_PARSE_FAILED"])
+
+
+async def test_counts_search_too(api: Api) -> None:
+    await api.new_ticket(subject="Bathysphere one")
+    closed = await api.new_ticket(subject="Bathysphere two")
+    await api.done("ticketSetStatus", "ticket { id }", ticketId=closed, status="CLOSED")
+    document = "query($term: String) { ticketCounts(filter: {search: $term}) { all open closed unassigned } }"
+    counts = (await api(document, term="BATHY"))["ticketCounts"]
+    assert counts == {"all": 2, "open": 1, "closed": 1, "unassigned": 2}
+
+
+# A search of many tickets goes other ways than one of few: on through the list where there are enough matches on the
+# way, else to all matches by an index, or to all that the other criteria leave. This comes last, for it adds 30,000
+# tickets.
+
+MANY = 30_000
+FEW = (3, 4, 700, 15_000, 29_998)
+START = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+async def many(database: asyncpg.Connection[asyncpg.Record]) -> list[str]:
+    """The ids of tickets from the oldest to the newest. They are older than all others, and written behind the API,
+    which would take a minute."""
+    ids = [f"00000000-0000-7000-8000-{n:012x}" for n in range(MANY)]
+    if await database.fetchval("SELECT true FROM tickets WHERE id = $1", ids[0]):
+        return [f"tkt_{id_}" for id_ in ids]
+    rare = {n: f"needle {place}" for place, n in enumerate(FEW)}
+    subjects = [
+        f"Straw {n} {rare.get(n, '')} {'twine' if n % 50 == 0 else ''} {'ɣʘ' if n in FEW else ''}" for n in range(MANY)
+    ]
+    await database.execute("ALTER TABLE tickets DISABLE TRIGGER tickets_search_text")
+    await database.execute(
+        """INSERT INTO tickets (id, reference, subject, description, status, priority, category, source, creator_kind,
+            creator_id, contact_name, contact_email, created_at, search_text, closed_at)
+        SELECT id, 'TKT-' || translate(lpad(n::text, 6, '0'), '01', 'AB'), subject, 'Bulk', status::ticket_status,
+            'LOW', 'CCTV', 'ADMIN', 'ADMIN', 'x', 'Bulk', 'b@example.com', $4::timestamptz + n * interval '1 second',
+            search_form(subject), CASE status WHEN 'CLOSED' THEN $4::timestamptz END
+        FROM unnest($1::uuid[], $2::int[], $3::text[]) AS given (id, n, subject),
+            LATERAL (SELECT CASE WHEN n % 3 = 0 THEN 'CLOSED' ELSE 'OPEN' END AS status) AS drawn""",
+        ids,
+        list(range(MANY)),
+        subjects,
+        START,
+    )
+    await database.execute("ALTER TABLE tickets ENABLE TRIGGER tickets_search_text")
+    await database.execute("ANALYZE tickets")
+    await counts.recount(database)
+    return [f"tkt_{id_}" for id_ in ids]
+
+
+async def test_searches_of_many_tickets_miss_none(api: Api, many: list[str]) -> None:
+    few = [many[n] for n in FEW]
+    some = many[::50]
+    closed_few = [many[n] for n in FEW if n % 3 == 0]
+    open_some = [id_ for n, id_ in enumerate(many) if n % 50 == 0 and n % 3]
+    oldest_first = [{"field": "CREATED_AT", "direction": "ASC"}]
+    by_priority = [{"field": "PRIORITY", "direction": "DESC"}, {"field": "CREATED_AT", "direction": "ASC"}]
+    by_status = [{"field": "STATUS", "direction": "DESC"}, {"field": "CREATED_AT", "direction": "ASC"}]
+    everything: Filter = {}
+    for term, filter, expected in (
+        ("needle", everything, few),
+        ("needle", {"status": ["CLOSED"]}, closed_few),
+        ("needle", {"status": ["CLOSED", "OPEN"]}, few),
+        ("needle", {"or": [{"status": ["CLOSED"]}, {"search": "needle 1"}]}, [many[n] for n in (3, 4, 15_000)]),
+        ("ɣʘ", everything, few),
+        ("ʘ", {"status": ["OPEN"]}, [id_ for id_ in few if id_ not in closed_few]),
+        ("twine", everything, some),
+        ("twine", {"status": ["OPEN"]}, open_some),
+        ("straw twine needle", everything, []),
+        ("needle", {"createdAt": {"until": (START + timedelta(days=1)).isoformat()}}, few),
+        ("needle", {"createdAt": {"until": (START + timedelta(seconds=701)).isoformat()}}, few[:3]),
+        ("twine", {"createdAt": {"from": (START + timedelta(seconds=15_000)).isoformat()}}, some[300:]),
+        (" tw", {"not": {"status": ["CLOSED"]}, "priority": ["LOW"]}, open_some),
+    ):
+        assert await pages(api, 100, term, filter, None) == expected[::-1], (term, filter)
+        for order in (oldest_first, by_priority):
+            assert await pages(api, 100, term, filter, order) == expected, (term, filter)
+    assert (await pages(api, 2, "needle", everything, None)) == few[::-1]
+    # All have the term, and one or a few of the first ones fulfil the rest: that goes on in order.
+    hidden = {"or": [{"search": "needle"}]}
+    closed_first = sorted(few, key=lambda id_: id_ not in closed_few)
+    assert await pages(api, 2, "straw", hidden, None) == few[::-1]
+    for filter in (hidden, hidden | {"status": ["CLOSED", "OPEN"]}, hidden | {"source": ["ADMIN"]}):
+        for order in (oldest_first, by_priority):
+            assert await pages(api, 2, "straw", filter, order) == few, (filter, order)
+        assert await pages(api, 2, "straw", filter, by_status) == closed_first, filter
+    # All have the term, and hardly any fulfils the rest, which an index tells.
+    technician = await api.new_technician()
+    for id_ in few:
+        await api.done("ticketAssign", "ticket { id }", ticketId=id_, technicianId=technician)
+    for term in ("straw", "straw 1", "needle", "ʘ"):
+        wanted = [id_ for id_ in few if term != "straw 1" or id_ == many[15_000]]
+        assert await pages(api, 3, term, {"assignee": {"technicianId": technician}}, oldest_first) == wanted
+    assert (await pages(api, 3, "ɣʘ", {"status": ["OPEN", "CLOSED"]}, oldest_first)) == few
+
+
+COUNTS = "query($filter: TicketFilter) { ticketCounts(filter: $filter) { all open closed unassigned } }"
+
+
+async def test_a_technician_with_many_tickets_has_what_is_assigned_and_what_they_made(
+    api: Api, many: list[str], database: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """So many that they are not all fetched and sorted. Each second ticket is theirs; some they have made themselves,
+    of these some are theirs too, and each is in the list once."""
+    technician = await api.new_technician()
+    place = "('x' || right(id::text, 12))::bit(48)::bigint"
+    theirs = f"UPDATE tickets SET technician_id = $1 WHERE id = ANY ($2::uuid[]) AND {place} % 2 = 0"
+    made = f"UPDATE tickets SET creator_kind = 'TECHNICIAN', creator_id = $1 WHERE id = ANY ($2::uuid[]) AND {place}"
+    ids, key = [id_.partition("_")[2] for id_ in many], technician.partition("_")[2]
+    await database.execute(theirs, key, ids)
+    await database.execute(f"{made} % 2500 <= 1", key, ids)
+    await counts.recount(database)
+
+    seen = [n for n in range(MANY) if n % 2 == 0 or n % 2500 == 1]
+    status = ["CLOSED" if n % 3 == 0 else "OPEN" for n in range(MANY)]
+    everything: Filter = {}
+    orders: tuple[tuple[list[dict[str, str]], list[int]], ...] = (
+        ([{"field": "CREATED_AT", "direction": "DESC"}], seen[::-1]),
+        ([{"field": "PRIORITY", "direction": "ASC"}, {"field": "CREATED_AT", "direction": "ASC"}], seen),
+        (
+            [{"field": "STATUS", "direction": "DESC"}, {"field": "CREATED_AT", "direction": "DESC"}],
+            [n for state in ("CLOSED", "OPEN") for n in seen[::-1] if status[n] == state],
+        ),
+        ([{"field": "STATUS", "direction": "ASC"}], sorted(seen, key=lambda n: status[n], reverse=True)),
+    )
+    async with api.technician(technician) as asker:
+        everywhere: tuple[tuple[str | None, Filter], ...] = (
+            (None, {"status": ["OPEN"], "category": ["CCTV"]}),
+            ("twine", {"not": {"status": ["CLOSED"]}}),
+        )
+        newest_first: tuple[tuple[str | None, Filter], ...] = (
+            (None, everything),
+            (None, {"assignee": {"me": False}}),
+            ("straw", everything),
+            ("needle", everything),
+        )
+        for (order, expected), (term, filter) in (
+            *itertools.product(orders, everywhere),
+            *itertools.product(orders[:1], newest_first),
+        ):
+            wanted = [
+                many[n]
+                for n in expected
+                if status[n] in filter.get("status", ["CLOSED", "OPEN"])
+                and not ("assignee" in filter and n % 2 == 0)
+                and (term != "twine" or (n % 50 == 0 and n % 3))
+                and (term != "needle" or n in FEW)
+            ]
+            given = {"term": term, "filter": filter, "orderBy": order}
+            first = (await asker(SEARCH, **given, first=100))["tickets"]
+            assert ([node["id"] for node in first["nodes"]], first["totalCount"]) == (wanted[:100], len(wanted)), given
+            last = (await asker(SEARCH, **given, last=100))["tickets"]
+            assert [node["id"] for node in last["nodes"]] == wanted[-100:], given
+            if len(wanted) > 100:
+                cursors = first["pageInfo"]["endCursor"], last["pageInfo"]["startCursor"]
+                after = (await asker(SEARCH, **given, first=50, after=cursors[0]))["tickets"]["nodes"]
+                before = (await asker(SEARCH, **given, last=50, before=cursors[1]))["tickets"]["nodes"]
+                assert [node["id"] for node in after] == wanted[100:150], given
+                assert [node["id"] for node in before] == wanted[max(0, len(wanted) - 150) : -100], given
+        closed = sum(status[n] == "CLOSED" for n in seen)
+        told = {"all": len(seen), "open": len(seen) - closed, "closed": closed, "unassigned": MANY // 2500}
+        assert (await asker(COUNTS, filter={}))["ticketCounts"] == told
+        assert (await asker(COUNTS, filter={"status": ["CLOSED"]}))["ticketCounts"]["all"] == closed

@@ -1,0 +1,378 @@
+"""Filters and sorts of the list of tickets: each gives exactly the tickets that it should, in exactly that order."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta, timezone
+from typing import Any, TypeAlias
+
+import pytest
+
+from tests.helpers.api import Api, Refusal, Server
+from tests.helpers.ticket_lists import (
+    CATEGORIES,
+    FIELDS,
+    LIST,
+    MIXED,
+    NEWEST_FIRST,
+    NOBODY,
+    PRIORITIES,
+    SOURCES,
+    START,
+    STATUSES,
+    TICKETS,
+    Filter,
+    Order,
+    Ticket,
+    World,
+    backwards,
+    by,
+    forwards,
+    ids,
+    in_order,
+    make_world,
+    matching,
+    page,
+    refusal,
+)
+
+
+@pytest.fixture(scope="module")
+async def world(server: Server) -> World:
+    return await make_world(server)
+
+
+# Filters
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("status", STATUSES), ("priority", PRIORITIES), ("category", CATEGORIES), ("source", SOURCES)],
+)
+async def test_a_list_of_values_lets_through_each_of_them(
+    api: Api, world: World, name: str, values: Sequence[str]
+) -> None:
+    for chosen in ([values[0]], [values[-1]], list(values[1:3]), list(values), [values[2], values[2]], []):
+        expected = {t.id for t in world.tickets if getattr(t, name) in chosen}
+        assert await matching(api, {name: chosen}) == expected, chosen
+
+
+async def test_every_value_occurs(world: World) -> None:
+    for name, values in (
+        ("status", STATUSES),
+        ("priority", PRIORITIES),
+        ("category", CATEGORIES),
+        ("source", SOURCES),
+        ("technician", (None, *world.technicians)),
+        ("customer", (None, *world.customers)),
+        ("place", (None, *world.properties)),
+    ):
+        assert {getattr(t, name) for t in world.tickets} == set(values), name
+
+
+async def test_one_value_may_stand_without_its_list(api: Api, world: World) -> None:
+    found = await api("{ tickets(filter: {status: OPEN}, first: 100) { nodes { id } } }")
+    assert {node["id"] for node in found["tickets"]["nodes"]} == {t.id for t in world.tickets if t.status == "OPEN"}
+
+
+async def test_the_customer_and_the_property(api: Api, world: World) -> None:
+    for customer in world.customers:
+        assert await matching(api, {"customerId": customer}) == {t.id for t in world.tickets if t.customer == customer}
+    for place in world.properties:
+        assert await matching(api, {"propertyId": place}) == {t.id for t in world.tickets if t.place == place}
+    assert await matching(api, {"customerId": f"cus_{NOBODY}"}) == set()
+    assert await matching(api, {"propertyId": f"prp_{NOBODY}"}) == set()
+
+
+async def test_the_assignee(api: Api, world: World) -> None:
+    for technician in world.technicians:
+        expected = {t.id for t in world.tickets if t.technician == technician}
+        assert await matching(api, {"assignee": {"technicianId": technician}}) == expected
+    nobodys = {t.id for t in world.tickets if t.technician is None}
+    assert await matching(api, {"assignee": {"technicianId": f"tec_{NOBODY}"}}) == set()
+    assert await matching(api, {"assignee": {"unassigned": True}}) == nobodys
+    assert await matching(api, {"assignee": {"unassigned": False}}) == set(ids(world.tickets)) - nobodys
+
+
+async def test_me_is_the_technician_who_asks_and_nobody_else(api: Api, world: World) -> None:
+    for technician in world.technicians:
+        async with api.technician(technician) as asker:
+            own = {t.id for t in world.tickets if t.technician == technician}
+            assert await matching(asker, {"assignee": {"me": True}}) == own
+            assert await matching(asker, {"assignee": {"me": False}}) == set(ids(world.of(technician))) - own
+    assert await matching(api, {"assignee": {"me": True}}) == set()
+    assert await matching(api, {"assignee": {"me": False}}) == set(ids(world.tickets))
+
+
+@pytest.mark.parametrize(
+    "assignee", [{}, {"unassigned": True, "me": True}, {"technicianId": None}, {"unassigned": None}, {"me": "yes"}]
+)
+async def test_exactly_one_assignee_is_given(api: Api, assignee: Filter) -> None:
+    await refusal(api, filter={"assignee": assignee})
+
+
+@pytest.mark.parametrize("name", ["createdAt", "updatedAt"])
+async def test_a_span_begins_with_from_and_ends_before_until(api: Api, world: World, name: str) -> None:
+    def time(ticket: Ticket) -> datetime:
+        return ticket.created_at if name == "createdAt" else ticket.updated_at
+
+    low, high = sorted({time(t) for t in world.tickets})[2:9:6]
+    tick = timedelta(microseconds=1)
+    for start, end in (
+        (low, None),
+        (low + tick, None),
+        (None, high),
+        (None, high + tick),
+        (low, high),
+        (low, low + tick),
+        (low, low),
+        (high, low),
+        (None, None),
+    ):
+        expected = {t.id for t in world.tickets if (not start or time(t) >= start) and (not end or time(t) < end)}
+        span = {key: moment.isoformat() for key, moment in (("from", start), ("until", end)) if moment is not None}
+        assert await matching(api, {name: span}) == expected, (start, end)
+        assert await matching(api, {name: {"from": None, "until": None} | span}) == expected
+
+
+async def test_a_time_may_come_with_any_offset(api: Api, world: World) -> None:
+    moment = START + timedelta(days=5)
+    expected = {t.id for t in world.tickets if t.created_at >= moment}
+    assert 0 < len(expected) < TICKETS
+    for hours in (-12, -5, 0, 14):
+        local = moment.astimezone(timezone(timedelta(hours=hours))).isoformat()
+        assert await matching(api, {"createdAt": {"from": local}}) == expected
+    assert await matching(api, {"createdAt": {"from": moment.strftime("%Y-%m-%dT%H:%M:%SZ")}}) == expected
+
+
+@pytest.mark.parametrize(
+    "time", ["yesterday", "", "2026-03-01", "2026-03-01T12:00:00", "2026-02-30T12:00:00Z", 1772366400, True, {}]
+)
+async def test_what_is_no_moment_is_refused(api: Api, time: Any) -> None:
+    await refusal(api, filter={"createdAt": {"from": time}})
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"])
+async def test_a_moment_beyond_the_calendar_is_refused(api: Api, time: str) -> None:
+    await refusal(api, filter={"createdAt": {"from": time}})
+    await refusal(api, filter={"updatedAt": {"until": time}})
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
+async def test_the_first_and_the_last_moment_are_good(api: Api, world: World, time: str) -> None:
+    later = await matching(api, {"createdAt": {"from": time}})
+    earlier = await matching(api, {"createdAt": {"until": time}})
+    assert sorted([len(earlier), len(later)]) == [0, TICKETS]
+
+
+@pytest.mark.parametrize(
+    "filter",
+    [
+        {"customerId": f"prp_{NOBODY}"},
+        {"propertyId": f"cus_{NOBODY}"},
+        {"assignee": {"technicianId": f"cus_{NOBODY}"}},
+        {"customerId": NOBODY},
+        {"customerId": "cus_"},
+        {"customerId": "cus_1"},
+        {"customerId": ""},
+        {"customerId": f"cus_{NOBODY}\0"},
+        {"propertyId": "prp_' OR true"},
+    ],
+)
+async def test_an_id_of_another_kind_is_refused(api: Api, filter: Filter) -> None:
+    assert "is not" in await refusal(api, filter=filter)
+
+
+@pytest.mark.parametrize(
+    "filter", [{"status": ["DONE"]}, {"status": [None]}, {"state": "OPEN"}, {"and": [None]}, {"search": 5}, "OPEN"]
+)
+async def test_what_the_schema_does_not_know_is_refused(api: Api, filter: Any) -> None:
+    await refusal(api, filter=filter)
+
+
+async def test_what_is_null_is_not_asked_for(api: Api, world: World) -> None:
+    everything = set(ids(world.tickets))
+    fields = ["status", "priority", "category", "source", "assignee", "customerId", "propertyId"]
+    fields += ["createdAt", "updatedAt", "search", "and", "or", "not"]
+    assert await matching(api, None) == await matching(api, {}) == everything
+    assert await matching(api, dict.fromkeys(fields)) == everything
+    assert await matching(api, dict.fromkeys(fields) | {"status": ["OPEN"]}) == {
+        t.id for t in world.tickets if t.status == "OPEN"
+    }
+
+
+async def test_of_no_conditions_all_hold_and_none_holds(api: Api, world: World) -> None:
+    everything = set(ids(world.tickets))
+    assert await matching(api, {"and": []}) == everything
+    assert await matching(api, {"or": []}) == set()
+    assert await matching(api, {"or": [{}]}) == everything
+    assert await matching(api, {"not": {}}) == set()
+    assert await matching(api, {"not": {"or": []}}) == everything
+
+
+Predicate: TypeAlias = Callable[[Ticket], bool]
+
+
+def leaves(world: World, pick: random.Random) -> tuple[Filter, Predicate]:
+    """A condition drawn at random, and what it means."""
+    kind = pick.choice(
+        [
+            *("status", "priority", "category", "source", "customer", "property"),
+            *("assignee", "unassigned", "created", "updated", "search"),
+        ]
+    )
+    if kind in ("status", "priority", "category", "source"):
+        values = {"status": STATUSES, "priority": PRIORITIES, "category": CATEGORIES, "source": SOURCES}[kind]
+        chosen = pick.sample(values, pick.randint(1, 3))
+        return {kind: chosen}, lambda t: getattr(t, kind) in chosen
+    if kind in ("customer", "property"):
+        customer = pick.choice(world.customers)
+        place = pick.choice(world.properties)
+        if kind == "customer":
+            return {"customerId": customer}, lambda t: t.customer == customer
+        return {"propertyId": place}, lambda t: t.place == place
+    if kind == "assignee":
+        technician = pick.choice(world.technicians)
+        return {"assignee": {"technicianId": technician}}, lambda t: t.technician == technician
+    if kind == "unassigned":
+        nobody = pick.random() < 0.5
+        return {"assignee": {"unassigned": nobody}}, lambda t: (t.technician is None) is nobody
+    if kind == "search":
+        word = pick.choice(("PANEL", "amera", "no. 1", "5"))
+        return {"search": word}, lambda t: word.lower() in f"{t.reference}\n{t.subject}".lower()
+    start = START + timedelta(days=pick.randint(0, 6), hours=pick.randint(0, 3))
+    end = start + timedelta(days=pick.randint(1, 6))
+    span = {"from": start.isoformat(), "until": end.isoformat()}
+    if kind == "created":
+        return {"createdAt": span}, lambda t: start <= t.created_at < end
+    return {"updatedAt": span}, lambda t: start <= t.updated_at < end
+
+
+def trees(world: World, pick: random.Random, depth: int) -> tuple[Filter, Predicate]:
+    """A filter drawn at random: conditions beside each other, under `and`, `or` and `not`."""
+    parts = [leaves(world, pick) for _ in range(pick.randint(1, 2))]
+    if len(parts) == 2 and parts[0][0].keys() == parts[1][0].keys():
+        parts.pop()
+    filter: Filter = {}
+    predicates: list[Predicate] = []
+    for part, predicate in parts:
+        filter |= part
+        predicates.append(predicate)
+    if depth:
+        for name in pick.sample(("and", "or", "not"), pick.randint(0, 2)):
+            inner = [trees(world, pick, depth - 1) for _ in range(1 if name == "not" else pick.randint(1, 3))]
+            filter[name] = inner[0][0] if name == "not" else [part for part, _ in inner]
+            predicates.append(_combined(name, [predicate for _, predicate in inner]))
+    return filter, lambda t: all(predicate(t) for predicate in predicates)
+
+
+def _combined(name: str, predicates: Sequence[Predicate]) -> Predicate:
+    if name == "and":
+        return lambda t: all(predicate(t) for predicate in predicates)
+    if name == "or":
+        return lambda t: any(predicate(t) for predicate in predicates)
+    return lambda t: not predicates[0](t)
+
+
+def drawn(world: World, number: int) -> Iterator[tuple[Filter, Predicate]]:
+    pick = random.Random(2)
+    for _ in range(number):
+        yield trees(world, pick, 3)
+
+
+async def test_filters_combine_as_logic_has_it(api: Api, world: World) -> None:
+    sizes = set()
+    for filter, predicate in drawn(world, 50):
+        expected = {t.id for t in world.tickets if predicate(t)}
+        assert await matching(api, filter) == expected, filter
+        sizes.add(len(expected))
+    assert len(sizes) > 10, "the filters drawn tell too little"
+
+
+async def test_a_combined_filter_stays_within_what_a_technician_sees(api: Api, world: World) -> None:
+    technician = world.technicians[0]
+    async with api.technician(technician) as asker:
+        for filter, predicate in drawn(world, 20):
+            assert await matching(asker, filter) == {t.id for t in world.of(technician) if predicate(t)}, filter
+
+
+async def test_a_condition_that_does_not_apply_is_false_and_its_negation_true(api: Api, world: World) -> None:
+    technician, customer, place = world.technicians[0], world.customers[0], world.properties[0]
+    for name, value, attribute, wanted in (
+        ("assignee", {"technicianId": technician}, "technician", technician),
+        ("customerId", customer, "customer", customer),
+        ("propertyId", place, "place", place),
+    ):
+        expected = {t.id for t in world.tickets if getattr(t, attribute) != wanted}
+        assert await matching(api, {"not": {name: value}}) == expected
+
+
+async def test_a_filter_has_at_most_a_hundred_conditions(api: Api, world: World) -> None:
+    wanted = {"or": [{"status": ["OPEN"]}] * 97}
+    assert await matching(api, wanted) == {t.id for t in world.tickets if t.status == "OPEN"}
+    with pytest.raises(Refusal) as refused:
+        await api(LIST, filter={"or": [{"status": ["OPEN"]}] * 101})
+    assert refused.value.codes == ["LIMIT_EXCEEDED"]
+
+
+async def test_a_filter_nested_too_deeply_is_refused(api: Api) -> None:
+    filter: Filter = {"status": ["OPEN"]}
+    for _ in range(300):
+        filter = {"not": filter}
+    with pytest.raises(Refusal) as refused:
+        await api(LIST, filter=filter)
+    assert refused.value.codes in (["LIMIT_EXCEEDED"], ["BAD_USER_INPUT"])
+
+
+# Sorting
+
+
+@pytest.mark.parametrize("direction", ["ASC", "DESC"])
+@pytest.mark.parametrize("field", FIELDS)
+async def test_tickets_sort_by_each_field_with_the_id_as_tiebreak(
+    api: Api, world: World, field: str, direction: str
+) -> None:
+    order = by((field, direction))
+    assert (await page(api, orderBy=order, first=100))["ids"] == in_order(world.tickets, order)
+
+
+async def test_newest_come_first_unless_asked_otherwise(api: Api, world: World) -> None:
+    expected = in_order(world.tickets, NEWEST_FIRST)
+    for order in (None, [], NEWEST_FIRST):
+        assert (await page(api, orderBy=order, first=100))["ids"] == expected
+
+
+@pytest.mark.parametrize("order", MIXED)
+async def test_several_keys_sort_each_in_its_own_direction(api: Api, world: World, order: Order) -> None:
+    expected = in_order(world.tickets, order)
+    assert (await page(api, orderBy=order, first=100))["ids"] == expected
+    assert await forwards(api, 9, orderBy=order) == expected
+    assert await backwards(api, 9, orderBy=order) == expected
+
+
+async def test_a_field_named_twice_counts_where_it_stands_first(api: Api, world: World) -> None:
+    order = by(("STATUS", "ASC"), ("PRIORITY", "DESC"), ("STATUS", "DESC"))
+    assert (await page(api, orderBy=order, first=100))["ids"] == in_order(world.tickets, order[:2])
+
+
+async def test_a_filtered_list_is_sorted_too(api: Api, world: World) -> None:
+    order = by(("PRIORITY", "DESC"), ("CREATED_AT", "ASC"))
+    chosen = [t for t in world.tickets if t.status in ("OPEN", "CLOSED")]
+    filter = {"status": ["OPEN", "CLOSED"]}
+    assert await forwards(api, 5, orderBy=order, filter=filter) == in_order(chosen, order)
+
+
+async def test_a_customer_sorts_by_the_change_that_they_may_know_of(api: Api, world: World) -> None:
+    own = [t for t in world.tickets if t.customer == world.customers[0]]
+    order = by(("UPDATED_AT", "DESC"))
+    async with api.customer(world.customers[0]) as customer:
+        assert await forwards(customer, 4, orderBy=order) == in_order(own, order, public=True)
+        cut = sorted(t.public_updated_at for t in own)[len(own) // 2]
+        since = {"updatedAt": {"from": cut.isoformat()}}
+        assert await matching(customer, since) == {t.id for t in own if t.public_updated_at >= cut}
+
+
+@pytest.mark.parametrize("order", [[{"field": "STATUS"}], [{"field": "SUBJECT", "direction": "ASC"}], [None], "STATUS"])
+async def test_an_order_that_there_is_not_is_refused(api: Api, order: Any) -> None:
+    await refusal(api, orderBy=order)

@@ -1,0 +1,729 @@
+"""Nobody reads what isn't theirs: by no path, in no count, order, cursor or search, by no filter, error or mutation.
+
+A small company is set up so that each viewer has neighbours in everything: other customers' tickets, tickets that were
+theirs once, tickets that were another's before, internal notes. Every text that is somebody else's has a marked word
+in it. Then each viewer asks for everything, in every way that the schema has, and finds exactly what a list drawn up
+by hand says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import re
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pytest
+from graphql import GraphQLInputObjectType, GraphQLNonNull, GraphQLObjectType, get_named_type
+
+from db.enums import Role
+from tests.helpers.api import Api, Refusal, Server
+from tests.helpers.database_checks import Database, dump, key
+from tests.helpers.schema_walker import PREFIXES, Everything, call, roles_of, root_fields, unknown
+
+VIEWERS = ("customer", "technician", "service")
+
+# Words that stand in texts which some viewer must not see.
+THEIRS = "Xerxes"  # of the other customer, property, technician, tickets, notes
+HUSHED = "hushhush"  # of internal notes
+DRAFT = "drafted"  # of an article that is not published
+CHATTED = "chitchat"  # of transcripts
+HIDDEN = {
+    "customer": (THEIRS, HUSHED, DRAFT, CHATTED),
+    "technician": (THEIRS,),
+    "service": (THEIRS, HUSHED, DRAFT),
+}
+
+ID = re.compile(r"\b[a-z]{3}_[0-9a-f-]{36}\b")
+PREFIX_OF = {
+    "customers": "cus",
+    "properties": "prp",
+    "technicians": "tec",
+    "tickets": "tkt",
+    "notes": "not",
+    "articles": "art",
+    "deliveries": "dlv",
+    "ticket_events": "evt",
+    "api_keys": "key",
+}
+
+
+@dataclass
+class Company:
+    admin: Api
+    viewers: dict[str, Api]
+    others: dict[str, Api]  # for each viewer one of the same role, with nothing in common
+    ids: dict[str, str]  # by the names that `company` gives to things
+
+
+@pytest.fixture(scope="module")
+async def company(server: Server) -> AsyncIterator[Company]:
+    """`customer`, `technician` and `service` are the viewers. `ticket` is one that all three see."""
+    admin = Api(server)
+    ids: dict[str, str] = {}
+    await admin.done("supportSettingsUpdate", "__typename", adminRecipients=[f"{THEIRS}@company.example"])
+    ids["customer"] = await admin.new_customer(name="Clara Own", email="clara@own.example", accountNumber="OWN-1")
+    ids["customer2"] = await admin.new_customer(
+        name=f"{THEIRS} Bell", email=f"{THEIRS}@bell.example", phone="613-555-0666", accountNumber=f"{THEIRS}-1"
+    )
+    ids["property"] = await admin.new_property(ids["customer"], address="1 Own Street")
+    ids["property2"] = await admin.new_property(
+        ids["customer2"], address=f"2 {THEIRS} Street", accountNumber=f"{THEIRS}-P"
+    )
+    ids["technician"] = await admin.new_technician(name="Tess Own")
+    ids["technician2"] = await admin.new_technician(
+        name=f"{THEIRS} Tom", email=f"{THEIRS}@tom.example", phone="613-555-0667"
+    )
+    ids["carl"] = await admin.new_technician(name="Carl Between", phone="613-555-0668")
+
+    customer, customer2 = admin.customer(ids["customer"]), admin.customer(ids["customer2"])
+    tess, tom = admin.technician(ids["technician"]), admin.technician(ids["technician2"])
+    bot, bot2 = admin.service("bot"), admin.service("bot2")
+    viewers = {"customer": customer, "technician": tess, "service": bot}
+    others = {"customer": customer2, "technician": tom, "service": bot2}
+    theirs = {"subject": f"{THEIRS} panel", "description": f"{THEIRS} description"}
+
+    def chat(body: str) -> dict[str, Any]:
+        return {"messages": [{"author": "CUSTOMER", "body": body, "at": "2026-11-23T08:15:00Z"}]}
+
+    async def update(ticket: str, **changed: Any) -> None:
+        await admin.done("ticketUpdate", "__typename", ticketId=ids[ticket], **changed)
+
+    async def assign(ticket: str, technician: str) -> None:
+        await admin.done("ticketAssign", "__typename", ticketId=ids[ticket], technicianId=ids[technician])
+
+    async def note(viewer: Api, ticket: str, body: str, **given: Any) -> str:
+        added = await viewer.done("noteAdd", "note { id }", ticketId=ids[ticket], body=body, **given)
+        return str(added["note"]["id"])
+
+    async def article(ticket: str, resolution: str) -> str:
+        await admin.done("ticketResolve", "__typename", ticketId=ids[ticket], resolution=resolution)
+        made = await admin.done("articleCreateFromTicket", "article { id }", ticketId=ids[ticket])
+        return str(made["article"]["id"])
+
+    # Seen by all three viewers: made by the chatbot, given to the customer, assigned to the technician.
+    ids["ticket"] = await bot.new_ticket(subject="Own panel", chat=chat(f"A {CHATTED} of our own."))
+    await update("ticket", customerId=ids["customer"], propertyId=ids["property"])
+    await assign("ticket", "technician")
+    ids["hushed"] = await note(tess, "ticket", f"Between us: {HUSHED}.")
+    ids["told"] = await note(tess, "ticket", "Told to all.", internalOnly=False)
+    ids["article"] = await article("ticket", "Own resolution.")
+    await admin.done("articleUpdate", "__typename", articleId=ids["article"], published=True)
+    # The customer's alone, and the customer's with another technician.
+    ids["mine"] = await customer.new_ticket(subject="Own doorbell", propertyId=ids["property"])
+    ids["sibling"] = await admin.new_ticket(
+        subject="Own camera", customerId=ids["customer"], propertyId=ids["property"], technicianId=ids["carl"]
+    )
+    # The technician's, because she has made it; with another technician.
+    ids["typed"] = await tess.new_ticket(subject="Own intercom")
+    await assign("typed", "carl")
+    # Nothing to do with any of them, but for Carl.
+    ids["theirs"] = await bot2.new_ticket(**theirs, chat=chat(f"A {CHATTED} of {THEIRS}."))
+    await update("theirs", customerId=ids["customer2"], propertyId=ids["property2"])
+    await assign("theirs", "technician2")
+    await note(tom, "theirs", f"{THEIRS} {HUSHED}")
+    ids["their_note"] = await note(customer2, "theirs", f"{THEIRS} note")
+    ids["draft"] = await article("theirs", f"{THEIRS} resolution")
+    drafted = {"problem": f"Still {DRAFT}", "solution": f"To be {DRAFT}"}
+    await admin.done("articleUpdate", "__typename", articleId=ids["draft"], **drafted)
+    ids["carls"] = await admin.new_ticket(**theirs, customerId=ids["customer2"], technicianId=ids["carl"])
+    # The technician's once, then another's.
+    ids["handed"] = await admin.new_ticket(**theirs, customerId=ids["customer2"], technicianId=ids["technician"])
+    await note(tess, "handed", f"{THEIRS} {HUSHED}, said by Tess")
+    await assign("handed", "technician2")
+    # Another customer's once, then the customer's.
+    ids["moved"] = await customer2.new_ticket(
+        subject="Own gate", description="Wrongly filed.", contact={"name": f"{THEIRS} Bell"}
+    )
+    await note(customer2, "moved", f"{THEIRS} wants the gate mended.")
+    await update(
+        "moved", customerId=ids["customer"], contact={"name": "Clara", "email": "clara@own.example", "phone": None}
+    )
+    ids["after_move"] = await note(admin, "moved", "Own gate after all.", internalOnly=False)
+    ids["apiKey"] = (await admin.done("apiKeyCreate", "apiKey { id }", name=f"{THEIRS} key"))["apiKey"]["id"]
+
+    yield Company(admin, viewers, others, ids)
+    for api in (admin, *viewers.values(), *others.values()):
+        await api.http.aclose()
+
+
+SEEN = {
+    "customer": {
+        *("customer", "property", "technician", "carl"),
+        *("ticket", "mine", "sibling", "moved"),
+        *("told", "after_move", "article"),
+    },
+    "technician": {
+        *("customer", "property", "technician", "carl"),
+        *("ticket", "typed"),
+        *("hushed", "told", "article", "draft"),
+    },
+    "service": {"customer", "property", "technician", "ticket", "told", "article"},
+}
+"""What each viewer may find, by name; the events of these tickets apart."""
+
+
+async def every_id(database: Database) -> set[str]:
+    """The id of every thing in the database."""
+    ids = set()
+    for table, prefix in PREFIX_OF.items():
+        ids |= {f"{prefix}_{row[0]}" for row in await database.fetch(f"SELECT id FROM {table}")}
+    return ids
+
+
+async def events_of(database: Database, company: Company, viewer: str) -> set[str]:
+    """The ids of the events that the viewer may find: on their tickets; to those who are not staff nothing internal;
+    to a customer nothing of another's time."""
+    tickets = [key(company.ids[name]) for name in SEEN[viewer] if company.ids[name].startswith("tkt_")]
+    rows = await database.fetch(
+        "SELECT id, public, after ->> 'customer_id' AS customer FROM ticket_events WHERE ticket_id = ANY($1)", tickets
+    )
+    customer = key(company.ids["customer"])
+    return {
+        f"evt_{row['id']}"
+        for row in rows
+        if viewer == "technician" or (row["public"] and (viewer == "service" or row["customer"] == customer))
+    }
+
+
+async def deliveries_of(database: Database, company: Company, viewer: str) -> set[str]:
+    """The ids of the deliveries that the viewer may find: a technician's, on their tickets, to the customer and to
+    themselves."""
+    if viewer != "technician":
+        return set()
+    tickets = [key(company.ids[name]) for name in SEEN[viewer] if company.ids[name].startswith("tkt_")]
+    rows = await database.fetch(
+        "SELECT id FROM deliveries WHERE ticket_id = ANY($1) AND (audience = 'CUSTOMER' OR technician_id = $2)",
+        tickets,
+        key(company.ids["technician"]),
+    )
+    return {f"dlv_{row['id']}" for row in rows}
+
+
+async def seen(database: Database, company: Company, viewer: str) -> set[str]:
+    """The ids of all that the viewer may find: what is listed, the events, and whatever tests have noted internally."""
+    named = {company.ids[name] for name in SEEN[viewer]} | await events_of(database, company, viewer)
+    named |= await deliveries_of(database, company, viewer)
+    if viewer != "technician":
+        return named
+    tickets = [key(id_) for id_ in named if id_.startswith("tkt_")]
+    notes = await database.fetch("SELECT id FROM notes WHERE ticket_id = ANY($1)", tickets)
+    return named | {f"not_{row['id']}" for row in notes}
+
+
+async def ask(viewer: Api, document: str, **variables: Any) -> str:
+    """The answer as text, errors included, without what differs from request to request."""
+    response = await viewer.http.post("/graphql", json={"query": document, "variables": variables})
+    # A page's cursor is Base64 of '["…'; all others are sealed, and look different each time.
+    return re.sub(r'"(requestId|streamCursor|cursor)" ?: ?"(?!WyJ)[^"]*"', r'"\1":""', response.text)
+
+
+# Everything, in every way
+
+
+async def everything(
+    company: Company, database: Database, viewer: Api, role: Role
+) -> tuple[Everything, dict[str, str]]:
+    """The answers to every document that selects all that the role may read, by document; ids of everything given."""
+    ids = sorted(id_ for id_ in await every_id(database) if not id_.startswith(("key_", "dlv_")))
+    ticket = company.ids["ticket"]
+    reference = await database.fetchval("SELECT reference FROM tickets WHERE id = $1", key(ticket))
+    asked = Everything(
+        role,
+        {
+            "node": [f'id: "{ticket}"'],
+            "nodes": [f"ids: {json.dumps(ids[start : start + 30])}" for start in range(0, len(ids), 30)],
+            "ticket": [f'by: {{ reference: "{reference}" }}'],
+            "ticketTrack": [f'reference: "{reference}", email: "clara@own.example"'],
+            "articles": ["first: 5", f'first: 5, search: "panel or {DRAFT}"'],
+        },
+    )
+    return asked, await answers(viewer, asked.documents())
+
+
+async def answers(viewer: Api, documents: Iterable[str]) -> dict[str, str]:
+    answered = {document: await ask(viewer, document) for document in documents}
+    for document, answer in answered.items():
+        assert '"errors"' not in answer, (document, answer)
+    return answered
+
+
+@pytest.mark.parametrize("name", VIEWERS)
+async def test_who_asks_for_everything_finds_what_is_theirs_and_nothing_else(
+    company: Company, database: Database, name: str
+) -> None:
+    asked, answered = await everything(company, database, company.viewers[name], Role(name.upper()))
+    assert asked.readable() - asked.reached == set()
+    text = "\n".join(answered.values())
+    found = set(ID.findall(text)) & await every_id(database)
+    theirs = await seen(database, company, name)
+    assert (found - theirs, theirs - found) == (set(), set())
+    for word in HIDDEN[name]:
+        assert word.lower() not in text.lower()
+    for number in ("555-0666", "555-0667"):
+        assert number not in text
+
+
+async def test_an_admin_who_asks_for_everything_finds_everything(company: Company, database: Database) -> None:
+    """Which is to say that the documents of the test above leave nothing out."""
+    _, answered = await everything(company, database, company.admin, Role.ADMIN)
+    assert set(ID.findall("\n".join(answered.values()))) == await every_id(database)
+
+
+@pytest.mark.parametrize("name", ["customer", "service"])
+async def test_an_internal_note_changes_nothing_for_those_who_may_not_know_of_it(
+    company: Company, database: Database, name: str
+) -> None:
+    """All that can be asked for is asked before and after."""
+    viewer = company.viewers[name]
+    _, before = await everything(company, database, viewer, Role(name.upper()))
+    await company.admin.done("noteAdd", "__typename", ticketId=company.ids["ticket"], body=f"More {HUSHED}.")
+    assert await answers(viewer, before) == before
+
+
+async def test_nor_does_it_in_what_is_sorted_or_filtered_by_time(company: Company, database: Database) -> None:
+    admin = company.admin
+    customer = await admin.new_customer()
+    technician = await admin.new_technician()
+    tickets = [await admin.new_ticket(customerId=customer, technicianId=technician) for _ in range(3)]
+    now = (await database.fetchval("SELECT clock_timestamp()")).isoformat()
+    await admin.done("noteAdd", "__typename", ticketId=tickets[0], body="Internal.")
+    document = """query($now: DateTime!) {
+        tickets(orderBy: [{ field: UPDATED_AT, direction: DESC }]) { nodes { id } }
+        since: tickets(filter: { updatedAt: { from: $now } }) { nodes { id } totalCount }
+        counts: ticketCounts(filter: { not: { updatedAt: { until: $now } } }) { all } }"""
+    async with admin.customer(customer) as owner, admin.technician(technician) as worker:
+        for viewer, order in ((owner, [2, 1, 0]), (worker, [0, 2, 1])):
+            told = [tickets[0]] if viewer is worker else []
+            assert await viewer(document, now=now) == {
+                "tickets": {"nodes": [{"id": tickets[place]} for place in order]},
+                "since": {"nodes": [{"id": id_} for id_ in told], "totalCount": len(told)},
+                "counts": {"all": len(told)},
+            }
+
+
+async def test_a_tickets_version_tells_of_no_change_that_its_history_keeps_back(company: Company) -> None:
+    admin = company.admin
+    customer, technician = await admin.new_customer(), await admin.new_technician()
+    async with admin.customer(customer) as owner:
+        ticket = await owner.new_ticket()
+        for mutation, given in (
+            ("noteAdd", {"body": "Internal."}),
+            ("ticketAssign", {"technicianId": technician}),
+            ("noteAdd", {"body": "Internal."}),
+            ("noteAdd", {"body": "Public.", "internalOnly": False}),
+            ("ticketUpdate", {"priority": "HIGH"}),
+            ("ticketResolve", {"resolution": "Mended."}),
+        ):
+            await admin.done(mutation, "__typename", ticketId=ticket, **given)
+            found = await owner(
+                "query($id: ID!) { ticket(by: { id: $id }) { version history { nodes { kind } } } }", id=ticket
+            )
+            kinds = [event["kind"] for event in found["ticket"]["history"]["nodes"]]
+            assert found["ticket"]["version"] == len([kind for kind in kinds if kind != "NOTE_ADDED"])
+
+
+# One thing, by its id
+
+
+@pytest.mark.parametrize("name", VIEWERS)
+async def test_an_id_of_somebody_elses_is_an_id_of_nothing(company: Company, database: Database, name: str) -> None:
+    viewer = company.viewers[name]
+    hidden = await every_id(database) - await seen(database, company, name)
+    assert len(hidden) > 20
+    nothing: dict[str, str] = {}
+    for id_ in sorted(hidden):
+        prefix = id_[:3]
+        ticket = "c: ticket(by: { id: $id }) { id }" if prefix == "tkt" else ""
+        document = f"query($id: ID!) {{ a: node(id: $id) {{ __typename id }} b: nodes(ids: [$id]) {{ id }} {ticket} }}"
+        if prefix not in nothing:
+            unknown_id = f"{prefix}_{uuid.uuid4()}"
+            nothing[prefix] = (await ask(viewer, document, id=unknown_id)).replace(unknown_id, "…")
+        assert (await ask(viewer, document, id=id_)).replace(id_, "…") == nothing[prefix]
+
+
+@pytest.mark.parametrize("name", VIEWERS)
+async def test_a_reference_of_somebody_elses_is_a_reference_of_nothing(
+    company: Company, database: Database, name: str
+) -> None:
+    document = "query($reference: String!) { ticket(by: { reference: $reference }) { id } }"
+    rows = await database.fetch("SELECT id, reference FROM tickets")
+    for row in rows:
+        found = await company.viewers[name](document, reference=row["reference"])
+        id_ = f"tkt_{row['id']}"
+        assert found == {"ticket": {"id": id_} if id_ in await seen(database, company, name) else None}
+
+
+async def test_tracking_with_a_wrong_address_and_tracking_nothing_are_answered_alike(
+    company: Company, database: Database
+) -> None:
+    document = "query($r: String!, $e: String!) { ticketTrack(reference: $r, email: $e) { subject } }"
+    service = company.viewers["service"]
+    reference = await database.fetchval("SELECT reference FROM tickets WHERE id = $1", key(company.ids["theirs"]))
+    answered = {
+        await ask(service, document, r=tried, e=email)
+        for tried in (reference, "TKT-ZZZZZZ", reference[:-1] + "_", "%", "")
+        for email in ("clara@own.example", "", "%", f"{THEIRS}@bell.example%")
+    }
+    assert answered == {'{"data":{"ticketTrack":null}}'}
+
+
+# Lists: filters, searches, counts, cursors
+
+
+def filters(company: Company, id_of: Callable[[str], str]) -> Iterator[dict[str, Any]]:
+    """Every filter that takes an id, alone and within others."""
+    for plain in (
+        {"customerId": id_of("customer2")},
+        {"propertyId": id_of("property2")},
+        {"assignee": {"technicianId": id_of("technician2")}},
+    ):
+        yield plain
+        yield {"not": plain}
+        yield {"or": [plain, {"status": ["RESOLVED"]}]}
+        yield {"and": [{"not": plain}, {"not": {"not": plain}}]}
+
+
+LISTED = """query($filter: TicketFilter!) {
+    tickets(filter: $filter) { totalCount nodes { id } pageInfo { hasNextPage endCursor } }
+    ticketCounts(filter: $filter) { all open resolved unassigned }
+    customers { nodes { tickets(filter: $filter) { totalCount nodes { id } } } }
+    properties { nodes { tickets(filter: $filter) { totalCount nodes { id } } } } }"""
+
+
+@pytest.mark.parametrize("name", VIEWERS)
+async def test_a_filter_by_somebody_elses_id_answers_as_one_by_an_id_of_nothing(company: Company, name: str) -> None:
+    viewer = company.viewers[name]
+    nothing = filters(company, lambda thing: f"{company.ids[thing][:3]}_{uuid.uuid4()}")
+    for filter_, other in zip(filters(company, company.ids.__getitem__), nothing, strict=True):
+        assert await ask(viewer, LISTED, filter=filter_) == await ask(viewer, LISTED, filter=other)
+    document = "query($id: ID!) { properties(customerId: $id) { totalCount nodes { id } } }"
+    found = await viewer(document, id=company.ids["customer2"])
+    assert found == {"properties": {"totalCount": 0, "nodes": []}}
+
+
+@pytest.mark.parametrize("name", VIEWERS)
+async def test_whatever_way_a_list_is_found_it_holds_ones_own(company: Company, database: Database, name: str) -> None:
+    """Lists are looked up in several ways, depending on filter and order; everybody's tickets have panels and are
+    open."""
+    orders = [
+        f"{field}_{way}" for field in ("CREATED_AT", "UPDATED_AT", "STATUS", "PRIORITY") for way in ("ASC", "DESC")
+    ]
+    page = "(first: 2, filter: $filter, orderBy: [{{ field: {}, direction: {} }}]) {{ totalCount nodes {{ id }} }}"
+    lists = " ".join(f"{order}: tickets" + page.format(*order.rsplit("_", 1)) for order in orders)
+    nested = " ".join(
+        f"{things} {{ nodes {{ {order}: tickets{page.format(*order.rsplit('_', 1))} }} }}"
+        for things in ("customers", "properties")
+        for order in orders[:2]
+    )
+    document = f"query($filter: TicketFilter!) {{ {lists} {nested} }}"
+    theirs = await seen(database, company, name)
+    for filter_ in (
+        {"search": "panel"},
+        {"search": "panel", "status": ["RESOLVED", "OPEN"]},
+        {"search": "pan", "customerId": company.ids["customer"]},
+        {"status": ["OPEN", "RESOLVED"]},
+        {"status": ["RESOLVED"], "assignee": {"unassigned": False}},
+        {"or": [{"search": "panel"}, {"status": ["OPEN"]}]},
+    ):
+        found = await company.viewers[name](document, filter=filter_)
+        everyones = await company.admin(
+            "query($f: TicketFilter!) { tickets(filter: $f, first: 100) { nodes { id } } }", f=filter_
+        )
+        mine = {node["id"] for node in everyones["tickets"]["nodes"]} & theirs
+        assert mine
+        assert set(ID.findall(json.dumps(found))) <= mine
+        assert {found[order]["totalCount"] for order in orders} == {len(mine)}
+        assert {len(found[order]["nodes"]) for order in orders} == {min(2, len(mine))}
+
+
+@pytest.mark.parametrize("name", VIEWERS)
+async def test_a_search_finds_nothing_by_what_the_viewer_may_not_read(company: Company, name: str) -> None:
+    viewer = company.viewers[name]
+    document = """query($term: String!) {
+        tickets(filter: { search: $term }) { totalCount } ticketCounts(filter: { search: $term }) { all }
+        customers(search: $term) { totalCount } articles(search: $term) { totalCount } }"""
+    words = {*HIDDEN[name], f"{THEIRS}@bell.example", HUSHED}
+    if name == "service":  # which reads neither account numbers nor e-mail addresses of customers
+        words |= {"OWN-1", "clara@own"}
+    for word in words:
+        found = await viewer(document, term=word)
+        assert found == {
+            "tickets": {"totalCount": 0},
+            "ticketCounts": {"all": 0},
+            "customers": {"totalCount": 0},
+            "articles": {"totalCount": 0},
+        }, word
+
+
+async def test_counts_are_of_what_the_viewer_sees(company: Company) -> None:
+    document = "{ ticketCounts { all open inProgress resolved closed unassigned } tickets { totalCount } %s }"
+    nested = "customers { nodes { tickets { totalCount } } } properties { nodes { tickets { totalCount } } }"
+    expected = {
+        "customer": ((4, 3, 0, 1, 0, 2), [4], [3]),
+        "technician": ((2, 1, 0, 1, 0, 0), [1], [1]),
+        "service": ((1, 0, 0, 1, 0, 0), [1], [1]),
+    }
+    for name, (counts, of_customers, of_properties) in expected.items():
+        found = await company.viewers[name](document % nested)
+        assert tuple(found["ticketCounts"].values()) == counts
+        assert found["tickets"]["totalCount"] == counts[0]
+        assert [node["tickets"]["totalCount"] for node in found["customers"]["nodes"]] == of_customers
+        assert [node["tickets"]["totalCount"] for node in found["properties"]["nodes"]] == of_properties
+
+
+async def test_a_technician_sees_of_a_colleague_what_they_share(company: Company) -> None:
+    """Carl has three tickets; Tess has made one of them."""
+    document = "query($id: ID!) { node(id: $id) { ... on Technician { openTicketCount tickets { nodes { id } } } } }"
+    found = await company.viewers["technician"](document, id=company.ids["carl"])
+    assert found["node"] == {"openTicketCount": 1, "tickets": {"nodes": [{"id": company.ids["typed"]}]}}
+    assert (await company.admin(document, id=company.ids["carl"]))["node"]["openTicketCount"] == 3
+
+
+PAGE = """query($order: [TicketOrder!]!, $after: String, $before: String, $first: Int, $last: Int) {
+    tickets(orderBy: $order, after: $after, before: $before, first: $first, last: $last) {
+        edges { cursor node { id } } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } }"""
+
+
+def opened(cursor: str) -> list[Any]:
+    """What a page cursor holds: its list's order, the sort values, the id."""
+    values: list[Any] = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    return values
+
+
+def sealed(values: list[Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize("name", VIEWERS)
+@pytest.mark.parametrize("field", ["CREATED_AT", "UPDATED_AT", "REFERENCE", "STATUS", "PRIORITY"])
+async def test_a_cursor_made_by_hand_from_somebody_elses_ticket_shows_only_ones_own(
+    company: Company, database: Database, name: str, field: str
+) -> None:
+    """Its neighbours are those of the viewer's tickets, and so is whether there are any."""
+    viewer = company.viewers[name]
+    order = [{"field": field, "direction": "ASC"}]
+    edges = (await viewer(PAGE, order=order, first=100))["tickets"]["edges"]
+    mine = [edge["node"]["id"] for edge in edges]
+    assert set(mine) == {company.ids[thing] for thing in SEEN[name] if company.ids[thing].startswith("tkt_")}
+    theirs = (await company.admin(PAGE, order=order, first=100))["tickets"]["edges"]
+    everyone = [edge["node"]["id"] for edge in theirs]
+    head = opened(edges[0]["cursor"])[0]
+    for place, edge in enumerate(theirs):
+        if edge["node"]["id"] in mine:
+            continue
+        cursor = sealed([head, *opened(edge["cursor"])[1:]])
+        past = [id_ for id_ in everyone[:place] if id_ in mine]
+        future = [id_ for id_ in everyone[place:] if id_ in mine]
+        if field == "UPDATED_AT" and name != "technician":
+            past, future = await _by_public_time(database, mine, opened(edge["cursor"]))
+        for given, expected, flags in (
+            ({"after": cursor, "first": 100}, future, {"hasNextPage": False, "hasPreviousPage": bool(past)}),
+            ({"before": cursor, "last": 100}, past, {"hasNextPage": bool(future), "hasPreviousPage": False}),
+        ):
+            page = (await viewer(PAGE, order=order, **given))["tickets"]
+            assert [edge["node"]["id"] for edge in page["edges"]] == expected
+            assert {flag: page["pageInfo"][flag] for flag in flags} == flags
+
+
+async def _by_public_time(database: Database, mine: list[str], values: list[Any]) -> tuple[list[str], list[str]]:
+    rows = await database.fetch(
+        "SELECT id, (public_updated_at, id) < ($2, $3) AS past FROM tickets WHERE id = ANY($1)"
+        " ORDER BY public_updated_at",
+        [key(id_) for id_ in mine],
+        datetime.fromisoformat(values[1]),
+        values[2],
+    )
+    past, future = ([f"tkt_{row['id']}" for row in rows if row["past"] is side] for side in (True, False))
+    return past, future
+
+
+async def test_a_cursor_holds_nothing_that_its_reader_does_not_see(company: Company) -> None:
+    order = [{"field": "UPDATED_AT", "direction": "DESC"}]
+    document = PAGE.replace("node { id }", "node { id updatedAt }")
+    for name in VIEWERS:
+        for edge in (await company.viewers[name](document, order=order, first=100))["tickets"]["edges"]:
+            _, time, id_ = opened(edge["cursor"])
+            node = edge["node"]
+            assert (datetime.fromisoformat(time), f"tkt_{id_}") == (
+                datetime.fromisoformat(node["updatedAt"]),
+                node["id"],
+            )
+
+
+async def test_to_who_has_nothing_no_cursor_says_that_there_is_something(company: Company, database: Database) -> None:
+    order = [{"field": "CREATED_AT", "direction": "ASC"}]
+    cursors = [edge["cursor"] for edge in (await company.admin(PAGE, order=order, first=100))["tickets"]["edges"]]
+    async with company.admin.customer(await company.admin.new_customer()) as nobody:
+        for cursor in cursors:
+            for given in ({"after": cursor}, {"before": cursor}, {"after": cursor, "last": 1}):
+                page = (await nobody(PAGE, order=order, **given))["tickets"]
+                assert page["edges"] == []
+                assert set(page["pageInfo"].values()) == {False, None}
+
+
+# Mutations
+
+
+def id_fields(name: str) -> list[str]:
+    """The fields of a mutation's input that take an id."""
+    type_ = root_fields("Mutation")[name].args["input"].type
+    assert isinstance(type_, GraphQLNonNull) and isinstance(type_.of_type, GraphQLInputObjectType)
+    return [field for field in type_.of_type.fields if field in PREFIXES]
+
+
+def objecting(name: str) -> str:
+    """A selection of all that the mutation's payload has."""
+    payload = get_named_type(root_fields("Mutation")[name].type)
+    assert isinstance(payload, GraphQLObjectType)
+    selections = {"userErrors": "userErrors { code field message }", "streamCursor": ""}
+    return " ".join(selections.get(field, f"{field} {{ id }}") for field in payload.fields)
+
+
+@pytest.mark.parametrize("name", VIEWERS)
+async def test_a_mutation_of_somebody_elses_is_refused_as_one_of_nothing(
+    company: Company, database: Database, name: str
+) -> None:
+    """Each mutation that the role may use, with each id that it takes: the words are the same, and nothing is done."""
+    viewer, hidden = company.viewers[name], await every_id(database) - await seen(database, company, name)
+    tried = 0
+    before = await dump(database)
+    for mutation, definition in root_fields("Mutation").items():
+        if Role(name.upper()) not in roles_of(definition):
+            continue
+        for field in id_fields(mutation):
+            request = call("Mutation", mutation, lambda name: company.ids[name.removesuffix("Id")], objecting(mutation))
+            words = []
+            for id_ in [unknown(field), *sorted(id_ for id_ in hidden if id_.startswith(PREFIXES[field]))]:
+                request["variables"]["input"][field] = id_
+                words.append((await ask(viewer, request["query"], **request["variables"])).replace(id_, "…"))
+            assert len(words) > 1
+            assert set(words) == {words[0]}
+            (payload,) = json.loads(words[0])["data"].values()
+            errors = payload.pop("userErrors")
+            assert {error["code"] for error in errors} & {"NOT_FOUND", "NOT_ALLOWED"}, (mutation, field)
+            assert set(payload.values()) == {None}
+            tried += len(words)
+    assert tried > 5
+    assert await dump(database) == before
+
+
+async def test_a_key_that_someone_else_has_used_is_free(company: Company, database: Database) -> None:
+    """An idempotency key is its caller's: nobody else's request is repeated by it, or in conflict with it."""
+    admin = company.admin
+    first, second = await admin.new_customer(), await admin.new_customer()
+    namesake = Api(admin.server, Role.ADMIN, key(first))
+    given: dict[str, Any] = {"subject": "Panel", "description": "Beeps.", "idempotencyKey": "one"}
+    async with admin.customer(first) as one, admin.customer(second) as two, namesake:
+        made = [
+            await viewer.done("ticketCreate", "ticket { id customer { id } }", **given, **more)
+            for viewer, more in ((one, {}), (two, {}), (namesake, {"customerId": first}))
+        ]
+        assert [payload["ticket"]["customer"]["id"] for payload in made] == [first, second, first]
+        assert len({payload["ticket"]["id"] for payload in made}) == 3
+        again = await two.done("ticketCreate", "ticket { id }", **given)
+        assert again["ticket"]["id"] == made[1]["ticket"]["id"]
+        ticket = made[0]["ticket"]["id"]
+        note = {"ticketId": ticket, "body": "Mine.", "idempotencyKey": "two"}
+        await one.done("noteAdd", "__typename", **note)
+        assert await two.refused("noteAdd", **note) == [("NOT_FOUND", "ticketId")]
+
+
+GONE = """query($ticket: ID!, $note: ID!) {
+    ticket(by: { id: $ticket }) { id } node(id: $note) { id } tickets { totalCount } }"""
+
+
+async def test_a_technician_loses_a_ticket_with_its_assignment(company: Company) -> None:
+    """Even what she has written herself; and a request sent again tells no more."""
+    admin = company.admin
+    technician, other = await admin.new_technician(), await admin.new_technician()
+    async with admin.technician(technician) as worker:
+        ticket = await admin.new_ticket(technicianId=technician)
+        sent = {"ticketId": ticket, "body": "I have the keys.", "idempotencyKey": "note"}
+        note = (await worker.done("noteAdd", "note { id }", **sent))["note"]["id"]
+        await admin.done("ticketAssign", "__typename", ticketId=ticket, technicianId=other)
+
+        found = await worker(GONE, ticket=ticket, note=note)
+        assert found == {"ticket": None, "node": None, "tickets": {"totalCount": 0}}
+        assert (await worker.do("noteAdd", "note { body }", **sent))["note"] is None
+        for mutation, given in (
+            ("noteAdd", {"body": "x"}),
+            ("ticketSetStatus", {"status": "IN_PROGRESS"}),
+            ("ticketSetStatus", {"status": "RESOLVED", "ifVersion": 1}),
+            ("ticketResolve", {"resolution": "x", "ifVersion": 1}),
+        ):
+            assert await worker.refused(mutation, ticketId=ticket, **given) == [("NOT_FOUND", "ticketId")]
+
+        await admin.done("ticketAssign", "__typename", ticketId=ticket, technicianId=technician)
+        found = await worker(GONE, ticket=ticket, note=note)
+        assert found == {"ticket": {"id": ticket}, "node": {"id": note}, "tickets": {"totalCount": 1}}
+
+
+async def test_who_has_made_a_ticket_keeps_seeing_it(company: Company) -> None:
+    admin = company.admin
+    async with admin.technician(await admin.new_technician()) as worker:
+        ticket = await worker.new_ticket()
+        await admin.done("ticketAssign", "__typename", ticketId=ticket, technicianId=company.ids["technician2"])
+        assert (await worker("{ tickets { nodes { id } } }"))["tickets"]["nodes"] == [{"id": ticket}]
+
+
+async def test_a_service_does_not_see_what_an_admin_with_its_id_has_made(company: Company) -> None:
+    """Both ids are text that the issuer chooses, so they may be equal."""
+    async with Api(company.admin.server, Role.ADMIN, "twin", "Twin") as admin, company.admin.service("twin") as service:
+        ticket = await admin.new_ticket()
+        document = """query($id: ID!) {
+            node(id: $id) { id } ticket(by: {id: $id}) { id }
+            tickets { totalCount nodes { id } } ticketCounts { all } }"""
+        assert await service(document, id=ticket) == {
+            "node": None,
+            "ticket": None,
+            "tickets": {"totalCount": 0, "nodes": []},
+            "ticketCounts": {"all": 0},
+        }
+
+
+async def test_a_ticket_that_changes_hands_takes_nothing_of_its_former_customer_along(company: Company) -> None:
+    admin = company.admin
+    former = await admin.new_customer(name=f"{THEIRS} Former", email="former@xerxes.example", phone="613-555-0669")
+    latter = await admin.new_customer(name="Lara Latter", email="lara@latter.example")
+    async with admin.customer(former) as before, admin.customer(latter) as after:
+        sent = {"subject": "Gate", "description": "Stuck.", "idempotencyKey": "gate"}
+        ticket = (await before.done("ticketCreate", "ticket { id }", **sent))["ticket"]["id"]
+        note = (await before.done("noteAdd", "note { id }", ticketId=ticket, body="Please hurry."))["note"]["id"]
+        await admin.done("ticketUpdate", "__typename", ticketId=ticket, customerId=latter)
+
+        assert await before(GONE, ticket=ticket, note=note) == {
+            "ticket": None,
+            "node": None,
+            "tickets": {"totalCount": 0},
+        }
+        assert (await before.do("ticketCreate", "ticket { subject }", **sent))["ticket"] is None
+        document = """query($id: ID!) { ticket(by: { id: $id }) {
+            contact { name email phone } notes { totalCount nodes { body author { name } } }
+            history { totalCount nodes { kind actor { kind name } changes { field before after } } } } }"""
+        assert (await after(document, id=ticket))["ticket"] == {
+            "contact": {"name": "Lara Latter", "email": "lara@latter.example", "phone": None},
+            "notes": {"totalCount": 0, "nodes": []},
+            "history": {
+                "totalCount": 1,
+                "nodes": [{"kind": "UPDATED", "actor": {"kind": "ADMIN", "name": "The Boss"}, "changes": []}],
+            },
+        }
+
+
+async def test_a_technician_who_leaves_is_let_in_no_more(company: Company) -> None:
+    admin = company.admin
+    technician = await admin.new_technician()
+    await admin.new_ticket(technicianId=technician)
+    async with admin.technician(technician) as worker:
+        assert (await worker("{ tickets { totalCount } }"))["tickets"]["totalCount"] == 1
+        await admin.done("technicianUpdate", "__typename", technicianId=technician, active=False)
+        await asyncio.sleep(1.0)  # who has been identified is remembered for so long
+        with pytest.raises(Refusal) as refusal:
+            await worker("{ tickets { totalCount } }")
+        assert refusal.value.codes == ["UNAUTHENTICATED"]

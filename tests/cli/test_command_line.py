@@ -1,0 +1,210 @@
+"""The `callout` command, run as one runs it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import socket
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import jwt
+import pytest
+
+from callout.settings import documentation
+from db.ids import new_id
+from db.postgres import migrate
+from tests.helpers.process import free_port
+from tests.helpers.terminal import Terminal
+
+SECRET = "correct-horse-battery-staple-correct-horse"
+
+
+@pytest.fixture
+def callout(database_url: str, tmp_path: Path) -> Terminal:
+    return Terminal(database_url=database_url, data_dir=str(tmp_path), jwt_secret=SECRET, port=str(free_port()))
+
+
+def claims(token: str) -> dict[str, Any]:
+    decoded: dict[str, Any] = jwt.decode(token, SECRET, algorithms=["HS256"], audience="callout", issuer="callout")
+    return decoded
+
+
+async def technician(database: asyncpg.Connection[asyncpg.Record], email: str, *, active: bool = True) -> str:
+    key = new_id()
+    await database.execute(
+        "INSERT INTO technicians (id, name, email, active) VALUES ($1, 'Tess Wire', $2, $3)", key, email, active
+    )
+    return f"tec_{key}"
+
+
+def test_help_lists_every_setting(callout: Terminal) -> None:
+    shown = callout("serve", "--help").stdout
+    assert [name for name, _, _ in documentation() if name not in shown] == []
+
+
+def test_a_token_is_all_that_is_printed(callout: Terminal) -> None:
+    done = callout("token", "--role", "admin", "--subject", "ada", "--name", "Ada", "--ttl", "15m")
+    made = claims(done.stdout.strip())
+    assert (made["sub"], made["role"], made["name"]) == ("ada", "admin", "Ada")
+    assert made["exp"] - made["iat"] == 15 * 60
+    assert done.stderr == ""
+
+
+async def test_a_person_is_found_by_address_or_id(
+    callout: Terminal, database: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    known = await technician(database, "Tess@wire.test")
+    for subject in ("tess@WIRE.test", known):
+        made = claims(callout("token", "--role", "technician", "--subject", subject).stdout.strip())
+        assert (made["sub"], made["name"]) == (known, "Tess Wire")
+
+
+async def test_nobody_gets_a_token_that_would_not_be_taken(
+    callout: Terminal, database: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    await technician(database, "gone@wire.test", active=False)
+    for subject, reason in {
+        "gone@wire.test": "inactive",
+        "nobody@wire.test": "no technician",
+        f"tec_{new_id()}": "no technician",
+        f"cus_{new_id()}": "not the id of a technician",
+    }.items():
+        done = callout("token", "--role", "technician", "--subject", subject)
+        assert (done.exit_code, done.stdout) == (1, "")
+        assert reason in done.stderr
+
+
+def test_migrating_there_and_back(callout: Terminal, database_url: str) -> None:
+    head = migrate.head()
+    assert callout("migrate").stdout == f"At revision {head}, as before.\n"
+    assert callout("migrate", "--downgrade", "--revision", "base").stdout == f"At revision base; was {head}.\n"
+    sick = callout("doctor")
+    assert sick.exit_code == 1
+    assert "run `callout migrate`" in sick.stdout
+    assert callout("migrate").exit_code == 0
+    assert migrate.current(database_url) == head
+
+
+def test_the_doctor_finds_a_healthy_installation_healthy_and_tells_no_secret(callout: Terminal) -> None:
+    done = callout("doctor")
+    assert done.exit_code == 0, done.stdout
+    assert "✗" not in done.stdout
+    assert SECRET not in done.stdout
+
+
+def test_the_doctor_says_what_is_wrong() -> None:
+    secrets = {
+        "database_url": "postgresql://callout:swordfish@127.0.0.1:1/callout",
+        "pubsub_url": "redis://:swordfish@127.0.0.1:1",
+        "imap_url": "imaps://callout:swordfish@127.0.0.1:1/INBOX",
+    }
+    done = Terminal(**secrets, prot="80")("doctor")
+    assert done.exit_code == 1
+    assert re.search("✗ settings +CALLOUT_PROT", done.stdout)
+    assert re.search("✗ database +.*cannot be reached", done.stdout)
+    assert "swordfish" not in done.stdout + done.stderr
+
+
+async def test_the_doctor_tells_of_notices_that_nobody_sends(
+    callout: Terminal, database: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    await database.execute(
+        """INSERT INTO tickets (id, reference, subject, description, source, creator_kind, creator_id, contact_name,
+            contact_email)
+        VALUES ($1, 'TKT-AAAAAA', 's', 'd', 'ADMIN', 'ADMIN', 'a', 'A', 'a@example.com')""",
+        ticket := new_id(),
+    )
+    for recipient in ("a@example.com", "b@example.com"):
+        await database.execute(
+            """INSERT INTO deliveries (event_id, ticket_id, kind, channel, audience, recipient, recipient_name,
+                actor_name, created_at)
+            VALUES ($1, $2, 'CREATED', 'EMAIL', 'ADMIN', $3, '', '', now())""",
+            *(new_id(), ticket, recipient),
+        )
+    fresh = callout("doctor")
+    assert fresh.exit_code == 0
+    assert re.search("✓ notices +2 to be sent, 0 given up\n", fresh.stdout)
+    await database.execute("UPDATE deliveries SET due_at = now() - interval '11 minutes'")
+    await database.execute(
+        "UPDATE deliveries SET state = 'DEAD', finished_at = now() WHERE recipient = 'b@example.com'"
+    )
+    sick = callout("doctor")
+    assert sick.exit_code == 1
+    assert re.search("✗ notices +1 to be sent, 1 given up\n +1 have been due", sick.stdout)
+    await database.execute("DELETE FROM deliveries")
+
+
+def test_a_worker_runs_until_it_is_told_to_stop(callout: Terminal, tmp_path: Path) -> None:
+    callout.settings["CALLOUT_ENV"] = "production"
+    log = tmp_path / "worker.log"
+    with log.open("wb") as err, callout.start("notify", stderr=err) as worker:
+        deadline = time.monotonic() + 60
+        while "notifiers.worker" not in log.read_text():
+            assert worker.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        worker.terminate()
+        assert worker.wait(10) == 0, log.read_text()
+    assert "nothing can be sent by EMAIL" in log.read_text()
+    assert "Traceback" not in log.read_text()
+
+
+def test_the_schema_is_printed(callout: Terminal) -> None:
+    done = callout("schema")
+    assert "type Query {" in done.stdout
+    assert done.stderr == ""
+
+
+async def test_tickets_in_any_number(callout: Terminal, database: asyncpg.Connection[asyncpg.Record]) -> None:
+    before = await database.fetchval("SELECT count(*) FROM tickets")
+    done = callout("seed", "--tickets", "300")
+    assert done.exit_code == 0, done.stderr
+    assert await database.fetchval("SELECT count(*) FROM tickets") - before == 300
+    made_by_chatbot = "SELECT count(*) FROM tickets WHERE source = 'CHATBOT' AND description LIKE 'Customer reports: %'"
+    transcripts = "SELECT count(*) FROM ticket_chats WHERE messages ->> 2 IS NOT NULL AND creator_id = 'chatbot'"
+    assert await database.fetchval(made_by_chatbot) == await database.fetchval(transcripts) > 0
+
+
+def test_a_taken_port_is_said_to_be_taken(callout: Terminal) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = callout("serve", "--port", port)
+    assert done.exit_code == 1
+    assert port in done.stderr and "in use" in done.stderr
+
+
+def paste(curl: str) -> Any:
+    """Does what the `curl` command would do, where there may be no curl."""
+    words = shlex.split(curl.strip())
+    (url,) = (word for word in words if word.startswith("http"))
+    options = [(option, value) for option, value in pairwise(words) if option in ("-H", "-d")]
+    headers = dict(value.split(": ", 1) for option, value in options if option == "-H")
+    (body,) = (value for option, value in options if option == "-d")
+    return httpx.post(url, headers=headers, content=body, timeout=30).raise_for_status().json()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_first_run_says_all_that_one_needs(tmp_path: Path, workers: int) -> None:
+    callout = Terminal(data_dir=str(tmp_path / "data"), port=str(free_port()))
+    greeting = tmp_path / "greeting"
+    with greeting.open("wb") as out, callout.start("serve", "--workers", str(workers), stdout=out) as server:
+        try:
+            deadline = time.monotonic() + 60
+            while "curl" not in greeting.read_text():
+                assert server.poll() is None and time.monotonic() < deadline
+                time.sleep(0.1)
+            time.sleep(0.1)  # for the lines below
+            shown = greeting.read_text()
+            roles = re.findall(r"^export ([A-Z]+)_TOKEN=\S+$", shown, re.MULTILINE)
+            assert roles == ["ADMIN", "TECHNICIAN", "CUSTOMER", "SERVICE"]
+            answer = paste(shown[shown.index("curl ") :])
+        finally:
+            server.terminate()
+    assert server.returncode == 0
+    newest = answer["data"]["tickets"]["nodes"]
+    assert len(newest) == 3
+    assert all(ticket["reference"].startswith("TKT-") for ticket in newest)

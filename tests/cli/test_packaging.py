@@ -1,0 +1,102 @@
+"""What gets installed, from where, and beside what."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from callout.settings import documentation
+
+ROOT = Path(__file__).parents[2]
+LOCKS = ("requirements.lock", "requirements-dev.lock")
+REQUIREMENT = re.compile(r"([a-z0-9-]+)==([0-9][0-9a-z.]*)( ; [^\\]+)?((?: \\\n    --hash=sha256:[0-9a-f]{64})+)\n")
+
+
+@pytest.fixture(scope="module")
+def project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+@pytest.fixture(scope="module")
+def packages(project: dict[str, Any]) -> set[str]:
+    return set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
+
+
+def locked(name: str) -> dict[str, str]:
+    return {match[1]: match[2] for match in REQUIREMENT.finditer((ROOT / name).read_text())}
+
+
+def test_every_package_is_linted_for_who_imports_whom(project: dict[str, Any], packages: set[str]) -> None:
+    linter = project["tool"]["importlinter"]
+    layers = {package for layer in linter["contracts"][0]["layers"] for package in layer.split(" | ")}
+    assert set(linter["root_packages"]) == layers == packages
+
+
+def test_no_other_distribution_owns_one_of_our_names(packages: set[str]) -> None:
+    # PyPI's `schema`, for one, would silently overwrite ours.
+    owners = {
+        (distribution.metadata["Name"], top)
+        for distribution in distributions()
+        for path in distribution.files or ()
+        if (top := path.parts[0].removesuffix(".py")) in packages
+    }
+    assert owners <= {("callout", package) for package in packages}
+
+
+def test_the_project_cannot_be_published_by_mistake(project: dict[str, Any]) -> None:
+    assert "Private :: Do Not Upload" in project["project"]["classifiers"]
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_file_holds_versions_and_hashes_and_nothing_else(name: str) -> None:
+    # So it names no host either: what is locked is what a file is, not where it comes from.
+    assert REQUIREMENT.sub("", (ROOT / name).read_text()) == ""
+
+
+def test_the_lock_files_agree() -> None:
+    run, development = (locked(name) for name in LOCKS)
+    assert run.items() <= development.items()
+
+
+def test_the_lock_files_hold_everything_that_is_asked_for(project: dict[str, Any]) -> None:
+    def names(requirements: list[str]) -> set[str]:
+        return {re.split(r"[\[>=]", requirement)[0].lower() for requirement in requirements}
+
+    groups = project["dependency-groups"]
+    run = (
+        names(project["project"]["dependencies"]) | names(groups["build"]) | names(project["build-system"]["requires"])
+    )
+    assert run <= locked("requirements.lock").keys()
+    assert names(groups["dev"]) <= locked("requirements-dev.lock").keys()
+
+
+def test_the_wheel_can_migrate_a_database_and_write_mail(tmp_path: Path, packages: set[str]) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    migrations = ROOT / "db" / "migrations"
+    versions = {f"db/migrations/versions/{path.name}" for path in (migrations / "versions").glob("*.py")}
+    assert versions and versions <= names
+    assert {"db/migrations/env.py", "db/migrations/script.py.mako"} <= names
+    templates = {f"notifiers/templates/{path.name}" for path in (ROOT / "notifiers" / "templates").iterdir()}
+    assert templates and templates <= names
+    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == packages
+
+
+@pytest.mark.parametrize("name", [*LOCKS, "pyproject.toml", "Makefile", ".ci/run"])
+def test_no_file_says_from_where_packages_come(name: str) -> None:
+    assert not re.search(r"index-url|find-links|https?://", (ROOT / name).read_text())
+
+
+def test_the_readme_lists_every_setting() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert [name for name, _, _ in documentation() if name not in readme] == []

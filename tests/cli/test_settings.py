@@ -1,0 +1,276 @@
+"""Support settings, whose webhook is a secret that never comes back; and API keys, which are shown once."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from datetime import datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.helpers.api import Api, Refusal, Server
+from tests.helpers.database_checks import Database, dump
+
+SETTINGS = "supportSettings { adminRecipients googleChatEnabled googleChatConfigured updatedAt }"
+KEY = "apiKey { id name prefix createdAt revokedAt }"
+
+
+def webhook() -> str:
+    return f"https://chat.googleapis.com/v1/spaces/AAA/messages?key=k&token={secrets.token_urlsafe(24)}"
+
+
+async def set_to(api: Api, **given: Any) -> Any:
+    return (await api.done("supportSettingsUpdate", SETTINGS, **given))["supportSettings"]
+
+
+@pytest.fixture
+async def bare(api: Api) -> Api:
+    """An admin, and settings with nothing set."""
+    await set_to(api, adminRecipients=[], googleChatEnabled=False, googleChatWebhookUrl=None)
+    return api
+
+
+# Settings
+
+
+async def test_what_is_left_out_stays(bare: Api) -> None:
+    first = await set_to(bare, adminRecipients=["a@company.test", "b@company.test"])
+    assert (first["adminRecipients"], first["googleChatEnabled"], first["googleChatConfigured"]) == (
+        ["a@company.test", "b@company.test"],
+        False,
+        False,
+    )
+    second = await set_to(bare, googleChatWebhookUrl=webhook())
+    assert second == first | {"googleChatConfigured": True, "updatedAt": second["updatedAt"]}
+    third = await set_to(bare, googleChatEnabled=True)
+    assert third == second | {"googleChatEnabled": True, "updatedAt": third["updatedAt"]}
+    assert first["updatedAt"] < second["updatedAt"] < third["updatedAt"]
+    assert (await bare(f"{{ {SETTINGS} }}"))["supportSettings"] == third
+
+
+async def test_recipients_are_addresses_each_once_and_at_most_twenty(bare: Api, database: Database) -> None:
+    kept = await set_to(bare, adminRecipients=["A@company.test", "b@company.test", " a@COMPANY.test "])
+    assert [address.lower() for address in kept["adminRecipients"]] == ["a@company.test", "b@company.test"]
+    twenty = [f"admin{n}@company.test" for n in range(20)]
+    assert (await set_to(bare, adminRecipients=twenty))["adminRecipients"] == twenty
+
+    before = await dump(database)
+    for recipients, objections in (
+        ([*twenty, "one.more@company.test"], [("TOO_LONG", "adminRecipients")]),
+        (
+            ["good@company.test", "nobody", " ", "Ann <ann@company.test>", "a@b.test, c@d.test"],
+            [
+                ("INVALID", "adminRecipients.1"),
+                ("REQUIRED", "adminRecipients.2"),
+                ("INVALID", "adminRecipients.3"),
+                ("INVALID", "adminRecipients.4"),
+            ],
+        ),
+    ):
+        assert await bare.refused("supportSettingsUpdate", "__typename", adminRecipients=recipients) == objections
+    assert await dump(database) == before
+    assert (await set_to(bare, adminRecipients=[]))["adminRecipients"] == []
+
+
+async def test_null_clears_the_recipients_and_not_what_is_yes_or_no(bare: Api) -> None:
+    await set_to(bare, adminRecipients=["a@company.test"])
+    assert (await set_to(bare, adminRecipients=None))["adminRecipients"] == []
+    cleared: dict[str, Any] = {"googleChatEnabled": None}
+    assert await bare.refused("supportSettingsUpdate", "__typename", **cleared) == [("REQUIRED", "googleChatEnabled")]
+
+
+async def test_google_chat_is_on_only_with_a_webhook(bare: Api) -> None:
+    needed = [("REQUIRED", "googleChatWebhookUrl")]
+    assert await bare.refused("supportSettingsUpdate", "__typename", googleChatEnabled=True) == needed
+    both: dict[str, Any] = {"googleChatEnabled": True, "googleChatWebhookUrl": None}
+    assert await bare.refused("supportSettingsUpdate", "__typename", **both) == needed
+
+    on = await set_to(bare, googleChatEnabled=True, googleChatWebhookUrl=webhook())
+    assert (on["googleChatEnabled"], on["googleChatConfigured"]) == (True, True)
+    cleared: dict[str, Any] = {"googleChatWebhookUrl": None}
+    assert await bare.refused("supportSettingsUpdate", "__typename", **cleared) == needed
+    assert await bare.refused("supportSettingsUpdate", "__typename", googleChatWebhookUrl=" ") == needed
+    off: dict[str, Any] = {"googleChatEnabled": False, "googleChatWebhookUrl": None}
+    assert (await set_to(bare, **off))["googleChatConfigured"] is False
+
+
+async def test_two_admins_at_once_do_not_leave_it_on_without_a_webhook(bare: Api, database: Database) -> None:
+    await set_to(bare, googleChatWebhookUrl=webhook())
+    for _ in range(8):
+        clear: dict[str, Any] = {"googleChatWebhookUrl": None}
+        await asyncio.gather(
+            bare.do("supportSettingsUpdate", "__typename", googleChatEnabled=True),
+            bare.do("supportSettingsUpdate", "__typename", **clear),
+        )
+        row = await database.fetchrow("SELECT google_chat_enabled, google_chat_webhook_url FROM support_settings")
+        assert row is not None
+        assert not (row[0] and row[1] is None)
+        await set_to(bare, googleChatEnabled=False, googleChatWebhookUrl=webhook())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://chat.googleapis.com/v1/spaces/AAA",
+        "chat.googleapis.com/v1/spaces/AAA",
+        "https://",
+        "https:///v1/spaces",
+        "https://user:password@chat.googleapis.com/",
+        "https://[::1/",
+        "https://chat.googleapis.com:port/",
+        "https://chat.goo gleapis.com/",
+        "https://chat.googleapis.com/\nx",
+        "file:///etc/passwd",
+        "javascript:alert(1)",
+        "https://chat.googleapis.com/" + "x" * 2000,
+    ],
+)
+async def test_what_is_no_webhook_is_refused(bare: Api, database: Database, url: str) -> None:
+    before = await dump(database)
+    refused = await bare.refused("supportSettingsUpdate", "__typename", googleChatWebhookUrl=url)
+    assert {path for _, path in refused} == {"googleChatWebhookUrl"}
+    assert {code for code, _ in refused} <= {"INVALID", "TOO_LONG"}
+    assert await dump(database) == before
+
+
+async def test_the_webhook_never_comes_back(bare: Api, server: Server) -> None:
+    """Not in an answer, an objection, an error or the log, whoever asks and however."""
+    secret = webhook()
+    mark = secret[-24:]
+    await set_to(bare, googleChatWebhookUrl=secret, googleChatEnabled=True)
+    types = await bare("{ __schema { types { name fields { name } } } }")
+    fields = {t["name"]: [f["name"] for f in t["fields"] or ()] for t in types["__schema"]["types"]}
+    told = [
+        await bare.respond(f"{{ supportSettings {{ {' '.join(fields['SupportSettings'])} }} }}"),
+        await bare.respond("{ supportSettings { googleChatWebhookUrl } }"),
+        await bare.respond("{ __schema { types { name inputFields { name defaultValue } } } }"),
+        types,
+        await bare.do("supportSettingsUpdate", SETTINGS, adminRecipients=["a@company.test"]),
+        await bare.do("supportSettingsUpdate", SETTINGS, googleChatWebhookUrl=None),
+        await bare.do("supportSettingsUpdate", SETTINGS, googleChatWebhookUrl=f"{secret}\n{secret}"),
+        await bare.do("supportSettingsUpdate", SETTINGS, googleChatWebhookUrl=secret, adminRecipients=["nobody"]),
+        await bare.do("supportSettingsUpdate", SETTINGS, googleChatWebhookUrl="https://user@" + secret[8:]),
+        await bare.do("supportSettingsUpdate", SETTINGS, googleChatWebhookUrl=secret + "x" * 2000),
+    ]
+    # Whoever sends it in a request that is refused as a whole is not sent it back either: errors end up in logs.
+    document = "mutation($input: SupportSettingsUpdateInput!) { supportSettingsUpdate(input: $input) { __typename } }"
+    for input in (
+        {"googleChatWebhookUrl": [secret]},
+        {"googleChatWebhookUrl": secret, "googleChatEnabled": "yes"},
+        {"googleChatWebhookUrl": secret, "unknown": 1},
+        {"googleChatWebhookUrl": secret, "adminRecipients": [None]},
+        [secret],
+        secret,
+    ):
+        response = await bare.respond(document, {"input": input})
+        assert [error["extensions"]["code"] for error in response["errors"]]
+        told.append(response)
+    assert mark not in str(told)
+    assert mark not in server.process.log()
+
+
+async def test_settings_and_keys_are_for_admins(bare: Api) -> None:
+    technician, customer = await bare.new_technician(), await bare.new_customer()
+    key = (await bare.done("apiKeyCreate", KEY, name="chatbot"))["apiKey"]
+    async with bare.technician(technician) as tess, bare.customer(customer) as cora, bare.service() as chatbot:
+        for viewer in (tess, cora, chatbot):
+            for document in (
+                f"{{ {SETTINGS} }}",
+                "{ apiKeys { totalCount } }",
+                "mutation { supportSettingsUpdate(input: {googleChatEnabled: false}) { __typename } }",
+                'mutation { apiKeyCreate(input: {name: "mine"}) { secret } }',
+                f'mutation {{ apiKeyRevoke(input: {{apiKeyId: "{key["id"]}"}}) {{ __typename }} }}',
+            ):
+                with pytest.raises(Refusal) as refusal:
+                    await viewer(document)
+                assert refusal.value.codes == ["FORBIDDEN"]
+
+
+# API keys
+
+
+async def ask(server: Server, secret: str) -> httpx.Response:
+    async with httpx.AsyncClient(base_url=server.url, trust_env=False) as client:
+        headers = {"authorization": f"Bearer {secret}"}
+        return await client.post("/graphql", json={"query": "{ me { role name } }"}, headers=headers)
+
+
+async def listed(api: Api) -> dict[str, Any]:
+    keys = (await api("{ apiKeys(first: 100) { nodes { id name prefix createdAt revokedAt } } }"))["apiKeys"]["nodes"]
+    return {key["id"]: key for key in keys}
+
+
+async def test_a_key_is_shown_once_and_kept_as_a_hash(api: Api, server: Server, database: Database) -> None:
+    made = await api.done("apiKeyCreate", f"secret {KEY}", name="Support chatbot")
+    secret, key = made["secret"], made["apiKey"]
+    assert secret.startswith(key["prefix"])
+    assert len(secret) - len(key["prefix"]) >= 32
+    assert (key["id"][:4], key["name"], key["revokedAt"]) == ("key_", "Support chatbot", None)
+    assert (await listed(api))[key["id"]] == key
+
+    answer = await ask(server, secret)
+    assert answer.json()["data"]["me"] == {"role": "SERVICE", "name": "Support chatbot"}
+
+    row = await database.fetchrow("SELECT secret_hash, api_keys::text FROM api_keys WHERE id = $1", key["id"][4:])
+    assert row is not None
+    assert row[0] == hashlib.sha256(secret.encode()).digest()
+    kept = secret[len(key["prefix"]) :]
+    for name in await database.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
+        assert kept not in str(await database.fetchval(f"SELECT string_agg(t::text, '') FROM {name[0]} t"))
+    assert kept not in server.process.log()
+
+
+async def test_each_key_is_another(api: Api) -> None:
+    made = [await api.done("apiKeyCreate", f"secret {KEY}", name="one name") for _ in range(5)]
+    assert len({key["secret"] for key in made}) == len({key["apiKey"]["id"] for key in made}) == 5
+
+
+async def test_a_revoked_key_stops_working_and_stays_listed(api: Api, server: Server) -> None:
+    made = await api.done("apiKeyCreate", f"secret {KEY}", name="gateway")
+    key, secret = made["apiKey"], made["secret"]
+    assert (await ask(server, secret)).status_code == 200
+
+    revoked = (await api.done("apiKeyRevoke", KEY, apiKeyId=key["id"]))["apiKey"]
+    assert datetime.fromisoformat(revoked["revokedAt"]) > datetime.fromisoformat(key["createdAt"])
+    assert revoked == key | {"revokedAt": revoked["revokedAt"]}
+    for _ in range(30):
+        answer = await ask(server, secret)
+        if answer.status_code == 401:
+            break
+        await asyncio.sleep(0.1)
+    assert answer.json()["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+
+    # Once is for good, and the first time is the time.
+    assert (await api.done("apiKeyRevoke", KEY, apiKeyId=key["id"]))["apiKey"] == revoked
+    assert (await listed(api))[key["id"]] == revoked
+
+
+async def test_keys_are_listed_newest_first(api: Api) -> None:
+    made = [(await api.done("apiKeyCreate", KEY, name=f"key {n}"))["apiKey"]["id"] for n in range(3)]
+    assert list(await listed(api))[:3] == made[::-1]
+
+
+async def test_what_one_key_has_made_another_does_not_see(api: Api, server: Server) -> None:
+    made = [(await api.done("apiKeyCreate", "secret", name="same name"))["secret"] for _ in range(2)]
+    async with api.service() as one, api.service() as other:
+        for client, secret in zip((one, other), made, strict=True):
+            client.http.headers["authorization"] = f"Bearer {secret}"
+        ticket = await one.new_ticket()
+        document = "query($id: ID!) { ticket(by: {id: $id}) { id } }"
+        assert (await one(document, id=ticket))["ticket"] == {"id": ticket}
+        assert (await other(document, id=ticket))["ticket"] is None
+
+
+async def test_bad_keys_are_refused(api: Api, database: Database) -> None:
+    before = await dump(database)
+    for name, code in ((" ", "REQUIRED"), ("two\nlines", "INVALID"), ("x" * 201, "TOO_LONG")):
+        payload = await api.do("apiKeyCreate", f"secret {KEY}", name=name)
+        assert (payload["secret"], payload["apiKey"]) == (None, None)
+        assert [(e["code"], e["field"]) for e in payload["userErrors"]] == [(code, ["input", "name"])]
+    nobody = "key_00000000-0000-7000-8000-000000000000"
+    assert await api.refused("apiKeyRevoke", apiKeyId=nobody) == [("NOT_FOUND", "apiKeyId")]
+    assert await api.refused("apiKeyRevoke", apiKeyId="tkt" + nobody[3:]) == [("INVALID", "apiKeyId")]
+    assert await dump(database) == before

@@ -1,0 +1,127 @@
+"""A client of the API as the tests use it, and the things that most of them begin with."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from callout.auth.authenticator import mint
+from callout.settings import Settings
+from db.enums import Role
+from schema import graphql_schema, schema
+from tests.helpers.process import Process
+from tests.helpers.response_checker import departures
+
+SCHEMA = graphql_schema(schema)
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server: where it is, how it is configured, and the database below it."""
+
+    url: str
+    settings: Settings
+    database_url: str
+    process: Process
+
+
+class Refusal(Exception):
+    """The response has errors. `codes` are theirs, `response` the whole of it."""
+
+    def __init__(self, response: dict[str, Any]) -> None:
+        super().__init__(str(response["errors"]))
+        self.response = response
+        self.codes = [error["extensions"]["code"] for error in response["errors"]]
+
+
+class Api:
+    """One viewer's client. Call it with a document and variables: it returns `data`, or raises `Refusal`."""
+
+    def __init__(self, server: Server, role: Role = Role.ADMIN, subject: str = "boss", name: str = "The Boss") -> None:
+        self.server = server
+        token = mint(server.settings, role=role, subject=subject, name=name, ttl=3600)
+        headers = {"authorization": f"Bearer {token}"}
+        # `verify` costs each client 60 ms of reading certificates, of which plain HTTP needs none.
+        self.http = httpx.AsyncClient(base_url=server.url, headers=headers, timeout=30, trust_env=False, verify=False)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.http.aclose()
+
+    async def __call__(self, document: str, **variables: Any) -> Any:
+        response = await self.respond(document, variables)
+        if "errors" in response:
+            raise Refusal(response)
+        return response["data"]
+
+    async def respond(self, document: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The whole response, whose data are what the schema promises."""
+        body = {"query": document, "variables": variables}
+        response: dict[str, Any] = (await self.http.post("/graphql", json=body)).json()
+        if response.get("data") is not None:
+            assert departures(SCHEMA, document, variables or {}, response["data"]) == []
+        return response
+
+    async def do(self, mutation: str, selection: str, **input: Any) -> Any:
+        """Run `mutation(input: …)`; returns its payload, which has `userErrors` beside the selection."""
+        type_ = mutation[0].upper() + mutation[1:] + "Input"
+        errors = "userErrors { code field message }"
+        document = f"mutation($input: {type_}!) {{ {mutation}(input: $input) {{ {selection} {errors} }} }}"
+        return (await self(document, input=input))[mutation]
+
+    async def done(self, mutation: str, selection: str, **input: Any) -> Any:
+        """Like `do`, for one that nothing should speak against."""
+        payload = await self.do(mutation, selection, **input)
+        assert payload["userErrors"] == []
+        return payload
+
+    async def refused(self, mutation: str, selection: str = "__typename", **input: Any) -> list[tuple[str, str]]:
+        """Like `do`, for one that is objected to: the objections as (code, field path after `input.`)."""
+        payload = await self.do(mutation, selection, **input)
+        assert payload["userErrors"]
+        return [(error["code"], ".".join(error["field"][1:])) for error in payload["userErrors"]]
+
+    # Other viewers
+
+    def technician(self, technician_id: str) -> Api:
+        return Api(self.server, Role.TECHNICIAN, technician_id, "Technician")
+
+    def customer(self, customer_id: str) -> Api:
+        return Api(self.server, Role.CUSTOMER, customer_id, "Customer")
+
+    def service(self, subject: str = "chatbot") -> Api:
+        return Api(self.server, Role.SERVICE, subject, "Chatbot")
+
+    # Things to begin with. Whatever is not given is drawn so that it is nobody else's.
+
+    async def new_customer(self, **given: Any) -> str:
+        n = next(_numbers)
+        values = {"name": f"Customer {n}", "email": f"customer{n}@example.com", "accountNumber": f"C-{n:06}"} | given
+        return str((await self.done("customerCreate", "customer { id }", **values))["customer"]["id"])
+
+    async def new_property(self, customer_id: str, **given: Any) -> str:
+        n = next(_numbers)
+        values = {"customerId": customer_id, "address": f"{n} Elm Street", "accountNumber": f"P-{n:06}"} | given
+        return str((await self.done("propertyCreate", "property { id }", **values))["property"]["id"])
+
+    async def new_technician(self, **given: Any) -> str:
+        n = next(_numbers)
+        values = {"name": f"Technician {n}", "email": f"technician{n}@example.com"} | given
+        return str((await self.done("technicianCreate", "technician { id }", **values))["technician"]["id"])
+
+    async def new_ticket(self, **given: Any) -> str:
+        values = {"subject": "Alarm panel beeping", "description": "Since the power outage."} | given
+        if "customerId" not in values and "contact" not in values:
+            values["contact"] = {"name": "John Smith", "email": "john@example.com"}
+        return str((await self.done("ticketCreate", "ticket { id }", **values))["ticket"]["id"])

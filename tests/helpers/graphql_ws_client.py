@@ -1,0 +1,167 @@
+"""A client of `graphql-transport-ws`, as bare as can be: what a test wants to send is sent, whatever it is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket as plain
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import orjson
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from tests.helpers.api import SCHEMA, Api
+from tests.helpers.response_checker import departures
+
+WITHIN = 20.0  # seconds, after which a test that waits has failed
+
+DESCRIPTIONS = "subscription { ticketChanged { ... on TicketChange { ticket { description } } } }"
+INIT = '{"type":"connection_init","payload":{"Authorization":"%s"}}'
+CHANGES = """
+subscription($filter: TicketFilter, $after: String) {
+  ticketChanged(filter: $filter, after: $after) {
+    __typename
+    ... on TicketChange {
+      cursor change kind ticketId changedFields at actor { kind name }
+      ticket { id version subject status technician { id } }
+    }
+    ... on StreamReady { cursor }
+    ... on StreamReset { cursor reason }
+  }
+}"""
+
+
+OF_STREAMS = {"Subscription", "TicketChange", "NoteAdded", "StreamReady", "StreamReset"}
+"""The types that only subscriptions answer with."""
+
+
+class Socket:
+    """One connection. What an operation answers must be what the schema promises; `seen` are the fields that had a
+    value."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+        self.seen: set[str] = set()
+        self._asked: dict[str, tuple[str, dict[str, Any]]] = {}
+
+    async def send(self, **message: Any) -> None:
+        await self.connection.send(orjson.dumps(message).decode())
+
+    async def receive(self) -> dict[str, Any]:
+        """The next message, pings apart, which are answered."""
+        while True:
+            async with asyncio.timeout(WITHIN):
+                frame = await self.connection.recv()
+            assert isinstance(frame, str), "frames are text"
+            message: dict[str, Any] = orjson.loads(frame)
+            if message["type"] == "next":
+                document, variables = self._asked[message["id"]]
+                assert departures(SCHEMA, document, variables, message["payload"]["data"], self.seen) == []
+            if message["type"] != "ping":
+                return message
+            await self.send(type="pong")
+
+    async def subscribe(self, id: str, query: str, **variables: Any) -> None:
+        self._asked[id] = (query, variables)
+        await self.send(id=id, type="subscribe", payload={"query": query, "variables": variables})
+
+    async def next(self) -> Any:
+        """The value of the one field of the next message's data."""
+        message = await self.receive()
+        assert message["type"] == "next", message
+        ((_, value),) = message["payload"]["data"].items()
+        return value
+
+    async def quiet(self, seconds: float = 0.4) -> None:
+        """Fails if there is a message within this time, other than a ping."""
+        try:
+            async with asyncio.timeout(seconds):
+                raise AssertionError(await self.receive())
+        except TimeoutError:
+            return
+
+    async def closed(self) -> tuple[int, str]:
+        """The code and reason that the server closes with, whatever it says before."""
+        try:
+            async with asyncio.timeout(WITHIN):
+                while True:
+                    await self.connection.recv()
+        except ConnectionClosed as closed:
+            assert closed.rcvd is not None, "the connection ended without a close frame"
+            return closed.rcvd.code, closed.rcvd.reason
+
+
+@asynccontextmanager
+async def socket(url: str, **options: Any) -> AsyncIterator[Socket]:
+    """A connection that has not said anything yet."""
+    options = {"subprotocols": ["graphql-transport-ws"], "proxy": None, "ping_interval": None} | options
+    connection = await connect(url.replace("http", "ws", 1) + "/graphql", **options)
+    try:
+        async with connection:
+            yield Socket(connection)
+    finally:
+        connection.transport.abort()  # whoever is cancelled while it closes leaves it open
+
+
+@asynccontextmanager
+async def live(viewer: Api, url: str | None = None, **options: Any) -> AsyncIterator[Socket]:
+    """A connection of a viewer's that is acknowledged."""
+    async with socket(url or viewer.server.url, **options) as opened:
+        await opened.send(type="connection_init", payload={"Authorization": viewer.http.headers["authorization"]})
+        assert (await opened.receive())["type"] == "connection_ack"
+        yield opened
+
+
+@asynccontextmanager
+async def following(
+    viewer: Api, filter: Any = None, after: str | None = None, url: str | None = None
+) -> AsyncIterator[Socket]:
+    """A connection that follows tickets. Where it starts from now, it is ready."""
+    async with live(viewer, url) as opened:
+        await opened.subscribe("1", CHANGES, filter=filter, after=after)
+        if after is None:
+            assert (await opened.next())["__typename"] == "StreamReady"
+        yield opened
+
+
+def narrow(url: str) -> plain.socket:
+    """A connection whose end here holds little of what is not read."""
+    server = httpx.URL(url)
+    client = plain.socket()
+    client.setsockopt(plain.SOL_SOCKET, plain.SO_RCVBUF, 4096)
+    client.connect((server.host, server.port))
+    return client
+
+
+async def stalled(api: Api, query: str = DESCRIPTIONS) -> plain.socket:
+    """A client that follows tickets with their descriptions, and reads nothing after the first message."""
+    url = httpx.URL(api.server.url)
+    client = narrow(api.server.url)
+    subscribe = {
+        "id": "1",
+        "type": "subscribe",
+        "payload": {"query": query},
+    }
+    handshake = (
+        b"GET /graphql HTTP/1.1\r\nHost: %b\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n" % f"{url.host}:{url.port}".encode()
+    )
+    for message in (handshake, masked(INIT % api.http.headers["authorization"]), masked(json.dumps(subscribe))):
+        client.sendall(message)
+        await asyncio.to_thread(client.recv, 4096)
+    return client
+
+
+def masked(text: str) -> bytes:
+    """A client's frame (RFC 6455, section 5.2), masked with zeros."""
+    data = text.encode()
+    return (
+        b"\x81\xfe" + len(data).to_bytes(2, "big") + bytes(4) + data
+        if len(data) > 125
+        else (b"\x81" + bytes([0x80 | len(data)]) + bytes(4) + data)
+    )

@@ -1,0 +1,210 @@
+"""Notices over a local socket: a channel that sends them, a place that takes them or misbehaves, and the processes
+that send, which are Callout's own but for the channels.
+
+`python -m tests.helpers.notification_sink serve` is a server, `… notify` a worker by itself. What they need beside
+Callout's settings comes in the environment: `SINK_PORT`, and `PACE` as JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import orjson
+
+from callout import logs
+from callout import notification_worker as notices
+from callout.settings import Settings, load
+from db.enums import DeliveryChannel
+from db.postgres.pool import Database
+from notifiers.notification import Channel, Notice, Refused, Unavailable
+from notifiers.worker import Pace
+from pubsub.bell import Bell
+from tests.helpers.process import environment_of, start
+
+WITHIN = 15.0  # seconds, after which a test that waits has failed
+HANG, DROP = "hang", "drop"
+
+Told: TypeAlias = dict[str, Any]
+"""A notice as the other side gets it."""
+
+
+class Wire(Channel):
+    """A connection for each notice, which goes as a line of JSON; the answer is a line that begins as SMTP's do: 2 for
+    what is taken, 4 for later (after the seconds that it ends with, if it does), 5 for never."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    async def send(self, notice: Notice) -> str:
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        except OSError:
+            raise Unavailable("Nobody listens.") from None
+        try:
+            writer.write(orjson.dumps(asdict(notice)) + b"\n")
+            answer = (await reader.readline()).decode().strip()
+        except OSError:
+            answer = ""
+        finally:
+            writer.close()
+        match answer[:1]:
+            case "2":
+                return answer
+            case "4":
+                seconds = answer.rpartition(" ")[2]
+                raise Unavailable(answer, float(seconds) if seconds.isdecimal() else None)
+            case "5":
+                raise Refused(answer)
+        raise Unavailable("The line was dropped.")
+
+
+class Sink:
+    """Takes notices. `answer` says what to each: a line, `HANG` until `release`, or `DROP`. `seen` are all that came,
+    in order; `taken` those that were taken. Lines are sent as Latin-1."""
+
+    def __init__(self) -> None:
+        self.answer: Callable[[Told], str] = lambda told: "250 Thanks"
+        self.seen: list[Told] = []
+        self.taken: list[Told] = []
+        self.port = 0
+        self._released = asyncio.Event()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls) -> AsyncIterator[Sink]:
+        sink = cls()
+        server = await asyncio.start_server(sink._take, "127.0.0.1", 0, limit=2**20)
+        sink.port = server.sockets[0].getsockname()[1]
+        yield sink
+        sink.release()
+        server.close()
+
+    def release(self) -> None:
+        """Whoever hangs is answered as anybody else is now; if that is to hang, dropped."""
+        self._released.set()
+        self._released = asyncio.Event()
+
+    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        line = await reader.readline()
+        if not line:  # who wanted to tell is gone
+            writer.close()
+            return
+        told: Told = orjson.loads(line)
+        self.seen.append(told)
+        answer = self.answer(told)
+        if answer == HANG:
+            await self._released.wait()
+            answer = self.answer(told)
+        if answer not in (HANG, DROP):
+            if answer.startswith("2"):
+                self.taken.append(told)
+            writer.write(answer.encode("latin-1") + b"\n")
+        writer.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Waits for what another process brings about."""
+    async with asyncio.timeout(WITHIN):
+        while not condition():  # noqa: ASYNC110 (nothing tells of it)
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def working(
+    settings: Settings, sink: Sink, channels: str = "EMAIL,GOOGLE_CHAT", pace: Pace | None = None
+) -> AsyncIterator[None]:
+    """A worker in this process, for the length of the block."""
+    assert settings.database_url is not None
+    database = await Database.open(settings.database_url, size=2)
+    try:
+        async with Bell.open(settings.database_url) as bell:
+            worker = notices.worker(settings, database, wires(sink.port, channels), bell, pace)
+            running = asyncio.create_task(worker.run())
+            try:
+                yield
+            finally:
+                running.cancel()
+                await asyncio.wait({running})
+            assert running.cancelled(), running.exception()
+    finally:
+        await database.close()
+
+
+class Sending:
+    """A worker in a process of its own."""
+
+    def __init__(self, process: BaseProcess, log: Path) -> None:
+        self.process = process
+        self._log = log
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.join()
+
+    def stop(self) -> float:
+        """Asks it to end; returns the seconds that it took."""
+        began = time.monotonic()
+        self.process.terminate()
+        self.process.join(WITHIN)
+        assert self.process.exitcode == 0, self.log()
+        return time.monotonic() - began
+
+
+@contextmanager
+def sending(directory: Path, database_url: str, sink: Sink, **pace: float) -> Iterator[Sending]:
+    """A worker that sends to the sink, and is killed with the block unless it has ended before."""
+    settings = environment_of(database_url=database_url, data_dir=str(directory), env="production", jwt_secret="x" * 32)
+    environment = settings | wiring(sink, **pace)
+    number = len(list(directory.glob("worker*.log")))
+    path = directory / f"worker{number}.log"
+    process = start(("tests.helpers.notification_sink", "notify"), environment, path)
+    try:
+        yield Sending(process, path)
+    finally:
+        process.kill()
+        process.join()
+
+
+def wiring(sink: Sink, **pace: float) -> dict[str, str]:
+    """What these processes need beside Callout's settings."""
+    return {"SINK_PORT": str(sink.port), "PACE": orjson.dumps(pace).decode()}
+
+
+def wires(port: int, channels: str = "EMAIL,GOOGLE_CHAT") -> notices.Channels:
+    return {DeliveryChannel(name): Wire(port) for name in channels.split(",")}
+
+
+def main() -> None:
+    settings, port = load(), int(os.environ["SINK_PORT"])
+
+    def channels(_: Settings) -> notices.Channels:
+        return wires(port)
+
+    if sys.argv[1] == "serve":
+        import uvicorn  # what only a server needs takes seconds to import
+
+        from callout.app import create_app
+
+        app = create_app(settings, channels)
+        uvicorn.run(app, host=settings.host, port=settings.port, log_config=None, access_log=False, lifespan="on")
+    else:
+        logs.configure(settings)
+        assert settings.database_url is not None
+        pace = Pace(**orjson.loads(os.environ["PACE"]))
+        asyncio.run(notices.notify(settings, settings.database_url, channels, pace))
+
+
+if __name__ == "__main__":
+    main()

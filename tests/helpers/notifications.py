@@ -1,0 +1,30 @@
+"""Notices to send."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from typing import Any
+
+from db.enums import Audience, NoticeKind
+from notifiers.addresses import Mailbox
+from notifiers.mail import Composer
+from notifiers.notification import Notice
+from notifiers.rendering import Templates
+from notifiers.samples import notice_of
+
+DOMAIN = "callout.test"
+PUBLIC_URL = "https://callout.test/app"
+
+
+def notice(
+    kind: NoticeKind = NoticeKind.CREATED, audience: Audience = Audience.CUSTOMER, *, ticket: Any = None, **given: Any
+) -> Notice:
+    """One of a delivery of its own, otherwise as the sample unless `given`; `ticket` are facts of the ticket."""
+    made = replace(notice_of(kind, audience), delivery_id=str(uuid.uuid4()), **given)
+    return made if ticket is None or made.ticket is None else replace(made, ticket=replace(made.ticket, **ticket))
+
+
+def composer(templates: Templates | None = None) -> Composer:
+    sender, reply_to = Mailbox.parse(f"Callout <support@{DOMAIN}>"), Mailbox.parse(f"answers@{DOMAIN}")
+    return Composer(templates or Templates(public_url=PUBLIC_URL), sender, reply_to)

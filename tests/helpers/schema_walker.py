@@ -1,0 +1,186 @@
+"""Whatever can be asked of the API, derived from the schema: documents that select every field that a role may read,
+and input values that are no more than what must be given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from graphql import (
+    GraphQLEnumType,
+    GraphQLField,
+    GraphQLInputObjectType,
+    GraphQLInterfaceType,
+    GraphQLList,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    get_named_type,
+    get_nullable_type,
+    is_leaf_type,
+    is_list_type,
+    is_required_argument,
+    is_required_input_field,
+)
+
+from db.compiler.compiler import MAPPING
+from db.compiler.fields import EVERYONE, FieldMapping, Items, One
+from db.enums import Role
+from db.lists.page import Many
+from schema import graphql_schema, schema
+
+SCHEMA = graphql_schema(schema)
+PAGE = 9  # what is asked for of each list: more than the tests put into any
+FEW = 3  # what a chain of lists begins with, lest it cost too much
+
+PREFIXES = {
+    "id": "tkt",
+    "ids": "tkt",
+    "ticketId": "tkt",
+    "ticketIds": "tkt",
+    "customerId": "cus",
+    "propertyId": "prp",
+    "technicianId": "tec",
+    "articleId": "art",
+    "apiKeyId": "key",
+    "deliveryId": "dlv",
+}
+"""What kind of id an argument or input field of a name takes."""
+
+_TEXTS = {"email": "x@example.com", "DateTime": "2026-01-01T00:00:00Z"}
+
+
+def root_fields(operation: str) -> Mapping[str, GraphQLField]:
+    """The fields of `Query` or `Mutation`."""
+    fields: Mapping[str, GraphQLField] = _object(operation).fields
+    return fields
+
+
+def roles_of(field: GraphQLField) -> frozenset[Role]:
+    mapping: FieldMapping | None = field.extensions.get(MAPPING)
+    return EVERYONE if mapping is None else mapping.roles
+
+
+class Everything:
+    """All that a role may read. `reached` collects the fields that its documents have selected."""
+
+    def __init__(self, role: Role, arguments: Mapping[str, Sequence[str]]) -> None:
+        """`arguments` are those of the root fields that need some, as GraphQL text: each for a call of its own."""
+        self._role = role
+        self._arguments = arguments
+        self.reached: set[tuple[str, str]] = set()
+
+    def documents(self) -> Iterator[str]:
+        """From each root field to the things it gives and their neighbours, and from each of these neighbours to its
+        own: three things in a row, by all ways."""
+        for name, field in self._readable("Query"):
+            self.reached.add(("Query", name))
+            given = [f"({arguments})" for arguments in self._arguments.get(name, ())]
+            assert given or not any(is_required_argument(argument) for argument in field.args.values()), name
+            for arguments in given or [_page(field)]:
+                yield from self._from_root(name + arguments, field)
+            yield from self._chains(name + (given or [_page(field, FEW)])[0], get_named_type(field.type))
+
+    def _from_root(self, call: str, field: GraphQLField) -> Iterator[str]:
+        """What a root field gives, and the neighbours of that."""
+        type_: Any = get_named_type(field.type)
+        if not isinstance(type_, GraphQLInterfaceType):
+            yield f"{{ {call} {{ {self._all(type_, 1)} }} }}"
+            return
+        hops = 0 if is_list_type(get_nullable_type(field.type)) else 1  # many things at once would cost too much
+        for concrete in SCHEMA.get_possible_types(type_):
+            yield f"{{ {call} {{ __typename id ... on {concrete.name} {{ {self._all(concrete, hops)} }} }} }}"
+
+    def _chains(self, call: str, type_: Any) -> Iterator[str]:
+        """The neighbours of what a root field gives, and theirs: a document for each kind of neighbour."""
+        connection = "nodes" in type_.fields
+        thing = get_named_type(type_.fields["nodes"].type) if connection else type_
+        for link, leading in self._readable(thing.name) if isinstance(thing, GraphQLObjectType) else ():
+            if _leads(leading):
+                inner = f"{link}{_page(leading)} {{ {self._all(get_named_type(leading.type), 1)} }}"
+                yield f"{{ {call} {{ {f'nodes {{ {inner} }}' if connection else inner} }} }}"
+
+    def readable(self) -> set[tuple[str, str]]:
+        """All fields that there is a way to, as (type, field)."""
+        found: set[tuple[str, str]] = set()
+        pending = ["Query"]
+        while pending:
+            for name, field in self._readable(type_name := pending.pop()):
+                if (type_name, name) not in found:
+                    found.add((type_name, name))
+                    target = get_named_type(field.type)
+                    if isinstance(target, GraphQLInterfaceType):
+                        pending += [concrete.name for concrete in SCHEMA.get_possible_types(target)]
+                    elif isinstance(target, GraphQLObjectType):
+                        pending.append(target.name)
+        return found
+
+    def _readable(self, type_name: str) -> list[tuple[str, GraphQLField]]:
+        return [(name, field) for name, field in _object(type_name).fields.items() if self._role in roles_of(field)]
+
+    def _all(self, type_: Any, hops: int) -> str:
+        """A selection of all fields, those that lead to other things for `hops` steps. (Lists that are not paged are
+        left out at the last step, where they would cost too much.)"""
+        parts = []
+        for name, field in self._readable(type_.name):
+            target = get_named_type(field.type)
+            left = hops - 1 if _leads(field) else hops
+            if left < 0 or (hops == 0 and isinstance(field.extensions.get(MAPPING), Items)):
+                continue
+            self.reached.add((type_.name, name))
+            if is_leaf_type(target):
+                parts.append(name)
+            elif type_.name.endswith("Edge") and name == "node":  # `nodes` has the rest
+                parts.append(f"{name} {{ __typename }}")
+            else:
+                parts.append(f"{name}{_page(field)} {{ {self._all(target, left)} }}")
+        return " ".join(parts)
+
+
+def _object(name: str) -> GraphQLObjectType:
+    type_ = SCHEMA.type_map[name]
+    assert isinstance(type_, GraphQLObjectType)
+    return type_
+
+
+def _leads(field: GraphQLField) -> bool:
+    return isinstance(field.extensions.get(MAPPING), One | Many)
+
+
+def _page(field: GraphQLField, size: int = PAGE) -> str:
+    return f"(first: {size})" if "first" in field.args else ""
+
+
+def unknown(name: str) -> str:
+    """An id of nothing, of the kind that an argument or input field of this name takes."""
+    return f"{PREFIXES[name]}_00000000-0000-7000-8000-000000000000"
+
+
+def sample(type_: Any, id_of: Callable[[str], str], name: str = "") -> Any:
+    """A value of an input type: of an object the fields that must be given, or the first where none must; of a list
+    one item. `id_of` gives the id for an argument or field of a name."""
+    if isinstance(type_, GraphQLNonNull):
+        return sample(type_.of_type, id_of, name)
+    if isinstance(type_, GraphQLList):
+        return [sample(type_.of_type, id_of, name)]
+    if isinstance(type_, GraphQLEnumType):
+        return next(iter(type_.values))
+    if isinstance(type_, GraphQLInputObjectType):
+        fields = list(type_.fields.items())
+        wanted = [(key, field) for key, field in fields if is_required_input_field(field)] or fields[:1]
+        return {key: sample(field.type, id_of, key) for key, field in wanted}
+    if type_.name == "ID":
+        return id_of(name)
+    if type_.name in ("Boolean", "Int"):
+        return 1 if type_.name == "Int" else True
+    return _TEXTS.get(name) or _TEXTS.get(type_.name, "x")
+
+
+def call(operation: str, name: str, id_of: Callable[[str], str], selection: str = "__typename") -> dict[str, Any]:
+    """A request body that calls one root field with what must be given."""
+    field = root_fields(operation)[name]
+    required = {key: argument for key, argument in field.args.items() if is_required_argument(argument)}
+    declared = ", ".join(f"${key}: {argument.type}" for key, argument in required.items())
+    given = ", ".join(f"{key}: ${key}" for key in required)
+    document = f"{operation.lower()}{f'({declared})' if declared else ''} {{ {name}{f'({given})' if given else ''}"
+    variables = {key: sample(argument.type, id_of, key) for key, argument in required.items()}
+    return {"query": f"{document} {{ {selection} }} }}", "variables": variables}

@@ -1,0 +1,351 @@
+"""Writers and clients under fire, and the comparison of what a client received with what the event log holds in the
+end: every event that its filter matches, and nothing twice.
+
+The clients are bare ones, or those of a library: whatever is a `Follower`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import tempfile
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+
+from callout.settings import Settings
+from db.enums import Role, TicketEventKind
+from db.events import log as event_log
+from db.ids import new_id
+from db.viewer import Viewer
+from pubsub.bell import Bell
+from tests.helpers.api import Api, Server
+from tests.helpers.graphql_ws_client import WITHIN, following
+from tests.helpers.process import Process, callout_process, free_port
+
+WRITERS = 8
+SECONDS = 4.0
+BOSS = Viewer(Role.ADMIN, "boss", "The Boss")
+URGENT = {"priority": ["HIGH", "URGENT"]}
+SECRET = "a secret of these tests, of thirty-two bytes at least"
+
+GONE = (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InterfaceError)
+"""What a writer meets whose PostgreSQL is stopped, or not up yet."""
+
+
+@dataclass
+class Received:
+    """What a client has been told, over all its connections."""
+
+    events: list[tuple[str, str]] = field(default_factory=list)
+    versions: dict[str, int] = field(default_factory=dict)
+    cursor: str = ""
+    ready: int = 0
+    """How often everything missed had been told."""
+
+    def take(self, message: dict[str, Any]) -> None:
+        assert message["__typename"] != "StreamReset", message
+        self.cursor = message["cursor"]
+        self.ready += message["__typename"] == "StreamReady"
+        if message["__typename"] == "TicketChange":
+            self.events.append((message["ticketId"], message["at"]))
+            version = message["ticket"]["version"]
+            assert version >= self.versions.get(message["ticketId"], 0), "a ticket went back"
+            self.versions[message["ticketId"]] = version
+
+
+class Follower(ABC):
+    """A client that follows tickets until it is cancelled, and comes back whenever it is cut off."""
+
+    def __init__(self, filter: Any, start: str) -> None:
+        self.filter = filter
+        self.received = Received(cursor=start)
+
+    @abstractmethod
+    async def run(self) -> None: ...
+
+
+class BareClient(Follower):
+    """`cut`: it hangs up by itself, after so many seconds at most, as long as there is fire."""
+
+    def __init__(self, servers: Sequence[Server], filter: Any, start: str, *, cut: float | None = None) -> None:
+        super().__init__(filter, start)
+        self.connections = 0
+        self.connections_min = 6 if cut else 1
+        self._servers = servers
+        self.cut = cut
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self._follow()
+            except (OSError, ConnectionClosed, InvalidHandshake):
+                await asyncio.sleep(0.1)
+
+    async def _follow(self) -> None:
+        limit = random.uniform(0.0, self.cut) if self.cut else None
+        while_joining = limit if random.random() < 0.5 else None  # on a slow machine it would hardly ever get in
+        async with Api(random.choice(self._servers)) as viewer:
+            try:
+                async with (
+                    asyncio.timeout(while_joining),
+                    following(viewer, self.filter, self.received.cursor) as screen,
+                    asyncio.timeout(limit),
+                ):
+                    self.connections += 1
+                    while True:
+                        self.received.take(await screen.next())
+            except TimeoutError:
+                return  # it is cut off, or nothing has come for long
+
+
+def bare_clients(servers: Sequence[Server], start: str) -> list[Follower]:
+    return [
+        BareClient(servers, None, start),
+        BareClient(servers, URGENT, start),
+        BareClient(servers, None, start, cut=0.4),
+    ]
+
+
+async def write(url: str, tickets: list[str], done: Callable[[], None], goes_on: Callable[[], bool], seed: int) -> None:
+    """One writer, which connects again when it has to."""
+    drawn = random.Random(seed)
+    while goes_on():
+        try:
+            connection = await asyncpg.connect(url)
+        except GONE:
+            await asyncio.sleep(0.05)
+            continue
+        try:
+            while goes_on():
+                await transact(connection, drawn, tickets)
+                done()
+                await asyncio.sleep(drawn.uniform(0, 0.01))
+        except GONE:
+            await asyncio.sleep(0.05)
+        finally:
+            connection.terminate()
+
+
+async def transact(
+    connection: asyncpg.Connection[asyncpg.Record], drawn: random.Random, tickets: Sequence[str]
+) -> None:
+    """A transaction of one to four changes, some in savepoints, some rolled back, some slow."""
+    transaction = connection.transaction()
+    await transaction.start()
+    # As whoever locks several does, in order, so that nobody waits in a circle.
+    for ticket in sorted(drawn.sample(tickets, drawn.randint(1, 4))):
+        savepoint = connection.transaction()
+        await savepoint.start()
+        await connection.execute("SELECT FROM tickets WHERE id = $1 FOR NO KEY UPDATE", ticket)
+        await change(connection, drawn, ticket)
+        await (savepoint.rollback() if drawn.random() < 0.2 else savepoint.commit())
+        if drawn.random() < 0.3:
+            await asyncio.sleep(drawn.uniform(0, 0.01))
+    await (transaction.rollback() if drawn.random() < 0.2 else transaction.commit())
+
+
+async def change(connection: asyncpg.Connection[asyncpg.Record], drawn: random.Random, ticket: str) -> None:
+    if drawn.random() < 0.2:
+        await event_log.note(connection, BOSS, ticket, new_id(), "Looked at it.", internal_only=True)
+    else:
+        priority = drawn.choice(["LOW", "MEDIUM", "HIGH", "URGENT"])
+        values = {"priority": priority, "subject": f"Number {drawn.random()}"}
+        await event_log.change(connection, BOSS, ticket, TicketEventKind.UPDATED, values, {})
+
+
+async def hold_open(url: str, ticket: str, seconds: float) -> None:
+    """A transaction that has written and takes its time."""
+    connection = await asyncpg.connect(url)
+    try:
+        async with connection.transaction():
+            await connection.execute("SELECT FROM tickets WHERE id = $1 FOR NO KEY UPDATE", ticket)
+            await event_log.change(connection, BOSS, ticket, TicketEventKind.UPDATED, {"subject": "Held open"}, {})
+            await asyncio.sleep(seconds)
+    except GONE:
+        return
+    finally:
+        connection.terminate()
+
+
+async def committed(url: str, filter: Any) -> list[tuple[str, str]]:
+    """The events after the tickets' creation, in order, that a filter by priority matches before or after."""
+    connection = await asyncpg.connect(url, server_settings={"timezone": "UTC"})
+    wanted = (filter or {"priority": ["LOW", "MEDIUM", "HIGH", "URGENT"]})["priority"]
+    rows = await connection.fetch(
+        """SELECT 'tkt_' || ticket_id AS ticket, to_json(at) #>> '{}' AS at FROM ticket_events
+        WHERE kind <> 'CREATED' AND (before ->> 'priority' = ANY ($1) OR after ->> 'priority' = ANY ($1))
+        ORDER BY ticket_id, at""",
+        wanted,
+    )
+    await connection.close()
+    return [(row["ticket"], row["at"]) for row in rows]
+
+
+def by_ticket(events: list[tuple[str, str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for ticket, at in events:
+        found.setdefault(ticket, []).append(at)
+    return found
+
+
+async def until_connected_often(client: BareClient) -> None:
+    async with asyncio.timeout(WITHIN):
+        while client.connections < client.connections_min:  # noqa: ASYNC110 (nobody tells)
+            await asyncio.sleep(0.05)
+
+
+async def nothing() -> None:
+    """No disturbance."""
+
+
+async def under_fire(
+    servers: list[Server],
+    url: str,
+    ring: Callable[[], None],
+    disturb: Callable[[], Coroutine[Any, Any, None]] = nothing,
+    *,
+    clients: Callable[[Sequence[Server], str], Sequence[Follower]] = bare_clients,
+    writers: int = WRITERS,
+) -> None:
+    """Writers and clients for some seconds, with a disturbance in the middle; then everything is compared. `clients`
+    are made of the servers and the cursor to start from."""
+    async with Api(servers[0]) as api:
+        tickets = [(await api.new_ticket()).partition("_")[2] for _ in range(12)]
+        start = (await api("{ tickets(first: 1) { streamCursor } }"))["tickets"]["streamCursor"]
+    followers = clients(servers, start)
+    running = [asyncio.create_task(follower.run()) for follower in followers]
+    try:
+        await ready(followers, 1)
+        await all_at_once(url, tickets, ring, disturb, writers)
+        for follower in followers:
+            if isinstance(follower, BareClient):
+                await until_connected_often(follower)
+                follower.cut = None
+        for follower in followers:
+            await has_all(follower, by_ticket(await committed(url, follower.filter)))
+        await asyncio.sleep(0.5)  # for what should not come
+        for follower, task in zip(followers, running, strict=True):
+            assert not task.done(), task.exception()
+            assert by_ticket(follower.received.events) == by_ticket(await committed(url, follower.filter))
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+async def all_at_once(
+    url: str,
+    tickets: list[str],
+    ring: Callable[[], None],
+    disturb: Callable[[], Coroutine[Any, Any, None]],
+    writers: int,
+) -> None:
+    """The writers, and what disturbs them: until that is over, their time is up, and enough is written, for which a
+    busy machine takes longer."""
+    until = asyncio.get_running_loop().time() + SECONDS
+    transactions = 0
+
+    def goes_on() -> bool:
+        return not disturbance.done() or transactions < 150 or asyncio.get_running_loop().time() < until
+
+    def done() -> None:
+        nonlocal transactions
+        transactions += 1
+        ring()
+
+    async with asyncio.TaskGroup() as work:
+        disturbance = work.create_task(disturb())
+        for seed in range(writers):
+            work.create_task(write(url, tickets[:-1], done, goes_on, seed))
+        work.create_task(hold_open(url, tickets[-1], SECONDS / 2))
+
+
+async def ready(followers: Sequence[Follower], times: int) -> None:
+    """Waits until each has connected, and been told what it had missed, so often."""
+    async with asyncio.timeout(WITHIN):
+        while any(follower.received.ready < times for follower in followers):  # noqa: ASYNC110 (nobody tells)
+            await asyncio.sleep(0.05)
+
+
+async def has_all(follower: Follower, expected: dict[str, list[str]]) -> None:
+    """Waits until a follower has received exactly this."""
+    total = sum(map(len, expected.values()))
+    assert total > 100
+    try:
+        async with asyncio.timeout(WITHIN):
+            while by_ticket(follower.received.events) != expected:
+                assert len(follower.received.events) <= total, "something came twice"
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        wanted = Counter((ticket, at) for ticket, times in expected.items() for at in times)
+        missing, more = wanted - Counter(follower.received.events), Counter(follower.received.events) - wanted
+        raise AssertionError(
+            f"of {total}, {len(missing)} are missing: {sorted(missing)}, and {len(more)} are told: {sorted(more)}"
+        ) from None
+
+
+@asynccontextmanager
+async def served(
+    directory: Path, database_url: str, count: int, pubsub_url: str, **settings: str
+) -> AsyncIterator[list[Server]]:
+    """So many servers on one database."""
+    with ExitStack() as stack:
+        servers = []
+        for _ in range(count):
+            process = stack.enter_context(server_process(directory, database_url, pubsub_url=pubsub_url, **settings))
+            servers.append(known(process, database_url))
+        yield servers
+
+
+async def through_restarts(
+    directory: Path, database_url: str, client: Callable[[Server, Any, str], Follower], writers: int = 4
+) -> None:
+    """Follows with two clients, which are made of a server, a filter and a cursor, while their server is killed, then
+    told to end, and each time started again on the same port."""
+    port = str(free_port())
+    with ExitStack() as stack:
+
+        def start() -> Process:
+            return stack.enter_context(server_process(directory, database_url, port=port))
+
+        async def restart() -> None:
+            running = process
+            for times, chosen in enumerate((signal.SIGKILL, signal.SIGTERM), 1):
+                await ready(followers, times)
+                await asyncio.sleep(0.5)
+                os.kill(running.pid, chosen)
+                await asyncio.sleep(0.5)  # what happens meanwhile is told later
+                running = await asyncio.to_thread(start)
+            await ready(followers, 3)
+
+        def clients(servers: Sequence[Server], cursor: str) -> Sequence[Follower]:
+            followers.extend(client(servers[0], filter, cursor) for filter in (None, URGENT))
+            return followers
+
+        followers: list[Follower] = []
+        process = await asyncio.to_thread(start)
+        async with Bell.open(database_url) as bell:
+            await under_fire(
+                [known(process, database_url)], database_url, bell.ring, restart, clients=clients, writers=writers
+            )
+
+
+def server_process(directory: Path, database_url: str, **settings: str) -> AbstractContextManager[Process]:
+    below = Path(tempfile.mkdtemp(dir=directory))
+    return callout_process(below, database_url=database_url, jwt_secret=SECRET, **settings)
+
+
+def known(process: Process, database_url: str) -> Server:
+    directory = process.log_file.parent
+    settings = Settings(env="production", database_url=database_url, jwt_secret=SECRET, data_dir=directory)
+    return Server(process.url, settings, database_url, process)

@@ -1,0 +1,559 @@
+"""Who is let in, as whom, and who no longer."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import asyncpg
+import httpx
+import jwt
+import pytest
+
+from callout.auth import authenticator as auth
+from callout.auth import jwks
+from callout.auth.authenticator import Authenticator
+from callout.http.errors import AuthenticationUnavailable, Unauthenticated
+from callout.settings import Settings
+from db.enums import Role
+from db.ids import new_id
+from db.viewer import Viewer
+from tests.helpers.api import Server
+from tests.helpers.issuer import EC_KEY, RSA_KEY, PrivateKey, issuer, public_jwk, public_pem
+from tests.helpers.process import callout_process
+
+ME = {"query": "{ me { role name } }"}
+
+Database: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Statements: TypeAlias = "tuple[asyncpg.Pool[asyncpg.Record], list[str]]"
+
+MESSAGES = {"A bearer token is required.", "The credentials are not valid.", "The token has expired."}
+
+
+@pytest.fixture
+async def client(server: Server) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=server.url) as client:
+        yield client
+
+
+async def add_technician(database: Database, *, active: bool = True) -> str:
+    key = new_id()
+    await database.execute(
+        "INSERT INTO technicians (id, name, email, active) VALUES ($1, 'Tess Wire', $2, $3)",
+        key,
+        f"{key}@x.test",
+        active,
+    )
+    return key
+
+
+async def add_customer(database: Database) -> str:
+    key = new_id()
+    await database.execute(
+        "INSERT INTO customers (id, account_number, name, email) VALUES ($1, $2, 'Cora Bell', $3)",
+        key,
+        key,
+        f"{key}@x.test",
+    )
+    return key
+
+
+async def add_api_key(database: Database) -> tuple[str, str]:
+    """The key's id and its secret."""
+    key, secret = new_id(), "callout_" + secrets.token_urlsafe(32)
+    await database.execute(
+        "INSERT INTO api_keys (id, name, prefix, secret_hash) VALUES ($1, 'chatbot', $2, $3)",
+        key,
+        secret[:12],
+        hashlib.sha256(secret.encode()).digest(),
+    )
+    return key, secret
+
+
+def claims(settings: Settings, **changed: object) -> dict[str, object]:
+    """Those of an admin's good token, changed; None leaves a claim out."""
+    now = int(time.time())
+    good = {
+        "sub": "boss",
+        "role": "admin",
+        "name": "The Boss",
+        "iss": settings.jwt_issuer,
+        "aud": settings.jwt_audience,
+        "iat": now,
+        "exp": now + 600,
+    }
+    return {name: value for name, value in (good | changed).items() if value is not None}
+
+
+def token(settings: Settings, **changed: object) -> str:
+    assert settings.jwt_secret is not None
+    return jwt.encode(claims(settings, **changed), settings.jwt_secret)
+
+
+def by_hand(header: object, payload: object, secret: str, digest: str = "sha256") -> str:
+    """A token that no library would make, signed with a secret all the same."""
+    parts = [part if isinstance(part, bytes) else json.dumps(part).encode() for part in (header, payload)]
+    signed = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
+    signature = base64.urlsafe_b64encode(hmac.digest(secret.encode(), signed, digest)).rstrip(b"=")
+    return (signed + b"." + signature).decode()
+
+
+async def ask(client: httpx.AsyncClient, credential: str | None) -> httpx.Response:
+    headers = {} if credential is None else {"authorization": f"Bearer {credential}"}
+    return await client.post("/graphql", json=ME, headers=headers)
+
+
+async def me(client: httpx.AsyncClient, credential: str) -> tuple[str, str]:
+    """Role and name, as the server sees this token."""
+    response = await ask(client, credential)
+    assert response.status_code == 200, response.text
+    viewer = response.json()["data"]["me"]
+    return viewer["role"], viewer["name"]
+
+
+def assert_refused(response: httpx.Response, status: int = 401, code: str = "UNAUTHENTICATED") -> str:
+    """The message of the refusal, which says nothing beyond what it may."""
+    assert response.status_code == status, response.text
+    (error,) = response.json()["errors"]
+    assert error.keys() == {"message", "extensions"}
+    assert error["extensions"] == {"code": code, "requestId": response.headers["x-request-id"]}
+    if status == 401:
+        assert response.headers["www-authenticate"] == 'Bearer realm="callout"'
+        assert error["message"] in MESSAGES
+    message: str = error["message"]
+    return message
+
+
+async def test_each_role_is_let_in_as_itself(server: Server, client: httpx.AsyncClient, database: Database) -> None:
+    technician, customer = await add_technician(database), await add_customer(database)
+    _, api_key = await add_api_key(database)
+    settings = server.settings
+
+    assert await me(client, token(settings)) == ("ADMIN", "The Boss")
+    assert await me(client, token(settings, role="service", sub="gateway", name="Mail")) == ("SERVICE", "Mail")
+    assert await me(client, api_key) == ("SERVICE", "chatbot")
+    # People are called what the database calls them, whatever their token says.
+    assert await me(client, token(settings, role="technician", sub=f"tec_{technician}")) == ("TECHNICIAN", "Tess Wire")
+    assert await me(client, token(settings, role="customer", sub=f"cus_{customer}", name=None)) == (
+        "CUSTOMER",
+        "Cora Bell",
+    )
+
+
+async def test_a_minted_token_is_good(server: Server, client: httpx.AsyncClient) -> None:
+    minted = auth.mint(server.settings, role=Role.ADMIN, subject="boss", name="Mint", ttl=60)
+    assert await me(client, minted) == ("ADMIN", "Mint")
+
+
+async def test_the_scheme_is_read_in_any_case_and_the_audience_may_be_one_of_several(
+    server: Server, client: httpx.AsyncClient
+) -> None:
+    several = token(server.settings, aud=["another", server.settings.jwt_audience])
+    response = await client.post("/graphql", json=ME, headers={"authorization": f"bEARER {several}"})
+    assert response.status_code == 200
+
+
+async def test_a_clock_that_is_a_little_off_is_forgiven(server: Server, client: httpx.AsyncClient) -> None:
+    now = int(time.time())
+    assert (await ask(client, token(server.settings, iat=now + 3, nbf=now + 3))).status_code == 200
+    assert (await ask(client, token(server.settings, exp=now - 2))).status_code == 200
+
+
+async def test_without_a_token_there_is_nothing(client: httpx.AsyncClient) -> None:
+    assert assert_refused(await ask(client, None)) == "A bearer token is required."
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    ["", "Bearer", "Basic Ym9zczpzZWNyZXQ=", "Bearer a b", "Bearer a.b,c", "Bearer ü", "Token x"],
+)
+async def test_what_is_no_bearer_token_is_refused(client: httpx.AsyncClient, authorization: str) -> None:
+    headers = {b"authorization": authorization.encode("latin-1")}
+    assert_refused(await client.post("/graphql", json=ME, headers=headers))
+
+
+BAD_CLAIMS: dict[str, Callable[[], dict[str, object]]] = {
+    "of another issuer": lambda: {"iss": "https://elsewhere.test"},
+    "of an issuer with a longer name": lambda: {"iss": "callout.evil.test"},
+    "for another audience": lambda: {"aud": "elsewhere"},
+    "for other audiences": lambda: {"aud": ["elsewhere", "callou", ""]},
+    "for an audience that is no text": lambda: {"aud": {"callout": 1}},
+    "issued in the future": lambda: {"iat": time.time() + 60},
+    "not valid yet": lambda: {"nbf": time.time() + 60},
+    "expiring at no time": lambda: {"exp": "soon"},
+    "expiring never": lambda: {"exp": float("inf")},
+    **{f"without {claim}": lambda claim=claim: {claim: None} for claim in ("sub", "role", "iss", "aud", "exp", "iat")},  # type: ignore[misc]
+    "of no known role": lambda: {"role": "root"},
+    "of a role in capitals": lambda: {"role": "ADMIN"},
+    "of a role in a list": lambda: {"role": ["admin"]},
+    "of an empty role": lambda: {"role": ""},
+    "whose subject is a number": lambda: {"sub": 5},
+    "whose subject is blank": lambda: {"sub": " "},
+    "whose subject has a NUL": lambda: {"sub": "bo\0ss"},
+    "whose subject has half a character": lambda: {"sub": "boss\ud800"},
+    "whose subject is a book": lambda: {"sub": "b" * 201},
+    "of an admin without a name": lambda: {"name": None},
+    "of an admin whose name is a number": lambda: {"name": 5},
+    "of an admin with line breaks in the name": lambda: {"name": "The\nBoss"},
+    "of a technician who is a customer": lambda: {"role": "technician", "sub": f"cus_{new_id()}"},
+    "of a technician without a prefix": lambda: {"role": "technician", "sub": new_id()},
+    "of a technician in capitals": lambda: {"role": "technician", "sub": f"tec_{new_id()}".upper()},
+    "of a technician with a quote": lambda: {"role": "technician", "sub": f"tec_{new_id()}'"},
+    "of an unknown technician": lambda: {"role": "technician", "sub": f"tec_{new_id()}"},
+    "of an unknown customer": lambda: {"role": "customer", "sub": f"cus_{new_id()}"},
+}
+
+
+@pytest.mark.parametrize("changed", BAD_CLAIMS.values(), ids=BAD_CLAIMS.keys())
+async def test_a_token_with_a_bad_claim_is_refused(
+    server: Server, client: httpx.AsyncClient, changed: Callable[[], dict[str, object]]
+) -> None:
+    assert assert_refused(await ask(client, token(server.settings, **changed()))) == "The credentials are not valid."
+
+
+async def test_an_expired_token_is_refused_and_told_so(server: Server, client: httpx.AsyncClient) -> None:
+    expired = token(server.settings, exp=int(time.time()) - 10)
+    assert assert_refused(await ask(client, expired)) == "The token has expired."
+
+
+async def test_a_token_runs_out_while_it_is_in_use(server: Server, client: httpx.AsyncClient) -> None:
+    # What is remembered of a token must not outlive it: the leeway ends in the middle of a use.
+    ends = int(time.time()) + 3
+    brief = token(server.settings, exp=ends - auth.LEEWAY_SECONDS)
+    while time.time() < ends - 0.5:
+        assert (await ask(client, brief)).status_code == 200
+        await asyncio.sleep(0.1)
+    await asyncio.sleep(ends - time.time())
+    assert assert_refused(await ask(client, brief)) == "The token has expired."
+
+
+async def test_a_forged_token_is_not_said_to_have_expired(server: Server, client: httpx.AsyncClient) -> None:
+    forged = jwt.encode(claims(server.settings, exp=int(time.time()) - 10), "x" * 40)
+    assert assert_refused(await ask(client, forged)) == "The credentials are not valid."
+
+
+def forgeries(settings: Settings) -> dict[str, str]:
+    assert settings.jwt_secret is not None
+    secret, good = settings.jwt_secret, claims(settings)
+    head, payload, signature = jwt.encode(good, secret).split(".")
+    return {
+        "signed by somebody else": jwt.encode(good, "x" * 40),
+        "not signed": by_hand({"alg": "none"}, good, "").rpartition(".")[0] + ".",
+        "not signed, in capitals": by_hand({"alg": "NONE"}, good, secret),
+        "of no algorithm": by_hand({"typ": "JWT"}, good, secret),
+        "of an algorithm that is a list": by_hand({"alg": ["HS256"]}, good, secret),
+        "of another hash": by_hand({"alg": "HS512"}, good, secret, "sha512"),
+        "of an issuer among several": by_hand({"alg": "HS256"}, good | {"iss": [settings.jwt_issuer]}, secret),
+        "of a key pair": jwt.encode(good, RSA_KEY, "RS256"),
+        "of a key of its own": jwt.encode(good, RSA_KEY, "RS256", {"jwk": public_jwk(RSA_KEY), "kid": "own"}),
+        "without its signature": f"{head}.{payload}.",
+        "with another's payload": f"{head}.{payload[:-4]}AAAA.{signature}",
+        "with padding": f"{head}.{payload}.{signature}=",
+        "with junk in the signature": f"{head}.{payload}.{signature[:-1]}!{signature[-1]}",
+        "of two parts": f"{head}.{payload}",
+        "of four parts": f"{head}.{payload}.{signature}.{signature}",
+        "with a header that is a list": by_hand([], good, secret),
+        "with a header that is not JSON": by_hand(b"{", good, secret),
+        "with a header without an end": by_hand(b"[" * 4_000, good, secret),
+        "with a header that is an endless number": by_hand(b"9" * 5_000, good, secret),
+        "with a critical extension": by_hand({"alg": "HS256", "crit": ["x"], "x": 1}, good, secret),
+        "with a payload elsewhere": by_hand({"alg": "HS256", "b64": False, "crit": ["b64"]}, good, secret),
+        "with a key's name that is a number": by_hand({"alg": "HS256", "kid": 5}, good, secret),
+        "whose payload is a list": by_hand({"alg": "HS256"}, [], secret),
+        "whose payload is an abyss": by_hand({"alg": "HS256"}, b"[" * 4_000, secret),
+        "whose payload is no text": by_hand({"alg": "HS256"}, b"\xff", secret),
+        "of 9,000 characters": token(settings, name="B" * 6_700),
+        "that is no API key: too short": "callout_" + "a" * 42,
+        "that is no API key: unknown": "callout_" + "a" * 43,
+        "that is no API key: too long": "callout_" + "a" * 44,
+    }
+
+
+async def test_forged_and_malformed_tokens_are_refused(server: Server, client: httpx.AsyncClient) -> None:
+    for description, forged in forgeries(server.settings).items():
+        try:
+            assert assert_refused(await ask(client, forged)) == "The credentials are not valid."
+        except AssertionError as error:
+            raise AssertionError(f"a token {description}") from error
+
+
+async def test_an_inactive_technician_is_refused(server: Server, client: httpx.AsyncClient, database: Database) -> None:
+    technician = await add_technician(database, active=False)
+    assert_refused(await ask(client, token(server.settings, role="technician", sub=f"tec_{technician}")))
+
+
+async def test_a_technician_loses_access_within_a_second_of_deactivation_and_regains_it(
+    server: Server, client: httpx.AsyncClient, database: Database
+) -> None:
+    technician = await add_technician(database)
+    badge = token(server.settings, role="technician", sub=f"tec_{technician}")
+    assert (await ask(client, badge)).status_code == 200
+
+    await database.execute("UPDATE technicians SET active = false WHERE id = $1", technician)
+    await asyncio.sleep(1.0)
+    assert_refused(await ask(client, badge))
+
+    await database.execute("UPDATE technicians SET active = true WHERE id = $1", technician)
+    await asyncio.sleep(1.0)
+    assert (await ask(client, badge)).status_code == 200
+
+
+async def test_an_api_key_is_refused_within_a_second_of_its_revocation(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    key, secret = await add_api_key(database)
+    assert (await ask(client, secret)).status_code == 200
+    await database.execute("UPDATE api_keys SET revoked_at = now() WHERE id = $1", key)
+    await asyncio.sleep(1.0)
+    assert_refused(await ask(client, secret))
+
+
+# What is remembered, seen from inside: over HTTP it shows only as time.
+
+
+@pytest.fixture
+async def statements(server: Server) -> AsyncIterator[Statements]:
+    """A pool of one connection and the statements that it has run."""
+    ran: list[str] = []
+
+    async def listen(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+        connection.add_query_logger(lambda record: ran.append(record.query))
+
+    async with asyncpg.create_pool(server.database_url, min_size=1, max_size=1, init=listen, reset=no_reset) as pool:
+        yield pool, ran
+
+
+async def no_reset(connection: object) -> None:
+    """Statements between requests would be counted too."""
+
+
+async def test_requests_at_once_make_one_look_up(server: Server, database: Database, statements: Statements) -> None:
+    pool, ran = statements
+    key, secret = await add_api_key(database)
+    authenticator = Authenticator(server.settings, pool)
+
+    viewers = await asyncio.gather(*(authenticator.authenticate(f"Bearer {secret}") for _ in range(100)))
+    assert set(viewers) == {Viewer(Role.SERVICE, key, "chatbot")}
+    unknown = f"Bearer callout_{'x' * 43}"
+    answers = await asyncio.gather(*(authenticator.authenticate(unknown) for _ in range(100)), return_exceptions=True)
+    assert {type(answer) for answer in answers} == {Unauthenticated}
+    assert len(ran) == 2
+    await authenticator.close()
+
+
+async def test_who_leaves_does_not_take_the_look_up_along(
+    server: Server, database: Database, statements: Statements
+) -> None:
+    pool, ran = statements
+    _, secret = await add_api_key(database)
+    authenticator = Authenticator(server.settings, pool)
+
+    first = asyncio.create_task(authenticator.authenticate(f"Bearer {secret}"))
+    second = asyncio.create_task(authenticator.authenticate(f"Bearer {secret}"))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert (await second).name == "chatbot"
+    assert len(ran) == 1
+    await authenticator.close()
+
+
+async def test_no_more_is_remembered_than_there_is_room_for(
+    server: Server, statements: Statements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auth, "REMEMBERED_MAX", 50)
+    pool, _ = statements
+    authenticator = Authenticator(server.settings, pool)
+    for number in range(200):
+        await authenticator.authenticate(f"Bearer {token(server.settings, sub=f'admin {number}')}")
+    assert len(authenticator._known) == 50
+    await authenticator.close()
+
+
+async def test_when_the_database_fails_the_credentials_are_not_called_bad(server: Server) -> None:
+    async with asyncpg.create_pool(server.database_url, min_size=1, max_size=1) as pool:
+        authenticator = Authenticator(server.settings, pool)
+    # The pool is closed now.
+    with pytest.raises(AuthenticationUnavailable):
+        await authenticator.authenticate(f"Bearer callout_{'x' * 43}")
+    assert (await authenticator.authenticate(f"Bearer {token(server.settings)}")).role is Role.ADMIN
+    await authenticator.close()
+
+
+async def test_a_silent_database_is_not_waited_for_longer_than_promised(
+    server: Server, statements: Statements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auth, "LOOKUP_SECONDS", 0.2)
+    pool, _ = statements
+    authenticator = Authenticator(server.settings, pool)
+    async with pool.acquire():  # nobody else gets the only connection
+        started = time.monotonic()
+        with pytest.raises(AuthenticationUnavailable):
+            await authenticator.authenticate(f"Bearer callout_{'x' * 43}")
+        assert time.monotonic() - started < 4
+    await authenticator.close()
+
+
+# Tokens of an issuer with a JWKS URL
+
+
+def issued(settings: Settings, key: PrivateKey, kid: str | None, **changed: object) -> str:
+    algorithm = "RS256" if key is RSA_KEY or not hasattr(key, "curve") else "ES256"
+    return jwt.encode(claims(settings, **changed), key, algorithm, {"kid": kid} if kid else None)
+
+
+async def test_an_issuers_tokens_through_silence_key_rotation_and_outage(server: Server, tmp_path: Path) -> None:
+    """One server for all of it, since each must wait until the issuer may be asked again."""
+    with (
+        issuer() as idp,
+        callout_process(tmp_path, database_url=server.database_url, jwt_jwks_url=idp.url) as process,
+    ):
+        settings = Settings(jwt_jwks_url=idp.url)
+        async with httpx.AsyncClient(base_url=process.url, timeout=20) as client:
+            # Hanging: those who cannot be identified without it are told so soon, and nobody else waits.
+            idp.behaviour = "hangs"
+            started = time.monotonic()
+            asking = [asyncio.create_task(ask(client, issued(settings, RSA_KEY, f"key {n}"))) for n in range(10)]
+            assert (await client.get("/healthz")).status_code == 200
+            assert time.monotonic() - started < jwks.FETCH_SECONDS - 1
+            for answer in await asyncio.gather(*asking):
+                assert_refused(answer, 503, "AUTHENTICATION_UNAVAILABLE")
+                assert answer.headers["retry-after"] == "1"
+            assert time.monotonic() - started < jwks.FETCH_SECONDS + 3
+            assert idp.asked == 1
+
+            idp.behaviour = "well"
+            idp.publish(first=RSA_KEY)
+            await asyncio.sleep(jwks.COOLDOWN - jwks.FETCH_SECONDS)
+            assert await me(client, issued(settings, RSA_KEY, "first")) == ("ADMIN", "The Boss")
+            assert idp.asked == 2
+
+            # A new key, published after the first were read, is found as soon as the issuer may be asked again;
+            # until then made-up names of keys do not reach it.
+            idp.publish(second=EC_KEY)
+            for number in range(20):
+                assert_refused(await ask(client, issued(settings, RSA_KEY, f"made-up {number}")))
+            assert idp.asked == 2
+            await asyncio.sleep(jwks.COOLDOWN)
+            assert await me(client, issued(settings, EC_KEY, "second")) == ("ADMIN", "The Boss")
+            assert idp.asked == 3
+            assert_refused(await ask(client, issued(settings, RSA_KEY, "first")))
+
+            # Each of these fits the key's name and something about its material.
+            pem = public_pem(EC_KEY)
+            good = claims(settings)
+            for forged in (
+                issued(settings, RSA_KEY, "second"),
+                issued(settings, EC_KEY, None),
+                by_hand({"alg": "HS256", "kid": "second"}, good, pem),
+                by_hand({"alg": "HS256"}, good, pem),
+                by_hand({"alg": "HS256", "kid": "second"}, good, json.dumps(public_jwk(EC_KEY))),
+                by_hand({"alg": "none", "kid": "second"}, good, "").rpartition(".")[0] + ".",
+                issued(settings, EC_KEY, "second", iss="https://elsewhere.test"),
+                issued(settings, EC_KEY, "second", aud="elsewhere"),
+            ):
+                assert_refused(await ask(client, forged))
+
+            # Down: known keys go on; of others nothing can be said.
+            idp.behaviour = "fails"
+            await asyncio.sleep(jwks.COOLDOWN)
+            assert_refused(await ask(client, issued(settings, RSA_KEY, "third")), 503, "AUTHENTICATION_UNAVAILABLE")
+            assert await me(client, issued(settings, EC_KEY, "second")) == ("ADMIN", "The Boss")
+            assert idp.asked == 4
+
+
+async def test_a_secret_goes_beside_an_issuer(server: Server) -> None:
+    with issuer() as idp:
+        idp.publish(first=RSA_KEY)
+        settings = server.settings.model_copy(update={"jwt_jwks_url": idp.url})
+        authenticator = Authenticator(settings, None)  # type: ignore[arg-type]  # admins are not looked up
+        for good in (issued(settings, RSA_KEY, "first"), token(settings)):
+            assert (await authenticator.authenticate(f"Bearer {good}")).role is Role.ADMIN
+        # A token that names a key of the issuer's is not tried with the secret.
+        misnamed = by_hand({"alg": "HS256", "kid": "first"}, claims(settings), settings.jwt_secret or "")
+        with pytest.raises(Unauthenticated):
+            await authenticator.authenticate(f"Bearer {misnamed}")
+        await authenticator.close()
+
+
+@pytest.mark.parametrize("behaviour", ["fails", "redirects", "babbles", "floods"])
+async def test_what_is_no_key_set_gives_no_keys(behaviour: Any) -> None:
+    with issuer() as idp:
+        idp.publish(first=RSA_KEY)
+        idp.behaviour = behaviour
+        keys = jwks.KeySet(idp.url)
+        with pytest.raises(AuthenticationUnavailable):
+            await keys.find("first")
+        assert idp.asked == 1
+        await keys.close()
+
+
+async def test_only_signature_keys_of_the_two_algorithms_are_taken() -> None:
+    with issuer() as idp:
+        secret = base64.urlsafe_b64encode(b"s" * 32).decode()
+        good = public_jwk(RSA_KEY)
+        idp.keys = [
+            {"kty": "oct", "k": secret, "kid": "symmetric"},
+            {"kty": "oct", "k": secret, "kid": "symmetric, named", "alg": "HS256"},
+            good | {"kid": "for encryption", "use": "enc"},
+            good | {"kid": "of another algorithm", "alg": "PS256"},
+            good | {"kid": "pretending", "alg": "HS256"},
+            good | {"kid": 5},
+            {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA", "kid": "off the curve"},
+            {"kty": "RSA", "kid": "empty"},
+            "rubbish",
+            None,
+            good,
+            good | {"kid": "good"},
+        ]
+        keys = jwks.KeySet(idp.url)
+        found = {
+            entry["kid"]: await keys.find(str(entry["kid"]))
+            for entry in idp.keys
+            if type(entry) is dict and "kid" in entry
+        }
+        assert [kid for kid, key in found.items() if key is not None] == ["good"]
+        await keys.close()
+
+
+async def test_keys_are_read_again_and_withdrawn_ones_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    passed = 0.0
+    monkeypatch.setattr(jwks, "monotonic", lambda: time.monotonic() + passed)
+    with issuer() as idp:
+        idp.publish(first=RSA_KEY, second=EC_KEY)
+        keys = jwks.KeySet(idp.url)
+        assert await keys.find("first") and await keys.find("second")
+
+        # Past their freshness they are read again behind the back of whoever asks first.
+        passed += jwks.FRESH
+        idp.publish(second=EC_KEY)
+        assert await keys.find("first") is not None
+        await settled(keys)
+        assert await keys.find("first") is None
+        assert await keys.find("second") is not None
+        assert idp.asked == 2
+
+        # With the issuer gone the last keys serve for an hour, and no longer.
+        idp.behaviour = "fails"
+        passed += jwks.STALE - 60
+        assert await keys.find("second") is not None
+        await settled(keys)
+        passed += 120
+        with pytest.raises(AuthenticationUnavailable):
+            await keys.find("second")
+        idp.behaviour = "well"
+        passed += jwks.COOLDOWN
+        assert await keys.find("second") is not None
+        await keys.close()
+
+
+async def settled(keys: jwks.KeySet) -> None:
+    if keys._fetch is not None:
+        await keys._fetch

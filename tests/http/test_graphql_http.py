@@ -1,0 +1,433 @@
+"""GraphQL over HTTP: media types, methods, statuses, and bodies of all sorts.
+
+As the draft has it that clients follow today (and that the audit of the npm package `graphql-http` checks): what was
+never executed has a 4xx status in `application/graphql-response+json`, and 200 in the older `application/json` if it
+was a GraphQL request at all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import httpx
+import pytest
+
+from tests.helpers.api import Api, Server
+from tests.helpers.database_checks import Database, dump
+
+MODERN, LEGACY = "application/graphql-response+json", "application/json"
+QUERY = b'{"query": "{ __typename }"}'
+ANSWER = {"data": {"__typename": "Query"}}
+CREATE = 'customerCreate(input: { name: "x", email: "get@example.com", accountNumber: "G-1" }) { customer { id } }'
+
+
+@pytest.fixture(scope="module")
+async def client(server: Server) -> AsyncIterator[httpx.AsyncClient]:
+    """An admin's, which says nothing of what it sends and accepts but what the test says."""
+    async with Api(server) as admin:
+        del admin.http.headers["accept"]
+        yield admin.http
+
+
+async def post(client: httpx.AsyncClient, content: bytes = QUERY, **headers: str) -> httpx.Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return await client.post("/graphql", content=content, headers={"content-type": LEGACY} | named)
+
+
+async def get(client: httpx.AsyncClient, query_string: str, **headers: str) -> httpx.Response:
+    return await client.get(f"/graphql?{query_string}", headers=headers)
+
+
+def type_of(response: httpx.Response) -> str:
+    return response.headers["content-type"].split(";")[0]
+
+
+def code_of(response: httpx.Response) -> str:
+    """The code of the only error of a response that has nothing else."""
+    body = response.json()
+    assert list(body) == ["errors"]
+    (error,) = body["errors"]
+    assert set(error) <= {"message", "locations", "path", "extensions"}
+    assert error["extensions"]["requestId"] == response.headers["x-request-id"]
+    code: str = error["extensions"]["code"]
+    return code
+
+
+# What the client accepts
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        (MODERN, MODERN),
+        (LEGACY, LEGACY),
+        (f"{MODERN}, {LEGACY};q=0.9", MODERN),  # as the specification recommends to clients
+        (f"{MODERN}; charset=utf-8, {LEGACY}; charset=utf-8", MODERN),
+        (f"{LEGACY}, {MODERN}", MODERN),
+        (f"{MODERN};q=0.5, {LEGACY};q=0.6", LEGACY),
+        (f"{MODERN}; q=0.5, {LEGACY} ; q=0.4", MODERN),
+        (f"{MODERN};Q=0.1,{LEGACY};Q=0.2", LEGACY),
+        (f"text/event-stream, {LEGACY}", LEGACY),
+        (f"multipart/mixed;deferSpec=20220824,{MODERN},{LEGACY}", MODERN),
+        ("APPLICATION/JSON", LEGACY),
+        ("application/*", MODERN),
+        ("*/*", MODERN),
+        ("text/html, */*;q=0.1", MODERN),
+        ("", MODERN),
+        # The most specific of the ranges that match decides (RFC 9110, section 12.5.1).
+        (f"{MODERN};q=0, */*", LEGACY),
+        (f"{LEGACY};q=0, */*", MODERN),
+        (f"application/*;q=0.2, {MODERN};q=0.1", LEGACY),
+        (f"*/*;q=0, {LEGACY}", LEGACY),
+        (f"{LEGACY};q=0.1, */*;q=0.2", MODERN),
+    ],
+)
+async def test_the_answer_is_of_the_type_that_the_client_prefers(
+    client: httpx.AsyncClient, accept: str, expected: str
+) -> None:
+    response = await post(client, accept=accept)
+    assert (response.status_code, response.json()) == (200, ANSWER)
+    assert response.headers["content-type"] == f"{expected}; charset=utf-8"
+
+
+async def test_whoever_says_nothing_of_types_gets_the_new_one(client: httpx.AsyncClient) -> None:
+    assert type_of(await post(client)) == MODERN
+
+
+async def test_several_accept_headers_are_one(client: httpx.AsyncClient) -> None:
+    headers = [("content-type", LEGACY), ("accept", f"{MODERN};q=0.5"), ("accept", LEGACY)]
+    response = await client.post("/graphql", content=QUERY, headers=headers)
+    assert (response.status_code, type_of(response)) == (200, LEGACY)
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "text/html",
+        "text/event-stream",
+        "application/graphql+json",
+        "application/jsonx",
+        "*",
+        "*/json",
+        "*/*;q=0",
+        f"{LEGACY};q=0",
+        f"{LEGACY};q=0.0, {MODERN};q=0",
+        f"{LEGACY};q=x",
+        f"{LEGACY};q=NaN",
+        f"{LEGACY};q=-1",
+        f'text/plain;x="a,b/{LEGACY}"',
+    ],
+)
+async def test_who_accepts_no_json_gets_406(client: httpx.AsyncClient, accept: str) -> None:
+    response = await post(client, accept=accept)
+    assert (response.status_code, code_of(response)) == (406, "NOT_ACCEPTABLE")
+
+
+# What the client sends
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/json; charset=utf-8",
+        'APPLICATION/JSON; CHARSET="UTF-8"',
+        "application/json;charset=utf8",
+        "application/json ; charset=UTF-8 ; x=y",
+    ],
+)
+async def test_json_in_utf_8_is_read_however_it_is_called(client: httpx.AsyncClient, content_type: str) -> None:
+    response = await post(client, content_type=content_type)
+    assert (response.status_code, response.json()) == (200, ANSWER)
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "",
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/graphql",
+        "application/graphql+json",
+        "application/graphql-response+json",
+        "application/jsonx",
+        "application/json, text/plain",
+        "application/json; charset=iso-8859-1",
+        "application/json; charset=utf-16",
+        "application/json; charset=",
+        "application/json; charset=utf-8; charset=latin1",
+    ],
+)
+async def test_any_other_type_is_415(client: httpx.AsyncClient, content_type: str) -> None:
+    """Those that a page elsewhere may have a browser send without asking first among them."""
+    response = await post(client, content_type=content_type)
+    assert (response.status_code, code_of(response)) == (415, "UNSUPPORTED_MEDIA_TYPE")
+
+
+async def test_a_body_of_no_type_is_415(client: httpx.AsyncClient) -> None:
+    response = await client.post("/graphql", content=QUERY)
+    assert (response.status_code, code_of(response)) == (415, "UNSUPPORTED_MEDIA_TYPE")
+
+
+DEEP = 100_000
+DIGITS = b"9" * 5_000
+NOT_JSON = {
+    "nothing": b"",
+    "words": b"NONSENSE",
+    "half": b'{"query":',
+    "bytes that are not UTF-8": b'{"query": "\xff"}',
+    "overlong UTF-8": b'{"query": "\xc0\xaf"}',
+    "half a surrogate pair": b'{"query": "\\ud800"}',
+    "half a surrogate pair in UTF-8": b'{"query": "\xed\xa0\x80"}',
+    "UTF-16": '{"query": "{ __typename }"}'.encode("utf-16"),
+    "a NUL": QUERY + b"\0",
+    "a bare line break": b'{"query": "{\n__typename }"}',
+    "single quotes": b"{'query': '{ __typename }'}",
+    "a comma too many": b'{"query": "{ __typename }",}',
+    "a comment": b'{"query": "{ __typename }"} // x',
+    "two": QUERY + QUERY,
+    "NaN": b'{"query": "{ __typename }", "variables": {"a": NaN}}',
+    "Infinity": b'{"query": "{ __typename }", "variables": {"a": Infinity}}',
+    "a number beyond all": b'{"query": "{ __typename }", "variables": {"a": 1e999}}',
+    "5,000 digits": DIGITS,
+    "5,000 digits in a variable": b'{"query": "{ __typename }", "variables": {"a": ' + DIGITS + b"}}",
+    "100,000 brackets": b"[" * DEEP,
+    "100,000 lists": b"[" * DEEP + b"]" * DEEP,
+    "100,000 lists in a variable": b'{"query": "{ __typename }", "variables": {"a": '
+    + b"[" * DEEP
+    + b"]" * DEEP
+    + b"}}",
+    "100,000 objects": b'{"a":' * DEEP + b"1" + b"}" * DEEP,
+}
+
+
+@pytest.mark.parametrize("accept", [MODERN, LEGACY])
+@pytest.mark.parametrize("name", NOT_JSON)
+async def test_what_is_not_json_is_400(client: httpx.AsyncClient, name: str, accept: str) -> None:
+    response = await post(client, NOT_JSON[name], accept=accept)
+    assert (response.status_code, code_of(response), type_of(response)) == (400, "BAD_REQUEST", accept)
+    assert response.json()["errors"][0]["message"] == "The body is not JSON."
+
+
+NO_REQUEST: dict[str, Any] = {
+    "null": None,
+    "a number": 5,
+    "a text": "x",
+    "true": True,
+    "a list": [],
+    "a batch": [{"query": "{ __typename }"}],
+    "nothing in it": {},
+    "a misspelt query": {"qeury": "{ __typename }"},
+    "query null": {"query": None},
+    "query 5": {"query": 5},
+    "query a list": {"query": ["{ __typename }"]},
+    "query an object": {"query": {}},
+    "query true": {"query": True},
+    "variables a list": {"query": "{ __typename }", "variables": []},
+    "variables a text": {"query": "{ __typename }", "variables": "{}"},
+    "variables 0": {"query": "{ __typename }", "variables": 0},
+    "variables false": {"query": "{ __typename }", "variables": False},
+    "operationName 5": {"query": "{ __typename }", "operationName": 5},
+    "operationName an object": {"query": "{ __typename }", "operationName": {}},
+    "operationName false": {"query": "{ __typename }", "operationName": False},
+    "extensions a list": {"query": "{ __typename }", "extensions": []},
+    "extensions 0": {"query": "{ __typename }", "extensions": 0},
+}
+
+
+@pytest.mark.parametrize("accept", [MODERN, LEGACY])
+@pytest.mark.parametrize("name", NO_REQUEST)
+async def test_json_that_is_no_graphql_request_is_400(client: httpx.AsyncClient, name: str, accept: str) -> None:
+    response = await post(client, json.dumps(NO_REQUEST[name]).encode(), accept=accept)
+    assert (response.status_code, code_of(response), type_of(response)) == (400, "BAD_REQUEST", accept)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"variables": None, "operationName": None, "extensions": None},
+        {"variables": {}, "operationName": "", "extensions": {}},
+        {"variables": {"unused": [[[]]], "big": 10**15, "text": "ß"}},
+        {"id": 7, "documentId": "x", "persistedQuery": None},
+        {"extensions": {"persistedQuery": {"version": 1}}},
+    ],
+)
+async def test_what_is_null_empty_or_unknown_does_not_matter(client: httpx.AsyncClient, more: dict[str, Any]) -> None:
+    response = await post(client, json.dumps({"query": "{ __typename }"} | more).encode())
+    assert (response.status_code, response.json()) == (200, ANSWER)
+
+
+# What a GraphQL request can be refused for. The name says what of it is wrong.
+
+REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
+    "an empty document": ("GRAPHQL_PARSE_FAILED", {"query": ""}),
+    "a bracket": ("GRAPHQL_PARSE_FAILED", {"query": "{"}),
+    "a NUL in the document": ("GRAPHQL_PARSE_FAILED", {"query": "{ __typename }\0"}),
+    "an unknown field": ("GRAPHQL_VALIDATION_FAILED", {"query": "{ nothing }"}),
+    "no operation": ("GRAPHQL_VALIDATION_FAILED", {"query": "fragment F on Query { __typename }"}),
+    "a schema": ("GRAPHQL_VALIDATION_FAILED", {"query": "type A { a: Int } { __typename }"}),
+    "a subscription": ("GRAPHQL_VALIDATION_FAILED", {"query": "subscription { x }"}),
+    "@defer": ("GRAPHQL_VALIDATION_FAILED", {"query": "{ ... @defer { __typename } }"}),
+    "two operations, none named": ("BAD_REQUEST", {"query": "query A { __typename } query B { __typename }"}),
+    "an unknown operation": ("BAD_REQUEST", {"query": "query A { __typename }", "operationName": "B"}),
+    "a variable that is missing": ("BAD_USER_INPUT", {"query": "query($id: ID!) { node(id: $id) { id } }"}),
+    "a variable of another type": (
+        "BAD_USER_INPUT",
+        {"query": "query($n: Int) { tickets(first: $n) { totalCount } }", "variables": {"n": "x"}},
+    ),
+    "an integer of 40 bits": (
+        "BAD_USER_INPUT",
+        {"query": "query($n: Int) { tickets(first: $n) { totalCount } }", "variables": {"n": 2**40}},
+    ),
+    "an id that is none": ("BAD_USER_INPUT", {"query": '{ node(id: "x") { id } }'}),
+    "both of two keys": ("GRAPHQL_VALIDATION_FAILED", {"query": '{ ticket(by: { id: "a", reference: "b" }) { id } }'}),
+    "neither of two keys": ("GRAPHQL_VALIDATION_FAILED", {"query": "{ ticket(by: {}) { id } }"}),
+    "a key of null": ("GRAPHQL_VALIDATION_FAILED", {"query": "{ ticket(by: { id: null }) { id } }"}),
+    "a key of a variable that is not given": (
+        "BAD_USER_INPUT",
+        {"query": "query($id: ID) { ticket(by: { id: $id }) { id } }"},
+    ),
+    "both of two keys in a variable": (
+        "BAD_USER_INPUT",
+        {
+            "query": "query($by: TicketBy!) { ticket(by: $by) { id } }",
+            "variables": {"by": {"id": "a", "reference": "b"}},
+        },
+    ),
+    "neither of three keys in a variable": (
+        "BAD_USER_INPUT",
+        {
+            "query": "query($f: TicketFilter) { tickets(filter: $f) { totalCount } }",
+            "variables": {"f": {"assignee": {}}},
+        },
+    ),
+    "too much": ("LIMIT_EXCEEDED", {"query": "{ " + "__typename " * 2_000 + "}"}),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+async def test_a_request_that_is_refused_is_400_in_the_new_type_and_200_in_the_old(
+    client: httpx.AsyncClient, name: str
+) -> None:
+    code, request = REFUSED[name]
+    content = json.dumps(request).encode()
+    for accept, status in ((MODERN, 400), (LEGACY, 200)):
+        response = await post(client, content, accept=accept)
+        body = response.json()
+        assert list(body) == ["errors"]
+        assert {error["extensions"]["code"] for error in body["errors"]} == {code}
+        assert (response.status_code, type_of(response)) == (status, accept)
+
+
+async def test_what_the_role_may_not_do_is_403_in_the_new_type_and_200_in_the_old(server: Server) -> None:
+    async with Api(server).service() as service:
+        for accept, status in ((MODERN, 403), (LEGACY, 200)):
+            response = await post(service.http, b'{"query": "{ apiKeys { totalCount } }"}', accept=accept)
+            assert (response.status_code, code_of(response)) == (status, "FORBIDDEN")
+
+
+async def test_without_a_token_it_is_401_whatever_is_asked(server: Server) -> None:
+    async with httpx.AsyncClient(base_url=server.url, trust_env=False) as nobody:
+        for content, headers in ((QUERY, {}), (b"", {"content_type": "text/plain"}), (b"null", {"accept": LEGACY})):
+            response = await post(nobody, content, **headers)
+            assert (response.status_code, code_of(response)) == (401, "UNAUTHENTICATED")
+            assert response.headers["www-authenticate"].startswith("Bearer")
+
+
+async def test_objections_to_a_mutation_are_an_answer(client: httpx.AsyncClient) -> None:
+    document = 'mutation { noteAdd(input: { ticketId: "x", body: "" }) { userErrors { code } } }'
+    for accept in (MODERN, LEGACY):
+        response = await post(client, json.dumps({"query": document}).encode(), accept=accept)
+        assert (response.status_code, list(response.json())) == (200, ["data"])
+
+
+async def test_the_answer_is_utf_8_as_it_is(client: httpx.AsyncClient, server: Server) -> None:
+    name = "Zoë Łukaszewska 黒田 🔔"
+    async with Api(server) as admin:
+        customer = await admin.new_customer(name=name)
+    document = f'{{ node(id: "{customer}") {{ ... on Customer {{ name }} }} }}'
+    response = await post(client, json.dumps({"query": document}).encode())
+    assert name.encode() in response.content
+    assert response.headers["content-length"] == str(len(response.content))
+
+
+# GET
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"query": "{ __typename }"},
+        {"query": "query A { __typename } query B { me { name } }", "operationName": "A"},
+        {"query": "query A { __typename } mutation B { " + CREATE + " }", "operationName": "A"},
+        {"query": "query($on: Boolean!) { __typename @include(if: $on) }", "variables": '{"on": true}'},
+        {"query": "{ __typename } # ü+&=%", "variables": "{}", "extensions": "{}"},
+        {"query": "{ __typename }", "variables": "", "operationName": "", "extensions": ""},
+        {"query": "{ __typename }", "variables": "null", "extensions": "null", "unknown": "x"},
+    ],
+)
+async def test_queries_may_come_by_get(client: httpx.AsyncClient, parameters: dict[str, str]) -> None:
+    for encode in (quote, lambda text: urlencode({"": text})[1:]):  # a blank is %20 or +
+        query_string = "&".join(f"{name}={encode(value)}" for name, value in parameters.items())
+        for accept in (MODERN, LEGACY):
+            response = await get(client, query_string, accept=accept)
+            assert (response.status_code, response.json(), type_of(response)) == (200, ANSWER, accept)
+
+
+@pytest.mark.parametrize(
+    "query_string",
+    [
+        "",
+        "variables={}",
+        "query=%ff",
+        "query=%7B__typename%7D&variables=x",
+        "query=%7B__typename%7D&variables=[]",
+        "query=%7B__typename%7D&variables=5",
+        "query=%7B__typename%7D&variables=%22x%22",
+        "query=%7B__typename%7D&extensions=x",
+        "query=%7B__typename%7D&variables=" + "[" * 50_000,
+        "query=%7B__typename%7D&variables={%22a%22:" + "9" * 5_000 + "}",
+        "query=%7B__typename%7D&operationName=null",
+    ],
+)
+async def test_a_query_string_that_is_no_graphql_request_is_400(client: httpx.AsyncClient, query_string: str) -> None:
+    response = await get(client, query_string)
+    assert (response.status_code, code_of(response)) == (400, "BAD_REQUEST")
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"query": "mutation { " + CREATE + " }"},
+        {"query": "mutation M { " + CREATE + " }", "operationName": "M"},
+        {"query": "query Q { __typename } mutation M { " + CREATE + " }", "operationName": "M"},
+    ],
+)
+async def test_mutations_do_not_come_by_get(
+    client: httpx.AsyncClient, database: Database, parameters: dict[str, str]
+) -> None:
+    before = await dump(database)
+    for accept in (MODERN, LEGACY):
+        response = await get(client, urlencode(parameters), accept=accept)
+        assert (response.status_code, code_of(response)) == (405, "METHOD_NOT_ALLOWED")
+        assert response.headers["allow"] == "GET, POST"
+    assert await dump(database) == before
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "QUERY"])
+async def test_other_methods_are_405(client: httpx.AsyncClient, method: str) -> None:
+    response = await client.request(method, "/graphql?query={__typename}", content=QUERY)
+    assert (response.status_code, response.headers["allow"]) == (405, "GET, POST")
+
+
+async def test_a_posts_query_string_is_nobodys_request(client: httpx.AsyncClient) -> None:
+    response = await client.post("/graphql?query={__typename}", content=b"{}", headers={"content-type": LEGACY})
+    assert (response.status_code, code_of(response)) == (400, "BAD_REQUEST")
+
+
+async def test_in_production_a_browser_gets_no_page(client: httpx.AsyncClient) -> None:
+    response = await client.get("/graphql", headers={"accept": "text/html,application/xhtml+xml"})
+    assert (response.status_code, code_of(response)) == (406, "NOT_ACCEPTABLE")

@@ -1,0 +1,418 @@
+"""The HTTP layer around GraphQL: bodies, request ids, headers, health, the log."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+import httpx
+import pytest
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from callout.auth import authenticator as auth
+from callout.health import DatabaseNotMigrated, DatabaseUnreachable, Readiness
+from callout.http.guard import BODY_MAX, BODY_SECONDS, RequestGuard, read_body
+from callout.logs import JsonFormatter, TextFormatter
+from db.enums import Role
+from db.postgres import migrate
+from tests.helpers.api import Server
+
+QUERY = json.dumps({"query": "{ __typename }"}).encode()
+
+
+@pytest.fixture
+def credential(server: Server) -> str:
+    return auth.mint(server.settings, role=Role.ADMIN, subject="boss", name="The Boss", ttl=600)
+
+
+@pytest.fixture
+async def client(server: Server, credential: str) -> AsyncIterator[httpx.AsyncClient]:
+    headers = {"authorization": f"Bearer {credential}", "content-type": "application/json"}
+    async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=30) as client:
+        yield client
+
+
+def code_of(response: httpx.Response) -> str:
+    """The code of the only error, whose form is that of every error."""
+    (error,) = response.json()["errors"]
+    assert error["extensions"]["requestId"] == response.headers["x-request-id"]
+    assert error.keys() == {"message", "extensions"}
+    code: str = error["extensions"]["code"]
+    return code
+
+
+def padded(size: int) -> bytes:
+    """A query of exactly this many bytes."""
+    return QUERY + b" " * (size - len(QUERY))
+
+
+async def test_a_body_of_a_mebibyte_is_read_and_one_byte_more_refused(client: httpx.AsyncClient) -> None:
+    assert (await client.post("/graphql", content=padded(BODY_MAX))).status_code == 200
+    response = await client.post("/graphql", content=padded(BODY_MAX + 1))
+    assert (response.status_code, code_of(response)) == (413, "BODY_TOO_LARGE")
+    # The connection goes on.
+    assert (await client.post("/graphql", content=QUERY)).status_code == 200
+
+
+async def test_a_body_without_a_length_is_counted_as_it_comes(client: httpx.AsyncClient) -> None:
+    async def chunks(size: int) -> AsyncIterator[bytes]:
+        whole = padded(size)
+        for start in range(0, size, 100_000):
+            yield whole[start : start + 100_000]
+
+    assert (await client.post("/graphql", content=chunks(BODY_MAX))).status_code == 200
+    response = await client.post("/graphql", content=chunks(BODY_MAX + 1))
+    assert (response.status_code, code_of(response)) == (413, "BODY_TOO_LARGE")
+
+
+async def test_a_body_that_is_too_large_is_refused_before_it_is_sent(server: Server, credential: str) -> None:
+    """A client that asks first (`Expect: 100-continue`) is spared the upload."""
+    async with connection(server) as (reader, writer):
+        writer.write(head(credential, f"Content-Length: {100 * BODY_MAX}", "Expect: 100-continue"))
+        assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
+
+
+async def test_a_body_without_end_is_refused_while_it_comes(server: Server, credential: str) -> None:
+    async with connection(server) as (reader, writer):
+        writer.write(head(credential, "Transfer-Encoding: chunked"))
+        megabyte = b"f4240\r\n" + b"x" * 1_000_000 + b"\r\n"
+        for _ in range(100):
+            writer.write(megabyte)
+            await writer.drain()
+        assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
+
+
+async def test_a_body_that_does_not_arrive_in_time_is_given_up(server: Server, credential: str) -> None:
+    """Takes as long as a body may: a second body drips while the first never comes."""
+    await asyncio.gather(*(given_up(server, credential, drip) for drip in (b"", b"x")))
+
+
+async def given_up(server: Server, credential: str, drip: bytes) -> None:
+    async with connection(server) as (reader, writer):
+        started = time.monotonic()
+        writer.write(head(credential, "Content-Length: 1000"))
+        answer = asyncio.create_task(reader.read())  # up to the end of the connection
+        while not answer.done():
+            assert time.monotonic() < started + BODY_SECONDS + 5
+            writer.write(drip)
+            await asyncio.sleep(0.25)
+        assert time.monotonic() > started + BODY_SECONDS - 0.5
+        status, body = answer.result().split(b"\r\n", 1)
+        assert status == b"HTTP/1.1 408 Request Timeout"
+        assert b"BODY_TIMEOUT" in body
+
+
+async def test_a_client_that_leaves_in_the_middle_harms_nobody(
+    server: Server, client: httpx.AsyncClient, credential: str
+) -> None:
+    async with connection(server) as (_, writer):
+        writer.write(head(credential, "Content-Length: 1000") + b"{")
+        await writer.drain()
+    assert (await client.post("/graphql", content=QUERY)).status_code == 200
+
+
+def head(credential: str, *headers: str) -> bytes:
+    lines = ["POST /graphql HTTP/1.1", "Host: callout", "Content-Type: application/json", *headers]
+    return "\r\n".join([*lines, f"Authorization: Bearer {credential}", "", ""]).encode()
+
+
+@asynccontextmanager
+async def connection(server: Server) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    address = urlsplit(server.url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize("given", ["7", "018f2f5e-8f5e-7cc0-b1f4-5b1c2d3e4f50", "a.b_c-D", "x" * 64])
+async def test_a_callers_request_id_is_kept(client: httpx.AsyncClient, given: str) -> None:
+    response = await client.post("/graphql", content=QUERY, headers={"x-request-id": given})
+    assert response.headers.get_list("x-request-id") == [given]
+
+
+@pytest.mark.parametrize("given", ["", "x" * 65, "a b", 'a"b', "<script>", "ä", "{}", "a,b"])
+async def test_a_request_id_that_could_do_harm_is_replaced(client: httpx.AsyncClient, given: str) -> None:
+    headers = {b"x-request-id": given.encode()}
+    first = await client.post("/graphql", content=QUERY, headers=headers)
+    second = await client.post("/graphql", content=QUERY, headers=headers)
+    ids = {response.headers["x-request-id"] for response in (first, second)}
+    assert len(ids) == 2
+    assert given not in ids
+
+
+async def test_errors_carry_the_request_id(client: httpx.AsyncClient) -> None:
+    response = await client.post(
+        "/graphql", content=QUERY, headers={"x-request-id": "mine", "authorization": "Bearer x"}
+    )
+    assert (response.status_code, code_of(response)) == (401, "UNAUTHENTICATED")
+    assert response.headers["x-request-id"] == "mine"
+
+
+@pytest.mark.parametrize("path", ["/graphql", "/healthz", "/nowhere"])
+async def test_no_answer_is_cached_or_guessed_at(client: httpx.AsyncClient, path: str) -> None:
+    response = await client.post(path, content=QUERY)
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_unknown_paths_and_methods_are_answered_in_the_same_form(client: httpx.AsyncClient) -> None:
+    nowhere = await client.get("/nowhere")
+    assert (nowhere.status_code, code_of(nowhere)) == (404, "NOT_FOUND")
+    wrong = await client.delete("/graphql")
+    assert (wrong.status_code, code_of(wrong)) == (405, "METHOD_NOT_ALLOWED")
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/graphql-response+json"])
+def test_a_refusal_is_of_the_type_that_the_client_reads(server: Server, accept: str) -> None:
+    response = httpx.post(f"{server.url}/graphql", content=QUERY, headers={"accept": accept})
+    assert response.status_code == 401
+    assert response.headers["content-type"].split(";")[0] == accept
+
+
+# Health
+
+
+def test_health_needs_no_token(server: Server) -> None:
+    for path, status in (("/healthz", "alive"), ("/readyz", "ready")):
+        response = httpx.get(server.url + path)
+        assert (response.status_code, response.json()) == (200, {"status": status})
+
+
+async def test_a_database_that_is_not_migrated_is_not_ready(server: Server) -> None:
+    name = f"unmigrated_{os.getpid()}"
+    admin = await asyncpg.connect(server.database_url)
+    await admin.execute(f"CREATE DATABASE {name}")
+    try:
+        async with asyncpg.create_pool(server.database_url, database=name, min_size=1, max_size=1) as pool:
+            with pytest.raises(DatabaseNotMigrated):
+                await Readiness(pool, migrate.head()).check()
+            await pool.execute("CREATE TABLE alembic_version (version_num text)")
+            await pool.execute("INSERT INTO alembic_version VALUES ('an older one')")
+            with pytest.raises(DatabaseNotMigrated):
+                await Readiness(pool, migrate.head()).check()
+            await pool.execute("UPDATE alembic_version SET version_num = $1", migrate.head())
+            await Readiness(pool, migrate.head()).check()
+    finally:
+        await admin.execute(f"DROP DATABASE {name}")
+        await admin.close()
+
+
+async def test_a_database_that_falls_silent_is_found_out_in_time(server: Server, tmp_path: Path) -> None:
+    async with silenceable(server.database_url, tmp_path) as (port, silence):
+        pool = await asyncpg.create_pool(server.database_url, host=str(tmp_path), port=port, min_size=1, max_size=2)
+        readiness = Readiness(pool, migrate.head())
+        await readiness.check()
+        silence.set()
+        await asyncio.sleep(1)  # what was found is good for a second
+        for _ in range(2):
+            started = time.monotonic()
+            with pytest.raises(DatabaseUnreachable):
+                await readiness.check()
+            assert time.monotonic() < started + 3.5
+    await readiness.close()
+    pool.terminate()
+
+
+async def test_a_database_that_is_gone_is_unreachable(server: Server) -> None:
+    async with asyncpg.create_pool(server.database_url, min_size=1, max_size=1) as pool:
+        readiness = Readiness(pool, migrate.head())
+    with pytest.raises(DatabaseUnreachable) as refusal:
+        await readiness.check()
+    assert refusal.value.message == "The database does not answer."
+
+
+@asynccontextmanager
+async def silenceable(url: str, directory: Path) -> AsyncIterator[tuple[int, asyncio.Event]]:
+    """A way to the database, by a Unix socket in `directory` with this port in its name, that passes nothing on any
+    more once the event is set, and says nothing."""
+    parts = urlsplit(url)
+    host, port = parse_qs(parts.query).get("host", [parts.hostname or ""])[0], parts.port or 5432
+    silence = asyncio.Event()
+    ways: set[asyncio.StreamWriter] = set()
+    pumps: set[asyncio.Task[None]] = set()
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ways.add(writer)
+        while data := await reader.read(65_536):
+            if silence.is_set():
+                await asyncio.Event().wait()
+            writer.write(data)
+        writer.close()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if host.startswith("/"):
+            there = await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
+        else:
+            there = await asyncio.open_connection(host, port)
+        pumps.update(asyncio.create_task(pump(*pair)) for pair in ((reader, there[1]), (there[0], writer)))
+
+    server = await asyncio.start_unix_server(accept, directory / f".s.PGSQL.{port}")
+    try:
+        yield port, silence
+    finally:
+        server.close()
+        for task in pumps:
+            task.cancel()
+        for way in ways:
+            way.transport.abort()
+        await asyncio.gather(*pumps, return_exceptions=True)
+
+
+# Faults and the log
+
+
+async def faulty(scope: Scope, receive: Receive, send: Send) -> None:
+    """An application with bugs."""
+    await read_body(scope, receive)
+    if scope["path"] == "/half":
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"10")]})
+    raise RuntimeError("the password is 12345")
+
+
+async def test_an_unhandled_exception_is_told_to_the_log_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with serving(RequestGuard(faulty)) as url, httpx.AsyncClient(base_url=url) as client:
+        response = await client.post("/", content=b"{}", headers={"x-request-id": "mine"})
+    assert (response.status_code, code_of(response)) == (500, "INTERNAL")
+    assert "password" not in response.text
+    (fault,) = [record for record in caplog.records if record.name == "callout.http.guard"]
+    assert "the password is 12345" in (fault.exc_text or "")
+
+
+async def test_a_fault_after_the_answer_has_begun_ends_the_connection(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(RequestGuard(faulty)) as url, httpx.AsyncClient(base_url=url) as client:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await client.post("/half", content=b"{}")
+    assert [record for record in caplog.records if record.name == "callout.http.guard"]
+
+
+@asynccontextmanager
+async def serving(app: ASGIApp) -> AsyncIterator[str]:
+    """The application behind a real server in this process."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(app, http="httptools", lifespan="off", ws="none", log_config=None)
+        server = uvicorn.Server(config)
+        task = asyncio.create_task(server.serve([listener]))
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await task
+
+
+def test_each_request_has_a_line_in_the_log_and_no_secret_has(server: Server, credential: str) -> None:
+    query = {
+        "query": "query Named($who: String) { customers(search: $who) { totalCount } }",
+        "variables": {"who": "private@x.test"},
+    }
+    unknown_key = "callout_" + "k" * 43
+    with httpx.Client(base_url=server.url) as client:
+
+        def line_of(method: str, path: str, token: str, content: bytes) -> dict[str, Any]:
+            headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+            response = client.request(method, path, content=content, headers=headers)
+            return line(server, response.headers["x-request-id"])
+
+        served = line_of("POST", "/graphql", credential, json.dumps(query).encode())
+        refused = line_of("POST", "/graphql?token=in-the-query", unknown_key, json.dumps(query).encode())
+        malformed = line_of("POST", "/graphql", credential, b"{nonsense")
+        nowhere = line_of("GET", "/nowhere%0A%1b[31m" + "y" * 500, credential, b"")
+
+    assert served.pop("time").endswith("+00:00")
+    assert 0 < served.pop("ms") < 5_000
+    assert len(served.pop("requestId")) == 24
+    assert served == {
+        "level": "INFO",
+        "logger": "callout.access",
+        "message": "request",
+        "method": "POST",
+        "path": "/graphql",
+        "status": 200,
+        "operation": "Named",
+        "role": "ADMIN",
+        "viewer": "boss",
+    }
+    assert (refused["status"], refused["code"]) == (401, "UNAUTHENTICATED")
+    assert refused["reason"] == "unknown, revoked or inactive"
+    assert malformed["status"] == 400
+    assert (nowhere["path"][:15], len(nowhere["path"])) == ("/nowhere\n\x1b[31my", 200)
+    log = server.process.log()
+    for private in (server.settings.jwt_secret or "", credential, unknown_key, "in-the-query", "private@x", "nonsense"):
+        assert private not in log
+
+
+def line(server: Server, request_id: str) -> dict[str, Any]:
+    """The request's line in the access log, which is written after the answer."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        for found in server.process.records("callout.access"):
+            if found["requestId"] == request_id:
+                return found
+        time.sleep(0.05)
+    raise AssertionError(f"no line for {request_id}")
+
+
+def test_warnings_and_forgotten_exceptions_are_logged() -> None:
+    script = """
+import asyncio, gc, logging, warnings
+from callout import logs
+from callout.settings import Settings
+
+logs.configure(Settings(jwt_secret="x" * 32, log_format="json"))
+warnings.warn("a warning", stacklevel=1)
+
+async def fail(): raise ValueError("forgotten")
+
+async def main():
+    task = asyncio.create_task(fail())
+    await asyncio.sleep(0)
+    del task
+    gc.collect()
+
+asyncio.run(main())
+logging.getLogger("uvicorn.error").info("from uvicorn")
+logging.getLogger("uvicorn.access").info("not twice")
+"""
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    lines = [json.loads(line) for line in ran.stderr.splitlines()]
+    assert [(line["logger"], line["level"]) for line in lines] == [
+        ("py.warnings", "WARNING"),
+        ("asyncio", "ERROR"),
+        ("uvicorn.error", "INFO"),
+    ]
+    assert "a warning" in lines[0]["message"]
+    assert "ValueError: forgotten" in lines[1]["exception"]
+
+
+def test_a_persons_log_shows_control_characters_instead_of_obeying_them() -> None:
+    shown = TextFormatter(coloured=False).format(record("red \x1b[31m\nnew line", {"path": "/ä\u2028b"}))
+    assert shown.endswith(r"callout.test: red \x1b[31m\nnew line path=/ä\u2028b")
+
+
+def test_a_logged_text_may_be_anything() -> None:
+    logged = json.loads(JsonFormatter().format(record("half a character: \ud800", {"who": {1, 2}, "none": None})))
+    assert logged["message"] == r"half a character: \ud800"
+    assert logged["who"] == "{1, 2}"
+    assert "none" not in logged
+
+
+def record(message: str, fields: dict[str, object]) -> logging.LogRecord:
+    made = logging.LogRecord("callout.test", logging.INFO, "", 0, message, (), None)
+    made.fields = fields
+    return made

@@ -1,0 +1,78 @@
+"""SIGTERM with many sockets open: whoever reads is told to come back, what is under way is answered, and the process
+ends in time, whatever those do who do not read."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import asyncpg
+import psutil
+import pytest
+
+from db.enums import TicketEventKind
+from db.events import log as event_log
+from tests.helpers.api import Api
+from tests.helpers.database_checks import key, until_blocked
+from tests.helpers.graphql_ws_client import DESCRIPTIONS, Socket, following, live, stalled
+from tests.helpers.process import lives
+from tests.helpers.stress import BOSS, known, server_process
+
+SOCKETS, STALLED = 200, 4
+SECONDS = 10.0
+RESTARTS = 1012
+TEXTS = [f"{n} {'x' * 15_000}" for n in range(400)]  # more than the system holds for who does not read
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_whoever_reads_is_told_and_the_process_ends_in_time(workers: str, tmp_path: Path, fresh_url: str) -> None:
+    with server_process(tmp_path, fresh_url, workers=workers) as process:
+        server = known(process, fresh_url)
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        async with AsyncExitStack() as stack:
+            # One viewer may not open any number of sockets.
+            viewers = [await stack.enter_async_context(Api(server, subject=f"boss {n}")) for n in range(5)]
+            ticket, other = await viewers[0].new_ticket(), await viewers[0].new_ticket()
+            screens: list[Socket] = []
+            for n in range(SOCKETS):
+                screen = following(viewers[n % len(viewers)], {"status": ["CLOSED"]})
+                screens.append(await stack.enter_async_context(screen))
+            for _ in range(STALLED):
+                stack.enter_context(await stalled(viewers[0]))
+            await fill(viewers[0], ticket)
+
+            connection, watcher = await asyncpg.connect(fresh_url), await asyncpg.connect(fresh_url)
+            transaction = connection.transaction()
+            await transaction.start()
+            await connection.execute("SELECT FROM tickets WHERE id = $1 FOR UPDATE", key(other))
+            under_way = asyncio.create_task(
+                viewers[0].done("ticketUpdate", "ticket { version }", ticketId=other, priority="LOW")
+            )
+            await until_blocked(watcher)
+            await watcher.close()
+            os.kill(process.pid, signal.SIGTERM)
+            async with asyncio.timeout(SECONDS):
+                codes = [code for code, _ in await asyncio.gather(*(screen.closed() for screen in screens))]
+                assert codes == [RESTARTS] * SOCKETS
+                await transaction.commit()
+                assert (await under_way)["ticket"] == {"version": 2}
+                while any(map(lives, family)):  # noqa: ASYNC110 (nobody tells)
+                    await asyncio.sleep(0.05)
+            await connection.close()
+
+
+async def fill(viewer: Api, ticket: str) -> None:
+    """Changes, more than fits between a server and a client that does not read; returns once they are told."""
+    async with live(viewer) as reader:
+        await reader.subscribe("1", DESCRIPTIONS)
+        await reader.next()
+        connection = await asyncpg.connect(viewer.server.database_url)
+        for text in TEXTS:
+            await event_log.change(connection, BOSS, key(ticket), TicketEventKind.UPDATED, {"description": text}, {})
+        await connection.close()
+        for text in TEXTS:
+            assert (await reader.next())["ticket"]["description"] == text
+    await asyncio.sleep(0.5)  # another worker may be that much behind

@@ -1,0 +1,333 @@
+"""The bell, over real servers and through real faults: killed connections, killed servers, and peers that fall silent.
+
+Each bell here stands for a process; where it matters, one is in a process of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import pytest
+from broadcaster._base import Subscriber, Unsubscribed
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from db.postgres import embedded
+from pubsub.backends import APPLICATION_NAME, line_to
+from pubsub.bell import BEAT, BEAT_SECONDS, CHANNEL, MERGING_SECONDS, SILENCE_SECONDS, Bell, UnusableUrl
+from tests.helpers.process import free_port
+from tests.helpers.proxy import Proxy, through, way_to
+from tests.helpers.valkey import Valkey
+
+WITHIN = 20.0  # only a test that hangs takes so long
+QUIET = 0.1
+
+TERMINATE = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE application_name = $1 AND datname = current_database()"""
+
+CHILD = """
+import asyncio, sys
+from pubsub.bell import Bell
+from tests.process import free_port
+from tests.valkey import Valkey
+
+async def main():
+    async with Bell.open(sys.argv[1]) as bell:
+        print("open", flush=True)
+        print("rung" if await bell.wait(20) else "not rung", flush=True)
+        bell.ring()
+        await asyncio.to_thread(sys.stdin.read)
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture(params=["postgres", "valkey"])
+def url(request: pytest.FixtureRequest) -> str:
+    """Of a server that connects processes."""
+    if request.param == "postgres":
+        return str(request.getfixturevalue("database_url"))
+    server: Valkey = request.getfixturevalue("valkey")
+    return server.url
+
+
+@asynccontextmanager
+async def two_bells(url: str) -> AsyncIterator[tuple[Bell, Bell]]:
+    async with Bell.open(url) as one, Bell.open(url) as other:
+        yield one, other
+
+
+async def settled(*bells: Bell) -> None:
+    """Returns once everything that was on its way has been heard."""
+    while any(await asyncio.gather(*(bell.wait(QUIET) for bell in bells))):
+        pass
+
+
+async def wakes(one: Bell, other: Bell) -> None:
+    await settled(one, other)
+    one.ring()
+    assert await other.wait(WITHIN)
+
+
+async def come_back(*bells: Bell) -> None:
+    """Each rings by itself, for it may have missed something; then they wake each other as before."""
+    assert all(await asyncio.gather(*(bell.wait(WITHIN) for bell in bells)))
+    for one, other in (bells, bells[::-1]):
+        await wakes(one, other)
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [
+        record.message for record in caplog.records if record.name == "pubsub.bell" and record.levelname == "WARNING"
+    ]
+
+
+async def outage(caplog: pytest.LogCaptureFixture, bells: int) -> None:
+    """Returns once so many bells have told of it."""
+    async with asyncio.timeout(WITHIN):
+        while len(warnings(caplog)) < bells:  # noqa: ASYNC110 (the log rings no bell)
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("pubsub_url", ["memory://", "postgres://"])
+async def test_a_ring_is_heard_at_home_at_once_and_once(pubsub_url: str, database_url: str) -> None:
+    async with Bell.open(pubsub_url, database_url) as bell:
+        assert not await bell.wait(0)
+        bell.ring()
+        assert await bell.wait(0)
+        assert not await bell.wait(QUIET)  # although it has come back from the server meanwhile
+
+
+async def test_rings_before_a_wait_are_one(valkey: Valkey) -> None:
+    async with two_bells(valkey.url) as (one, other):
+        for _ in range(10):
+            one.ring()
+        assert [await one.wait(0), await one.wait(0)] == [True, False]
+        assert await other.wait(WITHIN)
+        assert not await other.wait(QUIET)
+
+
+async def test_processes_wake_each_other(url: str) -> None:
+    async with Bell.open(url) as bell:
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", CHILD, url), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        )
+        assert child.stdout is not None and await child.stdout.readline() == b"open\n"
+        bell.ring()
+        assert await bell.wait(0)
+        assert await child.stdout.readline() == b"rung\n"
+        assert await bell.wait(WITHIN)
+        await child.communicate(b"")  # ends its input
+        assert child.returncode == 0
+
+
+async def test_the_database_goes_by_several_urls(database_url: str) -> None:
+    driver_named = database_url.replace("postgresql://", "postgresql+asyncpg://")
+    async with Bell.open("postgres://", database_url) as one, Bell.open(driver_named) as other:
+        await wakes(one, other)
+        await wakes(other, one)
+
+
+async def test_many_who_wait_share_one_connection(
+    database_url: str, database: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND datname = current_database()"
+    async with two_bells(database_url) as (one, other):
+        waiting = [asyncio.create_task(one.wait(WITHIN)) for _ in range(100)]
+        await asyncio.sleep(0)
+        other.ring()
+        assert all(await asyncio.gather(*waiting))
+        assert await database.fetchval(query, APPLICATION_NAME) == 2
+
+
+async def test_many_rings_are_few_messages(database_url: str, database: asyncpg.Connection[asyncpg.Record]) -> None:
+    messages: list[object] = []
+    await database.add_listener(CHANNEL, lambda *arguments: messages.append(arguments[3]))
+    async with two_bells(database_url) as (one, other):
+        began = time.monotonic()
+        for _ in range(200):
+            one.ring()
+            await asyncio.sleep(0.001)
+        elapsed = time.monotonic() - began
+        await settled(other)
+    rings = [message for message in messages if message != BEAT]
+    assert 1 <= len(rings) <= elapsed / MERGING_SECONDS + 2
+
+
+async def test_a_closed_bell_leaves_nothing_behind(url: str) -> None:
+    # Closed in the midst of sending again and again: before Python 3.12 a cancellation could get lost there.
+    before = asyncio.all_tasks()
+    for turns in range(12):
+        async with Bell.open(url) as bell:
+            bell.ring()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() <= before
+
+
+async def test_killed_connections_to_postgresql(
+    database_url: str, database: asyncpg.Connection[asyncpg.Record], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with two_bells(database_url) as bells:
+        for _ in range(2):
+            assert len(await database.fetch(TERMINATE, APPLICATION_NAME)) == 2
+            await come_back(*bells)
+    assert len(warnings(caplog)) == 4  # each outage is told anew
+
+
+async def test_postgresql_restarts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with ExitStack() as server:
+        database_url = await asyncio.to_thread(server.enter_context, embedded.running(tmp_path, durable=False))
+        async with two_bells(database_url) as (one, other):
+            await asyncio.to_thread(server.close)
+            await outage(caplog, bells=2)
+            one.ring()
+            assert await one.wait(0)
+            assert not await other.wait(QUIET)
+            await asyncio.to_thread(server.enter_context, embedded.running(tmp_path))
+            await come_back(one, other)
+        assert len(warnings(caplog)) == 2
+
+
+@pytest.mark.parametrize("scheme", ["redis", "redis-stream"])  # the second: a backend of broadcaster's own
+async def test_valkey_is_killed_and_comes_back(scheme: str, valkey: Valkey, caplog: pytest.LogCaptureFixture) -> None:
+    async with two_bells(f"{scheme}://{valkey.address}") as (one, other):
+        await wakes(one, other)
+        valkey.kill()
+        await outage(caplog, bells=2)
+        one.ring()
+        assert await one.wait(0)
+        assert not await other.wait(0.5)
+        valkey.start()
+        await come_back(one, other)
+    assert len(warnings(caplog)) == 2  # one of each bell, however often it has tried
+
+
+async def test_only_the_listening_connection_is_cut(valkey: Valkey, caplog: pytest.LogCaptureFixture) -> None:
+    async with two_bells(valkey.url) as bells, Redis.from_url(valkey.url) as client:
+        assert await client.client_kill_filter(_type="pubsub") == 2
+        await come_back(*bells)
+    assert warnings(caplog) == 2 * ["the bell is cut off from the other processes: Connection closed by server."]
+
+
+async def test_silence_is_told_from_a_peer_that_is_silent(database_url: str, valkey: Valkey) -> None:
+    # All at the same time, for each takes seconds.
+    await asyncio.gather(
+        nothing_happens(),
+        the_peer_is_gone(database_url),
+        the_peer_is_gone(valkey.url),
+        no_message_comes(valkey.url),
+    )
+
+
+async def nothing_happens() -> None:
+    async with Bell.open("memory://") as bell:
+        assert not await bell.wait(SILENCE_SECONDS + 1.5 * BEAT_SECONDS)
+
+
+async def the_peer_is_gone(url: str) -> None:
+    proxy = Proxy(way_to(url))
+    async with proxy.running() as port, Bell.open(through(port, url)) as far, Bell.open(url) as near:
+        await wakes(near, far)
+        await settled(near)
+        proxy.fall_silent()
+        far.ring()
+        assert await far.wait(0)
+        assert await far.wait(WITHIN)  # since it has noticed that nothing can be sent
+        assert await near.wait(WITHIN)  # what got lost is sent again
+        await wakes(near, far)
+
+
+async def no_message_comes(url: str) -> None:
+    proxy = Proxy(way_to(url))
+    async with proxy.running() as port, Bell.open(through(port, url)) as far, Bell.open(url) as near:
+        await settled(near, far)
+        proxy.fall_silent(0)  # the connection that listens; the one that sends works on
+        assert await far.wait(WITHIN)  # since it has noticed that it does not hear itself
+        await wakes(near, far)
+
+
+async def test_a_bell_closes_although_its_peer_is_silent(url: str) -> None:
+    proxy = Proxy(way_to(url))
+    async with asyncio.timeout(WITHIN), proxy.running() as port, Bell.open(through(port, url)) as bell:
+        proxy.fall_silent()
+        bell.ring()
+        await asyncio.sleep(2 * MERGING_SECONDS)
+
+
+async def test_a_line_whose_connection_is_killed_says_so(
+    database_url: str, database: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    with pytest.raises(ConnectionError, match="PostgreSQL was closed"):
+        async with line_to(database_url) as line, line.subscribe(CHANNEL) as subscriber:
+            await database.execute(TERMINATE, APPLICATION_NAME)
+            end = await end_of(subscriber)
+    assert isinstance(end, Unsubscribed)
+
+
+@pytest.mark.parametrize("scheme", ["redis", "redis-stream"])
+async def test_a_line_whose_server_is_killed_says_so(scheme: str, valkey: Valkey) -> None:
+    with pytest.raises(RedisConnectionError):
+        async with line_to(f"{scheme}://{valkey.address}") as line, line.subscribe(CHANNEL) as subscriber:
+            valkey.kill()
+            end = await end_of(subscriber)
+    assert isinstance(end, Unsubscribed)
+
+
+async def end_of(subscriber: Subscriber) -> object:
+    (end,) = await asyncio.gather(asyncio.wait_for(subscriber.get(), WITHIN), return_exceptions=True)
+    return end
+
+
+@pytest.mark.parametrize("scheme", ["redis", "redis-stream"])
+async def test_a_line_that_cannot_subscribe_says_why(scheme: str) -> None:
+    with pytest.raises(RedisConnectionError):
+        async with line_to(f"{scheme}://127.0.0.1:{free_port()}") as line, line.subscribe(CHANNEL):
+            pass
+
+
+async def test_a_bell_opens_without_its_server_and_rings_once_it_is_there(valkey: Valkey) -> None:
+    valkey.kill()
+    async with two_bells(valkey.url) as (one, other):
+        one.ring()
+        assert await one.wait(0)
+        valkey.start()
+        await come_back(one, other)
+
+
+async def test_an_outage_is_told_without_the_password(valkey: Valkey, caplog: pytest.LogCaptureFixture) -> None:
+    async with Bell.open(f"redis://nobody:hush@{valkey.address}"):
+        (warning,) = warnings(caplog)
+    assert "invalid username-password pair" in warning
+    assert "hush" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("", "must start with memory://"),
+        ("user:hush@localhost", "must start with memory://"),
+        ("postgres://", "no URL of it is given"),
+        ("amqp://user:hush@localhost", "Unsupported backend: amqp"),
+        ("kafka://localhost", "aiokafka"),
+        ("redis://user:/hush@localhost", "ambiguous"),
+        ("redis://user:1/hush@localhost", "ambiguous"),
+        ("redis://user:1#hush@localhost", "ambiguous"),
+        ("postgresql://user:a?hush@localhost/callout", "ambiguous"),
+        ("postgresql://[hush/callout", "ambiguous"),
+        ("redis://:hush@localhost?db=hush", "Invalid value for 'db'"),
+        ("postgresql://user:hush@localhost/callout?target_session_attrs=hush", "got '?[*]{3}"),
+    ],
+)
+async def test_an_unusable_url_is_refused_without_the_password(url: str, reason: str) -> None:
+    with pytest.raises(UnusableUrl, match=reason) as refused:
+        async with Bell.open(url):
+            pass
+    assert "hush" not in str(refused.value)

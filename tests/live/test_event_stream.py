@@ -1,0 +1,192 @@
+"""Operations over plain HTTP whose results are server-sent events: graphql-sse's distinct connections mode."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from callout.auth.authenticator import LEEWAY_SECONDS, mint
+from db.enums import Role
+from tests.helpers.api import Api, Server
+from tests.helpers.graphql_ws_client import CHANGES, WITHIN
+from tests.helpers.process import callout_process
+from tests.helpers.stress import SECRET, known
+
+MUTATION = """
+mutation { technicianCreate(input: {name: "Tess", email: "tess@example.com"}) { userErrors { code } } }"""
+JSON = {"content-type": "application/json", "accept": "text/event-stream"}
+
+
+class Stream:
+    """The events of one response."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.response = response
+        self._lines = self._read_lines()
+
+    async def _read_lines(self) -> AsyncIterator[str]:
+        """Of the response, as the format has them: httpx's own end at U+2028 too."""
+        text = ""
+        async for part in self.response.aiter_text():
+            *lines, text = (text + part).split("\n")
+            for line in lines:
+                yield line
+
+    async def event(self) -> tuple[str, Any]:
+        """The next event's name and data; `("", None)` at the end of the response. Comments are passed over."""
+        name, data = "", ""
+        async with asyncio.timeout(WITHIN):
+            async for line in self._lines:
+                field, _, value = line.partition(":")
+                if field == "event":
+                    name = value.removeprefix(" ")
+                elif field == "data":
+                    data += value.removeprefix(" ")
+                elif not line and name:
+                    return name, orjson.loads(data) if data else None
+        return "", None
+
+    async def next(self) -> Any:
+        name, data = await self.event()
+        assert name == "next", (name, data)
+        ((_, value),) = data["data"].items()
+        return value
+
+    async def rest(self) -> list[tuple[str, Any]]:
+        events = []
+        while (event := await self.event())[0]:
+            events.append(event)
+        return events
+
+
+@asynccontextmanager
+async def streamed(viewer: Api, query: str, **variables: Any) -> AsyncIterator[Stream]:
+    body = orjson.dumps({"query": query, "variables": variables})
+    async with viewer.http.stream("POST", "/graphql/stream", content=body, headers=JSON) as response:
+        yield Stream(response)
+
+
+@asynccontextmanager
+async def following(viewer: Api, filter: Any = None, after: str | None = None) -> AsyncIterator[Stream]:
+    async with streamed(viewer, CHANGES, filter=filter, after=after) as stream:
+        assert stream.response.status_code == 200
+        assert stream.response.headers["content-type"] == "text/event-stream; charset=utf-8"
+        if after is None:
+            assert (await stream.next())["__typename"] == "StreamReady"
+        yield stream
+
+
+async def test_a_subscription_is_told_event_by_event_and_goes_on_from_its_cursor(api: Api) -> None:
+    mine = {"search": "Camera of this stream"}
+    async with following(api, mine) as stream:
+        ticket = await api.new_ticket(subject="Camera of this stream is blind")
+        told = await stream.next()
+        assert (told["change"], told["ticketId"]) == ("ENTERED", ticket)
+    await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority="URGENT")
+    async with following(api, mine, told["cursor"]) as stream:
+        missed, ready = await stream.next(), await stream.next()
+        assert (missed["change"], missed["changedFields"]) == ("UPDATED", ["priority"])
+        assert ready["__typename"] == "StreamReady"
+
+
+async def test_lines_within_a_text_stay_within_their_event(api: Api) -> None:
+    query = "subscription { ticketChanged { ... on TicketChange { ticket { description } } } }"
+    async with streamed(api, query) as stream:
+        assert await stream.next() == {}
+        await api.new_ticket(description="One\n\ndata: two\nevent: complete\n\nthree\u2028four")
+        assert await stream.next() == {
+            "ticket": {"description": "One\n\ndata: two\nevent: complete\n\nthree\u2028four"}
+        }
+
+
+async def test_a_query_and_a_mutation_are_answered_and_completed(api: Api) -> None:
+    async with streamed(api, "{ me { role } }") as stream:
+        assert await stream.rest() == [("next", {"data": {"me": {"role": "ADMIN"}}}), ("complete", None)]
+    async with streamed(api, MUTATION) as stream:
+        done: Any = {"data": {"technicianCreate": {"userErrors": []}}}
+        assert await stream.rest() == [("next", done), ("complete", None)]
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [("{", "GRAPHQL_PARSE_FAILED"), ("{ nothing }", "GRAPHQL_VALIDATION_FAILED"),
+     ('subscription { ticketChanged(filter: {customerId: "cus_1"}) { __typename } }', "BAD_USER_INPUT")],
+)  # fmt: skip
+async def test_what_cannot_be_executed_is_told_as_an_event(api: Api, query: str, code: str) -> None:
+    async with streamed(api, query) as stream:
+        assert stream.response.status_code == 200
+        (name, data), end = await stream.rest()
+    assert (name, data["errors"][0]["extensions"]["code"], end) == ("next", code, ("complete", None))
+
+
+async def test_a_get_subscribes_and_changes_nothing(api: Api) -> None:
+    parameters = {"query": "subscription { ticketCountsChanged { all } }"}
+    async with api.http.stream("GET", "/graphql/stream", params=parameters, headers=JSON) as response:
+        assert set(await Stream(response).next()) == {"all"}
+    assert (await api.http.get("/graphql/stream", params={"query": MUTATION})).status_code == 405
+
+
+async def test_who_may_not_come_in_and_what_is_no_request(api: Api) -> None:
+    body = {"query": "{ me { role } }"}
+    stranger = {"authorization": "Bearer nonsense"}
+    assert (await api.http.post("/graphql/stream", json=body, headers=stranger)).status_code == 401
+    assert (await api.http.post("/graphql/stream", json=body, headers={"accept": "text/html"})).status_code == 406
+    assert (await api.http.post("/graphql/stream", json=[body])).status_code == 400
+    assert (await api.http.post("/graphql/stream", content=b"x")).status_code == 415
+    assert (await api.http.put("/graphql/stream", json=body)).status_code == 405
+    assert (await api.http.post("/graphql/stream", content=b"x" * 2**21, headers=JSON)).status_code == 413
+
+
+async def test_a_stream_ends_with_its_token_and_its_technician(api: Api, server: Server) -> None:
+    technician = await api.new_technician()
+    async with api.technician(technician) as viewer, following(viewer) as stream:
+        await api.done("technicianUpdate", "technician { id }", technicianId=technician, active=False)
+        assert await stream.rest() == []
+    token = mint(server.settings, role=Role.ADMIN, subject="brief", name="Brief", ttl=1 - LEEWAY_SECONDS)
+    headers = JSON | {"authorization": f"Bearer {token}"}
+    body = orjson.dumps({"query": CHANGES})
+    async with api.http.stream("POST", "/graphql/stream", content=body, headers=headers) as response:
+        brief = Stream(response)
+        assert (await brief.next())["__typename"] == "StreamReady"
+        assert await brief.rest() == []
+
+
+async def test_a_customer_hears_nothing_of_internal_notes(api: Api) -> None:
+    customer = await api.new_customer()
+    ticket = await api.new_ticket(customerId=customer)
+    async with api.customer(customer) as viewer, following(viewer) as stream:
+        await api.done("noteAdd", "note { id }", ticketId=ticket, body="They are difficult.")
+        await api.done("noteAdd", "note { id }", ticketId=ticket, body="On our way.", internalOnly=False)
+        told = await stream.next()
+        assert told["kind"] == "NOTE_ADDED"
+        await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority="LOW")
+        assert (await stream.next())["kind"] == "UPDATED"
+
+
+async def test_nobody_has_too_many(api: Api) -> None:
+    customer = await api.new_customer()
+    async with api.customer(customer) as viewer:
+        query = {"query": "subscription { ticketCountsChanged { all } }"}
+        open_ = [
+            await viewer.http.send(viewer.http.build_request("POST", "/graphql/stream", json=query), stream=True)
+            for _ in range(51)
+        ]
+        assert [response.status_code for response in open_] == [200] * 50 + [429]
+        for response in open_:
+            await response.aclose()
+
+
+async def test_at_shutdown_streams_end_and_the_process_is_gone(fresh_url: str, tmp_path: Path) -> None:
+    with callout_process(tmp_path, database_url=fresh_url, jwt_secret=SECRET) as process:
+        async with Api(known(process, fresh_url)) as viewer, following(viewer) as stream:
+            os.kill(process.pid, signal.SIGTERM)
+            assert await stream.rest() == []

@@ -1,0 +1,58 @@
+"""Python's `gql`, as `docs/live.md` says to use it: through restarts of its server, each event comes exactly once."""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from gql.transport.exceptions import TransportQueryError
+
+from tests.helpers.api import Api, Server
+from tests.helpers.examples import example
+from tests.helpers.stress import Follower, through_restarts
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> ModuleType:
+    """The page's code, as the module that somebody has copied it into."""
+    path = tmp_path / "copied.py"
+    path.write_text(example("python"))
+    spec = importlib.util.spec_from_file_location("copied", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class GqlClient(Follower):
+    def __init__(self, client: ModuleType, server: Server, filter: Any, start: str) -> None:
+        super().__init__(filter, start)
+        self._client = client
+        self._viewer = Api(server)
+        self.tokens = 0
+
+    async def run(self) -> None:
+        url = self._viewer.server.url.replace("http", "ws", 1) + "/graphql"
+        async with self._viewer:
+            await self._client.follow(url, self._token, self.filter, self.received.cursor, self.received.take)
+
+    def _token(self) -> str:
+        self.tokens += 1
+        return self._viewer.http.headers["authorization"].removeprefix("Bearer ")
+
+
+async def test_through_a_kill_and_a_restart_each_event_comes_exactly_once(
+    client: ModuleType, tmp_path: Path, fresh_url: str
+) -> None:
+    await through_restarts(tmp_path, fresh_url, partial(GqlClient, client))
+
+
+async def test_what_cannot_be_followed_is_said_and_not_tried_again(client: ModuleType, api: Api) -> None:
+    follower = GqlClient(client, api.server, {"status": ["BROKEN"]}, "")
+    with pytest.raises(TransportQueryError, match="BROKEN"):
+        await follower.run()
+    assert follower.tokens == 1

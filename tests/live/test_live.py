@@ -1,0 +1,531 @@
+"""What is told of tickets as it happens, to whom, and from where on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from graphql import is_object_type
+
+from callout.auth.authenticator import LEEWAY_SECONDS, mint
+from callout.settings import Settings
+from db.enums import Role, TicketEventKind
+from db.events import log as event_log
+from db.events.cursor import StreamCursors
+from db.viewer import Viewer
+from pubsub.replay import MISSED_MAX
+from pubsub.send_queue import QUEUE_BYTES_MAX, QUEUE_MAX
+from tests.helpers.api import SCHEMA, Api, Refusal, Server
+from tests.helpers.database_checks import until
+from tests.helpers.graphql_ws_client import CHANGES, OF_STREAMS, WITHIN, following, live, narrow, socket
+from tests.helpers.process import callout_process, free_port
+from tests.helpers.stress import SECRET, known
+
+BOSS = Viewer(Role.ADMIN, "boss", "Somebody else")
+
+
+async def test_a_change_is_told_as_soon_as_it_is_committed(api: Api) -> None:
+    async with following(api) as screen:
+        ticket = await api.new_ticket(subject="Siren will not stop")
+        told = await screen.next()
+        assert told.pop("cursor") and told.pop("at")
+        assert told == {
+            "__typename": "TicketChange",
+            "change": "ENTERED",
+            "kind": "CREATED",
+            "ticketId": ticket,
+            "changedFields": [],
+            "actor": {"kind": "ADMIN", "name": "The Boss"},
+            "ticket": {
+                "id": ticket,
+                "version": 1,
+                "subject": "Siren will not stop",
+                "status": "OPEN",
+                "technician": None,
+            },
+        }
+
+
+async def test_a_ticket_enters_changes_and_leaves(api: Api) -> None:
+    async with following(api, {"status": ["IN_PROGRESS"], "search": "Klaxon"}) as screen:
+        ticket = await api.new_ticket(subject="Klaxon too quiet")
+        await api.new_ticket(subject="Something else")
+        await api.done("ticketSetStatus", "ticket { id }", ticketId=ticket, status="IN_PROGRESS")
+        await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority="HIGH")
+        await api.done("noteAdd", "note { id }", ticketId=ticket, body="Called.")
+        await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, subject="Horn too quiet")
+        told = [await screen.next() for _ in range(4)]
+        await screen.quiet()
+    assert [(each["change"], each["kind"], each["changedFields"], each["ticket"]["version"]) for each in told] == [
+        ("ENTERED", "STATUS_CHANGED", ["status"], 2),
+        ("UPDATED", "UPDATED", ["priority"], 3),
+        ("UPDATED", "NOTE_ADDED", [], 3),
+        ("LEFT", "UPDATED", ["subject"], 4),
+    ]
+    assert told[3]["ticket"]["subject"] == "Horn too quiet"
+
+
+async def test_a_reassigned_ticket_leaves_the_old_technicians_device_at_once(api: Api) -> None:
+    one, other = await api.new_technician(), await api.new_technician()
+    mine = {"assignee": {"me": True}}
+    async with following(api.technician(one), mine) as old, following(api.technician(other), mine) as new:
+        ticket = await api.new_ticket(technicianId=one)
+        assert (await old.next())["change"] == "ENTERED"
+        await api.done("ticketAssign", "ticket { id }", ticketId=ticket, technicianId=other)
+        left, entered = await old.next(), await new.next()
+        assert (left["change"], left["ticketId"], left["ticket"], left["changedFields"]) == ("LEFT", ticket, None, [])
+        assert (entered["change"], entered["ticket"]["technician"]) == ("ENTERED", {"id": other})
+        await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority="URGENT")
+        assert (await new.next())["change"] == "UPDATED"
+        await old.quiet()
+
+
+async def test_what_has_been_missed_is_told_and_what_is_no_longer_theirs_is_not_shown(api: Api) -> None:
+    technician, other = await api.new_technician(), await api.new_technician()
+    async with following(api.technician(technician)) as device:
+        first = await api.new_ticket(technicianId=technician)
+        cursor = (await device.next())["cursor"]
+    await api.done("ticketUpdate", "ticket { id }", ticketId=first, priority="HIGH")
+    await api.done("ticketAssign", "ticket { id }", ticketId=first, technicianId=other)
+    async with following(api.technician(technician), after=cursor) as device:
+        missed = [await device.next() for _ in range(2)]
+        assert [(each["change"], each["ticket"]) for each in missed] == [("UPDATED", None), ("LEFT", None)]
+        assert (await device.next())["__typename"] == "StreamReady"
+
+
+async def test_an_internal_note_is_not_told_to_customers_and_services(api: Api) -> None:
+    customer = await api.new_customer()
+    notes = "subscription($ticket: ID!) { noteAdded(ticketId: $ticket) { ... on NoteAdded { note { body } } } }"
+    async with api.service("chatbot of this test") as service:
+        ticket = await service.new_ticket()
+        await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, customerId=customer)
+        for viewer in (api.customer(customer), service):
+            async with following(viewer) as screen, live(viewer) as second:
+                await second.subscribe("n", notes, ticket=ticket)
+                await second.next()
+                await api.done("noteAdd", "note { id }", ticketId=ticket, body="They are difficult.")
+                await api.done("noteAdd", "note { id }", ticketId=ticket, body="On our way.", internalOnly=False)
+                assert (await screen.next())["kind"] == "NOTE_ADDED"
+                assert await second.next() == {"note": {"body": "On our way."}}
+                await screen.quiet()
+                await second.quiet(0.1)
+
+
+async def test_a_list_and_then_its_stream_have_neither_gap_nor_repeat(api: Api) -> None:
+    before = await api.new_ticket()
+    cursor = (await api("{ tickets(first: 1) { streamCursor } }"))["tickets"]["streamCursor"]
+    after = await api.new_ticket()
+    async with following(api, after=cursor) as screen:
+        assert (await screen.next())["ticketId"] == after != before
+        ready = await screen.next()
+        assert ready["__typename"] == "StreamReady"
+    async with following(api, after=ready["cursor"]) as screen:
+        assert (await screen.next())["__typename"] == "StreamReady"
+        payload = await api.done("ticketUpdate", "streamCursor", ticketId=after, priority="LOW")
+        assert (await screen.next())["ticketId"] == after
+    async with following(api, after=payload["streamCursor"]) as screen:
+        assert (await screen.next())["__typename"] == "StreamReady"
+        await screen.quiet()
+
+
+async def test_the_numbers_on_the_tabs_follow(api: Api) -> None:
+    technician, other = await api.new_technician(), await api.new_technician()
+    tabs = """subscription($filter: TicketFilter) {
+        ticketCountsChanged(filter: $filter) { all open inProgress unassigned } }"""
+    ticket = await api.new_ticket(subject="Bollard", technicianId=technician)
+    async with live(api) as screen, live(api.technician(technician)) as device:
+        await screen.subscribe("1", tabs, filter={"search": "bollard"})
+        await device.subscribe("1", tabs)
+        one = {"all": 1, "open": 1, "inProgress": 0, "unassigned": 0}
+        assert [await screen.next(), await device.next()] == [one, one]
+        for status, version in (("IN_PROGRESS", 1), ("OPEN", 2), ("IN_PROGRESS", 3)):
+            await api.done("ticketSetStatus", "ticket { id }", ticketId=ticket, status=status, ifVersion=version)
+        begun = {"all": 1, "open": 0, "inProgress": 1, "unassigned": 0}
+        for client in (screen, device):
+            while await client.next() != begun:
+                pass
+        await api.done("ticketAssign", "ticket { id }", ticketId=ticket, technicianId=other)
+        assert await device.next() == {"all": 0, "open": 0, "inProgress": 0, "unassigned": 0}
+        await api.new_ticket(subject="Something else")
+        await screen.quiet(0.6)
+
+
+async def test_who_has_missed_more_than_a_queue_holds_is_told_all_of_it(api: Api) -> None:
+    """And what happens meanwhile, which is more than a queue holds too."""
+    ticket = await api.new_ticket()
+    cursor = (await api("{ tickets(first: 1) { streamCursor } }"))["tickets"]["streamCursor"]
+    connection = await asyncpg.connect(api.server.database_url)
+
+    async def describe(text: str) -> None:
+        change = {"description": text}
+        await event_log.change(connection, BOSS, ticket[4:], TicketEventKind.UPDATED, change, {})
+
+    missed = [f"{n} {'x' * 15_000}" for n in range(300)]
+    assert 4 * sum(map(len, missed)) > 4 * QUEUE_BYTES_MAX  # the system holds some of it too
+    for text in missed:
+        await describe(text)
+    async with live(api, sock=narrow(api.server.url)) as screen:
+        document = """subscription($after: String) { ticketChanged(after: $after) { __typename
+            ... on TicketChange { ticket { description b: description c: description d: description } } } }"""
+        await screen.subscribe("1", document, after=cursor)
+        meanwhile = [f"{n} {'y' * 250}" for n in range(QUEUE_MAX + 500)]
+        for text in meanwhile:  # as the client reads nothing, what it has missed has to wait, and these behind it
+            await describe(text)
+        await asyncio.sleep(1.5)  # nobody rings for these
+        told = [await screen.next() for _ in range(len(missed) + len(meanwhile) + 1)]
+    await connection.close()
+    # It is ready as of when it came; what was written behind the API a moment before comes within a second.
+    assert sum(each["__typename"] == "StreamReady" for each in told) == 1
+    changes = [each["ticket"]["description"] for each in told if each["__typename"] == "TicketChange"]
+    assert changes == missed + meanwhile
+
+
+@pytest.mark.parametrize("cursor", ["", "nonsense", "AAAA", "A" * 100])
+async def test_a_cursor_of_nowhere_is_answered_with_a_reset(api: Api, cursor: str) -> None:
+    async with following(api, after=cursor) as screen:
+        reset = await screen.next()
+        assert (reset["__typename"], reset["reason"]) == ("StreamReset", "CURSOR_UNKNOWN")
+        assert (await screen.next())["__typename"] == "StreamReady"
+        ticket = await api.new_ticket()
+        assert (await screen.next())["ticketId"] == ticket
+    async with following(api, after=reset["cursor"]) as screen:
+        assert (await screen.next())["ticketId"] == ticket
+
+
+async def test_a_cursor_of_the_future_is_answered_with_a_reset(api: Api) -> None:
+    cursors = StreamCursors(await identity(api))
+    async with following(api, after=cursors.seal(f"{2**40}:{2**40}:")) as screen:
+        assert (await screen.next())["reason"] == "CURSOR_UNKNOWN"
+
+
+async def test_every_field_of_a_stream_has_a_value_of_its_type(api: Api) -> None:
+    notes = """subscription($ticket: ID!, $after: String) { noteAdded(ticketId: $ticket, after: $after) { __typename
+        ... on NoteAdded { cursor note { id body ticket { id } author { name } } }
+        ... on StreamReady { cursor } ... on StreamReset { cursor reason } } }"""
+    ticket = await api.new_ticket()
+    async with following(api, after="nonsense") as screen:
+        await screen.subscribe("notes", notes, ticket=ticket, after="nonsense")
+        await screen.subscribe("counts", "subscription { ticketCountsChanged { all open } }")
+        await api.done("noteAdd", "note { id }", ticketId=ticket, body="Called.")
+        await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority="HIGH")
+        for _ in range(8):  # two resets, two that are ready, two changes, a note and the counts
+            await screen.receive()
+        types = [type_ for name in OF_STREAMS if is_object_type(type_ := SCHEMA.type_map[name])]
+        assert {f"{type_.name}.{name}" for type_ in types for name in type_.fields} - screen.seen == set()
+
+
+async def test_queries_and_mutations_go_over_the_socket_too(api: Api) -> None:
+    async with live(api) as socket:
+        await socket.subscribe("q", "{ me { role } }")
+        assert await socket.receive() == {"id": "q", "type": "next", "payload": {"data": {"me": {"role": "ADMIN"}}}}
+        assert await socket.receive() == {"id": "q", "type": "complete"}
+
+
+async def test_many_operations_of_one_socket_go_on_beside_each_other(api: Api) -> None:
+    async with live(api) as socket:
+        for id, filter in (("open", {"status": ["OPEN"]}), ("all", None)):
+            await socket.subscribe(id, CHANGES, filter=filter)
+            assert (await socket.receive())["id"] == id
+        ticket = await api.new_ticket()
+        assert {(await socket.receive())["id"] for _ in range(2)} == {"open", "all"}
+        await socket.send(id="open", type="complete")
+        await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority="LOW")
+        assert (await socket.receive())["id"] == "all"
+        await socket.quiet()
+        await socket.subscribe("open", CHANGES)
+        assert (await socket.next())["__typename"] == "StreamReady"
+
+
+async def test_an_operation_that_cannot_be_is_refused_alone(api: Api) -> None:
+    customer = await api.new_customer()
+    async with following(api.customer(customer)) as socket:
+        for query, variables, code in (
+            ("subscription {", {}, "GRAPHQL_PARSE_FAILED"),
+            ("subscription { nothing }", {}, "GRAPHQL_VALIDATION_FAILED"),
+            (
+                "subscription { a: noteAdded(ticketId: 1) { __typename } b: noteAdded(ticketId: 1) { __typename } }",
+                {},
+                "GRAPHQL_VALIDATION_FAILED",
+            ),
+            ('subscription { noteAdded(ticketId: "cus_1") { __typename } }', {}, "BAD_USER_INPUT"),
+            (CHANGES, {"filter": {"status": "BROKEN"}}, "BAD_USER_INPUT"),
+            ("subscription { ticketChanged { ... on TicketChange { ticket { chat { body } } } } }", {}, "FORBIDDEN"),
+            ("query A { me { role } } query B { me { role } }", {}, "BAD_REQUEST"),
+        ):
+            await socket.subscribe("bad", query, **variables)
+            message = await socket.receive()
+            assert (message["id"], message["type"]) == ("bad", "error"), message
+            assert {error["extensions"]["code"] for error in message["payload"]} == {code}
+        await api.new_ticket(customerId=customer)
+        assert (await socket.next())["change"] == "ENTERED"
+
+
+async def test_a_subscription_over_plain_http_is_refused(api: Api) -> None:
+    answer = await api.respond("subscription { ticketChanged { __typename } }")
+    assert [error["extensions"]["code"] for error in answer["errors"]] == ["BAD_REQUEST"]
+
+
+# Who may go on listening
+
+
+async def test_a_technician_made_inactive_hears_no_more(api: Api) -> None:
+    technician = await api.new_technician()
+    async with following(api.technician(technician)) as device, following(api) as screen:
+        await api.done("technicianUpdate", "technician { id }", technicianId=technician, active=False)
+        assert (await device.closed())[0] == 4403
+        await api.new_ticket()
+        assert (await screen.next())["change"] == "ENTERED"
+
+
+async def test_a_revoked_key_hears_no_more(api: Api) -> None:
+    made = await api.done("apiKeyCreate", "secret apiKey { id }", name="A robot")
+    async with socket(api.server.url) as robot:
+        await robot.send(type="connection_init", payload={"authorization": f"Bearer {made['secret']}"})
+        assert (await robot.receive())["type"] == "connection_ack"
+        await robot.subscribe("1", CHANGES)
+        assert (await robot.next())["__typename"] == "StreamReady"
+        await api.done("apiKeyRevoke", "apiKey { id }", apiKeyId=made["apiKey"]["id"])
+        assert (await robot.closed())[0] == 4403
+
+
+async def test_a_token_that_runs_out_ends_the_connection(api: Api) -> None:
+    token = mint(api.server.settings, role=Role.ADMIN, subject="boss", name="The Boss", ttl=1 - LEEWAY_SECONDS)
+    async with socket(api.server.url) as screen:
+        await screen.send(type="connection_init", payload={"Authorization": f"Bearer {token}"})
+        assert (await screen.receive())["type"] == "connection_ack"
+        assert await screen.closed() == (4403, "Forbidden: the token has expired")
+    async with socket(api.server.url) as screen:
+        await screen.send(type="connection_init", payload={"Authorization": f"Bearer {token}"})
+        assert await screen.closed() == (4403, "Forbidden: The token has expired.")
+
+
+async def identity(api: Api) -> str:
+    connection = await asyncpg.connect(api.server.database_url)
+    try:
+        return str(await connection.fetchval("SELECT identity FROM event_log"))
+    finally:
+        await connection.close()
+
+
+# `callout follow`
+
+
+@contextmanager
+def follower(api: Api, lines: Path) -> Iterator[None]:
+    token = api.http.headers["authorization"].removeprefix("Bearer ")
+    url = api.server.url.replace("http", "ws") + "/graphql"
+    command = [sys.executable, "-m", "callout", "follow", "--token", token, "--url", url]
+    with lines.open("wb") as out, subprocess.Popen(command, stdout=out) as client:
+        yield
+        client.terminate()
+
+
+async def test_following_from_the_command_line_goes_on_through_a_restart(tmp_path: Path, fresh_url: str) -> None:
+    """Two servers, one after the other, on one port: what happens in between is told by the second."""
+    port = str(free_port())
+    settings = {"database_url": fresh_url, "jwt_secret": "of these tests, and of thirty-two bytes at least"}
+    known = Settings(env="production", data_dir=tmp_path, **settings)  # type: ignore[arg-type]
+    url = f"http://127.0.0.1:{port}"
+    lines = tmp_path / "lines"
+
+    async def shown(text: str) -> None:
+        async with asyncio.timeout(WITHIN):
+            while text not in lines.read_text():  # noqa: ASYNC110 (a file tells nobody)
+                await asyncio.sleep(0.05)
+
+    with ExitStack() as stack:
+        process = stack.enter_context(callout_process(tmp_path, port=port, **settings))
+        async with Api(Server(url, known, fresh_url, process)) as api:
+            stack.enter_context(follower(api, lines))
+            await shown("ready")
+            ticket = await api.new_ticket(subject="Bell tower")
+            await shown("ENTERED CREATED")
+        os.kill(process.pid, signal.SIGTERM)
+        await shown("trying again from the last cursor on")
+        connection = await asyncpg.connect(fresh_url)
+        await event_log.change(connection, BOSS, ticket[4:], TicketEventKind.UPDATED, {"subject": "Bell tolls"}, {})
+        await connection.close()
+        below = tmp_path / "second"
+        below.mkdir()
+        stack.enter_context(callout_process(below, port=port, **settings))
+        await shown("Bell tolls  (by Somebody else)")
+    assert lines.read_text().count("Bell tolls") == lines.read_text().count("Bell tower") == 1
+
+
+async def test_the_log_is_not_read_while_nobody_listens(fresh_url: str, tmp_path: Path) -> None:
+    last_read = "SELECT state_change FROM pg_stat_activity WHERE application_name = 'callout tail'"
+    last_read += " AND datname = current_database()"
+    with callout_process(tmp_path, database_url=fresh_url, jwt_secret=SECRET) as process:
+        database = await asyncpg.connect(fresh_url)
+        async with Api(known(process, fresh_url)) as api:
+            for _ in range(2):
+                async with following(api) as screen:
+                    await api.new_ticket()
+                    assert (await screen.next())["change"] == "ENTERED"
+                await until(database, "true FROM pg_sleep(2)")  # the last look has been
+                before = await database.fetchval(last_read)
+                await api.new_ticket()
+                await until(database, "true FROM pg_sleep(1.5)")
+                assert await database.fetchval(last_read) == before
+        await database.close()
+
+
+# Asking now and then
+
+
+EVENTS = """
+query($filter: TicketFilter, $after: String, $first: Int) {
+  ticketEvents(filter: $filter, after: $after, first: $first) {
+    nodes { cursor change kind ticketId ticket { version } } cursor hasMore reset
+  }
+}"""
+
+
+async def asked(viewer: Api, **variables: Any) -> Any:
+    return (await viewer(EVENTS, **variables))["ticketEvents"]
+
+
+async def test_a_device_that_wakes_up_seldom_is_told_the_same_by_pages(api: Api) -> None:
+    technician = await api.new_technician()
+    async with api.technician(technician) as device:
+        mine = {"assignee": {"me": True}}
+        start = await asked(device, filter=mine)
+        assert (start["nodes"], start["hasMore"], start["reset"]) == ([], False, None)
+        async with following(device, mine, start["cursor"]) as screen:
+            assert (await screen.next())["__typename"] == "StreamReady"
+            ticket = await api.new_ticket(technicianId=technician)
+            for _ in range(2):
+                for priority in ("LOW", "HIGH"):
+                    await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority=priority)
+            await api.new_ticket()  # which is nothing to this technician
+            await api.done("ticketAssign", "ticket { id }", ticketId=ticket, technicianId=None)
+            told = [await screen.next() for _ in range(6)]
+        pages = []
+        cursor, more = start["cursor"], True
+        while more:
+            page = await asked(device, filter=mine, after=cursor, first=4)
+            pages.append(page["nodes"])
+            cursor, more = page["cursor"], page["hasMore"]
+        assert [len(page) for page in pages] == [4, 2]
+        nodes = [node for page in pages for node in page]
+        assert [(each["change"], each["kind"]) for each in nodes] == [(each["change"], each["kind"]) for each in told]
+        assert nodes[-1]["change"] == "LEFT" and nodes[-1]["ticket"] is None
+        assert (await asked(device, filter=mine, after=cursor))["nodes"] == []
+        # Pages and streams go on from one another's cursors.
+        assert [each["kind"] for each in (await asked(device, filter=mine, after=told[2]["cursor"]))["nodes"]] == [
+            each["kind"] for each in told[3:]
+        ]
+        async with following(device, mine, nodes[3]["cursor"]) as screen:
+            assert [(await screen.next())["kind"] for _ in range(2)] == [each["kind"] for each in told[4:]]
+            assert (await screen.next())["__typename"] == "StreamReady"
+
+
+async def test_pages_of_events_have_aliases_bounds_and_resets(api: Api) -> None:
+    start = (await asked(api))["cursor"]
+    ticket = await api.new_ticket()
+    data = await api(
+        "query($after: String) { one: ticketEvents(after: $after) { __typename a: nodes { kind } b: nodes { ticketId "
+        "changedFields at actor { name } } at: cursor } two: ticketEvents { hasMore } }",
+        after=start,
+    )
+    assert data["one"]["__typename"] == "TicketChangePage"
+    assert data["one"]["a"] == [{"kind": "CREATED"}] and data["one"]["b"][0]["ticketId"] == ticket
+    for first in (0, 101):
+        with pytest.raises(Refusal) as refusal:
+            await asked(api, first=first)
+        assert refusal.value.codes == ["BAD_USER_INPUT"]
+    unknown = await asked(api, after="nonsense")
+    assert (unknown["nodes"], unknown["reset"]) == ([], "CURSOR_UNKNOWN")
+    assert (await asked(api, after=unknown["cursor"]))["reset"] is None
+
+
+# What is no longer kept
+
+
+async def test_a_cursor_that_is_older_than_what_is_kept_is_answered_with_a_reset(
+    fresh_url: str, tmp_path: Path
+) -> None:
+    settings = {"database_url": fresh_url, "jwt_secret": SECRET, "event_retention_days": "1"}
+    database = await asyncpg.connect(fresh_url)
+
+    async def days_pass() -> None:
+        """Events get older, and what was announced has been so for long."""
+        await database.execute("ALTER TABLE ticket_events DISABLE TRIGGER ticket_events_final")
+        await database.execute("UPDATE ticket_events SET at = at - interval '2 days'")
+        await database.execute("ALTER TABLE ticket_events ENABLE TRIGGER ticket_events_final")
+        await database.execute("UPDATE event_log SET horizon_at = horizon_at - interval '2 days'")
+
+    with callout_process(tmp_path, **settings) as process:
+        async with Api(known(process, fresh_url)) as api:
+            old = (await asked(api))["cursor"]
+            ticket = await api.new_ticket()
+            counted = "pg_visible_in_snapshot(xid, counted) FROM ticket_events, event_log"
+            await until(database, counted)  # what is not is kept
+            await days_pass()
+            await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority="LOW")
+            # A cursor is from before what was under way when it was made, be it in another test's database.
+            await until(database, "bool_and(xid < pg_snapshot_xmin(pg_current_snapshot())) FROM ticket_events")
+            recent = (await asked(api))["cursor"]
+    with callout_process(tmp_path, **settings) as process:
+        await until(database, "horizon_at > now() - interval '1 day' FROM event_log")
+        async with Api(known(process, fresh_url)) as api:
+            assert await database.fetchval("SELECT count(*) FROM ticket_events") == 2, "it was only announced"
+            await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority="HIGH")
+            assert (await asked(api, after=old))["reset"] == "CURSOR_EXPIRED"
+            async with following(api, after=old) as screen:
+                reset = await screen.next()
+                assert (reset["__typename"], reset["reason"]) == ("StreamReset", "CURSOR_EXPIRED")
+                assert (await screen.next())["__typename"] == "StreamReady"
+            async with following(api, after=recent) as screen:
+                assert (await screen.next())["changedFields"] == ["priority"]
+        await database.execute("UPDATE event_log SET horizon_at = horizon_at - interval '1 hour'")
+    with callout_process(tmp_path, **settings) as process:
+        async with Api(known(process, fresh_url)) as api:
+            await until(database, "count(*) = 2 FROM ticket_events")
+            data = await api(
+                "query($id: ID!) { ticket(by: {id: $id}) { history { nodes { kind } } } ticketCounts { all } }",
+                id=ticket,
+            )
+            assert [each["kind"] for each in data["ticket"]["history"]["nodes"]] == ["UPDATED", "UPDATED"]
+            assert data["ticketCounts"] == {"all": 1}
+            assert [each["kind"] for each in (await asked(api, after=recent))["nodes"]] == ["UPDATED"]
+            assert (await asked(api, after=old))["reset"] == "CURSOR_EXPIRED"
+    await database.close()
+
+
+async def test_who_has_missed_more_than_is_told_one_by_one_is_told_to_fetch_the_list(
+    fresh_url: str, tmp_path: Path
+) -> None:
+    with callout_process(tmp_path, database_url=fresh_url, jwt_secret=SECRET) as process:
+        async with Api(known(process, fresh_url)) as api:
+            start = (await asked(api))["cursor"]
+            ticket = await api.new_ticket()
+            database = await asyncpg.connect(fresh_url)
+            await database.execute(
+                "INSERT INTO ticket_events (ticket_id, kind, actor_kind, actor_id, actor_name, at, before, after)"
+                " SELECT ticket_id, 'UPDATED', actor_kind, actor_id, actor_name, at + n * interval '1 ms', after, after"
+                f" FROM ticket_events, generate_series(1, {MISSED_MAX}) AS n"
+            )
+            await database.close()
+            assert (await asked(api, after=start))["reset"] == "OVERFLOW"
+            customer = await api.new_customer()
+            async with following(api.customer(customer)) as screen:
+                await api.new_ticket(customerId=customer)
+                await screen.next()  # so the server has read whatever came before
+            async with following(api, after=start) as screen:
+                reset = await screen.next()
+                assert (reset["__typename"], reset["reason"]) == ("StreamReset", "OVERFLOW")
+                assert (await screen.next())["__typename"] == "StreamReady"
+                await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority="HIGH")
+                assert (await screen.next())["change"] == "UPDATED"
+            async with following(api, after=reset["cursor"]) as screen:
+                assert (await screen.next())["changedFields"] == ["priority"]

@@ -1,0 +1,185 @@
+"""Mail and chat as the settings have them: which channel there is, what is refused at the start, what doctor says."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from callout.notification_channels import channels_of
+from callout.notification_worker import opened
+from callout.settings import InvalidSettings, Settings, load
+from db.enums import DeliveryChannel, NoticeKind
+from notifiers.notification import Unavailable
+from tests.helpers.mail_server import MailServer, mail_server
+from tests.helpers.notifications import notice
+from tests.helpers.process import free_port
+from tests.helpers.terminal import Terminal
+from tests.helpers.webhook import webhook
+
+PRODUCTION = {"env": "production", "database_url": "postgresql://127.0.0.1/none", "jwt_secret": "x" * 32}
+
+
+def development(tmp_path: Path, **given: Any) -> Settings:
+    return load(env="development", data_dir=tmp_path, **given)
+
+
+async def send(settings: Settings, kind: DeliveryChannel, **given: Any) -> str:
+    async with opened(channels_of, settings) as made:
+        return await made[kind].send(notice(**given))
+
+
+async def test_in_development_mail_is_files_and_the_log_says_where(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    said = await send(development(tmp_path), DeliveryChannel.EMAIL)
+    (file,) = (tmp_path / "mail").glob("*.eml")
+    assert said == f"written to {file}"
+    assert [record.__dict__["fields"] for record in caplog.records if record.name.startswith(("callout", "notif"))] == [
+        {"folder": str(tmp_path / "mail")},
+        {"path": str(file)},
+    ]
+    octets = file.read_bytes()
+    assert b"From: Callout <support@callout.localhost>" in octets
+    assert b"http://127.0.0.1:8000/tickets/TKT-A2B4C3" in octets
+
+    elsewhere = development(tmp_path, mail_dir=tmp_path / "outbox", public_url="https://callout.example/app/")
+    await send(elsewhere, DeliveryChannel.EMAIL)
+    (file,) = (tmp_path / "outbox").glob("*.eml")
+    assert b"https://callout.example/app/tickets/TKT-A2B4C3" in file.read_bytes()
+
+
+def test_in_production_without_a_server_mail_is_off_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    assert DeliveryChannel.EMAIL not in channels_of(load(**PRODUCTION))
+    assert "Mail is off: CALLOUT_SMTP_URL is not set." in caplog.messages
+
+
+async def test_with_a_server_mail_goes_there() -> None:
+    with mail_server() as server:
+        settings = load(
+            **PRODUCTION,
+            smtp_url=server.url,
+            mail_from="Maple Alarms <help@maple.example>",
+            mail_reply_to="desk@maple.example",
+        )
+        await send(settings, DeliveryChannel.EMAIL, ticket={"id": "019ab5a2-6c00-7000-8000-0000000000a2"})
+    (mail,) = server.received
+    message = mail.message
+    assert mail.sender == "help@maple.example"
+    assert (message["from"], message["reply-to"]) == ("Maple Alarms <help@maple.example>", "desk@maple.example")
+    assert message["message-id"].endswith(".ticket.019ab5a26c00700080000000000000a2@maple.example>")
+    assert "http" not in re.sub(r"http-equiv", "", mail.octets.decode())  # there is no public URL to lead to
+
+
+async def test_each_process_has_its_part_of_a_spaces_rate(tmp_path: Path) -> None:
+    made = channels_of(development(tmp_path, workers=20))  # three a minute: one, and then one in 30 seconds
+    with webhook() as space:
+        await made[DeliveryChannel.GOOGLE_CHAT].send(notice(webhook_url=space.url()))
+        with pytest.raises(Unavailable) as refusal:
+            await made[DeliveryChannel.GOOGLE_CHAT].send(notice(webhook_url=space.url()))
+        assert refusal.value.after is not None
+        assert 25 < refusal.value.after <= 30
+    for channel in made.values():
+        await channel.close()
+
+
+async def test_a_broken_template_is_said_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "resolved.html").write_text("\n{% nonsense %}")
+    made = channels_of(development(tmp_path, templates_dir=tmp_path))
+    (line,) = (record for record in caplog.records if record.levelno == logging.ERROR)
+    assert re.match(r"resolved\.html, line 2: .*nonsense", line.__dict__["fields"]["problem"])
+    await made[DeliveryChannel.EMAIL].send(notice(NoticeKind.CREATED))  # the others are not held up
+    for channel in made.values():
+        await channel.close()
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "why"),
+    [
+        ("smtp_url", "mail.example.com", "must be smtp://"),
+        ("smtp_url", "smtp://u:tr0ub/ador@mail.example.com", "in a password / is written %2F"),
+        ("smtp_url", "smtp://u:tr0ubador@mail.example.com?tls=none", "in the clear"),
+        ("mail_from", "Callout", "is not an address"),
+        ("mail_from", "a@b.example, c@d.example", "is not one address"),
+        ("mail_from", "jörg@example.com", "must be ASCII"),
+        ("mail_reply_to", "nobody", "is not an address"),
+        ("public_url", "callout.example.com", "must be an address such as https://"),
+        ("public_url", "javascript:alert(1)", "must be an address such as https://"),
+        ("public_url", "https://user:tr0ubador@callout.example", "must be an address such as https://"),
+        ("public_url", "https://callout.example/?page=", "must be an address such as https://"),
+        ("public_url", "https://callout.example/a b", "must be an address such as https://"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_by_name(tmp_path: Path, setting: str, value: str, why: str) -> None:
+    with pytest.raises(InvalidSettings) as refusal:
+        development(tmp_path, **{setting: value})
+    (problem,) = refusal.value.problems
+    assert problem.startswith(f"CALLOUT_{setting.upper()}: ")
+    assert why in problem
+    assert "tr0ub" not in problem
+
+
+def test_production_does_not_make_a_sender_up() -> None:
+    with pytest.raises(InvalidSettings) as refusal:
+        load(**PRODUCTION, smtp_url="smtps://u:tr0ubador@mail.example.com")
+    assert [problem[:17] for problem in refusal.value.problems] == ["CALLOUT_MAIL_FROM"]
+    assert "tr0ub" not in str(refusal.value)
+    settings = load(**PRODUCTION, smtp_url="smtps://u:tr0ubador@mail.example.com", mail_from="help@maple.example")
+    assert "tr0ub" not in repr(settings) + str(settings) + repr(settings.smtp_server)
+
+
+# The doctor
+
+
+@pytest.fixture
+def callout(database_url: str, tmp_path: Path) -> Terminal:
+    return Terminal(database_url=database_url, data_dir=str(tmp_path), jwt_secret="x" * 32, port=str(free_port()))
+
+
+def findings(callout: Terminal, about: str, **settings: str) -> list[tuple[bool, str]]:
+    callout.settings |= {f"CALLOUT_{name.upper()}": value for name, value in settings.items()}
+    done = callout("doctor")
+    assert "tr0ub" not in done.stdout + done.stderr
+    found = re.findall(rf"^([✓✗]) {about} +(.*)$", done.stdout, re.MULTILINE)
+    assert done.exit_code == ("✗" in done.stdout)
+    return [(mark == "✓", text) for mark, text in found]
+
+
+def test_the_doctor_says_where_mail_goes(callout: Terminal, tmp_path: Path) -> None:
+    assert findings(callout, "mail") == [(True, f"not sent, but written to {tmp_path}/mail")]
+    assert findings(callout, "mail", env="production") == [(True, "Mail is off: CALLOUT_SMTP_URL is not set.")]
+
+
+def test_the_doctor_tries_the_mail_server(callout: Terminal) -> None:
+    with mail_server() as server:
+        where = f"127.0.0.1, port {server.port}"
+        good = findings(callout, "mail", smtp_url=server.url, mail_from="Maple <help@maple.example>")
+        assert good == [(True, f"by {where}, from help@maple.example")]
+        login = f"smtp://callout:tr0ubador@127.0.0.1:{server.port}"
+        ((fine, text),) = findings(callout, "mail", smtp_url=login)
+        assert (fine, "AUTH" in text) == (False, True)
+        assert asked_nothing(server)
+    ((fine, text),) = findings(callout, "mail", smtp_url=server.url)
+    assert (fine, text.startswith(f"{where}: Error connecting")) == (False, True)
+
+
+def asked_nothing(server: MailServer) -> bool:
+    return server.received == [] and server.asked == []
+
+
+def test_the_doctor_tries_the_templates(callout: Terminal, tmp_path: Path) -> None:
+    folder = tmp_path / "templates"
+    assert findings(callout, "templates", templates_dir=str(folder)) == [(False, f"{folder} is not a folder")]
+    folder.mkdir()
+    (folder / "test.txt").write_text("{{ recipient_name }}")
+    assert findings(callout, "templates") == [(True, f"those in {folder} can be used")]
+    (folder / "test.txt").write_text("{{ recipient_nmae }}")
+    ((fine, text),) = findings(callout, "templates")
+    assert (fine, text) == (False, "test.txt: 'recipient_nmae' is undefined")

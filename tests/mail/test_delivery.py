@@ -1,0 +1,495 @@
+"""Deliveries on their way, to another side that takes, refuses, hangs or drops."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from db.events import counts
+from notifiers import message_ids
+from notifiers.worker import Pace
+from tests.helpers.api import Api, Server
+from tests.helpers.database_checks import Database, key
+from tests.helpers.notification_sink import DROP, HANG, WITHIN, Sink, Told, sending, until, wiring, working
+from tests.helpers.process import callout_process, free_port
+
+ADMIN = "ada@company.test"
+WEBHOOK = "https://chat.test/v1/spaces/A/messages?key=K&token=T"
+BRISK = Pace(retry=0.1, retry_max=0.2)
+"""So that a test does not wait for what takes seconds."""
+
+
+@pytest.fixture
+async def sink() -> AsyncIterator[Sink]:
+    async with Sink.open() as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+async def nothing_waits(database: Database, api: Api) -> None:
+    """Each test begins with an empty queue and with Google Chat off."""
+    await database.execute("DELETE FROM deliveries")
+    off: dict[str, Any] = {"adminRecipients": [ADMIN], "googleChatEnabled": False, "googleChatWebhookUrl": None}
+    await api.done("supportSettingsUpdate", "__typename", **off)
+
+
+async def chat_on(api: Api, url: str = WEBHOOK) -> None:
+    await api.done("supportSettingsUpdate", "__typename", googleChatWebhookUrl=url, googleChatEnabled=True)
+
+
+async def eventually(query: Callable[[], Awaitable[Any]], expected: Any) -> None:
+    """Waits until the query's answer is this."""
+    async with asyncio.timeout(WITHIN):
+        while await query() != expected:  # noqa: ASYNC110 (nothing tells of it)
+            await asyncio.sleep(0.02)
+
+
+async def states(database: Database) -> dict[str, int]:
+    rows = await database.fetch("SELECT state, count(*) FROM deliveries GROUP BY 1")
+    return {row["state"]: row["count"] for row in rows}
+
+
+async def settled(database: Database, **expected: int) -> None:
+    """Waits until the states of all deliveries are these."""
+    await eventually(lambda: states(database), expected)
+
+
+def ids(told: list[Told]) -> list[str]:
+    return [each["delivery_id"] for each in told]
+
+
+# What is told
+
+
+async def test_a_notice_says_what_the_event_left_and_who_they_are_now(
+    api: Api, database: Database, sink: Sink, server: Server
+) -> None:
+    customer = await api.new_customer(name="Cora Smith", email="cora@customer.test")
+    place = await api.new_property(customer, address="1 Elm Street")
+    tess = await api.new_technician(name="Tess", email="tess@company.test")
+    given = {"subject": "Panel", "customerId": customer, "propertyId": place, "technicianId": tess}
+    ticket = await api.new_ticket(priority="HIGH", category="ALARM", description="It beeps.", **given)
+    await api.done("ticketUpdate", "__typename", ticketId=ticket, subject="Another subject", priority="LOW")
+    await api.done("ticketAssign", "__typename", ticketId=ticket, technicianId=await api.new_technician())
+    await api.done("technicianUpdate", "__typename", technicianId=tess, name="Tess Wire")
+    await api.done("noteAdd", "__typename", ticketId=ticket, body="We come on Monday.", internalOnly=False)
+    row = await database.fetchrow(
+        "SELECT created_at, id::text FROM deliveries WHERE kind = 'CREATED' AND audience = 'CUSTOMER'"
+    )
+    assert row is not None
+    async with working(server.settings, sink):
+        await settled(database, SENT=6)
+    (told,) = [each for each in sink.taken if each["kind"] == "CREATED" and each["audience"] == "CUSTOMER"]
+    made = await database.fetchrow("SELECT reference, created_at FROM tickets WHERE id = $1", key(ticket))
+    assert made is not None
+    reference, created_at = made
+    assert (told.pop("at"), told["ticket"].pop("created_at")) == (iso(row["created_at"]), iso(created_at))
+    assert told == {
+        "delivery_id": row["id"],
+        "kind": "CREATED",
+        "audience": "CUSTOMER",
+        "recipient": "cora@customer.test",
+        "recipient_name": "Cora Smith",
+        "ticket": {
+            "id": key(ticket),
+            "reference": reference,
+            "subject": "Panel",
+            "description": "It beeps.",
+            "status": "OPEN",
+            "priority": "HIGH",
+            "category": "ALARM",
+            "contact_name": "Cora Smith",
+            "contact_email": "cora@customer.test",
+            "customer_name": "Cora Smith",
+            "property_address": "1 Elm Street",
+            "technician_name": "Tess Wire",
+            "resolution": None,
+        },
+        "actor_name": "The Boss",
+        "note": None,
+        "thread": [],
+        "webhook_url": None,
+    }
+    (note,) = [each for each in sink.taken if each["kind"] == "NOTE_ADDED"]
+    assert (note["note"], note["ticket"]["subject"]) == ("We come on Monday.", "Another subject")
+
+
+def iso(moment: Any) -> str:
+    text: str = orjson.loads(orjson.dumps(moment))
+    return text
+
+
+async def test_mail_to_one_recipient_is_a_thread(api: Api, database: Database, sink: Sink, server: Server) -> None:
+    """What was refused is not in it: nobody has that."""
+    ticket = await api.new_ticket(contact={"name": "John", "email": "John@customer.test"})
+    sink.answer = lambda told: "550 No" if told["note"] == "Second." else "250 Yes"
+    waiting = "SELECT count(*) FROM deliveries WHERE state = 'PENDING'"
+    async with working(server.settings, sink):
+        for body in ("First.", "Second.", "Third."):
+            await api.done("noteAdd", "__typename", ticketId=ticket, body=body, internalOnly=False)
+            await eventually(lambda: database.fetchval(waiting), 0)
+        await api.done("ticketUpdate", "__typename", ticketId=ticket, contact={"email": "john@CUSTOMER.test"})
+        await api.done("ticketResolve", "__typename", ticketId=ticket, resolution="Done.")
+        await settled(database, SENT=5, DEAD=1)
+    john = [told for told in sink.taken if told["audience"] == "CUSTOMER"]
+    assert [told["note"] or told["kind"] for told in john] == ["CREATED", "First.", "Third.", "RESOLVED"]
+    for place, told in enumerate(john):
+        earlier = [
+            message_ids.of_delivery(each["delivery_id"], told["ticket"]["id"], "callout.localhost")
+            for each in john[:place]
+        ]
+        assert told["thread"] == earlier
+
+
+async def test_an_event_that_is_gone_leaves_the_ticket_to_be_told_of(
+    api: Api, database: Database, sink: Sink, server: Server
+) -> None:
+    ticket = await api.new_ticket()
+    await api.done("ticketUpdate", "__typename", ticketId=ticket, subject="As it is now")
+    await eventually(lambda: counts.fold(database), 0)  # an event is kept until the counts have taken it in
+    await database.execute("DELETE FROM ticket_events WHERE ticket_id = $1", key(ticket))
+    async with working(server.settings, sink):
+        await settled(database, SENT=2)
+    assert {(told["ticket"]["subject"], told["actor_name"]) for told in sink.taken} == {("As it is now", "The Boss")}
+
+
+async def test_the_webhook_is_the_one_of_the_moment(api: Api, database: Database, sink: Sink, server: Server) -> None:
+    await chat_on(api)
+    await api.new_ticket()
+    await chat_on(api, WEBHOOK + "-renewed")
+    async with working(server.settings, sink):
+        await settled(database, SENT=3)
+    assert {told["webhook_url"] for told in sink.taken if told["audience"] == "SPACE"} == {WEBHOOK + "-renewed"}
+    await api.new_ticket()
+    await api.done("supportSettingsUpdate", "__typename", googleChatEnabled=False)
+    async with working(server.settings, sink):
+        await settled(database, SENT=5, DEAD=1)  # it has been switched off meanwhile
+    (dead,) = await delivered(api, state=["DEAD"])
+    assert "off in the settings" in dead["said"]
+
+
+# When it goes wrong
+
+
+async def test_what_is_refused_for_good_is_given_up_at_once_and_can_be_tried_again(
+    api: Api, database: Database, sink: Sink, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    sink.answer = lambda told: "550 No such\r mailbox" + "\t!" * 2000 if told["recipient"] == ADMIN else "250 Yes"
+    await api.new_ticket()
+    async with working(server.settings, sink):
+        await settled(database, SENT=1, DEAD=1)
+        (dead,) = await delivered(api, state=["DEAD"])
+        assert dead["said"].startswith("550 No such mailbox ! !") and dead["said"].endswith("!…")
+        assert len(dead["said"]) == 1000
+        assert (dead["attempts"], dead["nextAttemptAt"]) == (1, None)
+        assert dead["finishedAt"] is not None
+        (sent,) = await delivered(api, state=["SENT"])
+        assert (sent["said"], sent["attempts"], sent["nextAttemptAt"]) == ("250 Yes", 1, None)
+        sink.answer = lambda told: "250 At last"
+        await api.done("deliveryRetry", "__typename", deliveryId=dead["id"])
+        await settled(database, SENT=2)
+    assert caplog.text.count("given up") == 1
+    assert [node["said"] for node in await delivered(api, recipient=ADMIN)] == ["250 At last"]
+
+
+async def delivered(api: Api, **filter: Any) -> list[Any]:
+    document = """query($filter: DeliveryFilter) { deliveries(filter: $filter) {
+        nodes { id state said attempts nextAttemptAt finishedAt } } }"""
+    nodes: list[Any] = (await api(document, filter=filter))["deliveries"]["nodes"]
+    return nodes
+
+
+async def test_what_may_pass_is_tried_again_until_the_time_is_over(
+    api: Api, database: Database, sink: Sink, server: Server
+) -> None:
+    sink.answer = lambda told: "450 Later" if told["recipient"] == ADMIN or len(sink.seen) < 6 else "250 Yes"
+    await api.new_ticket()
+    async with working(server.settings, sink, pace=replace(BRISK, give_up=3.0)):
+        await settled(database, SENT=1, DEAD=1)
+    (dead,) = await delivered(api, state=["DEAD"])
+    assert dead["said"] == "450 Later"
+    assert dead["attempts"] == [told["recipient"] for told in sink.seen].count(ADMIN) > 3
+    lasted = await database.fetchval("SELECT finished_at - queued_at FROM deliveries WHERE state = 'DEAD'")
+    assert lasted.total_seconds() > 3.0
+    assert len(set(ids(sink.seen))) == 2  # the same id each time
+
+
+async def test_pauses_grow_and_are_as_long_as_the_other_side_asks(
+    api: Api, database: Database, sink: Sink, server: Server
+) -> None:
+    await api.new_ticket(contact={"name": "John", "email": "patient@customer.test"})
+    sink.answer = lambda told: "450 Come back in 7000" if told["audience"] == "CUSTOMER" else "451 Busy"
+    pauses: list[float] = []
+    async with working(server.settings, sink, pace=Pace(retry=100.0, retry_max=350.0)):
+        for attempts in range(1, 5):
+            await eventually(lambda: tried(database, "ADMIN"), attempts)
+            pauses.append(await pause(database, "ADMIN"))
+            await database.execute("UPDATE deliveries SET due_at = now() WHERE audience = 'ADMIN'")
+    for each, middle in zip(pauses, (100, 200, 350, 350), strict=True):
+        assert middle / 2 - WITHIN < each <= middle * 1.5
+    assert 7000 - WITHIN < await pause(database, "CUSTOMER") <= 7000
+
+
+async def tried(database: Database, audience: str) -> int:
+    """How often a delivery has been tried, by what is recorded."""
+    query = "SELECT attempts FROM deliveries WHERE audience = $1 AND claimed_until IS NULL AND said IS NOT NULL"
+    return int(await database.fetchval(query, audience) or 0)
+
+
+async def pause(database: Database, audience: str) -> float:
+    """Seconds until a delivery is due."""
+    query = "SELECT extract(epoch FROM due_at - now()) FROM deliveries WHERE audience = $1"
+    return float(await database.fetchval(query, audience))
+
+
+@pytest.mark.parametrize("fault", [HANG, DROP, "nobody listens"])
+async def test_a_line_that_fails_is_tried_again(
+    api: Api, database: Database, sink: Sink, server: Server, fault: str
+) -> None:
+    port, sink.answer = sink.port, lambda told: fault
+    if fault == "nobody listens":
+        sink.port = free_port()
+    await api.new_ticket()
+    async with working(server.settings, sink, pace=replace(BRISK, sending=0.3)):
+        query = "SELECT min(attempts) >= 2 AND bool_and(said IS NOT NULL) FROM deliveries"
+        await eventually(lambda: database.fetchval(query), True)
+    assert await states(database) == {"PENDING": 2}
+    (said,) = {row["said"] for row in await database.fetch("SELECT said FROM deliveries")}
+    known = {HANG: "no answer within 0.3 seconds", DROP: "The line was dropped.", "nobody listens": "Nobody listens."}
+    assert known[fault] in said
+    sink.port, sink.answer = port, lambda told: "250 Yes"
+    async with working(server.settings, sink):
+        await settled(database, SENT=2)
+
+
+async def test_what_nobody_was_there_to_send_in_time_is_not_sent_late(
+    api: Api, database: Database, sink: Sink, server: Server
+) -> None:
+    await api.new_ticket()
+    await database.execute("UPDATE deliveries SET queued_at = now() - interval '4 days' WHERE audience = 'ADMIN'")
+    async with working(server.settings, sink):
+        await settled(database, SENT=1, DEAD=1)
+        assert [told["audience"] for told in sink.seen] == ["CUSTOMER"]
+        (dead,) = await delivered(api, state=["DEAD"])
+        assert (dead["attempts"], "Nobody was there" in dead["said"]) == (0, True)
+        await api.done("deliveryRetry", "__typename", deliveryId=dead["id"])
+        await settled(database, SENT=2)
+
+
+async def test_a_notice_that_cannot_be_made_holds_nothing_up(
+    api: Api, database: Database, sink: Sink, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An error of our own: it is logged, the row says so, and the rest goes on. This one is the channel's, which cannot
+    read what it is answered."""
+    sink.answer = lambda told: "250 \xff" if told["audience"] == "ADMIN" else "250 Yes"
+    await api.new_ticket()
+    async with working(server.settings, sink):
+        await settled(database, SENT=1, PENDING=1)
+        await eventually(lambda: tried(database, "ADMIN"), 1)
+    assert "a notice cannot be sent" in caplog.text and "UnicodeDecodeError" in caplog.text
+    (failed,) = await delivered(api, state=["PENDING"])
+    assert "went wrong in Callout" in failed["said"]
+
+
+async def test_a_pause_without_end_is_none(api: Api, database: Database, sink: Sink, server: Server) -> None:
+    await api.new_ticket()
+    sink.answer = lambda told: "450 Come back in " + "9" * 400
+    async with working(server.settings, sink):
+        await eventually(lambda: tried(database, "ADMIN"), 1)
+        sink.answer = lambda told: "250 Yes"
+        await database.execute("UPDATE deliveries SET due_at = now()")
+        await settled(database, SENT=2)
+
+
+async def test_without_a_channel_its_rows_wait_and_the_log_says_so_once(
+    api: Api, database: Database, sink: Sink, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    await chat_on(api)
+    await api.new_ticket()
+    async with working(server.settings, sink, channels="EMAIL"):
+        await settled(database, SENT=2, PENDING=1)
+        await asyncio.sleep(1.2)  # it looks again meanwhile
+    assert await states(database) == {"SENT": 2, "PENDING": 1}
+    assert [record.getMessage() for record in caplog.records if record.name == "notifiers.worker"] == [
+        "nothing can be sent by GOOGLE_CHAT here: what is to be told by it waits"
+    ]
+
+
+# Several at once
+
+
+async def fill(database: Database, api: Api, tickets: int) -> int:
+    """Queues mail of so many tickets; returns how many that makes."""
+    made = await asyncio.gather(*(api.new_ticket() for _ in range(min(tickets, 10))))
+    # The same again, of events that never were.
+    await database.execute(
+        """INSERT INTO deliveries (event_id, ticket_id, kind, channel, audience, recipient, recipient_name, actor_name,
+            created_at)
+        SELECT gen_random_uuid(), ticket_id, kind, channel, audience, n || '@customer.test', '', '', created_at
+        FROM deliveries, generate_series(1, $1) AS n WHERE audience = 'CUSTOMER'""",
+        tickets // 10 - 1,
+    )
+    assert made
+    return int(await database.fetchval("SELECT count(*) FROM deliveries"))
+
+
+async def test_two_workers_send_each_row_once(
+    api: Api, database: Database, sink: Sink, server: Server, tmp_path: Path
+) -> None:
+    number = await fill(database, api, 600)
+    with sending(tmp_path, server.database_url, sink), sending(tmp_path, server.database_url, sink):
+        await settled(database, SENT=number)
+    assert len(sink.taken) == len(set(ids(sink.taken))) == number > 500
+    attempts = await database.fetchval("SELECT max(attempts) FROM deliveries")
+    assert attempts == 1
+
+
+async def test_a_worker_that_is_killed_loses_nothing(
+    api: Api, database: Database, sink: Sink, server: Server, tmp_path: Path
+) -> None:
+    """It is killed while it sends; what it had claimed is sent by another one once the lease has ended."""
+    number = await fill(database, api, 100)
+    sink.answer = lambda told: HANG if len(sink.seen) > 30 else "250 Yes"
+    with sending(tmp_path, server.database_url, sink, lease=2.0, sending=1.5) as worker:
+        await until(lambda: len(sink.seen) > 40)
+        worker.kill()
+    held = len(sink.seen) - len(sink.taken)
+    assert held > 0
+    assert await database.fetchval("SELECT count(*) FROM deliveries WHERE claimed_until > now()") >= held
+    sink.answer = lambda told: "250 Yes"
+    with sending(tmp_path, server.database_url, sink):
+        await settled(database, SENT=number)
+    assert set(ids(sink.taken)) == {str(row["id"]) for row in await database.fetch("SELECT id FROM deliveries")}
+    # Twice came at the most what was on its way: taken, but not recorded when it was killed.
+    assert len(sink.taken) - number <= 20
+
+
+async def test_a_worker_that_is_stopped_ends_within_seconds_and_loses_nothing(
+    api: Api, database: Database, sink: Sink, server: Server, tmp_path: Path
+) -> None:
+    number = await fill(database, api, 100)
+    sink.answer = lambda told: HANG
+    with sending(tmp_path, server.database_url, sink) as worker:
+        await until(lambda: len(sink.seen) == 20)
+        assert worker.stop() < 8
+    # Nobody waits for a lease: what it has let go of is due.
+    due = "SELECT count(*) FROM deliveries WHERE due_at <= now() AND claimed_until IS NULL AND state = 'PENDING'"
+    assert await database.fetchval(due) == number
+    sink.answer = lambda told: "250 Yes"
+    with sending(tmp_path, server.database_url, sink):
+        await settled(database, SENT=number)
+    assert len(sink.taken) == number
+
+
+async def test_of_one_ticket_and_recipient_mail_goes_in_order_and_one_at_a_time(
+    api: Api, database: Database, sink: Sink, server: Server
+) -> None:
+    ticket = await api.new_ticket()
+    for n in range(5):
+        await api.done("noteAdd", "__typename", ticketId=ticket, body=f"{n}", internalOnly=False)
+    sink.answer = lambda told: HANG if told["note"] == "0" else "250 Yes"
+    async with working(server.settings, sink), working(server.settings, sink):
+        await settled(database, SENT=2, PENDING=5)  # the two of the creation
+        await until(lambda: "0" in [told["note"] for told in sink.seen])
+        await api.new_ticket()
+        await settled(database, SENT=4, PENDING=5)  # of another ticket nothing waits
+        assert [told["note"] for told in sink.seen if told["note"]] == ["0"]
+        sink.answer = lambda told: "250 Yes"
+        sink.release()
+        await settled(database, SENT=9)
+    assert [told["note"] for told in sink.taken if told["note"]] == ["0", "1", "2", "3", "4"]
+
+
+async def test_one_channel_that_hangs_does_not_hold_up_the_other(
+    api: Api, database: Database, sink: Sink, server: Server
+) -> None:
+    await chat_on(api)
+    for _ in range(25):  # more than are sent at once
+        await api.new_ticket()
+    sink.answer = lambda told: HANG if told["audience"] == "SPACE" else "250 Yes"
+    async with working(server.settings, sink):
+        await settled(database, SENT=50, PENDING=25)
+        assert len([told for told in sink.seen if told["audience"] == "SPACE"]) == 20
+
+
+async def test_a_database_that_hangs_up_is_only_waited_for(
+    api: Api, database: Database, sink: Sink, server: Server
+) -> None:
+    number = await fill(database, api, 400)
+    cut = """SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'callout' AND query LIKE '%claimed_until%'"""
+    async with working(server.settings, sink, pace=Pace(sending=2.0, lease=3.0)):
+        for least in (0, 50, 100, 150):
+            await until(lambda: len(sink.taken) > least)  # noqa: B023 (it is awaited here)
+            await eventually(lambda: database.fetchval(cut), 1)
+        await settled(database, SENT=number)
+    assert set(ids(sink.taken)) == {str(row["id"]) for row in await database.fetch("SELECT id FROM deliveries")}
+
+
+# In the server, and from the command line
+
+
+@contextmanager
+def telling_server(directory: Path, server: Server, sink: Sink, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server on the module's database that sends to the sink itself."""
+    for name, value in wiring(sink).items():
+        monkeypatch.setenv(name, value)
+    known = server.settings
+    assert known.jwt_secret is not None
+    module = ("tests.helpers.notification_sink", "serve")
+    settings = {"database_url": server.database_url, "jwt_secret": known.jwt_secret, "notify": "true"}
+    with callout_process(directory, module, **settings) as process:
+        yield Server(process.url, known, server.database_url, process)
+
+
+async def test_a_server_sends_what_it_and_others_have_committed(
+    api: Api, database: Database, sink: Sink, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with telling_server(tmp_path, server, sink, monkeypatch) as telling:
+        async with Api(telling) as there:
+            await there.new_ticket()
+            await settled(database, SENT=2)
+            await api.new_ticket()
+            await settled(database, SENT=4)
+            sink.answer = lambda told: HANG
+            await there.new_ticket()
+            await until(lambda: len(sink.seen) == 6)
+    assert await states(database) == {"SENT": 4, "PENDING": 2}
+    assert await database.fetchval("SELECT bool_and(due_at <= now()) FROM deliveries WHERE state = 'PENDING'")
+
+
+async def test_a_test_message_is_sent_at_once_and_says_what_came_of_it(
+    api: Api, database: Database, sink: Sink, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    selection = "results { recipient sent said }"
+    with telling_server(tmp_path, server, sink, monkeypatch) as telling:
+        async with Api(telling) as there:
+            assert await there.refused("supportSettingsTest", channel="GOOGLE_CHAT") == [("REQUIRED", "channel")]
+            await there.done("supportSettingsUpdate", "__typename", adminRecipients=[])
+            assert await there.refused("supportSettingsTest", channel="EMAIL") == [("REQUIRED", "channel")]
+            three = ["ada@company.test", "bea@company.test", "cem@company.test"]
+            url = {"googleChatWebhookUrl": WEBHOOK}
+            await there.done("supportSettingsUpdate", "__typename", adminRecipients=three, **url)
+            answers = dict(zip(three, ("250 Yes", "550 No", DROP), strict=True))
+            sink.answer = lambda told: answers.get(told["recipient"], "250 In the space")
+            assert (await there.done("supportSettingsTest", selection, channel="EMAIL"))["results"] == [
+                {"recipient": three[0], "sent": True, "said": "250 Yes"},
+                {"recipient": three[1], "sent": False, "said": "550 No"},
+                {"recipient": three[2], "sent": False, "said": "The line was dropped."},
+            ]
+            assert (await there.done("supportSettingsTest", selection, channel="GOOGLE_CHAT"))["results"] == [
+                {"recipient": None, "sent": True, "said": "250 In the space"}
+            ]
+    kinds = {(told["kind"], told["audience"], told["actor_name"], told["webhook_url"]) for told in sink.seen}
+    assert kinds == {("TEST", "ADMIN", "The Boss", None), ("TEST", "SPACE", "The Boss", WEBHOOK)}
+    assert all(told["ticket"] is None and uuid.UUID(told["delivery_id"]) for told in sink.seen)
+    assert await states(database) == {}
+    assert WEBHOOK not in telling.process.log()

@@ -1,0 +1,293 @@
+"""Cards for Google Chat, posted to a real webhook: what they say, how fast, and that the URL stays a secret."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import traceback
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+
+from db.enums import Audience, NoticeKind
+from notifiers.google_chat import PER_MINUTE, GoogleChat, Space
+from notifiers.notification import NotSent, Refused, Unavailable
+from tests.helpers.notifications import PUBLIC_URL, notice
+from tests.helpers.process import free_port
+from tests.helpers.webhook import SECRET, Webhook, webhook
+
+SOON = 0.5  # seconds, for a message, where no answer will come
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Webhook]:
+    with webhook() as running:
+        yield running
+
+
+@pytest.fixture
+def space(shared: Webhook) -> Webhook:
+    shared.posted.clear()
+    shared.answer = (200, {})
+    return shared
+
+
+@pytest.fixture
+async def chat() -> AsyncIterator[GoogleChat]:
+    made = GoogleChat(PUBLIC_URL, seconds=SOON)
+    yield made
+    await made.close()
+
+
+def told(url: str | None, kind: NoticeKind = NoticeKind.CREATED, **given: Any) -> Any:
+    return notice(kind, Audience.SPACE, recipient="", webhook_url=url, **given)
+
+
+def widgets_of(message: dict[str, Any]) -> list[dict[str, Any]]:
+    (card,) = message["cardsV2"]
+    (section,) = card["card"]["sections"]
+    widgets: list[dict[str, Any]] = section["widgets"]
+    return widgets
+
+
+def facts_of(message: dict[str, Any]) -> dict[str, str]:
+    found = (widget.get("decoratedText") for widget in widgets_of(message))
+    return {fact["topLabel"]: fact["text"] for fact in found if fact}
+
+
+# What it says
+
+
+async def test_a_card_says_what_one_wants_to_know(chat: GoogleChat, space: Webhook) -> None:
+    assert await chat.send(told(space.url(), NoticeKind.ASSIGNED)) == "HTTP 200 OK"
+    (posted,) = space.posted
+    assert posted.message["cardsV2"][0]["card"]["header"] == {"title": "TKT-A2B4C3 · Ticket assigned"}
+    assert facts_of(posted.message) == {
+        "Subject": "Alarm panel beeping after power outage",
+        "Priority": "High",
+        "Customer": "Maple Court Condominiums",
+        "Property": "400 Maple Court, Tower 1, Ottawa",
+        "Technician": "Dev Patel",
+        "By": "Rosa Lind",
+    }
+    (button,) = widgets_of(posted.message)[-1]["buttonList"]["buttons"]
+    assert button["onClick"] == {"openLink": {"url": f"{PUBLIC_URL}/tickets/TKT-A2B4C3"}}
+    assert posted.message["fallbackText"] == ("TKT-A2B4C3 · Ticket assigned: Alarm panel beeping after power outage")
+
+
+async def test_a_ticket_has_one_thread_in_the_space(chat: GoogleChat, space: Webhook) -> None:
+    for kind in (NoticeKind.CREATED, NoticeKind.NOTE_ADDED, NoticeKind.RESOLVED, NoticeKind.TEST):
+        await chat.send(told(space.url(), kind))
+    option = "messageReplyOption=REPLY_MESSAGE_FALLBACK_TO_NEW_THREAD"
+    path = f"/v1/spaces/AAA/messages?{SECRET}"  # as it was, to the last percent sign
+    assert [posted.path for posted in space.posted] == [*[f"{path}&{option}"] * 3, path]
+    ticket = told(space.url()).ticket
+    thread = {"threadKey": ticket.id}
+    assert [posted.message.get("thread") for posted in space.posted] == [thread, thread, thread, None]
+
+
+async def test_what_is_told_is_in_the_card(chat: GoogleChat, space: Webhook) -> None:
+    for kind, text in (
+        (NoticeKind.CREATED, "low battery warning"),
+        (NoticeKind.NOTE_ADDED, "Dev will be with you on Thursday at 10."),
+        (NoticeKind.RESOLVED, "panel.<br>Tested all zones"),
+        (NoticeKind.UNASSIGNED, None),
+        (NoticeKind.TEST, "Callout can write into this space."),
+    ):
+        await chat.send(told(space.url(), kind))
+        shown = [
+            each["textParagraph"]["text"] for each in widgets_of(space.posted[-1].message) if "textParagraph" in each
+        ]
+        assert len(shown) == (text is not None)
+        assert text is None or text in shown[0]
+
+
+async def test_nothing_in_a_text_is_markup_or_calls_anybody(chat: GoogleChat, space: Webhook) -> None:
+    evil = "<users/all> <script>alert(1)</script> <https://evil.example|click> <b>& &lt;"
+    facts = ("subject", "description", "resolution", "contact_name", "customer_name", "property_address")
+    for kind in NoticeKind:
+        ticket = dict.fromkeys([*facts, "technician_name"], evil)
+        await chat.send(told(space.url(), kind, ticket=ticket, note=evil, actor_name=evil, recipient_name=evil))
+        message = space.posted[-1].message
+        assert "<users" not in json.dumps(message)
+        assert "<script" not in json.dumps(message)
+        assert "<https" not in json.dumps(message)
+        if kind is not NoticeKind.TEST:
+            assert facts_of(message)["Subject"] == (
+                "&lt;users/all&gt; &lt;script&gt;alert(1)&lt;/script&gt; &lt;https://evil.example|click&gt; &lt;b&gt;"
+                "&amp; &amp;lt;"
+            )
+
+
+async def test_long_texts_fit_into_a_message(chat: GoogleChat, space: Webhook) -> None:
+    await chat.send(told(space.url(), ticket={"description": "<&>日" * 5_000, "subject": "日" * 200}))
+    assert int(space.posted[-1].headers["Content-Length"]) < 32_000
+
+
+async def test_without_a_public_url_there_is_no_button(space: Webhook) -> None:
+    chat = GoogleChat(None)
+    await chat.send(told(space.url()))
+    assert "buttonList" not in json.dumps(space.posted[-1].message)
+    await chat.close()
+
+
+# What the other side says
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "outcome", "after"),
+    [
+        (429, {"Retry-After": "40"}, Unavailable, 40),
+        (429, {"Retry-After": " 0 "}, Unavailable, 0),
+        (429, {}, Unavailable, None),
+        (429, {"Retry-After": "soon"}, Unavailable, None),
+        (429, {"Retry-After": "-5"}, Unavailable, None),
+        (429, {"Retry-After": "9" * 400}, Unavailable, 3_600),
+        (429, {"Retry-After": "Thu, 01 Jan 1970 00:00:00 GMT"}, Unavailable, 0),
+        (503, {"Retry-After": "7"}, Unavailable, 7),
+        (500, {}, Unavailable, None),
+        (502, {}, Unavailable, None),
+        (408, {}, Unavailable, None),
+        (400, {}, Refused, None),
+        (401, {}, Refused, None),
+        (403, {}, Refused, None),
+        (404, {}, Refused, None),
+    ],
+)
+async def test_a_status_says_whether_to_try_again(
+    space: Webhook, status: int, headers: dict[str, str], outcome: type[NotSent], after: float | None
+) -> None:
+    chat = GoogleChat(PUBLIC_URL)
+    space.answer = (status, headers)
+    with pytest.raises(outcome, match=f"HTTP {status} ") as refusal:
+        await chat.send(told(space.url()))
+    assert getattr(refusal.value, "after", None) == after
+    await chat.close()
+
+
+async def test_a_date_to_try_again_is_understood(chat: GoogleChat, space: Webhook) -> None:
+    space.answer = (429, {"Retry-After": format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)})
+    with pytest.raises(Unavailable) as refusal:
+        await chat.send(told(space.url()))
+    assert refusal.value.after is not None
+    assert 60 < refusal.value.after <= 90
+
+
+async def test_a_redirect_is_not_followed(chat: GoogleChat, space: Webhook) -> None:
+    for status in (301, 302, 303, 307, 308):
+        space.answer = (status, {"Location": space.url("elsewhere")})
+        with pytest.raises(Refused, match="redirects are not followed"):
+            await chat.send(told(space.url()))
+    assert len(space.posted) == 5
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"), [("hangs", "has not answered within"), ("babbles", "cannot"), ("drops", "cannot")]
+)
+async def test_no_answer_is_tried_again(chat: GoogleChat, space: Webhook, answer: str, said: str) -> None:
+    space.answer = answer
+    with pytest.raises(Unavailable, match=said):
+        await chat.send(told(space.url()))
+
+
+async def test_nobody_there_is_tried_again(chat: GoogleChat) -> None:
+    with pytest.raises(Unavailable, match="ConnectError"):
+        await chat.send(told(f"http://127.0.0.1:{free_port()}/v1/spaces/AAA/messages?{SECRET}"))
+
+
+@pytest.mark.parametrize(
+    "url", [None, "", "no url", "ftp://chat.example/x", "https://", "https://[x/", "//x", "http://a:b/"]
+)
+async def test_what_is_no_webhook_is_refused(chat: GoogleChat, url: str | None) -> None:
+    with pytest.raises(Refused):
+        await chat.send(told(url))
+
+
+async def test_the_url_is_told_to_nobody(chat: GoogleChat, space: Webhook, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    texts = []
+    urls = [space.url(), f"http://127.0.0.1:{free_port()}/spaces/AAA?{SECRET}", f"http://[{SECRET}", f"x{space.url()}"]
+    answers: list[Any] = [
+        (200, {}),
+        (404, {}),
+        (302, {"Location": space.url()}),
+        (429, {}),
+        "hangs",
+        "babbles",
+        "drops",
+    ]
+    for url in urls:
+        for answer in answers if url == space.url() else answers[:1]:
+            space.answer = answer
+            try:
+                texts.append(await chat.send(told(url)))
+            except NotSent as error:
+                texts += [error.said, repr(error), "".join(traceback.format_exception(error))]
+        texts.append(repr(told(url)))
+    texts += [f"{record.getMessage()} {record.args!r}" for record in caplog.records]
+    assert len(texts) > 20
+    assert not any("tr0ub" in text or "/spaces/" in text for text in texts)
+
+
+# How fast
+
+
+async def test_a_space_gets_no_more_than_it_takes_and_others_do_not_wait_for_it(space: Webhook) -> None:
+    chat = GoogleChat(PUBLIC_URL, per_minute=6)  # two at once, and then one in fifteen seconds
+    outcomes = await asyncio.gather(*(chat.send(told(space.url(name))) for name in "AAAAABB"), return_exceptions=True)
+    assert Counter(posted.path[:12] for posted in space.posted) == {"/v1/spaces/A": 2, "/v1/spaces/B": 2}
+    waits = [outcome.after for outcome in outcomes if isinstance(outcome, Unavailable)]
+    assert [round(wait or 0) for wait in waits] == [15, 30, 45]  # a turn for each
+    await chat.close()
+
+
+async def test_a_short_wait_is_waited_for(space: Webhook) -> None:
+    chat = GoogleChat(PUBLIC_URL, per_minute=300)  # a hundred at once, and then one in 0.3 seconds
+    await asyncio.gather(*(chat.send(told(space.url())) for _ in range(102)))
+    assert len(space.posted) == 102
+    await chat.close()
+
+
+async def test_a_space_that_asks_for_a_pause_gets_it(space: Webhook) -> None:
+    chat = GoogleChat(PUBLIC_URL)
+    space.answer = (429, {"Retry-After": "30"})
+    first = told(space.url())
+    with pytest.raises(Unavailable):
+        await chat.send(first)
+    space.answer = (200, {})
+    for message in (first, told(space.url())):
+        with pytest.raises(Unavailable) as refusal:
+            await chat.send(message)
+        assert refusal.value.after is not None
+        assert 20 < refusal.value.after <= 30
+    assert len(space.posted) == 1
+    await chat.send(told(space.url("BBB")))
+    assert len(space.posted) == 2
+    await chat.close()
+
+
+def test_a_thousand_messages_each_have_a_turn_and_no_minute_sees_too_many() -> None:
+    turns = Space(PER_MINUTE)
+    chance = random.Random(7)
+    # Each comes at its time, is told for how long to wait, and comes again then or a little later.
+    coming = [(0.0, f"d{n}") for n in range(1_000)]
+    asked: Counter[str] = Counter()
+    went: list[float] = []
+    while coming:
+        coming.sort(reverse=True)
+        now, delivery = coming.pop()
+        asked[delivery] += 1
+        if wait := turns.wait(delivery, now):
+            coming.append((now + wait + chance.random() / 10, delivery))
+        else:
+            went.append(now)
+    assert len(went) == 1_000
+    assert max(asked.values()) == 2
+    assert all(later - earlier >= 60 - 0.11 for earlier, later in zip(went, went[PER_MINUTE:], strict=False))
+    assert went[-1] < 1_000 * 60 / PER_MINUTE * 1.5 + 60

@@ -1,0 +1,739 @@
+"""Mail in: what becomes of a message, whoever sent it, by whichever way it comes."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import socket
+import ssl
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+import trustme
+
+from callout.settings import Settings
+from tests.helpers.api import Api, Server
+from tests.helpers.database_checks import Database, dump, events, key, until_blocked
+from tests.helpers.graphql_ws_client import live
+from tests.helpers.inbound_mail import OURS, Pipe, at_most, environment, imap_server, message
+from tests.helpers.process import callout_process
+from tests.helpers.proxy import Proxy
+
+INGEST = "outcome reason ticket { id reference }"
+TICKET = """query($id: ID!) { ticket(by: {id: $id}) {
+  subject description status priority category source resolution reference
+  contact { name email phone } customer { id }
+  notes { nodes { body internalOnly author { kind name } } }
+  history { nodes { kind actor { kind name } } } } }"""
+LIST = """query($filter: InboundMessageFilter) { inboundMessages(filter: $filter, first: 100) { totalCount nodes {
+  id outcome reason messageId fromAddress fromName subject size raw ticket { id } note { body } } } }"""
+
+
+@pytest.fixture(scope="module")
+def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that has an address of its own."""
+    directory = tmp_path_factory.mktemp("server")
+    settings = {"database_url": database_url, "jwt_secret": "s" * 48, "mail_from": f"Callout <{OURS}>"}
+    with callout_process(directory, **settings) as process:
+        known = Settings(env="production", database_url=database_url, jwt_secret="s" * 48, data_dir=directory)
+        yield Server(process.url, known, database_url, process)
+
+
+@pytest.fixture(scope="module")
+def pipe(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Pipe:
+    directory = tmp_path_factory.mktemp("pipe")
+    settings = {"database_url": database_url, "data_dir": str(directory), "mail_from": f"Callout <{OURS}>"}
+    return Pipe(environment(**settings, jwt_secret="s" * 48, env="production"))
+
+
+@pytest.fixture
+async def gateway(api: Api) -> AsyncIterator[Api]:
+    async with api.service("gateway") as service:
+        yield service
+
+
+async def ingest(api: Api, raw: bytes) -> dict[str, Any]:
+    payload = await api.done("inboundEmailIngest", INGEST, message={"encoded": base64.b64encode(raw).decode()})
+    return {name: payload[name] for name in ("outcome", "reason", "ticket")}
+
+
+async def outcome(api: Api, raw: bytes) -> str:
+    return str((await ingest(api, raw))["outcome"])
+
+
+async def became(api: Api, raw: bytes) -> Any:
+    """The ticket that a message becomes, or answers."""
+    taken = await ingest(api, raw)
+    assert taken["outcome"] in ("TICKET_CREATED", "NOTE_ADDED"), taken
+    return await ticket(api, taken["ticket"]["id"])
+
+
+async def ticket(api: Api, id_: str) -> Any:
+    return (await api(TICKET, id=id_))["ticket"] | {"id": id_}
+
+
+async def kept(api: Api, *outcomes: str) -> list[dict[str, Any]]:
+    filter = {"outcome": list(outcomes)} if outcomes else None
+    found: list[dict[str, Any]] = (await api(LIST, filter=filter))["inboundMessages"]["nodes"]
+    return found
+
+
+def message_id() -> str:
+    return f"<{uuid.uuid4().hex}@bell.test>"
+
+
+def address() -> str:
+    return f"{uuid.uuid4().hex[:12]}@bell.test"
+
+
+def our_id(ticket_id: str, domain: str = "callout.test") -> str:
+    return f"<{uuid.uuid4().hex}.ticket.{key(ticket_id).replace('-', '')}@{domain}>"
+
+
+# A new message
+
+
+async def test_a_message_becomes_a_ticket(api: Api) -> None:
+    who = address()
+    made = await became(
+        api, message(f"Ann Bell <{who}>", "The panel beeps.\r\n\r\nSince noon.", message_id=message_id())
+    )
+    assert made == {
+        "id": made["id"],
+        "reference": made["reference"],
+        "subject": "Beeping panel",
+        "description": "The panel beeps.\n\nSince noon.",
+        "status": "OPEN",
+        "priority": "MEDIUM",
+        "category": "GENERAL",
+        "source": "EMAIL",
+        "resolution": None,
+        "contact": {"name": "Ann Bell", "email": who, "phone": None},
+        "customer": None,
+        "notes": {"nodes": []},
+        "history": {"nodes": [{"kind": "CREATED", "actor": {"kind": "CUSTOMER", "name": "Ann Bell"}}]},
+    }
+
+
+async def test_a_customer_is_known_by_the_address_in_any_case(api: Api) -> None:
+    who = address()
+    customer = await api.new_customer(name="Bell Towers", email=who)
+    made = await became(api, message(f"Ann <{who.upper()}>"))
+    assert made["customer"] == {"id": customer}
+    assert made["contact"] == {"name": "Ann", "email": who.upper(), "phone": None}
+    assert made["history"]["nodes"][0]["actor"] == {"kind": "CUSTOMER", "name": "Bell Towers"}
+    async with api.customer(customer) as portal:
+        assert (await ticket(portal, made["id"]))["subject"] == "Beeping panel"
+        await portal.done("noteAdd", "note { id }", ticketId=made["id"], body="Still.")
+
+
+HTML = """<html><head><title>no</title><style>p {}</style></head><body><p>It <b>beeps</b>.<br>Twice.</p>
+<script>alert(1)</script><p>Please come.</p></body></html>"""
+MIXED = f"""--a
+Content-Type: multipart/alternative; boundary=b
+
+--b
+Content-Type: text/plain; charset=iso-8859-1
+Content-Transfer-Encoding: quoted-printable
+
+Die T=FCr klemmt.
+--b
+Content-Type: text/html
+
+{HTML}
+--b--
+--a
+Content-Type: image/jpeg
+Content-Disposition: attachment; filename="=?utf-8?q?t=C3=BCr.jpg?="
+Content-Transfer-Encoding: base64
+
+AAAA
+--a
+Content-Type: message/rfc822
+
+From: x@example.com
+
+Inner.
+--a--
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "described"),
+    [
+        (HTML, {"content_type": "text/html; charset=utf-8"}, "It beeps.\nTwice.\n\nPlease come."),
+        (
+            MIXED,
+            {"content_type": "multipart/mixed; boundary=a"},
+            "Die Tür klemmt.\n\nAttachments, which are not kept here:\n- tür.jpg (image/jpeg)\n- message/rfc822",
+        ),
+        ("", {}, "(The message has no text.)"),
+        (b"\x93Beep\x94", {}, "“Beep”"),  # what software that says nothing means
+        ("Grüße", {"content_type": "text/plain; charset=us-ascii"}, "Grüße"),
+        (base64.b64encode("Hallo".encode("utf-16")), {"content_type": "text/plain; charset=UTF-16",
+         "content_transfer_encoding": "base64"}, "Hallo"),
+        ("See below.\n\n-- \nAnn\n\n> it", {}, "See below.\n\n-- \nAnn\n\n> it"),  # no answer: nothing is cut
+        ("x" * 30_000, {}, "x" * 19_948 + "\n\n… (The message goes on: it has 30,000 characters.)"),
+    ],
+    ids=["html", "mixed", "nothing", "8bit", "charset lies", "utf-16", "quotes of its own", "long"],
+)  # fmt: skip
+async def test_its_text_is_what_a_reader_sees(
+    api: Api, body: str | bytes, headers: dict[str, str], described: str
+) -> None:
+    made = await became(api, message(f"A <{address()}>", body, **headers))
+    assert made["description"] == described
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("=?utf-8?q?T=C3=BCr?= =?utf-8?b?IGtsZW1tdA==?=", "Tür klemmt"),
+        ("Tür", "Tür"),
+        ("a\u202eb\u2066c\x07d", "abcd"),
+        ("=?utf-8?q?a=0D=0ABcc:_x=00y?=", "a Bcc: xy"),
+        ("a\r\n b", "a b"),
+        ("=?zip?q?x?=", "x"),
+        ("=?utf-8?b?!?=", "(no subject)"),
+        ("y" * 300, "y" * 199 + "…"),
+        (None, "(no subject)"),
+    ],
+)
+async def test_its_subject_is_one_harmless_line(api: Api, given: str | None, shown: str) -> None:
+    assert (await became(api, message(f"A <{address()}>", subject=given)))["subject"] == shown
+
+
+# An answer
+
+
+ANSWER = """Tuesday suits us.
+
+- the gate is open
+- ring twice
+
+On Mon, 23 Nov 2026 at 10:15, Callout <support@callout.test> wrote:
+
+> We come on Tuesday.
+> Does that suit you?
+
+Thanks!
+--\x20
+Ann Bell, Bell Towers"""
+
+
+@pytest.fixture
+async def opened(api: Api) -> dict[str, Any]:
+    """A ticket that came by mail; `sender` and `message_id` are the mail's."""
+    sender, id_ = address(), message_id()
+    made = await became(api, message(f"Ann Bell <{sender}>", message_id=id_))
+    return {**made, "sender": sender, "message_id": id_}
+
+
+async def test_an_answer_becomes_a_public_note_without_what_it_quotes(api: Api, opened: dict[str, Any]) -> None:
+    raw = message(f"Somebody <{opened['sender']}>", ANSWER, subject="Re: Your ticket", in_reply_to=opened["message_id"])
+    noted = await became(api, raw)
+    assert noted["id"] == opened["id"]
+    assert noted["notes"]["nodes"] == [
+        {
+            "body": "Tuesday suits us.\n\n- the gate is open\n- ring twice\n\nThanks!",
+            "internalOnly": False,
+            "author": {"kind": "CUSTOMER", "name": "Ann Bell"},  # as the ticket knows them, not as the mail has it
+        }
+    ]
+    assert [event["kind"] for event in noted["history"]["nodes"]] == ["CREATED", "NOTE_ADDED"]
+
+
+@pytest.mark.parametrize("way", ["In-Reply-To", "References", "to our mail", "by reference"])
+async def test_an_answer_is_known_by_its_thread_or_by_the_reference(api: Api, opened: dict[str, Any], way: str) -> None:
+    headers = {
+        "In-Reply-To": {"in_reply_to": opened["message_id"]},
+        "References": {
+            "references": f"{opened['message_id']}\r\n <other@bell.test>",
+            "in_reply_to": "<other@bell.test>",
+        },
+        "to our mail": {"references": our_id(opened["id"])},
+        "by reference": {"subject": f"RE: [{opened['reference'].lower()}] beeping"},
+    }[way]
+    noted = await became(api, message(f"<{opened['sender'].upper()}>", **headers))
+    assert (noted["id"], len(noted["notes"]["nodes"])) == (opened["id"], 1)
+
+
+async def test_the_nearest_message_of_the_thread_says_which_ticket(api: Api) -> None:
+    sender, first, second = address(), message_id(), message_id()
+    await became(api, message(sender, message_id=first))
+    nearest = await became(api, message(sender, "Another.", message_id=second))
+    noted = await became(api, message(sender, "Mine.", references=f"{first} {second}", subject="Re: it"))
+    assert noted["id"] == nearest["id"]
+
+
+async def test_the_customer_answers_on_a_ticket_whose_contact_is_somebody_else(api: Api, database: Database) -> None:
+    who = address()
+    customer = await api.new_customer(name="Bell Towers", email=who)
+    contact = {"name": "Janitor", "email": address()}
+    ticket_id = await api.new_ticket(customerId=customer, contact=contact)
+    for sender, author in ((who, "Bell Towers"), (contact["email"], "Janitor")):
+        noted = await became(api, message(sender, f"By {author}.", references=our_id(ticket_id)))
+        assert noted["notes"]["nodes"][-1]["author"] == {"kind": "CUSTOMER", "name": author}
+    actors = [event["actor_id"] for event in await events(database, ticket_id)]
+    assert actors[1:] == [key(customer), f"mailto:{contact['email']}"]
+
+
+async def test_an_answer_opens_a_resolved_ticket_again_and_leaves_a_closed_one(
+    api: Api, opened: dict[str, Any]
+) -> None:
+    await api.done("ticketResolve", "__typename", ticketId=opened["id"], resolution="Replaced the battery.")
+    again = await became(api, message(opened["sender"], "It beeps again.", references=opened["message_id"]))
+    assert (again["status"], again["resolution"]) == ("OPEN", None)
+    assert [event["kind"] for event in again["history"]["nodes"]] == ["CREATED", "RESOLVED", "NOTE_ADDED", "REOPENED"]
+    assert again["history"]["nodes"][-1]["actor"] == {"kind": "CUSTOMER", "name": "Ann Bell"}
+
+    await api.done("ticketSetStatus", "__typename", ticketId=opened["id"], status="CLOSED")
+    closed = await became(api, message(opened["sender"], "And again.", references=opened["message_id"]))
+    assert (closed["status"], len(closed["notes"]["nodes"])) == ("CLOSED", 2)
+
+
+async def test_it_is_told_live_as_everything_is(api: Api, opened: dict[str, Any]) -> None:
+    document = """subscription { ticketChanged { __typename
+      ... on TicketChange { kind ticketId ticket { status } } } }"""
+    await api.done("ticketResolve", "__typename", ticketId=opened["id"], resolution="Done.")
+    async with live(api) as screen:
+        await screen.subscribe("1", document)
+        assert (await screen.next())["__typename"] == "StreamReady"
+        assert await outcome(api, message(opened["sender"], "No.", references=opened["message_id"])) == "NOTE_ADDED"
+        told = [await screen.next() for _ in range(2)]
+    assert [(each["kind"], each["ticketId"]) for each in told] == [
+        ("NOTE_ADDED", opened["id"]),
+        ("REOPENED", opened["id"]),
+    ]
+    counts = await api("{ ticketCounts { all open } tickets { totalCount } }")
+    assert counts["ticketCounts"]["all"] == counts["tickets"]["totalCount"]
+
+
+# Whom an address belongs to
+
+
+async def test_a_stranger_who_names_a_ticket_gets_one_of_their_own_and_learns_nothing(
+    api: Api, gateway: Api, opened: dict[str, Any], database: Database
+) -> None:
+    """The same answer for a ticket that there is and for one that there is not, by every way to name one."""
+    before = await ticket(api, opened["id"])
+    nothing = f"tkt_{uuid.uuid4()}"
+    answers = []
+    for named in (
+        {"subject": opened["reference"]},
+        {"subject": "TKT-ZZZZZZ"},
+        {"references": opened["message_id"]},
+        {"references": "<nobody@bell.test>"},
+        {"references": our_id(opened["id"])},
+        {"references": our_id(nothing)},
+    ):
+        answers.append(await ingest(gateway, message(f"Eve <{address()}>", "Let me in.", **named)))
+    assert answers == [{"outcome": "TICKET_CREATED", "reason": None, "ticket": None}] * 6
+    assert await ticket(api, opened["id"]) == before
+    made = await database.fetch("SELECT id, creator_kind FROM tickets WHERE description = 'Let me in.'")
+    assert {row["creator_kind"] for row in made} == {"CUSTOMER"}
+    assert len(made) == 6
+    # A stranger's ticket is no way into the other: who answers on that is still asked for their own.
+    noted = await became(api, message(opened["sender"], "Mine.", references=opened["message_id"]))
+    assert noted["id"] == opened["id"]
+
+
+async def test_who_takes_up_anothers_message_id_gets_nowhere(api: Api, opened: dict[str, Any]) -> None:
+    eve = await became(api, message(f"Eve <{address()}>", "Mine now.", message_id=opened["message_id"]))
+    assert eve["id"] != opened["id"]
+    noted = await became(api, message(opened["sender"], "Still mine.", in_reply_to=opened["message_id"]))
+    assert noted["id"] == opened["id"]
+    noted = await became(api, message(eve["contact"]["email"], "And mine.", in_reply_to=opened["message_id"]))
+    assert noted["id"] == eve["id"]
+
+
+async def test_the_customer_of_before_does_not_belong_to_it_any_more(api: Api) -> None:
+    before, now = address(), address()
+    first = await api.new_customer(email=before)
+    second = await api.new_customer(email=now)
+    ticket_id = await api.new_ticket(customerId=first)
+    await api.done("ticketUpdate", "__typename", ticketId=ticket_id, customerId=second)
+    assert (await became(api, message(before, "Hello?", references=our_id(ticket_id))))["id"] != ticket_id
+    assert (await became(api, message(now, "Hello!", references=our_id(ticket_id))))["id"] == ticket_id
+
+
+async def test_mail_from_our_own_people_becomes_an_internal_note(api: Api, opened: dict[str, Any]) -> None:
+    """For anybody can write their address. It needs the id of a mail of ours, which nobody can guess."""
+    tess, admin, gone = address(), address(), address()
+    technician = await api.new_technician(name="Tess", email=tess)
+    await api.new_technician(name="Tom", email=gone)
+    await api.done("supportSettingsUpdate", "__typename", adminRecipients=[admin])
+    await api.done("ticketAssign", "__typename", ticketId=opened["id"], technicianId=technician)
+    await api.done("ticketResolve", "__typename", ticketId=opened["id"], resolution="Done.")
+    for who in (tess, admin.upper()):
+        noted = await became(api, message(f"Boss <{who}>", f"Seen by {who}.", references=our_id(opened["id"])))
+        assert noted["id"] == opened["id"]
+        assert noted["notes"]["nodes"][-1] == {
+            "body": f"Seen by {who}.",
+            "internalOnly": True,
+            "author": {"kind": "SERVICE", "name": f"E-mail from {who}"},
+        }
+        assert noted["status"] == "RESOLVED"
+    for who, named in (
+        (tess, {"subject": opened["reference"]}),
+        (tess, {"references": opened["message_id"]}),
+        (gone, {"references": our_id(opened["id"])}),
+    ):
+        assert (await became(api, message(who, "Guessed.", **named)))["id"] != opened["id"]
+    await api.done("technicianUpdate", "__typename", technicianId=technician, active=False)
+    assert (await became(api, message(tess, "Too late.", references=our_id(opened["id"]))))["id"] != opened["id"]
+
+
+async def test_our_domain_alone_makes_an_id_ours(api: Api, opened: dict[str, Any]) -> None:
+    raw = message(opened["sender"], "x", references=our_id(opened["id"], "elsewhere.test"))
+    assert (await became(api, raw))["id"] != opened["id"]
+
+
+@pytest.mark.parametrize(
+    ("sender", "known"),
+    [
+        ("Doe, Jo <{}>", "Doe, Jo"),
+        ("=?utf-8?q?J=C3=B6?= <{}>", "Jö"),
+        ('"Jo \\"J\\" Doe" <{}>', 'Jo "J" Doe'),
+        ("<{}>", None),
+        ("{}", None),
+        ("{} (Jo)", None),
+        ("victim@bell.test <{}>", None),  # a name that looks like an address is none
+        ('"victim@bell.test" <{}>', None),
+        ("=?utf-8?b?dmljdGltQGJlbGwudGVzdA==?= <{}>", None),
+        ('"a <victim@bell.test>" <{}>', None),
+        ("\u202eJo\u202c <{}>", "Jo"),
+    ],
+)
+async def test_the_sender_is_the_one_address(api: Api, sender: str, known: str | None) -> None:
+    who = address()
+    made = await became(api, message(sender.format(who)))
+    assert made["contact"] == {"name": known or who.partition("@")[0], "email": who, "phone": None}
+
+
+@pytest.mark.parametrize(
+    "sender",
+    [
+        *("a@bell.test, b@bell.test", "A <a@bell.test>, B <b@bell.test>", "a@bell.test, B <b@bell.test>"),
+        *("Us: a@bell.test, b@bell.test;", "Us: A <a@bell.test>;", "undisclosed-recipients:;", "", "<>", "Ann"),
+        *("a@bell.test\r\nFrom: b@bell.test", "a@b@bell.test", "a@localhost", "a b@bell.test", "A <a@bell.test> b"),
+        *("a\0@bell.test", "a@bell.test\0", "a\u202e@bell.test", "<a@bell.test", '"a b"@bell.test', "a@[127.0.0.1]"),
+        "a" * 300 + "@bell.test",
+        b"a\xff@bell.test",
+    ],
+)
+async def test_a_message_from_nobody_in_particular_is_kept_aside(
+    api: Api, database: Database, sender: str | bytes
+) -> None:
+    before = await database.fetchval("SELECT count(*) FROM tickets")
+    raw = message(sender, uuid.uuid4().hex)
+    taken = await ingest(api, raw)
+    assert (taken["outcome"], taken["ticket"]) == ("KEPT_ASIDE", None)
+    (newest, *_) = await kept(api, "KEPT_ASIDE")
+    assert base64.b64decode(newest["raw"]) == raw
+    assert newest["reason"] == taken["reason"]
+    assert await database.fetchval("SELECT count(*) FROM tickets") == before
+
+
+# Once
+
+
+async def test_a_message_that_comes_again_does_nothing(api: Api, database: Database) -> None:
+    raw = message(address(), message_id=message_id())
+    again = b"Return-Path: <x@relay.test>\r\nReceived: by another way\r\n" + raw
+    assert await outcome(api, raw) == "TICKET_CREATED"
+    before = await dump(database)
+    for copy in (raw, again):
+        assert await ingest(api, copy) == {"outcome": "DUPLICATE", "reason": None, "ticket": None}
+    assert await dump(database) == before
+
+
+async def test_without_a_message_id_it_is_known_by_what_it_says(api: Api) -> None:
+    sender = address()
+    raw = message(sender, date="Mon, 23 Nov 2026 10:00:00 +0000")
+    assert await outcome(api, raw) == "TICKET_CREATED"
+    assert await outcome(api, b"Received: once more\r\n" + raw) == "DUPLICATE"
+    assert await outcome(api, message(sender, date="Mon, 23 Nov 2026 10:01:00 +0000")) == "TICKET_CREATED"
+
+
+async def test_another_message_under_the_same_id_is_not_lost(api: Api) -> None:
+    """A device that always sends the same Message-ID has something to say each time."""
+    sender, id_ = address(), message_id()
+    assert await outcome(api, message(sender, "Low battery.", message_id=id_)) == "TICKET_CREATED"
+    taken = await ingest(api, message(sender, "Burglary.", message_id=id_))
+    assert (taken["outcome"], "Message-ID" in taken["reason"]) == ("KEPT_ASIDE", True)
+    assert await outcome(api, message(sender, "Burglary.", message_id=id_)) == "DUPLICATE"
+
+
+async def test_a_message_that_fails_can_come_again(api: Api, pipe: Pipe, database: Database) -> None:
+    """The mail server is told to try again, and nothing of it is left behind."""
+    raw = message(address(), subject="Trouble", message_id=message_id())
+    before = await dump(database)
+    async with trouble(database):
+        failed = await asyncio.to_thread(pipe, raw)
+    assert (failed.returncode, failed.stdout) == (75, b"")
+    assert b"was not taken" in failed.stderr
+    assert await dump(database) == before
+    assert await outcome(api, raw) == "TICKET_CREATED"
+
+
+@asynccontextmanager
+async def trouble(database: Database) -> AsyncIterator[None]:
+    """Meanwhile a message with the subject "Trouble" cannot be written down."""
+    await database.execute("ALTER TABLE inbound_messages ADD CONSTRAINT trouble CHECK (subject <> 'Trouble') NOT VALID")
+    try:
+        yield
+    finally:
+        await database.execute("ALTER TABLE inbound_messages DROP CONSTRAINT trouble")
+
+
+# Robots
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "about"),
+    [
+        ("auto_submitted", "auto-replied (vacation)", "Auto-Submitted"),
+        ("auto_submitted", "AUTO-GENERATED", "Auto-Submitted"),
+        *(("precedence", value, "Precedence") for value in ("bulk", "junk", "list", "Auto_Reply")),
+        ("list_id", "<news.bell.test>", "List-Id"),
+        ("x_auto_response_suppress", "DR, OOF, AutoReply", "Suppress"),
+        ("x_autoreply", "yes", "Autoreply"),
+        *(("return_path", value, "Return-Path") for value in ("<>", "", "<MAILER-DAEMON>")),
+        ("content_type", "multipart/report; report-type=delivery-status; boundary=b", "report"),
+        ("from", "MAILER-DAEMON@relay.bell.test", "MAILER-DAEMON"),
+        ("from", "Mail Delivery <mailer-daemon@bell.test>", "MAILER-DAEMON"),
+        ("from", f"Callout <{OURS.upper()}>", "our"),
+        ("message_id", f"<{'a' * 32}.ticket.{'b' * 32}@callout.test>", "our"),
+    ],
+)
+async def test_what_a_program_sends_is_ignored(
+    api: Api, database: Database, opened: dict[str, Any], header: str, value: str, about: str
+) -> None:
+    before = await database.fetchval("SELECT count(*) FROM ticket_events")
+    raw = message(opened["sender"], uuid.uuid4().hex, references=opened["message_id"], **{header: value})
+    taken = await ingest(api, raw)
+    assert (taken["outcome"], taken["ticket"]) == ("IGNORED", None)
+    assert about in taken["reason"]
+    assert await database.fetchval("SELECT count(*) FROM ticket_events") == before
+    assert (await kept(api, "IGNORED"))[0]["raw"] is None
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        *(("auto_submitted", "no"), ("precedence", "first-class"), ("x_auto_response_suppress", "DR, RN")),
+        *(("return_path", "<ann@bell.test>"), ("from", "Daemon Smith <daemon@bell.test>")),
+    ],
+)
+async def test_what_a_person_sends_is_not(api: Api, header: str, value: str) -> None:
+    assert await outcome(api, message(address(), uuid.uuid4().hex, **{header: value})) == "TICKET_CREATED"
+
+
+async def test_two_robots_do_not_talk_for_ever(api: Api) -> None:
+    """One that says it is one never gets an answer; one that does not is known by saying the same again and again."""
+    robot = address()
+    outcomes = []
+    for _ in range(25):
+        raw = message(robot, "I am away.", subject="Out of office", message_id=message_id())
+        outcomes.append(await outcome(api, raw))
+    assert outcomes == ["TICKET_CREATED"] * 20 + ["KEPT_ASIDE"] * 5
+    assert await outcome(api, message(robot, "I am back.", message_id=message_id())) == "TICKET_CREATED"
+
+
+# By other ways than the API
+
+
+async def test_a_mail_server_pipes_it_in(api: Api, pipe: Pipe) -> None:
+    """It is known elsewhere at once."""
+    sender, id_ = address(), message_id()
+    raw = b"From ann@bell.test  Mon Nov 23 10:00:00 2026\n" + message(sender, message_id=id_)
+    document = """subscription { ticketChanged { __typename
+      ... on TicketChange { kind ticket { reference contact { email } } } } }"""
+    async with live(api) as screen:
+        await screen.subscribe("1", document)
+        assert (await screen.next())["__typename"] == "StreamReady"
+        what, reference = (await asyncio.to_thread(pipe.take, raw)).split()
+        told = await screen.next()
+    assert (what, told["ticket"]) == ("TICKET_CREATED", {"reference": reference, "contact": {"email": sender}})
+    answer = message(sender, "Hurry.", in_reply_to=id_)
+    assert await asyncio.to_thread(pipe.take, answer) == f"NOTE_ADDED {reference}"
+
+
+async def test_a_huge_message_is_kept_aside(api: Api, pipe: Pipe) -> None:
+    huge = message(f"Hugo <{address()}>", b"x" * (26 * 1024 * 1024), subject="Huge")
+    said = await asyncio.to_thread(pipe.take, huge)
+    assert said.startswith("KEPT_ASIDE It has more than 25 MiB")
+    (newest, *_) = await kept(api, "KEPT_ASIDE")
+    assert (newest["subject"], newest["fromName"], newest["size"] > 25 * 1024 * 1024) == ("Huge", "Hugo", True)
+    assert base64.b64decode(newest["raw"]) == huge[:65_536]
+
+
+async def test_one_message_piped_in_several_times_at_once_is_one(api: Api, pipe: Pipe, database: Database) -> None:
+    """All wait while the first one's transaction is held up."""
+    sender, id_ = address(), message_id()
+    customer = await api.new_customer(email=sender)
+    raw = message(sender, message_id=id_)
+    async with database.transaction():
+        await database.execute("SELECT FROM customers WHERE id = $1 FOR UPDATE", key(customer))
+        children = [pipe.start() for _ in range(3)]
+        said = [asyncio.create_task(asyncio.to_thread(child.communicate, raw, 60)) for child in children]
+        await until_blocked(database, 3)
+    outcomes = sorted(out.decode().split()[0] for out, _ in await asyncio.gather(*said))
+    assert outcomes == ["DUPLICATE", "DUPLICATE", "TICKET_CREATED"]
+
+
+async def test_without_a_database_the_mail_server_is_to_try_again(tmp_path: Path) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        url = f"postgresql://callout:swordfish@127.0.0.1:{nobody.getsockname()[1]}/callout"
+        away = Pipe(environment(env="production", database_url=url, jwt_secret="s" * 48, data_dir=str(tmp_path)))
+        unset = Pipe(environment(env="production"))
+        for pipe in (away, unset):
+            done = await asyncio.to_thread(pipe, message())
+            assert (done.returncode, done.stdout) == (75, b"")
+            assert b"not taken" in done.stderr and b"swordfish" not in done.stderr
+            assert b"Traceback" not in done.stderr
+
+
+async def test_a_mailbox_is_emptied_over_imap(api: Api, pipe: Pipe, tmp_path: Path) -> None:
+    senders = [address() for _ in range(3)]
+    with imap_server(tmp_path) as mailbox:
+        url = f"imap://{mailbox.user}:p%40ss%2Fword%20%231@127.0.0.1:{mailbox.port}/INBOX"
+        reader = Pipe(pipe.environment | {"CALLOUT_IMAP_URL": url})
+        mailbox.put(*(message(sender) for sender in senders), b"\r\n", message("nobody", "x"))
+        done = await asyncio.to_thread(reader, b"", "--imap", "--once")
+        assert done.returncode == 0, done.stderr
+        said = [line.split()[0] for line in done.stdout.decode().splitlines()]
+        assert said == ["TICKET_CREATED"] * 3 + ["KEPT_ASIDE"] * 2
+        assert (mailbox.count("UNSEEN"), mailbox.count("SEEN")) == (0, 5)
+
+        wrong = Pipe(pipe.environment | {"CALLOUT_IMAP_URL": url.replace("word", "w0rd")})
+        refused = await asyncio.to_thread(wrong, b"", "--imap", "--once")
+        assert refused.returncode == 1
+        assert b"mailbox cannot be read" in refused.stderr and b"w0rd" not in refused.stderr
+
+
+async def test_a_mailbox_is_read_over_tls_from_a_server_that_we_trust(pipe: Pipe, tmp_path: Path) -> None:
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    with imap_server(tmp_path) as mailbox:
+        way = Proxy(partial(asyncio.open_connection, "127.0.0.1", mailbox.port))
+        async with way.running(context) as port:
+            url = f"imaps://{mailbox.user}:p%40ss%2Fword%20%231@127.0.0.1:{port}/INBOX"
+            reader = Pipe(pipe.environment | {"CALLOUT_IMAP_URL": url})
+            mailbox.put(message(address()))
+            refused = await asyncio.to_thread(reader, b"", "--imap", "--once")
+            assert (refused.returncode, mailbox.count("UNSEEN")) == (1, 1)
+            assert b"certificate" in refused.stderr.lower()
+            assert way.named("p@ss") == []
+            trusting = Pipe(reader.environment | {"SSL_CERT_FILE": str(tmp_path / "authority.pem")})
+            done = await asyncio.to_thread(trusting, b"", "--imap", "--once")
+            assert done.stdout.startswith(b"TICKET_CREATED TKT-"), done.stderr
+            assert (mailbox.count("UNSEEN"), len(way.named("p@ss"))) == (0, 1)
+
+
+async def test_what_was_not_taken_stays_unseen_in_the_mailbox(pipe: Pipe, database: Database, tmp_path: Path) -> None:
+    """And the reader goes on, and takes it as soon as it can."""
+    with imap_server(tmp_path) as mailbox:
+        url = f"imap://{mailbox.user}:p%40ss%2Fword%20%231@127.0.0.1:{mailbox.port}/INBOX"
+        reader = Pipe(pipe.environment | {"CALLOUT_IMAP_URL": url})
+        with reader.start("--imap", "--every", "1s") as child, at_most(60, child):
+            assert child.stdout is not None and child.stderr is not None
+            try:
+                async with trouble(database):
+                    mailbox.put(message(address(), subject="Trouble"), message(address(), "No trouble."))
+                    while b"trying again" not in await asyncio.to_thread(child.stderr.readline):
+                        assert child.poll() is None
+                    assert (await asyncio.to_thread(child.stdout.readline)).startswith(b"TICKET_CREATED TKT-")
+                    assert mailbox.count("UNSEEN") == 1
+                assert (await asyncio.to_thread(child.stdout.readline)).startswith(b"TICKET_CREATED TKT-")
+                mailbox.put(message(address(), "Later."))
+                assert (await asyncio.to_thread(child.stdout.readline)).startswith(b"TICKET_CREATED TKT-")
+            finally:
+                child.terminate()
+        assert child.returncode == 0
+
+
+# What admins see of it
+
+
+async def test_admins_see_what_came_in(api: Api, opened: dict[str, Any]) -> None:
+    noted = message(f"Ann <{opened['sender']}>", "More.", references=opened["message_id"], message_id=message_id())
+    assert await outcome(api, noted) == "NOTE_ADDED"
+    newest, before = (await kept(api, "NOTE_ADDED", "TICKET_CREATED"))[:2]
+    assert newest["ticket"] == before["ticket"] == {"id": opened["id"]}
+    assert (newest["note"], before["note"]) == ({"body": "More."}, None)
+    assert (before["messageId"], before["fromAddress"]) == (opened["message_id"], opened["sender"])
+    assert (before["fromName"], before["subject"], before["raw"]) == ("Ann Bell", "Beeping panel", None)
+    everything = await kept(api)
+    assert {each["outcome"] for each in everything} >= {"NOTE_ADDED", "TICKET_CREATED"}
+    assert await kept(api, "DUPLICATE") == []
+
+
+async def test_what_the_request_says_must_be_a_message(api: Api) -> None:
+    for given in ({"encoded": "nothing"}, {"encoded": "=="}, {"encoded": "aaaaa"}):
+        assert await api.refused("inboundEmailIngest", message=given) == [("INVALID", "message.encoded")]
+    text = message(address(), "Grüße").decode()
+    assert (await api.done("inboundEmailIngest", "outcome", message={"text": text}))["outcome"] == "TICKET_CREATED"
+    wrapped = base64.encodebytes(message(address())).decode()
+    assert (await api.done("inboundEmailIngest", "outcome", message={"encoded": wrapped}))[
+        "outcome"
+    ] == "TICKET_CREATED"
+
+
+# A thousand
+
+
+async def test_a_thousand_messages_make_exactly_their_tickets_and_notes(tmp_path: Path, fresh_url: str) -> None:
+    """800 new ones, 100 answers, and 100 that come a second time; two servers take them, and the duplicates race."""
+    new = [message(f"P{n} <p{n}@bell.test>", f"Number {n}.", message_id=f"<{n}@bell.test>") for n in range(800)]
+    answers = [message(f"p{n}@bell.test", f"Answer {n}.", in_reply_to=f"<{n}@bell.test>") for n in range(100)]
+    known = Settings(env="production", database_url=fresh_url, jwt_secret="s" * 48, data_dir=tmp_path)
+    async with AsyncExitStack() as stack:
+        clients = []
+        for name in "ab":
+            (tmp_path / name).mkdir()
+            process = stack.enter_context(callout_process(tmp_path / name, database_url=fresh_url, jwt_secret="s" * 48))
+            clients.append(await stack.enter_async_context(Api(Server(process.url, known, fresh_url, process))))
+        assert await taken_by(clients, twice(new, every=10)) == {"TICKET_CREATED": 800, "DUPLICATE": 80}
+        assert await taken_by(clients, twice(answers, every=5)) == {"NOTE_ADDED": 100, "DUPLICATE": 20}
+        found = await clients[0]("{ tickets(filter: {source: [EMAIL]}) { totalCount } ticketCounts { open } }")
+        assert found == {"tickets": {"totalCount": 800}, "ticketCounts": {"open": 800}}
+    connection = await asyncpg.connect(fresh_url)
+    noted = await connection.fetch(
+        "SELECT contact_email, body FROM notes JOIN tickets ON tickets.id = ticket_id ORDER BY notes.id"
+    )
+    await connection.close()
+    assert sorted(map(tuple, noted)) == sorted((f"p{n}@bell.test", f"Answer {n}.") for n in range(100))
+
+
+def twice(messages: list[bytes], every: int) -> list[bytes]:
+    """One in `every` of them comes again at once."""
+    return [raw for n, raw in enumerate(messages) for _ in range(1 if n % every else 2)]
+
+
+async def taken_by(clients: list[Api], messages: list[bytes]) -> Counter[str]:
+    """What becomes of messages that several connections take turns to hand in, each ten in a request."""
+    outcomes: Counter[str] = Counter()
+    stride = len(messages) // 10
+    batches = iter([messages[start::stride] for start in range(stride)])
+
+    async def hand_in(client: Api) -> None:
+        for batch in batches:
+            variables = {f"m{n}": raw.decode() for n, raw in enumerate(batch)}
+            declared = ", ".join(f"${name}: String!" for name in variables)
+            fields = (f"{m}: inboundEmailIngest(input: {{message: {{text: ${m}}}}}) {{ outcome }}" for m in variables)
+            body = {"query": f"mutation({declared}) {{ {' '.join(fields)} }}", "variables": variables}
+            answer = (await client.http.post("/graphql", json=body)).json()
+            outcomes.update(field["outcome"] for field in answer["data"].values())
+
+    await asyncio.gather(*(hand_in(client) for client in clients for _ in range(4)))
+    return outcomes

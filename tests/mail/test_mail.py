@@ -1,0 +1,469 @@
+"""What a mail is: parsed as a mail program parses it, after it has gone through a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from email import message_from_bytes
+from email.header import decode_header, make_header
+from email.message import EmailMessage
+from email.policy import default
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from db.enums import Audience, NoticeKind
+from notifiers import message_ids
+from notifiers.mail_folder import MailFolder
+from notifiers.notification import Notice, Refused, TicketFacts, Unavailable
+from notifiers.rendering import Templates
+from notifiers.samples import all_notices
+from notifiers.smtp import Smtp
+from notifiers.smtp_server import SmtpServer
+from tests.helpers.mail_server import MailServer, mail_server
+from tests.helpers.notifications import DOMAIN, PUBLIC_URL, composer, notice
+
+VOID = {"br", "meta", "img", "hr"}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[MailServer]:
+    with mail_server() as running:
+        yield running
+
+
+@pytest.fixture
+async def channel(server: MailServer) -> AsyncIterator[Smtp]:
+    server.received.clear()
+    made = Smtp(SmtpServer.parse(server.url), composer())
+    yield made
+    await made.close()
+
+
+async def sent(channel: Smtp, server: MailServer, told: Notice) -> EmailMessage:
+    await channel.send(told)
+    return server.received[-1].message
+
+
+def text_of(message: EmailMessage, subtype: str) -> str:
+    part = message.get_body((subtype,))
+    assert isinstance(part, EmailMessage)
+    content: str = part.get_content()
+    return content.replace("\r\n", "\n")
+
+
+def ticket_of(told: Notice) -> TicketFacts:
+    assert told.ticket is not None
+    return told.ticket
+
+
+class Balanced(HTMLParser):
+    """Reads HTML whose elements must nest; gathers its text, its links and its scripts."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.elements: set[str] = set()
+        self.text = ""
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.add(tag)
+        self.links += [value or "" for name, value in attrs if name in ("href", "src", "background")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+# Headers
+
+
+async def test_a_mail_has_what_mail_programs_and_robots_look_for(channel: Smtp, server: MailServer) -> None:
+    told = notice(NoticeKind.CREATED, Audience.CUSTOMER, recipient="ann@example.com", recipient_name="Ann Tremblay")
+    ticket = ticket_of(told)
+    message = await sent(channel, server, told)
+    assert (server.received[-1].sender, server.received[-1].recipients) == (f"support@{DOMAIN}", ["ann@example.com"])
+    root = message_ids.of_ticket(ticket.id, DOMAIN)
+    assert dict(message.items()) == {
+        "From": f"Callout <support@{DOMAIN}>",
+        "To": "Ann Tremblay <ann@example.com>",
+        "Reply-To": f"answers@{DOMAIN}",
+        "Subject": f"[{ticket.reference}] {ticket.subject}",
+        "Date": "Tue, 24 Nov 2026 14:12:00 +0000",
+        "Message-ID": message_ids.of_delivery(told.delivery_id, ticket.id, DOMAIN),
+        "In-Reply-To": root,
+        "References": root,
+        "Auto-Submitted": "auto-generated",
+        "X-Auto-Response-Suppress": "OOF, AutoReply",
+        "MIME-Version": "1.0",
+        "Content-Type": message["content-type"],
+    }
+    assert [part.get_content_type() for part in message.walk()] == ["multipart/alternative", "text/plain", "text/html"]
+    assert [part.defects for part in message.walk()] == [[], [], []]
+
+
+async def test_all_mails_of_a_ticket_are_one_thread(channel: Smtp, server: MailServer) -> None:
+    first = notice(NoticeKind.CREATED)
+    root = message_ids.of_ticket(ticket_of(first).id, DOMAIN)
+    opened = await sent(channel, server, first)
+    answer = "<CAF+x=_y@mail.example.com>"  # the customer's own
+    later = notice(NoticeKind.RESOLVED, thread=(opened["message-id"], answer))
+    resolved = await sent(channel, server, later)
+    assert resolved["subject"] == opened["subject"]
+    assert resolved["in-reply-to"] == answer
+    assert resolved["references"].split() == [root, opened["message-id"], answer]
+    assert resolved["message-id"] != opened["message-id"]
+    assert message_ids.ticket_of(resolved["message-id"], DOMAIN) == ticket_of(first).id
+
+
+async def test_a_long_thread_keeps_its_root_and_its_end(channel: Smtp, server: MailServer) -> None:
+    told = notice(thread=tuple(f"<{n}.{'x' * 120}@example.com>" for n in range(400)))
+    message = await sent(channel, server, told)
+    references = message["references"].split()
+    assert references[0] == message_ids.of_ticket(ticket_of(told).id, DOMAIN)
+    assert references[-1] == message["in-reply-to"] == told.thread[-1]
+    assert len(references) <= 50
+
+
+async def test_what_is_no_message_id_is_not_referred_to(channel: Smtp, server: MailServer) -> None:
+    good = "<good@example.com>"
+    bad = ("<a@b>\r\nBcc: evil@example.com", "<a b@c>", "x", "", "<é@b>", f"<{'x' * 999}@b>", "<a@b> <c@d>")
+    message = await sent(channel, server, notice(thread=(good, *bad)))
+    assert message["references"].split()[1:] == [good]
+    assert message["in-reply-to"] == good
+    assert message["bcc"] is None
+
+
+async def test_a_second_try_is_the_same_mail(channel: Smtp, server: MailServer) -> None:
+    told = notice(thread=("<a@b.test>",))
+    await channel.send(told)
+    await channel.send(told)
+    first, second = server.received
+    assert first == second
+
+
+async def test_a_test_is_of_no_ticket(channel: Smtp, server: MailServer) -> None:
+    message = await sent(channel, server, notice(NoticeKind.TEST, Audience.ADMIN))
+    assert (message["in-reply-to"], message["references"]) == (None, None)
+    assert message["message-id"].endswith(f"@{DOMAIN}>")
+    assert message_ids.ticket_of(message["message-id"], DOMAIN) is None
+
+
+SUBJECTS = [
+    "a\r\nBcc: evil@example.com",
+    "a\rb",
+    "a\nb",
+    "a\u2028b\u2029c",
+    "a\x0bb\x0cc\x85d",
+    "a\x00b\x1bc",
+    "=?utf-8?q?a=0D=0ABcc=3A_evil=40example=2Ecom?=",
+    "a =?utf-8?b?ZXZpbA==?= b",
+    "x" * 200,
+    "ü" * 200,
+    "Zoë 😀 日本語 " * 15,
+    "a " * 100,
+    "\u202eevil\u202c",
+    " ",
+    "Re: [TKT-ZZZZZZ] " + "é, " * 40,
+]
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+async def test_a_subject_adds_no_header_and_stays_readable(channel: Smtp, server: MailServer, subject: str) -> None:
+    message = await sent(channel, server, notice(ticket={"subject": subject}))
+    assert message["bcc"] is None
+    assert len(message.items()) == 12
+    shown = re.sub(r"[\s\x85\u2028\u2029]+", " ", re.sub("[\u202a-\u202e\x00\x1b]", "", subject)).strip()
+    assert str(make_header(decode_header(_raw(server, "Subject")))) == f"[TKT-A2B4C3] {shown}".strip()
+    assert all(len(line) <= 76 for line in _raw_lines(server, "Subject"))
+
+
+def _raw(server: MailServer, name: str) -> str:
+    return " ".join(line.strip() for line in _raw_lines(server, name)).removeprefix(f"{name}: ")
+
+
+def _raw_lines(server: MailServer, name: str) -> list[str]:
+    """The lines of a header as they were sent: Python's own reading adds blanks between encoded words in names."""
+    head = server.received[-1].octets.partition(b"\r\n\r\n")[0].decode("ascii")
+    found = re.search(rf"^{name}: [^\r]*(?:\r\n [^\r]*)*", head, re.MULTILINE)
+    assert found
+    return found[0].split("\r\n")
+
+
+NAMES = [
+    "Smith, Ann",
+    "evil@x, Bob",
+    'Ann "Andy" O\\Neil',
+    "Zoë Ünal",
+    "Zoë, evil@example.com",
+    "日本 太郎",
+    "Bob (the builder) <evil@example.com>",
+    "a,b@c.d," * 20,
+    "é, evil@example.com, " * 12,
+    "=?utf-8?q?evil=2C_a=40b=2Ec?=",
+    "a\r\nBcc: evil@example.com",
+    "a\u2028b\x0bc",
+    "; : , . [ ] @",
+    "x" * 200,
+    "",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_name_adds_no_recipient(channel: Smtp, server: MailServer, name: str) -> None:
+    message = await sent(channel, server, notice(recipient="ann@example.com", recipient_name=name))
+    assert server.received[-1].recipients == ["ann@example.com"]
+    assert [address.addr_spec for address in message["to"].addresses] == ["ann@example.com"]
+    assert message["bcc"] is None
+    shown = " ".join(re.sub(r"[\x00-\x1f\u2028]", " ", name).split())
+    written = str(make_header(decode_header(_raw(server, "To").removesuffix(" <ann@example.com>"))))
+    if not name:
+        assert written == "ann@example.com"
+    elif len(shown) <= 100:
+        assert written == shown
+    else:
+        assert written[-1] == "…"
+        assert shown.startswith(written[:-1])
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "nobody",
+        "@example.com",
+        "ann@",
+        "a@b.test, c@d.test",
+        "ann@example.com\r\nRCPT TO:<evil@example.com>",
+        "Ann <ann@example.com>",
+        "a b@example.com",
+        "ann@exa mple.com",
+        "a(c)@example.com",
+        "=?utf-8?q?x?=@example.com",
+        "ann@-.com",
+        f"{'a' * 250}@example.com",
+        "ann\x00@example.com",
+    ],
+)
+async def test_what_is_no_address_is_refused_before_anything_is_sent(
+    channel: Smtp, server: MailServer, address: str
+) -> None:
+    with pytest.raises(Refused, match="is not an address"):
+        await channel.send(notice(recipient=address))
+    assert server.received == []
+
+
+async def test_a_domain_that_is_not_ascii_goes_in_its_ascii_form(channel: Smtp, server: MailServer) -> None:
+    message = await sent(channel, server, notice(recipient="ann@straße.example", recipient_name="Ann"))
+    assert server.received[-1].recipients == ["ann@xn--strae-oqa.example"]
+    assert message["to"] == "Ann <ann@xn--strae-oqa.example>"
+
+
+async def test_a_local_part_that_is_not_ascii_needs_a_server_for_it(channel: Smtp, server: MailServer) -> None:
+    told = notice(recipient="jörg@example.com", recipient_name="Jörg")
+    with pytest.raises(Refused, match="SMTPUTF8"):
+        await channel.send(told)
+    assert server.received == []
+    with mail_server(utf8=True) as modern:
+        other = Smtp(SmtpServer.parse(modern.url), composer())
+        await other.send(told)
+        await other.close()
+    assert modern.received[0].recipients == ["jörg@example.com"]
+    assert b" <j\xc3\xb6rg@example.com>\r\n" in modern.received[0].octets
+
+
+# Bodies
+
+
+def test_every_notice_has_a_text_and_html_that_say_the_same() -> None:
+    templates = Templates(public_url=PUBLIC_URL)
+    for told in all_notices():
+        text, html = templates.render(told)
+        page = Balanced(html)
+        assert page.elements.isdisjoint({"img", "script", "link", "form"})
+        if told.ticket is None:
+            assert page.links == []
+            continue
+        link = f"{PUBLIC_URL}/tickets/{told.ticket.reference}"
+        if told.kind is NoticeKind.UNASSIGNED:  # who was unassigned may see it no more
+            assert page.links == []
+            assert told.ticket.description not in text + html
+        else:
+            assert page.links == [link]
+            assert link in text
+        for said in (told.ticket.reference, told.ticket.subject):
+            assert said in text
+            assert said in page.text
+        if told.kind is NoticeKind.RESOLVED:
+            for line in (told.ticket.resolution or "").split("\n"):
+                assert line in text
+                assert line in page.text
+        if told.kind is NoticeKind.NOTE_ADDED:
+            assert told.note is not None
+            assert told.note in text
+            assert told.note in page.text
+
+
+def test_without_a_public_url_there_is_no_link() -> None:
+    for told in all_notices():
+        text, html = Templates().render(told)
+        assert Balanced(html).links == []
+        assert "http" not in text
+
+
+async def test_what_people_write_is_text_and_never_markup(channel: Smtp, server: MailServer) -> None:
+    evil = '<script>alert(1)</script> <img src=x onerror=alert(1)> "&amp; {{ 7 * 7 }}'
+    facts = ("subject", "description", "resolution", "contact_name", "customer_name", "property_address")
+    for kind in NoticeKind:
+        for audience in Audience:
+            told = notice(
+                kind,
+                audience,
+                ticket=dict.fromkeys(facts, evil),
+                note=evil,
+                recipient_name=evil,
+                actor_name=evil,
+            )
+            message = await sent(channel, server, told)
+            page = Balanced(text_of(message, "html"))
+            assert page.elements.isdisjoint({"img", "script"})
+            assert evil in page.text
+            assert evil in text_of(message, "plain")
+
+
+async def test_a_note_is_told_only_where_the_notice_is_of_it(channel: Smtp, server: MailServer) -> None:
+    for kind in NoticeKind:
+        message = await sent(channel, server, notice(kind, note="swordfish"))
+        both = text_of(message, "plain") + text_of(message, "html")
+        assert ("swordfish" in both) is (kind is NoticeKind.NOTE_ADDED)
+
+
+async def test_long_and_odd_texts_arrive_as_they_were_written(channel: Smtp, server: MailServer) -> None:
+    for text in (
+        "x" * 20_000,
+        "ü" * 20_000,
+        "a b " * 5_000,
+        ".\n..\n.hidden\nFrom here\n--\n--=_x--",
+        "blanks at the end  \nand\ttabs\t",
+        "=C3=A4 == =",
+    ):
+        message = await sent(channel, server, notice(ticket={"description": text}))
+        assert text in text_of(message, "plain")
+        assert text in Balanced(text_of(message, "html")).text
+        lines = server.received[-1].octets.split(b"\r\n")
+        assert max(map(len, lines)) <= 998
+        assert not any(b"\r" in line or b"\n" in line for line in lines)
+
+
+async def test_controls_in_a_text_are_left_out(channel: Smtp, server: MailServer) -> None:
+    message = await sent(channel, server, notice(ticket={"description": "a\x1b[31mred\x00\x07\r\nb\u2028c\rd"}))
+    for subtype in ("plain", "html"):
+        assert not re.search(r"[\x00-\x08\x0b-\x1f\u2028]", text_of(message, subtype))
+    assert "a[31mred\nb\nc\nd" in text_of(message, "plain")
+
+
+# Templates of an operator
+
+
+@pytest.fixture
+def overridden(tmp_path: Path) -> Callable[[str, str], Templates]:
+    def override(name: str, text: str) -> Templates:
+        (tmp_path / name).write_text(text)
+        return Templates(tmp_path, public_url=PUBLIC_URL)
+
+    return override
+
+
+def test_an_operators_template_wins_and_may_build_on_ours(overridden: Callable[[str, str], Templates]) -> None:
+    templates = overridden("resolved.txt", "Done: {{ ticket.resolution | lines }} {{ at | when }}")
+    text, html = templates.render(notice(NoticeKind.RESOLVED))
+    assert text.startswith("Done: Replaced")
+    assert "Your ticket is resolved" in html
+    assert "Done" not in templates.render(notice(NoticeKind.CREATED))[0]
+
+    templates = overridden(
+        "resolved.html",
+        '{% extends "callout/resolved.html" %}{% block footer %}Maple Alarms Ltd. {{ super() }}{% endblock %}',
+    )
+    assert "Maple Alarms Ltd." in templates.render(notice(NoticeKind.RESOLVED))[1]
+    templates = overridden("resolved_admin.txt", "For admins")
+    assert templates.render(notice(NoticeKind.RESOLVED, Audience.ADMIN))[0] == "For admins\n"
+    assert templates.render(notice(NoticeKind.RESOLVED))[0].startswith("Done")
+    assert templates.problems() == []
+
+
+def test_a_layout_of_an_operators_is_everybodys(overridden: Callable[[str, str], Templates]) -> None:
+    templates = overridden(
+        "layout.html", '{% import "parts.html" as parts %}<h1>Maple</h1>{% block content %}{% endblock %}'
+    )
+    assert templates.problems() == []
+    for told in all_notices():
+        assert templates.render(told)[1].startswith("<h1>Maple</h1>")
+
+
+async def test_mail_waits_while_a_template_is_broken(
+    server: MailServer, overridden: Callable[[str, str], Templates]
+) -> None:
+    server.received.clear()
+    for text, why in {
+        "Hello\n{% if %}": r"created_customer\.txt, line 2: ",
+        "{{ ticket.refrence }}": r"created_customer\.txt: .*refrence",
+        "{{ nobody }}": r"created_customer\.txt: .*nobody",
+        "{{ 1 / 0 }}": r"created_customer\.txt: division by zero",
+        '{% extends "nothing.txt" %}': r"nothing\.txt",
+        "{{ ticket.subject() }}": r"created_customer\.txt: .*not callable",
+        "{% include 'created_customer.txt' %}": r"created_customer\.txt: .*recursion",
+    }.items():
+        templates = overridden("created_customer.txt", text)
+        assert [line for line in templates.problems() if re.search(why, line)]
+        channel = Smtp(SmtpServer.parse(server.url), composer(templates))
+        with pytest.raises(Unavailable, match=why):
+            await channel.send(notice())
+        assert server.received == []
+        overridden("created_customer.txt", "mended")
+        await channel.send(notice())  # without a restart
+        assert text_of(server.received.pop().message, "plain") == "mended\n"
+        await channel.close()
+
+
+def test_a_template_folder_must_be_one(tmp_path: Path) -> None:
+    assert Templates(tmp_path / "nowhere").problems() == [f"{tmp_path}/nowhere is not a folder"]
+    assert Templates(tmp_path).problems() == []
+
+
+# The folder of development
+
+
+async def test_in_a_folder_mail_is_files_in_order(tmp_path: Path) -> None:
+    folder = MailFolder(tmp_path / "mail", composer())
+    base = notice(NoticeKind.CREATED, recipient_name="Zoë, evil@example.com")
+    later = replace(notice(NoticeKind.RESOLVED), at=base.at.replace(hour=15))
+    test = replace(notice(NoticeKind.TEST, Audience.ADMIN), at=base.at.replace(hour=16))
+    said = await asyncio.gather(*map(folder.send, (test, later, base, base)))  # one of them is tried twice
+    files = sorted((tmp_path / "mail").iterdir())
+    assert [str(file) for file in files] == [said[2].removeprefix("written to "), *(line[11:] for line in said[1::-1])]
+    assert ["TKT-A2B4C3" in file.name for file in files] == [True, True, False]
+    assert all(file.suffix == ".eml" for file in files)
+    for file, told in zip(files, (base, later, test), strict=True):
+        message = message_from_bytes(file.read_bytes(), policy=default)
+        assert isinstance(message, EmailMessage)
+        assert [part.defects for part in message.walk()] == [[], [], []]
+        assert message["to"].addresses[0].addr_spec == told.recipient
+        assert text_of(message, "plain").strip()
+
+
+async def test_a_folder_that_cannot_be_written_keeps_mail_waiting(tmp_path: Path) -> None:
+    (tmp_path / "mail").write_text("a file")
+    with pytest.raises(Unavailable, match="cannot be written"):
+        await MailFolder(tmp_path / "mail", composer()).send(notice())

@@ -1,0 +1,488 @@
+"""Who hears of what: every way that something happens to a ticket, and whom it puts on the list."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.helpers.api import Api, Refusal, Server
+from tests.helpers.database_checks import Database, events, key
+from tests.helpers.paging import both_ways
+
+ADMINS = ["ada@company.test", "bea@company.test"]
+WEBHOOK = "https://chat.test/v1/spaces/A/messages?key=K&token=T"
+
+# Whom a ticket's creation concerns, besides its contact.
+CREATED = [("CREATED", "EMAIL", "ADMIN", ADMINS[0]), ("CREATED", "EMAIL", "ADMIN", ADMINS[1])]
+
+
+@dataclass
+class Company:
+    customer: str
+    tess: str
+    tom: str
+
+
+@pytest.fixture(scope="module")
+async def company(server: Server) -> AsyncIterator[Company]:
+    async with Api(server) as api:
+        await settings(api, adminRecipients=ADMINS)
+        yield Company(
+            customer=await api.new_customer(email="cora@customer.test"),
+            tess=await api.new_technician(email="tess@company.test", name="Tess"),
+            tom=await api.new_technician(email="tom@company.test", name="Tom"),
+        )
+
+
+async def settings(api: Api, **given: Any) -> None:
+    await api.done("supportSettingsUpdate", "__typename", **given)
+
+
+async def told(api: Api, ticket: str) -> list[tuple[str, str, str, str | None]]:
+    """What is on the list for a ticket: kind, channel, audience, recipient."""
+    document = """query($id: ID!) { ticket(by: { id: $id }) { deliveries(first: 100) { totalCount
+        nodes { kind channel audience recipient state attempts } } } }"""
+    found = (await api(document, id=ticket))["ticket"]["deliveries"]
+    assert found["totalCount"] == len(found["nodes"])
+    assert all((node["state"], node["attempts"]) == ("PENDING", 0) for node in found["nodes"])
+    return sorted((node["kind"], node["channel"], node["audience"], node["recipient"]) for node in found["nodes"])
+
+
+class Ticket:
+    """A ticket, and what has been told of it since it was last asked."""
+
+    def __init__(self, api: Api, id_: str, known: list[Any]) -> None:
+        self.api = api
+        self.id = id_
+        self._known = known
+
+    async def news(self) -> list[tuple[str, str, str, str | None]]:
+        now = await told(self.api, self.id)
+        new = list(now)
+        for old in self._known:
+            new.remove(old)
+        self._known = now
+        return new
+
+    async def does(self, mutation: str, **given: Any) -> list[tuple[str, str, str, str | None]]:
+        """What a mutation of the ticket adds to the list."""
+        await self.api.done(mutation, "__typename", ticketId=self.id, **given)
+        return await self.news()
+
+
+async def ticket(api: Api, **given: Any) -> Ticket:
+    id_ = await api.new_ticket(**given)
+    return Ticket(api, id_, await told(api, id_))
+
+
+def mail(kind: str, audience: str, recipient: str) -> tuple[str, str, str, str | None]:
+    return (kind, "EMAIL", audience, recipient)
+
+
+def chat(kind: str) -> tuple[str, str, str, str | None]:
+    return (kind, "GOOGLE_CHAT", "SPACE", None)
+
+
+@pytest.fixture
+async def chatting(api: Api, company: Company) -> AsyncIterator[None]:
+    await settings(api, googleChatWebhookUrl=WEBHOOK, googleChatEnabled=True)
+    yield
+    await settings(api, googleChatEnabled=False)
+
+
+# Created
+
+
+async def test_of_a_new_ticket_the_admins_and_the_customer_hear(api: Api, company: Company) -> None:
+    new = await api.new_ticket(contact={"name": "John", "email": "john@customer.test"})
+    assert await told(api, new) == [*CREATED, mail("CREATED", "CUSTOMER", "john@customer.test")]
+    async with api.customer(company.customer) as owner, api.technician(company.tess) as tess, api.service() as bot:
+        for viewer, address in ((owner, "cora@customer.test"), (tess, "john@example.com"), (bot, "john@example.com")):
+            given = {"customerId": company.customer} if viewer is owner else {}
+            assert await told(api, await viewer.new_ticket(**given)) == [*CREATED, mail("CREATED", "CUSTOMER", address)]
+
+
+async def test_of_one_that_is_assigned_already_the_technician_too(api: Api, company: Company) -> None:
+    both = [*CREATED, mail("CREATED", "CUSTOMER", "john@example.com")]
+    tess = mail("ASSIGNED", "TECHNICIAN", "tess@company.test")
+    assert await told(api, await api.new_ticket(technicianId=company.tess)) == [tess, *both]
+    async with api.technician(company.tess) as worker:
+        assert await told(api, await worker.new_ticket(technicianId=company.tess)) == [tess, *both]
+
+
+async def test_nobody_is_told_twice_of_one_event(api: Api, company: Company) -> None:
+    """Whatever case an address is written in, and whoever is several things at once."""
+    await settings(api, adminRecipients=["Tess@Company.test", "JOHN@customer.test", "ada@company.test"])
+    new = await api.new_ticket(contact={"name": "John", "email": "john@Customer.test"}, technicianId=company.tess)
+    await settings(api, adminRecipients=ADMINS)
+    assert await told(api, new) == [
+        mail("ASSIGNED", "TECHNICIAN", "tess@company.test"),
+        mail("CREATED", "ADMIN", "ada@company.test"),
+        mail("CREATED", "CUSTOMER", "john@Customer.test"),
+    ]
+
+
+async def test_the_space_hears_once_of_a_ticket_that_is_assigned_at_once(
+    api: Api, company: Company, chatting: None
+) -> None:
+    new = await api.new_ticket(technicianId=company.tess)
+    assert [each for each in await told(api, new) if each[1] == "GOOGLE_CHAT"] == [chat("CREATED")]
+
+
+# Assigned
+
+
+async def test_whoever_gets_a_ticket_and_whoever_loses_it_hears(api: Api, company: Company, chatting: None) -> None:
+    given = await ticket(api)
+    tess, tom = ("tess@company.test", "tom@company.test")
+    assert await given.does("ticketAssign", technicianId=company.tess) == [
+        mail("ASSIGNED", "TECHNICIAN", tess),
+        chat("ASSIGNED"),
+    ]
+    assert await given.does("ticketAssign", technicianId=company.tess) == []  # she has it already
+    assert await given.does("ticketAssign", technicianId=company.tom) == [
+        mail("ASSIGNED", "TECHNICIAN", tom),
+        chat("ASSIGNED"),
+        mail("UNASSIGNED", "TECHNICIAN", tess),
+    ]
+    nobody: dict[str, Any] = {"technicianId": None}
+    assert await given.does("ticketAssign", **nobody) == [mail("UNASSIGNED", "TECHNICIAN", tom)]
+    assert await given.does("ticketAssign", **nobody) == []
+
+
+async def test_many_at_once_are_told_of_each(api: Api, company: Company) -> None:
+    tickets = [await ticket(api), await ticket(api, technicianId=company.tess), await ticket(api)]
+    ids = [each.id for each in tickets]
+    closed = await ticket(api)
+    await closed.does("ticketSetStatus", status="CLOSED")
+    both = {"technicianId": company.tom, "status": "RESOLVED", "resolution": "All mended."}
+    await api.done("ticketsBulkUpdate", "__typename", ticketIds=[*ids, closed.id, ids[0]], **both)
+    resolved = [mail("ASSIGNED", "TECHNICIAN", "tom@company.test"), mail("RESOLVED", "CUSTOMER", "john@example.com")]
+    lost = mail("UNASSIGNED", "TECHNICIAN", "tess@company.test")
+    assert [await each.news() for each in tickets] == [resolved, [*resolved, lost], resolved]
+    assert await closed.news() == []  # it cannot be resolved, so nothing of it was done
+
+
+async def test_a_technician_who_has_left_hears_of_nothing(api: Api, company: Company) -> None:
+    gone = await api.new_technician(email="gone@company.test")
+    theirs = await ticket(api, technicianId=gone)
+    await api.done("technicianUpdate", "__typename", technicianId=gone, active=False)
+    assert await theirs.does("ticketAssign", technicianId=company.tess) == [
+        mail("ASSIGNED", "TECHNICIAN", "tess@company.test")
+    ]
+
+
+# Resolved
+
+
+async def test_the_customer_hears_each_time_the_issue_is_resolved(api: Api, company: Company) -> None:
+    fixed = await ticket(api, technicianId=company.tess)
+    john = [mail("RESOLVED", "CUSTOMER", "john@example.com")]
+    assert await fixed.does("ticketResolve", resolution="Battery.") == john
+    assert await fixed.does("ticketResolve", resolution="New battery.") == []  # in other words
+    assert await fixed.does("ticketUpdate", resolution="A new battery.") == []
+    assert await fixed.does("ticketSetStatus", status="CLOSED") == []
+    assert await fixed.does("ticketSetStatus", status="IN_PROGRESS") == []
+    assert await fixed.does("ticketSetStatus", status="RESOLVED", resolution="A better battery.") == john
+    assert await fixed.does("ticketSetStatus", status="OPEN") == []
+    async with api.technician(company.tess) as worker:
+        await worker.done("ticketResolve", "__typename", ticketId=fixed.id, resolution="Again.")
+    assert await fixed.news() == john
+
+
+async def test_closing_tells_the_customer_if_it_resolves(api: Api, company: Company) -> None:
+    given = await ticket(api)
+    resolved = [mail("RESOLVED", "CUSTOMER", "john@example.com")]
+    assert await given.does("ticketSetStatus", status="CLOSED", resolution="Was no fault.") == resolved
+    assert await (await ticket(api)).does("ticketSetStatus", status="CLOSED") == []
+
+
+async def test_the_contact_of_the_time_is_told(api: Api, company: Company) -> None:
+    moved = await ticket(api)
+    assert await moved.does("ticketUpdate", customerId=company.customer) == []
+    assert await moved.does("ticketResolve", resolution="Done.") == [mail("RESOLVED", "CUSTOMER", "cora@customer.test")]
+
+
+async def test_of_anything_else_nobody_hears(api: Api, company: Company, chatting: None) -> None:
+    quiet = await ticket(api, technicianId=company.tess)
+    assert await quiet.does("ticketSetStatus", status="IN_PROGRESS") == []
+    assert await quiet.does("ticketUpdate", subject="Other", priority="URGENT", customerId=company.customer) == []
+    await api.done("ticketsBulkUpdate", "__typename", ticketIds=[quiet.id], category="CCTV", priority="LOW")
+    assert await quiet.news() == []
+
+
+# Notes
+
+
+async def test_a_public_note_is_for_the_customer_unless_they_wrote_it(
+    api: Api, company: Company, chatting: None
+) -> None:
+    noted = await ticket(api, customerId=company.customer, technicianId=company.tess)
+    cora = [mail("NOTE_ADDED", "CUSTOMER", "cora@customer.test")]
+    assert await noted.does("noteAdd", body="Between us.") == []
+    assert await noted.does("noteAdd", body="Between us.", internalOnly=True) == []
+    assert await noted.does("noteAdd", body="We come on Monday.", internalOnly=False) == cora
+    async with api.technician(company.tess) as tess, api.customer(company.customer) as owner:
+        await tess.done("noteAdd", "__typename", ticketId=noted.id, body="Hello.", internalOnly=False)
+        assert await noted.news() == cora
+        await owner.done("noteAdd", "__typename", ticketId=noted.id, body="Good.")
+        assert await noted.news() == []
+
+
+# Settings
+
+
+async def test_what_is_told_is_set_for_each_kind_and_channel(api: Api, company: Company, chatting: None) -> None:
+    fields = "supportSettings { notices { kind email googleChat } }"
+    default = (await api(f"{{ {fields} }}"))["supportSettings"]["notices"]
+    assert default == [
+        {"kind": "CREATED", "email": True, "googleChat": True},
+        {"kind": "ASSIGNED", "email": True, "googleChat": True},
+        {"kind": "UNASSIGNED", "email": True, "googleChat": False},
+        {"kind": "NOTE_ADDED", "email": True, "googleChat": False},
+        {"kind": "RESOLVED", "email": True, "googleChat": False},
+    ]
+    changed = await api.done(
+        "supportSettingsUpdate",
+        fields,
+        notices=[
+            {"kind": "CREATED", "email": False},
+            {"kind": "ASSIGNED", "email": False, "googleChat": False},
+            {"kind": "RESOLVED", "googleChat": True},
+            {"kind": "NOTE_ADDED", "googleChat": True, "email": False},
+            {"kind": "UNASSIGNED"},
+        ],
+    )
+    assert changed["supportSettings"]["notices"] == [
+        {"kind": "CREATED", "email": False, "googleChat": True},
+        {"kind": "ASSIGNED", "email": False, "googleChat": False},
+        {"kind": "UNASSIGNED", "email": True, "googleChat": False},
+        {"kind": "NOTE_ADDED", "email": False, "googleChat": True},
+        {"kind": "RESOLVED", "email": True, "googleChat": True},
+    ]
+    given = await ticket(api, technicianId=company.tess, customerId=company.customer)
+    assert await told(api, given.id) == [chat("CREATED")]
+    assert await given.does("ticketAssign", technicianId=company.tom) == [
+        mail("UNASSIGNED", "TECHNICIAN", "tess@company.test")
+    ]
+    assert await given.does("noteAdd", body="Public.", internalOnly=False) == [chat("NOTE_ADDED")]
+    assert await given.does("noteAdd", body="Internal.") == []
+    async with api.customer(company.customer) as owner:
+        await owner.done("noteAdd", "__typename", ticketId=given.id, body="Mine.")
+    assert await given.news() == [chat("NOTE_ADDED")]
+    both = [mail("RESOLVED", "CUSTOMER", "cora@customer.test"), chat("RESOLVED")]
+    assert await given.does("ticketResolve", resolution="Done.") == both
+    await settings(api, notices=default)
+    assert (await api(f"{{ {fields} }}"))["supportSettings"]["notices"] == default
+
+
+async def test_recipients_and_google_chat_change_at_once(api: Api, company: Company) -> None:
+    await settings(api, adminRecipients=["new@company.test"])
+    john = mail("CREATED", "CUSTOMER", "john@example.com")
+    assert await told(api, await api.new_ticket()) == [mail("CREATED", "ADMIN", "new@company.test"), john]
+    await settings(api, adminRecipients=[])
+    await settings(api, googleChatWebhookUrl=WEBHOOK)
+    assert await told(api, await api.new_ticket()) == [john]  # a webhook alone switches nothing on
+    await settings(api, googleChatEnabled=True)
+    assert await told(api, await api.new_ticket()) == [john, chat("CREATED")]
+    await settings(api, googleChatEnabled=False)
+    assert await told(api, await api.new_ticket()) == [john]
+    await settings(api, adminRecipients=ADMINS)
+
+
+@pytest.mark.parametrize(
+    ("notices", "objections"),
+    [
+        (None, [("REQUIRED", "notices")]),
+        ([{"kind": "TEST", "email": True}], [("INVALID", "notices.0.kind")]),
+        ([{"kind": "CREATED"}, {"kind": "CREATED", "email": False}], [("INVALID", "notices.1.kind")]),
+        (
+            [{"kind": "CREATED", "email": None, "googleChat": None}],
+            [("REQUIRED", "notices.0.email"), ("REQUIRED", "notices.0.googleChat")],
+        ),
+        ([{"kind": "CREATED"}] * 6, [("TOO_LONG", "notices")]),
+    ],
+)
+async def test_what_cannot_be_set_is_objected_to(api: Api, notices: Any, objections: list[tuple[str, str]]) -> None:
+    assert await api.refused("supportSettingsUpdate", notices=notices) == objections
+
+
+# What is done once is told once, and what is not done is not told
+
+
+async def count(database: Database) -> int:
+    found: int = await database.fetchval("SELECT count(*) FROM deliveries")
+    return found
+
+
+async def test_a_request_that_is_sent_again_tells_nobody_again(api: Api, company: Company, database: Database) -> None:
+    sent: dict[str, Any] = {"subject": "Panel", "description": "Beeps.", "idempotencyKey": "told-once"}
+    sent["contact"] = {"name": "John", "email": "john@example.com"}
+    made = await asyncio.gather(*(api.done("ticketCreate", "ticket { id }", **sent) for _ in range(8)))
+    (id_,) = {payload["ticket"]["id"] for payload in made}
+    assert await told(api, id_) == [*CREATED, mail("CREATED", "CUSTOMER", "john@example.com")]
+    note: dict[str, Any] = {"ticketId": id_, "body": "Once.", "internalOnly": False, "idempotencyKey": "noted-once"}
+    before = await count(database)
+    for _ in range(3):
+        await api.done("noteAdd", "__typename", **note)
+    assert await count(database) == before + 1
+
+
+async def test_a_conversation_that_is_sent_again_tells_nobody_again(api: Api, company: Company) -> None:
+    message = {"author": "BOT", "body": "Hello.", "at": "2026-11-23T08:15:00Z"}
+    sent = {"chat": {"conversationId": "told", "messages": [message]}}
+    async with api.service() as bot:
+        first, second = await bot.new_ticket(**sent), await bot.new_ticket(**sent)
+    assert first == second
+    assert await told(api, first) == [*CREATED, mail("CREATED", "CUSTOMER", "john@example.com")]
+
+
+async def test_what_is_refused_tells_nobody(api: Api, company: Company, database: Database) -> None:
+    given = await ticket(api)
+    before = await count(database)
+    unknown = "tec_00000000-0000-7000-8000-000000000000"
+    assert await api.refused("ticketAssign", ticketId=given.id, technicianId=unknown)
+    assert await api.refused("ticketResolve", ticketId=given.id, resolution="Done.", ifVersion=99)
+    assert await api.refused("ticketCreate", subject="x", description="x", contact={"name": "x"})
+    assert await count(database) == before
+
+
+async def test_a_transaction_that_fails_at_its_end_tells_nobody(api: Api, company: Company, database: Database) -> None:
+    """Its commit is refused by a constraint that is checked only then."""
+    await database.execute(
+        """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE EXCEPTION 'refused at the end'; END $$;
+        CREATE CONSTRAINT TRIGGER refused AFTER INSERT ON deliveries DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW EXECUTE FUNCTION refuse()"""
+    )
+    before = await count(database), await database.fetchval("SELECT count(*) FROM tickets")
+    with pytest.raises(Refusal) as refusal:
+        await api.new_ticket()
+    assert refusal.value.codes == ["INTERNAL"]
+    assert (await count(database), await database.fetchval("SELECT count(*) FROM tickets")) == before
+    await database.execute("DROP TRIGGER refused ON deliveries; DROP FUNCTION refuse()")
+
+
+async def test_a_row_says_which_event_it_is_of(api: Api, company: Company, database: Database) -> None:
+    given = await ticket(api)
+    await given.does("ticketAssign", technicianId=company.tess)
+    rows = await database.fetch(
+        "SELECT event_id::text, technician_id::text, actor_name, created_at FROM deliveries WHERE ticket_id = $1"
+        " AND kind = 'ASSIGNED'",
+        key(given.id),
+    )
+    event = (await events(database, given.id))[-1]
+    assert [(row["event_id"], row["technician_id"], row["actor_name"]) for row in rows] == [
+        (event["id"], key(company.tess), "The Boss")
+    ]
+
+
+# Who sees the list
+
+DELIVERIES = """query($filter: DeliveryFilter, $first: Int, $after: String, $last: Int, $before: String) {
+    deliveries(filter: $filter, first: $first, after: $after, last: $last, before: $before) {
+        totalCount nodes { id ticket { id } kind channel audience recipient state }
+        pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } }"""
+
+
+async def test_technicians_see_what_went_out_of_the_house_and_to_themselves(
+    api: Api, company: Company, chatting: None
+) -> None:
+    shared = await ticket(api, technicianId=company.tom)
+    await shared.does("ticketAssign", technicianId=company.tess)
+    async with api.technician(company.tess) as tess, api.technician(company.tom) as tom:
+        mine = await told(tess, shared.id)
+        assert mine == [
+            mail("ASSIGNED", "TECHNICIAN", "tess@company.test"),
+            chat("ASSIGNED"),
+            mail("CREATED", "CUSTOMER", "john@example.com"),
+            chat("CREATED"),
+        ]
+        assert len(await told(api, shared.id)) == len(mine) + 4  # to two admins, and twice to Tom
+        lost = "query($id: ID!) { ticket(by: {id: $id}) { deliveries { totalCount } } }"
+        assert await tom(lost, id=shared.id) == {"ticket": None}
+
+
+async def test_nobody_else_sees_any(api: Api, company: Company) -> None:
+    owned = await ticket(api, customerId=company.customer, technicianId=company.tess)
+    (node, *_) = (await api(DELIVERIES, filter={"ticketId": owned.id}))["deliveries"]["nodes"]
+    async with api.technician(company.tess) as tess, api.customer(company.customer) as owner, api.service() as bot:
+        for viewer in (tess, owner, bot):
+            documents = [
+                "{ deliveries { totalCount } }",
+                "mutation { supportSettingsTest(input: {channel: EMAIL}) { results { said } } }",
+                f'mutation {{ deliveryRetry(input: {{deliveryId: "{node["id"]}"}}) {{ __typename }} }}',
+            ]
+            if viewer is not tess:
+                documents.append("{ tickets { nodes { deliveries { totalCount } } } }")
+            for document in documents:
+                with pytest.raises(Refusal) as refusal:
+                    await viewer(document)
+                assert refusal.value.codes == ["FORBIDDEN"]
+
+
+async def test_the_list_is_filtered_and_paged(api: Api, company: Company, database: Database) -> None:
+    given = [await ticket(api, contact={"name": "P", "email": f"Page{n}@customer.test"}) for n in range(4)]
+    await database.execute(
+        "UPDATE deliveries SET state = 'DEAD', said = '550 No', finished_at = now() WHERE ticket_id = $1"
+        " AND audience = 'CUSTOMER'",
+        key(given[0].id),
+    )
+
+    async def listed(**filter: Any) -> list[Any]:
+        async def fetch(**page: Any) -> dict[str, Any]:
+            found: dict[str, Any] = (await api(DELIVERIES, filter=filter, **page))["deliveries"]
+            return found
+
+        return await both_ways(fetch, 3)
+
+    everything = await listed()
+    assert len(everything) == await count(database)
+    newest = [row["id"] for row in await database.fetch("SELECT id FROM deliveries ORDER BY created_at DESC, id DESC")]
+    assert [node["id"] for node in everything] == [f"dlv_{id_}" for id_ in newest]
+    for filter, expected in (
+        ({"ticketId": given[1].id}, lambda node: node["ticket"]["id"] == given[1].id),
+        ({"recipient": " pAGE2@customer.TEST "}, lambda node: node["recipient"] == "Page2@customer.test"),
+        ({"state": ["DEAD"]}, lambda node: node["state"] == "DEAD"),
+        ({"state": ["PENDING", "SENT"]}, lambda node: node["state"] == "PENDING"),
+        ({"kind": ["CREATED"], "audience": ["ADMIN"]}, lambda node: node["audience"] == "ADMIN"),
+        ({"channel": ["GOOGLE_CHAT"]}, lambda node: node["channel"] == "GOOGLE_CHAT"),
+        (
+            {"state": ["PENDING"], "ticketId": given[0].id},
+            lambda node: node["ticket"]["id"] == given[0].id and node["state"] == "PENDING",
+        ),
+        ({"recipient": "page%"}, lambda node: False),
+        ({"createdAt": {"until": "2020-01-01T00:00:00Z"}}, lambda node: False),
+        ({"kind": ["TEST"]}, lambda node: False),
+    ):
+        wanted = [node for node in everything if expected(node)]
+        assert await listed(**filter) == wanted, filter
+    assert any(node["state"] == "DEAD" for node in everything)
+
+
+async def test_only_what_was_given_up_is_tried_again(api: Api, company: Company, database: Database) -> None:
+    given = await ticket(api)
+    (node, *_) = (await api(DELIVERIES, filter={"ticketId": given.id}))["deliveries"]["nodes"]
+    assert await api.refused("deliveryRetry", deliveryId=node["id"]) == [("NOT_ALLOWED", "deliveryId")]
+    unknown = "dlv_00000000-0000-7000-8000-000000000000"
+    assert await api.refused("deliveryRetry", deliveryId=unknown) == [("NOT_FOUND", "deliveryId")]
+    assert await api.refused("deliveryRetry", deliveryId=given.id) == [("INVALID", "deliveryId")]
+    await database.execute(
+        "UPDATE deliveries SET state = 'DEAD', attempts = 7, said = '550 No', finished_at = now(),"
+        " queued_at = now() - interval '9 days' WHERE id = $1",
+        key(node["id"]),
+    )
+    selection = "delivery { state attempts said finishedAt nextAttemptAt }"
+    again = await asyncio.gather(*(api.do("deliveryRetry", selection, deliveryId=node["id"]) for _ in range(4)))
+    assert sorted(len(payload["userErrors"]) for payload in again) == [0, 1, 1, 1]
+    for payload in again:
+        assert payload["delivery"].pop("nextAttemptAt")
+        assert payload["delivery"] == {"state": "PENDING", "attempts": 0, "said": "550 No", "finishedAt": None}
+
+
+async def test_where_there_is_no_channel_the_test_says_so(api: Api, company: Company) -> None:
+    assert await api.refused("supportSettingsTest", channel="EMAIL") == [("NOT_ALLOWED", "channel")]
