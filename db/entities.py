@@ -8,12 +8,13 @@ from sqlalchemy import ColumnElement, func, literal_column, or_
 from sqlalchemy.dialects.postgresql import TSQUERY
 
 from db import models, visibility
-from db.compiler.fields import STAFF, Entity
-from db.enums import DeliveryState, Role, TicketPriority, TicketStatus
-from db.events.cursor import parse_text, parse_time
+from db.entity import Entity
+from db.enums import STAFF, DeliveryState, Role, TicketPriority, TicketStatus
+from db.lists.cursor import parse_text, parse_time
 from db.lists.filters import Assignee, Contains, Criteria, In, Is, Matches, Ranked, Refers, Same, Seen, Term, Within
 from db.lists.listing import Listing, Ranking, SortKey, Stage, Tier, by_column, by_text, by_time
-from db.visibility import Asker, Condition, Row, table
+from db.sql import Condition, Row, table
+from db.visibility import Asker
 
 TICKET = Entity("Ticket", table(models.Ticket), "tkt", visibility.ticket)
 NOTE = Entity("Note", table(models.Note), "not", visibility.note)

@@ -160,3 +160,8 @@ class Role(DocumentedEnum):
     TECHNICIAN = "TECHNICIAN", "Sees and works on the tickets assigned to them or created by them."
     CUSTOMER = "CUSTOMER", "Sees their own tickets without what is internal."
     SERVICE = "SERVICE", "A program with an API key: sees the tickets that it created, and published articles."
+
+
+EVERYONE = frozenset(Role)
+STAFF = frozenset({Role.ADMIN, Role.TECHNICIAN})
+ADMINS = frozenset({Role.ADMIN})

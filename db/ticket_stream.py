@@ -31,18 +31,19 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
 
-from db.compiler.compiler import Compiled, Render, Selection
-from db.compiler.fields import Arguments, Bound, Expression, FieldMapping, Root
+from db.compiler.fields import Root
+from db.compiler.render import Compiled
+from db.compiler.selection import Arguments, Bound, FieldMapping, Render, Selection
 from db.entities import EVENT, NOTE, TICKET, TICKETS
 from db.enums import Role, TicketEventKind
 from db.ids import key_of
-from db.lists.filters import Slots
+from db.lists.filters import Parameter, Slots
 from db.lists.listing import given_at
 from db.lists.page import page_size
 from db.postgres.pool import Database
 from db.postgres.statement import Statement
+from db.sql import Condition, Expression, Row
 from db.viewer import Viewer
-from db.visibility import Condition, Row
 
 EVENTS = "events"
 """The parameter by which a statement is told which events: their ids."""
@@ -132,7 +133,7 @@ class TicketChanges(Stream):
 
     def changes(self, render: Render, selection: Selection, event: Row) -> Select[Any]:
         before, after = image_of(event.c.before, render.name()), image_of(event.c.after, render.name())
-        asker, shape, parameter = render.asker, render.shape(selection), render.parameters(selection)
+        asker, shape, parameter = render.asker, render.shape(selection), Parameter(render.parameters(selection))
 
         def seen(image: Row) -> Condition:
             return TICKET.visible(image, asker)

@@ -6,16 +6,12 @@ visible is not selected, so to its viewer it does not exist.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from sqlalchemy import (
     ColumnElement,
-    FromClause,
-    Table,
-    TableClause,
     Text,
     and_,
     cast,
@@ -28,16 +24,11 @@ from sqlalchemy import (
     true,
     union_all,
 )
-from sqlalchemy import column as light_column
-from sqlalchemy import table as light_table
 from sqlalchemy.dialects.postgresql import UUID
 
 from db import models
 from db.enums import ActorKind, Audience, Role
-from db.lists.select_star import whole
-
-Row: TypeAlias = FromClause
-Condition: TypeAlias = ColumnElement[bool]
+from db.sql import Condition, Row, select_star, table
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +55,6 @@ ONE_BY_ONE = OneByOne()
 Near: TypeAlias = Row | OneByOne | None
 NearPredicate: TypeAlias = Callable[[Row, Asker, Near], Condition]
 """The same predicate, told from which ticket the row was come to, or that rows are asked for `ONE_BY_ONE`."""
-
-
-@functools.cache
-def table(model: type[models.Base]) -> TableClause:
-    """A model's table as statements see it: names and types. The model's own columns would be copied into each of a
-    list's subqueries with all that the ORM needs of them, and take a quarter of the time of building a statement.
-    """
-    mapped = model.__table__
-    assert isinstance(mapped, Table)
-    return light_table(mapped.name, *(light_column(each.name, each.type) for each in mapped.columns))
 
 
 def ticket(row: Row, asker: Asker) -> Condition:
@@ -121,7 +102,7 @@ def _on_visible_ticket(asker: Asker, link: Callable[[Row], Condition], near: Row
 def _among_its_own(asker: Asker, link: Callable[[Row], Condition]) -> Condition:
     """Of the tickets that `link` ties to the row, all of which are looked at, one is visible."""
     tickets = table(models.Ticket).alias()
-    tied = whole(tickets).where(link(tickets)).offset(literal_column("0")).correlate_except(tickets).subquery()
+    tied = select_star(tickets).where(link(tickets)).offset(literal_column("0")).correlate_except(tickets).subquery()
     return exists().where(ticket(tied, asker)).correlate_except(tied)
 
 

@@ -21,11 +21,10 @@ from typing import Final
 import asyncpg
 
 from db.enums import StreamResetReason
-from db.events.cursor import StreamCursors
+from db.events.cursor import Place, StreamCursors
 from db.postgres.pool import Database
 from pubsub.bell import Bell
 from pubsub.feed import Feed, Message
-from pubsub.position import Place
 from pubsub.replay import Missed, missed
 from pubsub.send_queue import QUEUE_BYTES_MAX
 from pubsub.tail import Batch, Event, Tail

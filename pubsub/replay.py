@@ -11,9 +11,9 @@ from datetime import datetime
 from typing import Final, Protocol, TypeVar
 
 from db.enums import StreamResetReason
-from db.events.position import NOW, unseen
+from db.events.cursor import Place
+from db.events.position import NOW, Snapshot, unseen
 from db.postgres.pool import Database
-from pubsub.position import Place, Snapshot
 
 MISSED_MAX: Final = 50_000
 """Events after a cursor, of whomever, beyond which a client does better to fetch its list again."""

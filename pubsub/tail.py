@@ -16,11 +16,10 @@ from typing import Any, Final
 
 import asyncpg
 
-from db.events.position import NOW, unseen
+from db.events.position import NOW, Snapshot, unseen
 from db.postgres.pool import OUTAGE, normalised
 from db.ticket_stream import routes_of
 from pubsub.bell import Bell
-from pubsub.position import Snapshot
 
 logger = logging.getLogger(__name__)
 

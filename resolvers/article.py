@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import UUID
 
 from db import limits, models
 from db.postgres.statement import Statement
-from db.visibility import table
+from db.sql import table
 from resolvers import crud as records
 from resolvers.checks import Checks
 from resolvers.mutation import Call, Input, Outcome, Transaction, UserError, UserErrorCode

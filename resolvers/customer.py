@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from db import limits, models
-from db.visibility import table
+from db.sql import table
 from resolvers import crud as records
 from resolvers.checks import Checks
 from resolvers.mutation import Call, Input, Outcome, UserError, UserErrorCode

@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, func, null, select, update
 from db import models
 from db.enums import DeliveryState
 from db.postgres.statement import Statement
-from db.visibility import table
+from db.sql import table
 from resolvers.checks import Checks
 from resolvers.mutation import Call, Input, Outcome, Refused, UserError, UserErrorCode
 

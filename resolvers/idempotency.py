@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import UUID, insert
 
 from db import limits, models
 from db.postgres.statement import Statement
-from db.visibility import table
+from db.sql import table
 from resolvers.checks import Checks
 from resolvers.mutation import Call, Refused, Transaction, UserError, UserErrorCode
 

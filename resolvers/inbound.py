@@ -38,8 +38,8 @@ from db import limits, models
 from db.enums import ActorKind, InboundOutcome, Role, TicketSource
 from db.ids import new_id
 from db.postgres.statement import Statement
+from db.sql import table
 from db.viewer import Viewer
-from db.visibility import table
 from notifiers.inbound.reading import BYTES_MAX, KEPT_MAX, IncomingMail, read
 from resolvers import note, ticket
 from resolvers.checks import Checks

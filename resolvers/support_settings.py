@@ -13,7 +13,7 @@ from db import limits, models
 from db.enums import Audience, DeliveryChannel, DeliveryState, NoticeKind
 from db.ids import new_id
 from db.postgres.statement import Statement
-from db.visibility import table
+from db.sql import table
 from notifiers.attempt import attempt
 from notifiers.notification import Notice
 from resolvers import crud as records

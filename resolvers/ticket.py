@@ -23,7 +23,8 @@ from db.enums import ActorKind, Role, TicketSource, TicketStatus
 from db.events import log as event_log
 from db.ids import new_id
 from db.postgres.statement import Executor, Statement
-from db.visibility import Asker, table
+from db.sql import table
+from db.visibility import Asker
 from notifiers import rules
 from notifiers.enqueue import enqueue
 from notifiers.rules import Told

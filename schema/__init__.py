@@ -11,8 +11,8 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types.field import StrawberryField
 from strawberry.types.scalar import ScalarDefinition
 
-from db.compiler.compiler import MAPPING
-from db.events.cursor import parse_time
+from db.compiler.selection import MAPPING
+from db.lists.cursor import parse_time
 from schema.api_key import ApiKeyMutations, ApiKeyQueries
 from schema.article import ArticleMutations, ArticleQueries
 from schema.customer import CustomerMutations, CustomerQueries

@@ -6,8 +6,8 @@ from datetime import datetime
 
 import strawberry
 
-from db.compiler.fields import ADMINS
 from db.entities import API_KEY, API_KEYS
+from db.enums import ADMINS
 from resolvers import api_key
 from schema.common import Connection, Edge, Payload
 from schema.fields import column, connection, given, global_id, mutation, one, part

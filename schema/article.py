@@ -10,12 +10,12 @@ from sqlalchemy import FromClause, Text, case, cast, func, literal, literal_colu
 from sqlalchemy import column as named_column
 from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY
 
-from db.compiler.fields import ADMINS, Expression
 from db.entities import ARTICLE, ARTICLES, TICKET
-from db.enums import DocumentedEnum
+from db.enums import ADMINS, DocumentedEnum
 from db.limits import EXCERPT_WORDS
 from db.lists.listing import QUERY, RANK, STAGE_SIZE
-from db.visibility import Asker, Row
+from db.sql import Expression, Row
+from db.visibility import Asker
 from resolvers import article
 from schema.common import Connection, Edge, Node, Payload
 from schema.fields import (

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
-from db.compiler.fields import ADMINS, STAFF
 from db.entities import CUSTOMER, CUSTOMERS, PROPERTIES, PROPERTY, TICKET, TICKETS
-from db.enums import Role
+from db.enums import ADMINS, STAFF, Role
 from resolvers import customer
 from schema.common import Connection, Edge, Node, Payload
 from schema.fields import (

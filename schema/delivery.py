@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 from sqlalchemy import Text, and_, case, func, literal_column
 
-from db.compiler.fields import ADMINS, Expression
 from db.entities import DELIVERIES, DELIVERY, TICKET
-from db.enums import Audience, DeliveryChannel, DeliveryState, NoticeKind
-from db.visibility import Asker, Row
+from db.enums import ADMINS, Audience, DeliveryChannel, DeliveryState, NoticeKind
+from db.sql import Expression, Row
+from db.visibility import Asker
 from resolvers import delivery
 from schema.common import Connection, Edge, Payload
 from schema.fields import argument, column, connection, given, global_id, mutation, one, optional, part

@@ -10,10 +10,10 @@ from sqlalchemy import FromClause, Text, and_, case, cast, func, literal_column,
 from sqlalchemy.dialects.postgresql import UUID, array
 
 from db import models
-from db.compiler.fields import Expression
 from db.entities import CUSTOMER, EVENT, NOTE, TICKET
 from db.enums import Role, TicketEventKind
-from db.visibility import Asker, Row, table
+from db.sql import Expression, Row, table
+from db.visibility import Asker
 from schema.common import Actor, Connection, Edge, Node
 from schema.fields import column, embedded, global_id, items, one, part
 

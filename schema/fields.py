@@ -18,13 +18,15 @@ from strawberry import UNSET
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.arguments import StrawberryArgument
 
-from db.compiler.compiler import MAPPING, OUTCOME, Render, Selection
-from db.compiler.fields import EVERYONE, Bound, Column, Embedded, Entity, Expression, FieldMapping, Items, One, Root
-from db.enums import DocumentedEnum, Role
+from db.compiler.fields import Column, Embedded, Items, One, Root
+from db.compiler.selection import MAPPING, OUTCOME, Bound, FieldMapping, Render, Selection
+from db.entity import Entity
+from db.enums import EVERYONE, DocumentedEnum, Role
 from db.limits import PAGE_DEFAULT, PAGE_MAX
 from db.lists.listing import Listing
 from db.lists.page import Many
-from db.visibility import Asker, Condition, Row
+from db.sql import Condition, Expression, Row
+from db.visibility import Asker
 from resolvers.mutation import Call, Input, Outcome
 
 Roles: TypeAlias = frozenset[Role]

@@ -9,10 +9,10 @@ import strawberry
 from sqlalchemy import cast, func, literal_column
 from sqlalchemy.dialects.postgresql import UUID
 
-from db.compiler.fields import ADMINS, Expression
 from db.entities import INBOUND_MESSAGE, INBOUND_MESSAGES, NOTE, TICKET
-from db.enums import InboundOutcome, Role
-from db.visibility import Asker, Row
+from db.enums import ADMINS, InboundOutcome, Role
+from db.sql import Expression, Row
+from db.visibility import Asker
 from resolvers import inbound
 from schema.common import Connection, Edge, Payload
 from schema.fields import argument, column, connection, given, global_id, mutation, one, optional, part

@@ -11,14 +11,15 @@ from sqlalchemy import Text, bindparam, case, cast, func, literal_column, null, 
 from sqlalchemy.dialects.postgresql import ARRAY, UUID, aggregate_order_by
 
 from db import entities
-from db.compiler.compiler import VIEWER_NAME, Render, Selection
-from db.compiler.fields import EMPTY, Bound, Entity, Expression, FieldMapping
+from db.compiler.fields import EMPTY
+from db.compiler.selection import VIEWER_NAME, Bound, FieldMapping, Render, Selection
 from db.entities import CUSTOMER, TECHNICIAN
+from db.entity import Entity
 from db.enums import Role
 from db.errors import BadInput
 from db.ids import is_uuid, shown, split_id
 from db.limits import PAGE_MAX
-from db.visibility import Condition, Row
+from db.sql import Condition, Expression, Row
 from schema.common import Node
 from schema.fields import argument, column, mapped, one, root
 

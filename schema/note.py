@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
-from db.compiler.fields import STAFF
 from db.entities import NOTE, TICKET
-from db.enums import Role
+from db.enums import STAFF, Role
 from resolvers import note
 from schema.common import Actor, Connection, Edge, Node, Payload
 from schema.fields import (

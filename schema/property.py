@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
-from db.compiler.fields import ADMINS
 from db.entities import CUSTOMER, PROPERTIES, PROPERTY, TICKET, TICKETS
+from db.enums import ADMINS
 from resolvers import property as property_resolver
 from schema.common import Connection, Edge, Node, Payload
 from schema.fields import IDEMPOTENCY, argument, column, connection, given, global_id, mutation, one, optional, part

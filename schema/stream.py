@@ -9,12 +9,13 @@ import strawberry
 from sqlalchemy import Text, case, cast, func, literal_column, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
-from db.compiler.fields import EMPTY, Expression
+from db.compiler.fields import EMPTY
 from db.entities import NOTE, TICKET
 from db.enums import StreamResetReason, TicketChangeKind, TicketEventKind
 from db.limits import PAGE_DEFAULT, PAGE_MAX
+from db.sql import Expression, Row
 from db.ticket_stream import Imaged, NoteAdditions, Recount, TicketChanges, TicketChangesPage
-from db.visibility import Asker, Row
+from db.visibility import Asker
 from schema.common import Actor
 from schema.event import changes_of
 from schema.fields import argument, column, documented, embedded, mapped, one, part, stream_cursor

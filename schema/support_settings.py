@@ -9,11 +9,12 @@ import strawberry
 from sqlalchemy import Boolean, ColumnElement, FromClause, Text, any_, func, literal_column, select
 
 from db import models
-from db.compiler.compiler import Render, Selection
-from db.compiler.fields import ADMINS, Root
-from db.enums import DeliveryChannel, NoticeKind
+from db.compiler.fields import Root
+from db.compiler.selection import Render, Selection
+from db.enums import ADMINS, DeliveryChannel, NoticeKind
 from db.limits import RECIPIENTS_MAX
-from db.visibility import Asker, Condition, Row, table
+from db.sql import Condition, Row, table
+from db.visibility import Asker
 from resolvers import support_settings
 from schema.common import Payload
 from schema.fields import column, given, items, json_rows, mapped, mutation, optional, root

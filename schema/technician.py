@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 from sqlalchemy import func, or_, select
 
-from db.compiler.fields import ADMINS, STAFF, Expression
 from db.entities import TECHNICIAN, TECHNICIANS, TICKET, TICKETS
-from db.enums import TicketStatus
-from db.visibility import Asker, Row
+from db.enums import ADMINS, STAFF, TicketStatus
+from db.sql import Expression, Row
+from db.visibility import Asker
 from resolvers import technician
 from schema.common import Connection, Edge, Node, Payload
 from schema.fields import IDEMPOTENCY, argument, column, connection, given, global_id, mutation, one, optional, part

@@ -9,8 +9,7 @@ import strawberry
 from sqlalchemy import JSON, FromClause, Text, case, cast, exists, func, literal_column, or_, select
 
 from db import models
-from db.compiler.compiler import Render, Selection
-from db.compiler.fields import ADMINS, EVERYONE, STAFF, Bound, Expression
+from db.compiler.selection import Bound, Render, Selection
 from db.entities import (
     ARTICLE,
     CUSTOMER,
@@ -27,6 +26,9 @@ from db.entities import (
     updated_at,
 )
 from db.enums import (
+    ADMINS,
+    EVERYONE,
+    STAFF,
     ActorKind,
     ChatAuthor,
     DocumentedEnum,
@@ -39,9 +41,10 @@ from db.enums import (
 )
 from db.ids import key_of
 from db.limits import BULK_MAX, CHAT_MESSAGES_MAX, PROGRESS_MAX
-from db.lists.filters import Slots, only_one, storable
+from db.lists.filters import Parameter, Slots, only_one, storable
+from db.sql import Condition, Expression, Row, table
 from db.ticket_totals import ALL_TICKETS, ticket_counts
-from db.visibility import Asker, Condition, Row, table
+from db.visibility import Asker
 from resolvers import ticket
 from resolvers.mutation import Input
 from resolvers.ticket_rules import TRANSITIONS
@@ -283,7 +286,7 @@ def read_counts(arguments: Input) -> Bound:
 
 
 def counts_source(render: Render, selection: Selection) -> tuple[Row, list[Condition]]:
-    return ticket_counts(render.shape(selection), render.asker, render.parameters(selection)), []
+    return ticket_counts(render.shape(selection), render.asker, Parameter(render.parameters(selection))), []
 
 
 @strawberry.type(description="A step of a ticket's public progress.")

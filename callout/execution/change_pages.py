@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import orjson
 
-from db.compiler.compiler import Selection
 from db.compiler.fields import Constant
+from db.compiler.selection import Selection
 from db.enums import StreamResetReason
-from db.events.cursor import StreamCursors
+from db.events.cursor import Place, StreamCursors
 from db.events.position import NOW
 from db.postgres.pool import Database
 from db.ticket_stream import Happened, Reader
-from pubsub.position import Place
 from pubsub.replay import missed
 
 

@@ -37,8 +37,10 @@ from graphql.execution.values import VariableValues, get_variable_values
 
 from callout.execution.change_pages import Pages
 from callout.execution.documents import INTROSPECTION, Document, Documents, condition_variables
-from db.compiler.compiler import Collector, Compiled, Flags, Place, Selection, Site, Weight, compile_root
-from db.compiler.fields import Bound, Constant
+from db.compiler.collect import Collector, Flags, Place
+from db.compiler.fields import Constant
+from db.compiler.render import Compiled, compile_root
+from db.compiler.selection import Bound, Selection, Site, Weight
 from db.enums import DeliveryChannel, Role
 from db.errors import ClientError, LimitExceeded
 from db.events.cursor import StreamCursors

@@ -11,8 +11,8 @@ from typing import Final
 import orjson
 
 from callout.execution.engine import BoundStream
-from db.compiler.compiler import Selection
 from db.compiler.fields import Constant
+from db.compiler.selection import Selection
 from db.enums import Role, StreamResetReason
 from db.postgres.pool import Database
 from db.ticket_stream import Reader, Recount, Stream

@@ -1,69 +1,24 @@
 """How a GraphQL field is read from the database.
 
 A field of an entity is declared once, beside its Strawberry type, with one of these mappings; the compiler
-(`db/compiler/compiler.py`) puts the mappings of a selection together into one statement. A mapping has two halves.
+(`db/compiler/`) puts the mappings of a selection together into one statement. A mapping has two halves.
 `read` turns the arguments of one request into values and a *shape*: what of them changes the statement's text. `render`
 builds the SQL of a shape. So a statement is built once per shape, and afterwards only values are bound.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable
-from collections.abc import Mapping as Dict
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, TableClause, case, func, literal_column, null, select
+from sqlalchemy import FromClause, case, func, literal_column, null, select
 from sqlalchemy.dialects.postgresql import JSON, aggregate_order_by
 
-from db.enums import Role
-from db.visibility import ONE_BY_ONE, Asker, Condition, NearPredicate, Predicate, Row
-
-if TYPE_CHECKING:
-    from db.compiler.compiler import Render, Selection
-
-Expression: TypeAlias = ColumnElement[Any]
-Arguments: TypeAlias = Dict[str, Any]
-
-EVERYONE = frozenset(Role)
-STAFF = frozenset({Role.ADMIN, Role.TECHNICIAN})
-ADMINS = frozenset({Role.ADMIN})
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """One field's arguments, read: the shape decides the statement, the values are its parameters, and `size` is
-    how many rows the field can return for each row it hangs on."""
-
-    shape: Hashable = None
-    values: tuple[Any, ...] = ()
-    size: int = 1
-
-
-UNBOUND = Bound()
-
-
-@dataclass(frozen=True, kw_only=True)
-class FieldMapping(ABC):
-    """`roles` may read the field; a document of another role that selects it is refused as a whole."""
-
-    roles: frozenset[Role] = EVERYONE
-    most: int = 1
-    """Of how many objects the field consists at the most, where that is not the arguments' to say."""
-
-    @property
-    def cost(self) -> int:
-        """What a selection of the field is counted as, besides what it returns: a query below has a price."""
-        return 0
-
-    def read(self, arguments: Arguments) -> Bound:
-        """Raises `BadInput` for values that cannot be used."""
-        return UNBOUND
-
-    @abstractmethod
-    def render(self, render: Render, row: Row, selection: Selection) -> Expression:
-        """The field's JSON value, for the row that it hangs on."""
+from db.compiler.selection import UNBOUND, Arguments, Bound, FieldMapping, Render, Selection
+from db.entity import Entity
+from db.sql import Condition, Expression, Row
+from db.visibility import Asker
 
 
 @dataclass(frozen=True)
@@ -104,31 +59,6 @@ class Embedded(FieldMapping):
     def render(self, render: Render, row: Row, selection: Selection) -> Expression:
         renamed: Any = Renamed(row, self.prefix)
         return render.object(selection.fields, renamed)
-
-
-@dataclass(frozen=True)
-class Entity:
-    """A kind of thing with an id: its table, the prefix of its ids, and who sees which of its rows."""
-
-    name: str
-    table: TableClause
-    prefix: str
-    visible: Predicate
-    near: NearPredicate | None = None
-    """The same predicate of what is seen because it is on a ticket that is: told whence one came to the row, it looks
-    there first."""
-    on_few: bool = False
-    """Whether each is on few tickets, so that these tell sooner than all that a technician or a service sees."""
-
-    def seen_on_few(self, asker: Asker) -> bool:
-        """Whether the asker sees a row by the few tickets that it is on."""
-        return self.on_few and asker.role in (Role.TECHNICIAN, Role.SERVICE)
-
-    def visible_alone(self, row: Row, asker: Asker) -> Condition:
-        """The predicate where a row is asked for by itself."""
-        if self.near is None or not self.seen_on_few(asker):
-            return self.visible(row, asker)
-        return self.near(row, asker, ONE_BY_ONE)
 
 
 @dataclass(frozen=True)

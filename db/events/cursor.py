@@ -1,8 +1,11 @@
-"""Cursors: opaque to a client, checked when they come back.
+"""Stream cursors: where in the event log a stream stands, sealed for a client to hold.
 
-A *page cursor* is the sort values and id of a row (keyset pagination), with the list's order, so that a cursor of
-another list is refused. A *stream cursor* is a position in the event log: sealed, because a snapshot tells how many
-transactions there have been, and that is nobody's business; sealing also recognises a cursor of another log.
+A position is a snapshot of PostgreSQL's (`db/events/position.py`). What lies between two positions is the events of the
+transactions that the second sees and the first does not. A client may be cut off in the middle of it; so its cursor
+can also say up to which event it has received what lies between.
+
+A cursor is sealed because a snapshot shows how many transactions there have been, and that is nobody's business;
+sealing also recognises a cursor of another log.
 """
 
 from __future__ import annotations
@@ -11,67 +14,11 @@ import base64
 import binascii
 import hashlib
 import os
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
 
-import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-from db.errors import BadInput
-from db.ids import is_uuid, shown
-
-_LONGEST = 2_000  # characters; a page cursor with a 200-character name in it has about 400
-
-
-def decode_page_cursor(cursor: str, order: str, parsers: Sequence[Callable[[Any], Any]]) -> list[Any]:
-    """The values in a page cursor of the list ordered by `order`, each put through its parser.
-
-    Raises `BadInput` for a cursor that is malformed, or of a list with another order.
-    """
-    try:
-        if len(cursor) > _LONGEST:
-            raise ValueError
-        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        fingerprint, *values = orjson.loads(raw)
-    except (ValueError, TypeError, binascii.Error):
-        raise BadInput(f"{shown(cursor)} is not a cursor.") from None
-    if fingerprint != order:
-        raise BadInput("The cursor belongs to a list with another order; start again without it.")
-    try:
-        return [parse(value) for parse, value in zip(parsers, values, strict=True)]
-    except (ValueError, TypeError):
-        raise BadInput(f"{shown(cursor)} is not a cursor.") from None
-
-
-def parse_time(value: Any) -> datetime:
-    """A moment with its offset from UTC, which UTC can express too. Raises `ValueError` or `TypeError`."""
-    time = datetime.fromisoformat(value)
-    if time.tzinfo is None:
-        raise ValueError
-    try:
-        return time.astimezone(UTC)
-    except OverflowError:
-        raise ValueError from None
-
-
-def parse_text(value: Any) -> str:
-    if not isinstance(value, str) or "\0" in value:
-        raise ValueError
-    return value
-
-
-def parse_int(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not -(2**31) <= value < 2**31:
-        raise ValueError
-    return value
-
-
-def parse_uuid(value: Any) -> str:
-    if not isinstance(value, str) or not is_uuid(value):
-        raise ValueError
-    return value
 
 
 class StreamCursors:
@@ -92,3 +39,34 @@ class StreamCursors:
             return self._cipher.decrypt(raw[:12], raw[12:], None).decode()
         except (binascii.Error, InvalidTag, ValueError):
             return None
+
+
+_START = datetime(1, 1, 2).astimezone()
+_NO_ID = "00000000-0000-0000-0000-000000000000"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The event after which a stream goes on, among those that `until` sees and `origin` does not."""
+
+    origin: str
+    until: str | None = None
+    at: datetime = _START
+    event: str = _NO_ID
+
+    def sealed(self, cursors: StreamCursors) -> str:
+        if self.until is None:
+            return cursors.seal(self.origin)
+        return cursors.seal("|".join((self.origin, self.until, self.at.isoformat(), self.event)))
+
+    @classmethod
+    def opened(cls, cursor: str, cursors: StreamCursors) -> Place | None:
+        """None for a cursor that this log has not made."""
+        text = cursors.open(cursor)
+        if text is None:
+            return None
+        origin, *rest = text.split("|")
+        if not rest:
+            return cls(origin)
+        until, at, event = rest
+        return cls(origin, until, datetime.fromisoformat(at), event)

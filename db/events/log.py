@@ -39,8 +39,8 @@ from db.events import counts
 from db.ids import new_id
 from db.postgres.pool import Database
 from db.postgres.statement import Executor, Statement
+from db.sql import table
 from db.viewer import Viewer
-from db.visibility import table
 
 TICKETS = table(models.Ticket)
 EVENTS = table(models.TicketEvent)

@@ -6,6 +6,7 @@ up would skip those that commit late.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 NOW: Final = """(
@@ -44,3 +45,26 @@ def unseen(position: str, columns: str) -> str:
     CROSS JOIN LATERAL (
         SELECT {columns} FROM ticket_events WHERE xid >= span.first AND xid <= span.last OFFSET 0
     ) AS event"""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """`xmin:xmax:xip,…` as PostgreSQL writes it: it sees every transaction below `xmax` that is not in `running`, and
+    none below `xmin` is."""
+
+    xmin: int
+    xmax: int
+    running: frozenset[int]
+
+    @classmethod
+    def parse(cls, text: str) -> Snapshot:
+        """Raises `ValueError`."""
+        xmin, xmax, running = text.split(":")
+        return cls(int(xmin), int(xmax), frozenset(map(int, filter(None, running.split(",")))))
+
+    def sees(self, xid: int) -> bool:
+        return xid < self.xmax and xid not in self.running
+
+    def covers(self, other: Snapshot) -> bool:
+        """Whether it sees whatever the other one does, as any that is taken later does."""
+        return other.xmax <= self.xmax and not any(other.sees(xid) for xid in self.running)

@@ -33,16 +33,18 @@ from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY, UUID
 from sqlalchemy.types import TypeEngine
 
 from db import limits
+from db.compiler.selection import ParameterOf
 from db.enums import Role
 from db.errors import BadInput, LimitExceeded
 from db.ids import key_of
-from db.visibility import Asker, Condition, Predicate, Row
+from db.sql import Condition, Row
+from db.visibility import Asker, Predicate
 
 
 class Parameter:
     """The parameter for each slot of a selection's values, and what is made of those that are searched for."""
 
-    def __init__(self, of_slot: Callable[[int, TypeEngine[Any]], ColumnElement[Any]]) -> None:
+    def __init__(self, of_slot: ParameterOf) -> None:
         self._of_slot = of_slot
         self._terms: dict[Search, Term] = {}
 

@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Float, FromClause, Integer, case, literal_column
+from sqlalchemy import ColumnElement, FromClause, case
 
 from db.enums import Role
-from db.events.cursor import parse_int, parse_text, parse_time, parse_uuid
+from db.lists.cursor import parse_int, parse_text, parse_time, parse_uuid
 from db.lists.filters import Contains, Criteria, Parameter, Term
-from db.visibility import Asker, Condition, Row
+from db.sql import Condition, Row, number
+from db.visibility import Asker
 
 
 @dataclass(frozen=True)
@@ -180,12 +181,3 @@ def without(shape: Any, path: Path) -> Any:
         elif path[1:] and (rest := without(inner, path[1:])):
             kept.append((name, rest))
     return tuple(kept)
-
-
-def decimal(number: float) -> ColumnElement[float]:
-    return literal_column(f"{float(number)!r}::float8", Float())
-
-
-def number(number: int) -> ColumnElement[int]:
-    """In the statement's text, for a generic plan has to guess a parameter."""
-    return literal_column(str(number), Integer())

@@ -15,17 +15,18 @@ from sqlalchemy import Text, cast, exists, func, literal_column, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from db import limits
-from db.compiler.fields import EMPTY, Arguments, Bound, Entity, Expression, FieldMapping
+from db.compiler.fields import EMPTY
+from db.compiler.selection import Arguments, Bound, FieldMapping
+from db.entity import Entity
 from db.errors import BadInput
-from db.events.cursor import decode_page_cursor
-from db.lists.filters import Slots
-from db.lists.listing import BY_ID, RANKING_KEYS, Listing, Order, given_at, number
+from db.lists.cursor import decode_page_cursor
+from db.lists.filters import Parameter, Slots
+from db.lists.listing import BY_ID, RANKING_KEYS, Listing, Order, given_at
 from db.lists.rows import Mark, Rows, Stretch
-from db.lists.select_star import whole
-from db.visibility import Condition, Row
+from db.sql import Condition, Expression, Row, number, select_star
 
 if TYPE_CHECKING:
-    from db.compiler.compiler import Render, Selection
+    from db.compiler.selection import Render, Selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ class Page:
             shape.order,
             on=partial(many.on, row) if many.on else None,
             outer=row,
-            parameter=render.parameters(selection),
+            parameter=Parameter(render.parameters(selection)),
             asker=render.asker,
             names=render,
         )
@@ -124,7 +125,7 @@ class Page:
         after = () if shape.after is None else (Mark(shape.after, behind=True),)
         before = () if shape.before is None else (Mark(shape.before, behind=False),)
         found = self._found.found(shape.size + 1, Stretch(after + before, shape.backward)).subquery(self._render.name())
-        numbered = whole(found, func.row_number().over().label("rn"), func.count().over().label("n"))
+        numbered = select_star(found, func.row_number().over().label("rn"), func.count().over().label("n"))
         return numbered.subquery(self._render.name())
 
     def part(self, part: Selection) -> Expression:
@@ -200,7 +201,7 @@ class Page:
         if slot is None:
             return literal_column("false")
         there = Stretch((Mark(slot, behind=following, inclusive=True),), backward=not following)
-        return exists(whole(self._found.found(1, there).subquery(self._render.name())))
+        return exists(select_star(self._found.found(1, there).subquery(self._render.name())))
 
 
 def page_size(arguments: Arguments) -> tuple[int, bool]:

@@ -48,7 +48,7 @@ from sqlalchemy import column as named_column
 from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.types import TypeEngine
 
-from db.compiler.fields import Entity
+from db.entity import Entity
 from db.enums import Role
 from db.lists.filters import PIECE, Parameter, Term, unguessed
 from db.lists.listing import (
@@ -65,14 +65,12 @@ from db.lists.listing import (
     Ranking,
     Stage,
     Tier,
-    decimal,
     given_at,
-    number,
     only,
     without,
 )
-from db.lists.select_star import whole
-from db.visibility import Asker, Condition, Row, sees_more_tickets
+from db.sql import Condition, Row, decimal, number, select_star
+from db.visibility import Asker, sees_more_tickets
 
 WINDOW = 2_000
 """Through how many rows of a list is gone for a search before an index is asked. A term that one row in forty has
@@ -216,8 +214,8 @@ class Rows:
             self._seen_by(name)._listed(limit, stretch).subquery(self._names.name())
             for name in self._listing.own[self._asker.role]
         ]
-        both = union_all(*(whole(rows) for rows in found)).subquery(self._names.name())
-        return whole(both).order_by(*_direction(self.keys(both), stretch)).limit(number(limit))
+        both = union_all(*(select_star(rows) for rows in found)).subquery(self._names.name())
+        return select_star(both).order_by(*_direction(self.keys(both), stretch)).limit(number(limit))
 
     def _seen_by(self, name: str) -> Rows:
         """The rows of the list that this criterion lets the asker see."""
@@ -280,9 +278,9 @@ class Rows:
         conditions = [*self.matching(target), *self._bounds(self.keys(target), stretch)]
         conditions += [condition for each in more for condition in each(target)]
         ranks = [self._key(name, target).label(name) for name, _ in self._order if name in RANKING_KEYS]
-        matching = whole(target, *ranks).where(*conditions).offset(number(0)).correlate(self._outer)
+        matching = select_star(target, *ranks).where(*conditions).offset(number(0)).correlate(self._outer)
         rows = matching.subquery(self._names.name())
-        return whole(rows).order_by(*_direction(self.keys(rows), stretch)).limit(number(limit))
+        return select_star(rows).order_by(*_direction(self.keys(rows), stretch)).limit(number(limit))
 
     # In order
 
@@ -296,13 +294,13 @@ class Rows:
         target = self._alias()
         keys = self.keys(target)
         if not parted_by:
-            rows = whole(target).where(*conditions(target), *self._bounds(keys, stretch))
+            rows = select_star(target).where(*conditions(target), *self._bounds(keys, stretch))
             ordered = rows.order_by(*_direction(keys, stretch)).limit(number(limit))
             return ordered.correlate(self._outer)
         part = self._parts(parted_by, stretch)
         leading = len(self._leading())
         of_part = (
-            whole(target)
+            select_star(target)
             .where(
                 *conditions(target),
                 *(target.c[column] == part.c[column] for column in parted_by),
@@ -315,13 +313,13 @@ class Rows:
         )
         within = self.keys(of_part)[leading:]
         order = _direction([*self._leading_of(part), *within], stretch)
-        found = whole(of_part).select_from(part.join(of_part, true()))
+        found = select_star(of_part).select_from(part.join(of_part, true()))
         if len(parted_by) > leading:
             return found.order_by(*order).limit(number(limit))
         # One part after the other, as a nested loop takes them, and no part beyond the last that is needed: a sort
         # would go on to the next part's first row to know that one has ended, and that may be far.
         first = found.limit(number(limit)).subquery(self._names.name())
-        return whole(first).order_by(*_direction(self.keys(first), stretch))
+        return select_star(first).order_by(*_direction(self.keys(first), stretch))
 
     def _leading(self) -> list[str]:
         """The columns of the order's first keys, as far as these are enumerated."""
@@ -362,7 +360,7 @@ class Rows:
         part: Row = combined.subquery(self._names.name())
         leading = self._leading_of(part)
         about = self._listing.criteria.about(set(columns), self._criteria)
-        wanted = whole(part).where(
+        wanted = select_star(part).where(
             self._listing.criteria.build(part, about, self._parameter, self._asker),
             *(self._past(leading, mark.slot, mark, inclusive=True) for mark in stretch.marks if leading),
         )
@@ -390,9 +388,9 @@ class Rows:
     def _selected(self, limit: int, stretch: Stretch) -> Select[Any]:
         """By looking at all that the selective criteria leave."""
         target = self._alias()
-        selected = whole(target).where(self._select(target)).offset(number(0)).correlate(self._outer)
+        selected = select_star(target).where(self._select(target)).offset(number(0)).correlate(self._outer)
         rows = selected.subquery(self._names.name())
-        matching = whole(rows).where(*self.matching(rows), *self._bounds(self.keys(rows), stretch))
+        matching = select_star(rows).where(*self.matching(rows), *self._bounds(self.keys(rows), stretch))
         return matching.order_by(*_direction(self.keys(rows), stretch)).limit(number(limit))
 
     def _one_of(
@@ -401,11 +399,13 @@ class Rows:
         """The rows of the way of this number; the others are not gone. `known` is what `way` refers to."""
         chosen = _kept(select(way.label("way")), self._names)
         rows = [
-            whole(rows.subquery(self._names.name())).where(select(chosen.c.way).scalar_subquery() == number(place))
+            select_star(rows.subquery(self._names.name())).where(
+                select(chosen.c.way).scalar_subquery() == number(place)
+            )
             for place, rows in enumerate(ways)
         ]
         found = union_all(*rows).subquery(self._names.name())
-        ordered = whole(found).order_by(*_direction(self.keys(found), stretch))
+        ordered = select_star(found).order_by(*_direction(self.keys(found), stretch))
         return ordered.add_cte(*known, chosen, nest_here=True)
 
     # Searched
@@ -431,7 +431,7 @@ class Rows:
         seen = _kept(shown, self._names)
         frequent = select(seen.c.having_term >= number(FREQUENT)).scalar_subquery()
         ways = [
-            whole(hits),
+            select_star(hits),
             self._sorted(limit, stretch, lambda target: self._looked_up(target, frequent)),
             self._in_order(limit, stretch, self._walked if parted_by else self.matching, parted_by),
             self._sorted(limit, stretch),
@@ -494,7 +494,7 @@ class Rows:
         direction: Callable[[Row], list[ColumnElement[Any]]],
     ) -> CTE:
         """What a list's `first` rows, the window, yield."""
-        found = whole(first).where(condition(first)).order_by(*direction(first)).limit(number(limit))
+        found = select_star(first).where(condition(first)).order_by(*direction(first)).limit(number(limit))
         return _kept(found, self._names)
 
     # Ranked
@@ -508,10 +508,10 @@ class Rows:
             rows = self._tier(limit, stretch, ranking, rank)
             if found:
                 so_far = functools.reduce(operator.add, map(_count_of, found))
-                rows = whole(rows.subquery(self._names.name())).where(so_far < number(limit))
+                rows = select_star(rows.subquery(self._names.name())).where(so_far < number(limit))
             found.append(_kept(rows, self._names))
-        merged = union_all(*(whole(tier) for tier in found)).subquery(self._names.name())
-        ordered = whole(merged).order_by(*_direction(self.keys(merged), stretch)).limit(number(limit))
+        merged = union_all(*(select_star(tier) for tier in found)).subquery(self._names.name())
+        ordered = select_star(merged).order_by(*_direction(self.keys(merged), stretch)).limit(number(limit))
         return ordered.add_cte(*found, nest_here=True)
 
     def _tier(self, limit: int, stretch: Stretch, ranking: Ranking, rank: int) -> Select[Any]:
@@ -536,7 +536,7 @@ class Rows:
         def ordered(conditions: Conditions, among: Row | None = None) -> Select[Any]:
             target = self._alias() if among is None else among
             own = tiers(target)[rank]
-            rows = whole(target, number(rank).label(RANK), own.by.label(TIER_ORDER)).where(
+            rows = select_star(target, number(rank).label(RANK), own.by.label(TIER_ORDER)).where(
                 *conditions(target),
                 *self._bounds_among([(own.by, False), (BY_ID.value(target, self._asker), False)], stretch, rank),
             )
@@ -548,17 +548,17 @@ class Rows:
         if lookup is None:
             return in_order
         # They are sorted before it is asked of each whether it is visible, which goes no further than the page.
-        looked_up = whole(some).where(lookup).offset(number(0)).subquery(self._names.name())
+        looked_up = select_star(some).where(lookup).offset(number(0)).subquery(self._names.name())
         matches = ordered(lambda target: [condition(target)], looked_up).offset(number(0)).subquery(self._names.name())
-        visible = whole(matches).where(self._visible(matches, self._asker)).order_by(*direction(matches))
+        visible = select_star(matches).where(self._visible(matches, self._asker)).order_by(*direction(matches))
         window = _kept(ordered(lambda target: []).limit(number(TIER_WINDOW)), self._names)
         hits = self._hits(limit, window, wanted, direction)
         enough = or_(_count_of(hits) >= number(limit), _count_of(window) < number(TIER_WINDOW))
         known = [(enough, number(0))]
-        ways = [whole(hits), visible.limit(number(limit))]
+        ways = [select_star(hits), visible.limit(number(limit))]
         if self._asker.role is not Role.ADMIN:
             # Of a frequent term the window may have many rows, and none that the viewer sees.
-            having_term = _count_of(whole(window).where(condition(window)).subquery(self._names.name()))
+            having_term = _count_of(select_star(window).where(condition(window)).subquery(self._names.name()))
             known.append((having_term >= number(TIER_FREQUENT), number(len(ways))))
             ways.append(in_order)
         return self._one_of(ways, case(*known, else_=number(1)), stretch, window, hits)
@@ -575,7 +575,7 @@ class Rows:
         first = self._alias()
         by = self._keys(self._order[1:], first)
         window = _kept(
-            whole(first)
+            select_star(first)
             .where(*self.matching(first))
             .order_by(*_direction(by, Stretch((), backward=False)))
             .limit(number(RANKED_WINDOW)),
@@ -630,7 +630,7 @@ class Rows:
         last = [select(key).order_by(*end).limit(number(1)).scalar_subquery() for key in ends]
         here = tuple_(*(key for key, _ in keys))
         beyond = (
-            whole(target, number(least).label(RANK), query.label(QUERY))
+            select_star(target, number(least).label(RANK), query.label(QUERY))
             .where(
                 *self.matching(target),
                 _matches(target, query),
@@ -642,14 +642,14 @@ class Rows:
             .correlate(self._outer)
         )
         both = union_all(
-            whole(within.subquery(self._names.name())), whole(beyond.subquery(self._names.name()))
+            select_star(within.subquery(self._names.name())), select_star(beyond.subquery(self._names.name()))
         ).subquery(self._names.name())
-        return whole(both).order_by(*_direction(self.keys(both), stretch)).limit(number(limit))
+        return select_star(both).order_by(*_direction(self.keys(both), stretch)).limit(number(limit))
 
     def _first_of(self, limit: int, stretch: Stretch, ranked: Select[Any]) -> Select[Any]:
         rows = ranked.subquery(self._names.name())
         keys = self.keys(rows)
-        bounded = whole(rows).where(*self._bounds(keys, stretch))
+        bounded = select_star(rows).where(*self._bounds(keys, stretch))
         return bounded.order_by(*_direction(keys, stretch)).limit(number(limit))
 
     # Ends of the stretch
@@ -733,7 +733,7 @@ def _ranked(row: Row, stage: Stage, place: int, query: ColumnElement[Any]) -> Se
     """The rows with their ranks in the stage of this place, the smaller the better, and the query that they match."""
     relevance = stage.relevance(row.c.search_vector, query)
     rank = cast(number(LEAST_RELEVANT) * (number(1) - relevance), Integer) + number(place * STAGE_SIZE)
-    return whole(row, rank.label(RANK), query.label(QUERY))
+    return select_star(row, rank.label(RANK), query.label(QUERY))
 
 
 def _kept(rows: Select[Any], names: Names) -> CTE:

@@ -32,7 +32,7 @@ from graphql import (
     print_schema,
 )
 
-from db.compiler.compiler import MAPPING
+from db.compiler.selection import MAPPING
 from db.enums import Role
 from schema import graphql_schema, schema
 from tests.helpers.api import Api

@@ -12,8 +12,7 @@ from pathlib import Path
 from graphql import GraphQLObjectType
 
 from db import entities
-from db.compiler.fields import EVERYONE
-from db.enums import Role
+from db.enums import EVERYONE, Role
 from tests.helpers.schema_walker import SCHEMA, roles_of, root_fields
 
 Roles = frozenset[Role]

@@ -22,9 +22,9 @@ from graphql import (
     is_required_input_field,
 )
 
-from db.compiler.compiler import MAPPING
-from db.compiler.fields import EVERYONE, FieldMapping, Items, One
-from db.enums import Role
+from db.compiler.fields import Items, One
+from db.compiler.selection import MAPPING, FieldMapping
+from db.enums import EVERYONE, Role
 from db.lists.page import Many
 from schema import graphql_schema, schema
 

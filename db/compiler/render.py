@@ -1,0 +1,65 @@
+"""Renders a root field's selection and argument shapes to one SQL statement that returns its JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Text, literal_column, select
+
+from db.compiler.fields import NO_ROW
+from db.compiler.selection import OUTCOME, VIEWER, VIEWER_NAME, Bound, Render, Selection
+from db.enums import Role
+from db.events.position import NOW
+from db.postgres.statement import Statement
+from db.viewer import Viewer
+
+
+class Compiled:
+    """A root field's statement, and where each of its arguments comes from."""
+
+    __slots__ = ("_fixed", "_outcome", "_sites", "_viewer", "statement")
+
+    def __init__(self, statement: Statement) -> None:
+        self.statement = statement
+        self._fixed = statement.arguments({})
+        self._sites: list[tuple[int, int, int]] = []  # place among the arguments, site, slot
+        self._viewer: list[tuple[int, bool]] = []  # place, and whether it is the name
+        self._outcome: list[tuple[int, int]] = []  # place, and which part of the outcome
+        for place, name in enumerate(statement.names):
+            if name in (VIEWER, VIEWER_NAME):
+                self._viewer.append((place, name == VIEWER_NAME))
+            elif name in OUTCOME:
+                self._outcome.append((place, OUTCOME.index(name)))
+            elif name.startswith("s") and name[1:].replace("_", "").isdigit():
+                site, slot = name[1:].split("_")
+                self._sites.append((place, int(site), int(slot)))
+
+    def arguments(self, bounds: Sequence[Bound], viewer: Viewer) -> list[Any]:
+        """The statement's arguments, but for a mutation's outcome."""
+        arguments = self._fixed.copy()
+        for place, site, slot in self._sites:
+            arguments[place] = bounds[site].values[slot]
+        for place, name in self._viewer:
+            arguments[place] = viewer.name if name else viewer.id
+        return arguments
+
+    def given(self, arguments: list[Any], values: Mapping[str, Any]) -> list[Any]:
+        """The arguments with those that are known by name."""
+        return [values.get(name, argument) for name, argument in zip(self.statement.names, arguments, strict=True)]
+
+    def with_outcome(self, arguments: list[Any], *outcome: Any) -> list[Any]:
+        for place, part in self._outcome:
+            arguments[place] = outcome[part]
+        return arguments
+
+
+def compile_root(root: Selection, role: Role, shapes: Sequence[Hashable], position_mark: str) -> Compiled:
+    """The statement of a root field, for a role and the shapes of its sites. Where a stream cursor is selected it
+    returns a second column: the snapshot that cursors are made of."""
+    assert root.mapping is not None
+    render = Render(role, shapes, position_mark)
+    columns = [root.mapping.render(render, NO_ROW, root).label("document")]
+    if render.wants_position:
+        columns.append(literal_column(NOW, Text()).label("position"))
+    return Compiled(Statement(select(*columns)))

@@ -1,0 +1,36 @@
+"""An entity: a kind of thing with an id, its table, and who sees which of its rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import TableClause
+
+from db.enums import Role
+from db.sql import Condition, Row
+from db.visibility import ONE_BY_ONE, Asker, NearPredicate, Predicate
+
+
+@dataclass(frozen=True)
+class Entity:
+    """A kind of thing with an id: its table, the prefix of its ids, and who sees which of its rows."""
+
+    name: str
+    table: TableClause
+    prefix: str
+    visible: Predicate
+    near: NearPredicate | None = None
+    """The same predicate of what is seen because it is on a ticket that is: told whence one came to the row, it looks
+    there first."""
+    on_few: bool = False
+    """Whether each is on few tickets, so that these tell sooner than all that a technician or a service sees."""
+
+    def seen_on_few(self, asker: Asker) -> bool:
+        """Whether the asker sees a row by the few tickets that it is on."""
+        return self.on_few and asker.role in (Role.TECHNICIAN, Role.SERVICE)
+
+    def visible_alone(self, row: Row, asker: Asker) -> Condition:
+        """The predicate where a row is asked for by itself."""
+        if self.near is None or not self.seen_on_few(asker):
+            return self.visible(row, asker)
+        return self.near(row, asker, ONE_BY_ONE)
