@@ -11,7 +11,20 @@ from db import models, visibility
 from db.entity import Entity
 from db.enums import STAFF, DeliveryState, Role, TicketPriority, TicketStatus
 from db.lists.cursor import parse_text, parse_time
-from db.lists.filters import Assignee, Contains, Criteria, In, Is, Matches, Ranked, Refers, Same, Seen, Term, Within
+from db.lists.filters import (
+    Assignee,
+    Contains,
+    Criteria,
+    In,
+    Is,
+    Matches,
+    Ranked,
+    References,
+    Same,
+    Term,
+    VisibleBy,
+    Within,
+)
 from db.lists.listing import Listing, Ranking, SortKey, Stage, Tier, by_column, by_text, by_time
 from db.sql import Condition, Row, table
 from db.visibility import Asker
@@ -55,27 +68,27 @@ TICKETS = Listing(
                     "category": In("category"),
                     "source": In("source"),
                     "assignee": Assignee(),
-                    "customerId": Refers("customer_id", "cus", "customer"),
-                    "propertyId": Refers("property_id", "prp", "property"),
+                    "customerId": References("customer_id", "cus", "customer"),
+                    "propertyId": References("property_id", "prp", "property"),
                     "createdAt": Within(lambda row, asker: row.c.created_at),
                     "updatedAt": Within(updated_at),
-                    "search": Contains("search_text", telling=("reference", "subject", "contact_name")),
+                    "search": Contains("search_text", shown_to_services=("reference", "subject", "contact_name")),
                 },
                 nested=True,
             ),
-            "assigned": Seen(visibility.assigned, frozenset({"technician_id"})),
-            "createdForOthers": Seen(
+            "assigned": VisibleBy(visibility.assigned, frozenset({"technician_id"})),
+            "createdForOthers": VisibleBy(
                 visibility.created_for_others, frozenset({"creator_id", "creator_kind", "technician_id"})
             ),
-            "created": Seen(visibility.created, frozenset({"creator_id", "creator_kind"})),
-            "owned": Seen(visibility.owned, frozenset({"customer_id"})),
+            "created": VisibleBy(visibility.created, frozenset({"creator_id", "creator_kind"})),
+            "owned": VisibleBy(visibility.owned, frozenset({"customer_id"})),
         }
     ),
     own={Role.TECHNICIAN: ("assigned", "createdForOthers"), Role.CUSTOMER: ("owned",), Role.SERVICE: ("created",)},
     search=("filter", "search"),
     selective=tuple(("filter", name) for name in ("assignee", "customerId", "propertyId", "createdAt", "updatedAt")),
     enumerated={"STATUS": "status", "PRIORITY": "priority"},
-    carried=frozenset({"technician_id"}),
+    index_suffix=frozenset({"technician_id"}),
 )
 
 NOTES = Listing(keys={"CREATED_AT": by_time("created_at")}, default=(("CREATED_AT", False),))
@@ -88,16 +101,16 @@ def _customer_tiers(row: Row, term: Term, asker: Asker) -> list[Tier]:
     read e-mail addresses and account numbers, does not find anybody by them."""
     name, email, account, text = row.c.name_form, row.c.email_form, row.c.account_number_form, row.c.search_text
     by_name = Tier(term.begins(name), name)
-    by_word = Tier(term.is_in(name, before=" "), name, term.is_looked_up_in(name, before=" "))
+    by_word = Tier(term.is_in(name, before=" "), name, term.index_condition(name, before=" "))
     if asker.role is Role.SERVICE:
-        return [by_name, by_word, Tier(term.is_in(name), name, term.is_looked_up_in(name))]
+        return [by_name, by_word, Tier(term.is_in(name), name, term.index_condition(name))]
     return [
         Tier(account == term.form(), account),
         Tier(term.begins(account), account),
         by_name,
         Tier(term.begins(email), email),
         by_word,
-        Tier(term.is_in(text), name, term.is_looked_up_in(text)),
+        Tier(term.is_in(text), name, term.index_condition(text)),
     ]
 
 
@@ -117,7 +130,7 @@ CUSTOMERS = Listing(
 PROPERTIES = Listing(
     keys={"ADDRESS": by_text("address")},
     default=(("ADDRESS", False),),
-    criteria=Criteria({"customerId": Refers("customer_id", "cus", "customer")}),
+    criteria=Criteria({"customerId": References("customer_id", "cus", "customer")}),
 )
 
 TECHNICIANS = Listing(
@@ -161,7 +174,7 @@ DELIVERIES = Listing(
                     "channel": In("channel"),
                     "kind": In("kind"),
                     "audience": In("audience"),
-                    "ticketId": Refers("ticket_id", "tkt", "ticket"),
+                    "ticketId": References("ticket_id", "tkt", "ticket"),
                     "recipient": Same("recipient"),
                     "createdAt": Within(lambda row, asker: row.c.created_at),
                 }

@@ -13,9 +13,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import (
     ColumnClause,
     ColumnElement,
-    Float,
     FromClause,
-    Integer,
     Label,
     Select,
     Table,
@@ -73,12 +71,3 @@ def table(model: type[models.Base]) -> TableClause:
     mapped = model.__table__
     assert isinstance(mapped, Table)
     return light_table(mapped.name, *(light_column(each.name, each.type) for each in mapped.columns))
-
-
-def decimal(number: float) -> ColumnElement[float]:
-    return literal_column(f"{float(number)!r}::float8", Float())
-
-
-def number(number: int) -> ColumnElement[int]:
-    """In the statement's text, for a generic plan has to guess a parameter."""
-    return literal_column(str(number), Integer())

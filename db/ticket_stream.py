@@ -37,9 +37,9 @@ from db.compiler.selection import Arguments, Bound, FieldMapping, Render, Select
 from db.entities import EVENT, NOTE, TICKET, TICKETS
 from db.enums import Role, TicketEventKind
 from db.ids import key_of
-from db.lists.filters import Parameter, Slots
-from db.lists.listing import given_at
+from db.lists.filters import Parameters, Slots
 from db.lists.page import page_size
+from db.lists.shapes import AssigneeShape, CriteriaShape, ValueShape
 from db.postgres.pool import Database
 from db.postgres.statement import Statement
 from db.sql import Condition, Expression, Row
@@ -103,12 +103,11 @@ def _of_viewer(viewer: Viewer) -> frozenset[str]:
 def _of_filter(bound: Bound, viewer: Viewer) -> frozenset[str]:
     """Of what concerns the tickets of a filter."""
     if viewer.role is Role.ADMIN:
+        assert isinstance(bound.shape, CriteriaShape)
         for field, kind in (("assignee", "technician"), ("customerId", "customer")):
-            shape: Any = given_at(bound.shape, ("filter", field))
-            if field == "assignee" and shape is not None:
-                shape = shape[1] if shape[0] == "technicianId" else None
-            if shape is not None:
-                return frozenset({f"{kind}:{bound.values[shape]}"})
+            shape = bound.shape.at(("filter", field))
+            if isinstance(shape, ValueShape | AssigneeShape) and shape.slot is not None:
+                return frozenset({f"{kind}:{bound.values[shape.slot]}"})
     return _of_viewer(viewer)
 
 
@@ -133,7 +132,7 @@ class TicketChanges(Stream):
 
     def changes(self, render: Render, selection: Selection, event: Row) -> Select[Any]:
         before, after = image_of(event.c.before, render.name()), image_of(event.c.after, render.name())
-        asker, shape, parameter = render.asker, render.shape(selection), Parameter(render.parameters(selection))
+        asker, shape, parameter = render.asker, render.shape(selection), Parameters(render.parameters(selection))
 
         def seen(image: Row) -> Condition:
             return TICKET.visible(image, asker)

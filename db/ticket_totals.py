@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, FromClause, func, literal_column, select, union_all
 
@@ -17,13 +16,14 @@ from db import visibility
 from db.entities import TICKET, TICKETS
 from db.enums import Role, TicketStatus
 from db.events import counts
-from db.lists.filters import Parameter
+from db.lists.filters import Parameters
+from db.lists.shapes import CriteriaShape
 from db.visibility import Asker
 
 _KEPT = frozenset(counts.COLUMNS)
 
 
-def _from_kept_counts(shape: Any) -> bool:
+def _from_kept_counts(shape: CriteriaShape) -> bool:
     """Whether a filter's shape is over nothing but what the counts are kept by."""
     return TICKETS.criteria.columns(shape) <= _KEPT
 
@@ -49,27 +49,27 @@ def _kept_for(asker: Asker) -> FromClause | None:
             return None
 
 
-def ticket_total(shape: Any, asker: Asker, parameter: Parameter) -> ColumnElement[int] | None:
+def ticket_total(shape: CriteriaShape, asker: Asker, parameters: Parameters) -> ColumnElement[int] | None:
     """The total of a list by the kept counts, if they can tell it."""
     kept_for = _kept_for(asker) if _from_kept_counts(shape) else None
     if kept_for is None:
         return None
     total = func.coalesce(func.sum(kept_for.c.n), 0).label("total")
-    return select(total).where(TICKETS.criteria.build(kept_for, shape, parameter, asker)).scalar_subquery()
+    return select(total).where(TICKETS.criteria.build(kept_for, shape, parameters, asker)).scalar_subquery()
 
 
-def ticket_counts(shape: Any, asker: Asker, parameter: Parameter) -> FromClause:
+def ticket_counts(shape: CriteriaShape, asker: Asker, parameters: Parameters) -> FromClause:
     """One row: how many tickets match in all, in each status (a column each), and without an assignee."""
     kept_for = _kept_for(asker) if _from_kept_counts(shape) else None
     if kept_for is not None:
         rows, number = kept_for, kept_for.c.n
-        conditions = [TICKETS.criteria.build(rows, shape, parameter, asker)]
+        conditions = [TICKETS.criteria.build(rows, shape, parameters, asker)]
     else:
         rows, number = TICKET.table.alias(), literal_column("1", BigInteger)
         conditions = [
             TICKET.visible(rows, asker),
-            TICKETS.criteria.build(rows, shape, parameter, asker),
-            *TICKETS.looked_up(rows, shape, parameter),
+            TICKETS.criteria.build(rows, shape, parameters, asker),
+            *TICKETS.index_conditions(rows, shape, parameters),
         ]
     total = func.coalesce(func.sum(number), 0)
     columns = [total.label("all")]
@@ -79,15 +79,15 @@ def ticket_counts(shape: Any, asker: Asker, parameter: Parameter) -> FromClause:
     return select(*columns).where(*conditions).subquery("totals")
 
 
-def _tally(shapes: Mapping[str, Any], asker: Asker, parameter: Parameter) -> FromClause:
+def _estimates(shapes: Mapping[str, CriteriaShape], asker: Asker, parameters: Parameters) -> FromClause:
     kept = counts.ALL.kept()
     sums = []
     for name, shape in shapes.items():
         about = TICKETS.criteria.about(_KEPT, shape)
-        fulfilled = TICKETS.criteria.build(kept, about, parameter, asker)
+        fulfilled = TICKETS.criteria.build(kept, about, parameters, asker)
         sums.append(func.coalesce(func.sum(kept.c.n).filter(fulfilled), 0).label(name))
     return select(*sums).subquery()
 
 
-ALL_TICKETS = replace(TICKETS, total=ticket_total, tally=_tally, tallied=_KEPT)
+ALL_TICKETS = replace(TICKETS, total=ticket_total, estimates=_estimates, estimated_by=_KEPT)
 """The list of all tickets, whose total needs no counting where the kept counts can tell it."""

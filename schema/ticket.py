@@ -41,7 +41,7 @@ from db.enums import (
 )
 from db.ids import key_of
 from db.limits import BULK_MAX, CHAT_MESSAGES_MAX, PROGRESS_MAX
-from db.lists.filters import Parameter, Slots, only_one, storable
+from db.lists.filters import Parameters, Slots, only_one, storable
 from db.sql import Condition, Expression, Row, table
 from db.ticket_totals import ALL_TICKETS, ticket_counts
 from db.visibility import Asker
@@ -286,7 +286,7 @@ def read_counts(arguments: Input) -> Bound:
 
 
 def counts_source(render: Render, selection: Selection) -> tuple[Row, list[Condition]]:
-    return ticket_counts(render.shape(selection), render.asker, Parameter(render.parameters(selection))), []
+    return ticket_counts(render.shape(selection), render.asker, Parameters(render.parameters(selection))), []
 
 
 @strawberry.type(description="A step of a ticket's public progress.")

@@ -1,7 +1,8 @@
 """Filters: how each field of a filter input becomes a condition, declared as a table.
 
-Every criterion is read twice: `read` takes the values out of one request and leaves the shape, `build` makes SQL of
-the shape. What a criterion says about a row it says about a row image too, so the same table decides lists and streams.
+Every criterion is used twice: `read` takes the values out of one request and returns the argument shape, `build` makes
+the SQL of a shape. What a criterion says of a row it says of an event's image too, so the same table decides lists and
+streams.
 """
 
 from __future__ import annotations
@@ -9,27 +10,12 @@ from __future__ import annotations
 import functools
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from sqlalchemy import (
-    ColumnElement,
-    DateTime,
-    Text,
-    and_,
-    any_,
-    case,
-    cast,
-    collate,
-    false,
-    func,
-    literal_column,
-    or_,
-    select,
-    true,
-)
-from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY, UUID
+from sqlalchemy import ColumnElement, DateTime, Text, and_, case, false, func, literal_column, or_, true
+from sqlalchemy.dialects.postgresql import TSQUERY, UUID
 from sqlalchemy.types import TypeEngine
 
 from db import limits
@@ -37,32 +23,45 @@ from db.compiler.selection import ParameterOf
 from db.enums import Role
 from db.errors import BadInput, LimitExceeded
 from db.ids import key_of
+from db.lists.shapes import (
+    AssigneeShape,
+    CriteriaShape,
+    SearchShape,
+    Shape,
+    SpanShape,
+    ValueShape,
+    VisibilityShape,
+    WordsShape,
+)
+from db.planner import once, one_of, opaque, without_index
 from db.sql import Condition, Row
 from db.visibility import Asker, Predicate
 
+CRITERIA_MAX = 100
+DEPTH_MAX = 100
+EVERYTHING = "*"
 
-class Parameter:
-    """The parameter for each slot of a selection's values, and what is made of those that are searched for."""
+S = TypeVar("S", bound=Shape)
+
+
+class Parameters:
+    """A statement's parameters for the values of one field's arguments, by slot, and its search terms."""
 
     def __init__(self, of_slot: ParameterOf) -> None:
         self._of_slot = of_slot
-        self._terms: dict[Search, Term] = {}
+        self._terms: dict[SearchShape, Term] = {}
 
     def __call__(self, slot: int, type_: TypeEngine[Any]) -> ColumnElement[Any]:
         return self._of_slot(slot, type_)
 
-    def term(self, search: Search) -> Term:
+    def term(self, search: SearchShape) -> Term:
         if search not in self._terms:
             self._terms[search] = Term(self(search.slot, Text()), search.short)
         return self._terms[search]
 
 
-_MOST_CRITERIA = 100
-_DEEPEST = 100
-
-
 class Slots:
-    """The values of one request, in the order in which their criteria are met."""
+    """The values of one request, in the order in which their criteria are read."""
 
     def __init__(self) -> None:
         self.values: list[Any] = []
@@ -70,116 +69,107 @@ class Slots:
         self.depth = 0
 
     def put(self, value: Any) -> int:
+        """Returns the value's slot."""
         self.values.append(value)
         return len(self.values) - 1
 
     def count(self) -> None:
+        """Raises `LimitExceeded` for more than `CRITERIA_MAX`."""
         self.criteria += 1
-        if self.criteria > _MOST_CRITERIA:
-            raise LimitExceeded(f"A filter may have at most {_MOST_CRITERIA} conditions.")
+        if self.criteria > CRITERIA_MAX:
+            raise LimitExceeded(f"A filter may have at most {CRITERIA_MAX} conditions.")
 
 
-EVERYTHING = "*"
-
-
-class Criterion(ABC):
-    def columns(self, shape: Any) -> frozenset[str]:
-        """The columns of a row that it looks at; `EVERYTHING` among them if it does not say."""
+class Criterion(ABC, Generic[S]):
+    def columns(self, shape: S) -> frozenset[str]:
+        """The columns of a row that it reads; `EVERYTHING` among them if it does not say."""
         return frozenset({EVERYTHING})
 
     @abstractmethod
-    def read(self, value: Any, slots: Slots) -> Hashable:
-        """The shape of a non-null value, its values put into `slots`; raises `BadInput`."""
+    def read(self, value: Any, slots: Slots) -> S | None:
+        """The shape of a non-null value, its values put into `slots`; None if the value asks for nothing. Raises
+        `BadInput`."""
 
     @abstractmethod
-    def build(self, row: Row, shape: Any, parameter: Parameter, asker: Asker) -> Condition: ...
+    def build(self, row: Row, shape: S, parameters: Parameters, asker: Asker) -> Condition: ...
 
 
 @dataclass(frozen=True)
-class In(Criterion):
-    """An enum's column has one of a list of values; an empty list matches nothing. Such lists are few, so they are part
-    of the shape: PostgreSQL plans once for each, where it would plan a list in a parameter again for each request.
-
-    A list of one is no `=`: from that the planner would infer that a part of the order is constant, no longer see that
-    `db/lists/rows.py` goes through the list in its order, and sort all of it."""
+class In(Criterion[WordsShape]):
+    """An enum's column has one of a list of values; an empty list matches nothing."""
 
     column: str
 
-    def columns(self, shape: Any) -> frozenset[str]:
+    def columns(self, shape: WordsShape) -> frozenset[str]:
         return frozenset({self.column})
 
-    def read(self, value: Any, slots: Slots) -> Hashable:
-        return tuple(sorted({str(item) for item in value}))
+    def read(self, value: Any, slots: Slots) -> WordsShape:
+        return WordsShape(tuple(sorted({str(item) for item in value})))
 
-    def build(self, row: Row, shape: Any, parameter: Parameter, asker: Asker) -> Condition:
-        column = row.c[self.column]
-        words: ColumnElement[str] = literal_column("'{" + ",".join(shape) + "}'")
-        return column == any_(cast(words, ARRAY(column.type))) if shape else false()
+    def build(self, row: Row, shape: WordsShape, parameters: Parameters, asker: Asker) -> Condition:
+        return one_of(row.c[self.column], shape.words)
 
 
 @dataclass(frozen=True)
-class Is(Criterion):
+class Is(Criterion[ValueShape]):
     """A boolean column has the value."""
 
     column: str
 
-    def read(self, value: Any, slots: Slots) -> Hashable:
-        return slots.put(value)
+    def read(self, value: Any, slots: Slots) -> ValueShape:
+        return ValueShape(slots.put(value))
 
-    def build(self, row: Row, shape: Any, parameter: Parameter, asker: Asker) -> Condition:
+    def build(self, row: Row, shape: ValueShape, parameters: Parameters, asker: Asker) -> Condition:
         column = row.c[self.column]
-        return column == parameter(shape, column.type)
+        return column == parameters(shape.slot, column.type)
 
 
 @dataclass(frozen=True)
-class Same(Criterion):
+class Same(Criterion[ValueShape]):
     """A text column has the value, in any case."""
 
     column: str
 
-    def read(self, value: Any, slots: Slots) -> Hashable:
-        return slots.put(storable(value).strip())
+    def read(self, value: Any, slots: Slots) -> ValueShape:
+        return ValueShape(slots.put(storable(value).strip()))
 
-    def build(self, row: Row, shape: Any, parameter: Parameter, asker: Asker) -> Condition:
-        return func.lower(row.c[self.column]) == func.lower(parameter(shape, Text()))
+    def build(self, row: Row, shape: ValueShape, parameters: Parameters, asker: Asker) -> Condition:
+        return func.lower(row.c[self.column]) == func.lower(parameters(shape.slot, Text()))
 
 
 @dataclass(frozen=True)
-class Refers(Criterion):
-    """The column holds the key in a global id. An id of the wrong kind is an error; one of nothing matches nothing."""
+class References(Criterion[ValueShape]):
+    """A UUID column holds the key in a global id. An id of another kind is an error, an unknown one matches
+    nothing."""
 
     column: str
     prefix: str
     kind: str
 
-    def read(self, value: Any, slots: Slots) -> Hashable:
-        return slots.put(key_of(value, self.prefix, self.kind))
+    def read(self, value: Any, slots: Slots) -> ValueShape:
+        return ValueShape(slots.put(key_of(value, self.prefix, self.kind)))
 
-    def build(self, row: Row, shape: Any, parameter: Parameter, asker: Asker) -> Condition:
-        return row.c[self.column] == parameter(shape, UUID(as_uuid=False))
+    def build(self, row: Row, shape: ValueShape, parameters: Parameters, asker: Asker) -> Condition:
+        return row.c[self.column] == parameters(shape.slot, UUID(as_uuid=False))
 
 
 @dataclass(frozen=True)
-class Within(Criterion):
+class Within(Criterion[SpanShape]):
     """The column's time lies in `[from, until)`; either end may be left out."""
 
     column: Callable[[Row, Asker], ColumnElement[Any]]
 
-    def read(self, value: Any, slots: Slots) -> Hashable:
+    def read(self, value: Any, slots: Slots) -> SpanShape:
         start, end = value.get("from"), value.get("until")
-        return (
-            None if start is None else slots.put(start),
-            None if end is None else slots.put(end),
-        )
+        return SpanShape(None if start is None else slots.put(start), None if end is None else slots.put(end))
 
-    def build(self, row: Row, shape: Any, parameter: Parameter, asker: Asker) -> Condition:
-        start, end = shape
+    def build(self, row: Row, shape: SpanShape, parameters: Parameters, asker: Asker) -> Condition:
         column = self.column(row, asker)
         conditions = []
-        if start is not None:
-            conditions.append(column >= parameter(start, DateTime(timezone=True)))
-        if end is not None:
-            conditions.append(column < parameter(end, DateTime(timezone=True)))
+        if shape.start is not None:
+            conditions.append(column >= parameters(shape.start, DateTime(timezone=True)))
+        if shape.end is not None:
+            conditions.append(column < parameters(shape.end, DateTime(timezone=True)))
         return and_(true(), *conditions)
 
 
@@ -193,61 +183,51 @@ def only_one(value: Mapping[str, Any]) -> tuple[str, Any]:
 
 
 @dataclass(frozen=True)
-class Assignee(Criterion):
+class Assignee(Criterion[AssigneeShape]):
     """`{technicianId}`, `{unassigned}` or `{me}`, of which exactly one is given; false negates the last two."""
 
-    def columns(self, shape: Any) -> frozenset[str]:
+    def columns(self, shape: AssigneeShape) -> frozenset[str]:
         return frozenset({"technician_id"})
 
-    def read(self, value: Any, slots: Slots) -> Hashable:
+    def read(self, value: Any, slots: Slots) -> AssigneeShape:
         kind, given = only_one(value)
         if kind == "technicianId":
-            return (kind, slots.put(key_of(given, "tec", "technician")))
-        return (kind, given)
+            return AssigneeShape(kind, slot=slots.put(key_of(given, "tec", "technician")))
+        return AssigneeShape(kind, holds=given)
 
-    def build(self, row: Row, shape: Any, parameter: Parameter, asker: Asker) -> Condition:
-        kind, given = shape
+    def build(self, row: Row, shape: AssigneeShape, parameters: Parameters, asker: Asker) -> Condition:
         column = row.c.technician_id
-        if kind == "technicianId":
-            return column == parameter(given, UUID(as_uuid=False))
-        if kind == "unassigned":
-            return column.is_(None) if given else column.is_not(None)
+        if shape.slot is not None:
+            return column == parameters(shape.slot, UUID(as_uuid=False))
+        if shape.kind == "unassigned":
+            return column.is_(None) if shape.holds else column.is_not(None)
         mine = column.is_not_distinct_from(asker.uuid) if asker.role is Role.TECHNICIAN else false()
-        return mine if given else mine.is_not(true())
+        return mine if shape.holds else mine.is_not(true())
 
 
 @dataclass(frozen=True)
-class Seen(Criterion):
-    """Nothing that can be given: what a list is filtered by because the asker sees no more. Its shape says nothing."""
+class VisibleBy(Criterion[VisibilityShape]):
+    """A part of the viewer's visibility as a criterion: no client can ask for it, a list adds it (`Listing.own`)."""
 
     condition: Predicate
     names: frozenset[str]
 
-    def columns(self, shape: Any) -> frozenset[str]:
+    def columns(self, shape: VisibilityShape) -> frozenset[str]:
         return self.names
 
-    def read(self, value: Any, slots: Slots) -> Hashable:
+    def read(self, value: Any, slots: Slots) -> VisibilityShape:
         raise BadInput("This cannot be asked for.")
 
-    def build(self, row: Row, shape: Any, parameter: Parameter, asker: Asker) -> Condition:
+    def build(self, row: Row, shape: VisibilityShape, parameters: Parameters, asker: Asker) -> Condition:
         return self.condition(row, asker)
 
 
-@dataclass(frozen=True, slots=True)
-class Search:
-    """The shape of a search: the term's slot, and whether it is short (see `Term`)."""
-
-    slot: int
-    short: bool
-
-
 class Term:
-    """What is searched for. It is brought into the form that is searched by PostgreSQL, whose idea of lower case is not
-    Python's, and in a statement of its own, which runs once, where an expression of a parameter would be worked out
-    for every row.
+    """A search term, in the form that is searched. PostgreSQL makes that form, because its idea of lower case is not
+    Python's.
 
-    A short term has no three letters or digits on end, hence no trigram that would have to be in a text; its pairs of
-    characters are looked up instead.
+    A short term has no three letters or digits in a row, so no trigram of its own; its pairs of characters are looked
+    up instead.
     """
 
     def __init__(self, typed: ColumnElement[Any], short: bool) -> None:
@@ -259,21 +239,21 @@ class Term:
 
     def _form(self, after: str = "") -> ColumnElement[Any]:
         form = func.search_form(self.typed, type_=Text())
-        return _once(func.concat(form, after, type_=Text()) if after else form)
+        return once(func.concat(form, after, type_=Text()) if after else form)
 
     def is_in(self, text: ColumnElement[Any], *, before: str = "") -> Condition:
-        """`text`, which is in the form that is searched, has the term in it, with `before` before it. In a collation
-        that no index has, and `unguessed`: whether to use an index is not left to a guess of how frequent a term is."""
-        return unguessed(collate(text, "C").like(self._pattern(before)))
+        """`text`, which is in the form that is searched, contains the term, with `before` before it. The planner is not
+        to choose an index by a guess of how frequent the term is."""
+        return opaque(without_index(text).like(self._pattern(before)))
 
-    def is_looked_up_in(
+    def index_condition(
         self, text: ColumnElement[Any], *, before: str = "", frequent: Condition | None = None
     ) -> Condition:
-        """What an index tells of the texts that the term `is_in`. Among those that fulfil this may be a few others, and
-        more of them if the term is `frequent`: then a piece of it is looked up."""
+        """A condition that an index on `text` answers. It holds for every text that the term `is_in` and perhaps for a
+        few others; for more of them if the term is `frequent`, because then only a piece of it is looked up."""
         if not self.short:
             return text.like(self._pattern(before, frequent))
-        pairs = _once(func.search_pairs_query(func.concat(before, func.search_form(self.typed)), type_=TSQUERY()))
+        pairs = once(func.search_pairs_query(func.concat(before, func.search_form(self.typed)), type_=TSQUERY()))
         return func.search_pairs(text).op("@@", is_comparison=True)(pairs)
 
     def _pattern_of(self, before: str, frequent: Condition | None = None) -> ColumnElement[Any]:
@@ -283,67 +263,59 @@ class Term:
             escaped = case((frequent, piece), else_=escaped)
         for character in ("\\", "%", "_"):
             escaped = func.replace(escaped, literal_column(f"'{character}'"), literal_column(f"'\\{character}'"))
-        return _once(func.concat(literal_column(f"'%{before}'"), escaped, literal_column("'%'"), type_=Text()))
+        return once(func.concat(literal_column(f"'%{before}'"), escaped, literal_column("'%'"), type_=Text()))
 
     def begins(self, column: ColumnElement[Any]) -> Condition:
         """The column, in the order of its bytes, starts with the term: a range, up to the last character there is."""
         return and_(column >= self.form(), column < self.form(after="\U0010ffff"))
 
 
-def unguessed(condition: Condition) -> Condition:
-    """The condition in a form that no index can tell, and that the planner takes for true every other time."""
-    return case((condition, true()), else_=false())
+class Searching(Criterion[SearchShape]):
+    """A criterion whose value is a term to search for; a blank one asks for nothing."""
 
-
-def _once(expression: ColumnElement[Any]) -> ColumnElement[Any]:
-    return select(expression).scalar_subquery()
-
-
-class Searching(Criterion):
-    """A criterion whose value is a term to search for; a blank one is none."""
-
-    def read(self, value: Any, slots: Slots) -> Hashable:
+    def read(self, value: Any, slots: Slots) -> SearchShape | None:
         if len(value) > limits.SEARCH_MAX:
             raise BadInput(f"A search may have at most {limits.SEARCH_MAX} characters.")
         term = storable(value).strip()
-        return Search(slots.put(term), short=not _TRIGRAM.search(term)) if term else None
+        return SearchShape(slots.put(term), short=not _TRIGRAM.search(term)) if term else None
 
-    def build(self, row: Row, shape: Any, parameter: Parameter, asker: Asker) -> Condition:
-        return true() if shape is None else self.matches(row, parameter.term(shape), asker)
+    def build(self, row: Row, shape: SearchShape, parameters: Parameters, asker: Asker) -> Condition:
+        return self.matches(row, parameters.term(shape), asker)
 
     @abstractmethod
     def matches(self, row: Row, term: Term, asker: Asker) -> Condition: ...
 
 
 PIECE = 4
-"""Letters or digits on end of a term that stand for it where it is frequent."""
+"""Letters or digits in a row that are looked up in place of a frequent term."""
 
 _TRIGRAM = re.compile(r"[^\W_]{3}")
 
 
 @dataclass(frozen=True)
 class Contains(Searching):
-    """The column, which holds text in the form that is searched, contains the term: part of a word, any case. So does,
-    for a service, one of the `telling` columns: whatever else is in the text, a service may not be able to read."""
+    """The column, which holds text in the form that is searched, contains the term: part of a word, any case. For a
+    service one of the `shown_to_services` columns must contain it too: it may not read what else is in the text."""
 
     column: str
-    telling: tuple[str, ...]
+    shown_to_services: tuple[str, ...]
 
     def matches(self, row: Row, term: Term, asker: Asker) -> Condition:
         found = term.is_in(row.c[self.column])
         if asker.role is not Role.SERVICE:
             return found
-        read = func.concat_ws(literal_column("E'\\n'"), *(func.search_form(row.c[name]) for name in self.telling))
-        return and_(found, term.is_in(read))
+        shown = (func.search_form(row.c[name]) for name in self.shown_to_services)
+        return and_(found, term.is_in(func.concat_ws(literal_column("E'\\n'"), *shown)))
 
-    def lookup(self, row: Row, shape: Any, parameter: Parameter, frequent: Condition | None = None) -> Condition:
-        """What an index can tell of the rows that contain it; less, and sooner, if the term is `frequent`."""
-        return parameter.term(shape).is_looked_up_in(row.c[self.column], frequent=frequent)
+    def index_condition(
+        self, row: Row, shape: SearchShape, parameters: Parameters, frequent: Condition | None = None
+    ) -> Condition:
+        return parameters.term(shape).index_condition(row.c[self.column], frequent=frequent)
 
 
 @dataclass(frozen=True)
 class Matches(Searching):
-    """A search that is ranked: what of a row it looks at depends on the asker, who may not see all of it."""
+    """A search that is ranked: what of a row it reads depends on the viewer, who may not see all of it."""
 
     condition: Callable[[Row, Term, Asker], Condition]
 
@@ -353,7 +325,7 @@ class Matches(Searching):
 
 @dataclass(frozen=True)
 class Ranked(Searching):
-    """A search that goes by stages (`db/lists/listing.py`): whether a row matches is not for the row alone to say."""
+    """A search in stages (`db/lists/listing.py: Stage`): whether a row matches depends on the other rows too."""
 
     def matches(self, row: Row, term: Term, asker: Asker) -> Condition:
         return true()
@@ -367,33 +339,33 @@ def storable(value: str) -> str:
 
 
 @dataclass(frozen=True)
-class Criteria(Criterion):
-    """An input object whose fields are criteria, all of which hold; `and`, `or` and `not` where `nested`."""
+class Criteria(Criterion[CriteriaShape]):
+    """An input object whose fields are criteria, all of which hold; with `and`, `or` and `not` where `nested`."""
 
-    fields: Mapping[str, Criterion]
+    fields: Mapping[str, Criterion[Any]]
     nested: bool = False
 
-    def read(self, value: Any, slots: Slots) -> Hashable:
-        shape: list[tuple[str, Hashable]] = []
+    def read(self, value: Any, slots: Slots) -> CriteriaShape:
+        fields: list[tuple[str, Shape]] = []
         for name, criterion in self.fields.items():
-            given = value.get(name)
-            if given is not None:
+            if (given := value.get(name)) is not None:
                 slots.count()
-                shape.append((name, criterion.read(given, slots)))
-        if self.nested:
-            for name in ("and", "or"):
-                given = value.get(name)
-                if given is not None:
-                    shape.append((name, tuple(self._item(item, slots) for item in given)))
-            given = value.get("not")
-            if given is not None:
-                shape.append(("not", self._item(given, slots)))
-        return tuple(shape)
+                if (shape := criterion.read(given, slots)) is not None:
+                    fields.append((name, shape))
+        if not self.nested:
+            return CriteriaShape(tuple(fields))
+        all_of, any_of, none_of = (value.get(name) for name in ("and", "or", "not"))
+        return CriteriaShape(
+            tuple(fields),
+            tuple(self._item(item, slots) for item in all_of or ()),
+            None if any_of is None else tuple(self._item(item, slots) for item in any_of),
+            None if none_of is None else self._item(none_of, slots),
+        )
 
-    def _item(self, value: Any, slots: Slots) -> Hashable:
+    def _item(self, value: Any, slots: Slots) -> CriteriaShape:
         slots.depth += 1
-        if slots.depth > _DEEPEST:
-            raise LimitExceeded(f"A filter may be at most {_DEEPEST} levels deep.")
+        if slots.depth > DEPTH_MAX:
+            raise LimitExceeded(f"A filter may be at most {DEPTH_MAX} levels deep.")
         before = slots.criteria
         shape = self.read(value, slots)
         slots.depth -= 1
@@ -401,56 +373,44 @@ class Criteria(Criterion):
             slots.count()  # an empty one is one too, or there could be any number of them
         return shape
 
-    def at(self, path: Sequence[str]) -> Criterion:
-        """The criterion below these names."""
+    def at(self, path: Sequence[str]) -> Criterion[Any]:
+        """The criterion at this path."""
         name, *below = path
         criterion = self.fields[name]
         return criterion.at(below) if below and isinstance(criterion, Criteria) else criterion
 
-    def columns(self, shape: Any) -> frozenset[str]:
-        found: frozenset[str] = frozenset()
-        for name, inner in shape:
-            if name in ("and", "or"):
-                found = found.union(*(self.columns(item) for item in inner))
-            else:
-                found |= self.columns(inner) if name == "not" else self.fields[name].columns(inner)
-        return found
+    def columns(self, shape: CriteriaShape) -> frozenset[str]:
+        nested = [*shape.all_of, *(shape.any_of or ())]
+        if shape.none_of is not None:
+            nested.append(shape.none_of)
+        of_fields = (self.fields[name].columns(inner) for name, inner in shape.fields)
+        return frozenset[str]().union(*of_fields, *map(self.columns, nested))
 
-    def about(self, columns: Set[str], shape: Any) -> Any:
-        """What of a shape can be said of these columns alone; every row that fulfils the shape fulfils it too."""
-        kept: list[tuple[str, Any]] = []
-        for name, inner in shape:
-            criterion = None if name in ("and", "or", "not") else self.fields[name]
-            if name == "and":
-                kept += [part for item in inner for part in self.about(columns, item)]
-            elif isinstance(criterion, Criteria):
-                about = criterion.about(columns, inner)
-                kept += [(name, about)] if about else []
-            elif self.columns([(name, inner)]) <= columns:
-                kept.append((name, inner))
-        return tuple(kept)
+    def about(self, columns: Set[str], shape: CriteriaShape) -> CriteriaShape:
+        """The part of a shape that reads these columns alone. Every row that matches the shape matches it too."""
+        fields: list[tuple[str, Shape]] = []
+        for name, inner in shape.fields:
+            criterion = self.fields[name]
+            if isinstance(criterion, Criteria):
+                assert isinstance(inner, CriteriaShape)
+                if below := criterion.about(columns, inner):
+                    fields.append((name, below))
+            elif criterion.columns(inner) <= columns:
+                fields.append((name, inner))
+        any_of, none_of = CriteriaShape(any_of=shape.any_of), CriteriaShape(none_of=shape.none_of)
+        return CriteriaShape(
+            tuple(fields),
+            tuple(filter(None, (self.about(columns, item) for item in shape.all_of))),
+            shape.any_of if self.columns(any_of) <= columns else None,
+            shape.none_of if self.columns(none_of) <= columns else None,
+        )
 
-    def plain(self, shape: Any) -> Any:
-        """What of a shape is neither an alternative nor denied: an index can tell it."""
-        kept: list[tuple[str, Any]] = []
-        for name, inner in shape:
-            if name == "and":
-                kept += [part for item in inner for part in self.plain(item)]
-            elif name not in ("or", "not"):
-                criterion = self.fields[name]
-                kept.append((name, criterion.plain(inner) if isinstance(criterion, Criteria) else inner))
-        return tuple(kept)
-
-    def build(self, row: Row, shape: Any, parameter: Parameter, asker: Asker) -> Condition:
-        conditions: list[Condition] = []
-        for name, inner in shape:
-            if name == "and":
-                conditions.append(and_(true(), *(self.build(row, item, parameter, asker) for item in inner)))
-            elif name == "or":
-                conditions.append(or_(false(), *(self.build(row, item, parameter, asker) for item in inner)))
-            elif name == "not":
-                # Not `NOT`: what does not apply to a row, because its column is null, does not hold for it either.
-                conditions.append(self.build(row, inner, parameter, asker).is_not(true()))
-            else:
-                conditions.append(self.fields[name].build(row, inner, parameter, asker))
+    def build(self, row: Row, shape: CriteriaShape, parameters: Parameters, asker: Asker) -> Condition:
+        conditions = [self.fields[name].build(row, inner, parameters, asker) for name, inner in shape.fields]
+        conditions += [self.build(row, item, parameters, asker) for item in shape.all_of]
+        if shape.any_of is not None:
+            conditions.append(or_(false(), *(self.build(row, item, parameters, asker) for item in shape.any_of)))
+        if shape.none_of is not None:
+            # Not `NOT`: a criterion does not hold for a row whose column is null, so its negation does.
+            conditions.append(self.build(row, shape.none_of, parameters, asker).is_not(true()))
         return and_(true(), *conditions)

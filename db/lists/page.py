@@ -6,34 +6,33 @@ same however deep it lies. Totals and the neighbouring pages are looked up only 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from sqlalchemy import Text, cast, exists, func, literal_column, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from db import limits
 from db.compiler.fields import EMPTY
-from db.compiler.selection import Arguments, Bound, FieldMapping
+from db.compiler.selection import Arguments, Bound, FieldMapping, Render, Selection
 from db.entity import Entity
 from db.errors import BadInput
 from db.lists.cursor import decode_page_cursor
-from db.lists.filters import Parameter, Slots
-from db.lists.listing import BY_ID, RANKING_KEYS, Listing, Order, given_at
-from db.lists.rows import Mark, Rows, Stretch
-from db.sql import Condition, Expression, Row, number, select_star
-
-if TYPE_CHECKING:
-    from db.compiler.selection import Render, Selection
+from db.lists.filters import Parameters, Slots
+from db.lists.listing import BY_ID, RANKING_KEYS, Listing, Order
+from db.lists.plan import found, total
+from db.lists.query import CursorBound, ListQuery, Stretch
+from db.lists.shapes import CriteriaShape
+from db.planner import number
+from db.sql import Condition, Expression, Row, select_star
 
 
 @dataclass(frozen=True, slots=True)
 class PageShape:
     """What of a page's arguments changes the statement."""
 
-    criteria: Hashable
+    criteria: CriteriaShape
     order: Order
     size: int
     backward: bool
@@ -62,9 +61,9 @@ class Many(FieldMapping):
         before = self._cursor(arguments.get("before"), order, slots)
         return Bound(PageShape(criteria, order, size, backward, after, before), tuple(slots.values), size)
 
-    def _order(self, arguments: Arguments, criteria: Hashable) -> Order:
+    def _order(self, arguments: Arguments, criteria: CriteriaShape) -> Order:
         ranking = self.listing.ranking
-        if ranking is not None and given_at(criteria, ranking.search) is not None:
+        if ranking is not None and criteria.at(ranking.search) is not None:
             return ranking.order(self.listing.default)
         given = arguments.get("orderBy")
         if not given:
@@ -106,26 +105,27 @@ class Page:
         self._render = render
         self._row = row
         self._shape = shape
-        self._found = Rows(
-            many.entity,
-            many.listing,
-            shape.criteria,
-            shape.order,
+        self._query = ListQuery(
+            entity=many.entity,
+            listing=many.listing,
+            criteria=shape.criteria,
+            order=shape.order,
             on=partial(many.on, row) if many.on else None,
             outer=row,
-            parameter=Parameter(render.parameters(selection)),
+            parameters=Parameters(render.parameters(selection)),
             asker=render.asker,
             names=render,
+            visible=many.entity.visible,
         )
         self.used = False
         self.rows = self._page_rows()
 
     def _page_rows(self) -> Row:
         shape = self._shape
-        after = () if shape.after is None else (Mark(shape.after, behind=True),)
-        before = () if shape.before is None else (Mark(shape.before, behind=False),)
-        found = self._found.found(shape.size + 1, Stretch(after + before, shape.backward)).subquery(self._render.name())
-        numbered = select_star(found, func.row_number().over().label("rn"), func.count().over().label("n"))
+        after = () if shape.after is None else (CursorBound(shape.after, after=True),)
+        before = () if shape.before is None else (CursorBound(shape.before, after=False),)
+        rows = self._query.subquery(found(self._query, shape.size + 1, Stretch(after + before, shape.backward)))
+        numbered = select_star(rows, func.row_number().over().label("rn"), func.count().over().label("n"))
         return numbered.subquery(self._render.name())
 
     def part(self, part: Selection) -> Expression:
@@ -137,7 +137,7 @@ class Page:
             case "pageInfo":
                 return self._render.pairs([(field.key, self._page_info(field)) for field in part.fields])
             case "totalCount":
-                return self._found.total()
+                return total(self._query)
             case "streamCursor":
                 return self._render.position()
             case _:
@@ -184,7 +184,7 @@ class Page:
 
     def _cursor(self) -> Expression:
         """Base64 (URL-safe, unpadded) of a JSON array: the order, the sort values, the id."""
-        values = [key for key, _ in self._found.keys(self.rows)]
+        values = [key for key, _ in self._query.keys(self.rows)]
         fingerprint: Expression = literal_column(f"'{self._many._fingerprint(self._shape.order)}'")
         encoded = func.encode(
             func.convert_to(cast(func.json_build_array(fingerprint, *values), Text), "UTF8"), "base64"
@@ -200,8 +200,8 @@ class Page:
         """Whether the list has a row on the other side of the cursor that the page starts from."""
         if slot is None:
             return literal_column("false")
-        there = Stretch((Mark(slot, behind=following, inclusive=True),), backward=not following)
-        return exists(select_star(self._found.found(1, there).subquery(self._render.name())))
+        there = Stretch((CursorBound(slot, after=following, inclusive=True),), backward=not following)
+        return exists(select_star(self._query.subquery(found(self._query, 1, there))))
 
 
 def page_size(arguments: Arguments) -> tuple[int, bool]:

@@ -1,0 +1,131 @@
+"""Rows found in the list's order: through an index that has them so, from the first row of the stretch on.
+
+An index has its rows in the order of one sort, while lists are sorted by several fields, in mixed directions, and
+filtered. So a list is read part by part: the rows that are equal in the columns `parted_by` are a part, which an index
+has in order. `docs/decisions/sorts.md` has the measurements.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, case, cast, func, null, select, true
+from sqlalchemy import column as named_column
+
+from db.lists.listing import Keys
+from db.lists.query import Conditions, ListQuery, Stretch, direction, extremes
+from db.planner import fence, number, opaque
+from db.sql import Condition, Row, select_star
+
+
+def in_order(
+    query: ListQuery, limit: int, stretch: Stretch, conditions: Conditions, parted_by: Sequence[str]
+) -> Select[Any]:
+    """The first `limit` rows of the stretch that match the conditions."""
+    target = query.alias()
+    keys = query.keys(target)
+    if not parted_by:
+        rows = select_star(target).where(*conditions(target), *query.bounds(keys, stretch))
+        ordered = rows.order_by(*direction(keys, stretch)).limit(number(limit))
+        return ordered.correlate(query.outer)
+    part = _parts(query, parted_by, stretch)
+    leading = len(leading_columns(query))
+    of_part = (
+        select_star(target)
+        .where(
+            *conditions(target),
+            *(target.c[column] == part.c[column] for column in parted_by),
+            *(_bounds_in_part(query, part, keys, stretch) if leading else query.bounds(keys, stretch)),
+        )
+        .order_by(*direction(keys[leading:], stretch))
+        .limit(number(limit))
+        .correlate(query.outer, part)
+        .lateral(query.names.name())
+    )
+    within = query.keys(of_part)[leading:]
+    order = direction([*_leading_keys(query, part), *within], stretch)
+    found = select_star(of_part).select_from(part.join(of_part, true()))
+    if len(parted_by) > leading:
+        return found.order_by(*order).limit(number(limit))
+    # A nested loop takes one part after the other, and no part beyond the last that is needed. A sort would go on to
+    # the next part's first row to know that one has ended, and that may be far.
+    first = query.subquery(found.limit(number(limit)))
+    return select_star(first).order_by(*direction(query.keys(first), stretch))
+
+
+def walked(query: ListQuery, target: Row) -> list[Condition]:
+    """Every row of the list matches these. The condition on the columns that the order's indexes have at their end is
+    tested in the index; the rest is opaque, so that such an index is the best that the planner knows."""
+    criteria = query.criteria
+    suffix = query.listing.criteria.about(index_suffix(query), criteria)
+    return [query.satisfies(target, suffix), opaque(and_(*query.matching(target)))]
+
+
+def leading_columns(query: ListQuery) -> list[str]:
+    """The columns of the order's first keys, as far as these are enumerated."""
+    columns = [query.listing.enumerated.get(name) for name, _ in query.order]
+    return [column for column in itertools.takewhile(bool, columns) if column]
+
+
+def by_unique_key(query: ListQuery) -> bool:
+    """Whether the parts are in the order of a unique key, whose only index has all rows in one order."""
+    following = query.order[len(leading_columns(query)) :]
+    return bool(following) and query.listing.keys[following[0][0]].unique
+
+
+def index_suffix(query: ListQuery) -> frozenset[str]:
+    return frozenset() if by_unique_key(query) else query.listing.index_suffix
+
+
+def parted_by(query: ListQuery) -> list[str]:
+    """The columns that the order begins with, and those that the criteria restrict."""
+    leading = leading_columns(query)
+    if by_unique_key(query):
+        return leading
+    restricted = [
+        column
+        for column in query.listing.enumerated.values()
+        if column not in leading and query.listing.criteria.about({column}, query.criteria)
+    ]
+    return leading + restricted
+
+
+def _leading_keys(query: ListQuery, part: Row) -> list[tuple[ColumnElement[Any], bool]]:
+    return [(part.c[column], query.order[place][1]) for place, column in enumerate(leading_columns(query))]
+
+
+def _parts(query: ListQuery, columns: Sequence[str], stretch: Stretch) -> Row:
+    """The parts that can have rows of the stretch, in order."""
+    values: list[Any] = []
+    for column in columns:
+        type_ = query.entity.table.c[column].type
+        every = func.unnest(func.enum_range(cast(null(), type_)), type_=type_)
+        values.append(every.table_valued(named_column(column, type_), name=query.names.name()).render_derived())
+    combined = select(*(value.c[column] for value, column in zip(values, columns, strict=True)))
+    part = query.subquery(combined)
+    leading = _leading_keys(query, part)
+    about = query.listing.criteria.about(set(columns), query.criteria)
+    wanted = select_star(part).where(
+        query.satisfies(part, about),
+        *(query.beyond(leading, bound.slot, bound, inclusive=True) for bound in stretch.bounds if leading),
+    )
+    return query.subquery(fence(wanted.order_by(*direction(leading, stretch))))
+
+
+def _bounds_in_part(query: ListQuery, part: Row, keys: Keys, stretch: Stretch) -> list[Condition]:
+    """The stretch's bounds for the rows of a part, by the keys in which they differ: in the part that the cursor is in
+    they start from there, and in others from the beginning."""
+    leading = _leading_keys(query, part)
+    rest = keys[len(leading) :]
+    conditions = []
+    for bound in stretch.bounds:
+        here = [key == query.parameters(bound.slot + place, key.type) for place, (key, _) in enumerate(leading)]
+        slot = bound.slot + len(leading)
+        key, descending = rest[0]
+        lowest, highest = extremes(key)
+        other = highest if descending is bound.after else lowest
+        start = case((and_(*here), query.parameters(slot, key.type)), else_=other)
+        conditions.append(query.beyond(rest, slot, bound, start=start))
+    return conditions
