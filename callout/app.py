@@ -18,7 +18,8 @@ from callout import notification_worker as notices
 from callout.auth.authenticator import Authenticator
 from callout.background import background, keep_counted, keep_pruned
 from callout.database import DatabaseUnusable
-from callout.execution.engine import Engine
+from callout.execution.prepare import Preparer
+from callout.execution.run import Engine
 from callout.http.endpoint import GraphQLEndpoint
 from callout.http.guard import RequestGuard, on_http_exception
 from callout.live.event_stream import EventStreams
@@ -33,7 +34,7 @@ from db.postgres.pool import Database
 from pubsub.bell import Bell
 from pubsub.connections import Connections
 from pubsub.hub import Hub
-from schema import schema
+from schema import graphql_schema, schema
 
 
 class State(TypedDict):
@@ -89,15 +90,16 @@ async def _wire(
     if settings.notify:
         worker = notices.worker(settings, database, channels, bell)
         await stack.enter_async_context(background(worker.run))
-    engine = Engine(schema, database, cursors, channels, settings.own_mail, written=bell.ring)
+    preparer = Preparer(graphql_schema(schema))
+    engine = Engine(schema, preparer, database, cursors, channels, settings.own_mail, written=bell.ring)
     hub = Hub(database, settings.database_url, bell, cursors)
     await stack.enter_async_context(background(hub.follow))
-    live = LiveApplication(engine, authenticator, database, settings.allowed_origins)
+    live = LiveApplication(preparer, engine, authenticator, database, settings.allowed_origins)
     connections = Connections(live.gone)
     await stack.enter_async_context(background(connections.watch))
     return State(
         readiness=readiness,
-        graphql=GraphQLEndpoint(engine, authenticator, ide=not settings.production),
+        graphql=GraphQLEndpoint(preparer, engine, authenticator, ide=not settings.production),
         sockets=Sockets(live, hub, connections),
         event_streams=EventStreams(live, authenticator, hub, connections),
     )

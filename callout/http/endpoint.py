@@ -12,8 +12,10 @@ from starlette.types import Receive, Scope, Send
 from strawberry.http.ides import get_graphql_ide_html
 
 from callout.auth.authenticator import Authenticator
+from callout.execution.answer import Answer, refusal
 from callout.execution.documents import InvalidDocument
-from callout.execution.engine import Answer, Engine, refusal
+from callout.execution.prepare import Preparer
+from callout.execution.run import Engine
 from callout.http.context import RequestInfo, request_of
 from callout.http.request import MethodNotAllowed, NotAcceptable, headers_of, ranges, read_request
 from db.errors import ClientError
@@ -27,7 +29,8 @@ _STATUS = {"FORBIDDEN": 403}
 class GraphQLEndpoint:
     """The ASGI application behind `/graphql`. `ide` is whether a browser gets the IDE."""
 
-    def __init__(self, engine: Engine, authenticator: Authenticator, *, ide: bool) -> None:
+    def __init__(self, preparer: Preparer, engine: Engine, authenticator: Authenticator, *, ide: bool) -> None:
+        self._preparer = preparer
         self._engine = engine
         self._authenticator = authenticator
         self._ide = get_graphql_ide_html(graphql_ide="graphiql").encode() if ide else None
@@ -43,7 +46,7 @@ class GraphQLEndpoint:
         info.viewer = viewer = await self._authenticator.authenticate(authorization)
         request = await read_request(scope, receive, content_type)
         try:
-            document, node = self._engine.operation(request.query, request.operation_name)
+            document, node = self._preparer.operation(request.query, request.operation_name)
         except InvalidDocument as error:
             answer = refusal(error.errors, info.id, error.extension_code)
         except ClientError as error:

@@ -4,13 +4,13 @@ working draft)."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
 from starlette.types import Receive, Scope
 
+from callout.execution.request import GraphQLRequest, InvalidRequest, parse_request
 from callout.http.errors import HttpError
 from callout.http.guard import read_body
 
@@ -46,13 +46,6 @@ class MethodNotAllowed(HttpError):
     code = "METHOD_NOT_ALLOWED"
     default = "Use POST; GET is for queries alone."
     headers = ((b"allow", b"GET, POST"),)
-
-
-@dataclass(frozen=True, slots=True)
-class GraphQLRequest:
-    query: str
-    variables: dict[str, Any] | None
-    operation_name: str | None
 
 
 def headers_of(scope: Scope) -> tuple[str | None, bytes, bytes | None]:
@@ -131,13 +124,7 @@ def _from_query(query_string: bytes) -> GraphQLRequest:
 
 
 def _request(content: dict[str, Any]) -> GraphQLRequest:
-    query, variables, name = content.get("query"), content.get("variables"), content.get("operationName")
-    if not isinstance(query, str):
-        raise BadBody("`query` must be a string: the document.")
-    if variables is not None and not isinstance(variables, dict):
-        raise BadBody("`variables` must be an object.")
-    if name is not None and not isinstance(name, str):
-        raise BadBody("`operationName` must be a string.")
-    if not isinstance(content.get("extensions"), dict | None):
-        raise BadBody("`extensions` must be an object.")
-    return GraphQLRequest(query, variables, name or None)
+    try:
+        return parse_request(content)
+    except InvalidRequest as error:
+        raise BadBody(f"{error}.") from None

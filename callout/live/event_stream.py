@@ -22,7 +22,7 @@ from callout.http.errors import HttpError
 from callout.http.request import MethodNotAllowed, NotAcceptable, headers_of, ranges, read_request
 from callout.http.server import ENDING
 from callout.live.operations import LiveApplication
-from callout.live.websocket import Answered, Following, Refused, Reply, Request
+from callout.live.websocket import Answered, Following, Refused, Reply
 from pubsub.connections import Connection, Connections
 from pubsub.hub import Hub, Member
 from pubsub.send_queue import SendQueue
@@ -63,8 +63,7 @@ class EventStreams:
         info = request_of(scope)
         info.viewer = viewer = await self._authenticator.authenticate(authorization)
         assert authorization is not None
-        given = await read_request(scope, receive, content_type)
-        request = Request(given.query, given.variables, given.operation_name)
+        request = await read_request(scope, receive, content_type)
         if scope["method"] == "GET" and self._live.operation_type(request) is OperationType.MUTATION:
             raise MethodNotAllowed("Use POST; GET is for queries and subscriptions.")
         session = self._live.session(viewer, authorization)

@@ -10,7 +10,7 @@ from typing import Final
 
 import orjson
 
-from callout.execution.engine import BoundStream
+from callout.execution.prepare import BoundStream
 from db.compiler.fields import Constant
 from db.compiler.selection import Selection
 from db.enums import Role, StreamResetReason

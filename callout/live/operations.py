@@ -10,11 +10,14 @@ from urllib.parse import urlsplit
 from graphql import GraphQLError, OperationType
 
 from callout.auth.authenticator import Authenticator
+from callout.execution.answer import Answer, InvalidVariables, refusal
 from callout.execution.documents import InvalidDocument
-from callout.execution.engine import Answer, Engine, InvalidVariables, refusal
+from callout.execution.prepare import Preparer
+from callout.execution.request import GraphQLRequest
+from callout.execution.run import Engine
 from callout.http.errors import HttpError, Unauthenticated
 from callout.live.feeds import feed_of
-from callout.live.websocket import FORBIDDEN, TRY_AGAIN, Answered, Closed, Following, Refused, Reply, Request
+from callout.live.websocket import FORBIDDEN, TRY_AGAIN, Answered, Closed, Following, Refused, Reply
 from db.errors import ClientError
 from db.postgres.pool import OUTAGE, Database
 from db.viewer import Viewer
@@ -27,8 +30,14 @@ class LiveApplication:
     """One for each process. `origins` are those whose pages may open sockets, besides the server's own."""
 
     def __init__(
-        self, engine: Engine, authenticator: Authenticator, database: Database, origins: Collection[str]
+        self,
+        preparer: Preparer,
+        engine: Engine,
+        authenticator: Authenticator,
+        database: Database,
+        origins: Collection[str],
     ) -> None:
+        self._preparer = preparer
         self._engine = engine
         self._authenticator = authenticator
         self._database = database
@@ -61,28 +70,28 @@ class LiveApplication:
             return ()
         return [session for session in sessions if session.viewer not in there]
 
-    def operation_type(self, request: Request) -> OperationType | None:
+    def operation_type(self, request: GraphQLRequest) -> OperationType | None:
         """None for a request that cannot be executed."""
         try:
-            return self._engine.operation(request.query, request.operation_name)[1].operation
+            return self._preparer.operation(request.query, request.operation_name)[1].operation
         except (InvalidDocument, ClientError):
             return None
 
-    async def reply(self, session: Session, request: Request) -> Reply:
+    async def reply(self, session: Session, request: GraphQLRequest) -> Reply:
         request_id = secrets.token_hex(8)
         try:
-            document, node = self._engine.operation(request.query, request.operation_name)
+            document, node = self._preparer.operation(request.query, request.operation_name)
             if node.operation is not OperationType.SUBSCRIPTION:
                 answer = await self._engine.execute(document, node, request.variables, session.viewer, request_id)
                 return Answered(answer.body) if answer.executed else _refused(answer)
-            bound = self._engine.bind_stream(document, node, request.variables, session.viewer)
+            bound = self._preparer.bind_stream(document, node, request.variables, session.viewer)
         except InvalidDocument as error:
             return _refused(refusal(error.errors, request_id, error.extension_code))
         except InvalidVariables as error:
             return _refused(refusal(error.errors, request_id, code="BAD_USER_INPUT"))
         except (ClientError, GraphQLError) as error:
             return _refused(refusal([error], request_id))
-        feed = feed_of(bound, session.viewer, self._database, self._engine.position_mark)
+        feed = feed_of(bound, session.viewer, self._database, self._preparer.position_mark)
         return Following(feed, bound.after)
 
 

@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol, TypeAlias
 import orjson
 from starlette.types import Message, Receive, Scope, Send
 
+from callout.execution.request import GraphQLRequest, InvalidRequest, parse_request
 from pubsub.connections import Connection, Connections, Session
 from pubsub.feed import Feed
 from pubsub.hub import Hub, Member, Subscription
@@ -43,13 +44,6 @@ class Closed(Exception):
         super().__init__(reason)
         self.code = code
         self.reason = reason
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    query: str
-    variables: dict[str, Any] | None
-    operation_name: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +80,7 @@ class Application(Protocol):
     async def admit(self, authorization: str | None) -> Session:
         """Raises `Closed`."""
 
-    async def reply(self, session: Session, request: Request) -> Reply: ...
+    async def reply(self, session: Session, request: GraphQLRequest) -> Reply: ...
 
 
 class Sockets:
@@ -317,7 +311,7 @@ class _Socket(Connection):
             return
         self._operations[id] = asyncio.create_task(self._execute(id, session, request))
 
-    async def _execute(self, id: str, session: Session, request: Request) -> None:
+    async def _execute(self, id: str, session: Session, request: GraphQLRequest) -> None:
         try:
             reply = await self._sockets.application.reply(session, request)
         except Exception:
@@ -387,16 +381,10 @@ def _id(message: dict[str, Any]) -> str:
     return id
 
 
-def _request(payload: object) -> Request:
+def _request(payload: object) -> GraphQLRequest:
     if not isinstance(payload, dict):
         raise Closed(BAD_REQUEST, "`payload` must be an object")
-    query, variables, name = payload.get("query"), payload.get("variables"), payload.get("operationName")
-    if not isinstance(query, str):
-        raise Closed(BAD_REQUEST, "`query` must be a string")
-    if not isinstance(variables, dict | None):
-        raise Closed(BAD_REQUEST, "`variables` must be an object")
-    if not isinstance(name, str | None):
-        raise Closed(BAD_REQUEST, "`operationName` must be a string")
-    if not isinstance(payload.get("extensions"), dict | None):
-        raise Closed(BAD_REQUEST, "`extensions` must be an object")
-    return Request(query, variables, name or None)
+    try:
+        return parse_request(payload)
+    except InvalidRequest as error:
+        raise Closed(BAD_REQUEST, str(error)) from None

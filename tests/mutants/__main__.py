@@ -7,7 +7,7 @@ A mutant is an entry of a `.toml` file beside this one, which is its topic:
 
     [[mutant]]
     name = "a deadlock is a fault of the server"
-    file = "callout/execution/engine.py"
+    file = "callout/execution/run.py"
     before = '''…'''    # stands in the file exactly once
     after = '''…'''
     tests = ["tests/test_errors.py::test_a_deadlock_is_busy"]    # what pytest is to run; one failure is enough

@@ -1,0 +1,315 @@
+"""Prepared operations: what can be known from a document is worked out the first time, and kept.
+
+For each role and value of `@skip`/`@include`: what each root field selects and where its arguments stand; and for each
+shape of those arguments its statement. A warm request only coerces its variables and reads the arguments' values.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from graphql import (
+    FieldNode,
+    GraphQLField,
+    GraphQLObjectType,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    get_argument_values,
+    is_non_null_type,
+)
+from graphql.execution.values import VariableValues, get_variable_values
+
+from callout.execution.answer import BadRequest, InvalidVariables
+from callout.execution.cost import Cost
+from callout.execution.documents import INTROSPECTION, Document, Documents, condition_variables
+from db.compiler.collect import Collector, Flags, Place
+from db.compiler.render import Compiled, compile_root
+from db.compiler.selection import Bound, Selection, Site, Weight
+from db.enums import Role
+from db.errors import LimitExceeded
+from db.ticket_stream import Stream, TicketChangesPage, compile_stream
+from db.viewer import Viewer
+from schema.fields import Mutation
+
+EVENTS_MAX = 200
+"""How many events are looked up at a time; fewer, if a query for as many messages would ask for too much."""
+VARIABLES_MAX = 20_000
+_KEPT_STATEMENTS = 200  # for each root field of a prepared operation
+_KEPT_REQUESTS = 1_000
+_KEPT_VARIABLES = 500  # bytes
+_KEPT_VARIANTS = 32  # of an operation: roles and values of @skip and @include
+_NO_VARIABLES = VariableValues({}, {})
+
+
+@dataclass(eq=False, slots=True)
+class RootField:
+    """A root field of a prepared operation, with its statements so far."""
+
+    key: str
+    selection: Selection
+    sites: list[Site]
+    constants: list[Bound | None]
+    weight: Weight
+    nodes: list[FieldNode]
+    nullable: bool
+    statements: OrderedDict[tuple[Hashable, ...], Compiled] = field(default_factory=OrderedDict)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRoot:
+    """A root field with the arguments of a request, whoever makes it; `given` are a mutation's input, and the arguments
+    of a page of changes, as they came."""
+
+    field: RootField
+    compiled: Compiled
+    bounds: Sequence[Bound]
+    given: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class BoundRoot:
+    """The same, and its statement's arguments with the viewer among them."""
+
+    read: ReadRoot
+    arguments: list[Any]
+
+    @property
+    def field(self) -> RootField:
+        return self.read.field
+
+
+@dataclass(frozen=True, slots=True)
+class BoundStream:
+    """A subscription with the arguments of one request: what makes it the same as another, and where to go on from.
+    `at_once`: of how many events it may be asked together, so that no more is read than one query may ask for."""
+
+    document: str
+    operation: str | None
+    flags: tuple[Hashable, ...]
+    bounds: tuple[Bound, ...]
+    selection: Selection
+    compiled: Compiled
+    after: str | None
+    at_once: int
+
+
+class Operation:
+    """An operation that can be prepared: it selects nothing of introspection at its root."""
+
+    def __init__(self, document: Document, node: OperationDefinitionNode) -> None:
+        self.document = document
+        self.node = node
+        self.mutates = node.operation is OperationType.MUTATION
+        self.conditions = condition_variables(node, document.fragments)
+        self.variants: OrderedDict[tuple[Hashable, ...], list[RootField]] = OrderedDict()
+
+
+class Preparer:
+    """Prepares operations and binds requests to them. One for each process."""
+
+    def __init__(self, schema: GraphQLSchema) -> None:
+        self._schema = schema
+        self._documents = Documents(schema)
+        self._requests: OrderedDict[Hashable, list[ReadRoot]] = OrderedDict()
+        self.position_mark = secrets.token_urlsafe(24)
+        """Stands for the stream cursor in what statements return."""
+
+    def operation(self, query: str, name: str | None) -> tuple[Document, OperationDefinitionNode]:
+        """Raises `InvalidDocument`, `LimitExceeded` or `BadRequest`."""
+        document = self._documents.get(query)
+        if name is None and len(document.operations) == 1:
+            (node,) = document.operations.values()
+        elif name is None:
+            raise BadRequest("The document has several operations; name one in `operationName`.")
+        elif name in document.operations:
+            node = document.operations[name]
+        else:
+            raise BadRequest("The document has no operation of that name.")
+        return document, node
+
+    def prepared(self, document: Document, node: OperationDefinitionNode) -> Operation | None:
+        """None for an operation that cannot be prepared."""
+        name = node.name.value if node.name else None
+        if name not in document.prepared:
+            introspects = self._introspects(document, node)
+            document.prepared[name] = None if introspects else Operation(document, node)
+        operation = document.prepared[name]
+        assert operation is None or isinstance(operation, Operation)
+        return operation
+
+    def bind(self, operation: Operation, variables: Mapping[str, Any] | None, viewer: Viewer) -> list[BoundRoot]:
+        """The operation's root fields with a request's arguments. A query that many send with the same variables, as a
+        dashboard's list is, is read once. Raises `ClientError`, `GraphQLError` or `InvalidVariables`."""
+        key = _key(operation, variables, viewer.role)
+        read = self._requests.get(key)
+        if read is None:
+            values = self._coerced(operation.node, variables)
+            read = self._read_roots(self._roots(operation, values, viewer.role), values, viewer.role)
+            if key is not None:
+                _keep(self._requests, key, read, _KEPT_REQUESTS)
+        return _bound(read, viewer)
+
+    def bind_unprepared(
+        self, document: Document, node: OperationDefinitionNode, variables: Mapping[str, Any] | None, viewer: Viewer
+    ) -> list[BoundRoot]:
+        """Likewise for an operation that introspects: its root fields but for those of introspection."""
+        values = self._coerced(node, variables)
+        roots = self._select(document, node, values, viewer.role)
+        return _bound(self._read_roots(roots, values, viewer.role), viewer)
+
+    def bind_stream(
+        self,
+        document: Document,
+        node: OperationDefinitionNode,
+        variables: Mapping[str, Any] | None,
+        viewer: Viewer,
+    ) -> BoundStream:
+        """A subscription, ready to be made a feed of. Raises `ClientError`, `GraphQLError` or `InvalidVariables`."""
+        operation = self.prepared(document, node)
+        assert operation is not None, "validation lets no subscription introspect"
+        values = self._coerced(node, variables)
+        (root,) = self._roots(operation, values, viewer.role)
+        bounds = _read(root, values)
+        at_once = min(EVENTS_MAX, Cost().add(root.weight, root.sites, bounds).fits())
+        compiled = self._compiled(root, bounds, viewer.role)
+        site = root.sites[0]
+        after = get_argument_values(site.definition, site.node, values).get("after")
+        flags = tuple(values.coerced.get(name) for name in operation.conditions)
+        name = node.name.value if node.name else None
+        return BoundStream(document.text, name, flags, tuple(bounds), root.selection, compiled, after, at_once)
+
+    def _introspects(self, document: Document, node: OperationDefinitionNode) -> bool:
+        collector = Collector(self._schema, document.fragments, _EVERYTHING, Role.ADMIN)
+        groups = collector.grouped(self._root_type(node), [node.selection_set])
+        return any(nodes[0].name.value in INTROSPECTION for nodes in groups.values())
+
+    def _root_type(self, node: OperationDefinitionNode) -> GraphQLObjectType:
+        type_ = self._schema.get_root_type(node.operation)
+        assert type_ is not None
+        return type_
+
+    def _roots(self, operation: Operation, values: VariableValues, role: Role) -> list[RootField]:
+        conditions = tuple(values.coerced.get(name) for name in operation.conditions)
+        variant = (role, *conditions)
+        roots = operation.variants.get(variant)
+        if roots is None:
+            roots = self._select(operation.document, operation.node, values, role)
+            _keep(operation.variants, variant, roots, _KEPT_VARIANTS)
+        return roots
+
+    def _read_roots(self, roots: Sequence[RootField], values: VariableValues, role: Role) -> list[ReadRoot]:
+        read = [_read(root, values) for root in roots]
+        cost = Cost()
+        for root, bounds in zip(roots, read, strict=True):
+            cost.add(root.weight, root.sites, bounds)
+        return [self._read_root(root, bounds, values, role) for root, bounds in zip(roots, read, strict=True)]
+
+    def _coerced(self, node: OperationDefinitionNode, variables: Mapping[str, Any] | None) -> VariableValues:
+        if not node.variable_definitions:
+            return _NO_VARIABLES
+        _check_number(variables)
+        values = get_variable_values(self._schema, node.variable_definitions, dict(variables or {}), max_errors=20)
+        if isinstance(values, list):
+            raise InvalidVariables(values)
+        return values
+
+    def _select(
+        self, document: Document, node: OperationDefinitionNode, values: VariableValues, role: Role
+    ) -> list[RootField]:
+        """The operation's root fields, those of introspection apart."""
+        flags = Flags(values.coerced)
+        type_ = self._root_type(node)
+        groups = Collector(self._schema, document.fragments, flags, role).grouped(type_, [node.selection_set])
+        return [
+            self._root(document, flags, role, type_, key, nodes)
+            for key, nodes in groups.items()
+            if nodes[0].name.value not in INTROSPECTION
+        ]
+
+    def _root(
+        self, document: Document, flags: Flags, role: Role, type_: GraphQLObjectType, key: str, nodes: list[FieldNode]
+    ) -> RootField:
+        collector = Collector(self._schema, document.fragments, flags, role)
+        selection = collector.select(type_, key, nodes, Place(None, collector.weight))
+        constants = [_read_site(site, _NO_VARIABLES) if site.constant else None for site in collector.sites]
+        definition: GraphQLField | None = type_.fields.get(nodes[0].name.value)
+        nullable = definition is not None and not is_non_null_type(definition.type)
+        return RootField(key, selection, collector.sites, constants, collector.weight, nodes, nullable)
+
+    def _read_root(self, root: RootField, bounds: Sequence[Bound], values: VariableValues, role: Role) -> ReadRoot:
+        given: Mapping[str, Any] = {}
+        if isinstance(root.selection.mapping, Mutation | TicketChangesPage):
+            given = get_argument_values(root.sites[0].definition, root.sites[0].node, values)
+        return ReadRoot(root, self._compiled(root, bounds, role), bounds, given.get("input", given))
+
+    def _compiled(self, root: RootField, bounds: Sequence[Bound], role: Role) -> Compiled:
+        shapes = tuple(bound.shape for bound in bounds)
+        compiled = root.statements.get(shapes)
+        if compiled is None:
+            compiler = compile_stream if isinstance(root.selection.mapping, Stream) else compile_root
+            compiled = compiler(root.selection, role, shapes, self.position_mark)
+            _keep(root.statements, shapes, compiled, _KEPT_STATEMENTS)
+        return compiled
+
+
+class _Everything(Flags):
+    def included(self, directives: Any) -> bool:
+        return True
+
+
+_EVERYTHING = _Everything({})
+
+
+def _check_number(variables: Mapping[str, Any] | None) -> None:
+    """Raises `LimitExceeded` for more values than anybody needs, before each of them is coerced."""
+    pending: list[Any] = [variables]
+    count = 0
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            pending.extend(value.values())
+            count += len(value)
+        elif isinstance(value, list):
+            pending.extend(value)
+            count += len(value)
+        if count > VARIABLES_MAX:
+            raise LimitExceeded(f"The variables hold more than {VARIABLES_MAX:,} values.")
+
+
+def _read_site(site: Site, values: VariableValues) -> Bound:
+    return site.mapping.read(get_argument_values(site.definition, site.node, values))
+
+
+def _bound(read: Sequence[ReadRoot], viewer: Viewer) -> list[BoundRoot]:
+    return [BoundRoot(each, each.compiled.arguments(each.bounds, viewer)) for each in read]
+
+
+def _key(operation: Operation, variables: Mapping[str, Any] | None, role: Role) -> Hashable:
+    """What makes a request the same as another; None for one that is not kept."""
+    if operation.mutates:
+        return None
+    try:
+        given = orjson.dumps(variables)
+    except TypeError:  # nested too deeply, or no text that could be sent
+        return None
+    return None if len(given) > _KEPT_VARIABLES else (operation, role, given)
+
+
+def _read(root: RootField, values: VariableValues) -> list[Bound]:
+    """The arguments of all the root field's sites."""
+    return [
+        _read_site(site, values) if constant is None else constant
+        for site, constant in zip(root.sites, root.constants, strict=True)
+    ]
+
+
+def _keep(kept: OrderedDict[Any, Any], key: Hashable, value: Any, most: int) -> None:
+    kept[key] = value
+    if len(kept) > most:
+        kept.popitem(last=False)

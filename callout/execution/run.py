@@ -1,0 +1,215 @@
+"""Execution: an operation is prepared once, and then costs binding its variables and running its statements.
+
+What can be known from the document is worked out the first time, for each role and value of `@skip`/`@include`: what
+each root field selects, where its arguments stand, and for each shape of those arguments its statement. A warm
+request coerces the variables, reads the arguments' values, runs one statement for each root field and joins bytes.
+
+Everything else (introspection) goes Strawberry's ordinary way, through the same root fields.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import strawberry
+from graphql import (
+    GraphQLError,
+    GraphQLResolveInfo,
+    OperationDefinitionNode,
+    OperationType,
+    located_error,
+)
+
+from callout.execution.answer import (
+    Answer,
+    BadRequest,
+    InvalidVariables,
+    client_error,
+    fault,
+    formatted_errors,
+    refusal,
+)
+from callout.execution.change_pages import Pages
+from callout.execution.cost import Cost
+from callout.execution.documents import Document
+from callout.execution.prepare import (
+    EVENTS_MAX,
+    BoundRoot,
+    Preparer,
+)
+from db.compiler.fields import Constant
+from db.enums import DeliveryChannel
+from db.errors import ClientError
+from db.events.cursor import StreamCursors
+from db.postgres.pool import Database
+from db.ticket_stream import Reader, TicketChangesPage
+from db.viewer import Viewer
+from notifiers.message_ids import OwnMail
+from notifiers.notification import Channel
+from resolvers.mutation import Call, Outcome, Refused
+from schema.fields import Mutation
+
+logger = logging.getLogger(__name__)
+
+
+class Engine:
+    """Executes requests. One for each process."""
+
+    def __init__(
+        self,
+        schema: strawberry.Schema,
+        preparer: Preparer,
+        database: Database,
+        cursors: StreamCursors,
+        channels: Mapping[DeliveryChannel, Channel],
+        own_mail: OwnMail,
+        written: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`channels` are for mutations that send at once, `own_mail` for those that take mail in. `written` is called
+        after each mutation that has been done."""
+        self._strawberry = schema
+        self._preparer = preparer
+        self._database = database
+        self._cursors = cursors
+        self._channels = channels
+        self._written = written
+        self._own_mail = own_mail
+        self._mark = preparer.position_mark.encode()
+        self._pages = Pages(database, cursors, preparer.position_mark)
+
+    async def execute(
+        self,
+        document: Document,
+        node: OperationDefinitionNode,
+        variables: Mapping[str, Any] | None,
+        viewer: Viewer,
+        request_id: str,
+    ) -> Answer:
+        """The response to a request, whatever becomes of it. Raises nothing that the client has caused."""
+        if node.operation is OperationType.SUBSCRIPTION:
+            message = "Subscriptions are served over a WebSocket here, and as server-sent events at /graphql/stream."
+            return refusal([BadRequest(message)], request_id)
+        operation = self._preparer.prepared(document, node)
+        if operation is None:
+            return await self.execute_ordinarily(document, node, variables, viewer, request_id)
+        try:
+            bound = self._preparer.bind(operation, variables, viewer)
+        except (ClientError, GraphQLError) as error:
+            return refusal([error], request_id)
+        except InvalidVariables as error:
+            return refusal(error.errors, request_id, code="BAD_USER_INPUT")
+        if operation.mutates or len(bound) == 1:
+            results = [await self._result(root, viewer) for root in bound]
+        else:
+            results = await asyncio.gather(*(self._result(root, viewer) for root in bound))
+        return _joined(bound, results, request_id)
+
+    async def _result(self, bound: BoundRoot, viewer: Viewer) -> bytes | GraphQLError:
+        """The root field's JSON, or the error that takes its place."""
+        try:
+            document = await self._run(bound, viewer)
+        except Exception as error:  # noqa: BLE001 (a field's error must not become the request's)
+            return located_error(client_error(error), bound.field.nodes, [bound.field.key])
+        if document is None and not bound.field.nullable:
+            logger.error("no value for the non-null root field %s", bound.field.selection.name)
+            return located_error(fault(), bound.field.nodes, [bound.field.key])
+        return b"null" if document is None else document
+
+    async def _run(self, bound: BoundRoot, viewer: Viewer) -> bytes | None:
+        read, arguments = bound.read, bound.arguments
+        compiled, mapping = read.compiled, read.field.selection.mapping
+        if isinstance(mapping, Constant):
+            return orjson.dumps(mapping.word)
+        if isinstance(mapping, TicketChangesPage):
+            reader = Reader(compiled, read.bounds, viewer, self._database)
+            after, size = read.given.get("after"), read.bounds[0].size
+            at_once = min(EVENTS_MAX, size * Cost().add(read.field.weight, read.field.sites, read.bounds).fits())
+            return await self._pages.page(read.field.selection, reader, after, size, at_once)
+        if isinstance(mapping, Mutation):
+            outcome = await _done(mapping, Call(viewer, self._database, self._channels, self._own_mail), read.given)
+            self._written()
+            errors = [error.as_json() for error in outcome.errors]
+            arguments = compiled.with_outcome(arguments, outcome.object_id, errors, outcome.extra)
+        ((found, *position),) = await self._database.fetch(compiled.statement.text, *arguments)
+        document: bytes | None = found
+        if document is None or not position:
+            return document
+        return document.replace(self._mark, self._cursors.seal(position[0]).encode())
+
+    async def execute_ordinarily(
+        self,
+        document: Document,
+        node: OperationDefinitionNode,
+        variables: Mapping[str, Any] | None,
+        viewer: Viewer,
+        request_id: str,
+    ) -> Answer:
+        try:
+            bound = self._preparer.bind_unprepared(document, node, variables, viewer)
+        except (ClientError, GraphQLError) as error:
+            return refusal([error], request_id)
+        except InvalidVariables as error:
+            return refusal(error.errors, request_id, code="BAD_USER_INPUT")
+        context = OrdinaryContext(self, {root.field.key: root for root in bound}, viewer)
+        result: Any = await self._strawberry.execute(
+            document.text,
+            variable_values=dict(variables or {}),
+            context_value=context,
+            operation_name=node.name.value if node.name else None,
+        )
+        errors = [located_error(client_error(error), error.nodes, error.path) for error in result.errors or ()]
+        formatted, codes = formatted_errors(errors, request_id)
+        body: dict[str, Any] = {"data": result.data}
+        if formatted:
+            body["errors"] = formatted
+        return Answer(orjson.dumps(body), True, codes)
+
+    async def answer(self, bound: BoundRoot, viewer: Viewer) -> orjson.Fragment | None:
+        """A root field in the ordinary way."""
+        found = await self._run(bound, viewer)
+        return None if found is None else orjson.Fragment(found)
+
+
+@dataclass(frozen=True, slots=True)
+class OrdinaryContext:
+    """The context of an operation that Strawberry executes: its root fields, bound before any of them runs. The
+    schema calls `answer` for each."""
+
+    engine: Engine
+    roots: Mapping[str, BoundRoot]
+    viewer: Viewer
+
+    async def answer(self, info: GraphQLResolveInfo[Any]) -> orjson.Fragment | None:
+        return await self.engine.answer(self.roots[str(info.path.key)], self.viewer)
+
+
+async def _done(mutation: Mutation, call: Call, given: Mapping[str, Any]) -> Outcome:
+    try:
+        return await mutation.handler(call, given)
+    except Refused as refused:
+        return Outcome(refused.object_id, refused.errors)
+
+
+# Answers
+
+
+def _joined(bound: Sequence[BoundRoot], results: Sequence[bytes | GraphQLError], request_id: str) -> Answer:
+    parts = []
+    errors: list[GraphQLError] = []
+    whole = True
+    for root, result in zip(bound, results, strict=True):
+        if isinstance(result, GraphQLError):
+            errors.append(result)
+            whole = whole and root.field.nullable
+            result = b"null"
+        parts.append(b'"%b":%b' % (root.field.key.encode(), result))
+    data = b"{%b}" % b",".join(parts) if whole else b"null"
+    if not errors:
+        return Answer(b'{"data":%b}' % data, True)
+    formatted, codes = formatted_errors(errors, request_id)
+    return Answer(b'{"errors":%b,"data":%b}' % (orjson.dumps(formatted), data), True, codes)
