@@ -7,6 +7,7 @@ What one command alone needs and takes long to load is imported where the comman
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import signal
 import sys
@@ -32,6 +33,7 @@ from db.enums import Role
 from db.postgres import migrate as migrations
 from db.postgres.embedded import EmbeddedServerError
 from db.seed import demo as seeding
+from db.viewer import Viewer
 from notifiers.inbound.imap import Account
 
 ROLES = {role.value.lower(): role for role in Role}
@@ -273,6 +275,35 @@ def schema() -> None:
     from schema import schema as graphql
 
     click.echo(graphql.as_str())
+
+
+@cli.command(name="explain")
+@click.argument("query")
+@click.option("--variables", default="{}", metavar="JSON", help="The operation's variables, an object.")
+@click.option("--operation", help="Which operation, if the document has several.")
+@click.option("--role", type=click.Choice(list(ROLES)), default="admin", show_default=True, help="The viewer's role.")
+@click.option("--subject", default="", help="The viewer's id, such as tec_… for a technician.")
+@click.option("--analyze", is_flag=True, help="Run it and show PostgreSQL's plan; a mutation is not run.")
+def explain_query(query: str, variables: str, operation: str | None, role: str, subject: str, analyze: bool) -> None:
+    """Show what a GraphQL query becomes: its selection, argument shapes and SQL; with --analyze its plan too."""
+    from callout import explain
+
+    try:
+        given = json.loads(variables)
+    except ValueError:
+        given = None
+    if not isinstance(given, dict):
+        raise click.UsageError("--variables must be a JSON object.")
+    viewer = Viewer(ROLES[role], subject.partition("_")[2] or subject, role)
+    try:
+        explanations = explain.explain(query, operation, given, viewer)
+    except explain.Unexplained as error:
+        raise click.ClickException(str(error)) from error
+    for explanation in explanations:
+        click.echo(explanation.text)
+        if analyze and not explanation.mutates:
+            with migrated_database(settings.load()) as url:
+                click.echo(f"\n-- plan\n{asyncio.run(explain.analyze(url, explanation))}")
 
 
 @cli.command(name="doctor")

@@ -6,7 +6,7 @@ from one field's arguments (`Slots`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -68,6 +68,13 @@ class CriteriaShape:
     all_of: tuple[CriteriaShape, ...] = ()
     any_of: tuple[CriteriaShape, ...] | None = None
     none_of: CriteriaShape | None = None
+
+    def __rich_repr__(self) -> Iterator[tuple[str, object] | tuple[str, object, object]]:
+        """Without what was not given, for `callout explain`."""
+        yield from self.fields
+        yield "all_of", self.all_of, ()
+        yield "any_of", self.any_of, None
+        yield "none_of", self.none_of, None
 
     def __bool__(self) -> bool:
         """Whether anything was given that can leave rows out."""

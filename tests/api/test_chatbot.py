@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.helpers.api import Api, Refusal
 from tests.helpers.database_checks import Database, dump, ticket_row
+from tests.helpers.paths import ROOT
 
-GUIDE = Path(__file__).parents[2] / "docs" / "chatbot.md"
+GUIDE = ROOT / "docs" / "chatbot.md"
 DESCRIBED = {"subject": "Door stays shut", "description": "Since this morning."}
 OPENED = "ticket { id customer { id name } contact { name email phone } chat { body } }"
 TRACK = """query($reference: String!, $email: String!) { ticketTrack(reference: $reference, email: $email) {

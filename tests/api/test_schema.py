@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,9 +37,10 @@ from schema import graphql_schema, schema
 from tests.helpers.api import Api
 from tests.helpers.database_checks import Database
 from tests.helpers.graphql_ws_client import OF_STREAMS
+from tests.helpers.paths import ROOT
 from tests.helpers.response_checker import departures
 
-PRINTED = Path(__file__).parents[2] / "schema" / "schema.graphql"
+PRINTED = ROOT / "schema" / "schema.graphql"
 BUILT_IN = {"Int", "Float", "String", "Boolean", "ID"}
 SERVED = graphql_schema(schema)
 

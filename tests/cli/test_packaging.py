@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from callout.settings import documentation
+from tests.helpers.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 LOCKS = ("requirements.lock", "requirements-dev.lock")
 REQUIREMENT = re.compile(r"([a-z0-9-]+)==([0-9][0-9a-z.]*)( ; [^\\]+)?((?: \\\n    --hash=sha256:[0-9a-f]{64})+)\n")
 

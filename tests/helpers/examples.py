@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-_PAGE = Path(__file__).parents[2] / "docs" / "live.md"
+from tests.helpers.paths import ROOT
+
+_PAGE = ROOT / "docs" / "live.md"
 
 
 def example(language: str) -> str:

@@ -14,8 +14,9 @@ from pathlib import Path
 from db.enums import Audience, NoticeKind
 from notifiers.rendering import Templates
 from notifiers.samples import notice_of
+from tests.helpers.paths import ROOT
 
-PICTURE = Path(__file__).parents[2] / "docs" / "mails.png"
+PICTURE = ROOT / "docs" / "mails.png"
 SECONDS = 60
 SHOWN = [
     [(NoticeKind.CREATED, Audience.CUSTOMER), (NoticeKind.NOTE_ADDED, Audience.CUSTOMER)],

@@ -1,0 +1,100 @@
+"""`callout explain`: what a query becomes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from callout.explain import explain
+from db.enums import Role
+from db.viewer import Viewer
+from tests.helpers.paths import ROOT
+from tests.helpers.terminal import Terminal
+
+URGENT = "query Urgent($first: Int) { tickets(filter: {priority: [URGENT]}, first: $first) { nodes { reference } } }"
+
+
+@pytest.fixture
+def callout(database_url: str, tmp_path: Path) -> Terminal:
+    return Terminal(database_url=database_url, data_dir=str(tmp_path))
+
+
+def test_it_prints_selection_shape_and_statement(callout: Terminal) -> None:
+    shown = callout("explain", URGENT, "--variables", '{"first": 2}').stdout
+    selection, shape, statement = shown.split("\n\n")
+    assert selection == "-- selection\ntickets  [Many of Ticket, site 0]\n  nodes\n    reference  [Column]"
+    assert shape.splitlines()[0] == "-- argument shape of site 0, up to 2 rows"
+    assert "filter=CriteriaShape(priority=WordsShape(words=('URGENT',)))" in shape
+    assert "FROM tickets AS t1" in statement and "LIMIT 3" in statement
+
+
+def test_a_roles_visibility_is_in_its_statement(callout: Terminal) -> None:
+    shown = {
+        role: callout("explain", "{ tickets { nodes { id } } }", "--role", role).stdout
+        for role in ("admin", "technician", "customer", "service")
+    }
+    assert {role: ("technician_id = " in text, "customer_id = " in text) for role, text in shown.items()} == {
+        "admin": (False, False),
+        "technician": (True, False),
+        "customer": (False, True),
+        "service": (False, False),
+    }
+    assert "creator_kind = 'SERVICE'" in shown["service"]
+
+
+def test_analyze_shows_the_plan_as_it_ran(callout: Terminal) -> None:
+    technician = "tec_00000000-0000-7000-8000-000000000000"
+    arguments = ("explain", URGENT, "--analyze", "--role", "technician", "--subject", technician)
+    plan = callout(*arguments).stdout.partition("-- plan\n")[2]
+    assert "Execution Time" in plan and "on tickets" in plan
+
+
+async def test_a_mutation_is_explained_and_not_run(
+    callout: Terminal, database: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    document = 'mutation { customerCreate(input: {name: "Ann", email: "ann@example.com"}) { customer { id } } }'
+    shown = callout("explain", document, "--analyze").stdout
+    assert "[MutationField" in shown and "-- plan" not in shown
+    assert await database.fetchval("SELECT count(*) FROM customers") == 0
+
+
+async def test_the_formatted_statement_means_the_same(database: asyncpg.Connection[asyncpg.Record]) -> None:
+    document = """query($search: String!) { tickets(filter: {search: $search}) { totalCount edges { cursor } }
+        customers(search: $search) { nodes { name properties { nodes { address } } } }
+        articles(search: $search) { edges { match excerpt { text } } } me { name } }"""
+    explanations = explain(document, None, {"search": "ma"}, Viewer(Role.ADMIN, "boss", "The Boss"))
+    assert len(explanations) == 4
+    for each in explanations:
+        formatted = each.text.rpartition(" characters\n")[2]
+        plans = [await database.fetch(f"EXPLAIN {text}", *each.arguments) for text in (each.statement, formatted)]
+        assert plans[0] == plans[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("{ nope }",), "Cannot query field 'nope' on type 'Query'."),
+        (("{ tickets",), "Syntax Error"),
+        (("{ __schema { types { name } } }",), "The operation introspects the schema"),
+        (("query($n: Int!) { tickets(first: $n) { nodes { id } } }",), "$n"),
+        (("{ tickets(first: 1000) { nodes { id } } }",), "`first` must be from 1 to 100."),
+        (
+            ("{ tickets { nodes { chat { body } } } }", "--role", "customer"),
+            "Ticket.chat is not for the role customer.",
+        ),
+        (("{ me { name } }", "--variables", "[]"), "--variables must be a JSON object."),
+        (("{ me { name } }", "--variables", "{"), "--variables must be a JSON object."),
+    ],
+)
+def test_what_cannot_be_explained_is_said(callout: Terminal, arguments: tuple[str, ...], message: str) -> None:
+    done = callout("explain", *arguments)
+    assert done.exit_code in (1, 2) and message in done.stderr
+
+
+def test_the_architecture_page_shows_what_explain_prints(callout: Terminal) -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    command, output = page.partition("```\n$ callout explain ")[2].partition("\n```")[0].split("\n", 1)
+    query = command.strip("'")
+    assert callout("explain", query).stdout.strip() == output.strip()
