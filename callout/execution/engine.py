@@ -38,7 +38,7 @@ from graphql.execution.values import VariableValues, get_variable_values
 from callout.execution.change_pages import Pages
 from callout.execution.documents import INTROSPECTION, Document, Documents, condition_variables
 from db.compiler.collect import Collector, Flags, Place
-from db.compiler.fields import Constant
+from db.compiler.fields import Constant, MutationField
 from db.compiler.render import Compiled, compile_root
 from db.compiler.selection import Bound, Selection, Site, Weight
 from db.enums import DeliveryChannel, Role
@@ -51,7 +51,6 @@ from notifiers.message_ids import OwnMail
 from notifiers.notification import Channel
 from resolvers.mutation import Call, Outcome, Refused
 from schema import graphql_schema
-from schema.fields import Mutation
 
 logger = logging.getLogger(__name__)
 
@@ -331,7 +330,7 @@ class Engine:
 
     def _read_root(self, root: RootField, bounds: Sequence[Bound], values: VariableValues, role: Role) -> ReadRoot:
         given: Mapping[str, Any] = {}
-        if isinstance(root.selection.mapping, Mutation | TicketChangesPage):
+        if isinstance(root.selection.mapping, MutationField | TicketChangesPage):
             given = get_argument_values(root.sites[0].definition, root.sites[0].node, values)
         return ReadRoot(root, self._compiled(root, bounds, role), bounds, given.get("input", given))
 
@@ -388,7 +387,7 @@ class Engine:
             after, size = read.given.get("after"), read.bounds[0].size
             at_once = min(EVENTS_MAX, size * Cost().add(read.field, read.bounds).fits())
             return await self._pages.page(read.field.selection, reader, after, size, at_once)
-        if isinstance(mapping, Mutation):
+        if isinstance(mapping, MutationField):
             outcome = await _done(mapping, Call(viewer, self._database, self._channels, self._own_mail), read.given)
             self._written()
             errors = [error.as_json() for error in outcome.errors]
@@ -507,9 +506,10 @@ def _read(root: RootField, values: VariableValues) -> list[Bound]:
     ]
 
 
-async def _done(mutation: Mutation, call: Call, given: Mapping[str, Any]) -> Outcome:
+async def _done(mutation: MutationField, call: Call, given: Mapping[str, Any]) -> Outcome:
     try:
-        return await mutation.handler(call, given)
+        outcome: Outcome = await mutation.handler(call, given)
+        return outcome
     except Refused as refused:
         return Outcome(refused.object_id, refused.errors)
 

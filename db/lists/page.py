@@ -6,7 +6,7 @@ same however deep it lies. Totals and the neighbouring pages are looked up only 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -43,11 +43,12 @@ class PageShape:
 
 @dataclass(frozen=True)
 class Many(FieldMapping):
-    """A connection to the rows of `entity` that `on` ties to this row, or to all where it is None."""
+    """A connection to the rows of `entity` whose column `referenced_by` holds this row's id, or to all where it is
+    None."""
 
     entity: Entity
     listing: Listing
-    on: Callable[[Row, Row], Condition] | None = None
+    referenced_by: str | None = None
 
     @property
     def cost(self) -> int:
@@ -87,6 +88,11 @@ class Many(FieldMapping):
     def _fingerprint(self, order: Order) -> str:
         return f"{self.entity.prefix}:" + ",".join(name + ("-" if descending else "+") for name, descending in order)
 
+    def belongs(self, row: Row, other: Row) -> Condition:
+        """The other row, of this entity, refers to the row that the connection hangs on."""
+        assert self.referenced_by is not None
+        return other.c[self.referenced_by] == row.c.id
+
     def render(self, render: Render, row: Row, selection: Selection) -> Expression:
         shape: PageShape = render.shape(selection)
         page = Page(self, render, row, selection, shape)
@@ -111,7 +117,7 @@ class Page:
             many.listing,
             shape.criteria,
             shape.order,
-            on=partial(many.on, row) if many.on else None,
+            on=partial(many.belongs, row) if many.referenced_by else None,
             outer=row,
             parameter=Parameter(render.parameters(selection)),
             asker=render.asker,
