@@ -5,8 +5,7 @@ A field of an entity is declared once, beside its Strawberry type, with one of t
 `read` turns the arguments of one request into values and a *shape*: what of them changes the statement's text. `render`
 builds the SQL of a shape. So a statement is built once per shape, and afterwards only values are bound.
 
-A field that is computed has a function for its mapping to call: they stand in `resolvers/`, beside the entity's
-mutations.
+Where a field is computed, its mapping calls a function of `resolvers/` that makes the SQL.
 """
 
 from __future__ import annotations
@@ -39,9 +38,6 @@ RootSource: TypeAlias = Callable[[Render, Selection], tuple[Row, list[Condition]
 
 ArgumentReader: TypeAlias = Callable[[Arguments], Bound]
 """Reads a root field's arguments into the values of its source's parameters. Raises `BadInput`."""
-
-Handler: TypeAlias = Callable[[Any, Arguments], Awaitable[Any]]
-"""Does a mutation: a `Handler` of `resolvers/mutation.py`, a room that `db/` does not import."""
 
 
 def read_column(source: ColumnSource, row: Row, asker: Asker) -> Expression:
@@ -232,7 +228,8 @@ def _node(entity: Entity, key: Expression, render: Render, selection: Selection)
 class MutationField(FieldMapping):
     """A mutation: `handler` does it, and its outcome is the one row that the payload's fields are read from."""
 
-    handler: Handler
+    handler: Callable[[Any, Arguments], Awaitable[Any]]
+    """A `Handler` of `resolvers/mutation.py`, which `db/` may not import."""
 
     def render(self, render: Render, row: Row, selection: Selection) -> Expression:
         object_id, errors, extra = OUTCOME

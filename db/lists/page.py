@@ -88,11 +88,6 @@ class Many(FieldMapping):
     def _fingerprint(self, order: Order) -> str:
         return f"{self.entity.prefix}:" + ",".join(name + ("-" if descending else "+") for name, descending in order)
 
-    def belongs(self, row: Row, other: Row) -> Condition:
-        """The other row, of this entity, refers to the row that the connection hangs on."""
-        assert self.referenced_by is not None
-        return other.c[self.referenced_by] == row.c.id
-
     def render(self, render: Render, row: Row, selection: Selection) -> Expression:
         shape: PageShape = render.shape(selection)
         page = Page(self, render, row, selection, shape)
@@ -117,7 +112,7 @@ class Page:
             many.listing,
             shape.criteria,
             shape.order,
-            on=partial(many.belongs, row) if many.referenced_by else None,
+            on=partial(_refers, many.referenced_by, row) if many.referenced_by else None,
             outer=row,
             parameter=Parameter(render.parameters(selection)),
             asker=render.asker,
@@ -208,6 +203,11 @@ class Page:
             return literal_column("false")
         there = Stretch((Mark(slot, behind=following, inclusive=True),), backward=not following)
         return exists(select_star(self._found.found(1, there).subquery(self._render.name())))
+
+
+def _refers(column: str, row: Row, other: Row) -> Condition:
+    """The other row has this row's id in `column`."""
+    return other.c[column] == row.c.id
 
 
 def page_size(arguments: Arguments) -> tuple[int, bool]:
