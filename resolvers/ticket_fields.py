@@ -1,6 +1,4 @@
-"""How a ticket's computed fields and the root fields about tickets are read.
-
-Each function makes the SQL of one field. `row` is the ticket's row in the statement in the making."""
+"""How a ticket's computed fields and the root fields about tickets are read: the SQL of each."""
 
 from __future__ import annotations
 
