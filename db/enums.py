@@ -145,6 +145,13 @@ class InboundOutcome(DocumentedEnum):
     KEPT_ASIDE = "KEPT_ASIDE", "It cannot be used as it is, and was kept for a person to look at."
 
 
+class ArticleMatch(DocumentedEnum):
+    """How an article matches a search."""
+
+    ALL_WORDS = "ALL_WORDS", "It has all of the words that were searched for."
+    SOME_WORDS = "SOME_WORDS", "No article has them all; this has some, or words that they may be a misspelling of."
+
+
 class ChatAuthor(DocumentedEnum):
     """Who wrote a message of a chatbot conversation."""
 

@@ -1,4 +1,5 @@
-"""SQL terms that every part of `db/` uses: rows and conditions, tables by name and type, and `SELECT t1.*`.
+"""SQL terms that every part of `db/` uses: rows and conditions, tables by name and type, `SELECT t1.*`, and the rows of
+a JSON array.
 
 SQLAlchemy names each column of each subquery, and a list's statement nests many. `SELECT t1.*` says the same in a
 fraction of the text, which took most of the time of building a statement, and much of the database's time to read it.
@@ -18,10 +19,14 @@ from sqlalchemy import (
     Select,
     Table,
     TableClause,
+    cast,
+    func,
     literal_column,
+    select,
 )
 from sqlalchemy import column as light_column
 from sqlalchemy import table as light_table
+from sqlalchemy.types import TypeEngine
 
 from db import models
 
@@ -71,3 +76,16 @@ def table(model: type[models.Base]) -> TableClause:
     mapped = model.__table__
     assert isinstance(mapped, Table)
     return light_table(mapped.name, *(light_column(each.name, each.type) for each in mapped.columns))
+
+
+def json_rows(array: Expression, **columns: TypeEngine[Any] | type[TypeEngine[Any]]) -> FromClause:
+    """The objects in a JSON array as rows: the members that `columns` names, with these types, and `ord`, counted from
+    1. With `code=Text`, `[{"code": "TAKEN"}, {"code": "STALE"}]` has the rows `('TAKEN', 1)` and `('STALE', 2)`; null
+    has none."""
+    elements = func.json_array_elements(func.coalesce(array, literal_column("'[]'::json")))
+    rows = elements.table_valued("element", with_ordinality="ord").render_derived()
+    members = [
+        cast(rows.c.element.op("->>")(literal_column(f"'{name}'")), type_).label(name)
+        for name, type_ in columns.items()
+    ]
+    return select(*members, rows.c.ord).select_from(rows).subquery("items")

@@ -1,15 +1,18 @@
-"""Knowledge base articles, written by hand or made of a resolved ticket."""
+"""Knowledge base articles, written by hand or made of a resolved ticket; how a search shows what it found."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import bindparam, select
-from sqlalchemy.dialects.postgresql import UUID
+from sqlalchemy import FromClause, Text, bindparam, case, cast, column, func, literal, literal_column, null, select
+from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY, UUID
 
 from db import limits, models
+from db.enums import ArticleMatch
+from db.lists.listing import QUERY, RANK, STAGE_SIZE
 from db.postgres.statement import Statement
-from db.sql import table
+from db.sql import Condition, Expression, Row, table
+from db.visibility import Asker
 from resolvers import crud as records
 from resolvers.checks import Checks
 from resolvers.mutation import Call, Input, Outcome, Transaction, UserError, UserErrorCode
@@ -67,3 +70,41 @@ def _values(input: Input, checks: Checks) -> dict[str, Any]:
     elif "published" in input:
         checks.object_to(UserErrorCode.REQUIRED, "An article is published or not.", "published")
     return values
+
+
+# What a search found
+
+
+def is_searched(row: Row) -> Condition:
+    """Whether the row is of a list that is searched, so that it has the query beside its own columns."""
+    return literal(QUERY in row.c)
+
+
+def search_match(row: Row, asker: Asker) -> Expression:
+    """How an article matches what is searched for, an `ArticleMatch`; null if nothing is."""
+    if QUERY not in row.c:
+        return null()
+    all_words, some_words = (literal_column(f"'{match}'", Text()) for match in ArticleMatch)
+    return case((row.c[RANK] < STAGE_SIZE, all_words), else_=some_words)
+
+
+# The signs that `ts_headline` is to put around what matches, and one that stands for "<" meanwhile: it takes what
+# begins with that for a tag, and leaves it out. The text's own signs of this kind are dropped.
+_START, _STOP, _LESS = "\x01", "\x02", "\x03"
+_MARKED = f"{_START}([^{_STOP}]*){_STOP}|([^{_START}]+)"
+
+
+def excerpt(row: Row, asker: Asker) -> FromClause:
+    """The passage that matches best, of the problem and the solution that follows it, in pieces: `text`, and whether
+    it is a word that was found, `matched`."""
+    text = func.concat_ws("\n\n", row.c.problem, row.c.solution)
+    plain = func.translate(text, f"<{_START}{_STOP}{_LESS}", _LESS)
+    words = f"MaxFragments=1, MaxWords={limits.EXCERPT_WORDS}, MinWords={limits.EXCERPT_WORDS // 2}"
+    options = f'{words}, StartSel="{_START}", StopSel="{_STOP}"'
+    query = row.c[QUERY] if QUERY in row.c else cast(null(), TSQUERY)
+    headline = func.ts_headline(literal_column("'english'::regconfig"), plain, query, options)
+    pieces = func.regexp_matches(func.translate(headline, _LESS, "<"), _MARKED, "g")
+    found = pieces.table_valued(column("piece", ARRAY(Text)), with_ordinality="ord").render_derived()
+    marked, rest = found.c.piece[1], found.c.piece[2]
+    chosen = select(func.coalesce(marked, rest).label("text"), marked.is_not(None).label("matched"), found.c.ord)
+    return chosen.select_from(found).correlate(row).subquery("excerpt")

@@ -1,13 +1,14 @@
-"""Deliveries: one that was given up is tried again."""
+"""Deliveries: how far one has come, and trying one that was given up again."""
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, func, null, select, update
+from sqlalchemy import Text, and_, bindparam, case, func, literal_column, null, select, update
 
 from db import models
 from db.enums import DeliveryState
 from db.postgres.statement import Statement
-from db.sql import table
+from db.sql import Expression, Row, table
+from db.visibility import Asker
 from resolvers.checks import Checks
 from resolvers.mutation import Call, Input, Outcome, Refused, UserError, UserErrorCode
 
@@ -34,3 +35,13 @@ async def retry(call: Call, input: Input) -> Outcome:
         message = f"Only what was given up is tried again; this is {state}."
         raise Refused(UserError(UserErrorCode.NOT_ALLOWED, message, ("deliveryId",)), object_id=delivery_id)
     return Outcome(delivery_id)
+
+
+def recipient(row: Row, asker: Asker) -> Expression:
+    """The address that it goes to; null for Google Chat, for which the table has an empty text."""
+    return func.nullif(row.c.recipient, literal_column("''"), type_=Text())
+
+
+def next_attempt_at(row: Row, asker: Asker) -> Expression:
+    """When it is due; null while a worker has it, and once it was sent or given up."""
+    return case((and_(row.c.state == DeliveryState.PENDING, row.c.claimed_until.is_(None)), row.c.due_at))

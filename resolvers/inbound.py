@@ -38,8 +38,9 @@ from db import limits, models
 from db.enums import ActorKind, InboundOutcome, Role, TicketSource
 from db.ids import new_id
 from db.postgres.statement import Statement
-from db.sql import table
+from db.sql import Expression, Row, table
 from db.viewer import Viewer
+from db.visibility import Asker
 from notifiers.inbound.reading import BYTES_MAX, KEPT_MAX, IncomingMail, read
 from resolvers import note, ticket
 from resolvers.checks import Checks
@@ -330,3 +331,17 @@ def _bytes(message: Mapping[str, Any], checks: Checks) -> bytes:
     except (binascii.Error, ValueError):
         checks.object_to(UserErrorCode.INVALID, "This is not base64.", "message", "encoded")
         return b""
+
+
+_RAW_SHOWN = 65_536  # bytes
+
+
+def raw_beginning(row: Row, asker: Asker) -> Expression:
+    """The first 64 KiB of a message that was kept aside, in base64 on one line; null for any other."""
+    beginning = func.substr(row.c.raw, literal_column("1"), literal_column(str(_RAW_SHOWN)))
+    return func.translate(func.encode(beginning, "base64"), literal_column("E'\\n'"), literal_column("''"))
+
+
+def ingested_ticket_id(outcome: Row, asker: Asker) -> Expression:
+    """The key of the ticket that `ingest` has put into its outcome; null if there is none."""
+    return cast(outcome.c.extra["ticket_id"].as_string(), UUID(as_uuid=False))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from sqlalchemy import FromClause, Text
+from sqlalchemy.dialects.postgresql import JSON
+
 from db.enums import DeliveryChannel, DocumentedEnum, Role
 from db.errors import Forbidden
 from db.postgres.pool import Connection, Database
+from db.sql import Row, json_rows
 from db.viewer import Viewer
+from db.visibility import Asker
 from notifiers.message_ids import OwnMail
 from notifiers.notification import Channel
 
@@ -94,3 +99,12 @@ class Call:
         """Raises `Forbidden` unless the caller has one of the roles."""
         if self.viewer.role not in roles:
             raise Forbidden(f"This is not for the role {self.viewer.role.lower()}.")
+
+
+Handler: TypeAlias = Callable[[Call, Input], Awaitable[Outcome]]
+"""Does a mutation. Raises `Refused` where something speaks against it, and what the database does."""
+
+
+def user_errors(row: Row, asker: Asker) -> FromClause:
+    """The objections in the row's column `errors`, in order: `field` (a JSON array), `message` and `code`."""
+    return json_rows(row.c.errors, field=JSON, message=Text, code=Text)

@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Boolean, ColumnElement, FromClause, Text, any_, func, literal_column, select
 
 from db import limits, models
+from db.compiler.selection import Render, Selection
 from db.enums import Audience, DeliveryChannel, DeliveryState, NoticeKind
 from db.ids import new_id
 from db.postgres.statement import Statement
-from db.sql import table
+from db.sql import Condition, Row, json_rows, table
+from db.visibility import Asker
 from notifiers.attempt import attempt
 from notifiers.notification import Notice
 from resolvers import crud as records
@@ -134,3 +136,30 @@ async def send_test(call: Call, input: Input) -> Outcome:
         for notice, each in zip(notices, made, strict=True)
     ]
     return Outcome(extra={"results": results})
+
+
+# How the settings are read
+
+
+def settings(render: Render, selection: Selection) -> tuple[Row, list[Condition]]:
+    """The one row of settings."""
+    return render.alias(_TABLE), []
+
+
+def has_webhook(row: Row, asker: Asker) -> Condition:
+    """Whether there is a webhook URL."""
+    return row.c.google_chat_webhook_url.is_not(None)
+
+
+def notice_settings(row: Row, asker: Asker) -> FromClause:
+    """A row for each kind that can be on or off: `kind`, and whether it is on by channel, `email` and `googleChat`."""
+    switchable: ColumnElement[Any] = literal_column(f"'{{{','.join(TOLD)}}}'::notice_kind[]")
+    kinds = func.unnest(switchable).table_valued("kind", with_ordinality="ord").render_derived()
+    on = [(kinds.c.kind == any_(row.c[column])).label(field) for field, column in KINDS.items()]
+    rows = select(kinds.c.kind, *on, kinds.c.ord)
+    return rows.select_from(kinds).correlate(row).subquery("notices")
+
+
+def sent_test_results(outcome: Row, asker: Asker) -> FromClause:
+    """What `send_test` has put into its outcome: `recipient`, `sent` and `said` of each message."""
+    return json_rows(outcome.c.extra["results"], recipient=Text, sent=Boolean, said=Text)

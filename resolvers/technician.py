@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import func, or_, select
+
 from db import limits, models
-from db.sql import table
+from db.entities import TICKET
+from db.enums import TicketStatus
+from db.sql import Expression, Row, table
+from db.visibility import Asker
 from resolvers import crud as records
 from resolvers.checks import Checks
 from resolvers.mutation import Call, Input, Outcome, UserError, UserErrorCode
@@ -39,3 +44,15 @@ def _values(input: Input, checks: Checks) -> dict[str, Any]:
     elif "active" in input:
         checks.object_to(UserErrorCode.REQUIRED, "A technician is active or not.", "active")
     return values
+
+
+def open_ticket_count(row: Row, asker: Asker) -> Expression:
+    """How many tickets that the viewer sees are assigned to the technician and not yet resolved or closed."""
+    ticket = TICKET.table.alias()
+    unfinished = or_(ticket.c.status == TicketStatus.OPEN, ticket.c.status == TicketStatus.IN_PROGRESS)
+    counted = select(func.count()).select_from(ticket)
+    return (
+        counted.where(ticket.c.technician_id == row.c.id, unfinished, TICKET.visible(ticket, asker))
+        .correlate(row)
+        .scalar_subquery()
+    )

@@ -27,11 +27,13 @@ from schema.stream import StreamQueries, Subscription
 from schema.support_settings import SupportSettingsMutations, SupportSettingsQueries
 from schema.technician import TechnicianMutations, TechnicianQueries
 from schema.ticket import TicketMutations, TicketQueries
+from schema.viewer import ViewerQueries
 
 
 @strawberry.type(description="What can be read.")
 class Query(
     NodeQueries,
+    ViewerQueries,
     TicketQueries,
     StreamQueries,
     CustomerQueries,

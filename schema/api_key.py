@@ -10,7 +10,7 @@ from db.entities import API_KEY, API_KEYS
 from db.enums import ADMINS
 from resolvers import api_key
 from schema.common import Connection, Edge, Payload
-from schema.fields import column, connection, given, global_id, mutation, one, part
+from schema.fields import column, connection, given, global_id, mutation, one, outcome_extra, part
 
 
 @strawberry.type(description="What a service, the chatbot or the e-mail gateway, identifies itself with.")
@@ -50,20 +50,16 @@ class ApiKeyRevokeInput:
 
 @strawberry.type(description="What `apiKeyCreate` answers.")
 class ApiKeyCreatePayload(Payload):
-    api_key: ApiKey | None = one(
-        API_KEY, lambda outcome, other: other.c.id == outcome.c.object_id, "The new key; null if none was made."
-    )
-    secret: str | None = column(
-        lambda outcome, asker: outcome.c.extra["secret"].as_string(),
+    api_key: ApiKey | None = one(API_KEY, "object_id", "The new key; null if none was made.")
+    secret: str | None = outcome_extra(
+        "secret",
         "The key itself. It is shown this once and cannot be shown again.",
     )
 
 
 @strawberry.type(description="What `apiKeyRevoke` answers.")
 class ApiKeyRevokePayload(Payload):
-    api_key: ApiKey | None = one(
-        API_KEY, lambda outcome, other: other.c.id == outcome.c.object_id, "The revoked key; null if there is none."
-    )
+    api_key: ApiKey | None = one(API_KEY, "object_id", "The revoked key; null if there is none.")
 
 
 @strawberry.type

@@ -6,16 +6,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import strawberry
-from sqlalchemy import FromClause, Text, case, cast, func, literal, literal_column, null, select
-from sqlalchemy import column as named_column
-from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY
 
 from db.entities import ARTICLE, ARTICLES, TICKET
-from db.enums import ADMINS, DocumentedEnum
+from db.enums import ADMINS, ArticleMatch
 from db.limits import EXCERPT_WORDS
-from db.lists.listing import QUERY, RANK, STAGE_SIZE
-from db.sql import Expression, Row
-from db.visibility import Asker
 from resolvers import article
 from schema.common import Connection, Edge, Node, Payload
 from schema.fields import (
@@ -36,6 +30,8 @@ from schema.fields import (
 if TYPE_CHECKING:
     from schema.ticket import Ticket
 
+documented(ArticleMatch)
+
 
 @strawberry.type(description="A known problem and how it is solved.")
 class Article(Node):
@@ -44,18 +40,10 @@ class Article(Node):
     solution: str = column("solution", "What helps.")
     published: bool = column("published", "Whether customers and the chatbot see it.")
     source_ticket: Annotated[Ticket, strawberry.lazy("schema.ticket")] | None = one(
-        TICKET, lambda article, ticket: ticket.c.id == article.c.source_ticket_id, "The ticket it was made from."
+        TICKET, "source_ticket_id", "The ticket it was made from."
     )
     created_at: datetime = column("created_at", "When it was written.")
     updated_at: datetime = column("updated_at", "When it was last edited.")
-
-
-@documented
-class ArticleMatch(DocumentedEnum):
-    """How an article matches a search."""
-
-    ALL_WORDS = "ALL_WORDS", "It has all of the words that were searched for."
-    SOME_WORDS = "SOME_WORDS", "No article has them all; this has some, or words that they may be a misspelling of."
 
 
 @strawberry.type(description="A piece of an excerpt: plain text. The pieces put together are the passage.")
@@ -64,46 +52,18 @@ class ExcerptPiece:
     matched: bool = column("matched", "Whether it is a word that was found.")
 
 
-# The signs that `ts_headline` is to put around what matches, and one that stands for "<" meanwhile: it takes what
-# begins with that for a tag, and leaves it out. The text's own signs of this kind are dropped.
-_START, _STOP, _LESS = "\x01", "\x02", "\x03"
-_MARKED = f"{_START}([^{_STOP}]*){_STOP}|([^{_START}]+)"
-
-
-def _excerpt(row: Row, asker: Asker) -> FromClause:
-    """The passage that matches best, of the problem and the solution that follows it."""
-    text = func.concat_ws("\n\n", row.c.problem, row.c.solution)
-    plain = func.translate(text, f"<{_START}{_STOP}{_LESS}", _LESS)
-    words = f"MaxFragments=1, MaxWords={EXCERPT_WORDS}, MinWords={EXCERPT_WORDS // 2}"
-    options = f'{words}, StartSel="{_START}", StopSel="{_STOP}"'
-    query = row.c[QUERY] if QUERY in row.c else cast(null(), TSQUERY)
-    headline = func.ts_headline(literal_column("'english'::regconfig"), plain, query, options)
-    pieces = func.regexp_matches(func.translate(headline, _LESS, "<"), _MARKED, "g")
-    found = pieces.table_valued(
-        named_column("piece", ARRAY(Text)), with_ordinality="ord", name="pieces"
-    ).render_derived()
-    marked, rest = found.c.piece[1], found.c.piece[2]
-    chosen = select(func.coalesce(marked, rest).label("text"), marked.is_not(None).label("matched"), found.c.ord)
-    return chosen.select_from(found).correlate(row).subquery("excerpt")
-
-
-def _match(row: Row, asker: Asker) -> Expression:
-    if QUERY not in row.c:
-        return null()
-    words = [literal_column(f"'{match}'", Text()) for match in ArticleMatch]
-    return case((row.c[RANK] < STAGE_SIZE, words[0]), else_=words[1])
-
-
 @strawberry.type(description="An article's place in a list.")
 class ArticleEdge(Edge):
     node: Article = part("The article.")
-    match: ArticleMatch | None = column(_match, "How it matches what is searched for; null if nothing is.")
+    match: ArticleMatch | None = column(
+        article.search_match, "How it matches what is searched for; null if nothing is."
+    )
     excerpt: list[ExcerptPiece] | None = items(
-        _excerpt,
+        article.excerpt,
         f"A passage of up to {EXCERPT_WORDS} words around what is searched for, from the problem and the solution "
         "that follows it; null if nothing is searched for.",
         most=2 * EXCERPT_WORDS + 1,
-        present=lambda row: literal(QUERY in row.c),
+        present=article.is_searched,
     )
 
 
@@ -156,9 +116,7 @@ class ArticleUpdateInput:
 
 @strawberry.type(description="An article, and what speaks against the mutation.")
 class ArticlePayload(Payload):
-    article: Article | None = one(
-        ARTICLE, lambda outcome, other: other.c.id == outcome.c.object_id, "The article as it is now."
-    )
+    article: Article | None = one(ARTICLE, "object_id", "The article as it is now.")
 
 
 @strawberry.type(description="What `articleCreate` answers.")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import strawberry
-from sqlalchemy import Text, cast
-from sqlalchemy.dialects.postgresql import JSON
 
 from db import enums
-from resolvers.mutation import UserErrorCode
-from schema.fields import column, documented, items, json_rows, part, stream_cursor
+from resolvers.mutation import UserErrorCode, user_errors
+from schema.fields import column, documented, items, part, stream_cursor
 
 for _enum in (
     enums.TicketStatus,
@@ -62,7 +60,7 @@ class Actor:
 
 @strawberry.type(description="Why a mutation was not done, in words to show to a person.")
 class UserError:
-    field: list[str] = column(lambda row, asker: cast(row.c.field, JSON), "The path of the input field it is about.")
+    field: list[str] = column("field", "The path of the input field it is about.")
     message: str = column("message", "What is wrong and what would be right.")
     code: UserErrorCode = column("code", "What sort of objection, for programs.")
 
@@ -70,7 +68,7 @@ class UserError:
 @strawberry.type(description="What a mutation answers.")
 class Payload:
     user_errors: list[UserError] = items(
-        lambda row, asker: json_rows(row.c.errors, field=Text, message=Text, code=Text),
+        user_errors,
         "What speaks against it, all at once; empty if it was done.",
         most=1,
     )

@@ -43,14 +43,14 @@ class Customer(Node):
         PROPERTY,
         PROPERTIES,
         "Their properties, by address.",
-        on=lambda customer, other: other.c.customer_id == customer.c.id,
+        referenced_by="customer_id",
         roles=THEMSELVES,
     )
     tickets: Annotated[TicketConnection, strawberry.lazy("schema.ticket")] = connection(
         TICKET,
         TICKETS,
         "Their tickets, as far as you see them.",
-        on=lambda customer, ticket: ticket.c.customer_id == customer.c.id,
+        referenced_by="customer_id",
         arguments=TICKET_LIST,
     )
     created_at: datetime = column("created_at", "When they were entered.")
@@ -97,9 +97,7 @@ class CustomerUpdateInput:
 
 @strawberry.type(description="A customer, and what speaks against the mutation.")
 class CustomerPayload(Payload):
-    customer: Customer | None = one(
-        CUSTOMER, lambda outcome, other: other.c.id == outcome.c.object_id, "The customer as they are now."
-    )
+    customer: Customer | None = one(CUSTOMER, "object_id", "The customer as they are now.")
 
 
 @strawberry.type(description="What `customerCreate` answers.")

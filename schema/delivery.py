@@ -6,12 +6,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import strawberry
-from sqlalchemy import Text, and_, case, func, literal_column
 
 from db.entities import DELIVERIES, DELIVERY, TICKET
 from db.enums import ADMINS, Audience, DeliveryChannel, DeliveryState, NoticeKind
-from db.sql import Expression, Row
-from db.visibility import Asker
 from resolvers import delivery
 from schema.common import Connection, Edge, Payload
 from schema.fields import argument, column, connection, given, global_id, mutation, one, optional, part
@@ -21,30 +18,23 @@ if TYPE_CHECKING:
     from schema.ticket import Ticket
 
 
-def _recipient(row: Row, asker: Asker) -> Expression:
-    return func.nullif(row.c.recipient, literal_column("''"), type_=Text())
-
-
-def _next_attempt_at(row: Row, asker: Asker) -> Expression:
-    return case((and_(row.c.state == DeliveryState.PENDING, row.c.claimed_until.is_(None)), row.c.due_at))
-
-
 @strawberry.type(description="What somebody is told of an event: one for each event, channel and recipient.")
 class Delivery:
     id: strawberry.ID = global_id(DELIVERY)
     ticket: Annotated[Ticket, strawberry.lazy("schema.ticket")] = one(
-        TICKET, lambda delivery, ticket: ticket.c.id == delivery.c.ticket_id, "The ticket that it is about."
+        TICKET, "ticket_id", "The ticket that it is about."
     )
     kind: NoticeKind = column("kind", "What is told.")
     channel: DeliveryChannel = column("channel", "By which way.")
     audience: Audience = column("audience", "As what the recipient is told.")
-    recipient: str | None = column(_recipient, "The e-mail address; null for Google Chat, which has one place.")
+    recipient: str | None = column(delivery.recipient, "The e-mail address; null for Google Chat, which has one place.")
     state: DeliveryState = column("state", "How far it has come.")
     attempts: int = column("attempts", "How often it has been tried since it was last queued.")
     said: str | None = column("said", "What the other side, or the network, said to the last attempt.")
     created_at: datetime = column("created_at", "When that happened which is told.")
     next_attempt_at: datetime | None = column(
-        _next_attempt_at, "From when on it is tried; null while it is being sent, and once it was sent or given up."
+        delivery.next_attempt_at,
+        "From when on it is tried; null while it is being sent, and once it was sent or given up.",
     )
     finished_at: datetime | None = column("finished_at", "When it was sent or given up.")
 
@@ -91,7 +81,7 @@ class DeliveryRetryInput:
 class DeliveryRetryPayload(Payload):
     delivery: Delivery | None = one(
         DELIVERY,
-        lambda outcome, other: other.c.id == outcome.c.object_id,
+        "object_id",
         "The delivery as it is now; null if there is none.",
     )
 

@@ -7,30 +7,39 @@ own: a root field's whole selection is one statement, whichever way the operatio
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import strawberry
-from sqlalchemy import JSON, FromClause, Text, bindparam, cast, func, literal_column, select
-from sqlalchemy.dialects.postgresql import UUID
 from strawberry import UNSET
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.arguments import StrawberryArgument
 
-from db.compiler.fields import Column, Embedded, Items, One, Root
-from db.compiler.selection import MAPPING, OUTCOME, Bound, FieldMapping, Render, Selection
+from db.compiler.fields import (
+    ArgumentReader,
+    Column,
+    ColumnSource,
+    Embedded,
+    GlobalId,
+    Items,
+    ItemsSource,
+    MutationField,
+    One,
+    OutcomeExtra,
+    Root,
+    RootSource,
+    RowCondition,
+    StreamCursorField,
+)
+from db.compiler.selection import MAPPING, FieldMapping
 from db.entity import Entity
 from db.enums import EVERYONE, DocumentedEnum, Role
 from db.limits import PAGE_DEFAULT, PAGE_MAX
 from db.lists.listing import Listing
 from db.lists.page import Many
-from db.sql import Condition, Expression, Row
-from db.visibility import Asker
-from resolvers.mutation import Call, Input, Outcome
+from resolvers.mutation import Handler
 
 Roles: TypeAlias = frozenset[Role]
-Link: TypeAlias = Callable[[Row, Row], Condition]
 
 E = TypeVar("E", bound=type[DocumentedEnum])
 
@@ -52,14 +61,14 @@ def mapped(mapping: FieldMapping, description: str, arguments: Sequence[Strawber
     return field
 
 
-def column(source: str | Callable[[Row, Asker], Expression], description: str, *, roles: Roles = EVERYONE) -> Any:
-    """A scalar read off the row: a column's name, or an expression."""
+def column(source: ColumnSource, description: str, *, roles: Roles = EVERYONE) -> Any:
+    """A scalar read off the row: a column's name, or a function that computes it."""
     return mapped(Column(source, roles=roles), description)
 
 
-def global_id(entity: Entity) -> Any:
-    prefix: Expression = literal_column(f"'{entity.prefix}_'")
-    return column(lambda row, asker: prefix.concat(cast(row.c.id, Text)), "Opaque, and unique among all things.")
+def global_id(entity: Entity, description: str = "Opaque, and unique among all things.", *, column: str = "id") -> Any:
+    """The id that clients know a row of the entity by, whose key is in `column`."""
+    return mapped(GlobalId(entity, column), description)
 
 
 def embedded(prefix: str, description: str) -> Any:
@@ -67,17 +76,25 @@ def embedded(prefix: str, description: str) -> Any:
     return mapped(Embedded(prefix), description)
 
 
-def one(entity: Entity, on: Link, description: str, *, from_ticket: bool = False, roles: Roles = EVERYONE) -> Any:
-    """The row of another entity that belongs to this one: `on(this, other)`."""
-    return mapped(One(entity, on, from_ticket, roles=roles), description)
+def one(
+    entity: Entity,
+    column: ColumnSource,
+    description: str,
+    *,
+    referenced_by: str = "id",
+    from_ticket: bool = False,
+) -> Any:
+    """The row of another entity whose id this row has in `column`; or, where the reference goes the other way, the one
+    whose column `referenced_by` has this row's `id`."""
+    return mapped(One(entity, column, referenced_by, from_ticket), description)
 
 
 def items(
-    source: Callable[[Row, Asker], FromClause],
+    source: ItemsSource,
     description: str,
     *,
     most: int,
-    present: Callable[[Row], Condition] | None = None,
+    present: RowCondition | None = None,
     roles: Roles = EVERYONE,
 ) -> Any:
     """A short list of objects, `most` at the most, never paged."""
@@ -89,12 +106,12 @@ def connection(
     listing: Listing,
     description: str,
     *,
-    on: Link | None = None,
+    referenced_by: str | None = None,
     arguments: Sequence[StrawberryArgument] = (),
     roles: Roles = EVERYONE,
 ) -> Any:
-    """A page of an entity's rows, those that `on(this, other)` ties to this row."""
-    return mapped(Many(entity, listing, on, roles=roles), description, [*arguments, *PAGE_ARGUMENTS])
+    """A page of an entity's rows: all, or those whose column `referenced_by` has this row's id."""
+    return mapped(Many(entity, listing, referenced_by, roles=roles), description, [*arguments, *PAGE_ARGUMENTS])
 
 
 def part(description: str) -> Any:
@@ -138,10 +155,10 @@ IF_VERSION = "Only if the ticket is still at this version; otherwise it is retur
 
 
 def root(
-    source: Callable[[Render, Selection], tuple[Row, list[Condition]]],
+    source: RootSource,
     description: str,
     *,
-    reader: Callable[[Input], Bound] | None = None,
+    reader: ArgumentReader | None = None,
     arguments: Sequence[StrawberryArgument] = (),
     roles: Roles = EVERYONE,
 ) -> Any:
@@ -150,54 +167,18 @@ def root(
     return mapped(mapping, description, arguments)
 
 
-Handler: TypeAlias = Callable[[Call, Input], Awaitable[Outcome]]
-
-
-@dataclass(frozen=True)
-class Mutation(FieldMapping):
-    """A mutation: `handler` does it, and its outcome is the one row that the payload's fields are read from."""
-
-    handler: Handler
-
-    def read(self, arguments: Input) -> Bound:
-        return Bound()
-
-    def render(self, render: Render, row: Row, selection: Selection) -> Expression:
-        object_id, errors, extra = OUTCOME
-        outcome = select(
-            bindparam(object_id, type_=UUID(as_uuid=False)).label(object_id),
-            bindparam(errors, type_=JSON()).label(errors),
-            bindparam(extra, type_=JSON()).label(extra),
-        ).subquery("outcome")
-        return select(render.object(selection.fields, outcome)).select_from(outcome).scalar_subquery()
-
-
 def mutation(handler: Handler, input_type: type, description: str, *, roles: Roles) -> Any:
     """A mutation with its one input."""
     arguments = [argument("input", input_type, "What to do.")]
-    return mapped(Mutation(handler, roles=roles), description, arguments)
+    return mapped(MutationField(handler, roles=roles), description, arguments)
 
 
-@dataclass(frozen=True)
-class Position(FieldMapping):
-    """A stream cursor: the event log's position that the statement's answer stands at."""
-
-    def render(self, render: Render, row: Row, selection: Selection) -> Expression:
-        return render.position()
+def outcome_extra(name: str, description: str) -> Any:
+    """A payload's field: the text that the mutation's outcome has by this name in its `extra`."""
+    return mapped(OutcomeExtra(name), description)
 
 
 def stream_cursor(
     description: str = "Where this answer stands in the event log: a stream that starts after it misses nothing.",
 ) -> Any:
-    return mapped(Position(), description)
-
-
-def json_rows(document: Expression, **columns: Any) -> FromClause:
-    """The elements of a JSON array as rows: their members of these SQLAlchemy types, and `ord`, their place."""
-    elements = func.json_array_elements(func.coalesce(document, literal_column("'[]'::json")))
-    rows = elements.table_valued("element", with_ordinality="ord", name="item").render_derived()
-    members = [
-        cast(rows.c.element.op("->>")(literal_column(f"'{name}'")), type_).label(name)
-        for name, type_ in columns.items()
-    ]
-    return select(*members, rows.c.ord).select_from(rows).subquery("items")
+    return mapped(StreamCursorField(), description)

@@ -6,27 +6,16 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import strawberry
-from sqlalchemy import cast, func, literal_column
-from sqlalchemy.dialects.postgresql import UUID
 
 from db.entities import INBOUND_MESSAGE, INBOUND_MESSAGES, NOTE, TICKET
 from db.enums import ADMINS, InboundOutcome, Role
-from db.sql import Expression, Row
-from db.visibility import Asker
 from resolvers import inbound
 from schema.common import Connection, Edge, Payload
-from schema.fields import argument, column, connection, given, global_id, mutation, one, optional, part
+from schema.fields import argument, column, connection, given, global_id, mutation, one, optional, outcome_extra, part
 
 if TYPE_CHECKING:
     from schema.note import Note
     from schema.ticket import Ticket
-
-RAW_SHOWN = 65_536  # bytes
-
-
-def _raw(row: Row, asker: Asker) -> Expression:
-    beginning = func.substr(row.c.raw, literal_column("1"), literal_column(str(RAW_SHOWN)))
-    return func.translate(func.encode(beginning, "base64"), literal_column("E'\\n'"), literal_column("''"))
 
 
 @strawberry.type(description="A message that came in by mail, and what became of it.")
@@ -41,13 +30,12 @@ class InboundMessage:
     subject: str | None = column("subject", "Its subject, on one line of up to 200 characters.")
     size: int = column("size", "How many bytes it has.")
     ticket: Annotated[Ticket, strawberry.lazy("schema.ticket")] | None = one(
-        TICKET, lambda message, ticket: ticket.c.id == message.c.ticket_id, "The ticket that it became or answered."
+        TICKET, "ticket_id", "The ticket that it became or answered."
     )
-    note: Annotated[Note, strawberry.lazy("schema.note")] | None = one(
-        NOTE, lambda message, note: note.c.id == message.c.note_id, "The note that it became."
-    )
+    note: Annotated[Note, strawberry.lazy("schema.note")] | None = one(NOTE, "note_id", "The note that it became.")
     raw: str | None = column(
-        _raw, "Of one that was kept aside the first 64 KiB, as they came, in base64. A stranger has written them."
+        inbound.raw_beginning,
+        "Of one that was kept aside the first 64 KiB, as they came, in base64. A stranger has written them.",
     )
 
 
@@ -91,15 +79,11 @@ class InboundEmailIngestInput:
 
 @strawberry.type(description="What `inboundEmailIngest` answers.")
 class InboundEmailIngestPayload(Payload):
-    outcome: InboundOutcome | None = column(
-        lambda outcome, asker: outcome.c.extra["outcome"].as_string(), "What became of it; null if it was not taken."
-    )
-    reason: str | None = column(
-        lambda outcome, asker: outcome.c.extra["reason"].as_string(), "Why it was ignored or kept aside."
-    )
+    outcome: InboundOutcome | None = outcome_extra("outcome", "What became of it; null if it was not taken.")
+    reason: str | None = outcome_extra("reason", "Why it was ignored or kept aside.")
     ticket: Annotated[Ticket, strawberry.lazy("schema.ticket")] | None = one(
         TICKET,
-        lambda outcome, ticket: ticket.c.id == cast(outcome.c.extra["ticket_id"].as_string(), UUID(as_uuid=False)),
+        inbound.ingested_ticket_id,
         "The ticket that it became or answers, if you see it. A service does not: its sender has made it.",
     )
 

@@ -30,9 +30,7 @@ if TYPE_CHECKING:
 @strawberry.type(description="A comment on a ticket. It is never edited and never deleted.")
 class Note(Node):
     id: strawberry.ID = global_id(NOTE)
-    ticket: Annotated[Ticket, strawberry.lazy("schema.ticket")] = one(
-        TICKET, lambda note, ticket: ticket.c.id == note.c.ticket_id, "The ticket it is on."
-    )
+    ticket: Annotated[Ticket, strawberry.lazy("schema.ticket")] = one(TICKET, "ticket_id", "The ticket it is on.")
     body: str = column("body", "What it says.")
     internal_only: bool = column("internal_only", "Whether only admins and technicians see it.")
     author: Actor = embedded("author_", "Who wrote it.")
@@ -62,9 +60,7 @@ class NoteAddInput:
 
 @strawberry.type(description="What `noteAdd` answers.")
 class NoteAddPayload(Payload):
-    note: Note | None = one(
-        NOTE, lambda outcome, note: note.c.id == outcome.c.object_id, "The new note; null if it was not added."
-    )
+    note: Note | None = one(NOTE, "object_id", "The new note; null if it was not added.")
 
 
 @strawberry.type

@@ -24,14 +24,12 @@ class Property(Node):
     id: strawberry.ID = global_id(PROPERTY)
     address: str = column("address", "Postal address.")
     account_number: str = column("account_number", "The place's own account number.")
-    customer: Annotated[Customer, strawberry.lazy("schema.customer")] = one(
-        CUSTOMER, lambda property, customer: customer.c.id == property.c.customer_id, "Whose it is."
-    )
+    customer: Annotated[Customer, strawberry.lazy("schema.customer")] = one(CUSTOMER, "customer_id", "Whose it is.")
     tickets: Annotated[TicketConnection, strawberry.lazy("schema.ticket")] = connection(
         TICKET,
         TICKETS,
         "The tickets about it, as far as you see them.",
-        on=lambda property, ticket: ticket.c.property_id == property.c.id,
+        referenced_by="property_id",
         arguments=TICKET_LIST,
     )
     created_at: datetime = column("created_at", "When it was entered.")
@@ -75,9 +73,7 @@ class PropertyUpdateInput:
 
 @strawberry.type(description="A property, and what speaks against the mutation.")
 class PropertyPayload(Payload):
-    property: Property | None = one(
-        PROPERTY, lambda outcome, other: other.c.id == outcome.c.object_id, "The property as it is now."
-    )
+    property: Property | None = one(PROPERTY, "object_id", "The property as it is now.")
 
 
 @strawberry.type(description="What `propertyCreate` answers.")

@@ -6,21 +6,16 @@ from datetime import datetime
 from typing import Annotated
 
 import strawberry
-from sqlalchemy import Text, case, cast, func, literal_column, select
-from sqlalchemy.dialects.postgresql import aggregate_order_by
 
-from db.compiler.fields import EMPTY
 from db.entities import NOTE, TICKET
 from db.enums import StreamResetReason, TicketChangeKind, TicketEventKind
 from db.limits import PAGE_DEFAULT, PAGE_MAX
-from db.sql import Expression, Row
 from db.ticket_stream import Imaged, NoteAdditions, Recount, TicketChanges, TicketChangesPage
-from db.visibility import Asker
+from resolvers import event, ticket_fields
 from schema.common import Actor
-from schema.event import changes_of
-from schema.fields import argument, column, documented, embedded, mapped, one, part, stream_cursor
+from schema.fields import argument, column, documented, embedded, global_id, mapped, one, part, stream_cursor
 from schema.note import Note
-from schema.ticket import Ticket, TicketCounts, TicketFilter, counts_source, read_counts
+from schema.ticket import Ticket, TicketCounts, TicketFilter
 
 for _enum in (TicketChangeKind, StreamResetReason):
     documented(_enum)
@@ -29,18 +24,6 @@ AFTER = argument(
     "after", str | None, "The last cursor that you have had, of a list, a payload or a stream; from now if not given."
 )
 CURSOR = "Where this message stands in the stream: whoever subscribes after it goes on with the next one."
-
-
-def _ticket_id(row: Row, asker: Asker) -> Expression:
-    prefix: Expression = literal_column(f"'{TICKET.prefix}_'")
-    return prefix.concat(cast(row.c.ticket_id, Text))
-
-
-def _changed_fields(row: Row, asker: Asker) -> Expression:
-    changes = changes_of(row, asker)
-    names = func.json_agg(aggregate_order_by(changes.c.field, changes.c.ord))
-    changed = select(func.coalesce(names, EMPTY)).select_from(changes).correlate(row).scalar_subquery()
-    return case((row.c.shown, changed), else_=EMPTY)
 
 
 @strawberry.type(description="Everything missed has been told; what follows is live.")
@@ -59,10 +42,11 @@ class TicketChange:
     cursor: str = stream_cursor(CURSOR)
     change: TicketChangeKind = column("change", "What it means for a list of the filter's tickets.")
     kind: TicketEventKind = column("kind", "What happened.")
-    ticket_id: strawberry.ID = column(_ticket_id, "The ticket's id.")
+    ticket_id: strawberry.ID = global_id(TICKET, "The ticket's id.", column="ticket_id")
     ticket: Ticket | None = mapped(Imaged(), "The ticket as this left it; null if you may not see it, or no longer.")
     changed_fields: list[str] = column(
-        _changed_fields, "The fields that changed; empty for a creation, a note, and where you do not see the ticket."
+        event.changed_fields,
+        "The fields that changed; empty for a creation, a note, and where you do not see the ticket.",
     )
     actor: Actor = embedded("actor_", "Who did it.")
     at: datetime = column("at", "When.")
@@ -71,7 +55,7 @@ class TicketChange:
 @strawberry.type(description="A note was added.")
 class NoteAdded:
     cursor: str = stream_cursor(CURSOR)
-    note: Note = one(NOTE, lambda event, note: note.c.id == event.c.note_id, "The note.")
+    note: Note = one(NOTE, "note_id", "The note.")
 
 
 @strawberry.type(description="A page of what has happened to tickets, in order.")
@@ -115,7 +99,7 @@ class Subscription:
         [argument("filter", TicketFilter | None, "Which tickets; all that you see if not given."), AFTER],
     )
     ticket_counts_changed: TicketCounts = mapped(
-        Recount(counts_source, read_counts),
+        Recount(ticket_fields.status_counts, ticket_fields.read_status_counts),
         "How many of the tickets that you see are in each status: now, and whenever that changes.",
         [argument("filter", TicketFilter | None, "Of which tickets; all that you see if not given.")],
     )

@@ -3,35 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 import strawberry
-from sqlalchemy import Boolean, ColumnElement, FromClause, Text, any_, func, literal_column, select
 
-from db import models
-from db.compiler.fields import Root
-from db.compiler.selection import Render, Selection
 from db.enums import ADMINS, DeliveryChannel, NoticeKind
 from db.limits import RECIPIENTS_MAX
-from db.sql import Condition, Row, table
-from db.visibility import Asker
 from resolvers import support_settings
 from schema.common import Payload
-from schema.fields import column, given, items, json_rows, mapped, mutation, optional, root
-
-_TABLE = table(models.SupportSettings)
-
-
-def _settings(render: Render, selection: Selection) -> tuple[Row, list[Condition]]:
-    return render.alias(_TABLE), []
-
-
-def _notices(row: Row, asker: Asker) -> FromClause:
-    told: ColumnElement[Any] = literal_column(f"'{{{','.join(support_settings.TOLD)}}}'::notice_kind[]")
-    kinds = func.unnest(told).table_valued("kind", with_ordinality="ord", name="told").render_derived()
-    on = {field: kinds.c.kind == any_(row.c[column]) for field, column in support_settings.KINDS.items()}
-    rows = select(kinds.c.kind, *(condition.label(field) for field, condition in on.items()), kinds.c.ord)
-    return rows.select_from(kinds).correlate(row).subquery("notices")
+from schema.fields import column, given, items, mutation, optional, root
 
 
 @strawberry.type(description="By which channels a kind of notice is told.")
@@ -46,16 +25,18 @@ class SupportSettings:
     admin_recipients: list[str] = column("admin_recipients", "The addresses that admin mail goes to.")
     google_chat_enabled: bool = column("google_chat_enabled", "Whether Google Chat is told.")
     google_chat_configured: bool = column(
-        lambda row, asker: row.c.google_chat_webhook_url.is_not(None),
+        support_settings.has_webhook,
         "Whether there is a webhook URL. The URL itself is a secret and never shown.",
     )
-    notices: list[NoticeSetting] = items(_notices, "What is told by which channel.", most=len(support_settings.TOLD))
+    notices: list[NoticeSetting] = items(
+        support_settings.notice_settings, "What is told by which channel.", most=len(support_settings.TOLD)
+    )
     updated_at: datetime = column("updated_at", "When the settings were last changed.")
 
 
 @strawberry.type
 class SupportSettingsQueries:
-    support_settings: SupportSettings = root(_settings, "Who is told of what.", roles=ADMINS)
+    support_settings: SupportSettings = root(support_settings.settings, "Who is told of what.", roles=ADMINS)
 
 
 @strawberry.input(description="By which channels a kind of notice is to be told; what is left out stays.")
@@ -75,7 +56,7 @@ class SupportSettingsUpdateInput:
 
 @strawberry.type(description="What `supportSettingsUpdate` answers.")
 class SupportSettingsUpdatePayload(Payload):
-    support_settings: SupportSettings = mapped(Root(_settings, roles=ADMINS), "The settings as they are now.")
+    support_settings: SupportSettings = root(support_settings.settings, "The settings as they are now.", roles=ADMINS)
 
 
 @strawberry.input(description="A channel to try.")
@@ -93,7 +74,7 @@ class SupportSettingsTestResult:
 @strawberry.type(description="What `supportSettingsTest` answers.")
 class SupportSettingsTestPayload(Payload):
     results: list[SupportSettingsTestResult] = items(
-        lambda outcome, asker: json_rows(outcome.c.extra["results"], recipient=Text, sent=Boolean, said=Text),
+        support_settings.sent_test_results,
         "What became of each message; empty if nothing could be sent.",
         most=RECIPIENTS_MAX,
     )

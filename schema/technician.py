@@ -6,12 +6,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import strawberry
-from sqlalchemy import func, or_, select
 
 from db.entities import TECHNICIAN, TECHNICIANS, TICKET, TICKETS
-from db.enums import ADMINS, STAFF, TicketStatus
-from db.sql import Expression, Row
-from db.visibility import Asker
+from db.enums import ADMINS, STAFF
 from resolvers import technician
 from schema.common import Connection, Edge, Node, Payload
 from schema.fields import IDEMPOTENCY, argument, column, connection, given, global_id, mutation, one, optional, part
@@ -19,17 +16,6 @@ from schema.ticket import TICKET_LIST
 
 if TYPE_CHECKING:
     from schema.ticket import TicketConnection
-
-
-def _open_tickets(row: Row, asker: Asker) -> Expression:
-    ticket = TICKET.table.alias()
-    unfinished = or_(ticket.c.status == TicketStatus.OPEN, ticket.c.status == TicketStatus.IN_PROGRESS)
-    counted = select(func.count()).select_from(ticket)
-    return (
-        counted.where(ticket.c.technician_id == row.c.id, unfinished, TICKET.visible(ticket, asker))
-        .correlate(row)
-        .scalar_subquery()
-    )
 
 
 @strawberry.type(description="Someone whom tickets are assigned to.")
@@ -43,12 +29,12 @@ class Technician(Node):
         TICKET,
         TICKETS,
         "The tickets assigned to them, as far as you see them.",
-        on=lambda technician, ticket: ticket.c.technician_id == technician.c.id,
+        referenced_by="technician_id",
         arguments=TICKET_LIST,
         roles=STAFF,
     )
     open_ticket_count: int = column(
-        _open_tickets, "How many of those are open or in progress, as far as you see them.", roles=STAFF
+        technician.open_ticket_count, "How many of those are open or in progress, as far as you see them.", roles=STAFF
     )
     created_at: datetime = column("created_at", "When they were entered.", roles=STAFF)
 
@@ -94,9 +80,7 @@ class TechnicianUpdateInput:
 
 @strawberry.type(description="A technician, and what speaks against the mutation.")
 class TechnicianPayload(Payload):
-    technician: Technician | None = one(
-        TECHNICIAN, lambda outcome, other: other.c.id == outcome.c.object_id, "The technician as they are now."
-    )
+    technician: Technician | None = one(TECHNICIAN, "object_id", "The technician as they are now.")
 
 
 @strawberry.type(description="What `technicianCreate` answers.")

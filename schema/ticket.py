@@ -6,10 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import strawberry
-from sqlalchemy import JSON, FromClause, Text, case, cast, exists, func, literal_column, or_, select
 
-from db import models
-from db.compiler.selection import Bound, Render, Selection
 from db.entities import (
     ARTICLE,
     CUSTOMER,
@@ -22,7 +19,6 @@ from db.entities import (
     TECHNICIAN,
     TICKET,
     TICKET_DELIVERIES,
-    TICKETS,
     updated_at,
 )
 from db.enums import (
@@ -39,15 +35,10 @@ from db.enums import (
     TicketSource,
     TicketStatus,
 )
-from db.ids import key_of
 from db.limits import BULK_MAX, CHAT_MESSAGES_MAX, PROGRESS_MAX
-from db.lists.filters import Parameters, Slots, only_one, storable
-from db.sql import Condition, Expression, Row, table
-from db.ticket_totals import ALL_TICKETS, ticket_counts
-from db.visibility import Asker
-from resolvers import ticket
-from resolvers.mutation import Input
-from resolvers.ticket_rules import TRANSITIONS
+from db.ticket_totals import ALL_TICKETS
+from resolvers import ticket, ticket_fields
+from resolvers.mutation import user_errors
 from schema.common import Connection, Edge, Node, Payload, UserError
 from schema.fields import (
     IDEMPOTENCY,
@@ -60,7 +51,6 @@ from schema.fields import (
     given,
     global_id,
     items,
-    json_rows,
     mutation,
     one,
     optional,
@@ -77,8 +67,6 @@ if TYPE_CHECKING:
     from schema.property import Property
     from schema.technician import Technician
 
-_CHATS = table(models.TicketChat)
-
 
 @strawberry.type(description="Whom to get in touch with about a ticket.")
 class Contact:
@@ -92,21 +80,6 @@ class ChatMessage:
     author: ChatAuthor = column("author", "Who wrote it.")
     body: str = column("body", "What was written.")
     at: datetime = column("at", "When.")
-
-
-def _chat(row: Row, asker: Asker) -> FromClause:
-    messages = select(_CHATS.c.messages).where(_CHATS.c.ticket_id == row.c.id).correlate(row).scalar_subquery()
-    return json_rows(messages, author=Text, body=Text, at=Text)
-
-
-def _allowed_statuses(row: Row, asker: Asker) -> Expression:
-    """The table of transitions as a CASE over the status."""
-    nowhere: Expression = literal_column("'[]'::json")
-    branches: list[tuple[Condition, Expression]] = [
-        (row.c.status == status, literal_column("'[" + ",".join(f'"{target}"' for target in targets) + "]'::json"))
-        for status, targets in TRANSITIONS[asker.role].items()
-    ]
-    return case(*branches, else_=nowhere) if branches else nowhere
 
 
 @strawberry.type(description="A customer's issue, from its creation to its resolution.")
@@ -123,19 +96,19 @@ class Ticket(Node):
     contact: Contact = embedded("contact_", "Whom to get in touch with: from the customer, or entered by hand.")
     customer: Annotated[Customer, strawberry.lazy("schema.customer")] | None = one(
         CUSTOMER,
-        lambda ticket, other: other.c.id == ticket.c.customer_id,
+        "customer_id",
         "The customer it is for.",
         from_ticket=True,
     )
     property: Annotated[Property, strawberry.lazy("schema.property")] | None = one(
         PROPERTY,
-        lambda ticket, other: other.c.id == ticket.c.property_id,
+        "property_id",
         "The place it is about.",
         from_ticket=True,
     )
     technician: Annotated[Technician, strawberry.lazy("schema.technician")] | None = one(
         TECHNICIAN,
-        lambda ticket, other: other.c.id == ticket.c.technician_id,
+        "technician_id",
         "The assignee; null if unassigned.",
         from_ticket=True,
     )
@@ -145,35 +118,36 @@ class Ticket(Node):
     resolved_at: datetime | None = column("resolved_at", "When it was resolved.")
     closed_at: datetime | None = column("closed_at", "When it was closed.")
     chat: list[ChatMessage] | None = items(
-        _chat,
+        ticket_fields.chat,
         "The transcript, oldest first, where a chatbot made the ticket.",
         most=CHAT_MESSAGES_MAX,
-        present=lambda ticket: exists().where(_CHATS.c.ticket_id == ticket.c.id),
+        present=ticket_fields.has_chat,
         roles=STAFF | {Role.SERVICE},
     )
     notes: Annotated[NoteConnection, strawberry.lazy("schema.note")] = connection(
         NOTE,
         NOTES,
         "Its notes, oldest first; customers get the public ones.",
-        on=lambda ticket, note: note.c.ticket_id == ticket.c.id,
+        referenced_by="ticket_id",
     )
     history: Annotated[TicketEventConnection, strawberry.lazy("schema.event")] = connection(
-        EVENT, EVENTS, "What happened to it, oldest first.", on=lambda ticket, event: event.c.ticket_id == ticket.c.id
+        EVENT, EVENTS, "What happened to it, oldest first.", referenced_by="ticket_id"
     )
     deliveries: Annotated[DeliveryConnection, strawberry.lazy("schema.delivery")] = connection(
         DELIVERY,
         TICKET_DELIVERIES,
         "Who was told of it and what came of that, oldest first; technicians do not see what went to others of the"
         " company.",
-        on=lambda ticket, delivery: delivery.c.ticket_id == ticket.c.id,
+        referenced_by="ticket_id",
         roles=STAFF,
     )
     article: Annotated[Article, strawberry.lazy("schema.article")] | None = one(
         ARTICLE,
-        lambda ticket, other: other.c.source_ticket_id == ticket.c.id,
+        "id",
         "The knowledge base article made from it.",
+        referenced_by="source_ticket_id",
     )
-    allowed_statuses: list[TicketStatus] = column(_allowed_statuses, "Where you may take it from here.")
+    allowed_statuses: list[TicketStatus] = column(ticket_fields.allowed_statuses, "Where you may take it from here.")
 
 
 @strawberry.type(description="A ticket's place in a list.")
@@ -259,17 +233,6 @@ class TicketBy:
     reference: str | None = optional("By reference, any case.")
 
 
-def _read_by(arguments: Input) -> Bound:
-    kind, value = only_one(arguments["by"])
-    return Bound(kind, (key_of(value, "tkt", "ticket") if kind == "id" else storable(value).strip().upper(),))
-
-
-def _by(render: Render, selection: Selection) -> tuple[Row, list[Condition]]:
-    ticket = render.alias(TICKET.table)
-    column = ticket.c[render.shape(selection)]
-    return ticket, [column == render.parameter(selection, 0, column.type), TICKET.visible(ticket, render.asker)]
-
-
 @strawberry.type(description="How many tickets there are: the numbers on the status tabs.")
 class TicketCounts:
     all: int = column("all", "All tickets.")
@@ -280,15 +243,6 @@ class TicketCounts:
     unassigned: int = column("unassigned", "Those that nobody is assigned to, whatever their status.")
 
 
-def read_counts(arguments: Input) -> Bound:
-    slots = Slots()
-    return Bound(TICKETS.criteria.read(arguments, slots), tuple(slots.values))
-
-
-def counts_source(render: Render, selection: Selection) -> tuple[Row, list[Condition]]:
-    return ticket_counts(render.shape(selection), render.asker, Parameters(render.parameters(selection))), []
-
-
 @strawberry.type(description="A step of a ticket's public progress.")
 class TicketProgress:
     kind: TicketEventKind = column("kind", "CREATED, a change of the status, or NOTE_ADDED.")
@@ -296,39 +250,6 @@ class TicketProgress:
     status: TicketStatus = column("status", "Where the ticket was then.")
     actor_kind: ActorKind = column("actor_kind", "What sort of party did it.")
     note: str | None = column("note", "What was noted, if it was that.")
-
-
-_STEPS = (
-    TicketEventKind.CREATED,
-    TicketEventKind.STATUS_CHANGED,
-    TicketEventKind.RESOLVED,
-    TicketEventKind.CLOSED,
-    TicketEventKind.REOPENED,
-    TicketEventKind.NOTE_ADDED,
-)
-
-
-def _progress(row: Row, asker: Asker) -> FromClause:
-    """The latest steps that the tracking address could have seen when they were taken: a ticket that has changed hands
-    does not tell its new owner what it was to the old one."""
-    event, note, customers = (table(model).alias() for model in (models.TicketEvent, models.Note, models.Customer))
-    contact = func.lower(event.c.after["contact_email"].astext) == row.c.tracked_by
-    customer = exists().where(
-        cast(customers.c.id, Text) == event.c.after["customer_id"].astext,
-        func.lower(customers.c.email) == row.c.tracked_by,
-    )
-    told = [literal_column(f"'{kind}'", event.c.kind.type) for kind in _STEPS]
-    body = select(note.c.body).where(note.c.id == event.c.note_id, note.c.internal_only.is_(False))
-    status = event.c.after["status"].astext.label("status")
-    latest = (
-        select(event.c.kind, event.c.at, status, event.c.actor_kind, body.scalar_subquery().label("note"))
-        .where(event.c.ticket_id == row.c.id, event.c.public, event.c.kind.in_(told), or_(contact, customer))
-        .order_by(event.c.at.desc())
-        .limit(literal_column(str(PROGRESS_MAX)))
-        .correlate(row)
-        .subquery("latest")
-    )
-    return select(latest, latest.c.at.label("ord")).correlate(row).subquery("progress")
 
 
 @strawberry.type(description="What may be told about a ticket to whoever knows its reference and e-mail address.")
@@ -342,44 +263,32 @@ class TicketTracking:
     resolved_at: datetime | None = column("resolved_at", "When it was resolved.")
     closed_at: datetime | None = column("closed_at", "When it was closed.")
     progress: list[TicketProgress] = items(
-        _progress,
+        ticket_fields.progress,
         f"What happened publicly, oldest first, the latest {PROGRESS_MAX} steps: from when on the ticket was of this "
         "address.",
         most=PROGRESS_MAX,
     )
 
 
-def _read_track(arguments: Input) -> Bound:
-    reference = storable(arguments["reference"]).strip().upper()
-    return Bound(None, (reference, storable(arguments["email"]).strip().lower()))
-
-
-def _track(render: Render, selection: Selection) -> tuple[Row, list[Condition]]:
-    ticket = render.alias(TICKET.table)
-    customers = table(models.Customer).alias()
-    reference, email = (render.parameter(selection, slot, Text()) for slot in (0, 1))
-    of_customer = exists().where(customers.c.id == ticket.c.customer_id, func.lower(customers.c.email) == email)
-    known = or_(func.lower(ticket.c.contact_email) == email, of_customer)
-    tracked = select(ticket, email.label("tracked_by")).where(ticket.c.reference == reference, known)
-    return tracked.subquery(render.name()), []
-
-
 @strawberry.type
 class TicketQueries:
     tickets: TicketConnection = connection(TICKET, ALL_TICKETS, "Tickets that you see.", arguments=TICKET_LIST)
     ticket: Ticket | None = root(
-        _by, "One ticket.", reader=_read_by, arguments=[argument("by", TicketBy, "Which one.")]
+        ticket_fields.ticket_by,
+        "One ticket.",
+        reader=ticket_fields.read_ticket_by,
+        arguments=[argument("by", TicketBy, "Which one.")],
     )
     ticket_counts: TicketCounts = root(
-        counts_source,
+        ticket_fields.status_counts,
         "How many of the tickets that you see are in each status.",
-        reader=read_counts,
+        reader=ticket_fields.read_status_counts,
         arguments=[argument("filter", TicketFilter | None, "Of which tickets; all that you see if not given.")],
     )
     ticket_track: TicketTracking | None = root(
-        _track,
+        ticket_fields.tracked_ticket,
         "For the chatbot: how a ticket stands. A wrong address and a ticket that does not exist look alike.",
-        reader=_read_track,
+        reader=ticket_fields.read_tracking,
         arguments=[
             argument("reference", str, "The ticket's number, any case."),
             argument("email", str, "The contact's or the customer's e-mail address, any case."),
@@ -485,7 +394,7 @@ class TicketsBulkUpdateInput:
 class TicketPayload(Payload):
     ticket: Ticket | None = one(
         TICKET,
-        lambda outcome, ticket: ticket.c.id == outcome.c.object_id,
+        "object_id",
         "The ticket as it is now; null if there is none that you see.",
     )
 
@@ -515,11 +424,11 @@ class TicketBulkResult:
     ticket_id: strawberry.ID = column("id", "The id that was given.")
     ticket: Ticket | None = one(
         TICKET,
-        lambda result, ticket: ticket.c.id == cast(result.c.ticket_id, TICKET.table.c.id.type),
+        "ticket_id",
         "The ticket as it is now; null if there is none that you see.",
     )
     user_errors: list[UserError] = items(
-        lambda result, asker: json_rows(cast(result.c.errors, JSON), field=Text, message=Text, code=Text),
+        user_errors,
         "What speaks against changing it; empty if it was done.",
         most=1,
     )
@@ -528,7 +437,7 @@ class TicketBulkResult:
 @strawberry.type(description="What `ticketsBulkUpdate` answers.")
 class TicketsBulkUpdatePayload(Payload):
     results: list[TicketBulkResult] = items(
-        lambda outcome, asker: json_rows(outcome.c.extra["results"], id=Text, ticket_id=Text, errors=Text),
+        ticket_fields.bulk_results,
         "A result for each ticket, in the order given.",
         most=BULK_MAX,
     )

@@ -29,13 +29,13 @@ from callout.execution.answer import BadRequest, InvalidVariables
 from callout.execution.cost import Cost
 from callout.execution.documents import INTROSPECTION, Document, Documents, condition_variables
 from db.compiler.collect import Collector, Flags, Place
+from db.compiler.fields import MutationField
 from db.compiler.render import Compiled, compile_root
 from db.compiler.selection import Bound, Selection, Site, Weight
 from db.enums import Role
 from db.errors import LimitExceeded
 from db.ticket_stream import Stream, TicketChangesPage, compile_stream
 from db.viewer import Viewer
-from schema.fields import Mutation
 
 EVENTS_MAX = 200
 """How many events are looked up at a time; fewer, if a query for as many messages would ask for too much."""
@@ -244,7 +244,7 @@ class Preparer:
 
     def _read_root(self, root: RootField, bounds: Sequence[Bound], values: VariableValues, role: Role) -> ReadRoot:
         given: Mapping[str, Any] = {}
-        if isinstance(root.selection.mapping, Mutation | TicketChangesPage):
+        if isinstance(root.selection.mapping, MutationField | TicketChangesPage):
             given = get_argument_values(root.sites[0].definition, root.sites[0].node, values)
         return ReadRoot(root, self._compiled(root, bounds, role), bounds, given.get("input", given))
 

@@ -42,7 +42,7 @@ from callout.execution.prepare import (
     BoundRoot,
     Preparer,
 )
-from db.compiler.fields import Constant
+from db.compiler.fields import Constant, MutationField
 from db.enums import DeliveryChannel
 from db.errors import ClientError
 from db.events.cursor import StreamCursors
@@ -52,7 +52,6 @@ from db.viewer import Viewer
 from notifiers.message_ids import OwnMail
 from notifiers.notification import Channel
 from resolvers.mutation import Call, Outcome, Refused
-from schema.fields import Mutation
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +129,7 @@ class Engine:
             after, size = read.given.get("after"), read.bounds[0].size
             at_once = min(EVENTS_MAX, size * Cost().add(read.field.weight, read.field.sites, read.bounds).fits())
             return await self._pages.page(read.field.selection, reader, after, size, at_once)
-        if isinstance(mapping, Mutation):
+        if isinstance(mapping, MutationField):
             outcome = await _done(mapping, Call(viewer, self._database, self._channels, self._own_mail), read.given)
             self._written()
             errors = [error.as_json() for error in outcome.errors]
@@ -188,9 +187,10 @@ class OrdinaryContext:
         return await self.engine.answer(self.roots[str(info.path.key)], self.viewer)
 
 
-async def _done(mutation: Mutation, call: Call, given: Mapping[str, Any]) -> Outcome:
+async def _done(mutation: MutationField, call: Call, given: Mapping[str, Any]) -> Outcome:
     try:
-        return await mutation.handler(call, given)
+        outcome: Outcome = await mutation.handler(call, given)
+        return outcome
     except Refused as refused:
         return Outcome(refused.object_id, refused.errors)
 

@@ -4,33 +4,66 @@ A field of an entity is declared once, beside its Strawberry type, with one of t
 (`db/compiler/`) puts the mappings of a selection together into one statement. A mapping has two halves.
 `read` turns the arguments of one request into values and a *shape*: what of them changes the statement's text. `render`
 builds the SQL of a shape. So a statement is built once per shape, and afterwards only values are bound.
+
+Where a field is computed, its mapping calls a function of `resolvers/` that makes the SQL.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
-from sqlalchemy import FromClause, case, func, literal_column, null, select
-from sqlalchemy.dialects.postgresql import JSON, aggregate_order_by
+from sqlalchemy import FromClause, Text, bindparam, case, cast, func, literal_column, null, select
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, UUID, aggregate_order_by
 
-from db.compiler.selection import UNBOUND, Arguments, Bound, FieldMapping, Render, Selection
+from db.compiler.selection import OUTCOME, UNBOUND, Arguments, Bound, FieldMapping, Render, Selection
 from db.entity import Entity
+from db.errors import BadInput
+from db.ids import is_uuid, shown, split_id
+from db.limits import PAGE_MAX
 from db.sql import Condition, Expression, Row
 from db.visibility import Asker
+
+ColumnSource: TypeAlias = str | Callable[[Row, Asker], Expression]
+"""A column's name, or a function that computes a value from the row."""
+
+ItemsSource: TypeAlias = Callable[[Row, Asker], FromClause]
+"""The rows that belong to a row, with a column `ord` to sort them by."""
+
+RowCondition: TypeAlias = Callable[[Row], Condition]
+
+RootSource: TypeAlias = Callable[[Render, Selection], tuple[Row, list[Condition]]]
+"""A selectable, and the conditions that leave at most one row of it."""
+
+ArgumentReader: TypeAlias = Callable[[Arguments], Bound]
+"""Reads a root field's arguments into the values of its source's parameters. Raises `BadInput`."""
+
+
+def read_column(source: ColumnSource, row: Row, asker: Asker) -> Expression:
+    return row.c[source] if isinstance(source, str) else source(row, asker)
 
 
 @dataclass(frozen=True)
 class Column(FieldMapping):
-    """A scalar, an enum value or a list of them, read off the row: a column's name or an expression."""
+    """A scalar, an enum value or a list of them, from the row."""
 
-    source: str | Callable[[Row, Asker], Expression]
+    source: ColumnSource
 
     def render(self, render: Render, row: Row, selection: Selection) -> Expression:
-        if isinstance(self.source, str):
-            return row.c[self.source]
-        return self.source(row, render.asker)
+        return read_column(self.source, row, render.asker)
+
+
+@dataclass(frozen=True)
+class GlobalId(FieldMapping):
+    """The id that clients know an entity's row by: its prefix and the key in `column`."""
+
+    entity: Entity
+    column: str
+
+    def render(self, render: Render, row: Row, selection: Selection) -> Expression:
+        prefix: Expression = literal_column(f"'{self.entity.prefix}_'")
+        return prefix.concat(cast(row.c[self.column], Text))
 
 
 @dataclass(frozen=True)
@@ -63,10 +96,12 @@ class Embedded(FieldMapping):
 
 @dataclass(frozen=True)
 class One(FieldMapping):
-    """The one row of another entity that belongs to this row; null where there is none that the viewer sees."""
+    """The one row of another entity whose column `referenced_by` equals this row's `column`; null where there is none
+    that the viewer sees."""
 
     entity: Entity
-    on: Callable[[Row, Row], Condition]  # (this row, the other entity's row)
+    column: ColumnSource
+    referenced_by: str = "id"
     from_ticket: bool = False
     """Whether this row is a ticket, which tells soonest whether the other is visible."""
 
@@ -74,17 +109,17 @@ class One(FieldMapping):
         target, asker = render.alias(self.entity.table), render.asker
         near = self.entity.near if self.from_ticket else None
         visible = self.entity.visible(target, asker) if near is None else near(target, asker, row)
-        query = select(render.object(selection.fields, target)).select_from(target).where(self.on(row, target), visible)
+        belongs = target.c[self.referenced_by] == read_column(self.column, row, asker)
+        query = select(render.object(selection.fields, target)).select_from(target).where(belongs, visible)
         return query.correlate(row).scalar_subquery()
 
 
 @dataclass(frozen=True)
 class Items(FieldMapping):
-    """A short list of objects that belong to the row and are never paged: from `source`, in the order of its column
-    `ord`. Null where `present` says so."""
+    """A short list of objects that belong to the row and are never paged; null unless the row fulfils `present`."""
 
-    source: Callable[[Row, Asker], FromClause]
-    present: Callable[[Row], Condition] | None = None
+    source: ItemsSource
+    present: RowCondition | None = None
 
     def render(self, render: Render, row: Row, selection: Selection) -> Expression:
         items = self.source(row, render.asker)
@@ -102,13 +137,10 @@ NO_ROW: Row = select(null().label("nothing")).subquery("nothing")
 
 @dataclass(frozen=True)
 class Root(FieldMapping):
-    """A root field that is one object read from `source`, a selectable of at most one row; null where it has none.
+    """A field that hangs on no row: one object, or null where `source` has no row."""
 
-    `argument_values` turns the field's arguments into the values of the parameters that `source` mentions.
-    """
-
-    source: Callable[[Render, Selection], tuple[Row, list[Condition]]]
-    reader: Callable[[Arguments], Bound] = field(default=lambda arguments: UNBOUND)
+    source: RootSource
+    reader: ArgumentReader = field(default=lambda arguments: UNBOUND)
 
     def read(self, arguments: Arguments) -> Bound:
         return self.reader(arguments)
@@ -117,3 +149,112 @@ class Root(FieldMapping):
         source, conditions = self.source(render, selection)
         found = select(render.object(selection.fields, source)).select_from(source)
         return found.where(*conditions).scalar_subquery()
+
+
+@dataclass(frozen=True)
+class NodeById(FieldMapping):
+    """The row with a given id, of any of these entities; null where there is none that the viewer sees.
+
+    The shape is the id's prefix, which names the entity.
+    """
+
+    entities: tuple[Entity, ...]
+
+    def read(self, arguments: Arguments) -> Bound:
+        prefix, key = _prefix_and_key(arguments["id"], self.entities)
+        return Bound(prefix, (key,))
+
+    def render(self, render: Render, row: Row, selection: Selection) -> Expression:
+        entity = _entity_of(render.shape(selection), self.entities)
+        return _node(entity, render.parameter(selection, 0, UUID(as_uuid=False)), render, selection)
+
+
+@dataclass(frozen=True)
+class NodesByIds(FieldMapping):
+    """The rows with given ids, each of any of these entities, in the order of the ids; null for each that is not there
+    or that the viewer does not see.
+
+    The shape is the sorted prefixes among the ids; the values are two parallel arrays, of prefixes and of keys.
+    """
+
+    entities: tuple[Entity, ...]
+
+    def read(self, arguments: Arguments) -> Bound:
+        ids = arguments["ids"]
+        if len(ids) > PAGE_MAX:
+            raise BadInput(f"At most {PAGE_MAX} ids at once.")
+        parsed = [_prefix_and_key(id_, self.entities) for id_ in ids]
+        prefixes = tuple(sorted({prefix for prefix, _ in parsed}))
+        return Bound(prefixes, ([prefix for prefix, _ in parsed], [key for _, key in parsed]), max(1, len(ids)))
+
+    def render(self, render: Render, row: Row, selection: Selection) -> Expression:
+        prefixes = render.shape(selection)
+        if not prefixes:
+            return EMPTY
+        arrays = [render.parameter(selection, slot, ARRAY(Text())) for slot in (0, 1)]
+        ids = func.unnest(*arrays).table_valued("prefix", "key", with_ordinality="ord").render_derived()
+        found = case(*(self._branch(prefix, ids, render, selection) for prefix in prefixes))
+        return select(func.json_agg(aggregate_order_by(found, ids.c.ord))).select_from(ids).scalar_subquery()
+
+    def _branch(self, prefix: str, ids: Row, render: Render, selection: Selection) -> tuple[Condition, Expression]:
+        """When an id has this prefix, and then the row of its entity."""
+        has_prefix = ids.c.prefix == literal_column(f"'{prefix}'")
+        # The cast stands behind a CASE of its own, for the planner may look at a branch that is not taken.
+        key = cast(case((has_prefix, ids.c.key)), UUID(as_uuid=False))
+        return has_prefix, _node(_entity_of(prefix, self.entities), key, render, selection)
+
+
+def _prefix_and_key(global_id: str, entities: Sequence[Entity]) -> tuple[str, str]:
+    """The parts of an id of one of the entities. Raises `BadInput` if it cannot be one."""
+    prefix, key = split_id(global_id)
+    if not is_uuid(key) or prefix not in {entity.prefix for entity in entities}:
+        raise BadInput(f"{shown(global_id)} is not an id of Callout.")
+    return prefix, key
+
+
+def _entity_of(prefix: str, entities: Sequence[Entity]) -> Entity:
+    (entity,) = (each for each in entities if each.prefix == prefix)
+    return entity
+
+
+def _node(entity: Entity, key: Expression, render: Render, selection: Selection) -> Expression:
+    """What is selected of the entity's row with this key, if the viewer sees it."""
+    target = render.alias(entity.table)
+    found = select(render.object(selection.types[entity.name], target)).select_from(target)
+    return found.where(target.c.id == key, entity.visible_alone(target, render.asker)).scalar_subquery()
+
+
+@dataclass(frozen=True)
+class MutationField(FieldMapping):
+    """A mutation: `handler` does it, and its outcome is the one row that the payload's fields are read from."""
+
+    handler: Callable[[Any, Arguments], Awaitable[Any]]
+    """A `Handler` of `resolvers/mutation.py`, which `db/` may not import."""
+
+    def render(self, render: Render, row: Row, selection: Selection) -> Expression:
+        object_id, errors, extra = OUTCOME
+        outcome = select(
+            bindparam(object_id, type_=UUID(as_uuid=False)).label(object_id),
+            bindparam(errors, type_=JSON()).label(errors),
+            bindparam(extra, type_=JSON()).label(extra),
+        ).subquery("outcome")
+        return select(render.object(selection.fields, outcome)).select_from(outcome).scalar_subquery()
+
+
+@dataclass(frozen=True)
+class OutcomeExtra(FieldMapping):
+    """A text that a mutation's handler has put into its outcome's `extra` by this name; null if it has put none."""
+
+    name: str
+
+    def render(self, render: Render, row: Row, selection: Selection) -> Expression:
+        text: Expression = row.c.extra[self.name].as_string()
+        return text
+
+
+@dataclass(frozen=True)
+class StreamCursorField(FieldMapping):
+    """A stream cursor: the position in the event log that the statement's answer stands at."""
+
+    def render(self, render: Render, row: Row, selection: Selection) -> Expression:
+        return render.position()

@@ -6,7 +6,6 @@ same however deep it lies. Totals and the neighbouring pages are looked up only 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -42,11 +41,12 @@ class PageShape:
 
 @dataclass(frozen=True)
 class Many(FieldMapping):
-    """A connection to the rows of `entity` that `on` ties to this row, or to all where it is None."""
+    """A connection to the rows of `entity` whose column `referenced_by` holds this row's id, or to all where it is
+    None."""
 
     entity: Entity
     listing: Listing
-    on: Callable[[Row, Row], Condition] | None = None
+    referenced_by: str | None = None
 
     @property
     def cost(self) -> int:
@@ -110,7 +110,7 @@ class Page:
             listing=many.listing,
             criteria=shape.criteria,
             order=shape.order,
-            on=partial(many.on, row) if many.on else None,
+            on=partial(_refers, many.referenced_by, row) if many.referenced_by else None,
             outer=row,
             parameters=Parameters(render.parameters(selection)),
             asker=render.asker,
@@ -202,6 +202,11 @@ class Page:
             return literal_column("false")
         there = Stretch((CursorBound(slot, after=following, inclusive=True),), backward=not following)
         return exists(select_star(self._query.subquery(found(self._query, 1, there))))
+
+
+def _refers(column: str, row: Row, other: Row) -> Condition:
+    """The other row has this row's id in `column`."""
+    return other.c[column] == row.c.id
 
 
 def page_size(arguments: Arguments) -> tuple[int, bool]:

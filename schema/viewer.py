@@ -1,0 +1,33 @@
+"""`me`: the viewer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import strawberry
+
+from db.entities import CUSTOMER, TECHNICIAN
+from db.enums import Role
+from resolvers import viewer
+from schema.fields import column, one, root
+
+if TYPE_CHECKING:
+    from schema.customer import Customer
+    from schema.technician import Technician
+
+
+@strawberry.type(description="You, as your token identifies you.")
+class Viewer:
+    role: Role = column("role", "Your role.")
+    name: str = column("name", "Your name.")
+    technician: Annotated[Technician, strawberry.lazy("schema.technician")] | None = one(
+        TECHNICIAN, "technician_id", "Yourself, if you are a technician."
+    )
+    customer: Annotated[Customer, strawberry.lazy("schema.customer")] | None = one(
+        CUSTOMER, "customer_id", "Yourself, if you are a customer."
+    )
+
+
+@strawberry.type
+class ViewerQueries:
+    me: Viewer = root(viewer.me, "You.")
