@@ -58,8 +58,8 @@ NearPredicate: TypeAlias = Callable[[Row, Asker, Near], Condition]
 
 
 def ticket(row: Row, asker: Asker) -> Condition:
-    """Admins see all; technicians those assigned to them or created by them; customers their own; a service those
-    that it created."""
+    """Admins see all tickets. Technicians see the tickets that are assigned to them or that they created. Customers see
+    their own. Services see the tickets that they created."""
     match asker.role:
         case Role.ADMIN:
             return true()
@@ -137,8 +137,8 @@ def sees_more_tickets(asker: Asker, number: ColumnElement[int]) -> Condition:
 
 
 def note(row: Row, asker: Asker) -> Condition:
-    """Whoever sees the ticket sees its notes; customers and services only the public ones, customers of the time when
-    the ticket was theirs."""
+    """Staff see all notes on the tickets that they see. Services see the public ones. Customers see the public ones
+    that were written while the ticket was theirs."""
     if asker.role is Role.ADMIN:
         return true()
     of_visible_ticket = _on_visible_ticket(asker, lambda tickets: tickets.c.id == row.c.ticket_id)
@@ -149,8 +149,8 @@ def note(row: Row, asker: Asker) -> Condition:
 
 
 def event(row: Row, asker: Asker) -> Condition:
-    """Whoever sees the ticket sees its history. Not told to customers and services: internal notes; to customers,
-    what happened before the ticket was theirs."""
+    """Everyone sees the events of the tickets that they see, with two exceptions: customers and services do not see
+    internal notes, and customers do not see events from before the ticket was theirs."""
     if asker.role is Role.ADMIN:
         return true()
     of_visible_ticket = _on_visible_ticket(asker, lambda tickets: tickets.c.id == row.c.ticket_id)
@@ -162,8 +162,9 @@ def event(row: Row, asker: Asker) -> Condition:
 
 
 def customer(row: Row, asker: Asker, near: Near = None) -> Condition:
-    """Admins see all; technicians those on tickets they see; customers themselves; services those on tickets they see
-    whose contact has the customer's name or e-mail address: an account number alone tells a service nobody's name."""
+    """Admins see all customers. Technicians see the customers of the tickets that they see. Customers see themselves.
+    Services see the customer of a ticket that they see if its contact has the customer's name or e-mail address, so
+    that an account number alone reveals no name."""
     match asker.role:
         case Role.ADMIN:
             return true()
@@ -181,7 +182,8 @@ def _is_contact(tickets: Row, customer: Row) -> Condition:
 
 
 def site(row: Row, asker: Asker, near: Near = None) -> Condition:
-    """A property: admins see all; technicians and services those on tickets they see; customers their own."""
+    """Admins see all properties. Technicians and services see the properties of the tickets that they see. Customers
+    see their own."""
     match asker.role:
         case Role.ADMIN:
             return true()
@@ -192,8 +194,8 @@ def site(row: Row, asker: Asker, near: Near = None) -> Condition:
 
 
 def technician(row: Row, asker: Asker, near: Near = None) -> Condition:
-    """Admins see all; technicians themselves and whoever is on a ticket they see; customers and services whoever is
-    on a ticket they see."""
+    """Admins see all technicians. Technicians see themselves and the technicians of the tickets that they see.
+    Customers and services see the technicians of the tickets that they see."""
     if asker.role is Role.ADMIN:
         return true()
     if asker.role is Role.TECHNICIAN and near is None:
@@ -206,13 +208,13 @@ def technician(row: Row, asker: Asker, near: Near = None) -> Condition:
 
 
 def article(row: Row, asker: Asker) -> Condition:
-    """Staff see all; customers and services what is published."""
+    """Staff see all articles. Customers and services see the published ones."""
     return true() if asker.role in (Role.ADMIN, Role.TECHNICIAN) else row.c.published
 
 
 def delivery(row: Row, asker: Asker) -> Condition:
-    """Admins see all; technicians, on tickets they see, what went to the customer, to Google Chat and to themselves;
-    customers and services none."""
+    """Admins see all deliveries. Technicians see, for the tickets that they see, the deliveries to the customer, to
+    Google Chat and to themselves. Customers and services see none."""
     if asker.role is Role.ADMIN:
         return true()
     if asker.role is not Role.TECHNICIAN:
@@ -223,5 +225,5 @@ def delivery(row: Row, asker: Asker) -> Condition:
 
 
 def staff_only(row: Row, asker: Asker) -> Condition:
-    """Settings, API keys and inbound messages: admins alone."""
+    """Only admins see settings, API keys and inbound messages."""
     return true() if asker.role is Role.ADMIN else false()
