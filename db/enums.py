@@ -1,7 +1,7 @@
-"""The domain's closed sets of words, each value with the sentence that explains it to a client.
+"""The domain's enums. Each value carries its description in the GraphQL schema.
 
-The labels are PostgreSQL's, Python's and GraphQL's alike. The order of a set is its meaning: PostgreSQL
-sorts an enum by declaration, so `URGENT` is above `LOW` and `CLOSED` after `OPEN` in every sort.
+Python, PostgreSQL and GraphQL use the same labels. The order of the values matters: PostgreSQL sorts an enum in the
+order of its declaration, so `URGENT` is above `LOW` and `CLOSED` after `OPEN` in every sort.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Self
 
 
 class DocumentedEnum(StrEnum):
-    """A string enum whose members carry a `doc` sentence: `OPEN = "OPEN", "Not yet being worked on."`"""
+    """A string enum whose members have a description, `doc`: `OPEN = "OPEN", "Not yet being worked on."`"""
 
     doc: str
 
@@ -23,25 +23,25 @@ class DocumentedEnum(StrEnum):
 
 
 class TicketStatus(DocumentedEnum):
-    """Where a ticket is in its life."""
+    """The status of a ticket."""
 
-    OPEN = "OPEN", "Newly created, not yet being worked on."
-    IN_PROGRESS = "IN_PROGRESS", "Someone is actively working on the issue."
-    RESOLVED = "RESOLVED", "The issue has been fixed; the ticket has a resolution."
-    CLOSED = "CLOSED", "Fully closed and archived."
+    OPEN = "OPEN", "The ticket is waiting to be worked on."
+    IN_PROGRESS = "IN_PROGRESS", "Someone is working on the issue."
+    RESOLVED = "RESOLVED", "The issue is fixed, and the ticket has a resolution."
+    CLOSED = "CLOSED", "The ticket is closed and archived."
 
 
 class TicketPriority(DocumentedEnum):
-    """How urgent a ticket is; sorts by urgency."""
+    """The priority of a ticket, from LOW to URGENT."""
 
-    LOW = "LOW", "Minor issue, can be addressed when convenient."
-    MEDIUM = "MEDIUM", "Standard priority, handled in the normal workflow."
-    HIGH = "HIGH", "Important, needs prompt attention."
-    URGENT = "URGENT", "Critical: a system is down or security is breached; needs immediate action."
+    LOW = "LOW", "A minor issue that can wait."
+    MEDIUM = "MEDIUM", "An issue to handle in the normal workflow."
+    HIGH = "HIGH", "An important issue that needs prompt attention."
+    URGENT = "URGENT", "A critical issue that needs immediate action: a system is down or security is breached."
 
 
 class TicketCategory(DocumentedEnum):
-    """What kind of system a ticket is about."""
+    """The kind of system that a ticket concerns."""
 
     ALARM = "ALARM", "Intrusion and fire alarms."
     CCTV = "CCTV", "Cameras and recorders."
@@ -51,7 +51,7 @@ class TicketCategory(DocumentedEnum):
 
 
 class TicketSource(DocumentedEnum):
-    """By which way a ticket came in."""
+    """Where a ticket came from."""
 
     ADMIN = "ADMIN", "Created by an admin on the dashboard."
     TECHNICIAN = "TECHNICIAN", "Created by a technician in the Tech Portal."
@@ -61,112 +61,118 @@ class TicketSource(DocumentedEnum):
 
 
 class ActorKind(DocumentedEnum):
-    """What sort of party did something."""
+    """The kind of actor behind an event or a note."""
 
     ADMIN = "ADMIN", "An admin."
     TECHNICIAN = "TECHNICIAN", "A technician."
-    CUSTOMER = "CUSTOMER", "A customer, or whoever else has written an e-mail."
+    CUSTOMER = "CUSTOMER", "A customer, or anyone else who sent an e-mail."
     SERVICE = "SERVICE", "A program with an API key: the chatbot or the e-mail gateway."
     SYSTEM = "SYSTEM", "Callout itself."
 
 
 class TicketEventKind(DocumentedEnum):
-    """What happened to a ticket. An event that changed several things carries the weightiest kind."""
+    """What happened to a ticket. An event that changed several things has the first kind of this list that applies."""
 
     CREATED = "CREATED", "The ticket was created."
     RESOLVED = "RESOLVED", "The ticket was resolved."
     CLOSED = "CLOSED", "The ticket was closed."
-    REOPENED = "REOPENED", "A resolved or closed ticket was taken up again."
-    STATUS_CHANGED = "STATUS_CHANGED", "The status changed in another way."
-    ASSIGNED = "ASSIGNED", "The ticket was given to a technician, or to another one."
-    UNASSIGNED = "UNASSIGNED", "The assignment was removed."
+    REOPENED = "REOPENED", "A resolved or closed ticket was reopened."
+    STATUS_CHANGED = "STATUS_CHANGED", "The status changed between OPEN and IN_PROGRESS."
+    ASSIGNED = "ASSIGNED", "The ticket was assigned to a technician, or reassigned to another one."
+    UNASSIGNED = "UNASSIGNED", "The ticket was unassigned."
     UPDATED = "UPDATED", "Other fields changed."
     NOTE_ADDED = "NOTE_ADDED", "A note was added."
 
 
 class TicketChangeKind(DocumentedEnum):
-    """What an event means for a list of tickets."""
+    """How an event changes a list of tickets."""
 
-    ENTERED = "ENTERED", "The ticket has come to match the filter, or to be seen by the viewer."
-    UPDATED = "UPDATED", "It matches as before, and has changed."
-    LEFT = "LEFT", "It no longer matches, or the viewer may no longer see it."
+    ENTERED = "ENTERED", "The ticket now matches the filter, or has become visible to you: add it."
+    UPDATED = "UPDATED", "The ticket still matches and has changed: replace it."
+    LEFT = "LEFT", "The ticket no longer matches the filter, or you can no longer see it: remove it."
 
 
 class StreamResetReason(DocumentedEnum):
-    """Why a stream cannot go on from a cursor."""
+    """Why a stream cannot resume from a cursor."""
 
-    CURSOR_UNKNOWN = "CURSOR_UNKNOWN", "The cursor is not of this event log, or of a future that has not come to be."
-    CURSOR_EXPIRED = "CURSOR_EXPIRED", "What followed the cursor is no longer kept."
-    OVERFLOW = "OVERFLOW", "More has happened since than is told one by one."
+    CURSOR_UNKNOWN = (
+        "CURSOR_UNKNOWN",
+        "The cursor belongs to another event log, or is ahead of this one because a backup was restored.",
+    )
+    CURSOR_EXPIRED = "CURSOR_EXPIRED", "The events after the cursor have been deleted."
+    OVERFLOW = "OVERFLOW", "Too many events to replay; refetch the list."
 
 
 class NoticeKind(DocumentedEnum):
-    """What somebody is told."""
+    """The kind of a notification."""
 
     CREATED = "CREATED", "A ticket was created."
-    ASSIGNED = "ASSIGNED", "A ticket was given to a technician."
-    UNASSIGNED = "UNASSIGNED", "A ticket was taken from a technician."
+    ASSIGNED = "ASSIGNED", "A ticket was assigned to a technician."
+    UNASSIGNED = "UNASSIGNED", "A ticket was taken away from a technician."
     NOTE_ADDED = "NOTE_ADDED", "A public note was added."
     RESOLVED = "RESOLVED", "A ticket was resolved."
-    TEST = "TEST", "That the channel works."
+    TEST = "TEST", "A test message that an admin sent."
 
 
 class DeliveryChannel(DocumentedEnum):
-    """By which way somebody is told."""
+    """How a notification is sent."""
 
     EMAIL = "EMAIL", "An e-mail to an address."
     GOOGLE_CHAT = "GOOGLE_CHAT", "A card in the Google Chat space."
 
 
 class Audience(DocumentedEnum):
-    """As what somebody is told."""
+    """In what capacity a recipient is notified."""
 
-    ADMIN = "ADMIN", "One of the admin recipients."
-    CUSTOMER = "CUSTOMER", "The ticket's contact."
-    TECHNICIAN = "TECHNICIAN", "The technician, or the one who lost the ticket."
-    SPACE = "SPACE", "The Google Chat space."
+    ADMIN = "ADMIN", "As one of the admin recipients."
+    CUSTOMER = "CUSTOMER", "As the ticket's contact."
+    TECHNICIAN = "TECHNICIAN", "As the technician who is, or was, assigned to the ticket."
+    SPACE = "SPACE", "As the Google Chat space."
 
 
 class DeliveryState(DocumentedEnum):
-    """How far a notification has come."""
+    """The state of a delivery."""
 
-    PENDING = "PENDING", "It is still to be sent, or to be tried again."
-    SENT = "SENT", "The other side has taken it."
-    DEAD = "DEAD", "It was refused for good, or tried for too long."
+    PENDING = "PENDING", "Waiting to be sent or retried."
+    SENT = "SENT", "Accepted by the mail server or by Google Chat."
+    DEAD = "DEAD", "Given up, because it was rejected permanently or every attempt failed."
 
 
 class InboundOutcome(DocumentedEnum):
-    """What became of a message that came in by mail."""
+    """The outcome of processing an inbound message."""
 
-    TICKET_CREATED = "TICKET_CREATED", "It has become a ticket."
-    NOTE_ADDED = "NOTE_ADDED", "It has become a note on a ticket that it answers."
-    DUPLICATE = "DUPLICATE", "It had come in before, and nothing was done."
-    IGNORED = "IGNORED", "A program sent it, a mailing list or Callout itself, and nothing was done."
-    KEPT_ASIDE = "KEPT_ASIDE", "It cannot be used as it is, and was kept for a person to look at."
+    TICKET_CREATED = "TICKET_CREATED", "The message created a ticket."
+    NOTE_ADDED = "NOTE_ADDED", "The message added a note to the ticket that it replies to."
+    DUPLICATE = "DUPLICATE", "The message had been processed before; nothing was done."
+    IGNORED = "IGNORED", "The message came from a program, a mailing list or Callout itself; nothing was done."
+    KEPT_ASIDE = "KEPT_ASIDE", "The message could not be processed and was kept for a person to review."
 
 
 class ArticleMatch(DocumentedEnum):
     """How an article matches a search."""
 
-    ALL_WORDS = "ALL_WORDS", "It has all of the words that were searched for."
-    SOME_WORDS = "SOME_WORDS", "No article has them all; this has some, or words that they may be a misspelling of."
+    ALL_WORDS = "ALL_WORDS", "The article contains all of the search words."
+    SOME_WORDS = (
+        "SOME_WORDS",
+        "No article contains all of the search words; this one contains some of them, or words with similar spelling.",
+    )
 
 
 class ChatAuthor(DocumentedEnum):
-    """Who wrote a message of a chatbot conversation."""
+    """The author of a message in a chatbot conversation."""
 
     CUSTOMER = "CUSTOMER", "The customer."
     BOT = "BOT", "The chatbot."
-    AGENT = "AGENT", "A person of the company who joined the conversation."
+    AGENT = "AGENT", "An employee who joined the conversation."
 
 
 class Role(DocumentedEnum):
-    """What a viewer is."""
+    """The role of a viewer."""
 
-    ADMIN = "ADMIN", "Sees and does everything."
-    TECHNICIAN = "TECHNICIAN", "Sees and works on the tickets assigned to them or created by them."
-    CUSTOMER = "CUSTOMER", "Sees their own tickets without what is internal."
-    SERVICE = "SERVICE", "A program with an API key: sees the tickets that it created, and published articles."
+    ADMIN = "ADMIN", "Can see and change everything."
+    TECHNICIAN = "TECHNICIAN", "Can see and work on the tickets that are assigned to them or that they created."
+    CUSTOMER = "CUSTOMER", "Can see their own tickets, without internal information."
+    SERVICE = "SERVICE", "A program with an API key. It can see the tickets that it created, and published articles."
 
 
 EVERYONE = frozenset(Role)

@@ -1,4 +1,4 @@
-"""What a client sees. `schema` is the one definition; the printed `schema.graphql` beside it is checked by a test."""
+"""The GraphQL schema. A test compares it with the printed `schema.graphql` beside this file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from schema.ticket import TicketMutations, TicketQueries
 from schema.viewer import ViewerQueries
 
 
-@strawberry.type(description="What can be read.")
+@strawberry.type(description="The query root of Callout's API.")
 class Query(
     NodeQueries,
     ViewerQueries,
@@ -47,7 +47,7 @@ class Query(
 ): ...
 
 
-@strawberry.type(description="What can be done. Each is one transaction, or refused as a whole.")
+@strawberry.type(description="The mutation root of Callout's API. Each mutation runs in one transaction.")
 class Mutation(
     TicketMutations,
     NoteMutations,
@@ -63,7 +63,7 @@ class Mutation(
 
 
 def _parse_time(value: Any) -> datetime:
-    """Raises `GraphQLError` unless `value` is a date and time with its offset (RFC 3339)."""
+    """Raises `GraphQLError` unless `value` is a date and time with a UTC offset (RFC 3339)."""
     try:
         return parse_time(value)
     except (TypeError, ValueError):
@@ -72,7 +72,7 @@ def _parse_time(value: Any) -> datetime:
 
 DATE_TIME = ScalarDefinition(
     name="DateTime",
-    description="A moment: ISO 8601 with the offset from UTC, to the microsecond.",
+    description="A date and time with a UTC offset (ISO 8601), to the microsecond, such as `2026-11-23T08:15:00Z`.",
     specified_by_url="https://datatracker.ietf.org/doc/html/rfc3339",
     serialize=datetime.isoformat,
     parse_value=_parse_time,
@@ -105,12 +105,12 @@ def build() -> strawberry.Schema:
 
 
 async def _answer(_: object, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:
-    """A root field in the ordinary way of execution; its arguments are read with its selection."""
+    """Resolves a root field where graphql-core executes the operation. The context reads the arguments itself."""
     return await info.context.answer(info)
 
 
 def graphql_schema(built: strawberry.Schema) -> GraphQLSchema:
-    """The graphql-core schema below Strawberry's."""
+    """The graphql-core schema that Strawberry wraps."""
     return built._schema
 
 

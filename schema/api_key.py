@@ -1,4 +1,4 @@
-"""API keys of services. For admins alone."""
+"""API keys of services: the type, its list, and the mutations. Only admins use them."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from schema.common import Connection, Edge, Payload
 from schema.fields import column, connection, given, global_id, mutation, one, outcome_extra, part
 
 
-@strawberry.type(description="What a service, the chatbot or the e-mail gateway, identifies itself with.")
+@strawberry.type(description="A key that authenticates a service, such as the chatbot or the e-mail gateway.")
 class ApiKey:
-    id: strawberry.ID = global_id(API_KEY)
-    name: str = column("name", "Which service it is for.")
-    prefix: str = column("prefix", "How the key begins, to tell keys apart.")
-    created_at: datetime = column("created_at", "When it was made.")
-    revoked_at: datetime | None = column("revoked_at", "When it was revoked.")
+    id: strawberry.ID = global_id(API_KEY, "The API key's id.")
+    name: str = column("name", "The name of the service that uses the key.")
+    prefix: str = column("prefix", "The first characters of the key, by which it can be recognized.")
+    created_at: datetime = column("created_at", "When the key was created.")
+    revoked_at: datetime | None = column("revoked_at", "When the key was revoked; null if it is active.")
 
 
-@strawberry.type(description="An API key's place in a list.")
+@strawberry.type(description="An API key in a list, with its cursor.")
 class ApiKeyEdge(Edge):
     node: ApiKey = part("The API key.")
 
 
 @strawberry.type(description="A page of API keys.")
 class ApiKeyConnection(Connection):
-    nodes: list[ApiKey] = part("The page's API keys.")
-    edges: list[ApiKeyEdge] = part("The page's API keys with their cursors.")
+    nodes: list[ApiKey] = part("The API keys on this page.")
+    edges: list[ApiKeyEdge] = part("The API keys on this page, with their cursors.")
 
 
 @strawberry.type
@@ -38,35 +38,38 @@ class ApiKeyQueries:
     api_keys: ApiKeyConnection = connection(API_KEY, API_KEYS, "All API keys, newest first.", roles=ADMINS)
 
 
-@strawberry.input(description="A new API key.")
+@strawberry.input(description="The API key to create.")
 class ApiKeyCreateInput:
-    name: str = given("Which service it is for, up to 200 characters.")
+    name: str = given("The name of the service that will use the key; one line, at most 200 characters.")
 
 
-@strawberry.input(description="An API key to revoke.")
+@strawberry.input(description="The API key to revoke.")
 class ApiKeyRevokeInput:
-    api_key_id: strawberry.ID = given("Which key.")
+    api_key_id: strawberry.ID = given("The API key's id.")
 
 
-@strawberry.type(description="What `apiKeyCreate` answers.")
+@strawberry.type(description="The result of creating an API key.")
 class ApiKeyCreatePayload(Payload):
-    api_key: ApiKey | None = one(API_KEY, "object_id", "The new key; null if none was made.")
+    api_key: ApiKey | None = one(API_KEY, "object_id", "The new API key; null if the mutation failed.")
     secret: str | None = outcome_extra(
         "secret",
-        "The key itself. It is shown this once and cannot be shown again.",
+        "The key itself, which is shown only once; null if the mutation failed.",
     )
 
 
-@strawberry.type(description="What `apiKeyRevoke` answers.")
+@strawberry.type(description="The result of revoking an API key.")
 class ApiKeyRevokePayload(Payload):
-    api_key: ApiKey | None = one(API_KEY, "object_id", "The revoked key; null if there is none.")
+    api_key: ApiKey | None = one(API_KEY, "object_id", "The revoked API key; null if the mutation failed.")
 
 
 @strawberry.type
 class ApiKeyMutations:
     api_key_create: ApiKeyCreatePayload = mutation(
-        api_key.create, ApiKeyCreateInput, "Make an API key for a service.", roles=ADMINS
+        api_key.create, ApiKeyCreateInput, "Creates an API key for a service.", roles=ADMINS
     )
     api_key_revoke: ApiKeyRevokePayload = mutation(
-        api_key.revoke, ApiKeyRevokeInput, "Revoke an API key; it stops working within a second.", roles=ADMINS
+        api_key.revoke,
+        ApiKeyRevokeInput,
+        "Revokes an API key permanently. The key stops working within a second.",
+        roles=ADMINS,
     )

@@ -33,35 +33,37 @@ if TYPE_CHECKING:
 documented(ArticleMatch)
 
 
-@strawberry.type(description="A known problem and how it is solved.")
+@strawberry.type(description="A known problem and its solution, in the knowledge base.")
 class Article(Node):
-    id: strawberry.ID = global_id(ARTICLE)
-    problem: str = column("problem", "What was wrong.")
-    solution: str = column("solution", "What helps.")
-    published: bool = column("published", "Whether customers and the chatbot see it.")
+    id: strawberry.ID = global_id(ARTICLE, "The article's id.")
+    problem: str = column("problem", "The problem, in one line.")
+    solution: str = column("solution", "The solution to the problem.")
+    published: bool = column("published", "Whether customers and the chatbot can see the article.")
     source_ticket: Annotated[Ticket, strawberry.lazy("schema.ticket")] | None = one(
-        TICKET, "source_ticket_id", "The ticket it was made from."
+        TICKET,
+        "source_ticket_id",
+        "The ticket that the article was created from; null if there is none or you cannot see it.",
     )
-    created_at: datetime = column("created_at", "When it was written.")
-    updated_at: datetime = column("updated_at", "When it was last edited.")
+    created_at: datetime = column("created_at", "When the article was created.")
+    updated_at: datetime = column("updated_at", "When the article was last updated.")
 
 
-@strawberry.type(description="A piece of an excerpt: plain text. The pieces put together are the passage.")
+@strawberry.type(description="A piece of an excerpt. Joined in order, the pieces form the passage.")
 class ExcerptPiece:
-    text: str = column("text", "The text, blanks and line breaks included.")
-    matched: bool = column("matched", "Whether it is a word that was found.")
+    text: str = column("text", "The text of the piece, without markup, including spaces and line breaks.")
+    matched: bool = column("matched", "Whether the piece is a word that matches the search.")
 
 
-@strawberry.type(description="An article's place in a list.")
+@strawberry.type(description="An article in a list, with its cursor.")
 class ArticleEdge(Edge):
     node: Article = part("The article.")
     match: ArticleMatch | None = column(
-        article.search_match, "How it matches what is searched for; null if nothing is."
+        article.search_match, "How the article matches the search; null without a search."
     )
     excerpt: list[ExcerptPiece] | None = items(
         article.excerpt,
-        f"A passage of up to {EXCERPT_WORDS} words around what is searched for, from the problem and the solution "
-        "that follows it; null if nothing is searched for.",
+        f"The passage of the problem and solution that matches the search best, at most {EXCERPT_WORDS} words; null "
+        "without a search.",
         most=2 * EXCERPT_WORDS + 1,
         present=article.is_searched,
     )
@@ -69,8 +71,8 @@ class ArticleEdge(Edge):
 
 @strawberry.type(description="A page of articles.")
 class ArticleConnection(Connection):
-    nodes: list[Article] = part("The page's articles.")
-    edges: list[ArticleEdge] = part("The page's articles with their cursors.")
+    nodes: list[Article] = part("The articles on this page.")
+    edges: list[ArticleEdge] = part("The articles on this page, with their cursors.")
 
 
 @strawberry.type
@@ -78,70 +80,75 @@ class ArticleQueries:
     articles: ArticleConnection = connection(
         ARTICLE,
         ARTICLES,
-        "Articles that you see: most relevant first if searched for, else newest first.",
+        "The articles that you can see: most relevant first with a search, otherwise newest first.",
         arguments=[
             argument(
                 "search",
                 str | None,
-                'Words of the problem or the solution, in any of their forms. `or`, "a phrase" and -without mean what '
-                "they mean to search engines. If no article has all of the words: some of them, or words that resemble "
-                "them.",
+                "Words to find in the problem or the solution, in any inflected form; at most 200 characters. As in "
+                'search engines, `or`, "a phrase" and -excluded words are supported. If no article contains all of '
+                "the words, the search finds articles that contain some of them, or words with similar spelling.",
             ),
-            argument("published", bool | None, "Only those that are published, or only those that are not."),
+            argument(
+                "published",
+                bool | None,
+                "Whether to list the published articles or, with false, the unpublished ones; by default, both.",
+            ),
         ],
     )
 
 
-@strawberry.input(description="A new article; it is not published unless asked for.")
+@strawberry.input(description="The article to create.")
 class ArticleCreateInput:
-    problem: str = given("What was wrong, one line of up to 500 characters.")
-    solution: str = given("What helps, up to 20,000 characters.")
-    published: bool | None = optional("Whether customers and the chatbot see it.")
+    problem: str = given("The problem; one line, at most 500 characters.")
+    solution: str = given("The solution, at most 20,000 characters.")
+    published: bool | None = optional("Whether customers and the chatbot can see the article; false by default.")
     idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
-@strawberry.input(description="A ticket to make an article of.")
+@strawberry.input(description="The ticket to create an article from.")
 class ArticleCreateFromTicketInput:
-    ticket_id: strawberry.ID = given("Which ticket: one with a resolution, and without an article so far.")
+    ticket_id: strawberry.ID = given("The ticket's id. The ticket must have a resolution and no article yet.")
     idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
-@strawberry.input(description="Changes of an article: what is left out stays.")
+@strawberry.input(description="The changes to an article. Fields that are left out keep their values.")
 class ArticleUpdateInput:
-    article_id: strawberry.ID = given("Which article.")
-    problem: str | None = optional("What was wrong, one line of up to 500 characters.")
-    solution: str | None = optional("What helps, up to 20,000 characters.")
-    published: bool | None = optional("Whether customers and the chatbot see it.")
+    article_id: strawberry.ID = given("The article's id.")
+    problem: str | None = optional("The problem; one line, at most 500 characters.")
+    solution: str | None = optional("The solution, at most 20,000 characters.")
+    published: bool | None = optional("Whether customers and the chatbot can see the article.")
 
 
-@strawberry.type(description="An article, and what speaks against the mutation.")
+@strawberry.type(description="The article that a mutation created or changed, and the errors.")
 class ArticlePayload(Payload):
-    article: Article | None = one(ARTICLE, "object_id", "The article as it is now.")
+    article: Article | None = one(ARTICLE, "object_id", "The article as it is now; null if the mutation failed.")
 
 
-@strawberry.type(description="What `articleCreate` answers.")
+@strawberry.type(description="The result of creating an article.")
 class ArticleCreatePayload(ArticlePayload): ...
 
 
-@strawberry.type(description="What `articleCreateFromTicket` answers.")
+@strawberry.type(description="The result of creating an article from a ticket.")
 class ArticleCreateFromTicketPayload(ArticlePayload): ...
 
 
-@strawberry.type(description="What `articleUpdate` answers.")
+@strawberry.type(description="The result of updating an article.")
 class ArticleUpdatePayload(ArticlePayload): ...
 
 
 @strawberry.type
 class ArticleMutations:
     article_create: ArticleCreatePayload = mutation(
-        article.create, ArticleCreateInput, "Write an article.", roles=ADMINS
+        article.create, ArticleCreateInput, "Creates an article.", roles=ADMINS
     )
     article_create_from_ticket: ArticleCreateFromTicketPayload = mutation(
         article.create_from_ticket,
         ArticleCreateFromTicketInput,
-        "Make an article of a resolved ticket: its subject is the problem, its resolution the solution.",
+        "Creates an unpublished article from a resolved ticket. The ticket's subject becomes the problem, its "
+        "resolution the solution.",
         roles=ADMINS,
     )
     article_update: ArticleUpdatePayload = mutation(
-        article.update, ArticleUpdateInput, "Edit, publish or withdraw an article.", roles=ADMINS
+        article.update, ArticleUpdateInput, "Updates, publishes or unpublishes an article.", roles=ADMINS
     )

@@ -1,4 +1,4 @@
-"""What several types share: nodes, pages, actors and the payloads' objections."""
+"""What several types share: nodes, pages, actors and the errors of payloads."""
 
 from __future__ import annotations
 
@@ -27,49 +27,53 @@ for _enum in (
     documented(_enum)
 
 
-@strawberry.interface(description="Anything with an id, which `node` finds again.")
+@strawberry.interface(description="An object that `node` can fetch by its id.")
 class Node:
-    id: strawberry.ID = part("Opaque, and unique among all things.")
+    id: strawberry.ID = part("The object's id: opaque, and unique across all types.")
 
 
-@strawberry.type(description="Where a page lies in its list.")
+@strawberry.type(description="The position of a page in its list.")
 class PageInfo:
-    has_next_page: bool = part("Whether the list goes on after this page.")
-    has_previous_page: bool = part("Whether there is something before this page.")
-    start_cursor: str | None = part("The cursor of the page's first edge.")
-    end_cursor: str | None = part("The cursor of the page's last edge; give it as `after` for the next page.")
+    has_next_page: bool = part("Whether there are more items after this page.")
+    has_previous_page: bool = part("Whether there are items before this page.")
+    start_cursor: str | None = part("The cursor of the first edge on this page; null if the page is empty.")
+    end_cursor: str | None = part(
+        "The cursor of the last edge on this page, to pass as `after` for the next page; null if the page is empty."
+    )
 
 
-@strawberry.type(description="A page of a list, and what is known of the whole.")
+@strawberry.type(description="A page of a list.")
 class Connection:
-    page_info: PageInfo = part("Where the page lies in the list.")
-    total_count: int = part("How many there are in the whole list, as far as you may see them.")
-    stream_cursor: str = part("Where this list stands in the event log: a stream that starts after it misses nothing.")
+    page_info: PageInfo = part("The position of this page in the list.")
+    total_count: int = part("The number of items in the whole list that you can see.")
+    stream_cursor: str = part(
+        "The stream cursor at which the list was read. A subscription that starts `after` it misses no event."
+    )
 
 
-@strawberry.type(description="One place in a list.")
+@strawberry.type(description="An item in a list, with its cursor.")
 class Edge:
-    cursor: str = part("The place; give it as `after` or `before`.")
+    cursor: str = part("The page cursor of this item, to pass as `after` or `before`.")
 
 
-@strawberry.type(description="Who did something.")
+@strawberry.type(description="The person or program that did something.")
 class Actor:
-    kind: enums.ActorKind = column("kind", "What sort of party.")
-    name: str = column("name", "Their name at the time.")
+    kind: enums.ActorKind = column("kind", "The kind of actor.")
+    name: str = column("name", "The actor's name at the time.")
 
 
-@strawberry.type(description="Why a mutation was not done, in words to show to a person.")
+@strawberry.type(description="A reason why a mutation failed.")
 class UserError:
-    field: list[str] = column("field", "The path of the input field it is about.")
-    message: str = column("message", "What is wrong and what would be right.")
-    code: UserErrorCode = column("code", "What sort of objection, for programs.")
+    field: list[str] = column("field", "The path of the input field that the error concerns, starting with `input`.")
+    message: str = column("message", "A message to show to a person.")
+    code: UserErrorCode = column("code", "An error code for programs.")
 
 
-@strawberry.type(description="What a mutation answers.")
+@strawberry.type(description="The result of a mutation.")
 class Payload:
     user_errors: list[UserError] = items(
         user_errors,
-        "What speaks against it, all at once; empty if it was done.",
+        "All validation errors at once; empty if the mutation succeeded.",
         most=1,
     )
     stream_cursor: str = stream_cursor()

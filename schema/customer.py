@@ -32,39 +32,39 @@ if TYPE_CHECKING:
 THEMSELVES = STAFF | {Role.CUSTOMER}
 
 
-@strawberry.type(description="Someone whose systems the company looks after.")
+@strawberry.type(description="A customer, either a person or a company.")
 class Customer(Node):
-    id: strawberry.ID = global_id(CUSTOMER)
-    account_number: str = column("account_number", "The account number.", roles=THEMSELVES)
-    name: str = column("name", "Full name, of a person or a firm.")
-    email: str = column("email", "E-mail address.", roles=THEMSELVES)
-    phone: str | None = column("phone", "Telephone number.", roles=THEMSELVES)
+    id: strawberry.ID = global_id(CUSTOMER, "The customer's id.")
+    account_number: str = column("account_number", "The customer's account number, which is unique.", roles=THEMSELVES)
+    name: str = column("name", "The full name of the person or company.")
+    email: str = column("email", "The customer's e-mail address, which is unique.", roles=THEMSELVES)
+    phone: str | None = column("phone", "The customer's phone number; null if there is none.", roles=THEMSELVES)
     properties: Annotated[PropertyConnection, strawberry.lazy("schema.property")] = connection(
         PROPERTY,
         PROPERTIES,
-        "Their properties, by address.",
+        "The customer's properties, sorted by address.",
         referenced_by="customer_id",
         roles=THEMSELVES,
     )
     tickets: Annotated[TicketConnection, strawberry.lazy("schema.ticket")] = connection(
         TICKET,
         TICKETS,
-        "Their tickets, as far as you see them.",
+        "The customer's tickets that you can see.",
         referenced_by="customer_id",
         arguments=TICKET_LIST,
     )
-    created_at: datetime = column("created_at", "When they were entered.")
+    created_at: datetime = column("created_at", "When the customer was created.")
 
 
-@strawberry.type(description="A customer's place in a list.")
+@strawberry.type(description="A customer in a list, with the cursor.")
 class CustomerEdge(Edge):
     node: Customer = part("The customer.")
 
 
 @strawberry.type(description="A page of customers.")
 class CustomerConnection(Connection):
-    nodes: list[Customer] = part("The page's customers.")
-    edges: list[CustomerEdge] = part("The page's customers with their cursors.")
+    nodes: list[Customer] = part("The customers on this page.")
+    edges: list[CustomerEdge] = part("The customers on this page, with their cursors.")
 
 
 @strawberry.type
@@ -72,47 +72,54 @@ class CustomerQueries:
     customers: CustomerConnection = connection(
         CUSTOMER,
         CUSTOMERS,
-        "Customers that you see: best match first if searched for, else by name.",
-        arguments=[argument("search", str | None, "Part of the name, e-mail address or account number, any case.")],
+        "The customers that you can see: best match first with a search, otherwise sorted by name.",
+        arguments=[
+            argument(
+                "search",
+                str | None,
+                "Part of the name, e-mail address or account number, at most 200 characters; case-insensitive. "
+                "Services search names only.",
+            )
+        ],
     )
 
 
-@strawberry.input(description="A new customer.")
+@strawberry.input(description="The customer to create.")
 class CustomerCreateInput:
-    name: str = given("Full name, up to 200 characters.")
-    email: str = given("E-mail address; no other customer has it.")
-    phone: str | None = optional("Telephone number.")
-    account_number: str = given("Account number, up to 40 characters; no other customer has it.")
+    name: str = given("The full name; one line, at most 200 characters.")
+    email: str = given("The e-mail address; must be unique among customers.")
+    phone: str | None = optional("The phone number, at most 40 characters.")
+    account_number: str = given("The account number; at most 40 characters, unique among customers.")
     idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
-@strawberry.input(description="Changes of a customer: what is left out stays, null clears.")
+@strawberry.input(description="The changes to a customer. Fields that are left out keep their values.")
 class CustomerUpdateInput:
-    customer_id: strawberry.ID = given("Which customer.")
-    name: str | None = optional("Full name, up to 200 characters.")
-    email: str | None = optional("E-mail address; no other customer has it.")
-    phone: str | None = optional("Telephone number.")
-    account_number: str | None = optional("Account number, up to 40 characters; no other customer has it.")
+    customer_id: strawberry.ID = given("The customer's id.")
+    name: str | None = optional("The full name; one line, at most 200 characters.")
+    email: str | None = optional("The e-mail address; must be unique among customers.")
+    phone: str | None = optional("The phone number, at most 40 characters; null clears it.")
+    account_number: str | None = optional("The account number; at most 40 characters, unique among customers.")
 
 
-@strawberry.type(description="A customer, and what speaks against the mutation.")
+@strawberry.type(description="The customer that a mutation created or changed, and the errors.")
 class CustomerPayload(Payload):
-    customer: Customer | None = one(CUSTOMER, "object_id", "The customer as they are now.")
+    customer: Customer | None = one(CUSTOMER, "object_id", "The customer as they are now; null if the mutation failed.")
 
 
-@strawberry.type(description="What `customerCreate` answers.")
+@strawberry.type(description="The result of creating a customer.")
 class CustomerCreatePayload(CustomerPayload): ...
 
 
-@strawberry.type(description="What `customerUpdate` answers.")
+@strawberry.type(description="The result of updating a customer.")
 class CustomerUpdatePayload(CustomerPayload): ...
 
 
 @strawberry.type
 class CustomerMutations:
     customer_create: CustomerCreatePayload = mutation(
-        customer.create, CustomerCreateInput, "Enter a customer.", roles=ADMINS
+        customer.create, CustomerCreateInput, "Creates a customer.", roles=ADMINS
     )
     customer_update: CustomerUpdatePayload = mutation(
-        customer.update, CustomerUpdateInput, "Change a customer's details.", roles=ADMINS
+        customer.update, CustomerUpdateInput, "Updates a customer.", roles=ADMINS
     )

@@ -1,4 +1,4 @@
-"""Deliveries: who was told of what and what came of it, their lists, and `deliveryRetry`."""
+"""Deliveries of notifications: the type, its list, and `deliveryRetry`."""
 
 from __future__ import annotations
 
@@ -18,47 +18,51 @@ if TYPE_CHECKING:
     from schema.ticket import Ticket
 
 
-@strawberry.type(description="What somebody is told of an event: one for each event, channel and recipient.")
+@strawberry.type(description="A notification on its way to one recipient: one for each event, channel and recipient.")
 class Delivery:
-    id: strawberry.ID = global_id(DELIVERY)
+    id: strawberry.ID = global_id(DELIVERY, "The delivery's id.")
     ticket: Annotated[Ticket, strawberry.lazy("schema.ticket")] = one(
-        TICKET, "ticket_id", "The ticket that it is about."
+        TICKET, "ticket_id", "The ticket that the notification concerns."
     )
-    kind: NoticeKind = column("kind", "What is told.")
-    channel: DeliveryChannel = column("channel", "By which way.")
-    audience: Audience = column("audience", "As what the recipient is told.")
-    recipient: str | None = column(delivery.recipient, "The e-mail address; null for Google Chat, which has one place.")
-    state: DeliveryState = column("state", "How far it has come.")
-    attempts: int = column("attempts", "How often it has been tried since it was last queued.")
-    said: str | None = column("said", "What the other side, or the network, said to the last attempt.")
-    created_at: datetime = column("created_at", "When that happened which is told.")
+    kind: NoticeKind = column("kind", "The kind of notification.")
+    channel: DeliveryChannel = column("channel", "The channel that the notification is sent through.")
+    audience: Audience = column("audience", "In what capacity the recipient is notified.")
+    recipient: str | None = column(
+        delivery.recipient, "The e-mail address; null for Google Chat, which has a single space."
+    )
+    state: DeliveryState = column("state", "The delivery's current state.")
+    attempts: int = column("attempts", "The number of attempts since the delivery was last queued.")
+    said: str | None = column(
+        "said", "The remote server's reply to the last attempt, or the network error; null before the first."
+    )
+    created_at: datetime = column("created_at", "When the event that caused the notification occurred.")
     next_attempt_at: datetime | None = column(
         delivery.next_attempt_at,
-        "From when on it is tried; null while it is being sent, and once it was sent or given up.",
+        "When the next attempt is due; null during an attempt and once the delivery was sent or given up.",
     )
-    finished_at: datetime | None = column("finished_at", "When it was sent or given up.")
+    finished_at: datetime | None = column("finished_at", "When the delivery was sent or given up; null until then.")
 
 
-@strawberry.type(description="A delivery's place in a list.")
+@strawberry.type(description="A delivery in a list, with its cursor.")
 class DeliveryEdge(Edge):
     node: Delivery = part("The delivery.")
 
 
 @strawberry.type(description="A page of deliveries.")
 class DeliveryConnection(Connection):
-    nodes: list[Delivery] = part("The page's deliveries.")
-    edges: list[DeliveryEdge] = part("The page's deliveries with their cursors.")
+    nodes: list[Delivery] = part("The deliveries on this page.")
+    edges: list[DeliveryEdge] = part("The deliveries on this page, with their cursors.")
 
 
-@strawberry.input(description="Which deliveries: everything that is given must hold.")
+@strawberry.input(description="A filter for deliveries. All conditions must hold.")
 class DeliveryFilter:
-    state: list[DeliveryState] | None = optional("In one of these states.")
-    channel: list[DeliveryChannel] | None = optional("By one of these channels.")
-    kind: list[NoticeKind] | None = optional("Of one of these kinds.")
-    audience: list[Audience] | None = optional("To one of these audiences.")
-    ticket_id: strawberry.ID | None = optional("About this ticket.")
-    recipient: str | None = optional("To this e-mail address, in any case.")
-    created_at: DateTimeRange | None = optional("About what happened in this span.")
+    state: list[DeliveryState] | None = optional("The state is one of these.")
+    channel: list[DeliveryChannel] | None = optional("The channel is one of these.")
+    kind: list[NoticeKind] | None = optional("The kind is one of these.")
+    audience: list[Audience] | None = optional("The audience is one of these.")
+    ticket_id: strawberry.ID | None = optional("The delivery concerns this ticket.")
+    recipient: str | None = optional("The recipient is this e-mail address; case-insensitive.")
+    created_at: DateTimeRange | None = optional("The event occurred in this range.")
 
 
 @strawberry.type
@@ -67,27 +71,32 @@ class DeliveryQueries:
         DELIVERY,
         DELIVERIES,
         "All deliveries, newest first.",
-        arguments=[argument("filter", DeliveryFilter | None, "Which deliveries; all if nothing is given.")],
+        arguments=[
+            argument("filter", DeliveryFilter | None, "Only deliveries that match this filter; by default, all.")
+        ],
         roles=ADMINS,
     )
 
 
-@strawberry.input(description="A delivery to try again.")
+@strawberry.input(description="The delivery to retry.")
 class DeliveryRetryInput:
-    delivery_id: strawberry.ID = given("Which delivery: one that was given up.")
+    delivery_id: strawberry.ID = given("The delivery's id. The delivery must be DEAD.")
 
 
-@strawberry.type(description="What `deliveryRetry` answers.")
+@strawberry.type(description="The result of retrying a delivery.")
 class DeliveryRetryPayload(Payload):
     delivery: Delivery | None = one(
         DELIVERY,
         "object_id",
-        "The delivery as it is now; null if there is none.",
+        "The delivery as it is now; null if it does not exist.",
     )
 
 
 @strawberry.type
 class DeliveryMutations:
     delivery_retry: DeliveryRetryPayload = mutation(
-        delivery.retry, DeliveryRetryInput, "Try a delivery that was given up again, as if it were new.", roles=ADMINS
+        delivery.retry,
+        DeliveryRetryInput,
+        "Queues a delivery that was given up again, as if it were new.",
+        roles=ADMINS,
     )

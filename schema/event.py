@@ -18,34 +18,42 @@ if TYPE_CHECKING:
     from schema.ticket import Ticket
 
 
-@strawberry.type(description="One field's change.")
+@strawberry.type(description="The change of one field.")
 class FieldChange:
-    field: str = column("field", "The field's name: `status`, `technician`, `contactEmail`.")
-    before: str | None = column("before", "What it was; of a customer, property or technician its name or address.")
-    after: str | None = column("after", "What it became, likewise.")
+    field: str = column("field", "The name of the ticket's field, such as `status`, `technician` or `contactEmail`.")
+    before: str | None = column(
+        "before",
+        "The value before the event; for a customer, property or technician, the name or address. Null if there was "
+        "none or you cannot see it.",
+    )
+    after: str | None = column("after", "The value after the event, in the same form.")
 
 
-@strawberry.type(description="Something that happened to a ticket.")
+@strawberry.type(description="An event in a ticket's history.")
 class TicketEvent(Node):
-    id: strawberry.ID = global_id(EVENT)
-    ticket: Annotated[Ticket, strawberry.lazy("schema.ticket")] = one(TICKET, "ticket_id", "The ticket it happened to.")
+    id: strawberry.ID = global_id(EVENT, "The event's id.")
+    ticket: Annotated[Ticket, strawberry.lazy("schema.ticket")] = one(
+        TICKET, "ticket_id", "The ticket that the event concerns."
+    )
     kind: TicketEventKind = column("kind", "What happened.")
-    actor: Actor = embedded("actor_", "Who did it.")
-    at: datetime = column("at", "When.")
+    actor: Actor = embedded("actor_", "The person or program that caused the event.")
+    at: datetime = column("at", "When the event occurred.")
     changes: list[FieldChange] = items(
-        event.changes, "Which fields changed; empty for the creation and for notes.", most=len(event.SHOWN_COLUMNS)
+        event.changes,
+        "The fields that changed; empty for the ticket's creation and for notes.",
+        most=len(event.SHOWN_COLUMNS),
     )
     note: Annotated[Note, strawberry.lazy("schema.note")] | None = one(
-        NOTE, "note_id", "The note that was added, if it was that."
+        NOTE, "note_id", "The note that was added; null for other kinds of events."
     )
 
 
-@strawberry.type(description="An event's place in a list.")
+@strawberry.type(description="An event in a list, with its cursor.")
 class TicketEventEdge(Edge):
     node: TicketEvent = part("The event.")
 
 
 @strawberry.type(description="A page of events.")
 class TicketEventConnection(Connection):
-    nodes: list[TicketEvent] = part("The page's events.")
-    edges: list[TicketEventEdge] = part("The page's events with their cursors.")
+    nodes: list[TicketEvent] = part("The events on this page.")
+    edges: list[TicketEventEdge] = part("The events on this page, with their cursors.")

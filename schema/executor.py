@@ -1,7 +1,7 @@
-"""The executor of Strawberry's ordinary way: it lets finished JSON through.
+"""graphql-core's executor, except that it passes finished JSON through.
 
-A root field's resolver answers with an `orjson.Fragment`, which is already complete: everything below the root field
-was selected, named and ordered by the statement that made it.
+A root field's resolver returns an `orjson.Fragment`, which is already complete: its statement has selected, named and
+ordered everything below the root field.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""How a field of the schema is declared: its type by annotation, and here where its value comes from, who may read
-it and what it means.
+"""How a field of the schema is declared. Its annotation is its type; the functions here add where its value comes from,
+who may read it, and its description.
 
-The mapping travels in the field's metadata, from which the compiler takes it. No field has a Python resolver of its
-own: a root field's whole selection is one statement, whichever way the operation is executed.
+The field's metadata carries the mapping, from which the compiler takes it. No field has a Python resolver of its own:
+a root field's whole selection is one statement, however the operation is executed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ E = TypeVar("E", bound=type[DocumentedEnum])
 
 
 def documented(enum: E) -> E:
-    """The enum as a GraphQL type, with the descriptions that it and its members carry."""
+    """Declares the enum as a GraphQL type, described by its docstring and its members' `doc`."""
     strawberry.enum(enum, description=enum.__doc__)
     for value in enum.__strawberry_definition__.values:  # type: ignore[attr-defined]
         value.description = enum.__members__[value.name].doc
@@ -62,17 +62,17 @@ def mapped(mapping: FieldMapping, description: str, arguments: Sequence[Strawber
 
 
 def column(source: ColumnSource, description: str, *, roles: Roles = EVERYONE) -> Any:
-    """A scalar read off the row: a column's name, or a function that computes it."""
+    """A scalar of the row. `source` is a column's name, or a function that computes the value."""
     return mapped(Column(source, roles=roles), description)
 
 
-def global_id(entity: Entity, description: str = "Opaque, and unique among all things.", *, column: str = "id") -> Any:
-    """The id that clients know a row of the entity by, whose key is in `column`."""
+def global_id(entity: Entity, description: str, *, column: str = "id") -> Any:
+    """The global id of the entity's row whose key is in `column`."""
     return mapped(GlobalId(entity, column), description)
 
 
 def embedded(prefix: str, description: str) -> Any:
-    """An object made of the columns of the same row whose names begin with `prefix`."""
+    """An object that consists of the row's columns whose names begin with `prefix`."""
     return mapped(Embedded(prefix), description)
 
 
@@ -84,8 +84,7 @@ def one(
     referenced_by: str = "id",
     from_ticket: bool = False,
 ) -> Any:
-    """The row of another entity whose id this row has in `column`; or, where the reference goes the other way, the one
-    whose column `referenced_by` has this row's `id`."""
+    """The row of another entity whose column `referenced_by`, by default its `id`, equals this row's `column`."""
     return mapped(One(entity, column, referenced_by, from_ticket), description)
 
 
@@ -97,7 +96,7 @@ def items(
     present: RowCondition | None = None,
     roles: Roles = EVERYONE,
 ) -> Any:
-    """A short list of objects, `most` at the most, never paged."""
+    """A list of at most `most` objects, without pages."""
     return mapped(Items(source, present, roles=roles, most=most), description)
 
 
@@ -110,12 +109,12 @@ def connection(
     arguments: Sequence[StrawberryArgument] = (),
     roles: Roles = EVERYONE,
 ) -> Any:
-    """A page of an entity's rows: all, or those whose column `referenced_by` has this row's id."""
+    """A page of an entity's rows: all of them, or those whose column `referenced_by` holds this row's id."""
     return mapped(Many(entity, listing, referenced_by, roles=roles), description, [*arguments, *PAGE_ARGUMENTS])
 
 
 def part(description: str) -> Any:
-    """A field of a connection, edge or page info, which the connection's own mapping fills."""
+    """A field of a connection, edge or page info. The connection's mapping fills it."""
     return strawberry.field(description=description)
 
 
@@ -124,10 +123,18 @@ def argument(name: str, type_: Any, description: str, default: Any = UNSET) -> S
 
 
 PAGE_ARGUMENTS = (
-    argument("first", int | None, f"How many from the start, 1 to {PAGE_MAX}. {PAGE_DEFAULT} if nothing is given."),
-    argument("after", str | None, "Start after this cursor."),
-    argument("last", int | None, f"How many from the end, 1 to {PAGE_MAX}; not together with `first`."),
-    argument("before", str | None, "End before this cursor."),
+    argument(
+        "first",
+        int | None,
+        f"The maximum number of items from the start of the list, 1 to {PAGE_MAX}; {PAGE_DEFAULT} by default.",
+    ),
+    argument("after", str | None, "Only items after this page cursor."),
+    argument(
+        "last",
+        int | None,
+        f"The maximum number of items from the end of the list, 1 to {PAGE_MAX}; cannot be combined with `first`.",
+    ),
+    argument("before", str | None, "Only items before this page cursor."),
 )
 
 
@@ -135,20 +142,24 @@ PAGE_ARGUMENTS = (
 
 
 def given(description: str, name: str | None = None) -> Any:
-    """An input field that must be given."""
+    """A required input field."""
     return strawberry.field(description=description, name=name)
 
 
 def optional(description: str, name: str | None = None) -> Any:
-    """An input field that may be left out."""
+    """An input field that the client may leave out."""
     return strawberry.field(description=description, name=name, default=UNSET)
 
 
 IDEMPOTENCY = (
-    "Any text you draw for this one request, up to 200 characters. Send the same request with the same key again and "
-    "it has one effect and one answer; with another request it is a conflict."
+    "A key that is unique to this request, such as a UUID; one line, at most 200 characters. Repeating the request "
+    "with the same key creates nothing and returns the object that it created the first time. Using the key for a "
+    "different request is an IDEMPOTENCY_CONFLICT error."
 )
-IF_VERSION = "Only if the ticket is still at this version; otherwise it is returned as it is now."
+IF_VERSION = (
+    "The ticket version that the change is based on. If the ticket has another version by now, nothing changes: the "
+    "error is STALE, and the current ticket is returned."
+)
 
 
 # Root fields
@@ -162,23 +173,23 @@ def root(
     arguments: Sequence[StrawberryArgument] = (),
     roles: Roles = EVERYONE,
 ) -> Any:
-    """A root field that is one object, or null."""
+    """A root field that returns one object or null."""
     mapping = Root(source, roles=roles) if reader is None else Root(source, reader, roles=roles)
     return mapped(mapping, description, arguments)
 
 
 def mutation(handler: Handler, input_type: type, description: str, *, roles: Roles) -> Any:
-    """A mutation with its one input."""
-    arguments = [argument("input", input_type, "What to do.")]
+    """A mutation, with its one argument `input`."""
+    arguments = [argument("input", input_type, "The mutation's input.")]
     return mapped(MutationField(handler, roles=roles), description, arguments)
 
 
 def outcome_extra(name: str, description: str) -> Any:
-    """A payload's field: the text that the mutation's outcome has by this name in its `extra`."""
+    """A field of a payload: the text of this name in the `extra` of the mutation's outcome."""
     return mapped(OutcomeExtra(name), description)
 
 
 def stream_cursor(
-    description: str = "Where this answer stands in the event log: a stream that starts after it misses nothing.",
+    description: str = "The stream cursor of this response. A subscription that starts `after` it misses no event.",
 ) -> Any:
     return mapped(StreamCursorField(), description)

@@ -1,4 +1,4 @@
-"""Mail in: taking a message, and what became of those that were taken, which is for admins alone."""
+"""Inbound messages: the type, its list, which only admins see, and `inboundEmailIngest`."""
 
 from __future__ import annotations
 
@@ -18,41 +18,47 @@ if TYPE_CHECKING:
     from schema.ticket import Ticket
 
 
-@strawberry.type(description="A message that came in by mail, and what became of it.")
+@strawberry.type(description="An e-mail that Callout received, and the outcome of processing it.")
 class InboundMessage:
-    id: strawberry.ID = global_id(INBOUND_MESSAGE)
-    received_at: datetime = column("received_at", "When it was taken.")
-    outcome: InboundOutcome = column("outcome", "What became of it.")
-    reason: str | None = column("reason", "Why it was ignored or kept aside.")
-    message_id: str | None = column("message_id", "Its Message-ID, if it has one that can be used.")
-    from_address: str | None = column("from_address", "The address that it says it is from.")
-    from_name: str | None = column("from_name", "The name that it says it is from.")
-    subject: str | None = column("subject", "Its subject, on one line of up to 200 characters.")
-    size: int = column("size", "How many bytes it has.")
-    ticket: Annotated[Ticket, strawberry.lazy("schema.ticket")] | None = one(
-        TICKET, "ticket_id", "The ticket that it became or answered."
+    id: strawberry.ID = global_id(INBOUND_MESSAGE, "The message's id.")
+    received_at: datetime = column("received_at", "When Callout received the message.")
+    outcome: InboundOutcome = column("outcome", "The outcome of processing the message.")
+    reason: str | None = column("reason", "Why the message was ignored or kept aside; null for other outcomes.")
+    message_id: str | None = column("message_id", "The Message-ID header; null if it is missing or unusable.")
+    from_address: str | None = column(
+        "from_address", "The address in the From header, which is not verified; null if there is none."
     )
-    note: Annotated[Note, strawberry.lazy("schema.note")] | None = one(NOTE, "note_id", "The note that it became.")
+    from_name: str | None = column(
+        "from_name", "The name in the From header, which is not verified; null if there is none."
+    )
+    subject: str | None = column("subject", "The subject, shortened to 200 characters; null if there is none.")
+    size: int = column("size", "The size of the message in bytes.")
+    ticket: Annotated[Ticket, strawberry.lazy("schema.ticket")] | None = one(
+        TICKET, "ticket_id", "The ticket that the message created or added a note to; null if it did neither."
+    )
+    note: Annotated[Note, strawberry.lazy("schema.note")] | None = one(
+        NOTE, "note_id", "The note that the message added; null if none."
+    )
     raw: str | None = column(
         inbound.raw_beginning,
-        "Of one that was kept aside the first 64 KiB, as they came, in base64. A stranger has written them.",
+        "The first 64 KiB of a message that was kept aside, in base64; null for other outcomes. Treat it as untrusted.",
     )
 
 
-@strawberry.type(description="An inbound message's place in a list.")
+@strawberry.type(description="An inbound message in a list, with its cursor.")
 class InboundMessageEdge(Edge):
     node: InboundMessage = part("The message.")
 
 
 @strawberry.type(description="A page of inbound messages.")
 class InboundMessageConnection(Connection):
-    nodes: list[InboundMessage] = part("The page's messages.")
-    edges: list[InboundMessageEdge] = part("The page's messages with their cursors.")
+    nodes: list[InboundMessage] = part("The messages on this page.")
+    edges: list[InboundMessageEdge] = part("The messages on this page, with their cursors.")
 
 
-@strawberry.input(description="Which inbound messages: everything that is given must hold.")
+@strawberry.input(description="A filter for inbound messages. All conditions must hold.")
 class InboundMessageFilter:
-    outcome: list[InboundOutcome] | None = optional("With one of these outcomes.")
+    outcome: list[InboundOutcome] | None = optional("The outcome is one of these.")
 
 
 @strawberry.type
@@ -60,31 +66,36 @@ class InboundQueries:
     inbound_messages: InboundMessageConnection = connection(
         INBOUND_MESSAGE,
         INBOUND_MESSAGES,
-        "The messages that came in by mail, newest first, each once however often it came.",
-        arguments=[argument("filter", InboundMessageFilter | None, "Which messages; all if nothing is given.")],
+        "The inbound messages, newest first. A message that arrived several times is listed once.",
+        arguments=[
+            argument("filter", InboundMessageFilter | None, "Only messages that match this filter; by default, all.")
+        ],
         roles=ADMINS,
     )
 
 
-@strawberry.input(description="A message in its raw form (RFC 5322 with MIME). Exactly one is given.", one_of=True)
+@strawberry.input(description="A raw e-mail message (RFC 5322 with MIME). Set exactly one field.", one_of=True)
 class RawMessage:
-    text: str | None = optional("As text, where it is no more than that; it is taken as UTF-8.")
-    encoded: str | None = optional("In base64, whatever it has in it.")
+    text: str | None = optional("The message as text, if it is valid UTF-8.")
+    encoded: str | None = optional("The message in base64, for any message.")
 
 
-@strawberry.input(description="A message that came in by mail.")
+@strawberry.input(description="The e-mail to process.")
 class InboundEmailIngestInput:
-    message: RawMessage = given("The message, as the mail server has it. The whole request may have 1 MiB.")
+    message: RawMessage = given("The message as the mail server received it. The whole request may have at most 1 MiB.")
 
 
-@strawberry.type(description="What `inboundEmailIngest` answers.")
+@strawberry.type(description="The result of processing an e-mail.")
 class InboundEmailIngestPayload(Payload):
-    outcome: InboundOutcome | None = outcome_extra("outcome", "What became of it; null if it was not taken.")
-    reason: str | None = outcome_extra("reason", "Why it was ignored or kept aside.")
+    outcome: InboundOutcome | None = outcome_extra(
+        "outcome", "The outcome of processing the message; null if the mutation failed."
+    )
+    reason: str | None = outcome_extra("reason", "Why the message was ignored or kept aside; null for other outcomes.")
     ticket: Annotated[Ticket, strawberry.lazy("schema.ticket")] | None = one(
         TICKET,
         inbound.ingested_ticket_id,
-        "The ticket that it became or answers, if you see it. A service does not: its sender has made it.",
+        "The ticket that the message created or added a note to; null if there is none or you cannot see it. A service "
+        "cannot see a ticket that the message created, because its creator is the sender.",
     )
 
 
@@ -93,6 +104,7 @@ class InboundMutations:
     inbound_email_ingest: InboundEmailIngestPayload = mutation(
         inbound.ingest,
         InboundEmailIngestInput,
-        "Take a message that came in by mail. Taken again it does nothing, so send it again if the answer is lost.",
+        "Processes an e-mail: it creates a ticket, adds a note to the ticket that it replies to, or is ignored or kept "
+        "aside. A repeated message has no effect, so send it again if the response is lost.",
         roles=ADMINS | {Role.SERVICE},
     )

@@ -1,4 +1,4 @@
-"""`node` and `nodes`: anything by its id."""
+"""`node` and `nodes`: objects by their ids."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from schema.fields import argument, mapped
 class NodeQueries:
     node: Node | None = mapped(
         NodeById(NODES),
-        "Anything by its id; null if there is no such thing, or none that you see.",
-        [argument("id", strawberry.ID, "Its id.")],
+        "The object with this id; null if it does not exist or you cannot see it.",
+        [argument("id", strawberry.ID, "The object's id.")],
     )
     nodes: list[Node | None] = mapped(
         NodesByIds(NODES),
-        "Several things by their ids, in the order given; null where there is no such thing.",
-        [argument("ids", list[strawberry.ID], "Their ids, up to 100.")],
+        "The objects with these ids, in the same order; null for each that does not exist or that you cannot see.",
+        [argument("ids", list[strawberry.ID], "The objects' ids, at most 100.")],
     )

@@ -27,44 +27,48 @@ if TYPE_CHECKING:
     from schema.ticket import Ticket
 
 
-@strawberry.type(description="A comment on a ticket. It is never edited and never deleted.")
+@strawberry.type(description="A note on a ticket. Notes cannot be edited or deleted.")
 class Note(Node):
-    id: strawberry.ID = global_id(NOTE)
-    ticket: Annotated[Ticket, strawberry.lazy("schema.ticket")] = one(TICKET, "ticket_id", "The ticket it is on.")
-    body: str = column("body", "What it says.")
-    internal_only: bool = column("internal_only", "Whether only admins and technicians see it.")
-    author: Actor = embedded("author_", "Who wrote it.")
-    created_at: datetime = column("created_at", "When it was written.")
+    id: strawberry.ID = global_id(NOTE, "The note's id.")
+    ticket: Annotated[Ticket, strawberry.lazy("schema.ticket")] = one(
+        TICKET, "ticket_id", "The ticket that the note is on."
+    )
+    body: str = column("body", "The text of the note.")
+    internal_only: bool = column(
+        "internal_only", "Whether the note is internal, so that only admins and technicians can see it."
+    )
+    author: Actor = embedded("author_", "The author of the note.")
+    created_at: datetime = column("created_at", "When the note was added.")
 
 
-@strawberry.type(description="A note's place in a list.")
+@strawberry.type(description="A note in a list, with its cursor.")
 class NoteEdge(Edge):
     node: Note = part("The note.")
 
 
 @strawberry.type(description="A page of notes.")
 class NoteConnection(Connection):
-    nodes: list[Note] = part("The page's notes.")
-    edges: list[NoteEdge] = part("The page's notes with their cursors.")
+    nodes: list[Note] = part("The notes on this page.")
+    edges: list[NoteEdge] = part("The notes on this page, with their cursors.")
 
 
-@strawberry.input(description="A new note.")
+@strawberry.input(description="The note to add.")
 class NoteAddInput:
-    ticket_id: strawberry.ID = given("On which ticket.")
-    body: str = given("What it says, up to 20,000 characters.")
+    ticket_id: strawberry.ID = given("The ticket's id.")
+    body: str = given("The text of the note, at most 20,000 characters.")
     internal_only: bool | None = optional(
-        "Whether only admins and technicians see it. True if nothing is given; a customer's note is always public."
+        "Whether only admins and technicians can see the note; true by default. A customer's note is always public."
     )
     idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
-@strawberry.type(description="What `noteAdd` answers.")
+@strawberry.type(description="The result of adding a note.")
 class NoteAddPayload(Payload):
-    note: Note | None = one(NOTE, "object_id", "The new note; null if it was not added.")
+    note: Note | None = one(NOTE, "object_id", "The new note; null if the mutation failed.")
 
 
 @strawberry.type
 class NoteMutations:
     note_add: NoteAddPayload = mutation(
-        note.add, NoteAddInput, "Add a note to a ticket.", roles=STAFF | {Role.CUSTOMER}
+        note.add, NoteAddInput, "Adds a note to a ticket.", roles=STAFF | {Role.CUSTOMER}
     )

@@ -19,31 +19,33 @@ if TYPE_CHECKING:
     from schema.ticket import TicketConnection
 
 
-@strawberry.type(description="A place with systems that the company looks after.")
+@strawberry.type(description="A place whose systems the company looks after.")
 class Property(Node):
-    id: strawberry.ID = global_id(PROPERTY)
-    address: str = column("address", "Postal address.")
-    account_number: str = column("account_number", "The place's own account number.")
-    customer: Annotated[Customer, strawberry.lazy("schema.customer")] = one(CUSTOMER, "customer_id", "Whose it is.")
+    id: strawberry.ID = global_id(PROPERTY, "The property's id.")
+    address: str = column("address", "The postal address.")
+    account_number: str = column("account_number", "The property's own account number, which is unique.")
+    customer: Annotated[Customer, strawberry.lazy("schema.customer")] = one(
+        CUSTOMER, "customer_id", "The customer that the property belongs to."
+    )
     tickets: Annotated[TicketConnection, strawberry.lazy("schema.ticket")] = connection(
         TICKET,
         TICKETS,
-        "The tickets about it, as far as you see them.",
+        "The property's tickets that you can see.",
         referenced_by="property_id",
         arguments=TICKET_LIST,
     )
-    created_at: datetime = column("created_at", "When it was entered.")
+    created_at: datetime = column("created_at", "When the property was created.")
 
 
-@strawberry.type(description="A property's place in a list.")
+@strawberry.type(description="A property in a list, with its cursor.")
 class PropertyEdge(Edge):
     node: Property = part("The property.")
 
 
 @strawberry.type(description="A page of properties.")
 class PropertyConnection(Connection):
-    nodes: list[Property] = part("The page's properties.")
-    edges: list[PropertyEdge] = part("The page's properties with their cursors.")
+    nodes: list[Property] = part("The properties on this page.")
+    edges: list[PropertyEdge] = part("The properties on this page, with their cursors.")
 
 
 @strawberry.type
@@ -51,44 +53,46 @@ class PropertyQueries:
     properties: PropertyConnection = connection(
         PROPERTY,
         PROPERTIES,
-        "Properties that you see, by address.",
-        arguments=[argument("customerId", strawberry.ID | None, "Of this customer.")],
+        "The properties that you can see, sorted by address.",
+        arguments=[argument("customerId", strawberry.ID | None, "Only properties of this customer.")],
     )
 
 
-@strawberry.input(description="A new property of a customer.")
+@strawberry.input(description="The property to create.")
 class PropertyCreateInput:
-    customer_id: strawberry.ID = given("Whose it is; that stays.")
-    address: str = given("Postal address, one line of up to 500 characters.")
-    account_number: str = given("Account number, up to 40 characters; no other property has it.")
+    customer_id: strawberry.ID = given(
+        "The id of the customer that the property belongs to. It cannot be changed later."
+    )
+    address: str = given("The postal address; one line, at most 500 characters.")
+    account_number: str = given("The account number; at most 40 characters, unique among properties.")
     idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
-@strawberry.input(description="Changes of a property: what is left out stays.")
+@strawberry.input(description="The changes to a property. Fields that are left out keep their values.")
 class PropertyUpdateInput:
-    property_id: strawberry.ID = given("Which property.")
-    address: str | None = optional("Postal address, one line of up to 500 characters.")
-    account_number: str | None = optional("Account number, up to 40 characters; no other property has it.")
+    property_id: strawberry.ID = given("The property's id.")
+    address: str | None = optional("The postal address; one line, at most 500 characters.")
+    account_number: str | None = optional("The account number; at most 40 characters, unique among properties.")
 
 
-@strawberry.type(description="A property, and what speaks against the mutation.")
+@strawberry.type(description="The property that a mutation created or changed, and the errors.")
 class PropertyPayload(Payload):
-    property: Property | None = one(PROPERTY, "object_id", "The property as it is now.")
+    property: Property | None = one(PROPERTY, "object_id", "The property as it is now; null if the mutation failed.")
 
 
-@strawberry.type(description="What `propertyCreate` answers.")
+@strawberry.type(description="The result of creating a property.")
 class PropertyCreatePayload(PropertyPayload): ...
 
 
-@strawberry.type(description="What `propertyUpdate` answers.")
+@strawberry.type(description="The result of updating a property.")
 class PropertyUpdatePayload(PropertyPayload): ...
 
 
 @strawberry.type
 class PropertyMutations:
     property_create: PropertyCreatePayload = mutation(
-        property_resolver.create, PropertyCreateInput, "Enter a property of a customer.", roles=ADMINS
+        property_resolver.create, PropertyCreateInput, "Creates a property of a customer.", roles=ADMINS
     )
     property_update: PropertyUpdatePayload = mutation(
-        property_resolver.update, PropertyUpdateInput, "Change a property's details.", roles=ADMINS
+        property_resolver.update, PropertyUpdateInput, "Updates a property.", roles=ADMINS
     )

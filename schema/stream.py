@@ -1,4 +1,4 @@
-"""Subscriptions: what has happened, as it happens, and what was missed meanwhile."""
+"""Subscriptions: changes as they happen, after a replay of the missed ones; and the same changes in pages."""
 
 from __future__ import annotations
 
@@ -21,60 +21,71 @@ for _enum in (TicketChangeKind, StreamResetReason):
     documented(_enum)
 
 AFTER = argument(
-    "after", str | None, "The last cursor that you have had, of a list, a payload or a stream; from now if not given."
+    "after",
+    str | None,
+    "Only events after this stream cursor: the last one that you received from a list, a payload or a stream. By "
+    "default, only events from now on.",
 )
-CURSOR = "Where this message stands in the stream: whoever subscribes after it goes on with the next one."
+CURSOR = "The stream cursor of this message. A subscription that starts `after` it continues with the next message."
 
 
-@strawberry.type(description="Everything missed has been told; what follows is live.")
+@strawberry.type(description="Sent once all missed events have been replayed. The messages that follow are live.")
 class StreamReady:
     cursor: str = part(CURSOR)
 
 
-@strawberry.type(description="The stream cannot go on from the cursor: fetch the list again, and go on from here.")
+@strawberry.type(
+    description="Sent if the stream cannot resume from `after`. Refetch the list and continue from this cursor."
+)
 class StreamReset:
-    reason: StreamResetReason = part("Why.")
+    reason: StreamResetReason = part("Why the stream cannot resume.")
     cursor: str = part(CURSOR)
 
 
-@strawberry.type(description="A ticket came to match the filter, changed, or ceased to match.")
+@strawberry.type(description="A change to a ticket that matches the filter now or matched it before.")
 class TicketChange:
     cursor: str = stream_cursor(CURSOR)
-    change: TicketChangeKind = column("change", "What it means for a list of the filter's tickets.")
-    kind: TicketEventKind = column("kind", "What happened.")
+    change: TicketChangeKind = column("change", "How the event changes a list of tickets with the same filter.")
+    kind: TicketEventKind = column("kind", "The kind of event.")
     ticket_id: strawberry.ID = global_id(TICKET, "The ticket's id.", column="ticket_id")
-    ticket: Ticket | None = mapped(Imaged(), "The ticket as this left it; null if you may not see it, or no longer.")
+    ticket: Ticket | None = mapped(
+        Imaged(),
+        "The ticket as the event left it, with related objects as they are now; null if you cannot see the ticket, or "
+        "no longer can.",
+    )
     changed_fields: list[str] = column(
         event.changed_fields,
-        "The fields that changed; empty for a creation, a note, and where you do not see the ticket.",
+        "The names of the fields that changed; empty for a new ticket, for a note, and if you cannot see the ticket.",
     )
-    actor: Actor = embedded("actor_", "Who did it.")
-    at: datetime = column("at", "When.")
+    actor: Actor = embedded("actor_", "The person or program that caused the event.")
+    at: datetime = column("at", "When the event occurred.")
 
 
-@strawberry.type(description="A note was added.")
+@strawberry.type(description="Sent when a note is added to the ticket.")
 class NoteAdded:
     cursor: str = stream_cursor(CURSOR)
-    note: Note = one(NOTE, "note_id", "The note.")
+    note: Note = one(NOTE, "note_id", "The new note.")
 
 
-@strawberry.type(description="A page of what has happened to tickets, in order.")
+@strawberry.type(description="A page of changes to tickets.")
 class TicketChangePage:
-    nodes: list[TicketChange] = part("What has happened after the cursor that was given, oldest first.")
-    cursor: str = part("Where the page ends; give it as `after` next time, or to a subscription.")
-    has_more: bool = part("Whether more has happened already than is on this page.")
+    nodes: list[TicketChange] = part("The changes since `after`, oldest first.")
+    cursor: str = part(
+        "The stream cursor at the end of the page, to pass as `after` for the next page or to a subscription."
+    )
+    has_more: bool = part("Whether there are more changes after this page.")
     reset: StreamResetReason | None = part(
-        "Why the cursor cannot be honoured, if it cannot: fetch the list again, and go on from this page's cursor."
+        "Why the page cannot start from `after`: refetch the list and continue from this page's cursor. Null if it can."
     )
 
 
 TicketStreamMessage = Annotated[
     TicketChange | StreamReady | StreamReset,
-    strawberry.union("TicketStreamMessage", description="What `ticketChanged` tells."),
+    strawberry.union("TicketStreamMessage", description="A message of the subscription `ticketChanged`."),
 ]
 NoteStreamMessage = Annotated[
     NoteAdded | StreamReady | StreamReset,
-    strawberry.union("NoteStreamMessage", description="What `noteAdded` tells."),
+    strawberry.union("NoteStreamMessage", description="A message of the subscription `noteAdded`."),
 ]
 
 
@@ -82,29 +93,44 @@ NoteStreamMessage = Annotated[
 class StreamQueries:
     ticket_events: TicketChangePage = mapped(
         TicketChangesPage("TicketChange"),
-        "What `ticketChanged` would have told after a cursor, a page at a time: for devices that wake up seldom.",
+        "The changes that `ticketChanged` would have sent since a stream cursor, in pages. For devices that rarely "
+        "connect.",
         [
-            argument("filter", TicketFilter | None, "Which tickets; all that you see if not given."),
+            argument(
+                "filter", TicketFilter | None, "Only tickets that match this filter; by default, all that you can see."
+            ),
             AFTER,
-            argument("first", int | None, f"How many at the most, 1 to {PAGE_MAX}; {PAGE_DEFAULT} if not given."),
+            argument(
+                "first", int | None, f"The maximum number of changes, 1 to {PAGE_MAX}; {PAGE_DEFAULT} by default."
+            ),
         ],
     )
 
 
-@strawberry.type(description="What can be followed, over a WebSocket or as server-sent events.")
+@strawberry.type(description="The subscription root of Callout's API, served over WebSockets and server-sent events.")
 class Subscription:
     ticket_changed: TicketStreamMessage = mapped(
         TicketChanges("TicketChange"),
-        "What happens to the tickets that match the filter and that you may see.",
-        [argument("filter", TicketFilter | None, "Which tickets; all that you see if not given."), AFTER],
+        "Changes to the tickets that match the filter and that you can see.",
+        [
+            argument(
+                "filter", TicketFilter | None, "Only tickets that match this filter; by default, all that you can see."
+            ),
+            AFTER,
+        ],
     )
     ticket_counts_changed: TicketCounts = mapped(
         Recount(ticket_fields.status_counts, ticket_fields.read_status_counts),
-        "How many of the tickets that you see are in each status: now, and whenever that changes.",
-        [argument("filter", TicketFilter | None, "Of which tickets; all that you see if not given.")],
+        "The number of tickets that you can see in each status: sent at once, and again after "
+        "changes, at most four times a second.",
+        [
+            argument(
+                "filter", TicketFilter | None, "Only tickets that match this filter; by default, all that you can see."
+            )
+        ],
     )
     note_added: NoteStreamMessage = mapped(
         NoteAdditions("NoteAdded"),
-        "The notes that are added to a ticket, as far as you may see them.",
-        [argument("ticketId", strawberry.ID, "Which ticket."), AFTER],
+        "New notes on a ticket that you can see.",
+        [argument("ticketId", strawberry.ID, "The ticket's id."), AFTER],
     )

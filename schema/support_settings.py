@@ -1,4 +1,4 @@
-"""Support settings: who is told of what. For admins alone."""
+"""Support settings: who is notified, of what, through which channels. Only admins see and change them."""
 
 from __future__ import annotations
 
@@ -13,69 +13,79 @@ from schema.common import Payload
 from schema.fields import column, given, items, mutation, optional, root
 
 
-@strawberry.type(description="By which channels a kind of notice is told.")
+@strawberry.type(description="The channels that a kind of notification is sent through.")
 class NoticeSetting:
-    kind: NoticeKind = column("kind", "What is told.")
-    email: bool = column("email", "Whether e-mail is sent of it.")
-    google_chat: bool = column("googleChat", "Whether Google Chat is told of it, where that is on.")
+    kind: NoticeKind = column("kind", "The kind of notification.")
+    email: bool = column("email", "Whether this kind is sent by e-mail.")
+    google_chat: bool = column("googleChat", "Whether this kind is posted to Google Chat while Google Chat is enabled.")
 
 
-@strawberry.type(description="Who is told of what.")
+@strawberry.type(description="The settings for notifications.")
 class SupportSettings:
-    admin_recipients: list[str] = column("admin_recipients", "The addresses that admin mail goes to.")
-    google_chat_enabled: bool = column("google_chat_enabled", "Whether Google Chat is told.")
+    admin_recipients: list[str] = column("admin_recipients", "The e-mail addresses that are notified as admins.")
+    google_chat_enabled: bool = column("google_chat_enabled", "Whether notifications are posted to Google Chat.")
     google_chat_configured: bool = column(
         support_settings.has_webhook,
-        "Whether there is a webhook URL. The URL itself is a secret and never shown.",
+        "Whether a webhook URL is set. The URL itself is a secret and is never returned.",
     )
     notices: list[NoticeSetting] = items(
-        support_settings.notice_settings, "What is told by which channel.", most=len(support_settings.TOLD)
+        support_settings.notice_settings, "The channels of each kind of notification.", most=len(support_settings.TOLD)
     )
     updated_at: datetime = column("updated_at", "When the settings were last changed.")
 
 
 @strawberry.type
 class SupportSettingsQueries:
-    support_settings: SupportSettings = root(support_settings.settings, "Who is told of what.", roles=ADMINS)
+    support_settings: SupportSettings = root(support_settings.settings, "The settings for notifications.", roles=ADMINS)
 
 
-@strawberry.input(description="By which channels a kind of notice is to be told; what is left out stays.")
+@strawberry.input(
+    description="The channels to send a kind of notification through. Channels that are left out keep their values."
+)
 class NoticeSettingInput:
-    kind: NoticeKind = given("What is told.")
-    email: bool | None = optional("Whether e-mail is sent of it.")
-    google_chat: bool | None = optional("Whether Google Chat is told of it, where that is on.")
+    kind: NoticeKind = given("The kind of notification; any but TEST.")
+    email: bool | None = optional("Whether to send this kind by e-mail.")
+    google_chat: bool | None = optional("Whether to post this kind to Google Chat while Google Chat is enabled.")
 
 
-@strawberry.input(description="Changes of the settings: what is left out stays, null clears.")
+@strawberry.input(description="The changes to the settings. Fields that are left out keep their values.")
 class SupportSettingsUpdateInput:
-    admin_recipients: list[str] | None = optional("The addresses that admin mail goes to, up to 20.")
-    google_chat_webhook_url: str | None = optional("The space's incoming webhook, an https:// URL; it is never shown.")
-    google_chat_enabled: bool | None = optional("Whether Google Chat is told; needs a webhook URL.")
-    notices: list[NoticeSettingInput] | None = optional("Which kinds to switch; those that are left out stay.")
+    admin_recipients: list[str] | None = optional(
+        "The e-mail addresses to notify as admins, at most 20; replaces the list, and null clears it."
+    )
+    google_chat_webhook_url: str | None = optional("The https:// URL of the space's incoming webhook; null clears it.")
+    google_chat_enabled: bool | None = optional("Whether to post notifications to Google Chat; requires a webhook URL.")
+    notices: list[NoticeSettingInput] | None = optional(
+        "The kinds of notification to change, each at most once. Others keep their channels."
+    )
 
 
-@strawberry.type(description="What `supportSettingsUpdate` answers.")
+@strawberry.type(description="The result of updating the settings.")
 class SupportSettingsUpdatePayload(Payload):
     support_settings: SupportSettings = root(support_settings.settings, "The settings as they are now.", roles=ADMINS)
 
 
-@strawberry.input(description="A channel to try.")
+@strawberry.input(description="The channel to test.")
 class SupportSettingsTestInput:
-    channel: DeliveryChannel = given("E-mail goes to the admin recipients; Google Chat is tried even where it is off.")
+    channel: DeliveryChannel = given(
+        "The channel. EMAIL sends a message to every admin recipient; GOOGLE_CHAT posts one even if it is disabled."
+    )
 
 
-@strawberry.type(description="What became of a test message.")
+@strawberry.type(description="The outcome of a test message.")
 class SupportSettingsTestResult:
-    recipient: str | None = column("recipient", "The e-mail address; null for Google Chat.")
-    sent: bool = column("sent", "Whether the other side took it.")
-    said: str = column("said", "What the other side, or the network, said.")
+    recipient: str | None = column(
+        "recipient", "The e-mail address that the message was sent to; null for Google Chat."
+    )
+    sent: bool = column("sent", "Whether the mail server or Google Chat accepted the message.")
+    said: str = column("said", "The remote server's reply, or the network error.")
 
 
-@strawberry.type(description="What `supportSettingsTest` answers.")
+@strawberry.type(description="The result of testing a channel.")
 class SupportSettingsTestPayload(Payload):
     results: list[SupportSettingsTestResult] = items(
         support_settings.sent_test_results,
-        "What became of each message; empty if nothing could be sent.",
+        "The outcome of each test message; empty if the mutation failed.",
         most=RECIPIENTS_MAX,
     )
 
@@ -83,11 +93,11 @@ class SupportSettingsTestPayload(Payload):
 @strawberry.type
 class SupportSettingsMutations:
     support_settings_update: SupportSettingsUpdatePayload = mutation(
-        support_settings.update, SupportSettingsUpdateInput, "Change who is told of what.", roles=ADMINS
+        support_settings.update, SupportSettingsUpdateInput, "Updates the settings for notifications.", roles=ADMINS
     )
     support_settings_test: SupportSettingsTestPayload = mutation(
         support_settings.send_test,
         SupportSettingsTestInput,
-        "Send a test message by a channel and say what came of it.",
+        "Sends a test message through a channel at once and returns the outcome.",
         roles=ADMINS,
     )

@@ -18,36 +18,38 @@ if TYPE_CHECKING:
     from schema.ticket import TicketConnection
 
 
-@strawberry.type(description="Someone whom tickets are assigned to.")
+@strawberry.type(description="A technician, who works on the tickets assigned to them.")
 class Technician(Node):
-    id: strawberry.ID = global_id(TECHNICIAN)
-    name: str = column("name", "Full name.")
-    email: str = column("email", "E-mail address.", roles=STAFF)
-    phone: str | None = column("phone", "Telephone number.", roles=STAFF)
-    active: bool = column("active", "Whether tickets can be assigned to them.", roles=STAFF)
+    id: strawberry.ID = global_id(TECHNICIAN, "The technician's id.")
+    name: str = column("name", "The technician's full name.")
+    email: str = column("email", "The technician's e-mail address, which is unique.", roles=STAFF)
+    phone: str | None = column("phone", "The technician's phone number; null if there is none.", roles=STAFF)
+    active: bool = column("active", "Whether the technician has access and can be assigned tickets.", roles=STAFF)
     tickets: Annotated[TicketConnection, strawberry.lazy("schema.ticket")] = connection(
         TICKET,
         TICKETS,
-        "The tickets assigned to them, as far as you see them.",
+        "The tickets assigned to the technician, limited to those that you can see.",
         referenced_by="technician_id",
         arguments=TICKET_LIST,
         roles=STAFF,
     )
     open_ticket_count: int = column(
-        technician.open_ticket_count, "How many of those are open or in progress, as far as you see them.", roles=STAFF
+        technician.open_ticket_count,
+        "The number of OPEN and IN_PROGRESS tickets assigned to the technician, limited to those that you can see.",
+        roles=STAFF,
     )
-    created_at: datetime = column("created_at", "When they were entered.", roles=STAFF)
+    created_at: datetime = column("created_at", "When the technician was created.", roles=STAFF)
 
 
-@strawberry.type(description="A technician's place in a list.")
+@strawberry.type(description="A technician in a list, with the cursor.")
 class TechnicianEdge(Edge):
     node: Technician = part("The technician.")
 
 
 @strawberry.type(description="A page of technicians.")
 class TechnicianConnection(Connection):
-    nodes: list[Technician] = part("The page's technicians.")
-    edges: list[TechnicianEdge] = part("The page's technicians with their cursors.")
+    nodes: list[Technician] = part("The technicians on this page.")
+    edges: list[TechnicianEdge] = part("The technicians on this page, with their cursors.")
 
 
 @strawberry.type
@@ -55,47 +57,57 @@ class TechnicianQueries:
     technicians: TechnicianConnection = connection(
         TECHNICIAN,
         TECHNICIANS,
-        "Technicians that you see, by name.",
-        arguments=[argument("active", bool | None, "Only those who are active, or only those who are not.")],
+        "The technicians that you can see, sorted by name.",
+        arguments=[
+            argument(
+                "active",
+                bool | None,
+                "Whether to list the active technicians or, with false, the inactive ones; by default, both.",
+            )
+        ],
         roles=STAFF,
     )
 
 
-@strawberry.input(description="A new technician, who is active.")
+@strawberry.input(description="The technician to create, who is active at first.")
 class TechnicianCreateInput:
-    name: str = given("Full name, up to 200 characters.")
-    email: str = given("E-mail address; no other technician has it.")
-    phone: str | None = optional("Telephone number.")
+    name: str = given("The full name; one line, at most 200 characters.")
+    email: str = given("The e-mail address; must be unique among technicians.")
+    phone: str | None = optional("The phone number, at most 40 characters.")
     idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
-@strawberry.input(description="Changes of a technician: what is left out stays, null clears.")
+@strawberry.input(description="The changes to a technician. Fields that are left out keep their values.")
 class TechnicianUpdateInput:
-    technician_id: strawberry.ID = given("Which technician.")
-    name: str | None = optional("Full name, up to 200 characters.")
-    email: str | None = optional("E-mail address; no other technician has it.")
-    phone: str | None = optional("Telephone number.")
-    active: bool | None = optional("With false they lose access within a second and get no new tickets.")
+    technician_id: strawberry.ID = given("The technician's id.")
+    name: str | None = optional("The full name; one line, at most 200 characters.")
+    email: str | None = optional("The e-mail address; must be unique among technicians.")
+    phone: str | None = optional("The phone number, at most 40 characters; null clears it.")
+    active: bool | None = optional(
+        "Whether the technician is active. False revokes access within a second and prevents new assignments."
+    )
 
 
-@strawberry.type(description="A technician, and what speaks against the mutation.")
+@strawberry.type(description="The technician that a mutation created or changed, and the errors.")
 class TechnicianPayload(Payload):
-    technician: Technician | None = one(TECHNICIAN, "object_id", "The technician as they are now.")
+    technician: Technician | None = one(
+        TECHNICIAN, "object_id", "The technician as they are now; null if the mutation failed."
+    )
 
 
-@strawberry.type(description="What `technicianCreate` answers.")
+@strawberry.type(description="The result of creating a technician.")
 class TechnicianCreatePayload(TechnicianPayload): ...
 
 
-@strawberry.type(description="What `technicianUpdate` answers.")
+@strawberry.type(description="The result of updating a technician.")
 class TechnicianUpdatePayload(TechnicianPayload): ...
 
 
 @strawberry.type
 class TechnicianMutations:
     technician_create: TechnicianCreatePayload = mutation(
-        technician.create, TechnicianCreateInput, "Enter a technician.", roles=ADMINS
+        technician.create, TechnicianCreateInput, "Creates a technician.", roles=ADMINS
     )
     technician_update: TechnicianUpdatePayload = mutation(
-        technician.update, TechnicianUpdateInput, "Change a technician's details.", roles=ADMINS
+        technician.update, TechnicianUpdateInput, "Updates a technician.", roles=ADMINS
     )

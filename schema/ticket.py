@@ -68,58 +68,66 @@ if TYPE_CHECKING:
     from schema.technician import Technician
 
 
-@strawberry.type(description="Whom to get in touch with about a ticket.")
+@strawberry.type(description="The contact of a ticket: the person to keep informed.")
 class Contact:
-    name: str = column("name", "Full name.")
-    email: str = column("email", "Where confirmations and updates go.")
-    phone: str | None = column("phone", "Telephone number.")
+    name: str = column("name", "The contact's full name.")
+    email: str = column("email", "The e-mail address that receives confirmations and updates.")
+    phone: str | None = column("phone", "The contact's phone number; null if there is none.")
 
 
-@strawberry.type(description="A message of the chatbot conversation that a ticket came from.")
+@strawberry.type(description="A message in a ticket's transcript.")
 class ChatMessage:
-    author: ChatAuthor = column("author", "Who wrote it.")
-    body: str = column("body", "What was written.")
-    at: datetime = column("at", "When.")
+    author: ChatAuthor = column("author", "The author of the message.")
+    body: str = column("body", "The text of the message.")
+    at: datetime = column("at", "When the message was written.")
 
 
 @strawberry.type(description="A customer's issue, from its creation to its resolution.")
 class Ticket(Node):
-    id: strawberry.ID = global_id(TICKET)
-    reference: str = column("reference", "The number that people use: `TKT-` and six characters.")
-    version: int = column("version", "Grows by one with every change of the ticket itself; a note does not count.")
-    subject: str = column("subject", "A brief summary.")
-    description: str = column("description", "The issue in detail.")
-    status: TicketStatus = column("status", "Where it is in its life.")
-    priority: TicketPriority = column("priority", "How urgent it is.")
-    category: TicketCategory = column("category", "What kind of system it is about.")
-    source: TicketSource = column("source", "By which way it came in.")
-    contact: Contact = embedded("contact_", "Whom to get in touch with: from the customer, or entered by hand.")
+    id: strawberry.ID = global_id(TICKET, "The ticket's id.")
+    reference: str = column(
+        "reference", "The unique number that people use, `TKT-` and six characters, such as `TKT-A2B4C3`."
+    )
+    version: int = column(
+        "version", "The ticket's version. Every change increments it by one; adding a note is not a change."
+    )
+    subject: str = column("subject", "A brief summary of the issue.")
+    description: str = column("description", "A detailed description of the issue.")
+    status: TicketStatus = column("status", "The ticket's current status.")
+    priority: TicketPriority = column("priority", "The ticket's priority.")
+    category: TicketCategory = column("category", "The kind of system that the ticket concerns.")
+    source: TicketSource = column("source", "Where the ticket came from.")
+    contact: Contact = embedded("contact_", "The ticket's contact, from the customer or typed by hand.")
     customer: Annotated[Customer, strawberry.lazy("schema.customer")] | None = one(
         CUSTOMER,
         "customer_id",
-        "The customer it is for.",
+        "The ticket's customer; null if there is none or you cannot see them.",
         from_ticket=True,
     )
     property: Annotated[Property, strawberry.lazy("schema.property")] | None = one(
         PROPERTY,
         "property_id",
-        "The place it is about.",
+        "The property that the ticket concerns; null if there is none or you cannot see it.",
         from_ticket=True,
     )
     technician: Annotated[Technician, strawberry.lazy("schema.technician")] | None = one(
         TECHNICIAN,
         "technician_id",
-        "The assignee; null if unassigned.",
+        "The technician assigned to the ticket; null if it is unassigned or you cannot see them.",
         from_ticket=True,
     )
-    resolution: str | None = column("resolution", "What was done to fix the issue.")
-    created_at: datetime = column("created_at", "When it was created.")
-    updated_at: datetime = column(updated_at, "When it last changed or was given a note, as far as you may know.")
-    resolved_at: datetime | None = column("resolved_at", "When it was resolved.")
-    closed_at: datetime | None = column("closed_at", "When it was closed.")
+    resolution: str | None = column("resolution", "How the issue was resolved; null if there is no resolution.")
+    created_at: datetime = column("created_at", "When the ticket was created.")
+    updated_at: datetime = column(updated_at, "When the ticket last changed or received a note that you can see.")
+    resolved_at: datetime | None = column(
+        "resolved_at", "When the ticket was resolved; null if it was not, or was reopened since."
+    )
+    closed_at: datetime | None = column(
+        "closed_at", "When the ticket was closed; null if it was not, or was reopened since."
+    )
     chat: list[ChatMessage] | None = items(
         ticket_fields.chat,
-        "The transcript, oldest first, where a chatbot made the ticket.",
+        "The transcript, oldest message first; null if the ticket did not come from a chatbot conversation.",
         most=CHAT_MESSAGES_MAX,
         present=ticket_fields.has_chat,
         roles=STAFF | {Role.SERVICE},
@@ -127,171 +135,193 @@ class Ticket(Node):
     notes: Annotated[NoteConnection, strawberry.lazy("schema.note")] = connection(
         NOTE,
         NOTES,
-        "Its notes, oldest first; customers get the public ones.",
+        "The ticket's notes that you can see, oldest first. Customers and services see public notes only.",
         referenced_by="ticket_id",
     )
     history: Annotated[TicketEventConnection, strawberry.lazy("schema.event")] = connection(
-        EVENT, EVENTS, "What happened to it, oldest first.", referenced_by="ticket_id"
+        EVENT, EVENTS, "The ticket's events that you can see, oldest first.", referenced_by="ticket_id"
     )
     deliveries: Annotated[DeliveryConnection, strawberry.lazy("schema.delivery")] = connection(
         DELIVERY,
         TICKET_DELIVERIES,
-        "Who was told of it and what came of that, oldest first; technicians do not see what went to others of the"
-        " company.",
+        "The deliveries of notifications about the ticket, oldest first. Technicians see those to the customer, to "
+        "Google Chat and to themselves.",
         referenced_by="ticket_id",
         roles=STAFF,
     )
     article: Annotated[Article, strawberry.lazy("schema.article")] | None = one(
         ARTICLE,
         "id",
-        "The knowledge base article made from it.",
+        "The article that was created from the ticket; null if there is none or you cannot see it.",
         referenced_by="source_ticket_id",
     )
-    allowed_statuses: list[TicketStatus] = column(ticket_fields.allowed_statuses, "Where you may take it from here.")
+    allowed_statuses: list[TicketStatus] = column(
+        ticket_fields.allowed_statuses, "The statuses that you can set the ticket to."
+    )
 
 
-@strawberry.type(description="A ticket's place in a list.")
+@strawberry.type(description="A ticket in a list, with its cursor.")
 class TicketEdge(Edge):
     node: Ticket = part("The ticket.")
 
 
 @strawberry.type(description="A page of tickets.")
 class TicketConnection(Connection):
-    nodes: list[Ticket] = part("The page's tickets.")
-    edges: list[TicketEdge] = part("The page's tickets with their cursors.")
+    nodes: list[Ticket] = part("The tickets on this page.")
+    edges: list[TicketEdge] = part("The tickets on this page, with their cursors.")
 
 
 # Lists
 
 
-@strawberry.input(description="A span of time; either end may be left out.")
+@strawberry.input(description="A range of time. Either end may be left out.")
 class DateTimeRange:
-    from_: datetime | None = optional("At or after.", name="from")
-    until: datetime | None = optional("Before.")
+    from_: datetime | None = optional("The start of the range, inclusive.", name="from")
+    until: datetime | None = optional("The end of the range, exclusive.")
 
 
-@strawberry.input(description="Whose tickets. Exactly one is given.", one_of=True)
+@strawberry.input(description="A condition on the assigned technician. Set exactly one field.", one_of=True)
 class AssigneeFilter:
-    technician_id: strawberry.ID | None = optional("That technician's.")
-    unassigned: bool | None = optional("Nobody's; with false, anybody's.")
-    me: bool | None = optional("Yours, as a technician; with false, all others.")
-
-
-@strawberry.input(description="Which tickets: everything that is given must hold.")
-class TicketFilter:
-    status: list[TicketStatus] | None = optional("One of these.")
-    priority: list[TicketPriority] | None = optional("One of these.")
-    category: list[TicketCategory] | None = optional("One of these.")
-    source: list[TicketSource] | None = optional("One of these.")
-    assignee: AssigneeFilter | None = optional("Whose.")
-    customer_id: strawberry.ID | None = optional("Of this customer.")
-    property_id: strawberry.ID | None = optional("About this property.")
-    created_at: DateTimeRange | None = optional("Created in this span.")
-    updated_at: DateTimeRange | None = optional("Last updated in this span.")
-    search: str | None = optional(
-        "Contained in reference, subject or customer name (for services, the contact's): part of a word, any case."
+    technician_id: strawberry.ID | None = optional("The id of the assigned technician.")
+    unassigned: bool | None = optional("Whether the ticket is unassigned.")
+    me: bool | None = optional(
+        "Whether the ticket is assigned to you. True matches nothing if you are not a technician."
     )
-    and_: list[TicketFilter] | None = optional("All of these hold too.", name="and")
-    or_: list[TicketFilter] | None = optional("One of these holds too.", name="or")
-    not_: TicketFilter | None = optional("This does not hold.", name="not")
+
+
+@strawberry.input(
+    description="A filter for tickets. All conditions must hold. At most 100 conditions, including nested ones."
+)
+class TicketFilter:
+    status: list[TicketStatus] | None = optional("The status is one of these.")
+    priority: list[TicketPriority] | None = optional("The priority is one of these.")
+    category: list[TicketCategory] | None = optional("The category is one of these.")
+    source: list[TicketSource] | None = optional("The source is one of these.")
+    assignee: AssigneeFilter | None = optional("The assigned technician meets this condition.")
+    customer_id: strawberry.ID | None = optional("The ticket belongs to this customer.")
+    property_id: strawberry.ID | None = optional("The ticket concerns this property.")
+    created_at: DateTimeRange | None = optional("The ticket was created in this range.")
+    updated_at: DateTimeRange | None = optional("The ticket was last updated in this range, as `updatedAt` shows it.")
+    search: str | None = optional(
+        "The reference, the subject or the name of the customer or contact contains this text, even within a word; at "
+        "most 200 characters, case-insensitive. Services do not search the customer's name."
+    )
+    and_: list[TicketFilter] | None = optional("All of these filters match as well.", name="and")
+    or_: list[TicketFilter] | None = optional("At least one of these filters matches as well.", name="or")
+    not_: TicketFilter | None = optional("This filter does not match.", name="not")
 
 
 @documented
 class TicketOrderField(DocumentedEnum):
-    """What tickets can be sorted by."""
+    """The field to sort tickets by."""
 
-    CREATED_AT = "CREATED_AT", "Date of creation."
-    UPDATED_AT = "UPDATED_AT", "Date of the last change."
-    REFERENCE = "REFERENCE", "Reference number, alphabetically."
-    STATUS = "STATUS", "Status, in the order of a ticket's life."
-    PRIORITY = "PRIORITY", "Priority, by urgency."
+    CREATED_AT = "CREATED_AT", "When the ticket was created."
+    UPDATED_AT = "UPDATED_AT", "When the ticket was last updated, as `updatedAt` shows it."
+    REFERENCE = "REFERENCE", "The reference, alphabetically."
+    STATUS = "STATUS", "The status, from OPEN to CLOSED."
+    PRIORITY = "PRIORITY", "The priority, from LOW to URGENT."
 
 
 @documented
 class OrderDirection(DocumentedEnum):
-    """Which way to sort."""
+    """The direction to sort in."""
 
-    ASC = "ASC", "Smallest, oldest or least urgent first."
-    DESC = "DESC", "Largest, newest or most urgent first."
+    ASC = "ASC", "Ascending: smallest, oldest or least urgent first."
+    DESC = "DESC", "Descending: largest, newest or most urgent first."
 
 
-@strawberry.input(description="What to sort by, and which way.")
+@strawberry.input(description="The order of a list of tickets.")
 class TicketOrder:
-    field: TicketOrderField = given("What to sort by.")
-    direction: OrderDirection = given("Which way.")
+    field: TicketOrderField = given("The field to sort by.")
+    direction: OrderDirection = given("The direction to sort in.")
 
 
 TICKET_LIST = (
-    argument("filter", TicketFilter | None, "Which tickets; all that you see if nothing is given."),
-    argument("orderBy", list[TicketOrder] | None, "Newest first if nothing is given; ties are broken by id."),
+    argument("filter", TicketFilter | None, "Only tickets that match this filter; by default, all that you can see."),
+    argument(
+        "orderBy",
+        list[TicketOrder] | None,
+        "The sort order; by default, newest first. Tickets that compare equal are sorted by id.",
+    ),
 )
 
 
-@strawberry.input(description="Which ticket. Exactly one is given.", one_of=True)
+@strawberry.input(description="The ticket to fetch. Set exactly one field.", one_of=True)
 class TicketBy:
-    id: strawberry.ID | None = optional("By id.")
-    reference: str | None = optional("By reference, any case.")
+    id: strawberry.ID | None = optional("The ticket's id.")
+    reference: str | None = optional("The ticket's reference; case-insensitive.")
 
 
-@strawberry.type(description="How many tickets there are: the numbers on the status tabs.")
+@strawberry.type(description="The number of tickets in each status, as for the tabs of a dashboard.")
 class TicketCounts:
-    all: int = column("all", "All tickets.")
-    open: int = column("OPEN", "Open ones.")
-    in_progress: int = column("IN_PROGRESS", "Those in progress.")
-    resolved: int = column("RESOLVED", "Resolved ones.")
-    closed: int = column("CLOSED", "Closed ones.")
-    unassigned: int = column("unassigned", "Those that nobody is assigned to, whatever their status.")
+    all: int = column("all", "The number of all tickets.")
+    open: int = column("OPEN", "The number of OPEN tickets.")
+    in_progress: int = column("IN_PROGRESS", "The number of IN_PROGRESS tickets.")
+    resolved: int = column("RESOLVED", "The number of RESOLVED tickets.")
+    closed: int = column("CLOSED", "The number of CLOSED tickets.")
+    unassigned: int = column("unassigned", "The number of unassigned tickets in any status.")
 
 
-@strawberry.type(description="A step of a ticket's public progress.")
+@strawberry.type(description="A public event in the progress of a tracked ticket.")
 class TicketProgress:
-    kind: TicketEventKind = column("kind", "CREATED, a change of the status, or NOTE_ADDED.")
-    at: datetime = column("at", "When.")
-    status: TicketStatus = column("status", "Where the ticket was then.")
-    actor_kind: ActorKind = column("actor_kind", "What sort of party did it.")
-    note: str | None = column("note", "What was noted, if it was that.")
+    kind: TicketEventKind = column("kind", "The kind of event: CREATED, NOTE_ADDED or a change of the status.")
+    at: datetime = column("at", "When the event occurred.")
+    status: TicketStatus = column("status", "The ticket's status after the event.")
+    actor_kind: ActorKind = column("actor_kind", "The kind of person or program that caused the event.")
+    note: str | None = column("note", "The text of the note; null for other kinds of events.")
 
 
-@strawberry.type(description="What may be told about a ticket to whoever knows its reference and e-mail address.")
+@strawberry.type(
+    description="The public details of a ticket, for a person who knows its reference and an e-mail address on it."
+)
 class TicketTracking:
-    reference: str = column("reference", "The ticket's number.")
-    subject: str = column("subject", "A brief summary.")
-    status: TicketStatus = column("status", "Where it is in its life.")
-    resolution: str | None = column("resolution", "What was done to fix the issue.")
-    created_at: datetime = column("created_at", "When it was created.")
-    updated_at: datetime = column("public_updated_at", "When it last changed, internal notes apart.")
-    resolved_at: datetime | None = column("resolved_at", "When it was resolved.")
-    closed_at: datetime | None = column("closed_at", "When it was closed.")
+    reference: str = column("reference", "The ticket's reference.")
+    subject: str = column("subject", "A brief summary of the issue.")
+    status: TicketStatus = column("status", "The ticket's current status.")
+    resolution: str | None = column("resolution", "How the issue was resolved; null if there is no resolution.")
+    created_at: datetime = column("created_at", "When the ticket was created.")
+    updated_at: datetime = column("public_updated_at", "When the ticket last changed or received a public note.")
+    resolved_at: datetime | None = column(
+        "resolved_at", "When the ticket was resolved; null if it was not, or was reopened since."
+    )
+    closed_at: datetime | None = column(
+        "closed_at", "When the ticket was closed; null if it was not, or was reopened since."
+    )
     progress: list[TicketProgress] = items(
         ticket_fields.progress,
-        f"What happened publicly, oldest first, the latest {PROGRESS_MAX} steps: from when on the ticket was of this "
-        "address.",
+        f"The latest {PROGRESS_MAX} public events, oldest first. Events from before the ticket belonged to this "
+        "e-mail address are left out.",
         most=PROGRESS_MAX,
     )
 
 
 @strawberry.type
 class TicketQueries:
-    tickets: TicketConnection = connection(TICKET, ALL_TICKETS, "Tickets that you see.", arguments=TICKET_LIST)
+    tickets: TicketConnection = connection(TICKET, ALL_TICKETS, "The tickets that you can see.", arguments=TICKET_LIST)
     ticket: Ticket | None = root(
         ticket_fields.ticket_by,
-        "One ticket.",
+        "The ticket with this id or reference; null if it does not exist or you cannot see it.",
         reader=ticket_fields.read_ticket_by,
-        arguments=[argument("by", TicketBy, "Which one.")],
+        arguments=[argument("by", TicketBy, "The ticket to fetch, by id or reference.")],
     )
     ticket_counts: TicketCounts = root(
         ticket_fields.status_counts,
-        "How many of the tickets that you see are in each status.",
+        "The number of tickets that you can see in each status.",
         reader=ticket_fields.read_status_counts,
-        arguments=[argument("filter", TicketFilter | None, "Of which tickets; all that you see if not given.")],
+        arguments=[
+            argument(
+                "filter", TicketFilter | None, "Only tickets that match this filter; by default, all that you can see."
+            )
+        ],
     )
     ticket_track: TicketTracking | None = root(
         ticket_fields.tracked_ticket,
-        "For the chatbot: how a ticket stands. A wrong address and a ticket that does not exist look alike.",
+        "The public details of a ticket, for the chatbot to show to its customer. Null if there is no ticket with this "
+        "reference and e-mail address.",
         reader=ticket_fields.read_tracking,
         arguments=[
-            argument("reference", str, "The ticket's number, any case."),
-            argument("email", str, "The contact's or the customer's e-mail address, any case."),
+            argument("reference", str, "The ticket's reference; case-insensitive."),
+            argument("email", str, "The e-mail address of the contact or the customer; case-insensitive."),
         ],
         roles=ADMINS | {Role.SERVICE},
     )
@@ -300,145 +330,162 @@ class TicketQueries:
 # Mutations
 
 
-@strawberry.input(description="Whom to get in touch with; what is left out comes from the customer, if there is one.")
+@strawberry.input(description="The contact of a ticket.")
 class ContactInput:
-    name: str | None = optional("Full name, up to 200 characters.")
-    email: str | None = optional("E-mail address.")
-    phone: str | None = optional("Telephone number; null clears it.")
+    name: str | None = optional("The full name; one line, at most 200 characters.")
+    email: str | None = optional("The e-mail address.")
+    phone: str | None = optional("The phone number, at most 40 characters; null for none.")
 
 
-@strawberry.input(description="A message of a chatbot conversation.")
+@strawberry.input(description="A message in a chatbot conversation.")
 class ChatMessageInput:
-    author: ChatAuthor = given("Who wrote it.")
-    body: str = given("What was written, up to 10,000 characters.")
-    at: datetime = given("When.")
+    author: ChatAuthor = given("The author of the message.")
+    body: str = given("The text of the message, at most 10,000 characters.")
+    at: datetime = given("When the message was written.")
 
 
-@strawberry.input(description="The chatbot conversation that a ticket comes from.")
+@strawberry.input(description="The chatbot conversation to create a ticket from.")
 class ChatInput:
     conversation_id: str | None = optional(
-        "The chatbot's own id of the conversation. It becomes one ticket: whatever is sent again with this id is "
-        "answered with that, as it is."
+        "The chatbot's own id of the conversation; one line, at most 200 characters. A conversation creates only one "
+        "ticket: further requests with the same id return that ticket unchanged."
     )
-    messages: list[ChatMessageInput] = given("The transcript, oldest first, up to 500 messages.")
+    messages: list[ChatMessageInput] = given("The messages of the transcript, oldest first; at most 500.")
 
 
-@strawberry.input(description="A new ticket: for a customer, or with name and e-mail address typed by hand.")
+@strawberry.input(description="The ticket to create, either for a customer or with a contact typed by hand.")
 class TicketCreateInput:
-    subject: str = given("A brief summary, one line of up to 200 characters.")
-    description: str = given("The issue in detail, up to 20,000 characters.")
-    category: TicketCategory | None = optional("GENERAL if nothing is given.")
-    priority: TicketPriority | None = optional("MEDIUM if nothing is given.")
-    customer_id: strawberry.ID | None = optional("The customer it is for; a customer's own tickets are for themselves.")
-    property_id: strawberry.ID | None = optional("The place it is about: one of the customer's.")
+    subject: str = given("A brief summary of the issue; one line, at most 200 characters.")
+    description: str = given("A detailed description of the issue, at most 20,000 characters.")
+    category: TicketCategory | None = optional("The kind of system that the ticket concerns; GENERAL by default.")
+    priority: TicketPriority | None = optional("The priority; MEDIUM by default.")
+    customer_id: strawberry.ID | None = optional(
+        "The id of the ticket's customer. Customers create tickets for themselves and may leave it out."
+    )
+    property_id: strawberry.ID | None = optional(
+        "The id of the property that the ticket concerns; one of the customer's."
+    )
     account_number: str | None = optional(
-        "The customer's account number, any case; from a service only, whose tickets are for the customer who has it, "
-        "or the contact's e-mail address. If that is nobody, the ticket is for no customer; if they are two, refused."
+        "The customer's account number, case-insensitive; for services only, instead of `customerId`. The ticket's "
+        "customer is the one with this account number, or else with the contact's e-mail address, or none. If these "
+        "are two different customers, the error is MISMATCH."
     )
     contact: ContactInput | None = optional(
-        "Name and e-mail address are required where no `customerId` is given: who is found otherwise fills in nothing."
+        "The contact; fields that are left out come from the customer in `customerId`, or from the customer who sends "
+        "the request. Without such a customer, `name` and `email` are required."
     )
-    technician_id: strawberry.ID | None = optional("Whom to assign it to.")
-    chat: ChatInput | None = optional("The transcript; from a service only.")
-    source: TicketSource | None = optional("CHATBOT, which is the default, or EMAIL; from a service only.")
+    technician_id: strawberry.ID | None = optional(
+        "The id of the technician to assign. Admins can assign anyone, technicians only themselves."
+    )
+    chat: ChatInput | None = optional("The chatbot conversation that the ticket comes from; for services only.")
+    source: TicketSource | None = optional("CHATBOT, which is the default, or EMAIL; for services only.")
     idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
-@strawberry.input(description="Changes of a ticket: what is left out stays, null clears.")
+@strawberry.input(description="The changes to a ticket. Fields that are left out keep their values.")
 class TicketUpdateInput:
-    ticket_id: strawberry.ID = given("Which ticket.")
+    ticket_id: strawberry.ID = given("The ticket's id.")
     if_version: int | None = optional(IF_VERSION)
-    subject: str | None = optional("A brief summary, one line of up to 200 characters.")
-    description: str | None = optional("The issue in detail, up to 20,000 characters.")
-    category: TicketCategory | None = optional("What kind of system it is about.")
-    priority: TicketPriority | None = optional("How urgent it is.")
-    customer_id: strawberry.ID | None = optional("The customer it is for.")
-    property_id: strawberry.ID | None = optional("The place it is about: one of the customer's.")
-    contact: ContactInput | None = optional("Whom to get in touch with.")
-    resolution: str | None = optional("A better wording of the resolution; of a resolved or closed ticket only.")
+    subject: str | None = optional("A brief summary of the issue; one line, at most 200 characters.")
+    description: str | None = optional("A detailed description of the issue, at most 20,000 characters.")
+    category: TicketCategory | None = optional("The kind of system that the ticket concerns.")
+    priority: TicketPriority | None = optional("The priority.")
+    customer_id: strawberry.ID | None = optional(
+        "The id of the ticket's customer; null clears it. A new customer's details replace the contact, except for "
+        "fields that `contact` sets."
+    )
+    property_id: strawberry.ID | None = optional(
+        "The id of the property that the ticket concerns, one of the customer's; null clears it."
+    )
+    contact: ContactInput | None = optional("The changes to the contact. Fields that are left out keep their values.")
+    resolution: str | None = optional(
+        "The resolution, at most 20,000 characters; for resolved and closed tickets only."
+    )
 
 
-@strawberry.input(description="To whom to give a ticket.")
+@strawberry.input(description="The ticket to assign, and the technician.")
 class TicketAssignInput:
-    ticket_id: strawberry.ID = given("Which ticket.")
-    technician_id: strawberry.ID | None = given("The technician; null removes the assignment.")
+    ticket_id: strawberry.ID = given("The ticket's id.")
+    technician_id: strawberry.ID | None = given("The technician's id; null unassigns the ticket.")
     if_version: int | None = optional(IF_VERSION)
 
 
-@strawberry.input(description="Where to take a ticket.")
+@strawberry.input(description="The ticket and its new status.")
 class TicketSetStatusInput:
-    ticket_id: strawberry.ID = given("Which ticket.")
-    status: TicketStatus = given("The new status; one of the ticket's `allowedStatuses`.")
-    resolution: str | None = optional("What was done, up to 20,000 characters; required for RESOLVED.")
+    ticket_id: strawberry.ID = given("The ticket's id.")
+    status: TicketStatus = given("The new status, one of the ticket's `allowedStatuses`.")
+    resolution: str | None = optional("How the issue was resolved, at most 20,000 characters; required for RESOLVED.")
     if_version: int | None = optional(IF_VERSION)
 
 
-@strawberry.input(description="How an issue was fixed.")
+@strawberry.input(description="The ticket to resolve, and its resolution.")
 class TicketResolveInput:
-    ticket_id: strawberry.ID = given("Which ticket.")
-    resolution: str = given("What was done, up to 20,000 characters.")
+    ticket_id: strawberry.ID = given("The ticket's id.")
+    resolution: str = given("How the issue was resolved, at most 20,000 characters.")
     if_version: int | None = optional(IF_VERSION)
 
 
-@strawberry.input(description="One change of several tickets.")
+@strawberry.input(description="The same changes to several tickets. Fields that are left out keep their values.")
 class TicketsBulkUpdateInput:
-    ticket_ids: list[strawberry.ID] = given("Which tickets, 1 to 100.")
+    ticket_ids: list[strawberry.ID] = given("The ids of the tickets, 1 to 100.")
     status: TicketStatus | None = optional("The new status.")
-    resolution: str | None = optional("What was done; required where the status is RESOLVED.")
+    resolution: str | None = optional(
+        "How the issues were resolved, at most 20,000 characters; required if `status` is RESOLVED."
+    )
     priority: TicketPriority | None = optional("The new priority.")
     category: TicketCategory | None = optional("The new category.")
-    technician_id: strawberry.ID | None = optional("Whom to assign them to; null removes the assignments.")
+    technician_id: strawberry.ID | None = optional("The id of the technician to assign; null unassigns the tickets.")
 
 
-@strawberry.type(description="A ticket, and what speaks against the mutation.")
+@strawberry.type(description="The ticket that a mutation created or changed, and the errors.")
 class TicketPayload(Payload):
     ticket: Ticket | None = one(
         TICKET,
         "object_id",
-        "The ticket as it is now; null if there is none that you see.",
+        "The ticket as it is now; null if the mutation failed with an error other than STALE.",
     )
 
 
-@strawberry.type(description="What `ticketCreate` answers.")
+@strawberry.type(description="The result of creating a ticket.")
 class TicketCreatePayload(TicketPayload): ...
 
 
-@strawberry.type(description="What `ticketUpdate` answers.")
+@strawberry.type(description="The result of updating a ticket.")
 class TicketUpdatePayload(TicketPayload): ...
 
 
-@strawberry.type(description="What `ticketAssign` answers.")
+@strawberry.type(description="The result of assigning a ticket.")
 class TicketAssignPayload(TicketPayload): ...
 
 
-@strawberry.type(description="What `ticketSetStatus` answers.")
+@strawberry.type(description="The result of setting a ticket's status.")
 class TicketSetStatusPayload(TicketPayload): ...
 
 
-@strawberry.type(description="What `ticketResolve` answers.")
+@strawberry.type(description="The result of resolving a ticket.")
 class TicketResolvePayload(TicketPayload): ...
 
 
-@strawberry.type(description="What became of one ticket of several.")
+@strawberry.type(description="The result for one ticket of `ticketsBulkUpdate`.")
 class TicketBulkResult:
-    ticket_id: strawberry.ID = column("id", "The id that was given.")
+    ticket_id: strawberry.ID = column("id", "The ticket's id, as in the input.")
     ticket: Ticket | None = one(
         TICKET,
         "ticket_id",
-        "The ticket as it is now; null if there is none that you see.",
+        "The ticket as it is now; null if it does not exist.",
     )
     user_errors: list[UserError] = items(
         user_errors,
-        "What speaks against changing it; empty if it was done.",
+        "All validation errors of this ticket; empty if it was updated.",
         most=1,
     )
 
 
-@strawberry.type(description="What `ticketsBulkUpdate` answers.")
+@strawberry.type(description="The result of updating several tickets.")
 class TicketsBulkUpdatePayload(Payload):
     results: list[TicketBulkResult] = items(
         ticket_fields.bulk_results,
-        "A result for each ticket, in the order given.",
+        "One result for each ticket, in the order of `ticketIds`; empty if the mutation failed.",
         most=BULK_MAX,
     )
 
@@ -446,23 +493,24 @@ class TicketsBulkUpdatePayload(Payload):
 @strawberry.type
 class TicketMutations:
     ticket_create: TicketCreatePayload = mutation(
-        ticket.create, TicketCreateInput, "Create a ticket; it is OPEN.", roles=EVERYONE
+        ticket.create, TicketCreateInput, "Creates a ticket, with the status OPEN.", roles=EVERYONE
     )
-    ticket_update: TicketUpdatePayload = mutation(
-        ticket.update, TicketUpdateInput, "Change what a ticket says.", roles=ADMINS
-    )
+    ticket_update: TicketUpdatePayload = mutation(ticket.update, TicketUpdateInput, "Updates a ticket.", roles=ADMINS)
     ticket_assign: TicketAssignPayload = mutation(
-        ticket.assign, TicketAssignInput, "Give a ticket to a technician, or to nobody.", roles=ADMINS
+        ticket.assign, TicketAssignInput, "Assigns a ticket to a technician, or unassigns it.", roles=ADMINS
     )
     ticket_set_status: TicketSetStatusPayload = mutation(
-        ticket.set_status, TicketSetStatusInput, "Take a ticket to another status.", roles=STAFF
+        ticket.set_status, TicketSetStatusInput, "Sets the status of a ticket.", roles=STAFF
     )
     ticket_resolve: TicketResolvePayload = mutation(
-        ticket.resolve, TicketResolveInput, "Mark a ticket resolved, with what was done.", roles=STAFF
+        ticket.resolve,
+        TicketResolveInput,
+        "Resolves a ticket: sets its status to RESOLVED, with a resolution.",
+        roles=STAFF,
     )
     tickets_bulk_update: TicketsBulkUpdatePayload = mutation(
         ticket.bulk_update,
         TicketsBulkUpdateInput,
-        "The same change of several tickets, each done or refused on its own.",
+        "Makes the same changes to several tickets. Each ticket succeeds or fails on its own.",
         roles=ADMINS,
     )

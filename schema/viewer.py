@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from schema.technician import Technician
 
 
-@strawberry.type(description="You, as your token identifies you.")
+@strawberry.type(description="The authenticated person or program that sends the request.")
 class Viewer:
     role: Role = column("role", "Your role.")
     name: str = column("name", "Your name.")
     technician: Annotated[Technician, strawberry.lazy("schema.technician")] | None = one(
-        TECHNICIAN, "technician_id", "Yourself, if you are a technician."
+        TECHNICIAN, "technician_id", "The technician that you are authenticated as; null for other roles."
     )
     customer: Annotated[Customer, strawberry.lazy("schema.customer")] | None = one(
-        CUSTOMER, "customer_id", "Yourself, if you are a customer."
+        CUSTOMER, "customer_id", "The customer that you are authenticated as; null for other roles."
     )
 
 
 @strawberry.type
 class ViewerQueries:
-    me: Viewer = root(viewer.me, "You.")
+    me: Viewer = root(viewer.me, "The authenticated viewer.")
