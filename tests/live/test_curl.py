@@ -33,7 +33,7 @@ async def test_curl_goes_on_from_the_last_cursor(api: Api) -> None:
 
     async def first_messages(count: int, *cursor: str) -> list[Any]:
         program = await asyncio.create_subprocess_exec(
-            *("sh", ROOT / "examples" / "follow.sh", *cursor),
+            *("sh", str(ROOT / "examples" / "follow.sh"), *cursor),
             env=os.environ | environment,
             stdout=asyncio.subprocess.PIPE,
             start_new_session=True,
