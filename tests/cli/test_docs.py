@@ -1,4 +1,4 @@
-"""The pages name files, settings and each other as they are."""
+"""The pages name files, settings and each other as they are, and their queries are valid."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from graphql import parse, validate
 
 from callout.settings import documentation
 from tests.helpers.paths import ROOT
+from tests.helpers.schema_walker import SCHEMA
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
 DIRECTORIES = sorted(path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith("."))
@@ -27,7 +29,10 @@ def anchors(page: Path) -> Iterator[str]:
         yield re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+@each_page
 def test_each_file_name_and_link_on_a_page_leads_somewhere(page: Path) -> None:
     missing = [
         f"{file}: {name}"
@@ -39,6 +44,12 @@ def test_each_file_name_and_link_on_a_page_leads_somewhere(page: Path) -> None:
         if not linked.exists() or (anchor and anchor not in anchors(linked)):
             missing.append(f"{target}#{anchor}")
     assert missing == []
+
+
+@each_page
+def test_each_query_on_a_page_is_valid(page: Path) -> None:
+    for document in re.findall(r"^```graphql\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE):
+        assert validate(SCHEMA, parse(document)) == [], document
 
 
 def test_the_page_on_operations_lists_every_setting_with_its_default() -> None:
