@@ -54,7 +54,8 @@ def test_analyze_shows_the_plan_as_it_ran(callout: Terminal) -> None:
 async def test_a_mutation_is_explained_and_not_run(
     callout: Terminal, database: asyncpg.Connection[asyncpg.Record]
 ) -> None:
-    document = 'mutation { customerCreate(input: {name: "Ann", email: "a@b.example", accountNumber: "A1"}) { customer { id } } }'
+    document = """mutation {
+        customerCreate(input: {name: "Ann", email: "a@b.example", accountNumber: "A1"}) { customer { id } } }"""
     shown = callout("explain", document, "--analyze").stdout
     assert "[MutationField" in shown and "-- plan" not in shown
     assert await database.fetchval("SELECT count(*) FROM customers") == 0

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from callout.settings import documentation
 from tests.helpers.paths import ROOT
 
 LOCKS = ("requirements.lock", "requirements-dev.lock")
@@ -95,8 +94,3 @@ def test_the_wheel_can_migrate_a_database_and_write_mail(tmp_path: Path, package
 @pytest.mark.parametrize("name", [*LOCKS, "pyproject.toml", "Makefile", ".ci/run"])
 def test_no_file_says_from_where_packages_come(name: str) -> None:
     assert not re.search(r"index-url|find-links|https?://", (ROOT / name).read_text())
-
-
-def test_the_readme_lists_every_setting() -> None:
-    readme = (ROOT / "README.md").read_text()
-    assert [name for name, _, _ in documentation() if name not in readme] == []

@@ -1,32 +1,33 @@
-"""Who may do what, as a section of the README, read off the schema's mappings.
+"""docs/roles.md: who may do what, read off the schema's mappings.
 
-`python -m tests.helpers.role_tables` writes the section. tests/api/test_roles.py checks that it is up to date and true.
+`python -m tests.helpers.role_tables` writes the page. tests/api/test_roles.py checks that it is up to date and true.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from graphql import GraphQLObjectType
 
 from db import entities
 from db.enums import EVERYONE, Role
+from tests.helpers.paths import ROOT
 from tests.helpers.schema_walker import SCHEMA, roles_of, root_fields
 
 Roles = frozenset[Role]
 
 ROOTS = (SCHEMA.query_type, SCHEMA.mutation_type, SCHEMA.subscription_type)
-README = Path("README.md")
-BEGIN, END = "<!-- roles -->", "<!-- /roles -->"
+PAGE = ROOT / "docs" / "roles.md"
 
 _INTRODUCTION = """\
-## Who may do what
+# Who may do what
 
-Read off the schema by `python -m tests.helpers.role_tables`; a test sends a request for each cell. A request that
-uses a field without ✓ for its role is refused as a whole with `FORBIDDEN`, and nothing of it is done. Without a token
-there is nothing but `/healthz` and `/readyz`.
+A viewer is an admin, a technician, a customer or a service (a program with an API key). A request that uses a field
+without ✓ for its role is refused as a whole with `FORBIDDEN`, and none of it is executed. Without a token only
+`/healthz` and `/readyz` answer.
+
+`python -m tests.helpers.role_tables` makes this page from the schema, and a test sends a request for each cell.
 """
 
 
@@ -50,17 +51,18 @@ def page() -> str:
     return "\n".join(
         (
             _INTRODUCTION,
-            "### Queries\n",
+            "## Queries\n",
             _matrix("Query", operations("Query")),
-            "### Mutations\n",
+            "## Mutations\n",
             _matrix("Mutation", operations("Mutation")),
-            "### Subscriptions\n",
+            "## Subscriptions\n",
             _matrix("Subscription", operations("Subscription")),
-            "### Fields that not everyone reads\n",
+            "## Fields that not everyone reads\n",
             _matrix("Field", restricted_fields()),
-            "### Which things\n",
-            "What is not yours does not exist for you: it is in no list, it is not counted, and no id finds it.\n",
-            _table(("Thing", "Who sees which"), [("---", "---"), *_things()]),
+            "## Who sees which rows\n",
+            "A row that a viewer may not see does not exist for them: no list has it, no count includes it, and no id"
+            " finds it.\n",
+            _table(("Type", "Who sees which"), [("---", "---"), *_things()]),
         )
     )
 
@@ -79,12 +81,5 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in (head, *rows))
 
 
-def in_readme(readme: str) -> str:
-    """The README with the section as it should be."""
-    before, _, rest = readme.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{page()}{END}{after}"
-
-
 if __name__ == "__main__":
-    README.write_text(in_readme(README.read_text()))
+    PAGE.write_text(page())

@@ -1,58 +1,72 @@
-"""Python's `gql`, as `docs/live.md` says to use it: through restarts of its server, each event comes exactly once."""
+"""examples/follow.py, with the Python client `gql`: through restarts of its server, each event comes exactly once."""
 
 from __future__ import annotations
 
-import importlib.util
-from functools import partial
+import asyncio
+import json
+import os
+import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from gql.transport.exceptions import TransportQueryError
 
+from examples.follow import follow
 from tests.helpers.api import Api, Server
-from tests.helpers.examples import example
+from tests.helpers.graphql_ws_client import WITHIN
+from tests.helpers.paths import ROOT
 from tests.helpers.stress import Follower, through_restarts
 
 
-@pytest.fixture
-def client(tmp_path: Path) -> ModuleType:
-    """The page's code, as the module that somebody has copied it into."""
-    path = tmp_path / "copied.py"
-    path.write_text(example("python"))
-    spec = importlib.util.spec_from_file_location("copied", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 class GqlClient(Follower):
-    def __init__(self, client: ModuleType, server: Server, filter: Any, start: str) -> None:
+    def __init__(self, server: Server, filter: Any, start: str) -> None:
         super().__init__(filter, start)
-        self._client = client
         self._viewer = Api(server)
         self.tokens = 0
 
     async def run(self) -> None:
-        url = self._viewer.server.url.replace("http", "ws", 1) + "/graphql"
         async with self._viewer:
-            await self._client.follow(url, self._token, self.filter, self.received.cursor, self.received.take)
+            await follow(
+                socket_url(self._viewer.server), self._token, self.filter, self.received.cursor, self.received.take
+            )
 
     def _token(self) -> str:
         self.tokens += 1
         return self._viewer.http.headers["authorization"].removeprefix("Bearer ")
 
 
-async def test_through_a_kill_and_a_restart_each_event_comes_exactly_once(
-    client: ModuleType, tmp_path: Path, fresh_url: str
-) -> None:
-    await through_restarts(tmp_path, fresh_url, partial(GqlClient, client))
+def socket_url(server: Server) -> str:
+    return server.url.replace("http", "ws", 1) + "/graphql"
 
 
-async def test_what_cannot_be_followed_is_said_and_not_tried_again(client: ModuleType, api: Api) -> None:
-    follower = GqlClient(client, api.server, {"status": ["BROKEN"]}, "")
+async def test_through_a_kill_and_a_restart_each_event_comes_exactly_once(tmp_path: Path, fresh_url: str) -> None:
+    await through_restarts(tmp_path, fresh_url, GqlClient)
+
+
+async def test_what_cannot_be_followed_is_said_and_not_tried_again(api: Api) -> None:
+    follower = GqlClient(api.server, {"status": ["BROKEN"]}, "")
     with pytest.raises(TransportQueryError, match="BROKEN"):
         await follower.run()
     assert follower.tokens == 1
+
+
+async def test_the_program_prints_the_list_and_then_what_happens(api: Api) -> None:
+    before = await api.new_ticket()
+    token = api.http.headers["authorization"].removeprefix("Bearer ")
+    command = (sys.executable, ROOT / "examples" / "follow.py", socket_url(api.server))
+    program = await asyncio.create_subprocess_exec(
+        *command, env=os.environ | {"ADMIN_TOKEN": token}, stdout=asyncio.subprocess.PIPE
+    )
+    assert program.stdout is not None
+    try:
+        async with asyncio.timeout(WITHIN):
+            tickets = json.loads(await program.stdout.readline())
+            assert before in [ticket["id"] for ticket in tickets["nodes"]]
+            assert json.loads(await program.stdout.readline())["__typename"] == "StreamReady"
+            created = await api.new_ticket()
+            entered = json.loads(await program.stdout.readline())
+            assert (entered["change"], entered["ticketId"]) == ("ENTERED", created)
+    finally:
+        program.kill()
+        await program.wait()

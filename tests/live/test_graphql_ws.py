@@ -1,5 +1,5 @@
-"""`graphql-ws` under Node, as `docs/live.md` says to use it: through restarts of its server, each event comes exactly
-once. `make test-node` runs these tests; they need Node 20 or newer, and npm to have installed the client."""
+"""examples/follow.mjs, the JavaScript client `graphql-ws` under Node: through restarts of its server, each event comes
+exactly once. `make test-node` runs these tests; they need Node 20 or newer, and npm to have installed the client."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 
 from tests.helpers.api import Api, Server
-from tests.helpers.examples import example
 from tests.helpers.graphql_ws_client import WITHIN
+from tests.helpers.paths import ROOT
 from tests.helpers.stress import Follower, through_restarts
 
 MODULES = Path(sys.prefix) / "node" / "node_modules"
-DRIVER = Path(__file__).parents[1] / "node" / "follow.mjs"
+DRIVER = ROOT / "tests" / "node" / "drive.mjs"
+EXAMPLE = ROOT / "examples" / "follow.mjs"
 
 pytestmark = pytest.mark.skipif(
     shutil.which("node") is None or not MODULES.exists(),
@@ -29,8 +30,8 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def script(tmp_path: Path) -> Path:
-    """The driver, beside the page's code."""
-    (tmp_path / "live.mjs").write_text(example("js"))
+    """The driver, beside a copy of the example."""
+    shutil.copy(EXAMPLE, tmp_path)
     (tmp_path / "node_modules").symlink_to(MODULES)
     return Path(shutil.copy(DRIVER, tmp_path))
 

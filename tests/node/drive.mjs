@@ -1,6 +1,6 @@
-// Runs the client of docs/live.md: each message that it shows is a line of JSON. Its options come as JSON too.
+// Runs examples/follow.mjs with options given as JSON, and prints each message as a line of JSON.
 import WebSocket from 'ws'
-import { follow } from './live.mjs'
+import { follow } from './follow.mjs'
 
 globalThis.WebSocket ??= WebSocket // browsers, and Node from 22 on, have their own
 
