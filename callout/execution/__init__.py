@@ -1,1 +1,0 @@
-"""Execution: documents, prepared operations, their cost, and running them."""

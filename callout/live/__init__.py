@@ -1,1 +1,0 @@
-"""The live layer: WebSockets, server-sent events, and the feeds that a subscription becomes."""

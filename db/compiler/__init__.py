@@ -1,1 +1,0 @@
-"""The selection compiler: a GraphQL selection becomes one SQL statement that returns its JSON."""

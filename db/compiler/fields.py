@@ -1,9 +1,9 @@
 """How a GraphQL field is read from the database.
 
 A field of an entity is declared once, beside its Strawberry type, with one of these mappings; the compiler
-(`db/compiler/compiler.py`) puts the mappings of a selection together into one statement. A mapping has two halves.
-`read` turns the arguments of one request into values and a *shape*: what of them changes the statement's text. `render`
-builds the SQL of a shape. So a statement is built once per shape, and afterwards only values are bound.
+(`db/compiler/compiler.py`) puts the mappings of a selection together into one statement. A mapping has two halves. `read` turns
+the arguments of one request into values and a *shape*: what of them changes the statement's text. `render` builds
+the SQL of a shape. So a statement is built once per shape, and afterwards only values are bound.
 """
 
 from __future__ import annotations

@@ -1,1 +1,0 @@
-"""Lists: what an entity can be filtered, sorted and searched by, which rows a page has, and its cursors."""

@@ -1,1 +1,0 @@
-"""PostgreSQL itself: the pool, the embedded server, URLs, migrations, and statements as text."""

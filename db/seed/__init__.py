@@ -1,1 +1,0 @@
-"""Data to try Callout with: the demo company, and tickets in bulk."""

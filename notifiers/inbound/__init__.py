@@ -1,1 +1,0 @@
-"""Mail that comes in: fetched over IMAP, parsed, and reduced to what its author wrote."""

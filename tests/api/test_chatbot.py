@@ -13,7 +13,7 @@ import pytest
 from tests.helpers.api import Api, Refusal
 from tests.helpers.database_checks import Database, dump, ticket_row
 
-GUIDE = Path(__file__).parents[2] / "docs" / "chatbot.md"
+GUIDE = Path(__file__).parent.parent / "docs" / "chatbot.md"
 DESCRIBED = {"subject": "Door stays shut", "description": "Since this morning."}
 OPENED = "ticket { id customer { id name } contact { name email phone } chat { body } }"
 TRACK = """query($reference: String!, $email: String!) { ticketTrack(reference: $reference, email: $email) {

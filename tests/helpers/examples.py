@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-_PAGE = Path(__file__).parents[2] / "docs" / "live.md"
+_PAGE = Path(__file__).parents[1] / "docs" / "live.md"
 
 
 def example(language: str) -> str:

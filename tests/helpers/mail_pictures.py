@@ -15,7 +15,7 @@ from db.enums import Audience, NoticeKind
 from notifiers.rendering import Templates
 from notifiers.samples import notice_of
 
-PICTURE = Path(__file__).parents[2] / "docs" / "mails.png"
+PICTURE = Path(__file__).parents[1] / "docs" / "mails.png"
 SECONDS = 60
 SHOWN = [
     [(NoticeKind.CREATED, Audience.CUSTOMER), (NoticeKind.NOTE_ADDED, Audience.CUSTOMER)],

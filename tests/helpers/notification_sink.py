@@ -1,8 +1,8 @@
 """Notices over a local socket: a channel that sends them, a place that takes them or misbehaves, and the processes
 that send, which are Callout's own but for the channels.
 
-`python -m tests.helpers.notification_sink serve` is a server, `… notify` a worker by itself. What they need beside
-Callout's settings comes in the environment: `SINK_PORT`, and `PACE` as JSON.
+`python -m tests.helpers.notification_sink serve` is a server, `… notify` a worker by itself. What they need beside Callout's settings
+comes in the environment: `SINK_PORT`, and `PACE` as JSON.
 """
 
 from __future__ import annotations

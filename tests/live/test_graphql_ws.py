@@ -16,10 +16,10 @@ import pytest
 from tests.helpers.api import Api, Server
 from tests.helpers.examples import example
 from tests.helpers.graphql_ws_client import WITHIN
-from tests.helpers.stress import Follower, through_restarts
+from tests.helpers.stress import REFUSED, Follower, through_restarts
 
 MODULES = Path(sys.prefix) / "node" / "node_modules"
-DRIVER = Path(__file__).parents[1] / "node" / "follow.mjs"
+DRIVER = Path(__file__).parent / "node" / "follow.mjs"
 
 pytestmark = pytest.mark.skipif(
     shutil.which("node") is None or not MODULES.exists(),
@@ -58,12 +58,18 @@ class NodeClient(Follower):
         assert process.stdout is not None and process.stderr is not None
         try:
             async for line in process.stdout:
-                self.received.take(json.loads(line))
+                self._take(json.loads(line))
             self.errors = (await process.stderr.read()).decode()
         finally:
             if process.returncode is None:
                 process.kill()
             await process.wait()
+
+    def _take(self, shown: dict[str, Any]) -> None:
+        if "code" not in shown:
+            self.received.take(shown)
+        else:
+            self.ends.append(f"{shown['code']} {shown['reason']}".rstrip() if shown["opened"] else REFUSED)
 
 
 async def test_through_a_kill_and_a_restart_each_event_comes_exactly_once(
