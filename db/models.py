@@ -227,8 +227,8 @@ class Ticket(Base):
         ForeignKeyConstraint(["property_id", "customer_id"], ["properties.id", "properties.customer_id"]),
         UniqueConstraint("reference"),
         Index("ix_tickets_created_at_id", "created_at", "id"),
-        # A list is gone through part by part (`db/lists/rows.py`): an index for each set of columns that make a part
-        # and each order within it. The assignee stands behind, so that who passes those of others need not fetch them.
+        # A list is read part by part (`db/lists/in_order.py`): an index for each set of columns that make a part and
+        # each order within it. The assignee stands at the end, so that tickets of others are passed without a fetch.
         *(
             Index(f"ix_tickets_{'_'.join((*part, *order))}", *part, *order, "technician_id")
             for part in (("status",), ("priority",), ("status", "priority"))

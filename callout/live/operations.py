@@ -44,7 +44,10 @@ class LiveApplication:
         self._origins = frozenset(origins)
 
     def allows(self, origin: str, host: str) -> bool:
-        return origin in self._origins or urlsplit(origin).netloc.lower() == host.lower()
+        try:
+            return origin in self._origins or urlsplit(origin).netloc.lower() == host.lower()
+        except ValueError:
+            return False
 
     async def admit(self, authorization: str | None) -> Session:
         try:
@@ -74,7 +77,7 @@ class LiveApplication:
         """None for a request that cannot be executed."""
         try:
             return self._preparer.operation(request.query, request.operation_name)[1].operation
-        except (InvalidDocument, ClientError):
+        except ClientError:
             return None
 
     async def reply(self, session: Session, request: GraphQLRequest) -> Reply:

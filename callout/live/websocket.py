@@ -18,7 +18,7 @@ import orjson
 from starlette.types import Message, Receive, Scope, Send
 
 from callout.execution.request import GraphQLRequest, InvalidRequest, parse_request
-from pubsub.connections import Connection, Connections, Session
+from pubsub.connections import Connection, Connections, Session, Times
 from pubsub.feed import Feed
 from pubsub.hub import Hub, Member, Subscription
 from pubsub.send_queue import UNREAD, SendQueue
@@ -26,12 +26,9 @@ from pubsub.send_queue import UNREAD, SendQueue
 logger = logging.getLogger(__name__)
 
 SUBPROTOCOL: Final = "graphql-transport-ws"
-INIT_SECONDS: Final = 10.0  # for `connection_init` to come
-ADMISSION_SECONDS: Final = 10.0  # for a token to be checked
-PING_SECONDS: Final = 20.0  # of silence before the server asks whether anybody is there
-SILENCE_SECONDS: Final = 60.0  # after which nobody is
 OPERATIONS_MAX: Final = 100  # of one socket at a time
 ID_MAX: Final = 200  # characters of an operation's id
+REASON_MAX: Final = 123  # bytes of a close frame's reason (RFC 6455, section 5.5)
 
 NORMAL, TRY_AGAIN, BAD_REQUEST, UNAUTHORIZED, FORBIDDEN = 1000, 1013, 4400, 4401, 4403
 SUBPROTOCOL_UNACCEPTABLE, INIT_TIMEOUT, ALREADY_SUBSCRIBED, TOO_MANY_INITS = 4406, 4408, 4409, 4429
@@ -86,10 +83,11 @@ class Application(Protocol):
 class Sockets:
     """The ASGI application behind `/graphql` for WebSockets."""
 
-    def __init__(self, application: Application, hub: Hub, connections: Connections) -> None:
+    def __init__(self, application: Application, hub: Hub, connections: Connections, times: Times) -> None:
         self.application = application
         self.hub = hub
         self.connections = connections
+        self.times = times
 
         self._payload = b""
         self._frames: dict[bytes, bytes] = {}
@@ -140,7 +138,6 @@ class _Socket(Connection):
         self._write_frame: Callable[[bytes], bool] = getattr(protocol, "write_frame", lambda frame: False)
         self._heard_at = self._opened_at = time.monotonic()
         self._pinged_at = 0.0
-        self._initialised = False
         self._operations: dict[str, _Operation | asyncio.Task[None]] = {}
         self._admission: asyncio.Task[None] | None = None
         self._tasks: tuple[asyncio.Task[None], ...] = ()
@@ -166,25 +163,24 @@ class _Socket(Connection):
     def close(self, code: int, reason: str) -> None:
         """Closes before anything that still waits."""
         if self._closing is None:
-            self._closing = (code, reason)
+            self._closing = (code, reason.encode()[:REASON_MAX].decode(errors="ignore"))
             self._queue.clear()
             self._queue.wake()
             self._end_operations()
 
     def check(self, now: float) -> None:
         """What must not go on for ever."""
-        session = self.session
+        session, times = self.session, self._sockets.times
         if self._queue.stalled(now):
-            self.close(TRY_AGAIN, UNREAD)
-            self._abandon()
-        elif not self._initialised:
-            if now - self._opened_at > INIT_SECONDS:
+            self._abandon()  # a close frame would not get through
+        elif self._admission is None:
+            if now - self._opened_at > times.init:
                 self.close(INIT_TIMEOUT, "Connection initialisation timeout")
         elif session is not None and session.expired:
             self.close(FORBIDDEN, "Forbidden: the token has expired")
-        elif now - self._heard_at > SILENCE_SECONDS:
+        elif now - self._heard_at > times.silence:
             self.close(TRY_AGAIN, "Nobody answers")
-        elif now - self._heard_at > PING_SECONDS and now - self._pinged_at > PING_SECONDS:
+        elif now - self._heard_at > times.ping and now - self._pinged_at > times.ping:
             self._pinged_at = now
             self.put(b'{"type":"ping"}')
 
@@ -280,7 +276,7 @@ class _Socket(Connection):
 
     async def _admit(self, authorization: str | None) -> None:
         try:
-            async with asyncio.timeout(ADMISSION_SECONDS):
+            async with asyncio.timeout(self._sockets.times.admission):
                 session = await self._sockets.application.admit(authorization)
         except Closed as closed:
             self.close(closed.code, closed.reason)
@@ -290,12 +286,9 @@ class _Socket(Connection):
             logger.exception("a client cannot be admitted")
             self.close(TRY_AGAIN, "Try again later")
         else:
-            if self not in self._sockets.connections:
-                return
             if not self._sockets.connections.admit(self, session):
                 self.close(TRY_AGAIN, "Too many connections")
                 return
-            self._initialised = True
             self.put(b'{"type":"connection_ack"}')
 
     def _subscribe(self, id: str, payload: object) -> None:

@@ -13,9 +13,7 @@ import pytest
 
 from db.enums import Role, TicketEventKind, TicketStatus
 from db.events import log as event_log
-from db.limits import REFERENCE_ALPHABET
 from db.viewer import Viewer
-from resolvers.ticket_rules import TRANSITIONS
 from tests.helpers.api import Api, Refusal, Server
 from tests.helpers.database_checks import Database, dump, events, key, ticket_row, until_blocked
 
@@ -176,7 +174,7 @@ async def test_a_technician_creates_tickets_for_customers_on_their_tickets_only(
     async with api.technician(technician) as tess:
         assert (await read(tess, await tess.new_ticket(customerId=known)))["customer"]["id"] == known
         refused = await tess.refused("ticketCreate", subject="s", description="d", customerId=unknown)
-        assert ("NOT_FOUND", "customerId") in refused
+        assert refused == [("NOT_FOUND", "customerId")]
 
 
 async def test_a_customer_creates_tickets_for_themselves(api: Api) -> None:
@@ -311,8 +309,7 @@ async def test_references_are_drawn_at_random(api: Api) -> None:
     created = await asyncio.gather(*(api.done("ticketCreate", "ticket { reference }", **minimal()) for _ in range(100)))
     references = [payload["ticket"]["reference"] for payload in created]
     assert len(set(references)) == 100
-    assert all(re.fullmatch(rf"TKT-[{REFERENCE_ALPHABET}]{{6}}", reference) for reference in references)
-    assert not set("ILO01") & set("".join(reference[4:] for reference in references))
+    assert all(re.fullmatch(r"TKT-[A-HJKMNP-Z2-9]{6}", reference) for reference in references)
     assert references != sorted(references)
 
 
@@ -583,6 +580,16 @@ async def ticket_in(admin: Api, status: TicketStatus, **given: Any) -> str:
     return ticket
 
 
+ALLOWED: dict[tuple[Role, TicketStatus], list[TicketStatus]] = {
+    (Role.ADMIN, OPEN): [IN_PROGRESS, RESOLVED, CLOSED],
+    (Role.ADMIN, IN_PROGRESS): [OPEN, RESOLVED, CLOSED],
+    (Role.ADMIN, RESOLVED): [OPEN, IN_PROGRESS, CLOSED],
+    (Role.ADMIN, CLOSED): [OPEN, IN_PROGRESS],
+    (Role.TECHNICIAN, OPEN): [IN_PROGRESS, RESOLVED],
+    (Role.TECHNICIAN, IN_PROGRESS): [OPEN, RESOLVED],
+    (Role.TECHNICIAN, RESOLVED): [IN_PROGRESS],
+    (Role.TECHNICIAN, CLOSED): [],
+}
 KINDS = {
     (OPEN, IN_PROGRESS): "STATUS_CHANGED",
     (IN_PROGRESS, OPEN): "STATUS_CHANGED",
@@ -606,8 +613,8 @@ async def test_a_ticket_goes_where_the_table_of_transitions_lets_it(
 ) -> None:
     admin, viewer = staff.clients[Role.ADMIN], staff.clients[role]
     ticket = await read(admin, await ticket_in(admin, status, technicianId=staff.technician_id))
-    allowed = TRANSITIONS[role][status]
-    assert (await read(viewer, ticket["id"]))["allowedStatuses"] == list(allowed)
+    allowed = ALLOWED[role, status]
+    assert (await read(viewer, ticket["id"]))["allowedStatuses"] == allowed
 
     given = {"resolution": "Replaced the panel."} if target is RESOLVED and status is not RESOLVED else {}
     payload = await viewer.do("ticketSetStatus", TICKET, ticketId=ticket["id"], status=target, **given)
@@ -905,3 +912,44 @@ async def test_of_two_who_resolve_at_once_the_later_rewords(api: Api) -> None:
     kinds = [event["kind"] for event in (await read(api, ticket))["history"]["nodes"]]
     assert (after["status"], kinds) == ("RESOLVED", ["CREATED", "RESOLVED", "UPDATED"])
     assert after["resolution"] in resolutions
+
+
+# Several mutations in one document
+
+
+def updates(*inputs: str) -> str:
+    fields = (
+        f"m{number}: ticketUpdate(input: {{ticketId: $id, {input}}}) "
+        "{ ticket { version subject } userErrors { code } }"
+        for number, input in enumerate(inputs, 1)
+    )
+    return f"mutation($id: ID!) {{ {' '.join(fields)} }}"
+
+
+async def test_the_mutations_of_a_document_run_one_after_the_other(api: Api) -> None:
+    """Each meets the ticket as the one before has left it, and answers with it as it left it itself. One that is
+    objected to changes nothing for the others."""
+    ticket = await api.new_ticket(subject="Number 0")
+    inputs = [f'subject: "Number {number}", ifVersion: {number}' for number in range(1, 13)]
+    inputs[4:4] = ['subject: " "', 'subject: "Stale", ifVersion: 1']
+    answer = await api(updates(*inputs), id=ticket)
+    assert list(answer) == [f"m{number}" for number in range(1, 15)]
+    codes = [[error["code"] for error in each["userErrors"]] for each in answer.values()]
+    assert codes == [[]] * 4 + [["REQUIRED"], ["STALE"]] + [[]] * 8
+    done = [each["ticket"] for each in answer.values() if not each["userErrors"]]
+    assert done == [{"version": number + 1, "subject": f"Number {number}"} for number in range(1, 13)]
+
+
+async def test_a_mutation_that_fails_does_not_keep_back_those_behind_it(api: Api, database: Database) -> None:
+    ticket = await api.new_ticket()
+    document = updates('subject: "One"', 'subject: "Fails"', 'subject: "Three"')
+    await database.execute("ALTER TABLE tickets ADD CONSTRAINT nobody_knows CHECK (subject <> 'Fails')")
+    try:
+        answer = await api.respond(document, {"id": ticket})
+    finally:
+        await database.execute("ALTER TABLE tickets DROP CONSTRAINT nobody_knows")
+    assert answer["data"] is None  # a payload is never null
+    assert [(error["path"], error["extensions"]["code"]) for error in answer["errors"]] == [(["m2"], "INTERNAL")]
+    after = await read(api, ticket)
+    assert (after["version"], after["subject"]) == (3, "Three")
+    assert [event["changes"][0]["after"] for event in after["history"]["nodes"][1:]] == ["One", "Three"]

@@ -8,7 +8,7 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -17,9 +17,11 @@ import pytest
 from db.enums import Role, TicketEventKind
 from db.events import log as event_log
 from db.events.cursor import StreamCursors
+from db.events.position import NOW, Snapshot
 from db.ids import new_id
 from db.viewer import Viewer
 from tests.helpers.api import Api
+from tests.helpers.counting import create
 from tests.helpers.database_checks import Database, dump, events, key, ticket_row, until_blocked
 
 # As a stream reads it: what one snapshot sees and the one before did not, with the position to go on from.
@@ -91,6 +93,35 @@ async def test_each_mutation_of_a_ticket_writes_one_event_with_the_row_before_an
         note = await database.fetchval("SELECT id::text FROM notes WHERE id = $1", event["note_id"])
         assert (note is not None) is (kind == "NOTE_ADDED")
         assert after["version"] == before["version"] + (kind != "NOTE_ADDED")
+        before = after
+
+
+async def test_a_tickets_time_goes_forward_where_the_clock_was_set_back(api: Api, database: Database) -> None:
+    """Its last change lies a day ahead: each further one is a microsecond later, as are its event and its stamps."""
+    ticket, technician = await api.new_ticket(), await api.new_technician()
+    one, ahead = {"ticketId": ticket}, "updated_at = now() + interval '1 day', public_updated_at = now()"
+    await database.execute(f"UPDATE tickets SET {ahead} WHERE id = $1", key(ticket))
+    steps: list[tuple[str, dict[str, Any], str | None]] = [
+        ("ticketUpdate", one | {"subject": "New"}, None),
+        ("noteAdd", one | {"body": "Internal."}, None),
+        ("noteAdd", one | {"body": "Public.", "internalOnly": False}, None),
+        ("ticketAssign", one | {"technicianId": technician}, None),
+        ("ticketSetStatus", one | {"status": "IN_PROGRESS"}, None),
+        ("ticketResolve", one | {"resolution": "Done."}, "resolved_at"),
+        ("ticketSetStatus", one | {"status": "CLOSED"}, "closed_at"),
+        ("ticketsBulkUpdate", {"ticketIds": [ticket], "priority": "LOW"}, None),
+    ]
+    before = await ticket_row(database, ticket)
+    for mutation, input, stamp in steps:
+        await api.done(mutation, "__typename", **input)
+        after, event = await ticket_row(database, ticket), (await events(database, ticket))[-1]
+        time = datetime.fromisoformat(before["updated_at"]) + timedelta(microseconds=1)
+        assert datetime.fromisoformat(after["updated_at"]) == time, mutation
+        assert (event["at"], event["after"]) == (after["updated_at"], after)
+        public = before["public_updated_at"] if input.get("body") == "Internal." else after["updated_at"]
+        assert after["public_updated_at"] == public
+        assert stamp is None or after[stamp] == after["updated_at"]
+        assert after["version"] == before["version"] + (mutation != "noteAdd")
         before = after
 
 
@@ -177,6 +208,25 @@ async def test_a_request_whose_connection_is_cut_leaves_nothing_and_can_be_sent_
     assert await dump(database) == before
     assert (await api.done("noteAdd", "note { id }", **input))["note"]
     assert [event["kind"] for event in await events(database, ticket)] == ["CREATED", "NOTE_ADDED"]
+
+
+async def test_the_victim_of_a_deadlock_is_busy_and_leaves_nothing(api: Api, database: Database) -> None:
+    """It waits for the second ticket while this test, which holds that, waits for the first."""
+    first, second = sorted([await api.new_ticket(), await api.new_ticket()], key=key)
+    before = await dump(database)
+    document = """mutation($input: TicketsBulkUpdateInput!) {
+      ticketsBulkUpdate(input: $input) { userErrors { code } } }"""
+    wanted: dict[str, Any] = {"ticketIds": [first, second], "priority": "URGENT"}
+    lock = "SELECT FROM tickets WHERE id = $1 FOR UPDATE"
+    await database.execute("SET deadlock_timeout = '60s'")  # so that PostgreSQL gives the server up, not this test
+    async with database.transaction():
+        await database.execute(lock, key(second))
+        updating = asyncio.create_task(api.respond(document, {"input": wanted}))
+        await until_blocked(database)
+        await database.execute(lock, key(first))
+    assert [error["extensions"]["code"] for error in (await updating)["errors"]] == ["BUSY"]
+    assert await dump(database) == before
+    await api.done("ticketsBulkUpdate", "__typename", **wanted)
 
 
 async def test_what_a_savepoint_takes_back_is_in_neither_table(api: Api, database: Database) -> None:
@@ -330,6 +380,27 @@ async def test_the_differences_of_snapshots_hold_each_event_once(
         assert in_order[key(ticket)] == [event["id"] for event in (await events(database, ticket))[1:]]
     subjects = await database.fetch("SELECT after->>'subject' FROM ticket_events")
     assert not {f"savepoint {n}" for n in range(0, 15, 3)} & {subject for (subject,) in subjects}
+
+
+async def test_a_position_does_not_lie_beyond_the_last_event(
+    database: Database, another: Database, database_url: str
+) -> None:
+    """An id that is handed out beyond it may be handed out again after a crash, and what is written by it then is new
+    to everybody. What is under way before it has not been seen."""
+    third = await asyncpg.connect(database_url)
+    async with another.transaction(), third.transaction():
+        running = await another.fetchval("SELECT pg_current_xact_id()::text::bigint")
+        await create(database, ("ADMIN", "boss"))
+        beyond = await third.fetchval("SELECT pg_current_xact_id()::text::bigint")
+        await database.execute("SELECT pg_current_xact_id()")  # beyond that, and over
+        position = Snapshot.parse(await database.fetchval(f"SELECT {NOW}"))
+        last = await database.fetchval("SELECT xid::text::bigint FROM ticket_events ORDER BY xid DESC LIMIT 1")
+    await third.close()
+    assert running < last < beyond
+    assert position.xmax == last + 1
+    assert (position.sees(last), position.sees(running), position.sees(beyond)) == (True, False, False)
+    assert running in position.running and max(position.running) < position.xmax
+    assert position.xmin == min(position.running)
 
 
 # Stream cursors

@@ -133,6 +133,12 @@ async def test_a_get_subscribes_and_changes_nothing(api: Api) -> None:
     async with api.http.stream("GET", "/graphql/stream", params=parameters, headers=JSON) as response:
         assert set(await Stream(response).next()) == {"all"}
     assert (await api.http.get("/graphql/stream", params={"query": MUTATION})).status_code == 405
+    both = {"query": f"query A {{ me {{ role }} }} {MUTATION.replace('mutation', 'mutation B')}", "operationName": "B"}
+    assert (await api.http.get("/graphql/stream", params=both)).status_code == 405
+    for parameters in ({"query": "{"}, {"query": "{ me { role } }", "operationName": "Another"}):
+        response = await api.http.get("/graphql/stream", params=parameters)
+        assert (response.status_code, response.text[:12]) == (200, "event: next\n")
+        assert '{"errors":[' in response.text
 
 
 async def test_who_may_not_come_in_and_what_is_no_request(api: Api) -> None:
@@ -151,7 +157,7 @@ async def test_a_stream_ends_with_its_token_and_its_technician(api: Api, server:
     async with api.technician(technician) as viewer, following(viewer) as stream:
         await api.done("technicianUpdate", "technician { id }", technicianId=technician, active=False)
         assert await stream.rest() == []
-    token = mint(server.settings, role=Role.ADMIN, subject="brief", name="Brief", ttl=1 - LEEWAY_SECONDS)
+    token = mint(server.settings, role=Role.ADMIN, subject="brief", name="Brief", ttl=2 - LEEWAY_SECONDS)
     headers = JSON | {"authorization": f"Bearer {token}"}
     body = orjson.dumps({"query": CHANGES})
     async with api.http.stream("POST", "/graphql/stream", content=body, headers=headers) as response:

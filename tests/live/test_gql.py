@@ -3,31 +3,71 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
-from gql.transport.exceptions import TransportQueryError
+from gql.transport.exceptions import TransportError, TransportQueryError
+from gql.transport.websockets import WebsocketsTransport
+from websockets.exceptions import ConnectionClosed
 
-from examples.follow import follow
 from tests.helpers.api import Api, Server
 from tests.helpers.graphql_ws_client import WITHIN
 from tests.helpers.paths import ROOT
-from tests.helpers.stress import Follower, through_restarts
+from tests.helpers.stress import REFUSED, Follower, end_of, through_restarts
+
+EXAMPLE = ROOT / "examples" / "follow.py"
+
+
+def load(path: Path) -> ModuleType:
+    """A module of its own for each client, to watch that client's transport."""
+    spec = importlib.util.spec_from_file_location("follow", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class WatchedTransport(WebsocketsTransport):
+    """Records how its connection ends, of which gql says nothing to who uses it."""
+
+    def __init__(self, ends: list[str], **options: Any) -> None:
+        super().__init__(**options)
+        self._ends = ends
+
+    async def connect(self) -> None:
+        try:
+            await super().connect()
+        except TransportError as error:
+            self._record(error)
+            raise
+
+    async def _close_hook(self) -> None:
+        if isinstance(self.close_exception, TransportError):
+            self._record(self.close_exception)
+
+    def _record(self, error: TransportError) -> None:
+        cause = error.__cause__
+        self._ends.append(end_of(cause) if isinstance(cause, ConnectionClosed) else REFUSED)
 
 
 class GqlClient(Follower):
     def __init__(self, server: Server, filter: Any, start: str) -> None:
         super().__init__(filter, start)
+        self._example = load(EXAMPLE)
+        self._example.__dict__["WebsocketsTransport"] = partial(WatchedTransport, self.ends)
         self._viewer = Api(server)
         self.tokens = 0
 
     async def run(self) -> None:
         async with self._viewer:
-            await follow(
+            await self._example.follow(
                 socket_url(self._viewer.server), self._token, self.filter, self.received.cursor, self.received.take
             )
 
@@ -54,7 +94,7 @@ async def test_what_cannot_be_followed_is_said_and_not_tried_again(api: Api) -> 
 async def test_the_program_prints_the_list_and_then_what_happens(api: Api) -> None:
     before = await api.new_ticket()
     token = api.http.headers["authorization"].removeprefix("Bearer ")
-    command = (sys.executable, ROOT / "examples" / "follow.py", socket_url(api.server))
+    command = (sys.executable, EXAMPLE, socket_url(api.server))
     program = await asyncio.create_subprocess_exec(
         *command, env=os.environ | {"ADMIN_TOKEN": token}, stdout=asyncio.subprocess.PIPE
     )

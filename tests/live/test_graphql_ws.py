@@ -16,7 +16,7 @@ import pytest
 from tests.helpers.api import Api, Server
 from tests.helpers.graphql_ws_client import WITHIN
 from tests.helpers.paths import ROOT
-from tests.helpers.stress import Follower, through_restarts
+from tests.helpers.stress import REFUSED, Follower, through_restarts
 
 MODULES = Path(sys.prefix) / "node" / "node_modules"
 DRIVER = ROOT / "tests" / "node" / "drive.mjs"
@@ -59,12 +59,18 @@ class NodeClient(Follower):
         assert process.stdout is not None and process.stderr is not None
         try:
             async for line in process.stdout:
-                self.received.take(json.loads(line))
+                self._take(json.loads(line))
             self.errors = (await process.stderr.read()).decode()
         finally:
             if process.returncode is None:
                 process.kill()
             await process.wait()
+
+    def _take(self, shown: dict[str, Any]) -> None:
+        if "code" not in shown:
+            self.received.take(shown)
+        else:
+            self.ends.append(f"{shown['code']} {shown['reason']}".rstrip() if shown["opened"] else REFUSED)
 
 
 async def test_through_a_kill_and_a_restart_each_event_comes_exactly_once(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,17 @@ from graphql import is_object_type
 from callout.auth.authenticator import LEEWAY_SECONDS, mint
 from callout.settings import Settings
 from db.enums import Role, TicketEventKind
+from db.events import counts
 from db.events import log as event_log
-from db.events.cursor import StreamCursors
+from db.events.cursor import Place, StreamCursors
+from db.ids import new_id
+from db.postgres.pool import Database as Pool
 from db.viewer import Viewer
 from pubsub.replay import MISSED_MAX
 from pubsub.send_queue import QUEUE_BYTES_MAX, QUEUE_MAX
 from tests.helpers.api import SCHEMA, Api, Refusal, Server
-from tests.helpers.database_checks import until
+from tests.helpers.counting import change, create
+from tests.helpers.database_checks import Database, until
 from tests.helpers.graphql_ws_client import CHANGES, OF_STREAMS, WITHIN, following, live, narrow, socket
 from tests.helpers.process import callout_process, free_port
 from tests.helpers.stress import SECRET, known
@@ -120,6 +125,19 @@ async def test_an_internal_note_is_not_told_to_customers_and_services(api: Api) 
                 await second.quiet(0.1)
 
 
+async def test_two_services_with_one_subscription_hear_each_of_its_own_tickets(api: Api) -> None:
+    async with (
+        api.service("one robot") as one,
+        api.service("another robot") as other,
+        following(one) as first,
+        following(other) as second,
+        following(one) as third,
+    ):
+        for viewer, screens in ((other, (second,)), (one, (first, third))):
+            ticket = await viewer.new_ticket()
+            assert [(await screen.next())["ticketId"] for screen in screens] == [ticket] * len(screens)
+
+
 async def test_a_list_and_then_its_stream_have_neither_gap_nor_repeat(api: Api) -> None:
     before = await api.new_ticket()
     cursor = (await api("{ tickets(first: 1) { streamCursor } }"))["tickets"]["streamCursor"]
@@ -173,13 +191,19 @@ async def test_who_has_missed_more_than_a_queue_holds_is_told_all_of_it(api: Api
     assert 4 * sum(map(len, missed)) > 4 * QUEUE_BYTES_MAX  # the system holds some of it too
     for text in missed:
         await describe(text)
+    meanwhile = [f"{n} {'y' * 250}" for n in range(QUEUE_MAX + 500)]
+    transaction = connection.transaction()
+    await transaction.start()
+    for text in meanwhile:
+        await describe(text)
     async with live(api, sock=narrow(api.server.url)) as screen:
         document = """subscription($after: String) { ticketChanged(after: $after) { __typename
             ... on TicketChange { ticket { description b: description c: description d: description } } } }"""
         await screen.subscribe("1", document, after=cursor)
-        meanwhile = [f"{n} {'y' * 250}" for n in range(QUEUE_MAX + 500)]
-        for text in meanwhile:  # as the client reads nothing, what it has missed has to wait, and these behind it
-            await describe(text)
+        # The client reads nothing, so the events that it has missed wait for it, and those of the transaction wait
+        # behind them. Not for long: whoever takes nothing for five seconds is disconnected.
+        await asyncio.sleep(0.5)
+        await transaction.commit()
         await asyncio.sleep(1.5)  # nobody rings for these
         told = [await screen.next() for _ in range(len(missed) + len(meanwhile) + 1)]
     await connection.close()
@@ -284,6 +308,28 @@ async def test_a_technician_made_inactive_hears_no_more(api: Api) -> None:
         assert (await device.closed())[0] == 4403
         await api.new_ticket()
         assert (await screen.next())["change"] == "ENTERED"
+
+
+async def test_while_the_database_cannot_say_who_may_listen_everybody_goes_on(
+    api: Api, server: Server, database: Database
+) -> None:
+    technician = await api.new_technician()
+    made = await api.done("apiKeyCreate", "secret", name="A robot that stays")
+    async with following(api.technician(technician)) as device, socket(api.server.url) as robot:
+        await robot.send(type="connection_init", payload={"authorization": f"Bearer {made['secret']}"})
+        assert (await robot.receive())["type"] == "connection_ack"
+        tables = ("technicians", "api_keys")
+        for table in tables:
+            await database.execute(f"ALTER TABLE {table} RENAME TO {table}_away")
+        async with asyncio.timeout(WITHIN):
+            while not server.process.records("callout.live.operations"):  # noqa: ASYNC110 (a file tells nobody)
+                await asyncio.sleep(0.05)
+        for table in tables:
+            await database.execute(f"ALTER TABLE {table}_away RENAME TO {table}")
+        await api.new_ticket(technicianId=technician)
+        assert (await device.next())["change"] == "ENTERED"
+        await robot.subscribe("1", "{ me { role } }")
+        assert await robot.next() == {"role": "SERVICE"}
 
 
 async def test_a_revoked_key_hears_no_more(api: Api) -> None:
@@ -429,6 +475,24 @@ async def test_a_device_that_wakes_up_seldom_is_told_the_same_by_pages(api: Api)
             assert (await screen.next())["__typename"] == "StreamReady"
 
 
+async def test_a_page_says_whether_more_has_happened(api: Api) -> None:
+    """Be it exactly full, or read event by event because each of its messages is costly."""
+    start = (await asked(api))["cursor"]
+    tickets = [await api.new_ticket() for _ in range(3)]
+    for size, more in ((2, True), (3, False), (4, False)):
+        page = await asked(api, after=start, first=size)
+        assert ([each["ticketId"] for each in page["nodes"]], page["hasMore"]) == (tickets[:size], more)
+        rest = await asked(api, after=page["cursor"], first=size)
+        assert ([each["ticketId"] for each in rest["nodes"]], rest["hasMore"]) == (tickets[size:], False)
+    costly = """query($after: String) { ticketEvents(after: $after, first: 1) { cursor hasMore nodes { ticketId
+        ticket { customer { tickets(first: 100) { nodes { notes(first: 60) { nodes { id body } } } } } } } } }"""
+    cursor = start
+    for ticket, more in zip(tickets, (True, True, False), strict=True):
+        page = (await api(costly, after=cursor))["ticketEvents"]
+        assert ([each["ticketId"] for each in page["nodes"]], page["hasMore"]) == ([ticket], more)
+        cursor = page["cursor"]
+
+
 async def test_pages_of_events_have_aliases_bounds_and_resets(api: Api) -> None:
     start = (await asked(api))["cursor"]
     ticket = await api.new_ticket()
@@ -451,54 +515,122 @@ async def test_pages_of_events_have_aliases_bounds_and_resets(api: Api) -> None:
 # What is no longer kept
 
 
-async def test_a_cursor_that_is_older_than_what_is_kept_is_answered_with_a_reset(
+SETTLED = "bool_and(xid < pg_snapshot_xmin(pg_current_snapshot())) FROM ticket_events"
+TAKEN_IN = """bool_and(pg_visible_in_snapshot(xid, counted) AND pg_visible_in_snapshot(xid, service_counted))
+    FROM ticket_events, event_log"""
+
+
+async def counted(api: Api, database: Database) -> None:
+    """Until pruning can go on to what happens here: nothing is under way that is older, be it in another test's
+    database, and the counts have taken it in."""
+    await until(database, SETTLED)
+    await api.new_ticket()
+    await counts.fold(database)
+    await until(database, TAKEN_IN)
+
+
+async def prune(database: Database, kept: timedelta) -> None:
+    """As if it had been announced for long."""
+    await database.execute("UPDATE event_log SET horizon_at = now() - interval '30 days'")
+    await event_log.prune(database, kept, timedelta(minutes=10))
+
+
+async def reset_of(api: Api, cursor: str) -> str | None:
+    """The reason for which a stream and a page begin anew, if they do."""
+    page = await asked(api, after=cursor)
+    async with following(api, after=cursor) as screen:
+        first = await screen.next()
+    assert first.get("reason") == page["reset"]
+    reason: str | None = page["reset"]
+    return reason
+
+
+async def test_a_cursor_expires_before_anything_is_gone_that_it_has_not_seen(
+    api: Api, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was made beside a transaction that was under way, and commits after it; what is kept begins right behind
+    that. A cursor of where that begins has all of it."""
+    nothing, much = timedelta(0), timedelta(days=1)
+    late = await api.new_ticket()
+    await counted(api, database)
+    for _ in range(2):
+        await prune(database, nothing)
+    another = await asyncpg.connect(api.server.database_url)
+    async with another.transaction():
+        await event_log.change(another, BOSS, late[4:], TicketEventKind.UPDATED, {"priority": "HIGH"}, {})
+        kept = await api.new_ticket()
+        cursor = (await asked(api))["cursor"]
+    await another.close()
+    assert [node["ticketId"] for node in (await asked(api, after=cursor))["nodes"]] == [late]
+    await counted(api, database)
+    monkeypatch.setattr(event_log, "LOOKED_AT", 2)  # the one that was left, and the late one
+    await prune(database, nothing)
+    horizon = int(await database.fetchval("SELECT horizon::text FROM event_log"))
+    assert horizon == await database.fetchval("SELECT xid FROM ticket_events WHERE ticket_id = $1", kept[4:])
+    for _ in range(2):  # it is announced, and then gone
+        assert await reset_of(api, cursor) == "CURSOR_EXPIRED"
+        await prune(database, much)
+    assert await database.fetchval("SELECT min(xid::text::bigint) FROM ticket_events") == horizon
+
+    cursors, now = StreamCursors(await identity(api)), datetime.now(UTC)
+    at, before, behind = (f"{xid}:{xid}:" for xid in (horizon, horizon - 1, horizon + 1))
+    page = await asked(api, after=cursors.seal(at))
+    assert (page["nodes"][0]["ticketId"], page["reset"]) == (kept, None)
+    assert await reset_of(api, cursors.seal(at)) is None
+    for expired in (Place(before), Place(before, behind, now, new_id())):
+        assert await reset_of(api, expired.sealed(cursors)) == "CURSOR_EXPIRED"
+
+
+async def test_a_cursor_of_another_kind_or_of_the_future_is_unknown(api: Api, database: Database) -> None:
+    listed = (await api("{ tickets(first: 1) { streamCursor pageInfo { endCursor } } }"))["tickets"]
+    assert await reset_of(api, listed["pageInfo"]["endCursor"]) == "CURSOR_UNKNOWN"
+    with pytest.raises(Refusal) as refusal:
+        await api("query($after: String) { tickets(after: $after) { totalCount } }", after=listed["streamCursor"])
+    assert refusal.value.codes == ["BAD_USER_INPUT"]
+    cursors, at = StreamCursors(await identity(api)), datetime.now(UTC)
+    last = await database.fetchval("SELECT xid::text::bigint FROM ticket_events ORDER BY xid DESC LIMIT 1")
+    now, future = (f"{xid}:{xid}:" for xid in (last + 1, last + 2))
+    for known_here in (Place(now), Place(now, now, at, new_id())):
+        assert await reset_of(api, known_here.sealed(cursors)) is None
+    for unknown in (Place(future), Place(now, future, at, new_id())):
+        assert await reset_of(api, unknown.sealed(cursors)) == "CURSOR_UNKNOWN"
+
+
+async def test_a_server_lets_go_of_what_is_older_than_its_retention_and_keeps_count(
     fresh_url: str, tmp_path: Path
 ) -> None:
-    settings = {"database_url": fresh_url, "jwt_secret": SECRET, "event_retention_days": "1"}
     database = await asyncpg.connect(fresh_url)
-
-    async def days_pass() -> None:
-        """Events get older, and what was announced has been so for long."""
-        await database.execute("ALTER TABLE ticket_events DISABLE TRIGGER ticket_events_final")
-        await database.execute("UPDATE ticket_events SET at = at - interval '2 days'")
-        await database.execute("ALTER TABLE ticket_events ENABLE TRIGGER ticket_events_final")
-        await database.execute("UPDATE event_log SET horizon_at = horizon_at - interval '2 days'")
-
-    with callout_process(tmp_path, **settings) as process:
-        async with Api(known(process, fresh_url)) as api:
-            old = (await asked(api))["cursor"]
-            ticket = await api.new_ticket()
-            counted = "pg_visible_in_snapshot(xid, counted) FROM ticket_events, event_log"
-            await until(database, counted)  # what is not is kept
-            await days_pass()
-            await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority="LOW")
-            # A cursor is from before what was under way when it was made, be it in another test's database.
-            await until(database, "bool_and(xid < pg_snapshot_xmin(pg_current_snapshot())) FROM ticket_events")
-            recent = (await asked(api))["cursor"]
-    with callout_process(tmp_path, **settings) as process:
-        await until(database, "horizon_at > now() - interval '1 day' FROM event_log")
-        async with Api(known(process, fresh_url)) as api:
-            assert await database.fetchval("SELECT count(*) FROM ticket_events") == 2, "it was only announced"
-            await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority="HIGH")
-            assert (await asked(api, after=old))["reset"] == "CURSOR_EXPIRED"
-            async with following(api, after=old) as screen:
-                reset = await screen.next()
-                assert (reset["__typename"], reset["reason"]) == ("StreamReset", "CURSOR_EXPIRED")
-                assert (await screen.next())["__typename"] == "StreamReady"
-            async with following(api, after=recent) as screen:
-                assert (await screen.next())["changedFields"] == ["priority"]
-        await database.execute("UPDATE event_log SET horizon_at = horizon_at - interval '1 hour'")
-    with callout_process(tmp_path, **settings) as process:
+    pool = await Pool.open(fresh_url, size=1)
+    cursors = StreamCursors(await event_log.identity(pool))
+    await pool.close()
+    ticket = await create(database, ("ADMIN", "boss"))
+    for priority in ("LOW", "HIGH"):
+        await change(database, ticket, "UPDATED", f"priority = '{priority}'")
+    await database.execute("ALTER TABLE ticket_events DISABLE TRIGGER ticket_events_final")
+    await database.execute(
+        "UPDATE ticket_events SET at = at - CASE after ->> 'priority' WHEN 'HIGH' THEN interval '2 hours'"
+        " ELSE interval '2 days' END"
+    )
+    await database.execute("ALTER TABLE ticket_events ENABLE TRIGGER ticket_events_final")
+    await until(database, SETTLED)
+    await counts.fold(database)
+    await prune(database, timedelta(days=1))
+    await database.execute("UPDATE event_log SET horizon_at = now() - interval '1 hour'")
+    horizon = await database.fetchval("SELECT horizon FROM event_log")
+    assert await database.fetchval("SELECT count(*) FROM ticket_events") == 3
+    await change(database, ticket, "UPDATED", "priority = 'URGENT'")
+    with callout_process(tmp_path, database_url=fresh_url, jwt_secret=SECRET, event_retention_days="1") as process:
         async with Api(known(process, fresh_url)) as api:
             await until(database, "count(*) = 2 FROM ticket_events")
+            await until(database, TAKEN_IN)  # by the server
             data = await api(
                 "query($id: ID!) { ticket(by: {id: $id}) { history { nodes { kind } } } ticketCounts { all } }",
-                id=ticket,
+                id=f"tkt_{ticket}",
             )
             assert [each["kind"] for each in data["ticket"]["history"]["nodes"]] == ["UPDATED", "UPDATED"]
             assert data["ticketCounts"] == {"all": 1}
-            assert [each["kind"] for each in (await asked(api, after=recent))["nodes"]] == ["UPDATED"]
-            assert (await asked(api, after=old))["reset"] == "CURSOR_EXPIRED"
+            assert await reset_of(api, cursors.seal("3:3:")) == "CURSOR_EXPIRED"
+            assert await database.fetchval("SELECT horizon FROM event_log") == horizon
     await database.close()
 
 
@@ -510,11 +642,15 @@ async def test_who_has_missed_more_than_is_told_one_by_one_is_told_to_fetch_the_
             start = (await asked(api))["cursor"]
             ticket = await api.new_ticket()
             database = await asyncpg.connect(fresh_url)
-            await database.execute(
+            happened = (
                 "INSERT INTO ticket_events (ticket_id, kind, actor_kind, actor_id, actor_name, at, before, after)"
                 " SELECT ticket_id, 'UPDATED', actor_kind, actor_id, actor_name, at + n * interval '1 ms', after, after"
-                f" FROM ticket_events, generate_series(1, {MISSED_MAX}) AS n"
+                " FROM ticket_events, generate_series($1::int, $2::int) AS n WHERE kind = 'CREATED'"
             )
+            await database.execute(happened, 1, MISSED_MAX - 1)
+            at_the_bound = await asked(api, after=start, first=1)
+            assert (len(at_the_bound["nodes"]), at_the_bound["reset"]) == (1, None)
+            await database.execute(happened, MISSED_MAX, MISSED_MAX)
             await database.close()
             assert (await asked(api, after=start))["reset"] == "OVERFLOW"
             customer = await api.new_customer()

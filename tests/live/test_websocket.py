@@ -108,17 +108,21 @@ async def test_a_second_initialisation_closes_with_4429(api: Api, init: str) -> 
         assert await client.closed() == (4429, "Too many initialisation requests")
 
 
-async def test_who_never_initialises_is_closed_with_4408(api: Api) -> None:
-    async with socket(api.server.url) as client:
-        assert await client.closed() == (4408, "Connection initialisation timeout")
-
-
 async def test_an_id_can_be_used_by_one_operation_at_a_time(api: Api) -> None:
     async with live(api) as client:
         await client.subscribe("same", CHANGES)
         await client.next()
         await client.subscribe("same", CHANGES)
         assert await client.closed() == (4409, "Subscriber for same already exists")
+
+
+async def test_the_reason_of_a_close_is_cut_to_what_a_close_frame_holds(api: Api) -> None:
+    async with live(api) as client:
+        for _ in range(2):
+            await client.subscribe("ключ" * 50, CHANGES)
+        code, reason = await client.closed()
+        assert code == 4409
+        assert reason == "Subscriber for " + ("ключ" * 50)[:54]
 
 
 @pytest.mark.parametrize("offered", [[], ["graphql-ws"], ["mqtt", "graphql-ws"]])
@@ -133,7 +137,8 @@ async def test_the_subprotocol_is_found_among_others(api: Api) -> None:
 
 
 async def test_a_foreign_pages_socket_is_refused(api: Api) -> None:
-    for origin in ("https://evil.example", "null", api.server.url + ".evil.example", "http://127.0.0.1:1"):
+    evil = api.server.url + ".evil.example"
+    for origin in ("https://evil.example", "null", evil, "http://127.0.0.1:1", "http://[", "nonsense", ""):
         with pytest.raises(InvalidStatus) as refused:
             async with socket(api.server.url, origin=origin):
                 pass
@@ -154,6 +159,28 @@ async def test_no_other_path_has_a_socket(api: Api) -> None:
         with pytest.raises(InvalidStatus):
             async with socket(api.server.url + path):
                 pass
+
+
+async def test_a_query_that_cannot_be_executed_is_answered_with_an_error_of_its_own(api: Api) -> None:
+    query = "query($of: ID!) { node(id: $of) { __typename } }"
+    async with live(api) as client:
+        for variables in ({}, {"of": "nonsense"}):
+            await client.subscribe("1", query, **variables)
+            message = await client.receive()
+            assert (message["id"], message["type"]) == ("1", "error"), message
+            assert [error["extensions"]["code"] for error in message["payload"]] == ["BAD_USER_INPUT"]
+        await client.subscribe("1", query, of=await api.new_ticket())
+        assert await client.next() == {"__typename": "Ticket"}
+
+
+async def test_a_null_where_none_may_be_is_an_error_of_the_operation_alone(api: Api) -> None:
+    """Which neither the document nor the variable's type rules out."""
+    query = 'subscription($of: ID = "tkt_1") { noteAdded(ticketId: $of) { __typename } }'
+    async with live(api) as client:
+        await client.subscribe("1", query, of=None)
+        message = await client.receive()
+        assert (message["id"], message["type"]) == ("1", "error"), message
+        assert [error["extensions"]["code"] for error in message["payload"]] == ["BAD_USER_INPUT"]
 
 
 async def test_a_connection_has_at_most_a_hundred_operations(api: Api) -> None:

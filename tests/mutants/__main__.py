@@ -10,7 +10,7 @@ A mutant is an entry of a `.toml` file beside this one, which is its topic:
     file = "callout/execution/run.py"
     before = '''…'''    # stands in the file exactly once
     after = '''…'''
-    tests = ["tests/test_errors.py::test_a_deadlock_is_busy"]    # what pytest is to run; one failure is enough
+    tests = ["tests/api/test_errors.py::test_a_deadlock_is_busy"]    # what pytest is to run; one failure is enough
 
 Whoever mends a fault adds it here. The exit status is 1 if a mutant survives, if an entry no longer fits its file, or
 if one of the tests fails without a fault.

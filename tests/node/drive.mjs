@@ -1,8 +1,18 @@
-// Runs examples/follow.mjs with options given as JSON, and prints each message as a line of JSON.
+// Runs examples/follow.mjs with options given as JSON. Each message that it shows is a line of JSON, and so is how each
+// connection ends.
 import WebSocket from 'ws'
 import { follow } from './follow.mjs'
 
-globalThis.WebSocket ??= WebSocket // browsers, and Node from 22 on, have their own
+const Base = globalThis.WebSocket ?? WebSocket // browsers, and Node from 22 on, have their own
+
+globalThis.WebSocket = class extends Base {
+  constructor(...options) {
+    super(...options)
+    let opened = false
+    this.addEventListener('open', () => (opened = true))
+    this.addEventListener('close', ({ code, reason }) => console.log(JSON.stringify({ opened, code, reason })))
+  }
+}
 
 const { token, ...options } = JSON.parse(process.argv[2])
 
