@@ -91,13 +91,13 @@ async def _wire(
     hub = Hub(database, settings.database_url, bell, cursors)
     await stack.enter_async_context(background(hub.follow))
     live = LiveApplication(engine, authenticator, database, settings.allowed_origins)
-    connections = Connections(live.gone)
+    connections = Connections(live.gone, settings.times.watch)
     await stack.enter_async_context(background(connections.watch))
     return State(
         readiness=readiness,
         graphql=GraphQLEndpoint(engine, authenticator, ide=not settings.production),
-        sockets=Sockets(live, hub, connections),
-        event_streams=EventStreams(live, authenticator, hub, connections),
+        sockets=Sockets(live, hub, connections, settings.times),
+        event_streams=EventStreams(live, authenticator, hub, connections, settings.times),
     )
 
 

@@ -22,12 +22,10 @@ from callout.graphql_request import MethodNotAllowed, NotAcceptable, headers_of,
 from callout.live import LiveApplication
 from callout.protocol import ENDING
 from callout.request import request_of
-from pubsub.connections import Connection, Connections
+from pubsub.connections import Connection, Connections, Times
 from pubsub.hub import Hub, Member
 from pubsub.send_queue import SendQueue
 from pubsub.websocket import Answered, Following, Refused, Reply, Request
-
-BEAT_SECONDS: Final = 15.0  # of silence, after which a comment is sent, so that nobody on the way takes it for dead
 
 _NEXT: Final = b"event: next\ndata: %b\n\n"
 _COMPLETE: Final = b"event: complete\ndata:\n\n"
@@ -50,11 +48,14 @@ class TooManyConnections(HttpError):
 class EventStreams:
     """The ASGI application behind `/graphql/stream`."""
 
-    def __init__(self, live: LiveApplication, authenticator: Authenticator, hub: Hub, connections: Connections) -> None:
+    def __init__(
+        self, live: LiveApplication, authenticator: Authenticator, hub: Hub, connections: Connections, times: Times
+    ) -> None:
         self._live = live
         self._authenticator = authenticator
         self._hub = hub
         self._connections = connections
+        self._times = times
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         authorization, accept, content_type = headers_of(scope)
@@ -68,7 +69,7 @@ class EventStreams:
         if scope["method"] == "GET" and self._live.operation_type(request) is OperationType.MUTATION:
             raise MethodNotAllowed("Use POST; GET is for queries and subscriptions.")
         session = self._live.session(viewer, authorization)
-        stream = _EventStream(scope, receive, send)
+        stream = _EventStream(scope, receive, send, self._times.beat)
         self._connections.enter(stream)
         try:
             if not self._connections.admit(stream, session):
@@ -82,9 +83,10 @@ _ACCEPTED: Final = (b"text/event-stream", b"text/*", b"*/*")
 
 
 class _EventStream(Connection, Member):
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, beat_seconds: float) -> None:
         self._receive = receive
         self._send = send
+        self._beat_seconds = beat_seconds
         self._queue = SendQueue()
         self._ending: asyncio.Event = scope.setdefault(ENDING, asyncio.Event())
         self._sending: asyncio.Task[None] | None = None
@@ -138,7 +140,7 @@ class _EventStream(Connection, Member):
             await self._queue.sent(self._send({"type": "http.response.body", "body": event, "more_body": True}))
             if not self._queue:
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(BEAT_SECONDS):
+                    async with asyncio.timeout(self._beat_seconds):
                         await self._queue.filled()
 
     async def _gone(self) -> None:

@@ -11,10 +11,10 @@ import os
 import re
 import secrets
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from db.server_url import server_url
@@ -22,6 +22,7 @@ from notifiers.addresses import Mailbox
 from notifiers.imap import Account
 from notifiers.message_ids import OwnMail
 from notifiers.smtp_server import SmtpServer
+from pubsub.connections import Times
 
 PREFIX = "CALLOUT_"
 SECRET_BYTES_MIN = 32  # RFC 7518, section 3.2: a key for HS256 is at least as long as its hash
@@ -29,6 +30,8 @@ DEVELOPMENT_SECRET = "development-"  # what every secret made up for development
 DEVELOPMENT_SECRET_FILE = "development-secret"
 DEVELOPMENT_SENDER = "Callout <support@callout.localhost>"
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+Seconds: TypeAlias = Annotated[float, Field(gt=0, le=3_600)]
 
 
 class InvalidSettings(Exception):
@@ -71,6 +74,24 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="The origins whose pages may open WebSockets, besides the server's own: `https://a.example,…`.",
+    )
+    socket_init_seconds: Seconds = Field(10, description="How long a WebSocket may take to send `connection_init`.")
+    socket_admission_seconds: Seconds = Field(
+        10, description="How long the check of a token that comes over a WebSocket may take."
+    )
+    socket_ping_seconds: Annotated[float, Field(gt=0, le=40)] = Field(
+        20,
+        description="After how much silence of a client the server sends it a `ping`. Clients take 45 s without one for"
+        " a broken line.",
+    )
+    socket_silence_seconds: Seconds = Field(
+        60, description="After how much silence a client's WebSocket is closed; longer than the time until the `ping`."
+    )
+    stream_beat_seconds: Seconds = Field(
+        15, description="How long server-sent events may be silent before a comment is sent, for proxies on the way."
+    )
+    connection_watch_seconds: Annotated[float, Field(gt=0, le=5)] = Field(
+        1, description="How often live connections are checked for silence, expired tokens and viewers who lost access."
     )
     event_retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
         None,
@@ -147,6 +168,17 @@ class Settings(BaseSettings):
         return self.pubsub_url or "postgres://"
 
     @property
+    def times(self) -> Times:
+        return Times(
+            init=self.socket_init_seconds,
+            admission=self.socket_admission_seconds,
+            ping=self.socket_ping_seconds,
+            silence=self.socket_silence_seconds,
+            beat=self.stream_beat_seconds,
+            watch=self.connection_watch_seconds,
+        )
+
+    @property
     def own_mail(self) -> OwnMail:
         """What mail of our own is known by."""
         sender = self.sender
@@ -186,6 +218,13 @@ class Settings(BaseSettings):
         if not parts.path.strip("/"):
             raise ValueError("must name a database: postgresql://user@host:5432/database")
         return "postgresql" + url[len(parts.scheme) :]
+
+    @field_validator("socket_silence_seconds")
+    @classmethod
+    def _longer_than_until_the_ping(cls, silence: float, info: ValidationInfo) -> float:
+        if silence <= info.data.get("socket_ping_seconds", 0):
+            raise ValueError(f"must be more than {PREFIX}SOCKET_PING_SECONDS, or nobody could answer the ping")
+        return silence
 
     @field_validator("imap_url")
     @classmethod

@@ -1,6 +1,6 @@
 """The live connections of a process, whatever they speak: how many a viewer may have, and how long they may stay.
 
-Once a second it is checked whose token has run out, who has gone silent, and whose viewer is no longer let in.
+Each `watch` seconds it is checked whose token has run out, who has gone silent, and whose viewer is no longer let in.
 """
 
 from __future__ import annotations
@@ -15,8 +15,30 @@ from typing import Final
 
 from db.viewer import Viewer
 
-WATCH_SECONDS: Final = 1.0
 CONNECTIONS_MAX: Final = 50  # of one viewer
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """How long is waited for what, in seconds. `callout/settings.py` has the values."""
+
+    init: float
+    """For `connection_init` to come over a WebSocket."""
+
+    admission: float
+    """For a token to be checked."""
+
+    ping: float
+    """Of silence, before the server asks whether anybody is there."""
+
+    silence: float
+    """After which nobody is."""
+
+    beat: float
+    """Of silence, before a stream of server-sent events gets a comment, so that no proxy takes it for dead."""
+
+    watch: float
+    """Between two checks of all connections."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,9 +69,12 @@ class Connection(ABC):
 class Connections:
     """One for each process. `watch()` it as long as the process serves."""
 
-    def __init__(self, gone: Callable[[Collection[Session]], Awaitable[Collection[Session]]]) -> None:
+    def __init__(
+        self, gone: Callable[[Collection[Session]], Awaitable[Collection[Session]]], watch_seconds: float
+    ) -> None:
         """`gone`: which of the sessions' viewers are no longer let in."""
         self._gone = gone
+        self._watch_seconds = watch_seconds
         self._open: set[Connection] = set()
         self._of_viewer: Counter[Viewer] = Counter()
 
@@ -75,7 +100,7 @@ class Connections:
 
     async def watch(self) -> None:
         while True:
-            await asyncio.sleep(WATCH_SECONDS)
+            await asyncio.sleep(self._watch_seconds)
             now = time.monotonic()
             for connection in list(self._open):
                 connection.check(now)

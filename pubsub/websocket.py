@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol, TypeAlias
 import orjson
 from starlette.types import Message, Receive, Scope, Send
 
-from pubsub.connections import Connection, Connections, Session
+from pubsub.connections import Connection, Connections, Session, Times
 from pubsub.feed import Feed
 from pubsub.hub import Hub, Member, Subscription
 from pubsub.send_queue import UNREAD, SendQueue
@@ -25,10 +25,6 @@ from pubsub.send_queue import UNREAD, SendQueue
 logger = logging.getLogger(__name__)
 
 SUBPROTOCOL: Final = "graphql-transport-ws"
-INIT_SECONDS: Final = 10.0  # for `connection_init` to come
-ADMISSION_SECONDS: Final = 10.0  # for a token to be checked
-PING_SECONDS: Final = 20.0  # of silence before the server asks whether anybody is there
-SILENCE_SECONDS: Final = 60.0  # after which nobody is
 OPERATIONS_MAX: Final = 100  # of one socket at a time
 ID_MAX: Final = 200  # characters of an operation's id
 
@@ -92,10 +88,11 @@ class Application(Protocol):
 class Sockets:
     """The ASGI application behind `/graphql` for WebSockets."""
 
-    def __init__(self, application: Application, hub: Hub, connections: Connections) -> None:
+    def __init__(self, application: Application, hub: Hub, connections: Connections, times: Times) -> None:
         self.application = application
         self.hub = hub
         self.connections = connections
+        self.times = times
 
         self._payload = b""
         self._frames: dict[bytes, bytes] = {}
@@ -179,18 +176,18 @@ class _Socket(Connection):
 
     def check(self, now: float) -> None:
         """What must not go on for ever."""
-        session = self.session
+        session, times = self.session, self._sockets.times
         if self._queue.stalled(now):
             self.close(TRY_AGAIN, UNREAD)
             self._abandon()
         elif not self._initialised:
-            if now - self._opened_at > INIT_SECONDS:
+            if now - self._opened_at > times.init:
                 self.close(INIT_TIMEOUT, "Connection initialisation timeout")
         elif session is not None and session.expired:
             self.close(FORBIDDEN, "Forbidden: the token has expired")
-        elif now - self._heard_at > SILENCE_SECONDS:
+        elif now - self._heard_at > times.silence:
             self.close(TRY_AGAIN, "Nobody answers")
-        elif now - self._heard_at > PING_SECONDS and now - self._pinged_at > PING_SECONDS:
+        elif now - self._heard_at > times.ping and now - self._pinged_at > times.ping:
             self._pinged_at = now
             self.put(b'{"type":"ping"}')
 
@@ -286,7 +283,7 @@ class _Socket(Connection):
 
     async def _admit(self, authorization: str | None) -> None:
         try:
-            async with asyncio.timeout(ADMISSION_SECONDS):
+            async with asyncio.timeout(self._sockets.times.admission):
                 session = await self._sockets.application.admit(authorization)
         except Closed as closed:
             self.close(closed.code, closed.reason)
