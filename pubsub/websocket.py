@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 SUBPROTOCOL: Final = "graphql-transport-ws"
 OPERATIONS_MAX: Final = 100  # of one socket at a time
 ID_MAX: Final = 200  # characters of an operation's id
+REASON_MAX: Final = 123  # bytes of a close frame's reason (RFC 6455, section 5.5)
 
 NORMAL, TRY_AGAIN, BAD_REQUEST, UNAUTHORIZED, FORBIDDEN = 1000, 1013, 4400, 4401, 4403
 SUBPROTOCOL_UNACCEPTABLE, INIT_TIMEOUT, ALREADY_SUBSCRIBED, TOO_MANY_INITS = 4406, 4408, 4409, 4429
@@ -169,7 +170,7 @@ class _Socket(Connection):
     def close(self, code: int, reason: str) -> None:
         """Closes before anything that still waits."""
         if self._closing is None:
-            self._closing = (code, reason)
+            self._closing = (code, reason.encode()[:REASON_MAX].decode(errors="ignore"))
             self._queue.clear()
             self._queue.wake()
             self._end_operations()

@@ -121,6 +121,15 @@ async def test_an_id_can_be_used_by_one_operation_at_a_time(api: Api) -> None:
         assert await client.closed() == (4409, "Subscriber for same already exists")
 
 
+async def test_the_reason_of_a_close_is_cut_to_what_a_close_frame_holds(api: Api) -> None:
+    async with live(api) as client:
+        for _ in range(2):
+            await client.subscribe("ключ" * 50, CHANGES)
+        code, reason = await client.closed()
+        assert code == 4409
+        assert reason == "Subscriber for " + ("ключ" * 50)[:54]
+
+
 @pytest.mark.parametrize("offered", [[], ["graphql-ws"], ["mqtt", "graphql-ws"]])
 async def test_another_subprotocol_is_closed_with_4406(api: Api, offered: list[str]) -> None:
     async with socket(api.server.url, subprotocols=offered or None) as client:
