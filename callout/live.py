@@ -35,7 +35,10 @@ class LiveApplication:
         self._origins = frozenset(origins)
 
     def allows(self, origin: str, host: str) -> bool:
-        return origin in self._origins or urlsplit(origin).netloc.lower() == host.lower()
+        try:
+            return origin in self._origins or urlsplit(origin).netloc.lower() == host.lower()
+        except ValueError:
+            return False
 
     async def admit(self, authorization: str | None) -> Session:
         try:

@@ -142,7 +142,8 @@ async def test_the_subprotocol_is_found_among_others(api: Api) -> None:
 
 
 async def test_a_foreign_pages_socket_is_refused(api: Api) -> None:
-    for origin in ("https://evil.example", "null", api.server.url + ".evil.example", "http://127.0.0.1:1"):
+    evil = api.server.url + ".evil.example"
+    for origin in ("https://evil.example", "null", evil, "http://127.0.0.1:1", "http://[", "nonsense", ""):
         with pytest.raises(InvalidStatus) as refused:
             async with socket(api.server.url, origin=origin):
                 pass
