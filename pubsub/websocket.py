@@ -144,7 +144,6 @@ class _Socket(Connection):
         self._write_frame: Callable[[bytes], bool] = getattr(protocol, "write_frame", lambda frame: False)
         self._heard_at = self._opened_at = time.monotonic()
         self._pinged_at = 0.0
-        self._initialised = False
         self._operations: dict[str, _Operation | asyncio.Task[None]] = {}
         self._admission: asyncio.Task[None] | None = None
         self._tasks: tuple[asyncio.Task[None], ...] = ()
@@ -181,7 +180,7 @@ class _Socket(Connection):
         if self._queue.stalled(now):
             self.close(TRY_AGAIN, UNREAD)
             self._abandon()
-        elif not self._initialised:
+        elif self._admission is None:
             if now - self._opened_at > times.init:
                 self.close(INIT_TIMEOUT, "Connection initialisation timeout")
         elif session is not None and session.expired:
@@ -299,7 +298,6 @@ class _Socket(Connection):
             if not self._sockets.connections.admit(self, session):
                 self.close(TRY_AGAIN, "Too many connections")
                 return
-            self._initialised = True
             self.put(b'{"type":"connection_ack"}')
 
     def _subscribe(self, id: str, payload: object) -> None:
