@@ -78,15 +78,12 @@ class Connections:
         self._open: set[Connection] = set()
         self._of_viewer: Counter[Viewer] = Counter()
 
-    def __contains__(self, connection: Connection) -> bool:
-        return connection in self._open
-
     def enter(self, connection: Connection) -> None:
         self._open.add(connection)
 
     def admit(self, connection: Connection, session: Session) -> bool:
-        """Makes it the viewer's, unless they have as many as they may."""
-        if self._of_viewer[session.viewer] >= CONNECTIONS_MAX:
+        """Makes it the viewer's, unless they have as many as they may, or it has left already."""
+        if self._of_viewer[session.viewer] >= CONNECTIONS_MAX or connection not in self._open:
             return False
         self._of_viewer[session.viewer] += 1
         connection.session = session

@@ -293,8 +293,6 @@ class _Socket(Connection):
             logger.exception("a client cannot be admitted")
             self.close(TRY_AGAIN, "Try again later")
         else:
-            if self not in self._sockets.connections:
-                return
             if not self._sockets.connections.admit(self, session):
                 self.close(TRY_AGAIN, "Too many connections")
                 return
