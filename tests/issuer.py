@@ -25,6 +25,8 @@ class Issuer:
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}/keys"
         self.keys: list[Any] = []
+        self.seconds = 0.0
+        """How long it takes to answer, where it behaves well."""
         self.asked = 0
         self.behaviour: Literal["well", "hangs", "fails", "redirects", "babbles", "floods"] = "well"
 
@@ -63,6 +65,7 @@ def issuer() -> Iterator[Issuer]:
                 case "floods":
                     self.answer(200, b" " * 2_000_000)
                 case "well":
+                    stopping.wait(state.seconds)
                     self.answer(200, json.dumps({"keys": state.keys}).encode())
 
         def answer(self, status: int, body: bytes, **headers: str) -> None:

@@ -108,11 +108,6 @@ async def test_a_second_initialisation_closes_with_4429(api: Api, init: str) -> 
         assert await client.closed() == (4429, "Too many initialisation requests")
 
 
-async def test_who_never_initialises_is_closed_with_4408(api: Api) -> None:
-    async with socket(api.server.url) as client:
-        assert await client.closed() == (4408, "Connection initialisation timeout")
-
-
 async def test_an_id_can_be_used_by_one_operation_at_a_time(api: Api) -> None:
     async with live(api) as client:
         await client.subscribe("same", CHANGES)

@@ -1,0 +1,196 @@
+"""What live connections need around them, for tests of connections alone: a clock that the test sets, an application
+that lets in whoever comes and replies what the test says, and a hub that only notes who subscribes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from typing import cast
+
+from db.enums import Role
+from db.viewer import Viewer
+from pubsub.connections import Connection, Connections, Session, Times
+from pubsub.feed import Feed
+from pubsub.hub import Hub, Member, Subscription
+from pubsub.websocket import Answered, Following, Refused, Reply, Request, Sockets
+from tests.wire import Wire, until
+
+VIEWER = Viewer(Role.ADMIN, "boss", "The Boss")
+TIMES = Times(init=10.0, admission=12.0, ping=20.0, silence=60.0, beat=15.0, watch=1.0)
+
+ANSWER, REFUSAL, FOLLOW = "query", "error", "subscription"
+"""Documents, and how `Desk` replies to them."""
+
+
+class Clock:
+    """Takes the place of the module `time`."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return self.now
+
+
+class Subscribers(Hub):
+    """The test itself tells `members`; `ended` are those whose subscriptions have been ended."""
+
+    def __init__(self) -> None:
+        self.members: list[Member] = []
+        self.ended: list[Member] = []
+        self.afters: list[str | None] = []
+
+    def subscribe(self, feed: Feed, member: Member, after: str | None) -> Subscription:
+        self.members.append(member)
+        self.afters.append(after)
+        return _Noted(self, member)
+
+
+class _Noted(Subscription):
+    def __init__(self, subscribers: Subscribers, member: Member) -> None:
+        self._subscribers = subscribers
+        self._member = member
+
+    def end(self) -> None:
+        self._subscribers.ended.append(self._member)
+
+
+class Desk:
+    """The application. While `admits` or `replies` is cleared, who comes has to wait; `failure` is what they get."""
+
+    def __init__(self) -> None:
+        self.session = Session(VIEWER, None, False)
+        self.admits, self.replies = asyncio.Event(), asyncio.Event()
+        self.admits.set()
+        self.replies.set()
+        self.failure: Exception | None = None
+        self.answer = b'{"data":{}}'
+        self.after: str | None = None
+        self.authorizations: list[str | None] = []
+        self.requests: list[Request] = []
+        self.given_up: list[str] = []
+
+    def allows(self, origin: str, host: str) -> bool:
+        return origin == f"http://{host}"
+
+    async def admit(self, authorization: str | None) -> Session:
+        self.authorizations.append(authorization)
+        async with self._waiting(self.admits, "admission"):
+            return self.session
+
+    async def reply(self, session: Session, request: Request) -> Reply:
+        assert session is self.session
+        self.requests.append(request)
+        async with self._waiting(self.replies, "reply"):
+            match request.query:
+                case "query":
+                    return Answered(self.answer)
+                case "error":
+                    return Refused(b'[{"message":"No."}]')
+            return Following(cast(Feed, None), self.after)
+
+    @asynccontextmanager
+    async def _waiting(self, event: asyncio.Event, what: str) -> AsyncIterator[None]:
+        try:
+            await event.wait()
+        except asyncio.CancelledError:
+            self.given_up.append(what)
+            raise
+        if self.failure is not None:
+            raise self.failure
+        yield
+
+
+class Table(Connections):
+    """Keeps who has come; `gone` are the sessions whose viewers are no longer let in, `asked` those asked about."""
+
+    def __init__(self) -> None:
+        super().__init__(self._which, 0.0)
+        self.came: list[Connection] = []
+        self.gone: list[Session] = []
+        self.asked: list[list[Session]] = []
+
+    async def _which(self, sessions: Collection[Session]) -> Collection[Session]:
+        self.asked.append(list(sessions))
+        return [session for session in sessions if session in self.gone]
+
+    def enter(self, connection: Connection) -> None:
+        self.came.append(connection)
+        super().enter(connection)
+
+    def places(self, viewer: Viewer = VIEWER) -> int:
+        """How many more connections this viewer may have."""
+        taken = []
+        while True:
+            another = Idle()
+            Connections.enter(self, another)
+            if not self.admit(another, Session(viewer, None, False)):
+                break
+            taken.append(another)
+        for connection in (*taken, another):
+            self.leave(connection)
+        return len(taken)
+
+
+class Idle(Connection):
+    """A connection that goes on for ever, and notes what is asked of it."""
+
+    def __init__(self) -> None:
+        self.checks: list[float] = []
+        self.forbidden = 0
+
+    def check(self, now: float) -> None:
+        self.checks.append(now)
+
+    def forbid(self) -> None:
+        self.forbidden += 1
+
+
+class Room:
+    """Sockets with all that is around them."""
+
+    def __init__(self, clock: Clock, times: Times = TIMES) -> None:
+        self.clock = clock
+        self.desk = Desk()
+        self.hub = Subscribers()
+        self.table = Table()
+        self.sockets = Sockets(self.desk, self.hub, self.table, times)
+        self._wires: list[Wire] = []
+
+    async def close(self) -> None:
+        for wire in self._wires:
+            wire.hang_up()
+            await wire.gone()
+
+    def check(self, seconds: float = 0.0) -> None:
+        """Lets this time pass, and then everybody be checked."""
+        self.clock.now += seconds
+        for connection in self.table.came:
+            connection.check(self.clock.now)
+
+    async def wire(self, **headers: str) -> Wire:
+        """A client that has not said anything yet."""
+        wire = await Wire.open(self.sockets, **headers)
+        self._wires.append(wire)
+        return wire
+
+    async def admitted(self) -> Wire:
+        wire = await self.wire()
+        wire.send(type="connection_init")
+        assert await wire.receive() == {"type": "connection_ack"}
+        return wire
+
+    async def following(self, id: str = "1") -> tuple[Wire, Member]:
+        """A client with a subscription, and what the hub knows of it."""
+        wire = await self.admitted()
+        return wire, await self.subscribe(wire, id)
+
+    async def subscribe(self, wire: Wire, id: str) -> Member:
+        before = len(self.hub.members)
+        wire.send(type="subscribe", id=id, payload={"query": FOLLOW})
+        await until(lambda: len(self.hub.members) > before)
+        return self.hub.members[-1]

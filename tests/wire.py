@@ -1,0 +1,146 @@
+"""One WebSocket without a network: the client's end, and the line to it, which a test can block.
+
+Between the two stand uvicorn's protocol, as `callout serve` has it, and the sockets that are tested. What the server
+writes is read by a real client's parser, which notices a frame that is not whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Self
+
+import orjson
+from uvicorn import Config
+from uvicorn.server import ServerState
+from websockets.client import ClientProtocol
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+from websockets.uri import parse_uri
+
+from callout.protocol import FramingProtocol
+from pubsub.websocket import SUBPROTOCOL, Sockets
+
+TURNS = 200  # of the event loop, after which what has not happened never will
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Lets everybody else go on until it is so; waits for no time to pass."""
+    for _ in range(TURNS):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never happened")
+
+
+async def settled() -> None:
+    """Everything that can happen has happened."""
+    for _ in range(TURNS // 4):
+        await asyncio.sleep(0)
+
+
+class Wire(asyncio.Transport):
+    """A client that is connected; `texts` are the messages that have arrived."""
+
+    def __init__(self, sockets: Sockets, headers: dict[str, str]) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self._read = 0
+        self._closing = False
+        config = Config(sockets, ws=FramingProtocol, ws_per_message_deflate=False, log_config=None, lifespan="off")
+        config.load()
+        state = ServerState()
+        self.protocol = FramingProtocol(config, state, {})
+        self._tasks = state.tasks
+        self._client = ClientProtocol(parse_uri("ws://callout.test/graphql"), subprotocols=[SUBPROTOCOL])  # type: ignore[list-item]
+        self.protocol.connection_made(self)
+        request = self._client.connect()
+        request.headers.update(headers)
+        self._client.send_request(request)
+        self._flush()
+
+    @classmethod
+    async def open(cls, sockets: Sockets, **headers: str) -> Self:
+        wire = cls(sockets, headers)
+        await until(lambda: wire._client.state is State.OPEN)
+        return wire
+
+    # The client's end
+
+    def send(self, **message: Any) -> None:
+        self._client.send_text(orjson.dumps(message))
+        self._flush()
+
+    async def receive(self) -> Any:
+        """The next message."""
+        await until(lambda: len(self.texts) > self._read)
+        self._read += 1
+        return orjson.loads(self.texts[self._read - 1])
+
+    def unread(self) -> list[Any]:
+        """The messages that have arrived and were not received yet."""
+        start, self._read = self._read, len(self.texts)
+        return [orjson.loads(text) for text in self.texts[start:]]
+
+    @property
+    def closed(self) -> tuple[int, str] | None:
+        """The code and reason that the server has closed with."""
+        received = self._client.close_rcvd
+        return None if received is None else (received.code, received.reason)
+
+    async def gone(self) -> tuple[int, str] | None:
+        """Waits until the server has done with this client."""
+        await until(lambda: not self._tasks)
+        return self.closed
+
+    def close_politely(self) -> None:
+        self._client.send_close(1000)
+        self._flush()
+
+    def hang_up(self) -> None:
+        if not self.protocol.disconnected:
+            self._closing = True
+            self.protocol.connection_lost(None)
+
+    def cancel(self) -> None:
+        """As a server does that cannot wait any longer."""
+        for task in self._tasks:
+            task.cancel()
+
+    # The line
+
+    def block(self) -> None:
+        """The client reads nothing, and what is on its way fills all buffers."""
+        self.protocol.pause_writing()
+
+    def unblock(self) -> None:
+        self.protocol.resume_writing()
+
+    def write(self, data: Any) -> None:
+        assert not self._closing, "written to a connection that is closed"
+        self._client.receive_data(bytes(data))
+        for event in self._client.events_received():
+            if isinstance(event, Frame) and event.opcode is not Opcode.CLOSE:
+                assert (event.opcode, event.fin) == (Opcode.TEXT, True), event
+                self.texts.append(bytes(event.data).decode())
+        assert self._client.parser_exc is None, self._client.parser_exc
+        if self._client.close_rcvd is not None:
+            asyncio.get_running_loop().call_soon(self._flush)  # the client's answer to the close
+
+    def close(self) -> None:
+        if not self._closing:
+            self._closing = True
+            asyncio.get_running_loop().call_soon(self.hang_up)
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+    def _flush(self) -> None:
+        for data in self._client.data_to_send():
+            self.protocol.data_received(data)
