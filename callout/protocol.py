@@ -52,7 +52,7 @@ class FramingProtocol(WebSocketsSansIOProtocol):
     def write_frame(self, frame: bytes) -> bool:
         """Writes a whole frame (RFC 6455, section 5.2) at once, if nothing waits to be written, and never blocks. False
         if it has not: then there is a reason to send it in the ordinary way, and to learn what has become of it."""
-        if self.close_sent or self.disconnected or not self.writable.is_set() or self.conn.state is not State.OPEN:
+        if self.disconnected or not self.writable.is_set() or self.conn.state is not State.OPEN:
             return False
         self.transport.write(frame)
         return True
