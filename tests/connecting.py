@@ -10,7 +10,7 @@ from typing import cast
 
 from db.enums import Role
 from db.viewer import Viewer
-from pubsub.connections import Connection, Connections, Session, Times
+from pubsub.connections import CONNECTIONS_MAX, Connection, Connections, Session, Times
 from pubsub.feed import Feed
 from pubsub.hub import Hub, Member, Subscription
 from pubsub.websocket import Answered, Following, Refused, Reply, Request, Sockets
@@ -124,16 +124,13 @@ class Table(Connections):
 
     def places(self, viewer: Viewer = VIEWER) -> int:
         """How many more connections this viewer may have."""
-        taken = []
-        while True:
-            another = Idle()
-            Connections.enter(self, another)
-            if not self.admit(another, Session(viewer, None, False)):
-                break
-            taken.append(another)
-        for connection in (*taken, another):
-            self.leave(connection)
-        return len(taken)
+        others = [Idle() for _ in range(CONNECTIONS_MAX + 1)]
+        for other in others:
+            Connections.enter(self, other)
+        admitted = [self.admit(other, Session(viewer, None, False)) for other in others]
+        for other in others:
+            self.leave(other)
+        return sum(admitted)
 
 
 class Idle(Connection):
