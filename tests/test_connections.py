@@ -4,9 +4,10 @@ it and no database behind."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
+from weakref import ref
 
 import orjson
 import pytest
@@ -14,16 +15,19 @@ from graphql import OperationType
 from starlette.types import Message
 
 from callout.auth import Authenticator
+from callout.errors import AuthenticationUnavailable, HttpError, Unauthenticated
 from callout.event_stream import EventStreams, TooManyConnections
+from callout.execution import Engine
 from callout.live import LiveApplication
 from callout.protocol import ENDING
 from callout.request import SCOPE_KEY, RequestInfo
 from callout.settings import InvalidSettings, load
+from db.engine import Database
 from db.enums import Role
 from db.viewer import Viewer
 from pubsub.connections import CONNECTIONS_MAX, Session, Times
 from pubsub.send_queue import QUEUE_MAX, SEND_SECONDS
-from pubsub.websocket import Reply, Request
+from pubsub.websocket import Closed, Reply, Request
 from tests.connecting import ANSWER, FOLLOW, REFUSAL, TIMES, VIEWER, Clock, Desk, Idle, Subscribers, Table
 from tests.wire import settled, until
 
@@ -54,6 +58,22 @@ def test_a_viewer_has_fifty_connections_at_most_and_others_have_their_own() -> N
     assert table.places() == CONNECTIONS_MAX - 1
     table.leave(second)
     assert table.places() == CONNECTIONS_MAX
+
+
+def test_a_viewer_without_connections_is_forgotten() -> None:
+    class Guest(Viewer):
+        """One to whom there can be a weak reference."""
+
+    table = Table()
+    viewer = Guest(Role.ADMIN, "guest", "A guest")
+    connection = Idle()
+    table.enter(connection)
+    assert table.admit(connection, Session(viewer, None, False))
+    table.leave(connection)
+    forgotten = ref(viewer)
+    table.came.clear()
+    del viewer, connection
+    assert forgotten() is None
 
 
 def test_who_was_never_admitted_gives_no_place_back() -> None:
@@ -104,6 +124,20 @@ async def test_everybody_is_checked_again_and_again_until_they_leave(clock: Cloc
     assert len(connections[0].checks) == checks[0]
 
 
+async def test_a_connection_may_leave_while_it_is_checked(watched: Table) -> None:
+    class Leaving(Idle):
+        def check(self, now: float) -> None:
+            super().check(now)
+            watched.leave(self)
+
+    connections = [Leaving() for _ in range(3)]
+    for connection in connections:
+        watched.enter(connection)
+    await until(lambda: all(connection.checks for connection in connections))
+    await settled()
+    assert [len(connection.checks) for connection in connections] == [1, 1, 1]
+
+
 async def test_whoever_is_no_longer_let_in_is_forbidden_and_the_others_stay(watched: Table) -> None:
     """The watch goes on: whoever is not let in later is forbidden then."""
     stays, goes, goes_later, waits = (Idle() for _ in range(4))
@@ -122,7 +156,83 @@ async def test_whoever_is_no_longer_let_in_is_forbidden_and_the_others_stay(watc
     assert set(watched.asked[-1]) == {sessions[0], sessions[2]}
 
 
+# Coming in
+
+
+class Gate(Authenticator):
+    """Lets everybody in as one viewer, unless there is a `failure`; `there` are those who would still be let in."""
+
+    def __init__(self, failure: Exception | None = None, there: Collection[Viewer] = ()) -> None:
+        self._failure = failure
+        self._there = set(there)
+
+    async def authenticate(self, authorization: str | None) -> Viewer:
+        if self._failure is not None:
+            raise self._failure
+        return VIEWER
+
+    def validity(self, authorization: str) -> tuple[float | None, bool]:
+        assert authorization == "Bearer x"
+        return 5.0, True
+
+    async def still_there(self, viewers: Collection[tuple[Viewer, bool]]) -> set[Viewer]:
+        if self._failure is not None:
+            raise self._failure
+        assert list(viewers) == [(VIEWER, True), (OTHER, False)]
+        return self._there
+
+
+def application(gate: Gate, *origins: str) -> LiveApplication:
+    return LiveApplication(cast(Engine, None), gate, cast(Database, None), origins)
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "allowed"),
+    [
+        ("https://callout.test", "callout.test", True), ("http://callout.test:80", "callout.test:80", True),
+        ("https://CALLOUT.test", "callout.TEST", True), ("https://a.example", "callout.test", True),
+        ("https://b.example", "callout.test", True), ("http://a.example", "callout.test", False),
+        ("https://callout.test:80", "callout.test", False), ("https://a.example.evil", "callout.test", False),
+        ("https://evil.callout.test", "callout.test", False), ("null", "callout.test", False),
+        ("https://[", "callout.test", False),
+    ],
+)  # fmt: skip
+def test_whose_pages_may_open_sockets(origin: str, host: str, allowed: bool) -> None:
+    assert application(Gate(), "https://a.example", "https://b.example").allows(origin, host) is allowed
+
+
+async def test_who_is_admitted_gets_a_session_as_good_as_the_token() -> None:
+    session = await application(Gate()).admit("Bearer x")
+    assert (session.viewer, session.expires_at, session.by_key) == (VIEWER, 5.0, True)
+
+
+@pytest.mark.parametrize(
+    ("failure", "code", "reason"),
+    [
+        (Unauthenticated("The token has expired."), 4403, "Forbidden: The token has expired."),
+        (AuthenticationUnavailable(reason="the issuer does not answer"), 1013, "Try again later"),
+    ],
+)
+async def test_only_who_may_try_again_is_invited_to(failure: HttpError, code: int, reason: str) -> None:
+    with pytest.raises(Closed) as closed:
+        await application(Gate(failure)).admit("Bearer x")
+    assert (closed.value.code, closed.value.reason) == (code, reason)
+
+
+async def test_who_is_gone_is_who_is_not_there_and_nobody_while_that_is_unknown() -> None:
+    sessions = [Session(VIEWER, None, True), Session(OTHER, None, False)]
+    assert await application(Gate(there=[VIEWER])).gone(sessions) == [sessions[1]]
+    assert await application(Gate(there=[VIEWER, OTHER])).gone(sessions) == []
+    assert list(await application(Gate(TimeoutError())).gone(sessions)) == []
+    assert list(await application(Gate(ConnectionRefusedError())).gone(sessions)) == []
+
+
 # Settings
+
+
+def test_origins_are_read_from_a_list_with_commas() -> None:
+    origins = load(jwt_secret="x" * 32, allowed_origins=" https://a.example,https://b.example , ").allowed_origins
+    assert origins == ("https://a.example", "https://b.example")
 
 
 def test_each_time_has_a_setting_of_its_own() -> None:
@@ -168,16 +278,6 @@ class Live(LiveApplication):
 
     async def reply(self, session: Session, request: Request) -> Reply:
         return await self._desk.reply(session, request)
-
-
-class Gate(Authenticator):
-    """Lets everybody in."""
-
-    def __init__(self) -> None:
-        pass
-
-    async def authenticate(self, authorization: str | None) -> Viewer:
-        return VIEWER
 
 
 class Response:

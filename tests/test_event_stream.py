@@ -133,6 +133,10 @@ async def test_a_get_subscribes_and_changes_nothing(api: Api) -> None:
     async with api.http.stream("GET", "/graphql/stream", params=parameters, headers=JSON) as response:
         assert set(await Stream(response).next()) == {"all"}
     assert (await api.http.get("/graphql/stream", params={"query": MUTATION})).status_code == 405
+    for parameters in ({"query": "{"}, {"query": "{ me { role } }", "operationName": "Another"}):
+        response = await api.http.get("/graphql/stream", params=parameters)
+        assert (response.status_code, response.text[:12]) == (200, "event: next\n")
+        assert '{"errors":[' in response.text
 
 
 async def test_who_may_not_come_in_and_what_is_no_request(api: Api) -> None:

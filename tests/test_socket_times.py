@@ -34,6 +34,7 @@ SHORT = {
     "stream_beat_seconds": BEAT_SECONDS,
     "connection_watch_seconds": 0.05,
 }
+ORIGIN = "https://b.example"
 SECRET = "a secret of these tests, of thirty-two bytes at least"
 
 
@@ -47,7 +48,12 @@ def keys() -> Iterator[Issuer]:
 @pytest.fixture(scope="module")
 def server(database_url: str, keys: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     directory = tmp_path_factory.mktemp("server")
-    urls = {"database_url": database_url, "jwt_secret": SECRET, "jwt_jwks_url": keys.url}
+    urls = {
+        "allowed_origins": f"https://a.example,{ORIGIN}",
+        "database_url": database_url,
+        "jwt_secret": SECRET,
+        "jwt_jwks_url": keys.url,
+    }
     times = {name: str(seconds) for name, seconds in SHORT.items()}
     with callout_process(directory, **urls, **times) as process:
         settings = Settings(env="production", data_dir=Path(directory), **urls)  # type: ignore[arg-type]
@@ -138,6 +144,12 @@ async def test_who_never_initialises_is_closed_with_4408(api: Api) -> None:
     for _ in range(2):
         async with socket(api.server.url) as client:
             assert await client.closed() == (4408, "Connection initialisation timeout")
+
+
+async def test_a_page_of_an_origin_that_is_allowed_may_open_a_socket(api: Api) -> None:
+    async with socket(api.server.url, origin=ORIGIN) as client:
+        await client.send(type="ping")
+        assert await client.receive() == {"type": "pong"}
 
 
 async def test_silent_server_sent_events_are_interrupted_by_comments(api: Api) -> None:
