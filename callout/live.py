@@ -68,7 +68,7 @@ class LiveApplication:
         """None for a request that cannot be executed."""
         try:
             return self._engine.operation(request.query, request.operation_name)[1].operation
-        except (InvalidDocument, ClientError):
+        except ClientError:
             return None
 
     async def reply(self, session: Session, request: Request) -> Reply:

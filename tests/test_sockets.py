@@ -361,7 +361,7 @@ async def test_what_the_server_says_does_not_make_the_client_less_silent(room: R
 
 
 async def test_a_token_is_good_to_its_last_moment(room: Room) -> None:
-    room.desk.session = Session(VIEWER, room.clock.now + 30, False)
+    room.desk.session = Session(VIEWER, room.clock.time() + 30, False)
     wire = await room.admitted()
     room.check(30)
     wire.send(type="ping")
@@ -626,6 +626,13 @@ async def does_not_read(room: Room, wire: Wire) -> None:
     room.check(SEND_SECONDS + 1)
 
 
+async def does_not_read_the_close(room: Room, wire: Wire) -> None:
+    wire.block()
+    room.hub.members[-1].fail()
+    await settled()
+    room.check(SEND_SECONDS + 1)
+
+
 async def reads_too_late(room: Room, wire: Wire) -> None:
     """Hangs up while a message is on its way."""
     wire.block()
@@ -652,8 +659,8 @@ async def is_cancelled(room: Room, wire: Wire) -> None:
 
 @pytest.mark.parametrize(
     "leave",
-    [hangs_up, says_goodbye, makes_a_mistake, falls_silent, does_not_read, reads_too_late, is_forbidden, fails,
-     is_shut_down, is_cancelled],
+    [hangs_up, says_goodbye, makes_a_mistake, falls_silent, does_not_read, does_not_read_the_close, reads_too_late,
+     is_forbidden, fails, is_shut_down, is_cancelled],
 )  # fmt: skip
 async def test_nothing_is_left_of_whoever_leaves(room: Room, leave: Callable[[Room, Wire], Awaitable[None]]) -> None:
     """However it happens: its place is free, its subscriptions have ended, what it asked for is given up, and none of

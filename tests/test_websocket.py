@@ -161,6 +161,18 @@ async def test_no_other_path_has_a_socket(api: Api) -> None:
                 pass
 
 
+async def test_a_query_that_cannot_be_executed_is_answered_with_an_error_of_its_own(api: Api) -> None:
+    query = "query($of: ID!) { node(id: $of) { __typename } }"
+    async with live(api) as client:
+        for variables in ({}, {"of": "nonsense"}):
+            await client.subscribe("1", query, **variables)
+            message = await client.receive()
+            assert (message["id"], message["type"]) == ("1", "error"), message
+            assert [error["extensions"]["code"] for error in message["payload"]] == ["BAD_USER_INPUT"]
+        await client.subscribe("1", query, of=await api.new_ticket())
+        assert await client.next() == {"__typename": "Ticket"}
+
+
 async def test_a_connection_has_at_most_a_hundred_operations(api: Api) -> None:
     async with live(api) as client:
         for n in range(101):
