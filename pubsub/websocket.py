@@ -178,8 +178,7 @@ class _Socket(Connection):
         """What must not go on for ever."""
         session, times = self.session, self._sockets.times
         if self._queue.stalled(now):
-            self.close(TRY_AGAIN, UNREAD)
-            self._abandon()
+            self._abandon()  # a close frame would not get through
         elif self._admission is None:
             if now - self._opened_at > times.init:
                 self.close(INIT_TIMEOUT, "Connection initialisation timeout")

@@ -255,7 +255,7 @@ async def test_a_member_is_drained_once_all_has_been_taken(room: Room) -> None:
     await settled()
     assert not drained.done()
     wire.unblock()
-    await drained
+    await until(drained.done)
     assert wire.unread() == [told(payload("on its way")), told(payload("waits"))]
 
 
@@ -273,7 +273,7 @@ async def test_a_server_that_cannot_write_frames_sends_all_the_same(room: Room) 
     running = asyncio.create_task(room.sockets(scope, inbox.get, send))
     await until(lambda: len(sent) == 3)
     inbox.put_nowait({"type": "websocket.disconnect"})
-    await running
+    await until(running.done)
     assert sorted(sent[1:]) == ['{"type":"connection_ack"}', '{"type":"pong"}']
 
 
