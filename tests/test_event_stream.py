@@ -133,6 +133,8 @@ async def test_a_get_subscribes_and_changes_nothing(api: Api) -> None:
     async with api.http.stream("GET", "/graphql/stream", params=parameters, headers=JSON) as response:
         assert set(await Stream(response).next()) == {"all"}
     assert (await api.http.get("/graphql/stream", params={"query": MUTATION})).status_code == 405
+    both = {"query": f"query A {{ me {{ role }} }} {MUTATION.replace('mutation', 'mutation B')}", "operationName": "B"}
+    assert (await api.http.get("/graphql/stream", params=both)).status_code == 405
     for parameters in ({"query": "{"}, {"query": "{ me { role } }", "operationName": "Another"}):
         response = await api.http.get("/graphql/stream", params=parameters)
         assert (response.status_code, response.text[:12]) == (200, "event: next\n")

@@ -311,7 +311,7 @@ async def test_a_slow_admission_is_not_the_clients_delay(room: Room) -> None:
     room.check(1.0)
     room.desk.admits.set()
     assert await wire.receive() == {"type": "connection_ack"}
-    assert wire.closed is None
+    assert wire.is_open
 
 
 async def test_a_silent_client_is_asked_again_and_again_and_closed_in_the_end(room: Room) -> None:
@@ -322,7 +322,7 @@ async def test_a_silent_client_is_asked_again_and_again_and_closed_in_the_end(ro
         asked += [second for message in wire.unread() if message == PING]
     assert asked == [21, 42]
     await settled()
-    assert wire.closed is None
+    assert wire.is_open
     room.check(1.0)
     assert await wire.gone() == (1013, "Nobody answers")
     assert wire.unread() == []
@@ -340,7 +340,7 @@ async def test_whoever_says_anything_stays(room: Room, message: dict[str, Any]) 
         assert PING in wire.unread()
         wire.send(**message)
         await settled()
-    assert wire.closed is None
+    assert wire.is_open
 
 
 async def test_whoever_speaks_often_is_not_asked(room: Room) -> None:
@@ -396,7 +396,7 @@ async def test_a_client_that_takes_everything_in_time_stays(room: Room) -> None:
         await settled()
     room.check(SEND_SECONDS + 1)
     await settled()
-    assert wire.closed is None
+    assert wire.is_open
 
 
 async def test_a_client_that_lets_too_much_wait_is_closed(room: Room) -> None:
@@ -521,7 +521,7 @@ async def test_what_has_ended_makes_room_for_others(room: Room) -> None:
         wire.send(type="complete", id="ended")
         await until(lambda: len(room.hub.ended) == len(room.hub.members))
     assert room.hub.ended == room.hub.members
-    assert wire.closed is None
+    assert wire.is_open
 
 
 async def test_a_hundred_operations_at_a_time_and_not_one_more(room: Room) -> None:

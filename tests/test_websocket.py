@@ -173,6 +173,16 @@ async def test_a_query_that_cannot_be_executed_is_answered_with_an_error_of_its_
         assert await client.next() == {"__typename": "Ticket"}
 
 
+async def test_a_null_where_none_may_be_is_an_error_of_the_operation_alone(api: Api) -> None:
+    """Which neither the document nor the variable's type rules out."""
+    query = 'subscription($of: ID = "tkt_1") { noteAdded(ticketId: $of) { __typename } }'
+    async with live(api) as client:
+        await client.subscribe("1", query, of=None)
+        message = await client.receive()
+        assert (message["id"], message["type"]) == ("1", "error"), message
+        assert [error["extensions"]["code"] for error in message["payload"]] == ["BAD_USER_INPUT"]
+
+
 async def test_a_connection_has_at_most_a_hundred_operations(api: Api) -> None:
     async with live(api) as client:
         for n in range(101):

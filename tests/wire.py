@@ -88,6 +88,10 @@ class Wire(asyncio.Transport):
         received = self._client.close_rcvd
         return None if received is None else (received.code, received.reason)
 
+    @property
+    def is_open(self) -> bool:
+        return bool(self._tasks) and self.closed is None
+
     async def gone(self) -> tuple[int, str] | None:
         """Waits until the server has done with this client."""
         await until(lambda: not self._tasks)

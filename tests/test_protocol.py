@@ -1,0 +1,131 @@
+"""What `callout serve` adds to uvicorn's HTTP protocol, with no network below it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from starlette.types import Receive, Scope, Send
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from callout.protocol import ENDING, HEAD_MAX, BoundedProtocol
+from tests.wire import settled, until
+
+REFUSAL = b"HTTP/1.1 431 "
+
+
+class Line(asyncio.Transport):
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.closed = False
+
+    def write(self, data: Any) -> None:
+        assert not self.closed, "written to a connection that is closed"
+        self.written += data
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+
+class Requests:
+    """An application that answers each request, once it is told to end if its path says so."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.paths.append(scope["path"])
+        if scope["path"] == "/for-ever":
+            await scope.setdefault(ENDING, asyncio.Event()).wait()
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+
+@pytest.fixture
+async def requests() -> Requests:
+    return Requests()
+
+
+@pytest.fixture
+async def protocol(requests: Requests) -> BoundedProtocol:
+    config = Config(requests, http=BoundedProtocol, log_config=None, lifespan="off", access_log=False)
+    config.load()
+    protocol = BoundedProtocol(config, ServerState(), {})
+    protocol.connection_made(Line())
+    return protocol
+
+
+def line(protocol: BoundedProtocol) -> Line:
+    assert isinstance(protocol.transport, Line)
+    return protocol.transport
+
+
+def receive(protocol: BoundedProtocol, data: bytes) -> None:
+    """In pieces, as it comes."""
+    for start in range(0, len(data), 1_000):
+        protocol.data_received(data[start : start + 1_000])
+
+
+def head(size: int, more: bytes = b"") -> bytes:
+    start = b"POST / HTTP/1.1\r\nhost: x\r\n" + more + b"x: "
+    return start + b"y" * (size - len(start) - 4) + b"\r\n\r\n"
+
+
+async def test_a_head_may_be_as_long_as_the_bound_and_each_request_has_its_own(
+    protocol: BoundedProtocol, requests: Requests
+) -> None:
+    for _ in range(3):
+        receive(protocol, head(HEAD_MAX))
+        await until(lambda: line(protocol).written.startswith(b"HTTP/1.1 204"))
+        line(protocol).written = b""
+    assert requests.paths == ["/"] * 3
+    assert not line(protocol).closed
+
+
+async def test_a_head_that_goes_on_beyond_the_bound_is_refused_once(
+    protocol: BoundedProtocol, requests: Requests
+) -> None:
+    endless = head(HEAD_MAX + 3_000)[:-4]
+    receive(protocol, endless[:HEAD_MAX])
+    assert line(protocol).written == b""
+    receive(protocol, endless[HEAD_MAX:])
+    assert line(protocol).written.startswith(REFUSAL)
+    assert line(protocol).written.count(REFUSAL) == 1
+    assert line(protocol).closed
+    await settled()
+    assert requests.paths == []
+
+
+async def test_a_body_does_not_count_as_head(protocol: BoundedProtocol, requests: Requests) -> None:
+    size = 3 * HEAD_MAX
+    receive(protocol, head(500, b"content-length: %d\r\n" % size))
+    receive(protocol, b"z" * size)
+    await until(lambda: line(protocol).written.startswith(b"HTTP/1.1 204"))
+    assert not line(protocol).closed
+
+
+async def test_a_response_that_goes_on_for_ever_ends_with_the_server(
+    protocol: BoundedProtocol, requests: Requests
+) -> None:
+    receive(protocol, b"GET /for-ever HTTP/1.1\r\nhost: x\r\n\r\n")
+    await settled()
+    assert line(protocol).written == b""
+    protocol.shutdown()
+    await until(lambda: line(protocol).written.startswith(b"HTTP/1.1 204"))
+
+
+async def test_a_connection_without_a_request_ends_with_the_server(protocol: BoundedProtocol) -> None:
+    protocol.shutdown()
+    assert line(protocol).closed
