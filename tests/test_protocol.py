@@ -126,6 +126,12 @@ async def test_a_response_that_goes_on_for_ever_ends_with_the_server(
     await until(lambda: line(protocol).written.startswith(b"HTTP/1.1 204"))
 
 
-async def test_a_connection_without_a_request_ends_with_the_server(protocol: BoundedProtocol) -> None:
+@pytest.mark.parametrize("requests_before", [0, 1])
+async def test_a_connection_without_a_request_ends_with_the_server(
+    protocol: BoundedProtocol, requests_before: int
+) -> None:
+    for _ in range(requests_before):
+        receive(protocol, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        await until(lambda: line(protocol).written)
     protocol.shutdown()
     assert line(protocol).closed
