@@ -37,7 +37,7 @@ class Clock:
 
 
 class Subscribers(Hub):
-    """The test itself tells `members`; `ended` are those whose subscriptions have been ended."""
+    """The test itself sends to `members`; `ended` are those whose subscriptions have been ended."""
 
     def __init__(self) -> None:
         self.members: list[Member] = []

@@ -385,7 +385,7 @@ async def test_a_stream_beats_in_silence_again_and_again(clock: Clock) -> None:
     lounge = Lounge(clock, beat=0.001)
     response = lounge.request(FOLLOW)
     async with asyncio.timeout(10):
-        while response.body.count(BEAT) < 5:  # noqa: ASYNC110 (nobody tells)
+        while response.body.count(BEAT) < 5:  # noqa: ASYNC110 (there is no event to wait for)
             await asyncio.sleep(0.001)
     assert response.body.replace(BEAT, b"") == b""
     lounge.hub.members[0].tell(b"{}")
@@ -394,7 +394,7 @@ async def test_a_stream_beats_in_silence_again_and_again(clock: Clock) -> None:
     await lounge.close()
 
 
-async def test_a_stream_does_not_beat_while_there_is_something_to_tell(lounge: Lounge) -> None:
+async def test_a_stream_does_not_beat_while_there_is_something_to_send(lounge: Lounge) -> None:
     response = await lounge.following()
     for n in range(5):
         lounge.hub.members[0].tell(b"%d" % n)
@@ -507,7 +507,7 @@ async def test_nothing_is_left_of_a_stream_that_ends(
     assert asyncio.all_tasks() == tasks
 
 
-async def test_a_stream_that_ends_is_told_no_more(lounge: Lounge) -> None:
+async def test_a_stream_that_ends_gets_no_more_events(lounge: Lounge) -> None:
     response = await lounge.following()
     response.flows.clear()
     member = lounge.hub.members[0]

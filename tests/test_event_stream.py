@@ -157,7 +157,7 @@ async def test_a_stream_ends_with_its_token_and_its_technician(api: Api, server:
     async with api.technician(technician) as viewer, following(viewer) as stream:
         await api.done("technicianUpdate", "technician { id }", technicianId=technician, active=False)
         assert await stream.rest() == []
-    token = mint(server.settings, role=Role.ADMIN, subject="brief", name="Brief", ttl=1 - LEEWAY_SECONDS)
+    token = mint(server.settings, role=Role.ADMIN, subject="brief", name="Brief", ttl=2 - LEEWAY_SECONDS)
     headers = JSON | {"authorization": f"Bearer {token}"}
     body = orjson.dumps({"query": CHANGES})
     async with api.http.stream("POST", "/graphql/stream", content=body, headers=headers) as response:

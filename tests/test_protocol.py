@@ -40,7 +40,7 @@ class Line(asyncio.Transport):
 
 
 class Requests:
-    """An application that answers each request, once it is told to end if its path says so."""
+    """An application that answers each request: `/for-ever` only when the server ends."""
 
     def __init__(self) -> None:
         self.paths: list[str] = []

@@ -48,7 +48,7 @@ def of_length(length: int, letter: str = "x") -> bytes:
     return payload("-" * (room - letters * len(letter.encode())) + letter * letters)
 
 
-def told(payload: bytes, id: str = "1") -> Any:
+def next_message(payload: bytes, id: str = "1") -> Any:
     return {"id": id, "type": "next", "payload": json.loads(payload)}
 
 
@@ -64,12 +64,12 @@ async def test_a_message_of_any_length_arrives_whole(room: Room, length: int, le
     assert len(room.sockets.frame(NEXT, text)) == header + length
     member.tell(text)
     assert len(wire.texts[-1].encode()) == length
-    assert wire.unread() == [told(text)], "written at once"
+    assert wire.unread() == [next_message(text)], "written at once"
     wire.block()
     member.tell(text)
     assert wire.unread() == []
     wire.unblock()
-    assert await wire.receive() == told(text)
+    assert await wire.receive() == next_message(text)
 
 
 async def test_an_answer_of_any_length_arrives_whole(room: Room) -> None:
@@ -77,12 +77,12 @@ async def test_an_answer_of_any_length_arrives_whole(room: Room) -> None:
     for length in LENGTHS:
         room.desk.answer = of_length(length)
         wire.send(type="subscribe", id="1", payload={"query": ANSWER})
-        assert await wire.receive() == told(room.desk.answer)
+        assert await wire.receive() == next_message(room.desk.answer)
         assert len(wire.texts[-2]) == length
         assert await wire.receive() == {"id": "1", "type": "complete"}
 
 
-async def test_each_subscription_is_told_under_its_own_id(room: Room) -> None:
+async def test_each_subscription_gets_its_messages_under_its_own_id(room: Room) -> None:
     wire, one = await room.following("one")
     other = await room.subscribe(wire, "other")
     elsewhere, third = await room.following("one")
@@ -90,8 +90,8 @@ async def test_each_subscription_is_told_under_its_own_id(room: Room) -> None:
     for each in (first, second, first):
         for member in (one, other, third):
             member.tell(each)
-    assert wire.unread() == [told(each, id) for each in (first, second, first) for id in ("one", "other")]
-    assert elsewhere.unread() == [told(each, "one") for each in (first, second, first)]
+    assert wire.unread() == [next_message(each, id) for each in (first, second, first) for id in ("one", "other")]
+    assert elsewhere.unread() == [next_message(each, "one") for each in (first, second, first)]
 
 
 async def test_a_message_is_framed_once_for_all_who_have_the_same_id(room: Room) -> None:
@@ -112,7 +112,7 @@ async def test_a_frame_is_written_only_to_a_line_that_is_open_and_free(room: Roo
     assert not new.protocol.write_frame(frame)
     new.unblock()
     assert new.protocol.write_frame(frame)
-    assert new.unread() == [told(payload("text"))] * 2
+    assert new.unread() == [next_message(payload("text"))] * 2
     closed.send(type="nonsense")
     await until(lambda: closed.closed)
     shut_down.protocol.shutdown()
@@ -125,7 +125,7 @@ async def test_a_frame_is_written_only_to_a_line_that_is_open_and_free(room: Roo
 
 
 @pytest.mark.parametrize("before", [1, 2])
-async def test_what_the_hub_tells_overtakes_nothing(room: Room, before: int) -> None:
+async def test_what_the_hub_sends_overtakes_nothing(room: Room, before: int) -> None:
     """Not what is on its way, nor what waits behind it, though the line is free again."""
     wire, member = await room.following()
     wire.block()
@@ -136,7 +136,7 @@ async def test_what_the_hub_tells_overtakes_nothing(room: Room, before: int) -> 
     member.tell(payload("second"))
     assert wire.unread() == []
     await settled()
-    assert wire.unread() == [{"type": "pong"}] * before + [told(payload("second"))]
+    assert wire.unread() == [{"type": "pong"}] * before + [next_message(payload("second"))]
 
 
 @pytest.mark.parametrize("before", [1, 2])
@@ -149,7 +149,7 @@ async def test_what_a_client_asks_for_overtakes_nothing(room: Room, before: int)
     wire.send(type="ping")  # is read next
     wire.unblock()
     await settled()
-    assert wire.unread() == [*(told(payload(f"{n}")) for n in range(before)), {"type": "pong"}]
+    assert wire.unread() == [*(next_message(payload(f"{n}")) for n in range(before)), {"type": "pong"}]
 
 
 async def test_what_has_only_just_begun_to_wait_is_not_overtaken(room: Room) -> None:
@@ -159,7 +159,7 @@ async def test_what_has_only_just_begun_to_wait_is_not_overtaken(room: Room) -> 
     wire.unblock()
     member.tell(payload("second"))
     await settled()
-    assert wire.unread() == [told(payload("first")), told(payload("second"))]
+    assert wire.unread() == [next_message(payload("first")), next_message(payload("second"))]
 
 
 async def test_messages_that_wait_keep_their_order(room: Room) -> None:
@@ -173,7 +173,7 @@ async def test_messages_that_wait_keep_their_order(room: Room) -> None:
         member.tell(payload(f"{n}"))
         await asyncio.sleep(0)
     await settled()
-    assert wire.unread() == [told(payload(f"{n}")) for n in range(20)]
+    assert wire.unread() == [next_message(payload(f"{n}")) for n in range(20)]
 
 
 async def test_once_nothing_waits_messages_are_written_at_once_again(room: Room) -> None:
@@ -182,10 +182,10 @@ async def test_once_nothing_waits_messages_are_written_at_once_again(room: Room)
     member.tell(payload("waits"))
     await settled()
     wire.unblock()
-    assert await wire.receive() == told(payload("waits"))
+    assert await wire.receive() == next_message(payload("waits"))
     await settled()
     member.tell(payload("is written at once"))
-    assert wire.unread() == [told(payload("is written at once"))]
+    assert wire.unread() == [next_message(payload("is written at once"))]
 
 
 async def test_an_answer_comes_before_its_end_also_where_both_wait(room: Room) -> None:
@@ -196,7 +196,7 @@ async def test_an_answer_comes_before_its_end_also_where_both_wait(room: Room) -
     assert wire.unread() == []
     wire.unblock()
     assert [await wire.receive(), await wire.receive()] == [
-        told(room.desk.answer, "q"),
+        next_message(room.desk.answer, "q"),
         {"id": "q", "type": "complete"},
     ]
 
@@ -207,7 +207,7 @@ async def test_what_was_written_comes_before_the_close_and_nothing_after_it(room
     member.fail()
     member.tell(payload("after"))
     assert await wire.gone() == (1013, "Try again later")
-    assert wire.unread() == [told(payload("before"))]
+    assert wire.unread() == [next_message(payload("before"))]
 
 
 async def test_a_close_does_not_wait_for_what_waits(room: Room) -> None:
@@ -220,7 +220,7 @@ async def test_a_close_does_not_wait_for_what_waits(room: Room) -> None:
     member.tell(payload("comes too late"))
     wire.unblock()
     assert await wire.gone() == (1013, "Try again later")
-    assert wire.unread() == [told(payload("on its way"))]
+    assert wire.unread() == [next_message(payload("on its way"))]
 
 
 async def test_the_first_reason_to_close_is_the_one_that_is_given(room: Room) -> None:
@@ -256,7 +256,7 @@ async def test_a_member_is_drained_once_all_has_been_taken(room: Room) -> None:
     assert not drained.done()
     wire.unblock()
     await until(drained.done)
-    assert wire.unread() == [told(payload("on its way")), told(payload("waits"))]
+    assert wire.unread() == [next_message(payload("on its way")), next_message(payload("waits"))]
 
 
 async def test_a_server_that_cannot_write_frames_sends_all_the_same(room: Room) -> None:
@@ -290,7 +290,7 @@ async def test_a_client_may_take_its_time_to_initialise_but_not_more(room: Room)
     room.check(TIMES.init)
     member = await room.subscribe(late, "1")
     member.tell(payload("stays"))
-    assert late.unread() == [told(payload("stays"))]
+    assert late.unread() == [next_message(payload("stays"))]
 
 
 async def test_a_client_that_speaks_before_it_initialises_is_late_all_the_same(room: Room) -> None:
@@ -392,7 +392,7 @@ async def test_a_client_that_takes_everything_in_time_stays(room: Room) -> None:
         room.check(SEND_SECONDS - 1)
         wire.send(type="pong")
         wire.unblock()
-        assert await wire.receive() == told(payload(f"{n}"))
+        assert await wire.receive() == next_message(payload(f"{n}"))
         await settled()
     room.check(SEND_SECONDS + 1)
     await settled()
@@ -422,7 +422,7 @@ async def test_an_admission_that_takes_too_long_is_cut(clock: Clock) -> None:
     wire.send(type="connection_init")
     await settled()
     async with asyncio.timeout(10):
-        while wire.closed is None:  # noqa: ASYNC110 (nobody tells)
+        while wire.closed is None:  # noqa: ASYNC110 (there is no event to wait for)
             await asyncio.sleep(0.001)
     assert await wire.gone() == (1013, "Try again later")
     assert room.desk.given_up == ["admission"]
@@ -566,7 +566,7 @@ async def test_an_id_has_one_operation_also_while_it_is_executed(room: Room) -> 
 async def test_an_id_comes_back_as_it_was_sent(room: Room, id: str) -> None:
     wire, member = await room.following(id)
     member.tell(payload("text"))
-    assert await wire.receive() == told(payload("text"), id)
+    assert await wire.receive() == next_message(payload("text"), id)
     for document, type_ in ((ANSWER, "complete"), (REFUSAL, "error")):
         wire.send(type="complete", id=id)
         wire.send(type="subscribe", id=id, payload={"query": document})
