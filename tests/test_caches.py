@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from callout import documents, execution
+from callout import documents, execution, subscriptions
 from callout.documents import KEPT_LENGTH, Document, Documents, InvalidDocument
 from callout.execution import EVENTS_MAX, OBJECTS_MAX, VALUES_MAX, Cost, Engine, RootField
 from callout.subscriptions import feed_of
@@ -23,6 +23,7 @@ from db.viewer import Viewer
 from notifiers.message_ids import OwnMail
 from pubsub.feed import Feed
 from schema import graphql_schema, schema
+from tests.behind import write_ticket
 
 ADMIN = Viewer(Role.ADMIN, "boss", "The Boss")
 ADMIN_2 = Viewer(Role.ADMIN, "other", "Another Boss")
@@ -340,3 +341,31 @@ def test_a_feed_is_asked_about_as_many_events_as_one_query_may_ask_for(feed: Cal
     costly = """subscription { ticketChanged { ... on TicketChange {
         ticket { notes(first: 100) { nodes { ticket { id } } } } } } }"""
     assert 1 < feed(costly).at_once < EVENTS_MAX
+
+
+# Numbers that follow
+
+
+async def test_a_number_comes_once_for_many_events_and_only_if_it_is_another(
+    feed: Callable[..., Feed], pool: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It belongs to the last of the events, so whoever has joined since the others is given it too."""
+    monkeypatch.setattr(subscriptions, "MERGING_SECONDS", 0)
+    counts = feed(COUNTS, SERVICE)
+    asked = ["one", "two"]
+    (message,) = await counts.of(asked)
+    assert (message.event, orjson.loads(message.payload)) == ("two", {"data": {"ticketCountsChanged": {"all": 0}}})
+    assert await counts.of(asked) == []
+    await write_ticket(pool, SERVICE, "Alarm panel beeping")
+    (message,) = await counts.of(asked)
+    assert orjson.loads(message.payload) == {"data": {"ticketCountsChanged": {"all": 1}}}
+    assert await counts.of(asked) == []
+
+
+async def test_a_number_is_not_counted_for_each_event_at_once(
+    feed: Callable[..., Feed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscriptions, "MERGING_SECONDS", 3_600)
+    counting = asyncio.ensure_future(feed(COUNTS).of(["one"]))
+    assert await asyncio.wait({counting}, timeout=0.1) == (set(), {counting})
+    counting.cancel()

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import asyncpg
 import pytest
@@ -19,14 +18,13 @@ from callout.background import background
 from db import event_log
 from db.cursors import StreamCursors
 from db.engine import Database
-from db.enums import Role, StreamResetReason, TicketSource
-from db.ids import new_id
+from db.enums import Role, StreamResetReason
 from db.viewer import Viewer
 from pubsub import hub as hub_module
 from pubsub.bell import Bell
 from pubsub.feed import Feed, Message
 from pubsub.hub import WAITING_BYTES_MAX, WAITING_MAX, Hub, Member, Subscription, _Membership
-from resolvers.ticket import draw_reference
+from tests.behind import write_ticket
 from tests.live import WITHIN
 
 BOSS = Viewer(Role.ADMIN, "boss", "The Boss")
@@ -162,28 +160,13 @@ class Log:
         """New tickets, which are committed at the end of the block."""
         async with self.database.acquire() as connection, connection.transaction():
             for subject in subjects:
-                await event_log.create(connection, creator, ticket(subject, creator))
+                await write_ticket(connection, creator, subject)
             yield
         self.bell.ring()
 
     def forgotten(self) -> bool:
         """Whether the hub has no group."""
         return not self.hub._groups and not self.hub._by_route
-
-
-def ticket(subject: str, creator: Viewer) -> dict[str, object]:
-    return {
-        "id": new_id(),
-        "reference": draw_reference(),
-        "subject": subject,
-        "description": "d",
-        "source": TicketSource.ADMIN,
-        "creator_kind": creator.role,
-        "creator_id": creator.id,
-        "contact_name": "John Smith",
-        "contact_email": "john@example.com",
-        "updated_at": datetime.now(UTC),  # which orders the events of one transaction
-    }
 
 
 @pytest.fixture(scope="module")
