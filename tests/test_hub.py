@@ -19,6 +19,7 @@ from db import event_log
 from db.cursors import StreamCursors
 from db.engine import Database
 from db.enums import Role, StreamResetReason
+from db.positions import NOW
 from db.viewer import Viewer
 from pubsub import hub as hub_module
 from pubsub import tail
@@ -180,6 +181,19 @@ async def pool(database_url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def log(pool: Database, database_url: str) -> AsyncIterator[Log]:
+    async with served(pool, database_url) as log:
+        yield log
+
+
+@pytest.fixture
+async def another(pool: Database, database_url: str) -> AsyncIterator[Log]:
+    """The same log as another process serves it, whose bell is its own."""
+    async with served(pool, database_url) as log:
+        yield log
+
+
+@asynccontextmanager
+async def served(pool: Database, database_url: str) -> AsyncIterator[Log]:
     cursors = StreamCursors(await event_log.identity(pool))
     async with Bell.open("memory://") as bell:
         hub = Hub(pool, database_url, bell, cursors)
@@ -331,6 +345,32 @@ async def test_a_replay_ends_where_what_is_live_begins(log: Log, monkeypatch: py
     await first.has(READY, "one", "unnoticed", "two")
     await reader.has("one", READY, "unnoticed", "two")
     assert (await log.followed(log.feed(), reader.cursors[0])).received == ["unnoticed", "two", READY]
+
+
+async def test_a_cursor_of_a_process_that_is_ahead_is_gone_on_from_without_repeat(
+    log: Log, another: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Be it of a list, or of an event in a batch that this process has not read yet."""
+    monkeypatch.setattr(tail, "LOOKING_SECONDS", 3_600)
+    ahead, here = await another.followed(another.feed()), await log.followed(log.feed())
+    await log.write("zero")
+    another.bell.ring()
+    for reader in (ahead, here):
+        await reader.has(READY, "zero")  # so both tails wait for their bells from now on
+
+    await another.write("one")
+    await ahead.has(READY, "zero", "one")
+    after_event = await log.followed(log.feed(), ahead.cursors[2])
+    await log.write("two")
+    await after_event.has(READY, "two")
+
+    await another.write("three")
+    listed = StreamCursors(await event_log.identity(log.database)).seal(await log.database.fetchval(f"SELECT {NOW}"))
+    after_list = await log.followed(log.feed(), listed)
+    await log.write("four")
+    await after_list.has(READY, "four")
+    await after_event.has(READY, "two", "three", "four")
+    await here.has(READY, "zero", "one", "two", "three", "four")
 
 
 async def test_batches_that_are_asked_about_together_come_one_after_the_other(log: Log) -> None:
