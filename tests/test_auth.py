@@ -370,9 +370,47 @@ async def test_no_more_is_remembered_than_there_is_room_for(
     monkeypatch.setattr(auth, "REMEMBERED_MAX", 50)
     pool, _ = statements
     authenticator = Authenticator(server.settings, pool)
-    for number in range(200):
-        await authenticator.authenticate(f"Bearer {token(server.settings, sub=f'admin {number}')}")
-    assert len(authenticator._known) == 50
+    headers = [f"Bearer {token(server.settings, sub=f'admin {number}')}" for number in range(200)]
+    for number, header in enumerate(headers, 1):
+        await authenticator.authenticate(header)
+        assert len(authenticator._known) == min(number, 50)
+    assert list(authenticator._known) == headers[-50:]
+    await authenticator.close()
+
+
+async def test_an_answer_is_remembered_for_a_second(
+    server: Server, database: Database, statements: Statements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(auth, "monotonic", lambda: now)
+    pool, ran = statements
+    _, secret = await add_api_key(database)
+    authenticator = Authenticator(server.settings, pool)
+    for now, looked_up in ((0.0, 1), (0.9, 1), (1.1, 2), (2.0, 2), (2.2, 3)):  # noqa: B007 (the clock reads it)
+        assert (await authenticator.authenticate(f"Bearer {secret}")).name == "chatbot"
+        with pytest.raises(Unauthenticated):
+            await authenticator.authenticate(f"Bearer callout_{'x' * 43}")
+        assert len(ran) == 2 * looked_up
+    await authenticator.close()
+
+
+async def test_what_is_over_is_forgotten_with_the_next_that_is_remembered(
+    server: Server, statements: Statements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(auth, "monotonic", lambda: now)
+    pool, _ = statements
+    authenticator = Authenticator(server.settings, pool)
+    a, b, c, d = (f"Bearer {token(server.settings, sub=f'admin {name}')}" for name in "abcd")
+    for now, header, remembered in (  # noqa: B007 (the clock reads it)
+        (0.0, a, [a]),
+        (0.5, b, [a, b]),
+        (1.1, a, [b, a]),  # anew
+        (1.6, c, [a, c]),
+        (9.0, d, [d]),
+    ):
+        await authenticator.authenticate(header)
+        assert list(authenticator._known) == remembered
     await authenticator.close()
 
 

@@ -120,6 +120,19 @@ async def test_an_internal_note_is_not_told_to_customers_and_services(api: Api) 
                 await second.quiet(0.1)
 
 
+async def test_two_services_with_one_subscription_hear_each_of_its_own_tickets(api: Api) -> None:
+    async with (
+        api.service("one robot") as one,
+        api.service("another robot") as other,
+        following(one) as first,
+        following(other) as second,
+        following(one) as third,
+    ):
+        for viewer, screens in ((other, (second,)), (one, (first, third))):
+            ticket = await viewer.new_ticket()
+            assert [(await screen.next())["ticketId"] for screen in screens] == [ticket] * len(screens)
+
+
 async def test_a_list_and_then_its_stream_have_neither_gap_nor_repeat(api: Api) -> None:
     before = await api.new_ticket()
     cursor = (await api("{ tickets(first: 1) { streamCursor } }"))["tickets"]["streamCursor"]
@@ -429,6 +442,24 @@ async def test_a_device_that_wakes_up_seldom_is_told_the_same_by_pages(api: Api)
             assert (await screen.next())["__typename"] == "StreamReady"
 
 
+async def test_a_page_says_whether_more_has_happened(api: Api) -> None:
+    """Be it exactly full, or read event by event because each of its messages is costly."""
+    start = (await asked(api))["cursor"]
+    tickets = [await api.new_ticket() for _ in range(3)]
+    for size, more in ((2, True), (3, False), (4, False)):
+        page = await asked(api, after=start, first=size)
+        assert ([each["ticketId"] for each in page["nodes"]], page["hasMore"]) == (tickets[:size], more)
+        rest = await asked(api, after=page["cursor"], first=size)
+        assert ([each["ticketId"] for each in rest["nodes"]], rest["hasMore"]) == (tickets[size:], False)
+    costly = """query($after: String) { ticketEvents(after: $after, first: 1) { cursor hasMore nodes { ticketId
+        ticket { customer { tickets(first: 100) { nodes { notes(first: 60) { nodes { id body } } } } } } } } }"""
+    cursor = start
+    for ticket, more in zip(tickets, (True, True, False), strict=True):
+        page = (await api(costly, after=cursor))["ticketEvents"]
+        assert ([each["ticketId"] for each in page["nodes"]], page["hasMore"]) == ([ticket], more)
+        cursor = page["cursor"]
+
+
 async def test_pages_of_events_have_aliases_bounds_and_resets(api: Api) -> None:
     start = (await asked(api))["cursor"]
     ticket = await api.new_ticket()
@@ -510,11 +541,15 @@ async def test_who_has_missed_more_than_is_told_one_by_one_is_told_to_fetch_the_
             start = (await asked(api))["cursor"]
             ticket = await api.new_ticket()
             database = await asyncpg.connect(fresh_url)
-            await database.execute(
+            happened = (
                 "INSERT INTO ticket_events (ticket_id, kind, actor_kind, actor_id, actor_name, at, before, after)"
                 " SELECT ticket_id, 'UPDATED', actor_kind, actor_id, actor_name, at + n * interval '1 ms', after, after"
-                f" FROM ticket_events, generate_series(1, {MISSED_MAX}) AS n"
+                " FROM ticket_events, generate_series($1::int, $2::int) AS n WHERE kind = 'CREATED'"
             )
+            await database.execute(happened, 1, MISSED_MAX - 1)
+            at_the_bound = await asked(api, after=start, first=1)
+            assert (len(at_the_bound["nodes"]), at_the_bound["reset"]) == (1, None)
+            await database.execute(happened, MISSED_MAX, MISSED_MAX)
             await database.close()
             assert (await asked(api, after=start))["reset"] == "OVERFLOW"
             customer = await api.new_customer()

@@ -14,7 +14,9 @@ from typing import Any
 import asyncpg
 import pytest
 
+from db.enums import Role
 from tests.api import Api, Refusal, Server
+from tests.live import live
 
 
 @dataclass
@@ -397,6 +399,40 @@ async def test_a_condition_has_its_default(api: Api) -> None:
     with pytest.raises(Refusal) as refused:
         await api(document, on=None)
     assert refused.value.codes == ["BAD_USER_INPUT"]
+
+
+@pytest.mark.parametrize(
+    ("selection", "fragments"),
+    [
+        ("...F", "fragment F on Ticket { subject @include(if: $on) }"),
+        ("...F @include(if: $on)", "fragment F on Ticket { subject }"),
+        ("... @include(if: $on) { subject }", ""),
+        ("... on Node { ... on Ticket { subject @include(if: $on) } }", ""),
+        ("...F", "fragment F on Ticket { ...G } fragment G on Ticket { ... on Node { ...H @include(if: $on) } } "
+                 "fragment H on Ticket { subject }"),
+        ("customer { ...F }", "fragment F on Customer { id ...G } "
+                              "fragment G on Customer { subject: name @include(if: $on) }"),
+    ],
+)  # fmt: skip
+async def test_a_variable_of_a_fragments_condition_alone_decides_anew_each_time(
+    api: Api, world: World, selection: str, fragments: str
+) -> None:
+    """Whatever has been prepared for the other value."""
+    document = f"query($id: ID!, $on: Boolean = true) {{ ticket(by: {{id: $id}}) {{ id {selection} }} }} {fragments}"
+    for given in ({"on": True}, {"on": False}, {"on": True}, {}, {"on": False}, {}):
+        got = (await api(document, id=world.ticket, **given))["ticket"]
+        there = "subject" in got or "subject" in got.get("customer", ())
+        assert there is given.get("on", True), given
+    with pytest.raises(Refusal) as refused:
+        await api(document, id=world.ticket, on=None)
+    assert refused.value.codes == ["BAD_USER_INPUT"]
+
+
+async def test_conditions_in_two_fragments_are_taken_apart(api: Api, world: World) -> None:
+    fragments = "fragment F on Ticket { subject @include(if: $a) } fragment G on Ticket { status @skip(if: $b) }"
+    for a, b in ((True, True), (True, False), (False, True), (False, False)) * 2:
+        got = await one(api, world, "id ...F ...G", fragments, a=a, b=b)
+        assert list(got) == ["id"] + ["subject"] * a + ["status"] * (not b)
 
 
 # __typename
@@ -863,6 +899,45 @@ async def test_a_mutation_reads_its_payload_by_one_statement(api: Api, world: Wo
         await api.done("ticketAssign", payload, ticketId=world.second, technicianId=assigned)
         *_, commit, read = await sent.since_last()
         assert [commit.split()[0], read.split()[0]] == ["COMMIT;", "SELECT"]
+
+
+CHANGES = """subscription($customer: ID!, $kind: Boolean!) {
+  ticketChanged(filter: {customerId: $customer}) { __typename ...F } }
+fragment F on TicketChange { ticketId ...G } fragment G on TicketChange { kind @include(if: $kind) }"""
+NOTES = "subscription($ticket: ID!) { noteAdded(ticketId: $ticket) { __typename } }"
+
+
+async def test_a_change_costs_a_statement_for_each_group_of_subscribers(api: Api, world: World, sent: Sent) -> None:
+    """Two admins with the same subscription are one, who is shown less is another; and a group without members is
+    none."""
+    follower = Api(api.server, Role.ADMIN, "another", "Another Boss")
+
+    async def changed() -> int:
+        """How many statements a change of the customer's ticket has cost the groups that can be concerned by it."""
+        await sent.since_last()
+        await api.done("noteAdd", "note { id }", ticketId=world.second, body="Called.")
+        await api.done("noteAdd", "note { id }", ticketId=world.from_chat, body="Called.")  # of which `last` hears
+        assert await last.next() == {"__typename": "NoteAdded"}
+        return sum("jsonb_populate_record" in statement for statement in await sent.since_last())
+
+    async with follower, live(api) as one, live(follower) as two, live(api) as last:
+        await last.subscribe("1", NOTES, ticket=world.from_chat)
+        assert await last.next() == {"__typename": "StreamReady"}
+        for screen, id, kind in ((one, "a", True), (two, "a", True), (one, "b", False)):
+            await screen.subscribe(id, CHANGES, customer=world.customer, kind=kind)
+            assert await screen.next() == {"__typename": "StreamReady"}
+        assert await changed() == 2
+        whole = {"__typename": "TicketChange", "ticketId": world.second, "kind": "NOTE_ADDED"}
+        less = {"__typename": "TicketChange", "ticketId": world.second}
+        assert await two.next() == whole
+        received = [await one.receive() for _ in range(2)]
+        assert {each["id"]: each["payload"]["data"]["ticketChanged"] for each in received} == {"a": whole, "b": less}
+        for screen, id, statements in ((one, "a", 2), (one, "b", 1), (two, "a", 0)):
+            await screen.send(id=id, type="complete")
+            await screen.send(type="ping")
+            while (await screen.receive())["type"] != "pong":
+                """The message of the change before."""
+            assert await changed() == statements
 
 
 async def test_the_counter_of_statements_counts(api: Api, sent: Sent) -> None:

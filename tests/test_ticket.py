@@ -905,3 +905,44 @@ async def test_of_two_who_resolve_at_once_the_later_rewords(api: Api) -> None:
     kinds = [event["kind"] for event in (await read(api, ticket))["history"]["nodes"]]
     assert (after["status"], kinds) == ("RESOLVED", ["CREATED", "RESOLVED", "UPDATED"])
     assert after["resolution"] in resolutions
+
+
+# Several mutations in one document
+
+
+def updates(*inputs: str) -> str:
+    fields = (
+        f"m{number}: ticketUpdate(input: {{ticketId: $id, {input}}}) "
+        "{ ticket { version subject } userErrors { code } }"
+        for number, input in enumerate(inputs, 1)
+    )
+    return f"mutation($id: ID!) {{ {' '.join(fields)} }}"
+
+
+async def test_the_mutations_of_a_document_run_one_after_the_other(api: Api) -> None:
+    """Each meets the ticket as the one before has left it, and answers with it as it left it itself. One that is
+    objected to changes nothing for the others."""
+    ticket = await api.new_ticket(subject="Number 0")
+    inputs = [f'subject: "Number {number}", ifVersion: {number}' for number in range(1, 13)]
+    inputs[4:4] = ['subject: " "', 'subject: "Stale", ifVersion: 1']
+    answer = await api(updates(*inputs), id=ticket)
+    assert list(answer) == [f"m{number}" for number in range(1, 15)]
+    codes = [[error["code"] for error in each["userErrors"]] for each in answer.values()]
+    assert codes == [[]] * 4 + [["REQUIRED"], ["STALE"]] + [[]] * 8
+    done = [each["ticket"] for each in answer.values() if not each["userErrors"]]
+    assert done == [{"version": number + 1, "subject": f"Number {number}"} for number in range(1, 13)]
+
+
+async def test_a_mutation_that_fails_does_not_keep_back_those_behind_it(api: Api, database: Database) -> None:
+    ticket = await api.new_ticket()
+    document = updates('subject: "One"', 'subject: "Fails"', 'subject: "Three"')
+    await database.execute("ALTER TABLE tickets ADD CONSTRAINT nobody_knows CHECK (subject <> 'Fails')")
+    try:
+        answer = await api.respond(document, {"id": ticket})
+    finally:
+        await database.execute("ALTER TABLE tickets DROP CONSTRAINT nobody_knows")
+    assert answer["data"] is None  # a payload is never null
+    assert [(error["path"], error["extensions"]["code"]) for error in answer["errors"]] == [(["m2"], "INTERNAL")]
+    after = await read(api, ticket)
+    assert (after["version"], after["subject"]) == (3, "Three")
+    assert [event["changes"][0]["after"] for event in after["history"]["nodes"][1:]] == ["One", "Three"]

@@ -1,0 +1,375 @@
+"""What is kept from one request to the next: that it is found again only by who asks the same, how much there may be of
+it, and that what was dropped works when it comes again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import orjson
+import pytest
+
+from callout import documents, execution, subscriptions
+from callout.documents import KEPT_LENGTH, Document, Documents, InvalidDocument
+from callout.execution import EVENTS_MAX, OBJECTS_MAX, VALUES_MAX, Cost, Engine, RootField
+from callout.subscriptions import feed_of
+from db.compiler import Weight
+from db.cursors import StreamCursors
+from db.engine import Database
+from db.enums import Role
+from db.errors import LimitExceeded
+from db.viewer import Viewer
+from notifiers.message_ids import OwnMail
+from pubsub.feed import Feed
+from schema import graphql_schema, schema
+from tests.behind import write_ticket
+
+ADMIN = Viewer(Role.ADMIN, "boss", "The Boss")
+ADMIN_2 = Viewer(Role.ADMIN, "other", "Another Boss")
+SERVICE = Viewer(Role.SERVICE, "chatbot", "Chatbot")
+SERVICE_2 = Viewer(Role.SERVICE, "robot", "Robot")
+PEOPLE = [f"00000000-0000-7000-8000-{number:012}" for number in range(2)]
+TICKETS = [f"tkt_00000000-0000-7000-8000-{number:012}" for number in range(2)]
+
+
+@pytest.fixture(scope="module")
+async def pool(database_url: str) -> AsyncIterator[Database]:
+    database = await Database.open(database_url)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def engine(pool: Database) -> Engine:
+    return Engine(schema, pool, StreamCursors("a log"), {}, OwnMail(frozenset(), "example.com"))
+
+
+async def ask(engine: Engine, query: str, viewer: Viewer = ADMIN, name: str | None = None, /, **given: Any) -> Any:
+    document, node = engine.operation(query, name)
+    answer = await engine.execute(document, node, given, viewer, "a request")
+    return orjson.loads(answer.body)
+
+
+# Documents
+
+
+def numbered(number: int) -> str:
+    return f"{{ a{number}: __typename }}"
+
+
+def test_the_documents_that_were_used_last_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "KEPT_DOCUMENTS", 3)
+    kept = Documents(graphql_schema(schema))
+    first = [kept.get(numbered(number)) for number in range(3)]
+    assert [kept.get(numbered(number)) for number in (2, 1, 0)] == first[::-1]  # none is dropped at the bound
+    kept.get(numbered(3))
+    assert [kept.get(numbered(number)) for number in (0, 1)] == first[:2]
+    again = kept.get(numbered(2))
+    assert again is not first[2]
+    assert (again.text, list(again.operations)) == (first[2].text, [None])
+    for number in range(10):
+        kept.get(numbered(number))
+        assert len(kept._kept) == 3
+
+
+def test_a_long_document_is_not_kept() -> None:
+    kept = Documents(graphql_schema(schema))
+
+    def get(length: int) -> Document:
+        return kept.get("{ __typename }".ljust(length))
+
+    assert get(KEPT_LENGTH) is get(KEPT_LENGTH)
+    assert get(KEPT_LENGTH + 1) is not get(KEPT_LENGTH + 1)
+
+
+def test_a_document_that_is_refused_is_refused_again() -> None:
+    kept = Documents(graphql_schema(schema))
+    for _ in range(2):
+        with pytest.raises(InvalidDocument):
+            kept.get("{ nothing }")
+        with pytest.raises(LimitExceeded):
+            kept.get("{ " + "__typename " * 101 + "}")
+    assert not kept._kept
+
+
+async def test_each_operation_of_a_document_is_prepared_by_itself(engine: Engine) -> None:
+    document = "query A { me { role } } query B { me { name } } query C { __schema { queryType { name } } }"
+    for _ in range(2):
+        assert await ask(engine, document, ADMIN, "A") == {"data": {"me": {"role": "ADMIN"}}}
+        assert await ask(engine, document, ADMIN, "B") == {"data": {"me": {"name": "The Boss"}}}
+        assert await ask(engine, document, ADMIN, "C") == {"data": {"__schema": {"queryType": {"name": "Query"}}}}
+
+
+# Requests
+
+
+FIRST = "query($n: Int) { tickets(first: $n) { totalCount } }"
+NONE = {"data": {"tickets": {"totalCount": 0}}}
+
+
+def fields(engine: Engine) -> list[RootField]:
+    """The root fields of all requests that are kept."""
+    return [root.field for roots in engine._read.values() for root in roots]
+
+
+async def test_only_so_many_requests_are_kept(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution, "_KEPT_REQUESTS", 3)
+    for n in (1, 2, 3):
+        assert await ask(engine, FIRST, n=n) == NONE
+        assert len(engine._read) == n
+    first = list(engine._read.values())
+    assert await ask(engine, FIRST, n=1) == NONE
+    assert [id(each) for each in engine._read.values()] == [id(each) for each in first]  # it was found
+    for n in (4, 5, 1, 1):
+        assert await ask(engine, FIRST, n=n) == NONE
+        assert len(engine._read) == 3
+    assert not {id(each) for each in first} & {id(each) for each in engine._read.values()}
+
+
+async def test_a_request_of_many_variables_is_not_kept(engine: Engine) -> None:
+    room = execution._KEPT_VARIABLES - len(orjson.dumps({"n": 1, "unknown": ""}))
+    for length, kept in ((room + 1, 0), (room, 1)):
+        for _ in range(2):
+            assert await ask(engine, FIRST, n=1, unknown="x" * length) == NONE
+            assert len(engine._read) == kept
+
+
+async def test_a_mutation_is_not_kept(engine: Engine) -> None:
+    document = """mutation($id: ID!) { ticketResolve(input: {ticketId: $id, resolution: "r"}) {
+        userErrors { code } } }"""
+    for _ in range(2):
+        found = await ask(engine, document, id=TICKETS[0])
+        assert found == {"data": {"ticketResolve": {"userErrors": [{"code": "NOT_FOUND"}]}}}
+    assert not engine._read
+
+
+async def test_requests_that_differ_in_anything_are_not_taken_for_each_other(engine: Engine) -> None:
+    document = "query($name: Boolean = true, $role: Boolean = true) { me { ...F } } fragment F on Viewer { ...G } "
+    document += "fragment G on Viewer { name @include(if: $name) role @skip(if: $role) }"
+    cases: list[tuple[Viewer, dict[str, Any], dict[str, Any]]] = [
+        (ADMIN, {}, {"name": "The Boss"}),
+        (ADMIN, {"name": False}, {}),
+        (ADMIN, {"name": True}, {"name": "The Boss"}),
+        (ADMIN, {"role": False}, {"name": "The Boss", "role": "ADMIN"}),
+        (ADMIN, {"name": False, "role": False}, {"role": "ADMIN"}),
+        (ADMIN_2, {"role": False}, {"name": "Another Boss", "role": "ADMIN"}),
+        (SERVICE, {"role": False}, {"name": "Chatbot", "role": "SERVICE"}),
+        (SERVICE_2, {"role": False}, {"name": "Robot", "role": "SERVICE"}),
+    ]
+    for order in (cases, cases[::-1]):
+        for viewer, variables, me in order:
+            assert await ask(engine, document, viewer, **variables) == {"data": {"me": me}}
+    for variables in ({"name": None}, {"role": None}):
+        refused = await ask(engine, document, **variables)
+        assert [error["extensions"]["code"] for error in refused["errors"]] == ["BAD_USER_INPUT"]
+
+
+async def test_requests_at_once_are_answered_each_to_its_own_viewer(engine: Engine) -> None:
+    """Each is bound before any of them runs."""
+    viewers = [Viewer(Role.SERVICE, f"service {number}", f"Service {number}") for number in range(10)]
+    for _ in range(2):  # cold and warm
+        document = "{ one: me { name } two: me { name } }"
+        answers = await asyncio.gather(*(ask(engine, document, viewer) for viewer in viewers))
+        for viewer, answer in zip(viewers, answers, strict=True):
+            assert answer["data"] == {"one": {"name": viewer.name}, "two": {"name": viewer.name}}
+
+
+async def test_only_so_many_variants_of_an_operation_are_kept(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution, "_KEPT_VARIANTS", 3)
+    monkeypatch.setattr(execution, "_KEPT_REQUESTS", 0)
+    document = "query($a: Boolean!, $b: Boolean!) { me { name @include(if: $a) role @include(if: $b) } }"
+    operation = engine._prepared(*engine.operation(document, None))
+    assert operation is not None
+    sizes = []
+    for number in (0, 1, 2, 0, 3, 0, 1):
+        a, b = bool(number & 1), bool(number & 2)
+        found = (await ask(engine, document, a=a, b=b))["data"]["me"]
+        assert list(found) == ["name"] * a + ["role"] * b
+        sizes.append(len(operation.variants))
+    assert sizes == [1, 2, 3, 3, 3, 3, 3]
+
+
+async def test_only_so_many_statements_of_a_root_field_are_kept(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "_KEPT_STATEMENTS", 3)
+    document = "query($f: TicketFilter) { tickets(filter: $f) { totalCount } }"
+    shapes: list[dict[str, Any]] = [{}, {"status": ["OPEN"]}, {"priority": ["LOW"]}, {"search": "x"}]
+    sizes = []
+    for number in (0, 1, 2, 0, 3, 0, 1):
+        assert await ask(engine, document, f=shapes[number]) == NONE
+        (root,) = {id(root): root for root in fields(engine)}.values()
+        sizes.append(len(root.statements))
+    assert sizes == [1, 2, 3, 3, 3, 3, 3]
+    texts = {compiled.statement.text for compiled in root.statements.values()}
+    assert len(texts) == 3
+
+
+async def test_values_of_one_shape_share_a_statement(engine: Engine) -> None:
+    document = "query($f: TicketFilter) { tickets(filter: $f) { totalCount } }"
+    for person in PEOPLE:
+        await ask(engine, document, f={"customerId": f"cus_{person}"})
+    one, other = (roots[0].compiled for roots in engine._read.values())
+    assert one is other
+
+
+async def test_what_is_refused_for_its_cost_is_refused_again(engine: Engine) -> None:
+    document = "query($n: Int) { tickets(first: $n) { nodes { notes(first: $n) { nodes { ticket { id } } } } } }"
+    for n, refused in ((100, True), (2, False), (100, True), (2, False)):
+        found = await ask(engine, document, n=n)
+        assert ("errors" in found) is refused
+    assert len(engine._read) == 1
+
+
+def test_a_cost_may_be_as_high_as_its_bound() -> None:
+    Cost()._add(Weight(OBJECTS_MAX, VALUES_MAX), 1)
+    Cost()._add(Weight(OBJECTS_MAX // 100, VALUES_MAX // 100), 100)
+    for weight in (Weight(OBJECTS_MAX + 1, 0), Weight(0, VALUES_MAX + 1)):
+        with pytest.raises(LimitExceeded):
+            Cost()._add(weight, 1)
+    for weight in (Weight(OBJECTS_MAX, 0), Weight(0, VALUES_MAX)):
+        cost = Cost()
+        cost._add(weight, 1)
+        with pytest.raises(LimitExceeded):
+            cost._add(Weight(1, 1), 1)
+
+
+@pytest.mark.parametrize(
+    ("objects", "values", "times"),
+    [
+        (OBJECTS_MAX // 10, 1, 10),
+        (1, VALUES_MAX // 10, 10),
+        (OBJECTS_MAX // 10 + 1, 1, 9),
+        (OBJECTS_MAX, VALUES_MAX, 1),
+        (OBJECTS_MAX // 2 + 1, 1, 1),
+        (0, 0, OBJECTS_MAX),
+    ],
+)
+def test_so_often_may_a_cost_be_asked_for_at_once(objects: int, values: int, times: int) -> None:
+    assert Cost(objects, values).fits() == times
+
+
+# Groups of subscribers
+
+
+@pytest.fixture
+def feed(engine: Engine, pool: Database) -> Callable[..., Feed]:
+    def made(query: str, viewer: Viewer = ADMIN, operation: str | None = None, **variables: Any) -> Feed:
+        bound = engine.bind_stream(*engine.operation(query, operation), variables, viewer)
+        return feed_of(bound, viewer, pool, engine.position_mark)
+
+    return made
+
+
+CHANGES = "subscription($f: TicketFilter, $after: String) { ticketChanged(filter: $f, after: $after) { __typename } }"
+COUNTS = "subscription($f: TicketFilter) { ticketCountsChanged(filter: $f) { all } }"
+NESTED = """subscription($first: Int) { ticketChanged { ... on TicketChange {
+    ticket { notes(first: $first) { nodes { body } } } } } }"""
+NOTES = "subscription($id: ID!) { noteAdded(ticketId: $id) { ... on NoteAdded { note { body } } } }"
+
+
+@pytest.mark.parametrize("document", [CHANGES, COUNTS])
+def test_whoever_asks_the_same_is_of_one_group(feed: Callable[..., Feed], document: str) -> None:
+    """All admins see the same."""
+    filter = {"status": ["OPEN"], "search": "door"}
+    keys = {feed(document, viewer, f=filter).key for viewer in (ADMIN, ADMIN_2, ADMIN)}
+    assert len(keys) == 1
+    for viewer in (SERVICE, Viewer(Role.TECHNICIAN, PEOPLE[0], "Tess"), Viewer(Role.CUSTOMER, PEOPLE[0], "Ada")):
+        assert feed(document, viewer).key == feed(document, viewer).key
+
+
+def test_subscribers_who_go_on_from_different_cursors_are_of_one_group(feed: Callable[..., Feed]) -> None:
+    assert len({feed(CHANGES, after=after).key for after in (None, "one", "two")}) == 1
+
+
+def test_whoever_is_shown_something_else_is_of_another_group(feed: Callable[..., Feed]) -> None:
+    filters: list[dict[str, Any]] = [
+        {"status": ["OPEN"]},
+        {"status": ["CLOSED"]},
+        {"status": ["OPEN", "CLOSED"]},
+        {"priority": ["LOW"]},
+        {"search": "door"},
+        {"search": "Door bell"},
+        {"customerId": f"cus_{PEOPLE[0]}"},
+        {"customerId": f"cus_{PEOPLE[1]}"},
+        {"assignee": {"technicianId": f"tec_{PEOPLE[0]}"}},
+        {"assignee": {"technicianId": f"tec_{PEOPLE[1]}"}},
+        {"assignee": {"unassigned": True}},
+        {"not": {"status": ["OPEN"]}},
+        {"and": [{"status": ["OPEN"]}, {"priority": ["LOW"]}]},
+        {"or": [{"status": ["OPEN"]}, {"priority": ["LOW"]}]},
+    ]
+    viewers = [ADMIN, SERVICE, SERVICE_2] + [
+        Viewer(role, person, "Somebody") for role in (Role.TECHNICIAN, Role.CUSTOMER) for person in PEOPLE
+    ]
+    documents = [CHANGES, COUNTS, CHANGES.replace("__typename", "a: __typename")]
+    keys = [feed(document, viewer).key for document in documents for viewer in viewers]
+    keys += [feed(CHANGES, f=filter).key for filter in filters]
+    keys += [feed(NOTES, id=ticket).key for ticket in TICKETS]
+    keys += [feed(NESTED, first=number).key for number in (1, 2)]
+    assert len(set(keys)) == len(keys) == 39
+
+
+def test_operations_of_one_document_are_of_two_groups(feed: Callable[..., Feed]) -> None:
+    document = """subscription A { ticketChanged { ... on TicketChange { kind } } }
+        subscription B { ticketChanged { ... on TicketChange { ticketId } } }"""
+    assert feed(document, operation="A").key == feed(document, operation="A").key != feed(document, operation="B").key
+
+
+@pytest.mark.parametrize(
+    ("selection", "fragments"),
+    [
+        ("kind @include(if: $on)", ""),
+        ("kind @skip(if: $on)", ""),
+        ("... @include(if: $on) { kind }", ""),
+        ("... on TicketChange { kind @include(if: $on) }", ""),
+        ("...F @include(if: $on)", "fragment F on TicketChange { kind }"),
+        ("...F", "fragment F on TicketChange { ... on TicketChange { ...G } } fragment G on TicketChange { kind ...H }"
+                 "fragment H on TicketChange { at @include(if: $on) }"),
+        ("ticket { ...F }", "fragment F on Ticket { customer { ...G } } "
+                            "fragment G on Customer { name @include(if: $on) }"),
+    ],
+)  # fmt: skip
+def test_subscribers_to_whom_a_condition_shows_something_else_are_of_two_groups(
+    feed: Callable[..., Feed], selection: str, fragments: str
+) -> None:
+    document = f"""subscription($on: Boolean = true) {{ ticketChanged {{ ...S }} }}
+        fragment S on TicketChange {{ ticketId {selection} }} {fragments}"""
+    on, off, default = (feed(document, **variables).key for variables in ({"on": True}, {"on": False}, {}))
+    assert on == default != off
+
+
+def test_a_feed_is_asked_about_as_many_events_as_one_query_may_ask_for(feed: Callable[..., Feed]) -> None:
+    assert feed(CHANGES).at_once == EVENTS_MAX
+    costly = """subscription { ticketChanged { ... on TicketChange {
+        ticket { notes(first: 100) { nodes { ticket { id } } } } } } }"""
+    assert 1 < feed(costly).at_once < EVENTS_MAX
+
+
+# Numbers that follow
+
+
+async def test_a_number_comes_once_for_many_events_and_only_if_it_is_another(
+    feed: Callable[..., Feed], pool: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It belongs to the last of the events, so whoever has joined since the others is given it too."""
+    monkeypatch.setattr(subscriptions, "MERGING_SECONDS", 0)
+    counts = feed(COUNTS, SERVICE)
+    asked = ["one", "two"]
+    (message,) = await counts.of(asked)
+    assert (message.event, orjson.loads(message.payload)) == ("two", {"data": {"ticketCountsChanged": {"all": 0}}})
+    assert await counts.of(asked) == []
+    await write_ticket(pool, SERVICE, "Alarm panel beeping")
+    (message,) = await counts.of(asked)
+    assert orjson.loads(message.payload) == {"data": {"ticketCountsChanged": {"all": 1}}}
+    assert await counts.of(asked) == []
+
+
+async def test_a_number_is_not_counted_for_each_event_at_once(
+    feed: Callable[..., Feed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscriptions, "MERGING_SECONDS", 3_600)
+    counting = asyncio.ensure_future(feed(COUNTS).of(["one"]))
+    assert await asyncio.wait({counting}, timeout=0.1) == (set(), {counting})
+    counting.cancel()

@@ -1,0 +1,584 @@
+"""Groups of subscribers: what each member gets of the event log, in which order and how often, and what is left of a
+group once its members have gone.
+
+The hub reads a real event log. The feeds are these tests' own: a question to one can be held up, and can fail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import asyncpg
+import pytest
+
+from callout.background import background
+from db import event_log
+from db.cursors import StreamCursors
+from db.engine import Database
+from db.enums import Role, StreamResetReason
+from db.positions import NOW
+from db.viewer import Viewer
+from pubsub import hub as hub_module
+from pubsub import tail
+from pubsub.bell import Bell
+from pubsub.feed import Feed, Message
+from pubsub.hub import WAITING_BYTES_MAX, WAITING_MAX, Hub, Member, Subscription, _Membership
+from tests.behind import write_ticket
+from tests.live import WITHIN
+
+BOSS = Viewer(Role.ADMIN, "boss", "The Boss")
+READY = "ready"
+
+
+class Reader(Member):
+    """Keeps what it is given, and the cursors of that beside it; while it does not read, it is not drained."""
+
+    subscription: Subscription
+
+    def __init__(self) -> None:
+        self.received: list[str] = []
+        self.cursors: list[str] = []
+        self.failures = 0
+        self.reads = asyncio.Event()
+        self.reads.set()
+
+    def tell(self, payload: bytes) -> None:
+        text, _, cursor = payload.decode().partition("\t")
+        self.received.append(text)
+        self.cursors.append(cursor)
+
+    async def drained(self) -> None:
+        await self.reads.wait()
+
+    def fail(self) -> None:
+        self.failures += 1
+
+    async def failed(self) -> None:
+        await until(lambda: self.failures > 0)
+
+    async def joined(self) -> None:
+        """Waits until its subscription has begun, or been given up."""
+        joining = self.subscription.joining
+        assert joining is not None
+        await until(joining.done)
+
+    async def has(self, *received: str) -> None:
+        """Waits until it has received this, and checks that it is all."""
+        await until(lambda: len(self.received) >= len(received))
+        assert self.received == list(received)
+
+
+class Leaver(Reader):
+    """Ends its subscription with the first message that is live."""
+
+    def tell(self, payload: bytes) -> None:
+        super().tell(payload)
+        if self.received[-1] != READY:
+            self.subscription.end()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WITHIN):
+        while not condition():  # noqa: ASYNC110 (nobody notifies)
+            await asyncio.sleep(0.001)
+
+
+class TicketFeed(Feed):
+    """The subjects of new tickets. A question waits until the feed answers, and raises the next of the failures."""
+
+    def __init__(self, database: Database, routes: Sequence[str], key: Hashable, at_once: int) -> None:
+        self.key = key
+        self.routes = frozenset(routes)
+        self.at_once = at_once
+        self.asked: list[int] = []
+        self.given_up = 0
+        self.failures: list[Exception | None] = []
+        self.answers = asyncio.Event()
+        self.answers.set()
+        self._database = database
+
+    async def of(self, events: Sequence[str]) -> list[Message]:
+        self.asked.append(len(events))
+        try:
+            await self.answers.wait()
+        except asyncio.CancelledError:
+            self.given_up += 1
+            raise
+        self._fail()
+        rows = await self._database.fetch(
+            "SELECT id::text, at, after ->> 'subject' AS subject FROM ticket_events"
+            " WHERE id::text = ANY ($1) ORDER BY at, id",
+            events,
+        )
+        return [Message(row["id"], row["at"], row["subject"].encode()) for row in rows]
+
+    def with_cursor(self, payload: bytes, cursor: str) -> bytes:
+        return b"%b\t%b" % (payload, cursor.encode())
+
+    async def ready(self, cursor: str) -> bytes:
+        self._fail()
+        return f"{READY}\t{cursor}".encode()
+
+    def reset(self, reason: StreamResetReason, cursor: str) -> bytes:
+        return f"{reason}\t{cursor}".encode()
+
+    def _fail(self) -> None:
+        failure = self.failures.pop(0) if self.failures else None
+        if failure is not None:
+            raise failure
+
+
+@dataclass
+class Log:
+    """An event log, its hub, and whoever writes."""
+
+    database: Database
+    bell: Bell
+    hub: Hub
+
+    def feed(self, *routes: str, key: Hashable = "the feed", at_once: int = 100) -> TicketFeed:
+        return TicketFeed(self.database, routes or ("all",), key, at_once)
+
+    def follow(self, feed: Feed, reader: Reader, after: str | None = None) -> None:
+        reader.subscription = self.hub.subscribe(feed, reader, after)
+
+    async def followed(self, feed: Feed, after: str | None = None) -> Reader:
+        """A new member of the feed's group, once it is up to date."""
+        reader = Reader()
+        self.follow(feed, reader, after)
+        await until(lambda: READY in reader.received)
+        return reader
+
+    async def write(self, *subjects: str, creator: Viewer = BOSS) -> None:
+        """New tickets, in one transaction."""
+        async with self.uncommitted(*subjects, creator=creator):
+            """Nothing else."""
+
+    @asynccontextmanager
+    async def uncommitted(self, *subjects: str, creator: Viewer = BOSS, rings: bool = True) -> AsyncIterator[None]:
+        """New tickets, which are committed at the end of the block. Unless it `rings`, the tail looks later."""
+        async with self.database.acquire() as connection, connection.transaction():
+            for subject in subjects:
+                await write_ticket(connection, creator, subject)
+            yield
+        if rings:
+            self.bell.ring()
+
+    def forgotten(self) -> bool:
+        """Whether the hub has no group."""
+        return not self.hub._groups and not self.hub._by_route
+
+
+@pytest.fixture(scope="module")
+async def pool(database_url: str) -> AsyncIterator[Database]:
+    database = await Database.open(database_url)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def log(pool: Database, database_url: str) -> AsyncIterator[Log]:
+    async with served(pool, database_url) as log:
+        yield log
+
+
+@pytest.fixture
+async def another(pool: Database, database_url: str) -> AsyncIterator[Log]:
+    """The same log as another process serves it, whose bell is its own."""
+    async with served(pool, database_url) as log:
+        yield log
+
+
+@asynccontextmanager
+async def served(pool: Database, database_url: str) -> AsyncIterator[Log]:
+    cursors = StreamCursors(await event_log.identity(pool))
+    async with Bell.open("memory://") as bell:
+        hub = Hub(pool, database_url, bell, cursors)
+        async with background(hub.follow):
+            yield Log(pool, bell, hub)
+
+
+# What waits while a member is given what it has missed
+
+
+async def turn() -> None:
+    """Lets every task that can go on do so."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_what_comes_during_a_replay_waits_and_then_comes_in_order() -> None:
+    reader = Reader()
+    membership = _Membership(reader, 0)
+    for payload in (b"one", b"two"):
+        membership.tell(payload)
+    assert reader.received == []
+    await membership.catch_up()
+    assert reader.received == ["one", "two"]
+    membership.tell(b"three")
+    assert reader.received == ["one", "two", "three"]
+
+
+async def test_what_waited_is_delivered_at_the_members_pace_and_what_comes_meanwhile_behind_it() -> None:
+    reader = Reader()
+    membership = _Membership(reader, 0)
+    membership.tell(b"one")
+    membership.tell(b"two")
+    reader.reads.clear()
+    catching_up = asyncio.create_task(membership.catch_up())
+    for received in (["one"], ["one", "two"], ["one", "two", "three"]):
+        await turn()
+        assert reader.received == received
+        if len(received) == 1:
+            membership.tell(b"three")
+        assert not catching_up.done()
+        reader.reads.set()
+        reader.reads = asyncio.Event()
+    await catching_up
+    membership.tell(b"four")
+    assert reader.received == ["one", "two", "three", "four"]
+
+
+async def test_only_so_many_messages_wait_during_a_replay() -> None:
+    reader = Reader()
+    membership = _Membership(reader, 0)
+    for _ in range(WAITING_MAX):
+        membership.tell(b"")
+    assert reader.failures == 0
+    membership.tell(b"")
+    assert reader.failures == 1
+    await membership.catch_up()
+    assert reader.received == [], "whoever has failed is given nothing that has a gap before it"
+
+
+async def test_only_so_many_bytes_wait_during_a_replay() -> None:
+    reader = Reader()
+    membership = _Membership(reader, 0)
+    half = b"x" * (WAITING_BYTES_MAX // 2)
+    membership.tell(half)
+    membership.tell(half)
+    assert reader.failures == 0
+    membership.tell(b"x")
+    assert reader.failures == 1
+    await membership.catch_up()
+    assert reader.received == []
+
+
+async def test_what_a_member_has_caught_up_with_takes_no_room() -> None:
+    reader = Reader()
+    membership = _Membership(reader, 0)
+    half = b"x" * (WAITING_BYTES_MAX // 2)
+    membership.tell(half)
+    membership.tell(half)
+    reader.reads.clear()
+    catching_up = asyncio.create_task(membership.catch_up())
+    await turn()
+    membership.tell(half)
+    assert reader.failures == 0
+    membership.tell(b"x")
+    assert reader.failures == 1
+    catching_up.cancel()
+
+
+# Order, neither gap nor repeat
+
+
+async def test_members_of_one_feed_cost_one_question(log: Log) -> None:
+    feed, other = log.feed(), log.feed()
+    readers = [await log.followed(feed), await log.followed(other), await log.followed(log.feed(key="another feed"))]
+    await log.write("one", "two")
+    for reader in readers:
+        await reader.has(READY, "one", "two")
+    assert feed.asked + other.asked == [2]
+    assert readers[0].cursors[1:] == readers[1].cursors[1:]
+
+
+async def test_many_events_are_asked_about_in_portions(log: Log) -> None:
+    subjects = [f"{number}" for number in range(5)]
+    feed, late = log.feed(at_once=2), log.feed(at_once=2)
+    reader = await log.followed(feed)
+    await log.write(*subjects)
+    await reader.has(READY, *subjects)
+    again = await log.followed(late, reader.cursors[0])
+    assert again.received == [*subjects, READY]
+    assert feed.asked == late.asked == [2, 2, 1]
+
+
+async def test_a_stream_goes_on_after_each_of_its_cursors(log: Log) -> None:
+    """Be they from the middle of a batch, from a replay, or from where it was ready."""
+    subjects = [f"{number}" for number in range(5)]
+    reader = await log.followed(log.feed())
+    await log.write(*subjects[:3])
+    await reader.has(READY, *subjects[:3])
+    await log.write(*subjects[3:])
+    await reader.has(READY, *subjects)
+    for number, cursor in enumerate(reader.cursors):
+        replayed = await log.followed(log.feed(), cursor)
+        assert replayed.received == [*subjects[number:], READY]
+        for further, later in enumerate(replayed.cursors[:-1], number + 1):
+            assert (await log.followed(log.feed(), later)).received == [*subjects[further:], READY]
+        assert (await log.followed(log.feed(), replayed.cursors[-1])).received == [READY]
+
+
+async def test_what_commits_late_comes_late_and_is_not_lost(log: Log) -> None:
+    reader = await log.followed(log.feed())
+    async with log.uncommitted("begun first"):
+        await log.write("committed first")
+        await reader.has(READY, "committed first")
+    await reader.has(READY, "committed first", "begun first")
+    for number, missed in enumerate((["begun first", "committed first"], ["begun first"], [])):
+        assert (await log.followed(log.feed(), reader.cursors[number])).received == [*missed, READY]
+
+
+async def test_a_replay_ends_where_what_is_live_begins(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though more has been committed by then, which its cursors must not take for given."""
+    monkeypatch.setattr(tail, "LOOKING_SECONDS", 3_600)
+    first = await log.followed(log.feed())
+    async with log.uncommitted("unnoticed", rings=False):
+        await log.write("one")
+        await first.has(READY, "one")
+    reader = await log.followed(log.feed(), first.cursors[0])
+    await log.write("two")
+    await first.has(READY, "one", "unnoticed", "two")
+    await reader.has("one", READY, "unnoticed", "two")
+    assert (await log.followed(log.feed(), reader.cursors[0])).received == ["unnoticed", "two", READY]
+
+
+async def test_a_cursor_of_a_process_that_is_ahead_is_gone_on_from_without_repeat(
+    log: Log, another: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Be it of a list, or of an event in a batch that this process has not read yet."""
+    monkeypatch.setattr(tail, "LOOKING_SECONDS", 3_600)
+    ahead, here = await another.followed(another.feed()), await log.followed(log.feed())
+    await log.write("zero")
+    another.bell.ring()
+    for reader in (ahead, here):
+        await reader.has(READY, "zero")  # so both tails wait for their bells from now on
+
+    await another.write("one")
+    await ahead.has(READY, "zero", "one")
+    after_event = await log.followed(log.feed(), ahead.cursors[2])
+    await log.write("two")
+    await after_event.has(READY, "two")
+
+    await another.write("three")
+    listed = StreamCursors(await event_log.identity(log.database)).seal(await log.database.fetchval(f"SELECT {NOW}"))
+    after_list = await log.followed(log.feed(), listed)
+    await log.write("four")
+    await after_list.has(READY, "four")
+    await after_event.has(READY, "two", "three", "four")
+    await here.has(READY, "zero", "one", "two", "three", "four")
+
+
+async def test_batches_that_are_asked_about_together_come_one_after_the_other(log: Log) -> None:
+    """Though the second has an event that began before those of the first; its cursor would lose the first."""
+    feed = log.feed()
+    reader, hears = await log.followed(feed), await log.followed(log.feed(key="another feed"))
+    feed.answers.clear()
+    await log.write("zero")
+    await until(lambda: len(feed.asked) == 1)
+    async with log.uncommitted("begun first"):
+        await log.write("committed first", "committed with it")
+        await hears.has(READY, "zero", "committed first", "committed with it")
+    await hears.has(READY, "zero", "committed first", "committed with it", "begun first")
+    feed.answers.set()
+    await reader.has(READY, "zero", "committed first", "committed with it", "begun first")
+    assert feed.asked == [1, 3]
+    for middle, rest in ((2, ["committed with it", "begun first"]), (3, ["begun first"])):
+        replayed = await log.followed(log.feed(), reader.cursors[middle])
+        assert replayed.received == [*rest, READY]
+        assert (await log.followed(log.feed(), replayed.cursors[-2])).received == [READY]
+
+
+async def test_an_event_comes_once_by_whichever_of_a_feeds_routes(log: Log) -> None:
+    chatbot = Viewer(Role.SERVICE, "chatbot", "Chatbot")
+    both = await log.followed(log.feed("all", "creator:chatbot", key="by both"))
+    either = await log.followed(log.feed("creator:boss", "creator:chatbot", key="by either"))
+    await log.write("one", creator=chatbot)
+    await log.write("two")
+    for reader in (both, either):
+        await reader.has(READY, "one", "two")
+
+
+async def test_an_event_wakes_only_the_groups_with_a_route_of_its_own(log: Log) -> None:
+    others = log.feed("creator:somebody", key="of somebody else")
+    await log.followed(others)
+    reader = await log.followed(log.feed())
+    await log.write("one")
+    await reader.has(READY, "one")
+    assert others.asked == []
+
+
+async def test_whoever_joins_in_the_middle_of_a_batch_has_neither_repeat_nor_gap(log: Log) -> None:
+    feed = log.feed()
+    first = await log.followed(feed)
+    feed.answers.clear()
+    await log.write("one")
+    await until(lambda: len(feed.asked) == 1)
+    now = await log.followed(log.feed())
+    before = await log.followed(log.feed(), first.cursors[0])
+    assert (now.received, before.received) == ([READY], ["one", READY])
+    await log.write("two")
+    feed.answers.set()
+    await first.has(READY, "one", "two")
+    await now.has(READY, "two")
+    await before.has("one", READY, "two")
+    for cursor in (now.cursors[0], before.cursors[1]):
+        assert (await log.followed(log.feed(), cursor)).received == ["two", READY]
+
+
+async def test_what_happens_during_a_replay_comes_after_it(log: Log) -> None:
+    feed = log.feed()
+    first = await log.followed(feed)
+    await log.write("one", "two")
+    await first.has(READY, "one", "two")
+    reader = Reader()
+    reader.reads.clear()
+    log.follow(log.feed(), reader, first.cursors[0])
+    await reader.has("one")
+    await log.write("three")
+    await log.write("four")
+    await first.has(READY, "one", "two", "three", "four")
+    assert reader.received == ["one"]
+    reader.reads.set()
+    await reader.has("one", "two", READY, "three", "four")
+    await log.write("five")
+    await reader.has("one", "two", READY, "three", "four", "five")
+
+
+# Failures
+
+
+OUTAGES = (
+    OSError(),
+    TimeoutError(),
+    asyncpg.InterfaceError("the connection is closed"),
+    asyncpg.InternalClientError("the connection ended in the middle of a statement"),
+    asyncpg.ConnectionDoesNotExistError("gone"),
+    asyncpg.AdminShutdownError("shut down"),
+    asyncpg.TooManyConnectionsError("no connection left"),
+)
+
+
+async def test_after_an_outage_a_group_goes_on_without_gap_or_repeat(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_module, "RETRY_SECONDS", 0.001)
+    feed = log.feed(at_once=2)
+    reader = await log.followed(feed)
+    feed.failures = [None, *OUTAGES]
+    await log.write("one", "two", "three")
+    await reader.has(READY, "one", "two", "three")
+    assert feed.asked == [2] + [1] * (len(OUTAGES) + 1)
+    assert reader.failures == 0
+    await log.write("four")
+    await reader.has(READY, "one", "two", "three", "four")
+
+
+async def test_a_group_whose_messages_cannot_be_made_fails_its_members(log: Log) -> None:
+    feed = log.feed()
+    readers = [await log.followed(feed), await log.followed(log.feed())]
+    bystander = await log.followed(log.feed(key="another feed"))
+    feed.failures = [ValueError("a fault")]
+    await log.write("one")
+    for reader in readers:
+        await reader.failed()
+    await bystander.has(READY, "one")
+    assert [reader.received for reader in readers] == [[READY]] * 2
+    assert ([reader.failures for reader in readers], bystander.failures) == ([1, 1], 0)
+    await log.write("two")
+    for reader in readers:
+        await reader.has(READY, "two")
+
+
+@pytest.mark.parametrize("failure", [*OUTAGES, ValueError("a fault")], ids=lambda failure: type(failure).__name__)
+async def test_whoever_cannot_be_given_what_it_has_missed_fails(log: Log, failure: Exception) -> None:
+    first = await log.followed(log.feed())
+    await log.write("one")
+    await first.has(READY, "one")
+    for failures in ([failure], [None, failure]):  # in the replay, and as it is to be ready
+        feed, reader = log.feed(), Reader()
+        feed.failures = list(failures)
+        log.follow(feed, reader, first.cursors[0])
+        await reader.failed()
+        assert reader.received == ["one"] * (len(failures) - 1)
+        assert reader.failures == 1
+    assert first.failures == 0
+
+
+# What is left of a group without members
+
+
+async def test_a_group_is_forgotten_with_its_last_member(log: Log) -> None:
+    """By each of its routes; and whoever comes later is a member of a group again."""
+    feed, bystander = log.feed("all", "creator:boss"), log.feed("creator:boss", key="another feed")
+    stays, hears = await log.followed(feed), await log.followed(bystander)
+    leaves = await log.followed(feed)
+    leaves.subscription.end()
+    await log.write("one")
+    await stays.has(READY, "one")
+    assert leaves.received == [READY]
+    stays.subscription.end()
+    assert list(log.hub._groups) == [bystander.key]
+    assert list(log.hub._by_route) == ["creator:boss"]
+    await log.write("two")
+    await hears.has(READY, "one", "two")
+    assert (stays.received, feed.asked) == ([READY, "one"], [1])
+    comes_back = await log.followed(feed, stays.cursors[1])
+    assert comes_back.received == ["two", READY]
+    await log.write("three")
+    await comes_back.has("two", READY, "three")
+
+
+async def test_whoever_ends_before_it_has_joined_leaves_nothing(log: Log) -> None:
+    reader = Reader()
+    log.follow(log.feed(), reader)
+    reader.subscription.end()
+    await reader.joined()
+    assert (log.forgotten(), reader.received, reader.failures) == (True, [], 0)
+
+
+async def test_whoever_ends_in_the_middle_of_a_replay_leaves_nothing(log: Log) -> None:
+    first, reader = await log.followed(log.feed()), Reader()
+    await log.write("one", "two")
+    await first.has(READY, "one", "two")
+    first.subscription.end()
+    reader.reads.clear()
+    log.follow(log.feed(), reader, first.cursors[0])
+    await reader.has("one")
+    assert not log.forgotten()
+    reader.subscription.end()
+    assert log.forgotten()
+    reader.reads.set()
+    await reader.joined()
+    assert (reader.received, reader.failures) == (["one"], 0)
+
+
+async def test_a_question_for_a_group_without_members_is_given_up(log: Log) -> None:
+    feed = log.feed()
+    reader = await log.followed(feed)
+    feed.answers.clear()
+    await log.write("one")
+    await until(lambda: len(feed.asked) == 1)
+    reader.subscription.end()
+    assert log.forgotten()
+    await until(lambda: feed.given_up == 1)
+    feed.answers.set()
+    hears = await log.followed(log.feed(key="another feed"))
+    await log.write("two")
+    await hears.has(READY, "two")
+    assert (feed.asked, reader.received, reader.failures) == ([1], [READY], 0)
+
+
+async def test_whoever_leaves_with_a_message_takes_nobody_along(log: Log) -> None:
+    feed = log.feed()
+    leavers = [Leaver() for _ in range(3)]
+    for leaver in leavers:
+        log.follow(feed, leaver)
+        await leaver.has(READY)
+    stays = await log.followed(feed)
+    await log.write("one", "two")
+    await stays.has(READY, "one", "two")
+    assert [leaver.received for leaver in leavers] == [[READY, "one"]] * 3
+    assert stays.failures == 0
