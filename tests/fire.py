@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx
+import orjson
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from callout.settings import Settings
@@ -30,7 +32,7 @@ from db.ids import new_id
 from db.viewer import Viewer
 from pubsub.bell import Bell
 from tests.api import Api, Server
-from tests.live import WITHIN, following
+from tests.live import CHANGES, WITHIN, following
 from tests.process import Process, callout_process, free_port
 
 WRITERS = 8
@@ -42,6 +44,7 @@ SECRET = "a secret of these tests, of thirty-two bytes at least"
 ABNORMAL = "1006"  # the connection ended without a close frame
 RESTARTING = "1012"
 OVERLOADED = "1013 Try again later"
+COMPLETED = "completed"  # a response that the server ended: it restarts, or the client cannot go on listening
 REFUSED = "refused"  # nobody listened, or whoever did ended before the connection was open
 
 GONE = (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InterfaceError)
@@ -78,6 +81,8 @@ class Follower(ABC):
         self.ends: list[str] = []
         """How its connections ended, in order, other than by the client itself: a close code and its reason, or
         `REFUSED`."""
+        self.hung_up = 0
+        """How often it ended one itself."""
 
     @abstractmethod
     async def run(self) -> None: ...
@@ -93,7 +98,6 @@ class BareClient(Follower):
         super().__init__(filter, start)
         self.connections = 0
         self.connections_min = 6 if cut else 1
-        self.hung_up = 0
         self._servers = servers
         self._next = number
         self.cut = cut
@@ -128,11 +132,40 @@ class BareClient(Follower):
                 self.hung_up += 1
 
 
+class StreamClient(Follower):
+    """Follows by server-sent events, of the last of the servers."""
+
+    def __init__(self, servers: Sequence[Server], filter: Any, start: str) -> None:
+        super().__init__(filter, start)
+        self._servers = servers
+
+    async def run(self) -> None:
+        while True:
+            async with Api(self._servers[-1]) as viewer:
+                self.ends.append(await self._follow(viewer))
+            await asyncio.sleep(0.1)
+
+    async def _follow(self, viewer: Api) -> str:
+        body = {"query": CHANGES, "variables": {"filter": self.filter, "after": self.received.cursor}}
+        try:
+            async with viewer.http.stream("POST", "/graphql/stream", json=body) as response:
+                assert response.status_code == 200
+                async for line in response.aiter_lines():
+                    if line.startswith("data: "):
+                        self.received.take(orjson.loads(line[6:])["data"]["ticketChanged"])
+        except httpx.ConnectError:
+            return REFUSED
+        except httpx.TransportError:
+            return ABNORMAL
+        return COMPLETED
+
+
 def bare_clients(servers: Sequence[Server], start: str) -> list[Follower]:
-    """The first begins at the first server, and the second at the last."""
+    """The first begins at the first server, and the next two at the last; the fourth hangs up again and again."""
     return [
         BareClient(servers, 0, None, start),
         BareClient(servers, -1, URGENT, start),
+        StreamClient(servers, None, start),
         BareClient(servers, 0, None, start, cut=0.4),
     ]
 
@@ -267,6 +300,7 @@ async def under_fire(
         for follower, task in zip(followers, running, strict=True):
             assert not task.done(), task.exception()
             assert by_ticket(follower.received.events) == by_ticket(await committed(url, follower.filter))
+            assert follower.received.ready <= 1 + len(follower.ends) + follower.hung_up
         return followers
     finally:
         for task in running:
