@@ -205,12 +205,11 @@ async def test_waiting_for_a_position_or_for_the_tail_to_wake_has_an_end(
         await change(database, ticket)
         wanted = await position(database)
         monkeypatch.setattr(module, "ANSWER_SECONDS", 0.05)
-        with pytest.raises(TimeoutError):
-            await one.tail.reach(wanted)
+        asleep = Tail(database_url, one.bell, one.batches.append)
+        waiting = [asyncio.create_task(one.tail.reach(wanted)), asyncio.create_task(asleep.awake())]
+        await asyncio.wait(waiting, timeout=WITHIN)
+        assert [task.done() and type(task.exception()) for task in waiting] == [TimeoutError, TimeoutError]
         proxy.release()
-    asleep = Tail(database_url, one.bell, one.batches.append)
-    with pytest.raises(TimeoutError):
-        await asleep.awake()
 
 
 # While nobody listens
