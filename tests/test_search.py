@@ -380,7 +380,7 @@ async def test_searches_of_many_tickets_miss_none(api: Api, many: list[str]) -> 
         ("needle", {"createdAt": {"until": (START + timedelta(days=1)).isoformat()}}, few),
         ("needle", {"createdAt": {"until": (START + timedelta(seconds=701)).isoformat()}}, few[:3]),
         ("twine", {"createdAt": {"from": (START + timedelta(seconds=15_000)).isoformat()}}, some[300:]),
-        (" tw", {"not": {"status": ["CLOSED"]}, "priority": ["LOW"]}, open_some),
+        (" wi", {"not": {"status": ["CLOSED"]}, "priority": ["LOW"]}, open_some),
     ):
         assert await pages(api, 100, term, filter, None) == expected[::-1], (term, filter)
         for order in (oldest_first, by_priority):

@@ -672,6 +672,21 @@ async def test_who_has_made_a_ticket_keeps_seeing_it(company: Company) -> None:
         assert (await worker("{ tickets { nodes { id } } }"))["tickets"]["nodes"] == [{"id": ticket}]
 
 
+async def test_a_service_does_not_see_what_an_admin_with_its_id_has_made(company: Company) -> None:
+    """Both ids are text that the issuer chooses, so they may be equal."""
+    async with Api(company.admin.server, Role.ADMIN, "twin", "Twin") as admin, company.admin.service("twin") as service:
+        ticket = await admin.new_ticket()
+        document = """query($id: ID!) {
+            node(id: $id) { id } ticket(by: {id: $id}) { id }
+            tickets { totalCount nodes { id } } ticketCounts { all } }"""
+        assert await service(document, id=ticket) == {
+            "node": None,
+            "ticket": None,
+            "tickets": {"totalCount": 0, "nodes": []},
+            "ticketCounts": {"all": 0},
+        }
+
+
 async def test_a_ticket_that_changes_hands_takes_nothing_of_its_former_customer_along(company: Company) -> None:
     admin = company.admin
     former = await admin.new_customer(name=f"{THEIRS} Former", email="former@xerxes.example", phone="613-555-0669")

@@ -1,0 +1,157 @@
+"""Mutation tests: small faults that the tests must notice. `make mutants` applies each to a copy of the project, one at
+a time, and runs the tests that should fail.
+
+    python -m tests.mutants [WORD …]    only those with one of these words in their topic, name or file
+
+A mutant is an entry of a `.toml` file beside this one, which is its topic:
+
+    [[mutant]]
+    name = "a deadlock is a fault of the server"
+    file = "callout/execution.py"
+    before = '''…'''    # stands in the file exactly once
+    after = '''…'''
+    tests = ["tests/test_errors.py::test_a_deadlock_is_busy"]    # what pytest is to run; one failure is enough
+
+Whoever mends a fault adds it here. The exit status is 1 if a mutant survives, if an entry no longer fits its file, or
+if one of the tests fails without a fault.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[2]
+SECONDS_MAX: Final = 300  # of one run; a fault that makes the tests hang has been noticed
+FAILED: Final = 1  # pytest's exit status
+
+
+@dataclass(frozen=True)
+class Mutant:
+    topic: str
+    name: str
+    file: str
+    before: str
+    after: str
+    tests: tuple[str, ...]
+
+    def misfit(self) -> str | None:
+        """Why the entry does not fit the project as it is."""
+        path = ROOT / self.file
+        count = path.read_text().count(self.before) if path.is_file() else 0
+        if count != 1:
+            return f"`before` stands {count} times in {self.file}"
+        if self.before == self.after:
+            return "`before` and `after` are the same"
+        missing = [test for test in self.tests if not (ROOT / test.partition("::")[0]).is_file()]
+        return f"there is no {missing[0]}" if missing else None if self.tests else "it names no tests"
+
+    def apply(self, root: Path) -> None:
+        path = root / self.file
+        path.write_text(path.read_text().replace(self.before, self.after))
+
+
+@dataclass(frozen=True)
+class Run:
+    status: int | None
+    """Pytest's exit status; None if it had to be ended."""
+    output: str
+
+
+def main(words: Sequence[str]) -> int:
+    mutants = [mutant for mutant in load() if not words or any(word in _text(mutant) for word in words)]
+    misfits = [(mutant, misfit) for mutant in mutants if (misfit := mutant.misfit())]
+    for mutant, misfit in misfits:
+        print(f"MISFIT    {mutant.topic}: {mutant.name} ({misfit})")
+    if misfits or not mutants:
+        print("Mend the entries first." if misfits else "There is no such mutant.")
+        return 1
+    if not passes_without_faults(mutants):
+        return 1
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        survivors = sum(not noticed for noticed in pool.map(try_out, mutants))
+    print(f"{len(mutants) - survivors} noticed, {survivors} survived")
+    return 1 if survivors else 0
+
+
+def load() -> list[Mutant]:
+    files = sorted(Path(__file__).parent.glob("*.toml"))
+    entries = [(file.stem, entry) for file in files for entry in tomllib.loads(file.read_text())["mutant"]]
+    return [Mutant(topic, **{**entry, "tests": tuple(entry["tests"])}) for topic, entry in entries]
+
+
+def _text(mutant: Mutant) -> str:
+    return f"{mutant.topic} {mutant.name} {mutant.file}"
+
+
+def passes_without_faults(mutants: Sequence[Mutant]) -> bool:
+    """Otherwise their failing would prove nothing."""
+    with copy_of_the_project() as root:
+        tests = sorted({test for mutant in mutants for test in mutant.tests})
+        run = run_tests(root, [*tests, "-n", str(os.cpu_count())], within=SECONDS_MAX * 4)
+    if run.status != 0:
+        print(f"The tests do not pass without any fault.\n{run.output}")
+    return run.status == 0
+
+
+def try_out(mutant: Mutant) -> bool:
+    """Whether the tests notice it; prints so."""
+    began = time.monotonic()
+    with copy_of_the_project() as root:
+        mutant.apply(root)
+        run = run_tests(root, [*mutant.tests, "-n0", "-x"], within=SECONDS_MAX)
+    # A server that does not even start, or a module that cannot be imported, proves nothing of a test.
+    noticed = run.status is None or (run.status == FAILED and " failed" in run.output.splitlines()[-1])
+    how = "noticed " if noticed else "SURVIVED" if run.status == 0 else "BROKEN  "
+    print(f"{how}  {mutant.topic}: {mutant.name} ({time.monotonic() - began:.0f} s)", flush=True)
+    if how == "BROKEN  ":
+        print(run.output)
+    return noticed
+
+
+@contextmanager
+def copy_of_the_project() -> Iterator[Path]:
+    """Compiled files come along, as their times do, so that each copy compiles no more than its own change."""
+    with tempfile.TemporaryDirectory(prefix="callout-mutant-", ignore_cleanup_errors=True) as directory:
+        os.chmod(directory, 0o755)  # for the user that the database runs as, if root tests
+        root = Path(directory) / "callout"
+        shutil.copytree(ROOT, root, ignore=shutil.ignore_patterns(".*"))
+        yield root
+
+
+def run_tests(root: Path, arguments: Sequence[str], within: float) -> Run:
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    options = ["-p", "no:cacheprovider", f"--basetemp={root.parent / 'tmp'}"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest", *options, *arguments],
+        cwd=root,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        output, _ = process.communicate(timeout=within)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        return Run(None, "")
+    return Run(process.returncode, re.sub(r"\x1b\[[0-9;]*m", "", output).strip() or "no output")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
