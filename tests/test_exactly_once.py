@@ -23,7 +23,7 @@ from db.enums import TicketEventKind
 from pubsub.bell import Bell
 from pubsub.tail import LOOKING_SECONDS
 from tests.api import Api, Server
-from tests.behind import key
+from tests.behind import key, until
 from tests.fire import ABNORMAL, BOSS, OVERLOADED, REFUSED, SECONDS, Follower, ends_of, served, under_fire
 from tests.live import WITHIN, following
 from tests.valkey import Valkey
@@ -38,6 +38,10 @@ async def test_one_server(tmp_path: Path, fresh_url: str) -> None:
 async def test_one_server_of_two_workers(tmp_path: Path, fresh_url: str) -> None:
     """Each connection of a client may be another process' than the last."""
     async with served(tmp_path, fresh_url, 1, "postgres://", workers="2") as servers, Bell.open(fresh_url) as bell:
+        connection = await asyncpg.connect(fresh_url)
+        tails = "FROM pg_stat_activity WHERE application_name = 'callout tail' AND datname = current_database()"
+        await until(connection, f"count(*) = 2 {tails}")
+        await connection.close()
         undisturbed(await under_fire(servers, fresh_url, bell.ring))
 
 
@@ -86,11 +90,23 @@ async def test_a_server_that_is_killed_leaves_its_clients_to_the_other(tmp_path:
         assert restless.total() == restless[ABNORMAL] + restless[REFUSED] <= 1
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[Path]:
-    """Where a PostgreSQL of the test's own may keep its data: not below pytest's directory, as in `conftest.py`."""
-    with tempfile.TemporaryDirectory(prefix="callout-tests-") as directory:
-        yield Path(directory)
+    """Where a durable PostgreSQL of these tests' own keeps its data: not below pytest's directory, as in `conftest.py`.
+    Its first database is migrated, and copied for each test."""
+    with tempfile.TemporaryDirectory(prefix="callout-tests-") as name:
+        directory = Path(name)
+        with embedded.running(directory) as url:
+            migrate.upgrade(url)
+        yield directory
+
+
+async def copied(url: str, name: str) -> str:
+    """The URL of a copy of the migrated database."""
+    connection = await asyncpg.connect(url.replace("/callout?", "/postgres?"))
+    await connection.execute(f"CREATE DATABASE {name} TEMPLATE callout")
+    await connection.close()
+    return url.replace("/callout?", f"/{name}?")
 
 
 async def test_postgresql_is_stopped_at_once_and_recovers(cluster: Path, tmp_path: Path) -> None:
@@ -102,8 +118,8 @@ async def test_postgresql_is_stopped_at_once_and_recovers(cluster: Path, tmp_pat
             await stop_at_once(cluster)
             await asyncio.to_thread(start_again, cluster)
 
-    with embedded.running(cluster) as url:
-        await asyncio.to_thread(migrate.upgrade, url)
+    with embedded.running(cluster) as first_url:
+        url = await copied(first_url, "stopped")
         async with served(tmp_path, url, 2, "postgres://") as servers, Bell.open(url) as bell:
             *steady, restless = ends_of(await under_fire(servers, url, bell.ring, restart))
             assert steady == [{}, {}, {}]
@@ -113,8 +129,8 @@ async def test_postgresql_is_stopped_at_once_and_recovers(cluster: Path, tmp_pat
 
 async def test_an_id_that_a_crash_has_given_back_is_not_taken_for_seen(cluster: Path, tmp_path: Path) -> None:
     """Transactions that were rolled back, and of which the crash has left nothing, so that others get their ids."""
-    with embedded.running(cluster) as url:
-        await asyncio.to_thread(migrate.upgrade, url)
+    with embedded.running(cluster) as first_url:
+        url = await copied(first_url, "crashed")
         connection = await asyncpg.connect(url)
         await connection.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")  # until then nothing of them is written
         await connection.execute("SELECT pg_reload_conf()")
