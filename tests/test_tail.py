@@ -256,11 +256,12 @@ async def test_a_look_that_fails_leaves_its_events_to_the_next(
     before = one.tail.position
     async with database.transaction():
         written = [await change(database, ticket) for _ in range(2)]
-        await database.execute("ALTER TABLE ticket_events RENAME TO elsewhere")
+        # Positions can be read all the same.
+        await database.execute("ALTER TABLE ticket_events RENAME COLUMN before TO elsewhere")
     one.bell.ring()
     await eventually(lambda: caplog.text.count("the event log cannot be read") > 1)
     assert (one.tail.position, one.batches) == (before, [])
-    await database.execute("ALTER TABLE elsewhere RENAME TO ticket_events")
+    await database.execute("ALTER TABLE ticket_events RENAME COLUMN elsewhere TO before")
     await eventually(lambda: bool(one.batches))
     assert one.events == written
     assert one.batches[0].origin == before
