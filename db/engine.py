@@ -50,6 +50,15 @@ def _unchanged(document: bytes) -> bytes:
     return document
 
 
+def _has_ended(connection: Connection) -> bool:
+    """Whether the server, or the network, has ended it. The pool may have taken it back by then, after which every
+    method of it raises."""
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:
+        return True
+
+
 class Database:
     """asyncpg's pool, and the connections that are at rest.
 
@@ -135,7 +144,7 @@ class Database:
     async def _take(self) -> Connection:
         while self._resting:
             connection = self._resting.pop()
-            if not connection.is_closed():
+            if not _has_ended(connection):
                 return connection
             await self._pool.release(connection)
         self._waiting += 1
@@ -145,7 +154,7 @@ class Database:
             self._waiting -= 1
 
     async def _give_back(self, connection: Connection) -> None:
-        if self._waiting or connection.is_closed():
+        if self._waiting or _has_ended(connection):
             await self._pool.release(connection)
         else:
             self._resting.append(connection)

@@ -1,7 +1,8 @@
 """Writers and clients under fire, and the comparison of what a client received with what the event log holds in the
 end: every event that its filter matches, and nothing twice.
 
-The clients are bare ones, or those of a library: whatever is a `Follower`.
+The clients are bare ones, or those of a library: whatever is a `Follower`. Each records how its connections end, since
+a client that comes back misses nothing, and so would hide a server that closes connections without need.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx
+import orjson
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from callout.settings import Settings
@@ -29,14 +32,20 @@ from db.ids import new_id
 from db.viewer import Viewer
 from pubsub.bell import Bell
 from tests.api import Api, Server
-from tests.live import WITHIN, following
+from tests.live import CHANGES, WITHIN, following
 from tests.process import Process, callout_process, free_port
 
 WRITERS = 8
-SECONDS = 4.0
+SECONDS = 3.0
 BOSS = Viewer(Role.ADMIN, "boss", "The Boss")
 URGENT = {"priority": ["HIGH", "URGENT"]}
 SECRET = "a secret of these tests, of thirty-two bytes at least"
+
+ABNORMAL = "1006"  # the connection ended without a close frame
+RESTARTING = "1012"
+OVERLOADED = "1013 Try again later"
+COMPLETED = "completed"  # a response that the server ended: it restarts, or the client cannot go on listening
+REFUSED = "refused"  # nobody listened, or whoever did ended before the connection was open
 
 GONE = (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InterfaceError)
 """What a writer meets whose PostgreSQL is stopped, or not up yet."""
@@ -69,51 +78,104 @@ class Follower(ABC):
     def __init__(self, filter: Any, start: str) -> None:
         self.filter = filter
         self.received = Received(cursor=start)
+        self.ends: list[str] = []
+        """How its connections ended, in order, other than by the client itself: a close code and its reason, or
+        `REFUSED`."""
+        self.hung_up = 0
+        """How often it ended one itself."""
 
     @abstractmethod
     async def run(self) -> None: ...
 
 
 class BareClient(Follower):
-    """`cut`: it hangs up by itself, after so many seconds at most, as long as there is fire."""
+    """Connects to one server after the other, beginning with the one of this number. `cut`: it hangs up by itself,
+    after so many seconds at most, as long as there is fire."""
 
-    def __init__(self, servers: Sequence[Server], filter: Any, start: str, *, cut: float | None = None) -> None:
+    def __init__(
+        self, servers: Sequence[Server], number: int, filter: Any, start: str, *, cut: float | None = None
+    ) -> None:
         super().__init__(filter, start)
         self.connections = 0
         self.connections_min = 6 if cut else 1
         self._servers = servers
+        self._next = number
         self.cut = cut
 
     async def run(self) -> None:
         while True:
             try:
                 await self._follow()
-            except (OSError, ConnectionClosed, InvalidHandshake):
+            except ConnectionClosed as closed:
+                self.ends.append(end_of(closed))
+                await asyncio.sleep(0.1)
+            except (OSError, InvalidHandshake):
+                self.ends.append(REFUSED)
                 await asyncio.sleep(0.1)
 
     async def _follow(self) -> None:
         limit = random.uniform(0.0, self.cut) if self.cut else None
-        while_joining = limit if random.random() < 0.5 else None  # on a slow machine it would hardly ever get in
-        async with Api(random.choice(self._servers)) as viewer:
+        joining = asyncio.timeout(limit if random.random() < 0.5 else None)  # a slow machine would hardly ever get in
+        showing = asyncio.timeout(limit)
+        server = self._servers[self._next % len(self._servers)]
+        self._next += 1
+        async with Api(server) as viewer:
+            # The library reads on while it closes: with a bound on what waits it would not, and wait in vain.
+            line = following(viewer, self.filter, self.received.cursor, max_queue=None)
             try:
-                async with (
-                    asyncio.timeout(while_joining),
-                    following(viewer, self.filter, self.received.cursor) as screen,
-                    asyncio.timeout(limit),
-                ):
+                async with joining, line as screen, showing:
                     self.connections += 1
                     while True:
                         self.received.take(await screen.next())
             except TimeoutError:
-                return  # it is cut off, or nothing has come for long
+                assert joining.expired() or showing.expired(), "nothing has come for long"
+                self.hung_up += 1
+
+
+class StreamClient(Follower):
+    """Follows by server-sent events, of the last of the servers."""
+
+    def __init__(self, servers: Sequence[Server], filter: Any, start: str) -> None:
+        super().__init__(filter, start)
+        self._servers = servers
+
+    async def run(self) -> None:
+        while True:
+            async with Api(self._servers[-1]) as viewer:
+                self.ends.append(await self._follow(viewer))
+            await asyncio.sleep(0.1)
+
+    async def _follow(self, viewer: Api) -> str:
+        body = {"query": CHANGES, "variables": {"filter": self.filter, "after": self.received.cursor}}
+        try:
+            async with viewer.http.stream("POST", "/graphql/stream", json=body) as response:
+                assert response.status_code == 200
+                async for line in response.aiter_lines():
+                    if line.startswith("data: "):
+                        self.received.take(orjson.loads(line[6:])["data"]["ticketChanged"])
+        except httpx.ConnectError:
+            return REFUSED
+        except httpx.TransportError:
+            return ABNORMAL
+        return COMPLETED
 
 
 def bare_clients(servers: Sequence[Server], start: str) -> list[Follower]:
+    """The first begins at the first server, and the next two at the last; the fourth hangs up again and again."""
     return [
-        BareClient(servers, None, start),
-        BareClient(servers, URGENT, start),
-        BareClient(servers, None, start, cut=0.4),
+        BareClient(servers, 0, None, start),
+        BareClient(servers, -1, URGENT, start),
+        StreamClient(servers, None, start),
+        BareClient(servers, 0, None, start, cut=0.4),
     ]
+
+
+def end_of(closed: ConnectionClosed) -> str:
+    return ABNORMAL if closed.rcvd is None else f"{closed.rcvd.code} {closed.rcvd.reason}".rstrip()
+
+
+def ends_of(followers: Sequence[Follower]) -> list[Counter[str]]:
+    return [Counter(follower.ends) for follower in followers]
 
 
 async def write(url: str, tickets: list[str], done: Callable[[], None], goes_on: Callable[[], bool], seed: int) -> None:
@@ -216,9 +278,10 @@ async def under_fire(
     *,
     clients: Callable[[Sequence[Server], str], Sequence[Follower]] = bare_clients,
     writers: int = WRITERS,
-) -> None:
+) -> Sequence[Follower]:
     """Writers and clients for some seconds, with a disturbance in the middle; then everything is compared. `clients`
-    are made of the servers and the cursor to start from."""
+    are made of the servers and the cursor to start from. Returns them: how often they were cut off is the test's to
+    assert."""
     async with Api(servers[0]) as api:
         tickets = [(await api.new_ticket()).partition("_")[2] for _ in range(12)]
         start = (await api("{ tickets(first: 1) { streamCursor } }"))["tickets"]["streamCursor"]
@@ -237,6 +300,8 @@ async def under_fire(
         for follower, task in zip(followers, running, strict=True):
             assert not task.done(), task.exception()
             assert by_ticket(follower.received.events) == by_ticket(await committed(url, follower.filter))
+            assert follower.received.ready <= 1 + len(follower.ends) + follower.hung_up
+        return followers
     finally:
         for task in running:
             task.cancel()
@@ -311,7 +376,7 @@ async def through_restarts(
     directory: Path, database_url: str, client: Callable[[Server, Any, str], Follower], writers: int = 4
 ) -> None:
     """Follows with two clients, which are made of a server, a filter and a cursor, while their server is killed, then
-    told to end, and each time started again on the same port."""
+    asked to end, and each time started again on the same port. Nothing else may cut the clients off."""
     port = str(free_port())
     with ExitStack() as stack:
 
@@ -338,6 +403,9 @@ async def through_restarts(
             await under_fire(
                 [known(process, database_url)], database_url, bell.ring, restart, clients=clients, writers=writers
             )
+        for follower in followers:
+            assert [end for end in follower.ends if end != REFUSED] == [ABNORMAL, RESTARTING]
+            assert follower.received.ready == 3
 
 
 def server_process(directory: Path, database_url: str, **settings: str) -> AbstractContextManager[Process]:

@@ -118,10 +118,10 @@ async def live(viewer: Api, url: str | None = None, **options: Any) -> AsyncIter
 
 @asynccontextmanager
 async def following(
-    viewer: Api, filter: Any = None, after: str | None = None, url: str | None = None
+    viewer: Api, filter: Any = None, after: str | None = None, url: str | None = None, **options: Any
 ) -> AsyncIterator[Socket]:
     """A connection that follows tickets. Where it starts from now, it is ready."""
-    async with live(viewer, url) as opened:
+    async with live(viewer, url, **options) as opened:
         await opened.subscribe("1", CHANGES, filter=filter, after=after)
         if after is None:
             assert (await opened.next())["__typename"] == "StreamReady"

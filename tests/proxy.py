@@ -23,10 +23,25 @@ class Proxy:
         self._writers: list[asyncio.StreamWriter] = []
         self._first_words: list[bytes] = []
         self._silent: set[int] = set()
+        self._held = asyncio.Event()
+        self._open = asyncio.Event()
+        self._open.set()
 
     def fall_silent(self, *connections: int) -> None:
         """These, by their number, or all there are."""
         self._silent.update(connections or range(len(self._first_words)))
+
+    def hold(self) -> None:
+        """From now on, what the server says waits until it is released."""
+        self._open.clear()
+        self._held.clear()
+
+    async def held(self) -> None:
+        """Returns once something waits."""
+        await self._held.wait()
+
+    def release(self) -> None:
+        self._open.set()
 
     def named(self, name: str) -> list[int]:
         """The numbers of the connections in whose first words this is said."""
@@ -49,13 +64,23 @@ class Proxy:
         self._first_words.append(b"")
         server_reader, server_writer = await self._connect()
         self._writers += [writer, server_writer]
-        there, back = self._pass_on(number, reader, server_writer), self._pass_on(number, server_reader, writer)
+        there = self._pass_on(number, reader, server_writer)
+        back = self._pass_on(number, server_reader, writer, self._open)
         await asyncio.gather(there, back)
 
-    async def _pass_on(self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass_on(
+        self,
+        number: int,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        gate: asyncio.Event | None = None,
+    ) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(65_536):
                 self._first_words[number] += data[: WORDS - len(self._first_words[number])]
+                if gate is not None and not gate.is_set():
+                    self._held.set()
+                    await gate.wait()
                 if number not in self._silent:
                     writer.write(data)
         if number not in self._silent:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -19,8 +19,21 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from db import embedded
+from pubsub import bell as module
 from pubsub.backends import APPLICATION_NAME, line_to
-from pubsub.bell import BEAT, BEAT_SECONDS, CHANNEL, MERGING_SECONDS, SILENCE_SECONDS, Bell, UnusableUrl
+from pubsub.bell import (
+    BEAT,
+    BEAT_SECONDS,
+    CHANNEL,
+    MERGING_SECONDS,
+    RETRY_SECONDS,
+    RETRY_SECONDS_MAX,
+    SILENCE_SECONDS,
+    Bell,
+    UnusableUrl,
+    ring_once,
+)
+from tests.behind import until
 from tests.process import free_port
 from tests.proxy import Proxy, through, way_to
 from tests.valkey import Valkey
@@ -30,6 +43,7 @@ QUIET = 0.1
 
 TERMINATE = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE application_name = $1 AND datname = current_database()"""
+OF_BELLS = f"application_name = '{APPLICATION_NAME}' AND datname = current_database()"
 
 CHILD = """
 import asyncio, sys
@@ -146,7 +160,11 @@ async def test_many_who_wait_share_one_connection(
         assert await database.fetchval(query, APPLICATION_NAME) == 2
 
 
-async def test_many_rings_are_few_messages(database_url: str, database: asyncpg.Connection[asyncpg.Record]) -> None:
+async def test_many_rings_are_few_messages(
+    database_url: str, database: asyncpg.Connection[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merging = 20 * MERGING_SECONDS  # or a busy machine would send as few by itself
+    monkeypatch.setattr(module, "MERGING_SECONDS", merging)
     messages: list[object] = []
     await database.add_listener(CHANNEL, lambda *arguments: messages.append(arguments[3]))
     async with two_bells(database_url) as (one, other):
@@ -157,10 +175,44 @@ async def test_many_rings_are_few_messages(database_url: str, database: asyncpg.
         elapsed = time.monotonic() - began
         await settled(other)
     rings = [message for message in messages if message != BEAT]
-    assert 1 <= len(rings) <= elapsed / MERGING_SECONDS + 2
+    assert 1 <= len(rings) <= elapsed / merging + 2
 
 
-async def test_a_closed_bell_leaves_nothing_behind(url: str) -> None:
+async def test_each_ear_hears_every_ring(database_url: str) -> None:
+    async with two_bells(database_url) as (one, other):
+        ears = [other.ear(), other.ear()]
+        await settled(one, other)
+        one.ring()
+        assert await other.wait(WITHIN)
+        assert [await ear.wait(0) for ear in ears] == [True, True]
+        assert [await ear.wait(0) for ear in ears] == [False, False]
+
+
+async def test_who_rings_once_wakes_the_others(url: str) -> None:
+    async with Bell.open(url) as bell:
+        await settled(bell)
+        await ring_once(url)
+        assert await bell.wait(WITHIN)
+
+
+async def test_a_bell_is_open_as_soon_as_it_hears_itself(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BEAT_SECONDS", 3600.0)  # nothing is sent afterwards
+    async with asyncio.timeout(WITHIN), Bell.open(url):
+        pass
+
+
+async def test_what_somebody_else_says_on_the_channel_rings(valkey: Valkey, caplog: pytest.LogCaptureFixture) -> None:
+    async with two_bells(valkey.url) as (one, other), Redis.from_url(valkey.url) as client:
+        await settled(one, other)
+        await client.publish(CHANNEL, b"\xff is no UTF-8")
+        assert all(await asyncio.gather(one.wait(WITHIN), other.wait(WITHIN)))
+        await wakes(one, other)
+    assert warnings(caplog) == []
+
+
+async def test_a_closed_bell_leaves_nothing_behind(
+    url: str, database: asyncpg.Connection[asyncpg.Record], valkey: Valkey
+) -> None:
     # Closed in the midst of sending again and again: before Python 3.12 a cancellation could get lost there.
     before = asyncio.all_tasks()
     for turns in range(12):
@@ -170,6 +222,10 @@ async def test_a_closed_bell_leaves_nothing_behind(url: str) -> None:
                 await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert asyncio.all_tasks() <= before
+    await until(database, f"count(*) = 0 FROM pg_stat_activity WHERE {OF_BELLS}")
+    async with Redis.from_url(valkey.url) as client, asyncio.timeout(WITHIN):
+        while len(await client.client_list()) > 1:  # noqa: ASYNC110 (its own is one; nothing announces the ends)
+            await asyncio.sleep(0.02)
 
 
 async def test_killed_connections_to_postgresql(
@@ -217,19 +273,36 @@ async def test_only_the_listening_connection_is_cut(valkey: Valkey, caplog: pyte
     assert warnings(caplog) == 2 * ["the bell is cut off from the other processes: Connection closed by server."]
 
 
-async def test_silence_is_told_from_a_peer_that_is_silent(database_url: str, valkey: Valkey) -> None:
+@pytest.fixture
+def quiet_valkey(tmp_path: Path) -> Iterator[Valkey]:
+    """Another one, in which nobody else rings."""
+    directory = tmp_path / "quiet"
+    directory.mkdir()
+    server = Valkey(directory)
+    server.start()
+    yield server
+    server.kill()
+
+
+async def test_silence_is_told_from_a_peer_that_is_silent(
+    database_url: str, fresh_url: str, valkey: Valkey, quiet_valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CONNECTING_SECONDS", 2.0)  # less than this test takes
     # All at the same time, for each takes seconds.
     await asyncio.gather(
-        nothing_happens(),
+        *(nothing_happens(url) for url in ("memory://", fresh_url, quiet_valkey.url)),
         the_peer_is_gone(database_url),
         the_peer_is_gone(valkey.url),
         no_message_comes(valkey.url),
     )
 
 
-async def nothing_happens() -> None:
-    async with Bell.open("memory://") as bell:
-        assert not await bell.wait(SILENCE_SECONDS + 1.5 * BEAT_SECONDS)
+async def nothing_happens(url: str) -> None:
+    """For longer than all of the bell's times: one that had connected anew would ring."""
+    long = SILENCE_SECONDS + 1.5 * BEAT_SECONDS
+    async with Bell.open(url) as bell:
+        await settled(bell)
+        assert not await bell.wait(long)
 
 
 async def the_peer_is_gone(url: str) -> None:
@@ -302,6 +375,37 @@ async def test_a_bell_opens_without_its_server_and_rings_once_it_is_there(valkey
         await come_back(one, other)
 
 
+async def test_pauses_grow_up_to_a_bound_and_begin_anew_after_an_outage(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def pause(seconds: float) -> None:
+        """None lasts, apart from those of this test and between two messages."""
+        if asyncio.current_task() is not test and seconds > MERGING_SECONDS:
+            pauses.append(seconds)
+            seconds = 0.0
+        await sleep(seconds)
+
+    test = asyncio.current_task()
+    monkeypatch.setattr(asyncio, "sleep", pause)
+    expected = [RETRY_SECONDS, 2 * RETRY_SECONDS, 4 * RETRY_SECONDS, 8 * RETRY_SECONDS, *[RETRY_SECONDS_MAX] * 4]
+    async with Bell.open(valkey.url) as bell:
+        for _ in range(2):
+            await settled(bell)
+            pauses.clear()
+            await asyncio.to_thread(valkey.kill)
+            async with asyncio.timeout(WITHIN):
+                while len(pauses) < len(expected):  # noqa: ASYNC110 (nothing announces them)
+                    await asyncio.sleep(0.01)
+            shares = [each / longest for each, longest in zip(pauses, expected, strict=False)]
+            assert all(0.5 <= share <= 1.0 for share in shares), pauses
+            assert len(set(shares)) > 1, "all who have lost the same server would come back at the same time"
+            await asyncio.to_thread(valkey.start)
+            assert await bell.wait(WITHIN)
+
+
 async def test_an_outage_is_told_without_the_password(valkey: Valkey, caplog: pytest.LogCaptureFixture) -> None:
     async with Bell.open(f"redis://nobody:hush@{valkey.address}"):
         (warning,) = warnings(caplog)
@@ -324,6 +428,7 @@ async def test_an_outage_is_told_without_the_password(valkey: Valkey, caplog: py
         ("postgresql://[hush/callout", "ambiguous"),
         ("redis://:hush@localhost?db=hush", "Invalid value for 'db'"),
         ("postgresql://user:hush@localhost/callout?target_session_attrs=hush", "got '?[*]{3}"),
+        ("postgresql://user:hu%73h@localhost/callout?target_session_attrs=hush", "got '?[*]{3}"),
     ],
 )
 async def test_an_unusable_url_is_refused_without_the_password(url: str, reason: str) -> None:

@@ -223,8 +223,9 @@ async def test_what_may_pass_is_tried_again_until_the_time_is_over(
 
 
 async def test_pauses_grow_and_are_as_long_as_the_other_side_asks(
-    api: Api, database: Database, sink: Sink, server: Server
+    api: Api, database: Database, sink: Sink, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("random.uniform", lambda low, high: high)  # or the pauses that differ would overlap
     await api.new_ticket(contact={"name": "John", "email": "patient@customer.test"})
     sink.answer = lambda told: "450 Come back in 7000" if told["audience"] == "CUSTOMER" else "451 Busy"
     pauses: list[float] = []
@@ -233,9 +234,17 @@ async def test_pauses_grow_and_are_as_long_as_the_other_side_asks(
             await eventually(lambda: tried(database, "ADMIN"), attempts)
             pauses.append(await pause(database, "ADMIN"))
             await database.execute("UPDATE deliveries SET due_at = now() WHERE audience = 'ADMIN'")
-    for each, middle in zip(pauses, (100, 200, 350, 350), strict=True):
-        assert middle / 2 - WITHIN < each <= middle * 1.5
+    for each, longest in zip(pauses, (150, 300, 525, 525), strict=True):
+        assert longest - WITHIN < each <= longest
     assert 7000 - WITHIN < await pause(database, "CUSTOMER") <= 7000
+
+
+def test_a_pause_is_the_last_one_doubled_up_to_a_bound_give_or_take_a_half() -> None:
+    pace = Pace(retry=5.0, retry_max=60.0)
+    for failures, middle in enumerate((5, 10, 20, 40, 60, 60), 1):
+        drawn = sorted(pace.pause(failures) / middle for _ in range(300))
+        assert 0.5 <= drawn[0] < 0.6 and 1.4 < drawn[-1] <= 1.5
+    assert pace.pause(100_000) <= 90
 
 
 async def tried(database: Database, audience: str) -> int:

@@ -1,7 +1,8 @@
 """Exactly once, in each ticket's order, under fire: writers that pause, roll back and hold transactions open, clients
 that are cut off, connections, servers and databases that are killed.
 
-What a client received is compared with what the event log holds in the end (`tests/fire.py`).
+What a client received is compared with what the event log holds in the end, and how often it was cut off with what
+the disturbance allows (`tests/fire.py`): nobody, but by a server that ends, and whoever comes during an outage.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import os
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,9 +22,9 @@ from db import embedded, event_log, migrate
 from db.enums import TicketEventKind
 from pubsub.bell import Bell
 from pubsub.tail import LOOKING_SECONDS
-from tests.api import Api
-from tests.behind import key
-from tests.fire import BOSS, SECONDS, served, under_fire
+from tests.api import Api, Server
+from tests.behind import key, until
+from tests.fire import ABNORMAL, BOSS, OVERLOADED, REFUSED, SECONDS, Follower, ends_of, served, under_fire
 from tests.live import WITHIN, following
 from tests.valkey import Valkey
 
@@ -31,29 +32,38 @@ from tests.valkey import Valkey
 async def test_one_server(tmp_path: Path, fresh_url: str) -> None:
     """Its bell never rings for what is written beside it, so it looks by itself."""
     async with served(tmp_path, fresh_url, 1, "memory://") as servers:
-        await under_fire(servers, fresh_url, lambda: None)
+        undisturbed(await under_fire(servers, fresh_url, lambda: None))
 
 
-async def test_two_servers_of_two_workers_each(tmp_path: Path, fresh_url: str) -> None:
+async def test_one_server_of_two_workers(tmp_path: Path, fresh_url: str) -> None:
     """Each connection of a client may be another process' than the last."""
-    async with served(tmp_path, fresh_url, 2, "postgres://", workers="2") as servers, Bell.open(fresh_url) as bell:
-        await under_fire(servers, fresh_url, bell.ring)
+    async with served(tmp_path, fresh_url, 1, "postgres://", workers="2") as servers, Bell.open(fresh_url) as bell:
+        connection = await asyncpg.connect(fresh_url)
+        tails = "FROM pg_stat_activity WHERE application_name = 'callout tail' AND datname = current_database()"
+        await until(connection, f"count(*) = 2 {tails}")
+        await connection.close()
+        undisturbed(await under_fire(servers, fresh_url, bell.ring))
 
 
 async def test_two_servers_whose_connections_are_killed(tmp_path: Path, fresh_url: str) -> None:
+    kills = 3
+
     async def kill() -> None:
         connection = await asyncpg.connect(fresh_url)
-        for _ in range(3):
+        for _ in range(kills):
             await asyncio.sleep(SECONDS / 5)
-            killed = await connection.fetchval(
-                """SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+            killed = await connection.fetch(
+                """SELECT application_name, pg_terminate_backend(pid) FROM pg_stat_activity
                 WHERE datname = current_database() AND application_name LIKE 'callout%'"""
             )
-            assert killed > 0
+            assert {name for name, _ in killed} >= {"callout", "callout bell"}
         await connection.close()
 
     async with served(tmp_path, fresh_url, 2, "postgres://") as servers, Bell.open(fresh_url) as bell:
-        await under_fire(servers, fresh_url, bell.ring, kill)
+        *steady, restless = ends_of(await under_fire(servers, fresh_url, bell.ring, kill))
+        assert steady == [{}, {}, {}]
+        assert restless.total() == restless[OVERLOADED] <= 2 * kills
+        assert all(warned(server, "pubsub.tail", "the event log cannot be read") for server in servers)
 
 
 async def test_two_servers_whose_valkey_is_restarted(tmp_path: Path, fresh_url: str, valkey: Valkey) -> None:
@@ -61,10 +71,11 @@ async def test_two_servers_whose_valkey_is_restarted(tmp_path: Path, fresh_url: 
         await asyncio.sleep(SECONDS / 3)
         await asyncio.to_thread(valkey.kill)
         await asyncio.sleep(SECONDS / 3)
+        assert all(warned(server, "pubsub.bell", "the bell is cut off") for server in servers)
         await asyncio.to_thread(valkey.start)
 
     async with served(tmp_path, fresh_url, 2, valkey.url) as servers, Bell.open(valkey.url) as bell:
-        await under_fire(servers, fresh_url, bell.ring, restart)
+        undisturbed(await under_fire(servers, fresh_url, bell.ring, restart))
 
 
 async def test_a_server_that_is_killed_leaves_its_clients_to_the_other(tmp_path: Path, fresh_url: str) -> None:
@@ -74,14 +85,28 @@ async def test_a_server_that_is_killed_leaves_its_clients_to_the_other(tmp_path:
             await asyncio.sleep(SECONDS / 2)
             os.kill(servers.pop().process.pid, signal.SIGKILL)
 
-        await under_fire(servers, fresh_url, bell.ring, kill)
+        *steady, restless = ends_of(await under_fire(servers, fresh_url, bell.ring, kill))
+        assert steady == [{}, {ABNORMAL: 1}, {ABNORMAL: 1}]  # two began at the server that was killed
+        assert restless.total() == restless[ABNORMAL] + restless[REFUSED] <= 1
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[Path]:
-    """Where a PostgreSQL of the test's own may keep its data: not below pytest's directory, as in `conftest.py`."""
-    with tempfile.TemporaryDirectory(prefix="callout-tests-") as directory:
-        yield Path(directory)
+    """Where a durable PostgreSQL of these tests' own keeps its data: not below pytest's directory, as in `conftest.py`.
+    Its first database is migrated, and copied for each test."""
+    with tempfile.TemporaryDirectory(prefix="callout-tests-") as name:
+        directory = Path(name)
+        with embedded.running(directory) as url:
+            migrate.upgrade(url)
+        yield directory
+
+
+async def copied(url: str, name: str) -> str:
+    """The URL of a copy of the migrated database."""
+    connection = await asyncpg.connect(url.replace("/callout?", "/postgres?"))
+    await connection.execute(f"CREATE DATABASE {name} TEMPLATE callout")
+    await connection.close()
+    return url.replace("/callout?", f"/{name}?")
 
 
 async def test_postgresql_is_stopped_at_once_and_recovers(cluster: Path, tmp_path: Path) -> None:
@@ -93,16 +118,19 @@ async def test_postgresql_is_stopped_at_once_and_recovers(cluster: Path, tmp_pat
             await stop_at_once(cluster)
             await asyncio.to_thread(start_again, cluster)
 
-    with embedded.running(cluster) as url:
-        await asyncio.to_thread(migrate.upgrade, url)
+    with embedded.running(cluster) as first_url:
+        url = await copied(first_url, "stopped")
         async with served(tmp_path, url, 2, "postgres://") as servers, Bell.open(url) as bell:
-            await under_fire(servers, url, bell.ring, restart)
+            *steady, restless = ends_of(await under_fire(servers, url, bell.ring, restart))
+            assert steady == [{}, {}, {}]
+            assert restless.total() == restless[OVERLOADED]  # as often as it came while PostgreSQL was away
+            assert all(warned(server, "pubsub.tail", "the event log cannot be read") for server in servers)
 
 
 async def test_an_id_that_a_crash_has_given_back_is_not_taken_for_seen(cluster: Path, tmp_path: Path) -> None:
     """Transactions that were rolled back, and of which the crash has left nothing, so that others get their ids."""
-    with embedded.running(cluster) as url:
-        await asyncio.to_thread(migrate.upgrade, url)
+    with embedded.running(cluster) as first_url:
+        url = await copied(first_url, "crashed")
         connection = await asyncpg.connect(url)
         await connection.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")  # until then nothing of them is written
         await connection.execute("SELECT pg_reload_conf()")
@@ -124,6 +152,14 @@ async def test_an_id_that_a_crash_has_given_back_is_not_taken_for_seen(cluster: 
             assert (await screen.next())["ticket"]["subject"] == "After it"
             async with following(api, after=cursor) as other:
                 assert (await other.next())["ticket"]["subject"] == "After it"
+
+
+def undisturbed(followers: Sequence[Follower]) -> None:
+    assert ends_of(followers) == [{}] * 4
+
+
+def warned(server: Server, logger: str, text: str) -> bool:
+    return any(record["message"].startswith(text) for record in server.process.records(logger))
 
 
 def start_again(data_dir: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.api import Api, Server
 from tests.examples import example
-from tests.fire import Follower, through_restarts
+from tests.fire import REFUSED, Follower, through_restarts
 from tests.live import WITHIN
 
 MODULES = Path(sys.prefix) / "node" / "node_modules"
@@ -58,12 +58,18 @@ class NodeClient(Follower):
         assert process.stdout is not None and process.stderr is not None
         try:
             async for line in process.stdout:
-                self.received.take(json.loads(line))
+                self._take(json.loads(line))
             self.errors = (await process.stderr.read()).decode()
         finally:
             if process.returncode is None:
                 process.kill()
             await process.wait()
+
+    def _take(self, shown: dict[str, Any]) -> None:
+        if "code" not in shown:
+            self.received.take(shown)
+        else:
+            self.ends.append(f"{shown['code']} {shown['reason']}".rstrip() if shown["opened"] else REFUSED)
 
 
 async def test_through_a_kill_and_a_restart_each_event_comes_exactly_once(

@@ -25,7 +25,7 @@ from db.viewer import Viewer
 from pubsub.replay import MISSED_MAX
 from pubsub.send_queue import QUEUE_BYTES_MAX, QUEUE_MAX
 from tests.api import SCHEMA, Api, Refusal, Server
-from tests.behind import until
+from tests.behind import Database, until
 from tests.fire import SECRET, known
 from tests.live import CHANGES, OF_STREAMS, WITHIN, following, live, narrow, socket
 from tests.process import callout_process, free_port
@@ -297,6 +297,28 @@ async def test_a_technician_made_inactive_hears_no_more(api: Api) -> None:
         assert (await device.closed())[0] == 4403
         await api.new_ticket()
         assert (await screen.next())["change"] == "ENTERED"
+
+
+async def test_while_the_database_cannot_say_who_may_listen_everybody_goes_on(
+    api: Api, server: Server, database: Database
+) -> None:
+    technician = await api.new_technician()
+    made = await api.done("apiKeyCreate", "secret", name="A robot that stays")
+    async with following(api.technician(technician)) as device, socket(api.server.url) as robot:
+        await robot.send(type="connection_init", payload={"authorization": f"Bearer {made['secret']}"})
+        assert (await robot.receive())["type"] == "connection_ack"
+        tables = ("technicians", "api_keys")
+        for table in tables:
+            await database.execute(f"ALTER TABLE {table} RENAME TO {table}_away")
+        async with asyncio.timeout(WITHIN):
+            while not server.process.records("callout.live"):  # noqa: ASYNC110 (a file tells nobody)
+                await asyncio.sleep(0.05)
+        for table in tables:
+            await database.execute(f"ALTER TABLE {table}_away RENAME TO {table}")
+        await api.new_ticket(technicianId=technician)
+        assert (await device.next())["change"] == "ENTERED"
+        await robot.subscribe("1", "{ me { role } }")
+        assert await robot.next() == {"role": "SERVICE"}
 
 
 async def test_a_revoked_key_hears_no_more(api: Api) -> None:

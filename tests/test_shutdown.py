@@ -4,6 +4,8 @@ ends in time, whatever those do who do not read."""
 from __future__ import annotations
 
 import asyncio
+import gc
+import logging
 import os
 import signal
 from contextlib import AsyncExitStack
@@ -12,18 +14,24 @@ from pathlib import Path
 import asyncpg
 import psutil
 import pytest
+from uvicorn.config import STARTUP_FAILURE
 
+from callout import logs
+from callout.app import create_app
+from callout.settings import Settings
 from db import event_log
-from db.enums import TicketEventKind
+from db.enums import DeliveryChannel, TicketEventKind
+from notifiers.notice import Channel, Notice
 from tests.api import Api
-from tests.behind import key, until_blocked
-from tests.fire import BOSS, known, server_process
+from tests.behind import key, until, until_blocked
+from tests.fire import BOSS, SECRET, known, server_process
 from tests.live import DESCRIPTIONS, Socket, following, live, stalled
-from tests.process import lives
+from tests.process import SERVE, START_SECONDS, environment_of, free_port, lives, start
 
 SOCKETS, STALLED = 200, 4
 SECONDS = 10.0
 RESTARTS = 1012
+OF_CALLOUT = "FROM pg_stat_activity WHERE datname = current_database() AND application_name"
 TEXTS = [f"{n} {'x' * 15_000}" for n in range(400)]  # more than the system holds for who does not read
 
 
@@ -76,3 +84,59 @@ async def fill(viewer: Api, ticket: str) -> None:
         for text in TEXTS:
             assert (await reader.next())["ticket"]["description"] == text
     await asyncio.sleep(0.5)  # another worker may be that much behind
+
+
+async def test_an_application_that_has_ended_leaves_nothing_behind(
+    tmp_path: Path, fresh_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither task nor connection, and it ends in such an order that nothing misses what it needs."""
+    monkeypatch.setattr(logs, "configure", lambda settings: None)  # which would take pytest's place
+    settings = Settings(
+        env="production",
+        database_url=fresh_url,
+        jwt_secret=SECRET,
+        data_dir=tmp_path,
+        pubsub_url="postgres://",
+        event_retention_days=1,
+        notify=True,
+    )
+    closed: list[DeliveryChannel] = []
+    channels = {channel: Closing(channel, closed) for channel in DeliveryChannel}
+    app = create_app(settings, lambda _: channels)
+    watcher = await asyncpg.connect(fresh_url)
+    before = asyncio.all_tasks()
+    try:
+        async with app.router.lifespan_context(app) as state:
+            assert state is not None
+            for name in ("callout", "callout bell", "callout tail"):
+                await until(watcher, f"count(*) >= 1 {OF_CALLOUT} = '{name}'")
+            await state["readiness"].check()
+        assert asyncio.all_tasks() <= before
+        assert closed == list(channels)
+        await until(watcher, f"count(*) = 0 {OF_CALLOUT} LIKE 'callout%'")
+        assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == []
+    finally:
+        gc.unfreeze()
+        await watcher.close()
+
+
+async def test_a_server_whose_workers_cannot_start_ends_with_a_status_that_says_so(tmp_path: Path) -> None:
+    nowhere = f"postgresql://127.0.0.1:{free_port()}/callout"
+    settings = {"env": "production", "database_url": nowhere, "jwt_secret": SECRET, "data_dir": str(tmp_path)}
+    child = start(SERVE, environment_of(**settings, port=str(free_port()), workers="2"), tmp_path / "log")
+    await asyncio.to_thread(child.join, START_SECONDS)
+    assert child.exitcode == STARTUP_FAILURE
+
+
+class Closing(Channel):
+    """A channel that records that it was closed."""
+
+    def __init__(self, name: DeliveryChannel, closed: list[DeliveryChannel]) -> None:
+        self._name = name
+        self._closed = closed
+
+    async def send(self, notice: Notice) -> str:
+        raise AssertionError("there is nothing to send")
+
+    async def close(self) -> None:
+        self._closed.append(self._name)

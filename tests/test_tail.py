@@ -1,0 +1,316 @@
+"""The tail of the event log, in this process and on a real log: what it announces, what it does while nobody listens,
+and what is left of it when a look fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from db import event_log
+from db.enums import TicketEventKind
+from db.ids import new_id
+from db.positions import NOW
+from pubsub import tail as module
+from pubsub.bell import Bell
+from pubsub.position import Snapshot
+from pubsub.tail import RETRY_SECONDS, RETRY_SECONDS_MAX, Batch, Tail
+from resolvers.ticket import draw_reference
+from tests.behind import Database, until
+from tests.fire import BOSS
+from tests.live import WITHIN
+from tests.proxy import Proxy, through, way_to
+
+OF_TAILS = "FROM pg_stat_activity WHERE application_name = 'callout tail' AND datname = current_database()"
+TERMINATE = f"SELECT bool_and(pg_terminate_backend(pid, 10000)) {OF_TAILS}"
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_found_unless_somebody_rings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOOKING_SECONDS", 3600.0)
+
+
+class Followed:
+    """A tail that follows the log, and what it has announced."""
+
+    def __init__(self, url: str, bell: Bell, database: Database) -> None:
+        self.bell = bell
+        self.batches: list[Batch] = []
+        self.tail = Tail(url, bell, self.batches.append)
+        self._database = database
+
+    @property
+    def events(self) -> list[str]:
+        return [event.id for batch in self.batches for event in batch.events]
+
+    async def look(self) -> None:
+        """Returns once the tail has seen all that is committed."""
+        assert await self.tail.reach(await position(self._database))
+
+    async def listen(self) -> None:
+        self.tail.listen()
+        await self.tail.awake()
+
+
+@asynccontextmanager
+async def followed(url: str, database: Database) -> AsyncIterator[Followed]:
+    async with Bell.open("memory://") as bell:
+        one = Followed(url, bell, database)
+        following = asyncio.create_task(one.tail.follow(), name="tail")
+        try:
+            yield one
+        finally:
+            following.cancel()
+            with suppress(asyncio.CancelledError):
+                await following
+
+
+@pytest.fixture
+async def one(database_url: str, database: Database) -> AsyncIterator[Followed]:
+    """A tail with one listener."""
+    async with followed(database_url, database) as one:
+        await one.listen()
+        yield one
+
+
+@pytest.fixture
+async def ticket(database: Database) -> str:
+    return await new_ticket(database)
+
+
+async def new_ticket(database: Database) -> str:
+    id = new_id()
+    texts = {"subject": "Siren", "description": "It howls.", "contact_name": "John", "contact_email": "j@example.com"}
+    values = {
+        "id": id,
+        "reference": draw_reference(),
+        "creator_kind": "ADMIN",
+        "creator_id": "boss",
+        "source": "ADMIN",
+        **texts,
+    }
+    assert await event_log.create(database, BOSS, values)
+    return id
+
+
+async def change(database: Database, ticket: str) -> str:
+    """Writes an event; returns its id."""
+    values = {"subject": f"Siren {new_id()}"}
+    return await event_log.change(database, BOSS, ticket, TicketEventKind.UPDATED, values, {})
+
+
+async def position(database: Database) -> str:
+    return str(await database.fetchval(f"SELECT {NOW}"))
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WITHIN):
+        while not condition():  # noqa: ASYNC110 (nothing announces it)
+            await asyncio.sleep(0.01)
+
+
+# What it announces
+
+
+async def test_each_event_is_in_one_batch_and_the_batches_lie_end_to_end(
+    one: Followed, database: Database, ticket: str
+) -> None:
+    await one.look()
+    one.batches.clear()
+    start, number = one.tail.position, one.tail.number
+    written = []
+    for size in (1, 3, 2):
+        async with database.transaction():
+            written += [await change(database, ticket) for _ in range(size)]
+        await one.look()
+    assert one.events == written
+    assert [batch.number for batch in one.batches] == [number + 1, number + 2, number + 3]
+    assert [batch.origin for batch in one.batches] == [start, *(batch.until for batch in one.batches[:-1])]
+    assert one.batches[-1].until == one.tail.position
+    await one.look()
+    assert len(one.batches) == 3, "a look that found nothing has announced something"
+    assert one.batches[0].events[0].routes == {"all", f"ticket:{ticket}", "creator:boss"}
+
+
+async def test_the_events_of_a_batch_are_in_their_order(one: Followed, database: Database, ticket: str) -> None:
+    """Not in that of their transactions, of which the later may have waited for the earlier."""
+    await one.look()
+    one.batches.clear()
+    async with database.transaction():
+        first = await change(database, ticket)
+        second = await change(database, ticket)
+        await database.execute("ALTER TABLE ticket_events DISABLE TRIGGER ticket_events_final")
+        await database.execute("UPDATE ticket_events SET at = at - interval '1 hour' WHERE id::text = $1", second)
+        await database.execute("ALTER TABLE ticket_events ENABLE TRIGGER ticket_events_final")
+    await one.look()
+    assert one.events == [second, first]
+
+
+async def test_what_nobody_rings_for_is_found_all_the_same(
+    one: Followed, database: Database, ticket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOOKING_SECONDS", 0.02)
+    await one.look()
+    one.batches.clear()
+    written = await change(database, ticket)
+    await eventually(lambda: bool(one.batches))
+    assert one.events == [written]
+
+
+# Where it stands
+
+
+async def test_a_position_behind_it_is_reached_already(one: Followed, database: Database, ticket: str) -> None:
+    before = one.tail.position
+    await change(database, ticket)
+    await one.look()
+    ear = one.bell.ear()
+    assert await one.tail.reach(before) and await one.tail.reach(one.tail.position)
+    assert not await ear.wait(0), "it has rung for another look"
+
+
+async def test_a_position_of_the_future_is_not_reached(one: Followed) -> None:
+    async with asyncio.timeout(WITHIN):
+        assert not await one.tail.reach(f"{2**40}:{2**40}:")
+
+
+async def test_a_position_is_reached_although_the_look_under_way_had_begun_before_it(
+    database_url: str, database: Database, ticket: str
+) -> None:
+    proxy = Proxy(way_to(database_url))
+    async with proxy.running() as port, followed(through(port, database_url), database) as one:
+        await one.listen()
+        await one.look()
+        proxy.hold()
+        one.bell.ring()
+        await proxy.held()
+        written = await change(database, ticket)
+        reached = asyncio.create_task(one.tail.reach(await position(database)))
+        await asyncio.sleep(0)
+        proxy.release()
+        assert await reached
+        assert one.events[-1] == written
+
+
+async def test_waiting_for_a_position_or_for_the_tail_to_wake_has_an_end(
+    database_url: str, database: Database, ticket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = Proxy(way_to(database_url))
+    async with proxy.running() as port, followed(through(port, database_url), database) as one:
+        await one.listen()
+        await one.look()
+        proxy.hold()
+        await change(database, ticket)
+        wanted = await position(database)
+        monkeypatch.setattr(module, "ANSWER_SECONDS", 0.05)
+        asleep = Tail(database_url, one.bell, one.batches.append)
+        waiting = [asyncio.create_task(one.tail.reach(wanted)), asyncio.create_task(asleep.awake())]
+        await asyncio.wait(waiting, timeout=WITHIN)
+        assert [task.done() and type(task.exception()) for task in waiting] == [TimeoutError, TimeoutError]
+        proxy.release()
+
+
+# While nobody listens
+
+
+async def test_it_rests_when_the_last_listener_leaves_and_wakes_where_the_log_has_got_to(
+    database_url: str, database: Database, ticket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOOKING_SECONDS", 0.02)
+    async with followed(database_url, database) as one:
+        await until(database, f"count(*) = 1 {OF_TAILS}")
+        for _ in range(2):
+            one.tail.listen()
+            await one.listen()
+            one.tail.leave()
+            one.batches.clear()
+            written = await change(database, ticket)
+            await one.look()
+            assert one.events == [written], "it rests although somebody listens"
+            one.batches.clear()
+            one.tail.leave()
+            await asyncio.sleep(0.2)  # by then the last look has been
+            last = str(await database.fetchval(f"SELECT state_change {OF_TAILS}"))
+            await change(database, ticket)
+            one.bell.ring()
+            await asyncio.sleep(0.2)
+            assert str(await database.fetchval(f"SELECT state_change {OF_TAILS}")) == last, "it has asked something"
+            await one.listen()
+            assert Snapshot.parse(one.tail.position).covers(Snapshot.parse(await position(database)))
+            written = await change(database, ticket)
+            await one.look()
+            assert one.events == [written]
+            one.tail.leave()
+
+
+# When a look fails
+
+
+async def test_a_look_that_fails_leaves_its_events_to_the_next(
+    one: Followed, database: Database, ticket: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await one.look()
+    one.batches.clear()
+    before = one.tail.position
+    async with database.transaction():
+        written = [await change(database, ticket) for _ in range(2)]
+        # Positions can be read all the same.
+        await database.execute("ALTER TABLE ticket_events RENAME COLUMN before TO elsewhere")
+    one.bell.ring()
+    await eventually(lambda: caplog.text.count("the event log cannot be read") > 1)
+    assert (one.tail.position, one.batches) == (before, [])
+    await database.execute("ALTER TABLE ticket_events RENAME COLUMN elsewhere TO before")
+    await eventually(lambda: bool(one.batches))
+    assert one.events == written
+    assert one.batches[0].origin == before
+    await until(database, f"count(*) = 1 {OF_TAILS}")  # those before have been given up
+
+
+async def test_what_comes_while_its_connection_is_gone_is_announced_once(
+    one: Followed, database: Database, ticket: str
+) -> None:
+    await one.look()
+    one.batches.clear()
+    written = []
+    for _ in range(2):
+        assert await database.fetchval(TERMINATE)
+        written.append(await change(database, ticket))
+        await one.look()
+    assert one.events == written
+
+
+async def test_a_tail_that_is_cancelled_hangs_up(database_url: str, database: Database) -> None:
+    async with followed(database_url, database) as one:
+        await one.listen()
+        await until(database, f"count(*) = 1 {OF_TAILS}")
+    await until(database, f"count(*) = 0 {OF_TAILS}")
+
+
+async def test_pauses_grow_up_to_a_bound_and_begin_anew_after_a_look(
+    one: Followed, database: Database, ticket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a tail that connects each time and then cannot look."""
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def pause(seconds: float) -> None:
+        task = asyncio.current_task()
+        if task is not None and task.get_name() == "tail":
+            pauses.append(seconds)
+            seconds = 0.0
+        await sleep(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", pause)
+    expected = [RETRY_SECONDS, 2 * RETRY_SECONDS, 4 * RETRY_SECONDS, 8 * RETRY_SECONDS, *[RETRY_SECONDS_MAX] * 4]
+    for _ in range(2):
+        pauses.clear()
+        await database.execute("ALTER TABLE ticket_events RENAME TO elsewhere")
+        one.bell.ring()
+        await eventually(lambda: len(pauses) >= len(expected))
+        await database.execute("ALTER TABLE elsewhere RENAME TO ticket_events")
+        shares = [each / longest for each, longest in zip(pauses, expected, strict=False)]
+        assert all(0.5 <= share <= 1.0 for share in shares), pauses
+        assert len(set(shares)) > 1, "all who have lost the same server would come back at the same time"
+        await one.look()
