@@ -17,7 +17,8 @@ from db import counts, ddl, migrate
 from db.models import Base
 from tests.behind import Database, until_blocked
 from tests.conftest import at
-from tests.upgrading import check, connected, contents, counted, create, in_tickets, lose_nothing, write
+from tests.counting import counted, create, in_tickets
+from tests.upgrading import check, connected, contents, lose_nothing, write
 
 # Everything that a schema consists of, as PostgreSQL itself would write it.
 DEFINITIONS = {
