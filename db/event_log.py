@@ -235,13 +235,14 @@ async def identity(database: Database) -> str:
 
     Rows that turn up in another cluster (restored from a dump, or promoted to another timeline) carry transaction ids
     that mean nothing there. Then the log gets a new identity, so that cursors of the old one are recognised, its rows
-    become "before everything", and the counts are taken anew.
+    become "before everything", the horizon starts anew, and so do the counts.
     """
     async with database.acquire() as connection:
         async with connection.transaction():
             here = await connection.fetchval(f"SELECT {ddl.CLUSTER}")
             moved = await connection.fetchval(
-                "UPDATE event_log SET identity = gen_random_uuid(), cluster = $1 WHERE cluster <> $1 RETURNING true",
+                "UPDATE event_log SET identity = gen_random_uuid(), cluster = $1, horizon = '0', horizon_at = now()"
+                " WHERE cluster <> $1 RETURNING true",
                 here,
             )
             if moved:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import string
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
@@ -83,7 +84,7 @@ async def write(database: Database) -> None:
     )
     await change(database, assigned, "NOTE_ADDED", "public_updated_at = now()", note)
     await database.execute("UPDATE customers SET name = 'Cora Okonkwo' WHERE id = $1", customer)
-    await write_articles(database, resolved, name)
+    await write_articles(database, resolved)
     await database.execute(
         "INSERT INTO ticket_chats (ticket_id, creator_id, conversation_id, messages) VALUES ($1, 'chatbot', $2, '[]')",
         assigned,
@@ -110,20 +111,30 @@ async def write(database: Database) -> None:
         )
 
 
-async def write_articles(database: Database, ticket: str, name: str) -> None:
-    """Some are public and some are not, words are common to both, and one becomes public by an edit."""
-    for published, problem in ((False, "Keypad reset"), (True, "Panel beeping"), (False, f"Siren {name} stück")):
+async def write_articles(database: Database, ticket: str) -> None:
+    """Some are public and some are not, words are common to both, and one becomes public by an edit that adds one."""
+    edited = new_id()
+    for article, published, problem in (
+        (edited, False, "Keypad reset"),
+        (new_id(), True, "Panel beeping"),
+        (new_id(), False, "Siren stück"),
+    ):
         await database.execute(
             "INSERT INTO articles (id, problem, solution, published, source_ticket_id) VALUES ($1, $2, $3, $4, $5)",
-            new_id(),
-            problem,
+            article,
+            f"{problem} {word()}",
             "Hold RESET, then call the Café on 613.",
             published,
             ticket if published else None,
         )
     await database.execute(
-        "UPDATE articles SET published = true, solution = solution || ' Cable loose' WHERE problem = 'Keypad reset'"
+        "UPDATE articles SET published = true, solution = solution || $2 WHERE id = $1", edited, f" {word()}"
     )
+
+
+def word() -> str:
+    """One that no other article has."""
+    return "".join(secrets.choice(string.ascii_lowercase) for _ in range(12))
 
 
 # What is checked, as far as the revision has it
