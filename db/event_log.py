@@ -237,18 +237,16 @@ async def identity(database: Database) -> str:
     that mean nothing there. Then the log gets a new identity, so that cursors of the old one are recognised, its rows
     become "before everything", the horizon starts anew, and so do the counts.
     """
-    async with database.acquire() as connection:
-        async with connection.transaction():
-            here = await connection.fetchval(f"SELECT {ddl.CLUSTER}")
-            moved = await connection.fetchval(
-                "UPDATE event_log SET identity = gen_random_uuid(), cluster = $1, horizon = '0', horizon_at = now()"
-                " WHERE cluster <> $1 RETURNING true",
-                here,
-            )
-            if moved:
-                await connection.execute(
-                    "UPDATE ticket_events SET xid = '3' WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())"
-                )
+    async with database.acquire() as connection, connection.transaction():
+        here = await connection.fetchval(f"SELECT {ddl.CLUSTER}")
+        moved = await connection.fetchval(
+            "UPDATE event_log SET identity = gen_random_uuid(), cluster = $1, horizon = '0', horizon_at = now()"
+            " WHERE cluster <> $1 RETURNING true",
+            here,
+        )
         if moved:
-            await counts.recount(connection)
+            await connection.execute(
+                "UPDATE ticket_events SET xid = '3' WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())"
+            )
+            await counts.recount_within(connection)
         return str(await connection.fetchval("SELECT identity FROM event_log"))
