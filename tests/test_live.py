@@ -537,7 +537,9 @@ async def test_a_cursor_of_another_kind_or_of_the_future_is_unknown(api: Api, da
         assert await reset_of(api, unknown.sealed(cursors)) == "CURSOR_UNKNOWN"
 
 
-async def test_a_server_lets_go_of_what_is_older_than_its_retention(fresh_url: str, tmp_path: Path) -> None:
+async def test_a_server_lets_go_of_what_is_older_than_its_retention_and_keeps_count(
+    fresh_url: str, tmp_path: Path
+) -> None:
     database = await asyncpg.connect(fresh_url)
     pool = await Pool.open(fresh_url, size=1)
     cursors = StreamCursors(await event_log.identity(pool))
@@ -553,14 +555,16 @@ async def test_a_server_lets_go_of_what_is_older_than_its_retention(fresh_url: s
     await prune(database, timedelta(days=1))
     await database.execute("UPDATE event_log SET horizon_at = now() - interval '1 hour'")
     assert await database.fetchval("SELECT count(*) FROM ticket_events") == 3
+    await change(database, ticket, "UPDATED", "priority = 'URGENT'")
     with callout_process(tmp_path, database_url=fresh_url, jwt_secret=SECRET, event_retention_days="1") as process:
         async with Api(known(process, fresh_url)) as api:
-            await until(database, "count(*) = 1 FROM ticket_events")
+            await until(database, "count(*) = 2 FROM ticket_events")
+            await until(database, TAKEN_IN)  # by the server
             data = await api(
                 "query($id: ID!) { ticket(by: {id: $id}) { history { nodes { kind } } } ticketCounts { all } }",
                 id=f"tkt_{ticket}",
             )
-            assert [each["kind"] for each in data["ticket"]["history"]["nodes"]] == ["UPDATED"]
+            assert [each["kind"] for each in data["ticket"]["history"]["nodes"]] == ["UPDATED", "UPDATED"]
             assert data["ticketCounts"] == {"all": 1}
             assert await reset_of(api, cursors.seal("3:3:")) == "CURSOR_EXPIRED"
     await database.close()
