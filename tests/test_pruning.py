@@ -186,15 +186,20 @@ async def test_a_long_log_goes_step_by_step(database: Database, ticket: str, mon
     assert await left(database) == [young] != events
 
 
-async def test_a_transaction_of_which_something_is_young_stays_as_a_whole(database: Database, ticket: str) -> None:
+async def test_a_transaction_of_which_something_is_young_stays_as_a_whole(
+    database: Database, ticket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if that is behind what is looked at."""
     async with database.transaction():
-        await happen(database, ticket, OLD)
+        await happen(database, ticket, OLD, times=3)
         whole = await happen(database, ticket, YOUNG)
     await happen(database, ticket, timedelta(0))
     await settled(database)
-    for _ in range(2):
-        assert await event_log.prune(database, KEPT, timedelta(0)) == 0
-    assert await horizon(database) == whole
+    for looked_at in (2, 100):
+        monkeypatch.setattr(event_log, "LOOKED_AT", looked_at)
+        for _ in range(2):
+            assert await event_log.prune(database, KEPT, timedelta(0)) == 0
+        assert await horizon(database) == whole
 
 
 async def test_more_than_are_deleted_at_once_go_in_one_round(database: Database, ticket: str) -> None:
