@@ -230,6 +230,11 @@ async def prune(connection: Any, kept: timedelta, announced: timedelta) -> int:
     return deleted
 
 
+MOVING_SECONDS: Final = 3600.0
+"""For so long the move to another cluster may take, in which each event is written anew, and whoever starts then
+waits."""
+
+
 async def identity(database: Database) -> str:
     """The log's identity, the same for all processes on this database.
 
@@ -238,15 +243,18 @@ async def identity(database: Database) -> str:
     become "before everything", the horizon starts anew, and so do the counts.
     """
     async with database.acquire() as connection, connection.transaction():
+        await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
         here = await connection.fetchval(f"SELECT {ddl.CLUSTER}")
         moved = await connection.fetchval(
             "UPDATE event_log SET identity = gen_random_uuid(), cluster = $1, horizon = '0', horizon_at = now()"
             " WHERE cluster <> $1 RETURNING true",
             here,
+            timeout=MOVING_SECONDS,
         )
         if moved:
             await connection.execute(
-                "UPDATE ticket_events SET xid = '3' WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())"
+                "UPDATE ticket_events SET xid = '3' WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())",
+                timeout=MOVING_SECONDS,
             )
             await counts.recount_within(connection)
         return str(await connection.fetchval("SELECT identity FROM event_log"))

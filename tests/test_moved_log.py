@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from db import counts, event_log
+from db import counts, engine, event_log
 from db.cursors import StreamCursors
 from db.engine import Database as Pool
 from db.positions import NOW
@@ -105,6 +105,24 @@ async def test_nobody_has_the_new_identity_before_the_counts_are_right(database:
     assert await event_log.identity(pool) != before
     for each in COUNTED:
         assert await counted(database, each) == await in_tickets(database, each)
+
+
+async def test_the_move_of_a_long_log_may_take_longer_than_statements_may(
+    database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And whoever starts meanwhile waits for it."""
+    for name in ("STATEMENT_TIMEOUT", "LOCK_TIMEOUT"):
+        monkeypatch.setattr(engine, name, "500ms")
+    pool = await Pool.open(database_url, size=2)
+    before = await identity_of(database)
+    async with database.transaction():
+        await database.execute("LOCK TABLE ticket_events IN SHARE MODE")
+        starting = [asyncio.create_task(event_log.identity(pool)) for _ in range(2)]
+        await until_blocked(database, 2)
+        await asyncio.sleep(0.8)
+    one, other = await asyncio.gather(*starting)
+    assert one == other != before
+    await pool.close()
 
 
 async def test_what_has_moved_lies_before_every_position_and_what_is_new_is_not_pruned(
