@@ -545,15 +545,19 @@ async def test_a_server_lets_go_of_what_is_older_than_its_retention_and_keeps_co
     cursors = StreamCursors(await event_log.identity(pool))
     await pool.close()
     ticket = await create(database, ("ADMIN", "boss"))
-    await change(database, ticket, "UPDATED", "priority = 'LOW'")
+    for priority in ("LOW", "HIGH"):
+        await change(database, ticket, "UPDATED", f"priority = '{priority}'")
     await database.execute("ALTER TABLE ticket_events DISABLE TRIGGER ticket_events_final")
-    await database.execute("UPDATE ticket_events SET at = at - interval '2 days'")
+    await database.execute(
+        "UPDATE ticket_events SET at = at - CASE after ->> 'priority' WHEN 'HIGH' THEN interval '2 hours'"
+        " ELSE interval '2 days' END"
+    )
     await database.execute("ALTER TABLE ticket_events ENABLE TRIGGER ticket_events_final")
     await until(database, SETTLED)
-    await change(database, ticket, "UPDATED", "priority = 'HIGH'")
     await counts.fold(database)
     await prune(database, timedelta(days=1))
     await database.execute("UPDATE event_log SET horizon_at = now() - interval '1 hour'")
+    horizon = await database.fetchval("SELECT horizon FROM event_log")
     assert await database.fetchval("SELECT count(*) FROM ticket_events") == 3
     await change(database, ticket, "UPDATED", "priority = 'URGENT'")
     with callout_process(tmp_path, database_url=fresh_url, jwt_secret=SECRET, event_retention_days="1") as process:
@@ -567,6 +571,7 @@ async def test_a_server_lets_go_of_what_is_older_than_its_retention_and_keeps_co
             assert [each["kind"] for each in data["ticket"]["history"]["nodes"]] == ["UPDATED", "UPDATED"]
             assert data["ticketCounts"] == {"all": 1}
             assert await reset_of(api, cursors.seal("3:3:")) == "CURSOR_EXPIRED"
+            assert await database.fetchval("SELECT horizon FROM event_log") == horizon
     await database.close()
 
 
