@@ -29,12 +29,12 @@ async def another(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture(autouse=True)
-async def nothing_left(database: Database) -> None:
+async def all_folded(database: Database) -> None:
     """Each test begins with counts that have taken in all events."""
     await counts.fold(database)
 
 
-async def right(database: Database) -> None:
+async def counts_are_right(database: Database) -> None:
     """The counts are those of the tickets as they are read, whether or not all events have been taken in."""
     for each in COUNTED:
         assert await counted(database, each) == await in_tickets(database, each), each.table
@@ -55,17 +55,17 @@ async def technician(database: Database) -> str:
 async def test_folding_takes_each_event_in_once(database: Database) -> None:
     tess = await technician(database)
     tickets = [await create(database, creator, priority="HIGH") for creator in (CHATBOT, CHATBOT, BOSS)]
-    await right(database)
+    await counts_are_right(database)
     assert await counts.fold(database) == 3
     await all_taken_in(database)
     await change(database, tickets[0], "ASSIGNED", f"technician_id = '{tess}'")
     await change(database, tickets[0], "UPDATED", "subject = 'This changes no number'")
     await change(database, tickets[1], "CLOSED", "status = 'CLOSED', closed_at = now()")
     await change(database, tickets[2], "UPDATED", "category = 'CCTV'")
-    await right(database)
+    await counts_are_right(database)
     assert await counts.fold(database) == 4
     await all_taken_in(database)
-    await right(database)
+    await counts_are_right(database)
 
 
 async def test_a_transaction_that_commits_late_is_taken_in_then_and_once(database: Database, another: Database) -> None:
@@ -74,8 +74,8 @@ async def test_a_transaction_that_commits_late_is_taken_in_then_and_once(databas
         await create(database, CHATBOT, category="INTERCOM")
         assert await counts.fold(database) == 1
         await all_taken_in(database)
-        await right(another)  # who sees its own ticket already
-    await right(database)
+        await counts_are_right(another)  # who sees its own ticket already
+    await counts_are_right(database)
     assert await counts.fold(database) == 1
     await all_taken_in(database)
     await change(database, late, "UPDATED", "category = 'CCTV'")
@@ -88,7 +88,7 @@ async def test_while_one_folds_another_does_not_wait(database: Database, another
     async with another.transaction(), asyncio.timeout(20):
         await another.execute("SELECT FROM event_log FOR UPDATE")
         assert await counts.fold(database) == 0
-        await right(database)
+        await counts_are_right(database)
     assert await counts.fold(database) == 1
 
 
@@ -153,8 +153,8 @@ async def test_a_recount_mends_numbers_that_are_wrong_missing_or_of_kinds_that_a
         await create(database, CHATBOT, category="INTERCOM")
         await counts.recount(database)
         await all_taken_in(database)
-        await right(database)
-    await right(database)
+        await counts_are_right(database)
+    await counts_are_right(database)
     assert await counts.fold(database) == 1  # the one that was under way
     await all_taken_in(database)
 

@@ -141,7 +141,7 @@ async def test_each_step_carries_the_rows_up_and_down_and_up_again(database: Dat
     assert await asyncio.to_thread(migrate.current, empty_database) == REVISIONS[-1] == migrate.head()
 
 
-async def agree(database: Database, kinds: int) -> None:
+async def counts_agree(database: Database, kinds: int) -> None:
     """The counts of services are those of the tickets, of so many kinds."""
     found = await counted(database, counts.OF_SERVICES)
     assert found == await in_tickets(database, counts.OF_SERVICES)
@@ -162,8 +162,8 @@ async def test_tickets_written_while_counts_are_introduced_are_counted_once(empt
                     await until_blocked(meanwhile)
                     await create(meanwhile, ("SERVICE", "chatbot"), priority="HIGH")
             await step
-            await agree(database, 2)
-        await agree(database, 3)
+            await counts_agree(database, 2)
+        await counts_agree(database, 3)
 
 
 async def test_processes_that_migrate_one_database_take_turns(empty_database: str) -> None:

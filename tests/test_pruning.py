@@ -30,7 +30,7 @@ async def ticket(database: Database) -> str:
     return made
 
 
-async def happen(database: Database, ticket: str, age: timedelta, times: int = 1) -> int:
+async def write_events(database: Database, ticket: str, age: timedelta, times: int = 1) -> int:
     """Events of that age, by one transaction, whose id is returned."""
     xid: int = await database.fetchval(
         "WITH written AS ("
@@ -52,7 +52,7 @@ async def settled(database: Database) -> None:
     await counts.fold(database)
 
 
-async def left(database: Database) -> list[int]:
+async def transactions_left(database: Database) -> list[int]:
     return [xid for (xid,) in await database.fetch("SELECT DISTINCT xid::text::bigint FROM ticket_events ORDER BY 1")]
 
 
@@ -60,8 +60,8 @@ async def horizon(database: Database) -> int:
     return int(await database.fetchval("SELECT horizon::text FROM event_log"))
 
 
-async def pass_time(database: Database, time: timedelta) -> None:
-    """Since the horizon moved."""
+async def let_pass(database: Database, time: timedelta) -> None:
+    """As if the horizon had moved that much earlier."""
     await database.execute("UPDATE event_log SET horizon_at = horizon_at - $1::interval", time)
 
 
@@ -72,65 +72,65 @@ async def prune(database: Database) -> int:
 async def test_what_is_older_than_the_retention_goes_and_nothing_else(database: Database, ticket: str) -> None:
     minute = timedelta(minutes=1)
     ages = [3 * KEPT, OLD, KEPT + minute, KEPT - minute, timedelta(0)]
-    events = [await happen(database, ticket, age) for age in ages]
+    events = [await write_events(database, ticket, age) for age in ages]
     await settled(database)
     assert await prune(database) == 0
     assert await horizon(database) == events[3]
-    await pass_time(database, ANNOUNCED + minute)
+    await let_pass(database, ANNOUNCED + minute)
     assert await prune(database) == 3
-    assert await left(database) == events[3:]
+    assert await transactions_left(database) == events[3:]
 
 
 async def test_what_is_to_go_is_announced_before(database: Database, ticket: str) -> None:
     """Each time anew: whoever began to read there has ended by then."""
     second = timedelta(seconds=30)
-    first = await happen(database, ticket, OLD)
-    young = await happen(database, ticket, YOUNG)
+    first = await write_events(database, ticket, OLD)
+    young = await write_events(database, ticket, YOUNG)
     await settled(database)
     await prune(database)
     for waited in (timedelta(0), ANNOUNCED - second):
-        await pass_time(database, waited)
+        await let_pass(database, waited)
         assert await prune(database) == 0
-        assert await left(database) == [first, young]
+        assert await transactions_left(database) == [first, young]
     await database.execute("UPDATE event_log SET horizon_at = now() - $1::interval", ANNOUNCED + second)
     assert await event_log.prune(database, HOUR, ANNOUNCED) == 1  # by a shorter retention there is more to go
-    last = await happen(database, ticket, timedelta(0))
+    last = await write_events(database, ticket, timedelta(0))
     await settled(database)
-    await pass_time(database, ANNOUNCED + second)
+    await let_pass(database, ANNOUNCED + second)
     await event_log.prune(database, HOUR, ANNOUNCED)
     assert await horizon(database) == last
     assert await event_log.prune(database, HOUR, ANNOUNCED) == 0
-    assert await left(database) == [young, last]
-    await pass_time(database, ANNOUNCED + second)
+    assert await transactions_left(database) == [young, last]
+    await let_pass(database, ANNOUNCED + second)
     assert await event_log.prune(database, HOUR, ANNOUNCED) == 1
-    assert await left(database) == [last]
+    assert await transactions_left(database) == [last]
 
 
-async def test_it_goes_though_several_processes_prune_by_turns(database: Database, ticket: str) -> None:
+async def test_old_events_go_although_several_processes_prune_in_turn(database: Database, ticket: str) -> None:
     """None of them moves the horizon on while what another has announced waits: it would wait for ever."""
     half = ANNOUNCED / 2 + timedelta(seconds=1)
-    old = await happen(database, ticket, OLD)
+    old = await write_events(database, ticket, OLD)
     deleted = 0
     for _ in range(3):  # and each time there is more to move over
-        await happen(database, ticket, OLD)
+        await write_events(database, ticket, OLD)
         await settled(database)
         deleted += await prune(database)
-        await pass_time(database, half)
+        await let_pass(database, half)
     assert deleted > 0
-    assert old not in await left(database)
+    assert old not in await transactions_left(database)
 
 
 @pytest.mark.parametrize("behind", ["counted", "service_counted"])
 async def test_what_either_of_the_counts_has_not_taken_in_stays(database: Database, ticket: str, behind: str) -> None:
     before = await database.fetchval(f"SELECT {behind}::text FROM event_log")
-    events = [await happen(database, ticket, OLD) for _ in range(3)]
+    events = [await write_events(database, ticket, OLD) for _ in range(3)]
     await settled(database)
     after = await database.fetchval(f"SELECT {behind}::text FROM event_log")
     await database.execute(f"UPDATE event_log SET {behind} = $1::text::pg_snapshot", before)
     for _ in range(2):
         assert await event_log.prune(database, KEPT, timedelta(0)) == 0
     assert await horizon(database) <= events[0]
-    assert await left(database) == events
+    assert await transactions_left(database) == events
     await database.execute(f"UPDATE event_log SET {behind} = $1::text::pg_snapshot", after)
     await event_log.prune(database, KEPT, timedelta(0))
     assert await event_log.prune(database, KEPT, timedelta(0)) == 2
@@ -139,51 +139,51 @@ async def test_what_either_of_the_counts_has_not_taken_in_stays(database: Databa
 async def test_the_horizon_waits_for_a_transaction_that_is_under_way(
     database: Database, database_url: str, ticket: str
 ) -> None:
-    first = await happen(database, ticket, OLD)
+    first = await write_events(database, ticket, OLD)
     await settled(database)
     another = await asyncpg.connect(database_url)
     async with another.transaction():
-        late = await happen(another, ticket, OLD)
-        after = [await happen(database, ticket, OLD) for _ in range(2)]
+        late = await write_events(another, ticket, OLD)
+        after = [await write_events(database, ticket, OLD) for _ in range(2)]
         await counts.fold(database)
         for _ in range(2):
             await event_log.prune(database, KEPT, timedelta(0))
         assert first < await horizon(database) <= late
-        assert await left(database) == after
+        assert await transactions_left(database) == after
     await another.close()
     await settled(database)
-    assert await left(database) == [late, *after]
+    assert await transactions_left(database) == [late, *after]
     # The counts' position is the one of before, until there is something to take in.
-    last = await happen(database, ticket, timedelta(0))
+    last = await write_events(database, ticket, timedelta(0))
     await settled(database)
     for _ in range(2):
         await event_log.prune(database, KEPT, timedelta(0))
-    assert await left(database) == [last]
+    assert await transactions_left(database) == [last]
 
 
 async def test_a_log_in_which_all_is_old_keeps_only_the_last_that_happened(database: Database, ticket: str) -> None:
     """That one stays, because positions do not lie beyond it."""
     for _ in range(3):
-        await happen(database, ticket, OLD)
-    last = await happen(database, ticket, OLD, times=2)
+        await write_events(database, ticket, OLD)
+    last = await write_events(database, ticket, OLD, times=2)
     await settled(database)
     await prune(database)
-    await pass_time(database, 2 * ANNOUNCED)
+    await let_pass(database, 2 * ANNOUNCED)
     assert await prune(database) == 3
-    assert await left(database) == [last]
+    assert await transactions_left(database) == [last]
 
 
 async def test_a_long_log_goes_step_by_step(database: Database, ticket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many of its events one transaction has written."""
     monkeypatch.setattr(event_log, "LOOKED_AT", 2)
-    events = [await happen(database, ticket, OLD, times) for times in (1, 1, 4, 1)]
-    young = await happen(database, ticket, YOUNG, times=3)
+    events = [await write_events(database, ticket, OLD, times) for times in (1, 1, 4, 1)]
+    young = await write_events(database, ticket, YOUNG, times=3)
     await settled(database)
     steps = []
     for _ in range(4):
         steps.append(await event_log.prune(database, KEPT, timedelta(0)))
     assert steps == [0, 2, 4, 1]
-    assert await left(database) == [young] != events
+    assert await transactions_left(database) == [young] != events
 
 
 async def test_a_transaction_of_which_something_is_young_stays_as_a_whole(
@@ -191,9 +191,9 @@ async def test_a_transaction_of_which_something_is_young_stays_as_a_whole(
 ) -> None:
     """Even if that is behind what is looked at."""
     async with database.transaction():
-        await happen(database, ticket, OLD, times=3)
-        whole = await happen(database, ticket, YOUNG)
-    await happen(database, ticket, timedelta(0))
+        await write_events(database, ticket, OLD, times=3)
+        whole = await write_events(database, ticket, YOUNG)
+    await write_events(database, ticket, timedelta(0))
     await settled(database)
     for looked_at in (2, 100):
         monkeypatch.setattr(event_log, "LOOKED_AT", looked_at)
@@ -203,27 +203,27 @@ async def test_a_transaction_of_which_something_is_young_stays_as_a_whole(
 
 
 async def test_more_than_are_deleted_at_once_go_in_one_round(database: Database, ticket: str) -> None:
-    await happen(database, ticket, OLD, times=2_001)
-    last = await happen(database, ticket, timedelta(0))
+    await write_events(database, ticket, OLD, times=2_001)
+    last = await write_events(database, ticket, timedelta(0))
     await settled(database)
     await event_log.prune(database, KEPT, timedelta(0))
     assert await event_log.prune(database, KEPT, timedelta(0)) == 2_001
-    assert await left(database) == [last]
+    assert await transactions_left(database) == [last]
 
 
 async def test_what_another_process_deletes_is_not_waited_for(
     database: Database, database_url: str, ticket: str
 ) -> None:
-    taken, *_, last = [await happen(database, ticket, OLD) for _ in range(4)]
+    taken, *_, last = [await write_events(database, ticket, OLD) for _ in range(4)]
     await settled(database)
     await prune(database)
-    await pass_time(database, 2 * ANNOUNCED)
+    await let_pass(database, 2 * ANNOUNCED)
     another = await asyncpg.connect(database_url)
     async with another.transaction(), asyncio.timeout(20):
         await another.execute("SELECT FROM ticket_events WHERE xid = $1 FOR UPDATE", taken)
         assert await prune(database) == 2
     await another.close()
-    assert await left(database) == [taken, last]
+    assert await transactions_left(database) == [taken, last]
 
 
 async def test_in_an_empty_log_no_cursor_expires(database: Database) -> None:
@@ -240,8 +240,8 @@ async def test_a_server_prunes_by_its_retention_and_goes_on_after_an_outage(
 ) -> None:
     assert background.ANNOUNCED >= ANNOUNCED  # as `docs/live.md` has it
     monkeypatch.setattr(background, "PRUNING_SECONDS", 0.01)
-    await happen(database, ticket, OLD)
-    young = [await happen(database, ticket, age) for age in (2 * HOUR, timedelta(0))]
+    await write_events(database, ticket, OLD)
+    young = [await write_events(database, ticket, age) for age in (2 * HOUR, timedelta(0))]
     await settled(database)
     pool = await Pool.open(database_url, size=1)
     await database.execute("ALTER TABLE event_log RENAME TO event_log_away")
@@ -250,12 +250,12 @@ async def test_a_server_prunes_by_its_retention_and_goes_on_after_an_outage(
         await logged(caplog, "old events cannot be deleted")
         await database.execute("ALTER TABLE event_log_away RENAME TO event_log")
         await until(database, f"horizon::text::bigint = {young[0]} FROM event_log")
-        await pass_time(database, ANNOUNCED + timedelta(minutes=1))
+        await let_pass(database, ANNOUNCED + timedelta(minutes=1))
         await logged(caplog, "events older than 1 day, 0:00:00 were deleted: 1")
     pruning.cancel()
     await asyncio.wait([pruning])
     await pool.close()
-    assert await left(database) == young
+    assert await transactions_left(database) == young
 
 
 async def logged(caplog: pytest.LogCaptureFixture, text: str) -> None:
