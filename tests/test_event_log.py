@@ -23,6 +23,7 @@ from db.viewer import Viewer
 from pubsub.position import Snapshot
 from tests.api import Api
 from tests.behind import Database, dump, events, key, ticket_row, until_blocked
+from tests.counting import create
 
 # As a stream reads it: what one snapshot sees and the one before did not, with the position to go on from.
 DIFFERENCE = """
@@ -334,21 +335,24 @@ async def test_the_differences_of_snapshots_hold_each_event_once(
     assert not {f"savepoint {n}" for n in range(0, 15, 3)} & {subject for (subject,) in subjects}
 
 
-async def test_a_position_does_not_lie_beyond_the_last_event(api: Api, database: Database, another: Database) -> None:
+async def test_a_position_does_not_lie_beyond_the_last_event(
+    database: Database, another: Database, database_url: str
+) -> None:
     """An id that is handed out beyond it may be handed out again after a crash, and what is written by it then is new
     to everybody. What is under way before it has not been seen."""
-    async with another.transaction():
+    third = await asyncpg.connect(database_url)
+    async with another.transaction(), third.transaction():
         running = await another.fetchval("SELECT pg_current_xact_id()::text::bigint")
-        await api.new_ticket()
+        await create(database, ("ADMIN", "boss"))
+        beyond = await third.fetchval("SELECT pg_current_xact_id()::text::bigint")
+        position = Snapshot.parse(await database.fetchval(f"SELECT {NOW}"))
         last = await database.fetchval("SELECT xid::text::bigint FROM ticket_events ORDER BY xid DESC LIMIT 1")
-        async with database.transaction():
-            beyond = await database.fetchval("SELECT pg_current_xact_id()::text::bigint")
-            position = Snapshot.parse(await database.fetchval(f"SELECT {NOW}"))
-        assert running < last < beyond
-        assert position.xmax == last + 1
-        assert (position.sees(last), position.sees(running), position.sees(beyond)) == (True, False, False)
-        assert running in position.running and max(position.running) < position.xmax
-        assert position.xmin == min(position.running)
+    await third.close()
+    assert running < last < beyond
+    assert position.xmax == last + 1
+    assert (position.sees(last), position.sees(running), position.sees(beyond)) == (True, False, False)
+    assert running in position.running and max(position.running) < position.xmax
+    assert position.xmin == min(position.running)
 
 
 # Stream cursors

@@ -15,7 +15,7 @@ from callout import background
 from db import counts
 from db.engine import Database as Pool
 from db.ids import new_id
-from tests.behind import Database, until
+from tests.behind import Database, until, until_blocked
 from tests.counting import COUNTED, change, counted, create, in_tickets, taken_in
 
 CHATBOT, BOSS = ("SERVICE", "chatbot"), ("ADMIN", "boss")
@@ -83,13 +83,18 @@ async def test_a_transaction_that_commits_late_is_taken_in_then_and_once(databas
     await all_taken_in(database)
 
 
-async def test_while_one_folds_another_does_not_wait(database: Database, another: Database) -> None:
-    await create(database, BOSS)
+async def test_while_one_folds_another_does_not_wait(database_url: str, database: Database, another: Database) -> None:
+    await create(database, CHATBOT)
+    one = await asyncpg.connect(database_url)
     async with another.transaction(), asyncio.timeout(20):
-        await another.execute("SELECT FROM event_log FOR UPDATE")
+        await another.execute("LOCK TABLE ticket_counts IN SHARE MODE")
+        folding = asyncio.create_task(counts.fold(one))
+        await until_blocked(database)
         assert await counts.fold(database) == 0
         await counts_are_right(database)
-    assert await counts.fold(database) == 1
+    assert await folding == 1
+    await all_taken_in(database)
+    await one.close()
 
 
 async def test_many_who_write_and_fold_at_once_leave_the_right_numbers(database_url: str, database: Database) -> None:
