@@ -345,6 +345,7 @@ async def test_a_position_does_not_lie_beyond_the_last_event(
         running = await another.fetchval("SELECT pg_current_xact_id()::text::bigint")
         await create(database, ("ADMIN", "boss"))
         beyond = await third.fetchval("SELECT pg_current_xact_id()::text::bigint")
+        await database.execute("SELECT pg_current_xact_id()")  # beyond that, and over
         position = Snapshot.parse(await database.fetchval(f"SELECT {NOW}"))
         last = await database.fetchval("SELECT xid::text::bigint FROM ticket_events ORDER BY xid DESC LIMIT 1")
     await third.close()
