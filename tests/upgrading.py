@@ -84,6 +84,8 @@ async def write(database: Database) -> None:
     )
     await change(database, assigned, "NOTE_ADDED", "public_updated_at = now()", note)
     await database.execute("UPDATE customers SET name = 'Cora Okonkwo' WHERE id = $1", customer)
+    await change(database, resolved, "UPDATED", "contact_name = 'Jane DOE'")
+    await database.execute("UPDATE tickets SET search_text = 'falsified' WHERE id = $1", assigned)
     await write_articles(database, resolved)
     await database.execute(
         "INSERT INTO ticket_chats (ticket_id, creator_id, conversation_id, messages) VALUES ($1, 'chatbot', $2, '[]')",
