@@ -138,10 +138,16 @@ async def fold(connection: Any) -> int:
 
 
 async def recount(connection: Any) -> None:
-    """Count the tickets themselves, for when the events do not tell: after a bulk load, or when the rows have moved to
-    another cluster. Not in a transaction, as `fold`."""
+    """Count the tickets themselves, for when the events do not tell: after a bulk load. Not in a transaction, as
+    `fold`."""
     assert not connection.is_in_transaction()
     async with connection.transaction():
-        await connection.execute("SELECT id FROM event_log FOR UPDATE")
-        for counts in (ALL, OF_SERVICES):
-            await connection.execute(counts.recount())
+        await recount_within(connection)
+
+
+async def recount_within(transaction: Any) -> None:
+    """The same in a transaction that has written no event and writes none: when the rows have moved to another
+    cluster."""
+    await transaction.execute("SELECT id FROM event_log FOR UPDATE")
+    for counts in (ALL, OF_SERVICES):
+        await transaction.execute(counts.recount())

@@ -194,19 +194,26 @@ DELETE FROM ticket_events WHERE id IN (
     ORDER BY event.xid LIMIT 2000 FOR UPDATE OF event SKIP LOCKED
 )"""
 
-# The first event in the order of transactions that is to be kept; not far ahead at once, and nothing that is uncounted
-# or under way.
+LOOKED_AT: Final = 100_000
+"""Events, in the order of transactions, over which the horizon moves at once; more where one transaction has more."""
+
+# The first event in the order of transactions that is to be kept, if only because it is beyond those that are looked
+# at; nothing that is uncounted or under way; and not the last of all, which positions do not lie beyond. What has been
+# announced goes before the horizon moves on, or several processes would put that off for ever.
 _MOVE_HORIZON: Final = """
 WITH oldest AS (
-    SELECT xid, at FROM ticket_events ORDER BY xid LIMIT 100000
+    SELECT xid, at FROM ticket_events ORDER BY xid FETCH FIRST ($3) ROWS WITH TIES
 ), reached AS (
     SELECT least(
         pg_snapshot_xmin(pg_current_snapshot()), pg_snapshot_xmin(counted), pg_snapshot_xmin(service_counted),
-        (SELECT xid FROM oldest ORDER BY at < now() - $1::interval, xid LIMIT 1),
-        (SELECT xid FROM oldest ORDER BY xid DESC LIMIT 1)
-    ) AS xid FROM event_log
+        (SELECT xid FROM oldest WHERE at >= now() - $1::interval ORDER BY xid LIMIT 1),
+        (SELECT xid FROM ticket_events WHERE xid > (SELECT xid FROM oldest ORDER BY xid DESC LIMIT 1)
+            ORDER BY xid LIMIT 1),
+        last.xid
+    ) AS xid FROM event_log, (SELECT xid FROM ticket_events ORDER BY xid DESC LIMIT 1) AS last
 )
-UPDATE event_log SET horizon = reached.xid, horizon_at = now() FROM reached WHERE reached.xid > horizon"""
+UPDATE event_log SET horizon = reached.xid, horizon_at = now() FROM reached
+WHERE reached.xid > horizon AND horizon_at < now() - $2::interval"""
 
 
 async def prune(connection: Any, kept: timedelta, announced: timedelta) -> int:
@@ -219,8 +226,13 @@ async def prune(connection: Any, kept: timedelta, announced: timedelta) -> int:
         deleted += int(status.split()[1])
         if status == "DELETE 0":
             break
-    await connection.execute(_MOVE_HORIZON, kept)
+    await connection.execute(_MOVE_HORIZON, kept, announced, LOOKED_AT)
     return deleted
+
+
+MOVING_SECONDS: Final = 3600.0
+"""For so long the move to another cluster may take, in which each event is written anew, and whoever starts then
+waits."""
 
 
 async def identity(database: Database) -> str:
@@ -228,19 +240,21 @@ async def identity(database: Database) -> str:
 
     Rows that turn up in another cluster (restored from a dump, or promoted to another timeline) carry transaction ids
     that mean nothing there. Then the log gets a new identity, so that cursors of the old one are recognised, its rows
-    become "before everything", and the counts are taken anew.
+    become "before everything", the horizon starts anew, and so do the counts.
     """
-    async with database.acquire() as connection:
-        async with connection.transaction():
-            here = await connection.fetchval(f"SELECT {ddl.CLUSTER}")
-            moved = await connection.fetchval(
-                "UPDATE event_log SET identity = gen_random_uuid(), cluster = $1 WHERE cluster <> $1 RETURNING true",
-                here,
-            )
-            if moved:
-                await connection.execute(
-                    "UPDATE ticket_events SET xid = '3' WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())"
-                )
+    async with database.acquire() as connection, connection.transaction():
+        await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+        here = await connection.fetchval(f"SELECT {ddl.CLUSTER}")
+        moved = await connection.fetchval(
+            "UPDATE event_log SET identity = gen_random_uuid(), cluster = $1, horizon = '0', horizon_at = now()"
+            " WHERE cluster <> $1 RETURNING true",
+            here,
+            timeout=MOVING_SECONDS,
+        )
         if moved:
-            await counts.recount(connection)
+            await connection.execute(
+                "UPDATE ticket_events SET xid = '3' WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())",
+                timeout=MOVING_SECONDS,
+            )
+            await counts.recount_within(connection)
         return str(await connection.fetchval("SELECT identity FROM event_log"))

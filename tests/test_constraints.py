@@ -94,6 +94,39 @@ async def test_two_tickets_cannot_have_one_reference(database: Database, rows: d
         await insert_ticket(database, new_id(), "TKT-AAAAAA")
 
 
+FINAL = (
+    "id",
+    "ticket_id",
+    "kind",
+    "actor_kind",
+    "actor_id",
+    "actor_name",
+    "at",
+    "before",
+    "after",
+    "note_id",
+    "public",
+)
+
+
+async def test_nothing_of_an_event_is_changed_but_its_transaction(database: Database) -> None:
+    """Which means nothing any more where the rows have moved to another cluster."""
+    columns = await database.fetch(
+        "SELECT attname FROM pg_attribute WHERE attrelid = 'ticket_events'::regclass"
+        " AND attnum > 0 AND NOT attisdropped"
+    )
+    assert {name for (name,) in columns} == {*FINAL, "xid"}
+    for statement in (
+        *(f"UPDATE ticket_events SET {name} = {name}" for name in FINAL),
+        "TRUNCATE ticket_events CASCADE",
+    ):
+        with pytest.raises(asyncpg.RestrictViolationError) as refused:
+            async with database.transaction():
+                await database.execute(statement)
+        assert refused.value.constraint_name == "ticket_events_final", statement
+    await database.execute("UPDATE ticket_events SET xid = xid")
+
+
 async def test_an_event_is_kept_until_all_counts_have_taken_it_in(database: Database, rows: dict[str, str]) -> None:
     await database.execute(
         "INSERT INTO ticket_events (ticket_id, kind, actor_kind, actor_id, actor_name, after)"

@@ -18,9 +18,12 @@ from db import event_log
 from db.cursors import StreamCursors
 from db.enums import Role, TicketEventKind
 from db.ids import new_id
+from db.positions import NOW
 from db.viewer import Viewer
+from pubsub.position import Snapshot
 from tests.api import Api
 from tests.behind import Database, dump, events, key, ticket_row, until_blocked
+from tests.counting import create
 
 # As a stream reads it: what one snapshot sees and the one before did not, with the position to go on from.
 DIFFERENCE = """
@@ -330,6 +333,27 @@ async def test_the_differences_of_snapshots_hold_each_event_once(
         assert in_order[key(ticket)] == [event["id"] for event in (await events(database, ticket))[1:]]
     subjects = await database.fetch("SELECT after->>'subject' FROM ticket_events")
     assert not {f"savepoint {n}" for n in range(0, 15, 3)} & {subject for (subject,) in subjects}
+
+
+async def test_a_position_does_not_lie_beyond_the_last_event(
+    database: Database, another: Database, database_url: str
+) -> None:
+    """An id that is handed out beyond it may be handed out again after a crash, and what is written by it then is new
+    to everybody. What is under way before it has not been seen."""
+    third = await asyncpg.connect(database_url)
+    async with another.transaction(), third.transaction():
+        running = await another.fetchval("SELECT pg_current_xact_id()::text::bigint")
+        await create(database, ("ADMIN", "boss"))
+        beyond = await third.fetchval("SELECT pg_current_xact_id()::text::bigint")
+        await database.execute("SELECT pg_current_xact_id()")  # beyond that, and over
+        position = Snapshot.parse(await database.fetchval(f"SELECT {NOW}"))
+        last = await database.fetchval("SELECT xid::text::bigint FROM ticket_events ORDER BY xid DESC LIMIT 1")
+    await third.close()
+    assert running < last < beyond
+    assert position.xmax == last + 1
+    assert (position.sees(last), position.sees(running), position.sees(beyond)) == (True, False, False)
+    assert running in position.running and max(position.running) < position.xmax
+    assert position.xmin == min(position.running)
 
 
 # Stream cursors

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,18 @@ from graphql import is_object_type
 
 from callout.auth import LEEWAY_SECONDS, mint
 from callout.settings import Settings
-from db import event_log
+from db import counts, event_log
 from db.cursors import StreamCursors
+from db.engine import Database as Pool
 from db.enums import Role, TicketEventKind
+from db.ids import new_id
 from db.viewer import Viewer
+from pubsub.position import Place
 from pubsub.replay import MISSED_MAX
 from pubsub.send_queue import QUEUE_BYTES_MAX, QUEUE_MAX
 from tests.api import SCHEMA, Api, Refusal, Server
 from tests.behind import Database, until
+from tests.counting import change, create
 from tests.fire import SECRET, known
 from tests.live import CHANGES, OF_STREAMS, WITHIN, following, live, narrow, socket
 from tests.process import callout_process, free_port
@@ -504,54 +509,122 @@ async def test_pages_of_events_have_aliases_bounds_and_resets(api: Api) -> None:
 # What is no longer kept
 
 
-async def test_a_cursor_that_is_older_than_what_is_kept_is_answered_with_a_reset(
+SETTLED = "bool_and(xid < pg_snapshot_xmin(pg_current_snapshot())) FROM ticket_events"
+TAKEN_IN = """bool_and(pg_visible_in_snapshot(xid, counted) AND pg_visible_in_snapshot(xid, service_counted))
+    FROM ticket_events, event_log"""
+
+
+async def counted(api: Api, database: Database) -> None:
+    """Until pruning can go on to what happens here: nothing is under way that is older, be it in another test's
+    database, and the counts have taken it in."""
+    await until(database, SETTLED)
+    await api.new_ticket()
+    await counts.fold(database)
+    await until(database, TAKEN_IN)
+
+
+async def prune(database: Database, kept: timedelta) -> None:
+    """As if it had been announced for long."""
+    await database.execute("UPDATE event_log SET horizon_at = now() - interval '30 days'")
+    await event_log.prune(database, kept, timedelta(minutes=10))
+
+
+async def reset_of(api: Api, cursor: str) -> str | None:
+    """The reason for which a stream and a page begin anew, if they do."""
+    page = await asked(api, after=cursor)
+    async with following(api, after=cursor) as screen:
+        first = await screen.next()
+    assert first.get("reason") == page["reset"]
+    reason: str | None = page["reset"]
+    return reason
+
+
+async def test_a_cursor_expires_before_anything_is_gone_that_it_has_not_seen(
+    api: Api, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was made beside a transaction that was under way, and commits after it; what is kept begins right behind
+    that. A cursor of where that begins has all of it."""
+    nothing, much = timedelta(0), timedelta(days=1)
+    late = await api.new_ticket()
+    await counted(api, database)
+    for _ in range(2):
+        await prune(database, nothing)
+    another = await asyncpg.connect(api.server.database_url)
+    async with another.transaction():
+        await event_log.change(another, BOSS, late[4:], TicketEventKind.UPDATED, {"priority": "HIGH"}, {})
+        kept = await api.new_ticket()
+        cursor = (await asked(api))["cursor"]
+    await another.close()
+    assert [node["ticketId"] for node in (await asked(api, after=cursor))["nodes"]] == [late]
+    await counted(api, database)
+    monkeypatch.setattr(event_log, "LOOKED_AT", 2)  # the one that was left, and the late one
+    await prune(database, nothing)
+    horizon = int(await database.fetchval("SELECT horizon::text FROM event_log"))
+    assert horizon == await database.fetchval("SELECT xid FROM ticket_events WHERE ticket_id = $1", kept[4:])
+    for _ in range(2):  # it is announced, and then gone
+        assert await reset_of(api, cursor) == "CURSOR_EXPIRED"
+        await prune(database, much)
+    assert await database.fetchval("SELECT min(xid::text::bigint) FROM ticket_events") == horizon
+
+    cursors, now = StreamCursors(await identity(api)), datetime.now(UTC)
+    at, before, behind = (f"{xid}:{xid}:" for xid in (horizon, horizon - 1, horizon + 1))
+    page = await asked(api, after=cursors.seal(at))
+    assert (page["nodes"][0]["ticketId"], page["reset"]) == (kept, None)
+    assert await reset_of(api, cursors.seal(at)) is None
+    for expired in (Place(before), Place(before, behind, now, new_id())):
+        assert await reset_of(api, expired.sealed(cursors)) == "CURSOR_EXPIRED"
+
+
+async def test_a_cursor_of_another_kind_or_of_the_future_is_unknown(api: Api, database: Database) -> None:
+    listed = (await api("{ tickets(first: 1) { streamCursor pageInfo { endCursor } } }"))["tickets"]
+    assert await reset_of(api, listed["pageInfo"]["endCursor"]) == "CURSOR_UNKNOWN"
+    with pytest.raises(Refusal) as refusal:
+        await api("query($after: String) { tickets(after: $after) { totalCount } }", after=listed["streamCursor"])
+    assert refusal.value.codes == ["BAD_USER_INPUT"]
+    cursors, at = StreamCursors(await identity(api)), datetime.now(UTC)
+    last = await database.fetchval("SELECT xid::text::bigint FROM ticket_events ORDER BY xid DESC LIMIT 1")
+    now, future = (f"{xid}:{xid}:" for xid in (last + 1, last + 2))
+    for known_here in (Place(now), Place(now, now, at, new_id())):
+        assert await reset_of(api, known_here.sealed(cursors)) is None
+    for unknown in (Place(future), Place(now, future, at, new_id())):
+        assert await reset_of(api, unknown.sealed(cursors)) == "CURSOR_UNKNOWN"
+
+
+async def test_a_server_lets_go_of_what_is_older_than_its_retention_and_keeps_count(
     fresh_url: str, tmp_path: Path
 ) -> None:
-    settings = {"database_url": fresh_url, "jwt_secret": SECRET, "event_retention_days": "1"}
     database = await asyncpg.connect(fresh_url)
-
-    async def days_pass() -> None:
-        """Events get older, and what was announced has been so for long."""
-        await database.execute("ALTER TABLE ticket_events DISABLE TRIGGER ticket_events_final")
-        await database.execute("UPDATE ticket_events SET at = at - interval '2 days'")
-        await database.execute("ALTER TABLE ticket_events ENABLE TRIGGER ticket_events_final")
-        await database.execute("UPDATE event_log SET horizon_at = horizon_at - interval '2 days'")
-
-    with callout_process(tmp_path, **settings) as process:
-        async with Api(known(process, fresh_url)) as api:
-            old = (await asked(api))["cursor"]
-            ticket = await api.new_ticket()
-            counted = "pg_visible_in_snapshot(xid, counted) FROM ticket_events, event_log"
-            await until(database, counted)  # what is not is kept
-            await days_pass()
-            await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority="LOW")
-            # A cursor is from before what was under way when it was made, be it in another test's database.
-            await until(database, "bool_and(xid < pg_snapshot_xmin(pg_current_snapshot())) FROM ticket_events")
-            recent = (await asked(api))["cursor"]
-    with callout_process(tmp_path, **settings) as process:
-        await until(database, "horizon_at > now() - interval '1 day' FROM event_log")
-        async with Api(known(process, fresh_url)) as api:
-            assert await database.fetchval("SELECT count(*) FROM ticket_events") == 2, "it was only announced"
-            await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority="HIGH")
-            assert (await asked(api, after=old))["reset"] == "CURSOR_EXPIRED"
-            async with following(api, after=old) as screen:
-                reset = await screen.next()
-                assert (reset["__typename"], reset["reason"]) == ("StreamReset", "CURSOR_EXPIRED")
-                assert (await screen.next())["__typename"] == "StreamReady"
-            async with following(api, after=recent) as screen:
-                assert (await screen.next())["changedFields"] == ["priority"]
-        await database.execute("UPDATE event_log SET horizon_at = horizon_at - interval '1 hour'")
-    with callout_process(tmp_path, **settings) as process:
+    pool = await Pool.open(fresh_url, size=1)
+    cursors = StreamCursors(await event_log.identity(pool))
+    await pool.close()
+    ticket = await create(database, ("ADMIN", "boss"))
+    for priority in ("LOW", "HIGH"):
+        await change(database, ticket, "UPDATED", f"priority = '{priority}'")
+    await database.execute("ALTER TABLE ticket_events DISABLE TRIGGER ticket_events_final")
+    await database.execute(
+        "UPDATE ticket_events SET at = at - CASE after ->> 'priority' WHEN 'HIGH' THEN interval '2 hours'"
+        " ELSE interval '2 days' END"
+    )
+    await database.execute("ALTER TABLE ticket_events ENABLE TRIGGER ticket_events_final")
+    await until(database, SETTLED)
+    await counts.fold(database)
+    await prune(database, timedelta(days=1))
+    await database.execute("UPDATE event_log SET horizon_at = now() - interval '1 hour'")
+    horizon = await database.fetchval("SELECT horizon FROM event_log")
+    assert await database.fetchval("SELECT count(*) FROM ticket_events") == 3
+    await change(database, ticket, "UPDATED", "priority = 'URGENT'")
+    with callout_process(tmp_path, database_url=fresh_url, jwt_secret=SECRET, event_retention_days="1") as process:
         async with Api(known(process, fresh_url)) as api:
             await until(database, "count(*) = 2 FROM ticket_events")
+            await until(database, TAKEN_IN)  # by the server
             data = await api(
                 "query($id: ID!) { ticket(by: {id: $id}) { history { nodes { kind } } } ticketCounts { all } }",
-                id=ticket,
+                id=f"tkt_{ticket}",
             )
             assert [each["kind"] for each in data["ticket"]["history"]["nodes"]] == ["UPDATED", "UPDATED"]
             assert data["ticketCounts"] == {"all": 1}
-            assert [each["kind"] for each in (await asked(api, after=recent))["nodes"]] == ["UPDATED"]
-            assert (await asked(api, after=old))["reset"] == "CURSOR_EXPIRED"
+            assert await reset_of(api, cursors.seal("3:3:")) == "CURSOR_EXPIRED"
+            assert await database.fetchval("SELECT horizon FROM event_log") == horizon
     await database.close()
 
 

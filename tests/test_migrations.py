@@ -1,19 +1,24 @@
-"""Migrations and models say the same, and the way back leads to nothing."""
+"""Migrations and models say the same, no step loses or falsifies a row, and the way back leads to nothing."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import asyncpg
 import pytest
 from alembic import command
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
-from db import ddl, migrate
+from db import counts, ddl, migrate
 from db.models import Base
+from tests.behind import Database, until_blocked
 from tests.conftest import at
+from tests.counting import counted, create, in_tickets
+from tests.upgrading import check, connected, contents, lose_nothing, write
 
 # Everything that a schema consists of, as PostgreSQL itself would write it.
 DEFINITIONS = {
@@ -23,10 +28,13 @@ DEFINITIONS = {
     " WHERE connamespace = 'public'::regnamespace",
     "indexes": "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
     "triggers": "SELECT tgrelid::regclass::text, tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal",
-    "functions": "SELECT proname, prosrc FROM pg_proc JOIN pg_namespace n ON n.oid = pronamespace"
+    "functions": "SELECT pg_get_functiondef(pg_proc.oid) FROM pg_proc JOIN pg_namespace n ON n.oid = pronamespace"
     " LEFT JOIN pg_depend d ON d.objid = pg_proc.oid AND d.deptype = 'e' WHERE nspname = 'public' AND d.objid IS NULL",
     "enums": "SELECT typname, enumlabel, enumsortorder FROM pg_enum JOIN pg_type ON pg_type.oid = enumtypid",
 }
+
+
+REVISIONS = [script.revision for script in reversed([*ScriptDirectory.from_config(migrate.config()).walk_revisions()])]
 
 
 @pytest.fixture
@@ -49,10 +57,11 @@ def run(url: str, statement: str) -> None:
 
 
 def definitions(connection: Connection) -> dict[str, list[tuple[object, ...]]]:
-    return {
-        what: sorted((tuple(row) for row in connection.execute(text(query)) if "alembic_version" not in row), key=str)
-        for what, query in DEFINITIONS.items()
-    }
+    return {what: in_order(connection.execute(text(query))) for what, query in DEFINITIONS.items()}
+
+
+def in_order(rows: Iterable[Iterable[object]]) -> list[tuple[object, ...]]:
+    return sorted((row for row in map(tuple, rows) if "alembic_version" not in row), key=str)
 
 
 def created_from_models(connection: Connection) -> dict[str, list[tuple[object, ...]]]:
@@ -86,11 +95,94 @@ def test_the_migrations_make_exactly_what_the_models_say(database_url: str, empt
     assert all(migrated.values()), "a query that finds nothing compares nothing"
 
 
-def test_up_from_empty_and_back_and_up_again(empty_database: str) -> None:
-    migrate.upgrade(empty_database)
-    first = migrate.run(empty_database, definitions)
-    migrate.downgrade(empty_database, "base")
-    assert not any(migrate.run(empty_database, definitions).values())
-    migrate.upgrade(empty_database)
-    assert migrate.run(empty_database, definitions) == first
-    assert migrate.current(empty_database) == migrate.head()
+# With rows
+
+
+async def upgrade(url: str, revision: str) -> None:
+    await asyncio.to_thread(migrate.upgrade, url, revision)
+
+
+async def downgrade(url: str, revision: str) -> None:
+    await asyncio.to_thread(migrate.downgrade, url, revision)
+
+
+async def schema(database: Database) -> dict[str, list[tuple[object, ...]]]:
+    return {what: in_order(await database.fetch(query)) for what, query in DEFINITIONS.items()}
+
+
+async def test_each_step_carries_the_rows_up_and_down_and_up_again(database: Database, empty_database: str) -> None:
+    """The counts are right after each, with events that they have taken in and events that they have not, the triggers
+    are there, and the way down leads to the schema that the step began with; in the end, to nothing."""
+    at_head = await schema(database)
+    base, *steps = REVISIONS
+    await upgrade(empty_database, base)
+    async with connected(empty_database) as walked:
+        await write(walked)
+        await check(walked, base)
+        for before, revision in zip(REVISIONS, steps, strict=False):
+            await write(walked)
+            first, rows = await schema(walked), await contents(walked)
+            await upgrade(empty_database, revision)
+            lose_nothing(rows, await contents(walked), revision)
+            await check(walked, revision)
+            await write(walked)
+            rows = await contents(walked)
+            await downgrade(empty_database, before)
+            lose_nothing(rows, await contents(walked), f"{revision} undone")
+            assert await schema(walked) == first, f"{revision} undone"
+            await check(walked, f"{revision} undone")
+            rows = await contents(walked)
+            await upgrade(empty_database, revision)
+            lose_nothing(rows, await contents(walked), f"{revision} again")
+        await downgrade(empty_database, "base")
+        assert not any((await schema(walked)).values())
+        await upgrade(empty_database, "head")
+        assert await schema(walked) == at_head
+    assert await asyncio.to_thread(migrate.current, empty_database) == REVISIONS[-1] == migrate.head()
+
+
+async def counts_agree(database: Database, kinds: int) -> None:
+    """The counts of services are those of the tickets, of so many kinds."""
+    found = await counted(database, counts.OF_SERVICES)
+    assert found == await in_tickets(database, counts.OF_SERVICES)
+    assert len(found) == kinds
+
+
+async def test_tickets_written_while_counts_are_introduced_are_counted_once(empty_database: str) -> None:
+    """One by a transaction that goes on beyond the step, one while the step waits for a lock."""
+    await upgrade(empty_database, "0008")
+    async with connected(empty_database) as late, connected(empty_database) as database:
+        await create(database, ("SERVICE", "chatbot"))
+        async with late.transaction():
+            await create(late, ("SERVICE", "chatbot"), priority="LOW")
+            async with database.transaction():
+                await database.execute("LOCK TABLE event_log IN ACCESS SHARE MODE")
+                step = asyncio.create_task(upgrade(empty_database, "0009"))
+                async with connected(empty_database) as meanwhile:
+                    await until_blocked(meanwhile)
+                    await create(meanwhile, ("SERVICE", "chatbot"), priority="HIGH")
+            await step
+            await counts_agree(database, 2)
+        await counts_agree(database, 3)
+
+
+async def test_processes_that_migrate_one_database_take_turns(empty_database: str) -> None:
+    async with connected(empty_database) as database, connected(empty_database) as watching:
+        await database.execute("SELECT pg_advisory_lock($1)", migrate.LOCK)
+        both = asyncio.gather(upgrade(empty_database, "0002"), upgrade(empty_database, "0002"))
+        await until_blocked(watching, 2)
+        assert await schema(watching) == {what: [] for what in DEFINITIONS}
+        await database.execute("SELECT pg_advisory_unlock($1)", migrate.LOCK)
+        await both
+    assert await asyncio.to_thread(migrate.current, empty_database) == "0002"
+
+
+async def test_a_step_that_fails_leaves_the_one_before_it_and_can_be_taken_again(empty_database: str) -> None:
+    async with connected(empty_database) as database:
+        await database.execute("CREATE TABLE deliveries ()")
+        with pytest.raises(DBAPIError, match="deliveries"):
+            await upgrade(empty_database, "0003")
+        assert await asyncio.to_thread(migrate.current, empty_database) == "0002"
+        await database.execute("DROP TABLE deliveries")
+        await upgrade(empty_database, "0003")
+        assert await asyncio.to_thread(migrate.current, empty_database) == "0003"

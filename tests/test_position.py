@@ -1,57 +1,94 @@
-"""Positions in the event log: what a snapshot sees, and that a cursor comes back as the place that it was made of."""
+"""Positions in the event log as a stream compares them, and the cursors that they are sealed in."""
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
 from db.cursors import StreamCursors
+from db.ids import new_id
 from pubsub.position import Place, Snapshot
 
-
-def test_a_snapshot_sees_what_was_over_when_it_was_taken() -> None:
-    snapshot = Snapshot.parse("5:9:6,7")
-    assert snapshot == Snapshot(5, 9, frozenset({6, 7}))
-    assert [xid for xid in range(12) if snapshot.sees(xid)] == [0, 1, 2, 3, 4, 5, 8]
-    assert Snapshot.parse("9:9:") == Snapshot(9, 9, frozenset())
+CURSORS = StreamCursors(new_id())
+AT = datetime(2026, 3, 1, 12, 30, 15, 123456, UTC)
+WEST = datetime(2026, 11, 20, tzinfo=timezone(timedelta(hours=-5)))
 
 
-@pytest.mark.parametrize("text", ["", "5", "5:9", "5:9:6:7", "a:9:", "5:9:six"])
+def test_a_snapshot_sees_what_is_below_its_end_and_was_not_running() -> None:
+    snapshot = Snapshot.parse("5:9:5,7")
+    assert [xid for xid in range(3, 11) if snapshot.sees(xid)] == [3, 4, 6, 8]
+    assert (snapshot.xmin, snapshot.xmax) == (5, 9)
+    assert [xid for xid in range(3, 11) if Snapshot.parse("5:5:").sees(xid)] == [3, 4]
+
+
+@pytest.mark.parametrize(
+    ("later", "earlier", "covers"),
+    [
+        ("5:9:5,7", "5:9:5,7", True),
+        ("9:9:", "5:9:5,7", True),
+        ("5:9:5,7", "9:9:", False),
+        ("5:9:5", "5:9:5,7", True),
+        ("5:9:5,7", "5:9:5", False),  # which sees 7
+        ("9:9:", "9:10:", False),  # nothing is there by that number yet, and it may come
+        ("9:10:9", "9:9:", True),
+        ("5:12:5,10", "5:9:5", True),
+        ("5:12:8,10", "5:9:5", False),
+        ("7:9:7", "5:9:6,7", True),  # one of them has ended since
+        ("5:9:6,7", "7:9:7", False),  # the other way round
+        ("5:9:5", "9:9:", False),
+        ("8:8:", "9:9:", False),
+        ("8:10:8", "9:9:", False),
+    ],
+)
+def test_a_snapshot_covers_those_that_see_nothing_that_it_does_not(later: str, earlier: str, covers: bool) -> None:
+    assert Snapshot.parse(later).covers(Snapshot.parse(earlier)) is covers
+
+
+@pytest.mark.parametrize("text", ["", "5", "5:9", "5:9:x", "5:9:5:7", "a:9:"])
 def test_what_is_no_snapshot_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         Snapshot.parse(text)
 
 
 @pytest.mark.parametrize(
-    ("later", "earlier", "covers"),
-    [
-        ("9:9:", "9:9:", True),
-        ("5:9:6,7", "5:9:6,7", True),
-        ("9:9:", "5:9:6,7", True),  # both have ended since
-        ("7:9:7", "5:9:6,7", True),  # one of them has
-        ("5:9:6,7", "7:9:7", False),  # the other way round
-        ("5:9:5", "9:9:", False),
-        ("8:8:", "9:9:", False),
-        ("10:10:", "9:9:", True),
-        ("9:10:9", "9:9:", True),  # what runs has begun since
-        ("8:10:8", "9:9:", False),
-    ],
-)
-def test_a_snapshot_covers_another_if_it_sees_whatever_that_one_does(later: str, earlier: str, covers: bool) -> None:
-    assert Snapshot.parse(later).covers(Snapshot.parse(earlier)) is covers
-
-
-@pytest.mark.parametrize(
     "place",
     [
-        Place("5:9:6,7"),
-        Place("5:9:6,7", "9:9:"),
-        Place("5:9:6,7", "9:9:", datetime(2026, 11, 20, 10, 0, 0, 123456, UTC), "018f0000-0000-7000-8000-000000000001"),
-        Place("9:9:", "9:10:9", datetime(2026, 11, 20, tzinfo=timezone(timedelta(hours=-5))), "an event"),
+        Place("5:9:5,7"),
+        Place("5:9:5,7", "9:12:", AT, new_id()),
+        Place("5:9:", "9:9:"),
+        Place("9:9:", "9:10:9", WEST, "an event"),
     ],
 )
-def test_a_cursor_comes_back_as_its_place(place: Place) -> None:
-    cursors = StreamCursors("a log")
-    assert Place.opened(place.sealed(cursors), cursors) == place
-    assert Place.opened(place.sealed(StreamCursors("another log")), cursors) is None
+def test_a_place_is_the_same_after_it_was_a_cursor(place: Place) -> None:
+    cursor = place.sealed(CURSORS)
+    assert Place.opened(cursor, CURSORS) == place
+    assert Place.opened(cursor, StreamCursors(new_id())) is None
+    assert place.sealed(CURSORS) != cursor
+
+
+def test_a_position_alone_lies_before_every_event_that_it_does_not_see() -> None:
+    place = Place("5:9:5,7")
+    assert place.until is None
+    assert place.at < datetime(1, 1, 3, tzinfo=UTC)
+
+
+def test_a_cursor_that_was_changed_anywhere_does_not_open() -> None:
+    cursor = Place("5:9:5,7", "9:12:", AT, new_id()).sealed(CURSORS)
+    raw = base64.urlsafe_b64decode(cursor)
+    for at in range(len(raw)):
+        broken = bytearray(raw)
+        broken[at] ^= 1
+        assert CURSORS.open(base64.urlsafe_b64encode(broken).decode()) is None
+        assert CURSORS.open(base64.urlsafe_b64encode(raw[:at]).decode()) is None
+    for written_otherwise in (
+        cursor + "!",
+        cursor[:8] + "\n" + cursor[8:],
+        " " + cursor,
+        cursor + cursor,
+        "é" + cursor,
+    ):
+        assert CURSORS.open(written_otherwise) is None
+    assert CURSORS.open(base64.urlsafe_b64encode(raw + b"\0").decode()) is None
+    assert CURSORS.open(cursor) is not None

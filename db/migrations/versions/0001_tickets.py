@@ -74,6 +74,18 @@ TABLES = (
     "ticket_events",
 )
 
+# As it was until 0009 gave the counts of services a position of their own: `db/ddl.py` has it as it is today.
+REFUSE_UNCOUNTED_PRUNING = """
+CREATE OR REPLACE FUNCTION refuse_uncounted_pruning() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM pruned, event_log WHERE NOT pg_visible_in_snapshot(pruned.xid, event_log.counted)) THEN
+        RAISE EXCEPTION 'an event is kept until ticket_counts has taken it in' USING
+            ERRCODE = 'restrict_violation', CONSTRAINT = TG_NAME, TABLE = TG_TABLE_NAME, SCHEMA = TG_TABLE_SCHEMA;
+    END IF;
+    RETURN NULL;
+END
+$$"""
+
 
 def upgrade() -> None:
     for statement in (*ddl.EXTENSIONS, ddl.SEARCH_FORM, ddl.SEARCH_PAIRS, ddl.SEARCH_PAIRS_QUERY):
@@ -436,7 +448,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_ticket_events_xid", "ticket_events", ["xid"])
 
-    for statement in (*ddl.FUNCTIONS, *ddl.TRIGGERS, *ddl.ROWS):
+    for statement in (*ddl.FUNCTIONS, REFUSE_UNCOUNTED_PRUNING, *ddl.TRIGGERS, *ddl.ROWS):
         op.execute(statement)
 
 

@@ -1,0 +1,80 @@
+"""Tickets and events that are written by SQL alone, and their numbers: as the counts have them and as they are."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from sqlalchemy import func, select
+
+from db import counts
+from db.ids import new_id
+from db.statement import Statement
+from tests.behind import Database
+
+KIND = "status, priority, category, technician_id"
+COUNTED = {
+    counts.ALL: f"SELECT {KIND}, count(*) FROM tickets GROUP BY {KIND}",
+    counts.OF_SERVICES: f"SELECT creator_id, creator_kind, {KIND}, count(*) FROM tickets"
+    f" WHERE creator_kind = 'SERVICE' GROUP BY creator_id, creator_kind, {KIND}",
+}
+
+
+async def create(database: Database, creator: tuple[str, str], **values: Any) -> str:
+    """A ticket with the event of its creation, as a server writes the two."""
+    columns = {
+        "id": new_id(),
+        "reference": f"TKT-{''.join(secrets.choice('ABCDEFGHJKMNPQRSTUVWXYZ') for _ in range(6))}",
+        "subject": "Panel  BEEPING",
+        "description": "Since the power outage.",
+        "source": "ADMIN",
+        "creator_kind": creator[0],
+        "creator_id": creator[1],
+        "contact_name": "John SMITH",
+        "contact_email": "john@example.com",
+    } | values
+    places = ", ".join(f"${n}" for n in range(1, len(columns) + 1))
+    await database.execute(
+        f"WITH created AS (INSERT INTO tickets ({', '.join(columns)}) VALUES ({places}) RETURNING *)"
+        " INSERT INTO ticket_events (ticket_id, kind, actor_kind, actor_id, actor_name, after)"
+        " SELECT id, 'CREATED', creator_kind, creator_id, 'Somebody', to_jsonb(created.*) FROM created",
+        *columns.values(),
+    )
+    return str(columns["id"])
+
+
+async def change(database: Database, ticket: str, kind: str, changes: str, note: str | None = None) -> str:
+    """A ticket's change with its event, whose id is returned."""
+    event: str = await database.fetchval(
+        "WITH before AS (SELECT to_jsonb(tickets.*) AS image FROM tickets WHERE id = $1), changed AS ("
+        f" UPDATE tickets SET version = version + 1, updated_at = now(), {changes} WHERE id = $1 RETURNING *)"
+        " INSERT INTO ticket_events (ticket_id, kind, actor_kind, actor_id, actor_name, note_id, before, after)"
+        " SELECT id, $2, 'ADMIN', 'boss', 'The Boss', $3, image, to_jsonb(changed.*) FROM changed, before"
+        " RETURNING id::text",
+        ticket,
+        kind,
+        note,
+    )
+    return event
+
+
+async def counted(database: Database, each: counts.Counts) -> set[tuple[Any, ...]]:
+    """The counts as they are read: what has been taken in, and what the events since then add."""
+    rows = each.counted()
+    by = [rows.c[name] for name in each.by]
+    total = func.sum(rows.c.n).label("total")
+    found = await Statement(select(*by, total).group_by(*by).having(total != 0)).fetch(database)
+    return {tuple(row) for row in found}
+
+
+async def taken_in(database: Database, each: counts.Counts) -> set[tuple[Any, ...]]:
+    """The counts without what the events since then add."""
+    return {tuple(row) for row in await database.fetch(f"SELECT {_columns(each)}, n FROM {each.table} WHERE n <> 0")}
+
+
+async def in_tickets(database: Database, each: counts.Counts) -> set[tuple[Any, ...]]:
+    return {tuple(row) for row in await database.fetch(COUNTED[each])}
+
+
+def _columns(each: counts.Counts) -> str:
+    return ", ".join(each.by).replace("technician_id", f"nullif(technician_id, '{counts.NOBODY}')")

@@ -1,0 +1,166 @@
+"""The event log in another cluster: restored from a dump, its transaction ids mean nothing there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from db import counts, engine, event_log
+from db.cursors import StreamCursors
+from db.engine import Database as Pool
+from db.positions import NOW
+from tests.api import Api
+from tests.behind import Database, until, until_blocked
+from tests.counting import COUNTED, change, counted, create, in_tickets, taken_in
+from tests.fire import SECRET, known
+from tests.live import following
+from tests.process import callout_process
+from tests.test_live import asked
+
+CHATBOT, BOSS = ("SERVICE", "chatbot"), ("ADMIN", "boss")
+AHEAD = 1_000_000_000  # transactions that the other cluster has had more
+
+
+@pytest.fixture(autouse=True)
+async def old_cursor(database: Database) -> str:
+    """The rows are another cluster's, with a cursor of the log as it was there: some events lie before it and some
+    after, and of their transactions this cluster has had none yet. The counts have taken in what lies before."""
+    tickets = [await create(database, creator) for creator in (CHATBOT, CHATBOT, BOSS)]
+    await until(database, "bool_and(xid < pg_snapshot_xmin(pg_current_snapshot())) FROM ticket_events")
+    await counts.fold(database)
+    end = await database.fetchval("SELECT xid::text::bigint + 1 FROM ticket_events ORDER BY xid DESC LIMIT 1") + AHEAD
+    await change(database, tickets[0], "CLOSED", "status = 'CLOSED', closed_at = now()")
+    await create(database, BOSS, priority="HIGH")
+    await database.execute(f"UPDATE ticket_events SET xid = (xid::text::bigint + {AHEAD})::text::xid8")
+    await database.execute(
+        f"UPDATE event_log SET cluster = 'elsewhere', counted = '{end}:{end}:', service_counted = '{end}:{end}:',"
+        f" horizon = '{end}', horizon_at = now() - interval '1 day'"
+    )
+    return StreamCursors(await identity_of(database)).seal(f"{end}:{end}:")
+
+
+async def identity_of(database: Database) -> str:
+    return str(await database.fetchval("SELECT identity FROM event_log"))
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Pool]:
+    opened = await Pool.open(database_url, size=2)
+    yield opened
+    await opened.close()
+
+
+async def test_a_log_that_has_moved_is_another_one_and_stays_that(
+    database: Database, pool: Pool, old_cursor: str
+) -> None:
+    """Whichever processes look at once."""
+    before = await identity_of(database)
+    one, other = await asyncio.gather(event_log.identity(pool), event_log.identity(pool))
+    assert one == other == await event_log.identity(pool) != before
+    assert StreamCursors(before).open(old_cursor) is not None
+    assert StreamCursors(one).open(old_cursor) is None
+    assert await database.fetchval("SELECT cluster FROM event_log") == await database.fetchval(
+        "SELECT format('%s/%s/%s', system_identifier, timeline_id, (SELECT oid FROM pg_database"
+        " WHERE datname = current_database())) FROM pg_control_system(), pg_control_checkpoint()"
+    )
+
+
+async def test_a_log_that_has_not_moved_stays_as_it_is(database: Database, pool: Pool) -> None:
+    rows = "SELECT to_jsonb(event_log.*), (SELECT jsonb_agg(e.*) FROM ticket_events e) FROM event_log"
+    await event_log.identity(pool)
+    await create(database, CHATBOT)
+    before = await database.fetchrow(rows)
+    await event_log.identity(pool)
+    assert await database.fetchrow(rows) == before
+
+
+async def test_the_counts_are_right_after_the_move_and_go_on(database: Database, pool: Pool) -> None:
+    await event_log.identity(pool)
+    for each in COUNTED:
+        assert (
+            await taken_in(database, each) == await counted(database, each) == await in_tickets(database, each) != set()
+        )
+    assert await counts.fold(database) == 0
+    await create(database, CHATBOT, priority="LOW")
+    assert await counts.fold(database) == 1
+    for each in COUNTED:
+        assert await taken_in(database, each) == await in_tickets(database, each)
+
+
+async def test_nobody_has_the_new_identity_before_the_counts_are_right(database: Database, pool: Pool) -> None:
+    """Be it another process that starts, or the next one after a crash."""
+    before = await identity_of(database)
+    async with database.transaction():
+        await database.execute("LOCK TABLE ticket_counts IN SHARE MODE")
+        starting = [asyncio.create_task(event_log.identity(pool)) for _ in range(2)]
+        await until_blocked(database, 2)
+        for task in starting:
+            task.cancel()
+        await asyncio.wait(starting)
+    assert await identity_of(database) == before
+    assert await event_log.identity(pool) != before
+    for each in COUNTED:
+        assert await counted(database, each) == await in_tickets(database, each)
+
+
+async def test_the_move_of_a_long_log_may_take_longer_than_statements_may(
+    database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And whoever starts meanwhile waits for it."""
+    for name in ("STATEMENT_TIMEOUT", "LOCK_TIMEOUT"):
+        monkeypatch.setattr(engine, name, "500ms")
+    pool = await Pool.open(database_url, size=2)
+    before = await identity_of(database)
+    async with database.transaction():
+        await database.execute("LOCK TABLE ticket_events IN SHARE MODE")
+        starting = [asyncio.create_task(event_log.identity(pool)) for _ in range(2)]
+        await until_blocked(database, 2)
+        await asyncio.sleep(0.8)
+    one, other = await asyncio.gather(*starting)
+    assert one == other != before
+    await pool.close()
+
+
+async def test_what_has_moved_lies_before_every_position_and_what_is_new_is_not_pruned(
+    database: Database, pool: Pool
+) -> None:
+    await event_log.identity(pool)
+    position = await database.fetchval(f"SELECT {NOW}")
+    unseen = "SELECT count(*) FROM ticket_events WHERE NOT pg_visible_in_snapshot(xid, $1::text::pg_snapshot)"
+    assert await database.fetchval(unseen, position) == 0
+    await create(database, CHATBOT)
+    assert await database.fetchval(unseen, position) == 1
+    await until(database, "bool_and(xid < pg_snapshot_xmin(pg_current_snapshot())) FROM ticket_events")
+    await counts.fold(database)
+    for _ in range(2):
+        await database.execute("UPDATE event_log SET horizon_at = now() - interval '1 day'")
+        assert await event_log.prune(database, timedelta(days=1), timedelta(minutes=10)) == 0
+    assert await database.fetchval("SELECT horizon < pg_snapshot_xmin($1::text::pg_snapshot) FROM event_log", position)
+
+
+async def test_a_server_on_a_log_that_has_moved_resets_cursors_and_counts_right(
+    database_url: str, database: Database, old_cursor: str, tmp_path: Path
+) -> None:
+    tickets = await database.fetchrow(
+        "SELECT count(*) AS all, count(*) FILTER (WHERE status = 'CLOSED') AS closed FROM tickets"
+    )
+    assert tickets is not None
+    with callout_process(tmp_path, database_url=database_url, jwt_secret=SECRET) as process:
+        async with Api(known(process, database_url)) as api:
+            assert (await api("{ ticketCounts { all closed } }"))["ticketCounts"] == dict(tickets)
+            page = await asked(api, after=old_cursor)
+            assert (page["nodes"], page["reset"]) == ([], "CURSOR_UNKNOWN")
+            async with following(api, after=old_cursor) as screen:
+                reset = await screen.next()
+                assert (reset["__typename"], reset["reason"]) == ("StreamReset", "CURSOR_UNKNOWN")
+                assert (await screen.next())["__typename"] == "StreamReady"
+                ticket = await api.new_ticket()
+                assert (await screen.next())["ticketId"] == ticket
+            for cursor in (page["cursor"], reset["cursor"]):
+                again = await asked(api, after=cursor)
+                assert ([node["ticketId"] for node in again["nodes"]], again["reset"]) == ([ticket], None)
+            assert (await api("{ ticketCounts { all } }"))["ticketCounts"] == {"all": tickets["all"] + 1}
