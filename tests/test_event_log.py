@@ -179,6 +179,25 @@ async def test_a_request_whose_connection_is_cut_leaves_nothing_and_can_be_sent_
     assert [event["kind"] for event in await events(database, ticket)] == ["CREATED", "NOTE_ADDED"]
 
 
+async def test_the_victim_of_a_deadlock_is_busy_and_leaves_nothing(api: Api, database: Database) -> None:
+    """It waits for the second ticket while this test, which holds that, waits for the first."""
+    first, second = sorted([await api.new_ticket(), await api.new_ticket()], key=key)
+    before = await dump(database)
+    document = """mutation($input: TicketsBulkUpdateInput!) {
+      ticketsBulkUpdate(input: $input) { userErrors { code } } }"""
+    wanted: dict[str, Any] = {"ticketIds": [first, second], "priority": "URGENT"}
+    lock = "SELECT FROM tickets WHERE id = $1 FOR UPDATE"
+    await database.execute("SET deadlock_timeout = '60s'")  # so that PostgreSQL gives the server up, not this test
+    async with database.transaction():
+        await database.execute(lock, key(second))
+        updating = asyncio.create_task(api.respond(document, {"input": wanted}))
+        await until_blocked(database)
+        await database.execute(lock, key(first))
+    assert [error["extensions"]["code"] for error in (await updating)["errors"]] == ["BUSY"]
+    assert await dump(database) == before
+    await api.done("ticketsBulkUpdate", "__typename", **wanted)
+
+
 async def test_what_a_savepoint_takes_back_is_in_neither_table(api: Api, database: Database) -> None:
     ticket = await api.new_ticket()
     async with database.transaction():
