@@ -75,7 +75,10 @@ def test_each_word_that_marks_automatic_mail_counts_by_itself(header: str, value
 @pytest.mark.parametrize(
     ("header", "value"),
     [
-        *(("auto_submitted", value) for value in ("no", "NO", " no ", "no; x=y", "no (it was me)", "")),
+        *(
+            ("auto_submitted", value)
+            for value in ("no", "NO", " no ", "no; x=y", "no (it was me)", "no(it was me)", "")
+        ),
         *(("precedence", value) for value in ("first-class", "special-delivery", "bulky", "")),
         *(("x_auto_response_suppress", value) for value in ("DR", "NDR, RN, NRN", "None", "")),
         *(("content_type", value) for value in ("multipart/mixed; boundary=b", "text/plain; x=multipart/report")),
@@ -164,10 +167,21 @@ def test_what_stands_above_a_quote_is_new(quoted: str) -> None:
     assert only_new(f"First.\n\nSecond.\n\n{quoted}") == "First.\n\nSecond."
 
 
+def test_what_is_written_below_a_signature_is_kept() -> None:
+    """Some telephones put it on top."""
+    quoted = "On Mon, 23 Nov 2026 at 10:15, Callout <support@callout.test> wrote:\n> We come.\n> Does it suit?"
+    text = "Sent from my iPhone\n\nYes."
+    assert only_new(f"{text}\n\n{quoted}\n\nThanks.") == f"{text}\n\nThanks."
+    assert only_new(f"Yes.\n\n{quoted}\n\n{text}") == f"Yes.\n\n{text}"
+
+
 def test_what_stands_around_a_quote_is_new_to_the_last_line() -> None:
     below = "\n".join(f"Line {n} {'x' * 300}" for n in range(400))  # more, and longer, than is looked at for quotes
     quoted = "On Mon, 23 Nov 2026 at 10:15, Callout <support@callout.test> wrote:\n\n> We come.\n> Does it suit?"
-    assert only_new(f"\n\nAbove.\n\n{quoted}\n\n{below}") == f"Above.\n\n{below}"
+    above = "Above " + "y" * 300
+    assert only_new(f"\n\n{above}\n\n{quoted}\n\n{below}") == f"{above}\n\n{below}"
+    blank = "\n".join("" if 290 < n < 310 else f"Line {n}" for n in range(400))  # where one stops to look
+    assert only_new(f"{above}\n\n{quoted}\n{blank}") == f"{above}\n\n{blank}"
     assert only_new(quoted) == quoted  # better than nothing
     assert only_new(f"{below}\n{quoted}") == f"{below}\n{quoted}"
 
@@ -375,7 +389,62 @@ def test_names_and_subjects_are_cut_by_characters_and_say_so(character: str) -> 
             assert (found.from_name, found.subject) == (character * shown + cut,) * 2
 
 
+@pytest.mark.parametrize(
+    ("subject", "shown"),
+    [
+        ("=?utf-8?q?T=C3=BCr?= klemmt", "Tür klemmt"),
+        ("日 =?utf-8?q?T=C3=BCr?=", "日 Tür"),  # what stands beside an encoded word
+        ("=?iso-8859-1?q?T=FCr?=", "Tür"),
+        ("=?no-such-charset?q?T=C3=BCr?=", "Tür"),
+        ("=?utf-8?b?!?= x", "x"),
+        ("=?utf-8?b?A?= x", "=?utf-8?b?A?= x"),  # what cannot be read is shown as it is
+    ],
+)
+def test_encoded_words_of_a_subject_are_read(subject: str, shown: str) -> None:
+    assert taken(mail(subject=subject)).subject == shown
+
+
+# Who it is from
+
+
+@pytest.mark.parametrize(
+    ("sender", "name"),
+    [
+        ("Doe, Jo <ann@bell.test>", "Doe, Jo"),
+        ('"Jo \\"J\\" Doe" <ann@bell.test>', 'Jo "J" Doe'),
+        ("Jo (at work) <ann@bell.test>", "Jo (at work)"),
+        *((form, "") for form in ("<ann@bell.test>", "ann@bell.test", "ann@bell.test (Jo)", " ann@bell.test ")),
+        # A name that looks like an address is somebody else's.
+        *((f"{form} <ann@bell.test>", "") for form in ("eve@bad.test", '"eve@bad.test"', "=?utf-8?q?eve=40bad.test?=")),
+        ('"a <eve@bad.test>, b" <ann@bell.test>', ""),
+        ("Jo\u202e <ann@bell.test>", "Jo"),
+        ("=?utf-8?q?J=C3=B6?= <ann@bell.test>", "Jö"),
+    ],
+)
+def test_the_sender_is_the_one_address(sender: str, name: str) -> None:
+    found = taken(mail(sender=sender))
+    assert (found.from_address, found.from_name) == ("ann@bell.test", name)
+
+
+@pytest.mark.parametrize(
+    "sender",
+    [
+        *("a@bell.test, b@bell.test", "A <a@bell.test>, B <b@bell.test>", "a@bell.test, B <b@bell.test>"),
+        *("Us: A <a@bell.test>;", "Us; A <a@bell.test>", "undisclosed-recipients:;", "", "<>", "Ann", "<ann>"),
+        *("A <a@bell.test> b", "<a@bell.test", "a@bell.test>", "a@b@bell.test", "a b@bell.test", "A <a b@bell.test>"),
+        *('"a"@bell.test', "a\\@bell.test", "a:b@bell.test", "a@[127.0.0.1]", "a\u202e@bell.test", "a@bell\xad.test"),
+    ],
+)
+def test_what_is_not_one_address_is_nobodys(sender: str) -> None:
+    found = read(mail(sender=sender), OWN)
+    assert (found.from_address, found.unusable) == (None, "Its From is not one address.")
+
+
 # Texts
+
+
+CODECS = [(b"mnchen-3ya", "punycode"), (b"xn--mnchen-3ya", "idna"), (b"abc", "undefined")]
+CODECS += [(rb"\u00e9", "unicode_escape"), (rb"\u00e9", "raw_unicode_escape")]
 
 
 @pytest.mark.parametrize(
@@ -390,12 +459,10 @@ def test_names_and_subjects_are_cut_by_characters_and_say_so(character: str) -> 
         ("“Grüße”".encode("cp1252"), None, "“Grüße”"),
         (b"\x81", None, "\ufffd"),
         ("Привет".encode("koi8-r"), "KOI8-R", "Привет"),
+        ("Привет".encode("utf-16-be"), "utf-16-be", "Привет"),
+        (b"\0a\0b", "utf-16-be", "ab"),  # which would be UTF-8 too
         # Python's own codecs are no charsets of mail.
-        *(
-            (b"abc-", name, "abc-")
-            for name in ("punycode", "idna", "raw_unicode_escape", "undefined", "unicode_escape")
-        ),
-        (rb"\u00e9", "unicode-escape", r"\u00e9"),
+        *((data, name, data.decode()) for data, name in CODECS for name in (name, name.replace("_", "-").upper())),
         (b"YWJj", "base64", "YWJj"),
         (b"abc", "x" * 41, "abc"),
         (b"abc", "../utf-16", "abc"),
