@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
 from itertools import pairwise
 
@@ -68,7 +68,8 @@ async def test_an_error_says_whether_it_is_tried_again(
 
 
 async def test_a_send_without_an_answer_is_given_up_in_time() -> None:
-    made = await attempt(asyncio.Event().wait(), 0.01)  # type: ignore[arg-type]  # it never says anything
+    async with asyncio.timeout(5):
+        made = await attempt(asyncio.Event().wait(), 0.01)  # type: ignore[arg-type]  # it never says anything
     assert made == Attempt(DeliveryState.PENDING, "There was no answer within 0.01 seconds.")
 
 
@@ -87,6 +88,8 @@ async def test_a_send_that_is_cancelled_is_no_attempt() -> None:
 
 
 # What Google Chat asks for
+
+INDIA = timezone(timedelta(hours=5.5))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +116,7 @@ def test_a_date_to_wait_for_is_read_and_bounded(monkeypatch: pytest.MonkeyPatch,
 
     monkeypatch.setattr(google_chat, "datetime", Clock)
     when = now + timedelta(seconds=ahead)
-    for written in (format_datetime(when, usegmt=True), format_datetime(when.astimezone()), f"{when:%d %b %Y %T}"):
+    for written in (format_datetime(when, usegmt=True), format_datetime(when.astimezone(INDIA)), f"{when:%d %b %Y %T}"):
         assert _retry_after(written) == seconds
 
 
@@ -142,9 +145,9 @@ def test_a_space_takes_a_third_at_once_and_the_rest_over_the_minute(names: Itera
 def test_no_minute_sees_more_than_a_space_takes(
     names: Iterator[int], per_minute: int, burst: int, interval: float
 ) -> None:
-    expected = [max(0.0, (n - burst + 1) * interval) for n in range(per_minute)]
-    assert waits(Space(per_minute), names, per_minute, 0.0) == pytest.approx(expected)
-    assert expected[-1] == 60 - (0 if burst > 0 else interval)
+    expected = [max(0.0, (n - burst + 1) * interval) for n in range(2 * per_minute)]
+    assert waits(Space(per_minute), names, 2 * per_minute, 0.0) == pytest.approx(expected)
+    assert all(later - earlier >= 60 for earlier, later in zip(expected, expected[per_minute:], strict=False))
 
 
 def test_a_turn_that_was_promised_is_kept_and_used_once(names: Iterator[int]) -> None:
@@ -166,6 +169,10 @@ def test_a_space_that_rests_lets_nobody_through_and_the_longest_rest_counts(name
     assert waits(turns, names, 3, 10.0) == [30.0] * 3
     assert waits(turns, names, 1, 39.9) == pytest.approx([0.1])
     assert waits(turns, names, 1, 40.0) == [0.0]
+    busy = Space(60)
+    waits(busy, names, 20, 0.0)
+    busy.rest_until(1.0)
+    assert waits(busy, names, 1, 0.0) == pytest.approx([1.5])  # its turn is later than the end of the rest
 
 
 def test_turns_that_nobody_has_come_for_are_forgotten() -> None:
