@@ -8,7 +8,7 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -91,6 +91,35 @@ async def test_each_mutation_of_a_ticket_writes_one_event_with_the_row_before_an
         note = await database.fetchval("SELECT id::text FROM notes WHERE id = $1", event["note_id"])
         assert (note is not None) is (kind == "NOTE_ADDED")
         assert after["version"] == before["version"] + (kind != "NOTE_ADDED")
+        before = after
+
+
+async def test_a_tickets_time_goes_forward_where_the_clock_was_set_back(api: Api, database: Database) -> None:
+    """Its last change lies a day ahead: each further one is a microsecond later, and so are its event and its stamps."""
+    ticket, technician = await api.new_ticket(), await api.new_technician()
+    one, ahead = {"ticketId": ticket}, "updated_at = now() + interval '1 day', public_updated_at = now()"
+    await database.execute(f"UPDATE tickets SET {ahead} WHERE id = $1", key(ticket))
+    steps: list[tuple[str, dict[str, Any], str | None]] = [
+        ("ticketUpdate", one | {"subject": "New"}, None),
+        ("noteAdd", one | {"body": "Internal."}, None),
+        ("noteAdd", one | {"body": "Public.", "internalOnly": False}, None),
+        ("ticketAssign", one | {"technicianId": technician}, None),
+        ("ticketSetStatus", one | {"status": "IN_PROGRESS"}, None),
+        ("ticketResolve", one | {"resolution": "Done."}, "resolved_at"),
+        ("ticketSetStatus", one | {"status": "CLOSED"}, "closed_at"),
+        ("ticketsBulkUpdate", {"ticketIds": [ticket], "priority": "LOW"}, None),
+    ]
+    before = await ticket_row(database, ticket)
+    for mutation, input, stamp in steps:
+        await api.done(mutation, "__typename", **input)
+        after, event = await ticket_row(database, ticket), (await events(database, ticket))[-1]
+        time = datetime.fromisoformat(before["updated_at"]) + timedelta(microseconds=1)
+        assert datetime.fromisoformat(after["updated_at"]) == time, mutation
+        assert (event["at"], event["after"]) == (after["updated_at"], after)
+        public = before["public_updated_at"] if input.get("body") == "Internal." else after["updated_at"]
+        assert after["public_updated_at"] == public
+        assert stamp is None or after[stamp] == after["updated_at"]
+        assert after["version"] == before["version"] + (mutation != "noteAdd")
         before = after
 
 
