@@ -95,7 +95,7 @@ async def test_each_mutation_of_a_ticket_writes_one_event_with_the_row_before_an
 
 
 async def test_a_tickets_time_goes_forward_where_the_clock_was_set_back(api: Api, database: Database) -> None:
-    """Its last change lies a day ahead: each further one is a microsecond later, and so are its event and its stamps."""
+    """Its last change lies a day ahead: each further one is a microsecond later, as are its event and its stamps."""
     ticket, technician = await api.new_ticket(), await api.new_technician()
     one, ahead = {"ticketId": ticket}, "updated_at = now() + interval '1 day', public_updated_at = now()"
     await database.execute(f"UPDATE tickets SET {ahead} WHERE id = $1", key(ticket))
