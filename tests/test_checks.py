@@ -47,6 +47,7 @@ def test_a_line_has_no_line_end_inside_and_a_text_may(end: str) -> None:
     assert checked(Checks.text, text, 10, "a") == text
     assert checked(Checks.line, text, 10, "a") == ["INVALID"]
     assert checked(Checks.optional_line, text, 10, "a") == ["INVALID"]
+    assert checked(Checks.line, text, 2, "a") == ["TOO_LONG"]  # and nothing else of it
 
 
 @pytest.mark.parametrize("text", ["a\0b", "\0", "a\ud800", "\udfff"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -16,10 +17,10 @@ import pytest
 from db import counts
 from db.engine import Database as Queue
 from db.enums import DeliveryChannel, DeliveryState
-from notifiers import message_ids, queue
+from notifiers import message_ids, queue, worker
 from notifiers.worker import Pace
 from tests.api import Api, Server
-from tests.behind import Database, key
+from tests.behind import Database, key, until_blocked
 from tests.notifying import DROP, HANG, WITHIN, Sink, Told, sending, until, wiring, working
 from tests.process import callout_process, free_port
 
@@ -587,9 +588,9 @@ async def test_a_worker_that_is_killed_loses_nothing(
     """It is killed while it sends; what it had claimed is sent by another one once the lease has ended."""
     number = await fill(database, api, 100)
     sink.answer = lambda told: HANG if len(sink.seen) > 30 else "250 Yes"
-    with sending(tmp_path, server.database_url, sink, lease=2.0, sending=1.5) as worker:
+    with sending(tmp_path, server.database_url, sink, lease=2.0, sending=1.5) as sender:
         await until(lambda: len(sink.seen) > 40)
-        worker.kill()
+        sender.kill()
     held = len(sink.seen) - len(sink.taken)
     assert held > 0
     assert await database.fetchval("SELECT count(*) FROM deliveries WHERE claimed_until > now()") >= held
@@ -606,9 +607,9 @@ async def test_a_worker_that_is_stopped_ends_within_seconds_and_loses_nothing(
 ) -> None:
     number = await fill(database, api, 100)
     sink.answer = lambda told: HANG
-    with sending(tmp_path, server.database_url, sink) as worker:
+    with sending(tmp_path, server.database_url, sink) as sender:
         await until(lambda: len(sink.seen) == 20)
-        assert worker.stop() < 8
+        assert sender.stop() < 8
     # Nobody waits for a lease: what it has let go of is due.
     due = "SELECT count(*) FROM deliveries WHERE due_at <= now() AND claimed_until IS NULL AND state = 'PENDING'"
     assert await database.fetchval(due) == number
@@ -647,6 +648,51 @@ async def test_one_channel_that_hangs_does_not_hold_up_the_other(
     async with working(server.settings, sink):
         await settled(database, SENT=50, PENDING=25)
         assert len([told for told in sink.seen if told["audience"] == "SPACE"]) == 20
+
+
+async def test_what_ends_while_others_are_recorded_is_recorded_next(
+    api: Api, database: Database, sink: Sink, server: Server
+) -> None:
+    await api.new_ticket()
+    await database.execute(
+        """CREATE FUNCTION held_up() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN PERFORM pg_advisory_xact_lock(4711); RETURN NEW; END $$;
+        CREATE TRIGGER held_up BEFORE UPDATE ON deliveries FOR EACH ROW
+            WHEN (NEW.state = 'SENT' AND NEW.audience = 'ADMIN') EXECUTE FUNCTION held_up()"""
+    )
+    sink.answer = lambda told: HANG if told["audience"] == "CUSTOMER" else "250 Yes"
+    async with working(server.settings, sink):
+        async with database.transaction():
+            await database.execute("SELECT pg_advisory_xact_lock(4711)")
+            await until_blocked(database)
+            sink.answer = lambda told: "250 Yes"
+            sink.release()
+            await until(lambda: len(sink.taken) == 2)
+        await settled(database, SENT=2)
+    assert len(sink.seen) == 2
+    await database.execute("DROP TRIGGER held_up ON deliveries; DROP FUNCTION held_up()")
+
+
+async def test_an_outage_is_logged_once_however_often_it_is_tried_and_so_is_its_end(
+    api: Api,
+    database: Database,
+    sink: Sink,
+    server: Server,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker, "OUTAGE_SECONDS", 0.05)
+    caplog.set_level(logging.INFO)
+    async with working(server.settings, sink):
+        for times in (1, 2):
+            await database.execute("ALTER TABLE deliveries RENAME TO elsewhere")
+            await until(lambda: caplog.text.count("cannot be reached") == times)  # noqa: B023 (it is awaited here)
+            await asyncio.sleep(0.3)  # in which it is tried a few times more
+            await database.execute("ALTER TABLE elsewhere RENAME TO deliveries")
+            await api.new_ticket()
+            await settled(database, SENT=2 * times)
+            logged = [caplog.text.count(f"the queue of deliveries {what}") for what in ("cannot be", "can be reached")]
+            assert logged == [times, times]
 
 
 async def test_a_database_that_hangs_up_is_only_waited_for(
