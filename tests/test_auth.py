@@ -552,7 +552,12 @@ async def test_a_token_is_forgotten_after_a_second_or_when_it_runs_out(
     authenticator = Authenticator(server.settings, None)  # type: ignore[arg-type]
     verified: list[str] = []
     verify = authenticator._verify
-    monkeypatch.setattr(authenticator, "_verify", lambda token: verified.append(token) or verify(token))
+
+    async def counted(token: str) -> dict[str, Any]:
+        verified.append(token)
+        return await verify(token)
+
+    monkeypatch.setattr(authenticator, "_verify", counted)
     lasting = f"Bearer {token(server.settings)}"
     for passed, times in ((0.0, 1), (0.9, 1), (1.0, 2), (1.9, 2), (2.1, 3)):
         await authenticator.authenticate(lasting)
@@ -562,7 +567,7 @@ async def test_a_token_is_forgotten_after_a_second_or_when_it_runs_out(
     for left, remembered in ((0.5, 0.5), (1.5, auth.REMEMBER_SECONDS)):
         brief = f"Bearer {token(server.settings, sub=f'boss {left}', exp=ends)}"
         with monkeypatch.context() as clock:
-            clock.setattr(auth.time, "time", lambda left=left: ends + auth.LEEWAY_SECONDS - left)
+            clock.setattr(time, "time", lambda left=left: ends + auth.LEEWAY_SECONDS - left)
             await authenticator.authenticate(brief)
         _, until = authenticator._known[brief]
         assert until == pytest.approx(1_000.0 + passed + remembered)
