@@ -13,6 +13,7 @@ from urllib.parse import quote
 import pytest
 import trustme
 
+from notifiers import smtp
 from notifiers.notice import NotSent, Refused, Unavailable
 from notifiers.smtp import CONNECTIONS_MAX, Smtp
 from notifiers.smtp_server import SmtpServer
@@ -140,13 +141,19 @@ async def test_a_server_that_hangs_is_given_up_in_time(server: MailServer, comma
     await channel.close()
 
 
-async def test_one_limit_is_for_the_whole_mail(server: MailServer) -> None:
-    # Each wait is shorter than the limit, all together are not: fifteen mails that hang, over five connections.
+async def test_one_limit_is_for_the_whole_mail(server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waiting for a connection included: fifteen mails that hang, over five connections, and one that gets none."""
     server.replies["RCPT"] = "hang"
     channel = channel_to(server.url, seconds=SOON)
     said = await asyncio.gather(*(channel.send(notice()) for _ in range(3 * CONNECTIONS_MAX)), return_exceptions=True)
     assert all(isinstance(each, Unavailable) for each in said)
-    assert server.asked.count("RCPT") <= CONNECTIONS_MAX  # nobody has had a turn after their time
+    await channel.close()
+
+    monkeypatch.setattr(smtp, "CONNECTIONS_MAX", 0)
+    channel = channel_to(server.url, seconds=SOON)
+    async with asyncio.timeout(10):
+        with pytest.raises(Unavailable, match="within"):
+            await channel.send(notice())
     await channel.close()
 
 
