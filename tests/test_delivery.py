@@ -494,7 +494,7 @@ async def test_what_fails_is_tried_until_its_time_is_over_and_then_given_up(
     async def tried_when(left: float, state: str, said: str | None, pause: float) -> dict[str, Any]:
         """The row after an attempt that began as many hours before the end of its time, which is a day."""
         await database.execute(
-            """UPDATE deliveries SET queued_at = now() - $1 * interval '1 hour', due_at = now(), said = NULL,
+            """UPDATE deliveries SET queued_at = now() - $1 * interval '1 hour', due_at = now(), said = '450 Before',
                 state = 'PENDING', finished_at = NULL, claimed_until = NULL, attempts = 1""",
             24 - left,
         )
@@ -510,7 +510,7 @@ async def test_what_fails_is_tried_until_its_time_is_over_and_then_given_up(
     dead = await tried_when(-1, "PENDING", "451", 3)
     assert (dead["state"], dead["said"], dead["finished"]) == ("DEAD", "451", True)
     # Abandoned, it has not been tried, so it is due as it was.
-    assert await tried_when(-1, "PENDING", None, 0) == row(attempts=2, due=0)
+    assert await tried_when(-1, "PENDING", None, 0) == row(attempts=2, said="450 Before", due=0)
     dead = await tried_when(10, "DEAD", "550", 3)
     assert (dead["state"], dead["finished"]) == ("DEAD", True)
 
