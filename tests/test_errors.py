@@ -1,4 +1,4 @@
-"""What a client is told of each kind of error: its code, and nothing of the inside."""
+"""What a client reads of each kind of error: its code and a sentence, and nothing of the inside."""
 
 from __future__ import annotations
 
