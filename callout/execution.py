@@ -591,6 +591,7 @@ def client_error(error: Exception) -> ClientError:
             OSError()
             | asyncpg.PostgresConnectionError()
             | asyncpg.InterfaceError()
+            | asyncpg.InternalClientError()  # of a connection that ends in the middle of a statement
             | asyncpg.OperatorInterventionError()
         ):
             logger.error("the database cannot be reached", exc_info=original)

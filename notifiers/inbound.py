@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 BYTES_MAX = 25 * 1024 * 1024
 KEPT_MAX = 1024 * 1024
 """How many bytes are kept of a message that is larger than `BYTES_MAX`."""
+TEXT_MAX = 200_000
+"""How many characters are read of a message's text."""
 
 _LINES_MAX = 500_000
 _LINES_AND_MULTIPARTS_MAX = 5_000_000  # multiplied, since the end of each is looked for in every line within it
@@ -45,7 +47,6 @@ _MULTIPARTS_MAX = 50
 _PARTS_MAX = 300  # less than the depth to which Python calls functions
 _READ_MAX = 5_000  # characters of a header that are read
 _REFERENCES_MAX = 50
-_TEXT_MAX = 200_000  # characters
 _ATTACHMENTS_MAX = 20
 
 _END_OF_HEADER = re.compile(rb"\r?\n\r?\n|\r\r")
@@ -78,7 +79,8 @@ class IncomingMail:
     """A message, read. `key` is the same for two that are one message sent twice, `content` for two that say the same.
 
     `references` are the Message-IDs that it answers to, the nearest first; `tickets` the references (`TKT-…`) in its
-    subject, in upper case. `text` is without what it quotes. `attachments` names them.
+    subject, in upper case. `text` is without what it quotes; `cut` if there is more than was read of it. `attachments`
+    names them.
     """
 
     key: bytes
@@ -91,6 +93,7 @@ class IncomingMail:
     from_name: str = ""
     subject: str = ""
     text: str = ""
+    cut: bool = False
     attachments: tuple[str, ...] = ()
     automatic: str | None = None
     unusable: str | None = None
@@ -141,6 +144,7 @@ def _read(raw: bytes, own: OwnMail) -> IncomingMail:
     said = header.said("in-reply-to", "references")
     references = tuple(dict.fromkeys([*_ids(said[:1]), *reversed(_ids(said[1:]))]))[:_REFERENCES_MAX]
     text, attachments = ("", ()) if automatic else _content(raw)
+    cut, text = len(text) > TEXT_MAX, text[:TEXT_MAX]
     answer = (bool(references) or bool(_ANSWERS.match(subject))) and not _FORWARDS.match(subject)
     text = only_new(text) if answer else text
     return IncomingMail(
@@ -154,6 +158,7 @@ def _read(raw: bytes, own: OwnMail) -> IncomingMail:
         from_name=name,
         subject=subject,
         text=text,
+        cut=cut,
         attachments=attachments,
         automatic=automatic,
     )
@@ -348,7 +353,7 @@ def _content(raw: bytes) -> tuple[str, tuple[str, ...]]:
     more = len(attachments) - _ATTACHMENTS_MAX
     if more > 0:
         attachments = [*attachments[:_ATTACHMENTS_MAX], f"and {more} more"]
-    return text[:_TEXT_MAX], tuple(attachments)
+    return text, tuple(attachments)
 
 
 def _sorted(part: Message) -> tuple[list[str], list[str]]:

@@ -13,6 +13,7 @@ import quotequail  # type: ignore[import-untyped]
 from notifiers.text import tidy
 
 _HTML_MAX = 2_000_000  # characters
+_NO_FURTHER = f"… (The HTML goes on: only its first {_HTML_MAX:,} characters were read.)"
 _LOOKED_AT_LINES = 300
 _LOOKED_AT_CHARACTERS = 200  # of a line
 
@@ -28,8 +29,11 @@ class Unreadable(Exception):
 
 
 def html_to_text(html: str) -> str:
-    """What HTML shows, in lines as it would be laid out. Raises `Unreadable`."""
-    html = tidy(html)[:_HTML_MAX]
+    """What HTML shows, in lines as it would be laid out; of a huge one the beginning, which says so. Raises
+    `Unreadable`."""
+    html = tidy(html)
+    if len(html) > _HTML_MAX:
+        return f"{html_to_text(html[:_HTML_MAX])}\n\n{_NO_FURTHER}"
     if not html.strip():
         return ""
     parser = lxml.html.HTMLParser(huge_tree=True, remove_comments=True, remove_pis=True, encoding="utf-8")

@@ -40,7 +40,8 @@ from db.ids import new_id
 from db.statement import Statement
 from db.viewer import Viewer
 from db.visibility import table
-from notifiers.inbound import BYTES_MAX, KEPT_MAX, IncomingMail, read
+from notifiers.inbound import BYTES_MAX, KEPT_MAX, TEXT_MAX, IncomingMail, read
+from notifiers.text import shortened
 from resolvers import note, ticket
 from resolvers.call import Call, Input, Outcome, Transaction, UserErrorCode
 from resolvers.checks import Checks
@@ -244,12 +245,14 @@ def _outsider(mail: IncomingMail, name: str) -> Viewer:
 
 
 def _body(mail: IncomingMail, maximum: int) -> str:
-    """What the message says and names, cut to `maximum` characters."""
+    """What the message says and names, in at most `maximum` characters: a text that is too long for that is cut, and
+    says so. The names are few and short enough to leave it most of the room."""
     named = "".join(f"\n- {name}" for name in mail.attachments)
     tail = f"\n\nAttachments, which are not kept here:{named}" if named else ""
     text = mail.text.strip() or NO_TEXT
-    if len(text) + len(tail) > maximum:
-        mark = f"\n\n… (The message goes on: it has {len(text):,} characters.)"
+    if mail.cut or len(text) + len(tail) > maximum:
+        why = f"only its first {TEXT_MAX:,} characters were read" if mail.cut else f"it has {len(text):,} characters"
+        mark = f"\n\n… (The message goes on: {why}.)"
         text = text[: maximum - len(tail) - len(mark)].rstrip() + mark
     return text + tail
 
@@ -282,7 +285,7 @@ async def _add_note(transaction: Transaction, call: Call, mail: IncomingMail, an
     elif answered["by_contact"]:
         author = _outsider(mail, answered["contact_name"])
     else:
-        author = Viewer(Role.SERVICE, GATEWAY, f"E-mail from {mail.from_address}"[: limits.NAME_MAX])
+        author = Viewer(Role.SERVICE, GATEWAY, shortened(f"E-mail from {mail.from_address}", limits.NAME_MAX))
     internal = author.role is Role.SERVICE
     writing = replace(call, viewer=author)
     note_id, ticket_id = new_id(), str(answered["id"])

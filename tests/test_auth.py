@@ -506,18 +506,111 @@ async def test_an_issuers_tokens_through_silence_key_rotation_and_outage(server:
             assert idp.asked == 4
 
 
-async def test_a_secret_goes_beside_an_issuer(server: Server) -> None:
+async def test_a_secret_goes_beside_an_issuer_and_each_key_opens_its_own(server: Server) -> None:
+    """A token that names a key is the issuer's to vouch for, and is not tried with the secret, whether or not the
+    issuer has such a key."""
+    with issuer() as idp:
+        idp.publish(first=RSA_KEY, second=EC_KEY)
+        settings = server.settings.model_copy(update={"jwt_jwks_url": idp.url})
+        assert settings.jwt_secret is not None
+        authenticator = Authenticator(settings, None)  # type: ignore[arg-type]  # admins are not looked up
+        good, secret = claims(settings), settings.jwt_secret
+        for admitted in (issued(settings, RSA_KEY, "first"), issued(settings, EC_KEY, "second"), token(settings)):
+            assert (await authenticator.authenticate(f"Bearer {admitted}")).role is Role.ADMIN
+        for description, forged in {
+            "of a known name, with the secret": by_hand({"alg": "HS256", "kid": "first"}, good, secret),
+            "of an unknown name, with the secret": by_hand({"alg": "HS256", "kid": "third"}, good, secret),
+            "of an empty name, with the secret": by_hand({"alg": "HS256", "kid": ""}, good, secret),
+            "of an unknown name": issued(settings, RSA_KEY, "third"),
+            "of another key's name": issued(settings, RSA_KEY, "second"),
+            "of another case of a name": issued(settings, RSA_KEY, "First"),
+            "of no name, with an issuer's key": issued(settings, RSA_KEY, None),
+            "unsigned": by_hand({"alg": "none"}, good, "").rpartition(".")[0] + ".",
+            "unsigned, of a known name": by_hand({"alg": "none", "kid": "first"}, good, "").rpartition(".")[0] + ".",
+            "with the public key as a secret": by_hand({"alg": "HS256"}, good, public_pem(RSA_KEY)),
+            "with the public key as the secret of its name": by_hand(
+                {"alg": "HS256", "kid": "first"}, good, public_pem(RSA_KEY)
+            ),
+            "of an algorithm that its key is not for": jwt.encode(good, RSA_KEY, "RS512", {"kid": "first"}),
+            "of a padding that is not taken": jwt.encode(good, RSA_KEY, "PS256", {"kid": "first"}),
+            "of a known name, for another audience": issued(settings, RSA_KEY, "first", aud="elsewhere"),
+            "of a known name, of another issuer": issued(settings, RSA_KEY, "first", iss="elsewhere"),
+        }.items():
+            with pytest.raises(Unauthenticated):
+                await authenticator.authenticate(f"Bearer {forged}")
+                pytest.fail(f"a token {description} is taken")
+        await authenticator.close()
+
+
+async def test_without_an_issuer_a_keys_name_says_nothing(server: Server) -> None:
+    authenticator = Authenticator(server.settings, None)  # type: ignore[arg-type]
+    named = by_hand({"alg": "HS256", "kid": "first"}, claims(server.settings), server.settings.jwt_secret or "")
+    assert (await authenticator.authenticate(f"Bearer {named}")).role is Role.ADMIN
+    await authenticator.close()
+
+
+async def test_without_a_secret_only_the_issuer_vouches() -> None:
     with issuer() as idp:
         idp.publish(first=RSA_KEY)
-        settings = server.settings.model_copy(update={"jwt_jwks_url": idp.url})
-        authenticator = Authenticator(settings, None)  # type: ignore[arg-type]  # admins are not looked up
-        for good in (issued(settings, RSA_KEY, "first"), token(settings)):
-            assert (await authenticator.authenticate(f"Bearer {good}")).role is Role.ADMIN
-        # A token that names a key of the issuer's is not tried with the secret.
-        misnamed = by_hand({"alg": "HS256", "kid": "first"}, claims(settings), settings.jwt_secret or "")
-        with pytest.raises(Unauthenticated):
-            await authenticator.authenticate(f"Bearer {misnamed}")
+        settings = Settings(jwt_jwks_url=idp.url, jwt_secret=None)
+        authenticator = Authenticator(settings, None)  # type: ignore[arg-type]
+        assert (await authenticator.authenticate(f"Bearer {issued(settings, RSA_KEY, 'first')}")).role is Role.ADMIN
+        for secret in ("", "x" * 40, public_pem(RSA_KEY)):
+            with pytest.raises(Unauthenticated):
+                await authenticator.authenticate(f"Bearer {by_hand({'alg': 'HS256'}, claims(settings), secret)}")
+        with pytest.raises(ValueError, match="no secret"):
+            auth.mint(settings, role=Role.ADMIN, subject="boss", name="Mint", ttl=60)
         await authenticator.close()
+
+
+@pytest.mark.parametrize(
+    ("claim", "seconds", "good"),
+    [
+        *(("exp", seconds, good) for seconds, good in ((-4, True), (-6, False))),
+        *(("nbf", seconds, good) for seconds, good in ((4, True), (7, False), (-3_600, True))),
+        *(("iat", seconds, good) for seconds, good in ((4, True), (7, False), (-3_600, True))),
+    ],
+)
+async def test_a_clock_may_be_off_by_five_seconds(server: Server, claim: str, seconds: int, good: bool) -> None:
+    authenticator = Authenticator(server.settings, None)  # type: ignore[arg-type]
+    made = token(server.settings, **{claim: int(time.time()) + seconds})
+    if good:
+        assert (await authenticator.authenticate(f"Bearer {made}")).role is Role.ADMIN
+    else:
+        with pytest.raises(Unauthenticated):
+            await authenticator.authenticate(f"Bearer {made}")
+    await authenticator.close()
+
+
+async def test_a_token_is_forgotten_after_a_second_or_when_it_runs_out(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed = 0.0
+    monkeypatch.setattr(auth, "monotonic", lambda: 1_000.0 + passed)
+    authenticator = Authenticator(server.settings, None)  # type: ignore[arg-type]
+    verified: list[str] = []
+    verify = authenticator._verify
+
+    async def counted(token: str) -> dict[str, Any]:
+        verified.append(token)
+        return await verify(token)
+
+    monkeypatch.setattr(authenticator, "_verify", counted)
+    lasting = f"Bearer {token(server.settings)}"
+    for passed, times in ((0.0, 1), (0.9, 1), (1.0, 2), (1.9, 2), (2.1, 3)):
+        await authenticator.authenticate(lasting)
+        assert len(verified) == times, passed
+    # One that runs out in half a second, leeway included, is forgotten by then; one with more time as the others are.
+    ends = int(time.time()) + 600
+    for left, remembered in ((0.5, 0.5), (1.5, auth.REMEMBER_SECONDS)):
+        brief = f"Bearer {token(server.settings, sub=f'boss {left}', exp=ends)}"
+        with monkeypatch.context() as clock:
+            clock.setattr(time, "time", lambda left=left: ends + auth.LEEWAY_SECONDS - left)
+            await authenticator.authenticate(brief)
+        _, until = authenticator._known[brief]
+        assert until == pytest.approx(1_000.0 + passed + remembered)
+        assert authenticator.validity(brief) == (ends + auth.LEEWAY_SECONDS, False)
+    await authenticator.close()
 
 
 @pytest.mark.parametrize("behaviour", ["fails", "redirects", "babbles", "floods"])
@@ -588,6 +681,50 @@ async def test_keys_are_read_again_and_withdrawn_ones_forgotten(monkeypatch: pyt
         idp.behaviour = "well"
         passed += jwks.COOLDOWN
         assert await keys.find("second") is not None
+        await keys.close()
+
+
+async def test_an_issuer_is_asked_no_more_often_than_every_five_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    passed = 0.0
+    monkeypatch.setattr(jwks, "monotonic", lambda: 1_000.0 + passed)
+    with issuer() as idp:
+        idp.publish(first=RSA_KEY)
+        keys = jwks.KeySet(idp.url)
+        await asyncio.gather(*(keys.find(f"unknown {n}") for n in range(20)))
+        assert idp.asked == 1  # by all of them together
+        for passed, asked in ((4.9, 1), (5.0, 2), (9.9, 2), (10.0, 3)):
+            assert await keys.find("unknown") is None
+            assert idp.asked == asked, passed
+        # A known key asks nobody until it is five minutes old, and is then still there while the issuer is asked.
+        for passed, asked in ((10.0 + jwks.FRESH - 0.1, 3), (10.0 + jwks.FRESH, 4)):
+            assert await keys.find("first") is not None
+            await settled(keys)
+            assert idp.asked == asked, passed
+        # A failed request counts too.
+        idp.behaviour = "fails"
+        passed += 5.0
+        for waited, asked in ((0.0, 5), (4.9, 5), (0.1, 6)):
+            passed += waited
+            with pytest.raises(AuthenticationUnavailable):
+                await keys.find("unknown")
+            assert idp.asked == asked
+        await keys.close()
+
+
+async def test_the_last_keys_serve_for_an_hour_to_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    passed = 0.0
+    monkeypatch.setattr(jwks, "monotonic", lambda: 1_000.0 + passed)
+    with issuer() as idp:
+        idp.publish(first=RSA_KEY)
+        keys = jwks.KeySet(idp.url)
+        assert await keys.find("first") is not None
+        idp.behaviour = "fails"
+        passed = jwks.STALE - 0.1
+        assert await keys.find("first") is not None
+        await settled(keys)
+        passed = jwks.STALE
+        with pytest.raises(AuthenticationUnavailable):
+            await keys.find("first")
         await keys.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -14,10 +15,12 @@ import orjson
 import pytest
 
 from db import counts
-from notifiers import message_ids
+from db.engine import Database as Queue
+from db.enums import DeliveryChannel, DeliveryState
+from notifiers import message_ids, queue, worker
 from notifiers.worker import Pace
 from tests.api import Api, Server
-from tests.behind import Database, key
+from tests.behind import Database, key, until_blocked
 from tests.notifying import DROP, HANG, WITHIN, Sink, Told, sending, until, wiring, working
 from tests.process import callout_process, free_port
 
@@ -25,6 +28,7 @@ ADMIN = "ada@company.test"
 WEBHOOK = "https://chat.test/v1/spaces/A/messages?key=K&token=T"
 BRISK = Pace(retry=0.1, retry_max=0.2)
 """So that a test does not wait for what takes seconds."""
+HOUR = 3_600.0
 
 
 @pytest.fixture
@@ -239,6 +243,25 @@ async def test_pauses_grow_and_are_as_long_as_the_other_side_asks(
     assert 7000 - WITHIN < await pause(database, "CUSTOMER") <= 7000
 
 
+async def test_who_asks_for_less_than_our_own_pause_does_not_shorten_it(
+    api: Api, database: Database, sink: Sink, server: Server
+) -> None:
+    """Neither now nor later: the later of both counts."""
+    await chat_on(api)
+    await api.new_ticket(contact={"name": "John", "email": "patient@customer.test"})
+    asked = {"CUSTOMER": "450 Come back in 7000", "SPACE": "450 Come back in 1", "ADMIN": "451 Busy"}
+    sink.answer = lambda told: asked[told["audience"]]
+    again = "UPDATE deliveries SET due_at = now(), attempts = $2 WHERE audience = $1"
+    async with working(server.settings, sink, pace=Pace(retry=100.0, retry_max=20_000.0)):
+        for before, middle in (0, 100), (5, 3_200), (20, 20_000):
+            for audience in ("ADMIN", "SPACE"):
+                await database.execute(again, audience, before)
+            for audience in ("ADMIN", "SPACE"):
+                await eventually(lambda: tried(database, audience), before + 1)  # noqa: B023 (it is awaited here)
+                assert middle / 2 - WITHIN < await pause(database, audience) <= middle * 1.5
+        assert 7000 - WITHIN < await pause(database, "CUSTOMER") <= 7000
+
+
 def test_a_pause_is_the_last_one_doubled_up_to_a_bound_give_or_take_a_half() -> None:
     pace = Pace(retry=5.0, retry_max=60.0)
     for failures, middle in enumerate((5, 10, 20, 40, 60, 60), 1):
@@ -332,6 +355,229 @@ async def test_without_a_channel_its_rows_wait_and_the_log_says_so_once(
     ]
 
 
+# Claims
+
+
+@pytest.fixture
+async def workers(server: Server) -> AsyncIterator[list[Queue]]:
+    """Two, as the queue knows them."""
+    opened = [await Queue.open(server.database_url, size=1) for _ in range(2)]
+    yield opened
+    for each in opened:
+        await each.close()
+
+
+async def claim(database: Queue, lease: float = HOUR, **wanted: int) -> list[queue.Claim]:
+    free = {DeliveryChannel(name): places for name, places in (wanted or {"EMAIL": 20}).items()}
+    return await queue.claim(database, free, lease=lease, give_up=24 * HOUR)
+
+
+async def end(
+    database: Queue, claim: queue.Claim, state: str, said: str | None = "451 Busy", pause: float = 0.0
+) -> list[str]:
+    """Says what became of a claim; returns the state that was written, if any was."""
+    outcome = queue.Outcome(claim, DeliveryState(state), said, pause)
+    rows = await queue.record(database, [outcome], give_up=24 * HOUR)
+    return [str(row["state"]) for row in rows]
+
+
+async def row_of(database: Database, claim: queue.Claim) -> dict[str, Any]:
+    """The row, with the hours from now until it is due and until its claim runs out."""
+    row = await database.fetchrow(
+        """SELECT state, attempts, said, finished_at IS NOT NULL AS finished,
+            round(extract(epoch FROM due_at - now()) / 3600) AS due,
+            round(extract(epoch FROM claimed_until - now()) / 3600) AS claimed
+        FROM deliveries WHERE id = $1""",
+        claim.id,
+    )
+    assert row is not None
+    return dict(row)
+
+
+async def one_mail(api: Api, database: Database) -> None:
+    """A queue of one."""
+    await api.new_ticket()
+    await database.execute("DELETE FROM deliveries WHERE audience = 'ADMIN'")
+
+
+async def test_a_claim_is_its_workers_alone_until_it_runs_out_and_is_then_claimed_once(
+    api: Api, database: Database, workers: list[Queue]
+) -> None:
+    first, second = workers
+    await one_mail(api, database)
+    (mine,) = await claim(first, lease=HOUR)
+    assert await row_of(database, mine) == row(attempts=1, due=1, claimed=1)
+    assert await claim(first) == await claim(second) == []
+
+    await database.execute("UPDATE deliveries SET due_at = now(), claimed_until = now()")  # an hour has passed
+    both = await asyncio.gather(claim(first, lease=2 * HOUR), claim(second, lease=2 * HOUR))
+    (again,) = [each for claims in both for each in claims]
+    assert (again.id, again.attempts) == (mine.id, 2)
+    assert await row_of(database, mine) == row(attempts=2, due=2, claimed=2)
+
+
+def row(**given: Any) -> dict[str, Any]:
+    """What a row that waits has, but for what is given."""
+    waiting = {"state": "PENDING", "attempts": 0, "said": None, "finished": False, "due": 0, "claimed": None}
+    return waiting | given
+
+
+async def test_an_overdue_worker_ends_nothing_that_another_has_claimed_since(
+    api: Api, database: Database, workers: list[Queue]
+) -> None:
+    first, second = workers
+    await one_mail(api, database)
+    (overdue,) = await claim(first, lease=0.0)
+    (current,) = await claim(second)
+    for state, said in (("PENDING", "451 Busy"), ("PENDING", None), ("DEAD", "550 No")):
+        assert await end(first, overdue, state, said) == []
+        assert await row_of(database, current) == row(attempts=2, due=1, claimed=1)
+    assert await end(second, current, "PENDING", "451 Later", 3 * HOUR) == ["PENDING"]
+    assert await end(first, overdue, "DEAD", "550 No") == []
+    assert await row_of(database, current) == row(attempts=2, said="451 Later", due=3)
+
+
+async def test_what_was_sent_is_sent_whoever_says_so_and_whatever_others_say(
+    api: Api, database: Database, workers: list[Queue]
+) -> None:
+    first, second = workers
+    await one_mail(api, database)
+    (overdue,) = await claim(first, lease=0.0)
+    (current,) = await claim(second)
+    assert await end(first, overdue, "SENT", "250 Yes") == ["SENT"]
+    sent = await row_of(database, current)
+    assert (sent["state"], sent["said"], sent["finished"], sent["claimed"]) == ("SENT", "250 Yes", True, None)
+    for state in ("PENDING", "DEAD", "SENT"):
+        assert await end(second, current, state, "No") == []
+    assert await row_of(database, current) == sent
+
+
+async def test_workers_that_claim_at_once_neither_wait_for_each_other_nor_share_a_row(
+    api: Api, database: Database, workers: list[Queue]
+) -> None:
+    first, second = workers
+    await api.new_ticket()
+    async with first.acquire() as connection, connection.transaction():
+        (one,) = await claim(connection, EMAIL=1)  # type: ignore[arg-type]  # in a transaction that goes on
+        (other,) = await claim(second)
+        assert await claim(second) == []
+    assert one.id != other.id
+    assert await claim(second) == []
+    assert await database.fetchval("SELECT max(attempts) FROM deliveries") == 1
+
+
+async def test_what_is_longest_due_is_claimed_first_and_no_more_than_there_is_room_for(
+    api: Api, database: Database, workers: list[Queue]
+) -> None:
+    first, _ = workers
+    await chat_on(api)
+    for _ in range(3):
+        await api.new_ticket()
+    await database.execute("DELETE FROM deliveries WHERE audience = 'ADMIN'")
+    order = """UPDATE deliveries SET due_at = now() - n * interval '1 second'
+        FROM (SELECT id, row_number() OVER (ORDER BY created_at) AS n FROM deliveries) AS numbered
+        WHERE deliveries.id = numbered.id"""
+    await database.execute(order)
+    newest = [str(row["id"]) for row in await database.fetch("SELECT id FROM deliveries ORDER BY due_at")]
+    assert len(newest) == 6
+    mail = [str(row["id"]) for row in await database.fetch("SELECT id FROM deliveries WHERE channel = 'EMAIL'")]
+    claimed = [{each.id for each in await claim(first, EMAIL=1, GOOGLE_CHAT=2)} for _ in range(3)]
+    chat = [id_ for id_ in newest if id_ not in mail]
+    mail = [id_ for id_ in newest if id_ in mail]
+    assert claimed == [{mail[0], *chat[:2]}, {mail[1], chat[2]}, {mail[2]}]
+    assert await claim(first, EMAIL=9, GOOGLE_CHAT=9) == []
+
+
+async def test_a_mail_waits_while_an_earlier_one_is_sent_and_not_while_that_waits(
+    api: Api, database: Database, workers: list[Queue]
+) -> None:
+    first, _ = workers
+    await chat_on(api)
+    kinds = [{"kind": "NOTE_ADDED", "googleChat": True}]
+    await api.done("supportSettingsUpdate", "__typename", notices=kinds)
+    ticket = await api.new_ticket(contact={"name": "John", "email": "John@customer.test"})
+    await database.execute("DELETE FROM deliveries")
+    await api.done("noteAdd", "__typename", ticketId=ticket, body="First.", internalOnly=False)
+    await api.done("ticketUpdate", "__typename", ticketId=ticket, contact={"email": "john@CUSTOMER.test"})
+    await api.done("noteAdd", "__typename", ticketId=ticket, body="Second.", internalOnly=False)
+    both = {"EMAIL": 9, "GOOGLE_CHAT": 9}
+    claims = await claim(first, **both)
+    assert {(each.channel, each.row["note"]) for each in claims} == {("EMAIL", "First."), ("GOOGLE_CHAT", "First.")}
+    assert await claim(first, **both) == []
+    (mail,) = [each for each in claims if each.channel == "EMAIL"]
+    assert await end(first, mail, "PENDING", "451 Busy", 100.0) == ["PENDING"]
+    (overtaking,) = await claim(first, **both)
+    assert (overtaking.channel, overtaking.row["note"]) == ("EMAIL", "Second.")
+
+
+async def test_what_fails_is_tried_until_its_time_is_over_and_then_given_up(
+    api: Api, database: Database, workers: list[Queue]
+) -> None:
+    first, _ = workers
+    await one_mail(api, database)
+
+    async def tried_when(left: float, state: str, said: str | None, pause: float) -> dict[str, Any]:
+        """The row after an attempt that began as many hours before the end of its time, which is a day."""
+        await database.execute(
+            """UPDATE deliveries SET queued_at = now() - $1 * interval '1 hour', due_at = now(), said = '450 Before',
+                state = 'PENDING', finished_at = NULL, claimed_until = NULL, attempts = 1""",
+            24 - left,
+        )
+        (mine,) = await claim(first)
+        assert mine.attempts == 2
+        written = await end(first, mine, state, said, pause * HOUR)
+        found = await row_of(database, mine)
+        assert written == [found["state"]]
+        return found
+
+    assert await tried_when(10, "PENDING", "451", 3) == row(attempts=2, said="451", due=3)
+    assert await tried_when(10, "PENDING", "451", 20) == row(attempts=2, said="451", due=10)  # a last time, then
+    dead = await tried_when(-1, "PENDING", "451", 3)
+    assert (dead["state"], dead["said"], dead["finished"]) == ("DEAD", "451", True)
+    # Abandoned, it has not been tried, so it is due as it was.
+    assert await tried_when(-1, "PENDING", None, 0) == row(attempts=2, said="450 Before", due=0)
+    dead = await tried_when(10, "DEAD", "550", 3)
+    assert (dead["state"], dead["finished"]) == ("DEAD", True)
+
+
+async def test_what_was_never_tried_in_its_time_comes_as_such(
+    api: Api, database: Database, workers: list[Queue]
+) -> None:
+    first, _ = workers
+    await one_mail(api, database)
+    for age, before, attempts in ((23, 0, 1), (25, 0, 0), (25, 1, 2)):
+        await database.execute(
+            "UPDATE deliveries SET queued_at = now() - $1 * interval '1 hour', attempts = $2, due_at = now(),"
+            " claimed_until = NULL",
+            age,
+            before,
+        )
+        (mine,) = await claim(first)
+        assert mine.attempts == attempts
+
+
+async def test_a_mail_refers_to_the_last_twenty_that_were_sent_to_its_recipient(
+    api: Api, database: Database, workers: list[Queue]
+) -> None:
+    first, _ = workers
+    await one_mail(api, database)
+    await database.execute(
+        """INSERT INTO deliveries (event_id, ticket_id, kind, channel, audience, recipient, recipient_name, actor_name,
+            created_at, state, finished_at)
+        SELECT gen_random_uuid(), ticket_id, kind, channel, audience,
+            CASE n % 10 WHEN 9 THEN 'other@customer.test' WHEN 8 THEN upper(recipient) ELSE recipient END, '', '',
+            created_at - n * interval '1 minute',
+            CASE n % 10 WHEN 7 THEN 'DEAD' ELSE 'SENT' END::delivery_state, now()
+        FROM deliveries, generate_series(1, 40) AS n"""
+    )
+    known = await database.fetch(
+        "SELECT id FROM deliveries WHERE state = 'SENT' AND recipient <> 'other@customer.test' ORDER BY created_at"
+    )
+    (mine,) = await claim(first)
+    assert len(known) > 20
+    assert [str(id_) for id_ in mine.row["thread"]] == [str(row["id"]) for row in known[-20:]]
+
+
 # Several at once
 
 
@@ -367,9 +613,9 @@ async def test_a_worker_that_is_killed_loses_nothing(
     """It is killed while it sends; what it had claimed is sent by another one once the lease has ended."""
     number = await fill(database, api, 100)
     sink.answer = lambda told: HANG if len(sink.seen) > 30 else "250 Yes"
-    with sending(tmp_path, server.database_url, sink, lease=2.0, sending=1.5) as worker:
+    with sending(tmp_path, server.database_url, sink, lease=2.0, sending=1.5) as sender:
         await until(lambda: len(sink.seen) > 40)
-        worker.kill()
+        sender.kill()
     held = len(sink.seen) - len(sink.taken)
     assert held > 0
     assert await database.fetchval("SELECT count(*) FROM deliveries WHERE claimed_until > now()") >= held
@@ -386,9 +632,9 @@ async def test_a_worker_that_is_stopped_ends_within_seconds_and_loses_nothing(
 ) -> None:
     number = await fill(database, api, 100)
     sink.answer = lambda told: HANG
-    with sending(tmp_path, server.database_url, sink) as worker:
+    with sending(tmp_path, server.database_url, sink) as sender:
         await until(lambda: len(sink.seen) == 20)
-        assert worker.stop() < 8
+        assert sender.stop() < 8
     # Nobody waits for a lease: what it has let go of is due.
     due = "SELECT count(*) FROM deliveries WHERE due_at <= now() AND claimed_until IS NULL AND state = 'PENDING'"
     assert await database.fetchval(due) == number
@@ -427,6 +673,51 @@ async def test_one_channel_that_hangs_does_not_hold_up_the_other(
     async with working(server.settings, sink):
         await settled(database, SENT=50, PENDING=25)
         assert len([told for told in sink.seen if told["audience"] == "SPACE"]) == 20
+
+
+async def test_what_ends_while_others_are_recorded_is_recorded_next(
+    api: Api, database: Database, sink: Sink, server: Server
+) -> None:
+    await api.new_ticket()
+    await database.execute(
+        """CREATE FUNCTION held_up() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN PERFORM pg_advisory_xact_lock(4711); RETURN NEW; END $$;
+        CREATE TRIGGER held_up BEFORE UPDATE ON deliveries FOR EACH ROW
+            WHEN (NEW.state = 'SENT' AND NEW.audience = 'ADMIN') EXECUTE FUNCTION held_up()"""
+    )
+    sink.answer = lambda told: HANG if told["audience"] == "CUSTOMER" else "250 Yes"
+    async with working(server.settings, sink):
+        async with database.transaction():
+            await database.execute("SELECT pg_advisory_xact_lock(4711)")
+            await until_blocked(database)
+            sink.answer = lambda told: "250 Yes"
+            sink.release()
+            await until(lambda: len(sink.taken) == 2)
+        await settled(database, SENT=2)
+    assert len(sink.seen) == 2
+    await database.execute("DROP TRIGGER held_up ON deliveries; DROP FUNCTION held_up()")
+
+
+async def test_an_outage_is_logged_once_however_often_it_is_tried_and_so_is_its_end(
+    api: Api,
+    database: Database,
+    sink: Sink,
+    server: Server,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker, "OUTAGE_SECONDS", 0.05)
+    caplog.set_level(logging.INFO)
+    async with working(server.settings, sink):
+        for times in (1, 2):
+            await database.execute("ALTER TABLE deliveries RENAME TO elsewhere")
+            await until(lambda: caplog.text.count("cannot be reached") == times)  # noqa: B023 (it is awaited here)
+            await asyncio.sleep(0.3)  # in which it is tried a few times more
+            await database.execute("ALTER TABLE elsewhere RENAME TO deliveries")
+            await api.new_ticket()
+            await settled(database, SENT=2 * times)
+            logged = [caplog.text.count(f"the queue of deliveries {what}") for what in ("cannot be", "can be reached")]
+            assert logged == [times, times]
 
 
 async def test_a_database_that_hangs_up_is_only_waited_for(

@@ -8,7 +8,7 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -97,6 +97,35 @@ async def test_each_mutation_of_a_ticket_writes_one_event_with_the_row_before_an
         before = after
 
 
+async def test_a_tickets_time_goes_forward_where_the_clock_was_set_back(api: Api, database: Database) -> None:
+    """Its last change lies a day ahead: each further one is a microsecond later, as are its event and its stamps."""
+    ticket, technician = await api.new_ticket(), await api.new_technician()
+    one, ahead = {"ticketId": ticket}, "updated_at = now() + interval '1 day', public_updated_at = now()"
+    await database.execute(f"UPDATE tickets SET {ahead} WHERE id = $1", key(ticket))
+    steps: list[tuple[str, dict[str, Any], str | None]] = [
+        ("ticketUpdate", one | {"subject": "New"}, None),
+        ("noteAdd", one | {"body": "Internal."}, None),
+        ("noteAdd", one | {"body": "Public.", "internalOnly": False}, None),
+        ("ticketAssign", one | {"technicianId": technician}, None),
+        ("ticketSetStatus", one | {"status": "IN_PROGRESS"}, None),
+        ("ticketResolve", one | {"resolution": "Done."}, "resolved_at"),
+        ("ticketSetStatus", one | {"status": "CLOSED"}, "closed_at"),
+        ("ticketsBulkUpdate", {"ticketIds": [ticket], "priority": "LOW"}, None),
+    ]
+    before = await ticket_row(database, ticket)
+    for mutation, input, stamp in steps:
+        await api.done(mutation, "__typename", **input)
+        after, event = await ticket_row(database, ticket), (await events(database, ticket))[-1]
+        time = datetime.fromisoformat(before["updated_at"]) + timedelta(microseconds=1)
+        assert datetime.fromisoformat(after["updated_at"]) == time, mutation
+        assert (event["at"], event["after"]) == (after["updated_at"], after)
+        public = before["public_updated_at"] if input.get("body") == "Internal." else after["updated_at"]
+        assert after["public_updated_at"] == public
+        assert stamp is None or after[stamp] == after["updated_at"]
+        assert after["version"] == before["version"] + (mutation != "noteAdd")
+        before = after
+
+
 async def test_a_creation_has_no_before_and_names_its_creator_whoever_it_is(api: Api, database: Database) -> None:
     technician, customer = await api.new_technician(name="Tess Okafor"), await api.new_customer(name="Cora Bell")
     async with api.technician(technician) as tess, api.customer(customer) as cora, api.service() as chatbot:
@@ -180,6 +209,25 @@ async def test_a_request_whose_connection_is_cut_leaves_nothing_and_can_be_sent_
     assert await dump(database) == before
     assert (await api.done("noteAdd", "note { id }", **input))["note"]
     assert [event["kind"] for event in await events(database, ticket)] == ["CREATED", "NOTE_ADDED"]
+
+
+async def test_the_victim_of_a_deadlock_is_busy_and_leaves_nothing(api: Api, database: Database) -> None:
+    """It waits for the second ticket while this test, which holds that, waits for the first."""
+    first, second = sorted([await api.new_ticket(), await api.new_ticket()], key=key)
+    before = await dump(database)
+    document = """mutation($input: TicketsBulkUpdateInput!) {
+      ticketsBulkUpdate(input: $input) { userErrors { code } } }"""
+    wanted: dict[str, Any] = {"ticketIds": [first, second], "priority": "URGENT"}
+    lock = "SELECT FROM tickets WHERE id = $1 FOR UPDATE"
+    await database.execute("SET deadlock_timeout = '60s'")  # so that PostgreSQL gives the server up, not this test
+    async with database.transaction():
+        await database.execute(lock, key(second))
+        updating = asyncio.create_task(api.respond(document, {"input": wanted}))
+        await until_blocked(database)
+        await database.execute(lock, key(first))
+    assert [error["extensions"]["code"] for error in (await updating)["errors"]] == ["BUSY"]
+    assert await dump(database) == before
+    await api.done("ticketsBulkUpdate", "__typename", **wanted)
 
 
 async def test_what_a_savepoint_takes_back_is_in_neither_table(api: Api, database: Database) -> None:

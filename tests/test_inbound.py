@@ -315,6 +315,71 @@ async def test_it_is_told_live_as_everything_is(api: Api, opened: dict[str, Any]
     assert counts["ticketCounts"]["all"] == counts["tickets"]["totalCount"]
 
 
+# Long ones
+
+SHORT, LONG = "a.pdf", "é😀" * 150
+
+
+def with_attachments(text: str, number: int, name: str) -> tuple[str, dict[str, str]]:
+    """A body of a text and so many attachments, and the header that says so."""
+    file = base64.b64encode(name.encode()).decode()
+    attached = f'Content-Type: a/b\r\nContent-Disposition: attachment; filename="=?utf-8?b?{file}?="\r\n\r\nx\r\n'
+    parts = ["Content-Type: text/plain; charset=utf-8\r\n\r\n" + text + "\r\n", *[attached] * number]
+    return "--b\r\n" + "--b\r\n".join(parts) + "--b--\r\n", {"content_type": "multipart/mixed; boundary=b"}
+
+
+def named(number: int, name: str) -> str:
+    """What a ticket says of its attachments."""
+    line = f"\n- {name if len(name) <= 200 else name[:199] + '…'} (a/b)"
+    lines = line * min(number, 20) + (f"\n- and {number - 20} more" if number > 20 else "")
+    return "\n\nAttachments, which are not kept here:" + lines if number else ""
+
+
+@pytest.mark.parametrize(("number", "name"), [(0, SHORT), (1, LONG), (20, SHORT), (21, LONG)])
+@pytest.mark.parametrize("answers", [False, True], ids=["ticket", "note"])
+async def test_a_text_at_its_limit_is_taken_with_its_attachments(
+    api: Api, database: Database, opened: dict[str, Any], number: int, name: str, answers: bool
+) -> None:
+    """Whole as long as it fits beside the names of the attachments. Otherwise it says that it goes on, the names stay,
+    and no room is wasted. All counted in characters."""
+    tail = named(number, name)
+    room = 20_000 - len(tail)
+    for length in sorted({room, room + 1, 20_000}):
+        text = "é" + "😀" * (length - 2) + "!"
+        body, headers = with_attachments(text, number, name)
+        thread = {"references": opened["message_id"]} if answers else {}
+        taken = await became(api, message(opened["sender"], body, **headers, **thread))
+        written = taken["notes"]["nodes"][-1]["body"] if answers else taken["description"]
+        if length <= room:
+            assert written == text + tail
+        else:
+            mark = f"\n\n… (The message goes on: it has {length:,} characters.)"
+            assert written == text[: 20_000 - len(mark + tail)] + mark + tail
+        assert len(written) == min(length + len(tail), 20_000)
+    column, table = ("body", "notes") if answers else ("description", "tickets")
+    assert await database.fetchval(f"SELECT max(length({column})) FROM {table}") == 20_000
+
+
+async def test_a_message_of_which_not_all_was_read_says_so(api: Api, opened: dict[str, Any]) -> None:
+    """Even where what was read has room: an answer that drags a long history along."""
+    mark = "\n\n… (The message goes on: only its first 200,000 characters were read.)"
+    quoted = "> x\n" * 50_010
+    answer = message(opened["sender"], f"Yes.\n{quoted}And no.", references=opened["message_id"])
+    assert (await became(api, answer))["notes"]["nodes"][-1]["body"] == f"Yes.{mark}"
+    made = await became(api, message(address(), "x" * 200_001))
+    assert made["description"] == "x" * (20_000 - len(mark)) + mark
+    made = await became(api, message(address(), "x" * 200_000))
+    assert made["description"].endswith("… (The message goes on: it has 200,000 characters.)")
+
+
+async def test_the_longest_address_of_ours_signs_a_note_with_its_beginning(api: Api, opened: dict[str, Any]) -> None:
+    admin = address().replace("@", "@" + ("b" * 60 + ".") * 3)
+    await api.done("supportSettingsUpdate", "__typename", adminRecipients=[admin])
+    noted = await became(api, message(admin, "Seen.", references=our_id(opened["id"])))
+    author = noted["notes"]["nodes"][-1]["author"]["name"]
+    assert (author, len(author)) == (f"E-mail from {admin}"[:199] + "…", 200)
+
+
 # Whom an address belongs to
 
 

@@ -1,0 +1,88 @@
+"""What a client reads of each kind of error: its code and a sentence, and nothing of the inside."""
+
+from __future__ import annotations
+
+import logging
+import socket
+
+import asyncpg
+import pytest
+from graphql import GraphQLError
+
+from callout.execution import client_error
+from db.errors import BadInput, ClientError, Forbidden, LimitExceeded
+
+SECRET = "relation swordfish of 10.0.0.7 does not like row 4711"
+
+# One of each branch of PostgreSQL's, asyncpg's and the system's errors that is known, and their nearest relatives.
+CODES: dict[type[Exception], str] = {
+    asyncpg.QueryCanceledError: "TIMEOUT",
+    TimeoutError: "TIMEOUT",
+    asyncpg.LockNotAvailableError: "BUSY",
+    asyncpg.DeadlockDetectedError: "BUSY",
+    asyncpg.SerializationError: "BUSY",
+    asyncpg.TooManyConnectionsError: "UNAVAILABLE",
+    asyncpg.PostgresConnectionError: "UNAVAILABLE",
+    asyncpg.ConnectionDoesNotExistError: "UNAVAILABLE",
+    asyncpg.ConnectionFailureError: "UNAVAILABLE",
+    asyncpg.ClientCannotConnectError: "UNAVAILABLE",
+    asyncpg.InterfaceError: "UNAVAILABLE",
+    asyncpg.InternalClientError: "UNAVAILABLE",
+    asyncpg.OperatorInterventionError: "UNAVAILABLE",
+    asyncpg.AdminShutdownError: "UNAVAILABLE",
+    asyncpg.CrashShutdownError: "UNAVAILABLE",
+    asyncpg.CannotConnectNowError: "UNAVAILABLE",
+    OSError: "UNAVAILABLE",
+    ConnectionRefusedError: "UNAVAILABLE",
+    ConnectionResetError: "UNAVAILABLE",
+    BrokenPipeError: "UNAVAILABLE",
+    socket.gaierror: "UNAVAILABLE",
+    asyncpg.PostgresError: "INTERNAL",
+    asyncpg.CheckViolationError: "INTERNAL",
+    asyncpg.UniqueViolationError: "INTERNAL",
+    asyncpg.UndefinedTableError: "INTERNAL",
+    asyncpg.InsufficientPrivilegeError: "INTERNAL",
+    asyncpg.ConfigurationLimitExceededError: "INTERNAL",
+    KeyError: "INTERNAL",
+    AssertionError: "INTERNAL",
+}
+MESSAGES = {
+    "TIMEOUT": "This took too long and was given up.",
+    "BUSY": "Somebody else is changing this at the moment; try again.",
+    "UNAVAILABLE": "The database cannot be reached at the moment; try again.",
+    "INTERNAL": "Something went wrong on the server.",
+}
+LEVELS = {"TIMEOUT": logging.WARNING, "BUSY": logging.WARNING, "UNAVAILABLE": logging.ERROR, "INTERNAL": logging.ERROR}
+
+
+@pytest.mark.parametrize("kind", CODES, ids=[kind.__name__ for kind in CODES])
+def test_a_client_reads_the_code_of_an_error_and_the_log_has_the_rest(
+    kind: type[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    error, code = kind(SECRET), CODES[kind]
+    for raised in (error, GraphQLError(SECRET, original_error=error)):
+        caplog.clear()
+        shown = client_error(raised)
+        assert (shown.extension_code, shown.message) == (code, MESSAGES[code])
+        (record,) = caplog.records
+        assert record.levelno == LEVELS[code]
+        assert record.exc_info is not None and record.exc_info[1] is error
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ClientError("Like this."), "BAD_REQUEST"),
+        (ClientError("Like this.", code="TEAPOT"), "TEAPOT"),
+        (BadInput("Like this."), "BAD_USER_INPUT"),
+        (Forbidden("Like this."), "FORBIDDEN"),
+        (LimitExceeded("Like this."), "LIMIT_EXCEEDED"),
+        (GraphQLError("Like this."), "BAD_USER_INPUT"),
+        (GraphQLError("Around it.", original_error=Forbidden("Like this.")), "FORBIDDEN"),
+    ],
+)
+def test_an_error_that_is_meant_for_the_client_is_passed_on_and_not_logged(
+    error: Exception, code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    shown = client_error(error)
+    assert (shown.extension_code, shown.message, caplog.records) == (code, "Like this.", [])
