@@ -17,7 +17,6 @@ from tests.api import Api, Refusal, Server
 from tests.paging import Fetch, both_ways
 from tests.ticket_lists import (
     FIELDS,
-    LIST,
     MIXED,
     NEWEST_FIRST,
     NOBODY,
