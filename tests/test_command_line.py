@@ -79,6 +79,58 @@ def test_a_token_is_all_that_is_printed(callout: Terminal) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("ttl", "seconds"),
+    [("1", 1), ("90s", 90), ("15m", 900), ("12h", 43_200), ("7d", 604_800), ("366d", 31_622_400)],
+)
+def test_a_token_is_good_for_as_long_as_was_asked(callout: Terminal, ttl: str, seconds: int) -> None:
+    made = claims(callout("token", "--role", "admin", "--ttl", ttl).stdout.strip())
+    assert made["exp"] - made["iat"] == seconds
+
+
+@pytest.mark.parametrize("ttl", ["0", "0d", "31622401", "367d", "1w", "12 h", "1.5h", "", "9999999999"])
+def test_no_time_or_one_of_more_than_a_year_is_wrong_usage(callout: Terminal, ttl: str) -> None:
+    done = callout("token", "--role", "admin", "--ttl", ttl)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "is not a time of up to a year" in done.stderr
+
+
+def test_an_admin_or_a_service_is_called_what_it_is_unless_a_name_is_given(callout: Terminal) -> None:
+    for arguments, expected in (
+        ((), ("service", "service")),
+        (("--subject", "bot"), ("bot", "bot")),
+        (("--name", "Our bot"), ("service", "Our bot")),
+    ):
+        made = claims(callout("token", "--role", "service", *arguments).stdout.strip())
+        assert (made["sub"], made["name"]) == expected
+
+
+def test_wrong_usage_and_settings_that_cannot_be_used_are_told_from_failures(callout: Terminal) -> None:
+    issued = Terminal(jwt_jwks_url="https://issuer.test/keys")
+    for terminal, arguments, code, why in (
+        (callout, ("token", "--role", "technician"), 2, "a technician's token needs a --subject"),
+        (callout, ("token", "--role", "customer", "--subject", "c@x.test", "--name", "C"), 2, "leave --name out"),
+        (callout, ("migrate", "--downgrade"), 2, "--downgrade needs a --revision"),
+        (callout, ("seed", "--tickets", "0"), 2, "0 is not in the range"),
+        (callout, ("mail-in", "--imap"), 1, "CALLOUT_IMAP_URL is not set"),
+        (issued, ("token", "--role", "admin"), 1, "CALLOUT_JWT_SECRET is not set"),
+        (Terminal(port="0", workers="65"), ("token", "--role", "admin"), 2, "CALLOUT_WORKERS: "),
+        (Terminal(port="0", workers="65"), ("token", "--role", "admin"), 2, "The settings cannot be used:\n  CALLOUT_P"),
+    ):
+        done = terminal(*arguments)
+        assert (done.exit_code, done.stdout) == (code, ""), arguments
+        assert why in done.stderr, arguments
+
+
+async def test_the_demo_company_is_for_an_empty_database(
+    callout: Terminal, database: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    await technician(database, "first@wire.test")
+    done = callout("seed")
+    assert (done.exit_code, "for an empty database" in done.stderr) == (1, True)
+    assert await database.fetchval("SELECT count(*) FROM customers") == 0
+
+
 async def test_a_person_is_found_by_address_or_id(
     callout: Terminal, database: asyncpg.Connection[asyncpg.Record]
 ) -> None:
@@ -110,6 +162,8 @@ def test_migrating_there_and_back(callout: Terminal, database_url: str) -> None:
     sick = callout("doctor")
     assert sick.exit_code == 1
     assert "run `callout migrate`" in sick.stdout
+    refused = Terminal(env="production", database_url=database_url, jwt_secret=SECRET)("seed")
+    assert (refused.exit_code, "run `callout migrate`" in refused.stderr) == (1, True)
     assert callout("migrate").exit_code == 0
     assert migrate.current(database_url) == head
 
