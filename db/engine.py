@@ -50,6 +50,14 @@ def _unchanged(document: bytes) -> bytes:
     return document
 
 
+def _is_open(connection: Connection) -> bool:
+    """The pool takes a connection back that the server ends, and then all that is asked of it raises."""
+    try:
+        return not connection.is_closed()
+    except asyncpg.InterfaceError:
+        return False
+
+
 class Database:
     """asyncpg's pool, and the connections that are at rest.
 
@@ -135,7 +143,7 @@ class Database:
     async def _take(self) -> Connection:
         while self._resting:
             connection = self._resting.pop()
-            if not connection.is_closed():
+            if _is_open(connection):
                 return connection
             await self._pool.release(connection)
         self._waiting += 1
@@ -145,7 +153,7 @@ class Database:
             self._waiting -= 1
 
     async def _give_back(self, connection: Connection) -> None:
-        if self._waiting or connection.is_closed():
+        if self._waiting or not _is_open(connection):
             await self._pool.release(connection)
         else:
             self._resting.append(connection)
