@@ -115,7 +115,12 @@ def test_wrong_usage_and_settings_that_cannot_be_used_are_told_from_failures(cal
         (callout, ("mail-in", "--imap"), 1, "CALLOUT_IMAP_URL is not set"),
         (issued, ("token", "--role", "admin"), 1, "CALLOUT_JWT_SECRET is not set"),
         (Terminal(port="0", workers="65"), ("token", "--role", "admin"), 2, "CALLOUT_WORKERS: "),
-        (Terminal(port="0", workers="65"), ("token", "--role", "admin"), 2, "The settings cannot be used:\n  CALLOUT_P"),
+        (
+            Terminal(port="0", workers="65"),
+            ("token", "--role", "admin"),
+            2,
+            "The settings cannot be used:\n  CALLOUT_P",
+        ),
     ):
         done = terminal(*arguments)
         assert (done.exit_code, done.stdout) == (code, ""), arguments

@@ -30,7 +30,10 @@ def test_a_url_of_sqlalchemys_is_asyncpgs_too() -> None:
 
 
 async def test_what_a_statement_gives(single: Database) -> None:
-    assert [tuple(row) for row in await single.fetch("SELECT * FROM generate_series(1, $1::int) AS n", 2)] == [(1,), (2,)]
+    assert [tuple(row) for row in await single.fetch("SELECT * FROM generate_series(1, $1::int) AS n", 2)] == [
+        (1,),
+        (2,),
+    ]
     assert tuple(await single.fetchrow("SELECT 1, 2") or ()) == (1, 2)
     assert await single.fetchrow("SELECT 1 WHERE false") is None
     assert await single.fetchval("SELECT $1::text", "x") == "x"
