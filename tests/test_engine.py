@@ -115,11 +115,9 @@ async def test_a_closed_pool_leaves_no_connection(
     pool = await Database.open(database_url, size=3)
     async with pool.acquire() as one, pool.acquire() as other:
         pids = [await one.fetchval(PID), await other.fetchval(PID)]
-    alive = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY($1)"
-    assert await database.fetchval(alive, pids) == 2
+    alive = f"FROM pg_stat_activity WHERE pid IN ({pids[0]}, {pids[1]})"
+    assert await database.fetchval(f"SELECT count(*) {alive}") == 2
     await pool.close()
-    async with asyncio.timeout(SOON):
-        while await database.fetchval(alive, pids):
-            await asyncio.sleep(0.01)
+    await until(database, f"count(*) = 0 {alive}")
     with pytest.raises(asyncpg.InterfaceError):
         await pool.fetchval("SELECT 1")

@@ -112,7 +112,7 @@ async def test_it_goes_on_from_the_last_cursor_until_it_is_let_in_no_more(pauses
 
     shown: list[str] = []
     async with scripted(first, second, third, fourth) as url:
-        with pytest.raises(NotAdmitted, match="The token has expired."):
+        with pytest.raises(NotAdmitted, match="The token has expired"):
             await follow(url, "token", shown.append)
     again = GONE.format("the last cursor")
     assert shown == [line(READY), line(CHANGE), again, again, line(RESET), again]

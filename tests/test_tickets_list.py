@@ -313,7 +313,8 @@ async def test_a_filter_has_at_most_a_hundred_conditions(api: Api, world: World)
     """The filter itself is one, and so is each part of it that says nothing."""
     wanted = {"or": [{"status": ["OPEN"]}] * 99}
     assert await matching(api, wanted) == {t.id for t in world.tickets if t.status == "OPEN"}
-    for filter in ({"or": [{"status": ["OPEN"]}] * 100}, {"or": [{}] * 100}):
+    too_many: tuple[Filter, ...] = ({"or": [{"status": ["OPEN"]}] * 100}, {"or": [{}] * 100})
+    for filter in too_many:
         with pytest.raises(Refusal) as refused:
             await api(LIST, filter=filter)
         assert refused.value.codes == ["LIMIT_EXCEEDED"]
