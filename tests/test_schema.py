@@ -292,6 +292,60 @@ class Everything:
         return "(first: 2)" if "first" in arguments else ""
 
 
+JUDGED = build_schema("""
+    scalar DateTime
+    enum E { X Y }
+    interface Thing { id: ID! }
+    type A implements Thing { id: ID! n: Int at: DateTime e: E l: [Int!] }
+    type B implements Thing { id: ID! b: Boolean! }
+    type Query { a: A! thing: Thing }
+""")
+
+
+@pytest.mark.parametrize(
+    ("document", "data", "found"),
+    [
+        ("{ a { id n } }", {"a": {"id": "1", "n": 2}}, []),
+        ("{ a { n at e l } thing { id } }", {"a": dict.fromkeys(("n", "at", "e", "l")), "thing": None}, []),
+        ("{ a { id n } }", {"a": {"n": 2, "id": "1"}}, ["data.a has the keys ['n', 'id'] and not ['id', 'n']"]),
+        ("{ a { id n } }", {"a": {"id": "1"}}, ["data.a has the keys ['id'] and not ['id', 'n']"]),
+        (
+            "{ a { id @skip(if: true) n } }",
+            {"a": {"id": "1", "n": 2}},
+            ["data.a has the keys ['id', 'n'] and not ['n']"],
+        ),
+        ("{ a { id } }", {"a": None}, ["data.a is null, but never may be"]),
+        ("{ a { id } }", {"a": []}, ["data.a is no object"]),
+        ("{ a { id } }", {"a": {"id": ""}}, ["data.a.id is '', which is no ID"]),
+        ("{ a { n } }", {"a": {"n": "2"}}, ["data.a.n is '2', which is no Int"]),
+        ("{ a { n } }", {"a": {"n": True}}, ["data.a.n is True, which is no Int"]),
+        ("{ a { n } }", {"a": {"n": 2**31}}, ["data.a.n is 2147483648, which is no Int"]),
+        (
+            "{ a { at } }",
+            {"a": {"at": "2026-01-01T00:00:00"}},
+            ["data.a.at is '2026-01-01T00:00:00', which is no DateTime"],
+        ),
+        ("{ a { e } }", {"a": {"e": "Z"}}, ["data.a.e is 'Z', which is no E"]),
+        ("{ a { l } }", {"a": {"l": 1}}, ["data.a.l is no list"]),
+        ("{ a { l } }", {"a": {"l": [1, None]}}, ["data.a.l[1] is null, but never may be"]),
+        ("{ a { __typename } }", {"a": {"__typename": "B"}}, ["data.a.__typename is 'B' and not A"]),
+        (
+            "{ thing { id ... on B { b } } }",
+            {"thing": {"id": "1", "b": "x"}},
+            ["data.thing.b is 'x', which is no Boolean"],
+        ),
+        (
+            "{ thing { ...F } } fragment F on A { n }",
+            {"thing": {"m": 1}},
+            ["data.thing has the keys ['m'] and not ['n']"],
+        ),
+    ],
+)
+def test_whatever_departs_from_a_schema_is_noticed(document: str, data: Any, found: list[str]) -> None:
+    """Or the answers that are held against it below, and by every client of these tests, would prove nothing."""
+    assert departures(JUDGED, document, {}, data) == found
+
+
 class Answers:
     """Asks, holds every answer against the schema, and knows which fields have had a value."""
 
