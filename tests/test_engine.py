@@ -42,7 +42,13 @@ async def test_what_a_statement_gives(single: Database) -> None:
     assert await single.fetchval("""SELECT '{"a":  1}'::json""") == b'{"a":  1}'
 
 
-async def test_a_session_is_in_utc_and_ends_what_takes_too_long(single: Database) -> None:
+async def test_a_session_is_in_utc_and_ends_what_takes_too_long(
+    database_url: str, database: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    name = await database.fetchval("SELECT current_database()")
+    for default in ("timezone = 'Asia/Tokyo'", "jit = on", "statement_timeout = 0"):
+        await database.execute(f"ALTER DATABASE {name} SET {default}")
+    single = await Database.open(database_url, size=1)
     names = ("application_name", "timezone", "jit", "statement_timeout", "lock_timeout")
     shown = {name: await single.fetchval(f"SHOW {name}") for name in names}
     shown["idle"] = await single.fetchval("SHOW idle_in_transaction_session_timeout")
@@ -54,6 +60,7 @@ async def test_a_session_is_in_utc_and_ends_what_takes_too_long(single: Database
         "lock_timeout": "5s",
         "idle": "30s",
     }
+    await single.close()
 
 
 async def test_who_waits_gets_the_connection_that_is_given_back(single: Database) -> None:
@@ -110,14 +117,16 @@ async def test_after_silence_no_connection_is_trusted_any_more(
 
 
 async def test_a_closed_pool_leaves_no_connection(
-    database_url: str, database: asyncpg.Connection[asyncpg.Record]
+    database_url: str, database: asyncpg.Connection[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(engine, "CLOSING_SECONDS", 60)
     pool = await Database.open(database_url, size=3)
     async with pool.acquire() as one, pool.acquire() as other:
         pids = [await one.fetchval(PID), await other.fetchval(PID)]
     alive = f"FROM pg_stat_activity WHERE pid IN ({pids[0]}, {pids[1]})"
     assert await database.fetchval(f"SELECT count(*) {alive}") == 2
-    await pool.close()
+    async with asyncio.timeout(SOON):
+        await pool.close()
     await until(database, f"count(*) = 0 {alive}")
     with pytest.raises(asyncpg.InterfaceError):
         await pool.fetchval("SELECT 1")

@@ -37,6 +37,8 @@ def test_what_is_already_so_is_no_change() -> None:
     for before, wanted in (
         (ticket(), {}),
         (ticket(), {"status": OPEN, "priority": "LOW", "technician_id": None}),
+        (ticket(RESOLVED), {}),
+        (ticket(RESOLVED), {"status": RESOLVED}),
         (ticket(RESOLVED), {"status": RESOLVED, "resolution": "Done."}),
     ):
         made = changed(before, **wanted)
