@@ -462,7 +462,7 @@ async def test_a_technician_with_many_tickets_has_what_is_assigned_and_what_they
             assert ([node["id"] for node in first["nodes"]], first["totalCount"]) == (wanted[:100], len(wanted)), given
             last = (await asker(SEARCH, **given, last=100))["tickets"]
             assert [node["id"] for node in last["nodes"]] == wanted[-100:], given
-            assert (len(wanted) > 100) is (term != "needle"), given
+            assert (len(wanted) > 100) is (term != "needle" and "assignee" not in filter), given
             if len(wanted) > 100:
                 cursors = first["pageInfo"]["endCursor"], last["pageInfo"]["startCursor"]
                 after = (await asker(SEARCH, **given, first=50, after=cursors[0]))["tickets"]["nodes"]
