@@ -328,6 +328,8 @@ async def test_a_filter_nested_too_deeply_is_refused(api: Api, world: World) -> 
         return filter
 
     assert await matching(api, negated(100)) == {t.id for t in world.tickets if t.status == "OPEN"}
+    beside_each_other = {"or": [negated(3)] * 40}
+    assert await matching(api, beside_each_other) == {t.id for t in world.tickets if t.status != "OPEN"}
     with pytest.raises(Refusal) as refused:
         await api(LIST, filter=negated(101))
     assert refused.value.codes == ["LIMIT_EXCEEDED"]
