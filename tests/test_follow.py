@@ -34,7 +34,7 @@ GONE = "… the connection is gone; trying again from {} on"
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses between connections, which take no time; not jittered."""
+    """The pauses between connections, which take no time; each is three quarters of what it may be."""
     waited: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -44,7 +44,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     def uniform(least: float, most: float) -> float:
         assert (least, most) == (0.5, 1.0)
-        return most
+        return 0.75
 
     monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=sleep, timeout=asyncio.timeout))
     monkeypatch.setattr(module, "random", SimpleNamespace(uniform=uniform))
@@ -116,7 +116,7 @@ async def test_it_goes_on_from_the_last_cursor_until_it_is_let_in_no_more(pauses
             await follow(url, "token", shown.append)
     again = GONE.format("the last cursor")
     assert shown == [line(READY), line(CHANGE), again, again, line(RESET), again]
-    assert pauses == [0.5, 1.0, 0.5]  # it grows until something has come
+    assert pauses == [0.375, 0.75, 0.375]  # it grows until something has come
 
 
 async def test_pauses_grow_up_to_half_a_minute_while_nobody_is_there(pauses: list[float]) -> None:
@@ -125,7 +125,7 @@ async def test_pauses_grow_up_to_half_a_minute_while_nobody_is_there(pauses: lis
     shown: list[str] = []
     with pytest.raises(asyncio.CancelledError):
         await follow(url, "token", shown.append)
-    assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
+    assert pauses == [0.375, 0.75, 1.5, 3.0, 6.0, 12.0, 22.5, 22.5, 22.5]
     assert shown == [GONE.format("now")] * 9
 
 
@@ -143,7 +143,7 @@ async def test_a_silent_server_is_given_up(pauses: list[float], monkeypatch: pyt
     async with scripted(silent, closing) as url:
         with pytest.raises(NotAdmitted, match="over"):
             await follow(url, "token", lambda shown: None)
-    assert pauses == [0.5]
+    assert pauses == [0.375]
 
 
 async def test_what_the_command_is_refused_is_said() -> None:
