@@ -57,7 +57,10 @@ async def scripted(*steps: Step) -> AsyncIterator[str]:
     left = list(steps)
 
     async def answer(connection: ServerConnection) -> None:
-        await left.pop(0)(connection)
+        if left:
+            await left.pop(0)(connection)
+        else:
+            await connection.close(4403, "nobody is expected any more")
 
     async with serve(answer, "127.0.0.1", 0, subprotocols=["graphql-transport-ws"]) as server:  # type: ignore[list-item]
         (socket,) = server.sockets
