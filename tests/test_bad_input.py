@@ -12,7 +12,6 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from db import limits
 from tests.api import Api, Refusal, Server
 from tests.behind import Database, dump
 
@@ -111,45 +110,45 @@ def placed(input: Input, path: str, value: Any) -> Input:
 
 LINE, TEXT, EMAIL, PHONE, URL = "line", "text", "email", "phone", "url"
 TEXTS = [
-    ("ticketCreate", "subject", LINE, limits.SUBJECT_MAX),
-    ("ticketCreate", "description", TEXT, limits.DESCRIPTION_MAX),
-    ("ticketCreate", "contact.name", LINE, limits.NAME_MAX),
-    ("ticketCreate", "contact.email", EMAIL, limits.EMAIL_MAX),
-    ("ticketCreate", "contact.phone", PHONE, limits.PHONE_MAX),
-    ("ticketUpdate", "subject", LINE, limits.SUBJECT_MAX),
-    ("ticketUpdate", "description", TEXT, limits.DESCRIPTION_MAX),
-    ("ticketUpdate", "contact.name", LINE, limits.NAME_MAX),
-    ("ticketUpdate", "contact.email", EMAIL, limits.EMAIL_MAX),
-    ("ticketUpdate", "contact.phone", PHONE, limits.PHONE_MAX),
-    ("ticketSetStatus", "resolution", TEXT, limits.RESOLUTION_MAX),
-    ("ticketResolve", "resolution", TEXT, limits.RESOLUTION_MAX),
-    ("ticketsBulkUpdate", "resolution", TEXT, limits.RESOLUTION_MAX),
-    ("noteAdd", "body", TEXT, limits.NOTE_MAX),
-    ("customerCreate", "name", LINE, limits.NAME_MAX),
-    ("customerCreate", "email", EMAIL, limits.EMAIL_MAX),
-    ("customerCreate", "phone", PHONE, limits.PHONE_MAX),
-    ("customerCreate", "accountNumber", LINE, limits.ACCOUNT_NUMBER_MAX),
-    ("customerUpdate", "name", LINE, limits.NAME_MAX),
-    ("customerUpdate", "email", EMAIL, limits.EMAIL_MAX),
-    ("customerUpdate", "phone", PHONE, limits.PHONE_MAX),
-    ("customerUpdate", "accountNumber", LINE, limits.ACCOUNT_NUMBER_MAX),
-    ("propertyCreate", "address", LINE, limits.ADDRESS_MAX),
-    ("propertyCreate", "accountNumber", LINE, limits.ACCOUNT_NUMBER_MAX),
-    ("propertyUpdate", "address", LINE, limits.ADDRESS_MAX),
-    ("propertyUpdate", "accountNumber", LINE, limits.ACCOUNT_NUMBER_MAX),
-    ("technicianCreate", "name", LINE, limits.NAME_MAX),
-    ("technicianCreate", "email", EMAIL, limits.EMAIL_MAX),
-    ("technicianCreate", "phone", PHONE, limits.PHONE_MAX),
-    ("technicianUpdate", "name", LINE, limits.NAME_MAX),
-    ("technicianUpdate", "email", EMAIL, limits.EMAIL_MAX),
-    ("technicianUpdate", "phone", PHONE, limits.PHONE_MAX),
-    ("articleCreate", "problem", LINE, limits.PROBLEM_MAX),
-    ("articleCreate", "solution", TEXT, limits.SOLUTION_MAX),
-    ("articleUpdate", "problem", LINE, limits.PROBLEM_MAX),
-    ("articleUpdate", "solution", TEXT, limits.SOLUTION_MAX),
-    ("apiKeyCreate", "name", LINE, limits.NAME_MAX),
-    ("supportSettingsUpdate", "adminRecipients.0", EMAIL, limits.EMAIL_MAX),
-    ("supportSettingsUpdate", "googleChatWebhookUrl", URL, limits.URL_MAX),
+    ("ticketCreate", "subject", LINE, 200),
+    ("ticketCreate", "description", TEXT, 20_000),
+    ("ticketCreate", "contact.name", LINE, 200),
+    ("ticketCreate", "contact.email", EMAIL, 254),
+    ("ticketCreate", "contact.phone", PHONE, 40),
+    ("ticketUpdate", "subject", LINE, 200),
+    ("ticketUpdate", "description", TEXT, 20_000),
+    ("ticketUpdate", "contact.name", LINE, 200),
+    ("ticketUpdate", "contact.email", EMAIL, 254),
+    ("ticketUpdate", "contact.phone", PHONE, 40),
+    ("ticketSetStatus", "resolution", TEXT, 20_000),
+    ("ticketResolve", "resolution", TEXT, 20_000),
+    ("ticketsBulkUpdate", "resolution", TEXT, 20_000),
+    ("noteAdd", "body", TEXT, 20_000),
+    ("customerCreate", "name", LINE, 200),
+    ("customerCreate", "email", EMAIL, 254),
+    ("customerCreate", "phone", PHONE, 40),
+    ("customerCreate", "accountNumber", LINE, 40),
+    ("customerUpdate", "name", LINE, 200),
+    ("customerUpdate", "email", EMAIL, 254),
+    ("customerUpdate", "phone", PHONE, 40),
+    ("customerUpdate", "accountNumber", LINE, 40),
+    ("propertyCreate", "address", LINE, 500),
+    ("propertyCreate", "accountNumber", LINE, 40),
+    ("propertyUpdate", "address", LINE, 500),
+    ("propertyUpdate", "accountNumber", LINE, 40),
+    ("technicianCreate", "name", LINE, 200),
+    ("technicianCreate", "email", EMAIL, 254),
+    ("technicianCreate", "phone", PHONE, 40),
+    ("technicianUpdate", "name", LINE, 200),
+    ("technicianUpdate", "email", EMAIL, 254),
+    ("technicianUpdate", "phone", PHONE, 40),
+    ("articleCreate", "problem", LINE, 500),
+    ("articleCreate", "solution", TEXT, 20_000),
+    ("articleUpdate", "problem", LINE, 500),
+    ("articleUpdate", "solution", TEXT, 20_000),
+    ("apiKeyCreate", "name", LINE, 200),
+    ("supportSettingsUpdate", "adminRecipients.0", EMAIL, 254),
+    ("supportSettingsUpdate", "googleChatWebhookUrl", URL, 2_000),
 ]
 each_text = pytest.mark.parametrize(("mutation", "path", "form", "most"), TEXTS, ids=[f"{t[0]} {t[1]}" for t in TEXTS])
 
@@ -176,40 +175,64 @@ async def test_text_that_cannot_be_kept_is_refused(
     async with nothing_changes(database):
         for text, code in bad.items():
             refused = await api.refused(mutation, "__typename", **placed(world.good(mutation), path, text))
-            assert (code, path) in refused, text
-            assert {where for _, where in refused} == {path}, text
+            assert refused == [(code, path)], text
+
+
+PERSON = "name email phone"
+KEPT = {
+    "ticketCreate": f"ticket {{ subject description contact {{ {PERSON} }} }}",
+    "ticketUpdate": f"ticket {{ subject description contact {{ {PERSON} }} }}",
+    "ticketSetStatus": "ticket { resolution }",
+    "ticketResolve": "ticket { resolution }",
+    "ticketsBulkUpdate": "results { ticket { resolution } }",
+    "noteAdd": "note { body }",
+    "customerCreate": f"customer {{ {PERSON} accountNumber }}",
+    "customerUpdate": f"customer {{ {PERSON} accountNumber }}",
+    "propertyCreate": "property { address accountNumber }",
+    "propertyUpdate": "property { address accountNumber }",
+    "technicianCreate": f"technician {{ {PERSON} }}",
+    "technicianUpdate": f"technician {{ {PERSON} }}",
+    "articleCreate": "article { problem solution }",
+    "articleUpdate": "article { problem solution }",
+    "apiKeyCreate": "apiKey { name }",
+    "supportSettingsUpdate": "supportSettings { adminRecipients }",
+}
+"""Where a mutation's texts are read back; the webhook's URL is a secret, and is not."""
 
 
 @each_text
 async def test_the_longest_text_is_taken(
     api: Api, world: World, mutation: str, path: str, form: str, most: int
 ) -> None:
-    """Its length counted in characters, not in bytes."""
+    """And kept whole; its length counted in characters, not in bytes."""
     longest = of_length(form, most)
     assert len(longest) == most
-    await api.done(mutation, "__typename", **placed(world.good(mutation), path, longest))
+    payload = await api.done(mutation, KEPT[mutation], **placed(world.good(mutation), path, longest))
+    assert form == URL or f'"{longest}"' in json.dumps(payload, ensure_ascii=False)
 
 
 LITERALS = {
-    r'"a\u0000b"': "a NUL",
-    r'"a\u{0}b"': "a NUL in braces",
-    r'"\uD83D"': "the first half of a character",
-    r'"\uDE00 \uD83D"': "the halves of a character in the wrong order",
-    r'"\u{D800}"': "half a character in braces",
-    r'"\u{110000}"': "what is no character",
+    "a NUL": (r'"a\u0000b"', "INVALID"),
+    "a NUL in braces": (r'"a\u{0}b"', "INVALID"),
+    "the first half of a character": (r'"\uD83D"', "GRAPHQL_PARSE_FAILED"),
+    "the halves of a character in the wrong order": (r'"\uDE00 \uD83D"', "GRAPHQL_PARSE_FAILED"),
+    "half a character in braces": (r'"\u{D800}"', "GRAPHQL_PARSE_FAILED"),
+    "what is no character": (r'"\u{110000}"', "GRAPHQL_PARSE_FAILED"),
 }
 
 
-@pytest.mark.parametrize("literal", LITERALS, ids=LITERALS.values())
+@pytest.mark.parametrize("name", LITERALS)
 async def test_literals_that_cannot_be_stored_are_refused(
-    api: Api, database: Database, world: World, literal: str
+    api: Api, database: Database, world: World, name: str
 ) -> None:
+    literal, code = LITERALS[name]
     fields = {"body": literal, "ticketId": f'"{world.ticket}"'}
     async with nothing_changes(database):
-        for name, given in (*((name, literal) for name in fields), ("idempotencyKey", literal)):
-            input = ", ".join(f"{field}: {value}" for field, value in (fields | {"body": '"b"', name: given}).items())
+        for field in (*fields, "idempotencyKey"):
+            given = fields | {"body": '"b"', field: literal}
+            input = ", ".join(f"{name}: {value}" for name, value in given.items())
             response = await api.respond(f"mutation {{ noteAdd(input: {{{input}}}) {{ userErrors {{ code }} }} }}")
-            assert refusals(response) in (["GRAPHQL_PARSE_FAILED"], ["INVALID"])
+            assert refusals(response) == [code], field
 
 
 async def test_a_literal_pair_of_halves_is_one_character(api: Api, world: World) -> None:
@@ -517,16 +540,16 @@ async def test_a_time_that_is_none_or_has_no_offset_is_refused(api: Api, databas
             chat = {"messages": [{"author": "BOT", "body": "b", "at": at}]}
             with pytest.raises(Refusal) as refusal:
                 await chatbot.do("ticketCreate", "__typename", **world.good("ticketCreate"), chat=chat)
-            assert set(refusal.value.codes) == {"BAD_USER_INPUT"}, at
+            assert refusal.value.codes == ["BAD_USER_INPUT"], at
             if at is not None:  # which a filter takes for no bound
                 with pytest.raises(Refusal) as refusal:
                     await api(document, at=at)
-                assert set(refusal.value.codes) == {"BAD_USER_INPUT"}, at
+                assert refusal.value.codes == ["BAD_USER_INPUT"], at
             if isinstance(at, str):
                 literal = "{ tickets(filter: {updatedAt: {until: " + json.dumps(at) + "}}) { nodes { id } } }"
                 with pytest.raises(Refusal) as refusal:
                     await api(literal)
-                assert set(refusal.value.codes) <= {"BAD_USER_INPUT", "GRAPHQL_VALIDATION_FAILED"}, at
+                assert refusal.value.codes == ["GRAPHQL_VALIDATION_FAILED"], at
 
 
 async def test_times_from_the_first_to_the_last_are_taken(api: Api, world: World) -> None:
@@ -578,6 +601,9 @@ WRONG: dict[tuple[str, str], tuple[Any, ...]] = {
 }
 
 
+NO_JSON = (1e400,)  # which is infinity
+
+
 async def test_values_of_the_wrong_type_are_refused_before_anything_runs(
     api: Api, database: Database, world: World
 ) -> None:
@@ -586,7 +612,8 @@ async def test_values_of_the_wrong_type_are_refused_before_anything_runs(
             for value in values:
                 response = await send(api, mutation, world.good(mutation) | {name: value})
                 assert "data" not in response, (mutation, name, value)
-                assert refusals(response) in (["BAD_USER_INPUT"], ["BAD_REQUEST"]), (mutation, name, value)
+                code = "BAD_REQUEST" if value in NO_JSON else "BAD_USER_INPUT"
+                assert refusals(response) == [code], (mutation, name, value)
 
 
 async def send(api: Api, mutation: str, input: Any) -> dict[str, Any]:
@@ -649,7 +676,7 @@ async def test_leaving_out_whom_to_assign_to_unassigns_nobody(api: Api, database
     ticket = await api.new_ticket(technicianId=world.technician)
     async with nothing_changes(database):
         response = await send(api, "ticketAssign", {"ticketId": ticket})
-        assert refusals(response) in (["BAD_USER_INPUT"], ["REQUIRED"])
+        assert refusals(response) == ["REQUIRED"]
 
 
 # Much of it
@@ -678,7 +705,7 @@ async def test_a_long_value_is_refused_at_once_whatever_it_looks_like(
                 ("noteAdd", "idempotencyKey"),
             ):
                 refused = await api.refused(mutation, "__typename", **placed(world.good(mutation), path, filling))
-                assert {where for _, where in refused} == {path}
+                assert refused == [("INVALID" if path == "ticketId" else "TOO_LONG", path)]
 
 
 async def test_of_a_list_that_is_too_long_only_that_is_said(api: Api, database: Database) -> None:

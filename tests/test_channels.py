@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import Any
 
 import pytest
 
+from callout import doctor
 from callout.channels import channels_of
 from callout.notices import opened
 from callout.settings import InvalidSettings, Settings, load
 from db.enums import DeliveryChannel, NoticeKind
 from notifiers.notice import Unavailable
+from tests.issuer import issuer
 from tests.mail_server import MailServer, mail_server
 from tests.notices import notice
-from tests.process import free_port
+from tests.process import free_port, serving
 from tests.test_command_line import Terminal
 from tests.webhook import webhook
 
@@ -150,6 +156,82 @@ def findings(callout: Terminal, about: str, **settings: str) -> list[tuple[bool,
     found = re.findall(rf"^([✓✗]) {about} +(.*)$", done.stdout, re.MULTILINE)
     assert done.exit_code == ("✗" in done.stdout)
     return [(mark == "✓", text) for mark, text in found]
+
+
+@contextmanager
+def answering(status: bytes) -> Iterator[int]:
+    """A server on the port that is returned, which answers each line of a request with this one."""
+
+    class Handler(StreamRequestHandler):
+        def handle(self) -> None:
+            asked.append(self.rfile.readline())
+            self.wfile.write(status + b"\r\ncontent-length: 0\r\n\r\n")
+
+    asked: list[bytes] = []
+    server = ThreadingTCPServer(("127.0.0.1", 0), Handler)
+    with serving(server, threading.Event()):
+        yield server.server_address[1]
+    assert asked == [b"GET /readyz HTTP/1.1\r\n"]
+
+
+@pytest.mark.parametrize(
+    ("status", "good", "text"),
+    [
+        (b"HTTP/1.1 200 OK", True, "ready on "),
+        (b"HTTP/1.1 503 Service Unavailable", False, "not ready (status 503) on "),
+        (b"220 mail.example.test ESMTP", False, " does not answer as Callout does: "),
+    ],
+)
+def test_the_doctor_asks_who_serves_on_the_port(callout: Terminal, status: bytes, good: bool, text: str) -> None:
+    with answering(status) as port:
+        ((fine, said),) = findings(callout, "server", port=str(port))
+    assert (fine, text in said) == (good, True)
+
+
+def test_the_doctor_does_not_mind_that_nobody_serves(callout: Terminal) -> None:
+    port = callout.settings["CALLOUT_PORT"]
+    assert findings(callout, "server") == [(True, f"none on 127.0.0.1, port {port}")]
+
+
+def test_the_doctor_says_what_tokens_are_signed_with(callout: Terminal, tmp_path: Path) -> None:
+    assert findings(callout, "tokens") == [(True, "HS256, signed with the configured secret")]
+    with issuer() as idp:
+        found = findings(callout, "tokens", jwt_jwks_url=idp.url)
+        assert found[1:] == [(True, "RS256 and ES256, with the issuer's keys, which can be read")]
+        idp.behaviour = "fails"
+        found = findings(callout, "tokens")
+        assert found[1:] == [(False, "the issuer's keys cannot be read from CALLOUT_JWT_JWKS_URL")]
+    for name in ("JWT_JWKS_URL", "JWT_SECRET"):
+        del callout.settings[f"CALLOUT_{name}"]
+    assert findings(callout, "tokens") == [(True, "HS256, signed with a development secret")]
+
+
+def test_the_doctor_says_of_what_version_the_database_is(callout: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    ((fine, text),) = findings(callout, "database")
+    assert (fine, bool(re.fullmatch(r"PostgreSQL \d+\.\d+.*, by URL", text))) == (True, True)
+    assert doctor.OLDEST_SERVER == 140_000
+    monkeypatch.setattr(doctor, "OLDEST_SERVER", 1_000_000)
+    assert findings(callout, "database") == [(False, f"{text}; 14 is the oldest")]
+
+
+def test_the_doctor_lists_the_settings_without_a_secret(callout: Terminal, database_url: str) -> None:
+    """`findings` looks for a piece of each password in all that is printed."""
+    account = "callout:tr0ubador@127.0.0.1:1"
+    callout.settings |= {
+        "CALLOUT_DATABASE_URL": f"{database_url}&password=tr0ubador",
+        "CALLOUT_PUBSUB_URL": f"redis://{account}",
+        "CALLOUT_JWT_JWKS_URL": f"http://{account}/keys",
+        "CALLOUT_SMTP_URL": f"smtp://{account}",
+        "CALLOUT_IMAP_URL": f"imaps://{account}/INBOX",
+    }
+    assert findings(callout, "settings") == [(True, "development")]
+    shown = callout("doctor").stdout
+    listed = dict(re.findall(r"^ {12}CALLOUT_([A-Z_]+) +(.*)$", shown, re.MULTILINE))
+    assert list(listed) == [name.upper() for name in Settings.model_fields]
+    assert listed["DATABASE_URL"] == f"{database_url}&password=…"
+    assert listed["PUBSUB_URL"] == "redis://callout@127.0.0.1:1"
+    assert listed["JWT_SECRET"] == "32 bytes, not shown"
+    assert (listed["HOST"], listed["MAIL_FROM"]) == ("127.0.0.1  (default)", "None  (default)")
 
 
 def test_the_doctor_says_where_mail_goes(callout: Terminal, tmp_path: Path) -> None:

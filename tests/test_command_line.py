@@ -21,7 +21,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from callout.cli import cli
-from callout.settings import documentation
+from callout.settings import Settings
 from db import migrate
 from db.ids import new_id
 from tests.process import free_port
@@ -67,8 +67,8 @@ async def technician(database: asyncpg.Connection[asyncpg.Record], email: str, *
 
 
 def test_help_lists_every_setting(callout: Terminal) -> None:
-    shown = callout("serve", "--help").stdout
-    assert [name for name, _, _ in documentation() if name not in shown] == []
+    shown = re.findall(r"^  (CALLOUT_[A-Z_]+)\b", callout("serve", "--help").stdout, re.MULTILINE)
+    assert shown == [f"CALLOUT_{name.upper()}" for name in Settings.model_fields]
 
 
 def test_a_token_is_all_that_is_printed(callout: Terminal) -> None:
@@ -77,6 +77,58 @@ def test_a_token_is_all_that_is_printed(callout: Terminal) -> None:
     assert (made["sub"], made["role"], made["name"]) == ("ada", "admin", "Ada")
     assert made["exp"] - made["iat"] == 15 * 60
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("ttl", "seconds"),
+    [("1", 1), ("90s", 90), ("15m", 900), ("12h", 43_200), ("7d", 604_800), ("366d", 31_622_400)],
+)
+def test_a_token_is_good_for_as_long_as_was_asked(callout: Terminal, ttl: str, seconds: int) -> None:
+    made = claims(callout("token", "--role", "admin", "--ttl", ttl).stdout.strip())
+    assert made["exp"] - made["iat"] == seconds
+
+
+@pytest.mark.parametrize("ttl", ["0", "0d", "31622401", "367d", "1w", "12 h", "1.5h", "", "9999999999"])
+def test_no_time_or_one_of_more_than_a_year_is_wrong_usage(callout: Terminal, ttl: str) -> None:
+    done = callout("token", "--role", "admin", "--ttl", ttl)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "is not a time of up to a year" in done.stderr
+
+
+def test_an_admin_or_a_service_is_called_what_it_is_unless_a_name_is_given(callout: Terminal) -> None:
+    for arguments, expected in (
+        ((), ("service", "service")),
+        (("--subject", "bot"), ("bot", "bot")),
+        (("--name", "Our bot"), ("service", "Our bot")),
+    ):
+        made = claims(callout("token", "--role", "service", *arguments).stdout.strip())
+        assert (made["sub"], made["name"]) == expected
+
+
+def test_wrong_usage_and_settings_that_cannot_be_used_are_told_from_failures(callout: Terminal) -> None:
+    issued, unusable = Terminal(jwt_jwks_url="https://issuer.test/keys"), Terminal(port="0", workers="65")
+    for terminal, arguments, code, why in (
+        (callout, ("token", "--role", "technician"), 2, "a technician's token needs a --subject"),
+        (callout, ("token", "--role", "customer", "--subject", "c@x.test", "--name", "C"), 2, "leave --name out"),
+        (callout, ("migrate", "--downgrade"), 2, "--downgrade needs a --revision"),
+        (callout, ("seed", "--tickets", "0"), 2, "0 is not in the range"),
+        (callout, ("mail-in", "--imap"), 1, "CALLOUT_IMAP_URL is not set"),
+        (issued, ("token", "--role", "admin"), 1, "CALLOUT_JWT_SECRET is not set"),
+        (unusable, ("token", "--role", "admin"), 2, "The settings cannot be used:\n  CALLOUT_PORT: "),
+        (unusable, ("token", "--role", "admin"), 2, "\n  CALLOUT_WORKERS: "),
+    ):
+        done = terminal(*arguments)
+        assert (done.exit_code, done.stdout) == (code, ""), arguments
+        assert why in done.stderr, arguments
+
+
+async def test_the_demo_company_is_for_an_empty_database(
+    callout: Terminal, database: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    await technician(database, "first@wire.test")
+    done = callout("seed")
+    assert (done.exit_code, "for an empty database" in done.stderr) == (1, True)
+    assert await database.fetchval("SELECT count(*) FROM customers") == 0
 
 
 async def test_a_person_is_found_by_address_or_id(
@@ -110,6 +162,8 @@ def test_migrating_there_and_back(callout: Terminal, database_url: str) -> None:
     sick = callout("doctor")
     assert sick.exit_code == 1
     assert "run `callout migrate`" in sick.stdout
+    refused = Terminal(env="production", database_url=database_url, jwt_secret=SECRET)("seed")
+    assert (refused.exit_code, "run `callout migrate`" in refused.stderr) == (1, True)
     assert callout("migrate").exit_code == 0
     assert migrate.current(database_url) == head
 
@@ -117,7 +171,9 @@ def test_migrating_there_and_back(callout: Terminal, database_url: str) -> None:
 def test_the_doctor_finds_a_healthy_installation_healthy_and_tells_no_secret(callout: Terminal) -> None:
     done = callout("doctor")
     assert done.exit_code == 0, done.stdout
-    assert "✗" not in done.stdout
+    assert re.findall(r"^([✓✗]) (\w+) ", done.stdout, re.MULTILINE) == [
+        ("✓", about) for about in ("program", "settings", "tokens", "database", "schema", "notices", "mail", "server")
+    ]
     assert SECRET not in done.stdout
 
 
@@ -129,6 +185,9 @@ def test_the_doctor_says_what_is_wrong() -> None:
     }
     done = Terminal(**secrets, prot="80")("doctor")
     assert done.exit_code == 1
+    unusable = Terminal(port="0")("doctor")
+    assert unusable.exit_code == 1
+    assert re.search("✗ settings +CALLOUT_PORT: Input should be greater", unusable.stdout)
     assert re.search("✗ settings +CALLOUT_PROT", done.stdout)
     assert re.search("✗ database +.*cannot be reached", done.stdout)
     assert "swordfish" not in done.stdout + done.stderr
@@ -160,6 +219,8 @@ async def test_the_doctor_tells_of_notices_that_nobody_sends(
     sick = callout("doctor")
     assert sick.exit_code == 1
     assert re.search("✗ notices +1 to be sent, 1 given up\n +1 have been due", sick.stdout)
+    await database.execute("DELETE FROM deliveries WHERE state = 'PENDING'")
+    assert callout("doctor").exit_code == 0  # what was given up is no illness
     await database.execute("DELETE FROM deliveries")
 
 

@@ -369,8 +369,7 @@ async def test_an_article_is_found_by_what_it_says_now(api: Api) -> None:
 async def test_any_text_may_be_searched_for_in_articles(api: Api, search: str) -> None:
     """Nothing that is typed is an operator that can be wrong."""
     await write(api, "Something ordinary")
-    await read(api, search)
-    await named_pages(api, ARTICLES, "articles", 3, search=search)
+    assert await named_pages(api, ARTICLES, "articles", 3, search=search) == await read(api, search)
     assert "Something ordinary" not in await read(api, f"{search} sextant")
 
 

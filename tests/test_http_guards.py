@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,20 @@ import asyncpg
 import httpx
 import pytest
 import uvicorn
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from callout import auth
+from callout import auth, health
+from callout import http as guard
 from callout.health import DatabaseNotMigrated, DatabaseUnreachable, Readiness
-from callout.http import BODY_MAX, BODY_SECONDS, RequestGuard, read_body
+from callout.http import RequestGuard, read_body
 from callout.logs import JsonFormatter, TextFormatter
+from callout.request import CURRENT, RequestInfo
 from db import migrate
 from db.enums import Role
 from tests.api import Server
 
 QUERY = json.dumps({"query": "{ __typename }"}).encode()
+BODY_MAX = 1_048_576
 
 
 @pytest.fixture
@@ -80,13 +83,13 @@ async def test_a_body_without_a_length_is_counted_as_it_comes(client: httpx.Asyn
 
 async def test_a_body_that_is_too_large_is_refused_before_it_is_sent(server: Server, credential: str) -> None:
     """A client that asks first (`Expect: 100-continue`) is spared the upload."""
-    async with connection(server) as (reader, writer):
+    async with connection(server.url) as (reader, writer):
         writer.write(head(credential, f"Content-Length: {100 * BODY_MAX}", "Expect: 100-continue"))
         assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
 
 
 async def test_a_body_without_end_is_refused_while_it_comes(server: Server, credential: str) -> None:
-    async with connection(server) as (reader, writer):
+    async with connection(server.url) as (reader, writer):
         writer.write(head(credential, "Transfer-Encoding: chunked"))
         megabyte = b"f4240\r\n" + b"x" * 1_000_000 + b"\r\n"
         for _ in range(100):
@@ -95,21 +98,22 @@ async def test_a_body_without_end_is_refused_while_it_comes(server: Server, cred
         assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
 
 
-async def test_a_body_that_does_not_arrive_in_time_is_given_up(server: Server, credential: str) -> None:
-    """Takes as long as a body may: a second body drips while the first never comes."""
-    await asyncio.gather(*(given_up(server, credential, drip) for drip in (b"", b"x")))
+async def test_a_body_that_does_not_arrive_in_time_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second body drips while the first never comes."""
+    assert guard.BODY_SECONDS == 10
+    monkeypatch.setattr(guard, "BODY_SECONDS", 0.5)
+    async with serving(RequestGuard(faulty)) as url:
+        await asyncio.gather(*(given_up(url, drip) for drip in (b"", b"x")))
 
 
-async def given_up(server: Server, credential: str, drip: bytes) -> None:
-    async with connection(server) as (reader, writer):
-        started = time.monotonic()
-        writer.write(head(credential, "Content-Length: 1000"))
+async def given_up(url: str, drip: bytes) -> None:
+    async with connection(url) as (reader, writer):
+        writer.write(head("", "Content-Length: 1000"))
         answer = asyncio.create_task(reader.read())  # up to the end of the connection
-        while not answer.done():
-            assert time.monotonic() < started + BODY_SECONDS + 5
-            writer.write(drip)
-            await asyncio.sleep(0.25)
-        assert time.monotonic() > started + BODY_SECONDS - 0.5
+        async with asyncio.timeout(10):
+            while not answer.done():
+                writer.write(drip)
+                await asyncio.sleep(0.05)
         status, body = answer.result().split(b"\r\n", 1)
         assert status == b"HTTP/1.1 408 Request Timeout"
         assert b"BODY_TIMEOUT" in body
@@ -118,7 +122,7 @@ async def given_up(server: Server, credential: str, drip: bytes) -> None:
 async def test_a_client_that_leaves_in_the_middle_harms_nobody(
     server: Server, client: httpx.AsyncClient, credential: str
 ) -> None:
-    async with connection(server) as (_, writer):
+    async with connection(server.url) as (_, writer):
         writer.write(head(credential, "Content-Length: 1000") + b"{")
         await writer.drain()
     assert (await client.post("/graphql", content=QUERY)).status_code == 200
@@ -130,8 +134,8 @@ def head(credential: str, *headers: str) -> bytes:
 
 
 @asynccontextmanager
-async def connection(server: Server) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    address = urlsplit(server.url)
+async def connection(url: str) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    address = urlsplit(url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     try:
         yield reader, writer
@@ -174,7 +178,10 @@ async def test_unknown_paths_and_methods_are_answered_in_the_same_form(client: h
     nowhere = await client.get("/nowhere")
     assert (nowhere.status_code, code_of(nowhere)) == (404, "NOT_FOUND")
     wrong = await client.delete("/graphql")
+    assert (wrong.status_code, code_of(wrong), wrong.headers["allow"]) == (405, "METHOD_NOT_ALLOWED", "GET, POST")
+    wrong = await client.post("/healthz")
     assert (wrong.status_code, code_of(wrong)) == (405, "METHOD_NOT_ALLOWED")
+    assert set(wrong.headers["allow"].split(", ")) == {"GET", "HEAD"}
 
 
 @pytest.mark.parametrize("accept", ["application/json", "application/graphql-response+json"])
@@ -212,18 +219,22 @@ async def test_a_database_that_is_not_migrated_is_not_ready(server: Server) -> N
         await admin.close()
 
 
-async def test_a_database_that_falls_silent_is_found_out_in_time(server: Server, tmp_path: Path) -> None:
+async def test_a_database_that_falls_silent_is_found_out_in_time(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (health.ANSWER_SECONDS, health.REMEMBER_SECONDS) == (2, 1)
+    monkeypatch.setattr(health, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(health, "REMEMBER_SECONDS", 0.1)
     async with silenceable(server.database_url, tmp_path) as (port, silence):
         pool = await asyncpg.create_pool(server.database_url, host=str(tmp_path), port=port, min_size=1, max_size=2)
         readiness = Readiness(pool, migrate.head())
         await readiness.check()
         silence.set()
-        await asyncio.sleep(1)  # what was found is good for a second
+        await asyncio.sleep(0.1)  # what was found is good for so long
         for _ in range(2):
-            started = time.monotonic()
-            with pytest.raises(DatabaseUnreachable):
-                await readiness.check()
-            assert time.monotonic() < started + 3.5
+            async with asyncio.timeout(5):
+                with pytest.raises(DatabaseUnreachable):
+                    await readiness.check()
     await readiness.close()
     pool.terminate()
 
@@ -302,6 +313,86 @@ async def test_a_fault_after_the_answer_has_begun_ends_the_connection(caplog: py
     assert [record for record in caplog.records if record.name == "callout.http"]
 
 
+async def guarded(app: ASGIApp, *received: Message, headers: Sequence[tuple[bytes, bytes]] = ()) -> list[Message]:
+    """What the guard sends where the application receives these messages."""
+    sent: list[Message] = []
+    messages = iter(received)
+
+    async def receive() -> Message:
+        return next(messages)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": list(headers)}
+    await RequestGuard(app)(scope, receive, send)
+    return sent
+
+
+def part(body: bytes, *, more: bool = True) -> Message:
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers with the number of octets that it was sent."""
+    body = b"%d" % len(await read_body(scope, receive))
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body", "body": body})
+
+
+@pytest.mark.parametrize(
+    ("sizes", "taken"),
+    [
+        ([BODY_MAX], True),
+        ([BODY_MAX - 1, 1], True),
+        ([0, BODY_MAX], True),
+        ([BODY_MAX, 0], True),
+        ([BODY_MAX + 1], False),
+        ([BODY_MAX, 1], False),
+        ([1, BODY_MAX], False),
+    ],
+)
+async def test_a_body_has_a_mebibyte_in_however_many_parts(sizes: list[int], taken: bool) -> None:
+    parts = [part(b" " * size, more=place < len(sizes)) for place, size in enumerate(sizes, 1)]
+    start, answer = await guarded(echo, *parts)
+    assert (start["status"], taken) in ((200, True), (413, False))
+    assert (answer["body"] == b"%d" % BODY_MAX) is taken
+
+
+async def test_no_more_is_received_of_a_body_that_is_too_large() -> None:
+    """Neither where it has said so, nor where it only shows: whatever came next would be an error here."""
+    for length in (b"1048577", b"9999999", b"10000000", b"1" + b"0" * 5_000):
+        (start, _) = await guarded(echo, headers=[(b"content-length", length)])
+        assert start["status"] == 413
+    (start, _) = await guarded(echo, part(b" " * BODY_MAX), part(b" "))
+    assert start["status"] == 413
+
+
+async def test_a_client_that_leaves_is_sent_nothing_and_logged_as_one_that_has_left(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    for received in ([{"type": "http.disconnect"}], [part(b"{"), {"type": "http.disconnect"}]):
+        assert await guarded(echo, *received) == []
+    assert logged(caplog) == [("INFO", 499, None)] * 2
+
+
+async def test_a_request_is_over_when_it_is_answered(caplog: pytest.LogCaptureFixture) -> None:
+    """What is logged afterwards is not said to be of it; a fault is logged as one, and a refusal is not."""
+    caplog.set_level(logging.INFO)
+    await guarded(echo, part(b"", more=False))
+    await guarded(faulty, part(b"", more=False))
+    await guarded(echo, headers=[(b"content-length", b"9999999")])
+    assert CURRENT.get() is None
+    assert logged(caplog) == [("INFO", 200, None), ("ERROR", 500, "INTERNAL"), ("INFO", 413, "BODY_TOO_LARGE")]
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, int, str | None]]:
+    """The level, the status and the code of each request's line."""
+    lines = [record for record in caplog.records if record.name == "callout.access"]
+    return [(line.levelname, line.__dict__["fields"]["status"], line.__dict__["fields"]["code"]) for line in lines]
+
+
 @asynccontextmanager
 async def serving(app: ASGIApp) -> AsyncIterator[str]:
     """The application behind a real server in this process."""
@@ -374,7 +465,9 @@ import asyncio, gc, logging, warnings
 from callout import logs
 from callout.settings import Settings
 
+early = logging.getLogger("early")
 logs.configure(Settings(jwt_secret="x" * 32, log_format="json"))
+early.info("made before the log was configured")
 warnings.warn("a warning", stacklevel=1)
 
 async def fail(): raise ValueError("forgotten")
@@ -388,21 +481,58 @@ async def main():
 asyncio.run(main())
 logging.getLogger("uvicorn.error").info("from uvicorn")
 logging.getLogger("uvicorn.access").info("not twice")
+logs.configure(Settings(jwt_secret="x" * 32, log_format="json", log_level="error"))
+early.warning("not severe enough")
+early.error("severe enough")
 """
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     lines = [json.loads(line) for line in ran.stderr.splitlines()]
     assert [(line["logger"], line["level"]) for line in lines] == [
+        ("early", "INFO"),
         ("py.warnings", "WARNING"),
         ("asyncio", "ERROR"),
         ("uvicorn.error", "INFO"),
+        ("early", "ERROR"),
     ]
-    assert "a warning" in lines[0]["message"]
-    assert "ValueError: forgotten" in lines[1]["exception"]
+    assert "a warning" in lines[1]["message"]
+    assert "ValueError: forgotten" in lines[2]["exception"]
 
 
 def test_a_persons_log_shows_control_characters_instead_of_obeying_them() -> None:
     shown = TextFormatter(coloured=False).format(record("red \x1b[31m\nnew line", {"path": "/ä\u2028b"}))
-    assert shown.endswith(r"callout.test: red \x1b[31m\nnew line path=/ä\u2028b")
+    assert shown.endswith(r"INFO    callout.test: red \x1b[31m\nnew line path=/ä\u2028b")
+
+
+def test_a_persons_log_has_colours_on_a_terminal_alone_and_a_traceback_below() -> None:
+    failed = record("failed", {})
+    try:
+        raise ValueError("forgotten")
+    except ValueError:
+        failed.exc_info = sys.exc_info()
+    first, *below = TextFormatter(coloured=True).format(failed).splitlines()
+    assert (first[:5], first[-10:]) == ("\x1b[32m", "failed\x1b[0m")
+    assert below[-1] == "ValueError: forgotten"
+    assert "\x1b" not in TextFormatter(coloured=False).format(failed)
+
+
+def test_a_line_says_when_and_in_whose_request_it_was_written() -> None:
+    made = record("done", {"operation": "Named"})
+    made.created = 1_795_421_700.25
+    context = CURRENT.set(RequestInfo("mine"))
+    try:
+        told = json.loads(JsonFormatter().format(made))
+        assert TextFormatter(coloured=False).format(made).endswith("callout.test: done requestId=mine operation=Named")
+    finally:
+        CURRENT.reset(context)
+    assert told == {
+        "time": "2026-11-23T08:15:00.250000+00:00",
+        "level": "INFO",
+        "logger": "callout.test",
+        "message": "done",
+        "requestId": "mine",
+        "operation": "Named",
+    }
+    assert "requestId" not in json.loads(JsonFormatter().format(made))
 
 
 def test_a_logged_text_may_be_anything() -> None:

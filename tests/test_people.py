@@ -82,6 +82,9 @@ async def test_no_two_customers_have_one_address_whatever_its_case_or_one_accoun
 
 async def test_all_objections_to_a_customer_come_at_once(api: Api) -> None:
     await api.new_customer(email="both@example.com", accountNumber="B-1")
+    both = {"email": "both@example.com", "accountNumber": "B-1"}
+    changed = await api.refused("customerUpdate", "__typename", customerId=await api.new_customer(), **both)
+    assert sorted(changed) == [("TAKEN", "accountNumber"), ("TAKEN", "email")]
     taken = await api.refused("customerCreate", name="n", email="both@example.com", accountNumber="B-1")
     assert sorted(taken) == [("TAKEN", "accountNumber"), ("TAKEN", "email")]
     refused = await api.refused("customerCreate", name=" ", email="nobody", phone="none", accountNumber="1\n2")

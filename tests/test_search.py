@@ -187,11 +187,12 @@ async def test_a_text_is_found_by_itself_whatever_its_small_letters(api: Api, su
     assert ticket in await found(api, subject)
 
 
-async def test_what_looks_alike_composed_or_decomposed_is_found(api: Api) -> None:
+async def test_letters_are_found_as_they_were_typed_composed_or_decomposed(api: Api) -> None:
+    """They look alike, and each is found by its own kind alone."""
     composed = await api.new_ticket(subject="Entr\u00e9e nord")
+    decomposed = await api.new_ticket(subject="Entre\u0301e nord")
     assert await found(api, "entr\u00e9e nord") == {composed}
-    decomposed = await found(api, "entre\u0301e nord")
-    assert decomposed in ({composed}, set())
+    assert await found(api, "entre\u0301e nord") == {decomposed}
 
 
 async def test_a_ticket_is_found_by_its_new_subject_alone(api: Api) -> None:
@@ -306,7 +307,7 @@ async def test_what_cannot_be_stored_cannot_be_searched(api: Api, term: str) -> 
     with pytest.raises(Refusal) as refused:
         await api(document)
     # A lone surrogate is no character of the document's either.
-    assert refused.value.codes in (["BAD_USER_INPUT"], ["GRAPHQL_PARSE_FAILED"])
+    assert refused.value.codes == ["BAD_USER_INPUT" if "\0" in term else "GRAPHQL_PARSE_FAILED"]
 
 
 async def test_counts_search_too(api: Api) -> None:
@@ -461,6 +462,7 @@ async def test_a_technician_with_many_tickets_has_what_is_assigned_and_what_they
             assert ([node["id"] for node in first["nodes"]], first["totalCount"]) == (wanted[:100], len(wanted)), given
             last = (await asker(SEARCH, **given, last=100))["tickets"]
             assert [node["id"] for node in last["nodes"]] == wanted[-100:], given
+            assert (len(wanted) > 100) is (term != "needle" and "assignee" not in filter), given
             if len(wanted) > 100:
                 cursors = first["pageInfo"]["endCursor"], last["pageInfo"]["startCursor"]
                 after = (await asker(SEARCH, **given, first=50, after=cursors[0]))["tickets"]["nodes"]

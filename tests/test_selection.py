@@ -296,9 +296,11 @@ async def test_keys_come_in_the_order_of_the_document(api: Api, world: World) ->
 # @skip and @include
 
 
+@pytest.mark.parametrize("within", [True, False])
 @pytest.mark.parametrize("on", [True, False])
-async def test_skip_and_include_work_at_every_level(api: Api, world: World, on: bool) -> None:
-    document = """query($id: ID!, $on: Boolean!) {
+async def test_skip_and_include_work_at_every_level(api: Api, world: World, on: bool, within: bool) -> None:
+    """`$within` stands in the fragment alone."""
+    document = """query($id: ID!, $on: Boolean!, $within: Boolean!) {
       me @include(if: $on) { name }
       always: __typename
       typename: __typename @include(if: $on)
@@ -318,14 +320,17 @@ async def test_skip_and_include_work_at_every_level(api: Api, world: World, on: 
         }
         history(first: 1) @skip(if: $on) { nodes { kind } }
       }
-    } fragment C on Customer { email tickets(first: 1) @skip(if: $on) { totalCount } }"""
-    for text in (document, document.replace("if: $on", f"if: {json.dumps(on)}").replace(", $on: Boolean!", "")):
-        got = await api(text, id=world.ticket, **({"on": on} if text is document else {}))
+    } fragment C on Customer { email @include(if: $within) properties(first: 1) @skip(if: $within) { totalCount } }"""
+    literal = document.replace(", $on: Boolean!, $within: Boolean!", "")
+    literal = literal.replace("$on", json.dumps(on)).replace("$within", json.dumps(within))
+    for text, variables in ((document, {"on": on, "within": within}), (literal, {})):
+        got = await api(text, id=world.ticket, **variables)
         assert list(got) == (["me", "always", "typename", "ticket"] if on else ["always", "ticket"])
         ticket = got["ticket"]
         if on:
             assert list(ticket) == ["id", "subject", "customer", "reference", "property", "notes"]
-            assert ticket["customer"] == {"id": world.customer, "email": "ada@example.com"}
+            inside = {"email": "ada@example.com"} if within else {"properties": {"totalCount": 1}}
+            assert ticket["customer"] == {"id": world.customer, **inside}
             assert list(ticket["notes"]) == ["totalCount", "nodes", "edges"]
             assert ticket["notes"]["nodes"] == [{"body": "Called."}]
             assert list(ticket["notes"]["edges"][0]) == ["cursor"]

@@ -111,28 +111,32 @@ async def test_two_admins_at_once_do_not_leave_it_on_without_a_webhook(bare: Api
         await set_to(bare, googleChatEnabled=False, googleChatWebhookUrl=webhook())
 
 
+NO_WEBHOOKS = [
+    "http://chat.googleapis.com/v1/spaces/AAA",
+    "chat.googleapis.com/v1/spaces/AAA",
+    "https://",
+    "https:///v1/spaces",
+    "https://user:password@chat.googleapis.com/",
+    "https://[::1/",
+    "https://chat.googleapis.com:port/",
+    "https://chat.goo gleapis.com/",
+    "https://chat.googleapis.com/\nx",
+    "file:///etc/passwd",
+    "javascript:alert(1)",
+]
+
+
 @pytest.mark.parametrize(
-    "url",
+    ("url", "code"),
     [
-        "http://chat.googleapis.com/v1/spaces/AAA",
-        "chat.googleapis.com/v1/spaces/AAA",
-        "https://",
-        "https:///v1/spaces",
-        "https://user:password@chat.googleapis.com/",
-        "https://[::1/",
-        "https://chat.googleapis.com:port/",
-        "https://chat.goo gleapis.com/",
-        "https://chat.googleapis.com/\nx",
-        "file:///etc/passwd",
-        "javascript:alert(1)",
-        "https://chat.googleapis.com/" + "x" * 2000,
+        *((url, "INVALID") for url in NO_WEBHOOKS),
+        ("https://chat.googleapis.com/" + "x" * 2000, "TOO_LONG"),
     ],
 )
-async def test_what_is_no_webhook_is_refused(bare: Api, database: Database, url: str) -> None:
+async def test_what_is_no_webhook_is_refused(bare: Api, database: Database, url: str, code: str) -> None:
     before = await dump(database)
     refused = await bare.refused("supportSettingsUpdate", "__typename", googleChatWebhookUrl=url)
-    assert {path for _, path in refused} == {"googleChatWebhookUrl"}
-    assert {code for code, _ in refused} <= {"INVALID", "TOO_LONG"}
+    assert refused == [(code, "googleChatWebhookUrl")]
     assert await dump(database) == before
 
 
@@ -166,7 +170,7 @@ async def test_the_webhook_never_comes_back(bare: Api, server: Server) -> None:
         secret,
     ):
         response = await bare.respond(document, {"input": input})
-        assert [error["extensions"]["code"] for error in response["errors"]]
+        assert [error["extensions"]["code"] for error in response["errors"]] == ["BAD_USER_INPUT"]
         told.append(response)
     assert mark not in str(told)
     assert mark not in server.process.log()
@@ -218,7 +222,9 @@ async def test_a_key_is_shown_once_and_kept_as_a_hash(api: Api, server: Server, 
     assert row is not None
     assert row[0] == hashlib.sha256(secret.encode()).digest()
     kept = secret[len(key["prefix"]) :]
-    for name in await database.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
+    tables = await database.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    assert ("api_keys",) in [tuple(name) for name in tables]
+    for name in tables:
         assert kept not in str(await database.fetchval(f"SELECT string_agg(t::text, '') FROM {name[0]} t"))
     assert kept not in server.process.log()
 

@@ -13,9 +13,7 @@ import pytest
 
 from db import event_log
 from db.enums import Role, TicketEventKind, TicketStatus
-from db.limits import REFERENCE_ALPHABET
 from db.viewer import Viewer
-from resolvers.ticket_rules import TRANSITIONS
 from tests.api import Api, Refusal, Server
 from tests.behind import Database, dump, events, key, ticket_row, until_blocked
 
@@ -176,7 +174,7 @@ async def test_a_technician_creates_tickets_for_customers_on_their_tickets_only(
     async with api.technician(technician) as tess:
         assert (await read(tess, await tess.new_ticket(customerId=known)))["customer"]["id"] == known
         refused = await tess.refused("ticketCreate", subject="s", description="d", customerId=unknown)
-        assert ("NOT_FOUND", "customerId") in refused
+        assert refused == [("NOT_FOUND", "customerId")]
 
 
 async def test_a_customer_creates_tickets_for_themselves(api: Api) -> None:
@@ -311,8 +309,7 @@ async def test_references_are_drawn_at_random(api: Api) -> None:
     created = await asyncio.gather(*(api.done("ticketCreate", "ticket { reference }", **minimal()) for _ in range(100)))
     references = [payload["ticket"]["reference"] for payload in created]
     assert len(set(references)) == 100
-    assert all(re.fullmatch(rf"TKT-[{REFERENCE_ALPHABET}]{{6}}", reference) for reference in references)
-    assert not set("ILO01") & set("".join(reference[4:] for reference in references))
+    assert all(re.fullmatch(r"TKT-[A-HJKMNP-Z2-9]{6}", reference) for reference in references)
     assert references != sorted(references)
 
 
@@ -583,6 +580,16 @@ async def ticket_in(admin: Api, status: TicketStatus, **given: Any) -> str:
     return ticket
 
 
+ALLOWED: dict[tuple[Role, TicketStatus], list[TicketStatus]] = {
+    (Role.ADMIN, OPEN): [IN_PROGRESS, RESOLVED, CLOSED],
+    (Role.ADMIN, IN_PROGRESS): [OPEN, RESOLVED, CLOSED],
+    (Role.ADMIN, RESOLVED): [OPEN, IN_PROGRESS, CLOSED],
+    (Role.ADMIN, CLOSED): [OPEN, IN_PROGRESS],
+    (Role.TECHNICIAN, OPEN): [IN_PROGRESS, RESOLVED],
+    (Role.TECHNICIAN, IN_PROGRESS): [OPEN, RESOLVED],
+    (Role.TECHNICIAN, RESOLVED): [IN_PROGRESS],
+    (Role.TECHNICIAN, CLOSED): [],
+}
 KINDS = {
     (OPEN, IN_PROGRESS): "STATUS_CHANGED",
     (IN_PROGRESS, OPEN): "STATUS_CHANGED",
@@ -606,8 +613,8 @@ async def test_a_ticket_goes_where_the_table_of_transitions_lets_it(
 ) -> None:
     admin, viewer = staff.clients[Role.ADMIN], staff.clients[role]
     ticket = await read(admin, await ticket_in(admin, status, technicianId=staff.technician_id))
-    allowed = TRANSITIONS[role][status]
-    assert (await read(viewer, ticket["id"]))["allowedStatuses"] == list(allowed)
+    allowed = ALLOWED[role, status]
+    assert (await read(viewer, ticket["id"]))["allowedStatuses"] == allowed
 
     given = {"resolution": "Replaced the panel."} if target is RESOLVED and status is not RESOLVED else {}
     payload = await viewer.do("ticketSetStatus", TICKET, ticketId=ticket["id"], status=target, **given)

@@ -1,0 +1,223 @@
+"""The settings of a process: read from the environment, checked, and refused by the name of their variable."""
+
+from __future__ import annotations
+
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from callout import settings
+from callout.settings import InvalidSettings, Settings, load
+from notifiers.message_ids import OwnMail
+
+PRODUCTION = {"env": "production", "database_url": "postgresql://127.0.0.1/none", "jwt_secret": "x" * 32}
+
+
+@pytest.fixture(autouse=True)
+def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("CALLOUT_"):
+            monkeypatch.delenv(name)
+
+
+def development(tmp_path: Path, **given: Any) -> Settings:
+    return load(data_dir=tmp_path, **given)
+
+
+def problems(**given: Any) -> list[str]:
+    with pytest.raises(InvalidSettings) as refused:
+        load(**given)
+    assert str(refused.value) == "\n".join(refused.value.problems)
+    return refused.value.problems
+
+
+# The environment
+
+
+def test_variables_are_read_and_what_is_given_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, value in {"PORT": "9000", "HOST": "0.0.0.0", "WORKERS": "", "LOG_LEVEL": "Warning"}.items():
+        monkeypatch.setenv(f"CALLOUT_{name}", value)
+    made = development(tmp_path, host="::1", port=None)
+    assert (made.host, made.port, made.workers, made.log_level) == ("::1", 9000, 1, "warning")
+    monkeypatch.setenv("CALLOUT_ENV", "PRODUCTION")
+    assert load(**{name: value for name, value in PRODUCTION.items() if name != "env"}).production is True
+
+
+def test_a_variable_that_is_no_setting_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CALLOUT_PROT", "CALLOUT_PORT", "CALLOUT_A", "PORT"):
+        monkeypatch.setenv(name, "80")
+    assert settings.unknown_variables() == ["CALLOUT_A", "CALLOUT_PROT"]
+
+
+def test_each_setting_is_documented_with_its_default() -> None:
+    documented = {name: (default, text) for name, default, text in settings.documentation()}
+    assert list(documented) == [f"CALLOUT_{name.upper()}" for name in Settings.model_fields]
+    assert [name for name, (_, text) in documented.items() if not text.endswith(".")] == []
+    names = ("PORT", "DATABASE_URL", "ALLOWED_ORIGINS", "NOTIFY", "EVENT_RETENTION_DAYS", "NOTIFY_GIVE_UP")
+    assert [documented[f"CALLOUT_{name}"][0] for name in names] == ["8000", "none", "none", "True", "none", "72"]
+
+
+def test_all_that_is_wrong_is_said_at_once_and_no_secret(tmp_path: Path) -> None:
+    assert problems(port=0, workers=65, jwt_secret="tr0ubador", data_dir=tmp_path) == [
+        "CALLOUT_PORT: Input should be greater than or equal to 1",
+        "CALLOUT_WORKERS: Input should be less than or equal to 64",
+        "CALLOUT_JWT_SECRET: is shorter than 32 bytes; `openssl rand -base64 48` makes a good one",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [
+        *(("port", 1, 65_535), ("workers", 1, 64), ("pool_size", 1, 200)),
+        *(("event_retention_days", 1, 36_500), ("notify_give_up", 0.001, 8_760)),
+    ],
+)
+def test_a_number_has_its_bounds(tmp_path: Path, name: str, least: float, most: float) -> None:
+    for value in (least, most):
+        assert getattr(development(tmp_path, **{name: value}), name) == value
+    for value in (0, most + 1):
+        (problem,) = problems(data_dir=tmp_path, **{name: value})
+        assert problem.startswith(f"CALLOUT_{name.upper()}: Input should be ")
+
+
+def test_no_secret_is_shown_with_the_settings(tmp_path: Path) -> None:
+    account = "callout:tr0ubador@127.0.0.1"
+    made = development(
+        tmp_path,
+        database_url=f"postgresql://{account}/callout",
+        pubsub_url=f"redis://{account}",
+        jwt_secret="tr0ubador" * 4,
+        smtp_url=f"smtp://{account}",
+        imap_url=f"imaps://{account}/INBOX",
+    )
+    assert "tr0ub" not in repr(made) + str(made)
+
+
+# What is made of them
+
+
+def test_production_logs_json_unless_it_is_asked_not_to(tmp_path: Path) -> None:
+    assert load(**PRODUCTION).log_format == "json"
+    assert load(**PRODUCTION, log_format="TEXT").log_format == "text"
+    assert development(tmp_path).log_format == "text"
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+asyncpg"])
+def test_a_database_may_be_called_as_other_programs_call_it(scheme: str) -> None:
+    made = load(**PRODUCTION | {"database_url": f"{scheme}://u:p@db.test:5433/callout?sslmode=require"})
+    assert made.database_url == "postgresql://u:p@db.test:5433/callout?sslmode=require"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("database_url", "mysql://db.test/callout", "must start with postgresql://"),
+        ("database_url", "postgresql://db.test", "must name a database"),
+        ("database_url", "postgresql://db.test/", "must name a database"),
+        ("imap_url", "imap://u:tr0ubador@mail.test/INBOX", "must start with imaps://"),
+        ("jwt_secret", "é" * 15 + "x", "is shorter than 32 bytes"),
+        ("jwt_issuer", "", "should have at least 1 character"),
+        ("public_url", "https://callout.test:0", "must be an address such as https://"),
+        ("public_url", "https://callout.test:port", "must be an address such as https://"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_by_name(tmp_path: Path, name: str, value: str, why: str) -> None:
+    (problem,) = problems(data_dir=tmp_path, **{name: value})
+    assert problem.startswith(f"CALLOUT_{name.upper()}: ")
+    assert why in problem
+    assert "tr0ub" not in problem
+
+
+def test_what_is_just_good_enough_is_taken(tmp_path: Path) -> None:
+    assert development(tmp_path, jwt_secret="é" * 16).jwt_secret == "é" * 16
+    for host in ("127.0.0.1", "localhost", "[::1]"):
+        assert development(tmp_path, imap_url=f"imap://u:p@{host}/INBOX").imap_url == f"imap://u:p@{host}/INBOX"
+    assert development(tmp_path, imap_url="imaps://u:p@mail.test/INBOX").imap_url == "imaps://u:p@mail.test/INBOX"
+
+
+def test_origins_are_separated_by_commas(tmp_path: Path) -> None:
+    made = development(tmp_path, allowed_origins=" https://a.test , ,https://b.test:8443,")
+    assert made.allowed_origins == ("https://a.test", "https://b.test:8443")
+    assert development(tmp_path).allowed_origins == ()
+
+
+def test_paths_do_not_depend_on_where_a_process_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/callout")
+    made = load(data_dir="data", mail_dir="~/mail", templates_dir="templates")
+    assert (made.data_dir, made.mail_dir, made.templates_dir) == (
+        tmp_path / "data",
+        Path("/home/callout/mail"),
+        tmp_path / "templates",
+    )
+    assert made.mail_folder == Path("/home/callout/mail")
+    assert load(data_dir="data").mail_folder == tmp_path / "data" / "mail"
+
+
+def test_what_follows_from_the_settings(tmp_path: Path) -> None:
+    plain = development(tmp_path, port=8123)
+    assert (plain.bell_url, plain.link_base, plain.smtp_server) == ("postgres://", "http://127.0.0.1:8123", None)
+    assert plain.reply_to == plain.sender
+    assert development(tmp_path, pubsub_url="redis://127.0.0.1").bell_url == "redis://127.0.0.1"
+    assert load(**PRODUCTION).link_base is None
+    assert load(**PRODUCTION, public_url="https://callout.test/app/").link_base == "https://callout.test/app"
+    made = load(**PRODUCTION, mail_from="Maple <Help@Maple.test>", mail_reply_to="Desk@Elsewhere.test")
+    assert made.reply_to.address == "Desk@elsewhere.test"
+    assert made.own_mail == OwnMail(frozenset({"help@maple.test", "desk@elsewhere.test"}), made.sender.domain)
+
+
+# Production
+
+
+def test_production_makes_nothing_up() -> None:
+    assert problems(env="production", smtp_url="smtp://mail.test") == [
+        "CALLOUT_DATABASE_URL must be set in production: the embedded server is for development.",
+        "CALLOUT_JWT_SECRET or CALLOUT_JWT_JWKS_URL must be set in production;"
+        " `openssl rand -base64 48` makes a good secret.",
+        "CALLOUT_MAIL_FROM must be set in production to send mail: Callout <support@example.com>.",
+    ]
+
+
+def test_production_takes_no_secret_of_development() -> None:
+    assert problems(**PRODUCTION | {"jwt_secret": "development-" + "x" * 32}) == [
+        "CALLOUT_JWT_SECRET is a development secret, which must not be used in production."
+    ]
+
+
+def test_an_issuers_keys_are_fetched_where_nobody_can_change_them() -> None:
+    issued = {name: value for name, value in PRODUCTION.items() if name != "jwt_secret"}
+    for url in ("http://issuer.test/keys", "ftp://issuer.test/keys"):
+        assert problems(**issued, jwt_jwks_url=url) == ["CALLOUT_JWT_JWKS_URL must start with https:// in production."]
+    for url in ("https://issuer.test/keys", "http://127.0.0.1:8080/keys", "http://[::1]/keys", "http://localhost/keys"):
+        made = load(**issued, jwt_jwks_url=url)
+        assert (made.jwt_jwks_url, made.jwt_secret) == (url, None)
+
+
+# The secret of development
+
+
+def test_a_secret_is_made_once_for_all_and_kept_for_its_owner(tmp_path: Path) -> None:
+    directory = tmp_path / "new" / "data"
+    with ThreadPoolExecutor(8) as threads:
+        made = {each.jwt_secret for each in threads.map(lambda _: load(data_dir=directory), range(16))}
+    (secret,) = made
+    assert secret is not None and secret.startswith("development-") and len(secret) > 60
+    (kept,) = directory.iterdir()
+    assert (kept.name, stat.S_IMODE(kept.stat().st_mode)) == ("development-secret", 0o600)
+    assert load(data_dir=tmp_path).jwt_secret != secret
+
+
+def test_no_secret_is_made_beside_an_issuer_or_a_secret(tmp_path: Path) -> None:
+    assert development(tmp_path, jwt_jwks_url="http://issuer.test/keys").jwt_secret is None
+    assert development(tmp_path, jwt_secret="x" * 32).jwt_secret == "x" * 32
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_data_directory_that_cannot_be_one_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (problem,) = problems(data_dir=tmp_path / "file")
+    assert problem.startswith(f"CALLOUT_DATA_DIR: {tmp_path}/file/development-secret cannot be used: ")

@@ -1,0 +1,132 @@
+"""The connections of a process to its database: who gets one, what each is set to, and what a failure leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from db import engine
+from db.engine import Database
+from tests.behind import until
+
+PID = "SELECT pg_backend_pid()"
+SOON = 5.0  # what takes longer does not happen
+
+
+@pytest.fixture
+async def single(database_url: str) -> AsyncIterator[Database]:
+    """With one connection."""
+    opened = await Database.open(database_url, size=1)
+    yield opened
+    await opened.close()
+
+
+def test_a_url_of_sqlalchemys_is_asyncpgs_too() -> None:
+    assert engine.normalised("postgresql+asyncpg://u:p+q@db.test/a") == "postgresql://u:p+q@db.test/a"
+    assert engine.normalised("postgresql://u:p+q@db.test/a") == "postgresql://u:p+q@db.test/a"
+
+
+async def test_what_a_statement_gives(single: Database) -> None:
+    assert [tuple(row) for row in await single.fetch("SELECT * FROM generate_series(1, $1::int) AS n", 2)] == [
+        (1,),
+        (2,),
+    ]
+    assert tuple(await single.fetchrow("SELECT 1, 2") or ()) == (1, 2)
+    assert await single.fetchrow("SELECT 1 WHERE false") is None
+    assert await single.fetchval("SELECT $1::text", "x") == "x"
+    assert await single.fetchval("SELECT 1 WHERE false") is None
+    assert await single.execute("CREATE TEMPORARY TABLE made (n int)") == "CREATE TABLE"
+    assert await single.fetchval("""SELECT '{"a":  1}'::json""") == b'{"a":  1}'
+
+
+async def test_a_session_is_in_utc_and_ends_what_takes_too_long(
+    database_url: str, database: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    name = await database.fetchval("SELECT current_database()")
+    for default in ("timezone = 'Asia/Tokyo'", "jit = on", "statement_timeout = 0"):
+        await database.execute(f"ALTER DATABASE {name} SET {default}")
+    single = await Database.open(database_url, size=1)
+    names = ("application_name", "timezone", "jit", "statement_timeout", "lock_timeout")
+    shown = {name: await single.fetchval(f"SHOW {name}") for name in names}
+    shown["idle"] = await single.fetchval("SHOW idle_in_transaction_session_timeout")
+    assert shown == {
+        "application_name": "callout",
+        "timezone": "UTC",
+        "jit": "off",
+        "statement_timeout": "10s",
+        "lock_timeout": "5s",
+        "idle": "30s",
+    }
+    await single.close()
+
+
+async def test_who_waits_gets_the_connection_that_is_given_back(single: Database) -> None:
+    async with single.acquire() as connection:
+        pid = await connection.fetchval(PID)
+        waiting = [asyncio.create_task(single.fetchval(PID)) for _ in range(3)]
+        await asyncio.sleep(0)
+    async with asyncio.timeout(SOON):
+        assert await asyncio.gather(*waiting) == [pid] * 3
+
+
+async def test_a_connection_is_good_after_a_statement_that_failed_or_was_cancelled(single: Database) -> None:
+    for query in ("SELECT 1 / 0", "SELECT nothing"):
+        with pytest.raises(asyncpg.PostgresError):
+            await single.fetch(query)
+        with pytest.raises(asyncpg.PostgresError):
+            await single.execute(query)
+    sleeping = asyncio.create_task(single.fetch("SELECT pg_sleep(60)"))
+    await asyncio.sleep(0.05)
+    sleeping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sleeping
+    async with asyncio.timeout(SOON):
+        assert await single.fetchval("SELECT 1") == 1
+
+
+async def test_a_connection_that_the_server_has_ended_is_replaced(
+    single: Database, database: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    pid = await single.fetchval(PID)
+    await database.execute("SELECT pg_terminate_backend($1)", pid)
+    await until(database, f"NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = {pid})")
+    await asyncio.sleep(0.1)  # for the news of its end to be read
+    async with asyncio.timeout(SOON):
+        assert await single.fetchval(PID) != pid
+
+
+async def test_after_silence_no_connection_is_trusted_any_more(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "SILENCE_SECONDS", 0.2)
+    pool = await Database.open(database_url, size=2)
+
+    async def two() -> set[int]:
+        async with pool.acquire() as one, pool.acquire() as other:
+            return {await one.fetchval(PID), await other.fetchval(PID)}
+
+    before = await two()
+    with pytest.raises(TimeoutError):
+        await pool.fetch("SELECT pg_sleep(60)")
+    async with asyncio.timeout(SOON):
+        assert (await two()).isdisjoint(before)
+    await pool.close()
+
+
+async def test_a_closed_pool_leaves_no_connection(
+    database_url: str, database: asyncpg.Connection[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "CLOSING_SECONDS", 60)
+    pool = await Database.open(database_url, size=3)
+    async with pool.acquire() as one, pool.acquire() as other:
+        pids = [await one.fetchval(PID), await other.fetchval(PID)]
+    alive = f"FROM pg_stat_activity WHERE pid IN ({pids[0]}, {pids[1]})"
+    assert await database.fetchval(f"SELECT count(*) {alive}") == 2
+    async with asyncio.timeout(SOON):
+        await pool.close()
+    await until(database, f"count(*) = 0 {alive}")
+    with pytest.raises(asyncpg.InterfaceError):
+        await pool.fetchval("SELECT 1")

@@ -1,0 +1,173 @@
+"""`callout follow` against a server that goes through all that a connection can: what it sends, shows and waits for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any, TypeAlias
+
+import orjson
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+
+from callout import follow as module
+from callout.follow import NotAdmitted, follow, line
+from tests.test_command_line import Terminal
+
+Step: TypeAlias = Callable[[ServerConnection], Awaitable[None]]
+TICKET = {"reference": "TKT-A2B4C3", "subject": "Panel beeps", "status": "IN_PROGRESS", "priority": "HIGH"}
+CHANGE = {
+    "__typename": "TicketChange",
+    "cursor": "c2",
+    "change": "UPDATED",
+    "kind": "STATUS_CHANGED",
+    "actor": {"name": "Tess"},
+    "ticketId": "tkt_1",
+    "ticket": TICKET,
+}
+READY = {"__typename": "StreamReady", "cursor": "c1"}
+RESET = {"__typename": "StreamReset", "cursor": "c3", "reason": "CURSOR_EXPIRED"}
+GONE = "… the connection is gone; trying again from {} on"
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses between connections, which take no time; each is three quarters of what it may be."""
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 9:
+            raise asyncio.CancelledError
+
+    def uniform(least: float, most: float) -> float:
+        assert (least, most) == (0.5, 1.0)
+        return 0.75
+
+    monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=sleep, timeout=asyncio.timeout))
+    monkeypatch.setattr(module, "random", SimpleNamespace(uniform=uniform))
+    return waited
+
+
+@asynccontextmanager
+async def scripted(*steps: Step) -> AsyncIterator[str]:
+    """The URL of a server that takes one of these steps for each connection, in turn."""
+    left = list(steps)
+
+    async def answer(connection: ServerConnection) -> None:
+        if left:
+            await left.pop(0)(connection)
+        else:
+            await connection.close(4403, "nobody is expected any more")
+
+    async with serve(answer, "127.0.0.1", 0, subprotocols=["graphql-transport-ws"]) as server:  # type: ignore[list-item]
+        (socket,) = server.sockets
+        yield f"ws://127.0.0.1:{socket.getsockname()[1]}"
+    assert left == []
+
+
+async def say(connection: ServerConnection, **message: Any) -> None:
+    await connection.send(orjson.dumps(message).decode())
+
+
+async def heard(connection: ServerConnection) -> Any:
+    return orjson.loads(await connection.recv())
+
+
+async def admit(connection: ServerConnection, after: str | None) -> None:
+    """Lets the client in, which subscribes from this cursor on."""
+    assert connection.subprotocol == "graphql-transport-ws"
+    assert await heard(connection) == {"type": "connection_init", "payload": {"Authorization": "Bearer token"}}
+    await say(connection, type="connection_ack")
+    subscribed = await heard(connection)
+    assert (subscribed["type"], subscribed["payload"]["variables"]) == ("subscribe", {"after": after})
+    assert subscribed["payload"]["query"] == module.SUBSCRIPTION
+
+
+async def tell(connection: ServerConnection, *told: dict[str, Any]) -> None:
+    for each in told:
+        await say(connection, type="next", id="1", payload={"data": {"ticketChanged": each}})
+
+
+async def test_it_goes_on_from_the_last_cursor_until_it_is_let_in_no_more(pauses: list[float]) -> None:
+    async def first(connection: ServerConnection) -> None:
+        await admit(connection, None)
+        await tell(connection, READY)
+        await say(connection, type="ping")
+        assert await heard(connection) == {"type": "pong"}
+        await tell(connection, CHANGE)
+        await connection.close(1012, "restarting")
+
+    async def second(connection: ServerConnection) -> None:
+        await admit(connection, "c2")
+        connection.transport.abort()
+
+    async def third(connection: ServerConnection) -> None:
+        await admit(connection, "c2")
+        await tell(connection, RESET)
+        await connection.close(1011, "a fault")
+
+    async def fourth(connection: ServerConnection) -> None:
+        await admit(connection, "c3")
+        await connection.close(4403, "The token has expired.")
+
+    shown: list[str] = []
+    async with scripted(first, second, third, fourth) as url:
+        with pytest.raises(NotAdmitted, match="The token has expired"):
+            await follow(url, "token", shown.append)
+    again = GONE.format("the last cursor")
+    assert shown == [line(READY), line(CHANGE), again, again, line(RESET), again]
+    assert pauses == [0.375, 0.75, 0.375]  # it grows until something has come
+
+
+async def test_pauses_grow_up_to_half_a_minute_while_nobody_is_there(pauses: list[float]) -> None:
+    async with scripted() as url:
+        pass
+    shown: list[str] = []
+    with pytest.raises(asyncio.CancelledError):
+        await follow(url, "token", shown.append)
+    assert pauses == [0.375, 0.75, 1.5, 3.0, 6.0, 12.0, 22.5, 22.5, 22.5]
+    assert shown == [GONE.format("now")] * 9
+
+
+async def test_a_silent_server_is_given_up(pauses: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert module.SILENCE_SECONDS == 45
+    monkeypatch.setattr(module, "SILENCE_SECONDS", 0.2)
+
+    async def silent(connection: ServerConnection) -> None:
+        await admit(connection, None)
+        await connection.wait_closed()
+
+    async def closing(connection: ServerConnection) -> None:
+        await connection.close(4403, "over")
+
+    async with scripted(silent, closing) as url:
+        with pytest.raises(NotAdmitted, match="over"):
+            await follow(url, "token", lambda shown: None)
+    assert pauses == [0.375]
+
+
+async def test_what_the_command_is_refused_is_said() -> None:
+    async def refusing(connection: ServerConnection) -> None:
+        await admit(connection, None)
+        await say(connection, type="error", id="1", payload=[{"message": "Not for you."}])
+        await connection.wait_closed()
+
+    async with scripted(refusing) as url:
+        done = await asyncio.to_thread(Terminal(), "follow", "--token", "token", "--url", url)
+    assert (done.exit_code, done.stdout, done.stderr) == (1, "", "Error: Not for you.\n")
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        (READY, "ready: what follows is live"),
+        (RESET, "reset (CURSOR_EXPIRED): fetch your list again"),
+        (CHANGE, "UPDATED STATUS_CHANGED TKT-A2B4C3  IN_PROGRESS HIGH    Panel beeps  (by Tess)"),
+        (CHANGE | {"ticket": None, "change": "LEFT"}, "LEFT    STATUS_CHANGED tkt_1, which you no longer see"),
+    ],
+)
+def test_each_message_is_a_line(told: dict[str, Any], shown: str) -> None:
+    assert line(told) == shown

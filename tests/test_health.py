@@ -1,0 +1,127 @@
+"""Whether a process is ready: how often its database is asked, and what is made of the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import asyncpg
+import pytest
+
+from callout import health
+from callout.errors import HttpError
+from callout.health import DatabaseNotMigrated, DatabaseUnreachable, Readiness
+
+
+class Asked:
+    """A database that counts how often it is asked, and answers when it is let."""
+
+    def __init__(self, answer: str | Exception) -> None:
+        self.answer = answer
+        self.times = 0
+        self.answering = asyncio.Event()
+        self.answering.set()
+
+    async def fetchval(self, query: str, *arguments: Any) -> Any:
+        self.times += 1
+        await self.answering.wait()
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+class Clock:
+    """Stands still unless it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(health, "monotonic", clock)
+    return clock
+
+
+def readiness(database: Asked, revision: str = "7") -> Readiness:
+    return Readiness(database, revision)  # type: ignore[arg-type]  # it is asked for one value and nothing else
+
+
+async def test_many_who_ask_at_once_ask_the_database_once() -> None:
+    database = Asked("7")
+    database.answering.clear()
+    asked = readiness(database)
+    asking = [asyncio.create_task(asked.check()) for _ in range(20)]
+    await asyncio.sleep(0)
+    database.answering.set()
+    await asyncio.gather(*asking)
+    assert database.times == 1
+
+
+async def test_what_was_found_is_good_for_a_second(clock: Clock) -> None:
+    database = Asked("7")
+    asked = readiness(database)
+    await asked.check()
+    database.answer = "6"
+    clock.now += 0.9
+    await asked.check()
+    assert database.times == 1
+    clock.now += 0.1
+    for _ in range(2):
+        with pytest.raises(DatabaseNotMigrated) as refused:
+            await asked.check()
+        assert refused.value.reason == "at 6, not 7"
+    assert database.times == 2
+    clock.now += 1
+    database.answer = "7"
+    await asked.check()
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem", "reason"),
+    [
+        (asyncpg.UndefinedTableError("no table"), DatabaseNotMigrated, "at None, not 7"),
+        (asyncpg.CannotConnectNowError("starting up"), DatabaseUnreachable, "CannotConnectNowError('starting up')"),
+        (asyncpg.InterfaceError("closed"), DatabaseUnreachable, "InterfaceError('closed')"),
+        (OSError("refused"), DatabaseUnreachable, "OSError('refused')"),
+        (TimeoutError(), DatabaseUnreachable, "TimeoutError()"),
+    ],
+)
+async def test_a_problem_has_its_name(answer: Exception, problem: type[HttpError], reason: str) -> None:
+    with pytest.raises(problem) as refused:
+        await readiness(Asked(answer)).check()
+    assert (refused.value.status, refused.value.reason) == (503, reason)
+
+
+async def test_a_silent_database_is_unreachable_until_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(health, "REMEMBER_SECONDS", 0.0)
+    database = Asked("7")
+    database.answering.clear()
+    asked = readiness(database)
+    for _ in range(2):
+        with pytest.raises(DatabaseUnreachable) as refused:
+            await asked.check()
+        assert refused.value.reason == "time-out"
+    assert database.times == 1  # it is not asked again before it has answered
+    database.answering.set()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await asked.check()
+
+
+async def test_a_closed_one_waits_for_nothing() -> None:
+    database = Asked("7")
+    database.answering.clear()
+    asked = readiness(database)
+    checking = asyncio.create_task(asked.check())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(1):
+        await asked.close()
+    assert asked._asking is not None and asked._asking.cancelled()
+    checking.cancel()
+    await readiness(Asked("7")).close()
