@@ -191,13 +191,19 @@ async def test_who_has_missed_more_than_a_queue_holds_is_told_all_of_it(api: Api
     assert 4 * sum(map(len, missed)) > 4 * QUEUE_BYTES_MAX  # the system holds some of it too
     for text in missed:
         await describe(text)
+    meanwhile = [f"{n} {'y' * 250}" for n in range(QUEUE_MAX + 500)]
+    transaction = connection.transaction()
+    await transaction.start()
+    for text in meanwhile:
+        await describe(text)
     async with live(api, sock=narrow(api.server.url)) as screen:
         document = """subscription($after: String) { ticketChanged(after: $after) { __typename
             ... on TicketChange { ticket { description b: description c: description d: description } } } }"""
         await screen.subscribe("1", document, after=cursor)
-        meanwhile = [f"{n} {'y' * 250}" for n in range(QUEUE_MAX + 500)]
-        for text in meanwhile:  # as the client reads nothing, what it has missed has to wait, and these behind it
-            await describe(text)
+        # The client reads nothing, so the events that it has missed wait for it, and those of the transaction wait
+        # behind them. Not for long: whoever takes nothing for five seconds is disconnected.
+        await asyncio.sleep(0.5)
+        await transaction.commit()
         await asyncio.sleep(1.5)  # nobody rings for these
         told = [await screen.next() for _ in range(len(missed) + len(meanwhile) + 1)]
     await connection.close()
