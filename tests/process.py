@@ -54,19 +54,32 @@ _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["callout.cli", "callout.app", __name__])
 
 
-def start(module: Sequence[str], environment: Mapping[str, str], log: Path) -> BaseProcess:
-    """`python -m module`, with its arguments and in this environment, in a process of its own; `log` has its stderr."""
-    child = _FORKS.Process(target=_become, args=(list(module), dict(environment), log))
+NOTHING = Path(os.devnull)
+
+
+def start(
+    module: Sequence[str],
+    environment: Mapping[str, str],
+    log: Path,
+    given: Path = NOTHING,
+    printed: Path | None = None,
+) -> BaseProcess:
+    """`python -m module`, with its arguments and in this environment, in a process of its own. `log` has its stderr,
+    `given` is its stdin, and `printed` has its stdout, which is ours otherwise."""
+    child = _FORKS.Process(target=_become, args=(list(module), dict(environment), log, given, printed))
     child.start()
     return child
 
 
-def _become(module: list[str], environment: dict[str, str], log: Path) -> None:
+def _become(module: list[str], environment: dict[str, str], log: Path, given: Path, printed: Path | None) -> None:
     os.environ.clear()
     os.environ.update(environment)
-    with open(os.devnull) as nothing, log.open("wb") as logged:
-        os.dup2(nothing.fileno(), 0)
+    with given.open("rb") as source, log.open("wb") as logged:
+        os.dup2(source.fileno(), 0)
         os.dup2(logged.fileno(), 2)
+    if printed is not None:
+        with printed.open("wb") as target:
+            os.dup2(target.fileno(), 1)
     sys.stdin = os.fdopen(0, closefd=False)  # the forked one has another number, which a worker process would look for
     sys.argv[:] = module
     runpy.run_module(module[0], run_name="__main__", alter_sys=True)
