@@ -50,7 +50,7 @@ def head() -> str:
 
 def config(connection: Connection | None = None) -> Config:
     """Alembic's configuration; its commands work on `connection`."""
-    directory = str(Path(__file__).parent / "migrations").replace("%", "%%")
+    directory = str(Path(__file__).parents[1] / "migrations").replace("%", "%%")
     configuration = Config(attributes={"connection": connection})
     configuration.set_main_option("script_location", directory)
     return configuration
