@@ -34,11 +34,12 @@ test-node: $(DEV_STAMP) $(NODE_STAMP)  ## Run the tests of the JavaScript client
 mutants: $(DEV_STAMP)  ## Put small faults into a copy, one at a time, and see the tests fail (ARGS="word" chooses)
 	@$(BIN)/python -m tests.mutants $(ARGS)
 
-lint: $(DEV_STAMP)  ## Check style, formatting, types and which room imports which
+lint: $(DEV_STAMP)  ## Check style, formatting, types, names, and which room imports which
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check . || { $(BIN)/ruff format --diff --quiet .; exit 1; }
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache --no-logo
+	@$(BIN)/python -m tests.helpers.vocabulary
 
 bench: $(DEV_STAMP)  ## Measure, on an embedded database of its own, and print the tables
 	@$(BIN)/python -m bench $(ARGS)

@@ -34,7 +34,7 @@ engine = create_async_engine(
 )
 sessions = async_sessionmaker(engine, expire_on_commit=False)
 
-M = TypeVar("M", models.Customer, models.Property, models.Technician, models.TicketChat, models.Article)
+M = TypeVar("M", models.CustomerRow, models.PropertyRow, models.TechnicianRow, models.TicketChatRow, models.ArticleRow)
 Page: TypeAlias = tuple[str, int]  # whose rows, and how many of them
 
 for enum in (ActorKind, TicketCategory, TicketPriority, TicketSource, TicketStatus):
@@ -54,13 +54,15 @@ def one_each(model: type[M], key: Any) -> DataLoader[str, M | None]:
     return DataLoader(load)
 
 
-async def load_notes(pages: list[Page]) -> list[list[models.Note]]:
-    return await load_pages(pages, models.Note, models.Note.ticket_id, (models.Note.created_at, models.Note.id))
+async def load_notes(pages: list[Page]) -> list[list[models.NoteRow]]:
+    return await load_pages(
+        pages, models.NoteRow, models.NoteRow.ticket_id, (models.NoteRow.created_at, models.NoteRow.id)
+    )
 
 
-async def load_tickets(pages: list[Page]) -> list[list[models.Ticket]]:
-    newest = (models.Ticket.created_at.desc(), models.Ticket.id.desc())
-    return await load_pages(pages, models.Ticket, models.Ticket.technician_id, newest)
+async def load_tickets(pages: list[Page]) -> list[list[models.TicketRow]]:
+    newest = (models.TicketRow.created_at.desc(), models.TicketRow.id.desc())
+    return await load_pages(pages, models.TicketRow, models.TicketRow.technician_id, newest)
 
 
 async def load_pages(pages: list[Page], model: Any, key: Any, order: tuple[Any, ...]) -> list[list[Any]]:
@@ -77,7 +79,7 @@ async def load_pages(pages: list[Page], model: Any, key: Any, order: tuple[Any, 
 
 
 async def count_notes(keys: list[str]) -> list[int]:
-    ticket_id = models.Note.ticket_id
+    ticket_id = models.NoteRow.ticket_id
     async with sessions() as session:
         rows = await session.execute(select(ticket_id, func.count()).where(ticket_id.in_(keys)).group_by(ticket_id))
         found: dict[Any, int] = dict(rows.tuples().all())
@@ -88,11 +90,11 @@ class Loaders:
     """One for each request, so that nothing is remembered from one to the next."""
 
     def __init__(self) -> None:
-        self.customer = one_each(models.Customer, models.Customer.id)
-        self.property = one_each(models.Property, models.Property.id)
-        self.technician = one_each(models.Technician, models.Technician.id)
-        self.chat = one_each(models.TicketChat, models.TicketChat.ticket_id)
-        self.article = one_each(models.Article, models.Article.source_ticket_id)
+        self.customer = one_each(models.CustomerRow, models.CustomerRow.id)
+        self.property = one_each(models.PropertyRow, models.PropertyRow.id)
+        self.technician = one_each(models.TechnicianRow, models.TechnicianRow.id)
+        self.chat = one_each(models.TicketChatRow, models.TicketChatRow.ticket_id)
+        self.article = one_each(models.ArticleRow, models.ArticleRow.source_ticket_id)
         self.notes = DataLoader(load_notes)
         self.note_count = DataLoader(count_notes)
         self.tickets = DataLoader(load_tickets)
@@ -120,7 +122,7 @@ class Customer:
     phone: str | None
 
     @classmethod
-    def of(cls, row: models.Customer) -> Self:
+    def of(cls, row: models.CustomerRow) -> Self:
         return cls(
             id=strawberry.ID(f"cus_{row.id}"),
             account_number=row.account_number,
@@ -137,7 +139,7 @@ class Property:
     account_number: str
 
     @classmethod
-    def of(cls, row: models.Property) -> Self:
+    def of(cls, row: models.PropertyRow) -> Self:
         return cls(id=strawberry.ID(f"prp_{row.id}"), address=row.address, account_number=row.account_number)
 
 
@@ -156,7 +158,7 @@ class Note:
     created_at: datetime
 
     @classmethod
-    def of(cls, row: models.Note) -> Self:
+    def of(cls, row: models.NoteRow) -> Self:
         return cls(
             id=strawberry.ID(f"not_{row.id}"),
             body=row.body,
@@ -218,7 +220,7 @@ class Ticket:
     closed_at: datetime | None
 
     @classmethod
-    def of(cls, row: models.Ticket) -> Self:
+    def of(cls, row: models.TicketRow) -> Self:
         return cls(
             key=str(row.id),
             customer_id=row.customer_id,
@@ -294,7 +296,7 @@ class Technician:
     active: bool
 
     @classmethod
-    def of(cls, row: models.Technician) -> Self:
+    def of(cls, row: models.TechnicianRow) -> Self:
         return cls(
             key=str(row.id),
             id=strawberry.ID(f"tec_{row.id}"),
@@ -335,26 +337,26 @@ class Query:
     async def tickets(self, filter: TicketFilter | None = None, first: int = 20) -> TicketConnection:
         wanted = []
         if filter and filter.status is not None:
-            wanted.append(models.Ticket.status.in_(filter.status))
+            wanted.append(models.TicketRow.status.in_(filter.status))
         if filter and filter.priority is not None:
-            wanted.append(models.Ticket.priority.in_(filter.priority))
-        newest = models.Ticket.created_at.desc(), models.Ticket.id.desc()
+            wanted.append(models.TicketRow.priority.in_(filter.priority))
+        newest = models.TicketRow.created_at.desc(), models.TicketRow.id.desc()
         async with sessions() as session:
-            rows = await session.scalars(select(models.Ticket).where(*wanted).order_by(*newest).limit(first))
-            total = await session.scalar(select(func.count()).select_from(models.Ticket).where(*wanted))
+            rows = await session.scalars(select(models.TicketRow).where(*wanted).order_by(*newest).limit(first))
+            total = await session.scalar(select(func.count()).select_from(models.TicketRow).where(*wanted))
         return TicketConnection(nodes=[Ticket.of(row) for row in rows], total_count=total)
 
     @strawberry.field
     async def ticket(self, by: TicketBy) -> Ticket | None:
         async with sessions() as session:
-            row = await session.get(models.Ticket, by.id.removeprefix("tkt_"))
+            row = await session.get(models.TicketRow, by.id.removeprefix("tkt_"))
         return Ticket.of(row) if row else None
 
     @strawberry.field
     async def technicians(self, first: int = 20) -> TechnicianConnection:
-        by_name = models.Technician.name, models.Technician.id
+        by_name = models.TechnicianRow.name, models.TechnicianRow.id
         async with sessions() as session:
-            rows = await session.scalars(select(models.Technician).order_by(*by_name).limit(first))
+            rows = await session.scalars(select(models.TechnicianRow).order_by(*by_name).limit(first))
         return TechnicianConnection(nodes=[Technician.of(row) for row in rows])
 
 
@@ -383,7 +385,7 @@ class Mutation:
     async def ticket_set_status(self, input: TicketSetStatusInput) -> TicketSetStatusPayload:
         key = input.ticket_id.removeprefix("tkt_")
         async with sessions.begin() as session:
-            ticket = await session.get(models.Ticket, key, with_for_update=True)
+            ticket = await session.get(models.TicketRow, key, with_for_update=True)
             if ticket is None:
                 error = UserError(code="NOT_FOUND", field=["ticketId"], message="There is no such ticket.")
                 return TicketSetStatusPayload(ticket=None, user_errors=[error])
@@ -391,7 +393,7 @@ class Mutation:
             ticket.status = input.status
             ticket.version += 1
             ticket.updated_at = ticket.public_updated_at = datetime.now(UTC)
-            event = models.TicketEvent(
+            event = models.TicketEventRow(
                 ticket_id=ticket.id,
                 kind=TicketEventKind.STATUS_CHANGED,
                 actor_kind=ActorKind.ADMIN,
@@ -405,8 +407,8 @@ class Mutation:
         return TicketSetStatusPayload(ticket=Ticket.of(ticket), user_errors=[])
 
 
-def image(ticket: models.Ticket) -> dict[str, Any]:
-    values = {column.name: getattr(ticket, column.name) for column in models.Ticket.__table__.columns}
+def image(ticket: models.TicketRow) -> dict[str, Any]:
+    values = {column.name: getattr(ticket, column.name) for column in models.TicketRow.__table__.columns}
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
 
 

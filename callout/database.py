@@ -10,13 +10,13 @@ import asyncpg
 from sqlalchemy import exists, not_, select
 
 from callout.settings import Settings
-from db.models import Customer, Technician
+from db.models import CustomerRow, TechnicianRow
 from db.postgres import embedded, migrate
-from db.postgres.statement import Executor, Statement
+from db.postgres.statement import Queryable, Statement
 
 CONNECT_SECONDS = 10
 
-_EMPTY = Statement(select(not_(exists(select(Customer.id)) | exists(select(Technician.id)))))
+_EMPTY = Statement(select(not_(exists(select(CustomerRow.id)) | exists(select(TechnicianRow.id)))))
 
 
 class DatabaseUnusable(Exception):
@@ -50,7 +50,7 @@ def migrated_database(settings: Settings) -> Iterator[str]:
         yield url
 
 
-async def is_empty(connection: Executor) -> bool:
+async def is_empty(connection: Queryable) -> bool:
     """Whether nobody has been entered yet."""
     empty: bool = await _EMPTY.fetchval(connection)
     return empty

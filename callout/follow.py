@@ -47,9 +47,9 @@ async def follow(url: str, token: str, show: Callable[[str], None]) -> None:
                     elif message["type"] == "ping":
                         await _send(socket, type="pong")
                     elif message["type"] == "next":
-                        told = message["payload"]["data"]["ticketChanged"]
-                        cursor, pause = told["cursor"], RETRY_SECONDS
-                        show(line(told))
+                        message = message["payload"]["data"]["ticketChanged"]
+                        cursor, pause = message["cursor"], RETRY_SECONDS
+                        show(line(message))
                     elif message["type"] == "error":
                         raise NotAdmitted(message["payload"][0]["message"])
         except ConnectionClosed as closed:
@@ -62,18 +62,18 @@ async def follow(url: str, token: str, show: Callable[[str], None]) -> None:
         pause = min(2 * pause, RETRY_SECONDS_MAX)
 
 
-def line(told: dict[str, Any]) -> str:
-    match told["__typename"]:
+def line(message: dict[str, Any]) -> str:
+    match message["__typename"]:
         case "StreamReady":
             return "ready: what follows is live"
         case "StreamReset":
-            return f"reset ({told['reason']}): fetch your list again"
-    ticket = told["ticket"]
-    what = f"{told['change']:<8}{told['kind']:<15}"
+            return f"reset ({message['reason']}): fetch your list again"
+    ticket = message["ticket"]
+    what = f"{message['change']:<8}{message['kind']:<15}"
     if ticket is None:
-        return f"{what}{told['ticketId']}, which you no longer see"
+        return f"{what}{message['ticketId']}, which you no longer see"
     shown = f"{ticket['reference']}  {ticket['status']:<12}{ticket['priority']:<8}{ticket['subject']}"
-    return f"{what}{shown}  (by {told['actor']['name']})"
+    return f"{what}{shown}  (by {message['actor']['name']})"
 
 
 async def _send(socket: Any, **message: Any) -> None:

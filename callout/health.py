@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from callout.http.errors import HttpError
 from db.postgres.pool import OUTAGE
-from db.postgres.statement import Executor
+from db.postgres.statement import Queryable
 
 ANSWER_SECONDS = 2.0
 REMEMBER_SECONDS = 1.0
@@ -33,7 +33,7 @@ class DatabaseNotMigrated(HttpError):
 class Readiness:
     """Asks the database, once at a time and at most once a second, however many ask here. One for each process."""
 
-    def __init__(self, database: Executor, revision: str) -> None:
+    def __init__(self, database: Queryable, revision: str) -> None:
         """`revision` is the migration that the database must be at."""
         self._database = database
         self._revision = revision

@@ -27,26 +27,26 @@ from db.lists.filters import (
 )
 from db.lists.listing import Listing, Ranking, SortKey, Stage, Tier, by_column, by_text, by_time
 from db.sql import Condition, Row, table
-from db.visibility import Asker
+from db.visibility import ViewerParameter
 
-TICKET = Entity("Ticket", table(models.Ticket), "tkt", visibility.ticket)
-NOTE = Entity("Note", table(models.Note), "not", visibility.note)
-EVENT = Entity("TicketEvent", table(models.TicketEvent), "evt", visibility.event)
-CUSTOMER = Entity("Customer", table(models.Customer), "cus", visibility.customer, visibility.customer, on_few=True)
-PROPERTY = Entity("Property", table(models.Property), "prp", visibility.site, visibility.site, on_few=True)
-TECHNICIAN = Entity("Technician", table(models.Technician), "tec", visibility.technician, visibility.technician)
-ARTICLE = Entity("Article", table(models.Article), "art", visibility.article)
-DELIVERY = Entity("Delivery", table(models.Delivery), "dlv", visibility.delivery)
-API_KEY = Entity("ApiKey", table(models.ApiKey), "key", visibility.staff_only)
-INBOUND_MESSAGE = Entity("InboundMessage", table(models.InboundMessage), "inb", visibility.staff_only)
+TICKET = Entity("Ticket", table(models.TicketRow), "tkt", visibility.ticket)
+NOTE = Entity("Note", table(models.NoteRow), "not", visibility.note)
+EVENT = Entity("TicketEvent", table(models.TicketEventRow), "evt", visibility.event)
+CUSTOMER = Entity("Customer", table(models.CustomerRow), "cus", visibility.customer, visibility.customer, on_few=True)
+PROPERTY = Entity("Property", table(models.PropertyRow), "prp", visibility.site, visibility.site, on_few=True)
+TECHNICIAN = Entity("Technician", table(models.TechnicianRow), "tec", visibility.technician, visibility.technician)
+ARTICLE = Entity("Article", table(models.ArticleRow), "art", visibility.article)
+DELIVERY = Entity("Delivery", table(models.DeliveryRow), "dlv", visibility.delivery)
+API_KEY = Entity("ApiKey", table(models.ApiKeyRow), "key", visibility.admins_only)
+INBOUND_MESSAGE = Entity("InboundMessage", table(models.InboundMessageRow), "inb", visibility.admins_only)
 
 NODES = (TICKET, NOTE, EVENT, CUSTOMER, PROPERTY, TECHNICIAN, ARTICLE)
 """What `node(id)` finds."""
 
 
-def updated_at(row: Row, asker: Asker) -> ColumnElement[object]:
+def updated_at(row: Row, viewer: ViewerParameter) -> ColumnElement[object]:
     """When the ticket last changed as far as the viewer may know: an internal note moves it for staff alone."""
-    internal = asker.role in (Role.ADMIN, Role.TECHNICIAN)
+    internal = viewer.role in (Role.ADMIN, Role.TECHNICIAN)
     return row.c.updated_at if internal else row.c.public_updated_at
 
 
@@ -54,7 +54,7 @@ TICKETS = Listing(
     keys={
         "CREATED_AT": by_time("created_at"),
         "UPDATED_AT": SortKey(updated_at, parse_time),
-        "REFERENCE": SortKey(lambda row, asker: row.c.reference, parse_text, unique=True),
+        "REFERENCE": SortKey(lambda row, viewer: row.c.reference, parse_text, unique=True),
         "STATUS": by_column("status", TicketStatus),
         "PRIORITY": by_column("priority", TicketPriority),
     },
@@ -70,7 +70,7 @@ TICKETS = Listing(
                     "assignee": Assignee(),
                     "customerId": References("customer_id", "cus", "customer"),
                     "propertyId": References("property_id", "prp", "property"),
-                    "createdAt": Within(lambda row, asker: row.c.created_at),
+                    "createdAt": Within(lambda row, viewer: row.c.created_at),
                     "updatedAt": Within(updated_at),
                     "search": Contains("search_text", shown_to_services=("reference", "subject", "contact_name")),
                 },
@@ -96,13 +96,13 @@ NOTES = Listing(keys={"CREATED_AT": by_time("created_at")}, default=(("CREATED_A
 EVENTS = Listing(keys={"AT": by_time("at")}, default=(("AT", False),))
 
 
-def _customer_tiers(row: Row, term: Term, asker: Asker) -> list[Tier]:
+def _customer_tiers(row: Row, term: Term, viewer: ViewerParameter) -> list[Tier]:
     """How well a customer matches, from the account number itself to any part of a word. A service, which may not
     read e-mail addresses and account numbers, does not find anybody by them."""
     name, email, account, text = row.c.name_form, row.c.email_form, row.c.account_number_form, row.c.search_text
     by_name = Tier(term.begins(name), name)
     by_word = Tier(term.is_in(name, before=" "), name, term.index_condition(name, before=" "))
-    if asker.role is Role.SERVICE:
+    if viewer.role is Role.SERVICE:
         return [by_name, by_word, Tier(term.is_in(name), name, term.index_condition(name))]
     return [
         Tier(account == term.form(), account),
@@ -114,9 +114,9 @@ def _customer_tiers(row: Row, term: Term, asker: Asker) -> list[Tier]:
     ]
 
 
-def _matching_customer(row: Row, term: Term, asker: Asker) -> Condition:
-    if asker.role is Role.SERVICE:
-        return or_(*(tier.condition for tier in _customer_tiers(row, term, asker)))
+def _matching_customer(row: Row, term: Term, viewer: ViewerParameter) -> Condition:
+    if viewer.role is Role.SERVICE:
+        return or_(*(tier.condition for tier in _customer_tiers(row, term, viewer)))
     return term.is_in(row.c.search_text)
 
 
@@ -140,15 +140,15 @@ TECHNICIANS = Listing(
 )
 
 
-def _some_words(term: Term, asker: Asker) -> ColumnElement[Any]:
-    """Corrected by the words of what the asker may read: a hidden article's are no hint."""
-    return func.article_query_of_some(term.typed, literal_column(str(asker.role in STAFF).lower()), type_=TSQUERY())
+def _some_words(term: Term, viewer: ViewerParameter) -> ColumnElement[Any]:
+    """Corrected by the words of what the viewer may read: a hidden article's are no hint."""
+    return func.article_query_of_some(term.typed, literal_column(str(viewer.role in STAFF).lower()), type_=TSQUERY())
 
 
 # Of all words, those near each other count for more; of some, the more the better. 32 maps the relevance to 0..1.
 _ARTICLE_STAGES = (
     Stage(
-        lambda term, asker: func.article_query(term.typed, type_=TSQUERY()),
+        lambda term, viewer: func.article_query(term.typed, type_=TSQUERY()),
         lambda vector, query: func.ts_rank_cd(vector, query, literal_column("32")),
     ),
     Stage(_some_words, lambda vector, query: func.ts_rank(vector, query, literal_column("32"))),
@@ -176,7 +176,7 @@ DELIVERIES = Listing(
                     "audience": In("audience"),
                     "ticketId": References("ticket_id", "tkt", "ticket"),
                     "recipient": Same("recipient"),
-                    "createdAt": Within(lambda row, asker: row.c.created_at),
+                    "createdAt": Within(lambda row, viewer: row.c.created_at),
                 }
             )
         }

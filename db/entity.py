@@ -8,7 +8,7 @@ from sqlalchemy import TableClause
 
 from db.enums import Role
 from db.sql import Condition, Row
-from db.visibility import ONE_BY_ONE, Asker, NearPredicate, Predicate
+from db.visibility import ONE_BY_ONE, NearPredicate, Predicate, ViewerParameter
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class Entity:
     on_few: bool = False
     """Whether each is on few tickets, so that these tell sooner than all that a technician or a service sees."""
 
-    def seen_on_few(self, asker: Asker) -> bool:
-        """Whether the asker sees a row by the few tickets that it is on."""
-        return self.on_few and asker.role in (Role.TECHNICIAN, Role.SERVICE)
+    def seen_on_few(self, viewer: ViewerParameter) -> bool:
+        """Whether the viewer sees a row by the few tickets that it is on."""
+        return self.on_few and viewer.role in (Role.TECHNICIAN, Role.SERVICE)
 
-    def visible_alone(self, row: Row, asker: Asker) -> Condition:
+    def visible_alone(self, row: Row, viewer: ViewerParameter) -> Condition:
         """The predicate where a row is asked for by itself."""
-        if self.near is None or not self.seen_on_few(asker):
-            return self.visible(row, asker)
-        return self.near(row, asker, ONE_BY_ONE)
+        if self.near is None or not self.seen_on_few(viewer):
+            return self.visible(row, viewer)
+        return self.near(row, viewer, ONE_BY_ONE)

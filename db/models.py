@@ -118,7 +118,7 @@ def search_form(column: str) -> Any:
     return mapped_column(Text(collation="C"), Computed(f"search_form({column})", persisted=True))
 
 
-class Customer(Base):
+class CustomerRow(Base):
     __tablename__ = "customers"
     __table_args__ = (
         present("name", limits.NAME_MAX),
@@ -163,7 +163,7 @@ class Customer(Base):
     )
 
 
-class Property(Base):
+class PropertyRow(Base):
     __tablename__ = "properties"
     __table_args__ = (
         present("address", limits.ADDRESS_MAX),
@@ -181,7 +181,7 @@ class Property(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
-class Technician(Base):
+class TechnicianRow(Base):
     __tablename__ = "technicians"
     __table_args__ = (
         present("name", limits.NAME_MAX),
@@ -199,7 +199,7 @@ class Technician(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
-class Ticket(Base):
+class TicketRow(Base):
     """`search_text` is kept by a trigger: reference, subject, contact name and customer name in lower case, a line
     each. `public_updated_at` is `updated_at` as a customer may know it: an internal note does not move it."""
 
@@ -299,7 +299,7 @@ class Ticket(Base):
     search_text: Mapped[str] = mapped_column(server_default=text("''"))
 
 
-class TicketChat(Base):
+class TicketChatRow(Base):
     """The chatbot conversation a ticket came from: `messages` is `[{author, body, at}]`, oldest first."""
 
     __tablename__ = "ticket_chats"
@@ -314,7 +314,7 @@ class TicketChat(Base):
     messages: Mapped[list[dict[str, str]]] = mapped_column(JSON)
 
 
-class Note(Base):
+class NoteRow(Base):
     """Never updated, never deleted: a trigger refuses both. `customer_id` is whose ticket it was at the time: a ticket
     that changes hands does not take its correspondence with it."""
 
@@ -335,7 +335,7 @@ class Note(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
-class Article(Base):
+class ArticleRow(Base):
     __tablename__ = "articles"
     __table_args__ = (
         present("problem", limits.PROBLEM_MAX),
@@ -362,7 +362,7 @@ class Article(Base):
     )
 
 
-class ArticleWord(Base):
+class ArticleWordRow(Base):
     """A word that an article has, or has had; `published` if that article was. A trigger keeps them."""
 
     __tablename__ = "article_words"
@@ -371,7 +371,7 @@ class ArticleWord(Base):
     published: Mapped[bool]
 
 
-class SupportSettings(Base):
+class SupportSettingsRow(Base):
     """One row. The webhook's URL is a secret: it is written and used, never shown. `email_kinds` and
     `google_chat_kinds` are what is told by each channel."""
 
@@ -397,7 +397,7 @@ class SupportSettings(Base):
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
-class ApiKey(Base):
+class ApiKeyRow(Base):
     """`secret_hash` is the SHA-256 of a key of 256 random bits; `prefix` is its start, to tell keys apart."""
 
     __tablename__ = "api_keys"
@@ -411,7 +411,7 @@ class ApiKey(Base):
     revoked_at: Mapped[datetime | None]
 
 
-class IdempotencyKey(Base):
+class IdempotencyKeyRow(Base):
     """A create that has been done: the key belongs to its caller, and its row commits with the effect."""
 
     __tablename__ = "idempotency_keys"
@@ -423,7 +423,7 @@ class IdempotencyKey(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
-class TicketEvent(Base):
+class TicketEventRow(Base):
     """The event log: one row for each change of a ticket and each note, written under the ticket's row lock.
 
     `before` and `after` are the ticket's row images; `before` is null for a creation. `public` is false where a
@@ -451,7 +451,7 @@ class TicketEvent(Base):
     public: Mapped[bool] = mapped_column(server_default=text("true"))
 
 
-class EventLog(Base):
+class EventLogRow(Base):
     """One row: which log this is, so that a position in another one is recognised.
 
     `identity` changes when the rows turn up in another cluster (`cluster`), whose transaction ids mean other things.
@@ -472,7 +472,7 @@ class EventLog(Base):
     horizon_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
-class TicketCount(Base):
+class TicketCountRow(Base):
     """How many tickets there are of each kind, up to `event_log.counted`; the nil UUID stands for no technician."""
 
     __tablename__ = "ticket_counts"
@@ -484,7 +484,7 @@ class TicketCount(Base):
     n: Mapped[int] = mapped_column(BigInteger)
 
 
-class ServiceTicketCount(Base):
+class ServiceTicketCountRow(Base):
     """The same of what services have created, by creator, up to `event_log.service_counted`."""
 
     __tablename__ = "service_ticket_counts"
@@ -498,7 +498,7 @@ class ServiceTicketCount(Base):
     n: Mapped[int] = mapped_column(BigInteger)
 
 
-class Delivery(Base):
+class DeliveryRow(Base):
     """What somebody is told of an event: a row for each event, channel and recipient, written with the event.
 
     `recipient` is an e-mail address, or empty where the channel has one place. While the row is PENDING it may be tried
@@ -546,7 +546,7 @@ class Delivery(Base):
     finished_at: Mapped[datetime | None]
 
 
-class InboundMessage(Base):
+class InboundMessageRow(Base):
     """A message that came in by mail, and what became of it.
 
     `key` says which message it is: two with one key are the same, sent twice. `content` is a digest of what it says,

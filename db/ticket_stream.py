@@ -35,7 +35,7 @@ from db.compiler.fields import Root
 from db.compiler.render import Compiled
 from db.compiler.selection import Arguments, Bound, FieldMapping, Render, Selection
 from db.entities import EVENT, NOTE, TICKET, TICKETS
-from db.enums import Role, TicketEventKind
+from db.enums import STAFF, Role, TicketEventKind
 from db.ids import key_of
 from db.lists.filters import Parameters, Slots
 from db.lists.page import page_size
@@ -47,9 +47,6 @@ from db.viewer import Viewer
 
 EVENTS = "events"
 """The parameter by which a statement is told which events: their ids."""
-
-_TOLD = (Role.ADMIN, Role.TECHNICIAN)
-"""Who is told of events that are not public."""
 
 
 def image_of(document: ColumnElement[Any], name: str) -> Row:
@@ -112,7 +109,7 @@ def _of_filter(bound: Bound, viewer: Viewer) -> frozenset[str]:
 
 
 @dataclass(frozen=True)
-class Recount(Root):
+class LiveValue(Root):
     """A subscription that tells not what has happened but what a root field of queries is now, over the tickets of a
     filter."""
 
@@ -132,25 +129,25 @@ class TicketChanges(Stream):
 
     def changes(self, render: Render, selection: Selection, event: Row) -> Select[Any]:
         before, after = image_of(event.c.before, render.name()), image_of(event.c.after, render.name())
-        asker, shape, parameter = render.asker, render.shape(selection), Parameters(render.parameters(selection))
+        viewer, shape, parameter = render.viewer, render.shape(selection), Parameters(render.parameters(selection))
 
         def seen(image: Row) -> Condition:
-            return TICKET.visible(image, asker)
+            return TICKET.visible(image, viewer)
 
         def matches(image: Row) -> Condition:
             there = image.c.id.is_not(None)
-            return and_(there, seen(image), TICKETS.criteria.build(image, shape, parameter, asker)).is_(true())
+            return and_(there, seen(image), TICKETS.criteria.build(image, shape, parameter, viewer)).is_(true())
 
         was, now = matches(before), matches(after)
         change = case((and_(was, now), _word("UPDATED")), (now, _word("ENTERED")), else_=_word("LEFT"))
         ticket = render.alias(TICKET.table)
         still = exists().where(ticket.c.id == event.c.ticket_id, seen(ticket))
-        shown = and_(seen(after), true() if asker.role is Role.ADMIN else still).is_(true())
-        told = true() if asker.role in _TOLD else event.c.public
+        shown = and_(seen(after), true() if viewer.role is Role.ADMIN else still).is_(true())
+        public = true() if viewer.role in STAFF else event.c.public
         return (
             select(event, change.label("change"), shown.label("shown"))
             .select_from(event.join(before, true()).join(after, true()))
-            .where(or_(was, now), told)
+            .where(or_(was, now), public)
         )
 
     def routes(self, bound: Bound, viewer: Viewer) -> frozenset[str]:
@@ -183,7 +180,7 @@ class NoteAdditions(Stream):
 
     def changes(self, render: Render, selection: Selection, event: Row) -> Select[Any]:
         note = render.alias(NOTE.table)
-        seen = exists().where(note.c.id == event.c.note_id, NOTE.visible(note, render.asker))
+        seen = exists().where(note.c.id == event.c.note_id, NOTE.visible(note, render.viewer))
         added = event.c.kind == literal_column(f"'{TicketEventKind.NOTE_ADDED}'")
         ticket = render.parameter(selection, 0, UUID(as_uuid=False))
         return select(event).where(event.c.ticket_id == ticket, added, seen)
@@ -221,7 +218,7 @@ def compile_stream(root: Selection, role: Role, shapes: Sequence[Hashable], mark
 
 
 @dataclass(frozen=True, slots=True)
-class Happened:
+class StreamedEvent:
     """An event as a stream tells it."""
 
     event: str
@@ -237,8 +234,8 @@ class Reader:
         self._arguments = compiled.arguments(bounds, viewer)
         self._database = database
 
-    async def of(self, events: Sequence[str]) -> list[Happened]:
+    async def of(self, events: Sequence[str]) -> list[StreamedEvent]:
         """Those of the events that concern the stream, in order. Raises what the database does."""
         arguments = self._compiled.given(self._arguments, {EVENTS: events})
         rows = await self._database.fetch(self._compiled.statement.text, *arguments)
-        return [Happened(str(id), at, tuple(documents)) for id, at, *documents in rows]
+        return [StreamedEvent(str(id), at, tuple(documents)) for id, at, *documents in rows]

@@ -18,7 +18,7 @@ from db.enums import Role, TicketStatus
 from db.events import counts
 from db.lists.filters import Parameters
 from db.lists.shapes import CriteriaShape
-from db.visibility import Asker
+from db.visibility import ViewerParameter
 
 _KEPT = frozenset(counts.COLUMNS)
 
@@ -28,47 +28,47 @@ def _from_kept_counts(shape: CriteriaShape) -> bool:
     return TICKETS.criteria.columns(shape) <= _KEPT
 
 
-def _kept_for(asker: Asker) -> FromClause | None:
-    """Rows of what is counted by, with `n`, that sum up to what the asker sees; None if only the tickets tell."""
-    match asker.role:
+def _kept_for(viewer: ViewerParameter) -> FromClause | None:
+    """Rows of what is counted by, with `n`, that sum up to what the viewer sees; None if only the tickets tell."""
+    match viewer.role:
         case Role.ADMIN:
             return counts.ALL.counted()
         case Role.SERVICE:
             created = counts.OF_SERVICES.counted()
-            return select(created).where(visibility.created(created, asker)).subquery("kept_for")
+            return select(created).where(visibility.created(created, viewer)).subquery("kept_for")
         case Role.TECHNICIAN:
             assigned, tickets = counts.ALL.counted(), TICKET.table.alias()
             of_tickets = [tickets.c[name] for name in counts.COLUMNS]
             return union_all(
-                select(assigned).where(visibility.assigned(assigned, asker)),
+                select(assigned).where(visibility.assigned(assigned, viewer)),
                 select(*of_tickets, literal_column("1", BigInteger).label("n")).where(
-                    visibility.created_for_others(tickets, asker)
+                    visibility.created_for_others(tickets, viewer)
                 ),
             ).subquery("kept_for")
         case Role.CUSTOMER:
             return None
 
 
-def ticket_total(shape: CriteriaShape, asker: Asker, parameters: Parameters) -> ColumnElement[int] | None:
+def ticket_total(shape: CriteriaShape, viewer: ViewerParameter, parameters: Parameters) -> ColumnElement[int] | None:
     """The total of a list by the kept counts, if they can tell it."""
-    kept_for = _kept_for(asker) if _from_kept_counts(shape) else None
+    kept_for = _kept_for(viewer) if _from_kept_counts(shape) else None
     if kept_for is None:
         return None
     total = func.coalesce(func.sum(kept_for.c.n), 0).label("total")
-    return select(total).where(TICKETS.criteria.build(kept_for, shape, parameters, asker)).scalar_subquery()
+    return select(total).where(TICKETS.criteria.build(kept_for, shape, parameters, viewer)).scalar_subquery()
 
 
-def ticket_counts(shape: CriteriaShape, asker: Asker, parameters: Parameters) -> FromClause:
+def ticket_counts(shape: CriteriaShape, viewer: ViewerParameter, parameters: Parameters) -> FromClause:
     """One row: how many tickets match in all, in each status (a column each), and without an assignee."""
-    kept_for = _kept_for(asker) if _from_kept_counts(shape) else None
+    kept_for = _kept_for(viewer) if _from_kept_counts(shape) else None
     if kept_for is not None:
         rows, number = kept_for, kept_for.c.n
-        conditions = [TICKETS.criteria.build(rows, shape, parameters, asker)]
+        conditions = [TICKETS.criteria.build(rows, shape, parameters, viewer)]
     else:
         rows, number = TICKET.table.alias(), literal_column("1", BigInteger)
         conditions = [
-            TICKET.visible(rows, asker),
-            TICKETS.criteria.build(rows, shape, parameters, asker),
+            TICKET.visible(rows, viewer),
+            TICKETS.criteria.build(rows, shape, parameters, viewer),
             *TICKETS.index_conditions(rows, shape, parameters),
         ]
     total = func.coalesce(func.sum(number), 0)
@@ -79,12 +79,12 @@ def ticket_counts(shape: CriteriaShape, asker: Asker, parameters: Parameters) ->
     return select(*columns).where(*conditions).subquery("totals")
 
 
-def _estimates(shapes: Mapping[str, CriteriaShape], asker: Asker, parameters: Parameters) -> FromClause:
+def _estimates(shapes: Mapping[str, CriteriaShape], viewer: ViewerParameter, parameters: Parameters) -> FromClause:
     kept = counts.ALL.kept()
     sums = []
     for name, shape in shapes.items():
         about = TICKETS.criteria.about(_KEPT, shape)
-        fulfilled = TICKETS.criteria.build(kept, about, parameters, asker)
+        fulfilled = TICKETS.criteria.build(kept, about, parameters, viewer)
         sums.append(func.coalesce(func.sum(kept.c.n).filter(fulfilled), 0).label(name))
     return select(*sums).subquery()
 

@@ -32,7 +32,7 @@ from db.sql import Condition, Row, select_star, table
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class ViewerParameter:
     """The viewer as a statement knows them: the role decides its text, the id is a parameter of it."""
 
     role: Role
@@ -43,7 +43,7 @@ class Asker:
         return cast(self.id, UUID(as_uuid=False))
 
 
-Predicate: TypeAlias = Callable[[Row, Asker], Condition]
+Predicate: TypeAlias = Callable[[Row, ViewerParameter], Condition]
 
 
 class OneByOne:
@@ -53,61 +53,65 @@ class OneByOne:
 ONE_BY_ONE = OneByOne()
 
 Near: TypeAlias = Row | OneByOne | None
-NearPredicate: TypeAlias = Callable[[Row, Asker, Near], Condition]
+NearPredicate: TypeAlias = Callable[[Row, ViewerParameter, Near], Condition]
 """The same predicate, told from which ticket the row was come to, or that rows are asked for `ONE_BY_ONE`."""
 
 
-def ticket(row: Row, asker: Asker) -> Condition:
+def ticket(row: Row, viewer: ViewerParameter) -> Condition:
     """Admins see all tickets. Technicians see the tickets that are assigned to them or that they created. Customers see
     their own. Services see the tickets that they created."""
-    match asker.role:
+    match viewer.role:
         case Role.ADMIN:
             return true()
         case Role.TECHNICIAN:
-            return or_(assigned(row, asker), created(row, asker))
+            return or_(assigned(row, viewer), created(row, viewer))
         case Role.CUSTOMER:
-            return owned(row, asker)
+            return owned(row, viewer)
         case Role.SERVICE:
-            return created(row, asker)
+            return created(row, viewer)
 
 
-def assigned(row: Row, asker: Asker) -> Condition:
-    return row.c.technician_id == asker.uuid
+def assigned(row: Row, viewer: ViewerParameter) -> Condition:
+    return row.c.technician_id == viewer.uuid
 
 
-def created(row: Row, asker: Asker) -> Condition:
-    kind: ColumnElement[str] = literal_column(f"'{ActorKind(asker.role.value)}'")  # as a partial index has it
-    return and_(row.c.creator_id == asker.id, row.c.creator_kind == kind)
+def created(row: Row, viewer: ViewerParameter) -> Condition:
+    kind: ColumnElement[str] = literal_column(f"'{ActorKind(viewer.role.value)}'")  # as a partial index has it
+    return and_(row.c.creator_id == viewer.id, row.c.creator_kind == kind)
 
 
-def created_for_others(row: Row, asker: Asker) -> Condition:
+def created_for_others(row: Row, viewer: ViewerParameter) -> Condition:
     """What a technician has created that is not assigned to them: little, of which there is an index."""
-    return and_(created(row, asker), cast(row.c.technician_id, Text).is_distinct_from(row.c.creator_id))
+    return and_(created(row, viewer), cast(row.c.technician_id, Text).is_distinct_from(row.c.creator_id))
 
 
-def owned(row: Row, asker: Asker) -> Condition:
-    return row.c.customer_id == asker.uuid
+def owned(row: Row, viewer: ViewerParameter) -> Condition:
+    return row.c.customer_id == viewer.uuid
 
 
-def _on_visible_ticket(asker: Asker, link: Callable[[Row], Condition], near: Row | None = None) -> Condition:
+def _on_visible_ticket(viewer: ViewerParameter, link: Callable[[Row], Condition], near: Row | None = None) -> Condition:
     """There is a ticket that the viewer sees, and that `link` ties to the row. Where the row was come to from a ticket,
     `near`, that one is looked at first, and then the row's others: they are few, while the viewer's may be many."""
-    tickets = table(models.Ticket).alias()
+    tickets = table(models.TicketRow).alias()
     if near is None:
-        return exists().where(link(tickets), ticket(tickets, asker))
-    this = exists().where(tickets.c.id == near.c.id, link(tickets), ticket(tickets, asker))
-    return or_(this.correlate_except(tickets), _among_its_own(asker, link))
+        return exists().where(link(tickets), ticket(tickets, viewer))
+    this = exists().where(tickets.c.id == near.c.id, link(tickets), ticket(tickets, viewer))
+    return or_(this.correlate_except(tickets), _among_its_own(viewer, link))
 
 
-def _among_its_own(asker: Asker, link: Callable[[Row], Condition]) -> Condition:
+def _among_its_own(viewer: ViewerParameter, link: Callable[[Row], Condition]) -> Condition:
     """Of the tickets that `link` ties to the row, all of which are looked at, one is visible."""
-    tickets = table(models.Ticket).alias()
+    tickets = table(models.TicketRow).alias()
     tied = select_star(tickets).where(link(tickets)).offset(literal_column("0")).correlate_except(tickets).subquery()
-    return exists().where(ticket(tied, asker)).correlate_except(tied)
+    return exists().where(ticket(tied, viewer)).correlate_except(tied)
 
 
 def _is_on_visible_ticket(
-    row: Row, asker: Asker, column: str, near: Near, also: Callable[[Row], Condition] = lambda tickets: true()
+    row: Row,
+    viewer: ViewerParameter,
+    column: str,
+    near: Near,
+    also: Callable[[Row], Condition] = lambda tickets: true(),
 ) -> Condition:
     """There is a ticket that the viewer sees, with the row in this column, and fulfilling what is `also` said."""
 
@@ -115,65 +119,65 @@ def _is_on_visible_ticket(
         return and_(tickets.c[column] == row.c.id, also(tickets))
 
     if not isinstance(near, OneByOne):
-        return _on_visible_ticket(asker, link, near)
+        return _on_visible_ticket(viewer, link, near)
 
-    if asker.role is not Role.TECHNICIAN:
-        return _among_its_own(asker, link)
-    theirs, others = table(models.Ticket).alias(), table(models.Ticket).alias()
+    if viewer.role is not Role.TECHNICIAN:
+        return _among_its_own(viewer, link)
+    theirs, others = table(models.TicketRow).alias(), table(models.TicketRow).alias()
     # An index tells this of a row. With OFFSET the planner does not look for all that is theirs, to join it.
-    found = select(theirs.c.id).where(link(theirs), assigned(theirs, asker)).offset(literal_column("0"))
-    made = select(others.c[column]).where(created_for_others(others, asker), others.c[column].is_not(None))
+    found = select(theirs.c.id).where(link(theirs), assigned(theirs, viewer)).offset(literal_column("0"))
+    made = select(others.c[column]).where(created_for_others(others, viewer), others.c[column].is_not(None))
     return or_(row.c.id.in_(made.correlate_except(others)), exists(found.correlate_except(theirs)))
 
 
-def sees_more_tickets(asker: Asker, number: ColumnElement[int]) -> Condition:
+def sees_more_tickets(viewer: ViewerParameter, number: ColumnElement[int]) -> Condition:
     """Whether the viewer, a technician or a service, sees more tickets than this number."""
-    tickets = table(models.Ticket)
-    seen = (assigned, created_for_others) if asker.role is Role.TECHNICIAN else (created,)
+    tickets = table(models.TicketRow)
+    seen = (assigned, created_for_others) if viewer.role is Role.TECHNICIAN else (created,)
     rows = [(tickets.alias(), visible) for visible in seen]
-    each = [select(row.c.id).where(visible(row, asker)) for row, visible in rows]
+    each = [select(row.c.id).where(visible(row, viewer)) for row, visible in rows]
     one_more = union_all(*each).offset(number).limit(literal_column("1"))
     return exists(select(one_more.subquery()))
 
 
-def note(row: Row, asker: Asker) -> Condition:
+def note(row: Row, viewer: ViewerParameter) -> Condition:
     """Staff see all notes on the tickets that they see. Services see the public ones. Customers see the public ones
     that were written while the ticket was theirs."""
-    if asker.role is Role.ADMIN:
+    if viewer.role is Role.ADMIN:
         return true()
-    of_visible_ticket = _on_visible_ticket(asker, lambda tickets: tickets.c.id == row.c.ticket_id)
-    if asker.role is Role.TECHNICIAN:
+    of_visible_ticket = _on_visible_ticket(viewer, lambda tickets: tickets.c.id == row.c.ticket_id)
+    if viewer.role is Role.TECHNICIAN:
         return of_visible_ticket
     public = and_(row.c.internal_only.is_(False), of_visible_ticket)
-    return and_(row.c.customer_id == asker.uuid, public) if asker.role is Role.CUSTOMER else public
+    return and_(row.c.customer_id == viewer.uuid, public) if viewer.role is Role.CUSTOMER else public
 
 
-def event(row: Row, asker: Asker) -> Condition:
+def event(row: Row, viewer: ViewerParameter) -> Condition:
     """Everyone sees the events of the tickets that they see, with two exceptions: customers and services do not see
     internal notes, and customers do not see events from before the ticket was theirs."""
-    if asker.role is Role.ADMIN:
+    if viewer.role is Role.ADMIN:
         return true()
-    of_visible_ticket = _on_visible_ticket(asker, lambda tickets: tickets.c.id == row.c.ticket_id)
-    if asker.role is Role.TECHNICIAN:
+    of_visible_ticket = _on_visible_ticket(viewer, lambda tickets: tickets.c.id == row.c.ticket_id)
+    if viewer.role is Role.TECHNICIAN:
         return of_visible_ticket
-    if asker.role is Role.SERVICE:
+    if viewer.role is Role.SERVICE:
         return and_(row.c.public, of_visible_ticket)
-    return and_(row.c.public, row.c.after["customer_id"].astext == asker.id, of_visible_ticket)
+    return and_(row.c.public, row.c.after["customer_id"].astext == viewer.id, of_visible_ticket)
 
 
-def customer(row: Row, asker: Asker, near: Near = None) -> Condition:
+def customer(row: Row, viewer: ViewerParameter, near: Near = None) -> Condition:
     """Admins see all customers. Technicians see the customers of the tickets that they see. Customers see themselves.
     Services see the customer of a ticket that they see if its contact has the customer's name or e-mail address, so
     that an account number alone reveals no name."""
-    match asker.role:
+    match viewer.role:
         case Role.ADMIN:
             return true()
         case Role.CUSTOMER:
-            return row.c.id == asker.uuid
+            return row.c.id == viewer.uuid
         case Role.TECHNICIAN:
-            return _is_on_visible_ticket(row, asker, "customer_id", near)
+            return _is_on_visible_ticket(row, viewer, "customer_id", near)
         case Role.SERVICE:
-            return _is_on_visible_ticket(row, asker, "customer_id", near, lambda tickets: _is_contact(tickets, row))
+            return _is_on_visible_ticket(row, viewer, "customer_id", near, lambda tickets: _is_contact(tickets, row))
 
 
 def _is_contact(tickets: Row, customer: Row) -> Condition:
@@ -181,49 +185,49 @@ def _is_contact(tickets: Row, customer: Row) -> Condition:
     return or_(same_name, func.lower(tickets.c.contact_email) == func.lower(customer.c.email))
 
 
-def site(row: Row, asker: Asker, near: Near = None) -> Condition:
+def site(row: Row, viewer: ViewerParameter, near: Near = None) -> Condition:
     """Admins see all properties. Technicians and services see the properties of the tickets that they see. Customers
     see their own."""
-    match asker.role:
+    match viewer.role:
         case Role.ADMIN:
             return true()
         case Role.CUSTOMER:
-            return row.c.customer_id == asker.uuid
+            return row.c.customer_id == viewer.uuid
         case Role.TECHNICIAN | Role.SERVICE:
-            return _is_on_visible_ticket(row, asker, "property_id", near)
+            return _is_on_visible_ticket(row, viewer, "property_id", near)
 
 
-def technician(row: Row, asker: Asker, near: Near = None) -> Condition:
+def technician(row: Row, viewer: ViewerParameter, near: Near = None) -> Condition:
     """Admins see all technicians. Technicians see themselves and the technicians of the tickets that they see.
     Customers and services see the technicians of the tickets that they see."""
-    if asker.role is Role.ADMIN:
+    if viewer.role is Role.ADMIN:
         return true()
-    if asker.role is Role.TECHNICIAN and near is None:
+    if viewer.role is Role.TECHNICIAN and near is None:
         # Who sees a ticket that is another's has created it.
-        tickets = table(models.Ticket).alias()
-        theirs = exists().where(tickets.c.technician_id == row.c.id, created_for_others(tickets, asker))
-        return or_(row.c.id == asker.uuid, theirs)
-    on_ticket = _is_on_visible_ticket(row, asker, "technician_id", near)
-    return or_(row.c.id == asker.uuid, on_ticket) if asker.role is Role.TECHNICIAN else on_ticket
+        tickets = table(models.TicketRow).alias()
+        theirs = exists().where(tickets.c.technician_id == row.c.id, created_for_others(tickets, viewer))
+        return or_(row.c.id == viewer.uuid, theirs)
+    on_ticket = _is_on_visible_ticket(row, viewer, "technician_id", near)
+    return or_(row.c.id == viewer.uuid, on_ticket) if viewer.role is Role.TECHNICIAN else on_ticket
 
 
-def article(row: Row, asker: Asker) -> Condition:
+def article(row: Row, viewer: ViewerParameter) -> Condition:
     """Staff see all articles. Customers and services see the published ones."""
-    return true() if asker.role in (Role.ADMIN, Role.TECHNICIAN) else row.c.published
+    return true() if viewer.role in (Role.ADMIN, Role.TECHNICIAN) else row.c.published
 
 
-def delivery(row: Row, asker: Asker) -> Condition:
+def delivery(row: Row, viewer: ViewerParameter) -> Condition:
     """Admins see all deliveries. Technicians see, for the tickets that they see, the deliveries to the customer, to
     Google Chat and to themselves. Customers and services see none."""
-    if asker.role is Role.ADMIN:
+    if viewer.role is Role.ADMIN:
         return true()
-    if asker.role is not Role.TECHNICIAN:
+    if viewer.role is not Role.TECHNICIAN:
         return false()
     audience = row.c.audience
-    theirs = or_(audience == Audience.CUSTOMER, audience == Audience.SPACE, row.c.technician_id == asker.uuid)
-    return and_(theirs, _on_visible_ticket(asker, lambda tickets: tickets.c.id == row.c.ticket_id))
+    theirs = or_(audience == Audience.CUSTOMER, audience == Audience.SPACE, row.c.technician_id == viewer.uuid)
+    return and_(theirs, _on_visible_ticket(viewer, lambda tickets: tickets.c.id == row.c.ticket_id))
 
 
-def staff_only(row: Row, asker: Asker) -> Condition:
+def admins_only(row: Row, viewer: ViewerParameter) -> Condition:
     """Only admins see settings, API keys and inbound messages."""
-    return true() if asker.role is Role.ADMIN else false()
+    return true() if viewer.role is Role.ADMIN else false()

@@ -10,7 +10,7 @@ from typing import Final
 
 from db.enums import DeliveryState
 from db.limits import SAID_MAX
-from notifiers.notification import Refused, Unavailable
+from notifiers.notification import Unavailable, Undeliverable
 from notifiers.text import one_line
 
 logger = logging.getLogger(__name__)
@@ -34,12 +34,12 @@ async def attempt(sending: Awaitable[str], seconds: float) -> Attempt:
     try:
         async with asyncio.timeout(seconds):
             return Attempt(DeliveryState.SENT, one_line(await sending, SAID_MAX))
-    except Refused as refused:
+    except Undeliverable as refused:
         return Attempt(DeliveryState.DEAD, one_line(refused.said, SAID_MAX))
     except Unavailable as failed:
         return Attempt(DeliveryState.PENDING, one_line(failed.said, SAID_MAX), failed.after)
     except TimeoutError:
         return Attempt(DeliveryState.PENDING, f"There was no answer within {seconds:g} seconds.")
     except Exception:
-        logger.exception("a notice cannot be sent")
+        logger.exception("a notification cannot be sent")
         return Attempt(DeliveryState.PENDING, FAULT)

@@ -1,13 +1,13 @@
-"""Writes who is to be told of an event, in the transaction that has written the event: what is committed is told, and
-what is rolled back is not."""
+"""Writes who is to be target of an event, in the transaction that has written the event: what is committed is target,
+and what is rolled back is not."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from db.postgres.statement import Executor
-from notifiers.rules import Told
+from db.postgres.statement import Queryable
+from notifiers.rules import NotificationTarget
 
 # The event says which ticket it is of, who did it and when. Google Chat has one place, whose name is empty.
 _ENQUEUE: Final = """
@@ -15,35 +15,35 @@ INSERT INTO deliveries
     (event_id, ticket_id, note_id, technician_id, kind, channel, audience, recipient, recipient_name, actor_name,
     created_at)
 SELECT DISTINCT ON (event.id, place.channel, lower(place.recipient))
-    event.id, event.ticket_id, event.note_id, told.technician_id, told.kind, place.channel, told.audience,
+    event.id, event.ticket_id, event.note_id, target.technician_id, target.kind, place.channel, target.audience,
     place.recipient, place.name, event.actor_name, event.at
 FROM unnest($1::uuid[], $2::notice_kind[], $3::delivery_audience[], $4::uuid[])
-    WITH ORDINALITY AS told (event_id, kind, audience, technician_id, ord)
-JOIN ticket_events AS event ON event.id = told.event_id
+    WITH ORDINALITY AS target (event_id, kind, audience, technician_id, ord)
+JOIN ticket_events AS event ON event.id = target.event_id
 CROSS JOIN support_settings AS settings
 CROSS JOIN LATERAL (
     SELECT 'EMAIL'::delivery_channel, address, '' FROM unnest(settings.admin_recipients) AS address
-    WHERE told.audience = 'ADMIN'
+    WHERE target.audience = 'ADMIN'
     UNION ALL
-    SELECT 'EMAIL', contact_email, contact_name FROM tickets WHERE id = event.ticket_id AND told.audience = 'CUSTOMER'
+    SELECT 'EMAIL', contact_email, contact_name FROM tickets WHERE id = event.ticket_id AND target.audience = 'CUSTOMER'
     UNION ALL
-    SELECT 'EMAIL', email, name FROM technicians WHERE id = told.technician_id AND active
+    SELECT 'EMAIL', email, name FROM technicians WHERE id = target.technician_id AND active
     UNION ALL
-    SELECT 'GOOGLE_CHAT', '', '' WHERE told.audience = 'SPACE' AND settings.google_chat_enabled
+    SELECT 'GOOGLE_CHAT', '', '' WHERE target.audience = 'SPACE' AND settings.google_chat_enabled
 ) AS place (channel, recipient, name)
-WHERE told.kind = ANY (CASE place.channel WHEN 'EMAIL' THEN settings.email_kinds ELSE settings.google_chat_kinds END)
-ORDER BY event.id, place.channel, lower(place.recipient), told.ord"""
+WHERE target.kind = ANY (CASE place.channel WHEN 'EMAIL' THEN settings.email_kinds ELSE settings.google_chat_kinds END)
+ORDER BY event.id, place.channel, lower(place.recipient), target.ord"""
 
 
-async def enqueue(connection: Executor, events: Mapping[str, Sequence[Told]]) -> None:
-    """Queues what is to be told of these events, by their ids, as the settings are now. Costs nothing where that is
+async def enqueue(connection: Queryable, events: Mapping[str, Sequence[NotificationTarget]]) -> None:
+    """Queues what is to be target of these events, by their ids, as the settings are now. Costs nothing where that is
     nothing. A technician who is no longer active hears of nothing."""
-    told = [(event, each) for event, all_told in events.items() for each in all_told]
-    if told:
+    target = [(event, each) for event, of_event in events.items() for each in of_event]
+    if target:
         await connection.execute(
             _ENQUEUE,
-            [event for event, _ in told],
-            [each.kind for _, each in told],
-            [each.audience for _, each in told],
-            [each.technician_id for _, each in told],
+            [event for event, _ in target],
+            [each.kind for _, each in target],
+            [each.audience for _, each in target],
+            [each.technician_id for _, each in target],
         )

@@ -23,7 +23,7 @@ import httpx
 
 from db.enums import NoticeKind
 from notifiers.links import link_of
-from notifiers.notification import Channel, Notice, Refused, TicketFacts, Unavailable
+from notifiers.notification import Channel, Notification, TicketFacts, Unavailable, Undeliverable
 from notifiers.text import one_line, shortened, tidy
 
 PER_MINUTE = 60  # messages that a space takes: https://developers.google.com/workspace/chat/limits
@@ -56,20 +56,20 @@ class GoogleChat(Channel):
         self._client = httpx.AsyncClient(timeout=None, follow_redirects=False)
         self._spaces: dict[str, Space] = {}
 
-    async def send(self, notice: Notice) -> str:
-        url = notice.webhook_url
+    async def send(self, notification: Notification) -> str:
+        url = notification.webhook_url
         if not url:
-            raise Refused("There is no webhook to send it to.")
+            raise Undeliverable("There is no webhook to send it to.")
         try:
-            address, space = _address(url, threaded=notice.ticket is not None)
+            address, space = _address(url, threaded=notification.ticket is not None)
         except (ValueError, httpx.InvalidURL):
-            raise Refused("The webhook is no URL.") from None
+            raise Undeliverable("The webhook is no URL.") from None
         turns = self._spaces.setdefault(space, Space(self._per_minute))
-        while wait := turns.wait(notice.delivery_id, monotonic()):
+        while wait := turns.wait(notification.delivery_id, monotonic()):
             if wait > PATIENCE_SECONDS:
                 raise Unavailable("The space takes no more messages now.", wait)
             await asyncio.sleep(wait)
-        status, after = await self._post(address, _message(notice, link_of(notice, self._public_url)))
+        status, after = await self._post(address, _message(notification, link_of(notification, self._public_url)))
         said = _said(status)
         if 200 <= status < 300:
             return said
@@ -77,7 +77,7 @@ class GoogleChat(Channel):
             if after is not None:
                 turns.rest_until(monotonic() + after)
             raise Unavailable(said, after)
-        raise Refused(f"{said}, and redirects are not followed" if 300 <= status < 400 else said)
+        raise Undeliverable(f"{said}, and redirects are not followed" if 300 <= status < 400 else said)
 
     async def _post(self, url: httpx.URL, message: dict[str, Any]) -> tuple[int, float | None]:
         """The status and for how many seconds it asks for a pause. The body is left unread."""
@@ -159,18 +159,18 @@ def _said(status: int) -> str:
         return f"HTTP {status}"
 
 
-def _message(notice: Notice, link: str | None) -> dict[str, Any]:
-    headline = _HEADLINES[notice.kind]
-    if notice.ticket is None:
+def _message(notification: Notification, link: str | None) -> dict[str, Any]:
+    headline = _HEADLINES[notification.kind]
+    if notification.ticket is None:
         text = "Callout can write into this space."
         return _card(headline, f"{headline}. {text}", [{"textParagraph": {"text": text}}])
-    ticket = notice.ticket
+    ticket = notification.ticket
     title = f"{ticket.reference} · {headline}"
     widgets = [
         {"decoratedText": {"topLabel": label, "text": _formatted(text), "wrapText": True}}
-        for label, text in _facts(notice, ticket)
+        for label, text in _facts(notification, ticket)
     ]
-    if excerpt := _excerpt(notice, ticket):
+    if excerpt := _excerpt(notification, ticket):
         widgets.append({"textParagraph": {"text": _formatted(excerpt)}})
     if link is not None:
         button = {"text": "Open the ticket", "onClick": {"openLink": {"url": link}}}
@@ -182,26 +182,26 @@ def _message(notice: Notice, link: str | None) -> dict[str, Any]:
 
 def _card(title: str, fallback: str, widgets: list[dict[str, Any]]) -> dict[str, Any]:
     card = {"header": {"title": title}, "sections": [{"widgets": widgets}]}
-    return {"fallbackText": fallback, "cardsV2": [{"cardId": "notice", "card": card}]}
+    return {"fallbackText": fallback, "cardsV2": [{"cardId": "notification", "card": card}]}
 
 
-def _facts(notice: Notice, ticket: TicketFacts) -> list[tuple[str, str]]:
+def _facts(notification: Notification, ticket: TicketFacts) -> list[tuple[str, str]]:
     return [
         ("Subject", one_line(ticket.subject)),
         ("Priority", ticket.priority.value.capitalize()),
         ("Customer", one_line(ticket.customer_name or ticket.contact_name)),
         ("Property", one_line(ticket.property_address or "none")),
         ("Technician", one_line(ticket.technician_name or "nobody yet")),
-        ("By", one_line(notice.actor_name)),
+        ("By", one_line(notification.actor_name)),
     ]
 
 
-def _excerpt(notice: Notice, ticket: TicketFacts) -> str:
-    match notice.kind:
+def _excerpt(notification: Notification, ticket: TicketFacts) -> str:
+    match notification.kind:
         case NoticeKind.CREATED:
             text = ticket.description
         case NoticeKind.NOTE_ADDED:
-            text = notice.note or ""
+            text = notification.note or ""
         case NoticeKind.RESOLVED:
             text = ticket.resolution or ""
         case _:

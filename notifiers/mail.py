@@ -1,8 +1,8 @@
-"""A notice as a mail: one recipient, text and HTML, threaded by ticket.
+"""A notification as a mail: one recipient, text and HTML, threaded by ticket.
 
 It is written here and not by `EmailMessage`, whose folding takes the quotes from long names (`notifiers/addresses.py`)
 and turns Message-IDs of more than 78 characters, which ours are, into encoded words, and which takes several times as
-long. The same notice gives the same octets on every try: whoever has had it already can tell.
+long. The same notification gives the same octets on every try: whoever has had it already can tell.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from email.utils import format_datetime
 
 from notifiers import message_ids
 from notifiers.addresses import Mailbox, unstructured
-from notifiers.notification import Notice, Refused, Unavailable
+from notifiers.notification import Notification, Unavailable, Undeliverable
 from notifiers.rendering import BrokenTemplate, Templates
 from notifiers.text import one_line
 
@@ -47,42 +47,42 @@ class Composer:
     def domain(self) -> str:
         return self._sender.domain
 
-    def compose(self, notice: Notice) -> Mail:
-        """Raises `Refused` if the recipient is no address, `Unavailable` if a template is broken."""
+    def compose(self, notification: Notification) -> Mail:
+        """Raises `Undeliverable` if the recipient is no address, `Unavailable` if a template is broken."""
         try:
-            recipient = Mailbox.of(notice.recipient_name, notice.recipient)
+            recipient = Mailbox.of(notification.recipient_name, notification.recipient)
         except ValueError as error:
-            raise Refused(f"{one_line(notice.recipient, 100)} {error}.") from None
+            raise Undeliverable(f"{one_line(notification.recipient, 100)} {error}.") from None
         try:
-            text, html = self._templates.render(notice)
+            text, html = self._templates.render(notification)
         except BrokenTemplate as error:
             raise Unavailable(f"A template is broken: {error}") from error
-        headers = [_folded(name, value) for name, value in self._headers(notice, recipient)]
+        headers = [_folded(name, value) for name, value in self._headers(notification, recipient)]
         head = "\r\n".join([*headers, ""]).encode()
         needs_utf8 = not recipient.address.isascii()
-        return Mail(self._sender.address, recipient.address, head + _body(notice, text, html), needs_utf8)
+        return Mail(self._sender.address, recipient.address, head + _body(notification, text, html), needs_utf8)
 
-    def _headers(self, notice: Notice, recipient: Mailbox) -> Iterator[tuple[str, str]]:
+    def _headers(self, notification: Notification, recipient: Mailbox) -> Iterator[tuple[str, str]]:
         yield "From", str(self._sender)
         yield "To", str(recipient)
         yield "Reply-To", str(self._reply_to)
-        yield "Subject", unstructured(_subject(notice))
-        yield "Date", format_datetime(notice.at)
-        if notice.ticket is None:
-            yield "Message-ID", f"<{notice.delivery_id}@{self.domain}>"
+        yield "Subject", unstructured(_subject(notification))
+        yield "Date", format_datetime(notification.at)
+        if notification.ticket is None:
+            yield "Message-ID", f"<{notification.delivery_id}@{self.domain}>"
         else:
-            yield "Message-ID", message_ids.of_delivery(notice.delivery_id, notice.ticket.id, self.domain)
-            root = message_ids.of_ticket(notice.ticket.id, self.domain)
-            thread = [root, *filter(_MESSAGE_ID.fullmatch, notice.thread[-THREAD_MAX:])]
+            yield "Message-ID", message_ids.of_delivery(notification.delivery_id, notification.ticket.id, self.domain)
+            root = message_ids.of_ticket(notification.ticket.id, self.domain)
+            thread = [root, *filter(_MESSAGE_ID.fullmatch, notification.thread[-THREAD_MAX:])]
             yield "In-Reply-To", thread[-1]
             yield "References", " ".join(thread)
         yield "Auto-Submitted", "auto-generated"  # RFC 3834, section 5: so that no robot answers
         yield "X-Auto-Response-Suppress", "OOF, AutoReply"  # Exchange's word for it
 
 
-def _subject(notice: Notice) -> str:
+def _subject(notification: Notification) -> str:
     """The same for all mails of a ticket, as some mail programs thread by it."""
-    ticket = notice.ticket
+    ticket = notification.ticket
     return "Callout: a test" if ticket is None else f"[{ticket.reference}] {one_line(ticket.subject)}"
 
 
@@ -97,9 +97,9 @@ def _folded(name: str, value: str) -> str:
     return "\r\n".join(lines)
 
 
-def _body(notice: Notice, text: str, html: str) -> bytes:
+def _body(notification: Notification, text: str, html: str) -> bytes:
     """The MIME headers, a blank line, and the two parts, in lines of 76 octets of ASCII."""
-    boundary = f"=_{notice.delivery_id}"  # in quoted-printable there is no `=_`
+    boundary = f"=_{notification.delivery_id}"  # in quoted-printable there is no `=_`
     head = f'MIME-Version: 1.0\r\nContent-Type: multipart/alternative;\r\n boundary="{boundary}"\r\n\r\n'
     parts = (_part(boundary, "plain", text), _part(boundary, "html", html))
     return b"".join([head.encode(), *parts, f"--{boundary}--\r\n".encode()])

@@ -10,7 +10,7 @@ from datetime import UTC
 from pathlib import Path
 
 from notifiers.mail import Composer
-from notifiers.notification import Channel, Notice, Unavailable
+from notifiers.notification import Channel, Notification, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -23,10 +23,12 @@ class MailFolder(Channel):
         self._folder = folder
         self._composer = composer
 
-    async def send(self, notice: Notice) -> str:
-        mail = self._composer.compose(notice)
-        about = "test" if notice.ticket is None else notice.ticket.reference
-        path = self._folder / f"{notice.at.astimezone(UTC):%Y%m%dT%H%M%S.%f}Z-{about}-{notice.delivery_id}.eml"
+    async def send(self, notification: Notification) -> str:
+        mail = self._composer.compose(notification)
+        about = "test" if notification.ticket is None else notification.ticket.reference
+        path = (
+            self._folder / f"{notification.at.astimezone(UTC):%Y%m%dT%H%M%S.%f}Z-{about}-{notification.delivery_id}.eml"
+        )
         try:
             await asyncio.to_thread(_write, path, mail.octets)
         except OSError as error:

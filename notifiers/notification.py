@@ -1,4 +1,4 @@
-"""A notice: what one recipient is told of one event, by one channel; and what a channel is."""
+"""A notification: what one recipient is told of one event, by one channel; and what a channel is."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from db.enums import Audience, NoticeKind, TicketCategory, TicketPriority, Ticke
 
 
 class NotSent(Exception):
-    """The notice was not taken. `said` is what the other side, or the network, said; it never has a secret in it."""
+    """The notification was not sent. `said` is the reply of the other side, or of the network; it never contains a
+    secret."""
 
     def __init__(self, said: str) -> None:
         super().__init__(said)
         self.said = said
 
 
-class Refused(NotSent):
+class Undeliverable(NotSent):
     """It will never be taken: trying again is of no use."""
 
 
@@ -50,7 +51,7 @@ class TicketFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class Notification:
     """`delivery_id` is the same on every try. `recipient` is an e-mail address, or empty where the channel has one
     place. `ticket` is None in a test alone (`NoticeKind.TEST`). `note` is the text of the note that was added;
     `thread` are Message-IDs, oldest first, of mail on this ticket that the recipient has or has written."""
@@ -72,8 +73,8 @@ class Channel(ABC):
     """A way to tell. Any number of sends may be under way at once."""
 
     @abstractmethod
-    async def send(self, notice: Notice) -> str:
-        """What the other side said on taking it. Raises `Refused` or `Unavailable`, within a time of its own."""
+    async def send(self, notification: Notification) -> str:
+        """What the other side said on taking it. Raises `Undeliverable` or `Unavailable`, within a time of its own."""
 
     async def close(self) -> None:  # noqa: B027 (there may be nothing to end)
         """Ends what is kept open between sends."""

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from db.enums import Audience, DeliveryChannel, DeliveryState, NoticeKind, TicketCategory, TicketPriority, TicketStatus
-from db.postgres.statement import Executor
+from db.postgres.statement import Queryable
 from notifiers import message_ids
-from notifiers.notification import Notice, TicketFacts
+from notifiers.notification import Notification, TicketFacts
 
 THREAD_MAX: Final = 20  # messages that a mail refers to
 
@@ -107,11 +107,11 @@ class Claim:
     attempts: int
     row: Mapping[str, Any]
 
-    def notice(self, domain: str) -> Notice:
+    def notification(self, domain: str) -> Notification:
         """What is to be told. `domain` is the one of our Message-IDs."""
         row = self.row
         ticket_id = str(row["ticket_id"])
-        return Notice(
+        return Notification(
             delivery_id=self.id,
             kind=NoticeKind(row["kind"]),
             audience=Audience(row["audience"]),
@@ -142,7 +142,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class AttemptOutcome:
     """What became of a claim. PENDING is tried again after `pause` seconds; with nothing said, it was not tried."""
 
     claim: Claim
@@ -152,14 +152,14 @@ class Outcome:
 
 
 async def claim(
-    database: Executor, wanted: Mapping[DeliveryChannel, int], *, lease: float, give_up: float
+    database: Queryable, wanted: Mapping[DeliveryChannel, int], *, lease: float, give_up: float
 ) -> list[Claim]:
     """What is due, the longest due first: at most so many of each channel. Seconds."""
     rows = await database.fetch(_CLAIM, list(wanted), list(wanted.values()), lease, give_up)
     return [Claim(str(row["id"]), DeliveryChannel(row["channel"]), row["attempts"], row) for row in rows]
 
 
-async def record(database: Executor, outcomes: Sequence[Outcome], *, give_up: float) -> list[Mapping[str, Any]]:
+async def record(database: Queryable, outcomes: Sequence[AttemptOutcome], *, give_up: float) -> list[Mapping[str, Any]]:
     """Ends the claims. Returns the rows that were changed: `id`, `channel`, `kind`, and `state` as it is now."""
     rows: list[Mapping[str, Any]] = await database.fetch(
         _RECORD,

@@ -30,7 +30,7 @@ from markupsafe import Markup, escape
 from db.enums import NoticeKind
 from notifiers import samples
 from notifiers.links import link_of
-from notifiers.notification import Notice
+from notifiers.notification import Notification
 from notifiers.text import one_line, tidy
 
 OURS = Path(__file__).with_name("templates")
@@ -65,10 +65,10 @@ class Templates:
         )
         self._environment.filters |= {"when": _when, "words": _words, "lines": _lines}
 
-    def render(self, notice: Notice) -> tuple[str, str]:
+    def render(self, notification: Notification) -> tuple[str, str]:
         """The text and the HTML. Raises `BrokenTemplate`."""
-        context = _context(notice, link_of(notice, self._public_url))
-        text, html = (self._render(notice, form, context) for form in _FORMS)
+        context = _context(notification, link_of(notification, self._public_url))
+        text, html = (self._render(notification, form, context) for form in _FORMS)
         return text.strip() + "\n", html
 
     def problems(self) -> list[str]:
@@ -76,18 +76,18 @@ class Templates:
         if self._overrides is not None and not self._overrides.is_dir():
             return [f"{self._overrides} is not a folder"]
         found = []
-        for notice in samples.all_notices():
-            context = _context(notice, link_of(notice, self._public_url))
+        for notification in samples.all_samples():
+            context = _context(notification, link_of(notification, self._public_url))
             for form in _FORMS:
                 try:
-                    self._render(notice, form, context)
+                    self._render(notification, form, context)
                 except BrokenTemplate as error:
                     found.append(str(error))
         return list(dict.fromkeys(found))
 
-    def _render(self, notice: Notice, form: str, context: dict[str, Any]) -> str:
-        kind = notice.kind.lower()
-        names = [f"{kind}_{notice.audience.lower()}.{form}", f"{kind}.{form}"]
+    def _render(self, notification: Notification, form: str, context: dict[str, Any]) -> str:
+        kind = notification.kind.lower()
+        names = [f"{kind}_{notification.audience.lower()}.{form}", f"{kind}.{form}"]
         name = names[-1]
         try:
             template: Template = self._environment.select_template(names)
@@ -97,10 +97,10 @@ class Templates:
             raise BrokenTemplate(_where(error, name)) from error
 
 
-def _context(notice: Notice, link: str | None) -> dict[str, Any]:
-    """What a template may use. The text of a note is there only where the notice is of that note: whatever a notice to
-    a customer has of the ticket, they may see."""
-    ticket = notice.ticket
+def _context(notification: Notification, link: str | None) -> dict[str, Any]:
+    """What a template may use. The text of a note is there only if the notification is about that note: all of it may
+    be seen by the customer, and internal notes are in no notification."""
+    ticket = notification.ticket
     if ticket is not None:
         ticket = replace(
             ticket,
@@ -113,13 +113,13 @@ def _context(notice: Notice, link: str | None) -> dict[str, Any]:
             resolution=tidy(ticket.resolution or ""),
         )
     return {
-        "kind": notice.kind,
-        "audience": notice.audience,
+        "kind": notification.kind,
+        "audience": notification.audience,
         "ticket": ticket,
-        "recipient_name": one_line(notice.recipient_name),
-        "actor": one_line(notice.actor_name),
-        "at": notice.at,
-        "note": tidy(notice.note or "") if notice.kind is NoticeKind.NOTE_ADDED else "",
+        "recipient_name": one_line(notification.recipient_name),
+        "actor": one_line(notification.actor_name),
+        "at": notification.at,
+        "note": tidy(notification.note or "") if notification.kind is NoticeKind.NOTE_ADDED else "",
         "link": link,
     }
 

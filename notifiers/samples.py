@@ -1,4 +1,4 @@
-"""A notice of every kind, invented: templates are tried and shown with them."""
+"""A notification of every kind, invented: templates are tried and shown with them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from db.enums import Audience, NoticeKind, TicketCategory, TicketPriority, TicketStatus
-from notifiers.notification import Notice, TicketFacts
+from notifiers.notification import Notification, TicketFacts
 
 _AT = datetime(2026, 11, 24, 14, 12, tzinfo=UTC)
 _OPENED = TicketFacts(
@@ -48,8 +48,8 @@ _NAMES = {
 }
 
 
-def notice_of(kind: NoticeKind, audience: Audience) -> Notice:
-    return Notice(
+def sample_notification(kind: NoticeKind, audience: Audience) -> Notification:
+    return Notification(
         delivery_id="019ab5a2-6c00-7000-8000-0000000000d1",
         kind=kind,
         audience=audience,
@@ -62,5 +62,5 @@ def notice_of(kind: NoticeKind, audience: Audience) -> Notice:
     )
 
 
-def all_notices() -> list[Notice]:
-    return [notice_of(kind, audience) for kind in NoticeKind for audience in Audience]
+def all_samples() -> list[Notification]:
+    return [sample_notification(kind, audience) for kind in NoticeKind for audience in Audience]

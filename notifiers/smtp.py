@@ -1,9 +1,10 @@
 """Mail to a server by SMTP, over a few connections that are kept open between mails.
 
-What a reply means: 4xx, a timeout, a lost or refused connection is `Unavailable`. 5xx to the recipient or to the mail
-itself is `Refused`. 5xx to anything before that (the greeting, TLS, the user's name and password, the sender's address)
-is about our configuration, which an operator will mend, so it is `Unavailable`. A connection lost after the last dot
-leaves it open whether the mail was taken: it is `Unavailable`, and the next try has the same Message-ID.
+What a reply means: 4xx, a timeout, a lost or refused connection is `Unavailable`. 5xx to the recipient or to the
+mail itself is `Undeliverable`. 5xx to anything before that (the greeting, TLS, the user's name and password, the
+sender's address) is about our configuration, which an operator will mend, so it is `Unavailable`. A connection lost
+after the last dot leaves it open whether the mail was taken: it is `Unavailable`, and the next try has the same
+Message-ID.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from time import monotonic
 from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPException, SMTPResponseException
 
 from notifiers.mail import Composer, Mail
-from notifiers.notification import Channel, Notice, Refused, Unavailable
+from notifiers.notification import Channel, Notification, Unavailable, Undeliverable
 from notifiers.smtp_server import SmtpServer
 from notifiers.text import one_line
 
@@ -51,8 +52,8 @@ class Smtp(Channel):
         self._kept: list[tuple[SMTP, float]] = []  # and until when, the newest last
         self._expiry: asyncio.TimerHandle | None = None  # while there are any
 
-    async def send(self, notice: Notice) -> str:
-        mail = self._composer.compose(notice)
+    async def send(self, notification: Notification) -> str:
+        mail = self._composer.compose(notification)
         try:
             async with asyncio.timeout(self._seconds), self._places:
                 return await self._send(mail)
@@ -112,7 +113,7 @@ class Smtp(Channel):
             said = await _finish(client, mail)
             good = True
             return said
-        except Refused:
+        except Undeliverable:
             good = await _reset(client)
             raise
         finally:
@@ -156,11 +157,11 @@ class _Stale(Unavailable):
 
 async def _begin(client: SMTP, mail: Mail) -> None:
     if mail.needs_utf8 and not client.supports_extension("smtputf8"):
-        raise Refused("The mail server does not take addresses that are not ASCII (it lacks SMTPUTF8).")
+        raise Undeliverable("The mail server does not take addresses that are not ASCII (it lacks SMTPUTF8).")
     try:
         await client.mail(mail.sender, options=["SMTPUTF8"] if mail.needs_utf8 else [])
     except SMTPResponseException as error:
-        verdict = {_GONE: _Stale, _TOO_LARGE: Refused}.get(error.code, Unavailable)
+        verdict = {_GONE: _Stale, _TOO_LARGE: Undeliverable}.get(error.code, Unavailable)
         raise verdict(_said(error)) from None
     except (SMTPException, OSError) as error:
         raise _Stale(_said(error)) from None
@@ -173,7 +174,7 @@ async def _finish(client: SMTP, mail: Mail) -> str:
         response = await client.data(mail.octets)
     except SMTPResponseException as error:
         final = 500 <= error.code < 600 and error.code not in _AUTHENTICATION
-        raise (Refused if final else Unavailable)(_said(error)) from None
+        raise (Undeliverable if final else Unavailable)(_said(error)) from None
     except (SMTPException, OSError) as error:
         raise Unavailable(_said(error)) from None
     return one_line(f"{response.code} {response.message}", SAID_MAX)

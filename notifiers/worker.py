@@ -1,11 +1,11 @@
 """The worker: takes what is due from the queue, has the channels send it, and records what came of it.
 
 Any number of workers may run, in server processes and by themselves; what they agree by is the queue
-(`notifiers/queue.py`). Each is woken by the bell, and looks by itself every `LOOKING_SECONDS`. It holds no more claims
-than it can send at once, for each channel by itself, so that one that hangs does not hold up the other.
+(`notifiers/queue.py`). Each is woken by the bell, and looks by itself every `LOOKING_SECONDS`. It holds no more
+claims than it can send at once, for each channel by itself, so that one that hangs does not hold up the other.
 
-A notice is sent at least once: a worker that is killed after the other side has taken it and before that is recorded
-leaves it to be sent again, under the same delivery id.
+A notification is sent at least once: a worker that is killed after the other side has taken it and before that is
+recorded leaves it to be sent again, under the same delivery id.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ from db.enums import DeliveryChannel, DeliveryState
 from db.postgres.pool import OUTAGE, Database
 from notifiers import queue
 from notifiers.attempt import Attempt, attempt
-from notifiers.notification import Channel, Refused
-from notifiers.queue import Claim, Outcome
+from notifiers.notification import Channel, Undeliverable
+from notifiers.queue import AttemptOutcome, Claim
 
 logger = logging.getLogger(__name__)
 
 LOOKING_SECONDS: Final = 1.0
 TURN_SECONDS: Final = 0.02  # between two claims at the least: what ends or is rung in between is one turn's work
-CALM_SECONDS: Final = 0.25  # likewise where nothing was due and nothing is being sent: most of what rings is no notice
+CALM_SECONDS: Final = (
+    0.25  # likewise where nothing was due and nothing is being sent: most of what rings is no notification
+)
 OUTAGE_SECONDS: Final = 1.0  # between two attempts at a database that does not answer
 ANSWER_SECONDS: Final = 15.0  # after which a database that says nothing is taken for one that is gone
 FINISHING_SECONDS: Final = 2.0  # for what is being sent when the worker is stopped
@@ -73,7 +75,7 @@ class Worker:
         self._heard = heard
         self._pace = pace
         self._sending: dict[asyncio.Task[None], Claim] = {}
-        self._outcomes: list[Outcome] = []  # that are not recorded yet
+        self._outcomes: list[AttemptOutcome] = []  # that are not recorded yet
         self._news = asyncio.Event()
         self._stopping = False
         self._cut_off = False
@@ -146,13 +148,13 @@ class Worker:
         else:
             made = await attempt(self._sent(claim), self._pace.sending)
         pause = min(max(self._pace.pause(claim.attempts), made.after or 0.0), self._pace.give_up)
-        self._outcomes.append(Outcome(claim, made.state, made.said, pause))
+        self._outcomes.append(AttemptOutcome(claim, made.state, made.said, pause))
 
     async def _sent(self, claim: Claim) -> str:
-        notice = claim.notice(self._domain)
-        if claim.channel is DeliveryChannel.GOOGLE_CHAT and notice.webhook_url is None:
-            raise Refused(SWITCHED_OFF)
-        return await self._channels[claim.channel].send(notice)
+        notification = claim.notification(self._domain)
+        if claim.channel is DeliveryChannel.GOOGLE_CHAT and notification.webhook_url is None:
+            raise Undeliverable(SWITCHED_OFF)
+        return await self._channels[claim.channel].send(notification)
 
     async def _record(self) -> None:
         outcomes = list(self._outcomes)
@@ -164,7 +166,7 @@ class Worker:
         for row in rows:
             if row["state"] == DeliveryState.DEAD:
                 fields = {"delivery": str(row["id"]), "channel": row["channel"], "kind": row["kind"]}
-                logger.warning("a notice was given up", extra={"fields": fields})
+                logger.warning("a notification was given up", extra={"fields": fields})
 
     def _failed(self, error: Exception) -> None:
         if not self._cut_off:
@@ -185,7 +187,7 @@ class Worker:
         await asyncio.wait({listening, working, *abandoned}, timeout=FINISHING_SECONDS / 4)
         for task, claim in abandoned.items():
             if not task.done() or task.cancelled():
-                self._outcomes.append(Outcome(claim, DeliveryState.PENDING, None))
+                self._outcomes.append(AttemptOutcome(claim, DeliveryState.PENDING, None))
         try:
             async with asyncio.timeout(FINISHING_SECONDS / 2):
                 await self._record()

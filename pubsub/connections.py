@@ -54,7 +54,7 @@ class Session:
         return self.expires_at is not None and time.time() > self.expires_at
 
 
-class Connection(ABC):
+class LiveConnection(ABC):
     session: Session | None = None
 
     @abstractmethod
@@ -75,13 +75,13 @@ class Connections:
         """`gone`: which of the sessions' viewers are no longer let in."""
         self._gone = gone
         self._watch_seconds = watch_seconds
-        self._open: set[Connection] = set()
+        self._open: set[LiveConnection] = set()
         self._of_viewer: Counter[Viewer] = Counter()
 
-    def enter(self, connection: Connection) -> None:
+    def enter(self, connection: LiveConnection) -> None:
         self._open.add(connection)
 
-    def admit(self, connection: Connection, session: Session) -> bool:
+    def admit(self, connection: LiveConnection, session: Session) -> bool:
         """Makes it the viewer's, unless they have as many as they may, or it has left already."""
         if self._of_viewer[session.viewer] >= CONNECTIONS_MAX or connection not in self._open:
             return False
@@ -89,7 +89,7 @@ class Connections:
         connection.session = session
         return True
 
-    def leave(self, connection: Connection) -> None:
+    def leave(self, connection: LiveConnection) -> None:
         self._open.discard(connection)
         if connection.session is not None:
             self._of_viewer[connection.session.viewer] -= 1

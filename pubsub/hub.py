@@ -1,10 +1,10 @@
 """The hub hands what the tail reads to those whom it concerns.
 
 Subscribers of one feed are a group: each batch is looked at once for all of them, and encoded once. An event wakes only
-the groups with a route of its own. A member who comes with a cursor is first told what it has missed, alone, and
+the groups with a route of its own. A subscriber who comes with a cursor is first told what it has missed, alone, and
 meanwhile its group's messages wait for it.
 
-What is promised: each event that concerns a member is told to it exactly once, counted from its cursor on, and a
+What is promised: each event that concerns a subscriber is told to it exactly once, counted from its cursor on, and a
 ticket's events come in their order. A message's cursor is its place; whoever comes back with it goes on after it.
 """
 
@@ -21,19 +21,19 @@ from typing import Final
 import asyncpg
 
 from db.enums import StreamResetReason
-from db.events.cursor import Place, StreamCursors
+from db.events.cursor import StreamCursors, StreamPosition
 from db.postgres.pool import Database
 from pubsub.bell import Bell
 from pubsub.feed import Feed, Message
-from pubsub.replay import Missed, missed
+from pubsub.replay import Replay, replay
 from pubsub.send_queue import QUEUE_BYTES_MAX
 from pubsub.tail import Batch, Event, Tail
 
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS: Final = 0.5
-WAITING_MAX: Final = 10_000  # messages that may come while a member is told what it has missed
-WAITING_BYTES_MAX: Final = QUEUE_BYTES_MAX  # their bytes
+HELD_MAX: Final = 10_000  # messages that may come while a subscriber is told what it has missed
+HELD_BYTES_MAX: Final = QUEUE_BYTES_MAX  # their bytes
 
 UNAVAILABLE: Final = (
     OSError,
@@ -47,12 +47,12 @@ UNAVAILABLE: Final = (
 """What a database that cannot be had now raises; `TimeoutError` also a tail that does not get on."""
 
 
-class Member(ABC):
+class Subscriber(ABC):
     """One subscription of one client."""
 
     @abstractmethod
-    def tell(self, payload: bytes) -> None:
-        """Never blocks; a member who cannot take more takes leave of its group."""
+    def deliver(self, payload: bytes) -> None:
+        """Never blocks; a subscriber who cannot take more takes leave of its group."""
 
     @abstractmethod
     async def drained(self) -> None:
@@ -63,38 +63,38 @@ class Member(ABC):
         """It cannot be told what it asked for, through no fault of its own; it may try again."""
 
 
-class _Membership:
-    """A member's place in a group: since which batch it is told, and what waits for it while it is told what it has
+class _GroupSubscriber:
+    """A subscriber's place in a group: since which batch it is told, and what waits for it while it is told what it has
     missed."""
 
-    def __init__(self, member: Member, since: int) -> None:
-        self.member = member
+    def __init__(self, subscriber: Subscriber, since: int) -> None:
+        self.subscriber = subscriber
         self.since = since
-        self._waiting: deque[bytes] | None = deque()
-        self._waiting_bytes = 0
+        self._held: deque[bytes] | None = deque()
+        self._held_bytes = 0
 
-    def tell(self, payload: bytes) -> None:
-        if self._waiting is None:
-            self.member.tell(payload)
+    def deliver(self, payload: bytes) -> None:
+        if self._held is None:
+            self.subscriber.deliver(payload)
             return
-        self._waiting.append(payload)
-        self._waiting_bytes += len(payload)
-        if len(self._waiting) > WAITING_MAX or self._waiting_bytes > WAITING_BYTES_MAX:
-            self._waiting.clear()
-            self.member.fail()
+        self._held.append(payload)
+        self._held_bytes += len(payload)
+        if len(self._held) > HELD_MAX or self._held_bytes > HELD_BYTES_MAX:
+            self._held.clear()
+            self.subscriber.fail()
 
     async def catch_up(self) -> None:
-        """Tells what waits, at the member's pace, until nothing does; from then on it is told at once."""
-        while self._waiting:
-            payload = self._waiting.popleft()
-            self._waiting_bytes -= len(payload)
-            self.member.tell(payload)
-            await self.member.drained()
-        self._waiting = None
+        """Tells what waits, at the subscriber's pace, until nothing does; from then on it is told at once."""
+        while self._held:
+            payload = self._held.popleft()
+            self._held_bytes -= len(payload)
+            self.subscriber.deliver(payload)
+            await self.subscriber.drained()
+        self._held = None
 
 
-class Subscription:
-    """What a member ends, once, when it wants no more."""
+class SubscriptionHandle:
+    """What a subscriber ends, once, when it wants no more."""
 
     def __init__(self, tail: Tail) -> None:
         self.joining: asyncio.Task[None] | None = None
@@ -112,24 +112,24 @@ class Subscription:
 class _Group:
     def __init__(self, hub: Hub, feed: Feed) -> None:
         self.feed = feed
-        self.members: set[_Membership] = set()
+        self.subscribers: set[_GroupSubscriber] = set()
         self._hub = hub
         self._batches: list[tuple[Batch, list[Event]]] = []
-        self._telling: asyncio.Task[None] | None = None
+        self._delivering: asyncio.Task[None] | None = None
 
     def add(self, batch: Batch, events: list[Event]) -> None:
         self._batches.append((batch, events))
-        if self._telling is None:
-            self._telling = asyncio.create_task(self._tell())
+        if self._delivering is None:
+            self._delivering = asyncio.create_task(self._deliver())
 
-    def leave(self, membership: _Membership) -> None:
-        self.members.discard(membership)
-        if not self.members:
+    def leave(self, entry: _GroupSubscriber) -> None:
+        self.subscribers.discard(entry)
+        if not self.subscribers:
             self._hub.forget(self)
-            if self._telling is not None:
-                self._telling.cancel()
+            if self._delivering is not None:
+                self._delivering.cancel()
 
-    async def _tell(self) -> None:
+    async def _deliver(self) -> None:
         """Tells the batches that have come, together; and again, while more have come meanwhile."""
         try:
             while self._batches:
@@ -140,13 +140,13 @@ class _Group:
                     found = await self._found(ids[start : start + self.feed.at_once])
                     # Batch by batch: a cursor says which batch it lies in.
                     for message in sorted(found, key=lambda message: of_event[message.event].number):
-                        self._tell_all(of_event[message.event], message)
+                        self._deliver_to_all(of_event[message.event], message)
         except Exception:
             logger.exception("a subscription's messages cannot be made")
-            for membership in list(self.members):
-                membership.member.fail()
+            for entry in list(self.subscribers):
+                entry.subscriber.fail()
         finally:
-            self._telling = None
+            self._delivering = None
 
     async def _found(self, events: list[str]) -> list[Message]:
         while True:
@@ -156,12 +156,12 @@ class _Group:
                 logger.warning("what has happened cannot be looked up: %s", error or type(error).__name__)
                 await asyncio.sleep(RETRY_SECONDS)
 
-    def _tell_all(self, batch: Batch, message: Message) -> None:
-        cursor = Place(batch.origin, batch.until, message.at, message.event).sealed(self._hub.cursors)
+    def _deliver_to_all(self, batch: Batch, message: Message) -> None:
+        cursor = StreamPosition(batch.origin, batch.until, message.at, message.event).sealed(self._hub.cursors)
         payload = self.feed.with_cursor(message.payload, cursor)
-        for membership in list(self.members):
-            if batch.number > membership.since:
-                membership.tell(payload)
+        for entry in list(self.subscribers):
+            if batch.number > entry.since:
+                entry.deliver(payload)
 
 
 class Hub:
@@ -170,17 +170,17 @@ class Hub:
     def __init__(self, database: Database, database_url: str, bell: Bell, cursors: StreamCursors) -> None:
         self.cursors = cursors
         self._database = database
-        self._tail = Tail(database_url, bell, self._told)
+        self._tail = Tail(database_url, bell, self._on_batch)
         self._groups: dict[Hashable, _Group] = {}
         self._by_route: defaultdict[str, set[_Group]] = defaultdict(set)
 
     async def follow(self) -> None:
         await self._tail.follow()
 
-    def subscribe(self, feed: Feed, member: Member, after: str | None) -> Subscription:
-        """Tells `member` all that concerns the feed, from the cursor `after` on, or from now; until it is ended."""
-        subscription = Subscription(self._tail)
-        subscription.joining = asyncio.create_task(self._join(feed, member, after, subscription))
+    def subscribe(self, feed: Feed, subscriber: Subscriber, after: str | None) -> SubscriptionHandle:
+        """Tells `subscriber` all that concerns the feed, from the cursor `after` on, or from now; until it is ended."""
+        subscription = SubscriptionHandle(self._tail)
+        subscription.joining = asyncio.create_task(self._join(feed, subscriber, after, subscription))
         return subscription
 
     def forget(self, group: _Group) -> None:
@@ -191,7 +191,7 @@ class Hub:
             if not self._by_route[route]:
                 del self._by_route[route]
 
-    def _told(self, batch: Batch) -> None:
+    def _on_batch(self, batch: Batch) -> None:
         concerned: defaultdict[_Group, list[Event]] = defaultdict(list)
         for event in batch.events:
             for group in {group for route in event.routes for group in self._by_route.get(route, ())}:
@@ -201,43 +201,47 @@ class Hub:
 
     # Joining
 
-    async def _join(self, feed: Feed, member: Member, after: str | None, subscription: Subscription) -> None:
-        """Tells a new member what it has missed, then that it is up to date, then what has come meanwhile."""
+    async def _join(
+        self, feed: Feed, subscriber: Subscriber, after: str | None, subscription: SubscriptionHandle
+    ) -> None:
+        """Tells a new subscriber what it has missed, then that it is up to date, then what has come meanwhile."""
         try:
-            place = None if after is None else Place.opened(after, self.cursors)
+            place = None if after is None else StreamPosition.opened(after, self.cursors)
             await self._tail.awake()
             # A cursor may be ahead of this process' tail, if it is from a list or another process.
             known = place is not None and await self._tail.reach(place.until or place.origin)
-            membership, now = self._enter(feed, member, subscription), self._tail.position
+            entry, now = self._enter(feed, subscriber, subscription), self._tail.position
             if place is not None and known:
-                await self._tell_missed(feed, member, await missed(self._database, place, now), now)
+                await self._replay(feed, subscriber, await replay(self._database, place, now), now)
             elif after is not None:
-                member.tell(feed.reset(StreamResetReason.CURSOR_UNKNOWN, Place(now).sealed(self.cursors)))
-            member.tell(await feed.ready(Place(now).sealed(self.cursors)))
-            await membership.catch_up()
+                subscriber.deliver(
+                    feed.reset(StreamResetReason.CURSOR_UNKNOWN, StreamPosition(now).sealed(self.cursors))
+                )
+            subscriber.deliver(await feed.ready(StreamPosition(now).sealed(self.cursors)))
+            await entry.catch_up()
         except UNAVAILABLE as error:
             logger.warning("what was missed cannot be looked up: %s", error or type(error).__name__)
-            member.fail()
+            subscriber.fail()
         except Exception:
             logger.exception("a subscription cannot begin")
-            member.fail()
+            subscriber.fail()
 
-    def _enter(self, feed: Feed, member: Member, subscription: Subscription) -> _Membership:
+    def _enter(self, feed: Feed, subscriber: Subscriber, subscription: SubscriptionHandle) -> _GroupSubscriber:
         group = self._groups.get(feed.key)
         if group is None:
             group = self._groups[feed.key] = _Group(self, feed)
             for route in feed.routes:
                 self._by_route[route].add(group)
-        membership = _Membership(member, self._tail.number)
-        group.members.add(membership)
-        subscription.leave = partial(group.leave, membership)
-        return membership
+        entry = _GroupSubscriber(subscriber, self._tail.number)
+        group.subscribers.add(entry)
+        subscription.leave = partial(group.leave, entry)
+        return entry
 
-    async def _tell_missed(self, feed: Feed, member: Member, found: Missed | StreamResetReason, now: str) -> None:
+    async def _replay(self, feed: Feed, subscriber: Subscriber, found: Replay | StreamResetReason, now: str) -> None:
         if isinstance(found, StreamResetReason):
-            member.tell(feed.reset(found, Place(now).sealed(self.cursors)))
+            subscriber.deliver(feed.reset(found, StreamPosition(now).sealed(self.cursors)))
             return
         async for portion in found.portions(feed.of, feed.at_once):
             for place, message in portion:
-                member.tell(feed.with_cursor(message.payload, place.sealed(self.cursors)))
-                await member.drained()
+                subscriber.deliver(feed.with_cursor(message.payload, place.sealed(self.cursors)))
+                await subscriber.drained()

@@ -28,14 +28,14 @@ ANSWER_SECONDS: Final = 5.0  # after which a database that says nothing is taken
 RETRY_SECONDS: Final = 0.2
 RETRY_SECONDS_MAX: Final = 2.0
 
-_NEWS: Final = f"""
-SELECT {NOW} AS position, news.* FROM (VALUES (true)) AS always (row) LEFT JOIN LATERAL (
+_NEW_EVENTS: Final = f"""
+SELECT {NOW} AS position, fresh.* FROM (VALUES (true)) AS always (row) LEFT JOIN LATERAL (
     SELECT event.id, event.at, event.ticket_id, event.after ->> 'creator_id' AS creator_id,
         event.before ->> 'technician_id' AS technician_before, event.after ->> 'technician_id' AS technician_after,
         event.before ->> 'customer_id' AS customer_before, event.after ->> 'customer_id' AS customer_after
     FROM {unseen("$1::text::pg_snapshot", "*")}
-) AS news ON true
-ORDER BY news.at, news.id"""
+) AS fresh ON true
+ORDER BY fresh.at, fresh.id"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +57,12 @@ class Batch:
 
 
 class Tail:
-    """Calls `told` with each batch, for as long as anybody listens."""
+    """Calls `on_batch` with each batch, for as long as anybody listens."""
 
-    def __init__(self, database_url: str, bell: Bell, told: Callable[[Batch], None]) -> None:
+    def __init__(self, database_url: str, bell: Bell, on_batch: Callable[[Batch], None]) -> None:
         self._url = normalised(database_url)
         self._bell = bell
-        self._told = told
+        self._on_batch = on_batch
         self._looked = asyncio.Event()
         self._listeners = 0
         self._wanted = asyncio.Event()
@@ -70,7 +70,7 @@ class Tail:
         self.number = 0
         """Of the last batch."""
         self.position = ""
-        """Up to where it has told; of no use while it rests."""
+        """Up to where it has on_batch; of no use while it rests."""
 
     def listen(self) -> None:
         """To be ended by `leave`."""
@@ -137,11 +137,11 @@ class Tail:
             self._awake.set()
 
     async def _look(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
-        rows: list[Any] = await connection.fetch(_NEWS, self.position)
+        rows: list[Any] = await connection.fetch(_NEW_EVENTS, self.position)
         origin, self.position = self.position, rows[0]["position"]
         if rows[0]["id"] is not None:
             self.number += 1
             events = [Event(str(row["id"]), frozenset(routes_of(row))) for row in rows]
-            self._told(Batch(self.number, origin, self.position, events))
+            self._on_batch(Batch(self.number, origin, self.position, events))
         self._looked.set()
         self._looked = asyncio.Event()

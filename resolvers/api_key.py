@@ -13,9 +13,9 @@ from db.postgres.statement import Statement
 from db.sql import table
 from resolvers import crud as records
 from resolvers.checks import Checks
-from resolvers.mutation import Call, Input, Outcome, Refused, UserError, UserErrorCode
+from resolvers.mutation import Call, Input, MutationError, Outcome, Refused, UserErrorCode
 
-_TABLE = table(models.ApiKey)
+_TABLE = table(models.ApiKeyRow)
 _PREFIX = "callout_"
 _SHOWN = 12  # characters of a key that stay visible, to tell keys apart: the prefix and 24 random bits
 _REVOKE = Statement(
@@ -42,5 +42,5 @@ async def revoke(call: Call, input: Input) -> Outcome:
     key_id = checks.key(input["apiKeyId"], "key", "API key", "apiKeyId")
     checks.finish()
     if await _REVOKE.fetchval(call.database, id=key_id) is None:
-        raise Refused(UserError(UserErrorCode.NOT_FOUND, "There is no such API key.", ("apiKeyId",)))
+        raise Refused(MutationError(UserErrorCode.NOT_FOUND, "There is no such API key.", ("apiKeyId",)))
     return Outcome(key_id)

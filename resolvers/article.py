@@ -12,14 +12,14 @@ from db.enums import ArticleMatch
 from db.lists.listing import QUERY, RANK, STAGE_SIZE
 from db.postgres.statement import Statement
 from db.sql import Condition, Expression, Row, table
-from db.visibility import Asker
+from db.visibility import ViewerParameter
 from resolvers import crud as records
 from resolvers.checks import Checks
-from resolvers.mutation import Call, Input, Outcome, Transaction, UserError, UserErrorCode
+from resolvers.mutation import Call, Input, MutationError, Outcome, Transaction, UserErrorCode
 
-_TABLE = table(models.Article)
-_TICKETS = table(models.Ticket)
-_MISSING = UserError(UserErrorCode.NOT_FOUND, "There is no such article.", ("articleId",))
+_TABLE = table(models.ArticleRow)
+_TICKETS = table(models.TicketRow)
+_MISSING = MutationError(UserErrorCode.NOT_FOUND, "There is no such article.", ("articleId",))
 # Locked, so that a ticket that is being reopened becomes an article before or not at all.
 _SOURCE = Statement(
     select(_TICKETS.c.subject, _TICKETS.c.resolution)
@@ -80,7 +80,7 @@ def is_searched(row: Row) -> Condition:
     return literal(QUERY in row.c)
 
 
-def search_match(row: Row, asker: Asker) -> Expression:
+def search_match(row: Row, viewer: ViewerParameter) -> Expression:
     """How an article matches what is searched for, an `ArticleMatch`; null if nothing is."""
     if QUERY not in row.c:
         return null()
@@ -94,7 +94,7 @@ _START, _STOP, _LESS = "\x01", "\x02", "\x03"
 _MARKED = f"{_START}([^{_STOP}]*){_STOP}|([^{_START}]+)"
 
 
-def excerpt(row: Row, asker: Asker) -> FromClause:
+def excerpt(row: Row, viewer: ViewerParameter) -> FromClause:
     """The passage that matches best, of the problem and the solution that follows it, in pieces: `text`, and whether
     it is a word that was found, `matched`."""
     text = func.concat_ws("\n\n", row.c.problem, row.c.solution)

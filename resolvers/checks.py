@@ -10,7 +10,7 @@ from db import limits
 from db.errors import BadInput
 from db.ids import key_of
 from db.lists.filters import storable
-from resolvers.mutation import Refused, UserError, UserErrorCode
+from resolvers.mutation import MutationError, Refused, UserErrorCode
 
 # A mailbox as people have it: the dot-atom of RFC 5322 (section 3.2.3), or its non-ASCII form (RFC 6531), at a domain
 # name of at least two labels, the last of them no number. Quoted local parts and address literals are refused.
@@ -26,10 +26,10 @@ class Checks:
     return is of no use, and `finish` raises before anybody uses it."""
 
     def __init__(self) -> None:
-        self.errors: list[UserError] = []
+        self.errors: list[MutationError] = []
 
     def object_to(self, code: UserErrorCode, message: str, *field: str) -> None:
-        self.errors.append(UserError(code, message, field))
+        self.errors.append(MutationError(code, message, field))
 
     def accepts(self, *field: str) -> bool:
         """Whether nothing was objected to about the field so far: if so its form is not worth a look any more, and a

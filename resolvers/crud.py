@@ -14,7 +14,7 @@ from db.ids import new_id
 from db.postgres.statement import Statement
 from resolvers import idempotency
 from resolvers.checks import Checks
-from resolvers.mutation import Call, Input, Outcome, Refused, Transaction, UserError, UserErrorCode
+from resolvers.mutation import Call, Input, MutationError, Outcome, Refused, Transaction, UserErrorCode
 
 Unique = Mapping[str, str]
 """Columns whose values are unique, each with the input field that says so; `email` whatever the case."""
@@ -58,7 +58,7 @@ async def change(
     object_id: str | None,
     values: Mapping[str, Any],
     unique: Unique,
-    missing: UserError,
+    missing: MutationError,
     checks: Checks,
 ) -> Outcome:
     """Update the row's columns to `values`, if nothing was or is objected to; `missing` is the objection where there
@@ -128,8 +128,8 @@ async def _check_unique(
             checks.errors.append(_taken_error(unique[name]))
 
 
-def _taken_error(field: str) -> UserError:
-    return UserError(UserErrorCode.TAKEN, "Another one has this already.", (field,))
+def _taken_error(field: str) -> MutationError:
+    return MutationError(UserErrorCode.TAKEN, "Another one has this already.", (field,))
 
 
 class _Taken:

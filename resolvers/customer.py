@@ -8,11 +8,11 @@ from db import limits, models
 from db.sql import table
 from resolvers import crud as records
 from resolvers.checks import Checks
-from resolvers.mutation import Call, Input, Outcome, UserError, UserErrorCode
+from resolvers.mutation import Call, Input, MutationError, Outcome, UserErrorCode
 
-_TABLE = table(models.Customer)
+_TABLE = table(models.CustomerRow)
 _UNIQUE = {"email": "email", "account_number": "accountNumber"}
-_MISSING = UserError(UserErrorCode.NOT_FOUND, "There is no such customer.", ("customerId",))
+_MISSING = MutationError(UserErrorCode.NOT_FOUND, "There is no such customer.", ("customerId",))
 
 
 async def create(call: Call, input: Input) -> Outcome:

@@ -8,11 +8,11 @@ from db import models
 from db.enums import DeliveryState
 from db.postgres.statement import Statement
 from db.sql import Expression, Row, table
-from db.visibility import Asker
+from db.visibility import ViewerParameter
 from resolvers.checks import Checks
-from resolvers.mutation import Call, Input, Outcome, Refused, UserError, UserErrorCode
+from resolvers.mutation import Call, Input, MutationError, Outcome, Refused, UserErrorCode
 
-_TABLE = table(models.Delivery)
+_TABLE = table(models.DeliveryRow)
 _ID = bindparam("id", type_=_TABLE.c.id.type)
 _QUEUE = Statement(
     update(_TABLE)
@@ -31,17 +31,17 @@ async def retry(call: Call, input: Input) -> Outcome:
     if await _QUEUE.fetchval(call.database, id=delivery_id) is None:
         state = await _STATE.fetchval(call.database, id=delivery_id)
         if state is None:
-            raise Refused(UserError(UserErrorCode.NOT_FOUND, "There is no such delivery.", ("deliveryId",)))
+            raise Refused(MutationError(UserErrorCode.NOT_FOUND, "There is no such delivery.", ("deliveryId",)))
         message = f"Only what was given up is tried again; this is {state}."
-        raise Refused(UserError(UserErrorCode.NOT_ALLOWED, message, ("deliveryId",)), object_id=delivery_id)
+        raise Refused(MutationError(UserErrorCode.NOT_ALLOWED, message, ("deliveryId",)), object_id=delivery_id)
     return Outcome(delivery_id)
 
 
-def recipient(row: Row, asker: Asker) -> Expression:
+def recipient(row: Row, viewer: ViewerParameter) -> Expression:
     """The address that it goes to; null for Google Chat, for which the table has an empty text."""
     return func.nullif(row.c.recipient, literal_column("''"), type_=Text())
 
 
-def next_attempt_at(row: Row, asker: Asker) -> Expression:
+def next_attempt_at(row: Row, viewer: ViewerParameter) -> Expression:
     """When it is due; null while a worker has it, and once it was sent or given up."""
     return case((and_(row.c.state == DeliveryState.PENDING, row.c.claimed_until.is_(None)), row.c.due_at))

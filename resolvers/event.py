@@ -10,7 +10,7 @@ from db.compiler.fields import EMPTY
 from db.entities import CUSTOMER
 from db.enums import Role
 from db.sql import Expression, Row, table
-from db.visibility import Asker
+from db.visibility import ViewerParameter
 
 SHOWN_COLUMNS = {
     "subject": "subject",
@@ -30,13 +30,13 @@ SHOWN_COLUMNS = {
 
 # A reference is shown by the name, or the address, of the row that it refers to.
 _REFERRED_TO = {
-    "customer_id": (table(models.Customer), "name"),
-    "property_id": (table(models.Property), "address"),
-    "technician_id": (table(models.Technician), "name"),
+    "customer_id": (table(models.CustomerRow), "name"),
+    "property_id": (table(models.PropertyRow), "address"),
+    "technician_id": (table(models.TechnicianRow), "name"),
 }
 
 
-def changes(row: Row, asker: Asker) -> FromClause:
+def changes(row: Row, viewer: ViewerParameter) -> FromClause:
     """A row for each column that differs between an event's images: `field`, `before` and `after` as text.
 
     A customer sees no change of the time when the ticket was not theirs."""
@@ -51,18 +51,18 @@ def changes(row: Row, asker: Asker) -> FromClause:
     before, after = row.c.before, row.c.after
     name = columns.c.column_name
     values = [
-        case(*((name == literal_column(f"'{key}'"), _value(row, image, key, asker)) for key in SHOWN_COLUMNS))
+        case(*((name == literal_column(f"'{key}'"), _value(row, image, key, viewer)) for key in SHOWN_COLUMNS))
         for image in (before, after)
     ]
     differs = before.op("->>")(name).is_distinct_from(after.op("->>")(name))
-    theirs = before["customer_id"].astext == asker.id if asker.role is Role.CUSTOMER else true()
+    theirs = before["customer_id"].astext == viewer.id if viewer.role is Role.CUSTOMER else true()
     changed = select(columns.c.field, values[0].label("before"), values[1].label("after"), columns.c.ord).where(
         and_(before.is_not(None), differs, theirs)
     )
     return changed.correlate(row).subquery("changed")
 
 
-def _value(row: Row, image: Expression, name: str, asker: Asker) -> Expression:
+def _value(row: Row, image: Expression, name: str, viewer: ViewerParameter) -> Expression:
     """A column's value in one of the row's images, as text. A service does not see the name of a customer that it does
     not see."""
     value: Expression = image[name].astext
@@ -71,14 +71,14 @@ def _value(row: Row, image: Expression, name: str, asker: Asker) -> Expression:
     target, shown = _REFERRED_TO[name]
     other = target.alias()
     named = select(other.c[shown]).where(other.c.id == cast(value, UUID(as_uuid=False)))
-    if name == "customer_id" and asker.role is Role.SERVICE:
-        named = named.where(CUSTOMER.visible_alone(other, asker))
+    if name == "customer_id" and viewer.role is Role.SERVICE:
+        named = named.where(CUSTOMER.visible_alone(other, viewer))
     return named.correlate(row).scalar_subquery()
 
 
-def changed_fields(row: Row, asker: Asker) -> Expression:
+def changed_fields(row: Row, viewer: ViewerParameter) -> Expression:
     """The names of the fields that an event changed, a JSON array; empty where the viewer may not see the ticket."""
-    changed = changes(row, asker)
+    changed = changes(row, viewer)
     names = func.json_agg(aggregate_order_by(changed.c.field, changed.c.ord))
     listed = select(func.coalesce(names, EMPTY)).select_from(changed).correlate(row).scalar_subquery()
     return case((row.c.shown, listed), else_=EMPTY)

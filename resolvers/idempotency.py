@@ -18,9 +18,9 @@ from db import limits, models
 from db.postgres.statement import Statement
 from db.sql import table
 from resolvers.checks import Checks
-from resolvers.mutation import Call, Refused, Transaction, UserError, UserErrorCode
+from resolvers.mutation import Call, MutationError, Refused, Transaction, UserErrorCode
 
-_KEYS = table(models.IdempotencyKey)
+_KEYS = table(models.IdempotencyKeyRow)
 _CLAIM = Statement(
     insert(_KEYS)
     .values(
@@ -61,5 +61,5 @@ async def claim(
     earlier = await _CLAIMED.fetchrow(transaction, caller=caller, key=key)
     if earlier["request_hash"] != digest:
         message = "This idempotency key was used for another request; draw a new one."
-        raise Refused(UserError(UserErrorCode.IDEMPOTENCY_CONFLICT, message, ("idempotencyKey",)))
+        raise Refused(MutationError(UserErrorCode.IDEMPOTENCY_CONFLICT, message, ("idempotencyKey",)))
     return str(earlier["object_id"])

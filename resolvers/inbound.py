@@ -40,7 +40,7 @@ from db.ids import new_id
 from db.postgres.statement import Statement
 from db.sql import Expression, Row, table
 from db.viewer import Viewer
-from db.visibility import Asker
+from db.visibility import ViewerParameter
 from notifiers.inbound.reading import BYTES_MAX, KEPT_MAX, TEXT_MAX, IncomingMail, read
 from notifiers.text import shortened
 from resolvers import note, ticket
@@ -56,11 +56,11 @@ NO_SUBJECT = "(no subject)"
 _REPEATS_MAX = 20
 """How many tickets one sender's one text makes within an hour; then it is taken for a robot that answers ours."""
 
-_MESSAGES = table(models.InboundMessage)
-_TICKETS = table(models.Ticket)
-_CUSTOMERS = table(models.Customer)
-_TECHNICIANS = table(models.Technician)
-_SETTINGS = table(models.SupportSettings)
+_MESSAGES = table(models.InboundMessageRow)
+_TICKETS = table(models.TicketRow)
+_CUSTOMERS = table(models.CustomerRow)
+_TECHNICIANS = table(models.TechnicianRow)
+_SETTINGS = table(models.SupportSettingsRow)
 _UUIDS = ARRAY(UUID(as_uuid=False))
 _TEXTS = ARRAY(Text())
 
@@ -339,12 +339,12 @@ def _bytes(message: Mapping[str, Any], checks: Checks) -> bytes:
 _RAW_SHOWN = 65_536  # bytes
 
 
-def raw_beginning(row: Row, asker: Asker) -> Expression:
+def raw_beginning(row: Row, viewer: ViewerParameter) -> Expression:
     """The first 64 KiB of a message that was kept aside, in base64 on one line; null for any other."""
     beginning = func.substr(row.c.raw, literal_column("1"), literal_column(str(_RAW_SHOWN)))
     return func.translate(func.encode(beginning, "base64"), literal_column("E'\\n'"), literal_column("''"))
 
 
-def ingested_ticket_id(outcome: Row, asker: Asker) -> Expression:
+def ingested_ticket_id(outcome: Row, viewer: ViewerParameter) -> Expression:
     """The key of the ticket that `ingest` has put into its outcome; null if there is none."""
     return cast(outcome.c.extra["ticket_id"].as_string(), UUID(as_uuid=False))

@@ -15,7 +15,7 @@ from db.errors import Forbidden
 from db.postgres.pool import Connection, Database
 from db.sql import Row, json_rows
 from db.viewer import Viewer
-from db.visibility import Asker
+from db.visibility import ViewerParameter
 from notifiers.message_ids import OwnMail
 from notifiers.notification import Channel
 
@@ -50,7 +50,7 @@ class UserErrorCode(DocumentedEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class UserError:
+class MutationError:
     """One objection: `field` is the path of the input field it is about, in the client's names."""
 
     code: UserErrorCode
@@ -67,14 +67,14 @@ class Outcome:
     done, and whatever else its payload shows."""
 
     object_id: str | None = None
-    errors: tuple[UserError, ...] = ()
+    errors: tuple[MutationError, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Refused(Exception):
     """Something speaks against the mutation; the transaction is rolled back. `object_id` names what to show."""
 
-    def __init__(self, *errors: UserError, object_id: str | None = None) -> None:
+    def __init__(self, *errors: MutationError, object_id: str | None = None) -> None:
         super().__init__(*(error.message for error in errors))
         self.errors = errors
         self.object_id = object_id
@@ -105,6 +105,6 @@ Handler: TypeAlias = Callable[[Call, Input], Awaitable[Outcome]]
 """Does a mutation. Raises `Refused` where something speaks against it, and what the database does."""
 
 
-def user_errors(row: Row, asker: Asker) -> FromClause:
+def user_errors(row: Row, viewer: ViewerParameter) -> FromClause:
     """The objections in the row's column `errors`, in order: `field` (a JSON array), `message` and `code`."""
     return json_rows(row.c.errors, field=JSON, message=Text, code=Text)

@@ -12,12 +12,12 @@ from db.postgres.statement import Statement
 from db.sql import table
 from resolvers import crud as records
 from resolvers.checks import Checks
-from resolvers.mutation import Call, Input, Outcome, Transaction, UserError, UserErrorCode
+from resolvers.mutation import Call, Input, MutationError, Outcome, Transaction, UserErrorCode
 
-_TABLE = table(models.Property)
+_TABLE = table(models.PropertyRow)
 _UNIQUE = {"account_number": "accountNumber"}
-_MISSING = UserError(UserErrorCode.NOT_FOUND, "There is no such property.", ("propertyId",))
-_CUSTOMERS = table(models.Customer)
+_MISSING = MutationError(UserErrorCode.NOT_FOUND, "There is no such property.", ("propertyId",))
+_CUSTOMERS = table(models.CustomerRow)
 _CUSTOMER = Statement(
     select(literal_column("true")).where(_CUSTOMERS.c.id == bindparam("id", type_=UUID(as_uuid=False)))
 )

@@ -15,14 +15,14 @@ from db.enums import Audience, DeliveryChannel, DeliveryState, NoticeKind
 from db.ids import new_id
 from db.postgres.statement import Statement
 from db.sql import Condition, Row, json_rows, table
-from db.visibility import Asker
+from db.visibility import ViewerParameter
 from notifiers.attempt import attempt
-from notifiers.notification import Notice
+from notifiers.notification import Notification
 from resolvers import crud as records
 from resolvers.checks import Checks
-from resolvers.mutation import Call, Input, Outcome, Refused, UserError, UserErrorCode
+from resolvers.mutation import Call, Input, MutationError, Outcome, Refused, UserErrorCode
 
-TOLD = tuple(kind for kind in NoticeKind if kind is not NoticeKind.TEST)
+SWITCHABLE = tuple(kind for kind in NoticeKind if kind is not NoticeKind.TEST)
 """The kinds of notices that can be on or off."""
 
 KINDS = {"email": "email_kinds", "googleChat": "google_chat_kinds"}
@@ -30,7 +30,7 @@ KINDS = {"email": "email_kinds", "googleChat": "google_chat_kinds"}
 
 TEST_SECONDS = 15.0  # for all test messages, which are sent at once
 
-_TABLE = table(models.SupportSettings)
+_TABLE = table(models.SupportSettingsRow)
 _LOCK = Statement(
     select(
         *(_TABLE.c[name] for name in ("google_chat_webhook_url", "google_chat_enabled", *KINDS.values()))
@@ -59,7 +59,7 @@ async def update(call: Call, input: Input) -> Outcome:
         values |= _kinds(present, input.get("notices") or [])
         if present["google_chat_enabled"] and present["google_chat_webhook_url"] is None:
             message = "Google Chat needs a webhook URL to be on."
-            raise Refused(UserError(UserErrorCode.REQUIRED, message, ("googleChatWebhookUrl",)))
+            raise Refused(MutationError(UserErrorCode.REQUIRED, message, ("googleChatWebhookUrl",)))
         await records.update_statement(_TABLE, values).fetchval(transaction, id=1, **values)
     return Outcome()
 
@@ -77,13 +77,13 @@ def _check_notices(given: Sequence[Input] | None, checks: Checks) -> None:
     if given is None:
         checks.object_to(UserErrorCode.REQUIRED, "Notices are on or off.", "notices")
         return
-    if len(given) > len(TOLD):
-        checks.object_to(UserErrorCode.TOO_LONG, f"At most {len(TOLD)}: each kind once.", "notices")
+    if len(given) > len(SWITCHABLE):
+        checks.object_to(UserErrorCode.TOO_LONG, f"At most {len(SWITCHABLE)}: each kind once.", "notices")
         return
     seen = set()
     for place, notice in enumerate(given):
         kind, at = notice["kind"], ("notices", str(place))
-        if kind not in TOLD:
+        if kind not in SWITCHABLE:
             checks.object_to(UserErrorCode.INVALID, "A test is neither on nor off.", *at, "kind")
         elif kind in seen:
             checks.object_to(UserErrorCode.INVALID, "This kind stands there already.", *at, "kind")
@@ -99,7 +99,7 @@ def _kinds(present: Mapping[str, Any], notices: Sequence[Input]) -> dict[str, li
     for name, column in KINDS.items():
         given = {notice["kind"]: notice[name] for notice in notices if name in notice}
         if given:
-            changed[column] = [kind for kind in TOLD if given.get(kind, kind in present[column])]
+            changed[column] = [kind for kind in SWITCHABLE if given.get(kind, kind in present[column])]
     return changed
 
 
@@ -110,14 +110,14 @@ async def send_test(call: Call, input: Input) -> Outcome:
     way = call.channels.get(channel)
     if way is None:
         message = f"This server has nothing to send by: {channel} is not set up."
-        raise Refused(UserError(UserErrorCode.NOT_ALLOWED, message, ("channel",)))
+        raise Refused(MutationError(UserErrorCode.NOT_ALLOWED, message, ("channel",)))
     addresses, webhook_url = await _PLACES.fetchrow(call.database)
     email = channel is DeliveryChannel.EMAIL
     if not addresses if email else webhook_url is None:
         message = "There are no admin recipients." if email else "Google Chat has no webhook URL."
-        raise Refused(UserError(UserErrorCode.REQUIRED, message, ("channel",)))
+        raise Refused(MutationError(UserErrorCode.REQUIRED, message, ("channel",)))
     notices = [
-        Notice(
+        Notification(
             delivery_id=new_id(),
             kind=NoticeKind.TEST,
             audience=Audience.ADMIN if email else Audience.SPACE,
@@ -146,20 +146,20 @@ def settings(render: Render, selection: Selection) -> tuple[Row, list[Condition]
     return render.alias(_TABLE), []
 
 
-def has_webhook(row: Row, asker: Asker) -> Condition:
+def has_webhook(row: Row, viewer: ViewerParameter) -> Condition:
     """Whether there is a webhook URL."""
     return row.c.google_chat_webhook_url.is_not(None)
 
 
-def notice_settings(row: Row, asker: Asker) -> FromClause:
+def notice_settings(row: Row, viewer: ViewerParameter) -> FromClause:
     """A row for each kind that can be on or off: `kind`, and whether it is on by channel, `email` and `googleChat`."""
-    switchable: ColumnElement[Any] = literal_column(f"'{{{','.join(TOLD)}}}'::notice_kind[]")
+    switchable: ColumnElement[Any] = literal_column(f"'{{{','.join(SWITCHABLE)}}}'::notice_kind[]")
     kinds = func.unnest(switchable).table_valued("kind", with_ordinality="ord").render_derived()
     on = [(kinds.c.kind == any_(row.c[column])).label(field) for field, column in KINDS.items()]
     rows = select(kinds.c.kind, *on, kinds.c.ord)
     return rows.select_from(kinds).correlate(row).subquery("notices")
 
 
-def sent_test_results(outcome: Row, asker: Asker) -> FromClause:
+def sent_test_results(outcome: Row, viewer: ViewerParameter) -> FromClause:
     """What `send_test` has put into its outcome: `recipient`, `sent` and `said` of each message."""
     return json_rows(outcome.c.extra["results"], recipient=Text, sent=Boolean, said=Text)

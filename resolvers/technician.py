@@ -10,14 +10,14 @@ from db import limits, models
 from db.entities import TICKET
 from db.enums import TicketStatus
 from db.sql import Expression, Row, table
-from db.visibility import Asker
+from db.visibility import ViewerParameter
 from resolvers import crud as records
 from resolvers.checks import Checks
-from resolvers.mutation import Call, Input, Outcome, UserError, UserErrorCode
+from resolvers.mutation import Call, Input, MutationError, Outcome, UserErrorCode
 
-_TABLE = table(models.Technician)
+_TABLE = table(models.TechnicianRow)
 _UNIQUE = {"email": "email"}
-_MISSING = UserError(UserErrorCode.NOT_FOUND, "There is no such technician.", ("technicianId",))
+_MISSING = MutationError(UserErrorCode.NOT_FOUND, "There is no such technician.", ("technicianId",))
 
 
 async def create(call: Call, input: Input) -> Outcome:
@@ -46,13 +46,13 @@ def _values(input: Input, checks: Checks) -> dict[str, Any]:
     return values
 
 
-def open_ticket_count(row: Row, asker: Asker) -> Expression:
+def open_ticket_count(row: Row, viewer: ViewerParameter) -> Expression:
     """How many tickets that the viewer sees are assigned to the technician and not yet resolved or closed."""
     ticket = TICKET.table.alias()
     unfinished = or_(ticket.c.status == TicketStatus.OPEN, ticket.c.status == TicketStatus.IN_PROGRESS)
     counted = select(func.count()).select_from(ticket)
     return (
-        counted.where(ticket.c.technician_id == row.c.id, unfinished, TICKET.visible(ticket, asker))
+        counted.where(ticket.c.technician_id == row.c.id, unfinished, TICKET.visible(ticket, viewer))
         .correlate(row)
         .scalar_subquery()
     )

@@ -22,21 +22,21 @@ from db import limits, models, visibility
 from db.enums import ActorKind, Role, TicketSource, TicketStatus
 from db.events import log as event_log
 from db.ids import new_id
-from db.postgres.statement import Executor, Statement
+from db.postgres.statement import Queryable, Statement
 from db.sql import table
-from db.visibility import Asker
+from db.visibility import ViewerParameter
 from notifiers import rules
 from notifiers.enqueue import enqueue
-from notifiers.rules import Told
+from notifiers.rules import NotificationTarget
 from resolvers import idempotency, ticket_rules
 from resolvers.checks import Checks
-from resolvers.mutation import Call, Input, Outcome, Refused, Transaction, UserError, UserErrorCode
+from resolvers.mutation import Call, Input, MutationError, Outcome, Refused, Transaction, UserErrorCode
 
-_TICKETS = table(models.Ticket)
-_CUSTOMERS = table(models.Customer)
-_PROPERTIES = table(models.Property)
-_TECHNICIANS = table(models.Technician)
-_CHATS = table(models.TicketChat)
+_TICKETS = table(models.TicketRow)
+_CUSTOMERS = table(models.CustomerRow)
+_PROPERTIES = table(models.PropertyRow)
+_TECHNICIANS = table(models.TechnicianRow)
+_CHATS = table(models.TicketChatRow)
 _UUID = UUID(as_uuid=False)
 _KEYS = tuple(column.name for column in _TICKETS.c if column.name.endswith("_id"))
 
@@ -164,18 +164,18 @@ async def bulk_update(call: Call, input: Input) -> Outcome:
         checks.finish()
         locked = await _lock(call.viewer.role).fetch(transaction, ids=list(keys.values()), viewer=call.viewer.id)
         tickets = {str(ticket["id"]): ticket for ticket in locked}
-        told: dict[str, list[Told]] = {}
+        targets: dict[str, list[NotificationTarget]] = {}
         for place, (id_, key) in enumerate(keys.items()):
-            errors: tuple[UserError, ...] = ()
+            errors: tuple[MutationError, ...] = ()
             try:
                 ticket = _found(tickets.get(str(key)), "ticketIds", str(place))
                 change = _decided(call, ticket, wanted, Checks())
-                told |= await _record(transaction, call, ticket, change)
+                targets |= await _record(transaction, call, ticket, change)
             except Refused as refused:
                 errors = refused.errors
             found = key if key in tickets else None
             results.append({"id": id_, "ticket_id": found, "errors": [error.as_json() for error in errors]})
-        await enqueue(transaction, told)
+        await enqueue(transaction, targets)
     return Outcome(extra={"results": results})
 
 
@@ -221,16 +221,16 @@ async def _change_as_seen(call: Call, input: Input, ticket_id: str, wanted: Mapp
     ticket = _found(found, "ticketId")
     _check_version(input, ticket)
     change = _decided(call, ticket, wanted, checks)
-    tells = bool(rules.of_change(ticket, change.values))
-    async with call.transaction() if tells else nullcontext(call.database) as executor:
+    notifies = bool(rules.of_change(ticket, change.values))
+    async with call.transaction() if notifies else nullcontext(call.database) as executor:
         await enqueue(executor, await _record(executor, call, ticket, change, seen=ticket["updated_at"]))
 
 
 def _visible(role: Role) -> Select[Any]:
     """Tickets that the role's viewer sees, in the order of their ids, so that two bulks cannot deadlock."""
-    asker = Asker(role, bindparam("viewer", type_=Text()))
+    viewer = ViewerParameter(role, bindparam("viewer", type_=Text()))
     chosen = _TICKETS.c.id == any_(bindparam("ids", type_=ARRAY(_UUID)))
-    return select(_TICKETS).where(chosen, visibility.ticket(_TICKETS, asker)).order_by(_TICKETS.c.id)
+    return select(_TICKETS).where(chosen, visibility.ticket(_TICKETS, viewer)).order_by(_TICKETS.c.id)
 
 
 @cache
@@ -247,12 +247,12 @@ def _check_version(input: Input, ticket: Mapping[str, Any]) -> None:
     expected = input.get("ifVersion")
     if expected is not None and expected != ticket["version"]:
         message = f"The ticket is at version {ticket['version']} now, not {expected}."
-        raise Refused(UserError(UserErrorCode.STALE, message, ("ifVersion",)), object_id=ticket["id"])
+        raise Refused(MutationError(UserErrorCode.STALE, message, ("ifVersion",)), object_id=ticket["id"])
 
 
 def _found(ticket: Mapping[str, Any] | None, *field: str) -> Mapping[str, Any]:
     if ticket is None:
-        raise Refused(UserError(UserErrorCode.NOT_FOUND, "There is no such ticket.", field))
+        raise Refused(MutationError(UserErrorCode.NOT_FOUND, "There is no such ticket.", field))
     found = dict(ticket)
     for name in _KEYS:
         found[name] = None if found[name] is None else str(found[name])
@@ -266,13 +266,13 @@ def _decided(call: Call, ticket: Mapping[str, Any], wanted: Mapping[str, Any], c
 
 
 async def _record(
-    executor: Executor,
+    executor: Queryable,
     call: Call,
     ticket: Mapping[str, Any],
     change: ticket_rules.Change,
     seen: datetime | None = None,
-) -> dict[str, list[Told]]:
-    """Writes the change and its event, and says who is to be told of it, by the id of the event; nobody where nothing
+) -> dict[str, list[NotificationTarget]]:
+    """Writes the change and its event. Returns who is to be notified, by the event's id; nobody where nothing
     changes. `seen` as `event_log.change` has it."""
     if not change:
         return {}
@@ -348,20 +348,20 @@ def _source(call: Call, input: Input) -> TicketSource:
 
 @cache
 def _customer(role: Role) -> Statement:
-    asker = Asker(role, bindparam("viewer", type_=Text()))
+    viewer = ViewerParameter(role, bindparam("viewer", type_=Text()))
     return Statement(
         select(_CUSTOMERS.c.name, _CUSTOMERS.c.email, _CUSTOMERS.c.phone).where(
-            _CUSTOMERS.c.id == bindparam("id", type_=_UUID), visibility.customer(_CUSTOMERS, asker)
+            _CUSTOMERS.c.id == bindparam("id", type_=_UUID), visibility.customer(_CUSTOMERS, viewer)
         )
     )
 
 
 @cache
 def _property(role: Role) -> Statement:
-    asker = Asker(role, bindparam("viewer", type_=Text()))
+    viewer = ViewerParameter(role, bindparam("viewer", type_=Text()))
     return Statement(
         select(_PROPERTIES.c.customer_id).where(
-            _PROPERTIES.c.id == bindparam("id", type_=_UUID), visibility.site(_PROPERTIES, asker)
+            _PROPERTIES.c.id == bindparam("id", type_=_UUID), visibility.site(_PROPERTIES, viewer)
         )
     )
 
@@ -385,7 +385,7 @@ _BY_ACCOUNT_NUMBER = Statement(
 async def _find_customer(transaction: Transaction, input: Input, checks: Checks) -> str | None:
     """The customer of a service's ticket: whose e-mail address the contact's is, or whose account number was given.
     None where that is nobody. It is found whether or not the service may see it, and so nothing of it is filled in:
-    the contact is as typed, and there is no objection that tells who is a customer, but that the two are different
+    the contact is as typed, and there is no objection that notifies who is a customer, but that the two are different
     ones."""
     ignored = Checks()  # the contact is checked as such
     email = ignored.email((input.get("contact") or {}).get("email"), "contact", "email")
@@ -460,7 +460,7 @@ def _contact_given(contact: Input, checks: Checks) -> dict[str, Any]:
 
 
 async def write(transaction: Transaction, call: Call, values: dict[str, Any]) -> None:
-    """Write a new ticket, of checked values, its event, and who is to be told: with a reference that is drawn here."""
+    """Writes a new ticket of checked values, with a reference drawn here, its event, and who is to be notified."""
     for _ in range(_DRAWS):
         event_id = await event_log.create(transaction, call.viewer, values | {"reference": draw_reference()})
         if event_id is not None:
@@ -500,7 +500,7 @@ async def _keep_chat(transaction: Transaction, call: Call, ticket_id: str, input
     )
 
 
-async def _of_conversation(executor: Executor, call: Call, input: Input) -> str | None:
+async def _of_conversation(executor: Queryable, call: Call, input: Input) -> str | None:
     """The ticket that the service has made of this conversation before."""
     conversation = _conversation(input) if call.viewer.role is Role.SERVICE else None
     if conversation is None:

@@ -14,11 +14,11 @@ from db.limits import PROGRESS_MAX
 from db.lists.filters import Parameters, Slots, only_one, storable
 from db.sql import Condition, Expression, Row, json_rows, table
 from db.ticket_totals import ticket_counts
-from db.visibility import Asker
+from db.visibility import ViewerParameter
 from resolvers.mutation import Input
 from resolvers.ticket_rules import TRANSITIONS
 
-_CHATS = table(models.TicketChat)
+_CHATS = table(models.TicketChatRow)
 
 
 def has_chat(row: Row) -> Condition:
@@ -26,18 +26,18 @@ def has_chat(row: Row) -> Condition:
     return exists().where(_CHATS.c.ticket_id == row.c.id)
 
 
-def chat(row: Row, asker: Asker) -> FromClause:
+def chat(row: Row, viewer: ViewerParameter) -> FromClause:
     """The conversation's messages in order: `author`, `body` and `at`, as text."""
     messages = select(_CHATS.c.messages).where(_CHATS.c.ticket_id == row.c.id).correlate(row).scalar_subquery()
     return json_rows(messages, author=Text, body=Text, at=Text)
 
 
-def allowed_statuses(row: Row, asker: Asker) -> Expression:
+def allowed_statuses(row: Row, viewer: ViewerParameter) -> Expression:
     """Where the viewer may take the ticket from its status, a JSON array: the table of transitions as a CASE."""
     nowhere: Expression = literal_column("'[]'::json")
     branches: list[tuple[Condition, Expression]] = [
         (row.c.status == status, literal_column("'[" + ",".join(f'"{target}"' for target in targets) + "]'::json"))
-        for status, targets in TRANSITIONS[asker.role].items()
+        for status, targets in TRANSITIONS[viewer.role].items()
     ]
     return case(*branches, else_=nowhere) if branches else nowhere
 
@@ -55,7 +55,7 @@ def ticket_by(render: Render, selection: Selection) -> tuple[Row, list[Condition
     """The ticket with this id or reference, if the viewer sees it."""
     ticket = render.alias(TICKET.table)
     column = ticket.c[render.shape(selection)]
-    return ticket, [column == render.parameter(selection, 0, column.type), TICKET.visible(ticket, render.asker)]
+    return ticket, [column == render.parameter(selection, 0, column.type), TICKET.visible(ticket, render.viewer)]
 
 
 # ticketCounts
@@ -70,7 +70,7 @@ def read_status_counts(arguments: Input) -> Bound:
 def status_counts(render: Render, selection: Selection) -> tuple[Row, list[Condition]]:
     """One row: how many tickets the viewer sees through the filter, in a column each `all`, of each status, and
     `unassigned`."""
-    return ticket_counts(render.shape(selection), render.asker, Parameters(render.parameters(selection))), []
+    return ticket_counts(render.shape(selection), render.viewer, Parameters(render.parameters(selection))), []
 
 
 # ticketTrack
@@ -86,7 +86,7 @@ def tracked_ticket(render: Render, selection: Selection) -> tuple[Row, list[Cond
     """The ticket with this reference, if the address is its contact's or its customer's; with the address as
     `tracked_by`. The viewer is a program that asks for somebody else, so it need not see the ticket."""
     ticket = render.alias(TICKET.table)
-    customers = table(models.Customer).alias()
+    customers = table(models.CustomerRow).alias()
     reference, email = (render.parameter(selection, slot, Text()) for slot in (0, 1))
     of_customer = exists().where(customers.c.id == ticket.c.customer_id, func.lower(customers.c.email) == email)
     known = or_(func.lower(ticket.c.contact_email) == email, of_customer)
@@ -104,12 +104,14 @@ _PROGRESS_KINDS = (
 )
 
 
-def progress(row: Row, asker: Asker) -> FromClause:
+def progress(row: Row, viewer: ViewerParameter) -> FromClause:
     """The latest public steps of a tracked ticket, oldest first: `kind`, `at`, `status`, `actor_kind` and `note`.
 
     They are the ones that the tracking address could have seen when they were taken: a ticket that has changed hands
     does not show its new owner what it was to the old one."""
-    event, note, customers = (table(model).alias() for model in (models.TicketEvent, models.Note, models.Customer))
+    event, note, customers = (
+        table(model).alias() for model in (models.TicketEventRow, models.NoteRow, models.CustomerRow)
+    )
     contact = func.lower(event.c.after["contact_email"].astext) == row.c.tracked_by
     customer = exists().where(
         cast(customers.c.id, Text) == event.c.after["customer_id"].astext,
@@ -132,7 +134,7 @@ def progress(row: Row, asker: Asker) -> FromClause:
 # ticketsBulkUpdate
 
 
-def bulk_results(outcome: Row, asker: Asker) -> FromClause:
+def bulk_results(outcome: Row, viewer: ViewerParameter) -> FromClause:
     """What `bulk_update` has put into its outcome, in the order given: each ticket's global `id`, its key `ticket_id`
     (null if there is none that the viewer sees), and the objections, `errors`, a JSON array."""
     return json_rows(outcome.c.extra["results"], id=Text, ticket_id=UUID(as_uuid=False), errors=JSON)

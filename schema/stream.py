@@ -10,7 +10,7 @@ import strawberry
 from db.entities import NOTE, TICKET
 from db.enums import StreamResetReason, TicketChangeKind, TicketEventKind
 from db.limits import PAGE_DEFAULT, PAGE_MAX
-from db.ticket_stream import Imaged, NoteAdditions, Recount, TicketChanges, TicketChangesPage
+from db.ticket_stream import Imaged, LiveValue, NoteAdditions, TicketChanges, TicketChangesPage
 from resolvers import event, ticket_fields
 from schema.common import Actor
 from schema.fields import argument, column, documented, embedded, global_id, mapped, one, part, stream_cursor
@@ -120,7 +120,7 @@ class Subscription:
         ],
     )
     ticket_counts_changed: TicketCounts = mapped(
-        Recount(ticket_fields.status_counts, ticket_fields.read_status_counts),
+        LiveValue(ticket_fields.status_counts, ticket_fields.read_status_counts),
         "The number of tickets that you can see in each status: sent at once, and again after "
         "changes, at most four times a second.",
         [

@@ -29,7 +29,9 @@ class SupportSettings:
         "Whether a webhook URL is set. The URL itself is a secret and is never returned.",
     )
     notices: list[NoticeSetting] = items(
-        support_settings.notice_settings, "The channels of each kind of notification.", most=len(support_settings.TOLD)
+        support_settings.notice_settings,
+        "The channels of each kind of notification.",
+        most=len(support_settings.SWITCHABLE),
     )
     updated_at: datetime = column("updated_at", "When the settings were last changed.")
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from schema.technician import Technician
 
 
-@strawberry.type(description="The authenticated person or program that sends the request.")
-class Viewer:
+@strawberry.type(name="Viewer", description="The authenticated person or program that sends the request.")
+class Me:
     role: Role = column("role", "Your role.")
     name: str = column("name", "Your name.")
     technician: Annotated[Technician, strawberry.lazy("schema.technician")] | None = one(
@@ -30,4 +30,4 @@ class Viewer:
 
 @strawberry.type
 class ViewerQueries:
-    me: Viewer = root(viewer.me, "The authenticated viewer.")
+    me: Me = root(viewer.me, "The authenticated viewer.")

@@ -30,9 +30,9 @@ from callout.settings import Settings
 from db.enums import Role
 from db.ids import is_uuid
 from db.limits import NAME_MAX
-from db.models import ApiKey, Customer, Technician
+from db.models import ApiKeyRow, CustomerRow, TechnicianRow
 from db.postgres.pool import OUTAGE
-from db.postgres.statement import Executor, Statement
+from db.postgres.statement import Queryable, Statement
 from db.viewer import Viewer
 
 REMEMBER_SECONDS = 1.0
@@ -52,23 +52,32 @@ _ROLES = {role.value.lower(): role for role in Role}
 KEYS = ARRAY(UUID(as_uuid=False))
 
 _SERVICE = Statement(
-    select(ApiKey.id, ApiKey.name).where(ApiKey.secret_hash == bindparam("hash"), ApiKey.revoked_at.is_(None))
+    select(ApiKeyRow.id, ApiKeyRow.name).where(
+        ApiKeyRow.secret_hash == bindparam("hash"), ApiKeyRow.revoked_at.is_(None)
+    )
 )
 _PEOPLE = {
     Role.TECHNICIAN: (
         "tec",
-        Statement(select(Technician.id, Technician.name).where(Technician.id == bindparam("id"), Technician.active)),
+        Statement(
+            select(TechnicianRow.id, TechnicianRow.name).where(
+                TechnicianRow.id == bindparam("id"), TechnicianRow.active
+            )
+        ),
     ),
-    Role.CUSTOMER: ("cus", Statement(select(Customer.id, Customer.name).where(Customer.id == bindparam("id")))),
+    Role.CUSTOMER: (
+        "cus",
+        Statement(select(CustomerRow.id, CustomerRow.name).where(CustomerRow.id == bindparam("id"))),
+    ),
 }
 _STILL_THERE = Statement(
     union_all(
         *(
             select(cast(model.id, Text).label("id")).where(model.id == any_(bindparam(name, type_=KEYS)), condition)
             for model, name, condition in (
-                (Technician, "technicians", Technician.active),
-                (Customer, "customers", true()),
-                (ApiKey, "keys", ApiKey.revoked_at.is_(None)),
+                (TechnicianRow, "technicians", TechnicianRow.active),
+                (CustomerRow, "customers", true()),
+                (ApiKeyRow, "keys", ApiKeyRow.revoked_at.is_(None)),
             )
         )
     )
@@ -99,7 +108,7 @@ def mint(settings: Settings, *, role: Role, subject: str, name: str, ttl: int) -
 class Authenticator:
     """One for each process; `close()` it before the database."""
 
-    def __init__(self, settings: Settings, database: Executor) -> None:
+    def __init__(self, settings: Settings, database: Queryable) -> None:
         self._database = database
         self._secret = settings.jwt_secret
         self._issuer = settings.jwt_issuer

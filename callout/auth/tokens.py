@@ -14,19 +14,19 @@ from callout.settings import Settings
 from db.enums import Role
 from db.errors import BadInput
 from db.ids import key_of
-from db.models import Customer, Technician, Ticket
+from db.models import CustomerRow, TechnicianRow, TicketRow
 from db.postgres.statement import Statement
 
 GREETING_SECONDS = 7 * 24 * 3600
 
 # A role that stands for a person in the database: the prefix and the kind of its ids, and who there is.
 PEOPLE = {
-    Role.TECHNICIAN: ("tec", "technician", select(Technician.id, Technician.name, Technician.active)),
-    Role.CUSTOMER: ("cus", "customer", select(Customer.id, Customer.name, true().label("active"))),
+    Role.TECHNICIAN: ("tec", "technician", select(TechnicianRow.id, TechnicianRow.name, TechnicianRow.active)),
+    Role.CUSTOMER: ("cus", "customer", select(CustomerRow.id, CustomerRow.name, true().label("active"))),
 }
 COLUMNS = {
-    Role.TECHNICIAN: (Technician.id, Technician.email, Ticket.technician_id),
-    Role.CUSTOMER: (Customer.id, Customer.email, Ticket.customer_id),
+    Role.TECHNICIAN: (TechnicianRow.id, TechnicianRow.email, TicketRow.technician_id),
+    Role.CUSTOMER: (CustomerRow.id, CustomerRow.email, TicketRow.customer_id),
 }
 OTHERS = {Role.ADMIN: "Demo admin", Role.SERVICE: "Demo chatbot"}
 

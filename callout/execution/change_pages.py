@@ -8,11 +8,11 @@ import orjson
 from db.compiler.fields import Constant
 from db.compiler.selection import Selection
 from db.enums import StreamResetReason
-from db.events.cursor import Place, StreamCursors
+from db.events.cursor import StreamCursors, StreamPosition
 from db.events.position import NOW
 from db.postgres.pool import Database
-from db.ticket_stream import Happened, Reader
-from pubsub.replay import missed
+from db.ticket_stream import Reader, StreamedEvent
+from pubsub.replay import replay
 
 
 class Pages:
@@ -26,10 +26,10 @@ class Pages:
         """The JSON of a `TicketChangePage`: the first `size` events after a cursor, of which `at_once` are looked up at
         a time. Raises what the database does."""
         reset: StreamResetReason | None = None
-        found: list[tuple[Place, Happened]] = []
-        end = None if after is None else Place.opened(after, self._cursors)
+        found: list[tuple[StreamPosition, StreamedEvent]] = []
+        end = None if after is None else StreamPosition.opened(after, self._cursors)
         if end is not None:
-            behind = await missed(self._database, end)
+            behind = await replay(self._database, end)
             if isinstance(behind, StreamResetReason):
                 reset = behind
             else:
@@ -37,11 +37,11 @@ class Pages:
                     found += portion
                     if len(found) > size:
                         break
-                end = Place(behind.now)
+                end = StreamPosition(behind.now)
         elif after is not None:
             reset = StreamResetReason.CURSOR_UNKNOWN
         if end is None or reset is not None:
-            end = Place(await self._database.fetchval(f"SELECT {NOW}"))
+            end = StreamPosition(await self._database.fetchval(f"SELECT {NOW}"))
         more = len(found) > size
         if more:
             found = found[:size]
@@ -51,8 +51,8 @@ class Pages:
     def _written(
         self,
         root: Selection,
-        found: list[tuple[Place, Happened]],
-        end: Place,
+        found: list[tuple[StreamPosition, StreamedEvent]],
+        end: StreamPosition,
         more: bool,
         reset: StreamResetReason | None,
     ) -> bytes:
@@ -61,7 +61,7 @@ class Pages:
         for part in root.fields:
             match part.name:
                 case "nodes":
-                    nodes = (self._with_cursor(place, told.documents[aliases]) for place, told in found)
+                    nodes = (self._with_cursor(position, event.documents[aliases]) for position, event in found)
                     value = b"[%b]" % b",".join(nodes)
                     aliases += 1
                 case "cursor":
@@ -76,5 +76,5 @@ class Pages:
             parts.append(b'"%b":%b' % (part.key.encode(), value))
         return b"{%b}" % b",".join(parts)
 
-    def _with_cursor(self, place: Place, document: bytes) -> bytes:
+    def _with_cursor(self, place: StreamPosition, document: bytes) -> bytes:
         return document.replace(self._mark, place.sealed(self._cursors).encode())

@@ -28,7 +28,7 @@ from graphql.execution.values import VariableValues, get_variable_values
 from callout.execution.answer import BadRequest, InvalidVariables
 from callout.execution.cost import Cost
 from callout.execution.documents import INTROSPECTION, Document, Documents, condition_variables
-from db.compiler.collect import Collector, Flags, Place
+from db.compiler.collect import Collector, Flags, Scope
 from db.compiler.fields import MutationField
 from db.compiler.render import Compiled, compile_root
 from db.compiler.selection import Bound, Selection, Site, Weight
@@ -236,7 +236,7 @@ class Preparer:
         self, document: Document, flags: Flags, role: Role, type_: GraphQLObjectType, key: str, nodes: list[FieldNode]
     ) -> RootField:
         collector = Collector(self._schema, document.fragments, flags, role)
-        selection = collector.select(type_, key, nodes, Place(None, collector.weight))
+        selection = collector.select(type_, key, nodes, Scope(None, collector.weight))
         constants = [_read_site(site, _NO_VARIABLES) if site.constant else None for site in collector.sites]
         definition: GraphQLField | None = type_.fields.get(nodes[0].name.value)
         nullable = definition is not None and not is_non_null_type(definition.type)

@@ -22,9 +22,9 @@ from callout.http.errors import HttpError
 from callout.http.request import MethodNotAllowed, NotAcceptable, headers_of, ranges, read_request
 from callout.http.server import ENDING
 from callout.live.operations import LiveApplication
-from callout.live.websocket import Answered, Following, Refused, Reply
-from pubsub.connections import Connection, Connections, Times
-from pubsub.hub import Hub, Member
+from callout.live.websocket import Answered, Following, Rejected, Reply
+from pubsub.connections import Connections, LiveConnection, Times
+from pubsub.hub import Hub, Subscriber
 from pubsub.send_queue import SendQueue
 
 _NEXT: Final = b"event: next\ndata: %b\n\n"
@@ -81,7 +81,7 @@ class EventStreams:
 _ACCEPTED: Final = (b"text/event-stream", b"text/*", b"*/*")
 
 
-class _EventStream(Connection, Member):
+class _EventStream(LiveConnection, Subscriber):
     def __init__(self, scope: Scope, receive: Receive, send: Send, beat_seconds: float) -> None:
         self._receive = receive
         self._send = send
@@ -94,14 +94,14 @@ class _EventStream(Connection, Member):
         """Until all has been told, the client has gone, or it is to end."""
         await self._send(dict(_START))
         match reply:
-            case Refused(errors):
+            case Rejected(errors):
                 await self._finish(_NEXT % (b'{"errors":%b}' % errors) + _COMPLETE)
             case Answered(payload):
                 await self._finish(_NEXT % _line(payload) + _COMPLETE)
             case Following(feed, after):
                 subscription = hub.subscribe(feed, self, after)
                 self._sending = asyncio.create_task(self._write())
-                tasks = (self._sending, asyncio.create_task(self._gone()), asyncio.create_task(self._told_to_end()))
+                tasks = (self._sending, asyncio.create_task(self._gone()), asyncio.create_task(self._ended()))
                 try:
                     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                 finally:
@@ -112,7 +112,7 @@ class _EventStream(Connection, Member):
 
     # What others call
 
-    def tell(self, payload: bytes) -> None:
+    def deliver(self, payload: bytes) -> None:
         if not (self._ending.is_set() or self._queue.put(_NEXT % _line(payload))):
             self._ending.set()
 
@@ -146,7 +146,7 @@ class _EventStream(Connection, Member):
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
-    async def _told_to_end(self) -> None:
+    async def _ended(self) -> None:
         await self._ending.wait()
 
     async def _finish(self, last: bytes) -> None:

@@ -15,7 +15,7 @@ from db.compiler.fields import Constant
 from db.compiler.selection import Selection
 from db.enums import Role, StreamResetReason
 from db.postgres.pool import Database
-from db.ticket_stream import Reader, Recount, Stream
+from db.ticket_stream import LiveValue, Reader, Stream
 from db.viewer import Viewer
 from pubsub.feed import Feed, Message
 
@@ -24,7 +24,7 @@ MERGING_SECONDS: Final = 0.25
 
 def feed_of(bound: BoundStream, viewer: Viewer, database: Database, mark: str) -> Feed:
     """`mark` stands for the cursor in what the statements return."""
-    kind = EventFeed if isinstance(bound.selection.mapping, Stream) else RecountFeed
+    kind = EventFeed if isinstance(bound.selection.mapping, Stream) else LiveValueFeed
     return kind(bound, viewer, database, mark)
 
 
@@ -49,8 +49,8 @@ class EventFeed(Feed):
         self._before = _before(bound.selection)
 
     async def of(self, events: Sequence[str]) -> list[Message]:
-        happened = await self._reader.of(events)
-        return [Message(each.event, each.at, self._before + each.documents[0] + b"}}") for each in happened]
+        streamed = await self._reader.of(events)
+        return [Message(each.event, each.at, self._before + each.documents[0] + b"}}") for each in streamed]
 
     def with_cursor(self, payload: bytes, cursor: str) -> bytes:
         return payload.replace(self._mark, cursor.encode())
@@ -66,7 +66,7 @@ class EventFeed(Feed):
         return self._before + orjson.dumps(said) + b"}}"
 
 
-class RecountFeed(Feed):
+class LiveValueFeed(Feed):
     """What a number is now, whenever it has changed: at once when somebody joins, and then at most every
     `MERGING_SECONDS`."""
 
@@ -74,7 +74,7 @@ class RecountFeed(Feed):
 
     def __init__(self, bound: BoundStream, viewer: Viewer, database: Database, mark: str) -> None:
         mapping = bound.selection.mapping
-        assert isinstance(mapping, Recount)
+        assert isinstance(mapping, LiveValue)
         self.key = _key(bound, viewer)
         self.routes = mapping.routes(bound.bounds[0], viewer)
         self._statement = bound.compiled.statement.text

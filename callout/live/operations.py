@@ -17,7 +17,7 @@ from callout.execution.request import GraphQLRequest
 from callout.execution.run import Engine
 from callout.http.errors import HttpError, Unauthenticated
 from callout.live.feeds import feed_of
-from callout.live.websocket import FORBIDDEN, TRY_AGAIN, Answered, Closed, Following, Refused, Reply
+from callout.live.websocket import FORBIDDEN, TRY_AGAIN, Answered, Closed, Following, Rejected, Reply
 from db.errors import ClientError
 from db.postgres.pool import OUTAGE, Database
 from db.viewer import Viewer
@@ -98,5 +98,5 @@ class LiveApplication:
         return Following(feed, bound.after)
 
 
-def _refused(answer: Answer) -> Refused:
-    return Refused(answer.body.removeprefix(b'{"errors":').removesuffix(b"}"))
+def _refused(answer: Answer) -> Rejected:
+    return Rejected(answer.body.removeprefix(b'{"errors":').removesuffix(b"}"))

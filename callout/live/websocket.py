@@ -18,9 +18,9 @@ import orjson
 from starlette.types import Message, Receive, Scope, Send
 
 from callout.execution.request import GraphQLRequest, InvalidRequest, parse_request
-from pubsub.connections import Connection, Connections, Session, Times
+from pubsub.connections import Connections, LiveConnection, Session, Times
 from pubsub.feed import Feed
-from pubsub.hub import Hub, Member, Subscription
+from pubsub.hub import Hub, Subscriber, SubscriptionHandle
 from pubsub.send_queue import UNREAD, SendQueue
 
 logger = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Rejected:
     """A request that was not executed: the payload of an `error` message, a list."""
 
     errors: bytes
@@ -65,7 +65,7 @@ class Following:
     after: str | None
 
 
-Reply: TypeAlias = Answered | Refused | Following
+Reply: TypeAlias = Answered | Rejected | Following
 
 
 class Application(Protocol):
@@ -105,16 +105,16 @@ class Sockets:
         return frame
 
 
-class _Operation(Member):
+class _Operation(Subscriber):
     """A subscription on a socket."""
 
     def __init__(self, socket: _Socket, id: str) -> None:
         self._socket = socket
         self._id = id
         self._head = b'{"id":%b,"type":"next","payload":' % orjson.dumps(id)
-        self.subscription: Subscription | None = None
+        self.subscription: SubscriptionHandle | None = None
 
-    def tell(self, payload: bytes) -> None:
+    def deliver(self, payload: bytes) -> None:
         self._socket.put_payload(self._head, payload)
 
     async def drained(self) -> None:
@@ -124,7 +124,7 @@ class _Operation(Member):
         self._socket.close(TRY_AGAIN, "Try again later")
 
 
-class _Socket(Connection):
+class _Socket(LiveConnection):
     def __init__(self, sockets: Sockets, scope: Scope, receive: Receive, send: Send) -> None:
         self._sockets = sockets
         self._headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
@@ -175,7 +175,7 @@ class _Socket(Connection):
             self._abandon()  # a close frame would not get through
         elif self._admission is None:
             if now - self._opened_at > times.init:
-                self.close(INIT_TIMEOUT, "Connection initialisation timeout")
+                self.close(INIT_TIMEOUT, "LiveConnection initialisation timeout")
         elif session is not None and session.expired:
             self.close(FORBIDDEN, "Forbidden: the token has expired")
         elif now - self._heard_at > times.silence:
@@ -312,7 +312,7 @@ class _Socket(Connection):
             self.close(TRY_AGAIN, "Try again later")
             return
         match reply:
-            case Refused(errors):
+            case Rejected(errors):
                 del self._operations[id]
                 self._error(id, errors)
             case Answered(payload):

@@ -39,14 +39,14 @@ PostgreSQL could have built meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Scope:
     """Where a field is selected: below which site, whose weight it adds to, how often for each of the site's rows, and
     the place of the site itself."""
 
     site: Site | None
     weight: Weight
     times: int = 1
-    around: Place | None = None
+    around: Scope | None = None
 
 
 class Flags:
@@ -131,7 +131,7 @@ class Collector:
             return True
         return is_abstract_type(condition) and self._schema.is_sub_type(condition, type_)
 
-    def select(self, type_: GraphQLObjectType, key: str, nodes: list[FieldNode], place: Place) -> Selection:
+    def select(self, type_: GraphQLObjectType, key: str, nodes: list[FieldNode], place: Scope) -> Selection:
         """One field, and all below it. Raises `Forbidden` for a field that the role may not read."""
         node = nodes[0]
         name = node.name.value
@@ -149,9 +149,9 @@ class Collector:
             if definition.args:
                 own = Site(len(self.sites), node, definition, mapping, place.site, not _has_variables(node))
                 self.sites.append(own)
-                below = Place(own, own.weight, 1, place)
+                below = Scope(own, own.weight, 1, place)
             elif mapping.most > 1:
-                below = Place(place.site, place.weight, place.times * mapping.most, place.around)
+                below = Scope(place.site, place.weight, place.times * mapping.most, place.around)
         elif below.around is not None and name in OF_THE_WHOLE:
             below = below.around
             below.weight.objects += below.times * OF_THE_WHOLE[name]

@@ -23,12 +23,12 @@ from db.errors import BadInput
 from db.ids import is_uuid, shown, split_id
 from db.limits import PAGE_MAX
 from db.sql import Condition, Expression, Row
-from db.visibility import Asker
+from db.visibility import ViewerParameter
 
-ColumnSource: TypeAlias = str | Callable[[Row, Asker], Expression]
+ColumnSource: TypeAlias = str | Callable[[Row, ViewerParameter], Expression]
 """A column's name, or a function that computes a value from the row."""
 
-ItemsSource: TypeAlias = Callable[[Row, Asker], FromClause]
+ItemsSource: TypeAlias = Callable[[Row, ViewerParameter], FromClause]
 """The rows that belong to a row, with a column `ord` to sort them by."""
 
 RowCondition: TypeAlias = Callable[[Row], Condition]
@@ -40,8 +40,8 @@ ArgumentReader: TypeAlias = Callable[[Arguments], Bound]
 """Reads a root field's arguments into the values of its source's parameters. Raises `BadInput`."""
 
 
-def read_column(source: ColumnSource, row: Row, asker: Asker) -> Expression:
-    return row.c[source] if isinstance(source, str) else source(row, asker)
+def read_column(source: ColumnSource, row: Row, viewer: ViewerParameter) -> Expression:
+    return row.c[source] if isinstance(source, str) else source(row, viewer)
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Column(FieldMapping):
     source: ColumnSource
 
     def render(self, render: Render, row: Row, selection: Selection) -> Expression:
-        return read_column(self.source, row, render.asker)
+        return read_column(self.source, row, render.viewer)
 
 
 @dataclass(frozen=True)
@@ -106,10 +106,10 @@ class One(FieldMapping):
     """Whether this row is a ticket, which tells soonest whether the other is visible."""
 
     def render(self, render: Render, row: Row, selection: Selection) -> Expression:
-        target, asker = render.alias(self.entity.table), render.asker
+        target, viewer = render.alias(self.entity.table), render.viewer
         near = self.entity.near if self.from_ticket else None
-        visible = self.entity.visible(target, asker) if near is None else near(target, asker, row)
-        belongs = target.c[self.referenced_by] == read_column(self.column, row, asker)
+        visible = self.entity.visible(target, viewer) if near is None else near(target, viewer, row)
+        belongs = target.c[self.referenced_by] == read_column(self.column, row, viewer)
         query = select(render.object(selection.fields, target)).select_from(target).where(belongs, visible)
         return query.correlate(row).scalar_subquery()
 
@@ -122,7 +122,7 @@ class Items(FieldMapping):
     present: RowCondition | None = None
 
     def render(self, render: Render, row: Row, selection: Selection) -> Expression:
-        items = self.source(row, render.asker)
+        items = self.source(row, render.viewer)
         element = render.object(selection.fields, items)
         collected = func.json_agg(aggregate_order_by(element, items.c.ord))
         query = select(func.coalesce(collected, EMPTY)).select_from(items)
@@ -221,7 +221,7 @@ def _node(entity: Entity, key: Expression, render: Render, selection: Selection)
     """What is selected of the entity's row with this key, if the viewer sees it."""
     target = render.alias(entity.table)
     found = select(render.object(selection.types[entity.name], target)).select_from(target)
-    return found.where(target.c.id == key, entity.visible_alone(target, render.asker)).scalar_subquery()
+    return found.where(target.c.id == key, entity.visible_alone(target, render.viewer)).scalar_subquery()
 
 
 @dataclass(frozen=True)

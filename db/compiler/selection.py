@@ -15,7 +15,7 @@ from sqlalchemy.types import TypeEngine
 
 from db.enums import EVERYONE, Role
 from db.sql import Expression, Row
-from db.visibility import Asker
+from db.visibility import ViewerParameter
 
 Arguments: TypeAlias = Mapping[str, Any]
 ParameterOf: TypeAlias = Callable[[int, TypeEngine[Any]], ColumnElement[Any]]
@@ -112,7 +112,7 @@ class Render:
     """One statement in the making: hands out aliases and parameters, and builds objects."""
 
     def __init__(self, role: Role, shapes: Sequence[Hashable], position_mark: str) -> None:
-        self.asker = Asker(role, bindparam(VIEWER, type_=Text()))
+        self.viewer = ViewerParameter(role, bindparam(VIEWER, type_=Text()))
         self.wants_position = False
         self._shapes = shapes
         self._position_mark = position_mark

@@ -46,7 +46,7 @@ _NO_ID = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class StreamPosition:
     """The event after which a stream goes on, among those that `until` sees and `origin` does not."""
 
     origin: str
@@ -60,7 +60,7 @@ class Place:
         return cursors.seal("|".join((self.origin, self.until, self.at.isoformat(), self.event)))
 
     @classmethod
-    def opened(cls, cursor: str, cursors: StreamCursors) -> Place | None:
+    def opened(cls, cursor: str, cursors: StreamCursors) -> StreamPosition | None:
         """None for a cursor that this log has not made."""
         text = cursors.open(cursor)
         if text is None:

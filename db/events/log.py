@@ -38,13 +38,13 @@ from db.enums import ActorKind, TicketEventKind
 from db.events import counts
 from db.ids import new_id
 from db.postgres.pool import Database
-from db.postgres.statement import Executor, Statement
+from db.postgres.statement import Queryable, Statement
 from db.sql import table
 from db.viewer import Viewer
 
-TICKETS = table(models.Ticket)
-EVENTS = table(models.TicketEvent)
-NOTES = table(models.Note)
+TICKETS = table(models.TicketRow)
+EVENTS = table(models.TicketEventRow)
+NOTES = table(models.NoteRow)
 
 # A ticket's time only goes forward, even where the clock is put back: its changes and events are told apart by it. The
 # statement's start, not the transaction's, which may lie before another writer's that held the lock first.
@@ -141,7 +141,7 @@ class Overtaken(Exception):
     """The ticket has changed since it was seen."""
 
 
-async def create(connection: Executor, viewer: Viewer, values: Mapping[str, Any]) -> str | None:
+async def create(connection: Queryable, viewer: Viewer, values: Mapping[str, Any]) -> str | None:
     """Write a ticket and its event, whose id is returned. None, and nothing written, if its reference is taken."""
     statement = _creation(tuple(sorted(values)))
     event = await statement.fetchval(connection, **values, kind=TicketEventKind.CREATED, **_written_by(viewer))
@@ -149,7 +149,7 @@ async def create(connection: Executor, viewer: Viewer, values: Mapping[str, Any]
 
 
 async def change(
-    connection: Executor,
+    connection: Queryable,
     viewer: Viewer,
     ticket_id: str,
     kind: TicketEventKind,
@@ -170,7 +170,7 @@ async def change(
 
 
 async def note(
-    connection: Executor, viewer: Viewer, ticket_id: str, note_id: str, body: str, *, internal_only: bool
+    connection: Queryable, viewer: Viewer, ticket_id: str, note_id: str, body: str, *, internal_only: bool
 ) -> str:
     """Add a note to a ticket that the transaction has locked, and write the event, whose id is returned. An internal
     one is not public."""

@@ -35,7 +35,7 @@ from db.lists.shapes import (
 )
 from db.planner import once, one_of, opaque, without_index
 from db.sql import Condition, Row
-from db.visibility import Asker, Predicate
+from db.visibility import Predicate, ViewerParameter
 
 CRITERIA_MAX = 100
 DEPTH_MAX = 100
@@ -91,7 +91,7 @@ class Criterion(ABC, Generic[S]):
         `BadInput`."""
 
     @abstractmethod
-    def build(self, row: Row, shape: S, parameters: Parameters, asker: Asker) -> Condition: ...
+    def build(self, row: Row, shape: S, parameters: Parameters, viewer: ViewerParameter) -> Condition: ...
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class In(Criterion[WordsShape]):
     def read(self, value: Any, slots: Slots) -> WordsShape:
         return WordsShape(tuple(sorted({str(item) for item in value})))
 
-    def build(self, row: Row, shape: WordsShape, parameters: Parameters, asker: Asker) -> Condition:
+    def build(self, row: Row, shape: WordsShape, parameters: Parameters, viewer: ViewerParameter) -> Condition:
         return one_of(row.c[self.column], shape.words)
 
 
@@ -119,7 +119,7 @@ class Is(Criterion[ValueShape]):
     def read(self, value: Any, slots: Slots) -> ValueShape:
         return ValueShape(slots.put(value))
 
-    def build(self, row: Row, shape: ValueShape, parameters: Parameters, asker: Asker) -> Condition:
+    def build(self, row: Row, shape: ValueShape, parameters: Parameters, viewer: ViewerParameter) -> Condition:
         column = row.c[self.column]
         return column == parameters(shape.slot, column.type)
 
@@ -133,7 +133,7 @@ class Same(Criterion[ValueShape]):
     def read(self, value: Any, slots: Slots) -> ValueShape:
         return ValueShape(slots.put(storable(value).strip()))
 
-    def build(self, row: Row, shape: ValueShape, parameters: Parameters, asker: Asker) -> Condition:
+    def build(self, row: Row, shape: ValueShape, parameters: Parameters, viewer: ViewerParameter) -> Condition:
         return func.lower(row.c[self.column]) == func.lower(parameters(shape.slot, Text()))
 
 
@@ -149,7 +149,7 @@ class References(Criterion[ValueShape]):
     def read(self, value: Any, slots: Slots) -> ValueShape:
         return ValueShape(slots.put(key_of(value, self.prefix, self.kind)))
 
-    def build(self, row: Row, shape: ValueShape, parameters: Parameters, asker: Asker) -> Condition:
+    def build(self, row: Row, shape: ValueShape, parameters: Parameters, viewer: ViewerParameter) -> Condition:
         return row.c[self.column] == parameters(shape.slot, UUID(as_uuid=False))
 
 
@@ -157,14 +157,14 @@ class References(Criterion[ValueShape]):
 class Within(Criterion[SpanShape]):
     """The column's time lies in `[from, until)`; either end may be left out."""
 
-    column: Callable[[Row, Asker], ColumnElement[Any]]
+    column: Callable[[Row, ViewerParameter], ColumnElement[Any]]
 
     def read(self, value: Any, slots: Slots) -> SpanShape:
         start, end = value.get("from"), value.get("until")
         return SpanShape(None if start is None else slots.put(start), None if end is None else slots.put(end))
 
-    def build(self, row: Row, shape: SpanShape, parameters: Parameters, asker: Asker) -> Condition:
-        column = self.column(row, asker)
+    def build(self, row: Row, shape: SpanShape, parameters: Parameters, viewer: ViewerParameter) -> Condition:
+        column = self.column(row, viewer)
         conditions = []
         if shape.start is not None:
             conditions.append(column >= parameters(shape.start, DateTime(timezone=True)))
@@ -195,13 +195,13 @@ class Assignee(Criterion[AssigneeShape]):
             return AssigneeShape(kind, slot=slots.put(key_of(given, "tec", "technician")))
         return AssigneeShape(kind, holds=given)
 
-    def build(self, row: Row, shape: AssigneeShape, parameters: Parameters, asker: Asker) -> Condition:
+    def build(self, row: Row, shape: AssigneeShape, parameters: Parameters, viewer: ViewerParameter) -> Condition:
         column = row.c.technician_id
         if shape.slot is not None:
             return column == parameters(shape.slot, UUID(as_uuid=False))
         if shape.kind == "unassigned":
             return column.is_(None) if shape.holds else column.is_not(None)
-        mine = column.is_not_distinct_from(asker.uuid) if asker.role is Role.TECHNICIAN else false()
+        mine = column.is_not_distinct_from(viewer.uuid) if viewer.role is Role.TECHNICIAN else false()
         return mine if shape.holds else mine.is_not(true())
 
 
@@ -218,8 +218,8 @@ class VisibleBy(Criterion[VisibilityShape]):
     def read(self, value: Any, slots: Slots) -> VisibilityShape:
         raise BadInput("This cannot be asked for.")
 
-    def build(self, row: Row, shape: VisibilityShape, parameters: Parameters, asker: Asker) -> Condition:
-        return self.condition(row, asker)
+    def build(self, row: Row, shape: VisibilityShape, parameters: Parameters, viewer: ViewerParameter) -> Condition:
+        return self.condition(row, viewer)
 
 
 class Term:
@@ -279,11 +279,11 @@ class Searching(Criterion[SearchShape]):
         term = storable(value).strip()
         return SearchShape(slots.put(term), short=not _TRIGRAM.search(term)) if term else None
 
-    def build(self, row: Row, shape: SearchShape, parameters: Parameters, asker: Asker) -> Condition:
-        return self.matches(row, parameters.term(shape), asker)
+    def build(self, row: Row, shape: SearchShape, parameters: Parameters, viewer: ViewerParameter) -> Condition:
+        return self.matches(row, parameters.term(shape), viewer)
 
     @abstractmethod
-    def matches(self, row: Row, term: Term, asker: Asker) -> Condition: ...
+    def matches(self, row: Row, term: Term, viewer: ViewerParameter) -> Condition: ...
 
 
 PIECE = 4
@@ -300,9 +300,9 @@ class Contains(Searching):
     column: str
     shown_to_services: tuple[str, ...]
 
-    def matches(self, row: Row, term: Term, asker: Asker) -> Condition:
+    def matches(self, row: Row, term: Term, viewer: ViewerParameter) -> Condition:
         found = term.is_in(row.c[self.column])
-        if asker.role is not Role.SERVICE:
+        if viewer.role is not Role.SERVICE:
             return found
         shown = (func.search_form(row.c[name]) for name in self.shown_to_services)
         return and_(found, term.is_in(func.concat_ws(literal_column("E'\\n'"), *shown)))
@@ -317,17 +317,17 @@ class Contains(Searching):
 class Matches(Searching):
     """A search that is ranked: what of a row it reads depends on the viewer, who may not see all of it."""
 
-    condition: Callable[[Row, Term, Asker], Condition]
+    condition: Callable[[Row, Term, ViewerParameter], Condition]
 
-    def matches(self, row: Row, term: Term, asker: Asker) -> Condition:
-        return self.condition(row, term, asker)
+    def matches(self, row: Row, term: Term, viewer: ViewerParameter) -> Condition:
+        return self.condition(row, term, viewer)
 
 
 @dataclass(frozen=True)
 class Ranked(Searching):
     """A search in stages (`db/lists/listing.py: Stage`): whether a row matches depends on the other rows too."""
 
-    def matches(self, row: Row, term: Term, asker: Asker) -> Condition:
+    def matches(self, row: Row, term: Term, viewer: ViewerParameter) -> Condition:
         return true()
 
 
@@ -405,12 +405,12 @@ class Criteria(Criterion[CriteriaShape]):
             shape.none_of if self.columns(none_of) <= columns else None,
         )
 
-    def build(self, row: Row, shape: CriteriaShape, parameters: Parameters, asker: Asker) -> Condition:
-        conditions = [self.fields[name].build(row, inner, parameters, asker) for name, inner in shape.fields]
-        conditions += [self.build(row, item, parameters, asker) for item in shape.all_of]
+    def build(self, row: Row, shape: CriteriaShape, parameters: Parameters, viewer: ViewerParameter) -> Condition:
+        conditions = [self.fields[name].build(row, inner, parameters, viewer) for name, inner in shape.fields]
+        conditions += [self.build(row, item, parameters, viewer) for item in shape.all_of]
         if shape.any_of is not None:
-            conditions.append(or_(false(), *(self.build(row, item, parameters, asker) for item in shape.any_of)))
+            conditions.append(or_(false(), *(self.build(row, item, parameters, viewer) for item in shape.any_of)))
         if shape.none_of is not None:
             # Not `NOT`: a criterion does not hold for a row whose column is null, so its negation does.
-            conditions.append(self.build(row, shape.none_of, parameters, asker).is_not(true()))
+            conditions.append(self.build(row, shape.none_of, parameters, viewer).is_not(true()))
         return and_(true(), *conditions)

@@ -17,21 +17,21 @@ from db.lists.filters import Contains, Criteria, Parameters, Term
 from db.lists.shapes import CriteriaShape, Path, SearchShape
 from db.planner import number
 from db.sql import Condition, Row
-from db.visibility import Asker
+from db.visibility import ViewerParameter
 
 
 @dataclass(frozen=True)
 class SortKey:
     """Something to sort by: its value for a row, and how that value is read back from a cursor."""
 
-    value: Callable[[Row, Asker], ColumnElement[Any]]
+    value: Callable[[Row, ViewerParameter], ColumnElement[Any]]
     parse: Callable[[Any], Any]
     unique: bool = False
     """No two rows have the same value, so further sort keys decide nothing."""
 
 
 def by_column(name: str, parse: Callable[[Any], Any]) -> SortKey:
-    return SortKey(lambda row, asker: row.c[name], parse)
+    return SortKey(lambda row, viewer: row.c[name], parse)
 
 
 def by_text(name: str) -> SortKey:
@@ -75,7 +75,7 @@ class Tier:
 class Stage:
     """One way to match: the query for a row's `search_vector`, and the relevance of a match, from 0 to 1."""
 
-    query: Callable[[Term, Asker], ColumnElement[Any]]
+    query: Callable[[Term, ViewerParameter], ColumnElement[Any]]
     relevance: Callable[[ColumnElement[Any], ColumnElement[Any]], ColumnElement[Any]]  # of the vector, and the query
 
 
@@ -89,23 +89,23 @@ class Ranking:
     """
 
     search: Path
-    tiers: Callable[[Row, Term, Asker], list[Tier]] | None = None
+    tiers: Callable[[Row, Term, ViewerParameter], list[Tier]] | None = None
     stages: tuple[Stage, ...] = ()
 
     def order(self, default: Order) -> Order:
         return ((RANK, False), *(default if self.tiers is None else ((TIER_ORDER, False),)))
 
-    def value(self, name: str, row: Row, term: Term, asker: Asker) -> ColumnElement[Any]:
+    def value(self, name: str, row: Row, term: Term, viewer: ViewerParameter) -> ColumnElement[Any]:
         """A row's value for one of the `RANKING_KEYS`."""
         if name in row.c:
             return row.c[name]
         assert self.tiers is not None
-        tiers = enumerate(self.tiers(row, term, asker))
+        tiers = enumerate(self.tiers(row, term, viewer))
         return case(*((tier.condition, number(rank) if name == RANK else tier.by) for rank, tier in tiers))
 
 
-Total: TypeAlias = Callable[[CriteriaShape, Asker, Parameters], ColumnElement[int] | None]
-Estimates: TypeAlias = Callable[[Mapping[str, CriteriaShape], Asker, Parameters], FromClause]
+Total: TypeAlias = Callable[[CriteriaShape, ViewerParameter, Parameters], ColumnElement[int] | None]
+Estimates: TypeAlias = Callable[[Mapping[str, CriteriaShape], ViewerParameter, Parameters], FromClause]
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Listing:
     keys: Mapping[str, SortKey]
     default: Order
     criteria: Criteria = field(default_factory=lambda: Criteria({}))
-    total: Total = lambda shape, asker, parameters: None
+    total: Total = lambda shape, viewer, parameters: None
     """A quicker way to count the rows of a criteria shape; None where it does not apply."""
     estimates: Estimates | None = None
     """Estimated counts: one row with a column for each named shape, about how many rows match what it says of the

@@ -113,7 +113,7 @@ class Page:
             on=partial(_refers, many.referenced_by, row) if many.referenced_by else None,
             outer=row,
             parameters=Parameters(render.parameters(selection)),
-            asker=render.asker,
+            viewer=render.viewer,
             names=render,
             visible=many.entity.visible,
         )

@@ -29,7 +29,7 @@ FEW_TICKETS = 2_500
 
 def found(query: ListQuery, limit: int, stretch: Stretch) -> Select[Any]:
     """The first `limit` rows of the stretch, in order."""
-    role, ranking = query.asker.role, query.ranking
+    role, ranking = query.viewer.role, query.ranking
     if ranking is not None and ranking.stages:
         return staged(query, limit, stretch, ranking)
     if query.on is None:
@@ -37,7 +37,7 @@ def found(query: ListQuery, limit: int, stretch: Stretch) -> Select[Any]:
             return _of_all(query, limit, stretch)
         if role in query.listing.own:
             return _of_own(query, limit, stretch)
-        if query.entity.seen_on_few(query.asker):
+        if query.entity.seen_on_few(query.viewer):
             return _on_tickets(query, limit, stretch)
     if ranking is not None or (query.on is None and role is Role.TECHNICIAN):
         return all_matching(query, limit, stretch)
@@ -47,7 +47,7 @@ def found(query: ListQuery, limit: int, stretch: Stretch) -> Select[Any]:
 def total(query: ListQuery) -> ColumnElement[int]:
     """How many rows the whole list has."""
     listing = query.listing
-    kept = None if query.on is not None else listing.total(query.criteria, query.asker, query.parameters)
+    kept = None if query.on is not None else listing.total(query.criteria, query.viewer, query.parameters)
     if kept is not None:
         return kept
     ranking = listing.ranking
@@ -69,13 +69,13 @@ def _on_tickets(query: ListQuery, limit: int, stretch: Stretch) -> Select[Any]:
     the other."""
     from_tickets = all_matching(query, limit, stretch)
     one_by_one = _of_all(query.seen_one_by_one(), limit, stretch)
-    way = case((sees_more_tickets(query.asker, number(FEW_TICKETS)), number(1)), else_=number(0))
+    way = case((sees_more_tickets(query.viewer, number(FEW_TICKETS)), number(1)), else_=number(0))
     return query.one_of([from_tickets, one_by_one], way, stretch)
 
 
 def _of_own(query: ListQuery, limit: int, stretch: Stretch) -> Select[Any]:
     """For viewers who see the rows of some criteria: the rows that each of them finds."""
-    own = query.listing.own[query.asker.role]
+    own = query.listing.own[query.viewer.role]
     lists = [query.subquery(_listed(query.seen_by(name), limit, stretch)) for name in own]
     both = union_all(*(select_star(rows) for rows in lists)).subquery(query.names.name())
     return query.first(both, limit, stretch)

@@ -34,7 +34,7 @@ from db.lists.listing import BY_ID, RANK, RANKING_KEYS, Keys, Listing, Order, Ra
 from db.lists.shapes import CriteriaShape, Path, SearchShape, VisibilityShape
 from db.planner import materialised, number
 from db.sql import Condition, Row, select_star
-from db.visibility import Asker, Predicate
+from db.visibility import Predicate, ViewerParameter
 
 Conditions: TypeAlias = Callable[[Row], list[Condition]]
 
@@ -76,14 +76,14 @@ class ListQuery:
     on: Callable[[Row], Condition] | None
     outer: Row
     parameters: Parameters
-    asker: Asker
+    viewer: ViewerParameter
     names: Names
     visible: Predicate
 
     def seen_by(self, name: str) -> ListQuery:
         """The rows of the list that this one of the viewer's own criteria makes visible."""
         fields = (*self.criteria.fields, (name, VisibilityShape()))
-        return replace(self, criteria=replace(self.criteria, fields=fields), visible=lambda row, asker: true())
+        return replace(self, criteria=replace(self.criteria, fields=fields), visible=lambda row, viewer: true())
 
     def seen_one_by_one(self) -> ListQuery:
         """The same rows, each tested by itself for being visible."""
@@ -105,17 +105,17 @@ class ListQuery:
     def matching(self, row: Row) -> list[Condition]:
         """Every row of the list matches these."""
         related = [] if self.on is None else [self.on(row)]
-        return [self.visible(row, self.asker), *related, self.satisfies(row, self.criteria)]
+        return [self.visible(row, self.viewer), *related, self.satisfies(row, self.criteria)]
 
     def satisfies(self, row: Row, criteria: CriteriaShape) -> Condition:
-        return self.listing.criteria.build(row, criteria, self.parameters, self.asker)
+        return self.listing.criteria.build(row, criteria, self.parameters, self.viewer)
 
     def index_conditions(self, row: Row, frequent: Condition | None = None) -> list[Condition]:
         return self.listing.index_conditions(row, self.criteria, self.parameters, frequent)
 
     def selective(self) -> CriteriaShape:
         """The criteria that may leave few rows; empty if there are none."""
-        own = self.listing.own.get(self.asker.role, ())
+        own = self.listing.own.get(self.viewer.role, ())
         return self.criteria.only((*self.listing.selective, *((name,) for name in own)))
 
     @property
@@ -136,13 +136,13 @@ class ListQuery:
 
     def keys_of(self, order: Order, row: Row) -> Keys:
         keys = [(self.key(name, row), descending) for name, descending in order]
-        return [*keys, (BY_ID.value(row, self.asker), order[-1][1])]
+        return [*keys, (BY_ID.value(row, self.viewer), order[-1][1])]
 
     def key(self, name: str, row: Row) -> ColumnElement[Any]:
         if name not in RANKING_KEYS:
-            return self.listing.keys[name].value(row, self.asker)
+            return self.listing.keys[name].value(row, self.viewer)
         assert self.listing.ranking is not None
-        return self.listing.ranking.value(name, row, self.term(self.listing.ranking.search), self.asker)
+        return self.listing.ranking.value(name, row, self.term(self.listing.ranking.search), self.viewer)
 
     def first(self, rows: Row, limit: int, stretch: Stretch) -> Select[Any]:
         """The first `limit` of these rows in the list's order."""

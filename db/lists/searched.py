@@ -61,7 +61,7 @@ def searched(query: ListQuery, limit: int, stretch: Stretch) -> Select[Any]:
     decided = [(count_of(hits) >= number(limit), number(0))]
     if not _is_estimated(query, query.selective()):
         few = (selects_few(query), number(len(ways)))
-        decided = [*decided, few] if query.asker.role is Role.ADMIN else [few, *decided]
+        decided = [*decided, few] if query.viewer.role is Role.ADMIN else [few, *decided]
         ways.append(all_selected(query, limit, stretch))
     cheapest = case((seen.c.rows < number(WINDOW), number(0)), else_=_cheapest(query, limit, seen, parts))
     way = case(*decided, else_=select(cheapest).scalar_subquery())
@@ -85,7 +85,7 @@ def _cheapest(query: ListQuery, limit: int, seen: FromClause, parts: Sequence[st
         "left": left,
         "by_suffix": criteria.about(index_suffix(query), query.criteria),
     }
-    estimate = listing.estimates(shapes, query.asker, query.parameters)
+    estimate = listing.estimates(shapes, query.viewer, query.parameters)
     share = seen.c.having_term / decimal(WINDOW)
     length = func.char_length(query.term(listing.search).form())
     looked_up = case((seen.c.having_term >= number(FREQUENT), func.least(length, number(PIECE))), else_=length)

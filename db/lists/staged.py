@@ -63,7 +63,7 @@ def count_of_matches(query: ListQuery, ranking: Ranking) -> ColumnElement[int]:
 
 
 def _query_of(query: ListQuery, stage: Stage, ranking: Ranking) -> ColumnElement[Any]:
-    return select(stage.query(query.term(ranking.search), query.asker)).scalar_subquery()
+    return select(stage.query(query.term(ranking.search), query.viewer)).scalar_subquery()
 
 
 def _count_of_matches(query: ListQuery, words: ColumnElement[Any]) -> ColumnElement[int]:

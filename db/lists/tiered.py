@@ -24,7 +24,7 @@ FREQUENT = 15
 def tiered(query: ListQuery, limit: int, stretch: Stretch, ranking: Ranking) -> Select[Any]:
     """The first `limit` rows of the stretch; each tier only as far as those before leave room."""
     assert ranking.tiers is not None
-    ranks = range(len(ranking.tiers(query.entity.table, query.term(ranking.search), query.asker)))
+    ranks = range(len(ranking.tiers(query.entity.table, query.term(ranking.search), query.viewer)))
     found: list[CTE] = []
     for rank in reversed(ranks) if stretch.backward else ranks:
         rows = _tier(query, limit, stretch, ranking, rank)
@@ -43,7 +43,7 @@ def _tier(query: ListQuery, limit: int, stretch: Stretch, ranking: Ranking, rank
     @functools.cache
     def tiers(target: Row) -> list[Tier]:
         assert ranking.tiers is not None
-        return ranking.tiers(target, term, query.asker)
+        return ranking.tiers(target, term, query.viewer)
 
     def condition(target: Row) -> Condition:
         *better, own = tiers(target)[: rank + 1]
@@ -51,17 +51,17 @@ def _tier(query: ListQuery, limit: int, stretch: Stretch, ranking: Ranking, rank
         return and_(own.condition, *(opaque(not_(tier.condition)) for tier in better))
 
     def wanted(target: Row) -> Condition:
-        return and_(condition(target), query.visible(target, query.asker))
+        return and_(condition(target), query.visible(target, query.viewer))
 
     def by(target: Row) -> list[ColumnElement[Any]]:
-        return direction([(tiers(target)[rank].by, False), (BY_ID.value(target, query.asker), False)], stretch)
+        return direction([(tiers(target)[rank].by, False), (BY_ID.value(target, query.viewer), False)], stretch)
 
     def ordered(conditions: Conditions, among: Row | None = None) -> Select[Any]:
         target = query.alias() if among is None else among
         own = tiers(target)[rank]
         rows = select_star(target, number(rank).label(RANK), own.by.label(TIER_ORDER)).where(
             *conditions(target),
-            *query.bounds_within_rank([(own.by, False), (BY_ID.value(target, query.asker), False)], stretch, rank),
+            *query.bounds_within_rank([(own.by, False), (BY_ID.value(target, query.viewer), False)], stretch, rank),
         )
         return rows.order_by(*by(target))
 
@@ -73,13 +73,13 @@ def _tier(query: ListQuery, limit: int, stretch: Stretch, ranking: Ranking, rank
     # Sorted before each is tested for being visible, so that no more are tested than the page needs.
     looked_up = query.subquery(fence(select_star(some).where(index_condition)))
     matches = query.subquery(fence(ordered(lambda target: [condition(target)], looked_up)))
-    visible = select_star(matches).where(query.visible(matches, query.asker)).order_by(*by(matches))
+    visible = select_star(matches).where(query.visible(matches, query.viewer)).order_by(*by(matches))
     window = query.materialised(ordered(lambda target: []).limit(number(WINDOW)))
     hits = query.materialised(select_star(window).where(wanted(window)).order_by(*by(window)).limit(number(limit)))
     enough = or_(count_of(hits) >= number(limit), count_of(window) < number(WINDOW))
     decided = [(enough, number(0))]
     ways = [select_star(hits), visible.limit(number(limit))]
-    if query.asker.role is not Role.ADMIN:
+    if query.viewer.role is not Role.ADMIN:
         # The window may have many rows with a frequent term, and none that the viewer sees.
         having_term = count_of(query.subquery(select_star(window).where(condition(window))))
         decided.append((having_term >= number(FREQUENT), number(len(ways))))

@@ -15,7 +15,7 @@ from sqlalchemy.sql.elements import ClauseElement
 DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
 
 
-class Executor(Protocol):
+class Queryable(Protocol):
     """An asyncpg connection or pool."""
 
     async def fetch(self, query: str, *args: Any) -> list[Any]: ...
@@ -40,14 +40,14 @@ class Statement:
         fixed = self._fixed
         return [values[name] if name in values else fixed.get(name) for name in self.names]
 
-    async def fetch(self, connection: Executor, **values: Any) -> list[Any]:
+    async def fetch(self, connection: Queryable, **values: Any) -> list[Any]:
         return await connection.fetch(self.text, *self.arguments(values))
 
-    async def fetchrow(self, connection: Executor, **values: Any) -> Any:
+    async def fetchrow(self, connection: Queryable, **values: Any) -> Any:
         return await connection.fetchrow(self.text, *self.arguments(values))
 
-    async def fetchval(self, connection: Executor, **values: Any) -> Any:
+    async def fetchval(self, connection: Queryable, **values: Any) -> Any:
         return await connection.fetchval(self.text, *self.arguments(values))
 
-    async def execute(self, connection: Executor, **values: Any) -> str:
+    async def execute(self, connection: Queryable, **values: Any) -> str:
         return await connection.execute(self.text, *self.arguments(values))

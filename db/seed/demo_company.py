@@ -14,7 +14,7 @@ OFFICE: Final = "office"
 
 
 @dataclass(frozen=True)
-class Customer:
+class DemoCustomer:
     account: str
     name: str
     email: str
@@ -23,7 +23,7 @@ class Customer:
 
 
 @dataclass(frozen=True)
-class Technician:
+class DemoTechnician:
     name: str
     email: str
     phone: str | None
@@ -81,7 +81,7 @@ def noted(hours: float, by: str, body: str) -> Step:
     return Step(hours, by, "NOTE_ADDED", note=body, public=False)
 
 
-def told(hours: float, by: str, body: str) -> Step:
+def public_note(hours: float, by: str, body: str) -> Step:
     """A note that the customer sees."""
     return Step(hours, by, "NOTE_ADDED", note=body)
 
@@ -107,29 +107,29 @@ MARTA, DEV, LUC, AMINA, PETER = (
 )
 
 TECHNICIANS: Final = (
-    Technician(MARTA, "marta.kowalska@callout.example", "613-555-0111"),
-    Technician(DEV, "dev.patel@callout.example", "613-555-0112"),
-    Technician(LUC, "luc.tremblay@callout.example", "613-555-0113"),
-    Technician(AMINA, "amina.hassan@callout.example", None),
-    Technician(PETER, "peter.novak@callout.example", "613-555-0115", active=False),
+    DemoTechnician(MARTA, "marta.kowalska@callout.example", "613-555-0111"),
+    DemoTechnician(DEV, "dev.patel@callout.example", "613-555-0112"),
+    DemoTechnician(LUC, "luc.tremblay@callout.example", "613-555-0113"),
+    DemoTechnician(AMINA, "amina.hassan@callout.example", None),
+    DemoTechnician(PETER, "peter.novak@callout.example", "613-555-0115", active=False),
 )
 
 CUSTOMERS: Final = (
-    Customer(
+    DemoCustomer(
         "A-1042",
         "John Smith",
         "john@example.com",
         "613-555-1234",
         (("14 Birch Street, Ottawa", "P-1042-1"), ("3 Lakeview Lane, Perth (cottage)", "P-1042-2")),
     ),
-    Customer(
+    DemoCustomer(
         "A-1051",
         "Rideau Dental Clinic",
         "frontdesk@rideaudental.example",
         "613-555-2210",
         (("220 Rideau Street, Suite 3, Ottawa", "P-1051-1"), ("18 Main Street, Manotick", "P-1051-2")),
     ),
-    Customer(
+    DemoCustomer(
         "A-1063",
         "Northgate Logistics",
         "facilities@northgate.example",
@@ -140,14 +140,14 @@ CUSTOMERS: Final = (
             ("90 Industrial Avenue, Truck Yard, Ottawa", "P-1063-3"),
         ),
     ),
-    Customer(
+    DemoCustomer(
         "A-1077",
         "Hélène Gagnon",
         "helene.gagnon@example.com",
         "819-555-4410",
         (("77 rue Laval, Gatineau", "P-1077-1"),),
     ),
-    Customer(
+    DemoCustomer(
         "A-1088",
         "Maple Court Condominiums",
         "manager@maplecourt.example",
@@ -158,41 +158,41 @@ CUSTOMERS: Final = (
             ("404 Maple Court, Parking Garage, Ottawa", "P-1088-3"),
         ),
     ),
-    Customer(
+    DemoCustomer(
         "A-1090",
         "Priya Sharma",
         "priya.sharma@example.com",
         "613-555-9021",
         (("9 Fernbank Crescent, Kanata", "P-1090-1"),),
     ),
-    Customer(
+    DemoCustomer(
         "A-1104",
         "Byward Jewellers",
         "owner@bywardjewellers.example",
         "613-555-6001",
         (("55 York Street, Ottawa", "P-1104-1"),),
     ),
-    Customer(
+    DemoCustomer(
         "A-1119",
         "St. Mary's School",
         "office@stmarys.example",
         "613-555-8080",
         (("1200 Prince of Wales Drive, Ottawa", "P-1119-1"), ("1202 Prince of Wales Drive, Gymnasium", "P-1119-2")),
     ),
-    Customer(
+    DemoCustomer(
         "A-1123", "Omar Haddad", "omar.haddad@example.com", None, (("31 Elgin Street, Apt. 1204, Ottawa", "P-1123-1"),)
     ),
-    Customer(
+    DemoCustomer(
         "A-1136",
         "Kanata Medical Storage",
         "security@kms.example",
         "613-555-4747",
         (("5 Hearst Way, Kanata", "P-1136-1"), ("7 Hearst Way, Cold Store, Kanata", "P-1136-2")),
     ),
-    Customer(
+    DemoCustomer(
         "A-1148", "Grace Okafor", "grace.okafor@example.com", "613-555-3308", (("640 Bank Street, Ottawa", "P-1148-1"),)
     ),
-    Customer("A-1150", "Tom MacDonald", "tom.macdonald@example.com", "613-555-2929", ()),
+    DemoCustomer("A-1150", "Tom MacDonald", "tom.macdonald@example.com", "613-555-2929", ()),
 )
 
 STORIES: Final = (
@@ -238,7 +238,7 @@ STORIES: Final = (
             assigned(0.1, MARTA),
             noted(0.2, OFFICE, "Guard on site until 18:00, call Rob at the gatehouse on arrival."),
             started(1.5, MARTA),
-            told(1.6, MARTA, "On site. The lock's power supply gives 9 V instead of 24 V; fetching a new one."),
+            public_note(1.6, MARTA, "On site. The lock's power supply gives 9 V instead of 24 V; fetching a new one."),
         ),
         place=1,
     ),
@@ -277,8 +277,10 @@ STORIES: Final = (
         "A-1090",
         (
             assigned(3, AMINA),
-            told(5, AMINA, "That sensor is not made for homes with pets. I can fit one that is, Thursday at 10:00?"),
-            told(7, "customer", "Thursday at 10 is good, thank you."),
+            public_note(
+                5, AMINA, "That sensor is not made for homes with pets. I can fit one that is, Thursday at 10:00?"
+            ),
+            public_note(7, "customer", "Thursday at 10 is good, thank you."),
             started(20, AMINA),
         ),
     ),
@@ -333,7 +335,7 @@ STORIES: Final = (
             ("CUSTOMER", "The panic button test failed again."),
             ("BOT", "Did the panel itself show the alarm, or did nothing happen at all?"),
             ("CUSTOMER", "Nothing at all, and the station says they got no signal."),
-            ("BOT", "This is urgent. I have opened a ticket and told the office."),
+            ("BOT", "This is urgent. I have opened a ticket and public_note the office."),
         ),
     ),
     Story(
@@ -399,7 +401,7 @@ STORIES: Final = (
         (
             assigned(0.1, AMINA, by=AMINA),
             started(1, AMINA),
-            told(
+            public_note(
                 2,
                 AMINA,
                 "Until the new reader is here the outer door alone is locked by card; the inner one is on the key.",
@@ -441,7 +443,7 @@ STORIES: Final = (
         "A-1148",
         (
             assigned(2, MARTA),
-            told(
+            public_note(
                 3, MARTA, "The panel still reports by cellular, so you are protected. I will come by tomorrow morning."
             ),
             started(20, MARTA),
@@ -490,7 +492,7 @@ STORIES: Final = (
             resolved(
                 31, LUC, "Sealed the induction loop's slot and lowered its sensitivity; no false opening in six hours."
             ),
-            told(60, "customer", "It opened again this morning at 5:40."),
+            public_note(60, "customer", "It opened again this morning at 5:40."),
             reopened(61),
             noted(62, OFFICE, "Take the spare loop detector along, the old one may be drifting."),
         ),
@@ -548,7 +550,7 @@ STORIES: Final = (
         "The cleaner has changed and her old code must not work any more.",
         "A-1148",
         (
-            told(
+            public_note(
                 0.5,
                 OFFICE,
                 "Press *5, the master code, the two digits of the user, then the new code twice. The old one is gone at"
@@ -645,8 +647,8 @@ STORIES: Final = (
         (
             raised(0.2, "URGENT"),
             assigned(0.3, MARTA),
-            told(0.5, MARTA, "I can be there in 90 minutes. Is there somebody with a key nearby?"),
-            told(0.8, "customer", "The neighbour, Bill, at number 5."),
+            public_note(0.5, MARTA, "I can be there in 90 minutes. Is there somebody with a key nearby?"),
+            public_note(0.8, "customer", "The neighbour, Bill, at number 5."),
             started(2, MARTA),
             resolved(3, MARTA, "Breaker of the heating had tripped; reset, 14 °C and rising. Sensor is correct."),
             closed(60),
@@ -663,7 +665,7 @@ STORIES: Final = (
         "A-1090",
         (
             assigned(10, AMINA),
-            told(30, AMINA, "Yes: panel and sensors move, door contacts are new. The quote is in your mail."),
+            public_note(30, AMINA, "Yes: panel and sensors move, door contacts are new. The quote is in your mail."),
             closed(200),
         ),
     ),
@@ -708,7 +710,7 @@ STORIES: Final = (
         "Since the clocks changed, the alarm arms itself an hour late.",
         "A-1148",
         (
-            told(
+            public_note(
                 1,
                 OFFICE,
                 "Press *6, the master code, then 1, and enter time and date. Daylight saving can be switched on there,"
@@ -806,7 +808,7 @@ STORIES: Final = (
         "A-1077",
         (
             assigned(0.1, MARTA),
-            told(0.2, MARTA, "Please open the small breaker marked ALARM. I am on my way."),
+            public_note(0.2, MARTA, "Please open the small breaker marked ALARM. I am on my way."),
             started(0.3, MARTA),
             resolved(
                 1.5,

@@ -86,7 +86,7 @@ async def admit(connection: ServerConnection, after: str | None) -> None:
     assert subscribed["payload"]["query"] == module.SUBSCRIPTION
 
 
-async def tell(connection: ServerConnection, *told: dict[str, Any]) -> None:
+async def deliver(connection: ServerConnection, *told: dict[str, Any]) -> None:
     for each in told:
         await say(connection, type="next", id="1", payload={"data": {"ticketChanged": each}})
 
@@ -94,10 +94,10 @@ async def tell(connection: ServerConnection, *told: dict[str, Any]) -> None:
 async def test_it_goes_on_from_the_last_cursor_until_it_is_let_in_no_more(pauses: list[float]) -> None:
     async def first(connection: ServerConnection) -> None:
         await admit(connection, None)
-        await tell(connection, READY)
+        await deliver(connection, READY)
         await say(connection, type="ping")
         assert await heard(connection) == {"type": "pong"}
-        await tell(connection, CHANGE)
+        await deliver(connection, CHANGE)
         await connection.close(1012, "restarting")
 
     async def second(connection: ServerConnection) -> None:
@@ -106,7 +106,7 @@ async def test_it_goes_on_from_the_last_cursor_until_it_is_let_in_no_more(pauses
 
     async def third(connection: ServerConnection) -> None:
         await admit(connection, "c2")
-        await tell(connection, RESET)
+        await deliver(connection, RESET)
         await connection.close(1011, "a fault")
 
     async def fourth(connection: ServerConnection) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from db.events.cursor import Place, StreamCursors
+from db.events.cursor import StreamCursors, StreamPosition
 from db.events.position import Snapshot
 from db.ids import new_id
 
@@ -55,27 +55,27 @@ def test_what_is_no_snapshot_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     "place",
     [
-        Place("5:9:5,7"),
-        Place("5:9:5,7", "9:12:", AT, new_id()),
-        Place("5:9:", "9:9:"),
-        Place("9:9:", "9:10:9", WEST, "an event"),
+        StreamPosition("5:9:5,7"),
+        StreamPosition("5:9:5,7", "9:12:", AT, new_id()),
+        StreamPosition("5:9:", "9:9:"),
+        StreamPosition("9:9:", "9:10:9", WEST, "an event"),
     ],
 )
-def test_a_place_is_the_same_after_it_was_a_cursor(place: Place) -> None:
+def test_a_place_is_the_same_after_it_was_a_cursor(place: StreamPosition) -> None:
     cursor = place.sealed(CURSORS)
-    assert Place.opened(cursor, CURSORS) == place
-    assert Place.opened(cursor, StreamCursors(new_id())) is None
+    assert StreamPosition.opened(cursor, CURSORS) == place
+    assert StreamPosition.opened(cursor, StreamCursors(new_id())) is None
     assert place.sealed(CURSORS) != cursor
 
 
 def test_a_position_alone_lies_before_every_event_that_it_does_not_see() -> None:
-    place = Place("5:9:5,7")
+    place = StreamPosition("5:9:5,7")
     assert place.until is None
     assert place.at < datetime(1, 1, 3, tzinfo=UTC)
 
 
 def test_a_cursor_that_was_changed_anywhere_does_not_open() -> None:
-    cursor = Place("5:9:5,7", "9:12:", AT, new_id()).sealed(CURSORS)
+    cursor = StreamPosition("5:9:5,7", "9:12:", AT, new_id()).sealed(CURSORS)
     raw = base64.urlsafe_b64decode(cursor)
     for at in range(len(raw)):
         broken = bytearray(raw)

@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 from typing import cast
 
 from callout.execution.request import GraphQLRequest
-from callout.live.websocket import Answered, Following, Refused, Reply, Sockets
+from callout.live.websocket import Answered, Following, Rejected, Reply, Sockets
 from db.enums import Role
 from db.viewer import Viewer
-from pubsub.connections import CONNECTIONS_MAX, Connection, Connections, Session, Times
+from pubsub.connections import CONNECTIONS_MAX, Connections, LiveConnection, Session, Times
 from pubsub.feed import Feed
-from pubsub.hub import Hub, Member, Subscription
+from pubsub.hub import Hub, Subscriber, SubscriptionHandle
 from tests.helpers.wire import Wire, until
 
 VIEWER = Viewer(Role.ADMIN, "boss", "The Boss")
@@ -41,18 +41,18 @@ class Subscribers(Hub):
     """The test itself sends to `members`; `ended` are those whose subscriptions have been ended."""
 
     def __init__(self) -> None:
-        self.members: list[Member] = []
-        self.ended: list[Member] = []
+        self.members: list[Subscriber] = []
+        self.ended: list[Subscriber] = []
         self.afters: list[str | None] = []
 
-    def subscribe(self, feed: Feed, member: Member, after: str | None) -> Subscription:
+    def subscribe(self, feed: Feed, member: Subscriber, after: str | None) -> SubscriptionHandle:
         self.members.append(member)
         self.afters.append(after)
         return _Noted(self, member)
 
 
-class _Noted(Subscription):
-    def __init__(self, subscribers: Subscribers, member: Member) -> None:
+class _Noted(SubscriptionHandle):
+    def __init__(self, subscribers: Subscribers, member: Subscriber) -> None:
         self._subscribers = subscribers
         self._member = member
 
@@ -91,7 +91,7 @@ class Desk:
                 case "query":
                     return Answered(self.answer)
                 case "error":
-                    return Refused(b'[{"message":"No."}]')
+                    return Rejected(b'[{"message":"No."}]')
             return Following(cast(Feed, None), self.after)
 
     @asynccontextmanager
@@ -111,7 +111,7 @@ class Table(Connections):
 
     def __init__(self) -> None:
         super().__init__(self._which, 0.0)
-        self.came: list[Connection] = []
+        self.came: list[LiveConnection] = []
         self.gone: list[Session] = []
         self.asked: list[list[Session]] = []
 
@@ -119,7 +119,7 @@ class Table(Connections):
         self.asked.append(list(sessions))
         return [session for session in sessions if session in self.gone]
 
-    def enter(self, connection: Connection) -> None:
+    def enter(self, connection: LiveConnection) -> None:
         self.came.append(connection)
         super().enter(connection)
 
@@ -134,7 +134,7 @@ class Table(Connections):
         return sum(admitted)
 
 
-class Idle(Connection):
+class Idle(LiveConnection):
     """A connection that goes on for ever, and notes what is asked of it."""
 
     def __init__(self) -> None:
@@ -182,12 +182,12 @@ class Room:
         assert await wire.receive() == {"type": "connection_ack"}
         return wire
 
-    async def following(self, id: str = "1") -> tuple[Wire, Member]:
+    async def following(self, id: str = "1") -> tuple[Wire, Subscriber]:
         """A client with a subscription, and what the hub knows of it."""
         wire = await self.admitted()
         return wire, await self.subscribe(wire, id)
 
-    async def subscribe(self, wire: Wire, id: str) -> Member:
+    async def subscribe(self, wire: Wire, id: str) -> Subscriber:
         before = len(self.hub.members)
         wire.send(type="subscribe", id=id, payload={"query": FOLLOW})
         await until(lambda: len(self.hub.members) > before)

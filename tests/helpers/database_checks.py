@@ -12,7 +12,7 @@ import asyncpg
 from db.enums import TicketSource
 from db.events import log as event_log
 from db.ids import new_id
-from db.postgres.statement import Executor
+from db.postgres.statement import Queryable
 from db.viewer import Viewer
 from resolvers.ticket import draw_reference
 
@@ -39,7 +39,7 @@ async def events(database: Database, ticket_id: str | None = None) -> list[dict[
     return [json.loads(row[0]) for row in rows]
 
 
-async def write_ticket(connection: Executor, creator: Viewer, subject: str) -> None:
+async def write_ticket(connection: Queryable, creator: Viewer, subject: str) -> None:
     """Writes a ticket and its event past the API, where nobody rings the bell."""
     values = {
         "id": new_id(),

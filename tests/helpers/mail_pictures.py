@@ -13,7 +13,7 @@ from pathlib import Path
 
 from db.enums import Audience, NoticeKind
 from notifiers.rendering import Templates
-from notifiers.samples import notice_of
+from notifiers.samples import sample_notification
 from tests.helpers.paths import ROOT
 
 PICTURE = ROOT / "docs" / "mails.png"
@@ -32,7 +32,7 @@ def page() -> str:
     texts = Templates(public_url="https://callout.example.com")
     columns = []
     for column in SHOWN:
-        mails = (texts.render(notice_of(kind, audience))[1] for kind, audience in column)
+        mails = (texts.render(sample_notification(kind, audience))[1] for kind, audience in column)
         columns.append("".join(_FRAME.format(escape(mail)) for mail in mails))
     style = "body{margin:0;display:flex;background:#eef1f4}" + f"iframe{{display:block;border:0;width:{WIDTH}px}}"
     return f"<!DOCTYPE html><style>{style}</style>" + "".join(f"<div>{column}</div>" for column in columns)

@@ -25,7 +25,7 @@ from callout import notification_worker as notices
 from callout.settings import Settings, load
 from db.enums import DeliveryChannel
 from db.postgres.pool import Database
-from notifiers.notification import Channel, Notice, Refused, Unavailable
+from notifiers.notification import Channel, Notification, Unavailable, Undeliverable
 from notifiers.worker import Pace
 from pubsub.bell import Bell
 from tests.helpers.process import environment_of, start
@@ -33,24 +33,25 @@ from tests.helpers.process import environment_of, start
 WITHIN = 15.0  # seconds, after which a test that waits has failed
 HANG, DROP = "hang", "drop"
 
-Told: TypeAlias = dict[str, Any]
-"""A notice as the other side gets it."""
+NotificationTarget: TypeAlias = dict[str, Any]
+"""A notification as the other side gets it."""
 
 
 class Wire(Channel):
-    """A connection for each notice, which goes as a line of JSON; the answer is a line that begins as SMTP's do: 2 for
-    what is taken, 4 for later (after the seconds that it ends with, if it does), 5 for never."""
+    """Sends each notification as a line of JSON over a connection of its own. The answer is a line that begins as
+    SMTP's do: 2 for accepted, 4 for later (after the seconds that it ends with, if any), 5 for never.
+    """
 
     def __init__(self, port: int) -> None:
         self._port = port
 
-    async def send(self, notice: Notice) -> str:
+    async def send(self, notification: Notification) -> str:
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         except OSError:
             raise Unavailable("Nobody listens.") from None
         try:
-            writer.write(orjson.dumps(asdict(notice)) + b"\n")
+            writer.write(orjson.dumps(asdict(notification)) + b"\n")
             answer = (await reader.readline()).decode().strip()
         except OSError:
             answer = ""
@@ -63,7 +64,7 @@ class Wire(Channel):
                 seconds = answer.rpartition(" ")[2]
                 raise Unavailable(answer, float(seconds) if seconds.isdecimal() else None)
             case "5":
-                raise Refused(answer)
+                raise Undeliverable(answer)
         raise Unavailable("The line was dropped.")
 
 
@@ -72,9 +73,9 @@ class Sink:
     in order; `taken` those that were taken. Lines are sent as Latin-1."""
 
     def __init__(self) -> None:
-        self.answer: Callable[[Told], str] = lambda told: "250 Thanks"
-        self.seen: list[Told] = []
-        self.taken: list[Told] = []
+        self.answer: Callable[[NotificationTarget], str] = lambda told: "250 Thanks"
+        self.seen: list[NotificationTarget] = []
+        self.taken: list[NotificationTarget] = []
         self.port = 0
         self._released = asyncio.Event()
 
@@ -98,7 +99,7 @@ class Sink:
         if not line:  # who wanted to tell is gone
             writer.close()
             return
-        told: Told = orjson.loads(line)
+        told: NotificationTarget = orjson.loads(line)
         self.seen.append(told)
         answer = self.answer(told)
         if answer == HANG:

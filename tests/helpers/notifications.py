@@ -9,19 +9,19 @@ from typing import Any
 from db.enums import Audience, NoticeKind
 from notifiers.addresses import Mailbox
 from notifiers.mail import Composer
-from notifiers.notification import Notice
+from notifiers.notification import Notification
 from notifiers.rendering import Templates
-from notifiers.samples import notice_of
+from notifiers.samples import sample_notification
 
 DOMAIN = "callout.test"
 PUBLIC_URL = "https://callout.test/app"
 
 
-def notice(
+def notification(
     kind: NoticeKind = NoticeKind.CREATED, audience: Audience = Audience.CUSTOMER, *, ticket: Any = None, **given: Any
-) -> Notice:
+) -> Notification:
     """One of a delivery of its own, otherwise as the sample unless `given`; `ticket` are facts of the ticket."""
-    made = replace(notice_of(kind, audience), delivery_id=str(uuid.uuid4()), **given)
+    made = replace(sample_notification(kind, audience), delivery_id=str(uuid.uuid4()), **given)
     return made if ticket is None or made.ticket is None else replace(made, ticket=replace(made.ticket, **ticket))
 
 

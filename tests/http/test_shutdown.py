@@ -21,7 +21,7 @@ from callout.app import create_app
 from callout.settings import Settings
 from db.enums import DeliveryChannel, TicketEventKind
 from db.events import log as event_log
-from notifiers.notification import Channel, Notice
+from notifiers.notification import Channel, Notification
 from tests.helpers.api import Api
 from tests.helpers.database_checks import key, until, until_blocked
 from tests.helpers.graphql_ws_client import DESCRIPTIONS, Socket, following, live, stalled
@@ -135,7 +135,7 @@ class Closing(Channel):
         self._name = name
         self._closed = closed
 
-    async def send(self, notice: Notice) -> str:
+    async def send(self, notice: Notification) -> str:
         raise AssertionError("there is nothing to send")
 
     async def close(self) -> None:

@@ -371,14 +371,14 @@ async def test_events_come_in_order_and_wait_for_a_slow_reader(lounge: Lounge) -
     assert lounge.hub.afters == ["a cursor"]
     response.flows.clear()
     for n in range(5):
-        member.tell(b'{"n":\r\n%d}' % n)
+        member.deliver(b'{"n":\r\n%d}' % n)
         await settled()
     drained = asyncio.create_task(member.drained())
     await settled()
     assert (response.taken(), drained.done()) == (b"", False)
     response.flows.set()
     await until(drained.done)
-    member.tell(b"{}")
+    member.deliver(b"{}")
     await settled()
     assert response.taken() == b"".join(event(b'{"n":  %d}' % n) for n in range(5)) + event(b"{}")
 
@@ -390,7 +390,7 @@ async def test_a_stream_beats_in_silence_again_and_again(clock: Clock) -> None:
         while response.body.count(BEAT) < 5:  # noqa: ASYNC110 (there is no event to wait for)
             await asyncio.sleep(0.001)
     assert response.body.replace(BEAT, b"") == b""
-    lounge.hub.members[0].tell(b"{}")
+    lounge.hub.members[0].deliver(b"{}")
     await settled()
     assert response.body.replace(BEAT, b"") == event(b"{}")
     await lounge.close()
@@ -399,7 +399,7 @@ async def test_a_stream_beats_in_silence_again_and_again(clock: Clock) -> None:
 async def test_a_stream_does_not_beat_while_there_is_something_to_send(lounge: Lounge) -> None:
     response = await lounge.following()
     for n in range(5):
-        lounge.hub.members[0].tell(b"%d" % n)
+        lounge.hub.members[0].deliver(b"%d" % n)
         await settled()
     assert response.taken() == b"".join(event(b"%d" % n) for n in range(5))
 
@@ -459,11 +459,11 @@ async def is_shut_down(lounge: Lounge, response: Response) -> None:
 async def lets_too_much_wait(lounge: Lounge, response: Response) -> None:
     response.flows.clear()
     for _ in range(QUEUE_MAX):
-        lounge.hub.members[-1].tell(b"{}")
+        lounge.hub.members[-1].deliver(b"{}")
     await settled()
     assert lounge.hub.ended == []
     for _ in range(2):  # one is on its way
-        lounge.hub.members[-1].tell(b"{}")
+        lounge.hub.members[-1].deliver(b"{}")
     await settled()
     assert lounge.hub.ended == lounge.hub.members
     response.flows.set()
@@ -471,7 +471,7 @@ async def lets_too_much_wait(lounge: Lounge, response: Response) -> None:
 
 async def does_not_read(lounge: Lounge, response: Response) -> None:
     response.flows.clear()
-    lounge.hub.members[-1].tell(b"{}")
+    lounge.hub.members[-1].deliver(b"{}")
     await settled()
     lounge.check(SEND_SECONDS)
     await settled()
@@ -514,7 +514,7 @@ async def test_a_stream_that_ends_gets_no_more_events(lounge: Lounge) -> None:
     response.flows.clear()
     member = lounge.hub.members[0]
     member.fail()
-    member.tell(b"{}")
+    member.deliver(b"{}")
     response.flows.set()
     await until(response.running.done)
     assert response.taken() == b""

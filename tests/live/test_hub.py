@@ -25,7 +25,7 @@ from pubsub import hub as hub_module
 from pubsub import tail
 from pubsub.bell import Bell
 from pubsub.feed import Feed, Message
-from pubsub.hub import WAITING_BYTES_MAX, WAITING_MAX, Hub, Member, Subscription, _Membership
+from pubsub.hub import HELD_BYTES_MAX, HELD_MAX, Hub, Subscriber, SubscriptionHandle, _GroupSubscriber
 from tests.helpers.database_checks import write_ticket
 from tests.helpers.graphql_ws_client import WITHIN
 
@@ -33,10 +33,10 @@ BOSS = Viewer(Role.ADMIN, "boss", "The Boss")
 READY = "ready"
 
 
-class Reader(Member):
+class Reader(Subscriber):
     """Keeps what it is given, and the cursors of that beside it; while it does not read, it is not drained."""
 
-    subscription: Subscription
+    subscription: SubscriptionHandle
 
     def __init__(self) -> None:
         self.received: list[str] = []
@@ -45,7 +45,7 @@ class Reader(Member):
         self.reads = asyncio.Event()
         self.reads.set()
 
-    def tell(self, payload: bytes) -> None:
+    def deliver(self, payload: bytes) -> None:
         text, _, cursor = payload.decode().partition("\t")
         self.received.append(text)
         self.cursors.append(cursor)
@@ -74,8 +74,8 @@ class Reader(Member):
 class Leaver(Reader):
     """Ends its subscription with the first message that is live."""
 
-    def tell(self, payload: bytes) -> None:
-        super().tell(payload)
+    def deliver(self, payload: bytes) -> None:
+        super().deliver(payload)
         if self.received[-1] != READY:
             self.subscription.end()
 
@@ -212,43 +212,43 @@ async def turn() -> None:
 
 async def test_what_comes_during_a_replay_waits_and_then_comes_in_order() -> None:
     reader = Reader()
-    membership = _Membership(reader, 0)
+    membership = _GroupSubscriber(reader, 0)
     for payload in (b"one", b"two"):
-        membership.tell(payload)
+        membership.deliver(payload)
     assert reader.received == []
     await membership.catch_up()
     assert reader.received == ["one", "two"]
-    membership.tell(b"three")
+    membership.deliver(b"three")
     assert reader.received == ["one", "two", "three"]
 
 
 async def test_what_waited_is_delivered_at_the_members_pace_and_what_comes_meanwhile_behind_it() -> None:
     reader = Reader()
-    membership = _Membership(reader, 0)
-    membership.tell(b"one")
-    membership.tell(b"two")
+    membership = _GroupSubscriber(reader, 0)
+    membership.deliver(b"one")
+    membership.deliver(b"two")
     reader.reads.clear()
     catching_up = asyncio.create_task(membership.catch_up())
     for received in (["one"], ["one", "two"], ["one", "two", "three"]):
         await turn()
         assert reader.received == received
         if len(received) == 1:
-            membership.tell(b"three")
+            membership.deliver(b"three")
         assert not catching_up.done()
         reader.reads.set()
         reader.reads = asyncio.Event()
     await catching_up
-    membership.tell(b"four")
+    membership.deliver(b"four")
     assert reader.received == ["one", "two", "three", "four"]
 
 
 async def test_only_so_many_messages_wait_during_a_replay() -> None:
     reader = Reader()
-    membership = _Membership(reader, 0)
-    for _ in range(WAITING_MAX):
-        membership.tell(b"")
+    membership = _GroupSubscriber(reader, 0)
+    for _ in range(HELD_MAX):
+        membership.deliver(b"")
     assert reader.failures == 0
-    membership.tell(b"")
+    membership.deliver(b"")
     assert reader.failures == 1
     await membership.catch_up()
     assert reader.received == [], "whoever has failed is given nothing that has a gap before it"
@@ -256,12 +256,12 @@ async def test_only_so_many_messages_wait_during_a_replay() -> None:
 
 async def test_only_so_many_bytes_wait_during_a_replay() -> None:
     reader = Reader()
-    membership = _Membership(reader, 0)
-    half = b"x" * (WAITING_BYTES_MAX // 2)
-    membership.tell(half)
-    membership.tell(half)
+    membership = _GroupSubscriber(reader, 0)
+    half = b"x" * (HELD_BYTES_MAX // 2)
+    membership.deliver(half)
+    membership.deliver(half)
     assert reader.failures == 0
-    membership.tell(b"x")
+    membership.deliver(b"x")
     assert reader.failures == 1
     await membership.catch_up()
     assert reader.received == []
@@ -269,16 +269,16 @@ async def test_only_so_many_bytes_wait_during_a_replay() -> None:
 
 async def test_what_a_member_has_caught_up_with_takes_no_room() -> None:
     reader = Reader()
-    membership = _Membership(reader, 0)
-    half = b"x" * (WAITING_BYTES_MAX // 2)
-    membership.tell(half)
-    membership.tell(half)
+    membership = _GroupSubscriber(reader, 0)
+    half = b"x" * (HELD_BYTES_MAX // 2)
+    membership.deliver(half)
+    membership.deliver(half)
     reader.reads.clear()
     catching_up = asyncio.create_task(membership.catch_up())
     await turn()
-    membership.tell(half)
+    membership.deliver(half)
     assert reader.failures == 0
-    membership.tell(b"x")
+    membership.deliver(b"x")
     assert reader.failures == 1
     catching_up.cancel()
 

@@ -22,11 +22,11 @@ from callout.settings import Settings
 from db.enums import Role, TicketEventKind
 from db.events import counts
 from db.events import log as event_log
-from db.events.cursor import Place, StreamCursors
+from db.events.cursor import StreamCursors, StreamPosition
 from db.ids import new_id
 from db.postgres.pool import Database as Pool
 from db.viewer import Viewer
-from pubsub.replay import MISSED_MAX
+from pubsub.replay import REPLAY_MAX
 from pubsub.send_queue import QUEUE_BYTES_MAX, QUEUE_MAX
 from tests.helpers.api import SCHEMA, Api, Refusal, Server
 from tests.helpers.counting import change, create
@@ -577,7 +577,7 @@ async def test_a_cursor_expires_before_anything_is_gone_that_it_has_not_seen(
     page = await asked(api, after=cursors.seal(at))
     assert (page["nodes"][0]["ticketId"], page["reset"]) == (kept, None)
     assert await reset_of(api, cursors.seal(at)) is None
-    for expired in (Place(before), Place(before, behind, now, new_id())):
+    for expired in (StreamPosition(before), StreamPosition(before, behind, now, new_id())):
         assert await reset_of(api, expired.sealed(cursors)) == "CURSOR_EXPIRED"
 
 
@@ -590,9 +590,9 @@ async def test_a_cursor_of_another_kind_or_of_the_future_is_unknown(api: Api, da
     cursors, at = StreamCursors(await identity(api)), datetime.now(UTC)
     last = await database.fetchval("SELECT xid::text::bigint FROM ticket_events ORDER BY xid DESC LIMIT 1")
     now, future = (f"{xid}:{xid}:" for xid in (last + 1, last + 2))
-    for known_here in (Place(now), Place(now, now, at, new_id())):
+    for known_here in (StreamPosition(now), StreamPosition(now, now, at, new_id())):
         assert await reset_of(api, known_here.sealed(cursors)) is None
-    for unknown in (Place(future), Place(now, future, at, new_id())):
+    for unknown in (StreamPosition(future), StreamPosition(now, future, at, new_id())):
         assert await reset_of(api, unknown.sealed(cursors)) == "CURSOR_UNKNOWN"
 
 
@@ -647,10 +647,10 @@ async def test_who_has_missed_more_than_is_told_one_by_one_is_told_to_fetch_the_
                 " SELECT ticket_id, 'UPDATED', actor_kind, actor_id, actor_name, at + n * interval '1 ms', after, after"
                 " FROM ticket_events, generate_series($1::int, $2::int) AS n WHERE kind = 'CREATED'"
             )
-            await database.execute(happened, 1, MISSED_MAX - 1)
+            await database.execute(happened, 1, REPLAY_MAX - 1)
             at_the_bound = await asked(api, after=start, first=1)
             assert (len(at_the_bound["nodes"]), at_the_bound["reset"]) == (1, None)
-            await database.execute(happened, MISSED_MAX, MISSED_MAX)
+            await database.execute(happened, REPLAY_MAX, REPLAY_MAX)
             await database.close()
             assert (await asked(api, after=start))["reset"] == "OVERFLOW"
             customer = await api.new_customer()

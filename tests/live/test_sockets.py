@@ -62,11 +62,11 @@ async def test_a_message_of_any_length_arrives_whole(room: Room, length: int, le
     text = of_length(length, letter)
     header = 2 if length < 126 else 4 if length < 2**16 else 10  # the shortest that holds the length
     assert len(room.sockets.frame(NEXT, text)) == header + length
-    member.tell(text)
+    member.deliver(text)
     assert len(wire.texts[-1].encode()) == length
     assert wire.unread() == [next_message(text)], "written at once"
     wire.block()
-    member.tell(text)
+    member.deliver(text)
     assert wire.unread() == []
     wire.unblock()
     assert await wire.receive() == next_message(text)
@@ -89,7 +89,7 @@ async def test_each_subscription_gets_its_messages_under_its_own_id(room: Room) 
     first, second = payload("first"), payload("second")
     for each in (first, second, first):
         for member in (one, other, third):
-            member.tell(each)
+            member.deliver(each)
     assert wire.unread() == [next_message(each, id) for each in (first, second, first) for id in ("one", "other")]
     assert elsewhere.unread() == [next_message(each, "one") for each in (first, second, first)]
 
@@ -133,7 +133,7 @@ async def test_what_the_hub_sends_overtakes_nothing(room: Room, before: int) -> 
         wire.send(type="ping")
         await settled()
     wire.unblock()
-    member.tell(payload("second"))
+    member.deliver(payload("second"))
     assert wire.unread() == []
     await settled()
     assert wire.unread() == [{"type": "pong"}] * before + [next_message(payload("second"))]
@@ -144,7 +144,7 @@ async def test_what_a_client_asks_for_overtakes_nothing(room: Room, before: int)
     wire, member = await room.following()
     wire.block()
     for n in range(before):
-        member.tell(payload(f"{n}"))
+        member.deliver(payload(f"{n}"))
         await settled()
     wire.send(type="ping")  # is read next
     wire.unblock()
@@ -155,9 +155,9 @@ async def test_what_a_client_asks_for_overtakes_nothing(room: Room, before: int)
 async def test_what_has_only_just_begun_to_wait_is_not_overtaken(room: Room) -> None:
     wire, member = await room.following()
     wire.block()
-    member.tell(payload("first"))
+    member.deliver(payload("first"))
     wire.unblock()
-    member.tell(payload("second"))
+    member.deliver(payload("second"))
     await settled()
     assert wire.unread() == [next_message(payload("first")), next_message(payload("second"))]
 
@@ -166,11 +166,11 @@ async def test_messages_that_wait_keep_their_order(room: Room) -> None:
     wire, member = await room.following()
     wire.block()
     for n in range(10):
-        member.tell(payload(f"{n}"))
+        member.deliver(payload(f"{n}"))
         await asyncio.sleep(0)
     wire.unblock()
     for n in range(10, 20):
-        member.tell(payload(f"{n}"))
+        member.deliver(payload(f"{n}"))
         await asyncio.sleep(0)
     await settled()
     assert wire.unread() == [next_message(payload(f"{n}")) for n in range(20)]
@@ -179,12 +179,12 @@ async def test_messages_that_wait_keep_their_order(room: Room) -> None:
 async def test_once_nothing_waits_messages_are_written_at_once_again(room: Room) -> None:
     wire, member = await room.following()
     wire.block()
-    member.tell(payload("waits"))
+    member.deliver(payload("waits"))
     await settled()
     wire.unblock()
     assert await wire.receive() == next_message(payload("waits"))
     await settled()
-    member.tell(payload("is written at once"))
+    member.deliver(payload("is written at once"))
     assert wire.unread() == [next_message(payload("is written at once"))]
 
 
@@ -203,9 +203,9 @@ async def test_an_answer_comes_before_its_end_also_where_both_wait(room: Room) -
 
 async def test_what_was_written_comes_before_the_close_and_nothing_after_it(room: Room) -> None:
     wire, member = await room.following()
-    member.tell(payload("before"))
+    member.deliver(payload("before"))
     member.fail()
-    member.tell(payload("after"))
+    member.deliver(payload("after"))
     assert await wire.gone() == (1013, "Try again later")
     assert wire.unread() == [next_message(payload("before"))]
 
@@ -214,10 +214,10 @@ async def test_a_close_does_not_wait_for_what_waits(room: Room) -> None:
     wire, member = await room.following()
     wire.block()
     for text in ("on its way", "waits", "waits too"):
-        member.tell(payload(text))
+        member.deliver(payload(text))
         await settled()
     member.fail()
-    member.tell(payload("comes too late"))
+    member.deliver(payload("comes too late"))
     wire.unblock()
     assert await wire.gone() == (1013, "Try again later")
     assert wire.unread() == [next_message(payload("on its way"))]
@@ -248,9 +248,9 @@ async def test_a_member_is_drained_once_all_has_been_taken(room: Room) -> None:
     wire, member = await room.following()
     await member.drained()
     wire.block()
-    member.tell(payload("on its way"))
+    member.deliver(payload("on its way"))
     await settled()
-    member.tell(payload("waits"))
+    member.deliver(payload("waits"))
     drained = asyncio.create_task(member.drained())
     await settled()
     assert not drained.done()
@@ -289,7 +289,7 @@ async def test_a_client_may_take_its_time_to_initialise_but_not_more(room: Room)
     assert await later.gone() == (4408, "Connection initialisation timeout")
     room.check(TIMES.init)
     member = await room.subscribe(late, "1")
-    member.tell(payload("stays"))
+    member.deliver(payload("stays"))
     assert late.unread() == [next_message(payload("stays"))]
 
 
@@ -355,7 +355,7 @@ async def test_whoever_speaks_often_is_not_asked(room: Room) -> None:
 async def test_what_the_server_says_does_not_make_the_client_less_silent(room: Room) -> None:
     wire, member = await room.following()
     for second in range(61):
-        member.tell(payload(f"{second}"))
+        member.deliver(payload(f"{second}"))
         room.check(1.0)
     assert await wire.gone() == (1013, "Nobody answers")
 
@@ -373,7 +373,7 @@ async def test_a_token_is_good_to_its_last_moment(room: Room) -> None:
 async def test_a_client_that_takes_nothing_is_cut_off_without_a_close_frame(room: Room) -> None:
     wire, member = await room.following()
     wire.block()
-    member.tell(payload("never read"))
+    member.deliver(payload("never read"))
     await settled()
     room.check(SEND_SECONDS)
     await settled()
@@ -387,7 +387,7 @@ async def test_a_client_that_takes_everything_in_time_stays(room: Room) -> None:
     wire, member = await room.following()
     for n in range(3):
         wire.block()
-        member.tell(payload(f"{n}"))
+        member.deliver(payload(f"{n}"))
         await settled()
         room.check(SEND_SECONDS - 1)
         wire.send(type="pong")
@@ -403,9 +403,9 @@ async def test_a_client_that_lets_too_much_wait_is_closed(room: Room) -> None:
     wire, member = await room.following()
     wire.block()
     for n in range(QUEUE_MAX):
-        member.tell(payload(f"{n}"))
+        member.deliver(payload(f"{n}"))
     assert room.hub.ended == []
-    member.tell(payload("too much"))
+    member.deliver(payload("too much"))
     assert room.hub.ended == [member]
     wire.unblock()
     assert await wire.gone() == (1013, UNREAD)
@@ -565,7 +565,7 @@ async def test_an_id_has_one_operation_also_while_it_is_executed(room: Room) -> 
 @pytest.mark.parametrize("id", ["x", "x" * 200, "한" * 200, '"\\\n'])
 async def test_an_id_comes_back_as_it_was_sent(room: Room, id: str) -> None:
     wire, member = await room.following(id)
-    member.tell(payload("text"))
+    member.deliver(payload("text"))
     assert await wire.receive() == next_message(payload("text"), id)
     for document, type_ in ((ANSWER, "complete"), (REFUSAL, "error")):
         wire.send(type="complete", id=id)

@@ -21,7 +21,7 @@ from db.enums import DeliveryChannel, NoticeKind
 from notifiers.notification import Unavailable
 from tests.helpers.issuer import issuer
 from tests.helpers.mail_server import MailServer, mail_server
-from tests.helpers.notifications import notice
+from tests.helpers.notifications import notification
 from tests.helpers.process import free_port, serving
 from tests.helpers.terminal import Terminal
 from tests.helpers.webhook import webhook
@@ -35,7 +35,7 @@ def development(tmp_path: Path, **given: Any) -> Settings:
 
 async def send(settings: Settings, kind: DeliveryChannel, **given: Any) -> str:
     async with opened(channels_of, settings) as made:
-        return await made[kind].send(notice(**given))
+        return await made[kind].send(notification(**given))
 
 
 async def test_in_development_mail_is_files_and_the_log_says_where(
@@ -84,9 +84,9 @@ async def test_with_a_server_mail_goes_there() -> None:
 async def test_each_process_has_its_part_of_a_spaces_rate(tmp_path: Path) -> None:
     made = channels_of(development(tmp_path, workers=20))  # three a minute: one, and then one in 30 seconds
     with webhook() as space:
-        await made[DeliveryChannel.GOOGLE_CHAT].send(notice(webhook_url=space.url()))
+        await made[DeliveryChannel.GOOGLE_CHAT].send(notification(webhook_url=space.url()))
         with pytest.raises(Unavailable) as refusal:
-            await made[DeliveryChannel.GOOGLE_CHAT].send(notice(webhook_url=space.url()))
+            await made[DeliveryChannel.GOOGLE_CHAT].send(notification(webhook_url=space.url()))
         assert refusal.value.after is not None
         assert 25 < refusal.value.after <= 30
     for channel in made.values():
@@ -98,7 +98,7 @@ async def test_a_broken_template_is_said_at_the_start(tmp_path: Path, caplog: py
     made = channels_of(development(tmp_path, templates_dir=tmp_path))
     (line,) = (record for record in caplog.records if record.levelno == logging.ERROR)
     assert re.match(r"resolved\.html, line 2: .*nonsense", line.__dict__["fields"]["problem"])
-    await made[DeliveryChannel.EMAIL].send(notice(NoticeKind.CREATED))  # the others are not held up
+    await made[DeliveryChannel.EMAIL].send(notification(NoticeKind.CREATED))  # the others are not held up
     for channel in made.values():
         await channel.close()
 

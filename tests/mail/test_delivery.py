@@ -21,7 +21,17 @@ from notifiers import message_ids, queue, worker
 from notifiers.worker import Pace
 from tests.helpers.api import Api, Server
 from tests.helpers.database_checks import Database, key, until_blocked
-from tests.helpers.notification_sink import DROP, HANG, WITHIN, Sink, Told, sending, until, wiring, working
+from tests.helpers.notification_sink import (
+    DROP,
+    HANG,
+    WITHIN,
+    NotificationTarget,
+    Sink,
+    sending,
+    until,
+    wiring,
+    working,
+)
 from tests.helpers.process import callout_process, free_port
 
 ADMIN = "ada@company.test"
@@ -66,7 +76,7 @@ async def settled(database: Database, **expected: int) -> None:
     await eventually(lambda: states(database), expected)
 
 
-def ids(told: list[Told]) -> list[str]:
+def ids(told: list[NotificationTarget]) -> list[str]:
     return [each["delivery_id"] for each in told]
 
 
@@ -326,7 +336,7 @@ async def test_a_notice_that_cannot_be_made_holds_nothing_up(
     async with working(server.settings, sink):
         await settled(database, SENT=1, PENDING=1)
         await eventually(lambda: tried(database, "ADMIN"), 1)
-    assert "a notice cannot be sent" in caplog.text and "UnicodeDecodeError" in caplog.text
+    assert "a notification cannot be sent" in caplog.text and "UnicodeDecodeError" in caplog.text
     (failed,) = await delivered(api, state=["PENDING"])
     assert "went wrong in Callout" in failed["said"]
 
@@ -376,7 +386,7 @@ async def end(
     database: Queue, claim: queue.Claim, state: str, said: str | None = "451 Busy", pause: float = 0.0
 ) -> list[str]:
     """Says what became of a claim; returns the state that was written, if any was."""
-    outcome = queue.Outcome(claim, DeliveryState(state), said, pause)
+    outcome = queue.AttemptOutcome(claim, DeliveryState(state), said, pause)
     rows = await queue.record(database, [outcome], give_up=24 * HOUR)
     return [str(row["state"]) for row in rows]
 

@@ -17,8 +17,8 @@ import pytest
 
 from db.enums import Audience, NoticeKind
 from notifiers.google_chat import PER_MINUTE, GoogleChat, Space
-from notifiers.notification import NotSent, Refused, Unavailable
-from tests.helpers.notifications import PUBLIC_URL, notice
+from notifiers.notification import NotSent, Unavailable, Undeliverable
+from tests.helpers.notifications import PUBLIC_URL, notification
 from tests.helpers.process import free_port
 from tests.helpers.webhook import SECRET, Webhook, webhook
 
@@ -46,7 +46,7 @@ async def chat() -> AsyncIterator[GoogleChat]:
 
 
 def told(url: str | None, kind: NoticeKind = NoticeKind.CREATED, **given: Any) -> Any:
-    return notice(kind, Audience.SPACE, recipient="", webhook_url=url, **given)
+    return notification(kind, Audience.SPACE, recipient="", webhook_url=url, **given)
 
 
 def widgets_of(message: dict[str, Any]) -> list[dict[str, Any]]:
@@ -154,10 +154,10 @@ async def test_without_a_public_url_there_is_no_button(space: Webhook) -> None:
         (500, {}, Unavailable, None),
         (502, {}, Unavailable, None),
         (408, {}, Unavailable, None),
-        (400, {}, Refused, None),
-        (401, {}, Refused, None),
-        (403, {}, Refused, None),
-        (404, {}, Refused, None),
+        (400, {}, Undeliverable, None),
+        (401, {}, Undeliverable, None),
+        (403, {}, Undeliverable, None),
+        (404, {}, Undeliverable, None),
     ],
 )
 async def test_a_status_says_whether_to_try_again(
@@ -182,7 +182,7 @@ async def test_a_date_to_try_again_is_understood(chat: GoogleChat, space: Webhoo
 async def test_a_redirect_is_not_followed(chat: GoogleChat, space: Webhook) -> None:
     for status in (301, 302, 303, 307, 308):
         space.answer = (status, {"Location": space.url("elsewhere")})
-        with pytest.raises(Refused, match="redirects are not followed"):
+        with pytest.raises(Undeliverable, match="redirects are not followed"):
             await chat.send(told(space.url()))
     assert len(space.posted) == 5
 
@@ -205,7 +205,7 @@ async def test_nobody_there_is_tried_again(chat: GoogleChat) -> None:
     "url", [None, "", "no url", "ftp://chat.example/x", "https://", "https://[x/", "//x", "http://a:b/"]
 )
 async def test_what_is_no_webhook_is_refused(chat: GoogleChat, url: str | None) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(Undeliverable):
         await chat.send(told(url))
 
 

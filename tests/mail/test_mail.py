@@ -18,13 +18,13 @@ import pytest
 from db.enums import Audience, NoticeKind
 from notifiers import message_ids
 from notifiers.mail_folder import MailFolder
-from notifiers.notification import Notice, Refused, TicketFacts, Unavailable
+from notifiers.notification import Notification, TicketFacts, Unavailable, Undeliverable
 from notifiers.rendering import Templates
-from notifiers.samples import all_notices
+from notifiers.samples import all_samples
 from notifiers.smtp import Smtp
 from notifiers.smtp_server import SmtpServer
 from tests.helpers.mail_server import MailServer, mail_server
-from tests.helpers.notifications import DOMAIN, PUBLIC_URL, composer, notice
+from tests.helpers.notifications import DOMAIN, PUBLIC_URL, composer, notification
 
 VOID = {"br", "meta", "img", "hr"}
 
@@ -43,7 +43,7 @@ async def channel(server: MailServer) -> AsyncIterator[Smtp]:
     await made.close()
 
 
-async def sent(channel: Smtp, server: MailServer, told: Notice) -> EmailMessage:
+async def sent(channel: Smtp, server: MailServer, told: Notification) -> EmailMessage:
     await channel.send(told)
     return server.received[-1].message
 
@@ -55,7 +55,7 @@ def text_of(message: EmailMessage, subtype: str) -> str:
     return content.replace("\r\n", "\n")
 
 
-def ticket_of(told: Notice) -> TicketFacts:
+def ticket_of(told: Notification) -> TicketFacts:
     assert told.ticket is not None
     return told.ticket
 
@@ -90,7 +90,9 @@ class Balanced(HTMLParser):
 
 
 async def test_a_mail_has_what_mail_programs_and_robots_look_for(channel: Smtp, server: MailServer) -> None:
-    told = notice(NoticeKind.CREATED, Audience.CUSTOMER, recipient="ann@example.com", recipient_name="Ann Tremblay")
+    told = notification(
+        NoticeKind.CREATED, Audience.CUSTOMER, recipient="ann@example.com", recipient_name="Ann Tremblay"
+    )
     ticket = ticket_of(told)
     message = await sent(channel, server, told)
     assert (server.received[-1].sender, server.received[-1].recipients) == (f"support@{DOMAIN}", ["ann@example.com"])
@@ -114,11 +116,11 @@ async def test_a_mail_has_what_mail_programs_and_robots_look_for(channel: Smtp, 
 
 
 async def test_all_mails_of_a_ticket_are_one_thread(channel: Smtp, server: MailServer) -> None:
-    first = notice(NoticeKind.CREATED)
+    first = notification(NoticeKind.CREATED)
     root = message_ids.of_ticket(ticket_of(first).id, DOMAIN)
     opened = await sent(channel, server, first)
     answer = "<CAF+x=_y@mail.example.com>"  # the customer's own
-    later = notice(NoticeKind.RESOLVED, thread=(opened["message-id"], answer))
+    later = notification(NoticeKind.RESOLVED, thread=(opened["message-id"], answer))
     resolved = await sent(channel, server, later)
     assert resolved["subject"] == opened["subject"]
     assert resolved["in-reply-to"] == answer
@@ -128,7 +130,7 @@ async def test_all_mails_of_a_ticket_are_one_thread(channel: Smtp, server: MailS
 
 
 async def test_a_long_thread_keeps_its_root_and_its_end(channel: Smtp, server: MailServer) -> None:
-    told = notice(thread=tuple(f"<{n}.{'x' * 120}@example.com>" for n in range(400)))
+    told = notification(thread=tuple(f"<{n}.{'x' * 120}@example.com>" for n in range(400)))
     message = await sent(channel, server, told)
     references = message["references"].split()
     assert references[0] == message_ids.of_ticket(ticket_of(told).id, DOMAIN)
@@ -139,14 +141,14 @@ async def test_a_long_thread_keeps_its_root_and_its_end(channel: Smtp, server: M
 async def test_what_is_no_message_id_is_not_referred_to(channel: Smtp, server: MailServer) -> None:
     good = "<good@example.com>"
     bad = ("<a@b>\r\nBcc: evil@example.com", "<a b@c>", "x", "", "<é@b>", f"<{'x' * 999}@b>", "<a@b> <c@d>")
-    message = await sent(channel, server, notice(thread=(good, *bad)))
+    message = await sent(channel, server, notification(thread=(good, *bad)))
     assert message["references"].split()[1:] == [good]
     assert message["in-reply-to"] == good
     assert message["bcc"] is None
 
 
 async def test_a_second_try_is_the_same_mail(channel: Smtp, server: MailServer) -> None:
-    told = notice(thread=("<a@b.test>",))
+    told = notification(thread=("<a@b.test>",))
     await channel.send(told)
     await channel.send(told)
     first, second = server.received
@@ -154,7 +156,7 @@ async def test_a_second_try_is_the_same_mail(channel: Smtp, server: MailServer) 
 
 
 async def test_a_test_is_of_no_ticket(channel: Smtp, server: MailServer) -> None:
-    message = await sent(channel, server, notice(NoticeKind.TEST, Audience.ADMIN))
+    message = await sent(channel, server, notification(NoticeKind.TEST, Audience.ADMIN))
     assert (message["in-reply-to"], message["references"]) == (None, None)
     assert message["message-id"].endswith(f"@{DOMAIN}>")
     assert message_ids.ticket_of(message["message-id"], DOMAIN) is None
@@ -181,7 +183,7 @@ SUBJECTS = [
 
 @pytest.mark.parametrize("subject", SUBJECTS)
 async def test_a_subject_adds_no_header_and_stays_readable(channel: Smtp, server: MailServer, subject: str) -> None:
-    message = await sent(channel, server, notice(ticket={"subject": subject}))
+    message = await sent(channel, server, notification(ticket={"subject": subject}))
     assert message["bcc"] is None
     assert len(message.items()) == 12
     shown = re.sub(r"[\s\x85\u2028\u2029]+", " ", re.sub("[\u202a-\u202e\x00\x1b]", "", subject)).strip()
@@ -222,7 +224,7 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_name_adds_no_recipient(channel: Smtp, server: MailServer, name: str) -> None:
-    message = await sent(channel, server, notice(recipient="ann@example.com", recipient_name=name))
+    message = await sent(channel, server, notification(recipient="ann@example.com", recipient_name=name))
     assert server.received[-1].recipients == ["ann@example.com"]
     assert [address.addr_spec for address in message["to"].addresses] == ["ann@example.com"]
     assert message["bcc"] is None
@@ -259,20 +261,20 @@ async def test_a_name_adds_no_recipient(channel: Smtp, server: MailServer, name:
 async def test_what_is_no_address_is_refused_before_anything_is_sent(
     channel: Smtp, server: MailServer, address: str
 ) -> None:
-    with pytest.raises(Refused, match="is not an address"):
-        await channel.send(notice(recipient=address))
+    with pytest.raises(Undeliverable, match="is not an address"):
+        await channel.send(notification(recipient=address))
     assert server.received == []
 
 
 async def test_a_domain_that_is_not_ascii_goes_in_its_ascii_form(channel: Smtp, server: MailServer) -> None:
-    message = await sent(channel, server, notice(recipient="ann@straße.example", recipient_name="Ann"))
+    message = await sent(channel, server, notification(recipient="ann@straße.example", recipient_name="Ann"))
     assert server.received[-1].recipients == ["ann@xn--strae-oqa.example"]
     assert message["to"] == "Ann <ann@xn--strae-oqa.example>"
 
 
 async def test_a_local_part_that_is_not_ascii_needs_a_server_for_it(channel: Smtp, server: MailServer) -> None:
-    told = notice(recipient="jörg@example.com", recipient_name="Jörg")
-    with pytest.raises(Refused, match="SMTPUTF8"):
+    told = notification(recipient="jörg@example.com", recipient_name="Jörg")
+    with pytest.raises(Undeliverable, match="SMTPUTF8"):
         await channel.send(told)
     assert server.received == []
     with mail_server(utf8=True) as modern:
@@ -288,7 +290,7 @@ async def test_a_local_part_that_is_not_ascii_needs_a_server_for_it(channel: Smt
 
 def test_every_notice_has_a_text_and_html_that_say_the_same() -> None:
     templates = Templates(public_url=PUBLIC_URL)
-    for told in all_notices():
+    for told in all_samples():
         text, html = templates.render(told)
         page = Balanced(html)
         assert page.elements.isdisjoint({"img", "script", "link", "form"})
@@ -316,7 +318,7 @@ def test_every_notice_has_a_text_and_html_that_say_the_same() -> None:
 
 
 def test_without_a_public_url_there_is_no_link() -> None:
-    for told in all_notices():
+    for told in all_samples():
         text, html = Templates().render(told)
         assert Balanced(html).links == []
         assert "http" not in text
@@ -327,7 +329,7 @@ async def test_what_people_write_is_text_and_never_markup(channel: Smtp, server:
     facts = ("subject", "description", "resolution", "contact_name", "customer_name", "property_address")
     for kind in NoticeKind:
         for audience in Audience:
-            told = notice(
+            told = notification(
                 kind,
                 audience,
                 ticket=dict.fromkeys(facts, evil),
@@ -344,7 +346,7 @@ async def test_what_people_write_is_text_and_never_markup(channel: Smtp, server:
 
 async def test_a_note_is_told_only_where_the_notice_is_of_it(channel: Smtp, server: MailServer) -> None:
     for kind in NoticeKind:
-        message = await sent(channel, server, notice(kind, note="swordfish"))
+        message = await sent(channel, server, notification(kind, note="swordfish"))
         both = text_of(message, "plain") + text_of(message, "html")
         assert ("swordfish" in both) is (kind is NoticeKind.NOTE_ADDED)
 
@@ -358,7 +360,7 @@ async def test_long_and_odd_texts_arrive_as_they_were_written(channel: Smtp, ser
         "blanks at the end  \nand\ttabs\t",
         "=C3=A4 == =",
     ):
-        message = await sent(channel, server, notice(ticket={"description": text}))
+        message = await sent(channel, server, notification(ticket={"description": text}))
         assert text in text_of(message, "plain")
         assert text in Balanced(text_of(message, "html")).text
         lines = server.received[-1].octets.split(b"\r\n")
@@ -367,7 +369,7 @@ async def test_long_and_odd_texts_arrive_as_they_were_written(channel: Smtp, ser
 
 
 async def test_controls_in_a_text_are_left_out(channel: Smtp, server: MailServer) -> None:
-    message = await sent(channel, server, notice(ticket={"description": "a\x1b[31mred\x00\x07\r\nb\u2028c\rd"}))
+    message = await sent(channel, server, notification(ticket={"description": "a\x1b[31mred\x00\x07\r\nb\u2028c\rd"}))
     for subtype in ("plain", "html"):
         assert not re.search(r"[\x00-\x08\x0b-\x1f\u2028]", text_of(message, subtype))
     assert "a[31mred\nb\nc\nd" in text_of(message, "plain")
@@ -387,19 +389,19 @@ def overridden(tmp_path: Path) -> Callable[[str, str], Templates]:
 
 def test_an_operators_template_wins_and_may_build_on_ours(overridden: Callable[[str, str], Templates]) -> None:
     templates = overridden("resolved.txt", "Done: {{ ticket.resolution | lines }} {{ at | when }}")
-    text, html = templates.render(notice(NoticeKind.RESOLVED))
+    text, html = templates.render(notification(NoticeKind.RESOLVED))
     assert text.startswith("Done: Replaced")
     assert "Your ticket is resolved" in html
-    assert "Done" not in templates.render(notice(NoticeKind.CREATED))[0]
+    assert "Done" not in templates.render(notification(NoticeKind.CREATED))[0]
 
     templates = overridden(
         "resolved.html",
         '{% extends "callout/resolved.html" %}{% block footer %}Maple Alarms Ltd. {{ super() }}{% endblock %}',
     )
-    assert "Maple Alarms Ltd." in templates.render(notice(NoticeKind.RESOLVED))[1]
+    assert "Maple Alarms Ltd." in templates.render(notification(NoticeKind.RESOLVED))[1]
     templates = overridden("resolved_admin.txt", "For admins")
-    assert templates.render(notice(NoticeKind.RESOLVED, Audience.ADMIN))[0] == "For admins\n"
-    assert templates.render(notice(NoticeKind.RESOLVED))[0].startswith("Done")
+    assert templates.render(notification(NoticeKind.RESOLVED, Audience.ADMIN))[0] == "For admins\n"
+    assert templates.render(notification(NoticeKind.RESOLVED))[0].startswith("Done")
     assert templates.problems() == []
 
 
@@ -408,7 +410,7 @@ def test_a_layout_of_an_operators_is_everybodys(overridden: Callable[[str, str],
         "layout.html", '{% import "parts.html" as parts %}<h1>Maple</h1>{% block content %}{% endblock %}'
     )
     assert templates.problems() == []
-    for told in all_notices():
+    for told in all_samples():
         assert templates.render(told)[1].startswith("<h1>Maple</h1>")
 
 
@@ -429,10 +431,10 @@ async def test_mail_waits_while_a_template_is_broken(
         assert [line for line in templates.problems() if re.search(why, line)]
         channel = Smtp(SmtpServer.parse(server.url), composer(templates))
         with pytest.raises(Unavailable, match=why):
-            await channel.send(notice())
+            await channel.send(notification())
         assert server.received == []
         overridden("created_customer.txt", "mended")
-        await channel.send(notice())  # without a restart
+        await channel.send(notification())  # without a restart
         assert text_of(server.received.pop().message, "plain") == "mended\n"
         await channel.close()
 
@@ -447,9 +449,9 @@ def test_a_template_folder_must_be_one(tmp_path: Path) -> None:
 
 async def test_in_a_folder_mail_is_files_in_order(tmp_path: Path) -> None:
     folder = MailFolder(tmp_path / "mail", composer())
-    base = notice(NoticeKind.CREATED, recipient_name="Zoë, evil@example.com")
-    later = replace(notice(NoticeKind.RESOLVED), at=base.at.replace(hour=15))
-    test = replace(notice(NoticeKind.TEST, Audience.ADMIN), at=base.at.replace(hour=16))
+    base = notification(NoticeKind.CREATED, recipient_name="Zoë, evil@example.com")
+    later = replace(notification(NoticeKind.RESOLVED), at=base.at.replace(hour=15))
+    test = replace(notification(NoticeKind.TEST, Audience.ADMIN), at=base.at.replace(hour=16))
     said = await asyncio.gather(*map(folder.send, (test, later, base, base)))  # one of them is tried twice
     files = sorted((tmp_path / "mail").iterdir())
     assert [str(file) for file in files] == [said[2].removeprefix("written to "), *(line[11:] for line in said[1::-1])]
@@ -466,4 +468,4 @@ async def test_in_a_folder_mail_is_files_in_order(tmp_path: Path) -> None:
 async def test_a_folder_that_cannot_be_written_keeps_mail_waiting(tmp_path: Path) -> None:
     (tmp_path / "mail").write_text("a file")
     with pytest.raises(Unavailable, match="cannot be written"):
-        await MailFolder(tmp_path / "mail", composer()).send(notice())
+        await MailFolder(tmp_path / "mail", composer()).send(notification())

@@ -16,7 +16,7 @@ from db.enums import DeliveryState
 from notifiers import google_chat
 from notifiers.attempt import FAULT, Attempt, attempt
 from notifiers.google_chat import PER_MINUTE, PROMISE_SECONDS, RETRY_AFTER_MAX, Space, _retry_after
-from notifiers.notification import Refused, Unavailable
+from notifiers.notification import Unavailable, Undeliverable
 from notifiers.worker import Pace
 
 # Pauses
@@ -51,7 +51,7 @@ async def saying(text: str) -> str:
 @pytest.mark.parametrize(
     ("error", "made"),
     [
-        (Refused("550 No"), Attempt(DeliveryState.DEAD, "550 No")),
+        (Undeliverable("550 No"), Attempt(DeliveryState.DEAD, "550 No")),
         (Unavailable("450 Later"), Attempt(DeliveryState.PENDING, "450 Later")),
         (Unavailable("429", 0.0), Attempt(DeliveryState.PENDING, "429", 0.0)),
         (Unavailable("429", 40.0), Attempt(DeliveryState.PENDING, "429", 40.0)),
@@ -77,7 +77,11 @@ async def test_a_send_without_an_answer_is_given_up_in_time() -> None:
 async def test_what_the_other_side_says_is_kept_as_a_line_that_fits(length: int) -> None:
     said = "é" * length
     kept = said if length <= limits.SAID_MAX else said[: limits.SAID_MAX - 1] + "…"
-    for made in (attempt(saying(said), 1), attempt(raising(Refused(said)), 1), attempt(raising(Unavailable(said)), 1)):
+    for made in (
+        attempt(saying(said), 1),
+        attempt(raising(Undeliverable(said)), 1),
+        attempt(raising(Unavailable(said)), 1),
+    ):
         assert (await made).said == kept
     assert (await attempt(saying("250\r\n Yes\0"), 1)).said == "250 Yes"
 

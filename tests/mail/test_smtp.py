@@ -14,11 +14,11 @@ import pytest
 import trustme
 
 from notifiers import smtp
-from notifiers.notification import NotSent, Refused, Unavailable
+from notifiers.notification import NotSent, Unavailable, Undeliverable
 from notifiers.smtp import CONNECTIONS_MAX, Smtp
 from notifiers.smtp_server import SmtpServer
 from tests.helpers.mail_server import PASSWORD, USER, MailServer, mail_server, talker
-from tests.helpers.notifications import composer, notice
+from tests.helpers.notifications import composer, notification
 from tests.helpers.process import free_port
 
 SOON = 0.5  # seconds, for a whole mail, where the server will not answer
@@ -57,16 +57,16 @@ async def channel(server: MailServer) -> AsyncIterator[Smtp]:
 @pytest.mark.parametrize(
     ("command", "reply", "outcome"),
     [
-        ("RCPT", "550 5.1.1 No such user", Refused),
-        ("RCPT", "553 5.1.3 Bad address", Refused),
+        ("RCPT", "550 5.1.1 No such user", Undeliverable),
+        ("RCPT", "553 5.1.3 Bad address", Undeliverable),
         ("RCPT", "450 4.2.0 Greylisted", Unavailable),
         ("RCPT", "421 4.3.2 Going down", Unavailable),
         ("RCPT", "452 4.2.2 Mailbox full", Unavailable),
-        ("RCPT", "500 5.5.2 Syntax error", Refused),
-        ("RCPT", "599 5.7.1 No", Refused),
+        ("RCPT", "500 5.5.2 Syntax error", Undeliverable),
+        ("RCPT", "599 5.7.1 No", Undeliverable),
         *(("RCPT", f"{code} 5.7.0 Authentication required", Unavailable) for code in (530, 534, 535, 538)),
-        ("DATA", "554 5.7.1 Looks like spam", Refused),
-        ("DATA", "552 5.3.4 Too large", Refused),
+        ("DATA", "554 5.7.1 Looks like spam", Undeliverable),
+        ("DATA", "552 5.3.4 Too large", Undeliverable),
         ("DATA", "451 4.3.0 Try again", Unavailable),
         ("DATA", "421 4.3.2 Going down", Unavailable),
         # About the sender, which is our configuration: mail must not be given up for it.
@@ -74,7 +74,7 @@ async def channel(server: MailServer) -> AsyncIterator[Smtp]:
         ("MAIL", "530 5.7.0 Authentication required", Unavailable),
         ("MAIL", "451 4.3.0 Try again", Unavailable),
         ("MAIL", "421 4.3.2 Going down", Unavailable),
-        ("MAIL", "552 5.3.4 Too large", Refused),
+        ("MAIL", "552 5.3.4 Too large", Undeliverable),
     ],
 )
 async def test_a_reply_says_whether_to_try_again(
@@ -82,21 +82,21 @@ async def test_a_reply_says_whether_to_try_again(
 ) -> None:
     server.replies[command] = reply
     with pytest.raises(NotSent) as refusal:
-        await channel.send(notice())
+        await channel.send(notification())
     assert type(refusal.value) is outcome or (outcome is Unavailable and isinstance(refusal.value, Unavailable))
     assert refusal.value.said == reply
     assert server.received == []
 
     server.replies.clear()
-    await channel.send(notice())  # the next one finds all well
+    await channel.send(notification())  # the next one finds all well
     assert len(server.received) == 1
 
 
 async def test_what_the_server_says_is_passed_on_as_a_line(channel: Smtp, server: MailServer) -> None:
-    assert (await channel.send(notice())).startswith("250 ")
+    assert (await channel.send(notification())).startswith("250 ")
     server.replies["RCPT"] = "550-5.1.1 No such user.\r\n550-\x1b[31mred\x00 \r\n550 " + "x" * 400
-    with pytest.raises(Refused) as refusal:
-        await channel.send(notice())
+    with pytest.raises(Undeliverable) as refusal:
+        await channel.send(notification())
     assert refusal.value.said.startswith("550 5.1.1 No such user. [31mred x")
     assert refusal.value.said.isprintable()
     assert len(refusal.value.said) <= 300
@@ -118,25 +118,25 @@ async def test_a_server_that_is_not_ready_is_tried_again(lines: list[str], said:
     with talker(*lines) as port:
         channel = channel_to(f"smtp://127.0.0.1:{port}", seconds=SOON)
         with pytest.raises(Unavailable, match=said):
-            await channel.send(notice())
+            await channel.send(notification())
         await channel.close()
 
 
 async def test_nobody_there_is_tried_again() -> None:
     channel = channel_to(f"smtp://127.0.0.1:{free_port()}")
     with pytest.raises(Unavailable, match="Error connecting to 127"):
-        await channel.send(notice())
+        await channel.send(notification())
 
 
 @pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA"])
 async def test_a_server_that_hangs_is_given_up_in_time(server: MailServer, command: str) -> None:
     channel = channel_to(server.url, seconds=SOON)
-    await channel.send(notice())
+    await channel.send(notification())
     server.replies[command] = "hang"
     with pytest.raises(Unavailable, match="within"):
-        await channel.send(notice())
+        await channel.send(notification())
     server.replies.clear()
-    await channel.send(notice())  # not on the connection that still owes an answer
+    await channel.send(notification())  # not on the connection that still owes an answer
     assert server.connections == 2
     await channel.close()
 
@@ -145,7 +145,9 @@ async def test_one_limit_is_for_the_whole_mail(server: MailServer, monkeypatch: 
     """Waiting for a connection included: fifteen mails that hang, over five connections, and one that gets none."""
     server.replies["RCPT"] = "hang"
     channel = channel_to(server.url, seconds=SOON)
-    said = await asyncio.gather(*(channel.send(notice()) for _ in range(3 * CONNECTIONS_MAX)), return_exceptions=True)
+    said = await asyncio.gather(
+        *(channel.send(notification()) for _ in range(3 * CONNECTIONS_MAX)), return_exceptions=True
+    )
     assert all(isinstance(each, Unavailable) for each in said)
     await channel.close()
 
@@ -153,7 +155,7 @@ async def test_one_limit_is_for_the_whole_mail(server: MailServer, monkeypatch: 
     channel = channel_to(server.url, seconds=SOON)
     async with asyncio.timeout(10):
         with pytest.raises(Unavailable, match="within"):
-            await channel.send(notice())
+            await channel.send(notification())
     await channel.close()
 
 
@@ -163,12 +165,12 @@ async def test_a_connection_lost_before_the_mail_is_tried_again(
 ) -> None:
     server.replies[command] = "drop"
     with pytest.raises(Unavailable):
-        await channel.send(notice())
+        await channel.send(notification())
     assert server.received == []
 
 
 async def test_a_connection_lost_after_the_last_dot_may_make_two_of_one_mail(channel: Smtp, server: MailServer) -> None:
-    told = notice()
+    told = notification()
     server.replies["DATA"] = "drop"
     with pytest.raises(Unavailable):
         await channel.send(told)
@@ -183,7 +185,7 @@ async def test_a_connection_lost_after_the_last_dot_may_make_two_of_one_mail(cha
 
 
 async def test_many_mails_share_few_connections(channel: Smtp, server: MailServer) -> None:
-    told = [notice(recipient=f"person{n}@example.com") for n in range(200)]
+    told = [notification(recipient=f"person{n}@example.com") for n in range(200)]
     await asyncio.gather(*map(channel.send, told))
     assert server.connections <= CONNECTIONS_MAX
     # One recipient each, and each once.
@@ -191,21 +193,21 @@ async def test_many_mails_share_few_connections(channel: Smtp, server: MailServe
 
 
 async def test_a_connection_that_the_server_has_ended_is_replaced(channel: Smtp, server: MailServer) -> None:
-    await channel.send(notice())
+    await channel.send(notification())
     server.hang_up()
-    await asyncio.gather(*(channel.send(notice()) for _ in range(10)))
+    await asyncio.gather(*(channel.send(notification()) for _ in range(10)))
     assert len(server.received) == 11
 
 
 async def test_a_connection_without_work_is_ended(server: MailServer) -> None:
     channel = channel_to(server.url, idle_seconds=0.2)
     for _ in range(2):  # and so are those that are opened afterwards
-        await asyncio.gather(*(channel.send(notice()) for _ in range(20)))
+        await asyncio.gather(*(channel.send(notification()) for _ in range(20)))
         assert server.open_connections() > 0
         async with asyncio.timeout(10):
             while server.open_connections() > 0:  # noqa: ASYNC110 (it is another thread that knows)
                 await asyncio.sleep(0.05)
-    await channel.send(notice())
+    await channel.send(notification())
     await channel.close()
     assert len(server.received) == 41
 
@@ -213,10 +215,10 @@ async def test_a_connection_without_work_is_ended(server: MailServer) -> None:
 async def test_a_server_that_ends_a_connection_when_it_is_used_again_loses_no_mail(
     channel: Smtp, server: MailServer
 ) -> None:
-    await channel.send(notice())
+    await channel.send(notification())
     for reply in ("drop", "421 4.4.2 Idle for too long"):
         server.once["MAIL"] = reply
-        await channel.send(notice())
+        await channel.send(notification())
     assert len(server.received) == 3
     assert server.connections == 3
 
@@ -224,23 +226,23 @@ async def test_a_server_that_ends_a_connection_when_it_is_used_again_loses_no_ma
 async def test_a_refused_recipient_costs_no_connection(channel: Smtp, server: MailServer) -> None:
     server.replies["RCPT"] = "550 5.1.1 No such user"
     for _ in range(5):
-        with pytest.raises(Refused):
-            await channel.send(notice())
+        with pytest.raises(Undeliverable):
+            await channel.send(notification())
     server.replies.clear()
-    await channel.send(notice())
+    await channel.send(notification())
     assert server.connections == 1
-    assert server.received[0].recipients == [notice().recipient]
+    assert server.received[0].recipients == [notification().recipient]
 
 
 async def test_a_send_that_is_cancelled_leaves_no_half_mail_behind(channel: Smtp, server: MailServer) -> None:
     server.replies["RCPT"] = "hang"
-    task = asyncio.create_task(channel.send(notice()))
+    task = asyncio.create_task(channel.send(notification()))
     await server.is_asked("RCPT")
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     server.replies.clear()
-    await channel.send(notice(recipient="other@example.com"))
+    await channel.send(notification(recipient="other@example.com"))
     assert [mail.recipients for mail in server.received] == [["other@example.com"]]
 
 
@@ -274,7 +276,7 @@ def login(user: str = USER, password: str = PASSWORD) -> str:
 async def test_mail_goes_by_starttls_with_a_password(secured: ssl.SSLContext) -> None:
     with mail_server(starttls=secured) as server:
         channel = channel_to(f"smtp://{login()}@127.0.0.1:{server.port}?tls=starttls")
-        await channel.send(notice())
+        await channel.send(notification())
         await channel.close()
     assert len(server.received) == 1
     assert server.authenticated == 1
@@ -284,7 +286,7 @@ async def test_mail_goes_by_starttls_with_a_password(secured: ssl.SSLContext) ->
 async def test_mail_goes_by_tls_with_a_password(secured: ssl.SSLContext) -> None:
     with mail_server(tls=secured) as server:
         channel = channel_to(f"smtps://{login()}@127.0.0.1:{server.port}")
-        await channel.send(notice())
+        await channel.send(notification())
         await channel.close()
     assert len(server.received) == 1
     assert server.authenticated == 1
@@ -295,7 +297,7 @@ async def test_a_wrong_password_is_for_the_operator_to_mend_and_never_told(secur
     with mail_server(starttls=secured) as server:
         channel = channel_to(f"smtp://{login(password='tr0ubador')}@127.0.0.1:{server.port}?tls=starttls")
         with pytest.raises(Unavailable) as refusal:
-            await channel.send(notice())
+            await channel.send(notification())
         assert refusal.value.said == "535: The mail server does not accept our user and password."
         assert "tr0ubador" not in repr(refusal.value.__cause__)
         assert "tr0ubador" not in repr(channel_to(f"smtp://{login(password='tr0ubador')}@127.0.0.1")._server)
@@ -311,21 +313,21 @@ async def test_a_certificate_of_nobody_we_trust_gets_neither_mail_nor_password(
         option = "?tls=starttls" if scheme == "smtp" else ""
         channel = channel_to(f"{scheme}://{login()}@127.0.0.1:{server.port}{option}")
         with pytest.raises(Unavailable, match=r"certificate|CERTIFICATE"):
-            await channel.send(notice())
+            await channel.send(notification())
     assert (server.received, server.authenticated) == ([], 0)
 
 
 async def test_a_server_without_starttls_gets_neither_mail_nor_password(server: MailServer) -> None:
     channel = channel_to(f"smtp://{login()}@127.0.0.1:{server.port}?tls=starttls")
     with pytest.raises(Unavailable, match="STARTTLS"):
-        await channel.send(notice())
+        await channel.send(notification())
     assert (server.received, server.authenticated, server.asked) == ([], 0, [])
 
 
 async def test_a_server_that_takes_no_password_is_said_to(server: MailServer) -> None:
     channel = channel_to(f"smtp://{login()}@127.0.0.1:{server.port}")
     with pytest.raises(Unavailable, match="AUTH"):
-        await channel.send(notice())
+        await channel.send(notification())
     assert server.received == []
 
 

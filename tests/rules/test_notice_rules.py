@@ -9,26 +9,26 @@ import pytest
 
 from db.enums import Audience, NoticeKind, Role, TicketStatus
 from notifiers import rules
-from notifiers.rules import Told
+from notifiers.rules import NotificationTarget
 
 TESS, TOM = "tess", "tom"
 OPEN, IN_PROGRESS, RESOLVED, CLOSED = TicketStatus
 
 CREATED_FOR_ALL = [
-    Told(NoticeKind.CREATED, audience) for audience in (Audience.CUSTOMER, Audience.ADMIN, Audience.SPACE)
+    NotificationTarget(NoticeKind.CREATED, audience) for audience in (Audience.CUSTOMER, Audience.ADMIN, Audience.SPACE)
 ]
-RESOLVED_FOR_CUSTOMER = Told(NoticeKind.RESOLVED, Audience.CUSTOMER)
-GETS = Told(NoticeKind.ASSIGNED, Audience.TECHNICIAN, TOM)
-LOSES = Told(NoticeKind.UNASSIGNED, Audience.TECHNICIAN, TESS)
+RESOLVED_FOR_CUSTOMER = NotificationTarget(NoticeKind.RESOLVED, Audience.CUSTOMER)
+GETS = NotificationTarget(NoticeKind.ASSIGNED, Audience.TECHNICIAN, TOM)
+LOSES = NotificationTarget(NoticeKind.UNASSIGNED, Audience.TECHNICIAN, TESS)
 
 
-def in_space(*kinds: NoticeKind) -> list[Told]:
-    return [Told(kind, Audience.SPACE) for kind in kinds]
+def in_space(*kinds: NoticeKind) -> list[NotificationTarget]:
+    return [NotificationTarget(kind, Audience.SPACE) for kind in kinds]
 
 
 def test_of_a_creation_everybody_hears_and_first_the_technician() -> None:
     assert rules.of_creation(None) == CREATED_FOR_ALL
-    first = Told(NoticeKind.ASSIGNED, Audience.TECHNICIAN, TESS)
+    first = NotificationTarget(NoticeKind.ASSIGNED, Audience.TECHNICIAN, TESS)
     assert rules.of_creation(TESS) == [first, *CREATED_FOR_ALL, *in_space(NoticeKind.ASSIGNED)]
 
 
@@ -50,7 +50,9 @@ def test_of_a_creation_everybody_hears_and_first_the_technician() -> None:
         *((TESS, changed, []) for changed in ({}, {"subject": "s"}, {"priority": "LOW"}, {"status": IN_PROGRESS})),
     ],
 )
-def test_of_a_change_those_hear_whom_it_concerns(holder: str | None, changed: dict[str, Any], told: list[Told]) -> None:
+def test_of_a_change_those_hear_whom_it_concerns(
+    holder: str | None, changed: dict[str, Any], told: list[NotificationTarget]
+) -> None:
     assert rules.of_change({"technician_id": holder, "status": OPEN}, changed) == told
 
 
@@ -65,6 +67,6 @@ def test_an_issue_is_resolved_where_work_ends_with_a_resolution() -> None:
 
 @pytest.mark.parametrize("author", Role)
 def test_of_a_public_note_the_customer_hears_who_has_not_written_it(author: Role) -> None:
-    customer = [] if author is Role.CUSTOMER else [Told(NoticeKind.NOTE_ADDED, Audience.CUSTOMER)]
+    customer = [] if author is Role.CUSTOMER else [NotificationTarget(NoticeKind.NOTE_ADDED, Audience.CUSTOMER)]
     assert rules.of_note(author, internal_only=False) == [*customer, *in_space(NoticeKind.NOTE_ADDED)]
     assert rules.of_note(author, internal_only=True) == []
