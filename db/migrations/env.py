@@ -1,4 +1,4 @@
-"""What Alembic runs for each of its commands: it takes the connection of `db.migrate`, or, for the `alembic` command,
+"""What Alembic runs for each of its commands: it takes the connection of `db.postgres.migrate`, or, for the `alembic` command,
 opens one to `alembic -x url=postgresql://…`."""
 
 from __future__ import annotations
