@@ -175,7 +175,7 @@ class _Socket(LiveConnection):
             self._abandon()  # a close frame would not get through
         elif self._admission is None:
             if now - self._opened_at > times.init:
-                self.close(INIT_TIMEOUT, "LiveConnection initialisation timeout")
+                self.close(INIT_TIMEOUT, "Connection initialisation timeout")
         elif session is not None and session.expired:
             self.close(FORBIDDEN, "Forbidden: the token has expired")
         elif now - self._heard_at > times.silence:
