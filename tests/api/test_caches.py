@@ -27,7 +27,8 @@ from db.viewer import Viewer
 from notifiers.message_ids import OwnMail
 from pubsub.feed import Feed
 from schema import graphql_schema, schema
-from tests.helpers.database_checks import write_ticket
+from tests.helpers.database_checks import Database as Connection
+from tests.helpers.database_checks import until_blocked, write_ticket
 
 ADMIN = Viewer(Role.ADMIN, "boss", "The Boss")
 ADMIN_2 = Viewer(Role.ADMIN, "other", "Another Boss")
@@ -390,3 +391,22 @@ async def test_a_number_is_not_counted_for_each_event_at_once(
     counting = asyncio.ensure_future(feed(COUNTS).of(["one"]))
     assert await asyncio.wait({counting}, timeout=0.1) == (set(), {counting})
     counting.cancel()
+
+
+async def test_the_bell_is_rung_once_for_each_mutation_when_it_is_done(pool: Database, database: Connection) -> None:
+    """Rung earlier, it would wake tails that find nothing yet."""
+    ticket = await write_ticket(database, ADMIN, "Camera offline")
+    rings: list[int] = []
+    preparer = Preparer(graphql_schema(schema))
+    own_mail = OwnMail(frozenset(), "example.com")
+    engine = Engine(schema, preparer, pool, StreamCursors("a log"), {}, own_mail, written=lambda: rings.append(1))
+    document = "mutation($i: TicketSetStatusInput!) { one: ticketSetStatus(input: $i) { userErrors { code } } }"
+    async with database.transaction():
+        await database.execute("SELECT FROM tickets WHERE id = $1 FOR UPDATE", ticket)
+        changed = asyncio.create_task(
+            ask(Execution(preparer, engine), document, i={"ticketId": f"tkt_{ticket}", "status": "IN_PROGRESS"})
+        )
+        await until_blocked(database)
+        assert rings == []
+    assert await changed == {"data": {"one": {"userErrors": []}}}
+    assert rings == [1]

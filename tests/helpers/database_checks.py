@@ -39,10 +39,11 @@ async def events(database: Database, ticket_id: str | None = None) -> list[dict[
     return [json.loads(row[0]) for row in rows]
 
 
-async def write_ticket(connection: Queryable, creator: Viewer, subject: str) -> None:
-    """Writes a ticket and its event past the API, where nobody rings the bell."""
+async def write_ticket(connection: Queryable, creator: Viewer, subject: str) -> str:
+    """Writes a ticket and its event past the API, where nobody rings the bell. Returns the ticket's key."""
+    key = new_id()
     values = {
-        "id": new_id(),
+        "id": key,
         "reference": draw_reference(),
         "subject": subject,
         "description": "d",
@@ -54,6 +55,7 @@ async def write_ticket(connection: Queryable, creator: Viewer, subject: str) -> 
         "updated_at": datetime.now(UTC),  # which orders the events of one transaction
     }
     await event_log.create(connection, creator, values)
+    return key
 
 
 async def dump(database: Database) -> dict[str, tuple[int, str]]:

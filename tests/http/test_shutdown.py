@@ -14,7 +14,6 @@ from pathlib import Path
 import asyncpg
 import psutil
 import pytest
-from uvicorn.config import STARTUP_FAILURE
 
 from callout import logs
 from callout.app import create_app
@@ -25,7 +24,7 @@ from notifiers.notification import Channel, Notification
 from tests.helpers.api import Api
 from tests.helpers.database_checks import key, until, until_blocked
 from tests.helpers.graphql_ws_client import DESCRIPTIONS, Socket, following, live, stalled
-from tests.helpers.process import SERVE, START_SECONDS, environment_of, free_port, lives, start
+from tests.helpers.process import lives
 from tests.helpers.stress import BOSS, SECRET, known, server_process
 
 SOCKETS, STALLED = 200, 4
@@ -118,14 +117,6 @@ async def test_an_application_that_has_ended_leaves_nothing_behind(
     finally:
         gc.unfreeze()
         await watcher.close()
-
-
-async def test_a_server_whose_workers_cannot_start_ends_with_a_status_that_says_so(tmp_path: Path) -> None:
-    nowhere = f"postgresql://127.0.0.1:{free_port()}/callout"
-    settings = {"env": "production", "database_url": nowhere, "jwt_secret": SECRET, "data_dir": str(tmp_path)}
-    child = start(SERVE, environment_of(**settings, port=str(free_port()), workers="2"), tmp_path / "log")
-    await asyncio.to_thread(child.join, START_SECONDS)
-    assert child.exitcode == STARTUP_FAILURE
 
 
 class Closing(Channel):

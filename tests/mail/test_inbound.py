@@ -631,13 +631,21 @@ async def test_a_mail_server_pipes_it_in(api: Api, pipe: Pipe) -> None:
     assert await asyncio.to_thread(pipe.take, answer) == f"NOTE_ADDED {reference}"
 
 
-async def test_a_huge_message_is_kept_aside(api: Api, pipe: Pipe) -> None:
+async def test_a_huge_message_is_kept_aside(api: Api, pipe: Pipe, database: Database) -> None:
     huge = message(f"Hugo <{address()}>", b"x" * (26 * 1024 * 1024), subject="Huge")
     said = await asyncio.to_thread(pipe.take, huge)
     assert said.startswith("KEPT_ASIDE It has more than 25 MiB")
     (newest, *_) = await kept(api, "KEPT_ASIDE")
     assert (newest["subject"], newest["fromName"], newest["size"] > 25 * 1024 * 1024) == ("Huge", "Hugo", True)
     assert base64.b64decode(newest["raw"]) == huge[:65_536]
+    assert await database.fetchval("SELECT raw FROM inbound_messages WHERE subject = 'Huge'") == huge[: 2**20]
+
+
+async def test_a_large_message_is_kept_aside_whole(api: Api, pipe: Pipe, database: Database) -> None:
+    """The mail server has let go of it."""
+    large = message("nobody", b"x" * (2 * 1024 * 1024), subject="Large")
+    assert (await asyncio.to_thread(pipe.take, large)).startswith("KEPT_ASIDE")
+    assert await database.fetchval("SELECT raw FROM inbound_messages WHERE subject = 'Large'") == large
 
 
 async def test_one_message_piped_in_several_times_at_once_is_one(api: Api, pipe: Pipe, database: Database) -> None:
