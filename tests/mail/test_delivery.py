@@ -187,7 +187,7 @@ async def test_the_webhook_is_the_one_of_the_moment(api: Api, database: Database
     async with working(server.settings, sink):
         await settled(database, SENT=5, DEAD=1)  # it has been switched off meanwhile
     (dead,) = await delivered(api, state=["DEAD"])
-    assert "off in the settings" in dead["said"]
+    assert "disabled in the settings" in dead["said"]
 
 
 # When it goes wrong
@@ -321,7 +321,7 @@ async def test_what_nobody_was_there_to_send_in_time_is_not_sent_late(
         await settled(database, SENT=1, DEAD=1)
         assert [told["audience"] for told in sink.seen] == ["CUSTOMER"]
         (dead,) = await delivered(api, state=["DEAD"])
-        assert (dead["attempts"], "Nobody was there" in dead["said"]) == (0, True)
+        assert (dead["attempts"], "No worker sent it" in dead["said"]) == (0, True)
         await api.done("deliveryRetry", "__typename", deliveryId=dead["id"])
         await settled(database, SENT=2)
 
@@ -336,9 +336,9 @@ async def test_a_notice_that_cannot_be_made_holds_nothing_up(
     async with working(server.settings, sink):
         await settled(database, SENT=1, PENDING=1)
         await eventually(lambda: tried(database, "ADMIN"), 1)
-    assert "a notification cannot be sent" in caplog.text and "UnicodeDecodeError" in caplog.text
+    assert "sending a notification failed" in caplog.text and "UnicodeDecodeError" in caplog.text
     (failed,) = await delivered(api, state=["PENDING"])
-    assert "went wrong in Callout" in failed["said"]
+    assert "Internal error" in failed["said"]
 
 
 async def test_a_pause_without_end_is_none(api: Api, database: Database, sink: Sink, server: Server) -> None:
@@ -726,7 +726,9 @@ async def test_an_outage_is_logged_once_however_often_it_is_tried_and_so_is_its_
             await database.execute("ALTER TABLE elsewhere RENAME TO deliveries")
             await api.new_ticket()
             await settled(database, SENT=2 * times)
-            logged = [caplog.text.count(f"the queue of deliveries {what}") for what in ("cannot be", "can be reached")]
+            logged = [
+                caplog.text.count(f"the queue of deliveries {what}") for what in ("is unreachable", "is reachable")
+            ]
             assert logged == [times, times]
 
 
