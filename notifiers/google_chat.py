@@ -193,7 +193,7 @@ def _facts(notification: Notification, ticket: TicketFacts) -> list[tuple[str, s
         ("Priority", ticket.priority.value.capitalize()),
         ("Customer", one_line(ticket.customer_name or ticket.contact_name)),
         ("Property", one_line(ticket.property_address or "none")),
-        ("Technician", one_line(ticket.technician_name or "not assigned")),
+        ("Technician", one_line(ticket.technician_name or "Not assigned")),
         ("By", one_line(notification.actor_name)),
     ]
 

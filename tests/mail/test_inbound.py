@@ -574,8 +574,8 @@ async def trouble(database: Database) -> AsyncIterator[None]:
         ("content_type", "multipart/report; report-type=delivery-status; boundary=b", "report"),
         ("from", "MAILER-DAEMON@relay.bell.test", "MAILER-DAEMON"),
         ("from", "Mail Delivery <mailer-daemon@bell.test>", "MAILER-DAEMON"),
-        ("from", f"Callout <{OURS.upper()}>", "our"),
-        ("message_id", f"<{'a' * 32}.ticket.{'b' * 32}@callout.test>", "our"),
+        ("from", f"Callout <{OURS.upper()}>", "Callout sent this message (From address)"),
+        ("message_id", f"<{'a' * 32}.ticket.{'b' * 32}@callout.test>", "Callout sent this message (Message-ID)"),
     ],
 )
 async def test_what_a_program_sends_is_ignored(
