@@ -305,7 +305,7 @@ async def test_a_line_that_fails_is_tried_again(
         await eventually(lambda: database.fetchval(query), True)
     assert await states(database) == {"PENDING": 2}
     (said,) = {row["said"] for row in await database.fetch("SELECT said FROM deliveries")}
-    known = {HANG: "no answer within 0.3 seconds", DROP: "The line was dropped.", "nobody listens": "Nobody listens."}
+    known = {HANG: "No reply within 0.3 seconds", DROP: "The line was dropped.", "nobody listens": "Nobody listens."}
     assert known[fault] in said
     sink.port, sink.answer = port, lambda told: "250 Yes"
     async with working(server.settings, sink):
@@ -361,7 +361,7 @@ async def test_without_a_channel_its_rows_wait_and_the_log_says_so_once(
         await asyncio.sleep(1.2)  # it looks again meanwhile
     assert await states(database) == {"SENT": 2, "PENDING": 1}
     assert [record.getMessage() for record in caplog.records if record.name == "notifiers.worker"] == [
-        "nothing can be sent by GOOGLE_CHAT here: what is to be told by it waits"
+        "GOOGLE_CHAT is not configured here: its deliveries stay in the queue"
     ]
 
 
