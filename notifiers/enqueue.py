@@ -10,7 +10,7 @@ from db.postgres.statement import Queryable
 from notifiers.rules import NotificationTarget
 
 # The ticket, the actor and the time are the event's. Google Chat has one space, so its recipient is empty. DISTINCT ON
-# keeps a recipient's first target alone, as a list of targets is ordered by importance.
+# keeps only the first, most important target of each recipient whose kind is on.
 _ENQUEUE: Final = """
 INSERT INTO deliveries
     (event_id, ticket_id, note_id, technician_id, kind, channel, audience, recipient, recipient_name, actor_name,

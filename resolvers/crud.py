@@ -63,7 +63,7 @@ async def change(
     missing: MutationError,
     checks: Checks,
 ) -> Outcome:
-    """Update the row's columns to `values`. Raises `Refused` if there are errors: with `missing`, if the row does not
+    """Update the row's columns to `values`. Raises `Refused` if there are errors, or with `missing` if the row does not
     exist."""
     if object_id is None:
         checks.finish()
