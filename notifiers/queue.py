@@ -22,7 +22,7 @@ THREAD_MAX: Final = 20  # earlier mails that a mail refers to
 # delivery is given up. One without an attempt by then gets none any more: it is claimed with `attempts` 0, to be
 # recorded as DEAD.
 #
-# A delivery waits while an earlier one for the same ticket and recipient is due or being sent, which keeps them in order
+# A delivery waits while an earlier one for the same ticket and recipient is due or being sent, which keeps their order
 # as far as retries allow. OFFSET 0 makes the planner look this up for each delivery, among the few of its ticket, and
 # likewise the rows that belong to a claimed one, even if its statistics are from a time when the table was empty.
 _CLAIM: Final = f"""

@@ -11,7 +11,7 @@ from db.sql import Condition, Row
 
 
 def me(render: Render, selection: Selection) -> tuple[Row, list[Condition]]:
-    """One row: the viewer's `role` and `name`, and `technician_id` and `customer_id`, null without that role."""
+    """One row: the viewer's `role` and `name`, and `technician_id` or `customer_id` if they have one."""
     viewer = render.viewer
     no_id = cast(null(), UUID(as_uuid=False))
     row = select(
