@@ -1,1 +1,1 @@
-"""Who is told of what, by email and Google Chat, and the mail that comes in."""
+"""Notifications by e-mail and Google Chat: who is notified of what, and how. Inbound mail is in `notifiers/inbound`."""

@@ -1,4 +1,4 @@
-"""One attempt to tell: a channel is asked to send, and what comes of it is an answer, never an exception."""
+"""One attempt to send a notification through a channel. Its result is a value, never an exception."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from notifiers.text import one_line
 
 logger = logging.getLogger(__name__)
 
-FAULT: Final = "Something went wrong in Callout; its log says what."
+FAULT: Final = "Internal error; see Callout's log."
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """SENT, DEAD (refused for good), or PENDING: it may be taken later, not before `after` seconds if the other side
-    said so. `said` is fit to be stored."""
+    """The result: SENT, DEAD (refused for good), or PENDING (retry later, and not within `after` seconds, if the other
+    side asked for a pause). `said` is the reply or the reason, one line that can be stored."""
 
     state: DeliveryState
     said: str
@@ -29,8 +29,8 @@ class Attempt:
 
 
 async def attempt(sending: Awaitable[str], seconds: float) -> Attempt:
-    """Sees `sending` through, for so many seconds at the most. An error that is none of a channel's own counts as a
-    failure that may pass: it is logged, and whoever looks at the delivery finds that it was ours."""
+    """Await `sending` for at most `seconds`. An error that a channel does not declare is a fault of Callout's: it is
+    logged, and the result is PENDING with a text that says so."""
     try:
         async with asyncio.timeout(seconds):
             return Attempt(DeliveryState.SENT, one_line(await sending, SAID_MAX))
@@ -39,7 +39,7 @@ async def attempt(sending: Awaitable[str], seconds: float) -> Attempt:
     except Unavailable as failed:
         return Attempt(DeliveryState.PENDING, one_line(failed.said, SAID_MAX), failed.after)
     except TimeoutError:
-        return Attempt(DeliveryState.PENDING, f"There was no answer within {seconds:g} seconds.")
+        return Attempt(DeliveryState.PENDING, f"No reply within {seconds:g} seconds.")
     except Exception:
-        logger.exception("a notification cannot be sent")
+        logger.exception("sending a notification failed")
         return Attempt(DeliveryState.PENDING, FAULT)

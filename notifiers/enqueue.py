@@ -1,5 +1,5 @@
-"""Writes who is to be target of an event, in the transaction that has written the event: what is committed is target,
-and what is rolled back is not."""
+"""Queues the notifications of an event in the transaction that has written it: they are sent if it commits, and not if
+it rolls back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Final
 from db.postgres.statement import Queryable
 from notifiers.rules import NotificationTarget
 
-# The event says which ticket it is of, who did it and when. Google Chat has one place, whose name is empty.
+# The ticket, the actor and the time are the event's. Google Chat has one space, so its recipient is empty. DISTINCT ON
+# keeps only the first, most important target of each recipient whose kind is on.
 _ENQUEUE: Final = """
 INSERT INTO deliveries
     (event_id, ticket_id, note_id, technician_id, kind, channel, audience, recipient, recipient_name, actor_name,
@@ -36,8 +37,8 @@ ORDER BY event.id, place.channel, lower(place.recipient), target.ord"""
 
 
 async def enqueue(connection: Queryable, events: Mapping[str, Sequence[NotificationTarget]]) -> None:
-    """Queues what is to be target of these events, by their ids, as the settings are now. Costs nothing where that is
-    nothing. A technician who is no longer active hears of nothing."""
+    """Queue the notifications of these events, by event id, with the settings as they are now. Does nothing if there
+    are no targets. An inactive technician is not notified."""
     target = [(event, each) for event, of_event in events.items() for each in of_event]
     if target:
         await connection.execute(

@@ -1,7 +1,7 @@
-"""Cards in a Google Chat space, by its incoming webhook: one thread for each ticket.
+"""Cards in a Google Chat space, sent to its incoming webhook: one thread for each ticket.
 
-The webhook's URL is a secret. httpx writes URLs into its log and into the texts of some of its errors, so of neither
-anything is passed on; nor is anything that the other side says but the status.
+The webhook's URL is a secret. httpx writes URLs into its log and into the texts of some of its errors, so neither is
+passed on, and of a response only the status is.
 
 https://developers.google.com/workspace/chat/quickstart/webhooks, …/chat/api/reference/rest/v1/cards
 """
@@ -26,12 +26,12 @@ from notifiers.links import link_of
 from notifiers.notification import Channel, Notification, TicketFacts, Unavailable, Undeliverable
 from notifiers.text import one_line, shortened, tidy
 
-PER_MINUTE = 60  # messages that a space takes: https://developers.google.com/workspace/chat/limits
+PER_MINUTE = 60  # messages that a space accepts: https://developers.google.com/workspace/chat/limits
 SEND_SECONDS = 10.0
-PATIENCE_SECONDS = 3.0  # for which a message waits for its turn here; one that has to wait longer comes back
-RETRY_AFTER_MAX = 3_600.0  # seconds; who asks for more is asked again
-PROMISE_SECONDS = 600.0  # for which a turn that nobody has come for is remembered
-EXCERPT_MAX = 1_000  # characters of a note or the like; a message may have 32,000 bytes
+PATIENCE_SECONDS = 3.0  # the longest wait for a turn within `send`; for a longer one the delivery is retried later
+RETRY_AFTER_MAX = 3_600.0  # seconds; a longer Retry-After is cut to this
+PROMISE_SECONDS = 600.0  # how long a reserved turn is kept after it was due
+EXCERPT_MAX = 1_000  # characters of a note, description or resolution; a message may have 32,000 bytes
 
 _HEADLINES = {
     NoticeKind.CREATED: "New ticket",
@@ -45,11 +45,11 @@ _LATER = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_
 
 
 class GoogleChat(Channel):
-    """`per_minute` messages at most go to a space in any minute, at least 2; `seconds` are for one of them."""
+    """Sends at most `per_minute` messages (2 or more) to a space in any minute; each may take `seconds`."""
 
     def __init__(self, public_url: str | None, *, per_minute: int = PER_MINUTE, seconds: float = SEND_SECONDS) -> None:
         for library in ("httpx", "httpcore"):
-            logging.getLogger(library).setLevel(logging.WARNING)  # the URL is in what is below
+            logging.getLogger(library).setLevel(logging.WARNING)  # below that level they log the URL
         self._public_url = public_url
         self._per_minute = per_minute
         self._seconds = seconds
@@ -59,15 +59,15 @@ class GoogleChat(Channel):
     async def send(self, notification: Notification) -> str:
         url = notification.webhook_url
         if not url:
-            raise Undeliverable("There is no webhook to send it to.")
+            raise Undeliverable("No webhook URL is set.")
         try:
             address, space = _address(url, threaded=notification.ticket is not None)
         except (ValueError, httpx.InvalidURL):
-            raise Undeliverable("The webhook is no URL.") from None
+            raise Undeliverable("The webhook URL is not valid.") from None
         turns = self._spaces.setdefault(space, Space(self._per_minute))
         while wait := turns.wait(notification.delivery_id, monotonic()):
             if wait > PATIENCE_SECONDS:
-                raise Unavailable("The space takes no more messages now.", wait)
+                raise Unavailable("The space's rate limit is reached.", wait)
             await asyncio.sleep(wait)
         status, after = await self._post(address, _message(notification, link_of(notification, self._public_url)))
         said = _said(status)
@@ -80,12 +80,12 @@ class GoogleChat(Channel):
         raise Undeliverable(f"{said}, and redirects are not followed" if 300 <= status < 400 else said)
 
     async def _post(self, url: httpx.URL, message: dict[str, Any]) -> tuple[int, float | None]:
-        """The status and for how many seconds it asks for a pause. The body is left unread."""
+        """The response's status and the pause it asks for, in seconds. The body is not read."""
         try:
             async with asyncio.timeout(self._seconds), self._client.stream("POST", url, json=message) as response:
                 return response.status_code, _retry_after(response.headers.get("retry-after"))
         except TimeoutError:
-            raise Unavailable(f"Google Chat has not answered within {self._seconds:g} seconds.") from None
+            raise Unavailable(f"Google Chat did not respond within {self._seconds:g} seconds.") from None
         except httpx.HTTPError as error:
             raise Unavailable(f"Google Chat cannot be reached ({type(error).__name__}).") from None
 
@@ -94,22 +94,23 @@ class GoogleChat(Channel):
 
 
 class Space:
-    """A space's token bucket, of which tokens are given in advance: whoever has to wait is told the time of a turn that
-    is theirs, so that a thousand messages in a line come back once each, and not all for the next token.
+    """A space's token bucket, which reserves tokens in advance: a delivery that has to wait gets a turn of its own, so
+    that a thousand waiting messages come back once each, instead of all competing for the next token.
 
-    The bucket holds a third of a minute's messages and fills by the other two in a minute, so no minute sees more.
+    The bucket holds a third of a minute's messages and refills by the other two thirds in a minute, so that no minute
+    has more messages than allowed.
     """
 
     def __init__(self, per_minute: int) -> None:
         burst = max(1, per_minute // 3)
         self._interval = 60 / (per_minute - burst)
         self._tolerance = (burst - 1) * self._interval
-        self._next = -math.inf  # when the bucket is full again, less one token (the GCRA's theoretical arrival time)
+        self._next = -math.inf  # when the bucket will be full but for one token (GCRA's theoretical arrival time)
         self._resting_until = -math.inf
         self._promised: dict[str, float] = {}
 
     def wait(self, delivery_id: str, now: float) -> float:
-        """Seconds until this delivery's turn. With 0 it has its turn, and will need another the next time."""
+        """Seconds until this delivery's turn. At 0 the turn is taken; the next call reserves another one."""
         turn = self._promised.pop(delivery_id, None)
         if turn is None:
             turn = max(now, self._next - self._tolerance)
@@ -126,7 +127,8 @@ class Space:
 
 
 def _address(webhook_url: str, *, threaded: bool) -> tuple[httpx.URL, str]:
-    """Where to post, and what the space is known by here. The webhook's own query is left as it is."""
+    """The URL to post to, which keeps the webhook's own query, and a key for the space. Raises `ValueError` if it is
+    not an HTTP URL."""
     parts = urlsplit(webhook_url)
     option = {"messageReplyOption": "REPLY_MESSAGE_FALLBACK_TO_NEW_THREAD"} if threaded else {}
     query = "&".join(filter(None, [parts.query, urlencode(option)]))
@@ -137,7 +139,7 @@ def _address(webhook_url: str, *, threaded: bool) -> tuple[httpx.URL, str]:
 
 
 def _retry_after(value: str | None) -> float | None:
-    """Seconds, of a number or a date (RFC 9110, section 10.2.3)."""
+    """The seconds in a Retry-After header, a number or a date (RFC 9110, section 10.2.3), or None if it has neither."""
     if value is None:
         return None
     value = value.strip()
@@ -162,7 +164,7 @@ def _said(status: int) -> str:
 def _message(notification: Notification, link: str | None) -> dict[str, Any]:
     headline = _HEADLINES[notification.kind]
     if notification.ticket is None:
-        text = "Callout can write into this space."
+        text = "Callout can post to this space."
         return _card(headline, f"{headline}. {text}", [{"textParagraph": {"text": text}}])
     ticket = notification.ticket
     title = f"{ticket.reference} · {headline}"
@@ -175,7 +177,7 @@ def _message(notification: Notification, link: str | None) -> dict[str, Any]:
     if link is not None:
         button = {"text": "Open the ticket", "onClick": {"openLink": {"url": link}}}
         widgets.append({"buttonList": {"buttons": [button]}})
-    # This one has mentions, and no way to escape them: `<users/all>` would call everybody.
+    # The fallback text can mention people and has no escaping: `<users/all>` would notify everyone in the space.
     plain = one_line(ticket.subject).translate({ord("<"): "\u2039", ord(">"): "\u203a"})
     return _card(title, f"{title}: {plain}", widgets) | {"thread": {"threadKey": ticket.id}}
 
@@ -191,7 +193,7 @@ def _facts(notification: Notification, ticket: TicketFacts) -> list[tuple[str, s
         ("Priority", ticket.priority.value.capitalize()),
         ("Customer", one_line(ticket.customer_name or ticket.contact_name)),
         ("Property", one_line(ticket.property_address or "none")),
-        ("Technician", one_line(ticket.technician_name or "nobody yet")),
+        ("Technician", one_line(ticket.technician_name or "Not assigned")),
         ("By", one_line(notification.actor_name)),
     ]
 
@@ -210,5 +212,5 @@ def _excerpt(notification: Notification, ticket: TicketFacts) -> str:
 
 
 def _formatted(text: str) -> str:
-    """Text for a widget, which reads a few HTML elements: nothing in it is one."""
+    """Text for a widget. Widgets understand some HTML, so everything that looks like it is escaped."""
     return escape(text, quote=False).replace("\n", "<br>")

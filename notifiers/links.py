@@ -1,4 +1,4 @@
-"""Where a notification leads: the ticket's page in the dashboard or portal, which is the operator's own."""
+"""The link in a notification, to the ticket's page in the operator's own dashboard or portal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from notifiers.notification import Notification
 
 
 def link_of(notification: Notification, public_url: str | None) -> str | None:
-    """`{public_url}/tickets/{reference}`; None if there is nothing to lead to."""
+    """Returns `{public_url}/tickets/{reference}`, or None if there is no public URL or no ticket."""
     if public_url is None or notification.ticket is None:
         return None
     return f"{public_url}/tickets/{notification.ticket.reference}"

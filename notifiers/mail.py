@@ -1,8 +1,9 @@
 """A notification as a mail: one recipient, text and HTML, threaded by ticket.
 
-It is written here and not by `EmailMessage`, whose folding takes the quotes from long names (`notifiers/addresses.py`)
-and turns Message-IDs of more than 78 characters, which ours are, into encoded words, and which takes several times as
-long. The same notification gives the same octets on every try: whoever has had it already can tell.
+The message is written here and not by `EmailMessage`. That drops the quotes from long names when it folds headers
+(`notifiers/addresses.py`), turns Message-IDs of more than 78 characters, such as ours, into encoded words, and takes
+several times as long. The same notification gives the same octets on every attempt, so that a mail server or program
+can recognise a mail that it has already received.
 """
 
 from __future__ import annotations
@@ -20,14 +21,15 @@ from notifiers.rendering import BrokenTemplate, Templates
 from notifiers.text import one_line
 
 LINE = 76  # octets, RFC 2047, section 2
-THREAD_MAX = 20  # how many of the mails before it a mail refers to
+THREAD_MAX = 20  # earlier mails that a mail refers to
 
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>")
 
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """`octets` are of lines that end in CRLF; ASCII unless `needs_utf8`: then for servers with SMTPUTF8 alone."""
+    """A mail as sent: `octets` are lines that end in CRLF, in ASCII unless `needs_utf8`, which takes a server with
+    SMTPUTF8."""
 
     sender: str
     recipient: str
@@ -36,7 +38,7 @@ class Mail:
 
 
 class Composer:
-    """Writes mail from `sender`; answers go to `reply_to`."""
+    """Composes mail from `sender`; replies go to `reply_to`."""
 
     def __init__(self, templates: Templates, sender: Mailbox, reply_to: Mailbox) -> None:
         self._templates = templates
@@ -48,7 +50,8 @@ class Composer:
         return self._sender.domain
 
     def compose(self, notification: Notification) -> Mail:
-        """Raises `Undeliverable` if the recipient is no address, `Unavailable` if a template is broken."""
+        """Compose a mail. Raises `Undeliverable` if the recipient's address is invalid, `Unavailable` if a template
+        is broken."""
         try:
             recipient = Mailbox.of(notification.recipient_name, notification.recipient)
         except ValueError as error:
@@ -76,18 +79,18 @@ class Composer:
             thread = [root, *filter(_MESSAGE_ID.fullmatch, notification.thread[-THREAD_MAX:])]
             yield "In-Reply-To", thread[-1]
             yield "References", " ".join(thread)
-        yield "Auto-Submitted", "auto-generated"  # RFC 3834, section 5: so that no robot answers
-        yield "X-Auto-Response-Suppress", "OOF, AutoReply"  # Exchange's word for it
+        yield "Auto-Submitted", "auto-generated"  # RFC 3834, section 5: stops automatic replies
+        yield "X-Auto-Response-Suppress", "OOF, AutoReply"  # the same for Exchange
 
 
 def _subject(notification: Notification) -> str:
-    """The same for all mails of a ticket, as some mail programs thread by it."""
+    """The subject, the same for all mails of a ticket, as some mail programs thread by it."""
     ticket = notification.ticket
-    return "Callout: a test" if ticket is None else f"[{ticket.reference}] {one_line(ticket.subject)}"
+    return "Test message from Callout" if ticket is None else f"[{ticket.reference}] {one_line(ticket.subject)}"
 
 
 def _folded(name: str, value: str) -> str:
-    """A header field without its last line end. A word is never broken: RFC 5322 allows lines of 998 octets."""
+    """A folded header field, without its last line end. Words are never broken: RFC 5322 allows lines of 998 octets."""
     first, *words = value.split(" ")
     lines = [f"{name}: {first}"]
     for word in words:
@@ -99,7 +102,7 @@ def _folded(name: str, value: str) -> str:
 
 def _body(notification: Notification, text: str, html: str) -> bytes:
     """The MIME headers, a blank line, and the two parts, in lines of 76 octets of ASCII."""
-    boundary = f"=_{notification.delivery_id}"  # in quoted-printable there is no `=_`
+    boundary = f"=_{notification.delivery_id}"  # quoted-printable text cannot contain `=_`
     head = f'MIME-Version: 1.0\r\nContent-Type: multipart/alternative;\r\n boundary="{boundary}"\r\n\r\n'
     parts = (_part(boundary, "plain", text), _part(boundary, "html", html))
     return b"".join([head.encode(), *parts, f"--{boundary}--\r\n".encode()])

@@ -1,4 +1,4 @@
-"""Mail into a folder, as `.eml` files that any mail program opens: the channel of development."""
+"""Mail written to a folder, as `.eml` files that any mail program opens: the e-mail channel for development."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ logger = logging.getLogger(__name__)
 
 
 class MailFolder(Channel):
-    """A file for each delivery, whole or not at all; their names sort by the time of what they tell. A delivery that
-    is tried again has the same file."""
+    """Writes one file for each delivery, completely or not at all. The names sort by the time of the event. A second
+    attempt writes the same file again."""
 
     def __init__(self, folder: Path, composer: Composer) -> None:
         self._folder = folder
@@ -32,14 +32,14 @@ class MailFolder(Channel):
         try:
             await asyncio.to_thread(_write, path, mail.octets)
         except OSError as error:
-            raise Unavailable(f"{path} cannot be written: {error.strerror}.") from error
-        logger.info("mail is written to a file", extra={"fields": {"path": str(path)}})
+            raise Unavailable(f"Cannot write {path}: {error.strerror}.") from error
+        logger.info("mail written to a file", extra={"fields": {"path": str(path)}})
         return f"written to {path}"
 
 
 def _write(path: Path, octets: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # whoever else may write it has another
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # its own for each writer
     try:
         draft.write_bytes(octets)
         os.replace(draft, path)

@@ -1,4 +1,4 @@
-"""Message-IDs of our own mail: stable for each delivery, and telling which ticket they are about (RFC 5322, 3.6.4)."""
+"""Message-IDs of our own mail (RFC 5322, section 3.6.4): the same on every attempt, and containing the ticket's id."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _OURS = re.compile(r"<(?:[0-9a-f]{32}\.)?ticket\.([0-9a-f]{32})@([^<>@\s]+)>", r
 
 
 def of_ticket(ticket_id: str, domain: str) -> str:
-    """The root of a ticket's thread. No mail has it itself; all mail on the ticket refers to it."""
+    """The root of a ticket's thread. No mail has this Message-ID, but all mail about the ticket refers to it."""
     return f"<ticket.{uuid.UUID(ticket_id).hex}@{domain}>"
 
 
@@ -19,7 +19,7 @@ def of_delivery(delivery_id: str, ticket_id: str, domain: str) -> str:
 
 
 def ticket_of(message_id: str, domain: str) -> str | None:
-    """The ticket's UUID, if this is an id of ours."""
+    """Returns the UUID of the ticket that one of our Message-IDs is about, or None if it is not one of ours."""
     match = _OURS.fullmatch(message_id.strip())
     if match is None or match[2].lower() != domain.lower():
         return None
@@ -28,11 +28,11 @@ def ticket_of(message_id: str, domain: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class OwnMail:
-    """What mail of our own is known by: its addresses, in lower case, and the domain of its Message-IDs."""
+    """How to recognise our own mail: its addresses, in lower case, and the domain of its Message-IDs."""
 
     addresses: frozenset[str]
     domain: str
 
     def ticket_of(self, message_id: str) -> str | None:
-        """The ticket that a Message-ID of ours is about, as a UUID."""
+        """Returns the UUID of the ticket that one of our Message-IDs is about, or None if it is not one of ours."""
         return ticket_of(message_id, self.domain)

@@ -1,4 +1,4 @@
-"""A notification: what one recipient is told of one event, by one channel; and what a channel is."""
+"""A notification, which informs one recipient of one event through one channel, and the interface of channels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from db.enums import Audience, NoticeKind, TicketCategory, TicketPriority, Ticke
 
 
 class NotSent(Exception):
-    """The notification was not sent. `said` is the reply of the other side, or of the network; it never contains a
+    """The notification was not sent. `said` is the reply of the other side, or the network error; it never contains a
     secret."""
 
     def __init__(self, said: str) -> None:
@@ -19,11 +19,11 @@ class NotSent(Exception):
 
 
 class Undeliverable(NotSent):
-    """It will never be taken: trying again is of no use."""
+    """The notification is refused for good: retrying is useless."""
 
 
 class Unavailable(NotSent):
-    """It may be taken later; not before `after` seconds, if the other side said so."""
+    """The notification may be accepted later, but not within `after` seconds, if the other side asked for a pause."""
 
     def __init__(self, said: str, after: float | None = None) -> None:
         super().__init__(said)
@@ -32,7 +32,7 @@ class Unavailable(NotSent):
 
 @dataclass(frozen=True, slots=True)
 class TicketFacts:
-    """The ticket as the event left it."""
+    """The ticket as it was after the event."""
 
     id: str  # UUID
     reference: str
@@ -52,9 +52,9 @@ class TicketFacts:
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """`delivery_id` is the same on every try. `recipient` is an e-mail address, or empty where the channel has one
-    place. `ticket` is None in a test alone (`NoticeKind.TEST`). `note` is the text of the note that was added;
-    `thread` are Message-IDs, oldest first, of mail on this ticket that the recipient has or has written."""
+    """`delivery_id` is the same on every attempt. `recipient` is an e-mail address; empty for Google Chat, which has
+    one space. `ticket` is None only in a test (`NoticeKind.TEST`). `note` is the text of the note that was added.
+    `thread` has the Message-IDs, oldest first, of the mails about this ticket that the recipient has received."""
 
     delivery_id: str  # UUID
     kind: NoticeKind
@@ -70,11 +70,12 @@ class Notification:
 
 
 class Channel(ABC):
-    """A way to tell. Any number of sends may be under way at once."""
+    """Sends notifications, any number at the same time."""
 
     @abstractmethod
     async def send(self, notification: Notification) -> str:
-        """What the other side said on taking it. Raises `Undeliverable` or `Unavailable`, within a time of its own."""
+        """Send a notification and return the other side's reply. Raises `Undeliverable` or `Unavailable`; a channel
+        sets its own timeout."""
 
-    async def close(self) -> None:  # noqa: B027 (there may be nothing to end)
-        """Ends what is kept open between sends."""
+    async def close(self) -> None:  # noqa: B027 (a channel may have nothing to close)
+        """Close connections that are kept open between sends."""

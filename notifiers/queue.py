@@ -1,8 +1,8 @@
-"""The queue of deliveries, as statements: what is due is claimed, and what became of it is recorded.
+"""The queue of deliveries: the statements that claim due deliveries and record their outcomes.
 
-A claim is a lease. It is committed before anything is sent, so no transaction is open and no row locked meanwhile; and
-if whoever holds it dies, the row is due again when it ends. `SKIP LOCKED` keeps any number of workers out of each
-other's way, and what is claimed is not due, so nobody takes it a second time.
+A claim is a lease. It is committed before anything is sent, so that no transaction is open and no row locked during
+the sending; if the worker dies, the delivery is due again when the lease ends. `SKIP LOCKED` keeps any number of
+workers from waiting for each other, and a claimed delivery is not due, so no other worker claims it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from db.postgres.statement import Queryable
 from notifiers import message_ids
 from notifiers.notification import Notification, TicketFacts
 
-THREAD_MAX: Final = 20  # messages that a mail refers to
+THREAD_MAX: Final = 20  # earlier mails that a mail refers to
 
-# $1 and $2: channels, each with how many are wanted of it; $3: seconds of the lease; $4: seconds after which a row is
-# given up. One that has not been tried by then is not tried any more, which its `attempts` of 0 tell.
+# $1 and $2: channels, and how many deliveries to claim for each; $3: the lease in seconds; $4: seconds after which a
+# delivery is given up. One without an attempt by then gets none any more: it is claimed with `attempts` 0, to be
+# recorded as DEAD.
 #
-# Of one ticket and recipient, a row waits while an earlier one is being sent or is due itself. That is looked up among
-# the ticket's rows for each row by itself, and so is what hangs on a claimed row (behind OFFSET 0): these are few,
-# whatever the planner thinks of a table that was empty when it last looked.
+# A delivery waits while an earlier one for the same ticket and recipient is due or being sent, which keeps their order
+# as far as retries allow. OFFSET 0 makes the planner look this up for each delivery, among the few of its ticket, and
+# likewise the rows that belong to a claimed one, even if its statistics are from a time when the table was empty.
 _CLAIM: Final = f"""
 WITH due AS MATERIALIZED (
     SELECT found.id
@@ -74,8 +75,9 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL jsonb_populate_record(NULL::tickets, left_behind.image) AS ticket
 ORDER BY claimed.created_at, claimed.id"""
 
-# Whoever has sent it says so even where the lease has ended meanwhile; who has failed says so only of their own claim.
-# $6: seconds after which a row is given up, when it has been tried a last time.
+# SENT is recorded even if the lease has ended in the meantime, as the mail is out; a failure only while the claim is
+# still the worker's own, which `attempts` shows. $6: seconds after which a delivery is given up; the last attempt is
+# due when they are over.
 _RECORD: Final = """
 UPDATE deliveries AS mine SET
     state = result.state, said = coalesce(result.said, mine.said), claimed_until = NULL,
@@ -100,7 +102,8 @@ RETURNING mine.id, mine.channel, mine.kind, mine.state"""
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A delivery that is ours for the length of the lease. `attempts` counts this one; 0 if it is too late for any."""
+    """A delivery that this worker holds until the lease ends. `attempts` includes the coming one; 0 if it is too late
+    to attempt any."""
 
     id: str
     channel: DeliveryChannel
@@ -108,7 +111,7 @@ class Claim:
     row: Mapping[str, Any]
 
     def notification(self, domain: str) -> Notification:
-        """What is to be told. `domain` is the one of our Message-IDs."""
+        """The notification to send. `domain` is the domain of our Message-IDs."""
         row = self.row
         ticket_id = str(row["ticket_id"])
         return Notification(
@@ -143,7 +146,8 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class AttemptOutcome:
-    """What became of a claim. PENDING is tried again after `pause` seconds; with nothing said, it was not tried."""
+    """The outcome of a claim. A PENDING delivery is retried after `pause` seconds; `said` is None if it was not
+    attempted."""
 
     claim: Claim
     state: DeliveryState
@@ -154,13 +158,15 @@ class AttemptOutcome:
 async def claim(
     database: Queryable, wanted: Mapping[DeliveryChannel, int], *, lease: float, give_up: float
 ) -> list[Claim]:
-    """What is due, the longest due first: at most so many of each channel. Seconds."""
+    """Claim due deliveries, the longest due first, at most the `wanted` number of each channel. `lease` and `give_up`
+    are in seconds."""
     rows = await database.fetch(_CLAIM, list(wanted), list(wanted.values()), lease, give_up)
     return [Claim(str(row["id"]), DeliveryChannel(row["channel"]), row["attempts"], row) for row in rows]
 
 
 async def record(database: Queryable, outcomes: Sequence[AttemptOutcome], *, give_up: float) -> list[Mapping[str, Any]]:
-    """Ends the claims. Returns the rows that were changed: `id`, `channel`, `kind`, and `state` as it is now."""
+    """End the claims and store their outcomes. Returns the changed rows: `id`, `channel`, `kind` and the new `state`.
+    `give_up` is in seconds."""
     rows: list[Mapping[str, Any]] = await database.fetch(
         _RECORD,
         [outcome.claim.id for outcome in outcomes],

@@ -1,8 +1,8 @@
-"""The texts of mail, as Jinja2 templates: ours in `notifiers/templates`, and an operator's, which win by name.
+"""The texts of mail, as Jinja2 templates: ours in `notifiers/templates`, overridden by an operator's of the same name.
 
-A template is called by what it tells and, where that differs, whom: `created_customer.html`, else `created.html`. Each
-has a text and an HTML form. Everything in the HTML forms is escaped. What a template may use is what `_context` gives
-it; a name that it misspells is an error.
+A template is named after the notification's kind and, if there is one for it, the audience: `created_customer.html`,
+else `created.html`. Each has a text and an HTML form. Everything in the HTML forms is escaped. `_context` defines the
+variables that a template may use; an unknown name is an error.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ from notifiers.text import one_line, tidy
 
 OURS = Path(__file__).with_name("templates")
 _FORMS = ("txt", "html")
-# What a template can raise: its code is Jinja2's and Python's.
+# The errors that rendering can raise: a template's expressions run Jinja2 and Python code.
 _FAILURES = (TemplateError, ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 
 
 class BrokenTemplate(Exception):
-    """A template cannot be used. The text says which, where, and why."""
+    """A template cannot be rendered. The text has its name, the line if it is known, and the reason."""
 
 
 class Templates:
-    """Those in the folder `overrides`, if there is one, and ours for the rest. Changed files are read again; new ones
-    are not looked for."""
+    """The templates in the folder `overrides`, if there is one, and ours for the rest. Changed files are read again;
+    a new file is noticed only after a restart."""
 
     def __init__(self, overrides: Path | None = None, *, public_url: str | None = None) -> None:
         self._overrides = overrides
         self._public_url = public_url
         ours = FileSystemLoader(OURS)
-        # `{% extends "callout/resolved.html" %}` is how one that changes a block gets at ours of the same name.
+        # With the prefix, a template that overrides ours can extend it: `{% extends "callout/resolved.html" %}`.
         loaders: list[BaseLoader] = [ours, PrefixLoader({"callout": ours})]
         if overrides is not None:
             loaders.insert(0, FileSystemLoader(overrides))
@@ -66,13 +66,13 @@ class Templates:
         self._environment.filters |= {"when": _when, "words": _words, "lines": _lines}
 
     def render(self, notification: Notification) -> tuple[str, str]:
-        """The text and the HTML. Raises `BrokenTemplate`."""
+        """Returns the text and the HTML. Raises `BrokenTemplate` if either cannot be rendered."""
         context = _context(notification, link_of(notification, self._public_url))
         text, html = (self._render(notification, form, context) for form in _FORMS)
         return text.strip() + "\n", html
 
     def problems(self) -> list[str]:
-        """What is wrong with the templates, a line for each, found by rendering every one; and with the folder."""
+        """The problems of the folder, or else of the templates, one line each, found by rendering every sample."""
         if self._overrides is not None and not self._overrides.is_dir():
             return [f"{self._overrides} is not a folder"]
         found = []
@@ -98,8 +98,8 @@ class Templates:
 
 
 def _context(notification: Notification, link: str | None) -> dict[str, Any]:
-    """What a template may use. The text of a note is there only if the notification is about that note: all of it may
-    be seen by the customer, and internal notes are in no notification."""
+    """The variables of a template, all of which the customer may see: a note's text is only in the notification of that
+    note, and internal notes are never notified of."""
     ticket = notification.ticket
     if ticket is not None:
         ticket = replace(
@@ -137,10 +137,10 @@ def _when(at: datetime) -> str:
 
 
 def _words(value: StrEnum) -> str:
-    """An enum's value as a person says it: `In progress`, `CCTV`."""
+    """An enum's value in words: `In progress`, `CCTV`."""
     return value.value if value == "CCTV" else value.value.replace("_", " ").capitalize()
 
 
 def _lines(text: str) -> Markup:
-    """Text as HTML that keeps its line breaks; not every mail program knows `white-space`."""
+    """Text as HTML that keeps its line breaks; not every mail program supports the CSS property `white-space`."""
     return Markup("<br>\n").join(escape(line) for line in text.split("\n"))

@@ -1,8 +1,8 @@
-"""Who hears of what: the rules, as plain functions on plain values.
+"""The rules of who is notified of what, as plain functions on plain values.
 
-A rule says whom an event concerns, and as what. Whether such a notification is on, by which channels it goes and to
-which addresses is in the settings, which `notifiers/enqueue.py` reads. A list is in order of weight: who stands in
-it several times is targets once of the event, as the first of these that is on.
+A rule lists the targets of an event: audiences, each with a kind. The settings, which `notifiers/enqueue.py` reads,
+decide which kinds are on and to which channels and addresses they go. A list is ordered by importance: a recipient who
+appears in it several times is notified once, with the first kind that is on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from db.enums import Audience, NoticeKind, Role, TicketStatus
 
 @dataclass(frozen=True, slots=True)
 class NotificationTarget:
-    """A party that hears of an event. `technician_id` is the technician's key, where it is one."""
+    """An audience to notify of an event, and the kind of notification. `technician_id` is the technician's key, if the
+    audience is a technician."""
 
     kind: NoticeKind
     audience: Audience
@@ -24,7 +25,7 @@ class NotificationTarget:
 
 
 def of_creation(technician_id: str | None) -> list[NotificationTarget]:
-    """A new ticket: the technician if it has one already, the customer, the admins, and the space."""
+    """The targets of a new ticket: its technician, if one is assigned, the customer, the admins, and the space."""
     assigned = (
         [] if technician_id is None else [NotificationTarget(NoticeKind.ASSIGNED, Audience.TECHNICIAN, technician_id)]
     )
@@ -38,8 +39,8 @@ def of_creation(technician_id: str | None) -> list[NotificationTarget]:
 
 
 def of_change(before: Mapping[str, Any], changed: Mapping[str, Any]) -> list[NotificationTarget]:
-    """A ticket that was as `before` and whose columns have `changed`: the technician who gets it, the customer whose
-    issue is resolved, the technician who loses it, and the space of each of these."""
+    """The targets of a change, given the ticket `before` and its `changed` columns: the newly assigned technician, the
+    customer if the ticket was resolved, the technician who was unassigned, and the space for each of these."""
     targets: list[NotificationTarget] = []
     if "technician_id" in changed and changed["technician_id"] is not None:
         targets.append(NotificationTarget(NoticeKind.ASSIGNED, Audience.TECHNICIAN, changed["technician_id"]))
@@ -52,19 +53,19 @@ def of_change(before: Mapping[str, Any], changed: Mapping[str, Any]) -> list[Not
 
 
 _WEIGHT = (NoticeKind.RESOLVED, NoticeKind.ASSIGNED, NoticeKind.UNASSIGNED)
-"""What the space hears of first, where a change is several of these at once."""
+"""The order of importance of the kinds, for a change that is several of them at once."""
 
 
 def _resolves(before: Mapping[str, Any], changed: Mapping[str, Any]) -> bool:
-    """Whether the change ends the work with a resolution: by RESOLVED, or at once by CLOSED. Another wording of the
-    resolution later is no news."""
+    """Whether the change ends the work with a resolution, by RESOLVED or directly by CLOSED. A later edit of the
+    resolution does not count."""
     work = (TicketStatus.OPEN, TicketStatus.IN_PROGRESS)
     ended = before["status"] in work and changed.get("status", before["status"]) not in work
     return ended and changed.get("resolution") is not None
 
 
 def of_note(author: Role, *, internal_only: bool) -> list[NotificationTarget]:
-    """A note: the customer, unless they wrote it themselves, and the space. Of an internal one nobody hears."""
+    """The targets of a note: the customer, unless they wrote it, and the space; none for an internal note."""
     if internal_only:
         return []
     customer = [] if author is Role.CUSTOMER else [NotificationTarget(NoticeKind.NOTE_ADDED, Audience.CUSTOMER)]

@@ -1,4 +1,4 @@
-"""A notification of every kind, invented: templates are tried and shown with them."""
+"""Sample notifications of every kind, with which templates are checked and previewed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _GIVEN = replace(_OPENED, status=TicketStatus.IN_PROGRESS, technician_name="Dev 
 _RESOLVED = replace(
     _GIVEN,
     status=TicketStatus.RESOLVED,
-    resolution="Replaced the backup battery in the DSC 1832 panel.\nTested all zones: the system works as it should.",
+    resolution="Replaced the backup battery in the DSC 1832 panel.\nTested all zones: the system works normally.",
 )
 _TICKETS = {
     NoticeKind.CREATED: _OPENED,

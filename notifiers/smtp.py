@@ -1,10 +1,10 @@
-"""Mail to a server by SMTP, over a few connections that are kept open between mails.
+"""Mail sent by SMTP, over a few connections that are kept open between mails.
 
-What a reply means: 4xx, a timeout, a lost or refused connection is `Unavailable`. 5xx to the recipient or to the
-mail itself is `Undeliverable`. 5xx to anything before that (the greeting, TLS, the user's name and password, the
-sender's address) is about our configuration, which an operator will mend, so it is `Unavailable`. A connection lost
-after the last dot leaves it open whether the mail was taken: it is `Unavailable`, and the next try has the same
-Message-ID.
+Replies are interpreted so: 4xx, a timeout, or a lost or refused connection is `Unavailable`. 5xx to the recipient or to
+the mail itself is `Undeliverable`. 5xx to anything before that (the greeting, TLS, user and password, the sender's
+address) is a fault of the configuration, which an operator can correct, so it is `Unavailable`. If the connection is
+lost after the last dot, the server may or may not have accepted the mail: that is `Unavailable`, and the next attempt
+has the same Message-ID.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from notifiers.smtp_server import SmtpServer
 from notifiers.text import one_line
 
 CONNECTIONS_MAX = 5  # servers allow few from one client
-IDLE_SECONDS = 20.0  # for which a connection is kept: servers and firewalls forget one sooner or later
-SEND_SECONDS = 30.0  # for a whole mail, waiting for a connection included
+IDLE_SECONDS = 20.0  # how long an idle connection is kept, as servers and firewalls drop it sooner or later
+SEND_SECONDS = 30.0  # for a whole mail, including the wait for a connection
 CLOSE_SECONDS = 2.0
 SAID_MAX = 300  # characters
 
@@ -33,7 +33,7 @@ _AUTHENTICATION = (530, 534, 535, 538)  # RFC 4954, section 6
 
 
 class Smtp(Channel):
-    """`seconds` are for a whole mail; a connection is kept for `idle_seconds` after one."""
+    """Sends mail to one server. A mail may take `seconds`; a connection is kept for `idle_seconds` after one."""
 
     def __init__(
         self,
@@ -49,8 +49,8 @@ class Smtp(Channel):
         self._idle_seconds = idle_seconds
         self._tls = None if server.security == "none" else ssl.create_default_context()
         self._places = asyncio.Semaphore(CONNECTIONS_MAX)
-        self._kept: list[tuple[SMTP, float]] = []  # and until when, the newest last
-        self._expiry: asyncio.TimerHandle | None = None  # while there are any
+        self._kept: list[tuple[SMTP, float]] = []  # with the time it expires, the newest last
+        self._expiry: asyncio.TimerHandle | None = None  # set while connections are kept
 
     async def send(self, notification: Notification) -> str:
         mail = self._composer.compose(notification)
@@ -58,15 +58,15 @@ class Smtp(Channel):
             async with asyncio.timeout(self._seconds), self._places:
                 return await self._send(mail)
         except TimeoutError:
-            raise Unavailable(f"The mail server has not taken it within {self._seconds:g} seconds.") from None
+            raise Unavailable(f"The mail server did not accept the mail within {self._seconds:g} seconds.") from None
 
     async def check(self) -> None:
-        """Connects and logs in. Raises `Unavailable`."""
+        """Connect and log in. Raises `Unavailable` if that fails."""
         try:
             async with asyncio.timeout(self._seconds):
                 client = await self._connect()
         except TimeoutError:
-            raise Unavailable(f"The mail server has not answered within {self._seconds:g} seconds.") from None
+            raise Unavailable(f"The mail server did not respond within {self._seconds:g} seconds.") from None
         await _quit(client)
 
     async def close(self) -> None:
@@ -86,7 +86,7 @@ class Smtp(Channel):
         return await self._transfer(await self._connect(), mail)
 
     def _take(self) -> SMTP | None:
-        """A connection that was kept, the last one first, so that those that are not needed expire."""
+        """Returns an idle connection, or None. The last used comes first, so that surplus ones expire."""
         while self._kept:
             client, _ = self._kept.pop()
             if client.is_connected:
@@ -141,8 +141,8 @@ class Smtp(Channel):
                 await client.ehlo()
             good = True
         except SMTPAuthenticationError as error:
-            # What the server says of it might repeat what it was sent.
-            raise Unavailable(f"{error.code}: The mail server does not accept our user and password.") from None
+            # The server's own text is left out, as it might repeat the password.
+            raise Unavailable(f"{error.code}: The mail server rejected the user or password.") from None
         except (SMTPException, OSError) as error:
             raise Unavailable(_said(error)) from None
         finally:
@@ -152,12 +152,12 @@ class Smtp(Channel):
 
 
 class _Stale(Unavailable):
-    """The connection was over before anything of the mail was sent."""
+    """The connection was already closed before any part of the mail was sent."""
 
 
 async def _begin(client: SMTP, mail: Mail) -> None:
     if mail.needs_utf8 and not client.supports_extension("smtputf8"):
-        raise Undeliverable("The mail server does not take addresses that are not ASCII (it lacks SMTPUTF8).")
+        raise Undeliverable("The mail server does not support non-ASCII addresses (SMTPUTF8).")
     try:
         await client.mail(mail.sender, options=["SMTPUTF8"] if mail.needs_utf8 else [])
     except SMTPResponseException as error:
@@ -169,7 +169,7 @@ async def _begin(client: SMTP, mail: Mail) -> None:
 
 async def _finish(client: SMTP, mail: Mail) -> str:
     try:
-        # One recipient, so its reply is the reply. `sendmail` would hide its code in a list.
+        # Not `sendmail`, which would hide the reply code of the only recipient in a list.
         await client.rcpt(mail.recipient, encoding="utf-8")
         response = await client.data(mail.octets)
     except SMTPResponseException as error:
@@ -181,7 +181,7 @@ async def _finish(client: SMTP, mail: Mail) -> str:
 
 
 def _said(error: Exception) -> str:
-    """What the server, or else the system, said."""
+    """The server's reply, or the error of the operating system, on one line."""
     if isinstance(error, SMTPResponseException):
         text = f"{error.code} {error.message}"
     else:
@@ -190,7 +190,7 @@ def _said(error: Exception) -> str:
 
 
 async def _reset(client: SMTP) -> bool:
-    """Whether the connection is good for another mail."""
+    """Reset the connection. Returns whether it can be used for another mail."""
     try:
         await client.rset()
     except (SMTPException, OSError):

@@ -1,4 +1,4 @@
-"""The mail server that mail is handed to, as a URL says it."""
+"""The mail server that accepts our mail, parsed from a URL."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class SmtpServer:
 
     @classmethod
     def parse(cls, url: str) -> SmtpServer:
-        """`smtps://user:password@host:465` is TLS from the start. `smtp://user:password@host:587` begins with
-        STARTTLS, which the server must offer, unless it is this machine, or `?tls=none` is there; `?tls=starttls` asks
-        for it on this machine too. User and password are percent-decoded.
+        """Parse a URL. `smtps://user:password@host:465` uses TLS from the start. `smtp://user:password@host:587` uses
+        STARTTLS, which the server must offer; not with `?tls=none`, and for a loopback host only with `?tls=starttls`.
+        User and password are percent-decoded.
 
-        Raises `ValueError`, with nothing of the URL in its text.
+        Raises `ValueError`, whose text contains no part of the URL, if it is not of this form.
         """
         parts = server_url(url)
         if parts.scheme not in _PORTS or not parts.hostname:
             raise ValueError("must be smtp://user:password@host:587 or smtps://user:password@host:465")
         if parts.path.strip("/") or parts.fragment:
-            raise ValueError("has something behind the host")
+            raise ValueError("must not have a path or fragment after the host")
         local = parts.hostname in _LOOPBACK
         security: Security = "tls" if parts.scheme == "smtps" else "none" if local else "starttls"
         match parse_qsl(parts.query, keep_blank_values=True):
@@ -43,8 +43,8 @@ class SmtpServer:
             case [("tls", "none" | "starttls" as chosen)] if parts.scheme == "smtp":
                 security = "none" if chosen == "none" else "starttls"
             case _:
-                raise ValueError("may have ?tls=none or ?tls=starttls, with smtp://, and nothing else")
+                raise ValueError("may have only ?tls=none or ?tls=starttls as its query, and only with smtp://")
         if security == "none" and not local and parts.username is not None:
-            raise ValueError("would send the password in the clear: leave ?tls=none out")
+            raise ValueError("would send the password unencrypted: remove ?tls=none")
         user, password = (None if text is None else unquote(text) for text in (parts.username, parts.password))
         return cls(parts.hostname, parts.port or _PORTS[parts.scheme], security, user, password)

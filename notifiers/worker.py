@@ -1,11 +1,11 @@
-"""The worker: takes what is due from the queue, has the channels send it, and records what came of it.
+"""The worker: claims due deliveries from the queue, sends them through their channels, and records the outcomes.
 
-Any number of workers may run, in server processes and by themselves; what they agree by is the queue
-(`notifiers/queue.py`). Each is woken by the bell, and looks by itself every `LOOKING_SECONDS`. It holds no more
-claims than it can send at once, for each channel by itself, so that one that hangs does not hold up the other.
+Any number of workers may run, inside servers or as processes of their own; the queue (`notifiers/queue.py`) coordinates
+them. Each is woken by the bell, and also polls every `LOOKING_SECONDS`. It claims no more deliveries than it can send
+at once, counted for each channel separately, so that a channel that hangs does not block the other.
 
-A notification is sent at least once: a worker that is killed after the other side has taken it and before that is
-recorded leaves it to be sent again, under the same delivery id.
+A notification is sent at least once: if a worker is killed after the other side has accepted it and before the outcome
+is recorded, it is sent again, with the same delivery id.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ from notifiers.queue import AttemptOutcome, Claim
 logger = logging.getLogger(__name__)
 
 LOOKING_SECONDS: Final = 1.0
-TURN_SECONDS: Final = 0.02  # between two claims at the least: what ends or is rung in between is one turn's work
+TURN_SECONDS: Final = 0.02  # the minimum between two claims, so that many wake-ups in a row cause one claim
 CALM_SECONDS: Final = (
-    0.25  # likewise where nothing was due and nothing is being sent: most of what rings is no notification
+    0.25  # the same while nothing is due or being sent, as most events that ring the bell cause no notification
 )
-OUTAGE_SECONDS: Final = 1.0  # between two attempts at a database that does not answer
-ANSWER_SECONDS: Final = 15.0  # after which a database that says nothing is taken for one that is gone
-FINISHING_SECONDS: Final = 2.0  # for what is being sent when the worker is stopped
+OUTAGE_SECONDS: Final = 1.0  # between two attempts to reach the database during an outage
+ANSWER_SECONDS: Final = 15.0  # after which a database that does not respond counts as unreachable
+FINISHING_SECONDS: Final = 2.0  # for sends in progress when the worker is stopped
 
-TOO_LATE: Final = "Nobody was there to send it within the time set for that."
-SWITCHED_OFF: Final = "Google Chat is off in the settings, or has no webhook URL."
+TOO_LATE: Final = "No worker sent it in time."
+SWITCHED_OFF: Final = "Google Chat is disabled in the settings, or has no webhook URL."
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How much at once, and how patiently; times in seconds. `lease` must be longer than `sending`."""
+    """The worker's limits and times, in seconds. `lease` must be longer than `sending`."""
 
-    places: int = 20  # sends at once by each channel
-    sending: float = 45.0  # for one send
+    places: int = 20  # concurrent sends through each channel
+    sending: float = 45.0  # timeout of one send
     lease: float = 60.0
-    retry: float = 5.0  # the pause after the first failure; doubles with each further one, give or take a half
+    retry: float = 5.0  # the pause after the first failure; doubles with each further one, ± 50 % at random
     retry_max: float = 3600.0
     give_up: float = 3 * 86_400.0
 
@@ -57,7 +57,7 @@ class Pace:
 
 
 class Worker:
-    """One for each process. `run()` it as long as the process lives."""
+    """Sends due deliveries; one for each process. `run()` it for the whole life of the process."""
 
     def __init__(
         self,
@@ -68,24 +68,24 @@ class Worker:
         heard: Callable[[float], Awaitable[object]],
         pace: Pace,
     ) -> None:
-        """`domain` is the one of our Message-IDs. `heard` waits for the bell, for so many seconds at the most."""
+        """`domain` is the domain of our Message-IDs. `heard` waits for the bell, at most the given seconds."""
         self._database = database
         self._channels = channels
         self._domain = domain
         self._heard = heard
         self._pace = pace
         self._sending: dict[asyncio.Task[None], Claim] = {}
-        self._outcomes: list[AttemptOutcome] = []  # that are not recorded yet
+        self._outcomes: list[AttemptOutcome] = []  # not recorded yet
         self._news = asyncio.Event()
         self._stopping = False
         self._cut_off = False
 
     async def run(self) -> None:
-        """Never returns by itself. Cancelled, it lets what is being sent end, for `FINISHING_SECONDS`; what is
-        abandoned then is due at once for another worker, or for this one when it is started again."""
+        """Run until cancelled. Sends in progress then have `FINISHING_SECONDS` to end; the ones that are abandoned are
+        due again at once, for another worker or for this one after a restart."""
         for channel in DeliveryChannel:
             if channel not in self._channels:
-                logger.warning("nothing can be sent by %s here: what is to be told by it waits", channel)
+                logger.warning("%s is not configured here: its deliveries stay in the queue", channel)
         tasks = (asyncio.create_task(self._listen()), asyncio.create_task(self._work()))
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -113,7 +113,7 @@ class Worker:
                 continue
             if self._cut_off:
                 self._cut_off = False
-                logger.info("the queue of deliveries can be reached again")
+                logger.info("the queue of deliveries is reachable again")
             for claim in claims:
                 self._begin(claim)
             await self._news.wait()
@@ -166,15 +166,15 @@ class Worker:
         for row in rows:
             if row["state"] == DeliveryState.DEAD:
                 fields = {"delivery": str(row["id"]), "channel": row["channel"], "kind": row["kind"]}
-                logger.warning("a notification was given up", extra={"fields": fields})
+                logger.warning("a delivery was given up", extra={"fields": fields})
 
     def _failed(self, error: Exception) -> None:
         if not self._cut_off:
             self._cut_off = True
-            logger.warning("the queue of deliveries cannot be reached: %s", error or type(error).__name__)
+            logger.warning("the queue of deliveries is unreachable: %s", error or type(error).__name__)
 
     async def _stop(self, listening: asyncio.Task[None], working: asyncio.Task[None]) -> None:
-        """Within about twice `FINISHING_SECONDS`, whatever hangs."""
+        """Stop within about twice `FINISHING_SECONDS`, even if a task hangs."""
         self._stopping = True
         listening.cancel()
         self._news.set()
@@ -192,4 +192,4 @@ class Worker:
             async with asyncio.timeout(FINISHING_SECONDS / 2):
                 await self._record()
         except OUTAGE as error:
-            logger.warning("what was being sent is due again when its lease ends: %s", error or type(error).__name__)
+            logger.warning("abandoned deliveries are due when their leases end: %s", error or type(error).__name__)

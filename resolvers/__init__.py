@@ -1,1 +1,1 @@
-"""What happens: one module for each entity; rules, permissions, one transaction for each mutation."""
+"""Mutations and computed fields, one module for each entity: the rules, the permissions, one transaction a mutation."""

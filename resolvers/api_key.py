@@ -1,4 +1,4 @@
-"""API keys of services: shown once, when made; kept as a hash; revoked for good."""
+"""API keys of services: shown once, on creation; stored as a hash; revoked permanently."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from resolvers.mutation import Call, Input, MutationError, Outcome, Refused, Use
 
 _TABLE = table(models.ApiKeyRow)
 _PREFIX = "callout_"
-_SHOWN = 12  # characters of a key that stay visible, to tell keys apart: the prefix and 24 random bits
+_SHOWN = 12  # characters of a key that stay visible, to identify it: the prefix and 24 random bits
 _REVOKE = Statement(
     update(_TABLE)
     .where(_TABLE.c.id == bindparam("id", type_=UUID(as_uuid=False)))
@@ -27,7 +27,7 @@ _REVOKE = Statement(
 
 
 async def create(call: Call, input: Input) -> Outcome:
-    """A new key. It takes no idempotency key: an answer that got lost took the secret with it, so make another."""
+    """Create a key. There is no idempotency key: if the response is lost, so is the secret, and a new key is needed."""
     checks = Checks()
     name = checks.line(input["name"], limits.NAME_MAX, "name")
     secret = _PREFIX + secrets.token_urlsafe(32)
@@ -37,7 +37,7 @@ async def create(call: Call, input: Input) -> Outcome:
 
 
 async def revoke(call: Call, input: Input) -> Outcome:
-    """The key stops working, within a second and for good."""
+    """Revoke a key permanently; it stops working within a second. Raises `Refused` if it does not exist."""
     checks = Checks()
     key_id = checks.key(input["apiKeyId"], "key", "API key", "apiKeyId")
     checks.finish()

@@ -1,4 +1,4 @@
-"""Knowledge base articles, written by hand or made of a resolved ticket; how a search shows what it found."""
+"""Knowledge base articles, written by hand or created from a resolved ticket, and the fields that explain a match."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from resolvers.mutation import Call, Input, MutationError, Outcome, Transaction,
 _TABLE = table(models.ArticleRow)
 _TICKETS = table(models.TicketRow)
 _MISSING = MutationError(UserErrorCode.NOT_FOUND, "There is no such article.", ("articleId",))
-# Locked, so that a ticket that is being reopened becomes an article before or not at all.
+# Locked, so that a ticket that is reopened at the same time becomes an article before that, or not at all.
 _SOURCE = Statement(
     select(_TICKETS.c.subject, _TICKETS.c.resolution)
     .where(_TICKETS.c.id == bindparam("id", type_=UUID(as_uuid=False)))
@@ -34,7 +34,7 @@ async def create(call: Call, input: Input) -> Outcome:
 
 
 async def create_from_ticket(call: Call, input: Input) -> Outcome:
-    """The ticket's subject becomes the problem, its resolution the solution; once per ticket."""
+    """Create an article whose problem is the ticket's subject and whose solution is its resolution; one per ticket."""
     checks = Checks()
     values = {"source_ticket_id": checks.key(input["ticketId"], "tkt", "ticket", "ticketId")}
     unique = {"source_ticket_id": "ticketId"}
@@ -47,7 +47,7 @@ async def _look_up_ticket(transaction: Transaction, values: dict[str, Any], chec
     if ticket is None:
         checks.object_to(UserErrorCode.NOT_FOUND, "There is no such ticket.", "ticketId")
     elif ticket["resolution"] is None:
-        message = "Only a ticket with a resolution becomes an article."
+        message = "The ticket has no resolution to create an article from."
         checks.object_to(UserErrorCode.RESOLUTION_REQUIRED, message, "ticketId")
     else:
         values |= {"problem": ticket["subject"], "solution": ticket["resolution"]}
@@ -68,35 +68,35 @@ def _values(input: Input, checks: Checks) -> dict[str, Any]:
     if input.get("published") is not None:
         values["published"] = input["published"]
     elif "published" in input:
-        checks.object_to(UserErrorCode.REQUIRED, "An article is published or not.", "published")
+        checks.object_to(UserErrorCode.REQUIRED, "Published must be true or false.", "published")
     return values
 
 
-# What a search found
+# Search results
 
 
 def is_searched(row: Row) -> Condition:
-    """Whether the row is of a list that is searched, so that it has the query beside its own columns."""
+    """Whether the row is from a searched list, and so has the search query as a further column."""
     return literal(QUERY in row.c)
 
 
 def search_match(row: Row, viewer: ViewerParameter) -> Expression:
-    """How an article matches what is searched for, an `ArticleMatch`; null if nothing is."""
+    """How the article matches the search text, an `ArticleMatch`; null if the list is not searched."""
     if QUERY not in row.c:
         return null()
     all_words, some_words = (literal_column(f"'{match}'", Text()) for match in ArticleMatch)
     return case((row.c[RANK] < STAGE_SIZE, all_words), else_=some_words)
 
 
-# The signs that `ts_headline` is to put around what matches, and one that stands for "<" meanwhile: it takes what
-# begins with that for a tag, and leaves it out. The text's own signs of this kind are dropped.
+# Control characters that `ts_headline` puts around each match, and one that replaces "<" while it runs: it would take
+# what follows a "<" for a tag and drop it. The same characters in the text itself are removed.
 _START, _STOP, _LESS = "\x01", "\x02", "\x03"
 _MARKED = f"{_START}([^{_STOP}]*){_STOP}|([^{_START}]+)"
 
 
 def excerpt(row: Row, viewer: ViewerParameter) -> FromClause:
-    """The passage that matches best, of the problem and the solution that follows it, in pieces: `text`, and whether
-    it is a word that was found, `matched`."""
+    """The best matching passage of the problem followed by the solution, in pieces: `text`, and `matched` for a word
+    that the search found."""
     text = func.concat_ws("\n\n", row.c.problem, row.c.solution)
     plain = func.translate(text, f"<{_START}{_STOP}{_LESS}", _LESS)
     words = f"MaxFragments=1, MaxWords={limits.EXCERPT_WORDS}, MinWords={limits.EXCERPT_WORDS // 2}"

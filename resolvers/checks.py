@@ -1,4 +1,4 @@
-"""Checks of plain input values. They gather what is wrong with all of them, so that a person mends a form once."""
+"""Checks of plain input values. They collect all errors, so that a person can correct a form in one go."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from db.ids import key_of
 from db.lists.filters import storable
 from resolvers.mutation import MutationError, Refused, UserErrorCode
 
-# A mailbox as people have it: the dot-atom of RFC 5322 (section 3.2.3), or its non-ASCII form (RFC 6531), at a domain
-# name of at least two labels, the last of them no number. Quoted local parts and address literals are refused.
+# A common mailbox: the dot-atom of RFC 5322 (section 3.2.3), or its non-ASCII form (RFC 6531), at a domain name of at
+# least two labels, the last of which is not a number. Quoted local parts and address literals are rejected.
 _ATEXT = r"[^\x00-\x20\x7f-\xa0()<>@,;:\\\".\[\]]"
 _LABEL = r"[^\W_](?:(?:[^\W_]|-){0,61}[^\W_])?"
 _EMAIL = re.compile(rf"(?=.{{1,64}}@){_ATEXT}+(?:\.{_ATEXT}+)*@(?:{_LABEL}\.)+(?!\d+$){_LABEL}")
@@ -22,8 +22,8 @@ _PHONE = frozenset("0123456789+() ./#*,;extEXT-")
 
 
 class Checks:
-    """Objections so far. The checking methods return the value as it is to be stored; after an objection what they
-    return is of no use, and `finish` raises before anybody uses it."""
+    """The errors found so far. Each checking method returns the value in the form to store. If it has found an error,
+    the return value is meaningless, and `finish` raises before it can be used."""
 
     def __init__(self) -> None:
         self.errors: list[MutationError] = []
@@ -32,17 +32,17 @@ class Checks:
         self.errors.append(MutationError(code, message, field))
 
     def accepts(self, *field: str) -> bool:
-        """Whether nothing was objected to about the field so far: if so its form is not worth a look any more, and a
-        text that is too long could make the look a long one."""
+        """Whether the field has no error so far. Otherwise its format need not be checked, which could take long for
+        a text that exceeds its maximum."""
         return all(error.field != field for error in self.errors)
 
     def finish(self) -> None:
-        """Raises `Refused` with all objections, if there are any."""
+        """Raises `Refused` with all errors, if there are any."""
         if self.errors:
             raise Refused(*self.errors)
 
     def text(self, value: str | None, maximum: int, *field: str) -> str:
-        """A text that is required: not blank, at most `maximum` characters, storable."""
+        """Check a required text: not blank, at most `maximum` characters, storable."""
         cleaned = self.optional_text(value, maximum, *field)
         if cleaned is None:
             self.object_to(UserErrorCode.REQUIRED, f"{label(field)} is required.", *field)
@@ -50,14 +50,14 @@ class Checks:
         return cleaned
 
     def optional_text(self, value: str | None, maximum: int, *field: str) -> str | None:
-        """The text without blanks at its ends; None for a blank one."""
+        """Returns the text without leading and trailing whitespace, or None if it is blank."""
         if value is None:
             return None
         cleaned = value.strip()
         if len(cleaned) > maximum:
             self.object_to(
                 UserErrorCode.TOO_LONG,
-                f"{label(field)} may have at most {maximum:,} characters; this has {len(cleaned):,}.",
+                f"{label(field)} must be at most {maximum:,} characters; this one has {len(cleaned):,}.",
                 *field,
             )
             return cleaned
@@ -68,7 +68,7 @@ class Checks:
             return cleaned
 
     def line(self, value: str | None, maximum: int, *field: str) -> str:
-        """A required text of one line."""
+        """Check a required text of one line."""
         return self._one_line(self.text(value, maximum, *field), *field) or ""
 
     def optional_line(self, value: str | None, maximum: int, *field: str) -> str | None:
@@ -95,11 +95,11 @@ class Checks:
         if number is None or not self.accepts(*field):
             return number
         if not (_PHONE.issuperset(number) and any(map(str.isdigit, number))):
-            self.object_to(UserErrorCode.INVALID, f"{label(field)} must be a telephone number.", *field)
+            self.object_to(UserErrorCode.INVALID, f"{label(field)} must be a phone number.", *field)
         return number
 
     def key(self, value: str | None, prefix: str, kind: str, *field: str) -> str | None:
-        """The key in a global id that must be of a `kind`."""
+        """Returns the key in a global id, which must be the id of a `kind` and start with `prefix`; None for null."""
         if value is None:
             return None
         try:
@@ -123,7 +123,7 @@ class Checks:
 
 
 def label(field: tuple[str, ...]) -> str:
-    """An input field's name as words: `contactEmail` becomes "Contact email"."""
+    """An input field's name in words: `contactEmail` becomes "Contact email"."""
     names = [part for part in field if not part.isdigit()]
     words = re.sub(r"([A-Z])", r" \1", " ".join(names) or "value").lower()
     return words[0].upper() + words[1:]

@@ -1,5 +1,7 @@
-"""What creating and updating a customer, a property, a technician and an article have in common: a row of checked
-values, written once, with the values that must be unique looked at first and the database having the last word."""
+"""Create and update for customers, properties, technicians and articles: write a row of checked values.
+
+Unique values are checked first, so that all errors are reported at once; the unique index decides races.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,11 @@ from resolvers.checks import Checks
 from resolvers.mutation import Call, Input, MutationError, Outcome, Refused, Transaction, UserErrorCode
 
 Unique = Mapping[str, str]
-"""Columns whose values are unique, each with the input field that says so; `email` whatever the case."""
+"""Columns with unique values, each with the input field that an error names. `email` is compared ignoring case."""
 
 
 LookUp = Callable[[Transaction, dict[str, Any], Checks], Awaitable[None]]
-"""Looks at other rows, in the transaction: objects, or completes the values."""
+"""Reads other rows in the transaction, to add errors to the checks or to complete the values."""
 
 
 async def _no_look_up(transaction: Transaction, values: dict[str, Any], checks: Checks) -> None:
@@ -38,7 +40,7 @@ async def create(
     checks: Checks,
     look_up: LookUp = _no_look_up,
 ) -> Outcome:
-    """Insert a row of `values`, once per idempotency key, if nothing was or is objected to."""
+    """Insert a row of `values`, once per idempotency key. Raises `Refused` if there are errors."""
     object_id = new_id()
     async with call.transaction() as transaction:
         earlier = await idempotency.claim(transaction, call, mutation, input, object_id)
@@ -61,8 +63,8 @@ async def change(
     missing: MutationError,
     checks: Checks,
 ) -> Outcome:
-    """Update the row's columns to `values`, if nothing was or is objected to; `missing` is the objection where there
-    is no such row."""
+    """Update the row's columns to `values`. Raises `Refused` if there are errors, or with `missing` if the row does not
+    exist."""
     if object_id is None:
         checks.finish()
     async with call.transaction() as transaction:
@@ -81,7 +83,7 @@ def _insert(table: TableClause, columns: tuple[str, ...]) -> Statement:
 
 
 def update_statement(table: TableClause, values: Mapping[str, Any]) -> Statement:
-    """The update of a row, by `id`, to values of these columns; returns true if there is such a row."""
+    """The statement that updates these columns of a row, by `id`. It returns true if the row exists."""
     return _update(table, tuple(sorted(values)))
 
 
@@ -129,11 +131,11 @@ async def _check_unique(
 
 
 def _taken_error(field: str) -> MutationError:
-    return MutationError(UserErrorCode.TAKEN, "Another one has this already.", (field,))
+    return MutationError(UserErrorCode.TAKEN, "This value is already in use.", (field,))
 
 
 class _Taken:
-    """Turns a race that the unique index decided into the objection that the check would have made."""
+    """Turns a violation of the unique index, after a race, into the error that the check would have reported."""
 
     def __init__(self, unique: Unique) -> None:
         self._unique = unique

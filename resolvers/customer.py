@@ -1,4 +1,4 @@
-"""Customers: who has systems of ours."""
+"""Customers: the people and companies whose systems we look after."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deliveries: how far one has come, and trying one that was given up again."""
+"""Deliveries: their computed fields, and the retry of one that has failed for good."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ _STATE = Statement(select(_TABLE.c.state).where(_TABLE.c.id == _ID))
 
 
 async def retry(call: Call, input: Input) -> Outcome:
-    """Queue a DEAD delivery as if it were new; it is sent within a second, where somebody sends."""
+    """Queue a DEAD delivery again as if it were new; a running worker sends it within a second.
+
+    Raises `Refused` if it does not exist or is not DEAD.
+    """
     checks = Checks()
     delivery_id = checks.key(input["deliveryId"], "dlv", "delivery", "deliveryId")
     checks.finish()
@@ -32,16 +35,16 @@ async def retry(call: Call, input: Input) -> Outcome:
         state = await _STATE.fetchval(call.database, id=delivery_id)
         if state is None:
             raise Refused(MutationError(UserErrorCode.NOT_FOUND, "There is no such delivery.", ("deliveryId",)))
-        message = f"Only what was given up is tried again; this is {state}."
+        message = f"Only a DEAD delivery can be retried; this one is {state}."
         raise Refused(MutationError(UserErrorCode.NOT_ALLOWED, message, ("deliveryId",)), object_id=delivery_id)
     return Outcome(delivery_id)
 
 
 def recipient(row: Row, viewer: ViewerParameter) -> Expression:
-    """The address that it goes to; null for Google Chat, for which the table has an empty text."""
+    """The recipient's address; null for Google Chat, for which the table has an empty text."""
     return func.nullif(row.c.recipient, literal_column("''"), type_=Text())
 
 
 def next_attempt_at(row: Row, viewer: ViewerParameter) -> Expression:
-    """When it is due; null while a worker has it, and once it was sent or given up."""
+    """When the delivery is due; null while a worker has claimed it, and once it is SENT or DEAD."""
     return case((and_(row.c.state == DeliveryState.PENDING, row.c.claimed_until.is_(None)), row.c.due_at))

@@ -1,4 +1,4 @@
-"""What an event of a ticket's history changed, read from the ticket's images before and after it."""
+"""The changes that a ticket event made, computed from the ticket's images before and after it."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ SHOWN_COLUMNS = {
     "technician_id": "technician",
     "resolution": "resolution",
 }
-"""The columns whose changes history shows, each with the field of the schema that it is shown as."""
+"""The columns whose changes the history shows, each with its field name in the schema."""
 
-# A reference is shown by the name, or the address, of the row that it refers to.
+# A reference is shown as the name, or the address, of the row that it refers to.
 _REFERRED_TO = {
     "customer_id": (table(models.CustomerRow), "name"),
     "property_id": (table(models.PropertyRow), "address"),
@@ -37,9 +37,9 @@ _REFERRED_TO = {
 
 
 def changes(row: Row, viewer: ViewerParameter) -> FromClause:
-    """A row for each column that differs between an event's images: `field`, `before` and `after` as text.
+    """A row for each column that differs between the event's images: `field`, `before` and `after` as text.
 
-    A customer sees no change of the time when the ticket was not theirs."""
+    A customer does not see changes from a time when the ticket was not theirs."""
     columns = (
         func.unnest(
             array([literal_column(f"'{name}'", Text) for name in SHOWN_COLUMNS]),
@@ -63,8 +63,8 @@ def changes(row: Row, viewer: ViewerParameter) -> FromClause:
 
 
 def _value(row: Row, image: Expression, name: str, viewer: ViewerParameter) -> Expression:
-    """A column's value in one of the row's images, as text. A service does not see the name of a customer that it does
-    not see."""
+    """A column's value in one of the row's images, as text. The name of a customer whom a service cannot see is
+    null."""
     value: Expression = image[name].astext
     if name not in _REFERRED_TO:
         return value
@@ -77,7 +77,7 @@ def _value(row: Row, image: Expression, name: str, viewer: ViewerParameter) -> E
 
 
 def changed_fields(row: Row, viewer: ViewerParameter) -> Expression:
-    """The names of the fields that an event changed, a JSON array; empty where the viewer may not see the ticket."""
+    """The names of the fields that an event changed, a JSON array; empty if the viewer cannot see the ticket."""
     changed = changes(row, viewer)
     names = func.json_agg(aggregate_order_by(changed.c.field, changed.c.ord))
     listed = select(func.coalesce(names, EMPTY)).select_from(changed).correlate(row).scalar_subquery()

@@ -1,7 +1,7 @@
-"""Idempotency keys: a create that is sent again has one effect and one answer.
+"""Idempotency keys: a create mutation that is sent twice creates one object and returns it both times.
 
-The key's row is inserted by the transaction that creates the object, so a second request with the key waits for the
-first and then finds what it made. A key belongs to its caller; with another request it is a conflict.
+The transaction that creates the object also inserts the key's row, so a second request with the same key waits for the
+first and then finds its object. A key belongs to its caller; reusing it for a different request is a conflict.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ async def claim(
 ) -> str | None:
     """Claim the request's `idempotencyKey` for `object_id`, which the transaction is about to create.
 
-    Returns the object of an earlier, equal request, which is then the answer; None where there was none, or no key.
-    Raises `Refused` if the key was used for another request.
+    Returns the id of the object that an earlier, equal request created, or None if there was none or there is no key.
+    Raises `Refused` if the key was already used for a different request.
     """
     key = request.get("idempotencyKey")
     if key is None:
@@ -60,6 +60,6 @@ async def claim(
         return None
     earlier = await _CLAIMED.fetchrow(transaction, caller=caller, key=key)
     if earlier["request_hash"] != digest:
-        message = "This idempotency key was used for another request; draw a new one."
+        message = "This idempotency key was already used for a different request; use a new one."
         raise Refused(MutationError(UserErrorCode.IDEMPOTENCY_CONFLICT, message, ("idempotencyKey",)))
     return str(earlier["object_id"])

@@ -1,11 +1,12 @@
-"""Mail in: a message becomes a ticket, a note on the ticket that it answers, or nothing; and that is written down.
+"""Inbound mail: a message creates a ticket, adds a note to the ticket that it replies to, or is ignored or kept aside.
 
-Who a message is from is only what it says, so an address is no proof of anything. It opens tickets and adds notes to
-those that the address belongs to; nothing is ever answered to it but what goes to a ticket's contact anyway. A reply
-from any other address is a new ticket, whether or not there is the ticket that it speaks of: the two look the same.
+The From header can be forged, so an address proves nothing. A message can create a ticket, or add a note to a ticket
+that its address belongs to; its sender receives nothing but the mails that a ticket's contact receives anyway. A reply
+from any other address creates a new ticket, whether or not the ticket that it names exists, so that the sender cannot
+find out.
 
-One transaction for each message: what is done commits together with the row that says so. Whoever receives the same
-message at the same time waits, and then finds that row.
+There is one transaction for each message: its effect commits together with the row that records the outcome. If the
+same message is received twice at the same time, the second transaction waits and then finds that row.
 """
 
 from __future__ import annotations
@@ -48,13 +49,13 @@ from resolvers.checks import Checks
 from resolvers.mutation import Call, Input, Outcome, Transaction, UserErrorCode
 
 GATEWAY = "mail-in"
-"""The id that the mail gateway acts under, where nobody else is known to have."""
+"""The mail gateway's viewer id, used where a message has no other author that we know."""
 
 NO_TEXT = "(The message has no text.)"
 NO_SUBJECT = "(no subject)"
 
 _REPEATS_MAX = 20
-"""How many tickets one sender's one text makes within an hour; then it is taken for a robot that answers ours."""
+"""Tickets that one sender can create with the same text within an hour. More look like an auto-responder in a loop."""
 
 _MESSAGES = table(models.InboundMessageRow)
 _TICKETS = table(models.TicketRow)
@@ -87,7 +88,7 @@ _ADDRESS = func.lower(bindparam("address", type_=Text()))
 _CUSTOMER = Statement(select(_CUSTOMERS.c.id, _CUSTOMERS.c.name).where(func.lower(_CUSTOMERS.c.email) == _ADDRESS))
 
 _IN_THREAD = _TICKETS.c.id == any_(bindparam("ours", type_=_UUIDS))
-# Each ticket that a message may speak of, with what it is spoken of by.
+# Each ticket that a message may refer to, with the name that it is referred to by: its id, a Message-ID or a reference.
 _SPOKEN_OF = Statement(
     union_all(
         select(_TICKETS.c.id, cast(_TICKETS.c.id, Text).label("name")).where(_IN_THREAD),
@@ -102,8 +103,9 @@ _SPOKEN_OF = Statement(
 
 
 def _belonging() -> Statement:
-    """Locks those of some tickets that an address belongs to: as the contact's, the customer's, or, where the answer is
-    to a mail of ours, whose id nobody can guess, the technician's or an admin's."""
+    """Selects and locks the tickets, of those with the given ids, that an address belongs to: the contact's or the
+    customer's address, or the technician's or an admin's if the message replies to one of our mails, whose Message-ID
+    cannot be guessed."""
     by_contact = func.lower(_TICKETS.c.contact_email) == _ADDRESS
     by_customer = func.coalesce(func.lower(_CUSTOMERS.c.email) == _ADDRESS, false())
     by_admin = _ADDRESS.in_(select(func.lower(func.unnest(_SETTINGS.c.admin_recipients))))
@@ -132,7 +134,7 @@ _BELONGING = _belonging()
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What became of a message. `message_id` is the id of its row; of a duplicate, of the one that came before."""
+    """The outcome of a message. `message_id` is the id of its row; for a duplicate, that of the first message's row."""
 
     outcome: InboundOutcome
     reason: str | None = None
@@ -142,7 +144,7 @@ class Received:
 
 
 async def ingest(call: Call, input: Input) -> Outcome:
-    """Take a message that a service hands in."""
+    """Receive a message from a service."""
     checks = Checks()
     raw = _bytes(input["message"], checks)
     checks.finish()
@@ -152,7 +154,7 @@ async def ingest(call: Call, input: Input) -> Outcome:
 
 
 async def receive(call: Call, raw: bytes) -> Received:
-    """Take a message, whatever it is. Done once; raises what the database does, and then it was not taken."""
+    """Receive any message, once. An error of the database is raised, and the message was not received then."""
     mail = await asyncio.to_thread(read, raw, call.own_mail)
     try:
         return await _take(call, mail, raw)
@@ -161,7 +163,7 @@ async def receive(call: Call, raw: bytes) -> Received:
 
 
 class _Seen(Exception):
-    """The message has come in before; nothing is to be done."""
+    """The message is a duplicate: it has been received before."""
 
     def __init__(self, message_id: str) -> None:
         super().__init__()
@@ -176,14 +178,14 @@ async def _take(call: Call, mail: IncomingMail, raw: bytes) -> Received:
             raise _Seen(str(earlier["id"]))
         if earlier is not None:
             key = hashlib.sha256(raw).digest()
-            mail = replace(mail, key=key, unusable="Another message had its Message-ID, and said something else.")
+            mail = replace(mail, key=key, unusable="A different message has the same Message-ID.")
         received = await _decide(transaction, call, mail)
         message_id = await _write(transaction, mail, received, raw)
     return replace(received, message_id=message_id)
 
 
 async def _decide(transaction: Transaction, call: Call, mail: IncomingMail) -> Received:
-    """Does what is to be done."""
+    """Carry out the outcome that the message calls for, and return it."""
     if mail.automatic is not None:
         return Received(InboundOutcome.IGNORED, mail.automatic)
     reason = mail.unusable or _objection(mail)
@@ -193,7 +195,7 @@ async def _decide(transaction: Transaction, call: Call, mail: IncomingMail) -> R
     if answered is not None:
         return await _add_note(transaction, call, mail, answered)
     if await _REPEATS.fetchval(transaction, content=mail.content) >= _REPEATS_MAX:
-        reason = f"This sender has said this {_REPEATS_MAX} times within an hour: a robot, it seems."
+        reason = f"This sender sent the same text {_REPEATS_MAX} times within an hour, probably automatically."
         return Received(InboundOutcome.KEPT_ASIDE, reason)
     return await _open_ticket(transaction, call, mail)
 
@@ -202,13 +204,13 @@ def _objection(mail: IncomingMail) -> str | None:
     checks = Checks()
     checks.email(mail.from_address, "from")
     if checks.errors:
-        return "Its From is no address that can be written to."
+        return "The From address is not a valid e-mail address."
     if not (mail.subject or mail.text or mail.attachments):
-        return "It is empty."
+        return "The message is empty."
     return None
 
 
-# A ticket
+# A new ticket
 
 
 async def _open_ticket(transaction: Transaction, call: Call, mail: IncomingMail) -> Received:
@@ -241,29 +243,31 @@ def _customer(customer_id: Any, name: str) -> Viewer:
 
 
 def _outsider(mail: IncomingMail, name: str) -> Viewer:
-    """Somebody who is no customer in our books. Their id is no customer's, and no visibility comes from it."""
+    """A viewer for a sender who is not a customer in the database. The id matches no customer, so they see nothing."""
     return Viewer(Role.CUSTOMER, f"mailto:{str(mail.from_address).lower()}", name)
 
 
 def _body(mail: IncomingMail, maximum: int) -> str:
-    """What the message says and names, in at most `maximum` characters: a text that is too long for that is cut, and
-    says so. The names are few and short enough to leave it most of the room."""
+    """The message's text and the names of its attachments, in at most `maximum` characters. A longer text is cut, with
+    a remark that says so. The names are few and short, so most of the characters are left for the text."""
     named = "".join(f"\n- {name}" for name in mail.attachments)
-    tail = f"\n\nAttachments, which are not kept here:{named}" if named else ""
+    tail = f"\n\nAttachments (not stored):{named}" if named else ""
     text = mail.text.strip() or NO_TEXT
     if mail.cut or len(text) + len(tail) > maximum:
         why = f"only its first {TEXT_MAX:,} characters were read" if mail.cut else f"it has {len(text):,} characters"
-        mark = f"\n\n… (The message goes on: {why}.)"
+        mark = f"\n\n… (The message was shortened: {why}.)"
         text = text[: maximum - len(tail) - len(mark)].rstrip() + mark
     return text + tail
 
 
-# An answer
+# A reply
 
 
 async def _answered(transaction: Transaction, call: Call, mail: IncomingMail) -> Mapping[str, Any] | None:
-    """The ticket that the message answers, locked, if its sender belongs to it: by the thread first, and the nearest
-    message of that; then by the reference in the subject."""
+    """Returns the ticket that the message replies to, locked, or None if the sender's address has no part in any.
+
+    It is found by the thread, the nearest message first, and then by the references in the subject.
+    """
     named = [call.own_mail.ticket_of(reference) or reference for reference in mail.references]
     ours = [name for name, reference in zip(named, mail.references, strict=True) if name != reference]
     given = {"ours": ours, "threads": list(mail.references), "references": list(mail.tickets)}
@@ -279,8 +283,8 @@ async def _answered(transaction: Transaction, call: Call, mail: IncomingMail) ->
 
 
 async def _add_note(transaction: Transaction, call: Call, mail: IncomingMail, answered: Mapping[str, Any]) -> Received:
-    """A public note by whom the ticket is for, which opens a resolved one again; an internal one by anybody of ours,
-    since whose hand is behind an address is not known."""
+    """Add a public note if the customer or contact replies, which also reopens a resolved ticket; an internal one if a
+    staff address replies, as the address may be forged."""
     if answered["by_customer"]:
         author = _customer(answered["customer_id"], answered["customer_name"])
     elif answered["by_contact"]:
@@ -297,7 +301,7 @@ async def _add_note(transaction: Transaction, call: Call, mail: IncomingMail, an
     return Received(InboundOutcome.NOTE_ADDED, ticket_id=ticket_id, note_id=note_id)
 
 
-# The messages that have come in
+# The table of inbound messages
 
 
 async def _write(transaction: Transaction, mail: IncomingMail, received: Received, raw: bytes) -> str:
@@ -326,13 +330,13 @@ async def _write(transaction: Transaction, mail: IncomingMail, received: Receive
 
 
 def _bytes(message: Mapping[str, Any], checks: Checks) -> bytes:
-    """The message as it was given: as text, which is UTF-8, or in base64, which can be anything."""
+    """The message's bytes: `text` encoded as UTF-8, or `encoded` decoded from base64."""
     if message.get("text") is not None:
         return str(message["text"]).encode(errors="replace")
     try:
         return base64.b64decode("".join(str(message["encoded"]).split()), validate=True)
     except (binascii.Error, ValueError):
-        checks.object_to(UserErrorCode.INVALID, "This is not base64.", "message", "encoded")
+        checks.object_to(UserErrorCode.INVALID, "Message encoded must be valid base64.", "message", "encoded")
         return b""
 
 
@@ -346,5 +350,5 @@ def raw_beginning(row: Row, viewer: ViewerParameter) -> Expression:
 
 
 def ingested_ticket_id(outcome: Row, viewer: ViewerParameter) -> Expression:
-    """The key of the ticket that `ingest` has put into its outcome; null if there is none."""
+    """The key of the ticket in the outcome of `ingest`; null if there is none."""
     return cast(outcome.c.extra["ticket_id"].as_string(), UUID(as_uuid=False))

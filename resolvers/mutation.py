@@ -1,4 +1,4 @@
-"""What every mutation gets and gives: the caller, the transaction, the outcome, and what there is to object."""
+"""What every mutation receives and returns: the call with its viewer and transaction, the outcome, the user errors."""
 
 from __future__ import annotations
 
@@ -20,38 +20,35 @@ from notifiers.message_ids import OwnMail
 from notifiers.notification import Channel
 
 Transaction: TypeAlias = Connection
-"""A connection with a transaction on it."""
+"""A connection with an open transaction."""
 
 
 Input: TypeAlias = Mapping[str, Any]
-"""A mutation's input as the client sent it, coerced: the schema's names; what was not given is absent."""
+"""A mutation's input, coerced, under the schema's field names. A field that the client has not sent is absent."""
 
 
 class UserErrorCode(DocumentedEnum):
-    """Why a mutation was not done."""
+    """The code of a user error."""
 
     REQUIRED = "REQUIRED", "A value is missing or blank."
-    TOO_LONG = "TOO_LONG", "A text or list is longer than it may be."
-    INVALID = "INVALID", "A value is not of the form that it must have."
-    NOT_FOUND = "NOT_FOUND", "There is no such thing, or none that you may see."
-    TAKEN = "TAKEN", "Another one has this value already, and it must be unique."
+    TOO_LONG = "TOO_LONG", "A text or a list is too long."
+    INVALID = "INVALID", "A value has the wrong format or is not allowed here."
+    NOT_FOUND = "NOT_FOUND", "The object does not exist, or you cannot see it."
+    TAKEN = "TAKEN", "The value must be unique and is already in use."
     MISMATCH = (
         "MISMATCH",
-        (
-            "Two values do not belong together: a property of another customer, an account number of another than the "
-            "e-mail address."
-        ),
+        "Two values contradict each other, such as a property and a customer it does not belong to.",
     )
-    INACTIVE = "INACTIVE", "The technician is no longer active."
-    NOT_ALLOWED = "NOT_ALLOWED", "The present state or your role does not allow it."
-    RESOLUTION_REQUIRED = "RESOLUTION_REQUIRED", "A resolved ticket needs a resolution."
-    STALE = "STALE", "The ticket has changed since the version you named; it is returned as it is now."
-    IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT", "The idempotency key was used for another request."
+    INACTIVE = "INACTIVE", "The technician is inactive."
+    NOT_ALLOWED = "NOT_ALLOWED", "Your role or the object's current state does not allow this."
+    RESOLUTION_REQUIRED = "RESOLUTION_REQUIRED", "The ticket needs a resolution."
+    STALE = "STALE", "The ticket has changed since `ifVersion`; the payload has the current ticket."
+    IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT", "The idempotency key was already used for a different request."
 
 
 @dataclass(frozen=True, slots=True)
 class MutationError:
-    """One objection: `field` is the path of the input field it is about, in the client's names."""
+    """One user error. `field` is the path of the input field it is about, in the schema's names."""
 
     code: UserErrorCode
     message: str
@@ -63,8 +60,8 @@ class MutationError:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a mutation did: the object it was about (its key; the payload reads it again), the objections if it was not
-    done, and whatever else its payload shows."""
+    """A mutation's result: the key of its object, which the payload reads again; the errors, if it was refused; and
+    `extra` values that only this mutation's payload shows."""
 
     object_id: str | None = None
     errors: tuple[MutationError, ...] = ()
@@ -72,7 +69,8 @@ class Outcome:
 
 
 class Refused(Exception):
-    """Something speaks against the mutation; the transaction is rolled back. `object_id` names what to show."""
+    """The mutation is refused with user errors, and its transaction rolled back. `object_id` is the key of the object
+    that the payload shows all the same, if any."""
 
     def __init__(self, *errors: MutationError, object_id: str | None = None) -> None:
         super().__init__(*(error.message for error in errors))
@@ -82,7 +80,8 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A mutation's caller and database, the ways to tell that this server has, and what mail of our own is known by."""
+    """One call of a mutation: the viewer, the database, the notification channels, and how to recognise our own
+    mail."""
 
     viewer: Viewer
     database: Database
@@ -98,13 +97,13 @@ class Call:
     def require(self, *roles: Role) -> None:
         """Raises `Forbidden` unless the caller has one of the roles."""
         if self.viewer.role not in roles:
-            raise Forbidden(f"This is not for the role {self.viewer.role.lower()}.")
+            raise Forbidden(f"The role {self.viewer.role.lower()} cannot do this.")
 
 
 Handler: TypeAlias = Callable[[Call, Input], Awaitable[Outcome]]
-"""Does a mutation. Raises `Refused` where something speaks against it, and what the database does."""
+"""Carries out a mutation. Raises `Refused` with the user errors, if there are any, and the errors of the database."""
 
 
 def user_errors(row: Row, viewer: ViewerParameter) -> FromClause:
-    """The objections in the row's column `errors`, in order: `field` (a JSON array), `message` and `code`."""
+    """The user errors in the row's column `errors`, in order: `field` (a JSON array), `message` and `code`."""
     return json_rows(row.c.errors, field=JSON, message=Text, code=Text)

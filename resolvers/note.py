@@ -1,4 +1,4 @@
-"""Notes on tickets: internal unless said otherwise, and final once written."""
+"""Notes on tickets: internal by default (a customer's are public), and never edited."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from resolvers.ticket import lock_ticket
 
 
 async def add(call: Call, input: Input) -> Outcome:
-    """Add a note. A customer's notes are public, and theirs alone must be."""
+    """Add a note. A customer's notes are always public; other roles choose."""
     checks = Checks()
     ticket_id = checks.key(input["ticketId"], "tkt", "ticket", "ticketId")
     body = checks.text(input["body"], limits.NOTE_MAX, "body")
     customer = call.viewer.role is Role.CUSTOMER
     internal_only = input.get("internalOnly")
     if customer and internal_only:
-        checks.object_to(UserErrorCode.NOT_ALLOWED, "A customer's note is public.", "internalOnly")
+        checks.object_to(UserErrorCode.NOT_ALLOWED, "Customers can only add public notes.", "internalOnly")
     checks.finish()
     note_id = new_id()
     async with call.transaction() as transaction:
@@ -39,6 +39,7 @@ async def add(call: Call, input: Input) -> Outcome:
 async def write(
     transaction: Transaction, call: Call, ticket_id: str, note_id: str, body: str, *, internal_only: bool
 ) -> None:
-    """Write a note of checked text on a ticket that the transaction has locked, its event, and who is to be told."""
+    """Write a note and its event, and queue the notifications. The text is checked and the transaction has locked the
+    ticket."""
     event_id = await event_log.note(transaction, call.viewer, ticket_id, note_id, body, internal_only=internal_only)
     await enqueue(transaction, {event_id: rules.of_note(call.viewer.role, internal_only=internal_only)})

@@ -1,4 +1,4 @@
-"""Properties: the places whose systems we look after. A property stays its customer's."""
+"""Properties: the places whose systems we look after. A property never changes its customer."""
 
 from __future__ import annotations
 

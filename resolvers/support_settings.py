@@ -1,4 +1,4 @@
-"""Who is told of what: the admins' addresses, the Google Chat webhook, and which kinds of notices are on."""
+"""Notification settings: the admins' addresses, the Google Chat webhook, and the kinds that each channel sends."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from resolvers.checks import Checks
 from resolvers.mutation import Call, Input, MutationError, Outcome, Refused, UserErrorCode
 
 SWITCHABLE = tuple(kind for kind in NoticeKind if kind is not NoticeKind.TEST)
-"""The kinds of notices that can be on or off."""
+"""The kinds of notifications that can be switched on or off."""
 
 KINDS = {"email": "email_kinds", "googleChat": "google_chat_kinds"}
-"""The columns that hold which kinds are on, by the channel's field."""
+"""For each channel's field, the column with the kinds that are on."""
 
 TEST_SECONDS = 15.0  # for all test messages, which are sent at once
 
@@ -40,7 +40,7 @@ _PLACES = Statement(select(_TABLE.c.admin_recipients, _TABLE.c.google_chat_webho
 
 
 async def update(call: Call, input: Input) -> Outcome:
-    """Change what is given; the webhook is cleared by null. The chat can be on only with a webhook."""
+    """Change the given settings; null clears the webhook URL. Google Chat can be enabled only with a webhook URL."""
     checks = Checks()
     values: dict[str, Any] = {}
     if "adminRecipients" in input:
@@ -50,7 +50,7 @@ async def update(call: Call, input: Input) -> Outcome:
     if input.get("googleChatEnabled") is not None:
         values["google_chat_enabled"] = input["googleChatEnabled"]
     elif "googleChatEnabled" in input:
-        checks.object_to(UserErrorCode.REQUIRED, "Google Chat is on or off.", "googleChatEnabled")
+        checks.object_to(UserErrorCode.REQUIRED, "Google chat enabled must be true or false.", "googleChatEnabled")
     if "notices" in input:
         _check_notices(input["notices"], checks)
     checks.finish()
@@ -58,7 +58,7 @@ async def update(call: Call, input: Input) -> Outcome:
         present = dict(await _LOCK.fetchrow(transaction)) | values
         values |= _kinds(present, input.get("notices") or [])
         if present["google_chat_enabled"] and present["google_chat_webhook_url"] is None:
-            message = "Google Chat needs a webhook URL to be on."
+            message = "Google Chat cannot be enabled without a webhook URL."
             raise Refused(MutationError(UserErrorCode.REQUIRED, message, ("googleChatWebhookUrl",)))
         await records.update_statement(_TABLE, values).fetchval(transaction, id=1, **values)
     return Outcome()
@@ -66,7 +66,7 @@ async def update(call: Call, input: Input) -> Outcome:
 
 def _recipients(given: list[str], checks: Checks) -> list[str]:
     if len(given) > limits.RECIPIENTS_MAX:
-        message = f"At most {limits.RECIPIENTS_MAX} recipients."
+        message = f"There can be at most {limits.RECIPIENTS_MAX} admin recipients."
         checks.object_to(UserErrorCode.TOO_LONG, message, "adminRecipients")
         return []
     addresses = [checks.email(address, "adminRecipients", str(place)) for place, address in enumerate(given)]
@@ -75,26 +75,27 @@ def _recipients(given: list[str], checks: Checks) -> list[str]:
 
 def _check_notices(given: Sequence[Input] | None, checks: Checks) -> None:
     if given is None:
-        checks.object_to(UserErrorCode.REQUIRED, "Notices are on or off.", "notices")
+        checks.object_to(UserErrorCode.REQUIRED, "Notices must be a list.", "notices")
         return
     if len(given) > len(SWITCHABLE):
-        checks.object_to(UserErrorCode.TOO_LONG, f"At most {len(SWITCHABLE)}: each kind once.", "notices")
+        message = f"There can be at most {len(SWITCHABLE)} notices, one for each kind."
+        checks.object_to(UserErrorCode.TOO_LONG, message, "notices")
         return
     seen = set()
     for place, notice in enumerate(given):
         kind, at = notice["kind"], ("notices", str(place))
         if kind not in SWITCHABLE:
-            checks.object_to(UserErrorCode.INVALID, "A test is neither on nor off.", *at, "kind")
+            checks.object_to(UserErrorCode.INVALID, "TEST notifications cannot be switched on or off.", *at, "kind")
         elif kind in seen:
-            checks.object_to(UserErrorCode.INVALID, "This kind stands there already.", *at, "kind")
+            checks.object_to(UserErrorCode.INVALID, "Each kind may appear only once.", *at, "kind")
         seen.add(kind)
         for name in KINDS:
             if name in notice and notice[name] is None:
-                checks.object_to(UserErrorCode.REQUIRED, "It is on or off.", *at, name)
+                checks.object_to(UserErrorCode.REQUIRED, "Must be true or false.", *at, name)
 
 
 def _kinds(present: Mapping[str, Any], notices: Sequence[Input]) -> dict[str, list[NoticeKind]]:
-    """The columns as they become; what is not given stays."""
+    """The new values of the columns that change. A kind that is not given stays on or off."""
     changed: dict[str, list[NoticeKind]] = {}
     for name, column in KINDS.items():
         given = {notice["kind"]: notice[name] for notice in notices if name in notice}
@@ -104,17 +105,17 @@ def _kinds(present: Mapping[str, Any], notices: Sequence[Input]) -> dict[str, li
 
 
 async def send_test(call: Call, input: Input) -> Outcome:
-    """Sends a test message now, past the queue, and says what came of it: to each admin recipient, or to the space,
-    even where Google Chat is off."""
+    """Send a test message at once, without the queue, and return the result for each recipient: every admin recipient,
+    or the Google Chat space, even if Google Chat is disabled."""
     channel = DeliveryChannel(input["channel"])
     way = call.channels.get(channel)
     if way is None:
-        message = f"This server has nothing to send by: {channel} is not set up."
+        message = f"{channel} is not configured on this server."
         raise Refused(MutationError(UserErrorCode.NOT_ALLOWED, message, ("channel",)))
     addresses, webhook_url = await _PLACES.fetchrow(call.database)
     email = channel is DeliveryChannel.EMAIL
     if not addresses if email else webhook_url is None:
-        message = "There are no admin recipients." if email else "Google Chat has no webhook URL."
+        message = "Set at least one admin recipient first." if email else "Set a webhook URL for Google Chat first."
         raise Refused(MutationError(UserErrorCode.REQUIRED, message, ("channel",)))
     notices = [
         Notification(
@@ -147,12 +148,13 @@ def settings(render: Render, selection: Selection) -> tuple[Row, list[Condition]
 
 
 def has_webhook(row: Row, viewer: ViewerParameter) -> Condition:
-    """Whether there is a webhook URL."""
+    """Whether a webhook URL is set."""
     return row.c.google_chat_webhook_url.is_not(None)
 
 
 def notice_settings(row: Row, viewer: ViewerParameter) -> FromClause:
-    """A row for each kind that can be on or off: `kind`, and whether it is on by channel, `email` and `googleChat`."""
+    """A row for each kind that can be switched: `kind`, and whether it is on for each channel, `email` and
+    `googleChat`."""
     switchable: ColumnElement[Any] = literal_column(f"'{{{','.join(SWITCHABLE)}}}'::notice_kind[]")
     kinds = func.unnest(switchable).table_valued("kind", with_ordinality="ord").render_derived()
     on = [(kinds.c.kind == any_(row.c[column])).label(field) for field, column in KINDS.items()]
@@ -161,5 +163,5 @@ def notice_settings(row: Row, viewer: ViewerParameter) -> FromClause:
 
 
 def sent_test_results(outcome: Row, viewer: ViewerParameter) -> FromClause:
-    """What `send_test` has put into its outcome: `recipient`, `sent` and `said` of each message."""
+    """The results in the outcome of `send_test`: `recipient`, `sent` and `said` of each message."""
     return json_rows(outcome.c.extra["results"], recipient=Text, sent=Boolean, said=Text)

@@ -1,4 +1,4 @@
-"""Technicians: whom tickets are assigned to. One who has left is made inactive, and loses access at once."""
+"""Technicians: the people that tickets are assigned to. Making one inactive ends their access at once."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def _values(input: Input, checks: Checks) -> dict[str, Any]:
     if input.get("active") is not None:
         values["active"] = input["active"]
     elif "active" in input:
-        checks.object_to(UserErrorCode.REQUIRED, "A technician is active or not.", "active")
+        checks.object_to(UserErrorCode.REQUIRED, "Active must be true or false.", "active")
     return values
 
 
 def open_ticket_count(row: Row, viewer: ViewerParameter) -> Expression:
-    """How many tickets that the viewer sees are assigned to the technician and not yet resolved or closed."""
+    """The number of the technician's tickets that are OPEN or IN_PROGRESS and that the viewer sees."""
     ticket = TICKET.table.alias()
     unfinished = or_(ticket.c.status == TicketStatus.OPEN, ticket.c.status == TicketStatus.IN_PROGRESS)
     counted = select(func.count()).select_from(ticket)

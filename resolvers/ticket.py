@@ -1,8 +1,8 @@
-"""What can be done with tickets: create, update, assign, set the status, resolve, and several at once.
+"""The mutations of tickets: create, update, assign, set the status, resolve, and update several at once.
 
-Each mutation takes the coerced input as the client sent it (the schema's names; what was not given is absent), and
-reads as its story: check the values, look at the ticket, check the rules, change it with its event. The ticket is
-locked before it is looked at, or is changed only as it was seen.
+Each mutation takes the coerced input (the schema's field names; absent fields stay absent) and reads as a sequence:
+check the values, read the ticket, check the rules, write the change with its event. Either the ticket is locked before
+it is read, or the change is written only if the ticket is still as it was read.
 """
 
 from __future__ import annotations
@@ -42,12 +42,15 @@ _KEYS = tuple(column.name for column in _TICKETS.c if column.name.endswith("_id"
 
 
 _DRAWS = 20
-"""How many references are drawn before giving up; at a billion possible ones the first is nearly always free."""
+"""Random references tried before giving up. There are a billion, so the first is nearly always free."""
 
 
 async def create(call: Call, input: Input) -> Outcome:
-    """A new ticket, for a customer or with contact details typed by hand. A chatbot's conversation makes one ticket,
-    however often it is sent, with whatever key, and whatever has been said in it since."""
+    """Create a ticket, for a customer or with contact details typed by hand.
+
+    A chatbot conversation creates one ticket, however often it is sent, with any idempotency key, and even if messages
+    have been added to it since.
+    """
     ticket_id = new_id()
     try:
         async with call.transaction() as transaction:
@@ -63,14 +66,15 @@ async def create(call: Call, input: Input) -> Outcome:
 
 
 async def _earlier(transaction: Transaction, call: Call, input: Input, ticket_id: str) -> str | None:
-    """The ticket that the conversation, or the same request, has made before; else the request's key is claimed."""
+    """Returns the id of the ticket that the same conversation or request has created before. If there is none, claims
+    the request's idempotency key and returns None."""
     earlier = await _of_conversation(transaction, call, input)
     if earlier is not None:
         return earlier
     try:
         return await idempotency.claim(transaction, call, "ticketCreate", input, ticket_id)
     except Refused:
-        # The key's other request may be of this conversation too, and have been under way a moment ago.
+        # The key's other request may belong to this conversation too, and have committed only now.
         earlier = await _of_conversation(transaction, call, input)
         if earlier is None:
             raise
@@ -102,7 +106,7 @@ async def _create(transaction: Transaction, call: Call, input: Input, ticket_id:
 
 
 async def update(call: Call, input: Input) -> Outcome:
-    """Change what a ticket says; what is absent from the input stays, null clears."""
+    """Change a ticket's fields. An absent field stays as it is; null clears one."""
     checks = Checks()
     wanted = _described(input, checks, new=False) | _referred(input, checks)
     if "resolution" in input:
@@ -110,22 +114,22 @@ async def update(call: Call, input: Input) -> Outcome:
     if input.get("contact") is not None:
         wanted |= _contact_given(input["contact"], checks)
     elif "contact" in input:
-        checks.object_to(UserErrorCode.REQUIRED, "A ticket always has a contact.", "contact")
+        checks.object_to(UserErrorCode.REQUIRED, "A ticket must have a contact.", "contact")
     return await _change(call, input, wanted, checks)
 
 
 async def assign(call: Call, input: Input) -> Outcome:
-    """Give the ticket to a technician, or to nobody."""
+    """Assign the ticket to a technician, or unassign it."""
     checks = Checks()
     if "technicianId" not in input:
-        message = "Name a technician; null removes the assignment."
+        message = "Technician id is required; use null to unassign the ticket."
         checks.object_to(UserErrorCode.REQUIRED, message, "technicianId")
     wanted = {"technician_id": checks.key(input.get("technicianId"), "tec", "technician", "technicianId")}
     return await _change(call, input, wanted, checks)
 
 
 async def set_status(call: Call, input: Input) -> Outcome:
-    """Take the ticket to another status; to RESOLVED with a resolution."""
+    """Change the ticket's status. RESOLVED needs a resolution."""
     checks = Checks()
     wanted: dict[str, Any] = {"status": input["status"]}
     if input.get("resolution") is not None:
@@ -134,20 +138,21 @@ async def set_status(call: Call, input: Input) -> Outcome:
 
 
 async def resolve(call: Call, input: Input) -> Outcome:
-    """Mark the ticket resolved, with what was done."""
+    """Resolve the ticket with a resolution, which describes what was done."""
     checks = Checks()
     resolution = checks.text(input["resolution"], limits.RESOLUTION_MAX, "resolution")
     return await _change(call, input, {"status": TicketStatus.RESOLVED, "resolution": resolution}, checks)
 
 
 async def bulk_update(call: Call, input: Input) -> Outcome:
-    """The same change of several tickets, in one transaction; each is done or refused on its own."""
+    """Make the same change to several tickets in one transaction. A refusal for one does not affect the others."""
     checks = Checks()
     ids = list(dict.fromkeys(input["ticketIds"]))
     if not ids:
-        checks.object_to(UserErrorCode.REQUIRED, "Name at least one ticket.", "ticketIds")
+        checks.object_to(UserErrorCode.REQUIRED, "At least one ticket id is required.", "ticketIds")
     if len(ids) > limits.BULK_MAX:
-        checks.object_to(UserErrorCode.TOO_LONG, f"At most {limits.BULK_MAX} tickets at once.", "ticketIds")
+        message = f"At most {limits.BULK_MAX} tickets can be updated at once."
+        checks.object_to(UserErrorCode.TOO_LONG, message, "ticketIds")
         ids = []
     keys = {id_: checks.key(id_, "tkt", "ticket", "ticketIds", str(place)) for place, id_ in enumerate(ids)}
     wanted: dict[str, Any] = {name: input[name] for name in ("status", "priority", "category") if input.get(name)}
@@ -156,7 +161,7 @@ async def bulk_update(call: Call, input: Input) -> Outcome:
     if input.get("resolution") is not None:
         wanted["resolution"] = checks.text(input["resolution"], limits.RESOLUTION_MAX, "resolution")
     if not wanted:
-        checks.object_to(UserErrorCode.REQUIRED, "Say what to change.")
+        checks.object_to(UserErrorCode.REQUIRED, "At least one change is required.")
     checks.finish()
     results = []
     async with call.transaction() as transaction:
@@ -180,24 +185,25 @@ async def bulk_update(call: Call, input: Input) -> Outcome:
 
 
 async def lock_ticket(transaction: Transaction, call: Call, ticket_id: str) -> Mapping[str, Any]:
-    """The ticket, locked until the transaction ends. Raises `Refused` if the caller sees no such ticket."""
+    """Returns the ticket, locked until the transaction ends. Raises `Refused` if the viewer does not see it."""
     ticket = await _lock(call.viewer.role).fetchrow(transaction, ids=[ticket_id], viewer=call.viewer.id)
     return _found(ticket, "ticketId")
 
 
 async def answered(transaction: Transaction, call: Call, ticket: Mapping[str, Any]) -> None:
-    """What an answer by mail does to a ticket that the transaction has locked: one that was resolved is open again."""
+    """Apply a customer's reply by mail to a ticket that the transaction has locked: a resolved one is reopened."""
     await enqueue(transaction, await _record(transaction, call, ticket, ticket_rules.answered(ticket)))
 
 
-# Steps of the stories above
+# Steps of the mutations above
 
 
 async def _change(call: Call, input: Input, wanted: Mapping[str, Any], checks: Checks) -> Outcome:
     ticket_id = checks.key(input["ticketId"], "tkt", "ticket", "ticketId")
     if ticket_id is None:
         checks.finish()
-    if wanted.keys().isdisjoint(_KEYS):  # what a ticket is to refer to is locked, too
+    # New references need a transaction: the technician stays locked until the ticket is written.
+    if wanted.keys().isdisjoint(_KEYS):
         with suppress(event_log.Overtaken):
             await _change_as_seen(call, input, str(ticket_id), wanted, checks)
             return Outcome(ticket_id)
@@ -215,8 +221,9 @@ async def _change(call: Call, input: Input, wanted: Mapping[str, Any], checks: C
 
 
 async def _change_as_seen(call: Call, input: Input, ticket_id: str, wanted: Mapping[str, Any], checks: Checks) -> None:
-    """The change without a lock before it, and without a transaction where there is one statement to write: two round
-    trips in place of four. Raises `Overtaken` if somebody else has changed the ticket meanwhile."""
+    """Change the ticket without locking it first, and without a transaction if nobody is notified, as there is only one
+    statement to execute then: two round trips instead of four. Raises `Overtaken` if another request has changed the
+    ticket since it was read."""
     found = await _look_up(call.viewer.role).fetchrow(call.database, ids=[ticket_id], viewer=call.viewer.id)
     ticket = _found(found, "ticketId")
     _check_version(input, ticket)
@@ -227,7 +234,8 @@ async def _change_as_seen(call: Call, input: Input, ticket_id: str, wanted: Mapp
 
 
 def _visible(role: Role) -> Select[Any]:
-    """Tickets that the role's viewer sees, in the order of their ids, so that two bulks cannot deadlock."""
+    """The tickets with the given ids that the viewer sees, ordered by id, so that two bulk updates lock them in the
+    same order and cannot deadlock."""
     viewer = ViewerParameter(role, bindparam("viewer", type_=Text()))
     chosen = _TICKETS.c.id == any_(bindparam("ids", type_=ARRAY(_UUID)))
     return select(_TICKETS).where(chosen, visibility.ticket(_TICKETS, viewer)).order_by(_TICKETS.c.id)
@@ -246,7 +254,7 @@ def _lock(role: Role) -> Statement:
 def _check_version(input: Input, ticket: Mapping[str, Any]) -> None:
     expected = input.get("ifVersion")
     if expected is not None and expected != ticket["version"]:
-        message = f"The ticket is at version {ticket['version']} now, not {expected}."
+        message = f"The ticket has changed: it is at version {ticket['version']}, not {expected}."
         raise Refused(MutationError(UserErrorCode.STALE, message, ("ifVersion",)), object_id=ticket["id"])
 
 
@@ -272,8 +280,8 @@ async def _record(
     change: ticket_rules.Change,
     seen: datetime | None = None,
 ) -> dict[str, list[NotificationTarget]]:
-    """Writes the change and its event. Returns who is to be notified, by the event's id; nobody where nothing
-    changes. `seen` as `event_log.change` has it."""
+    """Write the change and its event. Returns the notification targets by the event's id; empty if nothing changes.
+    `seen` is passed to `event_log.change`."""
     if not change:
         return {}
     event_id = await event_log.change(
@@ -283,7 +291,7 @@ async def _record(
 
 
 def _described(input: Input, checks: Checks, *, new: bool) -> dict[str, Any]:
-    """The columns that say what the ticket is about, of those that the input has."""
+    """The checked columns that describe the ticket, for the fields that the input has."""
     values: dict[str, Any] = {}
     if new or "subject" in input:
         values["subject"] = checks.line(input.get("subject"), limits.SUBJECT_MAX, "subject")
@@ -293,12 +301,12 @@ def _described(input: Input, checks: Checks, *, new: bool) -> dict[str, Any]:
         if input.get(name) is not None:
             values[name] = input[name]
         elif name in input and not new:
-            checks.object_to(UserErrorCode.REQUIRED, f"A ticket always has a {name}.", name)
+            checks.object_to(UserErrorCode.REQUIRED, f"A ticket must have a {name}.", name)
     return values
 
 
 def _referred(input: Input, checks: Checks) -> dict[str, Any]:
-    """The columns that refer to other things, of those that the input has."""
+    """The checked columns that refer to other rows, for the fields that the input has."""
     values: dict[str, Any] = {}
     for name, column, prefix, kind in (
         ("customerId", "customer_id", "cus", "customer"),
@@ -311,21 +319,22 @@ def _referred(input: Input, checks: Checks) -> dict[str, Any]:
 
 
 def _check_role(call: Call, input: Input, values: dict[str, Any], checks: Checks) -> None:
-    """What only some roles may say of a new ticket."""
+    """Check the fields of a new ticket that only some roles may set."""
     role = call.viewer.role
     own = role is Role.TECHNICIAN and input.get("technicianId") in (None, f"tec_{call.viewer.id}")
     if input.get("technicianId") is not None and role is not Role.ADMIN and not own:
-        checks.object_to(UserErrorCode.NOT_ALLOWED, "Only an admin assigns tickets to others.", "technicianId")
-        values["technician_id"] = None  # not looked up: who there is is nothing to ask for in this way
+        checks.object_to(UserErrorCode.NOT_ALLOWED, "Only admins can assign tickets to others.", "technicianId")
+        values["technician_id"] = None  # not looked up: the answer would reveal whether the technician exists
     if input.get("customerId") is not None and role is Role.CUSTOMER and input["customerId"] != f"cus_{call.viewer.id}":
-        checks.object_to(UserErrorCode.NOT_ALLOWED, "You can create tickets for yourself only.", "customerId")
+        checks.object_to(UserErrorCode.NOT_ALLOWED, "You can only create tickets for yourself.", "customerId")
     for name in ("chat", "source", "accountNumber"):
         if input.get(name) is not None and role is not Role.SERVICE:
-            checks.object_to(UserErrorCode.NOT_ALLOWED, "Only a service gives this.", name)
+            checks.object_to(UserErrorCode.NOT_ALLOWED, "Only services can set this field.", name)
     if input.get("source") not in (None, TicketSource.CHATBOT, TicketSource.EMAIL) and role is Role.SERVICE:
-        checks.object_to(UserErrorCode.INVALID, "A service's tickets come from CHATBOT or EMAIL.", "source")
+        checks.object_to(UserErrorCode.INVALID, "The source must be CHATBOT or EMAIL.", "source")
     if input.get("accountNumber") is not None and input.get("customerId") is not None:
-        checks.object_to(UserErrorCode.INVALID, "Name the customer by id or by account number.", "accountNumber")
+        message = "Set either the customer id or the account number, not both."
+        checks.object_to(UserErrorCode.INVALID, message, "accountNumber")
     if input.get("chat") is not None:
         _check_chat(input["chat"], checks)
 
@@ -333,7 +342,7 @@ def _check_role(call: Call, input: Input, values: dict[str, Any], checks: Checks
 def _check_chat(chat: Input, checks: Checks) -> None:
     checks.optional_line(chat.get("conversationId"), limits.CONVERSATION_ID_MAX, "chat", "conversationId")
     if len(chat["messages"]) > limits.CHAT_MESSAGES_MAX:
-        message = f"A transcript may have at most {limits.CHAT_MESSAGES_MAX} messages."
+        message = f"A transcript can have at most {limits.CHAT_MESSAGES_MAX} messages."
         checks.object_to(UserErrorCode.TOO_LONG, message, "chat", "messages")
         return
     for place, message in enumerate(chat["messages"]):
@@ -366,7 +375,7 @@ def _property(role: Role) -> Statement:
     )
 
 
-# Locked against a change, so that a technician who is made inactive meanwhile is seen to be.
+# Locked against changes, so that a technician who is made inactive at the same time is not assigned a ticket.
 _TECHNICIAN = Statement(
     select(_TECHNICIANS.c.active).where(_TECHNICIANS.c.id == bindparam("id", type_=_UUID)).with_for_update(read=True)
 )
@@ -383,11 +392,13 @@ _BY_ACCOUNT_NUMBER = Statement(
 
 
 async def _find_customer(transaction: Transaction, input: Input, checks: Checks) -> str | None:
-    """The customer of a service's ticket: whose e-mail address the contact's is, or whose account number was given.
-    None where that is nobody. It is found whether or not the service may see it, and so nothing of it is filled in:
-    the contact is as typed, and there is no objection that notifies who is a customer, but that the two are different
-    ones."""
-    ignored = Checks()  # the contact is checked as such
+    """Returns the id of the customer of a service's ticket, found by the account number or else by the contact's e-mail
+    address; None if there is no such customer.
+
+    The customer is found even if the service cannot see it, so nothing of it must be revealed: the contact stays as
+    typed, and the only error is that the two belong to different customers.
+    """
+    ignored = Checks()  # errors of the contact are reported when the contact itself is checked
     email = ignored.email((input.get("contact") or {}).get("email"), "contact", "email")
     number = checks.optional_line(input.get("accountNumber"), limits.ACCOUNT_NUMBER_MAX, "accountNumber")
     by_email = by_number = None
@@ -406,7 +417,8 @@ async def _find_customer(transaction: Transaction, input: Input, checks: Checks)
 async def _check_references(
     transaction: Transaction, call: Call, wanted: Mapping[str, Any], ticket: Mapping[str, Any], checks: Checks
 ) -> Mapping[str, Any] | None:
-    """That what the ticket is to refer to exists and fits together. Returns the customer, if one is wanted."""
+    """Check that the rows that the ticket is to refer to exist and belong together. Returns the new customer's name,
+    e-mail and phone, or None if the change sets no customer or the viewer does not see it."""
     customer = None
     customer_id = wanted.get("customer_id", ticket.get("customer_id"))
     property_id = wanted.get("property_id", ticket.get("property_id"))
@@ -419,7 +431,7 @@ async def _check_references(
         if owner is None:
             checks.object_to(UserErrorCode.NOT_FOUND, "There is no such property.", "propertyId")
         elif customer_id is None or str(owner) != customer_id:
-            checks.object_to(UserErrorCode.MISMATCH, "The property is not one of this customer's.", "propertyId")
+            checks.object_to(UserErrorCode.MISMATCH, "The property does not belong to this customer.", "propertyId")
     await _check_technician(transaction, wanted, ticket, checks)
     return customer
 
@@ -434,11 +446,11 @@ async def _check_technician(
     if active is None:
         checks.object_to(UserErrorCode.NOT_FOUND, "There is no such technician.", "technicianId")
     elif not active:
-        checks.object_to(UserErrorCode.INACTIVE, "The technician is no longer active.", "technicianId")
+        checks.object_to(UserErrorCode.INACTIVE, "The technician is inactive.", "technicianId")
 
 
 def _contact(input: Input, customer: Mapping[str, Any] | None, checks: Checks) -> dict[str, Any]:
-    """Name, e-mail and phone: as given, else the customer's."""
+    """The contact's columns: name, e-mail and phone as given, or else the customer's."""
     contact = dict(input.get("contact") or {})
     for name in ("name", "email", "phone"):
         if customer is not None:
@@ -460,13 +472,13 @@ def _contact_given(contact: Input, checks: Checks) -> dict[str, Any]:
 
 
 async def write(transaction: Transaction, call: Call, values: dict[str, Any]) -> None:
-    """Writes a new ticket of checked values, with a reference drawn here, its event, and who is to be notified."""
+    """Write a new ticket of checked values with a random reference and its event, and queue the notifications."""
     for _ in range(_DRAWS):
         event_id = await event_log.create(transaction, call.viewer, values | {"reference": draw_reference()})
         if event_id is not None:
             await enqueue(transaction, {event_id: rules.of_creation(values.get("technician_id"))})
             return
-    raise RuntimeError(f"{_DRAWS} references drawn, all taken")
+    raise RuntimeError(f"all of {_DRAWS} random references are already in use")
 
 
 def draw_reference() -> str:
@@ -501,7 +513,7 @@ async def _keep_chat(transaction: Transaction, call: Call, ticket_id: str, input
 
 
 async def _of_conversation(executor: Queryable, call: Call, input: Input) -> str | None:
-    """The ticket that the service has made of this conversation before."""
+    """The id of the ticket that the service has already created from this conversation, or None."""
     conversation = _conversation(input) if call.viewer.role is Role.SERVICE else None
     if conversation is None:
         return None
@@ -510,7 +522,7 @@ async def _of_conversation(executor: Queryable, call: Call, input: Input) -> str
 
 
 def _conversation(input: Input) -> str | None:
-    """The conversation's id, if it has one that can be kept."""
+    """The conversation's id, or None if it has none or it is not valid."""
     checks = Checks()
     given = (input.get("chat") or {}).get("conversationId")
     conversation = checks.optional_line(given, limits.CONVERSATION_ID_MAX, "chat", "conversationId")

@@ -1,4 +1,4 @@
-"""How a ticket's computed fields and the root fields about tickets are read: the SQL of each."""
+"""The SQL of a ticket's computed fields and of the root fields about tickets."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _CHATS = table(models.TicketChatRow)
 
 
 def has_chat(row: Row) -> Condition:
-    """Whether a chatbot's conversation is kept with the ticket."""
+    """Whether the ticket has a transcript."""
     return exists().where(_CHATS.c.ticket_id == row.c.id)
 
 
 def chat(row: Row, viewer: ViewerParameter) -> FromClause:
-    """The conversation's messages in order: `author`, `body` and `at`, as text."""
+    """The transcript's messages in order: `author`, `body` and `at`, as text."""
     messages = select(_CHATS.c.messages).where(_CHATS.c.ticket_id == row.c.id).correlate(row).scalar_subquery()
     return json_rows(messages, author=Text, body=Text, at=Text)
 
 
 def allowed_statuses(row: Row, viewer: ViewerParameter) -> Expression:
-    """Where the viewer may take the ticket from its status, a JSON array: the table of transitions as a CASE."""
+    """The statuses that the viewer may change the ticket to, a JSON array: the table of transitions as a CASE."""
     nowhere: Expression = literal_column("'[]'::json")
     branches: list[tuple[Condition, Expression]] = [
         (row.c.status == status, literal_column("'[" + ",".join(f'"{target}"' for target in targets) + "]'::json"))
@@ -46,7 +46,7 @@ def allowed_statuses(row: Row, viewer: ViewerParameter) -> Expression:
 
 
 def read_ticket_by(arguments: Input) -> Bound:
-    """The shape is the column, `id` or `reference`; the value is what it must be."""
+    """The argument shape is the column, `id` or `reference`; the only value is the one to find in it."""
     column, value = only_one(arguments["by"])
     return Bound(column, (key_of(value, "tkt", "ticket") if column == "id" else storable(value).strip().upper(),))
 
@@ -62,14 +62,14 @@ def ticket_by(render: Render, selection: Selection) -> tuple[Row, list[Condition
 
 
 def read_status_counts(arguments: Input) -> Bound:
-    """The shape and the values of the filter."""
+    """The argument shape and the values of the filter."""
     slots = Slots()
     return Bound(TICKETS.criteria.read(arguments, slots), tuple(slots.values))
 
 
 def status_counts(render: Render, selection: Selection) -> tuple[Row, list[Condition]]:
-    """One row: how many tickets the viewer sees through the filter, in a column each `all`, of each status, and
-    `unassigned`."""
+    """One row of counts of the tickets that match the filter and that the viewer sees: `all`, one column for each
+    status, and `unassigned`."""
     return ticket_counts(render.shape(selection), render.viewer, Parameters(render.parameters(selection))), []
 
 
@@ -83,8 +83,8 @@ def read_tracking(arguments: Input) -> Bound:
 
 
 def tracked_ticket(render: Render, selection: Selection) -> tuple[Row, list[Condition]]:
-    """The ticket with this reference, if the address is its contact's or its customer's; with the address as
-    `tracked_by`. The viewer is a program that asks for somebody else, so it need not see the ticket."""
+    """The ticket with this reference, if the address is its contact's or its customer's, with the address as
+    `tracked_by`. The viewer is a service that asks on a customer's behalf, so it need not see the ticket."""
     ticket = render.alias(TICKET.table)
     customers = table(models.CustomerRow).alias()
     reference, email = (render.parameter(selection, slot, Text()) for slot in (0, 1))
@@ -105,10 +105,10 @@ _PROGRESS_KINDS = (
 
 
 def progress(row: Row, viewer: ViewerParameter) -> FromClause:
-    """The latest public steps of a tracked ticket, oldest first: `kind`, `at`, `status`, `actor_kind` and `note`.
+    """The latest public events of a tracked ticket, oldest first: `kind`, `at`, `status`, `actor_kind` and `note`.
 
-    They are the ones that the tracking address could have seen when they were taken: a ticket that has changed hands
-    does not show its new owner what it was to the old one."""
+    Only events from a time when the address already belonged to the ticket: if the ticket has changed its customer, the
+    new one does not see the events of the old one."""
     event, note, customers = (
         table(model).alias() for model in (models.TicketEventRow, models.NoteRow, models.CustomerRow)
     )
@@ -135,6 +135,6 @@ def progress(row: Row, viewer: ViewerParameter) -> FromClause:
 
 
 def bulk_results(outcome: Row, viewer: ViewerParameter) -> FromClause:
-    """What `bulk_update` has put into its outcome, in the order given: each ticket's global `id`, its key `ticket_id`
-    (null if there is none that the viewer sees), and the objections, `errors`, a JSON array."""
+    """The results in the outcome of `bulk_update`, in the order of the input: each ticket's global `id`, its key
+    `ticket_id` (null if the viewer sees no such ticket), and its `errors`, a JSON array."""
     return json_rows(outcome.c.extra["results"], id=Text, ticket_id=UUID(as_uuid=False), errors=JSON)

@@ -1,6 +1,6 @@
-"""The rules of a ticket's life, as plain functions on plain values.
+"""The rules of a ticket's life cycle, as plain functions on plain values.
 
-OPEN ⇄ IN_PROGRESS → RESOLVED → CLOSED, and back to work from the last two.
+OPEN ⇄ IN_PROGRESS → RESOLVED → CLOSED; the last two can be reopened.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ TRANSITIONS: Mapping[Role, Mapping[TicketStatus, tuple[TicketStatus, ...]]] = {
     Role.CUSTOMER: {},
     Role.SERVICE: {},
 }
-"""Where each role may take a ticket from each status."""
+"""The statuses that each role may change a ticket to, by its current status."""
 
 UNRESOLVED = (OPEN, IN_PROGRESS)
 
 
 @dataclass(slots=True)
 class Change:
-    """What a mutation changes of a ticket: columns, and timestamps set to now or cleared."""
+    """A change of a ticket: new values of columns, and timestamps that are set to now (true) or cleared (false)."""
 
     kind: TicketEventKind = TicketEventKind.UPDATED
     values: dict[str, Any] = field(default_factory=dict)
@@ -49,9 +49,9 @@ class Change:
 
 
 def change(ticket: Mapping[str, Any], wanted: Mapping[str, Any], role: Role, checks: Checks) -> Change:
-    """What becomes of `ticket` if its columns are to be as `wanted`; objections go to `checks`.
+    """Returns the change that gives `ticket` the `wanted` column values; errors are added to `checks`.
 
-    Columns that already are as wanted do not count as changed.
+    A column that already has its wanted value does not count as changed.
     """
     values = dict(wanted)
     status = TicketStatus(values.pop("status", ticket["status"]))
@@ -74,19 +74,16 @@ def _change_status(
 ) -> None:
     present = TicketStatus(ticket["status"])
     if status is not present and status not in TRANSITIONS[role].get(present, ()):
-        checks.object_to(
-            UserErrorCode.NOT_ALLOWED, f"A ticket that is {present} cannot be made {status} by you.", "status"
-        )
+        message = f"You cannot change the status from {present} to {status}."
+        checks.object_to(UserErrorCode.NOT_ALLOWED, message, "status")
         return
     if resolution is not None and status in UNRESOLVED:
-        checks.object_to(UserErrorCode.INVALID, f"A ticket that is {status} has no resolution.", "resolution")
+        message = f"A ticket with status {status} cannot have a resolution."
+        checks.object_to(UserErrorCode.INVALID, message, "resolution")
         return
     if status is RESOLVED and resolution is None and ticket["resolution"] is None:
-        checks.object_to(
-            UserErrorCode.RESOLUTION_REQUIRED,
-            "Describe what was done: a resolved ticket has a resolution.",
-            "resolution",
-        )
+        message = "A resolution is required: describe what was done."
+        checks.object_to(UserErrorCode.RESOLUTION_REQUIRED, message, "resolution")
         return
     if resolution is not None and resolution != ticket["resolution"]:
         result.values["resolution"] = resolution
@@ -106,8 +103,8 @@ def _change_status(
 
 
 def answered(ticket: Mapping[str, Any]) -> Change:
-    """What becomes of a ticket whose customer answers by mail: one that was resolved is open again. A closed one stays
-    closed, as only an admin takes it up again."""
+    """Returns the change that a customer's reply by mail makes to the ticket: a RESOLVED ticket is reopened. A CLOSED
+    one stays closed, as only admins may reopen it."""
     result = Change()
     if ticket["status"] == RESOLVED:
         result.values["status"] = OPEN

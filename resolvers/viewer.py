@@ -1,4 +1,4 @@
-"""The viewer: how `me` is read."""
+"""The viewer: how the field `me` is read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from db.sql import Condition, Row
 
 
 def me(render: Render, selection: Selection) -> tuple[Row, list[Condition]]:
-    """One row: the viewer's `role`, `name`, and `technician_id` or `customer_id`, if they are one."""
+    """One row: the viewer's `role` and `name`, and `technician_id` or `customer_id` if they have one."""
     viewer = render.viewer
     no_id = cast(null(), UUID(as_uuid=False))
     row = select(

@@ -1,7 +1,7 @@
-"""A mailbox that is read over IMAP (RFC 3501): what nobody has seen yet, each marked when it is done with.
+"""A mailbox read over IMAP (RFC 3501): its unseen messages, each marked as seen once it is processed.
 
-By the standard library, whose calls block: in a thread, one at a time. The mailbox is ours alone: a message that
-somebody else opens is marked by that, and never comes here.
+The standard library's calls block, so they run in a thread, one at a time. Nobody else may use the mailbox: a message
+that is opened elsewhere is marked as seen, and never processed here.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _PRINTABLE = re.compile(r"[ -~]+")
 
 
 class MailboxUnavailable(Exception):
-    """The mailbox cannot be read now. The text says why, and never has the password in it."""
+    """The mailbox cannot be read now. The text is the reason, and never contains the password."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Where a mailbox is, and how to get in."""
+    """A mailbox on a server, and the credentials for it."""
 
     encrypted: bool
     host: str
@@ -41,16 +41,17 @@ class Account:
 
     @classmethod
     def of(cls, url: str) -> Self:
-        """From `imaps://user:password@host:port/mailbox`. Raises `ValueError`, without the password in its text."""
+        """Parse `imaps://user:password@host:port/mailbox`. Raises `ValueError`, whose text contains no password, if it
+        is not of this form."""
         parts = server_url(url)
         if parts.scheme not in _PORTS:
             raise ValueError("must start with imaps://")
         if not (parts.hostname and parts.username and parts.password):
-            raise ValueError("must name user, password and host: imaps://user:password@host/INBOX")
+            raise ValueError("must contain a user, password and host: imaps://user:password@host/INBOX")
         mailbox = unquote(parts.path.lstrip("/")) or "INBOX"
         user, password = unquote(parts.username), unquote(parts.password)
         if not all(map(_PRINTABLE.fullmatch, (user, password, mailbox))):
-            raise ValueError("may have printable ASCII characters only, in user, password and mailbox")
+            raise ValueError("must have only printable ASCII characters in user, password and mailbox")
         return cls(
             encrypted=parts.scheme == "imaps",
             host=parts.hostname,
@@ -62,7 +63,7 @@ class Account:
 
 
 class ImapMailbox:
-    """A mailbox that has been opened."""
+    """An open mailbox. Every method raises `MailboxUnavailable` if the server fails."""
 
     def __init__(self, connection: imaplib.IMAP4) -> None:
         self._connection = connection
@@ -70,7 +71,7 @@ class ImapMailbox:
     @classmethod
     @contextmanager
     def open(cls, account: Account) -> Iterator[Self]:
-        """Raises `MailboxUnavailable`, as all that is done with the mailbox does."""
+        """Connect, log in and select the mailbox; log out at the end of the block. Raises `MailboxUnavailable`."""
         with _said():
             if account.encrypted:
                 context = ssl.create_default_context()
@@ -89,20 +90,20 @@ class ImapMailbox:
                 connection.logout()
 
     def unseen(self) -> list[str]:
-        """The UIDs of the messages that nobody has seen, oldest first."""
+        """Returns the UIDs of the unseen messages, oldest first."""
         with _said():
             found = _done(self._connection.uid("SEARCH", "UNSEEN"))
         return [uid.decode("ascii") for part in found if isinstance(part, bytes) for uid in part.split()]
 
     def read(self, uid: str) -> bytes | None:
-        """The message as it is, which does not mark it; of a huge one so much that it is seen to be. None if it is
-        gone."""
+        """Returns a message's bytes without marking it as seen, or None if it is gone. One that exceeds `BYTES_MAX` is
+        cut to one byte more, which shows that it is too large."""
         with _said():
             answer = _done(self._connection.uid("FETCH", uid, f"(BODY.PEEK[]<0.{BYTES_MAX + 1}>)"))
         return next((part[1] for part in answer if isinstance(part, tuple)), None)
 
     def mark(self, uid: str) -> None:
-        """Marks a message as seen: it is in `unseen` no more."""
+        """Mark a message as seen, so that `unseen` no longer returns it."""
         with _said():
             _done(self._connection.uid("STORE", uid, "+FLAGS.SILENT", r"(\Seen)"))
 
@@ -129,5 +130,5 @@ def _done(answer: tuple[str, list[Any]]) -> list[Any]:
 
 
 def _quoted(text: str) -> str:
-    """As IMAP takes a text with anything in it but line ends (RFC 3501, section 4.3)."""
+    """A quoted string of IMAP (RFC 3501, section 4.3), for a text without line ends."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,5 +1,4 @@
-"""The text of a message as a person would copy it out: without what cannot be seen, without HTML, without the history
-that an answer drags along."""
+"""The visible text of a message, without HTML and without the quoted history and signature of a reply."""
 
 from __future__ import annotations
 
@@ -13,11 +12,11 @@ import quotequail  # type: ignore[import-untyped]
 from notifiers.text import tidy
 
 _HTML_MAX = 2_000_000  # characters
-_NO_FURTHER = f"… (The HTML goes on: only its first {_HTML_MAX:,} characters were read.)"
+_NO_FURTHER = f"… (The HTML was shortened: only its first {_HTML_MAX:,} characters were read.)"
 _LOOKED_AT_LINES = 300
 _LOOKED_AT_CHARACTERS = 200  # of a line
 
-# RFC 3676, section 4.3, of which some software loses the blank; and what telephones add.
+# The separator of RFC 3676, section 4.3, whose space some software drops, and the lines that phones add.
 _SIGNATURE = re.compile(
     r"^(?:-- ?|(?:Sent from my|Sent from Outlook|Get Outlook for|Envoyé de mon|Von meinem .{1,40} gesendet)\b.{0,80})$",
     re.MULTILINE,
@@ -25,12 +24,12 @@ _SIGNATURE = re.compile(
 
 
 class Unreadable(Exception):
-    """The message cannot be taken apart, or not at a bearable cost. The text says why, for a person."""
+    """The message cannot be parsed, or only at too high a cost. The text is the reason, for admins to read."""
 
 
 def html_to_text(html: str) -> str:
-    """What HTML shows, in lines as it would be laid out; of a huge one the beginning, which says so. Raises
-    `Unreadable`."""
+    """Returns the text that HTML shows, in lines as laid out. HTML of more than 2 million characters is cut, with a
+    remark that says so. Raises `Unreadable` if it is nested too deeply."""
     html = tidy(html)
     if len(html) > _HTML_MAX:
         return f"{html_to_text(html[:_HTML_MAX])}\n\n{_NO_FURTHER}"
@@ -42,22 +41,22 @@ def html_to_text(html: str) -> str:
     except lxml.etree.ParserError:  # nothing but comments
         return ""
     if parser.error_log.filter_from_fatals():
-        raise Unreadable("Its HTML is nested too deeply.")
+        raise Unreadable("The HTML is nested too deeply.")
     for hidden in tree.xpath("//head | //script | //style | //template | //noscript"):
         hidden.drop_tree()
     return str(html_text.extract_text(tree))
 
 
 def only_new(text: str) -> str:
-    """An answer without the message that it answers and without a signature; all of it, if that would be nothing."""
+    """Returns a reply's own text, without the quoted message and the signature; the whole text, if nothing remains."""
     top, bottom = _around_quoted(text.strip().split("\n"))
     found = "\n\n".join(filter(None, ("\n".join(_unsigned(part)).strip() for part in (top, bottom))))
     return found or text
 
 
 def _around_quoted(lines: list[str]) -> tuple[list[str], list[str]]:
-    """The lines before and after what is quoted. It is looked for among the first lines, and in the beginning of each:
-    the library's time grows faster than the text."""
+    """The lines before and after the quoted message. Only the beginnings of the first lines are searched, as the
+    library's running time grows faster than the text."""
     beginnings = [line[:_LOOKED_AT_CHARACTERS] for line in lines[:_LOOKED_AT_LINES]]
     found = quotequail.unwrap("\n".join(beginnings))
     if found is None:
@@ -70,7 +69,7 @@ def _around_quoted(lines: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _position(lines: list[str], text: str) -> int:
-    """How many of `lines` make up `text`, which begins with the first that is not blank."""
+    """The number of `lines` up to the end of `text`, which begins with the first line that is not blank."""
     blank = next((place for place, line in enumerate(lines) if line.strip()), 0)
     return blank + text.count("\n") + 1
 

@@ -1,12 +1,11 @@
-"""Mail that comes in, read: raw bytes become an `IncomingMail`. Nothing here knows the database.
+"""Parses inbound mail: raw bytes become an `IncomingMail`. The database is not used here.
 
-Whatever the bytes are, `read` returns something: it says in `automatic` why a message should be ignored, in `unusable`
-why a person must look at it. Messages are written by strangers, so everything in them is bounded before it costs
-anything, and every text is fit to be stored and shown: no controls, no halves of characters, nothing that turns the
-direction of what follows it.
+`read` returns a result for any bytes: `automatic` is the reason to ignore a message, `unusable` the reason why an admin
+must look at it. Messages come from strangers, so every size is checked before it can cost time, and every text can be
+stored and shown: without control characters, surrogates or bidirectional controls.
 
-The standard library takes the message apart, under the policy that leaves headers as they are: what is wanted of them
-is read here, for its readers of structured headers can be made to fail in many ways (docs/decisions/inbound-mail.md).
+The standard library splits the message into parts, under the policy that leaves headers unparsed. The headers are
+parsed here, as crafted ones make the library's own parsers fail in many ways (docs/decisions/inbound-mail.md).
 """
 
 from __future__ import annotations
@@ -34,17 +33,17 @@ logger = logging.getLogger(__name__)
 
 BYTES_MAX = 25 * 1024 * 1024
 KEPT_MAX = 1024 * 1024
-"""How many bytes are kept of a message that is larger than `BYTES_MAX`."""
+"""The number of bytes kept of a message that is larger than `BYTES_MAX`."""
 TEXT_MAX = 200_000
-"""How many characters are read of a message's text."""
+"""The number of characters read of a message's text."""
 
 _LINES_MAX = 500_000
-_LINES_AND_MULTIPARTS_MAX = 5_000_000  # multiplied, since the end of each is looked for in every line within it
+_LINES_AND_MULTIPARTS_MAX = 5_000_000  # their product, as the parser tests every line for the end of each
 _HEADER_BYTES_MAX = 256 * 1024
 _HEADERS_MAX = 1_000
-_PARAMETERS_MAX = 3_000  # characters of a Content-… header: the library's reading of its parameters is quadratic
+_PARAMETERS_MAX = 3_000  # characters of a Content-… header, whose parameters the library parses in quadratic time
 _MULTIPARTS_MAX = 50
-_PARTS_MAX = 300  # less than the depth to which Python calls functions
+_PARTS_MAX = 300  # below Python's recursion limit, as each part may contain the next
 _READ_MAX = 5_000  # characters of a header that are read
 _REFERENCES_MAX = 50
 _ATTACHMENTS_MAX = 20
@@ -58,16 +57,22 @@ _REFERENCE = re.compile(
 _ANSWERS = re.compile(r"\s*(?:re|aw|sv|antw|rif|odp|ref)\s*(?:\[\d+\])?\s*:", re.IGNORECASE)
 _FORWARDS = re.compile(r"\s*(?:fwd?|wg|tr|rv|enc|vs|doorst)\s*:", re.IGNORECASE)
 
-# A quoted string or a comment (RFC 5322, sections 3.2.2 and 3.2.4), in which no character has a meaning.
+# A quoted string or a comment (RFC 5322, sections 3.2.2 and 3.2.4), in which no character is syntax.
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\((?:[^()\\]|\\.)*\)', re.DOTALL)
 _ADDRESS = re.compile(r"[^\ufffd\s<>()\[\]:;,\\\"@]+@[^\ufffd\s<>()\[\]:;,\\\"@]+")
 _NAME_AND_ADDRESS = re.compile(r"([^<>]*)<\s*([^<>\s]+)\s*>\s*")
 
 _CHARSET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]{0,39}")
-_NO_CHARSETS = {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"}  # Python's, and slow or unsafe
+_NO_CHARSETS = {
+    "idna",
+    "punycode",
+    "raw-unicode-escape",
+    "undefined",
+    "unicode-escape",
+}  # Python codecs that are slow or unsafe
 
 _WRITTEN = ("from", "to", "date", "subject", "in-reply-to", "references", "content-type")
-"""What the sender writes of a header, and nobody else."""
+"""The header fields that only the sender writes, and no server on the way."""
 
 _BOUNCER = "mailer-daemon"
 _BULK = {"bulk", "junk", "list", "auto_reply"}
@@ -76,11 +81,12 @@ _ASKS_FOR_NO_REPLY = {"all", "oof", "autoreply"}
 
 @dataclass(frozen=True, slots=True)
 class IncomingMail:
-    """A message, read. `key` is the same for two that are one message sent twice, `content` for two that say the same.
+    """A parsed message. Two copies of one message have the same `key`; two messages with the same sender, subject, text
+    and attachments have the same `content`.
 
-    `references` are the Message-IDs that it answers to, the nearest first; `tickets` the references (`TKT-…`) in its
-    subject, in upper case. `text` is without what it quotes; `cut` if there is more than was read of it. `attachments`
-    names them.
+    `references` are the Message-IDs that it replies to, the nearest first; `tickets` are the references (`TKT-…`) in
+    its subject, in upper case. `text` is without quoted text if the message is a reply; `cut` is true if the text was
+    longer than `TEXT_MAX`. `attachments` are names. `automatic` and `unusable` are reasons, for admins to read.
     """
 
     key: bytes
@@ -100,24 +106,24 @@ class IncomingMail:
 
 
 def read(raw: bytes, own: OwnMail) -> IncomingMail:
-    """The message in `raw` (RFC 5322, MIME), whatever is wrong with it. May take a second for a hostile one."""
+    """Parse the message in `raw` (RFC 5322, MIME). Malformed ones do not raise; a hostile one may take a second."""
     try:
         return _read(raw, own)
     except Unreadable as error:
         return _unusable(raw, str(error))
-    except Exception as error:  # the library's reading of MIME has failed in ways that nobody can list
-        logger.exception("a message that came in cannot be read")
-        return _unusable(raw, f"It cannot be read ({type(error).__name__}).")
+    except Exception as error:  # the library's MIME parser has failed in ways that nobody can list
+        logger.exception("parsing an inbound message failed")
+        return _unusable(raw, f"The message could not be parsed ({type(error).__name__}).")
 
 
 def _unusable(raw: bytes, reason: str) -> IncomingMail:
-    """Of a message that cannot be read, what its header says all the same."""
+    """A message that cannot be parsed, with the sender and subject if its header can be."""
     digest = hashlib.sha256(raw).digest()
     try:
         header = _Header(BytesParser(policy=Compat32()).parsebytes(raw[:_HEADER_BYTES_MAX], headersonly=True))
         name, address = header.sender()
         subject = header.line("subject", limits.SUBJECT_MAX)
-    except Exception:  # noqa: BLE001 (as above; and that it cannot be read is known already)
+    except Exception:  # noqa: BLE001 (as above; the first failure is reported already)
         name, address, subject = "", None, ""
     return IncomingMail(
         digest, digest, len(raw), from_name=name, from_address=address, subject=subject, unusable=reason
@@ -126,14 +132,14 @@ def _unusable(raw: bytes, reason: str) -> IncomingMail:
 
 def _read(raw: bytes, own: OwnMail) -> IncomingMail:
     if len(raw) > BYTES_MAX:
-        raise Unreadable(f"It has more than {BYTES_MAX >> 20} MiB; the beginning was kept.")
+        raise Unreadable(f"The message is larger than {BYTES_MAX >> 20} MiB; only its beginning was kept.")
     end = _END_OF_HEADER.search(raw)
     head = raw[: end.end()] if end else raw
     body = raw[len(head) :]
     if len(head) > _HEADER_BYTES_MAX:
-        raise Unreadable(f"Its header has more than {_HEADER_BYTES_MAX >> 10} KiB.")
+        raise Unreadable(f"The header is larger than {_HEADER_BYTES_MAX >> 10} KiB.")
     if _lines(head) > _HEADERS_MAX:
-        raise Unreadable(f"Its header has more than {_HEADERS_MAX:,} lines.")
+        raise Unreadable(f"The header has more than {_HEADERS_MAX:,} lines.")
     header = _Header(BytesParser(policy=Compat32()).parsebytes(head, headersonly=True))
     name, address = header.sender()
     message_id = header.message_id()
@@ -165,8 +171,8 @@ def _read(raw: bytes, own: OwnMail) -> IncomingMail:
 
 
 def _key(header: _Header, message_id: str | None, address: str | None, body: bytes) -> bytes:
-    """The Message-ID with its sender's address, so that nobody takes up another's; without one all that the sender has
-    written, and nothing that was added on the way."""
+    """A hash of the Message-ID and the sender's address, so that nobody can block another sender's message by using its
+    id first. Without a Message-ID, a hash of all that the sender wrote, and nothing that servers added on the way."""
     if message_id is not None:
         return _digest("id", message_id, (address or "").lower())
     written = [f"{name}: {value}" for name in _WRITTEN for value in header.values(name)]
@@ -189,7 +195,7 @@ def _ids(values: Iterable[str]) -> list[str]:
 
 
 class _Header:
-    """A message's own header, read leniently: the first of a name counts, except where two would be a trick."""
+    """A message's header, parsed leniently: the first field of a name counts, except for From, which must be unique."""
 
     def __init__(self, message: Message) -> None:
         self._message = message
@@ -201,11 +207,11 @@ class _Header:
         return self._values.get(name, [])
 
     def said(self, *names: str) -> list[str]:
-        """The first value of each header, and of an endless one the end, where the newest references are."""
+        """The first value of each field; of a very long one the end, where the newest references are."""
         return [(self.values(name) or [""])[0][-_READ_MAX:] for name in names]
 
     def word(self, name: str) -> str:
-        """The first word of the first value, in lower case; empty if there is none."""
+        """The first word of the field's first value, in lower case; empty if there is none."""
         found = re.match(r"[^\s;,(]*", (self.values(name) or [""])[0][:_READ_MAX].strip())
         return found[0].lower() if found else ""
 
@@ -213,41 +219,42 @@ class _Header:
         return _line((self.values(name) or [""])[0], maximum)
 
     def message_id(self) -> str | None:
-        """Only one of the usual form; with any other the message is known by what it says."""
+        """The Message-ID, or None if there is none of the usual form; `_key` then identifies the message by its
+        content."""
         found = _ids(self.said("message-id"))
         return found[0] if found else None
 
     def sender(self) -> tuple[str, str | None]:
-        """The name, and the address if there is exactly one, in `From`."""
+        """The name and the address in From; the address is None unless there is exactly one."""
         values = self.values("from")
         if len(values) != 1 or len(values[0]) > _READ_MAX:
             return "", None
         return _mailbox(_eight_bit(values[0]))
 
     def senders_fault(self) -> str:
-        """What is wrong with a `From` of which `sender` makes no address."""
+        """The reason why `sender` found no address in From."""
         match len(self.values("from")):
             case 0:
-                return "It does not say whom it is from."
+                return "The From header is missing."
             case 1:
-                return "Its From is not one address."
+                return "The From header must contain exactly one address."
             case _:
-                return "It says in several headers whom it is from."
+                return "There are several From headers."
 
     def automatic(self, own: OwnMail, address: str | None, message_id: str | None) -> str | None:
-        """Why nobody should answer: who sent it is a program, a list, or ourselves (RFC 3834; and what mail systems
-        have made up before and beside it)."""
+        """The reason to ignore the message, as it comes from a program, a mailing list or Callout itself; None if it
+        does not. Recognised by RFC 3834, and by the older and proprietary fields of other mail systems."""
         sender = (address or "").lower()
         if message_id is not None and own.ticket_of(message_id):
-            return "It is our own: its Message-ID is one of ours."
+            return "Callout sent this message (Message-ID)."
         if sender in own.addresses:
-            return "It is our own: it is from our address."
+            return "Callout sent this message (From address)."
         if self.word("auto-submitted") not in ("", "no"):
             return "It was sent automatically (Auto-Submitted)."
         if self.word("precedence") in _BULK:
             return "It is bulk mail (Precedence)."
         if self.values("list-id"):
-            return "It is a mailing list's (List-Id)."
+            return "It came from a mailing list (List-Id)."
         asked = {word.strip().lower() for value in self.values("x-auto-response-suppress") for word in value.split(",")}
         if asked & _ASKS_FOR_NO_REPLY:
             return "It was sent automatically (X-Auto-Response-Suppress)."
@@ -255,19 +262,19 @@ class _Header:
             if self.values(name):
                 return "It was sent automatically (X-Autoreply)."
         if self._message.get_content_type() == "multipart/report":
-            return "It is a report on mail (multipart/report)."
+            return "It is a delivery report (multipart/report)."
         returned = [value.strip(" <>").partition("@")[0].lower() for value in self.values("return-path")]
         if {"", _BOUNCER}.intersection(returned):
-            return "It is a report on mail (empty Return-Path)."
+            return "It is a delivery report (empty Return-Path)."
         if sender.partition("@")[0] == _BOUNCER:
-            return "It is a report on mail (MAILER-DAEMON)."
+            return "It is a delivery report (MAILER-DAEMON)."
         return None
 
 
 def _mailbox(value: str) -> tuple[str, str | None]:
-    """A name and an address, if `value` is one mailbox and nothing else. A comma before the address, as people write
-    their names, is no second mailbox unless there is an address before it."""
-    hidden = _QUOTED.sub(lambda quoted: "\x01" * len(quoted[0]), value)  # in place, so that positions stay
+    """The name and the address, if `value` is exactly one mailbox; otherwise the address is None. A comma in a name
+    ("Tremblay, Ann <…>") is accepted, unless there is an address before it."""
+    hidden = _QUOTED.sub(lambda quoted: "\x01" * len(quoted[0]), value)  # of the same length, to keep positions
     found = _NAME_AND_ADDRESS.fullmatch(hidden.replace("\x01", " "))
     if found is None:
         address = " ".join(hidden.replace("\x01", " ").split())
@@ -277,7 +284,7 @@ def _mailbox(value: str) -> tuple[str, str | None]:
         return "", None
     name = re.sub(r"\\(.)", r"\1", value[: len(shown)].strip().strip('"'))
     name = _line(name, limits.NAME_MAX)
-    return ("" if "@" in name else name), found[2]  # a name that looks like an address is somebody else's
+    return ("" if "@" in name else name), found[2]  # a name that looks like an address would mislead the reader
 
 
 def _plain(address: str) -> bool:
@@ -285,12 +292,12 @@ def _plain(address: str) -> bool:
 
 
 def _eight_bit(value: str) -> str:
-    """A header's text, in which bytes that are not ASCII stand as surrogates. They are taken for UTF-8."""
+    """A header's text, in which the parser has left non-ASCII bytes as surrogates, decoded as UTF-8."""
     return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _line(value: str, maximum: int) -> str:
-    """A header's text on one line, its encoded words (RFC 2047) read, cut to `maximum` characters."""
+    """A header's text on one line, with encoded words (RFC 2047) decoded, cut to `maximum` characters."""
     value = _eight_bit(value[:_READ_MAX])
     try:
         read = "".join(_piece(piece, charset) for piece, charset in decode_header(value))
@@ -302,13 +309,13 @@ def _line(value: str, maximum: int) -> str:
 def _piece(piece: bytes | str, charset: str | None) -> str:
     if isinstance(piece, str):
         return piece
-    # Between encoded words the library gives text as bytes, in this code of Python's.
+    # The library returns the text between encoded words as bytes in this Python codec.
     return decoded(piece, charset) if charset else piece.decode("raw-unicode-escape", "replace")
 
 
 def decoded(data: bytes, charset: str | None) -> str:
-    """`data` in the charset that it claims to be in; or else in UTF-8, if it is that; or else in the one that most
-    software meant that said nothing."""
+    """Decode `data` with its declared charset, or else as UTF-8, or else as Windows-1252, which most software without a
+    declaration used."""
     for name in (charset, "utf-8"):
         try:
             if name and _CHARSET.fullmatch(name) and codecs.lookup(name).name not in _NO_CHARSETS:
@@ -322,7 +329,7 @@ def decoded(data: bytes, charset: str | None) -> str:
 
 
 class _Policy(Compat32):
-    """Refuses headers of parts that would take long to read."""
+    """Raises `Unreadable` for headers of parts that would take long to parse."""
 
     def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
         name, value = super().header_source_parse(sourcelines)
@@ -332,20 +339,20 @@ class _Policy(Compat32):
 
 
 def _content(raw: bytes) -> tuple[str, tuple[str, ...]]:
-    """The text, and the names of the attachments."""
-    raw = raw.replace(b"\0", b"")  # which nothing may have, and at which Python's reading of charsets fails
+    """The text, and the names of the attachments. Raises `Unreadable` if the message exceeds a limit."""
+    raw = raw.replace(b"\0", b"")  # never allowed, and Python fails to look up a charset with it
     lines, multiparts = _lines(raw), len(_BOUNDARY.findall(raw))
     if lines > _LINES_MAX:
-        raise Unreadable(f"It has more than {_LINES_MAX:,} lines.")
+        raise Unreadable(f"The message has more than {_LINES_MAX:,} lines.")
     if multiparts > _MULTIPARTS_MAX or lines * multiparts > _LINES_AND_MULTIPARTS_MAX:
-        raise Unreadable(f"It has too many parts with parts of their own, {multiparts}, in {lines:,} lines.")
+        raise Unreadable(f"The message has too many nested parts: {multiparts} in {lines:,} lines.")
     parts = 0
 
     def counted(policy: Any = None) -> Message:
         nonlocal parts
         parts += 1
         if parts > _PARTS_MAX:
-            raise Unreadable(f"It has more than {_PARTS_MAX} parts.")
+            raise Unreadable(f"The message has more than {_PARTS_MAX} parts.")
         return Message(policy=policy)
 
     texts, attachments = _sorted(BytesParser(counted, policy=_Policy()).parsebytes(raw))
@@ -357,7 +364,7 @@ def _content(raw: bytes) -> tuple[str, tuple[str, ...]]:
 
 
 def _sorted(part: Message) -> tuple[list[str], list[str]]:
-    """The texts that a reader sees of a part, in their order, and the names of what else is in it."""
+    """The texts of a part that a reader sees, in order, and the names of its attachments."""
     if part.get_content_maintype() == "multipart" and part.is_multipart():
         found = [_sorted(child) for child in part.get_payload() if isinstance(child, Message)]
         if part.get_content_subtype() == "alternative":
@@ -369,7 +376,7 @@ def _sorted(part: Message) -> tuple[list[str], list[str]]:
 
 
 def _preferred(forms: list[tuple[list[str], list[str]]]) -> tuple[list[str], list[str]]:
-    """Of one content in several forms the first that says anything: the plain ones come first (RFC 2046, 5.1.4)."""
+    """The first alternative that is not blank: the plainest comes first (RFC 2046, section 5.1.4)."""
     for texts, names in forms:
         if any(text.strip() for text in texts):
             return texts, names

@@ -210,7 +210,7 @@ def test_a_worker_runs_until_it_is_told_to_stop(callout: Terminal, tmp_path: Pat
             time.sleep(0.05)
         worker.terminate()
         assert worker.wait(10) == 0, log.read_text()
-    assert "nothing can be sent by EMAIL" in log.read_text()
+    assert "EMAIL is not configured here" in log.read_text()
     assert "Traceback" not in log.read_text()
 
 

@@ -24,7 +24,7 @@ SHOWN = [
     [(NoticeKind.CREATED, Audience.ADMIN), (NoticeKind.TEST, Audience.ADMIN)],
     [(NoticeKind.ASSIGNED, Audience.TECHNICIAN)],
 ]
-WIDTH, HEIGHT = 540, 1_150  # pixels: of a column, of all
+WIDTH, HEIGHT = 540, 1_200  # pixels: of a column, of all
 
 
 def page() -> str:

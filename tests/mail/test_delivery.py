@@ -187,7 +187,7 @@ async def test_the_webhook_is_the_one_of_the_moment(api: Api, database: Database
     async with working(server.settings, sink):
         await settled(database, SENT=5, DEAD=1)  # it has been switched off meanwhile
     (dead,) = await delivered(api, state=["DEAD"])
-    assert "off in the settings" in dead["said"]
+    assert "disabled in the settings" in dead["said"]
 
 
 # When it goes wrong
@@ -305,7 +305,7 @@ async def test_a_line_that_fails_is_tried_again(
         await eventually(lambda: database.fetchval(query), True)
     assert await states(database) == {"PENDING": 2}
     (said,) = {row["said"] for row in await database.fetch("SELECT said FROM deliveries")}
-    known = {HANG: "no answer within 0.3 seconds", DROP: "The line was dropped.", "nobody listens": "Nobody listens."}
+    known = {HANG: "No reply within 0.3 seconds", DROP: "The line was dropped.", "nobody listens": "Nobody listens."}
     assert known[fault] in said
     sink.port, sink.answer = port, lambda told: "250 Yes"
     async with working(server.settings, sink):
@@ -321,7 +321,7 @@ async def test_what_nobody_was_there_to_send_in_time_is_not_sent_late(
         await settled(database, SENT=1, DEAD=1)
         assert [told["audience"] for told in sink.seen] == ["CUSTOMER"]
         (dead,) = await delivered(api, state=["DEAD"])
-        assert (dead["attempts"], "Nobody was there" in dead["said"]) == (0, True)
+        assert (dead["attempts"], "No worker sent it" in dead["said"]) == (0, True)
         await api.done("deliveryRetry", "__typename", deliveryId=dead["id"])
         await settled(database, SENT=2)
 
@@ -336,9 +336,9 @@ async def test_a_notice_that_cannot_be_made_holds_nothing_up(
     async with working(server.settings, sink):
         await settled(database, SENT=1, PENDING=1)
         await eventually(lambda: tried(database, "ADMIN"), 1)
-    assert "a notification cannot be sent" in caplog.text and "UnicodeDecodeError" in caplog.text
+    assert "sending a notification failed" in caplog.text and "UnicodeDecodeError" in caplog.text
     (failed,) = await delivered(api, state=["PENDING"])
-    assert "went wrong in Callout" in failed["said"]
+    assert "Internal error" in failed["said"]
 
 
 async def test_a_pause_without_end_is_none(api: Api, database: Database, sink: Sink, server: Server) -> None:
@@ -361,7 +361,7 @@ async def test_without_a_channel_its_rows_wait_and_the_log_says_so_once(
         await asyncio.sleep(1.2)  # it looks again meanwhile
     assert await states(database) == {"SENT": 2, "PENDING": 1}
     assert [record.getMessage() for record in caplog.records if record.name == "notifiers.worker"] == [
-        "nothing can be sent by GOOGLE_CHAT here: what is to be told by it waits"
+        "GOOGLE_CHAT is not configured here: its deliveries stay in the queue"
     ]
 
 
@@ -721,12 +721,12 @@ async def test_an_outage_is_logged_once_however_often_it_is_tried_and_so_is_its_
     async with working(server.settings, sink):
         for times in (1, 2):
             await database.execute("ALTER TABLE deliveries RENAME TO elsewhere")
-            await until(lambda: caplog.text.count("cannot be reached") == times)  # noqa: B023 (it is awaited here)
+            await until(lambda: caplog.text.count("is unreachable") == times)  # noqa: B023 (it is awaited here)
             await asyncio.sleep(0.3)  # in which it is tried a few times more
             await database.execute("ALTER TABLE elsewhere RENAME TO deliveries")
             await api.new_ticket()
             await settled(database, SENT=2 * times)
-            logged = [caplog.text.count(f"the queue of deliveries {what}") for what in ("cannot be", "can be reached")]
+            logged = [caplog.text.count(f"the queue of deliveries is {what}") for what in ("unreachable", "reachable")]
             assert logged == [times, times]
 
 

@@ -98,7 +98,7 @@ async def test_what_is_told_is_in_the_card(chat: GoogleChat, space: Webhook) -> 
         (NoticeKind.NOTE_ADDED, "Dev will be with you on Thursday at 10."),
         (NoticeKind.RESOLVED, "panel.<br>Tested all zones"),
         (NoticeKind.UNASSIGNED, None),
-        (NoticeKind.TEST, "Callout can write into this space."),
+        (NoticeKind.TEST, "Callout can post to this space."),
     ):
         await chat.send(told(space.url(), kind))
         shown = [
@@ -188,7 +188,7 @@ async def test_a_redirect_is_not_followed(chat: GoogleChat, space: Webhook) -> N
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"), [("hangs", "has not answered within"), ("babbles", "cannot"), ("drops", "cannot")]
+    ("answer", "said"), [("hangs", "did not respond within"), ("babbles", "cannot"), ("drops", "cannot")]
 )
 async def test_no_answer_is_tried_again(chat: GoogleChat, space: Webhook, answer: str, said: str) -> None:
     space.answer = answer

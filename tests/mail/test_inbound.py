@@ -172,7 +172,7 @@ Inner.
         (
             MIXED,
             {"content_type": "multipart/mixed; boundary=a"},
-            "Die Tür klemmt.\n\nAttachments, which are not kept here:\n- tür.jpg (image/jpeg)\n- message/rfc822",
+            "Die Tür klemmt.\n\nAttachments (not stored):\n- tür.jpg (image/jpeg)\n- message/rfc822",
         ),
         ("", {}, "(The message has no text.)"),
         (b"\x93Beep\x94", {}, "“Beep”"),  # what software that says nothing means
@@ -180,7 +180,7 @@ Inner.
         (base64.b64encode("Hallo".encode("utf-16")), {"content_type": "text/plain; charset=UTF-16",
          "content_transfer_encoding": "base64"}, "Hallo"),
         ("See below.\n\n-- \nAnn\n\n> it", {}, "See below.\n\n-- \nAnn\n\n> it"),  # no answer: nothing is cut
-        ("x" * 30_000, {}, "x" * 19_948 + "\n\n… (The message goes on: it has 30,000 characters.)"),
+        ("x" * 30_000, {}, "x" * 19_942 + "\n\n… (The message was shortened: it has 30,000 characters.)"),
     ],
     ids=["html", "mixed", "nothing", "8bit", "charset lies", "utf-16", "quotes of its own", "long"],
 )  # fmt: skip
@@ -332,7 +332,7 @@ def named(number: int, name: str) -> str:
     """What a ticket says of its attachments."""
     line = f"\n- {name if len(name) <= 200 else name[:199] + '…'} (a/b)"
     lines = line * min(number, 20) + (f"\n- and {number - 20} more" if number > 20 else "")
-    return "\n\nAttachments, which are not kept here:" + lines if number else ""
+    return "\n\nAttachments (not stored):" + lines if number else ""
 
 
 @pytest.mark.parametrize(("number", "name"), [(0, SHORT), (1, LONG), (20, SHORT), (21, LONG)])
@@ -353,7 +353,7 @@ async def test_a_text_at_its_limit_is_taken_with_its_attachments(
         if length <= room:
             assert written == text + tail
         else:
-            mark = f"\n\n… (The message goes on: it has {length:,} characters.)"
+            mark = f"\n\n… (The message was shortened: it has {length:,} characters.)"
             assert written == text[: 20_000 - len(mark + tail)] + mark + tail
         assert len(written) == min(length + len(tail), 20_000)
     column, table = ("body", "notes") if answers else ("description", "tickets")
@@ -362,14 +362,14 @@ async def test_a_text_at_its_limit_is_taken_with_its_attachments(
 
 async def test_a_message_of_which_not_all_was_read_says_so(api: Api, opened: dict[str, Any]) -> None:
     """Even where what was read has room: an answer that drags a long history along."""
-    mark = "\n\n… (The message goes on: only its first 200,000 characters were read.)"
+    mark = "\n\n… (The message was shortened: only its first 200,000 characters were read.)"
     quoted = "> x\n" * 50_010
     answer = message(opened["sender"], f"Yes.\n{quoted}And no.", references=opened["message_id"])
     assert (await became(api, answer))["notes"]["nodes"][-1]["body"] == f"Yes.{mark}"
     made = await became(api, message(address(), "x" * 200_001))
     assert made["description"] == "x" * (20_000 - len(mark)) + mark
     made = await became(api, message(address(), "x" * 200_000))
-    assert made["description"].endswith("… (The message goes on: it has 200,000 characters.)")
+    assert made["description"].endswith("… (The message was shortened: it has 200,000 characters.)")
 
 
 async def test_the_longest_address_of_ours_signs_a_note_with_its_beginning(api: Api, opened: dict[str, Any]) -> None:
@@ -574,8 +574,8 @@ async def trouble(database: Database) -> AsyncIterator[None]:
         ("content_type", "multipart/report; report-type=delivery-status; boundary=b", "report"),
         ("from", "MAILER-DAEMON@relay.bell.test", "MAILER-DAEMON"),
         ("from", "Mail Delivery <mailer-daemon@bell.test>", "MAILER-DAEMON"),
-        ("from", f"Callout <{OURS.upper()}>", "our"),
-        ("message_id", f"<{'a' * 32}.ticket.{'b' * 32}@callout.test>", "our"),
+        ("from", f"Callout <{OURS.upper()}>", "Callout sent this message (From address)"),
+        ("message_id", f"<{'a' * 32}.ticket.{'b' * 32}@callout.test>", "Callout sent this message (Message-ID)"),
     ],
 )
 async def test_what_a_program_sends_is_ignored(
@@ -634,7 +634,7 @@ async def test_a_mail_server_pipes_it_in(api: Api, pipe: Pipe) -> None:
 async def test_a_huge_message_is_kept_aside(api: Api, pipe: Pipe, database: Database) -> None:
     huge = message(f"Hugo <{address()}>", b"x" * (26 * 1024 * 1024), subject="Huge")
     said = await asyncio.to_thread(pipe.take, huge)
-    assert said.startswith("KEPT_ASIDE It has more than 25 MiB")
+    assert said.startswith("KEPT_ASIDE The message is larger than 25 MiB")
     (newest, *_) = await kept(api, "KEPT_ASIDE")
     assert (newest["subject"], newest["fromName"], newest["size"] > 25 * 1024 * 1024) == ("Huge", "Hugo", True)
     assert base64.b64decode(newest["raw"]) == huge[:65_536]

@@ -261,7 +261,7 @@ async def test_a_name_adds_no_recipient(channel: Smtp, server: MailServer, name:
 async def test_what_is_no_address_is_refused_before_anything_is_sent(
     channel: Smtp, server: MailServer, address: str
 ) -> None:
-    with pytest.raises(Undeliverable, match="is not an address"):
+    with pytest.raises(Undeliverable, match="is not a valid address"):
         await channel.send(notification(recipient=address))
     assert server.received == []
 
@@ -467,5 +467,5 @@ async def test_in_a_folder_mail_is_files_in_order(tmp_path: Path) -> None:
 
 async def test_a_folder_that_cannot_be_written_keeps_mail_waiting(tmp_path: Path) -> None:
     (tmp_path / "mail").write_text("a file")
-    with pytest.raises(Unavailable, match="cannot be written"):
+    with pytest.raises(Unavailable, match="Cannot write"):
         await MailFolder(tmp_path / "mail", composer()).send(notification())

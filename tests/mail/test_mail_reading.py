@@ -65,9 +65,13 @@ def unusable(raw: bytes) -> str:
         *(("return_path", value, "empty Return-Path") for value in ("<>", "", " <> ", "<MAILER-DAEMON@relay.test>")),
         ("sender", "mailer-daemon@bell.test", "MAILER-DAEMON"),
         ("sender", "Mail <Mailer-Daemon@bell.test>", "MAILER-DAEMON"),
-        *(("sender", f"Callout <{address}>", "from our address") for address in (OURS, "Answers@Callout.Test")),
-        ("message_id", message_ids.of_delivery(DELIVERY, TICKET, "callout.test"), "Message-ID is one of ours"),
-        ("message_id", message_ids.of_ticket(TICKET, "CALLOUT.test"), "Message-ID is one of ours"),
+        *(("sender", f"Callout <{address}>", "From address") for address in (OURS, "Answers@Callout.Test")),
+        (
+            "message_id",
+            message_ids.of_delivery(DELIVERY, TICKET, "callout.test"),
+            "Callout sent this message (Message-ID)",
+        ),
+        ("message_id", message_ids.of_ticket(TICKET, "CALLOUT.test"), "Callout sent this message (Message-ID)"),
     ],
 )
 def test_each_word_that_marks_automatic_mail_counts_by_itself(header: str, value: str, why: str) -> None:
@@ -106,9 +110,9 @@ def test_marks_are_found_in_every_copy_of_their_header() -> None:
 
 def test_a_message_from_nobody_is_ignored_if_it_is_automatic_and_else_unusable() -> None:
     assert read(mail(sender="", auto_submitted="auto-replied"), OWN).unusable is None
-    assert unusable(message("x", from_=None)) == "Its From is not one address."
-    assert unusable(b"To: us\r\n\r\nx") == "It does not say whom it is from."
-    assert unusable(b"From: a@bell.test\r\n" + mail()) == "It says in several headers whom it is from."
+    assert unusable(message("x", from_=None)) == "The From header must contain exactly one address."
+    assert unusable(b"To: us\r\n\r\nx") == "The From header is missing."
+    assert unusable(b"From: a@bell.test\r\n" + mail()) == "There are several From headers."
 
 
 # Answers
@@ -319,7 +323,7 @@ def test_of_huge_html_the_beginning_is_read_and_the_end_says_so(monkeypatch: pyt
     fits = "<p>" + "x" * 97
     assert html_to_text(fits) == "x" * 97
     beginning, _, mark = html_to_text(fits + "y").partition("\n\n")
-    assert (beginning, "HTML goes on" in mark) == ("x" * 97, True)
+    assert (beginning, "HTML was shortened" in mark) == ("x" * 97, True)
 
 
 def test_of_a_huge_text_the_beginning_is_read_and_it_is_known_to_be_cut(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,14 +344,14 @@ LONG = parts(PLAIN, "Content-Type: multipart/mixed; boundary=c\r\n\r\nx")
 @pytest.mark.parametrize(
     ("limit", "raw", "measure", "why"),
     [
-        ("BYTES_MAX", LONG, len(LONG), "It has more than"),
-        ("_HEADER_BYTES_MAX", LONG, LONG.index(b"--b"), "Its header has more than"),
-        ("_HEADERS_MAX", LONG, 5, "Its header has more than"),  # with the blank line at its end
+        ("BYTES_MAX", LONG, len(LONG), "The message is larger than"),
+        ("_HEADER_BYTES_MAX", LONG, LONG.index(b"--b"), "The header is larger than"),
+        ("_HEADERS_MAX", LONG, 5, "The header has more than"),  # with the blank line at its end
         ("_LINES_MAX", LONG, LONG.count(b"\n"), "lines"),
         ("_LINES_MAX", LONG.replace(b"\r\n", b"\r"), LONG.count(b"\n"), "lines"),
-        ("_MULTIPARTS_MAX", LONG, 2, "too many parts"),
-        ("_LINES_AND_MULTIPARTS_MAX", LONG, 2 * LONG.count(b"\n"), "too many parts"),
-        ("_PARTS_MAX", LONG, 4, "It has more than 3 parts"),  # the library makes one too many
+        ("_MULTIPARTS_MAX", LONG, 2, "too many nested parts"),
+        ("_LINES_AND_MULTIPARTS_MAX", LONG, 2 * LONG.count(b"\n"), "too many nested parts"),
+        ("_PARTS_MAX", LONG, 4, "The message has more than 3 parts"),  # the library makes one too many
         ("_PARAMETERS_MAX", LONG, len("multipart/mixed; boundary=c"), "A header of a part has more than"),
     ],
 )
@@ -441,7 +445,7 @@ def test_the_sender_is_the_one_address(sender: str, name: str) -> None:
 )
 def test_what_is_not_one_address_is_nobodys(sender: str) -> None:
     found = read(mail(sender=sender), OWN)
-    assert (found.from_address, found.unusable) == (None, "Its From is not one address.")
+    assert (found.from_address, found.unusable) == (None, "The From header must contain exactly one address.")
 
 
 # Texts

@@ -55,7 +55,7 @@ async def saying(text: str) -> str:
         (Unavailable("450 Later"), Attempt(DeliveryState.PENDING, "450 Later")),
         (Unavailable("429", 0.0), Attempt(DeliveryState.PENDING, "429", 0.0)),
         (Unavailable("429", 40.0), Attempt(DeliveryState.PENDING, "429", 40.0)),
-        (TimeoutError(), Attempt(DeliveryState.PENDING, "There was no answer within 30 seconds.")),
+        (TimeoutError(), Attempt(DeliveryState.PENDING, "No reply within 30 seconds.")),
         (OSError("swordfish"), Attempt(DeliveryState.PENDING, FAULT)),
         (ValueError("swordfish"), Attempt(DeliveryState.PENDING, FAULT)),
     ],
@@ -70,7 +70,7 @@ async def test_an_error_says_whether_it_is_tried_again(
 async def test_a_send_without_an_answer_is_given_up_in_time() -> None:
     async with asyncio.timeout(5):
         made = await attempt(asyncio.Event().wait(), 0.01)  # type: ignore[arg-type]  # it never says anything
-    assert made == Attempt(DeliveryState.PENDING, "There was no answer within 0.01 seconds.")
+    assert made == Attempt(DeliveryState.PENDING, "No reply within 0.01 seconds.")
 
 
 @pytest.mark.parametrize("length", [limits.SAID_MAX, limits.SAID_MAX + 1])

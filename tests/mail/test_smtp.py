@@ -298,7 +298,7 @@ async def test_a_wrong_password_is_for_the_operator_to_mend_and_never_told(secur
         channel = channel_to(f"smtp://{login(password='tr0ubador')}@127.0.0.1:{server.port}?tls=starttls")
         with pytest.raises(Unavailable) as refusal:
             await channel.send(notification())
-        assert refusal.value.said == "535: The mail server does not accept our user and password."
+        assert refusal.value.said == "535: The mail server rejected the user or password."
         assert "tr0ubador" not in repr(refusal.value.__cause__)
         assert "tr0ubador" not in repr(channel_to(f"smtp://{login(password='tr0ubador')}@127.0.0.1")._server)
     assert server.received == []
