@@ -28,7 +28,7 @@ def split_id(global_id: str) -> tuple[str, str]:
     """The prefix and the key of a global id; raises `BadInput` if it has no such form."""
     prefix, separator, key = global_id.partition("_")
     if not separator or not prefix:
-        raise BadInput(f"{shown(global_id)} is not an id of Callout.")
+        raise BadInput(f"{shown(global_id)} is not a valid id.")
     return prefix, key
 
 

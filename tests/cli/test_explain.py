@@ -83,7 +83,7 @@ async def test_the_formatted_statement_means_the_same(database: asyncpg.Connecti
         (("{ tickets(first: 1000) { nodes { id } } }",), "`first` must be from 1 to 100."),
         (
             ("{ tickets { nodes { chat { body } } } }", "--role", "customer"),
-            "Ticket.chat is not for the role customer.",
+            "The role customer cannot read Ticket.chat.",
         ),
         (("{ me { name } }", "--variables", "[]"), "--variables must be a JSON object."),
         (("{ me { name } }", "--variables", "{"), "--variables must be a JSON object."),
