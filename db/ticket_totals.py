@@ -83,8 +83,8 @@ def ticket_counts(shape: CriteriaShape, viewer: ViewerParameter, parameters: Par
 
 
 def _estimates(shapes: Mapping[str, CriteriaShape], viewer: ViewerParameter, parameters: Parameters) -> FromClause:
-    """Estimated counts: one row with a column for each named filter. The kept counts as of the last fold are near enough
-    and quicker than exact ones."""
+    """Estimated counts: one row with a column for each named filter. The kept counts as of the last fold are close
+    enough, and quicker to read than exact ones."""
     kept = counts.ALL.kept()
     sums = []
     for name, shape in shapes.items():
