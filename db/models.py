@@ -65,6 +65,7 @@ class PgSnapshot(UserDefinedType[str]):
 
 
 def pg_enum(enum: type[DocumentedEnum], name: str) -> ENUM:
+    """The PostgreSQL enum type of this name, with the enum's values as its labels."""
     return ENUM(enum, name=name, values_callable=lambda members: [member.value for member in members])
 
 

@@ -73,10 +73,12 @@ def ticket(row: Row, viewer: ViewerParameter) -> Condition:
 
 
 def assigned(row: Row, viewer: ViewerParameter) -> Condition:
+    """The ticket is assigned to the viewer, a technician."""
     return row.c.technician_id == viewer.uuid
 
 
 def created(row: Row, viewer: ViewerParameter) -> Condition:
+    """The viewer created the ticket."""
     # A literal: the partial index of `created_for_others` does not apply to a parameter.
     kind: ColumnElement[str] = literal_column(f"'{ActorKind(viewer.role.value)}'")
     return and_(row.c.creator_id == viewer.id, row.c.creator_kind == kind)
@@ -89,6 +91,7 @@ def created_for_others(row: Row, viewer: ViewerParameter) -> Condition:
 
 
 def owned(row: Row, viewer: ViewerParameter) -> Condition:
+    """The ticket's customer is the viewer."""
     return row.c.customer_id == viewer.uuid
 
 
@@ -186,6 +189,7 @@ def customer(row: Row, viewer: ViewerParameter, near: Near = None) -> Condition:
 
 
 def _is_contact(tickets: Row, customer: Row) -> Condition:
+    """The ticket's contact has the customer's name or e-mail address."""
     same_name = func.search_form(tickets.c.contact_name) == customer.c.name_form
     return or_(same_name, func.lower(tickets.c.contact_email) == func.lower(customer.c.email))
 

@@ -136,6 +136,8 @@ class Collector:
     def select(self, type_: GraphQLObjectType, key: str, nodes: list[FieldNode], place: Scope) -> Selection:
         """The selection of one field and everything below it. Raises `Forbidden` if the role may not read one of the
         fields."""
+        # Each field adds its price to the scope that it is selected in. A field with arguments opens a new scope, whose
+        # weight is counted per row of that site, because the number of rows is known only with the arguments.
         node = nodes[0]
         name = node.name.value
         place.weight.values += place.times

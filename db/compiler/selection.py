@@ -147,14 +147,17 @@ class Render:
         self._aliases = 0
 
     def alias(self, table: TableClause) -> Row:
+        """The table under an alias that is unique in the statement."""
         self._aliases += 1
         return table.alias(f"{table.name[0]}{self._aliases}")
 
     def name(self) -> str:
+        """A name for a subquery that is unique in the statement."""
         self._aliases += 1
         return f"q{self._aliases}"
 
     def shape(self, selection: Selection) -> Any:
+        """The argument shape of a selection that is a site."""
         assert selection.site is not None
         return self._shapes[selection.site.number]
 
@@ -198,4 +201,5 @@ def _build_object(pairs: Sequence[tuple[str, Expression]]) -> Expression:
 
 
 def parameter_name(site: int, slot: int) -> str:
+    """The name of the parameter for a slot of a site; `Compiled` takes it apart again."""
     return f"s{site}_{slot}"

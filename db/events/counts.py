@@ -75,7 +75,8 @@ class Counts:
             SELECT events FROM taken"""
 
     def recount(self) -> str:
-        """The statement that counts the tickets' rows into the table, and sets the position to its snapshot."""
+        """The statement that counts the tickets' rows into the table, and sets the position to its snapshot. It adds a
+        row of 0 for each row of the table, so that combinations without tickets are set to 0."""
         return f"""
             WITH added AS (
                 INSERT INTO {self.table} ({self._names()}, n)

@@ -53,6 +53,8 @@ NOW: Final = func.greatest(
 )
 
 _ID = bindparam("id", type_=UUID(as_uuid=False))
+# All parts of a statement see the same snapshot, so this reads the row as it is before the statement changes it. The
+# row is locked, or compared with `seen`, so no other transaction can change it in between.
 _BEFORE = (
     select(literal_column("to_jsonb(tickets.*)").label("image")).select_from(TICKETS).where(TICKETS.c.id == _ID)
 ).cte("before")
@@ -70,7 +72,8 @@ def _written_by(viewer: Viewer) -> dict[str, str]:
 
 
 def _event(written: str, **columns: ColumnElement[Any]) -> Insert:
-    """The INSERT of an event for the ticket that the common table expression `written` returns."""
+    """The INSERT of an event for the ticket that the common table expression `written` returns. Its time and its image
+    after are those of the written row; `columns` overrides or adds columns."""
     values: dict[str, ColumnElement[Any]] = {
         "id": bindparam("event_id", type_=UUID(as_uuid=False)),
         "ticket_id": literal_column(f"{written}.id"),

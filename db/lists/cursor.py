@@ -50,18 +50,21 @@ def parse_time(value: Any) -> datetime:
 
 
 def parse_text(value: Any) -> str:
+    """A text that PostgreSQL can store. Raises `ValueError`, as the parsers below do."""
     if not isinstance(value, str) or "\0" in value:
         raise ValueError
     return value
 
 
 def parse_int(value: Any) -> int:
+    """A number of 32 bits."""
     if not isinstance(value, int) or isinstance(value, bool) or not -(2**31) <= value < 2**31:
         raise ValueError
     return value
 
 
 def parse_uuid(value: Any) -> str:
+    """A key, as in `db/ids.py`."""
     if not isinstance(value, str) or not is_uuid(value):
         raise ValueError
     return value

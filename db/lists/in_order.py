@@ -30,6 +30,8 @@ def in_order(
         rows = select_star(target).where(*conditions(target), *query.bounds(keys, stretch))
         ordered = rows.order_by(*direction(keys, stretch)).limit(number(limit))
         return ordered.correlate(query.outer)
+    # A lateral join: for each part, in order, the first rows in it. Where the list's order begins with all of the
+    # parts' columns, the parts follow one another; otherwise their first rows are merged by sorting.
     part = _parts(query, parted_by, stretch)
     leading = len(leading_columns(query))
     of_part = (

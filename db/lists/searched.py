@@ -89,6 +89,9 @@ def _cheapest(query: ListQuery, limit: int, seen: FromClause, parts: Sequence[st
         "by_suffix": criteria.about(index_suffix(query), query.criteria),
     }
     estimate = listing.estimates(shapes, query.viewer, query.parameters)
+    # `share`: how many of the rows contain the term. `entries`: how many entries of the search's index are read, and
+    # `found`: how many rows these leave to fetch. The window's matches bound `found` where the estimate of the other
+    # criteria does not. `step`: what reading on in order costs per row, most of which the index alone may rule out.
     share = seen.c.having_term / decimal(WINDOW)
     length = func.char_length(query.term(listing.search).form())
     looked_up = case((seen.c.having_term >= number(FREQUENT), func.least(length, number(PIECE))), else_=length)

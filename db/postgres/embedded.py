@@ -65,6 +65,8 @@ def running(data_dir: Path, *, durable: bool = True) -> Iterator[str]:
     With `durable=False` a new data directory gets a server that never waits for the disk: for tests, whose data may be
     lost in a power cut. An existing one stays as it is.
     """
+    # Two locks: each user holds `postgres.users` shared for as long as it uses the server; `postgres.lock` is held
+    # exclusively while a process starts the server, or finds that it is the last user and stops it.
     data_dir = data_dir.expanduser().resolve()
     pgdata = data_dir / "postgres"
     try:
@@ -110,6 +112,8 @@ def _is_last(users: int) -> bool:
 
 
 def _initialise(pgdata: Path, *, durable: bool) -> None:
+    """Creates the data directory with an empty database. It is built under another name and renamed when it is
+    complete, so that a process killed in between leaves no half of one."""
     if pgdata.exists():
         try:
             pgdata.rmdir()
@@ -265,6 +269,7 @@ def _postmaster(pgdata: Path) -> psutil.Process | None:
 
 
 def _works_in(process: psutil.Process, pgdata: Path) -> bool:
+    """Whether it is one of the processes of the server over this data directory."""
     try:
         return process.name() == "postgres" and process.cwd() == str(pgdata)
     except psutil.Error:
