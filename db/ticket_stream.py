@@ -141,6 +141,7 @@ class TicketChanges(Stream):
 
         was, now = matches(before), matches(after)
         change = case((and_(was, now), _word("UPDATED")), (now, _word("ENTERED")), else_=_word("LEFT"))
+        # The image may be of a ticket that the viewer no longer sees, so the current row is tested as well.
         ticket = render.alias(TICKET.table)
         still = exists().where(ticket.c.id == event.c.ticket_id, seen(ticket))
         shown = and_(seen(after), true() if viewer.role is Role.ADMIN else still).is_(true())

@@ -119,6 +119,7 @@ class One(FieldMapping):
 
     def render(self, render: Render, row: Row, selection: Selection) -> Expression:
         target, viewer = render.alias(self.entity.table), render.viewer
+        # The ticket that this row is usually makes the other one visible, so the viewer's other tickets are not read.
         near = self.entity.near if self.from_ticket else None
         visible = self.entity.visible(target, viewer) if near is None else near(target, viewer, row)
         belongs = target.c[self.referenced_by] == read_column(self.column, row, viewer)

@@ -62,6 +62,7 @@ def compile_root(root: Selection, role: Role, shapes: Sequence[Hashable], positi
     if a stream cursor is selected also `position`, the snapshot that replaces `position_mark` once it is sealed."""
     assert root.mapping is not None
     render = Render(role, shapes, position_mark)
+    # The position is a column of the same statement, so that it is the snapshot that the data was read with.
     columns = [root.mapping.render(render, NO_ROW, root).label("document")]
     if render.wants_position:
         columns.append(literal_column(NOW, Text()).label("position"))

@@ -137,6 +137,8 @@ async def fold(connection: Any) -> int:
     they are committed."""
     assert not connection.is_in_transaction()
     async with connection.transaction():
+        # The process that holds the row is folding. The statements below take their snapshots after the lock, so they
+        # see the positions that the last process has committed.
         if await connection.fetchval("SELECT id FROM event_log FOR UPDATE SKIP LOCKED") is None:
             return 0
         taken: list[int] = [await connection.fetchval(counts.fold()) for counts in (ALL, OF_SERVICES)]

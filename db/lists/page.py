@@ -126,6 +126,7 @@ class Page:
         after = () if shape.after is None else (CursorBound(shape.after, after=True),)
         before = () if shape.before is None else (CursorBound(shape.before, after=False),)
         rows = self._query.subquery(found(self._query, shape.size + 1, Stretch(after + before, shape.backward)))
+        # Without an ORDER BY, which would sort again: the rows come in the order of the subquery.
         numbered = select_star(rows, func.row_number().over().label("rn"), func.count().over().label("n"))
         return numbered.subquery(self._render.name())
 
@@ -173,6 +174,7 @@ class Page:
 
     def _all(self, element: Expression) -> Expression:
         in_page = self._in_page()
+        # The rows are numbered from the end that the page starts at, so a page from the end is turned around.
         if self._shape.backward:
             collected = func.json_agg(aggregate_order_by(element, self.rows.c.rn.desc()))
         else:

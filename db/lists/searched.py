@@ -63,9 +63,12 @@ def searched(query: ListQuery, limit: int, stretch: Stretch) -> Select[Any]:
     ]
     decided = [(count_of(hits) >= number(limit), number(0))]
     if not _is_estimated(query, query.selective()):
+        # An admin's window usually fills the page. A viewer who sees few tickets needs no window, which is read only if
+        # the first condition does not hold.
         few = (selects_few(query), number(len(ways)))
         decided = [*decided, few] if query.viewer.role is Role.ADMIN else [few, *decided]
         ways.append(all_selected(query, limit, stretch))
+    # A window that is not full has the whole stretch, so its matches are all there are.
     cheapest = case((seen.c.rows < number(WINDOW), number(0)), else_=_cheapest(query, limit, seen, parts))
     way = case(*decided, else_=select(cheapest).scalar_subquery())
     return query.one_of(ways, way, stretch, window, hits, seen)

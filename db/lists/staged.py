@@ -39,6 +39,7 @@ def staged(query: ListQuery, limit: int, stretch: Stretch, ranking: Ranking) -> 
     ways: list[Select[Any]] = []
     branches: list[tuple[ColumnElement[bool], ColumnElement[int]]] = []
     for place, stage in enumerate(ranking.stages):
+        # Materialised, because correcting typing mistakes takes time, and every way uses the query.
         asked = query.materialised(select(_query_of(query, stage, ranking).label(QUERY)))
         words = select(asked.c[QUERY]).scalar_subquery()
         matching = select(func.count().label("n")).select_from(window)
@@ -53,6 +54,7 @@ def staged(query: ListQuery, limit: int, stretch: Stretch, ranking: Ranking) -> 
             (hits >= number(FREQUENT), number(2 * place + 1)),
             (or_(hits > number(0), _count_of_matches(query, words) > number(0)), number(2 * place)),
         ]
+    # If no stage has a match, the last way finds nothing, so its condition need not be tested.
     *branches, (_, otherwise) = branches
     return query.one_of(ways, case(*branches, else_=otherwise), stretch, *depends_on)
 
@@ -121,7 +123,7 @@ def _beyond_window(
 
 
 def _last_of(keys: Sequence[tuple[ColumnElement[Any], bool]]) -> list[ColumnElement[Any]]:
-    """The keys of the window's last row."""
+    """The keys of the window's last row, each as a subquery. The window is materialised, so they all see one row."""
     end = direction(keys, Stretch(backward=True))
     return [select(key).order_by(*end).limit(number(1)).scalar_subquery() for key, _ in keys]
 

@@ -74,6 +74,8 @@ def _tier(query: ListQuery, limit: int, stretch: Stretch, ranking: Ranking, rank
     looked_up = query.subquery(fence(select_star(some).where(index_condition)))
     matches = query.subquery(fence(ordered(lambda target: [condition(target)], looked_up)))
     visible = select_star(matches).where(query.visible(matches, query.viewer)).order_by(*by(matches))
+    # The window ignores the term and visibility, so that its cost is bounded. If it fills the page, or has the whole
+    # stretch, its matches are the answer; otherwise the term is rare there, and its index finds the rest.
     window = query.materialised(ordered(lambda target: []).limit(number(WINDOW)))
     hits = query.materialised(select_star(window).where(wanted(window)).order_by(*by(window)).limit(number(limit)))
     enough = or_(count_of(hits) >= number(limit), count_of(window) < number(WINDOW))

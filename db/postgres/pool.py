@@ -157,6 +157,7 @@ class Database:
             self._waiting -= 1
 
     async def _give_back(self, connection: Connection) -> None:
+        # A caller that waits at the pool would not notice a connection that is kept here.
         if self._waiting or _has_ended(connection):
             await self._pool.release(connection)
         else:
