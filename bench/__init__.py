@@ -1,1 +1,1 @@
-"""What Callout costs, measured: `python -m bench`, and `docs/benchmarks.md` for what each part measures."""
+"""The benchmarks: run `python -m bench`. `docs/benchmarks.md` says what each part measures."""

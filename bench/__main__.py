@@ -1,4 +1,4 @@
-"""`python -m bench`: see `docs/benchmarks.md`."""
+"""The command `python -m bench`; see `docs/benchmarks.md`."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench", description="What Callout costs, measured.")
-    parser.add_argument("part", nargs="?", choices=list(PARTS), help="one part; all of them if not given")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each server has its turn")
-    parser.add_argument("--only", choices=[case.name for case in CASES], help="one case of `compare`")
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measures what Callout costs.")
+    parser.add_argument("part", nargs="?", choices=list(PARTS), help="the part to run; all of them by default")
+    parser.add_argument("--rounds", type=int, default=5, help="the number of turns that each server gets")
+    parser.add_argument("--only", choices=[case.name for case in CASES], help="run a single case of `compare`")
     arguments = parser.parse_args()
     print_machine()
     for part in [arguments.part] if arguments.part else PARTS:

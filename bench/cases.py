@@ -1,6 +1,6 @@
-"""What is measured: four requests, each as GraphQL for Callout and plain Strawberry and as a bare path for the floor.
+"""The four requests of `compare`: as GraphQL for Callout and plain Strawberry, and as a path for the floor.
 
-All three answer with the same data; `bench/compare.py` checks that before it measures.
+All three servers answer with the same data; `bench/compare.py` checks this before it measures.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 class Draw(NamedTuple):
-    """One request: the GraphQL variables, and the same for the floor."""
+    """A request: the GraphQL variables; and the method, path and body for the floor."""
 
     variables: dict[str, Any]
     method: str
@@ -31,8 +31,9 @@ Drawing: TypeAlias = Callable[[Connection, int], Awaitable[list[Draw]]]
 
 @dataclass(frozen=True)
 class Case:
-    """`target` is how many times the floor's CPU Callout may take. `requests` make one measurement of the floor and
-    of Callout, `plain_requests` one of plain Strawberry. `undo` makes the request that undoes one."""
+    """A case of the comparison. `target` is the largest accepted ratio of Callout's CPU time to the floor's. One
+    measurement sends `requests` to the floor and to Callout, and `plain_requests` to plain Strawberry. `draw` makes a
+    number of requests; `undo` makes the request that reverts one."""
 
     name: str
     document: str
@@ -102,7 +103,7 @@ async def draw_list(connection: Connection, count: int) -> list[Draw]:
 
 
 async def draw_detail(connection: Connection, count: int) -> list[Draw]:
-    """Another ticket each time, from all of them."""
+    """Random tickets, each requested once."""
     rows = await connection.fetch("SELECT id::text FROM tickets ORDER BY random() LIMIT $1", count)
     return [Draw({"id": f"tkt_{row['id']}"}, "GET", f"/tickets/{row['id']}") for row in rows]
 
@@ -112,7 +113,7 @@ async def draw_board(connection: Connection, count: int) -> list[Draw]:
 
 
 async def draw_set_status(connection: Connection, count: int) -> list[Draw]:
-    """Another ticket each time, from OPEN to IN_PROGRESS or back."""
+    """Random tickets, each changed once, from OPEN to IN_PROGRESS or back."""
     rows = await connection.fetch(
         "SELECT id::text, status FROM tickets WHERE status IN ('OPEN', 'IN_PROGRESS') ORDER BY random() LIMIT $1", count
     )

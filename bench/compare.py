@@ -1,6 +1,6 @@
-"""Callout beside the floor and plain Strawberry: CPU per request of the server and of the database.
+"""Callout compared with the floor and plain Strawberry: CPU per request, of the server and of the database.
 
-The three take turns, so that whatever else the machine does meets them alike, and a ratio is taken within one turn.
+The three take turns, so that other load on the machine affects them alike. Ratios are taken within one turn.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bench.report import Row, print_table, show
 from bench.servers import Server
 
 TICKETS = 200_000
-WARM_UP = 0.25  # of a measurement's requests
+WARM_UP = 0.25  # the share of a measurement's requests that are sent beforehand
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Sample:
 
 
 def run(data_dir: Path, *, rounds: int, only: str | None = None) -> None:
-    """Measures each case in `rounds` turns and prints the table; `only` names one case. Exits with 1 if a case cannot
-    be measured, after the others."""
+    """Measures each case in `rounds` turns and prints the table; `only` limits it to the case of this name. If a case
+    cannot be measured, the others still are, and the exit status is 1."""
     with (
         database.prepared(data_dir, tickets=TICKETS) as url,
         servers.baseline("floor", url, data_dir / "floor.log") as floor,
@@ -60,7 +60,7 @@ async def _compare(url: str, cases: Sequence[Case], contenders: Sequence[Server]
             await check(connection, case, contenders)
             rows.append(row(case, await measure(connection, postmaster, case, contenders, rounds)))
         except* (Failed, Differs) as failures:
-            print(f"{case.name} cannot be measured: {failures.exceptions[0]}\n", flush=True)
+            print(f"{case.name} could not be measured: {failures.exceptions[0]}\n", flush=True)
     await connection.close()
     return rows
 
@@ -81,7 +81,7 @@ HEADER = (
 
 
 def row(case: Case, samples: Sequence[Sequence[Sample]]) -> Row:
-    """`samples` has a sequence for each contender: floor, Callout, plain Strawberry."""
+    """The case's row of the table. `samples` has a sequence for each server: floor, Callout, plain Strawberry."""
     floor, callout, plain = ([sample.server for sample in each] for each in samples)
     ratios = [ours / theirs for ours, theirs in zip(callout, floor, strict=True)]
     ratio = median(ratios)
@@ -103,6 +103,7 @@ def row(case: Case, samples: Sequence[Sequence[Sample]]) -> Row:
 async def measure(
     connection: Connection, postmaster: int, case: Case, contenders: Sequence[Server], rounds: int
 ) -> list[list[Sample]]:
+    """The samples of each server, one for each turn."""
     counts = [case.plain_requests if server.name == "plain" else case.requests for server in contenders]
     for server, count in zip(contenders, counts, strict=True):
         await drive(server.port, await requests(connection, case, server, max(1, int(count * WARM_UP))))
@@ -129,7 +130,8 @@ def request(case: Case, server: Server, draw: Draw) -> bytes:
 
 
 async def check(connection: Connection, case: Case, contenders: Sequence[Server]) -> None:
-    """That all answer with the same data, or there is nothing to compare: raises `Differs`."""
+    """Checks that all servers answer with the same data, without which a comparison is meaningless. Raises
+    `Differs`."""
     [draw] = await case.draw(connection, 1)
     floor = contenders[0]
     expected = None
@@ -139,7 +141,7 @@ async def check(connection: Connection, case: Case, contenders: Sequence[Server]
             await ask(floor.port, bare_request(case.undo(draw)))
         expected = expected or answer
         if answer != expected:
-            raise Differs(f"{case.name}: {server.name} answers {answer}\nand {floor.name} {expected}")
+            raise Differs(f"{case.name}: {server.name} answers {answer}\nbut {floor.name} answers {expected}")
 
 
 class Differs(Exception):
@@ -147,7 +149,7 @@ class Differs(Exception):
 
 
 def comparable(value: Any, name: str = "") -> Any:
-    """`value` with its times parsed, and without what a second run of a mutation changes."""
+    """The value with its times parsed, and without the fields that differ when a mutation runs a second time."""
     if isinstance(value, dict):
         return {key: comparable(item, key) for key, item in value.items() if key not in {"version", "updatedAt"}}
     if isinstance(value, list):

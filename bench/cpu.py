@@ -1,7 +1,7 @@
-"""CPU time of other processes, to the nanosecond (Linux).
+"""The CPU time of other processes, in nanoseconds (Linux only).
 
-`/proc/<pid>/stat` counts in hundredths of a second, which a measurement of a few tenths would drown in; the clock of
-a process, which any process may read, does not.
+`/proc/<pid>/stat` counts in hundredths of a second, too coarse for measurements of a few tenths of a second. A process'
+CPU clock, which any process may read, is fine enough.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def seconds(root: int) -> float:
-    """What the process `root` and those it has started have used since they began: user and system time of all
-    threads, and of children that have ended and been waited for."""
+    """The CPU seconds, user and system, that the process `root` and its descendants have used since they started,
+    including children of `root` that have ended and been waited for."""
     process = psutil.Process(root)
     ended = process.cpu_times()
     total = _clock(root) + ended.children_user + ended.children_system

@@ -1,4 +1,4 @@
-"""The databases that are measured: each an embedded server with a data directory of its own, filled once and kept."""
+"""The benchmarks' databases: embedded servers, each with its own data directory, which is filled once and kept."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from db.seed import demo as seed
 
 @contextmanager
 def prepared(data_dir: Path, *, tickets: int) -> Iterator[str]:
-    """The URL of a migrated database of so many tickets. Filling it takes minutes, the first time."""
+    """The URL of a migrated database with this many tickets. The first time, filling it takes minutes."""
     with embedded.running(data_dir) as url:
         migrate.upgrade(url)
         asyncio.run(_fill(url, tickets))
@@ -29,7 +29,7 @@ async def _fill(url: str, tickets: int) -> None:
     try:
         if not await connection.fetchval("SELECT EXISTS (SELECT FROM tickets)"):
             await seed.bulk(connection, tickets=tickets, progress=show)
-        # Vacuum comes before measuring, and not in the middle of it.
+        # Vacuum before measuring, so that autovacuum does not start in the middle of it.
         await connection.execute("ALTER SYSTEM SET autovacuum = off")
         await connection.execute("SELECT pg_reload_conf()")
         await connection.execute("VACUUM ANALYZE")
@@ -44,5 +44,5 @@ async def _fill(url: str, tickets: int) -> None:
 
 
 async def postmaster(connection: Connection) -> int:
-    """The process id of the server's main process, whose children do the work."""
+    """The pid of the server's main process, whose children do the work."""
     return int(await connection.fetchval("SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1)"))

@@ -1,7 +1,7 @@
-"""One change to a thousand clients: CPU of the server's process for each message delivered, and how long it takes.
+"""One change sent to a thousand clients: the server's CPU per delivered message, and how long the last one takes.
 
-Three servers tell the same of the same change: Callout, Strawberry's own subscriptions (`bench/stock.py`), and
-Starlette sockets that send a finished text (`bench/raw.py`), which is as little as a Starlette server can do.
+Three servers send the same message: Callout, Strawberry's own subscriptions (`bench/stock.py`), and Starlette sockets
+that send a prepared text (`bench/raw.py`), the least that a Starlette server can do.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CHANGE = """mutation($input: TicketUpdateInput!) { ticketUpdate(input: $input) {
 
 
 class Client(asyncio.Protocol):
-    """Subscribes, and counts the messages that come, without reading them."""
+    """Subscribes, and counts the messages that arrive without parsing them."""
 
     def __init__(self, hello: list[bytes], counted: Counted) -> None:
         self._hello = hello
@@ -49,7 +49,7 @@ class Client(asyncio.Protocol):
         transport.write(self._hello[0])
 
     def data_received(self, data: bytes) -> None:
-        if len(self._hello) > 1:  # each answer asks for the next word
+        if len(self._hello) > 1:  # each answer is followed by the next step of the handshake
             self._hello = self._hello[1:]
             self._transport.write(self._hello[0])
             if len(self._hello) == 1:
@@ -64,6 +64,8 @@ MARK = b'"version"'
 
 
 class Counted:
+    """Counts the subscribed clients, and the messages that have arrived at all of them."""
+
     def __init__(self) -> None:
         self.messages = 0
         self.clients = 0
@@ -79,6 +81,7 @@ class Counted:
             self._reached.set()
 
     async def reach(self, number: int) -> None:
+        """Waits until this many messages have arrived. Raises `TimeoutError` after 15 seconds."""
         self._wanted = number
         self._reached.clear()
         if self.messages < number:
@@ -87,6 +90,7 @@ class Counted:
 
 
 def hello(server: Server, number: int) -> list[bytes]:
+    """The steps of client `number`'s handshake, one for each answer of the server."""
     if server.name == "raw":
         return [HANDSHAKE, b""]
     query = SUBSCRIPTION if server.name == "callout" else STOCK_SUBSCRIPTION
@@ -97,7 +101,7 @@ def hello(server: Server, number: int) -> list[bytes]:
 
 @dataclass(frozen=True)
 class Sample:
-    """CPU seconds for each delivery, and the median of the seconds from the request to the last client."""
+    """CPU seconds per delivered message, and the median of the seconds from the request to the last client."""
 
     cpu: float
     latency: float
@@ -153,7 +157,7 @@ async def _sample(server: Server, ticket: str) -> Sample:
         transport, _ = await loop.create_connection(partial(_same, client), "127.0.0.1", server.port)
         transports.append(transport)
     async with asyncio.timeout(60):
-        while counted.clients < CLIENTS:  # noqa: ASYNC110 (nothing tells of it)
+        while counted.clients < CLIENTS:  # noqa: ASYNC110 (there is no event to wait for)
             await asyncio.sleep(0.1)
     await asyncio.sleep(2)
     change = _changing(server, ticket)
@@ -165,13 +169,13 @@ async def _sample(server: Server, ticket: str) -> Sample:
         try:
             await counted.reach(event * CLIENTS)
         except TimeoutError:
-            raise Failed(f"{server.name} told {counted.messages:,} messages by change {event}") from None
+            raise Failed(f"{server.name} sent {counted.messages:,} messages by change {event}") from None
         latencies.append(perf_counter() - started)
     used = cpu.seconds(server.pid) - used
     for transport in transports:
         transport.abort()
     await asyncio.sleep(2)
-    assert counted.messages == EVENTS * CLIENTS, f"{server.name} told {counted.messages:,} messages"
+    assert counted.messages == EVENTS * CLIENTS, f"{server.name} sent {counted.messages:,} messages"
     return Sample(used / counted.messages, median(latencies))
 
 

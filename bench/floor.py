@@ -1,11 +1,11 @@
-"""The floor: what a request costs with no GraphQL at all.
+"""The floor: what a request costs without any GraphQL.
 
-A Starlette route hands on the JSON of one statement, written by hand for that one answer: no authentication, no
-validation, no choice of fields. asyncpg is set to do as little as it can: prepared statements, nothing reset when a
-connection goes back to the pool, JSON passed on as the bytes that came.
+Each Starlette route returns the JSON of one hand-written statement for exactly this answer: no authentication, no
+validation, no choice of fields. asyncpg does as little as possible: statements are prepared, connections are not reset
+when they are released, and JSON is passed on as bytes.
 
-The statements are good ones: a process that waits long for its database uses more CPU for the same work, because the
-caches go cold, so slow SQL here would flatter Callout. The list's total comes from the kept counts, as Callout's does.
+The statements are good ones. Slow SQL here would flatter Callout: a process that waits long for its database uses more
+CPU for the same work, because its caches go cold. The list's total comes from the kept counts, like Callout's.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ LEFT JOIN technicians e ON e.id = t.technician_id"""
 
 
 async def keep(connection: Any) -> None:
-    """Nothing to reset when a connection is given back: no statement here changes the session."""
+    """Replaces the pool's reset, which costs a round trip: no statement here leaves state in a session."""
 
 
 async def initialise(connection: asyncpg.Connection[asyncpg.Record]) -> None:

@@ -1,4 +1,4 @@
-"""Sockets at rest: what one that only listens costs in memory, and all of them in CPU."""
+"""Idle sockets, each with a subscription and no messages: memory per socket, and CPU for all of them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from bench.technicians import TICKETS
 
 SOCKETS: Final = 5_000
 OPENED_AT_ONCE: Final = 50
-SPARE_FILES: Final = 200  # for what a process has open besides its sockets
+SPARE_FILES: Final = 200  # for the files that a process has open besides its sockets
 SETTLING_SECONDS: Final = 5
-SECONDS: Final = 60  # in which each socket is asked at least twice whether anybody is there
+SECONDS: Final = 60  # long enough for at least two pings on each socket
 
 FOLLOWED = "subscription { ticketChanged { __typename ... on TicketChange { cursor change ticketId } } }"
 
@@ -34,7 +34,8 @@ def run(data_dir: Path) -> None:
 
 
 def _open_files() -> int:
-    """How many files this process may open, and the server, which it starts: as many as the system lets it."""
+    """Raises the limit of open files, for this process and the server that it starts, as far as the system allows and
+    the sockets need. Returns the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = SOCKETS + SPARE_FILES
     if hard != resource.RLIM_INFINITY:
@@ -45,7 +46,7 @@ def _open_files() -> int:
 
 async def _measure(server: Server, count: int) -> None:
     process = psutil.Process(server.pid)
-    # What the first of them loads and compiles is no socket's.
+    # The first sockets make the server load and compile things that no single socket should be charged for.
     first = await _open(server, OPENED_AT_ONCE, 0)
     await asyncio.sleep(SETTLING_SECONDS)
     before, few_at_rest = process.memory_info().rss, await _resting(server)
@@ -54,8 +55,8 @@ async def _measure(server: Server, count: int) -> None:
     at_rest = await _resting(server)
     after = process.memory_info().rss
     gone = sum(follower.transport.is_closing() for follower in followers)
-    assert not gone, f"{gone:,} of {count:,} sockets are gone"
-    print(f"{count:,} sockets, each with a subscription, {SECONDS} s; {SOCKETS:,} are wanted\n")
+    assert not gone, f"{gone:,} of {count:,} sockets were closed"
+    print(f"{count:,} sockets of {SOCKETS:,} wanted, each with a subscription, for {SECONDS} s\n")
     print_table(
         ("KiB a socket", "MiB before", "MiB after", f"% of a core, {OPENED_AT_ONCE} sockets", f"{count:,} sockets"),
         [
@@ -73,7 +74,7 @@ async def _measure(server: Server, count: int) -> None:
 
 
 async def _open(server: Server, count: int, opened: int) -> list[Follower]:
-    """Further ones, up to so many."""
+    """Opens further sockets, from `opened` up to `count` in all."""
     followers: list[Follower] = []
     for start in range(opened, count, OPENED_AT_ONCE):
         numbers = range(start, min(start + OPENED_AT_ONCE, count))
@@ -84,11 +85,11 @@ async def _open(server: Server, count: int, opened: int) -> list[Follower]:
 
 
 def _told(text: bytes) -> None:
-    raise AssertionError(f"nothing happens, and yet this was told: {text!r}")
+    raise AssertionError(f"nothing changes, and yet a message arrived: {text!r}")
 
 
 async def _resting(server: Server) -> float:
-    """Percent of a core."""
+    """The server's CPU use while nothing happens, in percent of a core."""
     before = cpu.seconds(server.pid)
     await asyncio.sleep(SECONDS)
     return (cpu.seconds(server.pid) - before) / SECONDS * 100

@@ -1,6 +1,7 @@
-"""The load: a few keep-alive connections on the loopback, each sending its next request when it has its answer.
+"""The load: a few keep-alive connections on the loopback interface, each of which sends its next request when the last
+one is answered.
 
-It runs in the benchmark's own process, so none of its CPU counts as the server's.
+It runs in the benchmark's own process, so its CPU does not count as the server's.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ CONNECTIONS: Final = 8
 
 
 class Failed(Exception):
-    """A request got anything but a 200 without errors: nothing measured with it would mean anything."""
+    """The answer to a request was not a 200 without errors, so that its measurement would be meaningless."""
 
 
 def post(document: str, variables: Mapping[str, Any], token: str | None) -> bytes:
-    """A GraphQL request as it goes over the wire."""
+    """The bytes of a GraphQL request over HTTP."""
     body = orjson.dumps({"query": document, "variables": variables})
     authorization = f"Authorization: Bearer {token}\r\n" if token else ""
     return (
@@ -31,7 +32,7 @@ def post(document: str, variables: Mapping[str, Any], token: str | None) -> byte
 
 
 async def drive(port: int, requests: Sequence[bytes], *, a_second: float = math.inf) -> list[float]:
-    """Sends all requests, at most so many a second, and returns the seconds that each took; raises `Failed`."""
+    """Sends all requests, at most `a_second` per second. Returns the seconds that each took, or raises `Failed`."""
     waiting = iter([(n / a_second, request) for n, request in enumerate(requests)])
     began = perf_counter()
     seconds: list[float] = []
@@ -42,7 +43,7 @@ async def drive(port: int, requests: Sequence[bytes], *, a_second: float = math.
 
 
 async def ask(port: int, request: bytes) -> bytes:
-    """The body of the answer to one request; raises `Failed`."""
+    """Sends one request and returns the body of the answer, or raises `Failed`."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         return await _exchange(reader, writer, request)

@@ -1,8 +1,8 @@
-"""A million tickets: how long the database takes for each page, search, type-ahead and status tab.
+"""A million tickets: how long the database takes for pages, searches, type-aheads and status tabs.
 
-The requests go through Callout's own server, one at a time, and the times are PostgreSQL's: it logs how long it
-parsed, planned and ran each statement (`log_min_duration_statement=0`), prepared and repeated as in production. What
-misses its target is asked once more of a server whose connections explain what they run (`auto_explain`).
+The requests go through Callout's own server, one at a time, with statements prepared and repeated as in production. The
+times are PostgreSQL's, which logs how long it parsed, planned and ran each statement (`log_min_duration_statement=0`).
+Requests that miss their target are sent once more to a server whose connections log their plans (`auto_explain`).
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from db.enums import Role
 from db.postgres import embedded
 
 TICKETS = 1_000_000
-WARM_UPS = 5  # after which PostgreSQL may go over to a generic plan
+WARM_UPS = 5  # after five executions PostgreSQL may switch to a generic plan
 ROUNDS = 3
 VERY_LONG = 1_000  # milliseconds
-CHANGES = 2_000  # that the kept counts have yet to take in when the status tabs are asked again
+CHANGES = 2_000  # events that are not folded into the kept counts when the status tabs are measured again
 
 TIMED = "log_min_duration_statement=0&log_parameter_max_length=0"
 EXPLAINED = (
@@ -40,12 +40,13 @@ EXPLAINED = (
     "&auto_explain.log_buffers=on&auto_explain.log_parameter_max_length=200"
 )
 DURATION = re.compile(rb"LOG:  duration: ([\d.]+) ms  (?:parse|bind|execute|statement)")
-# How long it took, the statement's text, the plan, whose first line has a cost; the next entry starts at the margin.
+# The duration; the statement's text, which is skipped; and the plan, whose first line has a cost. The next entry of the
+# log starts at the margin.
 EXPLANATION = re.compile(r"duration: ([\d.]+) ms  plan:\n.*?(^[^\n]*\(cost=.*?)(?=^\S|\Z)", re.DOTALL | re.MULTILINE)
 
 
 class Log:
-    """The end of the server's log, from where it was last read."""
+    """The part of the server's log that has not been read yet."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -75,7 +76,8 @@ HEADER = ("what", "requests", "median ms", "worst ms", "target ms", "", "the wor
 
 
 def run(data_dir: Path) -> None:
-    """Prints a line for each kind of request, and the plan of the worst of those that miss their target."""
+    """Prints a row for each group of requests, and the plan of the worst request of each group that misses its
+    target."""
     with database.prepared(data_dir, tickets=TICKETS) as url:
         log = Log(data_dir / "postgres" / embedded.LOG)
         viewers = asyncio.run(_viewers(url))
@@ -106,7 +108,8 @@ async def _time(url: str, server: Server, log: Log) -> list[Timed]:
 
 
 async def time_all(server: Server, log: Log, wanted: Iterable[Probe]) -> list[Timed]:
-    """Each request `WARM_UPS` and then `ROUNDS` times, in another order each time; what takes very long, once."""
+    """Times each request, `WARM_UPS` plus `ROUNDS` times, in a different order each round; one that takes very long is
+    not repeated."""
     times: dict[Probe, list[float]] = {probe: [] for probe in wanted}
     for turn in range(WARM_UPS + ROUNDS):
         going = [probe for probe, each in times.items() if not each or each[-1] < VERY_LONG]
@@ -118,7 +121,7 @@ async def time_all(server: Server, log: Log, wanted: Iterable[Probe]) -> list[Ti
 
 
 async def milliseconds(server: Server, log: Log, probe: Probe) -> float:
-    """What the database took for it; infinity if it was given up."""
+    """The time in the database for the request; infinity if it failed, as by a timeout."""
     log.rest()
     try:
         await ask(server.port, probe.request(server))
@@ -153,7 +156,7 @@ def worst_of_each_group(missed: list[Timed]) -> list[Timed]:
 
 
 async def explain(server: Server, log: Log, missed: list[Timed]) -> None:
-    """Prints the plan of each one's longest statement, or what it failed with."""
+    """Prints the plan of each request's longest statement, or the error."""
     for each in missed:
         print(f"{each.probe.group}, {each.probe.name}: {each.milliseconds:.1f} ms\n")
         log.rest()

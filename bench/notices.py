@@ -1,4 +1,5 @@
-"""How fast deliveries leave through one worker, and what a channel that hangs costs whoever changes tickets."""
+"""Notifications: how many deliveries one worker sends per second, and how much a hanging channel slows down
+mutations."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ RATIO_TARGET = 1.1
 CREATE = """mutation($input: TicketCreateInput!) {
   ticketCreate(input: $input) { ticket { id reference version } userErrors { code } } }"""
 
-# One for each of the newest tickets, as if it had just been created.
+# One delivery for each of the newest tickets, as if the ticket had just been created.
 _QUEUE = """
 INSERT INTO deliveries
     (event_id, ticket_id, kind, channel, audience, recipient, recipient_name, actor_name, created_at)
@@ -41,7 +42,7 @@ WHERE event.kind = 'CREATED' ORDER BY event.at DESC LIMIT $1"""
 
 
 class Sink:
-    """A mail server that takes what it is told, or lets it hang."""
+    """A mail server that accepts every message, or, while it `hangs`, answers none."""
 
     def __init__(self) -> None:
         self.settings: dict[str, str] = {}
@@ -100,7 +101,7 @@ async def _measure(url: str, data_dir: Path, rounds: int) -> tuple[float, list[f
 
 
 async def _drained(connection: asyncpg.Connection[asyncpg.Record], sink: Sink, url: str, data_dir: Path) -> float:
-    """Deliveries a second, from the first that is sent until all are recorded."""
+    """Deliveries per second, from the first one sent until all are recorded as sent."""
     await connection.execute(_QUEUE, DELIVERIES)
     with _worker(url, data_dir / "worker.log", sink) as worker:
         waiting = DELIVERIES
@@ -108,7 +109,7 @@ async def _drained(connection: asyncpg.Connection[asyncpg.Record], sink: Sink, u
             await asyncio.sleep(0.1)
             waiting = await connection.fetchval("SELECT count(*) FROM deliveries WHERE state <> 'SENT'")
             show("sent", DELIVERIES - waiting, DELIVERIES)
-            assert worker.poll() is None, "the worker has ended"
+            assert worker.poll() is None, "the worker has exited"
         seconds = perf_counter() - sink.first_at
     assert sink.taken == DELIVERIES, f"{sink.taken:,} were sent"
     return DELIVERIES / seconds
@@ -129,7 +130,7 @@ def _worker(url: str, log: Path, sink: Sink) -> Iterator[subprocess.Popen[bytes]
 
 
 async def _slowed(server: Server, sink: Sink, turn: int, turns: int) -> float:
-    """The median of `ticketCreate` while the channel hangs, as a multiple of the median while it does not."""
+    """The median latency of `ticketCreate` while the channel hangs, as a multiple of the median while it does not."""
     medians = {}
     for hangs in (False, True) if turn % 2 else (True, False):
         sink.hangs = hangs

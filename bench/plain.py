@@ -1,7 +1,7 @@
-"""Plain Strawberry: the same API as its documentation teaches to write it, with SQLAlchemy's ORM and DataLoaders.
+"""Plain Strawberry: the same API written as Strawberry's documentation teaches, with SQLAlchemy's ORM and DataLoaders.
 
-Each type holds its fields, made from a row; what belongs to it is a resolver that asks a DataLoader, so that a request
-makes about one statement for each level and kind of thing in its document. There is no authentication.
+Each type holds its scalar fields, made from a row; its relations are resolvers that use a DataLoader, so that a request
+takes about one statement for each level and type in its document. There is no authentication.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from resolvers.ticket_rules import TRANSITIONS
 engine = create_async_engine(
     os.environ["BENCH_DATABASE_URL"].replace("postgresql://", "postgresql+asyncpg://", 1),
     pool_size=10,
-    max_overflow=0,  # as many connections as the others have, and none of them opened for one request
+    max_overflow=0,  # as many connections as the other servers have, and none that is opened for a single request
     connect_args={"server_settings": {"timezone": "UTC", "jit": "off"}},
 )
 sessions = async_sessionmaker(engine, expire_on_commit=False)
 
 M = TypeVar("M", models.CustomerRow, models.PropertyRow, models.TechnicianRow, models.TicketChatRow, models.ArticleRow)
-Page: TypeAlias = tuple[str, int]  # whose rows, and how many of them
+Page: TypeAlias = tuple[str, int]  # the parent's key, and the number of rows
 
 for enum in (ActorKind, TicketCategory, TicketPriority, TicketSource, TicketStatus):
     strawberry.enum(enum)
 
 
-# Loading: one statement for all that the requested objects refer to
+# Loading: one statement for everything that the requested objects refer to
 
 
 def one_each(model: type[M], key: Any) -> DataLoader[str, M | None]:
@@ -66,7 +66,7 @@ async def load_tickets(pages: list[Page]) -> list[list[models.TicketRow]]:
 
 
 async def load_pages(pages: list[Page], model: Any, key: Any, order: tuple[Any, ...]) -> list[list[Any]]:
-    """The first rows of each parent, by a window over all of the parents' rows."""
+    """The first rows of each parent, found by a window function over the rows of all of them."""
     place = func.row_number().over(partition_by=key, order_by=order).label("place")
     ranked = select(model.id, place).where(key.in_({parent for parent, _ in pages})).subquery()
     most = max(first for _, first in pages)
@@ -87,7 +87,7 @@ async def count_notes(keys: list[str]) -> list[int]:
 
 
 class Loaders:
-    """One for each request, so that nothing is remembered from one to the next."""
+    """The DataLoaders of one request, so that no request gets what another one has cached."""
 
     def __init__(self) -> None:
         self.customer = one_each(models.CustomerRow, models.CustomerRow.id)
@@ -387,7 +387,7 @@ class Mutation:
         async with sessions.begin() as session:
             ticket = await session.get(models.TicketRow, key, with_for_update=True)
             if ticket is None:
-                error = UserError(code="NOT_FOUND", field=["ticketId"], message="There is no such ticket.")
+                error = UserError(code="NOT_FOUND", field=["ticketId"], message="The ticket does not exist.")
                 return TicketSetStatusPayload(ticket=None, user_errors=[error])
             before = image(ticket)
             ticket.status = input.status

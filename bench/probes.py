@@ -1,5 +1,5 @@
-"""Which requests are timed at a million tickets: every sort at several depths, searches of every frequency with and
-without filters, what is typed into the customer search, and the status tabs.
+"""The requests that are timed at a million tickets: every sort at several depths, searches of every frequency with and
+without filters, the customer search letter by letter, and the status tabs.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ ORDERS: tuple[Order, ...] = (
 
 @dataclass(frozen=True)
 class Probe:
-    """A request. `name` says within its `group` which one it is; `target` is in milliseconds."""
+    """A request to time. `name` identifies it in its `group`; `target` is in milliseconds, or None."""
 
     group: str
     name: str
@@ -76,7 +76,7 @@ class Probe:
     document: str
     variables: bytes  # JSON
     viewer: str | None = None
-    """Whose it is, by their name among the server's viewers; an admin's if it is nobody's."""
+    """The name of the viewer who sends it, among the server's viewers; None for an admin."""
 
     def request(self, server: Server) -> bytes:
         token = server.token if self.viewer is None else server.viewers[self.viewer]
@@ -122,7 +122,7 @@ def said(order: Order) -> str:
 
 
 async def cursors_of(connection: Connection, server: Server) -> dict[tuple[Order, str], str]:
-    """By order and place: cursors of the oldest, the newest and, of each status, a ticket drawn by lot."""
+    """Page cursors by order and place: of the oldest ticket, the newest, and a random one of each status."""
     references = {
         "newest": await connection.fetchval("SELECT reference FROM tickets ORDER BY created_at DESC LIMIT 1"),
         "oldest": await connection.fetchval("SELECT reference FROM tickets ORDER BY created_at LIMIT 1"),
@@ -159,7 +159,7 @@ def page_group(order: Order) -> str:
 
 
 async def filters_of(connection: Connection) -> dict[str, dict[str, Any]]:
-    """Filters that many, few and hardly any tickets pass."""
+    """Filters by name, which many, few or hardly any tickets match."""
     ranked = "SELECT technician_id FROM tickets WHERE technician_id IS NOT NULL GROUP BY 1 ORDER BY count(*)"
     busiest = await connection.fetchval(f"{ranked} DESC LIMIT 1")
     idlest = await connection.fetchval(f"{ranked} LIMIT 1")
@@ -203,7 +203,7 @@ def filtered_pages(filters: dict[str, dict[str, Any]]) -> list[Probe]:
 
 
 async def terms_of(connection: Connection) -> dict[str, int]:
-    """Search terms, from those that nothing matches to those that nearly everything does, with their matches."""
+    """Search terms with their numbers of matches, from terms in no ticket to terms in nearly all of them."""
     rows = await connection.fetch("SELECT search_text FROM tickets TABLESAMPLE SYSTEM (1)")
     words: Counter[str] = Counter()
     pieces: Counter[str] = Counter()
@@ -220,15 +220,15 @@ async def terms_of(connection: Connection) -> dict[str, int]:
 
 
 def spread(found: Counter[str], count: int) -> list[str]:
-    """`count` of the terms found, their frequencies spread evenly between the rarest and the commonest on a
-    logarithmic scale."""
+    """`count` of the terms, with frequencies spread evenly, on a logarithmic scale, between the rarest and the most
+    common."""
     rarest, commonest = min(found.values()), max(found.values())
     wanted = [rarest * (commonest / rarest) ** (place / (count - 1)) for place in range(count)]
     return [min(sorted(found), key=lambda term: abs(found[term] - near)) for near in wanted]
 
 
 def searches(terms: dict[str, int], filters: dict[str, dict[str, Any]]) -> list[Probe]:
-    """Each term in every order, and with every filter in an order drawn by lot."""
+    """Each term in every order, and with every filter in a random order."""
     random = Random(0)
     found = []
     for term, matches in terms.items():
@@ -258,7 +258,8 @@ async def type_aheads(connection: Connection) -> list[Probe]:
 
 
 async def typed(connection: Connection) -> list[str]:
-    """What is typed, letter by letter, on the way to some customers' name, e-mail address or account number."""
+    """The texts that arise, letter by letter, while the name, e-mail address or account number of some customers is
+    typed."""
     rows = await connection.fetch("SELECT name, email, account_number FROM customers ORDER BY random() LIMIT 8")
     pieces = {text[:length] for row in rows for text in row.values() for length in range(1, min(len(text), 12) + 1)}
     pieces |= {row["name"].split()[-1].lower() for row in rows} | {"qzxwv", "example", "@", "0"}
@@ -281,7 +282,7 @@ def status_tabs(group: str) -> list[Probe]:
 
 
 def totals(terms: dict[str, int], filters: dict[str, dict[str, Any]]) -> list[Probe]:
-    """These have no target: with some filters there is nothing for it but to count."""
+    """Totals, which have no target: with some filters the rows have to be counted."""
     searched = {f"{term!r} ({matches:,} matches)": {"search": term} for term, matches in terms.items()}
     wanted: tuple[tuple[str, str, dict[str, dict[str, Any]]], ...] = (
         ("totalCount", TOTAL, {"all": {}}),
@@ -296,11 +297,11 @@ def totals(terms: dict[str, int], filters: dict[str, dict[str, Any]]) -> list[Pr
     ]
 
 
-# Those who do not see everything
+# Viewers who do not see everything
 
 
 async def viewers_of(connection: Connection) -> dict[str, tuple[Role, str]]:
-    """Whoever sees the most of each role, and a technician who sees the least."""
+    """For each role but admin, the viewer who sees the most tickets; and the technician who sees the fewest."""
 
     async def found(column: str, end: str, condition: str = "true") -> str:
         ranked = f"SELECT {column} FROM tickets WHERE {column} IS NOT NULL AND {condition} GROUP BY 1"
@@ -340,10 +341,10 @@ def of_others(server: Server, terms: dict[str, int]) -> list[Probe]:
 
 
 def people_of_others(server: Server, typed: list[str]) -> list[Probe]:
-    """The lists of what is on the tickets of each viewer, and what they type into the customer search."""
+    """The lists of customers, properties and technicians, and the customer search, for each viewer."""
     found = []
     for viewer in server.viewers:
-        # Customers and services may not ask for technicians.
+        # Customers and services may not list technicians.
         seen = [name for name in PEOPLE if name != "technicians" or "technician" in viewer]
         for name, end in product(seen, ("first", "last")):
             group = f"customers and the like of a {viewer}"

@@ -1,4 +1,4 @@
-"""Starlette sockets that send one finished text each: what a message costs when nobody has to make it."""
+"""Starlette sockets that send a prepared text: what a message costs if it does not have to be computed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables in Markdown, which read well on a terminal and go into `docs/benchmarks.md` as they are."""
+"""Tables in Markdown, which are readable on a terminal and can be pasted into `docs/benchmarks.md`."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def print_table(header: Row, rows: Sequence[Row]) -> None:
 
 
 def show(what: str, done: int, total: int) -> None:
-    """How far a long part has come, on one line of a terminal; nothing where the output goes elsewhere."""
+    """Shows the progress of a long part on one line of the terminal; does nothing if the output is redirected."""
     if sys.stderr.isatty():
         print(f"\r\033[K{what}: {done:,} of {total:,}", end="\n" * (done == total), file=sys.stderr, flush=True)
 
 
 def print_machine() -> None:
-    """What the numbers were measured on."""
+    """Prints the machine and the versions that the numbers were measured with."""
     memory = psutil.virtual_memory().total / 2**30
     versions = ", ".join(
         f"{name} {version(name)}"

@@ -1,4 +1,4 @@
-"""The three servers, each a process of its own on a free port of the loopback."""
+"""The servers under measurement, each in its own process on a free port of the loopback interface."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class Server:
     pid: int
     token: str | None = None
     tokens: tuple[str, ...] = ()
-    """Of so many admins: one may not open any number of sockets."""
+    """Tokens of `ADMINS` admins, because the number of sockets of a single one is limited."""
     viewers: Mapping[str, str] = field(default_factory=dict)
-    """The tokens of those that were asked for, by the names given to them."""
+    """The tokens of the requested viewers, by their names."""
 
 
 @contextmanager
 def baseline(name: str, url: str, log: Path) -> Iterator[Server]:
-    """`bench.<name>`, served as Callout is, but with no access log."""
+    """The app of `bench.<name>`, served like Callout, but without an access log."""
     command = ["uvicorn", f"bench.{name}:app", "--loop=uvloop", "--http=httptools", "--no-access-log"]
     command.append("--timeout-graceful-shutdown=1")
     with _running(name, command, {"BENCH_DATABASE_URL": url}, log) as server:
@@ -51,8 +51,8 @@ def callout(
     /,
     **others: str,
 ) -> Iterator[Server]:
-    """The real server as in production, authentication and access log included, with tokens for admins and for
-    these viewers, each of a role and a subject. `others` are further settings: `smtp_url="…"`."""
+    """Callout as in production, with authentication and access log, and tokens for admins and for these viewers, each
+    given by role and subject. `others` are further settings, such as `smtp_url="…"`."""
     settings = {"CALLOUT_ENV": "production", "CALLOUT_DATABASE_URL": url, "CALLOUT_JWT_SECRET": token_urlsafe(48)}
     production = load(env="production", database_url=url, jwt_secret=settings["CALLOUT_JWT_SECRET"])
     tokens = tuple(
@@ -99,7 +99,7 @@ def _await_answer(name: str, process: subprocess.Popen[bytes], port: int, log: P
     deadline = monotonic() + START_SECONDS
     while True:
         if process.poll() is not None or monotonic() > deadline:
-            raise RuntimeError(f"{name} does not serve:\n{log.read_text(errors='replace')}")
+            raise RuntimeError(f"{name} does not accept connections:\n{log.read_text(errors='replace')}")
         try:
             socket.create_connection(("127.0.0.1", port)).close()
         except OSError:

@@ -1,6 +1,8 @@
-"""Sockets as the benchmarks open them, by the thousand: a bare protocol each, which costs little beside the server.
+"""Client sockets for the benchmarks, by the thousand: each is a bare asyncio protocol, which costs little compared to
+the server.
 
-A follower says its words one after the other, the next with each answer, and then hands on what it is told.
+A follower sends its opening messages one by one, each after the answer to the one before, and then passes on the
+messages that it receives.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ PONG: Final = frame({"type": "pong"})
 
 
 class Follower(asyncio.Protocol):
-    """`ready` is done when the subscription's first message has come, which says that it is up to date."""
+    """A client with one subscription. `ready` is done when its first message has arrived, which says that it is up to
+    date."""
 
     def __init__(self, words: Sequence[bytes], told: Told) -> None:
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -50,7 +53,7 @@ class Follower(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self.ready.done():
-            self.ready.set_exception(ConnectionError("the server hung up"))
+            self.ready.set_exception(ConnectionError("the server closed the connection"))
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -64,7 +67,7 @@ class Follower(asyncio.Protocol):
             self._take(text)
 
     def _next(self) -> bytes | None:
-        """The text of the next whole frame; a server's are not masked."""
+        """The text of the next complete frame, or None. A server's frames are not masked."""
         buffer = self._buffer
         if len(buffer) < 2:
             return None
@@ -90,7 +93,8 @@ class Follower(asyncio.Protocol):
 
 
 async def followed(port: int, token: str, query: str, told: Told) -> Follower:
-    """A follower that is up to date; `query` is a subscription that tells when it is. Raises `ConnectionError`."""
+    """A follower that is up to date. `query` is a subscription whose first message says so. Raises `ConnectionError` if
+    the server closes the connection, `TimeoutError` after `OPENING_SECONDS`."""
     init = {"type": "connection_init", "payload": {"Authorization": f"Bearer {token}"}}
     words = [frame(init), frame({"id": "1", "type": "subscribe", "payload": {"query": query}})]
     make = partial(Follower, words, told)

@@ -1,5 +1,5 @@
-"""Strawberry's own subscriptions, as its documentation teaches them: a resolver that yields, executed for each client
-and each event, over Strawberry's handler. What happens comes by a POST; there is no database behind it.
+"""Strawberry's own subscriptions, as its documentation teaches them: an async generator as the resolver, and the
+selection executed for each client and each event. Events arrive by POST; there is no database.
 """
 
 from __future__ import annotations

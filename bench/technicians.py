@@ -1,5 +1,5 @@
-"""Technicians who follow what is theirs, and dashboards that follow everything, while tickets change all the time: how
-soon a change is told, and whether one costs the more the more technicians there are whom it does not concern.
+"""Technicians who follow their own tickets, and dashboards that follow all tickets, while tickets change constantly:
+how soon a change is delivered, and whether it costs more with more technicians whom it does not concern.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TICKETS: Final = 20_000
 TECHNICIANS, FEW, DASHBOARDS = 200, 50, 5
 CHANGES_A_SECOND: Final = 50
 SECONDS: Final = 60
-TURN_SECONDS: Final = 10  # of one with few technicians, and of one with all
+TURN_SECONDS: Final = 10  # the length of each turn, with few technicians or with all of them
 TARGET: Final = 100.0  # milliseconds from the change to the client, at the 99th percentile
 
 MESSAGE = (
@@ -43,7 +43,7 @@ CHANGE = """mutation($input: TicketUpdateInput!) { ticketUpdate(input: $input) {
 
 @dataclass
 class Heard:
-    """The seconds from each change to its message, which arrive unread in between so that reading delays none."""
+    """The messages with their times of arrival. They are parsed only at the end, so that parsing delays none."""
 
     arrived: list[tuple[float, bytes]] = field(default_factory=list)
 
@@ -55,7 +55,7 @@ class Heard:
 
 
 def _changed_at(text: bytes) -> float:
-    """When the statement that changed the ticket began: its commit is still to come then."""
+    """The time of the change: the start of the statement that made it, which is before its commit."""
     changed = orjson.loads(text)["payload"]["data"]["ticketChanged"]
     return datetime.fromisoformat(changed["at"]).timestamp()
 
@@ -69,7 +69,8 @@ def run(data_dir: Path, *, rounds: int) -> None:
 
 
 async def _prepare(url: str) -> dict[str, str]:
-    """A ticket for each of so many technicians, who are added as far as they are not there yet."""
+    """Assigns a ticket to each of `TECHNICIANS` technicians, after adding those that are missing. Returns the tickets'
+    keys by the technicians'."""
     connection = await asyncpg.connect(url)
     count = await connection.fetchval("SELECT count(*) FROM technicians")
     added = [(new_id(), f"Technician {n}", f"technician.{n}@bench.example") for n in range(count, TECHNICIANS)]
@@ -121,8 +122,8 @@ async def _run(server: Server, tickets: Sequence[str], rounds: int) -> None:
 
 
 async def _turn(server: Server, tickets: Sequence[str], technicians: int, seconds: int) -> tuple[list[float], float]:
-    """The seconds from each change to each of its messages, and the server's CPU seconds for each change, without what
-    it uses at rest with as many sockets. Only these tickets are changed, each of one of the first technicians."""
+    """The seconds from each change to each of its messages, and the server's CPU seconds per change, less what it uses
+    with the same sockets while nothing changes. Only `tickets` are changed, which belong to the first technicians."""
     heard = Heard()
     tokens = list(server.viewers.values())[:technicians]
     followers = [await followed(server.port, token, OWN, heard.told) for token in tokens]
@@ -140,7 +141,7 @@ async def _turn(server: Server, tickets: Sequence[str], technicians: int, second
 
 
 async def _resting(server: Server) -> float:
-    """CPU seconds a second."""
+    """The server's CPU seconds per second while nothing changes."""
     before = cpu.seconds(server.pid)
     await asyncio.sleep(5)
     return (cpu.seconds(server.pid) - before) / 5
@@ -152,9 +153,9 @@ def _change(ticket: str, token: str | None) -> bytes:
 
 async def _all_told(heard: Heard, number: int) -> None:
     async with asyncio.timeout(30):
-        while len(heard.arrived) < number:  # noqa: ASYNC110 (a list tells nobody)
+        while len(heard.arrived) < number:  # noqa: ASYNC110 (there is no event to wait for)
             await asyncio.sleep(0.01)
-    assert len(heard.arrived) == number, f"{len(heard.arrived):,} messages of {number:,}"
+    assert len(heard.arrived) == number, f"{len(heard.arrived):,} messages arrived instead of {number:,}"
 
 
 def _hang_up(followers: Sequence[Follower]) -> None:

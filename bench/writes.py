@@ -1,8 +1,8 @@
-"""Writers at full speed: what the event log and the bell add to a change of a ticket.
+"""Writers at full speed: what the event log and the bell add to the cost of changing a ticket.
 
-The same change is written three ways, through the same pool and in a transaction of the same shape: the row is locked,
-updated as the API updates it, and committed. Alone; with its event, in the one statement that the API has for both; and
-with its event and the bell rung after the commit, heard by a server of which somebody follows all tickets.
+The same change is written in three ways, through the same pool and in the same kind of transaction: lock the row,
+update it as the API does, commit. First alone; then with its event, in the single statement that the API uses for both;
+then also ringing the bell after the commit, which wakes a server with one subscriber to all tickets.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ WARM_UP: Final = 400
 SOMEBODY: Final = Viewer(Role.ADMIN, "bench", "Bench")
 
 LOCK = "SELECT FROM tickets WHERE id = $1 FOR NO KEY UPDATE"
-# What `event_log.change` does to the row.
+# Changes the row as `event_log.change` does.
 ALONE = """UPDATE tickets SET subject = $2, version = version + 1, (updated_at, public_updated_at) = (
     SELECT at, at FROM greatest(statement_timestamp(), updated_at + interval '1 microsecond') AS at) WHERE id = $1"""
 
@@ -52,7 +52,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Sample:
-    """Seconds on the clock, and CPU seconds of PostgreSQL, for each write."""
+    """Wall-clock seconds, and PostgreSQL's CPU seconds, per write."""
 
     clock: float
     database: float
@@ -118,8 +118,8 @@ async def _measure(url: str, server: Server, rounds: int) -> dict[str, list[Samp
                 clock = perf_counter() - began
                 samples[way.name].append(Sample(clock / WRITES, (cpu.seconds(postmaster) - used) / WRITES))
                 show(f"turn {turn + 1}", place + 1, len(WAYS))
-                await asyncio.sleep(2)  # the server has looked, and the next way has the database to itself
-    assert len(told) == (WARM_UP + rounds * WRITES) * 2, f"{len(told):,} events were told"
+                await asyncio.sleep(2)  # until the server has read the events, so that it does not disturb the next way
+    assert len(told) == (WARM_UP + rounds * WRITES) * 2, f"{len(told):,} events were delivered"
     screen.transport.abort()
     await pool.close()
     return samples

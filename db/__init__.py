@@ -1,4 +1,5 @@
-"""The database: tables, migrations, engine and embedded server, event log, filters, visibility, and the compiler.
+"""The database: tables and migrations, the pool and the embedded server, the event log, visibility, lists, and the
+compiler.
 
-Imports nothing from the rooms above it.
+Imports nothing from the packages above it.
 """

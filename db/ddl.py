@@ -1,17 +1,17 @@
-"""What the models cannot express: the extension, functions and triggers, as statements to run one by one.
+"""Schema objects that the models cannot express: extensions, functions and triggers, as statements to run one by one.
 
-- A note is final, and so is what an event says; a ticket is never deleted. Whoever tries gets a
+- Notes and the content of events cannot be changed; notes and tickets cannot be deleted. An attempt raises
   `restrict_violation` with the trigger's name as its constraint.
-- `tickets.search_text` is written by a trigger alone and follows its sources, the customer's name included.
-- An event goes only once the counts of tickets have taken it in, so that pruning cannot falsify them.
+- Only a trigger writes `tickets.search_text`, and it follows its sources, including the customer's name.
+- An event can be deleted only once the kept counts include it, so that pruning cannot falsify them.
 
-Nothing here needs more than PostgreSQL 14 and the rights of the database's owner.
+All of it works with PostgreSQL 14 and the rights of the database's owner.
 """
 
 from __future__ import annotations
 
-# Which log of transactions an `xid` belongs to. The timeline is part of it because after a failover or a recovery
-# to a point in time the same ids are given out again; the database's oid, because a dump can be restored beside.
+# Identifies the cluster and database that transaction ids belong to. The timeline is part of it because a failover or a
+# point-in-time recovery reuses ids; the database's oid, because a dump can be restored into the same cluster.
 CLUSTER = (
     "(SELECT concat_ws('/', system_identifier, timeline_id, oid)"
     " FROM pg_control_system(), pg_control_checkpoint(), pg_database WHERE datname = current_database())"
@@ -19,19 +19,19 @@ CLUSTER = (
 
 EXTENSIONS = ("CREATE EXTENSION IF NOT EXISTS pg_trgm", "CREATE EXTENSION IF NOT EXISTS btree_gin")
 
-# What is searched and what is searched for are brought into one form: lower case, a single blank for any run of them.
-# The collation is named so that it is not the one of whatever column the text comes from.
+# The search form of a text or a term: lower case, with a single blank for each run of white space. The collation is
+# named because it would otherwise be that of the text's column.
 SEARCH_FORM = """
 CREATE FUNCTION search_form(value text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN btrim(regexp_replace(lower(value COLLATE "default"), '[[:space:]\u00a0]+', ' ', 'g'))"""
 
-# The pairs of characters of a text, and its last character by itself. A `tsvector`, because its index looks up the
-# beginning of a pair too, which is how a single character is found.
+# The pairs of adjacent characters of a text, and its last character. A `tsvector`, because its index can look up the
+# first character of a pair, which is how a single character is found.
 SEARCH_PAIRS = """
 CREATE FUNCTION search_pairs(form text) RETURNS tsvector LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN array_to_tsvector(ARRAY(SELECT substr(form, place, 2) FROM generate_series(1, length(form)) AS place))"""
 
-# What every text that contains `form` has among its pairs.
+# The query for the pairs that every text containing `form` has.
 SEARCH_PAIRS_QUERY = r"""
 CREATE FUNCTION search_pairs_query(form text) RETURNS tsquery LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN (
@@ -61,9 +61,9 @@ BEGIN
     RETURN NULL;
 END
 $$""",
-    # Of a customer that a ticket newly refers to, the row is locked against renaming: the rename waits and then finds
-    # the ticket, or this waits and then finds the name. Where the link stays as it is no lock is needed (the rename
-    # waits for the ticket's row) and none is taken, because together the two could deadlock.
+    # When a ticket gets another customer, the customer's row is locked against renaming: either the rename waits and
+    # then finds the ticket, or this waits and then finds the new name. If the customer stays the same, no lock is
+    # needed, because the rename waits for the ticket's row; and taking one could deadlock with that rename.
     """
 CREATE FUNCTION ticket_search_text() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -93,7 +93,7 @@ FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('a note is neither changed nor
     """
 CREATE TRIGGER tickets_kept BEFORE DELETE OR TRUNCATE ON tickets
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('a ticket is never deleted')""",
-    # Everything but `xid`, which is written anew when the rows turn up in another cluster.
+    # Every column but `xid`, which is rewritten after the rows have been moved to another cluster.
     """
 CREATE TRIGGER ticket_events_final
 BEFORE UPDATE OF id, ticket_id, kind, actor_kind, actor_id, actor_name, at, before, after, note_id, public
@@ -111,8 +111,9 @@ CREATE TRIGGER customers_renamed AFTER UPDATE OF name ON customers
 FOR EACH ROW WHEN (OLD.name IS DISTINCT FROM NEW.name) EXECUTE FUNCTION customer_renamed()""",
 )
 
-# The vocabulary of the articles, by which typing mistakes are recognised: words of letters, each with whether an
-# article that has it has ever been public. What customers' mistakes are taken for depends on no other words.
+# The vocabulary of the articles, which the search uses to correct typing mistakes: words of letters, each with whether
+# a published article has ever contained it. Customers' terms are corrected by published words only, so that a
+# correction reveals nothing of an unpublished article.
 ARTICLE_FUNCTIONS = (
     """
 CREATE FUNCTION article_words_of(problem text, solution text) RETURNS text[]
@@ -121,7 +122,7 @@ RETURN ARRAY(
     SELECT word FROM unnest(tsvector_to_array(to_tsvector('simple'::regconfig, problem || ' ' || solution))) AS word
     WHERE word ~ '^[[:alpha:]]{3,40}$'
 )""",
-    # In the order of the words, so that two that write the same ones wait for each other and do not deadlock.
+    # Sorted by word, so that two transactions that write the same words wait for each other instead of deadlocking.
     """
 CREATE FUNCTION keep_article_words() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -132,14 +133,14 @@ BEGIN
     RETURN NULL;
 END
 $$""",
-    # All of the words, as a search engine has it: "a phrase", `or`, and `-` before a word that is not to be there. (One
-    # that stands by itself is a dash.)
+    # A query for all of the words, in the syntax of search engines: "a phrase", `or`, and `-` before an excluded word.
+    # A `-` that is not followed by a word is a dash, and is dropped.
     r"""
 CREATE FUNCTION article_query(term text) RETURNS tsquery LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN websearch_to_tsquery('english'::regconfig, regexp_replace(term, '-(?!\w)', ' ', 'g'))""",
-    # Some of the words. For one that is in no article, also those that it may be a typing mistake for: words in which
-    # two neighbouring letters have changed places, and the most similar of those that begin alike and are about as
-    # long. Null where a word is not to be there.
+    # A query for any of the words. For a word that is in no article, it adds the words that may have been meant: those
+    # in which two adjacent letters are swapped, and the five most similar ones with the same first letter and about the
+    # same length. Null if the term excludes a word.
     """
 CREATE FUNCTION article_query_of_some(term text, everything boolean) RETURNS tsquery LANGUAGE sql STABLE STRICT
 RETURN (

@@ -1,4 +1,4 @@
-"""The entities: table, id prefix and visibility of each, and how each is listed. The next kind of thing starts here."""
+"""The entities, each with its table, id prefix and visibility, and how each is listed. A new entity starts here."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ API_KEY = Entity("ApiKey", table(models.ApiKeyRow), "key", visibility.admins_onl
 INBOUND_MESSAGE = Entity("InboundMessage", table(models.InboundMessageRow), "inb", visibility.admins_only)
 
 NODES = (TICKET, NOTE, EVENT, CUSTOMER, PROPERTY, TECHNICIAN, ARTICLE)
-"""What `node(id)` finds."""
+"""The entities that `node(id)` finds."""
 
 
 def updated_at(row: Row, viewer: ViewerParameter) -> ColumnElement[object]:
-    """When the ticket last changed as far as the viewer may know: an internal note moves it for staff alone."""
+    """When the ticket last changed, as far as the viewer may know: an internal note changes it for staff only."""
     internal = viewer.role in (Role.ADMIN, Role.TECHNICIAN)
     return row.c.updated_at if internal else row.c.public_updated_at
 
@@ -97,8 +97,8 @@ EVENTS = Listing(keys={"AT": by_time("at")}, default=(("AT", False),))
 
 
 def _customer_tiers(row: Row, term: Term, viewer: ViewerParameter) -> list[Tier]:
-    """How well a customer matches, from the account number itself to any part of a word. A service, which may not
-    read e-mail addresses and account numbers, does not find anybody by them."""
+    """The tiers of the customer search, from the exact account number down to any part of a word. A service cannot read
+    e-mail addresses and account numbers, so it cannot search by them either."""
     name, email, account, text = row.c.name_form, row.c.email_form, row.c.account_number_form, row.c.search_text
     by_name = Tier(term.begins(name), name)
     by_word = Tier(term.is_in(name, before=" "), name, term.index_condition(name, before=" "))
@@ -141,11 +141,13 @@ TECHNICIANS = Listing(
 
 
 def _some_words(term: Term, viewer: ViewerParameter) -> ColumnElement[Any]:
-    """Corrected by the words of what the viewer may read: a hidden article's are no hint."""
+    """The query for some of the words. Typing mistakes are corrected by the words of articles that the viewer may read,
+    so that a correction reveals nothing of an unpublished one."""
     return func.article_query_of_some(term.typed, literal_column(str(viewer.role in STAFF).lower()), type_=TSQUERY())
 
 
-# Of all words, those near each other count for more; of some, the more the better. 32 maps the relevance to 0..1.
+# With all words, relevance grows with their proximity (`ts_rank_cd`); with some, with their number (`ts_rank`).
+# Normalisation 32 maps it to 0..1.
 _ARTICLE_STAGES = (
     Stage(
         lambda term, viewer: func.article_query(term.typed, type_=TSQUERY()),

@@ -1,7 +1,7 @@
 """The domain's enums. Each value carries its description in the GraphQL schema.
 
 Python, PostgreSQL and GraphQL use the same labels. The order of the values matters: PostgreSQL sorts an enum in the
-order of its declaration, so `URGENT` is above `LOW` and `CLOSED` after `OPEN` in every sort.
+order of its declaration, so every sort has `URGENT` above `LOW` and `CLOSED` after `OPEN`.
 """
 
 from __future__ import annotations

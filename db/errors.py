@@ -1,5 +1,5 @@
-"""The errors that a client may read. Each carries a machine-readable code; everything else that goes wrong is a
-fault, which the client learns of only as `INTERNAL`."""
+"""The errors whose message and code a client may see. Any other exception is a bug or an outage, of which the client
+sees only a code, such as `INTERNAL`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import ClassVar
 
 
 class ClientError(Exception):
-    """A request that cannot be served, told to the client as it stands."""
+    """A request that cannot be served. The client receives `message` unchanged, and `extension_code` in the error's
+    `extensions.code`."""
 
     code: ClassVar[str] = "BAD_REQUEST"
 
@@ -18,18 +19,19 @@ class ClientError(Exception):
 
 
 class BadInput(ClientError):
-    """An argument's value cannot be used: a malformed cursor, an id of the wrong kind, text that cannot be stored."""
+    """An argument's value cannot be used, such as a malformed cursor, an id of the wrong kind, or text that cannot be
+    stored."""
 
     code = "BAD_USER_INPUT"
 
 
 class Forbidden(ClientError):
-    """The viewer's role may not do or read this."""
+    """The viewer's role may not read this field or call this mutation."""
 
     code = "FORBIDDEN"
 
 
 class LimitExceeded(ClientError):
-    """The document asks for more than one request may."""
+    """The request asks for more than a single request may."""
 
     code = "LIMIT_EXCEEDED"

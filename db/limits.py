@@ -1,10 +1,10 @@
-"""Bounds on what is stored and asked for, in one place: the database's constraints, the checks on input and
-the descriptions in the schema all read them here. Lengths are in characters."""
+"""Limits on stored values and requests. The database's constraints, the checks on input and the schema's descriptions
+all use these. Lengths of text are in characters, those of lists in items."""
 
 from __future__ import annotations
 
 NAME_MAX = 200
-EMAIL_MAX = 254  # RFC 5321, section 4.5.3.1.3: a path of 256 octets less its angle brackets
+EMAIL_MAX = 254  # RFC 5321, section 4.5.3.1.3: a path of 256 octets without its angle brackets
 PHONE_MAX = 40
 ACCOUNT_NUMBER_MAX = 40
 ADDRESS_MAX = 500
@@ -21,17 +21,18 @@ CONVERSATION_ID_MAX = 200
 CHAT_MESSAGES_MAX = 500
 CHAT_BODY_MAX = 10_000
 RECIPIENTS_MAX = 20
-SAID_MAX = 1_000
-BULK_MAX = 100
+SAID_MAX = 1_000  # the result of an attempt to deliver, such as a mail server's answer
+BULK_MAX = 100  # tickets that one mutation changes
 MESSAGE_ID_MAX = 500
 REASON_MAX = 500
 EXCERPT_WORDS = 30
-PROGRESS_MAX = 50  # entries of a tracked ticket
+PROGRESS_MAX = 50  # entries in the progress of a tracked ticket
 
+# Rows of a page.
 PAGE_DEFAULT = 20
 PAGE_MAX = 100
 
-# A reference is `TKT-` and six characters of an alphabet without look-alikes (no I, L, O, 0, 1).
+# A reference is `TKT-` followed by six characters of an alphabet without look-alikes (no I, L, O, 0, 1).
 REFERENCE_PREFIX = "TKT-"
 REFERENCE_ALPHABET = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 REFERENCE_LENGTH = 6

@@ -1,7 +1,7 @@
-"""The tables. PostgreSQL holds what the domain promises; the constraints here are the last word on it.
+"""The tables. PostgreSQL enforces the domain's invariants, by the constraints here and the triggers of `db/ddl.py`,
+which a model cannot express; the migrations create both.
 
-The triggers and functions that a model cannot express stand in `db/ddl.py`, and the migration runs them.
-Timestamps are `timestamptz`; ids are UUIDv7, so that rows made together lie together.
+Timestamps are `timestamptz`. Ids are UUIDv7, so that rows created together lie close together in an index.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Xid8(UserDefinedType[str]):
 
 
 class PgSnapshot(UserDefinedType[str]):
-    """A set of committed transactions, as `xmin:xmax:xip,…` (PostgreSQL's `pg_snapshot`)."""
+    """A snapshot, PostgreSQL's `pg_snapshot`: the set of transactions that it sees, written `xmin:xmax:xip,…`."""
 
     cache_ok = True
 
@@ -65,6 +65,7 @@ class PgSnapshot(UserDefinedType[str]):
 
 
 def pg_enum(enum: type[DocumentedEnum], name: str) -> ENUM:
+    """The PostgreSQL enum type of this name, with the enum's values as its labels."""
     return ENUM(enum, name=name, values_callable=lambda members: [member.value for member in members])
 
 
@@ -103,18 +104,20 @@ class Base(DeclarativeBase):
 
 
 def present(column: str, maximum: int) -> CheckConstraint:
-    """A text of 1 to `maximum` characters that is not all white space."""
+    """The text has 1 to `maximum` characters, not all of them white space."""
     return CheckConstraint(
         f"btrim({column}, E' \\t\\n\\r') <> '' AND length({column}) <= {maximum}", name=f"{column}_length"
     )
 
 
 def at_most(column: str, maximum: int) -> CheckConstraint:
+    """The text has at most `maximum` characters."""
     return CheckConstraint(f"length({column}) <= {maximum}", name=f"{column}_length")
 
 
 def search_form(column: str) -> Any:
-    """A column that holds another as it is searched for, in the order of its bytes, so that a beginning is a range."""
+    """A generated column with the search form of another (`search_form` in `db/ddl.py`). It is sorted by bytes, so that
+    an index finds a prefix as a range."""
     return mapped_column(Text(collation="C"), Computed(f"search_form({column})", persisted=True))
 
 
@@ -169,7 +172,7 @@ class PropertyRow(Base):
         present("address", limits.ADDRESS_MAX),
         present("account_number", limits.ACCOUNT_NUMBER_MAX),
         UniqueConstraint("account_number"),
-        UniqueConstraint("id", "customer_id"),  # what a ticket's (property, customer) pair refers to
+        UniqueConstraint("id", "customer_id"),  # for the foreign key of a ticket's property and customer
         Index("ix_properties_customer_id_address_id", "customer_id", "address", "id"),
         Index("ix_properties_address_id", "address", "id"),
     )
@@ -200,8 +203,9 @@ class TechnicianRow(Base):
 
 
 class TicketRow(Base):
-    """`search_text` is kept by a trigger: reference, subject, contact name and customer name in lower case, a line
-    each. `public_updated_at` is `updated_at` as a customer may know it: an internal note does not move it."""
+    """A ticket. A trigger writes `search_text`: the search forms of reference, subject, contact name and customer name,
+    a line each. `public_updated_at` is the `updated_at` that customers and services see: an internal note does not
+    change it."""
 
     __tablename__ = "tickets"
     __table_args__ = (
@@ -227,8 +231,9 @@ class TicketRow(Base):
         ForeignKeyConstraint(["property_id", "customer_id"], ["properties.id", "properties.customer_id"]),
         UniqueConstraint("reference"),
         Index("ix_tickets_created_at_id", "created_at", "id"),
-        # A list is read part by part (`db/lists/in_order.py`): an index for each set of columns that make a part and
-        # each order within it. The assignee stands at the end, so that tickets of others are passed without a fetch.
+        # A list is read part by part (`db/lists/in_order.py`): there is one index for each set of columns that define
+        # the parts, and each order within a part. The assignee comes last, so that the tickets of other technicians
+        # are skipped without fetching their rows.
         *(
             Index(f"ix_tickets_{'_'.join((*part, *order))}", *part, *order, "technician_id")
             for part in (("status",), ("priority",), ("status", "priority"))
@@ -239,7 +244,7 @@ class TicketRow(Base):
         Index("ix_tickets_technician_id_created_at_id", "technician_id", "created_at", "id"),
         Index("ix_tickets_customer_id_created_at_id", "customer_id", "created_at", "id", "technician_id"),
         Index("ix_tickets_property_id_created_at_id", "property_id", "created_at", "id", "technician_id"),
-        # What technicians see that is not theirs.
+        # The tickets that technicians see without being assigned to them.
         Index(
             "ix_tickets_created_for_others",
             "creator_id",
@@ -274,7 +279,7 @@ class TicketRow(Base):
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    reference: Mapped[str] = mapped_column(Text(collation="C"))  # sorted by byte everywhere, and cheaply
+    reference: Mapped[str] = mapped_column(Text(collation="C"))  # sorts by bytes: cheap, and the same in any locale
     version: Mapped[int] = mapped_column(server_default=text("1"))
     subject: Mapped[str]
     description: Mapped[str]
@@ -300,7 +305,7 @@ class TicketRow(Base):
 
 
 class TicketChatRow(Base):
-    """The chatbot conversation a ticket came from: `messages` is `[{author, body, at}]`, oldest first."""
+    """The chatbot conversation that a ticket came from. `messages` is `[{author, body, at}]`, oldest first."""
 
     __tablename__ = "ticket_chats"
     __table_args__ = (
@@ -315,8 +320,8 @@ class TicketChatRow(Base):
 
 
 class NoteRow(Base):
-    """Never updated, never deleted: a trigger refuses both. `customer_id` is whose ticket it was at the time: a ticket
-    that changes hands does not take its correspondence with it."""
+    """A note, which is never updated or deleted: a trigger refuses both. `customer_id` is the ticket's customer at the
+    time, so that a ticket's next customer does not see the notes from before."""
 
     __tablename__ = "notes"
     __table_args__ = (
@@ -363,7 +368,8 @@ class ArticleRow(Base):
 
 
 class ArticleWordRow(Base):
-    """A word that an article has, or has had; `published` if that article was. A trigger keeps them."""
+    """A word that occurs, or once occurred, in an article; `published` if it has been in a published one. A trigger
+    writes the rows, which the search uses to correct typing mistakes."""
 
     __tablename__ = "article_words"
 
@@ -372,8 +378,8 @@ class ArticleWordRow(Base):
 
 
 class SupportSettingsRow(Base):
-    """One row. The webhook's URL is a secret: it is written and used, never shown. `email_kinds` and
-    `google_chat_kinds` are what is told by each channel."""
+    """The support settings, a single row. The webhook's URL is a secret: it can be set and is used, but is never shown.
+    `email_kinds` and `google_chat_kinds` are the kinds of notifications that the channels send."""
 
     __tablename__ = "support_settings"
     __table_args__ = (
@@ -398,7 +404,8 @@ class SupportSettingsRow(Base):
 
 
 class ApiKeyRow(Base):
-    """`secret_hash` is the SHA-256 of a key of 256 random bits; `prefix` is its start, to tell keys apart."""
+    """An API key. `secret_hash` is the SHA-256 hash of a secret of 256 random bits; `prefix` is the secret's beginning,
+    by which people recognise a key."""
 
     __tablename__ = "api_keys"
     __table_args__ = (present("name", limits.NAME_MAX), UniqueConstraint("secret_hash"))
@@ -412,7 +419,8 @@ class ApiKeyRow(Base):
 
 
 class IdempotencyKeyRow(Base):
-    """A create that has been done: the key belongs to its caller, and its row commits with the effect."""
+    """The record of a create mutation that has run: `object_id` is what it created. A key belongs to its caller, and
+    its row is committed together with the object."""
 
     __tablename__ = "idempotency_keys"
 
@@ -426,15 +434,15 @@ class IdempotencyKeyRow(Base):
 class TicketEventRow(Base):
     """The event log: one row for each change of a ticket and each note, written under the ticket's row lock.
 
-    `before` and `after` are the ticket's row images; `before` is null for a creation. `public` is false where a
-    customer must not learn of the event: an internal note. `xid` is the transaction that wrote the row; a stream's
-    position is a snapshot, and what lies between two positions is what the second sees of it and the first did not.
+    `before` and `after` are the ticket's row images; `before` is null for a creation. `public` is false for an internal
+    note, which customers and services must not learn of. `xid` is the transaction that wrote the row. A stream's
+    position is a snapshot, and the events between two positions are those that the second sees and the first does not.
     """
 
     __tablename__ = "ticket_events"
     __table_args__ = (
         Index("ix_ticket_events_xid", "xid"),
-        UniqueConstraint("ticket_id", "at"),  # a ticket's events are told apart, and ordered, by their times
+        UniqueConstraint("ticket_id", "at"),  # the time identifies an event among its ticket's, and orders them
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=text("gen_random_uuid()"))
@@ -452,12 +460,12 @@ class TicketEventRow(Base):
 
 
 class EventLogRow(Base):
-    """One row: which log this is, so that a position in another one is recognised.
+    """The state of the event log, a single row.
 
-    `identity` changes when the rows turn up in another cluster (`cluster`), whose transaction ids mean other things.
-    `counted` and `service_counted` are the positions up to which `ticket_counts` and `service_ticket_counts` have taken
-    the events in. Events of transactions below `horizon` are being deleted: a stream cannot go on from a position that
-    does not see all of them.
+    `identity` is in every stream cursor, so that one from another log is recognised. It changes when the rows have been
+    moved to another `cluster`, where transaction ids mean something else. `counted` and `service_counted` are the
+    positions up to which `ticket_counts` and `service_ticket_counts` include the events. Events of transactions below
+    `horizon` may be deleted: a stream cannot resume from a position that does not see all of them.
     """
 
     __tablename__ = "event_log"
@@ -473,7 +481,8 @@ class EventLogRow(Base):
 
 
 class TicketCountRow(Base):
-    """How many tickets there are of each kind, up to `event_log.counted`; the nil UUID stands for no technician."""
+    """The number `n` of tickets for each combination of values, as of the position `event_log.counted`. The nil UUID
+    stands for no technician."""
 
     __tablename__ = "ticket_counts"
 
@@ -485,7 +494,7 @@ class TicketCountRow(Base):
 
 
 class ServiceTicketCountRow(Base):
-    """The same of what services have created, by creator, up to `event_log.service_counted`."""
+    """The same for the tickets that services have created, by creator too, as of `event_log.service_counted`."""
 
     __tablename__ = "service_ticket_counts"
 
@@ -499,12 +508,13 @@ class ServiceTicketCountRow(Base):
 
 
 class DeliveryRow(Base):
-    """What somebody is told of an event: a row for each event, channel and recipient, written with the event.
+    """The queue of deliveries: one row for each event, channel and recipient, written together with the event.
 
-    `recipient` is an e-mail address, or empty where the channel has one place. While the row is PENDING it may be tried
-    from `due_at` on; whoever tries it holds it until `claimed_until`, so that what a worker leaves behind that has died
-    is due again by then. It is given up a set time after `queued_at`. `event_id` is no foreign key: an event may go
-    while what was told of it stays.
+    `recipient` is an e-mail address, or empty for a channel with a single destination. A PENDING row may be attempted
+    from `due_at` on. A worker claims it until `claimed_until`, after which another may take it, should the first have
+    died. It is given up a set time after `queued_at`. `said` is the result of the last attempt, such as a mail server's
+    answer.
+    `event_id` is not a foreign key, because an event may be pruned while its deliveries remain.
     """
 
     __tablename__ = "deliveries"
@@ -539,7 +549,7 @@ class DeliveryRow(Base):
     state: Mapped[DeliveryState] = mapped_column(DELIVERY_STATE, server_default=DeliveryState.PENDING)
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
     said: Mapped[str | None]
-    created_at: Mapped[datetime]  # the event's
+    created_at: Mapped[datetime]  # the time of the event
     queued_at: Mapped[datetime] = mapped_column(server_default=NOW)
     due_at: Mapped[datetime] = mapped_column(server_default=NOW)
     claimed_until: Mapped[datetime | None]
@@ -547,11 +557,11 @@ class DeliveryRow(Base):
 
 
 class InboundMessageRow(Base):
-    """A message that came in by mail, and what became of it.
+    """An inbound message and its outcome.
 
-    `key` says which message it is: two with one key are the same, sent twice. `content` is a digest of what it says,
-    and tells whether they really are, and whether a robot repeats itself. `raw` is the message as it came, of those
-    alone that were kept aside, and of a huge one its beginning; `size` is its length in bytes.
+    `key` identifies the message: a second one with the same key is a duplicate. `content` is a digest of the message's
+    contents, which confirms a duplicate and recognises a robot that repeats itself. `raw` is the message as it arrived,
+    for messages that were kept aside only, and cut off if it is huge; `size` is its full length in bytes.
     """
 
     __tablename__ = "inbound_messages"

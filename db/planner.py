@@ -1,6 +1,6 @@
-"""What steers PostgreSQL's planner, all in one place. Each function names the plan that it prevents.
+"""Everything that steers PostgreSQL's planner. Each function names the plan that it prevents.
 
-`tests/db/test_plans.py` pins those plans on a seeded database, so a PostgreSQL that plans otherwise shows there.
+`tests/db/test_plans.py` pins these plans on a seeded database, and fails with a PostgreSQL that plans differently.
 """
 
 from __future__ import annotations
@@ -31,41 +31,42 @@ from db.sql import Condition
 
 
 def number(value: int) -> ColumnElement[int]:
-    """An integer in the statement's text. For a parameter a generic plan guesses: a LIMIT of a tenth of all rows."""
+    """An integer in the statement's text. A generic plan would have to guess a parameter: it assumes that a LIMIT is a
+    tenth of all rows."""
     return literal_column(str(value), Integer())
 
 
 def decimal(value: float) -> ColumnElement[float]:
-    """Likewise a double."""
+    """A double in the statement's text, for the same reason."""
     return literal_column(f"{float(value)!r}::float8", Float())
 
 
 def fence(query: Select[Any]) -> Select[Any]:
-    """The query with `OFFSET 0`, which keeps it a subquery of its own: without it the planner merges the query with the
-    one around it, and goes through the outer order or index instead of fetching these rows first."""
+    """The query with `OFFSET 0`, which keeps it a subquery of its own. Otherwise the planner merges it into the query
+    around it, and scans an index in the outer query's order instead of fetching these rows first."""
     return query.offset(number(0))
 
 
 def materialised(query: Select[Any], name: str) -> CTE:
-    """A common table expression that runs once. Without `MATERIALIZED` one that is referred to once is merged with the
+    """A common table expression that runs once. Without `MATERIALIZED`, one that is used only once is merged into the
     query around it and loses its own plan."""
     return query.cte(name).prefix_with("MATERIALIZED")
 
 
 def once(expression: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The expression in a subquery, which runs once per statement. An expression of a parameter would be worked out for
-    each row wherever the planner cannot fold it."""
+    """The expression in a subquery, which is evaluated once per statement. Otherwise an expression of a parameter is
+    evaluated for each row, wherever the planner cannot fold it into a constant."""
     return select(expression).scalar_subquery()
 
 
 def opaque(condition: Condition) -> Condition:
-    """The condition in a CASE. No index applies, and the planner assumes that half of the rows match, where it would
-    guess one in two hundred for a pattern that it does not know, and fetch all that another index leaves."""
+    """The condition in a CASE. Opaque to the planner: no index applies, and it assumes that half of the rows match. For
+    a pattern that it does not know it would assume one in two hundred, and fetch all rows that another index leaves."""
     return case((condition, true()), else_=false())
 
 
 def without_index(text: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Text in a collation that no index has, so that a pattern on it is tested row by row."""
+    """The text in a collation that no index has, so that a pattern is tested on each row instead of by an index."""
     return collate(text, "C")
 
 
@@ -75,8 +76,8 @@ def matches_without_index(vector: ColumnElement[Any], query: ColumnElement[Any])
 
 
 def one_of(column: ColumnElement[Any], words: Sequence[str]) -> Condition:
-    """`column = ANY ('{…}')`, also for one word, and never `=`: that would make a part of the order constant, and the
-    planner would no longer see that the rows come in order from the index of the parts, and sort all of them."""
+    """`column = ANY ('{…}')`, even for a single word. With `=` the planner would know the column to be constant, no
+    longer recognise that the index of the parts has the rows in order, and sort all of them."""
     if not words:
         return false()
     listed: ColumnElement[str] = literal_column("'{" + ",".join(words) + "}'")

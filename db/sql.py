@@ -1,8 +1,9 @@
-"""SQL terms that every part of `db/` uses: rows and conditions, tables by name and type, `SELECT t1.*`, and the rows of
-a JSON array.
+"""SQL building blocks for all of `db/`: types for rows and conditions, light tables, `SELECT t1.*`, and the rows of a
+JSON array.
 
-SQLAlchemy names each column of each subquery, and a list's statement nests many. `SELECT t1.*` says the same in a
-fraction of the text, which took most of the time of building a statement, and much of the database's time to read it.
+SQLAlchemy writes out every column of every subquery, and a list's statement nests many of these. `SELECT t1.*` is a
+fraction of that text. The column lists took most of the time of building a statement, and much of PostgreSQL's to
+parse it.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ Expression: TypeAlias = ColumnElement[Any]
 
 
 class _SelectStar(Select[Any]):
-    """A SELECT of `_row.*` and `_more`: its subqueries, and those of a union that it is the first of, have the columns
-    that these have. The method that says so is SQLAlchemy's own and undocumented (`sqlalchemy/sql/selectable.py`, 2.1);
-    if it changes, no list with a condition on a subquery's column can be built."""
+    """A SELECT of `_row.*` and `_more`. As a subquery, or as the first SELECT of a union, it has the columns of these.
+    It overrides an undocumented method of SQLAlchemy (`sqlalchemy/sql/selectable.py`, 2.1); if that changes, lists with
+    a condition on a subquery's column can no longer be built."""
 
     inherit_cache = False
     _row: FromClause
@@ -60,7 +61,7 @@ class _SelectStar(Select[Any]):
 
 
 def select_star(row: FromClause, *more: Label[Any]) -> Select[Any]:
-    """`SELECT row.*, more`."""
+    """`SELECT row.*, more`, as a query whose subqueries have the columns of both."""
     every: ColumnClause[Any] = literal_column("*")
     every.table = row
     query = _SelectStar(every, *more)
@@ -70,18 +71,18 @@ def select_star(row: FromClause, *more: Label[Any]) -> Select[Any]:
 
 @functools.cache
 def table(model: type[models.Base]) -> TableClause:
-    """A model's table as statements see it: names and types. The model's own columns would be copied into each of a
-    list's subqueries with all that the ORM needs of them, and take a quarter of the time of building a statement.
-    """
+    """A model's table reduced to the names and types of its columns. The model's own columns, with everything that the
+    ORM keeps in them, would be copied into each subquery of a list, which takes a quarter of the time of building a
+    statement."""
     mapped = model.__table__
     assert isinstance(mapped, Table)
     return light_table(mapped.name, *(light_column(each.name, each.type) for each in mapped.columns))
 
 
 def json_rows(array: Expression, **columns: TypeEngine[Any] | type[TypeEngine[Any]]) -> FromClause:
-    """The objects in a JSON array as rows: the members that `columns` names, with these types, and `ord`, counted from
-    1. With `code=Text`, `[{"code": "TAKEN"}, {"code": "STALE"}]` has the rows `('TAKEN', 1)` and `('STALE', 2)`; null
-    has none."""
+    """The objects of a JSON array as rows: a column of the given type for each member that `columns` names, and `ord`,
+    the place in the array, counted from 1. With `code=Text`, `[{"code": "TAKEN"}, {"code": "STALE"}]` becomes the rows
+    `('TAKEN', 1)` and `('STALE', 2)`; null becomes no rows."""
     elements = func.json_array_elements(func.coalesce(array, literal_column("'[]'::json")))
     rows = elements.table_valued("element", with_ordinality="ord").render_derived()
     members = [

@@ -1,8 +1,8 @@
-"""What a subscription reads: the event log, as one viewer sees it through one filter.
+"""Subscriptions: the mappings of their fields, which read the event log as one viewer sees it through one filter.
 
-A ticket's images before and after an event are rows like the table's own (`jsonb_populate_record`), so the predicates
-that decide lists decide streams too: what has entered, changed or left is what the same filter and the same visibility
-say of the two images.
+`jsonb_populate_record` turns a ticket's images before and after an event into rows like those of the table, so the
+filters and predicates of lists work on streams too. Applied to both images, they decide whether a ticket has entered,
+stayed in or left the list.
 """
 
 from __future__ import annotations
@@ -46,39 +46,39 @@ from db.sql import Condition, Expression, Row
 from db.viewer import Viewer
 
 EVENTS = "events"
-"""The parameter by which a statement is told which events: their ids."""
+"""The parameter for the ids of the events that a stream's statement reads."""
 
 
 def image_of(document: ColumnElement[Any], name: str) -> Row:
-    """A row image as a row of `tickets`; all null where there is no image."""
+    """An image as a row of `tickets`. If there is no image, every column is null."""
     columns = [column(each.name, each.type) for each in TICKET.table.c]
     return func.jsonb_populate_record(literal_column("NULL::tickets"), document).table_valued(*columns, name=name)
 
 
 @dataclass(frozen=True)
 class Stream(FieldMapping):
-    """A subscription's field: a message for each event that concerns it. `message` names the type of these."""
+    """A subscription field, with a message for each event that concerns it. `message` is the name of their type."""
 
     message: str
 
     def messages(self, root: Selection) -> list[list[Selection]]:
-        """What is selected of a message: once."""
+        """The selections of a message: one for each JSON document that it is rendered into."""
         return [root.types[self.message]]
 
     @abstractmethod
     def changes(self, render: Render, selection: Selection, event: Row) -> Select[Any]:
-        """The events that concern it, with whatever else its message's fields are read from."""
+        """The rows of `event` that concern the stream, with any further columns that its messages are read from."""
 
     @abstractmethod
     def routes(self, bound: Bound, viewer: Viewer) -> frozenset[str]:
-        """Keys of which every event that can concern it has one (`routes_of`)."""
+        """The stream's routes: every event that can concern it has at least one of them (`routes_of`)."""
 
     def render(self, render: Render, row: Row, selection: Selection) -> Expression:
         raise NotImplementedError("a subscription is compiled by `compile_stream`")
 
 
 def routes_of(event: Any) -> set[str]:
-    """The keys of an event, by the ids that the tail has read of it."""
+    """The routes of an event, a record with the ids that the tail reads."""
     routes = {"all", f"ticket:{event['ticket_id']}", f"creator:{event['creator_id']}"}
     for kind in ("technician", "customer"):
         routes.update(f"{kind}:{key}" for key in (event[f"{kind}_before"], event[f"{kind}_after"]) if key)
@@ -86,6 +86,7 @@ def routes_of(event: Any) -> set[str]:
 
 
 def _of_viewer(viewer: Viewer) -> frozenset[str]:
+    """The routes of the events of all tickets that the viewer can see."""
     match viewer.role:
         case Role.ADMIN:
             return frozenset({"all"})
@@ -98,7 +99,7 @@ def _of_viewer(viewer: Viewer) -> frozenset[str]:
 
 
 def _of_filter(bound: Bound, viewer: Viewer) -> frozenset[str]:
-    """Of what concerns the tickets of a filter."""
+    """The routes of the events of a filter's tickets: for an admin narrowed to the filter's technician or customer."""
     if viewer.role is Role.ADMIN:
         assert isinstance(bound.shape, CriteriaShape)
         for field, kind in (("assignee", "technician"), ("customerId", "customer")):
@@ -110,8 +111,8 @@ def _of_filter(bound: Bound, viewer: Viewer) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class LiveValue(Root):
-    """A subscription that tells not what has happened but what a root field of queries is now, over the tickets of a
-    filter."""
+    """A subscription whose messages are not events but the current value of a query's root field, which depends on the
+    tickets of a filter."""
 
     def routes(self, bound: Bound, viewer: Viewer) -> frozenset[str]:
         return _of_filter(bound, viewer)
@@ -119,8 +120,8 @@ class LiveValue(Root):
 
 @dataclass(frozen=True)
 class TicketChanges(Stream):
-    """What happens to the tickets of a filter. A change has the event's columns, `change` (ENTERED, UPDATED, LEFT) and
-    `shown`, whether the viewer may see the ticket, as it was left and as it is now."""
+    """The changes of a list of tickets with a filter. A change has the event's columns; `change`, which is ENTERED,
+    UPDATED or LEFT; and `shown`, whether the viewer may see the ticket, both as the event left it and as it is now."""
 
     def read(self, arguments: Arguments) -> Bound:
         slots = Slots()
@@ -140,6 +141,7 @@ class TicketChanges(Stream):
 
         was, now = matches(before), matches(after)
         change = case((and_(was, now), _word("UPDATED")), (now, _word("ENTERED")), else_=_word("LEFT"))
+        # The image may be of a ticket that the viewer no longer sees, so the current row is tested as well.
         ticket = render.alias(TICKET.table)
         still = exists().where(ticket.c.id == event.c.ticket_id, seen(ticket))
         shown = and_(seen(after), true() if viewer.role is Role.ADMIN else still).is_(true())
@@ -156,7 +158,7 @@ class TicketChanges(Stream):
 
 @dataclass(frozen=True)
 class TicketChangesPage(TicketChanges):
-    """A root field of queries: a page of what `TicketChanges` tells, with where it ends."""
+    """A query's root field: a page of the changes that `TicketChanges` streams, and the cursor at its end."""
 
     @property
     def cost(self) -> int:
@@ -167,13 +169,13 @@ class TicketChangesPage(TicketChanges):
         return replace(super().read(arguments), size=size)
 
     def messages(self, root: Selection) -> list[list[Selection]]:
-        """Once for each alias of `nodes`."""
+        """One selection for each alias of `nodes`."""
         return [part.fields for part in root.fields if part.name == "nodes"]
 
 
 @dataclass(frozen=True)
 class NoteAdditions(Stream):
-    """The notes that are added to one ticket, as far as the viewer sees them."""
+    """The notes that are added to one ticket and that the viewer sees."""
 
     def read(self, arguments: Arguments) -> Bound:
         return Bound(None, (key_of(arguments["ticketId"], TICKET.prefix, "ticket"),))
@@ -191,7 +193,7 @@ class NoteAdditions(Stream):
 
 @dataclass(frozen=True)
 class Imaged(FieldMapping):
-    """The ticket as an event left it; null where the viewer may not see it (any more)."""
+    """The ticket as an event left it; null if the viewer could not see it then or cannot see it now."""
 
     def render(self, render: Render, row: Row, selection: Selection) -> Expression:
         image = image_of(row.c.after, render.name())
@@ -204,9 +206,9 @@ def _word(word: str) -> ColumnElement[str]:
 
 
 def compile_stream(root: Selection, role: Role, shapes: Sequence[Hashable], mark: str) -> Compiled:
-    """A stream's statement. It is given ids of events and returns, in order, a row for each that concerns the stream:
-    its `id`, `at`, and the JSON documents of the message, one for each selection of it, in which `mark` stands for the
-    cursor."""
+    """A stream's statement. Its parameter `EVENTS` takes ids of events; it returns a row for each of those that
+    concerns the stream, ordered by time and id. A row has the event's `id` and `at`, and a JSON document for each
+    selection of the message, in which `mark` stands for the stream cursor."""
     mapping = root.mapping
     assert isinstance(mapping, Stream)
     render = Render(role, shapes, mark)
@@ -219,7 +221,7 @@ def compile_stream(root: Selection, role: Role, shapes: Sequence[Hashable], mark
 
 @dataclass(frozen=True, slots=True)
 class StreamedEvent:
-    """An event as a stream tells it."""
+    """An event as a stream delivers it: its id and time, and the JSON documents of its message."""
 
     event: str
     at: datetime
@@ -235,7 +237,7 @@ class Reader:
         self._database = database
 
     async def of(self, events: Sequence[str]) -> list[StreamedEvent]:
-        """Those of the events that concern the stream, in order. Raises what the database does."""
+        """The events, among those with these ids, that concern the stream, in order. Raises the database's errors."""
         arguments = self._compiled.given(self._arguments, {EVENTS: events})
         rows = await self._database.fetch(self._compiled.statement.text, *arguments)
         return [StreamedEvent(str(id), at, tuple(documents)) for id, at, *documents in rows]

@@ -1,8 +1,10 @@
-"""How many tickets there are: from the kept counts where a filter allows it, else by counting.
+"""The numbers of tickets: totals and the counts on status tabs, from the kept counts (`db/events/counts.py`) where the
+filter allows it, and otherwise by counting rows.
 
-The number of tickets is kept by status, priority, category and technician, and for services by creator too. A filter
-over these four is answered from there for an admin and for a service, whatever the number of tickets, and for a
-technician, of whom only those are counted that they have created for others; anything else is counted row by row.
+The kept counts are by status, priority, category and technician, and for tickets created by services also by creator. A
+filter over nothing but these four columns is answered from them, at a cost that does not depend on the number of
+tickets: entirely for admins and services; for technicians, the few tickets that they created for others are counted and
+added. Everything else is counted row by row.
 """
 
 from __future__ import annotations
@@ -24,12 +26,13 @@ _KEPT = frozenset(counts.COLUMNS)
 
 
 def _from_kept_counts(shape: CriteriaShape) -> bool:
-    """Whether a filter's shape is over nothing but what the counts are kept by."""
+    """Whether a filter reads only columns by which the counts are kept."""
     return TICKETS.criteria.columns(shape) <= _KEPT
 
 
 def _kept_for(viewer: ViewerParameter) -> FromClause | None:
-    """Rows of what is counted by, with `n`, that sum up to what the viewer sees; None if only the tickets tell."""
+    """Rows of the columns that are counted by, with a number `n`, whose sum is the number of tickets that the viewer
+    sees. None if there are no kept counts for the role."""
     match viewer.role:
         case Role.ADMIN:
             return counts.ALL.counted()
@@ -50,7 +53,7 @@ def _kept_for(viewer: ViewerParameter) -> FromClause | None:
 
 
 def ticket_total(shape: CriteriaShape, viewer: ViewerParameter, parameters: Parameters) -> ColumnElement[int] | None:
-    """The total of a list by the kept counts, if they can tell it."""
+    """The total of a list from the kept counts; None if they do not have it."""
     kept_for = _kept_for(viewer) if _from_kept_counts(shape) else None
     if kept_for is None:
         return None
@@ -59,7 +62,7 @@ def ticket_total(shape: CriteriaShape, viewer: ViewerParameter, parameters: Para
 
 
 def ticket_counts(shape: CriteriaShape, viewer: ViewerParameter, parameters: Parameters) -> FromClause:
-    """One row: how many tickets match in all, in each status (a column each), and without an assignee."""
+    """One row with the number of matching tickets: `all`, a column for each status, and `unassigned`."""
     kept_for = _kept_for(viewer) if _from_kept_counts(shape) else None
     if kept_for is not None:
         rows, number = kept_for, kept_for.c.n
@@ -80,6 +83,8 @@ def ticket_counts(shape: CriteriaShape, viewer: ViewerParameter, parameters: Par
 
 
 def _estimates(shapes: Mapping[str, CriteriaShape], viewer: ViewerParameter, parameters: Parameters) -> FromClause:
+    """Estimated counts: one row with a column for each named filter. The kept counts as of the last fold are close
+    enough, and quicker to read than exact ones."""
     kept = counts.ALL.kept()
     sums = []
     for name, shape in shapes.items():
@@ -90,4 +95,4 @@ def _estimates(shapes: Mapping[str, CriteriaShape], viewer: ViewerParameter, par
 
 
 ALL_TICKETS = replace(TICKETS, total=ticket_total, estimates=_estimates, estimated_by=_KEPT)
-"""The list of all tickets, whose total needs no counting where the kept counts can tell it."""
+"""The list of tickets, with its total and its estimates from the kept counts."""

@@ -1,4 +1,4 @@
-"""Who is asking."""
+"""The viewer: the person or program that a request comes from."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from db.enums import Role
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """An authenticated party. `id` is the technician's, customer's or API key's UUID; of an admin it is the
-    token's subject. `name` is what notes and events show."""
+    """An authenticated person or program. `id` is the UUID of the technician, customer or API key, or for an admin the
+    token's subject. `name` appears on their notes and events."""
 
     role: Role
     id: str

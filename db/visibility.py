@@ -1,7 +1,7 @@
-"""Who sees which rows: one predicate per entity and role, and the only place that says so.
+"""Who sees which rows: one predicate for each entity, by role. Nothing else decides visibility.
 
-The compiler adds an entity's predicate wherever the entity is reached, by whatever path, counts included. What is not
-visible is not selected, so to its viewer it does not exist.
+The compiler adds an entity's predicate wherever a statement reaches the entity, on every path and in counts too. A row
+that is not visible is not selected, so for the viewer it does not exist.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from db.sql import Condition, Row, select_star, table
 
 @dataclass(frozen=True, slots=True)
 class ViewerParameter:
-    """The viewer as a statement knows them: the role decides its text, the id is a parameter of it."""
+    """The viewer in a statement: the role decides the statement's text, the id is one of its parameters."""
 
     role: Role
     id: ColumnElement[str]
@@ -47,14 +47,15 @@ Predicate: TypeAlias = Callable[[Row, ViewerParameter], Condition]
 
 
 class OneByOne:
-    """Says that each row is asked for by the few tickets that it is on."""
+    """Stands for testing each row by itself, by the few tickets that it is on."""
 
 
 ONE_BY_ONE = OneByOne()
 
 Near: TypeAlias = Row | OneByOne | None
 NearPredicate: TypeAlias = Callable[[Row, ViewerParameter, Near], Condition]
-"""The same predicate, told from which ticket the row was come to, or that rows are asked for `ONE_BY_ONE`."""
+"""The same predicate, with a hint about where to look first: the ticket from which the statement reached the row; or
+`ONE_BY_ONE`, if each row is tested by itself; or None."""
 
 
 def ticket(row: Row, viewer: ViewerParameter) -> Condition:
@@ -72,26 +73,31 @@ def ticket(row: Row, viewer: ViewerParameter) -> Condition:
 
 
 def assigned(row: Row, viewer: ViewerParameter) -> Condition:
+    """The ticket is assigned to the viewer, a technician."""
     return row.c.technician_id == viewer.uuid
 
 
 def created(row: Row, viewer: ViewerParameter) -> Condition:
-    kind: ColumnElement[str] = literal_column(f"'{ActorKind(viewer.role.value)}'")  # as a partial index has it
+    """The viewer created the ticket."""
+    # A literal: the partial index of `created_for_others` does not apply to a parameter.
+    kind: ColumnElement[str] = literal_column(f"'{ActorKind(viewer.role.value)}'")
     return and_(row.c.creator_id == viewer.id, row.c.creator_kind == kind)
 
 
 def created_for_others(row: Row, viewer: ViewerParameter) -> Condition:
-    """What a technician has created that is not assigned to them: little, of which there is an index."""
+    """The tickets that a technician created and that are not assigned to them. They are few, and a partial index has
+    exactly them."""
     return and_(created(row, viewer), cast(row.c.technician_id, Text).is_distinct_from(row.c.creator_id))
 
 
 def owned(row: Row, viewer: ViewerParameter) -> Condition:
+    """The ticket's customer is the viewer."""
     return row.c.customer_id == viewer.uuid
 
 
 def _on_visible_ticket(viewer: ViewerParameter, link: Callable[[Row], Condition], near: Row | None = None) -> Condition:
-    """There is a ticket that the viewer sees, and that `link` ties to the row. Where the row was come to from a ticket,
-    `near`, that one is looked at first, and then the row's others: they are few, while the viewer's may be many."""
+    """The viewer sees a ticket that `link` relates to the row. Given the ticket that the statement came from, `near`,
+    test that one first, and then the row's other tickets: they are few, while the viewer may see many."""
     tickets = table(models.TicketRow).alias()
     if near is None:
         return exists().where(link(tickets), ticket(tickets, viewer))
@@ -100,7 +106,8 @@ def _on_visible_ticket(viewer: ViewerParameter, link: Callable[[Row], Condition]
 
 
 def _among_its_own(viewer: ViewerParameter, link: Callable[[Row], Condition]) -> Condition:
-    """Of the tickets that `link` ties to the row, all of which are looked at, one is visible."""
+    """The viewer sees one of the tickets that `link` relates to the row. OFFSET makes the planner fetch these few
+    tickets and test each, instead of joining them with all that the viewer sees."""
     tickets = table(models.TicketRow).alias()
     tied = select_star(tickets).where(link(tickets)).offset(literal_column("0")).correlate_except(tickets).subquery()
     return exists().where(ticket(tied, viewer)).correlate_except(tied)
@@ -113,7 +120,7 @@ def _is_on_visible_ticket(
     near: Near,
     also: Callable[[Row], Condition] = lambda tickets: true(),
 ) -> Condition:
-    """There is a ticket that the viewer sees, with the row in this column, and fulfilling what is `also` said."""
+    """The viewer sees a ticket that refers to the row by this column and matches `also`."""
 
     def link(tickets: Row) -> Condition:
         return and_(tickets.c[column] == row.c.id, also(tickets))
@@ -124,14 +131,15 @@ def _is_on_visible_ticket(
     if viewer.role is not Role.TECHNICIAN:
         return _among_its_own(viewer, link)
     theirs, others = table(models.TicketRow).alias(), table(models.TicketRow).alias()
-    # An index tells this of a row. With OFFSET the planner does not look for all that is theirs, to join it.
+    # An index finds these tickets by the row. Without OFFSET the planner would read all tickets that are assigned to
+    # the viewer, to join them.
     found = select(theirs.c.id).where(link(theirs), assigned(theirs, viewer)).offset(literal_column("0"))
     made = select(others.c[column]).where(created_for_others(others, viewer), others.c[column].is_not(None))
     return or_(row.c.id.in_(made.correlate_except(others)), exists(found.correlate_except(theirs)))
 
 
 def sees_more_tickets(viewer: ViewerParameter, number: ColumnElement[int]) -> Condition:
-    """Whether the viewer, a technician or a service, sees more tickets than this number."""
+    """Whether the viewer, a technician or a service, sees more than this number of tickets. Reads at most one more."""
     tickets = table(models.TicketRow)
     seen = (assigned, created_for_others) if viewer.role is Role.TECHNICIAN else (created,)
     rows = [(tickets.alias(), visible) for visible in seen]
@@ -181,6 +189,7 @@ def customer(row: Row, viewer: ViewerParameter, near: Near = None) -> Condition:
 
 
 def _is_contact(tickets: Row, customer: Row) -> Condition:
+    """The ticket's contact has the customer's name or e-mail address."""
     same_name = func.search_form(tickets.c.contact_name) == customer.c.name_form
     return or_(same_name, func.lower(tickets.c.contact_email) == func.lower(customer.c.email))
 
@@ -203,7 +212,7 @@ def technician(row: Row, viewer: ViewerParameter, near: Near = None) -> Conditio
     if viewer.role is Role.ADMIN:
         return true()
     if viewer.role is Role.TECHNICIAN and near is None:
-        # Who sees a ticket that is another's has created it.
+        # A technician sees another technician's ticket only if they created it, so only those few need testing.
         tickets = table(models.TicketRow).alias()
         theirs = exists().where(tickets.c.technician_id == row.c.id, created_for_others(tickets, viewer))
         return or_(row.c.id == viewer.uuid, theirs)

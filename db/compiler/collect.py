@@ -1,7 +1,8 @@
-"""Collects what a root field selects, for a role and the values of `@skip`/`@include`: a tree of `Selection`.
+"""Collects the selection of a root field into a tree of `Selection`, for one role and given values of `@skip` and
+`@include`.
 
-Fragments are merged as the specification's CollectFields does (GraphQL, October 2021, section 6.3.2), so result keys
-come in its order."""
+Fragments are merged as by CollectFields in the specification (GraphQL, October 2021, section 6.3.2), so that the result
+has its keys in the specified order."""
 
 from __future__ import annotations
 
@@ -34,14 +35,14 @@ from db.enums import Role
 from db.errors import BadInput, Forbidden
 
 OF_THE_WHOLE = {"pageInfo": 5, "totalCount": 5, "streamCursor": 1}
-"""Fields of a connection that are not of its rows but built once for it, and what each is counted as: the objects that
-PostgreSQL could have built meanwhile."""
+"""Fields of a connection that are built once for the whole connection, not per row, and what each costs: the number of
+objects that PostgreSQL builds in the same time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where a field is selected: below which site, whose weight it adds to, how often for each of the site's rows, and
-    the place of the site itself."""
+    """Where a field is selected: the nearest site above it; the weight that it adds to; how many times it is built per
+    row of that site; and the scope in which the site itself is selected."""
 
     site: Site | None
     weight: Weight
@@ -50,7 +51,7 @@ class Scope:
 
 
 class Flags:
-    """Which fields `@skip` and `@include` leave in, for given values of the variables that they name."""
+    """Decides which fields `@skip` and `@include` keep, given the values of the variables that they use."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._values = values
@@ -73,7 +74,8 @@ class Flags:
 
 
 class Collector:
-    """Collects what the root fields of one operation select, for one role."""
+    """Collects the selections of one operation's root fields, for one role. `sites` has the sites by number, `weight`
+    what is built once, outside any site."""
 
     def __init__(
         self,
@@ -90,7 +92,7 @@ class Collector:
         self.weight = Weight()
 
     def grouped(self, type_: GraphQLObjectType, sets: Sequence[SelectionSetNode]) -> dict[str, list[FieldNode]]:
-        """The field nodes for each result key, in order."""
+        """The field nodes of each result key, in the order of the result."""
         groups: dict[str, list[FieldNode]] = {}
         visited: set[str] = set()
         for selection_set in sets:
@@ -132,7 +134,10 @@ class Collector:
         return is_abstract_type(condition) and self._schema.is_sub_type(condition, type_)
 
     def select(self, type_: GraphQLObjectType, key: str, nodes: list[FieldNode], place: Scope) -> Selection:
-        """One field, and all below it. Raises `Forbidden` for a field that the role may not read."""
+        """The selection of one field and everything below it. Raises `Forbidden` if the role may not read one of the
+        fields."""
+        # Each field adds its price to the scope that it is selected in. A field with arguments opens a new scope, whose
+        # weight is counted per row of that site, because the number of rows is known only with the arguments.
         node = nodes[0]
         name = node.name.value
         place.weight.values += place.times
@@ -141,7 +146,7 @@ class Collector:
         definition = type_.fields[name]
         mapping: FieldMapping | None = definition.extensions.get(MAPPING)
         if mapping is not None and self._role not in mapping.roles:
-            raise Forbidden(f"{type_.name}.{name} is not for the role {self._role.lower()}.")
+            raise Forbidden(f"The role {self._role.lower()} cannot read {type_.name}.{name}.")
         below = place
         own: Site | None = None
         if mapping is not None:
@@ -153,6 +158,7 @@ class Collector:
             elif mapping.most > 1:
                 below = Scope(place.site, place.weight, place.times * mapping.most, place.around)
         elif below.around is not None and name in OF_THE_WHOLE:
+            # A field of the connection itself: charge it once to the scope around, not per row of this site.
             below = below.around
             below.weight.objects += below.times * OF_THE_WHOLE[name]
         selection = Selection(key, name, mapping, own)

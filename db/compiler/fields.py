@@ -1,11 +1,22 @@
-"""How a GraphQL field is read from the database.
+"""The field mappings: how each kind of GraphQL field is read from the database.
 
-A field of an entity is declared once, beside its Strawberry type, with one of these mappings; the compiler
-(`db/compiler/`) puts the mappings of a selection together into one statement. A mapping has two halves.
-`read` turns the arguments of one request into values and a *shape*: what of them changes the statement's text. `render`
-builds the SQL of a shape. So a statement is built once per shape, and afterwards only values are bound.
+A field is declared once, beside its Strawberry type in `schema/`, with one of these mappings, and the compiler combines
+the mappings of a selection into one statement (`selection.py` explains its terms). A mapping has two halves: `read`
+turns the arguments of one request into an argument shape and values, `render` builds the SQL for a shape. The statement
+is rendered once per shape; later requests only bind their values.
 
-Where a field is computed, its mapping calls a function of `resolvers/` that makes the SQL.
+As an example, `Column("reference")` renders `t1.reference`. `One(CUSTOMER, "customer_id")` renders a subquery
+
+    (SELECT json_build_object('name', c2.name) FROM customers AS c2 WHERE c2.id = t1.customer_id AND …)
+
+in which the selected fields are rendered by their own mappings, with `c2` as the row, and … is the predicate of
+`db/visibility.py`: no mapping reaches an entity without adding it.
+
+- From the parent's row: `Column`, `GlobalId`, `Constant`, `Embedded`.
+- From other rows that belong to it: `One`, `Items`, and `Many` (`db/lists/page.py`), a connection.
+- Root fields: `Root`, `NodeById`, `NodesByIds`, `MutationField`, and `Stream` (`db/ticket_stream.py`).
+
+A computed field names a function of `resolvers/` that makes its SQL.
 """
 
 from __future__ import annotations
@@ -29,15 +40,16 @@ ColumnSource: TypeAlias = str | Callable[[Row, ViewerParameter], Expression]
 """A column's name, or a function that computes a value from the row."""
 
 ItemsSource: TypeAlias = Callable[[Row, ViewerParameter], FromClause]
-"""The rows that belong to a row, with a column `ord` to sort them by."""
+"""A function from a row to the rows that belong to it, which have a column `ord` to sort by."""
 
 RowCondition: TypeAlias = Callable[[Row], Condition]
 
 RootSource: TypeAlias = Callable[[Render, Selection], tuple[Row, list[Condition]]]
-"""A selectable, and the conditions that leave at most one row of it."""
+"""A function that returns a selectable, and the conditions that leave at most one of its rows."""
 
 ArgumentReader: TypeAlias = Callable[[Arguments], Bound]
-"""Reads a root field's arguments into the values of its source's parameters. Raises `BadInput`."""
+"""Reads a root field's arguments into the parameters of its source. Raises `BadInput` for a value that cannot be
+used."""
 
 
 def read_column(source: ColumnSource, row: Row, viewer: ViewerParameter) -> Expression:
@@ -46,7 +58,7 @@ def read_column(source: ColumnSource, row: Row, viewer: ViewerParameter) -> Expr
 
 @dataclass(frozen=True)
 class Column(FieldMapping):
-    """A scalar, an enum value or a list of them, from the row."""
+    """A scalar, an enum value, or a list of either, from the row."""
 
     source: ColumnSource
 
@@ -56,7 +68,7 @@ class Column(FieldMapping):
 
 @dataclass(frozen=True)
 class GlobalId(FieldMapping):
-    """The id that clients know an entity's row by: its prefix and the key in `column`."""
+    """An entity's id as clients see it: the prefix, `_`, and the key in `column`."""
 
     entity: Entity
     column: str
@@ -68,7 +80,7 @@ class GlobalId(FieldMapping):
 
 @dataclass(frozen=True)
 class Constant(FieldMapping):
-    """The same word for every row: `__typename`."""
+    """The same word for every row, as for `__typename`."""
 
     word: str
 
@@ -77,7 +89,7 @@ class Constant(FieldMapping):
 
 
 class Renamed:
-    """A row whose columns go by other names: `prefix` and the name."""
+    """A row whose columns are also known by their names without `prefix`."""
 
     def __init__(self, row: Row, prefix: str) -> None:
         self.c = {name.removeprefix(prefix): column for name, column in row.c.items()}
@@ -85,7 +97,7 @@ class Renamed:
 
 @dataclass(frozen=True)
 class Embedded(FieldMapping):
-    """An object made of the columns of the same row whose names begin with `prefix`."""
+    """An object made of the parent row's columns whose names begin with `prefix`."""
 
     prefix: str
 
@@ -96,17 +108,18 @@ class Embedded(FieldMapping):
 
 @dataclass(frozen=True)
 class One(FieldMapping):
-    """The one row of another entity whose column `referenced_by` equals this row's `column`; null where there is none
-    that the viewer sees."""
+    """The row of another entity whose column `referenced_by` equals this row's `column`; null if there is none that the
+    viewer sees. At most one row may match."""
 
     entity: Entity
     column: ColumnSource
     referenced_by: str = "id"
     from_ticket: bool = False
-    """Whether this row is a ticket, which tells soonest whether the other is visible."""
+    """Whether this row is a ticket: the other row's visibility is then tested by this ticket first, which is fast."""
 
     def render(self, render: Render, row: Row, selection: Selection) -> Expression:
         target, viewer = render.alias(self.entity.table), render.viewer
+        # The ticket that this row is usually makes the other one visible, so the viewer's other tickets are not read.
         near = self.entity.near if self.from_ticket else None
         visible = self.entity.visible(target, viewer) if near is None else near(target, viewer, row)
         belongs = target.c[self.referenced_by] == read_column(self.column, row, viewer)
@@ -116,7 +129,7 @@ class One(FieldMapping):
 
 @dataclass(frozen=True)
 class Items(FieldMapping):
-    """A short list of objects that belong to the row and are never paged; null unless the row fulfils `present`."""
+    """A short list of objects that belong to the row and is never paged; null unless the row matches `present`."""
 
     source: ItemsSource
     present: RowCondition | None = None
@@ -132,12 +145,12 @@ class Items(FieldMapping):
 
 EMPTY = literal_column("'[]'::json", JSON)
 NO_ROW: Row = select(null().label("nothing")).subquery("nothing")
-"""What a root field hangs on."""
+"""The parent row of a root field, which has none."""
 
 
 @dataclass(frozen=True)
 class Root(FieldMapping):
-    """A field that hangs on no row: one object, or null where `source` has no row."""
+    """A root field that returns one object, or null if `source` has no row."""
 
     source: RootSource
     reader: ArgumentReader = field(default=lambda arguments: UNBOUND)
@@ -153,9 +166,9 @@ class Root(FieldMapping):
 
 @dataclass(frozen=True)
 class NodeById(FieldMapping):
-    """The row with a given id, of any of these entities; null where there is none that the viewer sees.
+    """The row of any of these entities with a given id; null if there is none that the viewer sees.
 
-    The shape is the id's prefix, which names the entity.
+    The argument shape is the id's prefix, which names the entity.
     """
 
     entities: tuple[Entity, ...]
@@ -171,10 +184,11 @@ class NodeById(FieldMapping):
 
 @dataclass(frozen=True)
 class NodesByIds(FieldMapping):
-    """The rows with given ids, each of any of these entities, in the order of the ids; null for each that is not there
-    or that the viewer does not see.
+    """The rows with given ids, each of any of these entities, in the order of the ids; null in place of each that does
+    not exist or that the viewer does not see.
 
-    The shape is the sorted prefixes among the ids; the values are two parallel arrays, of prefixes and of keys.
+    The argument shape is the ids' prefixes, sorted and without repetition; the values are two parallel arrays, of
+    prefixes and of keys.
     """
 
     entities: tuple[Entity, ...]
@@ -182,7 +196,7 @@ class NodesByIds(FieldMapping):
     def read(self, arguments: Arguments) -> Bound:
         ids = arguments["ids"]
         if len(ids) > PAGE_MAX:
-            raise BadInput(f"At most {PAGE_MAX} ids at once.")
+            raise BadInput(f"At most {PAGE_MAX} ids are allowed.")
         parsed = [_prefix_and_key(id_, self.entities) for id_ in ids]
         prefixes = tuple(sorted({prefix for prefix, _ in parsed}))
         return Bound(prefixes, ([prefix for prefix, _ in parsed], [key for _, key in parsed]), max(1, len(ids)))
@@ -197,18 +211,18 @@ class NodesByIds(FieldMapping):
         return select(func.json_agg(aggregate_order_by(found, ids.c.ord))).select_from(ids).scalar_subquery()
 
     def _branch(self, prefix: str, ids: Row, render: Render, selection: Selection) -> tuple[Condition, Expression]:
-        """When an id has this prefix, and then the row of its entity."""
+        """A branch of the CASE: the condition that an id has this prefix, and the row of its entity."""
         has_prefix = ids.c.prefix == literal_column(f"'{prefix}'")
-        # The cast stands behind a CASE of its own, for the planner may look at a branch that is not taken.
+        # The cast needs a CASE of its own: the planner may evaluate it for an id of another prefix, where it fails.
         key = cast(case((has_prefix, ids.c.key)), UUID(as_uuid=False))
         return has_prefix, _node(_entity_of(prefix, self.entities), key, render, selection)
 
 
 def _prefix_and_key(global_id: str, entities: Sequence[Entity]) -> tuple[str, str]:
-    """The parts of an id of one of the entities. Raises `BadInput` if it cannot be one."""
+    """The prefix and the key of an id. Raises `BadInput` if it is not an id of one of the entities."""
     prefix, key = split_id(global_id)
     if not is_uuid(key) or prefix not in {entity.prefix for entity in entities}:
-        raise BadInput(f"{shown(global_id)} is not an id of Callout.")
+        raise BadInput(f"{shown(global_id)} is not a valid id.")
     return prefix, key
 
 
@@ -218,7 +232,7 @@ def _entity_of(prefix: str, entities: Sequence[Entity]) -> Entity:
 
 
 def _node(entity: Entity, key: Expression, render: Render, selection: Selection) -> Expression:
-    """What is selected of the entity's row with this key, if the viewer sees it."""
+    """The selected fields of the entity's row with this key; null if the viewer does not see it."""
     target = render.alias(entity.table)
     found = select(render.object(selection.types[entity.name], target)).select_from(target)
     return found.where(target.c.id == key, entity.visible_alone(target, render.viewer)).scalar_subquery()
@@ -226,7 +240,7 @@ def _node(entity: Entity, key: Expression, render: Render, selection: Selection)
 
 @dataclass(frozen=True)
 class MutationField(FieldMapping):
-    """A mutation: `handler` does it, and its outcome is the one row that the payload's fields are read from."""
+    """A mutation: `handler` runs it, and its outcome is the one row that the payload's fields are read from."""
 
     handler: Callable[[Any, Arguments], Awaitable[Any]]
     """A `Handler` of `resolvers/mutation.py`, which `db/` may not import."""
@@ -243,7 +257,7 @@ class MutationField(FieldMapping):
 
 @dataclass(frozen=True)
 class OutcomeExtra(FieldMapping):
-    """A text that a mutation's handler has put into its outcome's `extra` by this name; null if it has put none."""
+    """The text under this name in the `extra` of a mutation's outcome; null if the handler has set none."""
 
     name: str
 
@@ -254,7 +268,7 @@ class OutcomeExtra(FieldMapping):
 
 @dataclass(frozen=True)
 class StreamCursorField(FieldMapping):
-    """A stream cursor: the position in the event log that the statement's answer stands at."""
+    """A stream cursor: the position in the event log at which the statement reads."""
 
     def render(self, render: Render, row: Row, selection: Selection) -> Expression:
         return render.position()

@@ -1,4 +1,5 @@
-"""Renders a root field's selection and argument shapes to one SQL statement that returns its JSON."""
+"""Renders a root field's selection, with the argument shapes of its sites, into one SQL statement that returns its
+JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ from db.viewer import Viewer
 
 
 class Compiled:
-    """A root field's statement, and where each of its arguments comes from."""
+    """A root field's statement, and the origin of each of its arguments.
+
+    The names of the parameters are taken apart once, here, so that a request only fills in its values by place."""
 
     __slots__ = ("_fixed", "_outcome", "_sites", "_viewer", "statement")
 
@@ -24,8 +27,8 @@ class Compiled:
         self.statement = statement
         self._fixed = statement.arguments({})
         self._sites: list[tuple[int, int, int]] = []  # place among the arguments, site, slot
-        self._viewer: list[tuple[int, bool]] = []  # place, and whether it is the name
-        self._outcome: list[tuple[int, int]] = []  # place, and which part of the outcome
+        self._viewer: list[tuple[int, bool]] = []  # place; true for the viewer's name, false for the id
+        self._outcome: list[tuple[int, int]] = []  # place, index in `OUTCOME`
         for place, name in enumerate(statement.names):
             if name in (VIEWER, VIEWER_NAME):
                 self._viewer.append((place, name == VIEWER_NAME))
@@ -36,7 +39,7 @@ class Compiled:
                 self._sites.append((place, int(site), int(slot)))
 
     def arguments(self, bounds: Sequence[Bound], viewer: Viewer) -> list[Any]:
-        """The statement's arguments, but for a mutation's outcome."""
+        """The statement's arguments in placeholder order, except a mutation's outcome."""
         arguments = self._fixed.copy()
         for place, site, slot in self._sites:
             arguments[place] = bounds[site].values[slot]
@@ -45,7 +48,7 @@ class Compiled:
         return arguments
 
     def given(self, arguments: list[Any], values: Mapping[str, Any]) -> list[Any]:
-        """The arguments with those that are known by name."""
+        """The arguments, with those in `values` filled in by their names."""
         return [values.get(name, argument) for name, argument in zip(self.statement.names, arguments, strict=True)]
 
     def with_outcome(self, arguments: list[Any], *outcome: Any) -> list[Any]:
@@ -55,10 +58,11 @@ class Compiled:
 
 
 def compile_root(root: Selection, role: Role, shapes: Sequence[Hashable], position_mark: str) -> Compiled:
-    """The statement of a root field, for a role and the shapes of its sites. Where a stream cursor is selected it
-    returns a second column: the snapshot that cursors are made of."""
+    """The statement of a root field, for a role and the argument shapes of its sites. Returns one column, `document`;
+    if a stream cursor is selected also `position`, the snapshot that replaces `position_mark` once it is sealed."""
     assert root.mapping is not None
     render = Render(role, shapes, position_mark)
+    # The position is a column of the same statement, so that it is the snapshot that the data was read with.
     columns = [root.mapping.render(render, NO_ROW, root).label("document")]
     if render.wants_position:
         columns.append(literal_column(NOW, Text()).label("position"))

@@ -1,1 +1,1 @@
-"""The event log: writing events, positions in it and the cursors made of them, and the counts kept from it."""
+"""The event log: writing and pruning events, positions, stream cursors, and the kept counts of tickets."""

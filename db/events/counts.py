@@ -1,11 +1,12 @@
-"""How many tickets there are of each status, priority, category and technician: exact at every moment, without
-counting them.
+"""The kept counts: the number of tickets by status, priority, category and technician, exact at every moment without
+counting rows.
 
-`ticket_counts` is right as of a position in the event log, the snapshot `event_log.counted`. What has happened since
-is the difference that the later events make, by their images before and after. `counted` adds the two, so its sums are
-those of the reading statement's own snapshot, what its transaction has itself written included; `fold` moves the
-position on, so that little is left to add. `service_ticket_counts` is the same by creator too, of what services have
-created, and has a position of its own. See `docs/decisions/counts.md`.
+The table `ticket_counts` is correct as of a position in the event log, the snapshot `event_log.counted`. Each later
+event adds a difference: minus one for its image before, plus one for its image after. `counted` adds these differences
+to the table, so that its sums are exact for the reading statement's own snapshot, including what its transaction has
+written. `fold` adds them to the table itself and advances the position, so that readers have little to add.
+`service_ticket_counts` has the tickets that services created, by creator too, with a position of its own.
+See `docs/decisions/counts.md`.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from db import models
 from db.events.position import unseen
 
 NOBODY: Final = "00000000-0000-0000-0000-000000000000"
-"""Stands for no technician in the tables, whose keys cannot hold NULL."""
+"""Stands for no technician in the tables of counts, because a primary key cannot hold NULL."""
 
 COLUMNS: Final = ("status", "priority", "category", "technician_id")
-"""What tickets are counted by."""
+"""The columns by which tickets are counted."""
 
 _TYPES: Final[Mapping[str, tuple[str, TypeEngine[Any]]]] = {
     "status": ("ticket_status", models.STATUS),
@@ -39,8 +40,8 @@ _TYPES: Final[Mapping[str, tuple[str, TypeEngine[Any]]]] = {
 
 @dataclass(frozen=True)
 class Counts:
-    """One table of counts, and the column of `event_log` that has its position. It counts the tickets that fulfil `of`,
-    an SQL condition, by the columns `by`, which are its key."""
+    """One table of counts, `table`; `position` is the column of `event_log` with its position. It counts the tickets
+    that match `of`, an SQL condition, by the columns `by`, which are its primary key."""
 
     table: str
     position: str
@@ -48,16 +49,17 @@ class Counts:
     by: tuple[str, ...] = COLUMNS
 
     def counted(self) -> FromClause:
-        """Rows of `by` and `n`: sum `n` over what is asked for. Several rows may be of one kind and single ones
-        negative; only sums mean something."""
+        """Rows of the columns `by` and a number `n`, exact as of now. Several rows can have the same values, and a
+        single `n` can be negative: only sums of `n` are meaningful."""
         return self._rows(f"{self._kept()} UNION ALL {self._difference()}", "counted")
 
     def kept(self) -> FromClause:
-        """The same as it was when `fold` last moved the position: quicker, and nearly right."""
+        """The same as of the table's position: quicker, and nearly right."""
         return self._rows(self._kept(), "kept")
 
     def fold(self) -> str:
-        """The statement that takes in the events since the position and moves it; its one value is their number."""
+        """The statement that adds the events since the position to the table, and advances the position. Returns one
+        value, the number of events."""
         return f"""
             WITH change AS (
                 SELECT {self._columns("coalesce")}, sum(n) AS n FROM ({self._difference()}) AS difference
@@ -73,7 +75,8 @@ class Counts:
             SELECT events FROM taken"""
 
     def recount(self) -> str:
-        """The statement that counts the tickets themselves; its snapshot becomes the position."""
+        """The statement that counts the tickets' rows into the table, and sets the position to its snapshot. It adds a
+        row of 0 for each row of the table, so that combinations without tickets are set to 0."""
         return f"""
             WITH added AS (
                 INSERT INTO {self.table} ({self._names()}, n)
@@ -110,7 +113,8 @@ class Counts:
         return ", ".join(self.by)
 
     def _columns(self, nobody: str) -> str:
-        """`by`, to read the table (`nullif`) or to write to it (`coalesce`), where no technician has a stand-in."""
+        """The columns `by`, with `nobody` applied to the technician: `nullif` to read the table, `coalesce` to write to
+        it, because there `NOBODY` stands for NULL."""
         columns = [f"{nobody}({name}, '{NOBODY}') AS {name}" if name == "technician_id" else name for name in self.by]
         return ", ".join(columns)
 
@@ -125,12 +129,16 @@ OF_SERVICES: Final = Counts(
 
 
 async def fold(connection: Any) -> int:
-    """Take the events since the positions into the counts, and move the positions to the snapshots they were read by;
-    the answer is the number of events. Any number of processes may call it: while one does, it is 0 for the others.
+    """Fold the events since the tables' positions into the kept counts, and advance the positions to the snapshots that
+    the events were read with. Returns the number of events. Any number of processes may call it: while one is folding,
+    the others return 0 at once.
 
-    `connection` must not be in a transaction: what that had written would be taken in and then be added once more."""
+    `connection` must not be in a transaction: events that it had written would be folded, and then counted again once
+    they are committed."""
     assert not connection.is_in_transaction()
     async with connection.transaction():
+        # The process that holds the row is folding. The statements below take their snapshots after the lock, so they
+        # see the positions that the last process has committed.
         if await connection.fetchval("SELECT id FROM event_log FOR UPDATE SKIP LOCKED") is None:
             return 0
         taken: list[int] = [await connection.fetchval(counts.fold()) for counts in (ALL, OF_SERVICES)]
@@ -138,16 +146,16 @@ async def fold(connection: Any) -> int:
 
 
 async def recount(connection: Any) -> None:
-    """Count the tickets themselves, for when the events do not tell: after a bulk load. Not in a transaction, as
-    `fold`."""
+    """Count the tickets' rows instead of folding events, as after a bulk load. Like `fold`, it must not be called in a
+    transaction."""
     assert not connection.is_in_transaction()
     async with connection.transaction():
         await recount_within(connection)
 
 
 async def recount_within(transaction: Any) -> None:
-    """The same in a transaction that has written no event and writes none: when the rows have moved to another
-    cluster."""
+    """The same within a transaction that has not written an event and will not write one: used after the rows have been
+    moved to another cluster."""
     await transaction.execute("SELECT id FROM event_log FOR UPDATE")
     for counts in (ALL, OF_SERVICES):
         await transaction.execute(counts.recount())

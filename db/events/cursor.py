@@ -1,11 +1,11 @@
-"""Stream cursors: where in the event log a stream stands, sealed for a client to hold.
+"""Stream cursors: positions in the event log, sealed for clients to hold.
 
-A position is a snapshot of PostgreSQL's (`db/events/position.py`). What lies between two positions is the events of the
-transactions that the second sees and the first does not. A client may be cut off in the middle of it; so its cursor
-can also say up to which event it has received what lies between.
+A position is a snapshot of PostgreSQL's (`db/events/position.py`). The events between two positions are those of the
+transactions that the second sees and the first does not. A client may be disconnected in the middle of a batch, so a
+cursor can also name the last event that the client has received of the batch.
 
-A cursor is sealed because a snapshot shows how many transactions there have been, and that is nobody's business;
-sealing also recognises a cursor of another log.
+Cursors are sealed because a snapshot would reveal the number of transactions, and because this recognises a cursor of
+another log.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 
 class StreamCursors:
-    """Seals and opens positions of one event log. The log's identity is the key, so a cursor of another log does
-    not open; a fresh nonce each time, so that equal positions look different (AES-GCM, NIST SP 800-38D)."""
+    """Seals and opens the cursors of one event log (AES-GCM, NIST SP 800-38D). The key is derived from the log's
+    identity, so that a cursor of another log does not open. Each cursor has a fresh nonce, so that equal positions look
+    different."""
 
     def __init__(self, log_identity: str) -> None:
         self._cipher = AESGCM(hashlib.sha256(b"callout stream cursor " + log_identity.encode()).digest())
@@ -33,7 +34,7 @@ class StreamCursors:
         return base64.urlsafe_b64encode(nonce + self._cipher.encrypt(nonce, snapshot.encode(), None)).decode()
 
     def open(self, cursor: str) -> str | None:
-        """The snapshot in `cursor`, or None if this log did not seal it."""
+        """The position in `cursor`, or None if this log has not sealed it."""
         try:
             raw = base64.b64decode(cursor, altchars=b"-_", validate=True)
             return self._cipher.decrypt(raw[:12], raw[12:], None).decode()
@@ -47,7 +48,8 @@ _NO_ID = "00000000-0000-0000-0000-000000000000"
 
 @dataclass(frozen=True, slots=True)
 class StreamPosition:
-    """The event after which a stream goes on, among those that `until` sees and `origin` does not."""
+    """Where a stream resumes: at the snapshot `origin`; or, if `until` is given, after the event `event` of time `at`,
+    among those that `until` sees and `origin` does not."""
 
     origin: str
     until: str | None = None
@@ -61,7 +63,7 @@ class StreamPosition:
 
     @classmethod
     def opened(cls, cursor: str, cursors: StreamCursors) -> StreamPosition | None:
-        """None for a cursor that this log has not made."""
+        """The position in `cursor`, or None if this log has not sealed it."""
         text = cursors.open(cursor)
         if text is None:
             return None

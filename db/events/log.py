@@ -1,11 +1,10 @@
-"""The event log: the truth about what happened to tickets.
+"""The event log: every change of a ticket and every note, the source of history, kept counts and live updates.
 
-Every change of a ticket and every note is written together with its event, in one statement, under the ticket's row
-lock. So a ticket's events have its order, and none is written without its change or the other way round. History,
-counts and live updates are read from here.
+A change or note is written together with its event, in one statement, under the ticket's row lock. So a ticket's events
+are in the order of its changes, and neither is ever written without the other.
 
-The lock is the transaction's, taken before the row was read; or the statement's own, which then changes the row only as
-it was seen.
+Either the transaction has taken the lock before it read the row; or the statement takes it itself, and then changes the
+row only if it is still as it was read (`seen`).
 """
 
 from __future__ import annotations
@@ -46,13 +45,16 @@ TICKETS = table(models.TicketRow)
 EVENTS = table(models.TicketEventRow)
 NOTES = table(models.NoteRow)
 
-# A ticket's time only goes forward, even where the clock is put back: its changes and events are told apart by it. The
-# statement's start, not the transaction's, which may lie before another writer's that held the lock first.
+# The time of a change. It always increases for a ticket, even if the clock is set back, because it identifies the
+# change and orders the ticket's events. It is the statement's start: the transaction's may be before the time of
+# another writer that held the lock first.
 NOW: Final = func.greatest(
     func.statement_timestamp(), TICKETS.c.updated_at + literal_column("interval '1 microsecond'")
 )
 
 _ID = bindparam("id", type_=UUID(as_uuid=False))
+# All parts of a statement see the same snapshot, so this reads the row as it is before the statement changes it. The
+# row is locked, or compared with `seen`, so no other transaction can change it in between.
 _BEFORE = (
     select(literal_column("to_jsonb(tickets.*)").label("image")).select_from(TICKETS).where(TICKETS.c.id == _ID)
 ).cte("before")
@@ -60,7 +62,7 @@ _BEFORE_IMAGE: ColumnElement[Any] = literal_column("(SELECT image FROM before)")
 
 
 def _written_by(viewer: Viewer) -> dict[str, str]:
-    """The parameters that every event has: its id, and who did it."""
+    """The parameters that every event has: its id, and the actor."""
     return {
         "event_id": new_id(),
         "actor_kind": ActorKind(viewer.role.value),
@@ -70,7 +72,8 @@ def _written_by(viewer: Viewer) -> dict[str, str]:
 
 
 def _event(written: str, **columns: ColumnElement[Any]) -> Insert:
-    """The insertion of an event for the row that the common table expression named `written` has written."""
+    """The INSERT of an event for the ticket that the common table expression `written` returns. Its time and its image
+    after are those of the written row; `columns` overrides or adds columns."""
     values: dict[str, ColumnElement[Any]] = {
         "id": bindparam("event_id", type_=UUID(as_uuid=False)),
         "ticket_id": literal_column(f"{written}.id"),
@@ -138,11 +141,12 @@ _NOTE = _noting()
 
 
 class Overtaken(Exception):
-    """The ticket has changed since it was seen."""
+    """The ticket has changed since it was read."""
 
 
 async def create(connection: Queryable, viewer: Viewer, values: Mapping[str, Any]) -> str | None:
-    """Write a ticket and its event, whose id is returned. None, and nothing written, if its reference is taken."""
+    """Write a ticket and its event. Returns the event's id; or None, with nothing written, if the reference is already
+    in use."""
     statement = _creation(tuple(sorted(values)))
     event = await statement.fetchval(connection, **values, kind=TicketEventKind.CREATED, **_written_by(viewer))
     return None if event is None else str(event)
@@ -157,9 +161,11 @@ async def change(
     timestamps: Mapping[str, bool],
     seen: datetime | None = None,
 ) -> str:
-    """Change columns of a ticket, and write the event, whose id is returned. `timestamps` are set to now (true) or
-    cleared (false). If no transaction has locked the ticket, `seen` is its `updated_at` as it was read; raises
-    `Overtaken`, and nothing is written, if it is another by now."""
+    """Change columns of a ticket, and write the event. Returns the event's id. `timestamps` are columns to set to now
+    (true) or to null (false).
+
+    If the transaction has not locked the ticket, `seen` must be its `updated_at` as it was read. Raises `Overtaken`,
+    with nothing written, if it has changed since."""
     statement = _change(tuple(sorted(values)), tuple(sorted(timestamps.items())), as_seen=seen is not None)
     new = {f"new_{name}": value for name, value in values.items()}
     event = _written_by(viewer)
@@ -172,8 +178,8 @@ async def change(
 async def note(
     connection: Queryable, viewer: Viewer, ticket_id: str, note_id: str, body: str, *, internal_only: bool
 ) -> str:
-    """Add a note to a ticket that the transaction has locked, and write the event, whose id is returned. An internal
-    one is not public."""
+    """Add a note to a ticket that the transaction has locked, and write the event, which is public unless the note is
+    internal. Returns the event's id."""
     event = _written_by(viewer)
     await _NOTE.execute(
         connection,
@@ -187,7 +193,8 @@ async def note(
     return event["event_id"]
 
 
-# Behind the horizon, which was announced a while ago: whoever was reading there then has come to an end.
+# Deletes events below the horizon. The horizon must have been there for a grace period, so that replays that started
+# before it was moved can finish.
 _PRUNE: Final = """
 DELETE FROM ticket_events WHERE id IN (
     SELECT event.id FROM ticket_events AS event, event_log
@@ -196,11 +203,13 @@ DELETE FROM ticket_events WHERE id IN (
 )"""
 
 LOOKED_AT: Final = 100_000
-"""Events, in the order of transactions, over which the horizon moves at once; more where one transaction has more."""
+"""The horizon moves over at most this many events at once, in the order of transactions; more if one transaction has
+more."""
 
-# The first event in the order of transactions that is to be kept, if only because it is beyond those that are looked
-# at; nothing that is uncounted or under way; and not the last of all, which positions do not lie beyond. What has been
-# announced goes before the horizon moves on, or several processes would put that off for ever.
+# The horizon moves to the first transaction with an event to keep: because it is young enough, or because it is beyond
+# `LOOKED_AT`. It moves past no transaction that is running or that the kept counts do not include yet, nor past the
+# last one that has written an event, because no position is beyond that. It moves only once the grace period for the
+# last move is over: several processes could otherwise keep restarting the period, and nothing would ever be deleted.
 _MOVE_HORIZON: Final = """
 WITH oldest AS (
     SELECT xid, at FROM ticket_events ORDER BY xid FETCH FIRST ($3) ROWS WITH TIES
@@ -218,9 +227,10 @@ WHERE reached.xid > horizon AND horizon_at < now() - $2::interval"""
 
 
 async def prune(connection: Any, kept: timedelta, announced: timedelta) -> int:
-    """One round of letting go of what is older than `kept`: deletes what has been behind the horizon for as long as
-    `announced`, then moves the horizon on. The answer is how many events were deleted. Any number of processes may
-    call it. `connection` must not be in a transaction: it is done in steps, so that nobody waits for it."""
+    """One round of pruning the events older than `kept`: deletes the events below the horizon if it has been there for
+    the grace period `announced`, then moves the horizon. Returns the number of deleted events. Any number of processes
+    may call it. `connection` must not be in a transaction: the deletion is split into small statements, so that nobody
+    has to wait for it."""
     deleted = 0
     while True:
         status: str = await connection.execute(_PRUNE, announced)
@@ -232,16 +242,16 @@ async def prune(connection: Any, kept: timedelta, announced: timedelta) -> int:
 
 
 MOVING_SECONDS: Final = 3600.0
-"""For so long the move to another cluster may take, in which each event is written anew, and whoever starts then
-waits."""
+"""The time limit for adopting rows from another cluster. It rewrites every event, and other processes that start in the
+meantime wait for it."""
 
 
 async def identity(database: Database) -> str:
     """The log's identity, the same for all processes on this database.
 
-    Rows that turn up in another cluster (restored from a dump, or promoted to another timeline) carry transaction ids
-    that mean nothing there. Then the log gets a new identity, so that cursors of the old one are recognised, its rows
-    become "before everything", the horizon starts anew, and so do the counts.
+    If the rows have been moved to another cluster (restored from a dump, or promoted to another timeline), their
+    transaction ids mean nothing there. Then the log gets a new identity, so that cursors of the old one are recognised;
+    its events count as older than every position; the horizon is reset, and the tickets are counted anew.
     """
     async with database.acquire() as connection, connection.transaction():
         await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")

@@ -1,7 +1,7 @@
 """Positions in the event log. A position is a snapshot of PostgreSQL's: the set of transactions that it sees.
 
-What is new since a position is what it does not see, which is exact however transactions overlap: a number that counts
-up would skip those that commit late.
+The events after a position are those of the transactions that it does not see. That is exact however transactions
+overlap; a sequence number would skip the events of transactions that commit late.
 """
 
 from __future__ import annotations
@@ -22,20 +22,23 @@ NOW: Final = """(
     ) AS running ON running.xid < bound
     GROUP BY bound
 )"""
-"""SQL for the position that a statement reads at, as text: its snapshot, but not beyond the last transaction that has
+"""SQL for the position at which a statement reads, as text: its snapshot, cut off after the last transaction that has
 written an event.
 
-What lies beyond has told nothing, so it may count as not seen; and it must. A transaction that was rolled back shortly
-before PostgreSQL crashed has left nothing on the disk, and its id is handed out again: whoever writes an event by
-it afterwards would be taken for seen. The id of one that has committed, and any before it, is not."""
+Later transactions have written no event, so nothing is lost by not seeing them, and it is necessary. A transaction that
+rolled back shortly before a crash of PostgreSQL may have left nothing on disk; its id is then assigned again, and the
+uncut snapshot would see the event that is written under it. The id of a committed transaction is never assigned again,
+nor is any lower one."""
 
 
 def unseen(position: str, columns: str) -> str:
-    """SQL for a FROM: these columns of the events that are not in `position`, an expression, as rows of `event`.
+    """SQL for a FROM clause: these columns, as rows of `event`, of the events that `position`, an SQL expression, does
+    not see.
 
-    A transaction is not in a snapshot if its id is in the list of those in progress, or is not below `xmax`. As ranges
-    of the index on `xid` these cost nothing where nothing has happened, however long a transaction has been open. Each
-    range stands alone behind OFFSET 0, because after a bulk load the statistics say that any `xid` is half the table.
+    A snapshot does not see a transaction whose id is in its list of running ones, or is not below `xmax`. Read as
+    ranges of the index on `xid`, this costs nothing when there are no new events, however long a transaction has been
+    running. OFFSET 0 keeps each range a subquery of its own: after a bulk load the statistics say that a single `xid`
+    has half of the table, and the planner would scan the table instead.
     """
     return f"""(
         SELECT pg_snapshot_xmax({position}) AS first, '9223372036854775807'::xid8 AS last
@@ -49,8 +52,8 @@ def unseen(position: str, columns: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """`xmin:xmax:xip,…` as PostgreSQL writes it: it sees every transaction below `xmax` that is not in `running`, and
-    none below `xmin` is."""
+    """A snapshot, which PostgreSQL writes as `xmin:xmax:xip,…`. It sees every transaction below `xmax` that is not in
+    `running`; none in `running` is below `xmin`."""
 
     xmin: int
     xmax: int
@@ -58,7 +61,7 @@ class Snapshot:
 
     @classmethod
     def parse(cls, text: str) -> Snapshot:
-        """Raises `ValueError`."""
+        """Raises `ValueError` if the text is not a snapshot."""
         xmin, xmax, running = text.split(":")
         return cls(int(xmin), int(xmax), frozenset(map(int, filter(None, running.split(",")))))
 
@@ -66,5 +69,5 @@ class Snapshot:
         return xid < self.xmax and xid not in self.running
 
     def covers(self, other: Snapshot) -> bool:
-        """Whether it sees whatever the other one does, as any that is taken later does."""
+        """Whether it sees every transaction that the other one sees, as every snapshot taken later does."""
         return other.xmax <= self.xmax and not any(other.sees(xid) for xid in self.running)

@@ -16,11 +16,11 @@ FETCHED_MAX = 25_000
 """Fetch and sort at most this many rows that selective criteria leave."""
 
 FETCHED_MAX_BY_SUFFIX = 6_000
-"""The same where the order's own indexes have the criteria's columns at their end, so that reading them is quick."""
+"""The same if the sort's own index has the criteria's columns at its end, which makes scanning it in order quicker."""
 
 
 def all_matching(query: ListQuery, limit: int, stretch: Stretch, *more: Conditions) -> Select[Any]:
-    """The first `limit` rows of the stretch, of all that match the list's and `more` conditions."""
+    """The first `limit` rows of the stretch, among all rows that match the list's conditions and `more`."""
     target = query.alias()
     conditions = [*query.matching(target), *query.bounds(query.keys(target), stretch)]
     conditions += [condition for each in more for condition in each(target)]
@@ -30,7 +30,7 @@ def all_matching(query: ListQuery, limit: int, stretch: Stretch, *more: Conditio
 
 
 def all_selected(query: ListQuery, limit: int, stretch: Stretch) -> Select[Any]:
-    """The first `limit` rows of the stretch, of all that the selective criteria leave."""
+    """The first `limit` rows of the stretch, among all rows that the selective criteria leave."""
     target = query.alias()
     selected = fence(select_star(target).where(query.satisfies(target, query.selective()))).correlate(query.outer)
     rows = query.subquery(selected)

@@ -1,7 +1,8 @@
-"""Filters: how each field of a filter input becomes a condition, declared as a table.
+"""Filters: the criteria, which turn the fields of a filter input into conditions. `db/entities.py` declares which
+criterion each field is.
 
-Every criterion is used twice: `read` takes the values out of one request and returns the argument shape, `build` makes
-the SQL of a shape. What a criterion says of a row it says of an event's image too, so the same table decides lists and
+Every criterion has two halves: `read` takes the values from one request and returns the argument shape; `build` makes
+the SQL for a shape. A criterion applies to an event's image as it does to a row, so the same filter works for lists and
 streams.
 """
 
@@ -61,7 +62,7 @@ class Parameters:
 
 
 class Slots:
-    """The values of one request, in the order in which their criteria are read."""
+    """Collects the values of one request, in the order in which the criteria are read, and limits their number."""
 
     def __init__(self) -> None:
         self.values: list[Any] = []
@@ -69,34 +70,37 @@ class Slots:
         self.depth = 0
 
     def put(self, value: Any) -> int:
-        """Returns the value's slot."""
+        """Adds the value and returns its slot."""
         self.values.append(value)
         return len(self.values) - 1
 
     def count(self) -> None:
-        """Raises `LimitExceeded` for more than `CRITERIA_MAX`."""
+        """Counts one more criterion. Raises `LimitExceeded` if there are more than `CRITERIA_MAX`."""
         self.criteria += 1
         if self.criteria > CRITERIA_MAX:
-            raise LimitExceeded(f"A filter may have at most {CRITERIA_MAX} conditions.")
+            raise LimitExceeded(f"A filter can have at most {CRITERIA_MAX} conditions.")
 
 
 class Criterion(ABC, Generic[S]):
+    """A condition on a row that a client can ask for."""
+
     def columns(self, shape: S) -> frozenset[str]:
-        """The columns of a row that it reads; `EVERYTHING` among them if it does not say."""
+        """The columns of a row that the condition reads; `EVERYTHING` if the criterion does not know them."""
         return frozenset({EVERYTHING})
 
     @abstractmethod
     def read(self, value: Any, slots: Slots) -> S | None:
-        """The shape of a non-null value, its values put into `slots`; None if the value asks for nothing. Raises
-        `BadInput`."""
+        """The argument shape of a non-null value, whose values are added to `slots`; None if the value restricts
+        nothing, such as a blank search. Raises `BadInput` or `LimitExceeded` if the value cannot be used."""
 
     @abstractmethod
-    def build(self, row: Row, shape: S, parameters: Parameters, viewer: ViewerParameter) -> Condition: ...
+    def build(self, row: Row, shape: S, parameters: Parameters, viewer: ViewerParameter) -> Condition:
+        """The condition on a row for a shape."""
 
 
 @dataclass(frozen=True)
 class In(Criterion[WordsShape]):
-    """An enum's column has one of a list of values; an empty list matches nothing."""
+    """The enum column has one of a list of values. An empty list matches nothing."""
 
     column: str
 
@@ -112,7 +116,7 @@ class In(Criterion[WordsShape]):
 
 @dataclass(frozen=True)
 class Is(Criterion[ValueShape]):
-    """A boolean column has the value."""
+    """The boolean column has the value."""
 
     column: str
 
@@ -126,7 +130,7 @@ class Is(Criterion[ValueShape]):
 
 @dataclass(frozen=True)
 class Same(Criterion[ValueShape]):
-    """A text column has the value, in any case."""
+    """The text column equals the value, regardless of case and of white space around the value."""
 
     column: str
 
@@ -139,7 +143,7 @@ class Same(Criterion[ValueShape]):
 
 @dataclass(frozen=True)
 class References(Criterion[ValueShape]):
-    """A UUID column holds the key in a global id. An id of another kind is an error, an unknown one matches
+    """The UUID column holds the key of a global id. An id of another kind is an error; an unknown id matches
     nothing."""
 
     column: str
@@ -155,7 +159,7 @@ class References(Criterion[ValueShape]):
 
 @dataclass(frozen=True)
 class Within(Criterion[SpanShape]):
-    """The column's time lies in `[from, until)`; either end may be left out."""
+    """The column's time is in `[from, until)`; either end can be left open."""
 
     column: Callable[[Row, ViewerParameter], ColumnElement[Any]]
 
@@ -174,17 +178,17 @@ class Within(Criterion[SpanShape]):
 
 
 def only_one(value: Mapping[str, Any]) -> tuple[str, Any]:
-    """The one field of a `@oneOf` input. Raises `BadInput` if a variable has left it null, which validation does not
-    always see."""
+    """The name and value of the one field of a `@oneOf` input. Raises `BadInput` if there is not exactly one or it is
+    null: validation misses some cases with variables."""
     given = [(name, inner) for name, inner in value.items() if inner is not None]
     if len(given) != 1 or len(value) != 1:
-        raise BadInput("Exactly one key must be given, and not be null.")
+        raise BadInput("Exactly one field must be set, and it must not be null.")
     return given[0]
 
 
 @dataclass(frozen=True)
 class Assignee(Criterion[AssigneeShape]):
-    """`{technicianId}`, `{unassigned}` or `{me}`, of which exactly one is given; false negates the last two."""
+    """Exactly one of `{technicianId}`, `{unassigned}` and `{me}`; the value false negates the last two."""
 
     def columns(self, shape: AssigneeShape) -> frozenset[str]:
         return frozenset({"technician_id"})
@@ -207,7 +211,7 @@ class Assignee(Criterion[AssigneeShape]):
 
 @dataclass(frozen=True)
 class VisibleBy(Criterion[VisibilityShape]):
-    """A part of the viewer's visibility as a criterion: no client can ask for it, a list adds it (`Listing.own`)."""
+    """A part of the viewer's visibility as a criterion. Clients cannot ask for it; a list adds it (`Listing.own`)."""
 
     condition: Predicate
     names: frozenset[str]
@@ -223,17 +227,16 @@ class VisibleBy(Criterion[VisibilityShape]):
 
 
 class Term:
-    """A search term, in the form that is searched. PostgreSQL makes that form, because its idea of lower case is not
-    Python's.
+    """A search term. PostgreSQL makes its search form, because PostgreSQL and Python differ about lower case.
 
-    A short term has no three letters or digits in a row, so no trigram of its own; its pairs of characters are looked
-    up instead.
+    A `short` term has no three letters or digits in a row, and therefore no trigram of its own; its pairs of characters
+    are looked up instead.
     """
 
     def __init__(self, typed: ColumnElement[Any], short: bool) -> None:
         self.typed = typed
         self.short = short
-        # A statement has the same ones in many places.
+        # A statement uses the same expressions in many places.
         self.form = functools.cache(self._form)
         self._pattern = functools.cache(self._pattern_of)
 
@@ -242,15 +245,15 @@ class Term:
         return once(func.concat(form, after, type_=Text()) if after else form)
 
     def is_in(self, text: ColumnElement[Any], *, before: str = "") -> Condition:
-        """`text`, which is in the form that is searched, contains the term, with `before` before it. The planner is not
-        to choose an index by a guess of how frequent the term is."""
+        """`text`, which is in search form, contains `before` followed by the term. No index is used for it: the planner
+        would choose one by a guess at the term's frequency."""
         return opaque(without_index(text).like(self._pattern(before)))
 
     def index_condition(
         self, text: ColumnElement[Any], *, before: str = "", frequent: Condition | None = None
     ) -> Condition:
-        """A condition that an index on `text` answers. It holds for every text that the term `is_in` and perhaps for a
-        few others; for more of them if the term is `frequent`, because then only a piece of it is looked up."""
+        """A condition that an index on `text` can answer. It holds for every text that the term `is_in`, and perhaps
+        for a few others; for more of them if the term is `frequent`, because then only a piece of it is looked up."""
         if not self.short:
             return text.like(self._pattern(before, frequent))
         pairs = once(func.search_pairs_query(func.concat(before, func.search_form(self.typed)), type_=TSQUERY()))
@@ -266,16 +269,17 @@ class Term:
         return once(func.concat(literal_column(f"'%{before}'"), escaped, literal_column("'%'"), type_=Text()))
 
     def begins(self, column: ColumnElement[Any]) -> Condition:
-        """The column, in the order of its bytes, starts with the term: a range, up to the last character there is."""
+        """The column, which is sorted by bytes, starts with the term: a range up to the term and the highest
+        character."""
         return and_(column >= self.form(), column < self.form(after="\U0010ffff"))
 
 
 class Searching(Criterion[SearchShape]):
-    """A criterion whose value is a term to search for; a blank one asks for nothing."""
+    """A criterion whose value is a search term. A blank term restricts nothing."""
 
     def read(self, value: Any, slots: Slots) -> SearchShape | None:
         if len(value) > limits.SEARCH_MAX:
-            raise BadInput(f"A search may have at most {limits.SEARCH_MAX} characters.")
+            raise BadInput(f"A search text can have at most {limits.SEARCH_MAX} characters.")
         term = storable(value).strip()
         return SearchShape(slots.put(term), short=not _TRIGRAM.search(term)) if term else None
 
@@ -287,15 +291,15 @@ class Searching(Criterion[SearchShape]):
 
 
 PIECE = 4
-"""Letters or digits in a row that are looked up in place of a frequent term."""
+"""How many letters or digits in a row are looked up instead of a frequent term."""
 
 _TRIGRAM = re.compile(r"[^\W_]{3}")
 
 
 @dataclass(frozen=True)
 class Contains(Searching):
-    """The column, which holds text in the form that is searched, contains the term: part of a word, any case. For a
-    service one of the `shown_to_services` columns must contain it too: it may not read what else is in the text."""
+    """The column, which holds text in search form, contains the term, even as part of a word. For a service one of the
+    `shown_to_services` columns must contain it too, because a service may not read what else is in the text."""
 
     column: str
     shown_to_services: tuple[str, ...]
@@ -315,7 +319,7 @@ class Contains(Searching):
 
 @dataclass(frozen=True)
 class Matches(Searching):
-    """A search that is ranked: what of a row it reads depends on the viewer, who may not see all of it."""
+    """A ranked search, by a condition that depends on the viewer, who may not see every column."""
 
     condition: Callable[[Row, Term, ViewerParameter], Condition]
 
@@ -325,22 +329,24 @@ class Matches(Searching):
 
 @dataclass(frozen=True)
 class Ranked(Searching):
-    """A search in stages (`db/lists/listing.py: Stage`): whether a row matches depends on the other rows too."""
+    """A search in stages (`db/lists/listing.py: Stage`). It restricts no row by itself, because whether one matches
+    depends on the other rows; `db/lists/staged.py` adds the condition."""
 
     def matches(self, row: Row, term: Term, viewer: ViewerParameter) -> Condition:
         return true()
 
 
 def storable(value: str) -> str:
-    """`value`, unless PostgreSQL cannot store it: it has a NUL or half of a surrogate pair. Raises `BadInput`."""
+    """The value itself. Raises `BadInput` if PostgreSQL cannot store it, because it contains a NUL or half of a
+    surrogate pair."""
     if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
-        raise BadInput("The text has a character that cannot be stored: NUL or a lone surrogate.")
+        raise BadInput("The text contains an invalid character: NUL or a lone surrogate.")
     return value
 
 
 @dataclass(frozen=True)
 class Criteria(Criterion[CriteriaShape]):
-    """An input object whose fields are criteria, all of which hold; with `and`, `or` and `not` where `nested`."""
+    """An input object whose fields are criteria that must all hold; with `and`, `or` and `not` if `nested`."""
 
     fields: Mapping[str, Criterion[Any]]
     nested: bool = False
@@ -365,12 +371,12 @@ class Criteria(Criterion[CriteriaShape]):
     def _item(self, value: Any, slots: Slots) -> CriteriaShape:
         slots.depth += 1
         if slots.depth > DEPTH_MAX:
-            raise LimitExceeded(f"A filter may be at most {DEPTH_MAX} levels deep.")
+            raise LimitExceeded(f"A filter can be nested at most {DEPTH_MAX} levels deep.")
         before = slots.criteria
         shape = self.read(value, slots)
         slots.depth -= 1
         if slots.criteria == before:
-            slots.count()  # an empty one is one too, or there could be any number of them
+            slots.count()  # an empty item counts too, or a filter could have any number of them
         return shape
 
     def at(self, path: Sequence[str]) -> Criterion[Any]:
@@ -387,7 +393,7 @@ class Criteria(Criterion[CriteriaShape]):
         return frozenset[str]().union(*of_fields, *map(self.columns, nested))
 
     def about(self, columns: Set[str], shape: CriteriaShape) -> CriteriaShape:
-        """The part of a shape that reads these columns alone. Every row that matches the shape matches it too."""
+        """The part of a shape that reads only these columns. Every row that matches the shape matches this part too."""
         fields: list[tuple[str, Shape]] = []
         for name, inner in shape.fields:
             criterion = self.fields[name]
@@ -411,6 +417,6 @@ class Criteria(Criterion[CriteriaShape]):
         if shape.any_of is not None:
             conditions.append(or_(false(), *(self.build(row, item, parameters, viewer) for item in shape.any_of)))
         if shape.none_of is not None:
-            # Not `NOT`: a criterion does not hold for a row whose column is null, so its negation does.
+            # `IS NOT TRUE`, not `NOT`: a criterion is null for a row whose column is null, and its negation must hold.
             conditions.append(self.build(row, shape.none_of, parameters, viewer).is_not(true()))
         return and_(true(), *conditions)

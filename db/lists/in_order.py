@@ -1,8 +1,8 @@
-"""Rows found in the list's order: through an index that has them so, from the first row of the stretch on.
+"""Rows found in the list's order, through an index that has this order, starting at the first row of the stretch.
 
-An index has its rows in the order of one sort, while lists are sorted by several fields, in mixed directions, and
-filtered. So a list is read part by part: the rows that are equal in the columns `parted_by` are a part, which an index
-has in order. `docs/decisions/sorts.md` has the measurements.
+An index has one order, but lists are sorted by several fields in mixed directions, and filtered. So a list is read part
+by part: a part is the rows that have equal values in the columns `parted_by`, and an index has these in order.
+`docs/decisions/sorts.md` has the measurements.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ def in_order(
         rows = select_star(target).where(*conditions(target), *query.bounds(keys, stretch))
         ordered = rows.order_by(*direction(keys, stretch)).limit(number(limit))
         return ordered.correlate(query.outer)
+    # A lateral join: for each part, in order, the first rows in it. Where the list's order begins with all of the
+    # parts' columns, the parts follow one another; otherwise their first rows are merged by sorting.
     part = _parts(query, parted_by, stretch)
     leading = len(leading_columns(query))
     of_part = (
@@ -49,28 +51,28 @@ def in_order(
     found = select_star(of_part).select_from(part.join(of_part, true()))
     if len(parted_by) > leading:
         return found.order_by(*order).limit(number(limit))
-    # A nested loop takes one part after the other, and no part beyond the last that is needed. A sort would go on to
-    # the next part's first row to know that one has ended, and that may be far.
+    # A nested loop reads one part after the other, and stops at the last one that is needed. A sort would also read the
+    # first row of the next part, to know that the part before has ended, and that row may be far away.
     first = query.subquery(found.limit(number(limit)))
     return select_star(first).order_by(*direction(query.keys(first), stretch))
 
 
 def walked(query: ListQuery, target: Row) -> list[Condition]:
-    """Every row of the list matches these. The condition on the columns that the order's indexes have at their end is
-    tested in the index; the rest is opaque, so that such an index is the best that the planner knows."""
+    """The list's conditions, for scanning in order. Those on the columns that the sort's indexes have at their end are
+    tested in the index; the rest is opaque, so that the planner does not prefer another index."""
     criteria = query.criteria
     suffix = query.listing.criteria.about(index_suffix(query), criteria)
     return [query.satisfies(target, suffix), opaque(and_(*query.matching(target)))]
 
 
 def leading_columns(query: ListQuery) -> list[str]:
-    """The columns of the order's first keys, as far as these are enumerated."""
+    """The columns of the order's first keys, up to the first key that is not enumerated."""
     columns = [query.listing.enumerated.get(name) for name, _ in query.order]
     return [column for column in itertools.takewhile(bool, columns) if column]
 
 
 def by_unique_key(query: ListQuery) -> bool:
-    """Whether the parts are in the order of a unique key, whose only index has all rows in one order."""
+    """Whether the rows of a part are in the order of a unique key. Its only index is over all rows, not by parts."""
     following = query.order[len(leading_columns(query)) :]
     return bool(following) and query.listing.keys[following[0][0]].unique
 
@@ -80,7 +82,8 @@ def index_suffix(query: ListQuery) -> frozenset[str]:
 
 
 def parted_by(query: ListQuery) -> list[str]:
-    """The columns that the order begins with, and those that the criteria restrict."""
+    """The columns that define the parts: those that the order begins with, and enumerated ones that the criteria
+    restrict."""
     leading = leading_columns(query)
     if by_unique_key(query):
         return leading
@@ -97,7 +100,8 @@ def _leading_keys(query: ListQuery, part: Row) -> list[tuple[ColumnElement[Any],
 
 
 def _parts(query: ListQuery, columns: Sequence[str], stretch: Stretch) -> Row:
-    """The parts that can have rows of the stretch, in order."""
+    """The parts that can contain rows of the stretch, in order: every combination of the columns' values that the
+    criteria allow."""
     values: list[Any] = []
     for column in columns:
         type_ = query.entity.table.c[column].type
@@ -115,8 +119,8 @@ def _parts(query: ListQuery, columns: Sequence[str], stretch: Stretch) -> Row:
 
 
 def _bounds_in_part(query: ListQuery, part: Row, keys: Keys, stretch: Stretch) -> list[Condition]:
-    """The stretch's bounds for the rows of a part, by the keys in which they differ: in the part that the cursor is in
-    they start from there, and in others from the beginning."""
+    """The stretch's bounds within a part, by the keys after the leading ones: the part that contains the cursor starts
+    at the cursor, every other part at its beginning."""
     leading = _leading_keys(query, part)
     rest = keys[len(leading) :]
     conditions = []

@@ -1,6 +1,6 @@
-"""How an entity is listed, declared: what its lists can be sorted, filtered and searched by.
+"""Listings: the declaration of how an entity can be sorted, filtered and searched.
 
-`db/lists/plan.py` finds the rows of a list, `db/lists/page.py` makes pages of them.
+`db/lists/plan.py` finds the rows of a list, and `db/lists/page.py` makes pages of them.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from db.visibility import ViewerParameter
 
 @dataclass(frozen=True)
 class SortKey:
-    """Something to sort by: its value for a row, and how that value is read back from a cursor."""
+    """A sort key: its value for a row, and the parser of that value in a page cursor."""
 
     value: Callable[[Row, ViewerParameter], ColumnElement[Any]]
     parse: Callable[[Any], Any]
     unique: bool = False
-    """No two rows have the same value, so further sort keys decide nothing."""
+    """No two rows have the same value, so any sort keys after this one have no effect."""
 
 
 def by_column(name: str, parse: Callable[[Any], Any]) -> SortKey:
@@ -46,25 +46,25 @@ BY_ID = by_column("id", parse_uuid)
 
 RANK, TIER_ORDER = "rank", "tier_order"
 RANKING_KEYS = {RANK: parse_int, TIER_ORDER: parse_text}
-"""The sort keys of a ranked search: how well a row matches, and the order of the rows that match alike."""
+"""The sort keys of a ranked search, with their parsers: how well a row matches, and the order among equal matches."""
 
 QUERY = "search_query"
-"""The column that rows of a list searched in stages have beside their own: the query that they match."""
+"""An additional column of the rows of a search in stages: the query that the row matches."""
 
 STAGE_SIZE = 2_000_000
-"""The ranks of a stage begin at its number times this."""
+"""A stage's ranks start at the stage's number, counted from 0, times this."""
 
 Order: TypeAlias = tuple[tuple[str, bool], ...]
 """Sort keys by name, each with whether it descends."""
 
 Keys: TypeAlias = Sequence[tuple[ColumnElement[Any], bool]]
-"""The same for a row: values, each with whether it descends."""
+"""An order's values for a row, each with whether it descends."""
 
 
 @dataclass(frozen=True)
 class Tier:
-    """The rows that match equally well: those of `condition` that are in no better tier, sorted by `by`. An index has
-    them in this order; or `index_condition`, which follows from the condition, finds them by an index."""
+    """Rows that match equally well: those that match `condition` and are in no better tier, sorted by `by`. Either an
+    index has them in this order; or an index finds them by `index_condition`, which `condition` implies."""
 
     condition: Condition
     by: ColumnElement[Any]
@@ -73,19 +73,19 @@ class Tier:
 
 @dataclass(frozen=True)
 class Stage:
-    """One way to match: the query for a row's `search_vector`, and the relevance of a match, from 0 to 1."""
+    """One way to match: the text query for a row's `search_vector`, and the relevance of a match, from 0 to 1."""
 
     query: Callable[[Term, ViewerParameter], ColumnElement[Any]]
-    relevance: Callable[[ColumnElement[Any], ColumnElement[Any]], ColumnElement[Any]]  # of the vector, and the query
+    relevance: Callable[[ColumnElement[Any], ColumnElement[Any]], ColumnElement[Any]]  # takes the vector and the query
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """The order of a list that is searched, best match first. `search` is the path of the criterion with the term.
+    """The order of a list while it is searched: best match first. `search` is the path of the criterion with the term.
 
-    `tiers`, from the best to the poorest, have orders of their own, and each is looked up only as far as the better
-    ones leave room. With `stages` the list has the matches of the first stage that has any, the most relevant first,
-    and equally relevant ones in the list's own order.
+    There are two kinds. With `tiers`, from the best to the worst, each has an order of its own, and is read only as far
+    as the better ones leave room on the page. With `stages`, the list has the matches of the first stage that has any,
+    the most relevant first, and equally relevant ones in the list's default order.
     """
 
     search: Path
@@ -110,32 +110,32 @@ Estimates: TypeAlias = Callable[[Mapping[str, CriteriaShape], ViewerParameter, P
 
 @dataclass(frozen=True)
 class Listing:
-    """How an entity is listed: its sort keys, the default order, and its criteria, which are arguments of the field.
+    """How an entity is listed: its sort keys, its default order, and its criteria, which are arguments of the field.
     The id breaks ties, in the direction of the last key."""
 
     keys: Mapping[str, SortKey]
     default: Order
     criteria: Criteria = field(default_factory=lambda: Criteria({}))
     total: Total = lambda shape, viewer, parameters: None
-    """A quicker way to count the rows of a criteria shape; None where it does not apply."""
+    """A quicker way to count the rows that match a shape; returns None if it does not apply."""
     estimates: Estimates | None = None
-    """Estimated counts: one row with a column for each named shape, about how many rows match what it says of the
-    columns `estimated_by`. Required where there is a search."""
+    """Estimated counts: one row with a column for each named shape, about how many rows match its criteria on the
+    columns `estimated_by`. Required if there is a `search`."""
     estimated_by: frozenset[str] = frozenset()
     ranking: Ranking | None = None
-    """The order of the list while it is searched."""
+    """The order of the list while it is searched; None if a search does not change it."""
     search: Path = ()
-    """The path of the search among the criteria."""
+    """The path of the unranked search among the criteria; empty if there is none."""
     selective: tuple[Path, ...] = ()
-    """Criteria that may leave few rows, which an index finds."""
+    """The paths of criteria that may leave few rows, for which there is an index."""
     enumerated: Mapping[str, str] = field(default_factory=dict)
-    """The sort keys whose column has few values, each with its column. For each set of these columns there are indexes
-    in which rows with equal values of them lie in the order of the other sort keys."""
+    """The sort keys whose column is an enum, each with its column. For each set of these columns there are indexes that
+    have the rows with equal values in the order of the other sort keys."""
     index_suffix: frozenset[str] = frozenset()
-    """Columns at the end of each of these indexes: a condition on them alone is tested without fetching the row."""
+    """Columns at the end of each of these indexes: a condition on only these is tested without fetching the row."""
     own: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)
-    """By role, the criteria that together make up the entity's visibility; an index finds each, and no row matches two.
-    They are no arguments: a list of that role is the union of the lists with each of them added."""
+    """By role, the criteria that together are the entity's visibility. Each has an index, and no row matches two of
+    them. They are not arguments: a list for that role is the union of the lists with each of them added."""
 
     def __post_init__(self) -> None:
         assert set(self.enumerated) <= set(self.keys)
@@ -143,8 +143,8 @@ class Listing:
     def index_conditions(
         self, row: Row, shape: CriteriaShape, parameters: Parameters, frequent: Condition | None = None
     ) -> list[Condition]:
-        """Conditions by which an index finds the rows that are searched for; a `frequent` term is looked up by a piece
-        of it, which is quicker and finds others too."""
+        """Conditions by which an index finds the rows that the search may match. A `frequent` term is looked up by a
+        piece of it, which is quicker, but finds other rows too."""
         search = shape.at(self.search)
         if search is None:
             return []

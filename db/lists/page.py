@@ -1,7 +1,8 @@
-"""Connections: pages of an entity's rows by keyset, as the Relay cursor connections specification has them.
+"""Connections: pages of an entity's rows, as in the Relay cursor connections specification.
 
-A page starts after (or before) a cursor, which is the sort values and the id of a row, so that every page costs the
-same however deep it lies. Totals and the neighbouring pages are looked up only where they are selected.
+A page starts after (or before) a cursor, which contains the sort values and the id of a row (keyset pagination), so
+that every page costs the same, however deep in the list. The total and the existence of neighbouring pages are looked
+up only if they are selected.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from db.sql import Condition, Expression, Row, select_star
 
 @dataclass(frozen=True, slots=True)
 class PageShape:
-    """What of a page's arguments changes the statement."""
+    """The argument shape of a connection."""
 
     criteria: CriteriaShape
     order: Order
@@ -41,7 +42,7 @@ class PageShape:
 
 @dataclass(frozen=True)
 class Many(FieldMapping):
-    """A connection to the rows of `entity` whose column `referenced_by` holds this row's id, or to all where it is
+    """A connection to the rows of `entity` whose column `referenced_by` holds this row's id; or to all of them if it is
     None."""
 
     entity: Entity
@@ -96,9 +97,9 @@ class Many(FieldMapping):
 
 
 class Page:
-    """One page in the making. Its row source has the entity's columns and `rn`, the row's number counted from the
-    side that the page starts at, up to one more than the page holds (that last one only tells that there is more), and
-    `n`, how many rows that makes."""
+    """A page while it is rendered. Its `rows` have the entity's columns; `rn`, the row's number, counted from the end
+    that the page starts at; and `n`, the number of rows. They are up to one more than the page holds: that last one
+    only shows that there are more. `used` says whether the page's SQL refers to the rows."""
 
     def __init__(self, many: Many, render: Render, row: Row, selection: Selection, shape: PageShape) -> None:
         self._many = many
@@ -125,6 +126,7 @@ class Page:
         after = () if shape.after is None else (CursorBound(shape.after, after=True),)
         before = () if shape.before is None else (CursorBound(shape.before, after=False),)
         rows = self._query.subquery(found(self._query, shape.size + 1, Stretch(after + before, shape.backward)))
+        # Without an ORDER BY, which would sort again: the rows come in the order of the subquery.
         numbered = select_star(rows, func.row_number().over().label("rn"), func.count().over().label("n"))
         return numbered.subquery(self._render.name())
 
@@ -172,6 +174,7 @@ class Page:
 
     def _all(self, element: Expression) -> Expression:
         in_page = self._in_page()
+        # The rows are numbered from the end that the page starts at, so a page from the end is turned around.
         if self._shape.backward:
             collected = func.json_agg(aggregate_order_by(element, self.rows.c.rn.desc()))
         else:
@@ -183,7 +186,7 @@ class Page:
         return func.count() > number(self._shape.size)
 
     def _cursor(self) -> Expression:
-        """Base64 (URL-safe, unpadded) of a JSON array: the order, the sort values, the id."""
+        """A row's page cursor: a JSON array of the order, the sort values and the id, in URL-safe, unpadded Base64."""
         values = [key for key, _ in self._query.keys(self.rows)]
         fingerprint: Expression = literal_column(f"'{self._many._fingerprint(self._shape.order)}'")
         encoded = func.encode(
@@ -197,7 +200,7 @@ class Page:
         return func.max(self._cursor()).filter(self.rows.c.rn == place)
 
     def _beyond(self, slot: int | None, *, following: bool) -> Expression:
-        """Whether the list has a row on the other side of the cursor that the page starts from."""
+        """Whether the list has a row on the other side of the page's cursor, including the cursor's own row."""
         if slot is None:
             return literal_column("false")
         there = Stretch((CursorBound(slot, after=following, inclusive=True),), backward=not following)
@@ -210,14 +213,15 @@ def _refers(column: str, row: Row, other: Row) -> Condition:
 
 
 def page_size(arguments: Arguments) -> tuple[int, bool]:
-    """How many rows, and whether they are the last ones. Raises `BadInput` unless it is 1 to 100."""
+    """The number of rows, and whether they are the last ones. Raises `BadInput` if both `first` and `last` are given,
+    or if the number is not between 1 and `PAGE_MAX`."""
     first, last = arguments.get("first"), arguments.get("last")
     if first is not None and last is not None:
-        raise BadInput("Give `first` or `last`, not both.")
+        raise BadInput("Use either `first` or `last`, not both.")
     backward = last is not None
     size: int | None = last if backward else first
     if size is None:
         return limits.PAGE_DEFAULT, False
     if not 1 <= size <= limits.PAGE_MAX:
-        raise BadInput(f"`{'last' if backward else 'first'}` must be from 1 to {limits.PAGE_MAX}.")
+        raise BadInput(f"`{'last' if backward else 'first'}` must be between 1 and {limits.PAGE_MAX}.")
     return size, backward

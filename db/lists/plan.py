@@ -1,8 +1,8 @@
-"""Which way a list's rows are found. All ways return the same rows; they differ in how many others they read.
+"""Chooses how the rows of a list are found. All ways return the same rows; they differ in how many others they read.
 
-- `in_order`: through an index that has the rows in the list's order;
-- `fetched`: all that match are fetched and sorted, where little matches or no index has the order;
-- `searched`: part of a word, which many rows or few may contain;
+- `in_order`: scan an index that has the rows in the list's order;
+- `fetched`: fetch all matching rows and sort them, if few match or no index has the order;
+- `searched`: search for part of a word, which few or many rows may contain;
 - `tiered` and `staged`: searches that list the best matches first.
 """
 
@@ -24,7 +24,7 @@ from db.sql import select_star
 from db.visibility import sees_more_tickets
 
 FEW_TICKETS = 2_500
-"""Below this many visible tickets, start from the tickets to find what is on them."""
+"""Up to this many visible tickets, start from the tickets to find the rows that are on them."""
 
 
 def found(query: ListQuery, limit: int, stretch: Stretch) -> Select[Any]:
@@ -45,7 +45,7 @@ def found(query: ListQuery, limit: int, stretch: Stretch) -> Select[Any]:
 
 
 def total(query: ListQuery) -> ColumnElement[int]:
-    """How many rows the whole list has."""
+    """The number of rows of the whole list, whatever the page."""
     listing = query.listing
     kept = None if query.on is not None else listing.total(query.criteria, query.viewer, query.parameters)
     if kept is not None:
@@ -59,14 +59,14 @@ def total(query: ListQuery) -> ColumnElement[int]:
 
 
 def _of_all(query: ListQuery, limit: int, stretch: Stretch) -> Select[Any]:
-    """For viewers who may see any row, or whose rows are each tested for being visible."""
+    """For viewers who see every row; or whose rows are tested for visibility one by one."""
     ranking = query.ranking
     return _listed(query, limit, stretch) if ranking is None else tiered(query, limit, stretch, ranking)
 
 
 def _on_tickets(query: ListQuery, limit: int, stretch: Stretch) -> Select[Any]:
-    """For viewers who see what is on their tickets: from these, where they are few, and else by testing one row after
-    the other."""
+    """For viewers who see the rows that are on their tickets: start from the tickets if these are few, and otherwise
+    test row after row of the list for visibility."""
     from_tickets = all_matching(query, limit, stretch)
     one_by_one = _of_all(query.seen_one_by_one(), limit, stretch)
     way = case((sees_more_tickets(query.viewer, number(FEW_TICKETS)), number(1)), else_=number(0))
@@ -74,7 +74,7 @@ def _on_tickets(query: ListQuery, limit: int, stretch: Stretch) -> Select[Any]:
 
 
 def _of_own(query: ListQuery, limit: int, stretch: Stretch) -> Select[Any]:
-    """For viewers who see the rows of some criteria: the rows that each of them finds."""
+    """For viewers whose visibility is a set of criteria (`Listing.own`): the union of the rows that each one finds."""
     own = query.listing.own[query.viewer.role]
     lists = [query.subquery(_listed(query.seen_by(name), limit, stretch)) for name in own]
     both = union_all(*(select_star(rows) for rows in lists)).subquery(query.names.name())
@@ -82,6 +82,8 @@ def _of_own(query: ListQuery, limit: int, stretch: Stretch) -> Select[Any]:
 
 
 def _listed(query: ListQuery, limit: int, stretch: Stretch) -> Select[Any]:
+    """The rows of an unranked list: by search, in order, or, if PostgreSQL counts few enough rows that the selective
+    criteria leave, by fetching these."""
     listing, selective = query.listing, query.selective()
     if query.criteria.at(listing.search) is not None:
         return searched(query, limit, stretch)

@@ -1,4 +1,5 @@
-"""What a list asks for: its rows' conditions and sort keys, and the bounds that a page's cursors set."""
+"""A list's query, which every way of finding its rows uses: conditions, sort keys, and the bounds set by page
+cursors."""
 
 from __future__ import annotations
 
@@ -41,8 +42,8 @@ Conditions: TypeAlias = Callable[[Row], list[Condition]]
 
 @dataclass(frozen=True, slots=True)
 class CursorBound:
-    """The rows on one side of the cursor whose values begin at `slot`: after it in the list's order, or before it.
-    `inclusive`: the cursor's own row too."""
+    """The rows after a cursor in the list's order, or before it; with the cursor's own row if `inclusive`. The cursor's
+    values start at `slot`."""
 
     slot: int
     after: bool
@@ -51,14 +52,14 @@ class CursorBound:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """The part of a list that is looked for, and the end that it starts from."""
+    """The part of a list that a page is taken from, and, if `backward`, that it is read from the end."""
 
     bounds: tuple[CursorBound, ...] = ()
     backward: bool = False
 
 
 class Names(Protocol):
-    """Hands out names that nothing else in the statement has."""
+    """Hands out names that are unique in the statement."""
 
     def alias(self, table: TableClause) -> Row: ...
     def name(self) -> str: ...
@@ -66,8 +67,8 @@ class Names(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ListQuery:
-    """The rows of one list: those of `entity` that `on` relates to `outer` (all, where it is None) and that match
-    `criteria`, in `order`."""
+    """The rows of one list: those of `entity` that `on` relates to `outer` (all of them if it is None), that are
+    `visible` to the viewer, and that match `criteria`; in `order`."""
 
     entity: Entity
     listing: Listing
@@ -81,12 +82,12 @@ class ListQuery:
     visible: Predicate
 
     def seen_by(self, name: str) -> ListQuery:
-        """The rows of the list that this one of the viewer's own criteria makes visible."""
+        """The rows of the list that one of the viewer's own criteria (`Listing.own`) makes visible."""
         fields = (*self.criteria.fields, (name, VisibilityShape()))
         return replace(self, criteria=replace(self.criteria, fields=fields), visible=lambda row, viewer: true())
 
     def seen_one_by_one(self) -> ListQuery:
-        """The same rows, each tested by itself for being visible."""
+        """The same rows, with visibility tested for each by itself."""
         return replace(self, visible=self.entity.visible_alone)
 
     # Names
@@ -103,7 +104,7 @@ class ListQuery:
     # Conditions
 
     def matching(self, row: Row) -> list[Condition]:
-        """Every row of the list matches these."""
+        """The conditions that a row of the list matches, all of them."""
         related = [] if self.on is None else [self.on(row)]
         return [self.visible(row, self.viewer), *related, self.satisfies(row, self.criteria)]
 
@@ -114,13 +115,13 @@ class ListQuery:
         return self.listing.index_conditions(row, self.criteria, self.parameters, frequent)
 
     def selective(self) -> CriteriaShape:
-        """The criteria that may leave few rows; empty if there are none."""
+        """The given criteria that may leave few rows; empty if none of them was given."""
         own = self.listing.own.get(self.viewer.role, ())
         return self.criteria.only((*self.listing.selective, *((name,) for name in own)))
 
     @property
     def ranking(self) -> Ranking | None:
-        """How the list is ranked, if it is."""
+        """The ranking, or None if the list is in another order."""
         return self.listing.ranking if self.order[0][0] == RANK else None
 
     def term(self, search: Path) -> Term:
@@ -131,7 +132,7 @@ class ListQuery:
     # Order
 
     def keys(self, row: Row) -> Keys:
-        """The row's values for the list's order, the id last."""
+        """The row's values for the list's order, with the id last."""
         return self.keys_of(self.order, row)
 
     def keys_of(self, order: Order, row: Row) -> Keys:
@@ -151,8 +152,9 @@ class ListQuery:
     def one_of(
         self, ways: Sequence[Select[Any]], way: ColumnElement[int], stretch: Stretch, *depends_on: CTE
     ) -> Select[Any]:
-        """The rows of the way with this number, counted from 0. The others do not run: the condition on each is
-        evaluated before it starts. `depends_on` are the tables that `way` refers to."""
+        """The rows, in order, of the way whose number, counted from 0, is the SQL expression `way`. The other ways do
+        not run, because PostgreSQL tests the condition of each before it starts. `depends_on` are the common table
+        expressions that `ways` and `way` use."""
         chosen = self.materialised(select(way.label("way")))
         rows = [
             select_star(self.subquery(rows)).where(select(chosen.c.way).scalar_subquery() == number(place))
@@ -165,11 +167,12 @@ class ListQuery:
     # Bounds
 
     def bounds(self, keys: Keys, stretch: Stretch) -> list[Condition]:
-        """The rows lie in the stretch."""
+        """The conditions that the keys lie in the stretch."""
         return [self.beyond(keys, bound.slot, bound) for bound in stretch.bounds]
 
     def bounds_within_rank(self, keys: Keys, stretch: Stretch, rank: int) -> list[Condition]:
-        """The same for rows that are all of one rank, by the keys that come after it."""
+        """The same for rows of a single rank; `keys` are those after the rank. If the cursor has a lower rank, all of
+        the rows come after it, and if it has a higher one, none of them does."""
         key, descending = keys[0]
         lowest, highest = extremes(key)
         first, last = (highest, lowest) if descending else (lowest, highest)
@@ -190,7 +193,7 @@ class ListQuery:
         inclusive: bool = False,
         start: ColumnElement[Any] | None = None,
     ) -> Condition:
-        """The rows on the bound's side of the values of `keys` that begin at `slot`. `start` replaces the first
+        """The keys are on the bound's side of the cursor whose values start at `slot`. `start` replaces the first
         value."""
         inclusive = inclusive or bound.inclusive
         cursor = [self.parameters(slot + place, key.type) for place, (key, _) in enumerate(keys)]
@@ -208,7 +211,7 @@ class ListQuery:
             alternatives.append(and_(*same, key > value if rising[place] else key < value))
         if inclusive:
             alternatives.append(and_(*(key == value for (key, _), value in zip(keys, cursor, strict=True))))
-        # The first condition follows from the others; an index can use it.
+        # The first condition is implied by the alternatives. It is there for the index, which cannot use an OR.
         key = keys[0][0]
         return and_(key >= cursor[0] if rising[0] else key <= cursor[0], or_(*alternatives))
 
@@ -229,6 +232,6 @@ _EXTREMES: Mapping[type[TypeEngine[Any]], tuple[str, str]] = {
 
 
 def extremes(key: ColumnElement[Any]) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-    """A value less than every value that a key has, and one greater than all."""
+    """A value below and a value above every value that the key can have."""
     lowest, highest = next(both for type_, both in _EXTREMES.items() if isinstance(key.type, type_))
     return literal_column(lowest, key.type), literal_column(highest, key.type)

@@ -1,8 +1,8 @@
-"""Rows found by a search: part of a word, which many rows or few may contain.
+"""Rows found by a search for part of a word, which few or many rows may contain.
 
-A frequent term is found soon by reading the list in its order, a rare one by an index, and each way is hopeless for the
-other kind. So the list's first rows are read, the *window*. If these do not fill the page, the frequency that they have
-shown decides. `docs/decisions/search.md` has the measurements.
+For a frequent term it is quick to read the list in order, for a rare one to use the search's index, and each way is far
+too slow for the other kind. So the list's first rows, the *window*, are read. If they do not fill the page, the term's
+frequency among them decides. `docs/decisions/search.md` has the measurements.
 """
 
 from __future__ import annotations
@@ -22,20 +22,23 @@ from db.planner import decimal, number
 from db.sql import Condition, Row, select_star
 
 WINDOW = 2_000
-"""Rows of the list that are read before an index is used. A term that one row in forty contains fills a page by then,
-and a rarer one has few enough matches to sort."""
+"""The number of rows in the window. A term that one row in forty contains fills a page from it, and a rarer term has
+few enough matches to sort."""
 
 FREQUENT = 70
-"""In how many rows of the window a term must be to be looked up by a piece of it: each of its trigrams has about as
-many entries as all of them together."""
+"""A term is frequent, and looked up by a piece of it, if this many rows of the window contain it: a single one of its
+trigrams then has about as many index entries as all of them have in common."""
 
 WALKED, PASSED, FETCHED, READ, COMPARED = 2.5, 0.15, 1.2, 0.08, 0.04
-"""The cost, in microseconds or so: to read a row of a list in order, or to pass one that the index alone rules out; to
-fetch a row that an index has found; to read an entry of the search's index, and to compare one of the term's
-trigrams with it."""
+"""Approximate costs in microseconds: to read a row of a list in order; to skip one that the index alone rules out; to
+fetch a row that an index has found; to read an entry of the search's index; and to compare the entry with one of the
+term's trigrams."""
 
 
 def searched(query: ListQuery, limit: int, stretch: Stretch) -> Select[Any]:
+    """The first `limit` rows of the stretch, by the way that costs least. The ways are numbered: the window's own
+    matches (0), the search's index (1), reading on in order (2), fetching all that the criteria leave (3), and, if
+    there are selective criteria without an estimate, fetching what these leave (4)."""
     parts = parted_by(query)
     if leading_columns(query) and by_unique_key(query):
         return all_matching(query, limit, stretch, query.index_conditions)
@@ -60,9 +63,12 @@ def searched(query: ListQuery, limit: int, stretch: Stretch) -> Select[Any]:
     ]
     decided = [(count_of(hits) >= number(limit), number(0))]
     if not _is_estimated(query, query.selective()):
+        # An admin's window usually fills the page. A viewer who sees few tickets needs no window, which is read only if
+        # the first condition does not hold.
         few = (selects_few(query), number(len(ways)))
         decided = [*decided, few] if query.viewer.role is Role.ADMIN else [few, *decided]
         ways.append(all_selected(query, limit, stretch))
+    # A window that is not full has the whole stretch, so its matches are all there are.
     cheapest = case((seen.c.rows < number(WINDOW), number(0)), else_=_cheapest(query, limit, seen, parts))
     way = case(*decided, else_=select(cheapest).scalar_subquery())
     return query.one_of(ways, way, stretch, window, hits, seen)
@@ -73,9 +79,9 @@ def _is_estimated(query: ListQuery, criteria: CriteriaShape) -> bool:
 
 
 def _cheapest(query: ListQuery, limit: int, seen: FromClause, parts: Sequence[str]) -> ColumnElement[int]:
-    """The number of the way that costs least where the window does not fill the page: to look up all that contain the
-    term (1), to go on in order (2), or to fetch all that the other criteria leave (3). From what the window has shown,
-    how frequent the term is and how many rows match in all, and from the estimated counts."""
+    """The number of the cheapest way if the window does not fill the page: look up all rows that contain the term (1),
+    read on in order (2), or fetch all rows that the other criteria leave (3). The costs follow from what the window has
+    shown, the frequency of the term and of matches, and from the estimated counts."""
     criteria, listing = query.listing.criteria, query.listing
     assert listing.estimates is not None
     left = query.criteria.conjunctive()
@@ -86,6 +92,9 @@ def _cheapest(query: ListQuery, limit: int, seen: FromClause, parts: Sequence[st
         "by_suffix": criteria.about(index_suffix(query), query.criteria),
     }
     estimate = listing.estimates(shapes, query.viewer, query.parameters)
+    # `share`: how many of the rows contain the term. `entries`: how many entries of the search's index are read, and
+    # `found`: how many rows these leave to fetch. The window's matches bound `found` where the estimate of the other
+    # criteria does not. `step`: what reading on in order costs per row, most of which the index alone may rule out.
     share = seen.c.having_term / decimal(WINDOW)
     length = func.char_length(query.term(listing.search).form())
     looked_up = case((seen.c.having_term >= number(FREQUENT), func.least(length, number(PIECE))), else_=length)

@@ -1,7 +1,7 @@
-"""Argument shapes: what of a filter changes the statement's structure. The values themselves are parameters.
+"""Argument shapes: the part of a filter that changes the statement's structure. The values are parameters.
 
-Two requests whose shapes are equal run the same statement. A *slot* is the number of a value among those that were read
-from one field's arguments (`Slots`).
+Requests with equal shapes run the same statement. A *slot* is the number of a value among those read from one field's
+arguments (`Slots`).
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 Path: TypeAlias = tuple[str, ...]
-"""The names that lead to a criterion among nested ones: `("filter", "search")`."""
+"""The path to a criterion among nested ones, by their names: `("filter", "search")`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ValueShape:
-    """One value, whatever it is."""
+    """A single value of any type."""
 
     slot: int
 
 
 @dataclass(frozen=True, slots=True)
 class WordsShape:
-    """Words of an enum. They are few, so they stand in the statement's text: PostgreSQL plans once for each set, where
-    it would plan an array in a parameter again for each request."""
+    """Values of an enum. There are few sets of them, so they are part of the statement's text: PostgreSQL then plans
+    once for each set. With an array as a parameter it would plan again for each request."""
 
     words: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class SpanShape:
-    """A span of time; an end that is left open has no slot."""
+    """A span of time; an open end has no slot."""
 
     start: int | None
     end: int | None
@@ -39,7 +39,8 @@ class SpanShape:
 
 @dataclass(frozen=True, slots=True)
 class AssigneeShape:
-    """`kind` is the key that was given; a technician's id has a slot, the other kinds say whether they hold."""
+    """`kind` is the field that is set: `technicianId`, whose value is in `slot`; or `unassigned` or `me`, of which
+    `holds` says whether it must be true or false."""
 
     kind: str
     slot: int | None = None
@@ -48,7 +49,7 @@ class AssigneeShape:
 
 @dataclass(frozen=True, slots=True)
 class SearchShape:
-    """The term's slot, and whether it is short (`db/lists/filters.py: Term`)."""
+    """The slot of the search term, and whether the term is short (`db/lists/filters.py: Term`)."""
 
     slot: int
     short: bool
@@ -56,13 +57,13 @@ class SearchShape:
 
 @dataclass(frozen=True, slots=True)
 class VisibilityShape:
-    """A criterion that stands for a part of the viewer's visibility; nothing was given."""
+    """A criterion for a part of the viewer's visibility, which has no value."""
 
 
 @dataclass(frozen=True, slots=True)
 class CriteriaShape:
-    """Criteria, all of which hold: those that were given by name, those of every item of `all_of`, those of at least
-    one item of `any_of` (none holds if it is empty), and not those of `none_of`."""
+    """Criteria that must all hold: `fields` by name, every item of `all_of`, at least one item of `any_of` (so that an
+    empty one matches nothing), and not `none_of`."""
 
     fields: tuple[tuple[str, Shape], ...] = ()
     all_of: tuple[CriteriaShape, ...] = ()
@@ -70,18 +71,18 @@ class CriteriaShape:
     none_of: CriteriaShape | None = None
 
     def __rich_repr__(self) -> Iterator[tuple[str, object] | tuple[str, object, object]]:
-        """Without what was not given, for `callout explain`."""
+        """For `callout explain`, which leaves out everything that was not given."""
         yield from self.fields
         yield "all_of", self.all_of, ()
         yield "any_of", self.any_of, None
         yield "none_of", self.none_of, None
 
     def __bool__(self) -> bool:
-        """Whether anything was given that can leave rows out."""
+        """Whether the criteria can exclude any row."""
         return bool(self.fields or any(self.all_of)) or self.any_of is not None or self.none_of is not None
 
     def at(self, path: Path) -> Shape | None:
-        """The shape of the criterion at `path`; None if it was not given, or if the path is empty."""
+        """The shape of the criterion at `path`, or None if it was not given or the path is empty."""
         if not path:
             return None
         name, *below = path
@@ -92,7 +93,7 @@ class CriteriaShape:
         return shape.at(tuple(below))
 
     def only(self, paths: Sequence[Path]) -> CriteriaShape:
-        """The criteria at these paths, and nothing else."""
+        """Only the criteria at these paths."""
         kept: list[tuple[str, Shape]] = []
         for name, shape in self.fields:
             below = [path[1:] for path in paths if path[0] == name]
@@ -103,7 +104,7 @@ class CriteriaShape:
         return CriteriaShape(tuple(kept))
 
     def without(self, path: Path) -> CriteriaShape:
-        """All criteria but the one at `path`."""
+        """All criteria except the one at `path`."""
         kept: list[tuple[str, Shape]] = []
         for name, shape in self.fields:
             if name != path[0]:
@@ -113,7 +114,7 @@ class CriteriaShape:
         return CriteriaShape(tuple(kept), self.all_of, self.any_of, self.none_of)
 
     def conjunctive(self) -> CriteriaShape:
-        """The criteria that are neither alternatives nor negated: an index applies to each of them by itself."""
+        """The criteria without alternatives and negations: an index can apply to each by itself."""
         fields = ((name, s.conjunctive() if isinstance(s, CriteriaShape) else s) for name, s in self.fields)
         return CriteriaShape(tuple(fields), tuple(item.conjunctive() for item in self.all_of))
 

@@ -1,8 +1,8 @@
 """Rows found by a search in stages (`Ranking.stages`): the matches of the first stage that has any, by relevance.
 
-Ranking a row costs many times what reading it costs. So where the list's first rows, the *window*, have so many matches
-that there are too many in all, only those of the window are ranked. The others follow in the list's own order, as the
-least relevant.
+Ranking a row costs many times as much as reading it. If the list's first rows, the *window*, contain many matches, then
+there are too many in all, and only those in the window are ranked. The others follow in the list's default order, as
+the least relevant ones.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ from db.planner import fence, matches_without_index, number
 from db.sql import Condition, Row, select_star
 
 WINDOW = 2_000
-"""The list's first rows that are ranked where a search has too many matches to rank each."""
+"""The number of rows in the window."""
 
 FREQUENT = 40
-"""How many rows of the window must match for that."""
+"""If this many rows of the window match, only the window is ranked."""
 
 LEAST_RELEVANT = 1_000_000
 """The highest rank within a stage."""
 
 
 def staged(query: ListQuery, limit: int, stretch: Stretch, ranking: Ranking) -> Select[Any]:
-    """The first `limit` rows of the stretch."""
+    """The first `limit` rows of the stretch. There are two ways for each stage, and those of the first stage with a
+    match are used: with `FREQUENT` matches in the window only the window is ranked, otherwise every match."""
     first = query.alias()
     by = direction(query.keys_of(query.order[1:], first), Stretch())
     newest = select_star(first).where(*query.matching(first)).order_by(*by).limit(number(WINDOW))
@@ -38,6 +39,7 @@ def staged(query: ListQuery, limit: int, stretch: Stretch, ranking: Ranking) -> 
     ways: list[Select[Any]] = []
     branches: list[tuple[ColumnElement[bool], ColumnElement[int]]] = []
     for place, stage in enumerate(ranking.stages):
+        # Materialised, because correcting typing mistakes takes time, and every way uses the query.
         asked = query.materialised(select(_query_of(query, stage, ranking).label(QUERY)))
         words = select(asked.c[QUERY]).scalar_subquery()
         matching = select(func.count().label("n")).select_from(window)
@@ -52,12 +54,13 @@ def staged(query: ListQuery, limit: int, stretch: Stretch, ranking: Ranking) -> 
             (hits >= number(FREQUENT), number(2 * place + 1)),
             (or_(hits > number(0), _count_of_matches(query, words) > number(0)), number(2 * place)),
         ]
+    # If no stage has a match, the last way finds nothing, so its condition need not be tested.
     *branches, (_, otherwise) = branches
     return query.one_of(ways, case(*branches, else_=otherwise), stretch, *depends_on)
 
 
 def count_of_matches(query: ListQuery, ranking: Ranking) -> ColumnElement[int]:
-    """How many rows match in the first stage that has any."""
+    """The number of matches in the first stage that has any."""
     counts = [_count_of_matches(query, _query_of(query, stage, ranking)) for stage in ranking.stages]
     return functools.reduce(lambda rest, count: func.coalesce(func.nullif(count, number(0)), rest), reversed(counts))
 
@@ -100,7 +103,7 @@ def _window_ranked(
 def _beyond_window(
     query: ListQuery, limit: int, stretch: Stretch, rank: int, words: ColumnElement[Any], window: CTE
 ) -> Select[Any]:
-    """The matches behind the window, all of this rank, in the list's own order."""
+    """The matches after the window, all with this rank, in the list's default order."""
     target, order = query.alias(), query.order[1:]
     keys = query.keys_of(order, target)
     last = _last_of(query.keys_of(order, window))
@@ -120,7 +123,7 @@ def _beyond_window(
 
 
 def _last_of(keys: Sequence[tuple[ColumnElement[Any], bool]]) -> list[ColumnElement[Any]]:
-    """The keys of the window's last row."""
+    """The keys of the window's last row, each as a subquery. The window is materialised, so they all see one row."""
     end = direction(keys, Stretch(backward=True))
     return [select(key).order_by(*end).limit(number(1)).scalar_subquery() for key, _ in keys]
 
@@ -131,12 +134,12 @@ def _first_of(query: ListQuery, limit: int, stretch: Stretch, ranked: Select[Any
 
 
 def _matches(row: Row, words: ColumnElement[Any]) -> Condition:
-    """The row matches the query, and an index finds it."""
+    """The row matches the query. An index can answer this."""
     return row.c.search_vector.op("@@", is_comparison=True)(words)
 
 
 def _ranked(row: Row, stage: Stage, place: int, words: ColumnElement[Any]) -> Select[Any]:
-    """The rows with their ranks in the stage with this place, the smaller the better, and the query that they match."""
+    """The rows, with their ranks in the stage numbered `place` (lower is better), and the query that they match."""
     relevance = stage.relevance(row.c.search_vector, words)
     rank = cast(number(LEAST_RELEVANT) * (number(1) - relevance), Integer) + number(place * STAGE_SIZE)
     return select_star(row, rank.label(RANK), words.label(QUERY))

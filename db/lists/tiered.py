@@ -1,4 +1,4 @@
-"""Rows found by a search tier by tier, the best matches first (`Ranking.tiers`)."""
+"""Rows found by a search in tiers, the best matches first (`Ranking.tiers`)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from db.planner import fence, number, opaque
 from db.sql import Condition, Row, select_star
 
 WINDOW = 1_000
-"""Rows of a tier that are read in its order before an index is used."""
+"""Read this many rows in a tier's order before using an index."""
 
 FREQUENT = 15
-"""In how many rows of the window a term must be to read the tier in order."""
+"""If this many rows of the window contain the term, read the tier in order."""
 
 
 def tiered(query: ListQuery, limit: int, stretch: Stretch, ranking: Ranking) -> Select[Any]:
-    """The first `limit` rows of the stretch; each tier only as far as those before leave room."""
+    """The first `limit` rows of the stretch. Each tier is read only if the better ones do not fill the page."""
     assert ranking.tiers is not None
     ranks = range(len(ranking.tiers(query.entity.table, query.term(ranking.search), query.viewer)))
     found: list[CTE] = []
@@ -37,7 +37,7 @@ def tiered(query: ListQuery, limit: int, stretch: Stretch, ranking: Ranking) -> 
 
 
 def _tier(query: ListQuery, limit: int, stretch: Stretch, ranking: Ranking, rank: int) -> Select[Any]:
-    """The first rows of one tier, in its order."""
+    """The first `limit` rows of the stretch in one tier, in its order."""
     term = query.term(ranking.search)
 
     @functools.cache
@@ -47,7 +47,7 @@ def _tier(query: ListQuery, limit: int, stretch: Stretch, ranking: Ranking, rank
 
     def condition(target: Row) -> Condition:
         *better, own = tiers(target)[: rank + 1]
-        # As a range of names the planner would look up what is in no better tier, and read nearly the whole index.
+        # Opaque: the planner would look up the negation of a range of names in its index, and read nearly all of it.
         return and_(own.condition, *(opaque(not_(tier.condition)) for tier in better))
 
     def wanted(target: Row) -> Condition:
@@ -70,17 +70,19 @@ def _tier(query: ListQuery, limit: int, stretch: Stretch, ranking: Ranking, rank
     index_condition = tiers(some)[rank].index_condition
     if index_condition is None:
         return in_order
-    # Sorted before each is tested for being visible, so that no more are tested than the page needs.
+    # Sorted before testing visibility, so that no more rows are tested than the page needs.
     looked_up = query.subquery(fence(select_star(some).where(index_condition)))
     matches = query.subquery(fence(ordered(lambda target: [condition(target)], looked_up)))
     visible = select_star(matches).where(query.visible(matches, query.viewer)).order_by(*by(matches))
+    # The window ignores the term and visibility, so that its cost is bounded. If it fills the page, or has the whole
+    # stretch, its matches are the answer; otherwise the term is rare there, and its index finds the rest.
     window = query.materialised(ordered(lambda target: []).limit(number(WINDOW)))
     hits = query.materialised(select_star(window).where(wanted(window)).order_by(*by(window)).limit(number(limit)))
     enough = or_(count_of(hits) >= number(limit), count_of(window) < number(WINDOW))
     decided = [(enough, number(0))]
     ways = [select_star(hits), visible.limit(number(limit))]
     if query.viewer.role is not Role.ADMIN:
-        # The window may have many rows with a frequent term, and none that the viewer sees.
+        # Many rows of the window may contain a frequent term while the viewer sees none of them.
         having_term = count_of(query.subquery(select_star(window).where(condition(window))))
         decided.append((having_term >= number(FREQUENT), number(len(ways))))
         ways.append(in_order)

@@ -1,5 +1,5 @@
-"""What Alembic runs for each of its commands: on the connection of `db.postgres.migrate`, or, for the `alembic`
-command, on one that it opens to `alembic -x url=postgresql://…`."""
+"""The script that Alembic runs for each of its commands. It uses the connection of `db/postgres/migrate.py`, or opens
+one to the URL of the `alembic` command: `alembic -x url=postgresql://…`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from db.postgres import migrate
 
 
 def comparable(item: Any, name: str | None, kind: str, *_: Any) -> bool:
-    """Alembic takes an expression with a collation for another each time it reads it back. (tests/db/test_migrations.py
-    compares all definitions as PostgreSQL writes them.)"""
+    """Whether Alembic can compare the object. It always takes an index expression with a collation for changed.
+    (`tests/db/test_migrations.py` compares all definitions as PostgreSQL writes them.)"""
     return not (kind == "index" and any("COLLATE" in str(expression) for expression in item.expressions))
 
 
 def run(connection: Connection) -> None:
     names: dict[str, Any] = connection.dialect.ischema_names  # type: ignore[attr-defined]
-    names |= {"xid8": Xid8, "pg_snapshot": PgSnapshot}  # or comparing would not know these columns' types
+    names |= {"xid8": Xid8, "pg_snapshot": PgSnapshot}  # column types that SQLAlchemy does not know, for comparing
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
@@ -33,7 +33,7 @@ def run(connection: Connection) -> None:
 
 
 if context.is_offline_mode():
-    raise CommandError("the migrations run on a database, not as a script: leave --sql out")
+    raise CommandError("the migrations need a database and cannot be written as a script: leave out --sql")
 
 given: Connection | None = context.config.attributes.get("connection")
 url: str | None = context.get_x_argument(as_dictionary=True).get("url")
@@ -42,4 +42,4 @@ if given is not None:
 elif url is not None:
     migrate.run(url, run)
 else:
-    raise CommandError("which database? alembic -x url=postgresql://…")
+    raise CommandError("the URL of the database is missing: alembic -x url=postgresql://…")

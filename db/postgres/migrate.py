@@ -1,7 +1,7 @@
-"""Brings a database to a revision of the schema. The migrations are part of the package, so that an installed wheel
-can migrate too; the `alembic` command finds them by `pyproject.toml`.
+"""Migrates a database to a revision of its schema. The migrations are part of the package, so that an installed wheel
+can migrate too; the `alembic` command finds them through `pyproject.toml`.
 
-These functions open a connection, and an event loop, of their own: call them in a thread from a coroutine.
+Each function opens its own connection and event loop, so a coroutine must call it in a thread.
 """
 
 from __future__ import annotations
@@ -20,36 +20,37 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-# Any number that nobody else locks in this database: processes that migrate it take turns.
+# The advisory lock by which processes that migrate the same database take turns; any number nobody else locks will do.
 LOCK = int.from_bytes(b"callout")
 
 T = TypeVar("T")
 
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """Upgrades to `revision`, each migration in a transaction of its own; does nothing where that is done already."""
+    """Upgrades to `revision`, with each migration in a transaction of its own. Does nothing if the database is already
+    there."""
     run(url, lambda connection: _in_turn(connection, lambda: command.upgrade(config(connection), revision)))
 
 
 def downgrade(url: str, revision: str) -> None:
-    """Downgrades to `revision`, `base` being the empty database. The data in what goes is lost."""
+    """Downgrades to `revision`; `base` is the empty database. Data in dropped tables and columns is lost."""
     run(url, lambda connection: _in_turn(connection, lambda: command.downgrade(config(connection), revision)))
 
 
 def current(url: str) -> str | None:
-    """The revision that the database is at; None where nothing has been migrated yet."""
+    """The database's revision, or None if it has never been migrated."""
     return run(url, lambda connection: MigrationContext.configure(connection).get_current_revision())
 
 
 def head() -> str:
-    """The newest revision there is."""
+    """The newest revision."""
     revision = ScriptDirectory.from_config(config()).get_current_head()
     assert revision is not None, "there is at least one migration"
     return revision
 
 
 def config(connection: Connection | None = None) -> Config:
-    """Alembic's configuration; its commands work on `connection`."""
+    """Alembic's configuration, for commands that work on `connection`."""
     directory = str(Path(__file__).parents[1] / "migrations").replace("%", "%%")
     configuration = Config(attributes={"connection": connection})
     configuration.set_main_option("script_location", directory)
@@ -57,10 +58,10 @@ def config(connection: Connection | None = None) -> Config:
 
 
 def run(url: str, work: Callable[[Connection], T]) -> T:
-    """`work` on one connection to `url`, outside a transaction until it begins one."""
+    """Runs `work` on a new connection to `url`, with no transaction begun, and returns its result."""
 
     async def connect() -> asyncpg.Connection:
-        return await asyncpg.connect(url)  # reads every form of URL that the pool's does
+        return await asyncpg.connect(url)  # asyncpg parses the URL, as it does for the pool
 
     async def work_async() -> T:
         engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)

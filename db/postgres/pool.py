@@ -1,7 +1,7 @@
-"""The database as the program holds it: one `Database` for each process, shared by everything in it.
+"""The connection pool: one `Database` for each process, shared by everything in it.
 
-What the session settings are for: times in UTC so that row images and JSON are too; no JIT, which costs more than these
-statements take; and an end to whatever runs, waits for a lock, or idles in a transaction for too long.
+The session settings: times in UTC, so that row images and JSON have them so; no JIT, which takes longer than these
+statements; and timeouts for statements, for waiting for a lock, and for idling in a transaction.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ import orjson
 STATEMENT_TIMEOUT = "10s"
 LOCK_TIMEOUT = "5s"
 IDLE_TIMEOUT = "30s"
-WAITING_SECONDS = 30.0  # for a connection, while others have them all
-SILENCE_SECONDS = 12.0  # longer than any statement may take: a database that has not answered by then has fallen silent
+WAITING_SECONDS = 30.0  # for a free connection
+SILENCE_SECONDS = 12.0  # longer than STATEMENT_TIMEOUT: a server that has not answered by then does not respond at all
 GIVING_BACK_SECONDS = 1.0
 CLOSING_SECONDS = 5.0
 
 OUTAGE: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-"""What is raised where the database cannot be had, or refuses, for whoever will try again. (The last of them is what
-asyncpg raises where a connection ends in the middle of a statement.)"""
+"""The errors of a database that is unreachable or refuses, for callers that try again later. asyncpg raises the last
+one if a connection is lost in the middle of a statement."""
 
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 
 def normalised(url: str) -> str:
-    """The URL as asyncpg takes it: SQLAlchemy's `postgresql+asyncpg://` is accepted too."""
+    """The URL in the form that asyncpg accepts: without the driver of SQLAlchemy's `postgresql+asyncpg://`."""
     scheme, separator, rest = url.partition("://")
     return f"{scheme.partition('+')[0]}{separator}{rest}"
 
 
 async def _keep(connection: Any) -> None:
-    """Nothing to reset when a connection is given back: no statement here leaves state in a session."""
+    """Replaces the pool's reset, which costs a round trip: no statement here leaves state in a session."""
 
 
 async def _prepare(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    # JSON goes to the client as PostgreSQL wrote it; bytes are not made a string on the way.
+    # JSON goes to the client as PostgreSQL wrote it, so its bytes are never decoded.
     await connection.set_type_codec(
         "json", schema="pg_catalog", format="binary", encoder=orjson.dumps, decoder=_unchanged
     )
@@ -51,8 +51,8 @@ def _unchanged(document: bytes) -> bytes:
 
 
 def _has_ended(connection: Connection) -> bool:
-    """Whether the server, or the network, has ended it. The pool may have taken it back by then, after which every
-    method of it raises."""
+    """Whether the connection is closed, by the server or the network. If the pool has already taken it back, every
+    method of the connection raises `InterfaceError`."""
     try:
         return connection.is_closed()
     except asyncpg.InterfaceError:
@@ -60,11 +60,11 @@ def _has_ended(connection: Connection) -> bool:
 
 
 class Database:
-    """asyncpg's pool, and the connections that are at rest.
+    """asyncpg's pool, and a stack of idle connections in front of it.
 
-    Giving a connection back to the pool costs a task and a turn of the event loop, as much as a short statement. So
-    one that has done its work well stays here for whoever comes next, unless somebody is waiting at the pool; one
-    that has failed or was cancelled goes back to the pool, which knows what to do with it.
+    Releasing a connection to the pool costs a task and a turn of the event loop, as much as a short statement. So a
+    connection whose statement succeeded is kept here for the next caller, unless a caller is already waiting at the
+    pool. One whose statement failed or was cancelled is released to the pool, which resets or closes it.
     """
 
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
@@ -74,7 +74,8 @@ class Database:
 
     @classmethod
     async def open(cls, url: str, *, size: int = 10) -> Self:
-        """Up to `size` connections, opened as they are needed. Raises asyncpg's and the system's errors."""
+        """A pool of up to `size` connections, which are opened when they are needed. Raises one of `OUTAGE` if the
+        first cannot be opened."""
         pool = await asyncpg.create_pool(
             normalised(url),
             min_size=1,
@@ -99,7 +100,8 @@ class Database:
         return cls(pool)
 
     async def close(self) -> None:
-        """Closes all connections; a database that has fallen silent must not keep the process."""
+        """Closes all connections, by force after `CLOSING_SECONDS`: a database that does not respond must not keep the
+        process from exiting."""
         try:
             async with asyncio.timeout(CLOSING_SECONDS):
                 while self._resting:
@@ -110,7 +112,8 @@ class Database:
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[Connection]:
-        """A connection for the length of the block."""
+        """A connection for the duration of the block. Raises `TimeoutError` if none is free within
+        `WAITING_SECONDS`, and the database's errors."""
         connection = await self._take()
         try:
             yield connection
@@ -154,19 +157,20 @@ class Database:
             self._waiting -= 1
 
     async def _give_back(self, connection: Connection) -> None:
+        # A caller that waits at the pool would not notice a connection that is kept here.
         if self._waiting or _has_ended(connection):
             await self._pool.release(connection)
         else:
             self._resting.append(connection)
 
     async def _give_up(self, connection: Connection, error: BaseException) -> None:
-        """Gives back one that has failed or was cancelled. After silence none that is open is trusted any more: who
-        goes on would otherwise wait as long for each of them."""
+        """Releases a connection whose statement failed or was cancelled. After a timeout no open connection is trusted
+        any more: callers would otherwise wait as long again for each of them."""
         if isinstance(error, TimeoutError):
             await self._pool.expire_connections()
             doubtful, self._resting = [connection, *self._resting], []
             for each in doubtful:
-                with suppress(asyncpg.InterfaceError):  # which one that has been ended already raises
+                with suppress(asyncpg.InterfaceError):  # already closed
                     each.terminate()
-        with suppress(TimeoutError):  # by which the pool has ended it
+        with suppress(TimeoutError):  # the pool has then closed it by force
             await self._pool.release(connection, timeout=GIVING_BACK_SECONDS)

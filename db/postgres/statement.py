@@ -1,7 +1,7 @@
-"""SQLAlchemy builds statements, asyncpg runs them: this is the step between.
+"""Compiled statements: SQLAlchemy builds them, asyncpg runs them.
 
-A statement is compiled once to text with `$1…` placeholders and the order of its named parameters. Running it again
-costs a tuple of values and nothing of SQLAlchemy's.
+A statement is compiled once, to text with `$1…` placeholders and the names of its parameters in their order. Running it
+then takes only a list of values and nothing of SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
 
 
 class Queryable(Protocol):
-    """An asyncpg connection or pool."""
+    """An asyncpg connection, or the pool (`Database`)."""
 
     async def fetch(self, query: str, *args: Any) -> list[Any]: ...
     async def fetchrow(self, query: str, *args: Any) -> Any: ...
@@ -25,7 +25,7 @@ class Queryable(Protocol):
 
 
 class Statement:
-    """One compiled statement: `text`, and `names` in the order of its placeholders."""
+    """A compiled statement: its `text`, and the `names` of its parameters in the order of the placeholders."""
 
     __slots__ = ("_fixed", "names", "text")
 
@@ -36,7 +36,8 @@ class Statement:
         self._fixed = {name: value for name, value in compiled.params.items() if value is not None}
 
     def arguments(self, values: Mapping[str, Any]) -> list[Any]:
-        """The values in placeholder order; a parameter that is not given keeps the value it was built with."""
+        """The values in the order of the placeholders. A parameter that is not in `values` keeps the value that the
+        statement was built with, or is null."""
         fixed = self._fixed
         return [values[name] if name in values else fixed.get(name) for name in self.names]
 

@@ -1,4 +1,4 @@
-"""URLs of servers, with a user and a password in them: of databases, of the bell, and of mail."""
+"""URLs of servers that may contain a user and a password: databases, the bell, and mail servers."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from urllib.parse import SplitResult, urlsplit
 
 
 def server_url(url: str) -> SplitResult:
-    """The parts of the URL. Raises `ValueError`, with nothing of the URL in its text, unless it is certain where the
-    password ends: whoever took a piece of it for a host's name would show it to everybody."""
+    """The parts of the URL. Raises `ValueError` if it is not certain where the password ends: a part of the password
+    could otherwise be taken for the host's name, which is logged. The error's text contains nothing of the URL."""
     try:
         parts = urlsplit(url)
         certain = parts.port != 0 and "@" not in f"{parts.path}{parts.query}{parts.fragment}"
-    except ValueError:  # with a piece of the URL in its message
+    except ValueError:  # its message contains a part of the URL
         certain = False
     if not certain:
-        raise ValueError("is ambiguous: in a password / is written %2F, ? %3F, # %23 and @ %40")
+        raise ValueError("is ambiguous: in a password, write / as %2F, ? as %3F, # as %23 and @ as %40")
     return parts

@@ -1,1 +1,1 @@
-"""Data to try Callout with: the demo company, and tickets in bulk."""
+"""Invented data: the demo company, and tickets in bulk."""

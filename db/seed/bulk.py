@@ -1,8 +1,7 @@
-"""Very many tickets, for measuring: COPY, with the skew of a company that has been at it for three years.
+"""Tickets in bulk, for measuring: written with COPY, and distributed like those of a company after three years.
 
-Old tickets are closed, new ones open, with a few stragglers; some technicians and customers have far more than
-others; and the subjects' words go from nearly everywhere to once in the whole table, so that a search of any
-frequency can be tried.
+Old tickets are closed and new ones open, with a few exceptions. Some technicians and customers have far more tickets
+than others. Words in subjects range from very frequent to unique, so that searches of any frequency can be measured.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ from db.limits import REFERENCE_ALPHABET, REFERENCE_LENGTH, REFERENCE_PREFIX
 from db.seed.words import DETAIL, DONE, FIRST, LAST, MODELS, NOTES, PLACE, STREET, SYSTEMS, TOWN, TRADE
 
 Progress = Callable[[str, int, int], None]
-"""Is told what is being done, how many of them are, and how many there are in all."""
+"""Called with the name of the current part, the number done, and the total."""
 
 YEARS: Final = 3
-BATCH: Final = 10_000  # tickets drawn and copied at a time
-REBUILD_FROM: Final = 50_000  # tickets from which on it is quicker to make the indexes anew
+BATCH: Final = 10_000  # tickets generated and copied at a time
+REBUILD_FROM: Final = 50_000  # with this many tickets it is quicker to drop and rebuild the indexes
 NULL: Final = "\\N"
 RARE: Final = "abcdefghijklmnopqrstuvwxyz"
 
@@ -71,17 +70,17 @@ NOTE_COLUMNS: Final = [
 
 CHAT_COLUMNS: Final = ["ticket_id", "creator_id", "conversation_id", "messages"]
 ARTICLE_COLUMNS: Final = ["id", "problem", "solution", "published", "source_ticket_id", "created_at", "updated_at"]
-CHAT_QUESTION: Final = "I am sorry to hear that. Since when has it been so, and what have you tried?"
+CHAT_QUESTION: Final = "I am sorry to hear that. When did it start, and what have you tried so far?"
 
 
 def falling(items: Iterable[str], rate: float) -> tuple[list[str], list[float]]:
-    """The items with cumulative weights of which each is `rate` times the one before."""
+    """The items, and their cumulative weights: each item has `rate` times the weight of the one before."""
     listed = list(items)
     return listed, list(accumulate(rate**i for i in range(len(listed))))
 
 
 def uuid7(random: Random, at: float) -> str:
-    """A UUIDv7 of a time in seconds since 1970."""
+    """A UUIDv7 for a time in seconds since 1970."""
     bits = random.getrandbits(74)
     digits = f"{int(at * 1000):012x}7{bits >> 62:03x}{0x8000000000000000 | bits & 0x3FFFFFFFFFFFFFFF:016x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
@@ -92,13 +91,14 @@ def stamp(at: float) -> str:
 
 
 class Company:
-    """The people and places that tickets refer to, numbered on from what the database already holds."""
+    """The customers, properties and technicians of the tickets, with account numbers that continue those in the
+    database."""
 
     def __init__(self, random: Random, *, now: float, tickets: int, customers_from: int, properties_from: int) -> None:
         start = now - YEARS * 365 * 86_400
         self.customers: list[tuple[str, str, str, str]] = []  # id, name, email, phone
         self.customer_lines: list[str] = []
-        self.properties: list[list[str]] = []  # of each customer, by position
+        self.properties: list[list[str]] = []  # ids, for each customer in the same place
         self.property_lines: list[str] = []
         self.technicians: list[str] = []
         self.technician_lines: list[str] = []
@@ -133,7 +133,7 @@ class Company:
 
 @dataclass
 class Drawn:
-    """Lines to COPY."""
+    """Generated rows, as lines for COPY."""
 
     tickets: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -142,7 +142,7 @@ class Drawn:
 
 
 class Tickets:
-    """Draws tickets in the order of their creation, with their notes."""
+    """Generates tickets in the order of their creation, with their notes, transcripts and articles."""
 
     def __init__(self, random: Random, company: Company, *, now: float, tickets: int, references: set[str]) -> None:
         self.random = random
@@ -166,13 +166,13 @@ class Tickets:
                 return drawn
 
     def draw(self, first: int, last: int) -> Drawn:
-        """The tickets numbered `first` to `last` - 1 (0 is the oldest), and what belongs to them."""
+        """The tickets from number `first` (0 is the oldest) up to, but not including, `last`, and their other rows."""
         random, company = self.random, self.company
         drawn = Drawn()
         tickets, notes = drawn.tickets, drawn.notes
         span = YEARS * 365 * 86_400
         for number in range(first, last):
-            # Business grows: half of the tickets are of the last year and a bit.
+            # Business grows: half of the tickets are from about the last year.
             age = 1 - ((number + random.random()) / self.tickets) ** 0.7
             created = self.now - 60 - span * age
             identity, reference = uuid7(random, created), self.reference()
@@ -235,7 +235,7 @@ class Tickets:
         return drawn
 
     def transcript(self, subject: str, created: float) -> str:
-        """What the customer and the chatbot said in the minutes before."""
+        """The chatbot conversation in the minutes before the ticket, as JSON escaped for COPY."""
         said = [("CUSTOMER", f"Hello, {subject}."), ("BOT", CHAT_QUESTION), ("CUSTOMER", self.random.choice(DETAIL))]
         messages = [
             {"author": author, "body": body, "at": stamp(created - 60 * (len(said) - place))}
@@ -244,7 +244,7 @@ class Tickets:
         return json.dumps(messages).replace("\\", "\\\\")
 
     def fate(self, number: int, created: float) -> tuple[str, float, float | None, float | None]:
-        """Status, and when the ticket was last updated, resolved and closed."""
+        """The ticket's status, and the times when it was last updated, resolved and closed, in seconds since 1970."""
         random = self.random
         recent = number > self.tickets * 0.95
         dice = random.random()
@@ -259,7 +259,7 @@ class Tickets:
         return "CLOSED", updated, None if dice > 0.97 else random.uniform(created, updated), updated
 
     def creator(self, technician: str, customer: str) -> tuple[str, str, str]:
-        """Source of the ticket, and kind and id of who made it."""
+        """The ticket's source, and the kind and id of its creator."""
         dice = self.random.random()
         if dice < 0.2 and technician != NULL:
             return "TECHNICIAN", "TECHNICIAN", technician
@@ -273,9 +273,10 @@ class Tickets:
 
 
 async def bulk(connection: asyncpg.Connection[asyncpg.Record], *, tickets: int, progress: Progress) -> None:
-    """Add that many tickets with two or three notes each, the transcript where the chatbot made one, an article of one
-    in two hundred that are resolved, a customer for ten and three properties for twenty, in one transaction that lets
-    nobody else write. What is there stays, and nothing clashes with it."""
+    """Add this many tickets, with two or three notes each, a transcript for each one from the chatbot, an article for
+    one in two hundred of those with a resolution, one customer per ten tickets and three properties per twenty. It is
+    done in one transaction that locks out other writers. Existing rows stay, and the new ones do not conflict with
+    them."""
     async with connection.transaction():
         await connection.execute("SET LOCAL statement_timeout = 0")
         await connection.execute("SET LOCAL maintenance_work_mem = '1GB'")
@@ -314,7 +315,7 @@ async def _fill(connection: asyncpg.Connection[asyncpg.Record], tickets: int, pr
     )
     references = {row["reference"] for row in await connection.fetch("SELECT reference FROM tickets")}
     drawn = Tickets(random, company, now=now, tickets=tickets, references=references)
-    # The lines say what the trigger would, row by row, at four times the time.
+    # The lines already contain `search_text`; the trigger that computes it would take four times as long.
     await connection.execute("ALTER TABLE tickets DISABLE TRIGGER tickets_search_text")
     for first in range(0, tickets, BATCH):
         last = min(first + BATCH, tickets)
@@ -330,7 +331,7 @@ async def _fill(connection: asyncpg.Connection[asyncpg.Record], tickets: int, pr
 async def _copy(
     connection: asyncpg.Connection[asyncpg.Record], table: str, columns: list[str], lines: list[str]
 ) -> None:
-    """COPY lines already in PostgreSQL's text format."""
+    """COPY lines that are already in PostgreSQL's text format."""
 
     async def blocks() -> AsyncIterator[bytes]:
         for start in range(0, len(lines), 1_000):
@@ -340,7 +341,7 @@ async def _copy(
 
 
 async def _take_down(connection: asyncpg.Connection[asyncpg.Record]) -> list[str]:
-    """Drop foreign keys and indexes for the time being; returns the statements that make them again."""
+    """Drop foreign keys and indexes for the duration of the load. Returns the statements that create them again."""
     rebuild = []
     for row in await connection.fetch(FOREIGN_KEYS, list(TABLES)):
         await connection.execute(row["drop"])

@@ -1,4 +1,4 @@
-"""Invented data: the demo company of `db/seed/demo_company.py`, and tickets by the million from `db/seed/bulk.py`."""
+"""Writes the demo company of `db/seed/demo_company.py` into an empty database. Also exports `bulk`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from db.seed.bulk import uuid7
 from db.seed.demo_company import ARTICLES, CUSTOMERS, OFFICE, STORIES, TECHNICIANS, Step, Story
 
 Actor = tuple[str, str, str]
-"""Kind, id and name of who did something."""
+"""The kind, id and name of an actor."""
 
-# The names that `callout serve` prints tokens for, so that the demo's admin and chatbot find what is theirs.
+# `callout serve` prints tokens for these subjects, so that the demo's admin and chatbot see their own tickets.
 ADMIN: Final = ("ADMIN", "demo-admin", "Demo admin")
 CHATBOT: Final = ("SERVICE", "demo-service", "Demo chatbot")
 MAIL: Final = ("SERVICE", "demo-mail", "Mail gateway")
@@ -47,7 +47,7 @@ _STAMPS: Final = {
 
 
 async def demo(connection: Any) -> None:
-    """Fill an empty database with the demo company: the same each time but for its times, which end now."""
+    """Fill an empty database with the demo company: the same data each time, except for the times, which end now."""
     await _Demo(connection).write()
 
 
@@ -59,7 +59,7 @@ class _Demo:
         self.technicians: dict[str, Actor] = {}
         self.customers: dict[str, Actor] = {}
         self.properties: dict[str, list[str]] = {}
-        self.names: dict[str, tuple[str, str, str | None]] = {}  # what a customer's tickets are filled with
+        self.names: dict[str, tuple[str, str, str | None]] = {}  # the contact of each customer's tickets
 
     def _id(self, at: datetime) -> str:
         return uuid7(self.random, at.timestamp())

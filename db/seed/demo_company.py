@@ -1,7 +1,7 @@
-"""The demo company, as data: who its customers and technicians are, and the story of each ticket.
+"""The demo company, as data: its customers and technicians, and the story of each ticket.
 
-A security-systems company in Ottawa. Times are relative: a story begins some days ago, and each of its steps comes some
-hours after the beginning.
+It is a security-systems company in Ottawa. Times are relative: a story began some days ago, and each of its steps
+happened some hours after the beginning.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 OFFICE: Final = "office"
-"""Who does what no technician does: the admin of the demo."""
+"""The actor of steps that no technician takes: the demo's admin."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class DemoTechnician:
 
 @dataclass(frozen=True)
 class Step:
-    """What `by` did some hours after the ticket was created. `changes` are columns of the ticket; a `note` is added."""
+    """Something that `by` did, `hours` after the ticket was created: it set columns of the ticket (`changes`), or added
+    a `note`."""
 
     hours: float
     by: str
@@ -44,7 +45,8 @@ class Step:
 
 @dataclass(frozen=True)
 class Story:
-    """A ticket. `customer` is an account number or, of somebody who is no customer, (name, e-mail, phone)."""
+    """A ticket, created `days` ago. `customer` is an account number; or a contact without a customer, as (name, e-mail,
+    phone). `place` is the index of the customer's property."""
 
     days: float
     source: str
@@ -57,7 +59,7 @@ class Story:
     place: int | None = 0
     by: str = OFFICE
     chat: tuple[tuple[str, str], ...] = ()
-    article: bool | None = None  # whether the article that was made of it is published
+    article: bool | None = None  # whether the article made from it is published; None if there is no article
 
 
 def assigned(hours: float, technician: str, by: str = OFFICE) -> Step:
@@ -77,12 +79,12 @@ def started(hours: float, by: str) -> Step:
 
 
 def noted(hours: float, by: str, body: str) -> Step:
-    """A note for the staff alone."""
+    """An internal note."""
     return Step(hours, by, "NOTE_ADDED", note=body, public=False)
 
 
 def public_note(hours: float, by: str, body: str) -> Step:
-    """A note that the customer sees."""
+    """A public note, which the customer sees."""
     return Step(hours, by, "NOTE_ADDED", note=body)
 
 

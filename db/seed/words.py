@@ -1,4 +1,4 @@
-"""The vocabulary of `db/seed/bulk.py`. Lists run from the frequent to the rare."""
+"""The vocabulary of `db/seed/bulk.py`. Each list is ordered from frequent to rare."""
 
 from __future__ import annotations
 
@@ -160,4 +160,4 @@ SYSTEMS: Final = (
         ),
     ),
 )
-"""For each category its weight, the devices, and what is wrong with them."""
+"""Each category, with its weight, its devices, and their faults."""

@@ -117,7 +117,7 @@ NO_IDS = [
 @pytest.mark.parametrize("id_", NO_IDS, ids=range(len(NO_IDS)))
 async def test_what_is_no_id_is_refused(api: Api, id_: str) -> None:
     message = await refusal(api, NODE, id=id_)
-    assert message.endswith("is not an id of Callout.")
+    assert message.endswith("is not a valid id.")
     assert len(message) < 120
     assert await refusal(api, NODES, ids=[f"tkt_{NOBODY}", id_]) == message
 
@@ -130,7 +130,7 @@ async def test_what_is_no_text_is_refused(api: Api, id_: Any) -> None:
 
 async def test_a_number_is_taken_for_the_text_that_it_is_written_as(api: Api) -> None:
     """The specification lets an ID be given as an integer; it is none of ours."""
-    assert await refusal(api, NODE, id=5) == '"5" is not an id of Callout.'
+    assert await refusal(api, NODE, id=5) == '"5" is not a valid id.'
 
 
 async def test_nodes_come_in_the_order_asked_for(api: Api, things: dict[str, dict[str, Any]]) -> None:
@@ -158,7 +158,7 @@ async def test_a_hundred_nodes_at_once_and_no_more(api: Api, things: dict[str, d
     hundred = [every[n % len(every)] for n in range(100)]
     ids = [thing["id"] for thing in hundred]
     assert (await api(NODES, ids=ids))["nodes"] == hundred
-    assert await refusal(api, NODES, ids=[*ids, ids[0]]) == "At most 100 ids at once."
+    assert await refusal(api, NODES, ids=[*ids, ids[0]]) == "At most 100 ids are allowed."
     await refusal(api, NODES, ids=[f"tkt_{NOBODY}"] * 10_000)
 
 

@@ -298,7 +298,7 @@ async def test_a_cursor_of_another_order_is_refused(api: Api, world: World, argu
     assert len(set(cursors)) == len(orders)
     for order, cursor in zip(orders, cursors[1:] + cursors[:1], strict=True):
         message = await refusal(api, orderBy=order, **{argument: cursor})
-        assert message == "The cursor belongs to a list with another order; start again without it."
+        assert message == "The cursor is from a list with a different order; start again without it."
 
 
 async def test_a_cursor_of_another_list_is_refused(api: Api, world: World) -> None:
@@ -319,7 +319,7 @@ async def test_a_cursor_of_another_list_is_refused(api: Api, world: World) -> No
     for list_ in lists:
         for order in (None, by(("CREATED_AT", "ASC"))):
             message = await refusal(api, after=list_["pageInfo"]["endCursor"], orderBy=order)
-            assert message == "The cursor belongs to a list with another order; start again without it."
+            assert message == "The cursor is from a list with a different order; start again without it."
 
 
 NO_CURSORS = [
@@ -356,15 +356,15 @@ NO_CURSORS = [
 
 @pytest.mark.parametrize("cursor", NO_CURSORS)
 async def test_what_is_no_cursor_is_refused(api: Api, cursor: str) -> None:
-    assert (await refusal(api, after=cursor)).endswith("is not a cursor.")
-    assert (await refusal(api, before=cursor, last=3)).endswith("is not a cursor.")
+    assert (await refusal(api, after=cursor)).endswith("is not a valid cursor.")
+    assert (await refusal(api, before=cursor, last=3)).endswith("is not a valid cursor.")
 
 
 @pytest.mark.parametrize("field", ["STATUS", "PRIORITY", "REFERENCE"])
 @pytest.mark.parametrize("value", ["a\0b", 5, None, True, ["OPEN"], "\ud800"])
 async def test_a_forged_cursor_does_no_harm(api: Api, world: World, field: str, value: Any) -> None:
     cursor = cursor_of(f"tkt:{field}+", value, NOBODY)
-    assert (await refusal(api, orderBy=by((field, "ASC")), after=cursor)).endswith("is not a cursor.")
+    assert (await refusal(api, orderBy=by((field, "ASC")), after=cursor)).endswith("is not a valid cursor.")
 
 
 @pytest.mark.parametrize("value", ["NONE OF THESE", ""])
@@ -372,7 +372,7 @@ async def test_a_forged_cursor_starts_only_where_there_could_be_a_ticket(api: Ap
     """There is no such status or priority; a reference may be any text, and all tickets' come after these."""
     for field in ("STATUS", "PRIORITY"):
         cursor = cursor_of(f"tkt:{field}+", value, NOBODY)
-        assert (await refusal(api, orderBy=by((field, "ASC")), after=cursor)).endswith("is not a cursor.")
+        assert (await refusal(api, orderBy=by((field, "ASC")), after=cursor)).endswith("is not a valid cursor.")
     order = by(("REFERENCE", "ASC"))
     given = {"orderBy": order, "filter": {"search": "no."}, "first": 100}
     cursor = cursor_of("tkt:REFERENCE+", value, NOBODY)
@@ -385,7 +385,7 @@ async def test_a_truncated_cursor_is_refused(api: Api, world: World) -> None:
     damaged = [cursor[:length] for length in range(1, len(cursor))]
     damaged += [cursor + "A", cursor[1:], cursor[::-1], cursor.swapcase(), f" {cursor}"]
     for text in damaged:
-        assert (await refusal(api, after=text)).endswith("is not a cursor."), text
+        assert (await refusal(api, after=text)).endswith("is not a valid cursor."), text
 
 
 async def test_a_cursor_holds_nothing_that_its_owner_does_not_see(api: Api, world: World) -> None:
@@ -405,7 +405,7 @@ async def test_a_cursor_holds_nothing_that_its_owner_does_not_see(api: Api, worl
 @pytest.mark.parametrize("argument", ["first", "last"])
 @pytest.mark.parametrize("size", [0, 101, -1, 1_000_000_000, 2**31 - 1, -(2**31)])
 async def test_a_page_has_one_to_a_hundred_tickets(api: Api, argument: str, size: int) -> None:
-    assert await refusal(api, **{argument: size}) == f"`{argument}` must be from 1 to 100."
+    assert await refusal(api, **{argument: size}) == f"`{argument}` must be between 1 and 100."
     with pytest.raises(Refusal) as refused:
         await api(f"{{ tickets({argument}: {size}) {{ totalCount }} }}")
     assert refused.value.codes == ["BAD_USER_INPUT"]
@@ -417,7 +417,7 @@ async def test_a_size_that_is_no_int_is_refused(api: Api, size: Any) -> None:
 
 
 async def test_first_and_last_do_not_go_together(api: Api, world: World) -> None:
-    assert await refusal(api, first=5, last=5) == "Give `first` or `last`, not both."
+    assert await refusal(api, first=5, last=5) == "Use either `first` or `last`, not both."
     assert len((await page(api, first=5, last=None))["ids"]) == 5
     assert len((await page(api, first=None, last=5))["ids"]) == 5
 

@@ -211,7 +211,7 @@ async def test_a_refusal_says_no_more_than_the_page(scene: Scene) -> None:
                 await scene.viewers[C](document, id=id_)
             (error,) = refusal.value.response["errors"]
             refusals.add((error["extensions"]["code"], error["message"]))
-    assert refusals == {("FORBIDDEN", "Ticket.chat is not for the role customer.")}
+    assert refusals == {("FORBIDDEN", "The role customer cannot read Ticket.chat.")}
 
 
 async def test_a_forbidden_field_is_refused_beside_introspection_too(scene: Scene) -> None:

@@ -80,10 +80,10 @@ async def test_the_formatted_statement_means_the_same(database: asyncpg.Connecti
         (("{ tickets",), "Syntax Error"),
         (("{ __schema { types { name } } }",), "The operation introspects the schema"),
         (("query($n: Int!) { tickets(first: $n) { nodes { id } } }",), "$n"),
-        (("{ tickets(first: 1000) { nodes { id } } }",), "`first` must be from 1 to 100."),
+        (("{ tickets(first: 1000) { nodes { id } } }",), "`first` must be between 1 and 100."),
         (
             ("{ tickets { nodes { chat { body } } } }", "--role", "customer"),
-            "Ticket.chat is not for the role customer.",
+            "The role customer cannot read Ticket.chat.",
         ),
         (("{ me { name } }", "--variables", "[]"), "--variables must be a JSON object."),
         (("{ me { name } }", "--variables", "{"), "--variables must be a JSON object."),

@@ -110,7 +110,7 @@ async def test_a_broken_template_is_said_at_the_start(tmp_path: Path, caplog: py
     ("setting", "value", "why"),
     [
         ("smtp_url", "mail.example.com", "must be smtp://"),
-        ("smtp_url", "smtp://u:tr0ub/ador@mail.example.com", "in a password / is written %2F"),
+        ("smtp_url", "smtp://u:tr0ub/ador@mail.example.com", "in a password, write / as %2F"),
         ("smtp_url", "smtp://u:tr0ubador@mail.example.com?tls=none", "unencrypted"),
         ("mail_from", "Callout", "is not a valid address"),
         ("mail_from", "a@b.example, c@d.example", "must be exactly one address"),

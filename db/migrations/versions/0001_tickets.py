@@ -1,4 +1,4 @@
-"""Everything from nothing: types, tables, indexes, and what `db/ddl.py` adds to them.
+"""The initial schema: types, tables and indexes, and the functions and triggers of `db/ddl.py`.
 
 Revision ID: 0001
 """
@@ -74,7 +74,8 @@ TABLES = (
     "ticket_events",
 )
 
-# As it was until 0009 gave the counts of services a position of their own: `db/ddl.py` has it as it is today.
+# The function as of this revision. Revision 0009 replaces it, because there the counts of services get a position of
+# their own; `db/ddl.py` has the current one.
 REFUSE_UNCOUNTED_PRUNING = """
 CREATE OR REPLACE FUNCTION refuse_uncounted_pruning() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -453,7 +454,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Back to nothing. The extension stays: whoever shares the database may use it too."""
+    """Drops everything but the extensions, which others may use in the same database."""
     for table in reversed(TABLES):
         op.drop_table(table)
     for statement in ddl.DROP:

@@ -1,4 +1,4 @@
-"""How far back the event log goes.
+"""The horizon of the event log, before which events may be pruned.
 
 Revision ID: 0002
 """

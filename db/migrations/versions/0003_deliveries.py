@@ -1,4 +1,4 @@
-"""Deliveries: who is told of what, as rows; and which kinds of notices are on.
+"""The queue of deliveries, and the settings for the kinds of notifications that are sent.
 
 Revision ID: 0003
 """
@@ -105,7 +105,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """What is still to be told is told to nobody."""
+    """Pending deliveries are lost: nobody is notified of them."""
     op.drop_table("deliveries")
     op.drop_column("support_settings", "google_chat_kinds")
     op.drop_column("support_settings", "email_kinds")

@@ -1,4 +1,4 @@
-"""The messages that came in by mail, and what became of each.
+"""The inbound messages and their outcomes.
 
 Revision ID: 0004
 """

@@ -1,4 +1,4 @@
-"""The words of the articles, by which typing mistakes in a search are recognised.
+"""The words of the articles, which a search uses to correct typing mistakes.
 
 Revision ID: 0005
 """

@@ -1,4 +1,4 @@
-"""The indexes of the search of tickets know the source too.
+"""Add the source to the indexes of the ticket search.
 
 Revision ID: 0006
 """

@@ -1,6 +1,7 @@
-"""The indexes of the orders of tickets know the assignee too, and there are some by when customers and services may
-know a ticket to have changed; the index of creators knows their kind, and there is one of what technicians have created
-for others.
+"""Add the assignee to the indexes for sorting tickets.
+
+Add indexes for sorting by the `updatedAt` that customers and services see, the creator's kind to the index of creators,
+and an index of the tickets that technicians created for others.
 
 Revision ID: 0007
 """

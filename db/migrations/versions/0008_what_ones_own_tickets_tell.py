@@ -1,5 +1,7 @@
-"""The indexes of a customer's and of a property's tickets know the assignee too, and those of the search of tickets the
-assignee and the creator; pairs of characters are looked up in customers' names alone as well.
+"""Add the assignee to the indexes of a customer's and a property's tickets.
+
+Add the assignee and the creator to the indexes of the ticket search, and an index of the pairs of characters in
+customers' names.
 
 Revision ID: 0008
 """

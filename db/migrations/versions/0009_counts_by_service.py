@@ -1,4 +1,4 @@
-"""The counts of what services have created, by creator.
+"""The kept counts of tickets that services created, by creator.
 
 Revision ID: 0009
 """
@@ -68,7 +68,8 @@ def upgrade() -> None:
         sa.Column("n", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint(*_KEY, name=op.f("pk_service_ticket_counts")),
     )
-    # A position of its own: a server of the version before, which may still be running, moves the other one alone.
+    # A position of its own, because a server of the previous version, which may still be running, advances only the
+    # other one.
     op.execute("ALTER TABLE event_log ADD COLUMN service_counted pg_snapshot NOT NULL DEFAULT pg_current_snapshot()")
     op.execute("ALTER TABLE event_log ALTER COLUMN service_counted DROP DEFAULT")
     op.execute(_COUNT)
