@@ -243,7 +243,7 @@ def test_the_doctor_tries_the_mail_server(callout: Terminal) -> None:
     with mail_server() as server:
         where = f"127.0.0.1, port {server.port}"
         good = findings(callout, "mail", smtp_url=server.url, mail_from="Maple <help@maple.example>")
-        assert good == [(True, f"by {where}, from help@maple.example")]
+        assert good == [(True, f"via {where}, from help@maple.example")]
         login = f"smtp://callout:tr0ubador@127.0.0.1:{server.port}"
         ((fine, text),) = findings(callout, "mail", smtp_url=login)
         assert (fine, "AUTH" in text) == (False, True)
