@@ -1,5 +1,5 @@
-"""What Alembic runs for each of its commands: it takes the connection of `db.migrate`, or, for the `alembic` command,
-opens one to `alembic -x url=postgresql://…`."""
+"""What Alembic runs for each of its commands: on the connection of `db.postgres.migrate`, or, for the `alembic`
+command, on one that it opens to `alembic -x url=postgresql://…`."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from tests.helpers.process import lives
 USER = """
 import sys
 from pathlib import Path
-from db import embedded
+from db.postgres import embedded
 with embedded.running(Path(sys.argv[1])):
     print("up", flush=True)
     sys.stdin.read()

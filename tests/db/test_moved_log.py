@@ -16,12 +16,12 @@ from db.events.position import NOW
 from db.postgres import pool as engine
 from db.postgres.pool import Database as Pool
 from tests.helpers.api import Api
+from tests.helpers.change_pages import asked
 from tests.helpers.counting import COUNTED, change, counted, create, in_tickets, taken_in
 from tests.helpers.database_checks import Database, until, until_blocked
 from tests.helpers.graphql_ws_client import following
 from tests.helpers.process import callout_process
 from tests.helpers.stress import SECRET, known
-from tests.live.test_live import asked
 
 CHATBOT, BOSS = ("SERVICE", "chatbot"), ("ADMIN", "boss")
 AHEAD = 1_000_000_000  # transactions that the other cluster has had more

@@ -40,8 +40,8 @@ OTHER = Viewer(Role.SERVICE, VIEWER.id, VIEWER.name)
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in ("send_queue", "connections"):
-        monkeypatch.setattr(f"pubsub.{module}.time", clock)
+    for module in ("pubsub.send_queue", "pubsub.connections"):
+        monkeypatch.setattr(f"{module}.time", clock)
     return clock
 
 

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import pytest
@@ -29,6 +28,7 @@ from db.viewer import Viewer
 from pubsub.replay import REPLAY_MAX
 from pubsub.send_queue import QUEUE_BYTES_MAX, QUEUE_MAX
 from tests.helpers.api import SCHEMA, Api, Refusal, Server
+from tests.helpers.change_pages import asked
 from tests.helpers.counting import change, create
 from tests.helpers.database_checks import Database, until
 from tests.helpers.graphql_ws_client import CHANGES, OF_STREAMS, WITHIN, following, live, narrow, socket
@@ -426,18 +426,6 @@ async def test_the_log_is_not_read_while_nobody_listens(fresh_url: str, tmp_path
 
 
 # Asking now and then
-
-
-EVENTS = """
-query($filter: TicketFilter, $after: String, $first: Int) {
-  ticketEvents(filter: $filter, after: $after, first: $first) {
-    nodes { cursor change kind ticketId ticket { version } } cursor hasMore reset
-  }
-}"""
-
-
-async def asked(viewer: Api, **variables: Any) -> Any:
-    return (await viewer(EVENTS, **variables))["ticketEvents"]
 
 
 async def test_a_device_that_wakes_up_seldom_is_told_the_same_by_pages(api: Api) -> None:

@@ -25,8 +25,8 @@ PING = {"type": "ping"}
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in ("websocket", "send_queue", "connections"):
-        monkeypatch.setattr(f"pubsub.{module}.time", clock)
+    for module in ("callout.live.websocket", "pubsub.send_queue", "pubsub.connections"):
+        monkeypatch.setattr(f"{module}.time", clock)
     return clock
 
 

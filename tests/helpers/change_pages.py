@@ -1,0 +1,18 @@
+"""Pages of what has happened to tickets, as a device asks for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.helpers.api import Api
+
+EVENTS = """
+query($filter: TicketFilter, $after: String, $first: Int) {
+  ticketEvents(filter: $filter, after: $after, first: $first) {
+    nodes { cursor change kind ticketId ticket { version } } cursor hasMore reset
+  }
+}"""
+
+
+async def asked(viewer: Api, **variables: Any) -> Any:
+    return (await viewer(EVENTS, **variables))["ticketEvents"]
