@@ -138,7 +138,9 @@ def migrate(revision: str | None, downgrade: bool) -> None:
 
 
 @cli.command()
-@click.option("--tickets", type=click.IntRange(1, TICKETS_MAX), help="How many tickets, with customers, notes etc.")
+@click.option(
+    "--tickets", type=click.IntRange(1, TICKETS_MAX), help="How many tickets, with their customers and notes."
+)
 def seed(tickets: int | None) -> None:
     """Add invented data: the demo company, or any number of tickets with --tickets."""
     with migrated_database(settings.load()) as url:
@@ -206,7 +208,7 @@ def token(role: str, subject: str | None, name: str | None, ttl: int) -> None:
 def notify() -> None:
     """Send notifications until Ctrl-C or SIGTERM.
 
-    Runs besides the servers, or instead of them if they have CALLOUT_NOTIFY=false. Any number of workers may run;
+    Runs alongside the servers, or instead of them if they have CALLOUT_NOTIFY=false. Any number of workers may run;
     each delivery is sent by one of them.
     """
     from callout import notification_worker as notices
@@ -219,7 +221,7 @@ def notify() -> None:
 
 @cli.command(name="follow")
 @click.option("--token", envvar="ADMIN_TOKEN", required=True, help="The viewer's token; $ADMIN_TOKEN by default.")
-@click.option("--url", help="The server's WebSocket; ws://127.0.0.1:8000/graphql, with CALLOUT_PORT, by default.")
+@click.option("--url", help="The server's WebSocket; by default that of 127.0.0.1 at CALLOUT_PORT (8000), /graphql.")
 def follow_tickets(token: str, url: str | None) -> None:
     """Print changes to tickets as they happen, until Ctrl-C; after a lost connection, replay the missed ones."""
     address = url or f"ws://127.0.0.1:{settings.load().port}/graphql"

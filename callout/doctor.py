@@ -161,7 +161,7 @@ async def _notices(url: str) -> Finding:
     text = f"{waiting:,} to be sent, {dead:,} given up"
     if overdue:
         text += f"\n{overdue:,} have been due for more than {OVERDUE_MINUTES} minutes: no worker sends them"
-    return Finding(overdue == 0, "notices", text)
+    return Finding(overdue == 0, "queue", text)
 
 
 def _mail(settings: Settings) -> Iterator[Finding]:

@@ -34,7 +34,7 @@ RETRY_SECONDS_MAX = 300.0
 EXPECTED = (MailboxUnavailable, DatabaseUnusable, EmbeddedServerError, *OUTAGE)
 """Failures of the mailbox or the database. Their messages can be shown to the operator as they are."""
 
-_AT_ONCE = 65_536  # bytes, of which the rest of a message is read and discarded
+_AT_ONCE = 65_536  # bytes; the rest of a message that is too large is discarded in such chunks
 
 Show = Callable[[str], None]
 

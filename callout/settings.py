@@ -43,6 +43,8 @@ class InvalidSettings(Exception):
 
 
 class Settings(BaseSettings):
+    """The settings of a process, validated and immutable. Use `load()`, which reports all problems."""
+
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
     )

@@ -80,7 +80,7 @@ class SendQueue:
     async def filled(self) -> None:
         """Waits until a message is put, or until `wake` is called."""
         self._emptied.set()
-        self._emptied.clear()  # the tasks that already wait in `drained` wake all the same
+        self._emptied.clear()  # tasks that already wait in `drained` still wake; later ones wait for the next time
         self._wake.clear()
         self.resting = True
         await self._wake.wait()

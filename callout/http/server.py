@@ -1,8 +1,8 @@
 """Extensions of uvicorn's protocols.
 
 Over HTTP/1.1: a bound on the request line and headers, because the parser reads any length of them before a token is
-checked; and telling endless responses to stop at shutdown. Over WebSockets: writing a ready-made frame, so that a frame
-for many sockets is made once.
+checked; and a signal that ends endless responses at shutdown. Over WebSockets: writing ready-made frames, so that a
+frame for many sockets is made once.
 """
 
 from __future__ import annotations

@@ -148,7 +148,7 @@ def test_the_doctor_finds_a_healthy_installation_healthy_and_tells_no_secret(cal
     done = callout("doctor")
     assert done.exit_code == 0, done.stdout
     assert re.findall(r"^([✓✗]) (\w+) ", done.stdout, re.MULTILINE) == [
-        ("✓", about) for about in ("program", "settings", "tokens", "database", "schema", "notices", "mail", "server")
+        ("✓", about) for about in ("program", "settings", "tokens", "database", "schema", "queue", "mail", "server")
     ]
     assert SECRET not in done.stdout
 
@@ -187,14 +187,14 @@ async def test_the_doctor_tells_of_notices_that_nobody_sends(
         )
     fresh = callout("doctor")
     assert fresh.exit_code == 0
-    assert re.search("✓ notices +2 to be sent, 0 given up\n", fresh.stdout)
+    assert re.search("✓ queue +2 to be sent, 0 given up\n", fresh.stdout)
     await database.execute("UPDATE deliveries SET due_at = now() - interval '11 minutes'")
     await database.execute(
         "UPDATE deliveries SET state = 'DEAD', finished_at = now() WHERE recipient = 'b@example.com'"
     )
     sick = callout("doctor")
     assert sick.exit_code == 1
-    assert re.search("✗ notices +1 to be sent, 1 given up\n +1 have been due", sick.stdout)
+    assert re.search("✗ queue +1 to be sent, 1 given up\n +1 have been due", sick.stdout)
     await database.execute("DELETE FROM deliveries WHERE state = 'PENDING'")
     assert callout("doctor").exit_code == 0  # what was given up is no illness
     await database.execute("DELETE FROM deliveries")

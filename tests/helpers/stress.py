@@ -359,7 +359,7 @@ async def has_all(follower: Follower, expected: dict[str, list[str]]) -> None:
         wanted = Counter((ticket, at) for ticket, times in expected.items() for at in times)
         missing, more = wanted - Counter(follower.received.events), Counter(follower.received.events) - wanted
         raise AssertionError(
-            f"of {total}, {len(missing)} are missing: {sorted(missing)}, and {len(more)} are told: {sorted(more)}"
+            f"of {total}, {len(missing)} are missing: {sorted(missing)}, and {len(more)} are unexpected: {sorted(more)}"
         ) from None
 
 
