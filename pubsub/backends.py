@@ -72,9 +72,8 @@ class PostgresBackend(BroadcastBackend):
 
     def __init__(self, url: str) -> None:
         self._url = normalised(url)
-        self._received: set[tuple[str, str]] = (
-            set()
-        )  # a set: equal messages merge, so its size is bounded by the number of senders
+        # A set: equal messages merge, so its size is bounded by the number of senders.
+        self._received: set[tuple[str, str]] = set()
         self._news = asyncio.Event()
 
     async def connect(self) -> None:

@@ -21,7 +21,7 @@ cheaper."""
 
 # The ids of the events of the cursor's own batch after the cursor's event (`rest`), and of those after that batch
 # (`later`). Most of them may not concern the reader. The horizon is read in the same snapshot: if the cursor is not
-# before it, none of these events has been pruned.
+# before it, none of these events has been pruned. One event more than the limit shows that there are too many.
 _REPLAY: Final = f"""
 SELECT {NOW} AS now, horizon::text AS horizon, rest, later FROM event_log, LATERAL (
     SELECT coalesce(array_agg(id::text ORDER BY at, id) FILTER (WHERE begun), '{{}}') AS rest,

@@ -28,6 +28,7 @@ ANSWER_SECONDS: Final = 5.0  # after which a silent database counts as unavailab
 RETRY_SECONDS: Final = 0.2
 RETRY_SECONDS_MAX: Final = 2.0
 
+# A left join, because the position is needed even if there are no new events.
 _NEW_EVENTS: Final = f"""
 SELECT {NOW} AS position, fresh.* FROM (VALUES (true)) AS always (row) LEFT JOIN LATERAL (
     SELECT event.id, event.at, event.ticket_id, event.after ->> 'creator_id' AS creator_id,
@@ -145,4 +146,4 @@ class Tail:
             events = [Event(str(row["id"]), frozenset(routes_of(row))) for row in rows]
             self._on_batch(Batch(self.number, origin, self.position, events))
         self._looked.set()
-        self._looked = asyncio.Event()
+        self._looked = asyncio.Event()  # a new one, so that those who wait from now on wait for the next look

@@ -100,6 +100,7 @@ class Engine:
             return refusal([error], request_id)
         except InvalidVariables as error:
             return refusal(error.errors, request_id, code="BAD_USER_INPUT")
+        # Mutations run one after another (GraphQL, October 2021, section 6.2.2), a query's root fields concurrently.
         if operation.mutates or len(bound) == 1:
             results = [await self._result(root, viewer) for root in bound]
         else:
