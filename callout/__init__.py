@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import gc
 
-# Python's own threshold of some hundred objects is for programs that have few. To load the modules makes hundreds of
-# thousands, to build a statement some ten thousand: a fifth and a tenth of the time went to looking through them.
+# Python's default threshold, some hundred objects, suits programs with few objects. Loading the modules creates
+# hundreds of thousands, building a statement about ten thousand: collections took a fifth and a tenth of that time.
 gc.set_threshold(20_000, 10, 10)

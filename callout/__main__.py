@@ -1,4 +1,4 @@
-"""`python -m callout` is `callout`."""
+"""Makes `python -m callout` the same as `callout`."""
 
 from __future__ import annotations
 

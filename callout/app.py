@@ -1,4 +1,4 @@
-"""The ASGI application: everything is wired together here, inside the lifespan, and nothing at import."""
+"""The ASGI application. Everything is wired together here, in the lifespan; importing this module starts nothing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from schema import graphql_schema, schema
 
 
 class State(TypedDict):
-    """What lives as long as the process serves."""
+    """The objects that live as long as the process serves; each request's scope refers to them."""
 
     readiness: health.Readiness
     graphql: GraphQLEndpoint
@@ -49,7 +49,8 @@ class State(TypedDict):
 def create_app(
     settings: Settings | None = None, channels: Callable[[Settings], notices.Channels] = channels_of
 ) -> Starlette:
-    """The application; its settings come from the environment if none are given. `channels` makes the ways to tell."""
+    """Returns the application. Without `settings`, they are read from the environment. `channels` makes the
+    notification channels; tests pass their own."""
     chosen = load() if settings is None else settings
     logs.configure(chosen)
 
@@ -58,7 +59,7 @@ def create_app(
         async with AsyncExitStack() as stack:
             state = await _wire(chosen, channels, stack)
             gc.collect()
-            gc.freeze()  # what is there now stays, and need not be looked through again and again
+            gc.freeze()  # these objects live until the process ends: exclude them from every further collection
             yield state
 
     return Starlette(
@@ -106,8 +107,7 @@ async def _wire(
 
 
 class _GraphQLFirst:
-    """Sends `/graphql` and `/graphql/stream` to their endpoints, past Starlette's router, for whom they are two routes
-    among others."""
+    """Passes `/graphql` and `/graphql/stream` to their endpoints; bypasses the router for speed."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

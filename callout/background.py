@@ -1,4 +1,4 @@
-"""Work that goes on beside the requests, for as long as the process serves."""
+"""Background work that runs for as long as the process serves."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ from db.postgres.pool import OUTAGE, Database
 
 logger = logging.getLogger(__name__)
 
-COUNTING_SECONDS = 2.0  # between two foldings; so many events at the most are added up when counts are read
+COUNTING_SECONDS = 2.0  # between two foldings; readers of the counts add up the events since the last one
 PRUNING_SECONDS = 600.0
-ANNOUNCED = timedelta(seconds=PRUNING_SECONDS)  # before it is gone: by then, whoever was reading it has done so
+ANNOUNCED = timedelta(seconds=PRUNING_SECONDS)  # from advancing the horizon to pruning, so that running replays finish
 
 
 @asynccontextmanager
 async def background(work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-    """Runs `work`, which never returns by itself, during the block. If it fails all the same, the process is told to
-    stop: half a server is worse than none."""
+    """Runs `work`, which must never return, for the length of the block.
+
+    If it returns or fails, the process receives SIGTERM: without its background work a server is worse than none.
+    """
     task = asyncio.ensure_future(work())
     task.add_done_callback(_stop_if_failed)
     try:
@@ -36,30 +38,31 @@ async def background(work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]
 
 def _stop_if_failed(task: asyncio.Future[None]) -> None:
     if not task.cancelled():
-        logger.critical("work in the background has ended; the process stops", exc_info=task.exception())
+        logger.critical("background work has ended; stopping the process", exc_info=task.exception())
         os.kill(os.getpid(), signal.SIGTERM)
 
 
 async def keep_counted(database: Database) -> None:
-    """Takes the events into the kept counts, again and again. Several processes may do so; a database that does not
-    answer only makes it wait."""
+    """Folds new events into the stored counts every `COUNTING_SECONDS`, forever. Several processes may do so at once.
+    Waits while the database is unavailable."""
     while True:
         try:
             async with database.acquire() as connection:
                 await counts.fold(connection)
         except OUTAGE as error:
-            logger.warning("the counts cannot be brought up to date: %s", error or type(error).__name__)
+            logger.warning("cannot update the counts: %s", error or type(error).__name__)
         await asyncio.sleep(COUNTING_SECONDS)
 
 
 async def keep_pruned(database: Database, kept: timedelta) -> None:
-    """Lets go of events that are older than `kept`, again and again. Several processes may do so."""
+    """Prunes events that are older than `kept` every `PRUNING_SECONDS`, forever. Several processes may do so at once.
+    Waits while the database is unavailable."""
     while True:
         try:
             async with database.acquire() as connection:
                 deleted = await event_log.prune(connection, kept, ANNOUNCED)
             if deleted:
-                logger.info("events older than %s were deleted: %d", kept, deleted)
+                logger.info("deleted events older than %s: %d", kept, deleted)
         except OUTAGE as error:
-            logger.warning("old events cannot be deleted: %s", error or type(error).__name__)
+            logger.warning("cannot delete old events: %s", error or type(error).__name__)
         await asyncio.sleep(PRUNING_SECONDS)

@@ -1,7 +1,9 @@
-"""The `callout` command. Exit codes: 0 done, 1 it could not be done (or `doctor` found something), 2 wrong usage or
-settings. Results go to standard output, everything else to standard error.
+"""The `callout` command.
 
-What one command alone needs and takes long to load is imported where the command is run.
+Exit codes: 0 for success, 1 for failure (or if `doctor` found a problem), 2 for wrong usage or settings. Results go to
+standard output, everything else to standard error.
+
+Modules that only one command needs, and that are slow to load, are imported in that command.
 """
 
 from __future__ import annotations
@@ -43,9 +45,9 @@ TTL_MAX = 366 * UNITS["d"]
 
 
 def main() -> None:
-    """The entry point. SIGTERM and a closed terminal unwind it as Ctrl-C does, and so stop the embedded server."""
+    """The entry point. SIGTERM and a closed terminal unwind the stack as Ctrl-C does, so the embedded server stops."""
     signal.signal(signal.SIGTERM, _terminate)
-    signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))  # whoever handles that by now
+    signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))  # uvicorn may handle it by then
     cli(prog_name="callout")
 
 
@@ -58,13 +60,13 @@ def _terminate(signum: int, _: Any) -> NoReturn:
 
 
 class Commands(click.Group):
-    """Tells an expected failure in a sentence; anything else keeps its traceback."""
+    """Prints an expected failure as one sentence; any other exception keeps its traceback."""
 
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
         except InvalidSettings as error:
-            click.echo("The settings cannot be used:", err=True)
+            click.echo("The settings are invalid:", err=True)
             for problem in error.problems:
                 click.echo(f"  {problem}", err=True)
             context.exit(2)
@@ -73,7 +75,7 @@ class Commands(click.Group):
 
 
 class Duration(click.ParamType[int]):
-    """Seconds, or a number with a unit: `90`, `15m`, `12h`, `7d`."""
+    """A number of seconds, or a number with a unit: `90`, `15m`, `12h`, `7d`. Up to `TTL_MAX`."""
 
     name = "duration"
 
@@ -83,7 +85,7 @@ class Duration(click.ParamType[int]):
         form = re.fullmatch(r"([0-9]{1,9})([smhd]?)", value, re.ASCII)
         seconds = int(form[1]) * UNITS[form[2] or "s"] if form else 0
         if not 0 < seconds <= TTL_MAX:
-            self.fail(f"{value!r} is not a time of up to a year: 90 (seconds), 15m, 12h, 7d.", param, context)
+            self.fail(f"{value!r} is not a duration of up to a year: 90 (seconds), 15m, 12h, 7d.", param, context)
         return seconds
 
 
@@ -102,29 +104,29 @@ def cli() -> None:
 
 
 @cli.command(cls=WithSettings)
-@click.option("--host", help="The address to listen on, in place of CALLOUT_HOST.")
-@click.option("--port", type=click.IntRange(1, 65_535), help="The port, in place of CALLOUT_PORT.")
-@click.option("--workers", type=click.IntRange(1, 64), help="The number of processes, in place of CALLOUT_WORKERS.")
+@click.option("--host", help="The address to listen on, instead of CALLOUT_HOST.")
+@click.option("--port", type=click.IntRange(1, 65_535), help="The port, instead of CALLOUT_PORT.")
+@click.option("--workers", type=click.IntRange(1, 64), help="The number of processes, instead of CALLOUT_WORKERS.")
 def serve(host: str | None, port: int | None, workers: int | None) -> None:
     """Serve the API until Ctrl-C or SIGTERM.
 
     In development the database is migrated first; without CALLOUT_DATABASE_URL it is an embedded PostgreSQL, which
-    gets a demo company on the first run. In production the database must be migrated already.
+    is filled with a demo company on the first run. In production the database must already be migrated.
     """
     chosen = settings.load(host=host, port=port, workers=workers)
-    with suppress(KeyboardInterrupt, Terminated):  # asked for, so not a failure
+    with suppress(KeyboardInterrupt, Terminated):  # requested, so not a failure
         run_server(chosen)
     if not chosen.production:
         click.echo("\nCallout has stopped.", err=True)
 
 
 @cli.command()
-@click.option("--revision", metavar="REVISION", help="Where to go; `head`, the newest, if not given.")
-@click.option("--downgrade", is_flag=True, help="Go back to --revision (`base`: an empty database); data is lost.")
+@click.option("--revision", metavar="REVISION", help="The target revision; `head`, the newest, by default.")
+@click.option("--downgrade", is_flag=True, help="Go back to --revision (`base` is an empty database); data is lost.")
 def migrate(revision: str | None, downgrade: bool) -> None:
     """Bring the database to a revision of the schema."""
     if downgrade and revision is None:
-        raise click.UsageError("--downgrade needs a --revision to go back to.")
+        raise click.UsageError("--downgrade needs a --revision.")
     with database(settings.load()) as url:
         before = migrations.current(url)
         if downgrade:
@@ -136,9 +138,11 @@ def migrate(revision: str | None, downgrade: bool) -> None:
 
 
 @cli.command()
-@click.option("--tickets", type=click.IntRange(1, TICKETS_MAX), help="So many tickets, with notes, customers and all.")
+@click.option(
+    "--tickets", type=click.IntRange(1, TICKETS_MAX), help="How many tickets, with their customers and notes."
+)
 def seed(tickets: int | None) -> None:
-    """Add invented data: the demo company, or with --tickets any number of tickets."""
+    """Add invented data: the demo company, or any number of tickets with --tickets."""
     with migrated_database(settings.load()) as url:
         asyncio.run(_seed(url, tickets))
 
@@ -149,7 +153,7 @@ async def _seed(url: str, tickets: int | None) -> None:
         if tickets is None:
             if not await is_empty(connection):
                 raise click.ClickException(
-                    "there are customers or technicians: the demo company is for an empty database."
+                    "the database has customers or technicians; the demo company needs an empty one."
                 )
             async with connection.transaction():
                 await seeding.demo(connection)
@@ -174,24 +178,24 @@ async def _seed(url: str, tickets: int | None) -> None:
 
 
 @cli.command()
-@click.option("--role", type=click.Choice(list(ROLES)), required=True, help="What the bearer is.")
-@click.option("--subject", help="Who: id or e-mail address of a technician or customer; any name for the others.")
+@click.option("--role", type=click.Choice(list(ROLES)), required=True, help="The viewer's role.")
+@click.option("--subject", help="A technician's or customer's id or e-mail address; any name for an admin or service.")
 @click.option("--name", help="The name that notes and history show, for an admin or a service.")
 @click.option(
-    "--ttl", type=Duration(), default="12h", show_default=True, help="How long it is good: 90 (seconds), 15m, 12h, 7d."
+    "--ttl", type=Duration(), default="12h", show_default=True, help="How long it is valid: 90 (seconds), 15m, 12h, 7d."
 )
 def token(role: str, subject: str | None, name: str | None, ttl: int) -> None:
     """Print a token, and nothing else, on standard output."""
     chosen = settings.load()
     if chosen.jwt_secret is None:
         raise click.ClickException(
-            "CALLOUT_JWT_SECRET is not set: tokens are made by the issuer of CALLOUT_JWT_JWKS_URL."
+            "CALLOUT_JWT_SECRET is not set: only the issuer of CALLOUT_JWT_JWKS_URL can sign tokens."
         )
     if ROLES[role] in credentials.PEOPLE:
         if subject is None:
             raise click.UsageError(f"a {role}'s token needs a --subject: an id or an e-mail address.")
         if name is not None:
-            raise click.UsageError(f"a {role} has a name in the database; leave --name out.")
+            raise click.UsageError(f"a {role}'s name comes from the database; omit --name.")
         with migrated_database(chosen) as url:
             made = credentials.issue(chosen, url, role=ROLES[role], subject=subject, ttl=ttl)
             click.echo(asyncio.run(made).token)
@@ -202,9 +206,10 @@ def token(role: str, subject: str | None, name: str | None, ttl: int) -> None:
 
 @cli.command(cls=WithSettings)
 def notify() -> None:
-    """Send notifications until Ctrl-C or SIGTERM: beside servers, or in place of them (CALLOUT_NOTIFY=false).
+    """Send notifications until Ctrl-C or SIGTERM.
 
-    Any number of these may run, and each takes what the others have not.
+    Runs alongside the servers, or instead of them if they have CALLOUT_NOTIFY=false. Any number of workers may run;
+    each delivery is sent by one of them.
     """
     from callout import notification_worker as notices
 
@@ -215,10 +220,10 @@ def notify() -> None:
 
 
 @cli.command(name="follow")
-@click.option("--token", envvar="ADMIN_TOKEN", required=True, help="Whose tickets; $ADMIN_TOKEN if not given.")
-@click.option("--url", help="The server's socket; ws://127.0.0.1:8000/graphql if neither it nor CALLOUT_PORT is given.")
+@click.option("--token", envvar="ADMIN_TOKEN", required=True, help="The viewer's token; $ADMIN_TOKEN by default.")
+@click.option("--url", help="The server's WebSocket; by default that of 127.0.0.1 at CALLOUT_PORT (8000), /graphql.")
 def follow_tickets(token: str, url: str | None) -> None:
-    """Show what happens to tickets, as it happens, until Ctrl-C; and after a lost connection, what has happened."""
+    """Print changes to tickets as they happen, until Ctrl-C; after a lost connection, replay the missed ones."""
     address = url or f"ws://127.0.0.1:{settings.load().port}/graphql"
     with suppress(KeyboardInterrupt, Terminated):
         try:
@@ -228,14 +233,14 @@ def follow_tickets(token: str, url: str | None) -> None:
 
 
 @cli.command(name="mail-in")
-@click.option("--imap", is_flag=True, help="Take what nobody has seen in the mailbox of CALLOUT_IMAP_URL.")
-@click.option("--every", type=Duration(), default="1m", show_default=True, help="How often to look there.")
-@click.option("--once", is_flag=True, help="Look there once, and end.")
+@click.option("--imap", is_flag=True, help="Receive the unseen messages in the mailbox of CALLOUT_IMAP_URL.")
+@click.option("--every", type=Duration(), default="1m", show_default=True, help="How often to check the mailbox.")
+@click.option("--once", is_flag=True, help="Check the mailbox once, then exit.")
 def take_mail(imap: bool, every: int, once: bool) -> None:
-    """Take mail in: a message on standard input, as a mail server pipes it, or those of a mailbox.
+    """Receive mail: one message from standard input, as a mail server pipes it, or the unseen ones of a mailbox.
 
-    Says in a line what became of each. Exits with 0 when the message was taken, whatever it was, and with 75 when it
-    could not be: the mail server is to try again.
+    Prints each message's outcome on a line. Exits with 0 if the message was received, even if it was ignored, and with
+    75 if it could not be: the mail server should try again.
     """
     from callout import mail_in
 
@@ -251,7 +256,7 @@ def take_mail(imap: bool, every: int, once: bool) -> None:
     except (Exception, Terminated) as error:
         if not isinstance(error, (*mail_in.EXPECTED, InvalidSettings, Terminated)):
             traceback.print_exception(error)
-        click.echo(f"The message was not taken: {error or type(error).__name__}", err=True)
+        click.echo(f"The message could not be received: {error or type(error).__name__}", err=True)
         raise SystemExit(mail_in.EX_TEMPFAIL) from error
 
 
@@ -260,7 +265,7 @@ def _empty_mailbox(pause: float | None) -> None:
 
     chosen = settings.load()
     if chosen.imap_url is None:
-        raise click.ClickException("CALLOUT_IMAP_URL is not set: which mailbox?")
+        raise click.ClickException("CALLOUT_IMAP_URL is not set: --imap needs a mailbox.")
     logs.configure(chosen)
     with migrated_database(chosen) as url:
         try:
@@ -279,13 +284,13 @@ def schema() -> None:
 
 @cli.command(name="explain")
 @click.argument("query")
-@click.option("--variables", default="{}", metavar="JSON", help="The operation's variables, an object.")
-@click.option("--operation", help="Which operation, if the document has several.")
+@click.option("--variables", default="{}", metavar="JSON", help="The operation's variables, a JSON object.")
+@click.option("--operation", help="The operation's name, if the document has several.")
 @click.option("--role", type=click.Choice(list(ROLES)), default="admin", show_default=True, help="The viewer's role.")
 @click.option("--subject", default="", help="The viewer's id, such as tec_… for a technician.")
-@click.option("--analyze", is_flag=True, help="Run it and show PostgreSQL's plan; a mutation is not run.")
+@click.option("--analyze", is_flag=True, help="Run it and print PostgreSQL's plan; mutations are not run.")
 def explain_query(query: str, variables: str, operation: str | None, role: str, subject: str, analyze: bool) -> None:
-    """Show what a GraphQL query becomes: its selection, argument shapes and SQL; with --analyze its plan too."""
+    """Print what a GraphQL query becomes: selection, argument shapes and SQL; with --analyze PostgreSQL's plan too."""
     from callout import explain
 
     try:
@@ -308,7 +313,7 @@ def explain_query(query: str, variables: str, operation: str | None, role: str, 
 
 @cli.command(name="doctor")
 def examine() -> None:
-    """Say what is configured, reachable and migrated; exit with 1 if something is wrong."""
+    """Check what is configured, reachable and migrated; exit with 1 if something is wrong."""
     from callout import doctor
 
     if not doctor.examine():

@@ -1,4 +1,4 @@
-"""The database that the settings name: one by URL, or the embedded server, made ready for use."""
+"""Connects to the configured database, by URL or embedded, and makes sure that it is migrated."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ _EMPTY = Statement(select(not_(exists(select(CustomerRow.id)) | exists(select(Te
 
 
 class DatabaseUnusable(Exception):
-    """The database does not answer, or is not at this version's revision. The message says what to do."""
+    """The database cannot be reached or is not at this version's revision. The message says what to do."""
 
 
 @contextmanager
 def database(settings: Settings) -> Iterator[str]:
-    """The URL of a database that answers, for the length of the block. Raises `DatabaseUnusable`, and
-    `EmbeddedServerError` if there should be an embedded server and there cannot."""
+    """Yields the URL of a reachable database; an embedded server runs for the length of the block.
+
+    Raises `DatabaseUnusable` if the database of `database_url` cannot be reached, and `EmbeddedServerError` if the
+    embedded server cannot start.
+    """
     if settings.database_url is None:
         with embedded.running(settings.data_dir) as url:
             yield url
@@ -37,21 +40,21 @@ def database(settings: Settings) -> Iterator[str]:
 
 @contextmanager
 def migrated_database(settings: Settings) -> Iterator[str]:
-    """`database`, at the newest revision. In development it is brought there; in production that is left to
-    `callout migrate`, and an older one raises `DatabaseUnusable`."""
+    """Like `database`, with the database at the newest revision. In development it is migrated; in production
+    `callout migrate` must do that, and any other revision raises `DatabaseUnusable`."""
     with database(settings) as url:
         if not settings.production:
             migrate.upgrade(url)
         elif (revision := migrate.current(url)) != migrate.head():
             raise DatabaseUnusable(
-                f"The database is at revision {revision or 'none'} and this version needs {migrate.head()}:"
+                f"The database is at revision {revision or 'none'}, but this version needs {migrate.head()}:"
                 " run `callout migrate`."
             )
         yield url
 
 
 async def is_empty(connection: Queryable) -> bool:
-    """Whether nobody has been entered yet."""
+    """Whether the database has no customers and no technicians."""
     empty: bool = await _EMPTY.fetchval(connection)
     return empty
 
@@ -60,7 +63,7 @@ async def _knock(url: str) -> None:
     try:
         connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
-        # The driver's message names host and user, never the password.
+        # Safe to show: the driver's message names the host and the user, never the password.
         raise DatabaseUnusable(
             f"The database of CALLOUT_DATABASE_URL cannot be reached: {str(error) or 'no answer in time'}"
         ) from error

@@ -1,6 +1,6 @@
-"""`callout doctor`: what is configured, whether it can be reached, and whether the database is migrated.
+"""`callout doctor`: checks what is configured, whether it can be reached, and whether the database is migrated.
 
-Secrets are never shown, only whether there is one.
+It never prints a secret, only whether one is set.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from notifiers.mail import Composer
 from notifiers.notification import Unavailable
 from notifiers.smtp import Smtp
 
-OLDEST_SERVER = 140_000  # PostgreSQL 14, as `server_version_num` says it
+OLDEST_SERVER = 140_000  # PostgreSQL 14, as in `server_version_num`
 SERVER_SECONDS = 3
 OVERDUE_MINUTES = 10
 
@@ -43,7 +43,7 @@ FROM deliveries WHERE state IN ('PENDING', 'DEAD')"""
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`text` may have several lines; the first says it all."""
+    """The result of one check. The first line of `text` is a summary; further lines are details."""
 
     good: bool
     about: str
@@ -51,7 +51,7 @@ class Finding:
 
 
 def examine() -> bool:
-    """Prints each finding as it is made; True if nothing is wrong."""
+    """Prints each finding as soon as it is known. Returns True if nothing is wrong."""
     healthy = True
     for finding in _findings():
         healthy = healthy and finding.good
@@ -68,7 +68,7 @@ def _findings() -> Iterator[Finding]:
         f"Callout {version('callout')} on Python {platform.python_version()}, {platform.system()} {platform.machine()}",
     )
     for name in configuration.unknown_variables():
-        yield Finding(False, "settings", f"{name} is set, and is no setting of Callout: misspelt?")
+        yield Finding(False, "settings", f"{name} is set, but Callout has no such setting; is it misspelt?")
     try:
         settings = configuration.load()
     except InvalidSettings as error:
@@ -97,7 +97,7 @@ def _settings(settings: Settings) -> Iterator[str]:
 
 
 def _without_secrets(url: str) -> str:
-    """`url` without a password, wherever in it that stands."""
+    """Returns `url` without its password, whether in the authority or in the query."""
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
     query = re.sub(r"(password=)[^&]*", r"\1…", parts.query)
@@ -114,7 +114,7 @@ def _tokens(settings: Settings) -> Iterator[Finding]:
         except HttpError:
             yield Finding(False, "tokens", "the issuer's keys cannot be read from CALLOUT_JWT_JWKS_URL")
         else:
-            yield Finding(True, "tokens", "RS256 and ES256, with the issuer's keys, which can be read")
+            yield Finding(True, "tokens", "RS256 and ES256, checked with the issuer's keys, which can be read")
 
 
 async def _ask_issuer(url: str) -> None:
@@ -152,7 +152,7 @@ async def _server_version(url: str) -> tuple[int, str]:
 
 
 async def _notices(url: str) -> Finding:
-    """Whether somebody sends what is due. What was given up does not make an installation unwell."""
+    """Checks whether due deliveries are being sent. Deliveries that were given up are counted but are not a problem."""
     connection = await asyncpg.connect(url)
     try:
         ((waiting, overdue, dead),) = await connection.fetch(_UNDELIVERED, OVERDUE_MINUTES)
@@ -160,8 +160,8 @@ async def _notices(url: str) -> Finding:
         await connection.close()
     text = f"{waiting:,} to be sent, {dead:,} given up"
     if overdue:
-        text += f"\n{overdue:,} have been due for more than {OVERDUE_MINUTES} minutes: nobody sends them"
-    return Finding(overdue == 0, "notices", text)
+        text += f"\n{overdue:,} have been due for more than {OVERDUE_MINUTES} minutes: no worker sends them"
+    return Finding(overdue == 0, "queue", text)
 
 
 def _mail(settings: Settings) -> Iterator[Finding]:
@@ -170,7 +170,7 @@ def _mail(settings: Settings) -> Iterator[Finding]:
     for problem in problems:
         yield Finding(False, "templates", problem)
     if settings.templates_dir is not None and not problems:
-        yield Finding(True, "templates", f"those in {settings.templates_dir} can be used")
+        yield Finding(True, "templates", f"the templates in {settings.templates_dir} are valid")
     server = settings.smtp_server
     if server is None:
         where = channels.MAIL_IS_OFF if settings.production else f"not sent, but written to {settings.mail_folder}"
@@ -182,11 +182,11 @@ def _mail(settings: Settings) -> Iterator[Finding]:
     except Unavailable as error:
         yield Finding(False, "mail", f"{name}: {error.said}")
     else:
-        yield Finding(True, "mail", f"by {name}, from {settings.sender.address}")
+        yield Finding(True, "mail", f"via {name}, from {settings.sender.address}")
 
 
 def _server(settings: Settings) -> Iterator[Finding]:
-    """Whether somebody serves on the port is no matter; but who does should be able to."""
+    """Checks the server on the configured port. No server is fine; one that is not ready is a problem."""
     connection = http.client.HTTPConnection(settings.host, settings.port, timeout=SERVER_SECONDS)
     where = f"{settings.host}, port {settings.port}"
     try:
@@ -195,7 +195,7 @@ def _server(settings: Settings) -> Iterator[Finding]:
     except ConnectionRefusedError:
         yield Finding(True, "server", f"none on {where}")
     except (OSError, http.client.HTTPException) as error:
-        yield Finding(False, "server", f"{where} does not answer as Callout does: {error or type(error).__name__}")
+        yield Finding(False, "server", f"{where} does not answer like Callout: {error or type(error).__name__}")
     else:
         ready = status == http.client.OK
         yield Finding(ready, "server", f"{'ready' if ready else f'not ready (status {status})'} on {where}")

@@ -1,7 +1,7 @@
-"""`callout explain`: the statement that a GraphQL operation becomes, and how it comes about.
+"""`callout explain`: shows the statement that a GraphQL operation becomes, and the steps that lead to it.
 
-For each root field: the selection tree with its field mappings, the argument shapes, and the SQL, formatted. The
-formatted text reads more easily and means the same; what runs, here too, is the text as compiled.
+For each root field: the selection tree with its field mappings, the argument shapes, and the formatted SQL. Formatting
+is for reading only: `--analyze` runs the text as compiled, as the server does.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ WIDTH = 100
 
 
 class Unexplained(Exception):
-    """There is nothing to explain. The message says why."""
+    """The request runs no statement, or is invalid. The message says why."""
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """One root field's statement, its arguments in the order of its parameters, and the text that explains it."""
+    """One root field: the explanation's text, the statement, and its arguments in the order of its parameters."""
 
     text: str
     statement: str
@@ -43,13 +43,14 @@ class Explanation:
 def explain(
     query: str, operation_name: str | None, variables: Mapping[str, Any] | None, viewer: Viewer
 ) -> list[Explanation]:
-    """Raises `Unexplained` where a request would be refused."""
+    """Returns an explanation for each root field. Raises `Unexplained` if the server would refuse the request, or if
+    the operation introspects the schema."""
     preparer = Preparer(graphql_schema(schema))
     try:
         document, node = preparer.operation(query, operation_name)
         operation = preparer.prepared(document, node)
         if operation is None:
-            raise Unexplained("The operation introspects the schema, which runs no statement.")
+            raise Unexplained("The operation introspects the schema, which runs no SQL.")
         roots = preparer.bind(operation, variables, viewer)
     except (InvalidDocument, InvalidVariables) as error:
         raise Unexplained("\n".join(each.message for each in error.errors)) from error
@@ -67,7 +68,7 @@ def explain(
 
 
 async def analyze(url: str, explanation: Explanation) -> str:
-    """PostgreSQL's plan of the statement as it ran, in a transaction that may not write."""
+    """Runs the statement in a read-only transaction and returns PostgreSQL's plan, with timings and buffers."""
     connection = await asyncpg.connect(url, server_settings={"jit": "off", "timezone": "UTC"})
     try:
         async with connection.transaction(readonly=True):
@@ -103,7 +104,7 @@ def _tree(selection: Selection, depth: int) -> Iterator[str]:
 
 
 def _mapping(selection: Selection) -> str:
-    """The field's mapping with the entity that it leads to, and its site if it has arguments."""
+    """Returns the name of the field's mapping, the entity that it leads to, and its site if it has arguments."""
     if selection.mapping is None:
         return ""
     entity = getattr(selection.mapping, "entity", None)

@@ -1,4 +1,4 @@
-"""`callout follow`: the smallest client that misses nothing, and an example of one. See `docs/live.md`."""
+"""`callout follow`: a minimal client that misses no event, and an example of how to write one. See `docs/live.md`."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ subscription Follow($after: String) {
   }
 }"""
 FORBIDDEN = 4403
-SILENCE_SECONDS = 45.0  # the server asks after 20 whether anybody is there
+SILENCE_SECONDS = 45.0  # the server sends a ping after 20
 RETRY_SECONDS, RETRY_SECONDS_MAX = 0.5, 30.0
 
 
 class NotAdmitted(Exception):
-    """The server does not let this token in."""
+    """The server refused the token or the subscription. The message is the server's."""
 
 
 async def follow(url: str, token: str, show: Callable[[str], None]) -> None:
-    """Shows each change in a line, for ever; connects again, with a pause that grows and is jittered, from the last
-    cursor on. Raises `NotAdmitted`."""
+    """Shows each change on a line, forever. After a lost connection it reconnects and resumes from the last cursor; the
+    pause doubles with each failure and is jittered, so that clients do not all return at once. Raises `NotAdmitted` if
+    the server refuses the token."""
     cursor: str | None = None
     pause = RETRY_SECONDS
     while True:
@@ -57,7 +58,7 @@ async def follow(url: str, token: str, show: Callable[[str], None]) -> None:
                 raise NotAdmitted(closed.rcvd.reason) from None
         except (OSError, TimeoutError, InvalidHandshake):
             pass
-        show(f"… the connection is gone; trying again from {'the last cursor' if cursor else 'now'} on")
+        show(f"… the connection was lost; reconnecting from {'the last cursor' if cursor else 'now'}")
         await asyncio.sleep(pause * random.uniform(0.5, 1.0))
         pause = min(2 * pause, RETRY_SECONDS_MAX)
 
@@ -65,13 +66,13 @@ async def follow(url: str, token: str, show: Callable[[str], None]) -> None:
 def line(message: dict[str, Any]) -> str:
     match message["__typename"]:
         case "StreamReady":
-            return "ready: what follows is live"
+            return "ready: changes are live from here on"
         case "StreamReset":
             return f"reset ({message['reason']}): fetch your list again"
     ticket = message["ticket"]
     what = f"{message['change']:<8}{message['kind']:<15}"
     if ticket is None:
-        return f"{what}{message['ticketId']}, which you no longer see"
+        return f"{what}{message['ticketId']}, which you can no longer see"
     shown = f"{ticket['reference']}  {ticket['status']:<12}{ticket['priority']:<8}{ticket['subject']}"
     return f"{what}{shown}  (by {message['actor']['name']})"
 

@@ -1,4 +1,4 @@
-"""What an orchestrator asks, without a token: does the process live (`/healthz`), and can it serve (`/readyz`)?"""
+"""Health checks for orchestrators, without a token: is the process alive (`/healthz`), and can it serve (`/readyz`)?"""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ REMEMBER_SECONDS = 1.0
 class DatabaseUnreachable(HttpError):
     status = 503
     code = "DATABASE_UNREACHABLE"
-    default = "The database does not answer."
+    default = "The database is not responding."
 
 
 class DatabaseNotMigrated(HttpError):
     status = 503
     code = "DATABASE_NOT_MIGRATED"
-    default = "The database's schema is not the one that this version needs."
+    default = "The database is not at the schema revision that this version needs."
 
 
 class Readiness:
-    """Asks the database, once at a time and at most once a second, however many ask here. One for each process."""
+    """Checks whether the database can be used; one for each process. However many requests come, it runs one query at a
+    time and remembers the result for `REMEMBER_SECONDS`."""
 
     def __init__(self, database: Queryable, revision: str) -> None:
         """`revision` is the migration that the database must be at."""
@@ -46,9 +47,10 @@ class Readiness:
         if self._asking is None or (self._asking.done() and monotonic() >= self._asked_at + REMEMBER_SECONDS):
             self._asked_at = monotonic()
             self._asking = asyncio.create_task(self._ask())
-        # Not `wait_for`: letting go of a connection whose server has fallen silent takes longer than this.
+        # Not `wait_for`: it would wait for the cancelled query, and releasing the connection of a server that has gone
+        # silent takes longer than `ANSWER_SECONDS`.
         await asyncio.wait({self._asking}, timeout=max(0.0, self._asked_at + ANSWER_SECONDS - monotonic()))
-        problem = self._asking.result() if self._asking.done() else DatabaseUnreachable(reason="time-out")
+        problem = self._asking.result() if self._asking.done() else DatabaseUnreachable(reason="timed out")
         if problem is not None:
             raise problem.with_traceback(None)
 

@@ -1,8 +1,8 @@
-"""Logging, for our loggers and the libraries' alike: one JSON object a line in production, readable text in
-development. Every record carries the id of the request it was made for. Python's warnings are logged too; what ends a
-task unnoticed asyncio logs by itself.
+"""Logging, for our loggers and the libraries' alike: one JSON object on each line in production, readable text in
+development. Every record that is written for a request has the request's id. Python's warnings are logged too; asyncio
+logs exceptions that end a task unnoticed.
 
-A record's own fields go in as `logger.info("…", extra={"fields": {…}})`.
+Pass a record's own fields as `logger.info("…", extra={"fields": {…}})`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _RESET = "\x1b[0m"
 
 
 def configure(settings: Settings) -> None:
-    """Sends every logger's records to standard error in the configured form. Call it first in each process."""
+    """Sends every logger's records to standard error in the configured format. Call it first in each process."""
     if settings.log_format == "json":
         formatter: dict[str, Any] = {"()": JsonFormatter}
     else:
@@ -35,17 +35,18 @@ def configure(settings: Settings) -> None:
             "formatters": {"line": formatter},
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
             "root": {"level": settings.log_level.upper(), "handlers": ["stderr"]},
-            # Its line for each request is ours, with more in it. Without a handler uvicorn doesn't even make one.
+            # `callout.access` replaces uvicorn's access log. Without a handler uvicorn doesn't even create the records.
             "loggers": {"uvicorn.access": {"propagate": False, "handlers": []}},
         }
     )
     logging.captureWarnings(True)
-    # What no line has in it: a record would look it up all the same.
+    # No format uses these, but every record would look them up.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 class JsonFormatter(logging.Formatter):
-    """`time`, `level`, `logger`, `message`, `requestId`, the record's own fields, `exception`."""
+    """Formats a record as a JSON object: `time`, `level`, `logger`, `message`, `requestId`, the record's own fields and
+    `exception`."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -59,13 +60,14 @@ class JsonFormatter(logging.Formatter):
             line["exception"] = self.formatException(record.exc_info)
         try:
             return orjson.dumps(line, default=str).decode()
-        except TypeError:  # a lone surrogate somewhere in a text
+        except TypeError:  # a text contains a lone surrogate
             plain = {name: str(value).encode(errors="backslashreplace").decode() for name, value in line.items()}
             return orjson.dumps(plain).decode()
 
 
 class TextFormatter(logging.Formatter):
-    """One line for a person, with the traceback below; control characters are shown, not obeyed."""
+    """Formats a record as one readable line, followed by the traceback. Control characters are escaped, so that logged
+    data cannot forge lines or control the terminal."""
 
     def __init__(self, *, coloured: bool) -> None:
         super().__init__()

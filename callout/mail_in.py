@@ -1,7 +1,8 @@
-"""`callout mail-in`: a message from standard input, as a mail server pipes it, or those of a mailbox.
+"""`callout mail-in`: receives a message from standard input, as a mail server pipes it, or the messages of a mailbox.
 
-A mail server throws away what was taken and tries again what was not, and tells the two by the exit code alone. So
-whatever goes wrong here is `EX_TEMPFAIL`, and only what is committed is done; a message that comes twice does nothing.
+A mail server discards a message that was accepted and retries one that was not, and it goes by the exit code alone. So
+every failure exits with `EX_TEMPFAIL`, and success means that the message is committed. A retry is harmless: receiving
+the same message twice changes nothing.
 """
 
 from __future__ import annotations
@@ -28,19 +29,21 @@ from resolvers.mutation import Call
 
 logger = logging.getLogger(__name__)
 
-EX_TEMPFAIL = 75  # sysexits.h: try again later
+EX_TEMPFAIL = 75  # in sysexits.h: try again later
 RETRY_SECONDS_MAX = 300.0
 EXPECTED = (MailboxUnavailable, DatabaseUnusable, EmbeddedServerError, *OUTAGE)
-"""What can be the matter with the mailbox and the database; the text says what."""
+"""Failures of the mailbox or the database. Their messages can be shown to the operator as they are."""
 
-_AT_ONCE = 65_536  # bytes that are read and thrown away
+_AT_ONCE = 65_536  # bytes; the rest of a message that is too large is discarded in such chunks
 
 Show = Callable[[str], None]
 
 
 def read_message(source: BinaryIO) -> bytes:
-    """All of it, or of a huge one so much that it is seen to be. The rest is read too: a mail server that cannot get
-    rid of it takes that for a failure."""
+    """Returns the message, or the first `BYTES_MAX` + 1 bytes of a larger one, enough to recognise it as too large.
+
+    The rest is read and discarded, because a mail server that cannot write all of it takes that for a failure.
+    """
     raw = source.read(BYTES_MAX + 1)
     while source.read(_AT_ONCE):
         pass
@@ -48,7 +51,7 @@ def read_message(source: BinaryIO) -> bytes:
 
 
 async def take(settings: Settings, url: str, raw: bytes) -> str:
-    """Takes one message; returns what became of it, in a line. Raises what the database does."""
+    """Receives one message. Returns a line with its outcome, ticket and reason. Raises the database's errors."""
     database = await Database.open(url, size=1)
     try:
         received = await receive(_call(settings, database), raw)
@@ -59,8 +62,10 @@ async def take(settings: Settings, url: str, raw: bytes) -> str:
 
 
 async def empty(settings: Settings, url: str, account: Account, show: Show, pause: float | None) -> None:
-    """Takes what nobody has seen in a mailbox, and looks again after `pause` seconds, for ever; or once, if that is
-    None. Then it raises `MailboxUnavailable` or what the database does, where otherwise it tries again."""
+    """Receives the unseen messages of a mailbox every `pause` seconds, forever, and retries after failures.
+
+    With `pause` None it checks once, and raises `MailboxUnavailable` or the database's errors.
+    """
     failures = 0
     while True:
         try:
@@ -90,7 +95,8 @@ async def _empty_once(settings: Settings, url: str, account: Account, show: Show
 
 
 async def _take_each(settings: Settings, url: str, mailbox: ImapMailbox, uids: list[str], show: Show) -> None:
-    """One that the database refuses stays where it is, and does not stand in the way of the others."""
+    """Receives each message and marks it as seen. One that the database refuses stays unseen and does not keep the
+    others from being received; its error is raised in the end."""
     refused: asyncpg.PostgresError | None = None
     database = await Database.open(url, size=1)
     try:

@@ -1,4 +1,4 @@
-"""The channels by which notices go, from the settings."""
+"""Makes the notification channels from the settings."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ MAIL_IS_OFF = f"Mail is off: {variable('smtp_url')} is not set."
 
 
 def channels_of(settings: Settings) -> Mapping[DeliveryChannel, Channel]:
-    """The ways to tell that these settings give. What of the configuration will keep mail from being sent is logged."""
-    # Each process keeps its part of what a space takes, as they don't know of each other.
+    """Returns the configured notification channels. Logs configuration problems that keep mail from being sent."""
+    # Processes don't know each other's rate, so each may use only its share of what a space accepts.
     per_minute = max(2, PER_MINUTE // settings.workers)
     made: dict[DeliveryChannel, Channel] = {
         DeliveryChannel.GOOGLE_CHAT: GoogleChat(settings.link_base, per_minute=per_minute)
@@ -39,12 +39,12 @@ def templates(settings: Settings) -> Templates:
 def _mail(settings: Settings) -> Channel | None:
     texts = templates(settings)
     for problem in texts.problems():
-        logger.error("a mail template is broken, and its mail waits", extra={"fields": {"problem": problem}})
+        logger.error("a mail template is broken; its mail waits", extra={"fields": {"problem": problem}})
     composer = Composer(texts, settings.sender, settings.reply_to)
     if settings.smtp_server is not None:
         return Smtp(settings.smtp_server, composer)
     if settings.production:
         logger.warning(MAIL_IS_OFF)
         return None
-    logger.info("mail is not sent: it is written to a folder", extra={"fields": {"folder": str(settings.mail_folder)}})
+    logger.info("mail is written to a folder, not sent", extra={"fields": {"folder": str(settings.mail_folder)}})
     return MailFolder(settings.mail_folder, composer)

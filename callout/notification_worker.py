@@ -1,4 +1,4 @@
-"""Notifications as the process has them: the channels, opened, and the worker that sends by them."""
+"""The notification worker of a process, and the channels that it sends through."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from pubsub.bell import Bell
 
 Channels: TypeAlias = Mapping[DeliveryChannel, Channel]
 
-CONNECTIONS = 2  # of a worker by itself
+CONNECTIONS = 2  # database connections of a standalone worker
 HOUR = 3600.0
 
 
 @asynccontextmanager
 async def opened(make: Callable[[Settings], Channels], settings: Settings) -> AsyncIterator[Channels]:
-    """The channels for the length of the block."""
+    """Yields the channels, and closes them after the block."""
     made = make(settings)
     try:
         yield made
@@ -44,7 +44,7 @@ async def notify(
     make: Callable[[Settings], Channels] = channels_of,
     pace: Pace | None = None,
 ) -> None:
-    """A worker by itself, until SIGINT or SIGTERM. Raises what it dies of."""
+    """Runs a standalone worker until SIGINT or SIGTERM. Raises the worker's exception if it fails."""
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)

@@ -1,4 +1,4 @@
-"""`callout serve`: the server processes, and in development the database below them and a greeting on the terminal."""
+"""`callout serve`: runs the server processes; in development also the database, with a greeting on the terminal."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ APP = "callout.app:create_app"
 BACKLOG = 2048  # connections that may wait to be accepted
 SHUTDOWN_SECONDS = 10  # for the requests under way
 WEBSOCKET_MESSAGE_MAX = 2**20  # bytes
-UNSENT_SECONDS = 6  # after which a connection whose peer takes nothing is ended by the system
-KEEP_ALIVE_SECONDS = 75  # longer than a load balancer's, so that it is never the server that hangs up first
+UNSENT_SECONDS = 6  # after which the system closes a connection whose peer acknowledges nothing
+KEEP_ALIVE_SECONDS = 75  # longer than a load balancer's, so that the server never hangs up first
 
 _CURL = """\
 curl -sS -w '\\n' {url} \\
@@ -39,8 +39,10 @@ curl -sS -w '\\n' {url} \\
 
 
 def serve(settings: Settings) -> None:
-    """Serves until Ctrl-C or SIGTERM, and then finishes the requests under way. In development the database is
-    migrated, and filled with a demo company if it is the embedded one and empty."""
+    """Serves until Ctrl-C or SIGTERM, then finishes the requests under way.
+
+    In development the database is migrated first, and the embedded one is filled with a demo company if it is empty.
+    """
     with ExitStack() as stack:
         listener = stack.enter_context(_listen(settings))
         greet: Callable[[], None] | None = None
@@ -62,7 +64,7 @@ def serve(settings: Settings) -> None:
             http=BoundedProtocol,
             ws=FramingProtocol,
             ws_max_size=WEBSOCKET_MESSAGE_MAX,
-            ws_ping_interval=None,  # uvicorn gives up with 1011, after which clients never come back
+            ws_ping_interval=None,  # uvicorn would close silent sockets with 1011, after which clients don't reconnect
             ws_per_message_deflate=False,
             lifespan="on",
             log_config=None,
@@ -85,7 +87,7 @@ def serve(settings: Settings) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Greets once it takes requests."""
+    """Prints the greeting once it accepts requests."""
 
     def __init__(self, config: uvicorn.Config, greet: Callable[[], None] | None) -> None:
         super().__init__(config)
@@ -98,23 +100,24 @@ class _Server(uvicorn.Server):
 
 
 def _listen(settings: Settings) -> socket.socket:
-    """The port comes first: who finds it taken learns so at once, and early clients wait instead of being refused."""
+    """Binds the port before anything slow starts: a port that is taken is reported at once, and early clients wait
+    instead of being refused. Raises `click.ClickException` if the port cannot be bound."""
     try:
         family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
         listener = socket.create_server(address, family=family, backlog=BACKLOG)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):  # which the connections inherit
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # accepted connections inherit it
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNSENT_SECONDS * 1000)
         return listener
     except OSError as error:
-        why = str(error.strerror).partition(" (")[0]  # what is in brackets repeats the address
+        why = str(error.strerror).partition(" (")[0]  # `create_server` appends the address in brackets
         raise click.ClickException(
             f"cannot listen on {settings.host}, port {settings.port}: {why}.\n"
-            f"Another port can be chosen with --port or {variable('port')}."
+            f"Choose another port with --port or {variable('port')}."
         ) from error
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """What worker processes, which read the environment, must know of this process' choices."""
+    """Returns this process's choices as environment variables: worker processes read their settings from there."""
     chosen = {"host": settings.host, "port": settings.port, "workers": settings.workers, "data_dir": settings.data_dir}
     if settings.database_url is not None:
         chosen["database_url"] = settings.database_url
@@ -143,7 +146,7 @@ def _greeting(settings: Settings, issued: list[Credential]) -> Callable[[], None
         "",
     ]
     if issued:
-        lines.append("  A token for each role, good for a week:")
+        lines.append("  A token for each role, valid for a week:")
         for credential in issued:
             role = credential.role.lower()
             lines.append(f"\n{click.style(f'# {role}: {credential.name}', dim=True)}")
@@ -151,7 +154,7 @@ def _greeting(settings: Settings, issued: list[Credential]) -> Callable[[], None
         admin = next(credential.token for credential in issued if credential.role is Role.ADMIN)
         lines += [
             "",
-            "  Paste this into another terminal for the newest tickets:",
+            "  Paste this into another terminal to list the newest tickets:",
             "",
             _CURL.format(url=url, token=admin),
             "",

@@ -1,8 +1,8 @@
-"""Every setting of Callout, read from `CALLOUT_*` environment variables, here and nowhere else.
+"""Every setting of Callout. Only this module reads the `CALLOUT_*` environment variables.
 
-In development everything has a value: with no database URL an embedded server is used, and the secret that signs
-tokens is made once and kept under the data directory, so that several processes, and the same one tomorrow, agree.
-In production nothing is made up: what is missing or unsafe is refused with the name of the variable to set.
+In development every setting has a usable value: without a database URL an embedded server runs, and the secret that
+signs tokens is generated once and kept in the data directory, so that all processes use the same one, also after a
+restart. In production nothing is generated: a missing or unsafe setting is refused with the name of its variable.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from notifiers.smtp_server import SmtpServer
 from pubsub.connections import Times
 
 PREFIX = "CALLOUT_"
-SECRET_BYTES_MIN = 32  # RFC 7518, section 3.2: a key for HS256 is at least as long as its hash
-DEVELOPMENT_SECRET = "development-"  # what every secret made up for development starts with
+SECRET_BYTES_MIN = 32  # RFC 7518, section 3.2: a key for HS256 must be at least as long as the hash
+DEVELOPMENT_SECRET = "development-"  # prefix of every generated secret, by which production recognises and refuses it
 DEVELOPMENT_SECRET_FILE = "development-secret"
 DEVELOPMENT_SENDER = "Callout <support@callout.localhost>"
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
@@ -35,7 +35,7 @@ Seconds: TypeAlias = Annotated[float, Field(gt=0, le=3_600)]
 
 
 class InvalidSettings(Exception):
-    """One or more settings cannot be used. `problems` has a line for each, which names the variable."""
+    """One or more settings are invalid. `problems` has a line for each, with the name of the variable."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -43,21 +43,25 @@ class InvalidSettings(Exception):
 
 
 class Settings(BaseSettings):
+    """The settings of a process, validated and immutable. Use `load()`, which reports all problems."""
+
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
     )
 
     env: Literal["development", "production"] = Field(
         "development",
-        description="`production` refuses whatever is convenient and unsafe, and offers no IDE.",
+        description="`production` refuses unsafe conveniences, and offers no IDE.",
     )
     database_url: str | None = Field(
         None,
         repr=False,
-        description="`postgresql://user:password@host:5432/database`, PostgreSQL 14 or later. Without it, in"
-        " development, an embedded server keeps its data under the data directory.",
+        description="`postgresql://user:password@host:5432/database`, PostgreSQL 14 or newer. Without it, in"
+        " development, an embedded server keeps its data in the data directory.",
     )
-    data_dir: Path = Field(Path(".data"), description="Where the embedded server and the development secret are kept.")
+    data_dir: Path = Field(
+        Path(".data"), description="Where the embedded server's data and the development secret are kept."
+    )
     host: str = Field("127.0.0.1", description="The address to listen on.")
     port: Annotated[int, Field(ge=1, le=65_535)] = Field(8000, description="The port to listen on.")
     workers: Annotated[int, Field(ge=1, le=64)] = Field(1, description="How many server processes share the port.")
@@ -67,73 +71,75 @@ class Settings(BaseSettings):
     pubsub_url: str | None = Field(
         None,
         repr=False,
-        description="How server processes wake each other: `postgres://` (the database, which is the default),"
-        " `redis://host:6379` (Redis or Valkey), `kafka://host:9092` (with aiokafka installed), or `memory://` for one"
-        " process alone.",
+        description="How server processes wake each other: `postgres://` (the database, the default),"
+        " `redis://host:6379` (Redis or Valkey), `kafka://host:9092` (with aiokafka installed), or `memory://` for a"
+        " single process.",
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="The origins whose pages may open WebSockets, besides the server's own: `https://a.example,…`.",
     )
-    socket_init_seconds: Seconds = Field(10, description="How long a WebSocket may take to send `connection_init`.")
-    socket_admission_seconds: Seconds = Field(
-        10, description="How long the check of a token that comes over a WebSocket may take."
-    )
+    socket_init_seconds: Seconds = Field(10, description="Seconds that a WebSocket may take to send `connection_init`.")
+    socket_admission_seconds: Seconds = Field(10, description="Seconds that checking a WebSocket's token may take.")
     socket_ping_seconds: Annotated[float, Field(gt=0, le=40)] = Field(
         20,
-        description="After how much silence of a client the server sends it a `ping`. Clients take 45 s without one for"
-        " a broken line.",
+        description="Seconds of a client's silence before the server sends it a `ping`. Clients take 45 s without one"
+        " for a broken connection.",
     )
     socket_silence_seconds: Seconds = Field(
-        60, description="After how much silence a client's WebSocket is closed; longer than the time until the `ping`."
+        60,
+        description="Seconds of a client's silence before its WebSocket is closed; more than before the `ping`.",
     )
     stream_beat_seconds: Seconds = Field(
-        15, description="How long server-sent events may be silent before a comment is sent, for proxies on the way."
+        15,
+        description="Seconds of silence before a comment is sent on a stream of server-sent events, for the proxies on"
+        " the way.",
     )
     connection_watch_seconds: Annotated[float, Field(gt=0, le=5)] = Field(
-        1, description="How often live connections are checked for silence, expired tokens and viewers who lost access."
+        1,
+        description="Seconds between two checks of live connections for silence, expired tokens and viewers who have"
+        " lost access.",
     )
     event_retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
         None,
-        description="For how many days events are kept: how far back streams go, and the history of tickets. For ever"
-        " if not set.",
+        description="How many days events are kept, which bounds replay and the history of tickets. Forever if not"
+        " set.",
     )
     jwt_secret: str | None = Field(
         None,
         repr=False,
-        description="Signs and checks HS256 tokens; at least 32 bytes. Made up and kept in development.",
+        description="Signs and checks HS256 tokens; at least 32 bytes. Generated and kept in development.",
     )
     jwt_jwks_url: str | None = Field(
-        None, description="Where the issuer publishes its RS256 and ES256 keys, in place of a secret or beside it."
+        None,
+        description="Where the issuer publishes its RS256 and ES256 keys; instead of a secret, or besides it.",
     )
-    jwt_issuer: str = Field("callout", min_length=1, description="What `iss` of a token must be.")
-    jwt_audience: str = Field("callout", min_length=1, description="What `aud` of a token must be, or hold.")
-    notify: bool = Field(
-        True, description="Whether the server processes send notifications; `callout notify` does in any case."
-    )
+    jwt_issuer: str = Field("callout", min_length=1, description="The required `iss` of a token.")
+    jwt_audience: str = Field("callout", min_length=1, description="The required `aud` of a token, or one of several.")
+    notify: bool = Field(True, description="Whether server processes send notifications. `callout notify` always does.")
     notify_give_up: Annotated[float, Field(gt=0, le=8_760)] = Field(
-        72, description="How many hours a notification is tried before it is given up."
+        72, description="How many hours a notification is retried before it is given up."
     )
     smtp_url: str | None = Field(
         None,
         repr=False,
-        description="Sends mail: `smtp://user:password@host:587` with STARTTLS, or `smtps://…:465`. Without it, in"
-        " development, mail is written to a folder; in production there is none.",
+        description="The mail server: `smtp://user:password@host:587` with STARTTLS, or `smtps://…:465`. Without it"
+        " mail is written to a folder in development, and waits in production.",
     )
     mail_from: str | None = Field(
-        None, description="From whom mail is: `Callout <support@example.com>`. Its domain is in the Message-IDs."
+        None, description="The sender of mail: `Callout <support@example.com>`. Message-IDs have its domain."
     )
-    mail_reply_to: str | None = Field(None, description="Where answers to mail go, if not to the sender.")
+    mail_reply_to: str | None = Field(None, description="Where replies go, if not to the sender.")
     mail_dir: Path | None = Field(
-        None, description="The folder for mail in development; `mail` in the data directory if not given."
+        None, description="The folder for mail in development; `mail` in the data directory if not set."
     )
     templates_dir: Path | None = Field(
-        None, description="A folder with mail templates that take the place of those with the same names."
+        None, description="A folder of mail templates that replace the built-in ones of the same name."
     )
     public_url: str | None = Field(
         None,
-        description="Where links in notices lead: `{url}/tickets/{reference}`. In development the server itself if not"
-        " given; in production notices have no links then.",
+        description="Where links in notifications lead: `{url}/tickets/{reference}`. If not set, the server itself in"
+        " development; in production notifications have no links.",
     )
     imap_url: str | None = Field(
         None,
@@ -144,7 +150,7 @@ class Settings(BaseSettings):
         "info", description="The least severe messages to log."
     )
     log_format: Literal["text", "json"] = Field(
-        "text", description="`json` writes an object a line. In production that is the default."
+        "text", description="`json` writes one object for each line; the default in production."
     )
 
     @property
@@ -180,7 +186,7 @@ class Settings(BaseSettings):
 
     @property
     def own_mail(self) -> OwnMail:
-        """What mail of our own is known by."""
+        """The addresses and the Message-ID domain by which inbound mail recognises our own."""
         sender = self.sender
         return OwnMail(frozenset({sender.address.lower(), self.reply_to.address.lower()}), sender.domain)
 
@@ -190,7 +196,7 @@ class Settings(BaseSettings):
 
     @property
     def link_base(self) -> str | None:
-        """What the links of notices begin with."""
+        """The URL that links in notifications start with; None for notifications without links."""
         if self.public_url is None and not self.production:
             return f"http://127.0.0.1:{self.port}"
         return self.public_url
@@ -223,14 +229,14 @@ class Settings(BaseSettings):
     @classmethod
     def _longer_than_until_the_ping(cls, silence: float, info: ValidationInfo) -> float:
         if silence <= info.data.get("socket_ping_seconds", 0):
-            raise ValueError(f"must be more than {PREFIX}SOCKET_PING_SECONDS, or nobody could answer the ping")
+            raise ValueError(f"must be more than {PREFIX}SOCKET_PING_SECONDS, so that clients can answer the ping")
         return silence
 
     @field_validator("imap_url")
     @classmethod
     def _check_imap_url(cls, url: str | None) -> str | None:
         if url is not None and not (account := Account.of(url)).encrypted and account.host not in LOOPBACK:
-            raise ValueError("must start with imaps://: a password is nobody else's business")
+            raise ValueError("must start with imaps://, so that the password is encrypted")
         return url
 
     @field_validator("allowed_origins", mode="before")
@@ -254,7 +260,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_a_mailbox(cls, text: str | None) -> str | None:
         if text is not None and not Mailbox.parse(text).address.isascii():
-            raise ValueError("has an address that not every mail server takes: before the @ it must be ASCII")
+            raise ValueError("must have an ASCII address: not every mail server accepts others")
         return text
 
     @field_validator("public_url")
@@ -265,7 +271,7 @@ class Settings(BaseSettings):
         parts = urlsplit(url)
         plain = not (parts.query or parts.fragment or "@" in parts.netloc or re.search(r"[^!-~]", url))
         if not (plain and parts.scheme in ("https", "http") and parts.hostname and _has_port_or_none(parts)):
-            raise ValueError("must be an address such as https://callout.example.com, to which a path can be added")
+            raise ValueError("must be a URL such as https://callout.example.com, to which a path can be added")
         return url.rstrip("/")
 
     @field_validator("jwt_secret")
@@ -300,15 +306,15 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _secret_of_development(self) -> Self:
         if not self.production and self.jwt_secret is None and self.jwt_jwks_url is None:
-            # The model is frozen for everybody else.
+            # The model is frozen; only this default, which needs the data directory, is set later.
             object.__setattr__(self, "jwt_secret", _development_secret(self.data_dir))
         return self
 
 
 def load(**overrides: Any) -> Settings:
-    """The settings of this process; `overrides` (None: not given) win over the environment.
+    """Returns the settings of this process. `overrides` take precedence over the environment, unless they are None.
 
-    Raises `InvalidSettings` with all that is wrong, as far as it can be told at once, and never a secret's text.
+    Raises `InvalidSettings` with as many of the problems as can be found at once, and never with a secret's text.
     """
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
@@ -317,12 +323,12 @@ def load(**overrides: Any) -> Settings:
 
 
 def variable(field: str) -> str:
-    """The environment variable that sets `field`."""
+    """Returns the name of the environment variable that sets `field`."""
     return PREFIX + field.upper()
 
 
 def documentation() -> list[tuple[str, str, str]]:
-    """For each setting the variable, its default as text, and what it does."""
+    """Returns for each setting its variable, its default as text, and its description."""
     return [
         (variable(name), "none" if field.default in (None, ()) else str(field.default), field.description or "")
         for name, field in Settings.model_fields.items()
@@ -330,7 +336,7 @@ def documentation() -> list[tuple[str, str, str]]:
 
 
 def unknown_variables() -> list[str]:
-    """Variables that look like settings and aren't: a misspelt one would otherwise go unnoticed."""
+    """Returns the `CALLOUT_*` variables that are not settings: a misspelt one would otherwise go unnoticed."""
     known = {variable(field) for field in Settings.model_fields}
     return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
 
@@ -343,7 +349,7 @@ def _line(location: tuple[int | str, ...], message: str) -> str:
 def _has_port_or_none(parts: SplitResult) -> bool:
     try:
         return parts.port is None or parts.port > 0
-    except ValueError:  # with a piece of the URL in its message, which may be one of the password
+    except ValueError:  # not passed on: its message quotes part of the URL, perhaps of the password
         return False
 
 
@@ -353,7 +359,8 @@ def _is_private_enough(url: str) -> bool:
 
 
 def _development_secret(data_dir: Path) -> str:
-    """The secret kept in `data_dir`, readable by its owner only; made on first use, by one process of several."""
+    """Returns the secret kept in `data_dir`, readable by its owner only. The first process that needs it creates it.
+    Raises `InvalidSettings` if the file cannot be read or written."""
     path = data_dir / DEVELOPMENT_SECRET_FILE
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
@@ -362,7 +369,7 @@ def _development_secret(data_dir: Path) -> str:
             draft.touch(mode=0o600)
             draft.write_text(DEVELOPMENT_SECRET + secrets.token_urlsafe(48))
             try:
-                os.link(draft, path)  # whole or not at all, and only the first of several
+                os.link(draft, path)  # atomic: a reader never sees half a secret, and only the first process wins
             except FileExistsError:
                 pass
             finally:

@@ -1,1 +1,1 @@
-"""How every process learns at once that the database has something new."""
+"""Delivers new events to subscribers in every process: the bell, the tail, the hub, replay and the send queues."""

@@ -1,7 +1,7 @@
-"""The bell's line to the other processes: broadcaster's `Broadcast`, over backends that own up to their failures.
+"""The bell's line to the other processes: broadcaster's `Broadcast`, with backends that report their failures.
 
-A backend of ours lives as long as its connection. It never reconnects by itself, for that would hide that something
-may have been missed: it raises, `Line` passes that on, and the bell opens another line.
+Our backends live as long as their connections. They never reconnect by themselves, because that would hide that
+messages may have been missed: they raise, `Line` passes the exception on, and the bell opens another line.
 """
 
 from __future__ import annotations
@@ -21,12 +21,15 @@ from redis.backoff import NoBackoff
 
 from db.postgres.pool import normalised
 
-APPLICATION_NAME = "callout bell"  # what PostgreSQL calls these connections
+APPLICATION_NAME = "callout bell"  # as pg_stat_activity shows these connections
 
 
 class Line(Broadcast):
-    """A `Broadcast` that does not die in silence. In broadcaster's own, subscribers wait for ever once the backend has
-    failed, `disconnect` then leaves the backend open, and a subscription that is cancelled or fails is a `KeyError`."""
+    """A `Broadcast` that does not fail silently.
+
+    In broadcaster's own, subscribers wait forever once the backend has failed, `disconnect` then leaves the backend
+    open, and a subscription that is cancelled or fails raises `KeyError`.
+    """
 
     @asynccontextmanager
     async def subscribe(self, channel: str) -> AsyncIterator[Subscriber]:
@@ -45,7 +48,7 @@ class Line(Broadcast):
                     queue.put_nowait(None)  # `Subscriber.get` raises on it
 
     async def disconnect(self) -> None:
-        """Closes the backend in any case; then raises what the listener has died of, if it has."""
+        """Closes the backend in any case, then raises the listener's exception if it failed."""
         self._listener_task.cancel()
         (error,) = await asyncio.gather(self._listener_task, return_exceptions=True)
         await self._backend.disconnect()
@@ -54,7 +57,7 @@ class Line(Broadcast):
 
 
 def line_to(url: str) -> Line:
-    """A line that is not connected yet. Raises `ValueError` or `ImportError` where the URL can never work."""
+    """Returns a line that is not connected yet. Raises `ValueError` or `ImportError` if the URL can never work."""
     match urlsplit(url).scheme:
         case "postgres" | "postgresql" | "postgresql+asyncpg":
             return Line(backend=PostgresBackend(url))
@@ -65,11 +68,12 @@ def line_to(url: str) -> Line:
 
 
 class PostgresBackend(BroadcastBackend):
-    """LISTEN and NOTIFY on one connection that does nothing else. One is enough: only one task publishes."""
+    """LISTEN and NOTIFY on one dedicated connection. One is enough, because only one task publishes."""
 
     def __init__(self, url: str) -> None:
         self._url = normalised(url)
-        self._received: set[tuple[str, str]] = set()  # the same message twice is one, so senders bound it
+        # A set: equal messages merge, so its size is bounded by the number of senders.
+        self._received: set[tuple[str, str]] = set()
         self._news = asyncio.Event()
 
     async def connect(self) -> None:
@@ -80,13 +84,13 @@ class PostgresBackend(BroadcastBackend):
         self._connection.add_termination_listener(self._closed)
 
     async def disconnect(self) -> None:
-        self._connection.terminate()  # asks the server nothing, so a silent one cannot hold it up
+        self._connection.terminate()  # not `close`, which would wait for a server that may have gone silent
 
     async def subscribe(self, group: str) -> None:
         await self._connection.add_listener(group, self._notified)
 
     async def unsubscribe(self, group: str) -> None:
-        """Nothing: the line is given up next."""
+        """Does nothing: the line is closed next."""
 
     async def publish(self, channel: str, message: str) -> None:
         await self._connection.execute("SELECT pg_notify($1, $2)", channel, message)
@@ -118,21 +122,22 @@ class RedisBackend(BroadcastBackend):
         self._subscribed = asyncio.Event()
 
     async def connect(self) -> None:
-        """Nothing yet: broadcaster closes no backend whose `connect` has failed, but one whose `subscribe` has."""
+        """Does nothing: broadcaster does not close a backend whose `connect` fails, but it closes one whose `subscribe`
+        fails. So `subscribe` connects."""
 
     async def disconnect(self) -> None:
         await self._messages.aclose()  # type: ignore[no-untyped-call]
         await self._client.aclose()
 
     async def subscribe(self, group: str) -> None:
-        """Returns once the server has confirmed it: from then on nothing is missed."""
+        """Returns once the server has confirmed the subscription: from then on no message is missed."""
         await self._messages.subscribe(group)
         while (await self._message())["type"] != "subscribe":
             pass
         self._subscribed.set()
 
     async def unsubscribe(self, group: str) -> None:
-        """Nothing: the line is given up next."""
+        """Does nothing: the line is closed next."""
 
     async def publish(self, channel: str, message: str) -> None:
         await self._client.publish(channel, message)
@@ -144,7 +149,7 @@ class RedisBackend(BroadcastBackend):
         return Event(message["channel"], message["data"])
 
     async def _message(self) -> dict[str, str]:
-        await asyncio.sleep(0)  # whatever was read before is taken first, so that nothing piles up
+        await asyncio.sleep(0)  # lets the consumer take the previous message first, so that none pile up
         message: dict[str, str] | None = None
         while message is None:
             message = await self._messages.get_message(timeout=None)

@@ -1,17 +1,17 @@
-"""The bell: rung by whoever has committed something, heard at once by every process that serves the same database.
+"""The bell: rung after a commit, it wakes every process that serves the same database.
 
     async with Bell.open("postgres://", database_url) as bell:
         bell.ring()              # after a commit
         await bell.wait(1.0)     # in the tail of the event log
 
-Who else waits in the same process has an ear of their own, `bell.ear()`, so that nobody takes a ring away from another.
+Each further waiter in the same process has an ear of its own, `bell.ear()`, so that none consumes another's ring.
 
-It carries no data, only "look again". So rings may be merged, and are; and a lost one costs no more than the time until
-whoever waits looks by itself. In return nothing that happens to the backend comes out of `ring` or `wait`: an outage is
-logged once and ended by a new connection, after which the bell rings, since something may have been missed.
+A ring carries no data, it only means "look again". So rings can be merged, and a lost ring costs only the time until
+the waiter looks by itself. In return, `ring` and `wait` never raise a backend's error: an outage is logged once and
+ends with a new connection, after which the bell rings, because rings may have been missed.
 
-A connection whose peer has fallen silent looks like one on which nothing happens. So nothing may happen for a second
-only: then a beat is sent, by whichever process notices first, and who does not hear even that connects anew.
+A connection with a silent peer looks like an idle one. So no connection may stay idle for more than about a second:
+then the first process that notices sends a beat, and a process that does not receive even that reconnects.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ CHANNEL = "callout_bell"
 BEAT = "beat"
 
 MERGING_SECONDS = 0.005  # between two messages of one process
-BEAT_SECONDS = 1.0  # of silence before somebody breaks it
-SILENCE_SECONDS = 3.0  # that cannot be: beats have been sent meanwhile
+BEAT_SECONDS = 1.0  # of silence before a process sends a beat
+SILENCE_SECONDS = 3.0  # after which the connection counts as lost: beats should have arrived meanwhile
 SENDING_SECONDS = 2.0
 CONNECTING_SECONDS = 5.0
 CLOSING_SECONDS = 2.0
-RETRY_SECONDS = 0.1  # after the first failure; doubles with each further one
+RETRY_SECONDS = 0.1  # after the first failure; doubles with each one that follows
 RETRY_SECONDS_MAX = 1.0
 
 
 class UnusableUrl(Exception):
-    """No bell can ever ring by this URL. The message says why, and shows no password."""
+    """The bell's URL can never work. The message says why, without the password."""
 
 
 class Ear:
-    """Hears the bell, also what it has rung while nobody waited. Waited at in one place."""
+    """Remembers that the bell has rung, also while nothing waits. Each ear has one waiter."""
 
     def __init__(self) -> None:
         self._rung = asyncio.Event()
@@ -60,8 +60,8 @@ class Ear:
         self._rung.set()
 
     async def wait(self, seconds: float) -> bool:
-        """Returns as soon as the bell has rung since the last wait, here or in another process, or after `seconds`;
-        says whether it has rung."""
+        """Returns True as soon as the bell has rung since the last wait, in this process or another, or False after
+        `seconds`."""
         rung = await _set_within(seconds, self._rung)
         if rung:
             self._rung.clear()
@@ -69,26 +69,27 @@ class Ear:
 
 
 class Bell:
-    """One for each process, and in it used from the event loop's thread."""
+    """The bell; one for each process. Not thread-safe: use it only from the event loop's thread."""
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._name = secrets.token_hex(4)  # its own rings, when they come back, are no news
+        self._name = secrets.token_hex(4)  # by which its own rings are recognised and ignored
         self._own = Ear()
         self._ears = [self._own]
         self._unsent = asyncio.Event()
         self._heard_at = 0.0
-        self._failures = 0  # since anything was heard
+        self._failures = 0  # since the last message was received
         self._tried: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @classmethod
     @asynccontextmanager
     async def open(cls, url: str, database_url: str | None = None) -> AsyncIterator[Self]:
-        """A bell for the length of the block, connected unless its server cannot be had now; then it goes on trying.
+        """Yields a bell for the length of the block. It is connected, unless its server is unavailable; then it keeps
+        trying.
 
-        `url` is `memory://` for one process alone, `postgres://…`, `redis://…` or `rediss://…` (Valkey too), or one of
-        broadcaster's own (`kafka://…`, with its package installed). `postgres://` with nothing behind it is the
-        database itself, at `database_url`. Raises `UnusableUrl`, but no error of a server.
+        `url` is `memory://` for a single process, `postgres://…`, `redis://…` or `rediss://…` (Valkey too), or one of
+        broadcaster's own (`kafka://…`, with its package installed). `postgres://` alone is the database itself, at
+        `database_url`. Raises `UnusableUrl`, but never a server's error.
         """
         bell = cls(_checked(url, database_url))
         ringing = asyncio.create_task(bell._keep_connected())
@@ -99,17 +100,17 @@ class Bell:
             await _end(ringing)
 
     def ring(self) -> None:
-        """Wakes who waits here at once, and in the other processes within milliseconds. Never blocks, never raises.
-        To be called after the commit: who is woken looks at once."""
+        """Wakes the waiters of this process immediately and those of other processes within milliseconds. Never blocks,
+        never raises. Call it after the commit, because waiters look at once."""
         self._wake()
         self._unsent.set()
 
     async def wait(self, seconds: float) -> bool:
-        """The bell's own ear, as `Ear.wait`."""
+        """Waits at the bell's own ear, like `Ear.wait`."""
         return await self._own.wait(seconds)
 
     def ear(self) -> Ear:
-        """An ear as long as the bell lives."""
+        """Returns a new ear, which lives as long as the bell."""
         ear = Ear()
         self._ears.append(ear)
         return ear
@@ -127,7 +128,7 @@ class Bell:
             await asyncio.sleep(_pause(self._failures))
 
     async def _connected(self) -> None:
-        """One connection from its beginning to its end, which is always an error."""
+        """Opens a connection and serves it until it fails; always raises."""
         async with (
             asyncio.timeout(CONNECTING_SECONDS) as limit,
             line_to(self._url) as line,
@@ -135,7 +136,8 @@ class Bell:
         ):
             limit.reschedule(None)
             hearing = asyncio.create_task(self._hear(subscriber.get))
-            # `_send` notices, or the next one does, and sends what of ours may not have come through.
+            # Wakes `_send`, which then raises the listener's error. The flag stays set, so the next connection sends a
+            # ring again that this one may have lost.
             hearing.add_done_callback(lambda _: self._unsent.set())
             try:
                 await self._send(line, hearing)
@@ -154,15 +156,15 @@ class Bell:
     async def _send(self, line: Broadcast, hearing: asyncio.Task[None]) -> None:
         self._heard_at = time.monotonic()
         if self._failures:
-            self._wake()  # something may have been missed
-        await _publish(line, BEAT)  # so that it is known at once whether this line carries anything
+            self._wake()  # rings may have been missed
+        await _publish(line, BEAT)  # its echo shows at once whether this line works
         while True:
             rung = await _set_within(random.uniform(1, 1.5) * BEAT_SECONDS, self._unsent)
             silence = time.monotonic() - self._heard_at
             if hearing.done():
                 hearing.result()
             if silence > SILENCE_SECONDS:
-                raise TimeoutError(f"nothing was heard for {silence:.1f} s, not even what was sent from here")
+                raise TimeoutError(f"nothing was received for {silence:.1f} s, not even this process's own messages")
             if rung:
                 self._unsent.clear()
                 await _publish(line, self._name)
@@ -173,7 +175,7 @@ class Bell:
     def _succeeded(self) -> None:
         self._heard_at = time.monotonic()
         if self._failures:
-            logger.info("the bell is connected again")
+            logger.info("the bell has reconnected")
         self._failures = 0
         if not self._tried.done():
             self._tried.set_result(None)
@@ -181,34 +183,37 @@ class Bell:
     def _failed(self, error: Exception) -> None:
         text = _without_password(str(error) or type(error).__name__, self._url)
         if not self._tried.done() and isinstance(error, ValueError | ImportError) and not isinstance(error, OSError):
-            self._tried.set_exception(UnusableUrl(f"The bell cannot ring by its URL: {text}"))
+            self._tried.set_exception(UnusableUrl(f"The bell's URL cannot be used: {text}"))
             return
         if not self._failures:
-            logger.warning("the bell is cut off from the other processes: %s", text)
+            logger.warning("the bell is disconnected from the other processes: %s", text)
         self._failures += 1
         if not self._tried.done():
             self._tried.set_result(None)
 
 
 async def ring_once(url: str, database_url: str | None = None) -> None:
-    """Rings for a process that has written something and is about to end; `url` as `Bell.open` takes it. Takes a few
-    seconds at the most, and is no error where it cannot be done: then who waits looks a little later."""
+    """Rings the bell once, for a short-lived process that has committed something; `url` is as for `Bell.open`.
+
+    Takes up to `SENDING_SECONDS`. A failure is only logged: the waiters then look a little later by themselves.
+    """
     if urlsplit(url).scheme == "memory":
         return
     try:
         checked = _checked(url, database_url)
     except UnusableUrl as error:
-        logger.warning("the bell cannot be rung: %s", error)
+        logger.warning("cannot ring the bell: %s", error)
         return
     try:
         async with asyncio.timeout(SENDING_SECONDS), line_to(checked) as line:
             await line.publish(CHANNEL, secrets.token_hex(4))
     except Exception as error:  # noqa: BLE001 (a backend of broadcaster's may raise anything)
-        logger.warning("the bell cannot be rung: %s", _without_password(str(error) or type(error).__name__, checked))
+        logger.warning("cannot ring the bell: %s", _without_password(str(error) or type(error).__name__, checked))
 
 
 def _pause(failures: int) -> float:
-    """Seconds until the next attempt: longer each time, and not the same for all who have lost the same server."""
+    """Returns the seconds until the next attempt: they grow with each failure, and are jittered so that the processes
+    that lost the same server do not all reconnect at once."""
     return random.uniform(0.5, 1) * min(RETRY_SECONDS * 2.0 ** min(failures - 1, 10), RETRY_SECONDS_MAX)
 
 
@@ -226,8 +231,8 @@ async def _publish(line: Broadcast, message: str) -> None:
 
 
 async def _end(task: asyncio.Task[None]) -> None:
-    """Cancels it until it has ended: before Python 3.12 a cancellation can get lost in `asyncio.wait_for`, which
-    redis-py uses for sending."""
+    """Cancels the task repeatedly until it has ended, for up to `CLOSING_SECONDS`: before Python 3.12 a cancellation
+    can get lost in `asyncio.wait_for`, which redis-py uses for sending."""
     for _ in range(10):
         task.cancel()
         await asyncio.wait({task}, timeout=CLOSING_SECONDS / 10)
@@ -236,10 +241,11 @@ async def _end(task: asyncio.Task[None]) -> None:
 
 
 def _checked(url: str, database_url: str | None) -> str:
-    """The URL to connect to, of which it is certain where its password ends."""
+    """Returns the URL to connect to, after checking that its password can be found, so that it can be hidden in logs.
+    Raises `UnusableUrl`."""
     if url in ("postgres://", "postgresql://"):
         if database_url is None:
-            raise UnusableUrl(f"{url} means the database itself, and no URL of it is given.")
+            raise UnusableUrl(f"{url} means the database itself, but the database's URL is not set.")
         url = database_url
     if "://" not in url:
         raise UnusableUrl("The bell's URL must start with memory://, postgres://, redis:// or rediss://.")

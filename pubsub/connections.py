@@ -1,6 +1,6 @@
-"""The live connections of a process, whatever they speak: how many a viewer may have, and how long they may stay.
+"""The live connections of a process, of any protocol: how many a viewer may have, and when they must end.
 
-Each `watch` seconds it is checked whose token has run out, who has gone silent, and whose viewer is no longer let in.
+Every `watch` seconds all connections are checked for expired tokens, silence, and viewers who have lost access.
 """
 
 from __future__ import annotations
@@ -20,30 +20,31 @@ CONNECTIONS_MAX: Final = 50  # of one viewer
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """How long is waited for what, in seconds. `callout/settings.py` has the values."""
+    """Time limits of live connections, in seconds. `callout/settings.py` has the values."""
 
     init: float
-    """For `connection_init` to come over a WebSocket."""
+    """A WebSocket must send `connection_init` within this time."""
 
     admission: float
-    """For a token to be checked."""
+    """A WebSocket's token must be checked within this time."""
 
     ping: float
-    """Of silence, before the server asks whether anybody is there."""
+    """After this much silence of a client, the server sends a `ping`."""
 
     silence: float
-    """After which nobody is."""
+    """After this much silence of a client, the server closes its WebSocket; more than `ping`."""
 
     beat: float
-    """Of silence, before a stream of server-sent events gets a comment, so that no proxy takes it for dead."""
+    """After this much silence, a stream of server-sent events gets a comment, so that proxies keep it open."""
 
     watch: float
-    """Between two checks of all connections."""
+    """The pause between two checks of all connections."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Session:
-    """Whom a token has let in: as long as it is good, and as long as its viewer is (`by_key`: an API key is)."""
+    """The viewer that a token has authenticated, until `expires_at` (Unix time; None for an API key, which does not
+    expire) or until the viewer loses access. `by_key` says whether the token is an API key."""
 
     viewer: Viewer
     expires_at: float | None
@@ -55,24 +56,26 @@ class Session:
 
 
 class LiveConnection(ABC):
+    """A WebSocket or a stream of server-sent events. `session` is None until the viewer is admitted."""
+
     session: Session | None = None
 
     @abstractmethod
     def check(self, now: float) -> None:
-        """Ends what must not go on for ever; `now` is the monotonic clock's."""
+        """Enforces the connection's time limits; `now` is the monotonic clock's time."""
 
     @abstractmethod
     def forbid(self) -> None:
-        """Its viewer is no longer let in."""
+        """Ends the connection because its viewer has lost access."""
 
 
 class Connections:
-    """One for each process. `watch()` it as long as the process serves."""
+    """The open connections; one for each process. Run `watch()` for as long as the process serves."""
 
     def __init__(
         self, gone: Callable[[Collection[Session]], Awaitable[Collection[Session]]], watch_seconds: float
     ) -> None:
-        """`gone`: which of the sessions' viewers are no longer let in."""
+        """`gone` returns the sessions whose viewers have lost access."""
         self._gone = gone
         self._watch_seconds = watch_seconds
         self._open: set[LiveConnection] = set()
@@ -82,7 +85,8 @@ class Connections:
         self._open.add(connection)
 
     def admit(self, connection: LiveConnection, session: Session) -> bool:
-        """Makes it the viewer's, unless they have as many as they may, or it has left already."""
+        """Assigns the connection to the session's viewer. Returns False if the viewer already has `CONNECTIONS_MAX`, or
+        if the connection has already left."""
         if self._of_viewer[session.viewer] >= CONNECTIONS_MAX or connection not in self._open:
             return False
         self._of_viewer[session.viewer] += 1
@@ -93,9 +97,10 @@ class Connections:
         self._open.discard(connection)
         if connection.session is not None:
             self._of_viewer[connection.session.viewer] -= 1
-            self._of_viewer += Counter()  # drops those that have none left
+            self._of_viewer += Counter()  # drops viewers without connections, so that the counter does not grow forever
 
     async def watch(self) -> None:
+        """Checks all connections every `watch_seconds`, forever."""
         while True:
             await asyncio.sleep(self._watch_seconds)
             now = time.monotonic()

@@ -1,6 +1,6 @@
-"""What a group of subscribers shares: the same document, variables and rights, so the same messages.
+"""Feeds: what a group of subscribers shares. They have the same document, variables and rights, so the same messages.
 
-The application makes feeds (`callout/live/feeds.py`); the hub hands the same feed's messages to all who have it.
+The application makes feeds (`callout/live/feeds.py`); the hub delivers a feed's messages to its whole group.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from db.enums import StreamResetReason
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """An event as a feed tells it: the payload of a `next` message, JSON, in which `CURSOR` is still to be put."""
+    """A feed's message about an event: the JSON payload of a `next` message, in which `Feed.with_cursor` still has to
+    put the cursor."""
 
     event: str
     at: datetime
@@ -23,8 +24,12 @@ class Message:
 
 
 class Feed(ABC):
-    """`key`: of equal feeds one is enough. `routes`: every event that can concern it has one of them. `at_once`: how
-    many events it is asked about at a time; what it has to say of them is held in memory."""
+    """What a group receives: its statement and how its messages are made.
+
+    Feeds with equal keys are interchangeable, so their subscribers form one group. Every event that can concern the
+    feed has one of its `routes`. `at_once` is the most events to look up at a time; their messages are in memory
+    together.
+    """
 
     key: Hashable
     routes: frozenset[str]
@@ -32,15 +37,17 @@ class Feed(ABC):
 
     @abstractmethod
     async def of(self, events: Sequence[str]) -> list[Message]:
-        """What it has to say of these events, in order. Raises what the database does."""
+        """Returns the messages about these events (ids), in order; events that do not concern the feed have none.
+        Raises the database's errors."""
 
     @abstractmethod
-    def with_cursor(self, payload: bytes, cursor: str) -> bytes: ...
+    def with_cursor(self, payload: bytes, cursor: str) -> bytes:
+        """Returns a message's payload with its cursor in place."""
 
     @abstractmethod
     async def ready(self, cursor: str) -> bytes:
-        """The payload that says that everything missed has been told. Raises what the database does."""
+        """Returns the payload that ends the replay: from here on, messages are live. Raises the database's errors."""
 
     @abstractmethod
     def reset(self, reason: StreamResetReason, cursor: str) -> bytes:
-        """The payload that says that a cursor cannot be honoured."""
+        """Returns the payload that says that the client's cursor cannot be used, and why."""

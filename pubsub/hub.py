@@ -1,11 +1,11 @@
-"""The hub hands what the tail reads to those whom it concerns.
+"""The hub delivers the events that the tail reads to the subscribers that they concern.
 
-Subscribers of one feed are a group: each batch is looked at once for all of them, and encoded once. An event wakes only
-the groups with a route of its own. A subscriber who comes with a cursor is first told what it has missed, alone, and
-meanwhile its group's messages wait for it.
+The subscribers of one feed form a group: each batch is looked up and encoded once for all of them. An event reaches
+only the groups with one of its routes. A subscriber with a cursor first gets its own replay, while its group's messages
+are held back for it.
 
-What is promised: each event that concerns a subscriber is told to it exactly once, counted from its cursor on, and a
-ticket's events come in their order. A message's cursor is its place; whoever comes back with it goes on after it.
+The promise: from its cursor on, each subscriber receives every event that concerns it exactly once, and the events of a
+ticket in order. Each message has a cursor; a client that returns with it continues after that message.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from pubsub.tail import Batch, Event, Tail
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS: Final = 0.5
-HELD_MAX: Final = 10_000  # messages that may come while a subscriber is told what it has missed
-HELD_BYTES_MAX: Final = QUEUE_BYTES_MAX  # their bytes
+HELD_MAX: Final = 10_000  # messages held back for a subscriber during its replay
+HELD_BYTES_MAX: Final = QUEUE_BYTES_MAX  # the total size of those messages
 
 UNAVAILABLE: Final = (
     OSError,
@@ -44,28 +44,28 @@ UNAVAILABLE: Final = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
 )
-"""What a database that cannot be had now raises; `TimeoutError` also a tail that does not get on."""
+"""Exceptions that mean that the database is unavailable. A tail that makes no progress raises `TimeoutError` too."""
 
 
 class Subscriber(ABC):
-    """One subscription of one client."""
+    """A client's side of one subscription."""
 
     @abstractmethod
     def deliver(self, payload: bytes) -> None:
-        """Never blocks; a subscriber who cannot take more takes leave of its group."""
+        """Sends the payload to the client. Never blocks; a subscriber whose queue is full ends its subscription."""
 
     @abstractmethod
     async def drained(self) -> None:
-        """Waits until it has taken all that it was told: whoever has missed much is told at its own pace."""
+        """Waits until the client has taken everything delivered so far, so that a long replay goes at its pace."""
 
     @abstractmethod
     def fail(self) -> None:
-        """It cannot be told what it asked for, through no fault of its own; it may try again."""
+        """Ends the subscription because of an error on our side; the client may try again."""
 
 
 class _GroupSubscriber:
-    """A subscriber's place in a group: since which batch it is told, and what waits for it while it is told what it has
-    missed."""
+    """A subscriber in a group: the number of the last batch before it joined, which is not delivered to it, and the
+    messages held back during its replay."""
 
     def __init__(self, subscriber: Subscriber, since: int) -> None:
         self.subscriber = subscriber
@@ -84,7 +84,7 @@ class _GroupSubscriber:
             self.subscriber.fail()
 
     async def catch_up(self) -> None:
-        """Tells what waits, at the subscriber's pace, until nothing does; from then on it is told at once."""
+        """Delivers the messages held back, at the subscriber's pace; from then on messages are delivered directly."""
         while self._held:
             payload = self._held.popleft()
             self._held_bytes -= len(payload)
@@ -94,7 +94,7 @@ class _GroupSubscriber:
 
 
 class SubscriptionHandle:
-    """What a subscriber ends, once, when it wants no more."""
+    """An active subscription. The subscriber calls `end`, once."""
 
     def __init__(self, tail: Tail) -> None:
         self.joining: asyncio.Task[None] | None = None
@@ -110,6 +110,8 @@ class SubscriptionHandle:
 
 
 class _Group:
+    """The subscribers of one feed, and the batches that wait to be delivered to them."""
+
     def __init__(self, hub: Hub, feed: Feed) -> None:
         self.feed = feed
         self.subscribers: set[_GroupSubscriber] = set()
@@ -130,7 +132,7 @@ class _Group:
                 self._delivering.cancel()
 
     async def _deliver(self) -> None:
-        """Tells the batches that have come, together; and again, while more have come meanwhile."""
+        """Delivers the waiting batches together, and repeats while more have arrived meanwhile."""
         try:
             while self._batches:
                 batches, self._batches = self._batches, []
@@ -138,11 +140,12 @@ class _Group:
                 ids = list(of_event)
                 for start in range(0, len(ids), self.feed.at_once):
                     found = await self._found(ids[start : start + self.feed.at_once])
-                    # Batch by batch: a cursor says which batch it lies in.
+                    # Batch by batch: a cursor names the batch that its event is in, so a batch must be delivered before
+                    # the next one.
                     for message in sorted(found, key=lambda message: of_event[message.event].number):
                         self._deliver_to_all(of_event[message.event], message)
         except Exception:
-            logger.exception("a subscription's messages cannot be made")
+            logger.exception("cannot make a subscription's messages")
             for entry in list(self.subscribers):
                 entry.subscriber.fail()
         finally:
@@ -153,7 +156,7 @@ class _Group:
             try:
                 return await self.feed.of(events)
             except UNAVAILABLE as error:
-                logger.warning("what has happened cannot be looked up: %s", error or type(error).__name__)
+                logger.warning("cannot look up new events: %s", error or type(error).__name__)
                 await asyncio.sleep(RETRY_SECONDS)
 
     def _deliver_to_all(self, batch: Batch, message: Message) -> None:
@@ -165,7 +168,7 @@ class _Group:
 
 
 class Hub:
-    """One for each process. `follow()` it as long as the process serves."""
+    """One for each process. Run `follow()` for as long as the process serves."""
 
     def __init__(self, database: Database, database_url: str, bell: Bell, cursors: StreamCursors) -> None:
         self.cursors = cursors
@@ -178,7 +181,8 @@ class Hub:
         await self._tail.follow()
 
     def subscribe(self, feed: Feed, subscriber: Subscriber, after: str | None) -> SubscriptionHandle:
-        """Tells `subscriber` all that concerns the feed, from the cursor `after` on, or from now; until it is ended."""
+        """Delivers the feed's messages to `subscriber`, after the cursor `after` or from now on, until the returned
+        handle is ended."""
         subscription = SubscriptionHandle(self._tail)
         subscription.joining = asyncio.create_task(self._join(feed, subscriber, after, subscription))
         return subscription
@@ -204,12 +208,13 @@ class Hub:
     async def _join(
         self, feed: Feed, subscriber: Subscriber, after: str | None, subscription: SubscriptionHandle
     ) -> None:
-        """Tells a new subscriber what it has missed, then that it is up to date, then what has come meanwhile."""
+        """Delivers the replay to a new subscriber, then `ready`, then the messages held back meanwhile."""
         try:
             place = None if after is None else StreamPosition.opened(after, self.cursors)
             await self._tail.awake()
-            # A cursor may be ahead of this process' tail, if it is from a list or another process.
+            # A cursor from a list or another process may be ahead of this process's tail.
             known = place is not None and await self._tail.reach(place.until or place.origin)
+            # No await between entering the group and reading the position: no batch may fall between the two.
             entry, now = self._enter(feed, subscriber, subscription), self._tail.position
             if place is not None and known:
                 await self._replay(feed, subscriber, await replay(self._database, place, now), now)
@@ -220,10 +225,10 @@ class Hub:
             subscriber.deliver(await feed.ready(StreamPosition(now).sealed(self.cursors)))
             await entry.catch_up()
         except UNAVAILABLE as error:
-            logger.warning("what was missed cannot be looked up: %s", error or type(error).__name__)
+            logger.warning("cannot replay events: %s", error or type(error).__name__)
             subscriber.fail()
         except Exception:
-            logger.exception("a subscription cannot begin")
+            logger.exception("cannot start a subscription")
             subscriber.fail()
 
     def _enter(self, feed: Feed, subscriber: Subscriber, subscription: SubscriptionHandle) -> _GroupSubscriber:

@@ -1,6 +1,6 @@
-"""What was missed: the events between a cursor and a position, event in portions, or why it cannot be event.
+"""Replay: reads the events between a cursor and a position, in portions, or says why that is not possible.
 
-For streams that go on from a cursor, and for clients that ask for a page of what has happened.
+Used by streams that continue from a cursor, and for pages of changes.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from db.events.position import NOW, Snapshot, unseen
 from db.postgres.pool import Database
 
 REPLAY_MAX: Final = 50_000
-"""Events after a cursor, of whomever, beyond which a client does better to fetch its list again."""
+"""The most events to replay, counting those that do not concern the client. With more, fetching its list again is
+cheaper."""
 
-# The cursor's own batch from its event on, and then what came after that batch; all ids, few of which may concern the
-# reader. The horizon is read with them: if it is behind the cursor, none of them has been pruned.
+# The ids of the events of the cursor's own batch after the cursor's event (`rest`), and of those after that batch
+# (`later`). Most of them may not concern the reader. The horizon is read in the same snapshot: if the cursor is not
+# before it, none of these events has been pruned. One event more than the limit shows that there are too many.
 _REPLAY: Final = f"""
 SELECT {NOW} AS now, horizon::text AS horizon, rest, later FROM event_log, LATERAL (
     SELECT coalesce(array_agg(id::text ORDER BY at, id) FILTER (WHERE begun), '{{}}') AS rest,
@@ -36,7 +38,7 @@ SELECT {NOW} AS now, horizon::text AS horizon, rest, later FROM event_log, LATER
 
 
 class Replayable(Protocol):
-    """What is made of an event."""
+    """Something made from an event: its event's id and time give its cursor."""
 
     @property
     def event(self) -> str: ...
@@ -50,7 +52,7 @@ T = TypeVar("T", bound=Replayable)
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """The ids of the events behind a place and up to the position `now`."""
+    """The ids of the events after a cursor, up to the position `now`."""
 
     now: str
     _place: StreamPosition
@@ -60,7 +62,8 @@ class Replay:
     async def portions(
         self, of: Callable[[Sequence[str]], Awaitable[list[T]]], at_once: int
     ) -> AsyncIterator[list[tuple[StreamPosition, T]]]:
-        """What `of` makes of the events, so many at a time, in order, each with its place. Raises what `of` does."""
+        """Yields what `of` makes of the events, each with its position, in order, `at_once` events at a time. Raises
+        the errors of `of`."""
         batch_end = self._place.until or self._place.origin
         for origin, until, ids in ((self._place.origin, batch_end, self._rest), (batch_end, self.now, self._later)):
             for start in range(0, len(ids), at_once):
@@ -69,7 +72,8 @@ class Replay:
 
 
 async def replay(database: Database, place: StreamPosition, now: str | None = None) -> Replay | StreamResetReason:
-    """What lies behind `place`, up to `now`, or up to the position of the look-up. Raises what the database does."""
+    """Returns the events after `place`, up to the position `now` (by default the current one), or the reason why they
+    cannot be replayed. Raises the database's errors."""
     batch_end = place.until or place.origin
     row = await database.fetchrow(_REPLAY, place.origin, batch_end, now, place.at, place.event)
     assert row is not None

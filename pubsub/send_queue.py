@@ -1,8 +1,8 @@
-"""What waits to be sent to one client, whatever is spoken with it.
+"""A bounded queue of messages for one client, of any protocol.
 
-Whoever has something to tell never waits for who reads it: each client has a queue of its own, and it is bounded. A
-client that lets it fill is cut off, and goes on from its last cursor with nothing lost (backpressure's end of last
-resort); so is one to which a message has been on its way for longer than `SEND_SECONDS`.
+Senders never wait for readers: each client has a queue of its own. Load shedding: a client whose queue is full is
+disconnected, as is one that does not take a message within `SEND_SECONDS`. It can continue from its last cursor without
+losing an event.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from collections import deque
 from collections.abc import Awaitable
 from typing import Final
 
-SEND_SECONDS: Final = 10.0  # that a message may take to leave
-QUEUE_MAX: Final = 2_000  # messages that wait for a client
-QUEUE_BYTES_MAX: Final = 4 * 2**20  # their bytes
+SEND_SECONDS: Final = 10.0  # the longest time that sending one message may take
+QUEUE_MAX: Final = 2_000  # waiting messages
+QUEUE_BYTES_MAX: Final = 4 * 2**20  # their total size
 UNREAD: Final = "Too slow: messages are not read"
 
 
 class SendQueue:
-    """Messages, and whoever writes them to the client: one task, by `take`, `sent` and `filled` in turn."""
+    """The messages that wait for one client. Any task may put; one writer task sends them, by calling `take`, `sent`
+    and `filled` in turn."""
 
     def __init__(self) -> None:
         self.resting = False  # nothing waits and nothing is being sent
@@ -34,7 +35,8 @@ class SendQueue:
         return len(self._messages)
 
     def put(self, message: bytes) -> bool:
-        """Never blocks. False if the queue is full: then this message and perhaps others are lost."""
+        """Adds a message. Never blocks. Returns False, and drops the message, if the queue is full; then disconnect the
+        client. A message larger than `QUEUE_BYTES_MAX` fits if nothing else waits."""
         too_large = self._bytes + len(message) > QUEUE_BYTES_MAX and len(self._messages) > 0
         if too_large or len(self._messages) >= QUEUE_MAX:
             return False
@@ -48,20 +50,21 @@ class SendQueue:
         self._bytes = 0
 
     def wake(self) -> None:
-        """Lets the writer look, whether or not there is anything."""
+        """Wakes the writer, whether or not a message waits."""
         self.resting = False
         self._wake.set()
 
     def stalled(self, now: float) -> bool:
-        """Whether the client does not take what is being sent; `now` is the monotonic clock's."""
+        """Whether the current message has been sending for more than `SEND_SECONDS`; `now` is the monotonic clock's
+        time."""
         return self._sending_since is not None and now - self._sending_since > SEND_SECONDS
 
     async def drained(self) -> None:
-        """Waits until nothing waits to be sent."""
+        """Waits until the queue is empty."""
         while self._messages:
             await self._emptied.wait()
 
-    # The writer's
+    # Called by the writer
 
     def take(self) -> bytes:
         message = self._messages.popleft()
@@ -69,15 +72,15 @@ class SendQueue:
         return message
 
     async def sent(self, sending: Awaitable[None]) -> None:
-        """Waits until this has left."""
+        """Awaits the sending of a message and measures its time for `stalled`."""
         self._sending_since = time.monotonic()
         await sending
         self._sending_since = None
 
     async def filled(self) -> None:
-        """Waits for a message, or to be woken."""
+        """Waits until a message is put, or until `wake` is called."""
         self._emptied.set()
-        self._emptied.clear()  # for whoever waits now
+        self._emptied.clear()  # tasks that already wait in `drained` still wake; later ones wait for the next time
         self._wake.clear()
         self.resting = True
         await self._wake.wait()

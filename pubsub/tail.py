@@ -1,8 +1,8 @@
-"""The tail: one for each process, it reads what is new in the event log and says so, in batches.
+"""The tail: reads new events from the event log, in batches; one for each process.
 
-What is new is the difference between two snapshots, so that nothing is left out or read twice, however long
-transactions are open; see `docs/live.md`. The bell wakes it, and if that does not ring it looks by itself. While nobody
-listens it rests, and costs nothing; then it goes on from where the log has got to.
+The new events are the difference between two snapshots, so that none is left out or read twice, however long
+transactions stay open; see `docs/live.md`. The bell wakes the tail; without a ring it looks every `LOOKING_SECONDS`.
+Without subscriptions it pauses, and costs nothing; afterwards it continues from the log's current position.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from pubsub.bell import Bell
 logger = logging.getLogger(__name__)
 
 LOOKING_SECONDS: Final = 1.0
-ANSWER_SECONDS: Final = 5.0  # after which a database that says nothing is taken for one that is gone
+ANSWER_SECONDS: Final = 5.0  # after which a silent database counts as unavailable
 RETRY_SECONDS: Final = 0.2
 RETRY_SECONDS_MAX: Final = 2.0
 
+# A left join, because the position is needed even if there are no new events.
 _NEW_EVENTS: Final = f"""
 SELECT {NOW} AS position, fresh.* FROM (VALUES (true)) AS always (row) LEFT JOIN LATERAL (
     SELECT event.id, event.at, event.ticket_id, event.after ->> 'creator_id' AS creator_id,
@@ -40,7 +41,7 @@ ORDER BY fresh.at, fresh.id"""
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What the tail tells of an event: enough to know whom it can concern."""
+    """An event as the tail reads it: its id, and the routes by which the hub finds the groups that it can concern."""
 
     id: str
     routes: frozenset[str]
@@ -48,7 +49,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What lies between two positions of the log, in order."""
+    """The events between the positions `origin` and `until`, in order. Batches are numbered from 1 in each process."""
 
     number: int
     origin: str
@@ -57,7 +58,7 @@ class Batch:
 
 
 class Tail:
-    """Calls `on_batch` with each batch, for as long as anybody listens."""
+    """Calls `on_batch` with each batch while it has listeners. Run `follow()` for as long as the process serves."""
 
     def __init__(self, database_url: str, bell: Bell, on_batch: Callable[[Batch], None]) -> None:
         self._url = normalised(database_url)
@@ -68,12 +69,12 @@ class Tail:
         self._wanted = asyncio.Event()
         self._awake = asyncio.Event()
         self.number = 0
-        """Of the last batch."""
+        """The number of the last batch."""
         self.position = ""
-        """Up to where it has on_batch; of no use while it rests."""
+        """The position up to which events have been passed to `on_batch`; outdated while the tail pauses."""
 
     def listen(self) -> None:
-        """To be ended by `leave`."""
+        """Adds a listener, so that the tail reads. Each call needs a `leave`."""
         self._listeners += 1
         self._wanted.set()
 
@@ -83,16 +84,16 @@ class Tail:
             self._wanted.clear()
 
     async def awake(self) -> None:
-        """For a listener: waits until it does not rest. Raises `TimeoutError`."""
+        """Waits until the tail reads; call it as a listener. Raises `TimeoutError` after `ANSWER_SECONDS`."""
         async with asyncio.timeout(ANSWER_SECONDS):
             await self._awake.wait()
 
     async def reach(self, position: str) -> bool:
-        """Waits until it stands at or behind a position; false if that is of a future that has not come to be. Raises
-        `TimeoutError` if it does not get on."""
+        """Waits until the tail has reached a position. Returns False if it is still ahead of the log's current one, as
+        after a restore from a backup. Raises `TimeoutError` if the tail does not look within `ANSWER_SECONDS`."""
         wanted = Snapshot.parse(position)
         async with asyncio.timeout(ANSWER_SECONDS):
-            for _ in range(2):  # looks: the one under way may have begun before
+            for _ in range(2):  # two looks, because the current one may have started too early to see the position
                 if Snapshot.parse(self.position).covers(wanted):
                     return True
                 self._bell.ring()
@@ -100,7 +101,7 @@ class Tail:
         return Snapshot.parse(self.position).covers(wanted)
 
     async def follow(self) -> None:
-        """Goes on for ever; a database that is gone only makes it wait."""
+        """Reads batches forever. Reconnects after an outage; events are not lost, as its position stays."""
         pause = RETRY_SECONDS
         while True:
             connection = None
@@ -112,7 +113,7 @@ class Tail:
                     pause = RETRY_SECONDS
                     await self._bell.wait(LOOKING_SECONDS)
             except OUTAGE as error:
-                logger.warning("the event log cannot be read: %s", error or type(error).__name__)
+                logger.warning("cannot read the event log: %s", error or type(error).__name__)
             finally:
                 if connection is not None:
                     connection.terminate()
@@ -128,7 +129,8 @@ class Tail:
         )
 
     async def _rest(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
-        """While nobody listens. What happens meanwhile is nobody's loss."""
+        """Pauses while there are no listeners, then continues from the current position: the events skipped concern no
+        subscriber, as new ones start from now or replay."""
         if not self._wanted.is_set():
             self._awake.clear()
             await self._wanted.wait()
@@ -144,4 +146,4 @@ class Tail:
             events = [Event(str(row["id"]), frozenset(routes_of(row))) for row in rows]
             self._on_batch(Batch(self.number, origin, self.position, events))
         self._looked.set()
-        self._looked = asyncio.Event()
+        self._looked = asyncio.Event()  # a new one, so that those who wait from now on wait for the next look

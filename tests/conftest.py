@@ -1,7 +1,7 @@
-"""The real thing to test against: PostgreSQL, migrated; a Callout server in a process of its own; clients over HTTP.
+"""Fixtures: a migrated PostgreSQL database, a Callout server in a process of its own, and clients over HTTP.
 
-Each module has a database of its own, a copy of a migrated and empty one, and a server on it, so that modules can run
-side by side and a list in one never holds what another has made.
+Each module has its own database, a copy of a migrated and empty one, and its own server on it, so that modules can run
+in parallel and never see each other's data.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from tests.helpers.process import callout_process
 from tests.helpers.valkey import Valkey
 
 TEMPLATE = "callout_template"
-TEMPLATE_LOCK = 20_261_123  # processes that want the template take turns to make it
+TEMPLATE_LOCK = 20_261_123  # only one process creates the template
 
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of an embedded PostgreSQL that all test processes share; its database is of no use but to make others."""
+    """The URL of an embedded PostgreSQL that all test processes share. Its database serves only to create others."""
     with embedded.running(_data_dir(tmp_path_factory), durable=False) as url:
         asyncio.run(_make_template(url))
         yield url
 
 
 def _data_dir(factory: pytest.TempPathFactory) -> Path:
-    """One for all processes of a test run. Not below pytest's own directory, which the next run closes to the user
-    that the server runs as when root tests."""
+    """Returns the data directory for all processes of a test run. It is outside pytest's own directory: if root runs
+    the tests, PostgreSQL runs as another user, who loses access to that one with the next run."""
     base = factory.getbasetemp()
     run = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     directory = Path(tempfile.gettempdir()) / f"callout-tests-{sha256(os.fsencode(run)).hexdigest()[:12]}"
@@ -49,7 +49,7 @@ def _data_dir(factory: pytest.TempPathFactory) -> Path:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """The process that began the run removes its database, which the last fixture has stopped."""
+    """In the main process, removes the data directory; the last fixture has stopped the server by then."""
     factory: pytest.TempPathFactory | None = getattr(config, "_tmp_path_factory", None)
     if "PYTEST_XDIST_WORKER" not in os.environ and factory is not None:
         shutil.rmtree(_data_dir(factory), ignore_errors=True)
@@ -70,20 +70,20 @@ async def _make_template(url: str) -> None:
 
 
 def at(url: str, database: str) -> str:
-    """The URL of another database on the same server."""
+    """Returns the URL of another database on the same server."""
     return url.replace("/callout?", f"/{quote(database)}?")
 
 
 @pytest.fixture(scope="module")
 def database_url(postgres: str) -> Iterator[str]:
-    """A migrated, empty database of the module's own."""
+    """A migrated, empty database for the module."""
     with _database(postgres) as url:
         yield url
 
 
 @pytest.fixture
 def fresh_url(postgres: str) -> Iterator[str]:
-    """Likewise, of the test's own."""
+    """A migrated, empty database for one test."""
     with _database(postgres) as url:
         yield url
 
@@ -125,14 +125,14 @@ def valkey(tmp_path: Path) -> Iterator[Valkey]:
 
 @pytest.fixture
 async def api(server: Server) -> AsyncIterator[Api]:
-    """The API as an admin; `api.technician()` and the like make other viewers."""
+    """A client of the API as an admin; `api.technician()` and the like create other viewers."""
     async with Api(server) as admin:
         yield admin
 
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
-    """A connection to the module's database, to look behind the API or to break something there."""
+    """A connection to the module's database, to check or break something behind the API."""
     connection = await asyncpg.connect(database_url)
     yield connection
     await connection.close()

@@ -1,1 +1,1 @@
-"""Authentication: who is asking, the issuer's keys, and tokens for people at a terminal."""
+"""Authentication: viewers from bearer tokens, the issuer's keys, and tokens issued for development."""

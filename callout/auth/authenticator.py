@@ -1,12 +1,12 @@
-"""Who is asking: a bearer token becomes a `Viewer`.
+"""Authentication: turns a bearer token into a `Viewer`.
 
-Two kinds of token are taken: API keys of services, and JWTs. A JWT that names a key (`kid`) is checked with that key
-of the issuer's (RS256, ES256), where a JWKS URL is configured; any other with the configured secret (HS256). Which
-algorithm goes with which key is fixed here: what the token says of its algorithm can only make it fail.
+A token is a service's API key or a JWT. If a JWKS URL is configured, a JWT that names a key (`kid`) is checked with
+that key of the issuer's (RS256, ES256); any other JWT is checked with the configured secret (HS256). The algorithms
+that go with each key are fixed here: the algorithm that a token names can only make it fail.
 
-Technicians, customers and API keys are looked up in the database. Who has been identified is remembered for
-`REMEMBER_SECONDS`, so that a request costs one dictionary lookup, and a revoked key or a deactivated technician is
-refused within that time. Requests that come with one token at once make one look-up.
+Technicians, customers and API keys are looked up in the database. The result is remembered for `REMEMBER_SECONDS`, so a
+warm request costs one dictionary lookup, and a revoked key or a deactivated technician is refused within that time.
+Concurrent requests with the same token share one look-up.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ AUTHORIZATION_MAX = 8_192  # characters
 
 _BEARER = re.compile(r"bearer ([A-Za-z0-9_.-]+)", re.IGNORECASE)
 _API_KEY = re.compile(r"callout_[A-Za-z0-9_-]{43}")
-# What PostgreSQL can store and a log can show.
+# Only text that PostgreSQL can store and a log can show: no control characters, no lone surrogates.
 _TEXT = re.compile(rf"(?!\s*$)[^\x00-\x1f\x7f\ud800-\udfff]{{1,{NAME_MAX}}}")
 
 _JWT = jwt.PyJWT({"enforce_minimum_key_length": True, "require": ["sub", "role", "iss", "aud", "exp", "iat"]})
@@ -85,10 +85,11 @@ _STILL_THERE = Statement(
 
 
 def mint(settings: Settings, *, role: Role, subject: str, name: str, ttl: int) -> str:
-    """A token signed with the configured secret and good for `ttl` seconds, for development and the command line.
+    """Returns a token signed with the configured secret and valid for `ttl` seconds, for development and the command
+    line.
 
     `subject` is a global id (`tec_…`, `cus_…`) for a technician or a customer, and free text for the others. Raises
-    `ValueError` where no secret is configured: only the issuer makes tokens then.
+    `ValueError` if no secret is configured: then only the issuer can sign tokens.
     """
     if settings.jwt_secret is None:
         raise ValueError("no secret is configured to sign tokens with")
@@ -106,7 +107,7 @@ def mint(settings: Settings, *, role: Role, subject: str, name: str, ttl: int) -
 
 
 class Authenticator:
-    """One for each process; `close()` it before the database."""
+    """Authenticates requests. One for each process; `close()` it before the database."""
 
     def __init__(self, settings: Settings, database: Queryable) -> None:
         self._database = database
@@ -118,8 +119,11 @@ class Authenticator:
         self._looking: dict[str, asyncio.Task[Viewer | HttpError]] = {}
 
     async def authenticate(self, authorization: str | None) -> Viewer:
-        """The viewer behind the value of an `Authorization` header; raises `Unauthenticated` if there is none, and
-        `AuthenticationUnavailable` if that cannot be told within `LOOKUP_SECONDS`."""
+        """Returns the viewer for the value of an `Authorization` header.
+
+        Raises `Unauthenticated` if the token is missing, invalid, expired or revoked, or if its viewer is unknown or
+        inactive, and `AuthenticationUnavailable` if it cannot be checked within `LOOKUP_SECONDS`.
+        """
         known = self._known.get(authorization)
         outcome = known[0] if known is not None and monotonic() < known[1] else await self._identify(authorization)
         if isinstance(outcome, Viewer):
@@ -127,15 +131,18 @@ class Authenticator:
         raise outcome.with_traceback(None)
 
     def validity(self, authorization: str) -> tuple[float | None, bool]:
-        """When the token of an authenticated request runs out (Unix time), and whether it is an API key."""
+        """Returns when the token of an authenticated request expires (Unix time; None for never), and whether it is an
+        API key."""
         token = authorization.partition(" ")[2]
         if _API_KEY.fullmatch(token):
             return None, True
-        claims = jwt.decode(token, options={"verify_signature": False})  # which has been verified
+        claims = jwt.decode(token, options={"verify_signature": False})  # verified when it was authenticated
         return int(claims["exp"]) + LEEWAY_SECONDS, False
 
     async def still_there(self, viewers: Collection[tuple[Viewer, bool]]) -> set[Viewer]:
-        """Which viewers, each with whether it is an API key, would still be let in. Raises what the database does."""
+        """Returns the viewers that still have access: existing customers, active technicians, keys that are not
+        revoked. Each viewer comes with whether it uses an API key. Raises the database's errors, and `TimeoutError`
+        after `LOOKUP_SECONDS`."""
         asked: dict[str, list[str]] = {"technicians": [], "customers": [], "keys": []}
         there = set()
         for viewer, by_key in viewers:
@@ -152,7 +159,8 @@ class Authenticator:
         return there
 
     async def close(self) -> None:
-        """Ends the look-ups under way. Waits for them, but not for a database that has fallen silent."""
+        """Cancels the look-ups under way. Waits for them to end, for up to `LOOKUP_SECONDS` if the database is
+        silent."""
         looking = list(self._looking.values())
         for task in looking:
             task.cancel()
@@ -172,13 +180,14 @@ class Authenticator:
             task = asyncio.create_task(self._look_up(authorization, bearer[1]))
             self._looking[authorization] = task
             task.add_done_callback(lambda _: self._looking.pop(authorization))
-        # Not `wait_for`: whoever gives up must not take the look-up away from the others who wait for it, and a
-        # connection to a database that has fallen silent takes longer to let go of than this.
+        # Not `wait_for`: a request that gives up must not cancel the look-up that others share, and releasing a
+        # connection to a silent database takes longer than `LOOKUP_SECONDS`.
         await asyncio.wait({task}, timeout=LOOKUP_SECONDS)
-        return task.result() if task.done() else AuthenticationUnavailable(reason="the database does not answer")
+        return task.result() if task.done() else AuthenticationUnavailable(reason="the database is not responding")
 
     async def _look_up(self, authorization: str, token: str) -> Viewer | HttpError:
-        """Identifies, and remembers what the database said. The time starts before the database is asked."""
+        """Identifies the token's viewer and remembers the result. Its time starts before the query: a revocation that
+        happens meanwhile must take effect within `REMEMBER_SECONDS` too."""
         until = monotonic() + REMEMBER_SECONDS
         try:
             if _API_KEY.fullmatch(token):
@@ -195,7 +204,8 @@ class Authenticator:
         return outcome
 
     async def _verify(self, token: str) -> dict[str, Any]:
-        """The claims of a JWT whose signature, issuer, audience and times are right."""
+        """Returns the claims of a JWT after checking its signature, issuer, audience and times. Raises
+        `Unauthenticated` if one of them is wrong."""
         try:
             kid = jwt.get_unverified_header(token).get("kid")
             if self._keys is not None and kid is not None:
@@ -204,7 +214,7 @@ class Authenticator:
                     return self._decode(token, key, ALGORITHMS)
             elif self._secret is not None:
                 return self._decode(token, self._secret, ["HS256"])
-            raise Unauthenticated(reason="signed with an unknown key")
+            raise Unauthenticated(reason="unknown signing key")
         except jwt.ExpiredSignatureError:
             raise Unauthenticated("The token has expired.", reason="expired") from None
         except jwt.PyJWTError as error:
@@ -214,7 +224,8 @@ class Authenticator:
         return _JWT.decode(token, key, algorithms, audience=self._audience, issuer=self._issuer, leeway=LEEWAY_SECONDS)
 
     async def _viewer(self, claims: dict[str, Any]) -> Viewer | None:
-        """Whom the claims speak of: None if the database has no such person, or an inactive one."""
+        """Returns the viewer that the claims name, or None if the database has no such person, or an inactive one.
+        Raises `Unauthenticated` if the claims are unusable."""
         subject, name = claims["sub"], claims.get("name")
         role = _ROLES.get(claims["role"]) if isinstance(claims["role"], str) else None
         if role is None:
@@ -223,10 +234,10 @@ class Authenticator:
             prefix, statement = _PEOPLE[role]
             found, _, key = subject.partition("_")
             if found != prefix or not is_uuid(key):
-                raise Unauthenticated(reason="not the subject of this role")
+                raise Unauthenticated(reason="subject does not fit the role")
             return await self._find(role, statement, id=key)
         if not _TEXT.fullmatch(subject) or not isinstance(name, str) or not _TEXT.fullmatch(name):
-            raise Unauthenticated(reason="unusable subject or name")
+            raise Unauthenticated(reason="invalid subject or name")
         return Viewer(role, subject, name)
 
     async def _find(self, role: Role, statement: Statement, **values: object) -> Viewer | None:

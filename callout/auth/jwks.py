@@ -1,8 +1,8 @@
-"""The issuer's public keys, read from its JWKS URL (RFC 7517) and kept.
+"""The issuer's public keys, fetched from its JWKS URL (RFC 7517) and cached.
 
-A known key costs a dictionary lookup. The issuer is asked at most once every `COOLDOWN` seconds, whatever keys the
-tokens name, by one request at a time, in a thread. A key that the issuer has withdrawn is trusted for `FRESH`
-seconds more; while the issuer cannot be reached the last keys it gave are, for up to `STALE` seconds.
+A cached key costs a dictionary lookup. The key set is fetched in a thread, by one request at a time and at most once
+every `COOLDOWN` seconds, whatever keys the tokens name. A key that the issuer has withdrawn is trusted for up to
+`FRESH` seconds; while the issuer cannot be reached, its last keys are trusted for up to `STALE` seconds.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SIZE_MAX = 512 * 1024  # bytes
 
 
 class KeySet:
-    """The keys behind `url`, fetched when the first token asks."""
+    """The keys at `url`, fetched when the first token needs one."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -42,8 +42,11 @@ class KeySet:
         self._fetch: asyncio.Task[None] | None = None
 
     async def find(self, kid: str) -> jwt.PyJWK | None:
-        """The key called `kid`, or None if the issuer has none of that name; raises `AuthenticationUnavailable`
-        if that cannot be told. Waits for the issuer only if the key is not at hand, for `FETCH_SECONDS` at most."""
+        """Returns the key with the id `kid`, or None if the issuer has no such key.
+
+        Waits for the issuer only if the key is not cached, for up to `FETCH_SECONDS`. Raises
+        `AuthenticationUnavailable` if the issuer does not answer.
+        """
         now = monotonic()
         key = self._keys.get(kid)
         if key is not None and now < self._read_at + FRESH:
@@ -56,7 +59,7 @@ class KeySet:
         if self._fetch is not None:
             await asyncio.wait({self._fetch}, timeout=max(0.0, self._tried_at + FETCH_SECONDS - now))
         if self._read_at < self._tried_at:
-            raise AuthenticationUnavailable(reason="the issuer does not answer")
+            raise AuthenticationUnavailable(reason="the issuer is not responding")
         return self._keys.get(kid)
 
     async def close(self) -> None:
@@ -70,13 +73,14 @@ class KeySet:
             self._keys = _usable(document)
             self._read_at = monotonic()
         except (OSError, http.client.HTTPException, ValueError) as error:
-            logger.error("the issuer's keys could not be read", extra={"fields": {"error": repr(error)}})
+            logger.error("cannot read the issuer's keys", extra={"fields": {"error": repr(error)}})
         finally:
             self._fetch = None
 
 
 def _download(url: str) -> bytes:
-    """Redirects are not followed and nothing but HTTP is spoken: the keys come from where the operator said."""
+    """Returns the key set's text. Follows no redirects and allows only HTTP and HTTPS, so that the keys come from the
+    configured URL. Raises `OSError`, `http.client.HTTPException` or `ValueError`."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
@@ -95,12 +99,13 @@ def _download(url: str) -> bytes:
             if len(chunks) > SIZE_MAX:
                 raise ValueError("the key set is too large")
             if monotonic() > deadline:
-                raise TimeoutError("the key set does not arrive")
+                raise TimeoutError("the key set did not arrive in time")
         return bytes(chunks)
 
 
 def _usable(document: bytes) -> dict[str, jwt.PyJWK]:
-    """The signature keys of the set by name. Others in it, symmetric ones above all, are passed over."""
+    """Returns the set's signature keys by id. Ignores all others, above all symmetric ones: anyone who can read the set
+    could sign with them. Raises `ValueError` if the document is not a key set."""
     parsed: Any = orjson.loads(document)
     if not isinstance(parsed, dict) or not isinstance(parsed.get("keys"), list):
         raise ValueError("not a key set")

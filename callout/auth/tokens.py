@@ -1,4 +1,4 @@
-"""Tokens for people at a terminal: `callout token`, and those that a development server greets with."""
+"""Tokens for use in a terminal: those of `callout token`, and those that a development server prints."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from db.postgres.statement import Statement
 
 GREETING_SECONDS = 7 * 24 * 3600
 
-# A role that stands for a person in the database: the prefix and the kind of its ids, and who there is.
+# The roles whose viewers are in the database: the prefix and the kind of their ids, and the query that lists them.
 PEOPLE = {
     Role.TECHNICIAN: ("tec", "technician", select(TechnicianRow.id, TechnicianRow.name, TechnicianRow.active)),
     Role.CUSTOMER: ("cus", "customer", select(CustomerRow.id, CustomerRow.name, true().label("active"))),
@@ -32,12 +32,12 @@ OTHERS = {Role.ADMIN: "Demo admin", Role.SERVICE: "Demo chatbot"}
 
 
 class UnknownSubject(Exception):
-    """There is no such person, or none who may have a token. The message says who."""
+    """The subject does not exist, or is an inactive technician. The message names the subject."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A token, and whom it speaks for."""
+    """A token with its viewer's role and name."""
 
     role: Role
     name: str
@@ -45,8 +45,9 @@ class Credential:
 
 
 async def issue(settings: Settings, url: str, *, role: Role, subject: str, ttl: int) -> Credential:
-    """A token, good for `ttl` seconds, for the person whose global id or e-mail address `subject` is. Raises
-    `UnknownSubject` if nobody is, or an inactive technician, whose token would not be accepted."""
+    """Returns a token, valid for `ttl` seconds, for a technician or customer; `subject` is a global id or an e-mail
+    address. Raises `UnknownSubject` if there is no such person, or if the technician is inactive and the token would
+    be refused."""
     prefix, kind, people = PEOPLE[role]
     key, email, _ = COLUMNS[role]
     if "@" in subject:
@@ -57,7 +58,7 @@ async def issue(settings: Settings, url: str, *, role: Role, subject: str, ttl: 
         try:
             value = key_of(subject.strip(), prefix, kind)
         except BadInput as error:
-            raise UnknownSubject(f"{error.message} Give its id ({prefix}_…) or e-mail address.") from None
+            raise UnknownSubject(f"{error.message} Use an id ({prefix}_…) or an e-mail address.") from None
     connection = await asyncpg.connect(url)
     try:
         person = await Statement(statement).fetchrow(connection, subject=value)
@@ -66,12 +67,13 @@ async def issue(settings: Settings, url: str, *, role: Role, subject: str, ttl: 
     if person is None:
         raise UnknownSubject(f"There is no {kind} {subject}.")
     if not person["active"]:
-        raise UnknownSubject(f"{person['name']} is inactive: Callout would not accept the token.")
+        raise UnknownSubject(f"{person['name']} is inactive: Callout would refuse the token.")
     return _credential(settings, role, f"{prefix}_{person['id']}", person["name"], ttl)
 
 
 async def greeting(settings: Settings, connection: asyncpg.Connection) -> list[Credential]:
-    """A token for each role, of persons with the most tickets; none where no secret is configured to sign with."""
+    """Returns a token for each role, valid for `GREETING_SECONDS`: of the technician and the customer with the most
+    tickets, and of a demo admin and service. Returns none if no secret is configured to sign with."""
     if settings.jwt_secret is None:
         return []
     credentials = []

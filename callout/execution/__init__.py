@@ -1,1 +1,1 @@
-"""Execution: documents, prepared operations, their cost, and running them."""
+"""Execution: parses documents, prepares operations, checks their cost and runs them."""

@@ -1,4 +1,4 @@
-"""Answers to a request, and how an exception becomes an error that its client may read."""
+"""Answers to requests, and the one place where exceptions become the errors that clients see."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ logger = logging.getLogger(__name__)
 
 
 class BadRequest(ClientError):
-    """The request names no operation that can be executed."""
+    """The request does not name an operation that can be executed here."""
 
     code = "BAD_REQUEST"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a request is answered with. `executed` is false where the request was refused before anything ran."""
+    """The answer to a request: the response's JSON and the codes of its errors. `executed` is false if the request was
+    refused before anything ran."""
 
     body: bytes
     executed: bool
@@ -35,13 +36,16 @@ class Answer:
 
 
 class InvalidVariables(Exception):
+    """The variables do not fit the operation; `errors` say which and why."""
+
     def __init__(self, errors: list[GraphQLError]) -> None:
         super().__init__()
         self.errors = errors
 
 
 def refusal(errors: Sequence[ClientError | GraphQLError], request_id: str, code: str | None = None) -> Answer:
-    """A request that is answered without having been executed."""
+    """Returns the answer to a request that was not executed. `code` is for errors that have none of their own; by
+    default it is BAD_USER_INPUT."""
     located = [e if isinstance(e, GraphQLError) else GraphQLError(e.message, original_error=e) for e in errors]
     formatted, codes = formatted_errors(located, request_id, code)
     return Answer(orjson.dumps({"errors": formatted}), False, codes)
@@ -66,12 +70,13 @@ def formatted_errors(
     return formatted, tuple(codes)
 
 
-# Where graphql-core's messages quote the value that they are about.
+# The part of graphql-core's messages that quotes the value.
 _QUOTED = re.compile(r"(, found|(?<=cannot represent)[^:]*): .*", re.DOTALL)
 
 
 def _without_value(message: str) -> str:
-    """graphql-core's message without the value: a webhook's URL, say, must not come back in an error."""
+    """Removes the quoted value from graphql-core's message: a secret value, such as a webhook's URL, must not appear in
+    an error."""
     return _QUOTED.sub(lambda quoted: quoted[1].removesuffix(", found") + ".", message)
 
 
@@ -80,7 +85,7 @@ def fault() -> ClientError:
 
 
 def client_error(error: Exception) -> ClientError:
-    """What the client is told of an exception; what it must not learn goes to the log alone."""
+    """Returns the error that the client sees for an exception. Details that clients must not see are only logged."""
     original = error.original_error if isinstance(error, GraphQLError) and error.original_error else error
     match original:
         case ClientError():
@@ -88,23 +93,23 @@ def client_error(error: Exception) -> ClientError:
         case GraphQLError():
             return ClientError(original.message, code="BAD_USER_INPUT")
         case asyncpg.QueryCanceledError() | TimeoutError():
-            logger.warning("a statement took too long", exc_info=original)
-            return ClientError("This took too long and was given up.", code="TIMEOUT")
+            logger.warning("a statement timed out", exc_info=original)
+            return ClientError("The request timed out.", code="TIMEOUT")
         case asyncpg.LockNotAvailableError() | asyncpg.DeadlockDetectedError() | asyncpg.SerializationError():
-            logger.warning("a transaction was given up", exc_info=original)
-            return ClientError("Somebody else is changing this at the moment; try again.", code="BUSY")
+            logger.warning("a transaction failed because of a concurrent one", exc_info=original)
+            return ClientError("Another request is changing the same data; try again.", code="BUSY")
         case (
             OSError()
             | asyncpg.PostgresConnectionError()
             | asyncpg.InterfaceError()
-            | asyncpg.InternalClientError()  # of a connection that ends in the middle of a statement
+            | asyncpg.InternalClientError()  # raised when a connection ends in the middle of a statement
             | asyncpg.OperatorInterventionError()
         ):
             logger.error("the database cannot be reached", exc_info=original)
-            return ClientError("The database cannot be reached at the moment; try again.", code="UNAVAILABLE")
+            return ClientError("The database is temporarily unavailable; try again.", code="UNAVAILABLE")
         case asyncpg.TooManyConnectionsError():
-            logger.error("the database has no connection left", exc_info=original)
-            return ClientError("The database cannot be reached at the moment; try again.", code="UNAVAILABLE")
+            logger.error("the database has no connections left", exc_info=original)
+            return ClientError("The database is temporarily unavailable; try again.", code="UNAVAILABLE")
         case _:
             logger.error("unhandled exception", exc_info=original)
             return fault()

@@ -1,5 +1,5 @@
-"""Pages of what has happened, for clients that ask now and then instead of following a stream: the same events after
-the same cursors, told once."""
+"""Pages of ticket changes, for clients that poll instead of subscribing. They have the same events and the same cursors
+as the stream."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from pubsub.replay import replay
 
 class Pages:
     def __init__(self, database: Database, cursors: StreamCursors, mark: str) -> None:
-        """`mark` stands for the cursor in what statements return."""
+        """`mark` is the placeholder for the cursor in the JSON that statements return."""
         self._database = database
         self._cursors = cursors
         self._mark = mark.encode()
 
     async def page(self, root: Selection, reader: Reader, after: str | None, size: int, at_once: int) -> bytes:
-        """The JSON of a `TicketChangePage`: the first `size` events after a cursor, of which `at_once` are looked up at
-        a time. Raises what the database does."""
+        """Returns the JSON of a `TicketChangePage`: the first `size` events after the cursor, or none if `after` is
+        None. Events are looked up `at_once` at a time. Raises the database's errors."""
         reset: StreamResetReason | None = None
         found: list[tuple[StreamPosition, StreamedEvent]] = []
         end = None if after is None else StreamPosition.opened(after, self._cursors)

@@ -1,7 +1,7 @@
 """Documents: parsed, bounded and validated once, then kept.
 
-The bounds are checked before validation and visit each fragment once, so that a document made to hurt costs its length
-and not what it would expand to.
+The bounds are checked before validation and visit each fragment once, so that the cost of a malicious document is its
+length, not the size that it would expand to.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from db.errors import ClientError, LimitExceeded
 
 TOKENS_MAX = 2_000
 DEPTH_MAX = 20  # GraphiQL's introspection query is 15 deep
-FIELDS_MAX = 1_000  # with every fragment spread out
+FIELDS_MAX = 1_000  # with every fragment expanded
 REPEATS_MAX = 100  # of a key in one selection set; validation compares them in pairs
-INTROSPECTIONS_MAX = 2  # each can tell the whole schema
+INTROSPECTIONS_MAX = 2  # each can return the whole schema
 INTROSPECTION = frozenset({"__schema", "__type"})
-KEY_MAX = 200  # characters; a key is sent again with every row
+KEY_MAX = 200  # characters; a key is repeated in every row of the response
 ERRORS_MAX = 20
 KEPT_DOCUMENTS = 1_000
-KEPT_LENGTH = 20_000  # characters; a longer document is prepared anew each time
+KEPT_LENGTH = 20_000  # characters; a longer document is prepared for each request
 
 
 class InvalidDocument(ClientError):
-    """The document cannot be executed; `errors` say why."""
+    """The document does not parse or is not valid; `errors` say why."""
 
     code = "GRAPHQL_VALIDATION_FAILED"
 
@@ -51,7 +51,7 @@ class InvalidDocument(ClientError):
 
 @dataclass(eq=False)
 class Document:
-    """A valid document, and what has been prepared of it."""
+    """A valid document, and its prepared operations by name; None stands for the anonymous one."""
 
     text: str
     operations: dict[str | None, OperationDefinitionNode]
@@ -60,14 +60,14 @@ class Document:
 
 
 class Documents:
-    """The documents seen lately."""
+    """The most recently used documents, by their text."""
 
     def __init__(self, schema: GraphQLSchema) -> None:
         self._schema = schema
         self._kept: OrderedDict[str, Document] = OrderedDict()
 
     def get(self, query: str) -> Document:
-        """The document of this text. Raises `InvalidDocument` or `LimitExceeded`."""
+        """Returns the document of this text. Raises `InvalidDocument` or `LimitExceeded`."""
         document = self._kept.get(query)
         if document is not None:
             self._kept.move_to_end(query)
@@ -100,8 +100,7 @@ class Documents:
 
 
 class _Size:
-    """What a selection set comes to with its fragments spread out: levels, fields, and how often each key stands in
-    it."""
+    """The size of a selection set with its fragments expanded: its depth, its fields, and how often it has each key."""
 
     __slots__ = ("depth", "fields", "introspections", "keys")
 
@@ -120,7 +119,7 @@ class _Size:
     def add_field(self, node: FieldNode, below: _Size) -> None:
         key = (node.alias or node.name).value
         if len(key) > KEY_MAX:
-            raise LimitExceeded(f"A name or alias may have at most {KEY_MAX} characters.")
+            raise LimitExceeded(f"Names and aliases can have at most {KEY_MAX} characters.")
         self.depth = max(self.depth, below.depth + 1)
         self.fields += below.fields + 1
         self.introspections += below.introspections + (node.name.value in INTROSPECTION)
@@ -128,18 +127,20 @@ class _Size:
 
     def check(self) -> _Size:
         if self.depth > DEPTH_MAX:
-            raise LimitExceeded(f"The document is more than {DEPTH_MAX} levels deep.")
+            raise LimitExceeded(f"The document is nested more than {DEPTH_MAX} levels deep.")
         if self.fields > FIELDS_MAX:
-            raise LimitExceeded(f"The document selects more than {FIELDS_MAX} fields, its fragments spread out.")
+            raise LimitExceeded(f"The document selects more than {FIELDS_MAX} fields, counting those in fragments.")
         if self.introspections > INTROSPECTIONS_MAX:
             raise LimitExceeded(f"The document introspects the schema more than {INTROSPECTIONS_MAX} times.")
         if any(count > REPEATS_MAX for count in self.keys.values()):
-            raise LimitExceeded(f"The document selects the same field more than {REPEATS_MAX} times in one place.")
+            raise LimitExceeded(
+                f"The document selects the same field more than {REPEATS_MAX} times in one selection set."
+            )
         return self
 
 
 def check_size(operations: list[OperationDefinitionNode], fragments: dict[str, FragmentDefinitionNode]) -> None:
-    """Raises `LimitExceeded` for a document that is too deep, too wide or repeats itself too often. Each fragment is
+    """Raises `LimitExceeded` if the document is too deep or too wide, or repeats itself too often. Each fragment is
     measured once; one that spreads itself counts as empty here, and validation refuses it."""
     measured: dict[str, _Size] = {}
 
@@ -175,7 +176,7 @@ _NOTHING = _Size()
 def condition_variables(
     operation: OperationDefinitionNode, fragments: dict[str, FragmentDefinitionNode]
 ) -> tuple[str, ...]:
-    """The variables that the operation's `@skip` and `@include` depend on."""
+    """Returns the names of the variables that the operation's `@skip` and `@include` depend on, sorted."""
     seen: set[str] = set()
 
     def walk(selection_set: SelectionSetNode) -> Iterator[str]:

@@ -1,7 +1,8 @@
-"""Prepared operations: what can be known from a document is worked out the first time, and kept.
+"""Prepared operations: everything that depends only on the document is computed once and kept.
 
-For each role and value of `@skip`/`@include`: what each root field selects and where its arguments stand; and for each
-shape of those arguments its statement. A warm request only coerces its variables and reads the arguments' values.
+For each role and each combination of `@skip`/`@include` values, that is what each root field selects and where its
+arguments are; and for each shape of those arguments, the statement. A warm request only coerces its variables and reads
+the arguments' values.
 """
 
 from __future__ import annotations
@@ -38,18 +39,18 @@ from db.ticket_stream import Stream, TicketChangesPage, compile_stream
 from db.viewer import Viewer
 
 EVENTS_MAX = 200
-"""How many events are looked up at a time; fewer, if a query for as many messages would ask for too much."""
+"""The most events to look up at a time; fewer if that many messages would exceed the cost of one query."""
 VARIABLES_MAX = 20_000
 _KEPT_STATEMENTS = 200  # for each root field of a prepared operation
 _KEPT_REQUESTS = 1_000
-_KEPT_VARIABLES = 500  # bytes
-_KEPT_VARIANTS = 32  # of an operation: roles and values of @skip and @include
+_KEPT_VARIABLES = 500  # bytes of JSON; a request with larger variables is not kept
+_KEPT_VARIANTS = 32  # of an operation: combinations of the role and the values of @skip and @include
 _NO_VARIABLES = VariableValues({}, {})
 
 
 @dataclass(eq=False, slots=True)
 class RootField:
-    """A root field of a prepared operation, with its statements so far."""
+    """A root field of a prepared operation, with the statements compiled so far, by argument shapes."""
 
     key: str
     selection: Selection
@@ -63,8 +64,8 @@ class RootField:
 
 @dataclass(frozen=True, slots=True)
 class ReadRoot:
-    """A root field with the arguments of a request, whoever makes it; `given` are a mutation's input, and the arguments
-    of a page of changes, as they came."""
+    """A root field with the arguments of a request, independent of the viewer. `given` is a mutation's input, or the
+    arguments of a page of changes, as sent."""
 
     field: RootField
     compiled: Compiled
@@ -74,7 +75,7 @@ class ReadRoot:
 
 @dataclass(frozen=True, slots=True)
 class BoundRoot:
-    """The same, and its statement's arguments with the viewer among them."""
+    """A root field with its statement's arguments, including the viewer."""
 
     read: ReadRoot
     arguments: list[Any]
@@ -86,8 +87,9 @@ class BoundRoot:
 
 @dataclass(frozen=True, slots=True)
 class BoundStream:
-    """A subscription with the arguments of one request: what makes it the same as another, and where to go on from.
-    `at_once`: of how many events it may be asked together, so that no more is read than one query may ask for."""
+    """A subscription with the arguments of one request: the values by which equal subscriptions are recognised, and the
+    cursor to continue from. `at_once` bounds the events that are looked up together, so that no look-up costs more than
+    one query may."""
 
     document: str
     operation: str | None
@@ -100,7 +102,7 @@ class BoundStream:
 
 
 class Operation:
-    """An operation that can be prepared: it selects nothing of introspection at its root."""
+    """An operation that can be prepared: one without introspection fields at its root."""
 
     def __init__(self, document: Document, node: OperationDefinitionNode) -> None:
         self.document = document
@@ -118,10 +120,12 @@ class Preparer:
         self._documents = Documents(schema)
         self._requests: OrderedDict[Hashable, list[ReadRoot]] = OrderedDict()
         self.position_mark = secrets.token_urlsafe(24)
-        """Stands for the stream cursor in what statements return."""
+        """The placeholder for the stream cursor in the JSON that statements return. Random, so that no data can contain
+        it."""
 
     def operation(self, query: str, name: str | None) -> tuple[Document, OperationDefinitionNode]:
-        """Raises `InvalidDocument`, `LimitExceeded` or `BadRequest`."""
+        """Returns the document and the operation to execute; `name` may be None if there is only one. Raises
+        `InvalidDocument`, `LimitExceeded` or `BadRequest`."""
         document = self._documents.get(query)
         if name is None and len(document.operations) == 1:
             (node,) = document.operations.values()
@@ -130,11 +134,11 @@ class Preparer:
         elif name in document.operations:
             node = document.operations[name]
         else:
-            raise BadRequest("The document has no operation of that name.")
+            raise BadRequest("The document has no operation with the name in `operationName`.")
         return document, node
 
     def prepared(self, document: Document, node: OperationDefinitionNode) -> Operation | None:
-        """None for an operation that cannot be prepared."""
+        """Returns the prepared operation, or None if it introspects and so cannot be prepared."""
         name = node.name.value if node.name else None
         if name not in document.prepared:
             introspects = self._introspects(document, node)
@@ -144,8 +148,9 @@ class Preparer:
         return operation
 
     def bind(self, operation: Operation, variables: Mapping[str, Any] | None, viewer: Viewer) -> list[BoundRoot]:
-        """The operation's root fields with a request's arguments. A query that many send with the same variables, as a
-        dashboard's list is, is read once. Raises `ClientError`, `GraphQLError` or `InvalidVariables`."""
+        """Returns the operation's root fields with a request's arguments. If many clients send the same query with the
+        same variables, such as a dashboard's list, the arguments are read once. Raises `ClientError`, `GraphQLError` or
+        `InvalidVariables`."""
         key = _key(operation, variables, viewer.role)
         read = self._requests.get(key)
         if read is None:
@@ -158,7 +163,7 @@ class Preparer:
     def bind_unprepared(
         self, document: Document, node: OperationDefinitionNode, variables: Mapping[str, Any] | None, viewer: Viewer
     ) -> list[BoundRoot]:
-        """Likewise for an operation that introspects: its root fields but for those of introspection."""
+        """Like `bind`, for an operation that introspects: returns its root fields without the introspection fields."""
         values = self._coerced(node, variables)
         roots = self._select(document, node, values, viewer.role)
         return _bound(self._read_roots(roots, values, viewer.role), viewer)
@@ -170,9 +175,10 @@ class Preparer:
         variables: Mapping[str, Any] | None,
         viewer: Viewer,
     ) -> BoundStream:
-        """A subscription, ready to be made a feed of. Raises `ClientError`, `GraphQLError` or `InvalidVariables`."""
+        """Returns the subscription with a request's arguments, ready to become a feed. Raises `ClientError`,
+        `GraphQLError` or `InvalidVariables`."""
         operation = self.prepared(document, node)
-        assert operation is not None, "validation lets no subscription introspect"
+        assert operation is not None, "validation refuses subscriptions that introspect"
         values = self._coerced(node, variables)
         (root,) = self._roots(operation, values, viewer.role)
         bounds = _read(root, values)
@@ -222,7 +228,7 @@ class Preparer:
     def _select(
         self, document: Document, node: OperationDefinitionNode, values: VariableValues, role: Role
     ) -> list[RootField]:
-        """The operation's root fields, those of introspection apart."""
+        """Returns the operation's root fields, without introspection fields."""
         flags = Flags(values.coerced)
         type_ = self._root_type(node)
         groups = Collector(self._schema, document.fragments, flags, role).grouped(type_, [node.selection_set])
@@ -267,7 +273,7 @@ _EVERYTHING = _Everything({})
 
 
 def _check_number(variables: Mapping[str, Any] | None) -> None:
-    """Raises `LimitExceeded` for more values than anybody needs, before each of them is coerced."""
+    """Raises `LimitExceeded` for more than `VARIABLES_MAX` values, before they cost the time to be coerced."""
     pending: list[Any] = [variables]
     count = 0
     while pending:
@@ -279,7 +285,7 @@ def _check_number(variables: Mapping[str, Any] | None) -> None:
             pending.extend(value)
             count += len(value)
         if count > VARIABLES_MAX:
-            raise LimitExceeded(f"The variables hold more than {VARIABLES_MAX:,} values.")
+            raise LimitExceeded(f"The variables contain more than {VARIABLES_MAX:,} values.")
 
 
 def _read_site(site: Site, values: VariableValues) -> Bound:
@@ -291,18 +297,18 @@ def _bound(read: Sequence[ReadRoot], viewer: Viewer) -> list[BoundRoot]:
 
 
 def _key(operation: Operation, variables: Mapping[str, Any] | None, role: Role) -> Hashable:
-    """What makes a request the same as another; None for one that is not kept."""
+    """Returns the key by which equal requests are recognised, or None if the request is not kept."""
     if operation.mutates:
         return None
     try:
         given = orjson.dumps(variables)
-    except TypeError:  # nested too deeply, or no text that could be sent
+    except TypeError:  # nested too deeply, or a text contains a lone surrogate
         return None
     return None if len(given) > _KEPT_VARIABLES else (operation, role, given)
 
 
 def _read(root: RootField, values: VariableValues) -> list[Bound]:
-    """The arguments of all the root field's sites."""
+    """Returns the arguments of all the root field's sites."""
     return [
         _read_site(site, values) if constant is None else constant
         for site, constant in zip(root.sites, root.constants, strict=True)

@@ -1,4 +1,4 @@
-"""A GraphQL request, whichever protocol it comes by (GraphQL over HTTP, working draft, "Request Parameters")."""
+"""A GraphQL request, from HTTP or a WebSocket (GraphQL over HTTP, working draft, "Request Parameters")."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class InvalidRequest(ValueError):
-    """A parameter of the request has the wrong type. The message says which, without a full stop."""
+    """A parameter of the request has the wrong type. The message names it, without a full stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class GraphQLRequest:
 
 
 def parse_request(content: dict[str, Any]) -> GraphQLRequest:
-    """Raises `InvalidRequest`."""
+    """Returns the request in the JSON object `content`. Raises `InvalidRequest`."""
     query, variables, name = content.get("query"), content.get("variables"), content.get("operationName")
     if not isinstance(query, str):
         raise InvalidRequest("`query` must be a string: the document")

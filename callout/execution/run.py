@@ -1,10 +1,8 @@
-"""Execution: an operation is prepared once, and then costs binding its variables and running its statements.
+"""Execution: runs one statement for each root field and joins the JSON that they return.
 
-What can be known from the document is worked out the first time, for each role and value of `@skip`/`@include`: what
-each root field selects, where its arguments stand, and for each shape of those arguments its statement. A warm
-request coerces the variables, reads the arguments' values, runs one statement for each root field and joins bytes.
-
-Everything else (introspection) goes Strawberry's ordinary way, through the same root fields.
+Operations are prepared once (`prepare.py`); a warm request coerces its variables, reads the arguments' values, runs the
+statements and joins bytes. Operations that introspect are executed by Strawberry, whose resolvers run the same
+statements for the other root fields.
 """
 
 from __future__ import annotations
@@ -69,8 +67,8 @@ class Engine:
         own_mail: OwnMail,
         written: Callable[[], None] = lambda: None,
     ) -> None:
-        """`channels` are for mutations that send at once, `own_mail` for those that take mail in. `written` is called
-        after each mutation that has been done."""
+        """`channels` are for mutations that send notifications at once, `own_mail` for those that receive mail.
+        `written` is called after each mutation that returns, with or without user errors."""
         self._strawberry = schema
         self._preparer = preparer
         self._database = database
@@ -89,9 +87,9 @@ class Engine:
         viewer: Viewer,
         request_id: str,
     ) -> Answer:
-        """The response to a request, whatever becomes of it. Raises nothing that the client has caused."""
+        """Executes the operation and returns the response, also if it fails. Raises no error that the client caused."""
         if node.operation is OperationType.SUBSCRIPTION:
-            message = "Subscriptions are served over a WebSocket here, and as server-sent events at /graphql/stream."
+            message = "Use a WebSocket for subscriptions, or server-sent events at /graphql/stream."
             return refusal([BadRequest(message)], request_id)
         operation = self._preparer.prepared(document, node)
         if operation is None:
@@ -102,6 +100,7 @@ class Engine:
             return refusal([error], request_id)
         except InvalidVariables as error:
             return refusal(error.errors, request_id, code="BAD_USER_INPUT")
+        # Mutations run one after another (GraphQL, October 2021, section 6.2.2), a query's root fields concurrently.
         if operation.mutates or len(bound) == 1:
             results = [await self._result(root, viewer) for root in bound]
         else:
@@ -109,10 +108,10 @@ class Engine:
         return _joined(bound, results, request_id)
 
     async def _result(self, bound: BoundRoot, viewer: Viewer) -> bytes | GraphQLError:
-        """The root field's JSON, or the error that takes its place."""
+        """Returns the root field's JSON, or the error that takes its place."""
         try:
             document = await self._run(bound, viewer)
-        except Exception as error:  # noqa: BLE001 (a field's error must not become the request's)
+        except Exception as error:  # noqa: BLE001 (a field's error must not fail the whole request)
             return located_error(client_error(error), bound.field.nodes, [bound.field.key])
         if document is None and not bound.field.nullable:
             logger.error("no value for the non-null root field %s", bound.field.selection.name)
@@ -169,15 +168,15 @@ class Engine:
         return Answer(orjson.dumps(body), True, codes)
 
     async def answer(self, bound: BoundRoot, viewer: Viewer) -> orjson.Fragment | None:
-        """A root field in the ordinary way."""
+        """Returns a root field's JSON for Strawberry to put into its response, or None for null."""
         found = await self._run(bound, viewer)
         return None if found is None else orjson.Fragment(found)
 
 
 @dataclass(frozen=True, slots=True)
 class OrdinaryContext:
-    """The context of an operation that Strawberry executes: its root fields, bound before any of them runs. The
-    schema calls `answer` for each."""
+    """The context of an operation that Strawberry executes: its root fields, all bound before any of them runs. The
+    schema's resolvers call `answer` for each."""
 
     engine: Engine
     roots: Mapping[str, BoundRoot]

@@ -1,1 +1,1 @@
-"""GraphQL over HTTP: the endpoint, its requests and errors, and the guard around all of it."""
+"""GraphQL over HTTP: the endpoint, its requests and errors, and the middleware around it."""

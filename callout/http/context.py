@@ -1,4 +1,4 @@
-"""What is known of the HTTP request being served: its id for errors and logs, and what its access line will say."""
+"""The context of the current HTTP request: its id for errors and logs, and the fields of its access log line."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from db.viewer import Viewer
 
 @dataclass(slots=True)
 class RequestInfo:
-    """`RequestGuard` makes one for each request; whoever learns the rest fills it in. `code` is the first error's
-    that the client was told, and `reason` what it was not."""
+    """`RequestGuard` makes one for each request; later layers fill in what they learn. `code` is the first error's code
+    that the client received, and `reason` is for the log alone."""
 
     id: str
     operation: str | None = None
@@ -27,6 +27,6 @@ CURRENT: ContextVar[RequestInfo | None] = ContextVar("callout_request", default=
 
 
 def request_of(scope: Scope) -> RequestInfo:
-    """The info of the request of this ASGI scope, which has passed the `RequestGuard`."""
+    """Returns the info of the request with this ASGI scope, which must have passed through `RequestGuard`."""
     info: RequestInfo = scope[SCOPE_KEY]
     return info

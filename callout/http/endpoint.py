@@ -1,8 +1,8 @@
 """`/graphql`: GraphQL over HTTP.
 
-Follows the GraphQL over HTTP specification (working draft): POST of JSON and GET of queries; in
-`application/graphql-response+json` a request that was never executed has a 4xx status, in the older
-`application/json` it has 200 as clients of that type expect.
+Follows the GraphQL over HTTP specification (working draft): POST of JSON, and GET for queries. A request that was not
+executed has a 4xx status in `application/graphql-response+json`, and 200 in the older `application/json`, as clients of
+that type expect.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _STATUS = {"FORBIDDEN": 403}
 
 
 class GraphQLEndpoint:
-    """The ASGI application behind `/graphql`. `ide` is whether a browser gets the IDE."""
+    """The ASGI application at `/graphql`. With `ide`, browsers get the IDE."""
 
     def __init__(self, preparer: Preparer, engine: Engine, authenticator: Authenticator, *, ide: bool) -> None:
         self._preparer = preparer
@@ -74,8 +74,8 @@ async def _send(send: Send, status: int, media_type: bytes, body: bytes) -> None
 
 
 def _negotiated(accept: bytes) -> bytes:
-    """The type to answer in: the one that the client prefers, the newer of equals. Of the ranges that match a type the
-    most specific decides (RFC 9110, section 12.5.1). Raises `NotAcceptable`."""
+    """Returns the media type for the response: the one that the client prefers, or the newer one if both are equal. The
+    most specific range that matches a type gives its quality (RFC 9110, section 12.5.1). Raises `NotAcceptable`."""
     if not accept or accept == b"*/*":
         return MODERN
     qualities = dict(ranges(accept.lower()))

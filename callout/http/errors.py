@@ -1,8 +1,8 @@
-"""What an HTTP request can be refused with before GraphQL sees it, and the one form in which clients read it.
+"""The errors that refuse an HTTP request before it is executed. All have the same form:
 
     {"errors": [{"message": "…", "extensions": {"code": "…", "requestId": "…"}}]}
 
-Raise an `HttpError` anywhere below `callout.http.RequestGuard`, which sends it.
+Raise an `HttpError` anywhere below `callout.http.guard.RequestGuard`, which sends it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ RETRY = ((b"retry-after", b"1"),)
 
 
 class HttpError(ClientError):
-    """A refusal with a status. `reason` is for the log alone: it may say what the client must not learn."""
+    """An error with an HTTP status. `reason` is only logged: it may contain details that clients must not see."""
 
     status: ClassVar[int]
     default: ClassVar[str]
@@ -29,7 +29,7 @@ class HttpError(ClientError):
 
 
 class Unauthenticated(HttpError):
-    """No token, or one that proves nothing. A client learns only whether its token has run out."""
+    """The token is missing or invalid. The client learns only whether it has expired."""
 
     status = 401
     code = "UNAUTHENTICATED"
@@ -38,21 +38,25 @@ class Unauthenticated(HttpError):
 
 
 class AuthenticationUnavailable(HttpError):
-    """Whether a token is good cannot be told now: the database or the issuer does not answer."""
+    """The token cannot be checked now, because the database or the issuer is not responding."""
 
     status = 503
     code = "AUTHENTICATION_UNAVAILABLE"
-    default = "The credentials cannot be checked at the moment."
+    default = "The credentials cannot be checked at the moment; try again."
     headers = RETRY
 
 
 class BodyTooLarge(HttpError):
+    """The body has more than `BODY_MAX` bytes."""
+
     status = 413
     code = "BODY_TOO_LARGE"
     default = "The request's body is too large."
 
 
 class BodyTimeout(HttpError):
+    """The body did not arrive within `BODY_SECONDS`."""
+
     status = 408
     code = "BODY_TIMEOUT"
     default = "The request's body did not arrive in time."
@@ -60,7 +64,7 @@ class BodyTimeout(HttpError):
 
 
 class Internal(HttpError):
-    """A fault of ours. The log has the rest, under the same request id."""
+    """An unhandled exception. The log has its traceback, with the same request id."""
 
     status = 500
     code = "INTERNAL"

@@ -1,8 +1,8 @@
-"""The outermost layer of the HTTP side: `RequestGuard` around the application, `read_body` inside it.
+"""The outermost HTTP layer: `RequestGuard` around the application, and `read_body` for bounded bodies.
 
-Each request gets an id, which its response, its errors and every log record made on its behalf carry, and one line
-in the access log, without tokens, variables, query strings or bodies. An exception that nobody handled becomes a
-500 with that id and nothing else.
+Each request gets an id, which is in its response, its errors and every log record that is written for it, and one line
+in the access log, without tokens, variables, query strings or bodies. An unhandled exception becomes a 500 response
+with that id and no details.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ _CODES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 
 
 class ClientDisconnected(Exception):
-    """The client left before its request was whole."""
+    """The client disconnected before its request was complete."""
 
 
 class RequestGuard:
-    """ASGI middleware, to stand outside everything else that answers HTTP. WebSockets and lifespan pass through."""
+    """ASGI middleware, which must be the outermost. WebSockets and lifespan pass through."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -82,8 +82,11 @@ class RequestGuard:
 
 
 async def read_body(scope: Scope, receive: Receive) -> bytes:
-    """The request's whole body, of `BODY_MAX` bytes at most: raises `BodyTooLarge` as soon as it is known to be
-    larger, `BodyTimeout` if it has not come after `BODY_SECONDS`, `ClientDisconnected` if it never will."""
+    """Returns the request's whole body, of up to `BODY_MAX` bytes.
+
+    Raises `BodyTooLarge` as soon as the body is known to be larger, `BodyTimeout` if it has not arrived within
+    `BODY_SECONDS`, and `ClientDisconnected` if the client disconnects first.
+    """
     for name, value in scope["headers"]:
         if name == b"content-length" and (len(value) > 7 or int(value) > BODY_MAX):
             raise BodyTooLarge
@@ -115,7 +118,7 @@ def _part(message: Message) -> tuple[bytes, bool]:
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
-    """Starlette's own refusals (no such path, no such method) in our form; an exception handler for `Starlette`."""
+    """An exception handler that gives Starlette's own errors (unknown path, wrong method) the form of ours."""
     assert isinstance(error, HTTPException)
     info = request_of(request.scope)
     info.code = _CODES.get(error.status_code, "BAD_REQUEST")
@@ -136,7 +139,7 @@ async def _refuse(scope: Scope, send: Send, error: HttpError) -> None:
 
 
 def _request_id(scope: Scope) -> bytes:
-    """The caller's `X-Request-ID` where it is harmless, or 96 random bits."""
+    """Returns the client's `X-Request-ID` if it is safe to log, or else 96 random bits."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             return bytes(value)
@@ -148,7 +151,7 @@ def _log(scope: Scope, request: RequestInfo, status: int, seconds: float) -> Non
     if not access_logger.isEnabledFor(level):
         return
     viewer = request.viewer
-    # Made by hand: `logger.info` would look for the calling line, which is always this one.
+    # Not `logger.info`: it would search the stack for the caller, which is always this line.
     record = logging.LogRecord(access_logger.name, level, "", 0, "request", (), None)
     record.fields = {
         "method": scope["method"],

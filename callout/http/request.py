@@ -1,5 +1,5 @@
-"""A GraphQL request as it comes over HTTP: JSON in the body of a POST, or parameters of a GET (GraphQL over HTTP,
-working draft)."""
+"""Reads a GraphQL request from HTTP: JSON in the body of a POST, or the parameters of a GET (GraphQL over HTTP, working
+draft)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class BadBody(HttpError):
 
 
 class UnsupportedMediaType(HttpError):
-    """The body is not JSON."""
+    """The body is not declared as JSON in UTF-8."""
 
     status = 415
     code = "UNSUPPORTED_MEDIA_TYPE"
@@ -32,7 +32,7 @@ class UnsupportedMediaType(HttpError):
 
 
 class NotAcceptable(HttpError):
-    """The client takes none of the types that there are."""
+    """The client accepts none of the types that the endpoint can send."""
 
     status = 406
     code = "NOT_ACCEPTABLE"
@@ -40,16 +40,16 @@ class NotAcceptable(HttpError):
 
 
 class MethodNotAllowed(HttpError):
-    """Neither GET nor POST, or a GET that would change something."""
+    """The method is neither GET nor POST, or a GET asks for an operation that needs POST."""
 
     status = 405
     code = "METHOD_NOT_ALLOWED"
-    default = "Use POST; GET is for queries alone."
+    default = "Use POST; GET is for queries only."
     headers = ((b"allow", b"GET, POST"),)
 
 
 def headers_of(scope: Scope) -> tuple[str | None, bytes, bytes | None]:
-    """The request's `Authorization`, `Accept` (of all lines) and `Content-Type`."""
+    """Returns the request's `Authorization`, `Accept` (all lines joined) and `Content-Type`."""
     authorization = content_type = None
     accept = b""
     for name, value in scope["headers"]:
@@ -63,7 +63,8 @@ def headers_of(scope: Scope) -> tuple[str | None, bytes, bytes | None]:
 
 
 async def read_request(scope: Scope, receive: Receive, content_type: bytes | None) -> GraphQLRequest:
-    """Raises `MethodNotAllowed`, `UnsupportedMediaType`, `BadBody`, and what `read_body` does."""
+    """Reads the request from a POST's body or a GET's query string. Raises `MethodNotAllowed`, `UnsupportedMediaType`,
+    `BadBody`, and the errors of `read_body`."""
     if scope["method"] == "POST":
         _check_content_type(content_type)
         return _from_body(await read_body(scope, receive))
@@ -73,7 +74,8 @@ async def read_request(scope: Scope, receive: Receive, content_type: bytes | Non
 
 
 def ranges(accept: bytes) -> Iterator[tuple[bytes, float]]:
-    """The media ranges in an `Accept` header with their qualities; one that is malformed counts as refused."""
+    """Yields the media ranges in an `Accept` header with their qualities, from 0 to 1. A malformed quality counts as
+    0: not acceptable."""
     for entry in accept.split(b","):
         name, *parameters = (part.strip() for part in entry.split(b";"))
         quality = 1.0

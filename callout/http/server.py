@@ -1,6 +1,9 @@
-"""What uvicorn's protocols lack: over HTTP/1.1 a bound on what comes before a body (the parser reads request lines and
-headers of any length, and whoever sends them needs no token) and a word to responses that never end when the server
-does; over WebSockets a way to write a frame that many sockets are sent, made once."""
+"""Extensions of uvicorn's protocols.
+
+Over HTTP/1.1: a bound on the request line and headers, because the parser reads any length of them before a token is
+checked; and a signal that ends endless responses at shutdown. Over WebSockets: writing ready-made frames, so that a
+frame for many sockets is made once.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,17 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.protocol import State
 
-HEAD_MAX = 64 * 1024  # bytes; one read from the socket may go beyond it
+HEAD_MAX = 64 * 1024  # bytes; may be exceeded by one read from the socket
 
 ENDING: Final = "callout.ending"
-"""Where a response that goes on for ever keeps, in its scope, the `asyncio.Event` by which it is told to end."""
+"""The key in an endless response's scope for the `asyncio.Event` that ends it at shutdown."""
 
 _REFUSAL = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Answers 431 to a head of more than `HEAD_MAX`, and closes the connection."""
+    """Answers 431 and closes the connection if the request line and headers exceed `HEAD_MAX`. At shutdown, ends the
+    response that is under way if its scope has `ENDING`."""
 
     _reading_head = False
     _head_size = 0
@@ -49,9 +53,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 class FramingProtocol(WebSocketsSansIOProtocol):
+    """Lets the sockets write ready-made frames."""
+
     def write_frame(self, frame: bytes) -> bool:
-        """Writes a whole frame (RFC 6455, section 5.2) at once, if nothing waits to be written, and never blocks. False
-        if it has not: then there is a reason to send it in the ordinary way, and to learn what has become of it."""
+        """Writes a whole frame (RFC 6455, section 5.2) immediately and returns True. Never blocks.
+
+        Returns False, and writes nothing, if earlier data still waits to be written or the connection is closing; then
+        send the message through ASGI, which waits or reports the error.
+        """
         if self.disconnected or not self.writable.is_set() or self.conn.state is not State.OPEN:
             return False
         self.transport.write(frame)

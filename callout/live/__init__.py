@@ -1,1 +1,1 @@
-"""The live layer: WebSockets, server-sent events, and the feeds that a subscription becomes."""
+"""The live layer: WebSockets, server-sent events, and the feeds behind subscriptions."""

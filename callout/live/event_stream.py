@@ -1,10 +1,10 @@
-"""`/graphql/stream`: operations over plain HTTP whose results are told as server-sent events, for clients behind
-proxies that break WebSockets.
+"""`/graphql/stream`: operations over plain HTTP with results as server-sent events, for clients behind proxies that
+break WebSockets.
 
-The distinct connections mode of graphql-sse (enisdenjo/graphql-sse, PROTOCOL.md): a request for each operation, `next`
-events and a last `complete`. A stream that ends without it is to be asked for again, from the last cursor on: its token
-has run out, the client reads too slowly, or the server restarts. On a path of its own, because there are clients that
-name `text/event-stream` among what they accept and cannot read it.
+Implements the distinct connections mode of graphql-sse (enisdenjo/graphql-sse, PROTOCOL.md): one request for each
+operation, `next` events and a final `complete`. If a stream ends without `complete`, because its token has expired, the
+client reads too slowly or the server restarts, the client should reconnect with its last cursor. The path is separate
+from `/graphql` because some clients list `text/event-stream` in `Accept` and cannot read it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _START: Final = {
 
 
 class TooManyConnections(HttpError):
-    """The viewer has as many live connections as anybody may have."""
+    """The viewer already has `CONNECTIONS_MAX` live connections."""
 
     status = 429
     code = "LIMIT_EXCEEDED"
@@ -46,7 +46,7 @@ class TooManyConnections(HttpError):
 
 
 class EventStreams:
-    """The ASGI application behind `/graphql/stream`."""
+    """The ASGI application at `/graphql/stream`."""
 
     def __init__(
         self, live: LiveApplication, authenticator: Authenticator, hub: Hub, connections: Connections, times: Times
@@ -91,7 +91,7 @@ class _EventStream(LiveConnection, Subscriber):
         self._sending: asyncio.Task[None] | None = None
 
     async def run(self, reply: Reply, hub: Hub) -> None:
-        """Until all has been told, the client has gone, or it is to end."""
+        """Sends the reply; returns when it is complete, the client has disconnected, or the stream must end."""
         await self._send(dict(_START))
         match reply:
             case Rejected(errors):
@@ -110,7 +110,7 @@ class _EventStream(LiveConnection, Subscriber):
                         task.cancel()
                 await self._finish(b"")
 
-    # What others call
+    # Called by the hub and by `Connections`
 
     def deliver(self, payload: bytes) -> None:
         if not (self._ending.is_set() or self._queue.put(_NEXT % _line(payload))):
@@ -131,7 +131,7 @@ class _EventStream(LiveConnection, Subscriber):
         elif self.session is not None and self.session.expired:
             self._ending.set()
 
-    # Its tasks
+    # Tasks
 
     async def _write(self) -> None:
         while True:
@@ -154,5 +154,6 @@ class _EventStream(LiveConnection, Subscriber):
 
 
 def _line(payload: bytes) -> bytes:
-    """JSON in one line: what breaks lines stands between its values, never in them."""
+    """Puts JSON on one line, which an event needs. JSON has line breaks only between its values: inside strings they
+    are escaped."""
     return payload.replace(b"\n", b" ").replace(b"\r", b" ")

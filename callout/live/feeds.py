@@ -1,4 +1,4 @@
-"""Feeds: what `pubsub` hands on, made of a subscription's compiled statements."""
+"""Feeds: how a subscription's compiled statement becomes the messages that `pubsub` delivers."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ MERGING_SECONDS: Final = 0.25
 
 
 def feed_of(bound: BoundStream, viewer: Viewer, database: Database, mark: str) -> Feed:
-    """`mark` stands for the cursor in what the statements return."""
+    """Returns the feed of a subscription. `mark` is the placeholder for the cursor in the JSON that statements
+    return."""
     kind = EventFeed if isinstance(bound.selection.mapping, Stream) else LiveValueFeed
     return kind(bound, viewer, database, mark)
 
 
 def _key(bound: BoundStream, viewer: Viewer) -> Hashable:
-    """What an admin is told does not depend on which one it is."""
+    """Returns the key by which equal feeds are recognised. All admins have the same rights, so they share feeds."""
     own = None if viewer.role is Role.ADMIN else viewer.id
     return (bound.document, bound.operation, bound.flags, viewer.role, own, repr(bound.bounds))
 
 
 class EventFeed(Feed):
-    """What happens, event by event."""
+    """A message for each event: `ticketChanged` and the like."""
 
     def __init__(self, bound: BoundStream, viewer: Viewer, database: Database, mark: str) -> None:
         mapping = bound.selection.mapping
@@ -67,10 +68,10 @@ class EventFeed(Feed):
 
 
 class LiveValueFeed(Feed):
-    """What a number is now, whenever it has changed: at once when somebody joins, and then at most every
+    """The current value of a number: when a subscriber joins, and then whenever it has changed, at most once every
     `MERGING_SECONDS`."""
 
-    at_once = sys.maxsize  # of however many events it says one thing
+    at_once = sys.maxsize  # any number of events needs one message
 
     def __init__(self, bound: BoundStream, viewer: Viewer, database: Database, mark: str) -> None:
         mapping = bound.selection.mapping
@@ -95,7 +96,7 @@ class LiveValueFeed(Feed):
         return await self._now()
 
     def reset(self, reason: StreamResetReason, cursor: str) -> bytes:
-        raise NotImplementedError("who asks for a number has no cursor")
+        raise NotImplementedError("a live value has no cursor")
 
     async def _now(self) -> bytes:
         document: bytes = await self._database.fetchval(self._statement, *self._arguments)

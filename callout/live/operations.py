@@ -1,4 +1,5 @@
-"""What live connections need of the application: who comes in, whether they may stay, and what their operations are."""
+"""The application as live connections see it: admits viewers, checks whether they still have access, and executes their
+operations."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class LiveApplication:
-    """One for each process. `origins` are those whose pages may open sockets, besides the server's own."""
+    """One for each process. `origins` are the origins whose pages may open WebSockets, besides the server's own."""
 
     def __init__(
         self,
@@ -60,27 +61,28 @@ class LiveApplication:
         return self.session(viewer, authorization)
 
     def session(self, viewer: Viewer, authorization: str) -> Session:
-        """Of a viewer whom this header has let in."""
+        """Returns the session of a viewer that this `Authorization` header has authenticated."""
         expires_at, by_key = self._authenticator.validity(authorization)
         return Session(viewer, expires_at, by_key)
 
     async def gone(self, sessions: Collection[Session]) -> Collection[Session]:
-        """Which of the sessions' viewers are no longer let in. While the database cannot say, nobody is."""
+        """Returns the sessions whose viewers no longer have access; none while the database is unavailable."""
         try:
             there = await self._authenticator.still_there([(session.viewer, session.by_key) for session in sessions])
         except OUTAGE as error:
-            logger.warning("it cannot be told who may still listen: %s", error or type(error).__name__)
+            logger.warning("cannot re-check who is still allowed to listen: %s", error or type(error).__name__)
             return ()
         return [session for session in sessions if session.viewer not in there]
 
     def operation_type(self, request: GraphQLRequest) -> OperationType | None:
-        """None for a request that cannot be executed."""
+        """Returns the type of the request's operation, or None if the request is invalid."""
         try:
             return self._preparer.operation(request.query, request.operation_name)[1].operation
         except ClientError:
             return None
 
     async def reply(self, session: Session, request: GraphQLRequest) -> Reply:
+        """Executes a query or mutation, or prepares the feed of a subscription."""
         request_id = secrets.token_hex(8)
         try:
             document, node = self._preparer.operation(request.query, request.operation_name)

@@ -1,8 +1,9 @@
-"""The socket: `graphql-transport-ws`, to the letter of its protocol document (enisdenjo/graphql-ws, PROTOCOL.md).
+"""WebSockets: an implementation of `graphql-transport-ws` (enisdenjo/graphql-ws, PROTOCOL.md).
 
-Written on ASGI itself, because a message to a thousand sockets must cost little for each. What a client does wrong is
-answered with the protocol's close codes; what goes wrong here with codes after which clients try again: 1013 for
-overload and slow readers (`pubsub/send_queue.py`), 1012 at shutdown (uvicorn sends it), 4403 once a token has run out.
+It uses ASGI directly, because sending a message to a thousand sockets must cost little for each. A client's mistake
+closes the socket with the protocol's close code. Other codes mean that the client should reconnect: 1013 after overload
+or for slow readers (`pubsub/send_queue.py`), 1012 at shutdown (sent by uvicorn), 4403 with a new token once the old one
+has expired.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ SUBPROTOCOL_UNACCEPTABLE, INIT_TIMEOUT, ALREADY_SUBSCRIBED, TOO_MANY_INITS = 440
 
 
 class Closed(Exception):
-    """The socket is to be closed with this code."""
+    """Raised to close the socket with this code and reason."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -45,21 +46,21 @@ class Closed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A query or mutation: the payload of its one `next` message."""
+    """The result of a query or mutation: the payload of its one `next` message."""
 
     payload: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A request that was not executed: the payload of an `error` message, a list."""
+    """The request was not executed: the payload of an `error` message, a JSON list."""
 
     errors: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Following:
-    """A subscription."""
+    """A subscription: its feed, and the stream cursor to continue from, if there is one."""
 
     feed: Feed
     after: str | None
@@ -69,19 +70,19 @@ Reply: TypeAlias = Answered | Rejected | Following
 
 
 class Application(Protocol):
-    """What the socket needs of the application."""
+    """The application as a socket sees it."""
 
     def allows(self, origin: str, host: str) -> bool:
         """Whether a page of this origin may open a socket here."""
 
     async def admit(self, authorization: str | None) -> Session:
-        """Raises `Closed`."""
+        """Returns the session for an `Authorization` value. Raises `Closed` if it is refused or cannot be checked."""
 
     async def reply(self, session: Session, request: GraphQLRequest) -> Reply: ...
 
 
 class Sockets:
-    """The ASGI application behind `/graphql` for WebSockets."""
+    """The ASGI application at `/graphql` for WebSockets."""
 
     def __init__(self, application: Application, hub: Hub, connections: Connections, times: Times) -> None:
         self.application = application
@@ -96,7 +97,8 @@ class Sockets:
         await _Socket(self, scope, receive, send).run()
 
     def frame(self, head: bytes, payload: bytes) -> bytes:
-        """The frame of a message, made once for all members of a group whose messages have the same head."""
+        """Returns the frame of a message. A group's subscribers share it if their messages have the same head, so it is
+        kept until the next payload."""
         if payload is not self._payload:
             self._payload, self._frames = payload, {}
         frame = self._frames.get(head)
@@ -133,7 +135,7 @@ class _Socket(LiveConnection):
         self._send = send
         self._queue = SendQueue()
         self._closing: tuple[int, str] | None = None
-        # Uvicorn's protocol, as `callout serve` has it. With another server all goes by the queue.
+        # The `FramingProtocol` of `callout serve`. With another server every message goes through the queue.
         protocol = getattr(send, "__self__", None)
         self._write_frame: Callable[[bytes], bool] = getattr(protocol, "write_frame", lambda frame: False)
         self._heard_at = self._opened_at = time.monotonic()
@@ -142,18 +144,18 @@ class _Socket(LiveConnection):
         self._admission: asyncio.Task[None] | None = None
         self._tasks: tuple[asyncio.Task[None], ...] = ()
 
-    # What others call
+    # Called by operations, the hub and `Connections`
 
     def put(self, message: bytes) -> None:
-        """Sends a message in its turn; never blocks."""
+        """Sends a message after those that wait. Never blocks; closes the socket if the queue is full."""
         if self._closing is not None or (self._queue.resting and self._write_frame(_frame(message))):
             return
         if not self._queue.put(message):
             self.close(TRY_AGAIN, UNREAD)
 
     def put_payload(self, head: bytes, payload: bytes) -> None:
-        """Likewise the message `head`, `payload` and a brace. To wake a task for each socket and message costs as much
-        as all the rest; so where nothing waits it is written at once."""
+        """Sends the message `head` + `payload` + `}`, like `put`. Waking the writer task for each socket and message
+        would cost as much as everything else together, so if nothing waits, the frame is written directly."""
         if not (self._queue.resting and self._write_frame(self._sockets.frame(head, payload))):
             self.put(b"%b%b}" % (head, payload))
 
@@ -161,7 +163,7 @@ class _Socket(LiveConnection):
         await self._queue.drained()
 
     def close(self, code: int, reason: str) -> None:
-        """Closes before anything that still waits."""
+        """Closes the socket; discards messages that still wait, and ends the operations."""
         if self._closing is None:
             self._closing = (code, reason.encode()[:REASON_MAX].decode(errors="ignore"))
             self._queue.clear()
@@ -169,17 +171,17 @@ class _Socket(LiveConnection):
             self._end_operations()
 
     def check(self, now: float) -> None:
-        """What must not go on for ever."""
+        """Enforces the time limits: writing, initialisation, the token's expiry and the client's silence."""
         session, times = self.session, self._sockets.times
         if self._queue.stalled(now):
-            self._abandon()  # a close frame would not get through
+            self._abandon()  # a close frame could not be sent either
         elif self._admission is None:
             if now - self._opened_at > times.init:
                 self.close(INIT_TIMEOUT, "Connection initialisation timeout")
         elif session is not None and session.expired:
             self.close(FORBIDDEN, "Forbidden: the token has expired")
         elif now - self._heard_at > times.silence:
-            self.close(TRY_AGAIN, "Nobody answers")
+            self.close(TRY_AGAIN, "No answer to the ping")
         elif now - self._heard_at > times.ping and now - self._pinged_at > times.ping:
             self._pinged_at = now
             self.put(b'{"type":"ping"}')
@@ -187,7 +189,7 @@ class _Socket(LiveConnection):
     def forbid(self) -> None:
         self.close(FORBIDDEN, "Forbidden")
 
-    # Its life
+    # Lifecycle
 
     async def run(self) -> None:
         await self._receive()  # websocket.connect
@@ -222,7 +224,7 @@ class _Socket(LiveConnection):
             self._end(id)
 
     async def _write(self) -> None:
-        """Sends what waits, as fast as the client reads."""
+        """Sends the messages that wait, as fast as the client reads, and the close frame."""
         try:
             while self._closing is None:
                 while self._queue:
@@ -283,7 +285,7 @@ class _Socket(LiveConnection):
         except TimeoutError:
             self.close(TRY_AGAIN, "Try again later")
         except Exception:
-            logger.exception("a client cannot be admitted")
+            logger.exception("cannot admit a client")
             self.close(TRY_AGAIN, "Try again later")
         else:
             if not self._sockets.connections.admit(self, session):
@@ -299,7 +301,7 @@ class _Socket(LiveConnection):
             raise Closed(ALREADY_SUBSCRIBED, f"Subscriber for {id[:60]} already exists")
         request = _request(payload)
         if len(self._operations) >= OPERATIONS_MAX:
-            message = f"A connection may have {OPERATIONS_MAX} operations at a time."
+            message = f"A connection can have at most {OPERATIONS_MAX} operations at a time."
             self._error(id, orjson.dumps([{"message": message, "extensions": {"code": "LIMIT_EXCEEDED"}}]))
             return
         self._operations[id] = asyncio.create_task(self._execute(id, session, request))
@@ -308,7 +310,7 @@ class _Socket(LiveConnection):
         try:
             reply = await self._sockets.application.reply(session, request)
         except Exception:
-            logger.exception("an operation cannot be executed")
+            logger.exception("cannot execute an operation")
             self.close(TRY_AGAIN, "Try again later")
             return
         match reply:
@@ -328,7 +330,7 @@ class _Socket(LiveConnection):
         self.put(b'{"id":%b,"type":"error","payload":%b}' % (orjson.dumps(id), errors))
 
     def _end(self, id: str) -> None:
-        """Ends an operation; that of an id which has none is no mistake: its `complete` may have crossed ours."""
+        """Ends an operation. An unknown id is not an error: the client's `complete` may have crossed ours."""
         operation = self._operations.pop(id, None)
         if isinstance(operation, asyncio.Task):
             operation.cancel()
@@ -337,7 +339,7 @@ class _Socket(LiveConnection):
 
 
 def _frame(message: bytes) -> bytes:
-    """A text frame (RFC 6455, section 5.2), whole and, as a server's are, not masked."""
+    """Returns an unfragmented text frame (RFC 6455, section 5.2), unmasked, as a server's frames must be."""
     size = len(message)
     if size < 126:
         return b"\x81%c%b" % (size, message)
@@ -347,7 +349,7 @@ def _frame(message: bytes) -> bytes:
 
 
 def _parsed(message: Message) -> dict[str, Any]:
-    """Raises `Closed` for what is no message of the protocol."""
+    """Returns the message's JSON object. Raises `Closed` if it is not text with a JSON object."""
     text = message.get("text")
     if text is None:
         raise Closed(BAD_REQUEST, "Messages must be text")

@@ -337,7 +337,7 @@ STORIES: Final = (
             ("CUSTOMER", "The panic button test failed again."),
             ("BOT", "Did the panel itself show the alarm, or did nothing happen at all?"),
             ("CUSTOMER", "Nothing at all, and the station says they got no signal."),
-            ("BOT", "This is urgent. I have opened a ticket and public_note the office."),
+            ("BOT", "This is urgent. I have opened a ticket and informed the office."),
         ),
     ),
     Story(

@@ -47,9 +47,9 @@ CODES: dict[type[Exception], str] = {
     AssertionError: "INTERNAL",
 }
 MESSAGES = {
-    "TIMEOUT": "This took too long and was given up.",
-    "BUSY": "Somebody else is changing this at the moment; try again.",
-    "UNAVAILABLE": "The database cannot be reached at the moment; try again.",
+    "TIMEOUT": "The request timed out.",
+    "BUSY": "Another request is changing the same data; try again.",
+    "UNAVAILABLE": "The database is temporarily unavailable; try again.",
     "INTERNAL": "Something went wrong on the server.",
 }
 LEVELS = {"TIMEOUT": logging.WARNING, "BUSY": logging.WARNING, "UNAVAILABLE": logging.ERROR, "INTERNAL": logging.ERROR}

@@ -111,7 +111,7 @@ async def company(server: Server) -> AsyncIterator[Company]:
     await update("ticket", customerId=ids["customer"], propertyId=ids["property"])
     await assign("ticket", "technician")
     ids["hushed"] = await note(tess, "ticket", f"Between us: {HUSHED}.")
-    ids["told"] = await note(tess, "ticket", "NotificationTarget to all.", internalOnly=False)
+    ids["told"] = await note(tess, "ticket", "Shown to all.", internalOnly=False)
     ids["article"] = await article("ticket", "Own resolution.")
     await admin.done("articleUpdate", "__typename", articleId=ids["article"], published=True)
     # The customer's alone, and the customer's with another technician.

@@ -68,7 +68,7 @@ def test_a_token_is_good_for_as_long_as_was_asked(callout: Terminal, ttl: str, s
 def test_no_time_or_one_of_more_than_a_year_is_wrong_usage(callout: Terminal, ttl: str) -> None:
     done = callout("token", "--role", "admin", "--ttl", ttl)
     assert (done.exit_code, done.stdout) == (2, "")
-    assert "is not a time of up to a year" in done.stderr
+    assert "is not a duration of up to a year" in done.stderr
 
 
 def test_an_admin_or_a_service_is_called_what_it_is_unless_a_name_is_given(callout: Terminal) -> None:
@@ -85,12 +85,12 @@ def test_wrong_usage_and_settings_that_cannot_be_used_are_told_from_failures(cal
     issued, unusable = Terminal(jwt_jwks_url="https://issuer.test/keys"), Terminal(port="0", workers="65")
     for terminal, arguments, code, why in (
         (callout, ("token", "--role", "technician"), 2, "a technician's token needs a --subject"),
-        (callout, ("token", "--role", "customer", "--subject", "c@x.test", "--name", "C"), 2, "leave --name out"),
+        (callout, ("token", "--role", "customer", "--subject", "c@x.test", "--name", "C"), 2, "omit --name"),
         (callout, ("migrate", "--downgrade"), 2, "--downgrade needs a --revision"),
         (callout, ("seed", "--tickets", "0"), 2, "0 is not in the range"),
         (callout, ("mail-in", "--imap"), 1, "CALLOUT_IMAP_URL is not set"),
         (issued, ("token", "--role", "admin"), 1, "CALLOUT_JWT_SECRET is not set"),
-        (unusable, ("token", "--role", "admin"), 2, "The settings cannot be used:\n  CALLOUT_PORT: "),
+        (unusable, ("token", "--role", "admin"), 2, "The settings are invalid:\n  CALLOUT_PORT: "),
         (unusable, ("token", "--role", "admin"), 2, "\n  CALLOUT_WORKERS: "),
     ):
         done = terminal(*arguments)
@@ -103,7 +103,7 @@ async def test_the_demo_company_is_for_an_empty_database(
 ) -> None:
     await technician(database, "first@wire.test")
     done = callout("seed")
-    assert (done.exit_code, "for an empty database" in done.stderr) == (1, True)
+    assert (done.exit_code, "the demo company needs an empty one" in done.stderr) == (1, True)
     assert await database.fetchval("SELECT count(*) FROM customers") == 0
 
 
@@ -148,7 +148,7 @@ def test_the_doctor_finds_a_healthy_installation_healthy_and_tells_no_secret(cal
     done = callout("doctor")
     assert done.exit_code == 0, done.stdout
     assert re.findall(r"^([✓✗]) (\w+) ", done.stdout, re.MULTILINE) == [
-        ("✓", about) for about in ("program", "settings", "tokens", "database", "schema", "notices", "mail", "server")
+        ("✓", about) for about in ("program", "settings", "tokens", "database", "schema", "queue", "mail", "server")
     ]
     assert SECRET not in done.stdout
 
@@ -187,14 +187,14 @@ async def test_the_doctor_tells_of_notices_that_nobody_sends(
         )
     fresh = callout("doctor")
     assert fresh.exit_code == 0
-    assert re.search("✓ notices +2 to be sent, 0 given up\n", fresh.stdout)
+    assert re.search("✓ queue +2 to be sent, 0 given up\n", fresh.stdout)
     await database.execute("UPDATE deliveries SET due_at = now() - interval '11 minutes'")
     await database.execute(
         "UPDATE deliveries SET state = 'DEAD', finished_at = now() WHERE recipient = 'b@example.com'"
     )
     sick = callout("doctor")
     assert sick.exit_code == 1
-    assert re.search("✗ notices +1 to be sent, 1 given up\n +1 have been due", sick.stdout)
+    assert re.search("✗ queue +1 to be sent, 1 given up\n +1 have been due", sick.stdout)
     await database.execute("DELETE FROM deliveries WHERE state = 'PENDING'")
     assert callout("doctor").exit_code == 0  # what was given up is no illness
     await database.execute("DELETE FROM deliveries")

@@ -121,8 +121,8 @@ def test_a_database_may_be_called_as_other_programs_call_it(scheme: str) -> None
         ("imap_url", "imap://u:tr0ubador@mail.test/INBOX", "must start with imaps://"),
         ("jwt_secret", "é" * 15 + "x", "is shorter than 32 bytes"),
         ("jwt_issuer", "", "should have at least 1 character"),
-        ("public_url", "https://callout.test:0", "must be an address such as https://"),
-        ("public_url", "https://callout.test:port", "must be an address such as https://"),
+        ("public_url", "https://callout.test:0", "must be a URL such as https://"),
+        ("public_url", "https://callout.test:port", "must be a URL such as https://"),
     ],
 )
 def test_what_cannot_be_used_is_refused_by_name(tmp_path: Path, name: str, value: str, why: str) -> None:

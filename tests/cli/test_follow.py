@@ -29,7 +29,7 @@ CHANGE = {
 }
 READY = {"__typename": "StreamReady", "cursor": "c1"}
 RESET = {"__typename": "StreamReset", "cursor": "c3", "reason": "CURSOR_EXPIRED"}
-GONE = "… the connection is gone; trying again from {} on"
+GONE = "… the connection was lost; reconnecting from {}"
 
 
 @pytest.fixture
@@ -163,10 +163,10 @@ async def test_what_the_command_is_refused_is_said() -> None:
 @pytest.mark.parametrize(
     ("told", "shown"),
     [
-        (READY, "ready: what follows is live"),
+        (READY, "ready: changes are live from here on"),
         (RESET, "reset (CURSOR_EXPIRED): fetch your list again"),
         (CHANGE, "UPDATED STATUS_CHANGED TKT-A2B4C3  IN_PROGRESS HIGH    Panel beeps  (by Tess)"),
-        (CHANGE | {"ticket": None, "change": "LEFT"}, "LEFT    STATUS_CHANGED tkt_1, which you no longer see"),
+        (CHANGE | {"ticket": None, "change": "LEFT"}, "LEFT    STATUS_CHANGED tkt_1, which you can no longer see"),
     ],
 )
 def test_each_message_is_a_line(told: dict[str, Any], shown: str) -> None:

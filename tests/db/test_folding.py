@@ -177,7 +177,7 @@ async def test_a_server_goes_on_folding_after_an_outage(
             await until(database, taken)
         await database.execute("ALTER TABLE event_log RENAME TO event_log_away")
         async with asyncio.timeout(20):
-            while "the counts cannot be brought up to date" not in caplog.text:  # noqa: ASYNC110 (a log says nothing)
+            while "cannot update the counts" not in caplog.text:  # noqa: ASYNC110 (a log says nothing)
                 await asyncio.sleep(0.01)
         await database.execute("ALTER TABLE event_log_away RENAME TO event_log")
         await create(database, CHATBOT)
@@ -228,4 +228,4 @@ async def test_a_process_whose_background_work_ends_by_itself_is_stopped(
     finally:
         loop.remove_signal_handler(signal.SIGTERM)
         signal.signal(signal.SIGTERM, handler)
-    assert "work in the background has ended; the process stops" in caplog.text
+    assert "background work has ended; stopping the process" in caplog.text

@@ -248,11 +248,11 @@ async def test_a_server_prunes_by_its_retention_and_goes_on_after_an_outage(
     await database.execute("ALTER TABLE event_log RENAME TO event_log_away")
     with caplog.at_level(logging.INFO):
         pruning = asyncio.create_task(background.keep_pruned(pool, KEPT))
-        await logged(caplog, "old events cannot be deleted")
+        await logged(caplog, "cannot delete old events")
         await database.execute("ALTER TABLE event_log_away RENAME TO event_log")
         await until(database, f"horizon::text::bigint = {young[0]} FROM event_log")
         await let_pass(database, ANNOUNCED + timedelta(minutes=1))
-        await logged(caplog, "events older than 1 day, 0:00:00 were deleted: 1")
+        await logged(caplog, "deleted events older than 1 day, 0:00:00: 1")
     pruning.cancel()
     await asyncio.wait([pruning])
     await pool.close()

@@ -1,4 +1,4 @@
-"""A client of the API as the tests use it, and the things that most of them begin with."""
+"""A client of the API for tests, which also creates the objects that most tests start with."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True)
 class Server:
-    """A running server: where it is, how it is configured, and the database below it."""
+    """A running server: its URL, settings, database and process."""
 
     url: str
     settings: Settings
@@ -33,7 +33,7 @@ class Server:
 
 
 class Refusal(Exception):
-    """The response has errors. `codes` are theirs, `response` the whole of it."""
+    """The response has errors. `codes` are their codes, `response` is the whole response."""
 
     def __init__(self, response: dict[str, Any]) -> None:
         super().__init__(str(response["errors"]))
@@ -42,13 +42,13 @@ class Refusal(Exception):
 
 
 class Api:
-    """One viewer's client. Call it with a document and variables: it returns `data`, or raises `Refusal`."""
+    """A viewer's client. Call it with a document and variables: it returns `data`, or raises `Refusal`."""
 
     def __init__(self, server: Server, role: Role = Role.ADMIN, subject: str = "boss", name: str = "The Boss") -> None:
         self.server = server
         token = mint(server.settings, role=role, subject=subject, name=name, ttl=3600)
         headers = {"authorization": f"Bearer {token}"}
-        # `verify` costs each client 60 ms of reading certificates, of which plain HTTP needs none.
+        # Reading certificates takes each client 60 ms, and plain HTTP needs none.
         self.http = httpx.AsyncClient(base_url=server.url, headers=headers, timeout=30, trust_env=False, verify=False)
 
     async def __aenter__(self) -> Self:
@@ -66,7 +66,7 @@ class Api:
         return response["data"]
 
     async def respond(self, document: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The whole response, whose data are what the schema promises."""
+        """Returns the whole response, after checking its data against the schema."""
         body = {"query": document, "variables": variables}
         response: dict[str, Any] = (await self.http.post("/graphql", json=body)).json()
         if response.get("data") is not None:
@@ -74,20 +74,20 @@ class Api:
         return response
 
     async def do(self, mutation: str, selection: str, **input: Any) -> Any:
-        """Run `mutation(input: …)`; returns its payload, which has `userErrors` beside the selection."""
+        """Runs `mutation(input: …)`. Returns its payload, with `userErrors` besides the selection."""
         type_ = mutation[0].upper() + mutation[1:] + "Input"
         errors = "userErrors { code field message }"
         document = f"mutation($input: {type_}!) {{ {mutation}(input: $input) {{ {selection} {errors} }} }}"
         return (await self(document, input=input))[mutation]
 
     async def done(self, mutation: str, selection: str, **input: Any) -> Any:
-        """Like `do`, for one that nothing should speak against."""
+        """Like `do`, and fails if there are user errors."""
         payload = await self.do(mutation, selection, **input)
         assert payload["userErrors"] == []
         return payload
 
     async def refused(self, mutation: str, selection: str = "__typename", **input: Any) -> list[tuple[str, str]]:
-        """Like `do`, for one that is objected to: the objections as (code, field path after `input.`)."""
+        """Like `do`, for a mutation that must fail. Returns its user errors as (code, field path after `input.`)."""
         payload = await self.do(mutation, selection, **input)
         assert payload["userErrors"]
         return [(error["code"], ".".join(error["field"][1:])) for error in payload["userErrors"]]
@@ -103,7 +103,7 @@ class Api:
     def service(self, subject: str = "chatbot") -> Api:
         return Api(self.server, Role.SERVICE, subject, "Chatbot")
 
-    # Things to begin with. Whatever is not given is drawn so that it is nobody else's.
+    # Test data. Values that are not passed are random, so that they are unique.
 
     async def new_customer(self, **given: Any) -> str:
         n = next(_numbers)

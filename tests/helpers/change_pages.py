@@ -1,4 +1,4 @@
-"""Pages of what has happened to tickets, as a device asks for them."""
+"""Requests pages of ticket changes, as a device does."""
 
 from __future__ import annotations
 

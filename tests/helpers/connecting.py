@@ -1,5 +1,5 @@
-"""What live connections need around them, for tests of connections alone: a clock that the test sets, an application
-that lets in whoever comes and replies what the test says, and a hub that only notes who subscribes."""
+"""Stand-ins around live connections, for tests of the connections alone: a clock that the test sets, an application
+that admits everybody and replies as the test says, and a hub that only records subscribers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ANSWER, REFUSAL, FOLLOW = "query", "error", "subscription"
 
 
 class Clock:
-    """Takes the place of the module `time`. As there, the two clocks have nothing to do with one another."""
+    """Replaces the module `time`. As there, the two clocks are unrelated."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -38,7 +38,7 @@ class Clock:
 
 
 class Subscribers(Hub):
-    """The test itself sends to `members`; `ended` are those whose subscriptions have been ended."""
+    """A hub without events: the test delivers to `members` itself. `ended` has those whose subscriptions have ended."""
 
     def __init__(self) -> None:
         self.members: list[Subscriber] = []
@@ -61,7 +61,7 @@ class _Noted(SubscriptionHandle):
 
 
 class Desk:
-    """The application. While `admits` or `replies` is cleared, who comes has to wait; `failure` is what they get."""
+    """The application. While `admits` or `replies` is cleared, clients wait; then `failure` is raised if it is set."""
 
     def __init__(self) -> None:
         self.session = Session(VIEWER, None, False)
@@ -107,7 +107,8 @@ class Desk:
 
 
 class Table(Connections):
-    """Keeps who has come; `gone` are the sessions whose viewers are no longer let in, `asked` those asked about."""
+    """Records all connections in `came`. The test puts sessions whose viewers have lost access into `gone`; `asked` has
+    the sessions of each check."""
 
     def __init__(self) -> None:
         super().__init__(self._which, 0.0)
@@ -124,7 +125,7 @@ class Table(Connections):
         super().enter(connection)
 
     def places(self, viewer: Viewer = VIEWER) -> int:
-        """How many more connections this viewer may have."""
+        """Returns how many more connections this viewer may have."""
         others = [Idle() for _ in range(CONNECTIONS_MAX + 1)]
         for other in others:
             Connections.enter(self, other)
@@ -135,7 +136,7 @@ class Table(Connections):
 
 
 class Idle(LiveConnection):
-    """A connection that goes on for ever, and notes what is asked of it."""
+    """A connection that never ends, and records the calls."""
 
     def __init__(self) -> None:
         self.checks: list[float] = []
@@ -149,7 +150,7 @@ class Idle(LiveConnection):
 
 
 class Room:
-    """Sockets with all that is around them."""
+    """The sockets with all their stand-ins."""
 
     def __init__(self, clock: Clock, times: Times = TIMES) -> None:
         self.clock = clock
@@ -165,13 +166,13 @@ class Room:
             await wire.gone()
 
     def check(self, seconds: float = 0.0) -> None:
-        """Lets this time pass, and then everybody be checked."""
+        """Advances the clock, then checks all connections."""
         self.clock.now += seconds
         for connection in self.table.came:
             connection.check(self.clock.now)
 
     async def wire(self, **headers: str) -> Wire:
-        """A client that has not said anything yet."""
+        """Returns a client that has not sent anything yet."""
         wire = await Wire.open(self.sockets, **headers)
         self._wires.append(wire)
         return wire
@@ -183,7 +184,7 @@ class Room:
         return wire
 
     async def following(self, id: str = "1") -> tuple[Wire, Subscriber]:
-        """A client with a subscription, and what the hub knows of it."""
+        """Returns a client with a subscription, and its subscriber in the hub."""
         wire = await self.admitted()
         return wire, await self.subscribe(wire, id)
 

@@ -1,4 +1,4 @@
-"""Tickets and events that are written by SQL alone, and their numbers: as the counts have them and as they are."""
+"""Writes tickets and events by SQL alone, and compares the stored counts with the actual ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COUNTED = {
 
 
 async def create(database: Database, creator: tuple[str, str], **values: Any) -> str:
-    """A ticket with the event of its creation, as a server writes the two."""
+    """Writes a ticket and the event of its creation, as a server does."""
     columns = {
         "id": new_id(),
         "reference": f"TKT-{''.join(secrets.choice('ABCDEFGHJKMNPQRSTUVWXYZ') for _ in range(6))}",
@@ -44,7 +44,7 @@ async def create(database: Database, creator: tuple[str, str], **values: Any) ->
 
 
 async def change(database: Database, ticket: str, kind: str, changes: str, note: str | None = None) -> str:
-    """A ticket's change with its event, whose id is returned."""
+    """Changes a ticket and writes the event, as a server does. Returns the event's id."""
     event: str = await database.fetchval(
         "WITH before AS (SELECT to_jsonb(tickets.*) AS image FROM tickets WHERE id = $1), changed AS ("
         f" UPDATE tickets SET version = version + 1, updated_at = now(), {changes} WHERE id = $1 RETURNING *)"
@@ -59,7 +59,7 @@ async def change(database: Database, ticket: str, kind: str, changes: str, note:
 
 
 async def counted(database: Database, each: counts.Counts) -> set[tuple[Any, ...]]:
-    """The counts as they are read: what has been taken in, and what the events since then add."""
+    """Returns the counts as the API reads them: the stored counts plus the events since they were folded."""
     rows = each.counted()
     by = [rows.c[name] for name in each.by]
     total = func.sum(rows.c.n).label("total")
@@ -68,7 +68,7 @@ async def counted(database: Database, each: counts.Counts) -> set[tuple[Any, ...
 
 
 async def taken_in(database: Database, each: counts.Counts) -> set[tuple[Any, ...]]:
-    """The counts without what the events since then add."""
+    """Returns the stored counts, without the events since they were folded."""
     return {tuple(row) for row in await database.fetch(f"SELECT {_columns(each)}, n FROM {each.table} WHERE n <> 0")}
 
 

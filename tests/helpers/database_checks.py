@@ -1,4 +1,4 @@
-"""What the database has, to compare with what the API says."""
+"""Reads the database, to compare it with what the API says."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from resolvers.ticket import draw_reference
 
 Database: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
-_KEEPING_COUNT = {"ticket_counts", "service_ticket_counts", "event_log"}  # folded in now and then, by nobody's request
+_KEEPING_COUNT = {"ticket_counts", "service_ticket_counts", "event_log"}  # changed by background work, not by requests
 
 
 async def ticket_row(database: Database, ticket_id: str) -> dict[str, Any]:
-    """The ticket's row as an event's image has it. `ticket_id` is the global id."""
+    """Returns the ticket's row in the form of an event's image. `ticket_id` is the global id."""
     await database.execute("SET timezone = 'UTC'")
     image = await database.fetchval("SELECT to_jsonb(tickets.*) FROM tickets WHERE id = $1", key(ticket_id))
     row: dict[str, Any] = json.loads(image)
@@ -30,7 +30,7 @@ async def ticket_row(database: Database, ticket_id: str) -> dict[str, Any]:
 
 
 async def events(database: Database, ticket_id: str | None = None) -> list[dict[str, Any]]:
-    """The events of a ticket, or of all, in the order in which they happened; images parsed."""
+    """Returns the events of a ticket, or of all tickets, in order, with parsed images."""
     await database.execute("SET timezone = 'UTC'")
     rows = await database.fetch(
         "SELECT to_jsonb(ticket_events.*) FROM ticket_events WHERE ticket_id = coalesce($1, ticket_id) ORDER BY at, id",
@@ -40,7 +40,7 @@ async def events(database: Database, ticket_id: str | None = None) -> list[dict[
 
 
 async def write_ticket(connection: Queryable, creator: Viewer, subject: str) -> str:
-    """Writes a ticket and its event past the API, where nobody rings the bell. Returns the ticket's key."""
+    """Writes a ticket and its event without the API, so without ringing the bell. Returns the ticket's key."""
     key = new_id()
     values = {
         "id": key,
@@ -52,14 +52,14 @@ async def write_ticket(connection: Queryable, creator: Viewer, subject: str) -> 
         "creator_id": creator.id,
         "contact_name": "John Smith",
         "contact_email": "john@example.com",
-        "updated_at": datetime.now(UTC),  # which orders the events of one transaction
+        "updated_at": datetime.now(UTC),  # orders the events of one transaction
     }
     await event_log.create(connection, creator, values)
     return key
 
 
 async def dump(database: Database) -> dict[str, tuple[int, str]]:
-    """Each table's number of rows and a digest of all that is in them: equal dumps mean that nothing changed."""
+    """Returns each table's number of rows and a digest of its content: equal dumps mean that nothing changed."""
     names = await database.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
     tables = [name for (name,) in names if name not in _KEEPING_COUNT]
     selects = (
@@ -70,23 +70,23 @@ async def dump(database: Database) -> dict[str, tuple[int, str]]:
 
 
 async def until(database: Database, condition: str) -> None:
-    """Waits until a query says so. Fails after twenty seconds."""
+    """Waits until the SQL condition is true. Fails after twenty seconds."""
     for _ in range(400):
         if await database.fetchval(f"SELECT {condition}"):
             return
         await asyncio.sleep(0.05)
-    raise AssertionError(f"it does not come to be that {condition}")
+    raise AssertionError(f"timed out waiting for {condition}")
 
 
 async def until_blocked(database: Database, statements: int = 1) -> None:
-    """Waits until that many statements on this database wait for a lock. Fails after ten seconds."""
+    """Waits until so many statements on this database are waiting for a lock. Fails after ten seconds."""
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     for _ in range(1000):
         await database.execute("SELECT pg_stat_clear_snapshot()")
         if await database.fetchval(waiting) >= statements:
             return
         await asyncio.sleep(0.01)
-    raise AssertionError("nothing waits for a lock")
+    raise AssertionError("timed out waiting for statements to wait for a lock")
 
 
 def key(global_id: str) -> str:

@@ -1,4 +1,4 @@
-"""A client of `graphql-transport-ws`, as bare as can be: what a test wants to send is sent, whatever it is."""
+"""A minimal client of `graphql-transport-ws`, which sends whatever a test wants, valid or not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from tests.helpers.api import SCHEMA, Api
 from tests.helpers.response_checker import departures
 
-WITHIN = 20.0  # seconds, after which a test that waits has failed
+WITHIN = 20.0  # seconds, after which a waiting test fails
 
 DESCRIPTIONS = "subscription { ticketChanged { ... on TicketChange { ticket { description } } } }"
 INIT = '{"type":"connection_init","payload":{"Authorization":"%s"}}'
@@ -40,8 +40,7 @@ OF_STREAMS = {"Subscription", "TicketChange", "NoteAdded", "StreamReady", "Strea
 
 
 class Socket:
-    """One connection. What an operation answers must be what the schema promises; `seen` are the fields that had a
-    value."""
+    """One connection. Checks every operation's results against the schema; `seen` has the fields that had a value."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
@@ -52,7 +51,7 @@ class Socket:
         await self.connection.send(orjson.dumps(message).decode())
 
     async def receive(self) -> dict[str, Any]:
-        """The next message, pings apart, which are answered."""
+        """Returns the next message; answers and skips pings."""
         while True:
             async with asyncio.timeout(WITHIN):
                 frame = await self.connection.recv()
@@ -70,14 +69,14 @@ class Socket:
         await self.send(id=id, type="subscribe", payload={"query": query, "variables": variables})
 
     async def next(self) -> Any:
-        """The value of the one field of the next message's data."""
+        """Returns the value of the one root field in the next message."""
         message = await self.receive()
         assert message["type"] == "next", message
         ((_, value),) = message["payload"]["data"].items()
         return value
 
     async def quiet(self, seconds: float = 0.4) -> None:
-        """Fails if there is a message within this time, other than a ping."""
+        """Fails if a message other than a ping arrives within this time."""
         try:
             async with asyncio.timeout(seconds):
                 raise AssertionError(await self.receive())
@@ -85,7 +84,7 @@ class Socket:
             return
 
     async def closed(self) -> tuple[int, str]:
-        """The code and reason that the server closes with, whatever it says before."""
+        """Returns the code and reason that the server closes with; ignores the messages before."""
         try:
             async with asyncio.timeout(WITHIN):
                 while True:
@@ -97,19 +96,19 @@ class Socket:
 
 @asynccontextmanager
 async def socket(url: str, **options: Any) -> AsyncIterator[Socket]:
-    """A connection that has not said anything yet."""
+    """A connection that has not sent anything yet."""
     options = {"subprotocols": ["graphql-transport-ws"], "proxy": None, "ping_interval": None} | options
     connection = await connect(url.replace("http", "ws", 1) + "/graphql", **options)
     try:
         async with connection:
             yield Socket(connection)
     finally:
-        connection.transport.abort()  # whoever is cancelled while it closes leaves it open
+        connection.transport.abort()  # a task that is cancelled during the close would leave it open
 
 
 @asynccontextmanager
 async def live(viewer: Api, url: str | None = None, **options: Any) -> AsyncIterator[Socket]:
-    """A connection of a viewer's that is acknowledged."""
+    """A viewer's acknowledged connection."""
     async with socket(url or viewer.server.url, **options) as opened:
         await opened.send(type="connection_init", payload={"Authorization": viewer.http.headers["authorization"]})
         assert (await opened.receive())["type"] == "connection_ack"
@@ -120,7 +119,7 @@ async def live(viewer: Api, url: str | None = None, **options: Any) -> AsyncIter
 async def following(
     viewer: Api, filter: Any = None, after: str | None = None, url: str | None = None, **options: Any
 ) -> AsyncIterator[Socket]:
-    """A connection that follows tickets. Where it starts from now, it is ready."""
+    """A connection that follows tickets. If it starts from now, `StreamReady` has been received."""
     async with live(viewer, url, **options) as opened:
         await opened.subscribe("1", CHANGES, filter=filter, after=after)
         if after is None:
@@ -129,7 +128,7 @@ async def following(
 
 
 def narrow(url: str) -> plain.socket:
-    """A connection whose end here holds little of what is not read."""
+    """A connection with small receive buffers on the client's side."""
     server = httpx.URL(url)
     client = plain.socket()
     client.setsockopt(plain.SOL_SOCKET, plain.SO_RCVBUF, 4096)
@@ -138,7 +137,7 @@ def narrow(url: str) -> plain.socket:
 
 
 async def stalled(api: Api, query: str = DESCRIPTIONS) -> plain.socket:
-    """A client that follows tickets with their descriptions, and reads nothing after the first message."""
+    """A client that follows tickets with their descriptions, and stops reading after the first message."""
     url = httpx.URL(api.server.url)
     client = narrow(api.server.url)
     subscribe = {
@@ -158,7 +157,7 @@ async def stalled(api: Api, query: str = DESCRIPTIONS) -> plain.socket:
 
 
 def masked(text: str) -> bytes:
-    """A client's frame (RFC 6455, section 5.2), masked with zeros."""
+    """Returns a client's frame (RFC 6455, section 5.2), masked with zeros."""
     data = text.encode()
     return (
         b"\x81\xfe" + len(data).to_bytes(2, "big") + bytes(4) + data

@@ -1,4 +1,4 @@
-"""Mail as it comes in: messages to send, `callout mail-in` as a mail server runs it, and a real IMAP server."""
+"""Inbound mail: messages, `callout mail-in` as a mail server runs it, and a real IMAP server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def message(
     /,
     **headers: str | bytes | None,
 ) -> bytes:
-    """A message. `in_reply_to="…"` is the header In-Reply-To; of None there is none."""
+    """Returns a message. `in_reply_to="…"` sets the header In-Reply-To; None omits a header."""
     given: dict[str, str | bytes | None] = {"from": sender, "to": OURS, "subject": "Beeping panel", **headers}
     head = b"".join(
         name.replace("_", "-").title().encode() + b": " + as_bytes(value) + b"\r\n"
@@ -46,7 +46,7 @@ def environment(**settings: str) -> dict[str, str]:
 
 @contextmanager
 def at_most(seconds: float, child: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Kills the child after that time, so that nobody waits for ever for what it says."""
+    """Kills the child after that time, so that no test waits forever for its output."""
     timer = threading.Timer(seconds, child.kill)
     timer.start()
     try:
@@ -57,7 +57,7 @@ def at_most(seconds: float, child: subprocess.Popen[bytes]) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Pipe:
-    """`callout mail-in` in processes of its own, with these settings."""
+    """Runs `callout mail-in` in processes of its own, with these settings."""
 
     environment: dict[str, str]
 
@@ -67,7 +67,7 @@ class Pipe:
         return subprocess.Popen(command, env=self.environment, stdin=pipes, stdout=pipes, stderr=pipes)
 
     def __call__(self, raw: bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-        """Runs it to its end. Forked, which saves loading it, and through files in place of pipes."""
+        """Runs the command until it exits. Forked, which saves the time to import it, with files instead of pipes."""
         with tempfile.TemporaryDirectory() as directory:
             given, printed, log = (Path(directory) / name for name in ("stdin", "stdout", "stderr"))
             given.write_bytes(raw)
@@ -79,7 +79,7 @@ class Pipe:
             return subprocess.CompletedProcess(arguments, child.exitcode, printed.read_bytes(), log.read_bytes())
 
     def take(self, raw: bytes) -> str:
-        """Takes a message; returns what was said of it."""
+        """Receives a message and returns the command's output."""
         done = self(raw)
         assert (done.returncode, done.stderr) == (0, b""), done
         (line,) = done.stdout.decode().splitlines()
@@ -111,7 +111,7 @@ class ImapServer:
 
 @contextmanager
 def imap_server(directory: Path) -> Iterator[ImapServer]:
-    """Pymap, with an empty mailbox."""
+    """A pymap server with an empty mailbox."""
     server = ImapServer(free_port())
     command = [str(Path(sys.executable).with_name("pymap")), "--host", "127.0.0.1", "--port", str(server.port)]
     command += ["--no-tls", "dict", "--demo-user", server.user, "--demo-password", server.password]
@@ -133,4 +133,4 @@ def _wait_until_connected(server: ImapServer, child: subprocess.Popen[bytes], lo
             time.sleep(0.05)
         else:
             return
-    raise AssertionError(f"the IMAP server does not start:\n{log.read_text()}")
+    raise AssertionError(f"the IMAP server did not start:\n{log.read_text()}")

@@ -1,5 +1,5 @@
-"""A token issuer on a loopback port: it publishes keys as an OpenID provider does, counts who asks, and fails in the
-ways that one fails."""
+"""A token issuer on a loopback port: it publishes keys as an OpenID provider does, counts requests, and simulates a
+provider's failures."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Issuer:
         self.behaviour: Literal["well", "hangs", "fails", "redirects", "babbles", "floods"] = "well"
 
     def publish(self, **keys: PrivateKey) -> None:
-        """Publishes these keys, under these names, and no others."""
+        """Publishes exactly these keys, under these names."""
         self.keys = [public_jwk(key) | {"kid": kid, "use": "sig"} for kid, key in keys.items()]
 
 

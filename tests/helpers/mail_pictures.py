@@ -1,5 +1,5 @@
-"""Takes the picture of our mails that `docs/notifications.md` shows: `make screenshots`. It needs Chromium, by the name
-`chromium` or whatever `CHROMIUM` says.
+"""`make screenshots`: takes the picture of our mails for `docs/notifications.md`. It needs Chromium, at the path in
+`CHROMIUM` or named `chromium`.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ SHOWN = [
     [(NoticeKind.CREATED, Audience.ADMIN), (NoticeKind.TEST, Audience.ADMIN)],
     [(NoticeKind.ASSIGNED, Audience.TECHNICIAN)],
 ]
-WIDTH, HEIGHT = 540, 1_200  # pixels: of a column, of all
+WIDTH, HEIGHT = 540, 1_200  # pixels: the width of one column, the height of the picture
 
 
 def page() -> str:
-    """All of them beside each other."""
+    """Returns an HTML page with all mails side by side."""
     texts = Templates(public_url="https://callout.example.com")
     columns = []
     for column in SHOWN:
@@ -42,14 +42,14 @@ _FRAME = '<iframe srcdoc="{}" onload="this.height = this.contentDocument.documen
 
 
 def take(picture: Path) -> None:
-    """Raises `FileNotFoundError` without Chromium, `CalledProcessError` if it cannot."""
+    """Takes the picture. Raises `FileNotFoundError` without Chromium, `CalledProcessError` if Chromium fails."""
     with tempfile.TemporaryDirectory() as directory:
         source = Path(directory) / "mails.html"
         source.write_text(page())
         command = [
             os.environ.get("CHROMIUM", "chromium"),
             "--headless",
-            "--no-sandbox",  # it shows nothing but what was written here
+            "--no-sandbox",  # safe: it shows only our own HTML
             "--disable-gpu",
             "--hide-scrollbars",
             f"--user-data-dir={directory}/profile",

@@ -1,4 +1,4 @@
-"""A real SMTP server on a loopback port, aiosmtpd in a thread of its own, that fails in the ways that one fails."""
+"""A real SMTP server on a loopback port, aiosmtpd in a thread of its own, which simulates a mail server's failures."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Received:
 
 
 class MailServer:
-    """`replies` are what it says to MAIL, RCPT and DATA, in place of 250: a line, or `hang`, or `drop` (after what was
-    sent has been taken, without a word). Those in `once` are said once, before these."""
+    """`replies` are its replies to MAIL, RCPT and DATA, instead of 250: a line, or `hang`, or `drop` (accept the data
+    and close the connection without a reply). Those in `once` are used first, and only once."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -54,18 +54,18 @@ class MailServer:
         return sum(session.transport is not None and not session.transport.is_closing() for session in self._sessions)
 
     def hang_up(self) -> None:
-        """Ends all connections, as a server does with those that have been idle for too long."""
+        """Closes all connections, as a server does with those that have been idle for too long."""
         for session in self._sessions:
             if session.transport is not None:
                 session.loop.call_soon_threadsafe(session.transport.close)
 
     async def is_asked(self, command: str) -> None:
-        """Returns when it has been sent this command."""
+        """Waits until the server has received this command."""
         async with asyncio.timeout(10):
-            while command not in self.asked:  # noqa: ASYNC110 (it is another thread that knows)
+            while command not in self.asked:  # noqa: ASYNC110 (another thread appends to it)
                 await asyncio.sleep(0.001)
 
-    # What aiosmtpd calls
+    # Called by aiosmtpd
 
     async def handle_MAIL(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -99,7 +99,7 @@ class MailServer:
             server.transport.abort()
         return reply
 
-    # For `mail_server`
+    # Called by `mail_server`
 
     def session(self, **options: Any) -> SMTP:
         self.connections += 1
@@ -110,7 +110,7 @@ class MailServer:
     def _authenticate(
         self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: LoginPassword
     ) -> AuthResult:
-        """It tells whoever is wrong with what, as some do."""
+        """Quotes a wrong password in the reply, as some servers do: it must not be logged."""
         if (data.login.decode(), data.password.decode()) != (USER, PASSWORD):
             return AuthResult(success=False, handled=False, message=f"535 5.7.8 {data.password!r} is wrong")
         self.authenticated += 1
@@ -120,7 +120,7 @@ class MailServer:
         self._stopping.set()
         for session in self._sessions:
             transport = session.transport
-            # One that has ended cannot be ended again where it is of TLS and Python is 3.11.2.
+            # In Python 3.11.2 a closed TLS transport cannot be aborted again.
             if isinstance(transport, asyncio.Transport) and not transport.is_closing():
                 transport.abort()
 
@@ -129,11 +129,11 @@ class MailServer:
 def mail_server(
     *, starttls: ssl.SSLContext | None = None, tls: ssl.SSLContext | None = None, utf8: bool = False
 ) -> Iterator[MailServer]:
-    """With `starttls` or `tls` it has that, and takes a user and password there."""
+    """A running mail server. With `starttls` or `tls` it offers that, and authentication with `USER` and `PASSWORD`."""
     server = MailServer()
     options: dict[str, Any] = {"tls_context": starttls, "enable_SMTPUTF8": utf8}
     if tls is not None:
-        options["auth_require_tls"] = False  # it doesn't know that it has it
+        options["auth_require_tls"] = False  # aiosmtpd does not know that the connection is encrypted from the start
     with _listening(lambda loop: server.session(loop=loop, **options), server.stop, tls) as port:
         server.port = port
         yield server
@@ -141,7 +141,8 @@ def mail_server(
 
 @contextmanager
 def talker(*lines: str) -> Iterator[int]:
-    """The port of a server that says these lines, one as a greeting and one to each command, and then no more."""
+    """Yields the port of a server that sends these lines, the first as a greeting and one after each command, and then
+    nothing more."""
 
     class Talker(asyncio.Protocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:

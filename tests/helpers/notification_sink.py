@@ -1,8 +1,8 @@
-"""Notices over a local socket: a channel that sends them, a place that takes them or misbehaves, and the processes
-that send, which are Callout's own but for the channels.
+"""Notifications over a local socket: a channel that sends them, a sink that accepts them or misbehaves, and the sending
+processes, which are Callout's own except for the channels.
 
-`python -m tests.helpers.notification_sink serve` is a server, `… notify` a worker by itself. What they need beside
-Callout's settings comes in the environment: `SINK_PORT`, and `PACE` as JSON.
+`python -m tests.helpers.notification_sink serve` is a server, `… notify` a standalone worker. Besides Callout's
+settings they need environment variables: `SINK_PORT`, and `PACE` as JSON.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from notifiers.worker import Pace
 from pubsub.bell import Bell
 from tests.helpers.process import environment_of, start
 
-WITHIN = 15.0  # seconds, after which a test that waits has failed
+WITHIN = 15.0  # seconds, after which a waiting test fails
 HANG, DROP = "hang", "drop"
 
 NotificationTarget: TypeAlias = dict[str, Any]
@@ -38,8 +38,8 @@ NotificationTarget: TypeAlias = dict[str, Any]
 
 
 class Wire(Channel):
-    """Sends each notification as a line of JSON over a connection of its own. The answer is a line that begins as
-    SMTP's do: 2 for accepted, 4 for later (after the seconds that it ends with, if any), 5 for never.
+    """Sends each notification as a line of JSON over a connection of its own. The answer is a line that starts like
+    SMTP's: 2 means accepted, 4 try later (after the seconds at its end, if there are any), 5 refused for good.
     """
 
     def __init__(self, port: int) -> None:
@@ -69,8 +69,8 @@ class Wire(Channel):
 
 
 class Sink:
-    """Takes notices. `answer` says what to each: a line, `HANG` until `release`, or `DROP`. `seen` are all that came,
-    in order; `taken` those that were taken. Lines are sent as Latin-1."""
+    """Receives notifications. `answer` returns the answer to each: a line, `HANG` until `release`, or `DROP`. `seen`
+    has all that arrived, in order; `taken` those that were accepted. Lines are sent as Latin-1."""
 
     def __init__(self) -> None:
         self.answer: Callable[[NotificationTarget], str] = lambda told: "250 Thanks"
@@ -90,13 +90,13 @@ class Sink:
         server.close()
 
     def release(self) -> None:
-        """Whoever hangs is answered as anybody else is now; if that is to hang, dropped."""
+        """Answers the hanging connections as `answer` says now; drops them if it still says `HANG`."""
         self._released.set()
         self._released = asyncio.Event()
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line = await reader.readline()
-        if not line:  # who wanted to tell is gone
+        if not line:  # the sender has disconnected
             writer.close()
             return
         told: NotificationTarget = orjson.loads(line)
@@ -113,9 +113,9 @@ class Sink:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Waits for what another process brings about."""
+    """Waits until a condition is true that another process brings about."""
     async with asyncio.timeout(WITHIN):
-        while not condition():  # noqa: ASYNC110 (nothing tells of it)
+        while not condition():  # noqa: ASYNC110 (there is no event to wait for)
             await asyncio.sleep(0.02)
 
 
@@ -123,7 +123,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def working(
     settings: Settings, sink: Sink, channels: str = "EMAIL,GOOGLE_CHAT", pace: Pace | None = None
 ) -> AsyncIterator[None]:
-    """A worker in this process, for the length of the block."""
+    """Runs a worker in this process for the length of the block."""
     assert settings.database_url is not None
     database = await Database.open(settings.database_url, size=2)
     try:
@@ -155,7 +155,7 @@ class Sending:
         self.process.join()
 
     def stop(self) -> float:
-        """Asks it to end; returns the seconds that it took."""
+        """Stops the worker with SIGTERM. Returns the seconds that it took."""
         began = time.monotonic()
         self.process.terminate()
         self.process.join(WITHIN)
@@ -165,7 +165,7 @@ class Sending:
 
 @contextmanager
 def sending(directory: Path, database_url: str, sink: Sink, **pace: float) -> Iterator[Sending]:
-    """A worker that sends to the sink, and is killed with the block unless it has ended before."""
+    """A worker process that sends to the sink; it is killed at the end of the block if it still runs."""
     settings = environment_of(database_url=database_url, data_dir=str(directory), env="production", jwt_secret="x" * 32)
     environment = settings | wiring(sink, **pace)
     number = len(list(directory.glob("worker*.log")))
@@ -179,7 +179,7 @@ def sending(directory: Path, database_url: str, sink: Sink, **pace: float) -> It
 
 
 def wiring(sink: Sink, **pace: float) -> dict[str, str]:
-    """What these processes need beside Callout's settings."""
+    """Sets the environment variables that these processes need besides Callout's settings."""
     return {"SINK_PORT": str(sink.port), "PACE": orjson.dumps(pace).decode()}
 
 
@@ -194,7 +194,7 @@ def main() -> None:
         return wires(port)
 
     if sys.argv[1] == "serve":
-        import uvicorn  # what only a server needs takes seconds to import
+        import uvicorn  # only a server needs it, and importing it takes seconds
 
         from callout.app import create_app
 

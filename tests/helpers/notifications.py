@@ -1,4 +1,4 @@
-"""Notices to send."""
+"""Sample notifications."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PUBLIC_URL = "https://callout.test/app"
 def notification(
     kind: NoticeKind = NoticeKind.CREATED, audience: Audience = Audience.CUSTOMER, *, ticket: Any = None, **given: Any
 ) -> Notification:
-    """One of a delivery of its own, otherwise as the sample unless `given`; `ticket` are facts of the ticket."""
+    """Returns the sample notification with a new delivery; `given` and `ticket` replace its fields and its ticket's."""
     made = replace(sample_notification(kind, audience), delivery_id=str(uuid.uuid4()), **given)
     return made if ticket is None or made.ticket is None else replace(made, ticket=replace(made.ticket, **ticket))
 

@@ -1,4 +1,4 @@
-"""Going through a list page by page, and making sure on the way that its pages say of each other what is true."""
+"""Reads a list page by page, and checks that the page information is consistent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Fetch: TypeAlias = Callable[..., Awaitable[dict[str, Any]]]
 
 
 async def forwards(fetch: Fetch, size: int) -> list[Any]:
-    """All nodes of the list, by pages from its start."""
+    """Returns all nodes of the list, in order, read in pages from its start."""
     found: list[Any] = []
     after, more = None, True
     while more:
@@ -24,7 +24,7 @@ async def forwards(fetch: Fetch, size: int) -> list[Any]:
 
 
 async def backwards(fetch: Fetch, size: int) -> list[Any]:
-    """All nodes of the list, in its order too, by pages from its end."""
+    """Returns all nodes of the list, in order too, read in pages from its end."""
     found: list[Any] = []
     before, more = None, True
     while more:
@@ -38,15 +38,15 @@ async def backwards(fetch: Fetch, size: int) -> list[Any]:
 
 
 async def both_ways(fetch: Fetch, size: int) -> list[Any]:
-    """All nodes of the list, which are the same from either end."""
+    """Returns all nodes of the list, after checking that they are the same from either end."""
     found = await forwards(fetch, size)
     assert await backwards(fetch, size) == found
     return found
 
 
 def _check(page: dict[str, Any], size: int, found: int, *, more: bool) -> None:
-    """Only the last page is short, and there it is as many as there should be. (Or a list that repeats itself would
-    never end.)"""
+    """Checks that only the last page is short, and that there are no more nodes than expected, because a list that
+    repeats itself would never end."""
     if more:
         assert len(page["nodes"]) == size
         assert found < page["totalCount"]

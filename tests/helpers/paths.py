@@ -1,4 +1,4 @@
-"""Where the project's files are."""
+"""Paths in the repository."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A Callout server in a process of its own, for tests that need other settings than the shared server's, or its log."""
+"""A Callout server in a process of its own, for tests that need their own settings or the server's log."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class Process:
         return self.log_file.read_text()
 
     def records(self, logger: str) -> list[dict[str, Any]]:
-        """The log's records of this logger; every line of the log must be one."""
+        """Returns this logger's records from the log; every line of the log must be a JSON record."""
         lines = [orjson.loads(line) for line in self.log().splitlines()]
         return [line for line in lines if line["logger"] == logger]
 
 
 def free_port() -> int:
-    """One that nobody listens on now."""
+    """Returns a port that is not in use now."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
@@ -49,7 +49,7 @@ def free_port() -> int:
 
 SERVE = ("callout", "serve", "--host", "127.0.0.1")
 
-# Servers are forked from a process that has loaded what they need: to load it takes longer than most tests.
+# Servers are forked from a process that has already imported their modules: importing takes longer than most tests.
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["callout.cli", "callout.app", __name__])
 
@@ -64,8 +64,8 @@ def start(
     given: Path = NOTHING,
     printed: Path | None = None,
 ) -> BaseProcess:
-    """`python -m module`, with its arguments and in this environment, in a process of its own. `log` has its stderr,
-    `given` is its stdin, and `printed` has its stdout, which is ours otherwise."""
+    """Starts `python -m module`, with its arguments and in this environment, in a process of its own. `log` gets its
+    stderr, `given` is its stdin, and `printed` gets its stdout, which is inherited by default."""
     child = _FORKS.Process(target=_become, args=(list(module), dict(environment), log, given, printed))
     child.start()
     return child
@@ -80,15 +80,16 @@ def _become(module: list[str], environment: dict[str, str], log: Path, given: Pa
     if printed is not None:
         with printed.open("wb") as target:
             os.dup2(target.fileno(), 1)
-    sys.stdin = os.fdopen(0, closefd=False)  # the forked one has another number, which a worker process would look for
+    sys.stdin = os.fdopen(0, closefd=False)  # uvicorn's worker processes open its number, and the forked one is not 0
     sys.argv[:] = module
     runpy.run_module(module[0], run_name="__main__", alter_sys=True)
 
 
 @contextmanager
 def callout_process(directory: Path, module: Sequence[str] = SERVE, **settings: str) -> Iterator[Process]:
-    """`callout serve` in production with these settings (`jwt_issuer="…"` is `CALLOUT_JWT_ISSUER`); it logs into
-    `directory`. It sends no notifications unless it is told to. `module` is another server, with its arguments."""
+    """Runs `callout serve` in production with these settings (`jwt_issuer="…"` sets `CALLOUT_JWT_ISSUER`) for the
+    length of the block; its log is in `directory`. It sends no notifications unless `notify` is set. `module` replaces
+    the command by another module with its arguments."""
     given = {"env": "production", "data_dir": str(directory), "port": str(free_port()), "notify": "false"} | settings
     log = directory / "log"
     child = start(module, environment_of(**given), log)
@@ -104,7 +105,7 @@ def callout_process(directory: Path, module: Sequence[str] = SERVE, **settings: 
 
 
 def environment_of(**settings: str) -> dict[str, str]:
-    """This process' environment with these settings of Callout and no others."""
+    """Returns this process's environment with these settings of Callout and no others."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CALLOUT_")}
     return environment | {f"CALLOUT_{name.upper()}": value for name, value in settings.items()}
 
@@ -119,12 +120,11 @@ def _wait_until_alive(process: Process, child: BaseProcess) -> None:
                 time.sleep(0.05)
             else:
                 return
-    raise AssertionError(f"the server does not start:\n{process.log()}")
+    raise AssertionError(f"the server did not start:\n{process.log()}")
 
 
 def lives(process: psutil.Process) -> bool:
-    """It runs: one that has ended does not, whether or not anybody has asked for its exit code, nor one that ends while
-    it is looked at."""
+    """Whether the process is running. A zombie is not, nor is one that ends during the check."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -133,7 +133,8 @@ def lives(process: psutil.Process) -> bool:
 
 @contextmanager
 def serving(server: BaseServer, stopping: threading.Event) -> Iterator[None]:
-    """A server of the standard library's, in a thread; at the end `stopping` is set, for its handlers that wait."""
+    """Runs a server of the standard library in a thread for the length of the block; then sets `stopping`, to release
+    waiting handlers."""
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:

@@ -1,4 +1,4 @@
-"""A way to a server that can fall silent, and that can be by TLS."""
+"""A TCP proxy that can go silent, and that can add TLS."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWrite
 
 
 class Proxy:
-    """A way to a server that can fall silent, as when a phone or a firewall forgets: what is connected then stays so,
-    and no byte passes any more; who connects afterwards gets through."""
+    """A proxy that can go silent, as when a phone or a firewall loses track of a connection: existing connections stay
+    open but pass no more bytes; new ones work."""
 
     def __init__(self, connect: Connect) -> None:
         self._connect = connect
@@ -28,28 +28,28 @@ class Proxy:
         self._open.set()
 
     def fall_silent(self, *connections: int) -> None:
-        """These, by their number, or all there are."""
+        """Silences these connections, by number, or all that exist."""
         self._silent.update(connections or range(len(self._first_words)))
 
     def hold(self) -> None:
-        """From now on, what the server says waits until it is released."""
+        """From now on, holds back what the server sends until it is released."""
         self._open.clear()
         self._held.clear()
 
     async def held(self) -> None:
-        """Returns once something waits."""
+        """Waits until something is held back."""
         await self._held.wait()
 
     def release(self) -> None:
         self._open.set()
 
     def named(self, name: str) -> list[int]:
-        """The numbers of the connections in whose first words this is said."""
+        """Returns the numbers of the connections whose first bytes contain this."""
         return [number for number, words in enumerate(self._first_words) if name.encode() in words]
 
     @asynccontextmanager
     async def running(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
-        """The port it listens on; for TLS, of which the server behind it knows nothing, if `tls` is given."""
+        """A running proxy. With `tls` it speaks TLS to its clients, but not to the server behind it."""
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls)
         try:
             yield server.sockets[0].getsockname()[1]

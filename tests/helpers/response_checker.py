@@ -1,7 +1,6 @@
-"""Whether a response is what the schema promises for its document: every key, in order, and every value of its type.
+"""Checks a response against the schema and its document: every key, in order, and every value's type.
 
-Written after the specification (GraphQL, October 2021, sections 6.3.2, 6.4.3 and 3.5) and not after the server, which
-it is to judge.
+It follows the specification (GraphQL, October 2021, sections 6.3.2, 6.4.3 and 3.5), not the server that it judges.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from graphql import (
     value_from_ast_untyped,
 )
 
-# What a DateTime looks like, as the schema describes it: ISO 8601 with the offset, to the microsecond.
+# A DateTime, as the schema describes it: ISO 8601 with the offset, to the microsecond.
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)")
 
 _SCALARS = {
@@ -47,8 +46,8 @@ _SCALARS = {
 def departures(
     schema: GraphQLSchema, document: str, variables: Mapping[str, Any], data: Any, seen: set[str] | None = None
 ) -> list[str]:
-    """Where `data` is not what the schema promises for the document's one operation; empty if nowhere. The fields that
-    have a value (`Ticket.subject`) are added to `seen`."""
+    """Returns the places where `data` differs from what the schema promises for the document's one operation; empty if
+    there are none. Adds the fields that have a value (`Ticket.subject`) to `seen`."""
     check = _Check(schema, document, variables)
     found = list(check.operation(data))
     if seen is not None:
@@ -124,7 +123,7 @@ class _Check:
             if name == "__typename":
                 if value[key] != type_.name:
                     yield f"{path}.{key} is {value[key]!r} and not {type_.name}"
-            elif not name.startswith("__"):  # introspection is the GraphQL library's own
+            elif not name.startswith("__"):  # the GraphQL library answers introspection
                 if value[key] not in (None, []):
                     self.seen.add(f"{type_.name}.{name}")
                 yield from self._value(type_.fields[name].type, nodes, value[key], f"{path}.{key}")

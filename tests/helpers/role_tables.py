@@ -1,6 +1,6 @@
-"""docs/roles.md: who may do what, read off the schema's mappings.
+"""Generates docs/roles.md, the tables of who may do what, from the schema's mappings.
 
-`python -m tests.helpers.role_tables` writes the page. tests/api/test_roles.py checks that it is up to date and true.
+`python -m tests.helpers.role_tables` writes the page. tests/api/test_roles.py checks that it is up to date and correct.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ without ✓ for its role is refused as a whole with `FORBIDDEN`, and none of it 
 
 
 def restricted_fields() -> Iterator[tuple[str, Roles]]:
-    """The fields of things that not every role may read, as `Type.field`. (A payload's are its mutation's.)"""
+    """Returns the fields of objects that not every role may read, as `Type.field`. Payloads are left out: their fields
+    have the roles of the mutation."""
     for type_ in SCHEMA.type_map.values():
         if not isinstance(type_, GraphQLObjectType) or type_ in ROOTS:
             continue
@@ -42,7 +43,7 @@ def restricted_fields() -> Iterator[tuple[str, Roles]]:
 
 
 def operations(operation: str) -> Iterator[tuple[str, Roles]]:
-    """The fields of `Query`, `Mutation` or `Subscription`."""
+    """Returns the fields of `Query`, `Mutation` or `Subscription`."""
     for name, field in root_fields(operation).items():
         yield name, roles_of(field)
 

@@ -1,5 +1,4 @@
-"""Whatever can be asked of the API, derived from the schema: documents that select every field that a role may read,
-and input values that are no more than what must be given."""
+"""Derives requests from the schema: documents that select every field that a role may read, and minimal inputs."""
 
 from __future__ import annotations
 
@@ -29,8 +28,8 @@ from db.lists.page import Many
 from schema import graphql_schema, schema
 
 SCHEMA = graphql_schema(schema)
-PAGE = 9  # what is asked for of each list: more than the tests put into any
-FEW = 3  # what a chain of lists begins with, lest it cost too much
+PAGE = 9  # the page size of each list: more items than any list in the tests has
+FEW = 3  # the page size at the start of a chain of lists, to stay within the cost limits
 
 PREFIXES = {
     "id": "tkt",
@@ -44,13 +43,13 @@ PREFIXES = {
     "apiKeyId": "key",
     "deliveryId": "dlv",
 }
-"""What kind of id an argument or input field of a name takes."""
+"""The id prefix that an argument or input field takes, by its name."""
 
 _TEXTS = {"email": "x@example.com", "DateTime": "2026-01-01T00:00:00Z"}
 
 
 def root_fields(operation: str) -> Mapping[str, GraphQLField]:
-    """The fields of `Query` or `Mutation`."""
+    """Returns the fields of `Query` or `Mutation`."""
     fields: Mapping[str, GraphQLField] = _object(operation).fields
     return fields
 
@@ -61,17 +60,17 @@ def roles_of(field: GraphQLField) -> frozenset[Role]:
 
 
 class Everything:
-    """All that a role may read. `reached` collects the fields that its documents have selected."""
+    """Everything that a role may read. `reached` collects the fields that the documents have selected."""
 
     def __init__(self, role: Role, arguments: Mapping[str, Sequence[str]]) -> None:
-        """`arguments` are those of the root fields that need some, as GraphQL text: each for a call of its own."""
+        """`arguments` has, for each root field that needs some, the arguments of one or more calls, as GraphQL text."""
         self._role = role
         self._arguments = arguments
         self.reached: set[tuple[str, str]] = set()
 
     def documents(self) -> Iterator[str]:
-        """From each root field to the things it gives and their neighbours, and from each of these neighbours to its
-        own: three things in a row, by all ways."""
+        """Yields documents that go from each root field to its objects, to their neighbours, and to the neighbours of
+        those: all paths of three objects."""
         for name, field in self._readable("Query"):
             self.reached.add(("Query", name))
             given = [f"({arguments})" for arguments in self._arguments.get(name, ())]
@@ -81,17 +80,20 @@ class Everything:
             yield from self._chains(name + (given or [_page(field, FEW)])[0], get_named_type(field.type))
 
     def _from_root(self, call: str, field: GraphQLField) -> Iterator[str]:
-        """What a root field gives, and the neighbours of that."""
+        """Yields documents that select a root field's objects and their neighbours."""
         type_: Any = get_named_type(field.type)
         if not isinstance(type_, GraphQLInterfaceType):
             yield f"{{ {call} {{ {self._all(type_, 1)} }} }}"
             return
-        hops = 0 if is_list_type(get_nullable_type(field.type)) else 1  # many things at once would cost too much
+        hops = (
+            0 if is_list_type(get_nullable_type(field.type)) else 1
+        )  # a list of neighbours would exceed the cost limits
         for concrete in SCHEMA.get_possible_types(type_):
             yield f"{{ {call} {{ __typename id ... on {concrete.name} {{ {self._all(concrete, hops)} }} }} }}"
 
     def _chains(self, call: str, type_: Any) -> Iterator[str]:
-        """The neighbours of what a root field gives, and theirs: a document for each kind of neighbour."""
+        """Yields documents that select the neighbours of a root field's objects, and the neighbours of those: one
+        document for each kind of neighbour."""
         connection = "nodes" in type_.fields
         thing = get_named_type(type_.fields["nodes"].type) if connection else type_
         for link, leading in self._readable(thing.name) if isinstance(thing, GraphQLObjectType) else ():
@@ -100,7 +102,7 @@ class Everything:
                 yield f"{{ {call} {{ {f'nodes {{ {inner} }}' if connection else inner} }} }}"
 
     def readable(self) -> set[tuple[str, str]]:
-        """All fields that there is a way to, as (type, field)."""
+        """Returns all fields that can be reached from `Query`, as (type, field)."""
         found: set[tuple[str, str]] = set()
         pending = ["Query"]
         while pending:
@@ -118,8 +120,8 @@ class Everything:
         return [(name, field) for name, field in _object(type_name).fields.items() if self._role in roles_of(field)]
 
     def _all(self, type_: Any, hops: int) -> str:
-        """A selection of all fields, those that lead to other things for `hops` steps. (Lists that are not paged are
-        left out at the last step, where they would cost too much.)"""
+        """Returns a selection of all fields; fields that lead to other objects are followed for `hops` steps. Lists
+        without pages are left out at the last step, where they would exceed the cost limits."""
         parts = []
         for name, field in self._readable(type_.name):
             target = get_named_type(field.type)
@@ -151,13 +153,14 @@ def _page(field: GraphQLField, size: int = PAGE) -> str:
 
 
 def unknown(name: str) -> str:
-    """An id of nothing, of the kind that an argument or input field of this name takes."""
+    """Returns the id of an object that does not exist, of the kind that an argument or input field of this name
+    takes."""
     return f"{PREFIXES[name]}_00000000-0000-7000-8000-000000000000"
 
 
 def sample(type_: Any, id_of: Callable[[str], str], name: str = "") -> Any:
-    """A value of an input type: of an object the fields that must be given, or the first where none must; of a list
-    one item. `id_of` gives the id for an argument or field of a name."""
+    """Returns a minimal value of an input type: an object with its required fields, or with its first field if none is
+    required; a list with one item. `id_of` returns the id for an argument or field by its name."""
     if isinstance(type_, GraphQLNonNull):
         return sample(type_.of_type, id_of, name)
     if isinstance(type_, GraphQLList):
@@ -176,7 +179,7 @@ def sample(type_: Any, id_of: Callable[[str], str], name: str = "") -> Any:
 
 
 def call(operation: str, name: str, id_of: Callable[[str], str], selection: str = "__typename") -> dict[str, Any]:
-    """A request body that calls one root field with what must be given."""
+    """Returns a request body that calls one root field with its required arguments."""
     field = root_fields(operation)[name]
     required = {key: argument for key, argument in field.args.items() if is_required_argument(argument)}
     declared = ", ".join(f"${key}: {argument.type}" for key, argument in required.items())

@@ -1,8 +1,8 @@
-"""Writers and clients under fire, and the comparison of what a client received with what the event log holds in the
-end: every event that its filter matches, and nothing twice.
+"""Stress tests: writers and clients run during disturbances; in the end each client must have received exactly the
+events in the event log that its filter matches, none of them twice.
 
-The clients are bare ones, or those of a library: whatever is a `Follower`. Each records how its connections end, since
-a client that comes back misses nothing, and so would hide a server that closes connections without need.
+A client is any `Follower`: a bare one, or one that uses a library. Each records how its connections end: a client that
+reconnects misses nothing, and so would hide a server that closes connections without need.
 """
 
 from __future__ import annotations
@@ -45,21 +45,21 @@ ABNORMAL = "1006"  # the connection ended without a close frame
 RESTARTING = "1012"
 OVERLOADED = "1013 Try again later"
 COMPLETED = "completed"  # a response that the server ended: it restarts, or the client cannot go on listening
-REFUSED = "refused"  # nobody listened, or whoever did ended before the connection was open
+REFUSED = "refused"  # no server listened, or it stopped before the connection was open
 
 GONE = (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InterfaceError)
-"""What a writer meets whose PostgreSQL is stopped, or not up yet."""
+"""A writer's errors while PostgreSQL is stopped or still starting."""
 
 
 @dataclass
 class Received:
-    """What a client has been told, over all its connections."""
+    """The messages that a client has received over all its connections."""
 
     events: list[tuple[str, str]] = field(default_factory=list)
     versions: dict[str, int] = field(default_factory=dict)
     cursor: str = ""
     ready: int = 0
-    """How often everything missed had been told."""
+    """How many replays have been completed."""
 
     def take(self, message: dict[str, Any]) -> None:
         assert message["__typename"] != "StreamReset", message
@@ -68,29 +68,29 @@ class Received:
         if message["__typename"] == "TicketChange":
             self.events.append((message["ticketId"], message["at"]))
             version = message["ticket"]["version"]
-            assert version >= self.versions.get(message["ticketId"], 0), "a ticket went back"
+            assert version >= self.versions.get(message["ticketId"], 0), "a ticket's version decreased"
             self.versions[message["ticketId"]] = version
 
 
 class Follower(ABC):
-    """A client that follows tickets until it is cancelled, and comes back whenever it is cut off."""
+    """A client that follows tickets until it is cancelled, and reconnects whenever it is disconnected."""
 
     def __init__(self, filter: Any, start: str) -> None:
         self.filter = filter
         self.received = Received(cursor=start)
         self.ends: list[str] = []
-        """How its connections ended, in order, other than by the client itself: a close code and its reason, or
-        `REFUSED`."""
+        """How its connections ended, in order, except for those that the client itself closed: a close code and its
+        reason, or `REFUSED`."""
         self.hung_up = 0
-        """How often it ended one itself."""
+        """How many connections the client itself closed."""
 
     @abstractmethod
     async def run(self) -> None: ...
 
 
 class BareClient(Follower):
-    """Connects to one server after the other, beginning with the one of this number. `cut`: it hangs up by itself,
-    after so many seconds at most, as long as there is fire."""
+    """Connects to one server after another, starting with the one at index `number`. With `cut`, it closes each
+    connection itself after a random time of up to so many seconds."""
 
     def __init__(
         self, servers: Sequence[Server], number: int, filter: Any, start: str, *, cut: float | None = None
@@ -115,12 +115,14 @@ class BareClient(Follower):
 
     async def _follow(self) -> None:
         limit = random.uniform(0.0, self.cut) if self.cut else None
-        joining = asyncio.timeout(limit if random.random() < 0.5 else None)  # a slow machine would hardly ever get in
+        joining = asyncio.timeout(
+            limit if random.random() < 0.5 else None
+        )  # not always: a slow machine would hardly ever connect
         showing = asyncio.timeout(limit)
         server = self._servers[self._next % len(self._servers)]
         self._next += 1
         async with Api(server) as viewer:
-            # The library reads on while it closes: with a bound on what waits it would not, and wait in vain.
+            # Without a bound on its queue: while closing, the library must read on to receive the close frame.
             line = following(viewer, self.filter, self.received.cursor, max_queue=None)
             try:
                 async with joining, line as screen, showing:
@@ -128,12 +130,12 @@ class BareClient(Follower):
                     while True:
                         self.received.take(await screen.next())
             except TimeoutError:
-                assert joining.expired() or showing.expired(), "nothing has come for long"
+                assert joining.expired() or showing.expired(), "no message has arrived in time"
                 self.hung_up += 1
 
 
 class StreamClient(Follower):
-    """Follows by server-sent events, of the last of the servers."""
+    """Follows over server-sent events, always on the last of the servers."""
 
     def __init__(self, servers: Sequence[Server], filter: Any, start: str) -> None:
         super().__init__(filter, start)
@@ -161,7 +163,8 @@ class StreamClient(Follower):
 
 
 def bare_clients(servers: Sequence[Server], start: str) -> list[Follower]:
-    """The first begins at the first server, and the next two at the last; the fourth hangs up again and again."""
+    """Returns four clients: the first starts at the first server, the next two at the last; the fourth keeps closing
+    its connections."""
     return [
         BareClient(servers, 0, None, start),
         BareClient(servers, -1, URGENT, start),
@@ -179,7 +182,7 @@ def ends_of(followers: Sequence[Follower]) -> list[Counter[str]]:
 
 
 async def write(url: str, tickets: list[str], done: Callable[[], None], goes_on: Callable[[], bool], seed: int) -> None:
-    """One writer, which connects again when it has to."""
+    """One writer, which reconnects after an outage."""
     drawn = random.Random(seed)
     while goes_on():
         try:
@@ -201,10 +204,10 @@ async def write(url: str, tickets: list[str], done: Callable[[], None], goes_on:
 async def transact(
     connection: asyncpg.Connection[asyncpg.Record], drawn: random.Random, tickets: Sequence[str]
 ) -> None:
-    """A transaction of one to four changes, some in savepoints, some rolled back, some slow."""
+    """Runs a transaction of one to four changes; some use savepoints, some roll back, some are slow."""
     transaction = connection.transaction()
     await transaction.start()
-    # As whoever locks several does, in order, so that nobody waits in a circle.
+    # Locked in order, as the application does, to avoid deadlocks.
     for ticket in sorted(drawn.sample(tickets, drawn.randint(1, 4))):
         savepoint = connection.transaction()
         await savepoint.start()
@@ -226,7 +229,7 @@ async def change(connection: asyncpg.Connection[asyncpg.Record], drawn: random.R
 
 
 async def hold_open(url: str, ticket: str, seconds: float) -> None:
-    """A transaction that has written and takes its time."""
+    """Keeps a transaction open after it has written."""
     connection = await asyncpg.connect(url)
     try:
         async with connection.transaction():
@@ -240,7 +243,8 @@ async def hold_open(url: str, ticket: str, seconds: float) -> None:
 
 
 async def committed(url: str, filter: Any) -> list[tuple[str, str]]:
-    """The events after the tickets' creation, in order, that a filter by priority matches before or after."""
+    """Returns the events after the tickets' creation, in order, whose image before or after matches the filter by
+    priority."""
     connection = await asyncpg.connect(url, server_settings={"timezone": "UTC"})
     wanted = (filter or {"priority": ["LOW", "MEDIUM", "HIGH", "URGENT"]})["priority"]
     rows = await connection.fetch(
@@ -262,7 +266,7 @@ def by_ticket(events: list[tuple[str, str]]) -> dict[str, list[str]]:
 
 async def until_connected_often(client: BareClient) -> None:
     async with asyncio.timeout(WITHIN):
-        while client.connections < client.connections_min:  # noqa: ASYNC110 (nobody tells)
+        while client.connections < client.connections_min:  # noqa: ASYNC110 (there is no event to wait for)
             await asyncio.sleep(0.05)
 
 
@@ -279,9 +283,9 @@ async def under_fire(
     clients: Callable[[Sequence[Server], str], Sequence[Follower]] = bare_clients,
     writers: int = WRITERS,
 ) -> Sequence[Follower]:
-    """Writers and clients for some seconds, with a disturbance in the middle; then everything is compared. `clients`
-    are made of the servers and the cursor to start from. Returns them: how often they were cut off is the test's to
-    assert."""
+    """Runs writers and clients for some seconds, with a disturbance in the middle, then compares the clients' events
+    with the log's. `clients` makes the clients from the servers and the cursor to start from. Returns them, so that the
+    test can assert how their connections ended."""
     async with Api(servers[0]) as api:
         tickets = [(await api.new_ticket()).partition("_")[2] for _ in range(12)]
         start = (await api("{ tickets(first: 1) { streamCursor } }"))["tickets"]["streamCursor"]
@@ -296,7 +300,7 @@ async def under_fire(
                 follower.cut = None
         for follower in followers:
             await has_all(follower, by_ticket(await committed(url, follower.filter)))
-        await asyncio.sleep(0.5)  # for what should not come
+        await asyncio.sleep(0.5)  # for messages that should not arrive
         for follower, task in zip(followers, running, strict=True):
             assert not task.done(), task.exception()
             assert by_ticket(follower.received.events) == by_ticket(await committed(url, follower.filter))
@@ -315,8 +319,8 @@ async def all_at_once(
     disturb: Callable[[], Coroutine[Any, Any, None]],
     writers: int,
 ) -> None:
-    """The writers, and what disturbs them: until that is over, their time is up, and enough is written, for which a
-    busy machine takes longer."""
+    """Runs the writers and the disturbance: until that is over, the time is up, and enough is written, which takes
+    longer on a busy machine."""
     until = asyncio.get_running_loop().time() + SECONDS
     transactions = 0
 
@@ -336,26 +340,26 @@ async def all_at_once(
 
 
 async def ready(followers: Sequence[Follower], times: int) -> None:
-    """Waits until each has connected, and been told what it had missed, so often."""
+    """Waits until each follower has completed so many replays."""
     async with asyncio.timeout(WITHIN):
-        while any(follower.received.ready < times for follower in followers):  # noqa: ASYNC110 (nobody tells)
+        while any(follower.received.ready < times for follower in followers):  # noqa: ASYNC110 (there is no event to wait for)
             await asyncio.sleep(0.05)
 
 
 async def has_all(follower: Follower, expected: dict[str, list[str]]) -> None:
-    """Waits until a follower has received exactly this."""
+    """Waits until a follower has received exactly the expected events."""
     total = sum(map(len, expected.values()))
     assert total > 100
     try:
         async with asyncio.timeout(WITHIN):
             while by_ticket(follower.received.events) != expected:
-                assert len(follower.received.events) <= total, "something came twice"
+                assert len(follower.received.events) <= total, "an event arrived twice"
                 await asyncio.sleep(0.1)
     except TimeoutError:
         wanted = Counter((ticket, at) for ticket, times in expected.items() for at in times)
         missing, more = wanted - Counter(follower.received.events), Counter(follower.received.events) - wanted
         raise AssertionError(
-            f"of {total}, {len(missing)} are missing: {sorted(missing)}, and {len(more)} are told: {sorted(more)}"
+            f"of {total}, {len(missing)} are missing: {sorted(missing)}, and {len(more)} are unexpected: {sorted(more)}"
         ) from None
 
 
@@ -363,7 +367,7 @@ async def has_all(follower: Follower, expected: dict[str, list[str]]) -> None:
 async def served(
     directory: Path, database_url: str, count: int, pubsub_url: str, **settings: str
 ) -> AsyncIterator[list[Server]]:
-    """So many servers on one database."""
+    """Runs so many servers on one database."""
     with ExitStack() as stack:
         servers = []
         for _ in range(count):
@@ -375,8 +379,8 @@ async def served(
 async def through_restarts(
     directory: Path, database_url: str, client: Callable[[Server, Any, str], Follower], writers: int = 4
 ) -> None:
-    """Follows with two clients, which are made of a server, a filter and a cursor, while their server is killed, then
-    asked to end, and each time started again on the same port. Nothing else may cut the clients off."""
+    """Follows with two clients, made from a server, a filter and a cursor, while their server is killed, later stopped
+    with SIGTERM, and each time restarted on the same port. Nothing else may disconnect the clients."""
     port = str(free_port())
     with ExitStack() as stack:
 
@@ -389,7 +393,7 @@ async def through_restarts(
                 await ready(followers, times)
                 await asyncio.sleep(0.5)
                 os.kill(running.pid, chosen)
-                await asyncio.sleep(0.5)  # what happens meanwhile is told later
+                await asyncio.sleep(0.5)  # the events of this time are replayed later
                 running = await asyncio.to_thread(start)
             await ready(followers, 3)
 

@@ -1,4 +1,4 @@
-"""The `callout` command with settings of a test's own."""
+"""Runs the `callout` command with a test's own settings."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Terminal:
         self.settings = {f"CALLOUT_{name.upper()}": value for name, value in settings.items()}
 
     def __call__(self, *arguments: str) -> Result:
-        """In this process, which is quick; in a thread, because it makes an event loop of its own."""
+        """Runs the command in this process, which is quick; in a thread, because it starts its own event loop."""
         others: dict[str, str | None] = {name: None for name in os.environ if name.startswith("CALLOUT_")}
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(CliRunner().invoke, cli, arguments, env=others | self.settings).result()
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
-        """In a process of its own."""
+        """Starts the command in a process of its own."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CALLOUT_")}
         command = [sys.executable, "-m", "callout", *arguments]
         return subprocess.Popen(command, env=inherited | self.settings, text=True, **options)

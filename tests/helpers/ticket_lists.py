@@ -1,6 +1,6 @@
-"""Tickets of every sort to list, and what their lists ought to be.
+"""Tickets of all kinds to list, and the expected lists.
 
-The tickets' data stand here in Python too, so that each answer can be compared with what plain Python makes of them.
+The tickets' data are kept in Python too, so that each list can be compared with the one that plain Python computes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ query($filter: TicketFilter, $orderBy: [TicketOrder!], $first: Int, $after: Stri
 
 @dataclass
 class Ticket:
-    """A ticket as it ought to be in the database."""
+    """A ticket as it should be in the database."""
 
     n: int
     id: str = ""
@@ -72,7 +72,7 @@ class Ticket:
 
     @property
     def created_at(self) -> datetime:
-        """One of 12 moments, so that there are ties."""
+        """One of 12 times, so that there are ties."""
         return START + timedelta(days=self.n * 5 % 12, microseconds=self.n % 2)
 
     @property
@@ -92,13 +92,13 @@ class World:
     properties: list[str]
 
     def of(self, technician: str) -> list[Ticket]:
-        """What the technician sees: the first of them is the one who makes tickets."""
+        """Returns the tickets that the technician sees. The first technician is the one who creates tickets."""
         maker = technician == self.technicians[0]
         return [t for t in self.tickets if t.technician == technician or (maker and t.source == "TECHNICIAN")]
 
 
 async def make_world(server: Server) -> World:
-    """Makes the tickets, by every role that can make some."""
+    """Creates the tickets, by every role that can create some."""
     async with Api(server) as admin:
         technicians = [await admin.new_technician() for _ in range(3)]
         customers = [await admin.new_customer(name=f"Customer {word}") for word in ("A", "B", "C")]
@@ -147,7 +147,7 @@ async def make_world(server: Server) -> World:
 
 
 async def _set_times(server: Server, tickets: Sequence[Ticket]) -> None:
-    """The API has no say over times, so they are set behind it; the references come back."""
+    """Sets the tickets' times by SQL, because the API cannot. Returns their references."""
     connection = await asyncpg.connect(server.database_url)
     try:
         rows = await connection.fetch(
@@ -184,7 +184,8 @@ MIXED = [
 
 
 def in_order(tickets: Sequence[Ticket], order: Order, *, public: bool = False) -> list[str]:
-    """The ids in the order that the schema promises; ties by id, in the direction of the last key."""
+    """Returns the ids in the order that the schema promises: ties are broken by id, in the direction of the last
+    key."""
     value: dict[str, Callable[[Ticket], Any]] = {
         "CREATED_AT": lambda t: t.created_at,
         "UPDATED_AT": lambda t: t.public_updated_at if public else t.updated_at,
@@ -199,7 +200,7 @@ def in_order(tickets: Sequence[Ticket], order: Order, *, public: bool = False) -
 
 
 async def page(api: Api, **arguments: Any) -> dict[str, Any]:
-    """One page, whose nodes and edges agree."""
+    """Returns one page, after checking that its nodes and edges agree."""
     connection: dict[str, Any] = (await api(LIST, **arguments))["tickets"]
     assert [edge["node"] for edge in connection["edges"]] == connection["nodes"]
     cursors = [edge["cursor"] for edge in connection["edges"]]
@@ -210,24 +211,24 @@ async def page(api: Api, **arguments: Any) -> dict[str, Any]:
 
 
 async def forwards(api: Api, size: int, **arguments: Any) -> list[str]:
-    """Every id of the list, page by page from the start."""
+    """Returns all ids of the list, read page by page from the start."""
     return [node["id"] for node in await paging.forwards(partial(page, api, **arguments), size)]
 
 
 async def backwards(api: Api, size: int, **arguments: Any) -> list[str]:
-    """Every id of the list, page by page from the end."""
+    """Returns all ids of the list, read page by page from the end."""
     return [node["id"] for node in await paging.backwards(partial(page, api, **arguments), size)]
 
 
 async def matching(api: Api, filter: Filter | None) -> set[str]:
-    """The ids that the filter lets through, and as many as it counts."""
+    """Returns the ids that the filter matches, after checking that `totalCount` is their number."""
     got = await page(api, filter=filter, first=100)
     assert got["totalCount"] == len(got["ids"]) == len(set(got["ids"]))
     return set(got["ids"])
 
 
 async def refusal(api: Api, **arguments: Any) -> str:
-    """The message of the one error, which is the caller's and not the server's."""
+    """Returns the message of the one error, after checking that it is the client's mistake, not the server's."""
     with pytest.raises(Refusal) as refused:
         await api(LIST, **arguments)
     assert refused.value.codes == ["BAD_USER_INPUT"]

@@ -1,4 +1,4 @@
-"""Rows in a database of any revision, and what must be so of them there."""
+"""Writes rows into a database of any revision, and checks what must be true of them there."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WORD = re.compile(r"\b[a-zéü]{3,40}\b")
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Database]:
-    """Statements are prepared anew each time: a migration changes what they return."""
+    """A connection without cached statements, because migrations change the columns that statements return."""
     connection = await asyncpg.connect(url, statement_cache_size=0)
     try:
         yield connection
@@ -38,7 +38,7 @@ async def connected(url: str) -> AsyncIterator[Database]:
         await connection.close()
 
 
-# What is written, in the SQL of any revision
+# Writing, in SQL that works at any revision
 
 
 async def exists(database: Database, table: str) -> bool:
@@ -46,7 +46,8 @@ async def exists(database: Database, table: str) -> bool:
 
 
 async def write(database: Database) -> None:
-    """Rows in every table there is: tickets of all kinds of creators and what happens to them, and what hangs on it."""
+    """Writes rows into every table: tickets from all kinds of creators, their events, and the rows that depend on
+    them."""
     name = secrets.token_hex(4)
     customer, place, technician, note = (new_id() for _ in range(4))
     await database.execute(
@@ -114,7 +115,8 @@ async def write(database: Database) -> None:
 
 
 async def write_articles(database: Database, ticket: str) -> None:
-    """Some are public and some are not, words are common to both, and one becomes public by an edit that adds one."""
+    """Writes articles: some are public, some are not, both share words, and one becomes public in an edit that adds a
+    word."""
     edited = new_id()
     for article, published, problem in (
         (edited, False, "Keypad reset"),
@@ -135,16 +137,16 @@ async def write_articles(database: Database, ticket: str) -> None:
 
 
 def word() -> str:
-    """One that no other article has."""
+    """Returns a word that no other article has."""
     return "".join(secrets.choice(string.ascii_lowercase) for _ in range(12))
 
 
-# What is checked, as far as the revision has it
+# Checking, as far as the revision has the tables
 
 
 async def check(database: Database, at: str) -> None:
-    """Everything that must be so at each revision, of the rows that are there and of one more ticket. In the end the
-    counts have taken in all events."""
+    """Checks what must be true at each revision of the existing rows and of one new ticket. In the end all events are
+    folded into the counts."""
     kept = [each for each in COUNTED if await exists(database, each.table)]
     for each in kept:
         assert await counted(database, each) == await in_tickets(database, each), (at, each.table)
@@ -208,7 +210,7 @@ async def contents(database: Database) -> Contents:
 
 
 def carried(before: Contents, after: Contents) -> tuple[Contents, Contents]:
-    """The two as far as both have the tables and columns."""
+    """Returns both contents, reduced to the tables and columns that they have in common."""
     old: Contents = {}
     new: Contents = {}
     for name in before.keys() & after.keys():

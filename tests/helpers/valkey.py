@@ -1,4 +1,4 @@
-"""A Valkey server of a test's own."""
+"""A Valkey server for one test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.helpers.process import free_port
 
 
 class Valkey:
-    """It can be killed, and comes back on the same port."""
+    """A server that can be killed and started again on the same port."""
 
     def __init__(self, directory: Path) -> None:
         self.port = free_port()

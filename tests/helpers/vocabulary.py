@@ -1,7 +1,7 @@
-"""One vocabulary: what `make lint` checks of names, beside ruff and mypy. `docs/glossary.md` has the terms.
+"""Checks names and imports, as part of `make lint`. `docs/glossary.md` has the vocabulary.
 
-- A class name exists once in the application.
-- No identifier contains `told` or `tell`, which stood for five different things.
+- Each class name exists once in the application.
+- No identifier contains `told` or `tell`: they can mean notify, deliver, send or show.
 - No files import each other in a circle.
 """
 
@@ -61,7 +61,8 @@ def identifiers(node: ast.AST) -> Iterator[str]:
 
 
 def circles(modules: dict[str, ast.Module]) -> Iterator[str]:
-    """Imports for type checking alone do not count: GraphQL types refer to each other."""
+    """Yields a problem if files import each other in a circle. Imports that are only for type checking do not count,
+    because GraphQL types refer to each other."""
     graph = {module: set(imports(module, tree, modules)) for module, tree in modules.items()}
     try:
         TopologicalSorter(graph).prepare()

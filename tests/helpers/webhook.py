@@ -1,4 +1,4 @@
-"""A webhook on a loopback port: a real HTTP server that keeps what it is sent, and fails in the ways that one fails."""
+"""A webhook on a loopback port: a real HTTP server that records requests and simulates a webhook's failures."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ SECRET = "key=AIzaSy-tr0ubador&token=tr0ub%2Fador%3D"
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    path: str  # with the query
+    path: str  # including the query string
     headers: dict[str, str]
     message: dict[str, Any]
 
 
 class Webhook:
-    """`answer` is what it says: a status with headers, or `hangs`, `babbles` or `drops`."""
+    """`answer` is a status with headers, or `hangs`, `babbles` or `drops`."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -57,7 +57,9 @@ def webhook() -> Iterator[Webhook]:
 
         def respond(self, status: int, headers: dict[str, str]) -> None:
             self.send_response(status)
-            body = json.dumps({"error": {"message": f"{self.path} is to blame"}}).encode()  # as if to give it away
+            body = json.dumps(
+                {"error": {"message": f"{self.path} is to blame"}}
+            ).encode()  # quotes the secret URL, which must not be logged
             for name, value in (headers | {"content-length": str(len(body))}).items():
                 self.send_header(name, value)
             self.end_headers()
@@ -68,7 +70,7 @@ def webhook() -> Iterator[Webhook]:
 
     class Listener(ThreadingHTTPServer):
         daemon_threads = True
-        request_queue_size = 128  # a burst comes at once
+        request_queue_size = 128  # a burst arrives at once
 
     server = Listener(("127.0.0.1", 0), Handler)
     state = Webhook(server.server_port)

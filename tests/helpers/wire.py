@@ -1,7 +1,7 @@
-"""One WebSocket without a network: the client's end, and the line to it, which a test can block.
+"""One WebSocket without a network: the client's end, and a line to the server that a test can block.
 
-Between the two stand uvicorn's protocol, as `callout serve` has it, and the sockets that are tested. What the server
-writes is read by a real client's parser, which notices a frame that is not whole.
+The server's end is the tested sockets, with uvicorn's protocol as in `callout serve`. A real client's parser reads what
+the server writes, so an incomplete frame is noticed.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from websockets.uri import parse_uri
 from callout.http.server import FramingProtocol
 from callout.live.websocket import SUBPROTOCOL, Sockets
 
-TURNS = 200  # of the event loop, after which what has not happened never will
+TURNS = 200  # of the event loop; more of them change nothing
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Lets everybody else go on until it is so; waits for no time to pass."""
+    """Lets other tasks run until the condition is true. Independent of time."""
     for _ in range(TURNS):
         if condition():
             return
         await asyncio.sleep(0)
-    raise AssertionError("it never happened")
+    raise AssertionError("the condition never became true")
 
 
 async def settled() -> None:
-    """Everything that can happen has happened."""
+    """Lets other tasks run until nothing more can happen."""
     for _ in range(TURNS // 4):
         await asyncio.sleep(0)
 
 
 class Wire(asyncio.Transport):
-    """A client that is connected; `texts` are the messages that have arrived."""
+    """A connected client; `texts` has the messages that have arrived."""
 
     def __init__(self, sockets: Sockets, headers: dict[str, str]) -> None:
         super().__init__()
@@ -72,19 +72,19 @@ class Wire(asyncio.Transport):
         self._flush()
 
     async def receive(self) -> Any:
-        """The next message."""
+        """Returns the next message."""
         await until(lambda: len(self.texts) > self._read)
         self._read += 1
         return orjson.loads(self.texts[self._read - 1])
 
     def unread(self) -> list[Any]:
-        """The messages that have arrived and were not received yet."""
+        """Returns the messages that have arrived but have not been received."""
         start, self._read = self._read, len(self.texts)
         return [orjson.loads(text) for text in self.texts[start:]]
 
     @property
     def closed(self) -> tuple[int, str] | None:
-        """The code and reason that the server has closed with."""
+        """The code and reason with which the server has closed, or None."""
         received = self._client.close_rcvd
         return None if received is None else (received.code, received.reason)
 
@@ -93,7 +93,7 @@ class Wire(asyncio.Transport):
         return bool(self._tasks) and self.closed is None
 
     async def gone(self) -> tuple[int, str] | None:
-        """Waits until the server has done with this client."""
+        """Waits until the server has ended all tasks for this client."""
         await until(lambda: not self._tasks)
         return self.closed
 
@@ -107,21 +107,21 @@ class Wire(asyncio.Transport):
             self.protocol.connection_lost(None)
 
     def cancel(self) -> None:
-        """As a server does that cannot wait any longer."""
+        """Cancels the server's tasks, as at the end of a shutdown's grace period."""
         for task in self._tasks:
             task.cancel()
 
     # The line
 
     def block(self) -> None:
-        """The client reads nothing, and what is on its way fills all buffers."""
+        """Simulates a client that reads nothing, with all buffers full."""
         self.protocol.pause_writing()
 
     def unblock(self) -> None:
         self.protocol.resume_writing()
 
     def write(self, data: Any) -> None:
-        assert not self._closing, "written to a connection that is closed"
+        assert not self._closing, "written to a closed connection"
         self._client.receive_data(bytes(data))
         for event in self._client.events_received():
             if isinstance(event, Frame) and event.opcode is not Opcode.CLOSE:

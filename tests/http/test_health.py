@@ -106,7 +106,7 @@ async def test_a_silent_database_is_unreachable_until_it_answers(monkeypatch: py
     for _ in range(2):
         with pytest.raises(DatabaseUnreachable) as refused:
             await asked.check()
-        assert refused.value.reason == "time-out"
+        assert refused.value.reason == "timed out"
     assert database.times == 1  # it is not asked again before it has answered
     database.answering.set()
     await asyncio.sleep(0)

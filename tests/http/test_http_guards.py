@@ -255,7 +255,7 @@ async def test_a_database_that_is_gone_is_unreachable(server: Server) -> None:
         readiness = Readiness(pool, migrate.head())
     with pytest.raises(DatabaseUnreachable) as refusal:
         await readiness.check()
-    assert refusal.value.message == "The database does not answer."
+    assert refusal.value.message == "The database is not responding."
 
 
 @asynccontextmanager

@@ -23,7 +23,7 @@ class Line(asyncio.Transport):
         self.closed = False
 
     def write(self, data: Any) -> None:
-        assert not self.closed, "written to a connection that is closed"
+        assert not self.closed, "written to a closed connection"
         self.written += data
 
     def close(self) -> None:

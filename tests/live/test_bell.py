@@ -270,7 +270,7 @@ async def test_only_the_listening_connection_is_cut(valkey: Valkey, caplog: pyte
     async with two_bells(valkey.url) as bells, Redis.from_url(valkey.url) as client:
         assert await client.client_kill_filter(_type="pubsub") == 2
         await come_back(*bells)
-    assert warnings(caplog) == 2 * ["the bell is cut off from the other processes: Connection closed by server."]
+    assert warnings(caplog) == 2 * ["the bell is disconnected from the other processes: Connection closed by server."]
 
 
 @pytest.fixture
@@ -418,7 +418,7 @@ async def test_an_outage_is_told_without_the_password(valkey: Valkey, caplog: py
     [
         ("", "must start with memory://"),
         ("user:hush@localhost", "must start with memory://"),
-        ("postgres://", "no URL of it is given"),
+        ("postgres://", "the database's URL is not set"),
         ("amqp://user:hush@localhost", "Unsupported backend: amqp"),
         ("kafka://localhost", "aiokafka"),
         ("redis://user:/hush@localhost", "ambiguous"),

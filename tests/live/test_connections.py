@@ -213,7 +213,7 @@ async def test_who_is_admitted_gets_a_session_as_good_as_the_token() -> None:
     ("failure", "code", "reason"),
     [
         (Unauthenticated("The token has expired."), 4403, "Forbidden: The token has expired."),
-        (AuthenticationUnavailable(reason="the issuer does not answer"), 1013, "Try again later"),
+        (AuthenticationUnavailable(reason="the issuer is not responding"), 1013, "Try again later"),
     ],
 )
 async def test_only_who_may_try_again_is_invited_to(failure: HttpError, code: int, reason: str) -> None:

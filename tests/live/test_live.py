@@ -396,7 +396,7 @@ async def test_following_from_the_command_line_goes_on_through_a_restart(tmp_pat
             ticket = await api.new_ticket(subject="Bell tower")
             await shown("ENTERED CREATED")
         os.kill(process.pid, signal.SIGTERM)
-        await shown("trying again from the last cursor on")
+        await shown("reconnecting from the last cursor")
         connection = await asyncpg.connect(fresh_url)
         await event_log.change(connection, BOSS, ticket[4:], TicketEventKind.UPDATED, {"subject": "Bell tolls"}, {})
         await connection.close()

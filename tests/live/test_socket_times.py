@@ -135,7 +135,7 @@ async def test_a_silent_client_is_asked_and_then_closed(api: Api) -> None:
                 while True:
                     assert orjson.loads(await client.connection.recv()) == {"type": "ping"}
                     pings += 1
-    assert closed.value.rcvd == Close(1013, "Nobody answers")
+    assert closed.value.rcvd == Close(1013, "No answer to the ping")
     assert 2 <= pings < SILENCE_SECONDS / PING_SECONDS
 
 

@@ -114,13 +114,13 @@ async def test_a_broken_template_is_said_at_the_start(tmp_path: Path, caplog: py
         ("smtp_url", "smtp://u:tr0ubador@mail.example.com?tls=none", "unencrypted"),
         ("mail_from", "Callout", "is not a valid address"),
         ("mail_from", "a@b.example, c@d.example", "must be exactly one address"),
-        ("mail_from", "jörg@example.com", "must be ASCII"),
+        ("mail_from", "jörg@example.com", "must have an ASCII address"),
         ("mail_reply_to", "nobody", "is not a valid address"),
-        ("public_url", "callout.example.com", "must be an address such as https://"),
-        ("public_url", "javascript:alert(1)", "must be an address such as https://"),
-        ("public_url", "https://user:tr0ubador@callout.example", "must be an address such as https://"),
-        ("public_url", "https://callout.example/?page=", "must be an address such as https://"),
-        ("public_url", "https://callout.example/a b", "must be an address such as https://"),
+        ("public_url", "callout.example.com", "must be a URL such as https://"),
+        ("public_url", "javascript:alert(1)", "must be a URL such as https://"),
+        ("public_url", "https://user:tr0ubador@callout.example", "must be a URL such as https://"),
+        ("public_url", "https://callout.example/?page=", "must be a URL such as https://"),
+        ("public_url", "https://callout.example/a b", "must be a URL such as https://"),
     ],
 )
 def test_what_cannot_be_used_is_refused_by_name(tmp_path: Path, setting: str, value: str, why: str) -> None:
@@ -179,7 +179,7 @@ def answering(status: bytes) -> Iterator[int]:
     [
         (b"HTTP/1.1 200 OK", True, "ready on "),
         (b"HTTP/1.1 503 Service Unavailable", False, "not ready (status 503) on "),
-        (b"220 mail.example.test ESMTP", False, " does not answer as Callout does: "),
+        (b"220 mail.example.test ESMTP", False, " does not answer like Callout: "),
     ],
 )
 def test_the_doctor_asks_who_serves_on_the_port(callout: Terminal, status: bytes, good: bool, text: str) -> None:
@@ -197,7 +197,7 @@ def test_the_doctor_says_what_tokens_are_signed_with(callout: Terminal, tmp_path
     assert findings(callout, "tokens") == [(True, "HS256, signed with the configured secret")]
     with issuer() as idp:
         found = findings(callout, "tokens", jwt_jwks_url=idp.url)
-        assert found[1:] == [(True, "RS256 and ES256, with the issuer's keys, which can be read")]
+        assert found[1:] == [(True, "RS256 and ES256, checked with the issuer's keys, which can be read")]
         idp.behaviour = "fails"
         found = findings(callout, "tokens")
         assert found[1:] == [(False, "the issuer's keys cannot be read from CALLOUT_JWT_JWKS_URL")]
@@ -243,7 +243,7 @@ def test_the_doctor_tries_the_mail_server(callout: Terminal) -> None:
     with mail_server() as server:
         where = f"127.0.0.1, port {server.port}"
         good = findings(callout, "mail", smtp_url=server.url, mail_from="Maple <help@maple.example>")
-        assert good == [(True, f"by {where}, from help@maple.example")]
+        assert good == [(True, f"via {where}, from help@maple.example")]
         login = f"smtp://callout:tr0ubador@127.0.0.1:{server.port}"
         ((fine, text),) = findings(callout, "mail", smtp_url=login)
         assert (fine, "AUTH" in text) == (False, True)
@@ -261,7 +261,7 @@ def test_the_doctor_tries_the_templates(callout: Terminal, tmp_path: Path) -> No
     assert findings(callout, "templates", templates_dir=str(folder)) == [(False, f"{folder} is not a folder")]
     folder.mkdir()
     (folder / "test.txt").write_text("{{ recipient_name }}")
-    assert findings(callout, "templates") == [(True, f"those in {folder} can be used")]
+    assert findings(callout, "templates") == [(True, f"the templates in {folder} are valid")]
     (folder / "test.txt").write_text("{{ recipient_nmae }}")
     ((fine, text),) = findings(callout, "templates")
     assert (fine, text) == (False, "test.txt: 'recipient_nmae' is undefined")
