@@ -210,14 +210,14 @@ class Hub:
     ) -> None:
         """Delivers the replay to a new subscriber, then `ready`, then the messages held back meanwhile."""
         try:
-            place = None if after is None else StreamPosition.opened(after, self.cursors)
+            position = None if after is None else StreamPosition.opened(after, self.cursors)
             await self._tail.awake()
             # A cursor from a list or another process may be ahead of this process's tail.
-            known = place is not None and await self._tail.reach(place.until or place.origin)
+            known = position is not None and await self._tail.reach(position.until or position.origin)
             # No await between entering the group and reading the position: no batch may fall between the two.
             entry, now = self._enter(feed, subscriber, subscription), self._tail.position
-            if place is not None and known:
-                await self._replay(feed, subscriber, await replay(self._database, place, now), now)
+            if position is not None and known:
+                await self._replay(feed, subscriber, await replay(self._database, position, now), now)
             elif after is not None:
                 subscriber.deliver(
                     feed.reset(StreamResetReason.CURSOR_UNKNOWN, StreamPosition(now).sealed(self.cursors))
@@ -247,6 +247,6 @@ class Hub:
             subscriber.deliver(feed.reset(found, StreamPosition(now).sealed(self.cursors)))
             return
         async for portion in found.portions(feed.of, feed.at_once):
-            for place, message in portion:
-                subscriber.deliver(feed.with_cursor(message.payload, place.sealed(self.cursors)))
+            for position, message in portion:
+                subscriber.deliver(feed.with_cursor(message.payload, position.sealed(self.cursors)))
                 await subscriber.drained()

@@ -55,7 +55,7 @@ class Replay:
     """The ids of the events after a cursor, up to the position `now`."""
 
     now: str
-    _place: StreamPosition
+    _position: StreamPosition
     _rest: Sequence[str]
     _later: Sequence[str]
 
@@ -64,23 +64,23 @@ class Replay:
     ) -> AsyncIterator[list[tuple[StreamPosition, T]]]:
         """Yields what `of` makes of the events, each with its position, in order, `at_once` events at a time. Raises
         the errors of `of`."""
-        batch_end = self._place.until or self._place.origin
-        for origin, until, ids in ((self._place.origin, batch_end, self._rest), (batch_end, self.now, self._later)):
+        batch_end = self._position.until or self._position.origin
+        for origin, until, ids in ((self._position.origin, batch_end, self._rest), (batch_end, self.now, self._later)):
             for start in range(0, len(ids), at_once):
                 found = await of(ids[start : start + at_once])
                 yield [(StreamPosition(origin, until, event.at, event.event), event) for event in found]
 
 
-async def replay(database: Database, place: StreamPosition, now: str | None = None) -> Replay | StreamResetReason:
-    """Returns the events after `place`, up to the position `now` (by default the current one), or the reason why they
+async def replay(database: Database, position: StreamPosition, now: str | None = None) -> Replay | StreamResetReason:
+    """Returns the events after `position` and up to `now` (by default the current position), or the reason why they
     cannot be replayed. Raises the database's errors."""
-    batch_end = place.until or place.origin
-    row = await database.fetchrow(_REPLAY, place.origin, batch_end, now, place.at, place.event)
+    batch_end = position.until or position.origin
+    row = await database.fetchrow(_REPLAY, position.origin, batch_end, now, position.at, position.event)
     assert row is not None
     if Snapshot.parse(batch_end).xmax > Snapshot.parse(row["now"]).xmax:
         return StreamResetReason.CURSOR_UNKNOWN
-    if Snapshot.parse(place.origin).xmin < int(row["horizon"]):
+    if Snapshot.parse(position.origin).xmin < int(row["horizon"]):
         return StreamResetReason.CURSOR_EXPIRED
     if len(row["rest"]) + len(row["later"]) > REPLAY_MAX:
         return StreamResetReason.OVERFLOW
-    return Replay(now or row["now"], place, row["rest"], row["later"])
+    return Replay(now or row["now"], position, row["rest"], row["later"])
