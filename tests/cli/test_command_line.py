@@ -60,7 +60,8 @@ def test_a_token_is_all_that_is_printed(callout: Terminal) -> None:
     [("1", 1), ("90s", 90), ("15m", 900), ("12h", 43_200), ("7d", 604_800), ("366d", 31_622_400)],
 )
 def test_a_token_is_good_for_as_long_as_was_asked(callout: Terminal, ttl: str, seconds: int) -> None:
-    made = claims(callout("token", "--role", "admin", "--ttl", ttl).stdout.strip())
+    token = callout("token", "--role", "admin", "--ttl", ttl).stdout.strip()
+    made = jwt.decode(token, options={"verify_signature": False})  # the shortest may have run out by now
     assert made["exp"] - made["iat"] == seconds
 
 

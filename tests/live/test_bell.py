@@ -48,8 +48,6 @@ OF_BELLS = f"application_name = '{APPLICATION_NAME}' AND datname = current_datab
 CHILD = """
 import asyncio, sys
 from pubsub.bell import Bell
-from tests.process import free_port
-from tests.valkey import Valkey
 
 async def main():
     async with Bell.open(sys.argv[1]) as bell:
