@@ -1,6 +1,6 @@
 """Everything that steers PostgreSQL's planner. Each function names the plan that it prevents.
 
-`tests/db/test_plans.py` pins these plans on a seeded database, and fails with a PostgreSQL that plans differently.
+No test pins these plans yet; `make bench ARGS=million` shows what they cost, and `callout explain --analyze` one of them.
 """
 
 from __future__ import annotations
