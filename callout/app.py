@@ -13,8 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from callout import health, logs
-from callout import notification_worker as notices
+from callout import health, logs, notification_worker
 from callout.auth.authenticator import Authenticator
 from callout.background import background, keep_counted, keep_pruned
 from callout.database import DatabaseUnusable
@@ -47,7 +46,7 @@ class State(TypedDict):
 
 
 def create_app(
-    settings: Settings | None = None, channels: Callable[[Settings], notices.Channels] = channels_of
+    settings: Settings | None = None, channels: Callable[[Settings], notification_worker.Channels] = channels_of
 ) -> Starlette:
     """Returns the application. Without `settings`, they are read from the environment. `channels` makes the
     notification channels; tests pass their own."""
@@ -71,7 +70,7 @@ def create_app(
 
 
 async def _wire(
-    settings: Settings, make_channels: Callable[[Settings], notices.Channels], stack: AsyncExitStack
+    settings: Settings, make_channels: Callable[[Settings], notification_worker.Channels], stack: AsyncExitStack
 ) -> State:
     if settings.database_url is None:
         raise DatabaseUnusable(f"{variable('database_url')} is not set; `callout serve` starts an embedded server.")
@@ -87,9 +86,9 @@ async def _wire(
         await stack.enter_async_context(background(lambda: keep_pruned(database, kept)))
     cursors = StreamCursors(await event_log.identity(database))
     bell = await stack.enter_async_context(Bell.open(settings.bell_url, settings.database_url))
-    channels = await stack.enter_async_context(notices.opened(make_channels, settings))
+    channels = await stack.enter_async_context(notification_worker.opened(make_channels, settings))
     if settings.notify:
-        worker = notices.worker(settings, database, channels, bell)
+        worker = notification_worker.worker(settings, database, channels, bell)
         await stack.enter_async_context(background(worker.run))
     preparer = Preparer(graphql_schema(schema))
     engine = Engine(schema, preparer, database, cursors, channels, settings.own_mail, written=bell.ring)

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from callout import logs, settings
-from callout.auth import tokens as credentials
+from callout.auth import tokens
 from callout.auth.authenticator import mint
 from callout.auth.tokens import UnknownSubject
 from callout.database import DatabaseUnusable, database, is_empty, migrated_database
@@ -191,13 +191,13 @@ def token(role: str, subject: str | None, name: str | None, ttl: int) -> None:
         raise click.ClickException(
             "CALLOUT_JWT_SECRET is not set: only the issuer of CALLOUT_JWT_JWKS_URL can sign tokens."
         )
-    if ROLES[role] in credentials.PEOPLE:
+    if ROLES[role] in tokens.PEOPLE:
         if subject is None:
             raise click.UsageError(f"a {role}'s token needs a --subject: an id or an e-mail address.")
         if name is not None:
             raise click.UsageError(f"a {role}'s name comes from the database; omit --name.")
         with migrated_database(chosen) as url:
-            made = credentials.issue(chosen, url, role=ROLES[role], subject=subject, ttl=ttl)
+            made = tokens.issue(chosen, url, role=ROLES[role], subject=subject, ttl=ttl)
             click.echo(asyncio.run(made).token)
     else:
         who = subject or role
@@ -211,12 +211,12 @@ def notify() -> None:
     Runs alongside the servers, or instead of them if they have CALLOUT_NOTIFY=false. Any number of workers may run;
     each delivery is sent by one of them.
     """
-    from callout import notification_worker as notices
+    from callout import notification_worker
 
     chosen = settings.load()
     with migrated_database(chosen) as url:
         logs.configure(chosen)
-        uvloop.run(notices.notify(chosen, url))
+        uvloop.run(notification_worker.notify(chosen, url))
 
 
 @cli.command(name="follow")

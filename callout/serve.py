@@ -15,7 +15,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from callout import logs
-from callout.auth import tokens as credentials
+from callout.auth import tokens
 from callout.auth.tokens import Credential
 from callout.database import is_empty, migrated_database
 from callout.http.server import BoundedProtocol, FramingProtocol
@@ -130,7 +130,7 @@ async def _prepare(settings: Settings, url: str) -> list[Credential]:
         if settings.database_url is None and await is_empty(connection):
             async with connection.transaction():
                 await seed.demo(connection)
-        return await credentials.greeting(settings, connection)
+        return await tokens.greeting(settings, connection)
     finally:
         await connection.close()
 

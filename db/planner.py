@@ -1,6 +1,6 @@
 """Everything that steers PostgreSQL's planner. Each function names the plan that it prevents.
 
-No test pins these plans yet; `make bench ARGS=million` shows what they cost, and `callout explain --analyze` one of them.
+No test pins these plans yet. `make bench ARGS=million` shows what they cost, `callout explain --analyze` shows one.
 """
 
 from __future__ import annotations

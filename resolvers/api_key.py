@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import UUID
 from db import limits, models
 from db.postgres.statement import Statement
 from db.sql import table
-from resolvers import crud as records
+from resolvers import crud
 from resolvers.checks import Checks
 from resolvers.mutation import Call, Input, MutationError, Outcome, Refused, UserErrorCode
 
@@ -32,7 +32,7 @@ async def create(call: Call, input: Input) -> Outcome:
     name = checks.line(input["name"], limits.NAME_MAX, "name")
     secret = _PREFIX + secrets.token_urlsafe(32)
     values = {"name": name, "prefix": secret[:_SHOWN], "secret_hash": hashlib.sha256(secret.encode()).digest()}
-    outcome = await records.create(call, "apiKeyCreate", {}, _TABLE, values, {}, checks)
+    outcome = await crud.create(call, "apiKeyCreate", {}, _TABLE, values, {}, checks)
     return Outcome(outcome.object_id, extra={"secret": secret})
 
 

@@ -13,7 +13,7 @@ from db.lists.listing import QUERY, RANK, STAGE_SIZE
 from db.postgres.statement import Statement
 from db.sql import Condition, Expression, Row, table
 from db.visibility import ViewerParameter
-from resolvers import crud as records
+from resolvers import crud
 from resolvers.checks import Checks
 from resolvers.mutation import Call, Input, MutationError, Outcome, Transaction, UserErrorCode
 
@@ -30,7 +30,7 @@ _SOURCE = Statement(
 
 async def create(call: Call, input: Input) -> Outcome:
     checks = Checks()
-    return await records.create(call, "articleCreate", input, _TABLE, _values(input, checks), {}, checks)
+    return await crud.create(call, "articleCreate", input, _TABLE, _values(input, checks), {}, checks)
 
 
 async def create_from_ticket(call: Call, input: Input) -> Outcome:
@@ -38,7 +38,7 @@ async def create_from_ticket(call: Call, input: Input) -> Outcome:
     checks = Checks()
     values = {"source_ticket_id": checks.key(input["ticketId"], "tkt", "ticket", "ticketId")}
     unique = {"source_ticket_id": "ticketId"}
-    return await records.create(call, "articleCreateFromTicket", input, _TABLE, values, unique, checks, _look_up_ticket)
+    return await crud.create(call, "articleCreateFromTicket", input, _TABLE, values, unique, checks, _look_up_ticket)
 
 
 async def _look_up_ticket(transaction: Transaction, values: dict[str, Any], checks: Checks) -> None:
@@ -56,7 +56,7 @@ async def _look_up_ticket(transaction: Transaction, values: dict[str, Any], chec
 async def update(call: Call, input: Input) -> Outcome:
     checks = Checks()
     article_id = checks.key(input["articleId"], "art", "article", "articleId")
-    return await records.change(call, _TABLE, article_id, _values(input, checks), {}, _MISSING, checks)
+    return await crud.change(call, _TABLE, article_id, _values(input, checks), {}, _MISSING, checks)
 
 
 def _values(input: Input, checks: Checks) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from db import limits, models
 from db.sql import table
-from resolvers import crud as records
+from resolvers import crud
 from resolvers.checks import Checks
 from resolvers.mutation import Call, Input, MutationError, Outcome, UserErrorCode
 
@@ -17,13 +17,13 @@ _MISSING = MutationError(UserErrorCode.NOT_FOUND, "There is no such customer.", 
 
 async def create(call: Call, input: Input) -> Outcome:
     checks = Checks()
-    return await records.create(call, "customerCreate", input, _TABLE, _values(input, checks), _UNIQUE, checks)
+    return await crud.create(call, "customerCreate", input, _TABLE, _values(input, checks), _UNIQUE, checks)
 
 
 async def update(call: Call, input: Input) -> Outcome:
     checks = Checks()
     customer_id = checks.key(input["customerId"], "cus", "customer", "customerId")
-    return await records.change(call, _TABLE, customer_id, _values(input, checks), _UNIQUE, _MISSING, checks)
+    return await crud.change(call, _TABLE, customer_id, _values(input, checks), _UNIQUE, _MISSING, checks)
 
 
 def _values(input: Input, checks: Checks) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import UUID
 from db import limits, models
 from db.postgres.statement import Statement
 from db.sql import table
-from resolvers import crud as records
+from resolvers import crud
 from resolvers.checks import Checks
 from resolvers.mutation import Call, Input, MutationError, Outcome, Transaction, UserErrorCode
 
@@ -26,7 +26,7 @@ _CUSTOMER = Statement(
 async def create(call: Call, input: Input) -> Outcome:
     checks = Checks()
     values = {"customer_id": checks.key(input["customerId"], "cus", "customer", "customerId")} | _values(input, checks)
-    return await records.create(call, "propertyCreate", input, _TABLE, values, _UNIQUE, checks, _look_up_customer)
+    return await crud.create(call, "propertyCreate", input, _TABLE, values, _UNIQUE, checks, _look_up_customer)
 
 
 async def _look_up_customer(transaction: Transaction, values: dict[str, Any], checks: Checks) -> None:
@@ -38,7 +38,7 @@ async def _look_up_customer(transaction: Transaction, values: dict[str, Any], ch
 async def update(call: Call, input: Input) -> Outcome:
     checks = Checks()
     property_id = checks.key(input["propertyId"], "prp", "property", "propertyId")
-    return await records.change(call, _TABLE, property_id, _values(input, checks), _UNIQUE, _MISSING, checks)
+    return await crud.change(call, _TABLE, property_id, _values(input, checks), _UNIQUE, _MISSING, checks)
 
 
 def _values(input: Input, checks: Checks) -> dict[str, Any]:

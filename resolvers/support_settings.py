@@ -18,7 +18,7 @@ from db.sql import Condition, Row, json_rows, table
 from db.visibility import ViewerParameter
 from notifiers.attempt import attempt
 from notifiers.notification import Notification
-from resolvers import crud as records
+from resolvers import crud
 from resolvers.checks import Checks
 from resolvers.mutation import Call, Input, MutationError, Outcome, Refused, UserErrorCode
 
@@ -60,7 +60,7 @@ async def update(call: Call, input: Input) -> Outcome:
         if present["google_chat_enabled"] and present["google_chat_webhook_url"] is None:
             message = "Google Chat cannot be enabled without a webhook URL."
             raise Refused(MutationError(UserErrorCode.REQUIRED, message, ("googleChatWebhookUrl",)))
-        await records.update_statement(_TABLE, values).fetchval(transaction, id=1, **values)
+        await crud.update_statement(_TABLE, values).fetchval(transaction, id=1, **values)
     return Outcome()
 
 

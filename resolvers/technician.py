@@ -11,7 +11,7 @@ from db.entities import TICKET
 from db.enums import TicketStatus
 from db.sql import Expression, Row, table
 from db.visibility import ViewerParameter
-from resolvers import crud as records
+from resolvers import crud
 from resolvers.checks import Checks
 from resolvers.mutation import Call, Input, MutationError, Outcome, UserErrorCode
 
@@ -22,13 +22,13 @@ _MISSING = MutationError(UserErrorCode.NOT_FOUND, "There is no such technician."
 
 async def create(call: Call, input: Input) -> Outcome:
     checks = Checks()
-    return await records.create(call, "technicianCreate", input, _TABLE, _values(input, checks), _UNIQUE, checks)
+    return await crud.create(call, "technicianCreate", input, _TABLE, _values(input, checks), _UNIQUE, checks)
 
 
 async def update(call: Call, input: Input) -> Outcome:
     checks = Checks()
     technician_id = checks.key(input["technicianId"], "tec", "technician", "technicianId")
-    return await records.change(call, _TABLE, technician_id, _values(input, checks), _UNIQUE, _MISSING, checks)
+    return await crud.change(call, _TABLE, technician_id, _values(input, checks), _UNIQUE, _MISSING, checks)
 
 
 def _values(input: Input, checks: Checks) -> dict[str, Any]:
