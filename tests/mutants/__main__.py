@@ -114,7 +114,9 @@ def try_out(mutant: Mutant) -> bool:
         mutant.apply(root)
         run = run_tests(root, [*mutant.tests, "-n0", "-x"], within=SECONDS_MAX)
     # A server that does not even start, or a module that cannot be imported, proves nothing of a test.
-    noticed = run.status is None or (run.status == FAILED and " failed" in run.output.splitlines()[-1])
+    noticed = run.status is None or (
+        run.status == FAILED and re.search(r"^\d+ failed", run.output, re.MULTILINE) is not None
+    )
     how = "noticed " if noticed else "SURVIVED" if run.status == 0 else "BROKEN  "
     print(f"{how}  {mutant.topic}: {mutant.name} ({time.monotonic() - began:.0f} s)", flush=True)
     if how == "BROKEN  ":
