@@ -33,7 +33,7 @@ from tests.helpers.process import environment_of, start
 WITHIN = 15.0  # seconds, after which a waiting test fails
 HANG, DROP = "hang", "drop"
 
-NotificationTarget: TypeAlias = dict[str, Any]
+Received: TypeAlias = dict[str, Any]
 """A notification as the other side gets it."""
 
 
@@ -73,9 +73,9 @@ class Sink:
     has all that arrived, in order; `taken` those that were accepted. Lines are sent as Latin-1."""
 
     def __init__(self) -> None:
-        self.answer: Callable[[NotificationTarget], str] = lambda told: "250 Thanks"
-        self.seen: list[NotificationTarget] = []
-        self.taken: list[NotificationTarget] = []
+        self.answer: Callable[[Received], str] = lambda told: "250 Thanks"
+        self.seen: list[Received] = []
+        self.taken: list[Received] = []
         self.port = 0
         self._released = asyncio.Event()
 
@@ -99,7 +99,7 @@ class Sink:
         if not line:  # the sender has disconnected
             writer.close()
             return
-        told: NotificationTarget = orjson.loads(line)
+        told: Received = orjson.loads(line)
         self.seen.append(told)
         answer = self.answer(told)
         if answer == HANG:

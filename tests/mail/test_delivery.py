@@ -25,7 +25,7 @@ from tests.helpers.notification_sink import (
     DROP,
     HANG,
     WITHIN,
-    NotificationTarget,
+    Received,
     Sink,
     sending,
     until,
@@ -76,7 +76,7 @@ async def settled(database: Database, **expected: int) -> None:
     await eventually(lambda: states(database), expected)
 
 
-def ids(told: list[NotificationTarget]) -> list[str]:
+def ids(told: list[Received]) -> list[str]:
     return [each["delivery_id"] for each in told]
 
 

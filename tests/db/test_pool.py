@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from db.postgres import pool as engine
+from db.postgres import pool as pools
 from db.postgres.pool import Database
 from tests.helpers.database_checks import until
 
 PID = "SELECT pg_backend_pid()"
+TERMINATED = """SELECT bool_and(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = 'callout'"""  # returns once they are gone
 SOON = 5.0  # what takes longer does not happen
 
 
@@ -25,8 +27,8 @@ async def single(database_url: str) -> AsyncIterator[Database]:
 
 
 def test_a_url_of_sqlalchemys_is_asyncpgs_too() -> None:
-    assert engine.normalised("postgresql+asyncpg://u:p+q@db.test/a") == "postgresql://u:p+q@db.test/a"
-    assert engine.normalised("postgresql://u:p+q@db.test/a") == "postgresql://u:p+q@db.test/a"
+    assert pools.normalised("postgresql+asyncpg://u:p+q@db.test/a") == "postgresql://u:p+q@db.test/a"
+    assert pools.normalised("postgresql://u:p+q@db.test/a") == "postgresql://u:p+q@db.test/a"
 
 
 async def test_what_a_statement_gives(single: Database) -> None:
@@ -101,7 +103,7 @@ async def test_a_connection_that_the_server_has_ended_is_replaced(
 async def test_after_silence_no_connection_is_trusted_any_more(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr(pools, "SILENCE_SECONDS", 0.2)
     pool = await Database.open(database_url, size=2)
 
     async def two() -> set[int]:
@@ -119,7 +121,7 @@ async def test_after_silence_no_connection_is_trusted_any_more(
 async def test_a_closed_pool_leaves_no_connection(
     database_url: str, database: asyncpg.Connection[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "CLOSING_SECONDS", 60)
+    monkeypatch.setattr(pools, "CLOSING_SECONDS", 60)
     pool = await Database.open(database_url, size=3)
     async with pool.acquire() as one, pool.acquire() as other:
         pids = [await one.fetchval(PID), await other.fetchval(PID)]
@@ -130,3 +132,17 @@ async def test_a_closed_pool_leaves_no_connection(
     await until(database, f"count(*) = 0 {alive}")
     with pytest.raises(asyncpg.InterfaceError):
         await pool.fetchval("SELECT 1")
+
+
+async def test_connections_that_end_while_they_rest_fail_no_statement(
+    database_url: str, database: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    pool = await Database.open(database_url, size=3)
+    try:
+        for _ in range(2):
+            await asyncio.gather(*(pool.fetchval("SELECT true FROM pg_sleep(0.05)") for _ in range(3)))
+            assert await database.fetchval(TERMINATED)
+            await asyncio.sleep(0.05)  # by then their ends have been seen here
+            assert await asyncio.gather(*(pool.fetchval("SELECT 1") for _ in range(3))) == [1, 1, 1]
+    finally:
+        await pool.close()
