@@ -1,1 +1,1 @@
-"""Delivers new events to subscribers in every process: the bell, the tail, the hub, replay and the send queues."""
+"""Delivers new events to subscribers in every process: the bell, the tail, the hub and the send queues."""

@@ -20,12 +20,10 @@ from typing import Final
 
 import asyncpg
 
-from db.enums import StreamResetReason
-from db.events.cursor import StreamCursors, StreamPosition
+from db.events.cursor import Replay, Reset, StreamCursors, StreamPosition, check_cursor
 from db.postgres.pool import Database
 from pubsub.bell import Bell
 from pubsub.feed import Feed, Message
-from pubsub.replay import Replay, replay
 from pubsub.send_queue import QUEUE_BYTES_MAX
 from pubsub.tail import Batch, Event, Tail
 
@@ -212,16 +210,13 @@ class Hub:
         try:
             position = None if after is None else StreamPosition.opened(after, self.cursors)
             await self._tail.awake()
-            # A cursor from a list or another process may be ahead of this process's tail.
-            known = position is not None and await self._tail.reach(position.until or position.origin)
+            if position is not None:
+                await self._tail.reach(position.end)  # a cursor from a list or another process may be ahead of this one
             # No await between entering the group and reading the position: no batch may fall between the two.
             entry, now = self._enter(feed, subscriber, subscription), self._tail.position
-            if position is not None and known:
-                await self._replay(feed, subscriber, await replay(self._database, position, now), now)
-            elif after is not None:
-                subscriber.deliver(
-                    feed.reset(StreamResetReason.CURSOR_UNKNOWN, StreamPosition(now).sealed(self.cursors))
-                )
+            if after is not None:
+                checked = await check_cursor(after, self.cursors, self._database, now)
+                await self._replay(feed, subscriber, checked)
             subscriber.deliver(await feed.ready(StreamPosition(now).sealed(self.cursors)))
             await entry.catch_up()
         except UNAVAILABLE as error:
@@ -242,11 +237,11 @@ class Hub:
         subscription.leave = partial(group.leave, entry)
         return entry
 
-    async def _replay(self, feed: Feed, subscriber: Subscriber, found: Replay | StreamResetReason, now: str) -> None:
-        if isinstance(found, StreamResetReason):
-            subscriber.deliver(feed.reset(found, StreamPosition(now).sealed(self.cursors)))
+    async def _replay(self, feed: Feed, subscriber: Subscriber, checked: Replay | Reset) -> None:
+        if isinstance(checked, Reset):
+            subscriber.deliver(feed.reset(checked.reason, StreamPosition(checked.now).sealed(self.cursors)))
             return
-        async for portion in found.portions(feed.of, feed.at_once):
+        async for portion in checked.portions(feed.of, feed.at_once):
             for position, message in portion:
                 subscriber.deliver(feed.with_cursor(message.payload, position.sealed(self.cursors)))
                 await subscriber.drained()

@@ -8,11 +8,10 @@ import orjson
 from db.compiler.fields import Constant
 from db.compiler.selection import Selection
 from db.enums import StreamResetReason
-from db.events.cursor import StreamCursors, StreamPosition
+from db.events.cursor import Reset, StreamCursors, StreamPosition, check_cursor
 from db.events.position import NOW
 from db.postgres.pool import Database
 from db.ticket_stream import Reader, StreamedEvent
-from pubsub.replay import replay
 
 
 class Pages:
@@ -27,21 +26,18 @@ class Pages:
         None. Events are looked up `at_once` at a time. Raises the database's errors."""
         reset: StreamResetReason | None = None
         found: list[tuple[StreamPosition, StreamedEvent]] = []
-        end = None if after is None else StreamPosition.opened(after, self._cursors)
-        if end is not None:
-            behind = await replay(self._database, end)
-            if isinstance(behind, StreamResetReason):
-                reset = behind
+        if after is None:
+            end = StreamPosition(await self._database.fetchval(f"SELECT {NOW}"))
+        else:
+            checked = await check_cursor(after, self._cursors, self._database)
+            end = StreamPosition(checked.now)
+            if isinstance(checked, Reset):
+                reset = checked.reason
             else:
-                async for portion in behind.portions(reader.of, at_once):
+                async for portion in checked.portions(reader.of, at_once):
                     found += portion
                     if len(found) > size:
                         break
-                end = StreamPosition(behind.now)
-        elif after is not None:
-            reset = StreamResetReason.CURSOR_UNKNOWN
-        if end is None or reset is not None:
-            end = StreamPosition(await self._database.fetchval(f"SELECT {NOW}"))
         more = len(found) > size
         if more:
             found = found[:size]

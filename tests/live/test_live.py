@@ -21,11 +21,10 @@ from callout.settings import Settings
 from db.enums import Role, TicketEventKind
 from db.events import counts
 from db.events import log as event_log
-from db.events.cursor import StreamCursors, StreamPosition
+from db.events.cursor import REPLAY_MAX, StreamCursors, StreamPosition
 from db.ids import new_id
 from db.postgres.pool import Database as Pool
 from db.viewer import Viewer
-from pubsub.replay import REPLAY_MAX
 from pubsub.send_queue import QUEUE_BYTES_MAX, QUEUE_MAX
 from tests.helpers.api import SCHEMA, Api, Refusal, Server
 from tests.helpers.change_pages import asked

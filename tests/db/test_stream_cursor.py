@@ -1,0 +1,171 @@
+"""Whether a stream can continue from a cursor: each answer of `check_cursor`, and how often it asks the database.
+
+How the answers arrive at clients, and the answer to a cursor with too many events after it, is in
+`tests/live/test_live.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from db.enums import StreamResetReason
+from db.events import log as event_log
+from db.events.cursor import Replay, Reset, StreamCursors, StreamPosition, check_cursor
+from db.events.position import NOW, Snapshot
+from db.ids import new_id
+from db.postgres.pool import Database as Pool
+from tests.helpers import database_checks
+from tests.helpers.counting import create
+from tests.helpers.database_checks import Database
+
+UNKNOWN, EXPIRED = StreamResetReason.CURSOR_UNKNOWN, StreamResetReason.CURSOR_EXPIRED
+AT = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+class Counted(Pool):
+    """A pool that counts the statements."""
+
+    statements = 0
+
+    async def fetch(self, query: str, *arguments: Any) -> Any:
+        self.statements += 1
+        return await super().fetch(query, *arguments)
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Counted]:
+    pool = await Counted.open(database_url, size=2)
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture
+async def cursors(pool: Counted) -> StreamCursors:
+    return StreamCursors(await event_log.identity(pool))
+
+
+async def position(database: Database) -> str:
+    """The log's position, once no transaction is running that began before its last event."""
+    await create(database, ("ADMIN", "boss"))
+    await database_checks.until(database, "bool_and(xid < pg_snapshot_xmin(pg_current_snapshot())) FROM ticket_events")
+    now: str = await database.fetchval(f"SELECT {NOW}")
+    return now
+
+
+def beyond(now: str) -> str:
+    """A position right after `now`, which the log does not have yet."""
+    xid = Snapshot.parse(now).xmax + 1
+    return f"{xid}:{xid}:"
+
+
+@dataclass(frozen=True)
+class Event:
+    event: str
+    at: datetime = AT
+
+
+async def replayed(found: Replay | Reset) -> list[str]:
+    """The ids of the events."""
+
+    async def events(ids: Sequence[str]) -> list[Event]:
+        return [Event(id) for id in ids]
+
+    assert isinstance(found, Replay)
+    return [event.event async for portion in found.portions(events, 100) for _, event in portion]
+
+
+async def test_a_cursor_that_has_everything_after_it_gives_those_events_in_one_statement(
+    database: Database, pool: Counted, cursors: StreamCursors
+) -> None:
+    cursor = cursors.seal(await position(database))
+    between = await position(database)
+    await position(database)
+    rows = await database.fetch("SELECT id::text FROM ticket_events ORDER BY at DESC, id DESC LIMIT 2")
+    second, first = (id for (id,) in rows)
+    before = pool.statements
+    found = await check_cursor(cursor, cursors, pool)
+    assert (await replayed(found), found.now) == ([first, second], await database.fetchval(f"SELECT {NOW}"))
+    found = await check_cursor(cursor, cursors, pool, between)
+    assert (await replayed(found), found.now) == ([first], between)
+    assert pool.statements == before + 2
+
+
+@pytest.mark.parametrize("cursor", ["", "nonsense", "AAAA", "A" * 100, "\0", "é", "\ud800", "A" * 100_000])
+async def test_a_cursor_that_this_log_has_not_sealed_is_unknown(
+    database: Database, pool: Counted, cursors: StreamCursors, cursor: str
+) -> None:
+    now = await position(database)
+    before = pool.statements
+    assert await check_cursor(cursor, cursors, pool) == Reset(now, UNKNOWN)
+    assert pool.statements == before + 1
+    assert await check_cursor(cursor, cursors, pool, "5:5:") == Reset("5:5:", UNKNOWN)
+    assert pool.statements == before + 1
+
+
+async def test_a_cursor_of_another_log_or_that_was_altered_is_unknown(
+    database: Database, pool: Counted, cursors: StreamCursors
+) -> None:
+    now = await position(database)
+    altered = cursors.seal(now).swapcase()
+    for cursor in (StreamCursors(new_id()).seal(now), altered):
+        assert await check_cursor(cursor, cursors, pool) == Reset(now, UNKNOWN)
+
+
+async def test_a_cursor_that_is_ahead_of_the_log_is_unknown(
+    database: Database, pool: Counted, cursors: StreamCursors
+) -> None:
+    """Also where only the end of its batch is, and where the reader has come further than the log."""
+    now = await position(database)
+    future = beyond(now)
+    for ahead in (StreamPosition(future), StreamPosition(now, future, AT, new_id())):
+        before = pool.statements
+        assert await check_cursor(ahead.sealed(cursors), cursors, pool) == Reset(now, UNKNOWN)
+        assert await check_cursor(ahead.sealed(cursors), cursors, pool, future) == Reset(future, UNKNOWN)
+        assert pool.statements == before + 2
+
+
+async def test_a_cursor_that_is_ahead_of_its_reader_is_unknown_without_a_statement(
+    database: Database, pool: Counted, cursors: StreamCursors
+) -> None:
+    now = await position(database)
+    later = await position(database)
+    before = pool.statements
+    for ahead in (StreamPosition(later), StreamPosition(now, later, AT, new_id())):
+        assert await check_cursor(ahead.sealed(cursors), cursors, pool, now) == Reset(now, UNKNOWN)
+    assert pool.statements == before
+
+
+async def test_a_cursor_that_sees_a_transaction_under_way_is_of_another_history(
+    database: Database, pool: Counted, cursors: StreamCursors
+) -> None:
+    async with pool.acquire() as connection, connection.transaction():
+        running = int(await connection.fetchval("SELECT pg_current_xact_id()::text"))
+        await create(database, ("ADMIN", "boss"))
+        now = await database.fetchval(f"SELECT {NOW}")
+        xmax = Snapshot.parse(now).xmax
+        assert running < xmax
+        cursor = cursors.seal(f"{xmax}:{xmax}:")
+        for until in (None, now):
+            checked = await check_cursor(cursor, cursors, pool, until)
+            assert isinstance(checked, Reset) and checked.reason is UNKNOWN
+
+
+async def test_a_cursor_is_expired_once_something_after_it_is_below_the_horizon(
+    database: Database, pool: Counted, cursors: StreamCursors
+) -> None:
+    now = await position(database)
+    xmin, xmax = Snapshot.parse(now).xmin, Snapshot.parse(now).xmax
+    before = pool.statements
+    await database.execute("UPDATE event_log SET horizon = $1::text::xid8", str(xmin))
+    for kept in (StreamPosition(now), StreamPosition(now, now, AT, new_id())):
+        assert isinstance(await check_cursor(kept.sealed(cursors), cursors, pool), Replay)
+    beside = f"{xmin - 1}:{xmax}:{xmin - 1}"  # made while the transaction below the horizon was running
+    for expired in (StreamPosition(beside), StreamPosition(beside, now, AT, new_id())):
+        assert await check_cursor(expired.sealed(cursors), cursors, pool) == Reset(now, EXPIRED)
+    assert pool.statements == before + 4
+    await database.execute("UPDATE event_log SET horizon = '0'")
