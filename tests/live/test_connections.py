@@ -37,14 +37,6 @@ BEAT = b":\n\n"
 OTHER = Viewer(Role.SERVICE, VIEWER.id, VIEWER.name)
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    for module in ("pubsub.send_queue", "pubsub.connections"):
-        monkeypatch.setattr(f"{module}.time", clock)
-    return clock
-
-
 # Counting
 
 

@@ -23,14 +23,6 @@ PING = {"type": "ping"}
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    for module in ("callout.live.websocket", "pubsub.send_queue", "pubsub.connections"):
-        monkeypatch.setattr(f"{module}.time", clock)
-    return clock
-
-
-@pytest.fixture
 async def room(clock: Clock) -> AsyncIterator[Room]:
     room = Room(clock)
     yield room
