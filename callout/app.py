@@ -101,7 +101,7 @@ async def _wire(
         readiness=readiness,
         graphql=GraphQLEndpoint(preparer, engine, authenticator, ide=not settings.production),
         sockets=Sockets(live, hub, connections, settings.times),
-        event_streams=EventStreams(live, authenticator, hub, connections, settings.times),
+        event_streams=EventStreams(live, hub, connections, settings.times),
     )
 
 

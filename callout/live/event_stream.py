@@ -16,13 +16,11 @@ from typing import Final
 from graphql import OperationType
 from starlette.types import Receive, Scope, Send
 
-from callout.auth.authenticator import Authenticator
 from callout.http.context import request_of
 from callout.http.errors import HttpError
 from callout.http.request import MethodNotAllowed, NotAcceptable, headers_of, ranges, read_request
 from callout.http.server import ENDING
-from callout.live.operations import LiveApplication
-from callout.live.websocket import Answered, Following, Rejected, Reply
+from callout.live.operations import Answered, Following, LiveApplication, Rejected, Reply
 from pubsub.connections import Connections, LiveConnection, Times
 from pubsub.hub import Hub, Subscriber
 from pubsub.send_queue import SendQueue
@@ -48,11 +46,8 @@ class TooManyConnections(HttpError):
 class EventStreams:
     """The ASGI application at `/graphql/stream`."""
 
-    def __init__(
-        self, live: LiveApplication, authenticator: Authenticator, hub: Hub, connections: Connections, times: Times
-    ) -> None:
+    def __init__(self, live: LiveApplication, hub: Hub, connections: Connections, times: Times) -> None:
         self._live = live
-        self._authenticator = authenticator
         self._hub = hub
         self._connections = connections
         self._times = times
@@ -62,12 +57,11 @@ class EventStreams:
         if accept and not any(quality and range_ in _ACCEPTED for range_, quality in ranges(accept.lower())):
             raise NotAcceptable("Accept text/event-stream.")
         info = request_of(scope)
-        info.viewer = viewer = await self._authenticator.authenticate(authorization)
-        assert authorization is not None
+        session = await self._live.admit(authorization)
+        info.viewer = session.viewer
         request = await read_request(scope, receive, content_type)
         if scope["method"] == "GET" and self._live.operation_type(request) is OperationType.MUTATION:
             raise MethodNotAllowed("Use POST; GET is for queries and subscriptions.")
-        session = self._live.session(viewer, authorization)
         stream = _EventStream(scope, receive, send, self._times.beat)
         self._connections.enter(stream)
         try:

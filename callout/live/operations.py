@@ -6,6 +6,8 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from graphql import GraphQLError, OperationType
@@ -16,15 +18,38 @@ from callout.execution.documents import InvalidDocument
 from callout.execution.prepare import Preparer
 from callout.execution.request import GraphQLRequest
 from callout.execution.run import Engine
-from callout.http.errors import HttpError, Unauthenticated
 from callout.live.feeds import feed_of
-from callout.live.websocket import FORBIDDEN, TRY_AGAIN, Answered, Closed, Following, Rejected, Reply
 from db.errors import ClientError
 from db.postgres.pool import OUTAGE, Database
-from db.viewer import Viewer
 from pubsub.connections import Session
+from pubsub.feed import Feed
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The result of a query or mutation: the payload of its one `next` message."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The request was not executed: the payload of an `error` message, a JSON list."""
+
+    errors: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """A subscription: its feed, and the stream cursor to continue from, if there is one."""
+
+    feed: Feed
+    after: str | None
+
+
+Reply: TypeAlias = Answered | Rejected | Following
 
 
 class LiveApplication:
@@ -45,23 +70,17 @@ class LiveApplication:
         self._origins = frozenset(origins)
 
     def allows(self, origin: str, host: str) -> bool:
+        """Whether a page of this origin may open a socket here."""
         try:
             return origin in self._origins or urlsplit(origin).netloc.lower() == host.lower()
         except ValueError:
             return False
 
     async def admit(self, authorization: str | None) -> Session:
-        try:
-            viewer = await self._authenticator.authenticate(authorization)
-        except Unauthenticated as error:
-            raise Closed(FORBIDDEN, f"Forbidden: {error.message}") from None
-        except HttpError:
-            raise Closed(TRY_AGAIN, "Try again later") from None
+        """Returns the session for an `Authorization` header. Raises `Unauthenticated`, or another `HttpError` if the
+        header cannot be checked now."""
+        viewer = await self._authenticator.authenticate(authorization)
         assert authorization is not None
-        return self.session(viewer, authorization)
-
-    def session(self, viewer: Viewer, authorization: str) -> Session:
-        """Returns the session of a viewer that this `Authorization` header has authenticated."""
         expires_at, by_key = self._authenticator.validity(authorization)
         return Session(viewer, expires_at, by_key)
 

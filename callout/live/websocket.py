@@ -12,15 +12,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final
 
 import orjson
 from starlette.types import Message, Receive, Scope, Send
 
 from callout.execution.request import GraphQLRequest, InvalidRequest, parse_request
+from callout.http.errors import HttpError, Unauthenticated
+from callout.live.operations import Answered, Following, LiveApplication, Rejected
 from pubsub.connections import Connections, LiveConnection, Session, Times
-from pubsub.feed import Feed
 from pubsub.hub import Hub, Subscriber, SubscriptionHandle
 from pubsub.send_queue import UNREAD, SendQueue
 
@@ -44,48 +44,11 @@ class Closed(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The result of a query or mutation: the payload of its one `next` message."""
-
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """The request was not executed: the payload of an `error` message, a JSON list."""
-
-    errors: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Following:
-    """A subscription: its feed, and the stream cursor to continue from, if there is one."""
-
-    feed: Feed
-    after: str | None
-
-
-Reply: TypeAlias = Answered | Rejected | Following
-
-
-class Application(Protocol):
-    """The application as a socket sees it."""
-
-    def allows(self, origin: str, host: str) -> bool:
-        """Whether a page of this origin may open a socket here."""
-
-    async def admit(self, authorization: str | None) -> Session:
-        """Returns the session for an `Authorization` value. Raises `Closed` if it is refused or cannot be checked."""
-
-    async def reply(self, session: Session, request: GraphQLRequest) -> Reply: ...
-
-
 class Sockets:
     """The ASGI application at `/graphql` for WebSockets."""
 
-    def __init__(self, application: Application, hub: Hub, connections: Connections, times: Times) -> None:
-        self.application = application
+    def __init__(self, live: LiveApplication, hub: Hub, connections: Connections, times: Times) -> None:
+        self.live = live
         self.hub = hub
         self.connections = connections
         self.times = times
@@ -194,7 +157,7 @@ class _Socket(LiveConnection):
     async def run(self) -> None:
         await self._receive()  # websocket.connect
         origin, host = self._headers.get(b"origin"), self._headers.get(b"host", "")
-        if origin is not None and not self._sockets.application.allows(origin, host):
+        if origin is not None and not self._sockets.live.allows(origin, host):
             await self._send({"type": "websocket.close", "code": FORBIDDEN})  # not accepted yet: HTTP 403
             return
         offered = SUBPROTOCOL in self._subprotocols
@@ -279,10 +242,10 @@ class _Socket(LiveConnection):
     async def _admit(self, authorization: str | None) -> None:
         try:
             async with asyncio.timeout(self._sockets.times.admission):
-                session = await self._sockets.application.admit(authorization)
-        except Closed as closed:
-            self.close(closed.code, closed.reason)
-        except TimeoutError:
+                session = await self._sockets.live.admit(authorization)
+        except Unauthenticated as error:
+            self.close(FORBIDDEN, f"Forbidden: {error.message}")
+        except (HttpError, TimeoutError):
             self.close(TRY_AGAIN, "Try again later")
         except Exception:
             logger.exception("cannot admit a client")
@@ -308,7 +271,7 @@ class _Socket(LiveConnection):
 
     async def _execute(self, id: str, session: Session, request: GraphQLRequest) -> None:
         try:
-            reply = await self._sockets.application.reply(session, request)
+            reply = await self._sockets.live.reply(session, request)
         except Exception:
             logger.exception("cannot execute an operation")
             self.close(TRY_AGAIN, "Try again later")

@@ -8,8 +8,11 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import cast
 
+from graphql import OperationType
+
 from callout.execution.request import GraphQLRequest
-from callout.live.websocket import Answered, Following, Rejected, Reply, Sockets
+from callout.live.operations import Answered, Following, LiveApplication, Rejected, Reply
+from callout.live.websocket import Sockets
 from db.enums import Role
 from db.viewer import Viewer
 from pubsub.connections import CONNECTIONS_MAX, Connections, LiveConnection, Session, Times
@@ -60,7 +63,7 @@ class _Noted(SubscriptionHandle):
         self._subscribers.ended.append(self._member)
 
 
-class Desk:
+class Desk(LiveApplication):
     """The application. While `admits` or `replies` is cleared, clients wait; then `failure` is raised if it is set."""
 
     def __init__(self) -> None:
@@ -82,6 +85,9 @@ class Desk:
         self.authorizations.append(authorization)
         async with self._waiting(self.admits, "admission"):
             return self.session
+
+    def operation_type(self, request: GraphQLRequest) -> OperationType | None:
+        return OperationType.QUERY
 
     async def reply(self, session: Session, request: GraphQLRequest) -> Reply:
         assert session is self.session

@@ -11,19 +11,15 @@ from weakref import ref
 
 import orjson
 import pytest
-from graphql import OperationType
 from starlette.types import Message
 
 from callout.auth.authenticator import Authenticator
 from callout.execution.prepare import Preparer
-from callout.execution.request import GraphQLRequest
 from callout.execution.run import Engine
 from callout.http.context import SCOPE_KEY, RequestInfo
-from callout.http.errors import AuthenticationUnavailable, HttpError, Unauthenticated
 from callout.http.server import ENDING
 from callout.live.event_stream import EventStreams, TooManyConnections
 from callout.live.operations import LiveApplication
-from callout.live.websocket import Closed, Reply
 from callout.settings import InvalidSettings, load
 from db.enums import Role
 from db.postgres.pool import Database
@@ -201,19 +197,6 @@ async def test_who_is_admitted_gets_a_session_as_good_as_the_token() -> None:
     assert (session.viewer, session.expires_at, session.by_key) == (VIEWER, 5.0, True)
 
 
-@pytest.mark.parametrize(
-    ("failure", "code", "reason"),
-    [
-        (Unauthenticated("The token has expired."), 4403, "Forbidden: The token has expired."),
-        (AuthenticationUnavailable(reason="the issuer is not responding"), 1013, "Try again later"),
-    ],
-)
-async def test_only_who_may_try_again_is_invited_to(failure: HttpError, code: int, reason: str) -> None:
-    with pytest.raises(Closed) as closed:
-        await application(Gate(failure)).admit("Bearer x")
-    assert (closed.value.code, closed.value.reason) == (code, reason)
-
-
 async def test_who_is_gone_is_who_is_not_there_and_nobody_while_that_is_unknown() -> None:
     sessions = [Session(VIEWER, None, True), Session(OTHER, None, False)]
     assert await application(Gate(there=[VIEWER])).gone(sessions) == [sessions[1]]
@@ -256,23 +239,6 @@ def test_a_time_that_makes_no_sense_is_refused(name: str, value: Any) -> None:
 
 
 # One stream
-
-
-class Live(LiveApplication):
-    """Whose replies are the desk's."""
-
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-
-    def session(self, viewer: Viewer, authorization: str) -> Session:
-        assert viewer is VIEWER
-        return self._desk.session
-
-    def operation_type(self, request: GraphQLRequest) -> OperationType | None:
-        return OperationType.QUERY
-
-    async def reply(self, session: Session, request: GraphQLRequest) -> Reply:
-        return await self._desk.reply(session, request)
 
 
 class Response:
@@ -318,7 +284,7 @@ class Lounge:
         self.desk = Desk()
         self.hub = Subscribers()
         self.table = Table()
-        self.streams = EventStreams(Live(self.desk), Gate(), self.hub, self.table, replace(TIMES, beat=beat))
+        self.streams = EventStreams(self.desk, self.hub, self.table, replace(TIMES, beat=beat))
         self._responses: list[Response] = []
 
     async def close(self) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from callout.live.websocket import OPERATIONS_MAX, REASON_MAX, Closed
+from callout.http.errors import AuthenticationUnavailable, Unauthenticated
+from callout.live.websocket import OPERATIONS_MAX, REASON_MAX
 from pubsub.connections import CONNECTIONS_MAX, Session
 from pubsub.send_queue import QUEUE_MAX, SEND_SECONDS, UNREAD
 from tests.helpers.connecting import ANSWER, FOLLOW, REFUSAL, TIMES, VIEWER, Clock, Room
@@ -455,9 +456,10 @@ async def test_an_initialisation_during_another_closes_with_4429(room: Room) -> 
 @pytest.mark.parametrize(
     ("failure", "closed"),
     [
-        (Closed(4403, "Forbidden: The token has expired."), (4403, "Forbidden: The token has expired.")),
+        (Unauthenticated("The token has expired."), (4403, "Forbidden: The token has expired.")),
+        (AuthenticationUnavailable(reason="the issuer is not responding"), (1013, "Try again later")),
         (RuntimeError("a bug"), (1013, "Try again later")),
-        (Closed(4403, "é" * REASON_MAX), (4403, "é" * (REASON_MAX // 2))),
+        (Unauthenticated("x" + "é" * REASON_MAX), (4403, "Forbidden: x" + "é" * ((REASON_MAX - 12) // 2))),
     ],
 )
 async def test_who_is_not_admitted_is_closed_and_not_counted(
