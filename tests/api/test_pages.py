@@ -1,4 +1,7 @@
-"""Pages: forwards and backwards they make up the list, and what is no cursor or page size is refused."""
+"""Pages and their cursors: read either way they make up the list, and a malformed cursor or page size is refused.
+
+Which tickets the list has, and in which order, is in `test_tickets_list.py`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from typing import Any
 import pytest
 
 from db.enums import Role
-from tests.helpers.api import Api, Refusal, Server
+from tests.helpers.api import Api, Refusal
 from tests.helpers.paging import Fetch, both_ways
 from tests.helpers.ticket_lists import (
     FIELDS,
@@ -31,17 +34,10 @@ from tests.helpers.ticket_lists import (
     forwards,
     ids,
     in_order,
-    make_world,
     matching,
     page,
     refusal,
 )
-
-
-@pytest.fixture(scope="module")
-async def world(server: Server) -> World:
-    return await make_world(server)
-
 
 # Pages
 

@@ -1,4 +1,7 @@
-"""Filters and sorts of the list of tickets: each gives exactly the tickets that it should, in exactly that order."""
+"""Filters and sorts of the list of tickets: exactly the tickets that match, in exactly the order that was asked for.
+
+How a list is cut into pages is in `test_pages.py`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from tests.helpers.api import Api, Refusal, Server
+from tests.helpers.api import Api, Refusal
 from tests.helpers.ticket_lists import (
     CATEGORIES,
     FIELDS,
@@ -31,17 +34,10 @@ from tests.helpers.ticket_lists import (
     forwards,
     ids,
     in_order,
-    make_world,
     matching,
     page,
     refusal,
 )
-
-
-@pytest.fixture(scope="module")
-async def world(server: Server) -> World:
-    return await make_world(server)
-
 
 # Filters
 
