@@ -14,6 +14,7 @@ import asyncpg
 import sqlglot
 from graphql import GraphQLError
 from rich.pretty import pretty_repr
+from sqlglot import exp
 
 from callout.execution.answer import InvalidVariables
 from callout.execution.documents import InvalidDocument
@@ -113,12 +114,8 @@ def _mapping(selection: Selection) -> str:
 
 
 def formatted(statement: str) -> str:
-    text = sqlglot.transpile(
-        statement,
-        read="postgres",
-        write="postgres",
-        pretty=True,
-        max_text_width=WIDTH,
-        normalize_functions=False,
-    )[0]
-    return str(text)
+    tree = sqlglot.parse_one(statement, dialect="postgres")
+    # Otherwise POSITION would be written, whose plan is the same but looks different.
+    for call in list(tree.find_all(exp.StrPosition)):
+        call.replace(exp.Anonymous(this="strpos", expressions=[call.this, call.args["substr"]]))
+    return tree.sql(dialect="postgres", pretty=True, max_text_width=WIDTH, normalize_functions=False)

@@ -100,15 +100,15 @@ def _customer_tiers(row: Row, term: Term, viewer: ViewerParameter) -> list[Tier]
     """The tiers of the customer search, from the exact account number down to any part of a word. A service cannot read
     e-mail addresses and account numbers, so it cannot search by them either."""
     name, email, account, text = row.c.name_form, row.c.email_form, row.c.account_number_form, row.c.search_text
-    by_name = Tier(term.begins(name), name)
+    by_name = Tier(term.begins(name), name, term.range(name), ordered=True)
     by_word = Tier(term.is_in(name, before=" "), name, term.index_condition(name, before=" "))
     if viewer.role is Role.SERVICE:
         return [by_name, by_word, Tier(term.is_in(name), name, term.index_condition(name))]
     return [
-        Tier(account == term.form(), account),
-        Tier(term.begins(account), account),
+        Tier(account == term.form, account, account == term.form, ordered=True),
+        Tier(term.begins(account), account, term.range(account), ordered=True),
         by_name,
-        Tier(term.begins(email), email),
+        Tier(term.begins(email), email, term.range(email), ordered=True),
         by_word,
         Tier(term.is_in(text), name, term.index_condition(text)),
     ]

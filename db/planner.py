@@ -12,13 +12,11 @@ from sqlalchemy import (
     CTE,
     Boolean,
     ColumnElement,
-    Float,
     Integer,
     Select,
     any_,
     case,
     cast,
-    collate,
     false,
     func,
     literal_column,
@@ -34,11 +32,6 @@ def number(value: int) -> ColumnElement[int]:
     """An integer in the statement's text. A generic plan would have to guess a parameter: it assumes that a LIMIT is a
     tenth of all rows."""
     return literal_column(str(value), Integer())
-
-
-def decimal(value: float) -> ColumnElement[float]:
-    """A double in the statement's text, for the same reason."""
-    return literal_column(f"{float(value)!r}::float8", Float())
 
 
 def fence(query: Select[Any]) -> Select[Any]:
@@ -60,14 +53,15 @@ def once(expression: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 def opaque(condition: Condition) -> Condition:
-    """The condition in a CASE. Opaque to the planner: no index applies, and it assumes that half of the rows match. For
-    a pattern that it does not know it would assume one in two hundred, and fetch all rows that another index leaves."""
+    """The condition in a CASE. Opaque to the planner: no index applies, and it assumes that half of the rows match."""
     return case((condition, true()), else_=false())
 
 
-def without_index(text: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The text in a collation that no index has, so that a pattern is tested on each row instead of by an index."""
-    return collate(text, "C")
+def contains_without_index(text: ColumnElement[Any], part: ColumnElement[Any]) -> Condition:
+    """`text LIKE '%part%'` as a function call: no index applies, and the planner assumes that a third of the rows
+    match. For a pattern that it does not know it would assume one in two hundred, and fetch all rows that another index
+    leaves."""
+    return func.strpos(text, part) > number(0)
 
 
 def matches_without_index(vector: ColumnElement[Any], query: ColumnElement[Any]) -> Condition:

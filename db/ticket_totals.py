@@ -9,7 +9,6 @@ added. Everything else is counted row by row.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from sqlalchemy import BigInteger, ColumnElement, FromClause, func, literal_column, select, union_all
@@ -82,17 +81,5 @@ def ticket_counts(shape: CriteriaShape, viewer: ViewerParameter, parameters: Par
     return select(*columns).where(*conditions).subquery("totals")
 
 
-def _estimates(shapes: Mapping[str, CriteriaShape], viewer: ViewerParameter, parameters: Parameters) -> FromClause:
-    """Estimated counts: one row with a column for each named filter. The kept counts as of the last fold are close
-    enough, and quicker to read than exact ones."""
-    kept = counts.ALL.kept()
-    sums = []
-    for name, shape in shapes.items():
-        about = TICKETS.criteria.about(_KEPT, shape)
-        fulfilled = TICKETS.criteria.build(kept, about, parameters, viewer)
-        sums.append(func.coalesce(func.sum(kept.c.n).filter(fulfilled), 0).label(name))
-    return select(*sums).subquery()
-
-
-ALL_TICKETS = replace(TICKETS, total=ticket_total, estimates=_estimates, estimated_by=_KEPT)
-"""The list of tickets, with its total and its estimates from the kept counts."""
+ALL_TICKETS = replace(TICKETS, total=ticket_total)
+"""The list of tickets, with its total from the kept counts."""

@@ -53,10 +53,6 @@ class Counts:
         single `n` can be negative: only sums of `n` are meaningful."""
         return self._rows(f"{self._kept()} UNION ALL {self._difference()}", "counted")
 
-    def kept(self) -> FromClause:
-        """The same as of the table's position: quicker, and nearly right."""
-        return self._rows(self._kept(), "kept")
-
     def fold(self) -> str:
         """The statement that adds the events since the position to the table, and advances the position. Returns one
         value, the number of events."""

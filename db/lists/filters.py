@@ -8,14 +8,13 @@ streams.
 
 from __future__ import annotations
 
-import functools
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, DateTime, Text, and_, case, false, func, literal_column, or_, true
+from sqlalchemy import Boolean, ColumnElement, DateTime, Text, and_, false, func, literal_column, or_, true
 from sqlalchemy.dialects.postgresql import TSQUERY, UUID
 from sqlalchemy.types import TypeEngine
 
@@ -34,7 +33,7 @@ from db.lists.shapes import (
     VisibilityShape,
     WordsShape,
 )
-from db.planner import once, one_of, opaque, without_index
+from db.planner import contains_without_index, once, one_of
 from db.sql import Condition, Row
 from db.visibility import Predicate, ViewerParameter
 
@@ -236,42 +235,42 @@ class Term:
     def __init__(self, typed: ColumnElement[Any], short: bool) -> None:
         self.typed = typed
         self.short = short
-        # A statement uses the same expressions in many places.
-        self.form = functools.cache(self._form)
-        self._pattern = functools.cache(self._pattern_of)
-
-    def _form(self, after: str = "") -> ColumnElement[Any]:
-        form = func.search_form(self.typed, type_=Text())
-        return once(func.concat(form, after, type_=Text()) if after else form)
+        self._form = func.search_form(typed, type_=Text())
+        self.form = once(self._form)
 
     def is_in(self, text: ColumnElement[Any], *, before: str = "") -> Condition:
         """`text`, which is in search form, contains `before` followed by the term. No index is used for it: the planner
         would choose one by a guess at the term's frequency."""
-        return opaque(without_index(text).like(self._pattern(before)))
+        return contains_without_index(text, once(self._form_after(before)) if before else self.form)
 
-    def index_condition(
-        self, text: ColumnElement[Any], *, before: str = "", frequent: Condition | None = None
-    ) -> Condition:
+    def index_condition(self, text: ColumnElement[Any], *, before: str = "") -> Condition:
         """A condition that an index on `text` can answer. It holds for every text that the term `is_in`, and perhaps
-        for a few others; for more of them if the term is `frequent`, because then only a piece of it is looked up."""
+        for a few others."""
+        form = self._form_after(before)
         if not self.short:
-            return text.like(self._pattern(before, frequent))
-        pairs = once(func.search_pairs_query(func.concat(before, func.search_form(self.typed)), type_=TSQUERY()))
-        return func.search_pairs(text).op("@@", is_comparison=True)(pairs)
+            return text.like(once(_pattern(form)))
+        return func.search_pairs(text).op("@@", is_comparison=True)(
+            once(func.search_pairs_query(form, type_=TSQUERY()))
+        )
 
-    def _pattern_of(self, before: str, frequent: Condition | None = None) -> ColumnElement[Any]:
-        escaped: ColumnElement[Any] = func.search_form(self.typed, type_=Text())
-        if frequent is not None:
-            piece = func.coalesce(func.substring(escaped, literal_column(f"'[[:alnum:]]{{{PIECE}}}'")), escaped)
-            escaped = case((frequent, piece), else_=escaped)
-        for character in ("\\", "%", "_"):
-            escaped = func.replace(escaped, literal_column(f"'{character}'"), literal_column(f"'\\{character}'"))
-        return once(func.concat(literal_column(f"'%{before}'"), escaped, literal_column("'%'"), type_=Text()))
+    def _form_after(self, before: str) -> ColumnElement[Any]:
+        return func.concat(literal_column(f"'{before}'"), self._form, type_=Text()) if before else self._form
 
     def begins(self, column: ColumnElement[Any]) -> Condition:
-        """The column, which is sorted by bytes, starts with the term: a range up to the term and the highest
-        character."""
-        return and_(column >= self.form(), column < self.form(after="\U0010ffff"))
+        """The column starts with the term."""
+        return func.starts_with(column, self.form, type_=Boolean())
+
+    def range(self, column: ColumnElement[Any]) -> Condition:
+        """The same for a column that is sorted by bytes, as a range up to the term and the highest character, which an
+        index can answer."""
+        end = once(func.concat(self._form, literal_column("U&'\\+10FFFF'"), type_=Text()))
+        return and_(column >= self.form, column < end)
+
+
+def _pattern(form: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The LIKE pattern of the texts that contain the form."""
+    escaped = func.regexp_replace(form, literal_column(r"'([\\%_])'"), literal_column(r"'\\\1'"), literal_column("'g'"))
+    return func.concat(literal_column("'%'"), escaped, literal_column("'%'"), type_=Text())
 
 
 class Searching(Criterion[SearchShape]):
@@ -289,9 +288,6 @@ class Searching(Criterion[SearchShape]):
     @abstractmethod
     def matches(self, row: Row, term: Term, viewer: ViewerParameter) -> Condition: ...
 
-
-PIECE = 4
-"""How many letters or digits in a row are looked up instead of a frequent term."""
 
 _TRIGRAM = re.compile(r"[^\W_]{3}")
 
@@ -311,10 +307,8 @@ class Contains(Searching):
         shown = (func.search_form(row.c[name]) for name in self.shown_to_services)
         return and_(found, term.is_in(func.concat_ws(literal_column("E'\\n'"), *shown)))
 
-    def index_condition(
-        self, row: Row, shape: SearchShape, parameters: Parameters, frequent: Condition | None = None
-    ) -> Condition:
-        return parameters.term(shape).index_condition(row.c[self.column], frequent=frequent)
+    def index_condition(self, row: Row, shape: SearchShape, parameters: Parameters) -> Condition:
+        return parameters.term(shape).index_condition(row.c[self.column])
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, FromClause, case
+from sqlalchemy import ColumnElement, case
 
 from db.enums import Role
 from db.lists.cursor import parse_int, parse_text, parse_time, parse_uuid
@@ -63,12 +63,14 @@ Keys: TypeAlias = Sequence[tuple[ColumnElement[Any], bool]]
 
 @dataclass(frozen=True)
 class Tier:
-    """Rows that match equally well: those that match `condition` and are in no better tier, sorted by `by`. Either an
-    index has them in this order; or an index finds them by `index_condition`, which `condition` implies."""
+    """Rows that match equally well: those that match `condition` and are in no better tier, sorted by `by`. An index
+    finds them by `index_condition`, which `condition` implies. If that index has them in this order, the tier is
+    `ordered`, and the two conditions are equivalent."""
 
     condition: Condition
     by: ColumnElement[Any]
-    index_condition: Condition | None = None
+    index_condition: Condition
+    ordered: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,6 @@ class Ranking:
 
 
 Total: TypeAlias = Callable[[CriteriaShape, ViewerParameter, Parameters], ColumnElement[int] | None]
-Estimates: TypeAlias = Callable[[Mapping[str, CriteriaShape], ViewerParameter, Parameters], FromClause]
 
 
 @dataclass(frozen=True)
@@ -118,10 +119,6 @@ class Listing:
     criteria: Criteria = field(default_factory=lambda: Criteria({}))
     total: Total = lambda shape, viewer, parameters: None
     """A quicker way to count the rows that match a shape; returns None if it does not apply."""
-    estimates: Estimates | None = None
-    """Estimated counts: one row with a column for each named shape, about how many rows match its criteria on the
-    columns `estimated_by`. Required if there is a `search`."""
-    estimated_by: frozenset[str] = frozenset()
     ranking: Ranking | None = None
     """The order of the list while it is searched; None if a search does not change it."""
     search: Path = ()
@@ -134,20 +131,18 @@ class Listing:
     index_suffix: frozenset[str] = frozenset()
     """Columns at the end of each of these indexes: a condition on only these is tested without fetching the row."""
     own: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)
-    """By role, the criteria that together are the entity's visibility. Each has an index, and no row matches two of
-    them. They are not arguments: a list for that role is the union of the lists with each of them added."""
+    """By role, the criteria that together are the entity's visibility. Each has an index, no row matches two of them,
+    and only the first leaves many rows. They are not arguments: a list for that role is the union of the lists with
+    each of them added."""
 
     def __post_init__(self) -> None:
         assert set(self.enumerated) <= set(self.keys)
 
-    def index_conditions(
-        self, row: Row, shape: CriteriaShape, parameters: Parameters, frequent: Condition | None = None
-    ) -> list[Condition]:
-        """Conditions by which an index finds the rows that the search may match. A `frequent` term is looked up by a
-        piece of it, which is quicker, but finds other rows too."""
+    def index_conditions(self, row: Row, shape: CriteriaShape, parameters: Parameters) -> list[Condition]:
+        """Conditions by which an index finds the rows that the search may match."""
         search = shape.at(self.search)
         if search is None:
             return []
         criterion = self.criteria.at(self.search)
         assert isinstance(criterion, Contains) and isinstance(search, SearchShape)
-        return [criterion.index_condition(row, search, parameters, frequent)]
+        return [criterion.index_condition(row, search, parameters)]

@@ -74,10 +74,14 @@ def _on_tickets(query: ListQuery, limit: int, stretch: Stretch) -> Select[Any]:
 
 
 def _of_own(query: ListQuery, limit: int, stretch: Stretch) -> Select[Any]:
-    """For viewers whose visibility is a set of criteria (`Listing.own`): the union of the rows that each one finds."""
-    own = query.listing.own[query.viewer.role]
-    lists = [query.subquery(_listed(query.seen_by(name), limit, stretch)) for name in own]
-    both = union_all(*(select_star(rows) for rows in lists)).subquery(query.names.name())
+    """For viewers whose visibility is a set of criteria (`Listing.own`): the union of the rows that each one finds.
+    Only the first may leave many."""
+    first, *others = query.listing.own[query.viewer.role]
+    rows = _listed(query.seen_by(first), limit, stretch)
+    if not others:
+        return rows
+    lists = [rows, *(all_matching(query.seen_by(name), limit, stretch) for name in others)]
+    both = union_all(*(select_star(query.subquery(each)) for each in lists)).subquery(query.names.name())
     return query.first(both, limit, stretch)
 
 

@@ -111,8 +111,8 @@ class ListQuery:
     def satisfies(self, row: Row, criteria: CriteriaShape) -> Condition:
         return self.listing.criteria.build(row, criteria, self.parameters, self.viewer)
 
-    def index_conditions(self, row: Row, frequent: Condition | None = None) -> list[Condition]:
-        return self.listing.index_conditions(row, self.criteria, self.parameters, frequent)
+    def index_conditions(self, row: Row) -> list[Condition]:
+        return self.listing.index_conditions(row, self.criteria, self.parameters)
 
     def selective(self) -> CriteriaShape:
         """The given criteria that may leave few rows; empty if none of them was given."""

@@ -103,20 +103,5 @@ class CriteriaShape:
                 kept.append((name, narrowed))
         return CriteriaShape(tuple(kept))
 
-    def without(self, path: Path) -> CriteriaShape:
-        """All criteria except the one at `path`."""
-        kept: list[tuple[str, Shape]] = []
-        for name, shape in self.fields:
-            if name != path[0]:
-                kept.append((name, shape))
-            elif isinstance(shape, CriteriaShape) and path[1:] and (rest := shape.without(path[1:])):
-                kept.append((name, rest))
-        return CriteriaShape(tuple(kept), self.all_of, self.any_of, self.none_of)
-
-    def conjunctive(self) -> CriteriaShape:
-        """The criteria without alternatives and negations: an index can apply to each by itself."""
-        fields = ((name, s.conjunctive() if isinstance(s, CriteriaShape) else s) for name, s in self.fields)
-        return CriteriaShape(tuple(fields), tuple(item.conjunctive() for item in self.all_of))
-
 
 Shape: TypeAlias = ValueShape | WordsShape | SpanShape | AssigneeShape | SearchShape | VisibilityShape | CriteriaShape

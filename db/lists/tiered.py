@@ -6,37 +6,38 @@ import functools
 import operator
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, Select, and_, case, not_, or_, union_all
+from sqlalchemy import CTE, Select, and_, case, not_, or_, true, union_all
 
-from db.enums import Role
-from db.lists.listing import BY_ID, RANK, TIER_ORDER, Ranking, Tier
-from db.lists.query import Conditions, ListQuery, Stretch, count_of, direction
-from db.planner import fence, number, opaque
+from db.lists.listing import BY_ID, RANK, TIER_ORDER, Keys, Ranking, Tier
+from db.lists.query import ListQuery, Stretch, count_of, direction
+from db.planner import fence, number
 from db.sql import Condition, Row, select_star
 
-WINDOW = 1_000
-"""Read this many rows in a tier's order before using an index."""
+SAMPLE = 1_000
+"""The number of rows that show how frequent a term is."""
 
 FREQUENT = 15
-"""If this many rows of the window contain the term, read the tier in order."""
+"""If this many rows of the sample match a tier, read the tier in order, not by its index."""
 
 
 def tiered(query: ListQuery, limit: int, stretch: Stretch, ranking: Ranking) -> Select[Any]:
     """The first `limit` rows of the stretch. Each tier is read only if the better ones do not fill the page."""
     assert ranking.tiers is not None
     ranks = range(len(ranking.tiers(query.entity.table, query.term(ranking.search), query.viewer)))
+    # The first rows as they lie in the table: their place there has nothing to do with the term.
+    sample = query.materialised(select_star(query.alias()).limit(number(SAMPLE)))
     found: list[CTE] = []
     for rank in reversed(ranks) if stretch.backward else ranks:
-        rows = _tier(query, limit, stretch, ranking, rank)
+        rows = _tier(query, limit, stretch, ranking, rank, sample)
         if found:
             so_far = functools.reduce(operator.add, map(count_of, found))
             rows = select_star(query.subquery(rows)).where(so_far < number(limit))
         found.append(query.materialised(rows))
     merged = union_all(*(select_star(tier) for tier in found)).subquery(query.names.name())
-    return query.first(merged, limit, stretch).add_cte(*found, nest_here=True)
+    return query.first(merged, limit, stretch).add_cte(sample, *found, nest_here=True)
 
 
-def _tier(query: ListQuery, limit: int, stretch: Stretch, ranking: Ranking, rank: int) -> Select[Any]:
+def _tier(query: ListQuery, limit: int, stretch: Stretch, ranking: Ranking, rank: int, sample: CTE) -> Select[Any]:
     """The first `limit` rows of the stretch in one tier, in its order."""
     term = query.term(ranking.search)
 
@@ -45,45 +46,38 @@ def _tier(query: ListQuery, limit: int, stretch: Stretch, ranking: Ranking, rank
         assert ranking.tiers is not None
         return ranking.tiers(target, term, query.viewer)
 
-    def condition(target: Row) -> Condition:
-        *better, own = tiers(target)[: rank + 1]
-        # Opaque: the planner would look up the negation of a range of names in its index, and read nearly all of it.
-        return and_(own.condition, *(opaque(not_(tier.condition)) for tier in better))
+    def in_no_better(target: Row) -> Condition:
+        better = tiers(target)[:rank]
+        return not_(or_(*(tier.condition for tier in better))) if better else true()
 
-    def wanted(target: Row) -> Condition:
-        return and_(condition(target), query.visible(target, query.viewer))
+    def in_tier(target: Row) -> Condition:
+        return and_(tiers(target)[rank].condition, in_no_better(target))
 
-    def by(target: Row) -> list[ColumnElement[Any]]:
-        return direction([(tiers(target)[rank].by, False), (BY_ID.value(target, query.viewer), False)], stretch)
+    def visible(target: Row) -> Condition:
+        return query.visible(target, query.viewer)
 
-    def ordered(conditions: Conditions, among: Row | None = None) -> Select[Any]:
-        target = query.alias() if among is None else among
-        own = tiers(target)[rank]
-        rows = select_star(target, number(rank).label(RANK), own.by.label(TIER_ORDER)).where(
-            *conditions(target),
-            *query.bounds_within_rank([(own.by, False), (BY_ID.value(target, query.viewer), False)], stretch, rank),
-        )
-        return rows.order_by(*by(target))
+    def keys(target: Row) -> Keys:
+        return [(tiers(target)[rank].by, False), (BY_ID.value(target, query.viewer), False)]
 
-    in_order = ordered(lambda target: [wanted(target)]).limit(number(limit))
+    def in_order(target: Row, *conditions: Condition) -> Select[Any]:
+        ranked = select_star(target, number(rank).label(RANK), tiers(target)[rank].by.label(TIER_ORDER))
+        bounds = query.bounds_within_rank(keys(target), stretch, rank)
+        return ranked.where(*conditions, *bounds).order_by(*direction(keys(target), stretch))
+
     some = query.alias()
-    index_condition = tiers(some)[rank].index_condition
-    if index_condition is None:
-        return in_order
+    own = tiers(some)[rank]
+    if own.ordered:
+        return in_order(some, own.index_condition, in_no_better(some), visible(some)).limit(number(limit))
     # Sorted before testing visibility, so that no more rows are tested than the page needs.
-    looked_up = query.subquery(fence(select_star(some).where(index_condition)))
-    matches = query.subquery(fence(ordered(lambda target: [condition(target)], looked_up)))
-    visible = select_star(matches).where(query.visible(matches, query.viewer)).order_by(*by(matches))
-    # The window ignores the term and visibility, so that its cost is bounded. If it fills the page, or has the whole
-    # stretch, its matches are the answer; otherwise the term is rare there, and its index finds the rest.
-    window = query.materialised(ordered(lambda target: []).limit(number(WINDOW)))
-    hits = query.materialised(select_star(window).where(wanted(window)).order_by(*by(window)).limit(number(limit)))
-    enough = or_(count_of(hits) >= number(limit), count_of(window) < number(WINDOW))
-    decided = [(enough, number(0))]
-    ways = [select_star(hits), visible.limit(number(limit))]
-    if query.viewer.role is not Role.ADMIN:
-        # Many rows of the window may contain a frequent term while the viewer sees none of them.
-        having_term = count_of(query.subquery(select_star(window).where(condition(window))))
-        decided.append((having_term >= number(FREQUENT), number(len(ways))))
-        ways.append(in_order)
-    return query.one_of(ways, case(*decided, else_=number(1)), stretch, window, hits)
+    looked_up = query.subquery(fence(select_star(some).where(own.index_condition)))
+    matches = query.subquery(fence(in_order(looked_up, in_tier(looked_up))))
+    by_index = select_star(matches).where(visible(matches)).order_by(*direction(keys(matches), stretch))
+    by_index = by_index.limit(number(limit))
+    if own is not tiers(some)[-1]:
+        return by_index
+    # Nearly all rows may contain the term somewhere: too many to sort. In order, few of them are read before the page
+    # is full; but nearly all are if the term is rare.
+    frequent = count_of(query.subquery(select_star(sample).where(in_tier(sample)))) >= number(FREQUENT)
+    every = query.alias()
+    ways = [by_index, in_order(every, in_tier(every), visible(every)).limit(number(limit))]
+    return query.one_of(ways, case((frequent, number(1)), else_=number(0)), stretch)
