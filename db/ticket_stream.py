@@ -8,10 +8,10 @@ stayed in or left the list.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import (
     ColumnElement,
@@ -36,6 +36,7 @@ from db.compiler.render import Compiled
 from db.compiler.selection import Arguments, Bound, FieldMapping, Render, Selection
 from db.entities import EVENT, NOTE, TICKET, TICKETS
 from db.enums import STAFF, Role, TicketEventKind
+from db.events.event import Event
 from db.ids import key_of
 from db.lists.filters import Parameters, Slots
 from db.lists.page import page_size
@@ -44,6 +45,9 @@ from db.postgres.pool import Database
 from db.postgres.statement import Statement
 from db.sql import Condition, Expression, Row
 from db.viewer import Viewer
+
+QuickTest: TypeAlias = Callable[[Event], bool]
+"""Rules out events that do not concern a stream, without the database: false only for such events."""
 
 EVENTS = "events"
 """The parameter for the ids of the events that a stream's statement reads."""
@@ -71,18 +75,14 @@ class Stream(FieldMapping):
 
     @abstractmethod
     def routes(self, bound: Bound, viewer: Viewer) -> frozenset[str]:
-        """The stream's routes: every event that can concern it has at least one of them (`routes_of`)."""
+        """The stream's routes: every event that can concern it has at least one of them (`Event.routes`)."""
+
+    @abstractmethod
+    def quick_test(self, bound: Bound, viewer: Viewer) -> QuickTest:
+        """The stream's test of events in memory. The statement decides about those that it lets through."""
 
     def render(self, render: Render, row: Row, selection: Selection) -> Expression:
         raise NotImplementedError("a subscription is compiled by `compile_stream`")
-
-
-def routes_of(event: Any) -> set[str]:
-    """The routes of an event, a record with the ids that the tail reads."""
-    routes = {"all", f"ticket:{event['ticket_id']}", f"creator:{event['creator_id']}"}
-    for kind in ("technician", "customer"):
-        routes.update(f"{kind}:{key}" for key in (event[f"{kind}_before"], event[f"{kind}_after"]) if key)
-    return routes
 
 
 def _of_viewer(viewer: Viewer) -> frozenset[str]:
@@ -109,6 +109,20 @@ def _of_filter(bound: Bound, viewer: Viewer) -> frozenset[str]:
     return _of_viewer(viewer)
 
 
+def _may_match(bound: Bound, viewer: Viewer) -> QuickTest:
+    """The quick test of a stream that concerns a filter's tickets: the ticket may match before or after the event, and
+    the viewer may learn of the event."""
+    assert isinstance(bound.shape, CriteriaShape)
+    matches, sees_internal = TICKETS.criteria.test(bound.shape, bound.values, viewer), viewer.role in STAFF
+
+    def test(event: Event) -> bool:
+        if not (event.public or sees_internal):
+            return False
+        return matches(event.after) is not False or (event.before is not None and matches(event.before) is not False)
+
+    return test
+
+
 @dataclass(frozen=True)
 class LiveValue(Root):
     """A subscription whose messages are not events but the current value of a query's root field, which depends on the
@@ -116,6 +130,9 @@ class LiveValue(Root):
 
     def routes(self, bound: Bound, viewer: Viewer) -> frozenset[str]:
         return _of_filter(bound, viewer)
+
+    def quick_test(self, bound: Bound, viewer: Viewer) -> QuickTest:
+        return _may_match(bound, viewer)
 
 
 @dataclass(frozen=True)
@@ -155,6 +172,9 @@ class TicketChanges(Stream):
     def routes(self, bound: Bound, viewer: Viewer) -> frozenset[str]:
         return _of_filter(bound, viewer)
 
+    def quick_test(self, bound: Bound, viewer: Viewer) -> QuickTest:
+        return _may_match(bound, viewer)
+
 
 @dataclass(frozen=True)
 class TicketChangesPage(TicketChanges):
@@ -189,6 +209,10 @@ class NoteAdditions(Stream):
 
     def routes(self, bound: Bound, viewer: Viewer) -> frozenset[str]:
         return frozenset({f"ticket:{bound.values[0]}"})
+
+    def quick_test(self, bound: Bound, viewer: Viewer) -> QuickTest:
+        sees_internal = viewer.role in STAFF
+        return lambda event: event.kind == TicketEventKind.NOTE_ADDED and (event.public or sees_internal)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from db.enums import StreamResetReason
+from db.ticket_stream import QuickTest
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +28,13 @@ class Feed(ABC):
     """What a group receives: its statement and how its messages are made.
 
     Feeds with equal keys are interchangeable, so their subscribers form one group. Every event that can concern the
-    feed has one of its `routes`. `at_once` is the most events to look up at a time; their messages are in memory
-    together.
+    feed has one of its `routes` and passes its `quick_test`. `at_once` is the most events to look up at a time; their
+    messages are in memory together.
     """
 
     key: Hashable
     routes: frozenset[str]
+    quick_test: QuickTest
     at_once: int
 
     @abstractmethod

@@ -22,12 +22,13 @@ import asyncpg
 
 from db.enums import StreamResetReason
 from db.events.cursor import StreamCursors, StreamPosition
+from db.events.event import Event
 from db.postgres.pool import Database
 from pubsub.bell import Bell
 from pubsub.feed import Feed, Message
 from pubsub.replay import Replay, replay
 from pubsub.send_queue import QUEUE_BYTES_MAX
-from pubsub.tail import Batch, Event, Tail
+from pubsub.tail import Batch, Tail
 
 logger = logging.getLogger(__name__)
 
@@ -199,7 +200,8 @@ class Hub:
         concerned: defaultdict[_Group, list[Event]] = defaultdict(list)
         for event in batch.events:
             for group in {group for route in event.routes for group in self._by_route.get(route, ())}:
-                concerned[group].append(event)
+                if group.feed.quick_test(event):
+                    concerned[group].append(event)
         for group, events in concerned.items():
             group.add(batch, events)
 

@@ -43,6 +43,7 @@ class EventFeed(Feed):
         assert isinstance(mapping, Stream)
         self.key = _key(bound, viewer)
         self.routes = mapping.routes(bound.bounds[0], viewer)
+        self.quick_test = mapping.quick_test(bound.bounds[0], viewer)
         self.at_once = bound.at_once
         self._selection = bound.selection
         self._reader = Reader(bound.compiled, bound.bounds, viewer, database)
@@ -78,6 +79,7 @@ class LiveValueFeed(Feed):
         assert isinstance(mapping, LiveValue)
         self.key = _key(bound, viewer)
         self.routes = mapping.routes(bound.bounds[0], viewer)
+        self.quick_test = mapping.quick_test(bound.bounds[0], viewer)
         self._statement = bound.compiled.statement.text
         self._arguments = bound.compiled.arguments(bound.bounds, viewer)
         self._database = database

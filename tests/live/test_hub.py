@@ -30,6 +30,7 @@ from tests.helpers.database_checks import write_ticket
 from tests.helpers.graphql_ws_client import WITHIN
 
 BOSS = Viewer(Role.ADMIN, "boss", "The Boss")
+ANOTHER = Viewer(Role.ADMIN, "another", "Another Boss")
 READY = "ready"
 
 
@@ -92,6 +93,7 @@ class TicketFeed(Feed):
     def __init__(self, database: Database, routes: Sequence[str], key: Hashable, at_once: int) -> None:
         self.key = key
         self.routes = frozenset(routes)
+        self.quick_test = lambda event: True
         self.at_once = at_once
         self.asked: list[int] = []
         self.given_up = 0
@@ -294,6 +296,19 @@ async def test_members_of_one_feed_cost_one_question(log: Log) -> None:
         await reader.has(READY, "one", "two")
     assert feed.asked + other.asked == [2]
     assert readers[0].cursors[1:] == readers[1].cursors[1:]
+
+
+async def test_a_group_is_asked_about_events_that_pass_its_quick_test(log: Log) -> None:
+    """Its cursors are exact all the same: whoever goes on after one without that test misses nothing."""
+    feed, subjects = log.feed(), ["another's", "one", "another's too", "two"]
+    feed.quick_test = lambda event: event.after.creator_id == BOSS.id
+    reader = await log.followed(feed)
+    for subject in subjects:
+        await log.write(subject, creator=BOSS if subject in ("one", "two") else ANOTHER)
+    await reader.has(READY, "one", "two")
+    assert feed.asked == [1, 1]
+    for cursor, missed in zip(reader.cursors, (subjects, subjects[2:], []), strict=True):
+        assert (await log.followed(log.feed(), cursor)).received == [*missed, READY]
 
 
 async def test_many_events_are_asked_about_in_portions(log: Log) -> None:
