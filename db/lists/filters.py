@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, DateTime, Text, and_, case, false, func, literal_column, or_, true
-from sqlalchemy.dialects.postgresql import TSQUERY, UUID
+from sqlalchemy import ColumnElement, DateTime, Text, and_, any_, case, false, func, literal_column, or_, true
+from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY, UUID
 from sqlalchemy.types import TypeEngine
 
 from db import limits
@@ -67,10 +67,13 @@ class Parameters:
 
 
 class Slots:
-    """Collects the values of one request, in the order in which the criteria are read, and limits their number."""
+    """Collects the values of one request, in the order in which the criteria are read, and limits their number.
 
-    def __init__(self) -> None:
+    `words_are_values` says that sets of words are values too (`WordsShape`)."""
+
+    def __init__(self, *, words_are_values: bool = False) -> None:
         self.values: list[Any] = []
+        self.words_are_values = words_are_values
         self.criteria = 0
         self.depth = 0
 
@@ -98,6 +101,11 @@ class Criterion(ABC, Generic[S]):
         """The argument shape of a non-null value, whose values are added to `slots`; None if the value restricts
         nothing, such as a blank search. Raises `BadInput` or `LimitExceeded` if the value cannot be used."""
 
+    def shapes(self) -> Sequence[S]:
+        """Each argument shape that `read` can return, with its slots numbered from 0; none if there are too many. With
+        them, streams whose filters differ in this criterion share a statement (`shared.py`)."""
+        return ()
+
     @abstractmethod
     def build(self, row: Row, shape: S, parameters: Parameters, viewer: ViewerParameter) -> Condition:
         """The condition on a row for a shape."""
@@ -109,22 +117,32 @@ class Criterion(ABC, Generic[S]):
 
 
 @dataclass(frozen=True)
-class In(Criterion[WordsShape]):
+class In(Criterion[WordsShape | ValueShape]):
     """The enum column has one of a list of values. An empty list matches nothing."""
 
     column: str
 
-    def columns(self, shape: WordsShape) -> frozenset[str]:
+    def columns(self, shape: WordsShape | ValueShape) -> frozenset[str]:
         return frozenset({self.column})
 
-    def read(self, value: Any, slots: Slots) -> WordsShape:
-        return WordsShape(tuple(sorted({str(item) for item in value})))
+    def read(self, value: Any, slots: Slots) -> WordsShape | ValueShape:
+        words = tuple(sorted({str(item) for item in value}))
+        return ValueShape(slots.put(words)) if slots.words_are_values else WordsShape(words)
 
-    def build(self, row: Row, shape: WordsShape, parameters: Parameters, viewer: ViewerParameter) -> Condition:
-        return one_of(row.c[self.column], shape.words)
+    def shapes(self) -> Sequence[ValueShape]:
+        return [ValueShape(0)]
 
-    def test(self, shape: WordsShape, values: Sequence[Any], viewer: Viewer) -> Test:
-        read, words = attrgetter(self.column), frozenset(shape.words)
+    def build(
+        self, row: Row, shape: WordsShape | ValueShape, parameters: Parameters, viewer: ViewerParameter
+    ) -> Condition:
+        column = row.c[self.column]
+        if isinstance(shape, WordsShape):
+            return one_of(column, shape.words)
+        return column == any_(parameters(shape.slot, ARRAY(column.type)))
+
+    def test(self, shape: WordsShape | ValueShape, values: Sequence[Any], viewer: Viewer) -> Test:
+        words = frozenset(shape.words if isinstance(shape, WordsShape) else values[shape.slot])
+        read = attrgetter(self.column)
         return lambda image: read(image) in words
 
 
@@ -167,6 +185,9 @@ class References(Criterion[ValueShape]):
     def read(self, value: Any, slots: Slots) -> ValueShape:
         return ValueShape(slots.put(key_of(value, self.prefix, self.kind)))
 
+    def shapes(self) -> Sequence[ValueShape]:
+        return [ValueShape(0)]
+
     def build(self, row: Row, shape: ValueShape, parameters: Parameters, viewer: ViewerParameter) -> Condition:
         return row.c[self.column] == parameters(shape.slot, UUID(as_uuid=False))
 
@@ -181,9 +202,14 @@ class Within(Criterion[SpanShape]):
 
     column: Callable[[Role], str]
 
-    def read(self, value: Any, slots: Slots) -> SpanShape:
+    def read(self, value: Any, slots: Slots) -> SpanShape | None:
         start, end = value.get("from"), value.get("until")
+        if start is None and end is None:
+            return None
         return SpanShape(None if start is None else slots.put(start), None if end is None else slots.put(end))
+
+    def shapes(self) -> Sequence[SpanShape]:
+        return [SpanShape(0, None), SpanShape(None, 0), SpanShape(0, 1)]
 
     def build(self, row: Row, shape: SpanShape, parameters: Parameters, viewer: ViewerParameter) -> Condition:
         column = row.c[self.column(viewer.role)]
@@ -199,8 +225,6 @@ class Within(Criterion[SpanShape]):
         start, end = (None if slot is None else values[slot] for slot in (shape.start, shape.end))
 
         def within(image: Image) -> bool:
-            if start is None and end is None:
-                return True
             time = read(image)
             return time is not None and (start is None or time >= start) and (end is None or time < end)
 
@@ -228,6 +252,10 @@ class Assignee(Criterion[AssigneeShape]):
         if kind == "technicianId":
             return AssigneeShape(kind, slot=slots.put(key_of(given, "tec", "technician")))
         return AssigneeShape(kind, holds=given)
+
+    def shapes(self) -> Sequence[AssigneeShape]:
+        both = [AssigneeShape(kind, holds=holds) for kind in ("unassigned", "me") for holds in (True, False)]
+        return [AssigneeShape("technicianId", slot=0), *both]
 
     def build(self, row: Row, shape: AssigneeShape, parameters: Parameters, viewer: ViewerParameter) -> Condition:
         column = row.c.technician_id
@@ -321,6 +349,9 @@ class Searching(Criterion[SearchShape]):
             raise BadInput(f"A search text can have at most {limits.SEARCH_MAX} characters.")
         term = storable(value).strip()
         return SearchShape(slots.put(term), short=not _TRIGRAM.search(term)) if term else None
+
+    def shapes(self) -> Sequence[SearchShape]:
+        return [SearchShape(0, short=short) for short in (True, False)]
 
     def build(self, row: Row, shape: SearchShape, parameters: Parameters, viewer: ViewerParameter) -> Condition:
         return self.matches(row, parameters.term(shape), viewer)
