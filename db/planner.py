@@ -52,6 +52,12 @@ def once(expression: ColumnElement[Any]) -> ColumnElement[Any]:
     return select(expression).scalar_subquery()
 
 
+def of_any_length(array: ColumnElement[Any]) -> ColumnElement[Any]:
+    """An array in a subquery, so that the planner guesses its length. A plan for the actual length, if it is short,
+    looks cheaper than a generic one, so PostgreSQL would plan again for each request."""
+    return cast(once(array), array.type)
+
+
 def opaque(condition: Condition) -> Condition:
     """The condition in a CASE. Opaque to the planner: no index applies, and it assumes that half of the rows match."""
     return case((condition, true()), else_=false())

@@ -3,18 +3,24 @@
 `jsonb_populate_record` turns a ticket's images before and after an event into rows like those of the table, so the
 filters and predicates of lists work on streams too. Applied to both images, they decide whether a ticket has entered,
 stayed in or left the list.
+
+Many streams differ only in their filters. One statement answers all of them: it takes each filter as a row of `asked`,
+decides which of these an event concerns, and makes a message once for all that get the same.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+import orjson
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
+    Integer,
     Select,
     Text,
     and_,
@@ -23,13 +29,15 @@ from sqlalchemy import (
     case,
     column,
     exists,
+    false,
     func,
     literal_column,
-    or_,
     select,
     true,
+    values,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, UUID
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
+from sqlalchemy.types import TypeEngine
 
 from db.compiler.fields import Root
 from db.compiler.render import Compiled
@@ -37,22 +45,50 @@ from db.compiler.selection import Arguments, Bound, FieldMapping, Render, Select
 from db.entities import EVENT, NOTE, TICKET, TICKETS
 from db.enums import STAFF, Role, TicketEventKind
 from db.ids import key_of
-from db.lists.filters import Parameters, Slots
+from db.lists.filters import Slots
 from db.lists.page import page_size
-from db.lists.shapes import AssigneeShape, CriteriaShape, ValueShape
+from db.lists.shapes import CriteriaShape
+from db.planner import fence, of_any_length
 from db.postgres.pool import Database
 from db.postgres.statement import Statement
-from db.sql import Condition, Expression, Row
+from db.sql import Expression, Row
+from db.stream_filter import SHARED, QuickTest, StreamFilter
 from db.viewer import Viewer
 
-EVENTS = "events"
-"""The parameter for the ids of the events that a stream's statement reads."""
+EVENTS, ASKED = "events", "asked"
+"""The parameters of a stream's statement: the ids of the events; and a JSON array with an object for each stream, with
+its number `n` and the values of its arguments. In the statement these objects are the rows of `asked`."""
 
 
 def image_of(document: ColumnElement[Any], name: str) -> Row:
     """An image as a row of `tickets`. If there is no image, every column is null."""
     columns = [column(each.name, each.type) for each in TICKET.table.c]
     return func.jsonb_populate_record(literal_column("NULL::tickets"), document).table_valued(*columns, name=name)
+
+
+class StreamRender(Render):
+    """Renders the statement of streams that differ in the values of their arguments. The values are columns of `asked`,
+    which has a row for each stream."""
+
+    def __init__(self, role: Role, shapes: Sequence[Hashable], mark: str) -> None:
+        super().__init__(role, shapes, mark)
+        self._columns: dict[str, TypeEngine[Any]] = {"n": Integer()}
+
+    def column(self, name: str, type_: TypeEngine[Any]) -> ColumnElement[Any]:
+        """The column of `asked` with this name. If it is rendered several times, the last type is the column's."""
+        self._columns[name] = type_
+        return literal_column(f"{ASKED}.{name}", type_)
+
+    def asked(self) -> Row:
+        """`asked`, with the columns that have been rendered."""
+        columns = (column(name, type_) for name, type_ in self._columns.items())
+        streams = func.jsonb_to_recordset(bindparam(ASKED, type_=JSONB())).table_valued(*columns)
+        return streams.render_derived(name=ASKED, with_types=True)
+
+
+def _numbers(streams: Row) -> ColumnElement[Any]:
+    """The numbers of several streams as an array."""
+    return func.array_agg(streams.c.n, type_=ARRAY(Integer())).label("streams")
 
 
 @dataclass(frozen=True)
@@ -66,47 +102,24 @@ class Stream(FieldMapping):
         return [root.types[self.message]]
 
     @abstractmethod
-    def changes(self, render: Render, selection: Selection, event: Row) -> Select[Any]:
-        """The rows of `event` that concern the stream, with any further columns that its messages are read from."""
+    def changes(self, render: StreamRender, selection: Selection, event: Row) -> Select[Any]:
+        """The rows of `event` that concern streams, once for each message about them, with the numbers of the streams
+        that get it (`streams`) and any further columns that it is read from."""
+
+    @abstractmethod
+    def columns(self, bound: Bound) -> Mapping[str, Any]:
+        """The stream's values: its row of `asked`."""
 
     @abstractmethod
     def routes(self, bound: Bound, viewer: Viewer) -> frozenset[str]:
-        """The stream's routes: every event that can concern it has at least one of them (`routes_of`)."""
+        """The stream's routes: every event that can concern it has at least one of them (`Event.routes`)."""
+
+    @abstractmethod
+    def quick_test(self, bound: Bound, viewer: Viewer) -> QuickTest:
+        """The stream's test of events in memory. The statement decides about those that it lets through."""
 
     def render(self, render: Render, row: Row, selection: Selection) -> Expression:
         raise NotImplementedError("a subscription is compiled by `compile_stream`")
-
-
-def routes_of(event: Any) -> set[str]:
-    """The routes of an event, a record with the ids that the tail reads."""
-    routes = {"all", f"ticket:{event['ticket_id']}", f"creator:{event['creator_id']}"}
-    for kind in ("technician", "customer"):
-        routes.update(f"{kind}:{key}" for key in (event[f"{kind}_before"], event[f"{kind}_after"]) if key)
-    return routes
-
-
-def _of_viewer(viewer: Viewer) -> frozenset[str]:
-    """The routes of the events of all tickets that the viewer can see."""
-    match viewer.role:
-        case Role.ADMIN:
-            return frozenset({"all"})
-        case Role.TECHNICIAN:
-            return frozenset({f"technician:{viewer.id}", f"creator:{viewer.id}"})
-        case Role.CUSTOMER:
-            return frozenset({f"customer:{viewer.id}"})
-        case Role.SERVICE:
-            return frozenset({f"creator:{viewer.id}"})
-
-
-def _of_filter(bound: Bound, viewer: Viewer) -> frozenset[str]:
-    """The routes of the events of a filter's tickets: for an admin narrowed to the filter's technician or customer."""
-    if viewer.role is Role.ADMIN:
-        assert isinstance(bound.shape, CriteriaShape)
-        for field, kind in (("assignee", "technician"), ("customerId", "customer")):
-            shape = bound.shape.at(("filter", field))
-            if isinstance(shape, ValueShape | AssigneeShape) and shape.slot is not None:
-                return frozenset({f"{kind}:{bound.values[shape.slot]}"})
-    return _of_viewer(viewer)
 
 
 @dataclass(frozen=True)
@@ -115,7 +128,14 @@ class LiveValue(Root):
     tickets of a filter."""
 
     def routes(self, bound: Bound, viewer: Viewer) -> frozenset[str]:
-        return _of_filter(bound, viewer)
+        return self._filter(bound).routes(viewer)
+
+    def quick_test(self, bound: Bound, viewer: Viewer) -> QuickTest:
+        return self._filter(bound).quick_test(viewer)
+
+    def _filter(self, bound: Bound) -> StreamFilter:
+        assert isinstance(bound.shape, CriteriaShape)
+        return StreamFilter.of(bound.shape, bound.values)
 
 
 @dataclass(frozen=True)
@@ -124,36 +144,59 @@ class TicketChanges(Stream):
     UPDATED or LEFT; and `shown`, whether the viewer may see the ticket, both as the event left it and as it is now."""
 
     def read(self, arguments: Arguments) -> Bound:
-        slots = Slots()
+        slots = Slots(words_are_values=True)
         shape = TICKETS.criteria.read({"filter": arguments.get("filter")}, slots)
-        return Bound(shape, tuple(slots.values))
+        filter = StreamFilter.of(shape, tuple(slots.values))
+        return Bound(SHARED.rest(filter.shape), (filter,))
 
-    def changes(self, render: Render, selection: Selection, event: Row) -> Select[Any]:
-        before, after = image_of(event.c.before, render.name()), image_of(event.c.after, render.name())
-        viewer, shape, parameter = render.viewer, render.shape(selection), Parameters(render.parameters(selection))
-
-        def seen(image: Row) -> Condition:
-            return TICKET.visible(image, viewer)
-
-        def matches(image: Row) -> Condition:
-            there = image.c.id.is_not(None)
-            return and_(there, seen(image), TICKETS.criteria.build(image, shape, parameter, viewer)).is_(true())
-
-        was, now = matches(before), matches(after)
+    def changes(self, render: StreamRender, selection: Selection, event: Row) -> Select[Any]:
+        viewer = render.viewer
+        those = self._streams(render, selection, event)
+        was, now = those.c.was, those.c.now
         change = case((and_(was, now), _word("UPDATED")), (now, _word("ENTERED")), else_=_word("LEFT"))
+        after, ticket = image_of(event.c.after, render.name()), render.alias(TICKET.table)
         # The image may be of a ticket that the viewer no longer sees, so the current row is tested as well.
-        ticket = render.alias(TICKET.table)
-        still = exists().where(ticket.c.id == event.c.ticket_id, seen(ticket))
-        shown = and_(seen(after), true() if viewer.role is Role.ADMIN else still).is_(true())
+        still = exists().where(ticket.c.id == event.c.ticket_id, TICKET.visible(ticket, viewer))
+        shown = and_(TICKET.visible(after, viewer), true() if viewer.role is Role.ADMIN else still).is_(true())
         public = true() if viewer.role in STAFF else event.c.public
-        return (
-            select(event, change.label("change"), shown.label("shown"))
-            .select_from(event.join(before, true()).join(after, true()))
-            .where(or_(was, now), public)
+        columns = (change.label("change"), shown.label("shown"), those.c.streams)
+        return select(event, *columns).select_from(event.join(after, true()).join(those, true())).where(public)
+
+    def _streams(self, render: StreamRender, selection: Selection, event: Row) -> Row:
+        """The streams among whose tickets the event's ticket was or is: a row for each combination of `was` and
+        `now`."""
+        sides = [(true(), false(), event.c.before), (false(), true(), event.c.after)]
+        side = values(column("was", Boolean()), column("now", Boolean()), column("image", JSONB()), name=render.name())
+        side = side.data(sides).lateral()
+        image = image_of(side.c.image, render.name())
+        matching = (
+            image.c.id.is_not(None),
+            TICKET.visible(image, render.viewer),
+            SHARED.build(image, render.shape(selection), render.column, render.viewer),
         )
+        asked = render.asked()
+        found = fence(select(asked.c.n).select_from(asked).where(*matching)).lateral(render.name())
+        each = (
+            select(found.c.n, func.bool_or(side.c.was).label("was"), func.bool_or(side.c.now).label("now"))
+            .select_from(side.join(image, true()).join(found, true()))
+            .group_by(found.c.n)
+            .subquery(render.name())
+        )
+        return select(each.c.was, each.c.now, _numbers(each)).group_by(each.c.was, each.c.now).lateral(render.name())
+
+    def columns(self, bound: Bound) -> Mapping[str, Any]:
+        return self._filter(bound).columns()
 
     def routes(self, bound: Bound, viewer: Viewer) -> frozenset[str]:
-        return _of_filter(bound, viewer)
+        return self._filter(bound).routes(viewer)
+
+    def quick_test(self, bound: Bound, viewer: Viewer) -> QuickTest:
+        return self._filter(bound).quick_test(viewer)
+
+    def _filter(self, bound: Bound) -> StreamFilter:
+        (filter,) = bound.values
+        assert isinstance(filter, StreamFilter)
+        return filter
 
 
 @dataclass(frozen=True)
@@ -180,15 +223,24 @@ class NoteAdditions(Stream):
     def read(self, arguments: Arguments) -> Bound:
         return Bound(None, (key_of(arguments["ticketId"], TICKET.prefix, "ticket"),))
 
-    def changes(self, render: Render, selection: Selection, event: Row) -> Select[Any]:
+    def changes(self, render: StreamRender, selection: Selection, event: Row) -> Select[Any]:
         note = render.alias(NOTE.table)
         seen = exists().where(note.c.id == event.c.note_id, NOTE.visible(note, render.viewer))
         added = event.c.kind == literal_column(f"'{TicketEventKind.NOTE_ADDED}'")
-        ticket = render.parameter(selection, 0, UUID(as_uuid=False))
-        return select(event).where(event.c.ticket_id == ticket, added, seen)
+        follows, asked = event.c.ticket_id == render.column("ticket", UUID(as_uuid=False)), render.asked()
+        those = select(_numbers(asked)).select_from(asked).where(follows).lateral(render.name())
+        there = those.c.streams.is_not(None)
+        return select(event, those.c.streams).select_from(event.join(those, there)).where(added, seen)
+
+    def columns(self, bound: Bound) -> Mapping[str, Any]:
+        return {"ticket": bound.values[0]}
 
     def routes(self, bound: Bound, viewer: Viewer) -> frozenset[str]:
         return frozenset({f"ticket:{bound.values[0]}"})
+
+    def quick_test(self, bound: Bound, viewer: Viewer) -> QuickTest:
+        sees_internal = viewer.role in STAFF
+        return lambda event: event.kind == TicketEventKind.NOTE_ADDED and (event.public or sees_internal)
 
 
 @dataclass(frozen=True)
@@ -206,38 +258,53 @@ def _word(word: str) -> ColumnElement[str]:
 
 
 def compile_stream(root: Selection, role: Role, shapes: Sequence[Hashable], mark: str) -> Compiled:
-    """A stream's statement. Its parameter `EVENTS` takes ids of events; it returns a row for each of those that
-    concerns the stream, ordered by time and id. A row has the event's `id` and `at`, and a JSON document for each
-    selection of the message, in which `mark` stands for the stream cursor."""
+    """The statement of streams with this selection, role and shapes; its parameters are `EVENTS` and `ASKED`. It
+    returns a row for each message about one of the events, ordered by the event's time and id: the event's `id` and
+    `at`, the numbers of the streams that get the message, and a JSON document for each selection of the message, in
+    which `mark` stands for the stream cursor."""
     mapping = root.mapping
     assert isinstance(mapping, Stream)
-    render = Render(role, shapes, mark)
+    render = StreamRender(role, shapes, mark)
     given = EVENT.table.alias()
-    events = select(given).where(given.c.id == any_(bindparam(EVENTS, type_=ARRAY(UUID(as_uuid=False)))))
+    ids = of_any_length(bindparam(EVENTS, type_=ARRAY(UUID(as_uuid=False))))
+    events = select(given).where(given.c.id == any_(ids))
     changes = mapping.changes(render, root, events.subquery(render.name())).subquery(render.name())
     documents = [render.object(fields, changes).label(render.name()) for fields in mapping.messages(root)]
-    return Compiled(Statement(select(changes.c.id, changes.c.at, *documents).order_by(changes.c.at, changes.c.id)))
+    columns = (changes.c.id, changes.c.at, changes.c.streams, *documents)
+    return Compiled(Statement(select(*columns).order_by(changes.c.at, changes.c.id)))
 
 
 @dataclass(frozen=True, slots=True)
 class StreamedEvent:
-    """An event as a stream delivers it: its id and time, and the JSON documents of its message."""
+    """An event as streams deliver it: its id and time, the JSON documents of its message, and the numbers of the
+    streams that it is delivered to, among those that were asked about."""
 
     event: str
     at: datetime
+    streams: Sequence[int]
     documents: tuple[bytes, ...]
 
 
 class Reader:
     """Reads a stream's events with the arguments of one request."""
 
-    def __init__(self, compiled: Compiled, bounds: Sequence[Bound], viewer: Viewer, database: Database) -> None:
+    def __init__(
+        self, root: Selection, compiled: Compiled, bounds: Sequence[Bound], viewer: Viewer, database: Database
+    ) -> None:
+        assert isinstance(root.mapping, Stream)
         self._compiled = compiled
         self._arguments = compiled.arguments(bounds, viewer)
+        self._columns = root.mapping.columns(bounds[0])
         self._database = database
 
     async def of(self, events: Sequence[str]) -> list[StreamedEvent]:
         """The events, among those with these ids, that concern the stream, in order. Raises the database's errors."""
-        arguments = self._compiled.given(self._arguments, {EVENTS: events})
+        return await self.of_all(events, [self])
+
+    async def of_all(self, events: Sequence[str], readers: Sequence[Reader]) -> list[StreamedEvent]:
+        """The same for several streams, which differ from this one only in the values of their arguments. An event that
+        means different things to them is there several times."""
+        asked = orjson.dumps([{"n": n, **reader._columns} for n, reader in enumerate(readers)]).decode()
+        arguments = self._compiled.given(self._arguments, {EVENTS: events, ASKED: asked})
         rows = await self._database.fetch(self._compiled.statement.text, *arguments)
-        return [StreamedEvent(str(id), at, tuple(documents)) for id, at, *documents in rows]
+        return [StreamedEvent(str(id), at, streams, tuple(documents)) for id, at, streams, *documents in rows]

@@ -9,36 +9,48 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Self
 
 from db.enums import StreamResetReason
+from db.stream_filter import QuickTest
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A feed's message about an event: the JSON payload of a `next` message, in which `Feed.with_cursor` still has to
-    put the cursor."""
+    """A message about an event: the JSON payload of a `next` message, in which `Feed.with_cursor` still has to put the
+    cursor. `feeds` are the feeds that have the message, by their places among those that were asked for it."""
 
     event: str
     at: datetime
     payload: bytes
+    feeds: Sequence[int] = (0,)
 
 
 class Feed(ABC):
     """What a group receives: its statement and how its messages are made.
 
-    Feeds with equal keys are interchangeable, so their subscribers form one group. Every event that can concern the
-    feed has one of its `routes`. `at_once` is the most events to look up at a time; their messages are in memory
+    Feeds with equal keys are interchangeable, so their subscribers form one group. Feeds of one `family` differ in the
+    values of their filters alone, and are asked together. Every event that can concern the feed has one of its `routes`
+    and passes its `quick_test`. `at_once` is the most events to look up at a time; their messages are in memory
     together.
     """
 
     key: Hashable
+    family: Hashable
     routes: frozenset[str]
+    quick_test: QuickTest
     at_once: int
 
     @abstractmethod
     async def of(self, events: Sequence[str]) -> list[Message]:
         """Returns the messages about these events (ids), in order; events that do not concern the feed have none.
         Raises the database's errors."""
+
+    async def of_all(self, events: Sequence[str], feeds: Sequence[Self]) -> list[Message]:
+        """Returns the messages about these events for several feeds of one family, in order. By default a family has
+        only one feed. Raises the database's errors."""
+        assert list(feeds) == [self]
+        return await self.of(events)
 
     @abstractmethod
     def with_cursor(self, payload: bytes, cursor: str) -> bytes:

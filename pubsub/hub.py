@@ -1,8 +1,9 @@
 """The hub delivers the events that the tail reads to the subscribers that they concern.
 
-The subscribers of one feed form a group: each batch is looked up and encoded once for all of them. An event reaches
-only the groups with one of its routes. A subscriber with a cursor first gets its own replay, while its group's messages
-are held back for it.
+The subscribers of one feed form a group. An event reaches only the groups that it can concern: those on one of its
+routes whose quick test it passes. The groups of a family are asked about it in one statement, and each message is
+encoded once for all of them that have it. A subscriber with a cursor first gets its own replay, while its group's
+messages are held back for it.
 
 The promise: from its cursor on, each subscriber receives every event that concerns it exactly once, and the events of a
 ticket in order. Each message has a cursor; a client that returns with it continues after that message.
@@ -14,9 +15,9 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections import defaultdict, deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 import asyncpg
 
@@ -25,13 +26,14 @@ from db.postgres.pool import Database
 from pubsub.bell import Bell
 from pubsub.feed import Feed, Message
 from pubsub.send_queue import QUEUE_BYTES_MAX
-from pubsub.tail import Batch, Event, Tail
+from pubsub.tail import Batch, Tail
 
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS: Final = 0.5
 HELD_MAX: Final = 10_000  # messages held back for a subscriber during its replay
 HELD_BYTES_MAX: Final = QUEUE_BYTES_MAX  # the total size of those messages
+ASKED_MAX: Final = 20_000  # events times groups of a family in one look-up, which takes a tenth of a second
 
 UNAVAILABLE: Final = (
     OSError,
@@ -108,61 +110,91 @@ class SubscriptionHandle:
 
 
 class _Group:
-    """The subscribers of one feed, and the batches that wait to be delivered to them."""
+    """The subscribers of one feed."""
 
-    def __init__(self, hub: Hub, feed: Feed) -> None:
+    def __init__(self, hub: Hub, feed: Feed, family: _Family) -> None:
         self.feed = feed
+        self.family = family
         self.subscribers: set[_GroupSubscriber] = set()
         self._hub = hub
-        self._batches: list[tuple[Batch, list[Event]]] = []
-        self._delivering: asyncio.Task[None] | None = None
-
-    def add(self, batch: Batch, events: list[Event]) -> None:
-        self._batches.append((batch, events))
-        if self._delivering is None:
-            self._delivering = asyncio.create_task(self._deliver())
 
     def leave(self, entry: _GroupSubscriber) -> None:
         self.subscribers.discard(entry)
         if not self.subscribers:
             self._hub.forget(self)
-            if self._delivering is not None:
-                self._delivering.cancel()
 
-    async def _deliver(self) -> None:
-        """Delivers the waiting batches together, and repeats while more have arrived meanwhile."""
-        try:
-            while self._batches:
-                batches, self._batches = self._batches, []
-                of_event = {event.id: batch for batch, events in batches for event in events}
-                ids = list(of_event)
-                for start in range(0, len(ids), self.feed.at_once):
-                    found = await self._found(ids[start : start + self.feed.at_once])
-                    # Batch by batch: a cursor names the batch that its event is in, so a batch must be delivered before
-                    # the next one.
-                    for message in sorted(found, key=lambda message: of_event[message.event].number):
-                        self._deliver_to_all(of_event[message.event], message)
-        except Exception:
-            logger.exception("cannot make a subscription's messages")
-            for entry in list(self.subscribers):
-                entry.subscriber.fail()
-        finally:
-            self._delivering = None
-
-    async def _found(self, events: list[str]) -> list[Message]:
-        while True:
-            try:
-                return await self.feed.of(events)
-            except UNAVAILABLE as error:
-                logger.warning("cannot look up new events: %s", error or type(error).__name__)
-                await asyncio.sleep(RETRY_SECONDS)
-
-    def _deliver_to_all(self, batch: Batch, message: Message) -> None:
-        cursor = StreamPosition(batch.origin, batch.until, message.at, message.event).sealed(self._hub.cursors)
-        payload = self.feed.with_cursor(message.payload, cursor)
+    def deliver(self, batch: Batch, payload: bytes) -> None:
         for entry in list(self.subscribers):
             if batch.number > entry.since:
                 entry.deliver(payload)
+
+    def fail(self) -> None:
+        for entry in list(self.subscribers):
+            entry.subscriber.fail()
+
+
+class _Waiting(NamedTuple):
+    """An event that waits to be delivered: its id, its batch, and the groups of a family that it can concern."""
+
+    event: str
+    batch: Batch
+    groups: Sequence[_Group]
+
+
+class _Family:
+    """The groups whose feeds are of one family, and the events that wait to be delivered to them."""
+
+    def __init__(self, cursors: StreamCursors) -> None:
+        self.groups: set[_Group] = set()
+        self._cursors = cursors
+        self._waiting: list[_Waiting] = []
+        self._delivering: asyncio.Task[None] | None = None
+
+    def add(self, events: Sequence[_Waiting]) -> None:
+        self._waiting += events
+        if self._delivering is None:
+            self._delivering = asyncio.create_task(self._deliver())
+
+    def leave(self, group: _Group) -> None:
+        self.groups.discard(group)
+        if not self.groups and self._delivering is not None:
+            self._delivering.cancel()
+
+    async def _deliver(self) -> None:
+        """Delivers the waiting events together, and repeats while more have arrived meanwhile."""
+        try:
+            while self._waiting and self.groups:
+                waiting, self._waiting = self._waiting, []
+                at_once = max(1, min(waiting[0].groups[0].feed.at_once, ASKED_MAX // len(self.groups)))
+                for start in range(0, len(waiting), at_once):
+                    await self._deliver_portion(waiting[start : start + at_once])
+        except Exception:
+            logger.exception("cannot make a subscription's messages")
+            for group in list(self.groups):
+                group.fail()
+        finally:
+            self._delivering = None
+
+    async def _deliver_portion(self, waiting: Sequence[_Waiting]) -> None:
+        batches = {each.event: each.batch for each in waiting}
+        groups = list(dict.fromkeys(group for each in waiting for group in each.groups))
+        found = await self._found(list(batches), [group.feed for group in groups])
+        # Batch by batch: a cursor names the batch that its event is in, so a batch must be delivered before the next
+        # one.
+        for message in sorted(found, key=lambda message: batches[message.event].number):
+            batch = batches[message.event]
+            cursor = StreamPosition(batch.origin, batch.until, message.at, message.event).sealed(self._cursors)
+            payload = groups[0].feed.with_cursor(message.payload, cursor)
+            for place in message.feeds:
+                groups[place].deliver(batch, payload)
+
+    async def _found(self, events: Sequence[str], feeds: Sequence[Feed]) -> list[Message]:
+        while True:
+            try:
+                return await feeds[0].of_all(events, feeds)
+            except UNAVAILABLE as error:
+                logger.warning("cannot look up new events: %s", error or type(error).__name__)
+                await asyncio.sleep(RETRY_SECONDS)
 
 
 class Hub:
@@ -172,6 +204,7 @@ class Hub:
         self.cursors = cursors
         self._database = database
         self._tail = Tail(database_url, bell, self._on_batch)
+        self._families: dict[Hashable, _Family] = {}
         self._groups: dict[Hashable, _Group] = {}
         self._by_route: defaultdict[str, set[_Group]] = defaultdict(set)
 
@@ -192,14 +225,21 @@ class Hub:
             self._by_route[route].discard(group)
             if not self._by_route[route]:
                 del self._by_route[route]
+        group.family.leave(group)
+        if not group.family.groups and self._families.get(group.feed.family) is group.family:
+            del self._families[group.feed.family]
 
     def _on_batch(self, batch: Batch) -> None:
-        concerned: defaultdict[_Group, list[Event]] = defaultdict(list)
+        waiting: defaultdict[_Family, list[_Waiting]] = defaultdict(list)
         for event in batch.events:
+            concerned: defaultdict[_Family, list[_Group]] = defaultdict(list)
             for group in {group for route in event.routes for group in self._by_route.get(route, ())}:
-                concerned[group].append(event)
-        for group, events in concerned.items():
-            group.add(batch, events)
+                if group.feed.quick_test(event):
+                    concerned[group.family].append(group)
+            for family, groups in concerned.items():
+                waiting[family].append(_Waiting(event.id, batch, groups))
+        for family, events in waiting.items():
+            family.add(events)
 
     # Joining
 
@@ -229,7 +269,9 @@ class Hub:
     def _enter(self, feed: Feed, subscriber: Subscriber, subscription: SubscriptionHandle) -> _GroupSubscriber:
         group = self._groups.get(feed.key)
         if group is None:
-            group = self._groups[feed.key] = _Group(self, feed)
+            family = self._families.setdefault(feed.family, _Family(self.cursors))
+            group = self._groups[feed.key] = _Group(self, feed, family)
+            family.groups.add(group)
             for route in feed.routes:
                 self._by_route[route].add(group)
         entry = _GroupSubscriber(subscriber, self._tail.number)

@@ -16,9 +16,9 @@ from typing import Any, Final
 
 import asyncpg
 
+from db.events.event import IMAGES, READ, Event
 from db.events.position import NOW, Snapshot, unseen
 from db.postgres.pool import OUTAGE, normalised
-from db.ticket_stream import routes_of
 from pubsub.bell import Bell
 
 logger = logging.getLogger(__name__)
@@ -31,20 +31,11 @@ RETRY_SECONDS_MAX: Final = 2.0
 # A left join, because the position is needed even if there are no new events.
 _NEW_EVENTS: Final = f"""
 SELECT {NOW} AS position, fresh.* FROM (VALUES (true)) AS always (row) LEFT JOIN LATERAL (
-    SELECT event.id, event.at, event.ticket_id, event.after ->> 'creator_id' AS creator_id,
-        event.before ->> 'technician_id' AS technician_before, event.after ->> 'technician_id' AS technician_after,
-        event.before ->> 'customer_id' AS customer_before, event.after ->> 'customer_id' AS customer_after
+    SELECT {READ}
     FROM {unseen("$1::text::pg_snapshot", "*")}
+    {IMAGES}
 ) AS fresh ON true
 ORDER BY fresh.at, fresh.id"""
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """An event as the tail reads it: its id, and the routes by which the hub finds the groups that it can concern."""
-
-    id: str
-    routes: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +134,6 @@ class Tail:
         origin, self.position = self.position, rows[0]["position"]
         if rows[0]["id"] is not None:
             self.number += 1
-            events = [Event(str(row["id"]), frozenset(routes_of(row))) for row in rows]
-            self._on_batch(Batch(self.number, origin, self.position, events))
+            self._on_batch(Batch(self.number, origin, self.position, [Event.of(row) for row in rows]))
         self._looked.set()
         self._looked = asyncio.Event()  # a new one, so that those who wait from now on wait for the next look

@@ -124,7 +124,7 @@ class Engine:
         if isinstance(mapping, Constant):
             return orjson.dumps(mapping.word)
         if isinstance(mapping, TicketChangesPage):
-            reader = Reader(compiled, read.bounds, viewer, self._database)
+            reader = Reader(read.field.selection, compiled, read.bounds, viewer, self._database)
             after, size = read.given.get("after"), read.bounds[0].size
             at_once = min(EVENTS_MAX, size * Cost().add(read.field.weight, read.field.sites, read.bounds).fits())
             return await self._pages.page(read.field.selection, reader, after, size, at_once)

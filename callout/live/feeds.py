@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections.abc import Hashable, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Self
 
 import orjson
 
@@ -29,10 +29,17 @@ def feed_of(bound: BoundStream, viewer: Viewer, database: Database, mark: str) -
     return kind(bound, viewer, database, mark)
 
 
-def _key(bound: BoundStream, viewer: Viewer) -> Hashable:
-    """Returns the key by which equal feeds are recognised. All admins have the same rights, so they share feeds."""
+def _family(bound: BoundStream, viewer: Viewer) -> Hashable:
+    """Returns the key of the feeds that differ only in the values of the subscription's own arguments. All admins have
+    the same rights, so they share feeds."""
     own = None if viewer.role is Role.ADMIN else viewer.id
-    return (bound.document, bound.operation, bound.flags, viewer.role, own, repr(bound.bounds))
+    root, *others = bound.bounds
+    return (bound.document, bound.operation, bound.flags, viewer.role, own, repr((root.shape, others)))
+
+
+def _key(bound: BoundStream, viewer: Viewer) -> Hashable:
+    """Returns the key by which equal feeds are recognised."""
+    return (_family(bound, viewer), repr(bound.bounds[0].values))
 
 
 class EventFeed(Feed):
@@ -42,16 +49,23 @@ class EventFeed(Feed):
         mapping = bound.selection.mapping
         assert isinstance(mapping, Stream)
         self.key = _key(bound, viewer)
+        self.family = _family(bound, viewer)
         self.routes = mapping.routes(bound.bounds[0], viewer)
+        self.quick_test = mapping.quick_test(bound.bounds[0], viewer)
         self.at_once = bound.at_once
         self._selection = bound.selection
-        self._reader = Reader(bound.compiled, bound.bounds, viewer, database)
+        self._reader = Reader(bound.selection, bound.compiled, bound.bounds, viewer, database)
         self._mark = mark.encode()
         self._before = _before(bound.selection)
 
     async def of(self, events: Sequence[str]) -> list[Message]:
-        streamed = await self._reader.of(events)
-        return [Message(each.event, each.at, self._before + each.documents[0] + b"}}") for each in streamed]
+        return await self.of_all(events, [self])
+
+    async def of_all(self, events: Sequence[str], feeds: Sequence[Self]) -> list[Message]:
+        streamed = await self._reader.of_all(events, [feed._reader for feed in feeds])
+        return [
+            Message(each.event, each.at, self._before + each.documents[0] + b"}}", each.streams) for each in streamed
+        ]
 
     def with_cursor(self, payload: bytes, cursor: str) -> bytes:
         return payload.replace(self._mark, cursor.encode())
@@ -76,8 +90,9 @@ class LiveValueFeed(Feed):
     def __init__(self, bound: BoundStream, viewer: Viewer, database: Database, mark: str) -> None:
         mapping = bound.selection.mapping
         assert isinstance(mapping, LiveValue)
-        self.key = _key(bound, viewer)
+        self.key = self.family = _key(bound, viewer)
         self.routes = mapping.routes(bound.bounds[0], viewer)
+        self.quick_test = mapping.quick_test(bound.bounds[0], viewer)
         self._statement = bound.compiled.statement.text
         self._arguments = bound.compiled.arguments(bound.bounds, viewer)
         self._database = database

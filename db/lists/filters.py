@@ -3,7 +3,8 @@ criterion each field is.
 
 Every criterion has two halves: `read` takes the values from one request and returns the argument shape; `build` makes
 the SQL for a shape. A criterion applies to an event's image as it does to a row, so the same filter works for lists and
-streams.
+streams. A simple criterion is also a `test` of an image in memory, which spares the database most streams that an event
+does not concern (`in_memory.py`).
 """
 
 from __future__ import annotations
@@ -12,17 +13,20 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Boolean, ColumnElement, DateTime, Text, and_, false, func, literal_column, or_, true
-from sqlalchemy.dialects.postgresql import TSQUERY, UUID
+from sqlalchemy import Boolean, ColumnElement, DateTime, Text, and_, any_, false, func, literal_column, or_, true
+from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY, UUID
 from sqlalchemy.types import TypeEngine
 
 from db import limits
 from db.compiler.selection import ParameterOf
 from db.enums import Role
 from db.errors import BadInput, LimitExceeded
+from db.events.event import Image
 from db.ids import key_of
+from db.lists.in_memory import Test, all_hold, any_holds, negated, undecided
 from db.lists.shapes import (
     AssigneeShape,
     CriteriaShape,
@@ -35,6 +39,7 @@ from db.lists.shapes import (
 )
 from db.planner import contains_without_index, once, one_of
 from db.sql import Condition, Row
+from db.viewer import Viewer
 from db.visibility import Predicate, ViewerParameter
 
 CRITERIA_MAX = 100
@@ -61,10 +66,13 @@ class Parameters:
 
 
 class Slots:
-    """Collects the values of one request, in the order in which the criteria are read, and limits their number."""
+    """Collects the values of one request, in the order in which the criteria are read, and limits their number.
 
-    def __init__(self) -> None:
+    `words_are_values` says that sets of words are values too (`WordsShape`)."""
+
+    def __init__(self, *, words_are_values: bool = False) -> None:
         self.values: list[Any] = []
+        self.words_are_values = words_are_values
         self.criteria = 0
         self.depth = 0
 
@@ -92,25 +100,49 @@ class Criterion(ABC, Generic[S]):
         """The argument shape of a non-null value, whose values are added to `slots`; None if the value restricts
         nothing, such as a blank search. Raises `BadInput` or `LimitExceeded` if the value cannot be used."""
 
+    def shapes(self) -> Sequence[S]:
+        """Each argument shape that `read` can return, with its slots numbered from 0; none if there are too many. With
+        them, streams whose filters differ in this criterion share a statement (`shared.py`)."""
+        return ()
+
     @abstractmethod
     def build(self, row: Row, shape: S, parameters: Parameters, viewer: ViewerParameter) -> Condition:
         """The condition on a row for a shape."""
 
+    def test(self, shape: S, values: Sequence[Any], viewer: Viewer) -> Test:
+        """The condition as a test of an image, for a shape and its values. It must agree with `build` wherever it does
+        not leave the decision to the database, as it does by default."""
+        return undecided
+
 
 @dataclass(frozen=True)
-class In(Criterion[WordsShape]):
+class In(Criterion[WordsShape | ValueShape]):
     """The enum column has one of a list of values. An empty list matches nothing."""
 
     column: str
 
-    def columns(self, shape: WordsShape) -> frozenset[str]:
+    def columns(self, shape: WordsShape | ValueShape) -> frozenset[str]:
         return frozenset({self.column})
 
-    def read(self, value: Any, slots: Slots) -> WordsShape:
-        return WordsShape(tuple(sorted({str(item) for item in value})))
+    def read(self, value: Any, slots: Slots) -> WordsShape | ValueShape:
+        words = tuple(sorted({str(item) for item in value}))
+        return ValueShape(slots.put(words)) if slots.words_are_values else WordsShape(words)
 
-    def build(self, row: Row, shape: WordsShape, parameters: Parameters, viewer: ViewerParameter) -> Condition:
-        return one_of(row.c[self.column], shape.words)
+    def shapes(self) -> Sequence[ValueShape]:
+        return [ValueShape(0)]
+
+    def build(
+        self, row: Row, shape: WordsShape | ValueShape, parameters: Parameters, viewer: ViewerParameter
+    ) -> Condition:
+        column = row.c[self.column]
+        if isinstance(shape, WordsShape):
+            return one_of(column, shape.words)
+        return column == any_(parameters(shape.slot, ARRAY(column.type)))
+
+    def test(self, shape: WordsShape | ValueShape, values: Sequence[Any], viewer: Viewer) -> Test:
+        words = frozenset(shape.words if isinstance(shape, WordsShape) else values[shape.slot])
+        read = attrgetter(self.column)
+        return lambda image: read(image) in words
 
 
 @dataclass(frozen=True)
@@ -152,28 +184,50 @@ class References(Criterion[ValueShape]):
     def read(self, value: Any, slots: Slots) -> ValueShape:
         return ValueShape(slots.put(key_of(value, self.prefix, self.kind)))
 
+    def shapes(self) -> Sequence[ValueShape]:
+        return [ValueShape(0)]
+
     def build(self, row: Row, shape: ValueShape, parameters: Parameters, viewer: ViewerParameter) -> Condition:
         return row.c[self.column] == parameters(shape.slot, UUID(as_uuid=False))
+
+    def test(self, shape: ValueShape, values: Sequence[Any], viewer: Viewer) -> Test:
+        read, key = attrgetter(self.column), values[shape.slot]
+        return lambda image: read(image) == key
 
 
 @dataclass(frozen=True)
 class Within(Criterion[SpanShape]):
-    """The column's time is in `[from, until)`; either end can be left open."""
+    """The column's time is in `[from, until)`; either end can be left open. The column depends on the viewer's role."""
 
-    column: Callable[[Row, ViewerParameter], ColumnElement[Any]]
+    column: Callable[[Role], str]
 
-    def read(self, value: Any, slots: Slots) -> SpanShape:
+    def read(self, value: Any, slots: Slots) -> SpanShape | None:
         start, end = value.get("from"), value.get("until")
+        if start is None and end is None:
+            return None
         return SpanShape(None if start is None else slots.put(start), None if end is None else slots.put(end))
 
+    def shapes(self) -> Sequence[SpanShape]:
+        return [SpanShape(0, None), SpanShape(None, 0), SpanShape(0, 1)]
+
     def build(self, row: Row, shape: SpanShape, parameters: Parameters, viewer: ViewerParameter) -> Condition:
-        column = self.column(row, viewer)
+        column = row.c[self.column(viewer.role)]
         conditions = []
         if shape.start is not None:
             conditions.append(column >= parameters(shape.start, DateTime(timezone=True)))
         if shape.end is not None:
             conditions.append(column < parameters(shape.end, DateTime(timezone=True)))
         return and_(true(), *conditions)
+
+    def test(self, shape: SpanShape, values: Sequence[Any], viewer: Viewer) -> Test:
+        read = attrgetter(self.column(viewer.role))
+        start, end = (None if slot is None else values[slot] for slot in (shape.start, shape.end))
+
+        def within(image: Image) -> bool:
+            time = read(image)
+            return time is not None and (start is None or time >= start) and (end is None or time < end)
+
+        return within
 
 
 def only_one(value: Mapping[str, Any]) -> tuple[str, Any]:
@@ -198,6 +252,10 @@ class Assignee(Criterion[AssigneeShape]):
             return AssigneeShape(kind, slot=slots.put(key_of(given, "tec", "technician")))
         return AssigneeShape(kind, holds=given)
 
+    def shapes(self) -> Sequence[AssigneeShape]:
+        both = [AssigneeShape(kind, holds=holds) for kind in ("unassigned", "me") for holds in (True, False)]
+        return [AssigneeShape("technicianId", slot=0), *both]
+
     def build(self, row: Row, shape: AssigneeShape, parameters: Parameters, viewer: ViewerParameter) -> Condition:
         column = row.c.technician_id
         if shape.slot is not None:
@@ -206,6 +264,15 @@ class Assignee(Criterion[AssigneeShape]):
             return column.is_(None) if shape.holds else column.is_not(None)
         mine = column.is_not_distinct_from(viewer.uuid) if viewer.role is Role.TECHNICIAN else false()
         return mine if shape.holds else mine.is_not(true())
+
+    def test(self, shape: AssigneeShape, values: Sequence[Any], viewer: Viewer) -> Test:
+        if shape.slot is not None:
+            key = values[shape.slot]
+            return lambda image: image.technician_id == key
+        if shape.kind == "unassigned":
+            return lambda image: (image.technician_id is None) is shape.holds
+        me = viewer.id if viewer.role is Role.TECHNICIAN else ""
+        return lambda image: (image.technician_id == me) is shape.holds
 
 
 @dataclass(frozen=True)
@@ -281,6 +348,9 @@ class Searching(Criterion[SearchShape]):
             raise BadInput(f"A search text can have at most {limits.SEARCH_MAX} characters.")
         term = storable(value).strip()
         return SearchShape(slots.put(term), short=not _TRIGRAM.search(term)) if term else None
+
+    def shapes(self) -> Sequence[SearchShape]:
+        return [SearchShape(0, short=short) for short in (True, False)]
 
     def build(self, row: Row, shape: SearchShape, parameters: Parameters, viewer: ViewerParameter) -> Condition:
         return self.matches(row, parameters.term(shape), viewer)
@@ -414,3 +484,12 @@ class Criteria(Criterion[CriteriaShape]):
             # `IS NOT TRUE`, not `NOT`: a criterion is null for a row whose column is null, and its negation must hold.
             conditions.append(self.build(row, shape.none_of, parameters, viewer).is_not(true()))
         return and_(true(), *conditions)
+
+    def test(self, shape: CriteriaShape, values: Sequence[Any], viewer: Viewer) -> Test:
+        tests = [self.fields[name].test(inner, values, viewer) for name, inner in shape.fields]
+        tests += [self.test(item, values, viewer) for item in shape.all_of]
+        if shape.any_of is not None:
+            tests.append(any_holds([self.test(item, values, viewer) for item in shape.any_of]))
+        if shape.none_of is not None:
+            tests.append(negated(self.test(shape.none_of, values, viewer)))
+        return all_hold(tests)

@@ -7,7 +7,7 @@ arguments (`Slots`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 Path: TypeAlias = tuple[str, ...]
@@ -23,8 +23,9 @@ class ValueShape:
 
 @dataclass(frozen=True, slots=True)
 class WordsShape:
-    """Values of an enum. There are few sets of them, so they are part of the statement's text: PostgreSQL then plans
-    once for each set. With an array as a parameter it would plan again for each request."""
+    """Values of an enum. There are few sets of them, so in a list they are part of the statement's text: PostgreSQL
+    then plans once for each set. With an array as a parameter it would plan again for each request. In a stream they
+    are a value, because streams with different filters share a statement."""
 
     words: tuple[str, ...]
 
@@ -105,3 +106,17 @@ class CriteriaShape:
 
 
 Shape: TypeAlias = ValueShape | WordsShape | SpanShape | AssigneeShape | SearchShape | VisibilityShape | CriteriaShape
+
+
+def numbered(shape: Shape) -> tuple[Shape, tuple[int, ...]]:
+    """The shape of a single criterion with its slots numbered from 0, and the slots that they stand for."""
+    match shape:
+        case ValueShape(slot) | SearchShape(slot, _):
+            return replace(shape, slot=0), (slot,)
+        case AssigneeShape(_, int(slot), _):
+            return replace(shape, slot=0), (slot,)
+        case SpanShape(start, end):
+            slots = tuple(slot for slot in (start, end) if slot is not None)
+            places = {slot: place for place, slot in enumerate(slots)}
+            return SpanShape(*(None if slot is None else places[slot] for slot in (start, end))), slots
+    return shape, ()

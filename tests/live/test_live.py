@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -76,6 +76,35 @@ async def test_a_ticket_enters_changes_and_leaves(api: Api) -> None:
         ("LEFT", "UPDATED", ["subject"], 4),
     ]
     assert told[3]["ticket"]["subject"] == "Horn too quiet"
+
+
+async def test_a_change_means_something_else_to_each_dashboard(api: Api) -> None:
+    """Though the server finds out for all of them together, whatever their filters are."""
+    meanings: list[tuple[dict[str, object], str | None]] = [
+        ({"status": ["OPEN"]}, "LEFT"),
+        ({"status": ["IN_PROGRESS"], "category": ["GENERAL", "CCTV"]}, "ENTERED"),
+        ({"status": ["OPEN", "IN_PROGRESS"]}, "UPDATED"),
+        ({"assignee": {"unassigned": True}}, "UPDATED"),
+        ({"status": ["OPEN"], "priority": ["LOW"]}, None),
+        ({"createdAt": {"until": "2020-01-01T00:00Z"}}, None),
+        ({"createdAt": {"from": "2020-01-01T00:00Z"}, "priority": ["MEDIUM"]}, "UPDATED"),
+        ({"not": {"status": ["OPEN"]}}, "ENTERED"),
+        ({"or": [{"status": ["CLOSED"]}, {"priority": ["LOW"]}]}, None),
+    ]
+    ticket = await api.new_ticket(subject="Klaxon out of tune")
+    async with AsyncExitStack() as stack:
+        screens = [
+            await stack.enter_async_context(following(api, filter | {"search": "klaxon out"})) for filter, _ in meanings
+        ]
+        await api.done("ticketSetStatus", "ticket { id }", ticketId=ticket, status="IN_PROGRESS")
+        await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, subject="Klaxon in tune")  # has left all lists
+        for screen, (_, meaning) in zip(screens, meanings, strict=True):
+            received = [] if meaning is None else [await screen.next()]
+            if meaning in ("ENTERED", "UPDATED"):
+                received.append(await screen.next())
+            changes = [(each["change"], each["ticketId"]) for each in received]
+            assert changes == [(each, ticket) for each in (meaning, "LEFT")][: len(received)]
+        await asyncio.gather(*(screen.quiet() for screen in screens))
 
 
 async def test_a_reassigned_ticket_leaves_the_old_technicians_device_at_once(api: Api) -> None:

@@ -1,0 +1,121 @@
+"""Conditions as tests in memory: true and false only where the database would say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from db.entities import TICKETS
+from db.enums import Role
+from db.events.event import Event, Image
+from db.lists.filters import Slots
+from db.lists.in_memory import Test, all_hold, any_holds, negated, undecided
+from db.viewer import Viewer
+
+KEY, OTHER = (f"00000000-0000-7000-8000-{number:012}" for number in range(2))
+ADMIN = Viewer(Role.ADMIN, "boss", "The Boss")
+TECHNICIAN = Viewer(Role.TECHNICIAN, KEY, "Tess")
+CUSTOMER = Viewer(Role.CUSTOMER, OTHER, "Carl")
+NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+NOTHING = Image(*[None] * len(Image._fields))  # type: ignore[arg-type]
+OPEN = NOTHING._replace(id=KEY, status="OPEN", created_at=NOON, updated_at=NOON, public_updated_at=NOON - SECOND)
+
+
+def answer(filter: dict[str, Any], image: Image, viewer: Viewer = ADMIN) -> bool | None:
+    """Whether the filter matches the image, as far as that is known in memory."""
+    slots = Slots()
+    shape = TICKETS.criteria.read({"filter": filter}, slots)
+    return TICKETS.criteria.test(shape, slots.values, viewer)(image)
+
+
+def constant(value: bool | None) -> Test:
+    return lambda image: value
+
+
+@pytest.mark.parametrize(
+    ("parts", "all_of_them", "one_of_them"),
+    [
+        ([], True, False),
+        ([True, True], True, True),
+        ([True, False], False, True),
+        ([False, False], False, False),
+        ([True, None], None, True),
+        ([None, True], None, True),
+        ([False, None], False, None),
+        ([None, False], False, None),
+        ([None, None], None, None),
+    ],
+)
+def test_what_is_unknown_decides_nothing_and_prevents_no_decision(
+    parts: Sequence[bool | None], all_of_them: bool | None, one_of_them: bool | None
+) -> None:
+    tests = [constant(part) for part in parts]
+    assert all_hold(tests)(OPEN) is all_of_them
+    assert any_holds(tests)(OPEN) is one_of_them
+
+
+def test_the_negation_of_the_unknown_is_unknown() -> None:
+    assert [negated(constant(part))(OPEN) for part in (True, False, None)] == [False, True, None]
+    assert negated(undecided)(OPEN) is None
+
+
+@pytest.mark.parametrize(
+    "filter",
+    [
+        {"status": ["OPEN"]},
+        {"priority": ["LOW"]},
+        {"category": ["CCTV"]},
+        {"source": ["EMAIL"]},
+        {"customerId": f"cus_{KEY}"},
+        {"propertyId": f"prp_{KEY}"},
+        {"assignee": {"technicianId": f"tec_{KEY}"}},
+        {"assignee": {"unassigned": False}},
+        {"createdAt": {"from": NOON}},
+        {"updatedAt": {"until": NOON}},
+    ],
+)
+def test_a_null_column_fulfils_no_condition_and_its_negation(filter: dict[str, Any]) -> None:
+    assert answer(filter, NOTHING) is False
+    assert answer({"not": filter}, NOTHING) is True
+
+
+def test_a_span_includes_its_start_and_not_its_end() -> None:
+    spans = [({"from": NOON}, True), ({"from": NOON + SECOND}, False), ({"until": NOON}, False)]
+    spans += [({"until": NOON + SECOND}, True), ({"from": NOON, "until": NOON}, False), ({}, True)]
+    for span, matches in spans:
+        assert answer({"createdAt": span}, OPEN) is matches, span
+
+
+def test_an_update_is_dated_as_the_viewer_may_know() -> None:
+    for viewer, matches in ((ADMIN, True), (TECHNICIAN, True), (CUSTOMER, False)):
+        assert answer({"updatedAt": {"from": NOON}}, OPEN, viewer) is matches
+
+
+def test_only_a_technician_is_me() -> None:
+    mine = OPEN._replace(technician_id=KEY)
+    for viewer, image, matches in ((TECHNICIAN, mine, True), (TECHNICIAN, OPEN, False), (ADMIN, mine, False)):
+        assert answer({"assignee": {"me": True}}, image, viewer) is matches
+        assert answer({"assignee": {"me": False}}, image, viewer) is not matches
+
+
+def test_a_search_is_left_to_the_database_unless_the_rest_rules_the_ticket_out() -> None:
+    search = {"search": "siren"}
+    assert answer(search, OPEN) is None
+    assert answer({"not": search}, OPEN) is None
+    assert answer({"status": ["CLOSED"], **search}, OPEN) is False
+    assert answer({"or": [{"status": ["OPEN"]}, search]}, OPEN) is True
+    assert answer({"not": {"or": [{"status": ["OPEN"]}, search]}}, OPEN) is False
+
+
+def test_an_event_is_routed_by_both_of_its_images() -> None:
+    before, after = OPEN._replace(technician_id=KEY, creator_id="boss"), OPEN._replace(creator_id="boss")
+    ids = {"all", f"ticket:{OTHER}", "creator:boss"}
+    assert Event(KEY, OTHER, "CREATED", True, None, after).routes == ids
+    assert Event(KEY, OTHER, "UNASSIGNED", True, before, after).routes == {*ids, f"technician:{KEY}"}
+    moved = Event(KEY, OTHER, "UPDATED", True, after, after._replace(customer_id=OTHER))
+    assert moved.routes == {*ids, f"customer:{OTHER}"}
