@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import column as light_column
 from sqlalchemy import table as light_table
+from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.types import TypeEngine
 
 from db import models
@@ -34,6 +35,8 @@ from db import models
 Row: TypeAlias = FromClause
 Condition: TypeAlias = ColumnElement[bool]
 Expression: TypeAlias = ColumnElement[Any]
+
+EMPTY: Expression = literal_column("'[]'::json", JSON)
 
 
 class _SelectStar(Select[Any]):

@@ -20,6 +20,7 @@ import orjson
 from sqlalchemy import (
     Boolean,
     ColumnElement,
+    FromClause,
     Integer,
     Select,
     Text,
@@ -40,6 +41,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 from sqlalchemy.types import TypeEngine
 
 from db.compiler.fields import Root
+from db.compiler.parts import NO_ROW, OWN, Draft, NamedRow, Parts
 from db.compiler.render import Compiled
 from db.compiler.selection import Arguments, Bound, FieldMapping, Render, Selection
 from db.entities import EVENT, NOTE, TICKET, TICKETS
@@ -50,8 +52,7 @@ from db.lists.page import page_size
 from db.lists.shapes import CriteriaShape
 from db.planner import fence, of_any_length
 from db.postgres.pool import Database
-from db.postgres.statement import Statement
-from db.sql import Expression, Row
+from db.sql import Condition, Row
 from db.stream_filter import SHARED, QuickTest, StreamFilter
 from db.viewer import Viewer
 
@@ -66,21 +67,19 @@ def image_of(document: ColumnElement[Any], name: str) -> Row:
     return func.jsonb_populate_record(literal_column("NULL::tickets"), document).table_valued(*columns, name=name)
 
 
-class StreamRender(Render):
-    """Renders the statement of streams that differ in the values of their arguments. The values are columns of `asked`,
-    which has a row for each stream."""
+class Asked:
+    """The values of several streams' arguments: the rows of `asked`, one for each stream."""
 
-    def __init__(self, role: Role, shapes: Sequence[Hashable], mark: str) -> None:
-        super().__init__(role, shapes, mark)
+    def __init__(self) -> None:
         self._columns: dict[str, TypeEngine[Any]] = {"n": Integer()}
 
     def column(self, name: str, type_: TypeEngine[Any]) -> ColumnElement[Any]:
-        """The column of `asked` with this name. If it is rendered several times, the last type is the column's."""
+        """The column with this name. If it is used several times, the last type is the column's."""
         self._columns[name] = type_
         return literal_column(f"{ASKED}.{name}", type_)
 
-    def asked(self) -> Row:
-        """`asked`, with the columns that have been rendered."""
+    def rows(self) -> Row:
+        """The rows, with the columns that have been used."""
         columns = (column(name, type_) for name, type_ in self._columns.items())
         streams = func.jsonb_to_recordset(bindparam(ASKED, type_=JSONB())).table_valued(*columns)
         return streams.render_derived(name=ASKED, with_types=True)
@@ -91,7 +90,7 @@ def _numbers(streams: Row) -> ColumnElement[Any]:
     return func.array_agg(streams.c.n, type_=ARRAY(Integer())).label("streams")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stream(FieldMapping):
     """A subscription field, with a message for each event that concerns it. `message` is the name of their type."""
 
@@ -102,7 +101,7 @@ class Stream(FieldMapping):
         return [root.types[self.message]]
 
     @abstractmethod
-    def changes(self, render: StreamRender, selection: Selection, event: Row) -> Select[Any]:
+    def changes(self, draft: Draft, event: Row) -> Select[Any]:
         """The rows of `event` that concern streams, once for each message about them, with the numbers of the streams
         that get it (`streams`) and any further columns that it is read from."""
 
@@ -118,11 +117,18 @@ class Stream(FieldMapping):
     def quick_test(self, bound: Bound, viewer: Viewer) -> QuickTest:
         """The stream's test of events in memory. The statement decides about those that it lets through."""
 
-    def render(self, render: Render, row: Row, selection: Selection) -> Expression:
+    def source(self, draft: Draft) -> tuple[FromClause, list[Condition]]:
+        """The rows of `changes` for the events that the statement is asked about."""
+        given = draft.alias(EVENT.table)
+        ids = of_any_length(bindparam(EVENTS, type_=ARRAY(UUID(as_uuid=False))))
+        events = select(given).where(given.c.id == any_(ids))
+        return self.changes(draft, events.subquery(draft.name())).subquery(OWN), []
+
+    def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
         raise NotImplementedError("a subscription is compiled by `compile_stream`")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LiveValue(Root):
     """A subscription whose messages are not events but the current value of a query's root field, which depends on the
     tickets of a filter."""
@@ -138,7 +144,7 @@ class LiveValue(Root):
         return StreamFilter.of(bound.shape, bound.values)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TicketChanges(Stream):
     """The changes of a list of tickets with a filter. A change has the event's columns; `change`, which is ENTERED,
     UPDATED or LEFT; and `shown`, whether the viewer may see the ticket, both as the event left it and as it is now."""
@@ -149,12 +155,12 @@ class TicketChanges(Stream):
         filter = StreamFilter.of(shape, tuple(slots.values))
         return Bound(SHARED.rest(filter.shape), (filter,))
 
-    def changes(self, render: StreamRender, selection: Selection, event: Row) -> Select[Any]:
-        viewer = render.viewer
-        those = self._streams(render, selection, event)
+    def changes(self, draft: Draft, event: Row) -> Select[Any]:
+        viewer = draft.viewer
+        those = self._streams(draft, event)
         was, now = those.c.was, those.c.now
         change = case((and_(was, now), _word("UPDATED")), (now, _word("ENTERED")), else_=_word("LEFT"))
-        after, ticket = image_of(event.c.after, render.name()), render.alias(TICKET.table)
+        after, ticket = image_of(event.c.after, draft.name()), draft.alias(TICKET.table)
         # The image may be of a ticket that the viewer no longer sees, so the current row is tested as well.
         still = exists().where(ticket.c.id == event.c.ticket_id, TICKET.visible(ticket, viewer))
         shown = and_(TICKET.visible(after, viewer), true() if viewer.role is Role.ADMIN else still).is_(true())
@@ -162,27 +168,28 @@ class TicketChanges(Stream):
         columns = (change.label("change"), shown.label("shown"), those.c.streams)
         return select(event, *columns).select_from(event.join(after, true()).join(those, true())).where(public)
 
-    def _streams(self, render: StreamRender, selection: Selection, event: Row) -> Row:
+    def _streams(self, draft: Draft, event: Row) -> Row:
         """The streams among whose tickets the event's ticket was or is: a row for each combination of `was` and
         `now`."""
+        asked = Asked()
         sides = [(true(), false(), event.c.before), (false(), true(), event.c.after)]
-        side = values(column("was", Boolean()), column("now", Boolean()), column("image", JSONB()), name=render.name())
+        side = values(column("was", Boolean()), column("now", Boolean()), column("image", JSONB()), name=draft.name())
         side = side.data(sides).lateral()
-        image = image_of(side.c.image, render.name())
+        image = image_of(side.c.image, draft.name())
         matching = (
             image.c.id.is_not(None),
-            TICKET.visible(image, render.viewer),
-            SHARED.build(image, render.shape(selection), render.column, render.viewer),
+            TICKET.visible(image, draft.viewer),
+            SHARED.build(image, draft.shape, asked.column, draft.viewer),
         )
-        asked = render.asked()
-        found = fence(select(asked.c.n).select_from(asked).where(*matching)).lateral(render.name())
+        streams = asked.rows()
+        found = fence(select(streams.c.n).select_from(streams).where(*matching)).lateral(draft.name())
         each = (
             select(found.c.n, func.bool_or(side.c.was).label("was"), func.bool_or(side.c.now).label("now"))
             .select_from(side.join(image, true()).join(found, true()))
             .group_by(found.c.n)
-            .subquery(render.name())
+            .subquery(draft.name())
         )
-        return select(each.c.was, each.c.now, _numbers(each)).group_by(each.c.was, each.c.now).lateral(render.name())
+        return select(each.c.was, each.c.now, _numbers(each)).group_by(each.c.was, each.c.now).lateral(draft.name())
 
     def columns(self, bound: Bound) -> Mapping[str, Any]:
         return self._filter(bound).columns()
@@ -199,7 +206,7 @@ class TicketChanges(Stream):
         return filter
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TicketChangesPage(TicketChanges):
     """A query's root field: a page of the changes that `TicketChanges` streams, and the cursor at its end."""
 
@@ -216,19 +223,19 @@ class TicketChangesPage(TicketChanges):
         return [part.fields for part in root.fields if part.name == "nodes"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class NoteAdditions(Stream):
     """The notes that are added to one ticket and that the viewer sees."""
 
     def read(self, arguments: Arguments) -> Bound:
         return Bound(None, (key_of(arguments["ticketId"], TICKET.prefix, "ticket"),))
 
-    def changes(self, render: StreamRender, selection: Selection, event: Row) -> Select[Any]:
-        note = render.alias(NOTE.table)
-        seen = exists().where(note.c.id == event.c.note_id, NOTE.visible(note, render.viewer))
+    def changes(self, draft: Draft, event: Row) -> Select[Any]:
+        asked, note = Asked(), draft.alias(NOTE.table)
+        seen = exists().where(note.c.id == event.c.note_id, NOTE.visible(note, draft.viewer))
         added = event.c.kind == literal_column(f"'{TicketEventKind.NOTE_ADDED}'")
-        follows, asked = event.c.ticket_id == render.column("ticket", UUID(as_uuid=False)), render.asked()
-        those = select(_numbers(asked)).select_from(asked).where(follows).lateral(render.name())
+        follows, streams = event.c.ticket_id == asked.column("ticket", UUID(as_uuid=False)), asked.rows()
+        those = select(_numbers(streams)).select_from(streams).where(follows).lateral(draft.name())
         there = those.c.streams.is_not(None)
         return select(event, those.c.streams).select_from(event.join(those, there)).where(added, seen)
 
@@ -243,35 +250,32 @@ class NoteAdditions(Stream):
         return lambda event: event.kind == TicketEventKind.NOTE_ADDED and (event.public or sees_internal)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Imaged(FieldMapping):
     """The ticket as an event left it; null if the viewer could not see it then or cannot see it now."""
 
-    def render(self, render: Render, row: Row, selection: Selection) -> Expression:
-        image = image_of(row.c.after, render.name())
-        found = select(render.object(selection.fields, image)).select_from(image).correlate(row)
-        return case((row.c.shown, found.scalar_subquery()))
+    def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
+        source, image = render.source(selection, row, lambda draft: (image_of(draft.this.c.after, OWN), []))
+        return f"CASE WHEN {row.name}.shown THEN (SELECT {render.object(selection.fields, image)} FROM {source}) END"
 
 
 def _word(word: str) -> ColumnElement[str]:
     return literal_column(f"'{word}'", Text())
 
 
-def compile_stream(root: Selection, role: Role, shapes: Sequence[Hashable], mark: str) -> Compiled:
+def compile_stream(root: Selection, role: Role, shapes: Sequence[Hashable], mark: str, parts: Parts) -> Compiled:
     """The statement of streams with this selection, role and shapes; its parameters are `EVENTS` and `ASKED`. It
     returns a row for each message about one of the events, ordered by the event's time and id: the event's `id` and
     `at`, the numbers of the streams that get the message, and a JSON document for each selection of the message, in
     which `mark` stands for the stream cursor."""
     mapping = root.mapping
     assert isinstance(mapping, Stream)
-    render = StreamRender(role, shapes, mark)
-    given = EVENT.table.alias()
-    ids = of_any_length(bindparam(EVENTS, type_=ARRAY(UUID(as_uuid=False))))
-    events = select(given).where(given.c.id == any_(ids))
-    changes = mapping.changes(render, root, events.subquery(render.name())).subquery(render.name())
-    documents = [render.object(fields, changes).label(render.name()) for fields in mapping.messages(root)]
-    columns = (changes.c.id, changes.c.at, changes.c.streams, *documents)
-    return Compiled(Statement(select(*columns).order_by(changes.c.at, changes.c.id)))
+    render = Render(parts, role, shapes, mark)
+    source, row = render.source(root, NO_ROW, mapping.source)
+    documents = [render.object(fields, row) for fields in mapping.messages(root)]
+    columns = ", ".join([f"{row.name}.{name}" for name in ("id", "at", "streams")] + documents)
+    order = f"{row.name}.at, {row.name}.id"
+    return Compiled(render.statement(f"SELECT {columns} FROM {source} ORDER BY {order}"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,9 @@ from sqlalchemy import FromClause, Text, and_, case, cast, func, literal_column,
 from sqlalchemy.dialects.postgresql import UUID, aggregate_order_by, array
 
 from db import models
-from db.compiler.fields import EMPTY
 from db.entities import CUSTOMER
 from db.enums import Role
-from db.sql import Expression, Row, table
+from db.sql import EMPTY, Expression, Row, table
 from db.visibility import ViewerParameter
 
 SHOWN_COLUMNS = {

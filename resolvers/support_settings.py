@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Boolean, ColumnElement, FromClause, Text, any_, func, literal_column, select
 
 from db import limits, models
-from db.compiler.selection import Render, Selection
+from db.compiler.parts import Draft
 from db.enums import Audience, DeliveryChannel, DeliveryState, NoticeKind
 from db.ids import new_id
 from db.postgres.statement import Statement
@@ -142,9 +142,9 @@ async def send_test(call: Call, input: Input) -> Outcome:
 # How the settings are read
 
 
-def settings(render: Render, selection: Selection) -> tuple[Row, list[Condition]]:
+def settings(draft: Draft) -> tuple[Row, list[Condition]]:
     """The one row of settings."""
-    return render.alias(_TABLE), []
+    return draft.own_alias(_TABLE), []
 
 
 def has_webhook(row: Row, viewer: ViewerParameter) -> Condition:

@@ -6,7 +6,8 @@ from sqlalchemy import FromClause, Text, case, cast, exists, func, literal_colum
 from sqlalchemy.dialects.postgresql import JSON, UUID
 
 from db import models
-from db.compiler.selection import Bound, Render, Selection
+from db.compiler.parts import OWN, Draft
+from db.compiler.selection import Bound
 from db.entities import TICKET, TICKETS
 from db.enums import TicketEventKind
 from db.ids import key_of
@@ -51,11 +52,11 @@ def read_ticket_by(arguments: Input) -> Bound:
     return Bound(column, (key_of(value, "tkt", "ticket") if column == "id" else storable(value).strip().upper(),))
 
 
-def ticket_by(render: Render, selection: Selection) -> tuple[Row, list[Condition]]:
+def ticket_by(draft: Draft) -> tuple[Row, list[Condition]]:
     """The ticket with this id or reference, if the viewer sees it."""
-    ticket = render.alias(TICKET.table)
-    column = ticket.c[render.shape(selection)]
-    return ticket, [column == render.parameter(selection, 0, column.type), TICKET.visible(ticket, render.viewer)]
+    ticket = draft.own_alias(TICKET.table)
+    column = ticket.c[draft.shape]
+    return ticket, [column == draft.parameter(0, column.type), TICKET.visible(ticket, draft.viewer)]
 
 
 # ticketCounts
@@ -67,10 +68,10 @@ def read_status_counts(arguments: Input) -> Bound:
     return Bound(TICKETS.criteria.read(arguments, slots), tuple(slots.values))
 
 
-def status_counts(render: Render, selection: Selection) -> tuple[Row, list[Condition]]:
+def status_counts(draft: Draft) -> tuple[Row, list[Condition]]:
     """One row of counts of the tickets that match the filter and that the viewer sees: `all`, one column for each
     status, and `unassigned`."""
-    return ticket_counts(render.shape(selection), render.viewer, Parameters(render.parameters(selection))), []
+    return ticket_counts(draft.shape, draft.viewer, Parameters(draft.parameter)), []
 
 
 # ticketTrack
@@ -82,16 +83,16 @@ def read_tracking(arguments: Input) -> Bound:
     return Bound(None, (reference, storable(arguments["email"]).strip().lower()))
 
 
-def tracked_ticket(render: Render, selection: Selection) -> tuple[Row, list[Condition]]:
+def tracked_ticket(draft: Draft) -> tuple[Row, list[Condition]]:
     """The ticket with this reference, if the address is its contact's or its customer's, with the address as
     `tracked_by`. The viewer is a service that asks on a customer's behalf, so it need not see the ticket."""
-    ticket = render.alias(TICKET.table)
+    ticket = draft.alias(TICKET.table)
     customers = table(models.CustomerRow).alias()
-    reference, email = (render.parameter(selection, slot, Text()) for slot in (0, 1))
+    reference, email = (draft.parameter(slot, Text()) for slot in (0, 1))
     of_customer = exists().where(customers.c.id == ticket.c.customer_id, func.lower(customers.c.email) == email)
     known = or_(func.lower(ticket.c.contact_email) == email, of_customer)
     tracked = select(ticket, email.label("tracked_by")).where(ticket.c.reference == reference, known)
-    return tracked.subquery(render.name()), []
+    return tracked.subquery(OWN), []
 
 
 _PROGRESS_KINDS = (
@@ -113,9 +114,13 @@ def progress(row: Row, viewer: ViewerParameter) -> FromClause:
         table(model).alias() for model in (models.TicketEventRow, models.NoteRow, models.CustomerRow)
     )
     contact = func.lower(event.c.after["contact_email"].astext) == row.c.tracked_by
-    customer = exists().where(
-        cast(customers.c.id, Text) == event.c.after["customer_id"].astext,
-        func.lower(customers.c.email) == row.c.tracked_by,
+    customer = (
+        exists()
+        .where(
+            cast(customers.c.id, Text) == event.c.after["customer_id"].astext,
+            func.lower(customers.c.email) == row.c.tracked_by,
+        )
+        .correlate_except(customers)
     )
     kinds = [literal_column(f"'{kind}'", event.c.kind.type) for kind in _PROGRESS_KINDS]
     body = select(note.c.body).where(note.c.id == event.c.note_id, note.c.internal_only.is_(False))

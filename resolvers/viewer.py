@@ -5,14 +5,14 @@ from __future__ import annotations
 from sqlalchemy import Text, bindparam, cast, literal_column, null, select
 from sqlalchemy.dialects.postgresql import UUID
 
-from db.compiler.selection import VIEWER_NAME, Render, Selection
+from db.compiler.parts import VIEWER_NAME, Draft
 from db.enums import Role
 from db.sql import Condition, Row
 
 
-def me(render: Render, selection: Selection) -> tuple[Row, list[Condition]]:
+def me(draft: Draft) -> tuple[Row, list[Condition]]:
     """One row: the viewer's `role` and `name`, and `technician_id` or `customer_id` if they have one."""
-    viewer = render.viewer
+    viewer = draft.viewer
     no_id = cast(null(), UUID(as_uuid=False))
     row = select(
         literal_column(f"'{viewer.role}'", Text()).label("role"),

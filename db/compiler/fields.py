@@ -25,10 +25,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from sqlalchemy import FromClause, Text, bindparam, case, cast, func, literal_column, null, select
-from sqlalchemy.dialects.postgresql import ARRAY, JSON, UUID, aggregate_order_by
+from sqlalchemy import FromClause, Text, and_, bindparam, case, cast, func, literal_column, select
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, UUID
 
-from db.compiler.selection import OUTCOME, UNBOUND, Arguments, Bound, FieldMapping, Render, Selection
+from db.compiler.parts import OUTCOME, OWN, Draft, NamedRow, renamed
+from db.compiler.selection import UNBOUND, Arguments, Bound, FieldMapping, Render, Selection
 from db.entity import Entity
 from db.errors import BadInput
 from db.ids import is_uuid, shown, split_id
@@ -44,7 +45,7 @@ ItemsSource: TypeAlias = Callable[[Row, ViewerParameter], FromClause]
 
 RowCondition: TypeAlias = Callable[[Row], Condition]
 
-RootSource: TypeAlias = Callable[[Render, Selection], tuple[Row, list[Condition]]]
+RootSource: TypeAlias = Callable[[Draft], tuple[FromClause, list[Condition]]]
 """A function that returns a selectable, and the conditions that leave at most one of its rows."""
 
 ArgumentReader: TypeAlias = Callable[[Arguments], Bound]
@@ -56,57 +57,49 @@ def read_column(source: ColumnSource, row: Row, viewer: ViewerParameter) -> Expr
     return row.c[source] if isinstance(source, str) else source(row, viewer)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Column(FieldMapping):
     """A scalar, an enum value, or a list of either, from the row."""
 
     source: ColumnSource
 
-    def render(self, render: Render, row: Row, selection: Selection) -> Expression:
-        return read_column(self.source, row, render.viewer)
+    def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
+        return render.expression(selection, row, lambda draft: read_column(self.source, draft.this, draft.viewer))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GlobalId(FieldMapping):
     """An entity's id as clients see it: the prefix, `_`, and the key in `column`."""
 
     entity: Entity
     column: str
 
-    def render(self, render: Render, row: Row, selection: Selection) -> Expression:
-        prefix: Expression = literal_column(f"'{self.entity.prefix}_'")
-        return prefix.concat(cast(row.c[self.column], Text))
+    def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
+        key = render.expression(selection, row, lambda draft: draft.this.c[self.column])
+        return f"'{self.entity.prefix}_' || CAST({key} AS TEXT)"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Constant(FieldMapping):
     """The same word for every row, as for `__typename`."""
 
     word: str
 
-    def render(self, render: Render, row: Row, selection: Selection) -> Expression:
-        return literal_column(f"'{self.word}'")
+    def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
+        return f"'{self.word}'"
 
 
-class Renamed:
-    """A row whose columns are also known by their names without `prefix`."""
-
-    def __init__(self, row: Row, prefix: str) -> None:
-        self.c = {name.removeprefix(prefix): column for name, column in row.c.items()}
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Embedded(FieldMapping):
     """An object made of the parent row's columns whose names begin with `prefix`."""
 
     prefix: str
 
-    def render(self, render: Render, row: Row, selection: Selection) -> Expression:
-        renamed: Any = Renamed(row, self.prefix)
-        return render.object(selection.fields, renamed)
+    def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
+        return render.object(selection.fields, NamedRow(renamed(row.kind, self.prefix), row.name))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class One(FieldMapping):
     """The row of another entity whose column `referenced_by` equals this row's `column`; null if there is none that the
     viewer sees. At most one row may match."""
@@ -117,38 +110,42 @@ class One(FieldMapping):
     from_ticket: bool = False
     """Whether this row is a ticket: the other row's visibility is then tested by this ticket first, which is fast."""
 
-    def render(self, render: Render, row: Row, selection: Selection) -> Expression:
-        target, viewer = render.alias(self.entity.table), render.viewer
+    def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
+        other = render.row(self.entity.table)
+        found = render.expression(selection, row, self._belongs, other)
+        fields = render.object(selection.fields, other)
+        return f"(SELECT {fields} FROM {self.entity.table.name} AS {other.name} WHERE {found})"
+
+    def _belongs(self, draft: Draft) -> Condition:
+        row, other, viewer = draft.this, draft.own, draft.viewer
         # The ticket that this row is usually makes the other one visible, so the viewer's other tickets are not read.
         near = self.entity.near if self.from_ticket else None
-        visible = self.entity.visible(target, viewer) if near is None else near(target, viewer, row)
-        belongs = target.c[self.referenced_by] == read_column(self.column, row, viewer)
-        query = select(render.object(selection.fields, target)).select_from(target).where(belongs, visible)
-        return query.correlate(row).scalar_subquery()
+        visible = self.entity.visible(other, viewer) if near is None else near(other, viewer, row)
+        return and_(other.c[self.referenced_by] == read_column(self.column, row, viewer), visible)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Items(FieldMapping):
     """A short list of objects that belong to the row and is never paged; null unless the row matches `present`."""
 
     source: ItemsSource
     present: RowCondition | None = None
 
-    def render(self, render: Render, row: Row, selection: Selection) -> Expression:
-        items = self.source(row, render.viewer)
+    def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
+        source, items = render.source(selection, row, lambda draft: (self.source(draft.this, draft.viewer), []))
         element = render.object(selection.fields, items)
-        collected = func.json_agg(aggregate_order_by(element, items.c.ord))
-        query = select(func.coalesce(collected, EMPTY)).select_from(items)
-        value: Expression = query.correlate(row).scalar_subquery()
-        return value if self.present is None else case((self.present(row), value))
+        value = f"(SELECT coalesce(json_agg({element} ORDER BY {items.name}.ord), {EMPTY}) FROM {source})"
+        present = self.present
+        if present is None:
+            return value
+        condition = render.expression(selection, row, lambda draft: present(draft.this), about="present")
+        return f"CASE WHEN {condition} THEN {value} END"
 
 
-EMPTY = literal_column("'[]'::json", JSON)
-NO_ROW: Row = select(null().label("nothing")).subquery("nothing")
-"""The parent row of a root field, which has none."""
+EMPTY = "'[]'::json"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Root(FieldMapping):
     """A root field that returns one object, or null if `source` has no row."""
 
@@ -158,13 +155,12 @@ class Root(FieldMapping):
     def read(self, arguments: Arguments) -> Bound:
         return self.reader(arguments)
 
-    def render(self, render: Render, row: Row, selection: Selection) -> Expression:
-        source, conditions = self.source(render, selection)
-        found = select(render.object(selection.fields, source)).select_from(source)
-        return found.where(*conditions).scalar_subquery()
+    def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
+        source, found = render.source(selection, row, self.source)
+        return f"(SELECT {render.object(selection.fields, found)} FROM {source})"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class NodeById(FieldMapping):
     """The row of any of these entities with a given id; null if there is none that the viewer sees.
 
@@ -177,12 +173,12 @@ class NodeById(FieldMapping):
         prefix, key = _prefix_and_key(arguments["id"], self.entities)
         return Bound(prefix, (key,))
 
-    def render(self, render: Render, row: Row, selection: Selection) -> Expression:
+    def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
         entity = _entity_of(render.shape(selection), self.entities)
-        return _node(entity, render.parameter(selection, 0, UUID(as_uuid=False)), render, selection)
+        return _node(entity, lambda draft: draft.parameter(0, UUID(as_uuid=False)), render, row, selection)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class NodesByIds(FieldMapping):
     """The rows with given ids, each of any of these entities, in the order of the ids; null in place of each that does
     not exist or that the viewer does not see.
@@ -201,21 +197,31 @@ class NodesByIds(FieldMapping):
         prefixes = tuple(sorted({prefix for prefix, _ in parsed}))
         return Bound(prefixes, ([prefix for prefix, _ in parsed], [key for _, key in parsed]), max(1, len(ids)))
 
-    def render(self, render: Render, row: Row, selection: Selection) -> Expression:
+    def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
         prefixes = render.shape(selection)
         if not prefixes:
             return EMPTY
-        arrays = [render.parameter(selection, slot, ARRAY(Text())) for slot in (0, 1)]
-        ids = func.unnest(*arrays).table_valued("prefix", "key", with_ordinality="ord").render_derived()
-        found = case(*(self._branch(prefix, ids, render, selection) for prefix in prefixes))
-        return select(func.json_agg(aggregate_order_by(found, ids.c.ord))).select_from(ids).scalar_subquery()
+        source, ids = render.source(selection, row, _given_ids)
+        branches = " ".join(self._branch(prefix, ids, render, selection) for prefix in prefixes)
+        return f"(SELECT json_agg(CASE {branches} END ORDER BY {ids.name}.ord) FROM {source})"
 
-    def _branch(self, prefix: str, ids: Row, render: Render, selection: Selection) -> tuple[Condition, Expression]:
-        """A branch of the CASE: the condition that an id has this prefix, and the row of its entity."""
-        has_prefix = ids.c.prefix == literal_column(f"'{prefix}'")
-        # The cast needs a CASE of its own: the planner may evaluate it for an id of another prefix, where it fails.
-        key = cast(case((has_prefix, ids.c.key)), UUID(as_uuid=False))
-        return has_prefix, _node(_entity_of(prefix, self.entities), key, render, selection)
+    def _branch(self, prefix: str, ids: NamedRow, render: Render, selection: Selection) -> str:
+        """A branch of the CASE for the ids with this prefix: the row of its entity."""
+
+        def key(draft: Draft) -> Expression:
+            # The cast needs a CASE of its own: the planner may evaluate it for an id of another prefix, where it fails.
+            has_prefix = draft.this.c.prefix == literal_column(f"'{prefix}'")
+            return cast(case((has_prefix, draft.this.c.key)), UUID(as_uuid=False))
+
+        node = _node(_entity_of(prefix, self.entities), key, render, ids, selection)
+        return f"WHEN {ids.name}.prefix = '{prefix}' THEN {node}"
+
+
+def _given_ids(draft: Draft) -> tuple[FromClause, list[Condition]]:
+    """The ids in order: `prefix`, `key` and `ord`."""
+    arrays = [draft.parameter(slot, ARRAY(Text())) for slot in (0, 1)]
+    ids = func.unnest(*arrays).table_valued("prefix", "key", with_ordinality="ord")
+    return ids.render_derived(name=OWN), []
 
 
 def _prefix_and_key(global_id: str, entities: Sequence[Entity]) -> tuple[str, str]:
@@ -231,44 +237,55 @@ def _entity_of(prefix: str, entities: Sequence[Entity]) -> Entity:
     return entity
 
 
-def _node(entity: Entity, key: Expression, render: Render, selection: Selection) -> Expression:
+def _node(
+    entity: Entity, key: Callable[[Draft], Expression], render: Render, row: NamedRow, selection: Selection
+) -> str:
     """The selected fields of the entity's row with this key; null if the viewer does not see it."""
-    target = render.alias(entity.table)
-    found = select(render.object(selection.types[entity.name], target)).select_from(target)
-    return found.where(target.c.id == key, entity.visible_alone(target, render.viewer)).scalar_subquery()
+
+    def found(draft: Draft) -> Condition:
+        return and_(draft.own.c.id == key(draft), entity.visible_alone(draft.own, draft.viewer))
+
+    own = render.row(entity.table)
+    condition = render.expression(selection, row, found, own)
+    fields = render.object(selection.types[entity.name], own)
+    return f"(SELECT {fields} FROM {entity.table.name} AS {own.name} WHERE {condition})"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MutationField(FieldMapping):
     """A mutation: `handler` runs it, and its outcome is the one row that the payload's fields are read from."""
 
     handler: Callable[[Any, Arguments], Awaitable[Any]]
     """A `Handler` of `resolvers/mutation.py`, which `db/` may not import."""
 
-    def render(self, render: Render, row: Row, selection: Selection) -> Expression:
-        object_id, errors, extra = OUTCOME
-        outcome = select(
-            bindparam(object_id, type_=UUID(as_uuid=False)).label(object_id),
-            bindparam(errors, type_=JSON()).label(errors),
-            bindparam(extra, type_=JSON()).label(extra),
-        ).subquery("outcome")
-        return select(render.object(selection.fields, outcome)).select_from(outcome).scalar_subquery()
+    def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
+        source, outcome = render.source(selection, row, _outcome)
+        return f"(SELECT {render.object(selection.fields, outcome)} FROM {source})"
 
 
-@dataclass(frozen=True)
+def _outcome(draft: Draft) -> tuple[FromClause, list[Condition]]:
+    object_id, errors, extra = OUTCOME
+    outcome = select(
+        bindparam(object_id, type_=UUID(as_uuid=False)).label(object_id),
+        bindparam(errors, type_=JSON()).label(errors),
+        bindparam(extra, type_=JSON()).label(extra),
+    )
+    return outcome.subquery("outcome"), []
+
+
+@dataclass(frozen=True, eq=False)
 class OutcomeExtra(FieldMapping):
     """The text under this name in the `extra` of a mutation's outcome; null if the handler has set none."""
 
     name: str
 
-    def render(self, render: Render, row: Row, selection: Selection) -> Expression:
-        text: Expression = row.c.extra[self.name].as_string()
-        return text
+    def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
+        return render.expression(selection, row, lambda draft: draft.this.c.extra[self.name].as_string())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StreamCursorField(FieldMapping):
     """A stream cursor: the position in the event log at which the statement reads."""
 
-    def render(self, render: Render, row: Row, selection: Selection) -> Expression:
+    def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
         return render.position()

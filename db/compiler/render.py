@@ -6,10 +6,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Text, literal_column, select
-
-from db.compiler.fields import NO_ROW
-from db.compiler.selection import OUTCOME, VIEWER, VIEWER_NAME, Bound, Render, Selection
+from db.compiler.parts import NO_ROW, OUTCOME, VIEWER, VIEWER_NAME, Parts
+from db.compiler.selection import Bound, Render, Selection
 from db.enums import Role
 from db.events.position import NOW
 from db.postgres.statement import Statement
@@ -57,13 +55,10 @@ class Compiled:
         return arguments
 
 
-def compile_root(root: Selection, role: Role, shapes: Sequence[Hashable], position_mark: str) -> Compiled:
+def compile_root(root: Selection, role: Role, shapes: Sequence[Hashable], position_mark: str, parts: Parts) -> Compiled:
     """The statement of a root field, for a role and the argument shapes of its sites. Returns one column, `document`;
     if a stream cursor is selected also `position`, the snapshot that replaces `position_mark` once it is sealed."""
-    assert root.mapping is not None
-    render = Render(role, shapes, position_mark)
+    render = Render(parts, role, shapes, position_mark)
+    text = f"SELECT {render.value(root, NO_ROW)} AS document"
     # The position is a column of the same statement, so that it is the snapshot that the data was read with.
-    columns = [root.mapping.render(render, NO_ROW, root).label("document")]
-    if render.wants_position:
-        columns.append(literal_column(NOW, Text()).label("position"))
-    return Compiled(Statement(select(*columns)))
+    return Compiled(render.statement(f"{text}, {NOW} AS position" if render.wants_position else text))

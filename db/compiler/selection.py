@@ -30,26 +30,29 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from graphql import FieldNode, GraphQLField
-from sqlalchemy import ColumnElement, TableClause, Text, bindparam, cast, func, literal_column
-from sqlalchemy.dialects.postgresql import JSON
-from sqlalchemy.types import TypeEngine
+from sqlalchemy import FromClause, TableClause
 
+from db.compiler.parts import (
+    NO_ROW,
+    OWN,
+    SITE,
+    THIS,
+    Draft,
+    NamedRow,
+    Part,
+    Parts,
+    kind_of_table,
+    statement_of,
+    written,
+    written_source,
+)
 from db.enums import EVERYONE, Role
-from db.sql import Expression, Row
-from db.visibility import ViewerParameter
+from db.postgres.statement import Statement
+from db.sql import Condition, Expression
 
 Arguments: TypeAlias = Mapping[str, Any]
-ParameterOf: TypeAlias = Callable[[int, TypeEngine[Any]], ColumnElement[Any]]
-"""The statement's parameter, of the given type, for a slot of a field's values."""
-
 MAPPING = "callout.mapping"
 """The key in a graphql-core field's `extensions` under which its mapping is kept."""
-
-VIEWER, VIEWER_NAME = "viewer", "viewer_name"
-"""The parameters for the viewer's id and name."""
-
-OUTCOME = ("object_id", "errors", "extra")
-"""The parameters of a mutation payload's statement: the changed object's key, the user errors, and further texts."""
 
 _PAIRS = 50  # json_build_object takes at most 100 arguments (FUNC_MAX_ARGS)
 
@@ -67,7 +70,7 @@ class Bound:
 UNBOUND = Bound()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class FieldMapping(ABC):
     """How a GraphQL field is read from the database.
 
@@ -88,7 +91,7 @@ class FieldMapping(ABC):
         return UNBOUND
 
     @abstractmethod
-    def render(self, render: Render, row: Row, selection: Selection) -> Expression:
+    def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
         """The SQL of the field's JSON value for a row of its parent."""
 
 
@@ -134,72 +137,103 @@ class Selection:
 
 
 class Render:
-    """A statement while it is rendered: hands out unique aliases and parameters, and builds JSON objects.
+    """A statement while it is put together: hands out unique names, places parts, and builds JSON objects.
 
     `shapes` has the argument shape of each site by its number. `position_mark` is the text that stands for a stream
     cursor in the statement's JSON until it is replaced."""
 
-    def __init__(self, role: Role, shapes: Sequence[Hashable], position_mark: str) -> None:
-        self.viewer = ViewerParameter(role, bindparam(VIEWER, type_=Text()))
+    def __init__(self, parts: Parts, role: Role, shapes: Sequence[Hashable], position_mark: str) -> None:
         self.wants_position = False
+        self._parts = parts
+        self._role = role
         self._shapes = shapes
         self._position_mark = position_mark
-        self._aliases = 0
+        self._names = 0
+        self._constants: dict[str, Any] = {}
 
-    def alias(self, table: TableClause) -> Row:
-        """The table under an alias that is unique in the statement."""
-        self._aliases += 1
-        return table.alias(f"{table.name[0]}{self._aliases}")
-
-    def name(self) -> str:
-        """A name for a subquery that is unique in the statement."""
-        self._aliases += 1
-        return f"q{self._aliases}"
+    def row(self, table: TableClause) -> NamedRow:
+        """A row of the table, under a name that is unique in the statement."""
+        return NamedRow(kind_of_table(table), self._name(table.name[0]))
 
     def shape(self, selection: Selection) -> Any:
-        """The argument shape of a selection that is a site."""
-        assert selection.site is not None
-        return self._shapes[selection.site.number]
+        """The argument shape of a selection, or None if it is not a site."""
+        return None if selection.site is None else self._shapes[selection.site.number]
 
-    def parameter(self, selection: Selection, slot: int, type_: TypeEngine[Any]) -> ColumnElement[Any]:
-        """The parameter for the value in `slot` among those that the selection's mapping has read."""
-        assert selection.site is not None
-        return bindparam(parameter_name(selection.site.number, slot), type_=type_)
+    # Parts
 
-    def parameters(self, selection: Selection) -> ParameterOf:
-        return lambda slot, type_: self.parameter(selection, slot, type_)
+    def expression(
+        self,
+        selection: Selection,
+        row: NamedRow,
+        build: Callable[[Draft], Expression],
+        own: NamedRow = NO_ROW,
+        about: Hashable = None,
+    ) -> str:
+        """The text of an expression of `row`, and perhaps of `own`. What `build` returns may depend only on the
+        selection's mapping and argument shape, on `about`, and on what the draft has."""
+        part = self._part(selection, row, own, about, lambda draft: written(build(draft), draft))
+        return self._placed(part, selection, row, own.name)
 
-    def object(self, fields: Sequence[Selection], row: Row) -> Expression:
+    def source(
+        self,
+        selection: Selection,
+        row: NamedRow,
+        build: Callable[[Draft], tuple[FromClause, list[Condition]]],
+        about: Hashable = None,
+    ) -> tuple[str, NamedRow]:
+        """The text of a FROM clause, with its WHERE clause, whose rows may depend on `row`; and these rows. The same
+        holds for `build`."""
+        part = self._part(selection, row, NO_ROW, about, lambda draft: written_source(*build(draft), draft))
+        assert part.rows is not None
+        name = self._name("q") if part.rows.name == OWN else part.rows.name
+        return self._placed(part, selection, row, name), NamedRow(part.rows.kind, name)
+
+    def _part(
+        self, selection: Selection, row: NamedRow, own: NamedRow, about: Hashable, write: Callable[[Draft], Part]
+    ) -> Part:
+        shape = self.shape(selection)
+        key = (selection.mapping, about, row.kind, own.kind, self._role, shape)
+        return self._parts.get(key, lambda: write(Draft(row.kind, own.kind, self._role, shape)))
+
+    def _placed(self, part: Part, selection: Selection, row: NamedRow, own: str) -> str:
+        self._constants.update(part.constants)
+        text = part.text.replace(THIS, row.name).replace(OWN, own)
+        return text if selection.site is None else text.replace(f"\0{SITE}", f"\0s{selection.site.number}")
+
+    def _name(self, letter: str) -> str:
+        self._names += 1
+        return f"{letter}{self._names}"
+
+    # JSON
+
+    def object(self, fields: Sequence[Selection], row: NamedRow) -> str:
         """The JSON object `{key: value, …}` of a row's selected fields."""
         return self.pairs([(field.key, self.value(field, row)) for field in fields])
 
-    def value(self, field: Selection, row: Row) -> Expression:
+    def value(self, field: Selection, row: NamedRow) -> str:
         assert field.mapping is not None, f"{field.name} has no mapping"
         return field.mapping.render(self, row, field)
 
-    def pairs(self, pairs: Sequence[tuple[str, Expression]]) -> Expression:
+    def pairs(self, pairs: Sequence[tuple[str, str]]) -> str:
         """A JSON object of any number of pairs. The keys are GraphQL names, so they need no escaping."""
         if len(pairs) <= _PAIRS:
             return _build_object(pairs)
         # Too many for one call: build several objects and join their texts between the braces. As `jsonb`, with `||`,
         # the keys would lose their order.
         parts = [_build_object(pairs[start : start + _PAIRS]) for start in range(0, len(pairs), _PAIRS)]
-        inner = [func.substr(cast(part, Text), 2, func.length(cast(part, Text)) - 2) for part in parts]
-        return cast(func.concat("{", func.concat_ws(", ", *inner), "}"), JSON)
+        inner = ", ".join(f"trim(CAST({part} AS TEXT), '{{}}')" for part in parts)
+        return f"CAST(concat('{{', concat_ws(', ', {inner}), '}}') AS JSON)"
 
-    def position(self) -> Expression:
+    def position(self) -> str:
         """A stream cursor: the position mark, which is replaced in the answer by the statement's sealed snapshot."""
         self.wants_position = True
-        return literal_column(f"'{self._position_mark}'")
+        return f"'{self._position_mark}'"
+
+    def statement(self, text: str) -> Statement:
+        """The finished statement."""
+        return statement_of(text, self._constants)
 
 
-def _build_object(pairs: Sequence[tuple[str, Expression]]) -> Expression:
-    arguments: list[Expression] = []
-    for key, value in pairs:
-        arguments += (literal_column(f"'{key}'"), value)
-    return func.json_build_object(*arguments, type_=JSON)
-
-
-def parameter_name(site: int, slot: int) -> str:
-    """The name of the parameter for a slot of a site; `Compiled` takes it apart again."""
-    return f"s{site}_{slot}"
+def _build_object(pairs: Sequence[tuple[str, str]]) -> str:
+    arguments = ", ".join(f"'{key}', {value}" for key, value in pairs)
+    return f"json_build_object({arguments})"

@@ -21,7 +21,6 @@ from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY, UUID
 from sqlalchemy.types import TypeEngine
 
 from db import limits
-from db.compiler.selection import ParameterOf
 from db.enums import Role
 from db.errors import BadInput, LimitExceeded
 from db.events.event import Image
@@ -52,7 +51,7 @@ S = TypeVar("S", bound=Shape)
 class Parameters:
     """A statement's parameters for the values of one field's arguments, by slot, and its search terms."""
 
-    def __init__(self, of_slot: ParameterOf) -> None:
+    def __init__(self, of_slot: Callable[[int, TypeEngine[Any]], ColumnElement[Any]]) -> None:
         self._of_slot = of_slot
         self._terms: dict[SearchShape, Term] = {}
 

@@ -7,14 +7,15 @@ up only if they are selected.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
 
-from sqlalchemy import Text, cast, exists, func, literal_column, select
-from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy import FromClause, Text, cast, exists, func, literal_column
 
 from db import limits
 from db.compiler.fields import EMPTY
+from db.compiler.parts import OWN, Draft, NamedRow
 from db.compiler.selection import Arguments, Bound, FieldMapping, Render, Selection
 from db.entity import Entity
 from db.errors import BadInput
@@ -24,7 +25,6 @@ from db.lists.listing import BY_ID, RANKING_KEYS, Listing, Order
 from db.lists.plan import found, total
 from db.lists.query import CursorBound, ListQuery, Stretch
 from db.lists.shapes import CriteriaShape
-from db.planner import number
 from db.sql import Condition, Expression, Row, select_star
 
 
@@ -40,7 +40,7 @@ class PageShape:
     before: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Many(FieldMapping):
     """A connection to the rows of `entity` whose column `referenced_by` holds this row's id; or to all of them if it is
     None."""
@@ -87,74 +87,107 @@ class Many(FieldMapping):
     def _fingerprint(self, order: Order) -> str:
         return f"{self.entity.prefix}:" + ",".join(name + ("-" if descending else "+") for name, descending in order)
 
-    def render(self, render: Render, row: Row, selection: Selection) -> Expression:
-        shape: PageShape = render.shape(selection)
-        page = Page(self, render, row, selection, shape)
-        query = select(render.pairs([(part.key, page.part(part)) for part in selection.fields]))
-        if page.used:
-            query = query.select_from(page.rows)
-        return query.correlate(row).scalar_subquery()
+    def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
+        return _Page(self, render, row, selection).text()
+
+    def query(self, draft: Draft) -> ListQuery:
+        """The list's query; a part's row is the one that the list belongs to."""
+        shape: PageShape = draft.shape
+        return ListQuery(
+            entity=self.entity,
+            listing=self.listing,
+            criteria=shape.criteria,
+            order=shape.order,
+            on=partial(_refers, self.referenced_by, draft.this) if self.referenced_by else None,
+            outer=draft.this,
+            parameters=Parameters(draft.parameter),
+            viewer=draft.viewer,
+            names=draft,
+            visible=self.entity.visible,
+        )
+
+    def rows(self, draft: Draft) -> tuple[FromClause, list[Condition]]:
+        """The rows of a page: the entity's columns; `rn`, the row's number, counted from the end that the page starts
+        at; and `n`, the number of rows. They are up to one more than the page holds: that last one only shows that
+        there are more."""
+        shape: PageShape = draft.shape
+        after = () if shape.after is None else (CursorBound(shape.after, after=True),)
+        before = () if shape.before is None else (CursorBound(shape.before, after=False),)
+        query = self.query(draft)
+        rows = query.subquery(found(query, shape.size + 1, Stretch(after + before, shape.backward)))
+        # Without an ORDER BY, which would sort again: the rows come in the order of the subquery.
+        numbered = select_star(rows, func.row_number().over().label("rn"), func.count().over().label("n"))
+        return numbered.subquery(OWN), []
+
+    def total(self, draft: Draft) -> Expression:
+        return total(self.query(draft))
+
+    def continues(self, draft: Draft, slot: int, *, following: bool) -> Condition:
+        """Whether the list has a row on the other side of the page cursor, including the cursor's own row."""
+        there = Stretch((CursorBound(slot, after=following, inclusive=True),), backward=not following)
+        query = self.query(draft)
+        return exists(select_star(query.subquery(found(query, 1, there))))
+
+    def cursor(self, draft: Draft) -> Expression:
+        """A row's page cursor: a JSON array of the order, the sort values and the id, in URL-safe, unpadded Base64."""
+        values = [key for key, _ in self.query(draft).keys(draft.this)]
+        fingerprint: Expression = literal_column(f"'{self._fingerprint(draft.shape.order)}'")
+        encoded = func.encode(
+            func.convert_to(cast(func.json_build_array(fingerprint, *values), Text), "UTF8"), "base64"
+        )
+        return func.translate(encoded, "+/=\n", "-_")
 
 
-class Page:
-    """A page while it is rendered. Its `rows` have the entity's columns; `rn`, the row's number, counted from the end
-    that the page starts at; and `n`, the number of rows. They are up to one more than the page holds: that last one
-    only shows that there are more. `used` says whether the page's SQL refers to the rows."""
+class _Page:
+    """A page while it is rendered."""
 
-    def __init__(self, many: Many, render: Render, row: Row, selection: Selection, shape: PageShape) -> None:
+    def __init__(self, many: Many, render: Render, row: NamedRow, selection: Selection) -> None:
         self._many = many
         self._render = render
         self._row = row
-        self._shape = shape
-        self._query = ListQuery(
-            entity=many.entity,
-            listing=many.listing,
-            criteria=shape.criteria,
-            order=shape.order,
-            on=partial(_refers, many.referenced_by, row) if many.referenced_by else None,
-            outer=row,
-            parameters=Parameters(render.parameters(selection)),
-            viewer=render.viewer,
-            names=render,
-            visible=many.entity.visible,
-        )
-        self.used = False
-        self.rows = self._page_rows()
+        self._selection = selection
+        self._shape: PageShape = render.shape(selection)
+        self._source: tuple[str, NamedRow] | None = None
 
-    def _page_rows(self) -> Row:
-        shape = self._shape
-        after = () if shape.after is None else (CursorBound(shape.after, after=True),)
-        before = () if shape.before is None else (CursorBound(shape.before, after=False),)
-        rows = self._query.subquery(found(self._query, shape.size + 1, Stretch(after + before, shape.backward)))
-        # Without an ORDER BY, which would sort again: the rows come in the order of the subquery.
-        numbered = select_star(rows, func.row_number().over().label("rn"), func.count().over().label("n"))
-        return numbered.subquery(self._render.name())
+    def text(self) -> str:
+        page = self._render.pairs([(part.key, self._part(part)) for part in self._selection.fields])
+        return f"(SELECT {page})" if self._source is None else f"(SELECT {page} FROM {self._source[0]})"
 
-    def part(self, part: Selection) -> Expression:
+    @property
+    def _rows(self) -> NamedRow:
+        """The page's rows, which are looked up only if something of them is selected."""
+        if self._source is None:
+            self._source = self._render.source(self._selection, self._row, self._many.rows, about="rows")
+        return self._source[1]
+
+    def _expression(self, build: Callable[[Draft], Expression], about: Hashable) -> str:
+        return self._render.expression(self._selection, self._row, build, about=about)
+
+    def _part(self, part: Selection) -> str:
         match part.name:
             case "nodes":
-                return self._all(self._render.object(part.fields, self.rows))
+                return self._all(self._render.object(part.fields, self._rows))
             case "edges":
                 return self._all(self._render.pairs([(field.key, self._edge(field)) for field in part.fields]))
             case "pageInfo":
                 return self._render.pairs([(field.key, self._page_info(field)) for field in part.fields])
             case "totalCount":
-                return total(self._query)
+                return self._expression(self._many.total, "total")
             case "streamCursor":
                 return self._render.position()
             case _:
                 return self._render.value(part, self._row)
 
-    def _edge(self, field: Selection) -> Expression:
+    def _edge(self, field: Selection) -> str:
         match field.name:
             case "node":
-                return self._render.object(field.fields, self.rows)
+                return self._render.object(field.fields, self._rows)
             case "cursor":
                 return self._cursor()
             case _:
-                return self._render.value(field, self.rows)
+                return self._render.value(field, self._rows)
 
-    def _page_info(self, field: Selection) -> Expression:
+    def _page_info(self, field: Selection) -> str:
         backward = self._shape.backward
         match field.name:
             case "hasNextPage":
@@ -168,43 +201,27 @@ class Page:
             case _:
                 return self._render.value(field, self._row)
 
-    def _in_page(self) -> Condition:
-        self.used = True
-        return self.rows.c.rn <= number(self._shape.size)
-
-    def _all(self, element: Expression) -> Expression:
-        in_page = self._in_page()
+    def _all(self, element: str) -> str:
+        rn = f"{self._rows.name}.rn"
         # The rows are numbered from the end that the page starts at, so a page from the end is turned around.
-        if self._shape.backward:
-            collected = func.json_agg(aggregate_order_by(element, self.rows.c.rn.desc()))
-        else:
-            collected = func.json_agg(element)
-        return func.coalesce(collected.filter(in_page), EMPTY)
+        order = f" ORDER BY {rn} DESC" if self._shape.backward else ""
+        return f"coalesce(json_agg({element}{order}) FILTER (WHERE {rn} <= {self._shape.size}), {EMPTY})"
 
-    def _more(self) -> Expression:
-        self.used = True
-        return func.count() > number(self._shape.size)
+    def _more(self) -> str:
+        return f"count({self._rows.name}.rn) > {self._shape.size}"
 
-    def _cursor(self) -> Expression:
-        """A row's page cursor: a JSON array of the order, the sort values and the id, in URL-safe, unpadded Base64."""
-        values = [key for key, _ in self._query.keys(self.rows)]
-        fingerprint: Expression = literal_column(f"'{self._many._fingerprint(self._shape.order)}'")
-        encoded = func.encode(
-            func.convert_to(cast(func.json_build_array(fingerprint, *values), Text), "UTF8"), "base64"
-        )
-        return func.translate(encoded, "+/=\n", "-_")
+    def _cursor(self) -> str:
+        return self._render.expression(self._selection, self._rows, self._many.cursor, about="cursor")
 
-    def _cursor_at(self, *, last: bool) -> Expression:
-        self.used = True
-        place = func.least(self.rows.c.n, number(self._shape.size)) if last else number(1)
-        return func.max(self._cursor()).filter(self.rows.c.rn == place)
+    def _cursor_at(self, *, last: bool) -> str:
+        rows = self._rows.name
+        place = f"least({rows}.n, {self._shape.size})" if last else "1"
+        return f"max({self._cursor()}) FILTER (WHERE {rows}.rn = {place})"
 
-    def _beyond(self, slot: int | None, *, following: bool) -> Expression:
-        """Whether the list has a row on the other side of the page's cursor, including the cursor's own row."""
+    def _beyond(self, slot: int | None, *, following: bool) -> str:
         if slot is None:
-            return literal_column("false")
-        there = Stretch((CursorBound(slot, after=following, inclusive=True),), backward=not following)
-        return exists(select_star(self._query.subquery(found(self._query, 1, there))))
+            return "false"
+        return self._expression(partial(self._many.continues, slot=slot, following=following), ("beyond", following))
 
 
 def _refers(column: str, row: Row, other: Row) -> Condition:

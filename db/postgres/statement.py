@@ -25,21 +25,31 @@ class Queryable(Protocol):
 
 
 class Statement:
-    """A compiled statement: its `text`, and the `names` of its parameters in the order of the placeholders."""
+    """A compiled statement: its `text`; the `names` of its parameters in the order of the placeholders; and the
+    `constants`, the values that it was built with, by name."""
 
-    __slots__ = ("_fixed", "names", "text")
+    __slots__ = ("constants", "names", "text")
 
     def __init__(self, clause: ClauseElement) -> None:
         compiled = clause.compile(dialect=DIALECT)
         self.text = str(compiled)
         self.names: tuple[str, ...] = tuple(compiled.positiontup or ())  # type: ignore[attr-defined]
-        self._fixed = {name: value for name, value in compiled.params.items() if value is not None}
+        self.constants: Mapping[str, Any] = {
+            name: value for name, value in compiled.params.items() if value is not None
+        }
+
+    @classmethod
+    def of_text(cls, text: str, names: tuple[str, ...], constants: Mapping[str, Any]) -> Statement:
+        """A statement that is already written, with the values of those parameters that do not change."""
+        statement = cls.__new__(cls)
+        statement.text, statement.names, statement.constants = text, names, constants
+        return statement
 
     def arguments(self, values: Mapping[str, Any]) -> list[Any]:
         """The values in the order of the placeholders. A parameter that is not in `values` keeps the value that the
         statement was built with, or is null."""
-        fixed = self._fixed
-        return [values[name] if name in values else fixed.get(name) for name in self.names]
+        constants = self.constants
+        return [values[name] if name in values else constants.get(name) for name in self.names]
 
     async def fetch(self, connection: Queryable, **values: Any) -> list[Any]:
         return await connection.fetch(self.text, *self.arguments(values))

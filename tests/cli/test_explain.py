@@ -27,7 +27,7 @@ def test_it_prints_selection_shape_and_statement(callout: Terminal) -> None:
     assert selection == "-- selection\ntickets  [Many of Ticket, site 0]\n  nodes\n    reference  [Column]"
     assert shape.splitlines()[0] == "-- argument shape of site 0, up to 2 rows"
     assert "filter=CriteriaShape(priority=WordsShape(words=('URGENT',)))" in shape
-    assert "FROM tickets AS t1" in statement and "LIMIT 3" in statement
+    assert "FROM tickets AS t_1" in statement and "LIMIT 3" in statement
 
 
 def test_a_roles_visibility_is_in_its_statement(callout: Terminal) -> None:

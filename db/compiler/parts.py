@@ -1,0 +1,181 @@
+"""Parts: the pieces of SQL that a statement is put together from.
+
+SQLAlchemy takes milliseconds to write a statement, though nearly everything in it stands in other statements too: how a
+field is computed, what a viewer sees, how a list finds its rows. So SQLAlchemy writes each of these pieces once, with
+placeholders for the names that differ, and a statement is then put together from their texts in microseconds.
+
+The placeholders are `this_row`, the row that a field is read from; `own_row`, another row that the part is about; and
+for each parameter its name between two NULs, in which `site` stands for the number of the site.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from cachetools import LRUCache
+from sqlalchemy import ColumnElement, FromClause, Select, TableClause, Text, bindparam, literal_column, select
+from sqlalchemy import column as light_column
+from sqlalchemy import table as light_table
+from sqlalchemy.types import TypeEngine
+
+from db.enums import Role
+from db.postgres.statement import Statement
+from db.sql import Condition, Expression, Row
+from db.visibility import ViewerParameter
+
+VIEWER, VIEWER_NAME = "viewer", "viewer_name"
+"""The parameters for the viewer's id and name."""
+
+OUTCOME = ("object_id", "errors", "extra")
+"""The parameters of a mutation payload's statement: the changed object's key, the user errors, and further texts."""
+
+THIS, OWN, SITE = "this_row", "own_row", "site"
+PARTS_BYTES = 16 * 2**20  # the texts that are kept; a list's has about 2,000 characters, a field's about 20
+
+_PLACEHOLDER = re.compile(r"\$(\d+)")
+_PARAMETER = re.compile("\0(.*?)\0")
+_UNCORRELATED = re.compile(rf"(FROM |, )({THIS}|{OWN})\b(?!\.)")
+_OF_DRAFT = re.compile(r"[a-z]_\d+|%.*")
+_constants = itertools.count()
+
+Columns: TypeAlias = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class RowKind:
+    """The columns that a row has, as a table that SQLAlchemy knows by the name of a placeholder."""
+
+    this: Any
+    own: Any
+
+
+@dataclass(frozen=True, slots=True)
+class NamedRow:
+    """A row of a statement: its kind, and the name that it has in the statement's text."""
+
+    kind: RowKind
+    name: str
+
+
+def kind_of(row: FromClause) -> RowKind:
+    """The kind of a row with these columns. Rows with equal columns are of the same kind."""
+    columns = tuple((each.name, each.type) for each in row.c)
+    key = tuple((name, repr(type_)) for name, type_ in columns)
+    kind = _kinds.get(key)
+    if kind is None:
+        this, own = (light_table(name, *itertools.starmap(light_column, columns)) for name in (THIS, OWN))
+        kind = _kinds.setdefault(key, RowKind(this, own))
+    return kind
+
+
+_kinds: dict[Columns, RowKind] = {}
+kind_of_table = functools.cache(kind_of)
+NO_ROW = NamedRow(kind_of(light_table("nothing")), "nothing")
+"""The parent row of a root field, which has none."""
+
+
+class Renamed:
+    """A table whose columns are known by their names without `prefix`."""
+
+    def __init__(self, table: TableClause, prefix: str) -> None:
+        self.table = table
+        self.c = {name.removeprefix(prefix): column for name, column in table.c.items()}
+
+
+@functools.cache
+def renamed(kind: RowKind, prefix: str) -> RowKind:
+    return RowKind(Renamed(kind.this, prefix), Renamed(kind.own, prefix))
+
+
+class Draft:
+    """A part while SQLAlchemy writes it: the rows that it is about, the argument shape of its site, and names and
+    parameters for it. The names are unique in the part, and no row of a statement has a name like them."""
+
+    def __init__(self, kind: RowKind, own: RowKind, role: Role, shape: Any) -> None:
+        self.this: Any = kind.this
+        self.own: Any = own.own
+        self.shape = shape
+        self.viewer = ViewerParameter(role, bindparam(VIEWER, type_=Text()))
+        self._names = itertools.count(1)
+
+    def alias(self, table: TableClause) -> Row:
+        return table.alias(f"{table.name[0]}_{next(self._names)}")
+
+    def own_alias(self, table: TableClause) -> Row:
+        """The table as the rows of a FROM clause."""
+        return table.alias(OWN)
+
+    def name(self) -> str:
+        return f"q_{next(self._names)}"
+
+    def parameter(self, slot: int, type_: TypeEngine[Any]) -> ColumnElement[Any]:
+        """The parameter for the value in `slot` among those that the site's mapping has read."""
+        return bindparam(f"{SITE}_{slot}", type_=type_)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A written part. `constants` are the values, by parameter, that do not come from a request. A part for a FROM
+    clause has rows: their kind, and their name unless it is `OWN`."""
+
+    text: str
+    constants: Mapping[str, Any]
+    rows: NamedRow = NO_ROW
+
+
+def written(expression: Expression, draft: Draft) -> Part:
+    """The part of an expression."""
+    text, constants = _compiled(select(expression.label("part")).select_from(*_tables(draft)))
+    return Part(text.removeprefix("SELECT ").rpartition(" AS part \nFROM ")[0], constants)
+
+
+def written_source(source: FromClause, conditions: list[Condition], draft: Draft) -> Part:
+    """The part of a FROM clause with its WHERE clause."""
+    rows: Select[Any] = select(literal_column("1")).select_from(source).where(*conditions).correlate(*_tables(draft))
+    name = str(source.name)  # type: ignore[attr-defined]
+    assert not _OF_DRAFT.fullmatch(name), "another part may have the same name; it has to be OWN, or a word"
+    text, constants = _compiled(select(rows.scalar_subquery().label("part")).select_from(*_tables(draft)))
+    text = text.removeprefix("SELECT (SELECT 1 \nFROM ").rpartition(") AS part \nFROM ")[0]
+    return Part(text, constants, NamedRow(kind_of(source), name))
+
+
+def _tables(draft: Draft) -> list[TableClause]:
+    """The rows around a part, as tables of the SELECT that it is written in: what refers to them is then correlated."""
+    return [row.table if isinstance(row, Renamed) else row for row in (draft.this, draft.own)]
+
+
+def _compiled(query: Select[Any]) -> tuple[str, dict[str, Any]]:
+    statement = Statement(query)
+    names = {name: name for name in statement.names}
+    # SQLAlchemy numbers its own parameters anew in each part.
+    names |= {name: f"constant_{next(_constants)}" for name in statement.constants}
+    text = _PLACEHOLDER.sub(lambda match: f"\0{names[statement.names[int(match[1]) - 1]]}\0", statement.text)
+    assert len(_UNCORRELATED.findall(text)) == 2, "a subquery reads a row around it as a table of its own: correlate it"
+    return text, {names[name]: value for name, value in statement.constants.items()}
+
+
+class Parts:
+    """The parts written so far; the least recently used go first."""
+
+    def __init__(self) -> None:
+        self._kept: LRUCache[Hashable, Part] = LRUCache(PARTS_BYTES, getsizeof=lambda part: len(part.text) + 200)
+
+    def get(self, key: Hashable, write: Callable[[], Part]) -> Part:
+        part = self._kept.get(key)
+        if part is None:
+            part = write()
+            if len(part.text) + 200 <= PARTS_BYTES:
+                self._kept[key] = part
+        return part
+
+
+def statement_of(text: str, constants: Mapping[str, Any]) -> Statement:
+    """The statement of a text that refers to its parameters by name, with the constants of its parts."""
+    numbers: dict[str, int] = {}
+    numbered = _PARAMETER.sub(lambda match: f"${numbers.setdefault(match[1], len(numbers) + 1)}", text)
+    return Statement.of_text(numbered, tuple(numbers), constants)
