@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
-    CTE,
     Boolean,
     ColumnElement,
     Integer,
@@ -38,12 +37,6 @@ def fence(query: Select[Any]) -> Select[Any]:
     """The query with `OFFSET 0`, which keeps it a subquery of its own. Otherwise the planner merges it into the query
     around it, and scans an index in the outer query's order instead of fetching these rows first."""
     return query.offset(number(0))
-
-
-def materialised(query: Select[Any], name: str) -> CTE:
-    """A common table expression that runs once. Without `MATERIALIZED`, one that is used only once is merged into the
-    query around it and loses its own plan."""
-    return query.cte(name).prefix_with("MATERIALIZED")
 
 
 def once(expression: ColumnElement[Any]) -> ColumnElement[Any]:

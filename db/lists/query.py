@@ -33,7 +33,7 @@ from db.entity import Entity
 from db.lists.filters import Parameters, Term
 from db.lists.listing import BY_ID, RANK, RANKING_KEYS, Keys, Listing, Order, Ranking
 from db.lists.shapes import CriteriaShape, Path, SearchShape, VisibilityShape
-from db.planner import materialised, number
+from db.planner import number
 from db.sql import Condition, Row, select_star
 from db.visibility import Predicate, ViewerParameter
 
@@ -98,8 +98,8 @@ class ListQuery:
     def subquery(self, rows: Select[Any]) -> Row:
         return rows.subquery(self.names.name())
 
-    def materialised(self, rows: Select[Any]) -> CTE:
-        return materialised(rows, self.names.name())
+    def cte(self, rows: Select[Any]) -> CTE:
+        return rows.cte(self.names.name())
 
     # Conditions
 
@@ -155,7 +155,7 @@ class ListQuery:
         """The rows, in order, of the way whose number, counted from 0, is the SQL expression `way`. The other ways do
         not run, because PostgreSQL tests the condition of each before it starts. `depends_on` are the common table
         expressions that `ways` and `way` use."""
-        chosen = self.materialised(select(way.label("way")))
+        chosen = self.cte(select(way.label("way")))
         rows = [
             select_star(self.subquery(rows)).where(select(chosen.c.way).scalar_subquery() == number(place))
             for place, rows in enumerate(ways)

@@ -36,9 +36,9 @@ def searched(query: ListQuery, limit: int, stretch: Stretch) -> Select[Any]:
     def conditions(target: Row) -> list[Condition]:
         return walked(query, target) if parts else query.matching(target)
 
-    window = query.materialised(in_order(query, WINDOW, stretch, lambda target: [], parts))
+    window = query.cte(in_order(query, WINDOW, stretch, lambda target: [], parts))
     matches = select_star(window).where(and_(*query.matching(window)))
-    hits = query.materialised(matches.order_by(*direction(query.keys(window), stretch)).limit(number(limit)))
+    hits = query.cte(matches.order_by(*direction(query.keys(window), stretch)).limit(number(limit)))
     # A window that is not full has the whole stretch, so its matches are all there are.
     enough = or_(count_of(hits) >= number(limit), count_of(window) < number(WINDOW))
     ways = [

@@ -34,16 +34,16 @@ def staged(query: ListQuery, limit: int, stretch: Stretch, ranking: Ranking) -> 
     first = query.alias()
     by = direction(query.keys_of(query.order[1:], first), Stretch())
     newest = select_star(first).where(*query.matching(first)).order_by(*by).limit(number(WINDOW))
-    window = query.materialised(newest)
+    window = query.cte(newest)
     depends_on: list[CTE] = [window]
     ways: list[Select[Any]] = []
     branches: list[tuple[ColumnElement[bool], ColumnElement[int]]] = []
     for place, stage in enumerate(ranking.stages):
-        # Materialised, because correcting typing mistakes takes time, and every way uses the query.
-        asked = query.materialised(select(_query_of(query, stage, ranking).label(QUERY)))
+        # Correcting typing mistakes takes time, and every way uses the query: PostgreSQL computes it once.
+        asked = query.cte(select(_query_of(query, stage, ranking).label(QUERY)))
         words = select(asked.c[QUERY]).scalar_subquery()
         matching = select(func.count().label("n")).select_from(window)
-        seen = query.materialised(matching.where(matches_without_index(window.c.search_vector, words)))
+        seen = query.cte(matching.where(matches_without_index(window.c.search_vector, words)))
         hits = select(seen.c.n).scalar_subquery()
         depends_on += [asked, seen]
         ways += [
@@ -123,7 +123,7 @@ def _beyond_window(
 
 
 def _last_of(keys: Sequence[tuple[ColumnElement[Any], bool]]) -> list[ColumnElement[Any]]:
-    """The keys of the window's last row, each as a subquery. The window is materialised, so they all see one row."""
+    """The keys of the window's last row, each as a subquery. The window is read once, so they all see one row."""
     end = direction(keys, Stretch(backward=True))
     return [select(key).order_by(*end).limit(number(1)).scalar_subquery() for key, _ in keys]
 

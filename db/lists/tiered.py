@@ -25,14 +25,14 @@ def tiered(query: ListQuery, limit: int, stretch: Stretch, ranking: Ranking) -> 
     assert ranking.tiers is not None
     ranks = range(len(ranking.tiers(query.entity.table, query.term(ranking.search), query.viewer)))
     # The first rows as they lie in the table: their place there has nothing to do with the term.
-    sample = query.materialised(select_star(query.alias()).limit(number(SAMPLE)))
+    sample = query.cte(select_star(query.alias()).limit(number(SAMPLE)))
     found: list[CTE] = []
     for rank in reversed(ranks) if stretch.backward else ranks:
         rows = _tier(query, limit, stretch, ranking, rank, sample)
         if found:
             so_far = functools.reduce(operator.add, map(count_of, found))
             rows = select_star(query.subquery(rows)).where(so_far < number(limit))
-        found.append(query.materialised(rows))
+        found.append(query.cte(rows))
     merged = union_all(*(select_star(tier) for tier in found)).subquery(query.names.name())
     return query.first(merged, limit, stretch).add_cte(sample, *found, nest_here=True)
 
