@@ -43,7 +43,7 @@ def staged(query: ListQuery, limit: int, stretch: Stretch, ranking: Ranking) -> 
         asked = query.cte(select(_query_of(query, stage, ranking).label(QUERY)))
         words = select(asked.c[QUERY]).scalar_subquery()
         matching = select(func.count().label("n")).select_from(window)
-        seen = query.cte(matching.where(matches_without_index(window.c.search_vector, words)))
+        seen = query.cte(matching.where(_matches(window, words)))
         hits = select(seen.c.n).scalar_subquery()
         depends_on += [asked, seen]
         ways += [
@@ -93,8 +93,7 @@ def _window_ranked(
     window: CTE,
 ) -> Select[Any]:
     first = window.alias(query.names.name())
-    matching = matches_without_index(first.c.search_vector, words)
-    within = _first_of(query, limit, stretch, _ranked(first, stage, place, words).where(matching))
+    within = _first_of(query, limit, stretch, _ranked(first, stage, place, words).where(_matches(first, words)))
     beyond = _beyond_window(query, limit, stretch, place * STAGE_SIZE + LEAST_RELEVANT, words, window)
     both = union_all(select_star(query.subquery(within)), select_star(query.subquery(beyond)))
     return query.first(both.subquery(query.names.name()), limit, stretch)
