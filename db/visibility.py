@@ -28,6 +28,7 @@ from sqlalchemy.dialects.postgresql import UUID
 
 from db import models
 from db.enums import ActorKind, Audience, Role
+from db.planner import fence
 from db.sql import Condition, Row, select_star, table
 
 
@@ -106,10 +107,10 @@ def _on_visible_ticket(viewer: ViewerParameter, link: Callable[[Row], Condition]
 
 
 def _among_its_own(viewer: ViewerParameter, link: Callable[[Row], Condition]) -> Condition:
-    """The viewer sees one of the tickets that `link` relates to the row. OFFSET makes the planner fetch these few
-    tickets and test each, instead of joining them with all that the viewer sees."""
+    """The viewer sees one of the tickets that `link` relates to the row. These few are fetched and each is tested; they
+    are not joined with all tickets that the viewer sees."""
     tickets = table(models.TicketRow).alias()
-    tied = select_star(tickets).where(link(tickets)).offset(literal_column("0")).correlate_except(tickets).subquery()
+    tied = fence(select_star(tickets).where(link(tickets))).correlate_except(tickets).subquery()
     return exists().where(ticket(tied, viewer)).correlate_except(tied)
 
 
@@ -131,9 +132,9 @@ def _is_on_visible_ticket(
     if viewer.role is not Role.TECHNICIAN:
         return _among_its_own(viewer, link)
     theirs, others = table(models.TicketRow).alias(), table(models.TicketRow).alias()
-    # An index finds these tickets by the row. Without OFFSET the planner would read all tickets that are assigned to
+    # An index finds these tickets by the row. Without the fence the planner would read all tickets that are assigned to
     # the viewer, to join them.
-    found = select(theirs.c.id).where(link(theirs), assigned(theirs, viewer)).offset(literal_column("0"))
+    found = fence(select(theirs.c.id).where(link(theirs), assigned(theirs, viewer)))
     made = select(others.c[column]).where(created_for_others(others, viewer), others.c[column].is_not(None))
     return or_(row.c.id.in_(made.correlate_except(others)), exists(found.correlate_except(theirs)))
 
