@@ -5,24 +5,9 @@ No test pins these plans yet. `make bench ARGS=million` shows what they cost, `c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import (
-    Boolean,
-    ColumnElement,
-    Integer,
-    Select,
-    any_,
-    case,
-    cast,
-    false,
-    func,
-    literal_column,
-    select,
-    true,
-)
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Boolean, ColumnElement, Integer, Select, case, false, func, literal_column, select, true
 
 from db.sql import Condition
 
@@ -66,12 +51,3 @@ def contains_without_index(text: ColumnElement[Any], part: ColumnElement[Any]) -
 def matches_without_index(vector: ColumnElement[Any], query: ColumnElement[Any]) -> Condition:
     """`vector @@ query` as a function call: no index applies, and the planner assumes that many rows match."""
     return func.ts_match_vq(vector, query, type_=Boolean())
-
-
-def one_of(column: ColumnElement[Any], words: Sequence[str]) -> Condition:
-    """`column = ANY ('{…}')`, even for a single word. With `=` the planner would know the column to be constant, no
-    longer recognise that the index of the parts has the rows in order, and sort all of them."""
-    if not words:
-        return false()
-    listed: ColumnElement[str] = literal_column("'{" + ",".join(words) + "}'")
-    return column == any_(cast(listed, ARRAY(column.type)))

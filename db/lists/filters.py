@@ -36,7 +36,7 @@ from db.lists.shapes import (
     VisibilityShape,
     WordsShape,
 )
-from db.planner import contains_without_index, once, one_of
+from db.planner import contains_without_index, once
 from db.sql import Condition, Row
 from db.viewer import Viewer
 from db.visibility import Predicate, ViewerParameter
@@ -134,9 +134,10 @@ class In(Criterion[WordsShape | ValueShape]):
         self, row: Row, shape: WordsShape | ValueShape, parameters: Parameters, viewer: ViewerParameter
     ) -> Condition:
         column = row.c[self.column]
-        if isinstance(shape, WordsShape):
-            return one_of(column, shape.words)
-        return column == any_(parameters(shape.slot, ARRAY(column.type)))
+        if isinstance(shape, ValueShape):
+            return column == any_(parameters(shape.slot, ARRAY(column.type)))
+        words: list[ColumnElement[str]] = [literal_column(f"'{word}'") for word in shape.words]
+        return column.in_(words) if words else false()
 
     def test(self, shape: WordsShape | ValueShape, values: Sequence[Any], viewer: Viewer) -> Test:
         words = frozenset(shape.words if isinstance(shape, WordsShape) else values[shape.slot])
