@@ -1,0 +1,132 @@
+"""The functions of `db/planner.py`: the plans with them, on 50,000 tickets, and the plans that they prevent.
+
+Each test runs a query's statement twice, the second time with one function replaced by what one would write without it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import asyncpg
+import pytest
+from sqlalchemy import ColumnElement, Integer, func, literal, literal_column
+
+from db import planner
+from db.enums import Role
+from db.viewer import Viewer
+from tests.helpers.database_checks import Database
+from tests.helpers.many_tickets import BUSIEST_TECHNICIAN, IDLEST_TECHNICIAN, add_many_tickets
+from tests.helpers.plans import generic_plan
+
+CHATBOT = Viewer(Role.SERVICE, "chatbot", "The chatbot")
+TECHNICIAN = Viewer(Role.TECHNICIAN, BUSIEST_TECHNICIAN, "Tess")
+
+
+@pytest.fixture(scope="module")
+async def tickets(database_url: str) -> AsyncIterator[Database]:
+    """A connection to a database with 50,000 tickets."""
+    connection = await asyncpg.connect(database_url)
+    await add_many_tickets(connection)
+    yield connection
+    await connection.close()
+
+
+def replace(monkeypatch: pytest.MonkeyPatch, function: Callable[..., Any], by: Callable[..., Any]) -> None:
+    """Replaces a function of `db/planner.py` in all modules that import it."""
+    name = function.__name__
+    modules = [module for module in sys.modules.values() if getattr(module, "__dict__", {}).get(name) is function]
+    assert modules != [planner]
+    for module in modules:
+        monkeypatch.setattr(module, name, by)
+
+
+async def test_a_number_in_the_text_keeps_a_short_page_from_fetching_all_matches(
+    tickets: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = "{ tickets(filter: {source: [EMAIL]}, first: 1) { nodes { id } } }"
+    plan = await generic_plan(tickets, query)
+    assert plan.indexes("tickets") == {"ix_tickets_created_at_id"} and not plan.sorts()
+
+    replace(monkeypatch, planner.number, lambda value: literal(value, Integer()))
+    plan = await generic_plan(tickets, query)
+    assert plan.indexes("tickets") == {"ix_tickets_search"} and plan.sorts()
+
+
+async def test_a_fence_has_few_rows_fetched_before_they_are_sorted(
+    tickets: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = """query($assignee: AssigneeFilter) {
+        tickets(filter: {assignee: $assignee}, orderBy: [{field: REFERENCE, direction: DESC}]) { nodes { id } } }"""
+    variables = {"assignee": {"technicianId": f"tec_{IDLEST_TECHNICIAN}"}}
+    plan = await generic_plan(tickets, query, variables)
+    assert "uq_tickets_reference" not in plan.indexes("tickets") and plan.rows("tickets") < 1_000
+
+    replace(monkeypatch, planner.fence, lambda query: query)
+    plan = await generic_plan(tickets, query, variables)
+    assert "uq_tickets_reference" in plan.indexes("tickets") and plan.rows("tickets") > 3_000
+
+
+async def test_a_fence_has_each_customers_few_tickets_fetched_instead_of_joining_the_viewers_many(
+    tickets: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = "{ customers(first: 20) { nodes { id } } }"
+    plan = await generic_plan(tickets, query, viewer=TECHNICIAN)
+    assert "ix_tickets_customer_id_created_at_id" in plan.indexes("tickets") and plan.rows("tickets") < 5_000
+
+    replace(monkeypatch, planner.fence, lambda query: query)
+    plan = await generic_plan(tickets, query, viewer=TECHNICIAN)
+    assert "ix_tickets_customer_id_created_at_id" not in plan.indexes("tickets") and plan.rows("tickets") > 18_000
+
+
+async def test_an_expression_of_a_parameter_is_evaluated_once(
+    tickets: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = '{ tickets(filter: {search: "lobby"}) { nodes { id } } }'
+    plan = await generic_plan(tickets, query)
+    assert "InitPlan" in plan.filters() and "$1" not in plan.filters()
+
+    replace(monkeypatch, planner.once, lambda expression: expression)
+    plan = await generic_plan(tickets, query)
+    assert "$1" in plan.filters()
+
+
+async def test_an_opaque_condition_keeps_a_long_list_in_the_order_of_an_index(
+    tickets: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = "{ tickets(orderBy: [{field: PRIORITY, direction: DESC}], first: 20) { nodes { id } } }"
+    plan = await generic_plan(tickets, query, viewer=CHATBOT)
+    assert "ix_tickets_priority_id" in plan.indexes("tickets") and "ix_tickets_search" not in plan.indexes("tickets")
+
+    replace(monkeypatch, planner.opaque, lambda condition: condition)
+    plan = await generic_plan(tickets, query, viewer=CHATBOT)
+    assert "ix_tickets_priority_id" not in plan.indexes("tickets") and "ix_tickets_search" in plan.indexes("tickets")
+
+
+async def test_a_search_for_a_frequent_term_reads_the_list_in_order(
+    tickets: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = '{ tickets(filter: {category: [CCTV], search: "lobby"}, first: 100) { nodes { id } } }'
+    plan = await generic_plan(tickets, query)
+    assert plan.indexes("tickets") == {"ix_tickets_created_at_id"}
+
+    def like(text: ColumnElement[str], part: ColumnElement[str]) -> ColumnElement[bool]:
+        percent: ColumnElement[str] = literal_column("'%'")
+        return text.like(func.concat(percent, part, percent))
+
+    replace(monkeypatch, planner.contains_without_index, like)
+    plan = await generic_plan(tickets, query)
+    assert "ix_tickets_search" in plan.indexes("tickets")
+
+
+async def test_articles_after_the_window_are_read_in_order(tickets: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    query = '{ articles(search: "camera", first: 20) { nodes { id } } }'
+    plan = await generic_plan(tickets, query)
+    assert plan.indexes("articles") == {"ix_articles_created_at_id"} and plan.rows("articles") < 3_000
+
+    replace(
+        monkeypatch, planner.matches_without_index, lambda vector, words: vector.op("@@", is_comparison=True)(words)
+    )
+    plan = await generic_plan(tickets, query)
+    assert "ix_articles_search" in plan.indexes("articles") and plan.rows("articles") > 4_000
