@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, Integer, Select, case, false, func, literal_column, select, true
+from sqlalchemy import Boolean, ColumnElement, Integer, Select, case, cast, false, func, literal_column, select, true
 
 from db.sql import Condition
 

@@ -8,6 +8,7 @@ import strawberry
 
 from db.entities import API_KEY, API_KEYS
 from db.enums import ADMINS
+from db.limits import NAME_MAX
 from resolvers import api_key
 from schema.common import Connection, Edge, Payload
 from schema.fields import column, connection, given, global_id, mutation, one, outcome_extra, part
@@ -40,7 +41,7 @@ class ApiKeyQueries:
 
 @strawberry.input(description="The API key to create.")
 class ApiKeyCreateInput:
-    name: str = given("The name of the service that will use the key; one line, at most 200 characters.")
+    name: str = given(f"The name of the service that will use the key; one line, at most {NAME_MAX} characters.")
 
 
 @strawberry.input(description="The API key to revoke.")

@@ -9,7 +9,7 @@ import strawberry
 
 from db.entities import ARTICLE, ARTICLES, TICKET
 from db.enums import ADMINS, ArticleMatch
-from db.limits import EXCERPT_WORDS
+from db.limits import EXCERPT_WORDS, PROBLEM_MAX, SEARCH_MAX, SOLUTION_MAX
 from resolvers import article
 from schema.common import Connection, Edge, Node, Payload
 from schema.fields import (
@@ -85,9 +85,10 @@ class ArticleQueries:
             argument(
                 "search",
                 str | None,
-                "Words to find in the problem or the solution, in any inflected form; at most 200 characters. As in "
-                'search engines, `or`, "a phrase" and -excluded words are supported. If no article contains all of '
-                "the words, the search finds articles that contain some of them, or words with similar spelling.",
+                f"Words to find in the problem or the solution, in any inflected form; at most {SEARCH_MAX} "
+                'characters. As in search engines, `or`, "a phrase" and -excluded words are supported. If no article '
+                "contains all of the words, the search finds articles that contain some of them, or words with similar "
+                "spelling.",
             ),
             argument(
                 "published",
@@ -100,8 +101,8 @@ class ArticleQueries:
 
 @strawberry.input(description="The article to create.")
 class ArticleCreateInput:
-    problem: str = given("The problem; one line, at most 500 characters.")
-    solution: str = given("The solution, at most 20,000 characters.")
+    problem: str = given(f"The problem; one line, at most {PROBLEM_MAX} characters.")
+    solution: str = given(f"The solution, at most {SOLUTION_MAX:,} characters.")
     published: bool | None = optional("Whether customers and the chatbot can see the article; false by default.")
     idempotency_key: str | None = optional(IDEMPOTENCY)
 
@@ -115,8 +116,8 @@ class ArticleCreateFromTicketInput:
 @strawberry.input(description="The changes to an article. Fields that are left out keep their values.")
 class ArticleUpdateInput:
     article_id: strawberry.ID = given("The article's id.")
-    problem: str | None = optional("The problem; one line, at most 500 characters.")
-    solution: str | None = optional("The solution, at most 20,000 characters.")
+    problem: str | None = optional(f"The problem; one line, at most {PROBLEM_MAX} characters.")
+    solution: str | None = optional(f"The solution, at most {SOLUTION_MAX:,} characters.")
     published: bool | None = optional("Whether customers and the chatbot can see the article.")
 
 

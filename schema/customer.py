@@ -9,6 +9,7 @@ import strawberry
 
 from db.entities import CUSTOMER, CUSTOMERS, PROPERTIES, PROPERTY, TICKET, TICKETS
 from db.enums import ADMINS, STAFF, Role
+from db.limits import ACCOUNT_NUMBER_MAX, NAME_MAX, PHONE_MAX, SEARCH_MAX
 from resolvers import customer
 from schema.common import Connection, Edge, Node, Payload
 from schema.fields import (
@@ -77,8 +78,8 @@ class CustomerQueries:
             argument(
                 "search",
                 str | None,
-                "Part of the name, e-mail address or account number, at most 200 characters; case-insensitive. "
-                "Services search names only.",
+                f"Part of the name, e-mail address or account number, at most {SEARCH_MAX} characters; "
+                "case-insensitive. Services search names only.",
             )
         ],
     )
@@ -86,20 +87,22 @@ class CustomerQueries:
 
 @strawberry.input(description="The customer to create.")
 class CustomerCreateInput:
-    name: str = given("The full name; one line, at most 200 characters.")
+    name: str = given(f"The full name; one line, at most {NAME_MAX} characters.")
     email: str = given("The e-mail address; must be unique among customers.")
-    phone: str | None = optional("The phone number, at most 40 characters.")
-    account_number: str = given("The account number; at most 40 characters, unique among customers.")
+    phone: str | None = optional(f"The phone number, at most {PHONE_MAX} characters.")
+    account_number: str = given(f"The account number; at most {ACCOUNT_NUMBER_MAX} characters, unique among customers.")
     idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.input(description="The changes to a customer. Fields that are left out keep their values.")
 class CustomerUpdateInput:
     customer_id: strawberry.ID = given("The customer's id.")
-    name: str | None = optional("The full name; one line, at most 200 characters.")
+    name: str | None = optional(f"The full name; one line, at most {NAME_MAX} characters.")
     email: str | None = optional("The e-mail address; must be unique among customers.")
-    phone: str | None = optional("The phone number, at most 40 characters; null clears it.")
-    account_number: str | None = optional("The account number; at most 40 characters, unique among customers.")
+    phone: str | None = optional(f"The phone number, at most {PHONE_MAX} characters; null clears it.")
+    account_number: str | None = optional(
+        f"The account number; at most {ACCOUNT_NUMBER_MAX} characters, unique among customers."
+    )
 
 
 @strawberry.type(description="The customer that a mutation created or changed, and the errors.")

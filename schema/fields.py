@@ -34,7 +34,7 @@ from db.compiler.fields import (
 from db.compiler.selection import MAPPING, FieldMapping
 from db.entity import Entity
 from db.enums import EVERYONE, DocumentedEnum, Role
-from db.limits import PAGE_DEFAULT, PAGE_MAX
+from db.limits import IDEMPOTENCY_KEY_MAX, PAGE_DEFAULT, PAGE_MAX
 from db.lists.listing import Listing
 from db.lists.page import Many
 from resolvers.mutation import Handler
@@ -152,9 +152,9 @@ def optional(description: str, name: str | None = None) -> Any:
 
 
 IDEMPOTENCY = (
-    "A key that is unique to this request, such as a UUID; one line, at most 200 characters. Repeating the request "
-    "with the same key creates nothing and returns the object that it created the first time. Using the key for a "
-    "different request is an IDEMPOTENCY_CONFLICT error."
+    f"A key that is unique to this request, such as a UUID; one line, at most {IDEMPOTENCY_KEY_MAX} characters. "
+    "Repeating the request with the same key creates nothing and returns the object that it created the first time. "
+    "Using the key for a different request is an IDEMPOTENCY_CONFLICT error."
 )
 IF_VERSION = (
     "The ticket version that the change is based on. If the ticket has another version by now, nothing changes: the "

@@ -9,6 +9,7 @@ import strawberry
 
 from db.entities import INBOUND_MESSAGE, INBOUND_MESSAGES, NOTE, TICKET
 from db.enums import ADMINS, InboundOutcome, Role
+from db.limits import SUBJECT_MAX
 from resolvers import inbound
 from schema.common import Connection, Edge, Payload
 from schema.fields import argument, column, connection, given, global_id, mutation, one, optional, outcome_extra, part
@@ -31,7 +32,9 @@ class InboundMessage:
     from_name: str | None = column(
         "from_name", "The name in the From header, which is not verified; null if there is none."
     )
-    subject: str | None = column("subject", "The subject, shortened to 200 characters; null if there is none.")
+    subject: str | None = column(
+        "subject", f"The subject, shortened to {SUBJECT_MAX} characters; null if there is none."
+    )
     size: int = column("size", "The size of the message in bytes.")
     ticket: Annotated[Ticket, strawberry.lazy("schema.ticket")] | None = one(
         TICKET, "ticket_id", "The ticket that the message created or added a note to; null if it did neither."

@@ -6,6 +6,7 @@ import strawberry
 
 from db.compiler.fields import NodeById, NodesByIds
 from db.entities import NODES
+from db.limits import PAGE_MAX
 from schema.common import Node
 from schema.fields import argument, mapped
 
@@ -20,5 +21,5 @@ class NodeQueries:
     nodes: list[Node | None] = mapped(
         NodesByIds(NODES),
         "The objects with these ids, in the same order; null for each that does not exist or that you cannot see.",
-        [argument("ids", list[strawberry.ID], "The objects' ids, at most 100.")],
+        [argument("ids", list[strawberry.ID], f"The objects' ids, at most {PAGE_MAX}.")],
     )

@@ -9,6 +9,7 @@ import strawberry
 
 from db.entities import NOTE, TICKET
 from db.enums import STAFF, Role
+from db.limits import NOTE_MAX
 from resolvers import note
 from schema.common import Actor, Connection, Edge, Node, Payload
 from schema.fields import (
@@ -55,7 +56,7 @@ class NoteConnection(Connection):
 @strawberry.input(description="The note to add.")
 class NoteAddInput:
     ticket_id: strawberry.ID = given("The ticket's id.")
-    body: str = given("The text of the note, at most 20,000 characters.")
+    body: str = given(f"The text of the note, at most {NOTE_MAX:,} characters.")
     internal_only: bool | None = optional(
         "Whether only admins and technicians can see the note; true by default. A customer's note is always public."
     )

@@ -9,6 +9,7 @@ import strawberry
 
 from db.entities import CUSTOMER, PROPERTIES, PROPERTY, TICKET, TICKETS
 from db.enums import ADMINS
+from db.limits import ACCOUNT_NUMBER_MAX, ADDRESS_MAX
 from resolvers import property as property_resolver
 from schema.common import Connection, Edge, Node, Payload
 from schema.fields import IDEMPOTENCY, argument, column, connection, given, global_id, mutation, one, optional, part
@@ -63,16 +64,20 @@ class PropertyCreateInput:
     customer_id: strawberry.ID = given(
         "The id of the customer that the property belongs to. It cannot be changed later."
     )
-    address: str = given("The postal address; one line, at most 500 characters.")
-    account_number: str = given("The account number; at most 40 characters, unique among properties.")
+    address: str = given(f"The postal address; one line, at most {ADDRESS_MAX} characters.")
+    account_number: str = given(
+        f"The account number; at most {ACCOUNT_NUMBER_MAX} characters, unique among properties."
+    )
     idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.input(description="The changes to a property. Fields that are left out keep their values.")
 class PropertyUpdateInput:
     property_id: strawberry.ID = given("The property's id.")
-    address: str | None = optional("The postal address; one line, at most 500 characters.")
-    account_number: str | None = optional("The account number; at most 40 characters, unique among properties.")
+    address: str | None = optional(f"The postal address; one line, at most {ADDRESS_MAX} characters.")
+    account_number: str | None = optional(
+        f"The account number; at most {ACCOUNT_NUMBER_MAX} characters, unique among properties."
+    )
 
 
 @strawberry.type(description="The property that a mutation created or changed, and the errors.")

@@ -53,7 +53,7 @@ class NoticeSettingInput:
 @strawberry.input(description="The changes to the settings. Fields that are left out keep their values.")
 class SupportSettingsUpdateInput:
     admin_recipients: list[str] | None = optional(
-        "The e-mail addresses to notify as admins, at most 20; replaces the list, and null clears it."
+        f"The e-mail addresses to notify as admins, at most {RECIPIENTS_MAX}; replaces the list, and null clears it."
     )
     google_chat_webhook_url: str | None = optional("The https:// URL of the space's incoming webhook; null clears it.")
     google_chat_enabled: bool | None = optional("Whether to post notifications to Google Chat; requires a webhook URL.")

@@ -9,6 +9,7 @@ import strawberry
 
 from db.entities import TECHNICIAN, TECHNICIANS, TICKET, TICKETS
 from db.enums import ADMINS, STAFF
+from db.limits import NAME_MAX, PHONE_MAX
 from resolvers import technician
 from schema.common import Connection, Edge, Node, Payload
 from schema.fields import IDEMPOTENCY, argument, column, connection, given, global_id, mutation, one, optional, part
@@ -71,18 +72,18 @@ class TechnicianQueries:
 
 @strawberry.input(description="The technician to create, who is active at first.")
 class TechnicianCreateInput:
-    name: str = given("The full name; one line, at most 200 characters.")
+    name: str = given(f"The full name; one line, at most {NAME_MAX} characters.")
     email: str = given("The e-mail address; must be unique among technicians.")
-    phone: str | None = optional("The phone number, at most 40 characters.")
+    phone: str | None = optional(f"The phone number, at most {PHONE_MAX} characters.")
     idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.input(description="The changes to a technician. Fields that are left out keep their values.")
 class TechnicianUpdateInput:
     technician_id: strawberry.ID = given("The technician's id.")
-    name: str | None = optional("The full name; one line, at most 200 characters.")
+    name: str | None = optional(f"The full name; one line, at most {NAME_MAX} characters.")
     email: str | None = optional("The e-mail address; must be unique among technicians.")
-    phone: str | None = optional("The phone number, at most 40 characters; null clears it.")
+    phone: str | None = optional(f"The phone number, at most {PHONE_MAX} characters; null clears it.")
     active: bool | None = optional(
         "Whether the technician is active. False revokes access within a second and prevents new assignments."
     )

@@ -35,7 +35,20 @@ from db.enums import (
     TicketSource,
     TicketStatus,
 )
-from db.limits import BULK_MAX, CHAT_MESSAGES_MAX, PROGRESS_MAX
+from db.limits import (
+    BULK_MAX,
+    CHAT_BODY_MAX,
+    CHAT_MESSAGES_MAX,
+    CONVERSATION_ID_MAX,
+    DESCRIPTION_MAX,
+    NAME_MAX,
+    PHONE_MAX,
+    PROGRESS_MAX,
+    RESOLUTION_MAX,
+    SEARCH_MAX,
+    SUBJECT_MAX,
+)
+from db.lists.filters import CRITERIA_MAX
 from db.ticket_totals import ALL_TICKETS
 from resolvers import ticket, ticket_fields
 from resolvers.mutation import user_errors
@@ -190,7 +203,8 @@ class AssigneeFilter:
 
 
 @strawberry.input(
-    description="A filter for tickets. All conditions must hold. At most 100 conditions, including nested ones."
+    description=f"A filter for tickets. All conditions must hold. At most {CRITERIA_MAX} conditions, including nested "
+    "ones."
 )
 class TicketFilter:
     status: list[TicketStatus] | None = optional("The status is one of these.")
@@ -204,7 +218,7 @@ class TicketFilter:
     updated_at: DateTimeRange | None = optional("The ticket was last updated in this range, as `updatedAt` shows it.")
     search: str | None = optional(
         "The reference, the subject or the name of the customer or contact contains this text, even within a word; at "
-        "most 200 characters, case-insensitive. Services do not search the customer's name."
+        f"most {SEARCH_MAX} characters, case-insensitive. Services do not search the customer's name."
     )
     and_: list[TicketFilter] | None = optional("All of these filters match as well.", name="and")
     or_: list[TicketFilter] | None = optional("At least one of these filters matches as well.", name="or")
@@ -332,31 +346,33 @@ class TicketQueries:
 
 @strawberry.input(description="The contact of a ticket.")
 class ContactInput:
-    name: str | None = optional("The full name; one line, at most 200 characters.")
+    name: str | None = optional(f"The full name; one line, at most {NAME_MAX} characters.")
     email: str | None = optional("The e-mail address.")
-    phone: str | None = optional("The phone number, at most 40 characters; null for none.")
+    phone: str | None = optional(f"The phone number, at most {PHONE_MAX} characters; null for none.")
 
 
 @strawberry.input(description="A message in a chatbot conversation.")
 class ChatMessageInput:
     author: ChatAuthor = given("The author of the message.")
-    body: str = given("The text of the message, at most 10,000 characters.")
+    body: str = given(f"The text of the message, at most {CHAT_BODY_MAX:,} characters.")
     at: datetime = given("When the message was written.")
 
 
 @strawberry.input(description="The chatbot conversation to create a ticket from.")
 class ChatInput:
     conversation_id: str | None = optional(
-        "The chatbot's own id of the conversation; one line, at most 200 characters. A conversation creates only one "
-        "ticket: further requests with the same id return that ticket unchanged."
+        f"The chatbot's own id of the conversation; one line, at most {CONVERSATION_ID_MAX} characters. A conversation "
+        "creates only one ticket: further requests with the same id return that ticket unchanged."
     )
-    messages: list[ChatMessageInput] = given("The messages of the transcript, oldest first; at most 500.")
+    messages: list[ChatMessageInput] = given(
+        f"The messages of the transcript, oldest first; at most {CHAT_MESSAGES_MAX}."
+    )
 
 
 @strawberry.input(description="The ticket to create, either for a customer or with a contact typed by hand.")
 class TicketCreateInput:
-    subject: str = given("A brief summary of the issue; one line, at most 200 characters.")
-    description: str = given("A detailed description of the issue, at most 20,000 characters.")
+    subject: str = given(f"A brief summary of the issue; one line, at most {SUBJECT_MAX} characters.")
+    description: str = given(f"A detailed description of the issue, at most {DESCRIPTION_MAX:,} characters.")
     category: TicketCategory | None = optional("The kind of system that the ticket concerns; GENERAL by default.")
     priority: TicketPriority | None = optional("The priority; MEDIUM by default.")
     customer_id: strawberry.ID | None = optional(
@@ -386,8 +402,8 @@ class TicketCreateInput:
 class TicketUpdateInput:
     ticket_id: strawberry.ID = given("The ticket's id.")
     if_version: int | None = optional(IF_VERSION)
-    subject: str | None = optional("A brief summary of the issue; one line, at most 200 characters.")
-    description: str | None = optional("A detailed description of the issue, at most 20,000 characters.")
+    subject: str | None = optional(f"A brief summary of the issue; one line, at most {SUBJECT_MAX} characters.")
+    description: str | None = optional(f"A detailed description of the issue, at most {DESCRIPTION_MAX:,} characters.")
     category: TicketCategory | None = optional("The kind of system that the ticket concerns.")
     priority: TicketPriority | None = optional("The priority.")
     customer_id: strawberry.ID | None = optional(
@@ -399,7 +415,7 @@ class TicketUpdateInput:
     )
     contact: ContactInput | None = optional("The changes to the contact. Fields that are left out keep their values.")
     resolution: str | None = optional(
-        "The resolution, at most 20,000 characters; for resolved and closed tickets only."
+        f"The resolution, at most {RESOLUTION_MAX:,} characters; for resolved and closed tickets only."
     )
 
 
@@ -414,23 +430,25 @@ class TicketAssignInput:
 class TicketSetStatusInput:
     ticket_id: strawberry.ID = given("The ticket's id.")
     status: TicketStatus = given("The new status, one of the ticket's `allowedStatuses`.")
-    resolution: str | None = optional("How the issue was resolved, at most 20,000 characters; required for RESOLVED.")
+    resolution: str | None = optional(
+        f"How the issue was resolved, at most {RESOLUTION_MAX:,} characters; required for RESOLVED."
+    )
     if_version: int | None = optional(IF_VERSION)
 
 
 @strawberry.input(description="The ticket to resolve, and its resolution.")
 class TicketResolveInput:
     ticket_id: strawberry.ID = given("The ticket's id.")
-    resolution: str = given("How the issue was resolved, at most 20,000 characters.")
+    resolution: str = given(f"How the issue was resolved, at most {RESOLUTION_MAX:,} characters.")
     if_version: int | None = optional(IF_VERSION)
 
 
 @strawberry.input(description="The same changes to several tickets. Fields that are left out keep their values.")
 class TicketsBulkUpdateInput:
-    ticket_ids: list[strawberry.ID] = given("The ids of the tickets, 1 to 100.")
+    ticket_ids: list[strawberry.ID] = given(f"The ids of the tickets, 1 to {BULK_MAX}.")
     status: TicketStatus | None = optional("The new status.")
     resolution: str | None = optional(
-        "How the issues were resolved, at most 20,000 characters; required if `status` is RESOLVED."
+        f"How the issues were resolved, at most {RESOLUTION_MAX:,} characters; required if `status` is RESOLVED."
     )
     priority: TicketPriority | None = optional("The new priority.")
     category: TicketCategory | None = optional("The new category.")
