@@ -123,7 +123,7 @@ async def walked(scene: Scene, names: list[str], request: Callable[[str], dict[s
 
 
 def test_the_page_is_what_the_schema_says() -> None:
-    assert roles.PAGE.read_text() == roles.page(), "python -m tests.helpers.role_tables"
+    assert roles.PAGE.read_text() == roles.page(), "run `make schema`"
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def described(schema: GraphQLSchema) -> Iterator[tuple[str, str | None]]:
 
 
 def test_the_printed_schema_is_the_one_that_is_served(sdl: str) -> None:
-    assert PRINTED.read_text() == sdl, "run `callout schema > schema/schema.graphql`"
+    assert PRINTED.read_text() == sdl, "run `make schema`"
 
 
 async def test_introspection_tells_the_printed_schema(api: Api, printed: GraphQLSchema) -> None:

@@ -1,6 +1,6 @@
 """Generates docs/roles.md, the tables of who may do what, from the schema's mappings.
 
-`python -m tests.helpers.role_tables` writes the page. tests/api/test_roles.py checks that it is up to date and correct.
+`make schema` writes the page. tests/api/test_roles.py checks that it is up to date and correct.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ A viewer is an admin, a technician, a customer or a service (a program with an A
 without ✓ for its role is refused as a whole with `FORBIDDEN`, and none of it is executed. Without a token only
 `/healthz` and `/readyz` answer.
 
-`python -m tests.helpers.role_tables` makes this page from the schema, and a test sends a request for each cell.
+`make schema` makes this page from the schema, and a test sends a request for each cell.
 """
 
 
