@@ -83,16 +83,17 @@ def _findings() -> Iterator[Finding]:
 
 
 def _settings(settings: Settings) -> Iterator[str]:
-    for field in Settings.model_fields:
+    for field, declared in Settings.model_fields.items():
         name = configuration.variable(field)
         value = getattr(settings, field)
-        match field:
-            case "jwt_secret":
-                shown = "none" if value is None else f"{len(value.encode())} bytes, not shown"
-            case "database_url" | "pubsub_url" | "jwt_jwks_url" | "smtp_url" | "imap_url":
-                shown = "none" if value is None else _without_secrets(value)
-            case _:
-                shown = str(value)
+        if declared.repr:
+            shown = str(value)
+        elif value is None:
+            shown = "none"
+        elif field.endswith("_url"):
+            shown = _without_secrets(value)
+        else:
+            shown = f"{len(value.encode())} bytes, not shown"
         yield f"{name:<23} {shown}" + ("" if os.environ.get(name) else "  (default)")
 
 

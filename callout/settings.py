@@ -43,7 +43,10 @@ class InvalidSettings(Exception):
 
 
 class Settings(BaseSettings):
-    """The settings of a process, validated and immutable. Use `load()`, which reports all problems."""
+    """The settings of a process, validated and immutable. Use `load()`, which reports all problems.
+
+    A setting that is or has a secret is declared with `repr=False`: then neither `repr` nor `callout doctor` shows it.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
@@ -112,6 +115,7 @@ class Settings(BaseSettings):
     )
     jwt_jwks_url: str | None = Field(
         None,
+        repr=False,
         description="Where the issuer publishes its RS256 and ES256 keys; instead of a secret, or besides it.",
     )
     jwt_issuer: str = Field("callout", min_length=1, description="The required `iss` of a token.")

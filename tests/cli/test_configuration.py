@@ -91,6 +91,7 @@ def test_no_secret_is_shown_with_the_settings(tmp_path: Path) -> None:
         database_url=f"postgresql://{account}/callout",
         pubsub_url=f"redis://{account}",
         jwt_secret="tr0ubador" * 4,
+        jwt_jwks_url=f"https://{account}/keys",
         smtp_url=f"smtp://{account}",
         imap_url=f"imaps://{account}/INBOX",
     )
