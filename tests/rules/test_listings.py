@@ -1,0 +1,95 @@
+"""What a list needs of its table: an index with the rows in its order, and sort values that a page cursor can hold."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterator, Sequence
+
+import pytest
+from graphql import GraphQLObjectType
+from sqlalchemy import Column, DateTime, Table, Text, UniqueConstraint, literal
+from sqlalchemy.dialects.postgresql import UUID
+
+from db.compiler.selection import MAPPING
+from db.entities import TICKET, TICKETS
+from db.entity import Entity
+from db.enums import Role
+from db.lists.listing import Listing
+from db.lists.page import Many
+from db.models import Base
+from db.visibility import ViewerParameter
+from tests.helpers.schema_walker import SCHEMA
+
+FEW = {"Query.apiKeys"}
+"""Lists of so few rows that they need no index."""
+
+
+def lists() -> Iterator[tuple[str, Many]]:
+    """Yields each field of the schema that is a list with pages."""
+    for type_ in SCHEMA.type_map.values():
+        if isinstance(type_, GraphQLObjectType):
+            for name, field in type_.fields.items():
+                if isinstance(mapping := field.extensions.get(MAPPING), Many):
+                    yield f"{type_.name}.{name}", mapping
+
+
+LISTS = dict(lists())
+
+
+def table_of(entity: Entity) -> Table:
+    return Base.metadata.tables[entity.table.name]
+
+
+def key_columns(entity: Entity, listing: Listing, name: str) -> set[str]:
+    """Returns the columns of a sort key, which can depend on the viewer's role."""
+    viewers = [ViewerParameter(role, literal("")) for role in Role]
+    return {str(listing.keys[name].value(entity.table, viewer).name) for viewer in viewers}
+
+
+def indexes(table: Table) -> Iterator[tuple[str, ...]]:
+    """Yields the columns of each index. A unique constraint's values decide the order, so the id may follow them."""
+    for index in table.indexes:
+        yield tuple(each.name if isinstance(each, Column) else str(each) for each in index.expressions)
+    for constraint in table.constraints:
+        if isinstance(constraint, UniqueConstraint):
+            yield (*(column.name for column in constraint.columns), "id")
+
+
+def has_index(table: Table, equal: Collection[str], order: Sequence[str]) -> bool:
+    """Returns whether an index has the rows with equal values in some columns in this order."""
+    return any(
+        set(index[: len(equal)]) == set(equal) and index[len(equal) : len(equal) + len(order)] == tuple(order)
+        for index in indexes(table)
+    )
+
+
+@pytest.mark.parametrize("name", sorted(LISTS.keys() - FEW))
+def test_each_list_has_an_index_in_its_order(name: str) -> None:
+    entity, listing = LISTS[name].entity, LISTS[name].listing
+    equal = [column for column in [LISTS[name].referenced_by] if column]
+    for columns in itertools.product(*(key_columns(entity, listing, key) for key, _ in listing.default)):
+        assert has_index(table_of(entity), equal, (*columns, "id")), (name, columns)
+
+
+@pytest.mark.parametrize("name", TICKETS.keys)
+def test_each_sort_of_tickets_has_an_index_for_each_set_of_enumerated_columns(name: str) -> None:
+    """A list is read part by part (`db/lists/in_order.py`), except in the order of a unique key."""
+    enumerated = TICKETS.enumerated.values()
+    sizes = [0] if TICKETS.keys[name].unique else range(len(enumerated) + 1)
+    for column in key_columns(TICKET, TICKETS, name):
+        for part in (part for size in sizes for part in itertools.combinations(enumerated, size)):
+            if column not in enumerated:
+                assert has_index(table_of(TICKET), part, [column, "id"]), (part, column)
+            elif column in part:
+                assert has_index(table_of(TICKET), part, ["id"]), part
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_each_sort_value_can_stand_in_a_page_cursor(name: str) -> None:
+    """It is never null, and it is a time, a text, an id, or the value of an enumerated column."""
+    entity, listing = LISTS[name].entity, LISTS[name].listing
+    for key in listing.keys:
+        for column in key_columns(entity, listing, key):
+            stored = table_of(entity).c[column]
+            assert not stored.nullable, column
+            assert key in listing.enumerated or isinstance(stored.type, DateTime | Text | UUID), column
