@@ -14,6 +14,7 @@ import pytest
 
 from tests.helpers.api import Api, Refusal, Server
 from tests.helpers.database_checks import Database, dump
+from tests.helpers.schema_walker import id_fields, root_fields
 
 Input: TypeAlias = dict[str, Any]
 
@@ -395,8 +396,15 @@ IDS = [
     ("technicianUpdate", "technicianId", "tec"),
     ("articleCreateFromTicket", "ticketId", "tkt"),
     ("articleUpdate", "articleId", "art"),
+    ("deliveryRetry", "deliveryId", "dlv"),
     ("apiKeyRevoke", "apiKeyId", "key"),
 ]
+
+
+def test_each_id_in_an_input_is_tried_here() -> None:
+    """But for the ids of a bulk, whose errors are those of its items."""
+    taken = {(name, field) for name in root_fields("Mutation") for field in id_fields(name)}
+    assert {(mutation, path) for mutation, path, _ in IDS} == taken - {("ticketsBulkUpdate", "ticketIds")}
 
 
 @pytest.mark.parametrize(("mutation", "path", "prefix"), IDS, ids=[f"{i[0]} {i[1]}" for i in IDS])

@@ -17,6 +17,7 @@ from resolvers.idempotency import claim
 from resolvers.mutation import Call, Refused
 from tests.helpers.api import Api
 from tests.helpers.database_checks import Database, dump
+from tests.helpers.schema_walker import input_fields, root_fields
 
 Inputs: TypeAlias = Callable[[Api], Awaitable[dict[str, Any]]]
 
@@ -70,6 +71,10 @@ CREATES: dict[str, tuple[str, str, Inputs, dict[str, Any]]] = {
         {"ticketId": "tkt_00000000-0000-7000-8000-000000000000"},
     ),
 }
+
+
+def test_each_mutation_that_takes_a_key_is_tried_here() -> None:
+    assert CREATES.keys() == {name for name in root_fields("Mutation") if "idempotencyKey" in input_fields(name)}
 
 
 def key() -> str:

@@ -23,6 +23,7 @@ from db.viewer import Viewer
 from tests.helpers.api import Api
 from tests.helpers.counting import create
 from tests.helpers.database_checks import Database, dump, events, key, ticket_row, until_blocked
+from tests.helpers.schema_walker import id_fields, root_fields
 
 # As a stream reads it: what one snapshot sees and the one before did not, with the position to go on from.
 DIFFERENCE = """
@@ -77,6 +78,8 @@ async def test_each_mutation_of_a_ticket_writes_one_event_with_the_row_before_an
         ("ticketsBulkUpdate", {"ticketIds": [ticket], "priority": "LOW", "technicianId": technician}, "ASSIGNED"),
         ("ticketsBulkUpdate", {"ticketIds": [ticket], "status": "CLOSED", "technicianId": None}, "CLOSED"),
     ]
+    of_tickets = {name for name in root_fields("Mutation") if {"ticketId", "ticketIds"} & set(id_fields(name))}
+    assert {mutation for mutation, _, _ in steps} == of_tickets - {"articleCreateFromTicket"}  # which only reads one
     log = await events(database)
     before = await ticket_row(database, ticket)
     for mutation, input, kind in steps:

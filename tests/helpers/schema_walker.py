@@ -21,8 +21,10 @@ from graphql import (
     is_required_input_field,
 )
 
+from db import entities
 from db.compiler.fields import Items, One
 from db.compiler.selection import MAPPING, FieldMapping
+from db.entity import Entity
 from db.enums import EVERYONE, Role
 from db.lists.page import Many
 from schema import graphql_schema, schema
@@ -31,17 +33,10 @@ SCHEMA = graphql_schema(schema)
 PAGE = 9  # the page size of each list: more items than any list in the tests has
 FEW = 3  # the page size at the start of a chain of lists, to stay within the cost limits
 
+ENTITIES = tuple(each for each in vars(entities).values() if isinstance(each, Entity))
 PREFIXES = {
-    "id": "tkt",
-    "ids": "tkt",
-    "ticketId": "tkt",
-    "ticketIds": "tkt",
-    "customerId": "cus",
-    "propertyId": "prp",
-    "technicianId": "tec",
-    "articleId": "art",
-    "apiKeyId": "key",
-    "deliveryId": "dlv",
+    **{f"{entity.name[0].lower()}{entity.name[1:]}Id": entity.prefix for entity in ENTITIES},
+    **dict.fromkeys(("id", "ids", "ticketIds"), entities.TICKET.prefix),
 }
 """The id prefix that an argument or input field takes, by its name."""
 
@@ -52,6 +47,17 @@ def root_fields(operation: str) -> Mapping[str, GraphQLField]:
     """Returns the fields of `Query` or `Mutation`."""
     fields: Mapping[str, GraphQLField] = _object(operation).fields
     return fields
+
+
+def input_fields(mutation: str) -> list[str]:
+    """Returns the names of a mutation's input fields."""
+    type_: Any = get_named_type(root_fields("Mutation")[mutation].args["input"].type)
+    return list(type_.fields)
+
+
+def id_fields(mutation: str) -> list[str]:
+    """Returns the names of a mutation's input fields that take an id, or a list of ids."""
+    return [field for field in input_fields(mutation) if field in PREFIXES]
 
 
 def roles_of(field: GraphQLField) -> frozenset[Role]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from resolvers.support_settings import SWITCHABLE
 from tests.helpers.api import Api, Refusal, Server
 from tests.helpers.database_checks import Database, events, key
 from tests.helpers.paging import both_ways
@@ -304,7 +305,7 @@ async def test_recipients_and_google_chat_change_at_once(api: Api, company: Comp
             [{"kind": "CREATED", "email": None, "googleChat": None}],
             [("REQUIRED", "notices.0.email"), ("REQUIRED", "notices.0.googleChat")],
         ),
-        ([{"kind": "CREATED"}] * 6, [("TOO_LONG", "notices")]),
+        ([{"kind": "CREATED"}] * (len(SWITCHABLE) + 1), [("TOO_LONG", "notices")]),
     ],
 )
 async def test_what_cannot_be_set_is_objected_to(api: Api, notices: Any, objections: list[tuple[str, str]]) -> None:
