@@ -7,6 +7,7 @@ statements; and timeouts for statements, for waiting for a lock, and for idling 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Self, TypeAlias
@@ -60,17 +61,20 @@ def _has_ended(connection: Connection) -> bool:
 
 
 class Database:
-    """asyncpg's pool, and a stack of idle connections in front of it.
+    """asyncpg's pool behind `size` slots, each with an open connection or empty. A caller takes a slot, and opens a
+    connection if it is empty.
 
-    Releasing a connection to the pool costs a task and a turn of the event loop, as much as a short statement. So a
-    connection whose statement succeeded is kept here for the next caller, unless a caller is already waiting at the
-    pool. One whose statement failed or was cancelled is released to the pool, which resets or closes it.
+    Releasing a connection to asyncpg's pool costs a task and a turn of the event loop, and acquiring one while others
+    wait another task: as much as a short statement. So a connection whose statement succeeded goes straight to the
+    caller that has waited longest, or stays in its slot. One whose statement failed or was cancelled is released to the
+    pool, which resets or closes it, and its slot goes on empty.
     """
 
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], size: int) -> None:
         self._pool = pool
-        self._resting: list[Connection] = []
-        self._waiting = 0
+        self._size = size
+        self._free: deque[Connection | None] = deque([None] * size)  # the empty slots first
+        self._waiting: deque[asyncio.Future[Connection | None]] = deque()
 
     @classmethod
     async def open(cls, url: str, *, size: int = 10) -> Self:
@@ -97,18 +101,25 @@ class Database:
                 "idle_in_transaction_session_timeout": IDLE_TIMEOUT,
             },
         )
-        return cls(pool)
+        return cls(pool, size)
 
     async def close(self) -> None:
-        """Closes all connections, by force after `CLOSING_SECONDS`: a database that does not respond must not keep the
-        process from exiting."""
+        """Closes all connections once their statements have ended; by force after `CLOSING_SECONDS`: a database that
+        does not respond must not keep the process from exiting."""
+        taken = 0
         try:
-            async with asyncio.timeout(CLOSING_SECONDS):
-                while self._resting:
-                    await self._pool.release(self._resting.pop())
-                await self._pool.close()
-        except TimeoutError:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSING_SECONDS):
+                    while taken < self._size:
+                        connection = await self._slot()
+                        taken += 1
+                        if connection is not None:
+                            await self._pool.release(connection)
+                    await self._pool.close()
+        finally:
             self._pool.terminate()
+            for _ in range(taken):  # for callers that come late: asyncpg raises `InterfaceError`
+                self._pass_on(None)
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[Connection]:
@@ -120,7 +131,7 @@ class Database:
         except BaseException as error:
             await self._give_up(connection, error)
             raise
-        await self._give_back(connection)
+        self._pass_on(connection)
 
     async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
         connection = await self._take()
@@ -129,7 +140,7 @@ class Database:
         except BaseException as error:
             await self._give_up(connection, error)
             raise
-        await self._give_back(connection)
+        self._pass_on(connection)
         return rows
 
     async def fetchrow(self, query: str, *arguments: Any) -> asyncpg.Record | None:
@@ -145,32 +156,53 @@ class Database:
             return await connection.execute(query, *arguments)
 
     async def _take(self) -> Connection:
-        while self._resting:
-            connection = self._resting.pop()
-            if not _has_ended(connection):
-                return connection
-            await self._pool.release(connection)
-        self._waiting += 1
+        connection = await self._slot()
+        if connection is not None and not _has_ended(connection):
+            return connection
         try:
-            return await self._pool.acquire(timeout=WAITING_SECONDS)
-        finally:
-            self._waiting -= 1
+            if connection is not None:
+                await self._pool.release(connection)
+            return await self._pool.acquire()
+        except BaseException:
+            self._pass_on(None)
+            raise
 
-    async def _give_back(self, connection: Connection) -> None:
-        # A caller that waits at the pool would not notice a connection that is kept here.
-        if self._waiting or _has_ended(connection):
-            await self._pool.release(connection)
+    async def _slot(self) -> Connection | None:
+        """A free slot; if there is none, waits behind all earlier callers."""
+        if self._free:
+            return self._free.pop()
+        waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        try:
+            async with asyncio.timeout(WAITING_SECONDS):
+                return await waiter
+        except BaseException:
+            if waiter.done() and not waiter.cancelled():  # cancelled after the slot had been passed on to it
+                self._pass_on(waiter.result())
+            raise
+
+    def _pass_on(self, slot: Connection | None) -> None:
+        """Gives the slot to the caller that has waited longest, or keeps it for the next one."""
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(slot)
+                return
+        if slot is None:
+            self._free.appendleft(slot)
         else:
-            self._resting.append(connection)
+            self._free.append(slot)
 
     async def _give_up(self, connection: Connection, error: BaseException) -> None:
         """Releases a connection whose statement failed or was cancelled. After a timeout no open connection is trusted
         any more: callers would otherwise wait as long again for each of them."""
-        if isinstance(error, TimeoutError):
-            await self._pool.expire_connections()
-            doubtful, self._resting = [connection, *self._resting], []
-            for each in doubtful:
-                with suppress(asyncpg.InterfaceError):  # already closed
-                    each.terminate()
-        with suppress(TimeoutError):  # the pool has then closed it by force
-            await self._pool.release(connection, timeout=GIVING_BACK_SECONDS)
+        try:
+            if isinstance(error, TimeoutError):
+                await self._pool.expire_connections()
+                for doubtful in (connection, *filter(None, self._free)):
+                    with suppress(asyncpg.InterfaceError):  # already closed
+                        doubtful.terminate()
+            with suppress(TimeoutError):  # the pool has then closed it by force
+                await self._pool.release(connection, timeout=GIVING_BACK_SECONDS)
+        finally:
+            self._pass_on(None)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, suppress
+from random import Random
 
 import asyncpg
 import pytest
 
 from db.postgres import pool as pools
-from db.postgres.pool import Database
+from db.postgres.pool import OUTAGE, Database
 from tests.helpers.database_checks import until
 
 PID = "SELECT pg_backend_pid()"
-TERMINATED = """SELECT bool_and(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity
-WHERE datname = current_database() AND application_name = 'callout'"""  # returns once they are gone
+OURS = "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'callout'"
+TERMINATED = f"SELECT bool_and(pg_terminate_backend(pid, 10000)) {OURS}"  # returns once they are gone
 SOON = 5.0  # what takes longer does not happen
 
 
@@ -72,6 +74,85 @@ async def test_who_waits_gets_the_connection_that_is_given_back(single: Database
         await asyncio.sleep(0)
     async with asyncio.timeout(SOON):
         assert await asyncio.gather(*waiting) == [pid] * 3
+
+
+async def test_callers_get_the_connection_in_the_order_in_which_they_came(single: Database) -> None:
+    served: list[int] = []
+
+    async def caller(number: int) -> None:
+        await single.fetchval("SELECT 1")
+        served.append(number)
+
+    async with asyncio.timeout(SOON), single.acquire():
+        callers = [asyncio.create_task(caller(number)) for number in range(5)]
+        await asyncio.sleep(0)
+    await asyncio.gather(*callers)
+    assert served == [0, 1, 2, 3, 4]
+
+
+async def test_a_caller_that_leaves_while_it_waits_takes_no_connection_with_it(single: Database) -> None:
+    async with single.acquire():
+        waiting = [asyncio.create_task(single.fetchval(PID)) for _ in range(2)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+    waiting[1].cancel()  # it has been given the connection, and has not run since
+    for each in waiting:
+        with pytest.raises(asyncio.CancelledError):
+            await each
+    async with asyncio.timeout(SOON):
+        assert await single.fetchval("SELECT 1") == 1
+
+
+async def test_a_caller_that_has_waited_too_long_gives_up(single: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "WAITING_SECONDS", 0.1)
+    async with single.acquire() as connection:
+        pid = await connection.fetchval(PID)
+        with pytest.raises(TimeoutError):
+            await single.fetchval("SELECT 1")
+    assert await single.fetchval(PID) == pid
+
+
+async def test_a_failure_lets_the_next_caller_have_a_connection(single: Database) -> None:
+    failing = asyncio.create_task(single.fetch("SELECT 1 / 0 FROM pg_sleep(0.05)"))
+    await asyncio.sleep(0)
+    waiting = asyncio.create_task(single.fetchval("SELECT 1"))
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await failing
+    async with asyncio.timeout(SOON):
+        assert await waiting == 1
+
+
+async def test_connections_are_neither_lost_nor_too_many_through_failures_cancellations_and_ends(
+    database_url: str, database: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    pool = await Database.open(database_url, size=3)
+    drawn = Random(14)
+
+    async def statement() -> None:
+        query = drawn.choice(("SELECT 1", "SELECT 1 / 0", "SELECT 1 FROM pg_sleep(0.02)"))
+        await pool.fetch(query)
+
+    async def caller() -> None:
+        task = asyncio.create_task(statement())
+        if drawn.random() < 0.5:
+            await asyncio.sleep(drawn.random() * 0.05)
+            task.cancel()
+        with suppress(asyncio.CancelledError, asyncpg.PostgresError, *OUTAGE):
+            await task
+
+    try:
+        for _ in range(10):
+            callers = asyncio.gather(*(caller() for _ in range(30)))
+            await asyncio.sleep(0.02)
+            assert await database.fetchval(f"SELECT count(*) <= 3 {OURS}")
+            await database.fetchval(f"SELECT bool_and(pg_terminate_backend(pid)) {OURS}")
+            await callers
+        async with asyncio.timeout(SOON), AsyncExitStack() as stack:
+            taken = [await stack.enter_async_context(pool.acquire()) for _ in range(3)]
+            assert len({await each.fetchval(PID) for each in taken}) == 3
+            await until(database, f"count(*) = 3 {OURS}")
+    finally:
+        await pool.close()
 
 
 async def test_a_connection_is_good_after_a_statement_that_failed_or_was_cancelled(single: Database) -> None:
@@ -132,6 +213,30 @@ async def test_a_closed_pool_leaves_no_connection(
     await until(database, f"count(*) = 0 {alive}")
     with pytest.raises(asyncpg.InterfaceError):
         await pool.fetchval("SELECT 1")
+
+
+async def test_closing_waits_for_the_statements_under_way(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "CLOSING_SECONDS", 60)
+    pool = await Database.open(database_url, size=2)
+    statements = [asyncio.create_task(pool.fetchval("SELECT 1 FROM pg_sleep(0.1)")) for _ in range(4)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(SOON):
+        await pool.close()
+    assert await asyncio.gather(*statements) == [1] * 4
+    with pytest.raises(asyncpg.InterfaceError):
+        await pool.fetchval("SELECT 1")
+
+
+async def test_closing_ends_what_does_not_end_by_itself(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "CLOSING_SECONDS", 0.2)
+    pool = await Database.open(database_url, size=1)
+    endless = [asyncio.create_task(pool.fetchval("SELECT pg_sleep(60)")) for _ in range(2)]
+    await asyncio.sleep(0.05)
+    async with asyncio.timeout(SOON):
+        await pool.close()
+        for each in endless:
+            with pytest.raises(OUTAGE):
+                await each
 
 
 async def test_connections_that_end_while_they_rest_fail_no_statement(
