@@ -1,6 +1,7 @@
 """Callout compared with the floor and plain Strawberry: CPU per request, of the server and of the database.
 
-The three take turns, so that other load on the machine affects them alike. Ratios are taken within one turn.
+The three take turns, so that other load on the machine affects them alike. Ratios are taken within one turn. Plain
+Strawberry takes part in the first load only.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from bench.report import Row, print_table, show
 from bench.servers import Server
 
 TICKETS = 200_000
+LOADS = (8, 16, 64)  # connections; from the second on, there are more than connections to the database
 WARM_UP = 0.25  # the share of a measurement's requests that are sent beforehand
 
 
@@ -47,7 +49,7 @@ def run(data_dir: Path, *, rounds: int, only: str | None = None) -> None:
         cases = [case for case in CASES if only in (None, case.name)]
         rows = asyncio.run(_compare(url, cases, (floor, callout, plain), rounds))
     print_table(HEADER, rows)
-    if len(rows) < len(cases):
+    if len(rows) < len(cases) * len(LOADS):
         raise SystemExit(1)
 
 
@@ -58,7 +60,10 @@ async def _compare(url: str, cases: Sequence[Case], contenders: Sequence[Server]
     for case in cases:
         try:
             await check(connection, case, contenders)
-            rows.append(row(case, await measure(connection, postmaster, case, contenders, rounds)))
+            for load in LOADS:
+                taking_part = contenders if load == LOADS[0] else contenders[:2]
+                samples = await measure(connection, postmaster, case, load, taking_part, rounds)
+                rows.append(row(case, load, samples))
         except* (Failed, Differs) as failures:
             print(f"{case.name} could not be measured: {failures.exceptions[0]}\n", flush=True)
     await connection.close()
@@ -67,6 +72,7 @@ async def _compare(url: str, cases: Sequence[Case], contenders: Sequence[Server]
 
 HEADER = (
     "case",
+    "connections",
     "floor ms",
     "callout ms",
     "ratio",
@@ -80,33 +86,40 @@ HEADER = (
 )
 
 
-def row(case: Case, samples: Sequence[Sequence[Sample]]) -> Row:
-    """The case's row of the table. `samples` has a sequence for each server: floor, Callout, plain Strawberry."""
-    floor, callout, plain = ([sample.server for sample in each] for each in samples)
-    ratios = [ours / theirs for ours, theirs in zip(callout, floor, strict=True)]
+def row(case: Case, load: int, samples: Sequence[Sequence[Sample]]) -> Row:
+    """The case's row of the table for a load. `samples` has a sequence for each server: floor, Callout, and for the
+    first load plain Strawberry."""
+    floor, callout, *plain = ([sample.server for sample in each] for each in samples)
+    ratios = _ratios(callout, floor)
     ratio = median(ratios)
     return (
         case.name,
+        str(load),
         f"{median(floor) * 1000:.3f}",
         f"{median(callout) * 1000:.3f}",
         f"{ratio:.2f}",
         f"{min(ratios):.2f} to {max(ratios):.2f}",
         f"≤ {case.target:.1f}",
         "pass" if ratio <= case.target else "MISS",
-        f"{median(plain) * 1000:.2f}",
-        f"{median(ours / theirs for ours, theirs in zip(plain, floor, strict=True)):.0f}",
+        f"{median(plain[0]) * 1000:.2f}" if plain else "",
+        f"{median(_ratios(plain[0], floor)):.0f}" if plain else "",
         " / ".join(f"{median(sample.database for sample in each) * 1000:.2f}" for each in samples),
         " / ".join(f"{median(sample.latency for sample in each) * 1000:.1f}" for each in samples),
     )
 
 
+def _ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
+    return [one / other for one, other in zip(ours, theirs, strict=True)]
+
+
 async def measure(
-    connection: Connection, postmaster: int, case: Case, contenders: Sequence[Server], rounds: int
+    connection: Connection, postmaster: int, case: Case, load: int, contenders: Sequence[Server], rounds: int
 ) -> list[list[Sample]]:
-    """The samples of each server, one for each turn."""
+    """The samples of each server, one for each turn, under a load of this many connections."""
     counts = [case.plain_requests if server.name == "plain" else case.requests for server in contenders]
     for server, count in zip(contenders, counts, strict=True):
-        await drive(server.port, await requests(connection, case, server, max(1, int(count * WARM_UP))))
+        warm_up = await requests(connection, case, server, max(1, int(count * WARM_UP)))
+        await drive(server.port, warm_up, connections=load)
     samples: list[list[Sample]] = [[] for _ in contenders]
     for turn in range(rounds):
         for place in range(len(contenders)):
@@ -114,9 +127,9 @@ async def measure(
             server, count = contenders[chosen], counts[chosen]
             prepared = await requests(connection, case, server, count)
             used = cpu.seconds(server.pid), cpu.seconds(postmaster)
-            latencies = await drive(server.port, prepared)
+            latencies = await drive(server.port, prepared, connections=load)
             now = cpu.seconds(server.pid), cpu.seconds(postmaster)
-            show(f"{case.name}, turn {turn + 1}", place + 1, len(contenders))
+            show(f"{case.name}, {load} connections, turn {turn + 1}", place + 1, len(contenders))
             samples[chosen].append(Sample((now[0] - used[0]) / count, (now[1] - used[1]) / count, median(latencies)))
     return samples
 

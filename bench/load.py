@@ -31,13 +31,15 @@ def post(document: str, variables: Mapping[str, Any], token: str | None) -> byte
     ).encode() + body
 
 
-async def drive(port: int, requests: Sequence[bytes], *, a_second: float = math.inf) -> list[float]:
+async def drive(
+    port: int, requests: Sequence[bytes], *, connections: int = CONNECTIONS, a_second: float = math.inf
+) -> list[float]:
     """Sends all requests, at most `a_second` per second. Returns the seconds that each took, or raises `Failed`."""
     waiting = iter([(n / a_second, request) for n, request in enumerate(requests)])
     began = perf_counter()
     seconds: list[float] = []
     async with asyncio.TaskGroup() as group:
-        for _ in range(min(CONNECTIONS, len(requests))):
+        for _ in range(min(connections, len(requests))):
             group.create_task(_connection(port, began, waiting, seconds))
     return seconds
 
