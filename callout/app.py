@@ -19,6 +19,7 @@ from callout.background import background, keep_counted, keep_pruned
 from callout.database import DatabaseUnusable
 from callout.execution.prepare import Preparer
 from callout.execution.run import Engine
+from callout.http.access_log import AccessLog
 from callout.http.endpoint import GraphQLEndpoint
 from callout.http.guard import RequestGuard, on_http_exception
 from callout.live.event_stream import EventStreams
@@ -52,10 +53,12 @@ def create_app(
     notification channels; tests pass their own."""
     chosen = load() if settings is None else settings
     logs.configure(chosen)
+    access_log = AccessLog()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[State]:
         async with AsyncExitStack() as stack:
+            stack.callback(access_log.flush)
             state = await _wire(chosen, channels, stack)
             gc.collect()
             gc.freeze()  # these objects live until the process ends: exclude them from every further collection
@@ -63,7 +66,7 @@ def create_app(
 
     return Starlette(
         routes=health.ROUTES,
-        middleware=[Middleware(RequestGuard), Middleware(_GraphQLFirst)],
+        middleware=[Middleware(RequestGuard, access_log), Middleware(_GraphQLFirst)],
         exception_handlers={HTTPException: on_http_exception},
         lifespan=lifespan,
     )

@@ -19,15 +19,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from callout.http.access_log import AccessLog
 from callout.http.context import CURRENT, SCOPE_KEY, RequestInfo, request_of
 from callout.http.errors import BodyTimeout, BodyTooLarge, HttpError, Internal, error_body
 
 logger = logging.getLogger(__name__)
-access_logger = logging.getLogger("callout.access")
 
 BODY_MAX = 1024 * 1024  # bytes
 BODY_SECONDS = 10.0
-PATH_LOGGED = 200  # characters
 CLIENT_LEFT = 499  # as nginx logs it; never sent
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -44,8 +43,9 @@ class ClientDisconnected(Exception):
 class RequestGuard:
     """ASGI middleware, which must be the outermost. WebSockets and lifespan pass through."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, access_log: AccessLog) -> None:
         self._app = app
+        self._access_log = access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -77,7 +77,7 @@ class RequestGuard:
             if not status:
                 await _refuse(scope, send_marked, error)
         finally:
-            _log(scope, request, status or CLIENT_LEFT, perf_counter() - started)
+            self._access_log.add(scope, status or CLIENT_LEFT, perf_counter() - started, request)
             CURRENT.reset(context)
 
 
@@ -144,24 +144,3 @@ def _request_id(scope: Scope) -> bytes:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             return bytes(value)
     return secrets.token_hex(12).encode()
-
-
-def _log(scope: Scope, request: RequestInfo, status: int, seconds: float) -> None:
-    level = logging.INFO if status < 500 else logging.ERROR
-    if not access_logger.isEnabledFor(level):
-        return
-    viewer = request.viewer
-    # Not `logger.info`: it would search the stack for the caller, which is always this line.
-    record = logging.LogRecord(access_logger.name, level, "", 0, "request", (), None)
-    record.fields = {
-        "method": scope["method"],
-        "path": scope["path"][:PATH_LOGGED],
-        "status": status,
-        "ms": round(seconds * 1000, 3),
-        "operation": request.operation,
-        "role": viewer.role.value if viewer else None,
-        "viewer": viewer.id if viewer else None,
-        "code": request.code,
-        "reason": request.reason,
-    }
-    access_logger.handle(record)

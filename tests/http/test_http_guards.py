@@ -25,7 +25,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from callout import health
 from callout.auth import authenticator as auth
 from callout.health import DatabaseNotMigrated, DatabaseUnreachable, Readiness
-from callout.http import guard
+from callout.http import access_log, guard
+from callout.http.access_log import AccessLog
 from callout.http.context import CURRENT, RequestInfo
 from callout.http.guard import RequestGuard, read_body
 from callout.logs import JsonFormatter, TextFormatter
@@ -103,7 +104,7 @@ async def test_a_body_that_does_not_arrive_in_time_is_given_up(monkeypatch: pyte
     """A second body drips while the first never comes."""
     assert guard.BODY_SECONDS == 10
     monkeypatch.setattr(guard, "BODY_SECONDS", 0.5)
-    async with serving(RequestGuard(faulty)) as url:
+    async with serving(RequestGuard(faulty, AccessLog())) as url:
         await asyncio.gather(*(given_up(url, drip) for drip in (b"", b"x")))
 
 
@@ -309,7 +310,7 @@ async def faulty(scope: Scope, receive: Receive, send: Send) -> None:
 async def test_an_unhandled_exception_is_told_to_the_log_alone(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with serving(RequestGuard(faulty)) as url, httpx.AsyncClient(base_url=url) as client:
+    async with serving(RequestGuard(faulty, AccessLog())) as url, httpx.AsyncClient(base_url=url) as client:
         response = await client.post("/", content=b"{}", headers={"x-request-id": "mine"})
     assert (response.status_code, code_of(response)) == (500, "INTERNAL")
     assert "password" not in response.text
@@ -318,13 +319,18 @@ async def test_an_unhandled_exception_is_told_to_the_log_alone(
 
 
 async def test_a_fault_after_the_answer_has_begun_ends_the_connection(caplog: pytest.LogCaptureFixture) -> None:
-    async with serving(RequestGuard(faulty)) as url, httpx.AsyncClient(base_url=url) as client:
+    async with serving(RequestGuard(faulty, AccessLog())) as url, httpx.AsyncClient(base_url=url) as client:
         with pytest.raises(httpx.RemoteProtocolError):
             await client.post("/half", content=b"{}")
     assert [record for record in caplog.records if record.name == "callout.http.guard"]
 
 
-async def guarded(app: ASGIApp, *received: Message, headers: Sequence[tuple[bytes, bytes]] = ()) -> list[Message]:
+async def guarded(
+    app: ASGIApp,
+    *received: Message,
+    headers: Sequence[tuple[bytes, bytes]] = (),
+    log: AccessLog | None = None,
+) -> list[Message]:
     """What the guard sends where the application receives these messages."""
     sent: list[Message] = []
     messages = iter(received)
@@ -336,7 +342,10 @@ async def guarded(app: ASGIApp, *received: Message, headers: Sequence[tuple[byte
         sent.append(message)
 
     scope = {"type": "http", "method": "POST", "path": "/", "headers": list(headers)}
-    await RequestGuard(app)(scope, receive, send)
+    lines = log or AccessLog()
+    await RequestGuard(app, lines)(scope, receive, send)
+    if log is None:
+        lines.flush()
     return sent
 
 
@@ -396,6 +405,26 @@ async def test_a_request_is_over_when_it_is_answered(caplog: pytest.LogCaptureFi
     await guarded(echo, headers=[(b"content-length", b"9999999")])
     assert CURRENT.get() is None
     assert logged(caplog) == [("INFO", 200, None), ("ERROR", 500, "INTERNAL"), ("INFO", 413, "BODY_TOO_LARGE")]
+
+
+async def test_lines_are_written_together_and_a_fault_at_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault's line comes after those of earlier requests; each has the time of its own request."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(access_log, "DELAY_SECONDS", 0.2)
+    log = AccessLog()
+    for _ in range(2):
+        await guarded(echo, part(b"", more=False), log=log)
+    answered = time.time()
+    assert logged(caplog) == []
+    await asyncio.sleep(0.3)
+    assert logged(caplog) == [("INFO", 200, None)] * 2
+    assert all(record.created <= answered for record in caplog.records)
+    caplog.clear()
+    await guarded(echo, part(b"", more=False), log=log)
+    await guarded(faulty, part(b"", more=False), log=log)
+    assert logged(caplog) == [("INFO", 200, None), ("ERROR", 500, "INTERNAL")]
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, int, str | None]]:

@@ -12,11 +12,13 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import asyncpg
+import httpx
 import psutil
 import pytest
 
 from callout import logs
 from callout.app import create_app
+from callout.http import access_log
 from callout.settings import Settings
 from db.enums import DeliveryChannel, TicketEventKind
 from db.events import log as event_log
@@ -88,8 +90,11 @@ async def fill(viewer: Api, ticket: str) -> None:
 async def test_an_application_that_has_ended_leaves_nothing_behind(
     tmp_path: Path, fresh_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither task nor connection, and it ends in such an order that nothing misses what it needs."""
+    """Neither task nor connection nor a line for the log, and it ends in such an order that nothing misses what it
+    needs."""
     monkeypatch.setattr(logs, "configure", lambda settings: None)  # which would take pytest's place
+    monkeypatch.setattr(access_log, "DELAY_SECONDS", 60)
+    caplog.set_level(logging.INFO)
     settings = Settings(
         env="production",
         database_url=fresh_url,
@@ -110,6 +115,10 @@ async def test_an_application_that_has_ended_leaves_nothing_behind(
             for name in ("callout", "callout bell", "callout tail"):
                 await until(watcher, f"count(*) >= 1 {OF_CALLOUT} = '{name}'")
             await state["readiness"].check()
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+                assert (await client.get("/nowhere")).status_code == 404
+            assert "callout.access" not in {record.name for record in caplog.records}
+        assert [record.name for record in caplog.records].count("callout.access") == 1
         assert asyncio.all_tasks() <= before
         assert closed == list(channels)
         await until(watcher, f"count(*) = 0 {OF_CALLOUT} LIKE 'callout%'")
