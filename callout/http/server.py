@@ -1,8 +1,8 @@
 """Extensions of uvicorn's protocols.
 
 Over HTTP/1.1: a bound on the request line and headers, because the parser reads any length of them before a token is
-checked; and a signal that ends endless responses at shutdown. Over WebSockets: writing ready-made frames, so that a
-frame for many sockets is made once.
+checked; a mark on requests that have arrived completely; and a signal that ends endless responses at shutdown. Over
+WebSockets: writing ready-made frames, so that a frame for many sockets is made once.
 """
 
 from __future__ import annotations
@@ -19,12 +19,15 @@ HEAD_MAX = 64 * 1024  # bytes; may be exceeded by one read from the socket
 ENDING: Final = "callout.ending"
 """The key in an endless response's scope for the `asyncio.Event` that ends it at shutdown."""
 
+ARRIVED: Final = "callout.arrived"
+"""The key that stands in a request's scope once its whole body has arrived."""
+
 _REFUSAL = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Answers 431 and closes the connection if the request line and headers exceed `HEAD_MAX`. At shutdown, ends the
-    response that is under way if its scope has `ENDING`."""
+    """Answers 431 and closes the connection if the request line and headers exceed `HEAD_MAX`. Marks requests as
+    `ARRIVED`. At shutdown, ends the response that is under way if its scope has `ENDING`."""
 
     _reading_head = False
     _head_size = 0
@@ -44,6 +47,11 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._reading_head = False
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        if self.cycle is not None:
+            self.cycle.scope[ARRIVED] = True  # type: ignore[typeddict-unknown-key]
 
     def shutdown(self) -> None:
         super().shutdown()

@@ -29,6 +29,7 @@ from callout.http import access_log, guard
 from callout.http.access_log import AccessLog
 from callout.http.context import CURRENT, RequestInfo
 from callout.http.guard import RequestGuard, read_body
+from callout.http.server import BoundedProtocol
 from callout.logs import JsonFormatter, TextFormatter
 from db.enums import Role
 from db.postgres import migrate
@@ -437,7 +438,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, int, str | None]
 async def serving(app: ASGIApp) -> AsyncIterator[str]:
     """The application behind a real server in this process."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(app, http="httptools", lifespan="off", ws="none", log_config=None)
+        config = uvicorn.Config(app, http=BoundedProtocol, lifespan="off", ws="none", log_config=None)
         server = uvicorn.Server(config)
         task = asyncio.create_task(server.serve([listener]))
         try:
