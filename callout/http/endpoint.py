@@ -7,6 +7,8 @@ that type expect.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from graphql import OperationType
 from starlette.types import Receive, Scope, Send
 from strawberry.http.ides import get_graphql_ide_html
@@ -73,6 +75,7 @@ async def _send(send: Send, status: int, media_type: bytes, body: bytes) -> None
     await send({"type": "http.response.body", "body": body})
 
 
+@lru_cache(maxsize=64)  # a client sends the same each time
 def _negotiated(accept: bytes) -> bytes:
     """Returns the media type for the response: the one that the client prefers, or the newer one if both are equal. The
     most specific range that matches a type gives its quality (RFC 9110, section 12.5.1). Raises `NotAcceptable`."""
