@@ -221,7 +221,7 @@ class Render:
         # Too many for one call: build several objects and join their texts between the braces. As `jsonb`, with `||`,
         # the keys would lose their order.
         parts = [_build_object(pairs[start : start + _PAIRS]) for start in range(0, len(pairs), _PAIRS)]
-        inner = ", ".join(f"trim(CAST({part} AS TEXT), '{{}}')" for part in parts)
+        inner = ", ".join(f"left(right(CAST({part} AS TEXT), -1), -1)" for part in parts)
         return f"CAST(concat('{{', concat_ws(', ', {inner}), '}}') AS JSON)"
 
     def position(self) -> str:

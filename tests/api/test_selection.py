@@ -163,6 +163,14 @@ async def test_a_selection_may_have_any_number_of_fields(api: Api, world: World,
     assert list(got.items()) == [(f"f{n}", whole[fields[n % 4]]) for n in range(number)]
 
 
+@pytest.mark.parametrize("number", [50, 51, 100, 101])
+async def test_objects_may_stand_anywhere_among_many_fields(api: Api, world: World, number: int) -> None:
+    got = await one(api, world, " ".join(f"f{n}: customer {{ properties {{ totalCount }} }}" for n in range(number)))
+    assert len(got) == number
+    assert len({json.dumps(value) for value in got.values()}) == 1
+    assert got["f0"].keys() == {"properties"} and got["f0"]["properties"].keys() == {"totalCount"}
+
+
 async def test_every_kind_of_object_may_have_more_than_fifty_fields(api: Api, world: World) -> None:
     def many(field: str) -> str:
         return " ".join(f"k{n}: {field}" for n in range(52))
