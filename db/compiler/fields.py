@@ -246,7 +246,8 @@ def _node(
         return and_(draft.own.c.id == key(draft), entity.visible_alone(draft.own, draft.viewer))
 
     own = render.row(entity.table)
-    condition = render.expression(selection, row, found, own)
+    # Two entities may have the same columns, and so rows of the same kind, but not the same visibility.
+    condition = render.expression(selection, row, found, own, about=entity.prefix)
     fields = render.object(selection.types[entity.name], own)
     return f"(SELECT {fields} FROM {entity.table.name} AS {own.name} WHERE {condition})"
 
