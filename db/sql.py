@@ -36,7 +36,8 @@ Row: TypeAlias = FromClause
 Condition: TypeAlias = ColumnElement[bool]
 Expression: TypeAlias = ColumnElement[Any]
 
-EMPTY: Expression = literal_column("'[]'::json", JSON)
+EMPTY_LIST = "'[]'::json"
+EMPTY: Expression = literal_column(EMPTY_LIST, JSON)
 
 
 class _SelectStar(Select[Any]):
@@ -86,7 +87,7 @@ def json_rows(array: Expression, **columns: TypeEngine[Any] | type[TypeEngine[An
     """The objects of a JSON array as rows: a column of the given type for each member that `columns` names, and `ord`,
     the place in the array, counted from 1. With `code=Text`, `[{"code": "TAKEN"}, {"code": "STALE"}]` becomes the rows
     `('TAKEN', 1)` and `('STALE', 2)`; null becomes no rows."""
-    elements = func.json_array_elements(func.coalesce(array, literal_column("'[]'::json")))
+    elements = func.json_array_elements(func.coalesce(array, EMPTY))
     rows = elements.table_valued("element", with_ordinality="ord").render_derived()
     members = [
         cast(rows.c.element.op("->>")(literal_column(f"'{name}'")), type_).label(name)

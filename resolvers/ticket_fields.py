@@ -13,7 +13,7 @@ from db.enums import TicketEventKind
 from db.ids import key_of
 from db.limits import PROGRESS_MAX
 from db.lists.filters import Parameters, Slots, only_one, storable
-from db.sql import Condition, Expression, Row, json_rows, table
+from db.sql import EMPTY, Condition, Expression, Row, json_rows, table
 from db.ticket_totals import ticket_counts
 from db.visibility import ViewerParameter
 from resolvers.mutation import Input
@@ -35,12 +35,11 @@ def chat(row: Row, viewer: ViewerParameter) -> FromClause:
 
 def allowed_statuses(row: Row, viewer: ViewerParameter) -> Expression:
     """The statuses that the viewer may change the ticket to, a JSON array: the table of transitions as a CASE."""
-    nowhere: Expression = literal_column("'[]'::json")
     branches: list[tuple[Condition, Expression]] = [
         (row.c.status == status, literal_column("'[" + ",".join(f'"{target}"' for target in targets) + "]'::json"))
         for status, targets in TRANSITIONS[viewer.role].items()
     ]
-    return case(*branches, else_=nowhere) if branches else nowhere
+    return case(*branches, else_=EMPTY) if branches else EMPTY
 
 
 # ticket(by)

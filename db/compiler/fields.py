@@ -34,7 +34,7 @@ from db.entity import Entity
 from db.errors import BadInput
 from db.ids import is_uuid, shown, split_id
 from db.limits import PAGE_MAX
-from db.sql import Condition, Expression, Row
+from db.sql import EMPTY_LIST, Condition, Expression, Row
 from db.visibility import ViewerParameter
 
 ColumnSource: TypeAlias = str | Callable[[Row, ViewerParameter], Expression]
@@ -134,15 +134,12 @@ class Items(FieldMapping):
     def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
         source, items = render.source(selection, row, lambda draft: (self.source(draft.this, draft.viewer), []))
         element = render.object(selection.fields, items)
-        value = f"(SELECT coalesce(json_agg({element} ORDER BY {items.name}.ord), {EMPTY}) FROM {source})"
+        value = f"(SELECT coalesce(json_agg({element} ORDER BY {items.name}.ord), {EMPTY_LIST}) FROM {source})"
         present = self.present
         if present is None:
             return value
         condition = render.expression(selection, row, lambda draft: present(draft.this), about="present")
         return f"CASE WHEN {condition} THEN {value} END"
-
-
-EMPTY = "'[]'::json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +197,7 @@ class NodesByIds(FieldMapping):
     def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
         prefixes = render.shape(selection)
         if not prefixes:
-            return EMPTY
+            return EMPTY_LIST
         source, ids = render.source(selection, row, _given_ids)
         branches = " ".join(self._branch(prefix, ids, render, selection) for prefix in prefixes)
         return f"(SELECT json_agg(CASE {branches} END ORDER BY {ids.name}.ord) FROM {source})"

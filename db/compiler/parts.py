@@ -15,7 +15,7 @@ import itertools
 import re
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 from cachetools import LRUCache
 from sqlalchemy import ColumnElement, FromClause, Select, TableClause, Text, bindparam, literal_column, select
@@ -35,15 +35,14 @@ OUTCOME = ("object_id", "errors", "extra")
 """The parameters of a mutation payload's statement: the changed object's key, the user errors, and further texts."""
 
 THIS, OWN, SITE = "this_row", "own_row", "site"
-PARTS_BYTES = 16 * 2**20  # the texts that are kept; a list's has about 2,000 characters, a field's about 20
+PARTS_BYTES = 16 * 2**20  # of all parts that are kept; a list's text has about 2,000 characters, a field's about 20
+OVERHEAD = 200  # bytes of a part besides its text, roughly
 
 _PLACEHOLDER = re.compile(r"\$(\d+)")
 _PARAMETER = re.compile("\0(.*?)\0")
 _UNCORRELATED = re.compile(rf"(FROM |, )({THIS}|{OWN})\b(?!\.)")
 _OF_DRAFT = re.compile(r"[a-z]_\d+|%.*")
 _constants = itertools.count()
-
-Columns: TypeAlias = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -73,7 +72,7 @@ def kind_of(row: FromClause) -> RowKind:
     return kind
 
 
-_kinds: dict[Columns, RowKind] = {}
+_kinds: dict[tuple[tuple[str, str], ...], RowKind] = {}
 kind_of_table = functools.cache(kind_of)
 NO_ROW = NamedRow(kind_of(light_table("nothing")), "nothing")
 """The parent row of a root field, which has none."""
@@ -120,8 +119,8 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A written part. `constants` are the values, by parameter, that do not come from a request. A part for a FROM
-    clause has rows: their kind, and their name unless it is `OWN`."""
+    """A written part. `constants` are the values, by parameter, that do not come from a request. A FROM clause has
+    `rows`, whose name is `OWN` or a word."""
 
     text: str
     constants: Mapping[str, Any]
@@ -163,14 +162,12 @@ class Parts:
     """The parts written so far; the least recently used go first."""
 
     def __init__(self) -> None:
-        self._kept: LRUCache[Hashable, Part] = LRUCache(PARTS_BYTES, getsizeof=lambda part: len(part.text) + 200)
+        self._kept: LRUCache[Hashable, Part] = LRUCache(PARTS_BYTES, getsizeof=lambda part: len(part.text) + OVERHEAD)
 
     def get(self, key: Hashable, write: Callable[[], Part]) -> Part:
         part = self._kept.get(key)
         if part is None:
-            part = write()
-            if len(part.text) + 200 <= PARTS_BYTES:
-                self._kept[key] = part
+            part = self._kept[key] = write()
         return part
 
 

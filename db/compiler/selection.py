@@ -18,6 +18,9 @@ the field's JSON. Take this query:
       FROM (SELECT t1.* FROM tickets AS t1 WHERE t1.customer_id = $1
             ORDER BY t1.created_at DESC, t1.id DESC LIMIT 2) AS q2
 
+- A *part* (`Part`, `parts.py`) is a piece of SQL that SQLAlchemy has written once: here the rows of the list, and the
+  column `reference`. Rendering puts parts together.
+
 The same selection, role and shapes give the same statement, so it is rendered once and then only run with new values.
 `callout explain` prints the selection, shapes and statement of any query.
 """
@@ -51,6 +54,7 @@ from db.postgres.statement import Statement
 from db.sql import Condition, Expression
 
 Arguments: TypeAlias = Mapping[str, Any]
+
 MAPPING = "callout.mapping"
 """The key in a graphql-core field's `extensions` under which its mapping is kept."""
 
@@ -184,7 +188,6 @@ class Render:
         """The text of a FROM clause, with its WHERE clause, whose rows may depend on `row`; and these rows. The same
         holds for `build`."""
         part = self._part(selection, row, NO_ROW, about, lambda draft: written_source(*build(draft), draft))
-        assert part.rows is not None
         name = self._name("q") if part.rows.name == OWN else part.rows.name
         return self._placed(part, selection, row, name), NamedRow(part.rows.kind, name)
 

@@ -14,7 +14,6 @@ from functools import partial
 from sqlalchemy import FromClause, Text, cast, exists, func, literal_column
 
 from db import limits
-from db.compiler.fields import EMPTY
 from db.compiler.parts import OWN, Draft, NamedRow
 from db.compiler.selection import Arguments, Bound, FieldMapping, Render, Selection
 from db.entity import Entity
@@ -25,7 +24,7 @@ from db.lists.listing import BY_ID, RANKING_KEYS, Listing, Order
 from db.lists.plan import found, total
 from db.lists.query import CursorBound, ListQuery, Stretch
 from db.lists.shapes import CriteriaShape
-from db.sql import Condition, Expression, Row, select_star
+from db.sql import EMPTY_LIST, Condition, Expression, Row, select_star
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +204,7 @@ class _Page:
         rn = f"{self._rows.name}.rn"
         # The rows are numbered from the end that the page starts at, so a page from the end is turned around.
         order = f" ORDER BY {rn} DESC" if self._shape.backward else ""
-        return f"coalesce(json_agg({element}{order}) FILTER (WHERE {rn} <= {self._shape.size}), {EMPTY})"
+        return f"coalesce(json_agg({element}{order}) FILTER (WHERE {rn} <= {self._shape.size}), {EMPTY_LIST})"
 
     def _more(self) -> str:
         return f"count({self._rows.name}.rn) > {self._shape.size}"
