@@ -41,9 +41,9 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 from sqlalchemy.types import TypeEngine
 
 from db.compiler.fields import Root
-from db.compiler.parts import NO_ROW, OWN, Draft, NamedRow, Parts
 from db.compiler.render import Compiled
 from db.compiler.selection import Arguments, Bound, FieldMapping, Render, Selection
+from db.compiler.snippets import NO_ROW, OWN, Draft, NamedRow, Snippets
 from db.entities import EVENT, NOTE, TICKET, TICKETS
 from db.enums import STAFF, Role, TicketEventKind
 from db.ids import key_of
@@ -263,14 +263,14 @@ def _word(word: str) -> ColumnElement[str]:
     return literal_column(f"'{word}'", Text())
 
 
-def compile_stream(root: Selection, role: Role, shapes: Sequence[Hashable], mark: str, parts: Parts) -> Compiled:
+def compile_stream(root: Selection, role: Role, shapes: Sequence[Hashable], mark: str, snippets: Snippets) -> Compiled:
     """The statement of streams with this selection, role and shapes; its parameters are `EVENTS` and `ASKED`. It
     returns a row for each message about one of the events, ordered by the event's time and id: the event's `id` and
     `at`, the numbers of the streams that get the message, and a JSON document for each selection of the message, in
     which `mark` stands for the stream cursor."""
     mapping = root.mapping
     assert isinstance(mapping, Stream)
-    render = Render(parts, role, shapes, mark)
+    render = Render(snippets, role, shapes, mark)
     source, row = render.source(root, NO_ROW, mapping.source)
     documents = [render.object(fields, row) for fields in mapping.messages(root)]
     columns = ", ".join([f"{row.name}.{name}" for name in ("id", "at", "streams")] + documents)

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Boolean, ColumnElement, FromClause, Text, any_, func, literal_column, select
 
 from db import limits, models
-from db.compiler.parts import Draft
+from db.compiler.snippets import Draft
 from db.enums import Audience, DeliveryChannel, DeliveryState, NoticeKind
 from db.ids import new_id
 from db.postgres.statement import Statement

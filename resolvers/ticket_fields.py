@@ -6,8 +6,8 @@ from sqlalchemy import FromClause, Text, case, cast, exists, func, literal_colum
 from sqlalchemy.dialects.postgresql import JSON, UUID
 
 from db import models
-from db.compiler.parts import OWN, Draft
 from db.compiler.selection import Bound
+from db.compiler.snippets import OWN, Draft
 from db.entities import TICKET, TICKETS
 from db.enums import TicketEventKind
 from db.ids import key_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Text, bindparam, cast, literal_column, null, select
 from sqlalchemy.dialects.postgresql import UUID
 
-from db.compiler.parts import VIEWER_NAME, Draft
+from db.compiler.snippets import VIEWER_NAME, Draft
 from db.enums import Role
 from db.sql import Condition, Row
 

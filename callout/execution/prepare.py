@@ -31,9 +31,9 @@ from callout.execution.cost import Cost
 from callout.execution.documents import INTROSPECTION, Document, Documents, condition_variables
 from db.compiler.collect import Collector, Flags, Scope
 from db.compiler.fields import MutationField
-from db.compiler.parts import Parts
 from db.compiler.render import Compiled, compile_root
 from db.compiler.selection import Bound, Selection, Site, Weight
+from db.compiler.snippets import Snippets
 from db.enums import Role
 from db.errors import LimitExceeded
 from db.ticket_stream import Stream, TicketChangesPage, compile_stream
@@ -119,7 +119,7 @@ class Preparer:
     def __init__(self, schema: GraphQLSchema) -> None:
         self._schema = schema
         self._documents = Documents(schema)
-        self._parts = Parts()
+        self._snippets = Snippets()
         self._requests: OrderedDict[Hashable, list[ReadRoot]] = OrderedDict()
         self.position_mark = secrets.token_urlsafe(24)
         """The placeholder for the stream cursor in the JSON that statements return. Random, so that no data can contain
@@ -261,7 +261,7 @@ class Preparer:
         compiled = root.statements.get(shapes)
         if compiled is None:
             compiler = compile_stream if isinstance(root.selection.mapping, Stream) else compile_root
-            compiled = compiler(root.selection, role, shapes, self.position_mark, self._parts)
+            compiled = compiler(root.selection, role, shapes, self.position_mark, self._snippets)
             _keep(root.statements, shapes, compiled, _KEPT_STATEMENTS)
         return compiled
 

@@ -28,8 +28,8 @@ from typing import Any, TypeAlias
 from sqlalchemy import FromClause, Text, and_, bindparam, case, cast, func, literal_column, select
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, UUID
 
-from db.compiler.parts import OUTCOME, OWN, Draft, NamedRow, renamed
 from db.compiler.selection import UNBOUND, Arguments, Bound, FieldMapping, Render, Selection
+from db.compiler.snippets import OUTCOME, OWN, Draft, NamedRow, renamed
 from db.entity import Entity
 from db.errors import BadInput
 from db.ids import is_uuid, shown, split_id

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from db.compiler.parts import NO_ROW, OUTCOME, VIEWER, VIEWER_NAME, Parts
 from db.compiler.selection import Bound, Render, Selection
+from db.compiler.snippets import NO_ROW, OUTCOME, VIEWER, VIEWER_NAME, Snippets
 from db.enums import Role
 from db.events.position import NOW
 from db.postgres.statement import Statement
@@ -55,10 +55,12 @@ class Compiled:
         return arguments
 
 
-def compile_root(root: Selection, role: Role, shapes: Sequence[Hashable], position_mark: str, parts: Parts) -> Compiled:
+def compile_root(
+    root: Selection, role: Role, shapes: Sequence[Hashable], position_mark: str, snippets: Snippets
+) -> Compiled:
     """The statement of a root field, for a role and the argument shapes of its sites. Returns one column, `document`;
     if a stream cursor is selected also `position`, the snapshot that replaces `position_mark` once it is sealed."""
-    render = Render(parts, role, shapes, position_mark)
+    render = Render(snippets, role, shapes, position_mark)
     text = f"SELECT {render.value(root, NO_ROW)} AS document"
     # The position is a column of the same statement, so that it is the snapshot that the data was read with.
     return Compiled(render.statement(f"{text}, {NOW} AS position" if render.wants_position else text))

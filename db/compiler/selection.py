@@ -18,8 +18,8 @@ the field's JSON. Take this query:
       FROM (SELECT t1.* FROM tickets AS t1 WHERE t1.customer_id = $1
             ORDER BY t1.created_at DESC, t1.id DESC LIMIT 2) AS q2
 
-- A *part* (`Part`, `parts.py`) is a piece of SQL that SQLAlchemy has written once: here the rows of the list, and the
-  column `reference`. Rendering puts parts together.
+- A *snippet* (`Snippet`, `snippets.py`) is a piece of SQL that SQLAlchemy has written once: here the rows of the list,
+  and the column `reference`. Rendering joins snippets.
 
 The same selection, role and shapes give the same statement, so it is rendered once and then only run with new values.
 `callout explain` prints the selection, shapes and statement of any query.
@@ -35,15 +35,15 @@ from typing import Any, TypeAlias
 from graphql import FieldNode, GraphQLField
 from sqlalchemy import FromClause, TableClause
 
-from db.compiler.parts import (
+from db.compiler.snippets import (
     NO_ROW,
     OWN,
     SITE,
     THIS,
     Draft,
     NamedRow,
-    Part,
-    Parts,
+    Snippet,
+    Snippets,
     kind_of_table,
     statement_of,
     written,
@@ -141,14 +141,14 @@ class Selection:
 
 
 class Render:
-    """A statement while it is put together: hands out unique names, places parts, and builds JSON objects.
+    """A statement while it is put together: hands out unique names, places snippets, and builds JSON objects.
 
     `shapes` has the argument shape of each site by its number. `position_mark` is the text that stands for a stream
     cursor in the statement's JSON until it is replaced."""
 
-    def __init__(self, parts: Parts, role: Role, shapes: Sequence[Hashable], position_mark: str) -> None:
+    def __init__(self, snippets: Snippets, role: Role, shapes: Sequence[Hashable], position_mark: str) -> None:
         self.wants_position = False
-        self._parts = parts
+        self._snippets = snippets
         self._role = role
         self._shapes = shapes
         self._position_mark = position_mark
@@ -163,7 +163,7 @@ class Render:
         """The argument shape of a selection, or None if it is not a site."""
         return None if selection.site is None else self._shapes[selection.site.number]
 
-    # Parts
+    # Snippets
 
     def expression(
         self,
@@ -175,8 +175,8 @@ class Render:
     ) -> str:
         """The text of an expression of `row`, and perhaps of `own`. What `build` returns may depend only on the
         selection's mapping and argument shape, on `about`, and on what the draft has."""
-        part = self._part(selection, row, own, about, lambda draft: written(build(draft), draft))
-        return self._placed(part, selection, row, own.name)
+        snippet = self._snippet(selection, row, own, about, lambda draft: written(build(draft), draft))
+        return self._placed(snippet, selection, row, own.name)
 
     def source(
         self,
@@ -187,20 +187,20 @@ class Render:
     ) -> tuple[str, NamedRow]:
         """The text of a FROM clause, with its WHERE clause, whose rows may depend on `row`; and these rows. The same
         holds for `build`."""
-        part = self._part(selection, row, NO_ROW, about, lambda draft: written_source(*build(draft), draft))
-        name = self._name("q") if part.rows.name == OWN else part.rows.name
-        return self._placed(part, selection, row, name), NamedRow(part.rows.kind, name)
+        snippet = self._snippet(selection, row, NO_ROW, about, lambda draft: written_source(*build(draft), draft))
+        name = self._name("q") if snippet.rows.name == OWN else snippet.rows.name
+        return self._placed(snippet, selection, row, name), NamedRow(snippet.rows.kind, name)
 
-    def _part(
-        self, selection: Selection, row: NamedRow, own: NamedRow, about: Hashable, write: Callable[[Draft], Part]
-    ) -> Part:
+    def _snippet(
+        self, selection: Selection, row: NamedRow, own: NamedRow, about: Hashable, write: Callable[[Draft], Snippet]
+    ) -> Snippet:
         shape = self.shape(selection)
         key = (selection.mapping, about, row.kind, own.kind, self._role, shape)
-        return self._parts.get(key, lambda: write(Draft(row.kind, own.kind, self._role, shape)))
+        return self._snippets.get(key, lambda: write(Draft(row.kind, own.kind, self._role, shape)))
 
-    def _placed(self, part: Part, selection: Selection, row: NamedRow, own: str) -> str:
-        self._constants.update(part.constants)
-        text = part.text.replace(THIS, row.name).replace(OWN, own)
+    def _placed(self, snippet: Snippet, selection: Selection, row: NamedRow, own: str) -> str:
+        self._constants.update(snippet.constants)
+        text = snippet.text.replace(THIS, row.name).replace(OWN, own)
         return text if selection.site is None else text.replace(f"\0{SITE}", f"\0s{selection.site.number}")
 
     def _name(self, letter: str) -> str:

@@ -14,8 +14,8 @@ from functools import partial
 from sqlalchemy import FromClause, Text, cast, exists, func, literal_column
 
 from db import limits
-from db.compiler.parts import OWN, Draft, NamedRow
 from db.compiler.selection import Arguments, Bound, FieldMapping, Render, Selection
+from db.compiler.snippets import OWN, Draft, NamedRow
 from db.entity import Entity
 from db.errors import BadInput
 from db.lists.cursor import decode_page_cursor
@@ -90,7 +90,7 @@ class Many(FieldMapping):
         return _Page(self, render, row, selection).text()
 
     def query(self, draft: Draft) -> ListQuery:
-        """The list's query; a part's row is the one that the list belongs to."""
+        """The list's query; a snippet's row is the one that the list belongs to."""
         shape: PageShape = draft.shape
         return ListQuery(
             entity=self.entity,

@@ -1,11 +1,11 @@
-"""Parts: the pieces of SQL that a statement is put together from.
+"""Snippets: the pieces of SQL that a statement is put together from.
 
 SQLAlchemy takes milliseconds to write a statement, though nearly everything in it stands in other statements too: how a
 field is computed, what a viewer sees, how a list finds its rows. So SQLAlchemy writes each of these pieces once, with
 placeholders for the names that differ, and a statement is then put together from their texts in microseconds.
 
-The placeholders are `this_row`, the row that a field is read from; `own_row`, another row that the part is about; and
-for each parameter its name between two NULs, in which `site` stands for the number of the site.
+The placeholders are `this_row`, the row that a field is read from; `own_row`, another row that the snippet is about;
+and for each parameter its name between two NULs, in which `site` stands for the number of the site.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ OUTCOME = ("object_id", "errors", "extra")
 """The parameters of a mutation payload's statement: the changed object's key, the user errors, and further texts."""
 
 THIS, OWN, SITE = "this_row", "own_row", "site"
-PARTS_BYTES = 16 * 2**20  # of all parts that are kept; a list's text has about 2,000 characters, a field's about 20
-OVERHEAD = 200  # bytes of a part besides its text, roughly
+KEPT_BYTES = 16 * 2**20  # of all snippets; a list's text has about 2,000 characters, a field's about 20
+OVERHEAD = 200  # bytes of a snippet besides its text, roughly
 
 _PLACEHOLDER = re.compile(r"\$(\d+)")
 _PARAMETER = re.compile("\0(.*?)\0")
@@ -92,8 +92,8 @@ def renamed(kind: RowKind, prefix: str) -> RowKind:
 
 
 class Draft:
-    """A part while SQLAlchemy writes it: the rows that it is about, the argument shape of its site, and names and
-    parameters for it. The names are unique in the part, and no row of a statement has a name like them."""
+    """A snippet while SQLAlchemy writes it: the rows that it is about, the argument shape of its site, and names and
+    parameters for it. The names are unique in the snippet, and no row of a statement has a name like them."""
 
     def __init__(self, kind: RowKind, own: RowKind, role: Role, shape: Any) -> None:
         self.this: Any = kind.this
@@ -118,8 +118,8 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A written part. `constants` are the values, by parameter, that do not come from a request. A FROM clause has
+class Snippet:
+    """A written snippet. `constants` are the values, by parameter, that do not come from a request. A FROM clause has
     `rows`, whose name is `OWN` or a word."""
 
     text: str
@@ -127,52 +127,53 @@ class Part:
     rows: NamedRow = NO_ROW
 
 
-def written(expression: Expression, draft: Draft) -> Part:
-    """The part of an expression."""
-    text, constants = _compiled(select(expression.label("part")).select_from(*_tables(draft)))
-    return Part(text.removeprefix("SELECT ").rpartition(" AS part \nFROM ")[0], constants)
+def written(expression: Expression, draft: Draft) -> Snippet:
+    """The snippet of an expression."""
+    text, constants = _compiled(select(expression.label("snippet")).select_from(*_tables(draft)))
+    return Snippet(text.removeprefix("SELECT ").rpartition(" AS snippet \nFROM ")[0], constants)
 
 
-def written_source(source: FromClause, conditions: list[Condition], draft: Draft) -> Part:
-    """The part of a FROM clause with its WHERE clause."""
+def written_source(source: FromClause, conditions: list[Condition], draft: Draft) -> Snippet:
+    """The snippet of a FROM clause with its WHERE clause."""
     rows: Select[Any] = select(literal_column("1")).select_from(source).where(*conditions).correlate(*_tables(draft))
     name = str(source.name)  # type: ignore[attr-defined]
-    assert not _OF_DRAFT.fullmatch(name), "another part may have the same name; it has to be OWN, or a word"
-    text, constants = _compiled(select(rows.scalar_subquery().label("part")).select_from(*_tables(draft)))
-    text = text.removeprefix("SELECT (SELECT 1 \nFROM ").rpartition(") AS part \nFROM ")[0]
-    return Part(text, constants, NamedRow(kind_of(source), name))
+    assert not _OF_DRAFT.fullmatch(name), "another snippet may have the same name; it has to be OWN, or a word"
+    text, constants = _compiled(select(rows.scalar_subquery().label("snippet")).select_from(*_tables(draft)))
+    text = text.removeprefix("SELECT (SELECT 1 \nFROM ").rpartition(") AS snippet \nFROM ")[0]
+    return Snippet(text, constants, NamedRow(kind_of(source), name))
 
 
 def _tables(draft: Draft) -> list[TableClause]:
-    """The rows around a part, as tables of the SELECT that it is written in: what refers to them is then correlated."""
+    """The rows around a snippet, as tables of the SELECT that it is written in, so that subqueries are correlated with
+    them."""
     return [row.table if isinstance(row, Renamed) else row for row in (draft.this, draft.own)]
 
 
 def _compiled(query: Select[Any]) -> tuple[str, dict[str, Any]]:
     statement = Statement(query)
     names = {name: name for name in statement.names}
-    # SQLAlchemy numbers its own parameters anew in each part.
+    # SQLAlchemy numbers its own parameters anew in each snippet.
     names |= {name: f"constant_{next(_constants)}" for name in statement.constants}
     text = _PLACEHOLDER.sub(lambda match: f"\0{names[statement.names[int(match[1]) - 1]]}\0", statement.text)
     assert len(_UNCORRELATED.findall(text)) == 2, "a subquery reads a row around it as a table of its own: correlate it"
     return text, {names[name]: value for name, value in statement.constants.items()}
 
 
-class Parts:
-    """The parts written so far; the least recently used go first."""
+class Snippets:
+    """The snippets written so far; the least recently used go first."""
 
     def __init__(self) -> None:
-        self._kept: LRUCache[Hashable, Part] = LRUCache(PARTS_BYTES, getsizeof=lambda part: len(part.text) + OVERHEAD)
+        self._kept: LRUCache[Hashable, Snippet] = LRUCache(KEPT_BYTES, getsizeof=lambda each: len(each.text) + OVERHEAD)
 
-    def get(self, key: Hashable, write: Callable[[], Part]) -> Part:
-        part = self._kept.get(key)
-        if part is None:
-            part = self._kept[key] = write()
-        return part
+    def get(self, key: Hashable, write: Callable[[], Snippet]) -> Snippet:
+        snippet = self._kept.get(key)
+        if snippet is None:
+            snippet = self._kept[key] = write()
+        return snippet
 
 
 def statement_of(text: str, constants: Mapping[str, Any]) -> Statement:
-    """The statement of a text that refers to its parameters by name, with the constants of its parts."""
+    """The statement of a text that refers to its parameters by name, with the constants of its snippets."""
     numbers: dict[str, int] = {}
     numbered = _PARAMETER.sub(lambda match: f"${numbers.setdefault(match[1], len(numbers) + 1)}", text)
     return Statement.of_text(numbered, tuple(numbers), constants)
