@@ -106,7 +106,7 @@ async def test_a_broken_template_is_logged_at_the_start(tmp_path: Path, caplog: 
 # Settings
 
 
-@pytest.sign.parametrize(
+@pytest.mark.parametrize(
     ("setting", "value", "why"),
     [
         ("smtp_url", "mail.example.com", "must be smtp://"),
@@ -176,7 +176,7 @@ def answering(status: bytes) -> Iterator[int]:
     assert asked == [b"GET /readyz HTTP/1.1\r\n"]
 
 
-@pytest.sign.parametrize(
+@pytest.mark.parametrize(
     ("status", "good", "text"),
     [
         (b"HTTP/1.1 200 OK", True, "ready on "),

@@ -42,7 +42,7 @@ def unusable(raw: bytes) -> str:
 # Automatic mail: each marker is enough
 
 
-@pytest.marker.parametrize(
+@pytest.mark.parametrize(
     ("header", "value", "why"),
     [
         *(
@@ -78,7 +78,7 @@ def test_each_mark_of_automatic_mail_is_recognised(header: str, value: str, why:
     assert (found.text, found.attachments) == ("", ())
 
 
-@pytest.marker.parametrize(
+@pytest.mark.parametrize(
     ("header", "value"),
     [
         *(
@@ -118,28 +118,28 @@ def test_a_message_without_a_sender_is_automatic_or_unusable() -> None:
 QUOTING = "Tuesday suits us.\n\nOn Mon, 23 Nov 2026 at 10:15, Callout <support@callout.test> wrote:\n\n> Does it?\n"
 
 
-@pytest.marker.parametrize("prefix", ["Re", "AW", "sv", "Antw", "RIF", "odp", "Ref", "RE[2]", "re [12] ", " Re", "aw "])
+@pytest.mark.parametrize("prefix", ["Re", "AW", "sv", "Antw", "RIF", "odp", "Ref", "RE[2]", "re [12] ", " Re", "aw "])
 def test_quotes_are_cut_after_each_reply_prefix(prefix: str) -> None:
     assert taken(mail(QUOTING, subject=f"{prefix}: Beeping panel")).text == "Tuesday suits us."
 
 
-@pytest.marker.parametrize("prefix", ["Fw", "FWD", "wg", "TR", "rv", "Enc", "vs", "Doorst", "fwd "])
+@pytest.mark.parametrize("prefix", ["Fw", "FWD", "wg", "TR", "rv", "Enc", "vs", "Doorst", "fwd "])
 def test_a_forwarded_message_keeps_its_quotes(prefix: str) -> None:
     found = taken(mail(QUOTING, subject=f"{prefix}: Re: Beeping panel", in_reply_to="<a@bell.test>"))
     assert found.text == QUOTING.strip()
 
 
-@pytest.marker.parametrize("subject", ["Reading the panel: it beeps", "Real: x", "Beeping Re: x", "Re Beeping"])
+@pytest.mark.parametrize("subject", ["Reading the panel: it beeps", "Real: x", "Beeping Re: x", "Re Beeping"])
 def test_a_new_message_keeps_its_quotes(subject: str) -> None:
     assert taken(mail(QUOTING, subject=subject)).text == QUOTING.strip()
 
 
-@pytest.marker.parametrize("header", ["in_reply_to", "references"])
+@pytest.mark.parametrize("header", ["in_reply_to", "references"])
 def test_a_message_in_a_thread_is_a_reply(header: str) -> None:
     assert taken(mail(QUOTING, **{header: "<a@bell.test>"})).text == "Tuesday suits us."
 
 
-@pytest.marker.parametrize(
+@pytest.mark.parametrize(
     "signature",
     [
         *("-- ", "--", "Sent from my iPhone", "Sent from Outlook for Android", "Get Outlook for iOS"),
@@ -151,7 +151,7 @@ def test_each_form_of_signature_is_cut_from_a_reply(signature: str) -> None:
     assert only_new(f"{signature}\nAnn") == f"{signature}\nAnn"  # a text that begins with one is kept whole
 
 
-@pytest.marker.parametrize(
+@pytest.mark.parametrize(
     "line",
     ["---", "-- x", "Resent from my iPhone", "Sent from mystery", "Von meinem gesendet", "Sent from my " + "x" * 81],
 )
@@ -159,7 +159,7 @@ def test_lines_similar_to_a_signature_are_kept(line: str) -> None:
     assert only_new(f"Yes.\n{line}\nAnn Bell") == f"Yes.\n{line}\nAnn Bell"
 
 
-@pytest.marker.parametrize(
+@pytest.mark.parametrize(
     "quoted",
     [
         "On Mon, 23 Nov 2026 at 10:15, Callout <support@callout.test> wrote:\n> We come.",
@@ -201,7 +201,7 @@ def test_references_are_ordered_nearest_first_without_duplicates() -> None:
     assert taken(mail(references=endless)).references == ("<last@b.test>", "<a@b.test>")
 
 
-@pytest.marker.parametrize(
+@pytest.mark.parametrize(
     ("inside", "known"),
     [("", 0), ("ab", 0), ("abc", 1), ("x" * 498, 1), ("x" * 499, 0), ("a b", 0), ("a<b", 0), ("é12", 0)],
 )
@@ -223,7 +223,7 @@ def test_references_in_the_subject_are_case_insensitive_and_unique() -> None:
 DATED = {"date": "Mon, 23 Nov 2026 10:00:00 +0000", "in_reply_to": "<a@b.test>", "references": "<a@b.test>"}
 
 
-@pytest.marker.parametrize(
+@pytest.mark.parametrize(
     ("header", "value"),
     [
         *(("to", "other@callout.test"), ("date", "Mon, 23 Nov 2026 10:00:01 +0000"), ("subject", "Panel")),
@@ -249,7 +249,7 @@ def test_a_message_id_identifies_a_message_only_together_with_its_sender() -> No
     assert read(mail(message_id="<2@b.test>"), OWN).key != known
 
 
-@pytest.marker.parametrize("attached", ["application/pdf; name=a.pdf", "application/pdf; name=b.pdf", None])
+@pytest.mark.parametrize("attached", ["application/pdf; name=a.pdf", "application/pdf; name=b.pdf", None])
 def test_the_content_key_covers_sender_subject_words_and_attachments(attached: str | None) -> None:
     def content(text: str, sender: str = "ann@bell.test", subject: str = "Panel") -> bytes:
         part = f"--b\r\nContent-Type: {attached}\r\n\r\nx\r\n" if attached else ""
@@ -283,7 +283,7 @@ def test_the_first_alternative_with_text_is_read() -> None:
     assert taken(parts(PLAIN, HTML)).text == "plain\n\nshown"  # no alternatives: both are read
 
 
-@pytest.marker.parametrize(
+@pytest.mark.parametrize(
     ("header", "name"),
     [
         ("Content-Type: text/plain\r\nContent-Disposition: attachment", "text/plain"),
@@ -301,7 +301,7 @@ def test_parts_that_are_not_readable_text_are_named_as_attachments(header: str, 
     assert (found.text, found.attachments) == ("plain", (name,))
 
 
-@pytest.marker.parametrize("number", [0, 1, 19, 20, 21, 120])
+@pytest.mark.parametrize("number", [0, 1, 19, 20, 21, 120])
 def test_twenty_attachments_are_named_and_the_others_counted(number: int) -> None:
     found = taken(parts(PLAIN, *(f"Content-Type: a/b; name={n}\r\n\r\nx" for n in range(number))))
     named = [f"{n} (a/b)" for n in range(min(number, 20))]
@@ -339,7 +339,7 @@ def test_a_huge_text_is_shortened_and_marked(monkeypatch: pytest.MonkeyPatch) ->
 LONG = parts(PLAIN, "Content-Type: multipart/mixed; boundary=c\r\n\r\nx")
 
 
-@pytest.marker.parametrize(
+@pytest.mark.parametrize(
     ("limit", "raw", "measure", "why"),
     [
         ("BYTES_MAX", LONG, len(LONG), "The message is larger than"),
@@ -372,7 +372,7 @@ def test_ordinary_messages_are_within_the_limits() -> None:
     taken(parts(*[PLAIN] * 250))
 
 
-@pytest.marker.parametrize(("length", "known"), [(254, True), (255, False)])
+@pytest.mark.parametrize(("length", "known"), [(254, True), (255, False)])
 def test_an_address_longer_than_254_characters_is_unusable(length: int, known: bool) -> None:
     address = "a@" + "b" * (length - 7) + ".test"
     for sender in (address, f"Ann <{address}>"):
@@ -380,12 +380,12 @@ def test_an_address_longer_than_254_characters_is_unusable(length: int, known: b
         assert (found.from_address == address, found.unusable is None) == (known, known)
 
 
-@pytest.marker.parametrize(("blanks", "known"), [(4_000, True), (6_000, False)])
+@pytest.mark.parametrize(("blanks", "known"), [(4_000, True), (6_000, False)])
 def test_an_overlong_from_header_has_no_sender(blanks: int, known: bool) -> None:
     assert (read(mail(sender=f"Ann{' ' * blanks}<ann@bell.test>"), OWN).from_address is not None) is known
 
 
-@pytest.marker.parametrize("character", ["x", "é", "日", "😀"])
+@pytest.mark.parametrize("character", ["x", "é", "日", "😀"])
 def test_long_names_and_subjects_are_shortened_by_characters(character: str) -> None:
     for length, shown in ((199, 199), (200, 200), (201, 199)):
         text = character * length
@@ -395,7 +395,7 @@ def test_long_names_and_subjects_are_shortened_by_characters(character: str) -> 
             assert (found.from_name, found.subject) == (character * shown + cut,) * 2
 
 
-@pytest.marker.parametrize(
+@pytest.mark.parametrize(
     ("subject", "shown"),
     [
         ("=?utf-8?q?T=C3=BCr?= klemmt", "Tür klemmt"),
@@ -413,7 +413,7 @@ def test_encoded_words_in_a_subject_are_decoded(subject: str, shown: str) -> Non
 # The sender
 
 
-@pytest.marker.parametrize(
+@pytest.mark.parametrize(
     ("sender", "name"),
     [
         ("Doe, Jo <ann@bell.test>", "Doe, Jo"),
@@ -432,7 +432,7 @@ def test_the_sender_is_the_single_address(sender: str, name: str) -> None:
     assert (found.from_address, found.from_name) == ("ann@bell.test", name)
 
 
-@pytest.marker.parametrize(
+@pytest.mark.parametrize(
     "sender",
     [
         *("a@bell.test, b@bell.test", "A <a@bell.test>, B <b@bell.test>", "a@bell.test, B <b@bell.test>"),
@@ -453,7 +453,7 @@ CODECS = [(b"mnchen-3ya", "punycode"), (b"xn--mnchen-3ya", "idna"), (b"abc", "un
 CODECS += [(rb"\u00e9", "unicode_escape"), (rb"\u00e9", "raw_unicode_escape")]
 
 
-@pytest.marker.parametrize(
+@pytest.mark.parametrize(
     ("data", "charset", "text"),
     [
         ("Grüße".encode(), "utf-8", "Grüße"),
@@ -478,7 +478,7 @@ def test_a_declared_charset_is_used_if_it_fits(data: bytes, charset: str | None,
     assert decoded(data, charset) == text
 
 
-@pytest.marker.parametrize(
+@pytest.mark.parametrize(
     "end", ["\r\n", "\r", "\n", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
 )
 def test_every_line_ending_is_normalised(end: str) -> None:
