@@ -16,12 +16,12 @@ from db.events.position import NOW
 from db.postgres import pool as engine
 from db.postgres.pool import Database as Pool
 from tests.helpers.api import Api
-from tests.helpers.change_pages import asked
+from tests.helpers.change_pages import fetch_page
 from tests.helpers.counting import COUNTED, change, counted, create, in_tickets, taken_in
 from tests.helpers.database_checks import Database, until, until_blocked
 from tests.helpers.graphql_ws_client import following
 from tests.helpers.process import callout_process
-from tests.helpers.stress import SECRET, known
+from tests.helpers.stress import SECRET, server_of
 
 CHATBOT, BOSS = ("SERVICE", "chatbot"), ("ADMIN", "boss")
 AHEAD = 1_000_000_000  # transactions that the other cluster has had more
@@ -152,9 +152,9 @@ async def test_a_server_on_a_log_that_has_moved_resets_cursors_and_counts_right(
     )
     assert tickets is not None
     with callout_process(tmp_path, database_url=database_url, jwt_secret=SECRET) as process:
-        async with Api(known(process, database_url)) as api:
+        async with Api(server_of(process, database_url)) as api:
             assert (await api("{ ticketCounts { all closed } }"))["ticketCounts"] == dict(tickets)
-            page = await asked(api, after=old_cursor)
+            page = await fetch_page(api, after=old_cursor)
             assert (page["nodes"], page["reset"]) == ([], "CURSOR_UNKNOWN")
             async with following(api, after=old_cursor) as screen:
                 reset = await screen.next()
@@ -163,6 +163,6 @@ async def test_a_server_on_a_log_that_has_moved_resets_cursors_and_counts_right(
                 ticket = await api.new_ticket()
                 assert (await screen.next())["ticketId"] == ticket
             for cursor in (page["cursor"], reset["cursor"]):
-                again = await asked(api, after=cursor)
+                again = await fetch_page(api, after=cursor)
                 assert ([node["ticketId"] for node in again["nodes"]], again["reset"]) == ([ticket], None)
             assert (await api("{ ticketCounts { all } }"))["ticketCounts"] == {"all": tickets["all"] + 1}

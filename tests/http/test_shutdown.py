@@ -27,7 +27,7 @@ from tests.helpers.api import Api
 from tests.helpers.database_checks import key, until, until_blocked
 from tests.helpers.graphql_ws_client import DESCRIPTIONS, Socket, following, live, stalled
 from tests.helpers.process import lives
-from tests.helpers.stress import BOSS, SECRET, known, server_process
+from tests.helpers.stress import BOSS, SECRET, server_of, server_process
 
 SOCKETS, STALLED = 200, 4
 SECONDS = 10.0
@@ -41,7 +41,7 @@ async def test_shutdown_closes_sockets_answers_requests_and_ends_in_time(
     workers: str, tmp_path: Path, fresh_url: str
 ) -> None:
     with server_process(tmp_path, fresh_url, workers=workers) as process:
-        server = known(process, fresh_url)
+        server = server_of(process, fresh_url)
         family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
         async with AsyncExitStack() as stack:
             # The sockets of one viewer are limited.
