@@ -1,4 +1,4 @@
-"""The connections of a process to its database: who gets one, what each is set to, and what a failure leaves."""
+"""The pool of connections to the database: acquiring them, their session settings, and recovery from failures."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ SOON = 5.0  # what takes longer does not happen
 
 @pytest.fixture
 async def single(database_url: str) -> AsyncIterator[Database]:
-    """With one connection."""
+    """A pool of one connection."""
     opened = await Database.open(database_url, size=1)
     yield opened
     await opened.close()
 
 
-def test_a_url_of_sqlalchemys_is_asyncpgs_too() -> None:
+def test_a_sqlalchemy_url_is_accepted() -> None:
     assert pools.normalised("postgresql+asyncpg://u:p+q@db.test/a") == "postgresql://u:p+q@db.test/a"
     assert pools.normalised("postgresql://u:p+q@db.test/a") == "postgresql://u:p+q@db.test/a"
 
 
-async def test_what_a_statement_gives(single: Database) -> None:
+async def test_statements_return_rows_values_or_their_status(single: Database) -> None:
     assert [tuple(row) for row in await single.fetch("SELECT * FROM generate_series(1, $1::int) AS n", 2)] == [
         (1,),
         (2,),
@@ -46,7 +46,7 @@ async def test_what_a_statement_gives(single: Database) -> None:
     assert await single.fetchval("""SELECT '{"a":  1}'::json""") == b'{"a":  1}'
 
 
-async def test_a_session_is_in_utc_and_ends_what_takes_too_long(
+async def test_a_session_uses_utc_and_has_timeouts(
     database_url: str, database: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     name = await database.fetchval("SELECT current_database()")
@@ -181,9 +181,7 @@ async def test_a_connection_that_the_server_has_ended_is_replaced(
         assert await single.fetchval(PID) != pid
 
 
-async def test_after_silence_no_connection_is_trusted_any_more(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_all_connections_are_replaced_after_a_silence(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pools, "SILENCE_SECONDS", 0.2)
     pool = await Database.open(database_url, size=2)
 
