@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import compare, fanout, idle, million, notifications, technicians, writes
+from bench import compare, fanout, filters, idle, million, notifications, technicians, writes
 from bench.cases import CASES
 from bench.report import print_machine
 
@@ -16,6 +16,7 @@ DATA = Path(".data").absolute()
 PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "compare": lambda given: compare.run(DATA / "bench", rounds=given.rounds, only=given.only),
     "fanout": lambda given: fanout.run(DATA / "bench", rounds=given.rounds),
+    "filters": lambda given: filters.run(DATA / "bench-live", rounds=given.rounds),
     "notifications": lambda given: notifications.run(DATA / "bench-notifications", rounds=given.rounds),
     "technicians": lambda given: technicians.run(DATA / "bench-live", rounds=given.rounds),
     "idle": lambda given: idle.run(DATA / "bench-live"),

@@ -54,7 +54,12 @@ class Subscription:
                 variables = await queue.get()
                 id = strawberry.ID(variables["id"])
                 ticket = Ticket(
-                    id=id, version=1, reference="TKT-A1B2C3", subject=variables["subject"], status="OPEN", priority="HIGH"
+                    id=id,
+                    version=1,
+                    reference="TKT-A1B2C3",
+                    subject=variables["subject"],
+                    status="OPEN",
+                    priority="HIGH",
                 )
                 yield TicketChange(cursor="x" * 120, change="UPDATED", ticket_id=id, ticket=ticket)
         finally:

@@ -329,6 +329,36 @@ def test_subscribers_with_different_requests_or_rights_do_not_share_a_group(feed
     assert len(set(keys)) == len(keys) == 39
 
 
+def test_groups_whose_filters_alone_differ_are_of_one_family(feed: Callable[..., Feed]) -> None:
+    """Whichever of the simple conditions they have, they share one statement."""
+    filters: list[dict[str, Any]] = [
+        {},
+        {"status": ["OPEN"]},
+        {"status": ["CLOSED", "OPEN"], "priority": ["LOW"]},
+        {"assignee": {"unassigned": True}, "category": []},
+        {"assignee": {"me": False}, "customerId": f"cus_{PEOPLE[0]}"},
+        {"createdAt": {"from": "2026-03-01T12:00Z"}},
+        {"createdAt": {"until": "2026-03-01T12:00Z"}, "updatedAt": {"from": "2026-03-01T12:00Z"}},
+        {"search": "door"},
+        {"search": "d"},
+    ]
+    feeds = [feed(CHANGES, f=filter) for filter in filters]
+    assert len({each.family for each in feeds}) == 1
+    assert len({each.key for each in feeds}) == len(feeds)
+    assert feed(NOTES, id=TICKETS[0]).family == feed(NOTES, id=TICKETS[1]).family
+
+
+def test_groups_whose_messages_or_statements_differ_are_of_several_families(feed: Callable[..., Feed]) -> None:
+    viewers = [ADMIN, SERVICE, SERVICE_2, Viewer(Role.TECHNICIAN, PEOPLE[0], "Tess")]
+    nested: list[dict[str, Any]] = [{"not": {"status": ["OPEN"]}}, {"or": [{"status": ["OPEN"]}]}]
+    families = [feed(CHANGES, viewer).family for viewer in viewers]
+    families += [feed(CHANGES, f=filter).family for filter in nested]
+    families += [feed(CHANGES.replace("__typename", "a: __typename")).family]
+    families += [feed(NESTED, first=number).family for number in (1, 2)]
+    families += [feed(COUNTS, f={"status": [status]}).family for status in ("OPEN", "CLOSED")]
+    assert len(set(families)) == len(families)
+
+
 def test_different_operations_of_a_document_do_not_share_a_group(feed: Callable[..., Feed]) -> None:
     document = """subscription A { ticketChanged { ... on TicketChange { kind } } }
         subscription B { ticketChanged { ... on TicketChange { ticketId } } }"""

@@ -123,7 +123,7 @@ async def allowed_by_server(scene: Scene, names: list[str], request: Callable[[s
 
 
 def test_the_page_agrees_with_the_schema() -> None:
-    assert roles.PAGE.read_text() == roles.page(), "python -m tests.helpers.role_tables"
+    assert roles.PAGE.read_text() == roles.page(), "run `make schema`"
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def described(schema: GraphQLSchema) -> Iterator[tuple[str, str | None]]:
 
 
 def test_the_printed_schema_is_up_to_date(sdl: str) -> None:
-    assert PRINTED.read_text() == sdl, "run `callout schema > schema/schema.graphql`"
+    assert PRINTED.read_text() == sdl, "run `make schema`"
 
 
 async def test_introspection_returns_the_printed_schema(api: Api, printed: GraphQLSchema) -> None:

@@ -107,7 +107,7 @@ async def test_a_body_that_does_not_arrive_in_time_is_408(monkeypatch: pytest.Mo
     """One body never arrives, another one arrives a byte at a time."""
     assert guard.BODY_SECONDS == 10
     monkeypatch.setattr(guard, "BODY_SECONDS", 0.5)
-    async with serving(RequestGuard(faulty)) as url:
+    async with serving(RequestGuard(faulty, AccessLog())) as url:
         await asyncio.gather(*(assert_timed_out(url, drip) for drip in (b"", b"x")))
 
 
@@ -322,13 +322,18 @@ async def test_an_unhandled_exception_is_logged_and_not_sent_to_the_client(
 
 
 async def test_a_fault_after_the_response_has_started_ends_the_connection(caplog: pytest.LogCaptureFixture) -> None:
-    async with serving(RequestGuard(faulty)) as url, httpx.AsyncClient(base_url=url) as client:
+    async with serving(RequestGuard(faulty, AccessLog())) as url, httpx.AsyncClient(base_url=url) as client:
         with pytest.raises(httpx.RemoteProtocolError):
             await client.post("/half", content=b"{}")
     assert [record for record in caplog.records if record.name == "callout.http.guard"]
 
 
-async def guarded(app: ASGIApp, *received: Message, headers: Sequence[tuple[bytes, bytes]] = ()) -> list[Message]:
+async def guarded(
+    app: ASGIApp,
+    *received: Message,
+    headers: Sequence[tuple[bytes, bytes]] = (),
+    log: AccessLog | None = None,
+) -> list[Message]:
     """Returns the messages that the guard sends when the application receives `received`."""
     sent: list[Message] = []
     messages = iter(received)

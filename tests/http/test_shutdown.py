@@ -92,8 +92,11 @@ async def fill(viewer: Api, ticket: str) -> None:
 async def test_a_stopped_application_leaves_no_task_or_connection_behind(
     tmp_path: Path, fresh_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It also stops its parts in an order in which none of them logs a warning about a missing dependency."""
+    """Neither task nor connection nor a line for the log, and it ends in such an order that nothing misses what it
+    needs."""
     monkeypatch.setattr(logs, "configure", lambda settings: None)  # it would replace pytest's log handlers
+    monkeypatch.setattr(access_log, "DELAY_SECONDS", 60)
+    caplog.set_level(logging.INFO)
     settings = Settings(
         env="production",
         database_url=fresh_url,

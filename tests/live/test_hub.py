@@ -191,7 +191,7 @@ class Log:
 
     def forgotten(self) -> bool:
         """Returns whether the hub has no group."""
-        return not self.hub._groups and not self.hub._by_route
+        return not self.hub._groups and not self.hub._by_route and not self.hub._families
 
 
 @pytest.fixture(scope="module")
@@ -316,6 +316,74 @@ async def test_subscribers_of_one_group_share_one_query(log: Log) -> None:
         await reader.has(READY, "one", "two")
     assert feed.asked + other.asked == [2]
     assert readers[0].cursors[1:] == readers[1].cursors[1:]
+
+
+async def test_a_group_is_asked_about_events_that_pass_its_quick_test(log: Log) -> None:
+    """Its cursors are exact all the same: whoever goes on after one without that test misses nothing."""
+    feed, subjects = log.feed(), ["another's", "one", "another's too", "two"]
+    feed.quick_test = lambda event: event.after.creator_id == BOSS.id
+    reader = await log.followed(feed)
+    for subject in subjects:
+        await log.write(subject, creator=BOSS if subject in ("one", "two") else ANOTHER)
+    await reader.has(READY, "one", "two")
+    assert feed.asked == [1, 1]
+    for cursor, missed in zip(reader.cursors, (subjects, subjects[2:], []), strict=True):
+        assert (await log.followed(log.feed(), cursor)).received == [*missed, READY]
+
+
+async def test_the_groups_of_a_family_cost_one_question_and_each_is_given_its_own(log: Log) -> None:
+    feeds = [FilteredFeed(log.database, word) for word in ("door", "siren", "panel")]
+    doors, sirens, panels = readers = [await log.followed(feed) for feed in feeds]
+    second = await log.followed(FilteredFeed(log.database, "door"))
+    await log.write("door", "siren", "door and siren")
+    for reader in (doors, second):
+        await reader.has(READY, "door", "door and siren")
+    await sirens.has(READY, "siren", "door and siren")
+    assert [asked for feed in feeds for asked in feed.asked] == [3]
+    await log.write("panel and door")
+    await panels.has(READY, "panel and door")
+    assert doors.cursors[2] == sirens.cursors[2], "they are given one message"
+    for feed, reader in zip(feeds, readers, strict=True):
+        again = await log.followed(FilteredFeed(log.database, feed.word.decode()), reader.cursors[0])
+        assert again.received == [*reader.received[1:], READY]
+
+
+async def test_whoever_joins_a_family_is_not_given_what_it_is_being_asked_about(log: Log) -> None:
+    doors, panels = FilteredFeed(log.database, "door"), FilteredFeed(log.database, "panel")
+    first = await log.followed(doors)
+    doors.answers.clear()
+    await log.write("door and panel")
+    await until(lambda: doors.asked == [1])
+    second = await log.followed(panels)
+    await log.write("panel and door")
+    doors.answers.set()
+    await first.has(READY, "door and panel", "panel and door")
+    await second.has(READY, "panel and door")
+
+
+async def test_a_large_family_is_asked_about_fewer_events_at_once(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_module, "ASKED_MAX", 6)
+    feeds = [FilteredFeed(log.database, word) for word in ("door", "siren", "panel")]
+    readers = [await log.followed(feed) for feed in feeds]
+    await log.write(*["door, siren, panel"] * 5)
+    for reader in readers:
+        await reader.has(READY, *["door, siren, panel"] * 5)
+    assert [asked for feed in feeds for asked in feed.asked] == [2, 2, 1]
+    monkeypatch.setattr(hub_module, "ASKED_MAX", 1)
+    await log.write("door", "door")
+    await readers[0].has(READY, *["door, siren, panel"] * 5, "door", "door")
+
+
+async def test_a_family_goes_on_without_the_group_that_has_left(log: Log) -> None:
+    leaver = Leaver()
+    log.follow(FilteredFeed(log.database, "door"), leaver)
+    await leaver.has(READY)
+    stays = await log.followed(FilteredFeed(log.database, "siren"))
+    await log.write("door", "door and siren", "siren")
+    await stays.has(READY, "door and siren", "siren")
+    assert leaver.received == [READY, "door"]
+    stays.subscription.end()
+    assert log.forgotten()
 
 
 async def test_many_events_are_queried_in_portions(log: Log) -> None:
