@@ -403,8 +403,8 @@ IDS = [
 ]
 
 
-def test_each_id_in_an_input_is_tried_here() -> None:
-    """But for the ids of a bulk, whose errors are those of its items."""
+def test_the_tests_cover_each_id_in_an_input() -> None:
+    """The ids of a bulk update are left out, because each of its items has an error of its own."""
     taken = {(name, field) for name in root_fields("Mutation") for field in id_fields(name)}
     assert {(mutation, path) for mutation, path, _ in IDS} == taken - {("ticketsBulkUpdate", "ticketIds")}
 

@@ -329,8 +329,8 @@ def test_subscribers_with_different_requests_or_rights_do_not_share_a_group(feed
     assert len(set(keys)) == len(keys) == 39
 
 
-def test_groups_whose_filters_alone_differ_are_of_one_family(feed: Callable[..., Feed]) -> None:
-    """Whichever of the simple conditions they have, they share one statement."""
+def test_feeds_that_differ_only_in_their_filters_form_one_family(feed: Callable[..., Feed]) -> None:
+    """A family shares one statement, for every combination of simple conditions."""
     filters: list[dict[str, Any]] = [
         {},
         {"status": ["OPEN"]},
@@ -348,7 +348,7 @@ def test_groups_whose_filters_alone_differ_are_of_one_family(feed: Callable[...,
     assert feed(NOTES, id=TICKETS[0]).family == feed(NOTES, id=TICKETS[1]).family
 
 
-def test_groups_whose_messages_or_statements_differ_are_of_several_families(feed: Callable[..., Feed]) -> None:
+def test_feeds_with_different_messages_or_statements_form_different_families(feed: Callable[..., Feed]) -> None:
     viewers = [ADMIN, SERVICE, SERVICE_2, Viewer(Role.TECHNICIAN, PEOPLE[0], "Tess")]
     nested: list[dict[str, Any]] = [{"not": {"status": ["OPEN"]}}, {"or": [{"status": ["OPEN"]}]}]
     families = [feed(CHANGES, viewer).family for viewer in viewers]

@@ -73,7 +73,7 @@ CREATES: dict[str, tuple[str, str, Inputs, dict[str, Any]]] = {
 }
 
 
-def test_each_mutation_that_takes_a_key_is_tried_here() -> None:
+def test_the_tests_cover_each_mutation_with_an_idempotency_key() -> None:
     assert CREATES.keys() == {name for name in root_fields("Mutation") if "idempotencyKey" in input_fields(name)}
 
 

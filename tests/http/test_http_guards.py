@@ -410,10 +410,10 @@ async def test_the_request_context_ends_with_the_response(caplog: pytest.LogCapt
     assert logged(caplog) == [("INFO", 200, None), ("ERROR", 500, "INTERNAL"), ("INFO", 413, "BODY_TOO_LARGE")]
 
 
-async def test_lines_are_written_together_and_a_fault_at_once(
+async def test_log_lines_are_written_in_batches_and_those_of_faults_immediately(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A fault's line comes after those of earlier requests; each has the time of its own request."""
+    """A fault's line follows those of earlier requests. Each line has the time of its own request."""
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(access_log, "DELAY_SECONDS", 0.2)
     log = AccessLog()

@@ -89,11 +89,11 @@ async def fill(viewer: Api, ticket: str) -> None:
     await asyncio.sleep(0.5)  # another worker may lag by this much
 
 
-async def test_a_stopped_application_leaves_no_task_or_connection_behind(
+async def test_a_stopped_application_leaves_no_task_connection_or_unwritten_line_behind(
     tmp_path: Path, fresh_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither task nor connection nor a line for the log, and it ends in such an order that nothing misses what it
-    needs."""
+    """It also writes the pending lines of the access log, and stops its parts in an order in which none of them logs a
+    warning about a missing dependency."""
     monkeypatch.setattr(logs, "configure", lambda settings: None)  # it would replace pytest's log handlers
     monkeypatch.setattr(access_log, "DELAY_SECONDS", 60)
     caplog.set_level(logging.INFO)

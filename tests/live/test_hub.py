@@ -135,7 +135,7 @@ class TicketFeed(Feed):
 
 
 class FilteredFeed(TicketFeed):
-    """The subjects that contain a word, in a family of such feeds. Each is asked on behalf of all."""
+    """The subjects that contain a word. All these feeds form one family, and any of them can query for all."""
 
     def __init__(self, database: Database, word: str, at_once: int = 100) -> None:
         super().__init__(database, ["all"], word, at_once)
@@ -147,7 +147,7 @@ class FilteredFeed(TicketFeed):
 
     async def of_all(self, events: Sequence[str], feeds: Sequence[Self]) -> list[Message]:
         messages = [
-            replace(message, feeds=[place for place, feed in enumerate(feeds) if feed.word in message.payload])
+            replace(message, feeds=[index for index, feed in enumerate(feeds) if feed.word in message.payload])
             for message in await super().of(events)
         ]
         return [message for message in messages if message.feeds]
@@ -318,8 +318,8 @@ async def test_subscribers_of_one_group_share_one_query(log: Log) -> None:
     assert readers[0].cursors[1:] == readers[1].cursors[1:]
 
 
-async def test_a_group_is_asked_about_events_that_pass_its_quick_test(log: Log) -> None:
-    """Its cursors are exact all the same: whoever goes on after one without that test misses nothing."""
+async def test_only_events_that_pass_the_quick_test_are_queried(log: Log) -> None:
+    """The cursors still include the other events: a stream without the test that continues from one misses nothing."""
     feed, subjects = log.feed(), ["another's", "one", "another's too", "two"]
     feed.quick_test = lambda event: event.after.creator_id == BOSS.id
     reader = await log.followed(feed)
@@ -331,7 +331,7 @@ async def test_a_group_is_asked_about_events_that_pass_its_quick_test(log: Log) 
         assert (await log.followed(log.feed(), cursor)).received == [*missed, READY]
 
 
-async def test_the_groups_of_a_family_cost_one_question_and_each_is_given_its_own(log: Log) -> None:
+async def test_the_groups_of_a_family_share_one_query_and_get_their_own_messages(log: Log) -> None:
     feeds = [FilteredFeed(log.database, word) for word in ("door", "siren", "panel")]
     doors, sirens, panels = readers = [await log.followed(feed) for feed in feeds]
     second = await log.followed(FilteredFeed(log.database, "door"))
@@ -342,13 +342,13 @@ async def test_the_groups_of_a_family_cost_one_question_and_each_is_given_its_ow
     assert [asked for feed in feeds for asked in feed.asked] == [3]
     await log.write("panel and door")
     await panels.has(READY, "panel and door")
-    assert doors.cursors[2] == sirens.cursors[2], "they are given one message"
+    assert doors.cursors[2] == sirens.cursors[2], "both get the same message"
     for feed, reader in zip(feeds, readers, strict=True):
         again = await log.followed(FilteredFeed(log.database, feed.word.decode()), reader.cursors[0])
         assert again.received == [*reader.received[1:], READY]
 
 
-async def test_whoever_joins_a_family_is_not_given_what_it_is_being_asked_about(log: Log) -> None:
+async def test_a_group_that_joins_its_family_during_a_query_gets_only_later_events(log: Log) -> None:
     doors, panels = FilteredFeed(log.database, "door"), FilteredFeed(log.database, "panel")
     first = await log.followed(doors)
     doors.answers.clear()
@@ -361,7 +361,7 @@ async def test_whoever_joins_a_family_is_not_given_what_it_is_being_asked_about(
     await second.has(READY, "panel and door")
 
 
-async def test_a_large_family_is_asked_about_fewer_events_at_once(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_large_family_queries_fewer_events_at_once(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_module, "ASKED_MAX", 6)
     feeds = [FilteredFeed(log.database, word) for word in ("door", "siren", "panel")]
     readers = [await log.followed(feed) for feed in feeds]
@@ -374,7 +374,7 @@ async def test_a_large_family_is_asked_about_fewer_events_at_once(log: Log, monk
     await readers[0].has(READY, *["door, siren, panel"] * 5, "door", "door")
 
 
-async def test_a_family_goes_on_without_the_group_that_has_left(log: Log) -> None:
+async def test_a_family_continues_after_one_of_its_groups_has_ended(log: Log) -> None:
     leaver = Leaver()
     log.follow(FilteredFeed(log.database, "door"), leaver)
     await leaver.has(READY)

@@ -78,8 +78,8 @@ async def test_a_ticket_enters_changes_and_leaves(api: Api) -> None:
     assert received[3]["ticket"]["subject"] == "Horn too quiet"
 
 
-async def test_a_change_means_something_else_to_each_dashboard(api: Api) -> None:
-    """Though the server finds out for all of them together, whatever their filters are."""
+async def test_a_change_enters_leaves_or_updates_a_list_depending_on_its_filter(api: Api) -> None:
+    """The server finds this out in one query for all dashboards."""
     meanings: list[tuple[dict[str, object], str | None]] = [
         ({"status": ["OPEN"]}, "LEFT"),
         ({"status": ["IN_PROGRESS"], "category": ["GENERAL", "CCTV"]}, "ENTERED"),

@@ -314,5 +314,5 @@ async def test_pauses_between_retries_double_up_to_a_maximum_and_reset_after_a_l
         shares = [each / longest for each, longest in zip(pauses, expected, strict=False)]
         assert all(0.5 <= share <= 1.0 for share in shares), pauses
         assert len(set(shares)) > 1, "without jitter, all clients of a lost server would return at once"
-        await change(database, ticket)  # or the position would be reached without another look
+        await change(database, ticket)  # without a change, the position would be reached without another look
         await one.look()
