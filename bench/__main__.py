@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import compare, fanout, filters, idle, million, notices, technicians, writes
+from bench import compare, fanout, filters, idle, million, notifications, technicians, writes
 from bench.cases import CASES
 from bench.report import print_machine
 
@@ -17,7 +17,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "compare": lambda given: compare.run(DATA / "bench", rounds=given.rounds, only=given.only),
     "fanout": lambda given: fanout.run(DATA / "bench", rounds=given.rounds),
     "filters": lambda given: filters.run(DATA / "bench-live", rounds=given.rounds),
-    "notices": lambda given: notices.run(DATA / "bench-notices", rounds=given.rounds),
+    "notifications": lambda given: notifications.run(DATA / "bench-notifications", rounds=given.rounds),
     "technicians": lambda given: technicians.run(DATA / "bench-live", rounds=given.rounds),
     "idle": lambda given: idle.run(DATA / "bench-live"),
     "writes": lambda given: writes.run(DATA / "bench-live", rounds=given.rounds),

@@ -1,4 +1,4 @@
-"""Callout compared with the floor and plain Strawberry: CPU per request, of the server and of the database.
+"""Compares Callout with the floor and plain Strawberry: CPU per request, of the server and of the database.
 
 The three take turns, so that other load on the machine affects them alike. Ratios are taken within one turn. Plain
 Strawberry takes part in the first load only.
@@ -115,21 +115,21 @@ def _ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
 async def measure(
     connection: Connection, postmaster: int, case: Case, load: int, contenders: Sequence[Server], rounds: int
 ) -> list[list[Sample]]:
-    """The samples of each server, one for each turn, under a load of this many connections."""
+    """Returns the samples of each server, one for each turn, with `load` connections."""
     counts = [case.plain_requests if server.name == "plain" else case.requests for server in contenders]
     for server, count in zip(contenders, counts, strict=True):
         warm_up = await requests(connection, case, server, max(1, int(count * WARM_UP)))
         await drive(server.port, warm_up, connections=load)
     samples: list[list[Sample]] = [[] for _ in contenders]
     for turn in range(rounds):
-        for place in range(len(contenders)):
-            chosen = (turn + place) % len(contenders)
+        for done in range(len(contenders)):
+            chosen = (turn + done) % len(contenders)
             server, count = contenders[chosen], counts[chosen]
             prepared = await requests(connection, case, server, count)
             used = cpu.seconds(server.pid), cpu.seconds(postmaster)
             latencies = await drive(server.port, prepared, connections=load)
             now = cpu.seconds(server.pid), cpu.seconds(postmaster)
-            show(f"{case.name}, {load} connections, turn {turn + 1}", place + 1, len(contenders))
+            show(f"{case.name}, {load} connections, turn {turn + 1}", done + 1, len(contenders))
             samples[chosen].append(Sample((now[0] - used[0]) / count, (now[1] - used[1]) / count, median(latencies)))
     return samples
 
@@ -143,7 +143,7 @@ def request(case: Case, server: Server, draw: Draw) -> bytes:
 
 
 async def check(connection: Connection, case: Case, contenders: Sequence[Server]) -> None:
-    """Checks that all servers answer with the same data, without which a comparison is meaningless. Raises
+    """Checks that all servers respond with the same data; otherwise a comparison is meaningless. Raises
     `Differs`."""
     [draw] = await case.draw(connection, 1)
     floor = contenders[0]
@@ -154,15 +154,15 @@ async def check(connection: Connection, case: Case, contenders: Sequence[Server]
             await ask(floor.port, bare_request(case.undo(draw)))
         expected = expected or answer
         if answer != expected:
-            raise Differs(f"{case.name}: {server.name} answers {answer}\nbut {floor.name} answers {expected}")
+            raise Differs(f"{case.name}: {server.name} responds {answer}\nbut {floor.name} responds {expected}")
 
 
 class Differs(Exception):
-    """Two servers give different answers to the same request."""
+    """Two servers respond differently to the same request."""
 
 
 def comparable(value: Any, name: str = "") -> Any:
-    """The value with its times parsed, and without the fields that differ when a mutation runs a second time."""
+    """Returns the value with its times parsed and without the fields that differ when a mutation runs twice."""
     if isinstance(value, dict):
         return {key: comparable(item, key) for key, item in value.items() if key not in {"version", "updatedAt"}}
     if isinstance(value, list):

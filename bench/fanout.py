@@ -56,11 +56,11 @@ class Client(asyncio.Protocol):
                 self._counted.joined()
             return
         text = self._tail + data
-        self._tail = text[-len(MARK) + 1 :]
-        self._counted.add(text.count(MARK))
+        self._tail = text[-len(MARKER) + 1 :]
+        self._counted.add(text.count(MARKER))
 
 
-MARK = b'"version"'
+MARKER = b'"version"'
 
 
 class Counted:
@@ -142,9 +142,9 @@ async def _measure(url: str, contenders: list[Server], rounds: int) -> dict[str,
     await connection.close()
     samples: dict[str, list[Sample]] = {server.name: [] for server in contenders}
     for turn in range(rounds):
-        for place, server in enumerate(contenders):
+        for index, server in enumerate(contenders):
             samples[server.name].append(await _sample(server, ticket))
-            show(f"turn {turn + 1}", place + 1, len(contenders))
+            show(f"turn {turn + 1}", index + 1, len(contenders))
     return samples
 
 

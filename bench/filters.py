@@ -1,7 +1,7 @@
-"""Dashboards with live filters of their own: what a change costs the server and the database if all clients have the
-same filter, if each has another, and if no filter matches.
+"""The cost of live filters: the CPU time of a change if all dashboards have the same filter, if each has a different
+one, and if no filter matches.
 
-The baseline is `bench/raw.py`, which sends a prepared text to as many sockets in the same run.
+The baseline is `bench/raw.py`, which sends a prepared text to the same number of sockets in the same run.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ ENUMS: Final[Mapping[str, type[DocumentedEnum]]] = {
 
 @dataclass(frozen=True)
 class Case:
-    """A number of clients and of different filters among them, all of which match the ticket that changes, or none.
-    `targets` are the CPU milliseconds of an event, of the server and of the database."""
+    """A number of clients and of different filters among them. Either all filters match the changed ticket or none
+    does. `targets` are the CPU milliseconds per event of the server and of the database."""
 
     clients: int
     filters: int
@@ -70,7 +70,7 @@ CASES: Final = (
 
 @dataclass(frozen=True)
 class Sample:
-    """CPU seconds for each event."""
+    """CPU seconds per event."""
 
     server: float
     database: float
@@ -78,7 +78,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Bench:
-    """What every measurement needs: the servers, PostgreSQL's main process, and the ticket that changes."""
+    """The servers, the pid of PostgreSQL's main process, and the ticket that changes."""
 
     callout: Server
     raw: Server
@@ -102,17 +102,17 @@ def run(data_dir: Path, *, rounds: int) -> None:
             (
                 case.name,
                 f"{server:.1f}",
-                _judged(server, targets[0]),
+                _verdict(server, targets[0]),
                 f"{database_:.1f}",
-                _judged(database_, targets[1]),
+                _verdict(database_, targets[1]),
                 f"{median(baseline) * 1e3:.1f}" if case.match else "",
             )
         )
-    print(f"{EVENTS} changes of one ticket, CPU ms a change, its mutation included\n")
+    print(f"{EVENTS} changes of one ticket; CPU ms per change, including its mutation\n")
     print_table(("clients / filters", "server", "target", "database", "target", "raw"), rows)
 
 
-def _judged(measured: float, target: float | None) -> str:
+def _verdict(measured: float, target: float | None) -> str:
     return "" if target is None else f"{target:.0f} {'pass' if measured <= target else 'MISS'}"
 
 
@@ -130,16 +130,16 @@ async def _measure(
     samples: dict[Case, list[Sample]] = {case: [] for case in CASES}
     alone: dict[int, list[float]] = {case.clients: [] for case in CASES}
     for turn in range(rounds):
-        for place, case in enumerate(CASES):
+        for done, case in enumerate(CASES, start=1):
             samples[case].append(await _sample(bench, case))
-            show(f"turn {turn + 1}", place + 1, len(CASES))
+            show(f"turn {turn + 1}", done, len(CASES))
         for clients, each in alone.items():
             each.append(await _baseline(bench, clients))
     return samples, alone
 
 
 async def _sample(bench: Bench, case: Case) -> Sample:
-    filters = list(_different(bench.ticket, case.filters, match=case.match))
+    filters = list(_different_filters(bench.ticket, case.filters, match=case.match))
     tokens = bench.callout.tokens
     hellos = [_hello(tokens[n % len(tokens)], filters[n % len(filters)]) for n in range(case.clients)]
     change = partial(_change, bench.callout, bench.ticket["id"])
@@ -155,8 +155,8 @@ async def _baseline(bench: Bench, clients: int) -> float:
 async def _events(
     bench: Bench, server: Server, hellos: Sequence[list[bytes]], change: Callable[[], Any], *, messages: int
 ) -> Sample:
-    """Subscribes a client for each of the `hellos`, changes the ticket, and returns the CPU seconds for each change,
-    which sends so many messages."""
+    """Subscribes a client for each of the `hellos`, changes the ticket, and returns the CPU seconds per change. Each
+    change must send `messages` messages."""
     loop, counted = asyncio.get_running_loop(), Counted()
     transports = []
     for hello in hellos:
@@ -173,7 +173,7 @@ async def _events(
     for event in range(WARM_UP, WARM_UP + EVENTS):
         await change()
         await counted.reach((event + 1) * messages)
-    await asyncio.sleep(0.5)  # until the last event has been looked up by filters that do not match
+    await asyncio.sleep(0.5)  # until filters that do not match have processed the last event
     after = cpu.seconds(server.pid), cpu.seconds(bench.postmaster)
     for transport in transports:
         transport.abort()
@@ -183,7 +183,7 @@ async def _events(
 
 
 def _hello(token: str, filter: Filter) -> list[bytes]:
-    """The steps of a client's handshake, one for each answer of the server."""
+    """Returns the messages of a client's handshake; it sends each after the server's response to the previous one."""
     init = {"type": "connection_init", "payload": {"Authorization": f"Bearer {token}"}}
     payload = {"query": SUBSCRIPTION, "variables": {"filter": filter}}
     return [HANDSHAKE, frame(init), frame({"id": "1", "type": "subscribe", "payload": payload})]
@@ -198,9 +198,9 @@ async def _change_raw(server: Server, ticket: str) -> None:
     await ask(server.port, post("", {"id": ticket, "subject": f"Changed {os.urandom(4).hex()}"}, None))
 
 
-def _different(ticket: Mapping[str, str], number: int, *, match: bool) -> Iterator[Filter]:
-    """So many different filters, which all match the ticket, or of which none does: statuses and priorities always, a
-    category, a source and a time of creation in some."""
+def _different_filters(ticket: Mapping[str, str], number: int, *, match: bool) -> Iterator[Filter]:
+    """Yields `number` different filters. Either all match the ticket or none does. Each has statuses and priorities;
+    some have categories, sources or a time of creation."""
     draw = random.Random(7)
     drawn: set[bytes] = set()
     while len(drawn) < number:
@@ -217,7 +217,7 @@ def _different(ticket: Mapping[str, str], number: int, *, match: bool) -> Iterat
 
 
 def _words(draw: random.Random, name: str, word: str, *, inside: bool) -> list[str]:
-    """One to three values of an enum, `word` among them or not."""
+    """Returns one to three values of an enum, with or without `word`."""
     others = [each.value for each in ENUMS[name] if each.value != word]
     chosen = draw.sample(others, draw.randint(0 if inside else 1, 2))
     return sorted([word, *chosen] if inside else chosen)

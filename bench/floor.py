@@ -5,7 +5,7 @@ validation, no choice of fields. asyncpg does as little as possible: statements 
 when they are released, and JSON is passed on as bytes.
 
 The statements are good ones. Slow SQL here would flatter Callout: a process that waits long for its database uses more
-CPU for the same work, because its caches go cold. The list's total comes from the kept counts, like Callout's.
+CPU for the same work, because its caches go cold. The list's total comes from the stored counts, like Callout's.
 """
 
 from __future__ import annotations

@@ -79,12 +79,12 @@ async def _open(server: Server, count: int, opened: int) -> list[Follower]:
     for start in range(opened, count, OPENED_AT_ONCE):
         numbers = range(start, min(start + OPENED_AT_ONCE, count))
         tokens = [server.tokens[number % len(server.tokens)] for number in numbers]
-        followers += await asyncio.gather(*(followed(server.port, token, FOLLOWED, _told) for token in tokens))
+        followers += await asyncio.gather(*(followed(server.port, token, FOLLOWED, _unexpected) for token in tokens))
         show("sockets", numbers.stop, count)
     return followers
 
 
-def _told(text: bytes) -> None:
+def _unexpected(text: bytes) -> None:
     raise AssertionError(f"nothing changes, and yet a message arrived: {text!r}")
 
 

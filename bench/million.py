@@ -32,7 +32,7 @@ TICKETS = 1_000_000
 WARM_UPS = 5  # after five executions PostgreSQL may switch to a generic plan
 ROUNDS = 3
 VERY_LONG = 1_000  # milliseconds
-CHANGES = 2_000  # events that are not folded into the kept counts when the status tabs are measured again
+CHANGES = 2_000  # events that are not folded into the stored counts when the status tabs are measured again
 
 TIMED = "log_min_duration_statement=0&log_parameter_max_length=0"
 EXPLAINED = (
@@ -114,8 +114,8 @@ async def time_all(server: Server, log: Log, wanted: Iterable[Probe]) -> list[Ti
     for turn in range(WARM_UPS + ROUNDS):
         going = [probe for probe, each in times.items() if not each or each[-1] < VERY_LONG]
         Random(turn).shuffle(going)
-        for place, probe in enumerate(going):
-            show(f"round {turn + 1}", place + 1, len(going))
+        for index, probe in enumerate(going):
+            show(f"round {turn + 1}", index + 1, len(going))
             times[probe].append(await milliseconds(server, log, probe))
     return [Timed(probe, median(each[-ROUNDS:])) for probe, each in times.items()]
 

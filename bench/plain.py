@@ -67,10 +67,10 @@ async def load_tickets(pages: list[Page]) -> list[list[models.TicketRow]]:
 
 async def load_pages(pages: list[Page], model: Any, key: Any, order: tuple[Any, ...]) -> list[list[Any]]:
     """The first rows of each parent, found by a window function over the rows of all of them."""
-    place = func.row_number().over(partition_by=key, order_by=order).label("place")
-    ranked = select(model.id, place).where(key.in_({parent for parent, _ in pages})).subquery()
+    rank = func.row_number().over(partition_by=key, order_by=order).label("rank")
+    ranked = select(model.id, rank).where(key.in_({parent for parent, _ in pages})).subquery()
     most = max(first for _, first in pages)
-    query = select(model).join(ranked, ranked.c.id == model.id).where(ranked.c.place <= most).order_by(ranked.c.place)
+    query = select(model).join(ranked, ranked.c.id == model.id).where(ranked.c.rank <= most).order_by(ranked.c.rank)
     found: dict[str, list[Any]] = {}
     async with sessions() as session:
         for row in await session.scalars(query):

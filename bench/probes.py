@@ -114,7 +114,7 @@ def order_by(order: Order) -> list[dict[str, str]]:
     return [{"field": field, "direction": direction} for field, direction in order]
 
 
-def said(order: Order) -> str:
+def described(order: Order) -> str:
     return ", ".join(f"{field} {direction}" for field, direction in order)
 
 
@@ -122,7 +122,7 @@ def said(order: Order) -> str:
 
 
 async def cursors_of(connection: Connection, server: Server) -> dict[tuple[Order, str], str]:
-    """Page cursors by order and place: of the oldest ticket, the newest, and a random one of each status."""
+    """Page cursors by order and start: of the oldest ticket, the newest, and a random one of each status."""
     references = {
         "newest": await connection.fetchval("SELECT reference FROM tickets ORDER BY created_at DESC LIMIT 1"),
         "oldest": await connection.fetchval("SELECT reference FROM tickets ORDER BY created_at LIMIT 1"),
@@ -132,10 +132,10 @@ async def cursors_of(connection: Connection, server: Server) -> dict[tuple[Order
             "SELECT reference FROM tickets WHERE status = $1 ORDER BY random() LIMIT 1", status
         )
     cursors = {}
-    for order, (place, reference) in product(ORDERS, references.items()):
+    for order, (start, reference) in product(ORDERS, references.items()):
         variables = {"filter": {"search": reference}, "orderBy": order_by(order)}
         answer = orjson.loads(await ask(server.port, post(CURSOR, variables, server.token)))
-        cursors[order, place] = answer["data"]["tickets"]["edges"][0]["cursor"]
+        cursors[order, start] = answer["data"]["tickets"]["edges"][0]["cursor"]
     return cursors
 
 
@@ -143,14 +143,14 @@ def pages(cursors: dict[tuple[Order, str], str]) -> list[Probe]:
     wanted: list[tuple[Order, str, dict[str, Any]]] = []
     for order in ORDERS:
         wanted += [(order, "first", {"first": 50}), (order, "last", {"last": 50})]
-    for (order, place), cursor in cursors.items():
+    for (order, start), cursor in cursors.items():
         wanted += [
-            (order, f"after {place}", {"first": 50, "after": cursor}),
-            (order, f"before {place}", {"last": 50, "before": cursor}),
+            (order, f"after {start}", {"first": 50, "after": cursor}),
+            (order, f"before {start}", {"last": 50, "before": cursor}),
         ]
     return [
-        probe(page_group(order), f"{said(order)}, {place}", PAGE_MS, PAGE, {"orderBy": order_by(order), **where})
-        for order, place, where in wanted
+        probe(page_group(order), f"{described(order)}, {start}", PAGE_MS, PAGE, {"orderBy": order_by(order), **where})
+        for order, start, where in wanted
     ]
 
 
@@ -191,10 +191,10 @@ async def filters_of(connection: Connection) -> dict[str, dict[str, Any]]:
 def filtered_pages(filters: dict[str, dict[str, Any]]) -> list[Probe]:
     ends: dict[str, dict[str, Any]] = {"first": {"first": 50}, "last": {"last": 50}}
     found = []
-    for (name, filter), order, (place, where) in product(filters.items(), ORDERS, ends.items()):
+    for (name, filter), order, (end, where) in product(filters.items(), ORDERS, ends.items()):
         variables = {"filter": filter, "orderBy": order_by(order), **where}
         found.append(
-            probe(f"{page_group(order)}, with filters", f"{name}, {said(order)}, {place}", PAGE_MS, PAGE, variables)
+            probe(f"{page_group(order)}, with filters", f"{name}, {described(order)}, {end}", PAGE_MS, PAGE, variables)
         )
     return found
 
@@ -223,7 +223,7 @@ def spread(found: Counter[str], count: int) -> list[str]:
     """`count` of the terms, with frequencies spread evenly, on a logarithmic scale, between the rarest and the most
     common."""
     rarest, commonest = min(found.values()), max(found.values())
-    wanted = [rarest * (commonest / rarest) ** (place / (count - 1)) for place in range(count)]
+    wanted = [rarest * (commonest / rarest) ** (index / (count - 1)) for index in range(count)]
     return [min(sorted(found), key=lambda term: abs(found[term] - near)) for near in wanted]
 
 
@@ -236,7 +236,7 @@ def searches(terms: dict[str, int], filters: dict[str, dict[str, Any]]) -> list[
         wanted += [(f", {name}", filter, random.choice(ORDERS)) for name, filter in filters.items()]
         for narrowed, filter, order in wanted:
             group = search_group(term, matches) + (", with filters" if filter else "")
-            name = f"{term!r} ({matches:,} matches){narrowed}, {said(order)}"
+            name = f"{term!r} ({matches:,} matches){narrowed}, {described(order)}"
             where = {"filter": {**filter, "search": term}, "orderBy": order_by(order), "first": 50}
             found.append(probe(group, name, PAGE_MS, PAGE, where))
     return found
@@ -329,10 +329,10 @@ def of_others(server: Server, terms: dict[str, int]) -> list[Probe]:
         for (name, filter), order, end in product(filters.items(), ORDERS, ("first", "last")):
             variables = {"filter": filter, "orderBy": order_by(order), end: 50}
             found.append(
-                probe(f"page of a {viewer}", f"{name}, {said(order)}, {end}", PAGE_MS, PAGE, variables, viewer)
+                probe(f"page of a {viewer}", f"{name}, {described(order)}, {end}", PAGE_MS, PAGE, variables, viewer)
             )
         for term, order in product(searched, ORDERS):
-            name = f"{term!r} ({terms[term]:,} matches of all), {said(order)}"
+            name = f"{term!r} ({terms[term]:,} matches of all), {described(order)}"
             variables = {"filter": {"search": term}, "orderBy": order_by(order), "first": 50}
             found.append(probe(f"search of a {viewer}", name, PAGE_MS, PAGE, variables, viewer))
         for name, filter in filters.items():

@@ -26,10 +26,10 @@ async def listen(socket: WebSocket) -> None:
 
 
 async def changed(request: Request) -> JSONResponse:
-    told = (await request.json())["variables"]
-    ticket = {"id": told["id"], "version": 1, "reference": "TKT-A1B2C3", "subject": told["subject"]}
+    variables = (await request.json())["variables"]
+    ticket = {"id": variables["id"], "version": 1, "reference": "TKT-A1B2C3", "subject": variables["subject"]}
     ticket |= {"status": "OPEN", "priority": "HIGH"}
-    change = {"cursor": "x" * 120, "change": "UPDATED", "ticketId": told["id"], "ticket": ticket}
+    change = {"cursor": "x" * 120, "change": "UPDATED", "ticketId": variables["id"], "ticket": ticket}
     text = orjson.dumps({"id": "1", "type": "next", "payload": {"data": {"ticketChanged": change}}}).decode()
     for queue in _queues:
         queue.put_nowait(text)

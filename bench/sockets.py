@@ -22,7 +22,7 @@ HANDSHAKE: Final = (
     b"Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
 )
 
-Told = Callable[[bytes], None]
+OnMessage = Callable[[bytes], None]
 """Takes the text of a `next` message."""
 
 
@@ -40,10 +40,10 @@ class Follower(asyncio.Protocol):
     """A client with one subscription. `ready` is done when its first message has arrived, which says that it is up to
     date."""
 
-    def __init__(self, words: Sequence[bytes], told: Told) -> None:
+    def __init__(self, words: Sequence[bytes], on_message: OnMessage) -> None:
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._words = list(words)
-        self._told = told
+        self._on_message = on_message
         self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -89,15 +89,15 @@ class Follower(asyncio.Protocol):
         elif not self.ready.done():
             self.ready.set_result(None)
         else:
-            self._told(text)
+            self._on_message(text)
 
 
-async def followed(port: int, token: str, query: str, told: Told) -> Follower:
+async def followed(port: int, token: str, query: str, on_message: OnMessage) -> Follower:
     """A follower that is up to date. `query` is a subscription whose first message says so. Raises `ConnectionError` if
     the server closes the connection, `TimeoutError` after `OPENING_SECONDS`."""
     init = {"type": "connection_init", "payload": {"Authorization": f"Bearer {token}"}}
     words = [frame(init), frame({"id": "1", "type": "subscribe", "payload": {"query": query}})]
-    make = partial(Follower, words, told)
+    make = partial(Follower, words, on_message)
     _, follower = await asyncio.get_running_loop().create_connection(make, "127.0.0.1", port)
     async with asyncio.timeout(OPENING_SECONDS):
         await follower.ready

@@ -51,10 +51,15 @@ class Subscription:
         _listeners.add(queue)
         try:
             while True:
-                told = await queue.get()
-                id = strawberry.ID(told["id"])
+                variables = await queue.get()
+                id = strawberry.ID(variables["id"])
                 ticket = Ticket(
-                    id=id, version=1, reference="TKT-A1B2C3", subject=told["subject"], status="OPEN", priority="HIGH"
+                    id=id,
+                    version=1,
+                    reference="TKT-A1B2C3",
+                    subject=variables["subject"],
+                    status="OPEN",
+                    priority="HIGH",
                 )
                 yield TicketChange(cursor="x" * 120, change="UPDATED", ticket_id=id, ticket=ticket)
         finally:
@@ -62,9 +67,9 @@ class Subscription:
 
 
 async def changed(request: Request) -> JSONResponse:
-    told = (await request.json())["variables"]
+    variables = (await request.json())["variables"]
     for queue in _listeners:
-        queue.put_nowait(told)
+        queue.put_nowait(variables)
     return JSONResponse({"data": None})
 
 

@@ -42,12 +42,12 @@ CHANGE = """mutation($input: TicketUpdateInput!) { ticketUpdate(input: $input) {
 
 
 @dataclass
-class Heard:
+class Arrivals:
     """The messages with their times of arrival. They are parsed only at the end, so that parsing delays none."""
 
     arrived: list[tuple[float, bytes]] = field(default_factory=list)
 
-    def told(self, text: bytes) -> None:
+    def add(self, text: bytes) -> None:
         self.arrived.append((time.time(), text))
 
     def seconds(self) -> list[float]:
@@ -77,22 +77,22 @@ async def _prepare(url: str) -> dict[str, str]:
     await connection.executemany("INSERT INTO technicians (id, name, email) VALUES ($1, $2, $3)", added)
     technicians = await connection.fetch("SELECT id::text FROM technicians ORDER BY id LIMIT $1", TECHNICIANS)
     tickets = await connection.fetch("SELECT id::text FROM tickets ORDER BY id LIMIT $1", TECHNICIANS)
-    chosen = {who["id"]: ticket["id"] for who, ticket in zip(technicians, tickets, strict=True)}
+    chosen = {technician["id"]: ticket["id"] for technician, ticket in zip(technicians, tickets, strict=True)}
     await connection.executemany("UPDATE tickets SET technician_id = $1 WHERE id = $2", list(chosen.items()))
     await connection.close()
     return chosen
 
 
 async def _run(server: Server, tickets: Sequence[str], rounds: int) -> None:
-    heard, _ = await _turn(server, tickets, TECHNICIANS, SECONDS)
-    milliseconds = [1e3 * each for each in heard]
+    delays, _ = await _turn(server, tickets, TECHNICIANS, SECONDS)
+    milliseconds = [1e3 * each for each in delays]
     p99 = quantiles(milliseconds, n=100)[98]
     print(f"{TECHNICIANS} technicians, {DASHBOARDS} dashboards, {CHANGES_A_SECOND} changes a second, {SECONDS} s\n")
     print_table(
         ("messages", "ms from change to client, median", "p99", "target", "worst"),
         [
             (
-                f"{len(heard):,}",
+                f"{len(delays):,}",
                 f"{median(milliseconds):.1f}",
                 f"{p99:.1f}",
                 f"{TARGET:.0f} {'pass' if p99 <= TARGET else 'MISS'}",
@@ -102,10 +102,10 @@ async def _run(server: Server, tickets: Sequence[str], rounds: int) -> None:
     )
     costs: dict[int, list[float]] = {FEW: [], TECHNICIANS: []}
     for turn in range(rounds):
-        for place, number in enumerate(costs):
+        for index, number in enumerate(costs):
             _, cost = await _turn(server, tickets[:FEW], number, TURN_SECONDS)
             costs[number].append(cost)
-            show(f"turn {turn + 1}", place + 1, len(costs))
+            show(f"turn {turn + 1}", index + 1, len(costs))
     few, all_ = costs.values()
     ratios = [more / less for less, more in zip(few, all_, strict=True)]
     print_table(
@@ -124,20 +124,20 @@ async def _run(server: Server, tickets: Sequence[str], rounds: int) -> None:
 async def _turn(server: Server, tickets: Sequence[str], technicians: int, seconds: int) -> tuple[list[float], float]:
     """The seconds from each change to each of its messages, and the server's CPU seconds per change, less what it uses
     with the same sockets while nothing changes. Only `tickets` are changed, which belong to the first technicians."""
-    heard = Heard()
+    arrivals = Arrivals()
     tokens = list(server.viewers.values())[:technicians]
-    followers = [await followed(server.port, token, OWN, heard.told) for token in tokens]
-    followers += [await followed(server.port, server.tokens[n], ALL, heard.told) for n in range(DASHBOARDS)]
+    followers = [await followed(server.port, token, OWN, arrivals.add) for token in tokens]
+    followers += [await followed(server.port, server.tokens[n], ALL, arrivals.add) for n in range(DASHBOARDS)]
     await asyncio.sleep(2)
     at_rest = await _resting(server)
     changes = [_change(random.choice(tickets), server.token) for _ in range(CHANGES_A_SECOND * seconds)]
     used, began = cpu.seconds(server.pid), time.perf_counter()
     await drive(server.port, changes, a_second=CHANGES_A_SECOND)
-    await _all_told(heard, len(changes) * (1 + DASHBOARDS))
+    await _all_received(arrivals, len(changes) * (1 + DASHBOARDS))
     used = cpu.seconds(server.pid) - used - at_rest * (time.perf_counter() - began)
     _hang_up(followers)
     await asyncio.sleep(1)
-    return heard.seconds(), used / len(changes)
+    return arrivals.seconds(), used / len(changes)
 
 
 async def _resting(server: Server) -> float:
@@ -151,11 +151,11 @@ def _change(ticket: str, token: str | None) -> bytes:
     return post(CHANGE, {"input": {"ticketId": f"tkt_{ticket}", "subject": f"Changed {os.urandom(4).hex()}"}}, token)
 
 
-async def _all_told(heard: Heard, number: int) -> None:
+async def _all_received(arrivals: Arrivals, number: int) -> None:
     async with asyncio.timeout(30):
-        while len(heard.arrived) < number:  # noqa: ASYNC110 (there is no event to wait for)
+        while len(arrivals.arrived) < number:  # noqa: ASYNC110 (there is no event to wait for)
             await asyncio.sleep(0.01)
-    assert len(heard.arrived) == number, f"{len(heard.arrived):,} messages arrived instead of {number:,}"
+    assert len(arrivals.arrived) == number, f"{len(arrivals.arrived):,} messages arrived instead of {number:,}"
 
 
 def _hang_up(followers: Sequence[Follower]) -> None:

@@ -103,23 +103,23 @@ async def _measure(url: str, server: Server, rounds: int) -> dict[str, list[Samp
     postmaster = await database.postmaster(connection)
     tickets = [row["id"] for row in await connection.fetch("SELECT id::text FROM tickets ORDER BY id LIMIT 1000")]
     await connection.close()
-    told: list[int] = []
+    lengths: list[int] = []
     assert server.token is not None
-    screen = await followed(server.port, server.token, ALL, lambda text: told.append(len(text)))
+    screen = await followed(server.port, server.token, ALL, lambda text: lengths.append(len(text)))
     pool = await Database.open(url, size=WRITERS)
     samples: dict[str, list[Sample]] = {way.name: [] for way in WAYS}
     async with Bell.open("postgres://", url) as bell:
         for way in WAYS:
             await _write(pool, bell, way, tickets, WARM_UP)
         for turn in range(rounds):
-            for place, way in enumerate(WAYS):
+            for index, way in enumerate(WAYS):
                 used, began = cpu.seconds(postmaster), perf_counter()
                 await _write(pool, bell, way, tickets, WRITES)
                 clock = perf_counter() - began
                 samples[way.name].append(Sample(clock / WRITES, (cpu.seconds(postmaster) - used) / WRITES))
-                show(f"turn {turn + 1}", place + 1, len(WAYS))
+                show(f"turn {turn + 1}", index + 1, len(WAYS))
                 await asyncio.sleep(2)  # until the server has read the events, so that it does not disturb the next way
-    assert len(told) == (WARM_UP + rounds * WRITES) * 2, f"{len(told):,} events were delivered"
+    assert len(lengths) == (WARM_UP + rounds * WRITES) * 2, f"{len(lengths):,} events were delivered"
     screen.transport.abort()
     await pool.close()
     return samples

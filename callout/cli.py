@@ -313,7 +313,7 @@ def explain_query(query: str, variables: str, operation: str | None, role: str, 
 
 @cli.command(name="doctor")
 def examine() -> None:
-    """Check what is configured, reachable and migrated; exit with 1 if something is wrong."""
+    """Check settings, keys, database, mail and the running server; exit with 1 if something is wrong."""
     from callout import doctor
 
     if not doctor.examine():

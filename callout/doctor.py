@@ -136,7 +136,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
             revision, newest = migrate.current(url), migrate.head()
             if revision == newest:
                 yield Finding(True, "schema", f"at revision {newest}, the newest")
-                yield asyncio.run(_notices(url))
+                yield asyncio.run(_deliveries(url))
             else:
                 yield Finding(False, "schema", f"at revision {revision or 'none'}, not {newest}: run `callout migrate`")
     except (DatabaseUnusable, EmbeddedServerError) as error:
@@ -152,7 +152,7 @@ async def _server_version(url: str) -> tuple[int, str]:
         await connection.close()
 
 
-async def _notices(url: str) -> Finding:
+async def _deliveries(url: str) -> Finding:
     """Checks whether due deliveries are being sent. Deliveries that were given up are counted but are not a problem."""
     connection = await asyncpg.connect(url)
     try:

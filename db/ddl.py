@@ -3,7 +3,7 @@
 - Notes and the content of events cannot be changed; notes and tickets cannot be deleted. An attempt raises
   `restrict_violation` with the trigger's name as its constraint.
 - Only a trigger writes `tickets.search_text`, and it follows its sources, including the customer's name.
-- An event can be deleted only once the kept counts include it, so that pruning cannot falsify them.
+- An event can be deleted only once the stored counts include it, so that pruning cannot falsify them.
 
 All of it works with PostgreSQL 14 and the rights of the database's owner.
 """

@@ -1,10 +1,10 @@
-"""The numbers of tickets: totals and the counts on status tabs, from the kept counts (`db/events/counts.py`) where the
+"""The numbers of tickets: totals and the counts on status tabs, from the stored counts (`db/events/counts.py`) if the
 filter allows it, and otherwise by counting rows.
 
-The kept counts are by status, priority, category and technician, and for tickets created by services also by creator. A
-filter over nothing but these four columns is answered from them, at a cost that does not depend on the number of
-tickets: entirely for admins and services; for technicians, the few tickets that they created for others are counted and
-added. Everything else is counted row by row.
+The stored counts are by status, priority, category and technician, and for tickets created by services also by creator.
+A filter over only these four columns is answered from them, at a cost that does not depend on the number of tickets:
+entirely for admins and services; for technicians, the few tickets that they created for others are counted and added.
+Everything else is counted row by row.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _from_kept_counts(shape: CriteriaShape) -> bool:
 
 def _kept_for(viewer: ViewerParameter) -> FromClause | None:
     """Rows of the columns that are counted by, with a number `n`, whose sum is the number of tickets that the viewer
-    sees. None if there are no kept counts for the role."""
+    sees. None if there are no stored counts for the role."""
     match viewer.role:
         case Role.ADMIN:
             return counts.ALL.counted()
@@ -52,7 +52,7 @@ def _kept_for(viewer: ViewerParameter) -> FromClause | None:
 
 
 def ticket_total(shape: CriteriaShape, viewer: ViewerParameter, parameters: Parameters) -> ColumnElement[int] | None:
-    """The total of a list from the kept counts; None if they do not have it."""
+    """The total of a list from the stored counts; None if they do not have it."""
     kept_for = _kept_for(viewer) if _from_kept_counts(shape) else None
     if kept_for is None:
         return None
@@ -82,4 +82,4 @@ def ticket_counts(shape: CriteriaShape, viewer: ViewerParameter, parameters: Par
 
 
 ALL_TICKETS = replace(TICKETS, total=ticket_total)
-"""The list of tickets, with its total from the kept counts."""
+"""The list of tickets, with its total from the stored counts."""

@@ -36,7 +36,7 @@ _LOCK = Statement(
         *(_TABLE.c[name] for name in ("google_chat_webhook_url", "google_chat_enabled", *KINDS.values()))
     ).with_for_update()
 )
-_PLACES = Statement(select(_TABLE.c.admin_recipients, _TABLE.c.google_chat_webhook_url))
+_DESTINATIONS = Statement(select(_TABLE.c.admin_recipients, _TABLE.c.google_chat_webhook_url))
 
 
 async def update(call: Call, input: Input) -> Outcome:
@@ -69,7 +69,7 @@ def _recipients(given: list[str], checks: Checks) -> list[str]:
         message = f"There can be at most {limits.RECIPIENTS_MAX} admin recipients."
         checks.object_to(UserErrorCode.TOO_LONG, message, "adminRecipients")
         return []
-    addresses = [checks.email(address, "adminRecipients", str(place)) for place, address in enumerate(given)]
+    addresses = [checks.email(address, "adminRecipients", str(index)) for index, address in enumerate(given)]
     return list({address.lower(): address for address in addresses}.values())
 
 
@@ -82,8 +82,8 @@ def _check_notices(given: Sequence[Input] | None, checks: Checks) -> None:
         checks.object_to(UserErrorCode.TOO_LONG, message, "notices")
         return
     seen = set()
-    for place, notice in enumerate(given):
-        kind, at = notice["kind"], ("notices", str(place))
+    for index, notice in enumerate(given):
+        kind, at = notice["kind"], ("notices", str(index))
         if kind not in SWITCHABLE:
             checks.object_to(UserErrorCode.INVALID, "TEST notifications cannot be switched on or off.", *at, "kind")
         elif kind in seen:
@@ -108,16 +108,16 @@ async def send_test(call: Call, input: Input) -> Outcome:
     """Send a test message at once, without the queue, and return the result for each recipient: every admin recipient,
     or the Google Chat space, even if Google Chat is disabled."""
     channel = DeliveryChannel(input["channel"])
-    way = call.channels.get(channel)
-    if way is None:
+    sender = call.channels.get(channel)
+    if sender is None:
         message = f"{channel} is not configured on this server."
         raise Refused(MutationError(UserErrorCode.NOT_ALLOWED, message, ("channel",)))
-    addresses, webhook_url = await _PLACES.fetchrow(call.database)
+    addresses, webhook_url = await _DESTINATIONS.fetchrow(call.database)
     email = channel is DeliveryChannel.EMAIL
     if not addresses if email else webhook_url is None:
         message = "Set at least one admin recipient first." if email else "Set a webhook URL for Google Chat first."
         raise Refused(MutationError(UserErrorCode.REQUIRED, message, ("channel",)))
-    notices = [
+    notifications = [
         Notification(
             delivery_id=new_id(),
             kind=NoticeKind.TEST,
@@ -131,10 +131,10 @@ async def send_test(call: Call, input: Input) -> Outcome:
         )
         for recipient in (addresses if email else [""])
     ]
-    made = await asyncio.gather(*(attempt(way.send(notice), TEST_SECONDS) for notice in notices))
+    made = await asyncio.gather(*(attempt(sender.send(each), TEST_SECONDS) for each in notifications))
     results = [
-        {"recipient": notice.recipient or None, "sent": each.state is DeliveryState.SENT, "said": each.said}
-        for notice, each in zip(notices, made, strict=True)
+        {"recipient": notification.recipient or None, "sent": each.state is DeliveryState.SENT, "said": each.said}
+        for notification, each in zip(notifications, made, strict=True)
     ]
     return Outcome(extra={"results": results})
 

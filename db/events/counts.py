@@ -1,4 +1,4 @@
-"""The kept counts: the number of tickets by status, priority, category and technician, exact at every moment without
+"""The stored counts: the number of tickets by status, priority, category and technician, exact at every moment without
 counting rows.
 
 The table `ticket_counts` is correct as of a position in the event log, the snapshot `event_log.counted`. Each later
@@ -125,9 +125,9 @@ OF_SERVICES: Final = Counts(
 
 
 async def fold(connection: Any) -> int:
-    """Fold the events since the tables' positions into the kept counts, and advance the positions to the snapshots that
-    the events were read with. Returns the number of events. Any number of processes may call it: while one is folding,
-    the others return 0 at once.
+    """Fold the events since the tables' positions into the stored counts, and advance the positions to the snapshots
+    that the events were read with. Returns the number of events. Any number of processes may call it: while one is
+    folding, the others return 0 at once.
 
     `connection` must not be in a transaction: events that it had written would be folded, and then counted again once
     they are committed."""

@@ -1,4 +1,4 @@
-"""The event log: every change of a ticket and every note, the source of history, kept counts and live updates.
+"""The event log: every change of a ticket and every note, the source of history, stored counts and live updates.
 
 A change or note is written together with its event, in one statement, under the ticket's row lock. So a ticket's events
 are in the order of its changes, and neither is ever written without the other.
@@ -207,7 +207,7 @@ LOOKED_AT: Final = 100_000
 more."""
 
 # The horizon moves to the first transaction with an event to keep: because it is young enough, or because it is beyond
-# `LOOKED_AT`. It moves past no transaction that is running or that the kept counts do not include yet, nor past the
+# `LOOKED_AT`. It moves past no transaction that is running or that the stored counts do not include yet, nor past the
 # last one that has written an event, because no position is beyond that. It moves only once the grace period for the
 # last move is over: several processes could otherwise keep restarting the period, and nothing would ever be deleted.
 _MOVE_HORIZON: Final = """

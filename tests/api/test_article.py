@@ -1,4 +1,4 @@
-"""Knowledge base articles: written, edited, published, and made of resolved tickets."""
+"""Knowledge base articles: writing, editing, publishing and searching them, and creating them from tickets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def resolved_ticket(api: Api, **given: Any) -> str:
     return ticket
 
 
-async def test_an_article_is_written_edited_published_and_withdrawn(api: Api) -> None:
+async def test_an_article_can_be_edited_published_and_withdrawn(api: Api) -> None:
     given = {"problem": "Panel beeps after an outage", "solution": "Replace the battery.\n\n1. Open it.\n2. …"}
     article = (await api.done("articleCreate", ARTICLE, **given))["article"]
     assert {name: article[name] for name in given} == given
@@ -39,24 +39,24 @@ async def test_an_article_is_written_edited_published_and_withdrawn(api: Api) ->
         article = after
 
 
-async def test_an_article_is_published_at_once_where_asked_for(api: Api) -> None:
+async def test_an_article_can_be_published_at_creation(api: Api) -> None:
     created = await api.done("articleCreate", ARTICLE, problem="p", solution="s", published=True)
     assert created["article"]["published"] is True
 
 
 @pytest.mark.parametrize("name", ["problem", "solution", "published"])
-async def test_null_does_not_clear_what_an_article_always_has(api: Api, name: str) -> None:
+async def test_null_for_a_required_field_of_an_article_is_refused(api: Api, name: str) -> None:
     article = (await api.done("articleCreate", ARTICLE, problem="p", solution="s", published=True))["article"]
     cleared: dict[str, Any] = {"articleId": article["id"], name: None}
     assert await api.refused("articleUpdate", "__typename", **cleared) == [("REQUIRED", name)]
 
 
-async def test_all_objections_to_an_article_come_at_once(api: Api) -> None:
+async def test_all_user_errors_of_an_article_are_returned_together(api: Api) -> None:
     refused = await api.refused("articleCreate", problem="two\nlines", solution=" ")
     assert refused == [("INVALID", "problem"), ("REQUIRED", "solution")]
 
 
-async def test_customers_and_services_see_an_article_from_its_publication_to_its_withdrawal(api: Api) -> None:
+async def test_customers_and_services_see_an_article_only_while_it_is_published(api: Api) -> None:
     article = (await api.done("articleCreate", ARTICLE, problem="Keypad dead", solution="Reset."))["article"]
     document = "query($id: ID!) { node(id: $id) { ... on Article { problem } } }"
     async with api.customer(await api.new_customer()) as cora, api.service() as chatbot:
@@ -71,7 +71,7 @@ async def test_customers_and_services_see_an_article_from_its_publication_to_its
         assert await seen() == [True, False, False]
 
 
-async def test_a_resolved_ticket_becomes_an_article_that_can_then_be_edited(api: Api, database: Database) -> None:
+async def test_a_resolved_ticket_can_become_an_article_that_is_then_edited(api: Api, database: Database) -> None:
     ticket = await resolved_ticket(api, subject="Alarm panel beeping after power outage")
     row, log = await ticket_row(database, ticket), await events(database, ticket)
     article = (await api.done("articleCreateFromTicket", ARTICLE, ticketId=ticket))["article"]
@@ -85,7 +85,7 @@ async def test_a_resolved_ticket_becomes_an_article_that_can_then_be_edited(api:
     shown = await api("query($id: ID!) { ticket(by: {id: $id}) { article { id problem } } }", id=ticket)
     assert shown["ticket"]["article"] == {"id": article["id"], "problem": article["problem"]}
 
-    # From here on each lives its own life.
+    # From now on they change independently.
     await api.done("articleUpdate", "__typename", articleId=article["id"], solution="Replace the battery.")
     assert (await ticket_row(database, ticket))["resolution"] == "Replaced the battery.\nTested."
     await api.done("ticketSetStatus", "__typename", ticketId=ticket, status="OPEN")
@@ -93,7 +93,7 @@ async def test_a_resolved_ticket_becomes_an_article_that_can_then_be_edited(api:
     assert kept["ticket"]["article"] == {"solution": "Replace the battery."}
 
 
-async def test_a_closed_ticket_with_a_resolution_becomes_an_article_too(api: Api) -> None:
+async def test_a_closed_ticket_with_a_resolution_can_become_an_article(api: Api) -> None:
     ticket = await resolved_ticket(api)
     await api.done("ticketSetStatus", "__typename", ticketId=ticket, status="CLOSED")
     assert (await api.done("articleCreateFromTicket", ARTICLE, ticketId=ticket))["article"]["sourceTicket"][
@@ -101,7 +101,7 @@ async def test_a_closed_ticket_with_a_resolution_becomes_an_article_too(api: Api
     ] == ticket
 
 
-async def test_without_a_resolution_there_is_no_article(api: Api, database: Database) -> None:
+async def test_a_ticket_without_a_resolution_cannot_become_an_article(api: Api, database: Database) -> None:
     tickets = [await api.new_ticket() for _ in range(4)]
     await api.done("ticketSetStatus", "__typename", ticketId=tickets[1], status="IN_PROGRESS")
     await api.done("ticketSetStatus", "__typename", ticketId=tickets[2], status="CLOSED")
@@ -117,7 +117,7 @@ async def test_without_a_resolution_there_is_no_article(api: Api, database: Data
     assert await dump(database) == before
 
 
-async def test_a_ticket_becomes_an_article_once(api: Api, database: Database) -> None:
+async def test_a_ticket_can_become_an_article_only_once(api: Api, database: Database) -> None:
     ticket = await resolved_ticket(api)
     payloads = await asyncio.gather(*(api.do("articleCreateFromTicket", ARTICLE, ticketId=ticket) for _ in range(12)))
     made = [payload["article"]["id"] for payload in payloads if not payload["userErrors"]]
@@ -128,8 +128,8 @@ async def test_a_ticket_becomes_an_article_once(api: Api, database: Database) ->
     assert await api.refused("articleCreateFromTicket", ticketId=ticket) == [("TAKEN", "ticketId")]
 
 
-async def test_a_ticket_reopened_meanwhile_becomes_no_article(api: Api, database: Database) -> None:
-    """The reopening is written and not committed while the article is asked for: the article waits, and finds it."""
+async def test_a_ticket_reopened_meanwhile_cannot_become_an_article(api: Api, database: Database) -> None:
+    """The reopening is not committed yet when the article is requested, so the request waits for it."""
     ticket = await resolved_ticket(api)
     async with database.transaction():
         await database.execute(
@@ -172,7 +172,7 @@ async def write(api: Api, problem: str, solution: str = "Nothing helps.", *, pub
 
 
 async def search(viewer: Api, term: str, **given: Any) -> list[tuple[str, str]]:
-    """How, and which problems, are found, best first."""
+    """Returns the match and problem of each article found, best first."""
     found = (await viewer(FOUND, search=term, first=100, **given))["articles"]
     assert found["totalCount"] == len(found["edges"])
     return [(edge["match"], edge["node"]["problem"]) for edge in found["edges"]]
@@ -184,14 +184,14 @@ async def excerpt(viewer: Api, term: str) -> list[tuple[str, bool]]:
 
 
 @pytest.mark.parametrize("typed", ["intercmo dor", "Intrecom doors", "intrcom dooor", "my intercomm's door"])
-async def test_an_article_is_found_in_spite_of_typing_mistakes(api: Api, typed: str) -> None:
+async def test_an_article_is_found_despite_typing_mistakes(api: Api, typed: str) -> None:
     if not await search(api, "intercom door"):
         await write(api, "Intercom door does not open", "Check the strike.")
         await write(api, "Doorbell dead", "Replace it.")
     assert (await search(api, typed))[0] == ("SOME_WORDS", "Intercom door does not open")
 
 
-async def test_what_has_all_of_the_words_is_all_that_is_found_where_there_is_any(api: Api) -> None:
+async def test_articles_with_some_words_are_found_only_if_none_has_all(api: Api) -> None:
     await write(api, "Gantry crane alarm", "Call the crane's maker.")
     await write(api, "Gantry lights flicker")
     assert await search(api, "gantries crane") == [("ALL_WORDS", "Gantry crane alarm")]
@@ -201,7 +201,7 @@ async def test_what_has_all_of_the_words_is_all_that_is_found_where_there_is_any
     ]
 
 
-async def test_a_search_is_written_as_for_a_search_engine(api: Api) -> None:
+async def test_a_search_has_the_syntax_of_a_search_engine(api: Api) -> None:
     await write(api, "Sluice pump stuck", "Free the pump.")
     await write(api, "Sluice stuck", "No pump there.")
     await write(api, "Weir overflow")
@@ -210,12 +210,12 @@ async def test_a_search_is_written_as_for_a_search_engine(api: Api) -> None:
     }
     assert await search(api, '"sluice stuck"') == [("ALL_WORDS", "Sluice stuck")]
     assert await search(api, "weir -pump") == [("ALL_WORDS", "Weir overflow")]
-    for term in ("sluice - pump", "sluice pump"):  # a dash is a dash
+    for term in ("sluice - pump", "sluice pump"):  # a dash between spaces is no operator
         assert await search(api, term) == [("ALL_WORDS", "Sluice pump stuck"), ("ALL_WORDS", "Sluice stuck")]
-    assert await search(api, "sluice -pump weir") == []  # what is not wanted is not brought in by leaving words out
+    assert await search(api, "sluice -pump weir") == []  # excluded words stay excluded when some words are enough
 
 
-async def test_an_excerpt_is_the_passage_with_what_was_found_in_pieces_of_plain_text(api: Api) -> None:
+async def test_an_excerpt_is_the_matching_passage_in_pieces_of_plain_text(api: Api) -> None:
     filler = " ".join(f"filler{n}" for n in range(200))
     await write(api, "Capstan is slow", f"{filler} then oil the windlass, twice. {filler}")
     pieces = await excerpt(api, "windlass")
@@ -240,8 +240,8 @@ async def test_an_excerpt_is_the_passage_with_what_was_found_in_pieces_of_plain_
         'StartSel="[" quokka, StopSel=]',
     ],
 )
-async def test_an_excerpt_keeps_the_text_as_it_is(api: Api, text: str) -> None:
-    """But for characters that nobody can see."""
+async def test_an_excerpt_leaves_the_text_unchanged(api: Api, text: str) -> None:
+    """Except for invisible characters, which are removed."""
     article = await write(api, "Animals", text)
     pieces = await excerpt(api, "quokka")
     await api.done("articleUpdate", "__typename", articleId=article, solution="Gone.")
@@ -251,8 +251,8 @@ async def test_an_excerpt_keeps_the_text_as_it_is(api: Api, text: str) -> None:
     assert shown == plain or (len(shown) > 10 and shown in plain)
 
 
-async def test_an_article_that_is_not_published_shows_in_nothing_that_others_find(api: Api) -> None:
-    """Not in the choice between all and some of the words, and not by what its words are taken for."""
+async def test_an_unpublished_article_does_not_affect_what_others_find(api: Api) -> None:
+    """Neither whether all or some words have to match, nor how misspelt words are corrected."""
     await write(api, "Hexafoil gate stuck", "Oil it.")
     document = FOUND.replace("{ id problem }", "{ problem }").replace("nodes { id }", "")
     customer = await api.new_customer()
@@ -273,8 +273,8 @@ async def test_an_article_that_is_not_published_shows_in_nothing_that_others_fin
 
 
 @pytest.mark.parametrize("term", ["blower", "blowre", "blower furnace"])
-async def test_very_many_matches_are_paged_without_a_gap_or_a_repeat(api: Api, database: Database, term: str) -> None:
-    """More than are ranked each: the newest two thousand come by relevance, then the others by age."""
+async def test_very_many_matches_are_paged_without_gap_or_repeat(api: Api, database: Database, term: str) -> None:
+    """More matches than are ranked: the newest two thousand are sorted by relevance, the others by age."""
     if not await database.fetchval("SELECT EXISTS (SELECT FROM articles WHERE problem LIKE 'Blower%')"):
         await database.execute(
             "INSERT INTO articles (id, problem, solution, published, created_at) SELECT gen_random_uuid(),"

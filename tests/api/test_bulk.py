@@ -1,5 +1,4 @@
-"""The same change of several tickets at once: each is done or refused on its own, and all that is done is done
-together."""
+"""The same change of several tickets at once: each ticket is changed or refused on its own, in one transaction."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ NOBODY = "tkt_00000000-0000-7000-8000-000000000000"
 
 
 async def bulk(api: Api, *tickets: str, **change: Any) -> list[Any]:
-    """The results, which name the tickets in the order given."""
+    """Returns the results, after checking that they have the tickets in the order given."""
     payload = await api.done("ticketsBulkUpdate", RESULTS, ticketIds=list(tickets), **change)
     results: list[Any] = payload["results"]
     assert [result["ticketId"] for result in results] == list(tickets)
@@ -43,7 +42,7 @@ async def test_several_tickets_change_at_once(api: Api, database: Database) -> N
         assert [event["kind"] for event in await events(database, id_)] == ["CREATED", "STATUS_CHANGED"]
 
 
-async def test_each_is_done_or_refused_on_its_own(api: Api, database: Database) -> None:
+async def test_each_ticket_is_changed_or_refused_on_its_own(api: Api, database: Database) -> None:
     open_, resolved, closed = [await api.new_ticket() for _ in range(3)]
     for id_ in (resolved, closed):
         await api.done("ticketResolve", "__typename", ticketId=id_, resolution="Replaced the battery.")
@@ -61,19 +60,19 @@ async def test_each_is_done_or_refused_on_its_own(api: Api, database: Database) 
     assert [result["ticket"]["resolution"] for result in results[2:]] == ["Firmware updated."] * 2
     assert await ticket_row(database, closed) == before
     assert "CLOSED" in results[0]["userErrors"][0]["message"]
-    # An objection to one ticket points at it.
+    # A user error points at its ticket.
     assert results[1]["userErrors"][0]["field"] == ["input", "ticketIds", "1"]
 
 
-async def test_what_speaks_against_one_ticket_changes_nothing_of_it(api: Api) -> None:
-    """Of a change of several fields, none is done where one may not be."""
+async def test_a_refused_ticket_is_not_changed_in_part(api: Api) -> None:
+    """If one field cannot be changed, no field of the ticket is."""
     ticket = await api.new_ticket()
     results = await bulk(api, ticket, status="RESOLVED", priority="URGENT")
     assert codes(results) == [["RESOLUTION_REQUIRED"]]
     assert (results[0]["ticket"]["priority"], results[0]["ticket"]["version"]) == ("MEDIUM", 1)
 
 
-async def test_resolving_several_takes_a_resolution_and_closing_stamps_each(api: Api) -> None:
+async def test_resolving_several_requires_a_resolution_and_closing_sets_each_time(api: Api) -> None:
     tickets = [await api.new_ticket() for _ in range(2)]
     assert codes(await bulk(api, *tickets, status="RESOLVED")) == [["RESOLUTION_REQUIRED"]] * 2
     for result in await bulk(api, *tickets, status="RESOLVED", resolution="Firmware updated."):
@@ -91,7 +90,7 @@ async def test_null_unassigns_and_absence_leaves_assignments_alone(api: Api) -> 
     await bulk(api, *tickets, priority="LOW")
     results = await bulk(api, *tickets, technicianId=None)
     assert [result["ticket"]["technician"] for result in results] == [None, None]
-    assert [result["ticket"]["version"] for result in results] == [3, 2]  # the second had nobody to take away
+    assert [result["ticket"]["version"] for result in results] == [3, 2]  # the second had no technician
 
 
 async def test_a_ticket_named_twice_is_changed_once(api: Api, database: Database) -> None:
@@ -103,7 +102,7 @@ async def test_a_ticket_named_twice_is_changed_once(api: Api, database: Database
     assert len(await events(database, ticket)) == 2
 
 
-async def test_a_hundred_at_once_and_no_more(api: Api, database: Database) -> None:
+async def test_a_bulk_update_is_limited_to_a_hundred_tickets(api: Api, database: Database) -> None:
     tickets = await asyncio.gather(*(api.new_ticket() for _ in range(101)))
     assert codes(await bulk(api, *tickets[:100], priority="HIGH")) == [[]] * 100
     changed = "SELECT count(*) FROM tickets WHERE priority = 'HIGH' AND id = ANY($1)"
@@ -115,7 +114,7 @@ async def test_a_hundred_at_once_and_no_more(api: Api, database: Database) -> No
     assert await dump(database) == before
 
 
-async def test_what_speaks_against_the_whole_is_said_at_once_and_nothing_is_done(api: Api, database: Database) -> None:
+async def test_an_invalid_bulk_update_changes_nothing(api: Api, database: Database) -> None:
     gone = await api.new_technician()
     await api.done("technicianUpdate", "__typename", technicianId=gone, active=False)
     ticket = await api.new_ticket()
@@ -141,7 +140,7 @@ async def test_what_speaks_against_the_whole_is_said_at_once_and_nothing_is_done
     assert await dump(database) == before
 
 
-async def test_what_changes_nothing_is_done_without_a_trace(api: Api, database: Database) -> None:
+async def test_an_unchanged_ticket_gets_no_event(api: Api, database: Database) -> None:
     tickets = [await api.new_ticket(priority="HIGH"), await api.new_ticket(priority="LOW")]
     results = await bulk(api, *tickets, priority="HIGH", status="OPEN", technicianId=None)
     assert codes(results) == [[], []]
@@ -149,7 +148,7 @@ async def test_what_changes_nothing_is_done_without_a_trace(api: Api, database: 
     assert [len(await events(database, ticket)) for ticket in tickets] == [1, 2]
 
 
-async def test_bulks_over_the_same_tickets_in_opposite_orders_do_not_lock_each_other_out(
+async def test_bulk_updates_of_the_same_tickets_in_opposite_orders_do_not_deadlock(
     api: Api, database: Database
 ) -> None:
     tickets = [await api.new_ticket() for _ in range(20)]
@@ -167,8 +166,8 @@ async def test_bulks_over_the_same_tickets_in_opposite_orders_do_not_lock_each_o
     assert len({row["priority"] for row in [await ticket_row(database, ticket) for ticket in tickets]}) == 1
 
 
-async def test_a_bulk_and_a_renaming_of_its_customer_do_not_lock_each_other_out(api: Api) -> None:
-    """Both write all of the customer's tickets, whose rows lie in another order than they were made in."""
+async def test_a_bulk_update_and_renaming_the_customer_do_not_deadlock(api: Api) -> None:
+    """Both write all tickets of the customer, whose rows are stored in another order than they were created in."""
     customer = await api.new_customer()
     tickets = [await api.new_ticket(customerId=customer) for _ in range(40)]
     for ticket in tickets[::-3]:
@@ -187,18 +186,18 @@ async def test_a_bulk_and_a_renaming_of_its_customer_do_not_lock_each_other_out(
     )
 
 
-async def test_a_bulk_waits_for_whoever_is_changing_one_of_its_tickets(api: Api, database: Database) -> None:
+async def test_a_bulk_update_waits_for_a_concurrent_change_of_one_ticket(api: Api, database: Database) -> None:
     first, second = await api.new_ticket(), await api.new_ticket()
     async with database.transaction():
         await database.fetchval("SELECT version FROM tickets WHERE id = $1 FOR UPDATE", key(second))
         changing = asyncio.create_task(bulk(api, first, second, priority="URGENT"))
         await until_blocked(database)
         priority = "SELECT priority FROM tickets WHERE id = $1"
-        assert await database.fetchval(priority, key(first)) == "MEDIUM"  # all of it is one transaction
+        assert await database.fetchval(priority, key(first)) == "MEDIUM"  # it is one transaction
     assert codes(await changing) == [[], []]
 
 
-async def test_the_transaction_is_one_for_all(api: Api, database: Database) -> None:
+async def test_a_bulk_update_is_one_transaction(api: Api, database: Database) -> None:
     tickets = [await api.new_ticket() for _ in range(3)]
     await bulk(api, *tickets, priority="URGENT")
     xids = "SELECT count(DISTINCT xid) FROM ticket_events WHERE kind = 'UPDATED' AND ticket_id = ANY($1)"

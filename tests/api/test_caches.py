@@ -1,5 +1,5 @@
-"""What is kept from one request to the next: that it is found again only by who asks the same, how much there may be of
-it, and that what was dropped works when it comes again."""
+"""The caches between requests: entries are found only by equal requests, their number is limited, and evicted entries
+are rebuilt."""
 
 from __future__ import annotations
 
@@ -74,11 +74,11 @@ def numbered(number: int) -> str:
     return f"{{ a{number}: __typename }}"
 
 
-def test_the_documents_that_were_used_last_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recently_used_documents_are_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(documents, "KEPT_DOCUMENTS", 3)
     kept = Documents(graphql_schema(schema))
     first = [kept.get(numbered(number)) for number in range(3)]
-    assert [kept.get(numbered(number)) for number in (2, 1, 0)] == first[::-1]  # none is dropped at the bound
+    assert [kept.get(numbered(number)) for number in (2, 1, 0)] == first[::-1]  # nothing is evicted at the limit
     kept.get(numbered(3))
     assert [kept.get(numbered(number)) for number in (0, 1)] == first[:2]
     again = kept.get(numbered(2))
@@ -89,7 +89,7 @@ def test_the_documents_that_were_used_last_are_kept(monkeypatch: pytest.MonkeyPa
         assert len(kept._kept) == 3
 
 
-def test_a_long_document_is_not_kept() -> None:
+def test_a_long_document_is_not_cached() -> None:
     kept = Documents(graphql_schema(schema))
 
     def get(length: int) -> Document:
@@ -99,7 +99,7 @@ def test_a_long_document_is_not_kept() -> None:
     assert get(KEPT_LENGTH + 1) is not get(KEPT_LENGTH + 1)
 
 
-def test_a_document_that_is_refused_is_refused_again() -> None:
+def test_a_refused_document_is_not_cached() -> None:
     kept = Documents(graphql_schema(schema))
     for _ in range(2):
         with pytest.raises(InvalidDocument):
@@ -109,7 +109,7 @@ def test_a_document_that_is_refused_is_refused_again() -> None:
     assert not kept._kept
 
 
-async def test_each_operation_of_a_document_is_prepared_by_itself(execution: Execution) -> None:
+async def test_each_operation_of_a_document_is_prepared_separately(execution: Execution) -> None:
     document = "query A { me { role } } query B { me { name } } query C { __schema { queryType { name } } }"
     for _ in range(2):
         assert await ask(execution, document, ADMIN, "A") == {"data": {"me": {"role": "ADMIN"}}}
@@ -125,25 +125,25 @@ NONE = {"data": {"tickets": {"totalCount": 0}}}
 
 
 def fields(execution: Execution) -> list[RootField]:
-    """The root fields of all requests that are kept."""
+    """Returns the root fields of all cached requests."""
     return [root.field for roots in execution.preparer._requests.values() for root in roots]
 
 
-async def test_only_so_many_requests_are_kept(execution: Execution, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_number_of_cached_requests_is_limited(execution: Execution, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prepare, "_KEPT_REQUESTS", 3)
     for n in (1, 2, 3):
         assert await ask(execution, FIRST, n=n) == NONE
         assert len(execution.preparer._requests) == n
     first = list(execution.preparer._requests.values())
     assert await ask(execution, FIRST, n=1) == NONE
-    assert [id(each) for each in execution.preparer._requests.values()] == [id(each) for each in first]  # it was found
+    assert [id(each) for each in execution.preparer._requests.values()] == [id(each) for each in first]  # a cache hit
     for n in (4, 5, 1, 1):
         assert await ask(execution, FIRST, n=n) == NONE
         assert len(execution.preparer._requests) == 3
     assert not {id(each) for each in first} & {id(each) for each in execution.preparer._requests.values()}
 
 
-async def test_a_request_of_many_variables_is_not_kept(execution: Execution) -> None:
+async def test_a_request_with_long_variables_is_not_cached(execution: Execution) -> None:
     room = prepare._KEPT_VARIABLES - len(orjson.dumps({"n": 1, "unknown": ""}))
     for length, kept in ((room + 1, 0), (room, 1)):
         for _ in range(2):
@@ -151,7 +151,7 @@ async def test_a_request_of_many_variables_is_not_kept(execution: Execution) -> 
             assert len(execution.preparer._requests) == kept
 
 
-async def test_a_mutation_is_not_kept(execution: Execution) -> None:
+async def test_a_mutation_is_not_cached(execution: Execution) -> None:
     document = """mutation($id: ID!) { ticketResolve(input: {ticketId: $id, resolution: "r"}) {
         userErrors { code } } }"""
     for _ in range(2):
@@ -160,7 +160,7 @@ async def test_a_mutation_is_not_kept(execution: Execution) -> None:
     assert not execution.preparer._requests
 
 
-async def test_requests_that_differ_in_anything_are_not_taken_for_each_other(execution: Execution) -> None:
+async def test_different_requests_do_not_share_a_cache_entry(execution: Execution) -> None:
     document = "query($name: Boolean = true, $role: Boolean = true) { me { ...F } } fragment F on Viewer { ...G } "
     document += "fragment G on Viewer { name @include(if: $name) role @skip(if: $role) }"
     cases: list[tuple[Viewer, dict[str, Any], dict[str, Any]]] = [
@@ -181,8 +181,8 @@ async def test_requests_that_differ_in_anything_are_not_taken_for_each_other(exe
         assert [error["extensions"]["code"] for error in refused["errors"]] == ["BAD_USER_INPUT"]
 
 
-async def test_requests_at_once_are_answered_each_to_its_own_viewer(execution: Execution) -> None:
-    """Each is bound before any of them runs."""
+async def test_concurrent_requests_are_answered_for_their_own_viewers(execution: Execution) -> None:
+    """All are bound before any of them runs."""
     viewers = [Viewer(Role.SERVICE, f"service {number}", f"Service {number}") for number in range(10)]
     for _ in range(2):  # cold and warm
         document = "{ one: me { name } two: me { name } }"
@@ -191,7 +191,7 @@ async def test_requests_at_once_are_answered_each_to_its_own_viewer(execution: E
             assert answer["data"] == {"one": {"name": viewer.name}, "two": {"name": viewer.name}}
 
 
-async def test_only_so_many_variants_of_an_operation_are_kept(
+async def test_the_number_of_cached_variants_of_an_operation_is_limited(
     execution: Execution, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prepare, "_KEPT_VARIANTS", 3)
@@ -208,7 +208,7 @@ async def test_only_so_many_variants_of_an_operation_are_kept(
     assert sizes == [1, 2, 3, 3, 3, 3, 3]
 
 
-async def test_only_so_many_statements_of_a_root_field_are_kept(
+async def test_the_number_of_cached_statements_of_a_root_field_is_limited(
     execution: Execution, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prepare, "_KEPT_STATEMENTS", 3)
@@ -232,7 +232,7 @@ async def test_values_of_one_shape_share_a_statement(execution: Execution) -> No
     assert one is other
 
 
-async def test_what_is_refused_for_its_cost_is_refused_again(execution: Execution) -> None:
+async def test_a_request_refused_for_its_cost_is_not_cached(execution: Execution) -> None:
     document = "query($n: Int) { tickets(first: $n) { nodes { notes(first: $n) { nodes { ticket { id } } } } } }"
     for n, refused in ((100, True), (2, False), (100, True), (2, False)):
         found = await ask(execution, document, n=n)
@@ -240,7 +240,7 @@ async def test_what_is_refused_for_its_cost_is_refused_again(execution: Executio
     assert len(execution.preparer._requests) == 1
 
 
-def test_a_cost_may_be_as_high_as_its_bound() -> None:
+def test_a_cost_may_be_as_high_as_its_limit() -> None:
     Cost()._add(Weight(OBJECTS_MAX, VALUES_MAX), 1)
     Cost()._add(Weight(OBJECTS_MAX // 100, VALUES_MAX // 100), 100)
     for weight in (Weight(OBJECTS_MAX + 1, 0), Weight(0, VALUES_MAX + 1)):
@@ -264,7 +264,7 @@ def test_a_cost_may_be_as_high_as_its_bound() -> None:
         (0, 0, OBJECTS_MAX),
     ],
 )
-def test_so_often_may_a_cost_be_asked_for_at_once(objects: int, values: int, times: int) -> None:
+def test_fits_returns_how_often_a_cost_is_within_the_limit(objects: int, values: int, times: int) -> None:
     assert Cost(objects, values).fits() == times
 
 
@@ -288,8 +288,8 @@ NOTES = "subscription($id: ID!) { noteAdded(ticketId: $id) { ... on NoteAdded { 
 
 
 @pytest.mark.parametrize("document", [CHANGES, COUNTS])
-def test_whoever_asks_the_same_is_of_one_group(feed: Callable[..., Feed], document: str) -> None:
-    """All admins see the same."""
+def test_subscribers_with_equal_requests_and_rights_share_a_group(feed: Callable[..., Feed], document: str) -> None:
+    """All admins have the same rights."""
     filter = {"status": ["OPEN"], "search": "door"}
     keys = {feed(document, viewer, f=filter).key for viewer in (ADMIN, ADMIN_2, ADMIN)}
     assert len(keys) == 1
@@ -297,11 +297,11 @@ def test_whoever_asks_the_same_is_of_one_group(feed: Callable[..., Feed], docume
         assert feed(document, viewer).key == feed(document, viewer).key
 
 
-def test_subscribers_who_go_on_from_different_cursors_are_of_one_group(feed: Callable[..., Feed]) -> None:
+def test_subscribers_with_different_cursors_share_a_group(feed: Callable[..., Feed]) -> None:
     assert len({feed(CHANGES, after=after).key for after in (None, "one", "two")}) == 1
 
 
-def test_whoever_is_shown_something_else_is_of_another_group(feed: Callable[..., Feed]) -> None:
+def test_subscribers_with_different_requests_or_rights_do_not_share_a_group(feed: Callable[..., Feed]) -> None:
     filters: list[dict[str, Any]] = [
         {"status": ["OPEN"]},
         {"status": ["CLOSED"]},
@@ -329,8 +329,8 @@ def test_whoever_is_shown_something_else_is_of_another_group(feed: Callable[...,
     assert len(set(keys)) == len(keys) == 39
 
 
-def test_groups_whose_filters_alone_differ_are_of_one_family(feed: Callable[..., Feed]) -> None:
-    """Whichever of the simple conditions they have, they share one statement."""
+def test_feeds_that_differ_only_in_their_filters_form_one_family(feed: Callable[..., Feed]) -> None:
+    """A family shares one statement, for every combination of simple conditions."""
     filters: list[dict[str, Any]] = [
         {},
         {"status": ["OPEN"]},
@@ -348,7 +348,7 @@ def test_groups_whose_filters_alone_differ_are_of_one_family(feed: Callable[...,
     assert feed(NOTES, id=TICKETS[0]).family == feed(NOTES, id=TICKETS[1]).family
 
 
-def test_groups_whose_messages_or_statements_differ_are_of_several_families(feed: Callable[..., Feed]) -> None:
+def test_feeds_with_different_messages_or_statements_form_different_families(feed: Callable[..., Feed]) -> None:
     viewers = [ADMIN, SERVICE, SERVICE_2, Viewer(Role.TECHNICIAN, PEOPLE[0], "Tess")]
     nested: list[dict[str, Any]] = [{"not": {"status": ["OPEN"]}}, {"or": [{"status": ["OPEN"]}]}]
     families = [feed(CHANGES, viewer).family for viewer in viewers]
@@ -359,7 +359,7 @@ def test_groups_whose_messages_or_statements_differ_are_of_several_families(feed
     assert len(set(families)) == len(families)
 
 
-def test_operations_of_one_document_are_of_two_groups(feed: Callable[..., Feed]) -> None:
+def test_different_operations_of_a_document_do_not_share_a_group(feed: Callable[..., Feed]) -> None:
     document = """subscription A { ticketChanged { ... on TicketChange { kind } } }
         subscription B { ticketChanged { ... on TicketChange { ticketId } } }"""
     assert feed(document, operation="A").key == feed(document, operation="A").key != feed(document, operation="B").key
@@ -379,7 +379,7 @@ def test_operations_of_one_document_are_of_two_groups(feed: Callable[..., Feed])
                             "fragment G on Customer { name @include(if: $on) }"),
     ],
 )  # fmt: skip
-def test_subscribers_to_whom_a_condition_shows_something_else_are_of_two_groups(
+def test_subscribers_with_different_conditions_do_not_share_a_group(
     feed: Callable[..., Feed], selection: str, fragments: str
 ) -> None:
     document = f"""subscription($on: Boolean = true) {{ ticketChanged {{ ...S }} }}
@@ -388,20 +388,20 @@ def test_subscribers_to_whom_a_condition_shows_something_else_are_of_two_groups(
     assert on == default != off
 
 
-def test_a_feed_is_asked_about_as_many_events_as_one_query_may_ask_for(feed: Callable[..., Feed]) -> None:
+def test_a_feeds_statement_takes_as_many_events_as_its_cost_allows(feed: Callable[..., Feed]) -> None:
     assert feed(CHANGES).at_once == EVENTS_MAX
     costly = """subscription { ticketChanged { ... on TicketChange {
         ticket { notes(first: 100) { nodes { ticket { id } } } } } } }"""
     assert 1 < feed(costly).at_once < EVENTS_MAX
 
 
-# Numbers that follow
+# Live counts
 
 
-async def test_a_number_comes_once_for_many_events_and_only_if_it_is_another(
+async def test_counts_are_sent_once_for_several_events_and_only_if_they_changed(
     feed: Callable[..., Feed], pool: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It belongs to the last of the events, so whoever has joined since the others is given it too."""
+    """The message belongs to the last event, so subscribers that have joined since the others receive it too."""
     monkeypatch.setattr(subscriptions, "MERGING_SECONDS", 0)
     counts = feed(COUNTS, SERVICE)
     asked = ["one", "two"]
@@ -414,17 +414,15 @@ async def test_a_number_comes_once_for_many_events_and_only_if_it_is_another(
     assert await counts.of(asked) == []
 
 
-async def test_a_number_is_not_counted_for_each_event_at_once(
-    feed: Callable[..., Feed], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_counts_wait_for_further_events(feed: Callable[..., Feed], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subscriptions, "MERGING_SECONDS", 3_600)
     counting = asyncio.ensure_future(feed(COUNTS).of(["one"]))
     assert await asyncio.wait({counting}, timeout=0.1) == (set(), {counting})
     counting.cancel()
 
 
-async def test_the_bell_is_rung_once_for_each_mutation_when_it_is_done(pool: Database, database: Connection) -> None:
-    """Rung earlier, it would wake tails that find nothing yet."""
+async def test_the_bell_rings_once_for_each_committed_mutation(pool: Database, database: Connection) -> None:
+    """If it rang earlier, it would wake tails that find no event yet."""
     ticket = await write_ticket(database, ADMIN, "Camera offline")
     rings: list[int] = []
     preparer = Preparer(graphql_schema(schema))

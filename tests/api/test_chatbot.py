@@ -1,4 +1,4 @@
-"""The chatbot: a conversation becomes one ticket of the right customer, and is followed from outside."""
+"""The chatbot: a conversation creates one ticket, of the right customer, whose progress can be tracked."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def customer_of(database: Database, ticket: dict[str, Any]) -> str | None:
 # A conversation
 
 
-async def test_a_conversation_that_went_on_is_answered_with_its_ticket(api: Api, database: Database) -> None:
+async def test_a_continued_conversation_returns_its_ticket(api: Api, database: Database) -> None:
     async with api.service() as chatbot:
         first = await open_ticket(chatbot, chat=conversation("grown", "Help."), idempotencyKey="one")
         before = await dump(database)
@@ -61,7 +61,7 @@ async def test_a_conversation_that_went_on_is_answered_with_its_ticket(api: Api,
         assert await open_ticket(chatbot, chat=conversation("grown")) == first
 
 
-async def test_racing_calls_with_keys_of_their_own_make_one_ticket(api: Api, database: Database) -> None:
+async def test_concurrent_calls_with_different_keys_create_one_ticket(api: Api, database: Database) -> None:
     async with api.service() as chatbot:
         chats = [conversation("raced", *["More."] * n) for n in range(10)]
         opened = await asyncio.gather(
@@ -72,7 +72,7 @@ async def test_racing_calls_with_keys_of_their_own_make_one_ticket(api: Api, dat
     assert await database.fetchval(count) == 1
 
 
-async def test_a_key_that_made_one_conversations_ticket_makes_no_others(api: Api) -> None:
+async def test_a_key_of_another_conversation_is_a_conflict(api: Api) -> None:
     async with api.service() as chatbot:
         await open_ticket(chatbot, chat=conversation("keyed"), idempotencyKey="key")
         refused = await chatbot.refused(
@@ -95,8 +95,8 @@ async def test_two_chatbots_do_not_see_each_others_conversations(api: Api) -> No
         assert await two(document, id=mine["id"]) == {"node": None, "ticket": None}
 
 
-async def test_only_a_services_conversation_is_looked_for(api: Api) -> None:
-    """Somebody of another role whose id a service has is not answered with its ticket."""
+async def test_only_a_services_conversation_is_recognised(api: Api) -> None:
+    """A viewer of another role with the id of a service does not get the service's ticket."""
     customer = await api.new_customer()
     async with api.service(customer) as chatbot, api.customer(customer) as cora:
         await open_ticket(chatbot, chat=conversation("taken"))
@@ -132,7 +132,7 @@ async def test_the_customer_is_found_by_email_or_account_number(api: Api, databa
         assert (await portal("{ tickets { totalCount } }"))["tickets"]["totalCount"] == 6
 
 
-async def test_an_account_number_that_two_have_finds_neither(api: Api, database: Database) -> None:
+async def test_an_ambiguous_account_number_matches_no_customer(api: Api, database: Database) -> None:
     for number in ("twice-1", "TWICE-1"):
         await api.new_customer(accountNumber=number)
     async with api.service() as chatbot:
@@ -151,7 +151,7 @@ async def test_an_email_and_an_account_number_of_two_customers_are_refused(api: 
         await open_ticket(chatbot, **typed)
 
 
-async def test_who_may_name_an_account_number_and_which(api: Api) -> None:
+async def test_only_services_may_give_a_valid_account_number(api: Api) -> None:
     customer, technician = await api.new_customer(), await api.new_technician()
     given: dict[str, Any] = {**DESCRIBED, "contact": contact("n@example.net"), "accountNumber": "C-1"}
     async with api.technician(technician) as tess, api.customer(customer) as cora, api.service() as chatbot:
@@ -165,8 +165,8 @@ async def test_who_may_name_an_account_number_and_which(api: Api) -> None:
         assert await chatbot.refused("ticketCreate", **given, customerId=customer) == [("INVALID", "accountNumber")]
 
 
-async def test_an_account_number_alone_tells_nothing_of_whose_it_is(api: Api, database: Database) -> None:
-    """All that the chatbot can ask is answered as for a number that is nobody's; of whom it knows, it sees the name."""
+async def test_an_account_number_alone_does_not_reveal_its_customer(api: Api, database: Database) -> None:
+    """Every query has the same result as for an unknown number, unless the chatbot knows the customer's contact."""
     secret = await api.new_customer(name="Zephyrine Quill", email="zq@secret.example", accountNumber="SECRET-9")
     document = """query($id: ID!, $customer: ID!) {
       ticket(by: {id: $id}) { customer { id } contact { name email phone }
@@ -174,7 +174,7 @@ async def test_an_account_number_alone_tells_nothing_of_whose_it_is(api: Api, da
       node(id: $customer) { id } customers { totalCount nodes { id } }
       tickets(filter: {search: "quill"}) { totalCount } ticketCounts(filter: {search: "Zeph"}) { all } }"""
 
-    async def told(chatbot: Api, ticket: dict[str, Any]) -> Any:
+    async def readable(chatbot: Api, ticket: dict[str, Any]) -> Any:
         return await chatbot(document, id=ticket["id"], customer=secret)
 
     async with api.service("guesser") as guesser, api.service("other guesser") as other:
@@ -184,14 +184,14 @@ async def test_an_account_number_alone_tells_nothing_of_whose_it_is(api: Api, da
         )
         assert await customer_of(database, right) == secret
         assert right | {"id": ""} == wrong | {"id": ""}
-        assert await told(guesser, right) == await told(other, wrong)
-        assert (await told(guesser, right))["tickets"]["totalCount"] == 0
+        assert await readable(guesser, right) == await readable(other, wrong)
+        assert (await readable(guesser, right))["tickets"]["totalCount"] == 0
 
-        # An admin takes the customer away and gives them again, and the contact stays: history does not tell the name.
+        # If an admin removes and restores the customer but keeps the contact, the history does not show the name.
         for customer in (None, secret):
             typed = contact("nobody@example.net")
             await api.done("ticketUpdate", "__typename", ticketId=right["id"], customerId=customer, contact=typed)
-        history = (await told(guesser, right))["ticket"]["history"]["nodes"]
+        history = (await readable(guesser, right))["ticket"]["history"]["nodes"]
         assert [event["changes"][0] for event in history[1:]] == [
             {"field": "customer", "before": None, "after": None}
         ] * 2
@@ -208,7 +208,7 @@ async def test_an_account_number_alone_tells_nothing_of_whose_it_is(api: Api, da
 # Tracking
 
 
-async def test_a_ticket_is_followed_by_reference_and_email(api: Api) -> None:
+async def test_a_ticket_is_tracked_by_reference_and_email(api: Api) -> None:
     technician = await api.new_technician()
     async with api.service() as chatbot, api.service("another") as other, api.technician(technician) as tess:
         ticket = (
@@ -237,7 +237,7 @@ async def test_a_ticket_is_followed_by_reference_and_email(api: Api) -> None:
             assert found["updatedAt"] == times[-1]
 
 
-async def test_tracking_does_not_betray_an_internal_note(api: Api) -> None:
+async def test_tracking_does_not_reveal_internal_notes(api: Api) -> None:
     async with api.service() as chatbot:
         opened = await chatbot.done(
             "ticketCreate", "ticket { id reference }", **DESCRIBED, contact=contact("i@x.example")
@@ -250,7 +250,7 @@ async def test_tracking_does_not_betray_an_internal_note(api: Api) -> None:
         assert await chatbot(TRACK, **wrong) == await chatbot(TRACK, **missing) == {"ticketTrack": None}
 
 
-async def test_progress_begins_when_the_ticket_became_the_trackers(api: Api) -> None:
+async def test_progress_starts_when_the_ticket_became_the_customers(api: Api) -> None:
     old, new = await api.new_customer(email="old@x.example"), await api.new_customer(email="new@x.example")
     opened = await api.done("ticketCreate", "ticket { id reference }", **DESCRIBED, customerId=old)
     ticket, reference = opened["ticket"]["id"], opened["ticket"]["reference"]
@@ -263,7 +263,7 @@ async def test_progress_begins_when_the_ticket_became_the_trackers(api: Api) -> 
         assert [step["note"] for step in found["progress"]] == ["Of the new one."]
 
 
-async def test_of_very_much_progress_the_latest_is_told(api: Api) -> None:
+async def test_only_the_latest_steps_of_a_long_progress_are_returned(api: Api) -> None:
     customer = await api.new_customer(email="much@x.example")
     opened = await api.done("ticketCreate", "ticket { id reference }", **DESCRIBED, customerId=customer)
     for n in range(51):
@@ -275,7 +275,7 @@ async def test_of_very_much_progress_the_latest_is_told(api: Api) -> None:
 # The guide
 
 
-async def test_the_guide_for_the_chatbots_author_works_as_it_is_written(api: Api) -> None:
+async def test_the_guide_for_chatbots_works_as_written(api: Api) -> None:
     blocks = re.findall(r"```graphql\n(.*?)```\s+```json\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     (search, searched), (create, created), (track, tracked) = ((text, json.loads(given)) for text, given in blocks)
     await api.done(
@@ -302,7 +302,7 @@ async def test_the_guide_for_the_chatbots_author_works_as_it_is_written(api: Api
     assert customer["ticket"]["customer"] == {"accountNumber": "AC-1042"}
 
 
-async def test_the_chatbots_calls_are_not_everybodys(api: Api) -> None:
+async def test_tracking_is_forbidden_to_technicians_and_customers(api: Api) -> None:
     customer, technician = await api.new_customer(), await api.new_technician()
     async with api.technician(technician) as tess, api.customer(customer) as cora:
         for viewer in (tess, cora):

@@ -1,4 +1,4 @@
-"""The lists that people choose from: customers as one types, their properties, technicians, and articles."""
+"""The lists to choose from: customers while typing, properties, technicians and articles."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ NOBODY = "00000000-0000-7000-8000-000000000000"
 
 
 async def names(api: Api, document: str, field: str, **arguments: Any) -> list[str]:
-    """The names on the one page that there is."""
+    """Returns the names on the only page."""
     got = (await api(document, first=100, **arguments))[field]
     assert got["totalCount"] == len(got["nodes"])
     return [node["name"] for node in got["nodes"]]
 
 
 async def found(api: Api, search: str | None) -> list[str]:
-    """The customers found, best first."""
+    """Returns the names of the customers found, best first."""
     return await names(api, CUSTOMERS, "customers", search=search)
 
 
 async def every_page(api: Api, document: str, field: str, size: int, **arguments: Any) -> list[dict[str, str]]:
-    """The nodes of the list, by pages of this size."""
+    """Returns the nodes of the list, read in pages of this size."""
 
     async def fetch(**way: Any) -> Any:
         return (await api(document, **arguments, **way))[field]
@@ -51,7 +51,7 @@ async def every_page(api: Api, document: str, field: str, size: int, **arguments
 
 
 async def named_pages(api: Api, document: str, field: str, size: int, **arguments: Any) -> list[str]:
-    """Likewise, the names alone."""
+    """Returns the names of the list, read in pages of this size."""
     return [node["name"] for node in await every_page(api, document, field, size, **arguments)]
 
 
@@ -68,7 +68,7 @@ async def test_customers_are_found_by_part_of_name_email_and_account_number(api:
 
 
 async def test_the_best_match_comes_first(api: Api) -> None:
-    """An account number, whole and begun; then the beginning of a name, of an address, of a word; then anywhere."""
+    """A whole account number or its beginning; then the beginning of a name, address or word; then any other part."""
     ranked: Sequence[tuple[str, str, str]] = (
         ("Zara Whole", "zw@example.com", "MARLOW"),
         ("Marlow in Every Way", "marlow@example.com", "MARLOW-1"),
@@ -91,7 +91,7 @@ async def test_the_best_match_comes_first(api: Api) -> None:
                 assert await named_pages(viewer, CUSTOMERS, "customers", size, search="marlow") == expected
 
 
-async def test_among_equally_good_matches_the_name_decides(api: Api) -> None:
+async def test_equally_good_matches_are_sorted_by_name(api: Api) -> None:
     for n in (3, 1, 5, 2, 4):
         await api.new_customer(name=f"Grantchester {n}", email=f"g{n}@example.com", accountNumber=f"G-{n}")
     expected = [f"Grantchester {n}" for n in range(1, 6)]
@@ -99,14 +99,14 @@ async def test_among_equally_good_matches_the_name_decides(api: Api) -> None:
     assert await named_pages(api, CUSTOMERS, "customers", 2, search="grantch") == expected
 
 
-async def test_customers_of_one_name_each_appear_once(api: Api) -> None:
+async def test_customers_of_the_same_name_each_appear_once(api: Api) -> None:
     ids = {await api.new_customer(name="Evelyn Sprocket") for _ in range(7)}
     seen = [node["id"] for node in await every_page(api, CUSTOMERS, "customers", 3, search="sprocket")]
     assert len(seen) == 7
     assert set(seen) == ids
 
 
-async def test_a_person_types_and_the_list_narrows(api: Api) -> None:
+async def test_the_list_narrows_with_each_typed_character(api: Api) -> None:
     for name in ("Hollingworth Security", "Hollingsworth Bakery", "Hollis Dental"):
         await api.new_customer(name=name)
     typed = [await found(api, "hollingsworth b"[:length]) for length in range(5, 16)]
@@ -116,7 +116,7 @@ async def test_a_person_types_and_the_list_narrows(api: Api) -> None:
     assert all(set(later) <= set(earlier) for earlier, later in itertools.pairwise(typed))
 
 
-async def test_one_and_two_characters_are_enough(api: Api) -> None:
+async def test_one_or_two_characters_are_enough(api: Api) -> None:
     await api.new_customer(name="ꙮ Œuvre", accountNumber="ꙮ1")
     await api.new_customer(name="The ꙮ")
     assert await found(api, "ꙮ") == ["ꙮ Œuvre", "The ꙮ"]
@@ -131,7 +131,7 @@ async def test_letters_of_any_language_match_in_any_case(api: Api) -> None:
             assert await found(api, term) == [name], term
 
 
-async def test_signs_that_mean_something_to_databases_are_themselves(api: Api) -> None:
+async def test_wildcards_and_quotes_are_literal(api: Api) -> None:
     for name in ("100% Doors", "1000 Doors", "Under_score", "UnderXscore", "Back\\slash", "O'Neill; DROP"):
         await api.new_customer(name=name)
     assert await found(api, "100%") == ["100% Doors"]
@@ -144,7 +144,7 @@ async def test_signs_that_mean_something_to_databases_are_themselves(api: Api) -
         assert await found(api, term) == [], term
 
 
-async def test_a_renamed_customer_is_found_by_the_new_name_alone(api: Api) -> None:
+async def test_a_renamed_customer_is_found_only_by_the_new_name(api: Api) -> None:
     customer = await api.new_customer(name="Penelope Birdsong")
     await api.done("customerUpdate", "customer { id }", customerId=customer, name="Penelope Ravenscroft")
     assert await found(api, "ravens") == ["Penelope Ravenscroft"]
@@ -152,7 +152,7 @@ async def test_a_renamed_customer_is_found_by_the_new_name_alone(api: Api) -> No
 
 
 @pytest.mark.parametrize("blank", [None, "", "  \t"])
-async def test_without_a_search_all_customers_come_by_name(api: Api, blank: str | None) -> None:
+async def test_without_a_search_all_customers_are_listed_by_name(api: Api, blank: str | None) -> None:
     first = ["Aardvark Alarms", "aardvark barriers", "AARDVARK CAMERAS", "Aardvark Doors"]
     for name in first[::-1]:
         await api.new_customer(name=name)
@@ -163,7 +163,7 @@ async def test_without_a_search_all_customers_come_by_name(api: Api, blank: str 
     assert await named_pages(api, CUSTOMERS, "customers", 7, search=blank) == listed
 
 
-async def test_a_cursor_of_a_search_is_of_no_use_without_it(api: Api) -> None:
+async def test_a_cursor_of_a_search_is_refused_without_the_search(api: Api) -> None:
     await api.new_customer(name="Bartholomew One")
     await api.new_customer(name="Bartholomew Two")
     searched = (await api(CUSTOMERS, search="bartholomew", first=1))["customers"]["pageInfo"]["endCursor"]
@@ -176,7 +176,7 @@ async def test_a_cursor_of_a_search_is_of_no_use_without_it(api: Api) -> None:
 
 
 @pytest.mark.parametrize("search", ["x" * 201, "a\0b", "x" * 100_000])
-async def test_what_cannot_be_searched_for_is_refused(api: Api, search: str) -> None:
+async def test_an_invalid_search_term_is_refused(api: Api, search: str) -> None:
     for document in (CUSTOMERS, ARTICLES):
         with pytest.raises(Refusal) as refused:
             await api(document, search=search)
@@ -184,7 +184,7 @@ async def test_what_cannot_be_searched_for_is_refused(api: Api, search: str) -> 
 
 
 @pytest.mark.parametrize("arguments", [{"first": 0}, {"first": 101}, {"last": -1}, {"first": 1, "last": 1}])
-async def test_these_pages_are_bounded_too(api: Api, arguments: dict[str, int]) -> None:
+async def test_pages_of_these_lists_are_limited_too(api: Api, arguments: dict[str, int]) -> None:
     for document in (CUSTOMERS, ARTICLES):
         for search in (None, "x"):
             with pytest.raises(Refusal) as refused:
@@ -210,7 +210,7 @@ async def test_a_search_finds_only_customers_that_its_viewer_sees(api: Api) -> N
 # Properties
 
 
-async def test_properties_of_a_customer_come_by_address(api: Api) -> None:
+async def test_properties_of_a_customer_are_listed_by_address(api: Api) -> None:
     customer, other = await api.new_customer(), await api.new_customer()
     for address in ("9 Birch Road", "12 Ash Lane", "9 Birch Close"):
         await api.new_property(customer, address=address)
@@ -227,13 +227,13 @@ async def test_properties_of_a_customer_come_by_address(api: Api) -> None:
 
 
 @pytest.mark.parametrize("id_", ["", "x", NOBODY, f"prp_{NOBODY}", "cus_x"])
-async def test_properties_are_of_a_customer_and_of_nothing_else(api: Api, id_: str) -> None:
+async def test_the_customer_of_properties_must_be_a_customers_id(api: Api, id_: str) -> None:
     with pytest.raises(Refusal) as refused:
         await api(PROPERTIES, customer=id_)
     assert refused.value.codes == ["BAD_USER_INPUT"]
 
 
-async def test_properties_are_seen_by_who_has_to_do_with_them(api: Api) -> None:
+async def test_each_role_sees_only_its_own_properties(api: Api) -> None:
     customer, other = await api.new_customer(), await api.new_customer()
     technician = await api.new_technician()
     visited = await api.new_property(customer)
@@ -263,7 +263,7 @@ async def test_properties_are_seen_by_who_has_to_do_with_them(api: Api) -> None:
 # Technicians
 
 
-async def test_technicians_who_are_active_and_who_are_not(api: Api) -> None:
+async def test_technicians_are_filtered_by_activity(api: Api) -> None:
     away = await api.new_technician(name="Bert Away")
     await api.new_technician(name="Carl Here")
     await api.new_technician(name="Anna Here")
@@ -313,13 +313,13 @@ async def test_articles_are_found_by_words_in_any_of_their_forms(api: Api) -> No
         assert await read(api, search) == [], search
 
 
-async def test_an_address_or_a_file_in_an_article_is_found_as_it_is_written(api: Api) -> None:
+async def test_addresses_and_file_names_in_articles_are_found_literally(api: Api) -> None:
     await write(api, "Whom to ask", "Write to gate_support@example.com, or see manuals/gate_v2.pdf and 50%_off.")
     for search in ("gate_support@example.com", "manuals/gate_v2.pdf", "50%_off"):
         assert await read(api, search) == ["Whom to ask"], search
 
 
-async def test_a_problem_counts_for_more_than_a_solution(api: Api) -> None:
+async def test_a_match_in_the_problem_ranks_above_one_in_the_solution(api: Api) -> None:
     await write(api, "Turnstile stuck", "Oil it.")
     await write(api, "Gate stuck", "Look at the turnstile, then at the turnstile again.")
     await write(api, "Turnstile of the turnstile", "Turnstile, turnstile.")
@@ -328,14 +328,14 @@ async def test_a_problem_counts_for_more_than_a_solution(api: Api) -> None:
     assert await named_pages(api, ARTICLES, "articles", 2, search="turnstile") == await read(api, "turnstile")
 
 
-async def test_articles_that_match_alike_are_paged_without_a_gap(api: Api) -> None:
+async def test_equally_good_articles_are_paged_without_a_gap(api: Api) -> None:
     ids = {await write(api, "Periscope misted") for _ in range(9)}
     seen = [node["id"] for node in await every_page(api, ARTICLES, "articles", 2, search="periscope")]
     assert len(seen) == 9
     assert set(seen) == ids
 
 
-async def test_an_article_is_found_by_what_it_says_now(api: Api) -> None:
+async def test_an_edited_article_is_found_only_by_its_new_text(api: Api) -> None:
     article = await write(api, "Hygrometer wrong")
     await api.done("articleUpdate", "article { id }", articleId=article, problem="Barometer wrong")
     assert await read(api, "hygrometer") == []
@@ -367,14 +367,14 @@ async def test_an_article_is_found_by_what_it_says_now(api: Api) -> None:
     ],
 )
 async def test_any_text_may_be_searched_for_in_articles(api: Api, search: str) -> None:
-    """Nothing that is typed is an operator that can be wrong."""
+    """No term has a syntax error."""
     await write(api, "Something ordinary")
     assert await named_pages(api, ARTICLES, "articles", 3, search=search) == await read(api, search)
     assert "Something ordinary" not in await read(api, f"{search} sextant")
 
 
 @pytest.mark.parametrize("blank", [None, "", " \n"])
-async def test_without_a_search_articles_come_newest_first(
+async def test_without_a_search_articles_are_listed_newest_first(
     api: Api, blank: str | None, database: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     first = await write(api, "Older")
@@ -387,7 +387,7 @@ async def test_without_a_search_articles_come_newest_first(
     assert await named_pages(api, ARTICLES, "articles", 5, search=blank) == [node["name"] for node in got["nodes"]]
 
 
-async def test_articles_that_are_published_and_that_are_not(api: Api) -> None:
+async def test_articles_are_filtered_by_publication(api: Api) -> None:
     await write(api, "Dehumidifier public")
     hidden = await write(api, "Dehumidifier hidden", published=False)
     assert set(await read(api, "dehumidifier")) == {"Dehumidifier public", "Dehumidifier hidden"}

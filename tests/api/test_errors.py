@@ -1,4 +1,4 @@
-"""What a client reads of each kind of error: its code and a sentence, and nothing of the inside."""
+"""Errors as clients see them: a code and a sentence for each kind, without internal details."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from db.errors import BadInput, ClientError, Forbidden, LimitExceeded
 
 SECRET = "relation swordfish of 10.0.0.7 does not like row 4711"
 
-# One of each branch of PostgreSQL's, asyncpg's and the system's errors that is known, and their nearest relatives.
+# One error of each known branch of PostgreSQL's, asyncpg's and the system's errors, and their nearest relatives.
 CODES: dict[type[Exception], str] = {
     asyncpg.QueryCanceledError: "TIMEOUT",
     TimeoutError: "TIMEOUT",
@@ -56,7 +56,7 @@ LEVELS = {"TIMEOUT": logging.WARNING, "BUSY": logging.WARNING, "UNAVAILABLE": lo
 
 
 @pytest.mark.parametrize("kind", CODES, ids=[kind.__name__ for kind in CODES])
-def test_a_client_reads_the_code_of_an_error_and_the_log_has_the_rest(
+def test_a_client_gets_the_code_of_an_error_and_the_log_its_details(
     kind: type[Exception], caplog: pytest.LogCaptureFixture
 ) -> None:
     error, code = kind(SECRET), CODES[kind]
@@ -81,7 +81,7 @@ def test_a_client_reads_the_code_of_an_error_and_the_log_has_the_rest(
         (GraphQLError("Around it.", original_error=Forbidden("Like this.")), "FORBIDDEN"),
     ],
 )
-def test_an_error_that_is_meant_for_the_client_is_passed_on_and_not_logged(
+def test_an_error_for_the_client_is_returned_and_not_logged(
     error: Exception, code: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     shown = client_error(error)

@@ -1,4 +1,4 @@
-"""A create that is sent again with its idempotency key has one effect and one answer."""
+"""Repeating a create with its idempotency key has one effect and returns one result."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def an_article_from_a_ticket(api: Api) -> dict[str, Any]:
 
 
 CREATES: dict[str, tuple[str, str, Inputs, dict[str, Any]]] = {
-    # What it creates, the table, an input, and what makes another request of that.
+    # The object that it creates, the table, an input, and a change that makes a different request.
     "ticketCreate": ("ticket", "tickets", a_ticket, {"priority": "LOW"}),
     "noteAdd": ("note", "notes", a_note, {"internalOnly": True}),
     "customerCreate": ("customer", "customers", a_customer, {"phone": "613-555-1234"}),
@@ -73,7 +73,7 @@ CREATES: dict[str, tuple[str, str, Inputs, dict[str, Any]]] = {
 }
 
 
-def test_each_mutation_that_takes_a_key_is_tried_here() -> None:
+def test_the_tests_cover_each_mutation_with_an_idempotency_key() -> None:
     assert CREATES.keys() == {name for name in root_fields("Mutation") if "idempotencyKey" in input_fields(name)}
 
 
@@ -82,7 +82,7 @@ def key() -> str:
 
 
 @pytest.mark.parametrize("mutation", CREATES)
-async def test_twenty_racing_retries_have_one_effect_and_one_answer(
+async def test_twenty_concurrent_retries_have_one_effect_and_one_result(
     api: Api, database: Database, mutation: str
 ) -> None:
     kind, table, inputs, _ = CREATES[mutation]
@@ -92,7 +92,7 @@ async def test_twenty_racing_retries_have_one_effect_and_one_answer(
     assert len({answer[kind]["id"] for answer in answers}) == 1
     logged = 1 if kind in ("ticket", "note") else 0
     assert await counts(database, table) == (count + 1, events + logged)
-    # And long after.
+    # A later retry returns the same.
     assert await api.done(mutation, f"{kind} {{ id }}", **input) == answers[0]
     assert await counts(database, table) == (count + 1, events + logged)
 
@@ -125,8 +125,8 @@ async def test_a_key_used_for_another_mutation_is_a_conflict(api: Api) -> None:
     assert refused == [("IDEMPOTENCY_CONFLICT", "idempotencyKey")]
 
 
-async def test_equal_inputs_of_two_mutations_are_two_requests(database: Any) -> None:
-    """In whatever order their fields stand. No two mutations take the same input today, so this asks for itself."""
+async def test_equal_inputs_of_two_mutations_are_different_requests(database: Any) -> None:
+    """Regardless of the order of fields. No two mutations have the same input today, so this test calls `claim`."""
     call = Call(Viewer(Role.ADMIN, "boss", "Boss"), None, {}, OwnMail(frozenset(), ""))  # type: ignore[arg-type]
     request, made = {"idempotencyKey": key(), "ticketId": "tkt_1", "body": "b"}, new_id()
     assert await claim(database, call, "noteAdd", request, made) is None
@@ -136,7 +136,7 @@ async def test_equal_inputs_of_two_mutations_are_two_requests(database: Any) -> 
     assert [error.code for error in refused.value.errors] == ["IDEMPOTENCY_CONFLICT"]
 
 
-async def test_of_two_different_requests_racing_with_one_key_one_is_done(api: Api, database: Database) -> None:
+async def test_one_of_two_concurrent_requests_with_the_same_key_succeeds(api: Api, database: Database) -> None:
     used = key()
     inputs = [{"problem": f"p{n % 2}", "solution": "s", "idempotencyKey": used} for n in range(12)]
     payloads = await asyncio.gather(*(api.do("articleCreate", "article { id problem }", **input) for input in inputs))
@@ -148,7 +148,7 @@ async def test_of_two_different_requests_racing_with_one_key_one_is_done(api: Ap
 
 
 async def test_a_key_belongs_to_its_caller(api: Api) -> None:
-    """Neither another person nor the same name in another role meets it."""
+    """It does not collide with another viewer's, even of the same name in another role."""
     technician, customer = await api.new_technician(), await api.new_customer()
     input = {"subject": "s", "description": "d", "contact": {"name": "n", "email": "n@example.com"}}
     input["idempotencyKey"] = key()
@@ -179,7 +179,7 @@ async def test_a_key_belongs_to_its_caller(api: Api) -> None:
         ("articleCreateFromTicket", "NOT_FOUND", {"ticketId": "tkt_00000000-0000-7000-8000-000000000000"}),
     ],
 )
-async def test_a_request_that_was_refused_does_not_use_its_key_up(
+async def test_a_refused_request_does_not_use_its_key(
     api: Api, mutation: str, code: str, wrong: dict[str, str]
 ) -> None:
     if mutation == "customerCreate":
@@ -192,8 +192,8 @@ async def test_a_request_that_was_refused_does_not_use_its_key_up(
     assert (await api.done(mutation, f"{kind} {{ id }}", **input))[kind]["id"]
 
 
-async def test_a_retry_is_answered_however_the_world_has_moved_on(api: Api) -> None:
-    """What was possible when the first request came need not be possible now: it was done then."""
+async def test_a_retry_returns_the_first_result_even_if_it_is_no_longer_possible(api: Api) -> None:
+    """The first request succeeded, so later changes do not matter."""
     input = await a_ticket(api) | {"idempotencyKey": key()}
     made = (await api.done("ticketCreate", "ticket { id }", **input))["ticket"]["id"]
     await api.done("technicianUpdate", "__typename", technicianId=input["technicianId"], active=False)
@@ -207,7 +207,7 @@ async def test_a_retry_is_answered_however_the_world_has_moved_on(api: Api) -> N
     assert (await api.done("articleCreateFromTicket", "article { id }", **from_ticket))["article"] == article
 
 
-async def test_the_order_of_fields_and_blanks_around_the_key_make_no_other_request(api: Api) -> None:
+async def test_the_order_of_fields_and_spaces_around_the_key_are_ignored(api: Api) -> None:
     used = key()
     document = """mutation { articleCreate(input: {%s}) { article { id } userErrors { code } } }"""
     fields = ['problem: "p"', 'solution: "s"', f'idempotencyKey: "{used}"']
@@ -219,7 +219,7 @@ async def test_the_order_of_fields_and_blanks_around_the_key_make_no_other_reque
     ] == first["articleCreate"]["article"]
 
 
-async def test_without_a_key_each_request_is_its_own(api: Api) -> None:
+async def test_requests_without_a_key_are_independent(api: Api) -> None:
     made = [
         (await api.done("articleCreate", "article { id }", problem="p", solution="s", **given))["article"]["id"]
         for given in ({}, {}, {"idempotencyKey": None}, {"idempotencyKey": None})
@@ -237,7 +237,7 @@ async def test_a_bad_key_is_refused(api: Api, database: Database, mutation: str)
     assert await dump(database) == before
 
 
-async def test_two_creates_in_one_document_have_keys_of_their_own(api: Api) -> None:
+async def test_a_key_can_be_used_once_within_a_document(api: Api) -> None:
     document = """mutation($k: String!) {
       a: articleCreate(input: {problem: "a", solution: "s", idempotencyKey: $k}) { article { id } userErrors { code } }
       b: articleCreate(input: {problem: "b", solution: "s", idempotencyKey: $k}) { article { id } userErrors { code } }

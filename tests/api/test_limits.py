@@ -1,7 +1,7 @@
-"""Documents and variables made to hurt: each is refused for what it is, at the cost of reading it.
+"""Hostile documents and variables: each is refused with the right code, at little more than the cost of reading it.
 
-What a request costs is told from the CPU time of the server's process, which other work on the machine does not
-lengthen as it does the time on the clock: whatever takes longer than `CPU_SECONDS` holds up everyone else.
+The cost is measured as CPU time of the server's process, because other work on the machine affects it less than the
+elapsed time. A request that takes longer than `CPU_SECONDS` would hold up all others.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.helpers.api import Api, Refusal, Server
 from tests.helpers.database_checks import Database, dump
 
 CPU_SECONDS = 0.5
-ANSWER_BYTES = 20_000  # of a refusal, however long what it refuses
+ANSWER_BYTES = 20_000  # the limit of a refusal, even of a long request
 
 LIMIT, INVALID, PARSE = "LIMIT_EXCEEDED", "GRAPHQL_VALIDATION_FAILED", "GRAPHQL_PARSE_FAILED"
 INPUT, REQUEST = "BAD_USER_INPUT", "BAD_REQUEST"
@@ -32,7 +32,7 @@ NOTHING = "tkt_00000000-0000-7000-8000-000000000000"
 
 
 def times(count: int, text: str) -> str:
-    """The text that often, with the number for each `#`."""
+    """Returns the text this many times, with the number in place of each `#`."""
     return " ".join(text.replace("#", str(number)) for number in range(count))
 
 
@@ -41,19 +41,19 @@ def nest(depth: int, opening: str, inside: str, closing: str) -> str:
 
 
 def doubled(count: int, type_: str, opening: str = "", closing: str = "") -> str:
-    """Fragments each of which spreads the next one twice: 2 to the power of `count` things when spread out."""
+    """Returns fragments that each spread the next one twice, so that they expand to 2 to the power of `count`."""
     spreads = (f"fragment F{n} on {type_} {{ {opening} ...F{n + 1} ...F{n + 1} {closing} }}" for n in range(count))
     return " ".join((*spreads, f"fragment F{count} on {type_} {{ __typename }}"))
 
 
 def circle(count: int) -> str:
-    """Fragments each of which spreads all."""
+    """Returns fragments that each spread all of them."""
     all_ = times(count, "...F#")
     return " ".join(f"fragment F{n} on Query {{ {all_} }}" for n in range(count))
 
 
 def filters(depth: int, step: str) -> Any:
-    """A filter within a filter within a filter."""
+    """Returns a filter nested to this depth."""
     inner: Any = {}
     for _ in range(depth):
         inner = {step: inner if step == "not" else [inner]}
@@ -264,15 +264,13 @@ async def refused(admin: Api, code: str, query: str, variables: dict[str, Any]) 
 
 
 @pytest.mark.parametrize("name", ALL)
-async def test_what_is_made_to_hurt_is_refused_at_the_cost_of_reading_it(
-    admin: Api, process: psutil.Process, name: str
-) -> None:
+async def test_hostile_requests_are_refused_at_little_cost(admin: Api, process: psutil.Process, name: str) -> None:
     before = spent(process)
     await refused(admin, *ALL[name])
     assert spent(process) - before < CPU_SECONDS
 
 
-async def test_everyone_else_is_answered_meanwhile(admin: Api) -> None:
+async def test_other_requests_are_answered_meanwhile(admin: Api) -> None:
     async def ask() -> list[str]:
         return [(await admin("{ me { name } }"))["me"]["name"] for _ in range(20)]
 
@@ -280,7 +278,7 @@ async def test_everyone_else_is_answered_meanwhile(admin: Api) -> None:
     assert names == ["The Boss"] * 20
 
 
-async def test_nothing_is_done_of_what_is_refused(admin: Api, database: Database) -> None:
+async def test_a_refused_document_changes_nothing(admin: Api, database: Database) -> None:
     create = 'customerCreate(input: { name: "x", email: "x@example.com", accountNumber: "x" }) { __typename }'
     costly = (
         "ticketCreate(input: $input) { ticket { " + "notes(first: 100) { nodes { ticket { " * 3 + "id" + " } } }" * 3
@@ -296,7 +294,7 @@ async def test_nothing_is_done_of_what_is_refused(admin: Api, database: Database
     assert await dump(database) == before
 
 
-async def test_what_is_just_within_the_bounds_is_answered(admin: Api) -> None:
+async def test_requests_at_the_limits_are_answered(admin: Api) -> None:
     chain = nest(5, "tickets(first: 1) { nodes { customer { ", "tickets { nodes { id } }", " } } }")
     viewers = "{ " + times(10, "a#: me { ...F }") + " } fragment F on Viewer { " + times(99, "a#: name") + " }"
     for document in (
@@ -314,7 +312,7 @@ async def test_what_is_just_within_the_bounds_is_answered(admin: Api) -> None:
     assert await admin(NODES, ids=[NOTHING] * limits.PAGE_MAX) == {"nodes": [None] * limits.PAGE_MAX}
 
 
-async def test_a_bound_is_named_in_the_refusal(admin: Api) -> None:
+async def test_the_error_names_the_limit(admin: Api) -> None:
     for document, words in (
         ("{" + "a " * 3_000 + "}", "2000 tokens"),
         (nest(300, "{ ... ", "{ __typename }", "}"), "nested too deeply"),
@@ -333,8 +331,8 @@ async def test_a_bound_is_named_in_the_refusal(admin: Api) -> None:
 
 
 @pytest.mark.parametrize("line", [b"a", b"\r\nheader: x"], ids=["one header", "many headers"])
-async def test_a_head_without_end_is_not_read(server: Server, line: bytes) -> None:
-    """It needs no token, so it is the cheapest of all to send."""
+async def test_an_endless_head_is_refused(server: Server, line: bytes) -> None:
+    """It needs no token, so it is the cheapest attack."""
     address = urlsplit(server.url)
     for size, end, status in ((60_000, b"\r\n\r\n", b"HTTP/1.1 200 "), (150_000, b"", b"HTTP/1.1 431 ")):
         reader, writer = await asyncio.open_connection(address.hostname, address.port)

@@ -1,6 +1,6 @@
-"""The users' guide to managing tickets, walked through the API: one story for each of its sections, in its words.
+"""The users' guide to managing tickets, followed through the API: one test for each of its sections.
 
-What the guide says of live updates and notifications is not here.
+Other tests cover its parts on live updates and notifications.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ chat {{ author body at }} notes {{ nodes {{ body internalOnly createdAt author {
 
 @dataclass(frozen=True)
 class Company:
-    """A few customers with properties, two technicians, and tickets to find one's way in."""
+    """A few customers with properties, two technicians, and some tickets."""
 
     customer: str
     property: str
@@ -41,13 +41,13 @@ async def company(server: Server) -> AsyncIterator[Company]:
         customer = await api.new_customer(
             name="John Smith", email="john@example.com", phone="613-555-1234", accountNumber="CUST-1001"
         )
-        place = await api.new_property(customer, address="12 Elm Street", accountNumber="PROP-2001")
+        property_id = await api.new_property(customer, address="12 Elm Street", accountNumber="PROP-2001")
         await api.new_property(customer, address="1 Harbour Road", accountNumber="PROP-2002")
         other = await api.new_customer(name="Dana Whitfield", email="dana@whitfield.test", accountNumber="CUST-1002")
         tess, ugo = await api.new_technician(name="Tess Okafor"), await api.new_technician(name="Ugo Ruiz")
         tickets = {}
         for subject, given, status in (
-            ("Siren will not stop", {"customerId": customer, "propertyId": place, "priority": "HIGH"}, "OPEN"),
+            ("Siren will not stop", {"customerId": customer, "propertyId": property_id, "priority": "HIGH"}, "OPEN"),
             ("Camera 3 is dark", {"customerId": other, "category": "CCTV", "technicianId": tess}, "IN_PROGRESS"),
             ("Door will not lock", {"category": "ACCESS_CONTROL", "priority": "URGENT", "technicianId": ugo}, "OPEN"),
             ("Intercom hums", {"category": "INTERCOM", "priority": "LOW", "technicianId": tess}, "RESOLVED"),
@@ -58,16 +58,16 @@ async def company(server: Server) -> AsyncIterator[Company]:
                 await api.done("ticketResolve", "__typename", ticketId=tickets[subject], resolution="Done.")
             if status in ("IN_PROGRESS", "CLOSED"):
                 await api.done("ticketSetStatus", "__typename", ticketId=tickets[subject], status=status)
-        yield Company(customer, place, tess, ugo, tickets)
+        yield Company(customer, property_id, tess, ugo, tickets)
 
 
 async def detail(api: Api, ticket_id: str) -> Any:
-    """The ticket's detail page."""
+    """Returns the ticket as on its detail page."""
     return (await api(f"query($id: ID!) {{ ticket(by: {{id: $id}}) {{ {DETAIL} }} }}", id=ticket_id))["ticket"]
 
 
 async def listed(api: Api, company: Company, **arguments: Any) -> list[str]:
-    """The subjects in the ticket list, of the company's tickets."""
+    """Returns the subjects of the company's tickets in the ticket list."""
     document = """query($filter: TicketFilter, $orderBy: [TicketOrder!]) {
       tickets(filter: $filter, orderBy: $orderBy, first: 100) { nodes { subject } } }"""
     nodes = (await api(document, **arguments))["tickets"]["nodes"]
@@ -75,8 +75,8 @@ async def listed(api: Api, company: Company, **arguments: Any) -> list[str]:
 
 
 async def test_overview(api: Api, company: Company) -> None:
-    """Tickets are created by admins, technicians, customers through the chatbot, and from e-mail; each has a unique
-    reference number that the customer can track the issue with."""
+    """Tickets are created by admins, technicians, customers, the chatbot and from e-mail; each has a unique reference
+    with which the customer can track the issue."""
     async with (
         api.technician(company.tess) as tess,
         api.customer(company.customer) as john,
@@ -140,7 +140,7 @@ async def test_status_tabs(api: Api, company: Company) -> None:
 
 
 async def test_search(api: Api, company: Company) -> None:
-    """By reference number, subject or customer name."""
+    """The search finds reference numbers, subjects and customer names."""
     reference = (await detail(api, company.tickets["Door will not lock"]))["reference"]
     for term, found in (
         (reference, ["Door will not lock"]),
@@ -156,7 +156,7 @@ async def test_search(api: Api, company: Company) -> None:
 
 
 async def test_filters(api: Api, company: Company) -> None:
-    """Priority, category, and whom a ticket is assigned to: unassigned, or one from the list of technicians."""
+    """The filters are priority, category and assignee: unassigned, or a technician from the list."""
     for filter, found in (
         ({"priority": "URGENT"}, {"Door will not lock"}),
         ({"priority": "LOW"}, {"Intercom hums"}),
@@ -179,7 +179,7 @@ async def test_filters(api: Api, company: Company) -> None:
 
 
 async def test_sorting(api: Api, company: Company) -> None:
-    """By date (newest first, if nothing is clicked), reference and status; the same column again reverses."""
+    """The list is sorted by date (newest first by default), reference or status, in either direction."""
     by_creation = list(company.tickets)
     assert await listed(api, company) == by_creation[::-1]
 
@@ -197,7 +197,7 @@ async def test_sorting(api: Api, company: Company) -> None:
 
 
 async def test_customer_search(api: Api, company: Company) -> None:
-    """Typing a name, an e-mail address or an account number brings up the customer, with their properties."""
+    """A name, e-mail address or account number finds the customer with their properties."""
     document = """query($search: String!) { customers(search: $search, first: 5) { nodes {
       id name email phone accountNumber properties { nodes { id address accountNumber } } } } }"""
     for typed in ("John Smith", "john s", "smith", "SMITH", "john@example.com", "john@exam", "CUST-1001", "cust-1001"):
@@ -205,7 +205,7 @@ async def test_customer_search(api: Api, company: Company) -> None:
         assert [customer["id"] for customer in found] == [company.customer], typed
     (john,) = found
     assert (john["name"], john["email"], john["phone"]) == ("John Smith", "john@example.com", "613-555-1234")
-    assert [(place["address"], place["accountNumber"]) for place in john["properties"]["nodes"]] == [
+    assert [(each["address"], each["accountNumber"]) for each in john["properties"]["nodes"]] == [
         ("1 Harbour Road", "PROP-2002"),
         ("12 Elm Street", "PROP-2001"),
     ]
@@ -215,7 +215,7 @@ async def test_customer_search(api: Api, company: Company) -> None:
 
 
 async def test_new_ticket(api: Api, company: Company) -> None:
-    """The form: a customer chosen or typed, a property or none, and the defaults; then on to the detail page."""
+    """The form takes a chosen or typed customer and an optional property, and has defaults."""
     issue = {
         "subject": "Alarm panel beeping after power outage",
         "description": "Customer reports their DSC alarm panel has been beeping intermittently since the power outage"
@@ -256,7 +256,7 @@ async def test_new_ticket(api: Api, company: Company) -> None:
 
 
 async def test_ticket_detail(api: Api, company: Company) -> None:
-    """Everything about a ticket, with the chat that it came from."""
+    """The detail page has all fields of a ticket and its transcript."""
     async with api.service("chatbot") as chatbot:
         made = await chatbot.new_ticket(
             chat={"messages": [{"author": "CUSTOMER", "body": "Help!", "at": "2026-11-23T08:15:00Z"}]}
@@ -270,7 +270,7 @@ async def test_ticket_detail(api: Api, company: Company) -> None:
 
 
 async def test_status_priority_category_and_assignment_change_at_once(api: Api, company: Company) -> None:
-    """Each drop-down saves by itself; "Unassigned" takes the assignment away."""
+    """Each drop-down saves at once; "Unassigned" removes the assignment."""
     ticket = await api.new_ticket()
     for status in ("IN_PROGRESS", "OPEN"):
         await api.done("ticketSetStatus", "__typename", ticketId=ticket, status=status)
@@ -286,14 +286,14 @@ async def test_status_priority_category_and_assignment_change_at_once(api: Api, 
     async with api.technician(company.ugo) as ugo:
         assert (await ugo(seen, id=ticket))["ticket"] is None
         await api.done("ticketAssign", "__typename", ticketId=ticket, technicianId=company.ugo)
-        assert (await ugo(seen, id=ticket))["ticket"] == {"id": ticket}  # in their Tech Portal
+        assert (await ugo(seen, id=ticket))["ticket"] == {"id": ticket}  # in the Tech Portal
         await api.done("ticketAssign", "__typename", ticketId=ticket, technicianId=None)
         assert (await ugo(seen, id=ticket))["ticket"] is None
     assert (await detail(api, ticket))["technician"] is None
 
 
 async def test_adding_notes(api: Api, company: Company) -> None:
-    """With a time and the author's name; internal unless unticked, and then in the Customer Portal too; final."""
+    """Notes have a time and an author, are internal by default, and are final. The portal shows public ones."""
     ticket = await api.new_ticket(customerId=company.customer, technicianId=company.tess)
     before = datetime.fromisoformat((await detail(api, ticket))["createdAt"])
     body = "Called customer, scheduled site visit for Thursday 10am."
@@ -330,7 +330,7 @@ async def test_resolving_a_ticket(api: Api, company: Company) -> None:
 
 
 async def test_converting_to_the_knowledge_base(api: Api, company: Company) -> None:
-    """Subject and resolution become an article, to be edited and then found by the chatbot."""
+    """Subject and resolution become an article, which is edited and then found by the chatbot."""
     ticket = await api.new_ticket(subject="Keypad stays dark after a thunderstorm")
     assert await api.refused("articleCreateFromTicket", ticketId=ticket) == [("RESOLUTION_REQUIRED", "ticketId")]
     await api.done("ticketResolve", "__typename", ticketId=ticket, resolution="Replaced the transformer.")
@@ -353,7 +353,7 @@ async def test_converting_to_the_knowledge_base(api: Api, company: Company) -> N
 
 
 async def test_ticket_lifecycle(api: Api, company: Company) -> None:
-    """Created, triaged, in progress, resolved, closed, and made an article of; history tells it."""
+    """Created, triaged, in progress, resolved, closed and turned into an article; all of it is in the history."""
     async with api.customer(company.customer) as john, api.technician(company.tess) as tess:
         ticket = await john.new_ticket()
         assert (await detail(api, ticket))["status"] == "OPEN"
@@ -382,7 +382,7 @@ async def test_ticket_lifecycle(api: Api, company: Company) -> None:
 
 
 async def test_notification_settings(api: Api) -> None:
-    """Who is told is set by an admin: the recipients, and the Google Chat webhook."""
+    """An admin sets the recipients of notifications and the Google Chat webhook."""
     fields = "supportSettings { adminRecipients googleChatEnabled googleChatConfigured }"
     changed = await api.done(
         "supportSettingsUpdate",
@@ -399,8 +399,8 @@ async def test_notification_settings(api: Api) -> None:
     assert (await api(f"{{ {fields} }}"))["supportSettings"] == changed["supportSettings"]
 
 
-async def test_what_is_an_admins_is_not_a_technicians(api: Api, company: Company) -> None:
-    """Triage is the admin's: a technician works on the tickets they have."""
+async def test_admin_actions_are_forbidden_to_technicians(api: Api, company: Company) -> None:
+    """Triage is for admins; technicians only work on their own tickets."""
     ticket = company.tickets["Camera 3 is dark"]
     async with api.technician(company.tess) as tess:
         refusals = await asyncio.gather(

@@ -1,4 +1,4 @@
-"""`node` and `nodes`: anything by its id, whatever it is, and nothing by what is no id."""
+"""`node` and `nodes`: they return any object by its id, and refuse invalid ids."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ NODES = NODE.replace("$id: ID!", "$ids: [ID!]!").replace("node(id: $id)", "nodes
 
 @pytest.fixture(scope="module")
 async def things(server: Server) -> dict[str, dict[str, Any]]:
-    """One of each kind, as `node` should give it."""
+    """One object of each kind, as `node` should return it."""
     async with Api(server) as api:
         customer = await api.new_customer(name="Ada Byron")
-        place = await api.new_property(customer, address="12 Elm Street")
+        property_id = await api.new_property(customer, address="12 Elm Street")
         technician = await api.new_technician(name="Tess Okafor")
-        ticket = await api.new_ticket(subject="Beeping", customerId=customer, propertyId=place, technicianId=technician)
+        ticket = await api.new_ticket(
+            subject="Beeping", customerId=customer, propertyId=property_id, technicianId=technician
+        )
         added = await api.done("noteAdd", "note { id }", ticketId=ticket, body="Called.", internalOnly=False)
         article = await api.done("articleCreate", "article { id }", problem="It beeps", solution="Battery")
         history = await api(
@@ -36,7 +38,7 @@ async def things(server: Server) -> dict[str, dict[str, Any]]:
         "Note": {"id": added["note"]["id"], "body": "Called."},
         "TicketEvent": {"id": history["node"]["history"]["nodes"][0]["id"], "kind": "CREATED"},
         "Customer": {"id": customer, "name": "Ada Byron"},
-        "Property": {"id": place, "address": "12 Elm Street"},
+        "Property": {"id": property_id, "address": "12 Elm Street"},
         "Technician": {"id": technician, "technician": "Tess Okafor"},
         "Article": {"id": article["article"]["id"], "problem": "It beeps"},
     }
@@ -44,7 +46,7 @@ async def things(server: Server) -> dict[str, dict[str, Any]]:
 
 
 async def refusal(api: Api, document: str, **variables: Any) -> str:
-    """The message of the one error."""
+    """Returns the message of the only error."""
     with pytest.raises(Refusal) as refused:
         await api(document, **variables)
     assert refused.value.codes == ["BAD_USER_INPUT"]
@@ -58,7 +60,7 @@ async def test_node_finds_one_of_each_kind(api: Api, things: dict[str, dict[str,
         assert (await api(NODE, id=thing["id"]))["node"] == thing
 
 
-async def test_each_kind_has_a_prefix_of_its_own(things: dict[str, dict[str, Any]]) -> None:
+async def test_each_kind_has_its_own_prefix(things: dict[str, dict[str, Any]]) -> None:
     assert {name: thing["id"].partition("_")[0] for name, thing in things.items()} == {
         "Ticket": "tkt",
         "Note": "not",
@@ -70,14 +72,14 @@ async def test_each_kind_has_a_prefix_of_its_own(things: dict[str, dict[str, Any
     }
 
 
-async def test_only_the_fragments_of_a_things_own_type_count(api: Api, things: dict[str, dict[str, Any]]) -> None:
+async def test_only_fragments_on_the_objects_type_apply(api: Api, things: dict[str, dict[str, Any]]) -> None:
     document = "query($id: ID!) { node(id: $id) { ... on Customer { id } ... on Note { ticket { id } } } }"
     assert await api(document, id=things["Customer"]["id"]) == {"node": {"id": things["Customer"]["id"]}}
     assert await api(document, id=things["Note"]["id"]) == {"node": {"ticket": {"id": things["Ticket"]["id"]}}}
     assert await api(document, id=things["Ticket"]["id"]) == {"node": {}}
 
 
-async def test_an_id_of_nothing_finds_nothing(api: Api, things: dict[str, dict[str, Any]]) -> None:
+async def test_an_unknown_id_returns_null(api: Api, things: dict[str, dict[str, Any]]) -> None:
     for name, thing in things.items():
         prefix, _, key = thing["id"].partition("_")
         assert await api(NODE, id=f"{prefix}_{NOBODY}") == {"node": None}, name
@@ -96,7 +98,7 @@ NO_IDS = [
     "_" + NOBODY,
     NOBODY,
     "xyz_" + NOBODY,
-    "key_" + NOBODY,  # an API key is no node
+    "key_" + NOBODY,  # API keys are not nodes
     "TKT_" + NOBODY,
     "tkt-" + NOBODY,
     "tkt_" + NOBODY.replace("-", ""),
@@ -115,7 +117,7 @@ NO_IDS = [
 
 
 @pytest.mark.parametrize("id_", NO_IDS, ids=range(len(NO_IDS)))
-async def test_what_is_no_id_is_refused(api: Api, id_: str) -> None:
+async def test_an_invalid_id_is_refused(api: Api, id_: str) -> None:
     message = await refusal(api, NODE, id=id_)
     assert message.endswith("is not a valid id.")
     assert len(message) < 120
@@ -123,29 +125,29 @@ async def test_what_is_no_id_is_refused(api: Api, id_: str) -> None:
 
 
 @pytest.mark.parametrize("id_", [1.5, True, [], {}, None])
-async def test_what_is_no_text_is_refused(api: Api, id_: Any) -> None:
+async def test_an_id_of_the_wrong_type_is_refused(api: Api, id_: Any) -> None:
     await refusal(api, NODE, id=id_)
     await refusal(api, NODES, ids=[id_])
 
 
-async def test_a_number_is_taken_for_the_text_that_it_is_written_as(api: Api) -> None:
-    """The specification lets an ID be given as an integer; it is none of ours."""
+async def test_an_integer_is_treated_as_its_text(api: Api) -> None:
+    """The GraphQL specification allows integers as IDs; none is valid here."""
     assert await refusal(api, NODE, id=5) == '"5" is not a valid id.'
 
 
-async def test_nodes_come_in_the_order_asked_for(api: Api, things: dict[str, dict[str, Any]]) -> None:
+async def test_nodes_are_returned_in_the_order_of_their_ids(api: Api, things: dict[str, dict[str, Any]]) -> None:
     expected = list(things.values())
     for order in (expected, expected[::-1], expected[3:] + expected[:3]):
         assert (await api(NODES, ids=[thing["id"] for thing in order]))["nodes"] == order
 
 
-async def test_nodes_may_be_asked_for_twice_and_not_be_there(api: Api, things: dict[str, dict[str, Any]]) -> None:
+async def test_repeated_ids_repeat_nodes_and_unknown_ids_are_null(api: Api, things: dict[str, dict[str, Any]]) -> None:
     ticket, note = things["Ticket"], things["Note"]
     ids = [ticket["id"], f"tkt_{NOBODY}", note["id"], ticket["id"], f"evt_{NOBODY}", ticket["id"], f"cus_{NOBODY}"]
     assert (await api(NODES, ids=ids))["nodes"] == [ticket, None, note, ticket, None, ticket, None]
 
 
-async def test_nodes_of_one_kind_and_none(api: Api, things: dict[str, dict[str, Any]]) -> None:
+async def test_nodes_accepts_no_id_or_a_single_one(api: Api, things: dict[str, dict[str, Any]]) -> None:
     ticket = things["Ticket"]
     assert (await api(NODES, ids=[]))["nodes"] == []
     assert (await api(NODES, ids=[ticket["id"]]))["nodes"] == [ticket]
@@ -153,7 +155,7 @@ async def test_nodes_of_one_kind_and_none(api: Api, things: dict[str, dict[str, 
     assert (await api(NODES, ids=[f"tkt_{NOBODY}"]))["nodes"] == [None]
 
 
-async def test_a_hundred_nodes_at_once_and_no_more(api: Api, things: dict[str, dict[str, Any]]) -> None:
+async def test_nodes_is_limited_to_a_hundred_ids(api: Api, things: dict[str, dict[str, Any]]) -> None:
     every = list(things.values())
     hundred = [every[n % len(every)] for n in range(100)]
     ids = [thing["id"] for thing in hundred]
@@ -162,7 +164,7 @@ async def test_a_hundred_nodes_at_once_and_no_more(api: Api, things: dict[str, d
     await refusal(api, NODES, ids=[f"tkt_{NOBODY}"] * 10_000)
 
 
-async def test_the_ids_may_stand_in_the_document(api: Api, things: dict[str, dict[str, Any]]) -> None:
+async def test_ids_may_be_literals(api: Api, things: dict[str, dict[str, Any]]) -> None:
     ticket, customer = things["Ticket"]["id"], things["Customer"]["id"]
     got = await api(f'{{ node(id: "{ticket}") {{ id }} nodes(ids: ["{customer}", "{ticket}"]) {{ __typename }} }}')
     assert got == {"node": {"id": ticket}, "nodes": [{"__typename": "Customer"}, {"__typename": "Ticket"}]}
@@ -174,7 +176,7 @@ async def test_one_prepared_node_serves_every_kind(api: Api, things: dict[str, d
         assert (await api(NODES, ids=[thing["id"]]))["nodes"] == [thing]
 
 
-async def test_what_a_viewer_does_not_see_is_not_there(api: Api, things: dict[str, dict[str, Any]]) -> None:
+async def test_objects_that_a_viewer_does_not_see_are_null(api: Api, things: dict[str, dict[str, Any]]) -> None:
     stranger = await api.new_customer(name="A Stranger")
     other = await api.new_technician(name="Another")
     ids = {name: thing["id"] for name, thing in things.items()}
@@ -199,7 +201,7 @@ async def test_what_a_viewer_does_not_see_is_not_there(api: Api, things: dict[st
     assert await seen(api.customer(stranger)) == await seen(api.service()) == {"Article"}
 
 
-async def test_an_internal_note_and_its_event_are_nodes_for_staff_alone(
+async def test_an_internal_note_and_its_event_are_nodes_only_for_staff(
     api: Api, things: dict[str, dict[str, Any]]
 ) -> None:
     ticket = things["Ticket"]["id"]
@@ -221,8 +223,10 @@ async def test_an_internal_note_and_its_event_are_nodes_for_staff_alone(
         assert (await customer(NODES, ids=asked))["nodes"] == [None, None]
 
 
-async def test_a_fragment_may_ask_for_what_one_kind_forbids_a_role(api: Api, things: dict[str, dict[str, Any]]) -> None:
-    """A document is refused for what it selects, whatever it would find."""
+async def test_a_fragment_with_a_forbidden_field_is_refused_for_any_object(
+    api: Api, things: dict[str, dict[str, Any]]
+) -> None:
+    """A document is refused for its selection, whatever it would find."""
     document = "query($id: ID!) { node(id: $id) { id ... on Technician { email } } }"
     assert (await api(document, id=things["Ticket"]["id"]))["node"] == {"id": things["Ticket"]["id"]}
     async with api.customer(things["Customer"]["id"]) as customer:

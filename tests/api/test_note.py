@@ -1,4 +1,4 @@
-"""Notes: internal unless said otherwise, and final."""
+"""Notes: internal by default, and final."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def read(api: Api, ticket_id: str) -> Any:
     return (await api(READ, id=ticket_id))["ticket"]
 
 
-async def test_a_note_has_its_text_its_author_and_its_time_and_is_internal(api: Api) -> None:
+async def test_a_note_has_a_text_an_author_and_a_time_and_is_internal(api: Api) -> None:
     ticket = await api.new_ticket()
     body = "Called customer,\n\n\tscheduled site visit for Thursday 10am. 👷"
     note = (await api.done("noteAdd", NOTE, ticketId=ticket, body=f"\n {body} \n"))["note"]
@@ -43,14 +43,16 @@ async def test_a_note_has_its_text_its_author_and_its_time_and_is_internal(api: 
 
 @pytest.mark.parametrize(("given", "internal"), [({}, True), ({"internalOnly": None}, True)])
 @pytest.mark.parametrize("value", [True, False])
-async def test_the_box_is_ticked_unless_unticked(api: Api, given: dict[str, None], internal: bool, value: bool) -> None:
+async def test_notes_are_internal_unless_stated_otherwise(
+    api: Api, given: dict[str, None], internal: bool, value: bool
+) -> None:
     ticket = await api.new_ticket()
     assert (await api.done("noteAdd", NOTE, ticketId=ticket, body="b", **given))["note"]["internalOnly"] is internal
     chosen = await api.done("noteAdd", NOTE, ticketId=ticket, body="b", internalOnly=value)
     assert chosen["note"]["internalOnly"] is value
 
 
-async def test_notes_come_oldest_first_and_each_has_its_author(api: Api) -> None:
+async def test_notes_are_listed_oldest_first_with_their_authors(api: Api) -> None:
     customer, technician = await api.new_customer(name="Cora Bell"), await api.new_technician(name="Tess Okafor")
     ticket = await api.new_ticket(customerId=customer, technicianId=technician)
     async with api.technician(technician) as tess, api.customer(customer) as cora:
@@ -64,12 +66,12 @@ async def test_notes_come_oldest_first_and_each_has_its_author(api: Api) -> None
         ({"kind": "TECHNICIAN", "name": "Tess Okafor"}, "Dog in the yard.", True),
         ({"kind": "ADMIN", "name": "The Boss"}, "Noted.", True),
     ]
-    # Who writes keeps the name that they wrote under.
+    # A note keeps its author's name at the time of writing.
     await api.done("technicianUpdate", "__typename", technicianId=technician, name="Tess Ruiz")
     assert (await read(api, ticket))["notes"]["nodes"][0]["author"]["name"] == "Tess Okafor"
 
 
-async def test_nothing_tells_a_customer_or_a_service_of_an_internal_note(api: Api) -> None:
+async def test_nothing_reveals_an_internal_note_to_customers_and_services(api: Api) -> None:
     customer = await api.new_customer()
     async with api.customer(customer) as cora, api.service() as chatbot:
         for viewer in (cora, chatbot):
@@ -95,7 +97,7 @@ async def last_event_of(api: Api, ticket_id: str) -> str:
     return str(found["ticket"]["history"]["nodes"][0]["id"]).removeprefix("evt_")
 
 
-async def test_a_technician_sees_and_writes_internal_notes_on_their_own_tickets_only(api: Api) -> None:
+async def test_a_technician_sees_and_writes_notes_only_on_their_own_tickets(api: Api) -> None:
     technician = await api.new_technician()
     theirs, other = await api.new_ticket(technicianId=technician), await api.new_ticket()
     hidden = await api.done("noteAdd", NOTE, ticketId=theirs, body="Beware of the dog.")
@@ -126,7 +128,7 @@ async def test_a_customers_note_is_public_and_on_their_own_ticket(api: Api, data
     assert await database.fetchval("SELECT count(*) FROM notes WHERE body IN ('Secret.', 'Hello?')") == 0
 
 
-async def test_services_add_no_notes(api: Api) -> None:
+async def test_services_cannot_add_notes(api: Api) -> None:
     async with api.service() as chatbot:
         ticket = await chatbot.new_ticket()
         with pytest.raises(Refusal) as refusal:
@@ -134,7 +136,7 @@ async def test_services_add_no_notes(api: Api) -> None:
     assert refusal.value.codes == ["FORBIDDEN"]
 
 
-async def test_all_objections_come_at_once(api: Api) -> None:
+async def test_all_user_errors_of_a_note_are_returned_together(api: Api) -> None:
     async with api.customer(await api.new_customer()) as cora:
         refused = await cora.refused("noteAdd", ticketId="tkt_1", body=" ", internalOnly=True)
     assert sorted(refused) == [("INVALID", "ticketId"), ("NOT_ALLOWED", "internalOnly"), ("REQUIRED", "body")]
@@ -158,7 +160,7 @@ async def test_a_note_is_final(api: Api, database: Database) -> None:
     assert (await read(api, ticket))["notes"]["nodes"][0]["body"] == "Final."
 
 
-async def test_notes_written_at_once_are_all_there_in_the_order_of_history(api: Api, database: Database) -> None:
+async def test_concurrent_notes_are_all_stored_in_the_order_of_the_history(api: Api, database: Database) -> None:
     ticket = await api.new_ticket()
     bodies = [f"Note {number}" for number in range(30)]
     await asyncio.gather(*(api.done("noteAdd", "__typename", ticketId=ticket, body=body) for body in bodies))

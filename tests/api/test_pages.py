@@ -1,6 +1,6 @@
-"""Pages and their cursors: read either way they make up the list, and a malformed cursor or page size is refused.
+"""Pages and their cursors: in both directions they make up the list, and invalid cursors and sizes are refused.
 
-Which tickets the list has, and in which order, is in `test_tickets_list.py`.
+`test_tickets_list.py` tests the contents and order of the list.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ SEVERAL = [
 async def test_pages_by_several_fields_make_up_the_list(
     api: Api, world: World, keys: tuple[tuple[str, str], ...]
 ) -> None:
-    """With filters that leave some of the parts that such a list is gone through by, or none."""
+    """With filters that leave only some of the parts that such a list is read in, or none."""
     order = by(*keys)
     technician = world.technicians[1]
     assert [any(map(matches, world.tickets)) for matches in FILTERS.values()] == [True] * 5 + [False] + [True] * 2
@@ -130,23 +130,23 @@ FILTERS: dict[str, Callable[[Ticket], bool]] = {
 }
 
 
-async def test_a_page_has_twenty_tickets_unless_asked_otherwise(api: Api, world: World) -> None:
+async def test_a_page_has_twenty_tickets_by_default(api: Api, world: World) -> None:
     expected = in_order(world.tickets, NEWEST_FIRST)
     assert (await page(api))["ids"] == (await page(api, first=None, last=None))["ids"] == expected[:20]
 
 
-async def test_every_cursor_leads_on_from_its_edge_and_back_to_it(api: Api, world: World) -> None:
+async def test_each_cursor_leads_to_the_following_and_preceding_tickets(api: Api, world: World) -> None:
     expected = in_order(world.tickets, NEWEST_FIRST)
     edges = (await page(api, first=100))["edges"]
-    for place in (0, 1, 2, 37, TICKETS - 2, TICKETS - 1):
-        cursor = edges[place]["cursor"]
+    for index in (0, 1, 2, 37, TICKETS - 2, TICKETS - 1):
+        cursor = edges[index]["cursor"]
         following = await page(api, first=3, after=cursor)
-        assert following["ids"] == expected[place + 1 : place + 4]
-        assert following["pageInfo"]["hasNextPage"] is (place + 4 < TICKETS)
+        assert following["ids"] == expected[index + 1 : index + 4]
+        assert following["pageInfo"]["hasNextPage"] is (index + 4 < TICKETS)
         assert following["pageInfo"]["hasPreviousPage"] is True
         preceding = await page(api, last=3, before=cursor)
-        assert preceding["ids"] == expected[max(0, place - 3) : place]
-        assert preceding["pageInfo"]["hasPreviousPage"] is (place > 3)
+        assert preceding["ids"] == expected[max(0, index - 3) : index]
+        assert preceding["pageInfo"]["hasPreviousPage"] is (index > 3)
         assert preceding["pageInfo"]["hasNextPage"] is True
 
 
@@ -190,7 +190,7 @@ async def test_an_empty_list_has_an_empty_page(api: Api, world: World) -> None:
     }
 
 
-async def test_a_cursor_keeps_its_place_under_another_filter(api: Api, world: World) -> None:
+async def test_a_cursor_can_be_used_with_another_filter(api: Api, world: World) -> None:
     expected = in_order(world.tickets, NEWEST_FIRST)
     edge = (await page(api, first=30))["edges"][29]
     high = {t.id for t in world.tickets if t.priority == "HIGH"}
@@ -199,7 +199,7 @@ async def test_a_cursor_keeps_its_place_under_another_filter(api: Api, world: Wo
     assert got["totalCount"] == len(high)
 
 
-async def test_each_part_of_a_page_can_be_had_alone(api: Api, world: World) -> None:
+async def test_each_part_of_a_page_can_be_selected_alone(api: Api, world: World) -> None:
     whole = await page(api, first=3)
     for selection in (
         "nodes { id }",
@@ -222,10 +222,10 @@ async def test_each_part_of_a_page_can_be_had_alone(api: Api, world: World) -> N
     assert (await api("{ tickets { streamCursor } }"))["tickets"]["streamCursor"]
 
 
-async def test_the_lists_of_a_customer_property_and_technician_are_paged_alike(api: Api, world: World) -> None:
+async def test_ticket_lists_of_customers_properties_and_technicians_are_paged(api: Api, world: World) -> None:
     of_customer = [t for t in world.tickets if t.customer == world.customers[0]]
     of_technician = [t for t in world.tickets if t.technician == world.technicians[1]]
-    of_property = [t for t in world.tickets if t.place == world.properties[0]]
+    of_property = [t for t in world.tickets if t.property_id == world.properties[0]]
     assert min(map(len, (of_customer, of_technician, of_property))) > 2
     order = by(("PRIORITY", "ASC"))
     for id_, type_, own in (
@@ -274,11 +274,11 @@ async def test_notes_and_history_are_paged_oldest_first(api: Api) -> None:
     assert rest["pageInfo"] == {"hasNextPage": False, "hasPreviousPage": True}
 
 
-# Cursors that are none
+# Invalid cursors
 
 
 def cursor_of(*values: Any) -> str:
-    """A cursor forged from its parts."""
+    """Returns a cursor forged from its parts."""
     return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
 
 
@@ -351,21 +351,21 @@ NO_CURSORS = [
 
 
 @pytest.mark.parametrize("cursor", NO_CURSORS)
-async def test_what_is_no_cursor_is_refused(api: Api, cursor: str) -> None:
+async def test_an_invalid_cursor_is_refused(api: Api, cursor: str) -> None:
     assert (await refusal(api, after=cursor)).endswith("is not a valid cursor.")
     assert (await refusal(api, before=cursor, last=3)).endswith("is not a valid cursor.")
 
 
 @pytest.mark.parametrize("field", ["STATUS", "PRIORITY", "REFERENCE"])
 @pytest.mark.parametrize("value", ["a\0b", 5, None, True, ["OPEN"], "\ud800"])
-async def test_a_forged_cursor_does_no_harm(api: Api, world: World, field: str, value: Any) -> None:
+async def test_a_forged_cursor_of_invalid_values_is_refused(api: Api, world: World, field: str, value: Any) -> None:
     cursor = cursor_of(f"tkt:{field}+", value, NOBODY)
     assert (await refusal(api, orderBy=by((field, "ASC")), after=cursor)).endswith("is not a valid cursor.")
 
 
 @pytest.mark.parametrize("value", ["NONE OF THESE", ""])
-async def test_a_forged_cursor_starts_only_where_there_could_be_a_ticket(api: Api, world: World, value: str) -> None:
-    """There is no such status or priority; a reference may be any text, and all tickets' come after these."""
+async def test_a_forged_cursor_of_an_unknown_enum_value_is_refused(api: Api, world: World, value: str) -> None:
+    """But a reference may be any text; all tickets' references are greater than these."""
     for field in ("STATUS", "PRIORITY"):
         cursor = cursor_of(f"tkt:{field}+", value, NOBODY)
         assert (await refusal(api, orderBy=by((field, "ASC")), after=cursor)).endswith("is not a valid cursor.")
@@ -384,7 +384,7 @@ async def test_a_truncated_cursor_is_refused(api: Api, world: World) -> None:
         assert (await refusal(api, after=text)).endswith("is not a valid cursor."), text
 
 
-async def test_a_cursor_holds_nothing_that_its_owner_does_not_see(api: Api, world: World) -> None:
+async def test_a_cursor_contains_only_data_that_its_viewer_sees(api: Api, world: World) -> None:
     async with api.customer(world.customers[0]) as customer:
         own = {t.id: t for t in world.tickets if t.customer == world.customers[0]}
         edges = (await page(customer, orderBy=by(("UPDATED_AT", "ASC")), first=100))["edges"]
@@ -408,28 +408,28 @@ async def test_a_page_has_one_to_a_hundred_tickets(api: Api, argument: str, size
 
 
 @pytest.mark.parametrize("size", [2**31, -(2**31) - 1, 2**63, 1.5, "ten", "10", True, [], {}])
-async def test_a_size_that_is_no_int_is_refused(api: Api, size: Any) -> None:
+async def test_a_size_that_is_not_an_int_is_refused(api: Api, size: Any) -> None:
     await refusal(api, first=size)
 
 
-async def test_first_and_last_do_not_go_together(api: Api, world: World) -> None:
+async def test_first_and_last_cannot_be_combined(api: Api, world: World) -> None:
     assert await refusal(api, first=5, last=5) == "Use either `first` or `last`, not both."
     assert len((await page(api, first=5, last=None))["ids"]) == 5
     assert len((await page(api, first=None, last=5))["ids"]) == 5
 
 
-async def test_a_page_of_a_nested_list_is_bounded_too(api: Api, world: World) -> None:
+async def test_pages_of_nested_lists_are_limited_too(api: Api, world: World) -> None:
     for arguments in ("first: 0", "first: 101", "last: -1", "first: 1, last: 1", 'after: "x"'):
         with pytest.raises(Refusal) as refused:
             await api(f"{{ tickets(first: 1) {{ nodes {{ notes({arguments}) {{ totalCount }} }} }} }}")
         assert refused.value.codes == ["BAD_USER_INPUT"]
 
 
-# While others write. These come last, for they add tickets.
+# During writes. These tests come last, because they add tickets.
 
 
-async def test_tickets_that_are_added_meanwhile_disturb_no_page(api: Api, world: World) -> None:
-    filter = {"search": "no."}  # those that were there before
+async def test_tickets_added_meanwhile_do_not_disturb_the_pages(api: Api, world: World) -> None:
+    filter = {"search": "no."}  # the tickets from before
     for order in (NEWEST_FIRST, by(("PRIORITY", "DESC")), by(("STATUS", "ASC"), ("REFERENCE", "DESC"))):
         expected = in_order(world.tickets, order)
         for backward in (False, True):
@@ -450,19 +450,19 @@ async def test_tickets_that_are_added_meanwhile_disturb_no_page(api: Api, world:
     assert await matching(api, filter) == set(ids(world.tickets))
 
 
-async def test_a_cursor_is_good_after_its_ticket_has_moved(api: Api, world: World) -> None:
+async def test_a_cursor_is_valid_after_its_ticket_has_moved(api: Api, world: World) -> None:
     order = by(("PRIORITY", "ASC"))
     chosen = {"search": "no."}
     expected = in_order(world.tickets, order)
     edges = (await page(api, orderBy=order, filter=chosen, first=100))["edges"]
-    place = 30
-    moved = expected[place]
+    index = 30
+    moved = expected[index]
     await api.done("ticketUpdate", "ticket { id }", ticketId=moved, priority="URGENT")
-    got = await page(api, orderBy=order, filter=chosen, first=5, after=edges[place]["cursor"])
-    assert got["ids"] == expected[place + 1 : place + 6]
+    got = await page(api, orderBy=order, filter=chosen, first=5, after=edges[index]["cursor"])
+    assert got["ids"] == expected[index + 1 : index + 6]
 
 
-async def test_roles_list_only_what_they_see(api: Api, world: World) -> None:
+async def test_each_role_lists_only_visible_tickets(api: Api, world: World) -> None:
     viewers = [
         (api.technician(world.technicians[0]), world.of(world.technicians[0])),
         (api.technician(world.technicians[2]), world.of(world.technicians[2])),

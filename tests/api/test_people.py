@@ -1,4 +1,4 @@
-"""Customers, their properties, and technicians: entered, changed, and told apart by what only one of them has."""
+"""Customers, their properties, and technicians: creating and changing them, and their unique fields."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def node(api: Api, id_: str, type_: str, fields: str) -> Any:
 # Customers
 
 
-async def test_a_customer_is_entered_and_changed_field_by_field(api: Api) -> None:
+async def test_each_field_of_a_customer_can_be_changed(api: Api) -> None:
     given = {"name": "Ann Lee", "email": "Ann.Lee@Example.com", "phone": "613-555-1234", "accountNumber": "A-100"}
     customer = (await api.done("customerCreate", CUSTOMER, **given))["customer"]
     assert {name: customer[name] for name in given} == given
@@ -42,7 +42,7 @@ async def test_a_customer_is_entered_and_changed_field_by_field(api: Api) -> Non
         customer = after
 
 
-async def test_a_phone_is_optional_and_a_blank_one_is_none(api: Api) -> None:
+async def test_a_phone_number_is_optional_and_a_blank_one_is_null(api: Api) -> None:
     phones: list[dict[str, str | None]] = [{}, {"phone": None}, {"phone": ""}, {"phone": "  "}]
     for number, phone in enumerate(phones):
         given = {"name": "n", "email": f"optional{number}@example.com", "accountNumber": f"O-{number}"}
@@ -50,13 +50,13 @@ async def test_a_phone_is_optional_and_a_blank_one_is_none(api: Api) -> None:
 
 
 @pytest.mark.parametrize("name", ["name", "email", "accountNumber"])
-async def test_null_does_not_clear_what_a_customer_always_has(api: Api, name: str) -> None:
+async def test_null_for_a_required_field_of_a_customer_is_refused(api: Api, name: str) -> None:
     customer = await api.new_customer()
     cleared: dict[str, Any] = {"customerId": customer, name: None}
     assert await api.refused("customerUpdate", "__typename", **cleared) == [("REQUIRED", name)]
 
 
-async def test_no_two_customers_have_one_address_whatever_its_case_or_one_account_number(
+async def test_customers_have_unique_case_insensitive_addresses_and_unique_account_numbers(
     api: Api, database: Database
 ) -> None:
     await api.new_customer(email="Zoë.First@Example.com", accountNumber="U-1")
@@ -73,14 +73,14 @@ async def test_no_two_customers_have_one_address_whatever_its_case_or_one_accoun
         assert refused == [("TAKEN", "accountNumber")]
     assert await dump(database) == before
 
-    # Their own they keep, in another case too.
+    # Customers may keep their own, even in another case.
     kept = await api.done(
         "customerUpdate", CUSTOMER, customerId=second, email="SECOND@example.com", accountNumber="U-2"
     )
     assert kept["customer"]["email"] == "SECOND@example.com"
 
 
-async def test_all_objections_to_a_customer_come_at_once(api: Api) -> None:
+async def test_all_user_errors_of_a_customer_are_returned_together(api: Api) -> None:
     await api.new_customer(email="both@example.com", accountNumber="B-1")
     both = {"email": "both@example.com", "accountNumber": "B-1"}
     changed = await api.refused("customerUpdate", "__typename", customerId=await api.new_customer(), **both)
@@ -94,12 +94,12 @@ async def test_all_objections_to_a_customer_come_at_once(api: Api) -> None:
         ("INVALID", "phone"),
         ("REQUIRED", "name"),
     ]
-    # What is taken is said beside what is malformed: the form is mended once.
+    # Taken and malformed values are reported together, so the form has to be corrected only once.
     mixed = await api.refused("customerCreate", name="", email="both@example.com", accountNumber="B-1")
     assert sorted(mixed) == [("REQUIRED", "name"), ("TAKEN", "accountNumber"), ("TAKEN", "email")]
 
 
-async def test_of_many_who_enter_one_customer_at_once_one_succeeds(api: Api, database: Database) -> None:
+async def test_one_of_many_concurrent_creates_of_a_customer_succeeds(api: Api, database: Database) -> None:
     payloads = await asyncio.gather(
         *(
             api.do("customerCreate", CUSTOMER, name="n", email=f"{case('race')}@example.com", accountNumber=f"R-{n}")
@@ -112,8 +112,8 @@ async def test_of_many_who_enter_one_customer_at_once_one_succeeds(api: Api, dat
     assert await database.fetchval("SELECT count(*) FROM customers WHERE lower(email) = 'race@example.com'") == 1
 
 
-async def test_a_race_that_the_index_decides_is_told_as_taken(api: Api, database: Database) -> None:
-    """The other's row is written and not committed while this one looks: nothing is there to be seen yet."""
+async def test_a_uniqueness_violation_in_a_race_is_reported_as_taken(api: Api, database: Database) -> None:
+    """The other row is not committed yet, so the check before the insertion does not see it."""
     values = "gen_random_uuid(), 'other', 'slow@example.com', 'S-1'"
     async with database.transaction():
         await database.execute(f"INSERT INTO customers (id, name, email, account_number) VALUES ({values})")
@@ -138,7 +138,7 @@ async def test_a_renamed_customers_tickets_are_found_by_the_new_name(api: Api, d
     events = await database.fetchval("SELECT count(*) FROM ticket_events")
     await api.done("customerUpdate", "__typename", customerId=customer, name="Mira Ångström")
     assert await found("ångstr") == await found("MIRA ÅNG") == {filled, typed}
-    # The contact is what was written down when the ticket was made: still found, by its own words.
+    # The contact keeps the name from the ticket's creation, and is still found by it.
     assert await found("vogel") == {filled}
     assert await found("quint") == {typed}
     tickets = (await api(document, s="ångström"))["tickets"]["nodes"]
@@ -146,7 +146,7 @@ async def test_a_renamed_customers_tickets_are_found_by_the_new_name(api: Api, d
     assert await database.fetchval("SELECT count(*) FROM ticket_events") == events
 
 
-async def test_a_ticket_made_while_its_customer_is_renamed_has_the_new_name_to_be_found_by(
+async def test_a_ticket_created_while_its_customer_is_renamed_is_found_by_the_new_name(
     api: Api, database: Database
 ) -> None:
     customer = await api.new_customer(name="Old Name Ltd")
@@ -162,33 +162,33 @@ async def test_a_ticket_made_while_its_customer_is_renamed_has_the_new_name_to_b
 # Properties
 
 
-async def test_a_property_is_entered_and_changed_and_stays_its_customers(api: Api) -> None:
+async def test_a_property_can_be_changed_but_keeps_its_customer(api: Api) -> None:
     customer = await api.new_customer()
     given = {"address": "12 Elm Street, Ottawa", "accountNumber": "PA-1"}
-    place = (await api.done("propertyCreate", PROPERTY, customerId=customer, **given))["property"]
-    assert ({name: place[name] for name in given}, place["customer"]) == (given, {"id": customer})
+    created = (await api.done("propertyCreate", PROPERTY, customerId=customer, **given))["property"]
+    assert ({name: created[name] for name in given}, created["customer"]) == (given, {"id": customer})
     for changed in ({"address": "12b Elm Street, Ottawa"}, {"accountNumber": "PA-2"}, {}):
-        after = (await api.done("propertyUpdate", PROPERTY, propertyId=place["id"], **changed))["property"]
-        assert after == place | changed
-        place = after
+        after = (await api.done("propertyUpdate", PROPERTY, propertyId=created["id"], **changed))["property"]
+        assert after == created | changed
+        created = after
     for name in ("address", "accountNumber"):
-        cleared: dict[str, Any] = {"propertyId": place["id"], name: None}
+        cleared: dict[str, Any] = {"propertyId": created["id"], name: None}
         assert await api.refused("propertyUpdate", "__typename", **cleared) == [("REQUIRED", name)]
 
 
 async def test_a_customers_properties_are_listed_by_address(api: Api) -> None:
     customer, other = await api.new_customer(), await api.new_customer()
-    places = {address: await api.new_property(customer, address=address) for address in ("3 C Road", "1 A Road")}
+    properties = {address: await api.new_property(customer, address=address) for address in ("3 C Road", "1 A Road")}
     await api.new_property(other, address="2 B Road")
     listed = await node(api, customer, "Customer", "properties { totalCount nodes { id address } }")
     assert listed["properties"]["nodes"] == [
-        {"id": places[address], "address": address} for address in ("1 A Road", "3 C Road")
+        {"id": properties[address], "address": address} for address in ("1 A Road", "3 C Road")
     ]
     by_argument = await api("query($id: ID!) { properties(customerId: $id) { nodes { address } } }", id=customer)
-    assert [place["address"] for place in by_argument["properties"]["nodes"]] == ["1 A Road", "3 C Road"]
+    assert [each["address"] for each in by_argument["properties"]["nodes"]] == ["1 A Road", "3 C Road"]
 
 
-async def test_all_objections_to_a_property_come_at_once(api: Api, database: Database) -> None:
+async def test_all_user_errors_of_a_property_are_returned_together(api: Api, database: Database) -> None:
     customer = await api.new_customer()
     await api.new_property(customer, accountNumber="PB-1")
     second = await api.new_property(customer, accountNumber="PB-2")
@@ -203,7 +203,7 @@ async def test_all_objections_to_a_property_come_at_once(api: Api, database: Dat
 # Technicians
 
 
-async def test_a_technician_is_entered_and_changed(api: Api) -> None:
+async def test_each_field_of_a_technician_can_be_changed(api: Api) -> None:
     given = {"name": "Tess Okafor", "email": "tess@company.test", "phone": "613-555-7777"}
     technician = (await api.done("technicianCreate", TECHNICIAN, **given))["technician"]
     assert {name: technician[name] for name in given} == given
@@ -223,14 +223,14 @@ async def test_a_technician_is_entered_and_changed(api: Api) -> None:
         assert await api.refused("technicianUpdate", "__typename", **cleared) == [("REQUIRED", name)]
 
 
-async def test_no_two_technicians_have_one_address_whatever_its_case(api: Api) -> None:
+async def test_technicians_have_unique_case_insensitive_addresses(api: Api) -> None:
     await api.new_technician(email="Unique@company.test")
     second = await api.new_technician()
     refused = await api.refused("technicianCreate", name="", email="UNIQUE@company.test", phone="x")
     assert sorted(refused) == [("INVALID", "phone"), ("REQUIRED", "name"), ("TAKEN", "email")]
     refused = await api.refused("technicianUpdate", technicianId=second, email="unique@COMPANY.test")
     assert refused == [("TAKEN", "email")]
-    # A technician may be a customer too: each list has its own addresses.
+    # A technician may have the address of a customer.
     await api.new_customer(email="unique@company.test")
 
 
@@ -243,7 +243,7 @@ async def test_a_technicians_open_tickets_are_counted(api: Api) -> None:
     assert (await node(api, technician, "Technician", "openTicketCount"))["openTicketCount"] == 2
 
 
-async def test_the_list_to_assign_from_has_the_active_by_name(api: Api) -> None:
+async def test_technicians_are_listed_by_name_and_filtered_by_activity(api: Api) -> None:
     names = {"Zack Ott": True, "Abe Ott": True, "Mel Ott": False}
     for name, active in names.items():
         await api.done(
@@ -267,7 +267,7 @@ async def test_the_list_to_assign_from_has_the_active_by_name(api: Api) -> None:
         ("technician", f"tec_{NOBODY}", {"name": "n"}),
     ],
 )
-async def test_who_is_not_there_is_not_changed(
+async def test_changing_an_unknown_object_is_not_found(
     api: Api, database: Database, kind: str, id_: str, given: dict[str, str]
 ) -> None:
     before = await dump(database)

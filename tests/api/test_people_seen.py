@@ -1,5 +1,5 @@
-"""The customers and properties that technicians and services see because they are on tickets that these see, where
-these are many: by way of the customers then, not of the tickets."""
+"""The customers and properties of viewers who see thousands of tickets. Their lists are read from the customers, not
+from the tickets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.helpers.api import Api
 from tests.helpers.database_checks import key
 from tests.helpers.paging import both_ways
 
-CUSTOMERS, TICKETS_EACH, LATER = 1_500, 30, 1_100  # customers before `LATER` have next to no tickets
+CUSTOMERS, TICKETS_EACH, LATER = 1_500, 30, 1_100  # customers before `LATER` have hardly any tickets
 
 CUSTOMER_LIST = """query($search: String, $first: Int, $after: String, $last: Int, $before: String) {
   customers(search: $search, first: $first, after: $after, last: $last, before: $before) {
@@ -36,19 +36,19 @@ def made_by_technician(n: int) -> bool:
 
 
 def of_service(n: int) -> bool:
-    """Of these the service sees the properties."""
+    """Returns whether the service sees the properties of customer `n`."""
     return n >= LATER and n % 4 == 2
 
 
 def contact_of_service(n: int) -> bool:
-    """Of these it sees the customers, whom the tickets name."""
+    """Returns whether the service sees customer `n`, because its tickets have them as contact."""
     return of_service(n) and n % 8 == 2
 
 
 @pytest.fixture(scope="module")
 async def technician(server: Any) -> str:
-    """A technician with thousands of tickets, as the service "chatbot" has. Written behind the API, which would take a
-    minute. Each customer has a property."""
+    """A technician with thousands of tickets; the service "chatbot" has as many. They are written by SQL, because the
+    API would take a minute. Each customer has a property."""
     async with Api(server) as api:
         technician = await api.new_technician()
     database = await asyncpg.connect(server.database_url)
@@ -104,10 +104,10 @@ async def listed(viewer: Api, document: str, field: str, size: int, **arguments:
 
 TERMS: tuple[tuple[str | None, Callable[[int], bool]], ...] = (
     (None, lambda n: True),
-    ("acme 12", lambda n: n // 100 == 12),  # how names begin
-    ("common", lambda n: True),  # a word that each name has, also those that are seen by nobody
-    ("needle", lambda n: n % 50 == 0),  # one of few
-    ("EED", lambda n: n % 50 == 0),  # a part of it
+    ("acme 12", lambda n: n // 100 == 12),  # the beginning of names
+    ("common", lambda n: True),  # a word in every name, even those that neither viewer sees
+    ("needle", lambda n: n % 50 == 0),  # a rare word
+    ("EED", lambda n: n % 50 == 0),  # a part of a rare word
     ("mm", lambda n: True),
     ("dl", lambda n: n % 50 == 0),
     ("nothing", lambda n: False),
@@ -115,7 +115,7 @@ TERMS: tuple[tuple[str | None, Callable[[int], bool]], ...] = (
 
 
 @pytest.mark.parametrize(("term", "matches"), TERMS, ids=lambda value: str(value) if not callable(value) else "")
-async def test_those_who_see_many_tickets_find_who_is_on_them(
+async def test_viewers_with_many_tickets_find_their_customers(
     api: Api, technician: str, term: str | None, matches: Callable[[int], bool]
 ) -> None:
     viewers: tuple[tuple[AbstractAsyncContextManager[Api], Callable[[int], bool]], ...] = (
@@ -123,27 +123,27 @@ async def test_those_who_see_many_tickets_find_who_is_on_them(
         (api.service(), contact_of_service),
     )
     for viewer, sees in viewers:
-        async with viewer as asker:
+        async with viewer as client:
             expected = [customer(n) for n in range(CUSTOMERS) if sees(n) and matches(n)]
-            assert await listed(asker, CUSTOMER_LIST, "customers", 30, search=term) == expected
+            assert await listed(client, CUSTOMER_LIST, "customers", 30, search=term) == expected
 
 
-async def test_a_technician_finds_by_account_number_and_address_and_a_service_does_not(
+async def test_technicians_but_not_services_find_customers_by_account_number_and_address(
     api: Api, technician: str
 ) -> None:
     for term, number in (("k-1200", 1200), ("mail1200@", 1200), ("k-1202", 1202)):
         theirs = [customer(number)] if of_technician(number) else []
-        async with api.technician(technician) as asker, api.service() as service:
-            assert await listed(asker, CUSTOMER_LIST, "customers", 30, search=term) == theirs
+        async with api.technician(technician) as client, api.service() as service:
+            assert await listed(client, CUSTOMER_LIST, "customers", 30, search=term) == theirs
             assert await listed(service, CUSTOMER_LIST, "customers", 30, search=term) == []
 
 
-async def test_the_properties_on_many_tickets_are_listed(api: Api, technician: str) -> None:
+async def test_viewers_with_many_tickets_list_their_properties(api: Api, technician: str) -> None:
     viewers: tuple[tuple[AbstractAsyncContextManager[Api], Callable[[int], bool]], ...] = (
         (api.technician(technician), of_technician),
         (api.service(), of_service),
     )
     for viewer, sees in viewers:
-        async with viewer as asker:
+        async with viewer as client:
             expected = [customer(n) for n in range(CUSTOMERS) if sees(n)]
-            assert await listed(asker, PROPERTY_LIST, "properties", 30) == expected
+            assert await listed(client, PROPERTY_LIST, "properties", 30) == expected

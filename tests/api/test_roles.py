@@ -1,4 +1,4 @@
-"""Who may do what: docs/roles.md says what the schema says, and the server does what the page says."""
+"""Rights by role: docs/roles.md agrees with the schema, and the server agrees with the page."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Restriction: TypeAlias = tuple[str, frozenset[Role]]
 A, T, C, S = Role
 INITIALS = {A: "A", T: "T", C: "C", S: "S"}
 
-# Decided by people, and written down again here: whoever changes a role in the schema changes it here too. Whatever is
-# not named is everyone's.
+# These tables repeat the decisions on roles, so that a change in the schema has to be made here too. Fields that are
+# not listed are open to every role.
 QUERIES = {
     "ticketTrack": "AS",
     "technicians": "AT",
@@ -81,12 +81,12 @@ class Scene:
 async def scene(server: Server) -> AsyncIterator[Scene]:
     async with Api(server) as admin, admin.service() as chatbot:
         customer = await admin.new_customer()
-        place = await admin.new_property(customer)
+        property_id = await admin.new_property(customer)
         technician = await admin.new_technician()
         ticket = await chatbot.new_ticket(chat={"messages": [{"author": "BOT", "body": "Hello.", "at": NOW}]})
-        await admin.done("ticketUpdate", "__typename", ticketId=ticket, customerId=customer, propertyId=place)
+        await admin.done("ticketUpdate", "__typename", ticketId=ticket, customerId=customer, propertyId=property_id)
         await admin.done("ticketAssign", "__typename", ticketId=ticket, technicianId=technician)
-        ids = {"Ticket": ticket, "Customer": customer, "Property": place, "Technician": technician}
+        ids = {"Ticket": ticket, "Customer": customer, "Property": property_id, "Technician": technician}
         async with admin.technician(technician) as worker, admin.customer(customer) as owner:
             yield Scene({A: admin, T: worker, C: owner, S: chatbot}, ids)
 
@@ -99,7 +99,7 @@ HARMLESS = """first: ticketCreate(
 
 
 def outcome(response: httpx.Response) -> str:
-    """`FORBIDDEN` for a whole refusal with that code and nothing else, `allowed` for an answer without errors."""
+    """Returns `FORBIDDEN` for a refusal with only that code, `allowed` for a response without errors."""
     body = response.json()
     if "errors" not in body:
         assert (response.status_code, list(body)) == (200, ["data"])
@@ -110,8 +110,8 @@ def outcome(response: httpx.Response) -> str:
     return "FORBIDDEN"
 
 
-async def walked(scene: Scene, names: list[str], request: Callable[[str], dict[str, Any]]) -> dict[str, str]:
-    """What is allowed, as the server answers: for each name the initials of the roles."""
+async def allowed_by_server(scene: Scene, names: list[str], request: Callable[[str], dict[str, Any]]) -> dict[str, str]:
+    """Returns, for each name, the initials of the roles that the server allows."""
     allowed = {}
     for name in names:
         outcomes = {
@@ -122,7 +122,7 @@ async def walked(scene: Scene, names: list[str], request: Callable[[str], dict[s
     return allowed
 
 
-def test_the_page_is_what_the_schema_says() -> None:
+def test_the_page_agrees_with_the_schema() -> None:
     assert roles.PAGE.read_text() == roles.page(), "run `make schema`"
 
 
@@ -136,27 +136,27 @@ def test_the_page_is_what_the_schema_says() -> None:
     ],
     ids=["queries", "mutations", "subscriptions", "fields"],
 )
-def test_the_schema_says_what_was_decided(derived: list[Restriction], decided: dict[str, str]) -> None:
+def test_the_schema_agrees_with_the_decisions(derived: list[Restriction], decided: dict[str, str]) -> None:
     restricted = {name: "".join(INITIALS[role] for role in Role if role in allowed) for name, allowed in derived}
     assert restricted
     assert {name: allowed for name, allowed in restricted.items() if allowed != "ATCS"} == decided
 
 
-async def test_each_query_is_answered_or_refused_as_the_page_says(scene: Scene) -> None:
+async def test_each_query_is_allowed_as_on_the_page(scene: Scene) -> None:
     names = list(root_fields("Query"))
-    allowed = await walked(scene, names, lambda name: call("Query", name, unknown))
+    allowed = await allowed_by_server(scene, names, lambda name: call("Query", name, unknown))
     assert allowed == {name: QUERIES.get(name, "ATCS") for name in names}
 
 
-async def test_each_mutation_is_done_or_refused_as_the_page_says(scene: Scene) -> None:
-    """With ids of nothing, so that what is allowed does little: its objections are not errors."""
+async def test_each_mutation_is_allowed_as_on_the_page(scene: Scene) -> None:
+    """With unknown ids, so that allowed mutations change little: user errors are not errors."""
     names = list(root_fields("Mutation"))
-    allowed = await walked(scene, names, lambda name: call("Mutation", name, unknown))
+    allowed = await allowed_by_server(scene, names, lambda name: call("Mutation", name, unknown))
     assert allowed == {name: MUTATIONS.get(name, "ATCS") for name in names}
 
 
 async def test_each_subscription_is_open_to_every_role(scene: Scene) -> None:
-    """As the page says. What it tells to whom is tests/live/test_live.py's matter."""
+    """As on the page. tests/live/test_live.py tests which events each role receives."""
     first = {"ticketChanged": "StreamReady", "noteAdded": "StreamReady", "ticketCountsChanged": "TicketCounts"}
     assert root_fields("Subscription").keys() == first.keys()
     for viewer in scene.viewers.values():
@@ -167,7 +167,7 @@ async def test_each_subscription_is_open_to_every_role(scene: Scene) -> None:
                 assert (await screen.next())["__typename"] == expected
 
 
-async def test_each_restricted_field_is_read_or_refused_as_the_page_says(scene: Scene) -> None:
+async def test_each_restricted_field_is_allowed_as_on_the_page(scene: Scene) -> None:
     def request(name: str) -> dict[str, Any]:
         type_, _, field = name.partition(".")
         lists = ("properties", "tickets", "deliveries")
@@ -175,11 +175,11 @@ async def test_each_restricted_field_is_read_or_refused_as_the_page_says(scene: 
         document = f"query($id: ID!) {{ node(id: $id) {{ ... on {type_} {{ {selection} }} }} }}"
         return {"query": document, "variables": {"id": scene.ids[type_]}}
 
-    assert await walked(scene, list(FIELDS), request) == FIELDS
+    assert await allowed_by_server(scene, list(FIELDS), request) == FIELDS
 
 
-async def test_what_is_refused_is_not_done(scene: Scene, database: Database) -> None:
-    """Each mutation that a role may not use, on things that there are, and beside one that it may use."""
+async def test_a_forbidden_mutation_changes_nothing(scene: Scene, database: Database) -> None:
+    """Each forbidden mutation, on existing objects, and together with an allowed one."""
 
     def existing(name: str) -> str:
         return scene.ids.get(name.removesuffix("Id").removesuffix("Ids").capitalize(), unknown(name))
@@ -199,8 +199,8 @@ async def test_what_is_refused_is_not_done(scene: Scene, database: Database) -> 
     assert await dump(database) == before
 
 
-async def test_a_refusal_says_no_more_than_the_page(scene: Scene) -> None:
-    """The same words for a thing that there is and for one that there is not, wherever the field stands."""
+async def test_a_refusal_reveals_no_more_than_the_page(scene: Scene) -> None:
+    """The message is the same for existing and unknown objects, wherever the field is selected."""
     refusals = set()
     for id_ in (scene.ids["Ticket"], unknown("id")):
         for document in (
@@ -214,13 +214,13 @@ async def test_a_refusal_says_no_more_than_the_page(scene: Scene) -> None:
     assert refusals == {("FORBIDDEN", "The role customer cannot read Ticket.chat.")}
 
 
-async def test_a_forbidden_field_is_refused_beside_introspection_too(scene: Scene) -> None:
+async def test_a_forbidden_field_is_refused_next_to_introspection(scene: Scene) -> None:
     body = {"query": "{ __schema { queryType { name } } apiKeys { totalCount } }"}
     for role in (T, C, S):
         assert outcome(await scene.viewers[role].http.post("/graphql", json=body)) == "FORBIDDEN"
 
 
-async def test_a_forbidden_field_that_is_skipped_is_not_asked_for(scene: Scene) -> None:
+async def test_a_skipped_forbidden_field_is_not_refused(scene: Scene) -> None:
     document = "query($staff: Boolean!) { me { name } apiKeys @include(if: $staff) { totalCount } }"
     assert list(await scene.viewers[C](document, staff=False)) == ["me"]
     with pytest.raises(Refusal) as refusal:
@@ -228,7 +228,7 @@ async def test_a_forbidden_field_that_is_skipped_is_not_asked_for(scene: Scene) 
     assert refusal.value.codes == ["FORBIDDEN"]
 
 
-async def test_without_a_token_there_is_nothing(server: Server) -> None:
+async def test_every_operation_needs_a_token(server: Server) -> None:
     async with httpx.AsyncClient(base_url=server.url, trust_env=False) as nobody:
         for operation in ("Query", "Mutation"):
             for name in root_fields(operation):
@@ -238,10 +238,10 @@ async def test_without_a_token_there_is_nothing(server: Server) -> None:
         assert (await nobody.post("/graphql", json={"query": "{ __schema { queryType { name } } }"})).status_code == 401
 
 
-# What the mutations that several roles have in common let each of them say
+# Mutations that several roles share, but with different inputs
 
 
-async def test_only_an_admin_gives_a_new_ticket_to_someone_else(scene: Scene) -> None:
+async def test_only_an_admin_assigns_a_new_ticket_to_someone_else(scene: Scene) -> None:
     other = await scene.viewers[A].new_technician()
     for role in (T, C, S):
         objections = await scene.viewers[role].refused("ticketCreate", technicianId=other, **NEW_TICKET)
@@ -252,7 +252,7 @@ async def test_only_an_admin_gives_a_new_ticket_to_someone_else(scene: Scene) ->
     assert own["ticket"]["technician"] == {"id": scene.ids["Technician"]}
 
 
-async def test_a_customers_ticket_is_their_own(scene: Scene) -> None:
+async def test_customers_create_tickets_only_for_themselves(scene: Scene) -> None:
     other = await scene.viewers[A].new_customer()
     owner, given = scene.viewers[C], {"subject": "x", "description": "x"}
     assert await owner.refused("ticketCreate", customerId=other, **NEW_TICKET) == [("NOT_ALLOWED", "customerId")]
@@ -261,7 +261,7 @@ async def test_a_customers_ticket_is_their_own(scene: Scene) -> None:
         assert created["ticket"] == {"source": "CUSTOMER", "customer": {"id": scene.ids["Customer"]}}
 
 
-async def test_only_a_service_says_where_a_ticket_comes_from(scene: Scene) -> None:
+async def test_only_a_service_sets_the_source_of_a_ticket(scene: Scene) -> None:
     chat = {"messages": [{"author": "BOT", "body": "Hello.", "at": NOW}]}
     for role in (A, T, C):
         objections = await scene.viewers[role].refused("ticketCreate", chat=chat, source="EMAIL", **NEW_TICKET)
@@ -272,7 +272,7 @@ async def test_only_a_service_says_where_a_ticket_comes_from(scene: Scene) -> No
         assert await scene.viewers[S].refused("ticketCreate", source=source, **NEW_TICKET) == [("INVALID", "source")]
 
 
-async def test_a_customers_note_is_public_and_everyone_elses_internal_unless_they_say_otherwise(scene: Scene) -> None:
+async def test_notes_of_customers_are_public_and_others_internal_by_default(scene: Scene) -> None:
     ticket = scene.ids["Ticket"]
     for role, expected in ((A, True), (T, True), (C, False)):
         added = await scene.viewers[role].done("noteAdd", "note { internalOnly }", ticketId=ticket, body="x")
@@ -281,7 +281,7 @@ async def test_a_customers_note_is_public_and_everyone_elses_internal_unless_the
     assert refused == [("NOT_ALLOWED", "internalOnly")]
 
 
-async def test_technicians_close_nothing_and_take_no_closed_ticket_up_again(scene: Scene) -> None:
+async def test_technicians_cannot_close_or_reopen_a_closed_ticket(scene: Scene) -> None:
     admin, worker = scene.viewers[A], scene.viewers[T]
     ticket = await worker.new_ticket()
     for status in ("IN_PROGRESS", "OPEN"):
@@ -294,7 +294,7 @@ async def test_technicians_close_nothing_and_take_no_closed_ticket_up_again(scen
 
 
 async def test_allowed_statuses_are_those_that_the_viewer_can_set(scene: Scene) -> None:
-    """For each role and status: what `allowedStatuses` names can be set, and nothing else."""
+    """For each role and status, exactly the statuses in `allowedStatuses` can be set."""
     admin = scene.viewers[A]
     customer, technician = scene.ids["Customer"], scene.ids["Technician"]
     steps = {"OPEN": [], "IN_PROGRESS": ["IN_PROGRESS"], "RESOLVED": ["RESOLVED"], "CLOSED": ["CLOSED"]}

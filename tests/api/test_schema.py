@@ -1,4 +1,4 @@
-"""The schema is what it is printed as, says what everything in it means, and is kept by every answer."""
+"""The schema: it equals the printed file, everything in it is documented, and every response conforms to it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ SERVED = graphql_schema(schema)
 
 @pytest.fixture(scope="module")
 def sdl() -> str:
-    """What `callout schema` prints."""
+    """The output of `callout schema`."""
     return CliRunner().invoke(cli, ["schema"], catch_exceptions=False).stdout
 
 
@@ -61,7 +61,7 @@ def own_types(schema: GraphQLSchema) -> list[GraphQLNamedType]:
 
 
 def described(schema: GraphQLSchema) -> Iterator[tuple[str, str | None]]:
-    """Everything that has a description, by its path."""
+    """Yields the path and the description of each described part of the schema."""
     for type_ in own_types(schema):
         yield type_.name, type_.description
         if is_object_type(type_) or is_interface_type(type_):
@@ -77,18 +77,18 @@ def described(schema: GraphQLSchema) -> Iterator[tuple[str, str | None]]:
                 yield f"{type_.name}.{name}", value.description
 
 
-def test_the_printed_schema_is_the_one_that_is_served(sdl: str) -> None:
+def test_the_printed_schema_is_up_to_date(sdl: str) -> None:
     assert PRINTED.read_text() == sdl, "run `make schema`"
 
 
-async def test_introspection_tells_the_printed_schema(api: Api, printed: GraphQLSchema) -> None:
+async def test_introspection_returns_the_printed_schema(api: Api, printed: GraphQLSchema) -> None:
     query = get_introspection_query(specified_by_url=True, input_value_deprecation=True, one_of=True)
-    told = build_client_schema(await api(query))
+    introspected = build_client_schema(await api(query))
 
     def normal(schema: GraphQLSchema) -> str:
         return print_schema(lexicographic_sort_schema(schema))
 
-    assert normal(told) == normal(printed)
+    assert normal(introspected) == normal(printed)
 
 
 def test_everything_has_a_description(printed: GraphQLSchema) -> None:
@@ -107,7 +107,7 @@ def test_descriptions_are_sentences(printed: GraphQLSchema) -> None:
         assert description == description.strip() and "\n" not in description, path
 
 
-def test_nothing_of_the_making_shows(sdl: str, printed: GraphQLSchema) -> None:
+def test_the_schema_reveals_no_implementation_details(sdl: str, printed: GraphQLSchema) -> None:
     for word in ("strawberry", "graphql-core", "sqlalchemy", "python", "UNSET", "object at 0x", "__", "TODO", "FIXME"):
         assert word.lower() not in sdl.lower(), word
     for type_ in own_types(printed):
@@ -123,7 +123,7 @@ def test_nothing_of_the_making_shows(sdl: str, printed: GraphQLSchema) -> None:
         assert not argument or re.fullmatch(r"[a-z][A-Za-z]*:\)", argument), path
 
 
-def test_no_type_stands_there_unused(printed: GraphQLSchema) -> None:
+def test_no_type_is_unused(printed: GraphQLSchema) -> None:
     assert printed.query_type is not None
     assert printed.mutation_type is not None
     reached: set[str] = set()
@@ -141,7 +141,7 @@ def test_no_type_stands_there_unused(printed: GraphQLSchema) -> None:
     assert {type_.name for type_ in own_types(printed)} - reached == set()
 
 
-def test_lists_are_connections_as_relay_has_them(printed: GraphQLSchema) -> None:
+def test_lists_are_relay_connections(printed: GraphQLSchema) -> None:
     connections = [t for t in own_types(printed) if t.name.endswith("Connection")]
     assert {type_.name.removesuffix("Connection") for type_ in connections} == {
         *("Ticket", "Note", "TicketEvent", "Customer", "Property", "Technician", "Article", "Delivery", "ApiKey"),
@@ -178,7 +178,7 @@ def test_lists_are_connections_as_relay_has_them(printed: GraphQLSchema) -> None
     assert led_to == {type_.name for type_ in connections}
 
 
-def test_a_mutation_has_one_input_and_a_payload_of_its_own(printed: GraphQLSchema) -> None:
+def test_each_mutation_has_its_own_input_and_payload(printed: GraphQLSchema) -> None:
     assert printed.mutation_type is not None
     assert "ticketCreate" in printed.mutation_type.fields
     for name, field in printed.mutation_type.fields.items():
@@ -189,13 +189,13 @@ def test_a_mutation_has_one_input_and_a_payload_of_its_own(printed: GraphQLSchem
         assert is_object_type(payload)
         assert str(payload.fields["userErrors"].type) == "[UserError!]!"
         for other, payload_field in payload.fields.items():
-            # A refused mutation has no object to show.
+            # A refused mutation has no object to return.
             stored = is_object_type(get_named_type(payload_field.type)) and other != "userErrors"
             if stored and not str(payload_field.type).startswith("["):
                 assert not is_non_null_type(payload_field.type) or other == "supportSettings", f"{name}.{other}"
 
 
-def test_every_node_has_an_id_and_every_id_is_opaque(printed: GraphQLSchema) -> None:
+def test_every_node_has_an_id_and_every_id_is_of_type_id(printed: GraphQLSchema) -> None:
     node = printed.type_map["Node"]
     assert is_interface_type(node)
     assert {t.name for t in printed.get_possible_types(node)} == {
@@ -206,7 +206,7 @@ def test_every_node_has_an_id_and_every_id_is_opaque(printed: GraphQLSchema) -> 
             assert str(type_.fields["id"].type) == "ID!"
 
 
-def test_only_what_may_be_missing_is_nullable(printed: GraphQLSchema) -> None:
+def test_only_fields_that_may_be_missing_are_nullable(printed: GraphQLSchema) -> None:
     nullable = {
         f"{type_.name}.{name}"
         for type_ in own_types(printed)
@@ -229,11 +229,11 @@ def test_only_what_may_be_missing_is_nullable(printed: GraphQLSchema) -> None:
     }
 
 
-def test_there_is_no_scalar_but_the_moment(printed: GraphQLSchema) -> None:
+def test_datetime_is_the_only_custom_scalar(printed: GraphQLSchema) -> None:
     assert [t.name for t in own_types(printed) if is_scalar_type(t)] == ["DateTime"]
 
 
-# Answers
+# Responses
 
 
 def readable(role: Role, field: GraphQLField) -> bool:
@@ -242,7 +242,7 @@ def readable(role: Role, field: GraphQLField) -> bool:
 
 
 class Everything:
-    """Documents that select all that a role may read: objects within objects to a depth, fragment by fragment."""
+    """Builds documents that select everything that a role may read, with objects nested to a depth."""
 
     def __init__(self, role: Role, without: str = "") -> None:
         self._role = role
@@ -250,7 +250,7 @@ class Everything:
         self._fragments: dict[str, str] = {}
 
     def of(self, operation: str, field: str, arguments: str, depth: int) -> str:
-        """A document with one root field."""
+        """Returns a document with one root field."""
         self._fragments = {}
         root = SERVED.query_type if operation.startswith("query") else SERVED.mutation_type
         assert root is not None
@@ -278,7 +278,7 @@ class Everything:
     def _fields(self, type_: GraphQLObjectType, depth: int) -> Iterator[str]:
         node = SERVED.type_map["Node"]
         assert is_interface_type(node)
-        entities = {t.name for t in SERVED.get_possible_types(node)} | {"Delivery"}  # which leads to a ticket too
+        entities = {t.name for t in SERVED.get_possible_types(node)} | {"Delivery"}  # it leads to a ticket too
         for name, field in type_.fields.items():
             target = get_named_type(field.type)
             far = target.name in entities or target.name.endswith("Connection")
@@ -325,20 +325,20 @@ JUDGED = build_schema("""
         ("{ a { ...F } } fragment F on A { n }", {"a": {"m": 1}}, ["data.a has the keys ['m'] and not ['n']"]),
     ],
 )
-def test_whatever_departs_from_a_schema_is_noticed(document: str, data: Any, found: list[str]) -> None:
-    """Or the answers that are held against it below, and by every client of these tests, would prove nothing."""
+def test_the_response_checker_finds_every_difference(document: str, data: Any, found: list[str]) -> None:
+    """Otherwise the checks below, and those of the tests' clients, would prove nothing."""
     assert departures(JUDGED, document, {}, data) == found
 
 
 class Answers:
-    """Asks, holds every answer against the schema, and knows which fields have had a value."""
+    """Sends requests, checks every response against the schema, and collects the fields that had a value."""
 
     def __init__(self) -> None:
         self.seen: set[str] = set()
         self.number = 0
 
     async def answer(self, viewer: Api, document: str, variables: Mapping[str, Any]) -> Any:
-        """The data, after it has been held against the schema."""
+        """Returns the response's data, after checking it against the schema."""
         response = await viewer.respond(document, variables)
         assert "errors" not in response, (response, document)
         assert departures(SERVED, document, variables, response["data"], self.seen) == []
@@ -346,15 +346,15 @@ class Answers:
         return response["data"]
 
     async def do(self, viewer: Api, role: Role, mutation: str, **input: Any) -> Any:
-        """A mutation that selects its whole payload."""
+        """Runs a mutation that selects its whole payload; returns the payload."""
         type_ = mutation[0].upper() + mutation[1:] + "Input"
-        bulk = mutation == "ticketsBulkUpdate"  # whose hundred tickets with all that they have would cost too much
+        bulk = mutation == "ticketsBulkUpdate"  # a hundred tickets with all their fields would cost too much
         everything = Everything(role, without="chat" if bulk else "")
         document = everything.of(f"mutation($input: {type_}!)", mutation, "(input: $input)", 0 if bulk else 1)
         return (await self.answer(viewer, document, {"input": input}))[mutation]
 
     async def done(self, viewer: Api, role: Role, mutation: str, **input: Any) -> Any:
-        """Likewise, for one that nothing should speak against."""
+        """Like `do`, and fails if there are user errors."""
         payload = await self.do(viewer, role, mutation, **input)
         assert payload["userErrors"] == []
         return payload
@@ -376,9 +376,9 @@ MAIL = (
 )
 
 
-async def test_every_answer_keeps_to_the_schema(api: Api, database: Database) -> None:
-    """Each mutation with all of its payload, done and refused; then each query with all that there is, as each role.
-    In the end every field of the schema has been seen with a value, those of streams apart."""
+async def test_every_response_conforms_to_the_schema(api: Api, database: Database) -> None:
+    """Each mutation with its whole payload, accepted and refused; then each query with all its fields, for each role.
+    In the end every field of the schema has had a value, except those of streams."""
     answers = Answers()
     admin = Role.ADMIN
     start = (await api("{ ticketEvents { cursor } }"))["ticketEvents"]["cursor"]
@@ -389,14 +389,14 @@ async def test_every_answer_keeps_to_the_schema(api: Api, database: Database) ->
     customer_input = {"name": "Ada Byron", "email": "ada@example.com", "accountNumber": "C-1", "phone": "613-555-1234"}
     customer = (await done("customerCreate", **customer_input))["customer"]["id"]
     await done("customerUpdate", customerId=customer, name="Ada King")
-    place = (await done("propertyCreate", customerId=customer, address="12 Elm Street", accountNumber="P-1"))[
+    property_id = (await done("propertyCreate", customerId=customer, address="12 Elm Street", accountNumber="P-1"))[
         "property"
     ]["id"]
-    await done("propertyUpdate", propertyId=place, address="14 Elm Street")
+    await done("propertyUpdate", propertyId=property_id, address="14 Elm Street")
     technician = (await done("technicianCreate", name="Tess", email="tess@example.com", phone="1"))["technician"]["id"]
     other = (await done("technicianCreate", name="Ola", email="ola@example.com"))["technician"]["id"]
     await done("technicianUpdate", technicianId=other, active=False)
-    refers = {"customerId": customer, "propertyId": place, "technicianId": technician}
+    refers = {"customerId": customer, "propertyId": property_id, "technicianId": technician}
     made = await done("ticketCreate", **DESCRIBED, **refers, contact=CONTACT | {"phone": "1"})
     ticket, reference = made["ticket"]["id"], made["ticket"]["reference"]
     await done("ticketUpdate", ticketId=ticket, subject="Beeping louder", priority="URGENT", contact={"phone": None})
@@ -435,7 +435,7 @@ async def test_every_answer_keeps_to_the_schema(api: Api, database: Database) ->
         ("customerCreate", customer_input),
         ("customerUpdate", {"customerId": customer, "name": " "}),
         ("propertyCreate", {"customerId": customer, "address": "", "accountNumber": "P-1"}),
-        ("propertyUpdate", {"propertyId": place, "address": "x" * 501}),
+        ("propertyUpdate", {"propertyId": property_id, "address": "x" * 501}),
         ("technicianCreate", {"name": "", "email": "no address"}),
         ("technicianUpdate", {"technicianId": other, "email": "tess@example.com"}),
         ("articleCreate", {"problem": "", "solution": ""}),
@@ -475,7 +475,7 @@ async def test_every_answer_keeps_to_the_schema(api: Api, database: Database) ->
 
 
 async def _give_up(database: Database) -> None:
-    """The two newest deliveries have failed for good."""
+    """Marks the two newest deliveries as dead."""
     await database.execute(
         "UPDATE deliveries SET state = 'DEAD', said = '550 No', finished_at = now()"
         " WHERE id IN (SELECT id FROM deliveries ORDER BY created_at DESC, id DESC LIMIT 2)"
@@ -483,8 +483,8 @@ async def _give_up(database: Database) -> None:
 
 
 async def _ask_everything(answers: Answers, viewer: Api, role: Role, reference: str, start: str) -> None:
-    """Every root field that the role may read, with everything that it may read below. `start` is a cursor from before
-    there was anything."""
+    """Queries every root field that the role may read, with everything below it that the role may read. `start` is a
+    cursor from before the first event."""
     assert SERVED.query_type is not None
     own = await viewer(
         "{ tickets(first: 5) { nodes { id reference history { nodes { id } } notes { nodes { id } } } } }"

@@ -1,4 +1,4 @@
-"""Search over tickets: part of a reference, a subject or a customer's name, in any case, and nothing else."""
+"""Searching tickets: by any part of a reference, subject or customer's name, in any case, and by nothing else."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ query($term: String, $filter: TicketFilter!, $orderBy: [TicketOrder!], $first: I
 
 
 async def found(api: Api, term: str | None, **arguments: Any) -> set[str]:
-    """The ids that the search finds, and as many as it counts."""
+    """Returns the ids that the search finds, after checking that `totalCount` is their number."""
     tickets = (await api(SEARCH, term=term, first=100, **{"filter": {}} | arguments))["tickets"]
     assert tickets["totalCount"] == len(tickets["nodes"])
     return {node["id"] for node in tickets["nodes"]}
 
 
 async def pages(api: Api, size: int, term: str, filter: Filter, order: list[dict[str, str]] | None) -> list[str]:
-    """The ids of a search, by pages of this size."""
+    """Returns the ids of a search, read in pages of this size."""
 
     async def fetch(**way: Any) -> Any:
         return (await api(SEARCH, term=term, filter=filter, orderBy=order, **way))["tickets"]
@@ -49,7 +49,7 @@ def swapped(text: str) -> tuple[str, str, str]:
     return text.upper(), text.lower(), text.swapcase()
 
 
-async def test_any_part_of_the_reference_in_any_case(api: Api) -> None:
+async def test_a_ticket_is_found_by_any_part_of_its_reference(api: Api) -> None:
     ticket = await api.new_ticket()
     reference = await reference_of(api, ticket)
     for part in (reference, reference[4:], reference[:8], reference[3:9], reference[5:]):
@@ -60,7 +60,7 @@ async def test_any_part_of_the_reference_in_any_case(api: Api) -> None:
     assert await found(api, reference[::-1]) == set()
 
 
-async def test_any_part_of_the_subject_in_any_case(api: Api) -> None:
+async def test_a_ticket_is_found_by_any_part_of_its_subject(api: Api) -> None:
     ticket = await api.new_ticket(subject="Vestibule keypad unresponsive")
     other = await api.new_ticket(subject="Vestibule doorbell")
     for part in ("Vestibule keypad unresponsive", "keypad", "stibule key", "ypa", "unresponsive"):
@@ -71,7 +71,7 @@ async def test_any_part_of_the_subject_in_any_case(api: Api) -> None:
         assert await found(api, term) == set(), term
 
 
-async def test_the_name_of_the_customer_and_of_the_contact(api: Api) -> None:
+async def test_a_ticket_is_found_by_the_names_of_its_customer_and_contact(api: Api) -> None:
     customer = await api.new_customer(name="Wilhelmina Ashdown")
     chosen = await api.new_ticket(customerId=customer)
     typed = await api.new_ticket(contact={"name": "Peregrine Ashdown", "email": "p@example.com"})
@@ -86,10 +86,10 @@ async def test_nothing_else_is_searched(api: Api) -> None:
     customer = await api.new_customer(
         name="Quentin Oldroyd", email="q.xylophone@example.com", accountNumber="XYLOPHONE-1", phone="613-555-0199"
     )
-    place = await api.new_property(customer, address="1 Xylophone Way")
+    property_id = await api.new_property(customer, address="1 Xylophone Way")
     technician = await api.new_technician(name="Xylophone Technician")
     ticket = await api.new_ticket(
-        customerId=customer, propertyId=place, technicianId=technician, description="A xylophone is playing."
+        customerId=customer, propertyId=property_id, technicianId=technician, description="A xylophone is playing."
     )
     await api.done("noteAdd", "note { id }", ticketId=ticket, body="It is a xylophone.")
     await api.done("ticketResolve", "ticket { id }", ticketId=ticket, resolution="The xylophone is gone.")
@@ -99,7 +99,7 @@ async def test_nothing_else_is_searched(api: Api) -> None:
         assert await found(api, term) == set(), term
 
 
-async def test_no_match_spans_two_of_the_texts(api: Api) -> None:
+async def test_no_match_spans_two_texts(api: Api) -> None:
     ticket = await api.new_ticket(
         subject="Lantern flickers", contact={"name": "Mortimer Quill", "email": "m@example.com"}
     )
@@ -110,7 +110,7 @@ async def test_no_match_spans_two_of_the_texts(api: Api) -> None:
         assert await found(api, f"{reference}{between}lantern") == set(), between
 
 
-async def test_signs_that_mean_something_to_databases_are_themselves(api: Api) -> None:
+async def test_wildcards_and_quotes_are_literal(api: Api) -> None:
     subjects = ["Humidity 100% again", "Humidity 1000 again", "snake_case", "snakeXcase", "C:\\logs", "C:Xlogs"]
     subjects += ['It\'s "quoted"', "a.*b (c|d)? [e-f]", "<b>&amp;</b>", "$1 :name ?", "semi; -- colon", "a\\%b", "a%b"]
     tickets = {subject: await api.new_ticket(subject=subject) for subject in subjects}
@@ -129,7 +129,7 @@ async def test_signs_that_mean_something_to_databases_are_themselves(api: Api) -
         assert await found(api, term) == set(), term
 
 
-async def test_one_and_two_characters_find_what_has_them(api: Api) -> None:
+async def test_one_or_two_characters_are_enough(api: Api) -> None:
     tickets = {subject: await api.new_ticket(subject=subject) for subject in ("ø", "øł", "łø", "þ and øł")}
     assert await found(api, "ø") == set(tickets.values())
     assert await found(api, "ł") == {tickets["øł"], tickets["łø"], tickets["þ and øł"]}
@@ -147,7 +147,7 @@ async def test_a_blank_search_is_no_search(api: Api, blank: str | None) -> None:
     assert got["totalCount"] == total > 0
 
 
-async def test_blanks_around_and_between_do_not_matter(api: Api) -> None:
+async def test_whitespace_around_and_between_words_is_ignored(api: Api) -> None:
     plain = await api.new_ticket(subject="Gatehouse barrier stuck")
     spaced = await api.new_ticket(subject="Gatehouse   barrier\u00a0 stuck")
     for term in (
@@ -180,29 +180,29 @@ async def test_words_of_any_language_are_found_in_any_case(api: Api, subject: st
 
 
 @pytest.mark.parametrize("subject", ["İstanbul", "ΟΔΟΣ", "Straße", "ﬁlter", "ǅ", "K\u212a"])
-async def test_a_text_is_found_by_itself_whatever_its_small_letters(api: Api, subject: str) -> None:
-    """Python and PostgreSQL do not agree on every small letter; the search must not mind."""
+async def test_each_text_is_found_by_itself_regardless_of_lower_casing(api: Api, subject: str) -> None:
+    """Python and PostgreSQL lower-case some letters differently, which must not affect the search."""
     ticket = await api.new_ticket(subject=f"Office {subject} offline")
     assert ticket in await found(api, f"office {subject} off")
     assert ticket in await found(api, subject)
 
 
-async def test_letters_are_found_as_they_were_typed_composed_or_decomposed(api: Api) -> None:
-    """They look alike, and each is found by its own kind alone."""
+async def test_composed_and_decomposed_letters_are_different(api: Api) -> None:
+    """They look the same, but each is found only by its own form."""
     composed = await api.new_ticket(subject="Entr\u00e9e nord")
     decomposed = await api.new_ticket(subject="Entre\u0301e nord")
     assert await found(api, "entr\u00e9e nord") == {composed}
     assert await found(api, "entre\u0301e nord") == {decomposed}
 
 
-async def test_a_ticket_is_found_by_its_new_subject_alone(api: Api) -> None:
+async def test_a_ticket_is_found_only_by_its_new_subject(api: Api) -> None:
     ticket = await api.new_ticket(subject="Turnstile jammed")
     await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, subject="Revolving glass wing")
     assert await found(api, "turnstile") == set()
     assert await found(api, "revolving") == {ticket}
 
 
-async def test_tickets_follow_a_customers_new_name(api: Api) -> None:
+async def test_tickets_are_found_by_their_customers_new_name(api: Api) -> None:
     customer = await api.new_customer(name="Clementine Farrow")
     as_customer = await api.new_ticket(customerId=customer)
     as_contact = await api.new_ticket(customerId=customer, contact={"name": "Rufus Pellham", "email": "r@example.com"})
@@ -211,11 +211,11 @@ async def test_tickets_follow_a_customers_new_name(api: Api) -> None:
     await api.done("customerUpdate", "customer { id }", customerId=customer, name="Clementine Vandersteen")
     assert await found(api, "vandersteen") == {as_customer, as_contact}
     assert await found(api, "pellham") == {as_contact}
-    # The contact's name was entered with the ticket, and stays.
+    # The contact keeps the name from the ticket's creation.
     assert await found(api, "clementine farrow") == {as_customer, other}
 
 
-async def test_a_ticket_follows_to_another_customer(api: Api) -> None:
+async def test_a_ticket_is_found_only_by_its_current_customer(api: Api) -> None:
     first = await api.new_customer(name="Ottoline Grimshaw")
     second = await api.new_customer(name="Leopold Marchbanks")
     contact = {"name": "Somebody Else", "email": "s@example.com"}
@@ -227,7 +227,7 @@ async def test_a_ticket_follows_to_another_customer(api: Api) -> None:
     assert await found(api, "marchbanks") == set()
 
 
-async def test_a_search_goes_with_every_filter(api: Api) -> None:
+async def test_a_search_can_be_combined_with_every_filter(api: Api) -> None:
     technician = await api.new_technician()
     customer = await api.new_customer(name="Isolde Merriweather")
     tickets = [
@@ -250,7 +250,7 @@ async def test_a_search_goes_with_every_filter(api: Api) -> None:
     }
 
 
-async def test_a_search_is_sorted_and_paged_like_any_list(api: Api) -> None:
+async def test_search_results_are_sorted_and_paged(api: Api) -> None:
     made = [
         await api.new_ticket(subject=f"Theodolite {n}", priority=("LOW", "URGENT", "MEDIUM")[n % 3]) for n in range(11)
     ]
@@ -260,7 +260,7 @@ async def test_a_search_is_sorted_and_paged_like_any_list(api: Api) -> None:
         assert await pages(api, 4, "theodolite", {}, order) == wanted
 
 
-async def test_a_search_finds_only_what_its_viewer_sees(api: Api) -> None:
+async def test_a_search_finds_only_visible_tickets(api: Api) -> None:
     customer, stranger = await api.new_customer(), await api.new_customer()
     technician = await api.new_technician()
     own = await api.new_ticket(subject="Kaleidoscope one", customerId=customer)
@@ -275,8 +275,8 @@ async def test_a_search_finds_only_what_its_viewer_sees(api: Api) -> None:
     assert await found(api, "kaleidoscope") == {own, assigned, from_chat}
 
 
-async def test_common_and_rare_words_are_found_alike(api: Api) -> None:
-    """Enough tickets for the planner to choose between its ways to search."""
+async def test_common_and_rare_words_are_found(api: Api) -> None:
+    """With enough tickets for the planner to choose between plans."""
     common = {await api.new_ticket(subject=f"Sprinkler valve {n}") for n in range(60)}
     rare = await api.new_ticket(subject="Sprinkler valve with a gargoyle")
     assert await found(api, "sprinkler") == common | {rare}
@@ -293,7 +293,7 @@ async def test_a_search_of_more_than_two_hundred_characters_is_refused(api: Api,
     assert "200 characters" in refused.value.response["errors"][0]["message"]
 
 
-async def test_a_search_of_two_hundred_characters_is_good(api: Api) -> None:
+async def test_a_search_of_two_hundred_characters_is_accepted(api: Api) -> None:
     ticket = await api.new_ticket(subject="€" * 200)
     assert await found(api, "€" * 200) == {ticket}
     assert await found(api, "%" * 200) == set()
@@ -301,16 +301,16 @@ async def test_a_search_of_two_hundred_characters_is_good(api: Api) -> None:
 
 
 @pytest.mark.parametrize("term", ["a\0b", "\0", "a\ud800b", "\udfff"])
-async def test_what_cannot_be_stored_cannot_be_searched(api: Api, term: str) -> None:
+async def test_a_term_that_cannot_be_stored_is_refused(api: Api, term: str) -> None:
     escaped = "".join(f"\\u{ord(c):04x}" for c in term)
     document = f'{{ tickets(filter: {{search: "{escaped}"}}) {{ totalCount }} }}'
     with pytest.raises(Refusal) as refused:
         await api(document)
-    # A lone surrogate is no character of the document's either.
+    # A lone surrogate is invalid in the document itself.
     assert refused.value.codes == ["BAD_USER_INPUT" if "\0" in term else "GRAPHQL_PARSE_FAILED"]
 
 
-async def test_counts_search_too(api: Api) -> None:
+async def test_counts_can_be_searched(api: Api) -> None:
     await api.new_ticket(subject="Bathysphere one")
     closed = await api.new_ticket(subject="Bathysphere two")
     await api.done("ticketSetStatus", "ticket { id }", ticketId=closed, status="CLOSED")
@@ -319,9 +319,9 @@ async def test_counts_search_too(api: Api) -> None:
     assert counts == {"all": 2, "open": 1, "closed": 1, "unassigned": 2}
 
 
-# A search of many tickets goes other ways than one of few: on through the list where there are enough matches on the
-# way, else to all matches by an index, or to all that the other criteria leave. This comes last, for it adds 30,000
-# tickets.
+# A search of many tickets takes other ways than one of few: it reads the list in order if enough of it matches, or else
+# fetches all matches by an index, or all tickets that the other criteria leave. These tests come last, because they add
+# 30,000 tickets.
 
 MANY = 30_000
 FEW = (3, 4, 700, 15_000, 29_998)
@@ -330,12 +330,12 @@ START = datetime(2025, 1, 1, tzinfo=UTC)
 
 @pytest.fixture
 async def many(database: asyncpg.Connection[asyncpg.Record]) -> list[str]:
-    """The ids of tickets from the oldest to the newest. They are older than all others, and written behind the API,
-    which would take a minute."""
+    """The ids of many tickets, oldest first. They are older than all others, and written by SQL, because the API would
+    take a minute."""
     ids = [f"00000000-0000-7000-8000-{n:012x}" for n in range(MANY)]
     if await database.fetchval("SELECT true FROM tickets WHERE id = $1", ids[0]):
         return [f"tkt_{id_}" for id_ in ids]
-    rare = {n: f"needle {place}" for place, n in enumerate(FEW)}
+    rare = {n: f"needle {index}" for index, n in enumerate(FEW)}
     subjects = [
         f"Straw {n} {rare.get(n, '')} {'twine' if n % 50 == 0 else ''} {'ɣʘ' if n in FEW else ''}" for n in range(MANY)
     ]
@@ -359,7 +359,7 @@ async def many(database: asyncpg.Connection[asyncpg.Record]) -> list[str]:
     return [f"tkt_{id_}" for id_ in ids]
 
 
-async def test_searches_of_many_tickets_miss_none(api: Api, many: list[str]) -> None:
+async def test_a_search_of_many_tickets_finds_all_matches(api: Api, many: list[str]) -> None:
     few = [many[n] for n in FEW]
     some = many[::50]
     closed_few = [many[n] for n in FEW if n % 3 == 0]
@@ -387,7 +387,7 @@ async def test_searches_of_many_tickets_miss_none(api: Api, many: list[str]) -> 
         for order in (oldest_first, by_priority):
             assert await pages(api, 100, term, filter, order) == expected, (term, filter)
     assert (await pages(api, 2, "needle", everything, None)) == few[::-1]
-    # All have the term, and one or a few of the first ones fulfil the rest: that goes on in order.
+    # All tickets match the term, and enough of the first ones match the rest: the list is read in order.
     hidden = {"or": [{"search": "needle"}]}
     closed_first = sorted(few, key=lambda id_: id_ not in closed_few)
     assert await pages(api, 2, "straw", hidden, None) == few[::-1]
@@ -395,7 +395,7 @@ async def test_searches_of_many_tickets_miss_none(api: Api, many: list[str]) -> 
         for order in (oldest_first, by_priority):
             assert await pages(api, 2, "straw", filter, order) == few, (filter, order)
         assert await pages(api, 2, "straw", filter, by_status) == closed_first, filter
-    # All have the term, and hardly any fulfils the rest, which an index tells.
+    # All tickets match the term, and few match the rest, which has an index.
     technician = await api.new_technician()
     for id_ in few:
         await api.done("ticketAssign", "ticket { id }", ticketId=id_, technicianId=technician)
@@ -408,15 +408,15 @@ async def test_searches_of_many_tickets_miss_none(api: Api, many: list[str]) -> 
 COUNTS = "query($filter: TicketFilter) { ticketCounts(filter: $filter) { all open closed unassigned } }"
 
 
-async def test_a_technician_with_many_tickets_has_what_is_assigned_and_what_they_made(
+async def test_a_technician_with_many_tickets_sees_assigned_and_created_ones_once(
     api: Api, many: list[str], database: asyncpg.Connection[asyncpg.Record]
 ) -> None:
-    """So many that they are not all fetched and sorted. Each second ticket is theirs; some they have made themselves,
-    of these some are theirs too, and each is in the list once."""
+    """They are too many to be fetched and sorted. Every second ticket is assigned to the technician, who has also
+    created some tickets, assigned and unassigned ones; each appears once."""
     technician = await api.new_technician()
-    place = "('x' || right(id::text, 12))::bit(48)::bigint"
-    theirs = f"UPDATE tickets SET technician_id = $1 WHERE id = ANY ($2::uuid[]) AND {place} % 2 = 0"
-    made = f"UPDATE tickets SET creator_kind = 'TECHNICIAN', creator_id = $1 WHERE id = ANY ($2::uuid[]) AND {place}"
+    number = "('x' || right(id::text, 12))::bit(48)::bigint"
+    theirs = f"UPDATE tickets SET technician_id = $1 WHERE id = ANY ($2::uuid[]) AND {number} % 2 = 0"
+    made = f"UPDATE tickets SET creator_kind = 'TECHNICIAN', creator_id = $1 WHERE id = ANY ($2::uuid[]) AND {number}"
     ids, key = [id_.partition("_")[2] for id_ in many], technician.partition("_")[2]
     await database.execute(theirs, key, ids)
     await database.execute(f"{made} % 2500 <= 1", key, ids)
@@ -434,7 +434,7 @@ async def test_a_technician_with_many_tickets_has_what_is_assigned_and_what_they
         ),
         ([{"field": "STATUS", "direction": "ASC"}], sorted(seen, key=lambda n: status[n], reverse=True)),
     )
-    async with api.technician(technician) as asker:
+    async with api.technician(technician) as viewer:
         everywhere: tuple[tuple[str | None, Filter], ...] = (
             (None, {"status": ["OPEN"], "category": ["CCTV"]}),
             ("twine", {"not": {"status": ["CLOSED"]}}),
@@ -458,18 +458,18 @@ async def test_a_technician_with_many_tickets_has_what_is_assigned_and_what_they
                 and (term != "needle" or n in FEW)
             ]
             given = {"term": term, "filter": filter, "orderBy": order}
-            first = (await asker(SEARCH, **given, first=100))["tickets"]
+            first = (await viewer(SEARCH, **given, first=100))["tickets"]
             assert ([node["id"] for node in first["nodes"]], first["totalCount"]) == (wanted[:100], len(wanted)), given
-            last = (await asker(SEARCH, **given, last=100))["tickets"]
+            last = (await viewer(SEARCH, **given, last=100))["tickets"]
             assert [node["id"] for node in last["nodes"]] == wanted[-100:], given
             assert (len(wanted) > 100) is (term != "needle" and "assignee" not in filter), given
             if len(wanted) > 100:
                 cursors = first["pageInfo"]["endCursor"], last["pageInfo"]["startCursor"]
-                after = (await asker(SEARCH, **given, first=50, after=cursors[0]))["tickets"]["nodes"]
-                before = (await asker(SEARCH, **given, last=50, before=cursors[1]))["tickets"]["nodes"]
+                after = (await viewer(SEARCH, **given, first=50, after=cursors[0]))["tickets"]["nodes"]
+                before = (await viewer(SEARCH, **given, last=50, before=cursors[1]))["tickets"]["nodes"]
                 assert [node["id"] for node in after] == wanted[100:150], given
                 assert [node["id"] for node in before] == wanted[max(0, len(wanted) - 150) : -100], given
         closed = sum(status[n] == "CLOSED" for n in seen)
-        told = {"all": len(seen), "open": len(seen) - closed, "closed": closed, "unassigned": MANY // 2500}
-        assert (await asker(COUNTS, filter={}))["ticketCounts"] == told
-        assert (await asker(COUNTS, filter={"status": ["CLOSED"]}))["ticketCounts"]["all"] == closed
+        expected_counts = {"all": len(seen), "open": len(seen) - closed, "closed": closed, "unassigned": MANY // 2500}
+        assert (await viewer(COUNTS, filter={}))["ticketCounts"] == expected_counts
+        assert (await viewer(COUNTS, filter={"status": ["CLOSED"]}))["ticketCounts"]["all"] == closed

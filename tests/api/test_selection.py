@@ -1,5 +1,5 @@
-"""What a document selects is what it gets: under every alias, through every fragment, in the specification's order,
-whichever way it is executed, and by one statement for each root field."""
+"""Selections: aliases, fragments, conditions and variables, in the order of the specification, with both ways of
+execution, and with one statement for each root field."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class World:
 
     customer: str
     other: str
-    place: str
+    property_id: str
     technician: str
     ticket: str
     second: str
@@ -36,7 +36,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def database_url(database_url: str) -> str:
-    """The module's database, which writes every statement that it is sent into the server's log."""
+    """The module's database, which logs every statement."""
     asyncio.run(_log_statements(database_url))
     return database_url
 
@@ -55,10 +55,10 @@ async def world(server: Server) -> World:
     async with Api(server) as api, api.service() as chatbot:
         customer = await api.new_customer(name="Ada Byron", email="ada@example.com", phone="613-555-1234")
         other = await api.new_customer(name="Zoe Quinn")
-        place = await api.new_property(customer, address="12 Elm Street")
+        property_id = await api.new_property(customer, address="12 Elm Street")
         technician = await api.new_technician(name="Tess Okafor")
         ticket = await api.new_ticket(
-            subject="First", customerId=customer, propertyId=place, technicianId=technician, priority="HIGH"
+            subject="First", customerId=customer, propertyId=property_id, technicianId=technician, priority="HIGH"
         )
         second = await api.new_ticket(subject="Second", customerId=customer, priority="LOW")
         for body, internal in (("Called.", True), ("We are on our way.", False), ("Done.", True)):
@@ -69,11 +69,11 @@ async def world(server: Server) -> World:
         from_chat = await chatbot.new_ticket(subject="Third", chat={"messages": chat})
         noted = await api("query($id: ID!) { node(id: $id) { ... on Ticket { notes { nodes { id } } } } }", id=ticket)
         note = noted["node"]["notes"]["nodes"][1]["id"]
-    return World(customer, other, place, technician, ticket, second, from_chat, made["article"]["id"], note)
+    return World(customer, other, property_id, technician, ticket, second, from_chat, made["article"]["id"], note)
 
 
 async def one(api: Api, world: World, selection: str, fragments: str = "", **variables: Any) -> dict[str, Any]:
-    """What `selection` gets of the first ticket."""
+    """Returns the result of `selection` for the first ticket."""
     declared = "".join(f", ${name}: Boolean!" for name in variables)
     document = f"query($id: ID!{declared}) {{ ticket(by: {{id: $id}}) {{ {selection} }} }} {fragments}"
     ticket: dict[str, Any] = (await api(document, id=world.ticket, **variables))["ticket"]
@@ -83,7 +83,7 @@ async def one(api: Api, world: World, selection: str, fragments: str = "", **var
 # Aliases
 
 
-async def test_an_alias_names_what_it_stands_for(api: Api, world: World) -> None:
+async def test_an_alias_renames_its_field(api: Api, world: World) -> None:
     got = await one(api, world, "id: subject subject: id a: subject A: status _: priority rn: reference n: category")
     assert list(got) == ["id", "subject", "a", "A", "_", "rn", "n"]
     assert (got["id"], got["subject"], got["a"]) == ("First", world.ticket, "First")
@@ -138,8 +138,8 @@ async def test_an_object_under_two_aliases_has_two_selections(api: Api, world: W
     }
 
 
-async def test_an_alias_may_be_very_long(api: Api, world: World) -> None:
-    long = "a" * 63  # as long as PostgreSQL's own names may be
+async def test_aliases_may_be_very_long(api: Api, world: World) -> None:
+    long = "a" * 63  # PostgreSQL's limit for names
     names = {
         long: "subject",
         f"{long}a": "reference",
@@ -223,7 +223,7 @@ async def test_a_fragment_on_the_interface_selects_on_every_type(api: Api, world
             ... on Note { body } ... on Article { problem } ... on Property { address } ... on Technician { name } } }
         fragment N on Node { kind: __typename id ... on Ticket { customer { ...M } } ... on Note { ticket { ...M } } }
         fragment M on Node { id ... on Customer { name } ... on Ticket { technician { ... on Node { id } } } }""",
-        ids=[world.ticket, world.customer, world.note, world.article, world.place, world.technician],
+        ids=[world.ticket, world.customer, world.note, world.article, world.property_id, world.technician],
     )
     assert got["nodes"] == [
         {
@@ -240,13 +240,13 @@ async def test_a_fragment_on_the_interface_selects_on_every_type(api: Api, world
             "body": "We are on our way.",
         },
         {"kind": "Article", "id": world.article, "problem": "First"},
-        {"kind": "Property", "id": world.place, "address": "12 Elm Street"},
+        {"kind": "Property", "id": world.property_id, "address": "12 Elm Street"},
         {"kind": "Technician", "id": world.technician, "name": "Tess Okafor"},
     ]
     assert list(got["nodes"][0]) == ["kind", "id", "customer", "subject"]
 
 
-async def test_selections_of_one_field_merge_wherever_they_stand(api: Api, world: World) -> None:
+async def test_selections_of_the_same_field_are_merged(api: Api, world: World) -> None:
     got = await one(
         api,
         world,
@@ -271,7 +271,7 @@ async def test_selections_of_one_field_merge_wherever_they_stand(api: Api, world
     )
 
 
-async def test_root_fields_merge_too(api: Api, world: World) -> None:
+async def test_selections_of_the_same_root_field_are_merged(api: Api, world: World) -> None:
     got = await api(
         """{ tickets(filter: {priority: HIGH}) { totalCount } ...Q
           ... on Query { me { role } tickets(filter: {priority: HIGH}) { nodes { reference } } } }
@@ -284,8 +284,8 @@ async def test_root_fields_merge_too(api: Api, world: World) -> None:
     assert list(got["me"]) == ["name", "role"]
 
 
-async def test_keys_come_in_the_order_of_the_document(api: Api, world: World) -> None:
-    """Sections 6.3.2 and 6.4.3: the order in which fields are first met, fragments spread where they stand."""
+async def test_keys_are_in_the_order_of_the_document(api: Api, world: World) -> None:
+    """Sections 6.3.2 and 6.4.3: fields are in the order of their first occurrence, with fragments expanded in place."""
     got = await one(
         api,
         world,
@@ -307,7 +307,7 @@ async def test_keys_come_in_the_order_of_the_document(api: Api, world: World) ->
 @pytest.mark.parametrize("within", [True, False])
 @pytest.mark.parametrize("on", [True, False])
 async def test_skip_and_include_work_at_every_level(api: Api, world: World, on: bool, within: bool) -> None:
-    """`$within` stands in the fragment alone."""
+    """`$within` occurs only in the fragment."""
     document = """query($id: ID!, $on: Boolean!, $within: Boolean!) {
       me @include(if: $on) { name }
       always: __typename
@@ -353,7 +353,7 @@ async def test_skip_and_include_work_at_every_level(api: Api, world: World, on: 
     ("include", "skip", "there"),
     [(True, False, True), (True, True, False), (False, False, False), (False, True, False)],
 )
-async def test_a_field_stays_if_it_is_included_and_not_skipped(
+async def test_a_field_is_returned_if_it_is_included_and_not_skipped(
     api: Api, world: World, include: bool, skip: bool, there: bool
 ) -> None:
     for directives in ("@include(if: $i) @skip(if: $s)", "@skip(if: $s) @include(if: $i)"):
@@ -361,7 +361,7 @@ async def test_a_field_stays_if_it_is_included_and_not_skipped(
         assert ("subject" in got) is there
 
 
-async def test_where_everything_is_skipped_nothing_is_left(api: Api, world: World) -> None:
+async def test_objects_with_skipped_fields_alone_are_empty(api: Api, world: World) -> None:
     assert await api("query($no: Boolean = false) { me @include(if: $no) { name } }") == {}
     assert await one(api, world, "subject @include(if: $no)", no=False) == {}
     assert await one(api, world, "customer { name @skip(if: true) }") == {"customer": {}}
@@ -375,7 +375,7 @@ async def test_where_everything_is_skipped_nothing_is_left(api: Api, world: Worl
     assert got == {"node": {}}
 
 
-async def test_a_skipped_field_is_still_there_if_it_is_selected_elsewhere(api: Api, world: World) -> None:
+async def test_a_skipped_field_is_returned_if_it_is_selected_elsewhere(api: Api, world: World) -> None:
     got = await one(api, world, "subject @skip(if: true) ...F customer { name @skip(if: true) } customer { name }",
                     "fragment F on Ticket { subject }")  # fmt: skip
     assert got == {"subject": "First", "customer": {"name": "Ada Byron"}}
@@ -386,8 +386,8 @@ async def test_a_fragment_that_is_skipped_once_may_be_spread_again(api: Api, wor
     assert list(got) == ["id", "subject"]
 
 
-async def test_what_is_not_there_may_be_forbidden(api: Api, world: World) -> None:
-    """A skipped field is not read, so a role that may not read it may share the document."""
+async def test_a_skipped_field_may_be_forbidden(api: Api, world: World) -> None:
+    """A skipped field is not read, so roles that may not read it can use the same document."""
     document = "query($staff: Boolean!) { technicians @include(if: $staff) { totalCount } me { role } }"
     async with api.customer(world.customer) as customer:
         assert await customer(document, staff=False) == {"me": {"role": "CUSTOMER"}}
@@ -404,7 +404,7 @@ async def test_a_condition_must_be_a_boolean(api: Api, variables: dict[str, Any]
     assert refused.value.codes == ["BAD_USER_INPUT"]
 
 
-async def test_a_condition_has_its_default(api: Api) -> None:
+async def test_a_condition_uses_its_variables_default(api: Api) -> None:
     document = "query($on: Boolean = true) { me { name @include(if: $on) role } }"
     assert list((await api(document))["me"]) == ["name", "role"]
     assert list((await api(document, on=False))["me"]) == ["role"]
@@ -427,10 +427,10 @@ async def test_a_condition_has_its_default(api: Api) -> None:
                               "fragment G on Customer { subject: name @include(if: $on) }"),
     ],
 )  # fmt: skip
-async def test_a_variable_of_a_fragments_condition_alone_decides_anew_each_time(
+async def test_a_variable_used_only_in_a_fragments_condition_applies_to_each_request(
     api: Api, world: World, selection: str, fragments: str
 ) -> None:
-    """Whatever has been prepared for the other value."""
+    """Even if the operation was prepared for the other value."""
     document = f"query($id: ID!, $on: Boolean = true) {{ ticket(by: {{id: $id}}) {{ id {selection} }} }} {fragments}"
     for given in ({"on": True}, {"on": False}, {"on": True}, {}, {"on": False}, {}):
         got = (await api(document, id=world.ticket, **given))["ticket"]
@@ -441,7 +441,7 @@ async def test_a_variable_of_a_fragments_condition_alone_decides_anew_each_time(
     assert refused.value.codes == ["BAD_USER_INPUT"]
 
 
-async def test_conditions_in_two_fragments_are_taken_apart(api: Api, world: World) -> None:
+async def test_conditions_in_two_fragments_are_independent(api: Api, world: World) -> None:
     fragments = "fragment F on Ticket { subject @include(if: $a) } fragment G on Ticket { status @skip(if: $b) }"
     for a, b in ((True, True), (True, False), (False, True), (False, False)) * 2:
         got = await one(api, world, "id ...F ...G", fragments, a=a, b=b)
@@ -451,7 +451,7 @@ async def test_conditions_in_two_fragments_are_taken_apart(api: Api, world: Worl
 # __typename
 
 
-async def test_typename_is_everywhere(api: Api, world: World) -> None:
+async def test_typename_can_be_selected_everywhere(api: Api, world: World) -> None:
     typename = "__typename"
     got = await api(
         """query($id: ID!, $chat: ID!) { __typename t: __typename
@@ -499,7 +499,7 @@ async def test_typename_is_everywhere(api: Api, world: World) -> None:
     assert event["changes"] == [{typename: "FieldChange"}] * 2
 
 
-async def test_typename_of_mutations_payloads_and_objections(api: Api, world: World) -> None:
+async def test_typename_can_be_selected_in_payloads_and_user_errors(api: Api, world: World) -> None:
     assert await api("mutation { __typename }") == {"__typename": "Mutation"}
     got = await api(
         """mutation($bad: TicketResolveInput!, $bulk: TicketsBulkUpdateInput!) { __typename
@@ -526,7 +526,7 @@ async def test_typename_of_mutations_payloads_and_objections(api: Api, world: Wo
 # Connections in connections
 
 
-async def test_connections_nest_with_their_own_arguments_and_totals(api: Api, world: World) -> None:
+async def test_nested_connections_have_their_own_arguments_and_totals(api: Api, world: World) -> None:
     got = await api(
         """{ customers(first: 2) { totalCount nodes { name
             tickets(first: 1, orderBy: {field: PRIORITY, direction: DESC}) { totalCount pageInfo { hasNextPage }
@@ -579,7 +579,7 @@ async def test_connections_nest_with_their_own_arguments_and_totals(api: Api, wo
     }
 
 
-async def test_variables_reach_the_connections_within(api: Api, world: World) -> None:
+async def test_variables_apply_to_nested_connections(api: Api, world: World) -> None:
     document = """query($outer: Int, $inner: Int, $internal: TicketFilter) {
       customers(first: $outer) { nodes { tickets(filter: $internal, first: $inner) { nodes {
         notes(first: $inner) { nodes { body } } } } } } }"""
@@ -590,7 +590,7 @@ async def test_variables_reach_the_connections_within(api: Api, world: World) ->
     assert [note["body"] for note in ticket["notes"]["nodes"]] == ["Called.", "We are on our way."]
 
 
-async def test_the_position_in_the_log_is_to_be_had_wherever_it_is_asked_for(api: Api, world: World) -> None:
+async def test_the_stream_cursor_can_be_selected_in_every_list(api: Api, world: World) -> None:
     got = await api(
         """{ a: tickets(first: 1) { streamCursor again: streamCursor }
           b: tickets(first: 1) { nodes { id } streamCursor }
@@ -605,17 +605,17 @@ async def test_the_position_in_the_log_is_to_be_had_wherever_it_is_asked_for(api
 # Variables
 
 
-async def test_a_variable_has_its_default_unless_it_is_given(api: Api, world: World) -> None:
+async def test_a_variable_has_its_default_unless_it_is_passed(api: Api, world: World) -> None:
     document = """query($size: Int = 1, $filter: TicketFilter = {priority: [HIGH, LOW]}) {
       tickets(first: $size, filter: $filter) { nodes { subject } totalCount } }"""
     assert (await api(document))["tickets"] == {"nodes": [{"subject": "Second"}], "totalCount": 2}
     assert len((await api(document, size=2))["tickets"]["nodes"]) == 2
     assert (await api(document, filter={"priority": ["HIGH"]}))["tickets"]["totalCount"] == 1
-    # Null is a value of its own: no size, no filter.
+    # Null is a value: no size, no filter.
     assert len((await api(document, size=None, filter=None))["tickets"]["nodes"]) == 3
 
 
-async def test_an_argument_whose_variable_is_absent_is_absent(api: Api, world: World) -> None:
+async def test_an_argument_with_an_absent_variable_is_absent(api: Api, world: World) -> None:
     document = """query($size: Int, $filter: TicketFilter, $priority: [TicketPriority!], $order: [TicketOrder!]) {
       a: tickets(first: $size, filter: $filter, orderBy: $order) { totalCount nodes { subject } }
       b: tickets(filter: {priority: $priority}) { totalCount } }"""
@@ -626,7 +626,7 @@ async def test_an_argument_whose_variable_is_absent_is_absent(api: Api, world: W
     assert got == {"a": {"totalCount": 3, "nodes": [{"subject": "First"}]}, "b": {"totalCount": 1}}
 
 
-async def test_variables_may_stand_inside_lists_and_objects(api: Api, world: World) -> None:
+async def test_variables_may_be_inside_lists_and_objects(api: Api, world: World) -> None:
     document = """query($one: TicketPriority!, $word: String, $me: Boolean!, $id: ID!) {
       tickets(filter: {or: [{priority: [$one, LOW]}, {search: $word}], not: {assignee: {me: $me}}}) { totalCount }
       nodes(ids: [$id, $id]) { id } ticket(by: {id: $id}) { id } }"""
@@ -640,8 +640,8 @@ async def test_variables_may_stand_inside_lists_and_objects(api: Api, world: Wor
     assert got["tickets"] == {"totalCount": 1}
 
 
-async def test_one_requests_variables_do_not_stay_for_the_next(api: Api, world: World) -> None:
-    """The operation is prepared once; its values, sizes and orders are each request's own."""
+async def test_variables_do_not_leak_into_the_next_request(api: Api, world: World) -> None:
+    """The operation is prepared once; values, sizes and orders belong to each request."""
     document = """query($filter: TicketFilter, $first: Int, $last: Int, $name: Boolean = false) {
       tickets(filter: $filter, first: $first, last: $last) {
         nodes { subject customer { id name @include(if: $name) } } totalCount } }"""
@@ -660,7 +660,7 @@ async def test_one_requests_variables_do_not_stay_for_the_next(api: Api, world: 
         assert await api(document, **variables) == answer
 
 
-async def test_one_viewers_answer_is_not_the_nexts(api: Api, world: World) -> None:
+async def test_results_do_not_leak_to_the_next_viewer(api: Api, world: World) -> None:
     document = "{ me { role } tickets { totalCount nodes { subject notes { totalCount } } } }"
     seen = []
     for _ in range(2):
@@ -681,14 +681,14 @@ async def test_one_viewers_answer_is_not_the_nexts(api: Api, world: World) -> No
     "variables",
     [{}, {"by": None}, {"by": {}}, {"by": {"id": "x", "reference": "y"}}, {"by": {"id": None}}, {"by": {"ID": "x"}}],
 )
-async def test_a_variable_that_does_not_fit_is_refused(api: Api, variables: dict[str, Any]) -> None:
+async def test_a_variable_of_the_wrong_type_is_refused(api: Api, variables: dict[str, Any]) -> None:
     with pytest.raises(Refusal) as refused:
         await api("query($by: TicketBy!) { ticket(by: $by) { id } }", **variables)
     assert set(refused.value.codes) == {"BAD_USER_INPUT"}
     assert "data" not in refused.value.response
 
 
-async def test_variables_that_nobody_asked_for_do_not_matter(api: Api) -> None:
+async def test_unused_variables_are_ignored(api: Api) -> None:
     assert await api("query($on: Boolean!) { me { role @include(if: $on) } }", on=True, off={"a": [None]}) == {
         "me": {"role": "ADMIN"}
     }
@@ -708,7 +708,16 @@ class Sample:
 
 def _ids(world: World) -> dict[str, Any]:
     nobody = "tkt_00000000-0000-7000-8000-000000000000"
-    ids = [world.ticket, nobody, world.customer, world.place, world.technician, world.note, world.article, world.ticket]
+    ids = [
+        world.ticket,
+        nobody,
+        world.customer,
+        world.property_id,
+        world.technician,
+        world.note,
+        world.article,
+        world.ticket,
+    ]
     return {"ids": ids, "id": world.ticket, "note": world.note}
 
 
@@ -778,8 +787,8 @@ def _without_request_id(response: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-async def test_the_ordinary_way_and_the_prepared_one_answer_alike(api: Api, world: World, name: str) -> None:
-    """Whoever asks for introspection, even if to skip it, is answered by Strawberry's own execution."""
+async def test_both_ways_of_execution_return_the_same(api: Api, world: World, name: str) -> None:
+    """A document with introspection, even if it is skipped, is executed by Strawberry instead of our engine."""
     sample = SAMPLES[name]
     variables = sample.variables(world)
     operation, separator, fragments = sample.document.partition("fragment ")
@@ -800,7 +809,7 @@ async def test_the_ordinary_way_and_the_prepared_one_answer_alike(api: Api, worl
                 assert json.dumps(ordinary) == json.dumps(prepared)
 
 
-async def test_introspection_and_data_go_together(api: Api, world: World) -> None:
+async def test_introspection_and_data_can_be_combined(api: Api, world: World) -> None:
     got = await api(
         """query($id: ID!) { __type(name: "Ticket") { name } ticket(by: {id: $id}) { subject }
           __schema { queryType { name } } tickets(first: 1) { nodes { subject } } }""",
@@ -820,25 +829,25 @@ async def test_introspection_and_data_go_together(api: Api, world: World) -> Non
 
 
 class Sent:
-    """The statements that requests have made the server send to the module's database, out of PostgreSQL's own log."""
+    """The statements that the server has sent to the module's database, from PostgreSQL's log."""
 
     _ENTRY = re.compile(
         r"^\d{4}-\d\d-\d\d [^\n]*? \[(\d+)\] LOG:  (?:execute [^:\n]*|statement): (.*?)(?=^\d{4}-\d\d-\d\d |\Z)",
         re.MULTILINE | re.DOTALL,
     )
-    # What asyncpg asks for on each connection when it meets a type for the first time.
+    # The statements of asyncpg when a connection uses a type for the first time.
     _DRIVER = re.compile(r"\btypeinfo_tree\b|\bcurrent_setting\('jit'\)|\bset_config\('jit'")
-    # The transaction that takes events into the kept counts now and then, at nobody's request.
+    # The transaction that folds events into the stored counts, in the background.
     _COUNTING = "FROM event_log FOR UPDATE SKIP LOCKED"
 
     def __init__(self, log: Path, database: asyncpg.Connection[asyncpg.Record]) -> None:
         self._log = log
         self._database = database
         self._read = 0
-        self._transactions: dict[str, list[str]] = {}  # by process: those that are under way
+        self._transactions: dict[str, list[str]] = {}  # by process: those not ended yet
 
     async def since_last(self) -> list[str]:
-        """The statements since this was last asked; those of a transaction once it has ended. PostgreSQL logs a
+        """Returns the statements since the last call; those of a transaction only once it has ended. PostgreSQL logs a
         statement before it runs it."""
         with self._log.open("rb") as log:
             log.seek(self._read)
@@ -867,7 +876,7 @@ class Sent:
 
 @pytest.fixture(scope="module")
 async def sent(server: Server) -> AsyncIterator[Sent]:
-    """One for all tests, which has seen every transaction begin."""
+    """One reader of the log for all tests, so that it sees the start of each transaction."""
     database = await asyncpg.connect(server.database_url)
     directory = await database.fetchval("SELECT current_setting('data_directory')")
     yield Sent(Path(directory) / "log", database)
@@ -875,7 +884,7 @@ async def sent(server: Server) -> AsyncIterator[Sent]:
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-async def test_a_root_field_is_one_statement_whatever_its_depth(api: Api, world: World, sent: Sent, name: str) -> None:
+async def test_a_root_field_is_one_statement_at_any_depth(api: Api, world: World, sent: Sent, name: str) -> None:
     sample = SAMPLES[name]
     variables = sample.variables(world)
     await sent.since_last()
@@ -897,7 +906,7 @@ async def test_the_number_of_rows_does_not_change_the_number_of_statements(api: 
         assert len(await sent.since_last()) == 1
 
 
-async def test_a_mutation_reads_its_payload_by_one_statement(api: Api, world: World, sent: Sent) -> None:
+async def test_a_mutation_reads_its_payload_with_one_statement(api: Api, world: World, sent: Sent) -> None:
     whole = """ticket { subject customer { name tickets(first: 3) { totalCount nodes { notes { nodes { body } } } } }
       history { nodes { kind changes { field } } } } streamCursor"""
     for status, payload in (("IN_PROGRESS", "ticket { id }"), ("OPEN", whole), ("IN_PROGRESS", whole)):
@@ -920,23 +929,23 @@ fragment F on TicketChange { ticketId ...G } fragment G on TicketChange { kind @
 NOTES = "subscription($ticket: ID!) { noteAdded(ticketId: $ticket) { __typename } }"
 
 
-async def test_a_change_costs_a_statement_for_each_group_of_subscribers(api: Api, world: World, sent: Sent) -> None:
-    """Two admins with the same subscription are one, who is shown less is another; and a group without members is
-    none."""
+async def test_a_change_costs_one_statement_for_each_group(api: Api, world: World, sent: Sent) -> None:
+    """Two admins with the same subscription form one group, a subscription with another selection a second one. A group
+    without subscribers costs nothing."""
     follower = Api(api.server, Role.ADMIN, "another", "Another Boss")
 
     async def changed(expected: int) -> int:
-        """How many statements a change of the customer's ticket has cost the groups that can be concerned by it. They
-        run at once, so those of the others may come after the message of `last`."""
+        """Returns the number of statements that a change of the customer's ticket costs the groups on its routes. They
+        run concurrently, so some may run after the message of `last`."""
         await sent.since_last()
         await api.done("noteAdd", "note { id }", ticketId=world.second, body="Called.")
-        await api.done("noteAdd", "note { id }", ticketId=world.from_chat, body="Called.")  # of which `last` hears
+        await api.done("noteAdd", "note { id }", ticketId=world.from_chat, body="Called.")  # `last` follows this ticket
         assert await last.next() == {"__typename": "NoteAdded"}
         statements = await sent.since_last()
         async with asyncio.timeout(WITHIN):
             while sum(map(of_group, statements)) < expected:
                 statements += await sent.since_last()
-        await asyncio.sleep(0.3)  # for those that should not come
+        await asyncio.sleep(0.3)  # for statements that should not run
         return sum(map(of_group, statements + await sent.since_last()))
 
     def of_group(statement: str) -> bool:
@@ -958,7 +967,7 @@ async def test_a_change_costs_a_statement_for_each_group_of_subscribers(api: Api
             await screen.send(id=id, type="complete")
             await screen.send(type="ping")
             while (await screen.receive())["type"] != "pong":
-                """The message of the change before."""
+                """Skips the message of the previous change."""
             assert await changed(statements) == statements
 
 

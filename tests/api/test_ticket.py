@@ -1,4 +1,4 @@
-"""A ticket's life through the API: how it is created, changed, assigned, resolved, closed and taken up again."""
+"""A ticket's life cycle through the API: creating, changing, assigning, resolving, closing and reopening it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OPEN, IN_PROGRESS, RESOLVED, CLOSED = TicketStatus
 
 
 async def read(api: Api, ticket_id: str) -> Any:
-    """The ticket as it is now."""
+    """Returns the ticket as it is now."""
     return (await api("query($id: ID!) { ticket(by: {id: $id}) { ...on " + f"Ticket {TICKET[8:]} }} }}", id=ticket_id))[
         "ticket"
     ]
@@ -35,7 +35,7 @@ async def read(api: Api, ticket_id: str) -> Any:
 
 async def test_a_ticket_goes_from_creation_to_resolution(api: Api) -> None:
     customer = await api.new_customer(name="John Smith", email="john.smith@example.com", phone="613-555-1234")
-    place = await api.new_property(customer, address="12 Elm Street")
+    property_id = await api.new_property(customer, address="12 Elm Street")
     technician = await api.new_technician(name="Tess Okafor")
 
     created = await api.done(
@@ -46,13 +46,13 @@ async def test_a_ticket_goes_from_creation_to_resolution(api: Api) -> None:
         category="ALARM",
         priority="HIGH",
         customerId=customer,
-        propertyId=place,
+        propertyId=property_id,
     )
     ticket = created["ticket"]
     assert re.fullmatch(r"TKT-[A-HJKMNP-Z2-9]{6}", ticket["reference"])
     assert ticket["contact"] == {"name": "John Smith", "email": "john.smith@example.com", "phone": "613-555-1234"}
     assert (ticket["status"], ticket["version"], ticket["source"]) == ("OPEN", 1, "ADMIN")
-    assert ticket["property"] == {"id": place, "address": "12 Elm Street"}
+    assert ticket["property"] == {"id": property_id, "address": "12 Elm Street"}
     assert ticket["allowedStatuses"] == ["IN_PROGRESS", "RESOLVED", "CLOSED"]
 
     await api.done("ticketAssign", "ticket { id }", ticketId=ticket["id"], technicianId=technician)
@@ -75,7 +75,7 @@ async def test_a_ticket_goes_from_creation_to_resolution(api: Api) -> None:
 # Creation
 
 
-async def test_contact_details_typed_by_hand_and_nothing_else_make_a_ticket_with_the_defaults(api: Api) -> None:
+async def test_a_ticket_with_only_a_typed_contact_has_the_defaults(api: Api) -> None:
     contact = {"name": "John Smith", "email": "john@example.com"}
     created = await api.done("ticketCreate", TICKET, subject="Beeping", description="It beeps.", contact=contact)
     ticket = created["ticket"]
@@ -91,7 +91,7 @@ async def test_contact_details_typed_by_hand_and_nothing_else_make_a_ticket_with
     ]
 
 
-async def test_null_means_the_default_where_a_new_ticket_has_one(api: Api) -> None:
+async def test_null_in_a_new_ticket_means_the_default(api: Api) -> None:
     created = await api.done(
         "ticketCreate",
         TICKET,
@@ -123,7 +123,7 @@ async def test_null_means_the_default_where_a_new_ticket_has_one(api: Api) -> No
     ],
     ids=["nothing", "the name", "the e-mail address", "the phone", "no phone", "everything"],
 )
-async def test_choosing_a_customer_fills_in_what_is_not_typed(
+async def test_the_customers_details_fill_in_the_contact(
     api: Api, typed: dict[str, str | None], request: pytest.FixtureRequest
 ) -> None:
     known = {"name": "Ann Lee", "email": f"{hash(request.node.name)}@lee.test", "phone": "613-555-0001"}
@@ -133,25 +133,25 @@ async def test_choosing_a_customer_fills_in_what_is_not_typed(
     )
     assert created["ticket"]["contact"] == known | typed
     assert created["ticket"]["customer"] == {"id": customer, "name": "Ann Lee"}
-    # What was typed for this ticket is the ticket's: the customer's own details stay.
+    # The typed contact belongs to the ticket: the customer's own details are unchanged.
     document = "query($id: ID!) { node(id: $id) { ... on Customer { name email phone } } }"
     assert (await api(document, id=customer))["node"] == known
 
 
-async def test_a_customer_without_a_phone_leaves_it_empty(api: Api) -> None:
+async def test_the_contact_of_a_customer_without_a_phone_has_none(api: Api) -> None:
     customer = await api.new_customer(phone=None)
     created = await api.done("ticketCreate", TICKET, subject="s", description="d", customerId=customer)
     assert created["ticket"]["contact"]["phone"] is None
 
 
-async def test_an_admin_assigns_at_creation(api: Api) -> None:
+async def test_an_admin_can_assign_at_creation(api: Api) -> None:
     technician = await api.new_technician(name="Tess Okafor")
     ticket = await read(api, await api.new_ticket(technicianId=technician))
     assert ticket["technician"] == {"id": technician, "name": "Tess Okafor"}
     assert (ticket["version"], [event["kind"] for event in ticket["history"]["nodes"]]) == (1, ["CREATED"])
 
 
-async def test_a_technician_creates_tickets_and_sees_them_assigned_or_not(api: Api) -> None:
+async def test_a_technician_sees_their_own_tickets_assigned_or_not(api: Api) -> None:
     technician, other = await api.new_technician(), await api.new_technician()
     async with api.technician(technician) as tess:
         unassigned, own = await tess.new_ticket(), await tess.new_ticket(technicianId=technician)
@@ -168,7 +168,7 @@ async def test_a_technician_creates_tickets_and_sees_them_assigned_or_not(api: A
         assert refused == [("NOT_ALLOWED", "technicianId")]
 
 
-async def test_a_technician_creates_tickets_for_customers_on_their_tickets_only(api: Api) -> None:
+async def test_a_technician_creates_tickets_only_for_customers_of_their_tickets(api: Api) -> None:
     technician, known, unknown = await api.new_technician(), await api.new_customer(), await api.new_customer()
     await api.new_ticket(customerId=known, technicianId=technician)
     async with api.technician(technician) as tess:
@@ -179,12 +179,16 @@ async def test_a_technician_creates_tickets_for_customers_on_their_tickets_only(
 
 async def test_a_customer_creates_tickets_for_themselves(api: Api) -> None:
     customer = await api.new_customer(name="Cora Bell", email="cora@bell.test", phone="613-555-0009")
-    place, elsewhere = await api.new_property(customer), await api.new_property(await api.new_customer())
+    property_id, elsewhere = await api.new_property(customer), await api.new_property(await api.new_customer())
     technician = await api.new_technician()
     async with api.customer(customer) as cora:
-        ticket = await read(cora, await cora.new_ticket(customerId=customer, propertyId=place))
-        assert (ticket["source"], ticket["customer"]["id"], ticket["property"]["id"]) == ("CUSTOMER", customer, place)
-        # Nobody needs to tell a customer's portal who the customer is.
+        ticket = await read(cora, await cora.new_ticket(customerId=customer, propertyId=property_id))
+        assert (ticket["source"], ticket["customer"]["id"], ticket["property"]["id"]) == (
+            "CUSTOMER",
+            customer,
+            property_id,
+        )
+        # The customer portal does not have to pass the customer.
         created = await cora.done("ticketCreate", TICKET, subject="s", description="d")
         assert created["ticket"]["contact"] == {"name": "Cora Bell", "email": "cora@bell.test", "phone": "613-555-0009"}
         assert created["ticket"]["customer"]["id"] == customer
@@ -217,8 +221,8 @@ async def test_the_chatbot_creates_a_ticket_with_its_transcript(api: Api) -> Non
         )
         ticket = created["ticket"]
     assert ticket["source"] == "CHATBOT"
-    told = [(message["author"], message["body"]) for message in ticket["chat"]]
-    assert told == [(message["author"], message["body"]) for message in messages]
+    transcript = [(message["author"], message["body"]) for message in ticket["chat"]]
+    assert transcript == [(message["author"], message["body"]) for message in messages]
     moments = [datetime.fromisoformat(message["at"]) for message in ticket["chat"]]
     assert moments == [datetime.fromisoformat(message["at"]) for message in messages]
 
@@ -226,14 +230,14 @@ async def test_the_chatbot_creates_a_ticket_with_its_transcript(api: Api) -> Non
     assert [message["body"] for message in shown["ticket"]["chat"]] == [message["body"] for message in messages]
 
 
-async def test_a_ticket_that_no_chatbot_made_has_no_transcript_and_an_empty_one_is_empty(api: Api) -> None:
+async def test_a_ticket_without_a_transcript_has_null_and_an_empty_one_is_empty(api: Api) -> None:
     document = "query($id: ID!) { ticket(by: {id: $id}) { chat { body } } }"
     assert (await api(document, id=await api.new_ticket()))["ticket"]["chat"] is None
     async with api.service() as chatbot:
         assert (await api(document, id=await chatbot.new_ticket(chat={"messages": []})))["ticket"]["chat"] == []
 
 
-async def test_customers_do_not_get_the_transcript(api: Api) -> None:
+async def test_customers_cannot_read_the_transcript(api: Api) -> None:
     customer = await api.new_customer()
     ticket = await api.new_ticket(customerId=customer)
     async with api.customer(customer) as cora:
@@ -242,8 +246,8 @@ async def test_customers_do_not_get_the_transcript(api: Api) -> None:
     assert refusal.value.codes == ["FORBIDDEN"]
 
 
-async def test_one_conversation_becomes_one_ticket(api: Api, database: Database) -> None:
-    """Sent again, also at once, it is answered with the ticket that there is."""
+async def test_a_conversation_creates_only_one_ticket(api: Api, database: Database) -> None:
+    """Later and concurrent requests return the existing ticket."""
     chat: dict[str, Any] = {"conversationId": "conversation-2", "messages": []}
     async with api.service() as chatbot, api.service("another chatbot") as other:
         made = await asyncio.gather(*(chatbot.new_ticket(chat=chat) for _ in range(8)))
@@ -251,12 +255,12 @@ async def test_one_conversation_becomes_one_ticket(api: Api, database: Database)
         before = await dump(database)
         assert await chatbot.new_ticket(chat=chat) == made[0]
         assert await dump(database) == before
-        assert await other.new_ticket(chat=chat) != made[0]  # whose conversations have ids of their own
+        assert await other.new_ticket(chat=chat) != made[0]  # its conversation ids are separate
         blank = [await chatbot.new_ticket(chat=chat | {"conversationId": id_}) for id_ in (" ", " ", "", None, None)]
-        assert len(set(blank)) == 5  # a blank id is none
+        assert len(set(blank)) == 5  # a blank id counts as none
 
 
-async def test_the_email_gateway_says_that_a_ticket_came_by_mail(api: Api) -> None:
+async def test_the_email_gateway_sets_the_source_email(api: Api) -> None:
     async with api.service("mail") as gateway:
         ticket = await read(gateway, await gateway.new_ticket(source="EMAIL"))
         assert ticket["source"] == "EMAIL"
@@ -270,7 +274,7 @@ async def test_the_email_gateway_says_that_a_ticket_came_by_mail(api: Api) -> No
         assert refused == [("INVALID", "source")]
 
 
-async def test_all_objections_to_a_new_ticket_come_at_once(api: Api) -> None:
+async def test_all_user_errors_of_a_new_ticket_are_returned_together(api: Api) -> None:
     gone = await api.new_technician()
     await api.done("technicianUpdate", "__typename", technicianId=gone, active=False)
     refused = await api.refused(
@@ -294,7 +298,7 @@ async def test_all_objections_to_a_new_ticket_come_at_once(api: Api) -> None:
     ]
 
 
-async def test_without_a_customer_name_and_email_are_required(api: Api) -> None:
+async def test_a_ticket_without_a_customer_requires_a_name_and_an_address(api: Api) -> None:
     for contact in ({}, None, {"phone": "613-555-1234"}, {"name": " ", "email": ""}):
         refused = await api.refused("ticketCreate", subject="s", description="d", contact=contact)
         assert sorted(refused) == [("REQUIRED", "contact.email"), ("REQUIRED", "contact.name")]
@@ -304,8 +308,8 @@ async def test_without_a_customer_name_and_email_are_required(api: Api) -> None:
     ]
 
 
-async def test_references_are_drawn_at_random(api: Api) -> None:
-    """A hundred: all different, of the right form, and not in the order of their making."""
+async def test_references_are_random(api: Api) -> None:
+    """A hundred references are all different, well-formed, and not in order of creation."""
     created = await asyncio.gather(*(api.done("ticketCreate", "ticket { reference }", **minimal()) for _ in range(100)))
     references = [payload["ticket"]["reference"] for payload in created]
     assert len(set(references)) == 100
@@ -317,7 +321,7 @@ def minimal(**given: Any) -> dict[str, Any]:
     return {"subject": "s", "description": "d", "contact": {"name": "n", "email": "n@example.com"}} | given
 
 
-async def test_text_is_kept_as_it_is_but_for_blanks_at_its_ends(api: Api) -> None:
+async def test_text_is_stored_unchanged_except_for_surrounding_whitespace(api: Api) -> None:
     subject = "Zoë's <b>panel</b> \"beeps\" \\ 100% 'now' 😀 \u202eabc -- ; DROP TABLE tickets"
     description = "first\r\n\r\n\tsecond\n\n  - third " + "x" * 100
     ticket = await read(api, await api.new_ticket(subject=f" {subject}\n", description=f"\n{description}\t "))
@@ -362,9 +366,9 @@ CHANGED = (
 )
 
 
-@pytest.mark.parametrize(("given", "changed", "told"), CHANGED, ids=[told[0] for *_, told in CHANGED])
-async def test_an_update_changes_what_it_names_and_nothing_else(
-    api: Api, given: dict[str, Any], changed: dict[str, Any], told: tuple[str, str, str | None]
+@pytest.mark.parametrize(("given", "changed", "logged"), CHANGED, ids=[logged[0] for *_, logged in CHANGED])
+async def test_an_update_changes_only_the_given_fields(
+    api: Api, given: dict[str, Any], changed: dict[str, Any], logged: tuple[str, str, str | None]
 ) -> None:
     before = await read(api, await api.new_ticket(**FULL))
     updated = (await api.done("ticketUpdate", TICKET, ticketId=before["id"], **given))["ticket"]
@@ -379,13 +383,13 @@ async def test_an_update_changes_what_it_names_and_nothing_else(
         {
             "kind": "UPDATED",
             "actor": {"kind": "ADMIN", "name": "The Boss"},
-            "changes": [dict(zip(("field", "before", "after"), told, strict=True))],
+            "changes": [dict(zip(("field", "before", "after"), logged, strict=True))],
         }
     ]
 
 
 @pytest.mark.parametrize("name", ["subject", "description", "priority", "category"])
-async def test_null_does_not_clear_what_a_ticket_always_has(api: Api, name: str) -> None:
+async def test_null_for_a_required_field_of_a_ticket_is_refused(api: Api, name: str) -> None:
     ticket = await api.new_ticket(**FULL)
     cleared: dict[str, Any] = {"ticketId": ticket, name: None}
     assert await api.refused("ticketUpdate", "__typename", **cleared) == [("REQUIRED", name)]
@@ -397,13 +401,15 @@ async def test_null_does_not_clear_what_a_ticket_always_has(api: Api, name: str)
     [({"name": None}, "contact.name"), ({"email": None}, "contact.email"), (None, "contact")],
     ids=["name", "email", "all of it"],
 )
-async def test_null_does_not_clear_the_contact(api: Api, contact: dict[str, None] | None, path: str) -> None:
+async def test_null_for_a_required_field_of_the_contact_is_refused(
+    api: Api, contact: dict[str, None] | None, path: str
+) -> None:
     ticket = await api.new_ticket(**FULL)
     assert await api.refused("ticketUpdate", ticketId=ticket, contact=contact) == [("REQUIRED", path)]
     assert (await read(api, ticket))["contact"] == FULL["contact"]
 
 
-async def test_customer_and_property_are_given_changed_and_cleared(api: Api) -> None:
+async def test_customer_and_property_can_be_set_changed_and_cleared(api: Api) -> None:
     ann, bob = await api.new_customer(name="Ann Lee"), await api.new_customer(name="Bob Ray")
     anns, bobs = await api.new_property(ann, address="1 Ann Road"), await api.new_property(bob, address="2 Bob Road")
     ticket = await api.new_ticket()
@@ -435,8 +441,8 @@ async def test_customer_and_property_are_given_changed_and_cleared(api: Api) -> 
         assert change in changes[4]
 
 
-async def test_a_ticket_that_gets_another_customer_gets_their_contact_unless_one_is_typed(api: Api) -> None:
-    """What the former customer left on it is not the new one's to read."""
+async def test_another_customer_replaces_the_contact_unless_one_is_typed(api: Api) -> None:
+    """The new customer must not read the former one's contact."""
     ann = {"name": "Ann Lee", "email": "ann@first.test", "phone": "613-555-0001"}
     bob = {"name": "Bob Ray", "email": "bob@second.test", "phone": None}
     anns, bobs = await api.new_customer(**ann), await api.new_customer(**bob)
@@ -448,7 +454,9 @@ async def test_a_ticket_that_gets_another_customer_gets_their_contact_unless_one
 
     assert await update(customerId=bobs) == bob
     assert await update(customerId=anns, contact={"phone": "613-555-0002"}) == ann | {"phone": "613-555-0002"}
-    assert await update(customerId=anns) == ann | {"phone": "613-555-0002"}  # theirs already: what was typed stays
+    assert await update(customerId=anns) == ann | {
+        "phone": "613-555-0002"
+    }  # the same customer: the typed contact stays
     assert await update(customerId=bobs, contact={"name": "Bea Ray", "phone": "911"}) == {
         "name": "Bea Ray",
         "email": "bob@second.test",
@@ -458,7 +466,7 @@ async def test_a_ticket_that_gets_another_customer_gets_their_contact_unless_one
     assert sorted(refused) == [("INVALID", "contact.email"), ("REQUIRED", "contact.name")]
 
 
-async def test_all_objections_to_an_update_come_at_once(api: Api) -> None:
+async def test_all_user_errors_of_an_update_are_returned_together(api: Api) -> None:
     ticket = await api.new_ticket()
     elsewhere = await api.new_property(await api.new_customer())
     refused = await api.refused(
@@ -482,10 +490,10 @@ async def test_all_objections_to_an_update_come_at_once(api: Api) -> None:
     ]
 
 
-async def test_what_changes_nothing_leaves_version_time_and_log_alone(api: Api, database: Database) -> None:
+async def test_an_update_without_a_change_keeps_version_time_and_log(api: Api, database: Database) -> None:
     customer, technician = await api.new_customer(), await api.new_technician()
-    place = await api.new_property(customer)
-    ticket = await api.new_ticket(**FULL, customerId=customer, propertyId=place, technicianId=technician)
+    property_id = await api.new_property(customer)
+    ticket = await api.new_ticket(**FULL, customerId=customer, propertyId=property_id, technicianId=technician)
     await api.done("ticketResolve", "__typename", ticketId=ticket, resolution="Done.")
     row, written = await ticket_row(database, ticket), await events(database, ticket)
     assert (row["version"], len(written)) == (2, 2)
@@ -494,7 +502,7 @@ async def test_what_changes_nothing_leaves_version_time_and_log_alone(api: Api, 
         ("ticketUpdate", {}),
         ("ticketUpdate", FULL),
         ("ticketUpdate", {"subject": f"  {FULL['subject']} ", "contact": {}}),
-        ("ticketUpdate", {"customerId": customer, "propertyId": place, "resolution": "Done."}),
+        ("ticketUpdate", {"customerId": customer, "propertyId": property_id, "resolution": "Done."}),
         ("ticketAssign", {"technicianId": technician}),
         ("ticketSetStatus", {"status": "RESOLVED"}),
         ("ticketSetStatus", {"status": "RESOLVED", "resolution": "Done. "}),
@@ -511,36 +519,36 @@ async def test_what_changes_nothing_leaves_version_time_and_log_alone(api: Api, 
 # Assignment
 
 
-async def test_a_ticket_is_assigned_handed_on_and_unassigned(api: Api) -> None:
+async def test_a_ticket_can_be_assigned_reassigned_and_unassigned(api: Api) -> None:
     tess, ugo = await api.new_technician(name="Tess Okafor"), await api.new_technician(name="Ugo Ruiz")
     ticket = await api.new_ticket()
     for technician, version in ((tess, 2), (ugo, 3), (None, 4)):
         assigned = await api.done("ticketAssign", TICKET, ticketId=ticket, technicianId=technician)
         assert (assigned["ticket"]["technician"] or {"id": None})["id"] == technician
         assert (assigned["ticket"]["version"], assigned["ticket"]["status"]) == (version, "OPEN")
-    told = (await read(api, ticket))["history"]["nodes"][1:]
-    assert [event["kind"] for event in told] == ["ASSIGNED", "ASSIGNED", "UNASSIGNED"]
-    assert [(change["before"], change["after"]) for event in told for change in event["changes"]] == [
+    logged = (await read(api, ticket))["history"]["nodes"][1:]
+    assert [event["kind"] for event in logged] == ["ASSIGNED", "ASSIGNED", "UNASSIGNED"]
+    assert [(change["before"], change["after"]) for event in logged for change in event["changes"]] == [
         (None, "Tess Okafor"),
         ("Tess Okafor", "Ugo Ruiz"),
         ("Ugo Ruiz", None),
     ]
 
 
-async def test_who_has_left_keeps_their_tickets_and_gets_no_new_ones(api: Api) -> None:
+async def test_an_inactive_technician_keeps_tickets_and_gets_no_new_ones(api: Api) -> None:
     gone = await api.new_technician()
     theirs, other = await api.new_ticket(technicianId=gone), await api.new_ticket()
     await api.done("technicianUpdate", "__typename", technicianId=gone, active=False)
 
     assert await api.refused("ticketAssign", ticketId=other, technicianId=gone) == [("INACTIVE", "technicianId")]
     assert await api.refused("ticketCreate", **minimal(technicianId=gone)) == [("INACTIVE", "technicianId")]
-    await api.done("ticketAssign", "__typename", ticketId=theirs, technicianId=gone)  # already is
+    await api.done("ticketAssign", "__typename", ticketId=theirs, technicianId=gone)  # already assigned
     await api.done("ticketSetStatus", "__typename", ticketId=theirs, status="IN_PROGRESS")
     assert (await read(api, theirs))["technician"]["id"] == gone
 
 
-async def test_nobody_is_assigned_to_who_has_just_left(api: Api, database: Database) -> None:
-    """Assignments race with a deactivation that has been written and is not committed yet: they wait for it."""
+async def test_an_assignment_waits_for_a_concurrent_deactivation(api: Api, database: Database) -> None:
+    """The deactivation is written but not committed yet."""
     technician, ticket = await api.new_technician(), await api.new_ticket()
     async with database.transaction():
         await database.execute("UPDATE technicians SET active = false WHERE id = $1", key(technician))
@@ -554,7 +562,7 @@ async def test_nobody_is_assigned_to_who_has_just_left(api: Api, database: Datab
 
 @dataclass(frozen=True)
 class Staff:
-    """An admin, and a technician by name of `technician_id`."""
+    """Clients of an admin and of a technician, whose id is `technician_id`."""
 
     clients: dict[Role, Api]
     technician_id: str
@@ -569,7 +577,7 @@ async def staff(server: Server) -> AsyncIterator[Staff]:
 
 
 async def ticket_in(admin: Api, status: TicketStatus, **given: Any) -> str:
-    """A new ticket in this status; resolved and closed ones have a resolution."""
+    """Creates a ticket in this status; resolved and closed ones have a resolution."""
     ticket = await admin.new_ticket(**given)
     if status is IN_PROGRESS:
         await admin.done("ticketSetStatus", "__typename", ticketId=ticket, status="IN_PROGRESS")
@@ -608,7 +616,7 @@ KINDS = {
 @pytest.mark.parametrize("target", TicketStatus)
 @pytest.mark.parametrize("status", TicketStatus)
 @pytest.mark.parametrize("role", [Role.ADMIN, Role.TECHNICIAN])
-async def test_a_ticket_goes_where_the_table_of_transitions_lets_it(
+async def test_each_transition_follows_the_table(
     staff: Staff, role: Role, status: TicketStatus, target: TicketStatus
 ) -> None:
     admin, viewer = staff.clients[Role.ADMIN], staff.clients[role]
@@ -628,11 +636,11 @@ async def test_a_ticket_goes_where_the_table_of_transitions_lets_it(
         return
     assert payload["userErrors"] == []
     assert (after["status"], after["version"]) == (target, ticket["version"] + 1)
-    told = after["history"]["nodes"][-1]
-    assert told["kind"] == KINDS[status, target]
-    assert told["changes"][0] == {"field": "status", "before": status, "after": target}
+    logged = after["history"]["nodes"][-1]
+    assert logged["kind"] == KINDS[status, target]
+    assert logged["changes"][0] == {"field": "status", "before": status, "after": target}
 
-    # What belongs to being resolved and closed comes and goes with it.
+    # The resolution and the times are set and cleared with the status.
     resolution, resolved_at, closed_at = (after[name] for name in ("resolution", "resolvedAt", "closedAt"))
     if target is RESOLVED:
         assert (resolution, resolved_at, closed_at) == ("Replaced the panel.", after["updatedAt"], None)
@@ -644,7 +652,7 @@ async def test_a_ticket_goes_where_the_table_of_transitions_lets_it(
 
 
 @pytest.mark.parametrize("target", TicketStatus)
-async def test_customers_and_services_take_a_ticket_nowhere(api: Api, target: TicketStatus) -> None:
+async def test_customers_and_services_cannot_change_a_ticket(api: Api, target: TicketStatus) -> None:
     customer = await api.new_customer()
     async with api.customer(customer) as cora, api.service() as chatbot:
         for viewer in (cora, chatbot):
@@ -662,7 +670,7 @@ async def test_customers_and_services_take_a_ticket_nowhere(api: Api, target: Ti
             assert await read(viewer, ticket["id"]) == ticket
 
 
-async def test_a_technician_works_on_their_own_tickets_only(api: Api) -> None:
+async def test_a_technician_changes_only_their_own_tickets(api: Api) -> None:
     technician = await api.new_technician()
     ticket = await api.new_ticket()
     unseen: list[tuple[str, dict[str, Any]]] = [
@@ -687,11 +695,11 @@ async def test_a_technician_works_on_their_own_tickets_only(api: Api) -> None:
 
 
 @pytest.mark.parametrize("mutation", ["ticketSetStatus", "ticketResolve"])
-async def test_a_change_is_decided_on_the_ticket_as_it_is_when_it_is_written(
+async def test_rules_apply_to_the_ticket_as_it_is_when_it_is_written(
     staff: Staff, database: Database, mutation: str
 ) -> None:
-    """A technician who has seen the ticket open is overtaken by an admin who closes it: a technician takes no closed
-    ticket anywhere, and nobody is told that they did. By the mutation that tells nobody, and the one that does."""
+    """An admin closes the ticket before the technician's change is written. Technicians cannot change closed tickets,
+    so the change is refused and nobody is notified. Tried with a mutation that notifies and one that does not."""
     admin, tess = staff.clients[Role.ADMIN], staff.clients[Role.TECHNICIAN]
     ticket = await ticket_in(admin, OPEN, technicianId=staff.technician_id)
     given = {"status": "IN_PROGRESS"} if mutation == "ticketSetStatus" else {"resolution": "Replaced the battery."}
@@ -733,7 +741,7 @@ async def test_no_path_resolves_a_ticket_without_a_resolution(api: Api, status: 
 
 
 @pytest.mark.parametrize("status", [OPEN, IN_PROGRESS])
-async def test_a_ticket_that_is_being_worked_on_takes_no_resolution(api: Api, status: TicketStatus) -> None:
+async def test_an_unresolved_ticket_cannot_have_a_resolution(api: Api, status: TicketStatus) -> None:
     ticket = await ticket_in(api, status)
     for mutation, given in (
         ("ticketUpdate", {"resolution": "Done."}),
@@ -746,7 +754,7 @@ async def test_a_ticket_that_is_being_worked_on_takes_no_resolution(api: Api, st
     assert refused == [("INVALID", "resolution")]
 
 
-async def test_a_resolution_is_reworded_where_there_is_one(api: Api) -> None:
+async def test_an_existing_resolution_can_be_reworded(api: Api) -> None:
     for status in (RESOLVED, CLOSED):
         before = await read(api, await ticket_in(api, status))
         updated = await api.done("ticketUpdate", TICKET, ticketId=before["id"], resolution="Replaced the fuse.")
@@ -760,7 +768,7 @@ async def test_a_resolution_is_reworded_where_there_is_one(api: Api) -> None:
         assert refused == [("REQUIRED", "resolution")]
 
 
-async def test_a_reopened_ticket_is_resolved_anew(api: Api) -> None:
+async def test_a_reopened_ticket_can_be_resolved_again(api: Api) -> None:
     ticket = await ticket_in(api, CLOSED)
     first = await read(api, ticket)
     await api.done("ticketSetStatus", "__typename", ticketId=ticket, status="OPEN")
@@ -777,7 +785,7 @@ async def test_a_reopened_ticket_is_resolved_anew(api: Api) -> None:
     ]
 
 
-async def test_a_ticket_is_closed_with_or_without_a_resolution(api: Api) -> None:
+async def test_a_ticket_can_be_closed_with_or_without_a_resolution(api: Api) -> None:
     unresolved = await api.new_ticket()
     closed = (await api.done("ticketSetStatus", TICKET, ticketId=unresolved, status="CLOSED"))["ticket"]
     assert (closed["resolution"], closed["resolvedAt"]) == (None, None)
@@ -791,9 +799,9 @@ async def test_a_ticket_is_closed_with_or_without_a_resolution(api: Api) -> None
 # Times
 
 
-async def test_the_times_of_one_change_are_one_time(api: Api) -> None:
-    """However the clock runs within a statement: what a change stamps, it stamps alike. Forty, for a clock that moves
-    between two readings does not do so each time."""
+async def test_all_times_of_a_change_are_equal(api: Api) -> None:
+    """Even if the clock moves during the statement. Forty tickets, because it does not move between two readings each
+    time."""
     tickets = [await api.new_ticket() for _ in range(40)]
     stamp = "ticket { updatedAt resolvedAt closedAt history(last: 1) { nodes { at } } }"
     for id_ in tickets:
@@ -804,7 +812,7 @@ async def test_the_times_of_one_change_are_one_time(api: Api) -> None:
         assert closed["resolvedAt"] == resolved["resolvedAt"]
 
 
-async def test_customers_see_a_public_change_at_the_time_that_staff_see(api: Api) -> None:
+async def test_customers_and_staff_see_the_same_time_of_a_public_change(api: Api) -> None:
     customer = await api.new_customer()
     tickets = [await api.new_ticket(customerId=customer) for _ in range(20)]
     async with api.customer(customer) as cora:
@@ -813,7 +821,7 @@ async def test_customers_see_a_public_change_at_the_time_that_staff_see(api: Api
             assert (await read(cora, id_))["updatedAt"] == (await read(api, id_))["updatedAt"]
 
 
-async def test_every_change_moves_the_time_of_the_last_one_on(api: Api) -> None:
+async def test_every_change_has_a_later_time(api: Api) -> None:
     ticket = await api.new_ticket()
     times = [datetime.fromisoformat((await read(api, ticket))["updatedAt"])]
     for mutation, given in (
@@ -836,7 +844,7 @@ async def test_every_change_moves_the_time_of_the_last_one_on(api: Api) -> None:
 # Versions
 
 
-async def test_a_stale_version_is_answered_with_the_ticket_as_it_is_now(api: Api) -> None:
+async def test_a_stale_version_returns_the_current_ticket(api: Api) -> None:
     ticket, technician = await api.new_ticket(), await api.new_technician()
     await api.done("ticketUpdate", "__typename", ticketId=ticket, ifVersion=1, subject="First")
     for mutation, given in (
@@ -860,8 +868,8 @@ async def test_a_note_does_not_make_a_version_stale(api: Api) -> None:
     await api.done("ticketUpdate", "__typename", ticketId=ticket, ifVersion=1, subject="Still the first")
 
 
-async def test_two_dashboards_editing_one_ticket_lose_nothing(api: Api) -> None:
-    """A hundred edits each, at once, each adding a line to what it has read and trying again when it was too late."""
+async def test_concurrent_edits_with_versions_lose_nothing(api: Api) -> None:
+    """Two dashboards make a hundred edits each; an edit adds a line to the text it read, and retries if it is stale."""
     ticket = await api.new_ticket(description="start")
 
     async def edit(dashboard: Api, line: str, seen: dict[str, Any]) -> dict[str, Any]:
@@ -893,7 +901,7 @@ async def test_two_dashboards_editing_one_ticket_lose_nothing(api: Api) -> None:
         assert [line for line in lines if line.startswith(name)] == [f"{name} {number}" for number in range(100)]
 
 
-async def test_without_a_version_the_last_one_wins_and_every_edit_counts(api: Api) -> None:
+async def test_edits_without_a_version_overwrite_each_other_and_all_count(api: Api) -> None:
     ticket = await api.new_ticket()
     subjects = [f"Subject {number}" for number in range(30)]
     edits = [api.done("ticketUpdate", "ticket { version }", ticketId=ticket, subject=subject) for subject in subjects]
@@ -902,7 +910,7 @@ async def test_without_a_version_the_last_one_wins_and_every_edit_counts(api: Ap
     assert (after["version"], after["subject"] in subjects) == (31, True)
 
 
-async def test_of_two_who_resolve_at_once_the_later_rewords(api: Api) -> None:
+async def test_the_second_of_two_concurrent_resolutions_rewords_the_first(api: Api) -> None:
     ticket = await api.new_ticket()
     resolutions = ["Replaced the battery.", "Replaced the panel."]
     await asyncio.gather(
@@ -926,9 +934,9 @@ def updates(*inputs: str) -> str:
     return f"mutation($id: ID!) {{ {' '.join(fields)} }}"
 
 
-async def test_the_mutations_of_a_document_run_one_after_the_other(api: Api) -> None:
-    """Each meets the ticket as the one before has left it, and answers with it as it left it itself. One that is
-    objected to changes nothing for the others."""
+async def test_the_mutations_of_a_document_run_in_order(api: Api) -> None:
+    """Each starts with the ticket as the previous one left it, and returns its own result. A refused one does not
+    affect the others."""
     ticket = await api.new_ticket(subject="Number 0")
     inputs = [f'subject: "Number {number}", ifVersion: {number}' for number in range(1, 13)]
     inputs[4:4] = ['subject: " "', 'subject: "Stale", ifVersion: 1']
@@ -940,7 +948,7 @@ async def test_the_mutations_of_a_document_run_one_after_the_other(api: Api) -> 
     assert done == [{"version": number + 1, "subject": f"Number {number}"} for number in range(1, 13)]
 
 
-async def test_a_mutation_that_fails_does_not_keep_back_those_behind_it(api: Api, database: Database) -> None:
+async def test_a_failing_mutation_does_not_stop_later_ones(api: Api, database: Database) -> None:
     ticket = await api.new_ticket()
     document = updates('subject: "One"', 'subject: "Fails"', 'subject: "Three"')
     await database.execute("ALTER TABLE tickets ADD CONSTRAINT nobody_knows CHECK (subject <> 'Fails')")

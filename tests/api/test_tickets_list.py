@@ -1,6 +1,6 @@
-"""Filters and sorts of the list of tickets: exactly the tickets that match, in exactly the order that was asked for.
+"""Filters and sorts of the list of tickets: exactly the matching tickets, in exactly the requested order.
 
-How a list is cut into pages is in `test_pages.py`.
+`test_pages.py` tests the pages of a list.
 """
 
 from __future__ import annotations
@@ -46,15 +46,13 @@ from tests.helpers.ticket_lists import (
     ("name", "values"),
     [("status", STATUSES), ("priority", PRIORITIES), ("category", CATEGORIES), ("source", SOURCES)],
 )
-async def test_a_list_of_values_lets_through_each_of_them(
-    api: Api, world: World, name: str, values: Sequence[str]
-) -> None:
+async def test_a_list_of_values_matches_each_of_them(api: Api, world: World, name: str, values: Sequence[str]) -> None:
     for chosen in ([values[0]], [values[-1]], list(values[1:3]), list(values), [values[2], values[2]], []):
         expected = {t.id for t in world.tickets if getattr(t, name) in chosen}
         assert await matching(api, {name: chosen}) == expected, chosen
 
 
-async def test_every_value_occurs(world: World) -> None:
+async def test_the_test_data_has_every_value(world: World) -> None:
     for name, values in (
         ("status", STATUSES),
         ("priority", PRIORITIES),
@@ -62,26 +60,28 @@ async def test_every_value_occurs(world: World) -> None:
         ("source", SOURCES),
         ("technician", (None, *world.technicians)),
         ("customer", (None, *world.customers)),
-        ("place", (None, *world.properties)),
+        ("property_id", (None, *world.properties)),
     ):
         assert {getattr(t, name) for t in world.tickets} == set(values), name
 
 
-async def test_one_value_may_stand_without_its_list(api: Api, world: World) -> None:
+async def test_a_single_value_needs_no_list(api: Api, world: World) -> None:
     found = await api("{ tickets(filter: {status: OPEN}, first: 100) { nodes { id } } }")
     assert {node["id"] for node in found["tickets"]["nodes"]} == {t.id for t in world.tickets if t.status == "OPEN"}
 
 
-async def test_the_customer_and_the_property(api: Api, world: World) -> None:
+async def test_tickets_are_filtered_by_customer_and_property(api: Api, world: World) -> None:
     for customer in world.customers:
         assert await matching(api, {"customerId": customer}) == {t.id for t in world.tickets if t.customer == customer}
-    for place in world.properties:
-        assert await matching(api, {"propertyId": place}) == {t.id for t in world.tickets if t.place == place}
+    for property_id in world.properties:
+        assert await matching(api, {"propertyId": property_id}) == {
+            t.id for t in world.tickets if t.property_id == property_id
+        }
     assert await matching(api, {"customerId": f"cus_{NOBODY}"}) == set()
     assert await matching(api, {"propertyId": f"prp_{NOBODY}"}) == set()
 
 
-async def test_the_assignee(api: Api, world: World) -> None:
+async def test_tickets_are_filtered_by_assignee(api: Api, world: World) -> None:
     for technician in world.technicians:
         expected = {t.id for t in world.tickets if t.technician == technician}
         assert await matching(api, {"assignee": {"technicianId": technician}}) == expected
@@ -91,12 +91,12 @@ async def test_the_assignee(api: Api, world: World) -> None:
     assert await matching(api, {"assignee": {"unassigned": False}}) == set(ids(world.tickets)) - nobodys
 
 
-async def test_me_is_the_technician_who_asks_and_nobody_else(api: Api, world: World) -> None:
+async def test_me_matches_the_viewing_technician(api: Api, world: World) -> None:
     for technician in world.technicians:
-        async with api.technician(technician) as asker:
+        async with api.technician(technician) as viewer:
             own = {t.id for t in world.tickets if t.technician == technician}
-            assert await matching(asker, {"assignee": {"me": True}}) == own
-            assert await matching(asker, {"assignee": {"me": False}}) == set(ids(world.of(technician))) - own
+            assert await matching(viewer, {"assignee": {"me": True}}) == own
+            assert await matching(viewer, {"assignee": {"me": False}}) == set(ids(world.of(technician))) - own
     assert await matching(api, {"assignee": {"me": True}}) == set()
     assert await matching(api, {"assignee": {"me": False}}) == set(ids(world.tickets))
 
@@ -104,12 +104,12 @@ async def test_me_is_the_technician_who_asks_and_nobody_else(api: Api, world: Wo
 @pytest.mark.parametrize(
     "assignee", [{}, {"unassigned": True, "me": True}, {"technicianId": None}, {"unassigned": None}, {"me": "yes"}]
 )
-async def test_exactly_one_assignee_is_given(api: Api, assignee: Filter) -> None:
+async def test_an_assignee_filter_has_exactly_one_field(api: Api, assignee: Filter) -> None:
     await refusal(api, filter={"assignee": assignee})
 
 
 @pytest.mark.parametrize("name", ["createdAt", "updatedAt"])
-async def test_a_span_begins_with_from_and_ends_before_until(api: Api, world: World, name: str) -> None:
+async def test_a_time_range_includes_from_and_excludes_until(api: Api, world: World, name: str) -> None:
     def time(ticket: Ticket) -> datetime:
         return ticket.created_at if name == "createdAt" else ticket.updated_at
 
@@ -132,7 +132,7 @@ async def test_a_span_begins_with_from_and_ends_before_until(api: Api, world: Wo
         assert await matching(api, {name: {"from": None, "until": None} | span}) == expected
 
 
-async def test_a_time_may_come_with_any_offset(api: Api, world: World) -> None:
+async def test_times_may_have_any_offset(api: Api, world: World) -> None:
     moment = START + timedelta(days=5)
     expected = {t.id for t in world.tickets if t.created_at >= moment}
     assert 0 < len(expected) < TICKETS
@@ -145,18 +145,18 @@ async def test_a_time_may_come_with_any_offset(api: Api, world: World) -> None:
 @pytest.mark.parametrize(
     "time", ["yesterday", "", "2026-03-01", "2026-03-01T12:00:00", "2026-02-30T12:00:00Z", 1772366400, True, {}]
 )
-async def test_what_is_no_moment_is_refused(api: Api, time: Any) -> None:
+async def test_an_invalid_time_is_refused(api: Api, time: Any) -> None:
     await refusal(api, filter={"createdAt": {"from": time}})
 
 
 @pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"])
-async def test_a_moment_beyond_the_calendar_is_refused(api: Api, time: str) -> None:
+async def test_a_time_outside_the_calendar_is_refused(api: Api, time: str) -> None:
     await refusal(api, filter={"createdAt": {"from": time}})
     await refusal(api, filter={"updatedAt": {"until": time}})
 
 
 @pytest.mark.parametrize("time", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
-async def test_the_first_and_the_last_moment_are_good(api: Api, world: World, time: str) -> None:
+async def test_the_earliest_and_latest_times_are_accepted(api: Api, world: World, time: str) -> None:
     later = await matching(api, {"createdAt": {"from": time}})
     earlier = await matching(api, {"createdAt": {"until": time}})
     everything = set(ids(world.tickets))
@@ -184,11 +184,11 @@ async def test_an_id_of_another_kind_is_refused(api: Api, filter: Filter) -> Non
 @pytest.mark.parametrize(
     "filter", [{"status": ["DONE"]}, {"status": [None]}, {"state": "OPEN"}, {"and": [None]}, {"search": 5}, "OPEN"]
 )
-async def test_what_the_schema_does_not_know_is_refused(api: Api, filter: Any) -> None:
+async def test_a_filter_that_the_schema_does_not_define_is_refused(api: Api, filter: Any) -> None:
     await refusal(api, filter=filter)
 
 
-async def test_what_is_null_is_not_asked_for(api: Api, world: World) -> None:
+async def test_null_criteria_are_ignored(api: Api, world: World) -> None:
     everything = set(ids(world.tickets))
     fields = ["status", "priority", "category", "source", "assignee", "customerId", "propertyId"]
     fields += ["createdAt", "updatedAt", "search", "and", "or", "not"]
@@ -199,7 +199,7 @@ async def test_what_is_null_is_not_asked_for(api: Api, world: World) -> None:
     }
 
 
-async def test_of_no_conditions_all_hold_and_none_holds(api: Api, world: World) -> None:
+async def test_empty_conditions_follow_logic(api: Api, world: World) -> None:
     everything = set(ids(world.tickets))
     assert await matching(api, {"and": []}) == everything
     assert await matching(api, {"or": []}) == set()
@@ -212,7 +212,7 @@ Predicate: TypeAlias = Callable[[Ticket], bool]
 
 
 def leaves(world: World, pick: random.Random) -> tuple[Filter, Predicate]:
-    """A condition drawn at random, and what it means."""
+    """Returns a random condition and the equivalent predicate."""
     kind = pick.choice(
         [
             *("status", "priority", "category", "source", "customer", "property"),
@@ -225,10 +225,10 @@ def leaves(world: World, pick: random.Random) -> tuple[Filter, Predicate]:
         return {kind: chosen}, lambda t: getattr(t, kind) in chosen
     if kind in ("customer", "property"):
         customer = pick.choice(world.customers)
-        place = pick.choice(world.properties)
+        property_id = pick.choice(world.properties)
         if kind == "customer":
             return {"customerId": customer}, lambda t: t.customer == customer
-        return {"propertyId": place}, lambda t: t.place == place
+        return {"propertyId": property_id}, lambda t: t.property_id == property_id
     if kind == "assignee":
         technician = pick.choice(world.technicians)
         return {"assignee": {"technicianId": technician}}, lambda t: t.technician == technician
@@ -247,7 +247,7 @@ def leaves(world: World, pick: random.Random) -> tuple[Filter, Predicate]:
 
 
 def trees(world: World, pick: random.Random, depth: int) -> tuple[Filter, Predicate]:
-    """A filter drawn at random: conditions beside each other, under `and`, `or` and `not`."""
+    """Returns a random filter of conditions, `and`, `or` and `not`, and the equivalent predicate."""
     parts = [leaves(world, pick) for _ in range(pick.randint(1, 2))]
     if len(parts) == 2 and parts[0][0].keys() == parts[1][0].keys():
         parts.pop()
@@ -278,35 +278,35 @@ def drawn(world: World, number: int) -> Iterator[tuple[Filter, Predicate]]:
         yield trees(world, pick, 3)
 
 
-async def test_filters_combine_as_logic_has_it(api: Api, world: World) -> None:
+async def test_filters_combine_logically(api: Api, world: World) -> None:
     sizes = set()
     for filter, predicate in drawn(world, 50):
         expected = {t.id for t in world.tickets if predicate(t)}
         assert await matching(api, filter) == expected, filter
         sizes.add(len(expected))
-    assert len(sizes) > 10, "the filters drawn tell too little"
+    assert len(sizes) > 10, "the random filters are too similar"
 
 
-async def test_a_combined_filter_stays_within_what_a_technician_sees(api: Api, world: World) -> None:
+async def test_a_combined_filter_matches_only_tickets_that_a_technician_sees(api: Api, world: World) -> None:
     technician = world.technicians[0]
-    async with api.technician(technician) as asker:
+    async with api.technician(technician) as viewer:
         for filter, predicate in drawn(world, 20):
-            assert await matching(asker, filter) == {t.id for t in world.of(technician) if predicate(t)}, filter
+            assert await matching(viewer, filter) == {t.id for t in world.of(technician) if predicate(t)}, filter
 
 
-async def test_a_condition_that_does_not_apply_is_false_and_its_negation_true(api: Api, world: World) -> None:
-    technician, customer, place = world.technicians[0], world.customers[0], world.properties[0]
+async def test_a_condition_on_an_absent_value_is_false_and_its_negation_true(api: Api, world: World) -> None:
+    technician, customer, property_id = world.technicians[0], world.customers[0], world.properties[0]
     for name, value, attribute, wanted in (
         ("assignee", {"technicianId": technician}, "technician", technician),
         ("customerId", customer, "customer", customer),
-        ("propertyId", place, "place", place),
+        ("propertyId", property_id, "property_id", property_id),
     ):
         expected = {t.id for t in world.tickets if getattr(t, attribute) != wanted}
         assert await matching(api, {"not": {name: value}}) == expected
 
 
 async def test_a_filter_has_at_most_a_hundred_conditions(api: Api, world: World) -> None:
-    """The filter itself is one, and so is each part of it that says nothing."""
+    """The filter itself counts as one, and so does each empty part of it."""
     wanted = {"or": [{"status": ["OPEN"]}] * 99}
     assert await matching(api, wanted) == {t.id for t in world.tickets if t.status == "OPEN"}
     too_many: tuple[Filter, ...] = ({"or": [{"status": ["OPEN"]}] * 100}, {"or": [{}] * 100})
@@ -337,40 +337,40 @@ async def test_a_filter_nested_too_deeply_is_refused(api: Api, world: World) -> 
 
 @pytest.mark.parametrize("direction", ["ASC", "DESC"])
 @pytest.mark.parametrize("field", FIELDS)
-async def test_tickets_sort_by_each_field_with_the_id_as_tiebreak(
+async def test_tickets_are_sorted_by_each_field_and_then_by_id(
     api: Api, world: World, field: str, direction: str
 ) -> None:
     order = by((field, direction))
     assert (await page(api, orderBy=order, first=100))["ids"] == in_order(world.tickets, order)
 
 
-async def test_newest_come_first_unless_asked_otherwise(api: Api, world: World) -> None:
+async def test_the_newest_tickets_come_first_by_default(api: Api, world: World) -> None:
     expected = in_order(world.tickets, NEWEST_FIRST)
     for order in (None, [], NEWEST_FIRST):
         assert (await page(api, orderBy=order, first=100))["ids"] == expected
 
 
 @pytest.mark.parametrize("order", MIXED)
-async def test_several_keys_sort_each_in_its_own_direction(api: Api, world: World, order: Order) -> None:
+async def test_each_of_several_sort_keys_has_its_own_direction(api: Api, world: World, order: Order) -> None:
     expected = in_order(world.tickets, order)
     assert (await page(api, orderBy=order, first=100))["ids"] == expected
     assert await forwards(api, 9, orderBy=order) == expected
     assert await backwards(api, 9, orderBy=order) == expected
 
 
-async def test_a_field_named_twice_counts_where_it_stands_first(api: Api, world: World) -> None:
+async def test_a_repeated_sort_field_counts_only_the_first_time(api: Api, world: World) -> None:
     order = by(("STATUS", "ASC"), ("PRIORITY", "DESC"), ("STATUS", "DESC"))
     assert (await page(api, orderBy=order, first=100))["ids"] == in_order(world.tickets, order[:2])
 
 
-async def test_a_filtered_list_is_sorted_too(api: Api, world: World) -> None:
+async def test_a_filtered_list_is_sorted(api: Api, world: World) -> None:
     order = by(("PRIORITY", "DESC"), ("CREATED_AT", "ASC"))
     chosen = [t for t in world.tickets if t.status in ("OPEN", "CLOSED")]
     filter = {"status": ["OPEN", "CLOSED"]}
     assert await forwards(api, 5, orderBy=order, filter=filter) == in_order(chosen, order)
 
 
-async def test_a_customer_sorts_by_the_change_that_they_may_know_of(api: Api, world: World) -> None:
+async def test_customers_sort_and_filter_by_the_last_public_change(api: Api, world: World) -> None:
     own = [t for t in world.tickets if t.customer == world.customers[0]]
     order = by(("UPDATED_AT", "DESC"))
     async with api.customer(world.customers[0]) as customer:
@@ -381,5 +381,5 @@ async def test_a_customer_sorts_by_the_change_that_they_may_know_of(api: Api, wo
 
 
 @pytest.mark.parametrize("order", [[{"field": "STATUS"}], [{"field": "SUBJECT", "direction": "ASC"}], [None], "STATUS"])
-async def test_an_order_that_there_is_not_is_refused(api: Api, order: Any) -> None:
+async def test_an_unknown_order_is_refused(api: Api, order: Any) -> None:
     await refusal(api, orderBy=order)

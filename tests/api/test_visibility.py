@@ -1,9 +1,8 @@
-"""Nobody reads what isn't theirs: by no path, in no count, order, cursor or search, by no filter, error or mutation.
+"""Viewers read only what is visible to them: not by any path, count, order, cursor, search, filter, error or mutation.
 
-A small company is set up so that each viewer has neighbours in everything: other customers' tickets, tickets that were
-theirs once, tickets that were another's before, internal notes. Every text that is somebody else's has a marked word
-in it. Then each viewer asks for everything, in every way that the schema has, and finds exactly what a list drawn up
-by hand says.
+The test company has invisible objects of each kind next to each viewer's own: tickets of other customers, tickets that
+a viewer has lost or that belonged to others before, and internal notes. Their texts contain marked words. Each viewer
+queries everything, in every way that the schema allows, and must find exactly the objects in a handwritten list.
 """
 
 from __future__ import annotations
@@ -38,11 +37,11 @@ from tests.helpers.schema_walker import (
 
 VIEWERS = ("customer", "technician", "service")
 
-# Words that stand in texts which some viewer must not see.
-THEIRS = "Xerxes"  # of the other customer, property, technician, tickets, notes
-HUSHED = "hushhush"  # of internal notes
-DRAFT = "drafted"  # of an article that is not published
-CHATTED = "chitchat"  # of transcripts
+# Marked words, in texts that some viewer must not see.
+THEIRS = "Xerxes"  # in the other customer, property, technician, tickets and notes
+HUSHED = "hushhush"  # in internal notes
+DRAFT = "drafted"  # in an unpublished article
+CHATTED = "chitchat"  # in transcripts
 HIDDEN = {
     "customer": (THEIRS, HUSHED, DRAFT, CHATTED),
     "technician": (THEIRS,),
@@ -57,13 +56,13 @@ PREFIX_OF = {entity.table.name: entity.prefix for entity in ENTITIES}
 class Company:
     admin: Api
     viewers: dict[str, Api]
-    others: dict[str, Api]  # for each viewer one of the same role, with nothing in common
-    ids: dict[str, str]  # by the names that `company` gives to things
+    others: dict[str, Api]  # for each viewer another one of the same role, with nothing in common
+    ids: dict[str, str]  # by the names that `company` gives to objects
 
 
 @pytest.fixture(scope="module")
 async def company(server: Server) -> AsyncIterator[Company]:
-    """`customer`, `technician` and `service` are the viewers. `ticket` is one that all three see."""
+    """The viewers are `customer`, `technician` and `service`. All three see `ticket`."""
     admin = Api(server)
     ids: dict[str, str] = {}
     await admin.done("supportSettingsUpdate", "__typename", adminRecipients=[f"{THEIRS}@company.example"])
@@ -106,23 +105,23 @@ async def company(server: Server) -> AsyncIterator[Company]:
         made = await admin.done("articleCreateFromTicket", "article { id }", ticketId=ids[ticket])
         return str(made["article"]["id"])
 
-    # Seen by all three viewers: made by the chatbot, given to the customer, assigned to the technician.
+    # Visible to all three: created by the chatbot, with the customer, assigned to the technician.
     ids["ticket"] = await bot.new_ticket(subject="Own panel", chat=chat(f"A {CHATTED} of our own."))
     await update("ticket", customerId=ids["customer"], propertyId=ids["property"])
     await assign("ticket", "technician")
-    ids["hushed"] = await note(tess, "ticket", f"Between us: {HUSHED}.")
-    ids["told"] = await note(tess, "ticket", "Shown to all.", internalOnly=False)
+    ids["internal"] = await note(tess, "ticket", f"Between us: {HUSHED}.")
+    ids["public"] = await note(tess, "ticket", "Shown to all.", internalOnly=False)
     ids["article"] = await article("ticket", "Own resolution.")
     await admin.done("articleUpdate", "__typename", articleId=ids["article"], published=True)
-    # The customer's alone, and the customer's with another technician.
+    # One ticket only of the customer, and one of the customer with another technician.
     ids["mine"] = await customer.new_ticket(subject="Own doorbell", propertyId=ids["property"])
     ids["sibling"] = await admin.new_ticket(
         subject="Own camera", customerId=ids["customer"], propertyId=ids["property"], technicianId=ids["carl"]
     )
-    # The technician's, because she has made it; with another technician.
+    # Visible to the technician who created it, but assigned to another one.
     ids["typed"] = await tess.new_ticket(subject="Own intercom")
     await assign("typed", "carl")
-    # Nothing to do with any of them, but for Carl.
+    # Unrelated to the viewers, except for Carl.
     ids["theirs"] = await bot2.new_ticket(**theirs, chat=chat(f"A {CHATTED} of {THEIRS}."))
     await update("theirs", customerId=ids["customer2"], propertyId=ids["property2"])
     await assign("theirs", "technician2")
@@ -132,11 +131,11 @@ async def company(server: Server) -> AsyncIterator[Company]:
     drafted = {"problem": f"Still {DRAFT}", "solution": f"To be {DRAFT}"}
     await admin.done("articleUpdate", "__typename", articleId=ids["draft"], **drafted)
     ids["carls"] = await admin.new_ticket(**theirs, customerId=ids["customer2"], technicianId=ids["carl"])
-    # The technician's once, then another's.
+    # Formerly of the technician, now of another one.
     ids["handed"] = await admin.new_ticket(**theirs, customerId=ids["customer2"], technicianId=ids["technician"])
     await note(tess, "handed", f"{THEIRS} {HUSHED}, said by Tess")
     await assign("handed", "technician2")
-    # Another customer's once, then the customer's.
+    # Formerly of another customer, now of the customer.
     ids["moved"] = await customer2.new_ticket(
         subject="Own gate", description="Wrongly filed.", contact={"name": f"{THEIRS} Bell"}
     )
@@ -159,20 +158,20 @@ SEEN = {
     "customer": {
         *("customer", "property", "technician", "carl"),
         *("ticket", "mine", "sibling", "moved"),
-        *("told", "after_move", "article"),
+        *("public", "after_move", "article"),
     },
     "technician": {
         *("customer", "property", "technician", "carl"),
         *("ticket", "typed"),
-        *("hushed", "told", "article", "draft"),
+        *("internal", "public", "article", "draft"),
     },
-    "service": {"customer", "property", "technician", "ticket", "told", "article"},
+    "service": {"customer", "property", "technician", "ticket", "public", "article"},
 }
-"""What each viewer may find, by name; the events of these tickets apart."""
+"""The objects that each viewer may find, by name, without the events of these tickets."""
 
 
 async def every_id(database: Database) -> set[str]:
-    """The id of every thing in the database."""
+    """Returns the ids of all objects in the database."""
     ids = set()
     for table, prefix in PREFIX_OF.items():
         ids |= {f"{prefix}_{row[0]}" for row in await database.fetch(f"SELECT id FROM {table}")}
@@ -180,8 +179,8 @@ async def every_id(database: Database) -> set[str]:
 
 
 async def events_of(database: Database, company: Company, viewer: str) -> set[str]:
-    """The ids of the events that the viewer may find: on their tickets; to those who are not staff nothing internal;
-    to a customer nothing of another's time."""
+    """Returns the ids of the events that the viewer may find: those on their tickets, for customers and services only
+    public ones, and for customers only those since the ticket became theirs."""
     tickets = [key(company.ids[name]) for name in SEEN[viewer] if company.ids[name].startswith("tkt_")]
     rows = await database.fetch(
         "SELECT id, public, after ->> 'customer_id' AS customer FROM ticket_events WHERE ticket_id = ANY($1)", tickets
@@ -195,8 +194,8 @@ async def events_of(database: Database, company: Company, viewer: str) -> set[st
 
 
 async def deliveries_of(database: Database, company: Company, viewer: str) -> set[str]:
-    """The ids of the deliveries that the viewer may find: a technician's, on their tickets, to the customer and to
-    themselves."""
+    """Returns the ids of the deliveries that the viewer may find: for technicians, those on their tickets to the
+    customer and to themselves."""
     if viewer != "technician":
         return set()
     tickets = [key(company.ids[name]) for name in SEEN[viewer] if company.ids[name].startswith("tkt_")]
@@ -209,7 +208,7 @@ async def deliveries_of(database: Database, company: Company, viewer: str) -> se
 
 
 async def seen(database: Database, company: Company, viewer: str) -> set[str]:
-    """The ids of all that the viewer may find: what is listed, the events, and whatever tests have noted internally."""
+    """Returns all ids that the viewer may find: those listed, the events, and internal notes added by tests."""
     named = {company.ids[name] for name in SEEN[viewer]} | await events_of(database, company, viewer)
     named |= await deliveries_of(database, company, viewer)
     if viewer != "technician":
@@ -220,9 +219,9 @@ async def seen(database: Database, company: Company, viewer: str) -> set[str]:
 
 
 async def ask(viewer: Api, document: str, **variables: Any) -> str:
-    """The answer as text, errors included, without what differs from request to request."""
+    """Returns the response as text, including errors, without the parts that vary."""
     response = await viewer.http.post("/graphql", json={"query": document, "variables": variables})
-    # A page's cursor is Base64 of '["…'; all others are sealed, and look different each time.
+    # Page cursors are the Base64 of '["…'; all others are sealed, and look different each time.
     return re.sub(r'"(requestId|streamCursor|cursor)" ?: ?"(?!WyJ)[^"]*"', r'"\1":""', response.text)
 
 
@@ -232,7 +231,7 @@ async def ask(viewer: Api, document: str, **variables: Any) -> str:
 async def everything(
     company: Company, database: Database, viewer: Api, role: Role
 ) -> tuple[Everything, dict[str, str]]:
-    """The answers to every document that selects all that the role may read, by document; ids of everything given."""
+    """Returns the responses to all documents that select everything that the role may read, by document."""
     of_nodes = tuple(f"{entity.prefix}_" for entity in NODES)
     ids = sorted(id_ for id_ in await every_id(database) if id_.startswith(of_nodes))
     ticket = company.ids["ticket"]
@@ -258,7 +257,7 @@ async def answers(viewer: Api, documents: Iterable[str]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", VIEWERS)
-async def test_who_asks_for_everything_finds_what_is_theirs_and_nothing_else(
+async def test_querying_everything_finds_exactly_the_visible_objects(
     company: Company, database: Database, name: str
 ) -> None:
     asked, answered = await everything(company, database, company.viewers[name], Role(name.upper()))
@@ -273,29 +272,31 @@ async def test_who_asks_for_everything_finds_what_is_theirs_and_nothing_else(
         assert number not in text
 
 
-async def test_the_company_has_something_of_each_kind(company: Company, database: Database) -> None:
-    """Nothing of the other kinds could be found where it should not be."""
+async def test_the_company_has_an_object_of_each_entity(company: Company, database: Database) -> None:
+    """Otherwise the tests could not find one that is visible to the wrong viewer."""
     assert {id_[:3] for id_ in await every_id(database)} == {entity.prefix for entity in ENTITIES}
 
 
-async def test_an_admin_who_asks_for_everything_finds_everything(company: Company, database: Database) -> None:
-    """Which is to say that the documents of the test above leave nothing out."""
+async def test_an_admin_querying_everything_finds_all_objects(company: Company, database: Database) -> None:
+    """This proves that the documents of the test above leave nothing out."""
     _, answered = await everything(company, database, company.admin, Role.ADMIN)
     assert set(ID.findall("\n".join(answered.values()))) == await every_id(database)
 
 
 @pytest.mark.parametrize("name", ["customer", "service"])
-async def test_an_internal_note_changes_nothing_for_those_who_may_not_know_of_it(
+async def test_an_internal_note_changes_no_result_of_customers_and_services(
     company: Company, database: Database, name: str
 ) -> None:
-    """All that can be asked for is asked before and after."""
+    """Everything is queried before and after."""
     viewer = company.viewers[name]
     _, before = await everything(company, database, viewer, Role(name.upper()))
     await company.admin.done("noteAdd", "__typename", ticketId=company.ids["ticket"], body=f"More {HUSHED}.")
     assert await answers(viewer, before) == before
 
 
-async def test_nor_does_it_in_what_is_sorted_or_filtered_by_time(company: Company, database: Database) -> None:
+async def test_an_internal_note_does_not_affect_customers_sorts_and_filters_by_time(
+    company: Company, database: Database
+) -> None:
     admin = company.admin
     customer = await admin.new_customer()
     technician = await admin.new_technician()
@@ -308,15 +309,15 @@ async def test_nor_does_it_in_what_is_sorted_or_filtered_by_time(company: Compan
         counts: ticketCounts(filter: { not: { updatedAt: { until: $now } } }) { all } }"""
     async with admin.customer(customer) as owner, admin.technician(technician) as worker:
         for viewer, order in ((owner, [2, 1, 0]), (worker, [0, 2, 1])):
-            told = [tickets[0]] if viewer is worker else []
+            changed = [tickets[0]] if viewer is worker else []
             assert await viewer(document, now=now) == {
-                "tickets": {"nodes": [{"id": tickets[place]} for place in order]},
-                "since": {"nodes": [{"id": id_} for id_ in told], "totalCount": len(told)},
-                "counts": {"all": len(told)},
+                "tickets": {"nodes": [{"id": tickets[index]} for index in order]},
+                "since": {"nodes": [{"id": id_} for id_ in changed], "totalCount": len(changed)},
+                "counts": {"all": len(changed)},
             }
 
 
-async def test_a_tickets_version_tells_of_no_change_that_its_history_keeps_back(company: Company) -> None:
+async def test_a_tickets_version_counts_only_changes_in_the_visible_history(company: Company) -> None:
     admin = company.admin
     customer, technician = await admin.new_customer(), await admin.new_technician()
     async with admin.customer(customer) as owner:
@@ -337,11 +338,11 @@ async def test_a_tickets_version_tells_of_no_change_that_its_history_keeps_back(
             assert found["ticket"]["version"] == len([kind for kind in kinds if kind != "NOTE_ADDED"])
 
 
-# One thing, by its id
+# One object, by its id
 
 
 @pytest.mark.parametrize("name", VIEWERS)
-async def test_an_id_of_somebody_elses_is_an_id_of_nothing(company: Company, database: Database, name: str) -> None:
+async def test_an_invisible_id_is_treated_like_an_unknown_one(company: Company, database: Database, name: str) -> None:
     viewer = company.viewers[name]
     hidden = await every_id(database) - await seen(database, company, name)
     assert len(hidden) > 20
@@ -357,7 +358,7 @@ async def test_an_id_of_somebody_elses_is_an_id_of_nothing(company: Company, dat
 
 
 @pytest.mark.parametrize("name", VIEWERS)
-async def test_a_reference_of_somebody_elses_is_a_reference_of_nothing(
+async def test_an_invisible_reference_is_treated_like_an_unknown_one(
     company: Company, database: Database, name: str
 ) -> None:
     document = "query($reference: String!) { ticket(by: { reference: $reference }) { id } }"
@@ -368,7 +369,7 @@ async def test_a_reference_of_somebody_elses_is_a_reference_of_nothing(
     assert [id_ for id_ in found if id_ in theirs] and [id_ for id_ in found if id_ not in theirs]
 
 
-async def test_tracking_with_a_wrong_address_and_tracking_nothing_are_answered_alike(
+async def test_tracking_with_a_wrong_address_is_treated_like_an_unknown_reference(
     company: Company, database: Database
 ) -> None:
     document = "query($r: String!, $e: String!) { ticketTrack(reference: $r, email: $e) { subject } }"
@@ -386,7 +387,7 @@ async def test_tracking_with_a_wrong_address_and_tracking_nothing_are_answered_a
 
 
 def filters(company: Company, id_of: Callable[[str], str]) -> Iterator[dict[str, Any]]:
-    """Every filter that takes an id, alone and within others."""
+    """Yields every filter that takes an id, alone and nested in others."""
     for plain in (
         {"customerId": id_of("customer2")},
         {"propertyId": id_of("property2")},
@@ -406,7 +407,7 @@ LISTED = """query($filter: TicketFilter!) {
 
 
 @pytest.mark.parametrize("name", VIEWERS)
-async def test_a_filter_by_somebody_elses_id_answers_as_one_by_an_id_of_nothing(company: Company, name: str) -> None:
+async def test_a_filter_by_an_invisible_id_is_treated_like_an_unknown_one(company: Company, name: str) -> None:
     viewer = company.viewers[name]
     nothing = filters(company, lambda thing: f"{company.ids[thing][:3]}_{uuid.uuid4()}")
     alike = 0
@@ -423,9 +424,10 @@ async def test_a_filter_by_somebody_elses_id_answers_as_one_by_an_id_of_nothing(
 
 
 @pytest.mark.parametrize("name", VIEWERS)
-async def test_whatever_way_a_list_is_found_it_holds_ones_own(company: Company, database: Database, name: str) -> None:
-    """Lists are looked up in several ways, depending on filter and order; everybody's tickets have panels and are
-    open."""
+async def test_each_way_of_reading_a_list_returns_only_visible_tickets(
+    company: Company, database: Database, name: str
+) -> None:
+    """Lists are read in several ways, depending on filter and order. Every viewer has open tickets about panels."""
     orders = [
         f"{field}_{way}" for field in ("CREATED_AT", "UPDATED_AT", "STATUS", "PRIORITY") for way in ("ASC", "DESC")
     ]
@@ -458,15 +460,15 @@ async def test_whatever_way_a_list_is_found_it_holds_ones_own(company: Company, 
 
 
 @pytest.mark.parametrize("name", VIEWERS)
-async def test_a_search_finds_nothing_by_what_the_viewer_may_not_read(company: Company, name: str) -> None:
+async def test_a_search_does_not_match_texts_that_the_viewer_cannot_read(company: Company, name: str) -> None:
     viewer = company.viewers[name]
     document = """query($term: String!) {
         tickets(filter: { search: $term }) { totalCount } ticketCounts(filter: { search: $term }) { all }
         customers(search: $term) { totalCount } articles(search: $term) { totalCount } }"""
     words = {*HIDDEN[name], f"{THEIRS}@bell.example", HUSHED}
-    if name == "service":  # which reads neither account numbers nor e-mail addresses of customers
+    if name == "service":  # services read neither account numbers nor e-mail addresses
         words |= {"OWN-1", "clara@own"}
-    everything = await company.admin(document, term=THEIRS)  # what an admin finds, who may read it
+    everything = await company.admin(document, term=THEIRS)  # an admin may read it
     assert everything["tickets"]["totalCount"] == everything["ticketCounts"]["all"] == 3
     assert everything["customers"] == {"totalCount": 1}
     assert (await company.admin(document, term=DRAFT))["articles"] == {"totalCount": 1}
@@ -480,7 +482,7 @@ async def test_a_search_finds_nothing_by_what_the_viewer_may_not_read(company: C
         }, word
 
 
-async def test_counts_are_of_what_the_viewer_sees(company: Company) -> None:
+async def test_counts_include_only_visible_tickets(company: Company) -> None:
     document = "{ ticketCounts { all open inProgress resolved closed unassigned } tickets { totalCount } %s }"
     nested = "customers { nodes { tickets { totalCount } } } properties { nodes { tickets { totalCount } } }"
     expected = {
@@ -496,8 +498,8 @@ async def test_counts_are_of_what_the_viewer_sees(company: Company) -> None:
         assert [node["tickets"]["totalCount"] for node in found["properties"]["nodes"]] == of_properties
 
 
-async def test_a_technician_sees_of_a_colleague_what_they_share(company: Company) -> None:
-    """Carl has three tickets; Tess has made one of them."""
+async def test_a_technician_sees_only_shared_tickets_of_a_colleague(company: Company) -> None:
+    """Carl has three tickets; Tess has created one of them."""
     document = "query($id: ID!) { node(id: $id) { ... on Technician { openTicketCount tickets { nodes { id } } } } }"
     found = await company.viewers["technician"](document, id=company.ids["carl"])
     assert found["node"] == {"openTicketCount": 1, "tickets": {"nodes": [{"id": company.ids["typed"]}]}}
@@ -510,7 +512,7 @@ PAGE = """query($order: [TicketOrder!]!, $after: String, $before: String, $first
 
 
 def opened(cursor: str) -> list[Any]:
-    """What a page cursor holds: its list's order, the sort values, the id."""
+    """Returns the parts of a page cursor: its list's order, the sort values and the id."""
     values: list[Any] = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     return values
 
@@ -521,10 +523,10 @@ def sealed(values: list[Any]) -> str:
 
 @pytest.mark.parametrize("name", VIEWERS)
 @pytest.mark.parametrize("field", ["CREATED_AT", "UPDATED_AT", "REFERENCE", "STATUS", "PRIORITY"])
-async def test_a_cursor_made_by_hand_from_somebody_elses_ticket_shows_only_ones_own(
+async def test_a_forged_cursor_of_an_invisible_ticket_shows_only_visible_ones(
     company: Company, database: Database, name: str, field: str
 ) -> None:
-    """Its neighbours are those of the viewer's tickets, and so is whether there are any."""
+    """Both the neighbours and the page information refer only to the viewer's tickets."""
     viewer = company.viewers[name]
     order = [{"field": field, "direction": "ASC"}]
     edges = (await viewer(PAGE, order=order, first=100))["tickets"]["edges"]
@@ -534,12 +536,12 @@ async def test_a_cursor_made_by_hand_from_somebody_elses_ticket_shows_only_ones_
     everyone = [edge["node"]["id"] for edge in theirs]
     assert set(mine) < set(everyone)
     head = opened(edges[0]["cursor"])[0]
-    for place, edge in enumerate(theirs):
+    for index, edge in enumerate(theirs):
         if edge["node"]["id"] in mine:
             continue
         cursor = sealed([head, *opened(edge["cursor"])[1:]])
-        past = [id_ for id_ in everyone[:place] if id_ in mine]
-        future = [id_ for id_ in everyone[place:] if id_ in mine]
+        past = [id_ for id_ in everyone[:index] if id_ in mine]
+        future = [id_ for id_ in everyone[index:] if id_ in mine]
         if field == "UPDATED_AT" and name != "technician":
             past, future = await _by_public_time(database, mine, opened(edge["cursor"]))
         for given, expected, flags in (
@@ -563,7 +565,7 @@ async def _by_public_time(database: Database, mine: list[str], values: list[Any]
     return past, future
 
 
-async def test_a_cursor_holds_nothing_that_its_reader_does_not_see(company: Company) -> None:
+async def test_a_cursor_contains_only_data_that_its_viewer_sees(company: Company) -> None:
     order = [{"field": "UPDATED_AT", "direction": "DESC"}]
     document = PAGE.replace("node { id }", "node { id updatedAt }")
     for name in VIEWERS:
@@ -578,7 +580,7 @@ async def test_a_cursor_holds_nothing_that_its_reader_does_not_see(company: Comp
             )
 
 
-async def test_to_who_has_nothing_no_cursor_says_that_there_is_something(company: Company, database: Database) -> None:
+async def test_a_cursor_reveals_nothing_to_a_viewer_without_tickets(company: Company, database: Database) -> None:
     order = [{"field": "CREATED_AT", "direction": "ASC"}]
     cursors = [edge["cursor"] for edge in (await company.admin(PAGE, order=order, first=100))["tickets"]["edges"]]
     assert len(cursors) >= 8
@@ -593,8 +595,8 @@ async def test_to_who_has_nothing_no_cursor_says_that_there_is_something(company
 # Mutations
 
 
-def objecting(name: str) -> str:
-    """A selection of all that the mutation's payload has."""
+def payload_selection(name: str) -> str:
+    """Returns a selection of all fields of the mutation's payload."""
     payload = get_named_type(root_fields("Mutation")[name].type)
     assert isinstance(payload, GraphQLObjectType)
     selections = {"userErrors": "userErrors { code field message }", "streamCursor": ""}
@@ -613,10 +615,10 @@ TRIED = {
 
 
 @pytest.mark.parametrize("name", VIEWERS)
-async def test_a_mutation_of_somebody_elses_is_refused_as_one_of_nothing(
+async def test_a_mutation_of_an_invisible_object_is_treated_like_an_unknown_one(
     company: Company, database: Database, name: str
 ) -> None:
-    """Each mutation that the role may use, with each id that it takes: the words are the same, and nothing is done."""
+    """Each mutation that the role may use, with each id that it takes: the responses are equal, and nothing changes."""
     viewer, hidden = company.viewers[name], await every_id(database) - await seen(database, company, name)
     tried = []
     before = await dump(database)
@@ -624,7 +626,9 @@ async def test_a_mutation_of_somebody_elses_is_refused_as_one_of_nothing(
         if Role(name.upper()) not in roles_of(definition):
             continue
         for field in id_fields(mutation):
-            request = call("Mutation", mutation, lambda name: company.ids[name.removesuffix("Id")], objecting(mutation))
+            request = call(
+                "Mutation", mutation, lambda name: company.ids[name.removesuffix("Id")], payload_selection(mutation)
+            )
             words = []
             for id_ in [unknown(field), *sorted(id_ for id_ in hidden if id_.startswith(PREFIXES[field]))]:
                 request["variables"]["input"][field] = id_
@@ -640,8 +644,8 @@ async def test_a_mutation_of_somebody_elses_is_refused_as_one_of_nothing(
     assert await dump(database) == before
 
 
-async def test_a_key_that_someone_else_has_used_is_free(company: Company, database: Database) -> None:
-    """An idempotency key is its caller's: nobody else's request is repeated by it, or in conflict with it."""
+async def test_an_idempotency_key_of_another_viewer_has_no_effect(company: Company, database: Database) -> None:
+    """It neither repeats the other viewer's request nor conflicts with it."""
     admin = company.admin
     first, second = await admin.new_customer(), await admin.new_customer()
     namesake = Api(admin.server, Role.ADMIN, key(first))
@@ -665,8 +669,8 @@ GONE = """query($ticket: ID!, $note: ID!) {
     ticket(by: { id: $ticket }) { id } node(id: $note) { id } tickets { totalCount } }"""
 
 
-async def test_a_technician_loses_a_ticket_with_its_assignment(company: Company) -> None:
-    """Even what she has written herself; and a request sent again tells no more."""
+async def test_an_unassigned_technician_no_longer_sees_the_ticket(company: Company) -> None:
+    """Nor the technician's own notes on it, and a repeated request does not return them either."""
     admin = company.admin
     technician, other = await admin.new_technician(), await admin.new_technician()
     async with admin.technician(technician) as worker:
@@ -691,7 +695,7 @@ async def test_a_technician_loses_a_ticket_with_its_assignment(company: Company)
         assert found == {"ticket": {"id": ticket}, "node": {"id": note}, "tickets": {"totalCount": 1}}
 
 
-async def test_who_has_made_a_ticket_keeps_seeing_it(company: Company) -> None:
+async def test_a_technician_keeps_seeing_a_ticket_that_they_created(company: Company) -> None:
     admin = company.admin
     async with admin.technician(await admin.new_technician()) as worker:
         ticket = await worker.new_ticket()
@@ -699,8 +703,8 @@ async def test_who_has_made_a_ticket_keeps_seeing_it(company: Company) -> None:
         assert (await worker("{ tickets { nodes { id } } }"))["tickets"]["nodes"] == [{"id": ticket}]
 
 
-async def test_a_service_does_not_see_what_an_admin_with_its_id_has_made(company: Company) -> None:
-    """Both ids are text that the issuer chooses, so they may be equal."""
+async def test_a_service_does_not_see_tickets_of_an_admin_with_the_same_id(company: Company) -> None:
+    """The issuer chooses both ids, so they may be equal."""
     async with Api(company.admin.server, Role.ADMIN, "twin", "Twin") as admin, company.admin.service("twin") as service:
         ticket = await admin.new_ticket()
         document = """query($id: ID!) {
@@ -714,7 +718,7 @@ async def test_a_service_does_not_see_what_an_admin_with_its_id_has_made(company
         }
 
 
-async def test_a_ticket_that_changes_hands_takes_nothing_of_its_former_customer_along(company: Company) -> None:
+async def test_a_tickets_new_customer_sees_nothing_of_the_former_one(company: Company) -> None:
     admin = company.admin
     former = await admin.new_customer(name=f"{THEIRS} Former", email="former@xerxes.example", phone="613-555-0669")
     latter = await admin.new_customer(name="Lara Latter", email="lara@latter.example")
@@ -743,14 +747,14 @@ async def test_a_ticket_that_changes_hands_takes_nothing_of_its_former_customer_
         }
 
 
-async def test_a_technician_who_leaves_is_let_in_no_more(company: Company) -> None:
+async def test_an_inactive_technician_is_refused(company: Company) -> None:
     admin = company.admin
     technician = await admin.new_technician()
     await admin.new_ticket(technicianId=technician)
     async with admin.technician(technician) as worker:
         assert (await worker("{ tickets { totalCount } }"))["tickets"]["totalCount"] == 1
         await admin.done("technicianUpdate", "__typename", technicianId=technician, active=False)
-        await asyncio.sleep(1.0)  # who has been identified is remembered for so long
+        await asyncio.sleep(1.0)  # authentication is cached for this long
         with pytest.raises(Refusal) as refusal:
             await worker("{ tickets { totalCount } }")
         assert refusal.value.codes == ["UNAUTHENTICATED"]

@@ -1,4 +1,4 @@
-"""The `callout` command, run as one runs it."""
+"""The `callout` command, run from a shell."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_help_lists_every_setting(callout: Terminal) -> None:
     assert shown == [f"CALLOUT_{name.upper()}" for name in Settings.model_fields]
 
 
-def test_a_token_is_all_that_is_printed(callout: Terminal) -> None:
+def test_only_the_token_is_printed(callout: Terminal) -> None:
     done = callout("token", "--role", "admin", "--subject", "ada", "--name", "Ada", "--ttl", "15m")
     made = claims(done.stdout.strip())
     assert (made["sub"], made["role"], made["name"]) == ("ada", "admin", "Ada")
@@ -59,20 +59,20 @@ def test_a_token_is_all_that_is_printed(callout: Terminal) -> None:
     ("ttl", "seconds"),
     [("1", 1), ("90s", 90), ("15m", 900), ("12h", 43_200), ("7d", 604_800), ("366d", 31_622_400)],
 )
-def test_a_token_is_good_for_as_long_as_was_asked(callout: Terminal, ttl: str, seconds: int) -> None:
+def test_a_token_is_valid_for_the_given_time(callout: Terminal, ttl: str, seconds: int) -> None:
     token = callout("token", "--role", "admin", "--ttl", ttl).stdout.strip()
-    made = jwt.decode(token, options={"verify_signature": False})  # the shortest may have run out by now
+    made = jwt.decode(token, options={"verify_signature": False})  # the shortest may have expired by now
     assert made["exp"] - made["iat"] == seconds
 
 
 @pytest.mark.parametrize("ttl", ["0", "0d", "31622401", "367d", "1w", "12 h", "1.5h", "", "9999999999"])
-def test_no_time_or_one_of_more_than_a_year_is_wrong_usage(callout: Terminal, ttl: str) -> None:
+def test_an_invalid_time_or_one_over_a_year_is_a_usage_error(callout: Terminal, ttl: str) -> None:
     done = callout("token", "--role", "admin", "--ttl", ttl)
     assert (done.exit_code, done.stdout) == (2, "")
     assert "is not a duration of up to a year" in done.stderr
 
 
-def test_an_admin_or_a_service_is_called_what_it_is_unless_a_name_is_given(callout: Terminal) -> None:
+def test_the_default_name_of_a_token_is_its_subject_or_role(callout: Terminal) -> None:
     for arguments, expected in (
         ((), ("service", "service")),
         (("--subject", "bot"), ("bot", "bot")),
@@ -82,7 +82,7 @@ def test_an_admin_or_a_service_is_called_what_it_is_unless_a_name_is_given(callo
         assert (made["sub"], made["name"]) == expected
 
 
-def test_wrong_usage_and_settings_that_cannot_be_used_are_told_from_failures(callout: Terminal) -> None:
+def test_usage_errors_and_failures_have_different_exit_codes(callout: Terminal) -> None:
     issued, unusable = Terminal(jwt_jwks_url="https://issuer.test/keys"), Terminal(port="0", workers="65")
     for terminal, arguments, code, why in (
         (callout, ("token", "--role", "technician"), 2, "a technician's token needs a --subject"),
@@ -99,7 +99,7 @@ def test_wrong_usage_and_settings_that_cannot_be_used_are_told_from_failures(cal
         assert why in done.stderr, arguments
 
 
-async def test_the_demo_company_is_for_an_empty_database(
+async def test_the_demo_company_needs_an_empty_database(
     callout: Terminal, database: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     await technician(database, "first@wire.test")
@@ -117,7 +117,7 @@ async def test_a_person_is_found_by_address_or_id(
         assert (made["sub"], made["name"]) == (known, "Tess Wire")
 
 
-async def test_nobody_gets_a_token_that_would_not_be_taken(
+async def test_no_token_is_made_for_an_unknown_or_inactive_person(
     callout: Terminal, database: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     await technician(database, "gone@wire.test", active=False)
@@ -132,7 +132,7 @@ async def test_nobody_gets_a_token_that_would_not_be_taken(
         assert reason in done.stderr
 
 
-def test_migrating_there_and_back(callout: Terminal, database_url: str) -> None:
+def test_migrate_can_downgrade_and_upgrade_again(callout: Terminal, database_url: str) -> None:
     head = migrate.head()
     assert callout("migrate").stdout == f"At revision {head}, as before.\n"
     assert callout("migrate", "--downgrade", "--revision", "base").stdout == f"At revision base; was {head}.\n"
@@ -145,7 +145,7 @@ def test_migrating_there_and_back(callout: Terminal, database_url: str) -> None:
     assert migrate.current(database_url) == head
 
 
-def test_the_doctor_finds_a_healthy_installation_healthy_and_tells_no_secret(callout: Terminal) -> None:
+def test_the_doctor_approves_a_healthy_installation_without_showing_secrets(callout: Terminal) -> None:
     done = callout("doctor")
     assert done.exit_code == 0, done.stdout
     assert re.findall(r"^([✓✗]) (\w+) ", done.stdout, re.MULTILINE) == [
@@ -154,7 +154,7 @@ def test_the_doctor_finds_a_healthy_installation_healthy_and_tells_no_secret(cal
     assert SECRET not in done.stdout
 
 
-def test_the_doctor_says_what_is_wrong() -> None:
+def test_the_doctor_reports_what_is_wrong() -> None:
     secrets = {
         "database_url": "postgresql://callout:swordfish@127.0.0.1:1/callout",
         "pubsub_url": "redis://:swordfish@127.0.0.1:1",
@@ -170,7 +170,7 @@ def test_the_doctor_says_what_is_wrong() -> None:
     assert "swordfish" not in done.stdout + done.stderr
 
 
-async def test_the_doctor_tells_of_notices_that_nobody_sends(
+async def test_the_doctor_reports_notifications_that_no_worker_sends(
     callout: Terminal, database: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     await database.execute(
@@ -197,11 +197,11 @@ async def test_the_doctor_tells_of_notices_that_nobody_sends(
     assert sick.exit_code == 1
     assert re.search("✗ queue +1 to be sent, 1 given up\n +1 have been due", sick.stdout)
     await database.execute("DELETE FROM deliveries WHERE state = 'PENDING'")
-    assert callout("doctor").exit_code == 0  # what was given up is no illness
+    assert callout("doctor").exit_code == 0  # dead deliveries are not a fault
     await database.execute("DELETE FROM deliveries")
 
 
-def test_a_worker_runs_until_it_is_told_to_stop(callout: Terminal, tmp_path: Path) -> None:
+def test_a_worker_runs_until_it_is_terminated(callout: Terminal, tmp_path: Path) -> None:
     callout.settings["CALLOUT_ENV"] = "production"
     log = tmp_path / "worker.log"
     with log.open("wb") as err, callout.start("notify", stderr=err) as worker:
@@ -215,13 +215,15 @@ def test_a_worker_runs_until_it_is_told_to_stop(callout: Terminal, tmp_path: Pat
     assert "Traceback" not in log.read_text()
 
 
-def test_the_schema_is_printed(callout: Terminal) -> None:
+def test_callout_schema_prints_the_schema(callout: Terminal) -> None:
     done = callout("schema")
     assert "type Query {" in done.stdout
     assert done.stderr == ""
 
 
-async def test_tickets_in_any_number(callout: Terminal, database: asyncpg.Connection[asyncpg.Record]) -> None:
+async def test_seed_writes_the_given_number_of_tickets(
+    callout: Terminal, database: asyncpg.Connection[asyncpg.Record]
+) -> None:
     before = await database.fetchval("SELECT count(*) FROM tickets")
     done = callout("seed", "--tickets", "300")
     assert done.exit_code == 0, done.stderr
@@ -231,7 +233,7 @@ async def test_tickets_in_any_number(callout: Terminal, database: asyncpg.Connec
     assert await database.fetchval(made_by_chatbot) == await database.fetchval(transcripts) > 0
 
 
-def test_a_taken_port_is_said_to_be_taken(callout: Terminal) -> None:
+def test_a_port_in_use_is_reported(callout: Terminal) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         done = callout("serve", "--port", port)
@@ -240,7 +242,7 @@ def test_a_taken_port_is_said_to_be_taken(callout: Terminal) -> None:
 
 
 def paste(curl: str) -> Any:
-    """Does what the `curl` command would do, where there may be no curl."""
+    """Sends the request of the `curl` command, because curl may not be installed."""
     words = shlex.split(curl.strip())
     (url,) = (word for word in words if word.startswith("http"))
     options = [(option, value) for option, value in pairwise(words) if option in ("-H", "-d")]
@@ -250,7 +252,7 @@ def paste(curl: str) -> Any:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_the_first_run_says_all_that_one_needs(tmp_path: Path, workers: int) -> None:
+def test_the_greeting_has_tokens_and_a_working_example(tmp_path: Path, workers: int) -> None:
     callout = Terminal(data_dir=str(tmp_path / "data"), port=str(free_port()))
     greeting = tmp_path / "greeting"
     with greeting.open("wb") as out, callout.start("serve", "--workers", str(workers), stdout=out) as server:

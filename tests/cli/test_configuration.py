@@ -1,4 +1,4 @@
-"""The settings of a process: read from the environment, checked, and refused by the name of their variable."""
+"""The settings of a process: reading them from the environment, checking them, and naming invalid variables."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def problems(**given: Any) -> list[str]:
 # The environment
 
 
-def test_variables_are_read_and_what_is_given_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_arguments_take_precedence_over_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name, value in {"PORT": "9000", "HOST": "0.0.0.0", "WORKERS": "", "LOG_LEVEL": "Warning"}.items():
         monkeypatch.setenv(f"CALLOUT_{name}", value)
     made = development(tmp_path, host="::1", port=None)
@@ -47,7 +47,7 @@ def test_variables_are_read_and_what_is_given_wins(monkeypatch: pytest.MonkeyPat
     assert load(**{name: value for name, value in PRODUCTION.items() if name != "env"}).production is True
 
 
-def test_a_variable_that_is_no_setting_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_that_are_not_settings_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("CALLOUT_PROT", "CALLOUT_PORT", "CALLOUT_A", "PORT"):
         monkeypatch.setenv(name, "80")
     assert settings.unknown_variables() == ["CALLOUT_A", "CALLOUT_PROT"]
@@ -61,7 +61,7 @@ def test_each_setting_is_documented_with_its_default() -> None:
     assert [documented[f"CALLOUT_{name}"][0] for name in names] == ["8000", "none", "none", "True", "none", "72"]
 
 
-def test_all_that_is_wrong_is_said_at_once_and_no_secret(tmp_path: Path) -> None:
+def test_all_problems_are_reported_at_once_without_secrets(tmp_path: Path) -> None:
     assert problems(port=0, workers=65, jwt_secret="tr0ubador", data_dir=tmp_path) == [
         "CALLOUT_PORT: Input should be greater than or equal to 1",
         "CALLOUT_WORKERS: Input should be less than or equal to 64",
@@ -76,7 +76,7 @@ def test_all_that_is_wrong_is_said_at_once_and_no_secret(tmp_path: Path) -> None
         *(("event_retention_days", 1, 36_500), ("notify_give_up", 0.001, 8_760)),
     ],
 )
-def test_a_number_has_its_bounds(tmp_path: Path, name: str, least: float, most: float) -> None:
+def test_numbers_are_bounded(tmp_path: Path, name: str, least: float, most: float) -> None:
     for value in (least, most):
         assert getattr(development(tmp_path, **{name: value}), name) == value
     for value in (0, most + 1):
@@ -84,7 +84,7 @@ def test_a_number_has_its_bounds(tmp_path: Path, name: str, least: float, most: 
         assert problem.startswith(f"CALLOUT_{name.upper()}: Input should be ")
 
 
-def test_no_secret_is_shown_with_the_settings(tmp_path: Path) -> None:
+def test_settings_are_shown_without_secrets(tmp_path: Path) -> None:
     account = "callout:tr0ubador@127.0.0.1"
     made = development(
         tmp_path,
@@ -98,17 +98,17 @@ def test_no_secret_is_shown_with_the_settings(tmp_path: Path) -> None:
     assert "tr0ub" not in repr(made) + str(made)
 
 
-# What is made of them
+# Parsing and derived settings
 
 
-def test_production_logs_json_unless_it_is_asked_not_to(tmp_path: Path) -> None:
+def test_production_logs_json_by_default(tmp_path: Path) -> None:
     assert load(**PRODUCTION).log_format == "json"
     assert load(**PRODUCTION, log_format="TEXT").log_format == "text"
     assert development(tmp_path).log_format == "text"
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+asyncpg"])
-def test_a_database_may_be_called_as_other_programs_call_it(scheme: str) -> None:
+def test_other_schemes_for_postgresql_are_accepted(scheme: str) -> None:
     made = load(**PRODUCTION | {"database_url": f"{scheme}://u:p@db.test:5433/callout?sslmode=require"})
     assert made.database_url == "postgresql://u:p@db.test:5433/callout?sslmode=require"
 
@@ -126,14 +126,16 @@ def test_a_database_may_be_called_as_other_programs_call_it(scheme: str) -> None
         ("public_url", "https://callout.test:port", "must be a URL such as https://"),
     ],
 )
-def test_what_cannot_be_used_is_refused_by_name(tmp_path: Path, name: str, value: str, why: str) -> None:
+def test_an_invalid_setting_is_refused_by_name_without_its_secret(
+    tmp_path: Path, name: str, value: str, why: str
+) -> None:
     (problem,) = problems(data_dir=tmp_path, **{name: value})
     assert problem.startswith(f"CALLOUT_{name.upper()}: ")
     assert why in problem
     assert "tr0ub" not in problem
 
 
-def test_what_is_just_good_enough_is_taken(tmp_path: Path) -> None:
+def test_settings_at_their_limits_are_accepted(tmp_path: Path) -> None:
     assert development(tmp_path, jwt_secret="é" * 16).jwt_secret == "é" * 16
     for host in ("127.0.0.1", "localhost", "[::1]"):
         assert development(tmp_path, imap_url=f"imap://u:p@{host}/INBOX").imap_url == f"imap://u:p@{host}/INBOX"
@@ -146,7 +148,7 @@ def test_origins_are_separated_by_commas(tmp_path: Path) -> None:
     assert development(tmp_path).allowed_origins == ()
 
 
-def test_paths_do_not_depend_on_where_a_process_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", "/home/callout")
     made = load(data_dir="data", mail_dir="~/mail", templates_dir="templates")
@@ -159,7 +161,7 @@ def test_paths_do_not_depend_on_where_a_process_stands(tmp_path: Path, monkeypat
     assert load(data_dir="data").mail_folder == tmp_path / "data" / "mail"
 
 
-def test_what_follows_from_the_settings(tmp_path: Path) -> None:
+def test_derived_settings(tmp_path: Path) -> None:
     plain = development(tmp_path, port=8123)
     assert (plain.bell_url, plain.link_base, plain.smtp_server) == ("postgres://", "http://127.0.0.1:8123", None)
     assert plain.reply_to == plain.sender
@@ -174,7 +176,7 @@ def test_what_follows_from_the_settings(tmp_path: Path) -> None:
 # Production
 
 
-def test_production_makes_nothing_up() -> None:
+def test_production_has_no_defaults_for_required_settings() -> None:
     assert problems(env="production", smtp_url="smtp://mail.test") == [
         "CALLOUT_DATABASE_URL must be set in production: the embedded server is for development.",
         "CALLOUT_JWT_SECRET or CALLOUT_JWT_JWKS_URL must be set in production;"
@@ -183,13 +185,13 @@ def test_production_makes_nothing_up() -> None:
     ]
 
 
-def test_production_takes_no_secret_of_development() -> None:
+def test_production_refuses_a_development_secret() -> None:
     assert problems(**PRODUCTION | {"jwt_secret": "development-" + "x" * 32}) == [
         "CALLOUT_JWT_SECRET is a development secret, which must not be used in production."
     ]
 
 
-def test_an_issuers_keys_are_fetched_where_nobody_can_change_them() -> None:
+def test_the_issuers_url_must_be_https_or_local_in_production() -> None:
     issued = {name: value for name, value in PRODUCTION.items() if name != "jwt_secret"}
     for url in ("http://issuer.test/keys", "ftp://issuer.test/keys"):
         assert problems(**issued, jwt_jwks_url=url) == ["CALLOUT_JWT_JWKS_URL must start with https:// in production."]
@@ -198,10 +200,10 @@ def test_an_issuers_keys_are_fetched_where_nobody_can_change_them() -> None:
         assert (made.jwt_jwks_url, made.jwt_secret) == (url, None)
 
 
-# The secret of development
+# The development secret
 
 
-def test_a_secret_is_made_once_for_all_and_kept_for_its_owner(tmp_path: Path) -> None:
+def test_a_development_secret_is_created_once_and_readable_only_by_its_owner(tmp_path: Path) -> None:
     directory = tmp_path / "new" / "data"
     with ThreadPoolExecutor(8) as threads:
         made = {each.jwt_secret for each in threads.map(lambda _: load(data_dir=directory), range(16))}
@@ -212,13 +214,13 @@ def test_a_secret_is_made_once_for_all_and_kept_for_its_owner(tmp_path: Path) ->
     assert load(data_dir=tmp_path).jwt_secret != secret
 
 
-def test_no_secret_is_made_beside_an_issuer_or_a_secret(tmp_path: Path) -> None:
+def test_no_secret_is_created_if_an_issuer_or_a_secret_is_set(tmp_path: Path) -> None:
     assert development(tmp_path, jwt_jwks_url="http://issuer.test/keys").jwt_secret is None
     assert development(tmp_path, jwt_secret="x" * 32).jwt_secret == "x" * 32
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_data_directory_that_cannot_be_one_is_said(tmp_path: Path) -> None:
+def test_an_unusable_data_directory_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (problem,) = problems(data_dir=tmp_path / "file")
     assert problem.startswith(f"CALLOUT_DATA_DIR: {tmp_path}/file/development-secret cannot be used: ")

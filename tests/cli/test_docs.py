@@ -1,4 +1,4 @@
-"""The pages name files, settings and each other as they are, and their queries are valid."""
+"""The pages name existing files, settings and pages, and their queries are valid."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([\w-]+))?\)")
 
 
 def text(page: Path) -> str:
-    """Without blocks of code."""
+    """Returns the page without its code blocks."""
     return re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
 
 
@@ -33,7 +33,7 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.rel
 
 
 @each_page
-def test_each_file_name_and_link_on_a_page_leads_somewhere(page: Path) -> None:
+def test_each_file_name_and_link_on_a_page_exists(page: Path) -> None:
     missing = [
         f"{file}: {name}"
         for file, name in FILE.findall(text(page))
@@ -58,7 +58,7 @@ def test_the_page_on_operations_lists_every_setting_with_its_default() -> None:
     assert rows == [(name, default) for name, default, _ in documentation()]
 
 
-def test_the_index_of_decisions_has_each_with_its_date_newest_first() -> None:
+def test_the_index_of_decisions_is_complete_and_newest_first() -> None:
     directory = ROOT / "docs" / "decisions"
     rows = re.findall(r"^\| ([\d-]+) \| \[(.*)\]\((.*)\) \|$", (directory / "README.md").read_text(), re.MULTILINE)
     pages = {path.name: path.read_text() for path in directory.glob("*.md") if path.name != "README.md"}

@@ -1,4 +1,4 @@
-"""`callout explain`: what a query becomes."""
+"""`callout explain`: the selection, argument shape, SQL and plan of a query."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_it_prints_selection_shape_and_statement(callout: Terminal) -> None:
     assert "FROM tickets AS t_1" in statement and "LIMIT 3" in statement
 
 
-def test_a_roles_visibility_is_in_its_statement(callout: Terminal) -> None:
+def test_the_statement_contains_the_roles_visibility(callout: Terminal) -> None:
     shown = {
         role: callout("explain", "{ tickets { nodes { id } } }", "--role", role).stdout
         for role in ("admin", "technician", "customer", "service")
@@ -44,7 +44,7 @@ def test_a_roles_visibility_is_in_its_statement(callout: Terminal) -> None:
     assert "creator_kind = 'SERVICE'" in shown["service"]
 
 
-def test_analyze_shows_the_plan_as_it_ran(callout: Terminal) -> None:
+def test_analyze_prints_the_plan(callout: Terminal) -> None:
     technician = "tec_00000000-0000-7000-8000-000000000000"
     arguments = ("explain", URGENT, "--analyze", "--role", "technician", "--subject", technician)
     plan = callout(*arguments).stdout.partition("-- plan\n")[2]
@@ -61,7 +61,7 @@ async def test_a_mutation_is_explained_and_not_run(
     assert await database.fetchval("SELECT count(*) FROM customers") == 0
 
 
-async def test_the_formatted_statement_means_the_same(database: asyncpg.Connection[asyncpg.Record]) -> None:
+async def test_the_formatted_statement_has_the_same_plan(database: asyncpg.Connection[asyncpg.Record]) -> None:
     document = """query($search: String!) { tickets(filter: {search: $search}) { totalCount edges { cursor } }
         customers(search: $search) { nodes { name properties { nodes { address } } } }
         articles(search: $search) { edges { match excerpt { text } } } me { name } }"""
@@ -89,7 +89,9 @@ async def test_the_formatted_statement_means_the_same(database: asyncpg.Connecti
         (("{ me { name } }", "--variables", "{"), "--variables must be a JSON object."),
     ],
 )
-def test_what_cannot_be_explained_is_said(callout: Terminal, arguments: tuple[str, ...], message: str) -> None:
+def test_an_operation_that_cannot_be_explained_is_reported(
+    callout: Terminal, arguments: tuple[str, ...], message: str
+) -> None:
     done = callout("explain", *arguments)
     assert done.exit_code in (1, 2) and message in done.stderr
 

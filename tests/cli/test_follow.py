@@ -1,4 +1,4 @@
-"""`callout follow` against a server that goes through all that a connection can: what it sends, shows and waits for."""
+"""`callout follow` against a scripted server: its messages, its output, and its pauses between connections."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ GONE = "… the connection was lost; reconnecting from {}"
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses between connections, which take no time; each is three quarters of what it may be."""
+    """Records the pauses between connections without waiting; each is three quarters of its maximum."""
     waited: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -53,14 +53,14 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @asynccontextmanager
 async def scripted(*steps: Step) -> AsyncIterator[str]:
-    """The URL of a server that takes one of these steps for each connection, in turn."""
+    """Yields the URL of a server that runs one of these steps for each connection, in turn."""
     left = list(steps)
 
     async def answer(connection: ServerConnection) -> None:
         if left:
             await left.pop(0)(connection)
         else:
-            await connection.close(4403, "nobody is expected any more")
+            await connection.close(4403, "no more connections expected")
 
     async with serve(answer, "127.0.0.1", 0, subprotocols=["graphql-transport-ws"]) as server:  # type: ignore[list-item]
         (socket,) = server.sockets
@@ -72,31 +72,31 @@ async def say(connection: ServerConnection, **message: Any) -> None:
     await connection.send(orjson.dumps(message).decode())
 
 
-async def heard(connection: ServerConnection) -> Any:
+async def next_message(connection: ServerConnection) -> Any:
     return orjson.loads(await connection.recv())
 
 
 async def admit(connection: ServerConnection, after: str | None) -> None:
-    """Lets the client in, which subscribes from this cursor on."""
+    """Admits the client, and checks that it subscribes from this cursor."""
     assert connection.subprotocol == "graphql-transport-ws"
-    assert await heard(connection) == {"type": "connection_init", "payload": {"Authorization": "Bearer token"}}
+    assert await next_message(connection) == {"type": "connection_init", "payload": {"Authorization": "Bearer token"}}
     await say(connection, type="connection_ack")
-    subscribed = await heard(connection)
+    subscribed = await next_message(connection)
     assert (subscribed["type"], subscribed["payload"]["variables"]) == ("subscribe", {"after": after})
     assert subscribed["payload"]["query"] == module.SUBSCRIPTION
 
 
-async def deliver(connection: ServerConnection, *told: dict[str, Any]) -> None:
-    for each in told:
+async def deliver(connection: ServerConnection, *messages: dict[str, Any]) -> None:
+    for each in messages:
         await say(connection, type="next", id="1", payload={"data": {"ticketChanged": each}})
 
 
-async def test_it_goes_on_from_the_last_cursor_until_it_is_let_in_no_more(pauses: list[float]) -> None:
+async def test_follow_reconnects_from_the_last_cursor_until_it_is_refused(pauses: list[float]) -> None:
     async def first(connection: ServerConnection) -> None:
         await admit(connection, None)
         await deliver(connection, READY)
         await say(connection, type="ping")
-        assert await heard(connection) == {"type": "pong"}
+        assert await next_message(connection) == {"type": "pong"}
         await deliver(connection, CHANGE)
         await connection.close(1012, "restarting")
 
@@ -119,10 +119,10 @@ async def test_it_goes_on_from_the_last_cursor_until_it_is_let_in_no_more(pauses
             await follow(url, "token", shown.append)
     again = GONE.format("the last cursor")
     assert shown == [line(READY), line(CHANGE), again, again, line(RESET), again]
-    assert pauses == [0.375, 0.75, 0.375]  # it grows until something has come
+    assert pauses == [0.375, 0.75, 0.375]  # pauses grow until a message arrives
 
 
-async def test_pauses_grow_up_to_half_a_minute_while_nobody_is_there(pauses: list[float]) -> None:
+async def test_pauses_grow_up_to_half_a_minute_while_no_server_runs(pauses: list[float]) -> None:
     async with scripted() as url:
         pass
     shown: list[str] = []
@@ -132,7 +132,7 @@ async def test_pauses_grow_up_to_half_a_minute_while_nobody_is_there(pauses: lis
     assert shown == [GONE.format("now")] * 9
 
 
-async def test_a_silent_server_is_given_up(pauses: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_silent_connection_is_replaced(pauses: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     assert module.SILENCE_SECONDS == 45
     monkeypatch.setattr(module, "SILENCE_SECONDS", 0.2)
 
@@ -149,7 +149,7 @@ async def test_a_silent_server_is_given_up(pauses: list[float], monkeypatch: pyt
     assert pauses == [0.375]
 
 
-async def test_what_the_command_is_refused_is_said() -> None:
+async def test_a_refused_subscription_is_reported() -> None:
     async def refusing(connection: ServerConnection) -> None:
         await admit(connection, None)
         await say(connection, type="error", id="1", payload=[{"message": "Not for you."}])
@@ -161,7 +161,7 @@ async def test_what_the_command_is_refused_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "shown"),
+    ("message", "shown"),
     [
         (READY, "ready: changes are live from here on"),
         (RESET, "reset (CURSOR_EXPIRED): fetch your list again"),
@@ -169,5 +169,5 @@ async def test_what_the_command_is_refused_is_said() -> None:
         (CHANGE | {"ticket": None, "change": "LEFT"}, "LEFT    STATUS_CHANGED tkt_1, which you can no longer see"),
     ],
 )
-def test_each_message_is_a_line(told: dict[str, Any], shown: str) -> None:
-    assert line(told) == shown
+def test_each_message_is_printed_as_one_line(message: dict[str, Any], shown: str) -> None:
+    assert line(message) == shown

@@ -1,4 +1,4 @@
-"""What gets installed, from where, and beside what."""
+"""The package: its contents, its dependencies, and its names."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def locked(name: str) -> dict[str, str]:
     return {match[1]: match[2] for match in REQUIREMENT.finditer((ROOT / name).read_text())}
 
 
-def test_every_package_is_linted_for_who_imports_whom(project: dict[str, Any], packages: set[str]) -> None:
+def test_every_package_is_in_the_import_contracts(project: dict[str, Any], packages: set[str]) -> None:
     linter = project["tool"]["importlinter"]
     layers = {package for layer in linter["contracts"][0]["layers"] for package in layer.split(" | ")}
     assert set(linter["root_packages"]) == layers == packages
 
 
 def test_no_other_distribution_owns_one_of_our_names(packages: set[str]) -> None:
-    # PyPI's `schema`, for one, would silently overwrite ours.
+    # PyPI's package `schema`, for example, would silently overwrite ours.
     owners = {
         (distribution.metadata["Name"], top)
         for distribution in distributions()
@@ -55,8 +55,8 @@ def test_the_project_cannot_be_published_by_mistake(project: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize("name", LOCKS)
-def test_a_lock_file_holds_versions_and_hashes_and_nothing_else(name: str) -> None:
-    # So it names no host either: what is locked is what a file is, not where it comes from.
+def test_a_lock_file_contains_only_versions_and_hashes(name: str) -> None:
+    # So it names no host: hashes lock the content of a file, not its origin.
     assert REQUIREMENT.sub("", (ROOT / name).read_text()) == ""
 
 
@@ -65,7 +65,7 @@ def test_the_lock_files_agree() -> None:
     assert run.items() <= development.items()
 
 
-def test_the_lock_files_hold_everything_that_is_asked_for(project: dict[str, Any]) -> None:
+def test_the_lock_files_contain_all_requirements(project: dict[str, Any]) -> None:
     def names(requirements: list[str]) -> set[str]:
         return {re.split(r"[\[>=]", requirement)[0].lower() for requirement in requirements}
 
@@ -92,5 +92,5 @@ def test_the_wheel_can_migrate_a_database_and_write_mail(tmp_path: Path, package
 
 
 @pytest.mark.parametrize("name", [*LOCKS, "pyproject.toml", "Makefile", ".ci/run"])
-def test_no_file_says_from_where_packages_come(name: str) -> None:
+def test_no_file_names_a_package_index(name: str) -> None:
     assert not re.search(r"index-url|find-links|https?://", (ROOT / name).read_text())

@@ -1,4 +1,4 @@
-"""The README's tour, pasted into a shell as it stands: each step's output is the page's, except for ids and wording."""
+"""The README's tour, pasted into a shell unchanged: each step's output is the page's, except for ids and wording."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl
 
 
 def steps() -> list[tuple[str, str]]:
-    """What is pasted into the second terminal, and the JSON that the page shows for it, if any."""
+    """Returns the commands for the second terminal, each with the JSON that the page shows for it, if any."""
     return [
         (text, output if language == "json" else "")
         for (kind, text), (language, output) in pairwise([*BLOCKS, ("", "")])
@@ -44,7 +44,7 @@ def documents(text: str) -> Iterator[Any]:
 
 
 def shape(value: Any) -> Any:
-    """The value without what differs from run to run, and without messages, which are for people."""
+    """Returns the value without the parts that vary, and without messages, whose wording may change."""
     if isinstance(value, dict):
         varying = {"id", "message", "requestId", "state"}
         return {key: type(item).__name__ if key in varying else shape(item) for key, item in value.items()}
@@ -54,7 +54,7 @@ def shape(value: Any) -> Any:
 
 
 def with_reference_of_the_page(output: str) -> str:
-    """The new ticket's reference is random."""
+    """Replaces the new ticket's reference, which is random, by the page's."""
     (drawn,) = set(re.findall(r"TKT-[A-Z0-9]{6}", output)) - {"TKT-AS3Z63", "TKT-2ZU2UD"}
     return output.replace(drawn, "TKT-7ZT7AX")
 
@@ -68,7 +68,7 @@ def wait_for(written: Path, part: str) -> None:
 
 @pytest.fixture
 def callout(database_url: str, tmp_path: Path) -> Iterator[Terminal]:
-    """A server as `make run` starts it, with the demo company. What it printed is in the file `greeting`."""
+    """A server started as by `make run`, with the demo company. Its output is in the file `greeting`."""
     terminal = Terminal(database_url=database_url, data_dir=str(tmp_path), port=str(free_port()))
     assert terminal("seed").exit_code == 0
     greeting = tmp_path / "greeting"
@@ -80,7 +80,7 @@ def callout(database_url: str, tmp_path: Path) -> Iterator[Terminal]:
             server.terminate()
 
 
-def test_the_tour_shows_what_the_page_says(callout: Terminal, tmp_path: Path) -> None:
+def test_the_tour_prints_the_pages_output(callout: Terminal, tmp_path: Path) -> None:
     exports = re.findall(r"^export .*$", (tmp_path / "greeting").read_text(), re.MULTILINE)
     script = f"\necho '{STEP}'\n".join(["\n".join(exports), *(command for command, _ in steps())])
     admin = exports[0].partition("=")[2]

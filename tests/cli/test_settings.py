@@ -1,4 +1,4 @@
-"""Support settings, whose webhook is a secret that never comes back; and API keys, which are shown once."""
+"""Support settings, whose webhook is a secret that is never returned; and API keys, which are shown once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def set_to(api: Api, **given: Any) -> Any:
 
 @pytest.fixture
 async def bare(api: Api) -> Api:
-    """An admin, and settings with nothing set."""
+    """An admin's client, with all settings cleared."""
     await set_to(api, adminRecipients=[], googleChatEnabled=False, googleChatWebhookUrl=None)
     return api
 
@@ -36,7 +36,7 @@ async def bare(api: Api) -> Api:
 # Settings
 
 
-async def test_what_is_left_out_stays(bare: Api) -> None:
+async def test_omitted_settings_are_unchanged(bare: Api) -> None:
     first = await set_to(bare, adminRecipients=["a@company.test", "b@company.test"])
     assert (first["adminRecipients"], first["googleChatEnabled"], first["googleChatConfigured"]) == (
         ["a@company.test", "b@company.test"],
@@ -51,7 +51,7 @@ async def test_what_is_left_out_stays(bare: Api) -> None:
     assert (await bare(f"{{ {SETTINGS} }}"))["supportSettings"] == third
 
 
-async def test_recipients_are_addresses_each_once_and_at_most_twenty(bare: Api, database: Database) -> None:
+async def test_recipients_are_at_most_twenty_unique_addresses(bare: Api, database: Database) -> None:
     kept = await set_to(bare, adminRecipients=["A@company.test", "b@company.test", " a@COMPANY.test "])
     assert [address.lower() for address in kept["adminRecipients"]] == ["a@company.test", "b@company.test"]
     twenty = [f"admin{n}@company.test" for n in range(20)]
@@ -75,14 +75,14 @@ async def test_recipients_are_addresses_each_once_and_at_most_twenty(bare: Api, 
     assert (await set_to(bare, adminRecipients=[]))["adminRecipients"] == []
 
 
-async def test_null_clears_the_recipients_and_not_what_is_yes_or_no(bare: Api) -> None:
+async def test_null_clears_the_recipients_but_is_refused_for_switches(bare: Api) -> None:
     await set_to(bare, adminRecipients=["a@company.test"])
     assert (await set_to(bare, adminRecipients=None))["adminRecipients"] == []
     cleared: dict[str, Any] = {"googleChatEnabled": None}
     assert await bare.refused("supportSettingsUpdate", "__typename", **cleared) == [("REQUIRED", "googleChatEnabled")]
 
 
-async def test_google_chat_is_on_only_with_a_webhook(bare: Api) -> None:
+async def test_google_chat_cannot_be_enabled_without_a_webhook(bare: Api) -> None:
     needed = [("REQUIRED", "googleChatWebhookUrl")]
     assert await bare.refused("supportSettingsUpdate", "__typename", googleChatEnabled=True) == needed
     both: dict[str, Any] = {"googleChatEnabled": True, "googleChatWebhookUrl": None}
@@ -97,7 +97,7 @@ async def test_google_chat_is_on_only_with_a_webhook(bare: Api) -> None:
     assert (await set_to(bare, **off))["googleChatConfigured"] is False
 
 
-async def test_two_admins_at_once_do_not_leave_it_on_without_a_webhook(bare: Api, database: Database) -> None:
+async def test_concurrent_changes_do_not_enable_google_chat_without_a_webhook(bare: Api, database: Database) -> None:
     await set_to(bare, googleChatWebhookUrl=webhook())
     for _ in range(8):
         clear: dict[str, Any] = {"googleChatWebhookUrl": None}
@@ -133,21 +133,21 @@ NO_WEBHOOKS = [
         ("https://chat.googleapis.com/" + "x" * 2000, "TOO_LONG"),
     ],
 )
-async def test_what_is_no_webhook_is_refused(bare: Api, database: Database, url: str, code: str) -> None:
+async def test_an_invalid_webhook_is_refused(bare: Api, database: Database, url: str, code: str) -> None:
     before = await dump(database)
     refused = await bare.refused("supportSettingsUpdate", "__typename", googleChatWebhookUrl=url)
     assert refused == [(code, "googleChatWebhookUrl")]
     assert await dump(database) == before
 
 
-async def test_the_webhook_never_comes_back(bare: Api, server: Server) -> None:
-    """Not in an answer, an objection, an error or the log, whoever asks and however."""
+async def test_the_webhook_is_never_returned(bare: Api, server: Server) -> None:
+    """Neither in a result, a user error, an error nor the log."""
     secret = webhook()
-    mark = secret[-24:]
+    token = secret[-24:]
     await set_to(bare, googleChatWebhookUrl=secret, googleChatEnabled=True)
     types = await bare("{ __schema { types { name fields { name } } } }")
     fields = {t["name"]: [f["name"] for f in t["fields"] or ()] for t in types["__schema"]["types"]}
-    told = [
+    responses = [
         await bare.respond(f"{{ supportSettings {{ {' '.join(fields['SupportSettings'])} }} }}"),
         await bare.respond("{ supportSettings { googleChatWebhookUrl } }"),
         await bare.respond("{ __schema { types { name inputFields { name defaultValue } } } }"),
@@ -159,7 +159,7 @@ async def test_the_webhook_never_comes_back(bare: Api, server: Server) -> None:
         await bare.do("supportSettingsUpdate", SETTINGS, googleChatWebhookUrl="https://user@" + secret[8:]),
         await bare.do("supportSettingsUpdate", SETTINGS, googleChatWebhookUrl=secret + "x" * 2000),
     ]
-    # Whoever sends it in a request that is refused as a whole is not sent it back either: errors end up in logs.
+    # The errors of an invalid request do not quote it either, because clients may log errors.
     document = "mutation($input: SupportSettingsUpdateInput!) { supportSettingsUpdate(input: $input) { __typename } }"
     for input in (
         {"googleChatWebhookUrl": [secret]},
@@ -171,12 +171,12 @@ async def test_the_webhook_never_comes_back(bare: Api, server: Server) -> None:
     ):
         response = await bare.respond(document, {"input": input})
         assert [error["extensions"]["code"] for error in response["errors"]] == ["BAD_USER_INPUT"]
-        told.append(response)
-    assert mark not in str(told)
-    assert mark not in server.process.log()
+        responses.append(response)
+    assert token not in str(responses)
+    assert token not in server.process.log()
 
 
-async def test_settings_and_keys_are_for_admins(bare: Api) -> None:
+async def test_settings_and_keys_are_forbidden_to_other_roles(bare: Api) -> None:
     technician, customer = await bare.new_technician(), await bare.new_customer()
     key = (await bare.done("apiKeyCreate", KEY, name="chatbot"))["apiKey"]
     async with bare.technician(technician) as tess, bare.customer(customer) as cora, bare.service() as chatbot:
@@ -207,7 +207,7 @@ async def listed(api: Api) -> dict[str, Any]:
     return {key["id"]: key for key in keys}
 
 
-async def test_a_key_is_shown_once_and_kept_as_a_hash(api: Api, server: Server, database: Database) -> None:
+async def test_a_key_is_shown_once_and_stored_as_a_hash(api: Api, server: Server, database: Database) -> None:
     made = await api.done("apiKeyCreate", f"secret {KEY}", name="Support chatbot")
     secret, key = made["secret"], made["apiKey"]
     assert secret.startswith(key["prefix"])
@@ -229,7 +229,7 @@ async def test_a_key_is_shown_once_and_kept_as_a_hash(api: Api, server: Server, 
     assert kept not in server.process.log()
 
 
-async def test_each_key_is_another(api: Api) -> None:
+async def test_each_key_is_different(api: Api) -> None:
     made = [await api.done("apiKeyCreate", f"secret {KEY}", name="one name") for _ in range(5)]
     assert len({key["secret"] for key in made}) == len({key["apiKey"]["id"] for key in made}) == 5
 
@@ -249,7 +249,7 @@ async def test_a_revoked_key_stops_working_and_stays_listed(api: Api, server: Se
         await asyncio.sleep(0.1)
     assert answer.json()["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
 
-    # Once is for good, and the first time is the time.
+    # A second revocation changes nothing.
     assert (await api.done("apiKeyRevoke", KEY, apiKeyId=key["id"]))["apiKey"] == revoked
     assert (await listed(api))[key["id"]] == revoked
 
@@ -259,7 +259,7 @@ async def test_keys_are_listed_newest_first(api: Api) -> None:
     assert list(await listed(api))[:3] == made[::-1]
 
 
-async def test_what_one_key_has_made_another_does_not_see(api: Api, server: Server) -> None:
+async def test_a_key_does_not_see_tickets_of_another_key(api: Api, server: Server) -> None:
     made = [(await api.done("apiKeyCreate", "secret", name="same name"))["secret"] for _ in range(2)]
     async with api.service() as one, api.service() as other:
         for client, secret in zip((one, other), made, strict=True):

@@ -1,4 +1,4 @@
-"""What the database promises by itself, whoever writes to it."""
+"""Guarantees of the database itself, whichever program writes to it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Database: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 @pytest.fixture
 async def rows(database: Database) -> AsyncIterator[dict[str, str]]:
-    """A customer with a property, another customer, a ticket with a note; gone after the test."""
+    """A customer with a property, another customer, and a ticket with a note; rolled back after the test."""
     transaction = database.transaction()
     await transaction.start()
     ids = {name: new_id() for name in ("customer", "other", "property", "ticket", "note")}
@@ -89,7 +89,7 @@ async def test_a_broken_promise_is_refused_by_name(
     assert getattr(refused.value, "constraint_name", None) == constraint
 
 
-async def test_two_tickets_cannot_have_one_reference(database: Database, rows: dict[str, str]) -> None:
+async def test_two_tickets_cannot_have_the_same_reference(database: Database, rows: dict[str, str]) -> None:
     with pytest.raises(asyncpg.UniqueViolationError):
         await insert_ticket(database, new_id(), "TKT-AAAAAA")
 
@@ -109,8 +109,8 @@ FINAL = (
 )
 
 
-async def test_nothing_of_an_event_is_changed_but_its_transaction(database: Database) -> None:
-    """Which means nothing any more where the rows have moved to another cluster."""
+async def test_only_the_transaction_id_of_an_event_can_be_changed(database: Database) -> None:
+    """It has to change when the rows move to another cluster, where the old ids have no meaning."""
     columns = await database.fetch(
         "SELECT attname FROM pg_attribute WHERE attrelid = 'ticket_events'::regclass"
         " AND attnum > 0 AND NOT attisdropped"
@@ -127,7 +127,9 @@ async def test_nothing_of_an_event_is_changed_but_its_transaction(database: Data
     await database.execute("UPDATE ticket_events SET xid = xid")
 
 
-async def test_an_event_is_kept_until_all_counts_have_taken_it_in(database: Database, rows: dict[str, str]) -> None:
+async def test_an_event_cannot_be_deleted_before_it_is_folded_into_all_counts(
+    database: Database, rows: dict[str, str]
+) -> None:
     await database.execute(
         "INSERT INTO ticket_events (ticket_id, kind, actor_kind, actor_id, actor_name, after)"
         " VALUES ($1, 'CREATED', 'ADMIN', 'a', 'A', '{}')",

@@ -1,4 +1,4 @@
-"""The numbers on the status tabs: right at every moment, for every viewer, and what the lists' totals say."""
+"""Ticket counts: right at every moment and for every viewer, and equal to the totals of the lists."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from db.events import counts
 from db.events import log as event_log
 from db.viewer import Viewer
 from tests.helpers.api import Api, Refusal
-from tests.helpers.counting import COUNTED, in_tickets, taken_in
+from tests.helpers.counting import COUNTED, in_tickets, stored
 from tests.helpers.database_checks import Database, until
 
 Filter: TypeAlias = dict[str, Any]
@@ -37,7 +37,7 @@ query($filter: TicketFilter!) {
 
 
 async def counted(api: Api, filter: Filter | None = None) -> dict[str, int]:
-    """The counts, after the list has been found to have as many in all."""
+    """Returns the counts, after checking them against the list's total and against each other."""
     got = await api(COUNTS, filter=filter)
     tabs: dict[str, int] = got["ticketCounts"]
     assert tabs["all"] == got["tickets"]["totalCount"]
@@ -46,7 +46,7 @@ async def counted(api: Api, filter: Filter | None = None) -> dict[str, int]:
 
 
 async def agreed(api: Api, filter: Filter | None = None) -> dict[str, int]:
-    """The counts, after each has been found to be what the list of its tickets has in all."""
+    """Returns the counts, after checking each against the total of the list with its filter."""
     tabs = await counted(api, filter)
     totals = await api(TOTALS, filter=filter or {})
     assert tabs == {name: total["totalCount"] for name, total in totals.items()}
@@ -59,29 +59,29 @@ def numbers(**given: int) -> dict[str, int]:
 
 
 async def mine(api: Api, number: int, **given: Any) -> tuple[list[str], Filter]:
-    """New tickets of a new customer's, and the filter for them."""
+    """Creates tickets of a new customer; returns their ids, and the filter for them."""
     customer = await api.new_customer()
     tickets = [await api.new_ticket(customerId=customer, **given) for _ in range(number)]
     return tickets, {"customerId": customer}
 
 
-# This comes first: the database is empty still.
+# This test comes first, while the database is still empty.
 
 
-async def test_no_tickets_count_nothing(api: Api) -> None:
+async def test_all_counts_are_zero_without_tickets(api: Api) -> None:
     assert await agreed(api) == numbers()
     assert await agreed(api, {"status": ["OPEN"], "priority": ["HIGH"]}) == numbers()
     async with api.service() as service:
         assert await agreed(service) == numbers()
 
 
-async def test_the_counts_follow_a_ticket_through_its_life(api: Api) -> None:
+async def test_the_counts_follow_each_change_of_a_ticket(api: Api) -> None:
     technician = await api.new_technician()
     before = await agreed(api)
     (ticket,), own = await mine(api, 1)
 
     async def expect(**given: int) -> None:
-        """The ticket is counted so, alone and among all."""
+        """Checks how the ticket is counted, alone and among all."""
         assert await agreed(api, own) == numbers(all=1, **given)
         assert await agreed(api) == {name: before[name] + n for name, n in numbers(all=1, **given).items()}
 
@@ -104,7 +104,7 @@ async def test_the_counts_follow_a_ticket_through_its_life(api: Api) -> None:
     await expect(open=1, unassigned=1)
 
 
-async def test_the_counts_follow_what_a_ticket_is_filtered_by(api: Api) -> None:
+async def test_filtered_counts_follow_each_change_of_a_ticket(api: Api) -> None:
     (ticket,), own = await mine(api, 1, priority="LOW", category="CCTV")
     filters: dict[str, Filter] = {
         "low": {"priority": ["LOW"]},
@@ -139,7 +139,7 @@ async def test_a_bulk_update_counts_each_ticket_that_it_changed(api: Api) -> Non
     assert await agreed(api, own) == numbers(all=7, open=3, inProgress=4, unassigned=3)
     after = await agreed(api)
     assert {name: after[name] - before[name] for name in before} == numbers(open=-4, inProgress=4, unassigned=-4)
-    # The second time there is nothing to change, and one of them cannot be.
+    # The second time nothing changes, and one ticket does not exist.
     await api.done("ticketsBulkUpdate", "results { ticketId }", **given)
     assert await agreed(api) == after
     await api.done(
@@ -148,7 +148,7 @@ async def test_a_bulk_update_counts_each_ticket_that_it_changed(api: Api) -> Non
     assert await agreed(api, own) == numbers(all=7, resolved=7, unassigned=3)
 
 
-async def test_a_refused_mutation_counts_nothing(api: Api) -> None:
+async def test_a_refused_mutation_does_not_change_the_counts(api: Api) -> None:
     (ticket,), own = await mine(api, 1)
     before = await agreed(api)
     await api.refused("ticketCreate", subject="", description="")
@@ -159,7 +159,7 @@ async def test_a_refused_mutation_counts_nothing(api: Api) -> None:
     assert await agreed(api, own) == numbers(all=1, open=1, unassigned=1)
 
 
-async def test_a_request_sent_twice_counts_once(api: Api) -> None:
+async def test_a_repeated_request_is_counted_once(api: Api) -> None:
     before = await agreed(api)
     for _ in range(3):
         await api.new_ticket(idempotencyKey="counted once")
@@ -167,7 +167,7 @@ async def test_a_request_sent_twice_counts_once(api: Api) -> None:
     assert {name: after[name] - before[name] for name in before} == numbers(all=1, open=1, unassigned=1)
 
 
-async def test_every_viewer_has_counts_of_their_own(api: Api) -> None:
+async def test_each_viewer_has_their_own_counts(api: Api) -> None:
     customer, stranger = await api.new_customer(), await api.new_customer()
     technician, idle = await api.new_technician(), await api.new_technician()
     tickets = [await api.new_ticket(customerId=customer) for _ in range(5)]
@@ -224,15 +224,15 @@ FILTERS: Sequence[Filter] = [
 
 @pytest.fixture(scope="module")
 def technicians() -> list[str]:
-    """Filled by the test below, for those that follow."""
+    """Filled by the first case of the next test."""
     return []
 
 
 @pytest.mark.parametrize("filter", FILTERS, ids=map(str, FILTERS))
-async def test_the_counts_are_the_lists_totals_whatever_the_filter(
+async def test_the_counts_equal_the_lists_totals_for_each_filter(
     api: Api, technicians: list[str], filter: Filter
 ) -> None:
-    """Filters over what the counts are kept by and filters that count row by row."""
+    """Both for filters that the stored counts can answer and for filters that count row by row."""
     async with api.service("one") as one, api.service("other") as other:
         if not technicians:
             technicians += [await api.new_technician() for _ in range(2)]
@@ -257,7 +257,7 @@ async def test_the_counts_are_the_lists_totals_whatever_the_filter(
             await agreed(viewer, filter)
 
 
-async def test_the_counts_are_those_of_the_rows(api: Api, database: Database) -> None:
+async def test_the_counts_equal_the_numbers_of_rows(api: Api, database: Database) -> None:
     rows = await database.fetch("SELECT status::text, count(*) AS n FROM tickets GROUP BY status")
     by_status = {row["status"]: row["n"] for row in rows}
     unassigned = await database.fetchval("SELECT count(*) FROM tickets WHERE technician_id IS NULL")
@@ -265,25 +265,25 @@ async def test_the_counts_are_those_of_the_rows(api: Api, database: Database) ->
     assert await agreed(api) == numbers(all=sum(by_status.values()), unassigned=unassigned, **given)
 
 
-async def take_in(database: Database) -> None:
-    """Folds until no event is left, whoever else does; then what is kept is how many tickets there are."""
+async def fold_all(database: Database) -> None:
+    """Folds all events, together with the server, and checks that the stored counts are then those of the tickets."""
     await counts.fold(database)
     seen = " AND ".join(f"pg_visible_in_snapshot(xid, {each.position})" for each in COUNTED)
     await until(database, f"bool_and({seen}) FROM ticket_events, event_log")
     for each in COUNTED:
-        assert await taken_in(database, each) == await in_tickets(database, each), each.table
+        assert await stored(database, each) == await in_tickets(database, each), each.table
 
 
-async def test_taking_the_events_in_changes_no_number(api: Api, database: Database) -> None:
-    """Now and then the events are folded into the kept counts; before, while and after, the sums are the same."""
+async def test_folding_events_does_not_change_the_counts(api: Api, database: Database) -> None:
+    """The counts are the same before and after events are folded into the stored counts, and after a recount."""
     async with api.service("folded") as service:
         tickets = [await service.new_ticket(priority="HIGH") for _ in range(3)]
         for filter in (None, {"priority": ["HIGH"]}, {"assignee": {"unassigned": True}}, {"not": {"status": ["OPEN"]}}):
             for viewer in (api, service):
                 before = await agreed(viewer, filter)
-                await take_in(database)
+                await fold_all(database)
                 assert await agreed(viewer, filter) == before
-                await take_in(database)
+                await fold_all(database)
                 assert await agreed(viewer, filter) == before
             if tickets:
                 await api.done("ticketSetStatus", "ticket { id }", ticketId=tickets.pop(), status="CLOSED")
@@ -292,9 +292,9 @@ async def test_taking_the_events_in_changes_no_number(api: Api, database: Databa
         assert await agreed(service) == numbers(all=3, closed=3, unassigned=3)
 
 
-async def test_counts_read_while_others_write_are_of_one_moment(api: Api, database: Database) -> None:
-    """Six tickets go back and forth between two statuses, together, while the events are folded in. Whoever counts
-    meanwhile sees all of them on one side."""
+async def test_counts_read_during_writes_are_consistent(api: Api, database: Database) -> None:
+    """Six tickets move together between two statuses while events are folded. Counts read meanwhile have all six in the
+    same status."""
     tickets, own = await mine(api, 6)
     others = (await agreed(api))["all"] - 6
     sides: set[int] = set()
@@ -331,7 +331,7 @@ async def test_counts_read_while_others_write_are_of_one_moment(api: Api, databa
     assert await agreed(api, own) == numbers(all=6, open=6, unassigned=6)
 
 
-async def test_who_commits_late_is_counted_then_and_holds_up_nobody(api: Api, database: Database) -> None:
+async def test_a_late_commit_is_counted_when_it_commits_and_delays_no_one(api: Api, database: Database) -> None:
     (late, ticket), _ = await mine(api, 2)
     before = await agreed(api)
     folding = await asyncpg.connect(api.server.database_url)

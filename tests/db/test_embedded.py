@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: shared by processes, and started again whatever became of the last ones."""
+"""The embedded PostgreSQL: sharing it between processes, and starting it again after any end of the last ones."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def another_process(data_dir: Path) -> Iterator[subprocess.Popen[str]]:
-    """Uses the server until its input ends."""
+    """Runs a process that uses the server until its input ends."""
     command = [sys.executable, "-c", USER, str(data_dir)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stdout.readline() == "up\n"
@@ -51,7 +51,7 @@ def another_process(data_dir: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def postmaster(data_dir: Path) -> int | None:
-    """The number of the server's main process, if it lives."""
+    """Returns the id of the server's main process, or None if it does not run."""
     try:
         pid = int((data_dir / "postgres" / "postmaster.pid").read_text().split()[0])
         return pid if lives(psutil.Process(pid)) else None
@@ -92,7 +92,7 @@ def test_the_last_user_stops_the_server(data_dir: Path) -> None:
     assert postmaster(data_dir) is None
 
 
-def test_a_server_whose_user_was_killed_is_taken_over(data_dir: Path) -> None:
+def test_a_server_left_by_a_killed_process_is_reused_and_stopped(data_dir: Path) -> None:
     with another_process(data_dir) as process:
         process.kill()
     left = postmaster(data_dir)
@@ -103,7 +103,7 @@ def test_a_server_whose_user_was_killed_is_taken_over(data_dir: Path) -> None:
     assert postmaster(data_dir) is None
 
 
-def test_a_killed_server_starts_again_and_has_what_was_committed(data_dir: Path) -> None:
+def test_a_killed_server_starts_again_with_all_committed_data(data_dir: Path) -> None:
     with another_process(data_dir) as process, embedded.running(data_dir) as url:
         ask(url, "CREATE TABLE kept AS SELECT 42 AS answer")
         kill(postmaster(data_dir))
@@ -112,7 +112,7 @@ def test_a_killed_server_starts_again_and_has_what_was_committed(data_dir: Path)
         assert ask(url, "SELECT answer FROM kept") == 42
 
 
-def test_a_process_with_a_killed_servers_number_is_not_taken_for_it(data_dir: Path) -> None:
+def test_a_process_that_reuses_a_killed_servers_pid_is_not_mistaken_for_it(data_dir: Path) -> None:
     with another_process(data_dir) as process:
         kill(postmaster(data_dir))
         process.kill()
@@ -126,13 +126,13 @@ def test_a_process_with_a_killed_servers_number_is_not_taken_for_it(data_dir: Pa
 
 
 @pytest.mark.parametrize("name", ["with space, comma & $(sign)", "x" * 120])
-def test_any_path_will_do(tmp_path: Path, name: str) -> None:
+def test_any_path_can_be_used(tmp_path: Path, name: str) -> None:
     with embedded.running(tmp_path / name, durable=False) as url:
         assert ask(url, "SELECT current_database()") == "callout"
 
 
-def test_letters_are_letters_in_every_language(data_dir: Path) -> None:
-    # On the operating system's C locale `É` would be no letter, and a search could not find it.
+def test_letters_of_all_languages_are_recognised(data_dir: Path) -> None:
+    # In the operating system's C locale `É` would not be a letter, and a search could not find it.
     with embedded.running(data_dir) as url:
         assert ask(url, "SELECT lower('ÉCLAIR')") == "éclair"
         assert ask(url, "SELECT 'é' ~ '^[[:alpha:]]$'")
@@ -140,14 +140,14 @@ def test_letters_are_letters_in_every_language(data_dir: Path) -> None:
         assert ask(url, "SELECT show_trgm('É') <> '{}' AND show_trgm('É') = show_trgm('é')")
 
 
-def test_nobody_else_reaches_it(data_dir: Path) -> None:
+def test_other_users_cannot_reach_the_server(data_dir: Path) -> None:
     with embedded.running(data_dir) as url:
         assert ask(url, "SHOW listen_addresses") == ""
         assert ask(url, "SHOW unix_socket_permissions") == "0700"
     assert (data_dir / "postgres").stat().st_mode & 0o077 == 0
 
 
-def test_what_is_not_a_data_directory_is_left_alone(tmp_path: Path) -> None:
+def test_a_directory_with_other_files_is_left_alone(tmp_path: Path) -> None:
     precious = tmp_path / "postgres" / "precious"
     precious.parent.mkdir()
     precious.touch()
@@ -156,7 +156,7 @@ def test_what_is_not_a_data_directory_is_left_alone(tmp_path: Path) -> None:
     assert precious.exists()
 
 
-def test_why_it_does_not_start_is_said(tmp_path: Path) -> None:
+def test_a_failed_start_reports_its_cause(tmp_path: Path) -> None:
     with embedded.running(tmp_path, durable=False):
         pass
     with (tmp_path / "postgres" / "postgresql.conf").open("a") as file:

@@ -1,4 +1,4 @@
-"""The event log: what every change of a ticket leaves there, and how it is read without losing or repeating any."""
+"""The event log: the event that each change of a ticket writes, and reading the log without gaps or repeats."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.helpers.counting import create
 from tests.helpers.database_checks import Database, dump, events, key, ticket_row, until_blocked
 from tests.helpers.schema_walker import id_fields, root_fields
 
-# As a stream reads it: what one snapshot sees and the one before did not, with the position to go on from.
+# As a stream reads it: the events that this snapshot sees and the previous one did not, and the new position.
 DIFFERENCE = """
 SELECT pg_current_snapshot()::text, coalesce(
   (SELECT json_agg(json_build_object('id', id, 'ticket', ticket_id, 'at', at, 'kind', kind,
@@ -50,19 +50,19 @@ async def difference(database: Database, position: str) -> tuple[str, list[dict[
     return row[0], json.loads(row[1])
 
 
-# What is written
+# Writing
 
 
 async def test_each_mutation_of_a_ticket_writes_one_event_with_the_row_before_and_after(
     api: Api, database: Database
 ) -> None:
     technician, customer = await api.new_technician(), await api.new_customer()
-    place = await api.new_property(customer)
+    property_id = await api.new_property(customer)
     ticket = await api.new_ticket()
     one = {"ticketId": ticket}
     steps: list[tuple[str, dict[str, Any], str]] = [
         ("ticketUpdate", one | {"subject": "New", "contact": {"phone": "613-555-1234"}}, "UPDATED"),
-        ("ticketUpdate", one | {"customerId": customer, "propertyId": place}, "UPDATED"),
+        ("ticketUpdate", one | {"customerId": customer, "propertyId": property_id}, "UPDATED"),
         ("ticketUpdate", one | {"priority": "URGENT"}, "UPDATED"),
         ("ticketUpdate", one | {"category": "ALARM"}, "UPDATED"),
         ("ticketAssign", one | {"technicianId": technician}, "ASSIGNED"),
@@ -99,8 +99,8 @@ async def test_each_mutation_of_a_ticket_writes_one_event_with_the_row_before_an
         before = after
 
 
-async def test_a_tickets_time_goes_forward_where_the_clock_was_set_back(api: Api, database: Database) -> None:
-    """Its last change lies a day ahead: each further one is a microsecond later, as are its event and its stamps."""
+async def test_a_tickets_time_moves_forward_even_if_the_clock_was_set_back(api: Api, database: Database) -> None:
+    """The last change lies a day ahead: each further change, its event and its times are a microsecond later."""
     ticket, technician = await api.new_ticket(), await api.new_technician()
     one, ahead = {"ticketId": ticket}, "updated_at = now() + interval '1 day', public_updated_at = now()"
     await database.execute(f"UPDATE tickets SET {ahead} WHERE id = $1", key(ticket))
@@ -128,7 +128,7 @@ async def test_a_tickets_time_goes_forward_where_the_clock_was_set_back(api: Api
         before = after
 
 
-async def test_a_creation_has_no_before_and_names_its_creator_whoever_it_is(api: Api, database: Database) -> None:
+async def test_a_creation_has_no_image_before_and_names_its_creator(api: Api, database: Database) -> None:
     technician, customer = await api.new_technician(name="Tess Okafor"), await api.new_customer(name="Cora Bell")
     async with api.technician(technician) as tess, api.customer(customer) as cora, api.service() as chatbot:
         for viewer, actor in (
@@ -146,7 +146,7 @@ async def test_a_creation_has_no_before_and_names_its_creator_whoever_it_is(api:
             assert event["at"] == row["created_at"] == row["updated_at"] == row["public_updated_at"]
 
 
-async def test_a_bulk_writes_one_event_for_each_ticket_that_it_changes(api: Api, database: Database) -> None:
+async def test_a_bulk_update_writes_one_event_for_each_changed_ticket(api: Api, database: Database) -> None:
     tickets = [await api.new_ticket(priority=priority) for priority in ("LOW", "HIGH", "URGENT")]
     before = {key(ticket): await ticket_row(database, ticket) for ticket in tickets}
     known = {event["id"] for event in await events(database)}
@@ -158,14 +158,14 @@ async def test_a_bulk_writes_one_event_for_each_ticket_that_it_changes(api: Api,
         assert (event["before"], event["after"]) == (before[event["ticket_id"]], after)
 
 
-async def test_what_is_no_change_of_a_ticket_writes_no_event(api: Api, database: Database) -> None:
+async def test_other_mutations_write_no_event(api: Api, database: Database) -> None:
     customer, technician = await api.new_customer(), await api.new_technician()
-    place = await api.new_property(customer)
-    ticket = await api.new_ticket(customerId=customer, propertyId=place, technicianId=technician)
+    property_id = await api.new_property(customer)
+    ticket = await api.new_ticket(customerId=customer, propertyId=property_id, technicianId=technician)
     await api.done("ticketResolve", "__typename", ticketId=ticket, resolution="Done.")
     log = await events(database)
     await api.done("customerUpdate", "__typename", customerId=customer, name="Renamed", email="renamed@example.com")
-    await api.done("propertyUpdate", "__typename", propertyId=place, address="Moved")
+    await api.done("propertyUpdate", "__typename", propertyId=property_id, address="Moved")
     await api.done("technicianUpdate", "__typename", technicianId=technician, active=False)
     await api.done("articleCreateFromTicket", "__typename", ticketId=ticket)
     await api.done("supportSettingsUpdate", "__typename", adminRecipients=["a@company.test"])
@@ -174,12 +174,10 @@ async def test_what_is_no_change_of_a_ticket_writes_no_event(api: Api, database:
     assert await events(database) == log
 
 
-# What is undone
+# Rolling back
 
 
-async def test_a_request_that_fails_after_it_wrote_leaves_neither_ticket_nor_event(
-    api: Api, database: Database
-) -> None:
+async def test_a_request_that_fails_after_writing_leaves_neither_ticket_nor_event(api: Api, database: Database) -> None:
     async with api.service() as chatbot:
         chat: dict[str, Any] = {"conversationId": "taken", "messages": []}
         await chatbot.new_ticket(chat=chat)
@@ -192,7 +190,7 @@ async def test_a_request_that_fails_after_it_wrote_leaves_neither_ticket_nor_eve
         assert await dump(database) == before
 
 
-async def test_a_request_whose_connection_is_cut_leaves_nothing_and_can_be_sent_again(
+async def test_a_request_that_loses_its_connection_leaves_nothing_and_can_be_repeated(
     api: Api, database: Database
 ) -> None:
     ticket = await api.new_ticket()
@@ -213,15 +211,16 @@ async def test_a_request_whose_connection_is_cut_leaves_nothing_and_can_be_sent_
     assert [event["kind"] for event in await events(database, ticket)] == ["CREATED", "NOTE_ADDED"]
 
 
-async def test_the_victim_of_a_deadlock_is_busy_and_leaves_nothing(api: Api, database: Database) -> None:
-    """It waits for the second ticket while this test, which holds that, waits for the first."""
+async def test_the_victim_of_a_deadlock_gets_busy_and_leaves_nothing(api: Api, database: Database) -> None:
+    """The request waits for the second ticket, which this test has locked, while the test waits for the first."""
     first, second = sorted([await api.new_ticket(), await api.new_ticket()], key=key)
     before = await dump(database)
     document = """mutation($input: TicketsBulkUpdateInput!) {
       ticketsBulkUpdate(input: $input) { userErrors { code } } }"""
     wanted: dict[str, Any] = {"ticketIds": [first, second], "priority": "URGENT"}
     lock = "SELECT FROM tickets WHERE id = $1 FOR UPDATE"
-    await database.execute("SET deadlock_timeout = '60s'")  # so that PostgreSQL gives the server up, not this test
+    # The test's timeout is longer, so that PostgreSQL cancels the server's statement, not the test's.
+    await database.execute("SET deadlock_timeout = '60s'")
     async with database.transaction():
         await database.execute(lock, key(second))
         updating = asyncio.create_task(api.respond(document, {"input": wanted}))
@@ -232,29 +231,29 @@ async def test_the_victim_of_a_deadlock_is_busy_and_leaves_nothing(api: Api, dat
     await api.done("ticketsBulkUpdate", "__typename", **wanted)
 
 
-async def test_what_a_savepoint_takes_back_is_in_neither_table(api: Api, database: Database) -> None:
+async def test_changes_rolled_back_to_a_savepoint_are_in_neither_table(api: Api, database: Database) -> None:
     ticket = await api.new_ticket()
     async with database.transaction():
         await change(database, ticket, subject="Kept")
-        with pytest.raises(TakenBack):
+        with pytest.raises(RolledBack):
             async with database.transaction():
-                await change(database, ticket, subject="Taken back")
-                raise TakenBack
-    with pytest.raises(TakenBack):
+                await change(database, ticket, subject="Rolled back")
+                raise RolledBack
+    with pytest.raises(RolledBack):
         async with database.transaction():
-            await change(database, ticket, subject="Taken back too")
-            raise TakenBack
+            await change(database, ticket, subject="Rolled back too")
+            raise RolledBack
     log = await events(database, ticket)
     assert [event["after"]["subject"] for event in log[1:]] == ["Kept"]
     assert log[-1]["after"] == await ticket_row(database, ticket)
 
 
-class TakenBack(Exception):
-    """Ends a transaction without its effect."""
+class RolledBack(Exception):
+    """Rolls back a transaction."""
 
 
 async def change(database: Database, ticket: str, **values: Any) -> None:
-    """A change and its event, by a writer that is no server of ours."""
+    """Writes a change and its event without the server."""
     await database.execute("SELECT 1 FROM tickets WHERE id = $1 FOR UPDATE", key(ticket))
     writer = Viewer(Role.ADMIN, "direct", "Direct")
     await event_log.change(database, writer, key(ticket), TicketEventKind.UPDATED, values, {})
@@ -264,7 +263,7 @@ async def change(database: Database, ticket: str, **values: Any) -> None:
 
 
 async def write(api: Api, name: str, tickets: list[str], times: int) -> None:
-    """A client of its own that changes tickets in turn, in several ways."""
+    """Changes the tickets in turn, in several ways, with a client of its own."""
     priorities = ("LOW", "MEDIUM", "HIGH", "URGENT")
     async with Api(api.server, subject=name, name=name) as own:
         for n in range(times):
@@ -283,15 +282,13 @@ async def write(api: Api, name: str, tickets: list[str], times: int) -> None:
                     await own.done("ticketSetStatus", "__typename", ticketId=ticket, status="OPEN")
 
 
-async def test_under_concurrent_writers_each_tickets_events_follow_from_one_another(
-    api: Api, database: Database
-) -> None:
-    """Eight at once on three tickets: each event begins with the row that the one before it ended with."""
+async def test_events_of_concurrent_writers_form_a_chain_for_each_ticket(api: Api, database: Database) -> None:
+    """With eight writers on three tickets, each event's image before is the previous event's image after."""
     tickets = [await api.new_ticket() for _ in range(3)]
     await asyncio.gather(*(write(api, f"writer {n}", tickets, 12) for n in range(8)))
     for ticket in tickets:
         log = await events(database, ticket)
-        assert len(log) > 16  # each writer's notes and subjects are changes whatever the others do
+        assert len(log) > 16  # notes and subjects always change, whatever the other writers do
         assert [event["before"] for event in log[1:]] == [event["after"] for event in log[:-1]]
         assert log[-1]["after"] == await ticket_row(database, ticket)
         versions = [event["after"]["version"] for event in log if event["kind"] != "NOTE_ADDED"]
@@ -301,22 +298,22 @@ async def test_under_concurrent_writers_each_tickets_events_follow_from_one_anot
 
         document = "query($id: ID!, $after: String) { ticket(by: {id: $id}) { history(first: 100, after: $after) "
         document += "{ nodes { id kind } pageInfo { hasNextPage endCursor } } } }"
-        told: list[Any] = []
+        listed_events: list[Any] = []
         page: Any = {"hasNextPage": True, "endCursor": None}
         while page["hasNextPage"]:
             history = (await api(document, id=ticket, after=page["endCursor"]))["ticket"]["history"]
-            told, page = told + history["nodes"], history["pageInfo"]
-        assert told == [{"id": f"evt_{event['id']}", "kind": event["kind"]} for event in log]
+            listed_events, page = listed_events + history["nodes"], history["pageInfo"]
+        assert listed_events == [{"id": f"evt_{event['id']}", "kind": event["kind"]} for event in log]
 
 
-# Reading on from a position
+# Reading from a position
 
 
-async def test_the_differences_of_snapshots_hold_each_event_once(
+async def test_differences_of_successive_snapshots_contain_each_event_once(
     api: Api, database: Database, another: Database, database_url: str
 ) -> None:
-    """With eight clients writing, two writers with savepoints and rollbacks, and one transaction open all the while
-    that wrote first: nobody waits for it, and its event comes when it commits."""
+    """With eight writing clients, two writers with savepoints and rollbacks, and one transaction that wrote first and
+    stays open: nothing waits for it, and its event is read once it has committed."""
     tickets = [await api.new_ticket() for _ in range(4)]
     slow = await api.new_ticket()
     reader = await asyncpg.connect(database_url)
@@ -339,13 +336,13 @@ async def test_the_differences_of_snapshots_hold_each_event_once(
                         async with own.transaction():
                             await change(own, tickets[n % 4], subject=f"savepoint {n}")
                             if n % 3 == 0:
-                                raise TakenBack
-                    except TakenBack:
+                                raise RolledBack
+                    except RolledBack:
                         await change(own, tickets[n % 4], subject=f"after savepoint {n}")
                     await asyncio.sleep(0.005)
                     if n % 5 == 4:
-                        raise TakenBack
-            except TakenBack:
+                        raise RolledBack
+            except RolledBack:
                 pass
 
     open_all_the_while = database.transaction()
@@ -385,17 +382,17 @@ async def test_the_differences_of_snapshots_hold_each_event_once(
     assert not {f"savepoint {n}" for n in range(0, 15, 3)} & {subject for (subject,) in subjects}
 
 
-async def test_a_position_does_not_lie_beyond_the_last_event(
+async def test_a_position_does_not_exceed_the_last_event(
     database: Database, another: Database, database_url: str
 ) -> None:
-    """An id that is handed out beyond it may be handed out again after a crash, and what is written by it then is new
-    to everybody. What is under way before it has not been seen."""
+    """A transaction id above it may be assigned again after a crash, and the events written with it then must count as
+    unseen. So must those of transactions that are still running below it."""
     third = await asyncpg.connect(database_url)
     async with another.transaction(), third.transaction():
         running = await another.fetchval("SELECT pg_current_xact_id()::text::bigint")
         await create(database, ("ADMIN", "boss"))
         beyond = await third.fetchval("SELECT pg_current_xact_id()::text::bigint")
-        await database.execute("SELECT pg_current_xact_id()")  # beyond that, and over
+        await database.execute("SELECT pg_current_xact_id()")  # above it, and already ended
         position = Snapshot.parse(await database.fetchval(f"SELECT {NOW}"))
         last = await database.fetchval("SELECT xid::text::bigint FROM ticket_events ORDER BY xid DESC LIMIT 1")
     await third.close()
@@ -413,25 +410,23 @@ async def cursors_of(database: Database) -> StreamCursors:
     return StreamCursors(str(await database.fetchval("SELECT identity FROM event_log")))
 
 
-async def test_every_list_of_tickets_and_every_answer_about_one_says_where_it_stands(
-    api: Api, database: Database
-) -> None:
+async def test_each_list_of_tickets_and_each_ticket_payload_has_a_stream_cursor(api: Api, database: Database) -> None:
     technician, customer = await api.new_technician(), await api.new_customer()
-    place = await api.new_property(customer)
+    property_id = await api.new_property(customer)
     made = await api.done(
         "ticketCreate",
         "ticket { id } streamCursor",
         subject="s",
         description="d",
         customerId=customer,
-        propertyId=place,
+        propertyId=property_id,
         technicianId=technician,
     )
     ticket = made["ticket"]["id"]
     found = [made["streamCursor"]]
     steps: list[tuple[str, dict[str, Any]]] = [
         ("ticketUpdate", {"ticketId": ticket, "subject": "New"}),
-        ("ticketUpdate", {"ticketId": ticket, "subject": " "}),  # a refusal stands somewhere too
+        ("ticketUpdate", {"ticketId": ticket, "subject": " "}),  # a refusal has a cursor too
         ("ticketUpdate", {"ticketId": ticket, "subject": "x", "ifVersion": 1}),
         ("ticketAssign", {"ticketId": ticket, "technicianId": None}),
         ("ticketSetStatus", {"ticketId": ticket, "status": "IN_PROGRESS"}),
@@ -446,7 +441,7 @@ async def test_every_list_of_tickets_and_every_answer_about_one_says_where_it_st
       c: node(id: $c) { ... on Customer { tickets { streamCursor } } }
       p: node(id: $p) { ... on Property { tickets { streamCursor } } }
       t: node(id: $t) { ... on Technician { tickets(first: 1) { nodes { id } streamCursor } } } }"""
-    answer = await api(lists, c=customer, p=place, t=technician)
+    answer = await api(lists, c=customer, p=property_id, t=technician)
     found += [answer[name]["streamCursor"] for name in ("tickets", "empty")]
     found += [answer[name]["tickets"]["streamCursor"] for name in ("c", "p", "t")]
     async with api.technician(technician) as tess, api.customer(customer) as cora:
@@ -459,8 +454,8 @@ async def test_every_list_of_tickets_and_every_answer_about_one_says_where_it_st
         assert re.fullmatch(r"\d+:\d+:[\d,]*", cursors.open(cursor) or "")
 
 
-async def test_a_cursor_is_sealed(api: Api, database: Database) -> None:
-    """It says nothing of how many transactions there have been, and looks different each time."""
+async def test_a_stream_cursor_is_encrypted(api: Api, database: Database) -> None:
+    """It reveals no transaction ids, and looks different each time."""
     document = "{ tickets { streamCursor } }"
     found = [(await api(document))["tickets"]["streamCursor"] for _ in range(10)]
     assert len(set(found)) == 10
@@ -471,7 +466,7 @@ async def test_a_cursor_is_sealed(api: Api, database: Database) -> None:
     for raw in (first, second):
         assert position.encode() not in raw
         assert not raw.isascii()
-    # Sealed twice, one position has hardly a byte in common with itself.
+    # Sealed twice, the same position gives two cursors that have few bytes in common.
     assert sum(a == b for a, b in zip(first, second, strict=True)) < len(first) // 2
 
     for broken in (
@@ -486,7 +481,7 @@ async def test_a_cursor_is_sealed(api: Api, database: Database) -> None:
     assert StreamCursors(new_id()).open(found[0]) is None
 
 
-async def test_nothing_lies_between_an_answer_and_the_stream_that_starts_after_it(api: Api, database: Database) -> None:
+async def test_no_event_lies_between_a_response_and_the_stream_after_its_cursor(api: Api, database: Database) -> None:
     ticket = await api.new_ticket()
     cursors = await cursors_of(database)
 
@@ -504,10 +499,8 @@ async def test_nothing_lies_between_an_answer_and_the_stream_that_starts_after_i
     assert await after(resolved) == []
 
 
-async def test_a_list_and_the_stream_after_it_have_neither_gap_nor_repeat_while_others_write(
-    api: Api, database: Database
-) -> None:
-    """For every list read meanwhile: what it shows of a ticket is where the events after its cursor go on from."""
+async def test_a_list_and_the_stream_after_it_have_no_gap_or_repeat_during_writes(api: Api, database: Database) -> None:
+    """For each list read meanwhile, the events after its cursor continue from the versions that it shows."""
     tickets = [await api.new_ticket() for _ in range(3)]
     document = "{ tickets(first: 100) { streamCursor nodes { id version } } }"
     lists = []
@@ -523,6 +516,6 @@ async def test_a_list_and_the_stream_after_it_have_neither_gap_nor_repeat_while_
         _, later = await difference(database, position)
         versions = {node["id"]: node["version"] for node in listed["nodes"]}
         for ticket in tickets:
-            told = [e["after"] for e in later if e["ticket"] == key(ticket) and e["kind"] != "NOTE_ADDED"]
-            assert told == list(range(versions[ticket] + 1, final[ticket] + 1))
+            listed_events = [e["after"] for e in later if e["ticket"] == key(ticket) and e["kind"] != "NOTE_ADDED"]
+            assert listed_events == list(range(versions[ticket] + 1, final[ticket] + 1))
     assert len({tuple(node["version"] for node in listed["nodes"]) for listed in lists}) > 5

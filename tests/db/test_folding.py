@@ -1,4 +1,4 @@
-"""The kept counts: each event is taken in once, whoever folds and writes meanwhile, and a recount is the truth."""
+"""The stored counts: each event is folded once, even during concurrent work, and a recount corrects them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from callout import background
 from db.events import counts
 from db.ids import new_id
 from db.postgres.pool import Database as Pool
-from tests.helpers.counting import COUNTED, change, counted, create, in_tickets, taken_in
+from tests.helpers.counting import COUNTED, change, counted, create, in_tickets, stored
 from tests.helpers.database_checks import Database, until, until_blocked
 
 CHATBOT, BOSS = ("SERVICE", "chatbot"), ("ADMIN", "boss")
@@ -30,19 +30,19 @@ async def another(database_url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture(autouse=True)
 async def all_folded(database: Database) -> None:
-    """Each test begins with counts that have taken in all events."""
+    """Folds all events before each test."""
     await counts.fold(database)
 
 
-async def counts_are_right(database: Database) -> None:
-    """The counts are those of the tickets as they are read, whether or not all events have been taken in."""
+async def assert_counts_right(database: Database) -> None:
+    """Checks that the counts equal those of the tickets, whether or not all events have been folded."""
     for each in COUNTED:
         assert await counted(database, each) == await in_tickets(database, each), each.table
 
 
-async def all_taken_in(database: Database) -> None:
+async def assert_all_folded(database: Database) -> None:
     for each in COUNTED:
-        assert await taken_in(database, each) == await in_tickets(database, each) != set(), each.table
+        assert await stored(database, each) == await in_tickets(database, each) != set(), each.table
     assert await counts.fold(database) == 0
 
 
@@ -52,38 +52,38 @@ async def technician(database: Database) -> str:
     return key
 
 
-async def test_folding_takes_each_event_in_once(database: Database) -> None:
+async def test_each_event_is_folded_once(database: Database) -> None:
     tess = await technician(database)
     tickets = [await create(database, creator, priority="HIGH") for creator in (CHATBOT, CHATBOT, BOSS)]
-    await counts_are_right(database)
+    await assert_counts_right(database)
     assert await counts.fold(database) == 3
-    await all_taken_in(database)
+    await assert_all_folded(database)
     await change(database, tickets[0], "ASSIGNED", f"technician_id = '{tess}'")
     await change(database, tickets[0], "UPDATED", "subject = 'This changes no number'")
     await change(database, tickets[1], "CLOSED", "status = 'CLOSED', closed_at = now()")
     await change(database, tickets[2], "UPDATED", "category = 'CCTV'")
-    await counts_are_right(database)
+    await assert_counts_right(database)
     assert await counts.fold(database) == 4
-    await all_taken_in(database)
-    await counts_are_right(database)
+    await assert_all_folded(database)
+    await assert_counts_right(database)
 
 
-async def test_a_transaction_that_commits_late_is_taken_in_then_and_once(database: Database, another: Database) -> None:
+async def test_a_late_commit_is_folded_once(database: Database, another: Database) -> None:
     async with another.transaction():
         late = await create(another, CHATBOT, category="ALARM")
         await create(database, CHATBOT, category="INTERCOM")
         assert await counts.fold(database) == 1
-        await all_taken_in(database)
-        await counts_are_right(another)  # who sees its own ticket already
-    await counts_are_right(database)
+        await assert_all_folded(database)
+        await assert_counts_right(another)  # this transaction already sees its own ticket
+    await assert_counts_right(database)
     assert await counts.fold(database) == 1
-    await all_taken_in(database)
+    await assert_all_folded(database)
     await change(database, late, "UPDATED", "category = 'CCTV'")
     assert await counts.fold(database) == 1
-    await all_taken_in(database)
+    await assert_all_folded(database)
 
 
-async def test_while_one_folds_another_does_not_wait(database_url: str, database: Database, another: Database) -> None:
+async def test_a_concurrent_fold_does_not_wait(database_url: str, database: Database, another: Database) -> None:
     await create(database, CHATBOT)
     one = await asyncpg.connect(database_url)
     async with another.transaction(), asyncio.timeout(20):
@@ -91,13 +91,13 @@ async def test_while_one_folds_another_does_not_wait(database_url: str, database
         folding = asyncio.create_task(counts.fold(one))
         await until_blocked(database)
         assert await counts.fold(database) == 0
-        await counts_are_right(database)
+        await assert_counts_right(database)
     assert await folding == 1
-    await all_taken_in(database)
+    await assert_all_folded(database)
     await one.close()
 
 
-async def test_many_who_write_and_fold_at_once_leave_the_right_numbers(database_url: str, database: Database) -> None:
+async def test_concurrent_writes_and_folds_leave_the_counts_right(database_url: str, database: Database) -> None:
     folded = 0
     writing = True
 
@@ -124,20 +124,18 @@ async def test_many_who_write_and_fold_at_once_leave_the_right_numbers(database_
     await asyncio.gather(*folding)
     assert folded > 0
     await counts.fold(database)
-    await all_taken_in(database)
+    await assert_all_folded(database)
 
 
-async def test_neither_folding_nor_recounting_is_done_in_a_transaction(database: Database) -> None:
-    """What that had written would be taken in, and then once more."""
+async def test_folding_and_recounting_refuse_to_run_in_a_transaction(database: Database) -> None:
+    """Events written in that transaction would be folded twice."""
     for work in (counts.fold, counts.recount):
         async with database.transaction():
             with pytest.raises(AssertionError):
                 await work(database)
 
 
-async def test_a_recount_mends_numbers_that_are_wrong_missing_or_of_kinds_that_are_no_more(
-    database: Database, another: Database
-) -> None:
+async def test_a_recount_corrects_wrong_missing_and_obsolete_counts(database: Database, another: Database) -> None:
     tess, gone = await technician(database), new_id()
     for creator in (CHATBOT, ("SERVICE", "mail"), BOSS):
         for priority in ("LOW", "HIGH", "URGENT"):
@@ -157,14 +155,14 @@ async def test_a_recount_mends_numbers_that_are_wrong_missing_or_of_kinds_that_a
         await create(another, CHATBOT, category="ALARM")
         await create(database, CHATBOT, category="INTERCOM")
         await counts.recount(database)
-        await all_taken_in(database)
-        await counts_are_right(database)
-    await counts_are_right(database)
-    assert await counts.fold(database) == 1  # the one that was under way
-    await all_taken_in(database)
+        await assert_all_folded(database)
+        await assert_counts_right(database)
+    await assert_counts_right(database)
+    assert await counts.fold(database) == 1  # the event of the late transaction
+    await assert_all_folded(database)
 
 
-async def test_a_server_goes_on_folding_after_an_outage(
+async def test_folding_continues_after_an_outage(
     database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(background, "COUNTING_SECONDS", 0.01)
@@ -177,7 +175,7 @@ async def test_a_server_goes_on_folding_after_an_outage(
             await until(database, taken)
         await database.execute("ALTER TABLE event_log RENAME TO event_log_away")
         async with asyncio.timeout(20):
-            while "cannot update the counts" not in caplog.text:  # noqa: ASYNC110 (a log says nothing)
+            while "cannot update the counts" not in caplog.text:  # noqa: ASYNC110 (there is no event to wait for)
                 await asyncio.sleep(0.01)
         await database.execute("ALTER TABLE event_log_away RENAME TO event_log")
         await create(database, CHATBOT)
@@ -186,13 +184,13 @@ async def test_a_server_goes_on_folding_after_an_outage(
     await asyncio.wait([folding])
     assert folding.cancelled()
     await pool.close()
-    await all_taken_in(database)
+    await assert_all_folded(database)
 
 
-# Work in the background
+# Background work
 
 
-async def test_work_in_the_background_has_ended_when_its_block_has() -> None:
+async def test_background_work_ends_with_its_block() -> None:
     steps: list[str] = []
 
     async def work() -> None:
@@ -210,10 +208,10 @@ async def test_work_in_the_background_has_ended_when_its_block_has() -> None:
 
 
 @pytest.mark.parametrize("failure", [RuntimeError("broken"), None])
-async def test_a_process_whose_background_work_ends_by_itself_is_stopped(
+async def test_a_process_stops_if_its_background_work_ends(
     failure: Exception | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Half a server is worse than none."""
+    """A server that does only half of its work is worse than none."""
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
 
     async def work() -> None:

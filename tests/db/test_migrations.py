@@ -1,4 +1,4 @@
-"""Migrations and models say the same, no step loses or falsifies a row, and the way back leads to nothing."""
+"""Migrations: they agree with the models, no step loses or changes a row, and downgrading removes everything."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from db.postgres import migrate
 from tests.conftest import at
 from tests.helpers.counting import counted, create, in_tickets
 from tests.helpers.database_checks import Database, until_blocked
-from tests.helpers.upgrading import check, connected, contents, lose_nothing, write
+from tests.helpers.upgrading import assert_nothing_lost, check, connected, contents, write
 
-# Everything that a schema consists of, as PostgreSQL itself would write it.
+# All parts of a schema, in PostgreSQL's own words.
 DEFINITIONS = {
     "columns": "SELECT table_name, column_name, data_type, udt_name, is_nullable, column_default, collation_name,"
     " generation_expression FROM information_schema.columns WHERE table_schema = 'public'",
@@ -89,16 +89,16 @@ def test_autogenerate_finds_nothing_to_change(database_url: str) -> None:
     migrate.run(database_url, lambda connection: command.check(migrate.config(connection)))
 
 
-def test_the_migrations_make_exactly_what_the_models_say(database_url: str, empty_database: str) -> None:
+def test_the_migrations_create_exactly_the_schema_of_the_models(database_url: str, empty_database: str) -> None:
     migrated = migrate.run(database_url, definitions)
     modelled = migrate.run(empty_database, in_transaction(created_from_models))
     assert isinstance(modelled, dict)
     for what, made in migrated.items():
         assert made == modelled[what], what
-    assert all(migrated.values()), "a query that finds nothing compares nothing"
+    assert all(migrated.values()), "a query without rows would compare nothing"
 
 
-# With rows
+# Migrating rows
 
 
 async def upgrade(url: str, revision: str) -> None:
@@ -113,9 +113,9 @@ async def schema(database: Database) -> dict[str, list[tuple[object, ...]]]:
     return {what: in_order(await database.fetch(query)) for what, query in DEFINITIONS.items()}
 
 
-async def test_each_step_carries_the_rows_up_and_down_and_up_again(database: Database, empty_database: str) -> None:
-    """The counts are right after each, with events that they have taken in and events that they have not, the triggers
-    are there, and the way down leads to the schema that the step began with; in the end, to nothing."""
+async def test_each_step_keeps_all_rows_up_and_down_and_up_again(database: Database, empty_database: str) -> None:
+    """After each step the counts are right, with folded and unfolded events, and the triggers work. Each downgrade
+    restores the schema from before the step, and the last one leaves an empty schema."""
     at_head = await schema(database)
     base, *steps = REVISIONS
     await upgrade(empty_database, base)
@@ -126,17 +126,17 @@ async def test_each_step_carries_the_rows_up_and_down_and_up_again(database: Dat
             await write(walked)
             first, rows = await schema(walked), await contents(walked)
             await upgrade(empty_database, revision)
-            lose_nothing(rows, await contents(walked), revision)
+            assert_nothing_lost(rows, await contents(walked), revision)
             await check(walked, revision)
             await write(walked)
             rows = await contents(walked)
             await downgrade(empty_database, before)
-            lose_nothing(rows, await contents(walked), f"{revision} undone")
+            assert_nothing_lost(rows, await contents(walked), f"{revision} undone")
             assert await schema(walked) == first, f"{revision} undone"
             await check(walked, f"{revision} undone")
             rows = await contents(walked)
             await upgrade(empty_database, revision)
-            lose_nothing(rows, await contents(walked), f"{revision} again")
+            assert_nothing_lost(rows, await contents(walked), f"{revision} again")
         await downgrade(empty_database, "base")
         assert not any((await schema(walked)).values())
         await upgrade(empty_database, "head")
@@ -145,14 +145,14 @@ async def test_each_step_carries_the_rows_up_and_down_and_up_again(database: Dat
 
 
 async def counts_agree(database: Database, kinds: int) -> None:
-    """The counts of services are those of the tickets, of so many kinds."""
+    """Checks that the counts of services equal those of the tickets, and have this many rows."""
     found = await counted(database, counts.OF_SERVICES)
     assert found == await in_tickets(database, counts.OF_SERVICES)
     assert len(found) == kinds
 
 
 async def test_tickets_written_while_counts_are_introduced_are_counted_once(empty_database: str) -> None:
-    """One by a transaction that goes on beyond the step, one while the step waits for a lock."""
+    """One by a transaction that ends after the step, one while the step waits for a lock."""
     await upgrade(empty_database, "0008")
     async with connected(empty_database) as late, connected(empty_database) as database:
         await create(database, ("SERVICE", "chatbot"))
@@ -180,7 +180,7 @@ async def test_processes_that_migrate_one_database_take_turns(empty_database: st
     assert await asyncio.to_thread(migrate.current, empty_database) == "0002"
 
 
-async def test_a_step_that_fails_leaves_the_one_before_it_and_can_be_taken_again(empty_database: str) -> None:
+async def test_a_failed_step_leaves_the_previous_revision_and_can_be_repeated(empty_database: str) -> None:
     async with connected(empty_database) as database:
         await database.execute("CREATE TABLE deliveries ()")
         with pytest.raises(DBAPIError, match="deliveries"):

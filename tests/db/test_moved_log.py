@@ -1,4 +1,4 @@
-"""The event log in another cluster: restored from a dump, its transaction ids mean nothing there."""
+"""The event log restored into another cluster, where its transaction ids have no meaning."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from db.events.position import NOW
 from db.postgres import pool as engine
 from db.postgres.pool import Database as Pool
 from tests.helpers.api import Api
-from tests.helpers.change_pages import asked
-from tests.helpers.counting import COUNTED, change, counted, create, in_tickets, taken_in
+from tests.helpers.change_pages import fetch_page
+from tests.helpers.counting import COUNTED, change, counted, create, in_tickets, stored
 from tests.helpers.database_checks import Database, until, until_blocked
 from tests.helpers.graphql_ws_client import following
 from tests.helpers.process import callout_process
-from tests.helpers.stress import SECRET, known
+from tests.helpers.stress import SECRET, server_of
 
 CHATBOT, BOSS = ("SERVICE", "chatbot"), ("ADMIN", "boss")
-AHEAD = 1_000_000_000  # transactions that the other cluster has had more
+AHEAD = 1_000_000_000  # by how many transactions the other cluster was ahead
 
 
 @pytest.fixture(autouse=True)
 async def old_cursor(database: Database) -> str:
-    """The rows are another cluster's, with a cursor of the log as it was there: some events lie before it and some
-    after, and of their transactions this cluster has had none yet. The counts have taken in what lies before."""
+    """Makes the rows look as if they came from another cluster; returns a cursor from there. Some events lie before the
+    cursor and are folded into the counts, some lie after it; this cluster has not reached any of their ids."""
     tickets = [await create(database, creator) for creator in (CHATBOT, CHATBOT, BOSS)]
     await until(database, "bool_and(xid < pg_snapshot_xmin(pg_current_snapshot())) FROM ticket_events")
     await counts.fold(database)
@@ -56,10 +56,8 @@ async def pool(database_url: str) -> AsyncIterator[Pool]:
     await opened.close()
 
 
-async def test_a_log_that_has_moved_is_another_one_and_stays_that(
-    database: Database, pool: Pool, old_cursor: str
-) -> None:
-    """Whichever processes look at once."""
+async def test_a_moved_log_gets_one_new_identity(database: Database, pool: Pool, old_cursor: str) -> None:
+    """Even if several processes start at once."""
     before = await identity_of(database)
     one, other = await asyncio.gather(event_log.identity(pool), event_log.identity(pool))
     assert one == other == await event_log.identity(pool) != before
@@ -71,7 +69,7 @@ async def test_a_log_that_has_moved_is_another_one_and_stays_that(
     )
 
 
-async def test_a_log_that_has_not_moved_stays_as_it_is(database: Database, pool: Pool) -> None:
+async def test_a_log_that_has_not_moved_is_unchanged(database: Database, pool: Pool) -> None:
     rows = "SELECT to_jsonb(event_log.*), (SELECT jsonb_agg(e.*) FROM ticket_events e) FROM event_log"
     await event_log.identity(pool)
     await create(database, CHATBOT)
@@ -80,21 +78,21 @@ async def test_a_log_that_has_not_moved_stays_as_it_is(database: Database, pool:
     assert await database.fetchrow(rows) == before
 
 
-async def test_the_counts_are_right_after_the_move_and_go_on(database: Database, pool: Pool) -> None:
+async def test_the_counts_are_right_after_the_move_and_later(database: Database, pool: Pool) -> None:
     await event_log.identity(pool)
     for each in COUNTED:
         assert (
-            await taken_in(database, each) == await counted(database, each) == await in_tickets(database, each) != set()
+            await stored(database, each) == await counted(database, each) == await in_tickets(database, each) != set()
         )
     assert await counts.fold(database) == 0
     await create(database, CHATBOT, priority="LOW")
     assert await counts.fold(database) == 1
     for each in COUNTED:
-        assert await taken_in(database, each) == await in_tickets(database, each)
+        assert await stored(database, each) == await in_tickets(database, each)
 
 
-async def test_nobody_has_the_new_identity_before_the_counts_are_right(database: Database, pool: Pool) -> None:
-    """Be it another process that starts, or the next one after a crash."""
+async def test_the_new_identity_is_committed_together_with_the_right_counts(database: Database, pool: Pool) -> None:
+    """So that neither another starting process nor the next one after a crash sees wrong counts."""
     before = await identity_of(database)
     async with database.transaction():
         await database.execute("LOCK TABLE ticket_counts IN SHARE MODE")
@@ -109,10 +107,10 @@ async def test_nobody_has_the_new_identity_before_the_counts_are_right(database:
         assert await counted(database, each) == await in_tickets(database, each)
 
 
-async def test_the_move_of_a_long_log_may_take_longer_than_statements_may(
+async def test_the_move_of_a_long_log_is_exempt_from_the_statement_timeout(
     database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And whoever starts meanwhile waits for it."""
+    """A process that starts meanwhile waits for it."""
     for name in ("STATEMENT_TIMEOUT", "LOCK_TIMEOUT"):
         monkeypatch.setattr(engine, name, "500ms")
     pool = await Pool.open(database_url, size=2)
@@ -127,7 +125,7 @@ async def test_the_move_of_a_long_log_may_take_longer_than_statements_may(
     await pool.close()
 
 
-async def test_what_has_moved_lies_before_every_position_and_what_is_new_is_not_pruned(
+async def test_moved_events_lie_before_every_position_and_new_ones_are_not_pruned(
     database: Database, pool: Pool
 ) -> None:
     await event_log.identity(pool)
@@ -144,7 +142,7 @@ async def test_what_has_moved_lies_before_every_position_and_what_is_new_is_not_
     assert await database.fetchval("SELECT horizon < pg_snapshot_xmin($1::text::pg_snapshot) FROM event_log", position)
 
 
-async def test_a_server_on_a_log_that_has_moved_resets_cursors_and_counts_right(
+async def test_a_server_on_a_moved_log_resets_cursors_and_has_the_right_counts(
     database_url: str, database: Database, old_cursor: str, tmp_path: Path
 ) -> None:
     tickets = await database.fetchrow(
@@ -152,9 +150,9 @@ async def test_a_server_on_a_log_that_has_moved_resets_cursors_and_counts_right(
     )
     assert tickets is not None
     with callout_process(tmp_path, database_url=database_url, jwt_secret=SECRET) as process:
-        async with Api(known(process, database_url)) as api:
+        async with Api(server_of(process, database_url)) as api:
             assert (await api("{ ticketCounts { all closed } }"))["ticketCounts"] == dict(tickets)
-            page = await asked(api, after=old_cursor)
+            page = await fetch_page(api, after=old_cursor)
             assert (page["nodes"], page["reset"]) == ([], "CURSOR_UNKNOWN")
             async with following(api, after=old_cursor) as screen:
                 reset = await screen.next()
@@ -163,6 +161,6 @@ async def test_a_server_on_a_log_that_has_moved_resets_cursors_and_counts_right(
                 ticket = await api.new_ticket()
                 assert (await screen.next())["ticketId"] == ticket
             for cursor in (page["cursor"], reset["cursor"]):
-                again = await asked(api, after=cursor)
+                again = await fetch_page(api, after=cursor)
                 assert ([node["ticketId"] for node in again["nodes"]], again["reset"]) == ([ticket], None)
             assert (await api("{ ticketCounts { all } }"))["ticketCounts"] == {"all": tickets["all"] + 1}

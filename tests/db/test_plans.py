@@ -1,6 +1,6 @@
 """The functions of `db/planner.py`: the plans with them, on 50,000 tickets, and the plans that they prevent.
 
-Each test runs a query's statement twice, the second time with one function replaced by what one would write without it.
+Each test runs a query's statement twice: with the function, and with the plain SQL that it replaces.
 """
 
 from __future__ import annotations
@@ -42,9 +42,7 @@ def replace(monkeypatch: pytest.MonkeyPatch, function: Callable[..., Any], by: C
         monkeypatch.setattr(module, name, by)
 
 
-async def test_a_number_in_the_text_keeps_a_short_page_from_fetching_all_matches(
-    tickets: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_literal_limit_lets_a_short_page_stop_early(tickets: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     query = "{ tickets(filter: {source: [EMAIL]}, first: 1) { nodes { id } } }"
     plan = await generic_plan(tickets, query)
     assert plan.indexes("tickets") == {"ix_tickets_created_at_id"} and not plan.sorts()
@@ -54,7 +52,7 @@ async def test_a_number_in_the_text_keeps_a_short_page_from_fetching_all_matches
     assert plan.indexes("tickets") == {"ix_tickets_search"} and plan.sorts()
 
 
-async def test_a_fence_has_few_rows_fetched_before_they_are_sorted(
+async def test_a_fence_lets_few_rows_be_read_and_then_sorted(
     tickets: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     query = """query($assignee: AssigneeFilter) {
@@ -68,7 +66,7 @@ async def test_a_fence_has_few_rows_fetched_before_they_are_sorted(
     assert "uq_tickets_reference" in plan.indexes("tickets") and plan.rows("tickets") > 3_000
 
 
-async def test_a_fence_has_each_customers_few_tickets_fetched_instead_of_joining_the_viewers_many(
+async def test_a_fence_reads_each_customers_tickets_instead_of_joining_all_of_the_viewers(
     tickets: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     query = "{ customers(first: 20) { nodes { id } } }"
@@ -92,7 +90,7 @@ async def test_an_expression_of_a_parameter_is_evaluated_once(
     assert "$1" in plan.filters()
 
 
-async def test_an_opaque_condition_keeps_a_long_list_in_the_order_of_an_index(
+async def test_an_opaque_condition_lets_a_long_list_be_read_in_index_order(
     tickets: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     query = "{ tickets(orderBy: [{field: PRIORITY, direction: DESC}], first: 20) { nodes { id } } }"

@@ -1,4 +1,4 @@
-"""The connections of a process to its database: who gets one, what each is set to, and what a failure leaves."""
+"""The pool of connections to the database: acquiring them, their session settings, and recovery from failures."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ SOON = 5.0  # what takes longer does not happen
 
 @pytest.fixture
 async def single(database_url: str) -> AsyncIterator[Database]:
-    """With one connection."""
+    """A pool of one connection."""
     opened = await Database.open(database_url, size=1)
     yield opened
     await opened.close()
 
 
-def test_a_url_of_sqlalchemys_is_asyncpgs_too() -> None:
+def test_a_sqlalchemy_url_is_accepted() -> None:
     assert pools.normalised("postgresql+asyncpg://u:p+q@db.test/a") == "postgresql://u:p+q@db.test/a"
     assert pools.normalised("postgresql://u:p+q@db.test/a") == "postgresql://u:p+q@db.test/a"
 
 
-async def test_what_a_statement_gives(single: Database) -> None:
+async def test_statements_return_rows_values_or_their_status(single: Database) -> None:
     assert [tuple(row) for row in await single.fetch("SELECT * FROM generate_series(1, $1::int) AS n", 2)] == [
         (1,),
         (2,),
@@ -46,7 +46,7 @@ async def test_what_a_statement_gives(single: Database) -> None:
     assert await single.fetchval("""SELECT '{"a":  1}'::json""") == b'{"a":  1}'
 
 
-async def test_a_session_is_in_utc_and_ends_what_takes_too_long(
+async def test_a_session_uses_utc_and_has_timeouts(
     database_url: str, database: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     name = await database.fetchval("SELECT current_database()")
@@ -67,7 +67,7 @@ async def test_a_session_is_in_utc_and_ends_what_takes_too_long(
     await single.close()
 
 
-async def test_who_waits_gets_the_connection_that_is_given_back(single: Database) -> None:
+async def test_waiting_callers_get_the_released_connection(single: Database) -> None:
     async with single.acquire() as connection:
         pid = await connection.fetchval(PID)
         waiting = [asyncio.create_task(single.fetchval(PID)) for _ in range(3)]
@@ -76,7 +76,7 @@ async def test_who_waits_gets_the_connection_that_is_given_back(single: Database
         assert await asyncio.gather(*waiting) == [pid] * 3
 
 
-async def test_callers_get_the_connection_in_the_order_in_which_they_came(single: Database) -> None:
+async def test_callers_get_connections_in_their_order_of_arrival(single: Database) -> None:
     served: list[int] = []
 
     async def caller(number: int) -> None:
@@ -90,12 +90,12 @@ async def test_callers_get_the_connection_in_the_order_in_which_they_came(single
     assert served == [0, 1, 2, 3, 4]
 
 
-async def test_a_caller_that_leaves_while_it_waits_takes_no_connection_with_it(single: Database) -> None:
+async def test_a_caller_cancelled_while_waiting_loses_no_connection(single: Database) -> None:
     async with single.acquire():
         waiting = [asyncio.create_task(single.fetchval(PID)) for _ in range(2)]
         await asyncio.sleep(0)
         waiting[0].cancel()
-    waiting[1].cancel()  # it has been given the connection, and has not run since
+    waiting[1].cancel()  # it was handed the connection, and has not run since
     for each in waiting:
         with pytest.raises(asyncio.CancelledError):
             await each
@@ -103,7 +103,7 @@ async def test_a_caller_that_leaves_while_it_waits_takes_no_connection_with_it(s
         assert await single.fetchval("SELECT 1") == 1
 
 
-async def test_a_caller_that_has_waited_too_long_gives_up(single: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_waiting_for_a_connection_times_out(single: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pools, "WAITING_SECONDS", 0.1)
     async with single.acquire() as connection:
         pid = await connection.fetchval(PID)
@@ -112,7 +112,7 @@ async def test_a_caller_that_has_waited_too_long_gives_up(single: Database, monk
     assert await single.fetchval(PID) == pid
 
 
-async def test_a_failure_lets_the_next_caller_have_a_connection(single: Database) -> None:
+async def test_a_failed_statement_releases_its_connection(single: Database) -> None:
     failing = asyncio.create_task(single.fetch("SELECT 1 / 0 FROM pg_sleep(0.05)"))
     await asyncio.sleep(0)
     waiting = asyncio.create_task(single.fetchval("SELECT 1"))
@@ -122,7 +122,7 @@ async def test_a_failure_lets_the_next_caller_have_a_connection(single: Database
         assert await waiting == 1
 
 
-async def test_connections_are_neither_lost_nor_too_many_through_failures_cancellations_and_ends(
+async def test_failures_cancellations_and_disconnections_neither_lose_nor_add_connections(
     database_url: str, database: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     pool = await Database.open(database_url, size=3)
@@ -155,7 +155,7 @@ async def test_connections_are_neither_lost_nor_too_many_through_failures_cancel
         await pool.close()
 
 
-async def test_a_connection_is_good_after_a_statement_that_failed_or_was_cancelled(single: Database) -> None:
+async def test_a_connection_is_usable_after_a_failed_or_cancelled_statement(single: Database) -> None:
     for query in ("SELECT 1 / 0", "SELECT nothing"):
         with pytest.raises(asyncpg.PostgresError):
             await single.fetch(query)
@@ -170,18 +170,18 @@ async def test_a_connection_is_good_after_a_statement_that_failed_or_was_cancell
         assert await single.fetchval("SELECT 1") == 1
 
 
-async def test_a_connection_that_the_server_has_ended_is_replaced(
+async def test_a_connection_that_the_server_closed_is_replaced(
     single: Database, database: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     pid = await single.fetchval(PID)
     await database.execute("SELECT pg_terminate_backend($1)", pid)
     await until(database, f"NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = {pid})")
-    await asyncio.sleep(0.1)  # for the news of its end to be read
+    await asyncio.sleep(0.1)  # until the pool has read that it is closed
     async with asyncio.timeout(SOON):
         assert await single.fetchval(PID) != pid
 
 
-async def test_after_silence_no_connection_is_trusted_any_more(
+async def test_all_connections_are_replaced_after_a_statement_without_a_response(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pools, "SILENCE_SECONDS", 0.2)
@@ -215,7 +215,7 @@ async def test_a_closed_pool_leaves_no_connection(
         await pool.fetchval("SELECT 1")
 
 
-async def test_closing_waits_for_the_statements_under_way(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_closing_waits_for_running_statements(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pools, "CLOSING_SECONDS", 60)
     pool = await Database.open(database_url, size=2)
     statements = [asyncio.create_task(pool.fetchval("SELECT 1 FROM pg_sleep(0.1)")) for _ in range(4)]
@@ -227,7 +227,9 @@ async def test_closing_waits_for_the_statements_under_way(database_url: str, mon
         await pool.fetchval("SELECT 1")
 
 
-async def test_closing_ends_what_does_not_end_by_itself(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_closing_terminates_statements_that_do_not_end_in_time(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pools, "CLOSING_SECONDS", 0.2)
     pool = await Database.open(database_url, size=1)
     endless = [asyncio.create_task(pool.fetchval("SELECT pg_sleep(60)")) for _ in range(2)]
@@ -239,7 +241,7 @@ async def test_closing_ends_what_does_not_end_by_itself(database_url: str, monke
                 await each
 
 
-async def test_connections_that_end_while_they_rest_fail_no_statement(
+async def test_idle_connections_that_the_server_closed_fail_no_statement(
     database_url: str, database: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     pool = await Database.open(database_url, size=3)
@@ -247,7 +249,7 @@ async def test_connections_that_end_while_they_rest_fail_no_statement(
         for _ in range(2):
             await asyncio.gather(*(pool.fetchval("SELECT true FROM pg_sleep(0.05)") for _ in range(3)))
             assert await database.fetchval(TERMINATED)
-            await asyncio.sleep(0.05)  # by then their ends have been seen here
+            await asyncio.sleep(0.05)  # until the pool has read that they are closed
             assert await asyncio.gather(*(pool.fetchval("SELECT 1") for _ in range(3))) == [1, 1, 1]
     finally:
         await pool.close()

@@ -1,4 +1,4 @@
-"""Positions in the event log as a stream compares them, and the cursors that they are sealed in."""
+"""Positions in the event log: comparing them, and sealing them in cursors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AT = datetime(2026, 3, 1, 12, 30, 15, 123456, UTC)
 WEST = datetime(2026, 11, 20, tzinfo=timezone(timedelta(hours=-5)))
 
 
-def test_a_snapshot_sees_what_is_below_its_end_and_was_not_running() -> None:
+def test_a_snapshot_sees_transactions_below_its_end_that_were_not_running() -> None:
     snapshot = Snapshot.parse("5:9:5,7")
     assert [xid for xid in range(3, 11) if snapshot.sees(xid)] == [3, 4, 6, 8]
     assert (snapshot.xmin, snapshot.xmax) == (5, 9)
@@ -30,30 +30,30 @@ def test_a_snapshot_sees_what_is_below_its_end_and_was_not_running() -> None:
         ("9:9:", "5:9:5,7", True),
         ("5:9:5,7", "9:9:", False),
         ("5:9:5", "5:9:5,7", True),
-        ("5:9:5,7", "5:9:5", False),  # which sees 7
-        ("9:9:", "9:10:", False),  # nothing is there by that number yet, and it may come
+        ("5:9:5,7", "5:9:5", False),  # the earlier one sees 7
+        ("9:9:", "9:10:", False),  # 9 may still be assigned
         ("9:10:9", "9:9:", True),
         ("5:12:5,10", "5:9:5", True),
         ("5:12:8,10", "5:9:5", False),
-        ("7:9:7", "5:9:6,7", True),  # one of them has ended since
+        ("7:9:7", "5:9:6,7", True),  # 6 has ended since
         ("5:9:6,7", "7:9:7", False),  # the other way round
         ("5:9:5", "9:9:", False),
         ("8:8:", "9:9:", False),
         ("8:10:8", "9:9:", False),
     ],
 )
-def test_a_snapshot_covers_those_that_see_nothing_that_it_does_not(later: str, earlier: str, covers: bool) -> None:
+def test_a_snapshot_covers_those_that_see_no_more_than_it(later: str, earlier: str, covers: bool) -> None:
     assert Snapshot.parse(later).covers(Snapshot.parse(earlier)) is covers
 
 
 @pytest.mark.parametrize("text", ["", "5", "5:9", "5:9:x", "5:9:5:7", "a:9:"])
-def test_what_is_no_snapshot_is_refused(text: str) -> None:
+def test_an_invalid_snapshot_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         Snapshot.parse(text)
 
 
 @pytest.mark.parametrize(
-    "place",
+    "position",
     [
         StreamPosition("5:9:5,7"),
         StreamPosition("5:9:5,7", "9:12:", AT, new_id()),
@@ -61,20 +61,20 @@ def test_what_is_no_snapshot_is_refused(text: str) -> None:
         StreamPosition("9:9:", "9:10:9", WEST, "an event"),
     ],
 )
-def test_a_place_is_the_same_after_it_was_a_cursor(place: StreamPosition) -> None:
-    cursor = place.sealed(CURSORS)
-    assert StreamPosition.opened(cursor, CURSORS) == place
+def test_a_position_is_unchanged_by_sealing_and_opening(position: StreamPosition) -> None:
+    cursor = position.sealed(CURSORS)
+    assert StreamPosition.opened(cursor, CURSORS) == position
     assert StreamPosition.opened(cursor, StreamCursors(new_id())) is None
-    assert place.sealed(CURSORS) != cursor
+    assert position.sealed(CURSORS) != cursor
 
 
-def test_a_position_alone_lies_before_every_event_that_it_does_not_see() -> None:
-    place = StreamPosition("5:9:5,7")
-    assert place.until is None
-    assert place.at < datetime(1, 1, 3, tzinfo=UTC)
+def test_a_position_without_an_event_precedes_every_unseen_event() -> None:
+    position = StreamPosition("5:9:5,7")
+    assert position.until is None
+    assert position.at < datetime(1, 1, 3, tzinfo=UTC)
 
 
-def test_a_cursor_that_was_changed_anywhere_does_not_open() -> None:
+def test_a_cursor_with_any_change_does_not_open() -> None:
     cursor = StreamPosition("5:9:5,7", "9:12:", AT, new_id()).sealed(CURSORS)
     raw = base64.urlsafe_b64decode(cursor)
     for at in range(len(raw)):

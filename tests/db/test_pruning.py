@@ -1,4 +1,4 @@
-"""What the event log lets go of, and when: old events, once the counts have taken them in and it has been announced."""
+"""Pruning the event log: old events are deleted once they are folded into the counts and the horizon is announced."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OLD, YOUNG = 2 * KEPT, KEPT - HOUR
 
 @pytest.fixture(autouse=True)
 async def ticket(database: Database) -> str:
-    """A ticket whose events are gone, in a log whose horizon has not been moved for long."""
+    """A ticket without events, in a log whose horizon has not moved for a long time."""
     made = await create(database, ("SERVICE", "chatbot"))
     await settled(database)
     await database.execute("DELETE FROM ticket_events")
@@ -32,7 +32,7 @@ async def ticket(database: Database) -> str:
 
 
 async def write_events(database: Database, ticket: str, age: timedelta, times: int = 1) -> int:
-    """Events of that age, by one transaction, whose id is returned."""
+    """Writes events of this age in one transaction; returns its id."""
     xid: int = await database.fetchval(
         "WITH written AS ("
         " INSERT INTO ticket_events (ticket_id, kind, actor_kind, actor_id, actor_name, at, before, after)"
@@ -47,8 +47,8 @@ async def write_events(database: Database, ticket: str, age: timedelta, times: i
 
 
 async def settled(database: Database) -> None:
-    """Until no transaction is under way that began before the last event, be it in another test's database; then the
-    counts take the events in."""
+    """Waits until no transaction runs that started before the last event, even in another test's database, and folds
+    the events into the counts."""
     await until(database, "bool_and(xid < pg_snapshot_xmin(pg_current_snapshot())) FROM ticket_events")
     await counts.fold(database)
 
@@ -62,7 +62,7 @@ async def horizon(database: Database) -> int:
 
 
 async def let_pass(database: Database, time: timedelta) -> None:
-    """As if the horizon had moved that much earlier."""
+    """Makes the horizon look as if it had moved this much earlier."""
     await database.execute("UPDATE event_log SET horizon_at = horizon_at - $1::interval", time)
 
 
@@ -70,7 +70,7 @@ async def prune(database: Database) -> int:
     return await event_log.prune(database, KEPT, ANNOUNCED)
 
 
-async def test_what_is_older_than_the_retention_goes_and_nothing_else(database: Database, ticket: str) -> None:
+async def test_only_events_older_than_the_retention_are_deleted(database: Database, ticket: str) -> None:
     minute = timedelta(minutes=1)
     ages = [3 * KEPT, OLD, KEPT + minute, KEPT - minute, timedelta(0)]
     events = [await write_events(database, ticket, age) for age in ages]
@@ -82,8 +82,8 @@ async def test_what_is_older_than_the_retention_goes_and_nothing_else(database: 
     assert await transactions_left(database) == events[3:]
 
 
-async def test_what_is_to_go_is_announced_before(database: Database, ticket: str) -> None:
-    """Each time anew: whoever began to read there has ended by then."""
+async def test_the_horizon_is_announced_before_events_are_deleted(database: Database, ticket: str) -> None:
+    """Each time, so that clients that read there can finish."""
     second = timedelta(seconds=30)
     first = await write_events(database, ticket, OLD)
     young = await write_events(database, ticket, YOUNG)
@@ -94,7 +94,7 @@ async def test_what_is_to_go_is_announced_before(database: Database, ticket: str
         assert await prune(database) == 0
         assert await transactions_left(database) == [first, young]
     await database.execute("UPDATE event_log SET horizon_at = now() - $1::interval", ANNOUNCED + second)
-    assert await event_log.prune(database, HOUR, ANNOUNCED) == 1  # by a shorter retention there is more to go
+    assert await event_log.prune(database, HOUR, ANNOUNCED) == 1  # with a shorter retention more events are due
     last = await write_events(database, ticket, timedelta(0))
     await settled(database)
     await let_pass(database, ANNOUNCED + second)
@@ -107,12 +107,12 @@ async def test_what_is_to_go_is_announced_before(database: Database, ticket: str
     assert await transactions_left(database) == [last]
 
 
-async def test_old_events_go_although_several_processes_prune_in_turn(database: Database, ticket: str) -> None:
-    """None of them moves the horizon on while what another has announced waits: it would wait for ever."""
+async def test_old_events_are_deleted_even_if_several_processes_prune_in_turn(database: Database, ticket: str) -> None:
+    """No process moves the horizon while an announcement is pending; otherwise it would stay pending forever."""
     half = ANNOUNCED / 2 + timedelta(seconds=1)
     old = await write_events(database, ticket, OLD)
     deleted = 0
-    for _ in range(3):  # and each time there is more to move over
+    for _ in range(3):  # each time more events are due
         await write_events(database, ticket, OLD)
         await settled(database)
         deleted += await prune(database)
@@ -122,7 +122,7 @@ async def test_old_events_go_although_several_processes_prune_in_turn(database: 
 
 
 @pytest.mark.parametrize("behind", ["counted", "service_counted"])
-async def test_what_either_of_the_counts_has_not_taken_in_stays(database: Database, ticket: str, behind: str) -> None:
+async def test_events_not_folded_into_both_counts_are_kept(database: Database, ticket: str, behind: str) -> None:
     before = await database.fetchval(f"SELECT {behind}::text FROM event_log")
     events = [await write_events(database, ticket, OLD) for _ in range(3)]
     await settled(database)
@@ -137,9 +137,7 @@ async def test_what_either_of_the_counts_has_not_taken_in_stays(database: Databa
     assert await event_log.prune(database, KEPT, timedelta(0)) == 2
 
 
-async def test_the_horizon_waits_for_a_transaction_that_is_under_way(
-    database: Database, database_url: str, ticket: str
-) -> None:
+async def test_the_horizon_waits_for_a_running_transaction(database: Database, database_url: str, ticket: str) -> None:
     first = await write_events(database, ticket, OLD)
     await settled(database)
     another = await asyncpg.connect(database_url)
@@ -154,7 +152,7 @@ async def test_the_horizon_waits_for_a_transaction_that_is_under_way(
     await another.close()
     await settled(database)
     assert await transactions_left(database) == [late, *after]
-    # The counts' position is the one of before, until there is something to take in.
+    # The counts' position moves only when there is an event to fold.
     last = await write_events(database, ticket, timedelta(0))
     await settled(database)
     for _ in range(2):
@@ -162,8 +160,8 @@ async def test_the_horizon_waits_for_a_transaction_that_is_under_way(
     assert await transactions_left(database) == [last]
 
 
-async def test_a_log_in_which_all_is_old_keeps_only_the_last_that_happened(database: Database, ticket: str) -> None:
-    """That one stays, because positions do not lie beyond it."""
+async def test_a_log_of_old_events_keeps_only_the_last_transaction(database: Database, ticket: str) -> None:
+    """It stays because no position lies beyond the last event."""
     for _ in range(3):
         await write_events(database, ticket, OLD)
     last = await write_events(database, ticket, OLD, times=2)
@@ -174,8 +172,8 @@ async def test_a_log_in_which_all_is_old_keeps_only_the_last_that_happened(datab
     assert await transactions_left(database) == [last]
 
 
-async def test_a_long_log_goes_step_by_step(database: Database, ticket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many of its events one transaction has written."""
+async def test_a_long_log_is_deleted_in_steps(database: Database, ticket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many events each transaction has."""
     monkeypatch.setattr(event_log, "LOOKED_AT", 2)
     events = [await write_events(database, ticket, OLD, times) for times in (1, 1, 4, 1)]
     young = await write_events(database, ticket, YOUNG, times=3)
@@ -187,10 +185,10 @@ async def test_a_long_log_goes_step_by_step(database: Database, ticket: str, mon
     assert await transactions_left(database) == [young] != events
 
 
-async def test_a_transaction_of_which_something_is_young_stays_as_a_whole(
+async def test_a_transaction_with_a_recent_event_is_kept_as_a_whole(
     database: Database, ticket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Even if that is behind what is looked at."""
+    """Even if that event lies outside the events that one step reads."""
     async with database.transaction():
         await write_events(database, ticket, OLD, times=3)
         whole = await write_events(database, ticket, YOUNG)
@@ -203,7 +201,7 @@ async def test_a_transaction_of_which_something_is_young_stays_as_a_whole(
         assert await horizon(database) == whole
 
 
-async def test_more_than_are_deleted_at_once_go_in_one_round(database: Database, ticket: str) -> None:
+async def test_one_round_deletes_several_portions(database: Database, ticket: str) -> None:
     await write_events(database, ticket, OLD, times=2_001)
     last = await write_events(database, ticket, timedelta(0))
     await settled(database)
@@ -212,9 +210,7 @@ async def test_more_than_are_deleted_at_once_go_in_one_round(database: Database,
     assert await transactions_left(database) == [last]
 
 
-async def test_what_another_process_deletes_is_not_waited_for(
-    database: Database, database_url: str, ticket: str
-) -> None:
+async def test_events_locked_by_another_process_are_skipped(database: Database, database_url: str, ticket: str) -> None:
     taken, *_, last = [await write_events(database, ticket, OLD) for _ in range(4)]
     await settled(database)
     await prune(database)
@@ -227,19 +223,19 @@ async def test_what_another_process_deletes_is_not_waited_for(
     assert await transactions_left(database) == [taken, last]
 
 
-async def test_in_an_empty_log_no_cursor_expires(database: Database) -> None:
+async def test_no_cursor_expires_in_an_empty_log(database: Database) -> None:
     await prune(database)
     assert await horizon(database) == 0
 
 
-async def test_a_server_prunes_by_its_retention_and_goes_on_after_an_outage(
+async def test_pruning_follows_the_retention_and_continues_after_an_outage(
     database_url: str,
     database: Database,
     ticket: str,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    assert background.ANNOUNCED >= ANNOUNCED  # as `docs/live.md` has it
+    assert background.ANNOUNCED >= ANNOUNCED  # as promised in `docs/live.md`
     monkeypatch.setattr(background, "PRUNING_SECONDS", 0.01)
     await write_events(database, ticket, OLD)
     young = [await write_events(database, ticket, age) for age in (2 * HOUR, timedelta(0))]
@@ -261,5 +257,5 @@ async def test_a_server_prunes_by_its_retention_and_goes_on_after_an_outage(
 
 async def logged(caplog: pytest.LogCaptureFixture, text: str) -> None:
     async with asyncio.timeout(20):
-        while text not in caplog.text:  # noqa: ASYNC110 (a log says nothing of itself)
+        while text not in caplog.text:  # noqa: ASYNC110 (there is no event to wait for)
             await asyncio.sleep(0.01)

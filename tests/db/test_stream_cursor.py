@@ -1,7 +1,6 @@
-"""Whether a stream can continue from a cursor: each answer of `check_cursor`, and how often it asks the database.
+"""Whether a stream can continue from a cursor: each result of `check_cursor`, and the number of its statements.
 
-How the answers arrive at clients, and the answer to a cursor with too many events after it, is in
-`tests/live/test_live.py`.
+`tests/live/test_live.py` tests how clients receive the results, and cursors with too many events after them.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ AT = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 class Counted(Pool):
-    """A pool that counts the statements."""
+    """A pool that counts its statements."""
 
     statements = 0
 
@@ -50,7 +49,7 @@ async def cursors(pool: Counted) -> StreamCursors:
 
 
 async def position(database: Database) -> str:
-    """The log's position, once no transaction is running that began before its last event."""
+    """Writes an event; returns the log's position once no transaction runs that started before it."""
     await create(database, ("ADMIN", "boss"))
     await database_checks.until(database, "bool_and(xid < pg_snapshot_xmin(pg_current_snapshot())) FROM ticket_events")
     now: str = await database.fetchval(f"SELECT {NOW}")
@@ -58,7 +57,7 @@ async def position(database: Database) -> str:
 
 
 def beyond(now: str) -> str:
-    """A position right after `now`, which the log does not have yet."""
+    """Returns a position right after `now`, which the log has not reached."""
     xid = Snapshot.parse(now).xmax + 1
     return f"{xid}:{xid}:"
 
@@ -70,7 +69,7 @@ class Event:
 
 
 async def replayed(found: Replay | Reset) -> list[str]:
-    """The ids of the events."""
+    """Returns the ids of the replayed events."""
 
     async def events(ids: Sequence[str]) -> list[Event]:
         return [Event(id) for id in ids]
@@ -79,7 +78,7 @@ async def replayed(found: Replay | Reset) -> list[str]:
     return [event.event async for portion in found.portions(events, 100) for _, event in portion]
 
 
-async def test_a_cursor_that_has_everything_after_it_gives_those_events_in_one_statement(
+async def test_a_valid_cursor_is_replayed_with_one_statement(
     database: Database, pool: Counted, cursors: StreamCursors
 ) -> None:
     cursor = cursors.seal(await position(database))
@@ -96,7 +95,7 @@ async def test_a_cursor_that_has_everything_after_it_gives_those_events_in_one_s
 
 
 @pytest.mark.parametrize("cursor", ["", "nonsense", "AAAA", "A" * 100, "\0", "é", "\ud800", "A" * 100_000])
-async def test_a_cursor_that_this_log_has_not_sealed_is_unknown(
+async def test_a_cursor_not_sealed_by_this_log_is_unknown(
     database: Database, pool: Counted, cursors: StreamCursors, cursor: str
 ) -> None:
     now = await position(database)
@@ -107,7 +106,7 @@ async def test_a_cursor_that_this_log_has_not_sealed_is_unknown(
     assert pool.statements == before + 1
 
 
-async def test_a_cursor_of_another_log_or_that_was_altered_is_unknown(
+async def test_a_cursor_of_another_log_and_an_altered_cursor_are_unknown(
     database: Database, pool: Counted, cursors: StreamCursors
 ) -> None:
     now = await position(database)
@@ -119,7 +118,7 @@ async def test_a_cursor_of_another_log_or_that_was_altered_is_unknown(
 async def test_a_cursor_that_is_ahead_of_the_log_is_unknown(
     database: Database, pool: Counted, cursors: StreamCursors
 ) -> None:
-    """Also where only the end of its batch is, and where the reader has come further than the log."""
+    """Also if only the end of its batch is ahead, or if the reader is ahead of the log too."""
     now = await position(database)
     future = beyond(now)
     for ahead in (StreamPosition(future), StreamPosition(now, future, AT, new_id())):
@@ -140,7 +139,7 @@ async def test_a_cursor_that_is_ahead_of_its_reader_is_unknown_without_a_stateme
     assert pool.statements == before
 
 
-async def test_a_cursor_that_sees_a_transaction_under_way_is_of_another_history(
+async def test_a_cursor_that_sees_a_running_transaction_is_unknown(
     database: Database, pool: Counted, cursors: StreamCursors
 ) -> None:
     async with pool.acquire() as connection, connection.transaction():
@@ -155,7 +154,7 @@ async def test_a_cursor_that_sees_a_transaction_under_way_is_of_another_history(
             assert isinstance(checked, Reset) and checked.reason is UNKNOWN
 
 
-async def test_a_cursor_is_expired_once_something_after_it_is_below_the_horizon(
+async def test_a_cursor_expires_once_an_event_after_it_lies_below_the_horizon(
     database: Database, pool: Counted, cursors: StreamCursors
 ) -> None:
     now = await position(database)

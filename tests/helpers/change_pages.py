@@ -1,4 +1,4 @@
-"""Requests pages of ticket changes, as a device does."""
+"""Fetches pages of ticket changes, as a device does."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ query($filter: TicketFilter, $after: String, $first: Int) {
 }"""
 
 
-async def asked(viewer: Api, **variables: Any) -> Any:
+async def fetch_page(viewer: Api, **variables: Any) -> Any:
     return (await viewer(EVENTS, **variables))["ticketEvents"]

@@ -24,7 +24,7 @@ VIEWER = Viewer(Role.ADMIN, "boss", "The Boss")
 TIMES = Times(init=10.0, admission=12.0, ping=20.0, silence=60.0, beat=15.0, watch=1.0)
 
 ANSWER, REFUSAL, FOLLOW = "query", "error", "subscription"
-"""Documents, and how `Desk` replies to them."""
+"""Documents, and how `StubApplication` replies to them."""
 
 
 class Clock:
@@ -41,30 +41,30 @@ class Clock:
 
 
 class Subscribers(Hub):
-    """A hub without events: the test delivers to `members` itself. `ended` has those whose subscriptions have ended."""
+    """A hub without events: the test delivers to `subscribers` itself. `ended` has those that have unsubscribed."""
 
     def __init__(self) -> None:
-        self.members: list[Subscriber] = []
+        self.subscribers: list[Subscriber] = []
         self.ended: list[Subscriber] = []
         self.afters: list[str | None] = []
 
-    def subscribe(self, feed: Feed, member: Subscriber, after: str | None) -> SubscriptionHandle:
-        self.members.append(member)
+    def subscribe(self, feed: Feed, subscriber: Subscriber, after: str | None) -> SubscriptionHandle:
+        self.subscribers.append(subscriber)
         self.afters.append(after)
-        return _Noted(self, member)
+        return _RecordingHandle(self, subscriber)
 
 
-class _Noted(SubscriptionHandle):
-    def __init__(self, subscribers: Subscribers, member: Subscriber) -> None:
+class _RecordingHandle(SubscriptionHandle):
+    def __init__(self, subscribers: Subscribers, subscriber: Subscriber) -> None:
         self._subscribers = subscribers
-        self._member = member
+        self._subscriber = subscriber
 
     def end(self) -> None:
-        self._subscribers.ended.append(self._member)
+        self._subscribers.ended.append(self._subscriber)
 
 
-class Desk(LiveApplication):
-    """The application. While `admits` or `replies` is cleared, clients wait; then `failure` is raised if it is set."""
+class StubApplication(LiveApplication):
+    """An application. While `admits` or `replies` is cleared, clients wait; then `failure` is raised if it is set."""
 
     def __init__(self) -> None:
         self.session = Session(VIEWER, None, False)
@@ -112,25 +112,25 @@ class Desk(LiveApplication):
         yield
 
 
-class Table(Connections):
-    """Records all connections in `came`. The test puts sessions whose viewers have lost access into `gone`; `asked` has
-    the sessions of each check."""
+class RecordingConnections(Connections):
+    """Records all connections in `entered`. The test puts sessions whose viewers have lost access into `gone`;
+    `asked` has the sessions of each check."""
 
     def __init__(self) -> None:
-        super().__init__(self._which, 0.0)
-        self.came: list[LiveConnection] = []
+        super().__init__(self._without_access, 0.0)
+        self.entered: list[LiveConnection] = []
         self.gone: list[Session] = []
         self.asked: list[list[Session]] = []
 
-    async def _which(self, sessions: Collection[Session]) -> Collection[Session]:
+    async def _without_access(self, sessions: Collection[Session]) -> Collection[Session]:
         self.asked.append(list(sessions))
         return [session for session in sessions if session in self.gone]
 
     def enter(self, connection: LiveConnection) -> None:
-        self.came.append(connection)
+        self.entered.append(connection)
         super().enter(connection)
 
-    def places(self, viewer: Viewer = VIEWER) -> int:
+    def free_slots(self, viewer: Viewer = VIEWER) -> int:
         """Returns how many more connections this viewer may have."""
         others = [Idle() for _ in range(CONNECTIONS_MAX + 1)]
         for other in others:
@@ -155,15 +155,15 @@ class Idle(LiveConnection):
         self.forbidden += 1
 
 
-class Room:
+class SocketRig:
     """The sockets with all their stand-ins."""
 
     def __init__(self, clock: Clock, times: Times = TIMES) -> None:
         self.clock = clock
-        self.desk = Desk()
+        self.application = StubApplication()
         self.hub = Subscribers()
-        self.table = Table()
-        self.sockets = Sockets(self.desk, self.hub, self.table, times)
+        self.connections = RecordingConnections()
+        self.sockets = Sockets(self.application, self.hub, self.connections, times)
         self._wires: list[Wire] = []
 
     async def close(self) -> None:
@@ -174,7 +174,7 @@ class Room:
     def check(self, seconds: float = 0.0) -> None:
         """Advances the clock, then checks all connections."""
         self.clock.now += seconds
-        for connection in self.table.came:
+        for connection in self.connections.entered:
             connection.check(self.clock.now)
 
     async def wire(self, **headers: str) -> Wire:
@@ -195,7 +195,7 @@ class Room:
         return wire, await self.subscribe(wire, id)
 
     async def subscribe(self, wire: Wire, id: str) -> Subscriber:
-        before = len(self.hub.members)
+        before = len(self.hub.subscribers)
         wire.send(type="subscribe", id=id, payload={"query": FOLLOW})
-        await until(lambda: len(self.hub.members) > before)
-        return self.hub.members[-1]
+        await until(lambda: len(self.hub.subscribers) > before)
+        return self.hub.subscribers[-1]

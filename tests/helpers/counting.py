@@ -33,9 +33,9 @@ async def create(database: Database, creator: tuple[str, str], **values: Any) ->
         "contact_name": "John SMITH",
         "contact_email": "john@example.com",
     } | values
-    places = ", ".join(f"${n}" for n in range(1, len(columns) + 1))
+    placeholders = ", ".join(f"${n}" for n in range(1, len(columns) + 1))
     await database.execute(
-        f"WITH created AS (INSERT INTO tickets ({', '.join(columns)}) VALUES ({places}) RETURNING *)"
+        f"WITH created AS (INSERT INTO tickets ({', '.join(columns)}) VALUES ({placeholders}) RETURNING *)"
         " INSERT INTO ticket_events (ticket_id, kind, actor_kind, actor_id, actor_name, after)"
         " SELECT id, 'CREATED', creator_kind, creator_id, 'Somebody', to_jsonb(created.*) FROM created",
         *columns.values(),
@@ -59,7 +59,7 @@ async def change(database: Database, ticket: str, kind: str, changes: str, note:
 
 
 async def counted(database: Database, each: counts.Counts) -> set[tuple[Any, ...]]:
-    """Returns the counts as the API reads them: the stored counts plus the events since they were folded."""
+    """Returns the counts as the API reads them: the stored counts plus the events that are not folded yet."""
     rows = each.counted()
     by = [rows.c[name] for name in each.by]
     total = func.sum(rows.c.n).label("total")
@@ -67,8 +67,8 @@ async def counted(database: Database, each: counts.Counts) -> set[tuple[Any, ...
     return {tuple(row) for row in found}
 
 
-async def taken_in(database: Database, each: counts.Counts) -> set[tuple[Any, ...]]:
-    """Returns the stored counts, without the events since they were folded."""
+async def stored(database: Database, each: counts.Counts) -> set[tuple[Any, ...]]:
+    """Returns the stored counts, without the events that are not folded yet."""
     return {tuple(row) for row in await database.fetch(f"SELECT {_columns(each)}, n FROM {each.table} WHERE n <> 0")}
 
 

@@ -20,8 +20,7 @@ from typing import Any, TypeAlias
 
 import orjson
 
-from callout import logs
-from callout import notification_worker as notices
+from callout import logs, notification_worker
 from callout.settings import Settings, load
 from db.enums import DeliveryChannel
 from db.postgres.pool import Database
@@ -73,7 +72,7 @@ class Sink:
     has all that arrived, in order; `taken` those that were accepted. Lines are sent as Latin-1."""
 
     def __init__(self) -> None:
-        self.answer: Callable[[Received], str] = lambda told: "250 Thanks"
+        self.answer: Callable[[Received], str] = lambda notification: "250 Thanks"
         self.seen: list[Received] = []
         self.taken: list[Received] = []
         self.port = 0
@@ -99,15 +98,15 @@ class Sink:
         if not line:  # the sender has disconnected
             writer.close()
             return
-        told: Received = orjson.loads(line)
-        self.seen.append(told)
-        answer = self.answer(told)
+        notification: Received = orjson.loads(line)
+        self.seen.append(notification)
+        answer = self.answer(notification)
         if answer == HANG:
             await self._released.wait()
-            answer = self.answer(told)
+            answer = self.answer(notification)
         if answer not in (HANG, DROP):
             if answer.startswith("2"):
-                self.taken.append(told)
+                self.taken.append(notification)
             writer.write(answer.encode("latin-1") + b"\n")
         writer.close()
 
@@ -128,7 +127,7 @@ async def working(
     database = await Database.open(settings.database_url, size=2)
     try:
         async with Bell.open(settings.database_url) as bell:
-            worker = notices.worker(settings, database, wires(sink.port, channels), bell, pace)
+            worker = notification_worker.worker(settings, database, wires(sink.port, channels), bell, pace)
             running = asyncio.create_task(worker.run())
             try:
                 yield
@@ -183,14 +182,14 @@ def wiring(sink: Sink, **pace: float) -> dict[str, str]:
     return {"SINK_PORT": str(sink.port), "PACE": orjson.dumps(pace).decode()}
 
 
-def wires(port: int, channels: str = "EMAIL,GOOGLE_CHAT") -> notices.Channels:
+def wires(port: int, channels: str = "EMAIL,GOOGLE_CHAT") -> notification_worker.Channels:
     return {DeliveryChannel(name): Wire(port) for name in channels.split(",")}
 
 
 def main() -> None:
     settings, port = load(), int(os.environ["SINK_PORT"])
 
-    def channels(_: Settings) -> notices.Channels:
+    def channels(_: Settings) -> notification_worker.Channels:
         return wires(port)
 
     if sys.argv[1] == "serve":
@@ -204,7 +203,7 @@ def main() -> None:
         logs.configure(settings)
         assert settings.database_url is not None
         pace = Pace(**orjson.loads(os.environ["PACE"]))
-        asyncio.run(notices.notify(settings, settings.database_url, channels, pace))
+        asyncio.run(notification_worker.notify(settings, settings.database_url, channels, pace))
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ class Proxy:
             writer.close()
 
 
-def way_to(url: str) -> Connect:
+def connector(url: str) -> Connect:
     parts = urlsplit(url)
     if parts.scheme == "redis":
         return partial(asyncio.open_connection, parts.hostname, parts.port)

@@ -91,8 +91,8 @@ class _Check:
             if not isinstance(value, list):
                 yield f"{path} is no list"
                 return
-            for place, item in enumerate(value):
-                yield from self._value(type_.of_type, nodes, item, f"{path}[{place}]")
+            for index, item in enumerate(value):
+                yield from self._value(type_.of_type, nodes, item, f"{path}[{index}]")
         elif is_leaf_type(type_):
             good = value in type_.values if isinstance(type_, GraphQLEnumType) else _SCALARS[type_.name](value)
             if not good:

@@ -372,7 +372,7 @@ async def served(
         servers = []
         for _ in range(count):
             process = stack.enter_context(server_process(directory, database_url, pubsub_url=pubsub_url, **settings))
-            servers.append(known(process, database_url))
+            servers.append(server_of(process, database_url))
         yield servers
 
 
@@ -405,7 +405,7 @@ async def through_restarts(
         process = await asyncio.to_thread(start)
         async with Bell.open(database_url) as bell:
             await under_fire(
-                [known(process, database_url)], database_url, bell.ring, restart, clients=clients, writers=writers
+                [server_of(process, database_url)], database_url, bell.ring, restart, clients=clients, writers=writers
             )
         for follower in followers:
             assert [end for end in follower.ends if end != REFUSED] == [ABNORMAL, RESTARTING]
@@ -417,7 +417,7 @@ def server_process(directory: Path, database_url: str, **settings: str) -> Abstr
     return callout_process(below, database_url=database_url, jwt_secret=SECRET, **settings)
 
 
-def known(process: Process, database_url: str) -> Server:
+def server_of(process: Process, database_url: str) -> Server:
     directory = process.log_file.parent
     settings = Settings(env="production", database_url=database_url, jwt_secret=SECRET, data_dir=directory)
     return Server(process.url, settings, database_url, process)

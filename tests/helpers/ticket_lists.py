@@ -48,7 +48,7 @@ class Ticket:
     reference: str = ""
     technician: str | None = None
     customer: str | None = None
-    place: str | None = None
+    property_id: str | None = None
 
     @property
     def source(self) -> str:
@@ -111,7 +111,7 @@ async def make_world(server: Server) -> World:
             elif ticket.source == "ADMIN":
                 ticket.customer = (None, *customers)[ticket.n // 5 % 4]
             if ticket.customer and ticket.n % 7:
-                ticket.place = properties[customers.index(ticket.customer) * 2 + ticket.n // 3 % 2]
+                ticket.property_id = properties[customers.index(ticket.customer) * 2 + ticket.n // 3 % 2]
         makers = {
             "ADMIN": admin,
             "TECHNICIAN": admin.technician(technicians[0]),
@@ -126,7 +126,7 @@ async def make_world(server: Server) -> World:
             if ticket.source == "EMAIL":
                 given["source"] = "EMAIL"
             if ticket.customer:
-                given |= {"customerId": ticket.customer, "propertyId": ticket.place}
+                given |= {"customerId": ticket.customer, "propertyId": ticket.property_id}
             async with turn:
                 ticket.id = await makers[ticket.source].new_ticket(**given)
 

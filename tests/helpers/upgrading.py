@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 
 from db.ids import new_id
-from tests.helpers.counting import COUNTED, change, counted, create, in_tickets, taken_in
+from tests.helpers.counting import COUNTED, change, counted, create, in_tickets, stored
 from tests.helpers.database_checks import Database
 
 Contents: TypeAlias = dict[str, list[dict[str, Any]]]
@@ -49,7 +49,7 @@ async def write(database: Database) -> None:
     """Writes rows into every table: tickets from all kinds of creators, their events, and the rows that depend on
     them."""
     name = secrets.token_hex(4)
-    customer, place, technician, note = (new_id() for _ in range(4))
+    customer, property_id, technician, note = (new_id() for _ in range(4))
     await database.execute(
         "INSERT INTO customers (id, account_number, name, email) VALUES ($1, $2, 'Cora Bell', $2 || '@example.com')",
         customer,
@@ -57,14 +57,14 @@ async def write(database: Database) -> None:
     )
     await database.execute(
         "INSERT INTO properties (id, customer_id, address, account_number) VALUES ($1, $2, '1 Elm Street', $3)",
-        place,
+        property_id,
         customer,
         name,
     )
     await database.execute(
         "INSERT INTO technicians (id, name, email) VALUES ($1, 'Tess Okafor', $2)", technician, f"{name}@example.com"
     )
-    own = {"customer_id": customer, "property_id": place, "contact_name": "Cora Bell"}
+    own = {"customer_id": customer, "property_id": property_id, "contact_name": "Cora Bell"}
     closed, assigned, resolved, *_ = [
         await create(database, ("SERVICE", "chatbot"), priority="HIGH"),
         await create(database, ("SERVICE", "chatbot"), customer_id=customer),
@@ -157,9 +157,9 @@ async def check(database: Database, at: str) -> None:
     for each in kept:
         await refused(database, "DELETE FROM ticket_events", "ticket_events_counted")
         assert await database.fetchval(each.fold()) > 0, (at, each.table)
-        assert await taken_in(database, each) == await in_tickets(database, each), (at, each.table)
+        assert await stored(database, each) == await in_tickets(database, each), (at, each.table)
         assert await counted(database, each) == await in_tickets(database, each), (at, each.table)
-    async with taken_back(database):
+    async with rolled_back(database):
         assert await database.execute("DELETE FROM ticket_events") != "DELETE 0", at
 
 
@@ -181,7 +181,7 @@ async def check_searching(database: Database, at: str) -> None:
 
 
 @asynccontextmanager
-async def taken_back(database: Database) -> AsyncIterator[None]:
+async def rolled_back(database: Database) -> AsyncIterator[None]:
     transaction = database.transaction()
     await transaction.start()
     try:
@@ -192,7 +192,7 @@ async def taken_back(database: Database) -> AsyncIterator[None]:
 
 async def refused(database: Database, statement: str, constraint: str) -> None:
     with pytest.raises(asyncpg.RestrictViolationError) as error:
-        async with taken_back(database):
+        async with rolled_back(database):
             await database.execute(statement)
     assert error.value.constraint_name == constraint
 
@@ -221,7 +221,7 @@ def carried(before: Contents, after: Contents) -> tuple[Contents, Contents]:
     return old, new
 
 
-def lose_nothing(before: Contents, after: Contents, at: str) -> None:
+def assert_nothing_lost(before: Contents, after: Contents, at: str) -> None:
     old, new = carried(before, after)
     assert old == new, at
     assert {"tickets", "ticket_events", "notes", "articles", "event_log", "ticket_counts"} <= old.keys()

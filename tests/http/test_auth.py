@@ -1,4 +1,4 @@
-"""Who is let in, as whom, and who no longer."""
+"""Authentication: which credentials are accepted, for which viewer, and until when."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def add_customer(database: Database) -> str:
 
 
 async def add_api_key(database: Database) -> tuple[str, str]:
-    """The key's id and its secret."""
+    """Returns the key's id and its secret."""
     key, secret = new_id(), "callout_" + secrets.token_urlsafe(32)
     await database.execute(
         "INSERT INTO api_keys (id, name, prefix, secret_hash) VALUES ($1, 'chatbot', $2, $3)",
@@ -79,7 +79,7 @@ async def add_api_key(database: Database) -> tuple[str, str]:
 
 
 def claims(settings: Settings, **changed: object) -> dict[str, object]:
-    """Those of an admin's good token, changed; None leaves a claim out."""
+    """Returns the claims of an admin's valid token with `changed` applied; None removes a claim."""
     now = int(time.time())
     good = {
         "sub": "boss",
@@ -99,7 +99,7 @@ def token(settings: Settings, **changed: object) -> str:
 
 
 def by_hand(header: object, payload: object, secret: str, digest: str = "sha256") -> str:
-    """A token that no library would make, signed with a secret all the same."""
+    """Returns a token that no library would make, correctly signed with `secret`."""
     parts = [part if isinstance(part, bytes) else json.dumps(part).encode() for part in (header, payload)]
     signed = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
     signature = base64.urlsafe_b64encode(hmac.digest(secret.encode(), signed, digest)).rstrip(b"=")
@@ -112,7 +112,7 @@ async def ask(client: httpx.AsyncClient, credential: str | None) -> httpx.Respon
 
 
 async def me(client: httpx.AsyncClient, credential: str) -> tuple[str, str]:
-    """Role and name, as the server sees this token."""
+    """Returns the role and name of the viewer that the server derives from this token."""
     response = await ask(client, credential)
     assert response.status_code == 200, response.text
     viewer = response.json()["data"]["me"]
@@ -120,7 +120,7 @@ async def me(client: httpx.AsyncClient, credential: str) -> tuple[str, str]:
 
 
 def assert_refused(response: httpx.Response, status: int = 401, code: str = "UNAUTHENTICATED") -> str:
-    """The message of the refusal, which says nothing beyond what it may."""
+    """Returns the message of the refusal, after checking that the response reveals nothing else."""
     assert response.status_code == status, response.text
     (error,) = response.json()["errors"]
     assert error.keys() == {"message", "extensions"}
@@ -132,7 +132,7 @@ def assert_refused(response: httpx.Response, status: int = 401, code: str = "UNA
     return message
 
 
-async def test_each_role_is_let_in_as_itself(server: Server, client: httpx.AsyncClient, database: Database) -> None:
+async def test_each_role_is_admitted_as_itself(server: Server, client: httpx.AsyncClient, database: Database) -> None:
     technician, customer = await add_technician(database), await add_customer(database)
     _, api_key = await add_api_key(database)
     settings = server.settings
@@ -140,7 +140,7 @@ async def test_each_role_is_let_in_as_itself(server: Server, client: httpx.Async
     assert await me(client, token(settings)) == ("ADMIN", "The Boss")
     assert await me(client, token(settings, role="service", sub="gateway", name="Mail")) == ("SERVICE", "Mail")
     assert await me(client, api_key) == ("SERVICE", "chatbot")
-    # People are called what the database calls them, whatever their token says.
+    # The database's name of a person wins over the token's.
     assert await me(client, token(settings, role="technician", sub=f"tec_{technician}")) == ("TECHNICIAN", "Tess Wire")
     assert await me(client, token(settings, role="customer", sub=f"cus_{customer}", name=None)) == (
         "CUSTOMER",
@@ -148,12 +148,12 @@ async def test_each_role_is_let_in_as_itself(server: Server, client: httpx.Async
     )
 
 
-async def test_a_minted_token_is_good(server: Server, client: httpx.AsyncClient) -> None:
+async def test_a_minted_token_is_accepted(server: Server, client: httpx.AsyncClient) -> None:
     minted = auth.mint(server.settings, role=Role.ADMIN, subject="boss", name="Mint", ttl=60)
     assert await me(client, minted) == ("ADMIN", "Mint")
 
 
-async def test_the_scheme_is_read_in_any_case_and_the_audience_may_be_one_of_several(
+async def test_the_scheme_is_case_insensitive_and_a_token_may_have_several_audiences(
     server: Server, client: httpx.AsyncClient
 ) -> None:
     several = token(server.settings, aud=["another", server.settings.jwt_audience])
@@ -161,13 +161,13 @@ async def test_the_scheme_is_read_in_any_case_and_the_audience_may_be_one_of_sev
     assert response.status_code == 200
 
 
-async def test_a_clock_that_is_a_little_off_is_forgiven(server: Server, client: httpx.AsyncClient) -> None:
+async def test_small_clock_differences_are_tolerated(server: Server, client: httpx.AsyncClient) -> None:
     now = int(time.time())
     assert (await ask(client, token(server.settings, iat=now + 3, nbf=now + 3))).status_code == 200
     assert (await ask(client, token(server.settings, exp=now - 2))).status_code == 200
 
 
-async def test_without_a_token_there_is_nothing(client: httpx.AsyncClient) -> None:
+async def test_a_request_without_a_token_is_refused(client: httpx.AsyncClient) -> None:
     assert assert_refused(await ask(client, None)) == "A bearer token is required."
 
 
@@ -175,7 +175,9 @@ async def test_without_a_token_there_is_nothing(client: httpx.AsyncClient) -> No
     "authorization",
     ["", "Bearer", "Basic Ym9zczpzZWNyZXQ=", "Bearer a b", "Bearer a.b,c", "Bearer ü", "Token x"],
 )
-async def test_what_is_no_bearer_token_is_refused(client: httpx.AsyncClient, authorization: str) -> None:
+async def test_an_authorization_header_without_a_bearer_token_is_refused(
+    client: httpx.AsyncClient, authorization: str
+) -> None:
     headers = {b"authorization": authorization.encode("latin-1")}
     assert_refused(await client.post("/graphql", json=ME, headers=headers))
 
@@ -188,8 +190,8 @@ BAD_CLAIMS: dict[str, Callable[[], dict[str, object]]] = {
     "for an audience that is no text": lambda: {"aud": {"callout": 1}},
     "issued in the future": lambda: {"iat": time.time() + 60},
     "not valid yet": lambda: {"nbf": time.time() + 60},
-    "expiring at no time": lambda: {"exp": "soon"},
-    "expiring never": lambda: {"exp": float("inf")},
+    "whose expiry is no time": lambda: {"exp": "soon"},
+    "that never expires": lambda: {"exp": float("inf")},
     **{f"without {claim}": lambda claim=claim: {claim: None} for claim in ("sub", "role", "iss", "aud", "exp", "iat")},  # type: ignore[misc]
     "of no known role": lambda: {"role": "root"},
     "of a role in capitals": lambda: {"role": "ADMIN"},
@@ -199,7 +201,7 @@ BAD_CLAIMS: dict[str, Callable[[], dict[str, object]]] = {
     "whose subject is blank": lambda: {"sub": " "},
     "whose subject has a NUL": lambda: {"sub": "bo\0ss"},
     "whose subject has half a character": lambda: {"sub": "boss\ud800"},
-    "whose subject is a book": lambda: {"sub": "b" * 201},
+    "whose subject is too long": lambda: {"sub": "b" * 201},
     "of an admin without a name": lambda: {"name": None},
     "of an admin whose name is a number": lambda: {"name": 5},
     "of an admin with line breaks in the name": lambda: {"name": "The\nBoss"},
@@ -219,13 +221,13 @@ async def test_a_token_with_a_bad_claim_is_refused(
     assert assert_refused(await ask(client, token(server.settings, **changed()))) == "The credentials are not valid."
 
 
-async def test_an_expired_token_is_refused_and_told_so(server: Server, client: httpx.AsyncClient) -> None:
+async def test_an_expired_token_is_refused_as_expired(server: Server, client: httpx.AsyncClient) -> None:
     expired = token(server.settings, exp=int(time.time()) - 10)
     assert assert_refused(await ask(client, expired)) == "The token has expired."
 
 
-async def test_a_token_runs_out_while_it_is_in_use(server: Server, client: httpx.AsyncClient) -> None:
-    # What is remembered of a token must not outlive it: the leeway ends in the middle of a use.
+async def test_a_token_in_use_is_refused_once_it_expires(server: Server, client: httpx.AsyncClient) -> None:
+    # The cached result must not outlive the token, so the leeway ends while the token is in use.
     ends = int(time.time()) + 3
     brief = token(server.settings, exp=ends - auth.LEEWAY_SECONDS)
     while time.time() < ends - 0.5:
@@ -235,7 +237,7 @@ async def test_a_token_runs_out_while_it_is_in_use(server: Server, client: httpx
     assert assert_refused(await ask(client, brief)) == "The token has expired."
 
 
-async def test_a_forged_token_is_not_said_to_have_expired(server: Server, client: httpx.AsyncClient) -> None:
+async def test_a_forged_token_is_not_reported_as_expired(server: Server, client: httpx.AsyncClient) -> None:
     forged = jwt.encode(claims(server.settings, exp=int(time.time()) - 10), "x" * 40)
     assert assert_refused(await ask(client, forged)) == "The credentials are not valid."
 
@@ -263,12 +265,12 @@ def forgeries(settings: Settings) -> dict[str, str]:
         "with a header that is a list": by_hand([], good, secret),
         "with a header that is not JSON": by_hand(b"{", good, secret),
         "with a header without an end": by_hand(b"[" * 4_000, good, secret),
-        "with a header that is an endless number": by_hand(b"9" * 5_000, good, secret),
+        "with a header that is a number of 5,000 digits": by_hand(b"9" * 5_000, good, secret),
         "with a critical extension": by_hand({"alg": "HS256", "crit": ["x"], "x": 1}, good, secret),
-        "with a payload elsewhere": by_hand({"alg": "HS256", "b64": False, "crit": ["b64"]}, good, secret),
+        "with a detached payload": by_hand({"alg": "HS256", "b64": False, "crit": ["b64"]}, good, secret),
         "with a key's name that is a number": by_hand({"alg": "HS256", "kid": 5}, good, secret),
         "whose payload is a list": by_hand({"alg": "HS256"}, [], secret),
-        "whose payload is an abyss": by_hand({"alg": "HS256"}, b"[" * 4_000, secret),
+        "whose payload is nested too deeply": by_hand({"alg": "HS256"}, b"[" * 4_000, secret),
         "whose payload is no text": by_hand({"alg": "HS256"}, b"\xff", secret),
         "of 9,000 characters": token(settings, name="B" * 6_700),
         "that is no API key: too short": "callout_" + "a" * 42,
@@ -316,12 +318,12 @@ async def test_an_api_key_is_refused_within_a_second_of_its_revocation(
     assert_refused(await ask(client, secret))
 
 
-# What is remembered, seen from inside: over HTTP it shows only as time.
+# The cache, tested from inside: over HTTP only its timing can be seen.
 
 
 @pytest.fixture
 async def statements(server: Server) -> AsyncIterator[Statements]:
-    """A pool of one connection and the statements that it has run."""
+    """Yields a pool of one connection and the list of statements that it has run."""
     ran: list[str] = []
 
     async def listen(connection: asyncpg.Connection[asyncpg.Record]) -> None:
@@ -332,10 +334,12 @@ async def statements(server: Server) -> AsyncIterator[Statements]:
 
 
 async def no_reset(connection: object) -> None:
-    """Statements between requests would be counted too."""
+    """Keeps asyncpg from resetting connections: its statements would be counted too."""
 
 
-async def test_requests_at_once_make_one_look_up(server: Server, database: Database, statements: Statements) -> None:
+async def test_concurrent_requests_share_one_look_up(
+    server: Server, database: Database, statements: Statements
+) -> None:
     pool, ran = statements
     key, secret = await add_api_key(database)
     authenticator = Authenticator(server.settings, pool)
@@ -349,7 +353,7 @@ async def test_requests_at_once_make_one_look_up(server: Server, database: Datab
     await authenticator.close()
 
 
-async def test_who_leaves_does_not_take_the_look_up_along(
+async def test_a_cancelled_request_does_not_cancel_the_shared_look_up(
     server: Server, database: Database, statements: Statements
 ) -> None:
     pool, ran = statements
@@ -365,7 +369,7 @@ async def test_who_leaves_does_not_take_the_look_up_along(
     await authenticator.close()
 
 
-async def test_no_more_is_remembered_than_there_is_room_for(
+async def test_the_cache_keeps_no_more_than_its_maximum(
     server: Server, statements: Statements, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(auth, "REMEMBERED_MAX", 50)
@@ -379,7 +383,7 @@ async def test_no_more_is_remembered_than_there_is_room_for(
     await authenticator.close()
 
 
-async def test_an_answer_is_remembered_for_a_second(
+async def test_a_look_up_is_cached_for_a_second(
     server: Server, database: Database, statements: Statements, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
@@ -395,7 +399,7 @@ async def test_an_answer_is_remembered_for_a_second(
     await authenticator.close()
 
 
-async def test_what_is_over_is_forgotten_with_the_next_that_is_remembered(
+async def test_expired_entries_are_evicted_by_the_next_insertion(
     server: Server, statements: Statements, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
@@ -406,7 +410,7 @@ async def test_what_is_over_is_forgotten_with_the_next_that_is_remembered(
     for now, header, remembered in (  # noqa: B007 (the clock reads it)
         (0.0, a, [a]),
         (0.5, b, [a, b]),
-        (1.1, a, [b, a]),  # anew
+        (1.1, a, [b, a]),  # looked up again
         (1.6, c, [a, c]),
         (9.0, d, [d]),
     ):
@@ -415,7 +419,7 @@ async def test_what_is_over_is_forgotten_with_the_next_that_is_remembered(
     await authenticator.close()
 
 
-async def test_when_the_database_fails_the_credentials_are_not_called_bad(server: Server) -> None:
+async def test_a_database_failure_is_not_reported_as_bad_credentials(server: Server) -> None:
     async with asyncpg.create_pool(server.database_url, min_size=1, max_size=1) as pool:
         authenticator = Authenticator(server.settings, pool)
     # The pool is closed now.
@@ -425,13 +429,13 @@ async def test_when_the_database_fails_the_credentials_are_not_called_bad(server
     await authenticator.close()
 
 
-async def test_a_silent_database_is_not_waited_for_longer_than_promised(
+async def test_a_look_up_in_a_silent_database_times_out(
     server: Server, statements: Statements, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(auth, "LOOKUP_SECONDS", 0.2)
     pool, _ = statements
     authenticator = Authenticator(server.settings, pool)
-    async with pool.acquire():  # nobody else gets the only connection
+    async with pool.acquire():  # the pool's only connection
         started = time.monotonic()
         with pytest.raises(AuthenticationUnavailable):
             await authenticator.authenticate(f"Bearer callout_{'x' * 43}")
@@ -447,15 +451,17 @@ def issued(settings: Settings, key: PrivateKey, kid: str | None, **changed: obje
     return jwt.encode(claims(settings, **changed), key, algorithm, {"kid": kid} if kid else None)
 
 
-async def test_an_issuers_tokens_through_silence_key_rotation_and_outage(server: Server, tmp_path: Path) -> None:
-    """One server for all of it, since each must wait until the issuer may be asked again."""
+async def test_issued_tokens_are_verified_through_silence_key_rotation_and_outage(
+    server: Server, tmp_path: Path
+) -> None:
+    """The steps share one server, because each must wait out the issuer's cooldown."""
     with (
         issuer() as idp,
         callout_process(tmp_path, database_url=server.database_url, jwt_jwks_url=idp.url) as process,
     ):
         settings = Settings(jwt_jwks_url=idp.url)
         async with httpx.AsyncClient(base_url=process.url, timeout=20) as client:
-            # Hanging: those who cannot be identified without it are told so soon, and nobody else waits.
+            # The issuer hangs: requests that need it fail soon, and no other request waits.
             idp.behaviour = "hangs"
             started = time.monotonic()
             asking = [asyncio.create_task(ask(client, issued(settings, RSA_KEY, f"key {n}"))) for n in range(10)]
@@ -473,8 +479,8 @@ async def test_an_issuers_tokens_through_silence_key_rotation_and_outage(server:
             assert await me(client, issued(settings, RSA_KEY, "first")) == ("ADMIN", "The Boss")
             assert idp.asked == 2
 
-            # A new key, published after the first were read, is found as soon as the issuer may be asked again;
-            # until then made-up names of keys do not reach it.
+            # A key published later is found after the cooldown. Until then, requests with invented key ids do not
+            # reach the issuer.
             idp.publish(second=EC_KEY)
             for number in range(20):
                 assert_refused(await ask(client, issued(settings, RSA_KEY, f"made-up {number}")))
@@ -484,7 +490,7 @@ async def test_an_issuers_tokens_through_silence_key_rotation_and_outage(server:
             assert idp.asked == 3
             assert_refused(await ask(client, issued(settings, RSA_KEY, "first")))
 
-            # Each of these fits the key's name and something about its material.
+            # Each of these matches the key's id and part of its material.
             pem = public_pem(EC_KEY)
             good = claims(settings)
             for forged in (
@@ -499,7 +505,7 @@ async def test_an_issuers_tokens_through_silence_key_rotation_and_outage(server:
             ):
                 assert_refused(await ask(client, forged))
 
-            # Down: known keys go on; of others nothing can be said.
+            # The issuer is down: known keys still work, and unknown ones can be neither accepted nor rejected.
             idp.behaviour = "fails"
             await asyncio.sleep(jwks.COOLDOWN)
             assert_refused(await ask(client, issued(settings, RSA_KEY, "third")), 503, "AUTHENTICATION_UNAVAILABLE")
@@ -507,9 +513,9 @@ async def test_an_issuers_tokens_through_silence_key_rotation_and_outage(server:
             assert idp.asked == 4
 
 
-async def test_a_secret_goes_beside_an_issuer_and_each_key_opens_its_own(server: Server) -> None:
-    """A token that names a key is the issuer's to vouch for, and is not tried with the secret, whether or not the
-    issuer has such a key."""
+async def test_a_secret_and_an_issuer_each_verify_only_their_own_tokens(server: Server) -> None:
+    """A token with a key id is verified only with the issuer's keys, never with the secret, whether or not the issuer
+    has that key."""
     with issuer() as idp:
         idp.publish(first=RSA_KEY, second=EC_KEY)
         settings = server.settings.model_copy(update={"jwt_jwks_url": idp.url})
@@ -543,14 +549,14 @@ async def test_a_secret_goes_beside_an_issuer_and_each_key_opens_its_own(server:
         await authenticator.close()
 
 
-async def test_without_an_issuer_a_keys_name_says_nothing(server: Server) -> None:
+async def test_without_an_issuer_a_key_id_is_ignored(server: Server) -> None:
     authenticator = Authenticator(server.settings, None)  # type: ignore[arg-type]
     named = by_hand({"alg": "HS256", "kid": "first"}, claims(server.settings), server.settings.jwt_secret or "")
     assert (await authenticator.authenticate(f"Bearer {named}")).role is Role.ADMIN
     await authenticator.close()
 
 
-async def test_without_a_secret_only_the_issuer_vouches() -> None:
+async def test_without_a_secret_only_issued_tokens_are_accepted() -> None:
     with issuer() as idp:
         idp.publish(first=RSA_KEY)
         settings = Settings(jwt_jwks_url=idp.url, jwt_secret=None)
@@ -572,7 +578,7 @@ async def test_without_a_secret_only_the_issuer_vouches() -> None:
         *(("iat", seconds, good) for seconds, good in ((4, True), (7, False), (-3_600, True))),
     ],
 )
-async def test_a_clock_may_be_off_by_five_seconds(server: Server, claim: str, seconds: int, good: bool) -> None:
+async def test_time_claims_have_a_leeway_of_five_seconds(server: Server, claim: str, seconds: int, good: bool) -> None:
     authenticator = Authenticator(server.settings, None)  # type: ignore[arg-type]
     made = token(server.settings, **{claim: int(time.time()) + seconds})
     if good:
@@ -583,7 +589,7 @@ async def test_a_clock_may_be_off_by_five_seconds(server: Server, claim: str, se
     await authenticator.close()
 
 
-async def test_a_token_is_forgotten_after_a_second_or_when_it_runs_out(
+async def test_a_verified_token_is_cached_for_a_second_or_until_it_expires(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     passed = 0.0
@@ -601,7 +607,7 @@ async def test_a_token_is_forgotten_after_a_second_or_when_it_runs_out(
     for passed, times in ((0.0, 1), (0.9, 1), (1.0, 2), (1.9, 2), (2.1, 3)):
         await authenticator.authenticate(lasting)
         assert len(verified) == times, passed
-    # One that runs out in half a second, leeway included, is forgotten by then; one with more time as the others are.
+    # A token that expires within the cache time, leeway included, is cached only until then.
     ends = int(time.time()) + 600
     for left, remembered in ((0.5, 0.5), (1.5, auth.REMEMBER_SECONDS)):
         brief = f"Bearer {token(server.settings, sub=f'boss {left}', exp=ends)}"
@@ -615,7 +621,7 @@ async def test_a_token_is_forgotten_after_a_second_or_when_it_runs_out(
 
 
 @pytest.mark.parametrize("behaviour", ["fails", "redirects", "babbles", "floods"])
-async def test_what_is_no_key_set_gives_no_keys(behaviour: Any) -> None:
+async def test_an_invalid_key_set_yields_no_keys(behaviour: Any) -> None:
     with issuer() as idp:
         idp.publish(first=RSA_KEY)
         idp.behaviour = behaviour
@@ -626,7 +632,7 @@ async def test_what_is_no_key_set_gives_no_keys(behaviour: Any) -> None:
         await keys.close()
 
 
-async def test_only_signature_keys_of_the_two_algorithms_are_taken() -> None:
+async def test_only_signature_keys_of_the_supported_algorithms_are_accepted() -> None:
     with issuer() as idp:
         secret = base64.urlsafe_b64encode(b"s" * 32).decode()
         good = public_jwk(RSA_KEY)
@@ -654,7 +660,7 @@ async def test_only_signature_keys_of_the_two_algorithms_are_taken() -> None:
         await keys.close()
 
 
-async def test_keys_are_read_again_and_withdrawn_ones_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_keys_are_refreshed_and_withdrawn_keys_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     passed = 0.0
     monkeypatch.setattr(jwks, "monotonic", lambda: time.monotonic() + passed)
     with issuer() as idp:
@@ -662,7 +668,7 @@ async def test_keys_are_read_again_and_withdrawn_ones_forgotten(monkeypatch: pyt
         keys = jwks.KeySet(idp.url)
         assert await keys.find("first") and await keys.find("second")
 
-        # Past their freshness they are read again behind the back of whoever asks first.
+        # The first lookup of a stale key starts a refresh in the background.
         passed += jwks.FRESH
         idp.publish(second=EC_KEY)
         assert await keys.find("first") is not None
@@ -671,7 +677,7 @@ async def test_keys_are_read_again_and_withdrawn_ones_forgotten(monkeypatch: pyt
         assert await keys.find("second") is not None
         assert idp.asked == 2
 
-        # With the issuer gone the last keys serve for an hour, and no longer.
+        # While the issuer is down, the last keys are used for an hour and no longer.
         idp.behaviour = "fails"
         passed += jwks.STALE - 60
         assert await keys.find("second") is not None
@@ -685,18 +691,18 @@ async def test_keys_are_read_again_and_withdrawn_ones_forgotten(monkeypatch: pyt
         await keys.close()
 
 
-async def test_an_issuer_is_asked_no_more_often_than_every_five_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_issuer_is_queried_at_most_every_five_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     passed = 0.0
     monkeypatch.setattr(jwks, "monotonic", lambda: 1_000.0 + passed)
     with issuer() as idp:
         idp.publish(first=RSA_KEY)
         keys = jwks.KeySet(idp.url)
         await asyncio.gather(*(keys.find(f"unknown {n}") for n in range(20)))
-        assert idp.asked == 1  # by all of them together
+        assert idp.asked == 1  # for all of them
         for passed, asked in ((4.9, 1), (5.0, 2), (9.9, 2), (10.0, 3)):
             assert await keys.find("unknown") is None
             assert idp.asked == asked, passed
-        # A known key asks nobody until it is five minutes old, and is then still there while the issuer is asked.
+        # A known key needs no request for five minutes, and stays in use during the refresh that follows.
         for passed, asked in ((10.0 + jwks.FRESH - 0.1, 3), (10.0 + jwks.FRESH, 4)):
             assert await keys.find("first") is not None
             await settled(keys)
@@ -712,7 +718,7 @@ async def test_an_issuer_is_asked_no_more_often_than_every_five_seconds(monkeypa
         await keys.close()
 
 
-async def test_the_last_keys_serve_for_an_hour_to_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_last_keys_are_used_for_exactly_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
     passed = 0.0
     monkeypatch.setattr(jwks, "monotonic", lambda: 1_000.0 + passed)
     with issuer() as idp:

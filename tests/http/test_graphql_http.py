@@ -1,8 +1,8 @@
-"""GraphQL over HTTP: media types, methods, statuses, and bodies of all sorts.
+"""GraphQL over HTTP: media types, methods, statuses and bodies.
 
-As the draft has it that clients follow today (and that the audit of the npm package `graphql-http` checks): what was
-never executed has a 4xx status in `application/graphql-response+json`, and 200 in the older `application/json` if it
-was a GraphQL request at all.
+They follow the GraphQL over HTTP draft, as the audit of the npm package `graphql-http` does: a request that is not
+executed gets a 4xx status in `application/graphql-response+json`. In the older `application/json` it gets 200 if it is
+a well-formed GraphQL request.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CREATE = 'customerCreate(input: { name: "x", email: "get@example.com", accountNu
 
 @pytest.fixture(scope="module")
 async def client(server: Server) -> AsyncIterator[httpx.AsyncClient]:
-    """An admin's, which says nothing of what it sends and accepts but what the test says."""
+    """An admin's client, which sends no `Accept` header unless a test sets one."""
     async with Api(server) as admin:
         del admin.http.headers["accept"]
         yield admin.http
@@ -46,7 +46,7 @@ def type_of(response: httpx.Response) -> str:
 
 
 def code_of(response: httpx.Response) -> str:
-    """The code of the only error of a response that has nothing else."""
+    """Returns the code of the response's only error, after checking that the response contains nothing else."""
     body = response.json()
     assert list(body) == ["errors"]
     (error,) = body["errors"]
@@ -85,7 +85,7 @@ def code_of(response: httpx.Response) -> str:
         (f"{LEGACY};q=0.1, */*;q=0.2", MODERN),
     ],
 )
-async def test_the_answer_is_of_the_type_that_the_client_prefers(
+async def test_the_response_has_the_media_type_that_the_client_prefers(
     client: httpx.AsyncClient, accept: str, expected: str
 ) -> None:
     response = await post(client, accept=accept)
@@ -93,11 +93,11 @@ async def test_the_answer_is_of_the_type_that_the_client_prefers(
     assert response.headers["content-type"] == f"{expected}; charset=utf-8"
 
 
-async def test_whoever_says_nothing_of_types_gets_the_new_one(client: httpx.AsyncClient) -> None:
+async def test_a_client_without_an_accept_header_gets_the_new_media_type(client: httpx.AsyncClient) -> None:
     assert type_of(await post(client)) == MODERN
 
 
-async def test_several_accept_headers_are_one(client: httpx.AsyncClient) -> None:
+async def test_several_accept_headers_are_combined(client: httpx.AsyncClient) -> None:
     headers = [("content-type", LEGACY), ("accept", f"{MODERN};q=0.5"), ("accept", LEGACY)]
     response = await client.post("/graphql", content=QUERY, headers=headers)
     assert (response.status_code, type_of(response)) == (200, LEGACY)
@@ -121,7 +121,7 @@ async def test_several_accept_headers_are_one(client: httpx.AsyncClient) -> None
         f'text/plain;x="a,b/{LEGACY}"',
     ],
 )
-async def test_who_accepts_no_json_gets_406(client: httpx.AsyncClient, accept: str) -> None:
+async def test_a_client_that_accepts_no_json_gets_406(client: httpx.AsyncClient, accept: str) -> None:
     response = await post(client, accept=accept)
     assert (response.status_code, code_of(response)) == (406, "NOT_ACCEPTABLE")
 
@@ -138,7 +138,9 @@ async def test_who_accepts_no_json_gets_406(client: httpx.AsyncClient, accept: s
         "application/json ; charset=UTF-8 ; x=y",
     ],
 )
-async def test_json_in_utf_8_is_read_however_it_is_called(client: httpx.AsyncClient, content_type: str) -> None:
+async def test_every_spelling_of_the_json_content_type_is_accepted(
+    client: httpx.AsyncClient, content_type: str
+) -> None:
     response = await post(client, content_type=content_type)
     assert (response.status_code, response.json()) == (200, ANSWER)
 
@@ -161,13 +163,13 @@ async def test_json_in_utf_8_is_read_however_it_is_called(client: httpx.AsyncCli
         "application/json; charset=utf-8; charset=latin1",
     ],
 )
-async def test_any_other_type_is_415(client: httpx.AsyncClient, content_type: str) -> None:
-    """Those that a page elsewhere may have a browser send without asking first among them."""
+async def test_any_other_content_type_is_415(client: httpx.AsyncClient, content_type: str) -> None:
+    """These include the types that a foreign page can make a browser send without a preflight request."""
     response = await post(client, content_type=content_type)
     assert (response.status_code, code_of(response)) == (415, "UNSUPPORTED_MEDIA_TYPE")
 
 
-async def test_a_body_of_no_type_is_415(client: httpx.AsyncClient) -> None:
+async def test_a_body_without_a_content_type_is_415(client: httpx.AsyncClient) -> None:
     response = await client.post("/graphql", content=QUERY)
     assert (response.status_code, code_of(response)) == (415, "UNSUPPORTED_MEDIA_TYPE")
 
@@ -191,7 +193,7 @@ NOT_JSON = {
     "two": QUERY + QUERY,
     "NaN": b'{"query": "{ __typename }", "variables": {"a": NaN}}',
     "Infinity": b'{"query": "{ __typename }", "variables": {"a": Infinity}}',
-    "a number beyond all": b'{"query": "{ __typename }", "variables": {"a": 1e999}}',
+    "a number beyond a float's range": b'{"query": "{ __typename }", "variables": {"a": 1e999}}',
     "5,000 digits": DIGITS,
     "5,000 digits in a variable": b'{"query": "{ __typename }", "variables": {"a": ' + DIGITS + b"}}",
     "100,000 brackets": b"[" * DEEP,
@@ -206,7 +208,7 @@ NOT_JSON = {
 
 @pytest.mark.parametrize("accept", [MODERN, LEGACY])
 @pytest.mark.parametrize("name", NOT_JSON)
-async def test_what_is_not_json_is_400(client: httpx.AsyncClient, name: str, accept: str) -> None:
+async def test_a_body_that_is_not_json_is_400(client: httpx.AsyncClient, name: str, accept: str) -> None:
     response = await post(client, NOT_JSON[name], accept=accept)
     assert (response.status_code, code_of(response), type_of(response)) == (400, "BAD_REQUEST", accept)
     assert response.json()["errors"][0]["message"] == "The body is not JSON."
@@ -240,7 +242,7 @@ NO_REQUEST: dict[str, Any] = {
 
 @pytest.mark.parametrize("accept", [MODERN, LEGACY])
 @pytest.mark.parametrize("name", NO_REQUEST)
-async def test_json_that_is_no_graphql_request_is_400(client: httpx.AsyncClient, name: str, accept: str) -> None:
+async def test_json_that_is_not_a_graphql_request_is_400(client: httpx.AsyncClient, name: str, accept: str) -> None:
     response = await post(client, json.dumps(NO_REQUEST[name]).encode(), accept=accept)
     assert (response.status_code, code_of(response), type_of(response)) == (400, "BAD_REQUEST", accept)
 
@@ -255,12 +257,12 @@ async def test_json_that_is_no_graphql_request_is_400(client: httpx.AsyncClient,
         {"extensions": {"persistedQuery": {"version": 1}}},
     ],
 )
-async def test_what_is_null_empty_or_unknown_does_not_matter(client: httpx.AsyncClient, more: dict[str, Any]) -> None:
+async def test_null_empty_and_unknown_members_are_ignored(client: httpx.AsyncClient, more: dict[str, Any]) -> None:
     response = await post(client, json.dumps({"query": "{ __typename }"} | more).encode())
     assert (response.status_code, response.json()) == (200, ANSWER)
 
 
-# What a GraphQL request can be refused for. The name says what of it is wrong.
+# Reasons to refuse a GraphQL request; each name says what is wrong with the request.
 
 REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
     "an empty document": ("GRAPHQL_PARSE_FAILED", {"query": ""}),
@@ -309,7 +311,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-async def test_a_request_that_is_refused_is_400_in_the_new_type_and_200_in_the_old(
+async def test_a_refused_request_is_400_in_the_new_media_type_and_200_in_the_old(
     client: httpx.AsyncClient, name: str
 ) -> None:
     code, request = REFUSED[name]
@@ -322,14 +324,14 @@ async def test_a_request_that_is_refused_is_400_in_the_new_type_and_200_in_the_o
         assert (response.status_code, type_of(response)) == (status, accept)
 
 
-async def test_what_the_role_may_not_do_is_403_in_the_new_type_and_200_in_the_old(server: Server) -> None:
+async def test_a_forbidden_field_is_403_in_the_new_media_type_and_200_in_the_old(server: Server) -> None:
     async with Api(server).service() as service:
         for accept, status in ((MODERN, 403), (LEGACY, 200)):
             response = await post(service.http, b'{"query": "{ apiKeys { totalCount } }"}', accept=accept)
             assert (response.status_code, code_of(response)) == (status, "FORBIDDEN")
 
 
-async def test_without_a_token_it_is_401_whatever_is_asked(server: Server) -> None:
+async def test_every_request_without_a_token_is_401(server: Server) -> None:
     async with httpx.AsyncClient(base_url=server.url, trust_env=False) as nobody:
         for content, headers in ((QUERY, {}), (b"", {"content_type": "text/plain"}), (b"null", {"accept": LEGACY})):
             response = await post(nobody, content, **headers)
@@ -337,14 +339,14 @@ async def test_without_a_token_it_is_401_whatever_is_asked(server: Server) -> No
             assert response.headers["www-authenticate"].startswith("Bearer")
 
 
-async def test_objections_to_a_mutation_are_an_answer(client: httpx.AsyncClient) -> None:
+async def test_user_errors_of_a_mutation_have_status_200(client: httpx.AsyncClient) -> None:
     document = 'mutation { noteAdd(input: { ticketId: "x", body: "" }) { userErrors { code } } }'
     for accept in (MODERN, LEGACY):
         response = await post(client, json.dumps({"query": document}).encode(), accept=accept)
         assert (response.status_code, list(response.json())) == (200, ["data"])
 
 
-async def test_the_answer_is_utf_8_as_it_is(client: httpx.AsyncClient, server: Server) -> None:
+async def test_the_response_is_unescaped_utf_8(client: httpx.AsyncClient, server: Server) -> None:
     name = "Zoë Łukaszewska 黒田 🔔"
     async with Api(server) as admin:
         customer = await admin.new_customer(name=name)
@@ -369,8 +371,8 @@ async def test_the_answer_is_utf_8_as_it_is(client: httpx.AsyncClient, server: S
         {"query": "{ __typename }", "variables": "null", "extensions": "null", "unknown": "x"},
     ],
 )
-async def test_queries_may_come_by_get(client: httpx.AsyncClient, parameters: dict[str, str]) -> None:
-    for encode in (quote, lambda text: urlencode({"": text})[1:]):  # a blank is %20 or +
+async def test_queries_are_accepted_over_get(client: httpx.AsyncClient, parameters: dict[str, str]) -> None:
+    for encode in (quote, lambda text: urlencode({"": text})[1:]):  # a space is %20 or +
         query_string = "&".join(f"{name}={encode(value)}" for name, value in parameters.items())
         for accept in (MODERN, LEGACY):
             response = await get(client, query_string, accept=accept)
@@ -393,7 +395,9 @@ async def test_queries_may_come_by_get(client: httpx.AsyncClient, parameters: di
         "query=%7B__typename%7D&operationName=null",
     ],
 )
-async def test_a_query_string_that_is_no_graphql_request_is_400(client: httpx.AsyncClient, query_string: str) -> None:
+async def test_a_query_string_that_is_not_a_graphql_request_is_400(
+    client: httpx.AsyncClient, query_string: str
+) -> None:
     response = await get(client, query_string)
     assert (response.status_code, code_of(response)) == (400, "BAD_REQUEST")
 
@@ -406,7 +410,7 @@ async def test_a_query_string_that_is_no_graphql_request_is_400(client: httpx.As
         {"query": "query Q { __typename } mutation M { " + CREATE + " }", "operationName": "M"},
     ],
 )
-async def test_mutations_do_not_come_by_get(
+async def test_mutations_over_get_are_405(
     client: httpx.AsyncClient, database: Database, parameters: dict[str, str]
 ) -> None:
     before = await dump(database)
@@ -423,11 +427,11 @@ async def test_other_methods_are_405(client: httpx.AsyncClient, method: str) -> 
     assert (response.status_code, response.headers["allow"]) == (405, "GET, POST")
 
 
-async def test_a_posts_query_string_is_nobodys_request(client: httpx.AsyncClient) -> None:
+async def test_the_query_string_of_a_post_is_ignored(client: httpx.AsyncClient) -> None:
     response = await client.post("/graphql?query={__typename}", content=b"{}", headers={"content-type": LEGACY})
     assert (response.status_code, code_of(response)) == (400, "BAD_REQUEST")
 
 
-async def test_in_production_a_browser_gets_no_page(client: httpx.AsyncClient) -> None:
+async def test_a_browser_gets_no_page_in_production(client: httpx.AsyncClient) -> None:
     response = await client.get("/graphql", headers={"accept": "text/html,application/xhtml+xml"})
     assert (response.status_code, code_of(response)) == (406, "NOT_ACCEPTABLE")

@@ -1,4 +1,4 @@
-"""Whether a process is ready: how often its database is asked, and what is made of the answer."""
+"""Readiness: how often the database is queried, and how its answers are reported."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from callout.health import DatabaseNotMigrated, DatabaseUnreachable, Readiness
 from callout.http.errors import HttpError
 
 
-class Asked:
-    """A database that counts how often it is asked, and answers when it is let."""
+class CountingDatabase:
+    """A database that counts its queries, and answers while `answering` is set."""
 
     def __init__(self, answer: str | Exception) -> None:
         self.answer = answer
@@ -31,7 +31,7 @@ class Asked:
 
 
 class Clock:
-    """Stands still unless it is moved."""
+    """A clock that moves only when a test moves it."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -47,12 +47,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def readiness(database: Asked, revision: str = "7") -> Readiness:
-    return Readiness(database, revision)  # type: ignore[arg-type]  # it is asked for one value and nothing else
+def readiness(database: CountingDatabase, revision: str = "7") -> Readiness:
+    return Readiness(database, revision)  # type: ignore[arg-type]  # only `fetchval` is used
 
 
-async def test_many_who_ask_at_once_ask_the_database_once() -> None:
-    database = Asked("7")
+async def test_concurrent_checks_share_one_query() -> None:
+    database = CountingDatabase("7")
     database.answering.clear()
     asked = readiness(database)
     asking = [asyncio.create_task(asked.check()) for _ in range(20)]
@@ -62,8 +62,8 @@ async def test_many_who_ask_at_once_ask_the_database_once() -> None:
     assert database.times == 1
 
 
-async def test_what_was_found_is_good_for_a_second(clock: Clock) -> None:
-    database = Asked("7")
+async def test_a_result_is_cached_for_a_second(clock: Clock) -> None:
+    database = CountingDatabase("7")
     asked = readiness(database)
     await asked.check()
     database.answer = "6"
@@ -91,31 +91,33 @@ async def test_what_was_found_is_good_for_a_second(clock: Clock) -> None:
         (TimeoutError(), DatabaseUnreachable, "TimeoutError()"),
     ],
 )
-async def test_a_problem_has_its_name(answer: Exception, problem: type[HttpError], reason: str) -> None:
+async def test_each_failure_is_reported_with_its_reason(
+    answer: Exception, problem: type[HttpError], reason: str
+) -> None:
     with pytest.raises(problem) as refused:
-        await readiness(Asked(answer)).check()
+        await readiness(CountingDatabase(answer)).check()
     assert (refused.value.status, refused.value.reason) == (503, reason)
 
 
 async def test_a_silent_database_is_unreachable_until_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "ANSWER_SECONDS", 0.05)
     monkeypatch.setattr(health, "REMEMBER_SECONDS", 0.0)
-    database = Asked("7")
+    database = CountingDatabase("7")
     database.answering.clear()
     asked = readiness(database)
     for _ in range(2):
         with pytest.raises(DatabaseUnreachable) as refused:
             await asked.check()
         assert refused.value.reason == "timed out"
-    assert database.times == 1  # it is not asked again before it has answered
+    assert database.times == 1  # not queried again before it has answered
     database.answering.set()
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     await asked.check()
 
 
-async def test_a_closed_one_waits_for_nothing() -> None:
-    database = Asked("7")
+async def test_closing_cancels_a_pending_check() -> None:
+    database = CountingDatabase("7")
     database.answering.clear()
     asked = readiness(database)
     checking = asyncio.create_task(asked.check())
@@ -124,4 +126,4 @@ async def test_a_closed_one_waits_for_nothing() -> None:
         await asked.close()
     assert asked._asking is not None and asked._asking.cancelled()
     checking.cancel()
-    await readiness(Asked("7")).close()
+    await readiness(CountingDatabase("7")).close()

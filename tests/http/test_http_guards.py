@@ -1,4 +1,4 @@
-"""The HTTP layer around GraphQL: bodies, request ids, headers, health, the log."""
+"""The HTTP layer around GraphQL: bodies, request ids, headers, health and the log."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def client(server: Server, credential: str) -> AsyncIterator[httpx.AsyncCl
 
 
 def code_of(response: httpx.Response) -> str:
-    """The code of the only error, whose form is that of every error."""
+    """Returns the code of the response's only error, after checking the error's form."""
     (error,) = response.json()["errors"]
     assert error["extensions"]["requestId"] == response.headers["x-request-id"]
     assert error.keys() == {"message", "extensions"}
@@ -61,19 +61,19 @@ def code_of(response: httpx.Response) -> str:
 
 
 def padded(size: int) -> bytes:
-    """A query of exactly this many bytes."""
+    """Returns a query of exactly `size` bytes."""
     return QUERY + b" " * (size - len(QUERY))
 
 
-async def test_a_body_of_a_mebibyte_is_read_and_one_byte_more_refused(client: httpx.AsyncClient) -> None:
+async def test_a_body_of_a_mebibyte_is_accepted_and_a_larger_one_is_refused(client: httpx.AsyncClient) -> None:
     assert (await client.post("/graphql", content=padded(BODY_MAX))).status_code == 200
     response = await client.post("/graphql", content=padded(BODY_MAX + 1))
     assert (response.status_code, code_of(response)) == (413, "BODY_TOO_LARGE")
-    # The connection goes on.
+    # The connection can still be used.
     assert (await client.post("/graphql", content=QUERY)).status_code == 200
 
 
-async def test_a_body_without_a_length_is_counted_as_it_comes(client: httpx.AsyncClient) -> None:
+async def test_a_body_without_a_length_is_counted_as_it_arrives(client: httpx.AsyncClient) -> None:
     async def chunks(size: int) -> AsyncIterator[bytes]:
         whole = padded(size)
         for start in range(0, size, 100_000):
@@ -84,14 +84,16 @@ async def test_a_body_without_a_length_is_counted_as_it_comes(client: httpx.Asyn
     assert (response.status_code, code_of(response)) == (413, "BODY_TOO_LARGE")
 
 
-async def test_a_body_that_is_too_large_is_refused_before_it_is_sent(server: Server, credential: str) -> None:
-    """A client that asks first (`Expect: 100-continue`) is spared the upload."""
+async def test_a_body_that_announces_too_great_a_length_is_refused_before_it_is_sent(
+    server: Server, credential: str
+) -> None:
+    """A client that sends `Expect: 100-continue` does not upload the body at all."""
     async with connection(server.url) as (reader, writer):
         writer.write(head(credential, f"Content-Length: {100 * BODY_MAX}", "Expect: 100-continue"))
         assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
 
 
-async def test_a_body_without_end_is_refused_while_it_comes(server: Server, credential: str) -> None:
+async def test_an_endless_body_is_refused_while_it_arrives(server: Server, credential: str) -> None:
     async with connection(server.url) as (reader, writer):
         writer.write(head(credential, "Transfer-Encoding: chunked"))
         megabyte = b"f4240\r\n" + b"x" * 1_000_000 + b"\r\n"
@@ -101,15 +103,15 @@ async def test_a_body_without_end_is_refused_while_it_comes(server: Server, cred
         assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
 
 
-async def test_a_body_that_does_not_arrive_in_time_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second body drips while the first never comes."""
+async def test_a_body_that_does_not_arrive_in_time_is_408(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One body never arrives, another one arrives a byte at a time."""
     assert guard.BODY_SECONDS == 10
     monkeypatch.setattr(guard, "BODY_SECONDS", 0.5)
     async with serving(RequestGuard(faulty, AccessLog())) as url:
-        await asyncio.gather(*(given_up(url, drip) for drip in (b"", b"x")))
+        await asyncio.gather(*(assert_timed_out(url, drip) for drip in (b"", b"x")))
 
 
-async def given_up(url: str, drip: bytes) -> None:
+async def assert_timed_out(url: str, drip: bytes) -> None:
     async with connection(url) as (reader, writer):
         writer.write(head("", "Content-Length: 1000"))
         answer = asyncio.create_task(all_of(reader))
@@ -123,8 +125,8 @@ async def given_up(url: str, drip: bytes) -> None:
 
 
 async def all_of(reader: asyncio.StreamReader) -> bytes:
-    """Everything up to the end of the connection; a reset is one too, as the server may close while the client still
-    writes."""
+    """Returns everything received until the connection ends, by close or by reset: the server may close it while the
+    client still writes."""
     received = b""
     with suppress(ConnectionResetError):
         while chunk := await reader.read(65_536):
@@ -132,7 +134,7 @@ async def all_of(reader: asyncio.StreamReader) -> bytes:
     return received
 
 
-async def test_a_client_that_leaves_in_the_middle_harms_nobody(
+async def test_a_client_that_disconnects_mid_body_affects_no_other_request(
     server: Server, client: httpx.AsyncClient, credential: str
 ) -> None:
     async with connection(server.url) as (_, writer):
@@ -163,7 +165,7 @@ async def test_a_callers_request_id_is_kept(client: httpx.AsyncClient, given: st
 
 
 @pytest.mark.parametrize("given", ["", "x" * 65, "a b", 'a"b', "<script>", "ä", "{}", "a,b"])
-async def test_a_request_id_that_could_do_harm_is_replaced(client: httpx.AsyncClient, given: str) -> None:
+async def test_an_unsafe_request_id_is_replaced(client: httpx.AsyncClient, given: str) -> None:
     headers = {b"x-request-id": given.encode()}
     first = await client.post("/graphql", content=QUERY, headers=headers)
     second = await client.post("/graphql", content=QUERY, headers=headers)
@@ -181,13 +183,13 @@ async def test_errors_carry_the_request_id(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("path", ["/graphql", "/healthz", "/nowhere"])
-async def test_no_answer_is_cached_or_guessed_at(client: httpx.AsyncClient, path: str) -> None:
+async def test_no_response_may_be_cached_or_sniffed(client: httpx.AsyncClient, path: str) -> None:
     response = await client.post(path, content=QUERY)
     assert response.headers["cache-control"] == "no-store"
     assert response.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_unknown_paths_and_methods_are_answered_in_the_same_form(client: httpx.AsyncClient) -> None:
+async def test_unknown_paths_and_methods_get_errors_of_the_same_form(client: httpx.AsyncClient) -> None:
     nowhere = await client.get("/nowhere")
     assert (nowhere.status_code, code_of(nowhere)) == (404, "NOT_FOUND")
     wrong = await client.delete("/graphql")
@@ -198,7 +200,7 @@ async def test_unknown_paths_and_methods_are_answered_in_the_same_form(client: h
 
 
 @pytest.mark.parametrize("accept", ["application/json", "application/graphql-response+json"])
-def test_a_refusal_is_of_the_type_that_the_client_reads(server: Server, accept: str) -> None:
+def test_a_refusal_has_the_media_type_that_the_client_accepts(server: Server, accept: str) -> None:
     response = httpx.post(f"{server.url}/graphql", content=QUERY, headers={"accept": accept})
     assert response.status_code == 401
     assert response.headers["content-type"].split(";")[0] == accept
@@ -213,7 +215,7 @@ def test_health_needs_no_token(server: Server) -> None:
         assert (response.status_code, response.json()) == (200, {"status": status})
 
 
-async def test_a_database_that_is_not_migrated_is_not_ready(server: Server) -> None:
+async def test_a_server_is_not_ready_until_its_database_is_migrated(server: Server) -> None:
     name = f"unmigrated_{os.getpid()}"
     admin = await asyncpg.connect(server.database_url)
     await admin.execute(f"CREATE DATABASE {name}")
@@ -232,7 +234,7 @@ async def test_a_database_that_is_not_migrated_is_not_ready(server: Server) -> N
         await admin.close()
 
 
-async def test_a_database_that_falls_silent_is_found_out_in_time(
+async def test_a_silent_database_is_reported_unreachable_in_time(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (health.ANSWER_SECONDS, health.REMEMBER_SECONDS) == (2, 1)
@@ -243,7 +245,7 @@ async def test_a_database_that_falls_silent_is_found_out_in_time(
         readiness = Readiness(pool, migrate.head())
         await readiness.check()
         silence.set()
-        await asyncio.sleep(0.1)  # what was found is good for so long
+        await asyncio.sleep(0.1)  # the cached result expires
         for _ in range(2):
             async with asyncio.timeout(5):
                 with pytest.raises(DatabaseUnreachable):
@@ -252,7 +254,7 @@ async def test_a_database_that_falls_silent_is_found_out_in_time(
     pool.terminate()
 
 
-async def test_a_database_that_is_gone_is_unreachable(server: Server) -> None:
+async def test_a_closed_pool_is_reported_as_an_unreachable_database(server: Server) -> None:
     async with asyncpg.create_pool(server.database_url, min_size=1, max_size=1) as pool:
         readiness = Readiness(pool, migrate.head())
     with pytest.raises(DatabaseUnreachable) as refusal:
@@ -262,8 +264,8 @@ async def test_a_database_that_is_gone_is_unreachable(server: Server) -> None:
 
 @asynccontextmanager
 async def silenceable(url: str, directory: Path) -> AsyncIterator[tuple[int, asyncio.Event]]:
-    """A way to the database, by a Unix socket in `directory` with this port in its name, that passes nothing on any
-    more once the event is set, and says nothing."""
+    """Forwards connections from a Unix socket in `directory` to the database. Yields the port in the socket's name,
+    and an event; once it is set, nothing is forwarded any more, but connections stay open."""
     parts = urlsplit(url)
     host, port = parse_qs(parts.query).get("host", [parts.hostname or ""])[0], parts.port or 5432
     silence = asyncio.Event()
@@ -308,7 +310,7 @@ async def faulty(scope: Scope, receive: Receive, send: Send) -> None:
     raise RuntimeError("the password is 12345")
 
 
-async def test_an_unhandled_exception_is_told_to_the_log_alone(
+async def test_an_unhandled_exception_is_logged_and_not_sent_to_the_client(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with serving(RequestGuard(faulty, AccessLog())) as url, httpx.AsyncClient(base_url=url) as client:
@@ -319,7 +321,7 @@ async def test_an_unhandled_exception_is_told_to_the_log_alone(
     assert "the password is 12345" in (fault.exc_text or "")
 
 
-async def test_a_fault_after_the_answer_has_begun_ends_the_connection(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_fault_after_the_response_has_started_ends_the_connection(caplog: pytest.LogCaptureFixture) -> None:
     async with serving(RequestGuard(faulty, AccessLog())) as url, httpx.AsyncClient(base_url=url) as client:
         with pytest.raises(httpx.RemoteProtocolError):
             await client.post("/half", content=b"{}")
@@ -332,7 +334,7 @@ async def guarded(
     headers: Sequence[tuple[bytes, bytes]] = (),
     log: AccessLog | None = None,
 ) -> list[Message]:
-    """What the guard sends where the application receives these messages."""
+    """Returns the messages that the guard sends when the application receives `received`."""
     sent: list[Message] = []
     messages = iter(received)
 
@@ -355,7 +357,7 @@ def part(body: bytes, *, more: bool = True) -> Message:
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers with the number of octets that it was sent."""
+    """Answers with the length of the request's body in bytes."""
     body = b"%d" % len(await read_body(scope, receive))
     await send({"type": "http.response.start", "status": 200})
     await send({"type": "http.response.body", "body": body})
@@ -373,15 +375,15 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
         ([1, BODY_MAX], False),
     ],
 )
-async def test_a_body_has_a_mebibyte_in_however_many_parts(sizes: list[int], taken: bool) -> None:
-    parts = [part(b" " * size, more=place < len(sizes)) for place, size in enumerate(sizes, 1)]
+async def test_a_body_of_several_parts_is_limited_to_a_mebibyte(sizes: list[int], taken: bool) -> None:
+    parts = [part(b" " * size, more=number < len(sizes)) for number, size in enumerate(sizes, 1)]
     start, answer = await guarded(echo, *parts)
     assert (start["status"], taken) in ((200, True), (413, False))
     assert (answer["body"] == b"%d" % BODY_MAX) is taken
 
 
-async def test_no_more_is_received_of_a_body_that_is_too_large() -> None:
-    """Neither where it has said so, nor where it only shows: whatever came next would be an error here."""
+async def test_the_rest_of_too_large_a_body_is_not_received() -> None:
+    """Whether by its declared length or by its parts: receiving another message would raise here."""
     for length in (b"1048577", b"9999999", b"10000000", b"1" + b"0" * 5_000):
         (start, _) = await guarded(echo, headers=[(b"content-length", length)])
         assert start["status"] == 413
@@ -389,7 +391,7 @@ async def test_no_more_is_received_of_a_body_that_is_too_large() -> None:
     assert start["status"] == 413
 
 
-async def test_a_client_that_leaves_is_sent_nothing_and_logged_as_one_that_has_left(
+async def test_a_client_that_disconnects_is_sent_nothing_and_logged_as_499(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -398,8 +400,8 @@ async def test_a_client_that_leaves_is_sent_nothing_and_logged_as_one_that_has_l
     assert logged(caplog) == [("INFO", 499, None)] * 2
 
 
-async def test_a_request_is_over_when_it_is_answered(caplog: pytest.LogCaptureFixture) -> None:
-    """What is logged afterwards is not said to be of it; a fault is logged as one, and a refusal is not."""
+async def test_the_request_context_ends_with_the_response(caplog: pytest.LogCaptureFixture) -> None:
+    """Later log lines do not carry its request id. A fault is logged as an error, a refusal is not."""
     caplog.set_level(logging.INFO)
     await guarded(echo, part(b"", more=False))
     await guarded(faulty, part(b"", more=False))
@@ -408,10 +410,10 @@ async def test_a_request_is_over_when_it_is_answered(caplog: pytest.LogCaptureFi
     assert logged(caplog) == [("INFO", 200, None), ("ERROR", 500, "INTERNAL"), ("INFO", 413, "BODY_TOO_LARGE")]
 
 
-async def test_lines_are_written_together_and_a_fault_at_once(
+async def test_log_lines_are_written_in_batches_and_those_of_faults_immediately(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A fault's line comes after those of earlier requests; each has the time of its own request."""
+    """A fault's line follows those of earlier requests. Each line has the time of its own request."""
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(access_log, "DELAY_SECONDS", 0.2)
     log = AccessLog()
@@ -429,14 +431,14 @@ async def test_lines_are_written_together_and_a_fault_at_once(
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, int, str | None]]:
-    """The level, the status and the code of each request's line."""
+    """Returns the level, status and code of each line in the access log."""
     lines = [record for record in caplog.records if record.name == "callout.access"]
     return [(line.levelname, line.__dict__["fields"]["status"], line.__dict__["fields"]["code"]) for line in lines]
 
 
 @asynccontextmanager
 async def serving(app: ASGIApp) -> AsyncIterator[str]:
-    """The application behind a real server in this process."""
+    """Serves the application with a real server in this process; yields its URL."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(app, http=BoundedProtocol, lifespan="off", ws="none", log_config=None)
         server = uvicorn.Server(config)
@@ -448,7 +450,7 @@ async def serving(app: ASGIApp) -> AsyncIterator[str]:
             await task
 
 
-def test_each_request_has_a_line_in_the_log_and_no_secret_has(server: Server, credential: str) -> None:
+def test_each_request_is_logged_in_one_line_without_secrets(server: Server, credential: str) -> None:
     query = {
         "query": "query Named($who: String) { customers(search: $who) { totalCount } }",
         "variables": {"who": "private@x.test"},
@@ -490,7 +492,7 @@ def test_each_request_has_a_line_in_the_log_and_no_secret_has(server: Server, cr
 
 
 def line(server: Server, request_id: str) -> dict[str, Any]:
-    """The request's line in the access log, which is written after the answer."""
+    """Returns the request's line in the access log, which is written after the response."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         for found in server.process.records("callout.access"):
@@ -500,7 +502,7 @@ def line(server: Server, request_id: str) -> dict[str, Any]:
     raise AssertionError(f"no line for {request_id}")
 
 
-def test_warnings_and_forgotten_exceptions_are_logged() -> None:
+def test_warnings_and_unretrieved_exceptions_are_logged() -> None:
     script = """
 import asyncio, gc, logging, warnings
 from callout import logs
@@ -539,12 +541,12 @@ early.error("severe enough")
     assert "ValueError: forgotten" in lines[2]["exception"]
 
 
-def test_a_persons_log_shows_control_characters_instead_of_obeying_them() -> None:
+def test_the_text_log_escapes_control_characters() -> None:
     shown = TextFormatter(coloured=False).format(record("red \x1b[31m\nnew line", {"path": "/ä\u2028b"}))
     assert shown.endswith(r"INFO    callout.test: red \x1b[31m\nnew line path=/ä\u2028b")
 
 
-def test_a_persons_log_has_colours_on_a_terminal_alone_and_a_traceback_below() -> None:
+def test_the_text_log_is_coloured_only_on_a_terminal_and_ends_with_the_traceback() -> None:
     failed = record("failed", {})
     try:
         raise ValueError("forgotten")
@@ -556,16 +558,16 @@ def test_a_persons_log_has_colours_on_a_terminal_alone_and_a_traceback_below() -
     assert "\x1b" not in TextFormatter(coloured=False).format(failed)
 
 
-def test_a_line_says_when_and_in_whose_request_it_was_written() -> None:
+def test_a_log_line_has_its_time_and_request_id() -> None:
     made = record("done", {"operation": "Named"})
     made.created = 1_795_421_700.25
     context = CURRENT.set(RequestInfo("mine"))
     try:
-        told = json.loads(JsonFormatter().format(made))
+        logged_fields = json.loads(JsonFormatter().format(made))
         assert TextFormatter(coloured=False).format(made).endswith("callout.test: done requestId=mine operation=Named")
     finally:
         CURRENT.reset(context)
-    assert told == {
+    assert logged_fields == {
         "time": "2026-11-23T08:15:00.250000+00:00",
         "level": "INFO",
         "logger": "callout.test",
@@ -576,7 +578,7 @@ def test_a_line_says_when_and_in_whose_request_it_was_written() -> None:
     assert "requestId" not in json.loads(JsonFormatter().format(made))
 
 
-def test_a_logged_text_may_be_anything() -> None:
+def test_any_text_can_be_logged() -> None:
     logged = json.loads(JsonFormatter().format(record("half a character: \ud800", {"who": {1, 2}, "none": None})))
     assert logged["message"] == r"half a character: \ud800"
     assert logged["who"] == "{1, 2}"

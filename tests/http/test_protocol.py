@@ -1,4 +1,4 @@
-"""What `callout serve` adds to uvicorn's HTTP protocol, with no network below it."""
+"""The additions of `callout serve` to uvicorn's HTTP protocol, without a network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.helpers.wire import settled, until
 REFUSAL = b"HTTP/1.1 431 "
 
 
-class Line(asyncio.Transport):
+class FakeTransport(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.written = b""
@@ -40,7 +40,7 @@ class Line(asyncio.Transport):
 
 
 class Requests:
-    """An application that answers each request: `/for-ever` only when the server ends."""
+    """An application that answers each request at once, except that `/for-ever` is answered when the server ends."""
 
     def __init__(self) -> None:
         self.paths: list[str] = []
@@ -63,17 +63,17 @@ async def protocol(requests: Requests) -> BoundedProtocol:
     config = Config(requests, http=BoundedProtocol, log_config=None, lifespan="off", access_log=False)
     config.load()
     protocol = BoundedProtocol(config, ServerState(), {})
-    protocol.connection_made(Line())
+    protocol.connection_made(FakeTransport())
     return protocol
 
 
-def line(protocol: BoundedProtocol) -> Line:
-    assert isinstance(protocol.transport, Line)
+def transport_of(protocol: BoundedProtocol) -> FakeTransport:
+    assert isinstance(protocol.transport, FakeTransport)
     return protocol.transport
 
 
 def receive(protocol: BoundedProtocol, data: bytes) -> None:
-    """In pieces, as it comes."""
+    """Passes the data on in pieces, as a network would."""
     for start in range(0, len(data), 1_000):
         protocol.data_received(data[start : start + 1_000])
 
@@ -83,27 +83,25 @@ def head(size: int, more: bytes = b"") -> bytes:
     return start + b"y" * (size - len(start) - 4) + b"\r\n\r\n"
 
 
-async def test_a_head_may_be_as_long_as_the_bound_and_each_request_has_its_own(
+async def test_each_request_on_a_connection_may_have_a_head_of_the_maximum_size(
     protocol: BoundedProtocol, requests: Requests
 ) -> None:
     for _ in range(3):
         receive(protocol, head(HEAD_MAX))
-        await until(lambda: line(protocol).written.startswith(b"HTTP/1.1 204"))
-        line(protocol).written = b""
+        await until(lambda: transport_of(protocol).written.startswith(b"HTTP/1.1 204"))
+        transport_of(protocol).written = b""
     assert requests.paths == ["/"] * 3
-    assert not line(protocol).closed
+    assert not transport_of(protocol).closed
 
 
-async def test_a_head_that_goes_on_beyond_the_bound_is_refused_once(
-    protocol: BoundedProtocol, requests: Requests
-) -> None:
+async def test_a_head_beyond_the_maximum_size_is_refused_once(protocol: BoundedProtocol, requests: Requests) -> None:
     endless = head(HEAD_MAX + 3_000)[:-4]
     receive(protocol, endless[:HEAD_MAX])
-    assert line(protocol).written == b""
+    assert transport_of(protocol).written == b""
     receive(protocol, endless[HEAD_MAX:])
-    assert line(protocol).written.startswith(REFUSAL)
-    assert line(protocol).written.count(REFUSAL) == 1
-    assert line(protocol).closed
+    assert transport_of(protocol).written.startswith(REFUSAL)
+    assert transport_of(protocol).written.count(REFUSAL) == 1
+    assert transport_of(protocol).closed
     await settled()
     assert requests.paths == []
 
@@ -112,26 +110,26 @@ async def test_a_body_does_not_count_as_head(protocol: BoundedProtocol, requests
     size = 3 * HEAD_MAX
     receive(protocol, head(500, b"content-length: %d\r\n" % size))
     receive(protocol, b"z" * size)
-    await until(lambda: line(protocol).written.startswith(b"HTTP/1.1 204"))
-    assert not line(protocol).closed
+    await until(lambda: transport_of(protocol).written.startswith(b"HTTP/1.1 204"))
+    assert not transport_of(protocol).closed
 
 
-async def test_a_response_that_goes_on_for_ever_ends_with_the_server(
+async def test_an_endless_response_ends_when_the_server_shuts_down(
     protocol: BoundedProtocol, requests: Requests
 ) -> None:
     receive(protocol, b"GET /for-ever HTTP/1.1\r\nhost: x\r\n\r\n")
     await settled()
-    assert line(protocol).written == b""
+    assert transport_of(protocol).written == b""
     protocol.shutdown()
-    await until(lambda: line(protocol).written.startswith(b"HTTP/1.1 204"))
+    await until(lambda: transport_of(protocol).written.startswith(b"HTTP/1.1 204"))
 
 
 @pytest.mark.parametrize("requests_before", [0, 1])
-async def test_a_connection_without_a_request_ends_with_the_server(
+async def test_an_idle_connection_is_closed_when_the_server_shuts_down(
     protocol: BoundedProtocol, requests_before: int
 ) -> None:
     for _ in range(requests_before):
         receive(protocol, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
-        await until(lambda: line(protocol).written)
+        await until(lambda: transport_of(protocol).written)
     protocol.shutdown()
-    assert line(protocol).closed
+    assert transport_of(protocol).closed

@@ -1,5 +1,5 @@
-"""SIGTERM with many sockets open: whoever reads is told to come back, what is under way is answered, and the process
-ends in time, whatever those do who do not read."""
+"""SIGTERM with many open sockets: reading clients get a close code that asks them to reconnect, requests under way are
+answered, and the process ends in time even if some clients do not read."""
 
 from __future__ import annotations
 
@@ -27,22 +27,24 @@ from tests.helpers.api import Api
 from tests.helpers.database_checks import key, until, until_blocked
 from tests.helpers.graphql_ws_client import DESCRIPTIONS, Socket, following, live, stalled
 from tests.helpers.process import lives
-from tests.helpers.stress import BOSS, SECRET, known, server_process
+from tests.helpers.stress import BOSS, SECRET, server_of, server_process
 
 SOCKETS, STALLED = 200, 4
 SECONDS = 10.0
 RESTARTS = 1012
 OF_CALLOUT = "FROM pg_stat_activity WHERE datname = current_database() AND application_name"
-TEXTS = [f"{n} {'x' * 15_000}" for n in range(400)]  # more than the system holds for who does not read
+TEXTS = [f"{n} {'x' * 15_000}" for n in range(400)]  # more than the kernel buffers for a client that does not read
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-async def test_whoever_reads_is_told_and_the_process_ends_in_time(workers: str, tmp_path: Path, fresh_url: str) -> None:
+async def test_shutdown_closes_sockets_answers_requests_and_ends_in_time(
+    workers: str, tmp_path: Path, fresh_url: str
+) -> None:
     with server_process(tmp_path, fresh_url, workers=workers) as process:
-        server = known(process, fresh_url)
+        server = server_of(process, fresh_url)
         family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
         async with AsyncExitStack() as stack:
-            # One viewer may not open any number of sockets.
+            # The sockets of one viewer are limited.
             viewers = [await stack.enter_async_context(Api(server, subject=f"boss {n}")) for n in range(5)]
             ticket, other = await viewers[0].new_ticket(), await viewers[0].new_ticket()
             screens: list[Socket] = []
@@ -68,13 +70,13 @@ async def test_whoever_reads_is_told_and_the_process_ends_in_time(workers: str, 
                 assert codes == [RESTARTS] * SOCKETS
                 await transaction.commit()
                 assert (await under_way)["ticket"] == {"version": 2}
-                while any(map(lives, family)):  # noqa: ASYNC110 (nobody tells)
+                while any(map(lives, family)):  # noqa: ASYNC110 (there is no event to wait for)
                     await asyncio.sleep(0.05)
             await connection.close()
 
 
 async def fill(viewer: Api, ticket: str) -> None:
-    """Changes, more than fits between a server and a client that does not read; returns once they are told."""
+    """Makes more changes than the kernel buffers for a client that does not read; returns once they are delivered."""
     async with live(viewer) as reader:
         await reader.subscribe("1", DESCRIPTIONS)
         await reader.next()
@@ -84,15 +86,15 @@ async def fill(viewer: Api, ticket: str) -> None:
         await connection.close()
         for text in TEXTS:
             assert (await reader.next())["ticket"]["description"] == text
-    await asyncio.sleep(0.5)  # another worker may be that much behind
+    await asyncio.sleep(0.5)  # another worker may lag by this much
 
 
-async def test_an_application_that_has_ended_leaves_nothing_behind(
+async def test_a_stopped_application_leaves_no_task_connection_or_unwritten_line_behind(
     tmp_path: Path, fresh_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither task nor connection nor a line for the log, and it ends in such an order that nothing misses what it
-    needs."""
-    monkeypatch.setattr(logs, "configure", lambda settings: None)  # which would take pytest's place
+    """It also writes the pending lines of the access log, and stops its parts in an order in which none of them logs a
+    warning about a missing dependency."""
+    monkeypatch.setattr(logs, "configure", lambda settings: None)  # it would replace pytest's log handlers
     monkeypatch.setattr(access_log, "DELAY_SECONDS", 60)
     caplog.set_level(logging.INFO)
     settings = Settings(
@@ -135,7 +137,7 @@ class Closing(Channel):
         self._name = name
         self._closed = closed
 
-    async def send(self, notice: Notification) -> str:
+    async def send(self, notification: Notification) -> str:
         raise AssertionError("there is nothing to send")
 
     async def close(self) -> None:

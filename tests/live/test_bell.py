@@ -1,6 +1,6 @@
-"""The bell, over real servers and through real faults: killed connections, killed servers, and peers that fall silent.
+"""The bell, with real servers and real faults: killed connections, killed servers and silent peers.
 
-Each bell here stands for a process; where it matters, one is in a process of its own.
+Each bell represents a process; where it matters, one runs in a process of its own.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from pubsub.bell import (
 )
 from tests.helpers.database_checks import until
 from tests.helpers.process import free_port
-from tests.helpers.proxy import Proxy, through, way_to
+from tests.helpers.proxy import Proxy, connector, through
 from tests.helpers.valkey import Valkey
 
-WITHIN = 20.0  # only a test that hangs takes so long
+WITHIN = 20.0  # seconds, after which a waiting test fails
 QUIET = 0.1
 
 TERMINATE = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -62,7 +62,7 @@ asyncio.run(main())
 
 @pytest.fixture(params=["postgres", "valkey"])
 def url(request: pytest.FixtureRequest) -> str:
-    """Of a server that connects processes."""
+    """The URL of each kind of server that connects processes."""
     if request.param == "postgres":
         return str(request.getfixturevalue("database_url"))
     server: Valkey = request.getfixturevalue("valkey")
@@ -76,7 +76,7 @@ async def two_bells(url: str) -> AsyncIterator[tuple[Bell, Bell]]:
 
 
 async def settled(*bells: Bell) -> None:
-    """Returns once everything that was on its way has been heard."""
+    """Waits until no more rings arrive."""
     while any(await asyncio.gather(*(bell.wait(QUIET) for bell in bells))):
         pass
 
@@ -88,7 +88,7 @@ async def wakes(one: Bell, other: Bell) -> None:
 
 
 async def come_back(*bells: Bell) -> None:
-    """Each rings by itself, for it may have missed something; then they wake each other as before."""
+    """Waits until each bell rings, in case it has missed a ring, and checks that they wake each other again."""
     assert all(await asyncio.gather(*(bell.wait(WITHIN) for bell in bells)))
     for one, other in (bells, bells[::-1]):
         await wakes(one, other)
@@ -101,22 +101,22 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 async def outage(caplog: pytest.LogCaptureFixture, bells: int) -> None:
-    """Returns once so many bells have told of it."""
+    """Waits until this many bells have logged the outage."""
     async with asyncio.timeout(WITHIN):
-        while len(warnings(caplog)) < bells:  # noqa: ASYNC110 (the log rings no bell)
+        while len(warnings(caplog)) < bells:  # noqa: ASYNC110 (there is no event to wait for)
             await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("pubsub_url", ["memory://", "postgres://"])
-async def test_a_ring_is_heard_at_home_at_once_and_once(pubsub_url: str, database_url: str) -> None:
+async def test_a_bell_hears_its_own_ring_at_once_and_only_once(pubsub_url: str, database_url: str) -> None:
     async with Bell.open(pubsub_url, database_url) as bell:
         assert not await bell.wait(0)
         bell.ring()
         assert await bell.wait(0)
-        assert not await bell.wait(QUIET)  # although it has come back from the server meanwhile
+        assert not await bell.wait(QUIET)  # although the server has sent it back
 
 
-async def test_rings_before_a_wait_are_one(valkey: Valkey) -> None:
+async def test_rings_before_a_wait_are_merged(valkey: Valkey) -> None:
     async with two_bells(valkey.url) as (one, other):
         for _ in range(10):
             one.ring()
@@ -139,14 +139,14 @@ async def test_processes_wake_each_other(url: str) -> None:
         assert child.returncode == 0
 
 
-async def test_the_database_goes_by_several_urls(database_url: str) -> None:
+async def test_different_urls_of_one_database_connect_processes(database_url: str) -> None:
     driver_named = database_url.replace("postgresql://", "postgresql+asyncpg://")
     async with Bell.open("postgres://", database_url) as one, Bell.open(driver_named) as other:
         await wakes(one, other)
         await wakes(other, one)
 
 
-async def test_many_who_wait_share_one_connection(
+async def test_all_waiters_of_a_bell_share_one_connection(
     database_url: str, database: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND datname = current_database()"
@@ -158,10 +158,10 @@ async def test_many_who_wait_share_one_connection(
         assert await database.fetchval(query, APPLICATION_NAME) == 2
 
 
-async def test_many_rings_are_few_messages(
+async def test_many_rings_send_few_messages(
     database_url: str, database: asyncpg.Connection[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    merging = 20 * MERGING_SECONDS  # or a busy machine would send as few by itself
+    merging = 20 * MERGING_SECONDS  # longer, because a busy machine would send few messages anyway
     monkeypatch.setattr(module, "MERGING_SECONDS", merging)
     messages: list[object] = []
     await database.add_listener(CHANNEL, lambda *arguments: messages.append(arguments[3]))
@@ -186,7 +186,7 @@ async def test_each_ear_hears_every_ring(database_url: str) -> None:
         assert [await ear.wait(0) for ear in ears] == [False, False]
 
 
-async def test_who_rings_once_wakes_the_others(url: str) -> None:
+async def test_ringing_once_wakes_other_processes(url: str) -> None:
     async with Bell.open(url) as bell:
         await settled(bell)
         await ring_once(url)
@@ -194,12 +194,12 @@ async def test_who_rings_once_wakes_the_others(url: str) -> None:
 
 
 async def test_a_bell_is_open_as_soon_as_it_hears_itself(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BEAT_SECONDS", 3600.0)  # nothing is sent afterwards
+    monkeypatch.setattr(module, "BEAT_SECONDS", 3600.0)  # no second beat
     async with asyncio.timeout(WITHIN), Bell.open(url):
         pass
 
 
-async def test_what_somebody_else_says_on_the_channel_rings(valkey: Valkey, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_foreign_message_on_the_channel_rings(valkey: Valkey, caplog: pytest.LogCaptureFixture) -> None:
     async with two_bells(valkey.url) as (one, other), Redis.from_url(valkey.url) as client:
         await settled(one, other)
         await client.publish(CHANNEL, b"\xff is no UTF-8")
@@ -211,7 +211,7 @@ async def test_what_somebody_else_says_on_the_channel_rings(valkey: Valkey, capl
 async def test_a_closed_bell_leaves_nothing_behind(
     url: str, database: asyncpg.Connection[asyncpg.Record], valkey: Valkey
 ) -> None:
-    # Closed in the midst of sending again and again: before Python 3.12 a cancellation could get lost there.
+    # Closed repeatedly while it sends: before Python 3.12 a cancellation could get lost there.
     before = asyncio.all_tasks()
     for turns in range(12):
         async with Bell.open(url) as bell:
@@ -222,21 +222,21 @@ async def test_a_closed_bell_leaves_nothing_behind(
     assert asyncio.all_tasks() <= before
     await until(database, f"count(*) = 0 FROM pg_stat_activity WHERE {OF_BELLS}")
     async with Redis.from_url(valkey.url) as client, asyncio.timeout(WITHIN):
-        while len(await client.client_list()) > 1:  # noqa: ASYNC110 (its own is one; nothing announces the ends)
+        while len(await client.client_list()) > 1:  # noqa: ASYNC110 (one is this client; there is no event to wait for)
             await asyncio.sleep(0.02)
 
 
-async def test_killed_connections_to_postgresql(
+async def test_bells_recover_from_killed_connections_to_postgresql(
     database_url: str, database: asyncpg.Connection[asyncpg.Record], caplog: pytest.LogCaptureFixture
 ) -> None:
     async with two_bells(database_url) as bells:
         for _ in range(2):
             assert len(await database.fetch(TERMINATE, APPLICATION_NAME)) == 2
             await come_back(*bells)
-    assert len(warnings(caplog)) == 4  # each outage is told anew
+    assert len(warnings(caplog)) == 4  # each outage is logged
 
 
-async def test_postgresql_restarts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_bells_recover_from_a_restart_of_postgresql(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with ExitStack() as server:
         database_url = await asyncio.to_thread(server.enter_context, embedded.running(tmp_path, durable=False))
         async with two_bells(database_url) as (one, other):
@@ -250,8 +250,10 @@ async def test_postgresql_restarts(tmp_path: Path, caplog: pytest.LogCaptureFixt
         assert len(warnings(caplog)) == 2
 
 
-@pytest.mark.parametrize("scheme", ["redis", "redis-stream"])  # the second: a backend of broadcaster's own
-async def test_valkey_is_killed_and_comes_back(scheme: str, valkey: Valkey, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("scheme", ["redis", "redis-stream"])  # the second uses another backend of broadcaster
+async def test_bells_recover_from_a_killed_valkey(
+    scheme: str, valkey: Valkey, caplog: pytest.LogCaptureFixture
+) -> None:
     async with two_bells(f"{scheme}://{valkey.address}") as (one, other):
         await wakes(one, other)
         valkey.kill()
@@ -261,10 +263,12 @@ async def test_valkey_is_killed_and_comes_back(scheme: str, valkey: Valkey, capl
         assert not await other.wait(0.5)
         valkey.start()
         await come_back(one, other)
-    assert len(warnings(caplog)) == 2  # one of each bell, however often it has tried
+    assert len(warnings(caplog)) == 2  # one for each bell, however often it retried
 
 
-async def test_only_the_listening_connection_is_cut(valkey: Valkey, caplog: pytest.LogCaptureFixture) -> None:
+async def test_bells_recover_from_a_killed_listening_connection(
+    valkey: Valkey, caplog: pytest.LogCaptureFixture
+) -> None:
     async with two_bells(valkey.url) as bells, Redis.from_url(valkey.url) as client:
         assert await client.client_kill_filter(_type="pubsub") == 2
         await come_back(*bells)
@@ -273,7 +277,7 @@ async def test_only_the_listening_connection_is_cut(valkey: Valkey, caplog: pyte
 
 @pytest.fixture
 def quiet_valkey(tmp_path: Path) -> Iterator[Valkey]:
-    """Another one, in which nobody else rings."""
+    """A Valkey server that no other test rings in."""
     directory = tmp_path / "quiet"
     directory.mkdir()
     server = Valkey(directory)
@@ -282,58 +286,58 @@ def quiet_valkey(tmp_path: Path) -> Iterator[Valkey]:
     server.kill()
 
 
-async def test_silence_is_told_from_a_peer_that_is_silent(
+async def test_a_silent_peer_is_distinguished_from_silence(
     database_url: str, fresh_url: str, valkey: Valkey, quiet_valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "CONNECTING_SECONDS", 2.0)  # less than this test takes
-    # All at the same time, for each takes seconds.
+    monkeypatch.setattr(module, "CONNECTING_SECONDS", 2.0)  # shorter than this test
+    # Concurrently, because each takes seconds.
     await asyncio.gather(
-        *(nothing_happens(url) for url in ("memory://", fresh_url, quiet_valkey.url)),
-        the_peer_is_gone(database_url),
-        the_peer_is_gone(valkey.url),
-        no_message_comes(valkey.url),
+        *(silence_keeps_the_connection(url) for url in ("memory://", fresh_url, quiet_valkey.url)),
+        a_lost_peer_is_replaced(database_url),
+        a_lost_peer_is_replaced(valkey.url),
+        a_lost_listening_connection_is_replaced(valkey.url),
     )
 
 
-async def nothing_happens(url: str) -> None:
-    """For longer than all of the bell's times: one that had connected anew would ring."""
+async def silence_keeps_the_connection(url: str) -> None:
+    """Waits for longer than all of the bell's times: if it reconnected, it would ring."""
     long = SILENCE_SECONDS + 1.5 * BEAT_SECONDS
     async with Bell.open(url) as bell:
         await settled(bell)
         assert not await bell.wait(long)
 
 
-async def the_peer_is_gone(url: str) -> None:
-    proxy = Proxy(way_to(url))
+async def a_lost_peer_is_replaced(url: str) -> None:
+    proxy = Proxy(connector(url))
     async with proxy.running() as port, Bell.open(through(port, url)) as far, Bell.open(url) as near:
         await wakes(near, far)
         await settled(near)
         proxy.fall_silent()
         far.ring()
         assert await far.wait(0)
-        assert await far.wait(WITHIN)  # since it has noticed that nothing can be sent
-        assert await near.wait(WITHIN)  # what got lost is sent again
+        assert await far.wait(WITHIN)  # because it has noticed that it cannot send
+        assert await near.wait(WITHIN)  # the lost ring is repeated
         await wakes(near, far)
 
 
-async def no_message_comes(url: str) -> None:
-    proxy = Proxy(way_to(url))
+async def a_lost_listening_connection_is_replaced(url: str) -> None:
+    proxy = Proxy(connector(url))
     async with proxy.running() as port, Bell.open(through(port, url)) as far, Bell.open(url) as near:
         await settled(near, far)
-        proxy.fall_silent(0)  # the connection that listens; the one that sends works on
-        assert await far.wait(WITHIN)  # since it has noticed that it does not hear itself
+        proxy.fall_silent(0)  # the listening connection; the sending one still works
+        assert await far.wait(WITHIN)  # because it has noticed that it does not hear itself
         await wakes(near, far)
 
 
-async def test_a_bell_closes_although_its_peer_is_silent(url: str) -> None:
-    proxy = Proxy(way_to(url))
+async def test_a_bell_with_a_silent_peer_can_be_closed(url: str) -> None:
+    proxy = Proxy(connector(url))
     async with asyncio.timeout(WITHIN), proxy.running() as port, Bell.open(through(port, url)) as bell:
         proxy.fall_silent()
         bell.ring()
         await asyncio.sleep(2 * MERGING_SECONDS)
 
 
-async def test_a_line_whose_connection_is_killed_says_so(
+async def test_a_killed_connection_ends_the_subscription_of_a_line(
     database_url: str, database: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     with pytest.raises(ConnectionError, match="PostgreSQL was closed"):
@@ -344,7 +348,7 @@ async def test_a_line_whose_connection_is_killed_says_so(
 
 
 @pytest.mark.parametrize("scheme", ["redis", "redis-stream"])
-async def test_a_line_whose_server_is_killed_says_so(scheme: str, valkey: Valkey) -> None:
+async def test_a_killed_server_ends_the_subscription_of_a_line(scheme: str, valkey: Valkey) -> None:
     with pytest.raises(RedisConnectionError):
         async with line_to(f"{scheme}://{valkey.address}") as line, line.subscribe(CHANNEL) as subscriber:
             valkey.kill()
@@ -358,13 +362,13 @@ async def end_of(subscriber: Subscriber) -> object:
 
 
 @pytest.mark.parametrize("scheme", ["redis", "redis-stream"])
-async def test_a_line_that_cannot_subscribe_says_why(scheme: str) -> None:
+async def test_a_line_that_cannot_subscribe_raises_the_cause(scheme: str) -> None:
     with pytest.raises(RedisConnectionError):
         async with line_to(f"{scheme}://127.0.0.1:{free_port()}") as line, line.subscribe(CHANNEL):
             pass
 
 
-async def test_a_bell_opens_without_its_server_and_rings_once_it_is_there(valkey: Valkey) -> None:
+async def test_a_bell_opens_without_its_server_and_rings_once_it_starts(valkey: Valkey) -> None:
     valkey.kill()
     async with two_bells(valkey.url) as (one, other):
         one.ring()
@@ -373,14 +377,14 @@ async def test_a_bell_opens_without_its_server_and_rings_once_it_is_there(valkey
         await come_back(one, other)
 
 
-async def test_pauses_grow_up_to_a_bound_and_begin_anew_after_an_outage(
+async def test_pauses_between_retries_double_up_to_a_maximum_and_reset_after_an_outage(
     valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
     sleep = asyncio.sleep
 
     async def pause(seconds: float) -> None:
-        """None lasts, apart from those of this test and between two messages."""
+        """Records and skips pauses, except the test's own and those between two messages."""
         if asyncio.current_task() is not test and seconds > MERGING_SECONDS:
             pauses.append(seconds)
             seconds = 0.0
@@ -395,16 +399,16 @@ async def test_pauses_grow_up_to_a_bound_and_begin_anew_after_an_outage(
             pauses.clear()
             await asyncio.to_thread(valkey.kill)
             async with asyncio.timeout(WITHIN):
-                while len(pauses) < len(expected):  # noqa: ASYNC110 (nothing announces them)
+                while len(pauses) < len(expected):  # noqa: ASYNC110 (there is no event to wait for)
                     await asyncio.sleep(0.01)
             shares = [each / longest for each, longest in zip(pauses, expected, strict=False)]
             assert all(0.5 <= share <= 1.0 for share in shares), pauses
-            assert len(set(shares)) > 1, "all who have lost the same server would come back at the same time"
+            assert len(set(shares)) > 1, "without jitter, all clients of a lost server would return at once"
             await asyncio.to_thread(valkey.start)
             assert await bell.wait(WITHIN)
 
 
-async def test_an_outage_is_told_without_the_password(valkey: Valkey, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_outage_is_logged_without_the_password(valkey: Valkey, caplog: pytest.LogCaptureFixture) -> None:
     async with Bell.open(f"redis://nobody:hush@{valkey.address}"):
         (warning,) = warnings(caplog)
     assert "invalid username-password pair" in warning

@@ -1,5 +1,5 @@
-"""Who is connected, for how long and how often; and one stream of server-sent events at a time, with no network below
-it and no database behind."""
+"""Live connections: counting, checking and admission; and one stream of server-sent events at a time, without a network
+or a database."""
 
 from __future__ import annotations
 
@@ -26,7 +26,18 @@ from db.postgres.pool import Database
 from db.viewer import Viewer
 from pubsub.connections import CONNECTIONS_MAX, Session, Times
 from pubsub.send_queue import QUEUE_MAX, SEND_SECONDS
-from tests.helpers.connecting import ANSWER, FOLLOW, REFUSAL, TIMES, VIEWER, Clock, Desk, Idle, Subscribers, Table
+from tests.helpers.connecting import (
+    ANSWER,
+    FOLLOW,
+    REFUSAL,
+    TIMES,
+    VIEWER,
+    Clock,
+    Idle,
+    RecordingConnections,
+    StubApplication,
+    Subscribers,
+)
 from tests.helpers.wire import settled, until
 
 BEAT = b":\n\n"
@@ -36,54 +47,54 @@ OTHER = Viewer(Role.SERVICE, VIEWER.id, VIEWER.name)
 # Counting
 
 
-def test_a_viewer_has_fifty_connections_at_most_and_others_have_their_own() -> None:
-    table = Table()
-    assert (table.places(), table.places(OTHER)) == (CONNECTIONS_MAX, CONNECTIONS_MAX)
+def test_each_viewer_is_limited_to_fifty_connections() -> None:
+    connections = RecordingConnections()
+    assert (connections.free_slots(), connections.free_slots(OTHER)) == (CONNECTIONS_MAX, CONNECTIONS_MAX)
     first, second = Idle(), Idle()
     for connection in (first, second):
-        table.enter(connection)
-        assert table.admit(connection, Session(VIEWER, None, False))
-    assert (table.places(), table.places(OTHER)) == (CONNECTIONS_MAX - 2, CONNECTIONS_MAX)
-    table.leave(first)
-    assert table.places() == CONNECTIONS_MAX - 1
-    table.leave(second)
-    assert table.places() == CONNECTIONS_MAX
+        connections.enter(connection)
+        assert connections.admit(connection, Session(VIEWER, None, False))
+    assert (connections.free_slots(), connections.free_slots(OTHER)) == (CONNECTIONS_MAX - 2, CONNECTIONS_MAX)
+    connections.leave(first)
+    assert connections.free_slots() == CONNECTIONS_MAX - 1
+    connections.leave(second)
+    assert connections.free_slots() == CONNECTIONS_MAX
 
 
 def test_a_viewer_without_connections_is_forgotten() -> None:
     class Guest(Viewer):
-        """One to whom there can be a weak reference."""
+        """A viewer that supports weak references."""
 
-    table = Table()
+    connections = RecordingConnections()
     viewer = Guest(Role.ADMIN, "guest", "A guest")
     connection = Idle()
-    table.enter(connection)
-    assert table.admit(connection, Session(viewer, None, False))
-    table.leave(connection)
+    connections.enter(connection)
+    assert connections.admit(connection, Session(viewer, None, False))
+    connections.leave(connection)
     forgotten = ref(viewer)
-    table.came.clear()
+    connections.entered.clear()
     del viewer, connection
     assert forgotten() is None
 
 
-def test_who_was_never_admitted_gives_no_place_back() -> None:
-    table = Table()
+def test_a_connection_that_was_never_admitted_frees_no_slot() -> None:
+    connections = RecordingConnections()
     admitted, waiting = Idle(), Idle()
     for connection in (admitted, waiting):
-        table.enter(connection)
-    assert table.admit(admitted, Session(VIEWER, None, False))
-    table.leave(waiting)
-    assert table.places() == CONNECTIONS_MAX - 1
+        connections.enter(connection)
+    assert connections.admit(admitted, Session(VIEWER, None, False))
+    connections.leave(waiting)
+    assert connections.free_slots() == CONNECTIONS_MAX - 1
 
 
-def test_who_has_left_is_not_admitted_any_more() -> None:
-    table = Table()
+def test_a_connection_that_has_left_is_not_admitted() -> None:
+    connections = RecordingConnections()
     connection = Idle()
-    table.enter(connection)
-    table.leave(connection)
-    assert not table.admit(connection, Session(VIEWER, None, False))
+    connections.enter(connection)
+    connections.leave(connection)
+    assert not connections.admit(connection, Session(VIEWER, None, False))
     assert connection.session is None
-    assert table.places() == CONNECTIONS_MAX
+    assert connections.free_slots() == CONNECTIONS_MAX
 
 
 @pytest.mark.parametrize(("expires", "expired"), [(None, False), (-0.1, True), (0.0, False), (0.1, False)])
@@ -92,18 +103,18 @@ def test_a_session_expires_with_its_token(clock: Clock, expires: float | None, e
     assert session.expired is expired
 
 
-# Watching
+# Checking
 
 
 @pytest.fixture
-async def watched() -> AsyncIterator[Table]:
-    table = Table()
-    watching = asyncio.create_task(table.watch())
-    yield table
+async def watched() -> AsyncIterator[RecordingConnections]:
+    connections = RecordingConnections()
+    watching = asyncio.create_task(connections.watch())
+    yield connections
     watching.cancel()
 
 
-async def test_everybody_is_checked_again_and_again_until_they_leave(clock: Clock, watched: Table) -> None:
+async def test_connections_are_checked_repeatedly_until_they_leave(clock: Clock, watched: RecordingConnections) -> None:
     connections = [Idle(), Idle()]
     for connection in connections:
         watched.enter(connection)
@@ -115,7 +126,7 @@ async def test_everybody_is_checked_again_and_again_until_they_leave(clock: Cloc
     assert len(connections[0].checks) == checks[0]
 
 
-async def test_a_connection_may_leave_while_it_is_checked(watched: Table) -> None:
+async def test_a_connection_may_leave_while_it_is_checked(watched: RecordingConnections) -> None:
     class Leaving(Idle):
         def check(self, now: float) -> None:
             super().check(now)
@@ -129,8 +140,8 @@ async def test_a_connection_may_leave_while_it_is_checked(watched: Table) -> Non
     assert [len(connection.checks) for connection in connections] == [1, 1, 1]
 
 
-async def test_whoever_is_no_longer_let_in_is_forbidden_and_the_others_stay(watched: Table) -> None:
-    """The watch goes on: whoever is not let in later is forbidden then."""
+async def test_connections_that_have_lost_access_are_forbidden(watched: RecordingConnections) -> None:
+    """The check is repeated: connections that lose access later are forbidden later."""
     stays, goes, goes_later, waits = (Idle() for _ in range(4))
     sessions = [Session(VIEWER, None, False) for _ in range(3)]
     for connection in (stays, goes, goes_later, waits):
@@ -147,11 +158,11 @@ async def test_whoever_is_no_longer_let_in_is_forbidden_and_the_others_stay(watc
     assert set(watched.asked[-1]) == {sessions[0], sessions[2]}
 
 
-# Coming in
+# Admission
 
 
-class Gate(Authenticator):
-    """Lets everybody in as one viewer, unless there is a `failure`; `there` are those who would still be let in."""
+class StubAuthenticator(Authenticator):
+    """Admits every client as one viewer, or raises `failure`. The viewers in `there` still have access."""
 
     def __init__(self, failure: Exception | None = None, there: Collection[Viewer] = ()) -> None:
         self._failure = failure
@@ -173,8 +184,8 @@ class Gate(Authenticator):
         return self._there
 
 
-def application(gate: Gate, *origins: str) -> LiveApplication:
-    return LiveApplication(cast(Preparer, None), cast(Engine, None), gate, cast(Database, None), origins)
+def application(authenticator: StubAuthenticator, *origins: str) -> LiveApplication:
+    return LiveApplication(cast(Preparer, None), cast(Engine, None), authenticator, cast(Database, None), origins)
 
 
 @pytest.mark.parametrize(
@@ -188,39 +199,39 @@ def application(gate: Gate, *origins: str) -> LiveApplication:
         ("https://[", "callout.test", False),
     ],
 )  # fmt: skip
-def test_whose_pages_may_open_sockets(origin: str, host: str, allowed: bool) -> None:
-    assert application(Gate(), "https://a.example", "https://b.example").allows(origin, host) is allowed
+def test_only_pages_of_allowed_origins_may_open_sockets(origin: str, host: str, allowed: bool) -> None:
+    assert application(StubAuthenticator(), "https://a.example", "https://b.example").allows(origin, host) is allowed
 
 
-async def test_who_is_admitted_gets_a_session_as_good_as_the_token() -> None:
-    session = await application(Gate()).admit("Bearer x")
+async def test_a_session_has_the_viewer_and_validity_of_its_token() -> None:
+    session = await application(StubAuthenticator()).admit("Bearer x")
     assert (session.viewer, session.expires_at, session.by_key) == (VIEWER, 5.0, True)
 
 
-async def test_who_is_gone_is_who_is_not_there_and_nobody_while_that_is_unknown() -> None:
+async def test_sessions_without_access_are_gone_and_none_while_access_is_unknown() -> None:
     sessions = [Session(VIEWER, None, True), Session(OTHER, None, False)]
-    assert await application(Gate(there=[VIEWER])).gone(sessions) == [sessions[1]]
-    assert await application(Gate(there=[VIEWER, OTHER])).gone(sessions) == []
-    assert list(await application(Gate(TimeoutError())).gone(sessions)) == []
-    assert list(await application(Gate(ConnectionRefusedError())).gone(sessions)) == []
+    assert await application(StubAuthenticator(there=[VIEWER])).gone(sessions) == [sessions[1]]
+    assert await application(StubAuthenticator(there=[VIEWER, OTHER])).gone(sessions) == []
+    assert list(await application(StubAuthenticator(TimeoutError())).gone(sessions)) == []
+    assert list(await application(StubAuthenticator(ConnectionRefusedError())).gone(sessions)) == []
 
 
 # Settings
 
 
-def test_origins_are_read_from_a_list_with_commas() -> None:
+def test_allowed_origins_are_separated_by_commas() -> None:
     origins = load(jwt_secret="x" * 32, allowed_origins=" https://a.example,https://b.example , ").allowed_origins
     assert origins == ("https://a.example", "https://b.example")
 
 
-def test_each_time_has_a_setting_of_its_own() -> None:
+def test_each_time_has_its_own_setting() -> None:
     given = {"init": 3, "admission": 4, "ping": 5, "silence": 6}
     seconds = {f"socket_{name}_seconds": value for name, value in given.items()}
     times = load(jwt_secret="x" * 32, stream_beat_seconds=7, connection_watch_seconds=2, **seconds).times
     assert times == Times(init=3, admission=4, ping=5, silence=6, beat=7, watch=2)
 
 
-def test_the_times_as_they_are_unless_somebody_sets_them() -> None:
+def test_the_times_have_defaults() -> None:
     assert load(jwt_secret="x" * 32).times == Times(init=10, admission=10, ping=20, silence=60, beat=15, watch=1)
 
 
@@ -232,7 +243,7 @@ def test_the_times_as_they_are_unless_somebody_sets_them() -> None:
         ("socket_silence_seconds", 20), ("stream_beat_seconds", 0), ("connection_watch_seconds", 5.1),
     ],
 )  # fmt: skip
-def test_a_time_that_makes_no_sense_is_refused(name: str, value: Any) -> None:
+def test_an_invalid_time_is_refused(name: str, value: Any) -> None:
     with pytest.raises(InvalidSettings) as refusal:
         load(jwt_secret="x" * 32, **{name: value})
     assert [problem.partition(":")[0] for problem in refusal.value.problems] == [f"CALLOUT_{name.upper()}"]
@@ -242,7 +253,7 @@ def test_a_time_that_makes_no_sense_is_refused(name: str, value: Any) -> None:
 
 
 class Response:
-    """One request for a stream, and what has been sent of the response."""
+    """A request for a stream, and the part of its response that has been sent."""
 
     def __init__(self, streams: EventStreams, document: str) -> None:
         self.body = b""
@@ -271,20 +282,20 @@ class Response:
         self._inbox.put_nowait({"type": "http.disconnect"})
 
     def taken(self) -> bytes:
-        """What has come since the last time."""
+        """Returns the bytes received since the last call."""
         body, self.body = self.body, b""
         return body
 
 
-class Lounge:
-    """Streams with all that is around them."""
+class StreamRig:
+    """The streams with all their stand-ins."""
 
     def __init__(self, clock: Clock, beat: float = 3_600.0) -> None:
         self.clock = clock
-        self.desk = Desk()
+        self.application = StubApplication()
         self.hub = Subscribers()
-        self.table = Table()
-        self.streams = EventStreams(self.desk, self.hub, self.table, replace(TIMES, beat=beat))
+        self.connections = RecordingConnections()
+        self.streams = EventStreams(self.application, self.hub, self.connections, replace(TIMES, beat=beat))
         self._responses: list[Response] = []
 
     async def close(self) -> None:
@@ -299,20 +310,20 @@ class Lounge:
     async def following(self) -> Response:
         response = self.request(FOLLOW)
         await until(lambda: response.body)
-        assert response.taken() == BEAT, "so that the client knows at once that it is connected"
+        assert response.taken() == BEAT, "the first beat shows the client that it is connected"
         return response
 
     def check(self, seconds: float) -> None:
         self.clock.now += seconds
-        for connection in self.table.came:
+        for connection in self.connections.entered:
             connection.check(self.clock.now)
 
 
 @pytest.fixture
-async def lounge(clock: Clock) -> AsyncIterator[Lounge]:
-    lounge = Lounge(clock)
-    yield lounge
-    await lounge.close()
+async def rig(clock: Clock) -> AsyncIterator[StreamRig]:
+    rig = StreamRig(clock)
+    yield rig
+    await rig.close()
 
 
 def event(payload: bytes) -> bytes:
@@ -322,157 +333,157 @@ def event(payload: bytes) -> bytes:
 END = b"event: complete\ndata:\n\n"
 
 
-async def test_events_come_in_order_and_wait_for_a_slow_reader(lounge: Lounge) -> None:
-    lounge.desk.after = "a cursor"
-    response = await lounge.following()
-    (member,) = lounge.hub.members
-    assert lounge.hub.afters == ["a cursor"]
+async def test_events_arrive_in_order_and_wait_for_a_slow_reader(rig: StreamRig) -> None:
+    rig.application.after = "a cursor"
+    response = await rig.following()
+    (subscriber,) = rig.hub.subscribers
+    assert rig.hub.afters == ["a cursor"]
     response.flows.clear()
     for n in range(5):
-        member.deliver(b'{"n":\r\n%d}' % n)
+        subscriber.deliver(b'{"n":\r\n%d}' % n)
         await settled()
-    drained = asyncio.create_task(member.drained())
+    drained = asyncio.create_task(subscriber.drained())
     await settled()
     assert (response.taken(), drained.done()) == (b"", False)
     response.flows.set()
     await until(drained.done)
-    member.deliver(b"{}")
+    subscriber.deliver(b"{}")
     await settled()
     assert response.taken() == b"".join(event(b'{"n":  %d}' % n) for n in range(5)) + event(b"{}")
 
 
-async def test_a_stream_beats_in_silence_again_and_again(clock: Clock) -> None:
-    lounge = Lounge(clock, beat=0.001)
-    response = lounge.request(FOLLOW)
+async def test_a_silent_stream_beats_repeatedly(clock: Clock) -> None:
+    rig = StreamRig(clock, beat=0.001)
+    response = rig.request(FOLLOW)
     async with asyncio.timeout(10):
         while response.body.count(BEAT) < 5:  # noqa: ASYNC110 (there is no event to wait for)
             await asyncio.sleep(0.001)
     assert response.body.replace(BEAT, b"") == b""
-    lounge.hub.members[0].deliver(b"{}")
+    rig.hub.subscribers[0].deliver(b"{}")
     await settled()
     assert response.body.replace(BEAT, b"") == event(b"{}")
-    await lounge.close()
+    await rig.close()
 
 
-async def test_a_stream_does_not_beat_while_there_is_something_to_send(lounge: Lounge) -> None:
-    response = await lounge.following()
+async def test_a_stream_with_events_does_not_beat(rig: StreamRig) -> None:
+    response = await rig.following()
     for n in range(5):
-        lounge.hub.members[0].deliver(b"%d" % n)
+        rig.hub.subscribers[0].deliver(b"%d" % n)
         await settled()
     assert response.taken() == b"".join(event(b"%d" % n) for n in range(5))
 
 
-async def test_what_is_answered_or_refused_is_complete(lounge: Lounge) -> None:
-    lounge.desk.answer = b'{"data":\n{}}'
+async def test_a_query_or_refused_operation_ends_with_complete(rig: StreamRig) -> None:
+    rig.application.answer = b'{"data":\n{}}'
     for document, expected in ((ANSWER, b'{"data": {}}'), (REFUSAL, b'{"errors":[{"message":"No."}]}')):
-        response = lounge.request(document)
+        response = rig.request(document)
         await until(response.running.done)
         assert (response.complete, response.taken()) == (True, event(expected) + END)
-    assert lounge.table.places() == CONNECTIONS_MAX
+    assert rig.connections.free_slots() == CONNECTIONS_MAX
 
 
-async def test_a_viewer_with_too_many_connections_gets_no_stream(lounge: Lounge) -> None:
+async def test_a_viewer_with_too_many_connections_gets_no_stream(rig: StreamRig) -> None:
     for _ in range(CONNECTIONS_MAX):
-        await lounge.following()
+        await rig.following()
     for _ in range(2):
-        refused = lounge.request(FOLLOW)
+        refused = rig.request(FOLLOW)
         await until(refused.running.done)
         with pytest.raises(TooManyConnections):
             await refused.running
-    assert len(lounge.desk.requests) == CONNECTIONS_MAX
-    assert lounge.table.places() == 0
+    assert len(rig.application.requests) == CONNECTIONS_MAX
+    assert rig.connections.free_slots() == 0
 
 
-async def test_a_reply_that_breaks_down_leaves_nothing_behind(lounge: Lounge) -> None:
-    lounge.desk.failure = RuntimeError("a bug")
-    response = lounge.request(FOLLOW)
+async def test_an_internal_error_leaves_no_connection_behind(rig: StreamRig) -> None:
+    rig.application.failure = RuntimeError("a bug")
+    response = rig.request(FOLLOW)
     await until(response.running.done)
-    assert response.running.exception() is lounge.desk.failure
-    assert lounge.table.places() == CONNECTIONS_MAX
+    assert response.running.exception() is rig.application.failure
+    assert rig.connections.free_slots() == CONNECTIONS_MAX
 
 
-async def disconnects(lounge: Lounge, response: Response) -> None:
+async def disconnects(rig: StreamRig, response: Response) -> None:
     response.disconnect()
 
 
-async def expires(lounge: Lounge, response: Response) -> None:
-    lounge.check(100.0)
+async def expires(rig: StreamRig, response: Response) -> None:
+    rig.check(100.0)
     await settled()
     assert not response.running.done()
-    lounge.check(0.1)
+    rig.check(0.1)
 
 
-async def is_forbidden(lounge: Lounge, response: Response) -> None:
-    lounge.table.came[-1].forbid()
+async def is_forbidden(rig: StreamRig, response: Response) -> None:
+    rig.connections.entered[-1].forbid()
 
 
-async def fails(lounge: Lounge, response: Response) -> None:
-    lounge.hub.members[-1].fail()
+async def fails(rig: StreamRig, response: Response) -> None:
+    rig.hub.subscribers[-1].fail()
 
 
-async def is_shut_down(lounge: Lounge, response: Response) -> None:
+async def is_shut_down(rig: StreamRig, response: Response) -> None:
     response.scope[ENDING].set()
 
 
-async def lets_too_much_wait(lounge: Lounge, response: Response) -> None:
+async def fills_the_queue(rig: StreamRig, response: Response) -> None:
     response.flows.clear()
     for _ in range(QUEUE_MAX):
-        lounge.hub.members[-1].deliver(b"{}")
+        rig.hub.subscribers[-1].deliver(b"{}")
     await settled()
-    assert lounge.hub.ended == []
-    for _ in range(2):  # one is on its way
-        lounge.hub.members[-1].deliver(b"{}")
+    assert rig.hub.ended == []
+    for _ in range(2):  # one is being sent
+        rig.hub.subscribers[-1].deliver(b"{}")
     await settled()
-    assert lounge.hub.ended == lounge.hub.members
+    assert rig.hub.ended == rig.hub.subscribers
     response.flows.set()
 
 
-async def does_not_read(lounge: Lounge, response: Response) -> None:
+async def does_not_read(rig: StreamRig, response: Response) -> None:
     response.flows.clear()
-    lounge.hub.members[-1].deliver(b"{}")
+    rig.hub.subscribers[-1].deliver(b"{}")
     await settled()
-    lounge.check(SEND_SECONDS)
+    rig.check(SEND_SECONDS)
     await settled()
-    assert lounge.hub.ended == []
-    lounge.check(0.1)
+    assert rig.hub.ended == []
+    rig.check(0.1)
     await settled()
-    assert lounge.hub.ended == lounge.hub.members
+    assert rig.hub.ended == rig.hub.subscribers
     response.flows.set()
 
 
-async def is_cancelled(lounge: Lounge, response: Response) -> None:
+async def is_cancelled(rig: StreamRig, response: Response) -> None:
     response.running.cancel()
 
 
 @pytest.mark.parametrize(
     "leave",
-    [disconnects, expires, is_forbidden, fails, is_shut_down, lets_too_much_wait, does_not_read, is_cancelled],
+    [disconnects, expires, is_forbidden, fails, is_shut_down, fills_the_queue, does_not_read, is_cancelled],
 )
-async def test_nothing_is_left_of_a_stream_that_ends(
-    lounge: Lounge, leave: Callable[[Lounge, Response], Awaitable[None]]
+async def test_an_ended_stream_leaves_nothing_behind(
+    rig: StreamRig, leave: Callable[[StreamRig, Response], Awaitable[None]]
 ) -> None:
-    """However it happens: it is not `complete`, so the client comes again; its place is free and its subscription has
+    """However it ends: it sends no `complete`, so the client reconnects; its slot is free, and its subscription has
     ended."""
     tasks = asyncio.all_tasks()
-    lounge.desk.session = Session(VIEWER, lounge.clock.time() + 100.0, False)
-    response = await lounge.following()
-    assert lounge.table.places() == CONNECTIONS_MAX - 1
-    await leave(lounge, response)
+    rig.application.session = Session(VIEWER, rig.clock.time() + 100.0, False)
+    response = await rig.following()
+    assert rig.connections.free_slots() == CONNECTIONS_MAX - 1
+    await leave(rig, response)
     await until(response.running.done)
     await settled()
     assert END not in response.body
     assert response.complete or leave is is_cancelled
-    assert lounge.table.places() == CONNECTIONS_MAX
-    assert lounge.hub.ended == lounge.hub.members
+    assert rig.connections.free_slots() == CONNECTIONS_MAX
+    assert rig.hub.ended == rig.hub.subscribers
     assert asyncio.all_tasks() == tasks
 
 
-async def test_a_stream_that_ends_gets_no_more_events(lounge: Lounge) -> None:
-    response = await lounge.following()
+async def test_an_ended_stream_sends_no_more_events(rig: StreamRig) -> None:
+    response = await rig.following()
     response.flows.clear()
-    member = lounge.hub.members[0]
-    member.fail()
-    member.deliver(b"{}")
+    subscriber = rig.hub.subscribers[0]
+    subscriber.fail()
+    subscriber.deliver(b"{}")
     response.flows.set()
     await until(response.running.done)
     assert response.taken() == b""

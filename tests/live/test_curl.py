@@ -1,4 +1,4 @@
-"""examples/follow.sh: server-sent events with curl and nothing else."""
+"""examples/follow.sh: server-sent events with curl alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def next_message(lines: asyncio.StreamReader) -> Any:
     raise AssertionError("the response has ended")
 
 
-async def test_curl_goes_on_from_the_last_cursor(api: Api) -> None:
+async def test_curl_continues_from_the_last_cursor(api: Api) -> None:
     environment = {
         "ADMIN_TOKEN": api.http.headers["authorization"].removeprefix("Bearer "),
         "CALLOUT_PORT": str(urlsplit(api.server.url).port),

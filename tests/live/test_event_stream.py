@@ -1,4 +1,4 @@
-"""Operations over plain HTTP whose results are server-sent events: graphql-sse's distinct connections mode."""
+"""Operations over HTTP with results as server-sent events: the distinct connections mode of graphql-sse."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from db.enums import Role
 from tests.helpers.api import Api, Server
 from tests.helpers.graphql_ws_client import CHANGES, WITHIN
 from tests.helpers.process import callout_process
-from tests.helpers.stress import SECRET, known
+from tests.helpers.stress import SECRET, server_of
 
 MUTATION = """
 mutation { technicianCreate(input: {name: "Tess", email: "tess@example.com"}) { userErrors { code } } }"""
@@ -34,7 +34,7 @@ class Stream:
         self._lines = self._read_lines()
 
     async def _read_lines(self) -> AsyncIterator[str]:
-        """Of the response, as the format has them: httpx's own end at U+2028 too."""
+        """Yields the lines of the response. httpx's own lines would also end at U+2028."""
         text = ""
         async for part in self.response.aiter_text():
             *lines, text = (text + part).split("\n")
@@ -42,7 +42,7 @@ class Stream:
                 yield line
 
     async def event(self) -> tuple[str, Any]:
-        """The next event's name and data; `("", None)` at the end of the response. Comments are passed over."""
+        """Returns the next event's name and data, or `("", None)` at the end of the response. Skips comments."""
         name, data = "", ""
         async with asyncio.timeout(WITHIN):
             async for line in self._lines:
@@ -85,20 +85,20 @@ async def following(viewer: Api, filter: Any = None, after: str | None = None) -
         yield stream
 
 
-async def test_a_subscription_is_told_event_by_event_and_goes_on_from_its_cursor(api: Api) -> None:
+async def test_a_subscription_delivers_events_and_continues_from_its_cursor(api: Api) -> None:
     mine = {"search": "Camera of this stream"}
     async with following(api, mine) as stream:
         ticket = await api.new_ticket(subject="Camera of this stream is blind")
-        told = await stream.next()
-        assert (told["change"], told["ticketId"]) == ("ENTERED", ticket)
+        change = await stream.next()
+        assert (change["change"], change["ticketId"]) == ("ENTERED", ticket)
     await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority="URGENT")
-    async with following(api, mine, told["cursor"]) as stream:
+    async with following(api, mine, change["cursor"]) as stream:
         missed, ready = await stream.next(), await stream.next()
         assert (missed["change"], missed["changedFields"]) == ("UPDATED", ["priority"])
         assert ready["__typename"] == "StreamReady"
 
 
-async def test_lines_within_a_text_stay_within_their_event(api: Api) -> None:
+async def test_line_breaks_in_a_text_stay_within_their_event(api: Api) -> None:
     query = "subscription { ticketChanged { ... on TicketChange { ticket { description } } } }"
     async with streamed(api, query) as stream:
         assert await stream.next() == {}
@@ -121,7 +121,7 @@ async def test_a_query_and_a_mutation_are_answered_and_completed(api: Api) -> No
     [("{", "GRAPHQL_PARSE_FAILED"), ("{ nothing }", "GRAPHQL_VALIDATION_FAILED"),
      ('subscription { ticketChanged(filter: {customerId: "cus_1"}) { __typename } }', "BAD_USER_INPUT")],
 )  # fmt: skip
-async def test_what_cannot_be_executed_is_told_as_an_event(api: Api, query: str, code: str) -> None:
+async def test_an_operation_that_cannot_be_executed_is_answered_with_an_event(api: Api, query: str, code: str) -> None:
     async with streamed(api, query) as stream:
         assert stream.response.status_code == 200
         (name, data), end = await stream.rest()
@@ -141,7 +141,7 @@ async def test_a_get_subscribes_and_changes_nothing(api: Api) -> None:
         assert '{"errors":[' in response.text
 
 
-async def test_who_may_not_come_in_and_what_is_no_request(api: Api) -> None:
+async def test_unauthorised_and_invalid_requests_are_refused(api: Api) -> None:
     body = {"query": "{ me { role } }"}
     stranger = {"authorization": "Bearer nonsense"}
     assert (await api.http.post("/graphql/stream", json=body, headers=stranger)).status_code == 401
@@ -152,7 +152,7 @@ async def test_who_may_not_come_in_and_what_is_no_request(api: Api) -> None:
     assert (await api.http.post("/graphql/stream", content=b"x" * 2**21, headers=JSON)).status_code == 413
 
 
-async def test_a_stream_ends_with_its_token_and_its_technician(api: Api, server: Server) -> None:
+async def test_a_stream_ends_when_its_token_expires_or_its_technician_is_inactive(api: Api, server: Server) -> None:
     technician = await api.new_technician()
     async with api.technician(technician) as viewer, following(viewer) as stream:
         await api.done("technicianUpdate", "technician { id }", technicianId=technician, active=False)
@@ -166,19 +166,19 @@ async def test_a_stream_ends_with_its_token_and_its_technician(api: Api, server:
         assert await brief.rest() == []
 
 
-async def test_a_customer_hears_nothing_of_internal_notes(api: Api) -> None:
+async def test_internal_notes_are_not_delivered_to_a_customer(api: Api) -> None:
     customer = await api.new_customer()
     ticket = await api.new_ticket(customerId=customer)
     async with api.customer(customer) as viewer, following(viewer) as stream:
         await api.done("noteAdd", "note { id }", ticketId=ticket, body="They are difficult.")
         await api.done("noteAdd", "note { id }", ticketId=ticket, body="On our way.", internalOnly=False)
-        told = await stream.next()
-        assert told["kind"] == "NOTE_ADDED"
+        change = await stream.next()
+        assert change["kind"] == "NOTE_ADDED"
         await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority="LOW")
         assert (await stream.next())["kind"] == "UPDATED"
 
 
-async def test_nobody_has_too_many(api: Api) -> None:
+async def test_each_viewer_is_limited_to_fifty_streams(api: Api) -> None:
     customer = await api.new_customer()
     async with api.customer(customer) as viewer:
         query = {"query": "subscription { ticketCountsChanged { all } }"}
@@ -191,8 +191,8 @@ async def test_nobody_has_too_many(api: Api) -> None:
             await response.aclose()
 
 
-async def test_at_shutdown_streams_end_and_the_process_is_gone(fresh_url: str, tmp_path: Path) -> None:
+async def test_streams_end_when_the_server_shuts_down(fresh_url: str, tmp_path: Path) -> None:
     with callout_process(tmp_path, database_url=fresh_url, jwt_secret=SECRET) as process:
-        async with Api(known(process, fresh_url)) as viewer, following(viewer) as stream:
+        async with Api(server_of(process, fresh_url)) as viewer, following(viewer) as stream:
             os.kill(process.pid, signal.SIGTERM)
             assert await stream.rest() == []

@@ -1,9 +1,8 @@
-"""Exactly once, in each ticket's order, under fire: writers that pause, roll back and hold transactions open, clients
-that are cut off, connections, servers and databases that are killed.
+"""Clients receive each event exactly once and in each ticket's order, while writers pause, roll back and hold
+transactions open, clients disconnect, and connections, servers and databases are killed.
 
-What a client received is compared with what the event log holds in the end, and how often it was cut off with what
-the disturbance allows (`tests/helpers/stress.py`): nobody, but by a server that ends, and whoever comes during an
-outage.
+Each client's events are compared with the event log at the end, and its disconnections with those that the disturbance
+allows (`tests/helpers/stress.py`): only a server that ends, or an outage while the client connects.
 """
 
 from __future__ import annotations
@@ -31,14 +30,14 @@ from tests.helpers.stress import ABNORMAL, BOSS, OVERLOADED, REFUSED, SECONDS, F
 from tests.helpers.valkey import Valkey
 
 
-async def test_one_server(tmp_path: Path, fresh_url: str) -> None:
-    """Its bell never rings for what is written beside it, so it looks by itself."""
+async def test_each_event_is_received_once_with_one_server(tmp_path: Path, fresh_url: str) -> None:
+    """Its bell does not ring for these writers, so the tail finds the events on its own."""
     async with served(tmp_path, fresh_url, 1, "memory://") as servers:
         undisturbed(await under_fire(servers, fresh_url, lambda: None))
 
 
-async def test_one_server_of_two_workers(tmp_path: Path, fresh_url: str) -> None:
-    """Each connection of a client may be another process' than the last."""
+async def test_each_event_is_received_once_with_two_workers(tmp_path: Path, fresh_url: str) -> None:
+    """A client may reach another worker process each time it connects."""
     async with served(tmp_path, fresh_url, 1, "postgres://", workers="2") as servers, Bell.open(fresh_url) as bell:
         connection = await asyncpg.connect(fresh_url)
         tails = "FROM pg_stat_activity WHERE application_name = 'callout tail' AND datname = current_database()"
@@ -47,7 +46,7 @@ async def test_one_server_of_two_workers(tmp_path: Path, fresh_url: str) -> None
         undisturbed(await under_fire(servers, fresh_url, bell.ring))
 
 
-async def test_two_servers_whose_connections_are_killed(tmp_path: Path, fresh_url: str) -> None:
+async def test_each_event_is_received_once_while_connections_are_killed(tmp_path: Path, fresh_url: str) -> None:
     kills = 3
 
     async def kill() -> None:
@@ -68,7 +67,9 @@ async def test_two_servers_whose_connections_are_killed(tmp_path: Path, fresh_ur
         assert all(warned(server, "pubsub.tail", "cannot read the event log") for server in servers)
 
 
-async def test_two_servers_whose_valkey_is_restarted(tmp_path: Path, fresh_url: str, valkey: Valkey) -> None:
+async def test_each_event_is_received_once_while_valkey_restarts(
+    tmp_path: Path, fresh_url: str, valkey: Valkey
+) -> None:
     async def restart() -> None:
         await asyncio.sleep(SECONDS / 3)
         await asyncio.to_thread(valkey.kill)
@@ -80,7 +81,7 @@ async def test_two_servers_whose_valkey_is_restarted(tmp_path: Path, fresh_url: 
         undisturbed(await under_fire(servers, fresh_url, bell.ring, restart))
 
 
-async def test_a_server_that_is_killed_leaves_its_clients_to_the_other(tmp_path: Path, fresh_url: str) -> None:
+async def test_each_event_is_received_once_after_a_server_is_killed(tmp_path: Path, fresh_url: str) -> None:
     async with served(tmp_path, fresh_url, 2, "postgres://") as servers, Bell.open(fresh_url) as bell:
 
         async def kill() -> None:
@@ -88,13 +89,13 @@ async def test_a_server_that_is_killed_leaves_its_clients_to_the_other(tmp_path:
             os.kill(servers.pop().process.pid, signal.SIGKILL)
 
         *steady, restless = ends_of(await under_fire(servers, fresh_url, bell.ring, kill))
-        assert steady == [{}, {ABNORMAL: 1}, {ABNORMAL: 1}]  # two began at the server that was killed
+        assert steady == [{}, {ABNORMAL: 1}, {ABNORMAL: 1}]  # two started at the killed server
         assert restless.total() == restless[ABNORMAL] + restless[REFUSED] <= 1
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Path]:
-    """Where a durable PostgreSQL of these tests' own keeps its data: not below pytest's directory, as in `conftest.py`.
+    """The data directory of a durable PostgreSQL for these tests. As in `conftest.py`, it is not below pytest's own.
     Its first database is migrated, and copied for each test."""
     with tempfile.TemporaryDirectory(prefix="callout-tests-") as name:
         directory = Path(name)
@@ -104,15 +105,17 @@ def cluster() -> Iterator[Path]:
 
 
 async def copied(url: str, name: str) -> str:
-    """The URL of a copy of the migrated database."""
+    """Copies the migrated database; returns the URL of the copy."""
     connection = await asyncpg.connect(url.replace("/callout?", "/postgres?"))
     await connection.execute(f"CREATE DATABASE {name} TEMPLATE callout")
     await connection.close()
     return url.replace("/callout?", f"/{name}?")
 
 
-async def test_postgresql_is_stopped_at_once_and_recovers(cluster: Path, tmp_path: Path) -> None:
-    """Twice, under all that is going on. It is a durable one: what was committed is still there afterwards."""
+async def test_each_event_is_received_once_while_postgresql_is_killed_and_recovers(
+    cluster: Path, tmp_path: Path
+) -> None:
+    """Twice, with the writers running. PostgreSQL is durable here, so committed events survive."""
 
     async def restart() -> None:
         for _ in range(2):
@@ -125,16 +128,17 @@ async def test_postgresql_is_stopped_at_once_and_recovers(cluster: Path, tmp_pat
         async with served(tmp_path, url, 2, "postgres://") as servers, Bell.open(url) as bell:
             *steady, restless = ends_of(await under_fire(servers, url, bell.ring, restart))
             assert steady == [{}, {}, {}]
-            assert restless.total() == restless[OVERLOADED]  # as often as it came while PostgreSQL was away
+            assert restless.total() == restless[OVERLOADED]  # connected while PostgreSQL was down
             assert all(warned(server, "pubsub.tail", "cannot read the event log") for server in servers)
 
 
-async def test_an_id_that_a_crash_has_given_back_is_not_taken_for_seen(cluster: Path, tmp_path: Path) -> None:
-    """Transactions that were rolled back, and of which the crash has left nothing, so that others get their ids."""
+async def test_a_transaction_id_reused_after_a_crash_is_not_treated_as_seen(cluster: Path, tmp_path: Path) -> None:
+    """A crash forgets transactions that were rolled back, so that later ones get the same ids."""
     with embedded.running(cluster) as first_url:
         url = await copied(first_url, "crashed")
         connection = await asyncpg.connect(url)
-        await connection.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")  # until then nothing of them is written
+        # So that the rolled back transactions are not written to disk before the crash.
+        await connection.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
         await connection.execute("SELECT pg_reload_conf()")
         async with served(tmp_path, url, 1, "postgres://") as (server,), Api(server) as api, following(api) as screen:
             ticket = await api.new_ticket()
@@ -166,13 +170,13 @@ def warned(server: Server, logger: str, text: str) -> bool:
 
 def start_again(data_dir: Path) -> None:
     with embedded.running(data_dir):
-        """It goes on for whoever had started it first."""
+        """Keeps running for the block that started it first."""
 
 
 async def stop_at_once(data_dir: Path) -> None:
-    """PostgreSQL's immediate shutdown: nothing is finished, and the next start is a recovery."""
+    """Runs PostgreSQL's immediate shutdown, as if it crashed: the next start is a recovery."""
     lock = data_dir / "postgres" / "postmaster.pid"
     os.kill(int(lock.read_text().split()[0]), signal.SIGQUIT)
     async with asyncio.timeout(WITHIN):
-        while lock.exists():  # noqa: ASYNC110 (nobody tells)
+        while lock.exists():  # noqa: ASYNC110 (there is no event to wait for)
             await asyncio.sleep(0.01)

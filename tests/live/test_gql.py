@@ -1,4 +1,4 @@
-"""examples/follow.py, with the Python client `gql`: through restarts of its server, each event comes exactly once."""
+"""examples/follow.py, with the Python client `gql`: it receives each event exactly once, through server restarts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EXAMPLE = ROOT / "examples" / "follow.py"
 
 
 def load(path: Path) -> ModuleType:
-    """A module of its own for each client, to watch that client's transport."""
+    """Loads a copy of the module for each client, so that the test can watch that client's transport."""
     spec = importlib.util.spec_from_file_location("follow", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -35,7 +35,7 @@ def load(path: Path) -> ModuleType:
 
 
 class WatchedTransport(WebsocketsTransport):
-    """Records how its connection ends, of which gql says nothing to who uses it."""
+    """Records how its connection ends, which gql does not report."""
 
     def __init__(self, ends: list[str], **options: Any) -> None:
         super().__init__(**options)
@@ -80,18 +80,18 @@ def socket_url(server: Server) -> str:
     return server.url.replace("http", "ws", 1) + "/graphql"
 
 
-async def test_through_a_kill_and_a_restart_each_event_comes_exactly_once(tmp_path: Path, fresh_url: str) -> None:
+async def test_each_event_is_received_exactly_once_through_a_kill_and_a_restart(tmp_path: Path, fresh_url: str) -> None:
     await through_restarts(tmp_path, fresh_url, GqlClient)
 
 
-async def test_what_cannot_be_followed_is_said_and_not_tried_again(api: Api) -> None:
+async def test_an_invalid_subscription_is_reported_and_not_retried(api: Api) -> None:
     follower = GqlClient(api.server, {"status": ["BROKEN"]}, "")
     with pytest.raises(TransportQueryError, match="BROKEN"):
         await follower.run()
     assert follower.tokens == 1
 
 
-async def test_the_program_prints_the_list_and_then_what_happens(api: Api) -> None:
+async def test_the_program_prints_the_list_and_then_each_change(api: Api) -> None:
     before = await api.new_ticket()
     token = api.http.headers["authorization"].removeprefix("Bearer ")
     command = (sys.executable, EXAMPLE, socket_url(api.server))

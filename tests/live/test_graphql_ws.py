@@ -1,5 +1,5 @@
-"""examples/follow.mjs, the JavaScript client `graphql-ws` under Node: through restarts of its server, each event comes
-exactly once. `make test-node` runs these tests; they need Node 20 or newer, and npm to have installed the client."""
+"""examples/follow.mjs, with the JavaScript client `graphql-ws` under Node: it receives each event exactly once, through
+restarts of its server. `make test-node` runs these tests, and installs the client; they need Node 20 or newer."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def script(tmp_path: Path) -> Path:
-    """The driver, beside a copy of the example."""
+    """The path of the driver, which lies beside a copy of the example."""
     shutil.copy(EXAMPLE, tmp_path)
     (tmp_path / "node_modules").symlink_to(MODULES)
     return Path(shutil.copy(DRIVER, tmp_path))
@@ -44,7 +44,7 @@ class NodeClient(Follower):
         self.errors = ""
 
     async def run(self) -> None:
-        """Until the client gives up, too."""
+        """Runs until the client gives up, or until it is cancelled."""
         async with self._viewer:
             options = {
                 "url": self._viewer.server.url.replace("http", "ws", 1) + "/graphql",
@@ -73,13 +73,13 @@ class NodeClient(Follower):
             self.ends.append(f"{shown['code']} {shown['reason']}".rstrip() if shown["opened"] else REFUSED)
 
 
-async def test_through_a_kill_and_a_restart_each_event_comes_exactly_once(
+async def test_each_event_is_received_exactly_once_through_a_kill_and_a_restart(
     script: Path, tmp_path: Path, fresh_url: str
 ) -> None:
     await through_restarts(tmp_path, fresh_url, partial(NodeClient, script))
 
 
-async def test_what_cannot_be_followed_is_said_and_not_tried_again(script: Path, api: Api) -> None:
+async def test_an_invalid_subscription_is_reported_and_not_retried(script: Path, api: Api) -> None:
     client = NodeClient(script, api.server, {"status": ["BROKEN"]}, "")
     async with asyncio.timeout(WITHIN):
         await client.run()

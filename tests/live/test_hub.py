@@ -1,7 +1,6 @@
-"""Groups of subscribers: what each member gets of the event log, in which order and how often, and what is left of a
-group once its members have gone.
+"""Groups of subscribers: each subscriber gets every event once and in order, and a group ends with its last subscriber.
 
-The hub reads a real event log. The feeds are these tests' own: a question to one can be held up, and can fail.
+The hub reads a real event log. The feeds belong to the tests: their queries can be held up, and can fail.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ READY = "ready"
 
 
 class Reader(Subscriber):
-    """Keeps what it is given, and the cursors of that beside it; while it does not read, it is not drained."""
+    """Records its messages and their cursors. While `reads` is cleared, it is not drained."""
 
     subscription: SubscriptionHandle
 
@@ -62,19 +61,19 @@ class Reader(Subscriber):
         await until(lambda: self.failures > 0)
 
     async def joined(self) -> None:
-        """Waits until its subscription has begun, or been given up."""
+        """Waits until its subscription has started or ended."""
         joining = self.subscription.joining
         assert joining is not None
         await until(joining.done)
 
     async def has(self, *received: str) -> None:
-        """Waits until it has received this, and checks that it is all."""
+        """Waits until it has received these messages, and checks that there are no others."""
         await until(lambda: len(self.received) >= len(received))
         assert self.received == list(received)
 
 
 class Leaver(Reader):
-    """Ends its subscription with the first message that is live."""
+    """Ends its subscription when it receives the first live message."""
 
     def deliver(self, payload: bytes) -> None:
         super().deliver(payload)
@@ -84,12 +83,13 @@ class Leaver(Reader):
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(WITHIN):
-        while not condition():  # noqa: ASYNC110 (nobody notifies)
+        while not condition():  # noqa: ASYNC110 (there is no event to wait for)
             await asyncio.sleep(0.001)
 
 
 class TicketFeed(Feed):
-    """The subjects of new tickets. A question waits until the feed answers, and raises the next of the failures."""
+    """A feed of the subjects of new tickets. A query waits while `answers` is cleared, then raises the next failure, if
+    there is one."""
 
     def __init__(self, database: Database, routes: Sequence[str], key: Hashable, at_once: int) -> None:
         self.key = self.family = key
@@ -135,7 +135,7 @@ class TicketFeed(Feed):
 
 
 class FilteredFeed(TicketFeed):
-    """The subjects that contain a word, in a family of such feeds. Each is asked on behalf of all."""
+    """The subjects that contain a word. All these feeds form one family, and any of them can query for all."""
 
     def __init__(self, database: Database, word: str, at_once: int = 100) -> None:
         super().__init__(database, ["all"], word, at_once)
@@ -147,7 +147,7 @@ class FilteredFeed(TicketFeed):
 
     async def of_all(self, events: Sequence[str], feeds: Sequence[Self]) -> list[Message]:
         messages = [
-            replace(message, feeds=[place for place, feed in enumerate(feeds) if feed.word in message.payload])
+            replace(message, feeds=[index for index, feed in enumerate(feeds) if feed.word in message.payload])
             for message in await super().of(events)
         ]
         return [message for message in messages if message.feeds]
@@ -155,7 +155,7 @@ class FilteredFeed(TicketFeed):
 
 @dataclass
 class Log:
-    """An event log, its hub, and whoever writes."""
+    """An event log, its hub, and the writers of its events."""
 
     database: Database
     bell: Bell
@@ -168,20 +168,20 @@ class Log:
         reader.subscription = self.hub.subscribe(feed, reader, after)
 
     async def followed(self, feed: Feed, after: str | None = None) -> Reader:
-        """A new member of the feed's group, once it is up to date."""
+        """Returns a new subscriber of the feed's group, once it is ready."""
         reader = Reader()
         self.follow(feed, reader, after)
         await until(lambda: READY in reader.received)
         return reader
 
     async def write(self, *subjects: str, creator: Viewer = BOSS) -> None:
-        """New tickets, in one transaction."""
+        """Writes new tickets in one transaction."""
         async with self.uncommitted(*subjects, creator=creator):
-            """Nothing else."""
+            """Nothing more to write."""
 
     @asynccontextmanager
     async def uncommitted(self, *subjects: str, creator: Viewer = BOSS, rings: bool = True) -> AsyncIterator[None]:
-        """New tickets, which are committed at the end of the block. Unless it `rings`, the tail looks later."""
+        """Writes new tickets, and commits them at the end of the block. Without `rings`, the tail is not woken."""
         async with self.database.acquire() as connection, connection.transaction():
             for subject in subjects:
                 await write_ticket(connection, creator, subject)
@@ -190,7 +190,7 @@ class Log:
             self.bell.ring()
 
     def forgotten(self) -> bool:
-        """Whether the hub has no group."""
+        """Returns whether the hub has no group."""
         return not self.hub._groups and not self.hub._by_route and not self.hub._families
 
 
@@ -209,7 +209,7 @@ async def log(pool: Database, database_url: str) -> AsyncIterator[Log]:
 
 @pytest.fixture
 async def another(pool: Database, database_url: str) -> AsyncIterator[Log]:
-    """The same log as another process serves it, whose bell is its own."""
+    """The same log in another process, with a bell of its own."""
     async with served(pool, database_url) as log:
         yield log
 
@@ -223,92 +223,92 @@ async def served(pool: Database, database_url: str) -> AsyncIterator[Log]:
             yield Log(pool, bell, hub)
 
 
-# What waits while a member is given what it has missed
+# Messages held back during a replay
 
 
 async def turn() -> None:
-    """Lets every task that can go on do so."""
+    """Lets all runnable tasks run."""
     for _ in range(5):
         await asyncio.sleep(0)
 
 
-async def test_what_comes_during_a_replay_waits_and_then_comes_in_order() -> None:
+async def test_messages_during_a_replay_are_held_back_and_then_delivered_in_order() -> None:
     reader = Reader()
-    membership = _GroupSubscriber(reader, 0)
+    subscriber = _GroupSubscriber(reader, 0)
     for payload in (b"one", b"two"):
-        membership.deliver(payload)
+        subscriber.deliver(payload)
     assert reader.received == []
-    await membership.catch_up()
+    await subscriber.catch_up()
     assert reader.received == ["one", "two"]
-    membership.deliver(b"three")
+    subscriber.deliver(b"three")
     assert reader.received == ["one", "two", "three"]
 
 
-async def test_what_waited_is_delivered_at_the_members_pace_and_what_comes_meanwhile_behind_it() -> None:
+async def test_held_messages_are_delivered_at_the_subscribers_pace_and_newer_ones_after_them() -> None:
     reader = Reader()
-    membership = _GroupSubscriber(reader, 0)
-    membership.deliver(b"one")
-    membership.deliver(b"two")
+    subscriber = _GroupSubscriber(reader, 0)
+    subscriber.deliver(b"one")
+    subscriber.deliver(b"two")
     reader.reads.clear()
-    catching_up = asyncio.create_task(membership.catch_up())
+    catching_up = asyncio.create_task(subscriber.catch_up())
     for received in (["one"], ["one", "two"], ["one", "two", "three"]):
         await turn()
         assert reader.received == received
         if len(received) == 1:
-            membership.deliver(b"three")
+            subscriber.deliver(b"three")
         assert not catching_up.done()
         reader.reads.set()
         reader.reads = asyncio.Event()
     await catching_up
-    membership.deliver(b"four")
+    subscriber.deliver(b"four")
     assert reader.received == ["one", "two", "three", "four"]
 
 
-async def test_only_so_many_messages_wait_during_a_replay() -> None:
+async def test_the_number_of_held_messages_is_limited() -> None:
     reader = Reader()
-    membership = _GroupSubscriber(reader, 0)
+    subscriber = _GroupSubscriber(reader, 0)
     for _ in range(HELD_MAX):
-        membership.deliver(b"")
+        subscriber.deliver(b"")
     assert reader.failures == 0
-    membership.deliver(b"")
+    subscriber.deliver(b"")
     assert reader.failures == 1
-    await membership.catch_up()
-    assert reader.received == [], "whoever has failed is given nothing that has a gap before it"
+    await subscriber.catch_up()
+    assert reader.received == [], "a failed subscriber gets no messages after a gap"
 
 
-async def test_only_so_many_bytes_wait_during_a_replay() -> None:
+async def test_the_bytes_of_held_messages_are_limited() -> None:
     reader = Reader()
-    membership = _GroupSubscriber(reader, 0)
+    subscriber = _GroupSubscriber(reader, 0)
     half = b"x" * (HELD_BYTES_MAX // 2)
-    membership.deliver(half)
-    membership.deliver(half)
+    subscriber.deliver(half)
+    subscriber.deliver(half)
     assert reader.failures == 0
-    membership.deliver(b"x")
+    subscriber.deliver(b"x")
     assert reader.failures == 1
-    await membership.catch_up()
+    await subscriber.catch_up()
     assert reader.received == []
 
 
-async def test_what_a_member_has_caught_up_with_takes_no_room() -> None:
+async def test_delivered_messages_do_not_count_towards_the_limit() -> None:
     reader = Reader()
-    membership = _GroupSubscriber(reader, 0)
+    subscriber = _GroupSubscriber(reader, 0)
     half = b"x" * (HELD_BYTES_MAX // 2)
-    membership.deliver(half)
-    membership.deliver(half)
+    subscriber.deliver(half)
+    subscriber.deliver(half)
     reader.reads.clear()
-    catching_up = asyncio.create_task(membership.catch_up())
+    catching_up = asyncio.create_task(subscriber.catch_up())
     await turn()
-    membership.deliver(half)
+    subscriber.deliver(half)
     assert reader.failures == 0
-    membership.deliver(b"x")
+    subscriber.deliver(b"x")
     assert reader.failures == 1
     catching_up.cancel()
 
 
-# Order, neither gap nor repeat
+# Order without gaps or repeats
 
 
-async def test_members_of_one_feed_cost_one_question(log: Log) -> None:
+async def test_subscribers_of_one_group_share_one_query(log: Log) -> None:
     feed, other = log.feed(), log.feed()
     readers = [await log.followed(feed), await log.followed(other), await log.followed(log.feed(key="another feed"))]
     await log.write("one", "two")
@@ -318,8 +318,8 @@ async def test_members_of_one_feed_cost_one_question(log: Log) -> None:
     assert readers[0].cursors[1:] == readers[1].cursors[1:]
 
 
-async def test_a_group_is_asked_about_events_that_pass_its_quick_test(log: Log) -> None:
-    """Its cursors are exact all the same: whoever goes on after one without that test misses nothing."""
+async def test_only_events_that_pass_the_quick_test_are_queried(log: Log) -> None:
+    """The cursors still include the other events: a stream without the test that continues from one misses nothing."""
     feed, subjects = log.feed(), ["another's", "one", "another's too", "two"]
     feed.quick_test = lambda event: event.after.creator_id == BOSS.id
     reader = await log.followed(feed)
@@ -331,7 +331,7 @@ async def test_a_group_is_asked_about_events_that_pass_its_quick_test(log: Log) 
         assert (await log.followed(log.feed(), cursor)).received == [*missed, READY]
 
 
-async def test_the_groups_of_a_family_cost_one_question_and_each_is_given_its_own(log: Log) -> None:
+async def test_the_groups_of_a_family_share_one_query_and_get_their_own_messages(log: Log) -> None:
     feeds = [FilteredFeed(log.database, word) for word in ("door", "siren", "panel")]
     doors, sirens, panels = readers = [await log.followed(feed) for feed in feeds]
     second = await log.followed(FilteredFeed(log.database, "door"))
@@ -342,13 +342,13 @@ async def test_the_groups_of_a_family_cost_one_question_and_each_is_given_its_ow
     assert [asked for feed in feeds for asked in feed.asked] == [3]
     await log.write("panel and door")
     await panels.has(READY, "panel and door")
-    assert doors.cursors[2] == sirens.cursors[2], "they are given one message"
+    assert doors.cursors[2] == sirens.cursors[2], "both get the same message"
     for feed, reader in zip(feeds, readers, strict=True):
         again = await log.followed(FilteredFeed(log.database, feed.word.decode()), reader.cursors[0])
         assert again.received == [*reader.received[1:], READY]
 
 
-async def test_whoever_joins_a_family_is_not_given_what_it_is_being_asked_about(log: Log) -> None:
+async def test_a_group_that_joins_its_family_during_a_query_gets_only_later_events(log: Log) -> None:
     doors, panels = FilteredFeed(log.database, "door"), FilteredFeed(log.database, "panel")
     first = await log.followed(doors)
     doors.answers.clear()
@@ -361,7 +361,7 @@ async def test_whoever_joins_a_family_is_not_given_what_it_is_being_asked_about(
     await second.has(READY, "panel and door")
 
 
-async def test_a_large_family_is_asked_about_fewer_events_at_once(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_large_family_queries_fewer_events_at_once(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_module, "ASKED_MAX", 6)
     feeds = [FilteredFeed(log.database, word) for word in ("door", "siren", "panel")]
     readers = [await log.followed(feed) for feed in feeds]
@@ -374,7 +374,7 @@ async def test_a_large_family_is_asked_about_fewer_events_at_once(log: Log, monk
     await readers[0].has(READY, *["door, siren, panel"] * 5, "door", "door")
 
 
-async def test_a_family_goes_on_without_the_group_that_has_left(log: Log) -> None:
+async def test_a_family_continues_after_one_of_its_groups_has_ended(log: Log) -> None:
     leaver = Leaver()
     log.follow(FilteredFeed(log.database, "door"), leaver)
     await leaver.has(READY)
@@ -386,7 +386,7 @@ async def test_a_family_goes_on_without_the_group_that_has_left(log: Log) -> Non
     assert log.forgotten()
 
 
-async def test_many_events_are_asked_about_in_portions(log: Log) -> None:
+async def test_many_events_are_queried_in_portions(log: Log) -> None:
     subjects = [f"{number}" for number in range(5)]
     feed, late = log.feed(at_once=2), log.feed(at_once=2)
     reader = await log.followed(feed)
@@ -397,8 +397,8 @@ async def test_many_events_are_asked_about_in_portions(log: Log) -> None:
     assert feed.asked == late.asked == [2, 2, 1]
 
 
-async def test_a_stream_goes_on_after_each_of_its_cursors(log: Log) -> None:
-    """Be they from the middle of a batch, from a replay, or from where it was ready."""
+async def test_a_stream_can_continue_from_each_of_its_cursors(log: Log) -> None:
+    """From the middle of a batch, from a replay, and from the ready message."""
     subjects = [f"{number}" for number in range(5)]
     reader = await log.followed(log.feed())
     await log.write(*subjects[:3])
@@ -413,7 +413,7 @@ async def test_a_stream_goes_on_after_each_of_its_cursors(log: Log) -> None:
         assert (await log.followed(log.feed(), replayed.cursors[-1])).received == [READY]
 
 
-async def test_what_commits_late_comes_late_and_is_not_lost(log: Log) -> None:
+async def test_a_late_commit_is_delivered_late_and_not_lost(log: Log) -> None:
     reader = await log.followed(log.feed())
     async with log.uncommitted("begun first"):
         await log.write("committed first")
@@ -423,8 +423,8 @@ async def test_what_commits_late_comes_late_and_is_not_lost(log: Log) -> None:
         assert (await log.followed(log.feed(), reader.cursors[number])).received == [*missed, READY]
 
 
-async def test_a_replay_ends_where_what_is_live_begins(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Though more has been committed by then, which its cursors must not take for given."""
+async def test_a_replay_ends_where_live_batches_start(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events that are committed by then but belong to a later batch are not covered by the replay's cursors."""
     monkeypatch.setattr(tail, "LOOKING_SECONDS", 3_600)
     first = await log.followed(log.feed())
     async with log.uncommitted("unnoticed", rings=False):
@@ -437,16 +437,16 @@ async def test_a_replay_ends_where_what_is_live_begins(log: Log, monkeypatch: py
     assert (await log.followed(log.feed(), reader.cursors[0])).received == ["unnoticed", "two", READY]
 
 
-async def test_a_cursor_of_a_process_that_is_ahead_is_gone_on_from_without_repeat(
+async def test_a_stream_continues_without_repeats_from_a_cursor_of_a_process_that_is_ahead(
     log: Log, another: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Be it of a list, or of an event in a batch that this process has not read yet."""
+    """Whether from a list or from an event in a batch that this process has not read yet."""
     monkeypatch.setattr(tail, "LOOKING_SECONDS", 3_600)
     ahead, here = await another.followed(another.feed()), await log.followed(log.feed())
     await log.write("zero")
     another.bell.ring()
     for reader in (ahead, here):
-        await reader.has(READY, "zero")  # so both tails wait for their bells from now on
+        await reader.has(READY, "zero")  # from now on both tails wait for their bells
 
     await another.write("one")
     await ahead.has(READY, "zero", "one")
@@ -463,8 +463,8 @@ async def test_a_cursor_of_a_process_that_is_ahead_is_gone_on_from_without_repea
     await here.has(READY, "zero", "one", "two", "three", "four")
 
 
-async def test_batches_that_are_asked_about_together_come_one_after_the_other(log: Log) -> None:
-    """Though the second has an event that began before those of the first; its cursor would lose the first."""
+async def test_batches_that_are_queried_together_are_delivered_in_order(log: Log) -> None:
+    """Even if the second has an event that began before those of the first: its cursor would skip the first batch."""
     feed = log.feed()
     reader, hears = await log.followed(feed), await log.followed(log.feed(key="another feed"))
     feed.answers.clear()
@@ -483,7 +483,7 @@ async def test_batches_that_are_asked_about_together_come_one_after_the_other(lo
         assert (await log.followed(log.feed(), replayed.cursors[-2])).received == [READY]
 
 
-async def test_an_event_comes_once_by_whichever_of_a_feeds_routes(log: Log) -> None:
+async def test_an_event_on_several_routes_is_delivered_once(log: Log) -> None:
     chatbot = Viewer(Role.SERVICE, "chatbot", "Chatbot")
     both = await log.followed(log.feed("all", "creator:chatbot", key="by both"))
     either = await log.followed(log.feed("creator:boss", "creator:chatbot", key="by either"))
@@ -493,7 +493,7 @@ async def test_an_event_comes_once_by_whichever_of_a_feeds_routes(log: Log) -> N
         await reader.has(READY, "one", "two")
 
 
-async def test_an_event_wakes_only_the_groups_with_a_route_of_its_own(log: Log) -> None:
+async def test_an_event_reaches_only_groups_on_its_routes(log: Log) -> None:
     others = log.feed("creator:somebody", key="of somebody else")
     await log.followed(others)
     reader = await log.followed(log.feed())
@@ -502,7 +502,7 @@ async def test_an_event_wakes_only_the_groups_with_a_route_of_its_own(log: Log) 
     assert others.asked == []
 
 
-async def test_whoever_joins_in_the_middle_of_a_batch_has_neither_repeat_nor_gap(log: Log) -> None:
+async def test_a_subscriber_that_joins_during_a_batch_has_no_gap_or_repeat(log: Log) -> None:
     feed = log.feed()
     first = await log.followed(feed)
     feed.answers.clear()
@@ -520,7 +520,7 @@ async def test_whoever_joins_in_the_middle_of_a_batch_has_neither_repeat_nor_gap
         assert (await log.followed(log.feed(), cursor)).received == ["two", READY]
 
 
-async def test_what_happens_during_a_replay_comes_after_it(log: Log) -> None:
+async def test_events_during_a_replay_are_delivered_after_it(log: Log) -> None:
     feed = log.feed()
     first = await log.followed(feed)
     await log.write("one", "two")
@@ -553,7 +553,9 @@ OUTAGES = (
 )
 
 
-async def test_after_an_outage_a_group_goes_on_without_gap_or_repeat(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_group_continues_after_an_outage_without_gap_or_repeat(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(hub_module, "RETRY_SECONDS", 0.001)
     feed = log.feed(at_once=2)
     reader = await log.followed(feed)
@@ -566,7 +568,7 @@ async def test_after_an_outage_a_group_goes_on_without_gap_or_repeat(log: Log, m
     await reader.has(READY, "one", "two", "three", "four")
 
 
-async def test_a_group_whose_messages_cannot_be_made_fails_its_members(log: Log) -> None:
+async def test_a_failing_query_fails_all_subscribers_of_its_group(log: Log) -> None:
     feed = log.feed()
     readers = [await log.followed(feed), await log.followed(log.feed())]
     bystander = await log.followed(log.feed(key="another feed"))
@@ -583,11 +585,11 @@ async def test_a_group_whose_messages_cannot_be_made_fails_its_members(log: Log)
 
 
 @pytest.mark.parametrize("failure", [*OUTAGES, ValueError("a fault")], ids=lambda failure: type(failure).__name__)
-async def test_whoever_cannot_be_given_what_it_has_missed_fails(log: Log, failure: Exception) -> None:
+async def test_a_failing_replay_fails_its_subscriber(log: Log, failure: Exception) -> None:
     first = await log.followed(log.feed())
     await log.write("one")
     await first.has(READY, "one")
-    for failures in ([failure], [None, failure]):  # in the replay, and as it is to be ready
+    for failures in ([failure], [None, failure]):  # during the replay, and in the ready message
         feed, reader = log.feed(), Reader()
         feed.failures = list(failures)
         log.follow(feed, reader, first.cursors[0])
@@ -597,11 +599,11 @@ async def test_whoever_cannot_be_given_what_it_has_missed_fails(log: Log, failur
     assert first.failures == 0
 
 
-# What is left of a group without members
+# Cleaning up
 
 
-async def test_a_group_is_forgotten_with_its_last_member(log: Log) -> None:
-    """By each of its routes; and whoever comes later is a member of a group again."""
+async def test_a_group_ends_with_its_last_subscriber(log: Log) -> None:
+    """It is removed from each of its routes; a later subscriber starts a new group."""
     feed, bystander = log.feed("all", "creator:boss"), log.feed("creator:boss", key="another feed")
     stays, hears = await log.followed(feed), await log.followed(bystander)
     leaves = await log.followed(feed)
@@ -621,7 +623,7 @@ async def test_a_group_is_forgotten_with_its_last_member(log: Log) -> None:
     await comes_back.has("two", READY, "three")
 
 
-async def test_whoever_ends_before_it_has_joined_leaves_nothing(log: Log) -> None:
+async def test_a_subscription_that_ends_before_joining_leaves_nothing_behind(log: Log) -> None:
     reader = Reader()
     log.follow(log.feed(), reader)
     reader.subscription.end()
@@ -629,7 +631,7 @@ async def test_whoever_ends_before_it_has_joined_leaves_nothing(log: Log) -> Non
     assert (log.forgotten(), reader.received, reader.failures) == (True, [], 0)
 
 
-async def test_whoever_ends_in_the_middle_of_a_replay_leaves_nothing(log: Log) -> None:
+async def test_a_subscription_that_ends_during_its_replay_leaves_nothing_behind(log: Log) -> None:
     first, reader = await log.followed(log.feed()), Reader()
     await log.write("one", "two")
     await first.has(READY, "one", "two")
@@ -645,7 +647,7 @@ async def test_whoever_ends_in_the_middle_of_a_replay_leaves_nothing(log: Log) -
     assert (reader.received, reader.failures) == (["one"], 0)
 
 
-async def test_a_question_for_a_group_without_members_is_given_up(log: Log) -> None:
+async def test_the_query_of_a_group_without_subscribers_is_cancelled(log: Log) -> None:
     feed = log.feed()
     reader = await log.followed(feed)
     feed.answers.clear()
@@ -661,7 +663,7 @@ async def test_a_question_for_a_group_without_members_is_given_up(log: Log) -> N
     assert (feed.asked, reader.received, reader.failures) == ([1], [READY], 0)
 
 
-async def test_whoever_leaves_with_a_message_takes_nobody_along(log: Log) -> None:
+async def test_a_subscriber_that_leaves_on_a_message_does_not_affect_others(log: Log) -> None:
     feed = log.feed()
     leavers = [Leaver() for _ in range(3)]
     for leaver in leavers:

@@ -1,4 +1,4 @@
-"""What is told of tickets as it happens, to whom, and from where on."""
+"""Live changes of tickets: who receives them, in which form, and from which cursor on."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from db.postgres.pool import Database as Pool
 from db.viewer import Viewer
 from pubsub.send_queue import QUEUE_BYTES_MAX, QUEUE_MAX
 from tests.helpers.api import SCHEMA, Api, Refusal, Server
-from tests.helpers.change_pages import asked
+from tests.helpers.change_pages import fetch_page
 from tests.helpers.counting import change, create
 from tests.helpers.database_checks import Database, until
 from tests.helpers.graphql_ws_client import CHANGES, OF_STREAMS, WITHIN, following, live, narrow, socket
 from tests.helpers.process import callout_process, free_port
-from tests.helpers.stress import SECRET, known
+from tests.helpers.stress import SECRET, server_of
 
 BOSS = Viewer(Role.ADMIN, "boss", "Somebody else")
 
 
-async def test_a_change_is_told_as_soon_as_it_is_committed(api: Api) -> None:
+async def test_a_change_is_delivered_as_soon_as_it_is_committed(api: Api) -> None:
     async with following(api) as screen:
         ticket = await api.new_ticket(subject="Siren will not stop")
-        told = await screen.next()
-        assert told.pop("cursor") and told.pop("at")
-        assert told == {
+        received = await screen.next()
+        assert received.pop("cursor") and received.pop("at")
+        assert received == {
             "__typename": "TicketChange",
             "change": "ENTERED",
             "kind": "CREATED",
@@ -67,19 +67,19 @@ async def test_a_ticket_enters_changes_and_leaves(api: Api) -> None:
         await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority="HIGH")
         await api.done("noteAdd", "note { id }", ticketId=ticket, body="Called.")
         await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, subject="Horn too quiet")
-        told = [await screen.next() for _ in range(4)]
+        received = [await screen.next() for _ in range(4)]
         await screen.quiet()
-    assert [(each["change"], each["kind"], each["changedFields"], each["ticket"]["version"]) for each in told] == [
+    assert [(each["change"], each["kind"], each["changedFields"], each["ticket"]["version"]) for each in received] == [
         ("ENTERED", "STATUS_CHANGED", ["status"], 2),
         ("UPDATED", "UPDATED", ["priority"], 3),
         ("UPDATED", "NOTE_ADDED", [], 3),
         ("LEFT", "UPDATED", ["subject"], 4),
     ]
-    assert told[3]["ticket"]["subject"] == "Horn too quiet"
+    assert received[3]["ticket"]["subject"] == "Horn too quiet"
 
 
-async def test_a_change_means_something_else_to_each_dashboard(api: Api) -> None:
-    """Though the server finds out for all of them together, whatever their filters are."""
+async def test_a_change_enters_leaves_or_updates_a_list_depending_on_its_filter(api: Api) -> None:
+    """The server finds this out in one query for all dashboards."""
     meanings: list[tuple[dict[str, object], str | None]] = [
         ({"status": ["OPEN"]}, "LEFT"),
         ({"status": ["IN_PROGRESS"], "category": ["GENERAL", "CCTV"]}, "ENTERED"),
@@ -122,7 +122,7 @@ async def test_a_reassigned_ticket_leaves_the_old_technicians_device_at_once(api
         await old.quiet()
 
 
-async def test_what_has_been_missed_is_told_and_what_is_no_longer_theirs_is_not_shown(api: Api) -> None:
+async def test_missed_events_are_replayed_without_tickets_that_are_no_longer_visible(api: Api) -> None:
     technician, other = await api.new_technician(), await api.new_technician()
     async with following(api.technician(technician)) as device:
         first = await api.new_ticket(technicianId=technician)
@@ -135,7 +135,7 @@ async def test_what_has_been_missed_is_told_and_what_is_no_longer_theirs_is_not_
         assert (await device.next())["__typename"] == "StreamReady"
 
 
-async def test_an_internal_note_is_not_told_to_customers_and_services(api: Api) -> None:
+async def test_an_internal_note_is_not_delivered_to_customers_and_services(api: Api) -> None:
     customer = await api.new_customer()
     notes = "subscription($ticket: ID!) { noteAdded(ticketId: $ticket) { ... on NoteAdded { note { body } } } }"
     async with api.service("chatbot of this test") as service:
@@ -153,7 +153,7 @@ async def test_an_internal_note_is_not_told_to_customers_and_services(api: Api) 
                 await second.quiet(0.1)
 
 
-async def test_two_services_with_one_subscription_hear_each_of_its_own_tickets(api: Api) -> None:
+async def test_services_with_the_same_subscription_each_receive_their_own_tickets(api: Api) -> None:
     async with (
         api.service("one robot") as one,
         api.service("another robot") as other,
@@ -166,7 +166,7 @@ async def test_two_services_with_one_subscription_hear_each_of_its_own_tickets(a
             assert [(await screen.next())["ticketId"] for screen in screens] == [ticket] * len(screens)
 
 
-async def test_a_list_and_then_its_stream_have_neither_gap_nor_repeat(api: Api) -> None:
+async def test_a_stream_continues_from_a_list_without_gap_or_repeat(api: Api) -> None:
     before = await api.new_ticket()
     cursor = (await api("{ tickets(first: 1) { streamCursor } }"))["tickets"]["streamCursor"]
     after = await api.new_ticket()
@@ -183,7 +183,7 @@ async def test_a_list_and_then_its_stream_have_neither_gap_nor_repeat(api: Api) 
         await screen.quiet()
 
 
-async def test_the_numbers_on_the_tabs_follow(api: Api) -> None:
+async def test_live_counts_follow_each_change(api: Api) -> None:
     technician, other = await api.new_technician(), await api.new_technician()
     tabs = """subscription($filter: TicketFilter) {
         ticketCountsChanged(filter: $filter) { all open inProgress unassigned } }"""
@@ -205,8 +205,8 @@ async def test_the_numbers_on_the_tabs_follow(api: Api) -> None:
         await screen.quiet(0.6)
 
 
-async def test_who_has_missed_more_than_a_queue_holds_is_told_all_of_it(api: Api) -> None:
-    """And what happens meanwhile, which is more than a queue holds too."""
+async def test_a_replay_larger_than_the_queue_is_delivered_completely(api: Api) -> None:
+    """And so are the events during the replay, which are more than the queue holds too."""
     ticket = await api.new_ticket()
     cursor = (await api("{ tickets(first: 1) { streamCursor } }"))["tickets"]["streamCursor"]
     connection = await asyncpg.connect(api.server.database_url)
@@ -216,7 +216,7 @@ async def test_who_has_missed_more_than_a_queue_holds_is_told_all_of_it(api: Api
         await event_log.change(connection, BOSS, ticket[4:], TicketEventKind.UPDATED, change, {})
 
     missed = [f"{n} {'x' * 15_000}" for n in range(300)]
-    assert 4 * sum(map(len, missed)) > 4 * QUEUE_BYTES_MAX  # the system holds some of it too
+    assert 4 * sum(map(len, missed)) > 4 * QUEUE_BYTES_MAX  # the kernel buffers some of it too
     for text in missed:
         await describe(text)
     meanwhile = [f"{n} {'y' * 250}" for n in range(QUEUE_MAX + 500)]
@@ -228,21 +228,21 @@ async def test_who_has_missed_more_than_a_queue_holds_is_told_all_of_it(api: Api
         document = """subscription($after: String) { ticketChanged(after: $after) { __typename
             ... on TicketChange { ticket { description b: description c: description d: description } } } }"""
         await screen.subscribe("1", document, after=cursor)
-        # The client reads nothing, so the events that it has missed wait for it, and those of the transaction wait
-        # behind them. Not for long: whoever takes nothing for five seconds is disconnected.
+        # The client reads nothing, so the replay waits for it, and the events of the transaction wait behind the
+        # replay. The pause is short, because a client that reads nothing for five seconds is disconnected.
         await asyncio.sleep(0.5)
         await transaction.commit()
-        await asyncio.sleep(1.5)  # nobody rings for these
-        told = [await screen.next() for _ in range(len(missed) + len(meanwhile) + 1)]
+        await asyncio.sleep(1.5)  # no ring announces these
+        received = [await screen.next() for _ in range(len(missed) + len(meanwhile) + 1)]
     await connection.close()
-    # It is ready as of when it came; what was written behind the API a moment before comes within a second.
-    assert sum(each["__typename"] == "StreamReady" for each in told) == 1
-    changes = [each["ticket"]["description"] for each in told if each["__typename"] == "TicketChange"]
+    # The replay ends at the position of the subscription; events committed without a ring follow within a second.
+    assert sum(each["__typename"] == "StreamReady" for each in received) == 1
+    changes = [each["ticket"]["description"] for each in received if each["__typename"] == "TicketChange"]
     assert changes == missed + meanwhile
 
 
 @pytest.mark.parametrize("cursor", ["", "nonsense", "AAAA", "A" * 100])
-async def test_a_cursor_of_nowhere_is_answered_with_a_reset(api: Api, cursor: str) -> None:
+async def test_an_invalid_cursor_is_answered_with_a_reset(api: Api, cursor: str) -> None:
     async with following(api, after=cursor) as screen:
         reset = await screen.next()
         assert (reset["__typename"], reset["reason"]) == ("StreamReset", "CURSOR_UNKNOWN")
@@ -253,7 +253,7 @@ async def test_a_cursor_of_nowhere_is_answered_with_a_reset(api: Api, cursor: st
         assert (await screen.next())["ticketId"] == ticket
 
 
-async def test_a_cursor_of_the_future_is_answered_with_a_reset(api: Api) -> None:
+async def test_a_future_cursor_is_answered_with_a_reset(api: Api) -> None:
     cursors = StreamCursors(await identity(api))
     async with following(api, after=cursors.seal(f"{2**40}:{2**40}:")) as screen:
         assert (await screen.next())["reason"] == "CURSOR_UNKNOWN"
@@ -269,20 +269,20 @@ async def test_every_field_of_a_stream_has_a_value_of_its_type(api: Api) -> None
         await screen.subscribe("counts", "subscription { ticketCountsChanged { all open } }")
         await api.done("noteAdd", "note { id }", ticketId=ticket, body="Called.")
         await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority="HIGH")
-        for _ in range(8):  # two resets, two that are ready, two changes, a note and the counts
+        for _ in range(8):  # two resets, two ready messages, two changes, a note and the counts
             await screen.receive()
         types = [type_ for name in OF_STREAMS if is_object_type(type_ := SCHEMA.type_map[name])]
         assert {f"{type_.name}.{name}" for type_ in types for name in type_.fields} - screen.seen == set()
 
 
-async def test_queries_and_mutations_go_over_the_socket_too(api: Api) -> None:
+async def test_queries_are_answered_over_the_socket(api: Api) -> None:
     async with live(api) as socket:
         await socket.subscribe("q", "{ me { role } }")
         assert await socket.receive() == {"id": "q", "type": "next", "payload": {"data": {"me": {"role": "ADMIN"}}}}
         assert await socket.receive() == {"id": "q", "type": "complete"}
 
 
-async def test_many_operations_of_one_socket_go_on_beside_each_other(api: Api) -> None:
+async def test_operations_on_one_socket_run_independently(api: Api) -> None:
     async with live(api) as socket:
         for id, filter in (("open", {"status": ["OPEN"]}), ("all", None)):
             await socket.subscribe(id, CHANGES, filter=filter)
@@ -297,7 +297,7 @@ async def test_many_operations_of_one_socket_go_on_beside_each_other(api: Api) -
         assert (await socket.next())["__typename"] == "StreamReady"
 
 
-async def test_an_operation_that_cannot_be_is_refused_alone(api: Api) -> None:
+async def test_an_invalid_operation_is_refused_without_affecting_others(api: Api) -> None:
     customer = await api.new_customer()
     async with following(api.customer(customer)) as socket:
         for query, variables, code in (
@@ -326,10 +326,10 @@ async def test_a_subscription_over_plain_http_is_refused(api: Api) -> None:
     assert [error["extensions"]["code"] for error in answer["errors"]] == ["BAD_REQUEST"]
 
 
-# Who may go on listening
+# Losing access
 
 
-async def test_a_technician_made_inactive_hears_no_more(api: Api) -> None:
+async def test_an_inactive_technician_is_disconnected(api: Api) -> None:
     technician = await api.new_technician()
     async with following(api.technician(technician)) as device, following(api) as screen:
         await api.done("technicianUpdate", "technician { id }", technicianId=technician, active=False)
@@ -338,7 +338,7 @@ async def test_a_technician_made_inactive_hears_no_more(api: Api) -> None:
         assert (await screen.next())["change"] == "ENTERED"
 
 
-async def test_while_the_database_cannot_say_who_may_listen_everybody_goes_on(
+async def test_connections_stay_while_the_database_cannot_confirm_access(
     api: Api, server: Server, database: Database
 ) -> None:
     technician = await api.new_technician()
@@ -350,7 +350,7 @@ async def test_while_the_database_cannot_say_who_may_listen_everybody_goes_on(
         for table in tables:
             await database.execute(f"ALTER TABLE {table} RENAME TO {table}_away")
         async with asyncio.timeout(WITHIN):
-            while not server.process.records("callout.live.operations"):  # noqa: ASYNC110 (a file tells nobody)
+            while not server.process.records("callout.live.operations"):  # noqa: ASYNC110 (there is no event to wait for)
                 await asyncio.sleep(0.05)
         for table in tables:
             await database.execute(f"ALTER TABLE {table}_away RENAME TO {table}")
@@ -360,7 +360,7 @@ async def test_while_the_database_cannot_say_who_may_listen_everybody_goes_on(
         assert await robot.next() == {"role": "SERVICE"}
 
 
-async def test_a_revoked_key_hears_no_more(api: Api) -> None:
+async def test_a_client_with_a_revoked_key_is_disconnected(api: Api) -> None:
     made = await api.done("apiKeyCreate", "secret apiKey { id }", name="A robot")
     async with socket(api.server.url) as robot:
         await robot.send(type="connection_init", payload={"authorization": f"Bearer {made['secret']}"})
@@ -371,7 +371,7 @@ async def test_a_revoked_key_hears_no_more(api: Api) -> None:
         assert (await robot.closed())[0] == 4403
 
 
-async def test_a_token_that_runs_out_ends_the_connection(api: Api) -> None:
+async def test_a_connection_ends_when_its_token_expires(api: Api) -> None:
     token = mint(api.server.settings, role=Role.ADMIN, subject="boss", name="The Boss", ttl=1 - LEEWAY_SECONDS)
     async with socket(api.server.url) as screen:
         await screen.send(type="connection_init", payload={"Authorization": f"Bearer {token}"})
@@ -403,8 +403,8 @@ def follower(api: Api, lines: Path) -> Iterator[None]:
         client.terminate()
 
 
-async def test_following_from_the_command_line_goes_on_through_a_restart(tmp_path: Path, fresh_url: str) -> None:
-    """Two servers, one after the other, on one port: what happens in between is told by the second."""
+async def test_callout_follow_continues_after_a_restart_of_the_server(tmp_path: Path, fresh_url: str) -> None:
+    """Two servers run one after the other on one port; the second delivers the event written in between."""
     port = str(free_port())
     settings = {"database_url": fresh_url, "jwt_secret": "of these tests, and of thirty-two bytes at least"}
     known = Settings(env="production", data_dir=tmp_path, **settings)  # type: ignore[arg-type]
@@ -413,7 +413,7 @@ async def test_following_from_the_command_line_goes_on_through_a_restart(tmp_pat
 
     async def shown(text: str) -> None:
         async with asyncio.timeout(WITHIN):
-            while text not in lines.read_text():  # noqa: ASYNC110 (a file tells nobody)
+            while text not in lines.read_text():  # noqa: ASYNC110 (there is no event to wait for)
                 await asyncio.sleep(0.05)
 
     with ExitStack() as stack:
@@ -435,17 +435,17 @@ async def test_following_from_the_command_line_goes_on_through_a_restart(tmp_pat
     assert lines.read_text().count("Bell tolls") == lines.read_text().count("Bell tower") == 1
 
 
-async def test_the_log_is_not_read_while_nobody_listens(fresh_url: str, tmp_path: Path) -> None:
+async def test_the_log_is_not_read_without_subscribers(fresh_url: str, tmp_path: Path) -> None:
     last_read = "SELECT state_change FROM pg_stat_activity WHERE application_name = 'callout tail'"
     last_read += " AND datname = current_database()"
     with callout_process(tmp_path, database_url=fresh_url, jwt_secret=SECRET) as process:
         database = await asyncpg.connect(fresh_url)
-        async with Api(known(process, fresh_url)) as api:
+        async with Api(server_of(process, fresh_url)) as api:
             for _ in range(2):
                 async with following(api) as screen:
                     await api.new_ticket()
                     assert (await screen.next())["change"] == "ENTERED"
-                await until(database, "true FROM pg_sleep(2)")  # the last look has been
+                await until(database, "true FROM pg_sleep(2)")  # for the last look to end
                 before = await database.fetchval(last_read)
                 await api.new_ticket()
                 await until(database, "true FROM pg_sleep(1.5)")
@@ -453,14 +453,14 @@ async def test_the_log_is_not_read_while_nobody_listens(fresh_url: str, tmp_path
         await database.close()
 
 
-# Asking now and then
+# Pages of changes
 
 
-async def test_a_device_that_wakes_up_seldom_is_told_the_same_by_pages(api: Api) -> None:
+async def test_pages_have_the_same_changes_as_the_stream(api: Api) -> None:
     technician = await api.new_technician()
     async with api.technician(technician) as device:
         mine = {"assignee": {"me": True}}
-        start = await asked(device, filter=mine)
+        start = await fetch_page(device, filter=mine)
         assert (start["nodes"], start["hasMore"], start["reset"]) == ([], False, None)
         async with following(device, mine, start["cursor"]) as screen:
             assert (await screen.next())["__typename"] == "StreamReady"
@@ -468,37 +468,39 @@ async def test_a_device_that_wakes_up_seldom_is_told_the_same_by_pages(api: Api)
             for _ in range(2):
                 for priority in ("LOW", "HIGH"):
                     await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority=priority)
-            await api.new_ticket()  # which is nothing to this technician
+            await api.new_ticket()  # not visible to this technician
             await api.done("ticketAssign", "ticket { id }", ticketId=ticket, technicianId=None)
-            told = [await screen.next() for _ in range(6)]
+            received = [await screen.next() for _ in range(6)]
         pages = []
         cursor, more = start["cursor"], True
         while more:
-            page = await asked(device, filter=mine, after=cursor, first=4)
+            page = await fetch_page(device, filter=mine, after=cursor, first=4)
             pages.append(page["nodes"])
             cursor, more = page["cursor"], page["hasMore"]
         assert [len(page) for page in pages] == [4, 2]
         nodes = [node for page in pages for node in page]
-        assert [(each["change"], each["kind"]) for each in nodes] == [(each["change"], each["kind"]) for each in told]
-        assert nodes[-1]["change"] == "LEFT" and nodes[-1]["ticket"] is None
-        assert (await asked(device, filter=mine, after=cursor))["nodes"] == []
-        # Pages and streams go on from one another's cursors.
-        assert [each["kind"] for each in (await asked(device, filter=mine, after=told[2]["cursor"]))["nodes"]] == [
-            each["kind"] for each in told[3:]
+        assert [(each["change"], each["kind"]) for each in nodes] == [
+            (each["change"], each["kind"]) for each in received
         ]
+        assert nodes[-1]["change"] == "LEFT" and nodes[-1]["ticket"] is None
+        assert (await fetch_page(device, filter=mine, after=cursor))["nodes"] == []
+        # Pages and streams accept each other's cursors.
+        assert [
+            each["kind"] for each in (await fetch_page(device, filter=mine, after=received[2]["cursor"]))["nodes"]
+        ] == [each["kind"] for each in received[3:]]
         async with following(device, mine, nodes[3]["cursor"]) as screen:
-            assert [(await screen.next())["kind"] for _ in range(2)] == [each["kind"] for each in told[4:]]
+            assert [(await screen.next())["kind"] for _ in range(2)] == [each["kind"] for each in received[4:]]
             assert (await screen.next())["__typename"] == "StreamReady"
 
 
-async def test_a_page_says_whether_more_has_happened(api: Api) -> None:
-    """Be it exactly full, or read event by event because each of its messages is costly."""
-    start = (await asked(api))["cursor"]
+async def test_a_page_says_whether_there_are_more_changes(api: Api) -> None:
+    """Also if it is exactly full, or read event by event because each message is costly."""
+    start = (await fetch_page(api))["cursor"]
     tickets = [await api.new_ticket() for _ in range(3)]
     for size, more in ((2, True), (3, False), (4, False)):
-        page = await asked(api, after=start, first=size)
+        page = await fetch_page(api, after=start, first=size)
         assert ([each["ticketId"] for each in page["nodes"]], page["hasMore"]) == (tickets[:size], more)
-        rest = await asked(api, after=page["cursor"], first=size)
+        rest = await fetch_page(api, after=page["cursor"], first=size)
         assert ([each["ticketId"] for each in rest["nodes"]], rest["hasMore"]) == (tickets[size:], False)
     costly = """query($after: String) { ticketEvents(after: $after, first: 1) { cursor hasMore nodes { ticketId
         ticket { customer { tickets(first: 100) { nodes { notes(first: 60) { nodes { id body } } } } } } } } }"""
@@ -509,8 +511,8 @@ async def test_a_page_says_whether_more_has_happened(api: Api) -> None:
         cursor = page["cursor"]
 
 
-async def test_pages_of_events_have_aliases_bounds_and_resets(api: Api) -> None:
-    start = (await asked(api))["cursor"]
+async def test_pages_of_changes_have_aliases_bounds_and_resets(api: Api) -> None:
+    start = (await fetch_page(api))["cursor"]
     ticket = await api.new_ticket()
     data = await api(
         "query($after: String) { one: ticketEvents(after: $after) { __typename a: nodes { kind } b: nodes { ticketId "
@@ -521,39 +523,39 @@ async def test_pages_of_events_have_aliases_bounds_and_resets(api: Api) -> None:
     assert data["one"]["a"] == [{"kind": "CREATED"}] and data["one"]["b"][0]["ticketId"] == ticket
     for first in (0, 101):
         with pytest.raises(Refusal) as refusal:
-            await asked(api, first=first)
+            await fetch_page(api, first=first)
         assert refusal.value.codes == ["BAD_USER_INPUT"]
-    unknown = await asked(api, after="nonsense")
+    unknown = await fetch_page(api, after="nonsense")
     assert (unknown["nodes"], unknown["reset"]) == ([], "CURSOR_UNKNOWN")
-    assert (await asked(api, after=unknown["cursor"]))["reset"] is None
+    assert (await fetch_page(api, after=unknown["cursor"]))["reset"] is None
 
 
-# What is no longer kept
+# Pruned events
 
 
 SETTLED = "bool_and(xid < pg_snapshot_xmin(pg_current_snapshot())) FROM ticket_events"
-TAKEN_IN = """bool_and(pg_visible_in_snapshot(xid, counted) AND pg_visible_in_snapshot(xid, service_counted))
+FOLDED = """bool_and(pg_visible_in_snapshot(xid, counted) AND pg_visible_in_snapshot(xid, service_counted))
     FROM ticket_events, event_log"""
 
 
 async def counted(api: Api, database: Database) -> None:
-    """Until pruning can go on to what happens here: nothing is under way that is older, be it in another test's
-    database, and the counts have taken it in."""
+    """Waits until all events can be pruned: no older transaction runs, even in another test's database, and the events
+    are folded into the counts."""
     await until(database, SETTLED)
     await api.new_ticket()
     await counts.fold(database)
-    await until(database, TAKEN_IN)
+    await until(database, FOLDED)
 
 
 async def prune(database: Database, kept: timedelta) -> None:
-    """As if it had been announced for long."""
+    """Prunes as if the horizon had been announced long ago."""
     await database.execute("UPDATE event_log SET horizon_at = now() - interval '30 days'")
     await event_log.prune(database, kept, timedelta(minutes=10))
 
 
 async def reset_of(api: Api, cursor: str) -> str | None:
-    """The reason for which a stream and a page begin anew, if they do."""
-    page = await asked(api, after=cursor)
+    """Returns the reset reason of a stream and of a page from this cursor, or None if they continue."""
+    page = await fetch_page(api, after=cursor)
     async with following(api, after=cursor) as screen:
         first = await screen.next()
     assert first.get("reason") == page["reset"]
@@ -561,11 +563,11 @@ async def reset_of(api: Api, cursor: str) -> str | None:
     return reason
 
 
-async def test_a_cursor_expires_before_anything_is_gone_that_it_has_not_seen(
+async def test_a_cursor_expires_before_an_event_after_it_is_pruned(
     api: Api, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was made beside a transaction that was under way, and commits after it; what is kept begins right behind
-    that. A cursor of where that begins has all of it."""
+    """The cursor was made while a transaction was open that committed later, and the horizon lies right after that
+    transaction. A cursor at the horizon still has all events after it."""
     nothing, much = timedelta(0), timedelta(days=1)
     late = await api.new_ticket()
     await counted(api, database)
@@ -575,29 +577,29 @@ async def test_a_cursor_expires_before_anything_is_gone_that_it_has_not_seen(
     async with another.transaction():
         await event_log.change(another, BOSS, late[4:], TicketEventKind.UPDATED, {"priority": "HIGH"}, {})
         kept = await api.new_ticket()
-        cursor = (await asked(api))["cursor"]
+        cursor = (await fetch_page(api))["cursor"]
     await another.close()
-    assert [node["ticketId"] for node in (await asked(api, after=cursor))["nodes"]] == [late]
+    assert [node["ticketId"] for node in (await fetch_page(api, after=cursor))["nodes"]] == [late]
     await counted(api, database)
-    monkeypatch.setattr(event_log, "LOOKED_AT", 2)  # the one that was left, and the late one
+    monkeypatch.setattr(event_log, "LOOKED_AT", 2)  # the event that pruning left, and the late one
     await prune(database, nothing)
     horizon = int(await database.fetchval("SELECT horizon::text FROM event_log"))
     assert horizon == await database.fetchval("SELECT xid FROM ticket_events WHERE ticket_id = $1", kept[4:])
-    for _ in range(2):  # it is announced, and then gone
+    for _ in range(2):  # announced, then deleted
         assert await reset_of(api, cursor) == "CURSOR_EXPIRED"
         await prune(database, much)
     assert await database.fetchval("SELECT min(xid::text::bigint) FROM ticket_events") == horizon
 
     cursors, now = StreamCursors(await identity(api)), datetime.now(UTC)
     at, before, behind = (f"{xid}:{xid}:" for xid in (horizon, horizon - 1, horizon + 1))
-    page = await asked(api, after=cursors.seal(at))
+    page = await fetch_page(api, after=cursors.seal(at))
     assert (page["nodes"][0]["ticketId"], page["reset"]) == (kept, None)
     assert await reset_of(api, cursors.seal(at)) is None
     for expired in (StreamPosition(before), StreamPosition(before, behind, now, new_id())):
         assert await reset_of(api, expired.sealed(cursors)) == "CURSOR_EXPIRED"
 
 
-async def test_a_cursor_of_another_kind_or_of_the_future_is_unknown(api: Api, database: Database) -> None:
+async def test_a_page_cursor_or_a_future_cursor_is_unknown(api: Api, database: Database) -> None:
     listed = (await api("{ tickets(first: 1) { streamCursor pageInfo { endCursor } } }"))["tickets"]
     assert await reset_of(api, listed["pageInfo"]["endCursor"]) == "CURSOR_UNKNOWN"
     with pytest.raises(Refusal) as refusal:
@@ -612,7 +614,7 @@ async def test_a_cursor_of_another_kind_or_of_the_future_is_unknown(api: Api, da
         assert await reset_of(api, unknown.sealed(cursors)) == "CURSOR_UNKNOWN"
 
 
-async def test_a_server_lets_go_of_what_is_older_than_its_retention_and_keeps_count(
+async def test_a_server_prunes_events_older_than_its_retention_and_keeps_its_counts(
     fresh_url: str, tmp_path: Path
 ) -> None:
     database = await asyncpg.connect(fresh_url)
@@ -636,9 +638,9 @@ async def test_a_server_lets_go_of_what_is_older_than_its_retention_and_keeps_co
     assert await database.fetchval("SELECT count(*) FROM ticket_events") == 3
     await change(database, ticket, "UPDATED", "priority = 'URGENT'")
     with callout_process(tmp_path, database_url=fresh_url, jwt_secret=SECRET, event_retention_days="1") as process:
-        async with Api(known(process, fresh_url)) as api:
+        async with Api(server_of(process, fresh_url)) as api:
             await until(database, "count(*) = 2 FROM ticket_events")
-            await until(database, TAKEN_IN)  # by the server
+            await until(database, FOLDED)  # the server folds them
             data = await api(
                 "query($id: ID!) { ticket(by: {id: $id}) { history { nodes { kind } } } ticketCounts { all } }",
                 id=f"tkt_{ticket}",
@@ -650,12 +652,12 @@ async def test_a_server_lets_go_of_what_is_older_than_its_retention_and_keeps_co
     await database.close()
 
 
-async def test_who_has_missed_more_than_is_told_one_by_one_is_told_to_fetch_the_list(
+async def test_a_cursor_with_too_many_events_after_it_is_answered_with_an_overflow(
     fresh_url: str, tmp_path: Path
 ) -> None:
     with callout_process(tmp_path, database_url=fresh_url, jwt_secret=SECRET) as process:
-        async with Api(known(process, fresh_url)) as api:
-            start = (await asked(api))["cursor"]
+        async with Api(server_of(process, fresh_url)) as api:
+            start = (await fetch_page(api))["cursor"]
             ticket = await api.new_ticket()
             database = await asyncpg.connect(fresh_url)
             happened = (
@@ -664,15 +666,15 @@ async def test_who_has_missed_more_than_is_told_one_by_one_is_told_to_fetch_the_
                 " FROM ticket_events, generate_series($1::int, $2::int) AS n WHERE kind = 'CREATED'"
             )
             await database.execute(happened, 1, REPLAY_MAX - 1)
-            at_the_bound = await asked(api, after=start, first=1)
+            at_the_bound = await fetch_page(api, after=start, first=1)
             assert (len(at_the_bound["nodes"]), at_the_bound["reset"]) == (1, None)
             await database.execute(happened, REPLAY_MAX, REPLAY_MAX)
             await database.close()
-            assert (await asked(api, after=start))["reset"] == "OVERFLOW"
+            assert (await fetch_page(api, after=start))["reset"] == "OVERFLOW"
             customer = await api.new_customer()
             async with following(api.customer(customer)) as screen:
                 await api.new_ticket(customerId=customer)
-                await screen.next()  # so the server has read whatever came before
+                await screen.next()  # so that the server has read all earlier events
             async with following(api, after=start) as screen:
                 reset = await screen.next()
                 assert (reset["__typename"], reset["reason"]) == ("StreamReset", "OVERFLOW")

@@ -1,8 +1,7 @@
-"""The quick test: in memory it rules out events that do not concern a stream. Never one that does, by the statement of
-that stream; and nearly all of the others, or it would not be worth having. And the statement: it says the same of a
-stream whether it is asked about that one alone or about others of its family too.
+"""The quick test and the statements of families, for random streams on a random event log.
 
-Random streams on a random log. The log is real; the feeds are those that a subscription becomes.
+The quick test must rule out no event that concerns a stream, which the stream's statement decides, and nearly all
+others. A statement for a whole family must return the same messages as one for each of its feeds.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ Filter: TypeAlias = dict[str, Any]
 
 TICKETS, CHANGES, STREAMS = 40, 4, 100
 SUBJECTS = ("Beeping panel", "Dark camera", "Stuck door")
-WORTH = 0.99  # of the events that do not concern a stream without a search
+RULED_OUT_MIN = 0.99  # of the events that do not concern a stream without a search
 
 CHANGED = """subscription($filter: TicketFilter) { ticketChanged(filter: $filter) {
     ... on TicketChange { change ticketId ticket { version subject } } } }"""
@@ -49,7 +48,7 @@ ADMIN = Viewer(Role.ADMIN, "boss", "The Boss")
 
 @dataclass(frozen=True)
 class World:
-    """A log of events, who may look at it, and what they may ask for."""
+    """An event log, its viewers, and the objects that its tickets refer to."""
 
     pool: Database
     preparer: Preparer
@@ -64,11 +63,11 @@ class World:
         return feed_of(bound, viewer, self.pool, self.preparer.position_mark)
 
     def let_through(self, feed: Feed) -> set[str]:
-        """The events about which the stream's statement would be asked."""
+        """Returns the events that the stream's statement would look up."""
         return {event.id for event in self.events if event.routes & feed.routes and feed.quick_test(event)}
 
     async def concern(self, feed: Feed) -> set[str]:
-        """The events that concern the stream."""
+        """Returns the events that concern the stream, by its statement."""
         return {message.event for message in await feed.of([event.id for event in self.events])}
 
 
@@ -76,13 +75,13 @@ class World:
 async def world(database_url: str) -> AsyncIterator[World]:
     pick, pool = random.Random(14), await Database.open(database_url)
     technicians, customers, properties = ([new_id() for _ in range(3)] for _ in range(3))
-    for n, (technician, customer, place) in enumerate(zip(technicians, customers, properties, strict=True)):
+    for n, (technician, customer, property_id) in enumerate(zip(technicians, customers, properties, strict=True)):
         await pool.execute("INSERT INTO technicians VALUES ($1, 'T', $2)", technician, f"t{n}@example.com")
         await pool.execute(
             "INSERT INTO customers (id, account_number, name, email) VALUES ($1, $2, 'C', $3)",
             *(customer, f"AC{n}", f"c{n}@example.com"),
         )
-        await pool.execute("INSERT INTO properties VALUES ($1, $2, 'A', $3)", place, customer, f"P{n}")
+        await pool.execute("INSERT INTO properties VALUES ($1, $2, 'A', $3)", property_id, customer, f"P{n}")
     viewers = [ADMIN, Viewer(Role.SERVICE, "chatbot", "Chatbot")]
     viewers += [Viewer(Role.TECHNICIAN, key, "T") for key in technicians[:2]]
     viewers += [Viewer(Role.CUSTOMER, key, "C") for key in customers[:2]]
@@ -90,7 +89,7 @@ async def world(database_url: str) -> AsyncIterator[World]:
     async with pool.acquire() as connection:
         for _ in range(TICKETS):
             await write_history(connection, pick, pick.choice(viewers), technicians, homes)
-        await lose_columns(connection)
+        await remove_columns(connection)
     rows = await pool.fetch(f"SELECT {READ} FROM ticket_events AS event {IMAGES} ORDER BY at, id")
     events = [Event.of(row) for row in rows]
     yield World(pool, Preparer(graphql_schema(schema)), events, viewers, technicians, customers, properties)
@@ -104,11 +103,11 @@ async def write_history(
     technicians: Sequence[str],
     homes: Sequence[tuple[str | None, str | None]],
 ) -> None:
-    """Writes a ticket, changes of it, and an internal and a public note."""
+    """Writes a ticket, changes to it, and an internal and a public note."""
     ticket = new_id()
-    customer, place = pick.choice(homes)
+    customer, property_id = pick.choice(homes)
     if creator.role is Role.CUSTOMER:
-        customer, place = creator.id, None
+        customer, property_id = creator.id, None
     values = {
         "id": ticket,
         "reference": draw_reference(),
@@ -122,19 +121,19 @@ async def write_history(
         "contact_name": "John Smith",
         "contact_email": "john@example.com",
         "customer_id": customer,
-        "property_id": place,
+        "property_id": property_id,
         "technician_id": pick.choice([None, *technicians]),
         "created_at": datetime.fromisoformat("2026-03-01T12:00Z") + timedelta(hours=pick.randrange(100)),
     }
     assert await event_log.create(connection, creator, values)
     for _ in range(CHANGES):
-        customer, place = pick.choice(homes)
+        customer, property_id = pick.choice(homes)
         changes: list[dict[str, Any]] = [
             {"status": pick.choice([TicketStatus.OPEN, TicketStatus.IN_PROGRESS])},
             {"priority": pick.choice(list(TicketPriority))},
             {"category": pick.choice(list(TicketCategory)), "subject": pick.choice(SUBJECTS)},
             {"technician_id": pick.choice([None, *technicians])},
-            {"customer_id": customer, "property_id": place},
+            {"customer_id": customer, "property_id": property_id},
         ]
         values = {name: value for change in pick.sample(changes, 2) for name, value in change.items()}
         await event_log.change(connection, ADMIN, ticket, TicketEventKind.UPDATED, values, {})
@@ -142,8 +141,8 @@ async def write_history(
         await event_log.note(connection, ADMIN, ticket, new_id(), "n", internal_only=internal)
 
 
-async def lose_columns(connection: Any) -> None:
-    """Makes some events look as if they were older than the columns that streams are filtered by."""
+async def remove_columns(connection: Any) -> None:
+    """Makes some events look as if they were older than some of the columns that streams are filtered by."""
     await connection.execute("ALTER TABLE ticket_events DISABLE TRIGGER ticket_events_final")
     await connection.execute(
         "UPDATE ticket_events SET after = after - '{public_updated_at,source,category}'::text[]"
@@ -152,8 +151,8 @@ async def lose_columns(connection: Any) -> None:
     await connection.execute("ALTER TABLE ticket_events ENABLE TRIGGER ticket_events_final")
 
 
-def leaf(world: World, pick: random.Random, name: str) -> Any:
-    """A value for the filter's field, drawn at random."""
+def random_value(world: World, pick: random.Random, name: str) -> Any:
+    """Returns a random value for a field of the filter."""
     words = {"status": TicketStatus, "priority": TicketPriority, "category": TicketCategory, "source": TicketSource}
     match name:
         case "status" | "priority" | "category" | "source":
@@ -173,11 +172,11 @@ def leaf(world: World, pick: random.Random, name: str) -> Any:
             return {end: span[end] for end in pick.sample(list(span), pick.randint(0, 2))}
         case "search":
             return pick.choice(["PANEL", "camera d", "oo", "smith"])
-    raise AssertionError(f"the filter's field {name} is not drawn")
+    raise AssertionError(f"random_value() has no values for {name}")
 
 
 def filter_values(filter: Filter) -> Filter:
-    """The filter as the server reads it: with times that are parsed."""
+    """Returns the filter as the server reads it, with its times parsed."""
     values = dict(filter)
     for name in ("createdAt", "updatedAt"):
         if name in values:
@@ -190,23 +189,23 @@ def filter_values(filter: Filter) -> Filter:
     return values
 
 
-def drawn(world: World, pick: random.Random, depth: int = 2) -> Filter:
-    """A filter drawn at random, with every field of `TicketFilter`."""
+def random_filter(world: World, pick: random.Random, depth: int = 2) -> Filter:
+    """Returns a random filter. It can have any field of `TicketFilter`."""
     type_ = SCHEMA.type_map["TicketFilter"]
     assert is_input_object_type(type_)
     names = [name for name in type_.fields if name not in ("and", "or", "not")]
-    filter = {name: leaf(world, pick, name) for name in pick.sample(names, pick.choice([1, 1, 1, 2]))}
+    filter = {name: random_value(world, pick, name) for name in pick.sample(names, pick.choice([1, 1, 1, 2]))}
     for name in pick.sample(("and", "or", "not"), pick.choice([0, 0, 1, 2])) if depth else ():
-        inner = [drawn(world, pick, depth - 1) for _ in range(1 if name == "not" else pick.randint(0, 3))]
+        inner = [random_filter(world, pick, depth - 1) for _ in range(1 if name == "not" else pick.randint(0, 3))]
         filter[name] = inner[0] if name == "not" else inner
     return filter
 
 
-async def test_no_event_that_concerns_a_stream_is_ruled_out_and_nearly_every_other_is(world: World) -> None:
+async def test_the_quick_test_rules_out_nearly_all_events_that_do_not_concern_a_stream(world: World) -> None:
     pick = random.Random(7)
     ruled_out, others = 0, 0
     for _ in range(STREAMS):
-        viewer, filter = pick.choice(world.viewers), drawn(world, pick)
+        viewer, filter = pick.choice(world.viewers), random_filter(world, pick)
         feed = world.feed(CHANGED, viewer, filter=filter)
         concern, let_through = await world.concern(feed), world.let_through(feed)
         assert concern <= let_through, (viewer.role, filter)
@@ -214,19 +213,19 @@ async def test_no_event_that_concerns_a_stream_is_ruled_out_and_nearly_every_oth
             others += len(world.events) - len(concern)
             ruled_out += len(world.events) - len(let_through)
     assert others > 1_000
-    assert ruled_out > WORTH * others, f"{ruled_out:,} of {others:,} events are ruled out"
+    assert ruled_out > RULED_OUT_MIN * others, f"{ruled_out:,} of {others:,} events are ruled out"
 
 
-async def test_where_nothing_is_left_to_the_database_both_say_the_same(world: World) -> None:
-    """Also whether a ticket has entered or left."""
+async def test_filters_without_a_search_give_the_same_changes_in_memory_as_in_the_database(world: World) -> None:
+    """This includes whether a ticket enters or leaves a filtered list."""
     pick = random.Random(10)
     seen: Counter[str] = Counter()
     for _ in range(STREAMS):
-        filter = drawn(world, pick)
+        filter = random_filter(world, pick)
         if "search" in str(filter):
             continue
         messages = await world.feed(CHANGED, ADMIN, filter=filter).of([event.id for event in world.events])
-        said = {message.event: orjson.loads(message.payload)["data"]["ticketChanged"] for message in messages}
+        sent = {message.event: orjson.loads(message.payload)["data"]["ticketChanged"] for message in messages}
         slots = Slots()
         shape = LISTING.criteria.read({"filter": filter_values(filter)}, slots)
         matches = LISTING.criteria.test(shape, slots.values, ADMIN)
@@ -234,17 +233,17 @@ async def test_where_nothing_is_left_to_the_database_both_say_the_same(world: Wo
             was, now = event.before is not None and matches(event.before), matches(event.after)
             assert was is not None and now is not None
             change = {(True, True): "UPDATED", (False, True): "ENTERED", (True, False): "LEFT"}.get((was, now))
-            assert change == said.get(event.id, {}).get("change"), (filter, event)
+            assert change == sent.get(event.id, {}).get("change"), (filter, event)
             seen[str(change)] += 1
     assert min(seen.values()) > 100 and len(seen) == 4
 
 
-async def test_a_family_is_given_what_each_of_its_feeds_would_be_given_alone(world: World) -> None:
+async def test_a_familys_statement_returns_the_same_messages_as_one_for_each_feed(world: World) -> None:
     pick = random.Random(11)
     families: defaultdict[Hashable, dict[Hashable, Feed]] = defaultdict(dict)
     for viewer in world.viewers:
         for _ in range(25):
-            feed = world.feed(CHANGED, viewer, filter=drawn(world, pick, depth=pick.choice([0, 0, 2])))
+            feed = world.feed(CHANGED, viewer, filter=random_filter(world, pick, depth=pick.choice([0, 0, 2])))
             families[feed.family][feed.key] = feed
     assert max(map(len, families.values())) >= 15
     ids = [event.id for event in world.events]
@@ -252,13 +251,13 @@ async def test_a_family_is_given_what_each_of_its_feeds_would_be_given_alone(wor
         feeds = list(family.values())
         together: defaultdict[int, list[Message]] = defaultdict(list)
         for message in await feeds[0].of_all(ids, feeds):
-            for place in message.feeds:
-                together[place].append(replace(message, feeds=[0]))
-        for place, feed in enumerate(feeds):
-            assert together[place] == await feed.of(ids)
+            for index in message.feeds:
+                together[index].append(replace(message, feeds=[0]))
+        for index, feed in enumerate(feeds):
+            assert together[index] == await feed.of(ids)
 
 
-async def test_a_stream_of_notes_is_asked_about_notes_that_the_viewer_may_see(world: World) -> None:
+async def test_a_stream_of_notes_looks_up_only_notes_that_the_viewer_may_see(world: World) -> None:
     pick = random.Random(8)
     for viewer in world.viewers:
         for event in pick.sample(world.events, 5):
@@ -268,11 +267,11 @@ async def test_a_stream_of_notes_is_asked_about_notes_that_the_viewer_may_see(wo
             assert len(let_through) == (2 if viewer.role in (Role.ADMIN, Role.TECHNICIAN) else 1)
 
 
-async def test_counts_are_read_again_for_the_events_that_a_list_with_their_filter_would_be_asked_about(
+async def test_counts_and_changes_with_the_same_filter_look_up_the_same_events(
     world: World,
 ) -> None:
     pick = random.Random(9)
     for viewer in world.viewers:
-        filter = drawn(world, pick)
+        filter = random_filter(world, pick)
         counts, changes = (world.feed(document, viewer, filter=filter) for document in (COUNTED, CHANGED))
         assert world.let_through(counts) == world.let_through(changes)

@@ -1,4 +1,4 @@
-"""What waits to be sent to one client: how much of it there may be, in which order it leaves, and who waits for it."""
+"""The send queue of one client: its limits, its order, and waiting for it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ async def queue() -> SendQueue:
 
 
 async def turn() -> None:
-    """Lets every task that can go on do so."""
+    """Lets all runnable tasks run."""
     for _ in range(5):
         await asyncio.sleep(0)
 
 
-async def test_messages_leave_in_the_order_in_which_they_came(queue: SendQueue) -> None:
+async def test_messages_leave_in_order(queue: SendQueue) -> None:
     messages = [b"%d" % number for number in range(5)]
     assert all(queue.put(message) for message in messages)
     assert len(queue) == 5
@@ -31,7 +31,7 @@ async def test_messages_leave_in_the_order_in_which_they_came(queue: SendQueue) 
     assert len(queue) == 0
 
 
-async def test_a_queue_is_full_at_its_number_of_messages(queue: SendQueue) -> None:
+async def test_the_number_of_messages_is_limited(queue: SendQueue) -> None:
     assert all(queue.put(b"%d" % number) for number in range(QUEUE_MAX))
     assert not queue.put(b"one too many")
     assert queue.take() == b"0"
@@ -40,14 +40,14 @@ async def test_a_queue_is_full_at_its_number_of_messages(queue: SendQueue) -> No
     assert [queue.take() for _ in range(len(queue))][-1] == b"last"
 
 
-async def test_a_queue_is_full_at_its_number_of_bytes(queue: SendQueue) -> None:
+async def test_the_number_of_bytes_is_limited(queue: SendQueue) -> None:
     assert queue.put(HALF) and queue.put(HALF)
     assert not queue.put(b"x")
     assert len(queue) == 2
 
 
-async def test_what_has_left_takes_no_room(queue: SendQueue) -> None:
-    """However often the queue has been filled and emptied."""
+async def test_messages_that_have_left_do_not_count(queue: SendQueue) -> None:
+    """However often the queue was filled and emptied."""
     for _ in range(3):
         assert queue.put(HALF) and queue.put(HALF)
         assert queue.take() == HALF
@@ -55,20 +55,20 @@ async def test_what_has_left_takes_no_room(queue: SendQueue) -> None:
         assert queue.take() == queue.take() == HALF
 
 
-async def test_what_is_refused_takes_no_room(queue: SendQueue) -> None:
+async def test_refused_messages_do_not_count(queue: SendQueue) -> None:
     assert queue.put(HALF)
     assert not queue.put(HALF + b"x")
     assert queue.put(HALF)
 
 
-async def test_a_cleared_queue_has_all_its_room(queue: SendQueue) -> None:
+async def test_a_cleared_queue_is_empty(queue: SendQueue) -> None:
     assert queue.put(HALF) and queue.put(HALF)
     queue.clear()
     assert len(queue) == 0
     assert queue.put(HALF) and queue.put(HALF)
 
 
-async def test_a_message_larger_than_the_queue_passes_alone(queue: SendQueue) -> None:
+async def test_a_message_larger_than_the_queue_is_accepted_alone(queue: SendQueue) -> None:
     large = HALF * 3
     assert queue.put(large)
     assert not queue.put(b"")
@@ -77,7 +77,7 @@ async def test_a_message_larger_than_the_queue_passes_alone(queue: SendQueue) ->
     assert not queue.put(large)
 
 
-async def test_a_queue_stalls_while_its_message_does_not_leave(queue: SendQueue) -> None:
+async def test_a_queue_is_stalled_while_a_send_does_not_end(queue: SendQueue) -> None:
     def later(seconds: float) -> float:
         return time.monotonic() + seconds
 
@@ -99,7 +99,7 @@ async def _left(left: asyncio.Event) -> None:
 
 
 async def test_the_writer_waits_for_a_message(queue: SendQueue) -> None:
-    """Not for the wake of one that it has taken already."""
+    """It is not woken by a message that it has already taken."""
     queue.put(b"none")
     queue.take()
     for message in (b"one", b"two"):
@@ -119,8 +119,8 @@ async def test_the_writer_can_be_woken_without_a_message(queue: SendQueue) -> No
     assert len(queue) == 0
 
 
-async def test_a_queue_rests_only_while_its_writer_waits(queue: SendQueue) -> None:
-    """What is written past the queue may overtake nothing."""
+async def test_a_queue_is_resting_only_while_its_writer_waits(queue: SendQueue) -> None:
+    """Otherwise a message written past the queue could overtake a queued one."""
     rested = [queue.resting]
     for wake in (queue.wake, lambda: queue.put(b"a message")):
         writer = asyncio.create_task(queue.filled())
@@ -140,8 +140,8 @@ async def test_an_empty_queue_is_drained(queue: SendQueue) -> None:
     await asyncio.wait_for(queue.drained(), 1)
 
 
-async def test_all_who_wait_for_a_queue_to_drain_go_on_once_it_has(queue: SendQueue) -> None:
-    """Also the second time, and not while one of two messages waits."""
+async def test_all_tasks_waiting_for_a_queue_to_drain_continue_once_it_is_empty(queue: SendQueue) -> None:
+    """Also the second time, and not before both messages have left."""
     for _ in range(2):
         queue.put(b"one")
         queue.put(b"two")
@@ -156,13 +156,13 @@ async def test_all_who_wait_for_a_queue_to_drain_go_on_once_it_has(queue: SendQu
         writer.cancel()
 
 
-async def test_who_waits_for_a_queue_to_drain_waits_for_what_comes_meanwhile_too(queue: SendQueue) -> None:
+async def test_waiting_for_a_queue_to_drain_includes_messages_added_meanwhile(queue: SendQueue) -> None:
     queue.put(b"one")
     waiting = asyncio.create_task(queue.drained())
     await turn()
     queue.take()
     writer = asyncio.create_task(queue.filled())
-    asyncio.get_running_loop().call_soon(queue.put, b"two")  # before whoever waits has its turn
+    asyncio.get_running_loop().call_soon(queue.put, b"two")  # before the waiting task runs
     await turn()
     assert writer.done() and not waiting.done()
     queue.take()

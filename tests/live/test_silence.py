@@ -1,5 +1,5 @@
-"""A database that falls silent: what is connected stays so, and no byte passes any more. Nothing that was committed
-meanwhile is lost, and it is told once the silence has been noticed."""
+"""A database that falls silent: connections stay open but pass no more bytes. Events committed meanwhile are delivered
+once the server has noticed the silence."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from db.events import log as event_log
 from tests.helpers.api import Api, Server
 from tests.helpers.database_checks import key
 from tests.helpers.graphql_ws_client import following
-from tests.helpers.proxy import Proxy, through, way_to
-from tests.helpers.stress import BOSS, known, server_process
+from tests.helpers.proxy import Proxy, connector, through
+from tests.helpers.stress import BOSS, server_of, server_process
 
 
 @pytest.fixture
 def proxy(fresh_url: str) -> Proxy:
-    return Proxy(way_to(fresh_url))
+    return Proxy(connector(fresh_url))
 
 
 @pytest.fixture
 async def server(proxy: Proxy, tmp_path: Path, fresh_url: str) -> AsyncIterator[Server]:
-    """Whose connections to the database go through the proxy, which works on while it starts and ends."""
+    """A server that connects to the database through the proxy, which also works while the server starts and stops."""
     async with proxy.running() as port:
         with ExitStack() as stack:
             serving = server_process(tmp_path, through(port, fresh_url))
-            yield known(await asyncio.to_thread(stack.enter_context, serving), fresh_url)
+            yield server_of(await asyncio.to_thread(stack.enter_context, serving), fresh_url)
             await asyncio.to_thread(stack.close)
 
 
-async def test_what_happens_in_the_silence_is_told_after_it(proxy: Proxy, server: Server, fresh_url: str) -> None:
-    """First that of the connections that wait for news, then that of those that ask what they mean."""
+async def test_events_during_the_silence_are_delivered_after_it(proxy: Proxy, server: Server, fresh_url: str) -> None:
+    """First the tail and the bell lose their connections, then the pool that runs the statements of groups."""
     async with Api(server) as api, following(api) as screen:
         ticket = await api.new_ticket()
         assert (await screen.next())["kind"] == "CREATED"
-        await asyncio.gather(*(api("{ tickets { totalCount } }") for _ in range(8)))  # by as many connections
+        await asyncio.gather(*(api("{ tickets { totalCount } }") for _ in range(8)))  # on as many connections
         for names in (("callout tail", "callout bell"), ("application_name\0callout\0",)):
             connections = [number for name in names for number in proxy.named(name)]
             assert len(connections) >= len(names)

@@ -1,6 +1,6 @@
-"""How long live connections stay open, over a real server whose times are short.
+"""The time limits of live connections, on a real server with short times.
 
-Nothing here asserts how quickly something happens: what is counted is what cannot come sooner, or must have come.
+The tests do not assert how quickly something happens, only that it does not happen too early and does happen.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def server(database_url: str, keys: Issuer, tmp_path_factory: pytest.TempPathFac
 
 
 def issued(settings: Settings, subject: str) -> str:
-    """A token of the issuer's, for an admin."""
+    """Returns an admin's token from the issuer."""
     claims = {
         "sub": subject,
         "role": "admin",
@@ -75,7 +75,7 @@ def issued(settings: Settings, subject: str) -> str:
 
 
 async def answers_pings(client: Socket, end: float) -> int:
-    """Says nothing else; returns how many it was sent."""
+    """Sends nothing but pongs; returns the number of pings."""
     pings = 0
     try:
         async with asyncio.timeout_at(end):
@@ -88,7 +88,7 @@ async def answers_pings(client: Socket, end: float) -> int:
 
 
 async def speaks(client: Socket, end: float) -> None:
-    """Answers nothing."""
+    """Sends messages, but no pongs."""
     while asyncio.get_running_loop().time() < end:
         await client.send(type="complete", id="none of that id")
         await asyncio.sleep(PING_SECONDS / 2)
@@ -101,7 +101,7 @@ async def initialises_late(client: Socket, api: Api) -> None:
 
 
 async def beats(parts: AsyncIterator[bytes], end: float) -> int:
-    """How many comments come; there is nothing else."""
+    """Returns the number of comments until `end`, after checking that nothing else arrives."""
     count = 0
     try:
         async with asyncio.timeout_at(end):
@@ -113,7 +113,7 @@ async def beats(parts: AsyncIterator[bytes], end: float) -> int:
     return count
 
 
-async def test_whoever_shows_a_sign_of_life_stays_for_longer_than_all_the_times(api: Api) -> None:
+async def test_an_active_client_stays_connected_for_longer_than_all_the_times(api: Api) -> None:
     clock = asyncio.get_running_loop().time
     start = clock()
     async with live(api) as answering, live(api) as speaking, socket(api.server.url) as late:
@@ -127,7 +127,7 @@ async def test_whoever_shows_a_sign_of_life_stays_for_longer_than_all_the_times(
             assert await client.next() == {"role": "ADMIN"}
 
 
-async def test_a_silent_client_is_asked_and_then_closed(api: Api) -> None:
+async def test_a_silent_client_is_pinged_and_then_closed(api: Api) -> None:
     pings = 0
     async with live(api) as client:
         with pytest.raises(ConnectionClosed) as closed:
@@ -139,20 +139,20 @@ async def test_a_silent_client_is_asked_and_then_closed(api: Api) -> None:
     assert 2 <= pings < SILENCE_SECONDS / PING_SECONDS
 
 
-async def test_who_never_initialises_is_closed_with_4408(api: Api) -> None:
-    """And so is the next, after that."""
+async def test_a_client_that_does_not_initialise_is_closed_with_4408(api: Api) -> None:
+    """Each time, not only the first."""
     for _ in range(2):
         async with socket(api.server.url) as client:
             assert await client.closed() == (4408, "Connection initialisation timeout")
 
 
-async def test_a_page_of_an_origin_that_is_allowed_may_open_a_socket(api: Api) -> None:
+async def test_a_page_of_an_allowed_origin_may_open_a_socket(api: Api) -> None:
     async with socket(api.server.url, origin=ORIGIN) as client:
         await client.send(type="ping")
         assert await client.receive() == {"type": "pong"}
 
 
-async def test_silent_server_sent_events_are_interrupted_by_comments(api: Api) -> None:
+async def test_a_silent_event_stream_sends_comments(api: Api) -> None:
     body = {"query": CHANGES, "variables": {"filter": {"search": "of nobody's ticket"}}}
     clock = asyncio.get_running_loop().time
     start = clock()
@@ -165,8 +165,8 @@ async def test_silent_server_sent_events_are_interrupted_by_comments(api: Api) -
     assert 2 <= count <= (clock() - start) / BEAT_SECONDS
 
 
-async def test_an_admission_that_takes_too_long_is_cut_and_leaves_nothing_behind(api: Api, keys: Issuer) -> None:
-    """Not only for who waits for it, but also for who leaves meanwhile: a viewer's places are all free afterwards."""
+async def test_a_slow_admission_times_out_and_leaves_nothing_behind(api: Api, keys: Issuer) -> None:
+    """Both for a client that waits and for one that leaves: afterwards all of the viewer's slots are free."""
     keys.seconds = 3 * ADMISSION_SECONDS
     viewer = Api(api.server)
     viewer.http.headers["authorization"] = f"Bearer {issued(api.server.settings, 'slow')}"
@@ -176,7 +176,7 @@ async def test_an_admission_that_takes_too_long_is_cut_and_leaves_nothing_behind
         await leaving.connection.send(init)
         await leaving.connection.close()
         assert await waiting.closed() == (1013, "Try again later")
-        assert (await viewer("{ me { name } }"))["me"] == {"name": "Of the issuer"}  # which has answered by now
+        assert (await viewer("{ me { name } }"))["me"] == {"name": "Of the issuer"}  # the issuer has answered by now
         async with AsyncExitStack() as sockets:
             for _ in range(CONNECTIONS_MAX):
                 await sockets.enter_async_context(live(viewer))

@@ -1,5 +1,4 @@
-"""The tail of the event log, in this process and on a real log: what it announces, what it does while nobody listens,
-and what is left of it when a look fails."""
+"""The tail of the event log, on a real log: its batches, its rest while it has no listeners, and failed reads."""
 
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ from pubsub.tail import RETRY_SECONDS, RETRY_SECONDS_MAX, Batch, Tail
 from resolvers.ticket import draw_reference
 from tests.helpers.database_checks import Database, until
 from tests.helpers.graphql_ws_client import WITHIN
-from tests.helpers.proxy import Proxy, through, way_to
+from tests.helpers.proxy import Proxy, connector, through
 from tests.helpers.stress import BOSS
 
 OF_TAILS = "FROM pg_stat_activity WHERE application_name = 'callout tail' AND datname = current_database()"
@@ -27,12 +26,12 @@ TERMINATE = f"SELECT bool_and(pg_terminate_backend(pid, 10000)) {OF_TAILS}"
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_found_unless_somebody_rings(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_regular_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LOOKING_SECONDS", 3600.0)
 
 
 class Followed:
-    """A tail that follows the log, and what it has announced."""
+    """A tail that follows the log, and the batches that it has announced."""
 
     def __init__(self, url: str, bell: Bell, database: Database) -> None:
         self.bell = bell
@@ -45,7 +44,7 @@ class Followed:
         return [event.id for batch in self.batches for event in batch.events]
 
     async def look(self) -> None:
-        """Returns once the tail has seen all that is committed."""
+        """Waits until the tail has read all committed events."""
         assert await self.tail.reach(await position(self._database))
 
     async def listen(self) -> None:
@@ -106,14 +105,14 @@ async def position(database: Database) -> str:
 
 async def eventually(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(WITHIN):
-        while not condition():  # noqa: ASYNC110 (nothing announces it)
+        while not condition():  # noqa: ASYNC110 (there is no event to wait for)
             await asyncio.sleep(0.01)
 
 
-# What it announces
+# Batches
 
 
-async def test_each_event_is_in_one_batch_and_the_batches_lie_end_to_end(
+async def test_each_event_is_in_one_batch_and_batches_are_contiguous(
     one: Followed, database: Database, ticket: str
 ) -> None:
     await one.look()
@@ -129,12 +128,12 @@ async def test_each_event_is_in_one_batch_and_the_batches_lie_end_to_end(
     assert [batch.origin for batch in one.batches] == [start, *(batch.until for batch in one.batches[:-1])]
     assert one.batches[-1].until == one.tail.position
     await one.look()
-    assert len(one.batches) == 3, "a look that found nothing has announced something"
+    assert len(one.batches) == 3, "a look without events announced a batch"
     assert one.batches[0].events[0].routes == {"all", f"ticket:{ticket}", "creator:boss"}
 
 
-async def test_the_events_of_a_batch_are_in_their_order(one: Followed, database: Database, ticket: str) -> None:
-    """Not in that of their transactions, of which the later may have waited for the earlier."""
+async def test_the_events_of_a_batch_are_ordered_by_time(one: Followed, database: Database, ticket: str) -> None:
+    """Rather than in the order in which they were written."""
     await one.look()
     one.batches.clear()
     async with database.transaction():
@@ -147,7 +146,7 @@ async def test_the_events_of_a_batch_are_in_their_order(one: Followed, database:
     assert one.events == [second, first]
 
 
-async def test_what_nobody_rings_for_is_found_all_the_same(
+async def test_events_are_found_without_a_ring(
     one: Followed, database: Database, ticket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "LOOKING_SECONDS", 0.02)
@@ -158,31 +157,31 @@ async def test_what_nobody_rings_for_is_found_all_the_same(
     assert one.events == [written]
 
 
-# Where it stands
+# Reaching a position
 
 
-async def test_a_position_behind_it_is_reached_already(one: Followed, database: Database, ticket: str) -> None:
+async def test_an_earlier_position_is_already_reached(one: Followed, database: Database, ticket: str) -> None:
     before = one.tail.position
     await change(database, ticket)
     await one.look()
     ear = one.bell.ear()
     assert await one.tail.reach(before) and await one.tail.reach(one.tail.position)
-    assert not await ear.wait(0), "it has rung for another look"
+    assert not await ear.wait(0), "the tail rang for another look"
 
 
-async def test_a_position_of_the_future_is_not_reached(one: Followed) -> None:
+async def test_a_future_position_is_not_reached(one: Followed) -> None:
     async with asyncio.timeout(WITHIN):
         assert not await one.tail.reach(f"{2**40}:{2**40}:")
 
 
-async def test_a_position_is_reached_although_the_look_under_way_had_begun_before_it(
+async def test_a_position_after_the_start_of_the_current_look_is_reached(
     database_url: str, database: Database, ticket: str
 ) -> None:
-    proxy = Proxy(way_to(database_url))
+    proxy = Proxy(connector(database_url))
     async with proxy.running() as port, followed(through(port, database_url), database) as one:
         await one.listen()
         await one.look()
-        await asyncio.sleep(0.05)  # for the rest of that look's answer, which is not to be what is held
+        await asyncio.sleep(0.05)  # so that the proxy does not hold the rest of that look's answer
         proxy.hold()
         one.bell.ring()
         await proxy.held()
@@ -194,10 +193,10 @@ async def test_a_position_is_reached_although_the_look_under_way_had_begun_befor
         assert one.events[-1] == written
 
 
-async def test_waiting_for_a_position_or_for_the_tail_to_wake_has_an_end(
+async def test_waiting_for_a_position_or_for_the_tail_to_wake_times_out(
     database_url: str, database: Database, ticket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    proxy = Proxy(way_to(database_url))
+    proxy = Proxy(connector(database_url))
     async with proxy.running() as port, followed(through(port, database_url), database) as one:
         await one.listen()
         await one.look()
@@ -212,10 +211,10 @@ async def test_waiting_for_a_position_or_for_the_tail_to_wake_has_an_end(
         proxy.release()
 
 
-# While nobody listens
+# Without listeners
 
 
-async def test_it_rests_when_the_last_listener_leaves_and_wakes_where_the_log_has_got_to(
+async def test_the_tail_rests_without_listeners_and_wakes_at_the_end_of_the_log(
     database_url: str, database: Database, ticket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "LOOKING_SECONDS", 0.02)
@@ -228,15 +227,17 @@ async def test_it_rests_when_the_last_listener_leaves_and_wakes_where_the_log_ha
             one.batches.clear()
             written = await change(database, ticket)
             await one.look()
-            assert one.events == [written], "it rests although somebody listens"
+            assert one.events == [written], "the tail rests although it has a listener"
             one.batches.clear()
             one.tail.leave()
-            await asyncio.sleep(0.2)  # by then the last look has been
+            await asyncio.sleep(0.2)  # for the last look to end
             last = str(await database.fetchval(f"SELECT state_change {OF_TAILS}"))
             await change(database, ticket)
             one.bell.ring()
             await asyncio.sleep(0.2)
-            assert str(await database.fetchval(f"SELECT state_change {OF_TAILS}")) == last, "it has asked something"
+            assert str(await database.fetchval(f"SELECT state_change {OF_TAILS}")) == last, (
+                "the resting tail ran a query"
+            )
             await one.listen()
             assert Snapshot.parse(one.tail.position).covers(Snapshot.parse(await position(database)))
             written = await change(database, ticket)
@@ -245,10 +246,10 @@ async def test_it_rests_when_the_last_listener_leaves_and_wakes_where_the_log_ha
             one.tail.leave()
 
 
-# When a look fails
+# Failed looks
 
 
-async def test_a_look_that_fails_leaves_its_events_to_the_next(
+async def test_the_events_of_a_failed_look_are_in_the_next(
     one: Followed, database: Database, ticket: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     await one.look()
@@ -256,7 +257,7 @@ async def test_a_look_that_fails_leaves_its_events_to_the_next(
     before = one.tail.position
     async with database.transaction():
         written = [await change(database, ticket) for _ in range(2)]
-        # Positions can be read all the same.
+        # The position can still be read.
         await database.execute("ALTER TABLE ticket_events RENAME COLUMN before TO elsewhere")
     one.bell.ring()
     await eventually(lambda: caplog.text.count("cannot read the event log") > 1)
@@ -265,10 +266,10 @@ async def test_a_look_that_fails_leaves_its_events_to_the_next(
     await eventually(lambda: bool(one.batches))
     assert one.events == written
     assert one.batches[0].origin == before
-    await until(database, f"count(*) = 1 {OF_TAILS}")  # those before have been given up
+    await until(database, f"count(*) = 1 {OF_TAILS}")  # earlier connections are closed
 
 
-async def test_what_comes_while_its_connection_is_gone_is_announced_once(
+async def test_events_during_a_lost_connection_are_announced_once(
     one: Followed, database: Database, ticket: str
 ) -> None:
     await one.look()
@@ -281,17 +282,17 @@ async def test_what_comes_while_its_connection_is_gone_is_announced_once(
     assert one.events == written
 
 
-async def test_a_tail_that_is_cancelled_hangs_up(database_url: str, database: Database) -> None:
+async def test_a_cancelled_tail_closes_its_connection(database_url: str, database: Database) -> None:
     async with followed(database_url, database) as one:
         await one.listen()
         await until(database, f"count(*) = 1 {OF_TAILS}")
     await until(database, f"count(*) = 0 {OF_TAILS}")
 
 
-async def test_pauses_grow_up_to_a_bound_and_begin_anew_after_a_look(
+async def test_pauses_between_retries_double_up_to_a_maximum_and_reset_after_a_look(
     one: Followed, database: Database, ticket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a tail that connects each time and then cannot look."""
+    """For a tail that connects each time and then fails to read."""
     pauses: list[float] = []
     sleep = asyncio.sleep
 
@@ -312,6 +313,6 @@ async def test_pauses_grow_up_to_a_bound_and_begin_anew_after_a_look(
         await database.execute("ALTER TABLE elsewhere RENAME TO ticket_events")
         shares = [each / longest for each, longest in zip(pauses, expected, strict=False)]
         assert all(0.5 <= share <= 1.0 for share in shares), pauses
-        assert len(set(shares)) > 1, "all who have lost the same server would come back at the same time"
-        await change(database, ticket)  # or the position would be reached without another look
+        assert len(set(shares)) > 1, "without jitter, all clients of a lost server would return at once"
+        await change(database, ticket)  # without a change, the position would be reached without another look
         await one.look()

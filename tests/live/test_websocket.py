@@ -1,4 +1,4 @@
-"""`graphql-transport-ws`, as its protocol document has it, and whatever else comes along the wire."""
+"""`graphql-transport-ws`, as its protocol document describes it, and messages that violate it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def opened(api: Api, client: Socket, init: str) -> None:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("acknowledged", [False, True])
-async def test_what_is_no_message_closes_with_4400(api: Api, init: str, frame: str | bytes, acknowledged: bool) -> None:
+async def test_an_invalid_message_closes_with_4400(api: Api, init: str, frame: str | bytes, acknowledged: bool) -> None:
     async with socket(api.server.url) as client:
         if acknowledged:
             await opened(api, client, init)
@@ -82,7 +82,7 @@ async def test_pings_are_answered_before_and_after_the_acknowledgement(api: Api,
         await client.quiet()
 
 
-async def test_the_token_may_come_in_the_payload_or_in_the_header(api: Api) -> None:
+async def test_the_token_may_be_in_the_header(api: Api) -> None:
     authorization = api.http.headers["authorization"]
     async with socket(api.server.url, additional_headers={"Authorization": authorization}) as client:
         await client.connection.send('{"type":"connection_init","payload":null}')
@@ -90,13 +90,13 @@ async def test_the_token_may_come_in_the_payload_or_in_the_header(api: Api) -> N
 
 
 @pytest.mark.parametrize("payload", [None, {}, {"Authorization": "Bearer nonsense"}, {"authorization": ""}])
-async def test_who_proves_nothing_is_closed_with_4403(api: Api, payload: Any) -> None:
+async def test_a_client_without_valid_credentials_is_closed_with_4403(api: Api, payload: Any) -> None:
     async with socket(api.server.url) as client:
         await client.send(type="connection_init", payload=payload)
         assert (await client.closed())[0] == 4403
 
 
-async def test_nothing_is_done_before_the_acknowledgement(api: Api) -> None:
+async def test_an_operation_before_the_acknowledgement_closes_with_4401(api: Api) -> None:
     async with socket(api.server.url) as client:
         await client.subscribe("1", "{ me { role } }")
         assert await client.closed() == (4401, "Unauthorized")
@@ -109,7 +109,7 @@ async def test_a_second_initialisation_closes_with_4429(api: Api, init: str) -> 
         assert await client.closed() == (4429, "Too many initialisation requests")
 
 
-async def test_an_id_can_be_used_by_one_operation_at_a_time(api: Api) -> None:
+async def test_a_second_operation_with_the_same_id_closes_with_4409(api: Api) -> None:
     async with live(api) as client:
         await client.subscribe("same", CHANGES)
         await client.next()
@@ -117,7 +117,7 @@ async def test_an_id_can_be_used_by_one_operation_at_a_time(api: Api) -> None:
         assert await client.closed() == (4409, "Subscriber for same already exists")
 
 
-async def test_the_reason_of_a_close_is_cut_to_what_a_close_frame_holds(api: Api) -> None:
+async def test_the_reason_of_a_close_is_shortened_to_fit_the_frame(api: Api) -> None:
     async with live(api) as client:
         for _ in range(2):
             await client.subscribe("ключ" * 50, CHANGES)
@@ -127,17 +127,17 @@ async def test_the_reason_of_a_close_is_cut_to_what_a_close_frame_holds(api: Api
 
 
 @pytest.mark.parametrize("offered", [[], ["graphql-ws"], ["mqtt", "graphql-ws"]])
-async def test_another_subprotocol_is_closed_with_4406(api: Api, offered: list[str]) -> None:
+async def test_an_unknown_subprotocol_is_closed_with_4406(api: Api, offered: list[str]) -> None:
     async with socket(api.server.url, subprotocols=offered or None) as client:
         assert await client.closed() == (4406, "Subprotocol not acceptable")
 
 
-async def test_the_subprotocol_is_found_among_others(api: Api) -> None:
+async def test_the_subprotocol_is_chosen_among_several(api: Api) -> None:
     async with socket(api.server.url, subprotocols=["graphql-ws", "graphql-transport-ws"]) as client:
         assert client.connection.subprotocol == "graphql-transport-ws"
 
 
-async def test_a_foreign_pages_socket_is_refused(api: Api) -> None:
+async def test_a_socket_from_a_foreign_page_is_refused(api: Api) -> None:
     evil = api.server.url + ".evil.example"
     for origin in ("https://evil.example", "null", evil, "http://127.0.0.1:1", "http://[", "nonsense", ""):
         with pytest.raises(InvalidStatus) as refused:
@@ -155,14 +155,14 @@ async def test_compression_is_not_negotiated(api: Api) -> None:
         assert "Sec-WebSocket-Extensions" not in client.connection.response.headers
 
 
-async def test_no_other_path_has_a_socket(api: Api) -> None:
+async def test_sockets_are_refused_on_other_paths(api: Api) -> None:
     for path in ("/", "/graphql/", "/healthz"):
         with pytest.raises(InvalidStatus):
             async with socket(api.server.url + path):
                 pass
 
 
-async def test_a_query_that_cannot_be_executed_is_answered_with_an_error_of_its_own(api: Api) -> None:
+async def test_a_query_that_cannot_be_executed_is_answered_with_an_error(api: Api) -> None:
     query = "query($of: ID!) { node(id: $of) { __typename } }"
     async with live(api) as client:
         for variables in ({}, {"of": "nonsense"}):
@@ -174,8 +174,8 @@ async def test_a_query_that_cannot_be_executed_is_answered_with_an_error_of_its_
         assert await client.next() == {"__typename": "Ticket"}
 
 
-async def test_a_null_where_none_may_be_is_an_error_of_the_operation_alone(api: Api) -> None:
-    """Which neither the document nor the variable's type rules out."""
+async def test_a_null_in_a_required_argument_is_an_error_of_the_operation_alone(api: Api) -> None:
+    """Neither the document nor the variable's type rules it out."""
     query = 'subscription($of: ID = "tkt_1") { noteAdded(ticketId: $of) { __typename } }'
     async with live(api) as client:
         await client.subscribe("1", query, of=None)
@@ -213,12 +213,12 @@ async def test_a_viewer_has_at_most_fifty_sockets(api: Api) -> None:
         async with live(viewer):
             assert await another() == "Too many connections"
         async with asyncio.timeout(WITHIN):
-            while await another() != "connection_ack":  # once the server has noticed that one has gone
+            while await another() != "connection_ack":  # once the server has noticed that one has left
                 pass
 
 
-async def test_a_reader_that_stops_is_closed_and_holds_up_nobody(api: Api) -> None:
-    """Several do, and whoever goes on from their cursor later has everything."""
+async def test_a_client_that_stops_reading_is_closed_without_delaying_others(api: Api) -> None:
+    """Several clients stop reading; a client that continues from their cursor receives everything."""
     async with following(api) as quick:
         slow = [await stalled(api) for _ in range(STALLED)]
         try:
@@ -229,7 +229,7 @@ async def test_a_reader_that_stops_is_closed_and_holds_up_nobody(api: Api) -> No
                 await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, description=description)
                 assert (await quick.next())["ticket"]["version"] == n + 2
             async with asyncio.timeout(WITHIN):
-                while not all(is_gone(client, api.server.url) for client in slow):  # noqa: ASYNC110 (nobody tells)
+                while not all(is_gone(client, api.server.url) for client in slow):  # noqa: ASYNC110 (there is no event)
                     await asyncio.sleep(0.2)
         finally:
             for client in slow:
@@ -240,8 +240,8 @@ async def test_a_reader_that_stops_is_closed_and_holds_up_nobody(api: Api) -> No
         assert (await quick.next())["changedFields"] == ["description"]
 
 
-async def test_readers_that_stop_cost_no_more_memory_than_their_queues_hold(api: Api, server: Server) -> None:
-    """Until they are closed, which takes seconds."""
+async def test_clients_that_stop_reading_use_bounded_memory(api: Api, server: Server) -> None:
+    """Until they are closed, after some seconds."""
     many = " ".join(f"d{n}: description" for n in range(30))
     document = f"subscription {{ ticketChanged {{ ... on TicketChange {{ ticket {{ {many} }} }} }} }}"
     process = psutil.Process(server.process.pid)

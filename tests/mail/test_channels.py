@@ -1,4 +1,4 @@
-"""Mail and chat as the settings have them: which channel there is, what is refused at the start, what doctor says."""
+"""Channels from settings: which ones are configured, which settings are refused, what `callout doctor` reports."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def send(settings: Settings, kind: DeliveryChannel, **given: Any) -> str:
         return await made[kind].send(notification(**given))
 
 
-async def test_in_development_mail_is_files_and_the_log_says_where(
+async def test_development_writes_mail_to_files_and_logs_their_paths(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -59,12 +59,12 @@ async def test_in_development_mail_is_files_and_the_log_says_where(
     assert b"https://callout.example/app/tickets/TKT-A2B4C3" in file.read_bytes()
 
 
-def test_in_production_without_a_server_mail_is_off_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+def test_production_without_a_mail_server_logs_that_mail_is_off(caplog: pytest.LogCaptureFixture) -> None:
     assert DeliveryChannel.EMAIL not in channels_of(load(**PRODUCTION))
     assert "Mail is off: CALLOUT_SMTP_URL is not set." in caplog.messages
 
 
-async def test_with_a_server_mail_goes_there() -> None:
+async def test_mail_is_sent_through_the_configured_server() -> None:
     with mail_server() as server:
         settings = load(
             **PRODUCTION,
@@ -78,11 +78,11 @@ async def test_with_a_server_mail_goes_there() -> None:
     assert mail.sender == "help@maple.example"
     assert (message["from"], message["reply-to"]) == ("Maple Alarms <help@maple.example>", "desk@maple.example")
     assert message["message-id"].endswith(".ticket.019ab5a26c00700080000000000000a2@maple.example>")
-    assert "http" not in re.sub(r"http-equiv", "", mail.octets.decode())  # there is no public URL to lead to
+    assert "http" not in re.sub(r"http-equiv", "", mail.octets.decode())  # without a public URL there are no links
 
 
-async def test_each_process_has_its_part_of_a_spaces_rate(tmp_path: Path) -> None:
-    made = channels_of(development(tmp_path, workers=20))  # three a minute: one, and then one in 30 seconds
+async def test_each_process_gets_its_share_of_a_spaces_rate(tmp_path: Path) -> None:
+    made = channels_of(development(tmp_path, workers=20))  # three a minute: one at once, then one every 30 seconds
     with webhook() as space:
         await made[DeliveryChannel.GOOGLE_CHAT].send(notification(webhook_url=space.url()))
         with pytest.raises(Unavailable) as refusal:
@@ -93,12 +93,12 @@ async def test_each_process_has_its_part_of_a_spaces_rate(tmp_path: Path) -> Non
         await channel.close()
 
 
-async def test_a_broken_template_is_said_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_broken_template_is_logged_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "resolved.html").write_text("\n{% nonsense %}")
     made = channels_of(development(tmp_path, templates_dir=tmp_path))
     (line,) = (record for record in caplog.records if record.levelno == logging.ERROR)
     assert re.match(r"resolved\.html, line 2: .*nonsense", line.__dict__["fields"]["problem"])
-    await made[DeliveryChannel.EMAIL].send(notification(NoticeKind.CREATED))  # the others are not held up
+    await made[DeliveryChannel.EMAIL].send(notification(NoticeKind.CREATED))  # other templates still work
     for channel in made.values():
         await channel.close()
 
@@ -123,7 +123,9 @@ async def test_a_broken_template_is_said_at_the_start(tmp_path: Path, caplog: py
         ("public_url", "https://callout.example/a b", "must be a URL such as https://"),
     ],
 )
-def test_what_cannot_be_used_is_refused_by_name(tmp_path: Path, setting: str, value: str, why: str) -> None:
+def test_an_invalid_setting_is_refused_by_name_without_its_secret(
+    tmp_path: Path, setting: str, value: str, why: str
+) -> None:
     with pytest.raises(InvalidSettings) as refusal:
         development(tmp_path, **{setting: value})
     (problem,) = refusal.value.problems
@@ -132,7 +134,7 @@ def test_what_cannot_be_used_is_refused_by_name(tmp_path: Path, setting: str, va
     assert "tr0ub" not in problem
 
 
-def test_production_does_not_make_a_sender_up() -> None:
+def test_production_requires_a_sender_address() -> None:
     with pytest.raises(InvalidSettings) as refusal:
         load(**PRODUCTION, smtp_url="smtps://u:tr0ubador@mail.example.com")
     assert [problem[:17] for problem in refusal.value.problems] == ["CALLOUT_MAIL_FROM"]
@@ -155,12 +157,12 @@ def findings(callout: Terminal, about: str, **settings: str) -> list[tuple[bool,
     assert "tr0ub" not in done.stdout + done.stderr
     found = re.findall(rf"^([✓✗]) {about} +(.*)$", done.stdout, re.MULTILINE)
     assert done.exit_code == ("✗" in done.stdout)
-    return [(mark == "✓", text) for mark, text in found]
+    return [(sign == "✓", text) for sign, text in found]
 
 
 @contextmanager
 def answering(status: bytes) -> Iterator[int]:
-    """A server on the port that is returned, which answers each line of a request with this one."""
+    """Yields the port of a server that answers every request with this status line."""
 
     class Handler(StreamRequestHandler):
         def handle(self) -> None:
@@ -182,18 +184,18 @@ def answering(status: bytes) -> Iterator[int]:
         (b"220 mail.example.test ESMTP", False, " does not answer like Callout: "),
     ],
 )
-def test_the_doctor_asks_who_serves_on_the_port(callout: Terminal, status: bytes, good: bool, text: str) -> None:
+def test_the_doctor_checks_the_server_on_the_port(callout: Terminal, status: bytes, good: bool, text: str) -> None:
     with answering(status) as port:
         ((fine, said),) = findings(callout, "server", port=str(port))
     assert (fine, text in said) == (good, True)
 
 
-def test_the_doctor_does_not_mind_that_nobody_serves(callout: Terminal) -> None:
+def test_the_doctor_accepts_that_no_server_runs(callout: Terminal) -> None:
     port = callout.settings["CALLOUT_PORT"]
     assert findings(callout, "server") == [(True, f"none on 127.0.0.1, port {port}")]
 
 
-def test_the_doctor_says_what_tokens_are_signed_with(callout: Terminal, tmp_path: Path) -> None:
+def test_the_doctor_reports_how_tokens_are_signed(callout: Terminal, tmp_path: Path) -> None:
     assert findings(callout, "tokens") == [(True, "HS256, signed with the configured secret")]
     with issuer() as idp:
         found = findings(callout, "tokens", jwt_jwks_url=idp.url)
@@ -206,7 +208,7 @@ def test_the_doctor_says_what_tokens_are_signed_with(callout: Terminal, tmp_path
     assert findings(callout, "tokens") == [(True, "HS256, signed with a development secret")]
 
 
-def test_the_doctor_says_of_what_version_the_database_is(callout: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_doctor_reports_the_version_of_the_database(callout: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     ((fine, text),) = findings(callout, "database")
     assert (fine, bool(re.fullmatch(r"PostgreSQL \d+\.\d+.*, by URL", text))) == (True, True)
     assert doctor.OLDEST_SERVER == 140_000
@@ -215,7 +217,7 @@ def test_the_doctor_says_of_what_version_the_database_is(callout: Terminal, monk
 
 
 def test_the_doctor_lists_the_settings_without_a_secret(callout: Terminal, database_url: str) -> None:
-    """`findings` looks for a piece of each password in all that is printed."""
+    """`findings` checks that no password is printed."""
     account = "callout:tr0ubador@127.0.0.1:1"
     callout.settings |= {
         "CALLOUT_DATABASE_URL": f"{database_url}&password=tr0ubador",
@@ -234,12 +236,12 @@ def test_the_doctor_lists_the_settings_without_a_secret(callout: Terminal, datab
     assert (listed["HOST"], listed["MAIL_FROM"]) == ("127.0.0.1  (default)", "None  (default)")
 
 
-def test_the_doctor_says_where_mail_goes(callout: Terminal, tmp_path: Path) -> None:
+def test_the_doctor_reports_where_mail_goes(callout: Terminal, tmp_path: Path) -> None:
     assert findings(callout, "mail") == [(True, f"not sent, but written to {tmp_path}/mail")]
     assert findings(callout, "mail", env="production") == [(True, "Mail is off: CALLOUT_SMTP_URL is not set.")]
 
 
-def test_the_doctor_tries_the_mail_server(callout: Terminal) -> None:
+def test_the_doctor_checks_the_mail_server(callout: Terminal) -> None:
     with mail_server() as server:
         where = f"127.0.0.1, port {server.port}"
         good = findings(callout, "mail", smtp_url=server.url, mail_from="Maple <help@maple.example>")
@@ -247,16 +249,16 @@ def test_the_doctor_tries_the_mail_server(callout: Terminal) -> None:
         login = f"smtp://callout:tr0ubador@127.0.0.1:{server.port}"
         ((fine, text),) = findings(callout, "mail", smtp_url=login)
         assert (fine, "AUTH" in text) == (False, True)
-        assert asked_nothing(server)
+        assert received_nothing(server)
     ((fine, text),) = findings(callout, "mail", smtp_url=server.url)
     assert (fine, text.startswith(f"{where}: Error connecting")) == (False, True)
 
 
-def asked_nothing(server: MailServer) -> bool:
+def received_nothing(server: MailServer) -> bool:
     return server.received == [] and server.asked == []
 
 
-def test_the_doctor_tries_the_templates(callout: Terminal, tmp_path: Path) -> None:
+def test_the_doctor_checks_the_templates(callout: Terminal, tmp_path: Path) -> None:
     folder = tmp_path / "templates"
     assert findings(callout, "templates", templates_dir=str(folder)) == [(False, f"{folder} is not a folder")]
     folder.mkdir()

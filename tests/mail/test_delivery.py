@@ -1,4 +1,4 @@
-"""Deliveries on their way, to another side that takes, refuses, hangs or drops."""
+"""Sending deliveries to a receiver that accepts them, refuses, hangs or drops the connection."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tests.helpers.process import callout_process, free_port
 ADMIN = "ada@company.test"
 WEBHOOK = "https://chat.test/v1/spaces/A/messages?key=K&token=T"
 BRISK = Pace(retry=0.1, retry_max=0.2)
-"""So that a test does not wait for what takes seconds."""
+"""Short pauses, which keep the tests fast."""
 HOUR = 3_600.0
 
 
@@ -48,8 +48,8 @@ async def sink() -> AsyncIterator[Sink]:
 
 
 @pytest.fixture(autouse=True)
-async def nothing_waits(database: Database, api: Api) -> None:
-    """Each test begins with an empty queue and with Google Chat off."""
+async def empty_queue(database: Database, api: Api) -> None:
+    """Starts each test with an empty queue and with Google Chat off."""
     await database.execute("DELETE FROM deliveries")
     off: dict[str, Any] = {"adminRecipients": [ADMIN], "googleChatEnabled": False, "googleChatWebhookUrl": None}
     await api.done("supportSettingsUpdate", "__typename", **off)
@@ -60,9 +60,9 @@ async def chat_on(api: Api, url: str = WEBHOOK) -> None:
 
 
 async def eventually(query: Callable[[], Awaitable[Any]], expected: Any) -> None:
-    """Waits until the query's answer is this."""
+    """Waits until the query returns `expected`."""
     async with asyncio.timeout(WITHIN):
-        while await query() != expected:  # noqa: ASYNC110 (nothing tells of it)
+        while await query() != expected:  # noqa: ASYNC110 (there is no event to wait for)
             await asyncio.sleep(0.02)
 
 
@@ -72,24 +72,24 @@ async def states(database: Database) -> dict[str, int]:
 
 
 async def settled(database: Database, **expected: int) -> None:
-    """Waits until the states of all deliveries are these."""
+    """Waits until the deliveries have these states, counted by state."""
     await eventually(lambda: states(database), expected)
 
 
-def ids(told: list[Received]) -> list[str]:
-    return [each["delivery_id"] for each in told]
+def ids(notification: list[Received]) -> list[str]:
+    return [each["delivery_id"] for each in notification]
 
 
-# What is told
+# Content
 
 
-async def test_a_notice_says_what_the_event_left_and_who_they_are_now(
+async def test_a_notification_has_the_ticket_after_the_event_and_todays_names(
     api: Api, database: Database, sink: Sink, server: Server
 ) -> None:
     customer = await api.new_customer(name="Cora Smith", email="cora@customer.test")
-    place = await api.new_property(customer, address="1 Elm Street")
+    property_id = await api.new_property(customer, address="1 Elm Street")
     tess = await api.new_technician(name="Tess", email="tess@company.test")
-    given = {"subject": "Panel", "customerId": customer, "propertyId": place, "technicianId": tess}
+    given = {"subject": "Panel", "customerId": customer, "propertyId": property_id, "technicianId": tess}
     ticket = await api.new_ticket(priority="HIGH", category="ALARM", description="It beeps.", **given)
     await api.done("ticketUpdate", "__typename", ticketId=ticket, subject="Another subject", priority="LOW")
     await api.done("ticketAssign", "__typename", ticketId=ticket, technicianId=await api.new_technician())
@@ -101,12 +101,15 @@ async def test_a_notice_says_what_the_event_left_and_who_they_are_now(
     assert row is not None
     async with working(server.settings, sink):
         await settled(database, SENT=6)
-    (told,) = [each for each in sink.taken if each["kind"] == "CREATED" and each["audience"] == "CUSTOMER"]
+    (notification,) = [each for each in sink.taken if each["kind"] == "CREATED" and each["audience"] == "CUSTOMER"]
     made = await database.fetchrow("SELECT reference, created_at FROM tickets WHERE id = $1", key(ticket))
     assert made is not None
     reference, created_at = made
-    assert (told.pop("at"), told["ticket"].pop("created_at")) == (iso(row["created_at"]), iso(created_at))
-    assert told == {
+    assert (notification.pop("at"), notification["ticket"].pop("created_at")) == (
+        iso(row["created_at"]),
+        iso(created_at),
+    )
+    assert notification == {
         "delivery_id": row["id"],
         "kind": "CREATED",
         "audience": "CUSTOMER",
@@ -141,10 +144,12 @@ def iso(moment: Any) -> str:
     return text
 
 
-async def test_mail_to_one_recipient_is_a_thread(api: Api, database: Database, sink: Sink, server: Server) -> None:
-    """What was refused is not in it: nobody has that."""
+async def test_mails_of_a_ticket_to_one_recipient_form_a_thread(
+    api: Api, database: Database, sink: Sink, server: Server
+) -> None:
+    """A refused mail is not in the thread: nobody has received it."""
     ticket = await api.new_ticket(contact={"name": "John", "email": "John@customer.test"})
-    sink.answer = lambda told: "550 No" if told["note"] == "Second." else "250 Yes"
+    sink.answer = lambda notification: "550 No" if notification["note"] == "Second." else "250 Yes"
     waiting = "SELECT count(*) FROM deliveries WHERE state = 'PENDING'"
     async with working(server.settings, sink):
         for body in ("First.", "Second.", "Third."):
@@ -153,50 +158,63 @@ async def test_mail_to_one_recipient_is_a_thread(api: Api, database: Database, s
         await api.done("ticketUpdate", "__typename", ticketId=ticket, contact={"email": "john@CUSTOMER.test"})
         await api.done("ticketResolve", "__typename", ticketId=ticket, resolution="Done.")
         await settled(database, SENT=5, DEAD=1)
-    john = [told for told in sink.taken if told["audience"] == "CUSTOMER"]
-    assert [told["note"] or told["kind"] for told in john] == ["CREATED", "First.", "Third.", "RESOLVED"]
-    for place, told in enumerate(john):
+    john = [notification for notification in sink.taken if notification["audience"] == "CUSTOMER"]
+    assert [notification["note"] or notification["kind"] for notification in john] == [
+        "CREATED",
+        "First.",
+        "Third.",
+        "RESOLVED",
+    ]
+    for index, notification in enumerate(john):
         earlier = [
-            message_ids.of_delivery(each["delivery_id"], told["ticket"]["id"], "callout.localhost")
-            for each in john[:place]
+            message_ids.of_delivery(each["delivery_id"], notification["ticket"]["id"], "callout.localhost")
+            for each in john[:index]
         ]
-        assert told["thread"] == earlier
+        assert notification["thread"] == earlier
 
 
-async def test_an_event_that_is_gone_leaves_the_ticket_to_be_told_of(
+async def test_a_notification_of_a_pruned_event_has_the_current_ticket(
     api: Api, database: Database, sink: Sink, server: Server
 ) -> None:
     ticket = await api.new_ticket()
     await api.done("ticketUpdate", "__typename", ticketId=ticket, subject="As it is now")
-    await eventually(lambda: counts.fold(database), 0)  # an event is kept until the counts have taken it in
+    await eventually(lambda: counts.fold(database), 0)  # events are kept until they are folded into the counts
     await database.execute("DELETE FROM ticket_events WHERE ticket_id = $1", key(ticket))
     async with working(server.settings, sink):
         await settled(database, SENT=2)
-    assert {(told["ticket"]["subject"], told["actor_name"]) for told in sink.taken} == {("As it is now", "The Boss")}
+    assert {(notification["ticket"]["subject"], notification["actor_name"]) for notification in sink.taken} == {
+        ("As it is now", "The Boss")
+    }
 
 
-async def test_the_webhook_is_the_one_of_the_moment(api: Api, database: Database, sink: Sink, server: Server) -> None:
+async def test_a_message_goes_to_the_webhook_that_is_set_when_it_is_sent(
+    api: Api, database: Database, sink: Sink, server: Server
+) -> None:
     await chat_on(api)
     await api.new_ticket()
     await chat_on(api, WEBHOOK + "-renewed")
     async with working(server.settings, sink):
         await settled(database, SENT=3)
-    assert {told["webhook_url"] for told in sink.taken if told["audience"] == "SPACE"} == {WEBHOOK + "-renewed"}
+    assert {notification["webhook_url"] for notification in sink.taken if notification["audience"] == "SPACE"} == {
+        WEBHOOK + "-renewed"
+    }
     await api.new_ticket()
     await api.done("supportSettingsUpdate", "__typename", googleChatEnabled=False)
     async with working(server.settings, sink):
-        await settled(database, SENT=5, DEAD=1)  # it has been switched off meanwhile
+        await settled(database, SENT=5, DEAD=1)  # Google Chat is off now
     (dead,) = await delivered(api, state=["DEAD"])
     assert "disabled in the settings" in dead["said"]
 
 
-# When it goes wrong
+# Failures
 
 
-async def test_what_is_refused_for_good_is_given_up_at_once_and_can_be_tried_again(
+async def test_a_permanently_refused_delivery_is_dead_at_once_and_can_be_retried(
     api: Api, database: Database, sink: Sink, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sink.answer = lambda told: "550 No such\r mailbox" + "\t!" * 2000 if told["recipient"] == ADMIN else "250 Yes"
+    sink.answer = lambda notification: (
+        "550 No such\r mailbox" + "\t!" * 2000 if notification["recipient"] == ADMIN else "250 Yes"
+    )
     await api.new_ticket()
     async with working(server.settings, sink):
         await settled(database, SENT=1, DEAD=1)
@@ -207,7 +225,7 @@ async def test_what_is_refused_for_good_is_given_up_at_once_and_can_be_tried_aga
         assert dead["finishedAt"] is not None
         (sent,) = await delivered(api, state=["SENT"])
         assert (sent["said"], sent["attempts"], sent["nextAttemptAt"]) == ("250 Yes", 1, None)
-        sink.answer = lambda told: "250 At last"
+        sink.answer = lambda notification: "250 At last"
         await api.done("deliveryRetry", "__typename", deliveryId=dead["id"])
         await settled(database, SENT=2)
     assert caplog.text.count("given up") == 1
@@ -221,27 +239,29 @@ async def delivered(api: Api, **filter: Any) -> list[Any]:
     return nodes
 
 
-async def test_what_may_pass_is_tried_again_until_the_time_is_over(
+async def test_a_temporarily_refused_delivery_is_retried_until_its_time_is_over(
     api: Api, database: Database, sink: Sink, server: Server
 ) -> None:
-    sink.answer = lambda told: "450 Later" if told["recipient"] == ADMIN or len(sink.seen) < 6 else "250 Yes"
+    sink.answer = lambda notification: (
+        "450 Later" if notification["recipient"] == ADMIN or len(sink.seen) < 6 else "250 Yes"
+    )
     await api.new_ticket()
     async with working(server.settings, sink, pace=replace(BRISK, give_up=3.0)):
         await settled(database, SENT=1, DEAD=1)
     (dead,) = await delivered(api, state=["DEAD"])
     assert dead["said"] == "450 Later"
-    assert dead["attempts"] == [told["recipient"] for told in sink.seen].count(ADMIN) > 3
+    assert dead["attempts"] == [notification["recipient"] for notification in sink.seen].count(ADMIN) > 3
     lasted = await database.fetchval("SELECT finished_at - queued_at FROM deliveries WHERE state = 'DEAD'")
     assert lasted.total_seconds() > 3.0
     assert len(set(ids(sink.seen))) == 2  # the same id each time
 
 
-async def test_pauses_grow_and_are_as_long_as_the_other_side_asks(
+async def test_pauses_grow_and_respect_the_receivers_retry_after(
     api: Api, database: Database, sink: Sink, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("random.uniform", lambda low, high: high)  # or the pauses that differ would overlap
+    monkeypatch.setattr("random.uniform", lambda low, high: high)  # without jitter, successive pauses cannot overlap
     await api.new_ticket(contact={"name": "John", "email": "patient@customer.test"})
-    sink.answer = lambda told: "450 Come back in 7000" if told["audience"] == "CUSTOMER" else "451 Busy"
+    sink.answer = lambda notification: "450 Come back in 7000" if notification["audience"] == "CUSTOMER" else "451 Busy"
     pauses: list[float] = []
     async with working(server.settings, sink, pace=Pace(retry=100.0, retry_max=350.0)):
         for attempts in range(1, 5):
@@ -253,14 +273,14 @@ async def test_pauses_grow_and_are_as_long_as_the_other_side_asks(
     assert 7000 - WITHIN < await pause(database, "CUSTOMER") <= 7000
 
 
-async def test_who_asks_for_less_than_our_own_pause_does_not_shorten_it(
+async def test_a_short_retry_after_does_not_shorten_our_own_pause(
     api: Api, database: Database, sink: Sink, server: Server
 ) -> None:
-    """Neither now nor later: the later of both counts."""
+    """The longer of the two applies, after any number of attempts."""
     await chat_on(api)
     await api.new_ticket(contact={"name": "John", "email": "patient@customer.test"})
     asked = {"CUSTOMER": "450 Come back in 7000", "SPACE": "450 Come back in 1", "ADMIN": "451 Busy"}
-    sink.answer = lambda told: asked[told["audience"]]
+    sink.answer = lambda notification: asked[notification["audience"]]
     again = "UPDATE deliveries SET due_at = now(), attempts = $2 WHERE audience = $1"
     async with working(server.settings, sink, pace=Pace(retry=100.0, retry_max=20_000.0)):
         for before, middle in (0, 100), (5, 3_200), (20, 20_000):
@@ -272,7 +292,7 @@ async def test_who_asks_for_less_than_our_own_pause_does_not_shorten_it(
         assert 7000 - WITHIN < await pause(database, "CUSTOMER") <= 7000
 
 
-def test_a_pause_is_the_last_one_doubled_up_to_a_bound_give_or_take_a_half() -> None:
+def test_a_pause_doubles_up_to_a_maximum_with_jitter_of_a_half() -> None:
     pace = Pace(retry=5.0, retry_max=60.0)
     for failures, middle in enumerate((5, 10, 20, 40, 60, 60), 1):
         drawn = sorted(pace.pause(failures) / middle for _ in range(300))
@@ -281,22 +301,22 @@ def test_a_pause_is_the_last_one_doubled_up_to_a_bound_give_or_take_a_half() -> 
 
 
 async def tried(database: Database, audience: str) -> int:
-    """How often a delivery has been tried, by what is recorded."""
+    """Returns the recorded number of attempts."""
     query = "SELECT attempts FROM deliveries WHERE audience = $1 AND claimed_until IS NULL AND said IS NOT NULL"
     return int(await database.fetchval(query, audience) or 0)
 
 
 async def pause(database: Database, audience: str) -> float:
-    """Seconds until a delivery is due."""
+    """Returns the seconds until a delivery is due."""
     query = "SELECT extract(epoch FROM due_at - now()) FROM deliveries WHERE audience = $1"
     return float(await database.fetchval(query, audience))
 
 
 @pytest.mark.parametrize("fault", [HANG, DROP, "nobody listens"])
-async def test_a_line_that_fails_is_tried_again(
+async def test_a_delivery_is_retried_after_a_connection_failure(
     api: Api, database: Database, sink: Sink, server: Server, fault: str
 ) -> None:
-    port, sink.answer = sink.port, lambda told: fault
+    port, sink.answer = sink.port, lambda notification: fault
     if fault == "nobody listens":
         sink.port = free_port()
     await api.new_ticket()
@@ -307,31 +327,30 @@ async def test_a_line_that_fails_is_tried_again(
     (said,) = {row["said"] for row in await database.fetch("SELECT said FROM deliveries")}
     known = {HANG: "No reply within 0.3 seconds", DROP: "The line was dropped.", "nobody listens": "Nobody listens."}
     assert known[fault] in said
-    sink.port, sink.answer = port, lambda told: "250 Yes"
+    sink.port, sink.answer = port, lambda notification: "250 Yes"
     async with working(server.settings, sink):
         await settled(database, SENT=2)
 
 
-async def test_what_nobody_was_there_to_send_in_time_is_not_sent_late(
+async def test_a_delivery_that_no_worker_sent_in_time_is_dead(
     api: Api, database: Database, sink: Sink, server: Server
 ) -> None:
     await api.new_ticket()
     await database.execute("UPDATE deliveries SET queued_at = now() - interval '4 days' WHERE audience = 'ADMIN'")
     async with working(server.settings, sink):
         await settled(database, SENT=1, DEAD=1)
-        assert [told["audience"] for told in sink.seen] == ["CUSTOMER"]
+        assert [notification["audience"] for notification in sink.seen] == ["CUSTOMER"]
         (dead,) = await delivered(api, state=["DEAD"])
         assert (dead["attempts"], "No worker sent it" in dead["said"]) == (0, True)
         await api.done("deliveryRetry", "__typename", deliveryId=dead["id"])
         await settled(database, SENT=2)
 
 
-async def test_a_notice_that_cannot_be_made_holds_nothing_up(
+async def test_an_internal_error_in_one_delivery_does_not_hold_up_others(
     api: Api, database: Database, sink: Sink, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An error of our own: it is logged, the row says so, and the rest goes on. This one is the channel's, which cannot
-    read what it is answered."""
-    sink.answer = lambda told: "250 \xff" if told["audience"] == "ADMIN" else "250 Yes"
+    """The error is logged and recorded in the row. Here the channel cannot decode the answer."""
+    sink.answer = lambda notification: "250 \xff" if notification["audience"] == "ADMIN" else "250 Yes"
     await api.new_ticket()
     async with working(server.settings, sink):
         await settled(database, SENT=1, PENDING=1)
@@ -341,24 +360,24 @@ async def test_a_notice_that_cannot_be_made_holds_nothing_up(
     assert "Internal error" in failed["said"]
 
 
-async def test_a_pause_without_end_is_none(api: Api, database: Database, sink: Sink, server: Server) -> None:
+async def test_an_endless_retry_after_is_bounded(api: Api, database: Database, sink: Sink, server: Server) -> None:
     await api.new_ticket()
-    sink.answer = lambda told: "450 Come back in " + "9" * 400
+    sink.answer = lambda notification: "450 Come back in " + "9" * 400
     async with working(server.settings, sink):
         await eventually(lambda: tried(database, "ADMIN"), 1)
-        sink.answer = lambda told: "250 Yes"
+        sink.answer = lambda notification: "250 Yes"
         await database.execute("UPDATE deliveries SET due_at = now()")
         await settled(database, SENT=2)
 
 
-async def test_without_a_channel_its_rows_wait_and_the_log_says_so_once(
+async def test_deliveries_of_an_unconfigured_channel_wait_and_the_log_says_so_once(
     api: Api, database: Database, sink: Sink, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     await chat_on(api)
     await api.new_ticket()
     async with working(server.settings, sink, channels="EMAIL"):
         await settled(database, SENT=2, PENDING=1)
-        await asyncio.sleep(1.2)  # it looks again meanwhile
+        await asyncio.sleep(1.2)  # long enough for another look at the queue
     assert await states(database) == {"SENT": 2, "PENDING": 1}
     assert [record.getMessage() for record in caplog.records if record.name == "notifiers.worker"] == [
         "GOOGLE_CHAT is not configured here: its deliveries stay in the queue"
@@ -370,7 +389,7 @@ async def test_without_a_channel_its_rows_wait_and_the_log_says_so_once(
 
 @pytest.fixture
 async def workers(server: Server) -> AsyncIterator[list[Queue]]:
-    """Two, as the queue knows them."""
+    """The queues of two workers."""
     opened = [await Queue.open(server.database_url, size=1) for _ in range(2)]
     yield opened
     for each in opened:
@@ -385,14 +404,14 @@ async def claim(database: Queue, lease: float = HOUR, **wanted: int) -> list[que
 async def end(
     database: Queue, claim: queue.Claim, state: str, said: str | None = "451 Busy", pause: float = 0.0
 ) -> list[str]:
-    """Says what became of a claim; returns the state that was written, if any was."""
+    """Records the outcome of a claim; returns the state that was written, if any."""
     outcome = queue.AttemptOutcome(claim, DeliveryState(state), said, pause)
     rows = await queue.record(database, [outcome], give_up=24 * HOUR)
     return [str(row["state"]) for row in rows]
 
 
 async def row_of(database: Database, claim: queue.Claim) -> dict[str, Any]:
-    """The row, with the hours from now until it is due and until its claim runs out."""
+    """Returns the row, with the hours until it is due and until its claim expires."""
     row = await database.fetchrow(
         """SELECT state, attempts, said, finished_at IS NOT NULL AS finished,
             round(extract(epoch FROM due_at - now()) / 3600) AS due,
@@ -405,12 +424,12 @@ async def row_of(database: Database, claim: queue.Claim) -> dict[str, Any]:
 
 
 async def one_mail(api: Api, database: Database) -> None:
-    """A queue of one."""
+    """Leaves one mail in the queue."""
     await api.new_ticket()
     await database.execute("DELETE FROM deliveries WHERE audience = 'ADMIN'")
 
 
-async def test_a_claim_is_its_workers_alone_until_it_runs_out_and_is_then_claimed_once(
+async def test_a_claim_is_exclusive_until_it_expires_and_is_then_claimed_once(
     api: Api, database: Database, workers: list[Queue]
 ) -> None:
     first, second = workers
@@ -427,12 +446,12 @@ async def test_a_claim_is_its_workers_alone_until_it_runs_out_and_is_then_claime
 
 
 def row(**given: Any) -> dict[str, Any]:
-    """What a row that waits has, but for what is given."""
+    """Returns the values of a pending row, with `given` in place of its own."""
     waiting = {"state": "PENDING", "attempts": 0, "said": None, "finished": False, "due": 0, "claimed": None}
     return waiting | given
 
 
-async def test_an_overdue_worker_ends_nothing_that_another_has_claimed_since(
+async def test_an_overdue_worker_cannot_end_a_delivery_that_another_has_claimed(
     api: Api, database: Database, workers: list[Queue]
 ) -> None:
     first, second = workers
@@ -447,7 +466,7 @@ async def test_an_overdue_worker_ends_nothing_that_another_has_claimed_since(
     assert await row_of(database, current) == row(attempts=2, said="451 Later", due=3)
 
 
-async def test_what_was_sent_is_sent_whoever_says_so_and_whatever_others_say(
+async def test_a_sent_delivery_stays_sent_whichever_worker_reports_it(
     api: Api, database: Database, workers: list[Queue]
 ) -> None:
     first, second = workers
@@ -462,13 +481,13 @@ async def test_what_was_sent_is_sent_whoever_says_so_and_whatever_others_say(
     assert await row_of(database, current) == sent
 
 
-async def test_workers_that_claim_at_once_neither_wait_for_each_other_nor_share_a_row(
+async def test_concurrent_claims_neither_wait_for_each_other_nor_share_a_row(
     api: Api, database: Database, workers: list[Queue]
 ) -> None:
     first, second = workers
     await api.new_ticket()
     async with first.acquire() as connection, connection.transaction():
-        (one,) = await claim(connection, EMAIL=1)  # type: ignore[arg-type]  # in a transaction that goes on
+        (one,) = await claim(connection, EMAIL=1)  # type: ignore[arg-type]  # its transaction stays open
         (other,) = await claim(second)
         assert await claim(second) == []
     assert one.id != other.id
@@ -476,7 +495,7 @@ async def test_workers_that_claim_at_once_neither_wait_for_each_other_nor_share_
     assert await database.fetchval("SELECT max(attempts) FROM deliveries") == 1
 
 
-async def test_what_is_longest_due_is_claimed_first_and_no_more_than_there_is_room_for(
+async def test_the_longest_due_deliveries_are_claimed_first_up_to_the_free_slots(
     api: Api, database: Database, workers: list[Queue]
 ) -> None:
     first, _ = workers
@@ -498,7 +517,7 @@ async def test_what_is_longest_due_is_claimed_first_and_no_more_than_there_is_ro
     assert await claim(first, EMAIL=9, GOOGLE_CHAT=9) == []
 
 
-async def test_a_mail_waits_while_an_earlier_one_is_sent_and_not_while_that_waits(
+async def test_a_mail_waits_while_an_earlier_one_is_being_sent_but_not_while_it_is_pending(
     api: Api, database: Database, workers: list[Queue]
 ) -> None:
     first, _ = workers
@@ -520,14 +539,14 @@ async def test_a_mail_waits_while_an_earlier_one_is_sent_and_not_while_that_wait
     assert (overtaking.channel, overtaking.row["note"]) == ("EMAIL", "Second.")
 
 
-async def test_what_fails_is_tried_until_its_time_is_over_and_then_given_up(
+async def test_a_failing_delivery_is_retried_until_its_time_is_over_and_then_dead(
     api: Api, database: Database, workers: list[Queue]
 ) -> None:
     first, _ = workers
     await one_mail(api, database)
 
     async def tried_when(left: float, state: str, said: str | None, pause: float) -> dict[str, Any]:
-        """The row after an attempt that began as many hours before the end of its time, which is a day."""
+        """Returns the row after an attempt that began `left` hours before the end of its time of one day."""
         await database.execute(
             """UPDATE deliveries SET queued_at = now() - $1 * interval '1 hour', due_at = now(), said = '450 Before',
                 state = 'PENDING', finished_at = NULL, claimed_until = NULL, attempts = 1""",
@@ -541,16 +560,18 @@ async def test_what_fails_is_tried_until_its_time_is_over_and_then_given_up(
         return found
 
     assert await tried_when(10, "PENDING", "451", 3) == row(attempts=2, said="451", due=3)
-    assert await tried_when(10, "PENDING", "451", 20) == row(attempts=2, said="451", due=10)  # a last time, then
+    assert await tried_when(10, "PENDING", "451", 20) == row(
+        attempts=2, said="451", due=10
+    )  # one last attempt at the end of its time
     dead = await tried_when(-1, "PENDING", "451", 3)
     assert (dead["state"], dead["said"], dead["finished"]) == ("DEAD", "451", True)
-    # Abandoned, it has not been tried, so it is due as it was.
+    # An abandoned claim is not an attempt, so the delivery is due as before.
     assert await tried_when(-1, "PENDING", None, 0) == row(attempts=2, said="450 Before", due=0)
     dead = await tried_when(10, "DEAD", "550", 3)
     assert (dead["state"], dead["finished"]) == ("DEAD", True)
 
 
-async def test_what_was_never_tried_in_its_time_comes_as_such(
+async def test_a_claim_shows_that_a_delivery_was_never_tried_in_its_time(
     api: Api, database: Database, workers: list[Queue]
 ) -> None:
     first, _ = workers
@@ -566,7 +587,7 @@ async def test_what_was_never_tried_in_its_time_comes_as_such(
         assert mine.attempts == attempts
 
 
-async def test_a_mail_refers_to_the_last_twenty_that_were_sent_to_its_recipient(
+async def test_a_mail_refers_to_the_last_twenty_sent_to_its_recipient(
     api: Api, database: Database, workers: list[Queue]
 ) -> None:
     first, _ = workers
@@ -588,13 +609,13 @@ async def test_a_mail_refers_to_the_last_twenty_that_were_sent_to_its_recipient(
     assert [str(id_) for id_ in mine.row["thread"]] == [str(row["id"]) for row in known[-20:]]
 
 
-# Several at once
+# Several workers
 
 
 async def fill(database: Database, api: Api, tickets: int) -> int:
-    """Queues mail of so many tickets; returns how many that makes."""
+    """Queues mail for this many tickets; returns the number of deliveries."""
     made = await asyncio.gather(*(api.new_ticket() for _ in range(min(tickets, 10))))
-    # The same again, of events that never were.
+    # More deliveries for the same tickets, of events that do not exist.
     await database.execute(
         """INSERT INTO deliveries (event_id, ticket_id, kind, channel, audience, recipient, recipient_name, actor_name,
             created_at)
@@ -617,75 +638,75 @@ async def test_two_workers_send_each_row_once(
     assert attempts == 1
 
 
-async def test_a_worker_that_is_killed_loses_nothing(
+async def test_a_killed_worker_loses_no_delivery(
     api: Api, database: Database, sink: Sink, server: Server, tmp_path: Path
 ) -> None:
-    """It is killed while it sends; what it had claimed is sent by another one once the lease has ended."""
+    """It is killed while it sends; another worker sends the claimed deliveries once the lease has expired."""
     number = await fill(database, api, 100)
-    sink.answer = lambda told: HANG if len(sink.seen) > 30 else "250 Yes"
+    sink.answer = lambda notification: HANG if len(sink.seen) > 30 else "250 Yes"
     with sending(tmp_path, server.database_url, sink, lease=2.0, sending=1.5) as sender:
         await until(lambda: len(sink.seen) > 40)
         sender.kill()
     held = len(sink.seen) - len(sink.taken)
     assert held > 0
     assert await database.fetchval("SELECT count(*) FROM deliveries WHERE claimed_until > now()") >= held
-    sink.answer = lambda told: "250 Yes"
+    sink.answer = lambda notification: "250 Yes"
     with sending(tmp_path, server.database_url, sink):
         await settled(database, SENT=number)
     assert set(ids(sink.taken)) == {str(row["id"]) for row in await database.fetch("SELECT id FROM deliveries")}
-    # Twice came at the most what was on its way: taken, but not recorded when it was killed.
+    # Only deliveries that were accepted but not yet recorded can arrive twice.
     assert len(sink.taken) - number <= 20
 
 
-async def test_a_worker_that_is_stopped_ends_within_seconds_and_loses_nothing(
+async def test_a_stopped_worker_ends_within_seconds_and_loses_no_delivery(
     api: Api, database: Database, sink: Sink, server: Server, tmp_path: Path
 ) -> None:
     number = await fill(database, api, 100)
-    sink.answer = lambda told: HANG
+    sink.answer = lambda notification: HANG
     with sending(tmp_path, server.database_url, sink) as sender:
         await until(lambda: len(sink.seen) == 20)
         assert sender.stop() < 8
-    # Nobody waits for a lease: what it has let go of is due.
+    # No lease has to expire: the released deliveries are due at once.
     due = "SELECT count(*) FROM deliveries WHERE due_at <= now() AND claimed_until IS NULL AND state = 'PENDING'"
     assert await database.fetchval(due) == number
-    sink.answer = lambda told: "250 Yes"
+    sink.answer = lambda notification: "250 Yes"
     with sending(tmp_path, server.database_url, sink):
         await settled(database, SENT=number)
     assert len(sink.taken) == number
 
 
-async def test_of_one_ticket_and_recipient_mail_goes_in_order_and_one_at_a_time(
+async def test_mails_of_one_ticket_to_one_recipient_are_sent_one_at_a_time_in_order(
     api: Api, database: Database, sink: Sink, server: Server
 ) -> None:
     ticket = await api.new_ticket()
     for n in range(5):
         await api.done("noteAdd", "__typename", ticketId=ticket, body=f"{n}", internalOnly=False)
-    sink.answer = lambda told: HANG if told["note"] == "0" else "250 Yes"
+    sink.answer = lambda notification: HANG if notification["note"] == "0" else "250 Yes"
     async with working(server.settings, sink), working(server.settings, sink):
-        await settled(database, SENT=2, PENDING=5)  # the two of the creation
-        await until(lambda: "0" in [told["note"] for told in sink.seen])
+        await settled(database, SENT=2, PENDING=5)  # the two mails of the creation
+        await until(lambda: "0" in [notification["note"] for notification in sink.seen])
         await api.new_ticket()
-        await settled(database, SENT=4, PENDING=5)  # of another ticket nothing waits
-        assert [told["note"] for told in sink.seen if told["note"]] == ["0"]
-        sink.answer = lambda told: "250 Yes"
+        await settled(database, SENT=4, PENDING=5)  # mails of another ticket do not wait
+        assert [notification["note"] for notification in sink.seen if notification["note"]] == ["0"]
+        sink.answer = lambda notification: "250 Yes"
         sink.release()
         await settled(database, SENT=9)
-    assert [told["note"] for told in sink.taken if told["note"]] == ["0", "1", "2", "3", "4"]
+    assert [notification["note"] for notification in sink.taken if notification["note"]] == ["0", "1", "2", "3", "4"]
 
 
-async def test_one_channel_that_hangs_does_not_hold_up_the_other(
+async def test_a_hanging_channel_does_not_hold_up_the_other(
     api: Api, database: Database, sink: Sink, server: Server
 ) -> None:
     await chat_on(api)
-    for _ in range(25):  # more than are sent at once
+    for _ in range(25):  # more than one channel sends at once
         await api.new_ticket()
-    sink.answer = lambda told: HANG if told["audience"] == "SPACE" else "250 Yes"
+    sink.answer = lambda notification: HANG if notification["audience"] == "SPACE" else "250 Yes"
     async with working(server.settings, sink):
         await settled(database, SENT=50, PENDING=25)
-        assert len([told for told in sink.seen if told["audience"] == "SPACE"]) == 20
+        assert len([notification for notification in sink.seen if notification["audience"] == "SPACE"]) == 20
 
 
-async def test_what_ends_while_others_are_recorded_is_recorded_next(
+async def test_an_outcome_that_arrives_during_recording_is_recorded_next(
     api: Api, database: Database, sink: Sink, server: Server
 ) -> None:
     await api.new_ticket()
@@ -695,12 +716,12 @@ async def test_what_ends_while_others_are_recorded_is_recorded_next(
         CREATE TRIGGER held_up BEFORE UPDATE ON deliveries FOR EACH ROW
             WHEN (NEW.state = 'SENT' AND NEW.audience = 'ADMIN') EXECUTE FUNCTION held_up()"""
     )
-    sink.answer = lambda told: HANG if told["audience"] == "CUSTOMER" else "250 Yes"
+    sink.answer = lambda notification: HANG if notification["audience"] == "CUSTOMER" else "250 Yes"
     async with working(server.settings, sink):
         async with database.transaction():
             await database.execute("SELECT pg_advisory_xact_lock(4711)")
             await until_blocked(database)
-            sink.answer = lambda told: "250 Yes"
+            sink.answer = lambda notification: "250 Yes"
             sink.release()
             await until(lambda: len(sink.taken) == 2)
         await settled(database, SENT=2)
@@ -708,7 +729,7 @@ async def test_what_ends_while_others_are_recorded_is_recorded_next(
     await database.execute("DROP TRIGGER held_up ON deliveries; DROP FUNCTION held_up()")
 
 
-async def test_an_outage_is_logged_once_however_often_it_is_tried_and_so_is_its_end(
+async def test_an_outage_and_its_end_are_each_logged_once(
     api: Api,
     database: Database,
     sink: Sink,
@@ -722,7 +743,7 @@ async def test_an_outage_is_logged_once_however_often_it_is_tried_and_so_is_its_
         for times in (1, 2):
             await database.execute("ALTER TABLE deliveries RENAME TO elsewhere")
             await until(lambda: caplog.text.count("is unreachable") == times)  # noqa: B023 (it is awaited here)
-            await asyncio.sleep(0.3)  # in which it is tried a few times more
+            await asyncio.sleep(0.3)  # long enough for a few more attempts
             await database.execute("ALTER TABLE elsewhere RENAME TO deliveries")
             await api.new_ticket()
             await settled(database, SENT=2 * times)
@@ -730,7 +751,7 @@ async def test_an_outage_is_logged_once_however_often_it_is_tried_and_so_is_its_
             assert logged == [times, times]
 
 
-async def test_a_database_that_hangs_up_is_only_waited_for(
+async def test_a_worker_survives_lost_database_connections(
     api: Api, database: Database, sink: Sink, server: Server
 ) -> None:
     number = await fill(database, api, 400)
@@ -748,8 +769,8 @@ async def test_a_database_that_hangs_up_is_only_waited_for(
 
 
 @contextmanager
-def telling_server(directory: Path, server: Server, sink: Sink, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A server on the module's database that sends to the sink itself."""
+def sending_server(directory: Path, server: Server, sink: Sink, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """Runs a server on the module's database that sends notifications to the sink itself."""
     for name, value in wiring(sink).items():
         monkeypatch.setenv(name, value)
     known = server.settings
@@ -760,28 +781,28 @@ def telling_server(directory: Path, server: Server, sink: Sink, monkeypatch: pyt
         yield Server(process.url, known, server.database_url, process)
 
 
-async def test_a_server_sends_what_it_and_others_have_committed(
+async def test_a_server_sends_deliveries_that_it_or_others_committed(
     api: Api, database: Database, sink: Sink, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with telling_server(tmp_path, server, sink, monkeypatch) as telling:
-        async with Api(telling) as there:
+    with sending_server(tmp_path, server, sink, monkeypatch) as sending_one:
+        async with Api(sending_one) as there:
             await there.new_ticket()
             await settled(database, SENT=2)
             await api.new_ticket()
             await settled(database, SENT=4)
-            sink.answer = lambda told: HANG
+            sink.answer = lambda notification: HANG
             await there.new_ticket()
             await until(lambda: len(sink.seen) == 6)
     assert await states(database) == {"SENT": 4, "PENDING": 2}
     assert await database.fetchval("SELECT bool_and(due_at <= now()) FROM deliveries WHERE state = 'PENDING'")
 
 
-async def test_a_test_message_is_sent_at_once_and_says_what_came_of_it(
+async def test_a_test_message_is_sent_at_once_and_its_result_is_returned(
     api: Api, database: Database, sink: Sink, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     selection = "results { recipient sent said }"
-    with telling_server(tmp_path, server, sink, monkeypatch) as telling:
-        async with Api(telling) as there:
+    with sending_server(tmp_path, server, sink, monkeypatch) as sending_one:
+        async with Api(sending_one) as there:
             assert await there.refused("supportSettingsTest", channel="GOOGLE_CHAT") == [("REQUIRED", "channel")]
             await there.done("supportSettingsUpdate", "__typename", adminRecipients=[])
             assert await there.refused("supportSettingsTest", channel="EMAIL") == [("REQUIRED", "channel")]
@@ -789,7 +810,7 @@ async def test_a_test_message_is_sent_at_once_and_says_what_came_of_it(
             url = {"googleChatWebhookUrl": WEBHOOK}
             await there.done("supportSettingsUpdate", "__typename", adminRecipients=three, **url)
             answers = dict(zip(three, ("250 Yes", "550 No", DROP), strict=True))
-            sink.answer = lambda told: answers.get(told["recipient"], "250 In the space")
+            sink.answer = lambda notification: answers.get(notification["recipient"], "250 In the space")
             assert (await there.done("supportSettingsTest", selection, channel="EMAIL"))["results"] == [
                 {"recipient": three[0], "sent": True, "said": "250 Yes"},
                 {"recipient": three[1], "sent": False, "said": "550 No"},
@@ -798,8 +819,11 @@ async def test_a_test_message_is_sent_at_once_and_says_what_came_of_it(
             assert (await there.done("supportSettingsTest", selection, channel="GOOGLE_CHAT"))["results"] == [
                 {"recipient": None, "sent": True, "said": "250 In the space"}
             ]
-    kinds = {(told["kind"], told["audience"], told["actor_name"], told["webhook_url"]) for told in sink.seen}
+    kinds = {
+        (notification["kind"], notification["audience"], notification["actor_name"], notification["webhook_url"])
+        for notification in sink.seen
+    }
     assert kinds == {("TEST", "ADMIN", "The Boss", None), ("TEST", "SPACE", "The Boss", WEBHOOK)}
-    assert all(told["ticket"] is None and uuid.UUID(told["delivery_id"]) for told in sink.seen)
+    assert all(notification["ticket"] is None and uuid.UUID(notification["delivery_id"]) for notification in sink.seen)
     assert await states(database) == {}
-    assert WEBHOOK not in telling.process.log()
+    assert WEBHOOK not in sending_one.process.log()

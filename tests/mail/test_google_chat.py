@@ -1,4 +1,4 @@
-"""Cards for Google Chat, posted to a real webhook: what they say, how fast, and that the URL stays a secret."""
+"""Google Chat cards, posted to a real webhook: content, failures, rate limits, and the secrecy of the URL."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.helpers.notifications import PUBLIC_URL, notification
 from tests.helpers.process import free_port
 from tests.helpers.webhook import SECRET, Webhook, webhook
 
-SOON = 0.5  # seconds, for a message, where no answer will come
+SOON = 0.5  # seconds to wait for an answer that will not come
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ async def chat() -> AsyncIterator[GoogleChat]:
     await made.close()
 
 
-def told(url: str | None, kind: NoticeKind = NoticeKind.CREATED, **given: Any) -> Any:
+def to_space(url: str | None, kind: NoticeKind = NoticeKind.CREATED, **given: Any) -> Any:
     return notification(kind, Audience.SPACE, recipient="", webhook_url=url, **given)
 
 
@@ -61,11 +61,11 @@ def facts_of(message: dict[str, Any]) -> dict[str, str]:
     return {fact["topLabel"]: fact["text"] for fact in found if fact}
 
 
-# What it says
+# Content
 
 
-async def test_a_card_says_what_one_wants_to_know(chat: GoogleChat, space: Webhook) -> None:
-    assert await chat.send(told(space.url(), NoticeKind.ASSIGNED)) == "HTTP 200 OK"
+async def test_a_card_shows_the_facts_of_the_ticket(chat: GoogleChat, space: Webhook) -> None:
+    assert await chat.send(to_space(space.url(), NoticeKind.ASSIGNED)) == "HTTP 200 OK"
     (posted,) = space.posted
     assert posted.message["cardsV2"][0]["card"]["header"] == {"title": "TKT-A2B4C3 · Ticket assigned"}
     assert facts_of(posted.message) == {
@@ -81,18 +81,18 @@ async def test_a_card_says_what_one_wants_to_know(chat: GoogleChat, space: Webho
     assert posted.message["fallbackText"] == ("TKT-A2B4C3 · Ticket assigned: Alarm panel beeping after power outage")
 
 
-async def test_a_ticket_has_one_thread_in_the_space(chat: GoogleChat, space: Webhook) -> None:
+async def test_messages_of_a_ticket_share_a_thread(chat: GoogleChat, space: Webhook) -> None:
     for kind in (NoticeKind.CREATED, NoticeKind.NOTE_ADDED, NoticeKind.RESOLVED, NoticeKind.TEST):
-        await chat.send(told(space.url(), kind))
+        await chat.send(to_space(space.url(), kind))
     option = "messageReplyOption=REPLY_MESSAGE_FALLBACK_TO_NEW_THREAD"
-    path = f"/v1/spaces/AAA/messages?{SECRET}"  # as it was, to the last percent sign
+    path = f"/v1/spaces/AAA/messages?{SECRET}"  # unchanged, including its escapes
     assert [posted.path for posted in space.posted] == [*[f"{path}&{option}"] * 3, path]
-    ticket = told(space.url()).ticket
+    ticket = to_space(space.url()).ticket
     thread = {"threadKey": ticket.id}
     assert [posted.message.get("thread") for posted in space.posted] == [thread, thread, thread, None]
 
 
-async def test_what_is_told_is_in_the_card(chat: GoogleChat, space: Webhook) -> None:
+async def test_the_card_has_the_text_of_its_kind(chat: GoogleChat, space: Webhook) -> None:
     for kind, text in (
         (NoticeKind.CREATED, "low battery warning"),
         (NoticeKind.NOTE_ADDED, "Dev will be with you on Thursday at 10."),
@@ -100,7 +100,7 @@ async def test_what_is_told_is_in_the_card(chat: GoogleChat, space: Webhook) -> 
         (NoticeKind.UNASSIGNED, None),
         (NoticeKind.TEST, "Callout can post to this space."),
     ):
-        await chat.send(told(space.url(), kind))
+        await chat.send(to_space(space.url(), kind))
         shown = [
             each["textParagraph"]["text"] for each in widgets_of(space.posted[-1].message) if "textParagraph" in each
         ]
@@ -108,12 +108,12 @@ async def test_what_is_told_is_in_the_card(chat: GoogleChat, space: Webhook) -> 
         assert text is None or text in shown[0]
 
 
-async def test_nothing_in_a_text_is_markup_or_calls_anybody(chat: GoogleChat, space: Webhook) -> None:
+async def test_markup_and_mentions_in_texts_are_escaped(chat: GoogleChat, space: Webhook) -> None:
     evil = "<users/all> <script>alert(1)</script> <https://evil.example|click> <b>& &lt;"
     facts = ("subject", "description", "resolution", "contact_name", "customer_name", "property_address")
     for kind in NoticeKind:
         ticket = dict.fromkeys([*facts, "technician_name"], evil)
-        await chat.send(told(space.url(), kind, ticket=ticket, note=evil, actor_name=evil, recipient_name=evil))
+        await chat.send(to_space(space.url(), kind, ticket=ticket, note=evil, actor_name=evil, recipient_name=evil))
         message = space.posted[-1].message
         assert "<users" not in json.dumps(message)
         assert "<script" not in json.dumps(message)
@@ -125,19 +125,19 @@ async def test_nothing_in_a_text_is_markup_or_calls_anybody(chat: GoogleChat, sp
             )
 
 
-async def test_long_texts_fit_into_a_message(chat: GoogleChat, space: Webhook) -> None:
-    await chat.send(told(space.url(), ticket={"description": "<&>日" * 5_000, "subject": "日" * 200}))
+async def test_long_texts_are_shortened_to_fit_a_message(chat: GoogleChat, space: Webhook) -> None:
+    await chat.send(to_space(space.url(), ticket={"description": "<&>日" * 5_000, "subject": "日" * 200}))
     assert int(space.posted[-1].headers["Content-Length"]) < 32_000
 
 
 async def test_without_a_public_url_there_is_no_button(space: Webhook) -> None:
     chat = GoogleChat(None)
-    await chat.send(told(space.url()))
+    await chat.send(to_space(space.url()))
     assert "buttonList" not in json.dumps(space.posted[-1].message)
     await chat.close()
 
 
-# What the other side says
+# Failures
 
 
 @pytest.mark.parametrize(
@@ -160,21 +160,21 @@ async def test_without_a_public_url_there_is_no_button(space: Webhook) -> None:
         (404, {}, Undeliverable, None),
     ],
 )
-async def test_a_status_says_whether_to_try_again(
+async def test_the_status_determines_whether_to_retry(
     space: Webhook, status: int, headers: dict[str, str], outcome: type[NotSent], after: float | None
 ) -> None:
     chat = GoogleChat(PUBLIC_URL)
     space.answer = (status, headers)
     with pytest.raises(outcome, match=f"HTTP {status} ") as refusal:
-        await chat.send(told(space.url()))
+        await chat.send(to_space(space.url()))
     assert getattr(refusal.value, "after", None) == after
     await chat.close()
 
 
-async def test_a_date_to_try_again_is_understood(chat: GoogleChat, space: Webhook) -> None:
+async def test_a_retry_after_date_is_understood(chat: GoogleChat, space: Webhook) -> None:
     space.answer = (429, {"Retry-After": format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)})
     with pytest.raises(Unavailable) as refusal:
-        await chat.send(told(space.url()))
+        await chat.send(to_space(space.url()))
     assert refusal.value.after is not None
     assert 60 < refusal.value.after <= 90
 
@@ -183,33 +183,35 @@ async def test_a_redirect_is_not_followed(chat: GoogleChat, space: Webhook) -> N
     for status in (301, 302, 303, 307, 308):
         space.answer = (status, {"Location": space.url("elsewhere")})
         with pytest.raises(Undeliverable, match="redirects are not followed"):
-            await chat.send(told(space.url()))
+            await chat.send(to_space(space.url()))
     assert len(space.posted) == 5
 
 
 @pytest.mark.parametrize(
     ("answer", "said"), [("hangs", "did not respond within"), ("babbles", "cannot"), ("drops", "cannot")]
 )
-async def test_no_answer_is_tried_again(chat: GoogleChat, space: Webhook, answer: str, said: str) -> None:
+async def test_a_missing_or_invalid_answer_is_retried(chat: GoogleChat, space: Webhook, answer: str, said: str) -> None:
     space.answer = answer
     with pytest.raises(Unavailable, match=said):
-        await chat.send(told(space.url()))
+        await chat.send(to_space(space.url()))
 
 
-async def test_nobody_there_is_tried_again(chat: GoogleChat) -> None:
+async def test_a_refused_connection_is_retried(chat: GoogleChat) -> None:
     with pytest.raises(Unavailable, match="ConnectError"):
-        await chat.send(told(f"http://127.0.0.1:{free_port()}/v1/spaces/AAA/messages?{SECRET}"))
+        await chat.send(to_space(f"http://127.0.0.1:{free_port()}/v1/spaces/AAA/messages?{SECRET}"))
 
 
 @pytest.mark.parametrize(
     "url", [None, "", "no url", "ftp://chat.example/x", "https://", "https://[x/", "//x", "http://a:b/"]
 )
-async def test_what_is_no_webhook_is_refused(chat: GoogleChat, url: str | None) -> None:
+async def test_an_invalid_webhook_url_is_undeliverable(chat: GoogleChat, url: str | None) -> None:
     with pytest.raises(Undeliverable):
-        await chat.send(told(url))
+        await chat.send(to_space(url))
 
 
-async def test_the_url_is_told_to_nobody(chat: GoogleChat, space: Webhook, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_url_is_never_shown_or_logged(
+    chat: GoogleChat, space: Webhook, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     texts = []
     urls = [space.url(), f"http://127.0.0.1:{free_port()}/spaces/AAA?{SECRET}", f"http://[{SECRET}", f"x{space.url()}"]
@@ -226,56 +228,58 @@ async def test_the_url_is_told_to_nobody(chat: GoogleChat, space: Webhook, caplo
         for answer in answers if url == space.url() else answers[:1]:
             space.answer = answer
             try:
-                texts.append(await chat.send(told(url)))
+                texts.append(await chat.send(to_space(url)))
             except NotSent as error:
                 texts += [error.said, repr(error), "".join(traceback.format_exception(error))]
-        texts.append(repr(told(url)))
+        texts.append(repr(to_space(url)))
     texts += [f"{record.getMessage()} {record.args!r}" for record in caplog.records]
     assert len(texts) > 20
     assert not any("tr0ub" in text or "/spaces/" in text for text in texts)
 
 
-# How fast
+# Rate limits
 
 
-async def test_a_space_gets_no_more_than_it_takes_and_others_do_not_wait_for_it(space: Webhook) -> None:
-    chat = GoogleChat(PUBLIC_URL, per_minute=6)  # two at once, and then one in fifteen seconds
-    outcomes = await asyncio.gather(*(chat.send(told(space.url(name))) for name in "AAAAABB"), return_exceptions=True)
+async def test_the_rate_limit_of_one_space_does_not_delay_others(space: Webhook) -> None:
+    chat = GoogleChat(PUBLIC_URL, per_minute=6)  # a burst of two, then one every fifteen seconds
+    outcomes = await asyncio.gather(
+        *(chat.send(to_space(space.url(name))) for name in "AAAAABB"), return_exceptions=True
+    )
     assert Counter(posted.path[:12] for posted in space.posted) == {"/v1/spaces/A": 2, "/v1/spaces/B": 2}
     waits = [outcome.after for outcome in outcomes if isinstance(outcome, Unavailable)]
-    assert [round(wait or 0) for wait in waits] == [15, 30, 45]  # a turn for each
+    assert [round(wait or 0) for wait in waits] == [15, 30, 45]  # each has a turn of its own
     await chat.close()
 
 
-async def test_a_short_wait_is_waited_for(space: Webhook) -> None:
-    chat = GoogleChat(PUBLIC_URL, per_minute=300)  # a hundred at once, and then one in 0.3 seconds
-    await asyncio.gather(*(chat.send(told(space.url())) for _ in range(102)))
+async def test_a_short_wait_for_a_turn_delays_the_send(space: Webhook) -> None:
+    chat = GoogleChat(PUBLIC_URL, per_minute=300)  # a burst of a hundred, then one every 0.3 seconds
+    await asyncio.gather(*(chat.send(to_space(space.url())) for _ in range(102)))
     assert len(space.posted) == 102
     await chat.close()
 
 
-async def test_a_space_that_asks_for_a_pause_gets_it(space: Webhook) -> None:
+async def test_a_retry_after_pauses_the_whole_space(space: Webhook) -> None:
     chat = GoogleChat(PUBLIC_URL)
     space.answer = (429, {"Retry-After": "30"})
-    first = told(space.url())
+    first = to_space(space.url())
     with pytest.raises(Unavailable):
         await chat.send(first)
     space.answer = (200, {})
-    for message in (first, told(space.url())):
+    for message in (first, to_space(space.url())):
         with pytest.raises(Unavailable) as refusal:
             await chat.send(message)
         assert refusal.value.after is not None
         assert 20 < refusal.value.after <= 30
     assert len(space.posted) == 1
-    await chat.send(told(space.url("BBB")))
+    await chat.send(to_space(space.url("BBB")))
     assert len(space.posted) == 2
     await chat.close()
 
 
-def test_a_thousand_messages_each_have_a_turn_and_no_minute_sees_too_many() -> None:
+def test_a_thousand_messages_each_get_a_turn_within_the_rate_limit() -> None:
     turns = Space(PER_MINUTE)
     chance = random.Random(7)
-    # Each comes at its time, is told for how long to wait, and comes again then or a little later.
+    # Each message asks for a turn, gets the seconds to wait, and asks again then or a little later.
     coming = [(0.0, f"d{n}") for n in range(1_000)]
     asked: Counter[str] = Counter()
     went: list[float] = []

@@ -1,4 +1,4 @@
-"""Mail made to hurt: whatever comes in is taken, made harmless or kept aside, and the server goes on."""
+"""Hostile mail: every message is ingested harmlessly or kept aside, and the server keeps working."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.helpers.inbound_mail import Pipe, environment, message
 
 
 def multipart(*parts: str | bytes, kind: str = "mixed", boundary: str = "b") -> tuple[bytes, dict[str, str]]:
-    """A body of parts, each with its own header, and the header that says so."""
+    """Returns a multipart body, whose parts bring their own headers, and the headers for it."""
     lines = [part.encode() if isinstance(part, str) else part for part in parts]
     body = b"".join(b"--%b\r\n%b\r\n" % (boundary.encode(), part) for part in lines)
     return body + b"--%b--\r\n" % boundary.encode(), {"content_type": f"multipart/{kind}; boundary={boundary}"}
 
 
 def nested(depth: int, kind: str = "mixed") -> bytes:
-    """Parts within parts, none of which ever ends."""
+    """Returns a message of nested parts without end boundaries."""
     levels = "".join(f"Content-Type: multipart/{kind}; boundary=b{n}\r\n\r\n--b{n}\r\n" for n in range(depth))
     return b"From: eve@bad.test\r\n" + levels.encode() + b"\r\nInmost."
 
@@ -121,15 +121,15 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.fixture(autouse=True)
-def nothing_unforeseen(server: Server) -> Iterator[None]:
-    """The server has logged no error meanwhile: what can be wrong with a message is known."""
+def no_errors_logged(server: Server) -> Iterator[None]:
+    """Checks that the server logs no error during the test: every fault of a message is handled."""
     before = len(server.process.log())
     yield
     assert '"level":"ERROR"' not in server.process.log()[before:]
 
 
 async def handed_in(api: Api, *messages: bytes) -> list[dict[str, Any]]:
-    """What becomes of messages that are handed in by one request."""
+    """Ingests the messages in one request; returns their outcomes."""
     variables = {f"m{n}": base64.b64encode(raw).decode() for n, raw in enumerate(messages)}
     declared = ", ".join(f"${name}: String!" for name in variables)
     fields = (
@@ -140,7 +140,7 @@ async def handed_in(api: Api, *messages: bytes) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-async def test_what_hurts_is_made_harmless_or_kept_aside(api: Api, database: Database, name: str) -> None:
+async def test_hostile_mail_is_ingested_harmlessly_or_kept_aside(api: Api, database: Database, name: str) -> None:
     raw, expected = HOSTILE[name]
     (taken,) = await handed_in(api, raw)
     assert taken["outcome"] == expected, taken["reason"]
@@ -154,8 +154,8 @@ async def test_what_hurts_is_made_harmless_or_kept_aside(api: Api, database: Dat
     assert again["outcome"] == "DUPLICATE"
 
 
-async def test_what_hurts_and_is_large(database_url: str, tmp_path: Path) -> None:
-    """Piped in, since a request cannot be as large."""
+async def test_large_hostile_mail_is_ingested_or_kept_aside(database_url: str, tmp_path: Path) -> None:
+    """Through the pipe, because such a message is too large for a request."""
     settings = {"env": "production", "database_url": database_url, "jwt_secret": "s" * 48, "data_dir": str(tmp_path)}
     pipe = Pipe(environment(**settings))
     large = (
@@ -188,7 +188,7 @@ PIECES = [
 
 
 def mutated(drawn: random.Random) -> bytes:
-    """A good message of which a few places are no longer what they were."""
+    """Returns a valid message with one to eight random changes."""
     raw = bytearray(drawn.choice(GOOD))
     for _ in range(drawn.randint(1, 8)):
         start = drawn.randrange(len(raw) + 1)
@@ -198,8 +198,8 @@ def mutated(drawn: random.Random) -> bytes:
     return bytes(raw)
 
 
-async def test_no_message_however_broken_is_lost_or_breaks_anything(api: Api, database: Database) -> None:
-    """A thousand good messages with a few places changed; drawn by a seed, so that a failure can be had again."""
+async def test_randomly_broken_messages_are_neither_lost_nor_harmful(api: Api, database: Database) -> None:
+    """A thousand valid messages with random changes; the seed makes a failure reproducible."""
     drawn = random.Random(20_261_124)
     before = await counted(database)
     outcomes: Counter[str] = Counter()

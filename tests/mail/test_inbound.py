@@ -1,4 +1,4 @@
-"""Mail in: what becomes of a message, whoever sent it, by whichever way it comes."""
+"""Inbound mail: the ticket, note or refusal that each message leads to, for every sender and every route in."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ LIST = """query($filter: InboundMessageFilter) { inboundMessages(filter: $filter
 
 @pytest.fixture(scope="module")
 def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that has an address of its own."""
+    """A server whose settings give its own mail address."""
     directory = tmp_path_factory.mktemp("server")
     settings = {"database_url": database_url, "jwt_secret": "s" * 48, "mail_from": f"Callout <{OURS}>"}
     with callout_process(directory, **settings) as process:
@@ -68,8 +68,8 @@ async def outcome(api: Api, raw: bytes) -> str:
     return str((await ingest(api, raw))["outcome"])
 
 
-async def became(api: Api, raw: bytes) -> Any:
-    """The ticket that a message becomes, or answers."""
+async def ticket_from(api: Api, raw: bytes) -> Any:
+    """Ingests a message; returns the ticket that it created or added a note to."""
     taken = await ingest(api, raw)
     assert taken["outcome"] in ("TICKET_CREATED", "NOTE_ADDED"), taken
     return await ticket(api, taken["ticket"]["id"])
@@ -79,7 +79,7 @@ async def ticket(api: Api, id_: str) -> Any:
     return (await api(TICKET, id=id_))["ticket"] | {"id": id_}
 
 
-async def kept(api: Api, *outcomes: str) -> list[dict[str, Any]]:
+async def messages_with(api: Api, *outcomes: str) -> list[dict[str, Any]]:
     filter = {"outcome": list(outcomes)} if outcomes else None
     found: list[dict[str, Any]] = (await api(LIST, filter=filter))["inboundMessages"]["nodes"]
     return found
@@ -100,9 +100,9 @@ def our_id(ticket_id: str, domain: str = "callout.test") -> str:
 # A new message
 
 
-async def test_a_message_becomes_a_ticket(api: Api) -> None:
+async def test_a_message_creates_a_ticket(api: Api) -> None:
     who = address()
-    made = await became(
+    made = await ticket_from(
         api, message(f"Ann Bell <{who}>", "The panel beeps.\r\n\r\nSince noon.", message_id=message_id())
     )
     assert made == {
@@ -122,10 +122,10 @@ async def test_a_message_becomes_a_ticket(api: Api) -> None:
     }
 
 
-async def test_a_customer_is_known_by_the_address_in_any_case(api: Api) -> None:
+async def test_a_customer_is_recognised_by_address_in_any_case(api: Api) -> None:
     who = address()
     customer = await api.new_customer(name="Bell Towers", email=who)
-    made = await became(api, message(f"Ann <{who.upper()}>"))
+    made = await ticket_from(api, message(f"Ann <{who.upper()}>"))
     assert made["customer"] == {"id": customer}
     assert made["contact"] == {"name": "Ann", "email": who.upper(), "phone": None}
     assert made["history"]["nodes"][0]["actor"] == {"kind": "CUSTOMER", "name": "Bell Towers"}
@@ -175,19 +175,19 @@ Inner.
             "Die Tür klemmt.\n\nAttachments (not stored):\n- tür.jpg (image/jpeg)\n- message/rfc822",
         ),
         ("", {}, "(The message has no text.)"),
-        (b"\x93Beep\x94", {}, "“Beep”"),  # what software that says nothing means
+        (b"\x93Beep\x94", {}, "“Beep”"),  # the usual meaning where no charset is given
         ("Grüße", {"content_type": "text/plain; charset=us-ascii"}, "Grüße"),
         (base64.b64encode("Hallo".encode("utf-16")), {"content_type": "text/plain; charset=UTF-16",
          "content_transfer_encoding": "base64"}, "Hallo"),
-        ("See below.\n\n-- \nAnn\n\n> it", {}, "See below.\n\n-- \nAnn\n\n> it"),  # no answer: nothing is cut
+        ("See below.\n\n-- \nAnn\n\n> it", {}, "See below.\n\n-- \nAnn\n\n> it"),  # not a reply: nothing is cut
         ("x" * 30_000, {}, "x" * 19_942 + "\n\n… (The message was shortened: it has 30,000 characters.)"),
     ],
-    ids=["html", "mixed", "nothing", "8bit", "charset lies", "utf-16", "quotes of its own", "long"],
+    ids=["html", "mixed", "nothing", "8bit", "wrong charset", "utf-16", "Windows quotes", "long"],
 )  # fmt: skip
-async def test_its_text_is_what_a_reader_sees(
+async def test_the_description_is_the_text_that_a_reader_sees(
     api: Api, body: str | bytes, headers: dict[str, str], described: str
 ) -> None:
-    made = await became(api, message(f"A <{address()}>", body, **headers))
+    made = await ticket_from(api, message(f"A <{address()}>", body, **headers))
     assert made["description"] == described
 
 
@@ -205,11 +205,11 @@ async def test_its_text_is_what_a_reader_sees(
         (None, "(no subject)"),
     ],
 )
-async def test_its_subject_is_one_harmless_line(api: Api, given: str | None, shown: str) -> None:
-    assert (await became(api, message(f"A <{address()}>", subject=given)))["subject"] == shown
+async def test_the_subject_is_one_harmless_line(api: Api, given: str | None, shown: str) -> None:
+    assert (await ticket_from(api, message(f"A <{address()}>", subject=given)))["subject"] == shown
 
 
-# An answer
+# Replies
 
 
 ANSWER = """Tuesday suits us.
@@ -229,28 +229,30 @@ Ann Bell, Bell Towers"""
 
 @pytest.fixture
 async def opened(api: Api) -> dict[str, Any]:
-    """A ticket that came by mail; `sender` and `message_id` are the mail's."""
+    """A ticket created by mail, with the mail's `sender` and `message_id`."""
     sender, id_ = address(), message_id()
-    made = await became(api, message(f"Ann Bell <{sender}>", message_id=id_))
+    made = await ticket_from(api, message(f"Ann Bell <{sender}>", message_id=id_))
     return {**made, "sender": sender, "message_id": id_}
 
 
-async def test_an_answer_becomes_a_public_note_without_what_it_quotes(api: Api, opened: dict[str, Any]) -> None:
+async def test_a_reply_becomes_a_public_note_without_its_quotes(api: Api, opened: dict[str, Any]) -> None:
     raw = message(f"Somebody <{opened['sender']}>", ANSWER, subject="Re: Your ticket", in_reply_to=opened["message_id"])
-    noted = await became(api, raw)
+    noted = await ticket_from(api, raw)
     assert noted["id"] == opened["id"]
     assert noted["notes"]["nodes"] == [
         {
             "body": "Tuesday suits us.\n\n- the gate is open\n- ring twice\n\nThanks!",
             "internalOnly": False,
-            "author": {"kind": "CUSTOMER", "name": "Ann Bell"},  # as the ticket knows them, not as the mail has it
+            "author": {"kind": "CUSTOMER", "name": "Ann Bell"},  # the ticket's name for them, not the mail's
         }
     ]
     assert [event["kind"] for event in noted["history"]["nodes"]] == ["CREATED", "NOTE_ADDED"]
 
 
-@pytest.mark.parametrize("way", ["In-Reply-To", "References", "to our mail", "by reference"])
-async def test_an_answer_is_known_by_its_thread_or_by_the_reference(api: Api, opened: dict[str, Any], way: str) -> None:
+@pytest.mark.parametrize("thread", ["In-Reply-To", "References", "to our mail", "by reference"])
+async def test_a_reply_is_matched_by_its_thread_or_by_the_reference(
+    api: Api, opened: dict[str, Any], thread: str
+) -> None:
     headers = {
         "In-Reply-To": {"in_reply_to": opened["message_id"]},
         "References": {
@@ -259,46 +261,44 @@ async def test_an_answer_is_known_by_its_thread_or_by_the_reference(api: Api, op
         },
         "to our mail": {"references": our_id(opened["id"])},
         "by reference": {"subject": f"RE: [{opened['reference'].lower()}] beeping"},
-    }[way]
-    noted = await became(api, message(f"<{opened['sender'].upper()}>", **headers))
+    }[thread]
+    noted = await ticket_from(api, message(f"<{opened['sender'].upper()}>", **headers))
     assert (noted["id"], len(noted["notes"]["nodes"])) == (opened["id"], 1)
 
 
-async def test_the_nearest_message_of_the_thread_says_which_ticket(api: Api) -> None:
+async def test_the_nearest_message_of_the_thread_determines_the_ticket(api: Api) -> None:
     sender, first, second = address(), message_id(), message_id()
-    await became(api, message(sender, message_id=first))
-    nearest = await became(api, message(sender, "Another.", message_id=second))
-    noted = await became(api, message(sender, "Mine.", references=f"{first} {second}", subject="Re: it"))
+    await ticket_from(api, message(sender, message_id=first))
+    nearest = await ticket_from(api, message(sender, "Another.", message_id=second))
+    noted = await ticket_from(api, message(sender, "Mine.", references=f"{first} {second}", subject="Re: it"))
     assert noted["id"] == nearest["id"]
 
 
-async def test_the_customer_answers_on_a_ticket_whose_contact_is_somebody_else(api: Api, database: Database) -> None:
+async def test_the_customer_may_reply_on_a_ticket_with_another_contact(api: Api, database: Database) -> None:
     who = address()
     customer = await api.new_customer(name="Bell Towers", email=who)
     contact = {"name": "Janitor", "email": address()}
     ticket_id = await api.new_ticket(customerId=customer, contact=contact)
     for sender, author in ((who, "Bell Towers"), (contact["email"], "Janitor")):
-        noted = await became(api, message(sender, f"By {author}.", references=our_id(ticket_id)))
+        noted = await ticket_from(api, message(sender, f"By {author}.", references=our_id(ticket_id)))
         assert noted["notes"]["nodes"][-1]["author"] == {"kind": "CUSTOMER", "name": author}
     actors = [event["actor_id"] for event in await events(database, ticket_id)]
     assert actors[1:] == [key(customer), f"mailto:{contact['email']}"]
 
 
-async def test_an_answer_opens_a_resolved_ticket_again_and_leaves_a_closed_one(
-    api: Api, opened: dict[str, Any]
-) -> None:
+async def test_a_reply_reopens_a_resolved_ticket_but_not_a_closed_one(api: Api, opened: dict[str, Any]) -> None:
     await api.done("ticketResolve", "__typename", ticketId=opened["id"], resolution="Replaced the battery.")
-    again = await became(api, message(opened["sender"], "It beeps again.", references=opened["message_id"]))
+    again = await ticket_from(api, message(opened["sender"], "It beeps again.", references=opened["message_id"]))
     assert (again["status"], again["resolution"]) == ("OPEN", None)
     assert [event["kind"] for event in again["history"]["nodes"]] == ["CREATED", "RESOLVED", "NOTE_ADDED", "REOPENED"]
     assert again["history"]["nodes"][-1]["actor"] == {"kind": "CUSTOMER", "name": "Ann Bell"}
 
     await api.done("ticketSetStatus", "__typename", ticketId=opened["id"], status="CLOSED")
-    closed = await became(api, message(opened["sender"], "And again.", references=opened["message_id"]))
+    closed = await ticket_from(api, message(opened["sender"], "And again.", references=opened["message_id"]))
     assert (closed["status"], len(closed["notes"]["nodes"])) == ("CLOSED", 2)
 
 
-async def test_it_is_told_live_as_everything_is(api: Api, opened: dict[str, Any]) -> None:
+async def test_inbound_mail_is_delivered_to_live_subscribers(api: Api, opened: dict[str, Any]) -> None:
     document = """subscription { ticketChanged { __typename
       ... on TicketChange { kind ticketId ticket { status } } } }"""
     await api.done("ticketResolve", "__typename", ticketId=opened["id"], resolution="Done.")
@@ -306,8 +306,8 @@ async def test_it_is_told_live_as_everything_is(api: Api, opened: dict[str, Any]
         await screen.subscribe("1", document)
         assert (await screen.next())["__typename"] == "StreamReady"
         assert await outcome(api, message(opened["sender"], "No.", references=opened["message_id"])) == "NOTE_ADDED"
-        told = [await screen.next() for _ in range(2)]
-    assert [(each["kind"], each["ticketId"]) for each in told] == [
+        changes = [await screen.next() for _ in range(2)]
+    assert [(each["kind"], each["ticketId"]) for each in changes] == [
         ("NOTE_ADDED", opened["id"]),
         ("REOPENED", opened["id"]),
     ]
@@ -315,13 +315,13 @@ async def test_it_is_told_live_as_everything_is(api: Api, opened: dict[str, Any]
     assert counts["ticketCounts"]["all"] == counts["tickets"]["totalCount"]
 
 
-# Long ones
+# Long messages
 
 SHORT, LONG = "a.pdf", "é😀" * 150
 
 
 def with_attachments(text: str, number: int, name: str) -> tuple[str, dict[str, str]]:
-    """A body of a text and so many attachments, and the header that says so."""
+    """Returns a body with `text` and `number` attachments, and the headers for it."""
     file = base64.b64encode(name.encode()).decode()
     attached = f'Content-Type: a/b\r\nContent-Disposition: attachment; filename="=?utf-8?b?{file}?="\r\n\r\nx\r\n'
     parts = ["Content-Type: text/plain; charset=utf-8\r\n\r\n" + text + "\r\n", *[attached] * number]
@@ -329,7 +329,7 @@ def with_attachments(text: str, number: int, name: str) -> tuple[str, dict[str, 
 
 
 def named(number: int, name: str) -> str:
-    """What a ticket says of its attachments."""
+    """Returns the lines with which a ticket names its attachments."""
     line = f"\n- {name if len(name) <= 200 else name[:199] + '…'} (a/b)"
     lines = line * min(number, 20) + (f"\n- and {number - 20} more" if number > 20 else "")
     return "\n\nAttachments (not stored):" + lines if number else ""
@@ -337,56 +337,56 @@ def named(number: int, name: str) -> str:
 
 @pytest.mark.parametrize(("number", "name"), [(0, SHORT), (1, LONG), (20, SHORT), (21, LONG)])
 @pytest.mark.parametrize("answers", [False, True], ids=["ticket", "note"])
-async def test_a_text_at_its_limit_is_taken_with_its_attachments(
+async def test_a_text_at_its_limit_is_stored_with_its_attachments(
     api: Api, database: Database, opened: dict[str, Any], number: int, name: str, answers: bool
 ) -> None:
-    """Whole as long as it fits beside the names of the attachments. Otherwise it says that it goes on, the names stay,
-    and no room is wasted. All counted in characters."""
+    """The text is stored whole if it fits beside the names of the attachments. Otherwise it ends with a marker, the
+    names stay, and the limit is used up to the last character."""
     tail = named(number, name)
     room = 20_000 - len(tail)
     for length in sorted({room, room + 1, 20_000}):
         text = "é" + "😀" * (length - 2) + "!"
         body, headers = with_attachments(text, number, name)
         thread = {"references": opened["message_id"]} if answers else {}
-        taken = await became(api, message(opened["sender"], body, **headers, **thread))
+        taken = await ticket_from(api, message(opened["sender"], body, **headers, **thread))
         written = taken["notes"]["nodes"][-1]["body"] if answers else taken["description"]
         if length <= room:
             assert written == text + tail
         else:
-            mark = f"\n\n… (The message was shortened: it has {length:,} characters.)"
-            assert written == text[: 20_000 - len(mark + tail)] + mark + tail
+            marker = f"\n\n… (The message was shortened: it has {length:,} characters.)"
+            assert written == text[: 20_000 - len(marker + tail)] + marker + tail
         assert len(written) == min(length + len(tail), 20_000)
     column, table = ("body", "notes") if answers else ("description", "tickets")
     assert await database.fetchval(f"SELECT max(length({column})) FROM {table}") == 20_000
 
 
-async def test_a_message_of_which_not_all_was_read_says_so(api: Api, opened: dict[str, Any]) -> None:
-    """Even where what was read has room: an answer that drags a long history along."""
-    mark = "\n\n… (The message was shortened: only its first 200,000 characters were read.)"
+async def test_a_partly_read_message_ends_with_a_marker(api: Api, opened: dict[str, Any]) -> None:
+    """Even where the text itself is short, as in a reply with a long quoted history."""
+    marker = "\n\n… (The message was shortened: only its first 200,000 characters were read.)"
     quoted = "> x\n" * 50_010
     answer = message(opened["sender"], f"Yes.\n{quoted}And no.", references=opened["message_id"])
-    assert (await became(api, answer))["notes"]["nodes"][-1]["body"] == f"Yes.{mark}"
-    made = await became(api, message(address(), "x" * 200_001))
-    assert made["description"] == "x" * (20_000 - len(mark)) + mark
-    made = await became(api, message(address(), "x" * 200_000))
+    assert (await ticket_from(api, answer))["notes"]["nodes"][-1]["body"] == f"Yes.{marker}"
+    made = await ticket_from(api, message(address(), "x" * 200_001))
+    assert made["description"] == "x" * (20_000 - len(marker)) + marker
+    made = await ticket_from(api, message(address(), "x" * 200_000))
     assert made["description"].endswith("… (The message was shortened: it has 200,000 characters.)")
 
 
-async def test_the_longest_address_of_ours_signs_a_note_with_its_beginning(api: Api, opened: dict[str, Any]) -> None:
+async def test_a_long_admin_address_is_shortened_as_author_of_a_note(api: Api, opened: dict[str, Any]) -> None:
     admin = address().replace("@", "@" + ("b" * 60 + ".") * 3)
     await api.done("supportSettingsUpdate", "__typename", adminRecipients=[admin])
-    noted = await became(api, message(admin, "Seen.", references=our_id(opened["id"])))
+    noted = await ticket_from(api, message(admin, "Seen.", references=our_id(opened["id"])))
     author = noted["notes"]["nodes"][-1]["author"]["name"]
     assert (author, len(author)) == (f"E-mail from {admin}"[:199] + "…", 200)
 
 
-# Whom an address belongs to
+# Who may reply on a ticket
 
 
-async def test_a_stranger_who_names_a_ticket_gets_one_of_their_own_and_learns_nothing(
+async def test_a_stranger_who_names_a_ticket_gets_a_new_one_and_learns_nothing(
     api: Api, gateway: Api, opened: dict[str, Any], database: Database
 ) -> None:
-    """The same answer for a ticket that there is and for one that there is not, by every way to name one."""
+    """The response is the same whether or not the named ticket exists, however it is named."""
     before = await ticket(api, opened["id"])
     nothing = f"tkt_{uuid.uuid4()}"
     answers = []
@@ -404,32 +404,32 @@ async def test_a_stranger_who_names_a_ticket_gets_one_of_their_own_and_learns_no
     made = await database.fetch("SELECT id, creator_kind FROM tickets WHERE description = 'Let me in.'")
     assert {row["creator_kind"] for row in made} == {"CUSTOMER"}
     assert len(made) == 6
-    # A stranger's ticket is no way into the other: who answers on that is still asked for their own.
-    noted = await became(api, message(opened["sender"], "Mine.", references=opened["message_id"]))
+    # The stranger's messages have not joined the thread: the customer's reply still reaches the customer's ticket.
+    noted = await ticket_from(api, message(opened["sender"], "Mine.", references=opened["message_id"]))
     assert noted["id"] == opened["id"]
 
 
-async def test_who_takes_up_anothers_message_id_gets_nowhere(api: Api, opened: dict[str, Any]) -> None:
-    eve = await became(api, message(f"Eve <{address()}>", "Mine now.", message_id=opened["message_id"]))
+async def test_a_copied_message_id_gives_no_access_to_its_ticket(api: Api, opened: dict[str, Any]) -> None:
+    eve = await ticket_from(api, message(f"Eve <{address()}>", "Mine now.", message_id=opened["message_id"]))
     assert eve["id"] != opened["id"]
-    noted = await became(api, message(opened["sender"], "Still mine.", in_reply_to=opened["message_id"]))
+    noted = await ticket_from(api, message(opened["sender"], "Still mine.", in_reply_to=opened["message_id"]))
     assert noted["id"] == opened["id"]
-    noted = await became(api, message(eve["contact"]["email"], "And mine.", in_reply_to=opened["message_id"]))
+    noted = await ticket_from(api, message(eve["contact"]["email"], "And mine.", in_reply_to=opened["message_id"]))
     assert noted["id"] == eve["id"]
 
 
-async def test_the_customer_of_before_does_not_belong_to_it_any_more(api: Api) -> None:
+async def test_a_former_customer_cannot_reply_on_the_ticket(api: Api) -> None:
     before, now = address(), address()
     first = await api.new_customer(email=before)
     second = await api.new_customer(email=now)
     ticket_id = await api.new_ticket(customerId=first)
     await api.done("ticketUpdate", "__typename", ticketId=ticket_id, customerId=second)
-    assert (await became(api, message(before, "Hello?", references=our_id(ticket_id))))["id"] != ticket_id
-    assert (await became(api, message(now, "Hello!", references=our_id(ticket_id))))["id"] == ticket_id
+    assert (await ticket_from(api, message(before, "Hello?", references=our_id(ticket_id))))["id"] != ticket_id
+    assert (await ticket_from(api, message(now, "Hello!", references=our_id(ticket_id))))["id"] == ticket_id
 
 
-async def test_mail_from_our_own_people_becomes_an_internal_note(api: Api, opened: dict[str, Any]) -> None:
-    """For anybody can write their address. It needs the id of a mail of ours, which nobody can guess."""
+async def test_mail_from_staff_becomes_an_internal_note(api: Api, opened: dict[str, Any]) -> None:
+    """Sender addresses can be forged, so it also takes the id of one of our mails, which nobody can guess."""
     tess, admin, gone = address(), address(), address()
     technician = await api.new_technician(name="Tess", email=tess)
     await api.new_technician(name="Tom", email=gone)
@@ -437,7 +437,7 @@ async def test_mail_from_our_own_people_becomes_an_internal_note(api: Api, opene
     await api.done("ticketAssign", "__typename", ticketId=opened["id"], technicianId=technician)
     await api.done("ticketResolve", "__typename", ticketId=opened["id"], resolution="Done.")
     for who in (tess, admin.upper()):
-        noted = await became(api, message(f"Boss <{who}>", f"Seen by {who}.", references=our_id(opened["id"])))
+        noted = await ticket_from(api, message(f"Boss <{who}>", f"Seen by {who}.", references=our_id(opened["id"])))
         assert noted["id"] == opened["id"]
         assert noted["notes"]["nodes"][-1] == {
             "body": f"Seen by {who}.",
@@ -450,14 +450,14 @@ async def test_mail_from_our_own_people_becomes_an_internal_note(api: Api, opene
         (tess, {"references": opened["message_id"]}),
         (gone, {"references": our_id(opened["id"])}),
     ):
-        assert (await became(api, message(who, "Guessed.", **named)))["id"] != opened["id"]
+        assert (await ticket_from(api, message(who, "Guessed.", **named)))["id"] != opened["id"]
     await api.done("technicianUpdate", "__typename", technicianId=technician, active=False)
-    assert (await became(api, message(tess, "Too late.", references=our_id(opened["id"]))))["id"] != opened["id"]
+    assert (await ticket_from(api, message(tess, "Too late.", references=our_id(opened["id"]))))["id"] != opened["id"]
 
 
-async def test_our_domain_alone_makes_an_id_ours(api: Api, opened: dict[str, Any]) -> None:
+async def test_a_message_id_of_another_domain_is_not_ours(api: Api, opened: dict[str, Any]) -> None:
     raw = message(opened["sender"], "x", references=our_id(opened["id"], "elsewhere.test"))
-    assert (await became(api, raw))["id"] != opened["id"]
+    assert (await ticket_from(api, raw))["id"] != opened["id"]
 
 
 @pytest.mark.parametrize(
@@ -469,16 +469,16 @@ async def test_our_domain_alone_makes_an_id_ours(api: Api, opened: dict[str, Any
         ("<{}>", None),
         ("{}", None),
         ("{} (Jo)", None),
-        ("victim@bell.test <{}>", None),  # a name that looks like an address is none
+        ("victim@bell.test <{}>", None),  # a name that looks like an address is dropped
         ('"victim@bell.test" <{}>', None),
         ("=?utf-8?b?dmljdGltQGJlbGwudGVzdA==?= <{}>", None),
         ('"a <victim@bell.test>" <{}>', None),
         ("\u202eJo\u202c <{}>", "Jo"),
     ],
 )
-async def test_the_sender_is_the_one_address(api: Api, sender: str, known: str | None) -> None:
+async def test_the_contact_is_the_senders_address_and_name(api: Api, sender: str, known: str | None) -> None:
     who = address()
-    made = await became(api, message(sender.format(who)))
+    made = await ticket_from(api, message(sender.format(who)))
     assert made["contact"] == {"name": known or who.partition("@")[0], "email": who, "phone": None}
 
 
@@ -493,23 +493,23 @@ async def test_the_sender_is_the_one_address(api: Api, sender: str, known: str |
         b"a\xff@bell.test",
     ],
 )
-async def test_a_message_from_nobody_in_particular_is_kept_aside(
+async def test_a_message_without_exactly_one_sender_is_kept_aside(
     api: Api, database: Database, sender: str | bytes
 ) -> None:
     before = await database.fetchval("SELECT count(*) FROM tickets")
     raw = message(sender, uuid.uuid4().hex)
     taken = await ingest(api, raw)
     assert (taken["outcome"], taken["ticket"]) == ("KEPT_ASIDE", None)
-    (newest, *_) = await kept(api, "KEPT_ASIDE")
+    (newest, *_) = await messages_with(api, "KEPT_ASIDE")
     assert base64.b64decode(newest["raw"]) == raw
     assert newest["reason"] == taken["reason"]
     assert await database.fetchval("SELECT count(*) FROM tickets") == before
 
 
-# Once
+# Duplicates
 
 
-async def test_a_message_that_comes_again_does_nothing(api: Api, database: Database) -> None:
+async def test_a_repeated_message_changes_nothing(api: Api, database: Database) -> None:
     raw = message(address(), message_id=message_id())
     again = b"Return-Path: <x@relay.test>\r\nReceived: by another way\r\n" + raw
     assert await outcome(api, raw) == "TICKET_CREATED"
@@ -519,7 +519,7 @@ async def test_a_message_that_comes_again_does_nothing(api: Api, database: Datab
     assert await dump(database) == before
 
 
-async def test_without_a_message_id_it_is_known_by_what_it_says(api: Api) -> None:
+async def test_a_message_without_an_id_is_recognised_by_its_content(api: Api) -> None:
     sender = address()
     raw = message(sender, date="Mon, 23 Nov 2026 10:00:00 +0000")
     assert await outcome(api, raw) == "TICKET_CREATED"
@@ -527,8 +527,8 @@ async def test_without_a_message_id_it_is_known_by_what_it_says(api: Api) -> Non
     assert await outcome(api, message(sender, date="Mon, 23 Nov 2026 10:01:00 +0000")) == "TICKET_CREATED"
 
 
-async def test_another_message_under_the_same_id_is_not_lost(api: Api) -> None:
-    """A device that always sends the same Message-ID has something to say each time."""
+async def test_another_message_with_the_same_id_is_kept_aside(api: Api) -> None:
+    """Some devices reuse one Message-ID for different messages."""
     sender, id_ = address(), message_id()
     assert await outcome(api, message(sender, "Low battery.", message_id=id_)) == "TICKET_CREATED"
     taken = await ingest(api, message(sender, "Burglary.", message_id=id_))
@@ -536,8 +536,8 @@ async def test_another_message_under_the_same_id_is_not_lost(api: Api) -> None:
     assert await outcome(api, message(sender, "Burglary.", message_id=id_)) == "DUPLICATE"
 
 
-async def test_a_message_that_fails_can_come_again(api: Api, pipe: Pipe, database: Database) -> None:
-    """The mail server is told to try again, and nothing of it is left behind."""
+async def test_a_message_that_failed_can_be_sent_again(api: Api, pipe: Pipe, database: Database) -> None:
+    """The exit status asks the mail server to try again, and nothing is left in the database."""
     raw = message(address(), subject="Trouble", message_id=message_id())
     before = await dump(database)
     async with trouble(database):
@@ -550,7 +550,7 @@ async def test_a_message_that_fails_can_come_again(api: Api, pipe: Pipe, databas
 
 @asynccontextmanager
 async def trouble(database: Database) -> AsyncIterator[None]:
-    """Meanwhile a message with the subject "Trouble" cannot be written down."""
+    """Within the block, storing a message with the subject "Trouble" fails."""
     await database.execute("ALTER TABLE inbound_messages ADD CONSTRAINT trouble CHECK (subject <> 'Trouble') NOT VALID")
     try:
         yield
@@ -558,7 +558,7 @@ async def trouble(database: Database) -> AsyncIterator[None]:
         await database.execute("ALTER TABLE inbound_messages DROP CONSTRAINT trouble")
 
 
-# Robots
+# Automatic mail
 
 
 @pytest.mark.parametrize(
@@ -578,7 +578,7 @@ async def trouble(database: Database) -> AsyncIterator[None]:
         ("message_id", f"<{'a' * 32}.ticket.{'b' * 32}@callout.test>", "Callout sent this message (Message-ID)"),
     ],
 )
-async def test_what_a_program_sends_is_ignored(
+async def test_automatic_mail_is_ignored(
     api: Api, database: Database, opened: dict[str, Any], header: str, value: str, about: str
 ) -> None:
     before = await database.fetchval("SELECT count(*) FROM ticket_events")
@@ -587,7 +587,7 @@ async def test_what_a_program_sends_is_ignored(
     assert (taken["outcome"], taken["ticket"]) == ("IGNORED", None)
     assert about in taken["reason"]
     assert await database.fetchval("SELECT count(*) FROM ticket_events") == before
-    assert (await kept(api, "IGNORED"))[0]["raw"] is None
+    assert (await messages_with(api, "IGNORED"))[0]["raw"] is None
 
 
 @pytest.mark.parametrize(
@@ -597,12 +597,12 @@ async def test_what_a_program_sends_is_ignored(
         *(("return_path", "<ann@bell.test>"), ("from", "Daemon Smith <daemon@bell.test>")),
     ],
 )
-async def test_what_a_person_sends_is_not(api: Api, header: str, value: str) -> None:
+async def test_mail_from_a_person_is_not_ignored(api: Api, header: str, value: str) -> None:
     assert await outcome(api, message(address(), uuid.uuid4().hex, **{header: value})) == "TICKET_CREATED"
 
 
-async def test_two_robots_do_not_talk_for_ever(api: Api) -> None:
-    """One that says it is one never gets an answer; one that does not is known by saying the same again and again."""
+async def test_a_loop_of_automatic_replies_ends(api: Api) -> None:
+    """Marked automatic mail is ignored; unmarked automatic mail is recognised because it repeats itself."""
     robot = address()
     outcomes = []
     for _ in range(25):
@@ -612,11 +612,11 @@ async def test_two_robots_do_not_talk_for_ever(api: Api) -> None:
     assert await outcome(api, message(robot, "I am back.", message_id=message_id())) == "TICKET_CREATED"
 
 
-# By other ways than the API
+# Routes other than the API
 
 
-async def test_a_mail_server_pipes_it_in(api: Api, pipe: Pipe) -> None:
-    """It is known elsewhere at once."""
+async def test_a_piped_message_is_delivered_to_live_subscribers(api: Api, pipe: Pipe) -> None:
+    """It is ingested in another process than the one that serves the subscriber."""
     sender, id_ = address(), message_id()
     raw = b"From ann@bell.test  Mon Nov 23 10:00:00 2026\n" + message(sender, message_id=id_)
     document = """subscription { ticketChanged { __typename
@@ -625,8 +625,8 @@ async def test_a_mail_server_pipes_it_in(api: Api, pipe: Pipe) -> None:
         await screen.subscribe("1", document)
         assert (await screen.next())["__typename"] == "StreamReady"
         what, reference = (await asyncio.to_thread(pipe.take, raw)).split()
-        told = await screen.next()
-    assert (what, told["ticket"]) == ("TICKET_CREATED", {"reference": reference, "contact": {"email": sender}})
+        change = await screen.next()
+    assert (what, change["ticket"]) == ("TICKET_CREATED", {"reference": reference, "contact": {"email": sender}})
     answer = message(sender, "Hurry.", in_reply_to=id_)
     assert await asyncio.to_thread(pipe.take, answer) == f"NOTE_ADDED {reference}"
 
@@ -635,21 +635,21 @@ async def test_a_huge_message_is_kept_aside(api: Api, pipe: Pipe, database: Data
     huge = message(f"Hugo <{address()}>", b"x" * (26 * 1024 * 1024), subject="Huge")
     said = await asyncio.to_thread(pipe.take, huge)
     assert said.startswith("KEPT_ASIDE The message is larger than 25 MiB")
-    (newest, *_) = await kept(api, "KEPT_ASIDE")
+    (newest, *_) = await messages_with(api, "KEPT_ASIDE")
     assert (newest["subject"], newest["fromName"], newest["size"] > 25 * 1024 * 1024) == ("Huge", "Hugo", True)
     assert base64.b64decode(newest["raw"]) == huge[:65_536]
     assert await database.fetchval("SELECT raw FROM inbound_messages WHERE subject = 'Huge'") == huge[: 2**20]
 
 
 async def test_a_large_message_is_kept_aside_whole(api: Api, pipe: Pipe, database: Database) -> None:
-    """The mail server has let go of it."""
+    """The mail server has handed it over, so this is the only copy."""
     large = message("nobody", b"x" * (2 * 1024 * 1024), subject="Large")
     assert (await asyncio.to_thread(pipe.take, large)).startswith("KEPT_ASIDE")
     assert await database.fetchval("SELECT raw FROM inbound_messages WHERE subject = 'Large'") == large
 
 
-async def test_one_message_piped_in_several_times_at_once_is_one(api: Api, pipe: Pipe, database: Database) -> None:
-    """All wait while the first one's transaction is held up."""
+async def test_concurrent_copies_of_one_message_create_one_ticket(api: Api, pipe: Pipe, database: Database) -> None:
+    """All copies wait while a lock holds up the first one's transaction."""
     sender, id_ = address(), message_id()
     customer = await api.new_customer(email=sender)
     raw = message(sender, message_id=id_)
@@ -662,7 +662,7 @@ async def test_one_message_piped_in_several_times_at_once_is_one(api: Api, pipe:
     assert outcomes == ["DUPLICATE", "DUPLICATE", "TICKET_CREATED"]
 
 
-async def test_without_a_database_the_mail_server_is_to_try_again(tmp_path: Path) -> None:
+async def test_without_a_database_the_exit_status_asks_the_mail_server_to_retry(tmp_path: Path) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         url = f"postgresql://callout:swordfish@127.0.0.1:{nobody.getsockname()[1]}/callout"
@@ -698,23 +698,25 @@ async def test_a_mailbox_is_read_over_tls_from_a_server_that_we_trust(pipe: Pipe
     authority.issue_cert("127.0.0.1").configure_cert(context)
     authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
     with imap_server(tmp_path) as mailbox:
-        way = Proxy(partial(asyncio.open_connection, "127.0.0.1", mailbox.port))
-        async with way.running(context) as port:
+        proxy = Proxy(partial(asyncio.open_connection, "127.0.0.1", mailbox.port))
+        async with proxy.running(context) as port:
             url = f"imaps://{mailbox.user}:p%40ss%2Fword%20%231@127.0.0.1:{port}/INBOX"
             reader = Pipe(pipe.environment | {"CALLOUT_IMAP_URL": url})
             mailbox.put(message(address()))
             refused = await asyncio.to_thread(reader, b"", "--imap", "--once")
             assert (refused.returncode, mailbox.count("UNSEEN")) == (1, 1)
             assert b"certificate" in refused.stderr.lower()
-            assert way.named("p@ss") == []
+            assert proxy.named("p@ss") == []
             trusting = Pipe(reader.environment | {"SSL_CERT_FILE": str(tmp_path / "authority.pem")})
             done = await asyncio.to_thread(trusting, b"", "--imap", "--once")
             assert done.stdout.startswith(b"TICKET_CREATED TKT-"), done.stderr
-            assert (mailbox.count("UNSEEN"), len(way.named("p@ss"))) == (0, 1)
+            assert (mailbox.count("UNSEEN"), len(proxy.named("p@ss"))) == (0, 1)
 
 
-async def test_what_was_not_taken_stays_unseen_in_the_mailbox(pipe: Pipe, database: Database, tmp_path: Path) -> None:
-    """And the reader goes on, and takes it as soon as it can."""
+async def test_a_message_that_failed_stays_unseen_in_the_mailbox(
+    pipe: Pipe, database: Database, tmp_path: Path
+) -> None:
+    """The reader goes on, and ingests it as soon as it can."""
     with imap_server(tmp_path) as mailbox:
         url = f"imap://{mailbox.user}:p%40ss%2Fword%20%231@127.0.0.1:{mailbox.port}/INBOX"
         reader = Pipe(pipe.environment | {"CALLOUT_IMAP_URL": url})
@@ -735,23 +737,23 @@ async def test_what_was_not_taken_stays_unseen_in_the_mailbox(pipe: Pipe, databa
         assert child.returncode == 0
 
 
-# What admins see of it
+# The list for admins
 
 
-async def test_admins_see_what_came_in(api: Api, opened: dict[str, Any]) -> None:
+async def test_admins_see_inbound_messages(api: Api, opened: dict[str, Any]) -> None:
     noted = message(f"Ann <{opened['sender']}>", "More.", references=opened["message_id"], message_id=message_id())
     assert await outcome(api, noted) == "NOTE_ADDED"
-    newest, before = (await kept(api, "NOTE_ADDED", "TICKET_CREATED"))[:2]
+    newest, before = (await messages_with(api, "NOTE_ADDED", "TICKET_CREATED"))[:2]
     assert newest["ticket"] == before["ticket"] == {"id": opened["id"]}
     assert (newest["note"], before["note"]) == ({"body": "More."}, None)
     assert (before["messageId"], before["fromAddress"]) == (opened["message_id"], opened["sender"])
     assert (before["fromName"], before["subject"], before["raw"]) == ("Ann Bell", "Beeping panel", None)
-    everything = await kept(api)
+    everything = await messages_with(api)
     assert {each["outcome"] for each in everything} >= {"NOTE_ADDED", "TICKET_CREATED"}
-    assert await kept(api, "DUPLICATE") == []
+    assert await messages_with(api, "DUPLICATE") == []
 
 
-async def test_what_the_request_says_must_be_a_message(api: Api) -> None:
+async def test_the_encoded_message_must_be_base64(api: Api) -> None:
     for given in ({"encoded": "nothing"}, {"encoded": "=="}, {"encoded": "aaaaa"}):
         assert await api.refused("inboundEmailIngest", message=given) == [("INVALID", "message.encoded")]
     text = message(address(), "Grüße").decode()
@@ -762,11 +764,11 @@ async def test_what_the_request_says_must_be_a_message(api: Api) -> None:
     ] == "TICKET_CREATED"
 
 
-# A thousand
+# A thousand messages
 
 
-async def test_a_thousand_messages_make_exactly_their_tickets_and_notes(tmp_path: Path, fresh_url: str) -> None:
-    """800 new ones, 100 answers, and 100 that come a second time; two servers take them, and the duplicates race."""
+async def test_a_thousand_messages_create_exactly_their_tickets_and_notes(tmp_path: Path, fresh_url: str) -> None:
+    """800 new messages, 100 replies and 100 duplicates, which race, go to two servers."""
     new = [message(f"P{n} <p{n}@bell.test>", f"Number {n}.", message_id=f"<{n}@bell.test>") for n in range(800)]
     answers = [message(f"p{n}@bell.test", f"Answer {n}.", in_reply_to=f"<{n}@bell.test>") for n in range(100)]
     known = Settings(env="production", database_url=fresh_url, jwt_secret="s" * 48, data_dir=tmp_path)
@@ -789,12 +791,12 @@ async def test_a_thousand_messages_make_exactly_their_tickets_and_notes(tmp_path
 
 
 def twice(messages: list[bytes], every: int) -> list[bytes]:
-    """One in `every` of them comes again at once."""
+    """Returns the messages with one in `every` repeated."""
     return [raw for n, raw in enumerate(messages) for _ in range(1 if n % every else 2)]
 
 
 async def taken_by(clients: list[Api], messages: list[bytes]) -> Counter[str]:
-    """What becomes of messages that several connections take turns to hand in, each ten in a request."""
+    """Ingests messages over several connections, ten in a request; returns the number of messages by outcome."""
     outcomes: Counter[str] = Counter()
     stride = len(messages) // 10
     batches = iter([messages[start::stride] for start in range(stride)])

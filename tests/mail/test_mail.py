@@ -1,4 +1,4 @@
-"""What a mail is: parsed as a mail program parses it, after it has gone through a real server."""
+"""The mails we send, parsed as a mail program parses them after passing through a real server."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ async def channel(server: MailServer) -> AsyncIterator[Smtp]:
     await made.close()
 
 
-async def sent(channel: Smtp, server: MailServer, told: Notification) -> EmailMessage:
-    await channel.send(told)
+async def sent(channel: Smtp, server: MailServer, sample: Notification) -> EmailMessage:
+    await channel.send(sample)
     return server.received[-1].message
 
 
@@ -55,13 +55,13 @@ def text_of(message: EmailMessage, subtype: str) -> str:
     return content.replace("\r\n", "\n")
 
 
-def ticket_of(told: Notification) -> TicketFacts:
-    assert told.ticket is not None
-    return told.ticket
+def ticket_of(sample: Notification) -> TicketFacts:
+    assert sample.ticket is not None
+    return sample.ticket
 
 
 class Balanced(HTMLParser):
-    """Reads HTML whose elements must nest; gathers its text, its links and its scripts."""
+    """Parses HTML whose elements must nest, and collects its text, links and elements."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -89,12 +89,12 @@ class Balanced(HTMLParser):
 # Headers
 
 
-async def test_a_mail_has_what_mail_programs_and_robots_look_for(channel: Smtp, server: MailServer) -> None:
-    told = notification(
+async def test_a_mail_has_all_its_headers_and_both_bodies(channel: Smtp, server: MailServer) -> None:
+    sample = notification(
         NoticeKind.CREATED, Audience.CUSTOMER, recipient="ann@example.com", recipient_name="Ann Tremblay"
     )
-    ticket = ticket_of(told)
-    message = await sent(channel, server, told)
+    ticket = ticket_of(sample)
+    message = await sent(channel, server, sample)
     assert (server.received[-1].sender, server.received[-1].recipients) == (f"support@{DOMAIN}", ["ann@example.com"])
     root = message_ids.of_ticket(ticket.id, DOMAIN)
     assert dict(message.items()) == {
@@ -103,7 +103,7 @@ async def test_a_mail_has_what_mail_programs_and_robots_look_for(channel: Smtp, 
         "Reply-To": f"answers@{DOMAIN}",
         "Subject": f"[{ticket.reference}] {ticket.subject}",
         "Date": "Tue, 24 Nov 2026 14:12:00 +0000",
-        "Message-ID": message_ids.of_delivery(told.delivery_id, ticket.id, DOMAIN),
+        "Message-ID": message_ids.of_delivery(sample.delivery_id, ticket.id, DOMAIN),
         "In-Reply-To": root,
         "References": root,
         "Auto-Submitted": "auto-generated",
@@ -115,11 +115,11 @@ async def test_a_mail_has_what_mail_programs_and_robots_look_for(channel: Smtp, 
     assert [part.defects for part in message.walk()] == [[], [], []]
 
 
-async def test_all_mails_of_a_ticket_are_one_thread(channel: Smtp, server: MailServer) -> None:
+async def test_all_mails_of_a_ticket_form_one_thread(channel: Smtp, server: MailServer) -> None:
     first = notification(NoticeKind.CREATED)
     root = message_ids.of_ticket(ticket_of(first).id, DOMAIN)
     opened = await sent(channel, server, first)
-    answer = "<CAF+x=_y@mail.example.com>"  # the customer's own
+    answer = "<CAF+x=_y@mail.example.com>"  # sent by the customer
     later = notification(NoticeKind.RESOLVED, thread=(opened["message-id"], answer))
     resolved = await sent(channel, server, later)
     assert resolved["subject"] == opened["subject"]
@@ -129,16 +129,16 @@ async def test_all_mails_of_a_ticket_are_one_thread(channel: Smtp, server: MailS
     assert message_ids.ticket_of(resolved["message-id"], DOMAIN) == ticket_of(first).id
 
 
-async def test_a_long_thread_keeps_its_root_and_its_end(channel: Smtp, server: MailServer) -> None:
-    told = notification(thread=tuple(f"<{n}.{'x' * 120}@example.com>" for n in range(400)))
-    message = await sent(channel, server, told)
+async def test_the_references_of_a_long_thread_keep_its_root_and_its_end(channel: Smtp, server: MailServer) -> None:
+    sample = notification(thread=tuple(f"<{n}.{'x' * 120}@example.com>" for n in range(400)))
+    message = await sent(channel, server, sample)
     references = message["references"].split()
-    assert references[0] == message_ids.of_ticket(ticket_of(told).id, DOMAIN)
-    assert references[-1] == message["in-reply-to"] == told.thread[-1]
+    assert references[0] == message_ids.of_ticket(ticket_of(sample).id, DOMAIN)
+    assert references[-1] == message["in-reply-to"] == sample.thread[-1]
     assert len(references) <= 50
 
 
-async def test_what_is_no_message_id_is_not_referred_to(channel: Smtp, server: MailServer) -> None:
+async def test_invalid_message_ids_are_left_out_of_the_references(channel: Smtp, server: MailServer) -> None:
     good = "<good@example.com>"
     bad = ("<a@b>\r\nBcc: evil@example.com", "<a b@c>", "x", "", "<é@b>", f"<{'x' * 999}@b>", "<a@b> <c@d>")
     message = await sent(channel, server, notification(thread=(good, *bad)))
@@ -147,15 +147,15 @@ async def test_what_is_no_message_id_is_not_referred_to(channel: Smtp, server: M
     assert message["bcc"] is None
 
 
-async def test_a_second_try_is_the_same_mail(channel: Smtp, server: MailServer) -> None:
-    told = notification(thread=("<a@b.test>",))
-    await channel.send(told)
-    await channel.send(told)
+async def test_a_retry_sends_the_same_mail(channel: Smtp, server: MailServer) -> None:
+    sample = notification(thread=("<a@b.test>",))
+    await channel.send(sample)
+    await channel.send(sample)
     first, second = server.received
     assert first == second
 
 
-async def test_a_test_is_of_no_ticket(channel: Smtp, server: MailServer) -> None:
+async def test_a_test_mail_belongs_to_no_ticket(channel: Smtp, server: MailServer) -> None:
     message = await sent(channel, server, notification(NoticeKind.TEST, Audience.ADMIN))
     assert (message["in-reply-to"], message["references"]) == (None, None)
     assert message["message-id"].endswith(f"@{DOMAIN}>")
@@ -182,7 +182,9 @@ SUBJECTS = [
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)
-async def test_a_subject_adds_no_header_and_stays_readable(channel: Smtp, server: MailServer, subject: str) -> None:
+async def test_a_subject_cannot_add_a_header_and_stays_readable(
+    channel: Smtp, server: MailServer, subject: str
+) -> None:
     message = await sent(channel, server, notification(ticket={"subject": subject}))
     assert message["bcc"] is None
     assert len(message.items()) == 12
@@ -196,7 +198,7 @@ def _raw(server: MailServer, name: str) -> str:
 
 
 def _raw_lines(server: MailServer, name: str) -> list[str]:
-    """The lines of a header as they were sent: Python's own reading adds blanks between encoded words in names."""
+    """Returns the lines of a header as sent: Python's parser adds spaces between encoded words in names."""
     head = server.received[-1].octets.partition(b"\r\n\r\n")[0].decode("ascii")
     found = re.search(rf"^{name}: [^\r]*(?:\r\n [^\r]*)*", head, re.MULTILINE)
     assert found
@@ -223,7 +225,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_name_adds_no_recipient(channel: Smtp, server: MailServer, name: str) -> None:
+async def test_a_name_cannot_add_a_recipient(channel: Smtp, server: MailServer, name: str) -> None:
     message = await sent(channel, server, notification(recipient="ann@example.com", recipient_name=name))
     assert server.received[-1].recipients == ["ann@example.com"]
     assert [address.addr_spec for address in message["to"].addresses] == ["ann@example.com"]
@@ -258,7 +260,7 @@ async def test_a_name_adds_no_recipient(channel: Smtp, server: MailServer, name:
         "ann\x00@example.com",
     ],
 )
-async def test_what_is_no_address_is_refused_before_anything_is_sent(
+async def test_an_invalid_address_is_refused_before_anything_is_sent(
     channel: Smtp, server: MailServer, address: str
 ) -> None:
     with pytest.raises(Undeliverable, match="is not a valid address"):
@@ -266,20 +268,20 @@ async def test_what_is_no_address_is_refused_before_anything_is_sent(
     assert server.received == []
 
 
-async def test_a_domain_that_is_not_ascii_goes_in_its_ascii_form(channel: Smtp, server: MailServer) -> None:
+async def test_a_non_ascii_domain_is_sent_in_its_ascii_form(channel: Smtp, server: MailServer) -> None:
     message = await sent(channel, server, notification(recipient="ann@straße.example", recipient_name="Ann"))
     assert server.received[-1].recipients == ["ann@xn--strae-oqa.example"]
     assert message["to"] == "Ann <ann@xn--strae-oqa.example>"
 
 
-async def test_a_local_part_that_is_not_ascii_needs_a_server_for_it(channel: Smtp, server: MailServer) -> None:
-    told = notification(recipient="jörg@example.com", recipient_name="Jörg")
+async def test_a_non_ascii_local_part_requires_smtputf8(channel: Smtp, server: MailServer) -> None:
+    sample = notification(recipient="jörg@example.com", recipient_name="Jörg")
     with pytest.raises(Undeliverable, match="SMTPUTF8"):
-        await channel.send(told)
+        await channel.send(sample)
     assert server.received == []
     with mail_server(utf8=True) as modern:
         other = Smtp(SmtpServer.parse(modern.url), composer())
-        await other.send(told)
+        await other.send(sample)
         await other.close()
     assert modern.received[0].recipients == ["jörg@example.com"]
     assert b" <j\xc3\xb6rg@example.com>\r\n" in modern.received[0].octets
@@ -288,48 +290,48 @@ async def test_a_local_part_that_is_not_ascii_needs_a_server_for_it(channel: Smt
 # Bodies
 
 
-def test_every_notice_has_a_text_and_html_that_say_the_same() -> None:
+def test_every_notification_has_equivalent_text_and_html() -> None:
     templates = Templates(public_url=PUBLIC_URL)
-    for told in all_samples():
-        text, html = templates.render(told)
+    for sample in all_samples():
+        text, html = templates.render(sample)
         page = Balanced(html)
         assert page.elements.isdisjoint({"img", "script", "link", "form"})
-        if told.ticket is None:
+        if sample.ticket is None:
             assert page.links == []
             continue
-        link = f"{PUBLIC_URL}/tickets/{told.ticket.reference}"
-        if told.kind is NoticeKind.UNASSIGNED:  # who was unassigned may see it no more
+        link = f"{PUBLIC_URL}/tickets/{sample.ticket.reference}"
+        if sample.kind is NoticeKind.UNASSIGNED:  # the technician may no longer see the ticket
             assert page.links == []
-            assert told.ticket.description not in text + html
+            assert sample.ticket.description not in text + html
         else:
             assert page.links == [link]
             assert link in text
-        for said in (told.ticket.reference, told.ticket.subject):
+        for said in (sample.ticket.reference, sample.ticket.subject):
             assert said in text
             assert said in page.text
-        if told.kind is NoticeKind.RESOLVED:
-            for line in (told.ticket.resolution or "").split("\n"):
+        if sample.kind is NoticeKind.RESOLVED:
+            for line in (sample.ticket.resolution or "").split("\n"):
                 assert line in text
                 assert line in page.text
-        if told.kind is NoticeKind.NOTE_ADDED:
-            assert told.note is not None
-            assert told.note in text
-            assert told.note in page.text
+        if sample.kind is NoticeKind.NOTE_ADDED:
+            assert sample.note is not None
+            assert sample.note in text
+            assert sample.note in page.text
 
 
 def test_without_a_public_url_there_is_no_link() -> None:
-    for told in all_samples():
-        text, html = Templates().render(told)
+    for sample in all_samples():
+        text, html = Templates().render(sample)
         assert Balanced(html).links == []
         assert "http" not in text
 
 
-async def test_what_people_write_is_text_and_never_markup(channel: Smtp, server: MailServer) -> None:
+async def test_user_texts_are_escaped(channel: Smtp, server: MailServer) -> None:
     evil = '<script>alert(1)</script> <img src=x onerror=alert(1)> "&amp; {{ 7 * 7 }}'
     facts = ("subject", "description", "resolution", "contact_name", "customer_name", "property_address")
     for kind in NoticeKind:
         for audience in Audience:
-            told = notification(
+            sample = notification(
                 kind,
                 audience,
                 ticket=dict.fromkeys(facts, evil),
@@ -337,21 +339,21 @@ async def test_what_people_write_is_text_and_never_markup(channel: Smtp, server:
                 recipient_name=evil,
                 actor_name=evil,
             )
-            message = await sent(channel, server, told)
+            message = await sent(channel, server, sample)
             page = Balanced(text_of(message, "html"))
             assert page.elements.isdisjoint({"img", "script"})
             assert evil in page.text
             assert evil in text_of(message, "plain")
 
 
-async def test_a_note_is_told_only_where_the_notice_is_of_it(channel: Smtp, server: MailServer) -> None:
+async def test_the_note_is_only_in_a_notification_of_it(channel: Smtp, server: MailServer) -> None:
     for kind in NoticeKind:
         message = await sent(channel, server, notification(kind, note="swordfish"))
         both = text_of(message, "plain") + text_of(message, "html")
         assert ("swordfish" in both) is (kind is NoticeKind.NOTE_ADDED)
 
 
-async def test_long_and_odd_texts_arrive_as_they_were_written(channel: Smtp, server: MailServer) -> None:
+async def test_long_and_unusual_texts_arrive_unchanged(channel: Smtp, server: MailServer) -> None:
     for text in (
         "x" * 20_000,
         "ü" * 20_000,
@@ -368,14 +370,14 @@ async def test_long_and_odd_texts_arrive_as_they_were_written(channel: Smtp, ser
         assert not any(b"\r" in line or b"\n" in line for line in lines)
 
 
-async def test_controls_in_a_text_are_left_out(channel: Smtp, server: MailServer) -> None:
+async def test_control_characters_are_removed_from_texts(channel: Smtp, server: MailServer) -> None:
     message = await sent(channel, server, notification(ticket={"description": "a\x1b[31mred\x00\x07\r\nb\u2028c\rd"}))
     for subtype in ("plain", "html"):
         assert not re.search(r"[\x00-\x08\x0b-\x1f\u2028]", text_of(message, subtype))
     assert "a[31mred\nb\nc\nd" in text_of(message, "plain")
 
 
-# Templates of an operator
+# Operators' templates
 
 
 @pytest.fixture
@@ -387,7 +389,7 @@ def overridden(tmp_path: Path) -> Callable[[str, str], Templates]:
     return override
 
 
-def test_an_operators_template_wins_and_may_build_on_ours(overridden: Callable[[str, str], Templates]) -> None:
+def test_an_operators_template_replaces_or_extends_ours(overridden: Callable[[str, str], Templates]) -> None:
     templates = overridden("resolved.txt", "Done: {{ ticket.resolution | lines }} {{ at | when }}")
     text, html = templates.render(notification(NoticeKind.RESOLVED))
     assert text.startswith("Done: Replaced")
@@ -405,16 +407,16 @@ def test_an_operators_template_wins_and_may_build_on_ours(overridden: Callable[[
     assert templates.problems() == []
 
 
-def test_a_layout_of_an_operators_is_everybodys(overridden: Callable[[str, str], Templates]) -> None:
+def test_an_operators_layout_applies_to_all_templates(overridden: Callable[[str, str], Templates]) -> None:
     templates = overridden(
         "layout.html", '{% import "parts.html" as parts %}<h1>Maple</h1>{% block content %}{% endblock %}'
     )
     assert templates.problems() == []
-    for told in all_samples():
-        assert templates.render(told)[1].startswith("<h1>Maple</h1>")
+    for sample in all_samples():
+        assert templates.render(sample)[1].startswith("<h1>Maple</h1>")
 
 
-async def test_mail_waits_while_a_template_is_broken(
+async def test_a_broken_template_keeps_mail_waiting(
     server: MailServer, overridden: Callable[[str, str], Templates]
 ) -> None:
     server.received.clear()
@@ -439,33 +441,33 @@ async def test_mail_waits_while_a_template_is_broken(
         await channel.close()
 
 
-def test_a_template_folder_must_be_one(tmp_path: Path) -> None:
+def test_the_template_folder_must_exist(tmp_path: Path) -> None:
     assert Templates(tmp_path / "nowhere").problems() == [f"{tmp_path}/nowhere is not a folder"]
     assert Templates(tmp_path).problems() == []
 
 
-# The folder of development
+# The mail folder in development
 
 
-async def test_in_a_folder_mail_is_files_in_order(tmp_path: Path) -> None:
+async def test_the_mail_folder_contains_one_file_for_each_mail_in_order(tmp_path: Path) -> None:
     folder = MailFolder(tmp_path / "mail", composer())
     base = notification(NoticeKind.CREATED, recipient_name="Zoë, evil@example.com")
     later = replace(notification(NoticeKind.RESOLVED), at=base.at.replace(hour=15))
     test = replace(notification(NoticeKind.TEST, Audience.ADMIN), at=base.at.replace(hour=16))
-    said = await asyncio.gather(*map(folder.send, (test, later, base, base)))  # one of them is tried twice
+    said = await asyncio.gather(*map(folder.send, (test, later, base, base)))  # `base` is sent twice
     files = sorted((tmp_path / "mail").iterdir())
     assert [str(file) for file in files] == [said[2].removeprefix("written to "), *(line[11:] for line in said[1::-1])]
     assert ["TKT-A2B4C3" in file.name for file in files] == [True, True, False]
     assert all(file.suffix == ".eml" for file in files)
-    for file, told in zip(files, (base, later, test), strict=True):
+    for file, sample in zip(files, (base, later, test), strict=True):
         message = message_from_bytes(file.read_bytes(), policy=default)
         assert isinstance(message, EmailMessage)
         assert [part.defects for part in message.walk()] == [[], [], []]
-        assert message["to"].addresses[0].addr_spec == told.recipient
+        assert message["to"].addresses[0].addr_spec == sample.recipient
         assert text_of(message, "plain").strip()
 
 
-async def test_a_folder_that_cannot_be_written_keeps_mail_waiting(tmp_path: Path) -> None:
+async def test_an_unwritable_folder_keeps_mail_waiting(tmp_path: Path) -> None:
     (tmp_path / "mail").write_text("a file")
     with pytest.raises(Unavailable, match="Cannot write"):
         await MailFolder(tmp_path / "mail", composer()).send(notification())

@@ -1,6 +1,4 @@
-"""A message that comes in, read: each rule and each word by itself; `tests/mail/test_inbound.py` has what becomes of
-it.
-"""
+"""Reading an inbound message, rule by rule; `tests/mail/test_inbound.py` tests its outcome."""
 
 from __future__ import annotations
 
@@ -29,7 +27,7 @@ def mail(body: str | bytes = "The panel beeps.", /, sender: str = "Ann Bell <ann
 
 
 def taken(raw: bytes) -> IncomingMail:
-    """The message, which is a person's and readable."""
+    """Returns the message as read, after checking that it is neither automatic nor unusable."""
     found = read(raw, OWN)
     assert (found.automatic, found.unusable) == (None, None)
     return found
@@ -41,7 +39,7 @@ def unusable(raw: bytes) -> str:
     return found.unusable
 
 
-# Automatic mail: each word counts by itself
+# Automatic mail: each marker is enough
 
 
 @pytest.mark.parametrize(
@@ -74,7 +72,7 @@ def unusable(raw: bytes) -> str:
         ("message_id", message_ids.of_ticket(TICKET, "CALLOUT.test"), "Callout sent this message (Message-ID)"),
     ],
 )
-def test_each_word_that_marks_automatic_mail_counts_by_itself(header: str, value: str, why: str) -> None:
+def test_each_mark_of_automatic_mail_is_recognised(header: str, value: str, why: str) -> None:
     found = read(mail(**{header: value}), OWN)
     assert why in (found.automatic or "")
     assert (found.text, found.attachments) == ("", ())
@@ -96,37 +94,37 @@ def test_each_word_that_marks_automatic_mail_counts_by_itself(header: str, value
         *(("list_post", value) for value in ("<mailto:news@bell.test>",)),
     ],
 )
-def test_what_only_looks_like_a_mark_is_none(header: str, value: str) -> None:
+def test_similar_headers_do_not_mark_automatic_mail(header: str, value: str) -> None:
     taken(mail(**{header: value}))
 
 
-def test_marks_are_found_in_every_copy_of_their_header() -> None:
+def test_marks_are_found_in_repeated_headers() -> None:
     twice = b"X-Auto-Response-Suppress: DR\r\nX-Auto-Response-Suppress: OOF\r\n"
     assert "Suppress" in (read(twice + mail(), OWN).automatic or "")
     assert "Return-Path" in (read(b"Return-Path: <ann@bell.test>\r\nReturn-Path: <>\r\n" + mail(), OWN).automatic or "")
-    # Of the others, the first is the one that was written.
+    # For other headers only the first copy counts.
     taken(b"Auto-Submitted: no\r\nAuto-Submitted: auto-replied\r\n" + mail())
 
 
-def test_a_message_from_nobody_is_ignored_if_it_is_automatic_and_else_unusable() -> None:
+def test_a_message_without_a_sender_is_automatic_or_unusable() -> None:
     assert read(mail(sender="", auto_submitted="auto-replied"), OWN).unusable is None
     assert unusable(message("x", from_=None)) == "The From header must contain exactly one address."
     assert unusable(b"To: us\r\n\r\nx") == "The From header is missing."
     assert unusable(b"From: a@bell.test\r\n" + mail()) == "There are several From headers."
 
 
-# Answers
+# Replies
 
 QUOTING = "Tuesday suits us.\n\nOn Mon, 23 Nov 2026 at 10:15, Callout <support@callout.test> wrote:\n\n> Does it?\n"
 
 
 @pytest.mark.parametrize("prefix", ["Re", "AW", "sv", "Antw", "RIF", "odp", "Ref", "RE[2]", "re [12] ", " Re", "aw "])
-def test_each_prefix_of_an_answer_has_its_quotes_cut(prefix: str) -> None:
+def test_quotes_are_cut_after_each_reply_prefix(prefix: str) -> None:
     assert taken(mail(QUOTING, subject=f"{prefix}: Beeping panel")).text == "Tuesday suits us."
 
 
 @pytest.mark.parametrize("prefix", ["Fw", "FWD", "wg", "TR", "rv", "Enc", "vs", "Doorst", "fwd "])
-def test_what_is_forwarded_keeps_its_quotes_even_in_a_thread(prefix: str) -> None:
+def test_a_forwarded_message_keeps_its_quotes(prefix: str) -> None:
     found = taken(mail(QUOTING, subject=f"{prefix}: Re: Beeping panel", in_reply_to="<a@bell.test>"))
     assert found.text == QUOTING.strip()
 
@@ -137,7 +135,7 @@ def test_a_new_message_keeps_its_quotes(subject: str) -> None:
 
 
 @pytest.mark.parametrize("header", ["in_reply_to", "references"])
-def test_a_thread_alone_makes_an_answer(header: str) -> None:
+def test_a_message_in_a_thread_is_a_reply(header: str) -> None:
     assert taken(mail(QUOTING, **{header: "<a@bell.test>"})).text == "Tuesday suits us."
 
 
@@ -148,16 +146,16 @@ def test_a_thread_alone_makes_an_answer(header: str) -> None:
         *("Envoyé de mon iPhone", "Von meinem iPhone gesendet", "Von meinem Galaxy S9 gesendet."),
     ],
 )
-def test_each_form_of_signature_is_cut_from_an_answer(signature: str) -> None:
+def test_each_form_of_signature_is_cut_from_a_reply(signature: str) -> None:
     assert only_new(f"Yes.\n{signature}\nAnn Bell") == "Yes."
-    assert only_new(f"{signature}\nAnn") == f"{signature}\nAnn"  # what begins with one has nothing else to say
+    assert only_new(f"{signature}\nAnn") == f"{signature}\nAnn"  # a text that begins with one is kept whole
 
 
 @pytest.mark.parametrize(
     "line",
     ["---", "-- x", "Resent from my iPhone", "Sent from mystery", "Von meinem gesendet", "Sent from my " + "x" * 81],
 )
-def test_what_only_looks_like_a_signature_stays(line: str) -> None:
+def test_lines_similar_to_a_signature_are_kept(line: str) -> None:
     assert only_new(f"Yes.\n{line}\nAnn Bell") == f"Yes.\n{line}\nAnn Bell"
 
 
@@ -171,35 +169,35 @@ def test_what_only_looks_like_a_signature_stays(line: str) -> None:
         "-----Original Message-----\nFrom: Callout\nSent: Monday\nTo: Ann\nSubject: Panel\n\nWe come.",
     ],
 )
-def test_what_stands_above_a_quote_is_new(quoted: str) -> None:
+def test_the_text_above_a_quote_is_kept(quoted: str) -> None:
     assert only_new(f"First.\n\nSecond.\n\n{quoted}") == "First.\n\nSecond."
 
 
-def test_what_is_written_below_a_signature_is_kept() -> None:
-    """Some telephones put it on top."""
+def test_the_text_below_a_signature_is_kept() -> None:
+    """Some phones put the signature on top."""
     quoted = "On Mon, 23 Nov 2026 at 10:15, Callout <support@callout.test> wrote:\n> We come.\n> Does it suit?"
     text = "Sent from my iPhone\n\nYes."
     assert only_new(f"{text}\n\n{quoted}\n\nThanks.") == f"{text}\n\nThanks."
     assert only_new(f"Yes.\n\n{quoted}\n\n{text}") == f"Yes.\n\n{text}"
 
 
-def test_what_stands_around_a_quote_is_new_to_the_last_line() -> None:
-    below = "\n".join(f"Line {n} {'x' * 300}" for n in range(400))  # more, and longer, than is looked at for quotes
+def test_the_text_around_a_quote_is_kept_to_the_last_line() -> None:
+    below = "\n".join(f"Line {n} {'x' * 300}" for n in range(400))  # beyond the lines that are searched for quotes
     quoted = "On Mon, 23 Nov 2026 at 10:15, Callout <support@callout.test> wrote:\n\n> We come.\n> Does it suit?"
     above = "Above " + "y" * 300
     assert only_new(f"\n\n{above}\n\n{quoted}\n\n{below}") == f"{above}\n\n{below}"
-    blank = "\n".join("" if 290 < n < 310 else f"Line {n}" for n in range(400))  # where one stops to look
+    blank = "\n".join("" if 290 < n < 310 else f"Line {n}" for n in range(400))  # where the search stops
     assert only_new(f"{above}\n\n{quoted}\n{blank}") == f"{above}\n\n{blank}"
-    assert only_new(quoted) == quoted  # better than nothing
+    assert only_new(quoted) == quoted  # rather than an empty text
     assert only_new(f"{below}\n{quoted}") == f"{below}\n{quoted}"
 
 
-def test_references_are_the_nearest_first_and_each_once() -> None:
+def test_references_are_ordered_nearest_first_without_duplicates() -> None:
     found = taken(mail(in_reply_to="<c@b.test> and <d@b.test>", references="<a@b.test> <b@b.test>\r\n <c@b.test>"))
     assert found.references == ("<c@b.test>", "<d@b.test>", "<b@b.test>", "<a@b.test>")
     many = [f"<{n}@b.test>" for n in range(100)]
     assert taken(mail(references=" ".join(many))).references == tuple(reversed(many[50:]))
-    endless = "<a@b.test> " * 3_000 + "<last@b.test>"  # of an endless header the end is read
+    endless = "<a@b.test> " * 3_000 + "<last@b.test>"  # only the end of an overlong header is read
     assert taken(mail(references=endless)).references == ("<last@b.test>", "<a@b.test>")
 
 
@@ -207,20 +205,20 @@ def test_references_are_the_nearest_first_and_each_once() -> None:
     ("inside", "known"),
     [("", 0), ("ab", 0), ("abc", 1), ("x" * 498, 1), ("x" * 499, 0), ("a b", 0), ("a<b", 0), ("é12", 0)],
 )
-def test_a_message_id_is_of_visible_ascii_and_a_length_that_can_be_stored(inside: str, known: int) -> None:
+def test_a_message_id_is_visible_ascii_of_bounded_length(inside: str, known: int) -> None:
     found = taken(mail(message_id=f"<{inside}>", references=f"<{inside}>"))
     assert found.message_id == (f"<{inside}>" if known else None)
     assert len(found.references) == known
     assert known == 0 or len(f"<{inside}>") <= limits.MESSAGE_ID_MAX
 
 
-def test_the_tickets_that_a_subject_names_are_known_in_any_case_and_each_once() -> None:
+def test_references_in_the_subject_are_case_insensitive_and_unique() -> None:
     assert taken(mail(subject="[TKT-A2B3C4] tkt-zzzzzz TKT-A2B3C4")).tickets == ("TKT-A2B3C4", "TKT-ZZZZZZ")
     for none in ("TKT-A2B3C", "TKT-A2B3C45", "TKT-A2B3C0", "TKT-A2B3C1", "TKT-IIIIII", "XTKT-A2B3C4", "TKT A2B3C4"):
         assert taken(mail(subject=none)).tickets == ()
 
 
-# Which message it is
+# Identity of a message
 
 DATED = {"date": "Mon, 23 Nov 2026 10:00:00 +0000", "in_reply_to": "<a@b.test>", "references": "<a@b.test>"}
 
@@ -233,18 +231,18 @@ DATED = {"date": "Mon, 23 Nov 2026 10:00:00 +0000", "in_reply_to": "<a@b.test>",
         ("sender", "Ann B. <ann@bell.test>"),
     ],
 )
-def test_without_a_message_id_each_header_that_the_sender_writes_makes_another_message(header: str, value: str) -> None:
+def test_without_a_message_id_each_sender_written_header_counts(header: str, value: str) -> None:
     assert read(mail(**DATED), OWN).key != read(mail(**(DATED | {header: value})), OWN).key
 
 
-def test_without_a_message_id_the_body_counts_and_what_is_added_on_the_way_does_not() -> None:
+def test_without_a_message_id_the_body_counts_and_transport_headers_do_not() -> None:
     key = read(mail(**DATED), OWN).key
     assert read(mail("The panel beeped.", **DATED), OWN).key != key
     assert read(b"Received: by a relay\r\nDKIM-Signature: x\r\n" + mail(**DATED), OWN).key == key
-    assert read(mail(message_id="<>", **DATED), OWN).key == key  # one that is none
+    assert read(mail(message_id="<>", **DATED), OWN).key == key  # an invalid id
 
 
-def test_a_message_id_is_its_senders_alone() -> None:
+def test_a_message_id_identifies_a_message_only_together_with_its_sender() -> None:
     known = read(mail(message_id="<1@b.test>"), OWN).key
     assert read(mail("Another.", sender="Bob <ANN@BELL.test>", message_id="<1@b.test>", **DATED), OWN).key == known
     assert read(mail(sender="eve@bell.test", message_id="<1@b.test>"), OWN).key != known
@@ -252,7 +250,7 @@ def test_a_message_id_is_its_senders_alone() -> None:
 
 
 @pytest.mark.parametrize("attached", ["application/pdf; name=a.pdf", "application/pdf; name=b.pdf", None])
-def test_what_a_message_says_is_its_sender_subject_words_and_attachments(attached: str | None) -> None:
+def test_the_content_key_covers_sender_subject_words_and_attachments(attached: str | None) -> None:
     def content(text: str, sender: str = "ann@bell.test", subject: str = "Panel") -> bytes:
         part = f"--b\r\nContent-Type: {attached}\r\n\r\nx\r\n" if attached else ""
         body = f"--b\r\n\r\n{text}\r\n{part}--b--"
@@ -276,13 +274,13 @@ def parts(*parts: str, kind: str = "mixed") -> bytes:
 PLAIN, HTML = "Content-Type: text/plain\r\n\r\nplain", "Content-Type: text/html\r\n\r\n<p>shown</p>"
 
 
-def test_of_one_content_in_several_forms_the_first_that_says_anything_is_read() -> None:
+def test_the_first_alternative_with_text_is_read() -> None:
     assert taken(parts(PLAIN, HTML, kind="alternative")).text == "plain"
     assert taken(parts("Content-Type: text/plain\r\n\r\n \r\n", HTML, kind="alternative")).text == "shown"
     pictures = ["Content-Type: image/png; name=a.png\r\n\r\nx", "Content-Type: image/gif; name=a.gif\r\n\r\nx"]
     found = taken(parts(*pictures, kind="alternative"))
     assert (found.text, found.attachments) == ("", ("a.png (image/png)", "a.gif (image/gif)"))
-    assert taken(parts(PLAIN, HTML)).text == "plain\n\nshown"  # these are several contents
+    assert taken(parts(PLAIN, HTML)).text == "plain\n\nshown"  # no alternatives: both are read
 
 
 @pytest.mark.parametrize(
@@ -298,7 +296,7 @@ def test_of_one_content_in_several_forms_the_first_that_says_anything_is_read() 
         (f"Content-Type: a/{'t' * 250}", f"a/{'t' * 197}…"),
     ],
 )
-def test_what_is_no_text_to_read_is_named(header: str, name: str) -> None:
+def test_parts_that_are_not_readable_text_are_named_as_attachments(header: str, name: str) -> None:
     found = taken(parts(PLAIN, f"{header}\r\n\r\nhidden"))
     assert (found.text, found.attachments) == ("plain", (name,))
 
@@ -310,7 +308,7 @@ def test_twenty_attachments_are_named_and_the_others_counted(number: int) -> Non
     assert found.attachments == (*named, *([f"and {number - 20} more"] if number > 20 else []))
 
 
-def test_html_is_read_without_what_nobody_sees() -> None:
+def test_hidden_html_is_left_out() -> None:
     for hidden in ("script", "style", "template", "noscript"):
         assert html_to_text(f"<div>a<{hidden}>secret</{hidden}> b</div>") == "a b", hidden
     assert html_to_text("<html><head><title>secret</title></head><body>a</body></html>") == "a"
@@ -318,15 +316,15 @@ def test_html_is_read_without_what_nobody_sees() -> None:
     assert html_to_text(" \n") == html_to_text("<!-- x -->") == ""
 
 
-def test_of_huge_html_the_beginning_is_read_and_the_end_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_huge_html_is_shortened_and_marked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mail_text, "_HTML_MAX", 100)
     fits = "<p>" + "x" * 97
     assert html_to_text(fits) == "x" * 97
-    beginning, _, mark = html_to_text(fits + "y").partition("\n\n")
-    assert (beginning, "HTML was shortened" in mark) == ("x" * 97, True)
+    beginning, _, marker = html_to_text(fits + "y").partition("\n\n")
+    assert (beginning, "HTML was shortened" in marker) == ("x" * 97, True)
 
 
-def test_of_a_huge_text_the_beginning_is_read_and_it_is_known_to_be_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_huge_text_is_shortened_and_marked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inbound, "TEXT_MAX", 50)
     for length, cut in ((49, False), (50, False), (51, True)):
         found = taken(mail("é" * length))
@@ -335,7 +333,7 @@ def test_of_a_huge_text_the_beginning_is_read_and_it_is_known_to_be_cut(monkeypa
     assert (answer.text, answer.cut) == ("Yes.", True)
 
 
-# Limits, at which a message is read, and above which a person must look at it
+# Limits: at the limit a message is read, above it the message is kept aside
 
 
 LONG = parts(PLAIN, "Content-Type: multipart/mixed; boundary=c\r\n\r\nx")
@@ -346,12 +344,12 @@ LONG = parts(PLAIN, "Content-Type: multipart/mixed; boundary=c\r\n\r\nx")
     [
         ("BYTES_MAX", LONG, len(LONG), "The message is larger than"),
         ("_HEADER_BYTES_MAX", LONG, LONG.index(b"--b"), "The header is larger than"),
-        ("_HEADERS_MAX", LONG, 5, "The header has more than"),  # with the blank line at its end
+        ("_HEADERS_MAX", LONG, 5, "The header has more than"),  # including the blank line at the end
         ("_LINES_MAX", LONG, LONG.count(b"\n"), "lines"),
         ("_LINES_MAX", LONG.replace(b"\r\n", b"\r"), LONG.count(b"\n"), "lines"),
         ("_MULTIPARTS_MAX", LONG, 2, "too many nested parts"),
         ("_LINES_AND_MULTIPARTS_MAX", LONG, 2 * LONG.count(b"\n"), "too many nested parts"),
-        ("_PARTS_MAX", LONG, 4, "The message has more than 3 parts"),  # the library makes one too many
+        ("_PARTS_MAX", LONG, 4, "The message has more than 3 parts"),  # the library counts one too many
         ("_PARAMETERS_MAX", LONG, len("multipart/mixed; boundary=c"), "A header of a part has more than"),
     ],
 )
@@ -367,7 +365,7 @@ def test_a_message_at_a_limit_is_read_and_above_it_kept_aside(
     assert (found.size, found.content) == (len(raw), found.key)
 
 
-def test_the_limits_are_far_from_what_people_send_and_near_enough_to_be_safe() -> None:
+def test_ordinary_messages_are_within_the_limits() -> None:
     assert (inbound.BYTES_MAX, inbound.KEPT_MAX, inbound.TEXT_MAX) == (25 * 2**20, 2**20, 200_000)
     taken(mail(**{f"x{n}": "y" for n in range(900)}))
     taken(mail("x\n" * 100_000))
@@ -375,7 +373,7 @@ def test_the_limits_are_far_from_what_people_send_and_near_enough_to_be_safe() -
 
 
 @pytest.mark.parametrize(("length", "known"), [(254, True), (255, False)])
-def test_an_address_is_no_longer_than_one_can_be(length: int, known: bool) -> None:
+def test_an_address_longer_than_254_characters_is_unusable(length: int, known: bool) -> None:
     address = "a@" + "b" * (length - 7) + ".test"
     for sender in (address, f"Ann <{address}>"):
         found = read(mail(sender=sender), OWN)
@@ -383,12 +381,12 @@ def test_an_address_is_no_longer_than_one_can_be(length: int, known: bool) -> No
 
 
 @pytest.mark.parametrize(("blanks", "known"), [(4_000, True), (6_000, False)])
-def test_an_endless_from_is_nobodys(blanks: int, known: bool) -> None:
+def test_an_overlong_from_header_has_no_sender(blanks: int, known: bool) -> None:
     assert (read(mail(sender=f"Ann{' ' * blanks}<ann@bell.test>"), OWN).from_address is not None) is known
 
 
 @pytest.mark.parametrize("character", ["x", "é", "日", "😀"])
-def test_names_and_subjects_are_cut_by_characters_and_say_so(character: str) -> None:
+def test_long_names_and_subjects_are_shortened_by_characters(character: str) -> None:
     for length, shown in ((199, 199), (200, 200), (201, 199)):
         text = character * length
         cut = "…" if length > 200 else ""
@@ -401,18 +399,18 @@ def test_names_and_subjects_are_cut_by_characters_and_say_so(character: str) -> 
     ("subject", "shown"),
     [
         ("=?utf-8?q?T=C3=BCr?= klemmt", "Tür klemmt"),
-        ("日 =?utf-8?q?T=C3=BCr?=", "日 Tür"),  # what stands beside an encoded word
+        ("日 =?utf-8?q?T=C3=BCr?=", "日 Tür"),  # text beside an encoded word
         ("=?iso-8859-1?q?T=FCr?=", "Tür"),
         ("=?no-such-charset?q?T=C3=BCr?=", "Tür"),
         ("=?utf-8?b?!?= x", "x"),
-        ("=?utf-8?b?A?= x", "=?utf-8?b?A?= x"),  # what cannot be read is shown as it is
+        ("=?utf-8?b?A?= x", "=?utf-8?b?A?= x"),  # unreadable words stay as they are
     ],
 )
-def test_encoded_words_of_a_subject_are_read(subject: str, shown: str) -> None:
+def test_encoded_words_in_a_subject_are_decoded(subject: str, shown: str) -> None:
     assert taken(mail(subject=subject)).subject == shown
 
 
-# Who it is from
+# The sender
 
 
 @pytest.mark.parametrize(
@@ -429,7 +427,7 @@ def test_encoded_words_of_a_subject_are_read(subject: str, shown: str) -> None:
         ("=?utf-8?q?J=C3=B6?= <ann@bell.test>", "Jö"),
     ],
 )
-def test_the_sender_is_the_one_address(sender: str, name: str) -> None:
+def test_the_sender_is_the_single_address(sender: str, name: str) -> None:
     found = taken(mail(sender=sender))
     assert (found.from_address, found.from_name) == ("ann@bell.test", name)
 
@@ -443,7 +441,7 @@ def test_the_sender_is_the_one_address(sender: str, name: str) -> None:
         *('"a"@bell.test', "a\\@bell.test", "a:b@bell.test", "a@[127.0.0.1]", "a\u202e@bell.test", "a@bell\xad.test"),
     ],
 )
-def test_what_is_not_one_address_is_nobodys(sender: str) -> None:
+def test_a_from_header_without_exactly_one_address_is_unusable(sender: str) -> None:
     found = read(mail(sender=sender), OWN)
     assert (found.from_address, found.unusable) == (None, "The From header must contain exactly one address.")
 
@@ -468,22 +466,22 @@ CODECS += [(rb"\u00e9", "unicode_escape"), (rb"\u00e9", "raw_unicode_escape")]
         (b"\x81", None, "\ufffd"),
         ("Привет".encode("koi8-r"), "KOI8-R", "Привет"),
         ("Привет".encode("utf-16-be"), "utf-16-be", "Привет"),
-        (b"\0a\0b", "utf-16-be", "ab"),  # which would be UTF-8 too
-        # Python's own codecs are no charsets of mail.
+        (b"\0a\0b", "utf-16-be", "ab"),  # valid as UTF-8 too
+        # Python's own codecs are not mail charsets.
         *((data, name, data.decode()) for data, name in CODECS for name in (name, name.replace("_", "-").upper())),
         (b"YWJj", "base64", "YWJj"),
         (b"abc", "x" * 41, "abc"),
         (b"abc", "../utf-16", "abc"),
     ],
 )
-def test_a_charset_is_believed_as_far_as_it_fits(data: bytes, charset: str | None, text: str) -> None:
+def test_a_declared_charset_is_used_if_it_fits(data: bytes, charset: str | None, text: str) -> None:
     assert decoded(data, charset) == text
 
 
 @pytest.mark.parametrize(
     "end", ["\r\n", "\r", "\n", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
 )
-def test_each_line_end_is_one(end: str) -> None:
+def test_every_line_ending_is_normalised(end: str) -> None:
     assert tidy(f"a{end}b{end}{end}c") == "a\nb\n\nc"
     assert one_line(f"a{end}b") == "a b"
 
@@ -493,7 +491,7 @@ HARMFUL += [(0x202A, 0x202E), (0x2066, 0x2069), (0xFEFF, 0xFEFF), (0xFFF9, 0xFFF
 KEPT = "\t\n ~\xa0¡\u061b\u061d\u200b\u200d\u2010\u2027\u202f\u2065\u206a\ufefe\uff00\ufff8\ufffd\ud7ff\ue000😀"
 
 
-def test_each_invisible_character_is_left_out_and_its_neighbours_stay() -> None:
+def test_invisible_characters_are_removed_and_their_neighbours_kept() -> None:
     for first, last in HARMFUL:
         assert tidy(f"a{chr(first)}b{chr(last)}c") == "abc", hex(first)
     assert tidy(KEPT) == KEPT
@@ -507,10 +505,10 @@ def test_a_text_is_shortened_only_above_the_limit() -> None:
     assert one_line("x" * 10_000) == "x" * 10_000
 
 
-# Message-IDs of ours
+# Our own Message-IDs
 
 
-def test_a_message_id_of_ours_says_its_ticket_whoever_writes_it_in_capitals() -> None:
+def test_our_message_ids_name_their_ticket_in_any_case() -> None:
     root, sent = (
         message_ids.of_ticket(TICKET, "callout.test"),
         message_ids.of_delivery(DELIVERY, TICKET, "callout.test"),

@@ -1,4 +1,4 @@
-"""How often and how patiently it is tried to send: pauses, what becomes of an attempt, and a space's turns."""
+"""The pace of sending: pauses between attempts, the outcome of an attempt, and a space's turns."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from notifiers.worker import Pace
     ("failures", "middle"),
     [(1, 5), (2, 10), (3, 20), (4, 40), (10, 2_560), (11, 3_600), (12, 3_600), (1_000, 3_600), (10_000, 3_600)],
 )
-def test_a_pause_doubles_with_each_failure_up_to_an_hour_give_or_take_a_half(failures: int, middle: float) -> None:
+def test_a_pause_doubles_with_each_failure_up_to_an_hour_with_jitter_of_a_half(failures: int, middle: float) -> None:
     drawn = [Pace().pause(failures) / middle for _ in range(300)]
     assert 0.5 <= min(drawn) < 0.6
     assert 1.4 < max(drawn) <= 1.5
 
 
-def test_a_lease_outlasts_a_send() -> None:
+def test_a_lease_is_longer_than_a_send() -> None:
     assert Pace().sending < Pace().lease
     assert (Pace().places, Pace().give_up) == (20, timedelta(days=3).total_seconds())
 
@@ -60,21 +60,21 @@ async def saying(text: str) -> str:
         (ValueError("swordfish"), Attempt(DeliveryState.PENDING, FAULT)),
     ],
 )
-async def test_an_error_says_whether_it_is_tried_again(
+async def test_the_error_determines_whether_to_retry(
     error: Exception, made: Attempt, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert await attempt(raising(error), 30) == made
     assert [record.levelno for record in caplog.records] == [logging.ERROR] * (made.said == FAULT)
 
 
-async def test_a_send_without_an_answer_is_given_up_in_time() -> None:
+async def test_a_send_without_an_answer_times_out() -> None:
     async with asyncio.timeout(5):
-        made = await attempt(asyncio.Event().wait(), 0.01)  # type: ignore[arg-type]  # it never says anything
+        made = await attempt(asyncio.Event().wait(), 0.01)  # type: ignore[arg-type]  # it never returns
     assert made == Attempt(DeliveryState.PENDING, "No reply within 0.01 seconds.")
 
 
 @pytest.mark.parametrize("length", [limits.SAID_MAX, limits.SAID_MAX + 1])
-async def test_what_the_other_side_says_is_kept_as_a_line_that_fits(length: int) -> None:
+async def test_the_receivers_answer_is_stored_as_one_line_of_bounded_length(length: int) -> None:
     said = "é" * length
     kept = said if length <= limits.SAID_MAX else said[: limits.SAID_MAX - 1] + "…"
     for made in (
@@ -86,12 +86,12 @@ async def test_what_the_other_side_says_is_kept_as_a_line_that_fits(length: int)
     assert (await attempt(saying("250\r\n Yes\0"), 1)).said == "250 Yes"
 
 
-async def test_a_send_that_is_cancelled_is_no_attempt() -> None:
+async def test_cancelling_a_send_is_not_caught() -> None:
     with pytest.raises(asyncio.CancelledError):
         await attempt(raising(asyncio.CancelledError()), 1)
 
 
-# What Google Chat asks for
+# Retry-After
 
 INDIA = timezone(timedelta(hours=5.5))
 
@@ -104,12 +104,12 @@ INDIA = timezone(timedelta(hours=5.5))
         *((value, None) for value in ("", "soon", "-1", "1.5", "+5", "٣", "1e3")),
     ],
 )
-def test_seconds_to_wait_are_read_and_bounded(value: str | None, seconds: float | None) -> None:
+def test_retry_after_seconds_are_parsed_and_bounded(value: str | None, seconds: float | None) -> None:
     assert _retry_after(value) == seconds
 
 
 @pytest.mark.parametrize(("ahead", "seconds"), [(-90, 0), (0, 0), (90, 90), (3_599, 3_599), (7_200, RETRY_AFTER_MAX)])
-def test_a_date_to_wait_for_is_read_and_bounded(monkeypatch: pytest.MonkeyPatch, ahead: int, seconds: float) -> None:
+def test_a_retry_after_date_is_parsed_and_bounded(monkeypatch: pytest.MonkeyPatch, ahead: int, seconds: float) -> None:
     now = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
     class Clock(datetime):
@@ -128,7 +128,7 @@ def test_a_date_to_wait_for_is_read_and_bounded(monkeypatch: pytest.MonkeyPatch,
 
 
 def waits(turns: Space, names: Iterator[int], number: int, now: float) -> list[float]:
-    """For how long each of so many new messages has to wait."""
+    """Returns how long each of `number` new messages has to wait."""
     return [turns.wait(f"message {next(names)}", now) for _ in range(number)]
 
 
@@ -137,24 +137,22 @@ def names() -> Iterator[int]:
     return iter(range(10_000))
 
 
-def test_a_space_takes_a_third_at_once_and_the_rest_over_the_minute(names: Iterator[int]) -> None:
-    turns = Space(60)  # twenty at once, then one in one and a half seconds
+def test_a_space_accepts_a_burst_of_a_third_and_the_rest_over_the_minute(names: Iterator[int]) -> None:
+    turns = Space(60)  # a burst of twenty, then one every one and a half seconds
     assert waits(turns, names, 23, 1_000.0) == pytest.approx([0.0] * 20 + [1.5, 3.0, 4.5])
     assert waits(turns, names, 1, 1_001.0) == pytest.approx([5.0])  # the next turn is its own
-    # After a minute of rest it is as at the beginning, and no more than that.
+    # After a minute without messages the full burst is available again, and no more.
     assert waits(turns, names, 21, 1_100.0) == pytest.approx([0.0] * 20 + [1.5])
 
 
 @pytest.mark.parametrize(("per_minute", "burst", "interval"), [(2, 1, 60), (3, 1, 30), (6, 2, 15), (60, 20, 1.5)])
-def test_no_minute_sees_more_than_a_space_takes(
-    names: Iterator[int], per_minute: int, burst: int, interval: float
-) -> None:
+def test_no_minute_exceeds_a_spaces_rate(names: Iterator[int], per_minute: int, burst: int, interval: float) -> None:
     expected = [max(0.0, (n - burst + 1) * interval) for n in range(2 * per_minute)]
     assert waits(Space(per_minute), names, 2 * per_minute, 0.0) == pytest.approx(expected)
     assert all(later - earlier >= 60 for earlier, later in zip(expected, expected[per_minute:], strict=False))
 
 
-def test_a_turn_that_was_promised_is_kept_and_used_once(names: Iterator[int]) -> None:
+def test_a_promised_turn_is_kept_and_used_once(names: Iterator[int]) -> None:
     turns = Space(60)
     waits(turns, names, 20, 0.0)
     assert turns.wait("mine", 0.0) == pytest.approx(1.5)
@@ -163,10 +161,10 @@ def test_a_turn_that_was_promised_is_kept_and_used_once(names: Iterator[int]) ->
     assert turns.wait("mine", 1.5) == 0.0
     assert turns.wait("another", 60.0) == 0.0  # late, and still its own
     assert waits(turns, names, 21, 60.0) == pytest.approx([0.0] * 20 + [1.5])
-    assert turns.wait("mine", 60.0) == pytest.approx(3.0)  # it had its turn, and needs another
+    assert turns.wait("mine", 60.0) == pytest.approx(3.0)  # its turn is used, so it needs another
 
 
-def test_a_space_that_rests_lets_nobody_through_and_the_longest_rest_counts(names: Iterator[int]) -> None:
+def test_a_resting_space_accepts_nothing_until_its_longest_rest_ends(names: Iterator[int]) -> None:
     turns = Space(60)
     turns.rest_until(40.0)
     turns.rest_until(30.0)
@@ -179,7 +177,7 @@ def test_a_space_that_rests_lets_nobody_through_and_the_longest_rest_counts(name
     assert waits(busy, names, 1, 0.0) == pytest.approx([1.5])  # its turn is later than the end of the rest
 
 
-def test_turns_that_nobody_has_come_for_are_forgotten() -> None:
+def test_unclaimed_turns_are_forgotten() -> None:
     turns = Space(PER_MINUTE)
     now = 0.0
     for n in range(2_000):  # each asks once, and never again
@@ -194,7 +192,7 @@ def test_turns_that_nobody_has_come_for_are_forgotten() -> None:
     assert "early" not in turns._promised
 
 
-def test_turns_stay_in_order_however_they_are_asked_for(names: Iterator[int]) -> None:
+def test_turns_are_promised_in_order(names: Iterator[int]) -> None:
     turns = Space(60)
     promised = waits(turns, names, 100, 0.0)
     assert all(later >= earlier for earlier, later in pairwise(promised))

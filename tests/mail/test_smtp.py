@@ -1,4 +1,4 @@
-"""Mail servers that fail: what is tried again, what is not, and that nothing is lost or told to the wrong ones."""
+"""Failing mail servers: what is retried, what is not, and that nothing is lost or leaked to an untrusted server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.helpers.mail_server import PASSWORD, USER, MailServer, mail_server, t
 from tests.helpers.notifications import composer, notification
 from tests.helpers.process import free_port
 
-SOON = 0.5  # seconds, for a whole mail, where the server will not answer
+SOON = 0.5  # seconds to wait for a server that will not answer
 
 
 def channel_to(url: str, **options: Any) -> Smtp:
@@ -69,7 +69,7 @@ async def channel(server: MailServer) -> AsyncIterator[Smtp]:
         ("DATA", "552 5.3.4 Too large", Undeliverable),
         ("DATA", "451 4.3.0 Try again", Unavailable),
         ("DATA", "421 4.3.2 Going down", Unavailable),
-        # About the sender, which is our configuration: mail must not be given up for it.
+        # These are about the sender, which is our configuration: mail must not be given up because of it.
         ("MAIL", "553 5.7.1 Sender not owned by user", Unavailable),
         ("MAIL", "530 5.7.0 Authentication required", Unavailable),
         ("MAIL", "451 4.3.0 Try again", Unavailable),
@@ -77,7 +77,7 @@ async def channel(server: MailServer) -> AsyncIterator[Smtp]:
         ("MAIL", "552 5.3.4 Too large", Undeliverable),
     ],
 )
-async def test_a_reply_says_whether_to_try_again(
+async def test_the_reply_determines_whether_to_retry(
     channel: Smtp, server: MailServer, command: str, reply: str, outcome: type[NotSent]
 ) -> None:
     server.replies[command] = reply
@@ -88,11 +88,11 @@ async def test_a_reply_says_whether_to_try_again(
     assert server.received == []
 
     server.replies.clear()
-    await channel.send(notification())  # the next one finds all well
+    await channel.send(notification())  # the next mail is sent
     assert len(server.received) == 1
 
 
-async def test_what_the_server_says_is_passed_on_as_a_line(channel: Smtp, server: MailServer) -> None:
+async def test_the_servers_reply_is_returned_as_one_line(channel: Smtp, server: MailServer) -> None:
     assert (await channel.send(notification())).startswith("250 ")
     server.replies["RCPT"] = "550-5.1.1 No such user.\r\n550-\x1b[31mred\x00 \r\n550 " + "x" * 400
     with pytest.raises(Undeliverable) as refusal:
@@ -109,12 +109,12 @@ async def test_what_the_server_says_is_passed_on_as_a_line(channel: Smtp, server
         (["421 4.3.2 Too many connections"], "421 4.3.2"),
         (["220 hello", "550 5.5.1 No EHLO here"], "550 5.5.1"),
         (["HTTP/1.1 400 Bad Request"], "HTTP"),
-        ([], "within"),  # it says nothing
+        ([], "within"),  # no greeting
         (["220 hello"], "within"),
         (["220 hello", "250 fine"], "within"),
     ],
 )
-async def test_a_server_that_is_not_ready_is_tried_again(lines: list[str], said: str) -> None:
+async def test_a_server_that_is_not_ready_is_retried(lines: list[str], said: str) -> None:
     with talker(*lines) as port:
         channel = channel_to(f"smtp://127.0.0.1:{port}", seconds=SOON)
         with pytest.raises(Unavailable, match=said):
@@ -122,14 +122,14 @@ async def test_a_server_that_is_not_ready_is_tried_again(lines: list[str], said:
         await channel.close()
 
 
-async def test_nobody_there_is_tried_again() -> None:
+async def test_a_refused_connection_is_retried() -> None:
     channel = channel_to(f"smtp://127.0.0.1:{free_port()}")
     with pytest.raises(Unavailable, match="Error connecting to 127"):
         await channel.send(notification())
 
 
 @pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA"])
-async def test_a_server_that_hangs_is_given_up_in_time(server: MailServer, command: str) -> None:
+async def test_a_hanging_server_times_out(server: MailServer, command: str) -> None:
     channel = channel_to(server.url, seconds=SOON)
     await channel.send(notification())
     server.replies[command] = "hang"
@@ -141,8 +141,8 @@ async def test_a_server_that_hangs_is_given_up_in_time(server: MailServer, comma
     await channel.close()
 
 
-async def test_one_limit_is_for_the_whole_mail(server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waiting for a connection included: fifteen mails that hang, over five connections, and one that gets none."""
+async def test_the_time_limit_covers_the_whole_mail(server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Including the wait for a connection: fifteen mails hang on five connections, and one mail never gets any."""
     server.replies["RCPT"] = "hang"
     channel = channel_to(server.url, seconds=SOON)
     said = await asyncio.gather(
@@ -160,22 +160,20 @@ async def test_one_limit_is_for_the_whole_mail(server: MailServer, monkeypatch: 
 
 
 @pytest.mark.parametrize("command", ["MAIL", "RCPT"])
-async def test_a_connection_lost_before_the_mail_is_tried_again(
-    channel: Smtp, server: MailServer, command: str
-) -> None:
+async def test_a_connection_lost_before_the_data_is_retried(channel: Smtp, server: MailServer, command: str) -> None:
     server.replies[command] = "drop"
     with pytest.raises(Unavailable):
         await channel.send(notification())
     assert server.received == []
 
 
-async def test_a_connection_lost_after_the_last_dot_may_make_two_of_one_mail(channel: Smtp, server: MailServer) -> None:
-    told = notification()
+async def test_a_connection_lost_after_the_data_may_duplicate_the_mail(channel: Smtp, server: MailServer) -> None:
+    samples = notification()
     server.replies["DATA"] = "drop"
     with pytest.raises(Unavailable):
-        await channel.send(told)
+        await channel.send(samples)
     server.replies.clear()
-    await channel.send(told)
+    await channel.send(samples)
     first, second = server.received
     assert first == second
     assert first.message["message-id"]
@@ -185,36 +183,34 @@ async def test_a_connection_lost_after_the_last_dot_may_make_two_of_one_mail(cha
 
 
 async def test_many_mails_share_few_connections(channel: Smtp, server: MailServer) -> None:
-    told = [notification(recipient=f"person{n}@example.com") for n in range(200)]
-    await asyncio.gather(*map(channel.send, told))
+    samples = [notification(recipient=f"person{n}@example.com") for n in range(200)]
+    await asyncio.gather(*map(channel.send, samples))
     assert server.connections <= CONNECTIONS_MAX
-    # One recipient each, and each once.
-    assert Counter(tuple(mail.recipients) for mail in server.received) == {(each.recipient,): 1 for each in told}
+    # Each mail has one recipient and is sent once.
+    assert Counter(tuple(mail.recipients) for mail in server.received) == {(each.recipient,): 1 for each in samples}
 
 
-async def test_a_connection_that_the_server_has_ended_is_replaced(channel: Smtp, server: MailServer) -> None:
+async def test_a_connection_that_the_server_closed_is_replaced(channel: Smtp, server: MailServer) -> None:
     await channel.send(notification())
     server.hang_up()
     await asyncio.gather(*(channel.send(notification()) for _ in range(10)))
     assert len(server.received) == 11
 
 
-async def test_a_connection_without_work_is_ended(server: MailServer) -> None:
+async def test_an_idle_connection_is_closed(server: MailServer) -> None:
     channel = channel_to(server.url, idle_seconds=0.2)
-    for _ in range(2):  # and so are those that are opened afterwards
+    for _ in range(2):  # also those opened afterwards
         await asyncio.gather(*(channel.send(notification()) for _ in range(20)))
         assert server.open_connections() > 0
         async with asyncio.timeout(10):
-            while server.open_connections() > 0:  # noqa: ASYNC110 (it is another thread that knows)
+            while server.open_connections() > 0:  # noqa: ASYNC110 (another thread closes them)
                 await asyncio.sleep(0.05)
     await channel.send(notification())
     await channel.close()
     assert len(server.received) == 41
 
 
-async def test_a_server_that_ends_a_connection_when_it_is_used_again_loses_no_mail(
-    channel: Smtp, server: MailServer
-) -> None:
+async def test_a_connection_closed_on_reuse_loses_no_mail(channel: Smtp, server: MailServer) -> None:
     await channel.send(notification())
     for reply in ("drop", "421 4.4.2 Idle for too long"):
         server.once["MAIL"] = reply
@@ -223,7 +219,7 @@ async def test_a_server_that_ends_a_connection_when_it_is_used_again_loses_no_ma
     assert server.connections == 3
 
 
-async def test_a_refused_recipient_costs_no_connection(channel: Smtp, server: MailServer) -> None:
+async def test_a_refused_recipient_keeps_the_connection(channel: Smtp, server: MailServer) -> None:
     server.replies["RCPT"] = "550 5.1.1 No such user"
     for _ in range(5):
         with pytest.raises(Undeliverable):
@@ -234,7 +230,7 @@ async def test_a_refused_recipient_costs_no_connection(channel: Smtp, server: Ma
     assert server.received[0].recipients == [notification().recipient]
 
 
-async def test_a_send_that_is_cancelled_leaves_no_half_mail_behind(channel: Smtp, server: MailServer) -> None:
+async def test_a_cancelled_send_leaves_no_partial_mail(channel: Smtp, server: MailServer) -> None:
     server.replies["RCPT"] = "hang"
     task = asyncio.create_task(channel.send(notification()))
     await server.is_asked("RCPT")
@@ -263,7 +259,7 @@ def secured(authority: trustme.CA) -> ssl.SSLContext:
 
 @pytest.fixture
 def trusting(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As an operator trusts an authority of their own."""
+    """Trusts the authority, by the setting that an operator would use."""
     authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
 
@@ -273,7 +269,7 @@ def login(user: str = USER, password: str = PASSWORD) -> str:
 
 
 @pytest.mark.usefixtures("trusting")
-async def test_mail_goes_by_starttls_with_a_password(secured: ssl.SSLContext) -> None:
+async def test_mail_is_sent_over_starttls_with_a_password(secured: ssl.SSLContext) -> None:
     with mail_server(starttls=secured) as server:
         channel = channel_to(f"smtp://{login()}@127.0.0.1:{server.port}?tls=starttls")
         await channel.send(notification())
@@ -283,7 +279,7 @@ async def test_mail_goes_by_starttls_with_a_password(secured: ssl.SSLContext) ->
 
 
 @pytest.mark.usefixtures("trusting")
-async def test_mail_goes_by_tls_with_a_password(secured: ssl.SSLContext) -> None:
+async def test_mail_is_sent_over_tls_with_a_password(secured: ssl.SSLContext) -> None:
     with mail_server(tls=secured) as server:
         channel = channel_to(f"smtps://{login()}@127.0.0.1:{server.port}")
         await channel.send(notification())
@@ -293,7 +289,7 @@ async def test_mail_goes_by_tls_with_a_password(secured: ssl.SSLContext) -> None
 
 
 @pytest.mark.usefixtures("trusting")
-async def test_a_wrong_password_is_for_the_operator_to_mend_and_never_told(secured: ssl.SSLContext) -> None:
+async def test_a_wrong_password_is_retried_and_never_shown(secured: ssl.SSLContext) -> None:
     with mail_server(starttls=secured) as server:
         channel = channel_to(f"smtp://{login(password='tr0ubador')}@127.0.0.1:{server.port}?tls=starttls")
         with pytest.raises(Unavailable) as refusal:
@@ -305,9 +301,7 @@ async def test_a_wrong_password_is_for_the_operator_to_mend_and_never_told(secur
 
 
 @pytest.mark.parametrize("scheme", ["smtp", "smtps"])
-async def test_a_certificate_of_nobody_we_trust_gets_neither_mail_nor_password(
-    secured: ssl.SSLContext, scheme: str
-) -> None:
+async def test_an_untrusted_server_gets_neither_mail_nor_password(secured: ssl.SSLContext, scheme: str) -> None:
     kind = {"smtp": "starttls", "smtps": "tls"}[scheme]
     with mail_server(**{kind: secured}) as server:  # type: ignore[arg-type]
         option = "?tls=starttls" if scheme == "smtp" else ""
@@ -324,7 +318,7 @@ async def test_a_server_without_starttls_gets_neither_mail_nor_password(server: 
     assert (server.received, server.authenticated, server.asked) == ([], 0, [])
 
 
-async def test_a_server_that_takes_no_password_is_said_to(server: MailServer) -> None:
+async def test_a_server_without_authentication_is_reported(server: MailServer) -> None:
     channel = channel_to(f"smtp://{login()}@127.0.0.1:{server.port}")
     with pytest.raises(Unavailable, match="AUTH"):
         await channel.send(notification())
@@ -348,7 +342,7 @@ async def test_a_server_that_takes_no_password_is_said_to(server: MailServer) ->
         ),
     ],
 )
-def test_a_url_says_where_and_how(url: str, server: SmtpServer) -> None:
+def test_a_url_is_parsed_into_a_server(url: str, server: SmtpServer) -> None:
     assert SmtpServer.parse(url) == server
 
 
@@ -369,7 +363,7 @@ def test_a_url_says_where_and_how(url: str, server: SmtpServer) -> None:
         "smtp://user:tr0ubador@[mail",
     ],
 )
-def test_a_url_that_cannot_be_meant_is_refused_without_its_secret(url: str) -> None:
+def test_an_invalid_url_is_refused_without_its_secret(url: str) -> None:
     with pytest.raises(ValueError) as refusal:
         SmtpServer.parse(url)
     assert "tr0ub" not in str(refusal.value) + repr(refusal.value.__cause__)

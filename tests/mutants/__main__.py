@@ -1,19 +1,19 @@
 """Mutation tests: small faults that the tests must notice. `make mutants` applies each to a copy of the project, one at
 a time, and runs the tests that should fail.
 
-    python -m tests.mutants [WORD …]    only those with one of these words in their topic, name or file
+    python -m tests.mutants [WORD …]    only the mutants with one of these words in their topic, name or file
 
-A mutant is an entry of a `.toml` file beside this one, which is its topic:
+A mutant is an entry in a `.toml` file in this directory; the file's name is its topic:
 
     [[mutant]]
     name = "a deadlock is a fault of the server"
     file = "callout/execution/run.py"
-    before = '''…'''    # stands in the file exactly once
+    before = '''…'''    # occurs exactly once in the file
     after = '''…'''
-    tests = ["tests/api/test_errors.py::test_a_deadlock_is_busy"]    # what pytest is to run; one failure is enough
+    tests = ["tests/api/test_errors.py::test_a_deadlock_is_busy"]    # pytest arguments; one failure is enough
 
-Whoever mends a fault adds it here. The exit status is 1 if a mutant survives, if an entry no longer fits its file, or
-if one of the tests fails without a fault.
+Each fixed fault is added here. The exit status is 1 if a mutant survives, if an entry no longer fits its file, or if a
+test fails without a fault.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
-SECONDS_MAX: Final = 300  # of one run; a fault that makes the tests hang has been noticed
+SECONDS_MAX: Final = 300  # of one run; tests that hang have noticed the fault
 FAILED: Final = 1  # pytest's exit status
 
 
@@ -49,11 +49,11 @@ class Mutant:
     tests: tuple[str, ...]
 
     def misfit(self) -> str | None:
-        """Why the entry does not fit the project as it is."""
+        """Returns why the entry does not fit the project, or None if it fits."""
         path = ROOT / self.file
         count = path.read_text().count(self.before) if path.is_file() else 0
         if count != 1:
-            return f"`before` stands {count} times in {self.file}"
+            return f"`before` occurs {count} times in {self.file}"
         if self.before == self.after:
             return "`before` and `after` are the same"
         missing = [test for test in self.tests if not (ROOT / test.partition("::")[0]).is_file()]
@@ -67,7 +67,7 @@ class Mutant:
 @dataclass(frozen=True)
 class Run:
     status: int | None
-    """Pytest's exit status; None if it had to be ended."""
+    """Pytest's exit status, or None if it was killed."""
     output: str
 
 
@@ -77,7 +77,7 @@ def main(words: Sequence[str]) -> int:
     for mutant, misfit in misfits:
         print(f"MISFIT    {mutant.topic}: {mutant.name} ({misfit})")
     if misfits or not mutants:
-        print("Mend the entries first." if misfits else "There is no such mutant.")
+        print("Correct these entries first." if misfits else "No mutant matches.")
         return 1
     if not passes_without_faults(mutants):
         return 1
@@ -98,22 +98,22 @@ def _text(mutant: Mutant) -> str:
 
 
 def passes_without_faults(mutants: Sequence[Mutant]) -> bool:
-    """Otherwise their failing would prove nothing."""
+    """Returns whether the mutants' tests pass without faults; otherwise their failures would prove nothing."""
     with copy_of_the_project() as root:
         tests = sorted({test for mutant in mutants for test in mutant.tests})
         run = run_tests(root, [*tests, "-n", str(os.cpu_count())], within=SECONDS_MAX * 4)
     if run.status != 0:
-        print(f"The tests do not pass without any fault.\n{run.output}")
+        print(f"The tests fail without a fault.\n{run.output}")
     return run.status == 0
 
 
 def try_out(mutant: Mutant) -> bool:
-    """Whether the tests notice it; prints so."""
+    """Returns whether the tests notice the mutant, and prints it."""
     began = time.monotonic()
     with copy_of_the_project() as root:
         mutant.apply(root)
         run = run_tests(root, [*mutant.tests, "-n0", "-x"], within=SECONDS_MAX)
-    # A server that does not even start, or a module that cannot be imported, proves nothing of a test.
+    # A server that does not start, or a module that cannot be imported, proves nothing about a test.
     noticed = run.status is None or (
         run.status == FAILED and re.search(r"^\d+ failed", run.output, re.MULTILINE) is not None
     )
@@ -126,7 +126,7 @@ def try_out(mutant: Mutant) -> bool:
 
 @contextmanager
 def copy_of_the_project() -> Iterator[Path]:
-    """Compiled files come along, as their times do, so that each copy compiles no more than its own change."""
+    """Includes compiled files, with their times, so that a copy compiles only the changed file."""
     with tempfile.TemporaryDirectory(prefix="callout-mutant-", ignore_cleanup_errors=True) as directory:
         os.chmod(directory, 0o755)  # for the user that the database runs as, if root tests
         root = Path(directory) / "callout"

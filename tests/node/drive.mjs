@@ -1,9 +1,9 @@
-// Runs examples/follow.mjs with options given as JSON. Each message that it shows is a line of JSON, and so is how each
-// connection ends.
+// Runs examples/follow.mjs with options given as JSON. It prints each message, and the end of each connection, as a
+// line of JSON.
 import WebSocket from 'ws'
 import { follow } from './follow.mjs'
 
-const Base = globalThis.WebSocket ?? WebSocket // browsers, and Node from 22 on, have their own
+const Base = globalThis.WebSocket ?? WebSocket // browsers and Node 22 or newer have their own
 
 globalThis.WebSocket = class extends Base {
   constructor(...options) {

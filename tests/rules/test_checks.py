@@ -1,4 +1,4 @@
-"""Checks of single values at their limits, by themselves; `tests/api/test_bad_input.py` has them in every input."""
+"""Checks of single values at their limits; `tests/api/test_bad_input.py` tests them in every input."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from resolvers.mutation import Refused, UserErrorCode
 
 
 def checked(check: Callable[..., Any], *given: Any) -> Any:
-    """The value as it is to be stored, or the codes of the objections."""
+    """Returns the value as it is to be stored, or the codes of the user errors."""
     checks = Checks()
     value = check(checks, *given)
     return [error.code.value for error in checks.errors] or value
 
 
 @pytest.mark.parametrize("character", ["x", "é", "日", "😀"])
-def test_a_text_is_as_long_as_its_characters(character: str) -> None:
+def test_the_length_of_a_text_is_counted_in_characters(character: str) -> None:
     for length in (1, 9, 10):
         text = character * length
         assert checked(Checks.text, text, 10, "a") == text
@@ -31,7 +31,7 @@ def test_a_text_is_as_long_as_its_characters(character: str) -> None:
 
 
 @pytest.mark.parametrize("blank", [None, "", " ", "\t\r\n", "\u00a0\u3000"])
-def test_a_blank_is_nothing_where_it_may_be_and_missing_where_it_may_not(blank: str | None) -> None:
+def test_a_blank_value_is_none_if_optional_and_an_error_if_required(blank: str | None) -> None:
     for optional in (Checks.optional_text, Checks.optional_line):
         assert checked(optional, blank, 10, "a") is None
     for required in (Checks.text, Checks.line):
@@ -42,16 +42,16 @@ def test_a_blank_is_nothing_where_it_may_be_and_missing_where_it_may_not(blank: 
 
 
 @pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\x0b", "\x0c", "\x85", "\u2028", "\u2029"])
-def test_a_line_has_no_line_end_inside_and_a_text_may(end: str) -> None:
+def test_a_line_cannot_contain_a_line_end_but_a_text_can(end: str) -> None:
     text = f"a{end}b"
     assert checked(Checks.text, text, 10, "a") == text
     assert checked(Checks.line, text, 10, "a") == ["INVALID"]
     assert checked(Checks.optional_line, text, 10, "a") == ["INVALID"]
-    assert checked(Checks.line, text, 2, "a") == ["TOO_LONG"]  # and nothing else of it
+    assert checked(Checks.line, text, 2, "a") == ["TOO_LONG"]  # only this error
 
 
 @pytest.mark.parametrize("text", ["a\0b", "\0", "a\ud800", "\udfff"])
-def test_what_cannot_be_stored_is_objected_to_once(text: str) -> None:
+def test_text_that_cannot_be_stored_is_one_error(text: str) -> None:
     for check in (Checks.text, Checks.optional_text, Checks.line, Checks.optional_line):
         assert checked(check, text, 10, "a") == ["INVALID"]
     assert checked(Checks.email, text, "a") == ["INVALID"]
@@ -76,7 +76,7 @@ def test_an_address_is_one_mailbox_at_a_domain(address: str, good: bool) -> None
 
 
 @pytest.mark.parametrize(("length", "expected"), [(253, None), (254, None), (255, ["TOO_LONG"])])
-def test_an_address_is_no_longer_than_one_can_be(length: int, expected: list[str] | None) -> None:
+def test_an_address_longer_than_254_characters_is_refused(length: int, expected: list[str] | None) -> None:
     address = "x@" + ("b" * 61 + ".") * 4
     address += "c" * (length - len(address))
     assert (len(address), limits.EMAIL_MAX) == (length, 254)
@@ -90,7 +90,7 @@ def test_an_address_is_no_longer_than_one_can_be(length: int, expected: list[str
         *((number, False) for number in ("ext", "+", "-", "1a", "1\n2", "\u0661", "5_5", "tel:5", "5&6", "5@6")),
     ],
 )
-def test_a_telephone_number_has_digits_and_what_people_write_among_them(number: str, good: bool) -> None:
+def test_a_phone_number_has_digits_and_common_separators(number: str, good: bool) -> None:
     assert checked(Checks.phone, number, "a") == (number if good else ["INVALID"])
     assert checked(Checks.phone, "5" * 41, "a") == ["TOO_LONG"]
 
@@ -113,12 +113,12 @@ def test_a_webhook_is_a_plain_https_url(url: str, good: bool) -> None:
 
 
 @pytest.mark.parametrize(("length", "good"), [(1_999, True), (2_000, True), (2_001, False)])
-def test_a_webhook_is_no_longer_than_can_be_stored(length: int, good: bool) -> None:
+def test_a_webhook_longer_than_2000_characters_is_refused(length: int, good: bool) -> None:
     url = "https://a.test/".ljust(length, "é")
     assert checked(Checks.webhook, url, "a") == (url if good else ["TOO_LONG"])
 
 
-def test_an_id_is_of_its_kind() -> None:
+def test_an_id_must_have_the_prefix_of_its_kind() -> None:
     key = new_id()
     assert checked(Checks.key, f"tkt_{key}", "tkt", "ticket", "a") == key
     assert checked(Checks.key, None, "tkt", "ticket", "a") is None
@@ -126,7 +126,7 @@ def test_an_id_is_of_its_kind() -> None:
         assert checked(Checks.key, wrong, "tkt", "ticket", "a") == ["INVALID"], wrong
 
 
-def test_all_objections_are_gathered_each_with_its_field() -> None:
+def test_all_user_errors_are_collected_with_their_fields() -> None:
     checks = Checks()
     checks.finish()
     checks.text("", 10, "first")
@@ -152,5 +152,5 @@ def test_all_objections_are_gathered_each_with_its_field() -> None:
         ((), "Value"),
     ],
 )
-def test_a_field_is_called_by_its_words(field: tuple[str, ...], words: str) -> None:
+def test_the_label_of_a_field_is_its_words(field: tuple[str, ...], words: str) -> None:
     assert label(field) == words

@@ -1,4 +1,4 @@
-"""Conditions as tests in memory: true and false only where the database would say the same."""
+"""Filters evaluated in memory: true or false only if the database would decide the same, otherwise unknown."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ NOTHING = Image(*[None] * len(Image._fields))  # type: ignore[arg-type]
 OPEN = NOTHING._replace(id=KEY, status="OPEN", created_at=NOON, updated_at=NOON, public_updated_at=NOON - SECOND)
 
 
-def answer(filter: dict[str, Any], image: Image, viewer: Viewer = ADMIN) -> bool | None:
-    """Whether the filter matches the image, as far as that is known in memory."""
+def evaluate(filter: dict[str, Any], image: Image, viewer: Viewer = ADMIN) -> bool | None:
+    """Returns whether the filter matches the image, or None if only the database can decide."""
     slots = Slots()
     shape = TICKETS.criteria.read({"filter": filter}, slots)
     return TICKETS.criteria.test(shape, slots.values, viewer)(image)
@@ -51,7 +51,7 @@ def constant(value: bool | None) -> Test:
         ([None, None], None, None),
     ],
 )
-def test_what_is_unknown_decides_nothing_and_prevents_no_decision(
+def test_an_unknown_part_leaves_the_result_to_the_other_parts(
     parts: Sequence[bool | None], all_of_them: bool | None, one_of_them: bool | None
 ) -> None:
     tests = [constant(part) for part in parts]
@@ -59,7 +59,7 @@ def test_what_is_unknown_decides_nothing_and_prevents_no_decision(
     assert any_holds(tests)(OPEN) is one_of_them
 
 
-def test_the_negation_of_the_unknown_is_unknown() -> None:
+def test_the_negation_of_an_unknown_result_is_unknown() -> None:
     assert [negated(constant(part))(OPEN) for part in (True, False, None)] == [False, True, None]
     assert negated(undecided)(OPEN) is None
 
@@ -79,37 +79,37 @@ def test_the_negation_of_the_unknown_is_unknown() -> None:
         {"updatedAt": {"until": NOON}},
     ],
 )
-def test_a_null_column_fulfils_no_condition_and_its_negation(filter: dict[str, Any]) -> None:
-    assert answer(filter, NOTHING) is False
-    assert answer({"not": filter}, NOTHING) is True
+def test_a_null_column_fulfils_only_negated_conditions(filter: dict[str, Any]) -> None:
+    assert evaluate(filter, NOTHING) is False
+    assert evaluate({"not": filter}, NOTHING) is True
 
 
 def test_a_span_includes_its_start_and_not_its_end() -> None:
     spans = [({"from": NOON}, True), ({"from": NOON + SECOND}, False), ({"until": NOON}, False)]
     spans += [({"until": NOON + SECOND}, True), ({"from": NOON, "until": NOON}, False), ({}, True)]
     for span, matches in spans:
-        assert answer({"createdAt": span}, OPEN) is matches, span
+        assert evaluate({"createdAt": span}, OPEN) is matches, span
 
 
-def test_an_update_is_dated_as_the_viewer_may_know() -> None:
+def test_an_updates_time_depends_on_the_viewers_role() -> None:
     for viewer, matches in ((ADMIN, True), (TECHNICIAN, True), (CUSTOMER, False)):
-        assert answer({"updatedAt": {"from": NOON}}, OPEN, viewer) is matches
+        assert evaluate({"updatedAt": {"from": NOON}}, OPEN, viewer) is matches
 
 
-def test_only_a_technician_is_me() -> None:
+def test_me_matches_only_tickets_of_a_technician() -> None:
     mine = OPEN._replace(technician_id=KEY)
     for viewer, image, matches in ((TECHNICIAN, mine, True), (TECHNICIAN, OPEN, False), (ADMIN, mine, False)):
-        assert answer({"assignee": {"me": True}}, image, viewer) is matches
-        assert answer({"assignee": {"me": False}}, image, viewer) is not matches
+        assert evaluate({"assignee": {"me": True}}, image, viewer) is matches
+        assert evaluate({"assignee": {"me": False}}, image, viewer) is not matches
 
 
-def test_a_search_is_left_to_the_database_unless_the_rest_rules_the_ticket_out() -> None:
+def test_a_search_is_unknown_unless_the_other_conditions_decide() -> None:
     search = {"search": "siren"}
-    assert answer(search, OPEN) is None
-    assert answer({"not": search}, OPEN) is None
-    assert answer({"status": ["CLOSED"], **search}, OPEN) is False
-    assert answer({"or": [{"status": ["OPEN"]}, search]}, OPEN) is True
-    assert answer({"not": {"or": [{"status": ["OPEN"]}, search]}}, OPEN) is False
+    assert evaluate(search, OPEN) is None
+    assert evaluate({"not": search}, OPEN) is None
+    assert evaluate({"status": ["CLOSED"], **search}, OPEN) is False
+    assert evaluate({"or": [{"status": ["OPEN"]}, search]}, OPEN) is True
+    assert evaluate({"not": {"or": [{"status": ["OPEN"]}, search]}}, OPEN) is False
 
 
 def test_an_event_is_routed_by_both_of_its_images() -> None:

@@ -1,4 +1,4 @@
-"""What a list needs of its table: an index with the rows in its order, and sort values that a page cursor can hold."""
+"""Each list has an index with the rows in its order, and sort values that a page cursor can hold."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_each_sort_of_tickets_has_an_index_for_each_set_of_enumerated_columns(na
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_each_sort_value_can_stand_in_a_page_cursor(name: str) -> None:
+def test_each_sort_value_fits_in_a_page_cursor(name: str) -> None:
     """It is never null, and it is a time, a text, an id, or the value of an enumerated column."""
     entity, listing = LISTS[name].entity, LISTS[name].listing
     for key in listing.keys:

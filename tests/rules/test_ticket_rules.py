@@ -1,4 +1,4 @@
-"""The rules of a ticket's life, on plain values: what becomes of a ticket, or what speaks against it."""
+"""The rules of a ticket's life cycle, on plain values: the change that follows, or the user errors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def objections(before: dict[str, Any], role: Role = Role.ADMIN, **wanted: Any) -
     return [(error.code, error.field) for error in checks.errors]
 
 
-def test_what_is_already_so_is_no_change() -> None:
+def test_values_that_are_already_set_are_no_change() -> None:
     for before, wanted in (
         (ticket(), {}),
         (ticket(), {"status": OPEN, "priority": "LOW", "technician_id": None}),
@@ -47,27 +47,27 @@ def test_what_is_already_so_is_no_change() -> None:
     assert bool(Change(values={"priority": "HIGH"})) is bool(Change(timestamps={"closed_at": True})) is True
 
 
-def test_an_assignment_is_told_by_its_kind() -> None:
+def test_the_kind_of_an_assignment_distinguishes_assigning_from_unassigning() -> None:
     assert changed(ticket(), technician_id="t").kind is TicketEventKind.ASSIGNED
     assert changed(ticket(technician_id="s"), technician_id="t").kind is TicketEventKind.ASSIGNED
     assert changed(ticket(technician_id="s"), technician_id=None).kind is TicketEventKind.UNASSIGNED
     assert changed(ticket(technician_id="s"), technician_id="s", priority="HIGH").kind is TicketEventKind.UPDATED
 
 
-def test_of_a_status_and_an_assignment_the_status_is_told() -> None:
+def test_a_status_change_takes_precedence_over_an_assignment() -> None:
     made = changed(ticket(), technician_id="t", status=IN_PROGRESS)
     assert made == Change(TicketEventKind.STATUS_CHANGED, {"technician_id": "t", "status": IN_PROGRESS})
 
 
 @pytest.mark.parametrize("before", [ticket(), ticket(IN_PROGRESS)])
-def test_resolving_takes_a_resolution_and_stamps_the_ticket(before: dict[str, Any]) -> None:
+def test_resolving_requires_a_resolution_and_sets_the_time(before: dict[str, Any]) -> None:
     made = changed(before, status=RESOLVED, resolution="Replaced.")
     values = {"resolution": "Replaced.", "status": RESOLVED}
     assert made == Change(TicketEventKind.RESOLVED, values, {"resolved_at": True})
     assert objections(before, status=RESOLVED) == [("RESOLUTION_REQUIRED", ("resolution",))]
 
 
-def test_closing_keeps_a_resolution_and_takes_one() -> None:
+def test_closing_keeps_or_sets_a_resolution() -> None:
     cases: tuple[tuple[dict[str, Any], dict[str, Any], dict[str, Any]], ...] = (
         (ticket(), {}, {}),
         (ticket(RESOLVED), {}, {}),
@@ -81,7 +81,7 @@ def test_closing_keeps_a_resolution_and_takes_one() -> None:
 
 @pytest.mark.parametrize("target", [OPEN, IN_PROGRESS])
 @pytest.mark.parametrize("before", [ticket(RESOLVED), ticket(CLOSED), ticket(CLOSED, resolution="Done.")])
-def test_reopening_forgets_what_was_done(before: dict[str, Any], target: TicketStatus) -> None:
+def test_reopening_clears_the_resolution(before: dict[str, Any], target: TicketStatus) -> None:
     assert changed(before, status=target) == Change(
         TicketEventKind.REOPENED,
         {"status": target, "resolution": None},
@@ -89,7 +89,7 @@ def test_reopening_forgets_what_was_done(before: dict[str, Any], target: TicketS
     )
 
 
-def test_only_what_is_resolved_or_closed_has_a_resolution() -> None:
+def test_only_a_resolved_or_closed_ticket_has_a_resolution() -> None:
     for before, status in ((ticket(), OPEN), (ticket(IN_PROGRESS), IN_PROGRESS), (ticket(RESOLVED), OPEN)):
         assert objections(before, resolution="Done.", status=status) == [("INVALID", ("resolution",))]
     for status in (RESOLVED, CLOSED):
@@ -97,7 +97,7 @@ def test_only_what_is_resolved_or_closed_has_a_resolution() -> None:
         assert reworded == Change(values={"resolution": "Reworded."})
 
 
-def test_a_role_takes_a_ticket_no_further_than_it_may() -> None:
+def test_transitions_beyond_a_roles_rights_are_refused() -> None:
     for role, status, target in (
         (Role.TECHNICIAN, OPEN, CLOSED),
         (Role.TECHNICIAN, RESOLVED, OPEN),
@@ -111,7 +111,7 @@ def test_a_role_takes_a_ticket_no_further_than_it_may() -> None:
     assert changed(ticket(RESOLVED), Role.TECHNICIAN, status=IN_PROGRESS).kind is TicketEventKind.REOPENED
 
 
-def test_a_customers_answer_reopens_what_is_resolved_and_nothing_else() -> None:
+def test_a_customers_reply_reopens_only_a_resolved_ticket() -> None:
     reopened = {"status": OPEN, "resolution": None}
     assert answered(ticket(RESOLVED)) == Change(
         TicketEventKind.REOPENED, reopened, {"resolved_at": False, "closed_at": False}

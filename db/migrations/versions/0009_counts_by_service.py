@@ -1,4 +1,4 @@
-"""The kept counts of tickets that services created, by creator.
+"""The stored counts of tickets that services created, by creator.
 
 Revision ID: 0009
 """

@@ -93,7 +93,7 @@ async def _measure(url: str, data_dir: Path, rounds: int) -> tuple[float, list[f
     async with _sink() as sink:
         await connection.execute("DELETE FROM deliveries")
         rate = await _drained(connection, sink, url, data_dir)
-        with servers.callout(url, data_dir / "notices.log", **sink.settings) as server:
+        with servers.callout(url, data_dir / "callout.log", **sink.settings) as server:
             ratios = [await _slowed(server, sink, turn, rounds) for turn in range(rounds)]
         await connection.execute("DELETE FROM deliveries")
     await connection.close()

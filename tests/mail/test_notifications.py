@@ -1,4 +1,4 @@
-"""Who hears of what: every way that something happens to a ticket, and whom it puts on the list."""
+"""Who is notified of what: the deliveries that each change of a ticket queues."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.helpers.paging import both_ways
 ADMINS = ["ada@company.test", "bea@company.test"]
 WEBHOOK = "https://chat.test/v1/spaces/A/messages?key=K&token=T"
 
-# Whom a ticket's creation concerns, besides its contact.
+# The deliveries of a ticket's creation, without the one to its contact.
 CREATED = [("CREATED", "EMAIL", "ADMIN", ADMINS[0]), ("CREATED", "EMAIL", "ADMIN", ADMINS[1])]
 
 
@@ -43,8 +43,8 @@ async def settings(api: Api, **given: Any) -> None:
     await api.done("supportSettingsUpdate", "__typename", **given)
 
 
-async def told(api: Api, ticket: str) -> list[tuple[str, str, str, str | None]]:
-    """What is on the list for a ticket: kind, channel, audience, recipient."""
+async def deliveries_of(api: Api, ticket: str) -> list[tuple[str, str, str, str | None]]:
+    """Returns a ticket's queued deliveries, sorted, as kind, channel, audience and recipient."""
     document = """query($id: ID!) { ticket(by: { id: $id }) { deliveries(first: 100) { totalCount
         nodes { kind channel audience recipient state attempts } } } }"""
     found = (await api(document, id=ticket))["ticket"]["deliveries"]
@@ -54,30 +54,30 @@ async def told(api: Api, ticket: str) -> list[tuple[str, str, str, str | None]]:
 
 
 class Ticket:
-    """A ticket, and what has been told of it since it was last asked."""
+    """A ticket and those of its deliveries that are already known."""
 
     def __init__(self, api: Api, id_: str, known: list[Any]) -> None:
         self.api = api
         self.id = id_
         self._known = known
 
-    async def news(self) -> list[tuple[str, str, str, str | None]]:
-        now = await told(self.api, self.id)
+    async def new_deliveries(self) -> list[tuple[str, str, str, str | None]]:
+        now = await deliveries_of(self.api, self.id)
         new = list(now)
         for old in self._known:
             new.remove(old)
         self._known = now
         return new
 
-    async def does(self, mutation: str, **given: Any) -> list[tuple[str, str, str, str | None]]:
-        """What a mutation of the ticket adds to the list."""
+    async def mutate(self, mutation: str, **given: Any) -> list[tuple[str, str, str, str | None]]:
+        """Runs a mutation of the ticket; returns the deliveries that it queued."""
         await self.api.done(mutation, "__typename", ticketId=self.id, **given)
-        return await self.news()
+        return await self.new_deliveries()
 
 
 async def ticket(api: Api, **given: Any) -> Ticket:
     id_ = await api.new_ticket(**given)
-    return Ticket(api, id_, await told(api, id_))
+    return Ticket(api, id_, await deliveries_of(api, id_))
 
 
 def mail(kind: str, audience: str, recipient: str) -> tuple[str, str, str, str | None]:
@@ -98,81 +98,86 @@ async def chatting(api: Api, company: Company) -> AsyncIterator[None]:
 # Created
 
 
-async def test_of_a_new_ticket_the_admins_and_the_customer_hear(api: Api, company: Company) -> None:
+async def test_a_new_ticket_notifies_the_admins_and_the_customer(api: Api, company: Company) -> None:
     new = await api.new_ticket(contact={"name": "John", "email": "john@customer.test"})
-    assert await told(api, new) == [*CREATED, mail("CREATED", "CUSTOMER", "john@customer.test")]
+    assert await deliveries_of(api, new) == [*CREATED, mail("CREATED", "CUSTOMER", "john@customer.test")]
     async with api.customer(company.customer) as owner, api.technician(company.tess) as tess, api.service() as bot:
         for viewer, address in ((owner, "cora@customer.test"), (tess, "john@example.com"), (bot, "john@example.com")):
             given = {"customerId": company.customer} if viewer is owner else {}
-            assert await told(api, await viewer.new_ticket(**given)) == [*CREATED, mail("CREATED", "CUSTOMER", address)]
+            assert await deliveries_of(api, await viewer.new_ticket(**given)) == [
+                *CREATED,
+                mail("CREATED", "CUSTOMER", address),
+            ]
 
 
-async def test_of_one_that_is_assigned_already_the_technician_too(api: Api, company: Company) -> None:
+async def test_a_ticket_created_with_a_technician_notifies_the_technician_too(api: Api, company: Company) -> None:
     both = [*CREATED, mail("CREATED", "CUSTOMER", "john@example.com")]
     tess = mail("ASSIGNED", "TECHNICIAN", "tess@company.test")
-    assert await told(api, await api.new_ticket(technicianId=company.tess)) == [tess, *both]
+    assert await deliveries_of(api, await api.new_ticket(technicianId=company.tess)) == [tess, *both]
     async with api.technician(company.tess) as worker:
-        assert await told(api, await worker.new_ticket(technicianId=company.tess)) == [tess, *both]
+        assert await deliveries_of(api, await worker.new_ticket(technicianId=company.tess)) == [tess, *both]
 
 
-async def test_nobody_is_told_twice_of_one_event(api: Api, company: Company) -> None:
-    """Whatever case an address is written in, and whoever is several things at once."""
+async def test_nobody_is_notified_twice_of_one_event(api: Api, company: Company) -> None:
+    """Even if an address is written in another case, or belongs to several audiences."""
     await settings(api, adminRecipients=["Tess@Company.test", "JOHN@customer.test", "ada@company.test"])
     new = await api.new_ticket(contact={"name": "John", "email": "john@Customer.test"}, technicianId=company.tess)
     await settings(api, adminRecipients=ADMINS)
-    assert await told(api, new) == [
+    assert await deliveries_of(api, new) == [
         mail("ASSIGNED", "TECHNICIAN", "tess@company.test"),
         mail("CREATED", "ADMIN", "ada@company.test"),
         mail("CREATED", "CUSTOMER", "john@Customer.test"),
     ]
 
 
-async def test_the_space_hears_once_of_a_ticket_that_is_assigned_at_once(
+async def test_a_ticket_created_with_a_technician_notifies_the_space_once(
     api: Api, company: Company, chatting: None
 ) -> None:
     new = await api.new_ticket(technicianId=company.tess)
-    assert [each for each in await told(api, new) if each[1] == "GOOGLE_CHAT"] == [chat("CREATED")]
+    assert [each for each in await deliveries_of(api, new) if each[1] == "GOOGLE_CHAT"] == [chat("CREATED")]
 
 
 # Assigned
 
 
-async def test_whoever_gets_a_ticket_and_whoever_loses_it_hears(api: Api, company: Company, chatting: None) -> None:
+async def test_an_assignment_notifies_the_new_and_the_previous_technician(
+    api: Api, company: Company, chatting: None
+) -> None:
     given = await ticket(api)
     tess, tom = ("tess@company.test", "tom@company.test")
-    assert await given.does("ticketAssign", technicianId=company.tess) == [
+    assert await given.mutate("ticketAssign", technicianId=company.tess) == [
         mail("ASSIGNED", "TECHNICIAN", tess),
         chat("ASSIGNED"),
     ]
-    assert await given.does("ticketAssign", technicianId=company.tess) == []  # she has it already
-    assert await given.does("ticketAssign", technicianId=company.tom) == [
+    assert await given.mutate("ticketAssign", technicianId=company.tess) == []  # she has it already
+    assert await given.mutate("ticketAssign", technicianId=company.tom) == [
         mail("ASSIGNED", "TECHNICIAN", tom),
         chat("ASSIGNED"),
         mail("UNASSIGNED", "TECHNICIAN", tess),
     ]
     nobody: dict[str, Any] = {"technicianId": None}
-    assert await given.does("ticketAssign", **nobody) == [mail("UNASSIGNED", "TECHNICIAN", tom)]
-    assert await given.does("ticketAssign", **nobody) == []
+    assert await given.mutate("ticketAssign", **nobody) == [mail("UNASSIGNED", "TECHNICIAN", tom)]
+    assert await given.mutate("ticketAssign", **nobody) == []
 
 
-async def test_many_at_once_are_told_of_each(api: Api, company: Company) -> None:
+async def test_a_bulk_update_notifies_of_each_ticket(api: Api, company: Company) -> None:
     tickets = [await ticket(api), await ticket(api, technicianId=company.tess), await ticket(api)]
     ids = [each.id for each in tickets]
     closed = await ticket(api)
-    await closed.does("ticketSetStatus", status="CLOSED")
+    await closed.mutate("ticketSetStatus", status="CLOSED")
     both = {"technicianId": company.tom, "status": "RESOLVED", "resolution": "All mended."}
     await api.done("ticketsBulkUpdate", "__typename", ticketIds=[*ids, closed.id, ids[0]], **both)
     resolved = [mail("ASSIGNED", "TECHNICIAN", "tom@company.test"), mail("RESOLVED", "CUSTOMER", "john@example.com")]
     lost = mail("UNASSIGNED", "TECHNICIAN", "tess@company.test")
-    assert [await each.news() for each in tickets] == [resolved, [*resolved, lost], resolved]
-    assert await closed.news() == []  # it cannot be resolved, so nothing of it was done
+    assert [await each.new_deliveries() for each in tickets] == [resolved, [*resolved, lost], resolved]
+    assert await closed.new_deliveries() == []  # a closed ticket cannot be resolved, so nothing changed
 
 
-async def test_a_technician_who_has_left_hears_of_nothing(api: Api, company: Company) -> None:
+async def test_an_inactive_technician_is_not_notified(api: Api, company: Company) -> None:
     gone = await api.new_technician(email="gone@company.test")
     theirs = await ticket(api, technicianId=gone)
     await api.done("technicianUpdate", "__typename", technicianId=gone, active=False)
-    assert await theirs.does("ticketAssign", technicianId=company.tess) == [
+    assert await theirs.mutate("ticketAssign", technicianId=company.tess) == [
         mail("ASSIGNED", "TECHNICIAN", "tess@company.test")
     ]
 
@@ -180,64 +185,66 @@ async def test_a_technician_who_has_left_hears_of_nothing(api: Api, company: Com
 # Resolved
 
 
-async def test_the_customer_hears_each_time_the_issue_is_resolved(api: Api, company: Company) -> None:
+async def test_each_resolution_notifies_the_customer(api: Api, company: Company) -> None:
     fixed = await ticket(api, technicianId=company.tess)
     john = [mail("RESOLVED", "CUSTOMER", "john@example.com")]
-    assert await fixed.does("ticketResolve", resolution="Battery.") == john
-    assert await fixed.does("ticketResolve", resolution="New battery.") == []  # in other words
-    assert await fixed.does("ticketUpdate", resolution="A new battery.") == []
-    assert await fixed.does("ticketSetStatus", status="CLOSED") == []
-    assert await fixed.does("ticketSetStatus", status="IN_PROGRESS") == []
-    assert await fixed.does("ticketSetStatus", status="RESOLVED", resolution="A better battery.") == john
-    assert await fixed.does("ticketSetStatus", status="OPEN") == []
+    assert await fixed.mutate("ticketResolve", resolution="Battery.") == john
+    assert await fixed.mutate("ticketResolve", resolution="New battery.") == []  # only reworded
+    assert await fixed.mutate("ticketUpdate", resolution="A new battery.") == []
+    assert await fixed.mutate("ticketSetStatus", status="CLOSED") == []
+    assert await fixed.mutate("ticketSetStatus", status="IN_PROGRESS") == []
+    assert await fixed.mutate("ticketSetStatus", status="RESOLVED", resolution="A better battery.") == john
+    assert await fixed.mutate("ticketSetStatus", status="OPEN") == []
     async with api.technician(company.tess) as worker:
         await worker.done("ticketResolve", "__typename", ticketId=fixed.id, resolution="Again.")
-    assert await fixed.news() == john
+    assert await fixed.new_deliveries() == john
 
 
-async def test_closing_tells_the_customer_if_it_resolves(api: Api, company: Company) -> None:
+async def test_closing_with_a_resolution_notifies_the_customer(api: Api, company: Company) -> None:
     given = await ticket(api)
     resolved = [mail("RESOLVED", "CUSTOMER", "john@example.com")]
-    assert await given.does("ticketSetStatus", status="CLOSED", resolution="Was no fault.") == resolved
-    assert await (await ticket(api)).does("ticketSetStatus", status="CLOSED") == []
+    assert await given.mutate("ticketSetStatus", status="CLOSED", resolution="Was no fault.") == resolved
+    assert await (await ticket(api)).mutate("ticketSetStatus", status="CLOSED") == []
 
 
-async def test_the_contact_of_the_time_is_told(api: Api, company: Company) -> None:
+async def test_the_current_contact_is_notified(api: Api, company: Company) -> None:
     moved = await ticket(api)
-    assert await moved.does("ticketUpdate", customerId=company.customer) == []
-    assert await moved.does("ticketResolve", resolution="Done.") == [mail("RESOLVED", "CUSTOMER", "cora@customer.test")]
+    assert await moved.mutate("ticketUpdate", customerId=company.customer) == []
+    assert await moved.mutate("ticketResolve", resolution="Done.") == [
+        mail("RESOLVED", "CUSTOMER", "cora@customer.test")
+    ]
 
 
-async def test_of_anything_else_nobody_hears(api: Api, company: Company, chatting: None) -> None:
+async def test_other_changes_notify_nobody(api: Api, company: Company, chatting: None) -> None:
     quiet = await ticket(api, technicianId=company.tess)
-    assert await quiet.does("ticketSetStatus", status="IN_PROGRESS") == []
-    assert await quiet.does("ticketUpdate", subject="Other", priority="URGENT", customerId=company.customer) == []
+    assert await quiet.mutate("ticketSetStatus", status="IN_PROGRESS") == []
+    assert await quiet.mutate("ticketUpdate", subject="Other", priority="URGENT", customerId=company.customer) == []
     await api.done("ticketsBulkUpdate", "__typename", ticketIds=[quiet.id], category="CCTV", priority="LOW")
-    assert await quiet.news() == []
+    assert await quiet.new_deliveries() == []
 
 
 # Notes
 
 
-async def test_a_public_note_is_for_the_customer_unless_they_wrote_it(
+async def test_a_public_note_notifies_the_customer_unless_they_wrote_it(
     api: Api, company: Company, chatting: None
 ) -> None:
     noted = await ticket(api, customerId=company.customer, technicianId=company.tess)
     cora = [mail("NOTE_ADDED", "CUSTOMER", "cora@customer.test")]
-    assert await noted.does("noteAdd", body="Between us.") == []
-    assert await noted.does("noteAdd", body="Between us.", internalOnly=True) == []
-    assert await noted.does("noteAdd", body="We come on Monday.", internalOnly=False) == cora
+    assert await noted.mutate("noteAdd", body="Between us.") == []
+    assert await noted.mutate("noteAdd", body="Between us.", internalOnly=True) == []
+    assert await noted.mutate("noteAdd", body="We come on Monday.", internalOnly=False) == cora
     async with api.technician(company.tess) as tess, api.customer(company.customer) as owner:
         await tess.done("noteAdd", "__typename", ticketId=noted.id, body="Hello.", internalOnly=False)
-        assert await noted.news() == cora
+        assert await noted.new_deliveries() == cora
         await owner.done("noteAdd", "__typename", ticketId=noted.id, body="Good.")
-        assert await noted.news() == []
+        assert await noted.new_deliveries() == []
 
 
 # Settings
 
 
-async def test_what_is_told_is_set_for_each_kind_and_channel(api: Api, company: Company, chatting: None) -> None:
+async def test_notifications_can_be_switched_by_kind_and_channel(api: Api, company: Company, chatting: None) -> None:
     fields = "supportSettings { notices { kind email googleChat } }"
     default = (await api(f"{{ {fields} }}"))["supportSettings"]["notices"]
     assert default == [
@@ -266,32 +273,32 @@ async def test_what_is_told_is_set_for_each_kind_and_channel(api: Api, company: 
         {"kind": "RESOLVED", "email": True, "googleChat": True},
     ]
     given = await ticket(api, technicianId=company.tess, customerId=company.customer)
-    assert await told(api, given.id) == [chat("CREATED")]
-    assert await given.does("ticketAssign", technicianId=company.tom) == [
+    assert await deliveries_of(api, given.id) == [chat("CREATED")]
+    assert await given.mutate("ticketAssign", technicianId=company.tom) == [
         mail("UNASSIGNED", "TECHNICIAN", "tess@company.test")
     ]
-    assert await given.does("noteAdd", body="Public.", internalOnly=False) == [chat("NOTE_ADDED")]
-    assert await given.does("noteAdd", body="Internal.") == []
+    assert await given.mutate("noteAdd", body="Public.", internalOnly=False) == [chat("NOTE_ADDED")]
+    assert await given.mutate("noteAdd", body="Internal.") == []
     async with api.customer(company.customer) as owner:
         await owner.done("noteAdd", "__typename", ticketId=given.id, body="Mine.")
-    assert await given.news() == [chat("NOTE_ADDED")]
+    assert await given.new_deliveries() == [chat("NOTE_ADDED")]
     both = [mail("RESOLVED", "CUSTOMER", "cora@customer.test"), chat("RESOLVED")]
-    assert await given.does("ticketResolve", resolution="Done.") == both
+    assert await given.mutate("ticketResolve", resolution="Done.") == both
     await settings(api, notices=default)
     assert (await api(f"{{ {fields} }}"))["supportSettings"]["notices"] == default
 
 
-async def test_recipients_and_google_chat_change_at_once(api: Api, company: Company) -> None:
+async def test_settings_of_recipients_and_google_chat_apply_at_once(api: Api, company: Company) -> None:
     await settings(api, adminRecipients=["new@company.test"])
     john = mail("CREATED", "CUSTOMER", "john@example.com")
-    assert await told(api, await api.new_ticket()) == [mail("CREATED", "ADMIN", "new@company.test"), john]
+    assert await deliveries_of(api, await api.new_ticket()) == [mail("CREATED", "ADMIN", "new@company.test"), john]
     await settings(api, adminRecipients=[])
     await settings(api, googleChatWebhookUrl=WEBHOOK)
-    assert await told(api, await api.new_ticket()) == [john]  # a webhook alone switches nothing on
+    assert await deliveries_of(api, await api.new_ticket()) == [john]  # a webhook alone does not switch Google Chat on
     await settings(api, googleChatEnabled=True)
-    assert await told(api, await api.new_ticket()) == [john, chat("CREATED")]
+    assert await deliveries_of(api, await api.new_ticket()) == [john, chat("CREATED")]
     await settings(api, googleChatEnabled=False)
-    assert await told(api, await api.new_ticket()) == [john]
+    assert await deliveries_of(api, await api.new_ticket()) == [john]
     await settings(api, adminRecipients=ADMINS)
 
 
@@ -308,11 +315,13 @@ async def test_recipients_and_google_chat_change_at_once(api: Api, company: Comp
         ([{"kind": "CREATED"}] * (len(SWITCHABLE) + 1), [("TOO_LONG", "notices")]),
     ],
 )
-async def test_what_cannot_be_set_is_objected_to(api: Api, notices: Any, objections: list[tuple[str, str]]) -> None:
+async def test_invalid_notification_settings_are_user_errors(
+    api: Api, notices: Any, objections: list[tuple[str, str]]
+) -> None:
     assert await api.refused("supportSettingsUpdate", notices=notices) == objections
 
 
-# What is done once is told once, and what is not done is not told
+# A repeated request notifies once, a failed one not at all
 
 
 async def count(database: Database) -> int:
@@ -320,12 +329,12 @@ async def count(database: Database) -> int:
     return found
 
 
-async def test_a_request_that_is_sent_again_tells_nobody_again(api: Api, company: Company, database: Database) -> None:
-    sent: dict[str, Any] = {"subject": "Panel", "description": "Beeps.", "idempotencyKey": "told-once"}
+async def test_a_repeated_request_notifies_once(api: Api, company: Company, database: Database) -> None:
+    sent: dict[str, Any] = {"subject": "Panel", "description": "Beeps.", "idempotencyKey": "sent-once"}
     sent["contact"] = {"name": "John", "email": "john@example.com"}
     made = await asyncio.gather(*(api.done("ticketCreate", "ticket { id }", **sent) for _ in range(8)))
     (id_,) = {payload["ticket"]["id"] for payload in made}
-    assert await told(api, id_) == [*CREATED, mail("CREATED", "CUSTOMER", "john@example.com")]
+    assert await deliveries_of(api, id_) == [*CREATED, mail("CREATED", "CUSTOMER", "john@example.com")]
     note: dict[str, Any] = {"ticketId": id_, "body": "Once.", "internalOnly": False, "idempotencyKey": "noted-once"}
     before = await count(database)
     for _ in range(3):
@@ -333,16 +342,16 @@ async def test_a_request_that_is_sent_again_tells_nobody_again(api: Api, company
     assert await count(database) == before + 1
 
 
-async def test_a_conversation_that_is_sent_again_tells_nobody_again(api: Api, company: Company) -> None:
+async def test_a_repeated_conversation_notifies_once(api: Api, company: Company) -> None:
     message = {"author": "BOT", "body": "Hello.", "at": "2026-11-23T08:15:00Z"}
-    sent = {"chat": {"conversationId": "told", "messages": [message]}}
+    sent = {"chat": {"conversationId": "sent-twice", "messages": [message]}}
     async with api.service() as bot:
         first, second = await bot.new_ticket(**sent), await bot.new_ticket(**sent)
     assert first == second
-    assert await told(api, first) == [*CREATED, mail("CREATED", "CUSTOMER", "john@example.com")]
+    assert await deliveries_of(api, first) == [*CREATED, mail("CREATED", "CUSTOMER", "john@example.com")]
 
 
-async def test_what_is_refused_tells_nobody(api: Api, company: Company, database: Database) -> None:
+async def test_a_refused_mutation_notifies_nobody(api: Api, company: Company, database: Database) -> None:
     given = await ticket(api)
     before = await count(database)
     unknown = "tec_00000000-0000-7000-8000-000000000000"
@@ -352,8 +361,8 @@ async def test_what_is_refused_tells_nobody(api: Api, company: Company, database
     assert await count(database) == before
 
 
-async def test_a_transaction_that_fails_at_its_end_tells_nobody(api: Api, company: Company, database: Database) -> None:
-    """Its commit is refused by a constraint that is checked only then."""
+async def test_a_failed_commit_notifies_nobody(api: Api, company: Company, database: Database) -> None:
+    """A deferred constraint makes the commit fail."""
     await database.execute(
         """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
             $$ BEGIN RAISE EXCEPTION 'refused at the end'; END $$;
@@ -368,9 +377,9 @@ async def test_a_transaction_that_fails_at_its_end_tells_nobody(api: Api, compan
     await database.execute("DROP TRIGGER refused ON deliveries; DROP FUNCTION refuse()")
 
 
-async def test_a_row_says_which_event_it_is_of(api: Api, company: Company, database: Database) -> None:
+async def test_a_delivery_has_its_event_technician_and_actor(api: Api, company: Company, database: Database) -> None:
     given = await ticket(api)
-    await given.does("ticketAssign", technicianId=company.tess)
+    await given.mutate("ticketAssign", technicianId=company.tess)
     rows = await database.fetch(
         "SELECT event_id::text, technician_id::text, actor_name, created_at FROM deliveries WHERE ticket_id = $1"
         " AND kind = 'ASSIGNED'",
@@ -382,7 +391,7 @@ async def test_a_row_says_which_event_it_is_of(api: Api, company: Company, datab
     ]
 
 
-# Who sees the list
+# Who sees deliveries
 
 DELIVERIES = """query($filter: DeliveryFilter, $first: Int, $after: String, $last: Int, $before: String) {
     deliveries(filter: $filter, first: $first, after: $after, last: $last, before: $before) {
@@ -390,25 +399,25 @@ DELIVERIES = """query($filter: DeliveryFilter, $first: Int, $after: String, $las
         pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } }"""
 
 
-async def test_technicians_see_what_went_out_of_the_house_and_to_themselves(
+async def test_technicians_see_deliveries_to_customers_to_spaces_and_to_themselves(
     api: Api, company: Company, chatting: None
 ) -> None:
     shared = await ticket(api, technicianId=company.tom)
-    await shared.does("ticketAssign", technicianId=company.tess)
+    await shared.mutate("ticketAssign", technicianId=company.tess)
     async with api.technician(company.tess) as tess, api.technician(company.tom) as tom:
-        mine = await told(tess, shared.id)
+        mine = await deliveries_of(tess, shared.id)
         assert mine == [
             mail("ASSIGNED", "TECHNICIAN", "tess@company.test"),
             chat("ASSIGNED"),
             mail("CREATED", "CUSTOMER", "john@example.com"),
             chat("CREATED"),
         ]
-        assert len(await told(api, shared.id)) == len(mine) + 4  # to two admins, and twice to Tom
+        assert len(await deliveries_of(api, shared.id)) == len(mine) + 4  # to two admins, and twice to Tom
         lost = "query($id: ID!) { ticket(by: {id: $id}) { deliveries { totalCount } } }"
         assert await tom(lost, id=shared.id) == {"ticket": None}
 
 
-async def test_nobody_else_sees_any(api: Api, company: Company) -> None:
+async def test_the_list_of_all_deliveries_is_forbidden_to_other_roles(api: Api, company: Company) -> None:
     owned = await ticket(api, customerId=company.customer, technicianId=company.tess)
     (node, *_) = (await api(DELIVERIES, filter={"ticketId": owned.id}))["deliveries"]["nodes"]
     async with api.technician(company.tess) as tess, api.customer(company.customer) as owner, api.service() as bot:
@@ -426,7 +435,7 @@ async def test_nobody_else_sees_any(api: Api, company: Company) -> None:
                 assert refusal.value.codes == ["FORBIDDEN"]
 
 
-async def test_the_list_is_filtered_and_paged(api: Api, company: Company, database: Database) -> None:
+async def test_deliveries_are_filtered_and_paged(api: Api, company: Company, database: Database) -> None:
     given = [await ticket(api, contact={"name": "P", "email": f"Page{n}@customer.test"}) for n in range(4)]
     await database.execute(
         "UPDATE deliveries SET state = 'DEAD', said = '550 No', finished_at = now() WHERE ticket_id = $1"
@@ -465,7 +474,7 @@ async def test_the_list_is_filtered_and_paged(api: Api, company: Company, databa
     assert any(node["state"] == "DEAD" for node in everything)
 
 
-async def test_only_what_was_given_up_is_tried_again(api: Api, company: Company, database: Database) -> None:
+async def test_only_a_dead_delivery_can_be_retried(api: Api, company: Company, database: Database) -> None:
     given = await ticket(api)
     (node, *_) = (await api(DELIVERIES, filter={"ticketId": given.id}))["deliveries"]["nodes"]
     assert await api.refused("deliveryRetry", deliveryId=node["id"]) == [("NOT_ALLOWED", "deliveryId")]
@@ -485,5 +494,5 @@ async def test_only_what_was_given_up_is_tried_again(api: Api, company: Company,
         assert payload["delivery"] == {"state": "PENDING", "attempts": 0, "said": "550 No", "finishedAt": None}
 
 
-async def test_where_there_is_no_channel_the_test_says_so(api: Api, company: Company) -> None:
+async def test_a_test_of_an_unconfigured_channel_is_refused(api: Api, company: Company) -> None:
     assert await api.refused("supportSettingsTest", channel="EMAIL") == [("NOT_ALLOWED", "channel")]
