@@ -248,6 +248,7 @@ class Hub:
     ) -> None:
         """Delivers the replay to a new subscriber, then `ready`, then the messages held back meanwhile."""
         try:
+            # This only says how long to wait; whether the stream can continue is decided by `check_cursor`.
             position = None if after is None else StreamPosition.opened(after, self.cursors)
             await self._tail.awake()
             if position is not None:

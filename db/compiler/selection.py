@@ -11,8 +11,8 @@ the field's JSON. Take this query:
 - `FieldMapping.read` turns the arguments of a site into an *argument shape* and values (`Bound`). The shape is what
   changes the statement's structure: a filter by customer whose value is in slot 0, newest tickets first, 2 rows. The
   values are parameters: slot 0 of site 0, named `s0_0`, is the customer's UUID.
-- To *render* (`Render`, `render.py`) is to build the statement: each mapping makes the SQL of its own field, and lets
-  the selections below it make theirs. Much simplified, the example becomes
+- To *render* (`Render`, here; `compile_root` in `render.py` begins it) is to build the statement: each mapping makes
+  the SQL of its own field, and lets the selections below it make theirs. Much simplified, the example becomes
 
       SELECT json_build_object('nodes', json_agg(json_build_object('reference', q2.reference)))
       FROM (SELECT t1.* FROM tickets AS t1 WHERE t1.customer_id = $1
