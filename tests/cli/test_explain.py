@@ -61,6 +61,20 @@ async def test_a_mutation_is_explained_and_not_run(
     assert await database.fetchval("SELECT count(*) FROM customers") == 0
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        "subscription { ticketChanged { __typename } }",
+        "{ ticketEvents(first: 5) { nodes { kind } } }",
+    ],
+)
+def test_what_reads_events_is_explained_and_not_run(callout: Terminal, document: str) -> None:
+    """Its statement is given events, of which there are none here, so its plan would be that of nothing."""
+    shown = callout("explain", document, "--analyze").stdout
+    assert "-- statement" in shown
+    assert "-- plan" not in shown
+
+
 async def test_the_formatted_statement_has_the_same_plan(database: asyncpg.Connection[asyncpg.Record]) -> None:
     document = """query($search: String!) { tickets(filter: {search: $search}) { totalCount edges { cursor } }
         customers(search: $search) { nodes { name properties { nodes { address } } } }
