@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import compare, fanout, filters, idle, million, notifications, technicians, vary, writes
+from bench import compare, fanout, filters, idle, million, notifications, returning, technicians, vary, writes
 from bench.cases import CASES
 from bench.report import print_machine
 
@@ -20,6 +20,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "filters": lambda given: filters.run(DATA / "bench-live", rounds=given.rounds),
     "notifications": lambda given: notifications.run(DATA / "bench-notifications", rounds=given.rounds),
     "technicians": lambda given: technicians.run(DATA / "bench-live", rounds=given.rounds),
+    "returning": lambda given: returning.run(DATA / "bench-live"),
     "idle": lambda given: idle.run(DATA / "bench-live"),
     "writes": lambda given: writes.run(DATA / "bench-live", rounds=given.rounds),
     "million": lambda given: million.run(DATA / "bench-million"),

@@ -33,6 +33,9 @@ logger = logging.getLogger(__name__)
 RETRY_SECONDS: Final = 0.5
 HELD_MAX: Final = 10_000  # messages held back for a subscriber during its replay
 HELD_BYTES_MAX: Final = QUEUE_BYTES_MAX  # the total size of those messages
+REPLAYS_AT_ONCE: Final = (
+    3  # of the pool's ten connections, so that clients that come back together leave some to others
+)
 ASKED_MAX: Final = 20_000  # events times groups of a family in one look-up, which takes a tenth of a second
 
 UNAVAILABLE: Final = (
@@ -207,6 +210,7 @@ class Hub:
         self._families: dict[Hashable, _Family] = {}
         self._groups: dict[Hashable, _Group] = {}
         self._by_route: defaultdict[str, set[_Group]] = defaultdict(set)
+        self._replays = asyncio.Semaphore(REPLAYS_AT_ONCE)
 
     async def follow(self) -> None:
         await self._tail.follow()
@@ -253,11 +257,13 @@ class Hub:
             await self._tail.awake()
             if position is not None:
                 await self._tail.reach(position.end)  # a cursor from a list or another process may be ahead of this one
-            # No await between entering the group and reading the position: no batch may fall between the two.
-            entry, now = self._enter(feed, subscriber, subscription), self._tail.position
-            if after is not None:
-                checked = await check_cursor(after, self.cursors, self._database, now)
-                await self._replay(feed, subscriber, checked)
+            if after is None:
+                entry, now = self._enter(feed, subscriber, subscription)
+            else:
+                async with self._replays:  # before entering, so that no messages are held back while waiting
+                    entry, now = self._enter(feed, subscriber, subscription)
+                    checked = await check_cursor(after, self.cursors, self._database, now)
+                    await self._replay(feed, subscriber, checked)
             subscriber.deliver(await feed.ready(StreamPosition(now).sealed(self.cursors)))
             await entry.catch_up()
         except UNAVAILABLE as error:
@@ -267,7 +273,11 @@ class Hub:
             logger.exception("cannot start a subscription")
             subscriber.fail()
 
-    def _enter(self, feed: Feed, subscriber: Subscriber, subscription: SubscriptionHandle) -> _GroupSubscriber:
+    def _enter(
+        self, feed: Feed, subscriber: Subscriber, subscription: SubscriptionHandle
+    ) -> tuple[_GroupSubscriber, str]:
+        """Adds the subscriber to the feed's group. Returns its entry and the position from which on it gets batches; no
+        batch may fall between the two."""
         group = self._groups.get(feed.key)
         if group is None:
             family = self._families.setdefault(feed.family, _Family(self.cursors))
@@ -278,7 +288,7 @@ class Hub:
         entry = _GroupSubscriber(subscriber, self._tail.number)
         group.subscribers.add(entry)
         subscription.leave = partial(group.leave, entry)
-        return entry
+        return entry, self._tail.position
 
     async def _replay(self, feed: Feed, subscriber: Subscriber, checked: Replay | Reset) -> None:
         if isinstance(checked, Reset):
