@@ -7,7 +7,7 @@ up only if they are selected.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -147,10 +147,11 @@ class _Page:
         self._selection = selection
         self._shape: PageShape = render.shape(selection)
         self._source: tuple[str, NamedRow] | None = None
+        self._derived = ""
 
     def text(self) -> str:
         page = self._render.pairs([(part.key, self._part(part)) for part in self._selection.fields])
-        return f"(SELECT {page})" if self._source is None else f"(SELECT {page} FROM {self._source[0]})"
+        return page if self._source is None else f"(SELECT {page} FROM {self._source[0]}{self._derived})"
 
     @property
     def _rows(self) -> NamedRow:
@@ -165,9 +166,9 @@ class _Page:
     def _part(self, part: Selection) -> str:
         match part.name:
             case "nodes":
-                return self._all(self._render.object(part.fields, self._rows))
+                return self._all(self._object(self._render.selected(part.fields, self._rows)))
             case "edges":
-                return self._all(self._render.pairs([(field.key, self._edge(field)) for field in part.fields]))
+                return self._all(self._object([(field.key, self._edge(field)) for field in part.fields]))
             case "pageInfo":
                 return self._render.pairs([(field.key, self._page_info(field)) for field in part.fields])
             case "totalCount":
@@ -180,7 +181,7 @@ class _Page:
     def _edge(self, field: Selection) -> str:
         match field.name:
             case "node":
-                return self._render.object(field.fields, self._rows)
+                return self._object(self._render.selected(field.fields, self._rows))
             case "cursor":
                 return self._cursor()
             case _:
@@ -199,6 +200,12 @@ class _Page:
                 return self._cursor_at(last=not backward)
             case _:
                 return self._render.value(field, self._row)
+
+    def _object(self, pairs: Sequence[tuple[str, str]]) -> str:
+        """The object of these pairs for each of the page's rows."""
+        each, derived = self._render.derived(pairs)
+        self._derived += derived
+        return each
 
     def _all(self, element: str) -> str:
         rn = f"{self._rows.name}.rn"
