@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
 
-from sqlalchemy import FromClause, Text, cast, exists, func, literal_column
+from sqlalchemy import ColumnElement, FromClause, Integer, Text, cast, exists, func, literal_column
 
 from db import limits
 from db.compiler.selection import Arguments, Bound, FieldMapping, Render, Selection
@@ -24,7 +24,12 @@ from db.lists.listing import BY_ID, RANKING_KEYS, Listing, Order
 from db.lists.plan import found, total
 from db.lists.query import CursorBound, ListQuery, Stretch
 from db.lists.shapes import CriteriaShape
+from db.planner import number
 from db.sql import EMPTY_LIST, Condition, Expression, Row, select_star
+
+ROUND_SIZES = (1, 5, 10, 20, 50, limits.PAGE_MAX)
+"""The planner has to see how many rows are looked up, so a page's statement looks up the next of these numbers. How
+many of them the page has is a parameter: otherwise each number would be a statement of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,8 @@ class PageShape:
 
     criteria: CriteriaShape
     order: Order
-    size: int
+    most: int  # one of `ROUND_SIZES`
+    size: int  # the slot of the page's size, which is at most `most`
     backward: bool
     after: int | None  # the slot of the cursor's first value
     before: int | None
@@ -59,7 +65,9 @@ class Many(FieldMapping):
         size, backward = page_size(arguments)
         after = self._cursor(arguments.get("after"), order, slots)
         before = self._cursor(arguments.get("before"), order, slots)
-        return Bound(PageShape(criteria, order, size, backward, after, before), tuple(slots.values), size)
+        most = next(each for each in ROUND_SIZES if each >= size)
+        shape = PageShape(criteria, order, most, slots.put(size), backward, after, before)
+        return Bound(shape, tuple(slots.values), size)
 
     def _order(self, arguments: Arguments, criteria: CriteriaShape) -> Order:
         ranking = self.listing.ranking
@@ -107,16 +115,22 @@ class Many(FieldMapping):
 
     def rows(self, draft: Draft) -> tuple[FromClause, list[Condition]]:
         """The rows of a page: the entity's columns; `rn`, the row's number, counted from the end that the page starts
-        at; and `n`, the number of rows. They are up to one more than the page holds: that last one only shows that
-        there are more."""
+        at; and `n`, the number of rows that were looked up. They are up to one more than the page holds: that last one
+        only shows that there are more."""
         shape: PageShape = draft.shape
         after = () if shape.after is None else (CursorBound(shape.after, after=True),)
         before = () if shape.before is None else (CursorBound(shape.before, after=False),)
         query = self.query(draft)
-        rows = query.subquery(found(query, shape.size + 1, Stretch(after + before, shape.backward)))
+        rows = query.subquery(found(query, shape.most + 1, Stretch(after + before, shape.backward)))
         # Without an ORDER BY, which would sort again: the rows come in the order of the subquery.
-        numbered = select_star(rows, func.row_number().over().label("rn"), func.count().over().label("n"))
-        return numbered.subquery(OWN), []
+        numbered = query.subquery(
+            select_star(rows, func.row_number().over().label("rn"), func.count().over().label("n"))
+        )
+        return select_star(numbered).where(numbered.c.rn <= self.size(draft) + number(1)).subquery(OWN), []
+
+    def size(self, draft: Draft) -> ColumnElement[int]:
+        """The number of rows of a page."""
+        return draft.parameter(draft.shape.size, Integer())
 
     def total(self, draft: Draft) -> Expression:
         return total(self.query(draft))
@@ -162,6 +176,10 @@ class _Page:
     def _expression(self, build: Callable[[Draft], Expression], about: Hashable) -> str:
         return self._render.expression(self._selection, self._row, build, about=about)
 
+    @property
+    def _size(self) -> str:
+        return self._expression(self._many.size, "size")
+
     def _part(self, part: Selection) -> str:
         match part.name:
             case "nodes":
@@ -204,17 +222,17 @@ class _Page:
         rn = f"{self._rows.name}.rn"
         # The rows are numbered from the end that the page starts at, so a page from the end is turned around.
         order = f" ORDER BY {rn} DESC" if self._shape.backward else ""
-        return f"coalesce(json_agg({element}{order}) FILTER (WHERE {rn} <= {self._shape.size}), {EMPTY_LIST})"
+        return f"coalesce(json_agg({element}{order}) FILTER (WHERE {rn} <= {self._size}), {EMPTY_LIST})"
 
     def _more(self) -> str:
-        return f"count({self._rows.name}.rn) > {self._shape.size}"
+        return f"count({self._rows.name}.rn) > {self._size}"
 
     def _cursor(self) -> str:
         return self._render.expression(self._selection, self._rows, self._many.cursor, about="cursor")
 
     def _cursor_at(self, *, last: bool) -> str:
         rows = self._rows.name
-        place = f"least({rows}.n, {self._shape.size})" if last else "1"
+        place = f"least({rows}.n, {self._size})" if last else "1"
         return f"max({self._cursor()}) FILTER (WHERE {rows}.rn = {place})"
 
     def _beyond(self, slot: int | None, *, following: bool) -> str:

@@ -232,6 +232,13 @@ async def test_values_of_one_shape_share_a_statement(execution: Execution) -> No
     assert one is other
 
 
+async def test_pages_of_similar_sizes_share_a_statement(execution: Execution) -> None:
+    for n in (1, 2, 5, 6, 10, 11, 20, 21, 50, 51, 100):
+        assert await ask(execution, FIRST, n=n) == NONE
+    (root,) = {id(root): root for root in fields(execution)}.values()
+    assert [shapes[0].most for shapes in root.statements] == [1, 5, 10, 20, 50, 100]  # type: ignore[attr-defined]
+
+
 async def test_a_request_refused_for_its_cost_is_not_cached(execution: Execution) -> None:
     document = "query($n: Int) { tickets(first: $n) { nodes { notes(first: $n) { nodes { ticket { id } } } } } }"
     for n, refused in ((100, True), (2, False), (100, True), (2, False)):
