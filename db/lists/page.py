@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause, Integer, Text, cast, exists, func, literal_column
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import TypeEngine
 
 from db import limits
 from db.compiler.selection import Arguments, Bound, FieldMapping, Render, Selection
@@ -24,7 +27,7 @@ from db.lists.listing import BY_ID, RANKING_KEYS, Listing, Order
 from db.lists.plan import found, total
 from db.lists.query import CursorBound, ListQuery, Stretch
 from db.lists.shapes import CriteriaShape
-from db.planner import number
+from db.planner import number, of_any_length
 from db.sql import EMPTY_LIST, Condition, Expression, Row, select_star
 
 ROUND_SIZES = (1, 5, 10, 20, 50, limits.PAGE_MAX)
@@ -59,15 +62,27 @@ class Many(FieldMapping):
         return 2
 
     def read(self, arguments: Arguments) -> Bound:
-        slots = Slots()
+        slots = Slots(words_are_values=True)
         criteria = self.listing.criteria.read(arguments, slots)
         order = self._order(arguments, criteria)
+        if not self._takes_words_as_values(criteria, order):
+            slots = Slots()
+            criteria = self.listing.criteria.read(arguments, slots)
         size, backward = page_size(arguments)
         after = self._cursor(arguments.get("after"), order, slots)
         before = self._cursor(arguments.get("before"), order, slots)
         most = next(each for each in ROUND_SIZES if each >= size)
         shape = PageShape(criteria, order, most, slots.put(size), backward, after, before)
         return Bound(shape, tuple(slots.values), size)
+
+    def _takes_words_as_values(self, criteria: CriteriaShape, order: Order) -> bool:
+        """Whether no plan depends on the words of the criteria: the list is read part by part (`db/lists/in_order.py`),
+        and its total is stored. For other lists the planner has to see the words."""
+        listing = self.listing
+        in_parts = listing.counted & (listing.index_suffix | set(listing.enumerated.values()))
+        if self.referenced_by is not None or not listing.criteria.columns(criteria) <= in_parts:
+            return False
+        return criteria.is_flat() and not any(listing.keys[name].unique for name, _ in order)
 
     def _order(self, arguments: Arguments, criteria: CriteriaShape) -> Order:
         ranking = self.listing.ranking
@@ -107,7 +122,7 @@ class Many(FieldMapping):
             order=shape.order,
             on=partial(_refers, self.referenced_by, draft.this) if self.referenced_by else None,
             outer=draft.this,
-            parameters=Parameters(draft.parameter),
+            parameters=Parameters(partial(_parameter, draft)),
             viewer=draft.viewer,
             names=draft,
             visible=self.entity.visible,
@@ -239,6 +254,11 @@ class _Page:
         if slot is None:
             return "false"
         return self._expression(partial(self._many.continues, slot=slot, following=following), ("beyond", following))
+
+
+def _parameter(draft: Draft, slot: int, type_: TypeEngine[Any]) -> ColumnElement[Any]:
+    value = draft.parameter(slot, type_)
+    return of_any_length(value) if isinstance(type_, ARRAY) else value
 
 
 def _refers(column: str, row: Row, other: Row) -> Condition:
