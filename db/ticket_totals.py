@@ -81,5 +81,5 @@ def ticket_counts(shape: CriteriaShape, viewer: ViewerParameter, parameters: Par
     return select(*columns).where(*conditions).subquery("totals")
 
 
-ALL_TICKETS = replace(TICKETS, total=ticket_total)
+ALL_TICKETS = replace(TICKETS, total=ticket_total, counted=_KEPT)
 """The list of tickets, with its total from the stored counts."""

@@ -1,7 +1,7 @@
 """The terms of the selection compiler, which turns the selection of a root field into one SQL statement that returns
 the field's JSON. Take this query:
 
-    { tickets(filter: {customerId: "cus_018f…"}, first: 2) { nodes { reference } } }
+    { tickets(filter: {customerId: "cus_018f…"}, first: 5) { nodes { reference } } }
 
 - A *selection* (`Selection`) is a selected field and, below it, the selections of each type that its value may have.
   `collect.py` builds this tree from the document, for one role: `tickets`, with `nodes`, with `reference`.
@@ -9,14 +9,14 @@ the field's JSON. Take this query:
   how a field is read: `tickets` is a `Many`, `reference` a `Column`.
 - A *site* (`Site`) is a selected field that has arguments. Sites are numbered per root field; `tickets` is site 0.
 - `FieldMapping.read` turns the arguments of a site into an *argument shape* and values (`Bound`). The shape is what
-  changes the statement's structure: a filter by customer whose value is in slot 0, newest tickets first, 2 rows. The
-  values are parameters: slot 0 of site 0, named `s0_0`, is the customer's UUID.
+  changes the statement's structure: a filter by customer whose value is in slot 0, newest tickets first, up to 5 rows.
+  The values are parameters: slot 0 of site 0, named `s0_0`, is the customer's UUID; slot 1 is the number of rows.
 - To *render* (`Render`, here; `compile_root` in `render.py` begins it) is to build the statement: each mapping makes
   the SQL of its own field, and lets the selections below it make theirs. Much simplified, the example becomes
 
       SELECT json_build_object('nodes', json_agg(o$3))
       FROM (SELECT t1.* FROM tickets AS t1 WHERE t1.customer_id = $1
-            ORDER BY t1.created_at DESC, t1.id DESC LIMIT 2) AS q2,
+            ORDER BY t1.created_at DESC, t1.id DESC LIMIT 5) AS q2,
         LATERAL (SELECT q2.reference AS "reference") AS o$3
 
 - A *snippet* (`Snippet`, `snippets.py`) is a piece of SQL that SQLAlchemy has written once: here the rows of the list,

@@ -119,6 +119,8 @@ class Listing:
     criteria: Criteria = field(default_factory=lambda: Criteria({}))
     total: Total = lambda shape, viewer, parameters: None
     """A quicker way to count the rows that match a shape; returns None if it does not apply."""
+    counted: frozenset[str] = frozenset()
+    """The columns by which it counts: a total by criteria on only these is stored."""
     ranking: Ranking | None = None
     """The order of the list while it is searched; None if a search does not change it."""
     search: Path = ()

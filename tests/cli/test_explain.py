@@ -26,8 +26,8 @@ def test_it_prints_selection_shape_and_statement(callout: Terminal) -> None:
     selection, shape, statement = shown.split("\n\n")
     assert selection == "-- selection\ntickets  [Many of Ticket, site 0]\n  nodes\n    reference  [Column]"
     assert shape.splitlines()[0] == "-- argument shape of site 0, up to 2 rows"
-    assert "filter=CriteriaShape(priority=WordsShape(words=('URGENT',)))" in shape
-    assert "FROM tickets AS t_1" in statement and "LIMIT 3" in statement
+    assert "filter=CriteriaShape(priority=ValueShape(slot=0))" in shape and "values: (('URGENT',), 2)" in shape
+    assert "FROM tickets AS t_1" in statement and "LIMIT 6" in statement
 
 
 def test_the_statement_contains_the_roles_visibility(callout: Terminal) -> None:
