@@ -47,9 +47,12 @@ class Cluster:
         await asyncio.to_thread(postmaster.wait, WITHIN)
         await asyncio.to_thread(self._server.close)
 
+    def clear(self) -> None:
+        shutil.rmtree(self.pgdata, ignore_errors=True)
+
     def copy_from(self, other: Cluster) -> None:
         """Copies the files of a cluster that is stopped, in place of its own."""
-        shutil.rmtree(self.pgdata, ignore_errors=True)
+        self.clear()
         shutil.copytree(other.pgdata, self.pgdata)
         owner = other.pgdata.stat()
         for folder, _, files in os.walk(self.pgdata):
