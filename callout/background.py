@@ -43,11 +43,13 @@ def _stop_if_failed(task: asyncio.Future[None]) -> None:
 
 
 async def keep_counted(database: Database) -> None:
-    """Folds new events into the stored counts every `COUNTING_SECONDS`, forever. Several processes may do so at once.
-    Waits while the database is unavailable."""
+    """Folds new events into the stored counts every `COUNTING_SECONDS`, forever; and adopts the rows of another cluster
+    that a restore has put here meanwhile. Several processes may do so at once. Waits while the database is
+    unavailable."""
     while True:
         try:
             async with database.acquire() as connection:
+                await event_log.adopt(connection)
                 await counts.fold(connection)
         except OUTAGE as error:
             logger.warning("cannot update the counts: %s", error or type(error).__name__)

@@ -10,12 +10,8 @@ All of it works with PostgreSQL 14 and the rights of the database's owner.
 
 from __future__ import annotations
 
-# Identifies the cluster and database that transaction ids belong to. The timeline is part of it because a failover or a
-# point-in-time recovery reuses ids; the database's oid, because a dump can be restored into the same cluster.
-CLUSTER = (
-    "(SELECT concat_ws('/', system_identifier, timeline_id, oid)"
-    " FROM pg_control_system(), pg_control_checkpoint(), pg_database WHERE datname = current_database())"
-)
+# Identifies the cluster that transaction ids belong to: the same on a primary, its standbys and its physical copies.
+CLUSTER = "(SELECT system_identifier::text FROM pg_control_system())"
 
 EXTENSIONS = ("CREATE EXTENSION IF NOT EXISTS pg_trgm", "CREATE EXTENSION IF NOT EXISTS btree_gin")
 
@@ -52,7 +48,8 @@ $$""",
 CREATE FUNCTION refuse_uncounted_pruning() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF EXISTS (
-        SELECT FROM pruned, event_log, LATERAL (VALUES (counted), (service_counted)) AS taken_in (up_to)
+        SELECT FROM pruned, event_log,
+            LATERAL (VALUES (counted), (service_counted), (fingerprinted)) AS taken_in (up_to)
         WHERE NOT pg_visible_in_snapshot(pruned.xid, up_to)
     ) THEN
         RAISE EXCEPTION 'an event is kept until the counts of tickets have taken it in' USING

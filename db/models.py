@@ -464,10 +464,11 @@ class TicketEventRow(Base):
 class EventLogRow(Base):
     """The state of the event log, a single row.
 
-    `identity` is in every stream cursor, so that one from another log is recognised. It changes when the rows have been
-    moved to another `cluster`, where transaction ids mean something else. `counted` and `service_counted` are the
-    positions up to which `ticket_counts` and `service_ticket_counts` include the events. Events of transactions below
-    `horizon` may be deleted: a stream cannot resume from a position that does not see all of them.
+    The key of the stream cursors is derived from `identity`, which never changes. `fingerprint` is that of the events
+    up to the position `fingerprinted` (`db/events/position.py`). `counted` and `service_counted` are the positions up
+    to which `ticket_counts` and `service_ticket_counts` include the events. Events of transactions below `horizon` may
+    be deleted: a stream cannot resume from a position that does not see all of them. `cluster` is the one that all
+    these transaction ids belong to.
     """
 
     __tablename__ = "event_log"
@@ -480,6 +481,8 @@ class EventLogRow(Base):
     service_counted: Mapped[str] = mapped_column(PgSnapshot)
     horizon: Mapped[str] = mapped_column(Xid8, server_default=text("'0'::xid8"))
     horizon_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    fingerprint: Mapped[int] = mapped_column(BigInteger)
+    fingerprinted: Mapped[str] = mapped_column(PgSnapshot)
 
 
 class TicketCountRow(Base):

@@ -61,5 +61,6 @@ class Feed(ABC):
         """Returns the payload that ends the replay: from here on, messages are live. Raises the database's errors."""
 
     @abstractmethod
-    def reset(self, reason: StreamResetReason, cursor: str) -> bytes:
-        """Returns the payload that says that the client's cursor cannot be used, and why."""
+    def reset(self, reason: StreamResetReason, cursor: str) -> bytes | None:
+        """Returns the payload that says that the client's cursor cannot be used, and why; None if the feed's messages
+        have no cursors, so that `ready` says everything."""

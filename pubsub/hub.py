@@ -7,6 +7,9 @@ messages are held back for it.
 
 The promise: from its cursor on, each subscriber receives every event that concerns it exactly once, and the events of a
 ticket in order. Each message has a cursor; a client that returns with it continues after that message.
+
+When the log's history has changed, as after a failover that lost events, each subscriber is treated as if it returned
+with its last cursor: if the log still has the events below it, the subscriber gets those after it; otherwise a reset.
 """
 
 from __future__ import annotations
@@ -15,13 +18,14 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections import defaultdict, deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import asyncpg
 
-from db.events.cursor import Replay, Reset, StreamCursors, StreamPosition, check_cursor
+from db.events.cursor import Replay, Reset, StreamCursors, StreamPosition, check_position
 from db.postgres.pool import Database
 from pubsub.bell import Bell
 from pubsub.feed import Feed, Message
@@ -33,9 +37,9 @@ logger = logging.getLogger(__name__)
 RETRY_SECONDS: Final = 0.5
 HELD_MAX: Final = 10_000  # messages held back for a subscriber during its replay
 HELD_BYTES_MAX: Final = QUEUE_BYTES_MAX  # the total size of those messages
-REPLAYS_AT_ONCE: Final = (
-    3  # of the pool's ten connections, so that clients that come back together leave some to others
-)
+REPLAYS_AT_ONCE: Final = 3
+"""The most look-ups for replays at a time, so that clients that come back together leave connections of the pool to
+others. A subscriber that reads slowly waits outside."""
 ASKED_MAX: Final = 20_000  # events times groups of a family in one look-up, which takes a tenth of a second
 
 UNAVAILABLE: Final = (
@@ -68,30 +72,49 @@ class Subscriber(ABC):
 
 class _GroupSubscriber:
     """A subscriber in a group: the number of the last batch before it joined, which is not delivered to it, and the
-    messages held back during its replay."""
+    messages held back during its replay.
 
-    def __init__(self, subscriber: Subscriber, since: int) -> None:
+    `position` is that of the last message delivered to it, or of its cursor; None if the cursor is unknown. `resumes`
+    says whether there is any, and `ready` whether its replay has been completed.
+    """
+
+    def __init__(
+        self, subscriber: Subscriber, since: int, position: StreamPosition | None = None, *, resumes: bool = False
+    ) -> None:
         self.subscriber = subscriber
         self.since = since
-        self._held: deque[bytes] | None = deque()
+        self.position = position
+        self.resumes = resumes
+        self.ready = False
+        self._held: deque[tuple[bytes, StreamPosition]] | None = deque()
         self._held_bytes = 0
 
-    def deliver(self, payload: bytes) -> None:
+    def hold(self, since: int) -> None:
+        """From now on holds back the messages of batches after `since`, for a replay, and forgets earlier ones."""
+        self.since = since
+        self._held = deque()
+        self._held_bytes = 0
+
+    def deliver(self, payload: bytes, position: StreamPosition) -> None:
         if self._held is None:
-            self.subscriber.deliver(payload)
+            self.deliver_now(payload, position)
             return
-        self._held.append(payload)
+        self._held.append((payload, position))
         self._held_bytes += len(payload)
         if len(self._held) > HELD_MAX or self._held_bytes > HELD_BYTES_MAX:
             self._held.clear()
             self.subscriber.fail()
 
+    def deliver_now(self, payload: bytes, position: StreamPosition) -> None:
+        self.position, self.resumes = position, True
+        self.subscriber.deliver(payload)
+
     async def catch_up(self) -> None:
         """Delivers the messages held back, at the subscriber's pace; from then on messages are delivered directly."""
         while self._held:
-            payload = self._held.popleft()
+            payload, position = self._held.popleft()
             self._held_bytes -= len(payload)
-            self.subscriber.deliver(payload)
+            self.deliver_now(payload, position)
             await self.subscriber.drained()
         self._held = None
 
@@ -104,6 +127,12 @@ class SubscriptionHandle:
         self.leave: Callable[[], None] = lambda: None
         self._tail = tail
         tail.listen()
+
+    def join(self, joining: Coroutine[Any, Any, None]) -> None:
+        """Runs `joining`, instead of what is running."""
+        if self.joining is not None:
+            self.joining.cancel()
+        self.joining = asyncio.create_task(joining)
 
     def end(self) -> None:
         if self.joining is not None:
@@ -118,18 +147,18 @@ class _Group:
     def __init__(self, hub: Hub, feed: Feed, family: _Family) -> None:
         self.feed = feed
         self.family = family
-        self.subscribers: set[_GroupSubscriber] = set()
+        self.subscribers: dict[_GroupSubscriber, SubscriptionHandle] = {}
         self._hub = hub
 
     def leave(self, entry: _GroupSubscriber) -> None:
-        self.subscribers.discard(entry)
+        self.subscribers.pop(entry, None)
         if not self.subscribers:
             self._hub.forget(self)
 
-    def deliver(self, batch: Batch, payload: bytes) -> None:
+    def deliver(self, batch: Batch, payload: bytes, position: StreamPosition) -> None:
         for entry in list(self.subscribers):
             if batch.number > entry.since:
-                entry.deliver(payload)
+                entry.deliver(payload, position)
 
     def fail(self) -> None:
         for entry in list(self.subscribers):
@@ -157,6 +186,9 @@ class _Family:
         self._waiting += events
         if self._delivering is None:
             self._delivering = asyncio.create_task(self._deliver())
+
+    def forget_waiting(self) -> None:
+        self._waiting.clear()
 
     def leave(self, group: _Group) -> None:
         self.groups.discard(group)
@@ -186,10 +218,10 @@ class _Family:
         # one.
         for message in sorted(found, key=lambda message: batches[message.event].number):
             batch = batches[message.event]
-            cursor = StreamPosition(batch.origin, batch.until, message.at, message.event).sealed(self._cursors)
-            payload = groups[0].feed.with_cursor(message.payload, cursor)
+            position = StreamPosition(batch.origin, batch.until, message.at, message.event)
+            payload = groups[0].feed.with_cursor(message.payload, position.sealed(self._cursors))
             for place in message.feeds:
-                groups[place].deliver(batch, payload)
+                groups[place].deliver(batch, payload, position)
 
     async def _found(self, events: Sequence[str], feeds: Sequence[Feed]) -> list[Message]:
         while True:
@@ -206,7 +238,7 @@ class Hub:
     def __init__(self, database: Database, database_url: str, bell: Bell, cursors: StreamCursors) -> None:
         self.cursors = cursors
         self._database = database
-        self._tail = Tail(database_url, bell, self._on_batch)
+        self._tail = Tail(database_url, bell, self._on_batch, self._on_changed_history)
         self._families: dict[Hashable, _Family] = {}
         self._groups: dict[Hashable, _Group] = {}
         self._by_route: defaultdict[str, set[_Group]] = defaultdict(set)
@@ -219,7 +251,7 @@ class Hub:
         """Delivers the feed's messages to `subscriber`, after the cursor `after` or from now on, until the returned
         handle is ended."""
         subscription = SubscriptionHandle(self._tail)
-        subscription.joining = asyncio.create_task(self._join(feed, subscriber, after, subscription))
+        subscription.join(self._join(feed, subscriber, after, subscription))
         return subscription
 
     def forget(self, group: _Group) -> None:
@@ -245,39 +277,32 @@ class Hub:
         for family, events in waiting.items():
             family.add(events)
 
+    def _on_changed_history(self) -> None:
+        for family in self._families.values():
+            family.forget_waiting()
+        for group in list(self._groups.values()):
+            for entry, subscription in group.subscribers.items():
+                entry.hold(self._tail.number)
+                subscription.join(self._continue(group.feed, entry, self._tail.position))
+
     # Joining
 
     async def _join(
         self, feed: Feed, subscriber: Subscriber, after: str | None, subscription: SubscriptionHandle
     ) -> None:
-        """Delivers the replay to a new subscriber, then `ready`, then the messages held back meanwhile."""
-        try:
-            # This only says how long to wait; whether the stream can continue is decided by `check_cursor`.
+        """Adds a subscriber to its group, and starts its stream."""
+        with _failing(subscriber):
+            # This only says how long to wait; whether the stream can continue is decided by `check_position`.
             position = None if after is None else StreamPosition.opened(after, self.cursors)
             await self._tail.awake()
             if position is not None:
                 await self._tail.reach(position.end)  # a cursor from a list or another process may be ahead of this one
-            if after is None:
-                entry, now = self._enter(feed, subscriber, subscription)
-            else:
-                async with self._replays:  # before entering, so that no messages are held back while waiting
-                    entry, now = self._enter(feed, subscriber, subscription)
-                    checked = await check_cursor(after, self.cursors, self._database, now)
-                    await self._replay(feed, subscriber, checked)
-            subscriber.deliver(await feed.ready(StreamPosition(now).sealed(self.cursors)))
-            await entry.catch_up()
-        except UNAVAILABLE as error:
-            logger.warning("cannot replay events: %s", error or type(error).__name__)
-            subscriber.fail()
-        except Exception:
-            logger.exception("cannot start a subscription")
-            subscriber.fail()
+            # No await between entering the group and reading the position: no batch may fall between the two.
+            entry = _GroupSubscriber(subscriber, self._tail.number, position, resumes=after is not None)
+            self._enter(feed, entry, subscription)
+            await self._continue(feed, entry, self._tail.position)
 
-    def _enter(
-        self, feed: Feed, subscriber: Subscriber, subscription: SubscriptionHandle
-    ) -> tuple[_GroupSubscriber, str]:
-        """Adds the subscriber to the feed's group. Returns its entry and the position from which on it gets batches; no
-        batch may fall between the two."""
+    def _enter(self, feed: Feed, entry: _GroupSubscriber, subscription: SubscriptionHandle) -> None:
         group = self._groups.get(feed.key)
         if group is None:
             family = self._families.setdefault(feed.family, _Family(self.cursors))
@@ -285,16 +310,50 @@ class Hub:
             family.groups.add(group)
             for route in feed.routes:
                 self._by_route[route].add(group)
-        entry = _GroupSubscriber(subscriber, self._tail.number)
-        group.subscribers.add(entry)
+        group.subscribers[entry] = subscription
         subscription.leave = partial(group.leave, entry)
-        return entry, self._tail.position
 
-    async def _replay(self, feed: Feed, subscriber: Subscriber, checked: Replay | Reset) -> None:
+    async def _continue(self, feed: Feed, entry: _GroupSubscriber, now: str) -> None:
+        """Delivers the replay up to the tail's position `now`, then `ready`, unless the client has had it, then the
+        messages held back meanwhile."""
+        with _failing(entry.subscriber):
+            if entry.resumes:
+                async with self._replays:
+                    checked = await check_position(entry.position, self._database, now)
+                await self._replay(feed, entry, checked)
+            if not entry.ready:
+                position = StreamPosition(now)
+                entry.deliver_now(await feed.ready(position.sealed(self.cursors)), position)
+                entry.ready = True
+            await entry.catch_up()
+
+    async def _replay(self, feed: Feed, entry: _GroupSubscriber, checked: Replay | Reset) -> None:
         if isinstance(checked, Reset):
-            subscriber.deliver(feed.reset(checked.reason, StreamPosition(checked.now).sealed(self.cursors)))
+            position = StreamPosition(checked.now)
+            payload = feed.reset(checked.reason, position.sealed(self.cursors))
+            if payload is not None:
+                entry.deliver_now(payload, position)
+            entry.ready = False
             return
-        async for portion in checked.portions(feed.of, feed.at_once):
+
+        async def of(events: Sequence[str]) -> list[Message]:
+            async with self._replays:
+                return await feed.of(events)
+
+        async for portion in checked.portions(of, feed.at_once):
             for position, message in portion:
-                subscriber.deliver(feed.with_cursor(message.payload, position.sealed(self.cursors)))
-                await subscriber.drained()
+                entry.deliver_now(feed.with_cursor(message.payload, position.sealed(self.cursors)), position)
+                await entry.subscriber.drained()
+
+
+@contextmanager
+def _failing(subscriber: Subscriber) -> Iterator[None]:
+    """Ends the subscription if the block fails, so that the client tries again."""
+    try:
+        yield
+    except UNAVAILABLE as error:
+        logger.warning("cannot replay events: %s", error or type(error).__name__)
+        subscriber.fail()
+    except Exception:
+        logger.exception("cannot start a subscription")
+        subscriber.fail()

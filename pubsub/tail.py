@@ -3,6 +3,10 @@
 The new events are the difference between two snapshots, so that none is left out or read twice, however long
 transactions stay open; see `docs/live.md`. The bell wakes the tail; without a ring it looks every `LOOKING_SECONDS`.
 Without subscriptions it pauses, and costs nothing; afterwards it continues from the log's current position.
+
+Each look also checks, by the fingerprint, that the log still has exactly the events below the tail's position. If not
+(after a failover that lost events, or a restore), the tail continues from the log's current position, and announces
+that the history has changed.
 """
 
 from __future__ import annotations
@@ -12,12 +16,15 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import xor
 from typing import Any, Final
 
 import asyncpg
 
+from db.events.cursor import Unsettled
 from db.events.event import IMAGES, READ, Event
-from db.events.position import NOW, Snapshot, unseen
+from db.events.position import HASH, NOW, Position, unseen
 from db.postgres.pool import OUTAGE, normalised
 from pubsub.bell import Bell
 
@@ -28,10 +35,13 @@ ANSWER_SECONDS: Final = 5.0  # after which a silent database counts as unavailab
 RETRY_SECONDS: Final = 0.2
 RETRY_SECONDS_MAX: Final = 2.0
 
+_NOW: Final = f"SELECT {NOW} AS position, pg_is_in_recovery() AS recovering"
+
 # A left join, because the position is needed even if there are no new events.
 _NEW_EVENTS: Final = f"""
-SELECT {NOW} AS position, fresh.* FROM (VALUES (true)) AS always (row) LEFT JOIN LATERAL (
-    SELECT {READ}
+SELECT {NOW} AS position, pg_is_in_recovery() AS recovering, fresh.*
+FROM (VALUES (true)) AS always (row) LEFT JOIN LATERAL (
+    SELECT {HASH} AS hash, {READ}
     FROM {unseen("$1::text::pg_snapshot", "*")}
     {IMAGES}
 ) AS fresh ON true
@@ -49,12 +59,21 @@ class Batch:
 
 
 class Tail:
-    """Calls `on_batch` with each batch while it has listeners. Run `follow()` for as long as the process serves."""
+    """Calls `on_batch` with each batch while it has listeners, and `on_changed_history` when the log's history has
+    changed: from then on, batches continue from the new `position`. Run `follow()` for as long as the process
+    serves."""
 
-    def __init__(self, database_url: str, bell: Bell, on_batch: Callable[[Batch], None]) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        bell: Bell,
+        on_batch: Callable[[Batch], None],
+        on_changed_history: Callable[[], None],
+    ) -> None:
         self._url = normalised(database_url)
         self._bell = bell
         self._on_batch = on_batch
+        self._on_changed_history = on_changed_history
         self._looked = asyncio.Event()
         self._listeners = 0
         self._wanted = asyncio.Event()
@@ -82,14 +101,14 @@ class Tail:
     async def reach(self, position: str) -> bool:
         """Waits until the tail has reached a position. Returns False if it is still ahead of the log's current one, as
         after a restore from a backup. Raises `TimeoutError` if the tail does not look within `ANSWER_SECONDS`."""
-        wanted = Snapshot.parse(position)
+        wanted = Position.parse(position)
         async with asyncio.timeout(ANSWER_SECONDS):
             for _ in range(2):  # two looks, because the current one may have started too early to see the position
-                if Snapshot.parse(self.position).covers(wanted):
+                if Position.parse(self.position).covers(wanted):
                     return True
                 self._bell.ring()
                 await self._looked.wait()
-        return Snapshot.parse(self.position).covers(wanted)
+        return Position.parse(self.position).covers(wanted)
 
     async def follow(self) -> None:
         """Reads batches forever. Reconnects after an outage; events are not lost, as its position stays."""
@@ -126,14 +145,29 @@ class Tail:
             self._awake.clear()
             await self._wanted.wait()
         if not self._awake.is_set():
-            self.position = await connection.fetchval(f"SELECT {NOW}")
+            now = await connection.fetchrow(_NOW)
+            assert now is not None
+            self.position = _position(now)
             self._awake.set()
 
     async def _look(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
-        rows: list[Any] = await connection.fetch(_NEW_EVENTS, self.position)
-        origin, self.position = self.position, rows[0]["position"]
-        if rows[0]["id"] is not None:
+        before = Position.parse(self.position)
+        rows: list[Any] = await connection.fetch(_NEW_EVENTS, before.snapshot)
+        origin, self.position = self.position, _position(rows[0])
+        fresh = [row for row in rows if row["id"] is not None]
+        if not before.holds(Position.parse(self.position), reduce(xor, (row["hash"] for row in fresh), 0)):
+            logger.warning("the event log's history has changed, as after a failover or a restore")
+            self._on_changed_history()
+        elif fresh:
             self.number += 1
-            self._on_batch(Batch(self.number, origin, self.position, [Event.of(row) for row in rows]))
+            self._on_batch(Batch(self.number, origin, self.position, [Event.of(row) for row in fresh]))
         self._looked.set()
         self._looked = asyncio.Event()  # a new one, so that those who wait from now on wait for the next look
+
+
+def _position(log: Any) -> str:
+    """The position that the statement has read. Raises `Unsettled` where it means nothing: a standby may lack events
+    only until it has received them, and a restore is not finished without the log's state."""
+    if log["recovering"] or log["position"] is None:
+        raise Unsettled("the database is a standby, or is being restored")
+    return str(log["position"])

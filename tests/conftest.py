@@ -24,6 +24,7 @@ import pytest
 from callout.settings import Settings
 from db.postgres import embedded, migrate
 from tests.helpers.api import Api, Server
+from tests.helpers.clusters import Cluster, clusters, migrate_and_stop
 from tests.helpers.process import callout_process
 from tests.helpers.valkey import Valkey
 
@@ -143,3 +144,18 @@ async def database(database_url: str) -> AsyncIterator[asyncpg.Connection[asyncp
     connection = await asyncpg.connect(database_url)
     yield connection
     await connection.close()
+
+
+@pytest.fixture(scope="session")
+async def migrated() -> AsyncIterator[Cluster]:
+    with clusters(1) as (cluster,):
+        await migrate_and_stop(cluster)
+        yield cluster
+
+
+@pytest.fixture
+def two(migrated: Cluster) -> Iterator[list[Cluster]]:
+    """Two clusters, of which the first has a migrated database."""
+    with clusters(2) as pair:
+        pair[0].copy_from(migrated)
+        yield pair

@@ -110,8 +110,8 @@ class LiveValueFeed(Feed):
     async def ready(self, cursor: str) -> bytes:
         return await self._now()
 
-    def reset(self, reason: StreamResetReason, cursor: str) -> bytes:
-        raise NotImplementedError("a live value has no cursor")
+    def reset(self, reason: StreamResetReason, cursor: str) -> None:
+        return None
 
     async def _now(self) -> bytes:
         document: bytes = await self._database.fetchval(self._statement, *self._arguments)

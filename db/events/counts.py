@@ -20,6 +20,7 @@ from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.types import TypeEngine
 
 from db import models
+from db.events import position
 from db.events.position import unseen
 
 NOBODY: Final = "00000000-0000-0000-0000-000000000000"
@@ -125,9 +126,9 @@ OF_SERVICES: Final = Counts(
 
 
 async def fold(connection: Any) -> int:
-    """Fold the events since the tables' positions into the stored counts, and advance the positions to the snapshots
-    that the events were read with. Returns the number of events. Any number of processes may call it: while one is
-    folding, the others return 0 at once.
+    """Fold the events since the tables' positions into the stored counts and the stored fingerprint, and advance the
+    positions to the snapshots that the events were read with. Returns the number of events. Any number of processes may
+    call it: while one is folding, the others return 0 at once.
 
     `connection` must not be in a transaction: events that it had written would be folded, and then counted again once
     they are committed."""
@@ -138,6 +139,7 @@ async def fold(connection: Any) -> int:
         if await connection.fetchval("SELECT id FROM event_log FOR UPDATE SKIP LOCKED") is None:
             return 0
         taken: list[int] = [await connection.fetchval(counts.fold()) for counts in (ALL, OF_SERVICES)]
+        await position.fold(connection)
         return max(taken)
 
 
@@ -155,3 +157,4 @@ async def recount_within(transaction: Any) -> None:
     await transaction.execute("SELECT id FROM event_log FOR UPDATE")
     for counts in (ALL, OF_SERVICES):
         await transaction.execute(counts.recount())
+    await position.fold(transaction)

@@ -1,12 +1,14 @@
 """Stream cursors: positions in the event log, sealed for clients to hold; and `check_cursor`, which decides whether a
 stream can continue from one.
 
-A position is a snapshot of PostgreSQL's (`db/events/position.py`). The events between two positions are those of the
-transactions that the second sees and the first does not. A client may be disconnected in the middle of a batch, so a
-cursor can also name the last event that the client has received of the batch.
+A position is a snapshot of PostgreSQL's with the fingerprint of the events that it sees (`db/events/position.py`). The
+events between two positions are those of the transactions that the second sees and the first does not. A client may be
+disconnected in the middle of a batch, so a cursor can also name the last event that the client has received of the
+batch.
 
-Cursors are sealed because a snapshot would reveal the number of transactions, and because this recognises a cursor of
-another log.
+Cursors are sealed because a snapshot would reveal the number of transactions, and so that none can be forged. All
+servers of a log seal with the same key, before and after a failover or a restore; the fingerprint shows whether the
+events below a cursor are still the same.
 """
 
 from __future__ import annotations
@@ -15,16 +17,17 @@ import base64
 import binascii
 import hashlib
 import os
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, Self, TypeVar
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from db.enums import StreamResetReason
-from db.events.position import NOW, Snapshot, unseen
+from db.events.position import HASH, NOW, Position, Snapshot, unseen
 from db.postgres.pool import Database
 
 REPLAY_MAX: Final = 50_000
@@ -34,15 +37,16 @@ cheaper."""
 
 class StreamCursors:
     """Seals and opens the cursors of one event log (AES-GCM, NIST SP 800-38D). The key is derived from the log's
-    identity, so that a cursor of another log does not open. Each cursor has a fresh nonce, so that equal positions look
-    different."""
+    identity, so that a cursor of another log does not open, and from the format, so that servers of the versions before
+    and after a change of the format do not open each other's. Each cursor has a fresh nonce, so that equal positions
+    look different."""
 
     def __init__(self, log_identity: str) -> None:
-        self._cipher = AESGCM(hashlib.sha256(b"callout stream cursor " + log_identity.encode()).digest())
+        self._cipher = AESGCM(hashlib.sha256(b"callout stream cursor 2 " + log_identity.encode()).digest())
 
-    def seal(self, snapshot: str) -> str:
+    def seal(self, position: str) -> str:
         nonce = os.urandom(12)
-        return base64.urlsafe_b64encode(nonce + self._cipher.encrypt(nonce, snapshot.encode(), None)).decode()
+        return base64.urlsafe_b64encode(nonce + self._cipher.encrypt(nonce, position.encode(), None)).decode()
 
     def open(self, cursor: str) -> str | None:
         """The position in `cursor`, or None if this log has not sealed it."""
@@ -59,7 +63,7 @@ _NO_ID = "00000000-0000-0000-0000-000000000000"
 
 @dataclass(frozen=True, slots=True)
 class StreamPosition:
-    """Where a stream resumes: at the snapshot `origin`; or, if `until` is given, after the event `event` of time `at`,
+    """Where a stream resumes: at the position `origin`; or, if `until` is given, after the event `event` of time `at`,
     among those that `until` sees and `origin` does not."""
 
     origin: str
@@ -69,7 +73,7 @@ class StreamPosition:
 
     @property
     def end(self) -> str:
-        """The snapshot at the end of the position's batch; or `origin`, if it is not within a batch."""
+        """The position at the end of the batch; or `origin`, if it is not within a batch."""
         return self.until or self.origin
 
     def sealed(self, cursors: StreamCursors) -> str:
@@ -79,30 +83,47 @@ class StreamPosition:
 
     @classmethod
     def opened(cls, cursor: str, cursors: StreamCursors) -> StreamPosition | None:
-        """The position in `cursor`, or None if this log has not sealed it."""
+        """The position in `cursor`, or None if this log has not sealed it, or not in this format."""
         text = cursors.open(cursor)
         if text is None:
             return None
-        origin, *rest = text.split("|")
-        if not rest:
+        try:
+            return cls._parsed(*text.split("|"))
+        except (TypeError, ValueError):
+            return None
+
+    @classmethod
+    def _parsed(cls, origin: str, until: str | None = None, at: str | None = None, event: str = _NO_ID) -> Self:
+        """Raises `TypeError` or `ValueError` if the parts are not those of a position."""
+        Position.parse(origin)
+        if until is None:
             return cls(origin)
-        until, at, event = rest
-        return cls(origin, until, datetime.fromisoformat(at), event)
+        Position.parse(until)
+        return cls(origin, until, datetime.fromisoformat(at or ""), str(uuid.UUID(event)))
+
+
+class Unsettled(ConnectionError):
+    """The database that answers is not the one whose position the reader has: a failover or a restore is going on. The
+    reader may try again."""
 
 
 # What the log says about a position, in one snapshot: where the log stands, the horizon, and the ids of the later
-# events: of those in the position's own batch (`rest`), and of those after it (`later`). Most of them may not concern
-# the reader. One event more than the limit shows that there are too many.
+# events: of those in the position's own batch (`rest`), and of those after it up to the reader's position (`later`).
+# Most of them may not concern the reader. One event more than the limit shows that there are too many. `after_end` and
+# `after_until` are the hashes of the events after the end of the position's batch, and after the reader's position.
 _EVENTS_AFTER: Final = f"""
-SELECT {NOW} AS now, horizon::text AS horizon, rest, later FROM event_log, LATERAL (
-    SELECT coalesce(array_agg(id::text ORDER BY at, id) FILTER (WHERE begun), '{{}}') AS rest,
-        coalesce(array_agg(id::text ORDER BY at, id) FILTER (WHERE NOT begun), '{{}}') AS later
+SELECT {NOW} AS now, pg_is_in_recovery() AS recovering, horizon::text AS horizon, missed.* FROM event_log, LATERAL (
+    SELECT count(*) AS events,
+        coalesce(array_agg(id::text ORDER BY at, id) FILTER (WHERE begun), '{{}}') AS rest,
+        coalesce(array_agg(id::text ORDER BY at, id) FILTER (WHERE NOT begun AND reached), '{{}}') AS later,
+        coalesce(bit_xor({HASH}) FILTER (WHERE NOT begun), 0) AS after_end,
+        coalesce(bit_xor({HASH}) FILTER (WHERE NOT reached), 0) AS after_until
     FROM (
-        SELECT id, at, begun
+        SELECT id, at, begun, reached
         FROM {unseen("$1::text::pg_snapshot", "id, at, xid")},
-            LATERAL (SELECT pg_visible_in_snapshot(xid, $2::text::pg_snapshot) AS begun) AS batch
-        WHERE pg_visible_in_snapshot(xid, coalesce($3::text::pg_snapshot, pg_current_snapshot()))
-            AND NOT (begun AND (at, id) <= ($4::timestamptz, $5::text::uuid))
+            LATERAL (SELECT pg_visible_in_snapshot(xid, $2::text::pg_snapshot) AS begun,
+                pg_visible_in_snapshot(xid, coalesce($3::text::pg_snapshot, pg_current_snapshot())) AS reached) AS batch
+        WHERE NOT (begun AND (at, id) <= ($4::timestamptz, $5::text::uuid))
         LIMIT {REPLAY_MAX + 1}
     ) AS event
 ) AS missed"""
@@ -153,37 +174,72 @@ class Reset:
 async def check_cursor(
     cursor: str, cursors: StreamCursors, database: Database, until: str | None = None
 ) -> Replay | Reset:
-    """Checks a stream cursor as a client has sent it, and reads the events after it, up to the position `until`, or to
-    the log's current one. One statement does both: in the snapshot in which the horizon is read, none of these events
-    has been pruned.
+    """Checks a stream cursor as a client has sent it, and reads the events after it; see `check_position`."""
+    return await check_position(StreamPosition.opened(cursor, cursors), database, until)
 
-    Returns a `Replay` if the log still has every event after the cursor; otherwise a `Reset`. Its reason is
 
-    - `CURSOR_UNKNOWN` if this log has not sealed the cursor: it is malformed, was altered, or is from another log;
-    - `CURSOR_UNKNOWN` if the cursor is ahead of `until` or of the log, as after a restore from a backup;
-    - `CURSOR_EXPIRED` if events after the cursor may have been pruned: it does not see everything below the horizon;
-    - `OVERFLOW` if more than `REPLAY_MAX` events come after the cursor.
+async def check_position(
+    position: StreamPosition | None, database: Database, until: str | None = None
+) -> Replay | Reset:
+    """Checks where a stream is to resume, and reads the events after it, up to the reader's position `until`, or to the
+    log's current one. One statement does both: in the snapshot in which the horizon is read, none of these events has
+    been pruned.
 
-    Raises the database's errors.
+    Returns a `Replay` if the log still has every event before and after the position; otherwise a `Reset`. Its reason
+    is
+
+    - `CURSOR_UNKNOWN` if there is no position: this log has not sealed the cursor, or it was altered;
+    - `CURSOR_UNKNOWN` if the position is ahead of `until` or of the log, or if the events that it sees are no longer
+      the same: after a failover that lost some, or a restore;
+    - `CURSOR_EXPIRED` if events after the position may have been pruned: it does not see everything below the horizon;
+    - `OVERFLOW` if more than `REPLAY_MAX` events come after the position.
+
+    Raises `Unsettled`, and the database's errors.
     """
-    position = StreamPosition.opened(cursor, cursors)
     if position is None:
-        return Reset(until or await database.fetchval(f"SELECT {NOW}"), StreamResetReason.CURSOR_UNKNOWN)
-    if until is not None and _is_ahead(position, until):
+        return Reset(until or await _now(database), StreamResetReason.CURSOR_UNKNOWN)
+    end = Position.parse(position.end)
+    if until is not None and not Position.parse(until).covers(end):
         return Reset(until, StreamResetReason.CURSOR_UNKNOWN)
-    log = await database.fetchrow(_EVENTS_AFTER, position.origin, position.end, until, position.at, position.event)
-    assert log is not None
-    now = until or log["now"]
-    # Is the position one of this log's history? The statement has read all that the answer needs.
-    if _is_ahead(position, log["now"]):
-        return Reset(now, StreamResetReason.CURSOR_UNKNOWN)
-    if Snapshot.parse(position.origin).xmin < int(log["horizon"]):
-        return Reset(now, StreamResetReason.CURSOR_EXPIRED)
-    if len(log["rest"]) + len(log["later"]) > REPLAY_MAX:
-        return Reset(now, StreamResetReason.OVERFLOW)
-    return Replay(now, position, log["rest"], log["later"])
+    log = await _read(position, database, until)
+    reason = _reason(position, log)
+    if reason is not None:
+        return Reset(until or log["now"], reason)
+    return Replay(until or log["now"], position, log["rest"], log["later"])
 
 
-def _is_ahead(position: StreamPosition, now: str) -> bool:
-    """Whether the position sees a transaction that `now` does not see, as none does that was made before `now`."""
-    return not Snapshot.parse(now).covers(Snapshot.parse(position.end))
+async def _now(database: Database) -> str:
+    now: str | None = await database.fetchval(f"SELECT {NOW}")
+    if now is None:
+        raise Unsettled("the event log has no state, as in the middle of a restore")
+    return now
+
+
+async def _read(position: StreamPosition, database: Database, until: str | None) -> Any:
+    reader = None if until is None else Position.parse(until)
+    log = await database.fetchrow(
+        _EVENTS_AFTER,
+        Position.parse(position.origin).snapshot,
+        Position.parse(position.end).snapshot,
+        None if reader is None else reader.snapshot,
+        position.at,
+        position.event,
+    )
+    if log is None or log["recovering"]:
+        raise Unsettled("the database is a standby, or is being restored")
+    read_all = log["events"] <= REPLAY_MAX
+    if reader is not None and read_all and not reader.holds(Position.parse(log["now"]), log["after_until"]):
+        raise Unsettled("the database has another history than the server's position")
+    return log
+
+
+def _reason(position: StreamPosition, log: Any) -> StreamResetReason | None:
+    """Why the stream cannot continue, from what the statement has read; None if it can."""
+    end, now = Position.parse(position.end), Position.parse(log["now"])
+    if not now.covers(end):
+        return StreamResetReason.CURSOR_UNKNOWN
+    if Snapshot.parse(Position.parse(position.origin).snapshot).xmin < int(log["horizon"]):
+        return StreamResetReason.CURSOR_EXPIRED
+    if log["events"] > REPLAY_MAX:
+        return StreamResetReason.OVERFLOW
+    return None if end.holds(now, log["after_end"]) else StreamResetReason.CURSOR_UNKNOWN

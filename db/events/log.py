@@ -207,15 +207,17 @@ LOOKED_AT: Final = 100_000
 more."""
 
 # The horizon moves to the first transaction with an event to keep: because it is young enough, or because it is beyond
-# `LOOKED_AT`. It moves past no transaction that is running or that the stored counts do not include yet, nor past the
-# last one that has written an event, because no position is beyond that. It moves only once the grace period for the
-# last move is over: several processes could otherwise keep restarting the period, and nothing would ever be deleted.
+# `LOOKED_AT`. It moves past no transaction that is running or that the stored counts or the stored fingerprint do not
+# include yet, nor past the last one that has written an event, because no position is beyond that. It moves only once
+# the grace period for the last move is over: several processes could otherwise keep restarting the period, and nothing
+# would ever be deleted.
 _MOVE_HORIZON: Final = """
 WITH oldest AS (
     SELECT xid, at FROM ticket_events ORDER BY xid FETCH FIRST ($3) ROWS WITH TIES
 ), reached AS (
     SELECT least(
-        pg_snapshot_xmin(pg_current_snapshot()), pg_snapshot_xmin(counted), pg_snapshot_xmin(service_counted),
+        pg_snapshot_xmin(pg_current_snapshot()),
+        pg_snapshot_xmin(counted), pg_snapshot_xmin(service_counted), pg_snapshot_xmin(fingerprinted),
         (SELECT xid FROM oldest WHERE at >= now() - $1::interval ORDER BY xid LIMIT 1),
         (SELECT xid FROM ticket_events WHERE xid > (SELECT xid FROM oldest ORDER BY xid DESC LIMIT 1)
             ORDER BY xid LIMIT 1),
@@ -246,26 +248,40 @@ MOVING_SECONDS: Final = 3600.0
 meantime wait for it."""
 
 
-async def identity(database: Database) -> str:
-    """The log's identity, the same for all processes on this database.
+_MOVED: Final = f"split_part(cluster, '/', 1) <> {ddl.CLUSTER}"
 
-    If the rows have been moved to another cluster (restored from a dump, or promoted to another timeline), their
-    transaction ids mean nothing there. Then the log gets a new identity, so that cursors of the old one are recognised;
-    its events count as older than every position; the horizon is reset, and the tickets are counted anew.
+# The log moves to this cluster. Its positions mean nothing here, so the fingerprint becomes a random one, which no
+# position has; its events count as older than every position.
+_ADOPT: Final = (
+    f"""
+UPDATE event_log SET cluster = {ddl.CLUSTER}, horizon = '0', horizon_at = now(),
+    fingerprint = uuid_hash_extended(gen_random_uuid(), 0), fingerprinted = pg_current_snapshot()
+WHERE {_MOVED} RETURNING true""",
+    "UPDATE ticket_events SET xid = '3' WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())",
+)
+
+
+async def adopt(connection: Any) -> bool:
+    """Adopts the rows if a dump has brought them here from another cluster, where transaction ids mean something else:
+    no stream continues from a position of before, and the tickets are counted anew. Returns whether it was so.
+
+    Any number of processes may call it. `connection` must not be in a transaction.
     """
-    async with database.acquire() as connection, connection.transaction():
+    if not await connection.fetchval(f"SELECT {_MOVED} FROM event_log"):
+        return False
+    log, events = _ADOPT
+    async with connection.transaction():
         await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
-        here = await connection.fetchval(f"SELECT {ddl.CLUSTER}")
-        moved = await connection.fetchval(
-            "UPDATE event_log SET identity = gen_random_uuid(), cluster = $1, horizon = '0', horizon_at = now()"
-            " WHERE cluster <> $1 RETURNING true",
-            here,
-            timeout=MOVING_SECONDS,
-        )
-        if moved:
-            await connection.execute(
-                "UPDATE ticket_events SET xid = '3' WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())",
-                timeout=MOVING_SECONDS,
-            )
-            await counts.recount_within(connection)
+        if not await connection.fetchval(log, timeout=MOVING_SECONDS):
+            return False  # another process has been faster
+        await connection.execute(events, timeout=MOVING_SECONDS)
+        await counts.recount_within(connection)
+    return True
+
+
+async def identity(database: Database) -> str:
+    """The log's identity, from which the key of the cursors is made: the same for all servers, wherever the rows are.
+    Adopts the rows first, if they come from another cluster."""
+    async with database.acquire() as connection:
+        await adopt(connection)
         return str(await connection.fetchval("SELECT identity FROM event_log"))

@@ -1,39 +1,26 @@
-"""Positions in the event log. A position is a snapshot of PostgreSQL's: the set of transactions that it sees.
+"""Positions in the event log. A position is a snapshot of PostgreSQL's, the set of transactions that it sees, together
+with the fingerprint of the events that it sees.
 
 The events after a position are those of the transactions that it does not see. That is exact however transactions
 overlap; a sequence number would skip the events of transactions that commit late.
+
+The fingerprint shows whether the log still has exactly these events below the position. It may not: a standby is
+promoted that lacks the last transactions, a copy is put back, a dump is restored. Then transaction ids are assigned
+again, to other events. The fingerprint is the exclusive or of a hash of each event's id, so it depends neither on the
+order in which transactions committed nor on which cluster, timeline or process answers. The log keeps the fingerprint
+of all events up to one position (`event_log.fingerprint`, `event_log.fingerprinted`); from there, that of any position
+follows from the events in between.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
-
-NOW: Final = """(
-    SELECT concat_ws(':', coalesce(min(xid), bound), bound, coalesce(string_agg(xid::text, ',' ORDER BY xid), ''))
-    FROM (
-        SELECT least(
-            pg_snapshot_xmax(pg_current_snapshot())::text::bigint,
-            (SELECT xid::text::bigint + 1 FROM ticket_events ORDER BY xid DESC LIMIT 1)
-        ) AS bound
-    ) AS upper
-    LEFT JOIN LATERAL (
-        SELECT xid::text::bigint AS xid FROM pg_snapshot_xip(pg_current_snapshot()) AS xid
-    ) AS running ON running.xid < bound
-    GROUP BY bound
-)"""
-"""SQL for the position at which a statement reads, as text: its snapshot, cut off after the last transaction that has
-written an event.
-
-Later transactions have written no event, so nothing is lost by not seeing them, and it is necessary. A transaction that
-rolled back shortly before a crash of PostgreSQL may have left nothing on disk; its id is then assigned again, and the
-uncut snapshot would see the event that is written under it. The id of a committed transaction is never assigned again,
-nor is any lower one."""
+from typing import Any, Final, NamedTuple, Self
 
 
 def unseen(position: str, columns: str) -> str:
-    """SQL for a FROM clause: these columns, as rows of `event`, of the events that `position`, an SQL expression, does
-    not see.
+    """SQL for a FROM clause: these columns, as rows of `event`, of the events that the snapshot `position`, an SQL
+    expression, does not see.
 
     A snapshot does not see a transaction whose id is in its list of running ones, or is not below `xmax`. Read as
     ranges of the index on `xid`, this costs nothing when there are no new events, however long a transaction has been
@@ -48,6 +35,39 @@ def unseen(position: str, columns: str) -> str:
     CROSS JOIN LATERAL (
         SELECT {columns} FROM ticket_events WHERE xid >= span.first AND xid <= span.last OFFSET 0
     ) AS event"""
+
+
+HASH: Final = "uuid_hash_extended(event.id, 0)"
+"""SQL for what an event contributes to a fingerprint."""
+
+_LATER: Final = f"""
+    SELECT count(*) AS events, coalesce(bit_xor({HASH}), 0) AS hash
+    FROM {unseen("(SELECT fingerprinted FROM event_log)", "id")}"""
+
+FINGERPRINT: Final = f"(SELECT fingerprint # hash FROM event_log, ({_LATER}) AS later)"
+"""SQL for the fingerprint of all events that a statement sees."""
+
+NOW: Final = f"""(
+    SELECT concat_ws(':', coalesce(min(xid), bound), bound, coalesce(string_agg(xid::text, ',' ORDER BY xid), ''))
+        || '/' || {FINGERPRINT}
+    FROM (
+        SELECT least(
+            pg_snapshot_xmax(pg_current_snapshot())::text::bigint,
+            (SELECT xid::text::bigint + 1 FROM ticket_events ORDER BY xid DESC LIMIT 1)
+        ) AS bound
+    ) AS upper
+    LEFT JOIN LATERAL (
+        SELECT xid::text::bigint AS xid FROM pg_snapshot_xip(pg_current_snapshot()) AS xid
+    ) AS running ON running.xid < bound
+    GROUP BY bound
+)"""
+"""SQL for the position at which a statement reads, as text (`Position`): its snapshot, cut off after the last
+transaction that has written an event, and the fingerprint. Null while a restore has not brought the log's state back.
+
+Later transactions have written no event, so nothing is lost by not seeing them, and it is necessary. A transaction that
+rolled back shortly before a crash of PostgreSQL may have left nothing on disk; its id is then assigned again, and the
+uncut snapshot would see the event that is written under it. The id of a committed transaction is never assigned again,
+nor is any lower one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +91,38 @@ class Snapshot:
     def covers(self, other: Snapshot) -> bool:
         """Whether it sees every transaction that the other one sees, as every snapshot taken later does."""
         return other.xmax <= self.xmax and not any(other.sees(xid) for xid in self.running)
+
+
+class Position(NamedTuple):
+    """A position, which as text is the snapshot, a slash and the fingerprint."""
+
+    snapshot: str
+    fingerprint: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises `ValueError` if the text is not a position."""
+        snapshot, fingerprint = text.split("/")
+        Snapshot.parse(snapshot)
+        return cls(snapshot, int(fingerprint))
+
+    def covers(self, other: Position) -> bool:
+        """Whether it sees every transaction that the other one sees, as every position of the same history taken later
+        does."""
+        return Snapshot.parse(self.snapshot).covers(Snapshot.parse(other.snapshot))
+
+    def holds(self, now: Position, hash: int) -> bool:
+        """Whether the log, which is at `now`, still has exactly the events that this position sees. `hash` is the
+        exclusive or of the hashes of the events that `now` sees in addition."""
+        return self.fingerprint == now.fingerprint ^ hash
+
+
+_FOLD: Final = f"""
+    UPDATE event_log SET fingerprint = fingerprint # hash, fingerprinted = pg_current_snapshot()
+    FROM ({_LATER}) AS later WHERE events > 0"""
+
+
+async def fold(transaction: Any) -> None:
+    """Adds the events since `fingerprinted` to the stored fingerprint, in a transaction that has locked the log's row
+    and that writes no event."""
+    await transaction.execute(_FOLD)

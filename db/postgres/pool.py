@@ -52,6 +52,11 @@ def _unchanged(document: bytes) -> bytes:
     return document
 
 
+def _is_outdated(error: BaseException) -> bool:
+    """Whether the statement was prepared before a restore replaced the types that it uses. It has not been executed."""
+    return isinstance(error, asyncpg.InternalServerError) and str(error).startswith("cache lookup failed")
+
+
 def _has_ended(connection: Connection) -> bool:
     """Whether the connection is closed, by the server or the network. If the pool has already taken it back, every
     method of the connection raises `InterfaceError`."""
@@ -140,9 +145,13 @@ class Database:
             rows = await connection.fetch(query, *arguments)
         except BaseException as error:
             await self._give_up(connection, error)
-            raise
-        self._pass_on(connection)
-        return rows
+            if not _is_outdated(error):
+                raise
+        else:
+            self._pass_on(connection)
+            return rows
+        async with self.acquire() as fresh:
+            return await fresh.fetch(query, *arguments)
 
     async def fetchrow(self, query: str, *arguments: Any) -> asyncpg.Record | None:
         rows = await self.fetch(query, *arguments)
@@ -196,9 +205,9 @@ class Database:
 
     async def _give_up(self, connection: Connection, error: BaseException) -> None:
         """Releases a connection whose statement failed or was cancelled. After a timeout no open connection is trusted
-        any more: callers would otherwise wait as long again for each of them."""
+        any more: callers would otherwise wait as long again for each of them. Nor is any after a restore."""
         try:
-            if isinstance(error, TimeoutError):
+            if isinstance(error, TimeoutError) or _is_outdated(error):
                 await self._pool.expire_connections()
                 for doubtful in (connection, *filter(None, self._free)):
                     with suppress(asyncpg.InterfaceError):  # already closed

@@ -136,7 +136,7 @@ async def test_an_event_cannot_be_deleted_before_it_is_folded_into_all_counts(
         rows["ticket"],
     )
     later = "'9000000000000000000:9000000000000000000:'"
-    for taken_in in ("counted", "service_counted"):
+    for taken_in in ("counted", "service_counted", "fingerprinted"):
         with pytest.raises(asyncpg.RestrictViolationError, match="until the counts") as refused:
             async with database.transaction():
                 await database.execute("DELETE FROM ticket_events")

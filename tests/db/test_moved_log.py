@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from db.enums import StreamResetReason
 from db.events import counts
 from db.events import log as event_log
-from db.events.cursor import StreamCursors
-from db.events.position import NOW
+from db.events.cursor import Reset, StreamCursors, check_cursor
+from db.events.position import NOW, Position
 from db.postgres import pool as engine
 from db.postgres.pool import Database as Pool
 from tests.helpers.api import Api
@@ -20,6 +21,7 @@ from tests.helpers.change_pages import fetch_page
 from tests.helpers.counting import COUNTED, change, counted, create, in_tickets, stored
 from tests.helpers.database_checks import Database, until, until_blocked
 from tests.helpers.graphql_ws_client import following
+from tests.helpers.positions import position_at
 from tests.helpers.process import callout_process
 from tests.helpers.stress import SECRET, server_of
 
@@ -40,13 +42,17 @@ async def old_cursor(database: Database) -> str:
     await database.execute(f"UPDATE ticket_events SET xid = (xid::text::bigint + {AHEAD})::text::xid8")
     await database.execute(
         f"UPDATE event_log SET cluster = 'elsewhere', counted = '{end}:{end}:', service_counted = '{end}:{end}:',"
-        f" horizon = '{end}', horizon_at = now() - interval '1 day'"
+        f" fingerprinted = '{end}:{end}:', horizon = '{end}', horizon_at = now() - interval '1 day'"
     )
-    return StreamCursors(await identity_of(database)).seal(f"{end}:{end}:")
+    return (await cursors_of(database)).seal(await position_at(database, f"{end}:{end}:"))
 
 
-async def identity_of(database: Database) -> str:
-    return str(await database.fetchval("SELECT identity FROM event_log"))
+async def cursors_of(database: Database) -> StreamCursors:
+    return StreamCursors(str(await database.fetchval("SELECT identity FROM event_log")))
+
+
+async def fingerprint_of(database: Database) -> int:
+    return Position.parse(await database.fetchval(f"SELECT {NOW}")).fingerprint
 
 
 @pytest.fixture
@@ -56,17 +62,36 @@ async def pool(database_url: str) -> AsyncIterator[Pool]:
     await opened.close()
 
 
-async def test_a_moved_log_gets_one_new_identity(database: Database, pool: Pool, old_cursor: str) -> None:
-    """Even if several processes start at once."""
-    before = await identity_of(database)
+async def test_a_moved_log_gets_one_new_fingerprint_and_keeps_its_identity(
+    database: Database, pool: Pool, old_cursor: str
+) -> None:
+    """Even if several processes start at once. Servers that were running already can open the new cursors."""
+    before, cursors = await fingerprint_of(database), await cursors_of(database)
     one, other = await asyncio.gather(event_log.identity(pool), event_log.identity(pool))
-    assert one == other == await event_log.identity(pool) != before
-    assert StreamCursors(before).open(old_cursor) is not None
-    assert StreamCursors(one).open(old_cursor) is None
+    after = await fingerprint_of(database)
+    assert one == other == await event_log.identity(pool)
+    assert after == await fingerprint_of(database) != before
+    new_cursor = StreamCursors(one).seal(await database.fetchval(f"SELECT {NOW}"))
+    assert cursors.open(new_cursor) is not None
+    found = await check_cursor(old_cursor, cursors, pool)
+    assert isinstance(found, Reset) and found.reason is StreamResetReason.CURSOR_UNKNOWN
     assert await database.fetchval("SELECT cluster FROM event_log") == await database.fetchval(
-        "SELECT format('%s/%s/%s', system_identifier, timeline_id, (SELECT oid FROM pg_database"
-        " WHERE datname = current_database())) FROM pg_control_system(), pg_control_checkpoint()"
+        "SELECT system_identifier::text FROM pg_control_system()"
     )
+
+
+async def test_a_log_promoted_to_another_timeline_or_copied_within_its_cluster_has_not_moved(
+    database: Database, pool: Pool
+) -> None:
+    """Its transaction ids keep their meaning. Earlier versions stored the timeline and the database too."""
+    await event_log.identity(pool)
+    here = await database.fetchval("SELECT system_identifier::text FROM pg_control_system()")
+    before = await fingerprint_of(database)
+    for cluster in (f"{here}/7/5", here):
+        await database.execute("UPDATE event_log SET cluster = $1", cluster)
+        await event_log.identity(pool)
+        assert await database.fetchval("SELECT cluster FROM event_log") == cluster
+    assert await fingerprint_of(database) == before
 
 
 async def test_a_log_that_has_not_moved_is_unchanged(database: Database, pool: Pool) -> None:
@@ -91,9 +116,9 @@ async def test_the_counts_are_right_after_the_move_and_later(database: Database,
         assert await stored(database, each) == await in_tickets(database, each)
 
 
-async def test_the_new_identity_is_committed_together_with_the_right_counts(database: Database, pool: Pool) -> None:
+async def test_the_new_fingerprint_is_committed_together_with_the_right_counts(database: Database, pool: Pool) -> None:
     """So that neither another starting process nor the next one after a crash sees wrong counts."""
-    before = await identity_of(database)
+    before = await fingerprint_of(database)
     async with database.transaction():
         await database.execute("LOCK TABLE ticket_counts IN SHARE MODE")
         starting = [asyncio.create_task(event_log.identity(pool)) for _ in range(2)]
@@ -101,8 +126,9 @@ async def test_the_new_identity_is_committed_together_with_the_right_counts(data
         for task in starting:
             task.cancel()
         await asyncio.wait(starting)
-    assert await identity_of(database) == before
-    assert await event_log.identity(pool) != before
+    assert await fingerprint_of(database) == before
+    await event_log.identity(pool)
+    assert await fingerprint_of(database) != before
     for each in COUNTED:
         assert await counted(database, each) == await in_tickets(database, each)
 
@@ -114,14 +140,15 @@ async def test_the_move_of_a_long_log_is_exempt_from_the_statement_timeout(
     for name in ("STATEMENT_TIMEOUT", "LOCK_TIMEOUT"):
         monkeypatch.setattr(engine, name, "500ms")
     pool = await Pool.open(database_url, size=2)
-    before = await identity_of(database)
+    before = await fingerprint_of(database)
     async with database.transaction():
         await database.execute("LOCK TABLE ticket_events IN SHARE MODE")
         starting = [asyncio.create_task(event_log.identity(pool)) for _ in range(2)]
         await until_blocked(database, 2)
         await asyncio.sleep(0.8)
     one, other = await asyncio.gather(*starting)
-    assert one == other != before
+    assert one == other
+    assert await fingerprint_of(database) != before
     await pool.close()
 
 
@@ -129,7 +156,7 @@ async def test_moved_events_lie_before_every_position_and_new_ones_are_not_prune
     database: Database, pool: Pool
 ) -> None:
     await event_log.identity(pool)
-    position = await database.fetchval(f"SELECT {NOW}")
+    position = Position.parse(await database.fetchval(f"SELECT {NOW}")).snapshot
     unseen = "SELECT count(*) FROM ticket_events WHERE NOT pg_visible_in_snapshot(xid, $1::text::pg_snapshot)"
     assert await database.fetchval(unseen, position) == 0
     await create(database, CHATBOT)
@@ -140,6 +167,26 @@ async def test_moved_events_lie_before_every_position_and_new_ones_are_not_prune
         await database.execute("UPDATE event_log SET horizon_at = now() - interval '1 day'")
         assert await event_log.prune(database, timedelta(days=1), timedelta(minutes=10)) == 0
     assert await database.fetchval("SELECT horizon < pg_snapshot_xmin($1::text::pg_snapshot) FROM event_log", position)
+
+
+async def test_a_running_server_adopts_a_log_that_is_moved_under_it(
+    database_url: str, database: Database, pool: Pool, tmp_path: Path
+) -> None:
+    await event_log.identity(pool)
+    with callout_process(tmp_path, database_url=database_url, jwt_secret=SECRET) as process:
+        async with Api(server_of(process, database_url)) as api, following(api) as screen:
+            cursor = (await fetch_page(api))["cursor"]
+            before = await fingerprint_of(database)
+            await database.execute("UPDATE ticket_counts SET n = n + 1")
+            await database.execute("UPDATE event_log SET cluster = 'elsewhere'")
+            reset = await screen.next()
+            assert (reset["__typename"], reset["reason"]) == ("StreamReset", "CURSOR_UNKNOWN")
+            assert (await screen.next())["__typename"] == "StreamReady"
+            assert await fingerprint_of(database) != before
+            assert (await fetch_page(api, after=cursor))["reset"] == "CURSOR_UNKNOWN"
+            assert (await fetch_page(api, after=reset["cursor"]))["reset"] is None
+    for each in COUNTED:
+        assert await counted(database, each) == await in_tickets(database, each)
 
 
 async def test_a_server_on_a_moved_log_resets_cursors_and_has_the_right_counts(

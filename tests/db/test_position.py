@@ -55,10 +55,10 @@ def test_an_invalid_snapshot_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     "position",
     [
-        StreamPosition("5:9:5,7"),
-        StreamPosition("5:9:5,7", "9:12:", AT, new_id()),
-        StreamPosition("5:9:", "9:9:"),
-        StreamPosition("9:9:", "9:10:9", WEST, "an event"),
+        StreamPosition("5:9:5,7/0"),
+        StreamPosition("5:9:5,7/12", "9:12:/-9223372036854775808", AT, new_id()),
+        StreamPosition("5:9:/-1", "9:9:/1"),
+        StreamPosition("9:9:/9223372036854775807", "9:10:9/3", WEST, new_id()),
     ],
 )
 def test_a_position_is_unchanged_by_sealing_and_opening(position: StreamPosition) -> None:
@@ -69,13 +69,13 @@ def test_a_position_is_unchanged_by_sealing_and_opening(position: StreamPosition
 
 
 def test_a_position_without_an_event_precedes_every_unseen_event() -> None:
-    position = StreamPosition("5:9:5,7")
+    position = StreamPosition("5:9:5,7/3")
     assert position.until is None
     assert position.at < datetime(1, 1, 3, tzinfo=UTC)
 
 
 def test_a_cursor_with_any_change_does_not_open() -> None:
-    cursor = StreamPosition("5:9:5,7", "9:12:", AT, new_id()).sealed(CURSORS)
+    cursor = StreamPosition("5:9:5,7/3", "9:12:/7", AT, new_id()).sealed(CURSORS)
     raw = base64.urlsafe_b64decode(cursor)
     for at in range(len(raw)):
         broken = bytearray(raw)

@@ -15,12 +15,13 @@ import pytest
 from db.enums import StreamResetReason
 from db.events import log as event_log
 from db.events.cursor import Replay, Reset, StreamCursors, StreamPosition, check_cursor
-from db.events.position import NOW, Snapshot
+from db.events.position import NOW, Position, Snapshot
 from db.ids import new_id
 from db.postgres.pool import Database as Pool
 from tests.helpers import database_checks
 from tests.helpers.counting import create
 from tests.helpers.database_checks import Database
+from tests.helpers.positions import position_at
 
 UNKNOWN, EXPIRED = StreamResetReason.CURSOR_UNKNOWN, StreamResetReason.CURSOR_EXPIRED
 AT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -58,8 +59,12 @@ async def position(database: Database) -> str:
 
 def beyond(now: str) -> str:
     """Returns a position right after `now`, which the log has not reached."""
-    xid = Snapshot.parse(now).xmax + 1
-    return f"{xid}:{xid}:"
+    xid = snapshot_of(now).xmax + 1
+    return f"{xid}:{xid}:/{Position.parse(now).fingerprint}"
+
+
+def snapshot_of(position: str) -> Snapshot:
+    return Snapshot.parse(Position.parse(position).snapshot)
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,7 @@ async def test_a_cursor_not_sealed_by_this_log_is_unknown(
     before = pool.statements
     assert await check_cursor(cursor, cursors, pool) == Reset(now, UNKNOWN)
     assert pool.statements == before + 1
-    assert await check_cursor(cursor, cursors, pool, "5:5:") == Reset("5:5:", UNKNOWN)
+    assert await check_cursor(cursor, cursors, pool, "5:5:/0") == Reset("5:5:/0", UNKNOWN)
     assert pool.statements == before + 1
 
 
@@ -146,9 +151,9 @@ async def test_a_cursor_that_sees_a_running_transaction_is_unknown(
         running = int(await connection.fetchval("SELECT pg_current_xact_id()::text"))
         await create(database, ("ADMIN", "boss"))
         now = await database.fetchval(f"SELECT {NOW}")
-        xmax = Snapshot.parse(now).xmax
+        xmax = snapshot_of(now).xmax
         assert running < xmax
-        cursor = cursors.seal(f"{xmax}:{xmax}:")
+        cursor = cursors.seal(await position_at(database, f"{xmax}:{xmax}:"))
         for until in (None, now):
             checked = await check_cursor(cursor, cursors, pool, until)
             assert isinstance(checked, Reset) and checked.reason is UNKNOWN
@@ -158,12 +163,14 @@ async def test_a_cursor_expires_once_an_event_after_it_lies_below_the_horizon(
     database: Database, pool: Counted, cursors: StreamCursors
 ) -> None:
     now = await position(database)
-    xmin, xmax = Snapshot.parse(now).xmin, Snapshot.parse(now).xmax
+    xmin, xmax = snapshot_of(now).xmin, snapshot_of(now).xmax
     before = pool.statements
     await database.execute("UPDATE event_log SET horizon = $1::text::xid8", str(xmin))
     for kept in (StreamPosition(now), StreamPosition(now, now, AT, new_id())):
         assert isinstance(await check_cursor(kept.sealed(cursors), cursors, pool), Replay)
-    beside = f"{xmin - 1}:{xmax}:{xmin - 1}"  # made while the transaction below the horizon was running
+    beside = await position_at(
+        database, f"{xmin - 1}:{xmax}:{xmin - 1}"
+    )  # made while the transaction below the horizon was running
     for expired in (StreamPosition(beside), StreamPosition(beside, now, AT, new_id())):
         assert await check_cursor(expired.sealed(cursors), cursors, pool) == Reset(now, EXPIRED)
     assert pool.statements == before + 4

@@ -9,7 +9,7 @@ from tests.helpers.api import Api
 EVENTS = """
 query($filter: TicketFilter, $after: String, $first: Int) {
   ticketEvents(filter: $filter, after: $after, first: $first) {
-    nodes { cursor change kind ticketId ticket { version } } cursor hasMore reset
+    nodes { cursor change kind ticketId at ticket { version } } cursor hasMore reset
   }
 }"""
 

@@ -62,7 +62,11 @@ class Proxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         number = len(self._first_words)
         self._first_words.append(b"")
-        server_reader, server_writer = await self._connect()
+        try:
+            server_reader, server_writer = await self._connect()
+        except OSError:  # as if the proxy did not listen
+            writer.close()
+            return
         self._writers += [writer, server_writer]
         there = self._pass_on(number, reader, server_writer)
         back = self._pass_on(number, server_reader, writer, self._open)

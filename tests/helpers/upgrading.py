@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import asyncpg
 import pytest
 
+from db.events import position
 from db.ids import new_id
 from tests.helpers.counting import COUNTED, change, counted, create, in_tickets, stored
 from tests.helpers.database_checks import Database
@@ -159,6 +160,9 @@ async def check(database: Database, at: str) -> None:
         assert await database.fetchval(each.fold()) > 0, (at, each.table)
         assert await stored(database, each) == await in_tickets(database, each), (at, each.table)
         assert await counted(database, each) == await in_tickets(database, each), (at, each.table)
+    if "fingerprinted" in (await contents(database))["event_log"][0]:
+        await refused(database, "DELETE FROM ticket_events", "ticket_events_counted")
+        await position.fold(database)
     async with rolled_back(database):
         assert await database.execute("DELETE FROM ticket_events") != "DELETE 0", at
 

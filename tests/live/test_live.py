@@ -31,6 +31,7 @@ from tests.helpers.change_pages import fetch_page
 from tests.helpers.counting import change, create
 from tests.helpers.database_checks import Database, until
 from tests.helpers.graphql_ws_client import CHANGES, OF_STREAMS, WITHIN, following, live, narrow, socket
+from tests.helpers.positions import position_at
 from tests.helpers.process import callout_process, free_port
 from tests.helpers.stress import SECRET, server_of
 
@@ -255,7 +256,7 @@ async def test_an_invalid_cursor_is_answered_with_a_reset(api: Api, cursor: str)
 
 async def test_a_future_cursor_is_answered_with_a_reset(api: Api) -> None:
     cursors = StreamCursors(await identity(api))
-    async with following(api, after=cursors.seal(f"{2**40}:{2**40}:")) as screen:
+    async with following(api, after=cursors.seal(f"{2**40}:{2**40}:/0")) as screen:
         assert (await screen.next())["reason"] == "CURSOR_UNKNOWN"
 
 
@@ -591,7 +592,7 @@ async def test_a_cursor_expires_before_an_event_after_it_is_pruned(
     assert await database.fetchval("SELECT min(xid::text::bigint) FROM ticket_events") == horizon
 
     cursors, now = StreamCursors(await identity(api)), datetime.now(UTC)
-    at, before, behind = (f"{xid}:{xid}:" for xid in (horizon, horizon - 1, horizon + 1))
+    at, before, behind = [await position_at(database, f"{xid}:{xid}:") for xid in (horizon, horizon - 1, horizon + 1)]
     page = await fetch_page(api, after=cursors.seal(at))
     assert (page["nodes"][0]["ticketId"], page["reset"]) == (kept, None)
     assert await reset_of(api, cursors.seal(at)) is None
@@ -607,7 +608,7 @@ async def test_a_page_cursor_or_a_future_cursor_is_unknown(api: Api, database: D
     assert refusal.value.codes == ["BAD_USER_INPUT"]
     cursors, at = StreamCursors(await identity(api)), datetime.now(UTC)
     last = await database.fetchval("SELECT xid::text::bigint FROM ticket_events ORDER BY xid DESC LIMIT 1")
-    now, future = (f"{xid}:{xid}:" for xid in (last + 1, last + 2))
+    now, future = [await position_at(database, f"{xid}:{xid}:") for xid in (last + 1, last + 2)]
     for known_here in (StreamPosition(now), StreamPosition(now, now, at, new_id())):
         assert await reset_of(api, known_here.sealed(cursors)) is None
     for unknown in (StreamPosition(future), StreamPosition(now, future, at, new_id())):
@@ -647,7 +648,7 @@ async def test_a_server_prunes_events_older_than_its_retention_and_keeps_its_cou
             )
             assert [each["kind"] for each in data["ticket"]["history"]["nodes"]] == ["UPDATED", "UPDATED"]
             assert data["ticketCounts"] == {"all": 1}
-            assert await reset_of(api, cursors.seal("3:3:")) == "CURSOR_EXPIRED"
+            assert await reset_of(api, cursors.seal("3:3:/0")) == "CURSOR_EXPIRED"
             assert await database.fetchval("SELECT horizon FROM event_log") == horizon
     await database.close()
 

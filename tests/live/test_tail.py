@@ -10,7 +10,7 @@ import pytest
 
 from db.enums import TicketEventKind
 from db.events import log as event_log
-from db.events.position import NOW, Snapshot
+from db.events.position import NOW, Position
 from db.ids import new_id
 from pubsub import tail as module
 from pubsub.bell import Bell
@@ -36,7 +36,8 @@ class Followed:
     def __init__(self, url: str, bell: Bell, database: Database) -> None:
         self.bell = bell
         self.batches: list[Batch] = []
-        self.tail = Tail(url, bell, self.batches.append)
+        self.changes: list[str] = []  # the tail's positions after changes of the log's history
+        self.tail = Tail(url, bell, self.batches.append, lambda: self.changes.append(self.tail.position))
         self._database = database
 
     @property
@@ -171,7 +172,7 @@ async def test_an_earlier_position_is_already_reached(one: Followed, database: D
 
 async def test_a_future_position_is_not_reached(one: Followed) -> None:
     async with asyncio.timeout(WITHIN):
-        assert not await one.tail.reach(f"{2**40}:{2**40}:")
+        assert not await one.tail.reach(f"{2**40}:{2**40}:/0")
 
 
 async def test_a_position_after_the_start_of_the_current_look_is_reached(
@@ -204,7 +205,7 @@ async def test_waiting_for_a_position_or_for_the_tail_to_wake_times_out(
         await change(database, ticket)
         wanted = await position(database)
         monkeypatch.setattr(module, "ANSWER_SECONDS", 0.05)
-        asleep = Tail(database_url, one.bell, one.batches.append)
+        asleep = Tail(database_url, one.bell, one.batches.append, one.changes.clear)
         waiting = [asyncio.create_task(one.tail.reach(wanted)), asyncio.create_task(asleep.awake())]
         await asyncio.wait(waiting, timeout=WITHIN)
         assert [task.done() and type(task.exception()) for task in waiting] == [TimeoutError, TimeoutError]
@@ -239,7 +240,7 @@ async def test_the_tail_rests_without_listeners_and_wakes_at_the_end_of_the_log(
                 "the resting tail ran a query"
             )
             await one.listen()
-            assert Snapshot.parse(one.tail.position).covers(Snapshot.parse(await position(database)))
+            assert Position.parse(one.tail.position).covers(Position.parse(await position(database)))
             written = await change(database, ticket)
             await one.look()
             assert one.events == [written]

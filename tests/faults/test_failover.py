@@ -1,0 +1,111 @@
+"""More ways in which the log's history changes, as in `tests/live/test_failover.py`, and many failovers in a row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.helpers.changed_history import (
+    assigned_again,
+    nothing,
+    received_everything,
+    site,
+    standby,
+    until,
+    watched,
+)
+from tests.helpers.clusters import Cluster
+from tests.helpers.histories import UNKNOWN, Log, Watcher, Watchers, visit
+from tests.helpers.stress import URGENT
+
+
+async def test_a_failover_that_lost_only_transactions_without_events_resets_nobody(
+    two: list[Cluster], tmp_path: Path
+) -> None:
+    first, second = two
+    async with site(first, tmp_path) as here, standby(second, first) as replication:
+
+        async def fail_over() -> None:
+            await received_everything(first, second)
+            replication.fall_silent()
+            for _ in range(20):
+                await here.api.new_customer()
+            await first.crash()
+            await second.promote()
+            here.address.move(second)
+
+        lost, _ = await watched(here, nothing, fail_over)
+        assert lost == []
+        assert (await here.api("{ customers { totalCount } }"))["customers"]["totalCount"] == 0
+
+
+async def test_a_copy_of_the_stopped_database_that_is_put_back_resets_those_who_saw_later_events(
+    two: list[Cluster], tmp_path: Path
+) -> None:
+    first, second = two
+    async with site(first, tmp_path) as here:
+
+        async def copy() -> None:
+            await first.stop()
+            second.copy_from(first)
+            await first.start()
+
+        async def put_back() -> None:
+            await first.stop()
+            first.copy_from(second)
+            await first.start()
+
+        lost, new = await watched(here, copy, put_back)
+        assert len(lost) > 50
+        assert assigned_again(lost, new)
+
+
+async def test_a_base_backup_started_as_it_is_resets_those_who_saw_later_events(
+    two: list[Cluster], tmp_path: Path
+) -> None:
+    first, second = two
+    async with site(first, tmp_path) as here:
+
+        async def replace() -> None:
+            await first.crash()
+            await second.start()
+            here.address.move(second)
+
+        lost, new = await watched(here, lambda: second.back_up(first), replace)
+        assert len(lost) > 50
+        assert assigned_again(lost, new)
+
+
+async def test_many_failovers_while_everybody_writes(two: list[Cluster], tmp_path: Path) -> None:
+    """The writers never pause, so that a failover loses whatever the standby has not received at that moment. Each time
+    the old primary's place is taken by a new standby."""
+    first, second = two
+    async with site(first, tmp_path) as here:
+        start = await here.cursor()
+        watchers = [Watcher(here.servers, start), Watcher(here.servers[1:], start, URGENT)]
+        restless = Watcher(here.servers, start, moves=15)
+        resets = 0
+        async with Watchers(*watchers, restless):
+            for turn in range(8):
+                async with standby(second, first) as replication, here.writing() as ended:
+                    await until(lambda: ended() >= 100)
+                    if turn % 2:
+                        replication.fall_silent()
+                        await until(lambda: ended() >= 200)
+                    cursor = await here.cursor()
+                    await first.crash()
+                    await second.promote()
+                    here.address.move(second)
+                    before = ended()
+                    await until(lambda least=before + 100: ended() >= least)  # type: ignore[misc]
+                first, second = second, first
+                second.clear()
+                log = await Log.read(first.url)
+                for watcher in (*watchers, restless):
+                    await watcher.has(log)
+                if turn % 2:
+                    assert await visit(here.api, cursor) == (UNKNOWN, {})
+                    resets += 1
+        for watcher in watchers:
+            assert len(watcher.resets) >= resets
+            assert {*watcher.resets} == {UNKNOWN}
+            assert watcher.connections == 1
