@@ -41,6 +41,7 @@ class State(TypedDict):
     """The objects that live as long as the process serves; each request's scope refers to them."""
 
     readiness: health.Readiness
+    bell: Bell
     graphql: GraphQLEndpoint
     sockets: Sockets
     event_streams: EventStreams
@@ -102,6 +103,7 @@ async def _wire(
     await stack.enter_async_context(background(connections.watch))
     return State(
         readiness=readiness,
+        bell=bell,
         graphql=GraphQLEndpoint(preparer, engine, authenticator, ide=not settings.production),
         sockets=Sockets(live, hub, connections, settings.times),
         event_streams=EventStreams(live, hub, connections, settings.times),

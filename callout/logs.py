@@ -33,7 +33,8 @@ def configure(settings: Settings) -> None:
             "version": 1,
             "disable_existing_loggers": False,
             "formatters": {"line": formatter},
-            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+            "filters": {"outages": {"()": lambda: _apart_from_outages}},
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["outages"]}},
             "root": {"level": settings.log_level.upper(), "handlers": ["stderr"]},
             # `callout.access` replaces uvicorn's access log. Without a handler uvicorn doesn't even create the records.
             "loggers": {"uvicorn.access": {"propagate": False, "handlers": []}},
@@ -42,6 +43,12 @@ def configure(settings: Settings) -> None:
     logging.captureWarnings(True)
     # No format uses these, but every record would look them up.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+
+
+def _apart_from_outages(record: logging.LogRecord) -> bool:
+    """Whether the record is written. Those of the requests that an outage fails would be hundreds, each with the same
+    traceback, and an `OutageLog` sums them up."""
+    return not record.__dict__.get("part_of_outage", False)
 
 
 class JsonFormatter(logging.Formatter):

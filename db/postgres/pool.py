@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -57,10 +58,18 @@ AWAY: Final = (
 UNWRITABLE: Final = (
     asyncpg.ReadOnlySQLTransactionError,  # a standby, or read-only by its settings
     asyncpg.DiskFullError,
-    asyncpg.OutOfMemoryError,
-    asyncpg.PostgresIOError,
 )
 """The errors of a database that may still answer queries, but refuses to write."""
+
+REFUSED: Final = (
+    ConnectionRefusedError,
+    FileNotFoundError,  # there is no socket
+    socket.gaierror,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    *UNWRITABLE,
+)
+"""The errors after which it is certain that nothing was written: there was no connection, or the database refused."""
 
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
@@ -294,6 +303,7 @@ class Database:
         """Logs an error that is part of an outage; a caller logs the others."""
         if isinstance(error, UNWRITABLE):
             self._writing.failed(error)
+            self._outage.worked()
         elif isinstance(error, AWAY) and not isinstance(error, asyncpg.QueryCanceledError | ValueError):
             self._outage.failed(error)
 
