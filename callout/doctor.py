@@ -22,6 +22,7 @@ import click
 from callout import notification_channels as channels
 from callout import settings as configuration
 from callout.auth.jwks import KeySet
+from callout.database import OLDEST_SERVER as OLDEST_SERVER
 from callout.database import DatabaseUnusable, database
 from callout.http.errors import HttpError
 from callout.settings import InvalidSettings, Settings
@@ -32,7 +33,6 @@ from notifiers.notification import Unavailable
 from notifiers.smtp import Smtp
 from pubsub.bell import BELL_OF_THE_DATABASE, UnusableUrl, try_to_ring
 
-OLDEST_SERVER = 140_000  # PostgreSQL 14, as in `server_version_num`
 SERVER_SECONDS = 3
 OVERDUE_MINUTES = 10
 

@@ -17,6 +17,7 @@ import orjson
 
 from callout.http.context import CURRENT
 from callout.settings import Settings
+from db.postgres.outage import is_repetition
 
 _COLOURS = {"DEBUG": "\x1b[2m", "INFO": "\x1b[32m", "WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[35m"}
 _RESET = "\x1b[0m"
@@ -33,7 +34,7 @@ def configure(settings: Settings) -> None:
             "version": 1,
             "disable_existing_loggers": False,
             "formatters": {"line": formatter},
-            "filters": {"outages": {"()": lambda: _apart_from_outages}},
+            "filters": {"outages": {"()": lambda: lambda record: not is_repetition(record)}},
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["outages"]}},
             "root": {"level": settings.log_level.upper(), "handlers": ["stderr"]},
             # `callout.access` replaces uvicorn's access log. Without a handler uvicorn doesn't even create the records.
@@ -43,12 +44,6 @@ def configure(settings: Settings) -> None:
     logging.captureWarnings(True)
     # No format uses these, but every record would look them up.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-
-
-def _apart_from_outages(record: logging.LogRecord) -> bool:
-    """Whether the record is written. Those of the requests that an outage fails would be hundreds, each with the same
-    traceback, and an `OutageLog` sums them up."""
-    return not record.__dict__.get("part_of_outage", False)
 
 
 class JsonFormatter(logging.Formatter):

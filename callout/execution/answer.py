@@ -15,7 +15,7 @@ from graphql import (
 )
 
 from db.errors import ClientError
-from db.postgres.outage import is_logged
+from db.postgres.outage import REPETITION, is_logged
 from db.postgres.pool import UNWRITABLE
 
 logger = logging.getLogger(__name__)
@@ -97,14 +97,14 @@ def fault() -> ClientError:
 def client_error(error: Exception) -> ClientError:
     """Returns the error that the client sees for an exception. Details that clients must not see are only logged."""
     original = error.original_error if isinstance(error, GraphQLError) and error.original_error else error
-    part = {"part_of_outage": is_logged(original)}
+    extra = REPETITION if is_logged(original) else None
     match original:
         case ClientError():
             return original
         case GraphQLError():
             return ClientError(original.message, code="BAD_USER_INPUT")
         case asyncpg.QueryCanceledError() | TimeoutError():
-            logger.warning("a statement timed out", exc_info=original, extra=part)
+            logger.warning("a statement timed out", exc_info=original, extra=extra)
             return ClientError("The request timed out.", code="TIMEOUT")
         case asyncpg.LockNotAvailableError() | asyncpg.DeadlockDetectedError() | asyncpg.SerializationError():
             logger.warning("a transaction failed because of a concurrent one", exc_info=original)
@@ -118,10 +118,10 @@ def client_error(error: Exception) -> ClientError:
             | asyncpg.IdleInTransactionSessionTimeoutError()
             | asyncpg.TooManyConnectionsError()
         ):
-            logger.error("the database cannot be reached", exc_info=original, extra=part)
+            logger.error("the database cannot be reached", exc_info=original, extra=extra)
             return ClientError(UNAVAILABLE, code="UNAVAILABLE")
         case _ if isinstance(original, UNWRITABLE):
-            logger.error("the database cannot be written to", exc_info=original, extra=part)
+            logger.error("the database cannot be written to", exc_info=original, extra=extra)
             return ClientError(UNAVAILABLE, code="UNAVAILABLE")
         case _:
             logger.error("unhandled exception", exc_info=original)

@@ -103,7 +103,7 @@ async def test_a_server_survives_a_failover_and_says_what_it_cannot_do(cluster: 
         url = primary.enter_context(embedded.running(cluster))
         async with serving(tmp_path, url) as api:
             assert (await ask(api, writing())).status_code == 200
-            assert await ready(api) == (200, None)
+            await becomes(api, 200)
             primary.close()
 
             for response in await asyncio.gather(*(ask(api, each) for each in [TICKETS, writing()] * 50)):
@@ -212,7 +212,7 @@ async def limited(fresh_url: str) -> AsyncIterator[str]:
 async def test_a_full_disk_is_reported_until_there_is_room_again(tmp_path: Path, fresh_url: str) -> None:
     with small_disk(40) as disk:
         async with on_disk(fresh_url, disk.path) as url, serving(tmp_path, url) as api:
-            assert await ready(api) == (200, None)
+            await becomes(api, 200)
             disk.fill()
             await becomes(api, 503, "DATABASE_FULL")
             async with asyncio.timeout(SECONDS):
