@@ -23,7 +23,7 @@ from callout import notification_channels as channels
 from callout import settings as configuration
 from callout.auth.jwks import KeySet
 from callout.database import OLDEST_SERVER as OLDEST_SERVER
-from callout.database import DatabaseUnusable, database
+from callout.database import DatabaseUnusable, database, wait_for
 from callout.http.errors import HttpError
 from callout.settings import InvalidSettings, Settings
 from db.postgres import migrate
@@ -136,6 +136,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
             where = f"embedded in {settings.data_dir}" if settings.database_url is None else "by URL"
             recent = number >= OLDEST_SERVER
             yield Finding(recent, "database", f"PostgreSQL {name}, {where}" + ("" if recent else "; 14 is the oldest"))
+            yield from _writable(url)
             revision, newest = migrate.current(url), migrate.head()
             if revision == newest:
                 yield Finding(True, "schema", f"at revision {newest}, the newest")
@@ -143,6 +144,13 @@ def _database(settings: Settings) -> Iterator[Finding]:
             else:
                 yield Finding(False, "schema", f"at revision {revision or 'none'}, not {newest}: run `callout migrate`")
     except (DatabaseUnusable, EmbeddedServerError) as error:
+        yield Finding(False, "database", str(error))
+
+
+def _writable(url: str) -> Iterator[Finding]:
+    try:
+        asyncio.run(wait_for(url, 0, writable=True))
+    except DatabaseUnusable as error:
         yield Finding(False, "database", str(error))
 
 

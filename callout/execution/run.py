@@ -45,7 +45,7 @@ from db.compiler.fields import Constant, MutationField
 from db.enums import DeliveryChannel
 from db.errors import ClientError
 from db.events.cursor import StreamCursors
-from db.postgres.pool import REFUSED, Database
+from db.postgres.pool import WITHOUT_EFFECT, Database
 from db.ticket_stream import Reader, TicketChangesPage
 from db.viewer import Viewer
 from notifiers.message_ids import OwnMail
@@ -130,10 +130,7 @@ class Engine:
             at_once = min(EVENTS_MAX, size * Cost().add(read.field.weight, read.field.sites, read.bounds).fits())
             return await self._pages.page(read.field.selection, reader, after, size, at_once)
         if isinstance(mapping, MutationField):
-            try:
-                outcome = await _done(mapping, Call(viewer, self._database, self._channels, self._own_mail), read.given)
-            except REFUSED as error:
-                raise NotDone(client_error(error).message) from error
+            outcome = await _done(mapping, Call(viewer, self._database, self._channels, self._own_mail), read.given)
             self._written()
             errors = [error.as_json() for error in outcome.errors]
             arguments = compiled.with_outcome(arguments, outcome.object_id, errors, outcome.extra)
@@ -196,6 +193,8 @@ async def _done(mutation: MutationField, call: Call, given: Mapping[str, Any]) -
         return outcome
     except Refused as refused:
         return Outcome(refused.object_id, refused.errors)
+    except WITHOUT_EFFECT as error:
+        raise NotDone(client_error(error).message) from error
 
 
 # Answers

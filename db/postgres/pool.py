@@ -61,7 +61,7 @@ UNWRITABLE: Final = (
 )
 """The errors of a database that may still answer queries, but refuses to write."""
 
-REFUSED: Final = (
+WITHOUT_EFFECT: Final = (
     ConnectionRefusedError,
     FileNotFoundError,  # there is no socket
     socket.gaierror,

@@ -18,6 +18,7 @@ import pytest
 from db.postgres import embedded, migrate
 from tests.conftest import TEMPLATE
 from tests.helpers.api import Api, Server
+from tests.helpers.database_checks import until, until_blocked
 from tests.helpers.proxy import Proxy, connector, through
 from tests.helpers.small_disk import small_disk
 from tests.helpers.stress import SECRET, server_of, server_process
@@ -81,7 +82,8 @@ def assert_not_done(response: httpx.Response) -> None:
 
 async def cut(database: asyncpg.Connection[asyncpg.Record]) -> None:
     """Ends the server's connections, so that it opens new ones."""
-    await database.fetch(f"SELECT pg_terminate_backend(pid, 10000) {OURS}")
+    ended = [row["pid"] for row in await database.fetch(f"SELECT pid, pg_terminate_backend(pid) {OURS}")]
+    await until(database, f"NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = ANY(ARRAY{ended}::int[]))")
 
 
 # A PostgreSQL of their own
@@ -120,9 +122,15 @@ async def test_a_server_survives_a_failover_and_says_what_it_cannot_do(cluster: 
                 assert (await ask(api, TICKETS)).status_code == 200
                 for _ in range(20):
                     assert_not_done(await ask(api, writing()))
-                doctor = Terminal(database_url=url, jwt_secret=SECRET, port=api.server.url.rpartition(":")[2])("doctor")
-                assert "✗ server    not ready (status 503)" in doctor.stdout
-                assert "until it is promoted" in doctor.stdout
+                terminal = Terminal(
+                    database_url=url, database_wait="0", jwt_secret=SECRET, port=api.server.url.rpartition(":")[2]
+                )
+                sick = terminal("doctor")
+                assert sick.exit_code == 1
+                assert "✗ database  The database is a standby: promote it" in sick.stdout
+                assert "✗ server    not ready (status 503)" in sick.stdout
+                assert "until it is promoted" in sick.stdout
+                assert terminal("migrate").stderr.startswith("Error: The database is a standby: promote it")
                 database = await asyncpg.connect(url)
                 await database.fetchval("SELECT pg_promote()")
                 await database.close()
@@ -195,6 +203,24 @@ async def test_a_server_that_cannot_write_or_connect_says_so(tmp_path: Path, fre
         await becomes(api, 200)
         assert (await ask(api, writing())).status_code == 200
     await database.close()
+
+
+async def test_a_mutation_whose_connection_ends_is_not_said_to_be_undone(tmp_path: Path, fresh_url: str) -> None:
+    """It could have been committed, so it must not be sent again without thinking."""
+    database, watcher = await asyncpg.connect(fresh_url), await asyncpg.connect(fresh_url)
+    async with serving(tmp_path, fresh_url) as api:
+        async with database.transaction():
+            await database.execute("LOCK TABLE customers IN SHARE MODE")
+            asking = asyncio.create_task(ask(api, writing()))
+            await until_blocked(watcher)
+            await cut(watcher)
+            response = await asking
+        assert (response.status_code, response.headers.get("retry-after")) == (200, None)
+        answer = response.json()
+        assert [error["extensions"]["code"] for error in answer["errors"]] == ["UNAVAILABLE"]
+        assert answer["data"] is None
+    await database.close()
+    await watcher.close()
 
 
 @pytest.fixture
