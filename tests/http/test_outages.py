@@ -18,6 +18,7 @@ import pytest
 from db.postgres import embedded, migrate
 from tests.conftest import TEMPLATE
 from tests.helpers.api import Api, Server
+from tests.helpers.database_checks import Database as Connection
 from tests.helpers.database_checks import until, until_blocked
 from tests.helpers.proxy import Proxy, connector, through
 from tests.helpers.small_disk import small_disk
@@ -80,7 +81,7 @@ def assert_not_done(response: httpx.Response) -> None:
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")
 
 
-async def cut(database: asyncpg.Connection[asyncpg.Record]) -> None:
+async def cut(database: Connection) -> None:
     """Ends the server's connections, so that it opens new ones."""
     ended = [row["pid"] for row in await database.fetch(f"SELECT pid, pg_terminate_backend(pid) {OURS}")]
     await until(database, f"NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = ANY(ARRAY{ended}::int[]))")
@@ -180,59 +181,69 @@ async def test_connections_that_were_closed_cost_no_request(tmp_path: Path, fres
     await database.close()
 
 
-async def test_a_server_that_cannot_write_or_connect_says_so(tmp_path: Path, fresh_url: str, limited: str) -> None:
-    """Its database becomes read-only, and then it gets no connection."""
-    database = await asyncpg.connect(fresh_url)
+@pytest.fixture(scope="module")
+def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Its role's connections can be limited, unlike a superuser's."""
+    role = urlsplit(database_url).path.strip("/").replace("callout", "limited")
+    run(database_url, f"CREATE ROLE {role} LOGIN; GRANT postgres TO {role}")
+    url = database_url.replace("postgres@", f"{role}@")
+    with server_process(tmp_path_factory.mktemp("server"), url) as process:
+        yield server_of(process, url)
+    run(database_url, f"DROP ROLE {role}")
+
+
+def run(url: str, statements: str) -> None:
+    async def execute() -> None:
+        connection = await asyncpg.connect(url)
+        await connection.execute(statements)
+        await connection.close()
+
+    asyncio.run(execute())
+
+
+async def test_a_server_that_cannot_write_says_so(api: Api, database: Connection) -> None:
     name = await database.fetchval("SELECT current_database()")
-    async with serving(tmp_path, fresh_url.replace("postgres@", f"{limited}@")) as api:
-        await database.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
-        await cut(database)
-        await becomes(api, 503, "DATABASE_READ_ONLY")
-        assert_not_done(await ask(api, writing()))
-        assert (await ask(api, TICKETS)).status_code == 200
-        await database.execute(f"SET default_transaction_read_only = off; ALTER DATABASE {name} RESET ALL")
-        await cut(database)
-        await becomes(api, 200)
-
-        await database.execute(f"ALTER ROLE {limited} CONNECTION LIMIT 0")
-        await cut(database)
-        await becomes(api, 503, "DATABASE_CONNECTIONS_EXHAUSTED")
-        assert_not_done(await ask(api, TICKETS))
-        assert_not_done(await ask(api, writing()))
-        await database.execute(f"ALTER ROLE {limited} CONNECTION LIMIT -1")
-        await becomes(api, 200)
-        assert (await ask(api, writing())).status_code == 200
-    await database.close()
+    await becomes(api, 200)
+    await database.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    await cut(database)
+    await becomes(api, 503, "DATABASE_READ_ONLY")
+    assert_not_done(await ask(api, writing()))
+    assert (await ask(api, TICKETS)).status_code == 200
+    await database.execute(f"SET default_transaction_read_only = off; ALTER DATABASE {name} RESET ALL")
+    await cut(database)
+    await becomes(api, 200)
+    assert (await ask(api, writing())).status_code == 200
 
 
-async def test_a_mutation_whose_connection_ends_is_not_said_to_be_undone(tmp_path: Path, fresh_url: str) -> None:
+async def test_a_server_that_gets_no_connection_says_so(api: Api, database: Connection) -> None:
+    role = urlsplit(api.server.database_url).username
+    await becomes(api, 200)
+    await database.execute(f"ALTER ROLE {role} CONNECTION LIMIT 0")
+    await cut(database)
+    await becomes(api, 503, "DATABASE_CONNECTIONS_EXHAUSTED")
+    assert_not_done(await ask(api, TICKETS))
+    assert_not_done(await ask(api, writing()))
+    await database.execute(f"ALTER ROLE {role} CONNECTION LIMIT -1")
+    await becomes(api, 200)
+    assert (await ask(api, writing())).status_code == 200
+
+
+async def test_a_mutation_whose_connection_ends_is_not_said_to_be_undone(
+    api: Api, database: Connection, database_url: str
+) -> None:
     """It could have been committed, so it must not be sent again without thinking."""
-    database, watcher = await asyncpg.connect(fresh_url), await asyncpg.connect(fresh_url)
-    async with serving(tmp_path, fresh_url) as api:
-        async with database.transaction():
-            await database.execute("LOCK TABLE customers IN SHARE MODE")
-            asking = asyncio.create_task(ask(api, writing()))
-            await until_blocked(watcher)
-            await cut(watcher)
-            response = await asking
-        assert (response.status_code, response.headers.get("retry-after")) == (200, None)
-        answer = response.json()
-        assert [error["extensions"]["code"] for error in answer["errors"]] == ["UNAVAILABLE"]
-        assert answer["data"] is None
-    await database.close()
+    watcher = await asyncpg.connect(database_url)
+    async with database.transaction():
+        await database.execute("LOCK TABLE customers IN SHARE MODE")
+        asking = asyncio.create_task(ask(api, writing()))
+        await until_blocked(watcher)
+        await cut(watcher)
+        response = await asking
+    assert (response.status_code, response.headers.get("retry-after")) == (200, None)
+    answer = response.json()
+    assert [error["extensions"]["code"] for error in answer["errors"]] == ["UNAVAILABLE"]
+    assert answer["data"] is None
     await watcher.close()
-
-
-@pytest.fixture
-async def limited(fresh_url: str) -> AsyncIterator[str]:
-    """The name of a role whose connections can be limited, unlike a superuser's."""
-    database = await asyncpg.connect(fresh_url)
-    name = f"limited_{secrets.token_hex(6)}"
-    await database.execute(f"CREATE ROLE {name} LOGIN; GRANT postgres TO {name}")
-    yield name
-    await database.fetch("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = $1", name)
-    await database.execute(f"DROP ROLE {name}")
-    await database.close()
 
 
 async def test_a_full_disk_is_reported_until_there_is_room_again(tmp_path: Path, fresh_url: str) -> None:
@@ -283,15 +294,15 @@ async def test_a_server_without_its_pubsub_server_is_degraded(tmp_path: Path, fr
         terminal = Terminal(
             database_url=fresh_url, jwt_secret=SECRET, pubsub_url=valkey.url, port=api.server.url.rpartition(":")[2]
         )
-        for _ in range(2):
-            await becomes(api, 200)
-            healthy = terminal("doctor")
-            assert healthy.exit_code == 0
-            assert f"✓ pubsub    {valkey.url} can be reached" in healthy.stdout
-            await asyncio.to_thread(valkey.kill)
-            await becomes(api, 200, "PUBSUB_UNREACHABLE")
-            sick = terminal("doctor")
-            assert sick.exit_code == 1
-            assert f"✗ pubsub    {valkey.url} cannot be reached" in sick.stdout
-            assert "✗ server    degraded on" in sick.stdout
-            await asyncio.to_thread(valkey.start)
+        await becomes(api, 200)
+        healthy = terminal("doctor")
+        assert healthy.exit_code == 0
+        assert f"✓ pubsub    {valkey.url} can be reached" in healthy.stdout
+        await asyncio.to_thread(valkey.kill)
+        await becomes(api, 200, "PUBSUB_UNREACHABLE")
+        sick = terminal("doctor")
+        assert sick.exit_code == 1
+        assert f"✗ pubsub    {valkey.url} cannot be reached" in sick.stdout
+        assert "✗ server    degraded on" in sick.stdout
+        await asyncio.to_thread(valkey.start)
+        await becomes(api, 200)
