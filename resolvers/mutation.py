@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import JSON
 
 from db.enums import DeliveryChannel, DocumentedEnum, Role
 from db.errors import Forbidden
+from db.events.log import Part
 from db.postgres.pool import Connection, Database
 from db.sql import Row, json_rows
 from db.viewer import Viewer
@@ -61,11 +62,13 @@ class MutationError:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """A mutation's result: the key of its object, which the payload reads again; the errors, if it was refused; and
-    `extra` values that only this mutation's payload shows."""
+    `extra` values that only this mutation's payload shows. `answer` is the payload's JSON, if it has been read by the
+    statement that wrote the object."""
 
     object_id: str | None = None
     errors: tuple[MutationError, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+    answer: bytes | None = None
 
 
 class Refused(Exception):
@@ -80,13 +83,15 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a mutation: the viewer, the database, the notification channels, and how to recognise our own
-    mail."""
+    """One call of a mutation: the viewer, the database, the notification channels, and how to recognise our own mail.
+    `answer` makes the part that reads the payload in the statement that writes the ticket with this key; None if the
+    payload must be read afterwards."""
 
     viewer: Viewer
     database: Database
     channels: Mapping[DeliveryChannel, Channel]
     own_mail: OwnMail
+    answer: Callable[[str], Part | None] = lambda ticket_id: None
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
