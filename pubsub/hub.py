@@ -22,6 +22,7 @@ from typing import Final, NamedTuple
 import asyncpg
 
 from db.events.cursor import Replay, Reset, StreamCursors, StreamPosition, check_cursor
+from db.postgres.outage import is_logged
 from db.postgres.pool import Database
 from pubsub.bell import Bell
 from pubsub.feed import Feed, Message
@@ -193,7 +194,8 @@ class _Family:
             try:
                 return await feeds[0].of_all(events, feeds)
             except UNAVAILABLE as error:
-                logger.warning("cannot look up new events: %s", error or type(error).__name__)
+                if not is_logged(error):
+                    logger.warning("cannot look up new events: %s", error or type(error).__name__)
                 await asyncio.sleep(RETRY_SECONDS)
 
 
@@ -260,7 +262,8 @@ class Hub:
             subscriber.deliver(await feed.ready(StreamPosition(now).sealed(self.cursors)))
             await entry.catch_up()
         except UNAVAILABLE as error:
-            logger.warning("cannot replay events: %s", error or type(error).__name__)
+            if not is_logged(error):
+                logger.warning("cannot replay events: %s", error or type(error).__name__)
             subscriber.fail()
         except Exception:
             logger.exception("cannot start a subscription")

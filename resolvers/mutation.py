@@ -96,7 +96,7 @@ class Call:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """One transaction, committed at the end of the block, rolled back by any exception."""
-        async with self.database.acquire() as connection, connection.transaction():
+        async with self.database.transaction() as connection:
             yield connection
 
     def require(self, *roles: Role) -> None:

@@ -49,6 +49,11 @@ def head() -> str:
     return revision
 
 
+def is_known(revision: str) -> bool:
+    """Whether this program has the revision; a newer one may have others."""
+    return any(script.revision == revision for script in ScriptDirectory.from_config(config()).walk_revisions())
+
+
 def config(connection: Connection | None = None) -> Config:
     """Alembic's configuration, for commands that work on `connection`."""
     directory = str(Path(__file__).parents[1] / "migrations").replace("%", "%%")
