@@ -50,14 +50,16 @@ async def create(call: Call, input: Input) -> Outcome:
     have been added to it since.
     """
     ticket_id = new_id()
-    # Nothing else to write, and no technician to lock: the ticket's statement is a transaction by itself.
-    if all(input.get(name) is None for name in ("chat", "idempotencyKey", "technicianId")):
-        return await _create(call.database, call, input, ticket_id)
     try:
+        # Nothing else to write, and no technician to lock: the ticket's statement is a transaction by itself.
+        if all(input.get(name) is None for name in ("chat", "idempotencyKey", "technicianId")):
+            return await call.in_one_statement(lambda executor: _create(executor, call, input, ticket_id))
         async with call.transaction() as transaction:
             earlier = await _earlier(transaction, call, input, ticket_id)
             return await _create(transaction, call, input, ticket_id) if earlier is None else Outcome(earlier)
     except asyncpg.UniqueViolationError as error:
+        if error.constraint_name == "pk_tickets":  # written just before its connection was lost
+            return Outcome(ticket_id)
         if error.constraint_name != "uq_ticket_chats_creator_id_conversation_id":
             raise
         return Outcome(await _of_conversation(call.database, call, input))
@@ -235,18 +237,23 @@ async def _change_as_foreseen(
         "statuses": [status for status in foreseen.statuses if targets[status] == first],
         "version": input.get("ifVersion"),
     }
-    return await event_log.change(
-        call.database,
-        call.viewer,
-        ticket_id,
-        change.kind,
-        change.values,
-        change.timestamps,
-        condition=_presumed(call.viewer.role),
-        parameters=presumed,
-        deliveries=deliveries(first),
-        answer=call.answer(ticket_id),
-    )
+
+    async def write(executor: Queryable) -> event_log.Written | None:
+        return await event_log.change(
+            executor,
+            call.viewer,
+            ticket_id,
+            change.kind,
+            change.values,
+            change.timestamps,
+            condition=_presumed(call.viewer.role),
+            parameters=presumed,
+            deliveries=deliveries(first),
+            answer=call.answer(ticket_id),
+        )
+
+    # A second attempt would find the version stale that the first one has changed.
+    return await (call.in_one_statement(write) if presumed["version"] is None else write(call.database))
 
 
 @cache
