@@ -37,7 +37,7 @@ CHANNEL = "callout_bell"
 BELL_OF_THE_DATABASE = ("postgres://", "postgresql://")  # the URLs that mean the database itself
 BEAT = "beat"
 
-MERGING_SECONDS = 0.005  # between two messages of one process
+MERGING_SECONDS = 0.02  # between two messages of one process
 BEAT_SECONDS = 1.0  # of silence before a process sends a beat
 SILENCE_SECONDS = 3.0  # after which the connection counts as lost: beats should have arrived meanwhile
 SENDING_SECONDS = 2.0

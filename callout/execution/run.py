@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -130,8 +131,12 @@ class Engine:
             at_once = min(EVENTS_MAX, size * Cost().add(read.field.weight, read.field.sites, read.bounds).fits())
             return await self._pages.page(read.field.selection, reader, after, size, at_once)
         if isinstance(mapping, MutationField):
-            outcome = await _done(mapping, Call(viewer, self._database, self._channels, self._own_mail), read.given)
+            answer = partial(compiled.within_write_of, arguments)
+            call = Call(viewer, self._database, self._channels, self._own_mail, answer)
+            outcome = await _done(mapping, call, read.given)
             self._written()
+            if outcome.answer is not None:
+                return outcome.answer
             errors = [error.as_json() for error in outcome.errors]
             arguments = compiled.with_outcome(arguments, outcome.object_id, errors, outcome.extra)
         ((found, *position),) = await self._database.fetch(compiled.statement.text, *arguments)

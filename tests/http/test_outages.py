@@ -8,6 +8,7 @@ import secrets
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -179,6 +180,45 @@ async def test_connections_that_were_closed_cost_no_request(tmp_path: Path, fres
                 for response in await asyncio.gather(*asking):
                     assert "errors" not in response.json()
     await database.close()
+
+
+async def test_a_ticket_whose_connection_is_lost_is_written_once(tmp_path: Path, fresh_url: str) -> None:
+    """Its one statement is sent again in a transaction, whether it was lost on its way or committed before."""
+    proxy = Proxy(connector(fresh_url))
+    database = await asyncpg.connect(fresh_url)
+    settings = {"pubsub_url": "memory://", "pool_size": "1"}
+    async with proxy.running() as port, serving(tmp_path, through(port, fresh_url), **settings) as api:
+        ticket = await api.new_ticket()
+        for number, committed in enumerate((False, True, False, True)):
+            for name, document in (("new", new_ticket), ("old", partial(update, ticket))):
+                text = f"{name} {number}"
+                written = f"count(*) = 1 FROM tickets WHERE subject = '{text}'"
+                await ask(api, document("Prepared"))  # from now on the statement takes one round trip
+                proxy.hold()
+                if not committed:
+                    await cut(database)
+                asking = asyncio.create_task(ask(api, document(text)))
+                await proxy.held()
+                if committed:
+                    await until(database, written)
+                    await proxy.close()
+                proxy.release()
+                (answer,) = (await asking).json()["data"].values()
+                assert answer == {"ticket": {"subject": text}, "userErrors": []}
+                assert await database.fetchval(f"SELECT {written}")
+        assert await database.fetchval("SELECT version FROM tickets WHERE id = $1", ticket[4:]) == 1 + 4 * 2
+        assert await database.fetchval("SELECT count(*) FROM ticket_events") == 1 + 4 * 2 * 2
+    await database.close()
+
+
+def new_ticket(subject: str) -> str:
+    return f"""mutation {{ ticketCreate(input: {{subject: "{subject}", description: "x",
+        contact: {{name: "n", email: "n@example.com"}}}}) {{ ticket {{ subject }} userErrors {{ code }} }} }}"""
+
+
+def update(ticket: str, subject: str) -> str:
+    return f"""mutation {{ ticketUpdate(input: {{ticketId: "{ticket}", subject: "{subject}"}})
+        {{ ticket {{ subject }} userErrors {{ code }} }} }}"""
 
 
 @pytest.fixture(scope="module")
