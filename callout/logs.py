@@ -38,7 +38,8 @@ def configure(settings: Settings) -> None:
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["outages"]}},
             "root": {"level": settings.log_level.upper(), "handlers": ["stderr"]},
             # `callout.access` replaces uvicorn's access log. Without a handler uvicorn doesn't even create the records.
-            "loggers": {"uvicorn.access": {"propagate": False, "handlers": []}},
+            # In development, migrating is part of the start.
+            "loggers": {"uvicorn.access": {"propagate": False, "handlers": []}, "alembic": {"level": "WARNING"}},
         }
     )
     logging.captureWarnings(True)

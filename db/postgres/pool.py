@@ -123,6 +123,11 @@ def _is_lost(connection: Connection, error: BaseException) -> bool:
     return isinstance(error, LOST)
 
 
+def _terminate(connection: Connection) -> None:
+    with suppress(asyncpg.InterfaceError):  # the pool has already taken it back
+        connection.terminate()
+
+
 class Database:
     """asyncpg's pool behind `size` slots, each with an open connection or empty. A caller takes a slot, and opens a
     connection if it is empty.
@@ -280,6 +285,7 @@ class Database:
     async def _replaced(self, closed: Connection | None) -> Connection:
         """A new connection for the slot of a closed one. Raises one of `AWAY`."""
         if closed is not None:
+            _terminate(closed)  # it may not know yet that it is closed, and would then be acquired again
             await self._pool.release(closed)
         try:
             return await self._pool.acquire()
@@ -337,8 +343,9 @@ class Database:
             if isinstance(error, TimeoutError) or _is_outdated(error):
                 await self._pool.expire_connections()
                 for doubtful in (connection, *filter(None, self._free)):
-                    with suppress(asyncpg.InterfaceError):  # already closed
-                        doubtful.terminate()
+                    _terminate(doubtful)
+            elif _is_lost(connection, error):
+                _terminate(connection)
             with suppress(TimeoutError):  # the pool has then closed it by force
                 await self._pool.release(connection, timeout=GIVING_BACK_SECONDS)
         finally:

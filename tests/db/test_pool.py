@@ -370,3 +370,10 @@ async def test_an_outage_is_logged_when_it_begins_and_when_it_ends(
         ]
     await single.close()
     await elsewhere.close()
+
+
+async def test_a_connection_that_was_lost_in_a_statement_is_not_used_again(single: Database) -> None:
+    for _ in range(20):
+        with pytest.raises(OUTAGE):
+            await single.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        assert await single.execute("CREATE TEMPORARY TABLE made (n int)") == "CREATE TABLE"
