@@ -20,7 +20,8 @@ _EMPTY = Statement(select(not_(exists(select(CustomerRow.id)) | exists(select(Te
 
 
 class DatabaseUnusable(Exception):
-    """The database cannot be reached or is not at this version's revision. The message says what to do."""
+    """The database cannot be reached, or is at a revision with which this version does not work. The message says what
+    to do."""
 
 
 @contextmanager
@@ -40,16 +41,14 @@ def database(settings: Settings) -> Iterator[str]:
 
 @contextmanager
 def migrated_database(settings: Settings) -> Iterator[str]:
-    """Like `database`, with the database at the newest revision. In development it is migrated; in production
-    `callout migrate` must do that, and any other revision raises `DatabaseUnusable`."""
+    """Like `database`, with the database at a revision with which this version works. In development it is migrated to
+    the newest; in production `callout migrate` must do that, and a revision that does not fit raises
+    `DatabaseUnusable`."""
     with database(settings) as url:
         if not settings.production:
             migrate.upgrade(url)
-        elif (revision := migrate.current(url)) != migrate.head():
-            raise DatabaseUnusable(
-                f"The database is at revision {revision or 'none'}, but this version needs {migrate.head()}:"
-                " run `callout migrate`."
-            )
+        elif misfit := migrate.misfit(url):
+            raise DatabaseUnusable(f"The database is {misfit}.")
         yield url
 
 

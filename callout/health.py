@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from callout.http.errors import HttpError
 from db.postgres.pool import OUTAGE
+from db.postgres.revisions import STATE, Code
 from db.postgres.statement import Queryable
 
 ANSWER_SECONDS = 2.0
@@ -27,17 +28,17 @@ class DatabaseUnreachable(HttpError):
 class DatabaseNotMigrated(HttpError):
     status = 503
     code = "DATABASE_NOT_MIGRATED"
-    default = "The database is not at the schema revision that this version needs."
+    default = "The database is at a schema revision with which this version does not work."
 
 
 class Readiness:
     """Checks whether the database can be used; one for each process. However many requests come, it runs one query at a
     time and remembers the result for `REMEMBER_SECONDS`."""
 
-    def __init__(self, database: Queryable, revision: str) -> None:
-        """`revision` is the migration that the database must be at."""
+    def __init__(self, database: Queryable, code: Code) -> None:
+        """`code` says which revisions of the database this version works with."""
         self._database = database
-        self._revision = revision
+        self._code = code
         self._asking: asyncio.Task[HttpError | None] | None = None
         self._asked_at = 0.0
 
@@ -61,14 +62,13 @@ class Readiness:
 
     async def _ask(self) -> HttpError | None:
         try:
-            revision = await self._database.fetchval("SELECT version_num FROM alembic_version")
+            state = await self._database.fetchrow(STATE)
         except asyncpg.UndefinedTableError:
-            revision = None
+            state = None
         except OUTAGE as error:
             return DatabaseUnreachable(reason=repr(error))
-        if revision != self._revision:
-            return DatabaseNotMigrated(reason=f"at {revision}, not {self._revision}")
-        return None
+        misfit = self._code.misfit(*(state or (None, None)))
+        return DatabaseNotMigrated(f"The database is {misfit}.", reason=misfit) if misfit else None
 
 
 async def healthz(request: Request) -> Response:

@@ -11,6 +11,7 @@ import pytest
 from callout import health
 from callout.health import DatabaseNotMigrated, DatabaseUnreachable, Readiness
 from callout.http.errors import HttpError
+from db.postgres.revisions import Code
 
 
 class CountingDatabase:
@@ -22,12 +23,12 @@ class CountingDatabase:
         self.answering = asyncio.Event()
         self.answering.set()
 
-    async def fetchval(self, query: str, *arguments: Any) -> Any:
+    async def fetchrow(self, query: str, *arguments: Any) -> Any:
         self.times += 1
         await self.answering.wait()
         if isinstance(self.answer, Exception):
             raise self.answer
-        return self.answer
+        return self.answer, None
 
 
 class Clock:
@@ -47,8 +48,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def readiness(database: CountingDatabase, revision: str = "7") -> Readiness:
-    return Readiness(database, revision)  # type: ignore[arg-type]  # only `fetchval` is used
+def readiness(database: CountingDatabase) -> Readiness:
+    return Readiness(database, Code(("6", "7"), "7"))  # type: ignore[arg-type]  # only `fetchrow` is used
 
 
 async def test_concurrent_checks_share_one_query() -> None:
@@ -74,7 +75,7 @@ async def test_a_result_is_cached_for_a_second(clock: Clock) -> None:
     for _ in range(2):
         with pytest.raises(DatabaseNotMigrated) as refused:
             await asked.check()
-        assert refused.value.reason == "at 6, not 7"
+        assert refused.value.reason == "at revision 6, not 7: run `callout migrate`"
     assert database.times == 2
     clock.now += 1
     database.answer = "7"
@@ -84,7 +85,11 @@ async def test_a_result_is_cached_for_a_second(clock: Clock) -> None:
 @pytest.mark.parametrize(
     ("answer", "problem", "reason"),
     [
-        (asyncpg.UndefinedTableError("no table"), DatabaseNotMigrated, "at None, not 7"),
+        (
+            asyncpg.UndefinedTableError("no table"),
+            DatabaseNotMigrated,
+            "at revision none, not 7: run `callout migrate`",
+        ),
         (asyncpg.CannotConnectNowError("starting up"), DatabaseUnreachable, "CannotConnectNowError('starting up')"),
         (asyncpg.InterfaceError("closed"), DatabaseUnreachable, "InterfaceError('closed')"),
         (OSError("refused"), DatabaseUnreachable, "OSError('refused')"),
