@@ -93,7 +93,7 @@ async def _wire(
     stack.push_async_callback(database.close)
     authenticator = Authenticator(settings, database)
     stack.push_async_callback(authenticator.close)
-    readiness = health.Readiness(database, migrate.head())
+    readiness = health.Readiness(database, migrate.code())
     stack.push_async_callback(readiness.close)
     await stack.enter_async_context(background(lambda: keep_counted(database)))
     if settings.event_retention_days is not None:

@@ -70,7 +70,7 @@ class Commands(click.Group):
             for problem in error.problems:
                 click.echo(f"  {problem}", err=True)
             context.exit(2)
-        except (DatabaseUnusable, EmbeddedServerError, UnknownSubject) as error:
+        except (DatabaseUnusable, EmbeddedServerError, migrations.NotMigrated, UnknownSubject) as error:
             raise click.ClickException(str(error)) from error
 
 

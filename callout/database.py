@@ -15,6 +15,7 @@ from sqlalchemy import exists, not_, select
 from callout.settings import Settings, variable
 from db.models import CustomerRow, TechnicianRow
 from db.postgres import embedded, migrate
+from db.postgres.revisions import STATE, Code
 from db.postgres.statement import Queryable, Statement
 
 logger = logging.getLogger(__name__)
@@ -44,26 +45,26 @@ class DatabaseNotReady(DatabaseUnusable):
 
 @contextmanager
 def database(settings: Settings, *, wait: float = 0.0, writable: bool = False, migrated: bool = False) -> Iterator[str]:
-    """Yields the URL of a database that can be reached, and written to if it must be `writable`, and that is at the
-    newest revision if it must be `migrated`. An embedded server runs for the length of the block.
+    """Yields the URL of a database that can be reached, that can be written to if it must be `writable`, and that is at
+    a revision with which this version works if it must be `migrated`. An embedded server runs for the length of the
+    block.
 
     Waits up to `wait` seconds for a database that is on its way. Raises `DatabaseUnusable`, and `EmbeddedServerError`
     if the embedded server cannot start.
     """
-    revision = migrate.head() if migrated else None
     if settings.database_url is None:
         with embedded.running(settings.data_dir) as url:
-            asyncio.run(wait_for(url, wait, writable=writable, revision=revision))
+            asyncio.run(wait_for(url, wait, writable=writable, migrated=migrated))
             yield url
     else:
-        asyncio.run(wait_for(settings.database_url, wait, writable=writable, revision=revision))
+        asyncio.run(wait_for(settings.database_url, wait, writable=writable, migrated=migrated))
         yield settings.database_url
 
 
 @contextmanager
 def migrated_database(settings: Settings, *, wait: float = 0.0) -> Iterator[str]:
-    """Like `database`, writable and at the newest revision. In development it is migrated; in production
-    `callout migrate` must do that, and any other revision raises `DatabaseUnusable`."""
+    """Like `database`, writable and at a revision with which this version works. In development it is migrated to the
+    newest; in production `callout migrate` must do that, and a revision that does not fit raises `DatabaseUnusable`."""
     with database(settings, wait=wait, writable=True, migrated=settings.production) as url:
         if not settings.production:
             migrate.upgrade(url)
@@ -76,14 +77,15 @@ async def is_empty(connection: Queryable) -> bool:
     return empty
 
 
-async def wait_for(url: str, wait: float, *, writable: bool = False, revision: str | None = None) -> None:
-    """Waits until the database can be reached, and written to, and is at the revision. Raises `DatabaseUnusable` if it
+async def wait_for(url: str, wait: float, *, writable: bool = False, migrated: bool = False) -> None:
+    """Waits until the database can be reached, and written to, and is migrated. Raises `DatabaseUnusable` if it
     never will, or not within `wait` seconds."""
+    code = migrate.code()
     deadline = monotonic() + wait
     waiting = False
     while True:
         try:
-            await _check(url, writable, revision)
+            await _check(url, code, writable=writable, migrated=migrated)
         except DatabaseNotReady as problem:
             if monotonic() >= deadline:
                 raise
@@ -95,27 +97,23 @@ async def wait_for(url: str, wait: float, *, writable: bool = False, revision: s
         await asyncio.sleep(RETRY_SECONDS)
 
 
-async def _check(url: str, writable: bool, revision: str | None) -> None:
+async def _check(url: str, code: Code, *, writable: bool, migrated: bool) -> None:
     connection = await _connect(url)
     try:
         server = await connection.fetchrow(_SERVER)
         assert server is not None
-        found = await connection.fetchval("SELECT version_num FROM alembic_version") if server["migrated"] else None
+        revision, oldest_code = (await connection.fetchrow(STATE) if server["migrated"] else None) or (None, None)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:  # it is shutting down, or starting anew
         raise _unreachable(error) from error
     finally:
         connection.terminate()
     if writable:
         _check_server(server)
-    if found is not None and writable and not migrate.is_known(found):
-        raise DatabaseUnusable(
-            f"The database is at revision {found}, which this version of Callout does not know: start the version that"
-            " migrated it, or a newer one."
-        )
-    if revision is not None and found != revision:
-        raise DatabaseNotReady(
-            f"The database is at revision {found or 'none'}, but this version needs {revision}: run `callout migrate`."
-        )
+    misfit = code.misfit(revision, oldest_code)
+    if misfit and writable and not code.knows(revision):
+        raise DatabaseUnusable(f"The database is {misfit}.")
+    if misfit and migrated:
+        raise DatabaseNotReady(f"The database is {misfit}.")
 
 
 def _check_server(server: asyncpg.Record) -> None:

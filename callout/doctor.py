@@ -137,12 +137,13 @@ def _database(settings: Settings) -> Iterator[Finding]:
             recent = number >= OLDEST_SERVER
             yield Finding(recent, "database", f"PostgreSQL {name}, {where}" + ("" if recent else "; 14 is the oldest"))
             yield from _writable(url)
-            revision, newest = migrate.current(url), migrate.head()
-            if revision == newest:
-                yield Finding(True, "schema", f"at revision {newest}, the newest")
-                yield asyncio.run(_deliveries(url))
+            if misfit := migrate.misfit(url):
+                yield Finding(False, "schema", misfit)
             else:
-                yield Finding(False, "schema", f"at revision {revision or 'none'}, not {newest}: run `callout migrate`")
+                revision, newest = migrate.current(url), migrate.head()
+                known = "the newest" if revision == newest else f"with which this version works; its own is {newest}"
+                yield Finding(True, "schema", f"at revision {revision}, {known}")
+                yield asyncio.run(_deliveries(url))
     except (DatabaseUnusable, EmbeddedServerError) as error:
         yield Finding(False, "database", str(error))
 

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from callout.http.errors import HttpError
 from db.postgres.pool import OUTAGE
+from db.postgres.revisions import STATE, Code
 from db.postgres.statement import Queryable
 from pubsub.bell import Bell
 
@@ -20,12 +21,12 @@ ANSWER_SECONDS = 2.0
 REMEMBER_SECONDS = 1.0
 
 # Needs room on the disk of the database's tables: the series exceeds its memory, so PostgreSQL writes it to a file.
-_STATE: Final = """
-SELECT (SELECT version_num FROM alembic_version) AS revision,
-    pg_is_in_recovery() AS standby,
+_STATE: Final = f"""
+SELECT migrated.version_num AS revision, migrated.oldest_code, pg_is_in_recovery() AS standby,
     current_setting('transaction_read_only')::boolean AS read_only
 FROM (SELECT set_config('work_mem', '64kB', true) AS memory OFFSET 0) AS small
-CROSS JOIN LATERAL (SELECT count(*) FROM generate_series(1, 8000 + 0 * length(memory))) AS spilled"""
+CROSS JOIN LATERAL (SELECT count(*) FROM generate_series(1, 8000 + 0 * length(memory))) AS spilled
+LEFT JOIN ({STATE}) AS migrated ON true"""
 
 
 class DatabaseUnreachable(HttpError):
@@ -43,7 +44,7 @@ class DatabaseConnectionsExhausted(HttpError):
 class DatabaseNotMigrated(HttpError):
     status = 503
     code = "DATABASE_NOT_MIGRATED"
-    default = "The database is not at the schema revision that this version needs."
+    default = "The database is at a schema revision with which this version does not work."
 
 
 class DatabaseReadOnly(HttpError):
@@ -69,10 +70,10 @@ class Readiness:
     """Checks whether the database can be read and written; one for each process. However many requests come, it runs
     one query at a time and remembers the result for `REMEMBER_SECONDS`."""
 
-    def __init__(self, database: Queryable, revision: str) -> None:
-        """`revision` is the migration that the database must be at."""
+    def __init__(self, database: Queryable, code: Code) -> None:
+        """`code` says which revisions of the database this version works with."""
         self._database = database
-        self._revision = revision
+        self._code = code
         self._asking: asyncio.Task[HttpError | None] | None = None
         self._asked_at = 0.0
 
@@ -98,21 +99,18 @@ class Readiness:
         try:
             state = await self._database.fetchrow(_STATE)
         except asyncpg.UndefinedTableError:
-            return self._not_migrated(None)
+            state = {"revision": None, "oldest_code": None}
         except asyncpg.TooManyConnectionsError as error:
             return DatabaseConnectionsExhausted(reason=repr(error))
         except asyncpg.DiskFullError as error:
             return DatabaseFull(reason=repr(error))
         except OUTAGE as error:
             return DatabaseUnreachable(reason=repr(error))
-        if state["revision"] != self._revision:
-            return self._not_migrated(state["revision"])
+        if misfit := self._code.misfit(state["revision"], state["oldest_code"]):
+            return DatabaseNotMigrated(f"The database is {misfit}.", reason=misfit)
         if state["standby"]:
             return DatabaseReadOnly(STANDBY)
         return DatabaseReadOnly() if state["read_only"] else None
-
-    def _not_migrated(self, revision: str | None) -> HttpError:
-        return DatabaseNotMigrated(reason=f"at {revision}, not {self._revision}")
 
 
 async def healthz(request: Request) -> Response:

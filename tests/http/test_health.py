@@ -19,6 +19,7 @@ from callout.health import (
     Readiness,
 )
 from callout.http.errors import HttpError
+from db.postgres.revisions import Code
 
 
 class CountingDatabase:
@@ -36,7 +37,12 @@ class CountingDatabase:
         await self.answering.wait()
         if isinstance(self.answer, Exception):
             raise self.answer
-        return {"revision": self.answer, "standby": self.standby, "read_only": self.read_only}
+        return {
+            "revision": self.answer,
+            "oldest_code": None,
+            "standby": self.standby,
+            "read_only": self.read_only,
+        }
 
 
 class Clock:
@@ -56,8 +62,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def readiness(database: CountingDatabase, revision: str = "7") -> Readiness:
-    return Readiness(database, revision)  # type: ignore[arg-type]  # only `fetchrow` is used
+def readiness(database: CountingDatabase) -> Readiness:
+    return Readiness(database, Code(("6", "7"), "7"))  # type: ignore[arg-type]  # only `fetchrow` is used
 
 
 async def test_concurrent_checks_share_one_query() -> None:
@@ -83,7 +89,7 @@ async def test_a_result_is_cached_for_a_second(clock: Clock) -> None:
     for _ in range(2):
         with pytest.raises(DatabaseNotMigrated) as refused:
             await asked.check()
-        assert refused.value.reason == "at 6, not 7"
+        assert refused.value.reason == "at revision 6, not 7: run `callout migrate`"
     assert database.times == 2
     clock.now += 1
     database.answer = "7"
@@ -93,7 +99,11 @@ async def test_a_result_is_cached_for_a_second(clock: Clock) -> None:
 @pytest.mark.parametrize(
     ("answer", "problem", "reason"),
     [
-        (asyncpg.UndefinedTableError("no table"), DatabaseNotMigrated, "at None, not 7"),
+        (
+            asyncpg.UndefinedTableError("no table"),
+            DatabaseNotMigrated,
+            "at revision none, not 7: run `callout migrate`",
+        ),
         (asyncpg.CannotConnectNowError("starting up"), DatabaseUnreachable, "CannotConnectNowError('starting up')"),
         (asyncpg.InterfaceError("closed"), DatabaseUnreachable, "InterfaceError('closed')"),
         (asyncpg.TooManyConnectionsError("no"), DatabaseConnectionsExhausted, "TooManyConnectionsError('no')"),
