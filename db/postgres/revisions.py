@@ -36,8 +36,11 @@ class Code:
             if revision is None or self._is_older(revision, self.oldest_database):
                 return f"at revision {revision or 'none'}, not {self.newest}: run `callout migrate`"
         elif oldest_code not in self.revisions:
-            needed = f"code of {oldest_code} or newer" if oldest_code else "its own code"
-            return f"at revision {revision}, which needs {needed}, not {self.newest}: start a newer version of Callout"
+            if oldest_code is None:
+                why = "which this version of Callout does not know: start the version that migrated it, or a newer one"
+            else:
+                why = f"which needs code of {oldest_code} or newer, not {self.newest}: start a newer version of Callout"
+            return f"at revision {revision}, {why}"
         return None
 
     def _is_older(self, revision: str, other: str) -> bool:

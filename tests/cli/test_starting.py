@@ -120,7 +120,7 @@ async def test_a_server_gives_up_a_database_that_is_never_migrated(tmp_path: Pat
         await asyncio.to_thread(child.join, SECONDS)
         waiting, last = printed().splitlines()
         assert "waiting for the database, for up to 0.7 s: The database is at revision none" in waiting
-        assert last.startswith("Error: The database is at revision none, but this version needs ")
+        assert last.startswith("Error: The database is at revision none, not ")
         assert last.endswith(": run `callout migrate`.")
         assert child.exitcode == 1
 
