@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import compare, fanout, filters, idle, million, notifications, technicians, writes
+from bench import compare, fanout, filters, idle, million, notifications, returning, technicians, vary, writes
 from bench.cases import CASES
 from bench.report import print_machine
 
@@ -15,10 +15,12 @@ DATA = Path(".data").absolute()
 
 PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "compare": lambda given: compare.run(DATA / "bench", rounds=given.rounds, only=given.only),
+    "vary": lambda given: vary.run(DATA / "bench", rounds=given.rounds, connections=given.connections, only=given.only),
     "fanout": lambda given: fanout.run(DATA / "bench", rounds=given.rounds),
     "filters": lambda given: filters.run(DATA / "bench-live", rounds=given.rounds),
     "notifications": lambda given: notifications.run(DATA / "bench-notifications", rounds=given.rounds),
     "technicians": lambda given: technicians.run(DATA / "bench-live", rounds=given.rounds),
+    "returning": lambda given: returning.run(DATA / "bench-live"),
     "idle": lambda given: idle.run(DATA / "bench-live"),
     "writes": lambda given: writes.run(DATA / "bench-live", rounds=given.rounds),
     "million": lambda given: million.run(DATA / "bench-million"),
@@ -29,7 +31,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measures what Callout costs.")
     parser.add_argument("part", nargs="?", choices=list(PARTS), help="the part to run; all of them by default")
     parser.add_argument("--rounds", type=int, default=5, help="the number of turns that each server gets")
-    parser.add_argument("--only", choices=[case.name for case in CASES], help="run a single case of `compare`")
+    names = dict.fromkeys([*(case.name for case in CASES), *vary.NAMES])
+    parser.add_argument("--only", choices=list(names), help="run a single case of `compare` or `vary`")
+    parser.add_argument("--connections", type=int, default=vary.CONNECTIONS, help="the connections of `vary`")
     arguments = parser.parse_args()
     print_machine()
     for part in [arguments.part] if arguments.part else PARTS:

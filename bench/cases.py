@@ -13,17 +13,21 @@ import asyncpg
 import orjson
 
 from bench.load import post
+from bench.servers import Server
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 class Draw(NamedTuple):
-    """A request: the GraphQL variables; and the method, path and body for the floor."""
+    """A request: the GraphQL variables; and the method, path and body for the floor. `viewer` is the name of the viewer
+    whose token is sent, an admin if it is empty. `document` replaces the case's."""
 
     variables: dict[str, Any]
-    method: str
-    path: str
+    method: str = "GET"
+    path: str = ""
     body: bytes = b""
+    viewer: str = ""
+    document: str = ""
 
 
 Drawing: TypeAlias = Callable[[Connection, int], Awaitable[list[Draw]]]
@@ -32,8 +36,8 @@ Drawing: TypeAlias = Callable[[Connection, int], Awaitable[list[Draw]]]
 @dataclass(frozen=True)
 class Case:
     """A case of the comparison. `target` is the largest accepted ratio of Callout's CPU time to the floor's. One
-    measurement sends `requests` to the floor and to Callout, and `plain_requests` to plain Strawberry. `draw` makes a
-    number of requests; `undo` makes the request that reverts one."""
+    measurement sends `requests` to the floor and to Callout, and `plain_requests` to plain Strawberry, which does not
+    take part if they are 0. `draw` makes a number of requests; `undo` makes the request that reverts one."""
 
     name: str
     document: str
@@ -139,8 +143,9 @@ CASES = (
 )
 
 
-def graphql_request(case: Case, draw: Draw, token: str | None) -> bytes:
-    return post(case.document, draw.variables, token)
+def graphql_request(case: Case, draw: Draw, server: Server) -> bytes:
+    token = server.viewers[draw.viewer] if draw.viewer else server.token
+    return post(draw.document or case.document, draw.variables, token)
 
 
 def bare_request(draw: Draw) -> bytes:

@@ -139,22 +139,26 @@ async def requests(connection: Connection, case: Case, server: Server, count: in
 
 
 def request(case: Case, server: Server, draw: Draw) -> bytes:
-    return bare_request(draw) if server.name == "floor" else graphql_request(case, draw, server.token)
+    return bare_request(draw) if server.name == "floor" else graphql_request(case, draw, server)
 
 
-async def check(connection: Connection, case: Case, contenders: Sequence[Server]) -> None:
-    """Checks that all servers respond with the same data; otherwise a comparison is meaningless. Raises
-    `Differs`."""
-    [draw] = await case.draw(connection, 1)
-    floor = contenders[0]
-    expected = None
-    for server in contenders:
-        answer = comparable(orjson.loads(await ask(server.port, request(case, server, draw)))["data"])
-        if case.undo is not None:
-            await ask(floor.port, bare_request(case.undo(draw)))
-        expected = expected or answer
-        if answer != expected:
-            raise Differs(f"{case.name}: {server.name} responds {answer}\nbut {floor.name} responds {expected}")
+async def check(connection: Connection, case: Case, contenders: Sequence[Server], requests: int = 1) -> None:
+    """Checks that all servers respond with the same data to this many requests; otherwise a comparison is meaningless.
+    Raises `Differs`."""
+    for draw in await case.draw(connection, requests):
+        first, *others = [await _answer(case, server, draw, contenders[0]) for server in contenders]
+        for server, answer in zip(contenders[1:], others, strict=True):
+            if answer != first:
+                raise Differs(
+                    f"{case.name}: {server.name} responds {answer}\nbut {contenders[0].name} responds {first}"
+                )
+
+
+async def _answer(case: Case, server: Server, draw: Draw, floor: Server) -> Any:
+    answer = comparable(orjson.loads(await ask(server.port, request(case, server, draw)))["data"])
+    if case.undo is not None:
+        await ask(floor.port, bare_request(case.undo(draw)))
+    return answer
 
 
 class Differs(Exception):

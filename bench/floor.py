@@ -22,6 +22,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from resolvers.ticket import draw_reference
+
 LIST = """
 SELECT json_build_object('data', json_build_object('tickets', json_build_object(
     'totalCount', (
@@ -111,6 +113,39 @@ SELECT json_build_object('data', json_build_object('technicians', json_build_obj
     FROM (SELECT * FROM technicians ORDER BY name, id LIMIT 50) e
 ))))"""
 
+_PAGE = """
+SELECT json_build_object('data', json_build_object('tickets', json_build_object(
+    'pageInfo', json_build_object('hasNextPage', count(*) > {first}),
+    'nodes', coalesce(json_agg(json_build_object(
+        'id', 'tkt_' || t.id, 'reference', t.reference, 'subject', t.subject, 'status', t.status,
+        'priority', t.priority, 'category', t.category, 'createdAt', t.created_at,
+        'contact', json_build_object('name', t.contact_name, 'email', t.contact_email),
+        'customer', CASE WHEN c.id IS NOT NULL THEN json_build_object('id', 'cus_' || c.id, 'name', c.name) END,
+        'property', CASE WHEN p.id IS NOT NULL THEN json_build_object('id', 'prp_' || p.id, 'address', p.address) END,
+        'technician', CASE WHEN e.id IS NOT NULL THEN json_build_object('id', 'tec_' || e.id, 'name', e.name) END
+    ) ORDER BY t.rn) FILTER (WHERE t.rn <= {first}), '[]')
+)))
+FROM (
+    SELECT *, row_number() OVER () AS rn FROM (
+        SELECT * FROM tickets WHERE {condition} ORDER BY created_at DESC, id DESC LIMIT {first} + 1
+    ) page
+) t
+LEFT JOIN customers c ON c.id = t.customer_id
+LEFT JOIN properties p ON p.id = t.property_id
+LEFT JOIN technicians e ON e.id = t.technician_id"""
+
+FILTERED = _PAGE.format(first="$1::int", condition="status = ANY ($2) AND priority = ANY ($3)")
+FILTERED_OF_TECHNICIAN = _PAGE.format(
+    first="$1::int", condition="status = ANY ($2) AND priority = ANY ($3) AND technician_id = $4"
+)
+OPEN_WORK = _PAGE.format(first=20, condition="technician_id = $1 AND status IN ('OPEN', 'IN_PROGRESS')")
+OWN_OPEN_WORK = _PAGE.format(
+    first=20,
+    condition="(technician_id = $1 OR creator_id = $1::uuid::text AND creator_kind = 'TECHNICIAN')"
+    " AND status IN ('OPEN', 'IN_PROGRESS')",
+)
+OF_CUSTOMER = _PAGE.format(first=20, condition="customer_id = $1")
+
 SET_STATUS = """
 WITH before AS (
     SELECT id, to_jsonb(tickets) AS image FROM tickets WHERE id = $1 FOR UPDATE
@@ -140,6 +175,46 @@ FROM changed t
 LEFT JOIN customers c ON c.id = t.customer_id
 LEFT JOIN properties p ON p.id = t.property_id
 LEFT JOIN technicians e ON e.id = t.technician_id"""
+
+
+CREATE = """
+WITH customer AS (
+    SELECT * FROM customers WHERE id = $2
+), created AS (
+    INSERT INTO tickets (id, reference, subject, description, status, priority, category, source, creator_kind,
+        creator_id, contact_name, contact_email, contact_phone, customer_id, created_at, updated_at, public_updated_at)
+    SELECT uuidv7(), $1, $3, $4, 'OPEN', $5, 'GENERAL', 'ADMIN', 'ADMIN', 'bench', name, email, phone, id,
+        now(), now(), now()
+    FROM customer
+    RETURNING *
+), event AS (
+    INSERT INTO ticket_events (ticket_id, kind, actor_kind, actor_id, actor_name, at, after)
+    SELECT id, 'CREATED', 'ADMIN', 'bench', 'Bench', updated_at, to_jsonb(created) FROM created
+    RETURNING *
+), delivery AS (
+    INSERT INTO deliveries
+        (event_id, ticket_id, kind, channel, audience, recipient, recipient_name, actor_name, created_at)
+    SELECT event.id, created.id, 'CREATED', place.channel, place.audience, place.recipient, place.name, 'Bench',
+        event.at
+    FROM event, created, support_settings, LATERAL (
+        SELECT 'EMAIL'::delivery_channel, 'CUSTOMER'::delivery_audience, created.contact_email, created.contact_name
+        UNION ALL
+        SELECT 'EMAIL', 'ADMIN', address, '' FROM unnest(admin_recipients) AS address
+        UNION ALL
+        SELECT 'GOOGLE_CHAT', 'SPACE', '', '' WHERE google_chat_enabled
+    ) AS place (channel, audience, recipient, name)
+    WHERE 'CREATED' = ANY (CASE place.channel WHEN 'EMAIL' THEN email_kinds ELSE google_chat_kinds END)
+)
+SELECT json_build_object('data', json_build_object('ticketCreate', json_build_object(
+    'ticket', json_build_object(
+        'version', t.version, 'subject', t.subject, 'status', t.status, 'priority', t.priority, 'category', t.category,
+        'contact', json_build_object('name', t.contact_name, 'email', t.contact_email),
+        'customer', json_build_object('id', 'cus_' || c.id, 'name', c.name)
+    ),
+    'userErrors', json_build_array()
+)))
+FROM created t
+JOIN customer c ON c.id = t.customer_id"""
 
 
 async def keep(connection: Any) -> None:
@@ -186,8 +261,40 @@ async def set_status(request: Request) -> Response:
     return json(await request.state.pool.fetchval(SET_STATUS, request.path_params["key"], status))
 
 
+async def filtered(request: Request) -> Response:
+    query = request.query_params
+    values = [int(query["first"]), query["status"].split(","), query["priority"].split(",")]
+    if "technician" in query:
+        return json(await request.state.pool.fetchval(FILTERED_OF_TECHNICIAN, *values, query["technician"]))
+    return json(await request.state.pool.fetchval(FILTERED, *values))
+
+
+async def open_work(request: Request) -> Response:
+    return json(await request.state.pool.fetchval(OPEN_WORK, request.path_params["key"]))
+
+
+async def own_open_work(request: Request) -> Response:
+    return json(await request.state.pool.fetchval(OWN_OPEN_WORK, request.path_params["key"]))
+
+
+async def of_customer(request: Request) -> Response:
+    return json(await request.state.pool.fetchval(OF_CUSTOMER, request.path_params["key"]))
+
+
+async def create(request: Request) -> Response:
+    given = orjson.loads(await request.body())
+    reference = draw_reference()
+    values = given["customer"], given["subject"], given["description"], given["priority"]
+    return json(await request.state.pool.fetchval(CREATE, reference, *values))
+
+
 app = Starlette(
     routes=[
+        Route("/tickets", create, methods=["POST"]),
+        Route("/tickets/filtered", filtered),
+        Route("/technicians/{key}/work", open_work),
+        Route("/technicians/{key}/own-work", own_open_work),
+        Route("/customers/{key}/tickets", of_customer),
         Route("/tickets", tickets),
         Route("/tickets/{key}", ticket),
         Route("/board", board),

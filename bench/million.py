@@ -133,7 +133,7 @@ async def milliseconds(server: Server, log: Log, probe: Probe) -> float:
 async def change_statuses(connection: Connection, server: Server) -> None:
     [case] = [case for case in CASES if case.draw is draw_set_status]
     draws = await case.draw(connection, CHANGES)
-    await drive(server.port, [graphql_request(case, draw, server.token) for draw in draws])
+    await drive(server.port, [graphql_request(case, draw, server) for draw in draws])
 
 
 def row(timed: list[Timed]) -> Row:

@@ -281,9 +281,21 @@ class Ticket:
 
 
 @strawberry.type
+class PageInfo:
+    has_next_page: bool
+
+
+@strawberry.type
 class TicketConnection:
     nodes: list[Ticket]
-    total_count: int | None = None
+    conditions: strawberry.Private[list[Any]]
+    page_info: PageInfo | None = None
+
+    @strawberry.field
+    async def total_count(self) -> int:
+        async with sessions() as session:
+            query = select(func.count()).select_from(models.TicketRow).where(*self.conditions)
+            return await session.scalar(query) or 0
 
 
 @strawberry.type
@@ -309,7 +321,8 @@ class Technician:
     @strawberry.field
     async def tickets(self, info: Info, first: int = 20) -> TicketConnection:
         rows = await info.context.tickets.load((self.key, first))
-        return TicketConnection(nodes=[Ticket.of(row) for row in rows])
+        assigned = [models.TicketRow.technician_id == self.key]
+        return TicketConnection(nodes=[Ticket.of(row) for row in rows], conditions=assigned)
 
 
 @strawberry.type
@@ -321,9 +334,15 @@ class TechnicianConnection:
 
 
 @strawberry.input
+class AssigneeFilter:
+    technician_id: strawberry.ID
+
+
+@strawberry.input
 class TicketFilter:
     status: list[TicketStatus] | None = None
     priority: list[TicketPriority] | None = None
+    assignee: AssigneeFilter | None = None
 
 
 @strawberry.input
@@ -335,16 +354,19 @@ class TicketBy:
 class Query:
     @strawberry.field
     async def tickets(self, filter: TicketFilter | None = None, first: int = 20) -> TicketConnection:
-        wanted = []
+        wanted: list[Any] = []
         if filter and filter.status is not None:
             wanted.append(models.TicketRow.status.in_(filter.status))
         if filter and filter.priority is not None:
             wanted.append(models.TicketRow.priority.in_(filter.priority))
+        if filter and filter.assignee is not None:
+            wanted.append(models.TicketRow.technician_id == filter.assignee.technician_id.removeprefix("tec_"))
         newest = models.TicketRow.created_at.desc(), models.TicketRow.id.desc()
         async with sessions() as session:
-            rows = await session.scalars(select(models.TicketRow).where(*wanted).order_by(*newest).limit(first))
-            total = await session.scalar(select(func.count()).select_from(models.TicketRow).where(*wanted))
-        return TicketConnection(nodes=[Ticket.of(row) for row in rows], total_count=total)
+            query = select(models.TicketRow).where(*wanted).order_by(*newest).limit(first + 1)
+            rows = (await session.scalars(query)).all()
+        nodes = [Ticket.of(row) for row in rows[:first]]
+        return TicketConnection(nodes=nodes, conditions=wanted, page_info=PageInfo(has_next_page=len(rows) > first))
 
     @strawberry.field
     async def ticket(self, by: TicketBy) -> Ticket | None:

@@ -288,7 +288,11 @@ def schema() -> None:
 @click.option("--operation", help="The operation's name, if the document has several.")
 @click.option("--role", type=click.Choice(list(ROLES)), default="admin", show_default=True, help="The viewer's role.")
 @click.option("--subject", default="", help="The viewer's id, such as tec_… for a technician.")
-@click.option("--analyze", is_flag=True, help="Run it and print PostgreSQL's plan; mutations are not run.")
+@click.option(
+    "--analyze",
+    is_flag=True,
+    help="Run queries and print PostgreSQL's plan; mutations and what reads events are not run.",
+)
 def explain_query(query: str, variables: str, operation: str | None, role: str, subject: str, analyze: bool) -> None:
     """Print what a GraphQL query becomes: selection, argument shapes and SQL; with --analyze PostgreSQL's plan too."""
     from callout import explain
@@ -306,7 +310,7 @@ def explain_query(query: str, variables: str, operation: str | None, role: str, 
         raise click.ClickException(str(error)) from error
     for explanation in explanations:
         click.echo(explanation.text)
-        if analyze and not explanation.mutates:
+        if analyze and explanation.reads:
             with migrated_database(settings.load()) as url:
                 click.echo(f"\n-- plan\n{asyncio.run(explain.analyze(url, explanation))}")
 

@@ -21,6 +21,7 @@ from callout.execution.documents import InvalidDocument
 from callout.execution.prepare import Preparer
 from db.compiler.selection import Bound, Selection
 from db.errors import ClientError
+from db.ticket_stream import Stream, TicketChangesPage
 from db.viewer import Viewer
 from schema import graphql_schema, schema
 
@@ -33,12 +34,14 @@ class Unexplained(Exception):
 
 @dataclass(frozen=True)
 class Explanation:
-    """One root field: the explanation's text, the statement, and its arguments in the order of its parameters."""
+    """One root field: the explanation's text, the statement, and its arguments in the order of its parameters. `reads`
+    says whether running the statement shows what a request costs: a mutation's reads what it has just changed, and a
+    stream's the events that it is given."""
 
     text: str
     statement: str
     arguments: Sequence[Any]
-    mutates: bool
+    reads: bool
 
 
 def explain(
@@ -62,7 +65,7 @@ def explain(
             "\n".join(_sections(root.field.selection, root.read.bounds, root.read.compiled.statement.text)),
             root.read.compiled.statement.text,
             root.arguments,
-            operation.mutates,
+            not (operation.mutates or isinstance(root.field.selection.mapping, Stream | TicketChangesPage)),
         )
         for root in roots
     ]

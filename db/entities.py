@@ -81,7 +81,7 @@ TICKETS = Listing(
             ),
             "assigned": VisibleBy(visibility.assigned, frozenset({"technician_id"})),
             "createdForOthers": VisibleBy(
-                visibility.created_for_others, frozenset({"creator_id", "creator_kind", "technician_id"})
+                visibility.created_for_others, frozenset({"creator_id", "creator_kind"}), frozenset({"technician_id"})
             ),
             "created": VisibleBy(visibility.created, frozenset({"creator_id", "creator_kind"})),
             "owned": VisibleBy(visibility.owned, frozenset({"customer_id"})),
@@ -92,6 +92,8 @@ TICKETS = Listing(
     selective=tuple(("filter", name) for name in ("assignee", "customerId", "propertyId", "createdAt", "updatedAt")),
     enumerated={"STATUS": "status", "PRIORITY": "priority"},
     index_suffix=frozenset({"technician_id"}),
+    owners=frozenset({"technician_id", "customer_id", "property_id"}),
+    owner_suffix=frozenset({"status"}),
 )
 
 NOTES = Listing(keys={"CREATED_AT": by_time("created_at")}, default=(("CREATED_AT", False),))

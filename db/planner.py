@@ -8,7 +8,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, Integer, Select, case, cast, false, func, literal_column, select, true
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Integer,
+    Select,
+    any_,
+    case,
+    cast,
+    false,
+    func,
+    literal_column,
+    select,
+    true,
+)
 
 from db.sql import Condition
 
@@ -38,10 +51,18 @@ def of_any_length(array: ColumnElement[Any]) -> ColumnElement[Any]:
     return cast(once(array), array.type)
 
 
+def is_among(column: ColumnElement[Any], values: Select[Any]) -> Condition:
+    """The column has one of the values, which the planner does not know. An index that ends with the column tests this
+    without fetching the row. Otherwise the planner chooses an index that begins with the column if few rows have one of
+    the values, and reads all of these."""
+    return column == any_(func.array(values.scalar_subquery()))
+
+
 def opaque(condition: Condition) -> Condition:
     """The condition in a CASE. Opaque to the planner: no index applies, and it assumes that half of the rows match.
     Otherwise it combines what an index has for each condition, and fetches and sorts all of these rows instead of
-    reading the first few in order."""
+    reading the first few in order. Or it estimates them by a parameter's value: a plan for the actual value then looks
+    cheaper than a generic one, so PostgreSQL would plan again for each request."""
     return case((condition, true()), else_=false())
 
 

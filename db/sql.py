@@ -41,9 +41,9 @@ EMPTY: Expression = literal_column(EMPTY_LIST, JSON)
 
 
 class _SelectStar(Select[Any]):
-    """A SELECT of `_row.*` and `_more`. As a subquery, or as the first SELECT of a union, it has the columns of these.
-    It overrides an undocumented method of SQLAlchemy (`sqlalchemy/sql/selectable.py`, 2.1); if that changes, lists with
-    a condition on a subquery's column can no longer be built."""
+    """A SELECT of `_row.*` and `_more`. As a subquery, or as the first SELECT of a union, it exposes both sets of
+    columns. It overrides an undocumented method of SQLAlchemy (`sqlalchemy/sql/selectable.py`, 2.1); if that changes,
+    lists with a condition on a subquery's column can no longer be built."""
 
     inherit_cache = False
     _row: FromClause

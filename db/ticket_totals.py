@@ -24,12 +24,12 @@ from db.visibility import ViewerParameter
 _KEPT = frozenset(counts.COLUMNS)
 
 
-def _from_kept_counts(shape: CriteriaShape) -> bool:
+def _from_stored_counts(shape: CriteriaShape) -> bool:
     """Whether a filter reads only columns by which the counts are kept."""
     return TICKETS.criteria.columns(shape) <= _KEPT
 
 
-def _kept_for(viewer: ViewerParameter) -> FromClause | None:
+def _stored_for(viewer: ViewerParameter) -> FromClause | None:
     """Rows of the columns that are counted by, with a number `n`, whose sum is the number of tickets that the viewer
     sees. None if there are no stored counts for the role."""
     match viewer.role:
@@ -37,7 +37,7 @@ def _kept_for(viewer: ViewerParameter) -> FromClause | None:
             return counts.ALL.counted()
         case Role.SERVICE:
             created = counts.OF_SERVICES.counted()
-            return select(created).where(visibility.created(created, viewer)).subquery("kept_for")
+            return select(created).where(visibility.created(created, viewer)).subquery("stored_for")
         case Role.TECHNICIAN:
             assigned, tickets = counts.ALL.counted(), TICKET.table.alias()
             of_tickets = [tickets.c[name] for name in counts.COLUMNS]
@@ -46,25 +46,25 @@ def _kept_for(viewer: ViewerParameter) -> FromClause | None:
                 select(*of_tickets, literal_column("1", BigInteger).label("n")).where(
                     visibility.created_for_others(tickets, viewer)
                 ),
-            ).subquery("kept_for")
+            ).subquery("stored_for")
         case Role.CUSTOMER:
             return None
 
 
 def ticket_total(shape: CriteriaShape, viewer: ViewerParameter, parameters: Parameters) -> ColumnElement[int] | None:
     """The total of a list from the stored counts; None if they do not have it."""
-    kept_for = _kept_for(viewer) if _from_kept_counts(shape) else None
-    if kept_for is None:
+    stored_for = _stored_for(viewer) if _from_stored_counts(shape) else None
+    if stored_for is None:
         return None
-    total = func.coalesce(func.sum(kept_for.c.n), 0).label("total")
-    return select(total).where(TICKETS.criteria.build(kept_for, shape, parameters, viewer)).scalar_subquery()
+    total = func.coalesce(func.sum(stored_for.c.n), 0).label("total")
+    return select(total).where(TICKETS.criteria.build(stored_for, shape, parameters, viewer)).scalar_subquery()
 
 
 def ticket_counts(shape: CriteriaShape, viewer: ViewerParameter, parameters: Parameters) -> FromClause:
     """One row with the number of matching tickets: `all`, a column for each status, and `unassigned`."""
-    kept_for = _kept_for(viewer) if _from_kept_counts(shape) else None
-    if kept_for is not None:
-        rows, number = kept_for, kept_for.c.n
+    stored_for = _stored_for(viewer) if _from_stored_counts(shape) else None
+    if stored_for is not None:
+        rows, number = stored_for, stored_for.c.n
         conditions = [TICKETS.criteria.build(rows, shape, parameters, viewer)]
     else:
         rows, number = TICKET.table.alias(), literal_column("1", BigInteger)
@@ -81,5 +81,5 @@ def ticket_counts(shape: CriteriaShape, viewer: ViewerParameter, parameters: Par
     return select(*columns).where(*conditions).subquery("totals")
 
 
-ALL_TICKETS = replace(TICKETS, total=ticket_total)
+ALL_TICKETS = replace(TICKETS, total=ticket_total, counted=_KEPT)
 """The list of tickets, with its total from the stored counts."""

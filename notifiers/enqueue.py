@@ -15,9 +15,9 @@ _ENQUEUE: Final = """
 INSERT INTO deliveries
     (event_id, ticket_id, note_id, technician_id, kind, channel, audience, recipient, recipient_name, actor_name,
     created_at)
-SELECT DISTINCT ON (event.id, place.channel, lower(place.recipient))
-    event.id, event.ticket_id, event.note_id, target.technician_id, target.kind, place.channel, target.audience,
-    place.recipient, place.name, event.actor_name, event.at
+SELECT DISTINCT ON (event.id, destination.channel, lower(destination.recipient))
+    event.id, event.ticket_id, event.note_id, target.technician_id, target.kind, destination.channel, target.audience,
+    destination.recipient, destination.name, event.actor_name, event.at
 FROM unnest($1::uuid[], $2::notice_kind[], $3::delivery_audience[], $4::uuid[])
     WITH ORDINALITY AS target (event_id, kind, audience, technician_id, ord)
 JOIN ticket_events AS event ON event.id = target.event_id
@@ -31,9 +31,11 @@ CROSS JOIN LATERAL (
     SELECT 'EMAIL', email, name FROM technicians WHERE id = target.technician_id AND active
     UNION ALL
     SELECT 'GOOGLE_CHAT', '', '' WHERE target.audience = 'SPACE' AND settings.google_chat_enabled
-) AS place (channel, recipient, name)
-WHERE target.kind = ANY (CASE place.channel WHEN 'EMAIL' THEN settings.email_kinds ELSE settings.google_chat_kinds END)
-ORDER BY event.id, place.channel, lower(place.recipient), target.ord"""
+) AS destination (channel, recipient, name)
+WHERE target.kind = ANY (
+    CASE destination.channel WHEN 'EMAIL' THEN settings.email_kinds ELSE settings.google_chat_kinds END
+)
+ORDER BY event.id, destination.channel, lower(destination.recipient), target.ord"""
 
 
 async def enqueue(connection: Queryable, events: Mapping[str, Sequence[NotificationTarget]]) -> None:

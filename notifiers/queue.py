@@ -28,7 +28,7 @@ THREAD_MAX: Final = 20  # earlier mails that a mail refers to
 _CLAIM: Final = f"""
 WITH due AS MATERIALIZED (
     SELECT found.id
-    FROM unnest($1::delivery_channel[], $2::integer[]) AS free (channel, places)
+    FROM unnest($1::delivery_channel[], $2::integer[]) AS free (channel, sends)
     CROSS JOIN LATERAL (
         SELECT mine.id FROM deliveries AS mine
         WHERE mine.channel = free.channel AND mine.state = 'PENDING' AND mine.due_at <= now()
@@ -39,7 +39,7 @@ WITH due AS MATERIALIZED (
                     AND earlier.state = 'PENDING' AND (earlier.due_at <= now() OR earlier.claimed_until > now())
                 OFFSET 0
             )
-        ORDER BY mine.due_at, mine.id LIMIT free.places FOR NO KEY UPDATE SKIP LOCKED
+        ORDER BY mine.due_at, mine.id LIMIT free.sends FOR NO KEY UPDATE SKIP LOCKED
     ) AS found
 ), claimed AS (
     UPDATE deliveries AS mine

@@ -1,8 +1,9 @@
 """The rules of who is notified of what, as plain functions on plain values.
 
-A rule lists the targets of an event: audiences, each with a kind. The settings, which `notifiers/enqueue.py` reads,
-decide which kinds are on and to which channels and addresses they go. A list is ordered by importance: a recipient who
-appears in it several times is notified once, with the first kind that is on.
+A rule lists the targets of an event: audiences, each with a kind. `notifiers/enqueue.py` finds the addresses of each
+audience (the customer's is the ticket's contact, the admins' are in the settings) and leaves out kinds that are off. A
+list is ordered by importance: a recipient who appears in it several times is notified once, with the first kind that is
+on.
 """
 
 from __future__ import annotations

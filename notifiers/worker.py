@@ -45,7 +45,7 @@ SWITCHED_OFF: Final = "Google Chat is disabled in the settings, or has no webhoo
 class Pace:
     """The worker's limits and times, in seconds. `lease` must be longer than `sending`."""
 
-    places: int = 20  # concurrent sends through each channel
+    sends: int = 20  # concurrent sends through each channel
     sending: float = 45.0  # timeout of one send
     lease: float = 60.0
     retry: float = 5.0  # the pause after the first failure; doubles with each further one, ± 50 % at random
@@ -122,8 +122,8 @@ class Worker:
 
     async def _claim(self) -> list[Claim]:
         taken = Counter(claim.channel for claim in self._taken())
-        free = {channel: self._pace.places - taken[channel] for channel in self._channels}
-        wanted = {channel: places for channel, places in free.items() if places > 0}
+        free = {channel: self._pace.sends - taken[channel] for channel in self._channels}
+        wanted = {channel: sends for channel, sends in free.items() if sends > 0}
         if not wanted:
             return []
         async with asyncio.timeout(ANSWER_SECONDS):

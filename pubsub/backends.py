@@ -48,7 +48,7 @@ class Line(Broadcast):
                     queue.put_nowait(None)  # `Subscriber.get` raises on it
 
     async def disconnect(self) -> None:
-        """Closes the backend in any case, then raises the listener's exception if it failed."""
+        """Closes the backend even if the listener failed, then raises the listener's exception if it failed."""
         self._listener_task.cancel()
         (error,) = await asyncio.gather(self._listener_task, return_exceptions=True)
         await self._backend.disconnect()
@@ -74,7 +74,7 @@ class PostgresBackend(BroadcastBackend):
         self._url = normalised(url)
         # A set: equal messages merge, so its size is bounded by the number of senders.
         self._received: set[tuple[str, str]] = set()
-        self._news = asyncio.Event()
+        self._wake = asyncio.Event()
 
     async def connect(self) -> None:
         settings = {"application_name": APPLICATION_NAME, "synchronous_commit": "off"}
@@ -99,16 +99,16 @@ class PostgresBackend(BroadcastBackend):
         while not self._received:
             if self._connection.is_closed():
                 raise ConnectionError("the connection to PostgreSQL was closed")
-            await self._news.wait()
-            self._news.clear()
+            await self._wake.wait()
+            self._wake.clear()
         return Event(*self._received.pop())
 
     def _notified(self, connection: Any, pid: int, channel: str, payload: object) -> None:
         self._received.add((channel, str(payload)))
-        self._news.set()
+        self._wake.set()
 
     def _closed(self, connection: Any) -> None:
-        self._news.set()
+        self._wake.set()
 
 
 class RedisBackend(BroadcastBackend):

@@ -18,7 +18,7 @@ from db.stream_filter import QuickTest
 @dataclass(frozen=True, slots=True)
 class Message:
     """A message about an event: the JSON payload of a `next` message, in which `Feed.with_cursor` still has to put the
-    cursor. `feeds` are the feeds that have the message, by their places among those that were asked for it."""
+    cursor. `feeds` are the feeds that have the message, by their indexes among those that were asked for it."""
 
     event: str
     at: datetime

@@ -1,6 +1,7 @@
 """The rules of a ticket's life cycle, as plain functions on plain values.
 
-OPEN ⇄ IN_PROGRESS → RESOLVED → CLOSED; the last two can be reopened.
+A ticket usually goes from OPEN through IN_PROGRESS and RESOLVED to CLOSED. `TRANSITIONS` says which status may follow
+which, by role; `answered` is the one exception: a customer's answer reopens a resolved ticket.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ in parallel and never see each other's data.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import secrets
 import shutil
@@ -47,6 +48,12 @@ def _data_dir(factory: pytest.TempPathFactory) -> Path:
     directory = Path(tempfile.gettempdir()) / f"callout-tests-{sha256(os.fsencode(run)).hexdigest()[:12]}"
     directory.mkdir(exist_ok=True)
     return directory
+
+
+def pytest_collection_finish() -> None:
+    """Excludes the modules and the collected tests, which live until the process ends, from garbage collection. Without
+    this, each full collection takes 0.2 s, and there are several when the process ends."""
+    gc.freeze()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -6,10 +6,11 @@ length, not the size that it would expand to.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from cachetools import LRUCache
 from graphql import (
     FieldNode,
     FragmentDefinitionNode,
@@ -35,7 +36,8 @@ INTROSPECTIONS_MAX = 2  # each can return the whole schema
 INTROSPECTION = frozenset({"__schema", "__type"})
 KEY_MAX = 200  # characters; a key is repeated in every row of the response
 ERRORS_MAX = 20
-KEPT_DOCUMENTS = 1_000
+KEPT_BYTES = 64 * 2**20  # of all documents
+BYTES_PER_CHARACTER = 100  # of a document, parsed
 KEPT_LENGTH = 20_000  # characters; a longer document is prepared for each request
 
 
@@ -64,19 +66,17 @@ class Documents:
 
     def __init__(self, schema: GraphQLSchema) -> None:
         self._schema = schema
-        self._kept: OrderedDict[str, Document] = OrderedDict()
+        self._kept: LRUCache[str, Document] = LRUCache(
+            KEPT_BYTES, getsizeof=lambda document: len(document.text) * BYTES_PER_CHARACTER
+        )
 
     def get(self, query: str) -> Document:
         """Returns the document of this text. Raises `InvalidDocument` or `LimitExceeded`."""
         document = self._kept.get(query)
-        if document is not None:
-            self._kept.move_to_end(query)
-            return document
-        document = self._read(query)
-        if len(query) <= KEPT_LENGTH:
-            self._kept[query] = document
-            if len(self._kept) > KEPT_DOCUMENTS:
-                self._kept.popitem(last=False)
+        if document is None:
+            document = self._read(query)
+            if len(query) <= KEPT_LENGTH:
+                self._kept[query] = document
         return document
 
     def _read(self, query: str) -> Document:

@@ -3,17 +3,21 @@
 For each role and each combination of `@skip`/`@include` values, that is what each root field selects and where its
 arguments are; and for each shape of those arguments, the statement. A warm request only coerces its variables and reads
 the arguments' values.
+
+The caches are bounded in bytes, by estimates that were measured, and evict what was used least recently
+(`docs/decisions/caches.md`).
 """
 
 from __future__ import annotations
 
 import secrets
-from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from cachetools import LRUCache
 from graphql import (
     FieldNode,
     GraphQLField,
@@ -42,8 +46,10 @@ from db.viewer import Viewer
 EVENTS_MAX = 200
 """The most events to look up at a time; fewer if that many messages would exceed the cost of one query."""
 VARIABLES_MAX = 20_000
-_KEPT_STATEMENTS = 200  # for each root field of a prepared operation
-_KEPT_REQUESTS = 1_000
+_STATEMENT_BYTES = 64 * 2**20
+_BYTES_PER_CHARACTER = 20  # of a statement's text, with the selection that it was made from
+_REQUEST_BYTES = 16 * 2**20
+_BYTES_PER_ROOT = 5_000  # of a request
 _KEPT_VARIABLES = 500  # bytes of JSON; a request with larger variables is not kept
 _KEPT_VARIANTS = 32  # of an operation: combinations of the role and the values of @skip and @include
 _NO_VARIABLES = VariableValues({}, {})
@@ -51,7 +57,7 @@ _NO_VARIABLES = VariableValues({}, {})
 
 @dataclass(eq=False, slots=True)
 class RootField:
-    """A root field of a prepared operation, with the statements compiled so far, by argument shapes."""
+    """A root field of a prepared operation."""
 
     key: str
     selection: Selection
@@ -60,7 +66,6 @@ class RootField:
     weight: Weight
     nodes: list[FieldNode]
     nullable: bool
-    statements: OrderedDict[tuple[Hashable, ...], Compiled] = field(default_factory=OrderedDict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +115,7 @@ class Operation:
         self.node = node
         self.mutates = node.operation is OperationType.MUTATION
         self.conditions = condition_variables(node, document.fragments)
-        self.variants: OrderedDict[tuple[Hashable, ...], list[RootField]] = OrderedDict()
+        self.variants: LRUCache[tuple[Hashable, ...], list[RootField]] = LRUCache(_KEPT_VARIANTS)
 
 
 class Preparer:
@@ -120,7 +125,12 @@ class Preparer:
         self._schema = schema
         self._documents = Documents(schema)
         self._snippets = Snippets()
-        self._requests: OrderedDict[Hashable, list[ReadRoot]] = OrderedDict()
+        self._statements: LRUCache[tuple[RootField, tuple[Hashable, ...]], Compiled] = LRUCache(
+            _STATEMENT_BYTES, getsizeof=lambda compiled: len(compiled.statement.text) * _BYTES_PER_CHARACTER
+        )
+        self._requests: LRUCache[Hashable, list[ReadRoot]] = LRUCache(
+            _REQUEST_BYTES, getsizeof=lambda roots: len(roots) * _BYTES_PER_ROOT
+        )
         self.position_mark = secrets.token_urlsafe(24)
         """The placeholder for the stream cursor in the JSON that statements return. Random, so that no data can contain
         it."""
@@ -159,7 +169,7 @@ class Preparer:
             values = self._coerced(operation.node, variables)
             read = self._read_roots(self._roots(operation, values, viewer.role), values, viewer.role)
             if key is not None:
-                _keep(self._requests, key, read, _KEPT_REQUESTS)
+                _keep(self._requests, key, read)
         return _bound(read, viewer)
 
     def bind_unprepared(
@@ -208,7 +218,7 @@ class Preparer:
         roots = operation.variants.get(variant)
         if roots is None:
             roots = self._select(operation.document, operation.node, values, role)
-            _keep(operation.variants, variant, roots, _KEPT_VARIANTS)
+            operation.variants[variant] = roots
         return roots
 
     def _read_roots(self, roots: Sequence[RootField], values: VariableValues, role: Role) -> list[ReadRoot]:
@@ -258,11 +268,11 @@ class Preparer:
 
     def _compiled(self, root: RootField, bounds: Sequence[Bound], role: Role) -> Compiled:
         shapes = tuple(bound.shape for bound in bounds)
-        compiled = root.statements.get(shapes)
+        compiled = self._statements.get((root, shapes))
         if compiled is None:
             compiler = compile_stream if isinstance(root.selection.mapping, Stream) else compile_root
             compiled = compiler(root.selection, role, shapes, self.position_mark, self._snippets)
-            _keep(root.statements, shapes, compiled, _KEPT_STATEMENTS)
+            _keep(self._statements, (root, shapes), compiled)
         return compiled
 
 
@@ -317,7 +327,6 @@ def _read(root: RootField, values: VariableValues) -> list[Bound]:
     ]
 
 
-def _keep(kept: OrderedDict[Any, Any], key: Hashable, value: Any, most: int) -> None:
-    kept[key] = value
-    if len(kept) > most:
-        kept.popitem(last=False)
+def _keep(kept: LRUCache[Any, Any], key: Hashable, value: Any) -> None:
+    with suppress(ValueError):  # larger than the whole cache
+        kept[key] = value

@@ -1,12 +1,16 @@
 """Extensions of uvicorn's protocols.
 
 Over HTTP/1.1: a bound on the request line and headers, because the parser reads any length of them before a token is
-checked; a mark on requests that have arrived completely; and a signal that ends endless responses at shutdown. Over
-WebSockets: writing ready-made frames, so that a frame for many sockets is made once.
+checked; turns for clients that open sockets; a mark on requests that have arrived completely; and a signal that ends
+endless responses at shutdown. Over WebSockets: writing ready-made frames, so that a frame for many sockets is made
+once.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from starlette.types import Scope
@@ -22,11 +26,41 @@ ENDING: Final = "callout.ending"
 ARRIVED: Final = "callout.arrived"
 """The key that stands in a request's scope once its whole body has arrived."""
 
+UPGRADES_AT_ONCE: Final = 10
+"""The most sockets that are opened in one turn of the event loop. Each takes half a millisecond, and the requests that
+have arrived meanwhile wait for the end of the turn."""
+
 _REFUSAL = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
+class _Turns:
+    """Runs callbacks in order, at most `UPGRADES_AT_ONCE` in each turn of the event loop."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._running = False
+
+    def add(self, callback: Callable[[], None]) -> None:
+        self._waiting.append(callback)
+        if not self._running:
+            self._running = True
+            asyncio.get_running_loop().call_soon(self._run)
+
+    def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(min(UPGRADES_AT_ONCE, len(self._waiting))):
+            loop.call_soon(self._waiting.popleft())
+        self._running = bool(self._waiting)
+        if self._running:
+            loop.call_soon(self._run)
+
+
+_upgrades = _Turns()
+
+
 class BoundedProtocol(HttpToolsProtocol):
-    """Answers 431 and closes the connection if the request line and headers exceed `HEAD_MAX`. Marks requests as
+    """Answers 431 and closes the connection if the request line and headers exceed `HEAD_MAX`. Opens a few sockets at a
+    time, so that thousands of clients that return together do not hold up the requests of others. Marks requests as
     `ARRIVED`. At shutdown, ends the response that is under way if its scope has `ENDING`."""
 
     _reading_head = False
@@ -39,6 +73,15 @@ class BoundedProtocol(HttpToolsProtocol):
             if self._head_size > HEAD_MAX and not self.transport.is_closing():
                 self.transport.write(_REFUSAL)
                 self.transport.close()
+
+    def handle_websocket_upgrade(self) -> None:
+        self.transport.pause_reading()  # what follows is for the socket
+        _upgrades.add(self._upgrade)
+
+    def _upgrade(self) -> None:
+        if not self.transport.is_closing():
+            super().handle_websocket_upgrade()
+            self.transport.resume_reading()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

@@ -7,10 +7,10 @@ is rendered once per shape; later requests only bind their values.
 
 As an example, `Column("reference")` renders `t1.reference`. `One(CUSTOMER, "customer_id")` renders a subquery
 
-    (SELECT json_build_object('name', c2.name) FROM customers AS c2 WHERE c2.id = t1.customer_id AND …)
+    (SELECT o$3 FROM customers AS c2, LATERAL (SELECT c2.name AS "name") AS o$3 WHERE c2.id = t1.customer_id AND …)
 
-in which the selected fields are rendered by their own mappings, with `c2` as the row, and … is the predicate of
-`db/visibility.py`: no mapping reaches an entity without adding it.
+whose row `o$3` becomes the object `{"name": …}`. The selected fields are rendered by their own mappings, with `c2` as
+the row, and … is the predicate of `db/visibility.py`: no mapping reaches an entity without adding it.
 
 - From the parent's row: `Column`, `GlobalId`, `Constant`, `Embedded`.
 - From other rows that belong to it: `One`, `Items`, and `Many` (`db/lists/page.py`), a connection.
@@ -113,8 +113,8 @@ class One(FieldMapping):
     def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
         other = render.row(self.entity.table)
         found = render.expression(selection, row, self._belongs, other)
-        fields = render.object(selection.fields, other)
-        return f"(SELECT {fields} FROM {self.entity.table.name} AS {other.name} WHERE {found})"
+        fields, derived = render.derived(render.selected(selection.fields, other))
+        return f"(SELECT {fields} FROM {self.entity.table.name} AS {other.name}{derived} WHERE {found})"
 
     def _belongs(self, draft: Draft) -> Condition:
         row, other, viewer = draft.this, draft.own, draft.viewer

@@ -52,7 +52,7 @@ class Counts:
     def counted(self) -> FromClause:
         """Rows of the columns `by` and a number `n`, exact as of now. Several rows can have the same values, and a
         single `n` can be negative: only sums of `n` are meaningful."""
-        return self._rows(f"{self._kept()} UNION ALL {self._difference()}", "counted")
+        return self._rows(f"{self._stored()} UNION ALL {self._difference()}", "counted")
 
     def fold(self) -> str:
         """The statement that adds the events since the position to the table, and advances the position. Returns one
@@ -60,7 +60,7 @@ class Counts:
         return f"""
             WITH change AS (
                 SELECT {self._columns("coalesce")}, sum(n) AS n FROM ({self._difference()}) AS difference
-                GROUP BY {self._places()} HAVING sum(n) <> 0
+                GROUP BY {self._ordinals()} HAVING sum(n) <> 0
             ), taken AS (
                 SELECT count(*) AS events {self._later_events()}
             ), added AS (
@@ -79,10 +79,10 @@ class Counts:
                 INSERT INTO {self.table} ({self._names()}, n)
                 SELECT {self._names()}, sum(n) FROM (
                     SELECT {self._columns("coalesce")}, count(*) AS n
-                    FROM tickets WHERE {self.of} GROUP BY {self._places()}
+                    FROM tickets WHERE {self.of} GROUP BY {self._ordinals()}
                     UNION ALL
                     SELECT {self._names()}, 0 FROM {self.table}
-                ) AS now GROUP BY {self._places()}
+                ) AS now GROUP BY {self._ordinals()}
                 ON CONFLICT ({self._names()}) DO UPDATE SET n = excluded.n
             )
             UPDATE event_log SET {self.position} = pg_current_snapshot()"""
@@ -91,7 +91,7 @@ class Counts:
         types = {column: _TYPES[column][1] for column in self.by}
         return text(statement).columns(**types, n=BigInteger()).subquery(name)
 
-    def _kept(self) -> str:
+    def _stored(self) -> str:
         return f"SELECT {self._columns('nullif')}, n FROM {self.table}"
 
     def _difference(self) -> str:
@@ -115,8 +115,8 @@ class Counts:
         columns = [f"{nobody}({name}, '{NOBODY}') AS {name}" if name == "technician_id" else name for name in self.by]
         return ", ".join(columns)
 
-    def _places(self) -> str:
-        return ", ".join(str(place) for place, _ in enumerate(self.by, 1))
+    def _ordinals(self) -> str:
+        return ", ".join(str(ordinal) for ordinal, _ in enumerate(self.by, 1))
 
 
 ALL: Final = Counts("ticket_counts", "counted")

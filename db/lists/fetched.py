@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Select, exists, not_, select
 
-from db.lists.in_order import index_suffix
+from db.lists.in_order import index_suffix, selected
 from db.lists.listing import RANKING_KEYS
 from db.lists.query import Conditions, ListQuery, Stretch
 from db.planner import fence, number
@@ -32,8 +32,7 @@ def all_matching(query: ListQuery, limit: int, stretch: Stretch, *more: Conditio
 def all_selected(query: ListQuery, limit: int, stretch: Stretch) -> Select[Any]:
     """The first `limit` rows of the stretch, among all rows that the selective criteria leave."""
     target = query.alias()
-    selected = fence(select_star(target).where(query.satisfies(target, query.selective()))).correlate(query.outer)
-    rows = query.subquery(selected)
+    rows = query.subquery(fence(select_star(target).where(*selected(query, target))).correlate(query.outer))
     return query.first(rows, limit, stretch).where(*query.matching(rows), *query.bounds(query.keys(rows), stretch))
 
 

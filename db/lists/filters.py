@@ -94,6 +94,10 @@ class Criterion(ABC, Generic[S]):
         """The columns of a row that the condition reads; `EVERYTHING` if the criterion does not know them."""
         return frozenset({EVERYTHING})
 
+    def fixed(self, shape: S) -> frozenset[str]:
+        """The columns of which the condition is that each equals one value."""
+        return frozenset()
+
     @abstractmethod
     def read(self, value: Any, slots: Slots) -> S | None:
         """The argument shape of a non-null value, whose values are added to `slots`; None if the value restricts
@@ -181,6 +185,9 @@ class References(Criterion[ValueShape]):
     prefix: str
     kind: str
 
+    def fixed(self, shape: ValueShape) -> frozenset[str]:
+        return frozenset({self.column})
+
     def read(self, value: Any, slots: Slots) -> ValueShape:
         return ValueShape(slots.put(key_of(value, self.prefix, self.kind)))
 
@@ -246,6 +253,9 @@ class Assignee(Criterion[AssigneeShape]):
     def columns(self, shape: AssigneeShape) -> frozenset[str]:
         return frozenset({"technician_id"})
 
+    def fixed(self, shape: AssigneeShape) -> frozenset[str]:
+        return frozenset() if shape.slot is None else frozenset({"technician_id"})
+
     def read(self, value: Any, slots: Slots) -> AssigneeShape:
         kind, given = only_one(value)
         if kind == "technicianId":
@@ -277,13 +287,18 @@ class Assignee(Criterion[AssigneeShape]):
 
 @dataclass(frozen=True)
 class VisibleBy(Criterion[VisibilityShape]):
-    """A part of the viewer's visibility as a criterion. Clients cannot ask for it; a list adds it (`Listing.own`)."""
+    """A part of the viewer's visibility as a criterion: each of the columns `equal` has one value, and there may be
+    conditions on `others`. Clients cannot ask for it; a list adds it (`Listing.own`)."""
 
     condition: Predicate
-    names: frozenset[str]
+    equal: frozenset[str]
+    others: frozenset[str] = frozenset()
 
     def columns(self, shape: VisibilityShape) -> frozenset[str]:
-        return self.names
+        return self.equal | self.others
+
+    def fixed(self, shape: VisibilityShape) -> frozenset[str]:
+        return self.equal
 
     def read(self, value: Any, slots: Slots) -> VisibilityShape:
         raise BadInput("This cannot be asked for.")
@@ -455,6 +470,9 @@ class Criteria(Criterion[CriteriaShape]):
             nested.append(shape.none_of)
         of_fields = (self.fields[name].columns(inner) for name, inner in shape.fields)
         return frozenset[str]().union(*of_fields, *map(self.columns, nested))
+
+    def fixed(self, shape: CriteriaShape) -> frozenset[str]:
+        return frozenset[str]().union(*(self.fields[name].fixed(inner) for name, inner in shape.fields))
 
     def about(self, columns: Set[str], shape: CriteriaShape) -> CriteriaShape:
         """The part of a shape that reads only these columns. Every row that matches the shape matches this part too."""

@@ -1,9 +1,9 @@
 """Conditions as tests in memory, of a ticket's image before or after an event.
 
-They only spare the database the streams that an event cannot concern. The SQL of the same criterion decides about all
-others. So a test has three answers: true and false only where the SQL would say the same, and None where the database
-alone can say it. The conditions of a filter are never null: a criterion counts as false for a null column, also below
-`not` (`Criteria.build`).
+They only rule out streams, to save database work. The SQL of the same criterion decides about all others. So a test has
+three answers: true and false only where the SQL would say the same, and None where the database alone can say it. The
+conditions of a filter are never null: a criterion counts as false for a null column, also inside `not`
+(`Criteria.build`).
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from sqlalchemy import column as named_column
 
 from db.lists.listing import Keys
 from db.lists.query import Conditions, ListQuery, Stretch, direction, extremes
-from db.planner import fence, number, opaque
+from db.planner import fence, is_among, number, opaque
 from db.sql import Condition, Row, select_star
 
 
@@ -60,15 +60,39 @@ def in_order(
 def walked(query: ListQuery, target: Row) -> list[Condition]:
     """The list's conditions, for scanning in order. Those on the columns that the sort's indexes have at their end are
     tested in the index; the rest is opaque, so that the planner does not prefer another index."""
-    criteria = query.criteria
-    suffix = query.listing.criteria.about(index_suffix(query), criteria)
+    suffix = query.listing.criteria.about(index_suffix(query), query.criteria)
     return [query.satisfies(target, suffix), opaque(and_(*query.matching(target)))]
+
+
+def walked_by_owner(query: ListQuery, target: Row) -> list[Condition]:
+    """The same for scanning the index of an owner's rows."""
+    return [*selected(query, target), opaque(and_(*query.matching(target)))]
+
+
+def selected(query: ListQuery, target: Row) -> list[Condition]:
+    """The selective criteria, and those on the columns that the owners' indexes have at their end."""
+    conditions = [query.satisfies(target, query.selective())]
+    for column in sorted(query.listing.owner_suffix):
+        if about := query.listing.criteria.about({column}, query.criteria):
+            value = _every_value(query, column)
+            allowed = select(value.c[column]).where(query.satisfies(value, about))
+            conditions.append(is_among(target.c[column], allowed))
+    return conditions
 
 
 def leading_columns(query: ListQuery) -> list[str]:
     """The columns of the order's first keys, up to the first key that is not enumerated."""
     columns = [query.listing.enumerated.get(name) for name, _ in query.order]
     return [column for column in itertools.takewhile(bool, columns) if column]
+
+
+def in_owners_order(query: ListQuery, parted_by: Sequence[str]) -> bool:
+    """Whether an index has the rows that the selective criteria leave in the list's order, with all columns that define
+    the parts at its end."""
+    listing = query.listing
+    by_default = [name for name, _ in query.order] == [name for name, _ in listing.default]
+    of_owner = bool(listing.owners & listing.criteria.fixed(query.selective()))
+    return by_default and of_owner and listing.owner_suffix.issuperset(parted_by)
 
 
 def by_unique_key(query: ListQuery) -> bool:
@@ -102,11 +126,7 @@ def _leading_keys(query: ListQuery, part: Row) -> list[tuple[ColumnElement[Any],
 def _parts(query: ListQuery, columns: Sequence[str], stretch: Stretch) -> Row:
     """The parts that can contain rows of the stretch, in order: every combination of the columns' values that the
     criteria allow."""
-    values: list[Any] = []
-    for column in columns:
-        type_ = query.entity.table.c[column].type
-        every = func.unnest(func.enum_range(cast(null(), type_)), type_=type_)
-        values.append(every.table_valued(named_column(column, type_), name=query.names.name()).render_derived())
+    values = [_every_value(query, column) for column in columns]
     combined = select(*(value.c[column] for value, column in zip(values, columns, strict=True)))
     part = query.subquery(combined)
     leading = _leading_keys(query, part)
@@ -116,6 +136,12 @@ def _parts(query: ListQuery, columns: Sequence[str], stretch: Stretch) -> Row:
         *(query.beyond(leading, bound.slot, bound, inclusive=True) for bound in stretch.bounds if leading),
     )
     return query.subquery(fence(wanted.order_by(*direction(leading, stretch))))
+
+
+def _every_value(query: ListQuery, column: str) -> Row:
+    type_ = query.entity.table.c[column].type
+    every = func.unnest(func.enum_range(cast(null(), type_)), type_=type_)
+    return every.table_valued(named_column(column, type_), name=query.names.name()).render_derived()
 
 
 def _bounds_in_part(query: ListQuery, part: Row, keys: Keys, stretch: Stretch) -> list[Condition]:

@@ -119,6 +119,8 @@ class Listing:
     criteria: Criteria = field(default_factory=lambda: Criteria({}))
     total: Total = lambda shape, viewer, parameters: None
     """A quicker way to count the rows that match a shape; returns None if it does not apply."""
+    counted: frozenset[str] = frozenset()
+    """The columns by which it counts: a total by criteria on only these is stored."""
     ranking: Ranking | None = None
     """The order of the list while it is searched; None if a search does not change it."""
     search: Path = ()
@@ -130,6 +132,10 @@ class Listing:
     have the rows with equal values in the order of the other sort keys."""
     index_suffix: frozenset[str] = frozenset()
     """Columns at the end of each of these indexes: a condition on only these is tested without fetching the row."""
+    owners: frozenset[str] = frozenset()
+    """Columns for each of which an index has the rows with an equal value in the default order."""
+    owner_suffix: frozenset[str] = frozenset()
+    """Enumerated columns at the end of each of these indexes."""
     own: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)
     """By role, the criteria that together are the entity's visibility. Each has an index, no row matches two of them,
     and only the first leaves many rows. They are not arguments: a list for that role is the union of the lists with

@@ -7,11 +7,14 @@ up only if they are selected.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
-from sqlalchemy import FromClause, Text, cast, exists, func, literal_column
+from sqlalchemy import ColumnElement, FromClause, Integer, Text, cast, exists, func, literal_column
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import TypeEngine
 
 from db import limits
 from db.compiler.selection import Arguments, Bound, FieldMapping, Render, Selection
@@ -24,7 +27,12 @@ from db.lists.listing import BY_ID, RANKING_KEYS, Listing, Order
 from db.lists.plan import found, total
 from db.lists.query import CursorBound, ListQuery, Stretch
 from db.lists.shapes import CriteriaShape
+from db.planner import number, of_any_length
 from db.sql import EMPTY_LIST, Condition, Expression, Row, select_star
+
+ROUND_SIZES = (1, 5, 10, 20, 50, limits.PAGE_MAX)
+"""The planner has to see how many rows are looked up, so a page's statement looks up the next of these numbers. How
+many of them the page has is a parameter: otherwise each number would be a statement of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +41,8 @@ class PageShape:
 
     criteria: CriteriaShape
     order: Order
-    size: int
+    most: int  # one of `ROUND_SIZES`
+    size: int  # the slot of the page's size, which is at most `most`
     backward: bool
     after: int | None  # the slot of the cursor's first value
     before: int | None
@@ -53,13 +62,27 @@ class Many(FieldMapping):
         return 2
 
     def read(self, arguments: Arguments) -> Bound:
-        slots = Slots()
+        slots = Slots(words_are_values=True)
         criteria = self.listing.criteria.read(arguments, slots)
         order = self._order(arguments, criteria)
+        if not self._takes_words_as_values(criteria, order):
+            slots = Slots()
+            criteria = self.listing.criteria.read(arguments, slots)
         size, backward = page_size(arguments)
         after = self._cursor(arguments.get("after"), order, slots)
         before = self._cursor(arguments.get("before"), order, slots)
-        return Bound(PageShape(criteria, order, size, backward, after, before), tuple(slots.values), size)
+        most = next(each for each in ROUND_SIZES if each >= size)
+        shape = PageShape(criteria, order, most, slots.put(size), backward, after, before)
+        return Bound(shape, tuple(slots.values), size)
+
+    def _takes_words_as_values(self, criteria: CriteriaShape, order: Order) -> bool:
+        """Whether no plan depends on the words of the criteria: the list is read part by part (`db/lists/in_order.py`),
+        and its total is stored. For other lists the planner has to see the words."""
+        listing = self.listing
+        in_parts = listing.counted & (listing.index_suffix | set(listing.enumerated.values()))
+        if self.referenced_by is not None or not listing.criteria.columns(criteria) <= in_parts:
+            return False
+        return criteria.is_flat() and not any(listing.keys[name].unique for name, _ in order)
 
     def _order(self, arguments: Arguments, criteria: CriteriaShape) -> Order:
         ranking = self.listing.ranking
@@ -99,7 +122,7 @@ class Many(FieldMapping):
             order=shape.order,
             on=partial(_refers, self.referenced_by, draft.this) if self.referenced_by else None,
             outer=draft.this,
-            parameters=Parameters(draft.parameter),
+            parameters=Parameters(partial(_parameter, draft)),
             viewer=draft.viewer,
             names=draft,
             visible=self.entity.visible,
@@ -107,16 +130,22 @@ class Many(FieldMapping):
 
     def rows(self, draft: Draft) -> tuple[FromClause, list[Condition]]:
         """The rows of a page: the entity's columns; `rn`, the row's number, counted from the end that the page starts
-        at; and `n`, the number of rows. They are up to one more than the page holds: that last one only shows that
-        there are more."""
+        at; and `n`, the number of rows that were looked up. They are up to one more than the page holds: that last one
+        only shows that there are more."""
         shape: PageShape = draft.shape
         after = () if shape.after is None else (CursorBound(shape.after, after=True),)
         before = () if shape.before is None else (CursorBound(shape.before, after=False),)
         query = self.query(draft)
-        rows = query.subquery(found(query, shape.size + 1, Stretch(after + before, shape.backward)))
+        rows = query.subquery(found(query, shape.most + 1, Stretch(after + before, shape.backward)))
         # Without an ORDER BY, which would sort again: the rows come in the order of the subquery.
-        numbered = select_star(rows, func.row_number().over().label("rn"), func.count().over().label("n"))
-        return numbered.subquery(OWN), []
+        numbered = query.subquery(
+            select_star(rows, func.row_number().over().label("rn"), func.count().over().label("n"))
+        )
+        return select_star(numbered).where(numbered.c.rn <= self.size(draft) + number(1)).subquery(OWN), []
+
+    def size(self, draft: Draft) -> ColumnElement[int]:
+        """The number of rows of a page."""
+        return draft.parameter(draft.shape.size, Integer())
 
     def total(self, draft: Draft) -> Expression:
         return total(self.query(draft))
@@ -147,10 +176,11 @@ class _Page:
         self._selection = selection
         self._shape: PageShape = render.shape(selection)
         self._source: tuple[str, NamedRow] | None = None
+        self._derived = ""
 
     def text(self) -> str:
         page = self._render.pairs([(part.key, self._part(part)) for part in self._selection.fields])
-        return f"(SELECT {page})" if self._source is None else f"(SELECT {page} FROM {self._source[0]})"
+        return page if self._source is None else f"(SELECT {page} FROM {self._source[0]}{self._derived})"
 
     @property
     def _rows(self) -> NamedRow:
@@ -162,12 +192,16 @@ class _Page:
     def _expression(self, build: Callable[[Draft], Expression], about: Hashable) -> str:
         return self._render.expression(self._selection, self._row, build, about=about)
 
+    @property
+    def _size(self) -> str:
+        return self._expression(self._many.size, "size")
+
     def _part(self, part: Selection) -> str:
         match part.name:
             case "nodes":
-                return self._all(self._render.object(part.fields, self._rows))
+                return self._all(self._object(self._render.selected(part.fields, self._rows)))
             case "edges":
-                return self._all(self._render.pairs([(field.key, self._edge(field)) for field in part.fields]))
+                return self._all(self._object([(field.key, self._edge(field)) for field in part.fields]))
             case "pageInfo":
                 return self._render.pairs([(field.key, self._page_info(field)) for field in part.fields])
             case "totalCount":
@@ -180,7 +214,7 @@ class _Page:
     def _edge(self, field: Selection) -> str:
         match field.name:
             case "node":
-                return self._render.object(field.fields, self._rows)
+                return self._object(self._render.selected(field.fields, self._rows))
             case "cursor":
                 return self._cursor()
             case _:
@@ -200,27 +234,38 @@ class _Page:
             case _:
                 return self._render.value(field, self._row)
 
+    def _object(self, pairs: Sequence[tuple[str, str]]) -> str:
+        """The object of these pairs for each of the page's rows."""
+        each, derived = self._render.derived(pairs)
+        self._derived += derived
+        return each
+
     def _all(self, element: str) -> str:
         rn = f"{self._rows.name}.rn"
         # The rows are numbered from the end that the page starts at, so a page from the end is turned around.
         order = f" ORDER BY {rn} DESC" if self._shape.backward else ""
-        return f"coalesce(json_agg({element}{order}) FILTER (WHERE {rn} <= {self._shape.size}), {EMPTY_LIST})"
+        return f"coalesce(json_agg({element}{order}) FILTER (WHERE {rn} <= {self._size}), {EMPTY_LIST})"
 
     def _more(self) -> str:
-        return f"count({self._rows.name}.rn) > {self._shape.size}"
+        return f"count({self._rows.name}.rn) > {self._size}"
 
     def _cursor(self) -> str:
         return self._render.expression(self._selection, self._rows, self._many.cursor, about="cursor")
 
     def _cursor_at(self, *, last: bool) -> str:
         rows = self._rows.name
-        place = f"least({rows}.n, {self._shape.size})" if last else "1"
+        place = f"least({rows}.n, {self._size})" if last else "1"
         return f"max({self._cursor()}) FILTER (WHERE {rows}.rn = {place})"
 
     def _beyond(self, slot: int | None, *, following: bool) -> str:
         if slot is None:
             return "false"
         return self._expression(partial(self._many.continues, slot=slot, following=following), ("beyond", following))
+
+
+def _parameter(draft: Draft, slot: int, type_: TypeEngine[Any]) -> ColumnElement[Any]:
+    value = draft.parameter(slot, type_)
+    return of_any_length(value) if isinstance(type_, ARRAY) else value
 
 
 def _refers(column: str, row: Row, other: Row) -> Condition:

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Select, case, func, select, union_all
 
 from db.enums import Role
 from db.lists.fetched import all_matching, all_selected, selects_few
-from db.lists.in_order import by_unique_key, in_order, parted_by, walked
+from db.lists.in_order import by_unique_key, in_order, in_owners_order, parted_by, walked, walked_by_owner
 from db.lists.query import ListQuery, Stretch
 from db.lists.searched import searched
 from db.lists.staged import count_of_matches, staged
@@ -92,6 +92,8 @@ def _listed(query: ListQuery, limit: int, stretch: Stretch) -> Select[Any]:
     if query.criteria.at(listing.search) is not None:
         return searched(query, limit, stretch)
     parts = parted_by(query)
+    if parts and in_owners_order(query, parts):
+        return in_order(query, limit, stretch, lambda row: walked_by_owner(query, row), ())
     by_suffix = listing.criteria.columns(selective) <= listing.index_suffix
     walks = parts or (by_unique_key(query) and not by_suffix)
     rows = in_order(query, limit, stretch, lambda row: walked(query, row) if walks else query.matching(row), parts)

@@ -23,9 +23,8 @@ class ValueShape:
 
 @dataclass(frozen=True, slots=True)
 class WordsShape:
-    """Values of an enum. There are few sets of them, so in a list they are part of the statement's text: PostgreSQL
-    then plans once for each set. With an array as a parameter it would plan again for each request. In a stream they
-    are a value, because streams with different filters share a statement."""
+    """Values of an enum in the statement's text, where a plan may depend on them. Otherwise they are a value: in lists
+    that are read part by part, and in streams, because streams with different filters share a statement."""
 
     words: tuple[str, ...]
 
@@ -81,6 +80,12 @@ class CriteriaShape:
     def __bool__(self) -> bool:
         """Whether the criteria can exclude any row."""
         return bool(self.fields or any(self.all_of)) or self.any_of is not None or self.none_of is not None
+
+    def is_flat(self) -> bool:
+        """Whether the criteria have no `and`, `or` and `not`."""
+        below = [shape for _, shape in self.fields if isinstance(shape, CriteriaShape)]
+        nested = self.all_of or self.any_of is not None or self.none_of is not None
+        return not nested and all(shape.is_flat() for shape in below)
 
     def at(self, path: Path) -> Shape | None:
         """The shape of the criterion at `path`, or None if it was not given or the path is empty."""

@@ -22,6 +22,7 @@ WAITING_SECONDS = 30.0  # for a free connection
 SILENCE_SECONDS = 12.0  # longer than STATEMENT_TIMEOUT: a server that has not answered by then does not respond at all
 GIVING_BACK_SECONDS = 1.0
 CLOSING_SECONDS = 5.0
+PREPARED_STATEMENTS = 128  # of a connection; PostgreSQL needs 160 to 270 KiB for one, and up to 650 for a technician's
 
 OUTAGE: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """The errors of a database that is unreachable or refuses, for callers that try again later. asyncpg raises the last
@@ -94,7 +95,7 @@ class Database:
             reset=_keep,
             timeout=10,
             command_timeout=SILENCE_SECONDS,
-            statement_cache_size=256,
+            statement_cache_size=PREPARED_STATEMENTS,
             max_cached_statement_lifetime=0,
             max_cacheable_statement_size=0,
             server_settings={

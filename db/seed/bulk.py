@@ -98,7 +98,7 @@ class Company:
         start = now - YEARS * 365 * 86_400
         self.customers: list[tuple[str, str, str, str]] = []  # id, name, email, phone
         self.customer_lines: list[str] = []
-        self.properties: list[list[str]] = []  # ids, for each customer in the same place
+        self.properties: list[list[str]] = []  # ids, by the customer's index
         self.property_lines: list[str] = []
         self.technicians: list[str] = []
         self.technician_lines: list[str] = []
@@ -238,8 +238,8 @@ class Tickets:
         """The chatbot conversation in the minutes before the ticket, as JSON escaped for COPY."""
         said = [("CUSTOMER", f"Hello, {subject}."), ("BOT", CHAT_QUESTION), ("CUSTOMER", self.random.choice(DETAIL))]
         messages = [
-            {"author": author, "body": body, "at": stamp(created - 60 * (len(said) - place))}
-            for place, (author, body) in enumerate(said)
+            {"author": author, "body": body, "at": stamp(created - 60 * (len(said) - index))}
+            for index, (author, body) in enumerate(said)
         ]
         return json.dumps(messages).replace("\\", "\\\\")
 
@@ -286,9 +286,9 @@ async def bulk(connection: asyncpg.Connection[asyncpg.Record], *, tickets: int, 
         progress("events", 0, tickets)
         await connection.execute(CREATIONS)
         progress("events", tickets, tickets)
-        for place, statement in enumerate(rebuild, start=1):
+        for number, statement in enumerate(rebuild, start=1):
             await connection.execute(statement)
-            progress("indexes", place, len(rebuild))
+            progress("indexes", number, len(rebuild))
     await counts.recount(connection)
     await connection.execute("SET statement_timeout = 0")
     await connection.execute("VACUUM (ANALYZE)")

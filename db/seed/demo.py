@@ -95,29 +95,32 @@ class _Demo:
                 " VALUES ($1, $2, $3, $4, $5, $6)",
                 *(identity, customer.account, customer.name, customer.email, customer.phone, joined),
             )
-            for place, (address, account) in zip(self.properties[customer.account], customer.properties, strict=True):
+            for property_id, (address, account) in zip(
+                self.properties[customer.account], customer.properties, strict=True
+            ):
                 await self.connection.execute(
                     "INSERT INTO properties (id, customer_id, address, account_number, created_at)"
                     " VALUES ($1, $2, $3, $4, $5)",
-                    *(place, identity, address, account, joined),
+                    *(property_id, identity, address, account, joined),
                 )
 
     async def _ticket(self, story: Story) -> None:
         begun = self.now - timedelta(days=story.days)
         ticket = self._id(begun)
         reference = REFERENCE_PREFIX + "".join(self.random.choices(REFERENCE_ALPHABET, k=REFERENCE_LENGTH))
-        customer = place = None
+        customer = property_id = None
         if isinstance(story.customer, str):
             contact = self.names[story.customer]
             customer = self.customers[story.customer][1]
-            place = None if story.place is None else self.properties[story.customer][story.place]
+            if story.property_index is not None:
+                property_id = self.properties[story.customer][story.property_index]
         else:
             contact = story.customer
         kind, identity, name = self._creator(story)
         await self.connection.execute(
             _CREATE,
             *(ticket, reference, story.subject, story.description, story.priority, story.category, story.source),
-            *(kind, identity, *contact, customer, place, begun, name),
+            *(kind, identity, *contact, customer, property_id, begun, name),
         )
         if story.chat:
             await self._chat(ticket, begun, story)
@@ -131,8 +134,8 @@ class _Demo:
     async def _chat(self, ticket: str, begun: datetime, story: Story) -> None:
         ends = timedelta(seconds=40 * len(story.chat))
         messages = [
-            {"author": author, "body": body, "at": (begun - ends + timedelta(seconds=40 * place)).isoformat()}
-            for place, (author, body) in enumerate(story.chat)
+            {"author": author, "body": body, "at": (begun - ends + timedelta(seconds=40 * index)).isoformat()}
+            for index, (author, body) in enumerate(story.chat)
         ]
         await self.connection.execute(
             "INSERT INTO ticket_chats (ticket_id, creator_id, conversation_id, messages)"

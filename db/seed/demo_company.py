@@ -46,7 +46,7 @@ class Step:
 @dataclass(frozen=True)
 class Story:
     """A ticket, created `days` ago. `customer` is an account number; or a contact without a customer, as (name, e-mail,
-    phone). `place` is the index of the customer's property."""
+    phone). `property_index` is the index of the customer's property."""
 
     days: float
     source: str
@@ -56,7 +56,7 @@ class Story:
     description: str
     customer: str | tuple[str, str, str | None]
     steps: tuple[Step, ...] = ()
-    place: int | None = 0
+    property_index: int | None = 0
     by: str = OFFICE
     chat: tuple[tuple[str, str], ...] = ()
     article: bool | None = None  # whether the article made from it is published; None if there is no article
@@ -242,7 +242,7 @@ STORIES: Final = (
             started(1.5, MARTA),
             public_note(1.6, MARTA, "On site. The lock's power supply gives 9 V instead of 24 V; fetching a new one."),
         ),
-        place=1,
+        property_index=1,
     ),
     Story(
         0.6,
@@ -253,7 +253,7 @@ STORIES: Final = (
         "Please replace Dr. Bell by Dr. Anita Rao, 613-555-2214, on the monitoring station's call list for both"
         " clinics.",
         "A-1051",
-        place=None,
+        property_index=None,
     ),
     Story(
         0.9,
@@ -265,7 +265,7 @@ STORIES: Final = (
         "seconds. Calls still go through.",
         "A-1088",
         (assigned(2, LUC),),
-        place=1,
+        property_index=1,
         by=LUC,
     ),
     Story(
@@ -314,7 +314,7 @@ STORIES: Final = (
         "Two fobs lost, please cancel them",
         "Fobs 10442 and 10443 were lost with a handbag on the bus. Please cancel them and send two new ones.",
         "A-1088",
-        place=0,
+        property_index=0,
     ),
     Story(
         2.1,
@@ -349,7 +349,7 @@ STORIES: Final = (
         "Our insurer asks for 60 days of recordings instead of 30. Is that a setting, or do we need larger disks?",
         "A-1063",
         (assigned(20, DEV),),
-        place=None,
+        property_index=None,
     ),
     Story(
         3,
@@ -389,7 +389,7 @@ STORIES: Final = (
         "Invoice 88213 is made out to 7 Hearst Way but the work was done at number 5. Accounting needs a corrected"
         " one.",
         "A-1136",
-        place=None,
+        property_index=None,
     ),
     Story(
         4.5,
@@ -410,7 +410,7 @@ STORIES: Final = (
             ),
             noted(50, AMINA, "Heated reader ordered, delivery in about five days."),
         ),
-        place=1,
+        property_index=1,
         by=AMINA,
     ),
     Story(
@@ -431,7 +431,7 @@ STORIES: Final = (
                 " dark.",
             ),
         ),
-        place=2,
+        property_index=2,
         article=True,
     ),
     Story(
@@ -498,7 +498,7 @@ STORIES: Final = (
             reopened(61),
             noted(62, OFFICE, "Take the spare loop detector along, the old one may be drifting."),
         ),
-        place=2,
+        property_index=2,
     ),
     Story(
         9,
@@ -541,7 +541,7 @@ STORIES: Final = (
             noted(50, DEV, "Measured on site: 3 domes and 1 corridor camera are enough, 110 m of cable."),
             closed(120, DEV),
         ),
-        place=1,
+        property_index=1,
     ),
     Story(
         12,
@@ -602,7 +602,7 @@ STORIES: Final = (
             resolved(70, LUC, "Directory of both towers updated from the manager's list."),
             closed(140),
         ),
-        place=0,
+        property_index=0,
     ),
     Story(
         15,
@@ -620,7 +620,7 @@ STORIES: Final = (
             ),
             closed(50),
         ),
-        place=None,
+        property_index=None,
         article=True,
     ),
     Story(
@@ -655,7 +655,7 @@ STORIES: Final = (
             resolved(3, MARTA, "Breaker of the heating had tripped; reset, 14 °C and rising. Sensor is correct."),
             closed(60),
         ),
-        place=1,
+        property_index=1,
     ),
     Story(
         21,
@@ -736,7 +736,7 @@ STORIES: Final = (
             resolved(3, PETER, "Zones named after the door numbers, list left in the panel."),
             closed(60),
         ),
-        place=1,
+        property_index=1,
         by=PETER,
     ),
     Story(
@@ -866,7 +866,7 @@ STORIES: Final = (
             ),
             closed(150),
         ),
-        place=None,
+        property_index=None,
         article=True,
     ),
 )

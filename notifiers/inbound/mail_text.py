@@ -70,12 +70,12 @@ def _around_quoted(lines: list[str]) -> tuple[list[str], list[str]]:
 
 def _position(lines: list[str], text: str) -> int:
     """The number of `lines` up to the end of `text`, which begins with the first line that is not blank."""
-    blank = next((place for place, line in enumerate(lines) if line.strip()), 0)
+    blank = next((index for index, line in enumerate(lines) if line.strip()), 0)
     return blank + text.count("\n") + 1
 
 
 def _unsigned(lines: list[str]) -> list[str]:
-    for place, line in enumerate(lines):
-        if place and _SIGNATURE.fullmatch(line):
-            return lines[:place]
+    for index, line in enumerate(lines):
+        if index and _SIGNATURE.fullmatch(line):
+            return lines[:index]
     return lines

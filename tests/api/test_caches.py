@@ -1,5 +1,5 @@
-"""The caches between requests: entries are found only by equal requests, their number is limited, and evicted entries
-are rebuilt."""
+"""The caches between requests: entries are found only by equal requests, their size is limited, those that were used
+least recently are evicted, and evicted entries are rebuilt."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 
 from callout.execution import documents, prepare
 from callout.execution.cost import OBJECTS_MAX, VALUES_MAX, Cost
-from callout.execution.documents import KEPT_LENGTH, Document, Documents, InvalidDocument
-from callout.execution.prepare import EVENTS_MAX, Preparer, RootField
+from callout.execution.documents import BYTES_PER_CHARACTER, KEPT_LENGTH, Document, Documents, InvalidDocument
+from callout.execution.prepare import EVENTS_MAX, Preparer
 from callout.execution.run import Engine
 from callout.live import feeds as subscriptions
 from callout.live.feeds import feed_of
@@ -22,6 +22,7 @@ from db.compiler.selection import Weight
 from db.enums import Role
 from db.errors import LimitExceeded
 from db.events.cursor import StreamCursors
+from db.lists.page import PageShape
 from db.postgres.pool import Database
 from db.viewer import Viewer
 from notifiers.message_ids import OwnMail
@@ -51,12 +52,16 @@ class Execution:
     engine: Engine
 
 
-@pytest.fixture
-async def execution(pool: Database) -> Execution:
+def execution_with(pool: Database) -> Execution:
     preparer = Preparer(graphql_schema(schema))
     return Execution(
         preparer, Engine(schema, preparer, pool, StreamCursors("a log"), {}, OwnMail(frozenset(), "example.com"))
     )
+
+
+@pytest.fixture
+def execution(pool: Database) -> Execution:
+    return execution_with(pool)
 
 
 async def ask(
@@ -75,7 +80,7 @@ def numbered(number: int) -> str:
 
 
 def test_recently_used_documents_are_cached(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "KEPT_DOCUMENTS", 3)
+    monkeypatch.setattr(documents, "KEPT_BYTES", 3 * len(numbered(0)) * BYTES_PER_CHARACTER)
     kept = Documents(graphql_schema(schema))
     first = [kept.get(numbered(number)) for number in range(3)]
     assert [kept.get(numbered(number)) for number in (2, 1, 0)] == first[::-1]  # nothing is evicted at the limit
@@ -87,6 +92,8 @@ def test_recently_used_documents_are_cached(monkeypatch: pytest.MonkeyPatch) -> 
     for number in range(10):
         kept.get(numbered(number))
         assert len(kept._kept) == 3
+    kept.get(numbered(0) + " " * 2 * len(numbered(0)))
+    assert len(kept._kept) == 1  # as large as three others
 
 
 def test_a_long_document_is_not_cached() -> None:
@@ -124,23 +131,40 @@ FIRST = "query($n: Int) { tickets(first: $n) { totalCount } }"
 NONE = {"data": {"tickets": {"totalCount": 0}}}
 
 
-def fields(execution: Execution) -> list[RootField]:
-    """Returns the root fields of all cached requests."""
-    return [root.field for roots in execution.preparer._requests.values() for root in roots]
+def sizes(execution: Execution) -> set[int]:
+    """Returns the variable `n` of all cached requests. It reads the keys only, as reading a value counts as a use."""
+    return {orjson.loads(key[2])["n"] for key in execution.preparer._requests}  # type: ignore[index]
 
 
-async def test_the_number_of_cached_requests_is_limited(execution: Execution, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepare, "_KEPT_REQUESTS", 3)
+async def test_recently_used_requests_are_cached(pool: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare, "_REQUEST_BYTES", 3 * prepare._BYTES_PER_ROOT)
+    execution = execution_with(pool)
     for n in (1, 2, 3):
         assert await ask(execution, FIRST, n=n) == NONE
         assert len(execution.preparer._requests) == n
-    first = list(execution.preparer._requests.values())
     assert await ask(execution, FIRST, n=1) == NONE
-    assert [id(each) for each in execution.preparer._requests.values()] == [id(each) for each in first]  # a cache hit
-    for n in (4, 5, 1, 1):
+    assert sizes(execution) == {1, 2, 3}
+    for n, kept in ((4, {1, 3, 4}), (3, {1, 3, 4}), (5, {3, 4, 5}), (6, {3, 5, 6}), (1, {1, 5, 6}), (1, {1, 5, 6})):
         assert await ask(execution, FIRST, n=n) == NONE
-        assert len(execution.preparer._requests) == 3
-    assert not {id(each) for each in first} & {id(each) for each in execution.preparer._requests.values()}
+        assert sizes(execution) == kept
+
+
+async def test_an_equal_request_is_read_once(execution: Execution) -> None:
+    document, node = execution.preparer.operation(FIRST, None)
+    operation = execution.preparer.prepared(document, node)
+    assert operation is not None
+    one, again, other = (execution.preparer.bind(operation, {"n": n}, ADMIN)[0].read for n in (1, 1, 2))
+    assert one is again is not other
+
+
+async def test_a_request_counts_by_its_root_fields(pool: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare, "_REQUEST_BYTES", 3 * prepare._BYTES_PER_ROOT)
+    execution = execution_with(pool)
+    for fields, kept in ((1, 1), (2, 2), (3, 1), (4, 1)):  # the last one is larger than the cache
+        names = [f"a{fields}{number}" for number in range(fields)]
+        document = "{" + " ".join(f"{name}: me {{ name }}" for name in names) + "}"
+        assert await ask(execution, document) == {"data": {name: {"name": "The Boss"} for name in names}}
+        assert len(execution.preparer._requests) == kept
 
 
 async def test_a_request_with_long_variables_is_not_cached(execution: Execution) -> None:
@@ -192,10 +216,11 @@ async def test_concurrent_requests_are_answered_for_their_own_viewers(execution:
 
 
 async def test_the_number_of_cached_variants_of_an_operation_is_limited(
-    execution: Execution, monkeypatch: pytest.MonkeyPatch
+    pool: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prepare, "_KEPT_VARIANTS", 3)
-    monkeypatch.setattr(prepare, "_KEPT_REQUESTS", 0)
+    monkeypatch.setattr(prepare, "_REQUEST_BYTES", 0)
+    execution = execution_with(pool)
     document = "query($a: Boolean!, $b: Boolean!) { me { name @include(if: $a) role @include(if: $b) } }"
     operation = execution.preparer.prepared(*execution.preparer.operation(document, None))
     assert operation is not None
@@ -208,20 +233,30 @@ async def test_the_number_of_cached_variants_of_an_operation_is_limited(
     assert sizes == [1, 2, 3, 3, 3, 3, 3]
 
 
-async def test_the_number_of_cached_statements_of_a_root_field_is_limited(
-    execution: Execution, monkeypatch: pytest.MonkeyPatch
+async def test_recently_used_statements_of_all_documents_are_cached(
+    pool: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepare, "_KEPT_STATEMENTS", 3)
-    document = "query($f: TicketFilter) { tickets(filter: $f) { totalCount } }"
-    shapes: list[dict[str, Any]] = [{}, {"status": ["OPEN"]}, {"priority": ["LOW"]}, {"search": "x"}]
-    sizes = []
-    for number in (0, 1, 2, 0, 3, 0, 1):
-        assert await ask(execution, document, f=shapes[number]) == NONE
-        (root,) = {id(root): root for root in fields(execution)}.values()
-        sizes.append(len(root.statements))
-    assert sizes == [1, 2, 3, 3, 3, 3, 3]
-    texts = {compiled.statement.text for compiled in root.statements.values()}
-    assert len(texts) == 3
+    monkeypatch.setattr(prepare, "_REQUEST_BYTES", 0)
+    documents = ["query A($f: TicketFilter) { tickets(filter: $f) { totalCount } }"]
+    documents += [documents[0].replace("query A", "query B")]
+    filters: list[dict[str, Any]] = [{}, {"status": ["OPEN"]}, {"priority": ["LOW"]}]
+    asked = [(document, filter) for document in documents for filter in filters]
+    execution = execution_with(pool)
+    for document, filter in asked:
+        assert await ask(execution, document, f=filter) == NONE
+    texts = [compiled.statement.text for compiled in execution.preparer._statements.values()]
+    assert texts[:3] == texts[3:]
+    monkeypatch.setattr(prepare, "_STATEMENT_BYTES", sum(map(len, texts[:4])) * prepare._BYTES_PER_CHARACTER)
+    execution = execution_with(pool)
+    statements = execution.preparer._statements
+    for document, filter in asked[:4]:
+        await ask(execution, document, f=filter)
+    first = list(statements)
+    assert len(first) == 4 and statements.currsize == statements.maxsize
+    for document, filter in (asked[0], asked[5]):
+        await ask(execution, document, f=filter)
+        assert statements.currsize <= statements.maxsize
+    assert first[0] in statements and first[1] not in statements
 
 
 async def test_values_of_one_shape_share_a_statement(execution: Execution) -> None:
@@ -230,6 +265,51 @@ async def test_values_of_one_shape_share_a_statement(execution: Execution) -> No
         await ask(execution, document, f={"customerId": f"cus_{person}"})
     one, other = (roots[0].compiled for roots in execution.preparer._requests.values())
     assert one is other
+
+
+async def test_pages_of_similar_sizes_share_a_statement(execution: Execution) -> None:
+    for n in (1, 2, 5, 6, 10, 11, 20, 21, 50, 51, 100):
+        assert await ask(execution, FIRST, n=n) == NONE
+    sizes = [shape.most for _, (shape,) in execution.preparer._statements if isinstance(shape, PageShape)]
+    assert sizes == [1, 5, 10, 20, 50, 100]
+
+
+LIST = "tickets(filter: $f) { totalCount nodes { id } }"
+STATUSES = [["OPEN"], ["CLOSED"], ["CLOSED", "OPEN"], []]
+
+
+async def statements(execution: Execution, field: str, filters: list[dict[str, Any]]) -> int:
+    """Returns the number of different statements for lists with these filters."""
+    document = f"query($f: TicketFilter) {{ {field} }}"
+    operation = execution.preparer.prepared(*execution.preparer.operation(document, None))
+    assert operation is not None
+    bound = [execution.preparer.bind(operation, {"f": filter}, ADMIN)[0] for filter in filters]
+    return len({root.read.compiled.statement.text for root in bound})
+
+
+async def test_the_words_of_a_filter_are_values_where_no_plan_depends_on_them(execution: Execution) -> None:
+    assert await statements(execution, LIST, [{"status": words} for words in STATUSES]) == 1
+    assignee = {"assignee": {"technicianId": f"tec_{PEOPLE[0]}"}, "priority": ["LOW"]}
+    assert await statements(execution, LIST, [assignee | {"status": words} for words in STATUSES]) == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "more"),
+    [
+        (LIST, {"source": ["EMAIL"]}),
+        (LIST, {"category": ["CCTV"]}),
+        (LIST, {"search": "door"}),
+        (LIST, {"createdAt": {"from": "2026-03-01T12:00Z"}}),
+        (LIST, {"not": {"priority": ["LOW"]}}),
+        (LIST, {"or": [{"priority": ["LOW"]}]}),
+        (LIST.replace("$f", "$f, orderBy: {field: REFERENCE, direction: ASC}"), {}),
+        ("technicians { nodes { " + LIST + " } }", {}),
+    ],
+)
+async def test_the_words_of_a_filter_are_in_the_statement_where_a_plan_may_depend_on_them(
+    execution: Execution, field: str, more: dict[str, Any]
+) -> None:
+    assert await statements(execution, field, [more | {"status": words} for words in STATUSES]) == len(STATUSES)
 
 
 async def test_a_request_refused_for_its_cost_is_not_cached(execution: Execution) -> None:

@@ -51,7 +51,7 @@ async def test_pages_make_up_the_list_in_either_direction(api: Api, world: World
     assert await backwards(api, 8, orderBy=order) == expected
 
 
-@pytest.mark.parametrize("size", [1, 25, TICKETS - 1, TICKETS, TICKETS + 1, 100])
+@pytest.mark.parametrize("size", [1, 5, 6, 25, TICKETS - 1, TICKETS, TICKETS + 1, 100])
 async def test_pages_of_any_size_make_up_the_list(api: Api, world: World, size: int) -> None:
     chosen = [t for t in world.tickets if t.status == "OPEN"] if size == 1 else world.tickets
     filter = {"status": ["OPEN"]} if size == 1 else None

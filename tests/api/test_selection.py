@@ -171,6 +171,64 @@ async def test_objects_may_stand_anywhere_among_many_fields(api: Api, world: Wor
     assert got["f0"].keys() == {"properties"} and got["f0"]["properties"].keys() == {"totalCount"}
 
 
+LISTS = {"nodes": "nodes {{ {} }}", "edges": "edges {{ node {{ {} }} }}"}
+
+
+async def listed(api: Api, form: str, selection: str) -> list[dict[str, Any]]:
+    """Returns the results of `selection` for all tickets, from the list's nodes or its edges."""
+    order = "orderBy: {field: CREATED_AT, direction: ASC}"
+    page = (await api(f"{{ tickets({order}) {{ totalCount {LISTS[form].format(selection)} }} }}"))["tickets"]
+    assert page["totalCount"] == len(page[form]) == 3
+    return page["nodes"] if form == "nodes" else [edge["node"] for edge in page["edges"]]
+
+
+@pytest.mark.parametrize("length", [63, 64, 200])  # 63 is PostgreSQL's limit for names
+@pytest.mark.parametrize("form", LISTS)
+async def test_aliases_in_lists_may_be_very_long(api: Api, world: World, form: str, length: int) -> None:
+    a, b = (("a" * length)[1:] + last for last in "ab")
+    got, *_ = await listed(api, form, f"{a}: subject {b}: customer {{ {b}: name {a}: email }}")
+    assert list(got.items()) == [(a, "First"), (b, {b: "Ada Byron", a: "ada@example.com"})]
+    assert list(got[b]) == [b, a]
+
+
+@pytest.mark.parametrize("form", LISTS)
+async def test_aliases_in_lists_may_be_any_names(api: Api, world: World, form: str) -> None:
+    """Names of columns and rows of the statement, words of SQL, and names that differ only in case."""
+    names = ["id", "ID", "Id", "rn", "n", "ord", "q1", "q_1", "t_1", "c2", *(f"o{number}" for number in range(1, 10))]
+    names += ["status", "tickets", "counted", "image", "at", "select", "from", "null", "row"]
+    customer = "{ " + " ".join(f"{name}: name" for name in names) + " }"
+    selection = " ".join(f"{name}: subject" for name in names)
+    got, *_ = await listed(api, form, f"{selection} customer {customer} customers: customer {customer}")
+    assert list(got) == [*names, "customer", "customers"]
+    assert {got[name] for name in names} == {"First"}
+    assert list(got["customer"]) == names
+    assert got["customer"] == got["customers"] == dict.fromkeys(names, "Ada Byron")
+
+
+@pytest.mark.parametrize("number", [51, 400])
+@pytest.mark.parametrize("form", LISTS)
+async def test_objects_in_lists_may_have_any_number_of_fields(api: Api, world: World, form: str, number: int) -> None:
+    fields = ("subject", "priority", "resolution", "version")
+    got, *_ = await listed(api, form, " ".join(f"f{n}: {fields[n % 4]}" for n in range(number)))
+    whole = await one(api, world, " ".join(fields))
+    assert list(got.items()) == [(f"f{n}", whole[fields[n % 4]]) for n in range(number)]
+
+
+@pytest.mark.parametrize("form", LISTS)
+async def test_an_object_in_a_list_is_the_same_as_alone(api: Api, world: World, form: str) -> None:
+    """PostgreSQL makes an object in a list from a row, and an object alone with json_build_object. The selection has
+    values of every type, and nulls."""
+    customer = "customer { id accountNumber name email phone createdAt tickets { totalCount } }"
+    selection = f"""__typename id reference version subject description status priority category source resolution
+      createdAt updatedAt resolvedAt closedAt allowedStatuses contact {{ name email phone }} chat {{ author body at }}
+      {customer} property {{ id address {customer} }} technician {{ id active email }} article {{ id published }}
+      notes {{ totalCount pageInfo {{ hasNextPage }} nodes {{ id internalOnly createdAt author {{ kind name }} }} }}
+      history {{ edges {{ node {{ kind at note {{ body }} changes {{ field before after }} }} }} }}"""
+    for ticket in await listed(api, form, selection):
+        document = f"query($id: ID!) {{ ticket(by: {{id: $id}}) {{ {selection} }} }}"
+        assert json.dumps(ticket) == json.dumps((await api(document, id=ticket["id"]))["ticket"])
+
+
 async def test_every_kind_of_object_may_have_more_than_fifty_fields(api: Api, world: World) -> None:
     def many(field: str) -> str:
         return " ".join(f"k{n}: {field}" for n in range(52))

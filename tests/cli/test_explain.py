@@ -26,8 +26,8 @@ def test_it_prints_selection_shape_and_statement(callout: Terminal) -> None:
     selection, shape, statement = shown.split("\n\n")
     assert selection == "-- selection\ntickets  [Many of Ticket, site 0]\n  nodes\n    reference  [Column]"
     assert shape.splitlines()[0] == "-- argument shape of site 0, up to 2 rows"
-    assert "filter=CriteriaShape(priority=WordsShape(words=('URGENT',)))" in shape
-    assert "FROM tickets AS t_1" in statement and "LIMIT 3" in statement
+    assert "filter=CriteriaShape(priority=ValueShape(slot=0))" in shape and "values: (('URGENT',), 2)" in shape
+    assert "FROM tickets AS t_1" in statement and "LIMIT 6" in statement
 
 
 def test_the_statement_contains_the_roles_visibility(callout: Terminal) -> None:
@@ -59,6 +59,20 @@ async def test_a_mutation_is_explained_and_not_run(
     shown = callout("explain", document, "--analyze").stdout
     assert "[MutationField" in shown and "-- plan" not in shown
     assert await database.fetchval("SELECT count(*) FROM customers") == 0
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "subscription { ticketChanged { __typename } }",
+        "{ ticketEvents(first: 5) { nodes { kind } } }",
+    ],
+)
+def test_what_reads_events_is_explained_and_not_run(callout: Terminal, document: str) -> None:
+    """Its statement is given events, of which there are none here, so its plan would be that of nothing."""
+    shown = callout("explain", document, "--analyze").stdout
+    assert "-- statement" in shown
+    assert "-- plan" not in shown
 
 
 async def test_the_formatted_statement_has_the_same_plan(database: asyncpg.Connection[asyncpg.Record]) -> None:

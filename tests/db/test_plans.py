@@ -17,11 +17,12 @@ from db import planner
 from db.enums import Role
 from db.viewer import Viewer
 from tests.helpers.database_checks import Database
-from tests.helpers.many_tickets import BUSIEST_TECHNICIAN, IDLEST_TECHNICIAN, add_many_tickets
-from tests.helpers.plans import generic_plan
+from tests.helpers.many_tickets import BUSIEST_CUSTOMER, BUSIEST_TECHNICIAN, IDLEST_TECHNICIAN, add_many_tickets
+from tests.helpers.plans import ADMIN, generic_plan, times_planned
 
 CHATBOT = Viewer(Role.SERVICE, "chatbot", "The chatbot")
 TECHNICIAN = Viewer(Role.TECHNICIAN, BUSIEST_TECHNICIAN, "Tess")
+CUSTOMER = Viewer(Role.CUSTOMER, BUSIEST_CUSTOMER, "Cora")
 
 
 @pytest.fixture(scope="module")
@@ -78,16 +79,63 @@ async def test_a_fence_reads_each_customers_tickets_instead_of_joining_all_of_th
     assert "ix_tickets_customer_id_created_at_id" not in plan.indexes("tickets") and plan.rows("tickets") > 18_000
 
 
+async def test_a_fence_finds_the_ticket_that_the_statement_came_from_by_its_id(
+    tickets: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = "{ tickets(first: 20) { nodes { technician { id } } } }"
+    plan = await generic_plan(tickets, query, viewer=CUSTOMER)
+    assert "pk_tickets" in plan.indexes("tickets")
+
+    replace(monkeypatch, planner.fence, lambda query: query)
+    plan = await generic_plan(tickets, query, viewer=CUSTOMER)
+    assert "pk_tickets" not in plan.indexes("tickets")
+
+
+@pytest.mark.parametrize("viewer", [ADMIN, TECHNICIAN])
+async def test_the_open_work_of_a_technician_is_found_without_fetching_other_tickets(
+    tickets: Database, monkeypatch: pytest.MonkeyPatch, viewer: Viewer
+) -> None:
+    query = """query($assignee: AssigneeFilter) {
+        tickets(filter: {assignee: $assignee, status: [IN_PROGRESS]}, first: 100) { nodes { id } } }"""
+    variables = {"assignee": {"technicianId": f"tec_{BUSIEST_TECHNICIAN}"}}
+    plan = await generic_plan(tickets, query, variables, viewer)
+    assert "ix_tickets_technician_id_created_at_id" in plan.indexes("tickets") and plan.rows("tickets") < 200
+
+    replace(monkeypatch, planner.is_among, lambda column, values: column.in_([literal_column("'IN_PROGRESS'")]))
+    plan = await generic_plan(tickets, query, variables, viewer)
+    assert "ix_tickets_technician_id_created_at_id" not in plan.indexes("tickets")
+
+
+async def test_the_open_work_of_a_technician_is_fetched_alone_and_sorted(tickets: Database) -> None:
+    query = """query($assignee: AssigneeFilter) {
+        tickets(filter: {assignee: $assignee, status: [IN_PROGRESS]}, orderBy: [{field: UPDATED_AT, direction: DESC}]) {
+            nodes { id } } }"""
+    variables = {"assignee": {"technicianId": f"tec_{IDLEST_TECHNICIAN}"}}
+    plan = await generic_plan(tickets, query, variables)
+    assert plan.sorts() and plan.rows("tickets") < 300  # 250 entries of the index are counted
+
+
+@pytest.mark.parametrize("viewer", [CUSTOMER, TECHNICIAN])
+async def test_a_list_of_ones_own_tickets_is_planned_only_a_few_times(
+    tickets: Database, monkeypatch: pytest.MonkeyPatch, viewer: Viewer
+) -> None:
+    query = "{ tickets(first: 20) { nodes { customer { id } property { id } technician { id } } } }"
+    assert await times_planned(tickets, query, viewer, executions=8) == 5
+
+    replace(monkeypatch, planner.opaque, lambda condition: condition)
+    assert await times_planned(tickets, query, viewer, executions=8) == 8
+
+
 async def test_an_expression_of_a_parameter_is_evaluated_once(
     tickets: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     query = '{ tickets(filter: {search: "lobby"}) { nodes { id } } }'
     plan = await generic_plan(tickets, query)
-    assert "InitPlan" in plan.filters() and "$1" not in plan.filters()
+    assert "InitPlan" in plan.filters() and "$" not in plan.filters()
 
     replace(monkeypatch, planner.once, lambda expression: expression)
     plan = await generic_plan(tickets, query)
-    assert "$1" in plan.filters()
+    assert "$" in plan.filters()
 
 
 async def test_an_opaque_condition_lets_a_long_list_be_read_in_index_order(

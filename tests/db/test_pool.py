@@ -67,6 +67,14 @@ async def test_a_session_uses_utc_and_has_timeouts(
     await single.close()
 
 
+async def test_a_connection_keeps_the_recently_used_prepared_statements(single: Database) -> None:
+    for number in range(pools.PREPARED_STATEMENTS + 10):
+        await single.fetchval(f"SELECT {number}, $1::text", "x")
+        await single.fetchval("SELECT $1::text", "x")
+    kept = "SELECT count(*), count(*) FILTER (WHERE statement = 'SELECT $1::text') FROM pg_prepared_statements"
+    assert tuple(await single.fetchrow(kept) or ()) == (pools.PREPARED_STATEMENTS, 1)
+
+
 async def test_waiting_callers_get_the_released_connection(single: Database) -> None:
     async with single.acquire() as connection:
         pid = await connection.fetchval(PID)

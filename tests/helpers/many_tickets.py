@@ -13,6 +13,7 @@ TICKETS, CUSTOMERS, PROPERTIES, TECHNICIANS, ARTICLES = 50_000, 5_000, 7_500, 50
 
 BUSIEST_TECHNICIAN = "00000000-0000-0000-0000-000000000000"  # has 18,000 tickets
 IDLEST_TECHNICIAN = "00000000-0000-0000-0000-000000000049"  # has 250 tickets
+BUSIEST_CUSTOMER = "00000000-0000-0000-0000-000000000000"  # has 171 tickets
 
 _TECHNICIANS = f"""
 INSERT INTO technicians (id, name, email)
@@ -89,4 +90,4 @@ async def add_many_tickets(database: Database) -> None:
     for index in indexes:
         if "search_pairs" not in index["make"]:
             await database.execute(index["make"])
-    await database.execute("ANALYZE")
+    await database.execute("VACUUM ANALYZE")

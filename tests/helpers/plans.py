@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,10 +80,7 @@ async def generic_plan(
     database: Database, query: str, variables: Mapping[str, Any] | None = None, viewer: Viewer = ADMIN
 ) -> Plan:
     """Runs the statement of a GraphQL query with one root field, and returns the generic plan by which it ran."""
-    preparer = Preparer(graphql_schema(schema))
-    operation = preparer.prepared(*preparer.operation(query, None))
-    assert operation is not None
-    [root] = preparer.bind(operation, variables, viewer)
+    statement, arguments = _statement(query, variables, viewer)
     notices: list[str] = []
 
     def listen(_: Any, message: Any) -> None:
@@ -91,7 +88,31 @@ async def generic_plan(
 
     await database.execute(SHOW_PLANS)
     database.add_log_listener(listen)
-    await database.fetch(root.read.compiled.statement.text, *root.arguments)
+    await database.fetch(statement, *arguments)
     database.remove_log_listener(listen)
     await asyncio.sleep(0)
     return Plan(json.loads(notices[-1].partition("plan:")[2])["Plan"])
+
+
+async def times_planned(database: Database, query: str, viewer: Viewer, *, executions: int) -> int:
+    """Executes the statement of a GraphQL query with one root field. Returns how often PostgreSQL planned it for the
+    values of its parameters."""
+    statement, arguments = _statement(query, None, viewer)
+    await database.execute("SET plan_cache_mode = 'auto'")
+    prepared = await database.prepare(statement)
+    for _ in range(executions):
+        await prepared.fetch(*arguments)
+    times = await database.fetchval(
+        "SELECT custom_plans FROM pg_prepared_statements WHERE name = $1", prepared.get_name()
+    )
+    assert isinstance(times, int)
+    return times
+
+
+def _statement(query: str, variables: Mapping[str, Any] | None, viewer: Viewer) -> tuple[str, Sequence[Any]]:
+    """The statement of a GraphQL query with one root field, and its arguments."""
+    preparer = Preparer(graphql_schema(schema))
+    operation = preparer.prepared(*preparer.operation(query, None))
+    assert operation is not None
+    [root] = preparer.bind(operation, variables, viewer)
+    return root.read.compiled.statement.text, root.arguments

@@ -51,7 +51,7 @@ SERVE = ("callout", "serve", "--host", "127.0.0.1")
 
 # Servers are forked from a process that has already imported their modules: importing takes longer than most tests.
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["callout.cli", "callout.app", __name__])
+_FORKS.set_forkserver_preload([__name__, "tests.helpers.preloaded"])
 
 
 NOTHING = Path(os.devnull)

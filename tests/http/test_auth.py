@@ -40,7 +40,7 @@ MESSAGES = {"A bearer token is required.", "The credentials are not valid.", "Th
 
 @pytest.fixture
 async def client(server: Server) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=server.url) as client:
+    async with httpx.AsyncClient(base_url=server.url, verify=False) as client:
         yield client
 
 

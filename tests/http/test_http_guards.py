@@ -47,7 +47,7 @@ def credential(server: Server) -> str:
 @pytest.fixture
 async def client(server: Server, credential: str) -> AsyncIterator[httpx.AsyncClient]:
     headers = {"authorization": f"Bearer {credential}", "content-type": "application/json"}
-    async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=30) as client:
+    async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=30, verify=False) as client:
         yield client
 
 
@@ -313,7 +313,10 @@ async def faulty(scope: Scope, receive: Receive, send: Send) -> None:
 async def test_an_unhandled_exception_is_logged_and_not_sent_to_the_client(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with serving(RequestGuard(faulty, AccessLog())) as url, httpx.AsyncClient(base_url=url) as client:
+    async with (
+        serving(RequestGuard(faulty, AccessLog())) as url,
+        httpx.AsyncClient(base_url=url, verify=False) as client,
+    ):
         response = await client.post("/", content=b"{}", headers={"x-request-id": "mine"})
     assert (response.status_code, code_of(response)) == (500, "INTERNAL")
     assert "password" not in response.text
@@ -322,7 +325,10 @@ async def test_an_unhandled_exception_is_logged_and_not_sent_to_the_client(
 
 
 async def test_a_fault_after_the_response_has_started_ends_the_connection(caplog: pytest.LogCaptureFixture) -> None:
-    async with serving(RequestGuard(faulty, AccessLog())) as url, httpx.AsyncClient(base_url=url) as client:
+    async with (
+        serving(RequestGuard(faulty, AccessLog())) as url,
+        httpx.AsyncClient(base_url=url, verify=False) as client,
+    ):
         with pytest.raises(httpx.RemoteProtocolError):
             await client.post("/half", content=b"{}")
     assert [record for record in caplog.records if record.name == "callout.http.guard"]

@@ -25,7 +25,7 @@ from pubsub import hub as hub_module
 from pubsub import tail
 from pubsub.bell import Bell
 from pubsub.feed import Feed, Message
-from pubsub.hub import HELD_BYTES_MAX, HELD_MAX, Hub, Subscriber, SubscriptionHandle, _GroupSubscriber
+from pubsub.hub import HELD_BYTES_MAX, HELD_MAX, REPLAYS_AT_ONCE, Hub, Subscriber, SubscriptionHandle, _GroupSubscriber
 from tests.helpers.database_checks import write_ticket
 from tests.helpers.graphql_ws_client import WITHIN
 
@@ -307,6 +307,30 @@ async def test_delivered_messages_do_not_count_towards_the_limit() -> None:
 
 
 # Order without gaps or repeats
+
+
+async def test_few_subscribers_replay_at_a_time_and_no_messages_are_held_for_the_others(log: Log) -> None:
+    live = await log.followed(log.feed())
+    await log.write("one")
+    await live.has(READY, "one")
+    feeds = [log.feed(key=number) for number in range(REPLAYS_AT_ONCE + 1)]
+    readers = [Reader() for _ in feeds]
+    for feed, reader in zip(feeds, readers, strict=True):
+        feed.answers.clear()
+        log.follow(feed, reader, live.cursors[0])
+    first, last = feeds[0], feeds[-1]
+    await until(lambda: all(feed.asked for feed in feeds[:-1]))
+    await log.write("two")
+    await live.has(READY, "one", "two")
+    assert last.asked == [] and last.key not in log.hub._groups
+    first.answers.set()
+    await readers[0].has("one", READY, "two")
+    await until(lambda: last.asked == [2])
+    for feed in feeds:
+        feed.answers.set()
+    await readers[-1].has("one", "two", READY)
+    for reader in readers[1:-1]:
+        await reader.has("one", READY, "two")
 
 
 async def test_subscribers_of_one_group_share_one_query(log: Log) -> None:

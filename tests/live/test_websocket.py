@@ -12,11 +12,17 @@ import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from callout.http.server import UPGRADES_AT_ONCE
 from pubsub.send_queue import QUEUE_BYTES_MAX
 from tests.helpers.api import Api, Server
 from tests.helpers.graphql_ws_client import CHANGES, INIT, WITHIN, Socket, following, live, socket, stalled
 
 STALLED = 10
+HANDSHAKE = (
+    b"GET /graphql HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
+)
 
 
 @pytest.fixture
@@ -261,6 +267,22 @@ async def test_clients_that_stop_reading_use_bounded_memory(api: Api, server: Se
     size = 30 * 15_000
     bound = 1.5 * STALLED * (QUEUE_BYTES_MAX + size) + 32 * 2**20
     assert grown < bound < STALLED * 60 * size / 2
+
+
+async def test_clients_that_connect_together_are_all_served_except_those_that_left(api: Api) -> None:
+    """Sockets are opened a few at a time; the first request of a client waits for its turn."""
+    number, url = 10 * UPGRADES_AT_ONCE, httpx.URL(api.server.url)
+    connections = [await asyncio.open_connection(url.host, url.port) for _ in range(number)]
+    for _, writer in connections:
+        writer.write(HANDSHAKE)
+    for _, writer in connections[1::2]:
+        writer.transport.abort()
+    for reader, writer in connections[::2]:
+        async with asyncio.timeout(WITHIN):
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+        writer.transport.abort()
+    async with following(api) as screen:
+        await screen.quiet()
 
 
 def is_gone(client: plain.socket, url: str) -> bool:

@@ -655,10 +655,9 @@ async def test_concurrent_copies_of_one_message_create_one_ticket(api: Api, pipe
     raw = message(sender, message_id=id_)
     async with database.transaction():
         await database.execute("SELECT FROM customers WHERE id = $1 FOR UPDATE", key(customer))
-        children = [pipe.start() for _ in range(3)]
-        said = [asyncio.create_task(asyncio.to_thread(child.communicate, raw, 60)) for child in children]
+        copies = [asyncio.create_task(asyncio.to_thread(pipe, raw)) for _ in range(3)]
         await until_blocked(database, 3)
-    outcomes = sorted(out.decode().split()[0] for out, _ in await asyncio.gather(*said))
+    outcomes = sorted(done.stdout.decode().split()[0] for done in await asyncio.gather(*copies))
     assert outcomes == ["DUPLICATE", "DUPLICATE", "TICKET_CREATED"]
 
 

@@ -34,7 +34,7 @@ def test_a_pause_doubles_with_each_failure_up_to_an_hour_with_jitter_of_a_half(f
 
 def test_a_lease_is_longer_than_a_send() -> None:
     assert Pace().sending < Pace().lease
-    assert (Pace().places, Pace().give_up) == (20, timedelta(days=3).total_seconds())
+    assert (Pace().sends, Pace().give_up) == (20, timedelta(days=3).total_seconds())
 
 
 # Attempts

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Collection, Iterator, Sequence
 
 import pytest
-from graphql import GraphQLObjectType
+from graphql import GraphQLInputObjectType, GraphQLObjectType, get_named_type
 from sqlalchemy import Column, DateTime, Table, Text, UniqueConstraint, literal
 from sqlalchemy.dialects.postgresql import UUID
 
@@ -14,12 +14,14 @@ from db.compiler.selection import MAPPING
 from db.entities import TICKET, TICKETS
 from db.entity import Entity
 from db.enums import Role
+from db.lists.filters import Criteria
 from db.lists.listing import Listing
 from db.lists.page import Many
 from db.models import Base
 from db.visibility import ViewerParameter
 from tests.helpers.schema_walker import SCHEMA
 
+PAGING = {"first", "after", "last", "before", "orderBy"}
 FEW = {"Query.apiKeys"}
 """Lists of so few rows that they need no index."""
 
@@ -93,3 +95,20 @@ def test_each_sort_value_fits_in_a_page_cursor(name: str) -> None:
             stored = table_of(entity).c[column]
             assert not stored.nullable, column
             assert key in listing.enumerated or isinstance(stored.type, DateTime | Text | UUID), column
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_each_argument_and_filter_field_is_a_criterion(name: str) -> None:
+    """A criterion that is missing would be ignored, and the list returned as if it had not been asked for."""
+    type_name, field_name = name.split(".")
+    type_ = SCHEMA.type_map[type_name]
+    assert isinstance(type_, GraphQLObjectType)
+    arguments = type_.fields[field_name].args
+    criteria = LISTS[name].listing.criteria
+    assert arguments.keys() - PAGING <= criteria.fields.keys()
+    for argument in arguments.keys() - PAGING:
+        if isinstance(criterion := criteria.fields[argument], Criteria):
+            input_type = get_named_type(arguments[argument].type)
+            assert isinstance(input_type, GraphQLInputObjectType)
+            combining = {"and", "or", "not"} if criterion.nested else set()
+            assert criterion.fields.keys() | combining == input_type.fields.keys(), argument

@@ -2,15 +2,15 @@
 
 It starts with a random value: only the events from now on matter, because no cursor has a fingerprint yet.
 
-Revision ID: 0010
+Revision ID: 0011
 """
 
 from __future__ import annotations
 
 from alembic import op
 
-revision = "0010"
-down_revision = "0009"
+revision = "0011"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 
