@@ -25,7 +25,7 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 
-from db.events.cursor import Replay, Reset, StreamCursors, StreamPosition, check_position
+from db.events.cursor import Reset, StreamCursors, StreamPosition, check_position
 from db.postgres.outage import is_logged
 from db.postgres.pool import Database
 from pubsub.bell import Bell
@@ -285,7 +285,7 @@ class Hub:
         for group in list(self._groups.values()):
             for entry, subscription in group.subscribers.items():
                 entry.hold(self._tail.number)
-                subscription.join(self._continue(group.feed, entry, self._tail.position))
+                subscription.join(self._join_again(group.feed, entry, self._tail.position))
 
     # Joining
 
@@ -299,12 +299,12 @@ class Hub:
             await self._tail.awake()
             if position is not None:
                 await self._tail.reach(position.end)  # a cursor from a list or another process may be ahead of this one
-            # No await between entering the group and reading the position: no batch may fall between the two.
             entry = _GroupSubscriber(subscriber, self._tail.number, position, resumes=after is not None)
-            self._enter(feed, entry, subscription)
-            await self._continue(feed, entry, self._tail.position)
+            await self._start(feed, entry, self._enter(feed, entry, subscription))
 
-    def _enter(self, feed: Feed, entry: _GroupSubscriber, subscription: SubscriptionHandle) -> None:
+    def _enter(self, feed: Feed, entry: _GroupSubscriber, subscription: SubscriptionHandle) -> str:
+        """Adds a new entry to the feed's group. Returns the position from which on it gets batches; no batch may fall
+        between the two."""
         group = self._groups.get(feed.key)
         if group is None:
             family = self._families.setdefault(feed.family, _Family(self.cursors))
@@ -314,22 +314,27 @@ class Hub:
                 self._by_route[route].add(group)
         group.subscribers[entry] = subscription
         subscription.leave = partial(group.leave, entry)
+        return self._tail.position
 
-    async def _continue(self, feed: Feed, entry: _GroupSubscriber, now: str) -> None:
-        """Delivers the replay up to the tail's position `now`, then `ready`, unless the client has had it, then the
-        messages held back meanwhile."""
+    async def _join_again(self, feed: Feed, entry: _GroupSubscriber, now: str) -> None:
+        """Continues a subscriber's stream in a changed history, of which the tail has read up to `now`."""
         with _failing(entry.subscriber):
-            if entry.resumes:
-                async with self._replays:
-                    checked = await check_position(entry.position, self._database, now)
-                await self._replay(feed, entry, checked)
-            if not entry.ready:
-                position = StreamPosition(now)
-                entry.deliver_now(await feed.ready(position.sealed(self.cursors)), position)
-                entry.ready = True
-            await entry.catch_up()
+            await self._start(feed, entry, now)
 
-    async def _replay(self, feed: Feed, entry: _GroupSubscriber, checked: Replay | Reset) -> None:
+    async def _start(self, feed: Feed, entry: _GroupSubscriber, now: str) -> None:
+        """Delivers what the subscriber has missed up to the tail's position `now`, or a reset; `ready`, unless the
+        client has had it; and the messages held back meanwhile."""
+        if entry.resumes:
+            await self._replay(feed, entry, now)
+        if not entry.ready:
+            position = StreamPosition(now)
+            entry.deliver_now(await feed.ready(position.sealed(self.cursors)), position)
+            entry.ready = True
+        await entry.catch_up()
+
+    async def _replay(self, feed: Feed, entry: _GroupSubscriber, now: str) -> None:
+        async with self._replays:
+            checked = await check_position(entry.position, self._database, now)
         if isinstance(checked, Reset):
             position = StreamPosition(checked.now)
             payload = feed.reset(checked.reason, position.sealed(self.cursors))

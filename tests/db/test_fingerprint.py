@@ -28,7 +28,7 @@ from db.events.position import NOW, Position
 from db.ids import new_id
 from db.postgres.pool import Database as Pool
 from tests.helpers.counting import change, create
-from tests.helpers.database_checks import Database, until
+from tests.helpers.database_checks import Database, remove_event, until
 from tests.helpers.positions import position_at
 
 BOSS = ("ADMIN", "boss")
@@ -55,13 +55,6 @@ async def now(database: Database) -> str:
 
 async def settled(database: Database) -> None:
     await until(database, "bool_and(xid < pg_snapshot_xmin(pg_current_snapshot())) FROM ticket_events")
-
-
-async def remove(database: Database, *events: str) -> None:
-    """Removes events as if they had never been written."""
-    await database.execute("ALTER TABLE ticket_events DISABLE TRIGGER ticket_events_counted")
-    await database.execute("DELETE FROM ticket_events WHERE id::text = ANY ($1)", events)
-    await database.execute("ALTER TABLE ticket_events ENABLE TRIGGER ticket_events_counted")
 
 
 async def reason(pool: Pool, position: str | StreamPosition, reader: str | None = None) -> StreamResetReason | None:
@@ -168,7 +161,7 @@ async def test_a_position_that_sees_a_lost_event_is_unknown_and_an_earlier_one_i
     await other.close()
     after = await now(database)
     assert await reason(pool, after) is None
-    await remove(database, late)
+    await remove_event(database, late)
     assert await reason(pool, after) is UNKNOWN
     assert await reason(pool, before) is None
 
@@ -179,7 +172,7 @@ async def test_a_position_below_which_another_event_appears_is_unknown(database:
     lost = await change(database, ticket, "UPDATED", "subject = 'Old'")
     position = await now(database)
     xid = await database.fetchval("SELECT xid::text FROM ticket_events WHERE id::text = $1", lost)
-    await remove(database, lost)
+    await remove_event(database, lost)
     other = await change(database, ticket, "UPDATED", "subject = 'New'")
     await database.execute("UPDATE ticket_events SET xid = $2::text::xid8 WHERE id::text = $1", other, xid)
     assert await reason(pool, position) is UNKNOWN
@@ -200,7 +193,7 @@ async def test_a_position_within_a_batch_is_unknown_if_any_event_of_the_batch_is
     assert isinstance(found, Replay)
     await change(database, ticket, "UPDATED", "subject = 'Three'")
     assert await reason(pool, within) is None
-    await remove(database, second)
+    await remove_event(database, second)
     assert await reason(pool, within) is UNKNOWN
     assert await reason(pool, origin) is None
 
@@ -221,7 +214,7 @@ async def test_a_reader_whose_own_position_does_not_hold_decides_nothing(databas
     lost = await change(database, ticket, "UPDATED", "subject = 'Old'")
     reader = await now(database)
     assert await reason(pool, position, reader) is None
-    await remove(database, lost)
+    await remove_event(database, lost)
     with pytest.raises(Unsettled):
         await reason(pool, position, reader)
     await change(database, ticket, "UPDATED", "subject = 'New'")

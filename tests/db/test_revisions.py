@@ -37,7 +37,8 @@ SCRIPTS = {script.revision: script.module for script in ScriptDirectory.from_con
         (
             "5",
             None,
-            "at revision 5, which this version of Callout does not know: start the version that migrated it, or a newer one",
+            "at revision 5, which this version of Callout does not know: start the version that migrated it, or a newer"
+            " one",
         ),
     ],
 )

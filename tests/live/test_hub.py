@@ -26,7 +26,7 @@ from pubsub import tail
 from pubsub.bell import Bell
 from pubsub.feed import Feed, Message
 from pubsub.hub import HELD_BYTES_MAX, HELD_MAX, REPLAYS_AT_ONCE, Hub, Subscriber, SubscriptionHandle, _GroupSubscriber
-from tests.helpers.database_checks import write_ticket
+from tests.helpers.database_checks import remove_event, write_ticket
 from tests.helpers.graphql_ws_client import WITHIN
 
 BOSS = Viewer(Role.ADMIN, "boss", "The Boss")
@@ -700,3 +700,31 @@ async def test_a_subscriber_that_leaves_on_a_message_does_not_affect_others(log:
     await stays.has(READY, "one", "two")
     assert [leaver.received for leaver in leavers] == [[READY, "one"]] * 3
     assert stays.failures == 0
+
+
+# A changed history
+
+
+async def test_after_a_change_of_the_history_only_those_who_saw_lost_events_are_reset(log: Log) -> None:
+    """The others continue with what has happened since, exactly once."""
+    start = await log.followed(log.feed())
+    witness = await log.followed(log.feed(key="witness"))
+    other = await log.followed(log.feed("creator:another", key="other"))
+    await log.write("kept", creator=ANOTHER)
+    await other.has(READY, "kept")
+    await log.write("lost")
+    await witness.has(READY, "kept", "lost")
+    query = "SELECT id::text FROM ticket_events WHERE after ->> 'subject' = 'lost'"
+    await remove_event(log.database, await log.database.fetchval(query))
+    await log.write("new", creator=ANOTHER)
+    reset = str(StreamResetReason.CURSOR_UNKNOWN)
+    for reader in (start, witness):
+        await until(lambda reader=reader: reader.received.count(READY) == 2)  # type: ignore[misc]
+        assert reader.received[3:5] == [reset, READY]
+        returned = await log.followed(log.feed(), reader.cursors[2])
+        assert returned.received == [reset, READY]
+    await other.has(READY, "kept", "new")
+    await log.write("last", creator=ANOTHER)
+    await other.has(READY, "kept", "new", "last")
+    await until(lambda: witness.received[-1] == "last")
+    assert witness.received[5:] in (["last"], ["new", "last"])

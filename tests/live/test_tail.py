@@ -16,7 +16,7 @@ from pubsub import tail as module
 from pubsub.bell import Bell
 from pubsub.tail import RETRY_SECONDS, RETRY_SECONDS_MAX, Batch, Tail
 from resolvers.ticket import draw_reference
-from tests.helpers.database_checks import Database, until
+from tests.helpers.database_checks import Database, remove_event, until
 from tests.helpers.graphql_ws_client import WITHIN
 from tests.helpers.proxy import Proxy, connector, through
 from tests.helpers.stress import BOSS
@@ -319,3 +319,24 @@ async def test_pauses_between_retries_double_up_to_a_maximum_and_reset_after_a_l
         assert len(set(shares)) > 1, "without jitter, all clients of a lost server would return at once"
         await change(database, ticket)  # without a change, the position would be reached without another look
         await one.look()
+
+
+# A changed history
+
+
+async def test_a_tail_whose_events_are_lost_announces_that_the_history_has_changed(
+    one: Followed, database: Database, ticket: str
+) -> None:
+    """It continues from the log's position, also if its connection stays open."""
+    lost, _ = await change(database, ticket), await change(database, ticket)
+    await one.look()
+    assert one.changes == []
+    number = one.tail.number
+    await remove_event(database, lost)
+    one.bell.ring()
+    await eventually(lambda: bool(one.changes))
+    assert one.changes == [one.tail.position] == [await position(database)]
+    assert one.tail.number == number
+    written = await change(database, ticket)
+    await one.look()
+    assert (one.events[-1], one.changes) == (written, one.changes[:1])
