@@ -238,8 +238,9 @@ async def _run(
         except* (Failed, Differs) as failures:
             print(f"{each.case.name} could not be measured: {failures.exceptions[0]}\n", flush=True)
     await connection.close()
-    print(f"{connections} connections; CPU per request\n")
-    print_table(HEADER, rows)
+    if rows:
+        print(f"{connections} connections; CPU per request\n")
+        print_table(HEADER, rows)
     if len(rows) < len(chosen):
         raise SystemExit(1)
 

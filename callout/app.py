@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -11,12 +12,12 @@ from typing import TypedDict
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callout import health, logs, notification_worker
 from callout.auth.authenticator import Authenticator
 from callout.background import background, keep_counted, keep_pruned
-from callout.database import DatabaseUnusable
+from callout.database import DatabaseUnusable, wait_for
 from callout.execution.prepare import Preparer
 from callout.execution.run import Engine
 from callout.http.access_log import AccessLog
@@ -36,11 +37,14 @@ from pubsub.connections import Connections
 from pubsub.hub import Hub
 from schema import graphql_schema, schema
 
+logger = logging.getLogger(__name__)
+
 
 class State(TypedDict):
     """The objects that live as long as the process serves; each request's scope refers to them."""
 
     readiness: health.Readiness
+    bell: Bell
     graphql: GraphQLEndpoint
     sockets: Sockets
     event_streams: EventStreams
@@ -59,7 +63,14 @@ def create_app(
     async def lifespan(app: Starlette) -> AsyncIterator[State]:
         async with AsyncExitStack() as stack:
             stack.callback(access_log.flush)
-            state = await _wire(chosen, channels, stack)
+            try:
+                state = await _wire(chosen, channels, stack)
+            except DatabaseUnusable as error:
+                logger.critical("cannot start: %s", error)
+                raise
+            except Exception:
+                logger.critical("cannot start", exc_info=True)
+                raise
             gc.collect()
             gc.freeze()  # these objects live until the process ends: exclude them from every further collection
             yield state
@@ -77,11 +88,12 @@ async def _wire(
 ) -> State:
     if settings.database_url is None:
         raise DatabaseUnusable(f"{variable('database_url')} is not set; `callout serve` starts an embedded server.")
+    await wait_for(settings.database_url, settings.database_wait)  # it may be away while a worker is replaced
     database = await Database.open(settings.database_url, size=settings.pool_size)
     stack.push_async_callback(database.close)
     authenticator = Authenticator(settings, database)
     stack.push_async_callback(authenticator.close)
-    readiness = health.Readiness(database, migrate.head())
+    readiness = health.Readiness(database, migrate.code())
     stack.push_async_callback(readiness.close)
     await stack.enter_async_context(background(lambda: keep_counted(database)))
     if settings.event_retention_days is not None:
@@ -102,6 +114,7 @@ async def _wire(
     await stack.enter_async_context(background(connections.watch))
     return State(
         readiness=readiness,
+        bell=bell,
         graphql=GraphQLEndpoint(preparer, engine, authenticator, ide=not settings.production),
         sockets=Sockets(live, hub, connections, settings.times),
         event_streams=EventStreams(live, hub, connections, settings.times),
@@ -122,5 +135,16 @@ class _GraphQLFirst:
             await scope["state"]["sockets"](scope, receive, send)
         elif scope["type"] == "http" and scope["path"] == "/graphql/stream":
             await scope["state"]["event_streams"](scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._app(scope, receive, _without_traceback(send))
         else:
             await self._app(scope, receive, send)
+
+
+def _without_traceback(send: Send) -> Send:
+    """Removes the traceback that Starlette adds to a failed start: the reason has been logged."""
+
+    async def send_brief(message: Message) -> None:
+        await send({**message, "message": ""} if message["type"] == "lifespan.startup.failed" else message)
+
+    return send_brief

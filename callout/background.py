@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from db.events import counts
 from db.events import log as event_log
+from db.postgres.outage import is_logged
 from db.postgres.pool import OUTAGE, Database
 
 logger = logging.getLogger(__name__)
@@ -52,7 +53,8 @@ async def keep_counted(database: Database) -> None:
                 await event_log.adopt(connection)
                 await counts.fold(connection)
         except OUTAGE as error:
-            logger.warning("cannot update the counts: %s", error or type(error).__name__)
+            if not is_logged(error):
+                logger.warning("cannot update the counts: %s", error or type(error).__name__)
         await asyncio.sleep(COUNTING_SECONDS)
 
 
@@ -66,5 +68,6 @@ async def keep_pruned(database: Database, kept: timedelta) -> None:
             if deleted:
                 logger.info("deleted events older than %s: %d", kept, deleted)
         except OUTAGE as error:
-            logger.warning("cannot delete old events: %s", error or type(error).__name__)
+            if not is_logged(error):
+                logger.warning("cannot delete old events: %s", error or type(error).__name__)
         await asyncio.sleep(PRUNING_SECONDS)

@@ -70,7 +70,7 @@ class Commands(click.Group):
             for problem in error.problems:
                 click.echo(f"  {problem}", err=True)
             context.exit(2)
-        except (DatabaseUnusable, EmbeddedServerError, UnknownSubject) as error:
+        except (DatabaseUnusable, EmbeddedServerError, migrations.NotMigrated, UnknownSubject) as error:
             raise click.ClickException(str(error)) from error
 
 
@@ -111,7 +111,8 @@ def serve(host: str | None, port: int | None, workers: int | None) -> None:
     """Serve the API until Ctrl-C or SIGTERM.
 
     In development the database is migrated first; without CALLOUT_DATABASE_URL it is an embedded PostgreSQL, which
-    is filled with a demo company on the first run. In production the database must already be migrated.
+    is filled with a demo company on the first run. In production the database must be migrated; if it is not, or not
+    there, the server waits for it for a while.
     """
     chosen = settings.load(host=host, port=port, workers=workers)
     with suppress(KeyboardInterrupt, Terminated):  # requested, so not a failure
@@ -127,7 +128,8 @@ def migrate(revision: str | None, downgrade: bool) -> None:
     """Bring the database to a revision of the schema."""
     if downgrade and revision is None:
         raise click.UsageError("--downgrade needs a --revision.")
-    with database(settings.load()) as url:
+    chosen = settings.load()
+    with database(chosen, wait=chosen.database_wait, writable=True) as url:
         before = migrations.current(url)
         if downgrade:
             migrations.downgrade(url, revision or "base")
@@ -214,8 +216,8 @@ def notify() -> None:
     from callout import notification_worker
 
     chosen = settings.load()
-    with migrated_database(chosen) as url:
-        logs.configure(chosen)
+    logs.configure(chosen)
+    with migrated_database(chosen, wait=chosen.database_wait) as url:
         uvloop.run(notification_worker.notify(chosen, url))
 
 

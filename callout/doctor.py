@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import json
 import os
 import platform
 import re
@@ -21,7 +22,8 @@ import click
 from callout import notification_channels as channels
 from callout import settings as configuration
 from callout.auth.jwks import KeySet
-from callout.database import DatabaseUnusable, database
+from callout.database import OLDEST_SERVER as OLDEST_SERVER
+from callout.database import DatabaseUnusable, database, wait_for
 from callout.http.errors import HttpError
 from callout.settings import InvalidSettings, Settings
 from db.postgres import migrate
@@ -29,8 +31,8 @@ from db.postgres.embedded import EmbeddedServerError
 from notifiers.mail import Composer
 from notifiers.notification import Unavailable
 from notifiers.smtp import Smtp
+from pubsub.bell import BELL_OF_THE_DATABASE, UnusableUrl, try_to_ring
 
-OLDEST_SERVER = 140_000  # PostgreSQL 14, as in `server_version_num`
 SERVER_SECONDS = 3
 OVERDUE_MINUTES = 10
 
@@ -78,6 +80,7 @@ def _findings() -> Iterator[Finding]:
     yield Finding(True, "settings", "\n".join([settings.env, *_settings(settings)]))
     yield from _tokens(settings)
     yield from _database(settings)
+    yield from _pubsub(settings)
     yield from _mail(settings)
     yield from _server(settings)
 
@@ -133,13 +136,22 @@ def _database(settings: Settings) -> Iterator[Finding]:
             where = f"embedded in {settings.data_dir}" if settings.database_url is None else "by URL"
             recent = number >= OLDEST_SERVER
             yield Finding(recent, "database", f"PostgreSQL {name}, {where}" + ("" if recent else "; 14 is the oldest"))
-            revision, newest = migrate.current(url), migrate.head()
-            if revision == newest:
-                yield Finding(True, "schema", f"at revision {newest}, the newest")
-                yield asyncio.run(_deliveries(url))
+            yield from _writable(url)
+            if misfit := migrate.misfit(url):
+                yield Finding(False, "schema", misfit)
             else:
-                yield Finding(False, "schema", f"at revision {revision or 'none'}, not {newest}: run `callout migrate`")
+                revision, newest = migrate.current(url), migrate.head()
+                known = "the newest" if revision == newest else f"with which this version works; its own is {newest}"
+                yield Finding(True, "schema", f"at revision {revision}, {known}")
+                yield asyncio.run(_deliveries(url))
     except (DatabaseUnusable, EmbeddedServerError) as error:
+        yield Finding(False, "database", str(error))
+
+
+def _writable(url: str) -> Iterator[Finding]:
+    try:
+        asyncio.run(wait_for(url, 0, writable=True))
+    except DatabaseUnusable as error:
         yield Finding(False, "database", str(error))
 
 
@@ -163,6 +175,21 @@ async def _deliveries(url: str) -> Finding:
     if overdue:
         text += f"\n{overdue:,} have been due for more than {OVERDUE_MINUTES} minutes: no worker sends them"
     return Finding(overdue == 0, "queue", text)
+
+
+def _pubsub(settings: Settings) -> Iterator[Finding]:
+    """Rings the bell once, unless it is the database's own."""
+    if settings.pubsub_url is None or settings.pubsub_url in BELL_OF_THE_DATABASE:
+        return
+    server = _without_secrets(settings.pubsub_url)
+    try:
+        asyncio.run(try_to_ring(settings.pubsub_url))
+    except (UnusableUrl, ConnectionError) as error:
+        yield Finding(
+            False, "pubsub", f"{server} cannot be reached, so live changes arrive up to a second late: {error}"
+        )
+    else:
+        yield Finding(True, "pubsub", f"{server} can be reached")
 
 
 def _mail(settings: Settings) -> Iterator[Finding]:
@@ -192,13 +219,27 @@ def _server(settings: Settings) -> Iterator[Finding]:
     where = f"{settings.host}, port {settings.port}"
     try:
         connection.request("GET", "/readyz")
-        status = connection.getresponse().status
+        response = connection.getresponse()
+        content = response.read()
     except ConnectionRefusedError:
         yield Finding(True, "server", f"none on {where}")
     except (OSError, http.client.HTTPException) as error:
         yield Finding(False, "server", f"{where} does not answer like Callout: {error or type(error).__name__}")
     else:
-        ready = status == http.client.OK
-        yield Finding(ready, "server", f"{'ready' if ready else f'not ready (status {status})'} on {where}")
+        problems = _problems(content)
+        if response.status != http.client.OK:
+            state = f"not ready (status {response.status})"
+        else:
+            state = "degraded" if problems else "ready"
+        yield Finding(state == "ready", "server", "\n".join([f"{state} on {where}", *problems]))
     finally:
         connection.close()
+
+
+def _problems(content: bytes) -> list[str]:
+    """Returns the problems that an answer of `/readyz` names."""
+    try:
+        answer = json.loads(content)
+        return [str(problem["message"]) for name in ("errors", "problems") for problem in answer.get(name, ())]
+    except (ValueError, AttributeError, LookupError, TypeError):  # not an answer of Callout
+        return []

@@ -17,6 +17,7 @@ import orjson
 
 from callout.http.context import CURRENT
 from callout.settings import Settings
+from db.postgres.outage import is_repetition
 
 _COLOURS = {"DEBUG": "\x1b[2m", "INFO": "\x1b[32m", "WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[35m"}
 _RESET = "\x1b[0m"
@@ -33,10 +34,12 @@ def configure(settings: Settings) -> None:
             "version": 1,
             "disable_existing_loggers": False,
             "formatters": {"line": formatter},
-            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+            "filters": {"outages": {"()": lambda: lambda record: not is_repetition(record)}},
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["outages"]}},
             "root": {"level": settings.log_level.upper(), "handlers": ["stderr"]},
             # `callout.access` replaces uvicorn's access log. Without a handler uvicorn doesn't even create the records.
-            "loggers": {"uvicorn.access": {"propagate": False, "handlers": []}},
+            # In development, migrating is part of the start.
+            "loggers": {"uvicorn.access": {"propagate": False, "handlers": []}, "alembic": {"level": "WARNING"}},
         }
     )
     logging.captureWarnings(True)

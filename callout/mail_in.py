@@ -19,6 +19,7 @@ from callout.database import DatabaseUnusable
 from callout.settings import Settings
 from db.enums import Role
 from db.postgres.embedded import EmbeddedServerError
+from db.postgres.migrate import NotMigrated
 from db.postgres.pool import OUTAGE, Database
 from db.viewer import Viewer
 from notifiers.inbound.imap import Account, ImapMailbox, MailboxUnavailable
@@ -31,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 EX_TEMPFAIL = 75  # in sysexits.h: try again later
 RETRY_SECONDS_MAX = 300.0
-EXPECTED = (MailboxUnavailable, DatabaseUnusable, EmbeddedServerError, *OUTAGE)
+EXPECTED = (MailboxUnavailable, DatabaseUnusable, EmbeddedServerError, NotMigrated, *OUTAGE)
 """Failures of the mailbox or the database. Their messages can be shown to the operator as they are."""
 
 _AT_ONCE = 65_536  # bytes; the rest of a message that is too large is discarded in such chunks

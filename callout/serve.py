@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import multiprocessing
 import os
+import signal
 import socket
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from multiprocessing.process import BaseProcess
+from time import sleep
 
 import asyncpg
 import click
 import uvicorn
+from starlette.applications import Starlette
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
@@ -23,9 +30,12 @@ from callout.settings import Settings, variable
 from db.enums import Role
 from db.seed import demo as seed
 
-APP = "callout.app:create_app"
+logger = logging.getLogger(__name__)
+
+APP = "callout.serve:create_app_of_process"
 BACKLOG = 2048  # connections that may wait to be accepted
 SHUTDOWN_SECONDS = 10  # for the requests under way
+WORKER_SECONDS = 60  # without a response, after which a worker is replaced: on a loaded machine it imports for long
 WEBSOCKET_MESSAGE_MAX = 2**20  # bytes
 UNSENT_SECONDS = 6  # after which the system closes a connection whose peer acknowledges nothing
 KEEP_ALIVE_SECONDS = 75  # longer than a load balancer's, so that the server never hangs up first
@@ -45,15 +55,15 @@ def serve(settings: Settings) -> None:
     """
     with ExitStack() as stack:
         listener = stack.enter_context(_listen(settings))
+        logs.configure(settings)
+        if settings.database_url is None:
+            click.echo("Starting PostgreSQL", err=True)  # on the first run it takes some seconds
+        url = stack.enter_context(migrated_database(settings, wait=settings.database_wait))
         greet: Callable[[], None] | None = None
         if not settings.production:
-            if settings.database_url is None:
-                click.echo("Starting PostgreSQL", err=True)  # on the first run it takes some seconds
-            url = stack.enter_context(migrated_database(settings))
             issued = asyncio.run(_prepare(settings, url))
             greet = _greeting(settings, issued)
             settings = settings.model_copy(update={"database_url": url})
-        logs.configure(settings)
         config = uvicorn.Config(
             APP,
             factory=True,
@@ -73,6 +83,7 @@ def serve(settings: Settings) -> None:
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+            timeout_worker_healthcheck=WORKER_SECONDS,
         )
         os.environ |= _environment(settings)
         if settings.workers == 1:
@@ -84,6 +95,25 @@ def serve(settings: Settings) -> None:
             supervisor.run()
             if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
                 raise SystemExit(STARTUP_FAILURE)
+
+
+def create_app_of_process() -> Starlette:
+    """The application of a server process, which ends when its parent does: a worker that outlives its supervisor would
+    keep the port, and nobody could stop it."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    from callout.app import create_app
+
+    return create_app()
+
+
+def _end_with(parent: BaseProcess) -> None:
+    parent.join()
+    logger.critical("the parent process has ended; stopping")
+    os.kill(os.getpid(), signal.SIGTERM)
+    sleep(2 * SHUTDOWN_SECONDS)
+    os._exit(STARTUP_FAILURE)
 
 
 class _Server(uvicorn.Server):

@@ -62,6 +62,11 @@ class Settings(BaseSettings):
         description="`postgresql://user:password@host:5432/database`, PostgreSQL 14 or newer. Without it, in"
         " development, an embedded server keeps its data in the data directory.",
     )
+    database_wait: Annotated[float, Field(ge=0, le=3_600)] = Field(
+        30,
+        description="Seconds that `serve`, `notify` and `migrate` wait at the start for a database that cannot be"
+        " reached or written to yet, or that is not migrated.",
+    )
     data_dir: Path = Field(
         Path(".data"), description="Where the embedded server's data and the development secret are kept."
     )

@@ -1,12 +1,13 @@
-"""Queues the notifications of an event in the transaction that has written it: they are sent if it commits, and not if
-it rolls back."""
+"""Queues the notifications of an event in the statement that writes it: they are sent if it commits, and not if it is
+rolled back."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-from db.postgres.statement import Queryable
+from db.events.log import Part
+from db.postgres.statement import Statement
 from notifiers.rules import NotificationTarget
 
 # The ticket, the actor and the time are the event's. Google Chat has one space, so its recipient is empty. DISTINCT ON
@@ -15,18 +16,18 @@ _ENQUEUE: Final = """
 INSERT INTO deliveries
     (event_id, ticket_id, note_id, technician_id, kind, channel, audience, recipient, recipient_name, actor_name,
     created_at)
-SELECT DISTINCT ON (event.id, destination.channel, lower(destination.recipient))
+SELECT DISTINCT ON (destination.channel, lower(destination.recipient))
     event.id, event.ticket_id, event.note_id, target.technician_id, target.kind, destination.channel, target.audience,
     destination.recipient, destination.name, event.actor_name, event.at
-FROM unnest($1::uuid[], $2::notice_kind[], $3::delivery_audience[], $4::uuid[])
-    WITH ORDINALITY AS target (event_id, kind, audience, technician_id, ord)
-JOIN ticket_events AS event ON event.id = target.event_id
+FROM unnest($1::notice_kind[], $2::delivery_audience[], $3::uuid[])
+    WITH ORDINALITY AS target (kind, audience, technician_id, ord)
+CROSS JOIN event
 CROSS JOIN support_settings AS settings
 CROSS JOIN LATERAL (
     SELECT 'EMAIL'::delivery_channel, address, '' FROM unnest(settings.admin_recipients) AS address
     WHERE target.audience = 'ADMIN'
     UNION ALL
-    SELECT 'EMAIL', contact_email, contact_name FROM tickets WHERE id = event.ticket_id AND target.audience = 'CUSTOMER'
+    SELECT 'EMAIL', contact_email, contact_name FROM tickets WHERE target.audience = 'CUSTOMER'
     UNION ALL
     SELECT 'EMAIL', email, name FROM technicians WHERE id = target.technician_id AND active
     UNION ALL
@@ -35,18 +36,19 @@ CROSS JOIN LATERAL (
 WHERE target.kind = ANY (
     CASE destination.channel WHEN 'EMAIL' THEN settings.email_kinds ELSE settings.google_chat_kinds END
 )
-ORDER BY event.id, destination.channel, lower(destination.recipient), target.ord"""
+ORDER BY destination.channel, lower(destination.recipient), target.ord"""
+
+_STATEMENT: Final = Statement.of_text(_ENQUEUE, ("target_kinds", "target_audiences", "target_technicians"), {})
 
 
-async def enqueue(connection: Queryable, events: Mapping[str, Sequence[NotificationTarget]]) -> None:
-    """Queue the notifications of these events, by event id, with the settings as they are now. Does nothing if there
-    are no targets. An inactive technician is not notified."""
-    target = [(event, each) for event, of_event in events.items() for each in of_event]
-    if target:
-        await connection.execute(
-            _ENQUEUE,
-            [event for event, _ in target],
-            [each.kind for _, each in target],
-            [each.audience for _, each in target],
-            [each.technician_id for _, each in target],
-        )
+def deliveries(targets: Sequence[NotificationTarget]) -> Part | None:
+    """The part of the statement that writes an event which queues its notifications, with the settings as they are
+    then; None if there are no targets. An inactive technician is not notified."""
+    if not targets:
+        return None
+    values = {
+        "target_kinds": [each.kind for each in targets],
+        "target_audiences": [each.audience for each in targets],
+        "target_technicians": [each.technician_id for each in targets],
+    }
+    return Part(_STATEMENT, values)

@@ -20,6 +20,7 @@ from time import monotonic
 from typing import Final
 
 from db.enums import DeliveryChannel, DeliveryState
+from db.postgres.outage import is_logged
 from db.postgres.pool import OUTAGE, Database
 from notifiers import queue
 from notifiers.attempt import Attempt, attempt
@@ -169,7 +170,7 @@ class Worker:
                 logger.warning("a delivery was given up", extra={"fields": fields})
 
     def _failed(self, error: Exception) -> None:
-        if not self._cut_off:
+        if not self._cut_off and not is_logged(error):
             self._cut_off = True
             logger.warning("the queue of deliveries is unreachable: %s", error or type(error).__name__)
 

@@ -34,9 +34,10 @@ from pubsub.backends import line_to
 logger = logging.getLogger(__name__)
 
 CHANNEL = "callout_bell"
+BELL_OF_THE_DATABASE = ("postgres://", "postgresql://")  # the URLs that mean the database itself
 BEAT = "beat"
 
-MERGING_SECONDS = 0.005  # between two messages of one process
+MERGING_SECONDS = 0.02  # between two messages of one process
 BEAT_SECONDS = 1.0  # of silence before a process sends a beat
 SILENCE_SECONDS = 3.0  # after which the connection counts as lost: beats should have arrived meanwhile
 SENDING_SECONDS = 2.0
@@ -98,6 +99,11 @@ class Bell:
             yield bell
         finally:
             await _end(ringing)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the other processes are reached; without that they notice changes by themselves, a little later."""
+        return not self._failures
 
     def ring(self) -> None:
         """Wakes the waiters of this process immediately and those of other processes within milliseconds. Never blocks,
@@ -197,18 +203,22 @@ async def ring_once(url: str, database_url: str | None = None) -> None:
 
     Takes up to `SENDING_SECONDS`. A failure is only logged: the waiters then look a little later by themselves.
     """
+    try:
+        await try_to_ring(url, database_url)
+    except (UnusableUrl, ConnectionError) as error:
+        logger.warning("cannot ring the bell: %s", error)
+
+
+async def try_to_ring(url: str, database_url: str | None = None) -> None:
+    """Like `ring_once`, but raises `UnusableUrl`, or `ConnectionError` with what the server or the network said."""
     if urlsplit(url).scheme == "memory":
         return
-    try:
-        checked = _checked(url, database_url)
-    except UnusableUrl as error:
-        logger.warning("cannot ring the bell: %s", error)
-        return
+    checked = _checked(url, database_url)
     try:
         async with asyncio.timeout(SENDING_SECONDS), line_to(checked) as line:
             await line.publish(CHANNEL, secrets.token_hex(4))
     except Exception as error:  # noqa: BLE001 (a backend of broadcaster's may raise anything)
-        logger.warning("cannot ring the bell: %s", _without_password(str(error) or type(error).__name__, checked))
+        raise ConnectionError(_without_password(str(error) or type(error).__name__, checked)) from None
 
 
 def _pause(failures: int) -> float:
@@ -243,7 +253,7 @@ async def _end(task: asyncio.Task[None]) -> None:
 def _checked(url: str, database_url: str | None) -> str:
     """Returns the URL to connect to, after checking that its password can be found, so that it can be hidden in logs.
     Raises `UnusableUrl`."""
-    if url in ("postgres://", "postgresql://"):
+    if url in BELL_OF_THE_DATABASE:
         if database_url is None:
             raise UnusableUrl(f"{url} means the database itself, but the database's URL is not set.")
         url = database_url

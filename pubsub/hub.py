@@ -25,7 +25,8 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 
-from db.events.cursor import Reset, StreamCursors, StreamPosition, check_position
+from db.events.cursor import Replay, Reset, StreamCursors, StreamPosition, check_position
+from db.postgres.outage import is_logged
 from db.postgres.pool import Database
 from pubsub.bell import Bell
 from pubsub.feed import Feed, Message
@@ -37,9 +38,9 @@ logger = logging.getLogger(__name__)
 RETRY_SECONDS: Final = 0.5
 HELD_MAX: Final = 10_000  # messages held back for a subscriber during its replay
 HELD_BYTES_MAX: Final = QUEUE_BYTES_MAX  # the total size of those messages
-REPLAYS_AT_ONCE: Final = (
-    3  # of the pool's ten connections, so that clients that come back together leave some to others
-)
+REPLAYS_AT_ONCE: Final = 3
+"""The most look-ups for replays at a time, so that clients that come back together leave connections of the pool to
+others. A subscriber that reads slowly waits outside."""
 ASKED_MAX: Final = 20_000  # events times groups of a family in one look-up, which takes a tenth of a second
 
 UNAVAILABLE: Final = (
@@ -228,7 +229,8 @@ class _Family:
             try:
                 return await feeds[0].of_all(events, feeds)
             except UNAVAILABLE as error:
-                logger.warning("cannot look up new events: %s", error or type(error).__name__)
+                if not is_logged(error):
+                    logger.warning("cannot look up new events: %s", error or type(error).__name__)
                 await asyncio.sleep(RETRY_SECONDS)
 
 
@@ -283,7 +285,7 @@ class Hub:
         for group in list(self._groups.values()):
             for entry, subscription in group.subscribers.items():
                 entry.hold(self._tail.number)
-                subscription.join(self._join_again(group.feed, entry, self._tail.position))
+                subscription.join(self._continue(group.feed, entry, self._tail.position))
 
     # Joining
 
@@ -292,24 +294,17 @@ class Hub:
     ) -> None:
         """Adds a subscriber to its group, and starts its stream."""
         with _failing(subscriber):
+            # This only says how long to wait; whether the stream can continue is decided by `check_position`.
             position = None if after is None else StreamPosition.opened(after, self.cursors)
             await self._tail.awake()
             if position is not None:
                 await self._tail.reach(position.end)  # a cursor from a list or another process may be ahead of this one
-            if after is None:
-                entry, now = self._enter(feed, _GroupSubscriber(subscriber, self._tail.number), subscription)
-            else:
-                async with self._replays:  # before entering, so that no messages are held back while waiting
-                    entry = _GroupSubscriber(subscriber, self._tail.number, position, resumes=True)
-                    entry, now = self._enter(feed, entry, subscription)
-                    await self._replay(feed, entry, now)
-            await self._go_live(feed, entry, now)
+            # No await between entering the group and reading the position: no batch may fall between the two.
+            entry = _GroupSubscriber(subscriber, self._tail.number, position, resumes=after is not None)
+            self._enter(feed, entry, subscription)
+            await self._continue(feed, entry, self._tail.position)
 
-    def _enter(
-        self, feed: Feed, entry: _GroupSubscriber, subscription: SubscriptionHandle
-    ) -> tuple[_GroupSubscriber, str]:
-        """Adds a new entry to the feed's group. Returns it, and the position from which on it gets batches; no batch
-        may fall between the two."""
+    def _enter(self, feed: Feed, entry: _GroupSubscriber, subscription: SubscriptionHandle) -> None:
         group = self._groups.get(feed.key)
         if group is None:
             family = self._families.setdefault(feed.family, _Family(self.cursors))
@@ -319,27 +314,22 @@ class Hub:
                 self._by_route[route].add(group)
         group.subscribers[entry] = subscription
         subscription.leave = partial(group.leave, entry)
-        return entry, self._tail.position
 
-    async def _join_again(self, feed: Feed, entry: _GroupSubscriber, now: str) -> None:
-        """Continues a subscriber's stream in a changed history, of which the tail has read up to `now`."""
+    async def _continue(self, feed: Feed, entry: _GroupSubscriber, now: str) -> None:
+        """Delivers the replay up to the tail's position `now`, then `ready`, unless the client has had it, then the
+        messages held back meanwhile."""
         with _failing(entry.subscriber):
             if entry.resumes:
                 async with self._replays:
-                    await self._replay(feed, entry, now)
-            await self._go_live(feed, entry, now)
+                    checked = await check_position(entry.position, self._database, now)
+                await self._replay(feed, entry, checked)
+            if not entry.ready:
+                position = StreamPosition(now)
+                entry.deliver_now(await feed.ready(position.sealed(self.cursors)), position)
+                entry.ready = True
+            await entry.catch_up()
 
-    async def _go_live(self, feed: Feed, entry: _GroupSubscriber, now: str) -> None:
-        """Delivers `ready`, unless the client has had it, and the messages held back meanwhile."""
-        if not entry.ready:
-            position = StreamPosition(now)
-            entry.deliver_now(await feed.ready(position.sealed(self.cursors)), position)
-            entry.ready = True
-        await entry.catch_up()
-
-    async def _replay(self, feed: Feed, entry: _GroupSubscriber, now: str) -> None:
-        """Delivers what the subscriber has missed up to the tail's position `now`, or a reset."""
-        checked = await check_position(entry.position, self._database, now)
+    async def _replay(self, feed: Feed, entry: _GroupSubscriber, checked: Replay | Reset) -> None:
         if isinstance(checked, Reset):
             position = StreamPosition(checked.now)
             payload = feed.reset(checked.reason, position.sealed(self.cursors))
@@ -347,7 +337,12 @@ class Hub:
                 entry.deliver_now(payload, position)
             entry.ready = False
             return
-        async for portion in checked.portions(feed.of, feed.at_once):
+
+        async def of(events: Sequence[str]) -> list[Message]:
+            async with self._replays:
+                return await feed.of(events)
+
+        async for portion in checked.portions(of, feed.at_once):
             for position, message in portion:
                 entry.deliver_now(feed.with_cursor(message.payload, position.sealed(self.cursors)), position)
                 await entry.subscriber.drained()
@@ -359,7 +354,8 @@ def _failing(subscriber: Subscriber) -> Iterator[None]:
     try:
         yield
     except UNAVAILABLE as error:
-        logger.warning("cannot replay events: %s", error or type(error).__name__)
+        if not is_logged(error):
+            logger.warning("cannot replay events: %s", error or type(error).__name__)
         subscriber.fail()
     except Exception:
         logger.exception("cannot start a subscription")

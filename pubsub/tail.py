@@ -25,6 +25,7 @@ import asyncpg
 from db.events.cursor import Unsettled
 from db.events.event import IMAGES, READ, Event
 from db.events.position import HASH, NOW, Position, unseen
+from db.postgres.outage import OutageLog
 from db.postgres.pool import OUTAGE, normalised
 from pubsub.bell import Bell
 
@@ -75,6 +76,7 @@ class Tail:
         self._on_batch = on_batch
         self._on_changed_history = on_changed_history
         self._looked = asyncio.Event()
+        self._outage = OutageLog(logger, "cannot read the event log", "the event log can be read again")
         self._listeners = 0
         self._wanted = asyncio.Event()
         self._awake = asyncio.Event()
@@ -120,10 +122,11 @@ class Tail:
                 while True:
                     await self._rest(connection)
                     await self._look(connection)
+                    self._outage.worked()
                     pause = RETRY_SECONDS
                     await self._bell.wait(LOOKING_SECONDS)
             except OUTAGE as error:
-                logger.warning("cannot read the event log: %s", error or type(error).__name__)
+                self._outage.failed(error)
             finally:
                 if connection is not None:
                     connection.terminate()

@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
+import asyncpg
 from sqlalchemy import FromClause, Text
 from sqlalchemy.dialects.postgresql import JSON
 
 from db.enums import DeliveryChannel, DocumentedEnum, Role
 from db.errors import Forbidden
-from db.postgres.pool import Connection, Database
+from db.events.log import Part
+from db.postgres.pool import LOST, WITHOUT_EFFECT, Connection, Database
+from db.postgres.statement import Queryable
 from db.sql import Row, json_rows
 from db.viewer import Viewer
 from db.visibility import ViewerParameter
 from notifiers.message_ids import OwnMail
 from notifiers.notification import Channel
+
+T = TypeVar("T")
 
 Transaction: TypeAlias = Connection
 """A connection with an open transaction."""
@@ -61,11 +66,13 @@ class MutationError:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """A mutation's result: the key of its object, which the payload reads again; the errors, if it was refused; and
-    `extra` values that only this mutation's payload shows."""
+    `extra` values that only this mutation's payload shows. `answer` is the payload's JSON, if it has been read by the
+    statement that wrote the object."""
 
     object_id: str | None = None
     errors: tuple[MutationError, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+    answer: bytes | None = None
 
 
 class Refused(Exception):
@@ -80,19 +87,33 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a mutation: the viewer, the database, the notification channels, and how to recognise our own
-    mail."""
+    """One call of a mutation: the viewer, the database, the notification channels, and how to recognise our own mail.
+    `answer` makes the part that reads the payload in the statement that writes the ticket with this key; None if the
+    payload must be read afterwards."""
 
     viewer: Viewer
     database: Database
     channels: Mapping[DeliveryChannel, Channel]
     own_mail: OwnMail
+    answer: Callable[[str], Part | None] = lambda ticket_id: None
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """One transaction, committed at the end of the block, rolled back by any exception."""
-        async with self.database.acquire() as connection, connection.transaction():
+        async with self.database.transaction() as connection:
             yield connection
+
+    async def in_one_statement(self, write: Callable[[Queryable], Awaitable[T]]) -> T:
+        """Runs `write`, which executes one statement, without a transaction around it. If its connection turns out to
+        be closed, runs it again in a transaction; a second effect must be impossible."""
+        try:
+            return await write(self.database)
+        except (*LOST, asyncpg.InternalClientError) as lost:
+            try:
+                async with self.transaction() as transaction:
+                    return await write(transaction)
+            except WITHOUT_EFFECT as error:
+                raise lost from error  # only the second attempt is sure to have had no effect
 
     def require(self, *roles: Role) -> None:
         """Raises `Forbidden` unless the caller has one of the roles."""

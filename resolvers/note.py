@@ -7,7 +7,7 @@ from db.enums import Role
 from db.events import log as event_log
 from db.ids import new_id
 from notifiers import rules
-from notifiers.enqueue import enqueue
+from notifiers.enqueue import deliveries
 from resolvers import idempotency
 from resolvers.checks import Checks
 from resolvers.mutation import Call, Input, Outcome, Transaction, UserErrorCode
@@ -41,5 +41,7 @@ async def write(
 ) -> None:
     """Write a note and its event, and queue the notifications. The text is checked and the transaction has locked the
     ticket."""
-    event_id = await event_log.note(transaction, call.viewer, ticket_id, note_id, body, internal_only=internal_only)
-    await enqueue(transaction, {event_id: rules.of_note(call.viewer.role, internal_only=internal_only)})
+    notifications = deliveries(rules.of_note(call.viewer.role, internal_only=internal_only))
+    await event_log.note(
+        transaction, call.viewer, ticket_id, note_id, body, internal_only=internal_only, deliveries=notifications
+    )

@@ -1,33 +1,31 @@
 """The mutations of tickets: create, update, assign, set the status, resolve, and update several at once.
 
 Each mutation takes the coerced input (the schema's field names; absent fields stay absent) and reads as a sequence:
-check the values, read the ticket, check the rules, write the change with its event. Either the ticket is locked before
-it is read, or the change is written only if the ticket is still as it was read.
+check the values, lock and read the ticket, check the rules, write the change with its event. A change that depends only
+on the ticket's status is written in one statement, without reading the ticket first.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from contextlib import nullcontext, suppress
-from datetime import datetime
 from functools import cache
 from typing import Any
 
 import asyncpg
-from sqlalchemy import Select, Text, any_, bindparam, func, select
+from sqlalchemy import Integer, Text, and_, any_, bindparam, func, literal_column, null, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY, UUID, insert
 
 from db import limits, models, visibility
 from db.enums import ActorKind, Role, TicketSource, TicketStatus
 from db.events import log as event_log
+from db.events.log import Part
 from db.ids import new_id
 from db.postgres.statement import Queryable, Statement
-from db.sql import table
+from db.sql import Condition, table
 from db.visibility import ViewerParameter
 from notifiers import rules
-from notifiers.enqueue import enqueue
-from notifiers.rules import NotificationTarget
+from notifiers.enqueue import deliveries
 from resolvers import idempotency, ticket_rules
 from resolvers.checks import Checks
 from resolvers.mutation import Call, Input, MutationError, Outcome, Refused, Transaction, UserErrorCode
@@ -53,16 +51,18 @@ async def create(call: Call, input: Input) -> Outcome:
     """
     ticket_id = new_id()
     try:
+        # Nothing else to write, and no technician to lock: the ticket's statement is a transaction by itself.
+        if all(input.get(name) is None for name in ("chat", "idempotencyKey", "technicianId")):
+            return await call.in_one_statement(lambda executor: _create(executor, call, input, ticket_id))
         async with call.transaction() as transaction:
             earlier = await _earlier(transaction, call, input, ticket_id)
-            if earlier is not None:
-                return Outcome(earlier)
-            await _create(transaction, call, input, ticket_id)
+            return await _create(transaction, call, input, ticket_id) if earlier is None else Outcome(earlier)
     except asyncpg.UniqueViolationError as error:
+        if error.constraint_name == "pk_tickets":  # written just before its connection was lost
+            return Outcome(ticket_id)
         if error.constraint_name != "uq_ticket_chats_creator_id_conversation_id":
             raise
         return Outcome(await _of_conversation(call.database, call, input))
-    return Outcome(ticket_id)
 
 
 async def _earlier(transaction: Transaction, call: Call, input: Input, ticket_id: str) -> str | None:
@@ -81,7 +81,7 @@ async def _earlier(transaction: Transaction, call: Call, input: Input, ticket_id
         return earlier
 
 
-async def _create(transaction: Transaction, call: Call, input: Input, ticket_id: str) -> None:
+async def _create(executor: Queryable, call: Call, input: Input, ticket_id: str) -> Outcome:
     checks = Checks()
     values = _described(input, checks, new=True) | _referred(input, checks)
     _check_role(call, input, values, checks)
@@ -90,8 +90,8 @@ async def _create(transaction: Transaction, call: Call, input: Input, ticket_id:
     found: dict[str, Any] = {}
     if call.viewer.role is Role.SERVICE and input.get("customerId") is None:
         values.pop("customer_id", None)
-        found = {"customer_id": await _find_customer(transaction, input, checks)}
-    customer = await _check_references(transaction, call, values, found, checks)
+        found = {"customer_id": await _find_customer(executor, input, checks)}
+    customer = await _check_references(executor, call, values, found, checks)
     values |= found | _contact(input, customer, checks)
     checks.finish()
     values |= {
@@ -100,9 +100,11 @@ async def _create(transaction: Transaction, call: Call, input: Input, ticket_id:
         "creator_kind": ActorKind(call.viewer.role.value),
         "creator_id": call.viewer.id,
     }
-    await write(transaction, call, values)
     if input.get("chat") is not None:
-        await _keep_chat(transaction, call, ticket_id, input)
+        await write(executor, call, values)
+        await _keep_chat(executor, call, ticket_id, input)
+        return Outcome(ticket_id)
+    return Outcome(ticket_id, answer=(await write(executor, call, values, call.answer(ticket_id))).answer)
 
 
 async def update(call: Call, input: Input) -> Outcome:
@@ -169,18 +171,16 @@ async def bulk_update(call: Call, input: Input) -> Outcome:
         checks.finish()
         locked = await _lock(call.viewer.role).fetch(transaction, ids=list(keys.values()), viewer=call.viewer.id)
         tickets = {str(ticket["id"]): ticket for ticket in locked}
-        targets: dict[str, list[NotificationTarget]] = {}
         for place, (id_, key) in enumerate(keys.items()):
             errors: tuple[MutationError, ...] = ()
             try:
                 ticket = _found(tickets.get(str(key)), "ticketIds", str(place))
                 change = _decided(call, ticket, wanted, Checks())
-                targets |= await _record(transaction, call, ticket, change)
+                await _record(transaction, call, ticket, change)
             except Refused as refused:
                 errors = refused.errors
             found = key if key in tickets else None
             results.append({"id": id_, "ticket_id": found, "errors": [error.as_json() for error in errors]})
-        await enqueue(transaction, targets)
     return Outcome(extra={"results": results})
 
 
@@ -192,7 +192,7 @@ async def lock_ticket(transaction: Transaction, call: Call, ticket_id: str) -> M
 
 async def answered(transaction: Transaction, call: Call, ticket: Mapping[str, Any]) -> None:
     """Apply a customer's reply by mail to a ticket that the transaction has locked: a resolved one is reopened."""
-    await enqueue(transaction, await _record(transaction, call, ticket, ticket_rules.answered(ticket)))
+    await _record(transaction, call, ticket, ticket_rules.answered(ticket))
 
 
 # Steps of the mutations above
@@ -202,53 +202,79 @@ async def _change(call: Call, input: Input, wanted: Mapping[str, Any], checks: C
     ticket_id = checks.key(input["ticketId"], "tkt", "ticket", "ticketId")
     if ticket_id is None:
         checks.finish()
-    # New references need a transaction: the technician stays locked until the ticket is written.
-    if wanted.keys().isdisjoint(_KEYS):
-        with suppress(event_log.Overtaken):
-            await _change_as_seen(call, input, str(ticket_id), wanted, checks)
-            return Outcome(ticket_id)
+    if not checks.errors:
+        written = await _change_as_foreseen(call, input, str(ticket_id), wanted)
+        if written is not None:
+            return Outcome(ticket_id, answer=written.answer)
     async with call.transaction() as transaction:
         ticket = await lock_ticket(transaction, call, str(ticket_id))
         _check_version(input, ticket)
         customer = await _check_references(transaction, call, wanted, ticket, checks)
         if customer is not None and wanted["customer_id"] != ticket["customer_id"]:
             typed = input.get("contact") or {}
-            filled = {f"contact_{name}": value for name, value in customer.items() if name not in typed}
+            filled = {f"contact_{name}": customer[name] for name in ("name", "email", "phone") if name not in typed}
             wanted = {**filled, **wanted}
         change = _decided(call, ticket, wanted, checks)
-        await enqueue(transaction, await _record(transaction, call, ticket, change))
-    return Outcome(ticket_id)
+        answer = await _record(transaction, call, ticket, change, call.answer(str(ticket_id)))
+    return Outcome(ticket_id, answer=answer)
 
 
-async def _change_as_seen(call: Call, input: Input, ticket_id: str, wanted: Mapping[str, Any], checks: Checks) -> None:
-    """Change the ticket without locking it first, and without a transaction if nobody is notified, as there is only one
-    statement to execute then: two round trips instead of four. Raises `Overtaken` if another request has changed the
-    ticket since it was read."""
-    found = await _look_up(call.viewer.role).fetchrow(call.database, ids=[ticket_id], viewer=call.viewer.id)
-    ticket = _found(found, "ticketId")
-    _check_version(input, ticket)
-    change = _decided(call, ticket, wanted, checks)
-    notifies = bool(rules.of_change(ticket, change.values))
-    async with call.transaction() if notifies else nullcontext(call.database) as executor:
-        await enqueue(executor, await _record(executor, call, ticket, change, seen=ticket["updated_at"]))
+async def _change_as_foreseen(
+    call: Call, input: Input, ticket_id: str, wanted: Mapping[str, Any]
+) -> event_log.Written | None:
+    """Change the ticket in one statement, without reading it first, if the rules foresee the change. Returns None, with
+    nothing written, if they do not, or if the ticket is not as they presume; then it must be locked and read, which
+    also shows what is wrong."""
+    # New references need a transaction: the technician stays locked until the ticket is written.
+    foreseen = ticket_rules.foreseen(wanted, call.viewer.role) if wanted.keys().isdisjoint(_KEYS) else None
+    if foreseen is None:
+        return None
+    change = foreseen.change
+    targets = {status: rules.of_change({"status": status}, change.values) for status in foreseen.statuses}
+    first = targets[foreseen.statuses[0]]
+    presumed = {
+        "viewer": call.viewer.id,
+        "statuses": [status for status in foreseen.statuses if targets[status] == first],
+        "version": input.get("ifVersion"),
+    }
 
+    async def write(executor: Queryable) -> event_log.Written | None:
+        return await event_log.change(
+            executor,
+            call.viewer,
+            ticket_id,
+            change.kind,
+            change.values,
+            change.timestamps,
+            condition=_presumed(call.viewer.role),
+            parameters=presumed,
+            deliveries=deliveries(first),
+            answer=call.answer(ticket_id),
+        )
 
-def _visible(role: Role) -> Select[Any]:
-    """The tickets with the given ids that the viewer sees, ordered by id, so that two bulk updates lock them in the
-    same order and cannot deadlock."""
-    viewer = ViewerParameter(role, bindparam("viewer", type_=Text()))
-    chosen = _TICKETS.c.id == any_(bindparam("ids", type_=ARRAY(_UUID)))
-    return select(_TICKETS).where(chosen, visibility.ticket(_TICKETS, viewer)).order_by(_TICKETS.c.id)
+    # A second attempt would find the version stale that the first one has changed.
+    return await (call.in_one_statement(write) if presumed["version"] is None else write(call.database))
 
 
 @cache
-def _look_up(role: Role) -> Statement:
-    return Statement(_visible(role))
+def _presumed(role: Role) -> Condition:
+    """A ticket that the viewer sees, in one of the statuses, and at the version if one is given."""
+    version = bindparam("version", type_=Integer())
+    return and_(
+        visibility.ticket(_TICKETS, ViewerParameter(role, bindparam("viewer", type_=Text()))),
+        _TICKETS.c.status == any_(bindparam("statuses", type_=ARRAY(models.STATUS))),
+        or_(version.is_(None), _TICKETS.c.version == version),
+    )
 
 
 @cache
 def _lock(role: Role) -> Statement:
-    return Statement(_visible(role).with_for_update())
+    """The tickets with the given ids that the viewer sees, locked. They are ordered by id, so that two bulk updates
+    lock them in the same order and cannot deadlock."""
+    viewer = ViewerParameter(role, bindparam("viewer", type_=Text()))
+    chosen = _TICKETS.c.id == any_(bindparam("ids", type_=ARRAY(_UUID)))
+    visible = select(_TICKETS).where(chosen, visibility.ticket(_TICKETS, viewer))
+    return Statement(visible.order_by(_TICKETS.c.id).with_for_update())
 
 
 def _check_version(input: Input, ticket: Mapping[str, Any]) -> None:
@@ -274,20 +300,27 @@ def _decided(call: Call, ticket: Mapping[str, Any], wanted: Mapping[str, Any], c
 
 
 async def _record(
-    executor: Queryable,
+    transaction: Transaction,
     call: Call,
     ticket: Mapping[str, Any],
     change: ticket_rules.Change,
-    seen: datetime | None = None,
-) -> dict[str, list[NotificationTarget]]:
-    """Write the change and its event. Returns the notification targets by the event's id; empty if nothing changes.
-    `seen` is passed to `event_log.change`."""
+    answer: Part | None = None,
+) -> bytes | None:
+    """Write the change of a locked ticket and its event, and queue the notifications. Does nothing if nothing changes.
+    Returns the payload that `answer` has read."""
     if not change:
-        return {}
-    event_id = await event_log.change(
-        executor, call.viewer, str(ticket["id"]), change.kind, change.values, change.timestamps, seen
+        return None
+    written = await event_log.change(
+        transaction,
+        call.viewer,
+        str(ticket["id"]),
+        change.kind,
+        change.values,
+        change.timestamps,
+        deliveries=deliveries(rules.of_change(ticket, change.values)),
+        answer=answer,
     )
-    return {event_id: rules.of_change(ticket, change.values)}
+    return None if written is None else written.answer
 
 
 def _described(input: Input, checks: Checks, *, new: bool) -> dict[str, Any]:
@@ -356,23 +389,21 @@ def _source(call: Call, input: Input) -> TicketSource:
 
 
 @cache
-def _customer(role: Role) -> Statement:
+def _customer_and_property(role: Role) -> Statement:
+    """The customer and the property with the given ids, as far as they exist and the viewer sees them: `kind`, `owner`,
+    which is the customer's id, and the customer's contact details."""
     viewer = ViewerParameter(role, bindparam("viewer", type_=Text()))
-    return Statement(
-        select(_CUSTOMERS.c.name, _CUSTOMERS.c.email, _CUSTOMERS.c.phone).where(
-            _CUSTOMERS.c.id == bindparam("id", type_=_UUID), visibility.customer(_CUSTOMERS, viewer)
-        )
+    customer = select(
+        literal_column("'customer'").label("kind"),
+        _CUSTOMERS.c.id.label("owner"),
+        _CUSTOMERS.c.name,
+        _CUSTOMERS.c.email,
+        _CUSTOMERS.c.phone,
+    ).where(_CUSTOMERS.c.id == bindparam("customer", type_=_UUID), visibility.customer(_CUSTOMERS, viewer))
+    property = select(literal_column("'property'"), _PROPERTIES.c.customer_id, null(), null(), null()).where(
+        _PROPERTIES.c.id == bindparam("property", type_=_UUID), visibility.site(_PROPERTIES, viewer)
     )
-
-
-@cache
-def _property(role: Role) -> Statement:
-    viewer = ViewerParameter(role, bindparam("viewer", type_=Text()))
-    return Statement(
-        select(_PROPERTIES.c.customer_id).where(
-            _PROPERTIES.c.id == bindparam("id", type_=_UUID), visibility.site(_PROPERTIES, viewer)
-        )
-    )
+    return Statement(customer.union_all(property))
 
 
 # Locked against changes, so that a technician who is made inactive at the same time is not assigned a ticket.
@@ -391,7 +422,7 @@ _BY_ACCOUNT_NUMBER = Statement(
 )
 
 
-async def _find_customer(transaction: Transaction, input: Input, checks: Checks) -> str | None:
+async def _find_customer(executor: Queryable, input: Input, checks: Checks) -> str | None:
     """Returns the id of the customer of a service's ticket, found by the account number or else by the contact's e-mail
     address; None if there is no such customer.
 
@@ -403,9 +434,9 @@ async def _find_customer(transaction: Transaction, input: Input, checks: Checks)
     number = checks.optional_line(input.get("accountNumber"), limits.ACCOUNT_NUMBER_MAX, "accountNumber")
     by_email = by_number = None
     if not ignored.errors:
-        by_email = await _BY_EMAIL.fetchval(transaction, email=email)
+        by_email = await _BY_EMAIL.fetchval(executor, email=email)
     if number is not None and checks.accepts("accountNumber"):
-        matches = await _BY_ACCOUNT_NUMBER.fetch(transaction, number=number)
+        matches = await _BY_ACCOUNT_NUMBER.fetch(executor, number=number)
         by_number = matches[0]["id"] if len(matches) == 1 else None
     if by_email and by_number and by_email != by_number:
         message = "The account number and the contact's e-mail address belong to different customers."
@@ -415,34 +446,37 @@ async def _find_customer(transaction: Transaction, input: Input, checks: Checks)
 
 
 async def _check_references(
-    transaction: Transaction, call: Call, wanted: Mapping[str, Any], ticket: Mapping[str, Any], checks: Checks
+    executor: Queryable, call: Call, wanted: Mapping[str, Any], ticket: Mapping[str, Any], checks: Checks
 ) -> Mapping[str, Any] | None:
     """Check that the rows that the ticket is to refer to exist and belong together. Returns the new customer's name,
     e-mail and phone, or None if the change sets no customer or the viewer does not see it."""
-    customer = None
     customer_id = wanted.get("customer_id", ticket.get("customer_id"))
     property_id = wanted.get("property_id", ticket.get("property_id"))
-    if wanted.get("customer_id") is not None:
-        customer = await _customer(call.viewer.role).fetchrow(transaction, id=customer_id, viewer=call.viewer.id)
-        if customer is None:
-            checks.object_to(UserErrorCode.NOT_FOUND, "There is no such customer.", "customerId")
-    if property_id is not None and ("property_id" in wanted or "customer_id" in wanted):
-        owner = await _property(call.viewer.role).fetchval(transaction, id=property_id, viewer=call.viewer.id)
-        if owner is None:
-            checks.object_to(UserErrorCode.NOT_FOUND, "There is no such property.", "propertyId")
-        elif customer_id is None or str(owner) != customer_id:
-            checks.object_to(UserErrorCode.MISMATCH, "The property does not belong to this customer.", "propertyId")
-    await _check_technician(transaction, wanted, ticket, checks)
-    return customer
+    asked = {
+        "customer": wanted.get("customer_id"),
+        "property": property_id if "property_id" in wanted or "customer_id" in wanted else None,
+    }
+    found: dict[str, Mapping[str, Any]] = {}
+    if any(asked.values()):
+        rows = await _customer_and_property(call.viewer.role).fetch(executor, viewer=call.viewer.id, **asked)
+        found = {row["kind"]: row for row in rows}
+    if asked["customer"] is not None and "customer" not in found:
+        checks.object_to(UserErrorCode.NOT_FOUND, "There is no such customer.", "customerId")
+    if asked["property"] is not None and "property" not in found:
+        checks.object_to(UserErrorCode.NOT_FOUND, "There is no such property.", "propertyId")
+    elif asked["property"] is not None and str(found["property"]["owner"]) != customer_id:
+        checks.object_to(UserErrorCode.MISMATCH, "The property does not belong to this customer.", "propertyId")
+    await _check_technician(executor, wanted, ticket, checks)
+    return found.get("customer")
 
 
 async def _check_technician(
-    transaction: Transaction, wanted: Mapping[str, Any], ticket: Mapping[str, Any], checks: Checks
+    executor: Queryable, wanted: Mapping[str, Any], ticket: Mapping[str, Any], checks: Checks
 ) -> None:
     technician_id = wanted.get("technician_id")
     if technician_id is None or technician_id == ticket.get("technician_id"):
         return
-    active = await _TECHNICIAN.fetchval(transaction, id=technician_id)
+    active = await _TECHNICIAN.fetchval(executor, id=technician_id)
     if active is None:
         checks.object_to(UserErrorCode.NOT_FOUND, "There is no such technician.", "technicianId")
     elif not active:
@@ -471,13 +505,17 @@ def _contact_given(contact: Input, checks: Checks) -> dict[str, Any]:
     return values
 
 
-async def write(transaction: Transaction, call: Call, values: dict[str, Any]) -> None:
-    """Write a new ticket of checked values with a random reference and its event, and queue the notifications."""
+async def write(
+    executor: Queryable, call: Call, values: dict[str, Any], answer: Part | None = None
+) -> event_log.Written:
+    """Write a new ticket of checked values with a random reference and its event, and queue the notifications. `answer`
+    is passed to `event_log.create`."""
+    notifications = deliveries(rules.of_creation(values.get("technician_id")))
     for _ in range(_DRAWS):
-        event_id = await event_log.create(transaction, call.viewer, values | {"reference": draw_reference()})
-        if event_id is not None:
-            await enqueue(transaction, {event_id: rules.of_creation(values.get("technician_id"))})
-            return
+        drawn = values | {"reference": draw_reference()}
+        written = await event_log.create(executor, call.viewer, drawn, deliveries=notifications, answer=answer)
+        if written is not None:
+            return written
     raise RuntimeError(f"all of {_DRAWS} random references are already in use")
 
 
@@ -498,13 +536,13 @@ _OF_CONVERSATION = Statement(
 )
 
 
-async def _keep_chat(transaction: Transaction, call: Call, ticket_id: str, input: Input) -> None:
+async def _keep_chat(executor: Queryable, call: Call, ticket_id: str, input: Input) -> None:
     messages = [
         {"author": message["author"], "body": message["body"].strip(), "at": message["at"].isoformat()}
         for message in input["chat"]["messages"]
     ]
     await _CHAT.execute(
-        transaction,
+        executor,
         ticket_id=ticket_id,
         creator_id=call.viewer.id,
         conversation_id=_conversation(input),

@@ -65,6 +65,43 @@ def change(ticket: Mapping[str, Any], wanted: Mapping[str, Any], role: Role, che
     return result
 
 
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """A change that is the same for every ticket with one of these statuses."""
+
+    change: Change
+    statuses: tuple[TicketStatus, ...]
+
+
+class _Unknown:
+    """The value of a ticket that has not been read; unlike any wanted value."""
+
+
+_UNKNOWN = _Unknown()
+
+
+def foreseen(wanted: Mapping[str, Any], role: Role) -> Foreseen | None:
+    """Returns the change that the `wanted` column values make, as far as it depends on nothing but the ticket's status;
+    None if it depends on more or is not allowed.
+
+    If the change differs between statuses, the first status for which there is one decides. A column may turn out to
+    have its wanted value already; but one of them has another."""
+    result: Foreseen | None = None
+    for status in TicketStatus:
+        ticket = dict.fromkeys(wanted, _UNKNOWN) | {"status": status, "resolution": _UNKNOWN}
+        if status in UNRESOLVED:
+            ticket["resolution"] = None
+        checks = Checks()
+        found = change(ticket, wanted, role, checks)
+        if checks.errors or not found:
+            continue
+        if result is None:
+            result = Foreseen(found, (status,))
+        elif found == result.change:
+            result = Foreseen(found, (*result.statuses, status))
+    return result
+
+
 def _change_status(
     ticket: Mapping[str, Any],
     status: TicketStatus,

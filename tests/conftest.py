@@ -96,10 +96,17 @@ def fresh_url(postgres: str) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture
+def empty_database(postgres: str) -> Iterator[str]:
+    """A database for one test that has not been migrated."""
+    with _database(postgres, template="template1") as url:
+        yield url
+
+
 @contextmanager
-def _database(postgres: str) -> Iterator[str]:
+def _database(postgres: str, template: str = TEMPLATE) -> Iterator[str]:
     name = f"callout_{secrets.token_hex(6)}"
-    asyncio.run(_run(at(postgres, "postgres"), f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))
+    asyncio.run(_run(at(postgres, "postgres"), f"CREATE DATABASE {name} TEMPLATE {template}"))
     yield at(postgres, name)
     asyncio.run(_run(at(postgres, "postgres"), f"DROP DATABASE {name} WITH (FORCE)"))
 

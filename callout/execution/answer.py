@@ -15,8 +15,12 @@ from graphql import (
 )
 
 from db.errors import ClientError
+from db.postgres.outage import REPETITION, is_logged
+from db.postgres.pool import UNWRITABLE
 
 logger = logging.getLogger(__name__)
+
+UNAVAILABLE = "The database is temporarily unavailable; try again."
 
 
 class BadRequest(ClientError):
@@ -80,6 +84,12 @@ def _without_value(message: str) -> str:
     return _QUOTED.sub(lambda quoted: quoted[1].removesuffix(", found") + ".", message)
 
 
+class NotDone(ClientError):
+    """The database cannot be used, and the request has surely changed nothing."""
+
+    code = "UNAVAILABLE"
+
+
 def fault() -> ClientError:
     return ClientError("Something went wrong on the server.", code="INTERNAL")
 
@@ -87,13 +97,14 @@ def fault() -> ClientError:
 def client_error(error: Exception) -> ClientError:
     """Returns the error that the client sees for an exception. Details that clients must not see are only logged."""
     original = error.original_error if isinstance(error, GraphQLError) and error.original_error else error
+    extra = REPETITION if is_logged(original) else None
     match original:
         case ClientError():
             return original
         case GraphQLError():
             return ClientError(original.message, code="BAD_USER_INPUT")
         case asyncpg.QueryCanceledError() | TimeoutError():
-            logger.warning("a statement timed out", exc_info=original)
+            logger.warning("a statement timed out", exc_info=original, extra=extra)
             return ClientError("The request timed out.", code="TIMEOUT")
         case asyncpg.LockNotAvailableError() | asyncpg.DeadlockDetectedError() | asyncpg.SerializationError():
             logger.warning("a transaction failed because of a concurrent one", exc_info=original)
@@ -104,12 +115,14 @@ def client_error(error: Exception) -> ClientError:
             | asyncpg.InterfaceError()
             | asyncpg.InternalClientError()  # raised when a connection ends in the middle of a statement
             | asyncpg.OperatorInterventionError()
+            | asyncpg.IdleInTransactionSessionTimeoutError()
+            | asyncpg.TooManyConnectionsError()
         ):
-            logger.error("the database cannot be reached", exc_info=original)
-            return ClientError("The database is temporarily unavailable; try again.", code="UNAVAILABLE")
-        case asyncpg.TooManyConnectionsError():
-            logger.error("the database has no connections left", exc_info=original)
-            return ClientError("The database is temporarily unavailable; try again.", code="UNAVAILABLE")
+            logger.error("the database cannot be reached", exc_info=original, extra=extra)
+            return ClientError(UNAVAILABLE, code="UNAVAILABLE")
+        case _ if isinstance(original, UNWRITABLE):
+            logger.error("the database cannot be written to", exc_info=original, extra=extra)
+            return ClientError(UNAVAILABLE, code="UNAVAILABLE")
         case _:
             logger.error("unhandled exception", exc_info=original)
             return fault()

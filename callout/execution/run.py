@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -27,6 +28,7 @@ from callout.execution.answer import (
     Answer,
     BadRequest,
     InvalidVariables,
+    NotDone,
     client_error,
     fault,
     formatted_errors,
@@ -44,7 +46,7 @@ from db.compiler.fields import Constant, MutationField
 from db.enums import DeliveryChannel
 from db.errors import ClientError
 from db.events.cursor import StreamCursors
-from db.postgres.pool import Database
+from db.postgres.pool import WITHOUT_EFFECT, Database
 from db.ticket_stream import Reader, TicketChangesPage
 from db.viewer import Viewer
 from notifiers.message_ids import OwnMail
@@ -129,8 +131,12 @@ class Engine:
             at_once = min(EVENTS_MAX, size * Cost().add(read.field.weight, read.field.sites, read.bounds).fits())
             return await self._pages.page(read.field.selection, reader, after, size, at_once)
         if isinstance(mapping, MutationField):
-            outcome = await _done(mapping, Call(viewer, self._database, self._channels, self._own_mail), read.given)
+            answer = partial(compiled.within_write_of, arguments)
+            call = Call(viewer, self._database, self._channels, self._own_mail, answer)
+            outcome = await _done(mapping, call, read.given)
             self._written()
+            if outcome.answer is not None:
+                return outcome.answer
             errors = [error.as_json() for error in outcome.errors]
             arguments = compiled.with_outcome(arguments, outcome.object_id, errors, outcome.extra)
         ((found, *position),) = await self._database.fetch(compiled.statement.text, *arguments)
@@ -192,18 +198,21 @@ async def _done(mutation: MutationField, call: Call, given: Mapping[str, Any]) -
         return outcome
     except Refused as refused:
         return Outcome(refused.object_id, refused.errors)
+    except WITHOUT_EFFECT as error:
+        raise NotDone(client_error(error).message) from error
 
 
 # Answers
 
 
 def _joined(bound: Sequence[BoundRoot], results: Sequence[bytes | GraphQLError], request_id: str) -> Answer:
+    errors = [result for result in results if isinstance(result, GraphQLError)]
+    if errors and all(map(_not_done, bound, results)):
+        return refusal(errors, request_id)
     parts = []
-    errors: list[GraphQLError] = []
     whole = True
     for root, result in zip(bound, results, strict=True):
         if isinstance(result, GraphQLError):
-            errors.append(result)
             whole = whole and root.field.nullable
             result = b"null"
         parts.append(b'"%b":%b' % (root.field.key.encode(), result))
@@ -212,3 +221,14 @@ def _joined(bound: Sequence[BoundRoot], results: Sequence[bytes | GraphQLError],
         return Answer(b'{"data":%b}' % data, True)
     formatted, codes = formatted_errors(errors, request_id)
     return Answer(b'{"errors":%b,"data":%b}' % (orjson.dumps(formatted), data), True, codes)
+
+
+def _not_done(root: BoundRoot, result: bytes | GraphQLError) -> bool:
+    """Whether the root field has read and changed nothing, because the database could not be used."""
+    mapping = root.read.field.selection.mapping
+    if isinstance(mapping, Constant):
+        return True
+    original = result.original_error if isinstance(result, GraphQLError) else None
+    if isinstance(mapping, MutationField):
+        return isinstance(original, NotDone)
+    return isinstance(original, ClientError) and original.extension_code == NotDone.code

@@ -1,8 +1,8 @@
 """`/graphql`: GraphQL over HTTP.
 
 Follows the GraphQL over HTTP specification (working draft): POST of JSON, and GET for queries. A request that was not
-executed has a 4xx status in `application/graphql-response+json`, and 200 in the older `application/json`, as clients of
-that type expect.
+executed has a 4xx status in `application/graphql-response+json`, or 503 with `Retry-After` if the database cannot be
+used, and 200 in the older `application/json`, as clients of that type expect.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from callout.execution.documents import InvalidDocument
 from callout.execution.prepare import Preparer
 from callout.execution.run import Engine
 from callout.http.context import RequestInfo, request_of
+from callout.http.errors import RETRY
 from callout.http.request import MethodNotAllowed, NotAcceptable, headers_of, ranges, read_request
 from db.errors import ClientError
 
 MODERN = b"application/graphql-response+json; charset=utf-8"
 LEGACY = b"application/json; charset=utf-8"
 
-_STATUS = {"FORBIDDEN": 403}
+_STATUS = {"FORBIDDEN": 403, "UNAVAILABLE": 503}
 
 
 class GraphQLEndpoint:
@@ -71,6 +72,8 @@ def _status(answer: Answer, media_type: bytes, info: RequestInfo) -> int:
 
 async def _send(send: Send, status: int, media_type: bytes, body: bytes) -> None:
     headers = [(b"content-type", media_type), (b"content-length", b"%d" % len(body))]
+    if status == 503:
+        headers += RETRY
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

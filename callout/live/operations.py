@@ -20,6 +20,7 @@ from callout.execution.request import GraphQLRequest
 from callout.execution.run import Engine
 from callout.live.feeds import feed_of
 from db.errors import ClientError
+from db.postgres.outage import is_logged
 from db.postgres.pool import OUTAGE, Database
 from pubsub.connections import Session
 from pubsub.feed import Feed
@@ -89,7 +90,8 @@ class LiveApplication:
         try:
             there = await self._authenticator.still_there([(session.viewer, session.by_key) for session in sessions])
         except OUTAGE as error:
-            logger.warning("cannot re-check who is still allowed to listen: %s", error or type(error).__name__)
+            if not is_logged(error):
+                logger.warning("cannot re-check who is still allowed to listen: %s", error or type(error).__name__)
             return ()
         return [session for session in sessions if session.viewer not in there]
 

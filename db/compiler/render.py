@@ -6,9 +6,11 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+from db.compiler.fields import MutationField
 from db.compiler.selection import Bound, Render, Selection
 from db.compiler.snippets import NO_ROW, OUTCOME, VIEWER, VIEWER_NAME, Snippets
 from db.enums import Role
+from db.events.log import Part, reads_the_same
 from db.events.position import NOW
 from db.postgres.statement import Statement
 from db.viewer import Viewer
@@ -19,10 +21,12 @@ class Compiled:
 
     The names of the parameters are taken apart once, here, so that a request only fills in its values by place."""
 
-    __slots__ = ("_fixed", "_outcome", "_sites", "_viewer", "statement")
+    __slots__ = ("_fixed", "_outcome", "_sites", "_viewer", "statement", "within_write")
 
-    def __init__(self, statement: Statement) -> None:
+    def __init__(self, statement: Statement, *, within_write: bool = False) -> None:
         self.statement = statement
+        self.within_write = within_write
+        """Whether a mutation's payload can be read in the statement that writes its ticket."""
         self._fixed = statement.arguments({})
         self._sites: list[tuple[int, int, int]] = []  # place among the arguments, site, slot
         self._viewer: list[tuple[int, bool]] = []  # place; true for the viewer's name, false for the id
@@ -49,6 +53,13 @@ class Compiled:
         """The arguments, with those in `values` filled in by their names."""
         return [values.get(name, argument) for name, argument in zip(self.statement.names, arguments, strict=True)]
 
+    def within_write_of(self, arguments: list[Any], object_id: str) -> Part | None:
+        """The statement as a part of the one that writes the mutation's object; None if it must be run afterwards."""
+        if not self.within_write:
+            return None
+        arguments = self.with_outcome(arguments.copy(), object_id, [], {})
+        return Part(self.statement, dict(zip(self.statement.names, arguments, strict=True)))
+
     def with_outcome(self, arguments: list[Any], *outcome: Any) -> list[Any]:
         for place, part in self._outcome:
             arguments[place] = outcome[part]
@@ -62,5 +73,8 @@ def compile_root(
     if a stream cursor is selected also `position`, the snapshot that replaces `position_mark` once it is sealed."""
     render = Render(snippets, role, shapes, position_mark)
     text = f"SELECT {render.value(root, NO_ROW)} AS document"
-    # The position is a column of the same statement, so that it is the snapshot that the data was read with.
-    return Compiled(render.statement(f"{text}, {NOW} AS position" if render.wants_position else text))
+    if render.wants_position:
+        # A column of the same statement, so that it is the snapshot that the data was read with.
+        return Compiled(render.statement(f"{text}, {NOW} AS position"))
+    statement = render.statement(text)
+    return Compiled(statement, within_write=isinstance(root.mapping, MutationField) and reads_the_same(statement))

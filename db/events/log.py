@@ -4,20 +4,27 @@ A change or note is written together with its event, in one statement, under the
 are in the order of its changes, and neither is ever written without the other.
 
 Either the transaction has taken the lock before it read the row; or the statement takes it itself, and then changes the
-row only if it is still as it was read (`seen`).
+row only if it is still as the statement's snapshot has it and meets a condition.
+
+Such a statement can have two further parts: it queues the deliveries, and it reads the mutation's payload.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+import re
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from typing import Any, Final
 
+from cachetools import LRUCache
 from sqlalchemy import (
+    CTE,
     Boolean,
     ColumnElement,
     Insert,
+    Select,
     Text,
     bindparam,
     case,
@@ -25,6 +32,7 @@ from sqlalchemy import (
     insert,
     literal_column,
     null,
+    or_,
     select,
     text,
     update,
@@ -38,7 +46,7 @@ from db.events import counts
 from db.ids import new_id
 from db.postgres.pool import Database
 from db.postgres.statement import Queryable, Statement
-from db.sql import table
+from db.sql import Condition, table
 from db.viewer import Viewer
 
 TICKETS = table(models.TicketRow)
@@ -54,10 +62,12 @@ NOW: Final = func.greatest(
 
 _ID = bindparam("id", type_=UUID(as_uuid=False))
 # All parts of a statement see the same snapshot, so this reads the row as it is before the statement changes it. The
-# row is locked, or compared with `seen`, so no other transaction can change it in between.
+# row is locked, or changed only if it still has this time, so no other transaction can change it in between.
 _BEFORE = (
-    select(literal_column("to_jsonb(tickets.*)").label("image")).select_from(TICKETS).where(TICKETS.c.id == _ID)
-).cte("before")
+    select(literal_column("to_jsonb(tickets.*)").label("image"), TICKETS.c.updated_at)
+    .select_from(TICKETS)
+    .where(TICKETS.c.id == _ID)
+)
 _BEFORE_IMAGE: ColumnElement[Any] = literal_column("(SELECT image FROM before)")
 
 
@@ -71,22 +81,36 @@ def _written_by(viewer: Viewer) -> dict[str, str]:
     }
 
 
-def _event(written: str, **columns: ColumnElement[Any]) -> Insert:
-    """The INSERT of an event for the ticket that the common table expression `written` returns. Its time and its image
+def _event(**columns: ColumnElement[Any]) -> Insert:
+    """The INSERT of an event for the ticket that the common table expression `tickets` returns. Its time and its image
     after are those of the written row; `columns` overrides or adds columns."""
     values: dict[str, ColumnElement[Any]] = {
         "id": bindparam("event_id", type_=UUID(as_uuid=False)),
-        "ticket_id": literal_column(f"{written}.id"),
+        "ticket_id": literal_column("tickets.id"),
         "kind": bindparam("kind", type_=models.EVENT_KIND),
         "actor_kind": bindparam("actor_kind", type_=models.ACTOR_KIND),
         "actor_id": bindparam("actor_id", type_=Text()),
         "actor_name": bindparam("actor_name", type_=Text()),
-        "at": literal_column(f"{written}.updated_at"),
-        "after": literal_column(f"to_jsonb({written}.*)"),
+        "at": literal_column("tickets.updated_at"),
+        "after": literal_column("to_jsonb(tickets.*)"),
         **columns,
     }
-    rows = select(*(value.label(name) for name, value in values.items())).select_from(text(written))
+    rows = select(*(value.label(name) for name, value in values.items())).select_from(text("tickets"))
     return insert(EVENTS).from_select(list(values), rows)
+
+
+_END = "SELECT event.id \nFROM event"
+
+
+def _writing(event: Insert, *before: CTE) -> Statement:
+    """The common table expressions of a statement that writes an event, without the query that must follow. `event`
+    returns the columns that the deliveries need."""
+    columns = ("id", "ticket_id", "note_id", "actor_name", "at")
+    written = event.returning(*(EVENTS.c[name] for name in columns)).cte("event")
+    query: Select[Any] = select(literal_column("event.id")).select_from(text("event"))
+    statement = Statement(query.add_cte(*before, written))
+    assert statement.text.endswith(_END)
+    return Statement.of_text(statement.text.removesuffix(_END), statement.names, statement.constants)
 
 
 @cache
@@ -96,20 +120,26 @@ def _creation(columns: tuple[str, ...]) -> Statement:
         .values({name: bindparam(name, type_=TICKETS.c[name].type) for name in columns})
         .on_conflict_do_nothing(index_elements=["reference"])
         .returning(*TICKETS.c)
-        .cte("created")
+        .cte("tickets")
     )
-    return Statement(_event("created").add_cte(created).returning(EVENTS.c.id))
+    return _writing(_event(), created)
 
 
 @cache
-def _change(columns: tuple[str, ...], timestamps: tuple[tuple[str, bool], ...], *, as_seen: bool) -> Statement:
+def _change(
+    columns: tuple[str, ...], timestamps: tuple[tuple[str, bool], ...], condition: Condition | None
+) -> Statement:
     values: dict[str, Any] = {name: bindparam(f"new_{name}", type_=TICKETS.c[name].type) for name in columns}
     values |= {name: NOW if is_set else null() for name, is_set in timestamps}
+    changed = update(TICKETS).where(TICKETS.c.id == _ID).returning(*TICKETS.c)
+    before = _BEFORE
+    if condition is not None:
+        differs = or_(*(TICKETS.c[name].is_distinct_from(values[name]) for name in columns))
+        before = before.where(condition, differs)
+        changed = changed.where(TICKETS.c.updated_at == literal_column("(SELECT updated_at FROM before)"))
     values |= {"version": TICKETS.c.version + literal_column("1"), "updated_at": NOW, "public_updated_at": NOW}
-    changed = update(TICKETS).where(TICKETS.c.id == _ID).values(values).returning(*TICKETS.c)
-    if as_seen:
-        changed = changed.where(TICKETS.c.updated_at == bindparam("seen", type_=TICKETS.c.updated_at.type))
-    return Statement(_event("changed", before=_BEFORE_IMAGE).add_cte(_BEFORE, changed.cte("changed")))
+    event = _event(before=_BEFORE_IMAGE)
+    return _writing(event, before.cte("before"), changed.values(values).cte("tickets"))
 
 
 def _noting() -> Statement:
@@ -130,26 +160,55 @@ def _noting() -> Statement:
         .where(TICKETS.c.id == _ID)
         .values(updated_at=NOW, public_updated_at=case((internal, TICKETS.c.public_updated_at), else_=NOW))
         .returning(*TICKETS.c)
-        .cte("touched")
+        .cte("tickets")
     )
     note_id = bindparam("note_id", type_=UUID(as_uuid=False))
-    event = _event("touched", before=_BEFORE_IMAGE, note_id=note_id, public=~internal)
-    return Statement(event.add_cte(_BEFORE, written.cte("noted"), touched))
+    event = _event(before=_BEFORE_IMAGE, note_id=note_id, public=~internal)
+    return _writing(event, _BEFORE.cte("before"), written.cte("noted"), touched)
 
 
 _NOTE = _noting()
 
 
-class Overtaken(Exception):
-    """The ticket has changed since it was read."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the statement that writes a ticket's event, with the values of its parameters. It sees the rows that
+    the statement writes: the ticket is the only row of `tickets`, and the event is the row `event`."""
+
+    statement: Statement
+    values: Mapping[str, Any]
 
 
-async def create(connection: Queryable, viewer: Viewer, values: Mapping[str, Any]) -> str | None:
-    """Write a ticket and its event. Returns the event's id; or None, with nothing written, if the reference is already
-    in use."""
-    statement = _creation(tuple(sorted(values)))
-    event = await statement.fetchval(connection, **values, kind=TicketEventKind.CREATED, **_written_by(viewer))
-    return None if event is None else str(event)
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a statement has written and read: the event's id, and the result of the part `answer`."""
+
+    event_id: str
+    answer: Any = None
+
+
+# The tables that a statement with these parts writes.
+_WRITTEN_TABLE: Final = re.compile(r"\b(?:tickets|ticket_events|deliveries)\b")
+
+
+def reads_the_same(statement: Statement) -> bool:
+    """Whether a statement that reads a ticket by its id returns the same as a part of the statement that writes the
+    ticket as it would afterwards: it may read nothing else that is written."""
+    return _WRITTEN_TABLE.findall(statement.text) in ([], ["tickets"])
+
+
+async def create(
+    connection: Queryable,
+    viewer: Viewer,
+    values: Mapping[str, Any],
+    *,
+    deliveries: Part | None = None,
+    answer: Part | None = None,
+) -> Written | None:
+    """Write a ticket and its event. Returns None, with nothing written, if the reference is already in use."""
+    writing = _creation(tuple(sorted(values)))
+    given = {**values, "kind": TicketEventKind.CREATED, **_written_by(viewer)}
+    return await _write(connection, writing, given, deliveries, answer)
 
 
 async def change(
@@ -159,38 +218,67 @@ async def change(
     kind: TicketEventKind,
     values: Mapping[str, Any],
     timestamps: Mapping[str, bool],
-    seen: datetime | None = None,
-) -> str:
-    """Change columns of a ticket, and write the event. Returns the event's id. `timestamps` are columns to set to now
-    (true) or to null (false).
+    *,
+    condition: Condition | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    deliveries: Part | None = None,
+    answer: Part | None = None,
+) -> Written | None:
+    """Change columns of a ticket, and write the event. `timestamps` are columns to set to now (true) or to null
+    (false).
 
-    If the transaction has not locked the ticket, `seen` must be its `updated_at` as it was read. Raises `Overtaken`,
-    with nothing written, if it has changed since."""
-    statement = _change(tuple(sorted(values)), tuple(sorted(timestamps.items())), as_seen=seen is not None)
+    If the transaction has not locked the ticket, `condition` says which tickets may be changed, with `parameters`.
+    Returns None, with nothing written, if this ticket does not meet it, has all of the values already, or is being
+    changed by another transaction. The statement is kept for the condition, which must always be the same object."""
+    writing = _change(tuple(sorted(values)), tuple(sorted(timestamps.items())), condition)
     new = {f"new_{name}": value for name, value in values.items()}
-    event = _written_by(viewer)
-    status = await statement.execute(connection, id=ticket_id, kind=kind, seen=seen, **event, **new)
-    if seen is not None and status.endswith(" 0"):
-        raise Overtaken
-    return event["event_id"]
+    given = {"id": ticket_id, "kind": kind, **new, **_written_by(viewer), **(parameters or {})}
+    return await _write(connection, writing, given, deliveries, answer)
+
+
+async def _write(
+    connection: Queryable, writing: Statement, given: dict[str, Any], deliveries: Part | None, answer: Part | None
+) -> Written | None:
+    parts = {"deliveries": deliveries, "answer": answer}
+    statement = _whole(writing, *(None if part is None else part.statement for part in parts.values()))
+    for part in parts.values():
+        given |= {} if part is None else part.values
+    row = await statement.fetchrow(connection, **given)
+    return None if row is None else Written(given["event_id"], row[0])
+
+
+_STATEMENTS: LRUCache[Hashable, Statement] = LRUCache(8 * 2**20, getsizeof=lambda statement: len(statement.text))
+"""The statements that were put together from parts, up to 8 million characters: clients' documents are among these."""
+
+
+def _whole(writing: Statement, deliveries: Statement | None, answer: Statement | None) -> Statement:
+    key = (writing, deliveries, answer)
+    statement = _STATEMENTS.get(key)
+    if statement is None:
+        queued = "" if deliveries is None else ", queued AS ({deliveries})"
+        answered = "NULL" if answer is None else "({answer})"
+        parts = {"writing": writing, "deliveries": deliveries, "answer": answer}
+        given = {name: part for name, part in parts.items() if part is not None}
+        statement = Statement.combined(f"{{writing}}{queued}\nSELECT {answered} FROM event", **given)
+        _STATEMENTS[key] = statement
+    return statement
 
 
 async def note(
-    connection: Queryable, viewer: Viewer, ticket_id: str, note_id: str, body: str, *, internal_only: bool
-) -> str:
+    connection: Queryable,
+    viewer: Viewer,
+    ticket_id: str,
+    note_id: str,
+    body: str,
+    *,
+    internal_only: bool,
+    deliveries: Part | None = None,
+) -> None:
     """Add a note to a ticket that the transaction has locked, and write the event, which is public unless the note is
-    internal. Returns the event's id."""
-    event = _written_by(viewer)
-    await _NOTE.execute(
-        connection,
-        id=ticket_id,
-        note_id=note_id,
-        body=body,
-        internal_only=internal_only,
-        kind=TicketEventKind.NOTE_ADDED,
-        **event,
-    )
-    return event["event_id"]
+    internal."""
+    note = {"note_id": note_id, "body": body, "internal_only": internal_only}
+    given = {"id": ticket_id, **note, "kind": TicketEventKind.NOTE_ADDED, **_written_by(viewer)}
+    await _write(connection, _NOTE, given, deliveries, None)
 
 
 # Deletes events below the horizon. The horizon must have been there for a grace period, so that replays that started

@@ -16,6 +16,9 @@ down_revision = "${down_revision}"
 branch_labels = None
 depends_on = None
 
+oldest_code = ...  # the oldest revision whose code works with the database after this step
+oldest_database = ...  # the oldest database that the code of this revision works with
+
 
 def upgrade() -> None:
     ${upgrades if upgrades else "pass"}

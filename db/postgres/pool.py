@@ -7,6 +7,8 @@ statements; and timeouts for statements, for waiting for a lock, and for idling 
 from __future__ import annotations
 
 import asyncio
+import logging
+import socket
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -14,6 +16,11 @@ from typing import Any, Final, Self, TypeAlias
 
 import asyncpg
 import orjson
+from asyncpg.transaction import Transaction
+
+from db.postgres.outage import OutageLog
+
+logger = logging.getLogger(__name__)
 
 STATEMENT_TIMEOUT = "10s"
 LOCK_TIMEOUT = "5s"
@@ -28,6 +35,43 @@ OUTAGE: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.Interface
 """The errors of a database that is unreachable or refuses, for callers that try again later. asyncpg raises the last
 one if a connection is lost in the middle of a statement."""
 
+LOST: Final = (
+    ConnectionError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.IdleSessionTimeoutError,
+)
+"""The errors of a statement whose connection the other side has closed, perhaps before the statement was sent."""
+
+AWAY: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.TooManyConnectionsError,
+)
+"""The errors of a database that is unreachable, does not respond, or has no connection left."""
+
+UNWRITABLE: Final = (
+    asyncpg.ReadOnlySQLTransactionError,  # a standby, or read-only by its settings
+    asyncpg.DiskFullError,
+)
+"""The errors of a database that may still answer queries, but refuses to write."""
+
+WITHOUT_EFFECT: Final = (
+    ConnectionRefusedError,
+    FileNotFoundError,  # there is no socket
+    socket.gaierror,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    *UNWRITABLE,
+)
+"""The errors after which it is certain that nothing was written: there was no connection, or the database refused."""
+
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 
@@ -37,7 +81,7 @@ def normalised(url: str) -> str:
     return f"{scheme.partition('+')[0]}{separator}{rest}"
 
 
-async def _keep(connection: Any) -> None:
+async def _no_reset(connection: Any) -> None:
     """Replaces the pool's reset, which costs a round trip: no statement here leaves state in a session."""
 
 
@@ -57,6 +101,12 @@ def _is_outdated(error: BaseException) -> bool:
     return isinstance(error, asyncpg.InternalServerError) and str(error).startswith("cache lookup failed")
 
 
+async def _begun(connection: Connection) -> Transaction:
+    transaction: Transaction = connection.transaction()
+    await transaction.start()
+    return transaction
+
+
 def _has_ended(connection: Connection) -> bool:
     """Whether the connection is closed, by the server or the network. If the pool has already taken it back, every
     method of the connection raises `InterfaceError`."""
@@ -64,6 +114,18 @@ def _has_ended(connection: Connection) -> bool:
         return connection.is_closed()
     except asyncpg.InterfaceError:
         return True
+
+
+def _is_lost(connection: Connection, error: BaseException) -> bool:
+    """Whether a statement failed because its connection was closed."""
+    if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
+        return _has_ended(connection)
+    return isinstance(error, LOST)
+
+
+def _terminate(connection: Connection) -> None:
+    with suppress(asyncpg.InterfaceError):  # the pool has already taken it back
+        connection.terminate()
 
 
 class Database:
@@ -74,6 +136,9 @@ class Database:
     wait another task: as much as a short statement. So a connection whose statement succeeded goes straight to the
     caller that has waited longest, or stays in its slot. One whose statement failed or was cancelled is released to the
     pool, which resets or closes it, and its slot goes on empty.
+
+    A connection that the other side has closed meanwhile costs no caller anything: it is replaced by a new one if
+    the statement only reads, or is the first of its transaction. Any other statement may have been committed.
     """
 
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record], size: int) -> None:
@@ -81,6 +146,8 @@ class Database:
         self._size = size
         self._free: deque[Connection | None] = deque([None] * size)  # the empty slots first
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()
+        self._outage = OutageLog(logger, "the database cannot be used", "the database can be used again")
+        self._writing = OutageLog(logger, "the database cannot be written to", "the database can be written to again")
 
     @classmethod
     async def open(cls, url: str, *, size: int = 10) -> Self:
@@ -88,11 +155,11 @@ class Database:
         first cannot be opened."""
         pool = await asyncpg.create_pool(
             normalised(url),
-            min_size=1,
+            min_size=0,  # asyncpg would reopen others in the background, and log each failure with its traceback
             max_size=size,
             max_inactive_connection_lifetime=0,
             init=_prepare,
-            reset=_keep,
+            reset=_no_reset,
             timeout=10,
             command_timeout=SILENCE_SECONDS,
             statement_cache_size=PREPARED_STATEMENTS,
@@ -107,7 +174,12 @@ class Database:
                 "idle_in_transaction_session_timeout": IDLE_TIMEOUT,
             },
         )
-        return cls(pool, size)
+        try:
+            async with pool.acquire():
+                return cls(pool, size)
+        except BaseException:
+            pool.terminate()
+            raise
 
     async def close(self) -> None:
         """Closes all connections once their statements have ended; by force after `CLOSING_SECONDS`: a database that
@@ -137,18 +209,52 @@ class Database:
         except BaseException as error:
             await self._give_up(connection, error)
             raise
-        self._pass_on(connection)
+        self._keep(connection)
 
-    async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A connection with an open transaction, which is committed at the end of the block and rolled back by any
+        exception. Raises the same errors as `acquire`."""
         connection = await self._take()
         try:
-            rows = await connection.fetch(query, *arguments)
+            try:
+                transaction = await _begun(connection)
+            except Exception as error:
+                if not _is_lost(connection, error):
+                    raise
+                connection = await self._replaced(connection)
+                transaction = await _begun(connection)
+            try:
+                yield connection
+            except BaseException:
+                with suppress(asyncpg.InterfaceError):  # the connection is closed, which rolls back too
+                    await transaction.rollback()
+                raise
+            await transaction.commit()
+        except BaseException as error:
+            await self._give_up(connection, error)
+            raise
+        self._keep(connection)
+        self._writing.worked()
+
+    async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
+        """Executes a statement. One that begins with SELECT, which cannot write, is executed again if the connection
+        turns out to be closed."""
+        connection = await self._take()
+        try:
+            try:
+                rows = await connection.fetch(query, *arguments)
+            except Exception as error:
+                if not (query.lstrip().startswith("SELECT") and _is_lost(connection, error)):
+                    raise
+                connection = await self._replaced(connection)
+                rows = await connection.fetch(query, *arguments)
         except BaseException as error:
             await self._give_up(connection, error)
             if not _is_outdated(error):
                 raise
         else:
-            self._pass_on(connection)
+            self._keep(connection)
             return rows
         async with self.acquire() as fresh:
             return await fresh.fetch(query, *arguments)
@@ -170,12 +276,23 @@ class Database:
         if connection is not None and not _has_ended(connection):
             return connection
         try:
-            if connection is not None:
-                await self._pool.release(connection)
-            return await self._pool.acquire()
-        except BaseException:
+            return await self._replaced(connection)
+        except BaseException as error:
+            self._note(error)
             self._pass_on(None)
             raise
+
+    async def _replaced(self, closed: Connection | None) -> Connection:
+        """A new connection for the slot of a closed one. Raises one of `AWAY`."""
+        if closed is not None:
+            _terminate(closed)  # it may not know yet that it is closed, and would then be acquired again
+            await self._pool.release(closed)
+        try:
+            return await self._pool.acquire()
+        except AWAY:
+            raise
+        except asyncpg.PostgresError as error:  # there is no such database or user, or no more
+            raise ConnectionRefusedError(str(error)) from error
 
     async def _slot(self) -> Connection | None:
         """A free slot; if there is none, waits behind all earlier callers."""
@@ -186,10 +303,25 @@ class Database:
         try:
             async with asyncio.timeout(WAITING_SECONDS):
                 return await waiter
-        except BaseException:
+        except BaseException as error:
+            self._note(error)
             if waiter.done() and not waiter.cancelled():  # cancelled after the slot had been passed on to it
                 self._pass_on(waiter.result())
             raise
+
+    def _keep(self, connection: Connection) -> None:
+        """Keeps the connection of a statement that succeeded."""
+        if self._outage.lasts:
+            self._outage.worked()
+        self._pass_on(connection)
+
+    def _note(self, error: BaseException) -> None:
+        """Logs an error that is part of an outage; a caller logs the others."""
+        if isinstance(error, UNWRITABLE):
+            self._writing.failed(error)
+            self._outage.worked()
+        elif isinstance(error, AWAY) and not isinstance(error, asyncpg.QueryCanceledError | ValueError):
+            self._outage.failed(error)
 
     def _pass_on(self, slot: Connection | None) -> None:
         """Gives the slot to the caller that has waited longest, or keeps it for the next one."""
@@ -206,12 +338,14 @@ class Database:
     async def _give_up(self, connection: Connection, error: BaseException) -> None:
         """Releases a connection whose statement failed or was cancelled. After a timeout no open connection is trusted
         any more: callers would otherwise wait as long again for each of them. Nor is any after a restore."""
+        self._note(error)
         try:
             if isinstance(error, TimeoutError) or _is_outdated(error):
                 await self._pool.expire_connections()
                 for doubtful in (connection, *filter(None, self._free)):
-                    with suppress(asyncpg.InterfaceError):  # already closed
-                        doubtful.terminate()
+                    _terminate(doubtful)
+            elif _is_lost(connection, error):
+                _terminate(connection)
             with suppress(TimeoutError):  # the pool has then closed it by force
                 await self._pool.release(connection, timeout=GIVING_BACK_SECONDS)
         finally:

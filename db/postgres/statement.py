@@ -6,6 +6,7 @@ then takes only a list of values and nothing of SQLAlchemy.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -13,6 +14,8 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.sql.elements import ClauseElement
 
 DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
+
+_PLACEHOLDER = re.compile(r"\$(\d+)")
 
 
 class Queryable(Protocol):
@@ -44,6 +47,21 @@ class Statement:
         statement = cls.__new__(cls)
         statement.text, statement.names, statement.constants = text, names, constants
         return statement
+
+    @classmethod
+    def combined(cls, template: str, **parts: Statement) -> Statement:
+        """The statement that the template becomes with the texts of the parts in the places of their names. Parameters
+        of the same name become one parameter."""
+        numbers: dict[str, int] = {}
+
+        def numbered(part: Statement) -> str:
+            return _PLACEHOLDER.sub(
+                lambda match: f"${numbers.setdefault(part.names[int(match[1]) - 1], len(numbers) + 1)}", part.text
+            )
+
+        text = template.format(**{place: numbered(part) for place, part in parts.items()})
+        constants = {name: value for part in parts.values() for name, value in part.constants.items()}
+        return cls.of_text(text, tuple(numbers), constants)
 
     def arguments(self, values: Mapping[str, Any]) -> list[Any]:
         """The values in the order of the placeholders. A parameter that is not in `values` keeps the value that the

@@ -27,6 +27,7 @@ from tests.helpers.ticket_lists import (
     START,
     STATUSES,
     TICKETS,
+    Filter,
     Ticket,
     World,
     backwards,
@@ -75,6 +76,32 @@ async def test_pages_of_some_statuses_make_up_their_list(
     searched = {"status": statuses, "search": "PANEL"}
     panels = in_order([t for t in chosen if "panel" in t.subject], NEWEST_FIRST)
     assert await forwards(api, 4, filter=searched) == await backwards(api, 4, filter=searched) == panels
+
+
+@pytest.mark.parametrize("filter", [{"status": ["CLOSED", "OPEN"]}, {"not": {"status": ["CLOSED"]}}])
+@pytest.mark.parametrize("field", ["CREATED_AT", "UPDATED_AT"])
+async def test_pages_of_an_owners_tickets_of_some_statuses_make_up_their_list(
+    api: Api, world: World, field: str, filter: Filter
+) -> None:
+    technician, customer, site = world.technicians[0], world.customers[0], world.properties[0]
+    chosen = [
+        t for t in world.tickets if (t.status in ("CLOSED", "OPEN") if "status" in filter else t.status != "CLOSED")
+    ]
+    assigned = [t for t in chosen if t.technician == technician]
+    of_customer = [t for t in chosen if t.customer == customer]
+    async with api.technician(technician) as as_technician, api.customer(customer) as as_customer:
+        for viewer, owner, tickets in (
+            (api, {"assignee": {"technicianId": technician}}, assigned),
+            (api, {"customerId": customer}, of_customer),
+            (api, {"propertyId": site}, [t for t in chosen if t.property_id == site]),
+            (as_technician, {}, [t for t in world.of(technician) if t in chosen]),
+            (as_customer, {}, of_customer),
+        ):
+            order = by((field, "DESC"))
+            expected = in_order(tickets, order, public=viewer is as_customer)
+            assert expected
+            assert await forwards(viewer, 3, orderBy=order, filter={**filter, **owner}) == expected
+            assert await backwards(viewer, 3, orderBy=order, filter={**filter, **owner}) == expected
 
 
 SEVERAL = [

@@ -613,6 +613,36 @@ KINDS = {
 }
 
 
+PAYLOADS = (
+    "status version updatedAt contact { name } customer { name } property { address } technician { name }",
+    "status customer { name tickets { totalCount nodes { status } } }",
+    "status technician { name openTicketCount tickets(filter: {status: [IN_PROGRESS]}) { totalCount } }",
+    "status history { totalCount nodes { kind ticket { status } } }",
+    "status deliveries { totalCount nodes { kind } }",
+    "status notes { nodes { body ticket { status } } }",
+)
+
+
+@pytest.mark.parametrize("role", [Role.ADMIN, Role.TECHNICIAN])
+@pytest.mark.parametrize("selection", PAYLOADS)
+async def test_a_payload_has_everything_as_it_is_after_the_change(staff: Staff, role: Role, selection: str) -> None:
+    """Whether it is read in the statement that writes the change or afterwards."""
+    admin, api = staff.clients[Role.ADMIN], staff.clients[role]
+    customer = await admin.new_customer()
+    site = await admin.new_property(customer)
+    ticket = await admin.new_ticket(customerId=customer, propertyId=site, technicianId=staff.technician_id)
+    await admin.done("noteAdd", "__typename", ticketId=ticket, body="Called.")
+    query = f"query($id: ID!) {{ ticket(by: {{id: $id}}) {{ {selection} }} }}"
+    for mutation, given in (
+        ("ticketSetStatus", {"status": "IN_PROGRESS"}),
+        ("ticketResolve", {"resolution": "Replaced the battery."}),
+        ("ticketSetStatus", {"status": "IN_PROGRESS"}),
+    ):
+        changed = await api.done(mutation, f"ticket {{ {selection} }}", ticketId=ticket, **given)
+        assert changed["ticket"] == (await api(query, id=ticket))["ticket"]
+        assert changed["ticket"]["status"] == given.get("status", "RESOLVED")
+
+
 @pytest.mark.parametrize("target", TicketStatus)
 @pytest.mark.parametrize("status", TicketStatus)
 @pytest.mark.parametrize("role", [Role.ADMIN, Role.TECHNICIAN])

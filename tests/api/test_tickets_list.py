@@ -294,6 +294,18 @@ async def test_a_combined_filter_matches_only_tickets_that_a_technician_sees(api
             assert await matching(viewer, filter) == {t.id for t in world.of(technician) if predicate(t)}, filter
 
 
+async def test_tickets_of_an_owner_match_all_criteria(api: Api, world: World) -> None:
+    technician = world.technicians[1]
+    assert any(t.technician == technician and t.status == "OPEN" for t in world.tickets)
+    for category in CATEGORIES:
+        filter = {"assignee": {"technicianId": technician}, "status": ["OPEN", "CLOSED"], "category": [category]}
+        assert await matching(api, filter) == {
+            t.id
+            for t in world.tickets
+            if t.technician == technician and t.status in ("OPEN", "CLOSED") and t.category == category
+        }
+
+
 async def test_a_condition_on_an_absent_value_is_false_and_its_negation_true(api: Api, world: World) -> None:
     technician, customer, property_id = world.technicians[0], world.customers[0], world.properties[0]
     for name, value, attribute, wanted in (

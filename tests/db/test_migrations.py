@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
-import asyncpg
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
@@ -17,9 +15,8 @@ from db import ddl
 from db.events import counts
 from db.models import Base
 from db.postgres import migrate
-from tests.conftest import at
 from tests.helpers.counting import counted, create, in_tickets
-from tests.helpers.database_checks import Database, until_blocked
+from tests.helpers.database_checks import Database, until, until_blocked
 from tests.helpers.upgrading import assert_nothing_lost, check, connected, contents, write
 
 # All parts of a schema, in PostgreSQL's own words.
@@ -38,25 +35,6 @@ DEFINITIONS = {
 
 
 REVISIONS = [script.revision for script in reversed([*ScriptDirectory.from_config(migrate.config()).walk_revisions()])]
-
-
-@pytest.fixture
-def empty_database(postgres: str) -> Iterator[str]:
-    name = f"callout_empty_{secrets.token_hex(6)}"
-    run(at(postgres, "postgres"), f"CREATE DATABASE {name}")
-    yield at(postgres, name)
-    run(at(postgres, "postgres"), f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def run(url: str, statement: str) -> None:
-    async def execute() -> None:
-        connection = await asyncpg.connect(url)
-        try:
-            await connection.execute(statement)
-        finally:
-            await connection.close()
-
-    asyncio.run(execute())
 
 
 def definitions(connection: Connection) -> dict[str, list[tuple[object, ...]]]:
@@ -173,7 +151,9 @@ async def test_processes_that_migrate_one_database_take_turns(empty_database: st
     async with connected(empty_database) as database, connected(empty_database) as watching:
         await database.execute("SELECT pg_advisory_lock($1)", migrate.LOCK)
         both = asyncio.gather(upgrade(empty_database, "0002"), upgrade(empty_database, "0002"))
-        await until_blocked(watching, 2)
+        await until(
+            watching, "count(*) = 2 FROM pg_stat_activity WHERE datname = current_database() AND query = 'COMMIT;'"
+        )
         assert await schema(watching) == {what: [] for what in DEFINITIONS}
         await database.execute("SELECT pg_advisory_unlock($1)", migrate.LOCK)
         await both

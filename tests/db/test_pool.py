@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from random import Random
 
 import asyncpg
 import pytest
 
+from db.postgres import outage
 from db.postgres import pool as pools
 from db.postgres.pool import OUTAGE, Database
 from tests.helpers.database_checks import until
+from tests.helpers.proxy import Proxy, connector, through
 
 PID = "SELECT pg_backend_pid()"
 OURS = "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'callout'"
@@ -261,3 +263,117 @@ async def test_idle_connections_that_the_server_closed_fail_no_statement(
             assert await asyncio.gather(*(pool.fetchval("SELECT 1") for _ in range(3))) == [1, 1, 1]
     finally:
         await pool.close()
+
+
+# Connections that are closed while a statement is on its way: the pool cannot know of it yet.
+
+
+@asynccontextmanager
+async def closing_unseen(
+    database_url: str, database: asyncpg.Connection[asyncpg.Record], size: int
+) -> AsyncIterator[Database]:
+    """Yields a pool whose idle connections are all closed, but that learns of it only after it has sent something."""
+    proxy = Proxy(connector(database_url))
+    async with proxy.running() as port:
+        pool = await Database.open(through(port, database_url), size=size)
+        await asyncio.gather(*(pool.fetchval("SELECT true FROM pg_sleep(0.05)") for _ in range(size)))
+        proxy.hold()
+        assert await database.fetchval(TERMINATED) == size
+        await asyncio.sleep(0.05)
+
+        async def release() -> None:
+            await proxy.held()
+            proxy.release()
+
+        releasing = asyncio.create_task(release())
+        try:
+            yield pool
+        finally:
+            releasing.cancel()
+            await pool.close()
+
+
+async def test_reads_are_repeated_if_their_connections_were_closed(
+    database_url: str, database: asyncpg.Connection[asyncpg.Record], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with closing_unseen(database_url, database, 3) as pool, asyncio.timeout(SOON):
+        assert await asyncio.gather(*(pool.fetchval("\nSELECT $1::int", n) for n in range(8))) == [*range(8)]
+    assert caplog.messages == []  # nobody has noticed
+
+
+async def test_a_transaction_begins_again_if_its_connection_was_closed(
+    database_url: str, database: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    await database.execute("CREATE TABLE written (n int)")
+    try:
+        async with closing_unseen(database_url, database, 1) as pool, asyncio.timeout(SOON):
+            async with pool.transaction() as connection:
+                await connection.execute("INSERT INTO written VALUES (1)")
+            with pytest.raises(ZeroDivisionError):
+                async with pool.transaction() as connection:
+                    await connection.execute("INSERT INTO written VALUES (2)")
+                    raise ZeroDivisionError
+        assert [n for (n,) in await database.fetch("SELECT n FROM written")] == [1]
+    finally:
+        await database.execute("DROP TABLE written")
+
+
+async def test_a_write_that_may_have_been_committed_is_not_repeated(
+    database_url: str, database: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """Its connection is closed after the commit and before the response, as when a server is killed."""
+    await database.execute("CREATE TABLE written (n int)")
+    proxy = Proxy(connector(database_url))
+    try:
+        async with proxy.running() as port, asyncio.timeout(2 * SOON):
+            pool = await Database.open(through(port, database_url), size=1)
+            for write in ("INSERT INTO written VALUES (1)", "WITH w AS (INSERT INTO written VALUES (1)) SELECT 1"):
+                await pool.fetch(write)  # from now on it is prepared, and takes one round trip
+                await database.execute("TRUNCATE written")
+                proxy.hold()
+                writing = asyncio.create_task(pool.fetch(write))
+                await until(database, "count(*) = 1 FROM written")
+                await proxy.close()
+                proxy.release()
+                with pytest.raises(OUTAGE):
+                    await writing
+                assert await pool.fetchval("SELECT count(*) FROM written") == 1
+            await pool.close()
+    finally:
+        await database.execute("DROP TABLE written")
+
+
+async def test_an_outage_is_logged_when_it_begins_and_when_it_ends(
+    database_url: str,
+    database: asyncpg.Connection[asyncpg.Record],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(outage, "CALM_SECONDS", 0.05)
+    name = await database.fetchval("SELECT current_database()")
+    elsewhere = await asyncpg.connect(database_url, database="postgres")
+    single = await Database.open(database_url, size=1)
+    for _ in range(2):
+        caplog.clear()
+        await elsewhere.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        await database.fetchval(TERMINATED)
+        for _ in range(20):
+            with pytest.raises(OUTAGE):
+                await single.fetchval("SELECT 1")
+        await elsewhere.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        await asyncio.sleep(0.1)
+        for _ in range(3):
+            await single.fetchval("SELECT 1")
+        assert [record.message for record in caplog.records if not outage.is_repetition(record)] == [
+            f'the database cannot be used: database "{name}" is not currently accepting connections',
+            "the database can be used again, after 0 s",
+        ]
+    await single.close()
+    await elsewhere.close()
+
+
+async def test_a_connection_that_was_lost_in_a_statement_is_not_used_again(single: Database) -> None:
+    for _ in range(20):
+        with pytest.raises(OUTAGE):
+            await single.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        assert await single.execute("CREATE TEMPORARY TABLE made (n int)") == "CREATE TABLE"

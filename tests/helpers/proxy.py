@@ -43,6 +43,13 @@ class Proxy:
     def release(self) -> None:
         self._open.set()
 
+    async def close(self) -> None:
+        """Closes all connections; new ones work."""
+        for writer in self._writers:
+            writer.close()
+        await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
+        self._writers.clear()
+
     def named(self, name: str) -> list[int]:
         """Returns the numbers of the connections whose first bytes contain this."""
         return [number for number, words in enumerate(self._first_words) if name.encode() in words]
@@ -55,9 +62,7 @@ class Proxy:
             yield server.sockets[0].getsockname()[1]
         finally:
             server.close()
-            for writer in self._writers:
-                writer.close()
-            await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
+            await self.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         number = len(self._first_words)

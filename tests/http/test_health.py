@@ -9,8 +9,17 @@ import asyncpg
 import pytest
 
 from callout import health
-from callout.health import DatabaseNotMigrated, DatabaseUnreachable, Readiness
+from callout.health import (
+    STANDBY,
+    DatabaseConnectionsExhausted,
+    DatabaseFull,
+    DatabaseNotMigrated,
+    DatabaseReadOnly,
+    DatabaseUnreachable,
+    Readiness,
+)
 from callout.http.errors import HttpError
+from db.postgres.revisions import Code
 
 
 class CountingDatabase:
@@ -18,16 +27,22 @@ class CountingDatabase:
 
     def __init__(self, answer: str | Exception) -> None:
         self.answer = answer
+        self.standby = self.read_only = False
         self.times = 0
         self.answering = asyncio.Event()
         self.answering.set()
 
-    async def fetchval(self, query: str, *arguments: Any) -> Any:
+    async def fetchrow(self, query: str, *arguments: Any) -> Any:
         self.times += 1
         await self.answering.wait()
         if isinstance(self.answer, Exception):
             raise self.answer
-        return self.answer
+        return {
+            "revision": self.answer,
+            "oldest_code": None,
+            "standby": self.standby,
+            "read_only": self.read_only,
+        }
 
 
 class Clock:
@@ -47,8 +62,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def readiness(database: CountingDatabase, revision: str = "7") -> Readiness:
-    return Readiness(database, revision)  # type: ignore[arg-type]  # only `fetchval` is used
+def readiness(database: CountingDatabase) -> Readiness:
+    return Readiness(database, Code(("6", "7"), "7"))  # type: ignore[arg-type]  # only `fetchrow` is used
 
 
 async def test_concurrent_checks_share_one_query() -> None:
@@ -74,7 +89,7 @@ async def test_a_result_is_cached_for_a_second(clock: Clock) -> None:
     for _ in range(2):
         with pytest.raises(DatabaseNotMigrated) as refused:
             await asked.check()
-        assert refused.value.reason == "at 6, not 7"
+        assert refused.value.reason == "at revision 6, not 7: run `callout migrate`"
     assert database.times == 2
     clock.now += 1
     database.answer = "7"
@@ -84,9 +99,15 @@ async def test_a_result_is_cached_for_a_second(clock: Clock) -> None:
 @pytest.mark.parametrize(
     ("answer", "problem", "reason"),
     [
-        (asyncpg.UndefinedTableError("no table"), DatabaseNotMigrated, "at None, not 7"),
+        (
+            asyncpg.UndefinedTableError("no table"),
+            DatabaseNotMigrated,
+            "at revision none, not 7: run `callout migrate`",
+        ),
         (asyncpg.CannotConnectNowError("starting up"), DatabaseUnreachable, "CannotConnectNowError('starting up')"),
         (asyncpg.InterfaceError("closed"), DatabaseUnreachable, "InterfaceError('closed')"),
+        (asyncpg.TooManyConnectionsError("no"), DatabaseConnectionsExhausted, "TooManyConnectionsError('no')"),
+        (asyncpg.DiskFullError("no room"), DatabaseFull, "DiskFullError('no room')"),
         (OSError("refused"), DatabaseUnreachable, "OSError('refused')"),
         (TimeoutError(), DatabaseUnreachable, "TimeoutError()"),
     ],
@@ -97,6 +118,15 @@ async def test_each_failure_is_reported_with_its_reason(
     with pytest.raises(problem) as refused:
         await readiness(CountingDatabase(answer)).check()
     assert (refused.value.status, refused.value.reason) == (503, reason)
+
+
+@pytest.mark.parametrize("standby", [True, False])
+async def test_a_database_that_accepts_no_writes_is_reported(standby: bool) -> None:
+    database = CountingDatabase("7")
+    database.standby, database.read_only = standby, True  # every transaction of a standby is read-only
+    with pytest.raises(DatabaseReadOnly) as refused:
+        await readiness(database).check()
+    assert (refused.value.message == STANDBY) == standby
 
 
 async def test_a_silent_database_is_unreachable_until_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -222,13 +222,13 @@ async def test_a_server_is_not_ready_until_its_database_is_migrated(server: Serv
     try:
         async with asyncpg.create_pool(server.database_url, database=name, min_size=1, max_size=1) as pool:
             with pytest.raises(DatabaseNotMigrated):
-                await Readiness(pool, migrate.head()).check()
+                await Readiness(pool, migrate.code()).check()
             await pool.execute("CREATE TABLE alembic_version (version_num text)")
             await pool.execute("INSERT INTO alembic_version VALUES ('an older one')")
             with pytest.raises(DatabaseNotMigrated):
-                await Readiness(pool, migrate.head()).check()
+                await Readiness(pool, migrate.code()).check()
             await pool.execute("UPDATE alembic_version SET version_num = $1", migrate.head())
-            await Readiness(pool, migrate.head()).check()
+            await Readiness(pool, migrate.code()).check()
     finally:
         await admin.execute(f"DROP DATABASE {name}")
         await admin.close()
@@ -242,7 +242,7 @@ async def test_a_silent_database_is_reported_unreachable_in_time(
     monkeypatch.setattr(health, "REMEMBER_SECONDS", 0.1)
     async with silenceable(server.database_url, tmp_path) as (port, silence):
         pool = await asyncpg.create_pool(server.database_url, host=str(tmp_path), port=port, min_size=1, max_size=2)
-        readiness = Readiness(pool, migrate.head())
+        readiness = Readiness(pool, migrate.code())
         await readiness.check()
         silence.set()
         await asyncio.sleep(0.1)  # the cached result expires
@@ -256,7 +256,7 @@ async def test_a_silent_database_is_reported_unreachable_in_time(
 
 async def test_a_closed_pool_is_reported_as_an_unreachable_database(server: Server) -> None:
     async with asyncpg.create_pool(server.database_url, min_size=1, max_size=1) as pool:
-        readiness = Readiness(pool, migrate.head())
+        readiness = Readiness(pool, migrate.code())
     with pytest.raises(DatabaseUnreachable) as refusal:
         await readiness.check()
     assert refusal.value.message == "The database is not responding."

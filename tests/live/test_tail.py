@@ -97,7 +97,9 @@ async def new_ticket(database: Database) -> str:
 async def change(database: Database, ticket: str) -> str:
     """Writes an event; returns its id."""
     values = {"subject": f"Siren {new_id()}"}
-    return await event_log.change(database, BOSS, ticket, TicketEventKind.UPDATED, values, {})
+    written = await event_log.change(database, BOSS, ticket, TicketEventKind.UPDATED, values, {})
+    assert written is not None
+    return written.event_id
 
 
 async def position(database: Database) -> str:

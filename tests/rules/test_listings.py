@@ -86,6 +86,16 @@ def test_each_sort_of_tickets_has_an_index_for_each_set_of_enumerated_columns(na
                 assert has_index(table_of(TICKET), part, ["id"]), part
 
 
+@pytest.mark.parametrize("owner", sorted(TICKETS.owners))
+def test_each_owners_tickets_have_an_index_in_the_default_order_that_ends_with_the_owner_suffix(owner: str) -> None:
+    [(name, _)] = TICKETS.default
+    start = (owner, *key_columns(TICKET, TICKETS, name), "id")
+    assert any(
+        index[: len(start)] == start and TICKETS.owner_suffix <= set(index[len(start) :])
+        for index in indexes(table_of(TICKET))
+    )
+
+
 @pytest.mark.parametrize("name", LISTS)
 def test_each_sort_value_fits_in_a_page_cursor(name: str) -> None:
     """It is never null, and it is a time, a text, an id, or the value of an enumerated column."""

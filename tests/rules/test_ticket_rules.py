@@ -8,7 +8,7 @@ import pytest
 
 from db.enums import Role, TicketEventKind, TicketStatus
 from resolvers.checks import Checks
-from resolvers.ticket_rules import Change, answered, change
+from resolvers.ticket_rules import Change, answered, change, foreseen
 
 OPEN, IN_PROGRESS, RESOLVED, CLOSED = TicketStatus
 
@@ -118,3 +118,50 @@ def test_a_customers_reply_reopens_only_a_resolved_ticket() -> None:
     )
     for status in (OPEN, IN_PROGRESS, CLOSED):
         assert not answered(ticket(status))
+
+
+PRESENT = [
+    ticket(status, resolution=resolution, priority=priority, subject="Siren")
+    for status in TicketStatus
+    for resolution in ((None,) if status in (OPEN, IN_PROGRESS) else ("Done.", *((None,) if status is CLOSED else ())))
+    for priority in ("LOW", "HIGH")
+]
+WANTED: list[dict[str, Any]] = [
+    status | resolution | others
+    for status in ({}, *({"status": status} for status in TicketStatus))
+    for resolution in ({}, {"resolution": "Done."}, {"resolution": "Replaced."})
+    for others in ({}, {"priority": "HIGH"}, {"priority": "HIGH", "subject": "Siren"})
+]
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_foreseen_change_is_the_one_that_the_ticket_would_get(role: Role) -> None:
+    """For each ticket that has a foreseen status, and not all of the values yet: the same columns differ afterwards,
+    the same times are set, and the event has the same kind."""
+    compared = 0
+    for before in PRESENT:
+        for wanted in WANTED:
+            presumed = foreseen(wanted, role)
+            if presumed is None or before["status"] not in presumed.statuses:
+                continue
+            differing = {name: value for name, value in presumed.change.values.items() if before[name] != value}
+            if differing:
+                expected = Change(presumed.change.kind, differing, presumed.change.timestamps)
+                assert changed(before, role, **wanted) == expected
+                compared += 1
+    assert compared
+
+
+def test_common_changes_are_foreseen() -> None:
+    def statuses(role: Role = Role.ADMIN, **wanted: Any) -> tuple[TicketStatus, ...]:
+        presumed = foreseen(wanted, role)
+        return () if presumed is None else presumed.statuses
+
+    assert statuses(status=IN_PROGRESS) == (OPEN,)
+    assert statuses(status=OPEN) == (IN_PROGRESS,)
+    assert statuses(status=RESOLVED, resolution="Done.") == (OPEN, IN_PROGRESS)
+    assert statuses(status=CLOSED) == (OPEN, IN_PROGRESS, RESOLVED)
+    assert statuses(Role.TECHNICIAN, status=IN_PROGRESS) == (OPEN,)
+    assert statuses(priority="HIGH") == tuple(TicketStatus)
+    assert statuses(resolution="Done.") == (RESOLVED, CLOSED)
+    assert statuses(status=RESOLVED) == statuses(Role.TECHNICIAN, status=CLOSED) == statuses() == ()

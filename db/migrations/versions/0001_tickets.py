@@ -19,6 +19,9 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+oldest_code = "0001"
+oldest_database = "0001"
+
 
 class Xid8(UserDefinedType[str]):
     cache_ok = True

@@ -12,6 +12,9 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
+oldest_code = "0001"
+oldest_database = "0002"
+
 
 def upgrade() -> None:
     op.execute("ALTER TABLE event_log ADD COLUMN horizon xid8 NOT NULL DEFAULT '0'::xid8")

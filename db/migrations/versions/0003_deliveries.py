@@ -14,6 +14,9 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
+oldest_code = "0001"
+oldest_database = "0003"
+
 KIND = postgresql.ENUM(
     "CREATED", "ASSIGNED", "UNASSIGNED", "NOTE_ADDED", "RESOLVED", "TEST", name="notice_kind", create_type=False
 )

@@ -14,6 +14,9 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
+oldest_code = "0001"
+oldest_database = "0004"
+
 OUTCOME = postgresql.ENUM(
     "TICKET_CREATED",
     "NOTE_ADDED",

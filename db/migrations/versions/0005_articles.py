@@ -15,6 +15,9 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
+oldest_code = "0001"
+oldest_database = "0005"
+
 
 def upgrade() -> None:
     op.create_table(

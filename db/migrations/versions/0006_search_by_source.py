@@ -5,36 +5,25 @@ Revision ID: 0006
 
 from __future__ import annotations
 
-import sqlalchemy as sa
-from alembic import op
+from db.postgres.indexes import make_index
 
 revision = "0006"
 down_revision = "0005"
 branch_labels = None
 depends_on = None
 
+oldest_code = "0001"
+oldest_database = "0005"
+
 
 def upgrade() -> None:
-    _make_anew("status", "priority", "category", "source")
+    _index("status, priority, category, source")
 
 
 def downgrade() -> None:
-    _make_anew("status", "priority", "category")
+    _index("status, priority, category")
 
 
-def _make_anew(*columns: str) -> None:
-    op.drop_index("ix_tickets_search", "tickets")
-    op.drop_index("ix_tickets_search_pairs", "tickets")
-    op.create_index(
-        "ix_tickets_search",
-        "tickets",
-        ["search_text", *columns],
-        postgresql_using="gin",
-        postgresql_ops={"search_text": "gin_trgm_ops"},
-    )
-    op.create_index(
-        "ix_tickets_search_pairs",
-        "tickets",
-        [sa.literal_column("search_pairs(search_text)"), *columns],
-        postgresql_using="gin",
-    )
+def _index(columns: str) -> None:
+    make_index("ix_tickets_search", f"tickets USING gin (search_text gin_trgm_ops, {columns})")
+    make_index("ix_tickets_search_pairs", f"tickets USING gin (search_pairs(search_text), {columns})")

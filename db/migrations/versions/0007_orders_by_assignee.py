@@ -8,13 +8,15 @@ Revision ID: 0007
 
 from __future__ import annotations
 
-import sqlalchemy as sa
-from alembic import op
+from db.postgres.indexes import drop_index, make_index
 
 revision = "0007"
 down_revision = "0006"
 branch_labels = None
 depends_on = None
+
+oldest_code = "0001"
+oldest_database = "0005"
 
 _PARTS = ((), ("status",), ("priority",), ("status", "priority"))
 _ORDERS = (
@@ -23,33 +25,32 @@ _ORDERS = (
     *((*part, "updated_at", "id") for part in _PARTS),
 )
 _PUBLIC_ORDERS = tuple((*part, "public_updated_at", "id") for part in _PARTS)
+_OF_CREATORS = "ix_tickets_creator_id_created_at_id"
 
 
 def upgrade() -> None:
-    for order in _ORDERS:
-        op.drop_index(_name(*order), "tickets")
     for order in (*_ORDERS, *_PUBLIC_ORDERS):
-        op.create_index(_name(*order), "tickets", [*order, "technician_id"])
-    op.drop_index(_name("creator_id", "created_at", "id"), "tickets")
-    creators = ["creator_id", "creator_kind", "created_at", "id"]
-    op.create_index(_name("creator_id", "created_at", "id"), "tickets", creators)
-    op.create_index(
+        make_index(_name(order), _tickets(*order, "technician_id"))
+    make_index(_OF_CREATORS, _tickets("creator_id", "creator_kind", "created_at", "id"))
+    make_index(
         "ix_tickets_created_for_others",
-        "tickets",
-        ["creator_id", "created_at", "id"],
-        postgresql_where=sa.text("creator_kind = 'TECHNICIAN' AND technician_id::text IS DISTINCT FROM creator_id"),
+        "tickets USING btree (creator_id, created_at, id)"
+        " WHERE ((creator_kind = 'TECHNICIAN'::actor_kind) AND ((technician_id)::text IS DISTINCT FROM creator_id))",
     )
 
 
 def downgrade() -> None:
-    op.drop_index("ix_tickets_created_for_others", "tickets")
-    op.drop_index(_name("creator_id", "created_at", "id"), "tickets")
-    op.create_index(_name("creator_id", "created_at", "id"), "tickets", ["creator_id", "created_at", "id"])
-    for order in (*_ORDERS, *_PUBLIC_ORDERS):
-        op.drop_index(_name(*order), "tickets")
+    drop_index("ix_tickets_created_for_others")
+    make_index(_OF_CREATORS, _tickets("creator_id", "created_at", "id"))
+    for order in _PUBLIC_ORDERS:
+        drop_index(_name(order))
     for order in _ORDERS:
-        op.create_index(_name(*order), "tickets", [*order])
+        make_index(_name(order), _tickets(*order))
 
 
-def _name(*columns: str) -> str:
-    return f"ix_tickets_{'_'.join(columns)}"
+def _name(order: tuple[str, ...]) -> str:
+    return f"ix_tickets_{'_'.join(order)}"
+
+
+def _tickets(*columns: str) -> str:
+    return f"tickets USING btree ({', '.join(columns)})"

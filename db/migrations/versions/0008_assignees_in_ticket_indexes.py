@@ -8,52 +8,36 @@ Revision ID: 0008
 
 from __future__ import annotations
 
-import sqlalchemy as sa
-from alembic import op
+from db.postgres.indexes import drop_index, make_index
 
 revision = "0008"
 down_revision = "0007"
 branch_labels = None
 depends_on = None
 
-_OWNERS = ("customer_id", "property_id")
-_SEARCHED = ("status", "priority", "category", "source")
+oldest_code = "0001"
+oldest_database = "0005"
+
+_SEARCHED = "status, priority, category, source"
 
 
 def upgrade() -> None:
-    for owner in _OWNERS:
-        _of_owner(owner, "created_at", "id", "technician_id")
-    _of_search(*_SEARCHED, "technician_id", "creator_id")
-    pairs = [sa.text("search_pairs(name_form)")]
-    op.create_index("ix_customers_name_pairs", "customers", pairs, postgresql_using="gin")
+    _index_owners("created_at, id, technician_id")
+    _index_search(f"{_SEARCHED}, technician_id, creator_id")
+    make_index("ix_customers_name_pairs", "customers USING gin (search_pairs(name_form))")
 
 
 def downgrade() -> None:
-    op.drop_index("ix_customers_name_pairs", "customers")
-    _of_search(*_SEARCHED)
-    for owner in _OWNERS:
-        _of_owner(owner, "created_at", "id")
+    drop_index("ix_customers_name_pairs")
+    _index_search(_SEARCHED)
+    _index_owners("created_at, id")
 
 
-def _of_owner(owner: str, *columns: str) -> None:
-    name = f"ix_tickets_{owner}_created_at_id"
-    op.drop_index(name, "tickets")
-    op.create_index(name, "tickets", [owner, *columns])
+def _index_owners(columns: str) -> None:
+    for owner in ("customer_id", "property_id"):
+        make_index(f"ix_tickets_{owner}_created_at_id", f"tickets USING btree ({owner}, {columns})")
 
 
-def _of_search(*columns: str) -> None:
-    op.drop_index("ix_tickets_search", "tickets")
-    op.drop_index("ix_tickets_search_pairs", "tickets")
-    op.create_index(
-        "ix_tickets_search",
-        "tickets",
-        ["search_text", *columns],
-        postgresql_using="gin",
-        postgresql_ops={"search_text": "gin_trgm_ops"},
-    )
-    op.create_index(
-        "ix_tickets_search_pairs",
-        "tickets",
-        [sa.literal_column("search_pairs(search_text)"), *columns],
-        postgresql_using="gin",
-    )
+def _index_search(columns: str) -> None:
+    make_index("ix_tickets_search", f"tickets USING gin (search_text gin_trgm_ops, {columns})")
+    make_index("ix_tickets_search_pairs", f"tickets USING gin (search_pairs(search_text), {columns})")

@@ -14,8 +14,12 @@ down_revision = "0008"
 branch_labels = None
 depends_on = None
 
+oldest_code = "0001"
+oldest_database = "0009"
+
 _KEY = ("creator_id", "creator_kind", "status", "priority", "category", "technician_id")
 
+# The position is the snapshot in which the tickets were counted, so that later events are added to the counts.
 _COUNT = """
 WITH added AS (
     INSERT INTO service_ticket_counts
@@ -23,7 +27,7 @@ WITH added AS (
         coalesce(technician_id, '00000000-0000-0000-0000-000000000000'), count(*)
     FROM tickets WHERE creator_kind = 'SERVICE' GROUP BY 1, 2, 3, 4, 5, 6
 )
-UPDATE event_log SET service_counted = pg_current_snapshot()"""
+SELECT pg_current_snapshot()::text"""
 
 _REFUSE = """
 CREATE OR REPLACE FUNCTION refuse_uncounted_pruning() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -68,11 +72,12 @@ def upgrade() -> None:
         sa.Column("n", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint(*_KEY, name=op.f("pk_service_ticket_counts")),
     )
+    # Counted before `event_log` is locked, which every reader of counts and cursors reads.
+    position = op.get_bind().scalar(sa.text(_COUNT))
     # A position of its own, because a server of the previous version, which may still be running, advances only the
     # other one.
-    op.execute("ALTER TABLE event_log ADD COLUMN service_counted pg_snapshot NOT NULL DEFAULT pg_current_snapshot()")
+    op.execute(f"ALTER TABLE event_log ADD COLUMN service_counted pg_snapshot NOT NULL DEFAULT '{position}'")
     op.execute("ALTER TABLE event_log ALTER COLUMN service_counted DROP DEFAULT")
-    op.execute(_COUNT)
     op.execute(_REFUSE)
 
 

@@ -5,30 +5,31 @@ Revision ID: 0010
 
 from __future__ import annotations
 
-from alembic import op
+from db.postgres.indexes import make_index
 
 revision = "0010"
 down_revision = "0009"
 branch_labels = None
 depends_on = None
 
+oldest_code = "0001"
+oldest_database = "0009"
+
 _COLUMNS = {
-    "technician_id": ("technician_id", "created_at", "id"),
-    "customer_id": ("customer_id", "created_at", "id", "technician_id"),
-    "property_id": ("property_id", "created_at", "id", "technician_id"),
+    "technician_id": "technician_id, created_at, id",
+    "customer_id": "customer_id, created_at, id, technician_id",
+    "property_id": "property_id, created_at, id, technician_id",
 }
 
 
 def upgrade() -> None:
-    _replace("status")
+    _replace(", status")
 
 
 def downgrade() -> None:
-    _replace()
+    _replace("")
 
 
-def _replace(*end: str) -> None:
+def _replace(end: str) -> None:
     for owner, columns in _COLUMNS.items():
-        name = f"ix_tickets_{owner}_created_at_id"
-        op.drop_index(name, "tickets")
-        op.create_index(name, "tickets", [*columns, *end])
+        make_index(f"ix_tickets_{owner}_created_at_id", f"tickets USING btree ({columns}{end})")

@@ -14,6 +14,9 @@ down_revision = "0010"
 branch_labels = None
 depends_on = None
 
+oldest_code = "0001"
+oldest_database = "0011"
+
 _REFUSE = """
 CREATE OR REPLACE FUNCTION refuse_uncounted_pruning() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
