@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -124,8 +125,9 @@ class Watcher:
         async with Api(server) as viewer, following(viewer, self.filter, self.cursor, max_queue=None) as screen:
             taken = 0
             while self._moves is None or taken < self._moves:
-                self._take(await screen.next())
-                taken += 1
+                with suppress(TimeoutError):  # nothing has happened for a while
+                    self._take(await screen.next())
+                    taken += 1
 
     def _take(self, message: Any) -> None:
         self.cursor = message["cursor"]

@@ -318,14 +318,12 @@ async def test_few_replays_are_looked_up_at_a_time(log: Log) -> None:
     for feed, reader in zip(feeds, readers, strict=True):
         feed.answers.clear()
         log.follow(feed, reader, live.cursors[0])
-    first, last = feeds[0], feeds[-1]
-    await until(lambda: all(feed.asked for feed in feeds[:-1]))
-    for feed in feeds[:-1]:
-        assert feed.asked == [1]
+    await until(lambda: sum(feed.asked == [1] for feed in feeds) == REPLAYS_AT_ONCE)
     await turn()
-    assert last.asked == []
-    first.answers.set()
-    await readers[0].has("one", READY)
+    (last,) = [feed for feed in feeds if feed.asked == []]  # any of them can be the last
+    first = next(index for index, feed in enumerate(feeds) if feed is not last)
+    feeds[first].answers.set()
+    await readers[first].has("one", READY)
     await until(lambda: last.asked == [1])
     for feed in feeds:
         feed.answers.set()
@@ -351,6 +349,8 @@ async def test_only_events_that_pass_the_quick_test_are_queried(log: Log) -> Non
     reader = await log.followed(feed)
     for subject in subjects:
         await log.write(subject, creator=BOSS if subject in ("one", "two") else ANOTHER)
+        if subject == "one":
+            await reader.has(READY, "one")  # so that the two are not queried together
     await reader.has(READY, "one", "two")
     assert feed.asked == [1, 1]
     for cursor, missed in zip(reader.cursors, (subjects, subjects[2:], []), strict=True):
@@ -713,7 +713,8 @@ async def test_after_a_change_of_the_history_only_those_who_saw_lost_events_are_
     await log.write("kept", creator=ANOTHER)
     await other.has(READY, "kept")
     await log.write("lost")
-    await witness.has(READY, "kept", "lost")
+    for reader in (start, witness):
+        await reader.has(READY, "kept", "lost")
     query = "SELECT id::text FROM ticket_events WHERE after ->> 'subject' = 'lost'"
     await remove_event(log.database, await log.database.fetchval(query))
     await log.write("new", creator=ANOTHER)
