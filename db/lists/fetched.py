@@ -29,6 +29,15 @@ def all_matching(query: ListQuery, limit: int, stretch: Stretch, *more: Conditio
     return query.first(query.subquery(matching), limit, stretch)
 
 
+def all_seen(query: ListQuery, name: str, limit: int, stretch: Stretch) -> Select[Any]:
+    """The first `limit` rows of the stretch, among all rows that one of the viewer's own criteria makes visible.
+    Without the fence PostgreSQL may take the filter's technician for the rarer condition, whoever that is."""
+    target = query.alias()
+    seen = query.satisfies(target, query.criteria.only([(name,)]))
+    rows = query.subquery(fence(select_star(target).where(seen)).correlate(query.outer))
+    return query.first(rows, limit, stretch).where(*query.matching(rows), *query.bounds(query.keys(rows), stretch))
+
+
 def all_selected(query: ListQuery, limit: int, stretch: Stretch) -> Select[Any]:
     """The first `limit` rows of the stretch, among all rows that the selective criteria leave."""
     target = query.alias()

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, case, func, select, union_all
 
 from db.enums import Role
-from db.lists.fetched import all_matching, all_selected, selects_few
+from db.lists.fetched import all_matching, all_seen, all_selected, selects_few
 from db.lists.in_order import by_unique_key, in_order, in_owners_order, parted_by, walked, walked_by_owner
 from db.lists.query import ListQuery, Stretch
 from db.lists.searched import searched
@@ -80,7 +80,10 @@ def _of_own(query: ListQuery, limit: int, stretch: Stretch) -> Select[Any]:
     rows = _listed(query.seen_by(first), limit, stretch)
     if not others:
         return rows
-    lists = [rows, *(all_matching(query.seen_by(name), limit, stretch) for name in others)]
+    if query.criteria.at(query.listing.search) is not None:
+        lists = [rows, *(all_matching(query.seen_by(name), limit, stretch) for name in others)]
+    else:
+        lists = [rows, *(all_seen(query.seen_by(name), name, limit, stretch) for name in others)]
     both = union_all(*(select_star(query.subquery(each)) for each in lists)).subquery(query.names.name())
     return query.first(both, limit, stretch)
 

@@ -15,7 +15,7 @@ from sqlalchemy.sql.elements import ClauseElement
 
 DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
 
-_PLACEHOLDER = re.compile(r"\$(\d+)")
+_PLACEHOLDER = re.compile(r"(?<!\w)\$(\d+)")  # not `o$4`, which is the name of a row
 
 
 class Queryable(Protocol):

@@ -56,7 +56,10 @@ async def until(condition: Callable[[], object]) -> None:
 @pytest.mark.parametrize(
     ("made", "sentence"),
     [
-        ("UPDATE alembic_version SET version_num = '9999'", "revision 9999, which this version of Callout does not"),
+        (
+            "UPDATE alembic_version SET version_num = '9999', oldest_code = '9998'",
+            "revision 9999, which needs code of 9998 or newer",
+        ),
         ("ALTER DATABASE {name} SET default_transaction_read_only = on", "is read-only: reset"),
     ],
 )
