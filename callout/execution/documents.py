@@ -6,8 +6,10 @@ length, not the size that it would expand to.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from cachetools import LRUCache
@@ -38,6 +40,7 @@ KEY_MAX = 200  # characters; a key is repeated in every row of the response
 ERRORS_MAX = 20
 KEPT_BYTES = 64 * 2**20  # of all documents
 BYTES_PER_CHARACTER = 100  # of a document, parsed
+LONG = 1_000  # characters; reading a longer document takes five milliseconds and more, up to thirty
 KEPT_LENGTH = 20_000  # characters; a longer document is prepared for each request
 
 
@@ -69,14 +72,25 @@ class Documents:
         self._kept: LRUCache[str, Document] = LRUCache(
             KEPT_BYTES, getsizeof=lambda document: len(document.text) * BYTES_PER_CHARACTER
         )
+        # One thread: each that is busy makes the event loop wait five milliseconds longer for its turn.
+        self._thread = ThreadPoolExecutor(1, "documents")
 
     def get(self, query: str) -> Document:
         """Returns the document of this text. Raises `InvalidDocument` or `LimitExceeded`."""
         document = self._kept.get(query)
-        if document is None:
-            document = self._read(query)
-            if len(query) <= KEPT_LENGTH:
-                self._kept[query] = document
+        return self._keep(self._read(query)) if document is None else document
+
+    async def fetch(self, query: str) -> Document:
+        """The same, but reads a long document in a thread, so that other requests do not wait for it."""
+        document = self._kept.get(query)
+        if document is None and len(query) > LONG:
+            read = asyncio.get_running_loop().run_in_executor(self._thread, self._read, query)
+            return self._keep(await read)
+        return self._keep(self._read(query)) if document is None else document
+
+    def _keep(self, document: Document) -> Document:
+        if len(document.text) <= KEPT_LENGTH:
+            self._kept[document.text] = document
         return document
 
     def _read(self, query: str) -> Document:

@@ -10,11 +10,13 @@ The caches are bounded in bytes, by estimates that were measured, and evict what
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Generator, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from time import monotonic
+from typing import Any, Final, TypeVar
 
 import orjson
 from cachetools import LRUCache
@@ -46,6 +48,7 @@ from db.viewer import Viewer
 EVENTS_MAX = 200
 """The most events to look up at a time; fewer if that many messages would exceed the cost of one query."""
 VARIABLES_MAX = 20_000
+STEP_SECONDS: Final = 0.005
 _STATEMENT_BYTES = 64 * 2**20
 _BYTES_PER_CHARACTER = 20  # of a statement's text, with the selection that it was made from
 _REQUEST_BYTES = 16 * 2**20
@@ -53,6 +56,8 @@ _BYTES_PER_ROOT = 5_000  # of a request
 _KEPT_VARIABLES = 500  # bytes of JSON; a request with larger variables is not kept
 _KEPT_VARIANTS = 32  # of an operation: combinations of the role and the values of @skip and @include
 _NO_VARIABLES = VariableValues({}, {})
+
+T = TypeVar("T")
 
 
 @dataclass(eq=False, slots=True)
@@ -139,15 +144,12 @@ class Preparer:
         """Returns the document and the operation to execute; `name` may be None if there is only one. Raises
         `InvalidDocument`, `LimitExceeded` or `BadRequest`."""
         document = self._documents.get(query)
-        if name is None and len(document.operations) == 1:
-            (node,) = document.operations.values()
-        elif name is None:
-            raise BadRequest("The document has several operations; name one in `operationName`.")
-        elif name in document.operations:
-            node = document.operations[name]
-        else:
-            raise BadRequest("The document has no operation with the name in `operationName`.")
-        return document, node
+        return document, _named(document, name)
+
+    async def fetch_operation(self, query: str, name: str | None) -> tuple[Document, OperationDefinitionNode]:
+        """The same, without holding up other requests if the document is long."""
+        document = await self._documents.fetch(query)
+        return document, _named(document, name)
 
     def prepared(self, document: Document, node: OperationDefinitionNode) -> Operation | None:
         """Returns the prepared operation, or None if it introspects and so cannot be prepared."""
@@ -163,11 +165,36 @@ class Preparer:
         """Returns the operation's root fields with a request's arguments. If many clients send the same query with the
         same variables, such as a dashboard's list, the arguments are read once. Raises `ClientError`, `GraphQLError` or
         `InvalidVariables`."""
+        return _finished(self._binding(operation, variables, viewer))
+
+    async def bind_in_steps(
+        self, operation: Operation, variables: Mapping[str, Any] | None, viewer: Viewer
+    ) -> list[BoundRoot]:
+        """The same, but lets other requests run every `STEP_SECONDS`. Reading the arguments of a hundred root fields
+        and building their statements takes a tenth of a second."""
+        steps = self._binding(operation, variables, viewer)
+        began = monotonic()
+        while True:
+            try:
+                next(steps)
+            except StopIteration as done:
+                bound: list[BoundRoot] = done.value
+                return bound
+            if monotonic() - began > STEP_SECONDS:
+                await asyncio.sleep(0)
+                began = monotonic()
+
+    def _binding(
+        self, operation: Operation, variables: Mapping[str, Any] | None, viewer: Viewer
+    ) -> Generator[None, None, list[BoundRoot]]:
+        """Binds a request in short steps."""
         key = _key(operation, variables, viewer.role)
         read = self._requests.get(key)
         if read is None:
             values = self._coerced(operation.node, variables)
-            read = self._read_roots(self._roots(operation, values, viewer.role), values, viewer.role)
+            yield
+            roots = self._roots(operation, values, viewer.role)
+            read = yield from self._read_roots(roots, values, viewer.role)
             if key is not None:
                 _keep(self._requests, key, read)
         return _bound(read, viewer)
@@ -178,7 +205,7 @@ class Preparer:
         """Like `bind`, for an operation that introspects: returns its root fields without the introspection fields."""
         values = self._coerced(node, variables)
         roots = self._select(document, node, values, viewer.role)
-        return _bound(self._read_roots(roots, values, viewer.role), viewer)
+        return _bound(_finished(self._read_roots(roots, values, viewer.role)), viewer)
 
     def bind_stream(
         self,
@@ -221,12 +248,19 @@ class Preparer:
             operation.variants[variant] = roots
         return roots
 
-    def _read_roots(self, roots: Sequence[RootField], values: VariableValues, role: Role) -> list[ReadRoot]:
-        read = [_read(root, values) for root in roots]
-        cost = Cost()
-        for root, bounds in zip(roots, read, strict=True):
-            cost.add(root.weight, root.sites, bounds)
-        return [self._read_root(root, bounds, values, role) for root, bounds in zip(roots, read, strict=True)]
+    def _read_roots(
+        self, roots: Sequence[RootField], values: VariableValues, role: Role
+    ) -> Generator[None, None, list[ReadRoot]]:
+        bounds, cost = [], Cost()
+        for root in roots:
+            bounds.append(_read(root, values))
+            cost.add(root.weight, root.sites, bounds[-1])
+            yield
+        read = []
+        for root, of_root in zip(roots, bounds, strict=True):
+            read.append(self._read_root(root, of_root, values, role))
+            yield
+        return read
 
     def _coerced(self, node: OperationDefinitionNode, variables: Mapping[str, Any] | None) -> VariableValues:
         if not node.variable_definitions:
@@ -274,6 +308,28 @@ class Preparer:
             compiled = compiler(root.selection, role, shapes, self.position_mark, self._snippets)
             _keep(self._statements, (root, shapes), compiled)
         return compiled
+
+
+def _named(document: Document, name: str | None) -> OperationDefinitionNode:
+    """Returns the operation to execute. Raises `BadRequest`."""
+    if name is None and len(document.operations) == 1:
+        (node,) = document.operations.values()
+        return node
+    if name is None:
+        raise BadRequest("The document has several operations; name one in `operationName`.")
+    if name not in document.operations:
+        raise BadRequest("The document has no operation with the name in `operationName`.")
+    return document.operations[name]
+
+
+def _finished(steps: Generator[None, None, T]) -> T:
+    """Runs all steps, and returns their result."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            result: T = done.value
+            return result
 
 
 class _Everything(Flags):

@@ -97,7 +97,7 @@ class Engine:
         if operation is None:
             return await self.execute_ordinarily(document, node, variables, viewer, request_id)
         try:
-            bound = self._preparer.bind(operation, variables, viewer)
+            bound = await self._preparer.bind_in_steps(operation, variables, viewer)
         except (ClientError, GraphQLError) as error:
             return refusal([error], request_id)
         except InvalidVariables as error:

@@ -95,18 +95,19 @@ class LiveApplication:
             return ()
         return [session for session in sessions if session.viewer not in there]
 
-    def operation_type(self, request: GraphQLRequest) -> OperationType | None:
+    async def operation_type(self, request: GraphQLRequest) -> OperationType | None:
         """Returns the type of the request's operation, or None if the request is invalid."""
         try:
-            return self._preparer.operation(request.query, request.operation_name)[1].operation
+            _, node = await self._preparer.fetch_operation(request.query, request.operation_name)
         except ClientError:
             return None
+        return node.operation
 
     async def reply(self, session: Session, request: GraphQLRequest) -> Reply:
         """Executes a query or mutation, or prepares the feed of a subscription."""
         request_id = secrets.token_hex(8)
         try:
-            document, node = self._preparer.operation(request.query, request.operation_name)
+            document, node = await self._preparer.fetch_operation(request.query, request.operation_name)
             if node.operation is not OperationType.SUBSCRIPTION:
                 answer = await self._engine.execute(document, node, request.variables, session.viewer, request_id)
                 return Answered(answer.body) if answer.executed else _refused(answer)
