@@ -29,7 +29,7 @@ from callout.live.websocket import Sockets
 from callout.notification_channels import channels_of
 from callout.settings import Settings, load, variable
 from db.events import log as event_log
-from db.events.cursor import StreamCursors
+from db.events.stream_cursor import StreamCursors
 from db.postgres import migrate
 from db.postgres.pool import Database
 from pubsub.bell import Bell

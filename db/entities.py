@@ -10,8 +10,7 @@ from sqlalchemy.dialects.postgresql import TSQUERY
 from db import models, visibility
 from db.entity import Entity
 from db.enums import STAFF, DeliveryState, Role, TicketPriority, TicketStatus
-from db.lists.cursor import parse_text, parse_time
-from db.lists.filters import (
+from db.lists.criteria import (
     Assignee,
     Contains,
     Criteria,
@@ -26,6 +25,7 @@ from db.lists.filters import (
     Within,
 )
 from db.lists.listing import Listing, Ranking, SortKey, Stage, Tier, by_column, by_text, by_time
+from db.lists.page_cursor import parse_text, parse_time
 from db.sql import Condition, Row, table
 from db.visibility import ViewerParameter
 

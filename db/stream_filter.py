@@ -9,7 +9,7 @@ from typing import Any, Final, Self, TypeAlias
 from db.entities import TICKETS
 from db.enums import STAFF, Role
 from db.events.event import Event
-from db.lists.filters import Criteria
+from db.lists.criteria import Criteria
 from db.lists.shapes import AssigneeShape, CriteriaShape, ValueShape
 from db.lists.shared import SharedCriteria
 from db.viewer import Viewer

@@ -47,7 +47,7 @@ from db.compiler.snippets import NO_ROW, OWN, Draft, NamedRow, Snippets
 from db.entities import EVENT, NOTE, TICKET, TICKETS
 from db.enums import STAFF, Role, TicketEventKind
 from db.ids import key_of
-from db.lists.filters import Slots
+from db.lists.criteria import Slots
 from db.lists.page import page_size
 from db.lists.shapes import CriteriaShape
 from db.planner import fence, of_any_length

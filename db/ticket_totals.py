@@ -17,7 +17,7 @@ from db import visibility
 from db.entities import TICKET, TICKETS
 from db.enums import Role, TicketStatus
 from db.events import counts
-from db.lists.filters import Parameters
+from db.lists.criteria import Parameters
 from db.lists.shapes import CriteriaShape
 from db.visibility import ViewerParameter
 

@@ -25,7 +25,7 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 
-from db.events.cursor import Reset, StreamCursors, StreamPosition, check_position
+from db.events.stream_cursor import Reset, StreamCursors, StreamPosition, check_position
 from db.postgres.outage import is_logged
 from db.postgres.pool import Database
 from pubsub.bell import Bell

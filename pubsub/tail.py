@@ -22,9 +22,9 @@ from typing import Any, Final
 
 import asyncpg
 
-from db.events.cursor import Unsettled
 from db.events.event import IMAGES, READ, Event
 from db.events.position import HASH, NOW, Position, unseen
+from db.events.stream_cursor import Unsettled
 from db.postgres.outage import OutageLog
 from db.postgres.pool import OUTAGE, normalised
 from pubsub.bell import Bell

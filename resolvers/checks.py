@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from db import limits
 from db.errors import BadInput
 from db.ids import key_of
-from db.lists.filters import storable
+from db.lists.criteria import storable
 from resolvers.mutation import MutationError, Refused, UserErrorCode
 
 # A common mailbox: the dot-atom of RFC 5322 (section 3.2.3), or its non-ASCII form (RFC 6531), at a domain name of at

@@ -12,7 +12,7 @@ from db.entities import TICKET, TICKETS
 from db.enums import TicketEventKind
 from db.ids import key_of
 from db.limits import PROGRESS_MAX
-from db.lists.filters import Parameters, Slots, only_one, storable
+from db.lists.criteria import Parameters, Slots, only_one, storable
 from db.sql import EMPTY, Condition, Expression, Row, json_rows, table
 from db.ticket_totals import ticket_counts
 from db.visibility import ViewerParameter

@@ -12,7 +12,7 @@ from strawberry.types.field import StrawberryField
 from strawberry.types.scalar import ScalarDefinition
 
 from db.compiler.selection import MAPPING
-from db.lists.cursor import parse_time
+from db.lists.page_cursor import parse_time
 from schema.api_key import ApiKeyMutations, ApiKeyQueries
 from schema.article import ArticleMutations, ArticleQueries
 from schema.customer import CustomerMutations, CustomerQueries

@@ -48,7 +48,7 @@ from db.limits import (
     SEARCH_MAX,
     SUBJECT_MAX,
 )
-from db.lists.filters import CRITERIA_MAX
+from db.lists.criteria import CRITERIA_MAX
 from db.ticket_totals import ALL_TICKETS
 from resolvers import ticket, ticket_fields
 from resolvers.mutation import user_errors

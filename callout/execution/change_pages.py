@@ -8,8 +8,8 @@ import orjson
 from db.compiler.fields import Constant
 from db.compiler.selection import Selection
 from db.enums import StreamResetReason
-from db.events.cursor import Reset, StreamCursors, StreamPosition, check_cursor
 from db.events.position import NOW
+from db.events.stream_cursor import Reset, StreamCursors, StreamPosition, check_cursor
 from db.postgres.pool import Database
 from db.ticket_stream import Reader, StreamedEvent
 

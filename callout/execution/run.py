@@ -45,7 +45,7 @@ from callout.execution.prepare import (
 from db.compiler.fields import Constant, MutationField
 from db.enums import DeliveryChannel
 from db.errors import ClientError
-from db.events.cursor import StreamCursors
+from db.events.stream_cursor import StreamCursors
 from db.postgres.pool import WITHOUT_EFFECT, Database
 from db.ticket_stream import Reader, TicketChangesPage
 from db.viewer import Viewer

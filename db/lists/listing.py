@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 from sqlalchemy import ColumnElement, case
 
 from db.enums import Role
-from db.lists.cursor import parse_int, parse_text, parse_time, parse_uuid
-from db.lists.filters import Contains, Criteria, Parameters, Term
+from db.lists.criteria import Contains, Criteria, Parameters, Term
+from db.lists.page_cursor import parse_int, parse_text, parse_time, parse_uuid
 from db.lists.shapes import CriteriaShape, Path, SearchShape
 from db.planner import number
 from db.sql import Condition, Row

@@ -21,9 +21,9 @@ from db.compiler.selection import Arguments, Bound, FieldMapping, Render, Select
 from db.compiler.snippets import OWN, Draft, NamedRow
 from db.entity import Entity
 from db.errors import BadInput
-from db.lists.cursor import decode_page_cursor
-from db.lists.filters import Parameters, Slots
+from db.lists.criteria import Parameters, Slots
 from db.lists.listing import BY_ID, RANKING_KEYS, Listing, Order
+from db.lists.page_cursor import decode_page_cursor
 from db.lists.plan import found, total
 from db.lists.query import CursorBound, ListQuery, Stretch
 from db.lists.shapes import CriteriaShape

@@ -30,7 +30,7 @@ from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.types import TypeEngine
 
 from db.entity import Entity
-from db.lists.filters import Parameters, Term
+from db.lists.criteria import Parameters, Term
 from db.lists.listing import BY_ID, RANK, RANKING_KEYS, Keys, Listing, Order, Ranking
 from db.lists.shapes import CriteriaShape, Path, SearchShape, VisibilityShape
 from db.planner import number

@@ -49,7 +49,7 @@ class AssigneeShape:
 
 @dataclass(frozen=True, slots=True)
 class SearchShape:
-    """The slot of the search term, and whether the term is short (`db/lists/filters.py: Term`)."""
+    """The slot of the search term, and whether the term is short (`db/lists/criteria.py: Term`)."""
 
     slot: int
     short: bool

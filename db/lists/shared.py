@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import Boolean, ColumnElement, and_, or_
 from sqlalchemy.types import TypeEngine
 
-from db.lists.filters import Criteria, Parameters
+from db.lists.criteria import Criteria, Parameters
 from db.lists.shapes import CriteriaShape, Shape, numbered
 from db.sql import Condition, Row
 from db.visibility import ViewerParameter

@@ -21,7 +21,7 @@ from callout.live.feeds import feed_of
 from db.compiler.selection import Weight
 from db.enums import Role
 from db.errors import LimitExceeded
-from db.events.cursor import StreamCursors
+from db.events.stream_cursor import StreamCursors
 from db.lists.page import PageShape
 from db.postgres.pool import Database
 from db.viewer import Viewer

@@ -16,8 +16,8 @@ import pytest
 
 from db.enums import Role, TicketEventKind
 from db.events import log as event_log
-from db.events.cursor import StreamCursors
 from db.events.position import NOW, Position, Snapshot
+from db.events.stream_cursor import StreamCursors
 from db.ids import new_id
 from db.viewer import Viewer
 from tests.helpers.api import Api

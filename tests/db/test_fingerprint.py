@@ -15,7 +15,8 @@ import pytest
 from db.enums import StreamResetReason
 from db.events import counts
 from db.events import log as event_log
-from db.events.cursor import (
+from db.events.position import NOW, Position
+from db.events.stream_cursor import (
     Replay,
     Reset,
     StreamCursors,
@@ -24,7 +25,6 @@ from db.events.cursor import (
     check_cursor,
     check_position,
 )
-from db.events.position import NOW, Position
 from db.ids import new_id
 from db.postgres.pool import Database as Pool
 from tests.helpers.counting import change, create

@@ -12,8 +12,8 @@ import pytest
 from db.enums import StreamResetReason
 from db.events import counts
 from db.events import log as event_log
-from db.events.cursor import Reset, StreamCursors, check_cursor
 from db.events.position import NOW, Position
+from db.events.stream_cursor import Reset, StreamCursors, check_cursor
 from db.postgres import pool as engine
 from db.postgres.pool import Database as Pool
 from tests.helpers.api import Api

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from db.events.cursor import StreamCursors, StreamPosition
 from db.events.position import Snapshot
+from db.events.stream_cursor import StreamCursors, StreamPosition
 from db.ids import new_id
 
 CURSORS = StreamCursors(new_id())

@@ -14,8 +14,8 @@ import pytest
 
 from db.enums import StreamResetReason
 from db.events import log as event_log
-from db.events.cursor import Replay, Reset, StreamCursors, StreamPosition, check_cursor
 from db.events.position import NOW, Position, Snapshot
+from db.events.stream_cursor import Replay, Reset, StreamCursors, StreamPosition, check_cursor
 from db.ids import new_id
 from db.postgres.pool import Database as Pool
 from tests.helpers import database_checks

@@ -18,8 +18,8 @@ from typing import Any
 import asyncpg
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from db.events.cursor import StreamCursors, StreamPosition
 from db.events.position import Position, Snapshot
+from db.events.stream_cursor import StreamCursors, StreamPosition
 from tests.helpers.api import Api, Server
 from tests.helpers.change_pages import fetch_page
 from tests.helpers.graphql_ws_client import WITHIN, following

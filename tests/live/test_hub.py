@@ -17,8 +17,8 @@ import pytest
 from callout.background import background
 from db.enums import Role, StreamResetReason
 from db.events import log as event_log
-from db.events.cursor import StreamCursors, StreamPosition
 from db.events.position import NOW
+from db.events.stream_cursor import StreamCursors, StreamPosition
 from db.postgres.pool import Database
 from db.viewer import Viewer
 from pubsub import hub as hub_module

@@ -21,7 +21,7 @@ from callout.settings import Settings
 from db.enums import Role, TicketEventKind
 from db.events import counts
 from db.events import log as event_log
-from db.events.cursor import REPLAY_MAX, StreamCursors, StreamPosition
+from db.events.stream_cursor import REPLAY_MAX, StreamCursors, StreamPosition
 from db.ids import new_id
 from db.postgres.pool import Database as Pool
 from db.viewer import Viewer

@@ -24,7 +24,7 @@ from db.enums import Role, TicketCategory, TicketEventKind, TicketPriority, Tick
 from db.events import log as event_log
 from db.events.event import IMAGES, READ, Event
 from db.ids import new_id
-from db.lists.filters import Slots
+from db.lists.criteria import Slots
 from db.postgres.pool import Database
 from db.viewer import Viewer
 from pubsub.feed import Feed, Message

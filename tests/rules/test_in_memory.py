@@ -11,7 +11,7 @@ import pytest
 from db.entities import TICKETS
 from db.enums import Role
 from db.events.event import Event, Image
-from db.lists.filters import Slots
+from db.lists.criteria import Slots
 from db.lists.in_memory import Test, all_hold, any_holds, negated, undecided
 from db.viewer import Viewer
 

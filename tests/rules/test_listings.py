@@ -14,7 +14,7 @@ from db.compiler.selection import MAPPING
 from db.entities import TICKET, TICKETS
 from db.entity import Entity
 from db.enums import Role
-from db.lists.filters import Criteria
+from db.lists.criteria import Criteria
 from db.lists.listing import Listing
 from db.lists.page import Many
 from db.models import Base
