@@ -15,7 +15,9 @@ DATA = Path(".data").absolute()
 
 PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "compare": lambda given: compare.run(DATA / "bench", rounds=given.rounds, only=given.only),
-    "vary": lambda given: vary.run(DATA / "bench", rounds=given.rounds, connections=given.connections, only=given.only),
+    "vary": lambda given: vary.run(
+        DATA, tickets=given.tickets, rounds=given.rounds, connections=given.connections, only=given.only
+    ),
     "fanout": lambda given: fanout.run(DATA / "bench", rounds=given.rounds),
     "filters": lambda given: filters.run(DATA / "bench-live", rounds=given.rounds),
     "notifications": lambda given: notifications.run(DATA / "bench-notifications", rounds=given.rounds),
@@ -34,6 +36,7 @@ def main() -> None:
     names = dict.fromkeys([*(case.name for case in CASES), *vary.NAMES])
     parser.add_argument("--only", choices=list(names), help="run a single case of `compare` or `vary`")
     parser.add_argument("--connections", type=int, default=vary.CONNECTIONS, help="the connections of `vary`")
+    parser.add_argument("--tickets", type=int, default=compare.TICKETS, help="the size of the database of `vary`")
     arguments = parser.parse_args()
     print_machine()
     for part in [arguments.part] if arguments.part else PARTS:

@@ -18,7 +18,7 @@ from typing import Final
 import asyncpg
 import orjson
 
-from bench import cases, compare, database, servers
+from bench import cases, compare, database, million, servers
 from bench.cases import Case, Connection, Draw
 from bench.compare import TICKETS, Differs, Sample
 from bench.load import Failed
@@ -193,12 +193,13 @@ HEADER = (
 )
 
 
-def run(data_dir: Path, *, rounds: int, connections: int, only: str | None = None) -> None:
+def run(data: Path, *, tickets: int, rounds: int, connections: int, only: str | None = None) -> None:
     """Measures each case in `rounds` turns and prints the tables; `only` limits it to the case of this name. If a case
     cannot be measured, the others still are, and the exit status is 1."""
     chosen = [each for each in CASES if only in (None, each.case.name)]
     never_seen = only in (None, NEVER_SEEN.name)
-    with database.prepared(data_dir, tickets=TICKETS) as url:
+    data_dir = data / {TICKETS: "bench", million.TICKETS: "bench-million"}.get(tickets, f"bench-{tickets}")
+    with database.prepared(data_dir, tickets=tickets) as url:
         viewers = asyncio.run(_viewers(url))
         with (
             servers.baseline("floor", url, data_dir / "floor.log") as floor,
