@@ -17,8 +17,8 @@ import httpx
 import pytest
 
 from db.postgres import embedded, migrate
-from tests.conftest import TEMPLATE
 from tests.helpers.api import Api, Server
+from tests.helpers.clusters import clusters
 from tests.helpers.database_checks import Database as Connection
 from tests.helpers.database_checks import until, until_blocked
 from tests.helpers.proxy import Proxy, connector, through
@@ -286,9 +286,11 @@ async def test_a_mutation_whose_connection_ends_is_not_said_to_be_undone(
     await watcher.close()
 
 
-async def test_a_full_disk_is_reported_until_there_is_room_again(tmp_path: Path, fresh_url: str) -> None:
-    with small_disk(40) as disk:
-        async with on_disk(fresh_url, disk.path) as url, serving(tmp_path, url) as api:
+async def test_a_full_disk_is_reported_until_there_is_room_again(tmp_path: Path) -> None:
+    """In a cluster of its own, which can make no checkpoint meanwhile."""
+    with small_disk(40) as disk, clusters(1) as [cluster]:
+        await cluster.start()
+        async with on_disk(cluster.url, disk.path) as url, serving(tmp_path, url) as api:
             await becomes(api, 200)
             disk.fill()
             await becomes(api, 503, "DATABASE_FULL")
@@ -317,7 +319,8 @@ async def on_disk(url: str, disk: Path) -> AsyncIterator[str]:
     os.chown(location, owner.st_uid, owner.st_gid)
     name = f"on_disk_{secrets.token_hex(6)}"
     await admin.execute(f"CREATE TABLESPACE {name} LOCATION '{location}'")
-    await admin.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} TABLESPACE {name}")
+    await admin.execute(f"CREATE DATABASE {name} TABLESPACE {name}")
+    await asyncio.to_thread(migrate.upgrade, at(url, name))
     try:
         yield at(url, name)
     finally:
