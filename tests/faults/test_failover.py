@@ -92,7 +92,15 @@ async def test_many_failovers_while_everybody_writes(two: list[Cluster], tmp_pat
                     await until(lambda: ended() >= 100)
                     if turn % 2:
                         replication.fall_silent()
-                        await until(lambda: ended() >= 200)
+                        least = [watcher.received.total() + 10 for watcher in watchers]  # they must see what is lost
+                        await until(
+                            lambda least=least: (
+                                ended() >= 200  # type: ignore[misc]
+                                and all(
+                                    watcher.received.total() >= n for watcher, n in zip(watchers, least, strict=True)
+                                )
+                            )
+                        )
                     cursor = await here.cursor()
                     await first.crash()
                     await second.promote()
