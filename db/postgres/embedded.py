@@ -52,6 +52,11 @@ STOP_SECONDS = 60
 # through a shell and the client in a URL.
 SOCKET_DIR = re.compile(r"[A-Za-z0-9_./-]{1,85}", re.ASCII)
 
+DUMP_OPTIONS = ("--format=custom", "--no-owner", "--no-privileges")
+
+# The server's message about a data directory of another major version: the version of it, and its own.
+OTHER_VERSION = re.compile(r"was initialized by PostgreSQL version (\S+), .* this version (\S+?)\.?$", re.MULTILINE)
+
 MIB = 1024 * 1024
 
 
@@ -129,11 +134,12 @@ def has_database(data_dir: Path) -> bool:
 async def dump(url: str, snapshot: str, write: Callable[[bytes], object]) -> None:
     """Passes a dump of the database to `write`, in pieces. It has what the exported snapshot sees. Raises
     `EmbeddedServerError`."""
-    options = ("--format=custom", "--no-owner", "--no-privileges", f"--snapshot={snapshot}", f"--dbname={url}")
     with tempfile.TemporaryFile() as errors:
         process = await asyncio.create_subprocess_exec(
             _binaries() / "pg_dump",
-            *options,
+            *DUMP_OPTIONS,
+            f"--snapshot={snapshot}",
+            f"--dbname={url}",
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,
@@ -307,7 +313,14 @@ def _ensure_running(pgdata: Path) -> str:
             *("--wait", f"--timeout={START_SECONDS}"),
         )
     except EmbeddedServerError as error:
-        raise EmbeddedServerError(f"PostgreSQL failed to start.\n{error}\n{_end_of_log(pgdata)}") from None
+        end_of_log = _end_of_log(pgdata)
+        if made_by := OTHER_VERSION.search(end_of_log):
+            raise EmbeddedServerError(
+                f"{pgdata} was made by PostgreSQL {made_by[1]}, and this version of Callout has {made_by[2]}:"
+                " install the version from before, run `callout backup`, move the directory away, and restore the"
+                " backup with this version."
+            ) from None
+        raise EmbeddedServerError(f"PostgreSQL failed to start.\n{error}\n{end_of_log}") from None
     return socket_dir
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import stat
+import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -87,7 +89,7 @@ async def cursor_of(url: str) -> str:
 async def until_more_tickets(url: str, more: int) -> None:
     start = await tickets(url)
     async with asyncio.timeout(SECONDS):
-        while await tickets(url) < start + more:
+        while await tickets(url) < start + more:  # noqa: ASYNC110 (there is no event to wait for)
             await asyncio.sleep(0.02)
 
 
@@ -147,6 +149,15 @@ async def test_a_restore_that_is_killed_leaves_no_database_and_can_be_repeated(b
         assert f" {await tickets(fresh.url):,} tickets" in backed_up.printed
 
 
+def test_postgresqls_own_program_reads_the_dump_in_a_backup(backed_up: BackedUp) -> None:
+    """Even though the checksum follows it."""
+    after_the_line = backed_up.file.read_bytes().partition(b"\n")[2]
+    program = embedded._binaries() / "pg_restore"
+    done = subprocess.run([program, "--file=-"], input=after_the_line, capture_output=True, check=True)
+    assert b"CREATE TABLE public.tickets " in done.stdout and b"database dump complete" in done.stdout
+    assert done.stderr == b""
+
+
 def test_a_backup_that_is_cut_short_or_altered_is_refused_before_anything_is_touched(
     backed_up: BackedUp, tmp_path: Path
 ) -> None:
@@ -159,6 +170,8 @@ def test_a_backup_that_is_cut_short_or_altered_is_refused_before_anything_is_tou
     for place in (0, len(MAGIC) - 2, line - 3, line, end // 2, end - DIGEST_BYTES - 1, end - 1):
         file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         assert "not a backup" in (said := refusal(target, "restore", str(file))) or "damaged" in said, place
+    file.write_bytes(whole + b"\n")
+    assert "damaged" in refusal(target, "restore", str(file))
     assert not target.exists()
 
 
@@ -199,13 +212,27 @@ async def test_neither_a_database_nor_a_file_is_replaced(backed_up: BackedUp, tm
     assert done.exit_code == 0 and file.read_bytes().startswith(MAGIC)
 
 
+async def test_a_dump_that_fails_leaves_no_file(
+    backed_up: BackedUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here because a table is locked for too long."""
+    monkeypatch.setattr(embedded, "DUMP_OPTIONS", (*embedded.DUMP_OPTIONS, "--lock-wait-timeout=100ms"))
+    connection = await asyncpg.connect(backed_up.source.url)
+    async with connection.transaction():
+        await connection.execute("LOCK TABLE notes IN ACCESS EXCLUSIVE MODE")
+        said = await asyncio.to_thread(refusal, backed_up.source.directory, "backup", str(tmp_path / "callout.backup"))
+    await connection.close()
+    assert "pg_dump: " in said and "notes" in said
+    assert os.listdir(tmp_path) == []
+
+
 async def test_a_backup_that_does_not_fit_on_the_disk_leaves_nothing(backed_up: BackedUp) -> None:
     with small_disk(1) as disk:
         disk.fill()
         file = disk.path / "callout.backup"
         said = await asyncio.to_thread(refusal, backed_up.source.directory, "backup", str(file))
         assert f"{file} cannot be written: No space left on device" in said
-        assert [path.name for path in disk.path.iterdir()] == ["filling"]
+        assert os.listdir(disk.path) == ["filling"]
 
 
 def test_a_database_that_is_not_there_or_not_embedded_cannot_be_backed_up(tmp_path: Path) -> None:
