@@ -15,6 +15,7 @@ import signal
 import sys
 import traceback
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 import asyncpg
@@ -23,14 +24,15 @@ import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from callout import logs, settings
+from callout import backup, logs, settings
 from callout.auth import tokens
 from callout.auth.authenticator import mint
 from callout.auth.tokens import UnknownSubject
+from callout.backup import BackupUnusable
 from callout.database import DatabaseUnusable, database, is_empty, migrated_database
 from callout.follow import NotAdmitted, follow
 from callout.serve import serve as run_server
-from callout.settings import InvalidSettings
+from callout.settings import InvalidSettings, Settings
 from db.enums import Role
 from db.postgres import migrate as migrations
 from db.postgres.embedded import EmbeddedServerError
@@ -70,7 +72,7 @@ class Commands(click.Group):
             for problem in error.problems:
                 click.echo(f"  {problem}", err=True)
             context.exit(2)
-        except (DatabaseUnusable, EmbeddedServerError, migrations.NotMigrated, UnknownSubject) as error:
+        except (BackupUnusable, DatabaseUnusable, EmbeddedServerError, migrations.NotMigrated, UnknownSubject) as error:
             raise click.ClickException(str(error)) from error
 
 
@@ -177,6 +179,37 @@ async def _seed(url: str, tickets: int | None) -> None:
             await seeding.bulk(connection, tickets=tickets, progress=show)
     finally:
         await connection.close()
+
+
+@cli.command(name="backup")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+def back_up(file: Path, force: bool) -> None:
+    """Write the embedded database to FILE, while servers may use it."""
+    contents = backup.write(_with_embedded_database().data_dir, file, overwrite=force)
+    click.echo(f"{file} has {contents.tickets:,} tickets, as of {contents.taken_at}.")
+
+
+@cli.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def restore(file: Path) -> None:
+    """Restore the embedded database from FILE, a backup, into a data directory that has none."""
+    data_dir = _with_embedded_database().data_dir
+    contents = backup.restore(data_dir, file)
+    click.echo(
+        f"{data_dir} has the {contents.tickets:,} tickets of {contents.taken_at}. `callout serve` serves them; clients"
+        " with older cursors are reset."
+    )
+
+
+def _with_embedded_database() -> Settings:
+    chosen = settings.load()
+    if chosen.database_url is not None:
+        raise click.ClickException(
+            "CALLOUT_DATABASE_URL is set, but `backup` and `restore` are for the embedded database: use `pg_dump` and"
+            " `pg_restore`."
+        )
+    return chosen
 
 
 @cli.command()

@@ -16,6 +16,7 @@ on a path with a space; and, when run by root, makes every directory above the d
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import locale
 import logging
@@ -26,13 +27,14 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic, sleep
-from typing import NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import psutil
 
@@ -42,12 +44,18 @@ DATABASE = "callout"
 SUPERUSER = "postgres"
 SYSTEM_USER = "callout-postgres"  # created when root starts the server, because PostgreSQL refuses to run as root
 LOG = "log"
+DRAFT = "postgres.draft"  # the data directory of a database that is not complete yet
 START_SECONDS = 300  # recovery after a crash during a bulk load takes minutes
 STOP_SECONDS = 60
 
 # Paths that a socket's directory can have: the socket's path is limited to 103 bytes (macOS), the server gets it
 # through a shell and the client in a URL.
 SOCKET_DIR = re.compile(r"[A-Za-z0-9_./-]{1,85}", re.ASCII)
+
+DUMP_OPTIONS = ("--format=custom", "--no-owner", "--no-privileges")
+
+# The server's message about a data directory of another major version: the version of it, and its own.
+OTHER_VERSION = re.compile(r"was initialized by PostgreSQL version (\S+), .* this version (\S+?)\.?$", re.MULTILINE)
 
 MIB = 1024 * 1024
 
@@ -89,6 +97,89 @@ def running(data_dir: Path, *, durable: bool = True) -> Iterator[str]:
         raise EmbeddedServerError(
             f"{error.filename or data_dir}: permission denied. Does the data directory belong to another user?"
         ) from error
+
+
+@contextmanager
+def new_database(data_dir: Path) -> Iterator[str]:
+    """The URL of an empty database. At the end of the block it becomes that of `data_dir`; if the block raises, nothing
+    of it is left. Other processes wait with starting the server of `data_dir`.
+
+    Raises `EmbeddedServerError` if `data_dir` has a database already, or if the server cannot be started.
+    """
+    data_dir = data_dir.expanduser().resolve()
+    pgdata, draft = data_dir / "postgres", data_dir / DRAFT
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with _locked(data_dir / "postgres.lock") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        if pgdata.exists() and any(pgdata.iterdir()):
+            raise EmbeddedServerError(
+                f"{pgdata} exists already, and is not replaced: move it away, or choose another data directory."
+            )
+        _discard(draft)
+        try:
+            with running(draft) as url:
+                yield url
+            if _postmaster(draft / "postgres") is not None:
+                raise EmbeddedServerError(f"The server in {draft} does not stop.")
+            (draft / "postgres").rename(pgdata)
+            sync_directory(data_dir)
+        finally:
+            _discard(draft)
+
+
+def has_database(data_dir: Path) -> bool:
+    return (data_dir / "postgres" / "PG_VERSION").exists()
+
+
+async def dump(url: str, snapshot: str, write: Callable[[bytes], object]) -> None:
+    """Passes a dump of the database to `write`, in pieces. It has what the exported snapshot sees. Raises
+    `EmbeddedServerError`."""
+    with tempfile.TemporaryFile() as errors:
+        process = await asyncio.create_subprocess_exec(
+            _binaries() / "pg_dump",
+            *DUMP_OPTIONS,
+            f"--snapshot={snapshot}",
+            f"--dbname={url}",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=errors,
+            limit=MIB,
+            **_as_owner(_socket_dir_of(url)),
+        )
+        assert process.stdout is not None
+        try:
+            while piece := await process.stdout.read(MIB):
+                write(piece)
+            if await process.wait():
+                errors.seek(0)
+                raise EmbeddedServerError(f"pg_dump: {errors.read().decode(errors='replace').strip()}")
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+
+def load(url: str, source: BinaryIO) -> None:
+    """Restores a dump into an empty database; reads it from where the file's descriptor stands. Raises
+    `EmbeddedServerError`."""
+    directory, target = _socket_dir_of(url), f"--dbname={url}"
+    _run(directory, "pg_restore", "--single-transaction", "--no-owner", "--no-privileges", target, source=source)
+    _run(directory, "psql", "--no-psqlrc", target, "--command=ANALYZE", "--command=CHECKPOINT")
+
+
+def sync_directory(directory: Path) -> None:
+    """Waits until the names in the directory are on the disk."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _discard(data_dir: Path) -> None:
+    """Removes a data directory; a process that was killed may have left its server running."""
+    _stop(data_dir / "postgres")
+    shutil.rmtree(data_dir, ignore_errors=True)
 
 
 @contextmanager
@@ -222,7 +313,14 @@ def _ensure_running(pgdata: Path) -> str:
             *("--wait", f"--timeout={START_SECONDS}"),
         )
     except EmbeddedServerError as error:
-        raise EmbeddedServerError(f"PostgreSQL failed to start.\n{error}\n{_end_of_log(pgdata)}") from None
+        end_of_log = _end_of_log(pgdata)
+        if made_by := OTHER_VERSION.search(end_of_log):
+            raise EmbeddedServerError(
+                f"{pgdata} was made by PostgreSQL {made_by[1]}, and this version of Callout has {made_by[2]}:"
+                " install the version from before, run `callout backup`, move the directory away, and restore the"
+                " backup with this version."
+            ) from None
+        raise EmbeddedServerError(f"PostgreSQL failed to start.\n{error}\n{end_of_log}") from None
     return socket_dir
 
 
@@ -313,6 +411,11 @@ def _socket_dir(pgdata: Path) -> str:
     return str(directory)
 
 
+def _socket_dir_of(url: str) -> Path:
+    """The socket's directory, which belongs to the server's user."""
+    return Path(url.partition("?host=")[2])
+
+
 def _owner(pgdata: Path) -> pwd.struct_passwd:
     return pwd.getpwuid(pgdata.stat().st_uid)
 
@@ -363,26 +466,35 @@ def _binaries() -> Path:
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 
-def _run(directory: Path, program: str, *arguments: str, input: str = "") -> None:
-    """Runs one of PostgreSQL's programs in `directory`, as its owner, and in a session of its own, so that Ctrl-C in
-    the terminal does not stop it. Raises `EmbeddedServerError` with its output if it fails."""
-    owner = _owner(directory) if os.geteuid() == 0 else None
+def _run(directory: Path, program: str, *arguments: str, input: str = "", source: BinaryIO | None = None) -> None:
+    """Runs one of PostgreSQL's programs in `directory`. It reads `input`, or the file `source`. Raises
+    `EmbeddedServerError` with its output if it fails."""
     try:
         subprocess.run(
             [_binaries() / program, *arguments],
-            cwd=directory,
-            env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
-            input=input,
+            stdin=source,
+            input=input if source is None else None,
             capture_output=True,
             check=True,
             text=True,
-            start_new_session=True,
-            user=owner.pw_uid if owner else None,
-            group=owner.pw_gid if owner else None,
-            extra_groups=[] if owner else None,
+            **_as_owner(directory),
         )
     except subprocess.CalledProcessError as error:
         raise EmbeddedServerError(f"{program}: {error.stderr.strip() or error.stdout.strip()}") from error
+
+
+def _as_owner(directory: Path) -> dict[str, Any]:
+    """The options of a process that runs in `directory`, as its owner, and in a session of its own, so that Ctrl-C in
+    the terminal does not stop it."""
+    owner = _owner(directory) if os.geteuid() == 0 else None
+    return {
+        "cwd": directory,
+        "env": {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
+        "start_new_session": True,
+        "user": owner.pw_uid if owner else None,
+        "group": owner.pw_gid if owner else None,
+        "extra_groups": [] if owner else None,
+    }
 
 
 def _end_of_log(pgdata: Path) -> str:

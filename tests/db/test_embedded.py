@@ -163,3 +163,17 @@ def test_a_failed_start_reports_its_cause(tmp_path: Path) -> None:
         file.write("max_connections = many\n")
     with pytest.raises(EmbeddedServerError, match="max_connections"), embedded.running(tmp_path):
         pass
+
+
+def test_a_data_directory_of_another_major_version_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    with embedded.running(tmp_path, durable=False):
+        pass
+    version = tmp_path / "postgres" / "PG_VERSION"
+    version.write_text("17\n")
+    with (
+        pytest.raises(EmbeddedServerError, match=r"PostgreSQL 17, and .* has 1[89].*: .*`callout backup`") as refused,
+        embedded.running(tmp_path),
+    ):
+        pass
+    assert "\n" not in str(refused.value)
+    assert version.read_text() == "17\n"
