@@ -20,7 +20,7 @@ UV_VERSION := 0.13.9
 .PHONY: help run test test-node test-pgbouncer faults mutants lint schema bench screenshots lock clean
 
 help:  ## Show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-21s %s\n", $$1, $$2}'
 
 run: $(RUN_STAMP)  ## Start Callout with a demo company on 127.0.0.1:8000 (CALLOUT_PORT changes it)
 	@$(BIN)/python -m callout serve
