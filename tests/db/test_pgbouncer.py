@@ -78,10 +78,14 @@ async def test_listen_and_migrations_need_the_direct_url(tmp_path: Path, fresh_u
 async def test_a_pooler_that_loses_prepared_statements_is_refused(tmp_path: Path, fresh_url: str) -> None:
     async with pgbouncer(fresh_url, "transaction") as bouncer:
         await bouncer.alter(*LIMITS)
-        assert await refusal(**settings_of(tmp_path, bouncer)) == (
+        settings = settings_of(tmp_path, bouncer)
+        sentence = await refusal(**settings)
+        assert sentence == (
             "The connection pooler of CALLOUT_DATABASE_URL loses prepared statements between transactions: use"
             " PgBouncer 1.21 or newer and set its `max_prepared_statements`, or set its `pool_mode` to `session`."
         )
+        doctor = await asyncio.to_thread(Terminal(**settings), "doctor")
+        assert f"✗ database  {sentence}" in doctor.stdout.splitlines()
 
 
 @needs_pgbouncer
@@ -155,8 +159,9 @@ async def test_a_server_works_behind_it(tmp_path: Path, fresh_url: str, mode: st
         with server_process(tmp_path, bouncer.url, database_direct_url=direct) as process:
             async with Api(server_of(process, fresh_url)) as api, following(api) as screen:
                 direct_ones = {("callout bell", embedded.SUPERUSER), ("callout tail", embedded.SUPERUSER)}
+                all_of_them = direct_ones | {("callout", bouncer.role)}
                 async with asyncio.timeout(WITHIN):
-                    while await roles_of(fresh_url) != direct_ones | {("callout", bouncer.role)}:  # noqa: ASYNC110 (there is no event to wait for)
+                    while await roles_of(fresh_url) != all_of_them:  # noqa: ASYNC110 (there is no event to wait for)
                         await asyncio.sleep(0.05)
                 ticket = await api.new_ticket(subject="Siren will not stop")
                 assert (await screen.next())["ticketId"] == ticket
