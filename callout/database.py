@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from datetime import datetime
 from time import monotonic
 from typing import Final
 
@@ -26,9 +25,11 @@ OLDEST_SERVER = 140_000  # PostgreSQL 14, as in `server_version_num`
 
 _EMPTY = Statement(select(not_(exists(select(CustomerRow.id)) | exists(select(TechnicianRow.id)))))
 
-_SERVER: Final = """
+_IDENTITY: Final = "extract(epoch FROM pg_postmaster_start_time()) || ' ' || current_database()"
+
+_SERVER: Final = f"""
 SELECT current_setting('server_version_num')::int AS number, current_setting('server_version') AS name,
-    pg_postmaster_start_time() AS started, pg_is_in_recovery() AS standby,
+    {_IDENTITY} AS identity, pg_is_in_recovery() AS standby,
     current_setting('transaction_read_only')::boolean AS read_only,
     to_regclass('alembic_version') IS NOT NULL AS migrated"""
 
@@ -93,8 +94,8 @@ async def wait_for(
             if pool_url is None or pool_url == url:
                 await _check(url, code, _URL, writable=writable, migrated=migrated)
             else:
-                started = await _check(url, code, _DIRECT_URL, writable=writable, migrated=migrated)
-                await _check_pool(pool_url, started)
+                identity = await _check(url, code, _DIRECT_URL, writable=writable, migrated=migrated)
+                await _check_pool(pool_url, identity)
         except DatabaseNotReady as problem:
             if monotonic() >= deadline:
                 raise
@@ -106,8 +107,8 @@ async def wait_for(
         await asyncio.sleep(RETRY_SECONDS)
 
 
-async def _check(url: str, code: Code, name: str, *, writable: bool, migrated: bool) -> datetime:
-    """Returns when the server started."""
+async def _check(url: str, code: Code, name: str, *, writable: bool, migrated: bool) -> str:
+    """Returns what identifies the database among all that run."""
     async with _connected(url, name) as connection:
         if await pooler.answers_for_postgresql(connection):
             raise DatabaseUnusable(
@@ -124,16 +125,16 @@ async def _check(url: str, code: Code, name: str, *, writable: bool, migrated: b
         raise DatabaseUnusable(f"The database is {misfit}.")
     if misfit and migrated:
         raise DatabaseNotReady(f"The database is {misfit}.")
-    started: datetime = server["started"]
-    return started
+    identity: str = server["identity"]
+    return identity
 
 
-async def _check_pool(url: str, started: datetime) -> None:
+async def _check_pool(url: str, identity: str) -> None:
     """Checks the URL of the connection pool, where it is not that of PostgreSQL itself."""
     async with _connected(url, _URL) as one, _connected(url, _URL) as other:
         async with one.transaction():
-            if started != await one.fetchval("SELECT pg_postmaster_start_time()"):
-                raise DatabaseNotReady(f"{_URL} and {_DIRECT_URL} lead to different servers: correct one of them.")
+            if identity != await one.fetchval(f"SELECT {_IDENTITY}"):
+                raise DatabaseNotReady(f"{_URL} and {_DIRECT_URL} lead to different databases: correct one of them.")
         if not await pooler.answers_for_postgresql(one):
             return
         if await pooler.loses_prepared_statements(one, other):
