@@ -17,10 +17,10 @@ TEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-node faults mutants lint schema bench screenshots lock clean
+.PHONY: help run test test-node test-pgbouncer faults mutants lint schema bench screenshots lock clean
 
 help:  ## Show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-21s %s\n", $$1, $$2}'
 
 run: $(RUN_STAMP)  ## Start Callout with a demo company on 127.0.0.1:8000 (CALLOUT_PORT changes it)
 	@$(BIN)/python -m callout serve
@@ -30,6 +30,9 @@ test: $(DEV_STAMP)  ## Run the tests (ARGS="-k name" passes options to pytest)
 
 test-node: $(DEV_STAMP) $(NODE_STAMP)  ## Run the tests of the JavaScript client; they need Node 20 or newer, and npm
 	@$(TEST) -n0 -rs tests/live/test_graphql_ws.py $(ARGS)
+
+test-pgbouncer: $(DEV_STAMP)  ## Run the tests behind PgBouncer (apt install pgbouncer, or PGBOUNCER=/path/to/1.21 or newer)
+	@$(TEST) -n0 -rs tests/db/test_pgbouncer.py $(ARGS)
 
 faults: $(DEV_STAMP)  ## Run the tests that take minutes: failovers and restores of databases, many in a row
 	@$(TEST) -n0 tests/faults $(ARGS)

@@ -86,9 +86,10 @@ def create_app(
 async def _wire(
     settings: Settings, make_channels: Callable[[Settings], notification_worker.Channels], stack: AsyncExitStack
 ) -> State:
-    if settings.database_url is None:
+    if settings.database_url is None or settings.direct_url is None:
         raise DatabaseUnusable(f"{variable('database_url')} is not set; `callout serve` starts an embedded server.")
-    await wait_for(settings.database_url, settings.database_wait)  # it may be away while a worker is replaced
+    # It may be away while a worker is replaced.
+    await wait_for(settings.direct_url, settings.database_wait, pool_url=settings.database_url)
     database = await Database.open(settings.database_url, size=settings.pool_size)
     stack.push_async_callback(database.close)
     authenticator = Authenticator(settings, database)
@@ -100,14 +101,14 @@ async def _wire(
         kept = timedelta(days=settings.event_retention_days)
         await stack.enter_async_context(background(lambda: keep_pruned(database, kept)))
     cursors = StreamCursors(await event_log.identity(database))
-    bell = await stack.enter_async_context(Bell.open(settings.bell_url, settings.database_url))
+    bell = await stack.enter_async_context(Bell.open(settings.bell_url, settings.direct_url))
     channels = await stack.enter_async_context(notification_worker.opened(make_channels, settings))
     if settings.notify:
         worker = notification_worker.worker(settings, database, channels, bell)
         await stack.enter_async_context(background(worker.run))
     preparer = Preparer(graphql_schema(schema))
     engine = Engine(schema, preparer, database, cursors, channels, settings.own_mail, written=bell.ring)
-    hub = Hub(database, settings.database_url, bell, cursors)
+    hub = Hub(database, settings.direct_url, bell, cursors)
     await stack.enter_async_context(background(hub.follow))
     live = LiveApplication(preparer, engine, authenticator, database, settings.allowed_origins)
     connections = Connections(live.gone, settings.times.watch)

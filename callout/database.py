@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
 from typing import Final
 
@@ -14,25 +14,27 @@ from sqlalchemy import exists, not_, select
 
 from callout.settings import Settings, variable
 from db.models import CustomerRow, TechnicianRow
-from db.postgres import embedded, migrate
+from db.postgres import embedded, migrate, pool, pooler
 from db.postgres.revisions import STATE, Code
 from db.postgres.statement import Queryable, Statement
 
 logger = logging.getLogger(__name__)
 
-CONNECT_SECONDS = 10
 RETRY_SECONDS = 0.5
 OLDEST_SERVER = 140_000  # PostgreSQL 14, as in `server_version_num`
 
 _EMPTY = Statement(select(not_(exists(select(CustomerRow.id)) | exists(select(TechnicianRow.id)))))
 
-_SERVER: Final = """
+_IDENTITY: Final = "extract(epoch FROM pg_postmaster_start_time()) || ' ' || current_database()"
+
+_SERVER: Final = f"""
 SELECT current_setting('server_version_num')::int AS number, current_setting('server_version') AS name,
-    pg_is_in_recovery() AS standby, current_setting('transaction_read_only')::boolean AS read_only,
+    {_IDENTITY} AS identity, pg_is_in_recovery() AS standby,
+    current_setting('transaction_read_only')::boolean AS read_only,
     to_regclass('alembic_version') IS NOT NULL AS migrated"""
 
-
 _URL: Final = variable("database_url")
+_DIRECT_URL: Final = variable("database_direct_url")
 
 
 class DatabaseUnusable(Exception):
@@ -45,20 +47,22 @@ class DatabaseNotReady(DatabaseUnusable):
 
 @contextmanager
 def database(settings: Settings, *, wait: float = 0.0, writable: bool = False, migrated: bool = False) -> Iterator[str]:
-    """Yields the URL of a database that can be reached, that can be written to if it must be `writable`, and that is at
-    a revision with which this version works if it must be `migrated`. An embedded server runs for the length of the
-    block.
+    """Yields the direct URL of a database that can be reached, that can be written to if it must be `writable`, and
+    that is at a revision with which this version works if it must be `migrated`. An embedded server runs for the length
+    of the block.
 
     Waits up to `wait` seconds for a database that is on its way. Raises `DatabaseUnusable`, and `EmbeddedServerError`
     if the embedded server cannot start.
     """
-    if settings.database_url is None:
+    if settings.direct_url is None:
         with embedded.running(settings.data_dir) as url:
             asyncio.run(wait_for(url, wait, writable=writable, migrated=migrated))
             yield url
     else:
-        asyncio.run(wait_for(settings.database_url, wait, writable=writable, migrated=migrated))
-        yield settings.database_url
+        asyncio.run(
+            wait_for(settings.direct_url, wait, pool_url=settings.database_url, writable=writable, migrated=migrated)
+        )
+        yield settings.direct_url
 
 
 @contextmanager
@@ -77,15 +81,21 @@ async def is_empty(connection: Queryable) -> bool:
     return empty
 
 
-async def wait_for(url: str, wait: float, *, writable: bool = False, migrated: bool = False) -> None:
-    """Waits until the database can be reached, and written to, and is migrated. Raises `DatabaseUnusable` if it
-    never will, or not within `wait` seconds."""
+async def wait_for(
+    url: str, wait: float, *, pool_url: str | None = None, writable: bool = False, migrated: bool = False
+) -> None:
+    """Waits until the database can be reached by `url` and by `pool_url`, which may lead to a connection pooler, and
+    written to, and is migrated. Raises `DatabaseUnusable` if it never will, or not within `wait` seconds."""
     code = migrate.code()
     deadline = monotonic() + wait
     waiting = False
     while True:
         try:
-            await _check(url, code, writable=writable, migrated=migrated)
+            if pool_url is None or pool_url == url:
+                await _check(url, code, _URL, writable=writable, migrated=migrated)
+            else:
+                identity = await _check(url, code, _DIRECT_URL, writable=writable, migrated=migrated)
+                await _check_pool(pool_url, identity)
         except DatabaseNotReady as problem:
             if monotonic() >= deadline:
                 raise
@@ -97,46 +107,70 @@ async def wait_for(url: str, wait: float, *, writable: bool = False, migrated: b
         await asyncio.sleep(RETRY_SECONDS)
 
 
-async def _check(url: str, code: Code, *, writable: bool, migrated: bool) -> None:
-    connection = await _connect(url)
-    try:
+async def _check(url: str, code: Code, name: str, *, writable: bool, migrated: bool) -> str:
+    """Returns what identifies the database among all that run."""
+    async with _connected(url, name) as connection:
+        if await pooler.answers_for_postgresql(connection):
+            raise DatabaseUnusable(
+                f"The database of {name} is behind a connection pooler, which cannot carry LISTEN and migrations:"
+                f" set {_DIRECT_URL} to the URL of PostgreSQL itself."
+            )
         server = await connection.fetchrow(_SERVER)
         assert server is not None
         revision, oldest_code = (await connection.fetchrow(STATE) if server["migrated"] else None) or (None, None)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:  # it is shutting down, or starting anew
-        raise _unreachable(error) from error
-    finally:
-        connection.terminate()
     if writable:
-        _check_server(server)
+        _check_server(server, name)
     misfit = code.misfit(revision, oldest_code)
     if misfit and writable and not code.knows(revision):
         raise DatabaseUnusable(f"The database is {misfit}.")
     if misfit and migrated:
         raise DatabaseNotReady(f"The database is {misfit}.")
+    identity: str = server["identity"]
+    return identity
 
 
-def _check_server(server: asyncpg.Record) -> None:
+async def _check_pool(url: str, identity: str) -> None:
+    """Checks the URL of the connection pool, where it is not that of PostgreSQL itself."""
+    async with _connected(url, _URL) as one, _connected(url, _URL) as other:
+        async with one.transaction():
+            if identity != await one.fetchval(f"SELECT {_IDENTITY}"):
+                raise DatabaseNotReady(f"{_URL} and {_DIRECT_URL} lead to different databases: correct one of them.")
+        if not await pooler.answers_for_postgresql(one):
+            return
+        if await pooler.loses_prepared_statements(one, other):
+            raise DatabaseUnusable(
+                f"The connection pooler of {_URL} loses prepared statements between transactions: use PgBouncer 1.21 or"
+                " newer and set its `max_prepared_statements`, or set its `pool_mode` to `session`."
+            )
+        if statements := await pooler.settings_to_alter(one, pool.session_settings()):
+            raise DatabaseUnusable(
+                f"The connection pooler of {_URL} does not pass on the limits of statements: run `{statements}` as the"
+                " role that it connects with, then `RECONNECT` in PgBouncer's console."
+            )
+
+
+def _check_server(server: asyncpg.Record, name: str) -> None:
     if server["number"] < OLDEST_SERVER:
         raise DatabaseUnusable(
             f"The database is PostgreSQL {server['name']}, but Callout needs 14 or newer: upgrade it."
         )
     if server["standby"]:
-        raise DatabaseNotReady(f"The database is a standby: promote it, or set {_URL} to the primary's.")
+        raise DatabaseNotReady(f"The database is a standby: promote it, or set {name} to the primary's.")
     if server["read_only"]:
-        raise DatabaseNotReady(f"The database is read-only: reset `default_transaction_read_only` of {_URL}'s.")
+        raise DatabaseNotReady(f"The database is read-only: reset `default_transaction_read_only` of {name}'s.")
 
 
-async def _connect(url: str) -> asyncpg.Connection[asyncpg.Record]:
+@asynccontextmanager
+async def _connected(url: str, name: str) -> AsyncIterator[pooler.Connection]:
+    """A connection to the URL of the setting `name`. Raises `DatabaseUnusable` or `DatabaseNotReady`."""
     try:
-        return await asyncpg.connect(url, timeout=CONNECT_SECONDS)
+        async with pooler.connected(url) as connection:
+            yield connection
     except (asyncpg.InvalidAuthorizationSpecificationError, ValueError) as error:
-        raise DatabaseUnusable(f"The database cannot be reached ({error}): correct {_URL}.") from error
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise _unreachable(error) from error
-
-
-def _unreachable(error: Exception) -> DatabaseNotReady:
-    # Safe to show: the driver's message names the host and the user, never the password.
-    why = str(error) or "no answer in time"
-    return DatabaseNotReady(f"The database of {_URL} cannot be reached ({why}): start it, or correct the URL.")
+        raise DatabaseUnusable(f"The database cannot be reached ({error}): correct {name}.") from error
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:  # or it is shutting down
+        # Safe to show: the driver's message names the host and the user, never the password.
+        why = str(error) or "no answer in time"
+        raise DatabaseNotReady(
+            f"The database of {name} cannot be reached ({why}): start it, or correct the URL."
+        ) from error

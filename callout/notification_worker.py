@@ -40,7 +40,7 @@ def worker(settings: Settings, database: Database, channels: Channels, bell: Bel
 
 async def notify(
     settings: Settings,
-    database_url: str,
+    direct_url: str,
     make: Callable[[Settings], Channels] = channels_of,
     pace: Pace | None = None,
 ) -> None:
@@ -48,11 +48,11 @@ async def notify(
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    database = await Database.open(database_url, size=CONNECTIONS)
+    database = await Database.open(settings.database_url or direct_url, size=CONNECTIONS)
     try:
         async with (
             opened(make, settings) as channels,
-            Bell.open(settings.bell_url, database_url) as bell,
+            Bell.open(settings.bell_url, direct_url) as bell,
         ):
             working = asyncio.create_task(worker(settings, database, channels, bell, pace).run())
             stopping = asyncio.create_task(stopped.wait())

@@ -63,7 +63,7 @@ def serve(settings: Settings) -> None:
         if not settings.production:
             issued = asyncio.run(_prepare(settings, url))
             greet = _greeting(settings, issued)
-            settings = settings.model_copy(update={"database_url": url})
+            settings = settings.model_copy(update={"database_url": settings.database_url or url})
         config = uvicorn.Config(
             APP,
             factory=True,

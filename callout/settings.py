@@ -62,6 +62,12 @@ class Settings(BaseSettings):
         description="`postgresql://user:password@host:5432/database`, PostgreSQL 14 or newer. Without it, in"
         " development, an embedded server keeps its data in the data directory.",
     )
+    database_direct_url: str | None = Field(
+        None,
+        repr=False,
+        description="The URL of PostgreSQL itself, if that of the database leads to a connection pooler such as"
+        " PgBouncer. LISTEN, the event log's tail and all commands but `serve` and `notify` use it alone.",
+    )
     database_wait: Annotated[float, Field(ge=0, le=3_600)] = Field(
         30,
         description="Seconds that `serve`, `notify` and `migrate` wait at the start for a database that cannot be"
@@ -194,6 +200,11 @@ class Settings(BaseSettings):
         )
 
     @property
+    def direct_url(self) -> str | None:
+        """The URL of PostgreSQL itself; None for the embedded server."""
+        return self.database_direct_url or self.database_url
+
+    @property
     def own_mail(self) -> OwnMail:
         """The addresses and the Message-ID domain by which inbound mail recognises our own."""
         sender = self.sender
@@ -222,7 +233,7 @@ class Settings(BaseSettings):
     def _in_lower_case(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
 
-    @field_validator("database_url")
+    @field_validator("database_url", "database_direct_url")
     @classmethod
     def _normalise_database_url(cls, url: str | None) -> str | None:
         if url is None:
@@ -289,6 +300,13 @@ class Settings(BaseSettings):
         if secret is not None and len(secret.encode()) < SECRET_BYTES_MIN:
             raise ValueError(f"is shorter than {SECRET_BYTES_MIN} bytes; `openssl rand -base64 48` makes a good one")
         return secret
+
+    @field_validator("database_direct_url")
+    @classmethod
+    def _besides_the_database_url(cls, url: str | None, info: ValidationInfo) -> str | None:
+        if url is not None and info.data.get("database_url", "") is None:
+            raise ValueError(f"is set, but {PREFIX}DATABASE_URL is not: set that alone, or both")
+        return url
 
     @model_validator(mode="after")
     def _safe_in_production(self) -> Self:

@@ -33,6 +33,7 @@ def store_oldest_code(ctx: MigrationContext, step: Any, heads: Collection[str], 
 
 def run(connection: Connection) -> None:
     connection.execute(text(f"SET lock_timeout = '{migrate.LOCK_TIMEOUT}'"))
+    connection.execute(text("SET statement_timeout = 0"))  # the role may have the servers' limit, for a pooler
     connection.commit()
     names: dict[str, Any] = connection.dialect.ischema_names  # type: ignore[attr-defined]
     names |= {"xid8": Xid8, "pg_snapshot": PgSnapshot}  # column types that SQLAlchemy does not know, for comparing

@@ -1,7 +1,8 @@
 """The connection pool: one `Database` for each process, shared by everything in it.
 
 The session settings: times in UTC, so that row images and JSON have them so; no JIT, which takes longer than these
-statements; and timeouts for statements, for waiting for a lock, and for idling in a transaction.
+statements; and timeouts for statements, for waiting for a lock, and for idling in a transaction. A connection pooler
+such as PgBouncer does not pass them on, except for the time zone: its role must have them (`callout/database.py`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import asyncpg
 import orjson
 from asyncpg.transaction import Transaction
 
+from db.postgres import pooler
 from db.postgres.outage import OutageLog
 
 logger = logging.getLogger(__name__)
@@ -79,6 +81,16 @@ def normalised(url: str) -> str:
     """The URL in the form that asyncpg accepts: without the driver of SQLAlchemy's `postgresql+asyncpg://`."""
     scheme, separator, rest = url.partition("://")
     return f"{scheme.partition('+')[0]}{separator}{rest}"
+
+
+def session_settings() -> dict[str, str]:
+    """The settings of a session that a connection pooler does not pass on."""
+    return {
+        "jit": "off",
+        "statement_timeout": STATEMENT_TIMEOUT,
+        "lock_timeout": LOCK_TIMEOUT,
+        "idle_in_transaction_session_timeout": IDLE_TIMEOUT,
+    }
 
 
 async def _no_reset(connection: Any) -> None:
@@ -153,6 +165,7 @@ class Database:
     async def open(cls, url: str, *, size: int = 10) -> Self:
         """A pool of up to `size` connections, which are opened when they are needed. Raises one of `OUTAGE` if the
         first cannot be opened."""
+        pooled = await pooler.is_pooled(normalised(url))
         pool = await asyncpg.create_pool(
             normalised(url),
             min_size=0,  # asyncpg would reopen others in the background, and log each failure with its traceback
@@ -168,10 +181,7 @@ class Database:
             server_settings={
                 "application_name": "callout",
                 "timezone": "UTC",
-                "jit": "off",
-                "statement_timeout": STATEMENT_TIMEOUT,
-                "lock_timeout": LOCK_TIMEOUT,
-                "idle_in_transaction_session_timeout": IDLE_TIMEOUT,
+                **({} if pooled else session_settings()),
             },
         )
         try:

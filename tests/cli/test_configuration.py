@@ -111,6 +111,20 @@ def test_production_logs_json_by_default(tmp_path: Path) -> None:
 def test_other_schemes_for_postgresql_are_accepted(scheme: str) -> None:
     made = load(**PRODUCTION | {"database_url": f"{scheme}://u:p@db.test:5433/callout?sslmode=require"})
     assert made.database_url == "postgresql://u:p@db.test:5433/callout?sslmode=require"
+    pooled = load(**PRODUCTION | {"database_direct_url": f"{scheme}://u:p@db.test/callout"})
+    assert (pooled.database_url, pooled.direct_url) == (
+        "postgresql://127.0.0.1/none",
+        "postgresql://u:p@db.test/callout",
+    )
+
+
+def test_the_direct_url_is_that_of_the_database_by_default(tmp_path: Path) -> None:
+    assert load(**PRODUCTION).direct_url == PRODUCTION["database_url"]
+    assert development(tmp_path).direct_url is None
+    url = "postgresql://u:swordfish@db.test/callout"
+    assert problems(data_dir=tmp_path, database_direct_url=url) == [
+        "CALLOUT_DATABASE_DIRECT_URL: is set, but CALLOUT_DATABASE_URL is not: set that alone, or both"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -119,6 +133,7 @@ def test_other_schemes_for_postgresql_are_accepted(scheme: str) -> None:
         ("database_url", "mysql://db.test/callout", "must start with postgresql://"),
         ("database_url", "postgresql://db.test", "must name a database"),
         ("database_url", "postgresql://db.test/", "must name a database"),
+        ("database_direct_url", "mysql://db.test/callout", "must start with postgresql://"),
         ("imap_url", "imap://u:tr0ubador@mail.test/INBOX", "must start with imaps://"),
         ("jwt_secret", "é" * 15 + "x", "is shorter than 32 bytes"),
         ("jwt_issuer", "", "should have at least 1 character"),
