@@ -18,8 +18,8 @@ import pytest
 
 from callout.backup import DIGEST_BYTES, MAGIC
 from db.enums import Role
-from db.events.cursor import StreamCursors
 from db.events.position import NOW
+from db.events.stream_cursor import StreamCursors
 from db.ids import new_id
 from db.postgres import embedded, migrate
 from db.viewer import Viewer
