@@ -27,6 +27,7 @@ import sys
 import tempfile
 import time
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -82,8 +83,10 @@ def main(words: Sequence[str]) -> int:
     if not passes_without_faults(mutants):
         return 1
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        survivors = sum(not noticed for noticed in pool.map(try_out, mutants))
-    print(f"{len(mutants) - survivors} noticed, {survivors} survived")
+        results = Counter(pool.map(try_out, mutants))
+    survivors = results["SURVIVED"] + results["BROKEN"]
+    skipped = f", {results['SKIPPED']} skipped, because something is not installed here" if results["SKIPPED"] else ""
+    print(f"{results['noticed']} noticed, {survivors} survived{skipped}")
     return 1 if survivors else 0
 
 
@@ -107,8 +110,8 @@ def passes_without_faults(mutants: Sequence[Mutant]) -> bool:
     return run.status == 0
 
 
-def try_out(mutant: Mutant) -> bool:
-    """Returns whether the tests notice the mutant, and prints it."""
+def try_out(mutant: Mutant) -> str:
+    """Returns whether the tests have noticed the mutant, and prints it."""
     began = time.monotonic()
     with copy_of_the_project() as root:
         mutant.apply(root)
@@ -117,11 +120,12 @@ def try_out(mutant: Mutant) -> bool:
     noticed = run.status is None or (
         run.status == FAILED and re.search(r"^\d+ failed", run.output, re.MULTILINE) is not None
     )
-    how = "noticed " if noticed else "SURVIVED" if run.status == 0 else "BROKEN  "
-    print(f"{how}  {mutant.topic}: {mutant.name} ({time.monotonic() - began:.0f} s)", flush=True)
-    if how == "BROKEN  ":
+    skipped = re.search(r"^\d+ skipped in", run.output, re.MULTILINE) is not None
+    result = "noticed" if noticed else "BROKEN" if run.status else "SKIPPED" if skipped else "SURVIVED"
+    print(f"{result:8}  {mutant.topic}: {mutant.name} ({time.monotonic() - began:.0f} s)", flush=True)
+    if result == "BROKEN":
         print(run.output)
-    return noticed
+    return result
 
 
 @contextmanager
