@@ -32,16 +32,19 @@ def all_matching(query: ListQuery, limit: int, stretch: Stretch, *more: Conditio
 def all_seen(query: ListQuery, name: str, limit: int, stretch: Stretch) -> Select[Any]:
     """The first `limit` rows of the stretch, among all rows that one of the viewer's own criteria makes visible.
     Without the fence PostgreSQL may take the filter's technician for the rarer condition, whoever that is."""
-    target = query.alias()
-    seen = query.satisfies(target, query.criteria.only([(name,)]))
-    rows = query.subquery(fence(select_star(target).where(seen)).correlate(query.outer))
-    return query.first(rows, limit, stretch).where(*query.matching(rows), *query.bounds(query.keys(rows), stretch))
+    seen = query.criteria.only([(name,)])
+    return _among(query, limit, stretch, lambda row: [query.satisfies(row, seen)])
 
 
 def all_selected(query: ListQuery, limit: int, stretch: Stretch) -> Select[Any]:
     """The first `limit` rows of the stretch, among all rows that the selective criteria leave."""
+    return _among(query, limit, stretch, lambda row: selected(query, row))
+
+
+def _among(query: ListQuery, limit: int, stretch: Stretch, fetched: Conditions) -> Select[Any]:
+    """The first `limit` rows of the stretch, among all rows that match `fetched`, whatever else the list asks for."""
     target = query.alias()
-    rows = query.subquery(fence(select_star(target).where(*selected(query, target))).correlate(query.outer))
+    rows = query.subquery(fence(select_star(target).where(*fetched(target))).correlate(query.outer))
     return query.first(rows, limit, stretch).where(*query.matching(rows), *query.bounds(query.keys(rows), stretch))
 
 

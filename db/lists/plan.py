@@ -80,10 +80,13 @@ def _of_own(query: ListQuery, limit: int, stretch: Stretch) -> Select[Any]:
     rows = _listed(query.seen_by(first), limit, stretch)
     if not others:
         return rows
-    if query.criteria.at(query.listing.search) is not None:
-        lists = [rows, *(all_matching(query.seen_by(name), limit, stretch) for name in others)]
-    else:
-        lists = [rows, *(all_seen(query.seen_by(name), name, limit, stretch) for name in others)]
+    searches = query.criteria.at(query.listing.search) is not None
+
+    def found_by(name: str) -> Select[Any]:
+        seen = query.seen_by(name)
+        return all_matching(seen, limit, stretch) if searches else all_seen(seen, name, limit, stretch)
+
+    lists = [rows, *map(found_by, others)]
     both = union_all(*(select_star(query.subquery(each)) for each in lists)).subquery(query.names.name())
     return query.first(both, limit, stretch)
 
