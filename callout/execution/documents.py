@@ -82,11 +82,9 @@ class Documents:
 
     async def fetch(self, query: str) -> Document:
         """The same, but reads a long document in a thread, so that other requests do not wait for it."""
-        document = self._kept.get(query)
-        if document is None and len(query) > LONG:
-            read = asyncio.get_running_loop().run_in_executor(self._thread, self._read, query)
-            return self._keep(await read)
-        return self._keep(self._read(query)) if document is None else document
+        if len(query) <= LONG or query in self._kept:
+            return self.get(query)
+        return self._keep(await asyncio.get_running_loop().run_in_executor(self._thread, self._read, query))
 
     def _keep(self, document: Document) -> Document:
         if len(document.text) <= KEPT_LENGTH:
