@@ -121,7 +121,8 @@ async def _return(server: Server, cursor: str, *, different: bool) -> list[Follo
             if not missing:
                 live.set()
 
-    followers = []
+    loop = asyncio.get_running_loop()
+    connecting = []
     for number in range(CLIENTS):
         variables: dict[str, Any] = {"after": cursor}
         if different:  # a filter that matches all tickets and differs from the others'
@@ -132,18 +133,12 @@ async def _return(server: Server, cursor: str, *, different: bool) -> list[Follo
             frame({"type": "connection_init", "payload": {"Authorization": f"Bearer {token}"}}),
             frame({"id": "1", "type": "subscribe", "payload": payload}),
         ]
-        followers.append(Follower(words, partial(count, number)))
-    loop = asyncio.get_running_loop()
+        make = partial(Follower, words, partial(count, number))
+        connecting.append(loop.create_connection(make, "127.0.0.1", server.port))
     async with asyncio.timeout(SECONDS_MAX):
-        await asyncio.gather(
-            *(loop.create_connection(partial(_same, follower), "127.0.0.1", server.port) for follower in followers)
-        )
+        connected = await asyncio.gather(*connecting)
         await live.wait()
-    return followers
-
-
-def _same(follower: Follower) -> Follower:
-    return follower
+    return [follower for _, follower in connected]
 
 
 def _query(port: int, token: str | None, ended: Event) -> list[tuple[float, float]]:

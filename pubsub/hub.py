@@ -221,8 +221,8 @@ class _Family:
             batch = batches[message.event]
             position = StreamPosition(batch.origin, batch.until, message.at, message.event)
             payload = groups[0].feed.with_cursor(message.payload, position.sealed(self._cursors))
-            for place in message.feeds:
-                groups[place].deliver(batch, payload, position)
+            for index in message.feeds:
+                groups[index].deliver(batch, payload, position)
 
     async def _found(self, events: Sequence[str], feeds: Sequence[Feed]) -> list[Message]:
         while True:
