@@ -60,7 +60,7 @@ def write(data_dir: Path, path: Path, *, overwrite: bool) -> Contents:
         raise BackupUnusable(f"{path} exists already: choose another name, or add --force.")
     if not embedded.has_database(data_dir):
         raise BackupUnusable(f"There is no database in {data_dir}.")
-    with _os_errors(path, "cannot be written"), _complete_file(path) as file, embedded.running(data_dir) as url:
+    with _named_errors(path, "cannot be written"), _complete_file(path) as file, embedded.running(data_dir) as url:
         if migrate.current(url) is None:
             raise BackupUnusable(f"The database in {data_dir} is empty: it has not been migrated.")
         return asyncio.run(_write(url, file))
@@ -69,7 +69,7 @@ def write(data_dir: Path, path: Path, *, overwrite: bool) -> Contents:
 def restore(data_dir: Path, path: Path) -> Contents:
     """Restores a backup into a data directory that has no database. The database is there once it is complete. Raises
     `BackupUnusable` before anything is changed, and `EmbeddedServerError` if there is a database or no server."""
-    with _os_errors(path, "cannot be restored"), path.open("rb", buffering=0) as file:
+    with _named_errors(path, "cannot be restored"), path.open("rb", buffering=0) as file:
         contents = _verify(file, path)
         code = migrate.code()
         problem = code.misfit(contents.revision, contents.oldest_code)
@@ -88,7 +88,7 @@ def upgrade(data_dir: Path, programs: Path | None) -> tuple[Contents, Path]:
         raise BackupUnusable(f"There is no database in {data_dir}.")
     kept = embedded.kept_directory(data_dir)
     with (
-        _os_errors(data_dir, "cannot be upgraded"),
+        _named_errors(data_dir, "cannot be upgraded"),
         embedded.upgrading(data_dir, programs) as (old, new),
         tempfile.TemporaryFile(dir=data_dir) as file,
     ):
@@ -159,8 +159,10 @@ def _complete_file(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _os_errors(path: Path, problem: str) -> Iterator[None]:
+def _named_errors(path: Path, problem: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise BackupUnusable(f"{path} {problem}: {error.strerror or error}.") from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        raise BackupUnusable(f"{path} {problem}: the database failed meanwhile.") from error
