@@ -342,7 +342,8 @@ def _server_settings(*, durable: bool) -> dict[str, str]:
         "timezone": "UTC",
     }
     if not durable:
-        settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        # Less WAL, because the data may lie in memory.
+        settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "512MB"}
     return settings
 
 

@@ -17,6 +17,7 @@ import psutil
 
 from db.postgres import embedded, migrate
 from tests.helpers.graphql_ws_client import WITHIN
+from tests.helpers.paths import databases
 from tests.helpers.proxy import Proxy, connector, through
 
 
@@ -96,7 +97,7 @@ def give_to_server(path: Path, cluster: Cluster) -> None:
 def clusters(number: int) -> Iterator[list[Cluster]]:
     """Returns so many clusters that have no data yet; stops them at the end. They are outside pytest's directory, as in
     `conftest.py`."""
-    with tempfile.TemporaryDirectory(prefix="callout-tests-") as name:
+    with tempfile.TemporaryDirectory(prefix="callout-tests-", dir=databases()) as name:
         Path(name).chmod(0o711)
         made = []
         for place in range(number):
