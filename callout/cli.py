@@ -26,7 +26,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from callout import backup, logs, settings
 from callout.auth import tokens
-from callout.auth.authenticator import mint
 from callout.auth.tokens import UnknownSubject
 from callout.backup import BackupUnusable
 from callout.database import DatabaseUnusable, database, is_empty, migrated_database
@@ -240,7 +239,7 @@ def _with_embedded_database() -> Settings:
     "--ttl", type=Duration(), default="12h", show_default=True, help="How long it is valid: 90 (seconds), 15m, 12h, 7d."
 )
 def token(role: str, subject: str | None, name: str | None, ttl: int) -> None:
-    """Print a token, and nothing else, on standard output."""
+    """Print a token, and nothing else, on standard output. The audit trail says that it was issued."""
     chosen = settings.load()
     if chosen.jwt_secret is None:
         raise click.ClickException(
@@ -251,12 +250,13 @@ def token(role: str, subject: str | None, name: str | None, ttl: int) -> None:
             raise click.UsageError(f"a {role}'s token needs a --subject: an id or an e-mail address.")
         if name is not None:
             raise click.UsageError(f"a {role}'s name comes from the database; omit --name.")
-        with migrated_database(chosen) as url:
-            made = tokens.issue(chosen, url, role=ROLES[role], subject=subject, ttl=ttl)
-            click.echo(asyncio.run(made).token)
-    else:
-        who = subject or role
-        click.echo(mint(chosen, role=ROLES[role], subject=who, name=name or who, ttl=ttl))
+    who = subject or role
+    with migrated_database(chosen) as url:
+        if ROLES[role] in tokens.PEOPLE:
+            made = tokens.issue(chosen, url, role=ROLES[role], subject=who, ttl=ttl)
+        else:
+            made = tokens.issue_named(chosen, url, role=ROLES[role], subject=who, name=name or who, ttl=ttl)
+        click.echo(asyncio.run(made).token)
 
 
 @cli.command(cls=WithSettings)
