@@ -167,6 +167,11 @@ class Settings(BaseSettings):
         repr=False,
         description="The mailbox that `callout mail-in --imap` empties: `imaps://user:password@host/INBOX`.",
     )
+    mail_authserv_id: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="The authserv-ids of the mail servers whose `Authentication-Results` count in inbound mail:"
+        " `mx.example.com,…`; `-` for a server that gives none, as Exchange Online. Not set, no sender is verified.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least severe messages to log."
     )
@@ -216,9 +221,10 @@ class Settings(BaseSettings):
 
     @property
     def own_mail(self) -> OwnMail:
-        """The addresses and the Message-ID domain by which inbound mail recognises our own."""
+        """What is ours in inbound mail: the addresses, the Message-ID domain and the mail servers."""
         sender = self.sender
-        return OwnMail(frozenset({sender.address.lower(), self.reply_to.address.lower()}), sender.domain)
+        addresses = frozenset({sender.address.lower(), self.reply_to.address.lower()})
+        return OwnMail(addresses, sender.domain, frozenset(self.mail_authserv_id))
 
     @property
     def mail_folder(self) -> Path:
@@ -269,7 +275,7 @@ class Settings(BaseSettings):
             raise ValueError("must start with imaps://, so that the password is encrypted")
         return url
 
-    @field_validator("allowed_origins", "trusted_proxies", mode="before")
+    @field_validator("allowed_origins", "trusted_proxies", "mail_authserv_id", mode="before")
     @classmethod
     def _split(cls, listed: Any) -> Any:
         return tuple(filter(None, map(str.strip, listed.split(",")))) if isinstance(listed, str) else listed
@@ -281,6 +287,13 @@ class Settings(BaseSettings):
             if parse_network(proxy).prefixlen == 0:
                 raise ValueError(f"{proxy} trusts everybody, so anybody could choose the address that is logged")
         return proxies
+
+    @field_validator("mail_authserv_id")
+    @classmethod
+    def _are_authserv_ids(cls, ids: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(r"-|[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?", id_, re.IGNORECASE) for id_ in ids):
+            raise ValueError("must be authserv-ids such as mx.example.com, separated by commas")
+        return tuple(map(str.lower, ids))
 
     @field_validator("data_dir", "mail_dir", "templates_dir")
     @classmethod

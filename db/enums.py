@@ -138,6 +138,13 @@ class DeliveryState(DocumentedEnum):
     DEAD = "DEAD", "Given up, because it was rejected permanently or every attempt failed."
 
 
+class NoteVia(DocumentedEnum):
+    """How a note came in."""
+
+    WEB = "WEB", "Through the API: from the dashboard, a portal or a device."
+    EMAIL = "EMAIL", "By e-mail."
+
+
 class InboundOutcome(DocumentedEnum):
     """The outcome of processing an inbound message."""
 
@@ -145,7 +152,18 @@ class InboundOutcome(DocumentedEnum):
     NOTE_ADDED = "NOTE_ADDED", "The message added a note to the ticket that it replies to."
     DUPLICATE = "DUPLICATE", "The message had been processed before; nothing was done."
     IGNORED = "IGNORED", "The message came from a program, a mailing list or Callout itself; nothing was done."
-    KEPT_ASIDE = "KEPT_ASIDE", "The message could not be processed and was kept for a person to review."
+    KEPT_ASIDE = "KEPT_ASIDE", "The message was not processed, but kept for a person to review."
+
+
+class IngestOutcome(DocumentedEnum):
+    """What is revealed of an e-mail's outcome. Services learn only what the e-mail itself decides."""
+
+    RECEIVED = "RECEIVED", "The message was received, and a service learns no more."
+    TICKET_CREATED = InboundOutcome.TICKET_CREATED.value, InboundOutcome.TICKET_CREATED.doc
+    NOTE_ADDED = InboundOutcome.NOTE_ADDED.value, InboundOutcome.NOTE_ADDED.doc
+    DUPLICATE = InboundOutcome.DUPLICATE.value, InboundOutcome.DUPLICATE.doc
+    IGNORED = InboundOutcome.IGNORED.value, InboundOutcome.IGNORED.doc
+    KEPT_ASIDE = InboundOutcome.KEPT_ASIDE.value, InboundOutcome.KEPT_ASIDE.doc
 
 
 class AuditAction(DocumentedEnum):

@@ -39,6 +39,7 @@ from db.enums import (
     DeliveryState,
     DocumentedEnum,
     InboundOutcome,
+    NoteVia,
     NoticeKind,
     TicketCategory,
     TicketEventKind,
@@ -81,6 +82,7 @@ NOTICE_KIND = pg_enum(NoticeKind, "notice_kind")
 CHANNEL = pg_enum(DeliveryChannel, "delivery_channel")
 AUDIENCE = pg_enum(Audience, "delivery_audience")
 DELIVERY_STATE = pg_enum(DeliveryState, "delivery_state")
+NOTE_VIA = pg_enum(NoteVia, "note_via")
 INBOUND_OUTCOME = pg_enum(InboundOutcome, "inbound_outcome")
 AUDIT_ACTION = pg_enum(AuditAction, "audit_action")
 AUDIT_OBJECT_KIND = pg_enum(AuditObjectKind, "audit_object_kind")
@@ -209,7 +211,7 @@ class TechnicianRow(Base):
 class TicketRow(Base):
     """A ticket. A trigger writes `search_text`: the search forms of reference, subject, contact name and customer name,
     a line each. `public_updated_at` is the `updated_at` that customers and services see: an internal note does not
-    change it."""
+    change it. `sender_verified` is that of the message that created the ticket, as for a note."""
 
     __tablename__ = "tickets"
     __table_args__ = (
@@ -308,6 +310,7 @@ class TicketRow(Base):
     resolved_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
     search_text: Mapped[str] = mapped_column(server_default=text("''"))
+    sender_verified: Mapped[bool | None]
 
 
 class TicketChatRow(Base):
@@ -327,7 +330,8 @@ class TicketChatRow(Base):
 
 class NoteRow(Base):
     """A note, which is never updated or deleted: a trigger refuses both. `customer_id` is the ticket's customer at the
-    time, so that a ticket's next customer does not see the notes from before."""
+    time, so that a ticket's next customer does not see the notes from before. `sender_verified` is whether a mail
+    server of ours has verified the sender of a note that came by mail; null if none has said anything."""
 
     __tablename__ = "notes"
     __table_args__ = (
@@ -344,6 +348,8 @@ class NoteRow(Base):
     author_id: Mapped[str]
     author_name: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    via: Mapped[NoteVia] = mapped_column(NOTE_VIA, server_default=NoteVia.WEB)
+    sender_verified: Mapped[bool | None]
 
 
 class ArticleRow(Base):
