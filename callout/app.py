@@ -20,6 +20,7 @@ from callout.background import background, keep_counted, keep_pruned
 from callout.database import DatabaseUnusable, wait_for
 from callout.execution.prepare import Preparer
 from callout.execution.run import Engine
+from callout.http import confirm_page
 from callout.http.access_log import AccessLog
 from callout.http.endpoint import GraphQLEndpoint
 from callout.http.guard import RequestGuard, on_http_exception
@@ -44,6 +45,7 @@ class State(TypedDict):
     """The objects that live as long as the process serves; each request's scope refers to them."""
 
     readiness: health.Readiness
+    database: Database
     bell: Bell
     graphql: GraphQLEndpoint
     sockets: Sockets
@@ -76,7 +78,7 @@ def create_app(
             yield state
 
     return Starlette(
-        routes=health.ROUTES,
+        routes=[*health.ROUTES, *confirm_page.ROUTES],
         middleware=[Middleware(RequestGuard, access_log, chosen.client_addresses), Middleware(_GraphQLFirst)],
         exception_handlers={HTTPException: on_http_exception},
         lifespan=lifespan,
@@ -118,6 +120,7 @@ async def _wire(
     await stack.enter_async_context(background(connections.watch))
     return State(
         readiness=readiness,
+        database=database,
         bell=bell,
         graphql=GraphQLEndpoint(preparer, engine, authenticator, ide=not settings.production),
         sockets=Sockets(live, hub, connections, settings.times, access_log),

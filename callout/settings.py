@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 from urllib.parse import SplitResult, urlsplit
@@ -22,6 +23,7 @@ from db.postgres.url import server_url
 from notifiers.addresses import Mailbox
 from notifiers.inbound.imap import Account
 from notifiers.message_ids import OwnMail
+from notifiers.screening_rules import Limits
 from notifiers.smtp_server import SmtpServer
 from pubsub.connections import Times
 
@@ -162,6 +164,39 @@ class Settings(BaseSettings):
         description="Where links in notifications lead: `{url}/tickets/{reference}`. If not set, the server itself in"
         " development; in production notifications have no links.",
     )
+    confirm_url: str | None = Field(
+        None,
+        description="Callout's page `/confirm-address` as the recipients of mail reach it, on which they confirm their"
+        " address. If not set, `{CALLOUT_PUBLIC_URL}/confirm-address`.",
+    )
+    mail_confirmations_per_address: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        5,
+        description="How many mails that ask to confirm it go to one address in 24 hours, without an answer, whoever"
+        " causes them.",
+    )
+    mail_confirmations_per_customer: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        20,
+        description="How many such mails the tickets of one customer cause in 24 hours, without an answer; further ones"
+        " wait.",
+    )
+    mail_confirmations_per_service: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        3_600,
+        description="How many such mails the tickets of one API key, or all inbound mail, cause in an hour, without an"
+        " answer; further ones wait.",
+    )
+    mail_receipts_per_address: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        20,
+        description="How many mails about new tickets a contact gets in 24 hours, if neither staff created them nor the"
+        " contact, with a token.",
+    )
+    mail_summary_after: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        30,
+        description="After how many mails about new tickets, within `CALLOUT_MAIL_SUMMARY_MINUTES`, an admin recipient"
+        " gets a summary instead.",
+    )
+    mail_summary_minutes: Annotated[float, Field(gt=0, le=1_440)] = Field(
+        10, description="For how many minutes of new tickets one summary is."
+    )
     imap_url: str | None = Field(
         None,
         repr=False,
@@ -236,6 +271,22 @@ class Settings(BaseSettings):
         if self.public_url is None and not self.production:
             return f"http://127.0.0.1:{self.port}"
         return self.public_url
+
+    @property
+    def confirm_base(self) -> str | None:
+        """The URL of the page that confirms an address; None for mail without links to it."""
+        return self.confirm_url or (None if self.link_base is None else f"{self.link_base}/confirm-address")
+
+    @property
+    def mail_limits(self) -> Limits:
+        return Limits(
+            confirmations_per_address=self.mail_confirmations_per_address,
+            confirmations_per_customer=self.mail_confirmations_per_customer,
+            confirmations_per_service=self.mail_confirmations_per_service,
+            receipts_per_address=self.mail_receipts_per_address,
+            summary_after=self.mail_summary_after,
+            summary_time=timedelta(minutes=self.mail_summary_minutes),
+        )
 
     @model_validator(mode="before")
     @classmethod
@@ -314,7 +365,7 @@ class Settings(BaseSettings):
             raise ValueError("must have an ASCII address: not every mail server accepts others")
         return text
 
-    @field_validator("public_url")
+    @field_validator("public_url", "confirm_url")
     @classmethod
     def _is_the_begin_of_links(cls, url: str | None) -> str | None:
         if url is None:

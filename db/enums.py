@@ -111,6 +111,7 @@ class NoticeKind(DocumentedEnum):
     UNASSIGNED = "UNASSIGNED", "A ticket was taken away from a technician."
     NOTE_ADDED = "NOTE_ADDED", "A public note was added."
     RESOLVED = "RESOLVED", "A ticket was resolved."
+    CONFIRM_ADDRESS = "CONFIRM_ADDRESS", "The ticket's contact is asked to confirm their e-mail address."
     TEST = "TEST", "A test message that an admin sent."
 
 
@@ -134,8 +135,10 @@ class DeliveryState(DocumentedEnum):
     """The state of a delivery."""
 
     PENDING = "PENDING", "Waiting to be sent or retried."
+    HELD = "HELD", "Waiting until the recipient confirms the address, or for the summary that will contain it."
     SENT = "SENT", "Accepted by the mail server or by Google Chat."
     DEAD = "DEAD", "Given up, because it was rejected permanently or every attempt failed."
+    DROPPED = "DROPPED", "Never sent, because nobody confirmed the address or a limit was reached."
 
 
 class NoteVia(DocumentedEnum):

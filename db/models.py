@@ -533,7 +533,12 @@ class DeliveryRow(Base):
     from `due_at` on. A worker claims it until `claimed_until`, after which another may take it, should the first have
     died. It is given up a set time after `queued_at`. `said` is the result of the last attempt, such as a mail server's
     answer.
-    `event_id` is not a foreign key, because an event may be pruned while its deliveries remain.
+    `event_id` is not a foreign key, because an event may be pruned while its deliveries remain; that of a
+    CONFIRM_ADDRESS delivery is the id of the confirmation that it asks for.
+
+    `screened_at` is when the delivery passed the limits (`notifiers/screening.py`); it is not sent before. A HELD row
+    is dropped from `due_at` on. `summary_id` is the delivery in whose summary this one is; the summary's own has its
+    own id.
     """
 
     __tablename__ = "deliveries"
@@ -541,13 +546,21 @@ class DeliveryRow(Base):
         CheckConstraint("(channel = 'EMAIL') = (recipient <> '')", name="email_has_recipient"),
         CheckConstraint("(audience = 'SPACE') = (channel = 'GOOGLE_CHAT')", name="space_has_its_channel"),
         CheckConstraint("(audience = 'TECHNICIAN') = (technician_id IS NOT NULL)", name="technician_has_id"),
-        CheckConstraint("(state = 'PENDING') = (finished_at IS NULL)", name="finished_has_time"),
+        CheckConstraint("(state IN ('PENDING', 'HELD')) = (finished_at IS NULL)", name="finished_has_time"),
         CheckConstraint("state = 'PENDING' OR claimed_until IS NULL", name="finished_is_free"),
         CheckConstraint("attempts >= 0", name="attempts_not_negative"),
         at_most("recipient", limits.EMAIL_MAX),
         at_most("said", limits.SAID_MAX),
         Index("uq_deliveries_event_id_channel_recipient", "event_id", "channel", text("lower(recipient)"), unique=True),
         Index("ix_deliveries_due", "channel", "due_at", "id", postgresql_where=text("state = 'PENDING'")),
+        Index("ix_deliveries_held", "due_at", postgresql_where=text("state = 'HELD' AND summary_id IS NULL")),
+        Index("ix_deliveries_summary_id", "summary_id", postgresql_where=text("summary_id IS NOT NULL")),
+        Index(
+            "ix_deliveries_screened",
+            text("lower(recipient)"),
+            "screened_at",
+            postgresql_where=text("kind = 'CREATED' AND channel = 'EMAIL' AND screened_at IS NOT NULL"),
+        ),
         Index("ix_deliveries_ticket_id_created_at_id", "ticket_id", "created_at", "id"),
         Index("ix_deliveries_created_at_id", "created_at", "id"),
         Index("ix_deliveries_state_created_at_id", "state", "created_at", "id"),
@@ -573,6 +586,40 @@ class DeliveryRow(Base):
     due_at: Mapped[datetime] = mapped_column(server_default=NOW)
     claimed_until: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    screened_at: Mapped[datetime | None]
+    summary_id: Mapped[uuid.UUID | None]
+
+
+class ContactConfirmationRow(Base):
+    """A contact's address that somebody was asked to confirm, or that staff have entered.
+
+    It counts for the ticket, and for all tickets of `customer_id`, the customer who typed the address. `address` is in
+    lower case. `token` is in the link that confirms it until `expires_at`; null if staff have entered the address.
+    `caller` caused the mail, and `mailbox` is the digest of the address's form that all its spellings share: the limits
+    count both.
+    """
+
+    __tablename__ = "contact_confirmations"
+    __table_args__ = (
+        present("address", limits.EMAIL_MAX),
+        CheckConstraint("token IS NOT NULL OR confirmed_at IS NOT NULL", name="asked_or_confirmed"),
+        UniqueConstraint("token"),
+        Index("ix_contact_confirmations_ticket_id", "ticket_id"),
+        Index("ix_contact_confirmations_customer_id_address", "customer_id", "address"),
+        Index("ix_contact_confirmations_mailbox_asked_at", "mailbox", "asked_at"),
+        Index("ix_contact_confirmations_caller_asked_at", "caller", "asked_at"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    ticket_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tickets.id"))
+    customer_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("customers.id"))
+    address: Mapped[str]
+    token: Mapped[str | None] = mapped_column(Text(collation="C"))
+    mailbox: Mapped[bytes | None] = mapped_column(BYTEA)
+    caller: Mapped[str | None]
+    asked_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    expires_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    confirmed_at: Mapped[datetime | None]
 
 
 class InboundMessageRow(Base):
