@@ -44,7 +44,7 @@ from callout.execution.prepare import (
 )
 from db.compiler.fields import Constant, MutationField
 from db.enums import DeliveryChannel
-from db.errors import ClientError
+from db.errors import ClientError, RateLimited
 from db.events.stream_cursor import StreamCursors
 from db.postgres.pool import WITHOUT_EFFECT, Database
 from db.ticket_stream import Reader, TicketChangesPage
@@ -224,11 +224,12 @@ def _joined(bound: Sequence[BoundRoot], results: Sequence[bytes | GraphQLError],
 
 
 def _not_done(root: BoundRoot, result: bytes | GraphQLError) -> bool:
-    """Whether the root field has read and changed nothing, because the database could not be used."""
+    """Whether the root field has read and changed nothing, because the database could not be used or a rate was
+    exceeded."""
     mapping = root.read.field.selection.mapping
     if isinstance(mapping, Constant):
         return True
     original = result.original_error if isinstance(result, GraphQLError) else None
     if isinstance(mapping, MutationField):
-        return isinstance(original, NotDone)
-    return isinstance(original, ClientError) and original.extension_code == NotDone.code
+        return isinstance(original, NotDone | RateLimited)
+    return isinstance(original, ClientError) and original.extension_code in (NotDone.code, RateLimited.code)

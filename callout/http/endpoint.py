@@ -2,7 +2,8 @@
 
 Follows the GraphQL over HTTP specification (working draft): POST of JSON, and GET for queries. A request that was not
 executed has a 4xx status in `application/graphql-response+json`, or 503 with `Retry-After` if the database cannot be
-used, and 200 in the older `application/json`, as clients of that type expect.
+used, and 200 in the older `application/json`, as clients of that type expect. Status 429 has `Retry-After`, too; in the
+older type the header comes with 200.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from callout.execution.documents import InvalidDocument
 from callout.execution.prepare import Preparer
 from callout.execution.run import Engine
 from callout.http.context import RequestInfo, request_of
-from callout.http.errors import RETRY
+from callout.http.errors import RETRY, retry_after
 from callout.http.request import MethodNotAllowed, NotAcceptable, headers_of, ranges, read_request
 from db.errors import ClientError
 
 MODERN = b"application/graphql-response+json; charset=utf-8"
 LEGACY = b"application/json; charset=utf-8"
 
-_STATUS = {"FORBIDDEN": 403, "UNAVAILABLE": 503}
+_STATUS = {"FORBIDDEN": 403, "RATE_LIMITED": 429, "UNAVAILABLE": 503}
 
 
 class GraphQLEndpoint:
@@ -59,7 +60,7 @@ class GraphQLEndpoint:
             if method == "GET" and node.operation is not OperationType.QUERY:
                 raise MethodNotAllowed
             answer = await self._engine.execute(document, node, request.variables, viewer, info.id)
-        await _send(send, _status(answer, media_type, info), media_type, answer.body)
+        await _send(send, _status(answer, media_type, info), media_type, answer.body, answer.retry_after)
 
 
 def _status(answer: Answer, media_type: bytes, info: RequestInfo) -> int:
@@ -70,9 +71,11 @@ def _status(answer: Answer, media_type: bytes, info: RequestInfo) -> int:
     return _STATUS.get(answer.codes[0], 400)
 
 
-async def _send(send: Send, status: int, media_type: bytes, body: bytes) -> None:
+async def _send(send: Send, status: int, media_type: bytes, body: bytes, wait: int | None = None) -> None:
     headers = [(b"content-type", media_type), (b"content-length", b"%d" % len(body))]
-    if status == 503:
+    if wait is not None:
+        headers += retry_after(wait)
+    elif status == 503:
         headers += RETRY
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -32,6 +32,7 @@ from callout.http.guard import RequestGuard, read_body
 from callout.http.server import BoundedProtocol
 from callout.logs import JsonFormatter, TextFormatter
 from db.enums import Role
+from db.errors import RateLimited
 from db.postgres import migrate
 from tests.helpers.api import Server
 
@@ -322,6 +323,19 @@ async def test_an_unhandled_exception_is_logged_and_not_sent_to_the_client(
     assert "password" not in response.text
     (fault,) = [record for record in caplog.records if record.name == "callout.http.guard"]
     assert "the password is 12345" in (fault.exc_text or "")
+
+
+async def limited(scope: Scope, receive: Receive, send: Send) -> None:
+    raise RateLimited("Too many.", 1.5)
+
+
+async def test_a_rate_limit_outside_an_operation_is_429_with_retry_after() -> None:
+    async with (
+        serving(RequestGuard(limited, AccessLog())) as url,
+        httpx.AsyncClient(base_url=url, verify=False) as client,
+    ):
+        response = await client.post("/", content=b"{}")
+    assert (response.status_code, code_of(response), response.headers["retry-after"]) == (429, "RATE_LIMITED", "2")
 
 
 async def test_a_fault_after_the_response_has_started_ends_the_connection(caplog: pytest.LogCaptureFixture) -> None:
