@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import asyncpg
@@ -14,6 +14,7 @@ from graphql import (
     GraphQLError,
 )
 
+from callout.execution.budgets import Charge
 from db.errors import ClientError, RateLimited
 from db.postgres.outage import REPETITION, is_logged
 from db.postgres.pool import UNWRITABLE
@@ -38,6 +39,10 @@ class Answer:
     executed: bool
     codes: tuple[str, ...] = ()
     retry_after: int | None = None
+
+    def with_cost(self, charge: Charge) -> Answer:
+        """The answer with `extensions.cost`."""
+        return replace(self, body=b'%b,"extensions":{"cost":%b}}' % (self.body[:-1], orjson.dumps(charge.shown())))
 
 
 class InvalidVariables(Exception):

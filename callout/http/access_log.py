@@ -77,5 +77,6 @@ def _record(entry: _Entry) -> logging.LogRecord:
         "viewer": viewer.id if viewer else None,
         "code": request.code,
         "reason": request.reason,
+        "cost": None if request.cost is None else round(request.cost, 1),
     }
     return record

@@ -13,13 +13,14 @@ from db.viewer import Viewer
 @dataclass(slots=True)
 class RequestInfo:
     """`RequestGuard` makes one for each request; later layers fill in what they learn. `code` is the first error's code
-    that the client received, and `reason` is for the log alone."""
+    that the client received, `reason` is for the log alone, and `cost` is in points (`callout/execution/cost.py`)."""
 
     id: str
     operation: str | None = None
     viewer: Viewer | None = None
     code: str | None = None
     reason: str | None = None
+    cost: float | None = None
 
 
 SCOPE_KEY = "callout.http.context"

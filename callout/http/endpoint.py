@@ -16,13 +16,16 @@ from strawberry.http.ides import get_graphql_ide_html
 
 from callout.auth.authenticator import Authenticator
 from callout.execution.answer import Answer, refusal
+from callout.execution.budgets import Budgets, Charge
 from callout.execution.documents import InvalidDocument
 from callout.execution.prepare import Preparer
+from callout.execution.request import GraphQLRequest
 from callout.execution.run import Engine
 from callout.http.context import RequestInfo, request_of
 from callout.http.errors import RETRY, retry_after
 from callout.http.request import MethodNotAllowed, NotAcceptable, headers_of, ranges, read_request
-from db.errors import ClientError
+from db.errors import ClientError, RateLimited
+from db.viewer import Viewer
 
 MODERN = b"application/graphql-response+json; charset=utf-8"
 LEGACY = b"application/json; charset=utf-8"
@@ -33,7 +36,10 @@ _STATUS = {"FORBIDDEN": 403, "RATE_LIMITED": 429, "UNAVAILABLE": 503}
 class GraphQLEndpoint:
     """The ASGI application at `/graphql`. With `ide`, browsers get the IDE."""
 
-    def __init__(self, preparer: Preparer, engine: Engine, authenticator: Authenticator, *, ide: bool) -> None:
+    def __init__(
+        self, preparer: Preparer, engine: Engine, authenticator: Authenticator, budgets: Budgets, *, ide: bool
+    ) -> None:
+        self._budgets = budgets
         self._preparer = preparer
         self._engine = engine
         self._authenticator = authenticator
@@ -48,9 +54,21 @@ class GraphQLEndpoint:
         media_type = _negotiated(accept)
         info = request_of(scope)
         info.viewer = viewer = await self._authenticator.authenticate(authorization)
-        request = await read_request(scope, receive, content_type)
+        charge = self._budgets.of(viewer).request()
         try:
-            document, node = await self._preparer.fetch_operation(request.query, request.operation_name)
+            with charge:
+                request = await read_request(scope, receive, content_type, charge)
+                answer = await self._answer(request, method, viewer, info, charge)
+        except RateLimited as error:
+            answer = refusal([error], info.id)
+        info.cost = charge.requested
+        await _send(send, _status(answer, media_type, info), media_type, answer.body, answer.retry_after)
+
+    async def _answer(
+        self, request: GraphQLRequest, method: str, viewer: Viewer, info: RequestInfo, charge: Charge
+    ) -> Answer:
+        try:
+            document, node = await self._preparer.fetch_operation(request.query, request.operation_name, charge)
         except InvalidDocument as error:
             answer = refusal(error.errors, info.id, error.extension_code)
         except ClientError as error:
@@ -59,8 +77,8 @@ class GraphQLEndpoint:
             info.operation = node.name.value if node.name else None
             if method == "GET" and node.operation is not OperationType.QUERY:
                 raise MethodNotAllowed
-            answer = await self._engine.execute(document, node, request.variables, viewer, info.id)
-        await _send(send, _status(answer, media_type, info), media_type, answer.body, answer.retry_after)
+            answer = await self._engine.execute(document, node, request.variables, viewer, info.id, charge)
+        return answer.with_cost(charge) if request.asks_for_cost else answer
 
 
 def _status(answer: Answer, media_type: bytes, info: RequestInfo) -> int:

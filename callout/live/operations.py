@@ -14,12 +14,13 @@ from graphql import GraphQLError, OperationType
 
 from callout.auth.authenticator import Authenticator
 from callout.execution.answer import Answer, InvalidVariables, refusal
+from callout.execution.budgets import Budgets, Charge
 from callout.execution.documents import InvalidDocument
 from callout.execution.prepare import Preparer
 from callout.execution.request import GraphQLRequest
 from callout.execution.run import Engine
 from callout.live.feeds import feed_of
-from db.errors import ClientError
+from db.errors import ClientError, RateLimited
 from db.postgres.outage import is_logged
 from db.postgres.pool import OUTAGE, Database
 from pubsub.connections import Session
@@ -37,9 +38,11 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The request was not executed: the payload of an `error` message, a JSON list."""
+    """The request was not executed: the payload of an `error` message, a JSON list, and after how many seconds it may
+    succeed, if that is known."""
 
     errors: bytes
+    retry_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +66,14 @@ class LiveApplication:
         authenticator: Authenticator,
         database: Database,
         origins: Collection[str],
+        budgets: Budgets,
     ) -> None:
         self._preparer = preparer
         self._engine = engine
         self._authenticator = authenticator
         self._database = database
         self._origins = frozenset(origins)
+        self._budgets = budgets
 
     def allows(self, origin: str, host: str) -> bool:
         """Whether a page of this origin may open a socket here."""
@@ -95,32 +100,45 @@ class LiveApplication:
             return ()
         return [session for session in sessions if session.viewer not in there]
 
-    async def operation_type(self, request: GraphQLRequest) -> OperationType | None:
-        """Returns the type of the request's operation, or None if the request is invalid."""
+    def charge(self, session: Session) -> Charge:
+        """Returns the charge for a request of this session."""
+        return self._budgets.of(session.viewer).request()
+
+    async def operation_type(self, request: GraphQLRequest, charge: Charge) -> OperationType | None:
+        """Returns the type of the request's operation, or None if the request is invalid. Raises `RateLimited`."""
         try:
-            _, node = await self._preparer.fetch_operation(request.query, request.operation_name)
+            _, node = await self._preparer.fetch_operation(request.query, request.operation_name, charge)
+        except RateLimited:
+            raise
         except ClientError:
             return None
         return node.operation
 
-    async def reply(self, session: Session, request: GraphQLRequest) -> Reply:
+    async def reply(self, session: Session, request: GraphQLRequest, charge: Charge) -> Reply:
         """Executes a query or mutation, or prepares the feed of a subscription."""
         request_id = secrets.token_hex(8)
+        viewer = session.viewer
         try:
-            document, node = await self._preparer.fetch_operation(request.query, request.operation_name)
+            document, node = await self._preparer.fetch_operation(request.query, request.operation_name, charge)
             if node.operation is not OperationType.SUBSCRIPTION:
-                answer = await self._engine.execute(document, node, request.variables, session.viewer, request_id)
-                return Answered(answer.body) if answer.executed else _refused(answer)
-            bound = self._preparer.bind_stream(document, node, request.variables, session.viewer)
+                answer = await self._engine.execute(document, node, request.variables, viewer, request_id, charge)
+                if not answer.executed:
+                    return _refused(answer)
+                return Answered((answer.with_cost(charge) if request.asks_for_cost else answer).body)
+            bound = await self._preparer.bind_stream_in_steps(document, node, request.variables, viewer, charge)
+            feed = feed_of(bound, viewer, charge.budget, self._database, self._preparer.position_mark)
+            feed.quota.check(feed.key)
         except InvalidDocument as error:
             return _refused(refusal(error.errors, request_id, error.extension_code))
         except InvalidVariables as error:
             return _refused(refusal(error.errors, request_id, code="BAD_USER_INPUT"))
         except (ClientError, GraphQLError) as error:
             return _refused(refusal([error], request_id))
-        feed = feed_of(bound, session.viewer, self._database, self._preparer.position_mark)
         return Following(feed, bound.after)
+
+    def refused(self, error: ClientError) -> Rejected:
+        return _refused(refusal([error], secrets.token_hex(8)))
 
 
 def _refused(answer: Answer) -> Rejected:
-    return Rejected(answer.body.removeprefix(b'{"errors":').removesuffix(b"}"))
+    return Rejected(answer.body.removeprefix(b'{"errors":').removesuffix(b"}"), answer.retry_after)

@@ -10,6 +10,7 @@ from typing import cast
 
 from graphql import OperationType
 
+from callout.execution.budgets import Charge
 from callout.execution.request import GraphQLRequest
 from callout.live.operations import Answered, Following, LiveApplication, Rejected, Reply
 from callout.live.websocket import Sockets
@@ -18,6 +19,7 @@ from db.viewer import Viewer
 from pubsub.connections import CONNECTIONS_MAX, Connections, LiveConnection, Session, Times
 from pubsub.feed import Feed
 from pubsub.hub import Hub, Subscriber, SubscriptionHandle
+from tests.helpers.budgets import free_budget
 from tests.helpers.wire import Wire, until
 
 VIEWER = Viewer(Role.ADMIN, "boss", "The Boss")
@@ -77,6 +79,7 @@ class StubApplication(LiveApplication):
         self.authorizations: list[str | None] = []
         self.requests: list[GraphQLRequest] = []
         self.given_up: list[str] = []
+        self.budget = free_budget()
 
     def allows(self, origin: str, host: str) -> bool:
         return origin == f"http://{host}"
@@ -86,10 +89,13 @@ class StubApplication(LiveApplication):
         async with self._waiting(self.admits, "admission"):
             return self.session
 
-    async def operation_type(self, request: GraphQLRequest) -> OperationType | None:
+    def charge(self, session: Session) -> Charge:
+        return self.budget.request()
+
+    async def operation_type(self, request: GraphQLRequest, charge: Charge) -> OperationType | None:
         return OperationType.QUERY
 
-    async def reply(self, session: Session, request: GraphQLRequest) -> Reply:
+    async def reply(self, session: Session, request: GraphQLRequest, charge: Charge) -> Reply:
         assert session is self.session
         self.requests.append(request)
         async with self._waiting(self.replies, "reply"):

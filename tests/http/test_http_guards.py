@@ -490,6 +490,7 @@ def test_each_request_is_logged_in_one_line_without_secrets(server: Server, cred
 
     assert served.pop("time").endswith("+00:00")
     assert 0 < served.pop("ms") < 5_000
+    assert 1 < served.pop("cost") < 100
     assert len(served.pop("requestId")) == 24
     assert served == {
         "level": "INFO",
