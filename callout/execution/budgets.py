@@ -7,6 +7,8 @@ are in the memory of a process: with several, a viewer has one in each (`docs/de
 
 from __future__ import annotations
 
+import asyncio
+import random
 import sys
 from asyncio import Semaphore
 from collections.abc import Mapping
@@ -25,6 +27,8 @@ from pubsub.quota import Quota
 REQUESTS_MAX: Final = 300
 """The most requests of a viewer that are executed or wait for their turn: as many as subscriptions, which a client that
 returns asks for at once."""
+
+HELD_SECONDS: Final = 0.5
 
 MINUTE: Final = 60.0
 _SWEPT_FROM = 1_000  # budgets
@@ -152,6 +156,13 @@ class Charge:
             "remaining": round(max(0.0, bucket.points(now)), 1),
             "resetAt": reset.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         }
+
+
+async def hold_back() -> None:
+    """Waits before a refusal with `RATE_LIMITED` is sent, for `HELD_SECONDS` on average, so that those of thousands of
+    requests do not fall together. A client that sends its next request at once then takes next to nothing, and one that
+    waits as it should loses nothing."""
+    await asyncio.sleep(HELD_SECONDS * random.uniform(0.5, 1.5))
 
 
 def _refusal(points: float, bucket: Bucket) -> LimitExceeded | RateLimited:

@@ -21,8 +21,8 @@ VALUES_MAX = 200_000
 """The most values that a request could return, counted likewise."""
 
 STATEMENT: Final = 1.0
-OBJECTS_FOR_A_POINT: Final = 200
-VALUES_FOR_A_POINT: Final = 2_000
+OBJECTS_FOR_A_POINT: Final = 500
+VALUES_FOR_A_POINT: Final = 5_000
 CONDITIONS_FOR_A_POINT: Final = 50
 """A condition counts once for each time that its list is read: for each row of the list around it."""
 

@@ -16,7 +16,7 @@ from strawberry.http.ides import get_graphql_ide_html
 
 from callout.auth.authenticator import Authenticator
 from callout.execution.answer import Answer, refusal
-from callout.execution.budgets import Budgets, Charge
+from callout.execution.budgets import Budgets, Charge, hold_back
 from callout.execution.documents import InvalidDocument
 from callout.execution.prepare import Preparer
 from callout.execution.request import GraphQLRequest
@@ -62,6 +62,8 @@ class GraphQLEndpoint:
         except RateLimited as error:
             answer = refusal([error], info.id)
         info.cost = charge.requested
+        if answer.retry_after is not None:
+            await hold_back()
         await _send(send, _status(answer, media_type, info), media_type, answer.body, answer.retry_after)
 
     async def _answer(

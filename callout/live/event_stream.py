@@ -16,7 +16,7 @@ from typing import Final
 from graphql import OperationType
 from starlette.types import Receive, Scope, Send
 
-from callout.execution.budgets import Charge
+from callout.execution.budgets import Charge, hold_back
 from callout.execution.request import GraphQLRequest
 from callout.http.context import request_of
 from callout.http.errors import HttpError, retry_after
@@ -97,6 +97,7 @@ class _EventStream(LiveConnection, Subscriber):
         match reply:
             case Rejected(errors, int(seconds)):
                 # Not as an event: clients try again by themselves after this status.
+                await hold_back()
                 headers = [(b"content-type", b"application/json"), *retry_after(seconds)]
                 await self._send({"type": "http.response.start", "status": 429, "headers": headers})
                 await self._finish(b'{"errors":%b}' % errors)

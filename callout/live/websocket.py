@@ -17,6 +17,7 @@ from typing import Any, Final
 import orjson
 from starlette.types import Message, Receive, Scope, Send
 
+from callout.execution.budgets import hold_back
 from callout.execution.cost import REQUEST, price_of_bytes
 from callout.execution.request import GraphQLRequest, InvalidRequest, parse_request
 from callout.http.errors import HttpError, Unauthenticated
@@ -216,6 +217,7 @@ class _Socket(LiveConnection):
                 self._handle(_parsed(message))
             except Closed as closed:
                 self.close(closed.code, closed.reason)
+            await asyncio.sleep(0)  # thousands of messages that have arrived together must not hold up other clients
 
     # Messages
 
@@ -295,6 +297,8 @@ class _Socket(LiveConnection):
             logger.exception("cannot execute an operation")
             self.close(TRY_AGAIN, "Try again later")
             return
+        if isinstance(reply, Rejected) and reply.retry_after is not None:
+            await hold_back()
         match reply:
             case Rejected(errors):
                 del self._operations[id]
