@@ -18,6 +18,7 @@ from callout import health, logs, notification_worker
 from callout.auth.authenticator import Authenticator
 from callout.background import background, keep_counted, keep_pruned
 from callout.database import DatabaseUnusable, wait_for
+from callout.execution.budgets import Budgets
 from callout.execution.prepare import Preparer
 from callout.execution.run import Engine
 from callout.http import confirm_page
@@ -111,18 +112,19 @@ async def _wire(
     if settings.notify:
         worker = notification_worker.worker(settings, database, channels, bell)
         await stack.enter_async_context(background(worker.run))
+    budgets = Budgets(settings.allowances)
     preparer = Preparer(graphql_schema(schema))
     engine = Engine(schema, preparer, database, cursors, channels, settings.own_mail, written=bell.ring)
     hub = Hub(database, settings.direct_url, bell, cursors)
     await stack.enter_async_context(background(hub.follow))
-    live = LiveApplication(preparer, engine, authenticator, database, settings.allowed_origins)
+    live = LiveApplication(preparer, engine, authenticator, database, settings.allowed_origins, budgets)
     connections = Connections(live.gone, settings.times.watch)
     await stack.enter_async_context(background(connections.watch))
     return State(
         readiness=readiness,
         database=database,
         bell=bell,
-        graphql=GraphQLEndpoint(preparer, engine, authenticator, ide=not settings.production),
+        graphql=GraphQLEndpoint(preparer, engine, authenticator, budgets, ide=not settings.production),
         sockets=Sockets(live, hub, connections, settings.times, access_log),
         event_streams=EventStreams(live, hub, connections, settings.times),
     )

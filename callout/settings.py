@@ -18,7 +18,9 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from callout.execution.budgets import UNLIMITED, Allowance
 from callout.http.client_address import ClientAddresses, parse_network
+from db.enums import Role
 from db.postgres.url import server_url
 from notifiers.addresses import Mailbox
 from notifiers.inbound.imap import Account
@@ -35,6 +37,8 @@ DEVELOPMENT_SENDER = "Callout <support@callout.localhost>"
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 Seconds: TypeAlias = Annotated[float, Field(gt=0, le=3_600)]
+Points: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Concurrency: TypeAlias = Annotated[int, Field(ge=1, le=200)]
 
 
 class InvalidSettings(Exception):
@@ -122,6 +126,25 @@ class Settings(BaseSettings):
         description="Seconds between two checks of live connections for silence, expired tokens and viewers who have"
         " lost access.",
     )
+    budgets: bool = Field(
+        True,
+        description="Whether viewers are limited by the settings below and by the limits of subscriptions in"
+        " `docs/live.md`.",
+    )
+    budget_admin: Points = Field(
+        30_000, description="Points a minute that each admin may spend in each process: `docs/dashboard.md`."
+    )
+    budget_technician: Points = Field(12_000, description="The same for each technician.")
+    budget_customer: Points = Field(6_000, description="The same for each customer.")
+    budget_service: Points = Field(30_000, description="The same for each service.")
+    concurrency_admin: Concurrency = Field(
+        5,
+        description="Statements that each admin may run at a time in each process; others wait. One connection of the"
+        " pool is always left to other viewers.",
+    )
+    concurrency_technician: Concurrency = Field(4, description="The same for each technician.")
+    concurrency_customer: Concurrency = Field(3, description="The same for each customer.")
+    concurrency_service: Concurrency = Field(5, description="The same for each service.")
     event_retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
         None,
         description="How many days events are kept, which bounds replay and the history of tickets. Forever if not"
@@ -248,6 +271,18 @@ class Settings(BaseSettings):
     @property
     def client_addresses(self) -> ClientAddresses:
         return ClientAddresses([parse_network(proxy) for proxy in self.trusted_proxies])
+
+    @property
+    def allowances(self) -> dict[Role, Allowance]:
+        """What each viewer of a role may take."""
+        most = max(1, self.pool_size - 1)
+        given = {
+            Role.ADMIN: Allowance(self.budget_admin, min(self.concurrency_admin, most)),
+            Role.TECHNICIAN: Allowance(self.budget_technician, min(self.concurrency_technician, most)),
+            Role.CUSTOMER: Allowance(self.budget_customer, min(self.concurrency_customer, most)),
+            Role.SERVICE: Allowance(self.budget_service, min(self.concurrency_service, most)),
+        }
+        return given if self.budgets else dict.fromkeys(Role, UNLIMITED)
 
     @property
     def direct_url(self) -> str | None:
