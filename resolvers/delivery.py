@@ -6,6 +6,7 @@ from sqlalchemy import Text, and_, bindparam, case, func, literal_column, null, 
 
 from db import models
 from db.enums import DeliveryState
+from db.erasure import placeholders
 from db.postgres.statement import Statement
 from db.sql import Expression, Row, table
 from db.visibility import ViewerParameter
@@ -16,26 +17,32 @@ _TABLE = table(models.DeliveryRow)
 _ID = bindparam("id", type_=_TABLE.c.id.type)
 _QUEUE = Statement(
     update(_TABLE)
-    .where(_TABLE.c.id == _ID, _TABLE.c.state == DeliveryState.DEAD)
+    .where(
+        _TABLE.c.id == _ID,
+        _TABLE.c.state == DeliveryState.DEAD,
+        _TABLE.c.recipient.not_like(literal_column(f"'%@{placeholders.DOMAIN}'")),
+    )
     .values(state=DeliveryState.PENDING, attempts=0, queued_at=func.now(), due_at=func.now(), finished_at=null())
     .returning(_TABLE.c.id)
 )
-_STATE = Statement(select(_TABLE.c.state).where(_TABLE.c.id == _ID))
+_FOUND = Statement(select(_TABLE.c.state, _TABLE.c.recipient).where(_TABLE.c.id == _ID))
 
 
 async def retry(call: Call, input: Input) -> Outcome:
     """Queue a DEAD delivery again as if it were new; a running worker sends it within a second.
 
-    Raises `Refused` if it does not exist or is not DEAD.
+    Raises `Refused` if it does not exist or is not DEAD, or if its recipient has been erased.
     """
     checks = Checks()
     delivery_id = checks.key(input["deliveryId"], "dlv", "delivery", "deliveryId")
     checks.finish()
     if await _QUEUE.fetchval(call.database, id=delivery_id) is None:
-        state = await _STATE.fetchval(call.database, id=delivery_id)
-        if state is None:
+        found = await _FOUND.fetchrow(call.database, id=delivery_id)
+        if found is None:
             raise Refused(MutationError(UserErrorCode.NOT_FOUND, "There is no such delivery.", ("deliveryId",)))
-        message = f"Only a DEAD delivery can be retried; this one is {state}."
+        message = f"Only a DEAD delivery can be retried; this one is {found['state']}."
+        if placeholders.is_email(found["recipient"]):
+            message = "The recipient has been erased."
         raise Refused(MutationError(UserErrorCode.NOT_ALLOWED, message, ("deliveryId",)), object_id=delivery_id)
     return Outcome(delivery_id)
 

@@ -19,7 +19,9 @@ _UNIQUE = {"account_number": "accountNumber"}
 _MISSING = MutationError(UserErrorCode.NOT_FOUND, "There is no such property.", ("propertyId",))
 _CUSTOMERS = table(models.CustomerRow)
 _CUSTOMER = Statement(
-    select(literal_column("true")).where(_CUSTOMERS.c.id == bindparam("id", type_=UUID(as_uuid=False)))
+    select(literal_column("true")).where(
+        _CUSTOMERS.c.id == bindparam("id", type_=UUID(as_uuid=False)), _CUSTOMERS.c.erased_at.is_(None)
+    )
 )
 
 

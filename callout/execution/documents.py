@@ -86,6 +86,10 @@ class Documents:
             return self.get(query)
         return self._keep(await asyncio.get_running_loop().run_in_executor(self._thread, self._read, query))
 
+    def forget(self) -> None:
+        """Forgets all documents."""
+        self._kept.clear()
+
     def _keep(self, document: Document) -> Document:
         if len(document.text) <= KEPT_LENGTH:
             self._kept[document.text] = document
