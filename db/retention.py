@@ -1,5 +1,5 @@
-"""How long rows are kept that nothing needs any more: deliveries, inbound messages and idempotency keys. Events, which
-streams read, are pruned by `db/events/log.py`.
+"""How long rows are kept that nothing needs any more: deliveries, inbound messages, idempotency keys and entries of the
+audit trail. Events, which streams replay, are pruned by `db/events/log.py`.
 
 Rows are deleted a thousand at a time, each time in a transaction of their own, the oldest first. One that somebody
 has locked is left for the next round, so nobody waits.
@@ -12,6 +12,9 @@ from datetime import timedelta
 from typing import Any, Final
 
 AT_ONCE: Final = 1000
+
+# A trigger lets entries of the audit trail be deleted in a transaction that says so.
+_NAME: Final = "SELECT set_config('callout.pruning', $1, true)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,9 @@ class Retained:
         `connection` must not be in a transaction."""
         deleted = 0
         while True:
-            status: str = await connection.execute(self._statement, kept)
+            async with connection.transaction():
+                await connection.execute(_NAME, self.table)
+                status: str = await connection.execute(self._statement, kept)
             number = int(status.split()[1])
             deleted += number
             if number < AT_ONCE:
@@ -46,5 +51,7 @@ DELIVERIES: Final = Retained("deliveries", "deliveries", "id", "finished_at")
 """The finished ones: those that were sent or given up."""
 
 INBOUND_MESSAGES: Final = Retained("inbound messages", "inbound_messages", "id", "received_at")
+
+AUDIT_ENTRIES: Final = Retained("entries of the audit trail", "audit_entries", "id", "at")
 
 IDEMPOTENCY_KEYS: Final = Retained("idempotency keys", "idempotency_keys", "caller, key", "created_at")

@@ -7,7 +7,7 @@ write with the old values. `proceed` does the rest in small transactions, each o
 1. `TICKETS`: the customer's tickets. All of their values are replaced in them, and the contact details.
 2. `OTHERS`: all other tickets, for those that were the customer's and for values that are distinctive.
 3. `MAIL`: inbound messages, among them the raw ones that were kept aside.
-4. `REST`: articles and idempotency keys.
+4. `REST`: articles, entries of the audit trail, and idempotency keys.
 5. `STATISTICS`: the planner's, which have samples of columns.
 
 Then the row of `erasures` forgets the values, too.
@@ -44,11 +44,32 @@ _NO_HURRY: Final = f"SET LOCAL statement_timeout = '{STEP_SECONDS:.0f}s'"
 
 _NIL: Final = "00000000-0000-0000-0000-000000000000"
 
+
+def _without_columns(image: str) -> str:
+    """SQL for an image of the audit trail without the columns that identify a customer or a property."""
+    return f"""{image} || (SELECT coalesce(jsonb_object_agg(key, '{placeholders.TEXT}'), '{{}}')
+        FROM jsonb_each({image})
+        WHERE key IN ('name', 'email', 'phone', 'account_number', 'address') AND value <> 'null')"""
+
+
 _LOCK: Final = "SELECT name, email, phone, account_number, erased_at FROM customers WHERE id = $1::uuid FOR UPDATE"
 
 _OPEN: Final = """
 SELECT reference, count(*) OVER () AS number FROM tickets
 WHERE customer_id = $1::uuid AND status IN ('OPEN', 'IN_PROGRESS') ORDER BY created_at, id LIMIT $2"""
+
+# What the audit trail knows of the customer and of their properties, now and before.
+_AUDITED: Final = """
+SELECT object_kind, image ->> 'name' AS name, image ->> 'email' AS email, image ->> 'phone' AS phone,
+    image ->> 'account_number' AS account_number, image ->> 'address' AS address
+FROM audit_entries CROSS JOIN LATERAL (VALUES (before), (after)) AS side (image)
+WHERE image IS NOT NULL AND object_id IN (
+    SELECT 'cus_' || $1::text UNION ALL SELECT 'prp_' || id FROM properties WHERE customer_id = $1::uuid)"""
+
+_ERASE_AUDITED: Final = f"""
+UPDATE audit_entries SET before = {_without_columns("before")}, after = {_without_columns("after")}
+WHERE object_id IN (
+    SELECT 'cus_' || $1::text UNION ALL SELECT 'prp_' || id FROM properties WHERE customer_id = $1::uuid)"""
 
 _PROPERTIES: Final = "SELECT address, account_number FROM properties WHERE customer_id = $1::uuid"
 
@@ -178,6 +199,11 @@ UPDATE articles SET
     solution = left(regexp_replace(solution, $1, '{placeholders.TEXT}', 'gi'), {limits.SOLUTION_MAX})
 WHERE concat_ws(E'\\n', problem, solution) ~* $1"""
 
+_ENTRIES: Final = f"""
+UPDATE audit_entries SET before = {tickets.clean_image("before", "$1")}, after = {tickets.clean_image("after", "$1")}
+WHERE EXISTS (
+    SELECT FROM (VALUES (before), (after)) AS side (image), jsonb_each_text(image) AS each WHERE each.value ~* $1)"""
+
 # A request that created something for the customer, or that the customer made, is refused if it is repeated: it would
 # bring the values back.
 _KEYS: Final = """
@@ -189,20 +215,31 @@ WHERE caller = 'CUSTOMER:' || $1::text OR key ~* $2 OR object_id = $1::uuid
     OR object_id IN (
         SELECT notes.id FROM notes JOIN tickets ON tickets.id = ticket_id WHERE tickets.customer_id = $1::uuid)"""
 
-# With their columns, so that the costly statistics of expressions, which have no values, are left as they are.
+# Tickets by their columns, so that the costly statistics of expressions, which have no values there, stay as they are.
 _ANALYZE: Final = """
-ANALYZE customers (name, email, phone, account_number, name_form, email_form, account_number_form, search_text),
+ANALYZE customers, deliveries,
     properties (address, account_number),
     tickets (subject, description, resolution, contact_name, contact_email, contact_phone, creator_id, search_text),
     ticket_chats (conversation_id),
     notes (body, author_id, author_name),
     ticket_events (before, after, actor_id, actor_name),
-    deliveries (recipient, recipient_name, actor_name, said),
     inbound_messages (from_address, from_name, subject, message_id, raw),
     articles (problem, solution, search_vector),
     article_words (word),
+    audit_entries (before, after),
     idempotency_keys (key),
     erasures (sought)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The erasure has begun. `placeholders` are the new values of the customer's columns."""
+
+    placeholders: Mapping[str, str]
+
+
+class BegunBefore:
+    """The erasure had begun before, and may be finished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,22 +279,34 @@ class Erasure:
         return cls(customer_id, viewer, everywhere, in_tickets, row["stage"], row["after"], row["settled"])
 
 
-async def begin(transaction: Any, customer_id: str, viewer: Viewer, shown: int) -> bool | OpenTickets:
-    """Begins to erase a customer, in a transaction that then writes the entry of the audit trail. Returns true, also if
-    it has begun before; false if there is no such customer; or why it does not begin, with `shown` references."""
+async def begin(
+    transaction: Any, customer_id: str, viewer: Viewer, shown: int
+) -> Begun | BegunBefore | OpenTickets | None:
+    """Begins to erase a customer, in a transaction that then writes the entry of the audit trail. Returns None if there
+    is no such customer. If the customer has open tickets, it does not begin, and returns up to `shown` references."""
     customer = await transaction.fetchrow(_LOCK, customer_id)
-    if customer is None or customer["erased_at"] is not None:
-        return customer is not None
+    if customer is None:
+        return None
+    if customer["erased_at"] is not None:
+        return BegunBefore()
     unfinished = await transaction.fetch(_OPEN, customer_id, shown)
     if unfinished:
         return OpenTickets(unfinished[0]["number"], [row["reference"] for row in unfinished])
     everywhere, in_tickets = await _sought(transaction, customer_id, customer)
     sought = json.dumps([everywhere.as_json(), in_tickets.as_json()])
     await transaction.execute(_BEGIN, customer_id, viewer.id, viewer.name, sought)
-    email, number = placeholders.email(customer_id), placeholders.account_number(customer_id)
-    await transaction.execute(_ERASE_CUSTOMER, customer_id, placeholders.NAME, email, number)
+    begun = Begun(
+        {
+            "name": placeholders.NAME,
+            "email": placeholders.email(customer_id),
+            "account_number": placeholders.account_number(customer_id),
+        }
+    )
+    await transaction.execute(_ERASE_CUSTOMER, customer_id, *begun.placeholders.values())
     await transaction.execute(_ERASE_PROPERTIES, customer_id, placeholders.ADDRESS)
-    return True
+    await transaction.execute(_NAME, customer_id)
+    await transaction.execute(_ERASE_AUDITED, customer_id)
+    return begun
 
 
 async def _sought(transaction: Any, customer_id: str, customer: Mapping[str, Any]) -> tuple[Sought, Sought]:
@@ -266,10 +315,12 @@ async def _sought(transaction: Any, customer_id: str, customer: Mapping[str, Any
     await transaction.execute(_NO_HURRY)
     authors = await transaction.fetch(_AUTHORS, customer_id, timeout=STEP_SECONDS)
     contacts = [tuple(row) for row in await transaction.fetch(_CONTACTS, customer_id, timeout=STEP_SECONDS)]
-    names = {customer["name"], *(row["author_name"] for row in authors)}
-    addresses = [row["address"] for row in properties]
-    numbers = [customer["account_number"], *(row["account_number"] for row in properties)]
-    own = Sought.of(names, [customer["email"]], [customer["phone"]], [*addresses, *numbers])
+    known = [customer, *await transaction.fetch(_AUDITED, customer_id)]
+    names = {*(row["name"] for row in known), *(row["author_name"] for row in authors)}
+    addresses = {*(row["address"] for row in properties), *(row["address"] for row in known[1:])} - {None}
+    numbers = {row["account_number"] for row in (*known, *properties)}
+    emails, phones = [row["email"] for row in known], [row["phone"] for row in known]
+    own = Sought.of(names, emails, phones, addresses | numbers)
     own |= _former(own, contacts)
     shared = [row["value"] for row in await transaction.fetch(_SHARED, customer_id, own.forms)]
     everywhere = own.distinctive.without(shared)
@@ -374,6 +425,7 @@ async def _erase_rest(transaction: Any, erasure: Erasure) -> None:
     pattern = erasure.everywhere.pattern
     await transaction.execute(_ARTICLES, pattern, timeout=STEP_SECONDS)
     await tickets.forget_words(transaction, {erasure.everywhere, erasure.in_tickets})
+    await transaction.execute(_ENTRIES, pattern, timeout=STEP_SECONDS)
     await transaction.execute(_KEYS, erasure.customer_id, erasure.everywhere.anywhere, timeout=STEP_SECONDS)
     await _advance(transaction, erasure, "STATISTICS", None)
 

@@ -148,6 +148,21 @@ UPDATE articles SET problem = {_clean("problem", limits.PROBLEM_MAX)},
     solution = {_clean("solution", limits.SOLUTION_MAX)}
 FROM {_WORK} WHERE articles.source_ticket_id = work.id AND concat_ws(E'\\n', problem, solution) ~* work.pattern"""
 
+
+def clean_image(image: str, pattern: str) -> str:
+    """SQL for an image of the audit trail without what the pattern finds in its texts."""
+    text = _clean("value #>> '{}'", pattern=pattern)
+    return f"""(
+        SELECT jsonb_object_agg(key, CASE jsonb_typeof(value) WHEN 'string' THEN to_jsonb({text}) ELSE value END)
+        FROM jsonb_each({image})
+    )"""
+
+
+_ENTRIES: Final = f"""
+UPDATE audit_entries SET before = {clean_image("before", "work.pattern")},
+    after = {clean_image("after", "work.pattern")}
+FROM {_WORK} JOIN articles ON articles.source_ticket_id = work.id WHERE object_id = 'art_' || articles.id"""
+
 _CUSTOMER: Final = "customer_id::text"
 _IS_CONTACT: Final = _is_contact(_CUSTOMER, "contact_email")
 _TICKETS: Final = f"""
@@ -212,6 +227,7 @@ async def erase(
     await transaction.execute(_CHATS, *work, everywhere.anywhere)
     if await transaction.execute(_ARTICLES, *work) != "UPDATE 0":
         await forget_words(transaction, set(sought))
+    await transaction.execute(_ENTRIES, *work)
     await transaction.execute(_TICKETS, *work, *person)
     for ticket_id in found:
         await event_log.change(transaction, viewer, ticket_id, TicketEventKind.UPDATED, {}, {})

@@ -38,10 +38,11 @@ COUNTS = "{ ticketCounts { all open inProgress resolved closed } tickets { total
 NAME, EMAIL, PHONE = "Zebulon Quackenbush", "zebulon@quackenbush.test", "+1 (613) 555-0147"
 FORMER, NUMBER = "zeb.xanthos@oldmail.test", "ZQ-778812"
 ADDRESS, SITE = "77 Quagmire Lane, Zzyzx", "PZ-993311"
+OLD_ADDRESS = "8 Formerly Street, Yggdrasil"
 OTHER_NAME, OTHER_EMAIL = "Bartholomew Xylander", "bart@xylander.test"
 SOUGHT = [
     *("zebulon", "quackenbush", "zebxanthos", "oldmail", "6135550147", NUMBER, SITE, "77quagmire", "zzyzx"),
-    *("bartholomew", "xylander", "6135559999"),
+    *("bartholomew", "xylander", "6135559999", "yggdrasil"),
 ]
 
 
@@ -95,12 +96,13 @@ class Everywhere:
         api = self.api
         keyed = {"idempotencyKey": f"signup-{FORMER}"}
         self.customer = await api.new_customer(name=NAME, email=FORMER, phone=PHONE, accountNumber=NUMBER, **keyed)
-        self.property = await api.new_property(self.customer, address=ADDRESS, accountNumber=SITE)
+        self.property = await api.new_property(self.customer, address=OLD_ADDRESS, accountNumber=SITE)
         self.technician = await api.new_technician(name="Tess Okafor", email="tess@company.test")
         self.neighbour = await api.new_customer(name="Nora Neighbour", email="nora@neighbour.test")
         async with api.customer(self.customer) as zebulon:
             await self._by_the_customer(zebulon)
         await self.api.done("customerUpdate", "__typename", customerId=self.customer, email=EMAIL)
+        await self.api.done("propertyUpdate", "__typename", propertyId=self.property, address=ADDRESS)
         async with api.service("chatbot") as chatbot:
             await self._by_the_chatbot(chatbot)
         await self._by_mail()
@@ -171,7 +173,12 @@ class Everywhere:
         article = await api.done("articleCreateFromTicket", "article { id }", ticketId=self.tickets["own"])
         published = {"articleId": article["article"]["id"], "published": True}
         await api.done("articleUpdate", "__typename", solution=f"Call {NAME}, then reset the panel.", **published)
-        await api.done("articleCreate", "__typename", problem="Beeping", solution=f"As at {ADDRESS}: {EMAIL} knows.")
+        await api.done(
+            "articleCreate",
+            "__typename",
+            problem=f"Moved from {OLD_ADDRESS}",
+            solution=f"As at {ADDRESS}: {EMAIL} knows.",
+        )
 
 
 @pytest.fixture(scope="module")
@@ -199,6 +206,7 @@ async def test_a_customer_is_nowhere_in_the_database_afterwards(
         *("ticket_events.before", "ticket_events.after", "ticket_events.actor_name", "ticket_events.actor_id"),
         *("notes.body", "notes.author_name", "idempotency_keys.key"),
         *("articles.problem", "articles.solution", "articles.search_vector", "article_words.word"),
+        *("audit_entries.before", "audit_entries.after"),
         *("deliveries.recipient", "deliveries.recipient_name", "deliveries.actor_name", "deliveries.said"),
         *(f"inbound_messages.{name}" for name in ("from_address", "from_name", "subject", "message_id", "raw")),
         "customers.email statistics",
@@ -285,6 +293,19 @@ async def test_repeating_an_erasure_changes_nothing(api: Api, everywhere: Everyw
     assert await database.fetchval("SELECT count(*) FROM ticket_events") == events
 
 
+async def test_an_erasure_is_an_entry_of_the_audit_trail(api: Api, everywhere: Everywhere, database: Database) -> None:
+    """The entries from before keep who changed which field and when."""
+    await erased(api, everywhere.customer)
+    await erased(api, everywhere.customer)
+    listed = """query($id: ID!) { auditEntries(filter: {objectId: $id}) { nodes {
+        action actor { name } changes { field before after } } } }"""
+    erasing, updated, created = (await api(listed, id=everywhere.customer))["auditEntries"]["nodes"]
+    assert (erasing["action"], erasing["actor"]["name"]) == ("ERASED", "The Boss")
+    assert {"field": "name", "before": None, "after": "Erased customer"} in erasing["changes"]
+    assert updated["changes"] == [{"field": "email", "before": "[erased]", "after": "[erased]"}]
+    assert {change["after"] for change in created["changes"]} == {"[erased]"}
+
+
 # Rights and refusals
 
 
@@ -322,6 +343,7 @@ async def test_an_erased_customer_loses_access_at_once(api: Api) -> None:
 
 async def test_nothing_new_is_made_for_an_erased_customer(api: Api, database: Database) -> None:
     customer = await api.new_customer(email="gone@gone.test", accountNumber="GONE-1")
+    site = await api.new_property(customer)
     ticket = await api.new_ticket(customerId=customer)
     await resolved(api, ticket)
     placeholder = (await erased(api, customer))["email"]
@@ -331,6 +353,8 @@ async def test_nothing_new_is_made_for_an_erased_customer(api: Api, database: Da
     assert await api.refused("propertyCreate", customerId=customer, address="a", accountNumber="b") == [
         ("NOT_FOUND", "customerId")
     ]
+    assert await api.refused("customerUpdate", customerId=customer, name="Back") == [("NOT_ALLOWED", "customerId")]
+    assert await api.refused("propertyUpdate", propertyId=site, address="Back") == [("NOT_ALLOWED", "propertyId")]
     other = await api.new_ticket()
     assert await api.refused("ticketUpdate", ticketId=other, customerId=customer) == [("NOT_FOUND", "customerId")]
     async with api.service() as chatbot:

@@ -73,7 +73,7 @@ async def customer_of(database: Database, tickets: int) -> str:
 
 async def begin(pool: Pool, customer: str) -> None:
     async with pool.transaction() as transaction:
-        assert await steps.begin(transaction, customer, ADMIN, 10) is True
+        assert isinstance(await steps.begin(transaction, customer, ADMIN, 10), steps.Begun)
 
 
 async def finish(pool: Pool, customer: str) -> None:

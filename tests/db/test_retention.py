@@ -13,14 +13,15 @@ import pytest
 from callout import background
 from callout.settings import Settings
 from db import retention
+from db.events import counts
 from db.postgres.pool import Database as Pool
-from db.retention import DELIVERIES, IDEMPOTENCY_KEYS, INBOUND_MESSAGES, Retained
+from db.retention import AUDIT_ENTRIES, DELIVERIES, IDEMPOTENCY_KEYS, INBOUND_MESSAGES, Retained
 from tests.helpers.counting import create
 from tests.helpers.database_checks import Database
 
 DAY = timedelta(days=1)
 KEPT = 30 * DAY
-EACH = [DELIVERIES, INBOUND_MESSAGES, IDEMPOTENCY_KEYS]
+EACH = [DELIVERIES, INBOUND_MESSAGES, AUDIT_ENTRIES, IDEMPOTENCY_KEYS]
 
 _WRITE = {
     DELIVERIES: """
@@ -32,6 +33,10 @@ SELECT gen_random_uuid(), $3, 'CREATED', 'EMAIL', 'CUSTOMER', 'a@a.test', 'A', '
 INSERT INTO inbound_messages (id, key, content, size, outcome, reason, raw, received_at)
 SELECT gen_random_uuid(), uuid_send(gen_random_uuid()), '', 1, 'KEPT_ASIDE', 'Kept.', 'raw', now() - $1::interval
 FROM generate_series(1, $2::int) WHERE $3::uuid IS NOT NULL""",
+    AUDIT_ENTRIES: """
+INSERT INTO audit_entries (id, action, object_kind, actor_kind, actor_id, actor_name, changed, at)
+SELECT gen_random_uuid(), 'UPDATED', 'SUPPORT_SETTINGS', 'ADMIN', 'boss', 'The Boss', '{}', now() - $1::interval
+FROM generate_series(1, $2::int) WHERE $3::uuid IS NOT NULL""",
     IDEMPOTENCY_KEYS: """
 INSERT INTO idempotency_keys (caller, key, request_hash, object_id, created_at)
 SELECT 'ADMIN:boss', gen_random_uuid()::text, '', $3::uuid, now() - $1::interval FROM generate_series(1, $2::int)""",
@@ -41,7 +46,9 @@ SELECT 'ADMIN:boss', gen_random_uuid()::text, '', $3::uuid, now() - $1::interval
 @pytest.fixture(autouse=True)
 async def ticket(database: Database) -> str:
     for each in EACH:
+        await database.execute(f"ALTER TABLE {each.table} DISABLE TRIGGER USER")
         await database.execute(f"DELETE FROM {each.table}")
+        await database.execute(f"ALTER TABLE {each.table} ENABLE TRIGGER USER")
     return await create(database, ("SERVICE", "chatbot"))
 
 
@@ -54,6 +61,8 @@ async def another(database_url: str) -> AsyncIterator[Database]:
 
 async def write(database: Database, rows: Retained, ticket: str, age: timedelta, number: int = 1) -> None:
     await database.execute(_WRITE[rows], age, number, ticket)
+    if rows is AUDIT_ENTRIES and not database.is_in_transaction():
+        await counts.fold(database)  # an entry is kept until the fingerprint has taken it in
 
 
 async def ages(database: Database, rows: Retained) -> list[int]:
@@ -85,14 +94,9 @@ async def test_many_rows_are_deleted_in_portions(
     monkeypatch.setattr(retention, "AT_ONCE", 3)
     await write(database, rows, ticket, 40 * DAY, 10)
     statements: list[str] = []
-
-    class Recording:
-        async def execute(self, statement: str, *arguments: object) -> str:
-            statements.append(await database.execute(statement, *arguments))
-            return statements[-1]
-
-    assert await rows.prune(Recording(), KEPT) == 10
-    assert statements == ["DELETE 3", "DELETE 3", "DELETE 3", "DELETE 1"]
+    with database.query_logger(lambda logged: statements.append(logged.query)):
+        assert await rows.prune(database, KEPT) == 10
+    assert len([each for each in statements if each.startswith("DELETE")]) == 4
 
 
 @pytest.mark.parametrize("rows", EACH, ids=lambda rows: rows.table)
@@ -113,8 +117,9 @@ async def test_pruning_neither_waits_nor_makes_others_wait(
             await another.execute("SET lock_timeout = '1s'")
             assert await ages(another, rows) == [400]
             await write(another, rows, ticket, DAY)
-            young = f"{rows.since} > now() - $1::interval"
-            await another.execute(f"UPDATE {rows.table} SET {rows.since} = {rows.since} WHERE {young}", KEPT)
+            if rows is not AUDIT_ENTRIES:  # which are never changed
+                young = f"{rows.since} > now() - $1::interval"
+                await another.execute(f"UPDATE {rows.table} SET {rows.since} = {rows.since} WHERE {young}", KEPT)
         assert await ages(database, rows) == [1]
 
 
