@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callout import health, logs, notification_worker
 from callout.auth.authenticator import Authenticator
-from callout.background import background, keep_counted, keep_pruned
+from callout.background import background, keep_counted, keep_erasing, keep_pruned, keep_retained
 from callout.database import DatabaseUnusable, wait_for
 from callout.execution.budgets import Budgets
 from callout.execution.prepare import Preparer
@@ -106,6 +106,7 @@ async def _wire(
     if settings.event_retention_days is not None:
         kept = timedelta(days=settings.event_retention_days)
         await stack.enter_async_context(background(lambda: keep_pruned(database, kept)))
+    await stack.enter_async_context(background(lambda: keep_retained(database, settings.retained)))
     cursors = StreamCursors(await event_log.identity(database))
     bell = await stack.enter_async_context(Bell.open(settings.bell_url, settings.direct_url))
     channels = await stack.enter_async_context(notification_worker.opened(make_channels, settings))
@@ -117,6 +118,12 @@ async def _wire(
     engine = Engine(schema, preparer, database, cursors, channels, settings.own_mail, written=bell.ring)
     hub = Hub(database, settings.direct_url, bell, cursors)
     await stack.enter_async_context(background(hub.follow))
+
+    def forget() -> None:
+        preparer.forget()
+        authenticator.forget()
+
+    await stack.enter_async_context(background(lambda: keep_erasing(database, bell.ring, forget)))
     live = LiveApplication(preparer, engine, authenticator, database, settings.allowed_origins, budgets)
     connections = Connections(live.gone, settings.times.watch)
     await stack.enter_async_context(background(connections.watch))

@@ -20,8 +20,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from callout.execution.budgets import UNLIMITED, Allowance
 from callout.http.client_address import ClientAddresses, parse_network
+from db import retention
 from db.enums import Role
 from db.postgres.url import server_url
+from db.retention import Retained
 from notifiers.addresses import Mailbox
 from notifiers.inbound.imap import Account
 from notifiers.message_ids import OwnMail
@@ -149,6 +151,23 @@ class Settings(BaseSettings):
         None,
         description="How many days events are kept, which bounds replay and the history of tickets. Forever if not"
         " set.",
+    )
+    delivery_retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
+        None,
+        description="How many days deliveries are kept after they were sent or given up. Forever if not set.",
+    )
+    inbound_retention_days: Annotated[int, Field(ge=30, le=36_500)] | None = Field(
+        None,
+        description="How many days inbound messages are kept, with the mail that was kept aside. Later a copy of one"
+        " would not be recognised. Forever if not set.",
+    )
+    audit_retention_days: Annotated[int, Field(ge=30, le=36_500)] | None = Field(
+        None,
+        description="How many days entries of the audit trail are kept. Forever if not set.",
+    )
+    idempotency_retention_days: Annotated[int, Field(ge=30, le=36_500)] = Field(
+        90,
+        description="How many days idempotency keys are kept. A request that is repeated later is carried out again.",
     )
     jwt_secret: str | None = Field(
         None,
@@ -299,6 +318,17 @@ class Settings(BaseSettings):
     @property
     def mail_folder(self) -> Path:
         return self.mail_dir or self.data_dir / "mail"
+
+    @property
+    def retained(self) -> dict[Retained, timedelta]:
+        """The rows that are pruned, with the time for which they are kept."""
+        days = {
+            retention.DELIVERIES: self.delivery_retention_days,
+            retention.INBOUND_MESSAGES: self.inbound_retention_days,
+            retention.AUDIT_ENTRIES: self.audit_retention_days,
+            retention.IDEMPOTENCY_KEYS: self.idempotency_retention_days,
+        }
+        return {kept: timedelta(days=number) for kept, number in days.items() if number is not None}
 
     @property
     def link_base(self) -> str | None:

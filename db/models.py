@@ -128,6 +128,8 @@ def search_form(column: str) -> Any:
 
 
 class CustomerRow(Base):
+    """A customer. After an erasure, which begins at `erased_at`, the row has placeholders."""
+
     __tablename__ = "customers"
     __table_args__ = (
         present("name", limits.NAME_MAX),
@@ -162,6 +164,7 @@ class CustomerRow(Base):
     email: Mapped[str]
     phone: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    erased_at: Mapped[datetime | None]
     name_form: Mapped[str] = search_form("name")
     email_form: Mapped[str] = search_form("email")
     account_number_form: Mapped[str] = search_form("account_number")
@@ -170,6 +173,31 @@ class CustomerRow(Base):
             "search_form(name) || E'\\n' || search_form(email) || E'\\n' || search_form(account_number)", persisted=True
         )
     )
+
+
+class ErasureRow(Base):
+    """The erasure of a customer, which the admin `actor_id` has begun (`db/erasure/steps.py`).
+
+    `sought` has the values that are still looked for: those that are looked for everywhere, and those that are looked
+    for in the customer's tickets. It is null once the erasure is finished. `stage` and `after`, the id of a row, say
+    what is done. `xid` is the transaction that has begun the erasure.
+    """
+
+    __tablename__ = "erasures"
+    __table_args__ = (
+        CheckConstraint("stage IN ('TICKETS', 'OTHERS', 'MAIL', 'REST', 'STATISTICS')", name="stage_known"),
+        CheckConstraint("(finished_at IS NULL) = (sought IS NOT NULL)", name="finished_has_forgotten"),
+    )
+
+    customer_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("customers.id"), primary_key=True)
+    xid: Mapped[str] = mapped_column(Xid8, server_default=text("pg_current_xact_id()"))
+    actor_id: Mapped[str]
+    actor_name: Mapped[str]
+    requested_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    sought: Mapped[list[dict[str, list[str]]] | None] = mapped_column(JSONB)
+    stage: Mapped[str] = mapped_column(server_default=text("'TICKETS'"))
+    after: Mapped[uuid.UUID] = mapped_column(server_default=text("'00000000-0000-0000-0000-000000000000'"))
+    finished_at: Mapped[datetime | None]
 
 
 class PropertyRow(Base):
@@ -329,9 +357,10 @@ class TicketChatRow(Base):
 
 
 class NoteRow(Base):
-    """A note, which is never updated or deleted: a trigger refuses both. `customer_id` is the ticket's customer at the
-    time, so that a ticket's next customer does not see the notes from before. `sender_verified` is whether a mail
-    server of ours has verified the sender of a note that came by mail; null if none has said anything."""
+    """A note, which is never updated or deleted: a trigger refuses both, except for the updates of an erasure.
+    `customer_id` is the ticket's customer at the time, so that a ticket's next customer does not see the notes from
+    before. `sender_verified` is whether a mail server of ours has verified the sender of a note that came by mail; null
+    if none has said anything."""
 
     __tablename__ = "notes"
     __table_args__ = (
@@ -435,6 +464,7 @@ class IdempotencyKeyRow(Base):
     its row is committed together with the object."""
 
     __tablename__ = "idempotency_keys"
+    __table_args__ = (Index("ix_idempotency_keys_created_at", "created_at"),)
 
     caller: Mapped[str] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
@@ -565,6 +595,7 @@ class DeliveryRow(Base):
         Index("ix_deliveries_created_at_id", "created_at", "id"),
         Index("ix_deliveries_state_created_at_id", "state", "created_at", "id"),
         Index("ix_deliveries_recipient_created_at_id", text("lower(recipient)"), "created_at", "id"),
+        Index("ix_deliveries_finished_at", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=text("gen_random_uuid()"))
@@ -647,6 +678,7 @@ class InboundMessageRow(Base):
         Index("ix_inbound_messages_content_received_at", "content", "received_at"),
         Index("ix_inbound_messages_received_at_id", "received_at", "id"),
         Index("ix_inbound_messages_outcome_received_at_id", "outcome", "received_at", "id"),
+        Index("ix_inbound_messages_ticket_id", "ticket_id"),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
@@ -675,8 +707,8 @@ class AuditEntryRow(Base):
     without secrets; `before` is null for a creation. `xid` is the transaction that wrote the row, as in
     `ticket_events`: the entries after a position are streamed in the same way.
 
-    A trigger refuses every change, by the function that protects notes and events (`refuse_change`), so whatever may
-    rewrite those may rewrite an entry. Another refuses to delete entries, except in a transaction that has executed
+    A trigger refuses every change, by the function that protects notes and events (`refuse_change`), so an erasure may
+    rewrite an entry. Another refuses to delete entries, except in a transaction that has executed
     `SET LOCAL callout.pruning = 'audit_entries'`: retention may delete those that are older than a day.
     `event_log.audit_horizon` then moves past them, so that a stream does not resume from a cursor before them.
     """

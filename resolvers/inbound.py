@@ -41,6 +41,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, UUID, insert
 
 from db import limits, models
 from db.enums import ActorKind, InboundOutcome, IngestOutcome, NoteVia, Role, TicketSource
+from db.erasure import placeholders
 from db.ids import new_id
 from db.postgres.statement import Statement
 from db.sql import Expression, Row, table
@@ -247,6 +248,8 @@ def _objection(mail: IncomingMail) -> str | None:
     checks.email(mail.from_address, "from")
     if checks.errors:
         return "The From address is not a valid e-mail address."
+    if placeholders.is_email(mail.from_address):
+        return "The From address stands for a customer who has been erased."
     if not (mail.subject or mail.text or mail.attachments):
         return "The message is empty."
     return None

@@ -96,6 +96,10 @@ class Documents:
             finally:
                 await asyncio.sleep(0)  # before the viewer's next document
 
+    def forget(self) -> None:
+        """Forgets all documents."""
+        self._kept.clear()
+
     def _keep(self, document: Document) -> Document:
         if len(document.text) <= KEPT_LENGTH:
             self._kept[document.text] = document

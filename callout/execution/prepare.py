@@ -185,6 +185,12 @@ class Preparer:
         document = await self._documents.fetch(query, charge)
         return document, _named(document, name)
 
+    def forget(self) -> None:
+        """Forgets all documents and requests, in which clients may have sent values that have been erased since."""
+        self._documents.forget()
+        self._requests.clear()
+        self._statements.clear()
+
     def prepared(self, document: Document, node: OperationDefinitionNode) -> Operation | None:
         """Returns the prepared operation, or None if it introspects and so cannot be prepared."""
         name = node.name.value if node.name else None

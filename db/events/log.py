@@ -352,6 +352,7 @@ UPDATE event_log SET cluster = {ddl.CLUSTER}, horizon = '0', horizon_at = now(),
 WHERE {_MOVED} RETURNING true""",
     "UPDATE ticket_events SET xid = '3' WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())",
     "UPDATE audit_entries SET xid = '3' WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())",
+    "UPDATE erasures SET xid = '3' WHERE finished_at IS NULL",
 )
 
 

@@ -218,6 +218,7 @@ def test_only_fields_that_may_be_missing_are_nullable(printed: GraphQLSchema) ->
     assert nullable == {
         *("Ticket.customer", "Ticket.property", "Ticket.technician", "Ticket.resolution", "Ticket.resolvedAt"),
         *("Ticket.closedAt", "Ticket.chat", "Ticket.article", "Contact.phone", "Customer.phone", "Technician.phone"),
+        "Customer.erasedAt",
         *("Article.sourceTicket", "TicketEvent.note", "FieldChange.before", "FieldChange.after", "ApiKey.revokedAt"),
         *("TicketTracking.resolution", "TicketTracking.resolvedAt", "TicketTracking.closedAt"),
         *("Note.senderVerified", "Ticket.senderVerified"),
@@ -425,6 +426,8 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
     await done("supportSettingsUpdate", **settings)
     for mail in MAIL:
         await done("inboundEmailIngest", message={"text": mail})
+    leaving = {"name": "Mia", "email": "mia@leaving.test", "accountNumber": "C-2"}
+    await done("customerErase", customerId=(await done("customerCreate", **leaving))["customer"]["id"])
     nobody = "tkt_00000000-0000-7000-8000-000000000000"
     await done("ticketsBulkUpdate", ticketIds=[ticket, nobody], priority="HIGH")
     for mutation, input in (
@@ -438,6 +441,7 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
         ("noteAdd", {"ticketId": ticket, "body": ""}),
         ("customerCreate", customer_input),
         ("customerUpdate", {"customerId": customer, "name": " "}),
+        ("customerErase", {"customerId": "cus_00000000-0000-7000-8000-000000000000"}),
         ("propertyCreate", {"customerId": customer, "address": "", "accountNumber": "P-1"}),
         ("propertyUpdate", {"propertyId": property_id, "address": "x" * 501}),
         ("technicianCreate", {"name": "", "email": "no address"}),

@@ -74,6 +74,8 @@ def test_all_problems_are_reported_at_once_without_secrets(tmp_path: Path) -> No
     [
         *(("port", 1, 65_535), ("workers", 1, 64), ("pool_size", 1, 200)),
         *(("event_retention_days", 1, 36_500), ("notify_give_up", 0.001, 8_760)),
+        *((f"{rows}_retention_days", 30, 36_500) for rows in ("inbound", "audit", "idempotency")),
+        ("delivery_retention_days", 1, 36_500),
     ],
 )
 def test_numbers_are_bounded(tmp_path: Path, name: str, least: float, most: float) -> None:
