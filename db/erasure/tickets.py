@@ -1,5 +1,5 @@
-"""Erases a person from tickets and from all that hangs on them: events, notes, transcripts, deliveries, inbound
-messages, and articles that were made from them.
+"""Erases a person from tickets and from all that hangs on them: events, notes, transcripts, deliveries, confirmations
+of addresses, inbound messages, and articles that were made from them.
 
 Contact details belong to the customer that the ticket had at the time. So of a ticket that has changed hands only the
 images, notes and deliveries of the erased customer's time lose them; free text is searched throughout.
@@ -117,7 +117,7 @@ UPDATE deliveries AS mine SET
     finished_at = CASE WHEN found.given_up THEN now() ELSE mine.finished_at END,
     claimed_until = CASE WHEN found.given_up THEN NULL ELSE mine.claimed_until END
 FROM (
-    SELECT sent.id, side.theirs, side.theirs AND sent.state = 'PENDING' AS given_up,
+    SELECT sent.id, side.theirs, side.theirs AND sent.finished_at IS NULL AS given_up,
         {_clean("sent.said", limits.SAID_MAX)} AS said,
         coalesce(event.actor_name, {_clean("sent.actor_name", limits.NAME_MAX)}) AS actor_name
     FROM {_WORK} JOIN deliveries AS sent ON sent.ticket_id = work.id JOIN tickets ON tickets.id = work.id
@@ -126,6 +126,10 @@ FROM (
         {_theirs("CASE WHEN event.id IS NULL THEN tickets.customer_id::text ELSE event.after ->> 'customer_id' END")}
     ) AS theirs) AS side
 ) AS found WHERE mine.id = found.id"""
+
+_CONFIRMATIONS: Final = f"""
+DELETE FROM contact_confirmations AS asked USING {_WORK}
+WHERE asked.ticket_id = work.id AND (asked.address ~* work.pattern OR {_theirs("asked.customer_id::text")})"""
 
 _MESSAGES: Final = f"""
 UPDATE inbound_messages AS mine SET
@@ -224,6 +228,7 @@ async def erase(
     person = (customer_id, placeholders.email(customer_id))
     for statement in (_EVENTS, _NOTES, _DELIVERIES, _MESSAGES):
         await transaction.execute(statement, *work, *person)
+    await transaction.execute(_CONFIRMATIONS, *work, customer_id)
     await transaction.execute(_CHATS, *work, everywhere.anywhere)
     if await transaction.execute(_ARTICLES, *work) != "UPDATE 0":
         await forget_words(transaction, set(sought))

@@ -196,6 +196,7 @@ async def test_a_customer_is_nowhere_in_the_database_afterwards(
     """While they are in every column that can have them before. Streams deliver the change of each ticket, without what
     has been erased; so do replays from before."""
     await until(database, f"count(*) > 0 FROM deliveries WHERE said LIKE '%{EMAIL}%'")
+    await until(database, "count(*) > 0 FROM contact_confirmations")
     await database.execute("ANALYZE")
     before = await places_of(database, SOUGHT)
     assert before >= {
@@ -209,7 +210,7 @@ async def test_a_customer_is_nowhere_in_the_database_afterwards(
         *("audit_entries.before", "audit_entries.after"),
         *("deliveries.recipient", "deliveries.recipient_name", "deliveries.actor_name", "deliveries.said"),
         *(f"inbound_messages.{name}" for name in ("from_address", "from_name", "subject", "message_id", "raw")),
-        "customers.email statistics",
+        *("contact_confirmations.address", "customers.email statistics"),
     }
     counts = await api(COUNTS)
     cursor = (await api("{ tickets(first: 1) { streamCursor } }"))["tickets"]["streamCursor"]
