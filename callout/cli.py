@@ -201,12 +201,32 @@ def restore(file: Path) -> None:
     )
 
 
+@cli.command(name="upgrade-database")
+@click.option(
+    "--programs",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The folder with the programs of the old version; /usr/lib/postgresql/VERSION/bin by default.",
+)
+def upgrade_database(programs: Path | None) -> None:
+    """Bring the embedded database to the major version of PostgreSQL that this version of Callout has.
+
+    Needs the programs of the old version (`apt install postgresql-17`), and room for the data once more. The old
+    data is kept.
+    """
+    data_dir = _with_embedded_database().data_dir
+    contents, kept = backup.upgrade(data_dir, programs)
+    click.echo(
+        f"{data_dir} has the {contents.tickets:,} tickets of before. Remove {kept} when all is well; clients with older"
+        " cursors are reset."
+    )
+
+
 def _with_embedded_database() -> Settings:
     chosen = settings.load()
     if chosen.database_url is not None:
         raise click.ClickException(
-            "CALLOUT_DATABASE_URL is set, but `backup` and `restore` are for the embedded database: use `pg_dump` and"
-            " `pg_restore`."
+            "CALLOUT_DATABASE_URL is set, but this command is for the embedded database: use `pg_dump`, `pg_restore`"
+            " and `pg_upgrade`."
         )
     return chosen
 
