@@ -509,7 +509,8 @@ class EventLogRow(Base):
     to which `ticket_counts` and `service_ticket_counts` include the events. Events of transactions below `horizon` may
     be deleted: a stream cannot resume from a position that does not see all of them. `cluster` is the one that all
     these transaction ids belong to. `audit_fingerprint`, `audit_fingerprinted` and `audit_horizon` are the same for the
-    audit trail, whose entries streams deliver as well.
+    audit trail, whose entries streams deliver as well; `audit_last` is the last transaction with an entry that its
+    fingerprint includes, even if the entry has been deleted.
     """
 
     __tablename__ = "event_log"
@@ -526,6 +527,7 @@ class EventLogRow(Base):
     fingerprinted: Mapped[str] = mapped_column(PgSnapshot)
     audit_fingerprint: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     audit_fingerprinted: Mapped[str] = mapped_column(PgSnapshot, server_default=text("'1:1:'::pg_snapshot"))
+    audit_last: Mapped[str] = mapped_column(Xid8, server_default=text("'0'::xid8"))
     audit_horizon: Mapped[str] = mapped_column(Xid8, server_default=text("'0'::xid8"))
 
 
