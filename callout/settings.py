@@ -156,6 +156,11 @@ class Settings(BaseSettings):
         description="Where links in notifications lead: `{url}/tickets/{reference}`. If not set, the server itself in"
         " development; in production notifications have no links.",
     )
+    webhook_private_hosts: Literal["refuse", "allow"] = Field(
+        "refuse",
+        description="`allow` lets the webhook lead to hosts that are not on the public internet, such as one of this"
+        " machine or of its network.",
+    )
     imap_url: str | None = Field(
         None,
         repr=False,
@@ -228,7 +233,7 @@ class Settings(BaseSettings):
             values.setdefault("log_format", "json")
         return values
 
-    @field_validator("env", "log_level", "log_format", mode="before")
+    @field_validator("env", "webhook_private_hosts", "log_level", "log_format", mode="before")
     @classmethod
     def _in_lower_case(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
