@@ -106,7 +106,7 @@ async def _wire(
     if settings.notify:
         worker = notification_worker.worker(settings, database, channels, bell)
         await stack.enter_async_context(background(worker.run))
-    preparer = Preparer(graphql_schema(schema))
+    preparer = Preparer(graphql_schema(schema), settings.introspecting)
     engine = Engine(schema, preparer, database, cursors, channels, settings.own_mail, written=bell.ring)
     hub = Hub(database, settings.direct_url, bell, cursors)
     await stack.enter_async_context(background(hub.follow))

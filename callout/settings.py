@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from db.enums import EVERYONE, STAFF, Role
 from db.postgres.url import server_url
 from notifiers.addresses import Mailbox
 from notifiers.inbound.imap import Account
@@ -114,6 +115,11 @@ class Settings(BaseSettings):
         description="Seconds between two checks of live connections for silence, expired tokens and viewers who have"
         " lost access.",
     )
+    introspection: Literal["on", "staff", "off"] = Field(
+        "staff",
+        description="Who may read the schema by a query, and is given its names as suggestions by errors: all with a"
+        " token, admins and technicians, or nobody.",
+    )
     event_retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
         None,
         description="How many days events are kept, which bounds replay and the history of tickets. Forever if not"
@@ -190,6 +196,11 @@ class Settings(BaseSettings):
         return self.sender if self.mail_reply_to is None else Mailbox.parse(self.mail_reply_to)
 
     @property
+    def introspecting(self) -> frozenset[Role]:
+        """The roles that may introspect the schema."""
+        return {"on": EVERYONE, "staff": STAFF, "off": frozenset[Role]()}[self.introspection]
+
+    @property
     def bell_url(self) -> str:
         return self.pubsub_url or "postgres://"
 
@@ -233,7 +244,7 @@ class Settings(BaseSettings):
             values.setdefault("log_format", "json")
         return values
 
-    @field_validator("env", "webhook_private_hosts", "log_level", "log_format", mode="before")
+    @field_validator("env", "introspection", "webhook_private_hosts", "log_level", "log_format", mode="before")
     @classmethod
     def _in_lower_case(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value

@@ -75,23 +75,25 @@ class Documents:
         # One thread: each that is busy makes the event loop wait five milliseconds longer for its turn.
         self._thread = ThreadPoolExecutor(1, "documents")
 
-    def get(self, query: str) -> Document:
-        """Returns the document of this text. Raises `InvalidDocument` or `LimitExceeded`."""
+    def get(self, query: str, *, suggesting: bool = True) -> Document:
+        """Returns the document of this text. Raises `InvalidDocument` or `LimitExceeded`. The errors of an invalid
+        document suggest names of the schema only if `suggesting`; a valid one is the same for everybody."""
         document = self._kept.get(query)
-        return self._keep(self._read(query)) if document is None else document
+        return self._keep(self._read(query, suggesting)) if document is None else document
 
-    async def fetch(self, query: str) -> Document:
+    async def fetch(self, query: str, *, suggesting: bool = True) -> Document:
         """The same, but reads a long document in a thread, so that other requests do not wait for it."""
         if len(query) <= LONG or query in self._kept:
-            return self.get(query)
-        return self._keep(await asyncio.get_running_loop().run_in_executor(self._thread, self._read, query))
+            return self.get(query, suggesting=suggesting)
+        loop = asyncio.get_running_loop()
+        return self._keep(await loop.run_in_executor(self._thread, self._read, query, suggesting))
 
     def _keep(self, document: Document) -> Document:
         if len(document.text) <= KEPT_LENGTH:
             self._kept[document.text] = document
         return document
 
-    def _read(self, query: str) -> Document:
+    def _read(self, query: str, suggesting: bool) -> Document:
         try:
             node = parse(query, max_lexical_tokens=TOKENS_MAX, max_comments=TOKENS_MAX)
         except GraphQLSyntaxError as error:
@@ -105,7 +107,7 @@ class Documents:
         fragments = {d.name.value: d for d in node.definitions if isinstance(d, FragmentDefinitionNode)}
         operations = [d for d in node.definitions if isinstance(d, OperationDefinitionNode)]
         check_size(operations, fragments)
-        errors = validate(self._schema, node, max_errors=ERRORS_MAX)
+        errors = validate(self._schema, node, max_errors=ERRORS_MAX, hide_suggestions=not suggesting)
         if errors:
             raise InvalidDocument(errors, InvalidDocument.code)
         return Document(query, {o.name.value if o.name else None: o for o in operations}, fragments)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Generator, Hashable, Mapping, Sequence
+from collections.abc import Collection, Generator, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
@@ -40,8 +40,8 @@ from db.compiler.fields import MutationField
 from db.compiler.render import Compiled, compile_root
 from db.compiler.selection import Bound, Selection, Site, Weight
 from db.compiler.snippets import Snippets
-from db.enums import Role
-from db.errors import LimitExceeded
+from db.enums import EVERYONE, Role
+from db.errors import Forbidden, LimitExceeded
 from db.ticket_stream import Stream, TicketChangesPage, compile_stream
 from db.viewer import Viewer
 
@@ -126,8 +126,10 @@ class Operation:
 class Preparer:
     """Prepares operations and binds requests to them. One for each process."""
 
-    def __init__(self, schema: GraphQLSchema) -> None:
+    def __init__(self, schema: GraphQLSchema, introspecting: Collection[Role] = EVERYONE) -> None:
+        """`introspecting` are the roles that may read the schema, and to which errors suggest its names."""
         self._schema = schema
+        self._introspecting = introspecting
         self._documents = Documents(schema)
         self._snippets = Snippets()
         self._statements: LRUCache[tuple[RootField, tuple[Hashable, ...]], Compiled] = LRUCache(
@@ -146,9 +148,11 @@ class Preparer:
         document = self._documents.get(query)
         return document, _named(document, name)
 
-    async def fetch_operation(self, query: str, name: str | None) -> tuple[Document, OperationDefinitionNode]:
-        """The same, without holding up other requests if the document is long."""
-        document = await self._documents.fetch(query)
+    async def fetch_operation(
+        self, query: str, name: str | None, role: Role
+    ) -> tuple[Document, OperationDefinitionNode]:
+        """The same for a viewer's request, without holding up others if the document is long."""
+        document = await self._documents.fetch(query, suggesting=role in self._introspecting)
         return document, _named(document, name)
 
     def prepared(self, document: Document, node: OperationDefinitionNode) -> Operation | None:
@@ -191,7 +195,7 @@ class Preparer:
         key = _key(operation, variables, viewer.role)
         read = self._requests.get(key)
         if read is None:
-            values = self._coerced(operation.node, variables)
+            values = self._coerced(operation.node, variables, viewer.role)
             yield
             roots = self._roots(operation, values, viewer.role)
             read = yield from self._read_roots(roots, values, viewer.role)
@@ -202,8 +206,11 @@ class Preparer:
     def bind_unprepared(
         self, document: Document, node: OperationDefinitionNode, variables: Mapping[str, Any] | None, viewer: Viewer
     ) -> list[BoundRoot]:
-        """Like `bind`, for an operation that introspects: returns its root fields without the introspection fields."""
-        values = self._coerced(node, variables)
+        """Like `bind`, for an operation that introspects: returns its root fields without the introspection fields.
+        Raises `Forbidden` if the viewer's role may not introspect."""
+        if viewer.role not in self._introspecting:
+            raise Forbidden(f"The role {viewer.role.lower()} cannot introspect the schema; `callout schema` prints it.")
+        values = self._coerced(node, variables, viewer.role)
         roots = self._select(document, node, values, viewer.role)
         return _bound(_finished(self._read_roots(roots, values, viewer.role)), viewer)
 
@@ -218,7 +225,7 @@ class Preparer:
         `GraphQLError` or `InvalidVariables`."""
         operation = self.prepared(document, node)
         assert operation is not None, "validation refuses subscriptions that introspect"
-        values = self._coerced(node, variables)
+        values = self._coerced(node, variables, viewer.role)
         (root,) = self._roots(operation, values, viewer.role)
         bounds = _read(root, values)
         at_once = min(EVENTS_MAX, Cost().add(root.weight, root.sites, bounds).fits())
@@ -262,11 +269,19 @@ class Preparer:
             yield
         return read
 
-    def _coerced(self, node: OperationDefinitionNode, variables: Mapping[str, Any] | None) -> VariableValues:
+    def _coerced(
+        self, node: OperationDefinitionNode, variables: Mapping[str, Any] | None, role: Role
+    ) -> VariableValues:
         if not node.variable_definitions:
             return _NO_VARIABLES
         _check_number(variables)
-        values = get_variable_values(self._schema, node.variable_definitions, dict(variables or {}), max_errors=20)
+        values = get_variable_values(
+            self._schema,
+            node.variable_definitions,
+            dict(variables or {}),
+            max_errors=20,
+            hide_suggestions=role not in self._introspecting,
+        )
         if isinstance(values, list):
             raise InvalidVariables(values)
         return values

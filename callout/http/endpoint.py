@@ -49,7 +49,7 @@ class GraphQLEndpoint:
         info.viewer = viewer = await self._authenticator.authenticate(authorization)
         request = await read_request(scope, receive, content_type)
         try:
-            document, node = await self._preparer.fetch_operation(request.query, request.operation_name)
+            document, node = await self._preparer.fetch_operation(request.query, request.operation_name, viewer.role)
         except InvalidDocument as error:
             answer = refusal(error.errors, info.id, error.extension_code)
         except ClientError as error:

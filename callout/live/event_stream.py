@@ -60,7 +60,7 @@ class EventStreams:
         session = await self._live.admit(authorization)
         info.viewer = session.viewer
         request = await read_request(scope, receive, content_type)
-        if scope["method"] == "GET" and await self._live.operation_type(request) is OperationType.MUTATION:
+        if scope["method"] == "GET" and await self._live.operation_type(session, request) is OperationType.MUTATION:
             raise MethodNotAllowed("Use POST; GET is for queries and subscriptions.")
         stream = _EventStream(scope, receive, send, self._times.beat)
         self._connections.enter(stream)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
-from graphql import GraphQLError, OperationType
+from graphql import GraphQLError, OperationDefinitionNode, OperationType
 
 from callout.auth.authenticator import Authenticator
 from callout.execution.answer import Answer, InvalidVariables, refusal
-from callout.execution.documents import InvalidDocument
+from callout.execution.documents import Document, InvalidDocument
 from callout.execution.prepare import Preparer
 from callout.execution.request import GraphQLRequest
 from callout.execution.run import Engine
@@ -95,10 +95,10 @@ class LiveApplication:
             return ()
         return [session for session in sessions if session.viewer not in there]
 
-    async def operation_type(self, request: GraphQLRequest) -> OperationType | None:
+    async def operation_type(self, session: Session, request: GraphQLRequest) -> OperationType | None:
         """Returns the type of the request's operation, or None if the request is invalid."""
         try:
-            _, node = await self._preparer.fetch_operation(request.query, request.operation_name)
+            _, node = await self._fetched(session, request)
         except ClientError:
             return None
         return node.operation
@@ -107,7 +107,7 @@ class LiveApplication:
         """Executes a query or mutation, or prepares the feed of a subscription."""
         request_id = secrets.token_hex(8)
         try:
-            document, node = await self._preparer.fetch_operation(request.query, request.operation_name)
+            document, node = await self._fetched(session, request)
             if node.operation is not OperationType.SUBSCRIPTION:
                 answer = await self._engine.execute(document, node, request.variables, session.viewer, request_id)
                 return Answered(answer.body) if answer.executed else _refused(answer)
@@ -120,6 +120,9 @@ class LiveApplication:
             return _refused(refusal([error], request_id))
         feed = feed_of(bound, session.viewer, self._database, self._preparer.position_mark)
         return Following(feed, bound.after)
+
+    async def _fetched(self, session: Session, request: GraphQLRequest) -> tuple[Document, OperationDefinitionNode]:
+        return await self._preparer.fetch_operation(request.query, request.operation_name, session.viewer.role)
 
 
 def _refused(answer: Answer) -> Rejected:

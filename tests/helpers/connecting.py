@@ -86,7 +86,7 @@ class StubApplication(LiveApplication):
         async with self._waiting(self.admits, "admission"):
             return self.session
 
-    async def operation_type(self, request: GraphQLRequest) -> OperationType | None:
+    async def operation_type(self, session: Session, request: GraphQLRequest) -> OperationType | None:
         return OperationType.QUERY
 
     async def reply(self, session: Session, request: GraphQLRequest) -> Reply:
