@@ -21,6 +21,7 @@ from callout.database import DatabaseUnusable, wait_for
 from callout.execution.prepare import Preparer
 from callout.execution.run import Engine
 from callout.http.access_log import AccessLog
+from callout.http.connection_limits import ConnectionLimits
 from callout.http.endpoint import GraphQLEndpoint
 from callout.http.guard import RequestGuard, on_http_exception
 from callout.live.event_stream import EventStreams
@@ -43,6 +44,7 @@ logger = logging.getLogger(__name__)
 class State(TypedDict):
     """The objects that live as long as the process serves; each request's scope refers to them."""
 
+    connection_limits: ConnectionLimits
     readiness: health.Readiness
     bell: Bell
     graphql: GraphQLEndpoint
@@ -113,7 +115,10 @@ async def _wire(
     live = LiveApplication(preparer, engine, authenticator, database, settings.allowed_origins)
     connections = Connections(live.gone, settings.times.watch)
     await stack.enter_async_context(background(connections.watch))
+    limits = ConnectionLimits(settings.request_head_seconds, settings.connections_per_address)
+    await stack.enter_async_context(background(limits.watch))
     return State(
+        connection_limits=limits,
         readiness=readiness,
         bell=bell,
         graphql=GraphQLEndpoint(preparer, engine, authenticator, ide=not settings.production),

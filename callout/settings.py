@@ -94,6 +94,16 @@ class Settings(BaseSettings):
         (),
         description="The origins whose pages may open WebSockets, besides the server's own: `https://a.example,…`.",
     )
+    connections_per_address: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        1_000,
+        description="How many connections one address may have to a process, except for the proxies; 0 for any number."
+        " IPv6 addresses count by their /64.",
+    )
+    request_head_seconds: Seconds = Field(
+        10,
+        description="Seconds that the line and headers of a request may take to arrive, and the first one after the"
+        " connection has been opened.",
+    )
     socket_init_seconds: Seconds = Field(10, description="Seconds that a WebSocket may take to send `connection_init`.")
     socket_admission_seconds: Seconds = Field(10, description="Seconds that checking a WebSocket's token may take.")
     socket_ping_seconds: Annotated[float, Field(gt=0, le=40)] = Field(
