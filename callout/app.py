@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callout import health, logs, notification_worker
 from callout.auth.authenticator import Authenticator
-from callout.background import background, keep_counted, keep_pruned
+from callout.background import background, keep_counted, keep_forgetting, keep_pruned
 from callout.database import DatabaseUnusable, wait_for
 from callout.execution.prepare import Preparer
 from callout.execution.run import Engine
@@ -99,6 +99,7 @@ async def _wire(
     readiness = health.Readiness(database, migrate.code())
     stack.push_async_callback(readiness.close)
     await stack.enter_async_context(background(lambda: keep_counted(database)))
+    await stack.enter_async_context(background(lambda: keep_forgetting(database)))
     if settings.event_retention_days is not None:
         kept = timedelta(days=settings.event_retention_days)
         await stack.enter_async_context(background(lambda: keep_pruned(database, kept)))

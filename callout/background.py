@@ -14,6 +14,7 @@ from db.events import counts
 from db.events import log as event_log
 from db.postgres.outage import is_logged
 from db.postgres.pool import OUTAGE, Database
+from resolvers import guesses
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,17 @@ async def keep_counted(database: Database) -> None:
             if not is_logged(error):
                 logger.warning("cannot update the counts: %s", error or type(error).__name__)
         await asyncio.sleep(COUNTING_SECONDS)
+
+
+async def keep_forgetting(database: Database) -> None:
+    """Deletes old counts of guesses every `PRUNING_SECONDS`, forever. Waits while the database is unavailable."""
+    while True:
+        try:
+            await guesses.forget(database)
+        except OUTAGE as error:
+            if not is_logged(error):
+                logger.warning("cannot delete old counts of guesses: %s", error or type(error).__name__)
+        await asyncio.sleep(PRUNING_SECONDS)
 
 
 async def keep_pruned(database: Database, kept: timedelta) -> None:
