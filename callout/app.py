@@ -122,7 +122,7 @@ async def _wire(
         connection_limits=limits,
         readiness=readiness,
         bell=bell,
-        graphql=GraphQLEndpoint(preparer, engine, authenticator, ide=not settings.production),
+        graphql=GraphQLEndpoint(preparer, engine, authenticator, with_ide=not settings.production),
         sockets=Sockets(live, hub, connections, settings.times),
         event_streams=EventStreams(live, hub, connections, settings.times),
     )

@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from db.enums import EVERYONE, STAFF, Role
 from db.postgres.url import server_url
+from db.private_files import FILE_MODE, MAIL, SECRET, make_data_directory
 from notifiers.addresses import Mailbox
 from notifiers.inbound.imap import Account
 from notifiers.message_ids import OwnMail
@@ -28,7 +29,6 @@ from pubsub.connections import Times
 PREFIX = "CALLOUT_"
 SECRET_BYTES_MIN = 32  # RFC 7518, section 3.2: a key for HS256 must be at least as long as the hash
 DEVELOPMENT_SECRET = "development-"  # prefix of every generated secret, by which production recognises and refuses it
-DEVELOPMENT_SECRET_FILE = "development-secret"
 DEVELOPMENT_SENDER = "Callout <support@callout.localhost>"
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
@@ -238,7 +238,7 @@ class Settings(BaseSettings):
 
     @property
     def mail_folder(self) -> Path:
-        return self.mail_dir or self.data_dir / "mail"
+        return self.mail_dir or self.data_dir / MAIL
 
     @property
     def link_base(self) -> str | None:
@@ -414,12 +414,12 @@ def _is_private_enough(url: str) -> bool:
 def _development_secret(data_dir: Path) -> str:
     """Returns the secret kept in `data_dir`, readable by its owner only. The first process that needs it creates it.
     Raises `InvalidSettings` if the file cannot be read or written."""
-    path = data_dir / DEVELOPMENT_SECRET_FILE
+    path = data_dir / SECRET
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        make_data_directory(data_dir)
         draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
         if not path.exists():
-            draft.touch(mode=0o600)
+            draft.touch(mode=FILE_MODE)
             draft.write_text(DEVELOPMENT_SECRET + secrets.token_urlsafe(48))
             try:
                 os.link(draft, path)  # atomic: a reader never sees half a secret, and only the first process wins

@@ -7,17 +7,18 @@ used, and 200 in the older `application/json`, as clients of that type expect.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from graphql import OperationType
 from starlette.types import Receive, Scope, Send
-from strawberry.http.ides import get_graphql_ide_html
 
 from callout.auth.authenticator import Authenticator
 from callout.execution.answer import Answer, refusal
 from callout.execution.documents import InvalidDocument
 from callout.execution.prepare import Preparer
 from callout.execution.run import Engine
+from callout.http import ide
 from callout.http.context import RequestInfo, request_of
 from callout.http.errors import RETRY
 from callout.http.request import MethodNotAllowed, NotAcceptable, headers_of, ranges, read_request
@@ -30,19 +31,19 @@ _STATUS = {"FORBIDDEN": 403, "UNAVAILABLE": 503}
 
 
 class GraphQLEndpoint:
-    """The ASGI application at `/graphql`. With `ide`, browsers get the IDE."""
+    """The ASGI application at `/graphql`. With `with_ide`, browsers get the IDE."""
 
-    def __init__(self, preparer: Preparer, engine: Engine, authenticator: Authenticator, *, ide: bool) -> None:
+    def __init__(self, preparer: Preparer, engine: Engine, authenticator: Authenticator, *, with_ide: bool) -> None:
         self._preparer = preparer
         self._engine = engine
         self._authenticator = authenticator
-        self._ide = get_graphql_ide_html(graphql_ide="graphiql").encode() if ide else None
+        self._with_ide = with_ide
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = scope["method"]
         authorization, accept, content_type = headers_of(scope)
-        if method == "GET" and self._ide is not None and b"text/html" in accept and not scope["query_string"]:
-            await _send(send, 200, b"text/html; charset=utf-8", self._ide)
+        if method == "GET" and self._with_ide and b"text/html" in accept and not scope["query_string"]:
+            await _send(send, 200, b"text/html; charset=utf-8", ide.PAGE, ide.HEADERS)
             return
         media_type = _negotiated(accept)
         info = request_of(scope)
@@ -70,8 +71,10 @@ def _status(answer: Answer, media_type: bytes, info: RequestInfo) -> int:
     return _STATUS.get(answer.codes[0], 400)
 
 
-async def _send(send: Send, status: int, media_type: bytes, body: bytes) -> None:
-    headers = [(b"content-type", media_type), (b"content-length", b"%d" % len(body))]
+async def _send(
+    send: Send, status: int, media_type: bytes, body: bytes, more: Sequence[tuple[bytes, bytes]] = ()
+) -> None:
+    headers = [(b"content-type", media_type), (b"content-length", b"%d" % len(body)), *more]
     if status == 503:
         headers += RETRY
     await send({"type": "http.response.start", "status": status, "headers": headers})
