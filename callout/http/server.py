@@ -32,6 +32,8 @@ UPGRADES_AT_ONCE: Final = 10
 """The most sockets that are opened in one turn of the event loop. Each takes half a millisecond, and the requests that
 have arrived meanwhile wait for the end of the turn."""
 
+GRACE_SECONDS: Final = 0.05
+
 LIMITS: Final = "connection_limits"
 """The key of the process's `ConnectionLimits` in the state of the application."""
 
@@ -122,6 +124,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self._due = None
 
     def _give_up(self) -> None:
+        # What has arrived while the event loop was busy is read first.
+        self._due = self.loop.call_later(GRACE_SECONDS, self._refuse)
+
+    def _refuse(self) -> None:
         if not self.transport.is_closing():
             if self._reading_head:
                 self.transport.write(_TOO_SLOW)
