@@ -34,7 +34,7 @@ from graphql.execution.values import VariableValues, get_variable_values
 
 from callout.execution.answer import BadRequest, InvalidVariables
 from callout.execution.cost import Cost
-from callout.execution.documents import INTROSPECTION, Document, Documents, condition_variables
+from callout.execution.documents import INTROSPECTION, DependentCache, Document, Documents, condition_variables
 from db.compiler.collect import Collector, Flags, Scope
 from db.compiler.fields import MutationField
 from db.compiler.render import Compiled, compile_root
@@ -54,7 +54,9 @@ _BYTES_PER_CHARACTER = 20  # of a statement's text, with the selection that it w
 _REQUEST_BYTES = 16 * 2**20
 _BYTES_PER_ROOT = 5_000  # of a request
 _KEPT_VARIABLES = 500  # bytes of JSON; a request with larger variables is not kept
-_KEPT_VARIANTS = 32  # of an operation: combinations of the role and the values of @skip and @include
+_VARIANT_BYTES = 32 * 2**20
+_BYTES_PER_SELECTION = 300  # of an operation's root fields for one role and one combination of @skip and @include
+_BYTES_PER_SITE = 800
 _NO_VARIABLES = VariableValues({}, {})
 
 T = TypeVar("T")
@@ -71,6 +73,7 @@ class RootField:
     weight: Weight
     nodes: list[FieldNode]
     nullable: bool
+    document: Document
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,6 @@ class Operation:
         self.node = node
         self.mutates = node.operation is OperationType.MUTATION
         self.conditions = condition_variables(node, document.fragments)
-        self.variants: LRUCache[tuple[Hashable, ...], list[RootField]] = LRUCache(_KEPT_VARIANTS)
 
 
 class Preparer:
@@ -132,10 +134,13 @@ class Preparer:
         self._introspecting = introspecting
         self._documents = Documents(schema)
         self._snippets = Snippets()
-        self._statements: LRUCache[tuple[RootField, tuple[Hashable, ...]], Compiled] = LRUCache(
+        self._variants: DependentCache[tuple[Any, ...], list[RootField]] = DependentCache(
+            _VARIANT_BYTES, getsizeof=_bytes_of_roots
+        )
+        self._statements: DependentCache[tuple[RootField, tuple[Hashable, ...]], Compiled] = DependentCache(
             _STATEMENT_BYTES, getsizeof=lambda compiled: len(compiled.statement.text) * _BYTES_PER_CHARACTER
         )
-        self._requests: LRUCache[Hashable, list[ReadRoot]] = LRUCache(
+        self._requests: DependentCache[tuple[Any, ...], list[ReadRoot]] = DependentCache(
             _REQUEST_BYTES, getsizeof=lambda roots: len(roots) * _BYTES_PER_ROOT
         )
         self.position_mark = secrets.token_urlsafe(24)
@@ -248,11 +253,11 @@ class Preparer:
 
     def _roots(self, operation: Operation, values: VariableValues, role: Role) -> list[RootField]:
         conditions = tuple(values.coerced.get(name) for name in operation.conditions)
-        variant = (role, *conditions)
-        roots = operation.variants.get(variant)
+        variant = (operation, role, *conditions)
+        roots = self._variants.get(variant)
         if roots is None:
             roots = self._select(operation.document, operation.node, values, role)
-            operation.variants[variant] = roots
+            _keep(self._variants, variant, roots)
         return roots
 
     def _read_roots(
@@ -307,7 +312,7 @@ class Preparer:
         constants = [_read_site(site, _NO_VARIABLES) if site.constant else None for site in collector.sites]
         definition: GraphQLField | None = type_.fields.get(nodes[0].name.value)
         nullable = definition is not None and not is_non_null_type(definition.type)
-        return RootField(key, selection, collector.sites, constants, collector.weight, nodes, nullable)
+        return RootField(key, selection, collector.sites, constants, collector.weight, nodes, nullable, document)
 
     def _read_root(self, root: RootField, bounds: Sequence[Bound], values: VariableValues, role: Role) -> ReadRoot:
         given: Mapping[str, Any] = {}
@@ -379,7 +384,7 @@ def _bound(read: Sequence[ReadRoot], viewer: Viewer) -> list[BoundRoot]:
     return [BoundRoot(each, each.compiled.arguments(each.bounds, viewer)) for each in read]
 
 
-def _key(operation: Operation, variables: Mapping[str, Any] | None, role: Role) -> Hashable:
+def _key(operation: Operation, variables: Mapping[str, Any] | None, role: Role) -> tuple[Any, ...] | None:
     """Returns the key by which equal requests are recognised, or None if the request is not kept."""
     if operation.mutates:
         return None
@@ -396,6 +401,16 @@ def _read(root: RootField, values: VariableValues) -> list[Bound]:
         _read_site(site, values) if constant is None else constant
         for site, constant in zip(root.sites, root.constants, strict=True)
     ]
+
+
+def _bytes_of_roots(roots: Sequence[RootField]) -> int:
+    """An estimate; the constants of the sites are part of the document."""
+    pending = [root.selection for root in roots]
+    selections = 0
+    while pending:
+        selections += 1
+        pending += (below for fields in pending.pop().types.values() for below in fields)
+    return selections * _BYTES_PER_SELECTION + sum(len(root.sites) for root in roots) * _BYTES_PER_SITE
 
 
 def _keep(kept: LRUCache[Any, Any], key: Hashable, value: Any) -> None:
