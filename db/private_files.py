@@ -29,7 +29,8 @@ _DIRECTORY_MODE_OF_ROOT: Final = 0o710
 def make_data_directory(directory: Path) -> None:
     """Makes the data directory unless it exists. Raises `OSError`."""
     widest = _DIRECTORY_MODE if os.geteuid() else _DIRECTORY_MODE_OF_ROOT
-    _make(directory, widest, lambda name: name in (DATABASE, MAIL) or name.startswith((f"{DATABASE}.", SECRET)))
+    ours = (f"{DATABASE}.", f"{DATABASE}-", SECRET)
+    _make(directory, widest, lambda name: name in (DATABASE, MAIL) or name.startswith(ours))
     for path in directory.iterdir():
         if path.name == DATABASE and (path / "PG_VERSION").exists():
             _narrow(path, _DIRECTORY_MODE, of_anybody=not os.geteuid())  # root's server runs as another user

@@ -11,16 +11,15 @@ import logging
 import os
 import resource
 from collections import Counter
-from collections.abc import Collection
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from collections.abc import Callable
 from time import monotonic
-from typing import Final, TypeAlias
+from typing import Final
 
 import orjson
 
-logger = logging.getLogger(__name__)
+from callout.http.client_address import Address, parsed
 
-Network: TypeAlias = IPv4Network | IPv6Network
+logger = logging.getLogger(__name__)
 
 RESERVED: Final = 64
 """File descriptors that are kept for connections to the database and to mail servers, and for files; a quarter of all
@@ -53,13 +52,16 @@ class ConnectionLimits:
     """The open connections of a process, by their peers' addresses."""
 
     def __init__(
-        self, head_seconds: float = 10.0, per_address: int = 0, trusted_proxies: Collection[Network] = ()
+        self,
+        head_seconds: float = 10.0,
+        per_address: int = 0,
+        is_proxy: Callable[[Address], bool] = lambda address: False,
     ) -> None:
         """A request's line and headers may take `head_seconds` to arrive, and so may a new connection's first byte. An
         address may have `per_address` connections, or any number if that is 0 or the address is that of a proxy."""
         self.head_seconds = head_seconds
         self._per_address = per_address
-        self._trusted_proxies = trusted_proxies
+        self._is_proxy = is_proxy
         self._addresses: dict[asyncio.BaseTransport, bytes] = {}
         self._open: Counter[bytes] = Counter()
         self._low = _Reminder("file descriptors are running low; new connections are refused")
@@ -109,10 +111,8 @@ class ConnectionLimits:
         name = transport.get_extra_info("peername")
         if not self._per_address or not isinstance(name, tuple):
             return None
-        address = ip_address(name[0].partition("%")[0])
-        if address.version == 6:
-            address = address.ipv4_mapped or address
-        if any(address in network for network in self._trusted_proxies):
+        address = parsed(name[0])
+        if address is None or self._is_proxy(address):
             return None
         return address.packed if address.version == 4 else address.packed[:_V6_PREFIX]
 

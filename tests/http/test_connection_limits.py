@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from callout.http.connection_limits import RESERVED
+from callout.http.client_address import ClientAddresses, parse_network
+from callout.http.connection_limits import RESERVED, ConnectionLimits
 from callout.settings import Settings
 from tests.helpers.api import Api, Server
 from tests.helpers.graphql_ws_client import WITHIN, following, live
@@ -172,6 +173,26 @@ async def test_an_address_has_a_limited_number_of_connections(server: Server) ->
         (line,) = [record for record in logged(server) if "as many connections" in record["message"]]
         assert line["address"] == "127.0.0.1"
     await accepted(server)
+
+
+def test_addresses_count_alone_and_proxies_not_at_all() -> None:
+    """IPv6 addresses count by their /64, and mapped ones as those of IPv4."""
+    limits = ConnectionLimits(per_address=2, is_proxy=ClientAddresses([parse_network("10.0.0.0/8")]).trusts)
+
+    def opened(address: str) -> asyncio.BaseTransport | None:
+        transport = asyncio.BaseTransport({"peername": (address, 5_000)})
+        return None if limits.enter(transport) else transport
+
+    for same in (("192.0.2.1", "::ffff:192.0.2.1"), ("2001:db8::1", "2001:db8::2:1%eth0")):
+        open_ = [opened(address) for address in same]
+        assert None not in open_
+        assert [opened(address) for address in same] == [None, None]
+        assert open_[0] is not None
+        limits.leave(open_[0])
+        assert opened(same[1]) is not None
+    assert None not in [opened(address) for address in ("192.0.2.2", "2001:db8:0:1::1")]
+    assert None not in [opened(address) for address in 5 * ("10.1.2.3", "::ffff:10.1.2.3")]
+    assert limits.enter(asyncio.BaseTransport({"peername": ""})) is None, "a Unix socket"
 
 
 def logged(server: Server) -> list[dict[str, Any]]:
