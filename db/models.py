@@ -473,6 +473,17 @@ class IdempotencyKeyRow(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
+class TrackingGuessRow(Base):
+    """How many more wrong guesses of `ticketTrack` a subject may have, `until` its count begins anew. A subject is a
+    caller, or the hash of a reference, of an address, or of the pair of both that was guessed."""
+
+    __tablename__ = "tracking_guesses"
+
+    subject: Mapped[str] = mapped_column(primary_key=True)
+    remaining: Mapped[int]
+    until: Mapped[datetime]
+
+
 class TicketEventRow(Base):
     """The event log: one row for each change of a ticket and each note, written under the ticket's row lock.
 

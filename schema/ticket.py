@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
+from db.compiler.fields import Guessed
 from db.entities import (
     ARTICLE,
     CUSTOMER,
@@ -64,6 +65,7 @@ from schema.fields import (
     given,
     global_id,
     items,
+    mapped,
     mutation,
     one,
     optional,
@@ -334,16 +336,14 @@ class TicketQueries:
             )
         ],
     )
-    ticket_track: TicketTracking | None = root(
-        ticket_fields.tracked_ticket,
+    ticket_track: TicketTracking | None = mapped(
+        Guessed(ticket_fields.tracked_ticket, ticket_fields.read_tracking, roles=ADMINS | {Role.SERVICE}),
         "The public details of a ticket, for the chatbot to show to its customer. Null if there is no ticket with this "
-        "reference and e-mail address.",
-        reader=ticket_fields.read_tracking,
-        arguments=[
+        "reference and e-mail address, and for a while after too many wrong guesses of either.",
+        [
             argument("reference", str, "The ticket's reference; case-insensitive."),
             argument("email", str, "The e-mail address of the contact or the customer; case-insensitive."),
         ],
-        roles=ADMINS | {Role.SERVICE},
     )
 
 

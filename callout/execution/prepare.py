@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -36,15 +36,15 @@ from graphql.execution.values import VariableValues, get_variable_values
 from callout.execution.answer import BadRequest, InvalidVariables
 from callout.execution.budgets import Charge
 from callout.execution.cost import REPLAY, Cost, price_of_building, price_of_variables
-from callout.execution.documents import INTROSPECTION, Document, Documents, condition_variables
+from callout.execution.documents import INTROSPECTION, DependentCache, Document, Documents, condition_variables
 from callout.execution.thread import Thread
 from db.compiler.collect import Collector, Flags, Scope
 from db.compiler.fields import MutationField
 from db.compiler.render import Compiled, compile_root
 from db.compiler.selection import Bound, Selection, Site, Weight
 from db.compiler.snippets import Snippets
-from db.enums import Role
-from db.errors import LimitExceeded
+from db.enums import EVERYONE, Role
+from db.errors import Forbidden, LimitExceeded
 from db.ticket_stream import Stream, TicketChangesPage, compile_stream
 from db.viewer import Viewer
 
@@ -60,7 +60,9 @@ _BYTES_PER_CHARACTER = 20  # of a statement's text, with the selection that it w
 _REQUEST_BYTES = 16 * 2**20
 _BYTES_PER_ROOT = 5_000  # of a request
 _KEPT_VARIABLES = 500  # bytes of JSON; a request with larger variables is not kept
-_KEPT_VARIANTS = 32  # of an operation: combinations of the role and the values of @skip and @include
+_VARIANT_BYTES = 32 * 2**20
+_BYTES_PER_SELECTION = 300  # of an operation's root fields for one role and one combination of @skip and @include
+_BYTES_PER_SITE = 800
 _NO_VARIABLES = VariableValues({}, {})
 
 T = TypeVar("T")
@@ -77,6 +79,7 @@ class RootField:
     weight: Weight
     nodes: list[FieldNode]
     nullable: bool
+    document: Document
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,21 +154,25 @@ class Operation:
         named = dict.fromkeys(name for name in fields if name != "__typename")
         self.mutations = tuple(named) if self.mutates else None
         self.conditions = condition_variables(node, document.fragments)
-        self.variants: LRUCache[tuple[Hashable, ...], list[RootField]] = LRUCache(_KEPT_VARIANTS)
 
 
 class Preparer:
     """Prepares operations and binds requests to them. One for each process."""
 
-    def __init__(self, schema: GraphQLSchema) -> None:
+    def __init__(self, schema: GraphQLSchema, introspecting: Collection[Role] = EVERYONE) -> None:
+        """`introspecting` are the roles that may read the schema, and to which errors suggest its names."""
         self._schema = schema
+        self._introspecting = introspecting
         self.thread = Thread()
         self._documents = Documents(schema, self.thread)
         self._snippets = Snippets()
-        self._statements: LRUCache[tuple[RootField, tuple[Hashable, ...]], Compiled] = LRUCache(
+        self._variants: DependentCache[tuple[Any, ...], list[RootField]] = DependentCache(
+            _VARIANT_BYTES, getsizeof=_bytes_of_roots
+        )
+        self._statements: DependentCache[tuple[RootField, tuple[Hashable, ...]], Compiled] = DependentCache(
             _STATEMENT_BYTES, getsizeof=lambda compiled: len(compiled.statement.text) * _BYTES_PER_CHARACTER
         )
-        self._requests: LRUCache[Hashable, Read] = LRUCache(
+        self._requests: DependentCache[Any, Read] = DependentCache(
             _REQUEST_BYTES, getsizeof=lambda read: len(read.roots) * _BYTES_PER_ROOT
         )
         self.position_mark = secrets.token_urlsafe(24)
@@ -179,10 +186,11 @@ class Preparer:
         return document, _named(document, name)
 
     async def fetch_operation(
-        self, query: str, name: str | None, charge: Charge
+        self, query: str, name: str | None, role: Role, charge: Charge
     ) -> tuple[Document, OperationDefinitionNode]:
-        """The same for a request, without holding up others if the document is long. Raises `RateLimited`, too."""
-        document = await self._documents.fetch(query, charge)
+        """The same for a viewer's request, without holding up others if the document is long. Raises `RateLimited`,
+        too."""
+        document = await self._documents.fetch(query, charge, suggesting=role in self._introspecting)
         return document, _named(document, name)
 
     def forget(self) -> None:
@@ -190,6 +198,7 @@ class Preparer:
         self._documents.forget()
         self._requests.clear()
         self._statements.clear()
+        self._variants.clear()
 
     def prepared(self, document: Document, node: OperationDefinitionNode) -> Operation | None:
         """Returns the prepared operation, or None if it introspects and so cannot be prepared."""
@@ -231,7 +240,9 @@ class Preparer:
         charge: Charge,
     ) -> list[BoundRoot]:
         """Like `bind_in_steps`, for an operation that introspects: returns its root fields without the introspection
-        fields."""
+        fields. Raises `Forbidden` if the viewer's role may not introspect."""
+        if viewer.role not in self._introspecting:
+            raise Forbidden(f"The role {viewer.role.lower()} cannot introspect the schema; `callout schema` prints it.")
         return _bound(await self._in_steps(self._reading_unprepared(document, node, variables, viewer), charge), viewer)
 
     def bind_stream(
@@ -283,7 +294,7 @@ class Preparer:
         self, operation: Operation, variables: Mapping[str, Any] | None, viewer: Viewer, key: Hashable
     ) -> Steps[Read]:
         """Reads a request's arguments, and keeps them under `key`."""
-        values = yield from self._coercing(operation.node, variables)
+        values = yield from self._coercing(operation.node, variables, viewer.role)
         roots = yield from self._roots(operation, values, viewer.role)
         read = yield from self._read_roots(roots, values, viewer.role)
         if key is not None:
@@ -293,7 +304,7 @@ class Preparer:
     def _reading_unprepared(
         self, document: Document, node: OperationDefinitionNode, variables: Mapping[str, Any] | None, viewer: Viewer
     ) -> Steps[Read]:
-        values = yield from self._coercing(node, variables)
+        values = yield from self._coercing(node, variables, viewer.role)
         roots = yield from self._select(document, node, values, viewer.role)
         return (yield from self._read_roots(roots, values, viewer.role))
 
@@ -306,7 +317,7 @@ class Preparer:
     ) -> Steps[BoundStream]:
         operation = self.prepared(document, node)
         assert operation is not None, "validation refuses subscriptions that introspect"
-        values = yield from self._coercing(node, variables)
+        values = yield from self._coercing(node, variables, viewer.role)
         (root,) = yield from self._roots(operation, values, viewer.role)
         bounds = yield from _read(root, values)
         cost = Cost().add(root.weight, root.sites, bounds)
@@ -337,11 +348,11 @@ class Preparer:
 
     def _roots(self, operation: Operation, values: VariableValues, role: Role) -> Steps[list[RootField]]:
         conditions = tuple(values.coerced.get(name) for name in operation.conditions)
-        variant = (role, *conditions)
-        roots = operation.variants.get(variant)
+        variant = (operation, role, *conditions)
+        roots = self._variants.get(variant)
         if roots is None:
             roots = yield from self._select(operation.document, operation.node, values, role)
-            operation.variants[variant] = roots
+            _keep(self._variants, variant, roots)
         return roots
 
     def _read_roots(self, roots: Sequence[RootField], values: VariableValues, role: Role) -> Steps[Read]:
@@ -354,12 +365,15 @@ class Preparer:
         read = [_read_root(*each, values) for each in zip(roots, compiled, bounds, strict=True)]
         return Read(read, cost.points)
 
-    def _coercing(self, node: OperationDefinitionNode, variables: Mapping[str, Any] | None) -> Steps[VariableValues]:
+    def _coercing(
+        self, node: OperationDefinitionNode, variables: Mapping[str, Any] | None, role: Role
+    ) -> Steps[VariableValues]:
         if not node.variable_definitions:
             return _NO_VARIABLES
         definitions, given = node.variable_definitions, dict(variables or {})
         number = _number_of_values(given)
-        coerce = partial(get_variable_values, self._schema, definitions, given, max_errors=20)
+        hidden = role not in self._introspecting
+        coerce = partial(get_variable_values, self._schema, definitions, given, max_errors=20, hide_suggestions=hidden)
         values = yield WorkStep(price_of_variables(number), coerce, is_long=number > LONG_VARIABLES)
         if isinstance(values, list):
             raise InvalidVariables(values)
@@ -388,7 +402,7 @@ class Preparer:
         constants = [_read_site(site, _NO_VARIABLES) if site.constant else None for site in collector.sites]
         definition: GraphQLField | None = type_.fields.get(nodes[0].name.value)
         nullable = definition is not None and not is_non_null_type(definition.type)
-        return RootField(key, selection, collector.sites, constants, collector.weight, nodes, nullable)
+        return RootField(key, selection, collector.sites, constants, collector.weight, nodes, nullable, document)
 
     def _compiled(
         self, roots: Sequence[RootField], bounds: Sequence[Sequence[Bound]], role: Role, cost: Cost
@@ -478,7 +492,7 @@ def _bound(read: Read, viewer: Viewer) -> list[BoundRoot]:
     return [BoundRoot(each, each.compiled.arguments(each.bounds, viewer)) for each in read.roots]
 
 
-def _key(operation: Operation, variables: Mapping[str, Any] | None, role: Role) -> Hashable:
+def _key(operation: Operation, variables: Mapping[str, Any] | None, role: Role) -> tuple[Any, ...] | None:
     """Returns the key by which equal requests are recognised, or None if the request is not kept."""
     if operation.mutates:
         return None
@@ -499,6 +513,16 @@ def _read(root: RootField, values: VariableValues) -> Steps[list[Bound]]:
         else:
             bounds.append(constant)
     return bounds
+
+
+def _bytes_of_roots(roots: Sequence[RootField]) -> int:
+    """An estimate; the constants of the sites are part of the document."""
+    pending = [root.selection for root in roots]
+    selections = 0
+    while pending:
+        selections += 1
+        pending += (below for fields in pending.pop().types.values() for below in fields)
+    return selections * _BYTES_PER_SELECTION + sum(len(root.sites) for root in roots) * _BYTES_PER_SITE
 
 
 def _keep(kept: LRUCache[Any, Any], key: Hashable, value: Any) -> None:

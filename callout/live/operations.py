@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
-from graphql import GraphQLError, OperationType
+from graphql import GraphQLError, OperationDefinitionNode, OperationType
 
 from callout.auth.authenticator import Authenticator
 from callout.execution.answer import Answer, InvalidVariables, refusal
 from callout.execution.budgets import Budgets, Charge
-from callout.execution.documents import InvalidDocument
+from callout.execution.documents import Document, InvalidDocument
 from callout.execution.prepare import Preparer
 from callout.execution.request import GraphQLRequest
 from callout.execution.run import Engine
@@ -104,10 +104,10 @@ class LiveApplication:
         """Returns the charge for a request of this session."""
         return self._budgets.of(session.viewer).request()
 
-    async def operation_type(self, request: GraphQLRequest, charge: Charge) -> OperationType | None:
+    async def operation_type(self, session: Session, request: GraphQLRequest, charge: Charge) -> OperationType | None:
         """Returns the type of the request's operation, or None if the request is invalid. Raises `RateLimited`."""
         try:
-            _, node = await self._preparer.fetch_operation(request.query, request.operation_name, charge)
+            _, node = await self._fetched(session, request, charge)
         except RateLimited:
             raise
         except ClientError:
@@ -119,7 +119,7 @@ class LiveApplication:
         the operation."""
         viewer = session.viewer
         try:
-            document, node = await self._preparer.fetch_operation(request.query, request.operation_name, charge)
+            document, node = await self._fetched(session, request, charge)
             info.operation = node.name.value if node.name else None
             if node.operation is not OperationType.SUBSCRIPTION:
                 info.mutations = self._preparer.mutations(document, node)
@@ -143,6 +143,12 @@ class LiveApplication:
     def refused(self, error: ClientError, info: RequestInfo) -> Reply:
         """Refuses an operation before it is read."""
         return _answered(refusal([error], info.id), info)
+
+    async def _fetched(
+        self, session: Session, request: GraphQLRequest, charge: Charge
+    ) -> tuple[Document, OperationDefinitionNode]:
+        role = session.viewer.role
+        return await self._preparer.fetch_operation(request.query, request.operation_name, role, charge)
 
 
 def _answered(answer: Answer, info: RequestInfo) -> Answered | Rejected:

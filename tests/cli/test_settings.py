@@ -123,6 +123,13 @@ NO_WEBHOOKS = [
     "https://chat.googleapis.com/\nx",
     "file:///etc/passwd",
     "javascript:alert(1)",
+    "https://127.0.0.1/v1/spaces",
+    "https://127.1/v1/spaces",
+    "https://0x7f.1/v1/spaces",
+    "https://2130706433/v1/spaces",
+    "https://localhost./v1/spaces",
+    "https://[::ffff:169.254.169.254]/latest",
+    "https://10.0.0.1:8443/",
 ]
 
 

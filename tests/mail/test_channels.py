@@ -82,7 +82,8 @@ async def test_mail_is_sent_through_the_configured_server() -> None:
 
 
 async def test_each_process_gets_its_share_of_a_spaces_rate(tmp_path: Path) -> None:
-    made = channels_of(development(tmp_path, workers=20))  # three a minute: one at once, then one every 30 seconds
+    settings = development(tmp_path, workers=20, webhook_private_hosts="allow")
+    made = channels_of(settings)  # three a minute: one at once, then one every 30 seconds
     with webhook() as space:
         await made[DeliveryChannel.GOOGLE_CHAT].send(notification(webhook_url=space.url()))
         with pytest.raises(Unavailable) as refusal:
