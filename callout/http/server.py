@@ -104,6 +104,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        arrived = self._arrived
         super().data_received(data)
         if self._reading_head:
             self._head_size += len(data)
@@ -111,7 +112,15 @@ class BoundedProtocol(HttpToolsProtocol):
                 self.transport.write(_TOO_LARGE)
                 self.transport.close()
         if (self.cycle is None or self.cycle.response_complete) and not self._upgrading:
-            self._expect()
+            if self._arrived and not arrived:
+                self._idle()
+            else:
+                self._expect()
+
+    def _idle(self) -> None:
+        """Lets the connection idle, as uvicorn does after a response. It does not if the end of the request comes after
+        the response."""
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def _expect(self) -> None:
         """Closes the connection if what the client owes does not arrive in time."""

@@ -165,3 +165,17 @@ async def test_an_answer_may_take_longer_than_a_request(protocol: BoundedProtoco
     assert transport_of(protocol).written.endswith(
         b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
     )
+
+
+async def test_a_connection_may_idle_after_the_rest_of_a_body_has_arrived(
+    protocol: BoundedProtocol, requests: Requests
+) -> None:
+    """As long as after any request; a client may send a body a moment after its head, and be answered in between."""
+    receive(protocol, head(500, b"content-length: 10\r\n"))
+    await until(lambda: transport_of(protocol).written.startswith(b"HTTP/1.1 204"))
+    receive(protocol, b"y" * 10)
+    await asyncio.sleep(3 * HEAD_SECONDS)
+    assert not transport_of(protocol).closed
+    assert protocol.timeout_keep_alive_task is not None
+    receive(protocol, head(500))
+    await until(lambda: requests.paths == ["/", "/"])
