@@ -95,6 +95,8 @@ async def test_each_kind_of_object_has_its_entries(api: Api) -> None:
 
 
 async def test_settings_are_audited_and_their_secret_is_not_shown(api: Api, database: Database) -> None:
+    await api.done("supportSettingsUpdate", "__typename", adminRecipients=[], googleChatWebhookUrl=None)
+    began = datetime.now(UTC).isoformat()
     for changed in (
         {"adminRecipients": ["a@audit.example"], "googleChatWebhookUrl": WEBHOOK},
         {"googleChatWebhookUrl": WEBHOOK_2},
@@ -102,7 +104,7 @@ async def test_settings_are_audited_and_their_secret_is_not_shown(api: Api, data
         {"googleChatWebhookUrl": None},
     ):
         await api.done("supportSettingsUpdate", "__typename", **changed)
-    found = [changes(each) for each in await entries(api, objectKind=["SUPPORT_SETTINGS"])]
+    found = [changes(each) for each in await entries(api, objectKind=["SUPPORT_SETTINGS"], at={"from": began})]
     assert found[0] == {
         "adminRecipients": ("[]", '["a@audit.example"]'),
         "googleChatWebhookUrl": (None, audit.SECRET),
@@ -287,7 +289,7 @@ async def insert_old(database: Database, age: str) -> str:
     entry = new_id()
     await database.execute(
         "INSERT INTO audit_entries (id, at, action, object_kind, actor_kind, actor_id, actor_name, changed)"
-        f" VALUES ($1, now() - interval '{age}', 'UPDATED', 'SUPPORT_SETTINGS', 'ADMIN', 'boss', 'The Boss', '{{}}')",
+        f" VALUES ($1, now() - interval '{age}', 'CREATED', 'TOKEN', 'ADMIN', 'boss', 'The Boss', '{{}}')",
         entry,
     )
     return entry
