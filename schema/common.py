@@ -22,6 +22,8 @@ for _enum in (
     enums.DeliveryState,
     enums.ChatAuthor,
     enums.InboundOutcome,
+    enums.AuditAction,
+    enums.AuditObjectKind,
     enums.Role,
     UserErrorCode,
 ):

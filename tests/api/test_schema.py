@@ -145,7 +145,7 @@ def test_lists_are_relay_connections(printed: GraphQLSchema) -> None:
     connections = [t for t in own_types(printed) if t.name.endswith("Connection")]
     assert {type_.name.removesuffix("Connection") for type_ in connections} == {
         *("Ticket", "Note", "TicketEvent", "Customer", "Property", "Technician", "Article", "Delivery", "ApiKey"),
-        "InboundMessage",
+        *("InboundMessage", "AuditEntry"),
     }
     for type_ in connections:
         assert is_object_type(type_)
@@ -225,6 +225,7 @@ def test_only_fields_that_may_be_missing_are_nullable(printed: GraphQLSchema) ->
         *("Delivery.nextAttemptAt", "Delivery.finishedAt", "SupportSettingsTestResult.recipient"),
         *(f"InboundMessage.{name}" for name in ("reason", "messageId", "fromAddress", "fromName", "subject", "raw")),
         *("InboundMessage.ticket", "InboundMessage.note"),
+        *("AuditEntry.objectId", "AuditEntry.client", "AuditChange.before", "AuditChange.after"),
         *("ArticleEdge.match", "ArticleEdge.excerpt"),
     }
 

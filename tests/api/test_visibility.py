@@ -244,6 +244,7 @@ async def everything(
             "ticket": [f'by: {{ reference: "{reference}" }}'],
             "ticketTrack": [f'reference: "{reference}", email: "clara@own.example"'],
             "articles": ["first: 5", f'first: 5, search: "panel or {DRAFT}"'],
+            "auditEntries": ["first: 50"],
         },
     )
     return asked, await answers(viewer, asked.documents())
