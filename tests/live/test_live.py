@@ -206,6 +206,28 @@ async def test_live_counts_follow_each_change(api: Api) -> None:
         await screen.quiet(0.6)
 
 
+async def test_a_services_filter_by_customer_is_silent_about_tickets_that_do_not_reveal_them(api: Api) -> None:
+    """Not even a message that shows no change reveals whose account number was guessed."""
+    person = {"name": "Silvia Silent", "email": "silvia@silent.example"}
+    customer = await api.new_customer(**person, accountNumber="SILENT-1")
+    counted = "subscription($filter: TicketFilter) { ticketCountsChanged(filter: $filter) { all } }"
+    filter = {"customerId": customer}
+    async with (
+        api.service("guessing robot") as robot,
+        following(robot, filter) as theirs,
+        live(robot) as all_counts,
+        live(robot) as their_counts,
+    ):
+        await all_counts.subscribe("1", counted)
+        await their_counts.subscribe("1", counted, filter=filter)
+        assert await all_counts.next() == await their_counts.next() == {"all": 0}
+        await robot.new_ticket(accountNumber="SILENT-1")
+        assert await all_counts.next() == {"all": 1}
+        known = await robot.new_ticket(contact=person)
+        assert (await theirs.next())["ticketId"] == known
+        assert await their_counts.next() == {"all": 1}
+
+
 async def test_a_replay_larger_than_the_queue_is_delivered_completely(api: Api) -> None:
     """And so are the events during the replay, which are more than the queue holds too."""
     ticket = await api.new_ticket()
