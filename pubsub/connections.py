@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
-from db.viewer import Viewer
+from db.viewer import Issued, Viewer
 
 CONNECTIONS_MAX: Final = 50  # of one viewer
 
@@ -43,12 +43,13 @@ class Times:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Session:
-    """The viewer that a token has authenticated, until `expires_at` (Unix time; None for an API key, which does not
-    expire) or until the viewer loses access. `by_key` says whether the token is an API key."""
+    """The viewer that a token has authenticated, until `expires_at` (Unix time; None for an API key, whose expiry can
+    change) or until the viewer loses access. `by_key` says whether the token is an API key; `issued` is None then."""
 
     viewer: Viewer
     expires_at: float | None
     by_key: bool
+    issued: Issued | None = None
 
     @property
     def expired(self) -> bool:

@@ -22,6 +22,7 @@ for _enum in (
     enums.ChatAuthor,
     enums.InboundOutcome,
     enums.Role,
+    enums.ServiceScope,
     UserErrorCode,
 ):
     documented(_enum)

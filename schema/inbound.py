@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 
 from db.entities import INBOUND_MESSAGE, INBOUND_MESSAGES, NOTE, TICKET
-from db.enums import ADMINS, InboundOutcome, Role
+from db.enums import ADMINS, CHATBOTS, MAIL_GATEWAYS, InboundOutcome, Role
 from db.limits import SUBJECT_MAX
 from resolvers import inbound
 from schema.common import Connection, Edge, Payload
@@ -98,7 +98,9 @@ class InboundEmailIngestPayload(Payload):
         TICKET,
         inbound.ingested_ticket_id,
         "The ticket that the message created or added a note to; null if there is none or you cannot see it. A service "
-        "cannot see a ticket that the message created, because its creator is the sender.",
+        "cannot see a ticket that the message created, because its creator is the sender; one with the scope "
+        "MAIL_GATEWAY cannot select this field.",
+        scopes=CHATBOTS,
     )
 
 
@@ -110,4 +112,5 @@ class InboundMutations:
         "Processes an e-mail: it creates a ticket, adds a note to the ticket that it replies to, or is ignored or kept "
         "aside. A repeated message has no effect, so send it again if the response is lost.",
         roles=ADMINS | {Role.SERVICE},
+        scopes=MAIL_GATEWAYS,
     )

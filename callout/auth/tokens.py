@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import UUID
 
 from callout.auth.authenticator import mint
 from callout.settings import Settings
-from db.enums import Role
+from db.enums import Role, ServiceScope
 from db.errors import BadInput
 from db.ids import key_of
 from db.models import CustomerRow, TechnicianRow, TicketRow
@@ -72,17 +72,19 @@ async def issue(settings: Settings, url: str, *, role: Role, subject: str, ttl: 
 
 
 async def greeting(settings: Settings, connection: asyncpg.Connection) -> list[Credential]:
-    """Returns a token for each role, valid for `GREETING_SECONDS`: of the technician and the customer with the most
-    tickets, and of a demo admin and service. Returns none if no secret is configured to sign with."""
+    """Returns a token for each role, valid for `GREETING_SECONDS` or for as long as a token may be: of the technician
+    and the customer with the most tickets, and of a demo admin and chatbot. Returns none if no secret is configured to
+    sign with."""
     if settings.jwt_secret is None:
         return []
     credentials = []
+    ttl = min(GREETING_SECONDS, int(settings.jwt_lifetime.total_seconds()))
     for role in Role:
         if role in OTHERS:
-            credentials.append(_credential(settings, role, f"demo-{role.lower()}", OTHERS[role], GREETING_SECONDS))
+            credentials.append(_credential(settings, role, f"demo-{role.lower()}", OTHERS[role], ttl))
         elif (person := await Statement(_busiest(role)).fetchrow(connection)) is not None:
             subject = f"{PEOPLE[role][0]}_{person['id']}"
-            credentials.append(_credential(settings, role, subject, person["name"], GREETING_SECONDS))
+            credentials.append(_credential(settings, role, subject, person["name"], ttl))
     return credentials
 
 
@@ -94,4 +96,5 @@ def _busiest(role: Role) -> Select[*tuple[Any, ...]]:
 
 
 def _credential(settings: Settings, role: Role, subject: str, name: str, ttl: int) -> Credential:
-    return Credential(role, name, mint(settings, role=role, subject=subject, name=name, ttl=ttl))
+    scope = ServiceScope.CHATBOT if role is Role.SERVICE else None
+    return Credential(role, name, mint(settings, role=role, subject=subject, name=name, ttl=ttl, scope=scope))

@@ -1,6 +1,6 @@
 """Prepared operations: everything that depends only on the document is computed once and kept.
 
-For each role and each combination of `@skip`/`@include` values, that is what each root field selects and where its
+For each role, scope and combination of `@skip`/`@include` values, that is what each root field selects and where its
 arguments are; and for each shape of those arguments, the statement. A warm request only coerces its variables and reads
 the arguments' values.
 
@@ -54,7 +54,7 @@ _BYTES_PER_CHARACTER = 20  # of a statement's text, with the selection that it w
 _REQUEST_BYTES = 16 * 2**20
 _BYTES_PER_ROOT = 5_000  # of a request
 _KEPT_VARIABLES = 500  # bytes of JSON; a request with larger variables is not kept
-_KEPT_VARIANTS = 32  # of an operation: combinations of the role and the values of @skip and @include
+_KEPT_VARIANTS = 32  # of an operation: combinations of the role, the scope and the values of @skip and @include
 _NO_VARIABLES = VariableValues({}, {})
 
 T = TypeVar("T")
@@ -188,12 +188,12 @@ class Preparer:
         self, operation: Operation, variables: Mapping[str, Any] | None, viewer: Viewer
     ) -> Generator[None, None, list[BoundRoot]]:
         """Binds a request in short steps."""
-        key = _key(operation, variables, viewer.role)
+        key = _key(operation, variables, viewer)
         read = self._requests.get(key)
         if read is None:
             values = self._coerced(operation.node, variables)
             yield
-            roots = self._roots(operation, values, viewer.role)
+            roots = self._roots(operation, values, viewer)
             read = yield from self._read_roots(roots, values, viewer.role)
             if key is not None:
                 _keep(self._requests, key, read)
@@ -204,7 +204,7 @@ class Preparer:
     ) -> list[BoundRoot]:
         """Like `bind`, for an operation that introspects: returns its root fields without the introspection fields."""
         values = self._coerced(node, variables)
-        roots = self._select(document, node, values, viewer.role)
+        roots = self._select(document, node, values, viewer)
         return _bound(_finished(self._read_roots(roots, values, viewer.role)), viewer)
 
     def bind_stream(
@@ -219,7 +219,7 @@ class Preparer:
         operation = self.prepared(document, node)
         assert operation is not None, "validation refuses subscriptions that introspect"
         values = self._coerced(node, variables)
-        (root,) = self._roots(operation, values, viewer.role)
+        (root,) = self._roots(operation, values, viewer)
         bounds = _read(root, values)
         at_once = min(EVENTS_MAX, Cost().add(root.weight, root.sites, bounds).fits())
         compiled = self._compiled(root, bounds, viewer.role)
@@ -230,7 +230,7 @@ class Preparer:
         return BoundStream(document.text, name, flags, tuple(bounds), root.selection, compiled, after, at_once)
 
     def _introspects(self, document: Document, node: OperationDefinitionNode) -> bool:
-        collector = Collector(self._schema, document.fragments, _EVERYTHING, Role.ADMIN)
+        collector = Collector(self._schema, document.fragments, _EVERYTHING, Role.ADMIN, None)
         groups = collector.grouped(self._root_type(node), [node.selection_set])
         return any(nodes[0].name.value in INTROSPECTION for nodes in groups.values())
 
@@ -239,12 +239,12 @@ class Preparer:
         assert type_ is not None
         return type_
 
-    def _roots(self, operation: Operation, values: VariableValues, role: Role) -> list[RootField]:
+    def _roots(self, operation: Operation, values: VariableValues, viewer: Viewer) -> list[RootField]:
         conditions = tuple(values.coerced.get(name) for name in operation.conditions)
-        variant = (role, *conditions)
+        variant = (viewer.role, viewer.scope, *conditions)
         roots = operation.variants.get(variant)
         if roots is None:
-            roots = self._select(operation.document, operation.node, values, role)
+            roots = self._select(operation.document, operation.node, values, viewer)
             operation.variants[variant] = roots
         return roots
 
@@ -272,22 +272,29 @@ class Preparer:
         return values
 
     def _select(
-        self, document: Document, node: OperationDefinitionNode, values: VariableValues, role: Role
+        self, document: Document, node: OperationDefinitionNode, values: VariableValues, viewer: Viewer
     ) -> list[RootField]:
         """Returns the operation's root fields, without introspection fields."""
         flags = Flags(values.coerced)
         type_ = self._root_type(node)
-        groups = Collector(self._schema, document.fragments, flags, role).grouped(type_, [node.selection_set])
+        collector = Collector(self._schema, document.fragments, flags, viewer.role, viewer.scope)
+        groups = collector.grouped(type_, [node.selection_set])
         return [
-            self._root(document, flags, role, type_, key, nodes)
+            self._root(document, flags, viewer, type_, key, nodes)
             for key, nodes in groups.items()
             if nodes[0].name.value not in INTROSPECTION
         ]
 
     def _root(
-        self, document: Document, flags: Flags, role: Role, type_: GraphQLObjectType, key: str, nodes: list[FieldNode]
+        self,
+        document: Document,
+        flags: Flags,
+        viewer: Viewer,
+        type_: GraphQLObjectType,
+        key: str,
+        nodes: list[FieldNode],
     ) -> RootField:
-        collector = Collector(self._schema, document.fragments, flags, role)
+        collector = Collector(self._schema, document.fragments, flags, viewer.role, viewer.scope)
         selection = collector.select(type_, key, nodes, Scope(None, collector.weight))
         constants = [_read_site(site, _NO_VARIABLES) if site.constant else None for site in collector.sites]
         definition: GraphQLField | None = type_.fields.get(nodes[0].name.value)
@@ -364,7 +371,7 @@ def _bound(read: Sequence[ReadRoot], viewer: Viewer) -> list[BoundRoot]:
     return [BoundRoot(each, each.compiled.arguments(each.bounds, viewer)) for each in read]
 
 
-def _key(operation: Operation, variables: Mapping[str, Any] | None, role: Role) -> Hashable:
+def _key(operation: Operation, variables: Mapping[str, Any] | None, viewer: Viewer) -> Hashable:
     """Returns the key by which equal requests are recognised, or None if the request is not kept."""
     if operation.mutates:
         return None
@@ -372,7 +379,7 @@ def _key(operation: Operation, variables: Mapping[str, Any] | None, role: Role) 
         given = orjson.dumps(variables)
     except TypeError:  # nested too deeply, or a text contains a lone surrogate
         return None
-    return None if len(given) > _KEPT_VARIABLES else (operation, role, given)
+    return None if len(given) > _KEPT_VARIABLES else (operation, viewer.role, viewer.scope, given)
 
 
 def _read(root: RootField, values: VariableValues) -> list[Bound]:

@@ -83,17 +83,21 @@ class LiveApplication:
         viewer = await self._authenticator.authenticate(authorization)
         assert authorization is not None
         expires_at, by_key = self._authenticator.validity(authorization)
-        return Session(viewer, expires_at, by_key)
+        return Session(viewer, expires_at, by_key, None if by_key else self._authenticator.issued(authorization))
 
     async def gone(self, sessions: Collection[Session]) -> Collection[Session]:
-        """Returns the sessions whose viewers no longer have access; none while the database is unavailable."""
+        """Returns the sessions whose viewers no longer have access, or whose tokens are revoked; none while the
+        database is unavailable."""
         try:
             there = await self._authenticator.still_there([(session.viewer, session.by_key) for session in sessions])
         except OUTAGE as error:
             if not is_logged(error):
                 logger.warning("cannot re-check who is still allowed to listen: %s", error or type(error).__name__)
             return ()
-        return [session for session in sessions if session.viewer not in there]
+        return [session for session in sessions if session.viewer not in there or self._is_revoked(session)]
+
+    def _is_revoked(self, session: Session) -> bool:
+        return session.issued is not None and self._authenticator.is_revoked(session.issued)
 
     async def operation_type(self, request: GraphQLRequest) -> OperationType | None:
         """Returns the type of the request's operation, or None if the request is invalid."""

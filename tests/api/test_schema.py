@@ -218,6 +218,7 @@ def test_only_fields_that_may_be_missing_are_nullable(printed: GraphQLSchema) ->
         *("Ticket.customer", "Ticket.property", "Ticket.technician", "Ticket.resolution", "Ticket.resolvedAt"),
         *("Ticket.closedAt", "Ticket.chat", "Ticket.article", "Contact.phone", "Customer.phone", "Technician.phone"),
         *("Article.sourceTicket", "TicketEvent.note", "FieldChange.before", "FieldChange.after", "ApiKey.revokedAt"),
+        *(f"ApiKey.{name}" for name in ("scope", "createdBy", "creatorSubject", "expiresAt", "lastUsedAt")),
         *("TicketTracking.resolution", "TicketTracking.resolvedAt", "TicketTracking.closedAt"),
         *("PageInfo.startCursor", "PageInfo.endCursor", "Viewer.technician", "Viewer.customer"),
         *("TicketBulkResult.ticket", "TicketChange.ticket", "TicketChangePage.reset", "TicketProgress.note"),
@@ -411,7 +412,12 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
     await done("articleCreate", problem="Another", solution="Something else")
     await done("ticketSetStatus", ticketId=ticket, status="CLOSED")
     key = (await done("apiKeyCreate", name="Chatbot"))["apiKey"]["id"]
+    await done("apiKeyUpdate", apiKeyId=key, expiresAt="2200-01-01T00:00:00Z")
+    await database.execute("UPDATE api_keys SET used_at = now()")
     await done("apiKeyRevoke", apiKeyId=key)
+    async with Api(api.server, subject="another boss") as leaving:
+        await leaving.done("apiKeyCreate", "__typename", name="Another")
+    await done("tokensRevoke", subject="another boss")
     assert (await answers.do(api, admin, "supportSettingsTest", channel="EMAIL"))["userErrors"]
     await _give_up(database)
     dead = (await api("{ deliveries(filter: {state: [DEAD]}) { nodes { id } } }"))["deliveries"]["nodes"]
@@ -442,7 +448,9 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
         ("articleCreateFromTicket", {"ticketId": ticket}),
         ("articleUpdate", {"articleId": "art_00000000-0000-7000-8000-000000000000", "problem": "x"}),
         ("apiKeyCreate", {"name": ""}),
+        ("apiKeyUpdate", {"apiKeyId": key, "name": "x"}),
         ("apiKeyRevoke", {"apiKeyId": "key_00000000-0000-7000-8000-000000000000"}),
+        ("tokensRevoke", {"everyone": False}),
         ("deliveryRetry", {"deliveryId": dead[0]["id"]}),
         ("supportSettingsUpdate", {"googleChatWebhookUrl": "http://example.com"}),
         ("inboundEmailIngest", {"message": {"encoded": "no base64!"}}),
