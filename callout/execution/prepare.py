@@ -379,7 +379,7 @@ def _key(operation: Operation, variables: Mapping[str, Any] | None, viewer: View
         given = orjson.dumps(variables)
     except TypeError:  # nested too deeply, or a text contains a lone surrogate
         return None
-    return None if len(given) > _KEPT_VARIABLES else (operation, viewer.role, viewer.scope, given)
+    return None if len(given) > _KEPT_VARIABLES else (operation, viewer.role, given, viewer.scope)
 
 
 def _read(root: RootField, values: VariableValues) -> list[Bound]:

@@ -16,7 +16,7 @@ import asyncpg
 import pytest
 from graphql import is_object_type
 
-from callout.auth.authenticator import LEEWAY_SECONDS, mint
+from callout.auth.authenticator import LEEWAY_SECONDS, REMEMBER_SECONDS, mint
 from callout.settings import Settings
 from db.enums import Role, TicketEventKind
 from db.events import counts
@@ -384,6 +384,7 @@ async def test_a_client_whose_key_expires_or_gets_another_scope_is_disconnected(
         assert (await first.next())["__typename"] == "StreamReady"
         await api.done("apiKeyUpdate", "__typename", apiKeyId=narrowed["apiKey"]["id"], scope="MAIL_GATEWAY")
         assert await first.closed() == (4403, "Forbidden")
+        await asyncio.sleep(REMEMBER_SECONDS)
         async with live(with_narrowed) as second:
             await second.subscribe("1", CHANGES)
             assert (await second.receive())["payload"][0]["extensions"]["code"] == "FORBIDDEN"
