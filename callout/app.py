@@ -95,7 +95,6 @@ async def _wire(
     authenticator = Authenticator(settings, database)
     stack.push_async_callback(authenticator.close)
     await authenticator.read_revocations()
-    await stack.enter_async_context(background(authenticator.follow_revocations))
     await stack.enter_async_context(background(authenticator.uses.write))
     readiness = health.Readiness(database, migrate.code())
     stack.push_async_callback(readiness.close)
@@ -116,6 +115,8 @@ async def _wire(
     live = LiveApplication(preparer, engine, authenticator, database, settings.allowed_origins)
     connections = Connections(live.gone, settings.times.watch)
     await stack.enter_async_context(background(connections.watch))
+    url = settings.direct_url
+    await stack.enter_async_context(background(lambda: authenticator.follow_revocations(url, connections.check_soon)))
     return State(
         readiness=readiness,
         bell=bell,

@@ -10,6 +10,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -81,6 +82,7 @@ class Connections:
         self._watch_seconds = watch_seconds
         self._open: set[LiveConnection] = set()
         self._of_viewer: Counter[Viewer] = Counter()
+        self._soon = asyncio.Event()
 
     def enter(self, connection: LiveConnection) -> None:
         self._open.add(connection)
@@ -100,10 +102,17 @@ class Connections:
             self._of_viewer[connection.session.viewer] -= 1
             self._of_viewer += Counter()  # drops viewers without connections, so that the counter does not grow forever
 
+    def check_soon(self) -> None:
+        """Has all connections checked at once, because sessions have lost access."""
+        self._soon.set()
+
     async def watch(self) -> None:
         """Checks all connections every `watch_seconds`, forever."""
         while True:
-            await asyncio.sleep(self._watch_seconds)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._watch_seconds):
+                    await self._soon.wait()
+            self._soon.clear()
             now = time.monotonic()
             for connection in list(self._open):
                 connection.check(now)

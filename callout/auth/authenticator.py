@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
 import math
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from time import monotonic
 from typing import Any
 
@@ -28,19 +27,16 @@ from sqlalchemy.dialects.postgresql import ARRAY, UUID
 
 from callout.auth.jwks import ALGORITHMS, KeySet
 from callout.auth.key_uses import KeyUses
-from callout.auth.revocations import READING_SECONDS, Revocations
+from callout.auth.revocations import Revocations
 from callout.http.errors import AuthenticationUnavailable, HttpError, Unauthenticated
 from callout.settings import Settings
 from db.enums import Role, ServiceScope
 from db.ids import is_uuid
 from db.limits import NAME_MAX
 from db.models import ApiKeyRow, CustomerRow, TechnicianRow
-from db.postgres.outage import is_logged
 from db.postgres.pool import OUTAGE
 from db.postgres.statement import Queryable, Statement
 from db.viewer import Issued, Viewer
-
-logger = logging.getLogger(__name__)
 
 REMEMBER_SECONDS = 1.0
 REMEMBERED_MAX = 10_000
@@ -142,7 +138,7 @@ class Authenticator:
         self._keys = KeySet(settings.jwt_jwks_url) if settings.jwt_jwks_url else None
         self._known: OrderedDict[str | None, tuple[Viewer | Unauthenticated, float]] = OrderedDict()
         self._looking: dict[str, asyncio.Task[Viewer | HttpError]] = {}
-        self._revocations = Revocations(database, settings.jwt_lifetime, LEEWAY_SECONDS)
+        self._revocations = Revocations(settings.jwt_lifetime, LEEWAY_SECONDS)
         self.uses = KeyUses(database)
 
     async def authenticate(self, authorization: str | None) -> Viewer:
@@ -175,25 +171,23 @@ class Authenticator:
         return self._revocations.cover(issued)
 
     async def read_revocations(self) -> None:
-        """Reads the revocations of tokens, and forgets who has been authenticated if there are new ones. Raises the
-        database's errors."""
-        if await self._revocations.read():
-            self._known.clear()
+        """Reads which tokens are revoked, before the first request. Raises the database's errors."""
+        await self._revocations.read(self._database)
 
-    async def follow_revocations(self) -> None:
-        """Reads them twice a second, forever. While the database is away, those that have been read apply."""
-        while True:
-            await asyncio.sleep(READING_SECONDS)
-            try:
-                await self.read_revocations()
-            except OUTAGE as error:
-                if not is_logged(error):
-                    logger.warning("cannot read which tokens are revoked: %s", error or type(error).__name__)
+    async def follow_revocations(self, url: str, on_revoked: Callable[[], None]) -> None:
+        """Reads from the database at `url` which tokens are revoked, forever. When some are, forgets who has been
+        authenticated, and calls `on_revoked`."""
+
+        def forget() -> None:
+            self._known.clear()
+            on_revoked()
+
+        await self._revocations.follow(url, forget)
 
     async def still_there(self, viewers: Collection[tuple[Viewer, bool]]) -> set[Viewer]:
         """Returns the viewers that still have access: existing customers, active technicians, keys that are valid and
-        have the same scope. Each viewer comes with whether it uses an API key. Reads the revocations of tokens, too.
-        Raises the database's errors, and `TimeoutError` after `LOOKUP_SECONDS`."""
+        have the same scope. Each viewer comes with whether it uses an API key. Raises the database's errors, and
+        `TimeoutError` after `LOOKUP_SECONDS`."""
         asked: dict[str, list[str]] = {"technicians": [], "customers": [], "keys": []}
         there = set()
         for viewer, by_key in viewers:
@@ -203,12 +197,10 @@ class Authenticator:
                 asked["technicians" if viewer.role is Role.TECHNICIAN else "customers"].append(viewer.id)
             else:
                 there.add(viewer)
-        async with asyncio.timeout(LOOKUP_SECONDS):
-            if not all(by_key for _, by_key in viewers):
-                await self.read_revocations()
-            if any(asked.values()):
+        if any(asked.values()):
+            async with asyncio.timeout(LOOKUP_SECONDS):
                 found = {(row["id"], row["scope"]) for row in await _STILL_THERE.fetch(self._database, **asked)}
-                there |= {viewer for viewer, _ in viewers if (viewer.id, viewer.scope) in found}
+            there |= {viewer for viewer, _ in viewers if (viewer.id, viewer.scope) in found}
         for viewer, by_key in viewers:
             if by_key and viewer in there:
                 self.uses.note(viewer.id)

@@ -86,14 +86,14 @@ class LiveApplication:
         return Session(viewer, expires_at, by_key, None if by_key else self._authenticator.issued(authorization))
 
     async def gone(self, sessions: Collection[Session]) -> Collection[Session]:
-        """Returns the sessions whose viewers no longer have access, or whose tokens are revoked; none while the
-        database is unavailable."""
+        """Returns the sessions whose tokens are revoked, and those whose viewers no longer have access; of the latter
+        none while the database is unavailable."""
         try:
             there = await self._authenticator.still_there([(session.viewer, session.by_key) for session in sessions])
         except OUTAGE as error:
             if not is_logged(error):
                 logger.warning("cannot re-check who is still allowed to listen: %s", error or type(error).__name__)
-            return ()
+            return list(filter(self._is_revoked, sessions))
         return [session for session in sessions if session.viewer not in there or self._is_revoked(session)]
 
     def _is_revoked(self, session: Session) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import jwt
@@ -19,6 +19,7 @@ from callout.auth.revocations import Revocations
 from callout.http.errors import Unauthenticated
 from db.enums import Role
 from db.ids import new_id
+from db.postgres.statement import Queryable
 from db.viewer import Issued
 from tests.helpers.api import Api, Server
 from tests.helpers.database_checks import Database, dump
@@ -192,6 +193,10 @@ class Rows:
         return self.rows
 
 
+def database_with(**revoked_at: float) -> Queryable:
+    return cast(Queryable, Rows(**revoked_at))
+
+
 @pytest.mark.parametrize(
     ("after", "covered"),
     [(-1e9, True), (-1, True), (0, True), (LEEWAY_SECONDS, True), (LEEWAY_SECONDS + 1, False), (1e9, False)],
@@ -199,23 +204,21 @@ class Rows:
 async def test_a_token_is_revoked_if_it_may_have_been_issued_before(after: float, covered: bool) -> None:
     """In the same second, or by a clock that is as far ahead as is tolerated."""
     at = 1_800_000_000
-    revocations = Revocations(Rows(ada=at + 0.7), LIFETIME, LEEWAY_SECONDS)  # type: ignore[arg-type]
+    revocations = Revocations(LIFETIME, LEEWAY_SECONDS)
+    rows = database_with(ada=at + 0.7)
     assert not revocations.cover(Issued("ada", at - 100))
-    assert await revocations.read()
+    assert await revocations.read(rows)
     assert revocations.cover(Issued("ada", int(at + after))) is covered
     assert not revocations.cover(Issued("bob", at - 100))
-    assert not await revocations.read()  # nothing new
+    assert not await revocations.read(rows)  # nothing new
 
 
 async def test_a_reading_that_comes_late_takes_no_revocation_back() -> None:
-    rows = Rows(ada=200.0)
-    revocations = Revocations(rows, LIFETIME, 0)  # type: ignore[arg-type]
-    await revocations.read()
-    rows.rows = Rows(ada=100.0, bob=100.0).rows
-    assert await revocations.read()
+    revocations = Revocations(LIFETIME, 0)
+    assert await revocations.read(database_with(ada=200.0))
+    assert await revocations.read(database_with(ada=100.0, bob=100.0))
     assert revocations.cover(Issued("ada", 200)) and revocations.cover(Issued("bob", 100))
-    rows.rows = []
-    assert not await revocations.read()
+    assert not await revocations.read(database_with())
     assert revocations.cover(Issued("ada", 200))
 
 
@@ -243,15 +246,19 @@ async def test_a_revocation_that_is_read_during_a_look_up_counts(server: Server)
     await authenticator.close()
 
 
-async def test_a_remembered_viewer_is_forgotten_when_a_revocation_is_read(server: Server) -> None:
-    rows = Rows()
-    authenticator = Authenticator(server.settings, rows)  # type: ignore[arg-type]
-    header = f"Bearer {signed(server, 'ada', time.time() - 1)}"
+async def test_a_remembered_viewer_is_forgotten_when_a_revocation_is_read(server: Server, database: Database) -> None:
+    authenticator = Authenticator(server.settings, database)
+    await authenticator.read_revocations()
+    header = f"Bearer {signed(server, 'forgotten', time.time() - 1)}"
     assert (await authenticator.authenticate(header)).role is Role.ADMIN
-    await authenticator.read_revocations()
-    assert list(authenticator._known) == [header]  # there is nothing new to forget it for
-    rows.rows = Rows(ada=time.time()).rows
-    await authenticator.read_revocations()
+    revoked = asyncio.Event()
+    following = asyncio.create_task(authenticator.follow_revocations(server.database_url, revoked.set))
+    assert header in authenticator._known
+    await database.execute("INSERT INTO token_revocations (id, subject) VALUES ($1, 'forgotten')", new_id())
+    async with asyncio.timeout(WITHIN):
+        await revoked.wait()
+    assert not authenticator._known
     with pytest.raises(Unauthenticated, match=REVOKED):
         await authenticator.authenticate(header)
+    following.cancel()
     await authenticator.close()
