@@ -64,7 +64,7 @@ def create_app(
         async with AsyncExitStack() as stack:
             stack.callback(access_log.flush)
             try:
-                state = await _wire(chosen, channels, stack)
+                state = await _wire(chosen, channels, access_log, stack)
             except DatabaseUnusable as error:
                 logger.critical("cannot start: %s", error)
                 raise
@@ -77,14 +77,17 @@ def create_app(
 
     return Starlette(
         routes=health.ROUTES,
-        middleware=[Middleware(RequestGuard, access_log), Middleware(_GraphQLFirst)],
+        middleware=[Middleware(RequestGuard, access_log, chosen.client_addresses), Middleware(_GraphQLFirst)],
         exception_handlers={HTTPException: on_http_exception},
         lifespan=lifespan,
     )
 
 
 async def _wire(
-    settings: Settings, make_channels: Callable[[Settings], notification_worker.Channels], stack: AsyncExitStack
+    settings: Settings,
+    make_channels: Callable[[Settings], notification_worker.Channels],
+    access_log: AccessLog,
+    stack: AsyncExitStack,
 ) -> State:
     if settings.database_url is None or settings.direct_url is None:
         raise DatabaseUnusable(f"{variable('database_url')} is not set; `callout serve` starts an embedded server.")
@@ -121,7 +124,7 @@ async def _wire(
         readiness=readiness,
         bell=bell,
         graphql=GraphQLEndpoint(preparer, engine, authenticator, ide=not settings.production),
-        sockets=Sockets(live, hub, connections, settings.times),
+        sockets=Sockets(live, hub, connections, settings.times, access_log),
         event_streams=EventStreams(live, hub, connections, settings.times),
     )
 

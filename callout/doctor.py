@@ -44,7 +44,7 @@ SELECT count(*) FILTER (WHERE state = 'PENDING'),
 FROM deliveries WHERE state IN ('PENDING', 'DEAD')"""
 
 _KEYS = """
-SELECT count(*), count(*) FILTER (WHERE used_at IS NULL), count(*) FILTER (WHERE scope IS NULL)
+SELECT count(*), count(*) FILTER (WHERE last_used_at IS NULL), count(*) FILTER (WHERE scope IS NULL)
 FROM api_keys WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"""
 
 _EXPIRING = """

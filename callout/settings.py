@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from callout.http.client_address import ClientAddresses, parse_network
 from db.postgres.url import server_url
 from notifiers.addresses import Mailbox
 from notifiers.inbound.imap import Account
@@ -93,6 +94,11 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="The origins whose pages may open WebSockets, besides the server's own: `https://a.example,…`.",
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="The addresses and networks of the proxies in front of the server: `10.0.0.5,10.1.0.0/16,…`. Only"
+        " from them `X-Forwarded-For` is believed, for the client's address in the access log and the audit trail.",
     )
     socket_init_seconds: Seconds = Field(10, description="Seconds that a WebSocket may take to send `connection_init`.")
     socket_admission_seconds: Seconds = Field(10, description="Seconds that checking a WebSocket's token may take.")
@@ -215,6 +221,10 @@ class Settings(BaseSettings):
         )
 
     @property
+    def client_addresses(self) -> ClientAddresses:
+        return ClientAddresses([parse_network(proxy) for proxy in self.trusted_proxies])
+
+    @property
     def direct_url(self) -> str | None:
         """The URL of PostgreSQL itself; None for the embedded server."""
         return self.database_direct_url or self.database_url
@@ -274,10 +284,18 @@ class Settings(BaseSettings):
             raise ValueError("must start with imaps://, so that the password is encrypted")
         return url
 
-    @field_validator("allowed_origins", mode="before")
+    @field_validator("allowed_origins", "trusted_proxies", mode="before")
     @classmethod
-    def _split_origins(cls, origins: Any) -> Any:
-        return tuple(filter(None, map(str.strip, origins.split(",")))) if isinstance(origins, str) else origins
+    def _split(cls, listed: Any) -> Any:
+        return tuple(filter(None, map(str.strip, listed.split(",")))) if isinstance(listed, str) else listed
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in proxies:
+            if parse_network(proxy).prefixlen == 0:
+                raise ValueError(f"{proxy} trusts everybody, so anybody could choose the address that is logged")
+        return proxies
 
     @field_validator("data_dir", "mail_dir", "templates_dir")
     @classmethod

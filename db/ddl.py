@@ -4,6 +4,7 @@
   `restrict_violation` with the trigger's name as its constraint.
 - Only a trigger writes `tickets.search_text`, and it follows its sources, including the customer's name.
 - An event can be deleted only once the stored counts include it, so that pruning cannot falsify them.
+- An entry of the audit trail cannot be changed, and can be deleted only by pruning (`AuditEntryRow`).
 
 All of it works with PostgreSQL 14 and the rights of the database's owner.
 """
@@ -181,6 +182,50 @@ ARTICLE_DROP = (
     "DROP TRIGGER articles_edited ON articles",
     "DROP FUNCTION article_query_of_some(text, boolean)",
     "DROP FUNCTION article_query(text), keep_article_words(), article_words_of(text, text)",
+)
+
+AUDIT_FUNCTIONS = (
+    """
+CREATE FUNCTION refuse_unasked_pruning() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('callout.pruning', true) IS DISTINCT FROM TG_TABLE_NAME THEN
+        RAISE EXCEPTION 'an entry of the audit trail is not deleted' USING
+            ERRCODE = 'restrict_violation', CONSTRAINT = TG_NAME, TABLE = TG_TABLE_NAME, SCHEMA = TG_TABLE_SCHEMA;
+    END IF;
+    RETURN NULL;
+END
+$$""",
+    """
+CREATE FUNCTION audit_entries_pruned() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM pruned, event_log
+        WHERE pruned.at > now() - interval '1 day' OR NOT pg_visible_in_snapshot(pruned.xid, audit_fingerprinted)
+    ) THEN
+        RAISE EXCEPTION 'an entry of the audit trail is kept for a day, and until the fingerprint has taken it in' USING
+            ERRCODE = 'restrict_violation', CONSTRAINT = TG_NAME, TABLE = TG_TABLE_NAME, SCHEMA = TG_TABLE_SCHEMA;
+    END IF;
+    UPDATE event_log SET audit_horizon = last.horizon
+    FROM (SELECT (xid::text::bigint + 1)::text::xid8 AS horizon FROM pruned ORDER BY xid DESC LIMIT 1) AS last
+    WHERE last.horizon > audit_horizon;
+    RETURN NULL;
+END
+$$""",
+)
+
+AUDIT_TRIGGERS = (
+    # Every column but `xid`, which is rewritten after the rows have been moved to another cluster.
+    """
+CREATE TRIGGER audit_entries_final
+BEFORE UPDATE OF id, at, action, object_kind, object_id, actor_kind, actor_id, actor_name, client, changed, before,
+    after OR TRUNCATE ON audit_entries
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('an entry of the audit trail is never changed')""",
+    """
+CREATE TRIGGER audit_entries_kept BEFORE DELETE ON audit_entries
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_unasked_pruning()""",
+    """
+CREATE TRIGGER audit_entries_pruned AFTER DELETE ON audit_entries REFERENCING OLD TABLE AS pruned
+FOR EACH STATEMENT EXECUTE FUNCTION audit_entries_pruned()""",
 )
 
 ROWS = (

@@ -148,6 +148,27 @@ class InboundOutcome(DocumentedEnum):
     KEPT_ASIDE = "KEPT_ASIDE", "The message could not be processed and was kept for a person to review."
 
 
+class AuditAction(DocumentedEnum):
+    """What was done to an object of the audit trail."""
+
+    CREATED = "CREATED", "The object was created, or the token issued."
+    UPDATED = "UPDATED", "Fields of the object were changed."
+    REVOKED = "REVOKED", "The API key was revoked, or tokens were."
+    ERASED = "ERASED", "The personal data of the customer were erased."
+
+
+class AuditObjectKind(DocumentedEnum):
+    """The kind of object that an entry of the audit trail is about."""
+
+    CUSTOMER = "CUSTOMER", "A customer."
+    PROPERTY = "PROPERTY", "A property."
+    TECHNICIAN = "TECHNICIAN", "A technician."
+    ARTICLE = "ARTICLE", "An article of the knowledge base."
+    SUPPORT_SETTINGS = "SUPPORT_SETTINGS", "The settings for notifications."
+    API_KEY = "API_KEY", "An API key of a service."
+    TOKEN = "TOKEN", "A token, or all tokens of a subject; the object's id is the subject."
+
+
 class ArticleMatch(DocumentedEnum):
     """How an article matches a search."""
 

@@ -33,6 +33,8 @@ from db import limits
 from db.enums import (
     ActorKind,
     Audience,
+    AuditAction,
+    AuditObjectKind,
     DeliveryChannel,
     DeliveryState,
     DocumentedEnum,
@@ -82,6 +84,8 @@ AUDIENCE = pg_enum(Audience, "delivery_audience")
 DELIVERY_STATE = pg_enum(DeliveryState, "delivery_state")
 INBOUND_OUTCOME = pg_enum(InboundOutcome, "inbound_outcome")
 SERVICE_SCOPE = pg_enum(ServiceScope, "service_scope")
+AUDIT_ACTION = pg_enum(AuditAction, "audit_action")
+AUDIT_OBJECT_KIND = pg_enum(AuditObjectKind, "audit_object_kind")
 
 NOW = text("now()")
 
@@ -410,7 +414,7 @@ class SupportSettingsRow(Base):
 class ApiKeyRow(Base):
     """An API key. `secret_hash` is the SHA-256 hash of a secret of 256 random bits; `prefix` is the secret's beginning,
     by which people recognise a key. A key without a `scope` was made when keys had none, and may do all that services
-    may. `creator_id` is the subject of the admin who made it. `used_at` is up to a minute old."""
+    may. `creator_id` is the subject of the admin who made it. `last_used_at` is up to a minute old."""
 
     __tablename__ = "api_keys"
     __table_args__ = (present("name", limits.NAME_MAX), UniqueConstraint("secret_hash"))
@@ -425,7 +429,7 @@ class ApiKeyRow(Base):
     expires_at: Mapped[datetime | None]
     creator_id: Mapped[str | None]
     creator_name: Mapped[str | None]
-    used_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
 
 
 class TokenRevocationRow(Base):
@@ -487,7 +491,8 @@ class EventLogRow(Base):
     up to the position `fingerprinted` (`db/events/position.py`). `counted` and `service_counted` are the positions up
     to which `ticket_counts` and `service_ticket_counts` include the events. Events of transactions below `horizon` may
     be deleted: a stream cannot resume from a position that does not see all of them. `cluster` is the one that all
-    these transaction ids belong to.
+    these transaction ids belong to. `audit_fingerprint`, `audit_fingerprinted` and `audit_horizon` are the same for the
+    audit trail, whose entries streams deliver as well.
     """
 
     __tablename__ = "event_log"
@@ -502,6 +507,9 @@ class EventLogRow(Base):
     horizon_at: Mapped[datetime] = mapped_column(server_default=NOW)
     fingerprint: Mapped[int] = mapped_column(BigInteger)
     fingerprinted: Mapped[str] = mapped_column(PgSnapshot)
+    audit_fingerprint: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    audit_fingerprinted: Mapped[str] = mapped_column(PgSnapshot, server_default=text("'1:1:'::pg_snapshot"))
+    audit_horizon: Mapped[str] = mapped_column(Xid8, server_default=text("'0'::xid8"))
 
 
 class TicketCountRow(Base):
@@ -621,3 +629,46 @@ class InboundMessageRow(Base):
     ticket_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("tickets.id"))
     note_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("notes.id"))
     raw: Mapped[bytes | None] = mapped_column(BYTEA)
+
+
+class AuditEntryRow(Base):
+    """The audit trail: one row for each change of a customer, property, technician, article, API key or token, and of
+    the settings, written in the transaction of the change (`resolvers/audit.py`).
+
+    `object_id` is the object's global id (`cus_…`), a token's subject, or null for the settings. `actor_id` is the
+    subject of the actor's token, or the id of their API key. `client` is the address that the request came from.
+    `changed` names the columns that the change has changed, and `before` and `after` have the columns of the object,
+    without secrets; `before` is null for a creation. `xid` is the transaction that wrote the row, as in
+    `ticket_events`: the entries after a position are streamed in the same way.
+
+    A trigger refuses every change, by the function that protects notes and events (`refuse_change`), so whatever may
+    rewrite those may rewrite an entry. Another refuses to delete entries, except in a transaction that has executed
+    `SET LOCAL callout.pruning = 'audit_entries'`: retention may delete those that are older than a day.
+    `event_log.audit_horizon` then moves past them, so that a stream does not resume from a cursor before them.
+    """
+
+    __tablename__ = "audit_entries"
+    __table_args__ = (
+        at_most("object_id", limits.OBJECT_ID_MAX),
+        at_most("client", limits.CLIENT_MAX),
+        CheckConstraint(f"cardinality(changed) <= {limits.AUDITED_CHANGES_MAX}", name="changed_count"),
+        Index("ix_audit_entries_xid", "xid"),
+        Index("ix_audit_entries_at_id", "at", "id"),
+        Index("ix_audit_entries_object_id_at_id", "object_id", "at", "id"),
+        Index("ix_audit_entries_actor_id_at_id", "actor_id", "at", "id"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    xid: Mapped[str] = mapped_column(Xid8, server_default=text("pg_current_xact_id()"))
+    # Not the transaction's start: the changes of an object are in the order of their times.
+    at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    action: Mapped[AuditAction] = mapped_column(AUDIT_ACTION)
+    object_kind: Mapped[AuditObjectKind] = mapped_column(AUDIT_OBJECT_KIND)
+    object_id: Mapped[str | None] = mapped_column(Text(collation="C"))
+    actor_kind: Mapped[ActorKind] = mapped_column(ACTOR_KIND)
+    actor_id: Mapped[str] = mapped_column(Text(collation="C"))
+    actor_name: Mapped[str]
+    client: Mapped[str | None]
+    changed: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    before: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    after: Mapped[dict[str, Any] | None] = mapped_column(JSONB)

@@ -45,11 +45,13 @@ class Times:
 @dataclass(frozen=True, slots=True, eq=False)
 class Session:
     """The viewer that a token has authenticated, until `expires_at` (Unix time; None for an API key, whose expiry can
-    change) or until the viewer loses access. `by_key` says whether the token is an API key; `issued` is None then."""
+    change) or until the viewer loses access. `by_key` says whether the token is an API key; `issued` is None then.
+    `client` is the address that the connection comes from."""
 
     viewer: Viewer
     expires_at: float | None
     by_key: bool
+    client: str | None = None
     issued: Issued | None = None
 
     @property

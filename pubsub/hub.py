@@ -25,6 +25,7 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 
+from db.events.event import AUDIT_ROUTE
 from db.events.stream_cursor import Reset, StreamCursors, StreamPosition, check_position
 from db.postgres.outage import is_logged
 from db.postgres.pool import Database
@@ -276,8 +277,18 @@ class Hub:
                     concerned[group.family].append(group)
             for family, groups in concerned.items():
                 waiting[family].append(_Waiting(event.id, batch, groups))
+        if batch.entries:
+            for family, groups in self._of_audit_trail().items():
+                waiting[family] += (_Waiting(entry, batch, groups) for entry in batch.entries)
         for family, events in waiting.items():
             family.add(events)
+
+    def _of_audit_trail(self) -> dict[_Family, list[_Group]]:
+        """The groups that the entries of the audit trail can concern, by family."""
+        found: defaultdict[_Family, list[_Group]] = defaultdict(list)
+        for group in self._by_route.get(AUDIT_ROUTE, ()):
+            found[group.family].append(group)
+        return found
 
     def _on_changed_history(self) -> None:
         for family in self._families.values():

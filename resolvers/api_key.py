@@ -8,15 +8,15 @@ import secrets
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import bindparam, func, literal_column, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy import update as sql_update
 from sqlalchemy.dialects.postgresql import UUID
 
 from db import limits, models
-from db.enums import ServiceScope
+from db.enums import AuditAction, ServiceScope
 from db.postgres.statement import Statement
 from db.sql import table
-from resolvers import crud
+from resolvers import audit, crud
 from resolvers.checks import Checks
 from resolvers.mutation import Call, Input, MutationError, Outcome, Refused, UserErrorCode
 
@@ -24,14 +24,13 @@ _TABLE = table(models.ApiKeyRow)
 _PREFIX = "callout_"
 _SHOWN = 12  # characters of a key that stay visible, to identify it: the prefix and 24 random bits
 _MISSING = MutationError(UserErrorCode.NOT_FOUND, "There is no such API key.", ("apiKeyId",))
-_ID = bindparam("id", type_=UUID(as_uuid=False))
-_LOCK = Statement(select(_TABLE.c.revoked_at).where(_TABLE.c.id == _ID).with_for_update())
-_REVOKE = Statement(
-    sql_update(_TABLE)
-    .where(_TABLE.c.id == _ID)
-    .values(revoked_at=func.coalesce(_TABLE.c.revoked_at, func.now()))
-    .returning(literal_column("true"))
+_FOUND = select(_TABLE).where(_TABLE.c.id == bindparam("id", type_=UUID(as_uuid=False))).with_for_update(key_share=True)
+_KEY = _FOUND.cte("found")
+_REVOKED = (
+    sql_update(_TABLE).where(_TABLE.c.id == _KEY.c.id, _TABLE.c.revoked_at.is_(None)).values(revoked_at=func.now())
 )
+_REVOKE = Statement(audit.with_entry(_TABLE, _REVOKED.returning(*_TABLE.c).cte("written"), _KEY))
+_LOCK = Statement(_FOUND.with_only_columns(_TABLE.c.revoked_at))
 
 
 async def create(call: Call, input: Input) -> Outcome:
@@ -59,7 +58,7 @@ async def update(call: Call, input: Input) -> Outcome:
         if present["revoked_at"] is not None:
             message = "A revoked key stays revoked; create a new one."
             raise Refused(MutationError(UserErrorCode.NOT_ALLOWED, message, ("apiKeyId",)), object_id=key_id)
-        await crud.update_statement(_TABLE, values).fetchval(transaction, id=key_id, **values)
+        await crud.write_change(transaction, call, _TABLE, key_id, values)
     return Outcome(key_id)
 
 
@@ -68,7 +67,8 @@ async def revoke(call: Call, input: Input) -> Outcome:
     checks = Checks()
     key_id = checks.key(input["apiKeyId"], "key", "API key", "apiKeyId")
     checks.finish()
-    if await _REVOKE.fetchval(call.database, id=key_id) is None:
+    entry = audit.parameters(call, AuditAction.REVOKED)
+    if await _REVOKE.fetchval(call.database, id=key_id, **entry) is None:
         raise Refused(_MISSING)
     return Outcome(key_id)
 

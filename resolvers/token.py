@@ -12,10 +12,12 @@ from sqlalchemy.dialects.postgresql import UUID
 
 from db import limits, models
 from db.entities import API_KEY
+from db.enums import AuditAction, AuditObjectKind
 from db.ids import new_id
 from db.postgres.statement import Statement
 from db.sql import Row, table
 from db.visibility import ViewerParameter
+from resolvers import audit
 from resolvers.checks import Checks
 from resolvers.mutation import Call, Input, Outcome, UserErrorCode
 
@@ -41,6 +43,8 @@ async def revoke(call: Call, input: Input) -> Outcome:
     checks.finish()
     async with call.transaction() as transaction:
         revoked_at = await _REVOKE.fetchval(transaction, id=new_id(), subject=subject)
+        revocation = {"revoked_at": revoked_at, "everyone": subject is None}
+        await audit.record(transaction, call, AuditAction.REVOKED, AuditObjectKind.TOKEN, subject, None, revocation)
     return Outcome(extra={"revokedAt": revoked_at.astimezone(UTC).isoformat(), "subject": subject})
 
 

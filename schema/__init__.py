@@ -16,6 +16,7 @@ from db.enums import Role
 from db.lists.page_cursor import parse_time
 from schema.api_key import ApiKeyMutations, ApiKeyQueries
 from schema.article import ArticleMutations, ArticleQueries
+from schema.audit import AuditQueries
 from schema.customer import CustomerMutations, CustomerQueries
 from schema.delivery import DeliveryMutations, DeliveryQueries
 from schema.event import TicketEvent
@@ -46,6 +47,7 @@ class Query(
     SupportSettingsQueries,
     ApiKeyQueries,
     InboundQueries,
+    AuditQueries,
 ): ...
 
 

@@ -33,7 +33,7 @@ class ApiKey:
         "expires_at", "When the key stops, or has stopped, working; null if it does not expire."
     )
     last_used_at: datetime | None = column(
-        "used_at", "When the key was last used, up to a minute ago at the time; null if it has not been used."
+        "last_used_at", "When the key was last used, up to a minute ago at the time; null if it has not been used."
     )
     revoked_at: datetime | None = column("revoked_at", "When the key was revoked; null if it is not.")
 

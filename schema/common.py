@@ -21,6 +21,8 @@ for _enum in (
     enums.DeliveryState,
     enums.ChatAuthor,
     enums.InboundOutcome,
+    enums.AuditAction,
+    enums.AuditObjectKind,
     enums.Role,
     enums.ServiceScope,
     UserErrorCode,

@@ -11,7 +11,6 @@ import gc
 import os
 import secrets
 import shutil
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -25,6 +24,7 @@ from callout.settings import Settings
 from db.postgres import embedded, migrate
 from tests.helpers.api import Api, Server
 from tests.helpers.clusters import Cluster, clusters, migrate_and_stop
+from tests.helpers.paths import databases
 from tests.helpers.process import callout_process
 from tests.helpers.valkey import Valkey
 
@@ -45,7 +45,7 @@ def _data_dir(factory: pytest.TempPathFactory) -> Path:
     the tests, PostgreSQL runs as another user, who loses access to that one with the next run."""
     base = factory.getbasetemp()
     run = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    directory = Path(tempfile.gettempdir()) / f"callout-tests-{sha256(os.fsencode(run)).hexdigest()[:12]}"
+    directory = Path(databases()) / f"callout-tests-{sha256(os.fsencode(run)).hexdigest()[:12]}"
     directory.mkdir(exist_ok=True)
     return directory
 

@@ -19,9 +19,9 @@ NOTED_SECONDS: Final = 61.0  # between two notes of one key: over the minute of 
 # At most one write a minute for each key, however many processes it is used with. A locked row is left alone: it is
 # being revoked or changed, or another process is writing this.
 _WRITE: Final = """
-UPDATE api_keys SET used_at = now() WHERE id IN (
+UPDATE api_keys SET last_used_at = now() WHERE id IN (
     SELECT id FROM api_keys
-    WHERE id = ANY ($1::uuid[]) AND (used_at IS NULL OR used_at <= now() - interval '1 minute')
+    WHERE id = ANY ($1::uuid[]) AND (last_used_at IS NULL OR last_used_at <= now() - interval '1 minute')
     ORDER BY id FOR UPDATE SKIP LOCKED
 )"""
 

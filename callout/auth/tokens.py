@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -11,11 +12,13 @@ from sqlalchemy.dialects.postgresql import UUID
 
 from callout.auth.authenticator import mint
 from callout.settings import Settings
-from db.enums import Role, ServiceScope
+from db.enums import AuditAction, AuditObjectKind, Role, ServiceScope
 from db.errors import BadInput
 from db.ids import key_of
+from db.limits import OBJECT_ID_MAX
 from db.models import CustomerRow, TechnicianRow, TicketRow
-from db.postgres.statement import Statement
+from db.postgres.statement import Queryable, Statement
+from resolvers import audit
 
 GREETING_SECONDS = 7 * 24 * 3600
 
@@ -62,13 +65,42 @@ async def issue(settings: Settings, url: str, *, role: Role, subject: str, ttl: 
     connection = await asyncpg.connect(url)
     try:
         person = await Statement(statement).fetchrow(connection, subject=value)
+        if person is None:
+            raise UnknownSubject(f"There is no {kind} {subject}.")
+        if not person["active"]:
+            raise UnknownSubject(f"{person['name']} is inactive: Callout would refuse the token.")
+        return await _issue(settings, connection, role, f"{prefix}_{person['id']}", person["name"], ttl)
     finally:
         await connection.close()
-    if person is None:
-        raise UnknownSubject(f"There is no {kind} {subject}.")
-    if not person["active"]:
-        raise UnknownSubject(f"{person['name']} is inactive: Callout would refuse the token.")
-    return _credential(settings, role, f"{prefix}_{person['id']}", person["name"], ttl)
+
+
+async def issue_named(
+    settings: Settings, url: str, *, role: Role, subject: str, name: str, ttl: int, scope: ServiceScope | None
+) -> Credential:
+    """Returns a token, valid for `ttl` seconds, for an admin or a service of any subject and name, and for a service
+    with this scope."""
+    connection = await asyncpg.connect(url)
+    try:
+        return await _issue(settings, connection, role, subject, name, ttl, scope)
+    finally:
+        await connection.close()
+
+
+async def _issue(
+    settings: Settings,
+    connection: Queryable,
+    role: Role,
+    subject: str,
+    name: str,
+    ttl: int,
+    scope: ServiceScope | None = None,
+) -> Credential:
+    """Returns the token once the audit trail has its entry."""
+    expires_at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=ttl)
+    issued = {"role": role, "name": name, "scope": scope, "expires_at": expires_at}
+    author, action, kind = audit.Author.operator(), AuditAction.CREATED, AuditObjectKind.TOKEN
+    await audit.record_by(connection, author, action, kind, subject[:OBJECT_ID_MAX], None, issued)
+    return _credential(settings, role, subject, name, ttl, scope)
 
 
 async def greeting(settings: Settings, connection: asyncpg.Connection) -> list[Credential]:
@@ -81,7 +113,8 @@ async def greeting(settings: Settings, connection: asyncpg.Connection) -> list[C
     ttl = min(GREETING_SECONDS, int(settings.jwt_lifetime.total_seconds()))
     for role in Role:
         if role in OTHERS:
-            credentials.append(_credential(settings, role, f"demo-{role.lower()}", OTHERS[role], ttl))
+            scope = ServiceScope.CHATBOT if role is Role.SERVICE else None
+            credentials.append(_credential(settings, role, f"demo-{role.lower()}", OTHERS[role], ttl, scope))
         elif (person := await Statement(_busiest(role)).fetchrow(connection)) is not None:
             subject = f"{PEOPLE[role][0]}_{person['id']}"
             credentials.append(_credential(settings, role, subject, person["name"], ttl))
@@ -95,6 +128,7 @@ def _busiest(role: Role) -> Select[*tuple[Any, ...]]:
     return people.where(people.selected_columns.active).order_by(tickets.desc(), key).limit(1)
 
 
-def _credential(settings: Settings, role: Role, subject: str, name: str, ttl: int) -> Credential:
-    scope = ServiceScope.CHATBOT if role is Role.SERVICE else None
+def _credential(
+    settings: Settings, role: Role, subject: str, name: str, ttl: int, scope: ServiceScope | None = None
+) -> Credential:
     return Credential(role, name, mint(settings, role=role, subject=subject, name=name, ttl=ttl, scope=scope))

@@ -16,7 +16,7 @@ from graphql import (
 
 from db.errors import ClientError
 from db.postgres.outage import REPETITION, is_logged
-from db.postgres.pool import UNWRITABLE
+from db.postgres.pool import UNWRITABLE, Replaced
 
 logger = logging.getLogger(__name__)
 
@@ -119,6 +119,9 @@ def client_error(error: Exception) -> ClientError:
             | asyncpg.TooManyConnectionsError()
         ):
             logger.error("the database cannot be reached", exc_info=original, extra=extra)
+            return ClientError(UNAVAILABLE, code="UNAVAILABLE")
+        case Replaced():
+            logger.error("the database was restored during a transaction", exc_info=original)
             return ClientError(UNAVAILABLE, code="UNAVAILABLE")
         case _ if isinstance(original, UNWRITABLE):
             logger.error("the database cannot be written to", exc_info=original, extra=extra)

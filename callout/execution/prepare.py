@@ -113,12 +113,15 @@ class BoundStream:
 
 
 class Operation:
-    """An operation that can be prepared: one without introspection fields at its root."""
+    """An operation that can be prepared: one without introspection fields at its root. `mutations` names those that it
+    consists of, each once; None if it is of another type."""
 
-    def __init__(self, document: Document, node: OperationDefinitionNode) -> None:
+    def __init__(self, document: Document, node: OperationDefinitionNode, fields: Sequence[str]) -> None:
         self.document = document
         self.node = node
         self.mutates = node.operation is OperationType.MUTATION
+        named = dict.fromkeys(name for name in fields if name != "__typename")
+        self.mutations = tuple(named) if self.mutates else None
         self.conditions = condition_variables(node, document.fragments)
         self.variants: LRUCache[tuple[Hashable, ...], list[RootField]] = LRUCache(_KEPT_VARIANTS)
 
@@ -155,8 +158,8 @@ class Preparer:
         """Returns the prepared operation, or None if it introspects and so cannot be prepared."""
         name = node.name.value if node.name else None
         if name not in document.prepared:
-            introspects = self._introspects(document, node)
-            document.prepared[name] = None if introspects else Operation(document, node)
+            fields = self._root_fields(document, node)
+            document.prepared[name] = None if INTROSPECTION & set(fields) else Operation(document, node, fields)
         operation = document.prepared[name]
         assert operation is None or isinstance(operation, Operation)
         return operation
@@ -229,10 +232,16 @@ class Preparer:
         name = node.name.value if node.name else None
         return BoundStream(document.text, name, flags, tuple(bounds), root.selection, compiled, after, at_once)
 
-    def _introspects(self, document: Document, node: OperationDefinitionNode) -> bool:
+    def mutations(self, document: Document, node: OperationDefinitionNode) -> tuple[str, ...] | None:
+        """Returns the names of the mutations in the operation, each once; None if it is of another type."""
+        operation = self.prepared(document, node)
+        return None if operation is None else operation.mutations
+
+    def _root_fields(self, document: Document, node: OperationDefinitionNode) -> list[str]:
+        """Returns the names of the operation's root fields."""
         collector = Collector(self._schema, document.fragments, _EVERYTHING, Role.ADMIN, None)
         groups = collector.grouped(self._root_type(node), [node.selection_set])
-        return any(nodes[0].name.value in INTROSPECTION for nodes in groups.values())
+        return [nodes[0].name.value for nodes in groups.values()]
 
     def _root_type(self, node: OperationDefinitionNode) -> GraphQLObjectType:
         type_ = self._schema.get_root_type(node.operation)

@@ -88,14 +88,16 @@ class Engine:
         variables: Mapping[str, Any] | None,
         viewer: Viewer,
         request_id: str,
+        client: str | None,
     ) -> Answer:
-        """Executes the operation and returns the response, also if it fails. Raises no error that the client caused."""
+        """Executes the operation and returns the response, also if it fails. `client` is the address that the request
+        comes from. Raises no error that the client caused."""
         if node.operation is OperationType.SUBSCRIPTION:
             message = "Use a WebSocket for subscriptions, or server-sent events at /graphql/stream."
             return refusal([BadRequest(message)], request_id)
         operation = self._preparer.prepared(document, node)
         if operation is None:
-            return await self.execute_ordinarily(document, node, variables, viewer, request_id)
+            return await self.execute_ordinarily(document, node, variables, viewer, request_id, client)
         try:
             bound = await self._preparer.bind_in_steps(operation, variables, viewer)
         except (ClientError, GraphQLError) as error:
@@ -104,15 +106,15 @@ class Engine:
             return refusal(error.errors, request_id, code="BAD_USER_INPUT")
         # Mutations run one after another (GraphQL, October 2021, section 6.2.2), a query's root fields concurrently.
         if operation.mutates or len(bound) == 1:
-            results = [await self._result(root, viewer) for root in bound]
+            results = [await self._result(root, viewer, client) for root in bound]
         else:
-            results = await asyncio.gather(*(self._result(root, viewer) for root in bound))
+            results = await asyncio.gather(*(self._result(root, viewer, client) for root in bound))
         return _joined(bound, results, request_id)
 
-    async def _result(self, bound: BoundRoot, viewer: Viewer) -> bytes | GraphQLError:
+    async def _result(self, bound: BoundRoot, viewer: Viewer, client: str | None) -> bytes | GraphQLError:
         """Returns the root field's JSON, or the error that takes its place."""
         try:
-            document = await self._run(bound, viewer)
+            document = await self._run(bound, viewer, client)
         except Exception as error:  # noqa: BLE001 (a field's error must not fail the whole request)
             return located_error(client_error(error), bound.field.nodes, [bound.field.key])
         if document is None and not bound.field.nullable:
@@ -120,7 +122,7 @@ class Engine:
             return located_error(fault(), bound.field.nodes, [bound.field.key])
         return b"null" if document is None else document
 
-    async def _run(self, bound: BoundRoot, viewer: Viewer) -> bytes | None:
+    async def _run(self, bound: BoundRoot, viewer: Viewer, client: str | None) -> bytes | None:
         read, arguments = bound.read, bound.arguments
         compiled, mapping = read.compiled, read.field.selection.mapping
         if isinstance(mapping, Constant):
@@ -132,7 +134,7 @@ class Engine:
             return await self._pages.page(read.field.selection, reader, after, size, at_once)
         if isinstance(mapping, MutationField):
             answer = partial(compiled.within_write_of, arguments)
-            call = Call(viewer, self._database, self._channels, self._own_mail, answer)
+            call = Call(viewer, self._database, self._channels, self._own_mail, answer, client)
             outcome = await _done(mapping, call, read.given)
             self._written()
             if outcome.answer is not None:
@@ -152,6 +154,7 @@ class Engine:
         variables: Mapping[str, Any] | None,
         viewer: Viewer,
         request_id: str,
+        client: str | None,
     ) -> Answer:
         try:
             bound = self._preparer.bind_unprepared(document, node, variables, viewer)
@@ -159,7 +162,7 @@ class Engine:
             return refusal([error], request_id)
         except InvalidVariables as error:
             return refusal(error.errors, request_id, code="BAD_USER_INPUT")
-        context = OrdinaryContext(self, {root.field.key: root for root in bound}, viewer)
+        context = OrdinaryContext(self, {root.field.key: root for root in bound}, viewer, client)
         result: Any = await self._strawberry.execute(
             document.text,
             variable_values=dict(variables or {}),
@@ -173,9 +176,9 @@ class Engine:
             body["errors"] = formatted
         return Answer(orjson.dumps(body), True, codes)
 
-    async def answer(self, bound: BoundRoot, viewer: Viewer) -> orjson.Fragment | None:
+    async def answer(self, bound: BoundRoot, viewer: Viewer, client: str | None) -> orjson.Fragment | None:
         """Returns a root field's JSON for Strawberry to put into its response, or None for null."""
-        found = await self._run(bound, viewer)
+        found = await self._run(bound, viewer, client)
         return None if found is None else orjson.Fragment(found)
 
 
@@ -187,9 +190,10 @@ class OrdinaryContext:
     engine: Engine
     roots: Mapping[str, BoundRoot]
     viewer: Viewer
+    client: str | None
 
     async def answer(self, info: GraphQLResolveInfo[Any]) -> orjson.Fragment | None:
-        return await self.engine.answer(self.roots[str(info.path.key)], self.viewer)
+        return await self.engine.answer(self.roots[str(info.path.key)], self.viewer, self.client)
 
 
 async def _done(mutation: MutationField, call: Call, given: Mapping[str, Any]) -> Outcome:

@@ -56,9 +56,11 @@ class GraphQLEndpoint:
             answer = refusal([error], info.id)
         else:
             info.operation = node.name.value if node.name else None
+            if node.operation is OperationType.MUTATION:
+                info.mutations = self._preparer.mutations(document, node)
             if method == "GET" and node.operation is not OperationType.QUERY:
                 raise MethodNotAllowed
-            answer = await self._engine.execute(document, node, request.variables, viewer, info.id)
+            answer = await self._engine.execute(document, node, request.variables, viewer, info.id, info.client)
         await _send(send, _status(answer, media_type, info), media_type, answer.body)
 
 

@@ -20,6 +20,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callout.http.access_log import AccessLog
+from callout.http.client_address import ClientAddresses
 from callout.http.context import CURRENT, SCOPE_KEY, RequestInfo, request_of
 from callout.http.errors import BodyTimeout, BodyTooLarge, HttpError, Internal, error_body
 from callout.http.server import ARRIVED
@@ -42,19 +43,24 @@ class ClientDisconnected(Exception):
 
 
 class RequestGuard:
-    """ASGI middleware, which must be the outermost. WebSockets and lifespan pass through."""
+    """ASGI middleware, which must be the outermost. WebSockets, which only get their `RequestInfo`, and lifespan pass
+    through."""
 
-    def __init__(self, app: ASGIApp, access_log: AccessLog) -> None:
+    def __init__(self, app: ASGIApp, access_log: AccessLog, addresses: ClientAddresses) -> None:
         self._app = app
         self._access_log = access_log
+        self._addresses = addresses
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         started = perf_counter()
         request_id = _request_id(scope)
-        request = scope[SCOPE_KEY] = RequestInfo(request_id.decode("ascii"))
+        request = scope[SCOPE_KEY] = RequestInfo(request_id.decode("ascii"), self._addresses.of(scope))
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
         context = CURRENT.set(request)
         added = ((b"x-request-id", request_id), _NO_SNIFFING, _NO_STORE)
         status = 0

@@ -57,7 +57,7 @@ class EventStreams:
         if accept and not any(quality and range_ in _ACCEPTED for range_, quality in ranges(accept.lower())):
             raise NotAcceptable("Accept text/event-stream.")
         info = request_of(scope)
-        session = await self._live.admit(authorization)
+        session = await self._live.admit(authorization, info.client)
         info.viewer = session.viewer
         request = await read_request(scope, receive, content_type)
         if scope["method"] == "GET" and await self._live.operation_type(request) is OperationType.MUTATION:
@@ -67,7 +67,7 @@ class EventStreams:
         try:
             if not self._connections.admit(stream, session):
                 raise TooManyConnections
-            await stream.run(await self._live.reply(session, request), self._hub)
+            await stream.run(await self._live.reply(session, request, info), self._hub)
         finally:
             self._connections.leave(stream)
 

@@ -4,7 +4,6 @@ operations."""
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -18,6 +17,7 @@ from callout.execution.documents import InvalidDocument
 from callout.execution.prepare import Preparer
 from callout.execution.request import GraphQLRequest
 from callout.execution.run import Engine
+from callout.http.context import RequestInfo
 from callout.live.feeds import feed_of
 from db.errors import ClientError
 from db.postgres.outage import is_logged
@@ -77,13 +77,14 @@ class LiveApplication:
         except ValueError:
             return False
 
-    async def admit(self, authorization: str | None) -> Session:
-        """Returns the session for an `Authorization` header. Raises `Unauthenticated`, or another `HttpError` if the
-        header cannot be checked now."""
+    async def admit(self, authorization: str | None, client: str | None) -> Session:
+        """Returns the session for an `Authorization` header, of a client at this address. Raises `Unauthenticated`, or
+        another `HttpError` if the header cannot be checked now."""
         viewer = await self._authenticator.authenticate(authorization)
         assert authorization is not None
         expires_at, by_key = self._authenticator.validity(authorization)
-        return Session(viewer, expires_at, by_key, None if by_key else self._authenticator.issued(authorization))
+        issued = None if by_key else self._authenticator.issued(authorization)
+        return Session(viewer, expires_at, by_key, client, issued)
 
     async def gone(self, sessions: Collection[Session]) -> Collection[Session]:
         """Returns the sessions whose tokens are revoked, and those whose viewers no longer have access; of the latter
@@ -107,24 +108,32 @@ class LiveApplication:
             return None
         return node.operation
 
-    async def reply(self, session: Session, request: GraphQLRequest) -> Reply:
-        """Executes a query or mutation, or prepares the feed of a subscription."""
-        request_id = secrets.token_hex(8)
+    async def reply(self, session: Session, request: GraphQLRequest, info: RequestInfo) -> Reply:
+        """Executes a query or mutation, or prepares the feed of a subscription. Fills in what the access log says of
+        the operation."""
         try:
             document, node = await self._preparer.fetch_operation(request.query, request.operation_name)
+            info.operation = node.name.value if node.name else None
             if node.operation is not OperationType.SUBSCRIPTION:
-                answer = await self._engine.execute(document, node, request.variables, session.viewer, request_id)
-                return Answered(answer.body) if answer.executed else _refused(answer)
+                info.mutations = self._preparer.mutations(document, node)
+                answer = await self._engine.execute(
+                    document, node, request.variables, session.viewer, info.id, session.client
+                )
+                return _answered(answer, info)
             bound = self._preparer.bind_stream(document, node, request.variables, session.viewer)
         except InvalidDocument as error:
-            return _refused(refusal(error.errors, request_id, error.extension_code))
+            return _answered(refusal(error.errors, info.id, error.extension_code), info)
         except InvalidVariables as error:
-            return _refused(refusal(error.errors, request_id, code="BAD_USER_INPUT"))
+            return _answered(refusal(error.errors, info.id, code="BAD_USER_INPUT"), info)
         except (ClientError, GraphQLError) as error:
-            return _refused(refusal([error], request_id))
+            return _answered(refusal([error], info.id), info)
         feed = feed_of(bound, session.viewer, self._database, self._preparer.position_mark)
         return Following(feed, bound.after)
 
 
-def _refused(answer: Answer) -> Rejected:
+def _answered(answer: Answer, info: RequestInfo) -> Answered | Rejected:
+    if answer.codes:
+        info.code = answer.codes[0]
+    if answer.executed:
+        return Answered(answer.body)
     return Rejected(answer.body.removeprefix(b'{"errors":').removesuffix(b"}"))

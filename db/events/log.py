@@ -343,9 +343,11 @@ _MOVED: Final = f"split_part(cluster, '/', 1) <> {ddl.CLUSTER}"
 _ADOPT: Final = (
     f"""
 UPDATE event_log SET cluster = {ddl.CLUSTER}, horizon = '0', horizon_at = now(),
-    fingerprint = uuid_hash_extended(gen_random_uuid(), 0), fingerprinted = pg_current_snapshot()
+    fingerprint = uuid_hash_extended(gen_random_uuid(), 0), fingerprinted = pg_current_snapshot(),
+    audit_fingerprinted = pg_current_snapshot(), audit_horizon = '0'
 WHERE {_MOVED} RETURNING true""",
     "UPDATE ticket_events SET xid = '3' WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())",
+    "UPDATE audit_entries SET xid = '3' WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())",
 )
 
 
@@ -357,12 +359,13 @@ async def adopt(connection: Any) -> bool:
     """
     if not await connection.fetchval(f"SELECT {_MOVED} FROM event_log"):
         return False
-    log, events = _ADOPT
+    log, *tables = _ADOPT
     async with connection.transaction():
         await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
         if not await connection.fetchval(log, timeout=MOVING_SECONDS):
             return False  # another process has been faster
-        await connection.execute(events, timeout=MOVING_SECONDS)
+        for events in tables:
+            await connection.execute(events, timeout=MOVING_SECONDS)
         await counts.recount_within(connection)
     return True
 

@@ -177,6 +177,22 @@ class Same(Criterion[ValueShape]):
 
 
 @dataclass(frozen=True)
+class Equals(Criterion[ValueShape]):
+    """The text column equals the value exactly."""
+
+    column: str
+
+    def read(self, value: Any, slots: Slots) -> ValueShape:
+        return ValueShape(slots.put(storable(value)))
+
+    def shapes(self) -> Sequence[ValueShape]:
+        return [ValueShape(0)]
+
+    def build(self, row: Row, shape: ValueShape, parameters: Parameters, viewer: ViewerParameter) -> Condition:
+        return row.c[self.column] == parameters(shape.slot, Text())
+
+
+@dataclass(frozen=True)
 class References(Criterion[ValueShape]):
     """The UUID column holds the key of a global id. An id of another kind is an error; an unknown id matches
     nothing."""

@@ -68,7 +68,7 @@ async def ask(
     execution: Execution, query: str, viewer: Viewer = ADMIN, name: str | None = None, /, **given: Any
 ) -> Any:
     document, node = execution.preparer.operation(query, name)
-    answer = await execution.engine.execute(document, node, given, viewer, "a request")
+    answer = await execution.engine.execute(document, node, given, viewer, "a request", None)
     return orjson.loads(answer.body)
 
 

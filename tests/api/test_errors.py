@@ -11,6 +11,7 @@ from graphql import GraphQLError
 
 from callout.execution.answer import client_error
 from db.errors import BadInput, ClientError, Forbidden, LimitExceeded
+from db.postgres.pool import Replaced
 
 SECRET = "relation swordfish of 10.0.0.7 does not like row 4711"
 
@@ -37,6 +38,7 @@ CODES: dict[type[Exception], str] = {
     ConnectionResetError: "UNAVAILABLE",
     BrokenPipeError: "UNAVAILABLE",
     socket.gaierror: "UNAVAILABLE",
+    Replaced: "UNAVAILABLE",
     asyncpg.PostgresError: "INTERNAL",
     asyncpg.CheckViolationError: "INTERNAL",
     asyncpg.UniqueViolationError: "INTERNAL",

@@ -145,7 +145,7 @@ def test_lists_are_relay_connections(printed: GraphQLSchema) -> None:
     connections = [t for t in own_types(printed) if t.name.endswith("Connection")]
     assert {type_.name.removesuffix("Connection") for type_ in connections} == {
         *("Ticket", "Note", "TicketEvent", "Customer", "Property", "Technician", "Article", "Delivery", "ApiKey"),
-        "InboundMessage",
+        *("InboundMessage", "AuditEntry"),
     }
     for type_ in connections:
         assert is_object_type(type_)
@@ -226,6 +226,7 @@ def test_only_fields_that_may_be_missing_are_nullable(printed: GraphQLSchema) ->
         *("Delivery.nextAttemptAt", "Delivery.finishedAt", "SupportSettingsTestResult.recipient"),
         *(f"InboundMessage.{name}" for name in ("reason", "messageId", "fromAddress", "fromName", "subject", "raw")),
         *("InboundMessage.ticket", "InboundMessage.note"),
+        *("AuditEntry.objectId", "AuditEntry.client", "AuditChange.before", "AuditChange.after"),
         *("ArticleEdge.match", "ArticleEdge.excerpt"),
     }
 
@@ -413,7 +414,7 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
     await done("ticketSetStatus", ticketId=ticket, status="CLOSED")
     key = (await done("apiKeyCreate", name="Chatbot"))["apiKey"]["id"]
     await done("apiKeyUpdate", apiKeyId=key, expiresAt="2200-01-01T00:00:00Z")
-    await database.execute("UPDATE api_keys SET used_at = now()")
+    await database.execute("UPDATE api_keys SET last_used_at = now()")
     await done("apiKeyRevoke", apiKeyId=key)
     async with Api(api.server, subject="another boss") as leaving:
         await leaving.done("apiKeyCreate", "__typename", name="Another")

@@ -11,6 +11,8 @@ from typing import cast
 from graphql import OperationType
 
 from callout.execution.request import GraphQLRequest
+from callout.http.access_log import AccessLog
+from callout.http.context import RequestInfo
 from callout.live.operations import Answered, Following, LiveApplication, Rejected, Reply
 from callout.live.websocket import Sockets
 from db.enums import Role
@@ -81,7 +83,7 @@ class StubApplication(LiveApplication):
     def allows(self, origin: str, host: str) -> bool:
         return origin == f"http://{host}"
 
-    async def admit(self, authorization: str | None) -> Session:
+    async def admit(self, authorization: str | None, client: str | None) -> Session:
         self.authorizations.append(authorization)
         async with self._waiting(self.admits, "admission"):
             return self.session
@@ -89,7 +91,7 @@ class StubApplication(LiveApplication):
     async def operation_type(self, request: GraphQLRequest) -> OperationType | None:
         return OperationType.QUERY
 
-    async def reply(self, session: Session, request: GraphQLRequest) -> Reply:
+    async def reply(self, session: Session, request: GraphQLRequest, info: RequestInfo) -> Reply:
         assert session is self.session
         self.requests.append(request)
         async with self._waiting(self.replies, "reply"):
@@ -163,7 +165,7 @@ class SocketRig:
         self.application = StubApplication()
         self.hub = Subscribers()
         self.connections = RecordingConnections()
-        self.sockets = Sockets(self.application, self.hub, self.connections, times)
+        self.sockets = Sockets(self.application, self.hub, self.connections, times, AccessLog())
         self._wires: list[Wire] = []
 
     async def close(self) -> None:

@@ -493,22 +493,24 @@ async def test_a_revoked_key_is_refused_like_an_unknown_one_even_if_it_has_expir
 async def test_the_use_of_a_key_is_written_at_most_once_a_minute(
     client: httpx.AsyncClient, database: Database, statements: Statements
 ) -> None:
-    used = "SELECT used_at FROM api_keys WHERE id = $1"
+    used = "SELECT last_used_at FROM api_keys WHERE id = $1"
     key, secret = await add_api_key(database)
     unused, _ = await add_api_key(database)
     assert (await ask(client, secret)).status_code == 200
-    await until(database, f"(SELECT used_at IS NOT NULL FROM api_keys WHERE id = '{key}')")
+    await until(database, f"(SELECT last_used_at IS NOT NULL FROM api_keys WHERE id = '{key}')")
     first = await database.fetchval(used, key)
     uses = KeyUses(statements[0])
     writing = asyncio.create_task(uses.write())
     for ago, written in ((59, False), (61, True)):
-        await database.execute("UPDATE api_keys SET used_at = now() - $2 * interval '1 second' WHERE id = $1", key, ago)
+        await database.execute(
+            "UPDATE api_keys SET last_used_at = now() - $2 * interval '1 second' WHERE id = $1", key, ago
+        )
         before = await database.fetchval(used, key)
         uses.note(key)
         uses.note(unused)  # whose row is written all the same
-        await until(database, f"(SELECT used_at IS NOT NULL FROM api_keys WHERE id = '{unused}')")
+        await until(database, f"(SELECT last_used_at IS NOT NULL FROM api_keys WHERE id = '{unused}')")
         assert (await database.fetchval(used, key) != before) is written
-        await database.execute("UPDATE api_keys SET used_at = NULL WHERE id = $1", unused)
+        await database.execute("UPDATE api_keys SET last_used_at = NULL WHERE id = $1", unused)
         uses._noted_at.clear()
     assert first is not None
     writing.cancel()

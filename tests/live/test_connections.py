@@ -204,7 +204,7 @@ def test_only_pages_of_allowed_origins_may_open_sockets(origin: str, host: str, 
 
 
 async def test_a_session_has_the_viewer_and_validity_of_its_token() -> None:
-    session = await application(StubAuthenticator()).admit("Bearer x")
+    session = await application(StubAuthenticator()).admit("Bearer x", None)
     assert (session.viewer, session.expires_at, session.by_key) == (VIEWER, 5.0, True)
 
 

@@ -229,7 +229,7 @@ async def test_the_doctor_reports_keys_that_expire_and_that_nobody_uses(
         ("Revoked", "CHATBOT", 1, False, True),
     ):
         await database.execute(
-            "INSERT INTO api_keys (id, name, prefix, secret_hash, scope, expires_at, used_at, revoked_at)"
+            "INSERT INTO api_keys (id, name, prefix, secret_hash, scope, expires_at, last_used_at, revoked_at)"
             " VALUES ($1, $2, 'callout_abcd', $2::text::bytea, $3, now() + $4 * interval '1 day',"
             " CASE WHEN $5 THEN now() END, CASE WHEN $6 THEN now() END)",
             new_id(),

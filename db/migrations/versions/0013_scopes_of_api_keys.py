@@ -12,7 +12,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0013"
-down_revision = "0011"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 
@@ -44,7 +44,7 @@ def upgrade() -> None:
             ADD COLUMN expires_at timestamptz,
             ADD COLUMN creator_id text,
             ADD COLUMN creator_name text,
-            ADD COLUMN used_at timestamptz""")
+            ADD COLUMN last_used_at timestamptz""")
 
 
 def downgrade() -> None:
@@ -54,6 +54,6 @@ def downgrade() -> None:
             DROP COLUMN expires_at,
             DROP COLUMN creator_id,
             DROP COLUMN creator_name,
-            DROP COLUMN used_at""")
+            DROP COLUMN last_used_at""")
     op.drop_table("token_revocations")
     op.execute(postgresql.DropEnumType(SCOPE))
