@@ -27,6 +27,7 @@ for _enum in (
     enums.IngestOutcome,
     enums.NoteVia,
     enums.Role,
+    enums.ServiceScope,
     UserErrorCode,
 ):
     documented(_enum)

@@ -24,6 +24,7 @@ from db.entities import (
 )
 from db.enums import (
     ADMINS,
+    CHATBOTS,
     EVERYONE,
     STAFF,
     ActorKind,
@@ -325,12 +326,15 @@ class TicketTracking:
 
 @strawberry.type
 class TicketQueries:
-    tickets: TicketConnection = connection(TICKET, ALL_TICKETS, "The tickets that you can see.", arguments=TICKET_LIST)
+    tickets: TicketConnection = connection(
+        TICKET, ALL_TICKETS, "The tickets that you can see.", arguments=TICKET_LIST, scopes=CHATBOTS
+    )
     ticket: Ticket | None = root(
         ticket_fields.ticket_by,
         "The ticket with this id or reference; null if it does not exist or you cannot see it.",
         reader=ticket_fields.read_ticket_by,
         arguments=[argument("by", TicketBy, "The ticket to fetch, by id or reference.")],
+        scopes=CHATBOTS,
     )
     ticket_counts: TicketCounts = root(
         ticket_fields.status_counts,
@@ -341,9 +345,12 @@ class TicketQueries:
                 "filter", TicketFilter | None, "Only tickets that match this filter; by default, all that you can see."
             )
         ],
+        scopes=CHATBOTS,
     )
     ticket_track: TicketTracking | None = mapped(
-        Guessed(ticket_fields.tracked_ticket, ticket_fields.read_tracking, roles=ADMINS | {Role.SERVICE}),
+        Guessed(
+            ticket_fields.tracked_ticket, ticket_fields.read_tracking, roles=ADMINS | {Role.SERVICE}, scopes=CHATBOTS
+        ),
         "The public details of a ticket, for the chatbot to show to its customer. Null if there is no ticket with this "
         "reference and e-mail address, and for a while after too many wrong guesses of either.",
         [
@@ -527,7 +534,7 @@ class TicketsBulkUpdatePayload(Payload):
 @strawberry.type
 class TicketMutations:
     ticket_create: TicketCreatePayload = mutation(
-        ticket.create, TicketCreateInput, "Creates a ticket, with the status OPEN.", roles=EVERYONE
+        ticket.create, TicketCreateInput, "Creates a ticket, with the status OPEN.", roles=EVERYONE, scopes=CHATBOTS
     )
     ticket_update: TicketUpdatePayload = mutation(ticket.update, TicketUpdateInput, "Updates a ticket.", roles=ADMINS)
     ticket_assign: TicketAssignPayload = mutation(

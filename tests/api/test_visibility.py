@@ -245,7 +245,6 @@ async def everything(
             "ticketTrack": [f'reference: "{reference}", email: "clara@own.example"'],
             "auditEntries": ["first: 100"],
             "articles": ["first: 5", f'first: 5, search: "panel or {DRAFT}"'],
-            "auditEntries": ["first: 50"],
         },
     )
     return asked, await answers(viewer, asked.documents())

@@ -25,7 +25,7 @@ from db import entities
 from db.compiler.fields import Items, One
 from db.compiler.selection import MAPPING, FieldMapping
 from db.entity import Entity
-from db.enums import EVERYONE, Role
+from db.enums import EVERYONE, Role, ServiceScope
 from db.lists.page import Many
 from schema import graphql_schema, schema
 
@@ -63,6 +63,12 @@ def id_fields(mutation: str) -> list[str]:
 def roles_of(field: GraphQLField) -> frozenset[Role]:
     mapping: FieldMapping | None = field.extensions.get(MAPPING)
     return EVERYONE if mapping is None else mapping.roles
+
+
+def scopes_of(field: GraphQLField) -> frozenset[ServiceScope]:
+    """Returns the scopes with which services may use a root field."""
+    mapping: FieldMapping = field.extensions[MAPPING]
+    return (mapping.scopes or frozenset()) if Role.SERVICE in mapping.roles else frozenset()
 
 
 class Everything:

@@ -16,7 +16,7 @@ import asyncpg
 import pytest
 from graphql import is_object_type
 
-from callout.auth.authenticator import LEEWAY_SECONDS, mint
+from callout.auth.authenticator import LEEWAY_SECONDS, REMEMBER_SECONDS, mint
 from callout.settings import Settings
 from db.enums import Role, TicketEventKind
 from db.events import counts
@@ -395,6 +395,33 @@ async def test_a_client_with_a_revoked_key_is_disconnected(api: Api) -> None:
         assert (await robot.next())["__typename"] == "StreamReady"
         await api.done("apiKeyRevoke", "apiKey { id }", apiKeyId=made["apiKey"]["id"])
         assert (await robot.closed())[0] == 4403
+
+
+async def test_a_client_whose_key_expires_or_gets_another_scope_is_disconnected(api: Api, database: Database) -> None:
+    """The other one of the two stays, and the scope of the new connection is the new one."""
+    narrowed, extended = [
+        await api.done("apiKeyCreate", "secret apiKey { id }", name="A robot", expiresAt="2200-01-01T00:00:00Z")
+        for _ in range(2)
+    ]
+    with_narrowed, with_extended = api.with_token(narrowed["secret"]), api.with_token(extended["secret"])
+    async with live(with_narrowed) as first, live(with_extended) as stays:
+        await first.subscribe("1", CHANGES)
+        assert (await first.next())["__typename"] == "StreamReady"
+        await api.done("apiKeyUpdate", "__typename", apiKeyId=narrowed["apiKey"]["id"], scope="MAIL_GATEWAY")
+        assert await first.closed() == (4403, "Forbidden")
+        await asyncio.sleep(REMEMBER_SECONDS)
+        async with live(with_narrowed) as second:
+            await second.subscribe("1", CHANGES)
+            assert (await second.receive())["payload"][0]["extensions"]["code"] == "FORBIDDEN"
+        await api.done("apiKeyUpdate", "__typename", apiKeyId=extended["apiKey"]["id"], name="Renamed", expiresAt=None)
+        await stays.subscribe("1", "{ me { role } }")
+        assert await stays.next() == {"role": "SERVICE"}
+        expire = "UPDATE api_keys SET expires_at = now() WHERE id::text = $1"
+        await database.execute(expire, extended["apiKey"]["id"].removeprefix("key_"))
+        assert await stays.closed() == (4403, "Forbidden")
+    async with socket(api.server.url) as again:
+        await again.send(type="connection_init", payload={"authorization": f"Bearer {extended['secret']}"})
+        assert await again.closed() == (4403, "Forbidden: The API key has expired.")
 
 
 async def test_a_connection_ends_when_its_token_expires(api: Api) -> None:
