@@ -131,7 +131,8 @@ class LiveApplication:
                 answer = await self._engine.execute(
                     document, node, request.variables, viewer, info.id, session.client, charge
                 )
-                return _answered(answer.with_cost(charge) if request.asks_for_cost else answer, info)
+                with_cost = request.asks_for_cost and answer.executed  # an `error` message has no extensions
+                return _answered(answer.with_cost(charge) if with_cost else answer, info)
             bound = await self._preparer.bind_stream_in_steps(document, node, request.variables, viewer, charge)
             feed = feed_of(bound, viewer, charge.budget, self._database, self._preparer.position_mark)
             feed.quota.check(feed.key)
