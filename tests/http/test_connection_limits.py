@@ -195,6 +195,13 @@ def test_addresses_count_alone_and_proxies_not_at_all() -> None:
     assert limits.enter(asyncio.BaseTransport({"peername": ""})) is None, "a Unix socket"
 
 
+def test_an_address_has_no_more_than_half_of_the_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (20, 4_096))
+    limits = ConnectionLimits(per_address=1_000)
+    peers = [asyncio.BaseTransport({"peername": ("192.0.2.1", port)}) for port in range(15)]
+    assert [limits.enter(peer) is None for peer in peers] == [True] * 10 + [False] * 5
+
+
 def logged(server: Server) -> list[dict[str, Any]]:
     return server.process.records("callout.http.connection_limits")
 
