@@ -16,10 +16,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callout import health, logs, notification_worker
 from callout.auth.authenticator import Authenticator
-from callout.background import background, keep_counted, keep_forgetting, keep_pruned
+from callout.background import background, keep_counted, keep_erasing, keep_forgetting, keep_pruned, keep_retained
 from callout.database import DatabaseUnusable, wait_for
+from callout.execution.budgets import Budgets
 from callout.execution.prepare import Preparer
 from callout.execution.run import Engine
+from callout.http import confirm_page
 from callout.http.access_log import AccessLog
 from callout.http.connection_limits import ConnectionLimits
 from callout.http.endpoint import GraphQLEndpoint
@@ -46,6 +48,7 @@ class State(TypedDict):
 
     connection_limits: ConnectionLimits
     readiness: health.Readiness
+    database: Database
     bell: Bell
     graphql: GraphQLEndpoint
     sockets: Sockets
@@ -78,7 +81,7 @@ def create_app(
             yield state
 
     return Starlette(
-        routes=health.ROUTES,
+        routes=[*health.ROUTES, *confirm_page.ROUTES],
         middleware=[Middleware(RequestGuard, access_log, chosen.client_addresses), Middleware(_GraphQLFirst)],
         exception_handlers={HTTPException: on_http_exception},
         lifespan=lifespan,
@@ -106,17 +109,25 @@ async def _wire(
     if settings.event_retention_days is not None:
         kept = timedelta(days=settings.event_retention_days)
         await stack.enter_async_context(background(lambda: keep_pruned(database, kept)))
+    await stack.enter_async_context(background(lambda: keep_retained(database, settings.retained)))
     cursors = StreamCursors(await event_log.identity(database))
     bell = await stack.enter_async_context(Bell.open(settings.bell_url, settings.direct_url))
     channels = await stack.enter_async_context(notification_worker.opened(make_channels, settings))
     if settings.notify:
         worker = notification_worker.worker(settings, database, channels, bell)
         await stack.enter_async_context(background(worker.run))
+    budgets = Budgets(settings.allowances)
     preparer = Preparer(graphql_schema(schema), settings.introspecting)
     engine = Engine(schema, preparer, database, cursors, channels, settings.own_mail, written=bell.ring)
     hub = Hub(database, settings.direct_url, bell, cursors)
     await stack.enter_async_context(background(hub.follow))
-    live = LiveApplication(preparer, engine, authenticator, database, settings.allowed_origins)
+
+    def forget() -> None:
+        preparer.forget()
+        authenticator.forget()
+
+    await stack.enter_async_context(background(lambda: keep_erasing(database, bell.ring, forget)))
+    live = LiveApplication(preparer, engine, authenticator, database, settings.allowed_origins, budgets)
     connections = Connections(live.gone, settings.times.watch)
     await stack.enter_async_context(background(connections.watch))
     limits = ConnectionLimits(
@@ -126,8 +137,9 @@ async def _wire(
     return State(
         connection_limits=limits,
         readiness=readiness,
+        database=database,
         bell=bell,
-        graphql=GraphQLEndpoint(preparer, engine, authenticator, with_ide=not settings.production),
+        graphql=GraphQLEndpoint(preparer, engine, authenticator, budgets, with_ide=not settings.production),
         sockets=Sockets(live, hub, connections, settings.times, access_log),
         event_streams=EventStreams(live, hub, connections, settings.times),
     )

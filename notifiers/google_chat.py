@@ -41,6 +41,7 @@ _HEADLINES = {
     NoticeKind.UNASSIGNED: "Ticket unassigned",
     NoticeKind.NOTE_ADDED: "New note",
     NoticeKind.RESOLVED: "Ticket resolved",
+    NoticeKind.CONFIRM_ADDRESS: "Address to be confirmed",
     NoticeKind.TEST: "Google Chat works",
 }
 NOT_PUBLIC = "The webhook must be on the public internet, unless CALLOUT_WEBHOOK_PRIVATE_HOSTS allows others."

@@ -65,12 +65,14 @@ async def change(
     unique: Unique,
     missing: MutationError,
     checks: Checks,
+    look_up: LookUp = _no_look_up,
 ) -> Outcome:
     """Update the row's columns to `values`. Raises `Refused` if there are errors, or with `missing` if the row does not
     exist."""
     if object_id is None:
         checks.finish()
     async with call.transaction() as transaction:
+        await look_up(transaction, {"id": object_id, **values}, checks)
         await _check_unique(transaction, table, str(object_id), values, unique, checks)
         checks.finish()
         with _Taken(unique):

@@ -17,6 +17,7 @@ from db.errors import Forbidden
 from db.viewer import Viewer
 from schema import graphql_schema, schema
 from tests.helpers.api import Api, Server
+from tests.helpers.budgets import free_charge
 from tests.helpers.graphql_ws_client import WITHIN, live
 
 INTROSPECTING = {
@@ -115,10 +116,10 @@ async def test_nobody_may_introspect_if_it_is_off() -> None:
     for role in Role:
         for document in INTROSPECTING.values():
             name = "A" if "query A" in document else None
-            fetched = await preparer.fetch_operation(document, name, role)
+            fetched = await preparer.fetch_operation(document, name, role, free_charge())
             assert preparer.prepared(*fetched) is None
             with pytest.raises(Forbidden):
-                preparer.bind_unprepared(*fetched, {}, Viewer(role, "x", "X"))
+                await preparer.bind_unprepared(*fetched, {}, Viewer(role, "x", "X"), free_charge())
         with pytest.raises(InvalidDocument) as refused:
-            await preparer.fetch_operation("{ tickts { totalCount } }", None, role)
+            await preparer.fetch_operation("{ tickts { totalCount } }", None, role, free_charge())
         assert [error.message for error in refused.value.errors] == ["Cannot query field 'tickts' on type 'Query'."]
