@@ -111,7 +111,7 @@ class Settings(BaseSettings):
     connections_per_address: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
         1_000,
         description="How many connections one address may have to a process, except for the proxies; 0 for any number."
-        " IPv6 addresses count by their /64.",
+        " In any case, at most half of the file descriptors. IPv6 addresses count by their /64.",
     )
     request_head_seconds: Seconds = Field(
         10,

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import resource
+import sys
 from collections import Counter
 from collections.abc import Callable
 from time import monotonic
@@ -58,7 +59,8 @@ class ConnectionLimits:
         is_proxy: Callable[[Address], bool] = lambda address: False,
     ) -> None:
         """A request's line and headers may take `head_seconds` to arrive, and so may a new connection's first byte. An
-        address may have `per_address` connections, or any number if that is 0 or the address is that of a proxy."""
+        address may have `per_address` connections, but not more than half of the file descriptors; or any number if
+        `per_address` is 0 or the address is that of a proxy."""
         self.head_seconds = head_seconds
         self._per_address = per_address
         self._is_proxy = is_proxy
@@ -78,7 +80,7 @@ class ConnectionLimits:
         address = self._counted(transport)
         if address is None:
             return None
-        if self._open[address] >= self._per_address:
+        if self._open[address] >= min(self._per_address, _descriptors() // 2):
             self._full.remind(address=str(transport.get_extra_info("peername")[0]))
             return TOO_MANY
         self._open[address] += 1
@@ -133,5 +135,11 @@ class _Reminder:
 
 def _is_low(descriptor: int) -> bool:
     """Whether few are left, going by one that was just opened: the system gives out the lowest free number."""
+    limit = _descriptors()
+    return descriptor >= limit - min(RESERVED, limit // 4)
+
+
+def _descriptors() -> int:
+    """The number of file descriptors that the process may have."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return limit != resource.RLIM_INFINITY and descriptor >= limit - min(RESERVED, limit // 4)
+    return sys.maxsize if limit == resource.RLIM_INFINITY else limit

@@ -22,7 +22,7 @@ from callout.http.client_address import ClientAddresses, parse_network
 from callout.http.connection_limits import RESERVED, ConnectionLimits
 from callout.settings import Settings
 from tests.helpers.api import Api, Server
-from tests.helpers.graphql_ws_client import WITHIN, following, live
+from tests.helpers.graphql_ws_client import WITHIN, following, live, masked
 from tests.helpers.process import callout_process
 
 HEAD_SECONDS = 0.8
@@ -155,21 +155,17 @@ async def test_connections_that_have_spoken_stay_open_for_longer(api: Api, serve
 async def test_an_address_has_a_limited_number_of_connections(server: Server) -> None:
     """Sockets count until they are closed, like other connections."""
     async with AsyncExitStack() as others:
-        for _ in range(PER_ADDRESS // 2):
-            client = await others.enter_async_context(connection(server))
+        clients = [await others.enter_async_context(connection(server)) for _ in range(PER_ADDRESS)]
+        for client in clients:
             client[1].write(HANDSHAKE)
             assert (await client[0].readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
-        idle = [await others.enter_async_context(connection(server)) for _ in range(PER_ADDRESS - PER_ADDRESS // 2)]
-        for client in idle:
-            client[1].write(HEALTH)
-            assert (await response(client))[0] == 200
         for _ in range(2):
             async with connection(server) as refused:
                 status, body = await response(refused)
                 assert (status, json.loads(body)["errors"][0]["extensions"]["code"]) == (429, "LIMIT_EXCEEDED")
                 assert await rest(refused) == b""
-        idle[0][1].write(HEALTH)
-        assert (await response(idle[0]))[0] == 200
+        clients[0][1].write(masked('{"type":"ping"}'))
+        assert b"pong" in await clients[0][0].readuntil(b"}")
         (line,) = [record for record in logged(server) if "as many connections" in record["message"]]
         assert line["address"] == "127.0.0.1"
     await accepted(server)
@@ -193,6 +189,13 @@ def test_addresses_count_alone_and_proxies_not_at_all() -> None:
     assert None not in [opened(address) for address in ("192.0.2.2", "2001:db8:0:1::1")]
     assert None not in [opened(address) for address in 5 * ("10.1.2.3", "::ffff:10.1.2.3")]
     assert limits.enter(asyncio.BaseTransport({"peername": ""})) is None, "a Unix socket"
+
+
+def test_an_address_has_no_more_than_half_of_the_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (20, 4_096))
+    limits = ConnectionLimits(per_address=1_000)
+    peers = [asyncio.BaseTransport({"peername": ("192.0.2.1", port)}) for port in range(15)]
+    assert [limits.enter(peer) is None for peer in peers] == [True] * 10 + [False] * 5
 
 
 def logged(server: Server) -> list[dict[str, Any]]:

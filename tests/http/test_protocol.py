@@ -137,15 +137,17 @@ async def test_an_idle_connection_is_closed_when_the_server_shuts_down(
     assert transport_of(protocol).closed
 
 
+@pytest.mark.parametrize("dripped", [b"", b"x"])
 async def test_the_rest_of_a_body_that_was_answered_must_arrive_in_time(
-    protocol: BoundedProtocol, requests: Requests
+    protocol: BoundedProtocol, requests: Requests, dripped: bytes
 ) -> None:
     receive(protocol, head(500, b"content-length: 1000000\r\n"))
     await until(lambda: transport_of(protocol).written.startswith(b"HTTP/1.1 204"))
     for _ in range(1_000):
         if transport_of(protocol).closed:
             break
-        protocol.data_received(b"x")
+        if dripped:
+            protocol.data_received(dripped)
         await asyncio.sleep(0.01)
     assert transport_of(protocol).closed
     assert requests.paths == ["/"]

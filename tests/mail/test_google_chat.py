@@ -259,6 +259,7 @@ def name_server(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[st
     looked_up: list[str] = []
 
     async def getaddrinfo(host: Any, port: Any, **options: Any) -> Any:
+        host = host.decode() if isinstance(host, bytes) else host
         looked_up.append(host)
         if host != "chat.example":
             return await real(host, port, **options)
