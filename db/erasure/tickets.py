@@ -117,7 +117,7 @@ UPDATE deliveries AS mine SET
     finished_at = CASE WHEN found.given_up THEN now() ELSE mine.finished_at END,
     claimed_until = CASE WHEN found.given_up THEN NULL ELSE mine.claimed_until END
 FROM (
-    SELECT sent.id, side.theirs, side.theirs AND sent.state = 'PENDING' AS given_up,
+    SELECT sent.id, side.theirs, side.theirs AND sent.finished_at IS NULL AS given_up,
         {_clean("sent.said", limits.SAID_MAX)} AS said,
         coalesce(event.actor_name, {_clean("sent.actor_name", limits.NAME_MAX)}) AS actor_name
     FROM {_WORK} JOIN deliveries AS sent ON sent.ticket_id = work.id JOIN tickets ON tickets.id = work.id
