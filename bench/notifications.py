@@ -32,12 +32,14 @@ RATIO_TARGET = 1.1
 CREATE = """mutation($input: TicketCreateInput!) {
   ticketCreate(input: $input) { ticket { id reference version } userErrors { code } } }"""
 
-# One delivery for each of the newest tickets, as if the ticket had just been created.
+# One delivery for each of the newest tickets, as if the ticket had just been resolved: mail to a customer's own
+# address, which needs no confirmation, and of a kind without a limit.
 _QUEUE = """
 INSERT INTO deliveries
     (event_id, ticket_id, kind, channel, audience, recipient, recipient_name, actor_name, created_at)
-SELECT event.id, ticket.id, 'CREATED', 'EMAIL', 'CUSTOMER', ticket.contact_email, ticket.contact_name, actor_name, now()
+SELECT event.id, ticket.id, 'RESOLVED', 'EMAIL', 'CUSTOMER', customer.email, ticket.contact_name, actor_name, now()
 FROM ticket_events AS event JOIN tickets AS ticket ON ticket.id = event.ticket_id
+JOIN customers AS customer ON customer.id = ticket.customer_id
 WHERE event.kind = 'CREATED' ORDER BY event.at DESC LIMIT $1"""
 
 

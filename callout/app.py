@@ -18,8 +18,10 @@ from callout import health, logs, notification_worker
 from callout.auth.authenticator import Authenticator
 from callout.background import background, keep_counted, keep_erasing, keep_pruned, keep_retained
 from callout.database import DatabaseUnusable, wait_for
+from callout.execution.budgets import Budgets
 from callout.execution.prepare import Preparer
 from callout.execution.run import Engine
+from callout.http import confirm_page
 from callout.http.access_log import AccessLog
 from callout.http.endpoint import GraphQLEndpoint
 from callout.http.guard import RequestGuard, on_http_exception
@@ -44,6 +46,7 @@ class State(TypedDict):
     """The objects that live as long as the process serves; each request's scope refers to them."""
 
     readiness: health.Readiness
+    database: Database
     bell: Bell
     graphql: GraphQLEndpoint
     sockets: Sockets
@@ -76,7 +79,7 @@ def create_app(
             yield state
 
     return Starlette(
-        routes=health.ROUTES,
+        routes=[*health.ROUTES, *confirm_page.ROUTES],
         middleware=[Middleware(RequestGuard, access_log, chosen.client_addresses), Middleware(_GraphQLFirst)],
         exception_handlers={HTTPException: on_http_exception},
         lifespan=lifespan,
@@ -110,6 +113,7 @@ async def _wire(
     if settings.notify:
         worker = notification_worker.worker(settings, database, channels, bell)
         await stack.enter_async_context(background(worker.run))
+    budgets = Budgets(settings.allowances)
     preparer = Preparer(graphql_schema(schema))
     engine = Engine(schema, preparer, database, cursors, channels, settings.own_mail, written=bell.ring)
     hub = Hub(database, settings.direct_url, bell, cursors)
@@ -120,13 +124,14 @@ async def _wire(
         authenticator.forget()
 
     await stack.enter_async_context(background(lambda: keep_erasing(database, bell.ring, forget)))
-    live = LiveApplication(preparer, engine, authenticator, database, settings.allowed_origins)
+    live = LiveApplication(preparer, engine, authenticator, database, settings.allowed_origins, budgets)
     connections = Connections(live.gone, settings.times.watch)
     await stack.enter_async_context(background(connections.watch))
     return State(
         readiness=readiness,
+        database=database,
         bell=bell,
-        graphql=GraphQLEndpoint(preparer, engine, authenticator, ide=not settings.production),
+        graphql=GraphQLEndpoint(preparer, engine, authenticator, budgets, ide=not settings.production),
         sockets=Sockets(live, hub, connections, settings.times, access_log),
         event_streams=EventStreams(live, hub, connections, settings.times),
     )

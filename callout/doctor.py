@@ -39,8 +39,9 @@ OVERDUE_MINUTES = 10
 _UNDELIVERED = """
 SELECT count(*) FILTER (WHERE state = 'PENDING'),
     count(*) FILTER (WHERE state = 'PENDING' AND due_at < now() - $1 * interval '1 minute'),
+    count(*) FILTER (WHERE state = 'HELD'),
     count(*) FILTER (WHERE state = 'DEAD')
-FROM deliveries WHERE state IN ('PENDING', 'DEAD')"""
+FROM deliveries WHERE state IN ('PENDING', 'HELD', 'DEAD')"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +169,12 @@ async def _deliveries(url: str) -> Finding:
     """Checks whether due deliveries are being sent. Deliveries that were given up are counted but are not a problem."""
     connection = await asyncpg.connect(url)
     try:
-        ((waiting, overdue, dead),) = await connection.fetch(_UNDELIVERED, OVERDUE_MINUTES)
+        ((waiting, overdue, held, dead),) = await connection.fetch(_UNDELIVERED, OVERDUE_MINUTES)
     finally:
         await connection.close()
     text = f"{waiting:,} to be sent, {dead:,} given up"
+    if held:
+        text += f", {held:,} held until their recipients confirm their addresses, or for a summary"
     if overdue:
         text += f"\n{overdue:,} have been due for more than {OVERDUE_MINUTES} minutes: no worker sends them"
     return Finding(overdue == 0, "queue", text)
@@ -204,6 +207,8 @@ def _mail(settings: Settings) -> Iterator[Finding]:
         where = channels.MAIL_IS_OFF if settings.production else f"not sent, but written to {settings.mail_folder}"
         yield Finding(True, "mail", where)
         return
+    if settings.confirm_base is None:
+        yield Finding(False, "mail", channels.NOBODY_CONFIRMS)
     name = f"{server.host}, port {server.port}"
     try:
         asyncio.run(Smtp(server, Composer(texts, settings.sender, settings.reply_to), seconds=SERVER_SECONDS).check())

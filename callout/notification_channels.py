@@ -17,6 +17,9 @@ from notifiers.smtp import Smtp
 logger = logging.getLogger(__name__)
 
 MAIL_IS_OFF = f"Mail is off: {variable('smtp_url')} is not set."
+NOBODY_CONFIRMS = (
+    f"Nobody can confirm an address: neither {variable('public_url')} nor {variable('confirm_url')} is set."
+)
 
 
 def channels_of(settings: Settings) -> Mapping[DeliveryChannel, Channel]:
@@ -33,7 +36,7 @@ def channels_of(settings: Settings) -> Mapping[DeliveryChannel, Channel]:
 
 
 def templates(settings: Settings) -> Templates:
-    return Templates(settings.templates_dir, public_url=settings.link_base)
+    return Templates(settings.templates_dir, public_url=settings.link_base, confirm_url=settings.confirm_base)
 
 
 def _mail(settings: Settings) -> Channel | None:
@@ -42,6 +45,8 @@ def _mail(settings: Settings) -> Channel | None:
         logger.error("a mail template is broken; its mail waits", extra={"fields": {"problem": problem}})
     composer = Composer(texts, settings.sender, settings.reply_to)
     if settings.smtp_server is not None:
+        if settings.confirm_base is None:
+            logger.warning(NOBODY_CONFIRMS)
         return Smtp(settings.smtp_server, composer)
     if settings.production:
         logger.warning(MAIL_IS_OFF)

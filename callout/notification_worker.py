@@ -35,7 +35,14 @@ async def opened(make: Callable[[Settings], Channels], settings: Settings) -> As
 
 def worker(settings: Settings, database: Database, channels: Channels, bell: Bell, pace: Pace | None = None) -> Worker:
     patience = pace or Pace(give_up=settings.notify_give_up * HOUR)
-    return Worker(database, channels, domain=settings.sender.domain, heard=bell.ear().wait, pace=patience)
+    return Worker(
+        database,
+        channels,
+        domain=settings.sender.domain,
+        heard=bell.ear().wait,
+        pace=patience,
+        limits=settings.mail_limits,
+    )
 
 
 async def notify(

@@ -18,13 +18,16 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from callout.execution.budgets import UNLIMITED, Allowance
 from callout.http.client_address import ClientAddresses, parse_network
 from db import retention
+from db.enums import Role
 from db.postgres.url import server_url
 from db.retention import Retained
 from notifiers.addresses import Mailbox
 from notifiers.inbound.imap import Account
 from notifiers.message_ids import OwnMail
+from notifiers.screening_rules import Limits
 from notifiers.smtp_server import SmtpServer
 from pubsub.connections import Times
 
@@ -36,6 +39,8 @@ DEVELOPMENT_SENDER = "Callout <support@callout.localhost>"
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 Seconds: TypeAlias = Annotated[float, Field(gt=0, le=3_600)]
+Points: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Concurrency: TypeAlias = Annotated[int, Field(ge=1, le=200)]
 
 
 class InvalidSettings(Exception):
@@ -123,6 +128,25 @@ class Settings(BaseSettings):
         description="Seconds between two checks of live connections for silence, expired tokens and viewers who have"
         " lost access.",
     )
+    budgets: bool = Field(
+        True,
+        description="Whether viewers are limited by the settings below and by the limits of subscriptions in"
+        " `docs/live.md`.",
+    )
+    budget_admin: Points = Field(
+        30_000, description="Points a minute that each admin may spend in each process: `docs/dashboard.md`."
+    )
+    budget_technician: Points = Field(12_000, description="The same for each technician.")
+    budget_customer: Points = Field(6_000, description="The same for each customer.")
+    budget_service: Points = Field(30_000, description="The same for each service.")
+    concurrency_admin: Concurrency = Field(
+        5,
+        description="Statements that each admin may run at a time in each process; others wait. One connection of the"
+        " pool is always left to other viewers.",
+    )
+    concurrency_technician: Concurrency = Field(4, description="The same for each technician.")
+    concurrency_customer: Concurrency = Field(3, description="The same for each customer.")
+    concurrency_service: Concurrency = Field(5, description="The same for each service.")
     event_retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
         None,
         description="How many days events are kept, which bounds replay and the history of tickets. Forever if not"
@@ -182,10 +206,48 @@ class Settings(BaseSettings):
         description="Where links in notifications lead: `{url}/tickets/{reference}`. If not set, the server itself in"
         " development; in production notifications have no links.",
     )
+    confirm_url: str | None = Field(
+        None,
+        description="Callout's page `/confirm-address` as the recipients of mail reach it, on which they confirm their"
+        " address. If not set, `{CALLOUT_PUBLIC_URL}/confirm-address`.",
+    )
+    mail_confirmations_per_address: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        5,
+        description="How many mails that ask to confirm it go to one address in 24 hours, without an answer, whoever"
+        " causes them.",
+    )
+    mail_confirmations_per_customer: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        20,
+        description="How many such mails the tickets of one customer cause in 24 hours, without an answer; further ones"
+        " wait.",
+    )
+    mail_confirmations_per_service: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        3_600,
+        description="How many such mails the tickets of one API key, or all inbound mail, cause in an hour, without an"
+        " answer; further ones wait.",
+    )
+    mail_receipts_per_address: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        20,
+        description="How many mails about new tickets a contact gets in 24 hours, if neither staff created them nor the"
+        " contact, with a token.",
+    )
+    mail_summary_after: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        30,
+        description="After how many mails about new tickets, within `CALLOUT_MAIL_SUMMARY_MINUTES`, an admin recipient"
+        " gets a summary instead.",
+    )
+    mail_summary_minutes: Annotated[float, Field(gt=0, le=1_440)] = Field(
+        10, description="For how many minutes of new tickets one summary is."
+    )
     imap_url: str | None = Field(
         None,
         repr=False,
         description="The mailbox that `callout mail-in --imap` empties: `imaps://user:password@host/INBOX`.",
+    )
+    mail_authserv_id: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="The authserv-ids of the mail servers whose `Authentication-Results` count in inbound mail:"
+        " `mx.example.com,…`; `-` for a server that gives none, as Exchange Online. Not set, no sender is verified.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least severe messages to log."
@@ -230,15 +292,28 @@ class Settings(BaseSettings):
         return ClientAddresses([parse_network(proxy) for proxy in self.trusted_proxies])
 
     @property
+    def allowances(self) -> dict[Role, Allowance]:
+        """What each viewer of a role may take."""
+        most = max(1, self.pool_size - 1)
+        given = {
+            Role.ADMIN: Allowance(self.budget_admin, min(self.concurrency_admin, most)),
+            Role.TECHNICIAN: Allowance(self.budget_technician, min(self.concurrency_technician, most)),
+            Role.CUSTOMER: Allowance(self.budget_customer, min(self.concurrency_customer, most)),
+            Role.SERVICE: Allowance(self.budget_service, min(self.concurrency_service, most)),
+        }
+        return given if self.budgets else dict.fromkeys(Role, UNLIMITED)
+
+    @property
     def direct_url(self) -> str | None:
         """The URL of PostgreSQL itself; None for the embedded server."""
         return self.database_direct_url or self.database_url
 
     @property
     def own_mail(self) -> OwnMail:
-        """The addresses and the Message-ID domain by which inbound mail recognises our own."""
+        """What is ours in inbound mail: the addresses, the Message-ID domain and the mail servers."""
         sender = self.sender
-        return OwnMail(frozenset({sender.address.lower(), self.reply_to.address.lower()}), sender.domain)
+        addresses = frozenset({sender.address.lower(), self.reply_to.address.lower()})
+        return OwnMail(addresses, sender.domain, frozenset(self.mail_authserv_id))
 
     @property
     def mail_folder(self) -> Path:
@@ -261,6 +336,22 @@ class Settings(BaseSettings):
         if self.public_url is None and not self.production:
             return f"http://127.0.0.1:{self.port}"
         return self.public_url
+
+    @property
+    def confirm_base(self) -> str | None:
+        """The URL of the page that confirms an address; None for mail without links to it."""
+        return self.confirm_url or (None if self.link_base is None else f"{self.link_base}/confirm-address")
+
+    @property
+    def mail_limits(self) -> Limits:
+        return Limits(
+            confirmations_per_address=self.mail_confirmations_per_address,
+            confirmations_per_customer=self.mail_confirmations_per_customer,
+            confirmations_per_service=self.mail_confirmations_per_service,
+            receipts_per_address=self.mail_receipts_per_address,
+            summary_after=self.mail_summary_after,
+            summary_time=timedelta(minutes=self.mail_summary_minutes),
+        )
 
     @model_validator(mode="before")
     @classmethod
@@ -300,7 +391,7 @@ class Settings(BaseSettings):
             raise ValueError("must start with imaps://, so that the password is encrypted")
         return url
 
-    @field_validator("allowed_origins", "trusted_proxies", mode="before")
+    @field_validator("allowed_origins", "trusted_proxies", "mail_authserv_id", mode="before")
     @classmethod
     def _split(cls, listed: Any) -> Any:
         return tuple(filter(None, map(str.strip, listed.split(",")))) if isinstance(listed, str) else listed
@@ -312,6 +403,13 @@ class Settings(BaseSettings):
             if parse_network(proxy).prefixlen == 0:
                 raise ValueError(f"{proxy} trusts everybody, so anybody could choose the address that is logged")
         return proxies
+
+    @field_validator("mail_authserv_id")
+    @classmethod
+    def _are_authserv_ids(cls, ids: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(r"-|[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?", id_, re.IGNORECASE) for id_ in ids):
+            raise ValueError("must be authserv-ids such as mx.example.com, separated by commas")
+        return tuple(map(str.lower, ids))
 
     @field_validator("data_dir", "mail_dir", "templates_dir")
     @classmethod
@@ -332,7 +430,7 @@ class Settings(BaseSettings):
             raise ValueError("must have an ASCII address: not every mail server accepts others")
         return text
 
-    @field_validator("public_url")
+    @field_validator("public_url", "confirm_url")
     @classmethod
     def _is_the_begin_of_links(cls, url: str | None) -> str | None:
         if url is None:

@@ -111,6 +111,7 @@ class NoticeKind(DocumentedEnum):
     UNASSIGNED = "UNASSIGNED", "A ticket was taken away from a technician."
     NOTE_ADDED = "NOTE_ADDED", "A public note was added."
     RESOLVED = "RESOLVED", "A ticket was resolved."
+    CONFIRM_ADDRESS = "CONFIRM_ADDRESS", "The ticket's contact is asked to confirm their e-mail address."
     TEST = "TEST", "A test message that an admin sent."
 
 
@@ -134,8 +135,17 @@ class DeliveryState(DocumentedEnum):
     """The state of a delivery."""
 
     PENDING = "PENDING", "Waiting to be sent or retried."
+    HELD = "HELD", "Waiting until the recipient confirms the address, or for the summary that will contain it."
     SENT = "SENT", "Accepted by the mail server or by Google Chat."
     DEAD = "DEAD", "Given up, because it was rejected permanently or every attempt failed."
+    DROPPED = "DROPPED", "Never sent, because nobody confirmed the address or a limit was reached."
+
+
+class NoteVia(DocumentedEnum):
+    """How a note came in."""
+
+    WEB = "WEB", "Through the API: from the dashboard, a portal or a device."
+    EMAIL = "EMAIL", "By e-mail."
 
 
 class InboundOutcome(DocumentedEnum):
@@ -145,7 +155,18 @@ class InboundOutcome(DocumentedEnum):
     NOTE_ADDED = "NOTE_ADDED", "The message added a note to the ticket that it replies to."
     DUPLICATE = "DUPLICATE", "The message had been processed before; nothing was done."
     IGNORED = "IGNORED", "The message came from a program, a mailing list or Callout itself; nothing was done."
-    KEPT_ASIDE = "KEPT_ASIDE", "The message could not be processed and was kept for a person to review."
+    KEPT_ASIDE = "KEPT_ASIDE", "The message was not processed, but kept for a person to review."
+
+
+class IngestOutcome(DocumentedEnum):
+    """What is revealed of an e-mail's outcome. Services learn only what the e-mail itself decides."""
+
+    RECEIVED = "RECEIVED", "The message was received, and a service learns no more."
+    TICKET_CREATED = InboundOutcome.TICKET_CREATED.value, InboundOutcome.TICKET_CREATED.doc
+    NOTE_ADDED = InboundOutcome.NOTE_ADDED.value, InboundOutcome.NOTE_ADDED.doc
+    DUPLICATE = InboundOutcome.DUPLICATE.value, InboundOutcome.DUPLICATE.doc
+    IGNORED = InboundOutcome.IGNORED.value, InboundOutcome.IGNORED.doc
+    KEPT_ASIDE = InboundOutcome.KEPT_ASIDE.value, InboundOutcome.KEPT_ASIDE.doc
 
 
 class AuditAction(DocumentedEnum):

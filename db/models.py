@@ -39,6 +39,7 @@ from db.enums import (
     DeliveryState,
     DocumentedEnum,
     InboundOutcome,
+    NoteVia,
     NoticeKind,
     TicketCategory,
     TicketEventKind,
@@ -81,6 +82,7 @@ NOTICE_KIND = pg_enum(NoticeKind, "notice_kind")
 CHANNEL = pg_enum(DeliveryChannel, "delivery_channel")
 AUDIENCE = pg_enum(Audience, "delivery_audience")
 DELIVERY_STATE = pg_enum(DeliveryState, "delivery_state")
+NOTE_VIA = pg_enum(NoteVia, "note_via")
 INBOUND_OUTCOME = pg_enum(InboundOutcome, "inbound_outcome")
 AUDIT_ACTION = pg_enum(AuditAction, "audit_action")
 AUDIT_OBJECT_KIND = pg_enum(AuditObjectKind, "audit_object_kind")
@@ -237,7 +239,7 @@ class TechnicianRow(Base):
 class TicketRow(Base):
     """A ticket. A trigger writes `search_text`: the search forms of reference, subject, contact name and customer name,
     a line each. `public_updated_at` is the `updated_at` that customers and services see: an internal note does not
-    change it."""
+    change it. `sender_verified` is that of the message that created the ticket, as for a note."""
 
     __tablename__ = "tickets"
     __table_args__ = (
@@ -336,6 +338,7 @@ class TicketRow(Base):
     resolved_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
     search_text: Mapped[str] = mapped_column(server_default=text("''"))
+    sender_verified: Mapped[bool | None]
 
 
 class TicketChatRow(Base):
@@ -356,7 +359,8 @@ class TicketChatRow(Base):
 class NoteRow(Base):
     """A note, which is never updated or deleted: a trigger refuses both, except for the updates of an erasure.
     `customer_id` is the ticket's customer at the time, so that a ticket's next customer does not see the notes from
-    before."""
+    before. `sender_verified` is whether a mail server of ours has verified the sender of a note that came by mail; null
+    if none has said anything."""
 
     __tablename__ = "notes"
     __table_args__ = (
@@ -373,6 +377,8 @@ class NoteRow(Base):
     author_id: Mapped[str]
     author_name: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    via: Mapped[NoteVia] = mapped_column(NOTE_VIA, server_default=NoteVia.WEB)
+    sender_verified: Mapped[bool | None]
 
 
 class ArticleRow(Base):
@@ -503,7 +509,8 @@ class EventLogRow(Base):
     to which `ticket_counts` and `service_ticket_counts` include the events. Events of transactions below `horizon` may
     be deleted: a stream cannot resume from a position that does not see all of them. `cluster` is the one that all
     these transaction ids belong to. `audit_fingerprint`, `audit_fingerprinted` and `audit_horizon` are the same for the
-    audit trail, whose entries streams deliver as well.
+    audit trail, whose entries streams deliver as well; `audit_last` is the last transaction with an entry that its
+    fingerprint includes, even if the entry has been deleted.
     """
 
     __tablename__ = "event_log"
@@ -520,6 +527,7 @@ class EventLogRow(Base):
     fingerprinted: Mapped[str] = mapped_column(PgSnapshot)
     audit_fingerprint: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     audit_fingerprinted: Mapped[str] = mapped_column(PgSnapshot, server_default=text("'1:1:'::pg_snapshot"))
+    audit_last: Mapped[str] = mapped_column(Xid8, server_default=text("'0'::xid8"))
     audit_horizon: Mapped[str] = mapped_column(Xid8, server_default=text("'0'::xid8"))
 
 
@@ -557,7 +565,12 @@ class DeliveryRow(Base):
     from `due_at` on. A worker claims it until `claimed_until`, after which another may take it, should the first have
     died. It is given up a set time after `queued_at`. `said` is the result of the last attempt, such as a mail server's
     answer.
-    `event_id` is not a foreign key, because an event may be pruned while its deliveries remain.
+    `event_id` is not a foreign key, because an event may be pruned while its deliveries remain; that of a
+    CONFIRM_ADDRESS delivery is the id of the confirmation that it asks for.
+
+    `screened_at` is when the delivery passed the limits (`notifiers/screening.py`); it is not sent before. A HELD row
+    is dropped from `due_at` on. `summary_id` is the delivery in whose summary this one is; the summary's own has its
+    own id.
     """
 
     __tablename__ = "deliveries"
@@ -565,13 +578,21 @@ class DeliveryRow(Base):
         CheckConstraint("(channel = 'EMAIL') = (recipient <> '')", name="email_has_recipient"),
         CheckConstraint("(audience = 'SPACE') = (channel = 'GOOGLE_CHAT')", name="space_has_its_channel"),
         CheckConstraint("(audience = 'TECHNICIAN') = (technician_id IS NOT NULL)", name="technician_has_id"),
-        CheckConstraint("(state = 'PENDING') = (finished_at IS NULL)", name="finished_has_time"),
+        CheckConstraint("(state IN ('PENDING', 'HELD')) = (finished_at IS NULL)", name="finished_has_time"),
         CheckConstraint("state = 'PENDING' OR claimed_until IS NULL", name="finished_is_free"),
         CheckConstraint("attempts >= 0", name="attempts_not_negative"),
         at_most("recipient", limits.EMAIL_MAX),
         at_most("said", limits.SAID_MAX),
         Index("uq_deliveries_event_id_channel_recipient", "event_id", "channel", text("lower(recipient)"), unique=True),
         Index("ix_deliveries_due", "channel", "due_at", "id", postgresql_where=text("state = 'PENDING'")),
+        Index("ix_deliveries_held", "due_at", postgresql_where=text("state = 'HELD' AND summary_id IS NULL")),
+        Index("ix_deliveries_summary_id", "summary_id", postgresql_where=text("summary_id IS NOT NULL")),
+        Index(
+            "ix_deliveries_screened",
+            text("lower(recipient)"),
+            "screened_at",
+            postgresql_where=text("kind = 'CREATED' AND channel = 'EMAIL' AND screened_at IS NOT NULL"),
+        ),
         Index("ix_deliveries_ticket_id_created_at_id", "ticket_id", "created_at", "id"),
         Index("ix_deliveries_created_at_id", "created_at", "id"),
         Index("ix_deliveries_state_created_at_id", "state", "created_at", "id"),
@@ -598,6 +619,40 @@ class DeliveryRow(Base):
     due_at: Mapped[datetime] = mapped_column(server_default=NOW)
     claimed_until: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    screened_at: Mapped[datetime | None]
+    summary_id: Mapped[uuid.UUID | None]
+
+
+class ContactConfirmationRow(Base):
+    """A contact's address that somebody was asked to confirm, or that staff have entered.
+
+    It counts for the ticket, and for all tickets of `customer_id`, the customer who typed the address. `address` is in
+    lower case. `token` is in the link that confirms it until `expires_at`; null if staff have entered the address.
+    `caller` caused the mail, and `mailbox` is the digest of the address's form that all its spellings share: the limits
+    count both.
+    """
+
+    __tablename__ = "contact_confirmations"
+    __table_args__ = (
+        present("address", limits.EMAIL_MAX),
+        CheckConstraint("token IS NOT NULL OR confirmed_at IS NOT NULL", name="asked_or_confirmed"),
+        UniqueConstraint("token"),
+        Index("ix_contact_confirmations_ticket_id", "ticket_id"),
+        Index("ix_contact_confirmations_customer_id_address", "customer_id", "address"),
+        Index("ix_contact_confirmations_mailbox_asked_at", "mailbox", "asked_at"),
+        Index("ix_contact_confirmations_caller_asked_at", "caller", "asked_at"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    ticket_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tickets.id"))
+    customer_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("customers.id"))
+    address: Mapped[str]
+    token: Mapped[str | None] = mapped_column(Text(collation="C"))
+    mailbox: Mapped[bytes | None] = mapped_column(BYTEA)
+    caller: Mapped[str | None]
+    asked_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    expires_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    confirmed_at: Mapped[datetime | None]
 
 
 class InboundMessageRow(Base):

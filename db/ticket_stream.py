@@ -159,7 +159,7 @@ class TicketChanges(Stream):
         slots = Slots(words_are_values=True)
         shape = TICKETS.criteria.read({"filter": arguments.get("filter")}, slots)
         filter = StreamFilter.of(shape, tuple(slots.values))
-        return Bound(SHARED.rest(filter.shape), (filter,))
+        return Bound(SHARED.rest(filter.shape), (filter,), conditions=slots.criteria)
 
     def changes(self, draft: Draft, event: Row) -> Select[Any]:
         viewer = draft.viewer

@@ -39,6 +39,7 @@ _HEADLINES = {
     NoticeKind.UNASSIGNED: "Ticket unassigned",
     NoticeKind.NOTE_ADDED: "New note",
     NoticeKind.RESOLVED: "Ticket resolved",
+    NoticeKind.CONFIRM_ADDRESS: "Address to be confirmed",
     NoticeKind.TEST: "Google Chat works",
 }
 _LATER = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from email.utils import format_datetime
 
+from db.enums import NoticeKind
 from notifiers import message_ids
 from notifiers.addresses import Mailbox, unstructured
 from notifiers.notification import Notification, Unavailable, Undeliverable
@@ -71,7 +72,7 @@ class Composer:
         yield "Reply-To", str(self._reply_to)
         yield "Subject", unstructured(_subject(notification))
         yield "Date", format_datetime(notification.at)
-        if notification.ticket is None:
+        if notification.ticket is None or notification.summary:
             yield "Message-ID", f"<{notification.delivery_id}@{self.domain}>"
         else:
             yield "Message-ID", message_ids.of_delivery(notification.delivery_id, notification.ticket.id, self.domain)
@@ -84,9 +85,16 @@ class Composer:
 
 
 def _subject(notification: Notification) -> str:
-    """The subject, the same for all mails of a ticket, as some mail programs thread by it."""
+    """The subject, the same for all mails of a ticket, as some mail programs thread by it. The mail that asks to
+    confirm an address has its own, because the recipient may be a stranger to the ticket."""
     ticket = notification.ticket
-    return "Test message from Callout" if ticket is None else f"[{ticket.reference}] {one_line(ticket.subject)}"
+    if ticket is None:
+        return "Test message from Callout"
+    if notification.summary:
+        return f"{len(notification.summary)} new tickets"
+    if notification.kind is NoticeKind.CONFIRM_ADDRESS:
+        return f"[{ticket.reference}] Please confirm your e-mail address"
+    return f"[{ticket.reference}] {one_line(ticket.subject)}"
 
 
 def _folded(name: str, value: str) -> str:

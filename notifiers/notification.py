@@ -51,10 +51,21 @@ class TicketFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class SummaryLine:
+    """A new ticket in a summary."""
+
+    reference: str
+    priority: TicketPriority
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
 class Notification:
     """`delivery_id` is the same on every attempt. `recipient` is an e-mail address; empty for Google Chat, which has
     one space. `ticket` is None only in a test (`NoticeKind.TEST`). `note` is the text of the note that was added.
-    `thread` has the Message-IDs, oldest first, of the mails about this ticket that the recipient has received."""
+    `thread` has the Message-IDs, oldest first, of the mails about this ticket that the recipient has received.
+    `confirmation_token` is for the link of `NoticeKind.CONFIRM_ADDRESS`. `summary` has the new tickets, two or more,
+    the most urgent first, if this is a summary of them instead of a notification of one."""
 
     delivery_id: str  # UUID
     kind: NoticeKind
@@ -67,6 +78,8 @@ class Notification:
     note: str | None = None
     thread: tuple[str, ...] = ()
     webhook_url: str | None = field(default=None, repr=False)
+    confirmation_token: str | None = field(default=None, repr=False)
+    summary: tuple[SummaryLine, ...] = ()
 
 
 class Channel(ABC):

@@ -11,10 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import orjson
+
 from db.enums import Audience, DeliveryChannel, DeliveryState, NoticeKind, TicketCategory, TicketPriority, TicketStatus
 from db.postgres.statement import Queryable
 from notifiers import message_ids
-from notifiers.notification import Notification, TicketFacts
+from notifiers.notification import Notification, SummaryLine, TicketFacts
 
 THREAD_MAX: Final = 20  # earlier mails that a mail refers to
 
@@ -32,6 +34,7 @@ WITH due AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT mine.id FROM deliveries AS mine
         WHERE mine.channel = free.channel AND mine.state = 'PENDING' AND mine.due_at <= now()
+            AND mine.screened_at IS NOT NULL
             AND NOT EXISTS (
                 SELECT FROM (SELECT * FROM deliveries WHERE ticket_id = mine.ticket_id OFFSET 0) AS earlier
                 WHERE earlier.channel = mine.channel AND lower(earlier.recipient) = lower(mine.recipient)
@@ -58,10 +61,17 @@ SELECT claimed.id, claimed.channel, claimed.attempts, claimed.kind, claimed.audi
         SELECT id FROM (
             SELECT id, created_at FROM (SELECT * FROM deliveries WHERE ticket_id = claimed.ticket_id OFFSET 0) AS sent
             WHERE claimed.channel = 'EMAIL' AND sent.channel = claimed.channel AND sent.state = 'SENT'
-                AND lower(sent.recipient) = lower(claimed.recipient)
+                AND lower(sent.recipient) = lower(claimed.recipient) AND sent.summary_id IS NULL
             ORDER BY created_at DESC, id DESC LIMIT {THREAD_MAX}
         ) AS latest ORDER BY created_at, id
     ) AS thread,
+    CASE claimed.kind WHEN 'CONFIRM_ADDRESS' THEN
+        (SELECT token FROM contact_confirmations WHERE id = claimed.event_id) END AS confirmation_token,
+    CASE WHEN claimed.summary_id = claimed.id THEN (
+        SELECT json_agg(json_build_array(reference, priority, subject) ORDER BY priority DESC, listed.created_at)
+        FROM deliveries AS included JOIN tickets AS listed ON listed.id = included.ticket_id
+        WHERE included.summary_id = claimed.id
+    ) END AS summary,
     ticket.id AS ticket_id, ticket.reference, ticket.subject, ticket.description, ticket.status, ticket.priority,
     ticket.category, ticket.contact_name, ticket.contact_email, ticket.resolution, ticket.created_at,
     (SELECT name FROM customers WHERE id = ticket.customer_id) AS customer_name,
@@ -75,29 +85,39 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL jsonb_populate_record(NULL::tickets, left_behind.image) AS ticket
 ORDER BY claimed.created_at, claimed.id"""
 
+# The deliveries in a summary share its outcome.
+#
 # SENT is recorded even if the lease has ended in the meantime, as the mail is out; a failure only while the claim is
 # still the worker's own, which `attempts` shows. $6: seconds after which a delivery is given up; the last attempt is
 # due when they are over.
 _RECORD: Final = """
-UPDATE deliveries AS mine SET
-    state = result.state, said = coalesce(result.said, mine.said), claimed_until = NULL,
-    due_at = CASE result.state WHEN 'PENDING' THEN result.due_at ELSE mine.due_at END,
-    finished_at = CASE result.state WHEN 'PENDING' THEN NULL ELSE now() END
-FROM (
-    SELECT id, attempts, said,
-        CASE WHEN outcome.state = 'PENDING' AND outcome.said IS NOT NULL AND given_up_at <= now() THEN 'DEAD'
-            ELSE outcome.state END AS state,
-        least(now() + pause * interval '1 second', greatest(given_up_at, now())) AS due_at
-    FROM unnest($1::uuid[], $2::integer[], $3::delivery_state[], $4::text[], $5::double precision[])
-        AS outcome (id, attempts, state, said, pause)
-    CROSS JOIN LATERAL (
-        SELECT queued_at + $6 * interval '1 second' AS given_up_at FROM deliveries
-        WHERE deliveries.id = outcome.id OFFSET 0
-    ) AS row
-) AS result
-WHERE mine.id = result.id AND mine.state = 'PENDING'
-    AND (result.state = 'SENT' OR mine.attempts = result.attempts)
-RETURNING mine.id, mine.channel, mine.kind, mine.state"""
+WITH recorded AS (
+    UPDATE deliveries AS mine SET
+        state = result.state, said = coalesce(result.said, mine.said), claimed_until = NULL,
+        due_at = CASE result.state WHEN 'PENDING' THEN result.due_at ELSE mine.due_at END,
+        finished_at = CASE result.state WHEN 'PENDING' THEN NULL ELSE now() END
+    FROM (
+        SELECT id, attempts, said,
+            CASE WHEN outcome.state = 'PENDING' AND outcome.said IS NOT NULL AND given_up_at <= now() THEN 'DEAD'
+                ELSE outcome.state END AS state,
+            least(now() + pause * interval '1 second', greatest(given_up_at, now())) AS due_at
+        FROM unnest($1::uuid[], $2::integer[], $3::delivery_state[], $4::text[], $5::double precision[])
+            AS outcome (id, attempts, state, said, pause)
+        CROSS JOIN LATERAL (
+            SELECT queued_at + $6 * interval '1 second' AS given_up_at FROM deliveries
+            WHERE deliveries.id = outcome.id OFFSET 0
+        ) AS row
+    ) AS result
+    WHERE mine.id = result.id AND mine.state = 'PENDING'
+        AND (result.state = 'SENT' OR mine.attempts = result.attempts)
+    RETURNING mine.id, mine.channel, mine.kind, mine.state, mine.said, mine.summary_id
+), included AS (
+    UPDATE deliveries AS mine SET state = recorded.state, said = 'Summary: ' || recorded.said, finished_at = now()
+    FROM recorded
+    WHERE mine.summary_id = ANY (ARRAY(SELECT id FROM recorded WHERE summary_id = id AND state <> 'PENDING'))
+        AND mine.summary_id = recorded.id AND mine.id <> recorded.id
+)
+SELECT id, channel, kind, state FROM recorded"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +161,17 @@ class Claim:
             note=row["note"],
             thread=tuple(message_ids.of_delivery(str(sent), ticket_id, domain) for sent in row["thread"]),
             webhook_url=row["webhook_url"],
+            confirmation_token=row["confirmation_token"],
+            summary=_summary(row["summary"]),
         )
+
+
+def _summary(listed: bytes | None) -> tuple[SummaryLine, ...]:
+    """The tickets of a summary. One alone needs none: it is notified as usual."""
+    lines = [] if listed is None else orjson.loads(listed)
+    if len(lines) < 2:
+        return ()
+    return tuple(SummaryLine(reference, TicketPriority(priority), subject) for reference, priority, subject in lines)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """The texts of mail, as Jinja2 templates: ours in `notifiers/templates`, overridden by an operator's of the same name.
 
 A template is named after the notification's kind and, if there is one for it, the audience: `created_customer.html`,
-else `created.html`. Each has a text and an HTML form. Everything in the HTML forms is escaped. `_context` defines the
-variables that a template may use; an unknown name is an error.
+else `created.html`; a summary of new tickets is `summary.html`. Each has a text and an HTML form. Everything in the
+HTML forms is escaped. `_context` defines the variables that a template may use; an unknown name is an error.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from markupsafe import Markup, escape
 
 from db.enums import NoticeKind
 from notifiers import samples
-from notifiers.links import link_of
+from notifiers.contacts import CONFIRMABLE
+from notifiers.links import confirmation_link, link_of
 from notifiers.notification import Notification
 from notifiers.text import one_line, tidy
 
@@ -47,9 +48,13 @@ class Templates:
     """The templates in the folder `overrides`, if there is one, and ours for the rest. Changed files are read again;
     a new file is noticed only after a restart."""
 
-    def __init__(self, overrides: Path | None = None, *, public_url: str | None = None) -> None:
+    def __init__(
+        self, overrides: Path | None = None, *, public_url: str | None = None, confirm_url: str | None = None
+    ) -> None:
+        """`public_url` is where links to tickets begin, `confirm_url` the page that confirms an address."""
         self._overrides = overrides
         self._public_url = public_url
+        self._confirm_url = confirm_url
         ours = FileSystemLoader(OURS)
         # With the prefix, a template that overrides ours can extend it: `{% extends "callout/resolved.html" %}`.
         loaders: list[BaseLoader] = [ours, PrefixLoader({"callout": ours})]
@@ -67,7 +72,7 @@ class Templates:
 
     def render(self, notification: Notification) -> tuple[str, str]:
         """Returns the text and the HTML. Raises `BrokenTemplate` if either cannot be rendered."""
-        context = _context(notification, link_of(notification, self._public_url))
+        context = self._context(notification)
         text, html = (self._render(notification, form, context) for form in _FORMS)
         return text.strip() + "\n", html
 
@@ -77,7 +82,7 @@ class Templates:
             return [f"{self._overrides} is not a folder"]
         found = []
         for notification in samples.all_samples():
-            context = _context(notification, link_of(notification, self._public_url))
+            context = self._context(notification)
             for form in _FORMS:
                 try:
                     self._render(notification, form, context)
@@ -85,8 +90,13 @@ class Templates:
                     found.append(str(error))
         return list(dict.fromkeys(found))
 
+    def _context(self, notification: Notification) -> dict[str, Any]:
+        if notification.kind is NoticeKind.CONFIRM_ADDRESS:
+            return _context_of_question(notification, confirmation_link(notification, self._confirm_url))
+        return _context(notification, link_of(notification, self._public_url))
+
     def _render(self, notification: Notification, form: str, context: dict[str, Any]) -> str:
-        kind = notification.kind.lower()
+        kind = "summary" if notification.summary else notification.kind.lower()
         names = [f"{kind}_{notification.audience.lower()}.{form}", f"{kind}.{form}"]
         name = names[-1]
         try:
@@ -100,7 +110,7 @@ class Templates:
 def _context(notification: Notification, link: str | None) -> dict[str, Any]:
     """The variables of a template, all of which the customer may see: a note's text is only in the notification of that
     note, and internal notes are never notified of."""
-    ticket = notification.ticket
+    ticket = None if notification.summary else notification.ticket
     if ticket is not None:
         ticket = replace(
             ticket,
@@ -121,6 +131,20 @@ def _context(notification: Notification, link: str | None) -> dict[str, Any]:
         "at": notification.at,
         "note": tidy(notification.note or "") if notification.kind is NoticeKind.NOTE_ADDED else "",
         "link": link,
+        "tickets": [replace(line, subject=one_line(line.subject)) for line in notification.summary],
+    }
+
+
+def _context_of_question(notification: Notification, link: str | None) -> dict[str, Any]:
+    """The variables of the mail that asks to confirm an address. The recipient may be a stranger, so they have nothing
+    that anybody has typed, and a template that names such a value is broken."""
+    assert notification.ticket is not None
+    return {
+        "kind": notification.kind,
+        "audience": notification.audience,
+        "ticket": {"reference": notification.ticket.reference},
+        "link": link,
+        "days": CONFIRMABLE.days,
     }
 
 

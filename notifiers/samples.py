@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from db.enums import Audience, NoticeKind, TicketCategory, TicketPriority, TicketStatus
-from notifiers.notification import Notification, TicketFacts
+from notifiers.notification import Notification, SummaryLine, TicketFacts
 
 _AT = datetime(2026, 11, 24, 14, 12, tzinfo=UTC)
 _OPENED = TicketFacts(
@@ -38,8 +38,15 @@ _TICKETS = {
     NoticeKind.UNASSIGNED: _OPENED,
     NoticeKind.NOTE_ADDED: _GIVEN,
     NoticeKind.RESOLVED: _RESOLVED,
+    NoticeKind.CONFIRM_ADDRESS: _OPENED,
     NoticeKind.TEST: None,
 }
+_TOKEN = "Vb1n0d2sYx3kQ4m5T6r7J8w9Zc0hL1pG2fA3eS4uK5o"
+_SUMMARY = (
+    SummaryLine("TKT-K7M2QX", TicketPriority.URGENT, "Fire alarm does not reset"),
+    SummaryLine("TKT-A2B4C3", TicketPriority.HIGH, "Alarm panel beeping after power outage"),
+    SummaryLine("TKT-W9R5TD", TicketPriority.LOW, "New badge for the garage door"),
+)
 _NAMES = {
     Audience.ADMIN: "",
     Audience.CUSTOMER: "Ann Tremblay",
@@ -54,13 +61,19 @@ def sample_notification(kind: NoticeKind, audience: Audience) -> Notification:
         kind=kind,
         audience=audience,
         recipient=f"{audience.lower()}@callout.example",
-        recipient_name=_NAMES[audience],
+        recipient_name="" if kind is NoticeKind.CONFIRM_ADDRESS else _NAMES[audience],
         ticket=_TICKETS[kind],
         actor_name="Rosa Lind",
         at=_AT,
         note="Dev will be with you on Thursday at 10." if kind is NoticeKind.NOTE_ADDED else None,
+        confirmation_token=_TOKEN if kind is NoticeKind.CONFIRM_ADDRESS else None,
     )
 
 
+def sample_summary() -> Notification:
+    return replace(sample_notification(NoticeKind.CREATED, Audience.ADMIN), summary=_SUMMARY)
+
+
 def all_samples() -> list[Notification]:
-    return [sample_notification(kind, audience) for kind in NoticeKind for audience in Audience]
+    singles = [sample_notification(kind, audience) for kind in NoticeKind for audience in Audience]
+    return [*singles, sample_summary()]

@@ -1,4 +1,5 @@
-"""The worker: claims due deliveries from the queue, sends them through their channels, and records the outcomes.
+"""The worker: screens new deliveries, claims those that are due, sends them through their channels, and records the
+outcomes.
 
 Any number of workers may run, inside servers or as processes of their own; the queue (`notifiers/queue.py`) coordinates
 them. Each is woken by the bell, and also polls every `LOOKING_SECONDS`. It claims no more deliveries than it can send
@@ -16,16 +17,18 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from time import monotonic
 from typing import Final
 
 from db.enums import DeliveryChannel, DeliveryState
 from db.postgres.outage import is_logged
 from db.postgres.pool import OUTAGE, Database
-from notifiers import queue
+from notifiers import contacts, queue, screening
 from notifiers.attempt import Attempt, attempt
 from notifiers.notification import Channel, Undeliverable
 from notifiers.queue import AttemptOutcome, Claim
+from notifiers.screening_rules import Limits
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +38,7 @@ CALM_SECONDS: Final = (
     0.25  # the same while nothing is due or being sent, as most events that ring the bell cause no notification
 )
 OUTAGE_SECONDS: Final = 1.0  # between two attempts to reach the database during an outage
+RELEASE_SECONDS: Final = 60.0  # between two looks for held deliveries that were not released when they could be
 ANSWER_SECONDS: Final = 15.0  # after which a database that does not respond counts as unreachable
 FINISHING_SECONDS: Final = 2.0  # for sends in progress when the worker is stopped
 
@@ -68,13 +72,17 @@ class Worker:
         domain: str,
         heard: Callable[[float], Awaitable[object]],
         pace: Pace,
+        limits: Limits,
     ) -> None:
-        """`domain` is the domain of our Message-IDs. `heard` waits for the bell, at most the given seconds."""
+        """`domain` is the domain of our Message-IDs. `heard` waits for the bell, at most the given seconds. `limits`
+        are those on mail that outsiders cause."""
         self._database = database
         self._channels = channels
         self._domain = domain
         self._heard = heard
         self._pace = pace
+        self._limits = limits
+        self._released_at = monotonic()
         self._sending: dict[asyncio.Task[None], Claim] = {}
         self._outcomes: list[AttemptOutcome] = []  # not recorded yet
         self._news = asyncio.Event()
@@ -107,6 +115,7 @@ class Worker:
             turn = monotonic()
             try:
                 await self._record()
+                await self._screen()
                 claims = await self._claim()
             except OUTAGE as error:
                 self._failed(error)
@@ -120,6 +129,13 @@ class Worker:
             await self._news.wait()
             pause = TURN_SECONDS if claims or self._sending else CALM_SECONDS
             await asyncio.sleep(turn + pause - monotonic())
+
+    async def _screen(self) -> None:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            if monotonic() - self._released_at >= RELEASE_SECONDS:
+                self._released_at = monotonic()
+                await contacts.release(self._database)
+            await screening.screen(self._database, self._limits, timedelta(seconds=self._pace.give_up))
 
     async def _claim(self) -> list[Claim]:
         taken = Counter(claim.channel for claim in self._taken())

@@ -41,7 +41,7 @@ HELD_MAX: Final = 10_000  # messages held back for a subscriber during its repla
 HELD_BYTES_MAX: Final = QUEUE_BYTES_MAX  # the total size of those messages
 REPLAYS_AT_ONCE: Final = 3
 """The most look-ups for replays at a time, so that clients that come back together leave connections of the pool to
-others. A subscriber that reads slowly waits outside."""
+others. A subscriber that reads slowly waits outside; before that, the subscribers of a viewer take turns."""
 ASKED_MAX: Final = 20_000  # events times groups of a family in one look-up, which takes a tenth of a second
 
 UNAVAILABLE: Final = (
@@ -124,7 +124,9 @@ class _GroupSubscriber:
 class SubscriptionHandle:
     """An active subscription. The subscriber calls `end`, once."""
 
-    def __init__(self, tail: Tail) -> None:
+    def __init__(self, tail: Tail, feed: Feed) -> None:
+        self._quota, self._key = feed.quota, feed.key
+        self._quota.enter(self._key)
         self.joining: asyncio.Task[None] | None = None
         self.leave: Callable[[], None] = lambda: None
         self._tail = tail
@@ -141,6 +143,7 @@ class SubscriptionHandle:
             self.joining.cancel()
         self.leave()
         self._tail.leave()
+        self._quota.leave(self._key)
 
 
 class _Group:
@@ -253,7 +256,7 @@ class Hub:
     def subscribe(self, feed: Feed, subscriber: Subscriber, after: str | None) -> SubscriptionHandle:
         """Delivers the feed's messages to `subscriber`, after the cursor `after` or from now on, until the returned
         handle is ended."""
-        subscription = SubscriptionHandle(self._tail)
+        subscription = SubscriptionHandle(self._tail, feed)
         subscription.join(self._join(feed, subscriber, after, subscription))
         return subscription
 
@@ -344,7 +347,7 @@ class Hub:
         await entry.catch_up()
 
     async def _replay(self, feed: Feed, entry: _GroupSubscriber, now: str) -> None:
-        async with self._replays:
+        async with feed.quota.replays, self._replays:
             checked = await check_position(entry.position, self._database, now)
         if isinstance(checked, Reset):
             position = StreamPosition(checked.now)
@@ -355,7 +358,7 @@ class Hub:
             return
 
         async def of(events: Sequence[str]) -> list[Message]:
-            async with self._replays:
+            async with feed.quota.replays, self._replays:
                 return await feed.of(events)
 
         async for portion in checked.portions(of, feed.at_once):

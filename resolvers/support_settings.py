@@ -22,7 +22,7 @@ from resolvers import crud
 from resolvers.checks import Checks
 from resolvers.mutation import Call, Input, MutationError, Outcome, Refused, UserErrorCode
 
-SWITCHABLE = tuple(kind for kind in NoticeKind if kind is not NoticeKind.TEST)
+SWITCHABLE = tuple(kind for kind in NoticeKind if kind not in (NoticeKind.CONFIRM_ADDRESS, NoticeKind.TEST))
 """The kinds of notifications that can be switched on or off."""
 
 KINDS = {"email": "email_kinds", "googleChat": "google_chat_kinds"}
@@ -85,7 +85,7 @@ def _check_notices(given: Sequence[Input] | None, checks: Checks) -> None:
     for index, notice in enumerate(given):
         kind, at = notice["kind"], ("notices", str(index))
         if kind not in SWITCHABLE:
-            checks.object_to(UserErrorCode.INVALID, "TEST notifications cannot be switched on or off.", *at, "kind")
+            checks.object_to(UserErrorCode.INVALID, f"{kind} notifications cannot be switched on or off.", *at, "kind")
         elif kind in seen:
             checks.object_to(UserErrorCode.INVALID, "Each kind may appear only once.", *at, "kind")
         seen.add(kind)

@@ -24,7 +24,7 @@ from db.ids import new_id
 from db.postgres.statement import Queryable, Statement
 from db.sql import Condition, table
 from db.visibility import ViewerParameter
-from notifiers import rules
+from notifiers import contacts, rules
 from notifiers.enqueue import deliveries
 from resolvers import idempotency, ticket_rules
 from resolvers.checks import Checks
@@ -216,6 +216,8 @@ async def _change(call: Call, input: Input, wanted: Mapping[str, Any], checks: C
             wanted = {**filled, **wanted}
         change = _decided(call, ticket, wanted, checks)
         answer = await _record(transaction, call, ticket, change, call.answer(str(ticket_id)))
+        if "contact_email" in change.values:
+            await contacts.trust(transaction, str(ticket_id), change.values["contact_email"])
     return Outcome(ticket_id, answer=answer)
 
 
@@ -225,8 +227,10 @@ async def _change_as_foreseen(
     """Change the ticket in one statement, without reading it first, if the rules foresee the change. Returns None, with
     nothing written, if they do not, or if the ticket is not as they presume; then it must be locked and read, which
     also shows what is wrong."""
-    # New references need a transaction: the technician stays locked until the ticket is written.
-    foreseen = ticket_rules.foreseen(wanted, call.viewer.role) if wanted.keys().isdisjoint(_KEYS) else None
+    # New references need a transaction: the technician stays locked until the ticket is written. So does a new address,
+    # because that staff have entered it is noted too.
+    alone = wanted.keys().isdisjoint((*_KEYS, "contact_email"))
+    foreseen = ticket_rules.foreseen(wanted, call.viewer.role) if alone else None
     if foreseen is None:
         return None
     change = foreseen.change

@@ -23,6 +23,8 @@ for _enum in (
     enums.InboundOutcome,
     enums.AuditAction,
     enums.AuditObjectKind,
+    enums.IngestOutcome,
+    enums.NoteVia,
     enums.Role,
     UserErrorCode,
 ):

@@ -33,14 +33,18 @@ class Delivery:
     state: DeliveryState = column("state", "The delivery's current state.")
     attempts: int = column("attempts", "The number of attempts since the delivery was last queued.")
     said: str | None = column(
-        "said", "The remote server's reply to the last attempt, or the network error; null before the first."
+        "said",
+        "Why the delivery waits, is held or was dropped; after an attempt, the remote server's reply or the network"
+        " error.",
     )
     created_at: datetime = column("created_at", "When the event that caused the notification occurred.")
     next_attempt_at: datetime | None = column(
         delivery.next_attempt_at,
-        "When the next attempt is due; null during an attempt and once the delivery was sent or given up.",
+        "When the next attempt is due; null during an attempt, while the delivery is held, and once it is over.",
     )
-    finished_at: datetime | None = column("finished_at", "When the delivery was sent or given up; null until then.")
+    finished_at: datetime | None = column(
+        "finished_at", "When the delivery was sent, given up or dropped; null until then."
+    )
 
 
 @strawberry.type(description="A delivery in a list, with its cursor.")
@@ -80,7 +84,7 @@ class DeliveryQueries:
 
 @strawberry.input(description="The delivery to retry.")
 class DeliveryRetryInput:
-    delivery_id: strawberry.ID = given("The delivery's id. The delivery must be DEAD.")
+    delivery_id: strawberry.ID = given("The delivery's id. The delivery must be DEAD, HELD or DROPPED.")
 
 
 @strawberry.type(description="The result of retrying a delivery.")
@@ -97,6 +101,7 @@ class DeliveryMutations:
     delivery_retry: DeliveryRetryPayload = mutation(
         delivery.retry,
         DeliveryRetryInput,
-        "Queues a delivery that was given up again, as if it were new.",
+        "Queues a delivery that was given up, held or dropped again, as if it were new. It is then sent although nobody"
+        " has confirmed the address.",
         roles=ADMINS,
     )

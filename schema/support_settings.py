@@ -45,7 +45,7 @@ class SupportSettingsQueries:
     description="The channels to send a kind of notification through. Channels that are left out keep their values."
 )
 class NoticeSettingInput:
-    kind: NoticeKind = given("The kind of notification; any but TEST.")
+    kind: NoticeKind = given("The kind of notification; any but CONFIRM_ADDRESS and TEST.")
     email: bool | None = optional("Whether to send this kind by e-mail.")
     google_chat: bool | None = optional("Whether to post this kind to Google Chat while Google Chat is enabled.")
 

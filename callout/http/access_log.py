@@ -110,5 +110,6 @@ def _record(entry: _Entry) -> logging.LogRecord:
         "client": request.client,
         "code": request.code,
         "reason": request.reason,
+        "cost": None if request.cost is None else round(request.cost, 1),
     }
     return record

@@ -22,8 +22,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from callout.http.access_log import AccessLog
 from callout.http.client_address import ClientAddresses
 from callout.http.context import CURRENT, SCOPE_KEY, RequestInfo, request_of
-from callout.http.errors import BodyTimeout, BodyTooLarge, HttpError, Internal, error_body
+from callout.http.errors import BodyTimeout, BodyTooLarge, HttpError, Internal, TooManyRequests, error_body
 from callout.http.server import ARRIVED
+from db.errors import RateLimited
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +78,9 @@ class RequestGuard:
         except ClientDisconnected:
             status = status or CLIENT_LEFT
         except Exception as error:
-            if not isinstance(error, HttpError):
+            if isinstance(error, RateLimited):
+                error = TooManyRequests(error)
+            elif not isinstance(error, HttpError):
                 logger.exception("unhandled exception")
                 error = Internal()
             request.code, request.reason = error.extension_code, error.reason

@@ -19,12 +19,14 @@ from typing import Any, Final
 import orjson
 from starlette.types import Message, Receive, Scope, Send
 
+from callout.execution.budgets import hold_back
+from callout.execution.cost import REQUEST, price_of_bytes
 from callout.execution.request import GraphQLRequest, InvalidRequest, parse_request
 from callout.http.access_log import AccessLog
 from callout.http.context import CURRENT, RequestInfo, request_of
 from callout.http.errors import AuthenticationUnavailable, HttpError, Internal, Unauthenticated
 from callout.live.operations import Answered, Following, LiveApplication, Rejected
-from db.errors import LimitExceeded
+from db.errors import ClientError, LimitExceeded, RateLimited
 from pubsub.connections import Connections, LiveConnection, Session, Times
 from pubsub.hub import Hub, Subscriber, SubscriptionHandle
 from pubsub.send_queue import UNREAD, SendQueue
@@ -34,6 +36,7 @@ logger = logging.getLogger(__name__)
 SUBPROTOCOL: Final = "graphql-transport-ws"
 OPERATIONS_MAX: Final = 100  # of one socket at a time
 ID_MAX: Final = 200  # characters of an operation's id
+FREE_SIZE: Final = 1_000  # characters; a larger message is paid
 REASON_MAX: Final = 123  # bytes of a close frame's reason (RFC 6455, section 5.5)
 
 NORMAL, TRY_AGAIN, BAD_REQUEST, UNAUTHORIZED, FORBIDDEN = 1000, 1013, 4400, 4401, 4403
@@ -239,11 +242,23 @@ class _Socket(LiveConnection):
                 continue
             self._heard_at = time.monotonic()
             try:
+                self._pay_for(message)
                 self._handle(_parsed(message))
             except Closed as closed:
                 self.close(closed.code, closed.reason)
+            await asyncio.sleep(0)  # thousands of messages that have arrived together must not hold up other clients
 
     # Messages
+
+    def _pay_for(self, message: Message) -> None:
+        """Pays for a large message before it is parsed. Raises `Closed` if the viewer's budget does not allow it: whose
+        operation it would be is not known."""
+        size = len(message.get("text") or "")
+        if self.session is not None and size > FREE_SIZE:
+            try:
+                self._sockets.live.charge(self.session).spend(price_of_bytes(size))
+            except ClientError:
+                raise Closed(TRY_AGAIN, "Rate limited") from None
 
     def _handle(self, message: dict[str, Any]) -> None:
         match message.get("type"):
@@ -309,13 +324,20 @@ class _Socket(LiveConnection):
 
     async def _execute(self, operation: _Operation, session: Session, request: GraphQLRequest) -> None:
         CURRENT.set(operation.info)  # of this task, so that its log records have the operation's id
+        live = self._sockets.live
         try:
-            reply = await self._sockets.live.reply(session, request, operation.info)
+            with live.charge(session) as charge:
+                charge.spend(REQUEST)
+                reply = await live.reply(session, request, operation.info, charge)
+        except RateLimited as error:
+            reply = live.refused(error, operation.info)
         except Exception:
             logger.exception("cannot execute an operation")
             operation.info.code = Internal.code
             self.close(TRY_AGAIN, "Try again later")
             return
+        if isinstance(reply, Rejected) and reply.retry_after is not None:
+            await hold_back()
         match reply:
             case Rejected(errors):
                 self._over(operation)

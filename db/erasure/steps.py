@@ -217,7 +217,7 @@ WHERE caller = 'CUSTOMER:' || $1::text OR key ~* $2 OR object_id = $1::uuid
 
 # Tickets by their columns, so that the costly statistics of expressions, which have no values there, stay as they are.
 _ANALYZE: Final = """
-ANALYZE customers, deliveries,
+ANALYZE customers, deliveries, contact_confirmations,
     properties (address, account_number),
     tickets (subject, description, resolution, contact_name, contact_email, contact_phone, creator_id, search_text),
     ticket_chats (conversation_id),

@@ -59,6 +59,8 @@ SUBSCRIPTIONS = {
     "auditEntryAdded": "A",
 }
 FIELDS = {
+    "Note.senderVerified": "AT",
+    "Ticket.senderVerified": "AT",
     "Ticket.chat": "ATS",
     "Ticket.deliveries": "AT",
     "Customer.accountNumber": "ATC",
@@ -92,7 +94,14 @@ async def scene(server: Server) -> AsyncIterator[Scene]:
         ticket = await chatbot.new_ticket(chat={"messages": [{"author": "BOT", "body": "Hello.", "at": NOW}]})
         await admin.done("ticketUpdate", "__typename", ticketId=ticket, customerId=customer, propertyId=property_id)
         await admin.done("ticketAssign", "__typename", ticketId=ticket, technicianId=technician)
-        ids = {"Ticket": ticket, "Customer": customer, "Property": property_id, "Technician": technician}
+        noted = await admin.done("noteAdd", "note { id }", ticketId=ticket, body="x", internalOnly=False)
+        ids = {
+            "Note": noted["note"]["id"],
+            "Ticket": ticket,
+            "Customer": customer,
+            "Property": property_id,
+            "Technician": technician,
+        }
         async with admin.technician(technician) as worker, admin.customer(customer) as owner:
             yield Scene({A: admin, T: worker, C: owner, S: chatbot}, ids)
 

@@ -37,6 +37,7 @@ from schema import graphql_schema, schema
 from tests.helpers.api import Api
 from tests.helpers.database_checks import Database
 from tests.helpers.graphql_ws_client import OF_STREAMS
+from tests.helpers.inbound_mail import SERVER
 from tests.helpers.paths import ROOT
 from tests.helpers.response_checker import departures
 
@@ -220,6 +221,7 @@ def test_only_fields_that_may_be_missing_are_nullable(printed: GraphQLSchema) ->
         "Customer.erasedAt",
         *("Article.sourceTicket", "TicketEvent.note", "FieldChange.before", "FieldChange.after", "ApiKey.revokedAt"),
         *("TicketTracking.resolution", "TicketTracking.resolvedAt", "TicketTracking.closedAt"),
+        *("Note.senderVerified", "Ticket.senderVerified"),
         *("PageInfo.startCursor", "PageInfo.endCursor", "Viewer.technician", "Viewer.customer"),
         *("TicketBulkResult.ticket", "TicketChange.ticket", "TicketChangePage.reset", "TicketProgress.note"),
         *("Delivery.recipient", "Delivery.said"),
@@ -371,9 +373,10 @@ CHAT = {
         for author in ("CUSTOMER", "BOT", "AGENT")
     ],
 }
+VERIFIED = f"Authentication-Results: {SERVER}; dmarc=pass header.from=example.com\n"
 MAIL = (
-    "From: Mia <mia@example.com>\nSubject: Beeping\nMessage-ID: <1@example.com>\n\nIt beeps.",
-    "From: Mia <mia@example.com>\nSubject: Re: Beeping\nIn-Reply-To: <1@example.com>\n\nStill.",
+    f"{VERIFIED}From: Mia <mia@example.com>\nSubject: Beeping\nMessage-ID: <1@example.com>\n\nIt beeps.",
+    f"{VERIFIED}From: Mia <mia@example.com>\nSubject: Re: Beeping\nIn-Reply-To: <1@example.com>\n\nStill.",
     "From: mia@example.com, ada@example.com\n\nWho are we?",
 )
 

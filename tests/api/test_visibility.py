@@ -243,6 +243,7 @@ async def everything(
             "nodes": [f"ids: {json.dumps(ids[start : start + 30])}" for start in range(0, len(ids), 30)],
             "ticket": [f'by: {{ reference: "{reference}" }}'],
             "ticketTrack": [f'reference: "{reference}", email: "clara@own.example"'],
+            "auditEntries": ["first: 100"],
             "articles": ["first: 5", f'first: 5, search: "panel or {DRAFT}"'],
         },
     )

@@ -165,6 +165,16 @@ def test_origins_are_separated_by_commas(tmp_path: Path) -> None:
     assert development(tmp_path).allowed_origins == ()
 
 
+def test_authserv_ids_are_separated_by_commas(tmp_path: Path) -> None:
+    made = development(tmp_path, mail_authserv_id="MX.Maple.test, mx_2.maple.test ,,-")
+    assert made.own_mail.servers == {"mx.maple.test", "mx_2.maple.test", "-"}
+    assert development(tmp_path).own_mail.servers == set()
+    for wrong in ("mx.maple.test; dmarc=pass", "mx.maple.test mx2.maple.test", "mx.maple.test.", "--", "(mx)", "a@b"):
+        assert problems(data_dir=tmp_path, mail_authserv_id=f"mx.maple.test,{wrong}") == [
+            "CALLOUT_MAIL_AUTHSERV_ID: must be authserv-ids such as mx.example.com, separated by commas"
+        ]
+
+
 def test_paths_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", "/home/callout")

@@ -25,7 +25,8 @@ MANY = 50  # rows; fewer than there are tickets, and more than the tables of one
 
 # What may run outside a transaction, because it stops neither readers nor writers.
 HARMLESS = re.compile(
-    r"\s*((CREATE|DROP) INDEX CONCURRENTLY|ALTER INDEX \w+ RENAME|ALTER TABLE \w+ VALIDATE CONSTRAINT|SET|SELECT)\b"
+    r"\s*((CREATE|DROP) INDEX CONCURRENTLY|ALTER INDEX \w+ RENAME|ALTER TABLE \w+ VALIDATE CONSTRAINT"
+    r"|ALTER TYPE \w+ ADD VALUE|SET|SELECT)\b"
 )
 
 _TICKETS = """

@@ -10,6 +10,7 @@ from typing import cast
 
 from graphql import OperationType
 
+from callout.execution.budgets import Charge
 from callout.execution.request import GraphQLRequest
 from callout.http.access_log import AccessLog
 from callout.http.context import RequestInfo
@@ -20,6 +21,7 @@ from db.viewer import Viewer
 from pubsub.connections import CONNECTIONS_MAX, Connections, LiveConnection, Session, Times
 from pubsub.feed import Feed
 from pubsub.hub import Hub, Subscriber, SubscriptionHandle
+from tests.helpers.budgets import free_budget
 from tests.helpers.wire import Wire, until
 
 VIEWER = Viewer(Role.ADMIN, "boss", "The Boss")
@@ -79,6 +81,7 @@ class StubApplication(LiveApplication):
         self.authorizations: list[str | None] = []
         self.requests: list[GraphQLRequest] = []
         self.given_up: list[str] = []
+        self.budget = free_budget()
 
     def allows(self, origin: str, host: str) -> bool:
         return origin == f"http://{host}"
@@ -88,10 +91,13 @@ class StubApplication(LiveApplication):
         async with self._waiting(self.admits, "admission"):
             return self.session
 
-    async def operation_type(self, request: GraphQLRequest) -> OperationType | None:
+    def charge(self, session: Session) -> Charge:
+        return self.budget.request()
+
+    async def operation_type(self, request: GraphQLRequest, charge: Charge) -> OperationType | None:
         return OperationType.QUERY
 
-    async def reply(self, session: Session, request: GraphQLRequest, info: RequestInfo) -> Reply:
+    async def reply(self, session: Session, request: GraphQLRequest, info: RequestInfo, charge: Charge) -> Reply:
         assert session is self.session
         self.requests.append(request)
         async with self._waiting(self.replies, "reply"):

@@ -13,26 +13,40 @@ from pathlib import Path
 
 from db.enums import Audience, NoticeKind
 from notifiers.rendering import Templates
-from notifiers.samples import sample_notification
+from notifiers.samples import sample_notification, sample_summary
 from tests.helpers.paths import ROOT
 
 PICTURE = ROOT / "docs" / "mails.png"
 SECONDS = 60
 SHOWN = [
-    [(NoticeKind.CREATED, Audience.CUSTOMER), (NoticeKind.NOTE_ADDED, Audience.CUSTOMER)],
-    [(NoticeKind.RESOLVED, Audience.CUSTOMER), (NoticeKind.UNASSIGNED, Audience.TECHNICIAN)],
-    [(NoticeKind.CREATED, Audience.ADMIN), (NoticeKind.TEST, Audience.ADMIN)],
-    [(NoticeKind.ASSIGNED, Audience.TECHNICIAN)],
+    [
+        sample_notification(NoticeKind.CREATED, Audience.CUSTOMER),
+        sample_notification(NoticeKind.NOTE_ADDED, Audience.CUSTOMER),
+    ],
+    [
+        sample_notification(NoticeKind.RESOLVED, Audience.CUSTOMER),
+        sample_notification(NoticeKind.CONFIRM_ADDRESS, Audience.CUSTOMER),
+    ],
+    [
+        sample_notification(NoticeKind.CREATED, Audience.ADMIN),
+        sample_summary(),
+    ],
+    [
+        sample_notification(NoticeKind.ASSIGNED, Audience.TECHNICIAN),
+        sample_notification(NoticeKind.UNASSIGNED, Audience.TECHNICIAN),
+        sample_notification(NoticeKind.TEST, Audience.ADMIN),
+    ],
 ]
-WIDTH, HEIGHT = 540, 1_200  # pixels: the width of one column, the height of the picture
+WIDTH, HEIGHT = 540, 1_350  # pixels: the width of one column, the height of the picture
 
 
 def page() -> str:
     """Returns an HTML page with all mails side by side."""
-    texts = Templates(public_url="https://callout.example.com")
+    url = "https://callout.example.com"
+    texts = Templates(public_url=url, confirm_url=f"{url}/confirm-address")
     columns = []
     for column in SHOWN:
-        mails = (texts.render(sample_notification(kind, audience))[1] for kind, audience in column)
+        mails = (texts.render(sample)[1] for sample in column)
         columns.append("".join(_FRAME.format(escape(mail)) for mail in mails))
     style = "body{margin:0;display:flex;background:#eef1f4}" + f"iframe{{display:block;border:0;width:{WIDTH}px}}"
     return f"<!DOCTYPE html><style>{style}</style>" + "".join(f"<div>{column}</div>" for column in columns)

@@ -25,7 +25,7 @@ _INTRODUCTION = """\
 
 A viewer is an admin, a technician, a customer or a service (a program with an API key). A request that uses a field
 without ✓ for its role is refused as a whole with `FORBIDDEN`, and none of it is executed. Without a token only
-`/healthz` and `/readyz` answer.
+`/healthz`, `/readyz` and the page `/confirm-address` answer.
 
 `make schema` makes this page from the schema, and a test sends a request for each cell.
 """

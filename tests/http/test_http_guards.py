@@ -33,6 +33,7 @@ from callout.http.guard import RequestGuard, read_body
 from callout.http.server import BoundedProtocol
 from callout.logs import JsonFormatter, TextFormatter
 from db.enums import Role
+from db.errors import RateLimited
 from db.postgres import migrate
 from tests.helpers.api import Server
 
@@ -325,6 +326,19 @@ async def test_an_unhandled_exception_is_logged_and_not_sent_to_the_client(
     assert "the password is 12345" in (fault.exc_text or "")
 
 
+async def limited(scope: Scope, receive: Receive, send: Send) -> None:
+    raise RateLimited("Too many.", 1.5)
+
+
+async def test_a_rate_limit_outside_an_operation_is_429_with_retry_after() -> None:
+    async with (
+        serving(RequestGuard(limited, AccessLog(), ClientAddresses(()))) as url,
+        httpx.AsyncClient(base_url=url, verify=False) as client,
+    ):
+        response = await client.post("/", content=b"{}")
+    assert (response.status_code, code_of(response), response.headers["retry-after"]) == (429, "RATE_LIMITED", "2")
+
+
 async def test_a_fault_after_the_response_has_started_ends_the_connection(caplog: pytest.LogCaptureFixture) -> None:
     async with (
         serving(RequestGuard(faulty, AccessLog(), ClientAddresses(()))) as url,
@@ -477,6 +491,7 @@ def test_each_request_is_logged_in_one_line_without_secrets(server: Server, cred
 
     assert served.pop("time").endswith("+00:00")
     assert 0 < served.pop("ms") < 5_000
+    assert 1 < served.pop("cost") < 100
     assert len(served.pop("requestId")) == 24
     assert served == {
         "level": "INFO",

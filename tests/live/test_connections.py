@@ -14,6 +14,7 @@ import pytest
 from starlette.types import Message
 
 from callout.auth.authenticator import Authenticator
+from callout.execution.budgets import Budgets
 from callout.execution.prepare import Preparer
 from callout.execution.run import Engine
 from callout.http.context import SCOPE_KEY, RequestInfo
@@ -185,7 +186,9 @@ class StubAuthenticator(Authenticator):
 
 
 def application(authenticator: StubAuthenticator, *origins: str) -> LiveApplication:
-    return LiveApplication(cast(Preparer, None), cast(Engine, None), authenticator, cast(Database, None), origins)
+    return LiveApplication(
+        cast(Preparer, None), cast(Engine, None), authenticator, cast(Database, None), origins, Budgets({})
+    )
 
 
 @pytest.mark.parametrize(

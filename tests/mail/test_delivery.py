@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ import pytest
 from db.enums import DeliveryChannel, DeliveryState
 from db.events import counts
 from db.postgres.pool import Database as Queue
-from notifiers import message_ids, queue, worker
+from notifiers import message_ids, queue, screening, worker
+from notifiers.screening_rules import Limits
 from notifiers.worker import Pace
 from tests.helpers.api import Api, Server
 from tests.helpers.database_checks import Database, key, until_blocked
@@ -134,6 +136,8 @@ async def test_a_notification_has_the_ticket_after_the_event_and_todays_names(
         "note": None,
         "thread": [],
         "webhook_url": None,
+        "confirmation_token": None,
+        "summary": [],
     }
     (note,) = [each for each in sink.taken if each["kind"] == "NOTE_ADDED"]
     assert (note["note"], note["ticket"]["subject"]) == ("We come on Monday.", "Another subject")
@@ -396,7 +400,13 @@ async def workers(server: Server) -> AsyncIterator[list[Queue]]:
         await each.close()
 
 
+async def screened(database: Queue) -> None:
+    await screening.screen(database, Limits(), timedelta(hours=24))
+
+
 async def claim(database: Queue, lease: float = HOUR, **wanted: int) -> list[queue.Claim]:
+    if isinstance(database, Queue):
+        await screened(database)
     free = {DeliveryChannel(name): places for name, places in (wanted or {"EMAIL": 20}).items()}
     return await queue.claim(database, free, lease=lease, give_up=24 * HOUR)
 
@@ -486,6 +496,7 @@ async def test_concurrent_claims_neither_wait_for_each_other_nor_share_a_row(
 ) -> None:
     first, second = workers
     await api.new_ticket()
+    await screened(first)
     async with first.acquire() as connection, connection.transaction():
         (one,) = await claim(connection, EMAIL=1)  # type: ignore[arg-type]  # its transaction stays open
         (other,) = await claim(second)

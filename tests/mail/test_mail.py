@@ -15,17 +15,18 @@ from pathlib import Path
 
 import pytest
 
-from db.enums import Audience, NoticeKind
+from db.enums import Audience, NoticeKind, TicketCategory, TicketPriority
 from notifiers import message_ids
 from notifiers.mail_folder import MailFolder
 from notifiers.notification import Notification, TicketFacts, Unavailable, Undeliverable
-from notifiers.rendering import Templates
+from notifiers.rendering import BrokenTemplate, Templates
 from notifiers.samples import all_samples
 from notifiers.smtp import Smtp
 from notifiers.smtp_server import SmtpServer
 from tests.helpers.mail_server import MailServer, mail_server
 from tests.helpers.notifications import DOMAIN, PUBLIC_URL, composer, notification
 
+CONFIRM_URL = "https://callout.test/api/confirm-address"
 VOID = {"br", "meta", "img", "hr"}
 
 
@@ -291,13 +292,28 @@ async def test_a_non_ascii_local_part_requires_smtputf8(channel: Smtp, server: M
 
 
 def test_every_notification_has_equivalent_text_and_html() -> None:
-    templates = Templates(public_url=PUBLIC_URL)
+    templates = Templates(public_url=PUBLIC_URL, confirm_url=CONFIRM_URL)
     for sample in all_samples():
         text, html = templates.render(sample)
         page = Balanced(html)
         assert page.elements.isdisjoint({"img", "script", "link", "form"})
         if sample.ticket is None:
             assert page.links == []
+            continue
+        if sample.kind is NoticeKind.CONFIRM_ADDRESS:
+            confirmation = f"{CONFIRM_URL}?token={sample.confirmation_token}"
+            assert page.links == [confirmation]
+            for said in (sample.ticket.reference, "confirm that this address is yours"):
+                assert said in text
+                assert said in page.text
+            assert f"\n{confirmation}\n" in text
+            continue
+        if sample.summary:
+            assert page.links == []
+            for listed in sample.summary:
+                for said in (listed.reference, listed.priority.capitalize(), listed.subject):
+                    assert said in text
+                    assert said in page.text
             continue
         link = f"{PUBLIC_URL}/tickets/{sample.ticket.reference}"
         if sample.kind is NoticeKind.UNASSIGNED:  # the technician may no longer see the ticket
@@ -342,8 +358,45 @@ async def test_user_texts_are_escaped(channel: Smtp, server: MailServer) -> None
             message = await sent(channel, server, sample)
             page = Balanced(text_of(message, "html"))
             assert page.elements.isdisjoint({"img", "script"})
-            assert evil in page.text
-            assert evil in text_of(message, "plain")
+            shown = kind is not NoticeKind.CONFIRM_ADDRESS  # which goes to strangers
+            assert (evil in page.text) is shown
+            assert (evil in text_of(message, "plain")) is shown
+
+
+@pytest.mark.parametrize("confirm_url", [None, CONFIRM_URL])
+def test_a_mail_that_asks_to_confirm_an_address_has_nothing_that_anybody_has_typed(confirm_url: str | None) -> None:
+    """The recipient may be a stranger to whom the ticket's creator wants to advertise. So no header and no part has any
+    of the ticket's texts, nor a name."""
+    typed = "Swordfish"
+    texts = (
+        "subject",
+        "description",
+        "resolution",
+        "contact_name",
+        "customer_name",
+        "property_address",
+        "technician_name",
+    )
+    sample = notification(
+        NoticeKind.CONFIRM_ADDRESS,
+        ticket=dict.fromkeys(texts, typed) | {"category": TicketCategory.CCTV, "priority": TicketPriority.URGENT},
+        note=typed,
+        actor_name=typed,
+    )
+    mail = composer(Templates(public_url=PUBLIC_URL, confirm_url=confirm_url)).compose(sample)
+    message = message_from_bytes(mail.octets, policy=default)
+    assert isinstance(message, EmailMessage)
+    parts = [text_of(message, "plain"), text_of(message, "html"), *map(str, message.values())]
+    assert not [part for part in parts if typed in part or "CCTV" in part or "rgent" in part]
+    assert message["to"] == sample.recipient
+    assert message["subject"] == f"[{ticket_of(sample).reference}] Please confirm your e-mail address"
+
+
+def test_a_template_cannot_show_a_stranger_what_somebody_has_typed(tmp_path: Path) -> None:
+    for name in ("ticket.subject", "ticket.contact_name", "actor", "recipient_name", "note"):
+        (tmp_path / "confirm_address.txt").write_text(f"{{{{ {name} }}}}")
+        with pytest.raises(BrokenTemplate, match=r"confirm_address\.txt"):
+            Templates(tmp_path).render(notification(NoticeKind.CONFIRM_ADDRESS))
 
 
 async def test_the_note_is_only_in_a_notification_of_it(channel: Smtp, server: MailServer) -> None:

@@ -307,6 +307,7 @@ async def test_settings_of_recipients_and_google_chat_apply_at_once(api: Api, co
     [
         (None, [("REQUIRED", "notices")]),
         ([{"kind": "TEST", "email": True}], [("INVALID", "notices.0.kind")]),
+        ([{"kind": "CONFIRM_ADDRESS", "email": False}], [("INVALID", "notices.0.kind")]),
         ([{"kind": "CREATED"}, {"kind": "CREATED", "email": False}], [("INVALID", "notices.1.kind")]),
         (
             [{"kind": "CREATED", "email": None, "googleChat": None}],

@@ -10,7 +10,7 @@ from alembic import op
 from db.postgres.indexes import drop_index, make_index
 
 revision = "0016"
-down_revision = "0012"
+down_revision = "0015"
 branch_labels = None
 depends_on = None
 
