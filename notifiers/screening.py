@@ -34,9 +34,7 @@ from notifiers.screening_rules import (
 BATCH: Final = 500
 _LOCK: Final = int.from_bytes(b"mail-out")
 
-# The channels are there for the index.
-_FRESH: Final = """channel = ANY (enum_range(NULL::delivery_channel)) AND state = 'PENDING' AND due_at <= now()
-    AND screened_at IS NULL"""
+_FRESH: Final = "state = 'PENDING' AND screened_at IS NULL AND due_at <= now()"
 
 _WORK: Final = f"""
 SELECT EXISTS (SELECT FROM deliveries WHERE {_FRESH}),
@@ -46,7 +44,9 @@ _EXPIRE: Final = """
 UPDATE deliveries SET state = 'DROPPED', said = $1, finished_at = now()
 WHERE state = 'HELD' AND summary_id IS NULL AND due_at <= now()"""
 
-_TRY_LOCK: Final = "SELECT pg_try_advisory_xact_lock($1)"
+# A plan is kept from when the confirmations were few, and would read all of them for each delivery.
+_TRY_LOCK: Final = """
+SELECT pg_try_advisory_xact_lock($1) FROM set_config('enable_seqscan', 'off', true)"""
 
 _CANDIDATES: Final = f"""
 WITH mine AS MATERIALIZED (
