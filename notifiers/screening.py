@@ -32,7 +32,8 @@ from notifiers.screening_rules import (
 )
 
 BATCH: Final = 500
-_LOCK: Final = int.from_bytes(b"mail-out")
+LOCK: Final = int.from_bytes(b"mail-out")
+"""The advisory lock of the worker that screens; any number that nobody else locks will do."""
 
 _FRESH: Final = "state = 'PENDING' AND screened_at IS NULL AND due_at <= now()"
 
@@ -128,7 +129,7 @@ async def screen(database: Database, limits: Limits, give_up: timedelta) -> None
         await database.execute(_EXPIRE, UNCONFIRMED)
     while fresh:
         async with database.transaction() as transaction:
-            if not await transaction.fetchval(_TRY_LOCK, _LOCK):
+            if not await transaction.fetchval(_TRY_LOCK, LOCK):
                 return
             fresh = await _screen_batch(transaction, limits, give_up) == BATCH
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
 from callout.settings import Settings
-from notifiers import screening_rules
+from db.postgres.pool import Database as Queue
+from notifiers import screening, screening_rules
+from notifiers.screening_rules import Limits
 from notifiers.worker import Pace
 from tests.helpers.api import Api, Server
 from tests.helpers.database_checks import Database, key
@@ -154,6 +157,21 @@ async def test_many_callers_and_spellings_reach_one_mailbox_a_few_times(
     assert kinds(sink) == ["CONFIRM_ADDRESS"] * 3
     dropped = {said for state, said in await rows(database, "state", "said") if state == "DROPPED"}
     assert dropped == {screening_rules.OVERASKED}
+
+
+async def test_one_worker_screens_at_a_time(api: Api, database: Database, server: Server) -> None:
+    """So that two of them cannot use the same room under a limit. The other one does not wait."""
+    screened = "SELECT count(screened_at) FROM deliveries"
+    await api.new_ticket()
+    first, second = [await Queue.open(server.database_url, size=1) for _ in range(2)]
+    async with first.transaction() as transaction:
+        await transaction.execute("SELECT pg_advisory_xact_lock($1)", screening.LOCK)
+        await screening.screen(second, Limits(), timedelta(days=1))
+        assert await database.fetchval(screened) == 0
+    await screening.screen(second, Limits(), timedelta(days=1))
+    assert await database.fetchval(screened) == 1
+    for each in (first, second):
+        await each.close()
 
 
 async def test_one_customer_reaches_a_few_strangers_and_the_rest_wait(
