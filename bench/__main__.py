@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import compare, fanout, filters, idle, million, notifications, returning, technicians, vary, writes
+from bench import attacks, compare, fanout, filters, idle, million, notifications, returning, technicians, vary, writes
 from bench.cases import CASES
 from bench.report import print_machine
 
@@ -25,6 +25,9 @@ PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "returning": lambda given: returning.run(DATA / "bench-live"),
     "idle": lambda given: idle.run(DATA / "bench-live"),
     "writes": lambda given: writes.run(DATA / "bench-live", rounds=given.rounds),
+    "attacks": lambda given: attacks.run(
+        DATA / "bench-live", seconds=given.seconds, budgets=given.budgets == "on", only=given.only
+    ),
     "million": lambda given: million.run(DATA / "bench-million"),
 }
 
@@ -33,8 +36,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measures what Callout costs.")
     parser.add_argument("part", nargs="?", choices=list(PARTS), help="the part to run; all of them by default")
     parser.add_argument("--rounds", type=int, default=5, help="the number of turns that each server gets")
-    names = dict.fromkeys([*(case.name for case in CASES), *vary.NAMES])
-    parser.add_argument("--only", choices=list(names), help="run a single case of `compare` or `vary`")
+    names = dict.fromkeys([*(case.name for case in CASES), *vary.NAMES, *attacks.ATTACKS])
+    parser.add_argument("--only", choices=list(names), help="run a single case of `compare`, `vary` or `attacks`")
+    parser.add_argument("--seconds", type=int, default=attacks.SECONDS, help="the length of each of `attacks`")
+    parser.add_argument("--budgets", choices=("on", "off"), default="on", help="whether `attacks` meet budgets")
     parser.add_argument("--connections", type=int, default=vary.CONNECTIONS, help="the connections of `vary`")
     parser.add_argument("--tickets", type=int, default=compare.TICKETS, help="the size of the database of `vary`")
     arguments = parser.parse_args()

@@ -283,9 +283,12 @@ async def of_customer(request: Request) -> Response:
 
 async def create(request: Request) -> Response:
     given = orjson.loads(await request.body())
-    reference = draw_reference()
     values = given["customer"], given["subject"], given["description"], given["priority"]
-    return json(await request.state.pool.fetchval(CREATE, reference, *values))
+    while True:
+        try:
+            return json(await request.state.pool.fetchval(CREATE, draw_reference(), *values))
+        except asyncpg.UniqueViolationError:
+            """The reference is in use: of a million tickets, one in a thousand."""
 
 
 app = Starlette(

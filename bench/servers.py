@@ -19,6 +19,9 @@ from callout.settings import load, variable
 from db.enums import Role
 
 START_SECONDS: Final = 60
+_AMPLE: Final = {f"budget_{role.lower()}": str(10**9) for role in Role} | {
+    f"concurrency_{role.lower()}": "200" for role in Role
+}
 ADMINS: Final = 200
 
 
@@ -52,7 +55,8 @@ def callout(
     **others: str,
 ) -> Iterator[Server]:
     """Callout as in production, with authentication and access log, and tokens for admins and for these viewers, each
-    given by role and subject. `others` are further settings, such as `smtp_url="…"`."""
+    given by role and subject. Their budgets are larger than the load. `others` are further settings, such as
+    `smtp_url="…"`."""
     settings = {"CALLOUT_ENV": "production", "CALLOUT_DATABASE_URL": url, "CALLOUT_JWT_SECRET": token_urlsafe(48)}
     production = load(env="production", database_url=url, jwt_secret=settings["CALLOUT_JWT_SECRET"])
     tokens = tuple(
@@ -62,7 +66,7 @@ def callout(
         name: mint(production, role=role, subject=subject, name="V", ttl=24 * 3600)
         for name, (role, subject) in (viewers or {}).items()
     }
-    with _running("callout", ["callout", "serve"], settings | _variables(others), log) as server:
+    with _running("callout", ["callout", "serve"], settings | _variables(_AMPLE | others), log) as server:
         yield replace(server, token=tokens[0], tokens=tokens, viewers=named)
 
 

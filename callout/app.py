@@ -16,8 +16,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callout import health, logs, notification_worker
 from callout.auth.authenticator import Authenticator
-from callout.background import background, keep_counted, keep_pruned
+from callout.background import background, keep_counted, keep_erasing, keep_pruned, keep_retained
 from callout.database import DatabaseUnusable, wait_for
+from callout.execution.budgets import Budgets
 from callout.execution.prepare import Preparer
 from callout.execution.run import Engine
 from callout.http import confirm_page
@@ -66,7 +67,7 @@ def create_app(
         async with AsyncExitStack() as stack:
             stack.callback(access_log.flush)
             try:
-                state = await _wire(chosen, channels, stack)
+                state = await _wire(chosen, channels, access_log, stack)
             except DatabaseUnusable as error:
                 logger.critical("cannot start: %s", error)
                 raise
@@ -79,14 +80,17 @@ def create_app(
 
     return Starlette(
         routes=[*health.ROUTES, *confirm_page.ROUTES],
-        middleware=[Middleware(RequestGuard, access_log), Middleware(_GraphQLFirst)],
+        middleware=[Middleware(RequestGuard, access_log, chosen.client_addresses), Middleware(_GraphQLFirst)],
         exception_handlers={HTTPException: on_http_exception},
         lifespan=lifespan,
     )
 
 
 async def _wire(
-    settings: Settings, make_channels: Callable[[Settings], notification_worker.Channels], stack: AsyncExitStack
+    settings: Settings,
+    make_channels: Callable[[Settings], notification_worker.Channels],
+    access_log: AccessLog,
+    stack: AsyncExitStack,
 ) -> State:
     if settings.database_url is None or settings.direct_url is None:
         raise DatabaseUnusable(f"{variable('database_url')} is not set; `callout serve` starts an embedded server.")
@@ -102,25 +106,33 @@ async def _wire(
     if settings.event_retention_days is not None:
         kept = timedelta(days=settings.event_retention_days)
         await stack.enter_async_context(background(lambda: keep_pruned(database, kept)))
+    await stack.enter_async_context(background(lambda: keep_retained(database, settings.retained)))
     cursors = StreamCursors(await event_log.identity(database))
     bell = await stack.enter_async_context(Bell.open(settings.bell_url, settings.direct_url))
     channels = await stack.enter_async_context(notification_worker.opened(make_channels, settings))
     if settings.notify:
         worker = notification_worker.worker(settings, database, channels, bell)
         await stack.enter_async_context(background(worker.run))
+    budgets = Budgets(settings.allowances)
     preparer = Preparer(graphql_schema(schema))
     engine = Engine(schema, preparer, database, cursors, channels, settings.own_mail, written=bell.ring)
     hub = Hub(database, settings.direct_url, bell, cursors)
     await stack.enter_async_context(background(hub.follow))
-    live = LiveApplication(preparer, engine, authenticator, database, settings.allowed_origins)
+
+    def forget() -> None:
+        preparer.forget()
+        authenticator.forget()
+
+    await stack.enter_async_context(background(lambda: keep_erasing(database, bell.ring, forget)))
+    live = LiveApplication(preparer, engine, authenticator, database, settings.allowed_origins, budgets)
     connections = Connections(live.gone, settings.times.watch)
     await stack.enter_async_context(background(connections.watch))
     return State(
         readiness=readiness,
         database=database,
         bell=bell,
-        graphql=GraphQLEndpoint(preparer, engine, authenticator, ide=not settings.production),
-        sockets=Sockets(live, hub, connections, settings.times),
+        graphql=GraphQLEndpoint(preparer, engine, authenticator, budgets, ide=not settings.production),
+        sockets=Sockets(live, hub, connections, settings.times, access_log),
         event_streams=EventStreams(live, hub, connections, settings.times),
     )
 

@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import random
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+from db.erasure import steps
 from db.events import counts
 from db.events import log as event_log
 from db.postgres.outage import is_logged
 from db.postgres.pool import OUTAGE, Database
+from db.retention import Retained
 
 logger = logging.getLogger(__name__)
 
 COUNTING_SECONDS = 2.0  # between two foldings; readers of the counts add up the events since the last one
 PRUNING_SECONDS = 600.0
+ERASING_SECONDS = 2.0  # of work on an erasure, and between two looks whether there is one
 ANNOUNCED = timedelta(seconds=PRUNING_SECONDS)  # from advancing the horizon to pruning, so that running replays finish
 
 
@@ -56,6 +60,43 @@ async def keep_counted(database: Database) -> None:
             if not is_logged(error):
                 logger.warning("cannot update the counts: %s", error or type(error).__name__)
         await asyncio.sleep(COUNTING_SECONDS)
+
+
+async def keep_erasing(database: Database, written: Callable[[], None], forget: Callable[[], None]) -> None:
+    """Goes on with erasures that are not finished, every `ERASING_SECONDS`, forever. Several processes may do so at
+    once. Calls `written` when it may have written events; and `forget` when an erasure has been finished, by whatever
+    process, because this one may have erased values in memory. Waits while the database is unavailable."""
+    known = None
+    while True:
+        try:
+            unfinished, finished = await steps.all_of(database)
+            if finished != known:
+                forget()
+            known = finished
+            random.shuffle(unfinished)  # so that none waits for another that fails
+            for customer_id in unfinished:
+                await steps.proceed(database, customer_id, ERASING_SECONDS)
+                written()
+        except OUTAGE as error:
+            if not is_logged(error):  # by its name alone: PostgreSQL quotes rows in its messages
+                logger.warning("cannot go on with an erasure: %s", type(error).__name__)
+        await asyncio.sleep(ERASING_SECONDS)
+
+
+async def keep_retained(database: Database, kept: Mapping[Retained, timedelta]) -> None:
+    """Prunes these rows every `PRUNING_SECONDS`, forever. Several processes may do so at once. Waits while the database
+    is unavailable."""
+    while True:
+        for retained, age in kept.items():
+            try:
+                async with database.acquire() as connection:
+                    deleted = await retained.prune(connection, age)
+                if deleted:
+                    logger.info("deleted %s older than %s: %d", retained.name, age, deleted)
+            except OUTAGE as error:
+                if not is_logged(error):
+                    logger.warning("cannot delete old %s: %s", retained.name, error or type(error).__name__)
+        await asyncio.sleep(PRUNING_SECONDS)
 
 
 async def keep_pruned(database: Database, kept: timedelta) -> None:

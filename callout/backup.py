@@ -1,4 +1,5 @@
-"""`callout backup` and `callout restore`: the embedded database in one file. `docs/decisions/backups.md` says why so.
+"""`callout backup` and `callout restore`: the embedded database in one file; and `callout upgrade-database`, which does
+both at once. `docs/decisions/backups.md` says why so.
 
 A backup is a line that describes it, a dump in the custom format of `pg_dump`, and the SHA-256 of all that. So
 `tail -n +2 FILE | pg_restore` reads the dump without Callout.
@@ -59,7 +60,7 @@ def write(data_dir: Path, path: Path, *, overwrite: bool) -> Contents:
         raise BackupUnusable(f"{path} exists already: choose another name, or add --force.")
     if not embedded.has_database(data_dir):
         raise BackupUnusable(f"There is no database in {data_dir}.")
-    with _os_errors(path, "cannot be written"), _complete_file(path) as file, embedded.running(data_dir) as url:
+    with _named_errors(path, "cannot be written"), _complete_file(path) as file, embedded.running(data_dir) as url:
         if migrate.current(url) is None:
             raise BackupUnusable(f"The database in {data_dir} is empty: it has not been migrated.")
         return asyncio.run(_write(url, file))
@@ -68,7 +69,7 @@ def write(data_dir: Path, path: Path, *, overwrite: bool) -> Contents:
 def restore(data_dir: Path, path: Path) -> Contents:
     """Restores a backup into a data directory that has no database. The database is there once it is complete. Raises
     `BackupUnusable` before anything is changed, and `EmbeddedServerError` if there is a database or no server."""
-    with _os_errors(path, "cannot be restored"), path.open("rb", buffering=0) as file:
+    with _named_errors(path, "cannot be restored"), path.open("rb", buffering=0) as file:
         contents = _verify(file, path)
         code = migrate.code()
         problem = code.misfit(contents.revision, contents.oldest_code)
@@ -77,6 +78,27 @@ def restore(data_dir: Path, path: Path) -> Contents:
         with embedded.new_database(data_dir) as url:
             embedded.load(url, file)
         return contents
+
+
+def upgrade(data_dir: Path, programs: Path | None) -> tuple[Contents, Path]:
+    """Brings the embedded database from an older major version of PostgreSQL, whose `programs` are in this folder, to
+    this one's. Returns what it has, and the directory that keeps the old database. Raises `BackupUnusable` or
+    `EmbeddedServerError`, and then everything is as before."""
+    if not embedded.has_database(data_dir):
+        raise BackupUnusable(f"There is no database in {data_dir}.")
+    kept = embedded.kept_directory(data_dir)
+    with (
+        _named_errors(data_dir, "cannot be upgraded"),
+        embedded.upgrading(data_dir, programs) as (old, new),
+        tempfile.TemporaryFile(dir=data_dir) as file,
+    ):
+        if migrate.current(old) is None:
+            raise BackupUnusable(f"The database in {data_dir} is empty: it has not been migrated.")
+        contents = asyncio.run(_write(old, file))
+        file.flush()
+        os.lseek(file.fileno(), len(contents.line()), os.SEEK_SET)  # `load` reads by the descriptor
+        embedded.load(new, file)
+    return contents, kept
 
 
 async def _write(url: str, file: BinaryIO) -> Contents:
@@ -137,8 +159,10 @@ def _complete_file(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _os_errors(path: Path, problem: str) -> Iterator[None]:
+def _named_errors(path: Path, problem: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise BackupUnusable(f"{path} {problem}: {error.strerror or error}.") from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        raise BackupUnusable(f"{path} {problem}: the database failed meanwhile.") from error

@@ -26,7 +26,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from callout import backup, logs, settings
 from callout.auth import tokens
-from callout.auth.authenticator import mint
 from callout.auth.tokens import UnknownSubject
 from callout.backup import BackupUnusable
 from callout.database import DatabaseUnusable, database, is_empty, migrated_database
@@ -202,12 +201,32 @@ def restore(file: Path) -> None:
     )
 
 
+@cli.command(name="upgrade-database")
+@click.option(
+    "--programs",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The folder with the programs of the old version; /usr/lib/postgresql/VERSION/bin by default.",
+)
+def upgrade_database(programs: Path | None) -> None:
+    """Bring the embedded database to the major version of PostgreSQL that this version of Callout has.
+
+    Needs the programs of the old version (`apt install postgresql-17`), and room for the data once more. The old
+    data is kept.
+    """
+    data_dir = _with_embedded_database().data_dir
+    contents, kept = backup.upgrade(data_dir, programs)
+    click.echo(
+        f"{data_dir} has the {contents.tickets:,} tickets of before. Remove {kept} when all is well; clients with older"
+        " cursors are reset."
+    )
+
+
 def _with_embedded_database() -> Settings:
     chosen = settings.load()
     if chosen.database_url is not None:
         raise click.ClickException(
-            "CALLOUT_DATABASE_URL is set, but `backup` and `restore` are for the embedded database: use `pg_dump` and"
-            " `pg_restore`."
+            "CALLOUT_DATABASE_URL is set, but this command is for the embedded database: use `pg_dump`, `pg_restore`"
+            " and `pg_upgrade`."
         )
     return chosen
 
@@ -220,7 +239,7 @@ def _with_embedded_database() -> Settings:
     "--ttl", type=Duration(), default="12h", show_default=True, help="How long it is valid: 90 (seconds), 15m, 12h, 7d."
 )
 def token(role: str, subject: str | None, name: str | None, ttl: int) -> None:
-    """Print a token, and nothing else, on standard output."""
+    """Print a token, and nothing else, on standard output. The audit trail says that it was issued."""
     chosen = settings.load()
     if chosen.jwt_secret is None:
         raise click.ClickException(
@@ -231,12 +250,13 @@ def token(role: str, subject: str | None, name: str | None, ttl: int) -> None:
             raise click.UsageError(f"a {role}'s token needs a --subject: an id or an e-mail address.")
         if name is not None:
             raise click.UsageError(f"a {role}'s name comes from the database; omit --name.")
-        with migrated_database(chosen) as url:
-            made = tokens.issue(chosen, url, role=ROLES[role], subject=subject, ttl=ttl)
-            click.echo(asyncio.run(made).token)
-    else:
-        who = subject or role
-        click.echo(mint(chosen, role=ROLES[role], subject=who, name=name or who, ttl=ttl))
+    who = subject or role
+    with migrated_database(chosen) as url:
+        if ROLES[role] in tokens.PEOPLE:
+            made = tokens.issue(chosen, url, role=ROLES[role], subject=who, ttl=ttl)
+        else:
+            made = tokens.issue_named(chosen, url, role=ROLES[role], subject=who, name=name or who, ttl=ttl)
+        click.echo(asyncio.run(made).token)
 
 
 @cli.command(cls=WithSettings)

@@ -80,6 +80,7 @@ def serve(settings: Settings) -> None:
             log_config=None,
             log_level=settings.log_level if settings.production else "warning",
             access_log=False,
+            proxy_headers=False,  # `callout/http/client_address.py` reads them, from trusted proxies only
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,

@@ -18,7 +18,12 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from callout.execution.budgets import UNLIMITED, Allowance
+from callout.http.client_address import ClientAddresses, parse_network
+from db import retention
+from db.enums import Role
 from db.postgres.url import server_url
+from db.retention import Retained
 from notifiers.addresses import Mailbox
 from notifiers.inbound.imap import Account
 from notifiers.message_ids import OwnMail
@@ -34,6 +39,8 @@ DEVELOPMENT_SENDER = "Callout <support@callout.localhost>"
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 Seconds: TypeAlias = Annotated[float, Field(gt=0, le=3_600)]
+Points: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Concurrency: TypeAlias = Annotated[int, Field(ge=1, le=200)]
 
 
 class InvalidSettings(Exception):
@@ -95,6 +102,11 @@ class Settings(BaseSettings):
         (),
         description="The origins whose pages may open WebSockets, besides the server's own: `https://a.example,…`.",
     )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="The addresses and networks of the proxies in front of the server: `10.0.0.5,10.1.0.0/16,…`. Only"
+        " from them `X-Forwarded-For` is believed, for the client's address in the access log and the audit trail.",
+    )
     socket_init_seconds: Seconds = Field(10, description="Seconds that a WebSocket may take to send `connection_init`.")
     socket_admission_seconds: Seconds = Field(10, description="Seconds that checking a WebSocket's token may take.")
     socket_ping_seconds: Annotated[float, Field(gt=0, le=40)] = Field(
@@ -116,10 +128,46 @@ class Settings(BaseSettings):
         description="Seconds between two checks of live connections for silence, expired tokens and viewers who have"
         " lost access.",
     )
+    budgets: bool = Field(
+        True,
+        description="Whether viewers are limited by the settings below and by the limits of subscriptions in"
+        " `docs/live.md`.",
+    )
+    budget_admin: Points = Field(
+        30_000, description="Points a minute that each admin may spend in each process: `docs/dashboard.md`."
+    )
+    budget_technician: Points = Field(12_000, description="The same for each technician.")
+    budget_customer: Points = Field(6_000, description="The same for each customer.")
+    budget_service: Points = Field(30_000, description="The same for each service.")
+    concurrency_admin: Concurrency = Field(
+        5,
+        description="Statements that each admin may run at a time in each process; others wait. One connection of the"
+        " pool is always left to other viewers.",
+    )
+    concurrency_technician: Concurrency = Field(4, description="The same for each technician.")
+    concurrency_customer: Concurrency = Field(3, description="The same for each customer.")
+    concurrency_service: Concurrency = Field(5, description="The same for each service.")
     event_retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
         None,
         description="How many days events are kept, which bounds replay and the history of tickets. Forever if not"
         " set.",
+    )
+    delivery_retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
+        None,
+        description="How many days deliveries are kept after they were sent or given up. Forever if not set.",
+    )
+    inbound_retention_days: Annotated[int, Field(ge=30, le=36_500)] | None = Field(
+        None,
+        description="How many days inbound messages are kept, with the mail that was kept aside. Later a copy of one"
+        " would not be recognised. Forever if not set.",
+    )
+    audit_retention_days: Annotated[int, Field(ge=30, le=36_500)] | None = Field(
+        None,
+        description="How many days entries of the audit trail are kept. Forever if not set.",
+    )
+    idempotency_retention_days: Annotated[int, Field(ge=30, le=36_500)] = Field(
+        90,
+        description="How many days idempotency keys are kept. A request that is repeated later is carried out again.",
     )
     jwt_secret: str | None = Field(
         None,
@@ -196,6 +244,11 @@ class Settings(BaseSettings):
         repr=False,
         description="The mailbox that `callout mail-in --imap` empties: `imaps://user:password@host/INBOX`.",
     )
+    mail_authserv_id: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="The authserv-ids of the mail servers whose `Authentication-Results` count in inbound mail:"
+        " `mx.example.com,…`; `-` for a server that gives none, as Exchange Online. Not set, no sender is verified.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least severe messages to log."
     )
@@ -235,19 +288,47 @@ class Settings(BaseSettings):
         )
 
     @property
+    def client_addresses(self) -> ClientAddresses:
+        return ClientAddresses([parse_network(proxy) for proxy in self.trusted_proxies])
+
+    @property
+    def allowances(self) -> dict[Role, Allowance]:
+        """What each viewer of a role may take."""
+        most = max(1, self.pool_size - 1)
+        given = {
+            Role.ADMIN: Allowance(self.budget_admin, min(self.concurrency_admin, most)),
+            Role.TECHNICIAN: Allowance(self.budget_technician, min(self.concurrency_technician, most)),
+            Role.CUSTOMER: Allowance(self.budget_customer, min(self.concurrency_customer, most)),
+            Role.SERVICE: Allowance(self.budget_service, min(self.concurrency_service, most)),
+        }
+        return given if self.budgets else dict.fromkeys(Role, UNLIMITED)
+
+    @property
     def direct_url(self) -> str | None:
         """The URL of PostgreSQL itself; None for the embedded server."""
         return self.database_direct_url or self.database_url
 
     @property
     def own_mail(self) -> OwnMail:
-        """The addresses and the Message-ID domain by which inbound mail recognises our own."""
+        """What is ours in inbound mail: the addresses, the Message-ID domain and the mail servers."""
         sender = self.sender
-        return OwnMail(frozenset({sender.address.lower(), self.reply_to.address.lower()}), sender.domain)
+        addresses = frozenset({sender.address.lower(), self.reply_to.address.lower()})
+        return OwnMail(addresses, sender.domain, frozenset(self.mail_authserv_id))
 
     @property
     def mail_folder(self) -> Path:
         return self.mail_dir or self.data_dir / "mail"
+
+    @property
+    def retained(self) -> dict[Retained, timedelta]:
+        """The rows that are pruned, with the time for which they are kept."""
+        days = {
+            retention.DELIVERIES: self.delivery_retention_days,
+            retention.INBOUND_MESSAGES: self.inbound_retention_days,
+            retention.AUDIT_ENTRIES: self.audit_retention_days,
+            retention.IDEMPOTENCY_KEYS: self.idempotency_retention_days,
+        }
+        return {kept: timedelta(days=number) for kept, number in days.items() if number is not None}
 
     @property
     def link_base(self) -> str | None:
@@ -310,10 +391,25 @@ class Settings(BaseSettings):
             raise ValueError("must start with imaps://, so that the password is encrypted")
         return url
 
-    @field_validator("allowed_origins", mode="before")
+    @field_validator("allowed_origins", "trusted_proxies", "mail_authserv_id", mode="before")
     @classmethod
-    def _split_origins(cls, origins: Any) -> Any:
-        return tuple(filter(None, map(str.strip, origins.split(",")))) if isinstance(origins, str) else origins
+    def _split(cls, listed: Any) -> Any:
+        return tuple(filter(None, map(str.strip, listed.split(",")))) if isinstance(listed, str) else listed
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in proxies:
+            if parse_network(proxy).prefixlen == 0:
+                raise ValueError(f"{proxy} trusts everybody, so anybody could choose the address that is logged")
+        return proxies
+
+    @field_validator("mail_authserv_id")
+    @classmethod
+    def _are_authserv_ids(cls, ids: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(r"-|[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?", id_, re.IGNORECASE) for id_ in ids):
+            raise ValueError("must be authserv-ids such as mx.example.com, separated by commas")
+        return tuple(map(str.lower, ids))
 
     @field_validator("data_dir", "mail_dir", "templates_dir")
     @classmethod

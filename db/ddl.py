@@ -1,9 +1,12 @@
 """Schema objects that the models cannot express: extensions, functions and triggers, as statements to run one by one.
 
-- Notes and the content of events cannot be changed; notes and tickets cannot be deleted. An attempt raises
-  `restrict_violation` with the trigger's name as its constraint.
+- Notes and the content of events cannot be changed, except by an erasure that is not finished; notes and tickets cannot
+  be deleted. An attempt raises `restrict_violation` with the trigger's name as its constraint.
+- Nothing is written for a customer or by a customer who has been erased meanwhile: a request that is under way could
+  bring their name back. An attempt raises `serialization_failure`.
 - Only a trigger writes `tickets.search_text`, and it follows its sources, including the customer's name.
 - An event can be deleted only once the stored counts include it, so that pruning cannot falsify them.
+- An entry of the audit trail cannot be changed, and can be deleted only by pruning (`AuditEntryRow`).
 
 All of it works with PostgreSQL 14 and the rights of the database's owner.
 """
@@ -40,6 +43,11 @@ FUNCTIONS = (
     """
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    IF TG_OP = 'UPDATE' AND EXISTS (
+        SELECT FROM erasures WHERE customer_id::text = current_setting('callout.erasure', true) AND finished_at IS NULL
+    ) THEN
+        RETURN NULL;
+    END IF;
     RAISE EXCEPTION '%', TG_ARGV[0] USING
         ERRCODE = 'restrict_violation', CONSTRAINT = TG_NAME, TABLE = TG_TABLE_NAME, SCHEMA = TG_TABLE_SCHEMA;
 END
@@ -58,14 +66,19 @@ BEGIN
     RETURN NULL;
 END
 $$""",
-    # When a ticket gets another customer, the customer's row is locked against renaming: either the rename waits and
-    # then finds the ticket, or this waits and then finds the new name. If the customer stays the same, no lock is
-    # needed, because the rename waits for the ticket's row; and taking one could deadlock with that rename.
+    # When a ticket gets another customer, the customer's row is locked against renaming and erasure: either the rename
+    # waits and then finds the ticket, or this waits and then finds the new name. If the customer stays the same, no
+    # lock is needed, because the rename waits for the ticket's row; and taking one could deadlock with that rename.
     """
 CREATE FUNCTION ticket_search_text() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    erased timestamptz;
 BEGIN
     IF TG_OP = 'INSERT' OR NEW.customer_id IS DISTINCT FROM OLD.customer_id THEN
-        PERFORM FROM customers WHERE id = NEW.customer_id FOR SHARE;
+        SELECT erased_at INTO erased FROM customers WHERE id = NEW.customer_id FOR SHARE;
+        IF erased IS NOT NULL THEN
+            RAISE EXCEPTION 'the customer has been erased' USING ERRCODE = 'serialization_failure';
+        END IF;
     END IF;
     NEW.search_text := concat_ws(E'\\n', search_form(NEW.reference), search_form(NEW.subject),
         search_form(NEW.contact_name),
@@ -103,9 +116,6 @@ FOR EACH STATEMENT EXECUTE FUNCTION refuse_uncounted_pruning()""",
 CREATE TRIGGER tickets_search_text
 BEFORE INSERT OR UPDATE OF reference, subject, contact_name, customer_id, search_text ON tickets
 FOR EACH ROW EXECUTE FUNCTION ticket_search_text()""",
-    """
-CREATE TRIGGER customers_renamed AFTER UPDATE OF name ON customers
-FOR EACH ROW WHEN (OLD.name IS DISTINCT FROM NEW.name) EXECUTE FUNCTION customer_renamed()""",
 )
 
 # The vocabulary of the articles, which the search uses to correct typing mistakes: words of letters, each with whether
@@ -181,6 +191,73 @@ ARTICLE_DROP = (
     "DROP TRIGGER articles_edited ON articles",
     "DROP FUNCTION article_query_of_some(text, boolean)",
     "DROP FUNCTION article_query(text), keep_article_words(), article_words_of(text, text)",
+)
+
+AUDIT_FUNCTIONS = (
+    """
+CREATE FUNCTION refuse_unasked_pruning() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('callout.pruning', true) IS DISTINCT FROM TG_TABLE_NAME THEN
+        RAISE EXCEPTION 'an entry of the audit trail is not deleted' USING
+            ERRCODE = 'restrict_violation', CONSTRAINT = TG_NAME, TABLE = TG_TABLE_NAME, SCHEMA = TG_TABLE_SCHEMA;
+    END IF;
+    RETURN NULL;
+END
+$$""",
+    """
+CREATE FUNCTION audit_entries_pruned() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM pruned, event_log
+        WHERE pruned.at > now() - interval '1 day' OR NOT pg_visible_in_snapshot(pruned.xid, audit_fingerprinted)
+    ) THEN
+        RAISE EXCEPTION 'an entry of the audit trail is kept for a day, and until the fingerprint has taken it in' USING
+            ERRCODE = 'restrict_violation', CONSTRAINT = TG_NAME, TABLE = TG_TABLE_NAME, SCHEMA = TG_TABLE_SCHEMA;
+    END IF;
+    UPDATE event_log SET audit_horizon = last.horizon
+    FROM (SELECT (xid::text::bigint + 1)::text::xid8 AS horizon FROM pruned ORDER BY xid DESC LIMIT 1) AS last
+    WHERE last.horizon > audit_horizon;
+    RETURN NULL;
+END
+$$""",
+)
+
+AUDIT_TRIGGERS = (
+    # Every column but `xid`, which is rewritten after the rows have been moved to another cluster.
+    """
+CREATE TRIGGER audit_entries_final
+BEFORE UPDATE OF id, at, action, object_kind, object_id, actor_kind, actor_id, actor_name, client, changed, before,
+    after OR TRUNCATE ON audit_entries
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('an entry of the audit trail is never changed')""",
+    """
+CREATE TRIGGER audit_entries_kept BEFORE DELETE ON audit_entries
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_unasked_pruning()""",
+    """
+CREATE TRIGGER audit_entries_pruned AFTER DELETE ON audit_entries REFERENCING OLD TABLE AS pruned
+FOR EACH STATEMENT EXECUTE FUNCTION audit_entries_pruned()""",
+)
+
+ERASURE_FUNCTIONS = (
+    """
+CREATE FUNCTION refuse_erased_actor() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM customers WHERE id = NEW.actor_id::uuid AND erased_at IS NOT NULL) THEN
+        RAISE EXCEPTION 'the customer has been erased' USING ERRCODE = 'serialization_failure';
+    END IF;
+    RETURN NEW;
+END
+$$""",
+)
+
+ERASURE_TRIGGERS = (
+    # An erasure rewrites the tickets itself, a few at a time.
+    """
+CREATE TRIGGER customers_renamed AFTER UPDATE OF name ON customers FOR EACH ROW
+WHEN (OLD.name IS DISTINCT FROM NEW.name AND NEW.erased_at IS NULL) EXECUTE FUNCTION customer_renamed()""",
+    """
+CREATE TRIGGER ticket_events_of_erased BEFORE INSERT ON ticket_events FOR EACH ROW
+WHEN (NEW.actor_kind = 'CUSTOMER' AND NEW.actor_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$')
+EXECUTE FUNCTION refuse_erased_actor()""",
 )
 
 ROWS = (

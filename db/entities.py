@@ -14,6 +14,7 @@ from db.lists.criteria import (
     Assignee,
     Contains,
     Criteria,
+    Equals,
     In,
     Is,
     Matches,
@@ -39,6 +40,7 @@ ARTICLE = Entity("Article", table(models.ArticleRow), "art", visibility.article)
 DELIVERY = Entity("Delivery", table(models.DeliveryRow), "dlv", visibility.delivery)
 API_KEY = Entity("ApiKey", table(models.ApiKeyRow), "key", visibility.admins_only)
 INBOUND_MESSAGE = Entity("InboundMessage", table(models.InboundMessageRow), "inb", visibility.admins_only)
+AUDIT_ENTRY = Entity("AuditEntry", table(models.AuditEntryRow), "aud", visibility.admins_only)
 
 NODES = (TICKET, NOTE, EVENT, CUSTOMER, PROPERTY, TECHNICIAN, ARTICLE)
 """The entities that `node(id)` finds."""
@@ -197,4 +199,24 @@ INBOUND_MESSAGES = Listing(
     keys={"RECEIVED_AT": by_time("received_at")},
     default=(("RECEIVED_AT", True),),
     criteria=Criteria({"filter": Criteria({"outcome": In("outcome")})}),
+)
+
+AUDIT_ENTRIES = Listing(
+    keys={"AT": by_time("at")},
+    default=(("AT", True),),
+    criteria=Criteria(
+        {
+            "filter": Criteria(
+                {
+                    "objectKind": In("object_kind"),
+                    "objectId": Equals("object_id"),
+                    "action": In("action"),
+                    "actorKind": In("actor_kind"),
+                    "actorId": Equals("actor_id"),
+                    "at": Within(lambda role: "at"),
+                }
+            )
+        }
+    ),
+    selective=(("filter", "objectId"), ("filter", "actorId"), ("filter", "at")),
 )

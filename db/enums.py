@@ -141,6 +141,13 @@ class DeliveryState(DocumentedEnum):
     DROPPED = "DROPPED", "Never sent, because nobody confirmed the address or a limit was reached."
 
 
+class NoteVia(DocumentedEnum):
+    """How a note came in."""
+
+    WEB = "WEB", "Through the API: from the dashboard, a portal or a device."
+    EMAIL = "EMAIL", "By e-mail."
+
+
 class InboundOutcome(DocumentedEnum):
     """The outcome of processing an inbound message."""
 
@@ -148,7 +155,39 @@ class InboundOutcome(DocumentedEnum):
     NOTE_ADDED = "NOTE_ADDED", "The message added a note to the ticket that it replies to."
     DUPLICATE = "DUPLICATE", "The message had been processed before; nothing was done."
     IGNORED = "IGNORED", "The message came from a program, a mailing list or Callout itself; nothing was done."
-    KEPT_ASIDE = "KEPT_ASIDE", "The message could not be processed and was kept for a person to review."
+    KEPT_ASIDE = "KEPT_ASIDE", "The message was not processed, but kept for a person to review."
+
+
+class IngestOutcome(DocumentedEnum):
+    """What is revealed of an e-mail's outcome. Services learn only what the e-mail itself decides."""
+
+    RECEIVED = "RECEIVED", "The message was received, and a service learns no more."
+    TICKET_CREATED = InboundOutcome.TICKET_CREATED.value, InboundOutcome.TICKET_CREATED.doc
+    NOTE_ADDED = InboundOutcome.NOTE_ADDED.value, InboundOutcome.NOTE_ADDED.doc
+    DUPLICATE = InboundOutcome.DUPLICATE.value, InboundOutcome.DUPLICATE.doc
+    IGNORED = InboundOutcome.IGNORED.value, InboundOutcome.IGNORED.doc
+    KEPT_ASIDE = InboundOutcome.KEPT_ASIDE.value, InboundOutcome.KEPT_ASIDE.doc
+
+
+class AuditAction(DocumentedEnum):
+    """What was done to an object of the audit trail."""
+
+    CREATED = "CREATED", "The object was created, or the token issued."
+    UPDATED = "UPDATED", "Fields of the object were changed."
+    REVOKED = "REVOKED", "The API key was revoked, or tokens were."
+    ERASED = "ERASED", "The personal data of the customer were erased."
+
+
+class AuditObjectKind(DocumentedEnum):
+    """The kind of object that an entry of the audit trail is about."""
+
+    CUSTOMER = "CUSTOMER", "A customer."
+    PROPERTY = "PROPERTY", "A property."
+    TECHNICIAN = "TECHNICIAN", "A technician."
+    ARTICLE = "ARTICLE", "An article of the knowledge base."
+    SUPPORT_SETTINGS = "SUPPORT_SETTINGS", "The settings for notifications."
+    API_KEY = "API_KEY", "An API key of a service."
+    TOKEN = "TOKEN", "A token, or all tokens of a subject; the object's id is the subject."
 
 
 class ArticleMatch(DocumentedEnum):

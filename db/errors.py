@@ -3,6 +3,7 @@ sees only a code, such as `INTERNAL`."""
 
 from __future__ import annotations
 
+from math import ceil
 from typing import ClassVar
 
 
@@ -35,3 +36,19 @@ class LimitExceeded(ClientError):
     """The request asks for more than a single request may."""
 
     code = "LIMIT_EXCEEDED"
+
+
+class RateLimited(ClientError):
+    """Too much has been asked for lately. Nothing was done, and the same request may succeed after `retry_after`
+    seconds."""
+
+    code = "RATE_LIMITED"
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+    @property
+    def seconds(self) -> int:
+        """`retry_after` in whole seconds, at least 1, as `Retry-After` has it (RFC 9110, section 10.2.3)."""
+        return max(1, ceil(self.retry_after))

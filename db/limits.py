@@ -25,6 +25,9 @@ SAID_MAX = 1_000  # the result of an attempt to deliver, such as a mail server's
 BULK_MAX = 100  # tickets that one mutation changes
 MESSAGE_ID_MAX = 500
 REASON_MAX = 500
+OBJECT_ID_MAX = 200
+AUDITED_CHANGES_MAX = 20  # fields in one entry of the audit trail
+CLIENT_MAX = 45  # an IPv6 address as text; those that end in an IPv4 address are the longest
 EXCERPT_WORDS = 30
 PROGRESS_MAX = 50  # entries in the progress of a tracked ticket
 

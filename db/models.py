@@ -33,10 +33,13 @@ from db import limits
 from db.enums import (
     ActorKind,
     Audience,
+    AuditAction,
+    AuditObjectKind,
     DeliveryChannel,
     DeliveryState,
     DocumentedEnum,
     InboundOutcome,
+    NoteVia,
     NoticeKind,
     TicketCategory,
     TicketEventKind,
@@ -79,7 +82,10 @@ NOTICE_KIND = pg_enum(NoticeKind, "notice_kind")
 CHANNEL = pg_enum(DeliveryChannel, "delivery_channel")
 AUDIENCE = pg_enum(Audience, "delivery_audience")
 DELIVERY_STATE = pg_enum(DeliveryState, "delivery_state")
+NOTE_VIA = pg_enum(NoteVia, "note_via")
 INBOUND_OUTCOME = pg_enum(InboundOutcome, "inbound_outcome")
+AUDIT_ACTION = pg_enum(AuditAction, "audit_action")
+AUDIT_OBJECT_KIND = pg_enum(AuditObjectKind, "audit_object_kind")
 
 NOW = text("now()")
 
@@ -122,6 +128,8 @@ def search_form(column: str) -> Any:
 
 
 class CustomerRow(Base):
+    """A customer. After an erasure, which begins at `erased_at`, the row has placeholders."""
+
     __tablename__ = "customers"
     __table_args__ = (
         present("name", limits.NAME_MAX),
@@ -156,6 +164,7 @@ class CustomerRow(Base):
     email: Mapped[str]
     phone: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    erased_at: Mapped[datetime | None]
     name_form: Mapped[str] = search_form("name")
     email_form: Mapped[str] = search_form("email")
     account_number_form: Mapped[str] = search_form("account_number")
@@ -164,6 +173,31 @@ class CustomerRow(Base):
             "search_form(name) || E'\\n' || search_form(email) || E'\\n' || search_form(account_number)", persisted=True
         )
     )
+
+
+class ErasureRow(Base):
+    """The erasure of a customer, which the admin `actor_id` has begun (`db/erasure/steps.py`).
+
+    `sought` has the values that are still looked for: those that are looked for everywhere, and those that are looked
+    for in the customer's tickets. It is null once the erasure is finished. `stage` and `after`, the id of a row, say
+    what is done. `xid` is the transaction that has begun the erasure.
+    """
+
+    __tablename__ = "erasures"
+    __table_args__ = (
+        CheckConstraint("stage IN ('TICKETS', 'OTHERS', 'MAIL', 'REST', 'STATISTICS')", name="stage_known"),
+        CheckConstraint("(finished_at IS NULL) = (sought IS NOT NULL)", name="finished_has_forgotten"),
+    )
+
+    customer_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("customers.id"), primary_key=True)
+    xid: Mapped[str] = mapped_column(Xid8, server_default=text("pg_current_xact_id()"))
+    actor_id: Mapped[str]
+    actor_name: Mapped[str]
+    requested_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    sought: Mapped[list[dict[str, list[str]]] | None] = mapped_column(JSONB)
+    stage: Mapped[str] = mapped_column(server_default=text("'TICKETS'"))
+    after: Mapped[uuid.UUID] = mapped_column(server_default=text("'00000000-0000-0000-0000-000000000000'"))
+    finished_at: Mapped[datetime | None]
 
 
 class PropertyRow(Base):
@@ -205,7 +239,7 @@ class TechnicianRow(Base):
 class TicketRow(Base):
     """A ticket. A trigger writes `search_text`: the search forms of reference, subject, contact name and customer name,
     a line each. `public_updated_at` is the `updated_at` that customers and services see: an internal note does not
-    change it."""
+    change it. `sender_verified` is that of the message that created the ticket, as for a note."""
 
     __tablename__ = "tickets"
     __table_args__ = (
@@ -304,6 +338,7 @@ class TicketRow(Base):
     resolved_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
     search_text: Mapped[str] = mapped_column(server_default=text("''"))
+    sender_verified: Mapped[bool | None]
 
 
 class TicketChatRow(Base):
@@ -322,8 +357,10 @@ class TicketChatRow(Base):
 
 
 class NoteRow(Base):
-    """A note, which is never updated or deleted: a trigger refuses both. `customer_id` is the ticket's customer at the
-    time, so that a ticket's next customer does not see the notes from before."""
+    """A note, which is never updated or deleted: a trigger refuses both, except for the updates of an erasure.
+    `customer_id` is the ticket's customer at the time, so that a ticket's next customer does not see the notes from
+    before. `sender_verified` is whether a mail server of ours has verified the sender of a note that came by mail; null
+    if none has said anything."""
 
     __tablename__ = "notes"
     __table_args__ = (
@@ -340,6 +377,8 @@ class NoteRow(Base):
     author_id: Mapped[str]
     author_name: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    via: Mapped[NoteVia] = mapped_column(NOTE_VIA, server_default=NoteVia.WEB)
+    sender_verified: Mapped[bool | None]
 
 
 class ArticleRow(Base):
@@ -425,6 +464,7 @@ class IdempotencyKeyRow(Base):
     its row is committed together with the object."""
 
     __tablename__ = "idempotency_keys"
+    __table_args__ = (Index("ix_idempotency_keys_created_at", "created_at"),)
 
     caller: Mapped[str] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
@@ -468,7 +508,8 @@ class EventLogRow(Base):
     up to the position `fingerprinted` (`db/events/position.py`). `counted` and `service_counted` are the positions up
     to which `ticket_counts` and `service_ticket_counts` include the events. Events of transactions below `horizon` may
     be deleted: a stream cannot resume from a position that does not see all of them. `cluster` is the one that all
-    these transaction ids belong to.
+    these transaction ids belong to. `audit_fingerprint`, `audit_fingerprinted` and `audit_horizon` are the same for the
+    audit trail, whose entries streams deliver as well.
     """
 
     __tablename__ = "event_log"
@@ -483,6 +524,9 @@ class EventLogRow(Base):
     horizon_at: Mapped[datetime] = mapped_column(server_default=NOW)
     fingerprint: Mapped[int] = mapped_column(BigInteger)
     fingerprinted: Mapped[str] = mapped_column(PgSnapshot)
+    audit_fingerprint: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    audit_fingerprinted: Mapped[str] = mapped_column(PgSnapshot, server_default=text("'1:1:'::pg_snapshot"))
+    audit_horizon: Mapped[str] = mapped_column(Xid8, server_default=text("'0'::xid8"))
 
 
 class TicketCountRow(Base):
@@ -559,6 +603,7 @@ class DeliveryRow(Base):
         Index("ix_deliveries_created_at_id", "created_at", "id"),
         Index("ix_deliveries_state_created_at_id", "state", "created_at", "id"),
         Index("ix_deliveries_recipient_created_at_id", text("lower(recipient)"), "created_at", "id"),
+        Index("ix_deliveries_finished_at", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=text("gen_random_uuid()"))
@@ -640,6 +685,7 @@ class InboundMessageRow(Base):
         Index("ix_inbound_messages_content_received_at", "content", "received_at"),
         Index("ix_inbound_messages_received_at_id", "received_at", "id"),
         Index("ix_inbound_messages_outcome_received_at_id", "outcome", "received_at", "id"),
+        Index("ix_inbound_messages_ticket_id", "ticket_id"),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
@@ -656,3 +702,46 @@ class InboundMessageRow(Base):
     ticket_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("tickets.id"))
     note_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("notes.id"))
     raw: Mapped[bytes | None] = mapped_column(BYTEA)
+
+
+class AuditEntryRow(Base):
+    """The audit trail: one row for each change of a customer, property, technician, article, API key or token, and of
+    the settings, written in the transaction of the change (`resolvers/audit.py`).
+
+    `object_id` is the object's global id (`cus_…`), a token's subject, or null for the settings. `actor_id` is the
+    subject of the actor's token, or the id of their API key. `client` is the address that the request came from.
+    `changed` names the columns that the change has changed, and `before` and `after` have the columns of the object,
+    without secrets; `before` is null for a creation. `xid` is the transaction that wrote the row, as in
+    `ticket_events`: the entries after a position are streamed in the same way.
+
+    A trigger refuses every change, by the function that protects notes and events (`refuse_change`), so an erasure may
+    rewrite an entry. Another refuses to delete entries, except in a transaction that has executed
+    `SET LOCAL callout.pruning = 'audit_entries'`: retention may delete those that are older than a day.
+    `event_log.audit_horizon` then moves past them, so that a stream does not resume from a cursor before them.
+    """
+
+    __tablename__ = "audit_entries"
+    __table_args__ = (
+        at_most("object_id", limits.OBJECT_ID_MAX),
+        at_most("client", limits.CLIENT_MAX),
+        CheckConstraint(f"cardinality(changed) <= {limits.AUDITED_CHANGES_MAX}", name="changed_count"),
+        Index("ix_audit_entries_xid", "xid"),
+        Index("ix_audit_entries_at_id", "at", "id"),
+        Index("ix_audit_entries_object_id_at_id", "object_id", "at", "id"),
+        Index("ix_audit_entries_actor_id_at_id", "actor_id", "at", "id"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    xid: Mapped[str] = mapped_column(Xid8, server_default=text("pg_current_xact_id()"))
+    # Not the transaction's start: the changes of an object are in the order of their times.
+    at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    action: Mapped[AuditAction] = mapped_column(AUDIT_ACTION)
+    object_kind: Mapped[AuditObjectKind] = mapped_column(AUDIT_OBJECT_KIND)
+    object_id: Mapped[str | None] = mapped_column(Text(collation="C"))
+    actor_kind: Mapped[ActorKind] = mapped_column(ACTOR_KIND)
+    actor_id: Mapped[str] = mapped_column(Text(collation="C"))
+    actor_name: Mapped[str]
+    client: Mapped[str | None]
+    changed: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    before: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    after: Mapped[dict[str, Any] | None] = mapped_column(JSONB)

@@ -23,6 +23,7 @@ from sqlalchemy import (
     FromClause,
     Integer,
     Select,
+    TableClause,
     Text,
     and_,
     any_,
@@ -85,7 +86,7 @@ class Asked:
         return streams.render_derived(name=ASKED, with_types=True)
 
 
-def _numbers(streams: Row) -> ColumnElement[Any]:
+def numbers_of(streams: Row) -> ColumnElement[Any]:
     """The numbers of several streams as an array."""
     return func.array_agg(streams.c.n, type_=ARRAY(Integer())).label("streams")
 
@@ -95,6 +96,11 @@ class Stream(FieldMapping):
     """A subscription field, with a message for each event that concerns it. `message` is the name of their type."""
 
     message: str
+
+    @property
+    def log(self) -> TableClause:
+        """The table of the events that the stream delivers."""
+        return EVENT.table
 
     def messages(self, root: Selection) -> list[list[Selection]]:
         """The selections of a message: one for each JSON document that it is rendered into."""
@@ -119,7 +125,7 @@ class Stream(FieldMapping):
 
     def source(self, draft: Draft) -> tuple[FromClause, list[Condition]]:
         """The rows of `changes` for the events that the statement is asked about."""
-        given = draft.alias(EVENT.table)
+        given = draft.alias(self.log)
         ids = of_any_length(bindparam(EVENTS, type_=ARRAY(UUID(as_uuid=False))))
         events = select(given).where(given.c.id == any_(ids))
         return self.changes(draft, events.subquery(draft.name())).subquery(OWN), []
@@ -153,7 +159,7 @@ class TicketChanges(Stream):
         slots = Slots(words_are_values=True)
         shape = TICKETS.criteria.read({"filter": arguments.get("filter")}, slots)
         filter = StreamFilter.of(shape, tuple(slots.values))
-        return Bound(SHARED.rest(filter.shape), (filter,))
+        return Bound(SHARED.rest(filter.shape), (filter,), conditions=slots.criteria)
 
     def changes(self, draft: Draft, event: Row) -> Select[Any]:
         viewer = draft.viewer
@@ -189,7 +195,7 @@ class TicketChanges(Stream):
             .group_by(found.c.n)
             .subquery(draft.name())
         )
-        return select(each.c.was, each.c.now, _numbers(each)).group_by(each.c.was, each.c.now).lateral(draft.name())
+        return select(each.c.was, each.c.now, numbers_of(each)).group_by(each.c.was, each.c.now).lateral(draft.name())
 
     def columns(self, bound: Bound) -> Mapping[str, Any]:
         return self._filter(bound).columns()
@@ -235,7 +241,7 @@ class NoteAdditions(Stream):
         seen = exists().where(note.c.id == event.c.note_id, NOTE.visible(note, draft.viewer))
         added = event.c.kind == literal_column(f"'{TicketEventKind.NOTE_ADDED}'")
         follows, streams = event.c.ticket_id == asked.column("ticket", UUID(as_uuid=False)), asked.rows()
-        those = select(_numbers(streams)).select_from(streams).where(follows).lateral(draft.name())
+        those = select(numbers_of(streams)).select_from(streams).where(follows).lateral(draft.name())
         there = those.c.streams.is_not(None)
         return select(event, those.c.streams).select_from(event.join(those, there)).where(added, seen)
 

@@ -6,13 +6,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from db.erasure import placeholders
 from db.events.log import Part
 from db.postgres.statement import Statement
 from notifiers.rules import NotificationTarget
 
 # The ticket, the actor and the time are the event's. Google Chat has one space, so its recipient is empty. DISTINCT ON
 # keeps only the first, most important target of each recipient whose kind is on.
-_ENQUEUE: Final = """
+_ENQUEUE: Final = f"""
 INSERT INTO deliveries
     (event_id, ticket_id, note_id, technician_id, kind, channel, audience, recipient, recipient_name, actor_name,
     created_at)
@@ -27,7 +28,8 @@ CROSS JOIN LATERAL (
     SELECT 'EMAIL'::delivery_channel, address, '' FROM unnest(settings.admin_recipients) AS address
     WHERE target.audience = 'ADMIN'
     UNION ALL
-    SELECT 'EMAIL', contact_email, contact_name FROM tickets WHERE target.audience = 'CUSTOMER'
+    SELECT 'EMAIL', contact_email, contact_name FROM tickets
+    WHERE target.audience = 'CUSTOMER' AND contact_email NOT LIKE '%@{placeholders.DOMAIN}'
     UNION ALL
     SELECT 'EMAIL', email, name FROM technicians WHERE id = target.technician_id AND active
     UNION ALL

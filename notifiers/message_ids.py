@@ -28,10 +28,12 @@ def ticket_of(message_id: str, domain: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class OwnMail:
-    """How to recognise our own mail: its addresses, in lower case, and the domain of its Message-IDs."""
+    """What is ours in inbound mail: our addresses, in lower case, and the domain of our Message-IDs, by which our own
+    mail is recognised; and the authserv-ids of the mail servers whose word counts, also in lower case."""
 
     addresses: frozenset[str]
     domain: str
+    servers: frozenset[str] = frozenset()
 
     def ticket_of(self, message_id: str) -> str | None:
         """Returns the UUID of the ticket that one of our Message-IDs is about, or None if it is not one of ours."""

@@ -44,11 +44,13 @@ class Times:
 @dataclass(frozen=True, slots=True, eq=False)
 class Session:
     """The viewer that a token has authenticated, until `expires_at` (Unix time; None for an API key, which does not
-    expire) or until the viewer loses access. `by_key` says whether the token is an API key."""
+    expire) or until the viewer loses access. `by_key` says whether the token is an API key, `client` is the address
+    that the connection comes from."""
 
     viewer: Viewer
     expires_at: float | None
     by_key: bool
+    client: str | None = None
 
     @property
     def expired(self) -> bool:

@@ -13,6 +13,7 @@ from typing import Self
 
 from db.enums import StreamResetReason
 from db.stream_filter import QuickTest
+from pubsub.quota import Quota
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Feed(ABC):
     Feeds with equal keys are interchangeable, so their subscribers form one group. Feeds of one `family` differ in the
     values of their filters alone, and are asked together. Every event that can concern the feed has one of its `routes`
     and passes its `quick_test`. `at_once` is the most events to look up at a time; their messages are in memory
-    together.
+    together. `quota` is that of the viewer for whom the feed was made.
     """
 
     key: Hashable
@@ -40,6 +41,7 @@ class Feed(ABC):
     routes: frozenset[str]
     quick_test: QuickTest
     at_once: int
+    quota: Quota
 
     @abstractmethod
     async def of(self, events: Sequence[str]) -> list[Message]:

@@ -25,6 +25,7 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 
+from db.events.event import AUDIT_ROUTE
 from db.events.stream_cursor import Reset, StreamCursors, StreamPosition, check_position
 from db.postgres.outage import is_logged
 from db.postgres.pool import Database
@@ -40,7 +41,7 @@ HELD_MAX: Final = 10_000  # messages held back for a subscriber during its repla
 HELD_BYTES_MAX: Final = QUEUE_BYTES_MAX  # the total size of those messages
 REPLAYS_AT_ONCE: Final = 3
 """The most look-ups for replays at a time, so that clients that come back together leave connections of the pool to
-others. A subscriber that reads slowly waits outside."""
+others. A subscriber that reads slowly waits outside; before that, the subscribers of a viewer take turns."""
 ASKED_MAX: Final = 20_000  # events times groups of a family in one look-up, which takes a tenth of a second
 
 UNAVAILABLE: Final = (
@@ -123,7 +124,9 @@ class _GroupSubscriber:
 class SubscriptionHandle:
     """An active subscription. The subscriber calls `end`, once."""
 
-    def __init__(self, tail: Tail) -> None:
+    def __init__(self, tail: Tail, feed: Feed) -> None:
+        self._quota, self._key = feed.quota, feed.key
+        self._quota.enter(self._key)
         self.joining: asyncio.Task[None] | None = None
         self.leave: Callable[[], None] = lambda: None
         self._tail = tail
@@ -140,6 +143,7 @@ class SubscriptionHandle:
             self.joining.cancel()
         self.leave()
         self._tail.leave()
+        self._quota.leave(self._key)
 
 
 class _Group:
@@ -252,7 +256,7 @@ class Hub:
     def subscribe(self, feed: Feed, subscriber: Subscriber, after: str | None) -> SubscriptionHandle:
         """Delivers the feed's messages to `subscriber`, after the cursor `after` or from now on, until the returned
         handle is ended."""
-        subscription = SubscriptionHandle(self._tail)
+        subscription = SubscriptionHandle(self._tail, feed)
         subscription.join(self._join(feed, subscriber, after, subscription))
         return subscription
 
@@ -276,8 +280,18 @@ class Hub:
                     concerned[group.family].append(group)
             for family, groups in concerned.items():
                 waiting[family].append(_Waiting(event.id, batch, groups))
+        if batch.entries:
+            for family, groups in self._of_audit_trail().items():
+                waiting[family] += (_Waiting(entry, batch, groups) for entry in batch.entries)
         for family, events in waiting.items():
             family.add(events)
+
+    def _of_audit_trail(self) -> dict[_Family, list[_Group]]:
+        """The groups that the entries of the audit trail can concern, by family."""
+        found: defaultdict[_Family, list[_Group]] = defaultdict(list)
+        for group in self._by_route.get(AUDIT_ROUTE, ()):
+            found[group.family].append(group)
+        return found
 
     def _on_changed_history(self) -> None:
         for family in self._families.values():
@@ -333,7 +347,7 @@ class Hub:
         await entry.catch_up()
 
     async def _replay(self, feed: Feed, entry: _GroupSubscriber, now: str) -> None:
-        async with self._replays:
+        async with feed.quota.replays, self._replays:
             checked = await check_position(entry.position, self._database, now)
         if isinstance(checked, Reset):
             position = StreamPosition(checked.now)
@@ -344,7 +358,7 @@ class Hub:
             return
 
         async def of(events: Sequence[str]) -> list[Message]:
-            async with self._replays:
+            async with feed.quota.replays, self._replays:
                 return await feed.of(events)
 
         async for portion in checked.portions(of, feed.at_once):

@@ -23,7 +23,7 @@ from typing import Any, Final
 import asyncpg
 
 from db.events.event import IMAGES, READ, Event
-from db.events.position import HASH, NOW, Position, unseen
+from db.events.position import AUDIT, HASH, NOW, TICKETS, Position, unseen
 from db.events.stream_cursor import Unsettled
 from db.postgres.outage import OutageLog
 from db.postgres.pool import OUTAGE, normalised
@@ -40,10 +40,14 @@ _NOW: Final = f"SELECT {NOW} AS position, pg_is_in_recovery() AS recovering"
 
 # A left join, because the position is needed even if there are no new events.
 _NEW_EVENTS: Final = f"""
-SELECT {NOW} AS position, pg_is_in_recovery() AS recovering, fresh.*
-FROM (VALUES (true)) AS always (row) LEFT JOIN LATERAL (
+SELECT {NOW} AS position, pg_is_in_recovery() AS recovering, added.*, fresh.*
+FROM (
+    SELECT coalesce(array_agg(id::text ORDER BY at, id), '{{}}') AS entries,
+        coalesce(bit_xor({HASH}), 0) AS entries_hash
+    FROM {unseen("$1::text::pg_snapshot", "id, at", AUDIT)}
+) AS added LEFT JOIN LATERAL (
     SELECT {HASH} AS hash, {READ}
-    FROM {unseen("$1::text::pg_snapshot", "*")}
+    FROM {unseen("$1::text::pg_snapshot", "*", TICKETS)}
     {IMAGES}
 ) AS fresh ON true
 ORDER BY fresh.at, fresh.id"""
@@ -51,12 +55,14 @@ ORDER BY fresh.at, fresh.id"""
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The events between the positions `origin` and `until`, in order. Batches are numbered from 1 in each process."""
+    """The events between the positions `origin` and `until`, in order, and the ids of the entries that were added to
+    the audit trail. Batches are numbered from 1 in each process."""
 
     number: int
     origin: str
     until: str
     events: Sequence[Event]
+    entries: Sequence[str] = ()
 
 
 class Tail:
@@ -158,12 +164,14 @@ class Tail:
         rows: list[Any] = await connection.fetch(_NEW_EVENTS, before.snapshot)
         origin, self.position = self.position, _position(rows[0])
         fresh = [row for row in rows if row["id"] is not None]
-        if not before.holds(Position.parse(self.position), reduce(xor, (row["hash"] for row in fresh), 0)):
+        entries: Sequence[str] = rows[0]["entries"]
+        hash = reduce(xor, (row["hash"] for row in fresh), rows[0]["entries_hash"])
+        if not before.holds(Position.parse(self.position), hash):
             logger.warning("the event log's history has changed, as after a failover or a restore")
             self._on_changed_history()
-        elif fresh:
+        elif fresh or entries:
             self.number += 1
-            self._on_batch(Batch(self.number, origin, self.position, [Event.of(row) for row in fresh]))
+            self._on_batch(Batch(self.number, origin, self.position, [Event.of(row) for row in fresh], entries))
         self._looked.set()
         self._looked = asyncio.Event()  # a new one, so that those who wait from now on wait for the next look
 

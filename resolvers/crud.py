@@ -1,6 +1,7 @@
 """Create and update for customers, properties, technicians and articles: write a row of checked values.
 
-Unique values are checked first, so that all errors are reported at once; the unique index decides races.
+Unique values are checked first, so that all errors are reported at once; the unique index decides races. The statement
+that writes the row also writes the entry of the audit trail.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from functools import cache
 from typing import Any
 
 import asyncpg
-from sqlalchemy import ColumnElement, TableClause, bindparam, func, insert, literal_column, select, update
+from sqlalchemy import ColumnElement, TableClause, bindparam, func, insert, literal_column, or_, select, update
 
+from db.enums import AuditAction
 from db.ids import new_id
-from db.postgres.statement import Statement
-from resolvers import idempotency
+from db.postgres.statement import Queryable, Statement
+from resolvers import audit, idempotency
 from resolvers.checks import Checks
 from resolvers.mutation import Call, Input, MutationError, Outcome, Refused, Transaction, UserErrorCode
 
@@ -50,7 +52,8 @@ async def create(
         await _check_unique(transaction, table, object_id, values, unique, checks)
         checks.finish()
         with _Taken(unique):
-            await _insert(table, tuple(sorted(values))).execute(transaction, id=object_id, **values)
+            entry = audit.parameters(call, AuditAction.CREATED)
+            await _insert(table, tuple(sorted(values))).execute(transaction, id=object_id, **values, **entry)
     return Outcome(object_id)
 
 
@@ -62,39 +65,58 @@ async def change(
     unique: Unique,
     missing: MutationError,
     checks: Checks,
+    look_up: LookUp = _no_look_up,
 ) -> Outcome:
     """Update the row's columns to `values`. Raises `Refused` if there are errors, or with `missing` if the row does not
     exist."""
     if object_id is None:
         checks.finish()
     async with call.transaction() as transaction:
+        await look_up(transaction, {"id": object_id, **values}, checks)
         await _check_unique(transaction, table, str(object_id), values, unique, checks)
         checks.finish()
         with _Taken(unique):
-            found = await update_statement(table, values).fetchval(transaction, id=object_id, **values)
-        if found is None:
+            found = await write_change(transaction, call, table, object_id, values)
+        if not found:
             raise Refused(missing)
     return Outcome(object_id)
 
 
+async def write_change(
+    connection: Queryable,
+    call: Call,
+    table: TableClause,
+    object_id: Any,
+    values: Mapping[str, Any],
+    action: AuditAction = AuditAction.UPDATED,
+) -> bool:
+    """Update these columns of a row, in one statement. Nothing is written if the row has all of the values already.
+    Returns whether the row exists."""
+    statement = _update(table, tuple(sorted(values)))
+    return bool(await statement.fetchval(connection, id=object_id, **values, **audit.parameters(call, action)))
+
+
 @cache
 def _insert(table: TableClause, columns: tuple[str, ...]) -> Statement:
-    return Statement(insert(table).values({name: _value(table, name) for name in ("id", *columns)}))
-
-
-def update_statement(table: TableClause, values: Mapping[str, Any]) -> Statement:
-    """The statement that updates these columns of a row, by `id`. It returns true if the row exists."""
-    return _update(table, tuple(sorted(values)))
+    values = {name: _value(table, name) for name in ("id", *columns)}
+    written = insert(table).values(values).returning(*table.c).cte("written")
+    return Statement(audit.with_entry(table, written))
 
 
 @cache
 def _update(table: TableClause, columns: tuple[str, ...]) -> Statement:
-    values: dict[str, Any] = {name: _value(table, name) for name in columns} or {"id": table.c.id}
+    """The statement locks the row first, and the change is joined with the locked row. So the entry has the row as it
+    was just before the change, even if another transaction has changed it since the statement began."""
+    found = select(table).where(table.c.id == _value(table, "id")).with_for_update(key_share=True).cte("found")
+    if not columns:
+        return Statement(select(found.c.id))
+    values: dict[str, Any] = {name: _value(table, name) for name in columns}
+    differs = or_(*(table.c[name].is_distinct_from(value) for name, value in values.items()))
     if "updated_at" in table.c:
         values["updated_at"] = func.clock_timestamp()
-    return Statement(
-        update(table).where(table.c.id == _value(table, "id")).values(values).returning(literal_column("true"))
-    )
+    changed = update(table).where(table.c.id == found.c.id, differs).values(values).returning(*table.c)
+    written = changed.cte("written")
+    return Statement(audit.with_entry(table, written, found))
 
 
 def _value(table: TableClause, name: str) -> ColumnElement[Any]:

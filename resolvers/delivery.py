@@ -6,6 +6,7 @@ from sqlalchemy import Text, and_, bindparam, case, func, literal_column, null, 
 
 from db import models
 from db.enums import DeliveryState
+from db.erasure import placeholders
 from db.postgres.statement import Statement
 from db.sql import Expression, Row, table
 from db.visibility import ViewerParameter
@@ -18,7 +19,12 @@ _RETRIED = (DeliveryState.DEAD, DeliveryState.HELD, DeliveryState.DROPPED)
 _ALONE = or_(_TABLE.c.summary_id.is_(None), _TABLE.c.summary_id == _TABLE.c.id)
 _QUEUE = Statement(
     update(_TABLE)
-    .where(_TABLE.c.id == _ID, or_(*(_TABLE.c.state == state for state in _RETRIED)), _ALONE)
+    .where(
+        _TABLE.c.id == _ID,
+        or_(*(_TABLE.c.state == state for state in _RETRIED)),
+        _ALONE,
+        _TABLE.c.recipient.not_like(literal_column(f"'%@{placeholders.DOMAIN}'")),
+    )
     .values(
         state=DeliveryState.PENDING,
         attempts=0,
@@ -29,26 +35,29 @@ _QUEUE = Statement(
     )
     .returning(_TABLE.c.id)
 )
-_PRESENT = Statement(select(_TABLE.c.state, _TABLE.c.summary_id).where(_TABLE.c.id == _ID))
+_FOUND = Statement(select(_TABLE.c.state, _TABLE.c.summary_id, _TABLE.c.recipient).where(_TABLE.c.id == _ID))
 
 
 async def retry(call: Call, input: Input) -> Outcome:
     """Queue a delivery again as if it were new; a running worker sends it within a second. One that was held or dropped
     is sent although nobody has confirmed the address, and whatever the limits are: an admin has decided so.
 
-    Raises `Refused` if it does not exist, has been sent or will be, or is part of a summary.
+    Raises `Refused` if it does not exist, has been sent or will be, or is part of a summary, or if its recipient has
+    been erased.
     """
     checks = Checks()
     delivery_id = checks.key(input["deliveryId"], "dlv", "delivery", "deliveryId")
     checks.finish()
     if await _QUEUE.fetchval(call.database, id=delivery_id) is None:
-        present = await _PRESENT.fetchrow(call.database, id=delivery_id)
-        if present is None:
+        found = await _FOUND.fetchrow(call.database, id=delivery_id)
+        if found is None:
             raise Refused(MutationError(UserErrorCode.NOT_FOUND, "There is no such delivery.", ("deliveryId",)))
-        if present["state"] in _RETRIED:
-            message = f"This delivery is part of a summary: retry that one, dlv_{present['summary_id']}."
+        if placeholders.is_email(found["recipient"]):
+            message = "The recipient has been erased."
+        elif found["state"] in _RETRIED:
+            message = f"This delivery is part of a summary: retry that one, dlv_{found['summary_id']}."
         else:
-            message = f"Only a DEAD, HELD or DROPPED delivery can be retried; this one is {present['state']}."
+            message = f"Only a DEAD, HELD or DROPPED delivery can be retried; this one is {found['state']}."
         raise Refused(MutationError(UserErrorCode.NOT_ALLOWED, message, ("deliveryId",)), object_id=delivery_id)
     return Outcome(delivery_id)
 

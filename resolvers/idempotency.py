@@ -59,6 +59,8 @@ async def claim(
     if await _CLAIM.fetchval(transaction, caller=caller, key=key, request_hash=digest, object_id=object_id):
         return None
     earlier = await _CLAIMED.fetchrow(transaction, caller=caller, key=key)
+    if earlier is None:  # pruned between the two statements
+        return await claim(transaction, call, mutation, request, object_id)
     if earlier["request_hash"] != digest:
         message = "This idempotency key was already used for a different request; use a new one."
         raise Refused(MutationError(UserErrorCode.IDEMPOTENCY_CONFLICT, message, ("idempotencyKey",)))

@@ -3,7 +3,8 @@
 The From header can be forged, so an address proves nothing. A message can create a ticket, or add a note to a ticket
 that its address belongs to; its sender receives nothing but the mails that a ticket's contact receives anyway. A reply
 from any other address creates a new ticket, whether or not the ticket that it names exists, so that the sender cannot
-find out.
+find out. Nor can the service that hands the message in: it learns only what the message itself decides. A message that
+fails DMARC is kept aside; others say whether their sender was verified (docs/decisions/mail-authentication.md).
 
 There is one transaction for each message: its effect commits together with the row that records the outcome. If the
 same message is received twice at the same time, the second transaction waits and then finds that row.
@@ -15,12 +16,15 @@ import asyncio
 import base64
 import binascii
 import hashlib
-from collections.abc import Mapping
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Text,
     and_,
     any_,
@@ -36,7 +40,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, UUID, insert
 
 from db import limits, models
-from db.enums import ActorKind, InboundOutcome, Role, TicketSource
+from db.enums import ActorKind, InboundOutcome, IngestOutcome, NoteVia, Role, TicketSource
+from db.erasure import placeholders
 from db.ids import new_id
 from db.postgres.statement import Statement
 from db.sql import Expression, Row, table
@@ -56,6 +61,9 @@ NO_SUBJECT = "(no subject)"
 
 _REPEATS_MAX = 20
 """Tickets that one sender can create with the same text within an hour. More look like an auto-responder in a loop."""
+
+STEP_SECONDS = 0.05
+"""A service's answer takes a multiple of this, so that its time does not show what the message led to."""
 
 _MESSAGES = table(models.InboundMessageRow)
 _TICKETS = table(models.TicketRow)
@@ -105,9 +113,13 @@ _SPOKEN_OF = Statement(
 def _belonging() -> Statement:
     """Selects and locks the tickets, of those with the given ids, that an address belongs to: the contact's or the
     customer's address, or the technician's or an admin's if the message replies to one of our mails, whose Message-ID
-    cannot be guessed."""
+    cannot be guessed.
+
+    A service sees the notes on a ticket that it created, but must not learn the customer's address by guessing: there
+    that address must be verified."""
     by_contact = func.lower(_TICKETS.c.contact_email) == _ADDRESS
-    by_customer = func.coalesce(func.lower(_CUSTOMERS.c.email) == _ADDRESS, false())
+    hidden = and_(_TICKETS.c.creator_kind == ActorKind.SERVICE, ~bindparam("verified", type_=Boolean()))
+    by_customer = func.coalesce(and_(func.lower(_CUSTOMERS.c.email) == _ADDRESS, ~hidden), false())
     by_admin = _ADDRESS.in_(select(func.lower(func.unnest(_SETTINGS.c.admin_recipients))))
     by_technician = and_(_TECHNICIANS.c.active, func.lower(_TECHNICIANS.c.email) == _ADDRESS)
     by_staff = and_(_IN_THREAD, or_(by_technician, by_admin))
@@ -144,18 +156,43 @@ class Received:
 
 
 async def ingest(call: Call, input: Input) -> Outcome:
-    """Receive a message from a service."""
+    """Receive a message from an admin, who learns its outcome, or from a service, which does not."""
     checks = Checks()
     raw = _bytes(input["message"], checks)
     checks.finish()
+    if call.viewer.role is Role.SERVICE:
+        return await _acknowledge(call, raw)
     received = await receive(call, raw)
     extra = {"outcome": received.outcome, "reason": received.reason, "ticket_id": received.ticket_id}
     return Outcome(received.message_id, extra=extra)
 
 
+async def _acknowledge(call: Call, raw: bytes) -> Outcome:
+    """Receive a message. The result and its time depend on nothing but the message: not even on whether it is a
+    duplicate, as another service may have handed in the first one."""
+    mail = await asyncio.to_thread(read, raw, call.own_mail)
+    async with in_equal_time():
+        await _receive(call, mail, raw)
+    decided = _decided(mail)
+    if decided is None:
+        return Outcome(extra={"outcome": IngestOutcome.RECEIVED})
+    return Outcome(extra={"outcome": decided.outcome, "reason": decided.reason})
+
+
+@asynccontextmanager
+async def in_equal_time() -> AsyncIterator[None]:
+    """Extends the block's time to a multiple of `STEP_SECONDS`."""
+    start = time.monotonic()
+    yield
+    await asyncio.sleep(STEP_SECONDS - (time.monotonic() - start) % STEP_SECONDS)
+
+
 async def receive(call: Call, raw: bytes) -> Received:
     """Receive any message, once. An error of the database is raised, and the message was not received then."""
-    mail = await asyncio.to_thread(read, raw, call.own_mail)
+    return await _receive(call, await asyncio.to_thread(read, raw, call.own_mail), raw)
+
+
+async def _receive(call: Call, mail: IncomingMail, raw: bytes) -> Received:
     try:
         return await _take(call, mail, raw)
     except _Seen as seen:
@@ -186,11 +223,9 @@ async def _take(call: Call, mail: IncomingMail, raw: bytes) -> Received:
 
 async def _decide(transaction: Transaction, call: Call, mail: IncomingMail) -> Received:
     """Carry out the outcome that the message calls for, and return it."""
-    if mail.automatic is not None:
-        return Received(InboundOutcome.IGNORED, mail.automatic)
-    reason = mail.unusable or _objection(mail)
-    if reason is not None:
-        return Received(InboundOutcome.KEPT_ASIDE, reason)
+    decided = _decided(mail)
+    if decided is not None:
+        return decided
     answered = await _answered(transaction, call, mail)
     if answered is not None:
         return await _add_note(transaction, call, mail, answered)
@@ -200,11 +235,21 @@ async def _decide(transaction: Transaction, call: Call, mail: IncomingMail) -> R
     return await _open_ticket(transaction, call, mail)
 
 
+def _decided(mail: IncomingMail) -> Received | None:
+    """The outcome that the message itself decides, whatever is stored; None if it does not."""
+    if mail.automatic is not None:
+        return Received(InboundOutcome.IGNORED, mail.automatic)
+    reason = mail.unusable or _objection(mail)
+    return None if reason is None else Received(InboundOutcome.KEPT_ASIDE, reason)
+
+
 def _objection(mail: IncomingMail) -> str | None:
     checks = Checks()
     checks.email(mail.from_address, "from")
     if checks.errors:
         return "The From address is not a valid e-mail address."
+    if placeholders.is_email(mail.from_address):
+        return "The From address stands for a customer who has been erased."
     if not (mail.subject or mail.text or mail.attachments):
         return "The message is empty."
     return None
@@ -229,6 +274,7 @@ async def _open_ticket(transaction: Transaction, call: Call, mail: IncomingMail)
         "contact_email": mail.from_address,
         "contact_phone": None,
         "customer_id": None if customer is None else str(customer["id"]),
+        "sender_verified": mail.sender_verified,
     }
     await ticket.write(transaction, replace(call, viewer=author), values)
     return Received(InboundOutcome.TICKET_CREATED, ticket_id=ticket_id)
@@ -277,7 +323,8 @@ async def _answered(transaction: Transaction, call: Call, mail: IncomingMail) ->
     for row in await _SPOKEN_OF.fetch(transaction, **given):
         spoken_of.setdefault(row["name"], []).append(str(row["id"]))
     candidates = [id_ for name in (*named, *mail.tickets) for id_ in spoken_of.get(name, ())]
-    rows = await _BELONGING.fetch(transaction, ids=candidates, ours=ours, address=mail.from_address)
+    sender = {"address": mail.from_address, "verified": bool(mail.sender_verified)}
+    rows = await _BELONGING.fetch(transaction, ids=candidates, ours=ours, **sender)
     found = {str(row["id"]): row for row in rows}
     return next((found[id_] for id_ in candidates if id_ in found), None)
 
@@ -295,7 +342,16 @@ async def _add_note(transaction: Transaction, call: Call, mail: IncomingMail, an
     writing = replace(call, viewer=author)
     note_id, ticket_id = new_id(), str(answered["id"])
     body = _body(mail, limits.NOTE_MAX)
-    await note.write(transaction, writing, ticket_id, note_id, body, internal_only=internal)
+    await note.write(
+        transaction,
+        writing,
+        ticket_id,
+        note_id,
+        body,
+        internal_only=internal,
+        via=NoteVia.EMAIL,
+        sender_verified=mail.sender_verified,
+    )
     if not internal:
         await ticket.answered(transaction, writing, answered)
     return Received(InboundOutcome.NOTE_ADDED, ticket_id=ticket_id, note_id=note_id)

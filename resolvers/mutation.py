@@ -89,13 +89,14 @@ class Refused(Exception):
 class Call:
     """One call of a mutation: the viewer, the database, the notification channels, and how to recognise our own mail.
     `answer` makes the part that reads the payload in the statement that writes the ticket with this key; None if the
-    payload must be read afterwards."""
+    payload must be read afterwards. `client` is the address that the request came from, or None."""
 
     viewer: Viewer
     database: Database
     channels: Mapping[DeliveryChannel, Channel]
     own_mail: OwnMail
     answer: Callable[[str], Part | None] = lambda ticket_id: None
+    client: str | None = None
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from db import limits
-from db.enums import Role
+from db.enums import NoteVia, Role
 from db.events import log as event_log
 from db.ids import new_id
 from notifiers import rules
@@ -37,11 +37,26 @@ async def add(call: Call, input: Input) -> Outcome:
 
 
 async def write(
-    transaction: Transaction, call: Call, ticket_id: str, note_id: str, body: str, *, internal_only: bool
+    transaction: Transaction,
+    call: Call,
+    ticket_id: str,
+    note_id: str,
+    body: str,
+    *,
+    internal_only: bool,
+    via: NoteVia = NoteVia.WEB,
+    sender_verified: bool | None = None,
 ) -> None:
     """Write a note and its event, and queue the notifications. The text is checked and the transaction has locked the
-    ticket."""
-    notifications = deliveries(rules.of_note(call.viewer.role, internal_only=internal_only))
+    ticket. `sender_verified` is for a note that came by mail."""
     await event_log.note(
-        transaction, call.viewer, ticket_id, note_id, body, internal_only=internal_only, deliveries=notifications
+        transaction,
+        call.viewer,
+        ticket_id,
+        note_id,
+        body,
+        internal_only=internal_only,
+        via=via,
+        sender_verified=sender_verified,
+        deliveries=deliveries(rules.of_note(call.viewer.role, internal_only=internal_only)),
     )

@@ -18,8 +18,17 @@ _TABLE = table(models.PropertyRow)
 _UNIQUE = {"account_number": "accountNumber"}
 _MISSING = MutationError(UserErrorCode.NOT_FOUND, "There is no such property.", ("propertyId",))
 _CUSTOMERS = table(models.CustomerRow)
+# The customer is locked, so that an erasure at the same time finds the property, or comes before it.
 _CUSTOMER = Statement(
-    select(literal_column("true")).where(_CUSTOMERS.c.id == bindparam("id", type_=UUID(as_uuid=False)))
+    select(literal_column("true"))
+    .where(_CUSTOMERS.c.id == bindparam("id", type_=UUID(as_uuid=False)), _CUSTOMERS.c.erased_at.is_(None))
+    .with_for_update(read=True)
+)
+_ERASED = Statement(
+    select(_CUSTOMERS.c.erased_at.is_not(None))
+    .select_from(_CUSTOMERS.join(_TABLE, _TABLE.c.customer_id == _CUSTOMERS.c.id))
+    .where(_TABLE.c.id == bindparam("id", type_=UUID(as_uuid=False)))
+    .with_for_update(read=True, of=_CUSTOMERS)
 )
 
 
@@ -38,7 +47,13 @@ async def _look_up_customer(transaction: Transaction, values: dict[str, Any], ch
 async def update(call: Call, input: Input) -> Outcome:
     checks = Checks()
     property_id = checks.key(input["propertyId"], "prp", "property", "propertyId")
-    return await crud.change(call, _TABLE, property_id, _values(input, checks), _UNIQUE, _MISSING, checks)
+    values = _values(input, checks)
+    return await crud.change(call, _TABLE, property_id, values, _UNIQUE, _MISSING, checks, _refuse_erased)
+
+
+async def _refuse_erased(transaction: Transaction, values: dict[str, Any], checks: Checks) -> None:
+    if await _ERASED.fetchval(transaction, id=values["id"]):
+        checks.object_to(UserErrorCode.NOT_ALLOWED, "The customer has been erased.", "propertyId")
 
 
 def _values(input: Input, checks: Checks) -> dict[str, Any]:

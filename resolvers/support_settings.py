@@ -60,7 +60,7 @@ async def update(call: Call, input: Input) -> Outcome:
         if present["google_chat_enabled"] and present["google_chat_webhook_url"] is None:
             message = "Google Chat cannot be enabled without a webhook URL."
             raise Refused(MutationError(UserErrorCode.REQUIRED, message, ("googleChatWebhookUrl",)))
-        await crud.update_statement(_TABLE, values).fetchval(transaction, id=1, **values)
+        await crud.write_change(transaction, call, _TABLE, 1, values)
     return Outcome()
 
 

@@ -403,7 +403,11 @@ def _customer_and_property(role: Role) -> Statement:
         _CUSTOMERS.c.name,
         _CUSTOMERS.c.email,
         _CUSTOMERS.c.phone,
-    ).where(_CUSTOMERS.c.id == bindparam("customer", type_=_UUID), visibility.customer(_CUSTOMERS, viewer))
+    ).where(
+        _CUSTOMERS.c.id == bindparam("customer", type_=_UUID),
+        _CUSTOMERS.c.erased_at.is_(None),
+        visibility.customer(_CUSTOMERS, viewer),
+    )
     property = select(literal_column("'property'"), _PROPERTIES.c.customer_id, null(), null(), null()).where(
         _PROPERTIES.c.id == bindparam("property", type_=_UUID), visibility.site(_PROPERTIES, viewer)
     )
@@ -417,11 +421,16 @@ _TECHNICIAN = Statement(
 
 
 _BY_EMAIL = Statement(
-    select(_CUSTOMERS.c.id).where(func.lower(_CUSTOMERS.c.email) == func.lower(bindparam("email", type_=Text())))
+    select(_CUSTOMERS.c.id).where(
+        func.lower(_CUSTOMERS.c.email) == func.lower(bindparam("email", type_=Text())), _CUSTOMERS.c.erased_at.is_(None)
+    )
 )
 _BY_ACCOUNT_NUMBER = Statement(
     select(_CUSTOMERS.c.id)
-    .where(_CUSTOMERS.c.account_number_form == func.search_form(bindparam("number", type_=Text())))
+    .where(
+        _CUSTOMERS.c.account_number_form == func.search_form(bindparam("number", type_=Text())),
+        _CUSTOMERS.c.erased_at.is_(None),
+    )
     .limit(2)
 )
 

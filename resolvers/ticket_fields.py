@@ -64,7 +64,8 @@ def ticket_by(draft: Draft) -> tuple[Row, list[Condition]]:
 def read_status_counts(arguments: Input) -> Bound:
     """The argument shape and the values of the filter."""
     slots = Slots()
-    return Bound(TICKETS.criteria.read(arguments, slots), tuple(slots.values))
+    shape = TICKETS.criteria.read(arguments, slots)
+    return Bound(shape, tuple(slots.values), conditions=slots.criteria)
 
 
 def status_counts(draft: Draft) -> tuple[Row, list[Condition]]:

@@ -15,6 +15,7 @@ from db.compiler.selection import MAPPING
 from db.lists.page_cursor import parse_time
 from schema.api_key import ApiKeyMutations, ApiKeyQueries
 from schema.article import ArticleMutations, ArticleQueries
+from schema.audit import AuditQueries
 from schema.customer import CustomerMutations, CustomerQueries
 from schema.delivery import DeliveryMutations, DeliveryQueries
 from schema.event import TicketEvent
@@ -44,6 +45,7 @@ class Query(
     SupportSettingsQueries,
     ApiKeyQueries,
     InboundQueries,
+    AuditQueries,
 ): ...
 
 

@@ -21,6 +21,10 @@ for _enum in (
     enums.DeliveryState,
     enums.ChatAuthor,
     enums.InboundOutcome,
+    enums.AuditAction,
+    enums.AuditObjectKind,
+    enums.IngestOutcome,
+    enums.NoteVia,
     enums.Role,
     UserErrorCode,
 ):

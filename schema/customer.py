@@ -55,6 +55,11 @@ class Customer(Node):
         arguments=TICKET_LIST,
     )
     created_at: datetime = column("created_at", "When the customer was created.")
+    erased_at: datetime | None = column(
+        "erased_at",
+        "When the customer's personal data were erased, or began to be; null for all others.",
+        roles=STAFF,
+    )
 
 
 @strawberry.type(description="A customer in a list, with the cursor.")
@@ -118,6 +123,25 @@ class CustomerCreatePayload(CustomerPayload): ...
 class CustomerUpdatePayload(CustomerPayload): ...
 
 
+@strawberry.input(description="The customer to erase.")
+class CustomerEraseInput:
+    customer_id: strawberry.ID = given("The customer's id. They must not have open tickets.")
+
+
+@strawberry.type(description="The result of erasing a customer's personal data.")
+class CustomerErasePayload(CustomerPayload):
+    done: bool | None = column(
+        customer.is_erased,
+        "Whether everything has been erased. If not, the servers go on with it; repeat the mutation to see how far "
+        "they are. Null if the mutation failed.",
+    )
+    tickets_left: int | None = column(
+        customer.tickets_to_erase,
+        "The number of the customer's tickets that are still to be erased. The rest of the database is searched after "
+        "them. Null if the mutation failed.",
+    )
+
+
 @strawberry.type
 class CustomerMutations:
     customer_create: CustomerCreatePayload = mutation(
@@ -125,4 +149,11 @@ class CustomerMutations:
     )
     customer_update: CustomerUpdatePayload = mutation(
         customer.update, CustomerUpdateInput, "Updates a customer.", roles=ADMINS
+    )
+    customer_erase: CustomerErasePayload = mutation(
+        customer.erase,
+        CustomerEraseInput,
+        "Erases a customer's personal data: name, addresses, numbers and contact details are replaced by placeholders "
+        "wherever they occur. It cannot be undone. Repeating it is safe, and says how far it has come.",
+        roles=ADMINS,
     )

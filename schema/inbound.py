@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 
 from db.entities import INBOUND_MESSAGE, INBOUND_MESSAGES, NOTE, TICKET
-from db.enums import ADMINS, InboundOutcome, Role
+from db.enums import ADMINS, InboundOutcome, IngestOutcome, Role
 from db.limits import SUBJECT_MAX
 from resolvers import inbound
 from schema.common import Connection, Edge, Payload
@@ -90,15 +90,14 @@ class InboundEmailIngestInput:
 
 @strawberry.type(description="The result of processing an e-mail.")
 class InboundEmailIngestPayload(Payload):
-    outcome: InboundOutcome | None = outcome_extra(
-        "outcome", "The outcome of processing the message; null if the mutation failed."
+    outcome: IngestOutcome | None = outcome_extra(
+        "outcome", "What you may learn of the message's outcome; null if the mutation failed."
     )
     reason: str | None = outcome_extra("reason", "Why the message was ignored or kept aside; null for other outcomes.")
     ticket: Annotated[Ticket, strawberry.lazy("schema.ticket")] | None = one(
         TICKET,
         inbound.ingested_ticket_id,
-        "The ticket that the message created or added a note to; null if there is none or you cannot see it. A service "
-        "cannot see a ticket that the message created, because its creator is the sender.",
+        "The ticket that the message created or added a note to; null if there is none. Services never see it.",
     )
 
 
@@ -108,6 +107,7 @@ class InboundMutations:
         inbound.ingest,
         InboundEmailIngestInput,
         "Processes an e-mail: it creates a ticket, adds a note to the ticket that it replies to, or is ignored or kept "
-        "aside. A repeated message has no effect, so send it again if the response is lost.",
+        "aside. A repeated message has no effect, so send it again if the response is lost. A service learns only what "
+        "the message itself decides, so that it cannot find out what is stored.",
         roles=ADMINS | {Role.SERVICE},
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 
 from db.entities import NOTE, TICKET
-from db.enums import STAFF, Role
+from db.enums import STAFF, NoteVia, Role
 from db.limits import NOTE_MAX
 from resolvers import note
 from schema.common import Actor, Connection, Edge, Node, Payload
@@ -40,6 +40,13 @@ class Note(Node):
     )
     author: Actor = embedded("author_", "The author of the note.")
     created_at: datetime = column("created_at", "When the note was added.")
+    via: NoteVia = column("via", "How the note came in.")
+    sender_verified: bool | None = column(
+        "sender_verified",
+        "Whether the mail server has verified the sender of a note that came by e-mail, so that the author is who it "
+        "says; null if it came otherwise, or if the mail server has said nothing.",
+        roles=STAFF,
+    )
 
 
 @strawberry.type(description="A note in a list, with its cursor.")

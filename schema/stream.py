@@ -7,11 +7,13 @@ from typing import Annotated
 
 import strawberry
 
-from db.entities import NOTE, TICKET
-from db.enums import StreamResetReason, TicketChangeKind, TicketEventKind
+from db.audit_stream import AuditAdditions
+from db.entities import AUDIT_ENTRY, NOTE, TICKET
+from db.enums import ADMINS, StreamResetReason, TicketChangeKind, TicketEventKind
 from db.limits import PAGE_DEFAULT, PAGE_MAX
 from db.ticket_stream import Imaged, LiveValue, NoteAdditions, TicketChanges, TicketChangesPage
 from resolvers import event, ticket_fields
+from schema.audit import AUDIT_FILTER, AuditEntry
 from schema.common import Actor
 from schema.fields import argument, column, documented, embedded, global_id, mapped, one, part, stream_cursor
 from schema.note import Note
@@ -67,6 +69,12 @@ class NoteAdded:
     note: Note = one(NOTE, "note_id", "The new note.")
 
 
+@strawberry.type(description="Sent when an entry is added to the audit trail.")
+class AuditEntryAdded:
+    cursor: str = stream_cursor(CURSOR)
+    entry: AuditEntry = one(AUDIT_ENTRY, "id", "The new entry.")
+
+
 @strawberry.type(description="A page of changes to tickets.")
 class TicketChangePage:
     nodes: list[TicketChange] = part("The changes since `after`, oldest first.")
@@ -86,6 +94,11 @@ TicketStreamMessage = Annotated[
 NoteStreamMessage = Annotated[
     NoteAdded | StreamReady | StreamReset,
     strawberry.union("NoteStreamMessage", description="A message of the subscription `noteAdded`."),
+]
+
+AuditStreamMessage = Annotated[
+    AuditEntryAdded | StreamReady | StreamReset,
+    strawberry.union("AuditStreamMessage", description="A message of the subscription `auditEntryAdded`."),
 ]
 
 
@@ -133,4 +146,9 @@ class Subscription:
         NoteAdditions("NoteAdded"),
         "New notes on a ticket that you can see.",
         [argument("ticketId", strawberry.ID, "The ticket's id."), AFTER],
+    )
+    audit_entry_added: AuditStreamMessage = mapped(
+        AuditAdditions("AuditEntryAdded", roles=ADMINS),
+        "New entries of the audit trail.",
+        [AUDIT_FILTER, AFTER],
     )

@@ -110,6 +110,12 @@ class Ticket(Node):
     priority: TicketPriority = column("priority", "The ticket's priority.")
     category: TicketCategory = column("category", "The kind of system that the ticket concerns.")
     source: TicketSource = column("source", "Where the ticket came from.")
+    sender_verified: bool | None = column(
+        "sender_verified",
+        "Whether the mail server has verified the sender of the e-mail that created the ticket, so that the contact is "
+        "who it says; null if no e-mail created it, or if the mail server has said nothing.",
+        roles=STAFF,
+    )
     contact: Contact = embedded("contact_", "The ticket's contact, from the customer or typed by hand.")
     customer: Annotated[Customer, strawberry.lazy("schema.customer")] | None = one(
         CUSTOMER,

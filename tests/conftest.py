@@ -11,7 +11,6 @@ import gc
 import os
 import secrets
 import shutil
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -25,6 +24,8 @@ from callout.settings import Settings
 from db.postgres import embedded, migrate
 from tests.helpers.api import Api, Server
 from tests.helpers.clusters import Cluster, clusters, migrate_and_stop
+from tests.helpers.inbound_mail import SERVER
+from tests.helpers.paths import databases
 from tests.helpers.process import callout_process
 from tests.helpers.valkey import Valkey
 
@@ -45,7 +46,7 @@ def _data_dir(factory: pytest.TempPathFactory) -> Path:
     the tests, PostgreSQL runs as another user, who loses access to that one with the next run."""
     base = factory.getbasetemp()
     run = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    directory = Path(tempfile.gettempdir()) / f"callout-tests-{sha256(os.fsencode(run)).hexdigest()[:12]}"
+    directory = Path(databases()) / f"callout-tests-{sha256(os.fsencode(run)).hexdigest()[:12]}"
     directory.mkdir(exist_ok=True)
     return directory
 
@@ -124,7 +125,7 @@ def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """A server on the module's database."""
     directory = tmp_path_factory.mktemp("server")
     secret = secrets.token_urlsafe(48)
-    settings = {"database_url": database_url, "jwt_secret": secret}
+    settings = {"database_url": database_url, "jwt_secret": secret, "mail_authserv_id": SERVER}
     with callout_process(directory, **settings) as process:
         known = Settings(env="production", database_url=database_url, jwt_secret=secret, data_dir=Path(directory))
         yield Server(process.url, known, database_url, process)

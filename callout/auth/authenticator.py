@@ -21,7 +21,7 @@ from time import monotonic
 from typing import Any
 
 import jwt
-from sqlalchemy import Text, any_, bindparam, cast, select, true, union_all
+from sqlalchemy import Text, any_, bindparam, cast, select, union_all
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
 
 from callout.auth.jwks import ALGORITHMS, KeySet
@@ -67,7 +67,11 @@ _PEOPLE = {
     ),
     Role.CUSTOMER: (
         "cus",
-        Statement(select(CustomerRow.id, CustomerRow.name).where(CustomerRow.id == bindparam("id"))),
+        Statement(
+            select(CustomerRow.id, CustomerRow.name).where(
+                CustomerRow.id == bindparam("id"), CustomerRow.erased_at.is_(None)
+            )
+        ),
     ),
 }
 _STILL_THERE = Statement(
@@ -76,7 +80,7 @@ _STILL_THERE = Statement(
             select(cast(model.id, Text).label("id")).where(model.id == any_(bindparam(name, type_=KEYS)), condition)
             for model, name, condition in (
                 (TechnicianRow, "technicians", TechnicianRow.active),
-                (CustomerRow, "customers", true()),
+                (CustomerRow, "customers", CustomerRow.erased_at.is_(None)),
                 (ApiKeyRow, "keys", ApiKeyRow.revoked_at.is_(None)),
             )
         )
@@ -140,9 +144,9 @@ class Authenticator:
         return int(claims["exp"]) + LEEWAY_SECONDS, False
 
     async def still_there(self, viewers: Collection[tuple[Viewer, bool]]) -> set[Viewer]:
-        """Returns the viewers that still have access: existing customers, active technicians, keys that are not
-        revoked. Each viewer comes with whether it uses an API key. Raises the database's errors, and `TimeoutError`
-        after `LOOKUP_SECONDS`."""
+        """Returns the viewers that still have access: customers who are not erased, active technicians, keys that
+        are not revoked. Each viewer comes with whether it uses an API key. Raises the database's errors, and
+        `TimeoutError` after `LOOKUP_SECONDS`."""
         asked: dict[str, list[str]] = {"technicians": [], "customers": [], "keys": []}
         there = set()
         for viewer, by_key in viewers:
@@ -157,6 +161,10 @@ class Authenticator:
                 found = {row["id"] for row in await _STILL_THERE.fetch(self._database, **asked)}
             there |= {viewer for viewer, _ in viewers if viewer.id in found}
         return there
+
+    def forget(self) -> None:
+        """Forgets all viewers and their names, as after an erasure."""
+        self._known.clear()
 
     async def close(self) -> None:
         """Cancels the look-ups under way. Waits for them to end, for up to `LOOKUP_SECONDS` if the database is

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -11,11 +12,13 @@ from sqlalchemy.dialects.postgresql import UUID
 
 from callout.auth.authenticator import mint
 from callout.settings import Settings
-from db.enums import Role
+from db.enums import AuditAction, AuditObjectKind, Role
 from db.errors import BadInput
 from db.ids import key_of
+from db.limits import OBJECT_ID_MAX
 from db.models import CustomerRow, TechnicianRow, TicketRow
-from db.postgres.statement import Statement
+from db.postgres.statement import Queryable, Statement
+from resolvers import audit
 
 GREETING_SECONDS = 7 * 24 * 3600
 
@@ -62,13 +65,33 @@ async def issue(settings: Settings, url: str, *, role: Role, subject: str, ttl: 
     connection = await asyncpg.connect(url)
     try:
         person = await Statement(statement).fetchrow(connection, subject=value)
+        if person is None:
+            raise UnknownSubject(f"There is no {kind} {subject}.")
+        if not person["active"]:
+            raise UnknownSubject(f"{person['name']} is inactive: Callout would refuse the token.")
+        return await _issue(settings, connection, role, f"{prefix}_{person['id']}", person["name"], ttl)
     finally:
         await connection.close()
-    if person is None:
-        raise UnknownSubject(f"There is no {kind} {subject}.")
-    if not person["active"]:
-        raise UnknownSubject(f"{person['name']} is inactive: Callout would refuse the token.")
-    return _credential(settings, role, f"{prefix}_{person['id']}", person["name"], ttl)
+
+
+async def issue_named(settings: Settings, url: str, *, role: Role, subject: str, name: str, ttl: int) -> Credential:
+    """Returns a token, valid for `ttl` seconds, for an admin or a service of any subject and name."""
+    connection = await asyncpg.connect(url)
+    try:
+        return await _issue(settings, connection, role, subject, name, ttl)
+    finally:
+        await connection.close()
+
+
+async def _issue(
+    settings: Settings, connection: Queryable, role: Role, subject: str, name: str, ttl: int
+) -> Credential:
+    """Returns the token once the audit trail has its entry."""
+    expires_at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=ttl)
+    issued = {"role": role, "name": name, "expires_at": expires_at}
+    author, action, kind = audit.Author.operator(), AuditAction.CREATED, AuditObjectKind.TOKEN
+    await audit.record_by(connection, author, action, kind, subject[:OBJECT_ID_MAX], None, issued)
+    return _credential(settings, role, subject, name, ttl)
 
 
 async def greeting(settings: Settings, connection: asyncpg.Connection) -> list[Credential]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import asyncpg
@@ -14,9 +14,10 @@ from graphql import (
     GraphQLError,
 )
 
-from db.errors import ClientError
+from callout.execution.budgets import Charge
+from db.errors import ClientError, RateLimited
 from db.postgres.outage import REPETITION, is_logged
-from db.postgres.pool import UNWRITABLE
+from db.postgres.pool import UNWRITABLE, Replaced
 
 logger = logging.getLogger(__name__)
 
@@ -32,11 +33,16 @@ class BadRequest(ClientError):
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The answer to a request: the response's JSON and the codes of its errors. `executed` is false if the request was
-    refused before anything ran."""
+    refused before anything ran; `retry_after` then says after how many seconds it may succeed, if that is known."""
 
     body: bytes
     executed: bool
     codes: tuple[str, ...] = ()
+    retry_after: int | None = None
+
+    def with_cost(self, charge: Charge) -> Answer:
+        """The answer with `extensions.cost`."""
+        return replace(self, body=b'%b,"extensions":{"cost":%b}}' % (self.body[:-1], orjson.dumps(charge.shown())))
 
 
 class InvalidVariables(Exception):
@@ -52,7 +58,8 @@ def refusal(errors: Sequence[ClientError | GraphQLError], request_id: str, code:
     default it is BAD_USER_INPUT."""
     located = [e if isinstance(e, GraphQLError) else GraphQLError(e.message, original_error=e) for e in errors]
     formatted, codes = formatted_errors(located, request_id, code)
-    return Answer(orjson.dumps({"errors": formatted}), False, codes)
+    waits = [e.original_error.seconds for e in located if isinstance(e.original_error, RateLimited)]
+    return Answer(orjson.dumps({"errors": formatted}), False, codes, max(waits, default=None))
 
 
 def formatted_errors(
@@ -64,13 +71,10 @@ def formatted_errors(
         original = error.original_error
         known = original.extension_code if isinstance(original, ClientError) else (code or "BAD_USER_INPUT")
         codes.append(known)
-        formatted.append(
-            {
-                **error.formatted,
-                "message": _without_value(error.message),
-                "extensions": {"code": known, "requestId": request_id},
-            }
-        )
+        extensions: dict[str, Any] = {"code": known, "requestId": request_id}
+        if isinstance(original, RateLimited):
+            extensions["retryAfter"] = original.seconds
+        formatted.append({**error.formatted, "message": _without_value(error.message), "extensions": extensions})
     return formatted, tuple(codes)
 
 
@@ -119,6 +123,9 @@ def client_error(error: Exception) -> ClientError:
             | asyncpg.TooManyConnectionsError()
         ):
             logger.error("the database cannot be reached", exc_info=original, extra=extra)
+            return ClientError(UNAVAILABLE, code="UNAVAILABLE")
+        case Replaced():
+            logger.error("the database was restored during a transaction", exc_info=original)
             return ClientError(UNAVAILABLE, code="UNAVAILABLE")
         case _ if isinstance(original, UNWRITABLE):
             logger.error("the database cannot be written to", exc_info=original, extra=extra)

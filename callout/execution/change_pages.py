@@ -3,8 +3,12 @@ as the stream."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import orjson
 
+from callout.execution.budgets import Charge
+from callout.execution.cost import EVENT, REPLAY, STATEMENT
 from db.compiler.fields import Constant
 from db.compiler.selection import Selection
 from db.enums import StreamResetReason
@@ -21,20 +25,29 @@ class Pages:
         self._cursors = cursors
         self._mark = mark.encode()
 
-    async def page(self, root: Selection, reader: Reader, after: str | None, size: int, at_once: int) -> bytes:
+    async def page(
+        self, root: Selection, reader: Reader, after: str | None, size: int, at_once: int, charge: Charge
+    ) -> bytes:
         """Returns the JSON of a `TicketChangePage`: the first `size` events after the cursor, or none if `after` is
-        None. Events are looked up `at_once` at a time. Raises the database's errors."""
+        None. Events are looked up `at_once` at a time, and paid afterwards, because their number is not known before.
+        Raises the database's errors."""
+
+        async def of(events: Sequence[str]) -> list[StreamedEvent]:
+            charge.owe(STATEMENT + len(events) * EVENT)
+            return await reader.of(events)
+
         reset: StreamResetReason | None = None
         found: list[tuple[StreamPosition, StreamedEvent]] = []
         if after is None:
             end = StreamPosition(await self._database.fetchval(f"SELECT {NOW}"))
         else:
+            charge.owe(REPLAY)
             checked = await check_cursor(after, self._cursors, self._database)
             end = StreamPosition(checked.now)
             if isinstance(checked, Reset):
                 reset = checked.reason
             else:
-                async for portion in checked.portions(reader.of, at_once):
+                async for portion in checked.portions(of, at_once):
                     found += portion
                     if len(found) > size:
                         break

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from cachetools import LRUCache
@@ -28,6 +27,9 @@ from graphql import (
     validate,
 )
 
+from callout.execution.budgets import Charge
+from callout.execution.cost import price_of_document
+from callout.execution.thread import Thread
 from db.errors import ClientError, LimitExceeded
 
 TOKENS_MAX = 2_000
@@ -67,24 +69,36 @@ class Document:
 class Documents:
     """The most recently used documents, by their text."""
 
-    def __init__(self, schema: GraphQLSchema) -> None:
+    def __init__(self, schema: GraphQLSchema, thread: Thread) -> None:
         self._schema = schema
         self._kept: LRUCache[str, Document] = LRUCache(
             KEPT_BYTES, getsizeof=lambda document: len(document.text) * BYTES_PER_CHARACTER
         )
-        # One thread: each that is busy makes the event loop wait five milliseconds longer for its turn.
-        self._thread = ThreadPoolExecutor(1, "documents")
+        self._thread = thread
 
     def get(self, query: str) -> Document:
         """Returns the document of this text. Raises `InvalidDocument` or `LimitExceeded`."""
         document = self._kept.get(query)
         return self._keep(self._read(query)) if document is None else document
 
-    async def fetch(self, query: str) -> Document:
-        """The same, but reads a long document in a thread, so that other requests do not wait for it."""
-        if len(query) <= LONG or query in self._kept:
-            return self.get(query)
-        return self._keep(await asyncio.get_running_loop().run_in_executor(self._thread, self._read, query))
+    async def fetch(self, query: str, charge: Charge) -> Document:
+        """The same for a request, which pays for a document that must be read; its viewer's documents are read one at a
+        time. A long one is read in a thread, so that other requests do not wait for it. Raises `RateLimited`, too."""
+        document = self._kept.get(query)
+        if document is not None:
+            return document
+        charge.spend(price_of_document(len(query)))
+        async with charge.budget.building:
+            if len(query) > LONG and query not in self._kept:
+                return self._keep(await self._thread.run(self._read, query))
+            try:
+                return self.get(query)
+            finally:
+                await asyncio.sleep(0)  # before the viewer's next document
+
+    def forget(self) -> None:
+        """Forgets all documents."""
+        self._kept.clear()
 
     def _keep(self, document: Document) -> Document:
         if len(document.text) <= KEPT_LENGTH:

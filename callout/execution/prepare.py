@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Generator, Hashable, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import orjson
 from cachetools import LRUCache
@@ -33,8 +34,10 @@ from graphql import (
 from graphql.execution.values import VariableValues, get_variable_values
 
 from callout.execution.answer import BadRequest, InvalidVariables
-from callout.execution.cost import Cost
+from callout.execution.budgets import Charge
+from callout.execution.cost import REPLAY, Cost, price_of_building, price_of_variables
 from callout.execution.documents import INTROSPECTION, Document, Documents, condition_variables
+from callout.execution.thread import Thread
 from db.compiler.collect import Collector, Flags, Scope
 from db.compiler.fields import MutationField
 from db.compiler.render import Compiled, compile_root
@@ -48,7 +51,10 @@ from db.viewer import Viewer
 EVENTS_MAX = 200
 """The most events to look up at a time; fewer if that many messages would exceed the cost of one query."""
 VARIABLES_MAX = 20_000
-STEP_SECONDS: Final = 0.005
+STEP_SECONDS: Final = 0.002
+LONG_CONDITIONS: Final = 8  # of a statement; one with more of them is built in a thread, also one with more sites
+LONG_SITES: Final = 20
+LONG_VARIABLES: Final = 500  # values; more are coerced in a thread
 _STATEMENT_BYTES = 64 * 2**20
 _BYTES_PER_CHARACTER = 20  # of a statement's text, with the selection that it was made from
 _REQUEST_BYTES = 16 * 2**20
@@ -85,6 +91,14 @@ class ReadRoot:
 
 
 @dataclass(frozen=True, slots=True)
+class Read:
+    """The root fields of a request, and its price without what had to be built for them."""
+
+    roots: list[ReadRoot]
+    points: float
+
+
+@dataclass(frozen=True, slots=True)
 class BoundRoot:
     """A root field with its statement's arguments, including the viewer."""
 
@@ -112,13 +126,30 @@ class BoundStream:
     at_once: int
 
 
-class Operation:
-    """An operation that can be prepared: one without introspection fields at its root."""
+@dataclass(slots=True)
+class WorkStep:
+    """A step of preparing a request: its price in points, and the work whose result the next step needs, if there is
+    any. Work that `is_long` is done in a thread."""
 
-    def __init__(self, document: Document, node: OperationDefinitionNode) -> None:
+    points: float = 0.0
+    work: Callable[[], Any] | None = None
+    is_long: bool = False
+
+
+FREE: Final = WorkStep()
+Steps: TypeAlias = Generator[WorkStep, Any, T]
+
+
+class Operation:
+    """An operation that can be prepared: one without introspection fields at its root. `mutations` names those that it
+    consists of, each once; None if it is of another type."""
+
+    def __init__(self, document: Document, node: OperationDefinitionNode, fields: Sequence[str]) -> None:
         self.document = document
         self.node = node
         self.mutates = node.operation is OperationType.MUTATION
+        named = dict.fromkeys(name for name in fields if name != "__typename")
+        self.mutations = tuple(named) if self.mutates else None
         self.conditions = condition_variables(node, document.fragments)
         self.variants: LRUCache[tuple[Hashable, ...], list[RootField]] = LRUCache(_KEPT_VARIANTS)
 
@@ -128,13 +159,14 @@ class Preparer:
 
     def __init__(self, schema: GraphQLSchema) -> None:
         self._schema = schema
-        self._documents = Documents(schema)
+        self.thread = Thread()
+        self._documents = Documents(schema, self.thread)
         self._snippets = Snippets()
         self._statements: LRUCache[tuple[RootField, tuple[Hashable, ...]], Compiled] = LRUCache(
             _STATEMENT_BYTES, getsizeof=lambda compiled: len(compiled.statement.text) * _BYTES_PER_CHARACTER
         )
-        self._requests: LRUCache[Hashable, list[ReadRoot]] = LRUCache(
-            _REQUEST_BYTES, getsizeof=lambda roots: len(roots) * _BYTES_PER_ROOT
+        self._requests: LRUCache[Hashable, Read] = LRUCache(
+            _REQUEST_BYTES, getsizeof=lambda read: len(read.roots) * _BYTES_PER_ROOT
         )
         self.position_mark = secrets.token_urlsafe(24)
         """The placeholder for the stream cursor in the JSON that statements return. Random, so that no data can contain
@@ -146,17 +178,25 @@ class Preparer:
         document = self._documents.get(query)
         return document, _named(document, name)
 
-    async def fetch_operation(self, query: str, name: str | None) -> tuple[Document, OperationDefinitionNode]:
-        """The same, without holding up other requests if the document is long."""
-        document = await self._documents.fetch(query)
+    async def fetch_operation(
+        self, query: str, name: str | None, charge: Charge
+    ) -> tuple[Document, OperationDefinitionNode]:
+        """The same for a request, without holding up others if the document is long. Raises `RateLimited`, too."""
+        document = await self._documents.fetch(query, charge)
         return document, _named(document, name)
+
+    def forget(self) -> None:
+        """Forgets all documents and requests, in which clients may have sent values that have been erased since."""
+        self._documents.forget()
+        self._requests.clear()
+        self._statements.clear()
 
     def prepared(self, document: Document, node: OperationDefinitionNode) -> Operation | None:
         """Returns the prepared operation, or None if it introspects and so cannot be prepared."""
         name = node.name.value if node.name else None
         if name not in document.prepared:
-            introspects = self._introspects(document, node)
-            document.prepared[name] = None if introspects else Operation(document, node)
+            fields = self._root_fields(document, node)
+            document.prepared[name] = None if INTROSPECTION & set(fields) else Operation(document, node, fields)
         operation = document.prepared[name]
         assert operation is None or isinstance(operation, Operation)
         return operation
@@ -165,47 +205,34 @@ class Preparer:
         """Returns the operation's root fields with a request's arguments. If many clients send the same query with the
         same variables, such as a dashboard's list, the arguments are read once. Raises `ClientError`, `GraphQLError` or
         `InvalidVariables`."""
-        return _finished(self._binding(operation, variables, viewer))
+        key = _key(operation, variables, viewer.role)
+        read = self._requests.get(key)
+        return _bound(_finished(self._reading(operation, variables, viewer, key)) if read is None else read, viewer)
 
     async def bind_in_steps(
-        self, operation: Operation, variables: Mapping[str, Any] | None, viewer: Viewer
+        self, operation: Operation, variables: Mapping[str, Any] | None, viewer: Viewer, charge: Charge
     ) -> list[BoundRoot]:
-        """The same, but lets other requests run every `STEP_SECONDS`. Reading the arguments of a hundred root fields
-        and building their statements takes a tenth of a second."""
-        steps = self._binding(operation, variables, viewer)
-        began = monotonic()
-        while True:
-            try:
-                next(steps)
-            except StopIteration as done:
-                bound: list[BoundRoot] = done.value
-                return bound
-            if monotonic() - began > STEP_SECONDS:
-                await asyncio.sleep(0)
-                began = monotonic()
-
-    def _binding(
-        self, operation: Operation, variables: Mapping[str, Any] | None, viewer: Viewer
-    ) -> Generator[None, None, list[BoundRoot]]:
-        """Binds a request in short steps."""
+        """The same for a request, which pays its price. Lets other requests run every `STEP_SECONDS`: reading the
+        arguments of a hundred root fields and building their statements takes a second. Raises `RateLimited`, too."""
         key = _key(operation, variables, viewer.role)
         read = self._requests.get(key)
         if read is None:
-            values = self._coerced(operation.node, variables)
-            yield
-            roots = self._roots(operation, values, viewer.role)
-            read = yield from self._read_roots(roots, values, viewer.role)
-            if key is not None:
-                _keep(self._requests, key, read)
+            read = await self._in_steps(self._reading(operation, variables, viewer, key), charge)
+        else:
+            charge.spend(read.points)
         return _bound(read, viewer)
 
-    def bind_unprepared(
-        self, document: Document, node: OperationDefinitionNode, variables: Mapping[str, Any] | None, viewer: Viewer
+    async def bind_unprepared(
+        self,
+        document: Document,
+        node: OperationDefinitionNode,
+        variables: Mapping[str, Any] | None,
+        viewer: Viewer,
+        charge: Charge,
     ) -> list[BoundRoot]:
-        """Like `bind`, for an operation that introspects: returns its root fields without the introspection fields."""
-        values = self._coerced(node, variables)
-        roots = self._select(document, node, values, viewer.role)
-        return _bound(_finished(self._read_roots(roots, values, viewer.role)), viewer)
+        """Like `bind_in_steps`, for an operation that introspects: returns its root fields without the introspection
+        fields."""
+        return _bound(await self._in_steps(self._reading_unprepared(document, node, variables, viewer), charge), viewer)
 
     def bind_stream(
         self,
@@ -216,73 +243,142 @@ class Preparer:
     ) -> BoundStream:
         """Returns the subscription with a request's arguments, ready to become a feed. Raises `ClientError`,
         `GraphQLError` or `InvalidVariables`."""
+        return _finished(self._binding_stream(document, node, variables, viewer))
+
+    async def bind_stream_in_steps(
+        self,
+        document: Document,
+        node: OperationDefinitionNode,
+        variables: Mapping[str, Any] | None,
+        viewer: Viewer,
+        charge: Charge,
+    ) -> BoundStream:
+        """The same for a request, which pays its price. Raises `RateLimited`, too."""
+        return await self._in_steps(self._binding_stream(document, node, variables, viewer), charge)
+
+    async def _in_steps(self, steps: Steps[T], charge: Charge) -> T:
+        """Runs the steps, of one request of a viewer at a time. What a step asks for is paid before it is done."""
+        async with charge.budget.building:
+            done: Any = None
+            began = monotonic()
+            while True:
+                try:
+                    step = steps.send(done)
+                except StopIteration as ended:
+                    result: T = ended.value
+                    break
+                if step.points:
+                    charge.spend(step.points)
+                done = None
+                if step.work is not None:
+                    done = await self.thread.run(step.work) if step.is_long else step.work()
+                if monotonic() - began > STEP_SECONDS:
+                    await asyncio.sleep(0)
+                    began = monotonic()
+            if monotonic() - began > STEP_SECONDS:
+                await asyncio.sleep(0)  # before the viewer's next request
+            return result
+
+    def _reading(
+        self, operation: Operation, variables: Mapping[str, Any] | None, viewer: Viewer, key: Hashable
+    ) -> Steps[Read]:
+        """Reads a request's arguments, and keeps them under `key`."""
+        values = yield from self._coercing(operation.node, variables)
+        roots = yield from self._roots(operation, values, viewer.role)
+        read = yield from self._read_roots(roots, values, viewer.role)
+        if key is not None:
+            _keep(self._requests, key, read)
+        return read
+
+    def _reading_unprepared(
+        self, document: Document, node: OperationDefinitionNode, variables: Mapping[str, Any] | None, viewer: Viewer
+    ) -> Steps[Read]:
+        values = yield from self._coercing(node, variables)
+        roots = yield from self._select(document, node, values, viewer.role)
+        return (yield from self._read_roots(roots, values, viewer.role))
+
+    def _binding_stream(
+        self,
+        document: Document,
+        node: OperationDefinitionNode,
+        variables: Mapping[str, Any] | None,
+        viewer: Viewer,
+    ) -> Steps[BoundStream]:
         operation = self.prepared(document, node)
         assert operation is not None, "validation refuses subscriptions that introspect"
-        values = self._coerced(node, variables)
-        (root,) = self._roots(operation, values, viewer.role)
-        bounds = _read(root, values)
-        at_once = min(EVENTS_MAX, Cost().add(root.weight, root.sites, bounds).fits())
-        compiled = self._compiled(root, bounds, viewer.role)
+        values = yield from self._coercing(node, variables)
+        (root,) = yield from self._roots(operation, values, viewer.role)
+        bounds = yield from _read(root, values)
+        cost = Cost().add(root.weight, root.sites, bounds)
+        at_once = min(EVENTS_MAX, cost.fits())
         site = root.sites[0]
         after = get_argument_values(site.definition, site.node, values).get("after")
+        yield FREE if after is None else WorkStep(REPLAY)
+        (compiled,) = yield from self._compiled([root], [bounds], viewer.role, cost)
         flags = tuple(values.coerced.get(name) for name in operation.conditions)
         name = node.name.value if node.name else None
         return BoundStream(document.text, name, flags, tuple(bounds), root.selection, compiled, after, at_once)
 
-    def _introspects(self, document: Document, node: OperationDefinitionNode) -> bool:
+    def mutations(self, document: Document, node: OperationDefinitionNode) -> tuple[str, ...] | None:
+        """Returns the names of the mutations in the operation, each once; None if it is of another type."""
+        operation = self.prepared(document, node)
+        return None if operation is None else operation.mutations
+
+    def _root_fields(self, document: Document, node: OperationDefinitionNode) -> list[str]:
+        """Returns the names of the operation's root fields."""
         collector = Collector(self._schema, document.fragments, _EVERYTHING, Role.ADMIN)
         groups = collector.grouped(self._root_type(node), [node.selection_set])
-        return any(nodes[0].name.value in INTROSPECTION for nodes in groups.values())
+        return [nodes[0].name.value for nodes in groups.values()]
 
     def _root_type(self, node: OperationDefinitionNode) -> GraphQLObjectType:
         type_ = self._schema.get_root_type(node.operation)
         assert type_ is not None
         return type_
 
-    def _roots(self, operation: Operation, values: VariableValues, role: Role) -> list[RootField]:
+    def _roots(self, operation: Operation, values: VariableValues, role: Role) -> Steps[list[RootField]]:
         conditions = tuple(values.coerced.get(name) for name in operation.conditions)
         variant = (role, *conditions)
         roots = operation.variants.get(variant)
         if roots is None:
-            roots = self._select(operation.document, operation.node, values, role)
+            roots = yield from self._select(operation.document, operation.node, values, role)
             operation.variants[variant] = roots
         return roots
 
-    def _read_roots(
-        self, roots: Sequence[RootField], values: VariableValues, role: Role
-    ) -> Generator[None, None, list[ReadRoot]]:
+    def _read_roots(self, roots: Sequence[RootField], values: VariableValues, role: Role) -> Steps[Read]:
         bounds, cost = [], Cost()
         for root in roots:
-            bounds.append(_read(root, values))
+            bounds.append((yield from _read(root, values)))
             cost.add(root.weight, root.sites, bounds[-1])
-            yield
-        read = []
-        for root, of_root in zip(roots, bounds, strict=True):
-            read.append(self._read_root(root, of_root, values, role))
-            yield
-        return read
+            yield FREE
+        compiled = yield from self._compiled(roots, bounds, role, cost)
+        read = [_read_root(*each, values) for each in zip(roots, compiled, bounds, strict=True)]
+        return Read(read, cost.points)
 
-    def _coerced(self, node: OperationDefinitionNode, variables: Mapping[str, Any] | None) -> VariableValues:
+    def _coercing(self, node: OperationDefinitionNode, variables: Mapping[str, Any] | None) -> Steps[VariableValues]:
         if not node.variable_definitions:
             return _NO_VARIABLES
-        _check_number(variables)
-        values = get_variable_values(self._schema, node.variable_definitions, dict(variables or {}), max_errors=20)
+        definitions, given = node.variable_definitions, dict(variables or {})
+        number = _number_of_values(given)
+        coerce = partial(get_variable_values, self._schema, definitions, given, max_errors=20)
+        values = yield WorkStep(price_of_variables(number), coerce, is_long=number > LONG_VARIABLES)
         if isinstance(values, list):
             raise InvalidVariables(values)
-        return values
+        coerced: VariableValues = values
+        return coerced
 
     def _select(
         self, document: Document, node: OperationDefinitionNode, values: VariableValues, role: Role
-    ) -> list[RootField]:
+    ) -> Steps[list[RootField]]:
         """Returns the operation's root fields, without introspection fields."""
         flags = Flags(values.coerced)
         type_ = self._root_type(node)
         groups = Collector(self._schema, document.fragments, flags, role).grouped(type_, [node.selection_set])
-        return [
-            self._root(document, flags, role, type_, key, nodes)
-            for key, nodes in groups.items()
-            if nodes[0].name.value not in INTROSPECTION
-        ]
+        roots = []
+        for key, nodes in groups.items():
+            if nodes[0].name.value not in INTROSPECTION:
+                roots.append(self._root(document, flags, role, type_, key, nodes))
+                yield FREE
+        return roots
 
     def _root(
         self, document: Document, flags: Flags, role: Role, type_: GraphQLObjectType, key: str, nodes: list[FieldNode]
@@ -294,20 +390,27 @@ class Preparer:
         nullable = definition is not None and not is_non_null_type(definition.type)
         return RootField(key, selection, collector.sites, constants, collector.weight, nodes, nullable)
 
-    def _read_root(self, root: RootField, bounds: Sequence[Bound], values: VariableValues, role: Role) -> ReadRoot:
-        given: Mapping[str, Any] = {}
-        if isinstance(root.selection.mapping, MutationField | TicketChangesPage):
-            given = get_argument_values(root.sites[0].definition, root.sites[0].node, values)
-        return ReadRoot(root, self._compiled(root, bounds, role), bounds, given.get("input", given))
+    def _compiled(
+        self, roots: Sequence[RootField], bounds: Sequence[Sequence[Bound]], role: Role, cost: Cost
+    ) -> Steps[list[Compiled]]:
+        """Returns the statements of root fields for the arguments of their sites. Before any is built, all are paid,
+        with the request's other cost."""
+        keys = [(root, tuple(bound.shape for bound in each)) for root, each in zip(roots, bounds, strict=True)]
+        found = [self._statements.get(key) for key in keys]
+        missing = [each for each, compiled in zip(bounds, found, strict=True) if compiled is None]
+        yield WorkStep(cost.points + price_of_building(missing))
+        statements = []
+        for key, each, compiled in zip(keys, bounds, found, strict=True):
+            if compiled is None:
+                is_long = sum(bound.conditions for bound in each) > LONG_CONDITIONS or len(each) > LONG_SITES
+                compiled = yield WorkStep(work=partial(self._compile, *key, role), is_long=is_long)
+                _keep(self._statements, key, compiled)
+            statements.append(compiled)
+        return statements
 
-    def _compiled(self, root: RootField, bounds: Sequence[Bound], role: Role) -> Compiled:
-        shapes = tuple(bound.shape for bound in bounds)
-        compiled = self._statements.get((root, shapes))
-        if compiled is None:
-            compiler = compile_stream if isinstance(root.selection.mapping, Stream) else compile_root
-            compiled = compiler(root.selection, role, shapes, self.position_mark, self._snippets)
-            _keep(self._statements, (root, shapes), compiled)
-        return compiled
+    def _compile(self, root: RootField, shapes: tuple[Hashable, ...], role: Role) -> Compiled:
+        compiler = compile_stream if isinstance(root.selection.mapping, Stream) else compile_root
+        return compiler(root.selection, role, shapes, self.position_mark, self._snippets)
 
 
 def _named(document: Document, name: str | None) -> OperationDefinitionNode:
@@ -322,14 +425,16 @@ def _named(document: Document, name: str | None) -> OperationDefinitionNode:
     return document.operations[name]
 
 
-def _finished(steps: Generator[None, None, T]) -> T:
-    """Runs all steps, and returns their result."""
+def _finished(steps: Steps[T]) -> T:
+    """Runs all steps at once, and returns their result."""
+    done: Any = None
     while True:
         try:
-            next(steps)
-        except StopIteration as done:
-            result: T = done.value
+            step = steps.send(done)
+        except StopIteration as ended:
+            result: T = ended.value
             return result
+        done = None if step.work is None else step.work()
 
 
 class _Everything(Flags):
@@ -340,8 +445,9 @@ class _Everything(Flags):
 _EVERYTHING = _Everything({})
 
 
-def _check_number(variables: Mapping[str, Any] | None) -> None:
-    """Raises `LimitExceeded` for more than `VARIABLES_MAX` values, before they cost the time to be coerced."""
+def _number_of_values(variables: Mapping[str, Any]) -> int:
+    """Returns the number of values in the variables, also in lists and objects. Raises `LimitExceeded` for more than
+    `VARIABLES_MAX`, before they cost the time to be coerced."""
     pending: list[Any] = [variables]
     count = 0
     while pending:
@@ -354,14 +460,22 @@ def _check_number(variables: Mapping[str, Any] | None) -> None:
             count += len(value)
         if count > VARIABLES_MAX:
             raise LimitExceeded(f"The variables contain more than {VARIABLES_MAX:,} values.")
+    return count
 
 
 def _read_site(site: Site, values: VariableValues) -> Bound:
     return site.mapping.read(get_argument_values(site.definition, site.node, values))
 
 
-def _bound(read: Sequence[ReadRoot], viewer: Viewer) -> list[BoundRoot]:
-    return [BoundRoot(each, each.compiled.arguments(each.bounds, viewer)) for each in read]
+def _read_root(root: RootField, compiled: Compiled, bounds: Sequence[Bound], values: VariableValues) -> ReadRoot:
+    given: Mapping[str, Any] = {}
+    if isinstance(root.selection.mapping, MutationField | TicketChangesPage):
+        given = get_argument_values(root.sites[0].definition, root.sites[0].node, values)
+    return ReadRoot(root, compiled, bounds, given.get("input", given))
+
+
+def _bound(read: Read, viewer: Viewer) -> list[BoundRoot]:
+    return [BoundRoot(each, each.compiled.arguments(each.bounds, viewer)) for each in read.roots]
 
 
 def _key(operation: Operation, variables: Mapping[str, Any] | None, role: Role) -> Hashable:
@@ -375,12 +489,16 @@ def _key(operation: Operation, variables: Mapping[str, Any] | None, role: Role) 
     return None if len(given) > _KEPT_VARIABLES else (operation, role, given)
 
 
-def _read(root: RootField, values: VariableValues) -> list[Bound]:
+def _read(root: RootField, values: VariableValues) -> Steps[list[Bound]]:
     """Returns the arguments of all the root field's sites."""
-    return [
-        _read_site(site, values) if constant is None else constant
-        for site, constant in zip(root.sites, root.constants, strict=True)
-    ]
+    bounds = []
+    for site, constant in zip(root.sites, root.constants, strict=True):
+        if constant is None:
+            bounds.append(_read_site(site, values))
+            yield FREE
+        else:
+            bounds.append(constant)
+    return bounds
 
 
 def _keep(kept: LRUCache[Any, Any], key: Hashable, value: Any) -> None:

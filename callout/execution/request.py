@@ -12,9 +12,12 @@ class InvalidRequest(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class GraphQLRequest:
+    """`asks_for_cost` says that the response shall have its cost, because the request has the extension `cost`."""
+
     query: str
     variables: dict[str, Any] | None
     operation_name: str | None
+    asks_for_cost: bool = False
 
 
 def parse_request(content: dict[str, Any]) -> GraphQLRequest:
@@ -26,6 +29,8 @@ def parse_request(content: dict[str, Any]) -> GraphQLRequest:
         raise InvalidRequest("`variables` must be an object")
     if not isinstance(name, str | None):
         raise InvalidRequest("`operationName` must be a string")
-    if not isinstance(content.get("extensions"), dict | None):
+    extensions = content.get("extensions")
+    if not isinstance(extensions, dict | None):
         raise InvalidRequest("`extensions` must be an object")
-    return GraphQLRequest(query, variables, name or None)
+    asks_for_cost = extensions is not None and extensions.get("cost") is True
+    return GraphQLRequest(query, variables, name or None, asks_for_cost)

@@ -1,8 +1,8 @@
 """Execution: runs one statement for each root field and joins the JSON that they return.
 
 Operations are prepared once (`prepare.py`); a warm request coerces its variables, reads the arguments' values, runs the
-statements and joins bytes. Operations that introspect are executed by Strawberry, whose resolvers run the same
-statements for the other root fields.
+statements and joins bytes. Operations that introspect are executed by Strawberry, which is given the JSON
+of their other root fields.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ from callout.execution.answer import (
     formatted_errors,
     refusal,
 )
+from callout.execution.budgets import Charge
 from callout.execution.change_pages import Pages
-from callout.execution.cost import Cost
+from callout.execution.cost import INTROSPECTION, Cost, price_of_document
 from callout.execution.documents import Document
 from callout.execution.prepare import (
     EVENTS_MAX,
@@ -44,7 +45,7 @@ from callout.execution.prepare import (
 )
 from db.compiler.fields import Constant, MutationField
 from db.enums import DeliveryChannel
-from db.errors import ClientError
+from db.errors import ClientError, RateLimited
 from db.events.stream_cursor import StreamCursors
 from db.postgres.pool import WITHOUT_EFFECT, Database
 from db.ticket_stream import Reader, TicketChangesPage
@@ -88,31 +89,36 @@ class Engine:
         variables: Mapping[str, Any] | None,
         viewer: Viewer,
         request_id: str,
+        client: str | None,
+        charge: Charge,
     ) -> Answer:
-        """Executes the operation and returns the response, also if it fails. Raises no error that the client caused."""
+        """Executes the operation and returns the response, also if it fails. `client` is the address that the request
+        comes from. Raises no error that the client caused."""
         if node.operation is OperationType.SUBSCRIPTION:
             message = "Use a WebSocket for subscriptions, or server-sent events at /graphql/stream."
             return refusal([BadRequest(message)], request_id)
         operation = self._preparer.prepared(document, node)
         if operation is None:
-            return await self.execute_ordinarily(document, node, variables, viewer, request_id)
+            return await self.execute_ordinarily(document, node, variables, viewer, request_id, client, charge)
         try:
-            bound = await self._preparer.bind_in_steps(operation, variables, viewer)
+            bound = await self._preparer.bind_in_steps(operation, variables, viewer, charge)
         except (ClientError, GraphQLError) as error:
             return refusal([error], request_id)
         except InvalidVariables as error:
             return refusal(error.errors, request_id, code="BAD_USER_INPUT")
         # Mutations run one after another (GraphQL, October 2021, section 6.2.2), a query's root fields concurrently.
         if operation.mutates or len(bound) == 1:
-            results = [await self._result(root, viewer) for root in bound]
+            results = [await self._result(root, viewer, client, charge) for root in bound]
         else:
-            results = await asyncio.gather(*(self._result(root, viewer) for root in bound))
+            results = await asyncio.gather(*(self._result(root, viewer, client, charge) for root in bound))
         return _joined(bound, results, request_id)
 
-    async def _result(self, bound: BoundRoot, viewer: Viewer) -> bytes | GraphQLError:
+    async def _result(
+        self, bound: BoundRoot, viewer: Viewer, client: str | None, charge: Charge
+    ) -> bytes | GraphQLError:
         """Returns the root field's JSON, or the error that takes its place."""
         try:
-            document = await self._run(bound, viewer)
+            document = await self._answer(bound, viewer, client, charge)
         except Exception as error:  # noqa: BLE001 (a field's error must not fail the whole request)
             return located_error(client_error(error), bound.field.nodes, [bound.field.key])
         if document is None and not bound.field.nullable:
@@ -120,7 +126,7 @@ class Engine:
             return located_error(fault(), bound.field.nodes, [bound.field.key])
         return b"null" if document is None else document
 
-    async def _run(self, bound: BoundRoot, viewer: Viewer) -> bytes | None:
+    async def _run(self, bound: BoundRoot, viewer: Viewer, client: str | None, charge: Charge) -> bytes | None:
         read, arguments = bound.read, bound.arguments
         compiled, mapping = read.compiled, read.field.selection.mapping
         if isinstance(mapping, Constant):
@@ -129,10 +135,10 @@ class Engine:
             reader = Reader(read.field.selection, compiled, read.bounds, viewer, self._database)
             after, size = read.given.get("after"), read.bounds[0].size
             at_once = min(EVENTS_MAX, size * Cost().add(read.field.weight, read.field.sites, read.bounds).fits())
-            return await self._pages.page(read.field.selection, reader, after, size, at_once)
+            return await self._pages.page(read.field.selection, reader, after, size, at_once, charge)
         if isinstance(mapping, MutationField):
             answer = partial(compiled.within_write_of, arguments)
-            call = Call(viewer, self._database, self._channels, self._own_mail, answer)
+            call = Call(viewer, self._database, self._channels, self._own_mail, answer, client)
             outcome = await _done(mapping, call, read.given)
             self._written()
             if outcome.answer is not None:
@@ -152,20 +158,28 @@ class Engine:
         variables: Mapping[str, Any] | None,
         viewer: Viewer,
         request_id: str,
+        client: str | None,
+        charge: Charge,
     ) -> Answer:
         try:
-            bound = self._preparer.bind_unprepared(document, node, variables, viewer)
+            charge.spend(price_of_document(len(document.text)) + INTROSPECTION)
+            bound = await self._preparer.bind_unprepared(document, node, variables, viewer, charge)
         except (ClientError, GraphQLError) as error:
             return refusal([error], request_id)
         except InvalidVariables as error:
             return refusal(error.errors, request_id, code="BAD_USER_INPUT")
-        context = OrdinaryContext(self, {root.field.key: root for root in bound}, viewer)
-        result: Any = await self._strawberry.execute(
+        answers = await asyncio.gather(
+            *(self._answer(root, viewer, client, charge) for root in bound), return_exceptions=True
+        )
+        execution = self._strawberry.execute(
             document.text,
             variable_values=dict(variables or {}),
-            context_value=context,
+            context_value=OrdinaryContext({root.field.key: each for root, each in zip(bound, answers, strict=True)}),
             operation_name=node.name.value if node.name else None,
         )
+        # In a thread: describing the whole schema takes a fifth of a second.
+        async with charge.budget.building:
+            result: Any = await self._preparer.thread.run(asyncio.run, execution)
         errors = [located_error(client_error(error), error.nodes, error.path) for error in result.errors or ()]
         formatted, codes = formatted_errors(errors, request_id)
         body: dict[str, Any] = {"data": result.data}
@@ -173,23 +187,24 @@ class Engine:
             body["errors"] = formatted
         return Answer(orjson.dumps(body), True, codes)
 
-    async def answer(self, bound: BoundRoot, viewer: Viewer) -> orjson.Fragment | None:
-        """Returns a root field's JSON for Strawberry to put into its response, or None for null."""
-        found = await self._run(bound, viewer)
-        return None if found is None else orjson.Fragment(found)
+    async def _answer(self, bound: BoundRoot, viewer: Viewer, client: str | None, charge: Charge) -> bytes | None:
+        async with charge.budget.statements:
+            return await self._run(bound, viewer, client, charge)
 
 
 @dataclass(frozen=True, slots=True)
 class OrdinaryContext:
-    """The context of an operation that Strawberry executes: its root fields, all bound before any of them runs. The
-    schema's resolvers call `answer` for each."""
+    """The context of an operation that Strawberry executes: the JSON of its root fields, or the errors in their place.
+    The schema's resolvers call `answer` for each."""
 
-    engine: Engine
-    roots: Mapping[str, BoundRoot]
-    viewer: Viewer
+    answers: Mapping[str, bytes | BaseException | None]
 
     async def answer(self, info: GraphQLResolveInfo[Any]) -> orjson.Fragment | None:
-        return await self.engine.answer(self.roots[str(info.path.key)], self.viewer)
+        """Returns a root field's JSON for Strawberry to put into its response, or None for null."""
+        answer = self.answers[str(info.path.key)]
+        if isinstance(answer, BaseException):
+            raise answer
+        return None if answer is None else orjson.Fragment(answer)
 
 
 async def _done(mutation: MutationField, call: Call, given: Mapping[str, Any]) -> Outcome:
@@ -224,11 +239,12 @@ def _joined(bound: Sequence[BoundRoot], results: Sequence[bytes | GraphQLError],
 
 
 def _not_done(root: BoundRoot, result: bytes | GraphQLError) -> bool:
-    """Whether the root field has read and changed nothing, because the database could not be used."""
+    """Whether the root field has read and changed nothing, because the database could not be used or a rate was
+    exceeded."""
     mapping = root.read.field.selection.mapping
     if isinstance(mapping, Constant):
         return True
     original = result.original_error if isinstance(result, GraphQLError) else None
     if isinstance(mapping, MutationField):
-        return isinstance(original, NotDone)
-    return isinstance(original, ClientError) and original.extension_code == NotDone.code
+        return isinstance(original, NotDone | RateLimited)
+    return isinstance(original, ClientError) and original.extension_code in (NotDone.code, RateLimited.code)

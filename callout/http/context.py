@@ -12,14 +12,19 @@ from db.viewer import Viewer
 
 @dataclass(slots=True)
 class RequestInfo:
-    """`RequestGuard` makes one for each request; later layers fill in what they learn. `code` is the first error's code
-    that the client received, and `reason` is for the log alone."""
+    """`RequestGuard` makes one for each request and each WebSocket, and a socket one for each of its operations; later
+    layers fill in what they learn. `client` is the address that the request comes from, `mutations` names those that
+    the operation consists of, `code` is the first error's code that the client received, `reason` is for the log alone,
+    and `cost` is in points (`callout/execution/cost.py`)."""
 
     id: str
+    client: str | None = None
     operation: str | None = None
+    mutations: tuple[str, ...] | None = None
     viewer: Viewer | None = None
     code: str | None = None
     reason: str | None = None
+    cost: float | None = None
 
 
 SCOPE_KEY = "callout.http.context"

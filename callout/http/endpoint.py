@@ -2,7 +2,8 @@
 
 Follows the GraphQL over HTTP specification (working draft): POST of JSON, and GET for queries. A request that was not
 executed has a 4xx status in `application/graphql-response+json`, or 503 with `Retry-After` if the database cannot be
-used, and 200 in the older `application/json`, as clients of that type expect.
+used, and 200 in the older `application/json`, as clients of that type expect. Status 429 has `Retry-After`, too; in the
+older type the header comes with 200.
 """
 
 from __future__ import annotations
@@ -15,24 +16,30 @@ from strawberry.http.ides import get_graphql_ide_html
 
 from callout.auth.authenticator import Authenticator
 from callout.execution.answer import Answer, refusal
+from callout.execution.budgets import Budgets, Charge, hold_back
 from callout.execution.documents import InvalidDocument
 from callout.execution.prepare import Preparer
+from callout.execution.request import GraphQLRequest
 from callout.execution.run import Engine
 from callout.http.context import RequestInfo, request_of
-from callout.http.errors import RETRY
+from callout.http.errors import RETRY, retry_after
 from callout.http.request import MethodNotAllowed, NotAcceptable, headers_of, ranges, read_request
-from db.errors import ClientError
+from db.errors import ClientError, RateLimited
+from db.viewer import Viewer
 
 MODERN = b"application/graphql-response+json; charset=utf-8"
 LEGACY = b"application/json; charset=utf-8"
 
-_STATUS = {"FORBIDDEN": 403, "UNAVAILABLE": 503}
+_STATUS = {"FORBIDDEN": 403, "RATE_LIMITED": 429, "UNAVAILABLE": 503}
 
 
 class GraphQLEndpoint:
     """The ASGI application at `/graphql`. With `ide`, browsers get the IDE."""
 
-    def __init__(self, preparer: Preparer, engine: Engine, authenticator: Authenticator, *, ide: bool) -> None:
+    def __init__(
+        self, preparer: Preparer, engine: Engine, authenticator: Authenticator, budgets: Budgets, *, ide: bool
+    ) -> None:
+        self._budgets = budgets
         self._preparer = preparer
         self._engine = engine
         self._authenticator = authenticator
@@ -47,19 +54,35 @@ class GraphQLEndpoint:
         media_type = _negotiated(accept)
         info = request_of(scope)
         info.viewer = viewer = await self._authenticator.authenticate(authorization)
-        request = await read_request(scope, receive, content_type)
+        charge = self._budgets.of(viewer).request()
         try:
-            document, node = await self._preparer.fetch_operation(request.query, request.operation_name)
+            with charge:
+                request = await read_request(scope, receive, content_type, charge)
+                answer = await self._answer(request, method, viewer, info, charge)
+        except RateLimited as error:
+            answer = refusal([error], info.id)
+        info.cost = charge.requested
+        if answer.retry_after is not None:
+            await hold_back()
+        await _send(send, _status(answer, media_type, info), media_type, answer.body, answer.retry_after)
+
+    async def _answer(
+        self, request: GraphQLRequest, method: str, viewer: Viewer, info: RequestInfo, charge: Charge
+    ) -> Answer:
+        try:
+            document, node = await self._preparer.fetch_operation(request.query, request.operation_name, charge)
         except InvalidDocument as error:
             answer = refusal(error.errors, info.id, error.extension_code)
         except ClientError as error:
             answer = refusal([error], info.id)
         else:
             info.operation = node.name.value if node.name else None
+            if node.operation is OperationType.MUTATION:
+                info.mutations = self._preparer.mutations(document, node)
             if method == "GET" and node.operation is not OperationType.QUERY:
                 raise MethodNotAllowed
-            answer = await self._engine.execute(document, node, request.variables, viewer, info.id)
-        await _send(send, _status(answer, media_type, info), media_type, answer.body)
+            answer = await self._engine.execute(document, node, request.variables, viewer, info.id, info.client, charge)
+        return answer.with_cost(charge) if request.asks_for_cost else answer
 
 
 def _status(answer: Answer, media_type: bytes, info: RequestInfo) -> int:
@@ -70,9 +93,11 @@ def _status(answer: Answer, media_type: bytes, info: RequestInfo) -> int:
     return _STATUS.get(answer.codes[0], 400)
 
 
-async def _send(send: Send, status: int, media_type: bytes, body: bytes) -> None:
+async def _send(send: Send, status: int, media_type: bytes, body: bytes, wait: int | None = None) -> None:
     headers = [(b"content-type", media_type), (b"content-length", b"%d" % len(body))]
-    if status == 503:
+    if wait is not None:
+        headers += retry_after(wait)
+    elif status == 503:
         headers += RETRY
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import orjson
 
-from db.errors import ClientError
+from db.errors import ClientError, RateLimited
 
 RETRY = ((b"retry-after", b"1"),)
 
@@ -21,7 +21,7 @@ class HttpError(ClientError):
 
     status: ClassVar[int]
     default: ClassVar[str]
-    headers: ClassVar[tuple[tuple[bytes, bytes], ...]] = ()
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
     def __init__(self, message: str | None = None, *, reason: str | None = None) -> None:
         super().__init__(message or self.default)
@@ -63,12 +63,27 @@ class BodyTimeout(HttpError):
     headers = ((b"connection", b"close"),)
 
 
+class TooManyRequests(HttpError):
+    """A `RateLimited` that was raised outside the execution of an operation."""
+
+    status = 429
+    code = RateLimited.code
+
+    def __init__(self, error: RateLimited) -> None:
+        super().__init__(error.message)
+        self.headers = retry_after(error.seconds)
+
+
 class Internal(HttpError):
     """An unhandled exception. The log has its traceback, with the same request id."""
 
     status = 500
     code = "INTERNAL"
     default = "Something went wrong on the server."
+
+
+def retry_after(seconds: int) -> tuple[tuple[bytes, bytes], ...]:
+    return ((b"retry-after", b"%d" % seconds),)
 
 
 def error_body(message: str, code: str, request_id: str) -> bytes:

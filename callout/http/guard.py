@@ -20,9 +20,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callout.http.access_log import AccessLog
+from callout.http.client_address import ClientAddresses
 from callout.http.context import CURRENT, SCOPE_KEY, RequestInfo, request_of
-from callout.http.errors import BodyTimeout, BodyTooLarge, HttpError, Internal, error_body
+from callout.http.errors import BodyTimeout, BodyTooLarge, HttpError, Internal, TooManyRequests, error_body
 from callout.http.server import ARRIVED
+from db.errors import RateLimited
 
 logger = logging.getLogger(__name__)
 
@@ -42,19 +44,24 @@ class ClientDisconnected(Exception):
 
 
 class RequestGuard:
-    """ASGI middleware, which must be the outermost. WebSockets and lifespan pass through."""
+    """ASGI middleware, which must be the outermost. WebSockets, which only get their `RequestInfo`, and lifespan pass
+    through."""
 
-    def __init__(self, app: ASGIApp, access_log: AccessLog) -> None:
+    def __init__(self, app: ASGIApp, access_log: AccessLog, addresses: ClientAddresses) -> None:
         self._app = app
         self._access_log = access_log
+        self._addresses = addresses
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         started = perf_counter()
         request_id = _request_id(scope)
-        request = scope[SCOPE_KEY] = RequestInfo(request_id.decode("ascii"))
+        request = scope[SCOPE_KEY] = RequestInfo(request_id.decode("ascii"), self._addresses.of(scope))
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
         context = CURRENT.set(request)
         added = ((b"x-request-id", request_id), _NO_SNIFFING, _NO_STORE)
         status = 0
@@ -71,7 +78,9 @@ class RequestGuard:
         except ClientDisconnected:
             status = status or CLIENT_LEFT
         except Exception as error:
-            if not isinstance(error, HttpError):
+            if isinstance(error, RateLimited):
+                error = TooManyRequests(error)
+            elif not isinstance(error, HttpError):
                 logger.exception("unhandled exception")
                 error = Internal()
             request.code, request.reason = error.extension_code, error.reason

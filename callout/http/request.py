@@ -10,6 +10,8 @@ from urllib.parse import parse_qs
 import orjson
 from starlette.types import Receive, Scope
 
+from callout.execution.budgets import Charge
+from callout.execution.cost import price_of_request
 from callout.execution.request import GraphQLRequest, InvalidRequest, parse_request
 from callout.http.errors import HttpError
 from callout.http.guard import read_body
@@ -62,13 +64,16 @@ def headers_of(scope: Scope) -> tuple[str | None, bytes, bytes | None]:
     return authorization, accept, content_type
 
 
-async def read_request(scope: Scope, receive: Receive, content_type: bytes | None) -> GraphQLRequest:
-    """Reads the request from a POST's body or a GET's query string. Raises `MethodNotAllowed`, `UnsupportedMediaType`,
-    `BadBody`, and the errors of `read_body`."""
+async def read_request(scope: Scope, receive: Receive, content_type: bytes | None, charge: Charge) -> GraphQLRequest:
+    """Reads the request from a POST's body or a GET's query string, which is paid before it is parsed. Raises
+    `MethodNotAllowed`, `UnsupportedMediaType`, `BadBody`, `RateLimited`, and the errors of `read_body`."""
     if scope["method"] == "POST":
         _check_content_type(content_type)
-        return _from_body(await read_body(scope, receive))
+        body = await read_body(scope, receive)
+        charge.spend(price_of_request(len(body)))
+        return _from_body(body)
     if scope["method"] == "GET":
+        charge.spend(price_of_request(len(scope["query_string"])))
         return _from_query(scope["query_string"])
     raise MethodNotAllowed
 

@@ -16,8 +16,10 @@ from typing import Final
 from graphql import OperationType
 from starlette.types import Receive, Scope, Send
 
+from callout.execution.budgets import Charge, hold_back
+from callout.execution.request import GraphQLRequest
 from callout.http.context import request_of
-from callout.http.errors import HttpError
+from callout.http.errors import HttpError, retry_after
 from callout.http.request import MethodNotAllowed, NotAcceptable, headers_of, ranges, read_request
 from callout.http.server import ENDING
 from callout.live.operations import Answered, Following, LiveApplication, Rejected, Reply
@@ -57,19 +59,25 @@ class EventStreams:
         if accept and not any(quality and range_ in _ACCEPTED for range_, quality in ranges(accept.lower())):
             raise NotAcceptable("Accept text/event-stream.")
         info = request_of(scope)
-        session = await self._live.admit(authorization)
+        session = await self._live.admit(authorization, info.client)
         info.viewer = session.viewer
-        request = await read_request(scope, receive, content_type)
-        if scope["method"] == "GET" and await self._live.operation_type(request) is OperationType.MUTATION:
-            raise MethodNotAllowed("Use POST; GET is for queries and subscriptions.")
+        with self._live.charge(session) as charge:
+            request = await read_request(scope, receive, content_type, charge)
+            if scope["method"] == "GET" and await self._mutates(request, charge):
+                raise MethodNotAllowed("Use POST; GET is for queries and subscriptions.")
         stream = _EventStream(scope, receive, send, self._times.beat)
         self._connections.enter(stream)
         try:
             if not self._connections.admit(stream, session):
                 raise TooManyConnections
-            await stream.run(await self._live.reply(session, request), self._hub)
+            with charge:
+                reply = await self._live.reply(session, request, info, charge)
+            await stream.run(reply, self._hub)
         finally:
             self._connections.leave(stream)
+
+    async def _mutates(self, request: GraphQLRequest, charge: Charge) -> bool:
+        return await self._live.operation_type(request, charge) is OperationType.MUTATION
 
 
 _ACCEPTED: Final = (b"text/event-stream", b"text/*", b"*/*")
@@ -86,22 +94,26 @@ class _EventStream(LiveConnection, Subscriber):
 
     async def run(self, reply: Reply, hub: Hub) -> None:
         """Sends the reply; returns when it is complete, the client has disconnected, or the stream must end."""
-        await self._send(dict(_START))
         match reply:
+            case Rejected(errors, int(seconds)):
+                # Not as an event: clients try again by themselves after this status.
+                await hold_back()
+                headers = [(b"content-type", b"application/json"), *retry_after(seconds)]
+                await self._send({"type": "http.response.start", "status": 429, "headers": headers})
+                await self._finish(b'{"errors":%b}' % errors)
             case Rejected(errors):
+                await self._send(dict(_START))
                 await self._finish(_NEXT % (b'{"errors":%b}' % errors) + _COMPLETE)
             case Answered(payload):
+                await self._send(dict(_START))
                 await self._finish(_NEXT % _line(payload) + _COMPLETE)
             case Following(feed, after):
                 subscription = hub.subscribe(feed, self, after)
-                self._sending = asyncio.create_task(self._write())
-                tasks = (self._sending, asyncio.create_task(self._gone()), asyncio.create_task(self._ended()))
                 try:
-                    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                    await self._send(dict(_START))
+                    await self._follow()
                 finally:
                     subscription.end()
-                    for task in tasks:
-                        task.cancel()
                 await self._finish(b"")
 
     # Called by the hub and by `Connections`
@@ -126,6 +138,16 @@ class _EventStream(LiveConnection, Subscriber):
             self._ending.set()
 
     # Tasks
+
+    async def _follow(self) -> None:
+        """Sends what is delivered; returns when the client has disconnected or the stream must end."""
+        self._sending = asyncio.create_task(self._write())
+        tasks = (self._sending, asyncio.create_task(self._gone()), asyncio.create_task(self._ended()))
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
 
     async def _write(self) -> None:
         while True:

@@ -10,6 +10,8 @@ from typing import Final, Self
 
 import orjson
 
+from callout.execution.budgets import Budget
+from callout.execution.cost import EVENT, STATEMENT
 from callout.execution.prepare import BoundStream
 from db.compiler.fields import Constant
 from db.compiler.selection import Selection
@@ -22,11 +24,11 @@ from pubsub.feed import Feed, Message
 MERGING_SECONDS: Final = 0.25
 
 
-def feed_of(bound: BoundStream, viewer: Viewer, database: Database, mark: str) -> Feed:
+def feed_of(bound: BoundStream, viewer: Viewer, budget: Budget, database: Database, mark: str) -> Feed:
     """Returns the feed of a subscription. `mark` is the placeholder for the cursor in the JSON that statements
     return."""
     kind = EventFeed if isinstance(bound.selection.mapping, Stream) else LiveValueFeed
-    return kind(bound, viewer, database, mark)
+    return kind(bound, viewer, budget, database, mark)
 
 
 def _family(bound: BoundStream, viewer: Viewer) -> Hashable:
@@ -45,7 +47,7 @@ def _key(bound: BoundStream, viewer: Viewer) -> Hashable:
 class EventFeed(Feed):
     """A message for each event: `ticketChanged` and the like."""
 
-    def __init__(self, bound: BoundStream, viewer: Viewer, database: Database, mark: str) -> None:
+    def __init__(self, bound: BoundStream, viewer: Viewer, budget: Budget, database: Database, mark: str) -> None:
         mapping = bound.selection.mapping
         assert isinstance(mapping, Stream)
         self.key = _key(bound, viewer)
@@ -53,16 +55,26 @@ class EventFeed(Feed):
         self.routes = mapping.routes(bound.bounds[0], viewer)
         self.quick_test = mapping.quick_test(bound.bounds[0], viewer)
         self.at_once = bound.at_once
+        self.quota = budget.live
+        self._budget = budget
+        self._is_shared = viewer.role is Role.ADMIN  # among all of them, so no one of them pays for its live messages
         self._selection = bound.selection
         self._reader = Reader(bound.selection, bound.compiled, bound.bounds, viewer, database)
         self._mark = mark.encode()
         self._before = _before(bound.selection)
 
     async def of(self, events: Sequence[str]) -> list[Message]:
-        return await self.of_all(events, [self])
+        self._budget.owe(STATEMENT + len(events) * EVENT)
+        return await self._messages(events, [self])
 
     async def of_all(self, events: Sequence[str], feeds: Sequence[Self]) -> list[Message]:
-        streamed = await self._reader.of_all(events, [feed._reader for feed in feeds])
+        if not self._is_shared:
+            self._budget.owe(STATEMENT + len(events) * len(feeds) * EVENT)
+        return await self._messages(events, feeds)
+
+    async def _messages(self, events: Sequence[str], feeds: Sequence[Self]) -> list[Message]:
+        async with self.quota.lookups:
+            streamed = await self._reader.of_all(events, [feed._reader for feed in feeds])
         return [
             Message(each.event, each.at, self._before + each.documents[0] + b"}}", each.streams) for each in streamed
         ]
@@ -87,12 +99,15 @@ class LiveValueFeed(Feed):
 
     at_once = sys.maxsize  # any number of events needs one message
 
-    def __init__(self, bound: BoundStream, viewer: Viewer, database: Database, mark: str) -> None:
+    def __init__(self, bound: BoundStream, viewer: Viewer, budget: Budget, database: Database, mark: str) -> None:
         mapping = bound.selection.mapping
         assert isinstance(mapping, LiveValue)
         self.key = self.family = _key(bound, viewer)
         self.routes = mapping.routes(bound.bounds[0], viewer)
         self.quick_test = mapping.quick_test(bound.bounds[0], viewer)
+        self.quota = budget.live
+        self._budget = budget
+        self._is_shared = viewer.role is Role.ADMIN
         self._statement = bound.compiled.statement.text
         self._arguments = bound.compiled.arguments(bound.bounds, viewer)
         self._database = database
@@ -114,7 +129,10 @@ class LiveValueFeed(Feed):
         return None
 
     async def _now(self) -> bytes:
-        document: bytes = await self._database.fetchval(self._statement, *self._arguments)
+        if not self._is_shared:
+            self._budget.owe(STATEMENT)
+        async with self.quota.lookups:
+            document: bytes = await self._database.fetchval(self._statement, *self._arguments)
         return self._before + document + b"}}"
 
 

@@ -4,7 +4,6 @@ operations."""
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -14,12 +13,14 @@ from graphql import GraphQLError, OperationType
 
 from callout.auth.authenticator import Authenticator
 from callout.execution.answer import Answer, InvalidVariables, refusal
+from callout.execution.budgets import Budgets, Charge
 from callout.execution.documents import InvalidDocument
 from callout.execution.prepare import Preparer
 from callout.execution.request import GraphQLRequest
 from callout.execution.run import Engine
+from callout.http.context import RequestInfo
 from callout.live.feeds import feed_of
-from db.errors import ClientError
+from db.errors import ClientError, RateLimited
 from db.postgres.outage import is_logged
 from db.postgres.pool import OUTAGE, Database
 from pubsub.connections import Session
@@ -37,9 +38,11 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The request was not executed: the payload of an `error` message, a JSON list."""
+    """The request was not executed: the payload of an `error` message, a JSON list, and after how many seconds it may
+    succeed, if that is known."""
 
     errors: bytes
+    retry_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +66,14 @@ class LiveApplication:
         authenticator: Authenticator,
         database: Database,
         origins: Collection[str],
+        budgets: Budgets,
     ) -> None:
         self._preparer = preparer
         self._engine = engine
         self._authenticator = authenticator
         self._database = database
         self._origins = frozenset(origins)
+        self._budgets = budgets
 
     def allows(self, origin: str, host: str) -> bool:
         """Whether a page of this origin may open a socket here."""
@@ -77,13 +82,13 @@ class LiveApplication:
         except ValueError:
             return False
 
-    async def admit(self, authorization: str | None) -> Session:
-        """Returns the session for an `Authorization` header. Raises `Unauthenticated`, or another `HttpError` if the
-        header cannot be checked now."""
+    async def admit(self, authorization: str | None, client: str | None) -> Session:
+        """Returns the session for an `Authorization` header, of a client at this address. Raises `Unauthenticated`, or
+        another `HttpError` if the header cannot be checked now."""
         viewer = await self._authenticator.authenticate(authorization)
         assert authorization is not None
         expires_at, by_key = self._authenticator.validity(authorization)
-        return Session(viewer, expires_at, by_key)
+        return Session(viewer, expires_at, by_key, client)
 
     async def gone(self, sessions: Collection[Session]) -> Collection[Session]:
         """Returns the sessions whose viewers no longer have access; none while the database is unavailable."""
@@ -95,32 +100,54 @@ class LiveApplication:
             return ()
         return [session for session in sessions if session.viewer not in there]
 
-    async def operation_type(self, request: GraphQLRequest) -> OperationType | None:
-        """Returns the type of the request's operation, or None if the request is invalid."""
+    def charge(self, session: Session) -> Charge:
+        """Returns the charge for a request of this session."""
+        return self._budgets.of(session.viewer).request()
+
+    async def operation_type(self, request: GraphQLRequest, charge: Charge) -> OperationType | None:
+        """Returns the type of the request's operation, or None if the request is invalid. Raises `RateLimited`."""
         try:
-            _, node = await self._preparer.fetch_operation(request.query, request.operation_name)
+            _, node = await self._preparer.fetch_operation(request.query, request.operation_name, charge)
+        except RateLimited:
+            raise
         except ClientError:
             return None
         return node.operation
 
-    async def reply(self, session: Session, request: GraphQLRequest) -> Reply:
-        """Executes a query or mutation, or prepares the feed of a subscription."""
-        request_id = secrets.token_hex(8)
+    async def reply(self, session: Session, request: GraphQLRequest, info: RequestInfo, charge: Charge) -> Reply:
+        """Executes a query or mutation, or prepares the feed of a subscription. Fills in what the access log says of
+        the operation."""
+        viewer = session.viewer
         try:
-            document, node = await self._preparer.fetch_operation(request.query, request.operation_name)
+            document, node = await self._preparer.fetch_operation(request.query, request.operation_name, charge)
+            info.operation = node.name.value if node.name else None
             if node.operation is not OperationType.SUBSCRIPTION:
-                answer = await self._engine.execute(document, node, request.variables, session.viewer, request_id)
-                return Answered(answer.body) if answer.executed else _refused(answer)
-            bound = self._preparer.bind_stream(document, node, request.variables, session.viewer)
+                info.mutations = self._preparer.mutations(document, node)
+                answer = await self._engine.execute(
+                    document, node, request.variables, viewer, info.id, session.client, charge
+                )
+                return _answered(answer.with_cost(charge) if request.asks_for_cost else answer, info)
+            bound = await self._preparer.bind_stream_in_steps(document, node, request.variables, viewer, charge)
+            feed = feed_of(bound, viewer, charge.budget, self._database, self._preparer.position_mark)
+            feed.quota.check(feed.key)
         except InvalidDocument as error:
-            return _refused(refusal(error.errors, request_id, error.extension_code))
+            return _answered(refusal(error.errors, info.id, error.extension_code), info)
         except InvalidVariables as error:
-            return _refused(refusal(error.errors, request_id, code="BAD_USER_INPUT"))
+            return _answered(refusal(error.errors, info.id, code="BAD_USER_INPUT"), info)
         except (ClientError, GraphQLError) as error:
-            return _refused(refusal([error], request_id))
-        feed = feed_of(bound, session.viewer, self._database, self._preparer.position_mark)
+            return _answered(refusal([error], info.id), info)
+        finally:
+            info.cost = charge.requested
         return Following(feed, bound.after)
 
+    def refused(self, error: ClientError, info: RequestInfo) -> Reply:
+        """Refuses an operation before it is read."""
+        return _answered(refusal([error], info.id), info)
 
-def _refused(answer: Answer) -> Rejected:
-    return Rejected(answer.body.removeprefix(b'{"errors":').removesuffix(b"}"))
+
+def _answered(answer: Answer, info: RequestInfo) -> Answered | Rejected:
+    if answer.codes:
+        info.code = answer.codes[0]
+    if answer.executed:
+        return Answered(answer.body)
+    return Rejected(answer.body.removeprefix(b'{"errors":').removesuffix(b"}"), answer.retry_after)

@@ -10,16 +10,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
 from collections.abc import Callable, Sequence
+from time import perf_counter
 from typing import Any, Final
 
 import orjson
 from starlette.types import Message, Receive, Scope, Send
 
+from callout.execution.budgets import hold_back
+from callout.execution.cost import REQUEST, price_of_bytes
 from callout.execution.request import GraphQLRequest, InvalidRequest, parse_request
-from callout.http.errors import HttpError, Unauthenticated
+from callout.http.access_log import AccessLog
+from callout.http.context import CURRENT, RequestInfo, request_of
+from callout.http.errors import AuthenticationUnavailable, HttpError, Internal, Unauthenticated
 from callout.live.operations import Answered, Following, LiveApplication, Rejected
+from db.errors import ClientError, LimitExceeded, RateLimited
 from pubsub.connections import Connections, LiveConnection, Session, Times
 from pubsub.hub import Hub, Subscriber, SubscriptionHandle
 from pubsub.send_queue import UNREAD, SendQueue
@@ -29,6 +36,7 @@ logger = logging.getLogger(__name__)
 SUBPROTOCOL: Final = "graphql-transport-ws"
 OPERATIONS_MAX: Final = 100  # of one socket at a time
 ID_MAX: Final = 200  # characters of an operation's id
+FREE_SIZE: Final = 1_000  # characters; a larger message is paid
 REASON_MAX: Final = 123  # bytes of a close frame's reason (RFC 6455, section 5.5)
 
 NORMAL, TRY_AGAIN, BAD_REQUEST, UNAUTHORIZED, FORBIDDEN = 1000, 1013, 4400, 4401, 4403
@@ -47,11 +55,14 @@ class Closed(Exception):
 class Sockets:
     """The ASGI application at `/graphql` for WebSockets."""
 
-    def __init__(self, live: LiveApplication, hub: Hub, connections: Connections, times: Times) -> None:
+    def __init__(
+        self, live: LiveApplication, hub: Hub, connections: Connections, times: Times, access_log: AccessLog
+    ) -> None:
         self.live = live
         self.hub = hub
         self.connections = connections
         self.times = times
+        self.access_log = access_log
 
         self._payload = b""
         self._frames: dict[bytes, bytes] = {}
@@ -71,13 +82,22 @@ class Sockets:
 
 
 class _Operation(Subscriber):
-    """A subscription on a socket."""
+    """An operation on a socket: `task` executes it; if it is a subscription, `subscription` follows."""
 
-    def __init__(self, socket: _Socket, id: str) -> None:
-        self._socket = socket
-        self._id = id
-        self._head = b'{"id":%b,"type":"next","payload":' % orjson.dumps(id)
+    def __init__(self, socket: _Socket, id: str, info: RequestInfo) -> None:
+        self.id = id
+        self.info = info
+        self.began_at = perf_counter()
+        self.task: asyncio.Task[None] | None = None
         self.subscription: SubscriptionHandle | None = None
+        self._socket = socket
+        self._head = b'{"id":%b,"type":"next","payload":' % orjson.dumps(id)
+
+    def end(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+        if self.subscription is not None:
+            self.subscription.end()
 
     def deliver(self, payload: bytes) -> None:
         self._socket.put_payload(self._head, payload)
@@ -92,6 +112,8 @@ class _Operation(Subscriber):
 class _Socket(LiveConnection):
     def __init__(self, sockets: Sockets, scope: Scope, receive: Receive, send: Send) -> None:
         self._sockets = sockets
+        self._scope = scope
+        self._info = request_of(scope)
         self._headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         self._subprotocols: Sequence[str] = scope.get("subprotocols", ())
         self._receive = receive
@@ -103,7 +125,7 @@ class _Socket(LiveConnection):
         self._write_frame: Callable[[bytes], bool] = getattr(protocol, "write_frame", lambda frame: False)
         self._heard_at = self._opened_at = time.monotonic()
         self._pinged_at = 0.0
-        self._operations: dict[str, _Operation | asyncio.Task[None]] = {}
+        self._operations: dict[str, _Operation] = {}
         self._admission: asyncio.Task[None] | None = None
         self._tasks: tuple[asyncio.Task[None], ...] = ()
 
@@ -129,6 +151,8 @@ class _Socket(LiveConnection):
         """Closes the socket; discards messages that still wait, and ends the operations."""
         if self._closing is None:
             self._closing = (code, reason.encode()[:REASON_MAX].decode(errors="ignore"))
+            if self._info.code is None:
+                self._info.code, self._info.reason = str(code), reason
             self._queue.clear()
             self._queue.wake()
             self._end_operations()
@@ -155,9 +179,18 @@ class _Socket(LiveConnection):
     # Lifecycle
 
     async def run(self) -> None:
+        began_at = perf_counter()
+        try:
+            await self._serve()
+        finally:
+            if self._info.code is not None:
+                self._sockets.access_log.add_connection(self._scope, perf_counter() - began_at, self._info)
+
+    async def _serve(self) -> None:
         await self._receive()  # websocket.connect
         origin, host = self._headers.get(b"origin"), self._headers.get(b"host", "")
         if origin is not None and not self._sockets.live.allows(origin, host):
+            self._info.code, self._info.reason = "FORBIDDEN", "pages of this origin may not open sockets"
             await self._send({"type": "websocket.close", "code": FORBIDDEN})  # not accepted yet: HTTP 403
             return
         offered = SUBPROTOCOL in self._subprotocols
@@ -209,11 +242,23 @@ class _Socket(LiveConnection):
                 continue
             self._heard_at = time.monotonic()
             try:
+                self._pay_for(message)
                 self._handle(_parsed(message))
             except Closed as closed:
                 self.close(closed.code, closed.reason)
+            await asyncio.sleep(0)  # thousands of messages that have arrived together must not hold up other clients
 
     # Messages
+
+    def _pay_for(self, message: Message) -> None:
+        """Pays for a large message before it is parsed. Raises `Closed` if the viewer's budget does not allow it: whose
+        operation it would be is not known."""
+        size = len(message.get("text") or "")
+        if self.session is not None and size > FREE_SIZE:
+            try:
+                self._sockets.live.charge(self.session).spend(price_of_bytes(size))
+            except ClientError:
+                raise Closed(TRY_AGAIN, "Rate limited") from None
 
     def _handle(self, message: dict[str, Any]) -> None:
         match message.get("type"):
@@ -242,10 +287,13 @@ class _Socket(LiveConnection):
     async def _admit(self, authorization: str | None) -> None:
         try:
             async with asyncio.timeout(self._sockets.times.admission):
-                session = await self._sockets.live.admit(authorization)
+                session = await self._sockets.live.admit(authorization, self._info.client)
         except Unauthenticated as error:
+            self._info.code, self._info.reason = error.extension_code, error.reason
             self.close(FORBIDDEN, f"Forbidden: {error.message}")
-        except (HttpError, TimeoutError):
+        except (HttpError, TimeoutError) as error:
+            self._info.code = AuthenticationUnavailable.code
+            self._info.reason = error.reason if isinstance(error, HttpError) else "the token was not checked in time"
             self.close(TRY_AGAIN, "Try again later")
         except Exception:
             logger.exception("cannot admit a client")
@@ -254,6 +302,7 @@ class _Socket(LiveConnection):
             if not self._sockets.connections.admit(self, session):
                 self.close(TRY_AGAIN, "Too many connections")
                 return
+            self._info.viewer = session.viewer
             self.put(b'{"type":"connection_ack"}')
 
     def _subscribe(self, id: str, payload: object) -> None:
@@ -263,31 +312,51 @@ class _Socket(LiveConnection):
         if id in self._operations:
             raise Closed(ALREADY_SUBSCRIBED, f"Subscriber for {id[:60]} already exists")
         request = _request(payload)
+        operation = _Operation(self, id, RequestInfo(secrets.token_hex(8), session.client, viewer=session.viewer))
         if len(self._operations) >= OPERATIONS_MAX:
             message = f"A connection can have at most {OPERATIONS_MAX} operations at a time."
-            self._error(id, orjson.dumps([{"message": message, "extensions": {"code": "LIMIT_EXCEEDED"}}]))
+            operation.info.code = LimitExceeded.code
+            self._error(id, orjson.dumps([{"message": message, "extensions": {"code": LimitExceeded.code}}]))
+            self._log(operation)
             return
-        self._operations[id] = asyncio.create_task(self._execute(id, session, request))
+        self._operations[id] = operation
+        operation.task = asyncio.create_task(self._execute(operation, session, request))
 
-    async def _execute(self, id: str, session: Session, request: GraphQLRequest) -> None:
+    async def _execute(self, operation: _Operation, session: Session, request: GraphQLRequest) -> None:
+        CURRENT.set(operation.info)  # of this task, so that its log records have the operation's id
+        live = self._sockets.live
         try:
-            reply = await self._sockets.live.reply(session, request)
+            with live.charge(session) as charge:
+                charge.spend(REQUEST)
+                reply = await live.reply(session, request, operation.info, charge)
+        except RateLimited as error:
+            reply = live.refused(error, operation.info)
         except Exception:
             logger.exception("cannot execute an operation")
+            operation.info.code = Internal.code
             self.close(TRY_AGAIN, "Try again later")
             return
+        if isinstance(reply, Rejected) and reply.retry_after is not None:
+            await hold_back()
         match reply:
             case Rejected(errors):
-                del self._operations[id]
-                self._error(id, errors)
+                self._over(operation)
+                self._error(operation.id, errors)
             case Answered(payload):
-                del self._operations[id]
-                name = orjson.dumps(id)
+                self._over(operation)
+                name = orjson.dumps(operation.id)
                 self.put(b'{"id":%b,"type":"next","payload":%b}' % (name, payload))
                 self.put(b'{"id":%b,"type":"complete"}' % name)
             case Following(feed, after):
-                operation = self._operations[id] = _Operation(self, id)
                 operation.subscription = self._sockets.hub.subscribe(feed, operation, after)
+
+    def _over(self, operation: _Operation) -> None:
+        """Forgets an operation that has ended by itself."""
+        del self._operations[operation.id]
+        self._log(operation)
+
+    def _log(self, operation: _Operation) -> None:
+        self._sockets.access_log.add_operation(self._scope, perf_counter() - operation.began_at, operation.info)
 
     def _error(self, id: str, errors: bytes) -> None:
         self.put(b'{"id":%b,"type":"error","payload":%b}' % (orjson.dumps(id), errors))
@@ -295,10 +364,9 @@ class _Socket(LiveConnection):
     def _end(self, id: str) -> None:
         """Ends an operation. An unknown id is not an error: the client's `complete` may have crossed ours."""
         operation = self._operations.pop(id, None)
-        if isinstance(operation, asyncio.Task):
-            operation.cancel()
-        elif operation is not None and operation.subscription is not None:
-            operation.subscription.end()
+        if operation is not None:
+            operation.end()
+            self._log(operation)
 
 
 def _frame(message: bytes) -> bytes:

@@ -33,7 +33,7 @@ from db.compiler.snippets import OUTCOME, OWN, Draft, NamedRow, renamed
 from db.entity import Entity
 from db.errors import BadInput
 from db.ids import is_uuid, shown, split_id
-from db.limits import PAGE_MAX
+from db.limits import BULK_MAX, PAGE_MAX
 from db.sql import EMPTY_LIST, Condition, Expression, Row
 from db.visibility import ViewerParameter
 
@@ -255,6 +255,11 @@ class MutationField(FieldMapping):
 
     handler: Callable[[Any, Arguments], Awaitable[Any]]
     """A `Handler` of `resolvers/mutation.py`, which `db/` may not import."""
+
+    def read(self, arguments: Arguments) -> Bound:
+        """A mutation changes one row, or as many as its longest list has items, which are ids."""
+        lists = (value for value in arguments["input"].values() if isinstance(value, list))
+        return Bound(changes=min(BULK_MAX, max(map(len, lists), default=1)))
 
     def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
         source, outcome = render.source(selection, row, _outcome)

@@ -66,11 +66,14 @@ _NAME_MAX = 63  # bytes of a column's name (NAMEDATALEN - 1); PostgreSQL cuts of
 @dataclass(frozen=True, slots=True)
 class Bound:
     """A field's arguments after reading: the argument shape decides the statement's structure, the values are its
-    parameters by slot, and `size` is the most rows that the field can return for each row of its parent."""
+    parameters by slot, and `size` is the most rows that the field can return for each row of its parent. For its cost:
+    the number of a filter's `conditions`, and of the rows that a mutation `changes`."""
 
     shape: Hashable = None
     values: tuple[Any, ...] = ()
     size: int = 1
+    conditions: int = 0
+    changes: int = 0
 
 
 UNBOUND = Bound()

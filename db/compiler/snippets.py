@@ -15,6 +15,7 @@ import itertools
 import re
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 from cachetools import LRUCache
@@ -160,15 +161,19 @@ def _compiled(query: Select[Any]) -> tuple[str, dict[str, Any]]:
 
 
 class Snippets:
-    """The snippets written so far; the least recently used go first."""
+    """The snippets written so far; the least recently used go first. Several threads may use them."""
 
     def __init__(self) -> None:
+        self._lock = Lock()
         self._kept: LRUCache[Hashable, Snippet] = LRUCache(KEPT_BYTES, getsizeof=lambda each: len(each.text) + OVERHEAD)
 
     def get(self, key: Hashable, write: Callable[[], Snippet]) -> Snippet:
-        snippet = self._kept.get(key)
+        with self._lock:
+            snippet = self._kept.get(key)
         if snippet is None:
-            snippet = self._kept[key] = write()
+            snippet = write()
+            with self._lock:
+                self._kept[key] = snippet
         return snippet
 
 

@@ -21,7 +21,7 @@ from sqlalchemy.types import TypeEngine
 
 from db import models
 from db.events import position
-from db.events.position import unseen
+from db.events.position import TICKETS, unseen
 
 NOBODY: Final = "00000000-0000-0000-0000-000000000000"
 """Stands for no technician in the tables of counts, because a primary key cannot hold NULL."""
@@ -104,7 +104,7 @@ class Counts:
             ) AS changed WHERE {self.of}"""
 
     def _later_events(self) -> str:
-        return "FROM " + unseen(f"(SELECT {self.position} FROM event_log)", "before, after")
+        return "FROM " + unseen(f"(SELECT {self.position} FROM event_log)", "before, after", TICKETS)
 
     def _names(self) -> str:
         return ", ".join(self.by)

@@ -39,6 +39,11 @@ IMAGES: Final = f"""CROSS JOIN LATERAL jsonb_to_record(event.before) AS image_be
 """SQL that joins the two images to `event`. If there is no image, every column is null."""
 
 
+AUDIT_ROUTE: Final = "audit"
+"""The route of the entries of the audit trail. Of these only the ids are read: they are few, so the streams' statement
+decides about each."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """A row of the event log. `before` is None for a creation; `public` is false for an internal note."""

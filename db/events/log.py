@@ -41,7 +41,7 @@ from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from db import ddl, models
-from db.enums import ActorKind, TicketEventKind
+from db.enums import ActorKind, NoteVia, TicketEventKind
 from db.events import counts
 from db.ids import new_id
 from db.postgres.pool import Database
@@ -143,7 +143,8 @@ def _change(
 
 
 def _noting() -> Statement:
-    note = {name: bindparam(name, type_=NOTES.c[name].type) for name in ("body", "internal_only")}
+    given = ("body", "internal_only", "via", "sender_verified")
+    note = {name: bindparam(name, type_=NOTES.c[name].type) for name in given}
     internal = bindparam("internal_only", type_=Boolean())
     written = insert(NOTES).values(
         id=bindparam("note_id", type_=UUID(as_uuid=False)),
@@ -272,11 +273,14 @@ async def note(
     body: str,
     *,
     internal_only: bool,
+    via: NoteVia = NoteVia.WEB,
+    sender_verified: bool | None = None,
     deliveries: Part | None = None,
 ) -> None:
     """Add a note to a ticket that the transaction has locked, and write the event, which is public unless the note is
-    internal."""
+    internal. `sender_verified` is for a note that came by mail."""
     note = {"note_id": note_id, "body": body, "internal_only": internal_only}
+    note |= {"via": via, "sender_verified": sender_verified}
     given = {"id": ticket_id, **note, "kind": TicketEventKind.NOTE_ADDED, **_written_by(viewer)}
     await _write(connection, _NOTE, given, deliveries, None)
 
@@ -343,9 +347,12 @@ _MOVED: Final = f"split_part(cluster, '/', 1) <> {ddl.CLUSTER}"
 _ADOPT: Final = (
     f"""
 UPDATE event_log SET cluster = {ddl.CLUSTER}, horizon = '0', horizon_at = now(),
-    fingerprint = uuid_hash_extended(gen_random_uuid(), 0), fingerprinted = pg_current_snapshot()
+    fingerprint = uuid_hash_extended(gen_random_uuid(), 0), fingerprinted = pg_current_snapshot(),
+    audit_fingerprinted = pg_current_snapshot(), audit_horizon = '0'
 WHERE {_MOVED} RETURNING true""",
     "UPDATE ticket_events SET xid = '3' WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())",
+    "UPDATE audit_entries SET xid = '3' WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())",
+    "UPDATE erasures SET xid = '3' WHERE finished_at IS NULL",
 )
 
 
@@ -357,12 +364,13 @@ async def adopt(connection: Any) -> bool:
     """
     if not await connection.fetchval(f"SELECT {_MOVED} FROM event_log"):
         return False
-    log, events = _ADOPT
+    log, *tables = _ADOPT
     async with connection.transaction():
         await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
         if not await connection.fetchval(log, timeout=MOVING_SECONDS):
             return False  # another process has been faster
-        await connection.execute(events, timeout=MOVING_SECONDS)
+        for events in tables:
+            await connection.execute(events, timeout=MOVING_SECONDS)
         await counts.recount_within(connection)
     return True
 

@@ -10,6 +10,10 @@ again, to other events. The fingerprint is the exclusive or of a hash of each ev
 order in which transactions committed nor on which cluster, timeline or process answers. The log keeps the fingerprint
 of all events up to one position (`event_log.fingerprint`, `event_log.fingerprinted`); from there, that of any position
 follows from the events in between.
+
+The entries of the audit trail are events too. They are in a table of their own, with a stored fingerprint of their own
+(`event_log.audit_fingerprint`, `event_log.audit_fingerprinted`). A position is one for both tables: its fingerprint is
+the exclusive or of both.
 """
 
 from __future__ import annotations
@@ -17,34 +21,44 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Self
 
+TICKETS: Final = "ticket_events"
+AUDIT: Final = "audit_entries"
 
-def unseen(position: str, columns: str) -> str:
-    """SQL for a FROM clause: these columns, as rows of `event`, of the events that the snapshot `position`, an SQL
-    expression, does not see.
+
+def unseen(position: str, columns: str, *tables: str) -> str:
+    """SQL for a FROM clause: these columns, as rows of `event`, of the events in the tables that the snapshot
+    `position`, an SQL expression, does not see.
 
     A snapshot does not see a transaction whose id is in its list of running ones, or is not below `xmax`. Read as
     ranges of the index on `xid`, this costs nothing when there are no new events, however long a transaction has been
     running. OFFSET 0 keeps each range a subquery of its own: after a bulk load the statistics say that a single `xid`
     has half of the table, and the planner would scan the table instead.
     """
+    rows = " UNION ALL ".join(
+        f"(SELECT {columns} FROM {table} WHERE xid >= span.first AND xid <= span.last OFFSET 0)" for table in tables
+    )
     return f"""(
         SELECT pg_snapshot_xmax({position}) AS first, '9223372036854775807'::xid8 AS last
         UNION ALL
         SELECT xid, xid FROM pg_snapshot_xip({position}) AS xid
     ) AS span
-    CROSS JOIN LATERAL (
-        SELECT {columns} FROM ticket_events WHERE xid >= span.first AND xid <= span.last OFFSET 0
-    ) AS event"""
+    CROSS JOIN LATERAL ({rows}) AS event"""
 
 
 HASH: Final = "uuid_hash_extended(event.id, 0)"
 """SQL for what an event contributes to a fingerprint."""
 
-_LATER: Final = f"""
-    SELECT count(*) AS events, coalesce(bit_xor({HASH}), 0) AS hash
-    FROM {unseen("(SELECT fingerprinted FROM event_log)", "id")}"""
 
-FINGERPRINT: Final = f"(SELECT fingerprint # hash FROM event_log, ({_LATER}) AS later)"
+def _later(fingerprinted: str, table: str) -> str:
+    """SQL for the number and the hash of the events that the stored fingerprint of a table does not include."""
+    return f"""(SELECT count(*) AS events, coalesce(bit_xor({HASH}), 0) AS hash
+        FROM {unseen(f"(SELECT {fingerprinted} FROM event_log)", "id", table)}) AS later_{table}"""
+
+
+_LATER: Final = {TICKETS: _later("fingerprinted", TICKETS), AUDIT: _later("audit_fingerprinted", AUDIT)}
+
+FINGERPRINT: Final = f"""(SELECT fingerprint # later_{TICKETS}.hash # audit_fingerprint # later_{AUDIT}.hash
+    FROM event_log, {_LATER[TICKETS]}, {_LATER[AUDIT]})"""
 """SQL for the fingerprint of all events that a statement sees."""
 
 NOW: Final = f"""(
@@ -53,7 +67,11 @@ NOW: Final = f"""(
     FROM (
         SELECT least(
             pg_snapshot_xmax(pg_current_snapshot())::text::bigint,
-            (SELECT xid::text::bigint + 1 FROM ticket_events ORDER BY xid DESC LIMIT 1)
+            greatest(
+                (SELECT xid::text::bigint + 1 FROM {TICKETS} ORDER BY xid DESC LIMIT 1),
+                (SELECT xid::text::bigint + 1 FROM {AUDIT} ORDER BY xid DESC LIMIT 1),
+                (SELECT nullif(audit_horizon::text::bigint, 0) FROM event_log)
+            )
         ) AS bound
     ) AS upper
     LEFT JOIN LATERAL (
@@ -63,6 +81,8 @@ NOW: Final = f"""(
 )"""
 """SQL for the position at which a statement reads, as text (`Position`): its snapshot, cut off after the last
 transaction that has written an event, and the fingerprint. Null while a restore has not brought the log's state back.
+
+If the last one has written an entry that was pruned, the horizon is just after it.
 
 Later transactions have written no event, so nothing is lost by not seeing them, and it is necessary. A transaction that
 rolled back shortly before a crash of PostgreSQL may have left nothing on disk; its id is then assigned again, and the
@@ -117,12 +137,19 @@ class Position(NamedTuple):
         return self.fingerprint == now.fingerprint ^ hash
 
 
-_FOLD: Final = f"""
-    UPDATE event_log SET fingerprint = fingerprint # hash, fingerprinted = pg_current_snapshot()
-    FROM ({_LATER}) AS later WHERE events > 0"""
+FOLDS: Final = {
+    TICKETS: f"""UPDATE event_log
+    SET fingerprint = fingerprint # hash, fingerprinted = pg_current_snapshot()
+    FROM {_LATER[TICKETS]} WHERE events > 0""",
+    AUDIT: f"""UPDATE event_log
+    SET audit_fingerprint = audit_fingerprint # hash, audit_fingerprinted = pg_current_snapshot()
+    FROM {_LATER[AUDIT]} WHERE events > 0""",
+}
+"""The statement for each table that adds the events since its stored fingerprint to it."""
 
 
 async def fold(transaction: Any) -> None:
-    """Adds the events since `fingerprinted` to the stored fingerprint, in a transaction that has locked the log's row
-    and that writes no event."""
-    await transaction.execute(_FOLD)
+    """Adds the events since the stored fingerprints to them, in a transaction that has locked the log's row and that
+    writes no event."""
+    for statement in FOLDS.values():
+        await transaction.execute(statement)

@@ -4,7 +4,7 @@ stream can continue from one.
 A position is a snapshot of PostgreSQL's with the fingerprint of the events that it sees (`db/events/position.py`). The
 events between two positions are those of the transactions that the second sees and the first does not. A client may be
 disconnected in the middle of a batch, so a cursor can also name the last event that the client has received of the
-batch.
+batch. Events are those of tickets and the entries of the audit trail: one cursor serves every stream.
 
 Cursors are sealed because a snapshot would reveal the number of transactions, and so that none can be forged. All
 servers of a log seal with the same key, before and after a failover or a restore; the fingerprint shows whether the
@@ -27,7 +27,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from db.enums import StreamResetReason
-from db.events.position import HASH, NOW, Position, Snapshot, unseen
+from db.events.position import AUDIT, HASH, NOW, TICKETS, Position, Snapshot, unseen
 from db.postgres.pool import Database
 
 REPLAY_MAX: Final = 50_000
@@ -42,7 +42,7 @@ class StreamCursors:
     look different."""
 
     def __init__(self, log_identity: str) -> None:
-        self._cipher = AESGCM(hashlib.sha256(b"callout stream cursor 2 " + log_identity.encode()).digest())
+        self._cipher = AESGCM(hashlib.sha256(b"callout stream cursor 3 " + log_identity.encode()).digest())
 
     def seal(self, position: str) -> str:
         nonce = os.urandom(12)
@@ -112,7 +112,8 @@ class Unsettled(ConnectionError):
 # Most of them may not concern the reader. One event more than the limit shows that there are too many. `after_end` and
 # `after_until` are the hashes of the events after the end of the position's batch, and after the reader's position.
 _EVENTS_AFTER: Final = f"""
-SELECT {NOW} AS now, pg_is_in_recovery() AS recovering, horizon::text AS horizon, missed.* FROM event_log, LATERAL (
+SELECT {NOW} AS now, pg_is_in_recovery() AS recovering, greatest(horizon, audit_horizon)::text AS horizon, missed.*
+FROM event_log, LATERAL (
     SELECT count(*) AS events,
         coalesce(array_agg(id::text ORDER BY at, id) FILTER (WHERE begun), '{{}}') AS rest,
         coalesce(array_agg(id::text ORDER BY at, id) FILTER (WHERE NOT begun AND reached), '{{}}') AS later,
@@ -120,7 +121,7 @@ SELECT {NOW} AS now, pg_is_in_recovery() AS recovering, horizon::text AS horizon
         coalesce(bit_xor({HASH}) FILTER (WHERE NOT reached), 0) AS after_until
     FROM (
         SELECT id, at, begun, reached
-        FROM {unseen("$1::text::pg_snapshot", "id, at, xid")},
+        FROM {unseen("$1::text::pg_snapshot", "id, at, xid", TICKETS, AUDIT)},
             LATERAL (SELECT pg_visible_in_snapshot(xid, $2::text::pg_snapshot) AS begun,
                 pg_visible_in_snapshot(xid, coalesce($3::text::pg_snapshot, pg_current_snapshot())) AS reached) AS batch
         WHERE NOT (begun AND (at, id) <= ($4::timestamptz, $5::text::uuid))

@@ -45,6 +45,8 @@ CRITERIA_MAX = 100
 DEPTH_MAX = 100
 EVERYTHING = "*"
 
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
 S = TypeVar("S", bound=Shape)
 
 
@@ -174,6 +176,22 @@ class Same(Criterion[ValueShape]):
 
     def build(self, row: Row, shape: ValueShape, parameters: Parameters, viewer: ViewerParameter) -> Condition:
         return func.lower(row.c[self.column]) == func.lower(parameters(shape.slot, Text()))
+
+
+@dataclass(frozen=True)
+class Equals(Criterion[ValueShape]):
+    """The text column equals the value exactly."""
+
+    column: str
+
+    def read(self, value: Any, slots: Slots) -> ValueShape:
+        return ValueShape(slots.put(storable(value)))
+
+    def shapes(self) -> Sequence[ValueShape]:
+        return [ValueShape(0)]
+
+    def build(self, row: Row, shape: ValueShape, parameters: Parameters, viewer: ViewerParameter) -> Condition:
+        return row.c[self.column] == parameters(shape.slot, Text())
 
 
 @dataclass(frozen=True)
@@ -418,7 +436,7 @@ class Ranked(Searching):
 def storable(value: str) -> str:
     """The value itself. Raises `BadInput` if PostgreSQL cannot store it, because it contains a NUL or half of a
     surrogate pair."""
-    if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
+    if _UNSTORABLE.search(value):
         raise BadInput("The text contains an invalid character: NUL or a lone surrogate.")
     return value
 

@@ -73,7 +73,7 @@ class Many(FieldMapping):
         before = self._cursor(arguments.get("before"), order, slots)
         most = next(each for each in ROUND_SIZES if each >= size)
         shape = PageShape(criteria, order, most, slots.put(size), backward, after, before)
-        return Bound(shape, tuple(slots.values), size)
+        return Bound(shape, tuple(slots.values), size, slots.criteria)
 
     def _takes_words_as_values(self, criteria: CriteriaShape, order: Order) -> bool:
         """Whether no plan depends on the words of the criteria: the list is read part by part (`db/lists/in_order.py`),

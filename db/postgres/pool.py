@@ -64,7 +64,13 @@ UNWRITABLE: Final = (
 )
 """The errors of a database that may still answer queries, but refuses to write."""
 
+
+class Replaced(Exception):
+    """A restore has replaced the database during a transaction, which was rolled back."""
+
+
 WITHOUT_EFFECT: Final = (
+    Replaced,
     ConnectionRefusedError,
     FileNotFoundError,  # there is no socket
     socket.gaierror,
@@ -72,7 +78,8 @@ WITHOUT_EFFECT: Final = (
     asyncpg.TooManyConnectionsError,
     *UNWRITABLE,
 )
-"""The errors after which it is certain that nothing was written: there was no connection, or the database refused."""
+"""The errors after which it is certain that nothing was written: there was no connection, the database refused, or it
+rolled back."""
 
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
@@ -224,7 +231,7 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """A connection with an open transaction, which is committed at the end of the block and rolled back by any
-        exception. Raises the same errors as `acquire`."""
+        exception. Raises the same errors as `acquire`, and `Replaced`."""
         connection = await self._take()
         try:
             try:
@@ -243,6 +250,8 @@ class Database:
             await transaction.commit()
         except BaseException as error:
             await self._give_up(connection, error)
+            if _is_outdated(error):
+                raise Replaced from error
             raise
         self._keep(connection)
         self._writing.worked()

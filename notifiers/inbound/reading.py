@@ -16,7 +16,7 @@ import logging
 import re
 from binascii import Error as Base64Error
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.errors import MessageError
 from email.header import decode_header
 from email.message import Message
@@ -25,6 +25,7 @@ from email.policy import Compat32
 from typing import Any
 
 from db import limits
+from notifiers.inbound.authentication import Forged, verified
 from notifiers.inbound.mail_text import Unreadable, html_to_text, only_new
 from notifiers.message_ids import OwnMail
 from notifiers.text import one_line, tidy
@@ -86,7 +87,8 @@ class IncomingMail:
 
     `references` are the Message-IDs that it replies to, the nearest first; `tickets` are the references (`TKT-…`) in
     its subject, in upper case. `text` is without quoted text if the message is a reply; `cut` is true if the text was
-    longer than `TEXT_MAX`. `attachments` are names. `automatic` and `unusable` are reasons, for admins to read.
+    longer than `TEXT_MAX`. `attachments` are names. `sender_verified` is None if no server of ours has said anything
+    about the sender. `automatic` and `unusable` are reasons, for admins to read.
     """
 
     key: bytes
@@ -101,6 +103,7 @@ class IncomingMail:
     text: str = ""
     cut: bool = False
     attachments: tuple[str, ...] = ()
+    sender_verified: bool | None = None
     automatic: str | None = None
     unusable: str | None = None
 
@@ -117,7 +120,8 @@ def read(raw: bytes, own: OwnMail) -> IncomingMail:
 
 
 def _unusable(raw: bytes, reason: str) -> IncomingMail:
-    """A message that cannot be parsed, with the sender and subject if its header can be."""
+    """A message that cannot be parsed or believed, with the sender and subject if its header can be parsed. Its key is
+    that of its bytes alone: a forged message must not make the genuine one a duplicate."""
     digest = hashlib.sha256(raw).digest()
     try:
         header = _Header(BytesParser(policy=Compat32()).parsebytes(raw[:_HEADER_BYTES_MAX], headersonly=True))
@@ -147,6 +151,10 @@ def _read(raw: bytes, own: OwnMail) -> IncomingMail:
     automatic = header.automatic(own, address, message_id)
     if address is None and automatic is None:
         raise Unreadable(header.senders_fault())
+    try:
+        sender_verified = None if address is None else header.verified(own, address)
+    except Forged as error:
+        return replace(_unusable(raw, str(error)), automatic=automatic)
     said = header.said("in-reply-to", "references")
     references = tuple(dict.fromkeys([*_ids(said[:1]), *reversed(_ids(said[1:]))]))[:_REFERENCES_MAX]
     text, attachments = ("", ()) if automatic else _content(raw)
@@ -166,6 +174,7 @@ def _read(raw: bytes, own: OwnMail) -> IncomingMail:
         text=text,
         cut=cut,
         attachments=attachments,
+        sender_verified=sender_verified,
         automatic=automatic,
     )
 
@@ -240,6 +249,10 @@ class _Header:
                 return "The From header must contain exactly one address."
             case _:
                 return "There are several From headers."
+
+    def verified(self, own: OwnMail, address: str) -> bool | None:
+        """Whether a server of ours has verified the sender; None if none has said anything. Raises `Forged`."""
+        return verified(((name, str(value)) for name, value in self._message.raw_items()), own.servers, address)
 
     def automatic(self, own: OwnMail, address: str | None, message_id: str | None) -> str | None:
         """The reason to ignore the message, as it comes from a program, a mailing list or Callout itself; None if it

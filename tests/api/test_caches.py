@@ -16,6 +16,7 @@ from callout.execution.cost import OBJECTS_MAX, VALUES_MAX, Cost
 from callout.execution.documents import BYTES_PER_CHARACTER, KEPT_LENGTH, Document, Documents, InvalidDocument
 from callout.execution.prepare import EVENTS_MAX, Preparer
 from callout.execution.run import Engine
+from callout.execution.thread import Thread
 from callout.live import feeds as subscriptions
 from callout.live.feeds import feed_of
 from db.compiler.selection import Weight
@@ -28,6 +29,7 @@ from db.viewer import Viewer
 from notifiers.message_ids import OwnMail
 from pubsub.feed import Feed
 from schema import graphql_schema, schema
+from tests.helpers.budgets import free_budget, free_charge
 from tests.helpers.database_checks import Database as Connection
 from tests.helpers.database_checks import until_blocked, write_ticket
 
@@ -68,7 +70,7 @@ async def ask(
     execution: Execution, query: str, viewer: Viewer = ADMIN, name: str | None = None, /, **given: Any
 ) -> Any:
     document, node = execution.preparer.operation(query, name)
-    answer = await execution.engine.execute(document, node, given, viewer, "a request")
+    answer = await execution.engine.execute(document, node, given, viewer, "a request", None, free_charge())
     return orjson.loads(answer.body)
 
 
@@ -81,7 +83,7 @@ def numbered(number: int) -> str:
 
 def test_recently_used_documents_are_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(documents, "KEPT_BYTES", 3 * len(numbered(0)) * BYTES_PER_CHARACTER)
-    kept = Documents(graphql_schema(schema))
+    kept = Documents(graphql_schema(schema), Thread())
     first = [kept.get(numbered(number)) for number in range(3)]
     assert [kept.get(numbered(number)) for number in (2, 1, 0)] == first[::-1]  # nothing is evicted at the limit
     kept.get(numbered(3))
@@ -97,7 +99,7 @@ def test_recently_used_documents_are_cached(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_long_document_is_not_cached() -> None:
-    kept = Documents(graphql_schema(schema))
+    kept = Documents(graphql_schema(schema), Thread())
 
     def get(length: int) -> Document:
         return kept.get("{ __typename }".ljust(length))
@@ -107,7 +109,7 @@ def test_a_long_document_is_not_cached() -> None:
 
 
 def test_a_refused_document_is_not_cached() -> None:
-    kept = Documents(graphql_schema(schema))
+    kept = Documents(graphql_schema(schema), Thread())
     for _ in range(2):
         with pytest.raises(InvalidDocument):
             kept.get("{ nothing }")
@@ -263,7 +265,7 @@ async def test_values_of_one_shape_share_a_statement(execution: Execution) -> No
     document = "query($f: TicketFilter) { tickets(filter: $f) { totalCount } }"
     for person in PEOPLE:
         await ask(execution, document, f={"customerId": f"cus_{person}"})
-    one, other = (roots[0].compiled for roots in execution.preparer._requests.values())
+    one, other = (read.roots[0].compiled for read in execution.preparer._requests.values())
     assert one is other
 
 
@@ -355,7 +357,7 @@ def test_fits_returns_how_often_a_cost_is_within_the_limit(objects: int, values:
 def feed(execution: Execution, pool: Database) -> Callable[..., Feed]:
     def made(query: str, viewer: Viewer = ADMIN, operation: str | None = None, **variables: Any) -> Feed:
         bound = execution.preparer.bind_stream(*execution.preparer.operation(query, operation), variables, viewer)
-        return feed_of(bound, viewer, pool, execution.preparer.position_mark)
+        return feed_of(bound, viewer, free_budget(), pool, execution.preparer.position_mark)
 
     return made
 

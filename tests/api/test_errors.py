@@ -6,11 +6,13 @@ import logging
 import socket
 
 import asyncpg
+import orjson
 import pytest
 from graphql import GraphQLError
 
-from callout.execution.answer import client_error
-from db.errors import BadInput, ClientError, Forbidden, LimitExceeded
+from callout.execution.answer import client_error, refusal
+from db.errors import BadInput, ClientError, Forbidden, LimitExceeded, RateLimited
+from db.postgres.pool import Replaced
 
 SECRET = "relation swordfish of 10.0.0.7 does not like row 4711"
 
@@ -37,6 +39,7 @@ CODES: dict[type[Exception], str] = {
     ConnectionResetError: "UNAVAILABLE",
     BrokenPipeError: "UNAVAILABLE",
     socket.gaierror: "UNAVAILABLE",
+    Replaced: "UNAVAILABLE",
     asyncpg.PostgresError: "INTERNAL",
     asyncpg.CheckViolationError: "INTERNAL",
     asyncpg.UniqueViolationError: "INTERNAL",
@@ -77,6 +80,7 @@ def test_a_client_gets_the_code_of_an_error_and_the_log_its_details(
         (BadInput("Like this."), "BAD_USER_INPUT"),
         (Forbidden("Like this."), "FORBIDDEN"),
         (LimitExceeded("Like this."), "LIMIT_EXCEEDED"),
+        (RateLimited("Like this.", 2.5), "RATE_LIMITED"),
         (GraphQLError("Like this."), "BAD_USER_INPUT"),
         (GraphQLError("Around it.", original_error=Forbidden("Like this.")), "FORBIDDEN"),
     ],
@@ -86,3 +90,13 @@ def test_an_error_for_the_client_is_returned_and_not_logged(
 ) -> None:
     shown = client_error(error)
     assert (shown.extension_code, shown.message, caplog.records) == (code, "Like this.", [])
+
+
+def test_a_refusal_for_a_rate_says_when_to_try_again() -> None:
+    refused = refusal([RateLimited("Slow down.", 2.1), GraphQLError("", original_error=RateLimited("Wait.", 0))], "r1")
+    errors = orjson.loads(refused.body)["errors"]
+    assert [error["extensions"] for error in errors] == [
+        {"code": "RATE_LIMITED", "requestId": "r1", "retryAfter": 3},
+        {"code": "RATE_LIMITED", "requestId": "r1", "retryAfter": 1},
+    ]
+    assert (refused.executed, refused.codes, refused.retry_after) == (False, ("RATE_LIMITED",) * 2, 3)

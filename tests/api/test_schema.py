@@ -37,6 +37,7 @@ from schema import graphql_schema, schema
 from tests.helpers.api import Api
 from tests.helpers.database_checks import Database
 from tests.helpers.graphql_ws_client import OF_STREAMS
+from tests.helpers.inbound_mail import SERVER
 from tests.helpers.paths import ROOT
 from tests.helpers.response_checker import departures
 
@@ -145,7 +146,7 @@ def test_lists_are_relay_connections(printed: GraphQLSchema) -> None:
     connections = [t for t in own_types(printed) if t.name.endswith("Connection")]
     assert {type_.name.removesuffix("Connection") for type_ in connections} == {
         *("Ticket", "Note", "TicketEvent", "Customer", "Property", "Technician", "Article", "Delivery", "ApiKey"),
-        "InboundMessage",
+        *("InboundMessage", "AuditEntry"),
     }
     for type_ in connections:
         assert is_object_type(type_)
@@ -217,14 +218,17 @@ def test_only_fields_that_may_be_missing_are_nullable(printed: GraphQLSchema) ->
     assert nullable == {
         *("Ticket.customer", "Ticket.property", "Ticket.technician", "Ticket.resolution", "Ticket.resolvedAt"),
         *("Ticket.closedAt", "Ticket.chat", "Ticket.article", "Contact.phone", "Customer.phone", "Technician.phone"),
+        "Customer.erasedAt",
         *("Article.sourceTicket", "TicketEvent.note", "FieldChange.before", "FieldChange.after", "ApiKey.revokedAt"),
         *("TicketTracking.resolution", "TicketTracking.resolvedAt", "TicketTracking.closedAt"),
+        *("Note.senderVerified", "Ticket.senderVerified"),
         *("PageInfo.startCursor", "PageInfo.endCursor", "Viewer.technician", "Viewer.customer"),
         *("TicketBulkResult.ticket", "TicketChange.ticket", "TicketChangePage.reset", "TicketProgress.note"),
         *("Delivery.recipient", "Delivery.said"),
         *("Delivery.nextAttemptAt", "Delivery.finishedAt", "SupportSettingsTestResult.recipient"),
         *(f"InboundMessage.{name}" for name in ("reason", "messageId", "fromAddress", "fromName", "subject", "raw")),
         *("InboundMessage.ticket", "InboundMessage.note"),
+        *("AuditEntry.objectId", "AuditEntry.client", "AuditChange.before", "AuditChange.after"),
         *("ArticleEdge.match", "ArticleEdge.excerpt"),
     }
 
@@ -369,9 +373,10 @@ CHAT = {
         for author in ("CUSTOMER", "BOT", "AGENT")
     ],
 }
+VERIFIED = f"Authentication-Results: {SERVER}; dmarc=pass header.from=example.com\n"
 MAIL = (
-    "From: Mia <mia@example.com>\nSubject: Beeping\nMessage-ID: <1@example.com>\n\nIt beeps.",
-    "From: Mia <mia@example.com>\nSubject: Re: Beeping\nIn-Reply-To: <1@example.com>\n\nStill.",
+    f"{VERIFIED}From: Mia <mia@example.com>\nSubject: Beeping\nMessage-ID: <1@example.com>\n\nIt beeps.",
+    f"{VERIFIED}From: Mia <mia@example.com>\nSubject: Re: Beeping\nIn-Reply-To: <1@example.com>\n\nStill.",
     "From: mia@example.com, ada@example.com\n\nWho are we?",
 )
 
@@ -421,6 +426,8 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
     await done("supportSettingsUpdate", **settings)
     for mail in MAIL:
         await done("inboundEmailIngest", message={"text": mail})
+    leaving = {"name": "Mia", "email": "mia@leaving.test", "accountNumber": "C-2"}
+    await done("customerErase", customerId=(await done("customerCreate", **leaving))["customer"]["id"])
     nobody = "tkt_00000000-0000-7000-8000-000000000000"
     await done("ticketsBulkUpdate", ticketIds=[ticket, nobody], priority="HIGH")
     for mutation, input in (
@@ -434,6 +441,7 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
         ("noteAdd", {"ticketId": ticket, "body": ""}),
         ("customerCreate", customer_input),
         ("customerUpdate", {"customerId": customer, "name": " "}),
+        ("customerErase", {"customerId": "cus_00000000-0000-7000-8000-000000000000"}),
         ("propertyCreate", {"customerId": customer, "address": "", "accountNumber": "P-1"}),
         ("propertyUpdate", {"propertyId": property_id, "address": "x" * 501}),
         ("technicianCreate", {"name": "", "email": "no address"}),

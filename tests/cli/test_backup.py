@@ -25,7 +25,7 @@ from db.postgres import embedded, migrate
 from db.viewer import Viewer
 from tests.helpers.api import Api
 from tests.helpers.change_pages import fetch_page
-from tests.helpers.clusters import Cluster, ask, clusters
+from tests.helpers.clusters import Cluster, ask, clusters, until_true
 from tests.helpers.database_checks import write_ticket
 from tests.helpers.small_disk import small_disk
 from tests.helpers.stress import SECRET, server_of, server_process
@@ -130,6 +130,27 @@ async def test_a_backup_taken_while_tickets_are_written_is_restored_whole(backed
                 ticket = await api.new_ticket()
                 later = await fetch_page(api, after=page["cursor"])
                 assert ([node["ticketId"] for node in later["nodes"]], later["reset"]) == ([ticket], None)
+
+
+async def test_a_backup_during_which_the_database_crashes_leaves_no_file_and_says_why(
+    migrated: Cluster, tmp_path: Path
+) -> None:
+    with clusters(1) as (source,):
+        source.copy_from(migrated)
+        await source.start()
+        holding = await asyncpg.connect(source.url)
+        await holding.execute("BEGIN; LOCK TABLE notes")
+        command = terminal(source.directory).start("backup", str(tmp_path / "file"), stderr=subprocess.PIPE)
+        waiting = (
+            "EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'pg_dump' AND wait_event_type = 'Lock')"
+        )
+        with command:
+            await until_true(source.url, waiting)
+            await source.crash()
+            _, printed = await asyncio.to_thread(command.communicate, timeout=SECONDS)
+        assert command.returncode == 1
+        assert printed.startswith("Error: ") and "Traceback" not in printed
+        assert os.listdir(tmp_path) == []
 
 
 async def test_a_restore_that_is_killed_leaves_no_database_and_can_be_repeated(backed_up: BackedUp) -> None:
@@ -238,6 +259,6 @@ async def test_a_backup_that_does_not_fit_on_the_disk_leaves_nothing(backed_up: 
 def test_a_database_that_is_not_there_or_not_embedded_cannot_be_backed_up(tmp_path: Path) -> None:
     file, target = str(tmp_path / "file"), tmp_path / "target"
     assert f"There is no database in {target}" in refusal(target, "backup", file)
-    assert list(tmp_path.iterdir()) == []
+    assert os.listdir(tmp_path) == []
     done = Terminal(database_url="postgresql://127.0.0.1:1/callout", jwt_secret=SECRET)("backup", file)
     assert (done.exit_code, "use `pg_dump`" in done.stderr) == (1, True)

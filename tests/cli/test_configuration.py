@@ -74,6 +74,8 @@ def test_all_problems_are_reported_at_once_without_secrets(tmp_path: Path) -> No
     [
         *(("port", 1, 65_535), ("workers", 1, 64), ("pool_size", 1, 200)),
         *(("event_retention_days", 1, 36_500), ("notify_give_up", 0.001, 8_760)),
+        *((f"{rows}_retention_days", 30, 36_500) for rows in ("inbound", "audit", "idempotency")),
+        ("delivery_retention_days", 1, 36_500),
     ],
 )
 def test_numbers_are_bounded(tmp_path: Path, name: str, least: float, most: float) -> None:
@@ -161,6 +163,16 @@ def test_origins_are_separated_by_commas(tmp_path: Path) -> None:
     made = development(tmp_path, allowed_origins=" https://a.test , ,https://b.test:8443,")
     assert made.allowed_origins == ("https://a.test", "https://b.test:8443")
     assert development(tmp_path).allowed_origins == ()
+
+
+def test_authserv_ids_are_separated_by_commas(tmp_path: Path) -> None:
+    made = development(tmp_path, mail_authserv_id="MX.Maple.test, mx_2.maple.test ,,-")
+    assert made.own_mail.servers == {"mx.maple.test", "mx_2.maple.test", "-"}
+    assert development(tmp_path).own_mail.servers == set()
+    for wrong in ("mx.maple.test; dmarc=pass", "mx.maple.test mx2.maple.test", "mx.maple.test.", "--", "(mx)", "a@b"):
+        assert problems(data_dir=tmp_path, mail_authserv_id=f"mx.maple.test,{wrong}") == [
+            "CALLOUT_MAIL_AUTHSERV_ID: must be authserv-ids such as mx.example.com, separated by commas"
+        ]
 
 
 def test_paths_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -171,7 +171,9 @@ def test_a_data_directory_of_another_major_version_is_refused_with_what_to_do(tm
     version = tmp_path / "postgres" / "PG_VERSION"
     version.write_text("17\n")
     with (
-        pytest.raises(EmbeddedServerError, match=r"PostgreSQL 17, and .* has 1[89].*: .*`callout backup`") as refused,
+        pytest.raises(
+            EmbeddedServerError, match=r"PostgreSQL 17, and .* has 1[89].*: .*`callout upgrade-database`"
+        ) as refused,
         embedded.running(tmp_path),
     ):
         pass

@@ -51,6 +51,10 @@ def created_from_models(connection: Connection) -> dict[str, list[tuple[object, 
     Base.metadata.create_all(connection)
     for statement in (*ddl.FUNCTIONS, *ddl.TRIGGERS, *ddl.ARTICLE_FUNCTIONS, *ddl.ARTICLE_TRIGGERS):
         connection.exec_driver_sql(statement)
+    for statement in (*ddl.AUDIT_FUNCTIONS, *ddl.AUDIT_TRIGGERS):
+        connection.exec_driver_sql(statement)
+    for statement in (*ddl.ERASURE_FUNCTIONS, *ddl.ERASURE_TRIGGERS):
+        connection.exec_driver_sql(statement)
     return definitions(connection)
 
 

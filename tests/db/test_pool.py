@@ -377,3 +377,24 @@ async def test_a_connection_that_was_lost_in_a_statement_is_not_used_again(singl
         with pytest.raises(OUTAGE):
             await single.execute("SELECT pg_terminate_backend(pg_backend_pid())")
         assert await single.execute("CREATE TEMPORARY TABLE made (n int)") == "CREATE TABLE"
+
+
+async def test_a_transaction_that_a_restore_interrupts_is_known_to_have_had_no_effect(
+    single: Database, database: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """A restore replaces the types that prepared statements use, under other ids."""
+
+    async def write() -> None:
+        async with single.transaction() as transaction:
+            await transaction.execute("INSERT INTO colours VALUES ('RED')")
+            await transaction.fetch("SELECT * FROM colours WHERE colour = ANY ($1::colour[])", ["RED"])
+
+    create = "CREATE TYPE colour AS ENUM ('RED'); CREATE TABLE colours (colour colour);"
+    await database.execute(create)
+    await write()
+    await database.execute(f"DROP TABLE colours; DROP TYPE colour; {create}")
+    with pytest.raises(pools.Replaced):
+        await write()
+    assert await database.fetchval("SELECT count(*) FROM colours") == 0
+    await write()
+    assert await database.fetchval("SELECT count(*) FROM colours") == 1

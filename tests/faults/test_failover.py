@@ -15,7 +15,7 @@ from tests.helpers.changed_history import (
     until,
     watched,
 )
-from tests.helpers.clusters import Cluster, run
+from tests.helpers.clusters import Cluster, ask, give_to_server, run, until_true
 from tests.helpers.histories import UNKNOWN, Log, Watcher, Watchers, visit
 from tests.helpers.stress import URGENT, server_of, server_process
 
@@ -31,9 +31,7 @@ async def test_a_failover_that_lost_only_transactions_without_events_resets_nobo
             replication.fall_silent()
             for _ in range(20):
                 await here.api.new_customer()
-            await first.crash()
-            await second.promote()
-            here.address.move(second)
+            await here.fail_over(first, second)
 
         lost, _ = await watched(here, nothing, fail_over)
         assert lost == []
@@ -102,9 +100,7 @@ async def test_many_failovers_while_everybody_writes(two: list[Cluster], tmp_pat
                             )
                         )
                     cursor = await here.cursor()
-                    await first.crash()
-                    await second.promote()
-                    here.address.move(second)
+                    await here.fail_over(first, second)
                     before = ended()
                     await until(lambda least=before + 100: ended() >= least)  # type: ignore[misc]
                 first, second = second, first
@@ -158,4 +154,41 @@ async def test_a_dump_restored_in_place_resets_those_who_saw_later_events(two: l
             await run(first.pgdata, "pg_restore", *options, "dump")
 
         lost, _ = await watched(here, dump, restore)
+        assert len(lost) > 50
+
+
+async def test_a_restore_to_a_point_in_time_resets_those_who_saw_later_events(
+    two: list[Cluster], tmp_path: Path
+) -> None:
+    """As docs/operations.md describes it: from a base backup and the WAL that the server has archived since then."""
+    first, second = two
+    archive = first.directory / "archive"
+    archive.mkdir(mode=0o700)
+    give_to_server(archive, first)
+    first.configure(archive_mode="on", archive_command=f"cp %p {archive}/%f")
+    times: list[object] = []
+    async with site(first, tmp_path) as here:
+        await second.back_up(first)
+
+        async def note_the_time() -> None:
+            times.append(await ask(first.url, "SELECT clock_timestamp()"))
+
+        async def go_back() -> None:
+            last = await ask(first.url, "SELECT pg_walfile_name(pg_switch_wal())")
+            await until_true(first.url, f"last_archived_wal >= '{last}' FROM pg_stat_archiver")
+            await first.crash()
+            second.configure(
+                archive_mode="off",
+                restore_command=f"cp {archive}/%f %p",
+                recovery_target_time=str(times[0]),
+                recovery_target_action="promote",
+            )
+            signal = second.pgdata / "recovery.signal"
+            signal.touch()
+            give_to_server(signal, second)
+            await second.start()
+            await until_true(second.url, "NOT pg_is_in_recovery()")
+            here.address.move(second)
+
+        lost, _ = await watched(here, note_the_time, go_back)
         assert len(lost) > 50

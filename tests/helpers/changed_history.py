@@ -53,6 +53,12 @@ class Site:
             finally:
                 goes_on = False
 
+    async def fail_over(self, primary: Cluster, standby: Cluster) -> None:
+        """The primary's machine fails, and the standby takes its place."""
+        await primary.crash()
+        await standby.promote()
+        self.address.move(standby)
+
     async def write(self, transactions: int) -> None:
         async with self.writing() as ended:
             await until(lambda: ended() >= transactions)

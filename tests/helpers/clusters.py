@@ -17,6 +17,7 @@ import psutil
 
 from db.postgres import embedded, migrate
 from tests.helpers.graphql_ws_client import WITHIN
+from tests.helpers.paths import databases
 from tests.helpers.proxy import Proxy, connector, through
 
 
@@ -62,8 +63,7 @@ class Cluster:
     async def back_up(self, other: Cluster, *options: str) -> None:
         """Takes a base backup of another cluster, which is running."""
         self.pgdata.mkdir(mode=0o700)
-        owner = other.pgdata.stat()
-        os.chown(self.pgdata, owner.st_uid, owner.st_gid)
+        give_to_server(self.pgdata, other)
         self.directory.chmod(0o711)
         source = f"--dbname=host={socket_of(other.url)} user={embedded.SUPERUSER}"
         await run(self.pgdata, "pg_basebackup", "--pgdata=.", source, "--checkpoint=fast", "--no-sync", *options)
@@ -72,20 +72,32 @@ class Cluster:
 
     async def follow(self, port: int) -> None:
         """Starts it as an asynchronous standby of the primary at this port."""
-        with (self.pgdata / "postgresql.auto.conf").open("a") as settings:
-            settings.write(f"primary_conninfo = 'host=127.0.0.1 port={port} user={embedded.SUPERUSER}'\n")
-            settings.write("wal_retrieve_retry_interval = '100ms'\n")
+        self.configure(
+            primary_conninfo=f"host=127.0.0.1 port={port} user={embedded.SUPERUSER}",
+            wal_retrieve_retry_interval="100ms",
+        )
         await self.start()
+
+    def configure(self, **settings: str) -> None:
+        """Changes settings of the server, which is stopped."""
+        with (self.pgdata / "postgresql.auto.conf").open("a") as file:
+            file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
 
     async def promote(self) -> None:
         assert await ask(self.url, "SELECT pg_promote()")
+
+
+def give_to_server(path: Path, cluster: Cluster) -> None:
+    """Makes the user of the cluster's server the owner of the path."""
+    owner = cluster.pgdata.stat()
+    os.chown(path, owner.st_uid, owner.st_gid)
 
 
 @contextmanager
 def clusters(number: int) -> Iterator[list[Cluster]]:
     """Returns so many clusters that have no data yet; stops them at the end. They are outside pytest's directory, as in
     `conftest.py`."""
-    with tempfile.TemporaryDirectory(prefix="callout-tests-") as name:
+    with tempfile.TemporaryDirectory(prefix="callout-tests-", dir=databases()) as name:
         Path(name).chmod(0o711)
         made = []
         for place in range(number):

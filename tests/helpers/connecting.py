@@ -10,7 +10,10 @@ from typing import cast
 
 from graphql import OperationType
 
+from callout.execution.budgets import Charge
 from callout.execution.request import GraphQLRequest
+from callout.http.access_log import AccessLog
+from callout.http.context import RequestInfo
 from callout.live.operations import Answered, Following, LiveApplication, Rejected, Reply
 from callout.live.websocket import Sockets
 from db.enums import Role
@@ -18,6 +21,7 @@ from db.viewer import Viewer
 from pubsub.connections import CONNECTIONS_MAX, Connections, LiveConnection, Session, Times
 from pubsub.feed import Feed
 from pubsub.hub import Hub, Subscriber, SubscriptionHandle
+from tests.helpers.budgets import free_budget
 from tests.helpers.wire import Wire, until
 
 VIEWER = Viewer(Role.ADMIN, "boss", "The Boss")
@@ -77,19 +81,23 @@ class StubApplication(LiveApplication):
         self.authorizations: list[str | None] = []
         self.requests: list[GraphQLRequest] = []
         self.given_up: list[str] = []
+        self.budget = free_budget()
 
     def allows(self, origin: str, host: str) -> bool:
         return origin == f"http://{host}"
 
-    async def admit(self, authorization: str | None) -> Session:
+    async def admit(self, authorization: str | None, client: str | None) -> Session:
         self.authorizations.append(authorization)
         async with self._waiting(self.admits, "admission"):
             return self.session
 
-    async def operation_type(self, request: GraphQLRequest) -> OperationType | None:
+    def charge(self, session: Session) -> Charge:
+        return self.budget.request()
+
+    async def operation_type(self, request: GraphQLRequest, charge: Charge) -> OperationType | None:
         return OperationType.QUERY
 
-    async def reply(self, session: Session, request: GraphQLRequest) -> Reply:
+    async def reply(self, session: Session, request: GraphQLRequest, info: RequestInfo, charge: Charge) -> Reply:
         assert session is self.session
         self.requests.append(request)
         async with self._waiting(self.replies, "reply"):
@@ -163,7 +171,7 @@ class SocketRig:
         self.application = StubApplication()
         self.hub = Subscribers()
         self.connections = RecordingConnections()
-        self.sockets = Sockets(self.application, self.hub, self.connections, times)
+        self.sockets = Sockets(self.application, self.hub, self.connections, times, AccessLog())
         self._wires: list[Wire] = []
 
     async def close(self) -> None:

@@ -17,6 +17,8 @@ from pathlib import Path
 from tests.helpers.process import START_SECONDS, free_port, start
 
 OURS = "support@callout.test"
+SERVER = "mx.callout.test"
+"""The authserv-id of the mail server whose Authentication-Results count."""
 
 
 def message(
@@ -33,6 +35,14 @@ def message(
         if value is not None
     )
     return head + b"\r\n" + as_bytes(body)
+
+
+def received(raw: bytes, dmarc: str | None, domain: str = "bell.test") -> bytes:
+    """Returns the message as our mail server passes it on, with this result of DMARC; None for a server that reports
+    only SPF."""
+    result = "" if dmarc is None else f"; dmarc={dmarc} (p=reject dis=none) header.from={domain}"
+    head = f"Authentication-Results: {SERVER}; spf=pass smtp.mailfrom=a.test{result}\r\n"
+    return head.encode() + b"Received: from a.test by " + SERVER.encode() + b"\r\n" + raw
 
 
 def as_bytes(text: str | bytes) -> bytes:

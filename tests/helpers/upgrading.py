@@ -104,6 +104,14 @@ async def write(database: Database) -> None:
             assigned,
             technician,
         )
+    if await exists(database, "audit_entries"):
+        await database.execute(
+            "INSERT INTO audit_entries (id, action, object_kind, object_id, actor_kind, actor_id, actor_name, changed,"
+            " after) VALUES ($1, 'CREATED', 'TECHNICIAN', $2, 'ADMIN', 'boss', 'The Boss', '{name}', $3)",
+            new_id(),
+            f"tec_{technician}",
+            '{"name": "Tess Okafor"}',
+        )
     if await exists(database, "inbound_messages"):
         await database.execute(
             "INSERT INTO inbound_messages (id, key, content, size, outcome, ticket_id, note_id)"
@@ -162,7 +170,7 @@ async def check(database: Database, at: str) -> None:
         assert await counted(database, each) == await in_tickets(database, each), (at, each.table)
     if "fingerprinted" in (await contents(database))["event_log"][0]:
         await refused(database, "DELETE FROM ticket_events", "ticket_events_counted")
-        await position.fold(database)
+        await database.execute(position.FOLDS[position.TICKETS])
     async with rolled_back(database):
         assert await database.execute("DELETE FROM ticket_events") != "DELETE 0", at
 

@@ -18,6 +18,9 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
+from callout.http.access_log import AccessLog
+from callout.http.client_address import ClientAddresses
+from callout.http.guard import RequestGuard
 from callout.http.server import FramingProtocol
 from callout.live.websocket import SUBPROTOCOL, Sockets
 
@@ -47,7 +50,8 @@ class Wire(asyncio.Transport):
         self.texts: list[str] = []
         self._read = 0
         self._closing = False
-        config = Config(sockets, ws=FramingProtocol, ws_per_message_deflate=False, log_config=None, lifespan="off")
+        app = RequestGuard(sockets, AccessLog(), ClientAddresses(()))
+        config = Config(app, ws=FramingProtocol, ws_per_message_deflate=False, log_config=None, lifespan="off")
         config.load()
         state = ServerState()
         self.protocol = FramingProtocol(config, state, {})

@@ -27,11 +27,13 @@ from callout.auth import authenticator as auth
 from callout.health import DatabaseNotMigrated, DatabaseUnreachable, Readiness
 from callout.http import access_log, guard
 from callout.http.access_log import AccessLog
+from callout.http.client_address import ClientAddresses
 from callout.http.context import CURRENT, RequestInfo
 from callout.http.guard import RequestGuard, read_body
 from callout.http.server import BoundedProtocol
 from callout.logs import JsonFormatter, TextFormatter
 from db.enums import Role
+from db.errors import RateLimited
 from db.postgres import migrate
 from tests.helpers.api import Server
 
@@ -107,7 +109,7 @@ async def test_a_body_that_does_not_arrive_in_time_is_408(monkeypatch: pytest.Mo
     """One body never arrives, another one arrives a byte at a time."""
     assert guard.BODY_SECONDS == 10
     monkeypatch.setattr(guard, "BODY_SECONDS", 0.5)
-    async with serving(RequestGuard(faulty, AccessLog())) as url:
+    async with serving(RequestGuard(faulty, AccessLog(), ClientAddresses(()))) as url:
         await asyncio.gather(*(assert_timed_out(url, drip) for drip in (b"", b"x")))
 
 
@@ -314,7 +316,7 @@ async def test_an_unhandled_exception_is_logged_and_not_sent_to_the_client(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with (
-        serving(RequestGuard(faulty, AccessLog())) as url,
+        serving(RequestGuard(faulty, AccessLog(), ClientAddresses(()))) as url,
         httpx.AsyncClient(base_url=url, verify=False) as client,
     ):
         response = await client.post("/", content=b"{}", headers={"x-request-id": "mine"})
@@ -324,9 +326,22 @@ async def test_an_unhandled_exception_is_logged_and_not_sent_to_the_client(
     assert "the password is 12345" in (fault.exc_text or "")
 
 
+async def limited(scope: Scope, receive: Receive, send: Send) -> None:
+    raise RateLimited("Too many.", 1.5)
+
+
+async def test_a_rate_limit_outside_an_operation_is_429_with_retry_after() -> None:
+    async with (
+        serving(RequestGuard(limited, AccessLog(), ClientAddresses(()))) as url,
+        httpx.AsyncClient(base_url=url, verify=False) as client,
+    ):
+        response = await client.post("/", content=b"{}")
+    assert (response.status_code, code_of(response), response.headers["retry-after"]) == (429, "RATE_LIMITED", "2")
+
+
 async def test_a_fault_after_the_response_has_started_ends_the_connection(caplog: pytest.LogCaptureFixture) -> None:
     async with (
-        serving(RequestGuard(faulty, AccessLog())) as url,
+        serving(RequestGuard(faulty, AccessLog(), ClientAddresses(()))) as url,
         httpx.AsyncClient(base_url=url, verify=False) as client,
     ):
         with pytest.raises(httpx.RemoteProtocolError):
@@ -352,7 +367,7 @@ async def guarded(
 
     scope = {"type": "http", "method": "POST", "path": "/", "headers": list(headers)}
     lines = log or AccessLog()
-    await RequestGuard(app, lines)(scope, receive, send)
+    await RequestGuard(app, lines, ClientAddresses(()))(scope, receive, send)
     if log is None:
         lines.flush()
     return sent
@@ -476,6 +491,7 @@ def test_each_request_is_logged_in_one_line_without_secrets(server: Server, cred
 
     assert served.pop("time").endswith("+00:00")
     assert 0 < served.pop("ms") < 5_000
+    assert 1 < served.pop("cost") < 100
     assert len(served.pop("requestId")) == 24
     assert served == {
         "level": "INFO",
@@ -487,6 +503,7 @@ def test_each_request_is_logged_in_one_line_without_secrets(server: Server, cred
         "operation": "Named",
         "role": "ADMIN",
         "viewer": "boss",
+        "client": "127.0.0.1",
     }
     assert (refused["status"], refused["code"]) == (401, "UNAUTHENTICATED")
     assert refused["reason"] == "unknown, revoked or inactive"

@@ -21,6 +21,7 @@ from tests.helpers.api import Api, Server
 from tests.helpers.clusters import clusters
 from tests.helpers.database_checks import Database as Connection
 from tests.helpers.database_checks import until, until_blocked
+from tests.helpers.paths import databases
 from tests.helpers.proxy import Proxy, connector, through
 from tests.helpers.small_disk import small_disk
 from tests.helpers.stress import SECRET, server_of, server_process
@@ -95,7 +96,7 @@ async def cut(database: Connection) -> None:
 def cluster() -> Iterator[Path]:
     """The data directory of a PostgreSQL that a test can stop, with a migrated database. As in `conftest.py`, it is not
     below pytest's own."""
-    with tempfile.TemporaryDirectory(prefix="callout-tests-") as name:
+    with tempfile.TemporaryDirectory(prefix="callout-tests-", dir=databases()) as name:
         with embedded.running(Path(name), durable=False) as url:
             migrate.upgrade(url)
         yield Path(name)

@@ -14,6 +14,7 @@ import pytest
 from starlette.types import Message
 
 from callout.auth.authenticator import Authenticator
+from callout.execution.budgets import Budgets
 from callout.execution.prepare import Preparer
 from callout.execution.run import Engine
 from callout.http.context import SCOPE_KEY, RequestInfo
@@ -185,7 +186,9 @@ class StubAuthenticator(Authenticator):
 
 
 def application(authenticator: StubAuthenticator, *origins: str) -> LiveApplication:
-    return LiveApplication(cast(Preparer, None), cast(Engine, None), authenticator, cast(Database, None), origins)
+    return LiveApplication(
+        cast(Preparer, None), cast(Engine, None), authenticator, cast(Database, None), origins, Budgets({})
+    )
 
 
 @pytest.mark.parametrize(
@@ -204,7 +207,7 @@ def test_only_pages_of_allowed_origins_may_open_sockets(origin: str, host: str, 
 
 
 async def test_a_session_has_the_viewer_and_validity_of_its_token() -> None:
-    session = await application(StubAuthenticator()).admit("Bearer x")
+    session = await application(StubAuthenticator()).admit("Bearer x", None)
     assert (session.viewer, session.expires_at, session.by_key) == (VIEWER, 5.0, True)
 
 

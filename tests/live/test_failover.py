@@ -29,11 +29,6 @@ async def test_after_a_failover_that_lost_events_those_who_saw_them_are_reset(
             await received_everything(first, second)
             replication.fall_silent()
 
-        async def fail_over() -> None:
-            await first.crash()
-            await second.promote()
-            here.address.move(second)
-
-        lost, new = await watched(here, cut, fail_over)
+        lost, new = await watched(here, cut, lambda: here.fail_over(first, second))
         assert len(lost) > 50
         assert assigned_again(lost, new)

@@ -26,6 +26,7 @@ from pubsub import tail
 from pubsub.bell import Bell
 from pubsub.feed import Feed, Message
 from pubsub.hub import HELD_BYTES_MAX, HELD_MAX, REPLAYS_AT_ONCE, Hub, Subscriber, SubscriptionHandle, _GroupSubscriber
+from pubsub.quota import Quota
 from tests.helpers.database_checks import remove_event, write_ticket
 from tests.helpers.graphql_ws_client import WITHIN
 
@@ -97,6 +98,7 @@ class TicketFeed(Feed):
         self.routes = frozenset(routes)
         self.quick_test = lambda event: True
         self.at_once = at_once
+        self.quota = Quota()
         self.asked: list[int] = []
         self.given_up = 0
         self.failures: list[Exception | None] = []

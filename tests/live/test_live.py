@@ -264,13 +264,16 @@ async def test_every_field_of_a_stream_has_a_value_of_its_type(api: Api) -> None
     notes = """subscription($ticket: ID!, $after: String) { noteAdded(ticketId: $ticket, after: $after) { __typename
         ... on NoteAdded { cursor note { id body ticket { id } author { name } } }
         ... on StreamReady { cursor } ... on StreamReset { cursor reason } } }"""
+    entries = """subscription { auditEntryAdded { __typename ... on AuditEntryAdded { cursor entry { id } } } }"""
     ticket = await api.new_ticket()
     async with following(api, after="nonsense") as screen:
+        await screen.subscribe("entries", entries)
         await screen.subscribe("notes", notes, ticket=ticket, after="nonsense")
         await screen.subscribe("counts", "subscription { ticketCountsChanged { all open } }")
         await api.done("noteAdd", "note { id }", ticketId=ticket, body="Called.")
         await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority="HIGH")
-        for _ in range(8):  # two resets, two ready messages, two changes, a note and the counts
+        await api.new_technician()
+        for _ in range(10):  # two resets, three ready messages, two changes, a note, the counts and an entry
             await screen.receive()
         types = [type_ for name in OF_STREAMS if is_object_type(type_ := SCHEMA.type_map[name])]
         assert {f"{type_.name}.{name}" for type_ in types for name in type_.fields} - screen.seen == set()

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from callout.http.context import SCOPE_KEY, RequestInfo
 from callout.http.errors import AuthenticationUnavailable, Unauthenticated
 from callout.live.websocket import OPERATIONS_MAX, REASON_MAX
 from pubsub.connections import CONNECTIONS_MAX, Session
@@ -262,7 +263,13 @@ async def test_sockets_work_on_a_server_without_frame_writing(rig: SocketRig) ->
 
     for text in (None, '{"type":"connection_init"}', '{"type":"ping"}'):
         inbox.put_nowait({"type": "websocket.receive", "text": text})
-    scope = {"type": "websocket", "headers": [], "subprotocols": ["graphql-transport-ws"]}
+    scope = {
+        "type": "websocket",
+        "path": "/graphql",
+        "headers": [],
+        "subprotocols": ["graphql-transport-ws"],
+        SCOPE_KEY: RequestInfo("id"),
+    }
     running = asyncio.create_task(rig.sockets(scope, inbox.get, send))
     await until(lambda: len(sent) == 3)
     inbox.put_nowait({"type": "websocket.disconnect"})

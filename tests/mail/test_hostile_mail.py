@@ -14,7 +14,7 @@ import pytest
 
 from tests.helpers.api import Api, Server
 from tests.helpers.database_checks import Database
-from tests.helpers.inbound_mail import Pipe, environment, message
+from tests.helpers.inbound_mail import SERVER, Pipe, environment, message
 
 
 def multipart(*parts: str | bytes, kind: str = "mixed", boundary: str = "b") -> tuple[bytes, dict[str, str]]:
@@ -105,6 +105,20 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
         TAKEN,
     ),
     "HTML that says it is UTF-16": (typed("text/html", '<?xml version="1.0" encoding="utf-16"?><p>x</p>'), TAKEN),
+    **{
+        f"results with many {piece!r}": (
+            message(
+                "eve@bad.test",
+                f"{piece}.",
+                authentication_results=f"{SERVER}; dmarc=none {piece * (10**5 // len(piece))}",
+            ),
+            expected,
+        )
+        for piece, expected in (
+            *((piece, KEPT) for piece in ("(", "\\", "(a\\)")),
+            *((piece, TAKEN) for piece in ('"a', "(a)", ";", "header ", "header . from=")),
+        )
+    },
     "an answer that is slow to cut": (
         message("eve@bad.test", ("2020/1/1 " + " <@" * 2_000 + "\r\n") * 100, subject="Re: x"),
         TAKEN,

@@ -22,7 +22,7 @@ from callout.settings import Settings
 from tests.helpers.api import Api, Server
 from tests.helpers.database_checks import Database, dump, events, key, until_blocked
 from tests.helpers.graphql_ws_client import live
-from tests.helpers.inbound_mail import OURS, Pipe, at_most, environment, imap_server, message
+from tests.helpers.inbound_mail import OURS, SERVER, Pipe, at_most, environment, imap_server, message, received
 from tests.helpers.process import callout_process
 from tests.helpers.proxy import Proxy
 
@@ -41,6 +41,7 @@ def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """A server whose settings give its own mail address."""
     directory = tmp_path_factory.mktemp("server")
     settings = {"database_url": database_url, "jwt_secret": "s" * 48, "mail_from": f"Callout <{OURS}>"}
+    settings |= {"mail_authserv_id": f"mx2.callout.test, {SERVER.upper()}"}
     with callout_process(directory, **settings) as process:
         known = Settings(env="production", database_url=database_url, jwt_secret="s" * 48, data_dir=directory)
         yield Server(process.url, known, database_url, process)
@@ -50,6 +51,7 @@ def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def pipe(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Pipe:
     directory = tmp_path_factory.mktemp("pipe")
     settings = {"database_url": database_url, "data_dir": str(directory), "mail_from": f"Callout <{OURS}>"}
+    settings |= {"mail_authserv_id": SERVER}
     return Pipe(environment(**settings, jwt_secret="s" * 48, env="production"))
 
 
@@ -386,7 +388,8 @@ async def test_a_long_admin_address_is_shortened_as_author_of_a_note(api: Api, o
 async def test_a_stranger_who_names_a_ticket_gets_a_new_one_and_learns_nothing(
     api: Api, gateway: Api, opened: dict[str, Any], database: Database
 ) -> None:
-    """The response is the same whether or not the named ticket exists, however it is named."""
+    """The response is the same whether or not the named ticket exists, however it is named. The service that hands the
+    message in does not even learn that it has created a ticket."""
     before = await ticket(api, opened["id"])
     nothing = f"tkt_{uuid.uuid4()}"
     answers = []
@@ -399,7 +402,7 @@ async def test_a_stranger_who_names_a_ticket_gets_a_new_one_and_learns_nothing(
         {"references": our_id(nothing)},
     ):
         answers.append(await ingest(gateway, message(f"Eve <{address()}>", "Let me in.", **named)))
-    assert answers == [{"outcome": "TICKET_CREATED", "reason": None, "ticket": None}] * 6
+    assert answers == [{"outcome": "RECEIVED", "reason": None, "ticket": None}] * 6
     assert await ticket(api, opened["id"]) == before
     made = await database.fetch("SELECT id, creator_kind FROM tickets WHERE description = 'Let me in.'")
     assert {row["creator_kind"] for row in made} == {"CUSTOMER"}
@@ -556,6 +559,174 @@ async def trouble(database: Database) -> AsyncIterator[None]:
         yield
     finally:
         await database.execute("ALTER TABLE inbound_messages DROP CONSTRAINT trouble")
+
+
+# Whether the sender is who they say
+
+VERIFIED = """query($id: ID!) { ticket(by: {id: $id}) {
+  source senderVerified notes { nodes { via senderVerified internalOnly } } } }"""
+
+
+def last_row(messages: list[dict[str, Any]]) -> tuple[Any, ...]:
+    return tuple(messages[0][name] for name in ("outcome", "reason", "fromAddress", "ticket", "note"))
+
+
+@pytest.mark.parametrize("reply", [False, True], ids=["new", "reply"])
+async def test_a_message_that_fails_dmarc_is_kept_aside_and_changes_nothing(
+    api: Api, database: Database, opened: dict[str, Any], reply: bool
+) -> None:
+    """A forged pass below does not help it, nor does it count as the first copy of the genuine message."""
+    tables = ("tickets", "notes", "ticket_events", "deliveries")
+    await api.done("ticketResolve", "__typename", ticketId=opened["id"], resolution="Done.")
+    before = [await database.fetch(f"SELECT * FROM {table} ORDER BY id") for table in tables]
+    thread = {"in_reply_to": opened["message_id"]} if reply else {}
+    genuine = message(opened["sender"], "Open the door.", message_id=message_id(), **thread)
+    forged = received(received(genuine, "pass"), "fail")
+    reason = f"The sender failed DMARC, says {SERVER}: the From address is probably forged."
+    assert await ingest(api, forged) == {"outcome": "KEPT_ASIDE", "reason": reason, "ticket": None}
+    assert last_row(await messages_with(api)) == ("KEPT_ASIDE", reason, opened["sender"], None, None)
+    assert base64.b64decode((await messages_with(api))[0]["raw"]) == forged
+    assert await outcome(api, forged) == "DUPLICATE"
+    assert [await database.fetch(f"SELECT * FROM {table} ORDER BY id") for table in tables] == before
+    assert await outcome(api, received(genuine, "pass")) == ("NOTE_ADDED" if reply else "TICKET_CREATED")
+
+
+async def test_the_results_of_a_server_that_cannot_be_read_are_not_believed(api: Api) -> None:
+    raw = received(message(address(), "x"), "pass").replace(b"a.test;", b'"a(b"@a.test (helo "a(b");', 1)
+    reason = f"The Authentication-Results of {SERVER} cannot be read."
+    assert await ingest(api, raw) == {"outcome": "KEPT_ASIDE", "reason": reason, "ticket": None}
+
+
+async def test_automatic_mail_that_fails_dmarc_is_ignored_like_any_other(api: Api) -> None:
+    sender, id_ = address(), message_id()
+    forged = received(message(sender, "I am away.", message_id=id_, auto_submitted="auto-replied"), "fail")
+    assert await outcome(api, forged) == "IGNORED"
+    assert await outcome(api, message(sender, "I am away.", message_id=id_)) == "TICKET_CREATED"
+
+
+@pytest.mark.parametrize(
+    ("dmarc", "verified"), [("pass", True), ("none", False), ("temperror", False), (None, False), ("", None)]
+)
+async def test_tickets_and_notes_by_mail_say_whether_the_sender_was_verified(
+    api: Api, database: Database, dmarc: str | None, verified: bool | None
+) -> None:
+    """Each says so of its own message. A note written through the API says that it was."""
+    sender, id_ = address(), message_id()
+    made = await ticket_from(api, received(message(sender, message_id=id_), "pass"))
+    answer = message(sender, "Still.", in_reply_to=id_)
+    assert await outcome(api, received(answer, dmarc) if dmarc != "" else answer) == "NOTE_ADDED"
+    await api.done("noteAdd", "__typename", ticketId=made["id"], body="On our way.")
+    found = (await api(VERIFIED, id=made["id"]))["ticket"]
+    assert (found["source"], found["senderVerified"]) == ("EMAIL", True)
+    assert found["notes"]["nodes"] == [
+        {"via": "EMAIL", "senderVerified": verified, "internalOnly": False},
+        {"via": "WEB", "senderVerified": None, "internalOnly": True},
+    ]
+    new = message(sender, "Another.")
+    made = await ticket_from(api, received(new, dmarc) if dmarc != "" else new)
+    assert (await api(VERIFIED, id=made["id"]))["ticket"]["senderVerified"] is verified
+    by_api = (await api(VERIFIED, id=await api.new_ticket()))["ticket"]
+    assert (by_api["source"], by_api["senderVerified"]) == ("ADMIN", None)
+
+
+async def test_mail_from_staff_says_whether_the_sender_was_verified(api: Api, opened: dict[str, Any]) -> None:
+    admin = address()
+    await api.done("supportSettingsUpdate", "__typename", adminRecipients=[admin])
+    for dmarc in ("pass", "none"):
+        raw = message(admin, f"Seen: {dmarc}.", references=our_id(opened["id"]))
+        assert await outcome(api, received(raw, dmarc)) == "NOTE_ADDED"
+    found = (await api(VERIFIED, id=opened["id"]))["ticket"]
+    assert found["notes"]["nodes"] == [
+        {"via": "EMAIL", "senderVerified": verified, "internalOnly": True} for verified in (True, False)
+    ]
+
+
+async def test_whether_the_sender_was_verified_is_for_staff(api: Api) -> None:
+    who = address()
+    customer = await api.new_customer(email=who)
+    technician = await api.new_technician()
+    made = await ticket_from(api, received(message(who, message_id=(id_ := message_id())), "pass"))
+    await ticket_from(api, received(message(who, "Still.", in_reply_to=id_), "none"))
+    await api.done("ticketAssign", "__typename", ticketId=made["id"], technicianId=technician)
+    async with api.technician(technician) as device, api.customer(customer) as portal:
+        seen = (await device(VERIFIED, id=made["id"]))["ticket"]
+        assert (seen["senderVerified"], seen["notes"]["nodes"][0]["senderVerified"]) == (True, False)
+        public = await portal("query($id: ID!) { ticket(by: {id: $id}) { notes { nodes { via } } } }", id=made["id"])
+        assert public["ticket"]["notes"]["nodes"] == [{"via": "EMAIL"}]
+
+
+async def test_the_command_line_shows_the_outcome_and_the_reason(pipe: Pipe) -> None:
+    raw = message(address(), uuid.uuid4().hex)
+    forged = await asyncio.to_thread(pipe.take, received(raw, "fail"))
+    assert forged.startswith(f"KEPT_ASIDE The sender failed DMARC, says {SERVER}")
+    assert (await asyncio.to_thread(pipe.take, received(raw, "pass"))).startswith("TICKET_CREATED TKT-")
+    assert await asyncio.to_thread(pipe.take, received(raw, "pass")) == "DUPLICATE"
+
+
+# What a service learns
+
+
+async def test_a_service_learns_nothing_that_is_stored(
+    api: Api, gateway: Api, opened: dict[str, Any], database: Database
+) -> None:
+    """Neither whether an address belongs to a ticket, nor what has come in before, by whatever way."""
+    ours = {"in_reply_to": opened["message_id"], "message_id": message_id()}
+    first = message(opened["sender"], "By an admin.", **ours)
+    assert await outcome(api, first) == "NOTE_ADDED"
+    robot = address()
+    handed_in = {
+        "a reply": message(opened["sender"], "Mine.", in_reply_to=opened["message_id"]),
+        "by reference": message(opened["sender"], "Mine too.", subject=opened["reference"]),
+        "a stranger's": message(address(), "Not mine.", in_reply_to=opened["message_id"]),
+        "a duplicate": first,
+        "another with its id": message(opened["sender"], "Changed.", **ours),
+        **{f"repeated {n}": message(robot, "Away.", message_id=message_id()) for n in range(21)},
+    }
+    answers = {name: await ingest(gateway, raw) for name, raw in handed_in.items()}
+    assert answers == {name: {"outcome": "RECEIVED", "reason": None, "ticket": None} for name in handed_in}
+    newest = await database.fetch("SELECT outcome FROM inbound_messages ORDER BY id DESC LIMIT 25")
+    kept = ["KEPT_ASIDE"] + ["TICKET_CREATED"] * 20 + ["KEPT_ASIDE", "TICKET_CREATED", "NOTE_ADDED", "NOTE_ADDED"]
+    assert [row["outcome"] for row in newest] == kept
+
+
+async def test_a_service_learns_what_the_message_itself_decides(api: Api, gateway: Api) -> None:
+    """The same each time, also if it has come before."""
+    raws = {
+        "IGNORED": message(address(), auto_submitted="auto-replied"),
+        "KEPT_ASIDE": received(message(address(), "x"), "fail"),
+    }
+    for expected, raw in raws.items():
+        first = await ingest(api, raw)
+        assert first["outcome"] == expected
+        for _ in range(2):
+            assert await ingest(gateway, raw) == first
+    nobody = message("nobody", uuid.uuid4().hex)
+    for _ in range(2):
+        assert (await ingest(gateway, nobody))["reason"] == "The From header must contain exactly one address."
+
+
+async def test_a_service_finds_no_address_by_the_notes_on_its_own_ticket(api: Api, gateway: Api) -> None:
+    """It can name any customer by their account number, so there the customer's address must be verified. The contact's
+    need not be, as the service gave it."""
+    who, contact = address(), address()
+    customer = await api.new_customer(email=who)
+    number = (await api("query($id: ID!) { node(id: $id) { ... on Customer { accountNumber } } }", id=customer))["node"]
+    ticket_id = await gateway.new_ticket(contact={"name": "x", "email": contact}, accountNumber=number["accountNumber"])
+    assert (await ticket(api, ticket_id))["customer"] == {"id": customer}
+
+    async def notes() -> int:
+        document = "query($id: ID!) { ticket(by: {id: $id}) { notes { totalCount } } }"
+        return int((await gateway(document, id=ticket_id))["ticket"]["notes"]["totalCount"])
+
+    reference = (await ticket(api, ticket_id))["reference"]
+    for dmarc in ("none", None):
+        await ingest(gateway, received(message(who, f"Guessed {dmarc}.", subject=reference), dmarc))
+    await ingest(gateway, message(who, "Guessed.", references=our_id(ticket_id)))
+    assert await notes() == 0
+    await ingest(gateway, message(contact, "The contact.", subject=reference))
+    assert await notes() == 1
+    await ingest(gateway, received(message(who, "The customer.", subject=reference), "pass"))
+    assert await notes() == 2
 
 
 # Automatic mail

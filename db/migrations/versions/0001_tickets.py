@@ -77,6 +77,32 @@ TABLES = (
     "ticket_events",
 )
 
+# As they are before 0016.
+REFUSE_CHANGE = """
+CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '%', TG_ARGV[0] USING
+        ERRCODE = 'restrict_violation', CONSTRAINT = TG_NAME, TABLE = TG_TABLE_NAME, SCHEMA = TG_TABLE_SCHEMA;
+END
+$$"""
+
+TICKET_SEARCH_TEXT = """
+CREATE OR REPLACE FUNCTION ticket_search_text() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'INSERT' OR NEW.customer_id IS DISTINCT FROM OLD.customer_id THEN
+        PERFORM FROM customers WHERE id = NEW.customer_id FOR SHARE;
+    END IF;
+    NEW.search_text := concat_ws(E'\\n', search_form(NEW.reference), search_form(NEW.subject),
+        search_form(NEW.contact_name),
+        (SELECT search_form(nullif(name, NEW.contact_name)) FROM customers WHERE id = NEW.customer_id));
+    RETURN NEW;
+END
+$$"""
+
+CUSTOMERS_RENAMED = """
+CREATE TRIGGER customers_renamed AFTER UPDATE OF name ON customers
+FOR EACH ROW WHEN (OLD.name IS DISTINCT FROM NEW.name) EXECUTE FUNCTION customer_renamed()"""
+
 # The function as of this revision. Revision 0009 replaces it, because there the counts of services get a position of
 # their own; `db/ddl.py` has the current one.
 REFUSE_UNCOUNTED_PRUNING = """
@@ -452,7 +478,8 @@ def upgrade() -> None:
     )
     op.create_index("ix_ticket_events_xid", "ticket_events", ["xid"])
 
-    for statement in (*ddl.FUNCTIONS, REFUSE_UNCOUNTED_PRUNING, *ddl.TRIGGERS, *ddl.ROWS):
+    functions = (*ddl.FUNCTIONS, REFUSE_UNCOUNTED_PRUNING, REFUSE_CHANGE, TICKET_SEARCH_TEXT)
+    for statement in (*functions, *ddl.TRIGGERS, CUSTOMERS_RENAMED, *ddl.ROWS):
         op.execute(statement)
 
 

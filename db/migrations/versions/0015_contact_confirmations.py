@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql
 from db.postgres.indexes import drop_index, make_index
 
 revision = "0015"
-down_revision = "0011"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 

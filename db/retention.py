@@ -1,0 +1,57 @@
+"""How long rows are kept that nothing needs any more: deliveries, inbound messages, idempotency keys and entries of the
+audit trail. Events, which streams replay, are pruned by `db/events/log.py`.
+
+Rows are deleted a thousand at a time, each time in a transaction of their own, the oldest first. One that somebody
+has locked is left for the next round, so nobody waits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+AT_ONCE: Final = 1000
+
+# A trigger lets entries of the audit trail be deleted in a transaction that says so.
+_NAME: Final = "SELECT set_config('callout.pruning', $1, true)"
+
+
+@dataclass(frozen=True, slots=True)
+class Retained:
+    """Rows that are kept for a time: their `name`, their table and its primary key, and the column with the time from
+    which on it counts, or null."""
+
+    name: str
+    table: str
+    key: str
+    since: str
+
+    async def prune(self, connection: Any, kept: timedelta) -> int:
+        """Deletes the rows that are older than `kept`, and returns their number. Any number of processes may call it.
+        `connection` must not be in a transaction."""
+        deleted = 0
+        while True:
+            async with connection.transaction():
+                await connection.execute(_NAME, self.table)
+                status: str = await connection.execute(self._statement, kept)
+            number = int(status.split()[1])
+            deleted += number
+            if number < AT_ONCE:
+                return deleted
+
+    @property
+    def _statement(self) -> str:
+        return f"""DELETE FROM {self.table} WHERE ({self.key}) IN (
+            SELECT {self.key} FROM {self.table} WHERE {self.since} < now() - $1::interval
+            ORDER BY {self.since} LIMIT {AT_ONCE} FOR UPDATE SKIP LOCKED)"""
+
+
+DELIVERIES: Final = Retained("deliveries", "deliveries", "id", "finished_at")
+"""The finished ones: those that were sent or given up."""
+
+INBOUND_MESSAGES: Final = Retained("inbound messages", "inbound_messages", "id", "received_at")
+
+AUDIT_ENTRIES: Final = Retained("entries of the audit trail", "audit_entries", "id", "at")
+
+IDEMPOTENCY_KEYS: Final = Retained("idempotency keys", "idempotency_keys", "caller, key", "created_at")
