@@ -644,6 +644,7 @@ class ContactConfirmationRow(Base):
         CheckConstraint("token IS NOT NULL OR confirmed_at IS NOT NULL", name="asked_or_confirmed"),
         UniqueConstraint("token"),
         Index("ix_contact_confirmations_address", "address"),
+        Index("ix_contact_confirmations_ticket_id", "ticket_id"),
         Index("ix_contact_confirmations_mailbox_asked_at", "mailbox", "asked_at"),
         Index("ix_contact_confirmations_caller_asked_at", "caller", "asked_at"),
     )

@@ -106,7 +106,7 @@ WITH asked AS (
 )
 INSERT INTO deliveries (event_id, ticket_id, kind, channel, audience, recipient, recipient_name, actor_name, created_at,
     screened_at)
-SELECT confirmation, ticket_id, 'CONFIRM_ADDRESS', 'EMAIL', 'CUSTOMER', recipient, '', actor_name, now(), now()
+SELECT confirmation, ticket_id, 'CONFIRM_ADDRESS', 'EMAIL', 'CUSTOMER', recipient, '', '', now(), now()
 FROM unnest($1::uuid[], $9::uuid[]) AS asked (confirmation, delivery)
 JOIN deliveries ON deliveries.id = delivery"""
 

@@ -117,7 +117,7 @@ UPDATE deliveries AS mine SET
     finished_at = CASE WHEN found.given_up THEN now() ELSE mine.finished_at END,
     claimed_until = CASE WHEN found.given_up THEN NULL ELSE mine.claimed_until END
 FROM (
-    SELECT sent.id, side.theirs, side.theirs AND sent.state = 'PENDING' AS given_up,
+    SELECT sent.id, side.theirs, side.theirs AND sent.state IN ('PENDING', 'HELD') AS given_up,
         {_clean("sent.said", limits.SAID_MAX)} AS said,
         coalesce(event.actor_name, {_clean("sent.actor_name", limits.NAME_MAX)}) AS actor_name
     FROM {_WORK} JOIN deliveries AS sent ON sent.ticket_id = work.id JOIN tickets ON tickets.id = work.id
@@ -142,6 +142,11 @@ FROM (
     FROM {_WORK} JOIN inbound_messages AS received ON received.ticket_id = work.id
     JOIN tickets ON tickets.id = work.id LEFT JOIN notes ON notes.id = received.note_id
 ) AS found WHERE mine.id = found.id"""
+
+# Of confirmations the digest of the address goes as well; $4 is the placeholder.
+_CONFIRMATIONS: Final = f"""
+UPDATE contact_confirmations SET address = $4, mailbox = NULL FROM {_WORK}
+WHERE ticket_id = work.id AND (work.theirs OR address ~* work.pattern)"""
 
 _ARTICLES: Final = f"""
 UPDATE articles SET problem = {_clean("problem", limits.PROBLEM_MAX)},
@@ -225,6 +230,7 @@ async def erase(
     for statement in (_EVENTS, _NOTES, _DELIVERIES, _MESSAGES):
         await transaction.execute(statement, *work, *person)
     await transaction.execute(_CHATS, *work, everywhere.anywhere)
+    await transaction.execute(_CONFIRMATIONS, *work, placeholders.email(customer_id))
     if await transaction.execute(_ARTICLES, *work) != "UPDATE 0":
         await forget_words(transaction, set(sought))
     await transaction.execute(_ENTRIES, *work)

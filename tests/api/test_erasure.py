@@ -196,6 +196,7 @@ async def test_a_customer_is_nowhere_in_the_database_afterwards(
     """While they are in every column that can have them before. Streams deliver the change of each ticket, without what
     has been erased; so do replays from before."""
     await until(database, f"count(*) > 0 FROM deliveries WHERE said LIKE '%{EMAIL}%'")
+    await until(database, f"count(*) > 0 FROM deliveries WHERE recipient = '{FORMER}' AND state = 'HELD'")
     await database.execute("ANALYZE")
     before = await places_of(database, SOUGHT)
     assert before >= {
@@ -209,6 +210,7 @@ async def test_a_customer_is_nowhere_in_the_database_afterwards(
         *("audit_entries.before", "audit_entries.after"),
         *("deliveries.recipient", "deliveries.recipient_name", "deliveries.actor_name", "deliveries.said"),
         *(f"inbound_messages.{name}" for name in ("from_address", "from_name", "subject", "message_id", "raw")),
+        "contact_confirmations.address",
         "customers.email statistics",
     }
     counts = await api(COUNTS)
@@ -219,6 +221,8 @@ async def test_a_customer_is_nowhere_in_the_database_afterwards(
         assert (await dashboard.next())["__typename"] == "StreamReady"
         customer = await erased(api, everywhere.customer)
         assert await places_of(database, SOUGHT) == set()
+        unsent = "SELECT count(*) FROM deliveries WHERE recipient LIKE '%erased.invalid' AND finished_at IS NULL"
+        assert await database.fetchval(unsent) == 0
         streamed = [await dashboard.next() for _ in range(len(everywhere.tickets))]
     assert {each["ticketId"] for each in streamed} == set(everywhere.tickets.values())
     assert {each["change"] for each in streamed} == {"UPDATED"}

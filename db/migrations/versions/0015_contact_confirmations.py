@@ -83,7 +83,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_contact_confirmations")),
         sa.UniqueConstraint("token", name=op.f("uq_contact_confirmations_token")),
     )
-    for columns in (("address",), ("mailbox", "asked_at"), ("caller", "asked_at")):
+    for columns in (("address",), ("ticket_id",), ("mailbox", "asked_at"), ("caller", "asked_at")):
         op.create_index(f"ix_contact_confirmations_{'_'.join(columns)}", "contact_confirmations", list(columns))
 
 
