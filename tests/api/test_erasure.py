@@ -214,7 +214,7 @@ async def test_a_customer_is_nowhere_in_the_database_afterwards(
     """While they are in every column that can have them before. Streams deliver the change of each ticket, without what
     has been erased; so do replays from before."""
     await until(database, f"count(*) > 0 FROM deliveries WHERE said LIKE '%{EMAIL}%'")
-    await until(database, "count(*) > 0 FROM contact_confirmations")
+    await until(database, f"count(*) > 0 FROM deliveries WHERE recipient = '{FORMER}' AND state = 'HELD'")
     await database.execute("ANALYZE")
     before = await places_of(database, SOUGHT)
     assert {place for place in before if "statistics" not in place} == await text_columns(database) - OTHERS
@@ -227,6 +227,8 @@ async def test_a_customer_is_nowhere_in_the_database_afterwards(
         assert (await dashboard.next())["__typename"] == "StreamReady"
         customer = await erased(api, everywhere.customer)
         assert await places_of(database, SOUGHT) == set()
+        unsent = "SELECT count(*) FROM deliveries WHERE recipient LIKE '%erased.invalid' AND finished_at IS NULL"
+        assert await database.fetchval(unsent) == 0
         streamed = [await dashboard.next() for _ in range(len(everywhere.tickets))]
     assert {each["ticketId"] for each in streamed} == set(everywhere.tickets.values())
     assert {each["change"] for each in streamed} == {"UPDATED"}
