@@ -49,7 +49,7 @@ SOUGHT = [
 OTHERS = {
     *("alembic_version.version_num", "alembic_version.oldest_code", "event_log.cluster", "tickets.reference"),
     *(f"technicians.{name}" for name in ("name", "email", "phone")),
-    *(f"api_keys.{name}" for name in ("name", "prefix", "secret_hash")),
+    *(f"api_keys.{name}" for name in ("name", "prefix", "secret_hash", "creator_id", "creator_name")),
     *("support_settings.admin_recipients", "support_settings.google_chat_webhook_url"),
     *(f"audit_entries.{name}" for name in ("object_id", "actor_id", "actor_name", "client", "changed")),
     *(f"erasures.{name}" for name in ("actor_id", "actor_name", "stage", "sought")),
@@ -57,7 +57,7 @@ OTHERS = {
     *("idempotency_keys.caller", "idempotency_keys.request_hash", "ticket_chats.creator_id"),
     *("inbound_messages.key", "inbound_messages.content", "inbound_messages.reason"),
     *(f"contact_confirmations.{name}" for name in ("token", "mailbox", "caller")),
-    "service_ticket_counts.creator_id",
+    *("service_ticket_counts.creator_id", "token_revocations.subject", "tracking_guesses.subject"),
 }
 
 
