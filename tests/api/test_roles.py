@@ -353,7 +353,7 @@ async def test_a_scope_is_not_widened_by_the_form_of_a_document(
     for viewer in (gateway, chatbot):
         assert await viewer("{ __typename }") == {"__typename": "Query"}
     assert (await gateway(f"mutation {{ {INGEST} {{ outcome }} }}"))["inboundEmailIngest"] == {
-        "outcome": "TICKET_CREATED"
+        "outcome": "RECEIVED"
     }
 
 
