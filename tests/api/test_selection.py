@@ -901,9 +901,10 @@ class Sent:
     )
     # The statements of asyncpg when a connection uses a type for the first time.
     _DRIVER = re.compile(r"\btypeinfo_tree\b|\bcurrent_setting\('jit'\)|\bset_config\('jit'")
-    # The transaction that folds events into the stored counts, in the background, and what is asked before it.
+    # The transaction that folds events into the stored counts, in the background.
     _COUNTING = "FROM event_log FOR UPDATE SKIP LOCKED"
-    _MOVED = "pg_control_system()"
+    # What else is asked in the background: whether the database has moved, what is revoked, whom to erase.
+    _BACKGROUND = re.compile(r"pg_control_system\(\)|FROM token_revocations\b|FROM erasures\b")
 
     def __init__(self, log: Path, database: asyncpg.Connection[asyncpg.Record]) -> None:
         self._log = log
@@ -925,7 +926,7 @@ class Sent:
         servers = {str(process["pid"]) for process in processes}
         sent: list[str] = []
         for process, statement in self._ENTRY.findall(text.decode(errors="replace")):
-            if process not in servers or self._DRIVER.search(statement) or self._MOVED in statement:
+            if process not in servers or self._DRIVER.search(statement) or self._BACKGROUND.search(statement):
                 continue
             word = statement.split(maxsplit=1)[0].rstrip(";")
             if word == "BEGIN":
