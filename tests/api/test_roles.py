@@ -352,9 +352,7 @@ async def test_a_scope_is_not_widened_by_the_form_of_a_document(
     assert await dump(database) == before
     for viewer in (gateway, chatbot):
         assert await viewer("{ __typename }") == {"__typename": "Query"}
-    assert (await gateway(f"mutation {{ {INGEST} {{ outcome }} }}"))["inboundEmailIngest"] == {
-        "outcome": "RECEIVED"
-    }
+    assert (await gateway(f"mutation {{ {INGEST} {{ outcome }} }}"))["inboundEmailIngest"] == {"outcome": "RECEIVED"}
 
 
 async def test_a_refusal_by_scope_names_the_scope(keys: dict[ServiceScope, Api]) -> None:
