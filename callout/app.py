@@ -102,6 +102,8 @@ async def _wire(
     stack.push_async_callback(database.close)
     authenticator = Authenticator(settings, database)
     stack.push_async_callback(authenticator.close)
+    await authenticator.read_revocations()
+    await stack.enter_async_context(background(authenticator.uses.write))
     readiness = health.Readiness(database, migrate.code())
     stack.push_async_callback(readiness.close)
     await stack.enter_async_context(background(lambda: keep_counted(database)))
@@ -134,6 +136,8 @@ async def _wire(
         settings.request_head_seconds, settings.connections_per_address, settings.client_addresses.trusts
     )
     await stack.enter_async_context(background(limits.watch))
+    url = settings.direct_url
+    await stack.enter_async_context(background(lambda: authenticator.follow_revocations(url, connections.check_soon)))
     return State(
         connection_limits=limits,
         readiness=readiness,

@@ -190,6 +190,15 @@ class Settings(BaseSettings):
         repr=False,
         description="Signs and checks HS256 tokens; at least 32 bytes. Generated and kept in development.",
     )
+    jwt_secret_previous: str | None = Field(
+        None,
+        repr=False,
+        description="The secret before the current one: checks tokens, but signs none. Set it while a secret is"
+        " rotated.",
+    )
+    jwt_max_lifetime_days: Annotated[int, Field(ge=1, le=366)] = Field(
+        30, description="How many days a token may be valid, from its `iat` to its `exp`. Others are refused."
+    )
     jwt_jwks_url: str | None = Field(
         None,
         repr=False,
@@ -280,6 +289,11 @@ class Settings(BaseSettings):
     @property
     def production(self) -> bool:
         return self.env == "production"
+
+    @property
+    def jwt_lifetime(self) -> timedelta:
+        """The longest that a token may be valid."""
+        return timedelta(days=self.jwt_max_lifetime_days)
 
     @property
     def smtp_server(self) -> SmtpServer | None:
@@ -467,11 +481,18 @@ class Settings(BaseSettings):
             raise ValueError("must be a URL such as https://callout.example.com, to which a path can be added")
         return url.rstrip("/")
 
-    @field_validator("jwt_secret")
+    @field_validator("jwt_secret", "jwt_secret_previous")
     @classmethod
     def _long_enough(cls, secret: str | None) -> str | None:
         if secret is not None and len(secret.encode()) < SECRET_BYTES_MIN:
             raise ValueError(f"is shorter than {SECRET_BYTES_MIN} bytes; `openssl rand -base64 48` makes a good one")
+        return secret
+
+    @field_validator("jwt_secret_previous")
+    @classmethod
+    def _another(cls, secret: str | None, info: ValidationInfo) -> str | None:
+        if secret is not None and secret == info.data.get("jwt_secret"):
+            raise ValueError(f"is the same as {PREFIX}JWT_SECRET: set that to a new secret, or unset this one")
         return secret
 
     @field_validator("database_direct_url")
@@ -493,8 +514,11 @@ class Settings(BaseSettings):
                 f"{PREFIX}JWT_SECRET or {PREFIX}JWT_JWKS_URL must be set in production;"
                 " `openssl rand -base64 48` makes a good secret."
             )
-        if self.jwt_secret is not None and self.jwt_secret.startswith(DEVELOPMENT_SECRET):
-            problems.append(f"{PREFIX}JWT_SECRET is a development secret, which must not be used in production.")
+        for name, secret in (("JWT_SECRET", self.jwt_secret), ("JWT_SECRET_PREVIOUS", self.jwt_secret_previous)):
+            if secret is not None and secret.startswith(DEVELOPMENT_SECRET):
+                problems.append(f"{PREFIX}{name} is a development secret, which must not be used in production.")
+        if self.jwt_secret_previous is not None and self.jwt_secret is None:
+            problems.append(f"{PREFIX}JWT_SECRET_PREVIOUS is set, but {PREFIX}JWT_SECRET is not: set both, or neither.")
         if self.jwt_jwks_url is not None and not _is_private_enough(self.jwt_jwks_url):
             problems.append(f"{PREFIX}JWT_JWKS_URL must start with https:// in production.")
         if self.smtp_url is not None and self.mail_from is None:

@@ -41,6 +41,7 @@ from db.enums import (
     InboundOutcome,
     NoteVia,
     NoticeKind,
+    ServiceScope,
     TicketCategory,
     TicketEventKind,
     TicketPriority,
@@ -84,6 +85,7 @@ AUDIENCE = pg_enum(Audience, "delivery_audience")
 DELIVERY_STATE = pg_enum(DeliveryState, "delivery_state")
 NOTE_VIA = pg_enum(NoteVia, "note_via")
 INBOUND_OUTCOME = pg_enum(InboundOutcome, "inbound_outcome")
+SERVICE_SCOPE = pg_enum(ServiceScope, "service_scope")
 AUDIT_ACTION = pg_enum(AuditAction, "audit_action")
 AUDIT_OBJECT_KIND = pg_enum(AuditObjectKind, "audit_object_kind")
 
@@ -446,7 +448,8 @@ class SupportSettingsRow(Base):
 
 class ApiKeyRow(Base):
     """An API key. `secret_hash` is the SHA-256 hash of a secret of 256 random bits; `prefix` is the secret's beginning,
-    by which people recognise a key."""
+    by which people recognise a key. A key without a `scope` was made when keys had none, and may do all that services
+    may. `creator_id` is the subject of the admin who made it. `last_used_at` is up to a minute old."""
 
     __tablename__ = "api_keys"
     __table_args__ = (present("name", limits.NAME_MAX), UniqueConstraint("secret_hash"))
@@ -457,6 +460,22 @@ class ApiKeyRow(Base):
     secret_hash: Mapped[bytes] = mapped_column(BYTEA)
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     revoked_at: Mapped[datetime | None]
+    scope: Mapped[ServiceScope | None] = mapped_column(SERVICE_SCOPE)
+    expires_at: Mapped[datetime | None]
+    creator_id: Mapped[str | None]
+    creator_name: Mapped[str | None]
+    last_used_at: Mapped[datetime | None]
+
+
+class TokenRevocationRow(Base):
+    """A revocation of all tokens of a subject, or of everybody if it has none, that were issued until then."""
+
+    __tablename__ = "token_revocations"
+    __table_args__ = (present("subject", limits.NAME_MAX), Index("ix_token_revocations_revoked_at", "revoked_at"))
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    subject: Mapped[str | None]
+    revoked_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
 
 
 class IdempotencyKeyRow(Base):

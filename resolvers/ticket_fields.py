@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import FromClause, Text, case, cast, exists, func, literal_column, not_, or_, select
+from sqlalchemy import FromClause, Text, and_, case, cast, exists, func, literal_column, not_, or_, select
 from sqlalchemy.dialects.postgresql import JSON, UUID
 
 from db import models
 from db.compiler.selection import Bound
 from db.compiler.snippets import OWN, Draft
 from db.entities import TICKET, TICKETS
-from db.enums import Role, TicketEventKind
+from db.enums import ActorKind, Role, TicketEventKind
 from db.ids import key_of
 from db.limits import PROGRESS_MAX
 from db.lists.criteria import Parameters, Slots, only_one, storable
@@ -88,16 +88,23 @@ def read_tracking(arguments: Input) -> Bound:
 def tracked_ticket(draft: Draft) -> tuple[Row, list[Condition]]:
     """The ticket with this reference, if the address is its contact's or its customer's, with the address as
     `tracked_by`; none while guesses are refused. The viewer is a service that asks on a customer's behalf, so it need
-    not see the ticket."""
+    not see the ticket.
+
+    The customer of a service's ticket may have been found by a guessed account number, so only its contact counts."""
     ticket = draft.alias(TICKET.table)
     customers = table(models.CustomerRow).alias()
     reference, email, *subjects = (draft.parameter(slot, Text()) for slot in range(4))
     of_customer = exists().where(customers.c.id == ticket.c.customer_id, func.lower(customers.c.email) == email)
-    known = or_(func.lower(ticket.c.contact_email) == email, of_customer)
+    known = or_(func.lower(ticket.c.contact_email) == email, and_(_not_by_service(ticket), of_customer))
     tracked = select(ticket, email.label("tracked_by")).where(ticket.c.reference == reference, known)
     if draft.viewer.role is not Role.ADMIN:  # admins see all tickets
         tracked = tracked.where(not_(guesses.refused(draft.viewer.id, *subjects)))
     return tracked.subquery(OWN), []
+
+
+def _not_by_service(ticket: Row) -> Condition:
+    by_service: Expression = literal_column(f"'{ActorKind.SERVICE}'")
+    return ticket.c.creator_kind != by_service
 
 
 _PROGRESS_KINDS = (
@@ -119,13 +126,14 @@ def progress(row: Row, viewer: ViewerParameter) -> FromClause:
         table(model).alias() for model in (models.TicketEventRow, models.NoteRow, models.CustomerRow)
     )
     contact = func.lower(event.c.after["contact_email"].astext) == row.c.tracked_by
-    customer = (
+    customer = and_(
+        _not_by_service(row),
         exists()
         .where(
             cast(customers.c.id, Text) == event.c.after["customer_id"].astext,
             func.lower(customers.c.email) == row.c.tracked_by,
         )
-        .correlate_except(customers)
+        .correlate_except(customers),
     )
     kinds = [literal_column(f"'{kind}'", event.c.kind.type) for kind in _PROGRESS_KINDS]
     body = select(note.c.body).where(note.c.id == event.c.note_id, note.c.internal_only.is_(False))

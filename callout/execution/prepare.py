@@ -1,6 +1,6 @@
 """Prepared operations: everything that depends only on the document is computed once and kept.
 
-For each role and each combination of `@skip`/`@include` values, that is what each root field selects and where its
+For each role, scope and combination of `@skip`/`@include` values, that is what each root field selects and where its
 arguments are; and for each shape of those arguments, the statement. A warm request only coerces its variables and reads
 the arguments' values.
 
@@ -214,7 +214,7 @@ class Preparer:
         """Returns the operation's root fields with a request's arguments. If many clients send the same query with the
         same variables, such as a dashboard's list, the arguments are read once. Raises `ClientError`, `GraphQLError` or
         `InvalidVariables`."""
-        key = _key(operation, variables, viewer.role)
+        key = _key(operation, variables, viewer)
         read = self._requests.get(key)
         return _bound(_finished(self._reading(operation, variables, viewer, key)) if read is None else read, viewer)
 
@@ -223,7 +223,7 @@ class Preparer:
     ) -> list[BoundRoot]:
         """The same for a request, which pays its price. Lets other requests run every `STEP_SECONDS`: reading the
         arguments of a hundred root fields and building their statements takes a second. Raises `RateLimited`, too."""
-        key = _key(operation, variables, viewer.role)
+        key = _key(operation, variables, viewer)
         read = self._requests.get(key)
         if read is None:
             read = await self._in_steps(self._reading(operation, variables, viewer, key), charge)
@@ -295,7 +295,7 @@ class Preparer:
     ) -> Steps[Read]:
         """Reads a request's arguments, and keeps them under `key`."""
         values = yield from self._coercing(operation.node, variables, viewer.role)
-        roots = yield from self._roots(operation, values, viewer.role)
+        roots = yield from self._roots(operation, values, viewer)
         read = yield from self._read_roots(roots, values, viewer.role)
         if key is not None:
             _keep(self._requests, key, read)
@@ -305,7 +305,7 @@ class Preparer:
         self, document: Document, node: OperationDefinitionNode, variables: Mapping[str, Any] | None, viewer: Viewer
     ) -> Steps[Read]:
         values = yield from self._coercing(node, variables, viewer.role)
-        roots = yield from self._select(document, node, values, viewer.role)
+        roots = yield from self._select(document, node, values, viewer)
         return (yield from self._read_roots(roots, values, viewer.role))
 
     def _binding_stream(
@@ -318,7 +318,7 @@ class Preparer:
         operation = self.prepared(document, node)
         assert operation is not None, "validation refuses subscriptions that introspect"
         values = yield from self._coercing(node, variables, viewer.role)
-        (root,) = yield from self._roots(operation, values, viewer.role)
+        (root,) = yield from self._roots(operation, values, viewer)
         bounds = yield from _read(root, values)
         cost = Cost().add(root.weight, root.sites, bounds)
         at_once = min(EVENTS_MAX, cost.fits())
@@ -337,7 +337,7 @@ class Preparer:
 
     def _root_fields(self, document: Document, node: OperationDefinitionNode) -> list[str]:
         """Returns the names of the operation's root fields."""
-        collector = Collector(self._schema, document.fragments, _EVERYTHING, Role.ADMIN)
+        collector = Collector(self._schema, document.fragments, _EVERYTHING, Role.ADMIN, None)
         groups = collector.grouped(self._root_type(node), [node.selection_set])
         return [nodes[0].name.value for nodes in groups.values()]
 
@@ -346,12 +346,12 @@ class Preparer:
         assert type_ is not None
         return type_
 
-    def _roots(self, operation: Operation, values: VariableValues, role: Role) -> Steps[list[RootField]]:
+    def _roots(self, operation: Operation, values: VariableValues, viewer: Viewer) -> Steps[list[RootField]]:
         conditions = tuple(values.coerced.get(name) for name in operation.conditions)
-        variant = (operation, role, *conditions)
+        variant = (operation, viewer.role, viewer.scope, *conditions)
         roots = self._variants.get(variant)
         if roots is None:
-            roots = yield from self._select(operation.document, operation.node, values, role)
+            roots = yield from self._select(operation.document, operation.node, values, viewer)
             _keep(self._variants, variant, roots)
         return roots
 
@@ -381,23 +381,30 @@ class Preparer:
         return coerced
 
     def _select(
-        self, document: Document, node: OperationDefinitionNode, values: VariableValues, role: Role
+        self, document: Document, node: OperationDefinitionNode, values: VariableValues, viewer: Viewer
     ) -> Steps[list[RootField]]:
         """Returns the operation's root fields, without introspection fields."""
         flags = Flags(values.coerced)
         type_ = self._root_type(node)
-        groups = Collector(self._schema, document.fragments, flags, role).grouped(type_, [node.selection_set])
+        collector = Collector(self._schema, document.fragments, flags, viewer.role, viewer.scope)
+        groups = collector.grouped(type_, [node.selection_set])
         roots = []
         for key, nodes in groups.items():
             if nodes[0].name.value not in INTROSPECTION:
-                roots.append(self._root(document, flags, role, type_, key, nodes))
+                roots.append(self._root(document, flags, viewer, type_, key, nodes))
                 yield FREE
         return roots
 
     def _root(
-        self, document: Document, flags: Flags, role: Role, type_: GraphQLObjectType, key: str, nodes: list[FieldNode]
+        self,
+        document: Document,
+        flags: Flags,
+        viewer: Viewer,
+        type_: GraphQLObjectType,
+        key: str,
+        nodes: list[FieldNode],
     ) -> RootField:
-        collector = Collector(self._schema, document.fragments, flags, role)
+        collector = Collector(self._schema, document.fragments, flags, viewer.role, viewer.scope)
         selection = collector.select(type_, key, nodes, Scope(None, collector.weight))
         constants = [_read_site(site, _NO_VARIABLES) if site.constant else None for site in collector.sites]
         definition: GraphQLField | None = type_.fields.get(nodes[0].name.value)
@@ -492,7 +499,7 @@ def _bound(read: Read, viewer: Viewer) -> list[BoundRoot]:
     return [BoundRoot(each, each.compiled.arguments(each.bounds, viewer)) for each in read.roots]
 
 
-def _key(operation: Operation, variables: Mapping[str, Any] | None, role: Role) -> tuple[Any, ...] | None:
+def _key(operation: Operation, variables: Mapping[str, Any] | None, viewer: Viewer) -> tuple[Any, ...] | None:
     """Returns the key by which equal requests are recognised, or None if the request is not kept."""
     if operation.mutates:
         return None
@@ -500,7 +507,7 @@ def _key(operation: Operation, variables: Mapping[str, Any] | None, role: Role) 
         given = orjson.dumps(variables)
     except TypeError:  # nested too deeply, or a text contains a lone surrogate
         return None
-    return None if len(given) > _KEPT_VARIABLES else (operation, role, given)
+    return None if len(given) > _KEPT_VARIABLES else (operation, viewer.role, given, viewer.scope)
 
 
 def _read(root: RootField, values: VariableValues) -> Steps[list[Bound]]:

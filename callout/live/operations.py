@@ -88,17 +88,22 @@ class LiveApplication:
         viewer = await self._authenticator.authenticate(authorization)
         assert authorization is not None
         expires_at, by_key = self._authenticator.validity(authorization)
-        return Session(viewer, expires_at, by_key, client)
+        issued = None if by_key else self._authenticator.issued(authorization)
+        return Session(viewer, expires_at, by_key, client, issued)
 
     async def gone(self, sessions: Collection[Session]) -> Collection[Session]:
-        """Returns the sessions whose viewers no longer have access; none while the database is unavailable."""
+        """Returns the sessions whose tokens are revoked, and those whose viewers no longer have access; of the latter
+        none while the database is unavailable."""
         try:
             there = await self._authenticator.still_there([(session.viewer, session.by_key) for session in sessions])
         except OUTAGE as error:
             if not is_logged(error):
                 logger.warning("cannot re-check who is still allowed to listen: %s", error or type(error).__name__)
-            return ()
-        return [session for session in sessions if session.viewer not in there]
+            return list(filter(self._is_revoked, sessions))
+        return [session for session in sessions if session.viewer not in there or self._is_revoked(session)]
+
+    def _is_revoked(self, session: Session) -> bool:
+        return session.issued is not None and self._authenticator.is_revoked(session.issued)
 
     def charge(self, session: Session) -> Charge:
         """Returns the charge for a request of this session."""
@@ -126,7 +131,8 @@ class LiveApplication:
                 answer = await self._engine.execute(
                     document, node, request.variables, viewer, info.id, session.client, charge
                 )
-                return _answered(answer.with_cost(charge) if request.asks_for_cost else answer, info)
+                with_cost = request.asks_for_cost and answer.executed  # an `error` message has no extensions
+                return _answered(answer.with_cost(charge) if with_cost else answer, info)
             bound = await self._preparer.bind_stream_in_steps(document, node, request.variables, viewer, charge)
             feed = feed_of(bound, viewer, charge.budget, self._database, self._preparer.position_mark)
             feed.quota.check(feed.key)
