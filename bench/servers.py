@@ -57,7 +57,12 @@ def callout(
     """Callout as in production, with authentication and access log, and tokens for admins and for these viewers, each
     given by role and subject. Their budgets are larger than the load. `others` are further settings, such as
     `smtp_url="…"`."""
-    settings = {"CALLOUT_ENV": "production", "CALLOUT_DATABASE_URL": url, "CALLOUT_JWT_SECRET": token_urlsafe(48)}
+    settings = {
+        "CALLOUT_ENV": "production",
+        "CALLOUT_DATABASE_URL": url,
+        "CALLOUT_JWT_SECRET": token_urlsafe(48),
+        "CALLOUT_CONNECTIONS_PER_ADDRESS": "0",
+    }
     production = load(env="production", database_url=url, jwt_secret=settings["CALLOUT_JWT_SECRET"])
     tokens = tuple(
         mint(production, role=Role.ADMIN, subject=f"bench {n}", name="Bench", ttl=24 * 3600) for n in range(ADMINS)

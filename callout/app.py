@@ -16,13 +16,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callout import health, logs, notification_worker
 from callout.auth.authenticator import Authenticator
-from callout.background import background, keep_counted, keep_erasing, keep_pruned, keep_retained
+from callout.background import background, keep_counted, keep_erasing, keep_forgetting, keep_pruned, keep_retained
 from callout.database import DatabaseUnusable, wait_for
 from callout.execution.budgets import Budgets
 from callout.execution.prepare import Preparer
 from callout.execution.run import Engine
 from callout.http import confirm_page
 from callout.http.access_log import AccessLog
+from callout.http.connection_limits import ConnectionLimits
 from callout.http.endpoint import GraphQLEndpoint
 from callout.http.guard import RequestGuard, on_http_exception
 from callout.live.event_stream import EventStreams
@@ -45,6 +46,7 @@ logger = logging.getLogger(__name__)
 class State(TypedDict):
     """The objects that live as long as the process serves; each request's scope refers to them."""
 
+    connection_limits: ConnectionLimits
     readiness: health.Readiness
     database: Database
     bell: Bell
@@ -100,9 +102,12 @@ async def _wire(
     stack.push_async_callback(database.close)
     authenticator = Authenticator(settings, database)
     stack.push_async_callback(authenticator.close)
+    await authenticator.read_revocations()
+    await stack.enter_async_context(background(authenticator.uses.write))
     readiness = health.Readiness(database, migrate.code())
     stack.push_async_callback(readiness.close)
     await stack.enter_async_context(background(lambda: keep_counted(database)))
+    await stack.enter_async_context(background(lambda: keep_forgetting(database)))
     if settings.event_retention_days is not None:
         kept = timedelta(days=settings.event_retention_days)
         await stack.enter_async_context(background(lambda: keep_pruned(database, kept)))
@@ -114,7 +119,7 @@ async def _wire(
         worker = notification_worker.worker(settings, database, channels, bell)
         await stack.enter_async_context(background(worker.run))
     budgets = Budgets(settings.allowances)
-    preparer = Preparer(graphql_schema(schema))
+    preparer = Preparer(graphql_schema(schema), settings.introspecting)
     engine = Engine(schema, preparer, database, cursors, channels, settings.own_mail, written=bell.ring)
     hub = Hub(database, settings.direct_url, bell, cursors)
     await stack.enter_async_context(background(hub.follow))
@@ -127,11 +132,18 @@ async def _wire(
     live = LiveApplication(preparer, engine, authenticator, database, settings.allowed_origins, budgets)
     connections = Connections(live.gone, settings.times.watch)
     await stack.enter_async_context(background(connections.watch))
+    limits = ConnectionLimits(
+        settings.request_head_seconds, settings.connections_per_address, settings.client_addresses.trusts
+    )
+    await stack.enter_async_context(background(limits.watch))
+    url = settings.direct_url
+    await stack.enter_async_context(background(lambda: authenticator.follow_revocations(url, connections.check_soon)))
     return State(
+        connection_limits=limits,
         readiness=readiness,
         database=database,
         bell=bell,
-        graphql=GraphQLEndpoint(preparer, engine, authenticator, budgets, ide=not settings.production),
+        graphql=GraphQLEndpoint(preparer, engine, authenticator, budgets, with_ide=not settings.production),
         sockets=Sockets(live, hub, connections, settings.times, access_log),
         event_streams=EventStreams(live, hub, connections, settings.times),
     )

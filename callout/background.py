@@ -17,6 +17,7 @@ from db.events import log as event_log
 from db.postgres.outage import is_logged
 from db.postgres.pool import OUTAGE, Database
 from db.retention import Retained
+from resolvers import guesses
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +97,17 @@ async def keep_retained(database: Database, kept: Mapping[Retained, timedelta]) 
             except OUTAGE as error:
                 if not is_logged(error):
                     logger.warning("cannot delete old %s: %s", retained.name, error or type(error).__name__)
+        await asyncio.sleep(PRUNING_SECONDS)
+
+
+async def keep_forgetting(database: Database) -> None:
+    """Deletes old counts of guesses every `PRUNING_SECONDS`, forever. Waits while the database is unavailable."""
+    while True:
+        try:
+            await guesses.forget(database)
+        except OUTAGE as error:
+            if not is_logged(error):
+                logger.warning("cannot delete old counts of guesses: %s", error or type(error).__name__)
         await asyncio.sleep(PRUNING_SECONDS)
 
 

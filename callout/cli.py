@@ -32,7 +32,7 @@ from callout.database import DatabaseUnusable, database, is_empty, migrated_data
 from callout.follow import NotAdmitted, follow
 from callout.serve import serve as run_server
 from callout.settings import InvalidSettings, Settings
-from db.enums import Role
+from db.enums import Role, ServiceScope
 from db.postgres import migrate as migrations
 from db.postgres.embedded import EmbeddedServerError
 from db.seed import demo as seeding
@@ -40,6 +40,7 @@ from db.viewer import Viewer
 from notifiers.inbound.imap import Account
 
 ROLES = {role.value.lower(): role for role in Role}
+SCOPES = {scope.value.lower(): scope for scope in ServiceScope}
 TICKETS_MAX = 10_000_000
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 TTL_MAX = 366 * UNITS["d"]
@@ -235,12 +236,20 @@ def _with_embedded_database() -> Settings:
 @click.option("--role", type=click.Choice(list(ROLES)), required=True, help="The viewer's role.")
 @click.option("--subject", help="A technician's or customer's id or e-mail address; any name for an admin or service.")
 @click.option("--name", help="The name that notes and history show, for an admin or a service.")
+@click.option("--scope", type=click.Choice(list(SCOPES)), help="What a service may do; chatbot by default.")
 @click.option(
     "--ttl", type=Duration(), default="12h", show_default=True, help="How long it is valid: 90 (seconds), 15m, 12h, 7d."
 )
-def token(role: str, subject: str | None, name: str | None, ttl: int) -> None:
+def token(role: str, subject: str | None, name: str | None, scope: str | None, ttl: int) -> None:
     """Print a token, and nothing else, on standard output. The audit trail says that it was issued."""
     chosen = settings.load()
+    if ttl > chosen.jwt_lifetime.total_seconds():
+        raise click.UsageError(
+            f"--ttl is longer than the {chosen.jwt_max_lifetime_days} days of CALLOUT_JWT_MAX_LIFETIME_DAYS:"
+            " Callout would refuse the token."
+        )
+    if scope is not None and ROLES[role] is not Role.SERVICE:
+        raise click.UsageError(f"only a service's token has a --scope, not a {role}'s.")
     if chosen.jwt_secret is None:
         raise click.ClickException(
             "CALLOUT_JWT_SECRET is not set: only the issuer of CALLOUT_JWT_JWKS_URL can sign tokens."
@@ -251,11 +260,14 @@ def token(role: str, subject: str | None, name: str | None, ttl: int) -> None:
         if name is not None:
             raise click.UsageError(f"a {role}'s name comes from the database; omit --name.")
     who = subject or role
+    allowed = SCOPES[scope or "chatbot"] if ROLES[role] is Role.SERVICE else None
     with migrated_database(chosen) as url:
         if ROLES[role] in tokens.PEOPLE:
             made = tokens.issue(chosen, url, role=ROLES[role], subject=who, ttl=ttl)
         else:
-            made = tokens.issue_named(chosen, url, role=ROLES[role], subject=who, name=name or who, ttl=ttl)
+            made = tokens.issue_named(
+                chosen, url, role=ROLES[role], subject=who, name=name or who, ttl=ttl, scope=allowed
+            )
         click.echo(asyncio.run(made).token)
 
 

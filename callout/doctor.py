@@ -35,6 +35,7 @@ from pubsub.bell import BELL_OF_THE_DATABASE, UnusableUrl, try_to_ring
 
 SERVER_SECONDS = 3
 OVERDUE_MINUTES = 10
+EXPIRING_DAYS = 14
 
 _UNDELIVERED = """
 SELECT count(*) FILTER (WHERE state = 'PENDING'),
@@ -42,6 +43,14 @@ SELECT count(*) FILTER (WHERE state = 'PENDING'),
     count(*) FILTER (WHERE state = 'HELD'),
     count(*) FILTER (WHERE state = 'DEAD')
 FROM deliveries WHERE state IN ('PENDING', 'HELD', 'DEAD')"""
+
+_KEYS = """
+SELECT count(*), count(*) FILTER (WHERE last_used_at IS NULL), count(*) FILTER (WHERE scope IS NULL)
+FROM api_keys WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"""
+
+_EXPIRING = """
+SELECT name, prefix, expires_at FROM api_keys
+WHERE revoked_at IS NULL AND expires_at > now() AND expires_at <= now() + $1 * interval '1 day' ORDER BY expires_at"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +121,13 @@ def _without_secrets(url: str) -> str:
 def _tokens(settings: Settings) -> Iterator[Finding]:
     if settings.jwt_secret is not None:
         own = settings.jwt_secret.startswith(configuration.DEVELOPMENT_SECRET)
-        yield Finding(True, "tokens", f"HS256, signed with {'a development' if own else 'the configured'} secret")
+        text = f"HS256, signed with {'a development' if own else 'the configured'} secret"
+        if settings.jwt_secret_previous is not None:
+            text += (
+                "\nthose signed with CALLOUT_JWT_SECRET_PREVIOUS are accepted, too; unset it when they have expired,"
+                f" after {settings.jwt_max_lifetime_days} days at most"
+            )
+        yield Finding(True, "tokens", text)
     if settings.jwt_jwks_url is not None:
         try:
             asyncio.run(_ask_issuer(settings.jwt_jwks_url))
@@ -145,6 +160,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
                 known = "the newest" if revision == newest else f"with which this version works; its own is {newest}"
                 yield Finding(True, "schema", f"at revision {revision}, {known}")
                 yield asyncio.run(_deliveries(url))
+                yield asyncio.run(_keys(url))
     except (DatabaseUnusable, EmbeddedServerError) as error:
         yield Finding(False, "database", str(error))
 
@@ -178,6 +194,21 @@ async def _deliveries(url: str) -> Finding:
     if overdue:
         text += f"\n{overdue:,} have been due for more than {OVERDUE_MINUTES} minutes: no worker sends them"
     return Finding(overdue == 0, "queue", text)
+
+
+async def _keys(url: str) -> Finding:
+    """Counts the API keys that work, and names those that will soon expire."""
+    connection = await asyncpg.connect(url)
+    try:
+        ((working, unused, unscoped),) = await connection.fetch(_KEYS)
+        expiring = await connection.fetch(_EXPIRING, EXPIRING_DAYS)
+    finally:
+        await connection.close()
+    lines = [f"{working:,} work, {unused:,} of them never used"]
+    if unscoped:
+        lines.append(f"{unscoped:,} without a scope, from before keys had one: give each its scope with apiKeyUpdate")
+    lines += [f"{row['name']} ({row['prefix']}…) expires on {row['expires_at']:%Y-%m-%d}" for row in expiring]
+    return Finding(True, "keys", "\n".join(lines))
 
 
 def _pubsub(settings: Settings) -> Iterator[Finding]:

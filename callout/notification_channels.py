@@ -27,7 +27,9 @@ def channels_of(settings: Settings) -> Mapping[DeliveryChannel, Channel]:
     # Processes don't know each other's rate, so each may use only its share of what a space accepts.
     per_minute = max(2, PER_MINUTE // settings.workers)
     made: dict[DeliveryChannel, Channel] = {
-        DeliveryChannel.GOOGLE_CHAT: GoogleChat(settings.link_base, per_minute=per_minute)
+        DeliveryChannel.GOOGLE_CHAT: GoogleChat(
+            settings.link_base, private_hosts=settings.webhook_private_hosts == "allow", per_minute=per_minute
+        )
     }
     mail = _mail(settings)
     if mail is not None:

@@ -177,7 +177,7 @@ def _greeting(settings: Settings, issued: list[Credential]) -> Callable[[], None
         "",
     ]
     if issued:
-        lines.append("  A token for each role, valid for a week:")
+        lines.append(f"  A token for each role, valid for {min(7, settings.jwt_max_lifetime_days)} days:")
         for credential in issued:
             role = credential.role.lower()
             lines.append(f"\n{click.style(f'# {role}: {credential.name}', dim=True)}")

@@ -21,8 +21,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from callout.execution.budgets import UNLIMITED, Allowance
 from callout.http.client_address import ClientAddresses, parse_network
 from db import retention
-from db.enums import Role
+from db.enums import EVERYONE, STAFF, Role
 from db.postgres.url import server_url
+from db.private_files import FILE_MODE, MAIL, SECRET, make_data_directory
 from db.retention import Retained
 from notifiers.addresses import Mailbox
 from notifiers.inbound.imap import Account
@@ -34,7 +35,6 @@ from pubsub.connections import Times
 PREFIX = "CALLOUT_"
 SECRET_BYTES_MIN = 32  # RFC 7518, section 3.2: a key for HS256 must be at least as long as the hash
 DEVELOPMENT_SECRET = "development-"  # prefix of every generated secret, by which production recognises and refuses it
-DEVELOPMENT_SECRET_FILE = "development-secret"
 DEVELOPMENT_SENDER = "Callout <support@callout.localhost>"
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
@@ -105,7 +105,18 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="The addresses and networks of the proxies in front of the server: `10.0.0.5,10.1.0.0/16,…`. Only"
-        " from them `X-Forwarded-For` is believed, for the client's address in the access log and the audit trail.",
+        " from them `X-Forwarded-For` is believed, for the client's address in the access log and the audit trail; they"
+        " may have any number of connections.",
+    )
+    connections_per_address: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        1_000,
+        description="How many connections one address may have to a process, except for the proxies; 0 for any number."
+        " In any case, at most half of the file descriptors. IPv6 addresses count by their /64.",
+    )
+    request_head_seconds: Seconds = Field(
+        10,
+        description="Seconds that the line and headers of a request may take to arrive, and the first one after the"
+        " connection has been opened.",
     )
     socket_init_seconds: Seconds = Field(10, description="Seconds that a WebSocket may take to send `connection_init`.")
     socket_admission_seconds: Seconds = Field(10, description="Seconds that checking a WebSocket's token may take.")
@@ -147,6 +158,11 @@ class Settings(BaseSettings):
     concurrency_technician: Concurrency = Field(4, description="The same for each technician.")
     concurrency_customer: Concurrency = Field(3, description="The same for each customer.")
     concurrency_service: Concurrency = Field(5, description="The same for each service.")
+    introspection: Literal["on", "staff", "off"] = Field(
+        "staff",
+        description="Who may read the schema by a query, and is given its names as suggestions by errors: all with a"
+        " token, admins and technicians, or nobody.",
+    )
     event_retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
         None,
         description="How many days events are kept, which bounds replay and the history of tickets. Forever if not"
@@ -173,6 +189,15 @@ class Settings(BaseSettings):
         None,
         repr=False,
         description="Signs and checks HS256 tokens; at least 32 bytes. Generated and kept in development.",
+    )
+    jwt_secret_previous: str | None = Field(
+        None,
+        repr=False,
+        description="The secret before the current one: checks tokens, but signs none. Set it while a secret is"
+        " rotated.",
+    )
+    jwt_max_lifetime_days: Annotated[int, Field(ge=1, le=366)] = Field(
+        30, description="How many days a token may be valid, from its `iat` to its `exp`. Others are refused."
     )
     jwt_jwks_url: str | None = Field(
         None,
@@ -239,6 +264,11 @@ class Settings(BaseSettings):
     mail_summary_minutes: Annotated[float, Field(gt=0, le=1_440)] = Field(
         10, description="For how many minutes of new tickets one summary is."
     )
+    webhook_private_hosts: Literal["refuse", "allow"] = Field(
+        "refuse",
+        description="`allow` lets the webhook lead to hosts that are not on the public internet, such as one of this"
+        " machine or of its network.",
+    )
     imap_url: str | None = Field(
         None,
         repr=False,
@@ -261,6 +291,11 @@ class Settings(BaseSettings):
         return self.env == "production"
 
     @property
+    def jwt_lifetime(self) -> timedelta:
+        """The longest that a token may be valid."""
+        return timedelta(days=self.jwt_max_lifetime_days)
+
+    @property
     def smtp_server(self) -> SmtpServer | None:
         return None if self.smtp_url is None else SmtpServer.parse(self.smtp_url)
 
@@ -271,6 +306,11 @@ class Settings(BaseSettings):
     @property
     def reply_to(self) -> Mailbox:
         return self.sender if self.mail_reply_to is None else Mailbox.parse(self.mail_reply_to)
+
+    @property
+    def introspecting(self) -> frozenset[Role]:
+        """The roles that may introspect the schema."""
+        return {"on": EVERYONE, "staff": STAFF, "off": frozenset[Role]()}[self.introspection]
 
     @property
     def bell_url(self) -> str:
@@ -317,7 +357,7 @@ class Settings(BaseSettings):
 
     @property
     def mail_folder(self) -> Path:
-        return self.mail_dir or self.data_dir / "mail"
+        return self.mail_dir or self.data_dir / MAIL
 
     @property
     def retained(self) -> dict[Retained, timedelta]:
@@ -360,7 +400,7 @@ class Settings(BaseSettings):
             values.setdefault("log_format", "json")
         return values
 
-    @field_validator("env", "log_level", "log_format", mode="before")
+    @field_validator("env", "introspection", "webhook_private_hosts", "log_level", "log_format", mode="before")
     @classmethod
     def _in_lower_case(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
@@ -441,11 +481,18 @@ class Settings(BaseSettings):
             raise ValueError("must be a URL such as https://callout.example.com, to which a path can be added")
         return url.rstrip("/")
 
-    @field_validator("jwt_secret")
+    @field_validator("jwt_secret", "jwt_secret_previous")
     @classmethod
     def _long_enough(cls, secret: str | None) -> str | None:
         if secret is not None and len(secret.encode()) < SECRET_BYTES_MIN:
             raise ValueError(f"is shorter than {SECRET_BYTES_MIN} bytes; `openssl rand -base64 48` makes a good one")
+        return secret
+
+    @field_validator("jwt_secret_previous")
+    @classmethod
+    def _another(cls, secret: str | None, info: ValidationInfo) -> str | None:
+        if secret is not None and secret == info.data.get("jwt_secret"):
+            raise ValueError(f"is the same as {PREFIX}JWT_SECRET: set that to a new secret, or unset this one")
         return secret
 
     @field_validator("database_direct_url")
@@ -467,8 +514,11 @@ class Settings(BaseSettings):
                 f"{PREFIX}JWT_SECRET or {PREFIX}JWT_JWKS_URL must be set in production;"
                 " `openssl rand -base64 48` makes a good secret."
             )
-        if self.jwt_secret is not None and self.jwt_secret.startswith(DEVELOPMENT_SECRET):
-            problems.append(f"{PREFIX}JWT_SECRET is a development secret, which must not be used in production.")
+        for name, secret in (("JWT_SECRET", self.jwt_secret), ("JWT_SECRET_PREVIOUS", self.jwt_secret_previous)):
+            if secret is not None and secret.startswith(DEVELOPMENT_SECRET):
+                problems.append(f"{PREFIX}{name} is a development secret, which must not be used in production.")
+        if self.jwt_secret_previous is not None and self.jwt_secret is None:
+            problems.append(f"{PREFIX}JWT_SECRET_PREVIOUS is set, but {PREFIX}JWT_SECRET is not: set both, or neither.")
         if self.jwt_jwks_url is not None and not _is_private_enough(self.jwt_jwks_url):
             problems.append(f"{PREFIX}JWT_JWKS_URL must start with https:// in production.")
         if self.smtp_url is not None and self.mail_from is None:
@@ -535,12 +585,12 @@ def _is_private_enough(url: str) -> bool:
 def _development_secret(data_dir: Path) -> str:
     """Returns the secret kept in `data_dir`, readable by its owner only. The first process that needs it creates it.
     Raises `InvalidSettings` if the file cannot be read or written."""
-    path = data_dir / DEVELOPMENT_SECRET_FILE
+    path = data_dir / SECRET
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        make_data_directory(data_dir)
         draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
         if not path.exists():
-            draft.touch(mode=0o600)
+            draft.touch(mode=FILE_MODE)
             draft.write_text(DEVELOPMENT_SECRET + secrets.token_urlsafe(48))
             try:
                 os.link(draft, path)  # atomic: a reader never sees half a secret, and only the first process wins

@@ -39,7 +39,8 @@ class AuditAdditions(Stream):
         shape = AUDIT_ENTRIES.criteria.read({"filter": arguments.get("filter")}, slots)
         filter = shape.at(("filter",)) or CriteriaShape()
         assert isinstance(filter, CriteriaShape)
-        return Bound(_SHARED.rest(filter), (_SHARED.columns(filter, slots.values),))
+        columns = _SHARED.columns(filter, slots.values)
+        return Bound(_SHARED.rest(filter), (columns,), conditions=slots.criteria)
 
     def changes(self, draft: Draft, event: Row) -> Select[Any]:
         asked = Asked()

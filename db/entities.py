@@ -30,7 +30,13 @@ from db.lists.page_cursor import parse_text, parse_time
 from db.sql import Condition, Row, table
 from db.visibility import ViewerParameter
 
-TICKET = Entity("Ticket", table(models.TicketRow), "tkt", visibility.ticket)
+TICKET = Entity(
+    "Ticket",
+    table(models.TicketRow),
+    "tkt",
+    visibility.ticket,
+    revealed=dict.fromkeys(("customer_id", "property_id"), visibility.reveals_customer),
+)
 NOTE = Entity("Note", table(models.NoteRow), "not", visibility.note)
 EVENT = Entity("TicketEvent", table(models.TicketEventRow), "evt", visibility.event)
 CUSTOMER = Entity("Customer", table(models.CustomerRow), "cus", visibility.customer, visibility.customer, on_few=True)
@@ -73,8 +79,8 @@ TICKETS = Listing(
                     "category": In("category"),
                     "source": In("source"),
                     "assignee": Assignee(),
-                    "customerId": References("customer_id", "cus", "customer"),
-                    "propertyId": References("property_id", "prp", "property"),
+                    "customerId": References("customer_id", "cus", "customer", TICKET.revealed["customer_id"]),
+                    "propertyId": References("property_id", "prp", "property", TICKET.revealed["property_id"]),
                     "createdAt": Within(lambda role: "created_at"),
                     "updatedAt": Within(_updated_column),
                     "search": Contains("search_text", shown_to_services=("reference", "subject", "contact_name")),

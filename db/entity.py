@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from sqlalchemy import TableClause
 
@@ -26,6 +27,9 @@ class Entity:
     on_few: bool = False
     """Whether each row is on few tickets, so that testing these is quicker than going through all the tickets that a
     technician or a service sees."""
+    revealed: Mapping[str, Predicate] = field(default_factory=dict)
+    """Columns that refer to other rows and whose values the viewer may not know of every row that they see; each with
+    the predicate of the rows of which they may."""
 
     def seen_on_few(self, viewer: ViewerParameter) -> bool:
         """Whether the viewer sees a row through the few tickets that it is on."""

@@ -217,6 +217,17 @@ class Role(DocumentedEnum):
     SERVICE = "SERVICE", "A program with an API key. It can see the tickets that it created, and published articles."
 
 
+class ServiceScope(DocumentedEnum):
+    """What a service may do."""
+
+    CHATBOT = "CHATBOT", "Search articles, and create, read and track tickets."
+    MAIL_GATEWAY = "MAIL_GATEWAY", "Hand in e-mails that have arrived (`inboundEmailIngest`), and nothing else."
+
+
 EVERYONE = frozenset(Role)
 STAFF = frozenset({Role.ADMIN, Role.TECHNICIAN})
 ADMINS = frozenset({Role.ADMIN})
+
+NO_SCOPE: frozenset[ServiceScope] = frozenset()
+CHATBOTS = frozenset({ServiceScope.CHATBOT})
+MAIL_GATEWAYS = frozenset({ServiceScope.MAIL_GATEWAY})

@@ -41,6 +41,7 @@ from db.enums import (
     InboundOutcome,
     NoteVia,
     NoticeKind,
+    ServiceScope,
     TicketCategory,
     TicketEventKind,
     TicketPriority,
@@ -84,6 +85,7 @@ AUDIENCE = pg_enum(Audience, "delivery_audience")
 DELIVERY_STATE = pg_enum(DeliveryState, "delivery_state")
 NOTE_VIA = pg_enum(NoteVia, "note_via")
 INBOUND_OUTCOME = pg_enum(InboundOutcome, "inbound_outcome")
+SERVICE_SCOPE = pg_enum(ServiceScope, "service_scope")
 AUDIT_ACTION = pg_enum(AuditAction, "audit_action")
 AUDIT_OBJECT_KIND = pg_enum(AuditObjectKind, "audit_object_kind")
 
@@ -446,7 +448,8 @@ class SupportSettingsRow(Base):
 
 class ApiKeyRow(Base):
     """An API key. `secret_hash` is the SHA-256 hash of a secret of 256 random bits; `prefix` is the secret's beginning,
-    by which people recognise a key."""
+    by which people recognise a key. A key without a `scope` was made when keys had none, and may do all that services
+    may. `creator_id` is the subject of the admin who made it. `last_used_at` is up to a minute old."""
 
     __tablename__ = "api_keys"
     __table_args__ = (present("name", limits.NAME_MAX), UniqueConstraint("secret_hash"))
@@ -457,6 +460,22 @@ class ApiKeyRow(Base):
     secret_hash: Mapped[bytes] = mapped_column(BYTEA)
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     revoked_at: Mapped[datetime | None]
+    scope: Mapped[ServiceScope | None] = mapped_column(SERVICE_SCOPE)
+    expires_at: Mapped[datetime | None]
+    creator_id: Mapped[str | None]
+    creator_name: Mapped[str | None]
+    last_used_at: Mapped[datetime | None]
+
+
+class TokenRevocationRow(Base):
+    """A revocation of all tokens of a subject, or of everybody if it has none, that were issued until then."""
+
+    __tablename__ = "token_revocations"
+    __table_args__ = (present("subject", limits.NAME_MAX), Index("ix_token_revocations_revoked_at", "revoked_at"))
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    subject: Mapped[str | None]
+    revoked_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
 
 
 class IdempotencyKeyRow(Base):
@@ -471,6 +490,17 @@ class IdempotencyKeyRow(Base):
     request_hash: Mapped[bytes] = mapped_column(BYTEA)
     object_id: Mapped[uuid.UUID]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class TrackingGuessRow(Base):
+    """How many more wrong guesses of `ticketTrack` a subject may have, `until` its count begins anew. A subject is a
+    caller, or the hash of a reference, of an address, or of the pair of both that was guessed."""
+
+    __tablename__ = "tracking_guesses"
+
+    subject: Mapped[str] = mapped_column(primary_key=True)
+    remaining: Mapped[int]
+    until: Mapped[datetime]
 
 
 class TicketEventRow(Base):
@@ -509,7 +539,8 @@ class EventLogRow(Base):
     to which `ticket_counts` and `service_ticket_counts` include the events. Events of transactions below `horizon` may
     be deleted: a stream cannot resume from a position that does not see all of them. `cluster` is the one that all
     these transaction ids belong to. `audit_fingerprint`, `audit_fingerprinted` and `audit_horizon` are the same for the
-    audit trail, whose entries streams deliver as well.
+    audit trail, whose entries streams deliver as well; `audit_last` is the last transaction with an entry that its
+    fingerprint includes, even if the entry has been deleted.
     """
 
     __tablename__ = "event_log"
@@ -526,6 +557,7 @@ class EventLogRow(Base):
     fingerprinted: Mapped[str] = mapped_column(PgSnapshot)
     audit_fingerprint: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     audit_fingerprinted: Mapped[str] = mapped_column(PgSnapshot, server_default=text("'1:1:'::pg_snapshot"))
+    audit_last: Mapped[str] = mapped_column(Xid8, server_default=text("'0'::xid8"))
     audit_horizon: Mapped[str] = mapped_column(Xid8, server_default=text("'0'::xid8"))
 
 

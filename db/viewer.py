@@ -1,17 +1,27 @@
-"""The viewer: the person or program that a request comes from."""
+"""The viewer: the person or program that a request comes from, and the token that it shows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from db.enums import Role
+from db.enums import Role, ServiceScope
 
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
     """An authenticated person or program. `id` is the UUID of the technician, customer or API key, or for an admin the
-    token's subject. `name` appears on their notes and events."""
+    token's subject. `name` appears on their notes and events. `scope` limits what a service may use; without one it may
+    use all that services may."""
 
     role: Role
     id: str
     name: str
+    scope: ServiceScope | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """To whom a token was issued, its `sub`, and when, its `iat` in whole seconds of Unix time."""
+
+    subject: str
+    at: int

@@ -179,8 +179,7 @@ def event(row: Row, viewer: ViewerParameter) -> Condition:
 
 def customer(row: Row, viewer: ViewerParameter, near: Near = None) -> Condition:
     """Admins see all customers. Technicians see the customers of the tickets that they see. Customers see themselves.
-    Services see the customer of a ticket that they see if its contact has the customer's name or e-mail address, so
-    that an account number alone reveals no name."""
+    Services see the customer of a ticket that they see if its contact has the customer's name and e-mail address."""
     match viewer.role:
         case Role.ADMIN:
             return true()
@@ -189,25 +188,50 @@ def customer(row: Row, viewer: ViewerParameter, near: Near = None) -> Condition:
         case Role.TECHNICIAN:
             return _is_on_visible_ticket(row, viewer, "customer_id", near)
         case Role.SERVICE:
-            return _is_on_visible_ticket(row, viewer, "customer_id", near, lambda tickets: _is_contact(tickets, row))
-
-
-def _is_contact(tickets: Row, customer: Row) -> Condition:
-    """The ticket's contact has the customer's name or e-mail address."""
-    same_name = func.search_form(tickets.c.contact_name) == customer.c.name_form
-    return or_(same_name, func.lower(tickets.c.contact_email) == func.lower(customer.c.email))
+            return _is_on_revealing_ticket(row, viewer, "customer_id", near, lambda tickets: is_contact(tickets, row))
 
 
 def site(row: Row, viewer: ViewerParameter, near: Near = None) -> Condition:
-    """Admins see all properties. Technicians and services see the properties of the tickets that they see. Customers
-    see their own."""
+    """Admins see all properties. Technicians see the properties of the tickets that they see. Customers see their own.
+    Services see the property of a ticket on which they see the customer."""
     match viewer.role:
         case Role.ADMIN:
             return true()
         case Role.CUSTOMER:
             return row.c.customer_id == viewer.uuid
-        case Role.TECHNICIAN | Role.SERVICE:
+        case Role.TECHNICIAN:
             return _is_on_visible_ticket(row, viewer, "property_id", near)
+        case Role.SERVICE:
+            return _is_on_revealing_ticket(
+                row, viewer, "property_id", near, lambda tickets: reveals_customer(tickets, viewer)
+            )
+
+
+def reveals_customer(row: Row, viewer: ViewerParameter) -> Condition:
+    """The viewer may know which customer the ticket has, and so which property. For a service, the ticket's own contact
+    must have the customer's name and e-mail address, whatever its other tickets have: it can find a customer by an
+    account number that it has guessed. Of a ticket without a customer nothing is revealed."""
+    if viewer.role is not Role.SERVICE:
+        return true()
+    customers = table(models.CustomerRow).alias()
+    same = and_(customers.c.id == row.c.customer_id, is_contact(row, customers))
+    return exists().where(same).correlate_except(customers)
+
+
+def is_contact(tickets: Row, customer: Row) -> Condition:
+    """The ticket's contact has the customer's name and e-mail address. One of them would not do: a service would learn
+    the name that belongs to an address, or try account numbers with a frequent name."""
+    same_address = func.lower(tickets.c.contact_email) == func.lower(customer.c.email)
+    return and_(same_address, func.search_form(tickets.c.contact_name) == customer.c.name_form)
+
+
+def _is_on_revealing_ticket(
+    row: Row, viewer: ViewerParameter, column: str, near: Near, reveals: Callable[[Row], Condition]
+) -> Condition:
+    """The viewer, a service, sees a ticket that refers to the row by this column and `reveals` it. If the statement
+    came from a ticket, that one must reveal it too."""
+    visible = _is_on_visible_ticket(row, viewer, column, near, reveals)
+    return visible if near is None or isinstance(near, OneByOne) else and_(reveals(near), visible)
 
 
 def technician(row: Row, viewer: ViewerParameter, near: Near = None) -> Condition:

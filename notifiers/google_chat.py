@@ -18,12 +18,14 @@ from http import HTTPStatus
 from time import monotonic
 from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.request import getproxies
 
 import httpx
 
 from db.enums import NoticeKind
 from notifiers.links import link_of
 from notifiers.notification import Channel, Notification, TicketFacts, Unavailable, Undeliverable
+from notifiers.public_addresses import NotPublic, PublicTransport, names_private_host
 from notifiers.text import one_line, shortened, tidy
 
 PER_MINUTE = 60  # messages that a space accepts: https://developers.google.com/workspace/chat/limits
@@ -42,19 +44,34 @@ _HEADLINES = {
     NoticeKind.CONFIRM_ADDRESS: "Address to be confirmed",
     NoticeKind.TEST: "Google Chat works",
 }
+NOT_PUBLIC = "The webhook must be on the public internet, unless CALLOUT_WEBHOOK_PRIVATE_HOSTS allows others."
 _LATER = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
 
 
 class GoogleChat(Channel):
-    """Sends at most `per_minute` messages (2 or more) to a space in any minute; each may take `seconds`."""
+    """Sends at most `per_minute` messages (2 or more) to a space in any minute; each may take `seconds`. The webhook
+    must have a public address, unless `private_hosts` are allowed."""
 
-    def __init__(self, public_url: str | None, *, per_minute: int = PER_MINUTE, seconds: float = SEND_SECONDS) -> None:
+    # A proxy that the environment names for httpx connects in our place, and by a name. It decides what can be reached.
+
+    def __init__(
+        self,
+        public_url: str | None,
+        *,
+        private_hosts: bool = False,
+        per_minute: int = PER_MINUTE,
+        seconds: float = SEND_SECONDS,
+    ) -> None:
         for library in ("httpx", "httpcore"):
             logging.getLogger(library).setLevel(logging.WARNING)  # below that level they log the URL
         self._public_url = public_url
         self._per_minute = per_minute
         self._seconds = seconds
-        self._client = httpx.AsyncClient(timeout=None, follow_redirects=False)
+        self._private_hosts = private_hosts
+        checked = not (private_hosts or getproxies().keys() & {"http", "https", "all"})
+        self._client = httpx.AsyncClient(
+            timeout=None, follow_redirects=False, transport=PublicTransport() if checked else None
+        )
         self._spaces: dict[str, Space] = {}
 
     async def send(self, notification: Notification) -> str:
@@ -65,6 +82,8 @@ class GoogleChat(Channel):
             address, space = _address(url, threaded=notification.ticket is not None)
         except (ValueError, httpx.InvalidURL):
             raise Undeliverable("The webhook URL is not valid.") from None
+        if self.objection(url):
+            raise Undeliverable(NOT_PUBLIC)
         turns = self._spaces.setdefault(space, Space(self._per_minute))
         while wait := turns.wait(notification.delivery_id, monotonic()):
             if wait > PATIENCE_SECONDS:
@@ -80,11 +99,17 @@ class GoogleChat(Channel):
             raise Unavailable(said, after)
         raise Undeliverable(f"{said}, and redirects are not followed" if 300 <= status < 400 else said)
 
+    def objection(self, webhook_url: str) -> str | None:
+        host = urlsplit(webhook_url).hostname or ""
+        return NOT_PUBLIC if names_private_host(host) and not self._private_hosts else None
+
     async def _post(self, url: httpx.URL, message: dict[str, Any]) -> tuple[int, float | None]:
         """The response's status and the pause it asks for, in seconds. The body is not read."""
         try:
             async with asyncio.timeout(self._seconds), self._client.stream("POST", url, json=message) as response:
                 return response.status_code, _retry_after(response.headers.get("retry-after"))
+        except NotPublic:
+            raise Undeliverable(NOT_PUBLIC) from None
         except TimeoutError:
             raise Unavailable(f"Google Chat did not respond within {self._seconds:g} seconds.") from None
         except httpx.HTTPError as error:

@@ -6,9 +6,11 @@ import asyncio
 import logging
 import os
 import secrets
+from contextlib import suppress
 from datetime import UTC
 from pathlib import Path
 
+from db.private_files import FILE_MODE, make_mail_folder
 from notifiers.mail import Composer
 from notifiers.notification import Channel, Notification, Unavailable
 
@@ -21,6 +23,9 @@ class MailFolder(Channel):
 
     def __init__(self, folder: Path, composer: Composer) -> None:
         self._folder = folder
+        if folder.is_dir():
+            with suppress(OSError):  # each attempt to send reports it
+                make_mail_folder(folder)
         self._composer = composer
 
     async def send(self, notification: Notification) -> str:
@@ -38,10 +43,12 @@ class MailFolder(Channel):
 
 
 def _write(path: Path, octets: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        make_mail_folder(path.parent)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # its own for each writer
     try:
-        draft.write_bytes(octets)
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE), "wb") as file:
+            file.write(octets)
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)

@@ -90,5 +90,9 @@ class Channel(ABC):
         """Send a notification and return the other side's reply. Raises `Undeliverable` or `Unavailable`; a channel
         sets its own timeout."""
 
+    def objection(self, webhook_url: str) -> str | None:
+        """Returns why the channel would never send to this webhook, a sentence, or None."""
+        return None
+
     async def close(self) -> None:  # noqa: B027 (a channel may have nothing to close)
         """Close connections that are kept open between sends."""

@@ -10,10 +10,11 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from db.viewer import Viewer
+from db.viewer import Issued, Viewer
 
 CONNECTIONS_MAX: Final = 50  # of one viewer
 
@@ -43,14 +44,15 @@ class Times:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Session:
-    """The viewer that a token has authenticated, until `expires_at` (Unix time; None for an API key, which does not
-    expire) or until the viewer loses access. `by_key` says whether the token is an API key, `client` is the address
-    that the connection comes from."""
+    """The viewer that a token has authenticated, until `expires_at` (Unix time; None for an API key, whose expiry can
+    change) or until the viewer loses access. `by_key` says whether the token is an API key; `issued` is None then.
+    `client` is the address that the connection comes from."""
 
     viewer: Viewer
     expires_at: float | None
     by_key: bool
     client: str | None = None
+    issued: Issued | None = None
 
     @property
     def expired(self) -> bool:
@@ -82,6 +84,7 @@ class Connections:
         self._watch_seconds = watch_seconds
         self._open: set[LiveConnection] = set()
         self._of_viewer: Counter[Viewer] = Counter()
+        self._soon = asyncio.Event()
 
     def enter(self, connection: LiveConnection) -> None:
         self._open.add(connection)
@@ -101,10 +104,17 @@ class Connections:
             self._of_viewer[connection.session.viewer] -= 1
             self._of_viewer += Counter()  # drops viewers without connections, so that the counter does not grow forever
 
+    def check_soon(self) -> None:
+        """Has all connections checked at once, because sessions have lost access."""
+        self._soon.set()
+
     async def watch(self) -> None:
         """Checks all connections every `watch_seconds`, forever."""
         while True:
-            await asyncio.sleep(self._watch_seconds)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._watch_seconds):
+                    await self._soon.wait()
+            self._soon.clear()
             now = time.monotonic()
             for connection in list(self._open):
                 connection.check(now)

@@ -1,14 +1,15 @@
-"""The changes that a ticket event made, computed from the ticket's images before and after it."""
+"""What a ticket event shows: the changes that it made, computed from the ticket's images before and after it, and who
+caused it."""
 
 from __future__ import annotations
 
-from sqlalchemy import FromClause, Text, and_, case, cast, func, literal_column, select, true
+from sqlalchemy import FromClause, Text, and_, case, cast, exists, func, literal_column, select, true
 from sqlalchemy.dialects.postgresql import UUID, aggregate_order_by, array
 
-from db import models
-from db.entities import CUSTOMER
-from db.enums import Role
-from db.sql import EMPTY, Expression, Row, table
+from db.entities import CUSTOMER, PROPERTY, TECHNICIAN, TICKET
+from db.enums import STAFF, ActorKind, Role
+from db.sql import EMPTY, Condition, Expression, Row
+from db.ticket_stream import image_of
 from db.visibility import ViewerParameter
 
 SHOWN_COLUMNS = {
@@ -29,9 +30,9 @@ SHOWN_COLUMNS = {
 
 # A reference is shown as the name, or the address, of the row that it refers to.
 _REFERRED_TO = {
-    "customer_id": (table(models.CustomerRow), "name"),
-    "property_id": (table(models.PropertyRow), "address"),
-    "technician_id": (table(models.TechnicianRow), "name"),
+    "customer_id": (CUSTOMER, "name"),
+    "property_id": (PROPERTY, "address"),
+    "technician_id": (TECHNICIAN, "name"),
 }
 
 
@@ -62,17 +63,38 @@ def changes(row: Row, viewer: ViewerParameter) -> FromClause:
 
 
 def _value(row: Row, image: Expression, name: str, viewer: ViewerParameter) -> Expression:
-    """A column's value in one of the row's images, as text. The name of a customer whom a service cannot see is
-    null."""
+    """A column's value in one of the row's images, as text. To customers and services a reference is null if they do
+    not see now what it refers to."""
     value: Expression = image[name].astext
     if name not in _REFERRED_TO:
         return value
-    target, shown = _REFERRED_TO[name]
-    other = target.alias()
+    entity, shown = _REFERRED_TO[name]
+    other = entity.table.alias()
     named = select(other.c[shown]).where(other.c.id == cast(value, UUID(as_uuid=False)))
-    if name == "customer_id" and viewer.role is Role.SERVICE:
-        named = named.where(CUSTOMER.visible_alone(other, viewer))
+    if viewer.role not in STAFF:
+        named = named.where(entity.visible_alone(other, viewer), _revealed(image, name, viewer))
     return named.correlate(row).scalar_subquery()
+
+
+def _revealed(image: Expression, name: str, viewer: ViewerParameter) -> Condition:
+    """The viewer may know what the image's column referred to."""
+    revealed = TICKET.revealed.get(name)
+    if revealed is None or viewer.role is not Role.SERVICE:
+        return true()
+    ticket = image_of(image, "pictured")
+    return exists(select(ticket.c.id).where(revealed(ticket, viewer)).correlate_except(ticket))
+
+
+def actor_name(row: Row, viewer: ViewerParameter) -> Expression:
+    """The name of the one who caused the event or wrote the note. For a customer a service reads the name of the
+    ticket's contact: the customer may be one whose account number it has guessed."""
+    name: Expression = row.c["name"]
+    if viewer.role is not Role.SERVICE:
+        return name
+    tickets = TICKET.table.alias()
+    contact = select(tickets.c.contact_name).where(tickets.c.id == row.c["ticket_id"]).scalar_subquery()
+    customer: Expression = literal_column(f"'{ActorKind.CUSTOMER}'")
+    return case((row.c["kind"] == customer, contact), else_=name)
 
 
 def changed_fields(row: Row, viewer: ViewerParameter) -> Expression:

@@ -46,7 +46,10 @@ async def update(call: Call, input: Input) -> Outcome:
     if "adminRecipients" in input:
         values["admin_recipients"] = _recipients(input["adminRecipients"] or [], checks)
     if "googleChatWebhookUrl" in input:
-        values["google_chat_webhook_url"] = checks.webhook(input["googleChatWebhookUrl"], "googleChatWebhookUrl")
+        values["google_chat_webhook_url"] = url = checks.webhook(input["googleChatWebhookUrl"], "googleChatWebhookUrl")
+        chat = call.channels.get(DeliveryChannel.GOOGLE_CHAT)
+        if url and chat and checks.accepts("googleChatWebhookUrl") and (objection := chat.objection(url)):
+            checks.object_to(UserErrorCode.INVALID, objection, "googleChatWebhookUrl")
     if input.get("googleChatEnabled") is not None:
         values["google_chat_enabled"] = input["googleChatEnabled"]
     elif "googleChatEnabled" in input:

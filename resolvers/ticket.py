@@ -88,11 +88,13 @@ async def _create(executor: Queryable, call: Call, input: Input, ticket_id: str)
     if call.viewer.role is Role.CUSTOMER:
         values["customer_id"] = call.viewer.id
     found: dict[str, Any] = {}
+    revealed = True
     if call.viewer.role is Role.SERVICE and input.get("customerId") is None:
         values.pop("customer_id", None)
-        found = {"customer_id": await _find_customer(executor, input, checks)}
-    customer = await _check_references(executor, call, values, found, checks)
-    values |= found | _contact(input, customer, checks)
+        found["customer_id"], revealed = await _find_customer(executor, input, checks)
+    # If the property were compared with a customer who is not revealed, the error would reveal them.
+    customer = await _check_references(executor, call, values, found if revealed else {}, checks)
+    values |= found | _contact(call, input, customer, checks)
     checks.finish()
     values |= {
         "id": ticket_id,
@@ -420,42 +422,39 @@ _TECHNICIAN = Statement(
 )
 
 
-_BY_EMAIL = Statement(
-    select(_CUSTOMERS.c.id).where(
-        func.lower(_CUSTOMERS.c.email) == func.lower(bindparam("email", type_=Text())), _CUSTOMERS.c.erased_at.is_(None)
-    )
-)
-_BY_ACCOUNT_NUMBER = Statement(
-    select(_CUSTOMERS.c.id)
-    .where(
-        _CUSTOMERS.c.account_number_form == func.search_form(bindparam("number", type_=Text())),
-        _CUSTOMERS.c.erased_at.is_(None),
-    )
-    .limit(2)
-)
+def _customers_of_contact() -> Statement:
+    """The customers that a service's ticket may have: `by_email` the one with the contact's e-mail address, otherwise
+    those with the account number. `known` says whether the contact is the customer's."""
+    email, name, number = (bindparam(each, type_=Text()) for each in ("email", "name", "number"))
+    contact = select(email.label("contact_email"), name.label("contact_name")).subquery()
+    by_email = func.lower(_CUSTOMERS.c.email) == func.lower(email)
+    by_number = _CUSTOMERS.c.account_number_form == func.search_form(number)
+    known = visibility.is_contact(contact, _CUSTOMERS)
+    wanted = and_(or_(by_email, by_number), _CUSTOMERS.c.erased_at.is_(None))
+    found = select(_CUSTOMERS.c.id, by_email.label("by_email"), known.label("known")).where(wanted)
+    return Statement(found.order_by(by_email.desc()))
 
 
-async def _find_customer(executor: Queryable, input: Input, checks: Checks) -> str | None:
-    """Returns the id of the customer of a service's ticket, found by the account number or else by the contact's e-mail
-    address; None if there is no such customer.
+_CUSTOMERS_OF_CONTACT = _customers_of_contact()
 
-    The customer is found even if the service cannot see it, so nothing of it must be revealed: the contact stays as
-    typed, and the only error is that the two belong to different customers.
+
+async def _find_customer(executor: Queryable, input: Input, checks: Checks) -> tuple[str | None, bool]:
+    """Returns the id of the customer of a service's ticket, and whether the ticket will reveal them. The customer is
+    the one with the contact's e-mail address, or else the only one with the account number, if there is any.
+
+    The address goes before the number, and never together with it. So nothing that a service gets back depends on the
+    number, and it can learn from none of its guesses.
     """
-    ignored = Checks()  # errors of the contact are reported when the contact itself is checked
-    email = ignored.email((input.get("contact") or {}).get("email"), "contact", "email")
+    contact, ignored = input.get("contact") or {}, Checks()  # the contact's errors are reported when it is checked
     number = checks.optional_line(input.get("accountNumber"), limits.ACCOUNT_NUMBER_MAX, "accountNumber")
-    by_email = by_number = None
-    if not ignored.errors:
-        by_email = await _BY_EMAIL.fetchval(executor, email=email)
-    if number is not None and checks.accepts("accountNumber"):
-        matches = await _BY_ACCOUNT_NUMBER.fetch(executor, number=number)
-        by_number = matches[0]["id"] if len(matches) == 1 else None
-    if by_email and by_number and by_email != by_number:
-        message = "The account number and the contact's e-mail address belong to different customers."
-        checks.object_to(UserErrorCode.MISMATCH, message, "accountNumber")
-    found = by_number or by_email
-    return None if found is None else str(found)
+    name = ignored.line(contact.get("name"), limits.NAME_MAX, "contact", "name")
+    email = ignored.email(contact.get("email"), "contact", "email")
+    if ignored.errors or not checks.accepts("accountNumber"):
+        return None, False
+    rows = await _CUSTOMERS_OF_CONTACT.fetch(executor, email=email, name=name, number=number)
+    if len(rows) == 1 or (rows and rows[0]["by_email"]):
+        return str(rows[0]["id"]), bool(rows[0]["known"])
+    return None, False
 
 
 async def _check_references(
@@ -496,11 +495,14 @@ async def _check_technician(
         checks.object_to(UserErrorCode.INACTIVE, "The technician is inactive.", "technicianId")
 
 
-def _contact(input: Input, customer: Mapping[str, Any] | None, checks: Checks) -> dict[str, Any]:
-    """The contact's columns: name, e-mail and phone as given, or else the customer's."""
+def _contact(call: Call, input: Input, customer: Mapping[str, Any] | None, checks: Checks) -> dict[str, Any]:
+    """The contact's columns: name, e-mail and phone as given, or else the customer's. A service does not read these of
+    a customer, so nothing is filled in for it."""
     contact = dict(input.get("contact") or {})
     for name in ("name", "email", "phone"):
-        if customer is not None:
+        if call.viewer.role is Role.SERVICE:
+            contact.setdefault(name, None)
+        elif customer is not None:
             contact.setdefault(name, customer[name])
         elif input.get("customerId") is None:
             contact.setdefault(name, None)

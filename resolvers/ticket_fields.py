@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from sqlalchemy import FromClause, Text, case, cast, exists, func, literal_column, or_, select
+from sqlalchemy import FromClause, Text, and_, case, cast, exists, func, literal_column, not_, or_, select
 from sqlalchemy.dialects.postgresql import JSON, UUID
 
 from db import models
 from db.compiler.selection import Bound
 from db.compiler.snippets import OWN, Draft
 from db.entities import TICKET, TICKETS
-from db.enums import TicketEventKind
+from db.enums import ActorKind, Role, TicketEventKind
 from db.ids import key_of
 from db.limits import PROGRESS_MAX
 from db.lists.criteria import Parameters, Slots, only_one, storable
 from db.sql import EMPTY, Condition, Expression, Row, json_rows, table
 from db.ticket_totals import ticket_counts
 from db.visibility import ViewerParameter
+from resolvers import guesses
 from resolvers.mutation import Input
 from resolvers.ticket_rules import TRANSITIONS
 
@@ -78,21 +79,32 @@ def status_counts(draft: Draft) -> tuple[Row, list[Condition]]:
 
 
 def read_tracking(arguments: Input) -> Bound:
-    """The values are the reference in upper case and the e-mail address in lower case."""
+    """The values are the reference in upper case, the e-mail address in lower case, and the subjects of both."""
     reference = storable(arguments["reference"]).strip().upper()
-    return Bound(None, (reference, storable(arguments["email"]).strip().lower()))
+    email = storable(arguments["email"]).strip().lower()
+    return Bound(None, (reference, email, *guesses.subjects(reference, email)))
 
 
 def tracked_ticket(draft: Draft) -> tuple[Row, list[Condition]]:
     """The ticket with this reference, if the address is its contact's or its customer's, with the address as
-    `tracked_by`. The viewer is a service that asks on a customer's behalf, so it need not see the ticket."""
+    `tracked_by`; none while guesses are refused. The viewer is a service that asks on a customer's behalf, so it need
+    not see the ticket.
+
+    The customer of a service's ticket may have been found by a guessed account number, so only its contact counts."""
     ticket = draft.alias(TICKET.table)
     customers = table(models.CustomerRow).alias()
-    reference, email = (draft.parameter(slot, Text()) for slot in (0, 1))
+    reference, email, *subjects = (draft.parameter(slot, Text()) for slot in range(4))
     of_customer = exists().where(customers.c.id == ticket.c.customer_id, func.lower(customers.c.email) == email)
-    known = or_(func.lower(ticket.c.contact_email) == email, of_customer)
+    known = or_(func.lower(ticket.c.contact_email) == email, and_(_not_by_service(ticket), of_customer))
     tracked = select(ticket, email.label("tracked_by")).where(ticket.c.reference == reference, known)
+    if draft.viewer.role is not Role.ADMIN:  # admins see all tickets
+        tracked = tracked.where(not_(guesses.refused(draft.viewer.id, *subjects)))
     return tracked.subquery(OWN), []
+
+
+def _not_by_service(ticket: Row) -> Condition:
+    by_service: Expression = literal_column(f"'{ActorKind.SERVICE}'")
+    return ticket.c.creator_kind != by_service
 
 
 _PROGRESS_KINDS = (
@@ -114,13 +126,14 @@ def progress(row: Row, viewer: ViewerParameter) -> FromClause:
         table(model).alias() for model in (models.TicketEventRow, models.NoteRow, models.CustomerRow)
     )
     contact = func.lower(event.c.after["contact_email"].astext) == row.c.tracked_by
-    customer = (
+    customer = and_(
+        _not_by_service(row),
         exists()
         .where(
             cast(customers.c.id, Text) == event.c.after["customer_id"].astext,
             func.lower(customers.c.email) == row.c.tracked_by,
         )
-        .correlate_except(customers)
+        .correlate_except(customers),
     )
     kinds = [literal_column(f"'{kind}'", event.c.kind.type) for kind in _PROGRESS_KINDS]
     body = select(note.c.body).where(note.c.id == event.c.note_id, note.c.internal_only.is_(False))

@@ -11,7 +11,8 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types.field import StrawberryField
 from strawberry.types.scalar import ScalarDefinition
 
-from db.compiler.selection import MAPPING
+from db.compiler.selection import MAPPING, FieldMapping
+from db.enums import Role
 from db.lists.page_cursor import parse_time
 from schema.api_key import ApiKeyMutations, ApiKeyQueries
 from schema.article import ArticleMutations, ArticleQueries
@@ -28,6 +29,7 @@ from schema.stream import StreamQueries, Subscription
 from schema.support_settings import SupportSettingsMutations, SupportSettingsQueries
 from schema.technician import TechnicianMutations, TechnicianQueries
 from schema.ticket import TicketMutations, TicketQueries
+from schema.token import TokenMutations
 from schema.viewer import ViewerQueries
 
 
@@ -60,6 +62,7 @@ class Mutation(
     DeliveryMutations,
     SupportSettingsMutations,
     ApiKeyMutations,
+    TokenMutations,
     InboundMutations,
 ): ...
 
@@ -103,7 +106,17 @@ def build() -> strawberry.Schema:
                     field.extensions[MAPPING] = declared.metadata[MAPPING]
                     if type_ in (core.query_type, core.mutation_type):
                         field.resolve = _answer
+    for root in filter(None, (core.query_type, core.mutation_type, core.subscription_type)):
+        for name, field in root.fields.items():
+            check_scopes(f"{root.name}.{name}", field.extensions[MAPPING])
     return built
+
+
+def check_scopes(field: str, mapping: FieldMapping) -> None:
+    """Raises `TypeError` if services may use the root field and it does not declare with which scopes, so that a new
+    field is never open to all of them by omission."""
+    if Role.SERVICE in mapping.roles and mapping.scopes is None:
+        raise TypeError(f"{field} is for services, but declares no scopes")
 
 
 async def _answer(_: object, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 
 from db.entities import ARTICLE, ARTICLES, TICKET
-from db.enums import ADMINS, ArticleMatch
+from db.enums import ADMINS, CHATBOTS, ArticleMatch
 from db.limits import EXCERPT_WORDS, PROBLEM_MAX, SEARCH_MAX, SOLUTION_MAX
 from resolvers import article
 from schema.common import Connection, Edge, Node, Payload
@@ -96,6 +96,7 @@ class ArticleQueries:
                 "Whether to list the published articles or, with false, the unpublished ones; by default, both.",
             ),
         ],
+        scopes=CHATBOTS,
     )
 
 

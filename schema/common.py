@@ -5,6 +5,7 @@ from __future__ import annotations
 import strawberry
 
 from db import enums
+from resolvers import event
 from resolvers.mutation import UserErrorCode, user_errors
 from schema.fields import column, documented, items, part, stream_cursor
 
@@ -26,6 +27,7 @@ for _enum in (
     enums.IngestOutcome,
     enums.NoteVia,
     enums.Role,
+    enums.ServiceScope,
     UserErrorCode,
 ):
     documented(_enum)
@@ -63,7 +65,9 @@ class Edge:
 @strawberry.type(description="The person or program that did something.")
 class Actor:
     kind: enums.ActorKind = column("kind", "The kind of actor.")
-    name: str = column("name", "The actor's name at the time.")
+    name: str = column(
+        event.actor_name, "The actor's name at the time; to a service, a customer has the name of the ticket's contact."
+    )
 
 
 @strawberry.type(description="A reason why a mutation failed.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 
 from db.entities import CUSTOMER, CUSTOMERS, PROPERTIES, PROPERTY, TICKET, TICKETS
-from db.enums import ADMINS, STAFF, Role
+from db.enums import ADMINS, NO_SCOPE, STAFF, Role
 from db.limits import ACCOUNT_NUMBER_MAX, NAME_MAX, PHONE_MAX, SEARCH_MAX
 from resolvers import customer
 from schema.common import Connection, Edge, Node, Payload
@@ -87,6 +87,7 @@ class CustomerQueries:
                 "case-insensitive. Services search names only.",
             )
         ],
+        scopes=NO_SCOPE,
     )
 
 

@@ -33,13 +33,14 @@ from db.compiler.fields import (
 )
 from db.compiler.selection import MAPPING, FieldMapping
 from db.entity import Entity
-from db.enums import EVERYONE, DocumentedEnum, Role
+from db.enums import EVERYONE, DocumentedEnum, Role, ServiceScope
 from db.limits import IDEMPOTENCY_KEY_MAX, PAGE_DEFAULT, PAGE_MAX
 from db.lists.listing import Listing
 from db.lists.page import Many
 from resolvers.mutation import Handler
 
 Roles: TypeAlias = frozenset[Role]
+Scopes: TypeAlias = frozenset[ServiceScope]
 
 E = TypeVar("E", bound=type[DocumentedEnum])
 
@@ -83,9 +84,10 @@ def one(
     *,
     referenced_by: str = "id",
     from_ticket: bool = False,
+    scopes: Scopes | None = None,
 ) -> Any:
     """The row of another entity whose column `referenced_by`, by default its `id`, equals this row's `column`."""
-    return mapped(One(entity, column, referenced_by, from_ticket), description)
+    return mapped(One(entity, column, referenced_by, from_ticket, scopes=scopes), description)
 
 
 def items(
@@ -108,9 +110,11 @@ def connection(
     referenced_by: str | None = None,
     arguments: Sequence[StrawberryArgument] = (),
     roles: Roles = EVERYONE,
+    scopes: Scopes | None = None,
 ) -> Any:
     """A page of an entity's rows: all of them, or those whose column `referenced_by` holds this row's id."""
-    return mapped(Many(entity, listing, referenced_by, roles=roles), description, [*arguments, *PAGE_ARGUMENTS])
+    mapping = Many(entity, listing, referenced_by, roles=roles, scopes=scopes)
+    return mapped(mapping, description, [*arguments, *PAGE_ARGUMENTS])
 
 
 def part(description: str) -> Any:
@@ -162,7 +166,7 @@ IF_VERSION = (
 )
 
 
-# Root fields
+# Root fields. One that services may use declares the scopes that allow it, besides the roles.
 
 
 def root(
@@ -172,16 +176,20 @@ def root(
     reader: ArgumentReader | None = None,
     arguments: Sequence[StrawberryArgument] = (),
     roles: Roles = EVERYONE,
+    scopes: Scopes | None = None,
 ) -> Any:
     """A root field that returns one object or null."""
-    mapping = Root(source, roles=roles) if reader is None else Root(source, reader, roles=roles)
-    return mapped(mapping, description, arguments)
+    if reader is None:
+        return mapped(Root(source, roles=roles, scopes=scopes), description, arguments)
+    return mapped(Root(source, reader, roles=roles, scopes=scopes), description, arguments)
 
 
-def mutation(handler: Handler, input_type: type, description: str, *, roles: Roles) -> Any:
+def mutation(
+    handler: Handler, input_type: type, description: str, *, roles: Roles, scopes: Scopes | None = None
+) -> Any:
     """A mutation, with its one argument `input`."""
     arguments = [argument("input", input_type, "The mutation's input.")]
-    return mapped(MutationField(handler, roles=roles), description, arguments)
+    return mapped(MutationField(handler, roles=roles, scopes=scopes), description, arguments)
 
 
 def outcome_extra(name: str, description: str) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 
 from db.entities import INBOUND_MESSAGE, INBOUND_MESSAGES, NOTE, TICKET
-from db.enums import ADMINS, InboundOutcome, IngestOutcome, Role
+from db.enums import ADMINS, CHATBOTS, MAIL_GATEWAYS, InboundOutcome, IngestOutcome, Role
 from db.limits import SUBJECT_MAX
 from resolvers import inbound
 from schema.common import Connection, Edge, Payload
@@ -98,6 +98,7 @@ class InboundEmailIngestPayload(Payload):
         TICKET,
         inbound.ingested_ticket_id,
         "The ticket that the message created or added a note to; null if there is none. Services never see it.",
+        scopes=CHATBOTS,
     )
 
 
@@ -110,4 +111,5 @@ class InboundMutations:
         "aside. A repeated message has no effect, so send it again if the response is lost. A service learns only what "
         "the message itself decides, so that it cannot find out what is stored.",
         roles=ADMINS | {Role.SERVICE},
+        scopes=MAIL_GATEWAYS,
     )

@@ -6,6 +6,7 @@ import strawberry
 
 from db.compiler.fields import NodeById, NodesByIds
 from db.entities import NODES
+from db.enums import CHATBOTS
 from db.limits import PAGE_MAX
 from schema.common import Node
 from schema.fields import argument, mapped
@@ -14,12 +15,12 @@ from schema.fields import argument, mapped
 @strawberry.type
 class NodeQueries:
     node: Node | None = mapped(
-        NodeById(NODES),
+        NodeById(NODES, scopes=CHATBOTS),
         "The object with this id; null if it does not exist or you cannot see it.",
         [argument("id", strawberry.ID, "The object's id.")],
     )
     nodes: list[Node | None] = mapped(
-        NodesByIds(NODES),
+        NodesByIds(NODES, scopes=CHATBOTS),
         "The objects with these ids, in the same order; null for each that does not exist or that you cannot see.",
         [argument("ids", list[strawberry.ID], f"The objects' ids, at most {PAGE_MAX}.")],
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 
 from db.entities import CUSTOMER, PROPERTIES, PROPERTY, TICKET, TICKETS
-from db.enums import ADMINS
+from db.enums import ADMINS, NO_SCOPE
 from db.limits import ACCOUNT_NUMBER_MAX, ADDRESS_MAX
 from resolvers import property as property_resolver
 from schema.common import Connection, Edge, Node, Payload
@@ -56,6 +56,7 @@ class PropertyQueries:
         PROPERTIES,
         "The properties that you can see, sorted by address.",
         arguments=[argument("customerId", strawberry.ID | None, "Only properties of this customer.")],
+        scopes=NO_SCOPE,
     )
 
 

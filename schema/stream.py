@@ -9,7 +9,7 @@ import strawberry
 
 from db.audit_stream import AuditAdditions
 from db.entities import AUDIT_ENTRY, NOTE, TICKET
-from db.enums import ADMINS, StreamResetReason, TicketChangeKind, TicketEventKind
+from db.enums import ADMINS, CHATBOTS, StreamResetReason, TicketChangeKind, TicketEventKind
 from db.limits import PAGE_DEFAULT, PAGE_MAX
 from db.ticket_stream import Imaged, LiveValue, NoteAdditions, TicketChanges, TicketChangesPage
 from resolvers import event, ticket_fields
@@ -105,7 +105,7 @@ AuditStreamMessage = Annotated[
 @strawberry.type
 class StreamQueries:
     ticket_events: TicketChangePage = mapped(
-        TicketChangesPage("TicketChange"),
+        TicketChangesPage("TicketChange", scopes=CHATBOTS),
         "The changes that `ticketChanged` would have sent since a stream cursor, in pages. For devices that rarely "
         "connect.",
         [
@@ -123,7 +123,7 @@ class StreamQueries:
 @strawberry.type(description="The subscription root of Callout's API, served over WebSockets and server-sent events.")
 class Subscription:
     ticket_changed: TicketStreamMessage = mapped(
-        TicketChanges("TicketChange"),
+        TicketChanges("TicketChange", scopes=CHATBOTS),
         "Changes to the tickets that match the filter and that you can see.",
         [
             argument(
@@ -133,7 +133,7 @@ class Subscription:
         ],
     )
     ticket_counts_changed: TicketCounts = mapped(
-        LiveValue(ticket_fields.status_counts, ticket_fields.read_status_counts),
+        LiveValue(ticket_fields.status_counts, ticket_fields.read_status_counts, scopes=CHATBOTS),
         "The number of tickets that you can see in each status: sent at once, and again after "
         "changes, at most four times a second.",
         [
@@ -143,7 +143,7 @@ class Subscription:
         ],
     )
     note_added: NoteStreamMessage = mapped(
-        NoteAdditions("NoteAdded"),
+        NoteAdditions("NoteAdded", scopes=CHATBOTS),
         "New notes on a ticket that you can see.",
         [argument("ticketId", strawberry.ID, "The ticket's id."), AFTER],
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
+from db.compiler.fields import Guessed
 from db.entities import (
     ARTICLE,
     CUSTOMER,
@@ -23,6 +24,7 @@ from db.entities import (
 )
 from db.enums import (
     ADMINS,
+    CHATBOTS,
     EVERYONE,
     STAFF,
     ActorKind,
@@ -64,6 +66,7 @@ from schema.fields import (
     given,
     global_id,
     items,
+    mapped,
     mutation,
     one,
     optional,
@@ -120,13 +123,15 @@ class Ticket(Node):
     customer: Annotated[Customer, strawberry.lazy("schema.customer")] | None = one(
         CUSTOMER,
         "customer_id",
-        "The ticket's customer; null if there is none or you cannot see them.",
+        "The ticket's customer; null if there is none or you cannot see them. Services see them if the ticket's "
+        "contact has their name and e-mail address.",
         from_ticket=True,
     )
     property: Annotated[Property, strawberry.lazy("schema.property")] | None = one(
         PROPERTY,
         "property_id",
-        "The property that the ticket concerns; null if there is none or you cannot see it.",
+        "The property that the ticket concerns; null if there is none or you cannot see it. Services see it if they "
+        "see the ticket's customer.",
         from_ticket=True,
     )
     technician: Annotated[Technician, strawberry.lazy("schema.technician")] | None = one(
@@ -218,8 +223,12 @@ class TicketFilter:
     category: list[TicketCategory] | None = optional("The category is one of these.")
     source: list[TicketSource] | None = optional("The source is one of these.")
     assignee: AssigneeFilter | None = optional("The assigned technician meets this condition.")
-    customer_id: strawberry.ID | None = optional("The ticket belongs to this customer.")
-    property_id: strawberry.ID | None = optional("The ticket concerns this property.")
+    customer_id: strawberry.ID | None = optional(
+        "The ticket belongs to this customer. Services find only tickets on which they see the customer."
+    )
+    property_id: strawberry.ID | None = optional(
+        "The ticket concerns this property. Services find only tickets on which they see the property."
+    )
     created_at: DateTimeRange | None = optional("The ticket was created in this range.")
     updated_at: DateTimeRange | None = optional("The ticket was last updated in this range, as `updatedAt` shows it.")
     search: str | None = optional(
@@ -317,12 +326,15 @@ class TicketTracking:
 
 @strawberry.type
 class TicketQueries:
-    tickets: TicketConnection = connection(TICKET, ALL_TICKETS, "The tickets that you can see.", arguments=TICKET_LIST)
+    tickets: TicketConnection = connection(
+        TICKET, ALL_TICKETS, "The tickets that you can see.", arguments=TICKET_LIST, scopes=CHATBOTS
+    )
     ticket: Ticket | None = root(
         ticket_fields.ticket_by,
         "The ticket with this id or reference; null if it does not exist or you cannot see it.",
         reader=ticket_fields.read_ticket_by,
         arguments=[argument("by", TicketBy, "The ticket to fetch, by id or reference.")],
+        scopes=CHATBOTS,
     )
     ticket_counts: TicketCounts = root(
         ticket_fields.status_counts,
@@ -333,17 +345,22 @@ class TicketQueries:
                 "filter", TicketFilter | None, "Only tickets that match this filter; by default, all that you can see."
             )
         ],
+        scopes=CHATBOTS,
     )
-    ticket_track: TicketTracking | None = root(
-        ticket_fields.tracked_ticket,
+    ticket_track: TicketTracking | None = mapped(
+        Guessed(
+            ticket_fields.tracked_ticket, ticket_fields.read_tracking, roles=ADMINS | {Role.SERVICE}, scopes=CHATBOTS
+        ),
         "The public details of a ticket, for the chatbot to show to its customer. Null if there is no ticket with this "
-        "reference and e-mail address.",
-        reader=ticket_fields.read_tracking,
-        arguments=[
+        "reference and e-mail address, and for a while after too many wrong guesses of either.",
+        [
             argument("reference", str, "The ticket's reference; case-insensitive."),
-            argument("email", str, "The e-mail address of the contact or the customer; case-insensitive."),
+            argument(
+                "email",
+                str,
+                "The contact's e-mail address, or the customer's if no service created the ticket; case-insensitive.",
+            ),
         ],
-        roles=ADMINS | {Role.SERVICE},
     )
 
 
@@ -389,12 +406,12 @@ class TicketCreateInput:
     )
     account_number: str | None = optional(
         "The customer's account number, case-insensitive; for services only, instead of `customerId`. The ticket's "
-        "customer is the one with this account number, or else with the contact's e-mail address, or none. If these "
-        "are two different customers, the error is MISMATCH."
+        "customer is the one with the contact's e-mail address, or else the one with this account number, or none. The "
+        "response does not depend on the number."
     )
     contact: ContactInput | None = optional(
         "The contact; fields that are left out come from the customer in `customerId`, or from the customer who sends "
-        "the request. Without such a customer, `name` and `email` are required."
+        "the request. Without such a customer, and for services in any case, `name` and `email` are required."
     )
     technician_id: strawberry.ID | None = optional(
         "The id of the technician to assign. Admins can assign anyone, technicians only themselves."
@@ -517,7 +534,7 @@ class TicketsBulkUpdatePayload(Payload):
 @strawberry.type
 class TicketMutations:
     ticket_create: TicketCreatePayload = mutation(
-        ticket.create, TicketCreateInput, "Creates a ticket, with the status OPEN.", roles=EVERYONE
+        ticket.create, TicketCreateInput, "Creates a ticket, with the status OPEN.", roles=EVERYONE, scopes=CHATBOTS
     )
     ticket_update: TicketUpdatePayload = mutation(ticket.update, TicketUpdateInput, "Updates a ticket.", roles=ADMINS)
     ticket_assign: TicketAssignPayload = mutation(

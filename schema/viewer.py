@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 
 from db.entities import CUSTOMER, TECHNICIAN
-from db.enums import Role
+from db.enums import CHATBOTS, Role
 from resolvers import viewer
 from schema.fields import column, one, root
 
@@ -30,4 +30,4 @@ class Me:
 
 @strawberry.type
 class ViewerQueries:
-    me: Me = root(viewer.me, "The authenticated viewer.")
+    me: Me = root(viewer.me, "The authenticated viewer.", scopes=CHATBOTS)

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import UUID
 
 from callout.auth.authenticator import mint
 from callout.settings import Settings
-from db.enums import AuditAction, AuditObjectKind, Role
+from db.enums import AuditAction, AuditObjectKind, Role, ServiceScope
 from db.errors import BadInput
 from db.ids import key_of
 from db.limits import OBJECT_ID_MAX
@@ -74,38 +74,50 @@ async def issue(settings: Settings, url: str, *, role: Role, subject: str, ttl: 
         await connection.close()
 
 
-async def issue_named(settings: Settings, url: str, *, role: Role, subject: str, name: str, ttl: int) -> Credential:
-    """Returns a token, valid for `ttl` seconds, for an admin or a service of any subject and name."""
+async def issue_named(
+    settings: Settings, url: str, *, role: Role, subject: str, name: str, ttl: int, scope: ServiceScope | None
+) -> Credential:
+    """Returns a token, valid for `ttl` seconds, for an admin or a service of any subject and name, and for a service
+    with this scope."""
     connection = await asyncpg.connect(url)
     try:
-        return await _issue(settings, connection, role, subject, name, ttl)
+        return await _issue(settings, connection, role, subject, name, ttl, scope)
     finally:
         await connection.close()
 
 
 async def _issue(
-    settings: Settings, connection: Queryable, role: Role, subject: str, name: str, ttl: int
+    settings: Settings,
+    connection: Queryable,
+    role: Role,
+    subject: str,
+    name: str,
+    ttl: int,
+    scope: ServiceScope | None = None,
 ) -> Credential:
     """Returns the token once the audit trail has its entry."""
     expires_at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=ttl)
-    issued = {"role": role, "name": name, "expires_at": expires_at}
+    issued = {"role": role, "name": name, "scope": scope, "expires_at": expires_at}
     author, action, kind = audit.Author.operator(), AuditAction.CREATED, AuditObjectKind.TOKEN
     await audit.record_by(connection, author, action, kind, subject[:OBJECT_ID_MAX], None, issued)
-    return _credential(settings, role, subject, name, ttl)
+    return _credential(settings, role, subject, name, ttl, scope)
 
 
 async def greeting(settings: Settings, connection: asyncpg.Connection) -> list[Credential]:
-    """Returns a token for each role, valid for `GREETING_SECONDS`: of the technician and the customer with the most
-    tickets, and of a demo admin and service. Returns none if no secret is configured to sign with."""
+    """Returns a token for each role, valid for `GREETING_SECONDS` or for as long as a token may be: of the technician
+    and the customer with the most tickets, and of a demo admin and chatbot. Returns none if no secret is configured to
+    sign with."""
     if settings.jwt_secret is None:
         return []
     credentials = []
+    ttl = min(GREETING_SECONDS, int(settings.jwt_lifetime.total_seconds()))
     for role in Role:
         if role in OTHERS:
-            credentials.append(_credential(settings, role, f"demo-{role.lower()}", OTHERS[role], GREETING_SECONDS))
+            scope = ServiceScope.CHATBOT if role is Role.SERVICE else None
+            credentials.append(_credential(settings, role, f"demo-{role.lower()}", OTHERS[role], ttl, scope))
         elif (person := await Statement(_busiest(role)).fetchrow(connection)) is not None:
             subject = f"{PEOPLE[role][0]}_{person['id']}"
-            credentials.append(_credential(settings, role, subject, person["name"], GREETING_SECONDS))
+            credentials.append(_credential(settings, role, subject, person["name"], ttl))
     return credentials
 
 
@@ -116,5 +128,7 @@ def _busiest(role: Role) -> Select[*tuple[Any, ...]]:
     return people.where(people.selected_columns.active).order_by(tickets.desc(), key).limit(1)
 
 
-def _credential(settings: Settings, role: Role, subject: str, name: str, ttl: int) -> Credential:
-    return Credential(role, name, mint(settings, role=role, subject=subject, name=name, ttl=ttl))
+def _credential(
+    settings: Settings, role: Role, subject: str, name: str, ttl: int, scope: ServiceScope | None = None
+) -> Credential:
+    return Credential(role, name, mint(settings, role=role, subject=subject, name=name, ttl=ttl, scope=scope))

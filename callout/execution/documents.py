@@ -10,6 +10,8 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from sys import getsizeof
+from typing import Any, TypeVar
 
 from cachetools import LRUCache
 from graphql import (
@@ -41,9 +43,13 @@ INTROSPECTION = frozenset({"__schema", "__type"})
 KEY_MAX = 200  # characters; a key is repeated in every row of the response
 ERRORS_MAX = 20
 KEPT_BYTES = 64 * 2**20  # of all documents
-BYTES_PER_CHARACTER = 100  # of a document, parsed
+BYTES_PER_TOKEN = 600  # of a document, parsed
+TEXTS = 3  # a document has its text, and each long value in it again
 LONG = 1_000  # characters; reading a longer document takes five milliseconds and more, up to thirty
 KEPT_LENGTH = 20_000  # characters; a longer document is prepared for each request
+
+K = TypeVar("K", bound=tuple[Any, ...])
+V = TypeVar("V")
 
 
 class InvalidDocument(ClientError):
@@ -58,12 +64,49 @@ class InvalidDocument(ClientError):
 
 @dataclass(eq=False)
 class Document:
-    """A valid document, and its prepared operations by name; None stands for the anonymous one."""
+    """A valid document, and its prepared operations by name; None stands for the anonymous one. `dependents` are the
+    entries of caches that refer to it: they go with it, or it would stay in memory without being counted."""
 
     text: str
+    tokens: int
     operations: dict[str | None, OperationDefinitionNode]
     fragments: dict[str, FragmentDefinitionNode]
     prepared: dict[str | None, object] = field(default_factory=dict)
+    kept: bool = False
+    dependents: set[tuple[DependentCache[Any, Any], Any]] = field(default_factory=set)
+
+
+class DependentCache(LRUCache[K, V]):
+    """A cache of what is made from documents, which have to be kept themselves. The first part of a key belongs to a
+    document: it has a `document`."""
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def __setitem__(self, key: K, value: V) -> None:
+        document: Document = key[0].document
+        if document.kept:
+            super().__setitem__(key, value)
+            document.dependents.add((self, key))
+
+    def popitem(self) -> tuple[K, V]:
+        key, value = super().popitem()
+        key[0].document.dependents.discard((self, key))
+        return key, value
+
+
+class _KeptDocuments(LRUCache[str, Document]):
+    def popitem(self) -> tuple[str, Document]:
+        text, document = super().popitem()
+        document.kept = False
+        for cache, key in document.dependents:
+            cache.pop(key, None)
+        document.dependents.clear()
+        return text, document
+
+
+def _bytes_of(document: Document) -> int:
+    return TEXTS * getsizeof(document.text) + document.tokens * BYTES_PER_TOKEN
 
 
 class Documents:
@@ -71,17 +114,16 @@ class Documents:
 
     def __init__(self, schema: GraphQLSchema, thread: Thread) -> None:
         self._schema = schema
-        self._kept: LRUCache[str, Document] = LRUCache(
-            KEPT_BYTES, getsizeof=lambda document: len(document.text) * BYTES_PER_CHARACTER
-        )
+        self._kept = _KeptDocuments(KEPT_BYTES, getsizeof=_bytes_of)
         self._thread = thread
 
-    def get(self, query: str) -> Document:
-        """Returns the document of this text. Raises `InvalidDocument` or `LimitExceeded`."""
+    def get(self, query: str, *, suggesting: bool = True) -> Document:
+        """Returns the document of this text. Raises `InvalidDocument` or `LimitExceeded`. The errors of an invalid
+        document suggest names of the schema only if `suggesting`; a valid one is the same for everybody."""
         document = self._kept.get(query)
-        return self._keep(self._read(query)) if document is None else document
+        return self._keep(self._read(query, suggesting)) if document is None else document
 
-    async def fetch(self, query: str, charge: Charge) -> Document:
+    async def fetch(self, query: str, charge: Charge, *, suggesting: bool = True) -> Document:
         """The same for a request, which pays for a document that must be read; its viewer's documents are read one at a
         time. A long one is read in a thread, so that other requests do not wait for it. Raises `RateLimited`, too."""
         document = self._kept.get(query)
@@ -90,9 +132,9 @@ class Documents:
         charge.spend(price_of_document(len(query)))
         async with charge.budget.building:
             if len(query) > LONG and query not in self._kept:
-                return self._keep(await self._thread.run(self._read, query))
+                return self._keep(await self._thread.run(self._read, query, suggesting))
             try:
-                return self.get(query)
+                return self.get(query, suggesting=suggesting)
             finally:
                 await asyncio.sleep(0)  # before the viewer's next document
 
@@ -101,11 +143,15 @@ class Documents:
         self._kept.clear()
 
     def _keep(self, document: Document) -> Document:
-        if len(document.text) <= KEPT_LENGTH:
-            self._kept[document.text] = document
-        return document
+        if len(document.text) > KEPT_LENGTH:
+            return document
+        kept = self._kept.get(document.text)  # it may have been read twice at once
+        if kept is None:
+            self._kept[document.text] = kept = document
+            document.kept = True
+        return kept
 
-    def _read(self, query: str) -> Document:
+    def _read(self, query: str, suggesting: bool) -> Document:
         try:
             node = parse(query, max_lexical_tokens=TOKENS_MAX, max_comments=TOKENS_MAX)
         except GraphQLSyntaxError as error:
@@ -119,10 +165,12 @@ class Documents:
         fragments = {d.name.value: d for d in node.definitions if isinstance(d, FragmentDefinitionNode)}
         operations = [d for d in node.definitions if isinstance(d, OperationDefinitionNode)]
         check_size(operations, fragments)
-        errors = validate(self._schema, node, max_errors=ERRORS_MAX)
+        errors = validate(self._schema, node, max_errors=ERRORS_MAX, hide_suggestions=not suggesting)
         if errors:
             raise InvalidDocument(errors, InvalidDocument.code)
-        return Document(query, {o.name.value if o.name else None: o for o in operations}, fragments)
+        return Document(
+            query, node.token_count or TOKENS_MAX, {o.name.value if o.name else None: o for o in operations}, fragments
+        )
 
 
 class _Size:

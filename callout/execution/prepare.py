@@ -1,6 +1,6 @@
 """Prepared operations: everything that depends only on the document is computed once and kept.
 
-For each role and each combination of `@skip`/`@include` values, that is what each root field selects and where its
+For each role, scope and combination of `@skip`/`@include` values, that is what each root field selects and where its
 arguments are; and for each shape of those arguments, the statement. A warm request only coerces its variables and reads
 the arguments' values.
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -36,15 +36,15 @@ from graphql.execution.values import VariableValues, get_variable_values
 from callout.execution.answer import BadRequest, InvalidVariables
 from callout.execution.budgets import Charge
 from callout.execution.cost import REPLAY, Cost, price_of_building, price_of_variables
-from callout.execution.documents import INTROSPECTION, Document, Documents, condition_variables
+from callout.execution.documents import INTROSPECTION, DependentCache, Document, Documents, condition_variables
 from callout.execution.thread import Thread
 from db.compiler.collect import Collector, Flags, Scope
 from db.compiler.fields import MutationField
 from db.compiler.render import Compiled, compile_root
 from db.compiler.selection import Bound, Selection, Site, Weight
 from db.compiler.snippets import Snippets
-from db.enums import Role
-from db.errors import LimitExceeded
+from db.enums import EVERYONE, Role
+from db.errors import Forbidden, LimitExceeded
 from db.ticket_stream import Stream, TicketChangesPage, compile_stream
 from db.viewer import Viewer
 
@@ -60,7 +60,9 @@ _BYTES_PER_CHARACTER = 20  # of a statement's text, with the selection that it w
 _REQUEST_BYTES = 16 * 2**20
 _BYTES_PER_ROOT = 5_000  # of a request
 _KEPT_VARIABLES = 500  # bytes of JSON; a request with larger variables is not kept
-_KEPT_VARIANTS = 32  # of an operation: combinations of the role and the values of @skip and @include
+_VARIANT_BYTES = 32 * 2**20
+_BYTES_PER_SELECTION = 300  # of an operation's root fields for one role and one combination of @skip and @include
+_BYTES_PER_SITE = 800
 _NO_VARIABLES = VariableValues({}, {})
 
 T = TypeVar("T")
@@ -77,6 +79,7 @@ class RootField:
     weight: Weight
     nodes: list[FieldNode]
     nullable: bool
+    document: Document
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,21 +154,25 @@ class Operation:
         named = dict.fromkeys(name for name in fields if name != "__typename")
         self.mutations = tuple(named) if self.mutates else None
         self.conditions = condition_variables(node, document.fragments)
-        self.variants: LRUCache[tuple[Hashable, ...], list[RootField]] = LRUCache(_KEPT_VARIANTS)
 
 
 class Preparer:
     """Prepares operations and binds requests to them. One for each process."""
 
-    def __init__(self, schema: GraphQLSchema) -> None:
+    def __init__(self, schema: GraphQLSchema, introspecting: Collection[Role] = EVERYONE) -> None:
+        """`introspecting` are the roles that may read the schema, and to which errors suggest its names."""
         self._schema = schema
+        self._introspecting = introspecting
         self.thread = Thread()
         self._documents = Documents(schema, self.thread)
         self._snippets = Snippets()
-        self._statements: LRUCache[tuple[RootField, tuple[Hashable, ...]], Compiled] = LRUCache(
+        self._variants: DependentCache[tuple[Any, ...], list[RootField]] = DependentCache(
+            _VARIANT_BYTES, getsizeof=_bytes_of_roots
+        )
+        self._statements: DependentCache[tuple[RootField, tuple[Hashable, ...]], Compiled] = DependentCache(
             _STATEMENT_BYTES, getsizeof=lambda compiled: len(compiled.statement.text) * _BYTES_PER_CHARACTER
         )
-        self._requests: LRUCache[Hashable, Read] = LRUCache(
+        self._requests: DependentCache[Any, Read] = DependentCache(
             _REQUEST_BYTES, getsizeof=lambda read: len(read.roots) * _BYTES_PER_ROOT
         )
         self.position_mark = secrets.token_urlsafe(24)
@@ -179,10 +186,11 @@ class Preparer:
         return document, _named(document, name)
 
     async def fetch_operation(
-        self, query: str, name: str | None, charge: Charge
+        self, query: str, name: str | None, role: Role, charge: Charge
     ) -> tuple[Document, OperationDefinitionNode]:
-        """The same for a request, without holding up others if the document is long. Raises `RateLimited`, too."""
-        document = await self._documents.fetch(query, charge)
+        """The same for a viewer's request, without holding up others if the document is long. Raises `RateLimited`,
+        too."""
+        document = await self._documents.fetch(query, charge, suggesting=role in self._introspecting)
         return document, _named(document, name)
 
     def forget(self) -> None:
@@ -190,6 +198,7 @@ class Preparer:
         self._documents.forget()
         self._requests.clear()
         self._statements.clear()
+        self._variants.clear()
 
     def prepared(self, document: Document, node: OperationDefinitionNode) -> Operation | None:
         """Returns the prepared operation, or None if it introspects and so cannot be prepared."""
@@ -205,7 +214,7 @@ class Preparer:
         """Returns the operation's root fields with a request's arguments. If many clients send the same query with the
         same variables, such as a dashboard's list, the arguments are read once. Raises `ClientError`, `GraphQLError` or
         `InvalidVariables`."""
-        key = _key(operation, variables, viewer.role)
+        key = _key(operation, variables, viewer)
         read = self._requests.get(key)
         return _bound(_finished(self._reading(operation, variables, viewer, key)) if read is None else read, viewer)
 
@@ -214,7 +223,7 @@ class Preparer:
     ) -> list[BoundRoot]:
         """The same for a request, which pays its price. Lets other requests run every `STEP_SECONDS`: reading the
         arguments of a hundred root fields and building their statements takes a second. Raises `RateLimited`, too."""
-        key = _key(operation, variables, viewer.role)
+        key = _key(operation, variables, viewer)
         read = self._requests.get(key)
         if read is None:
             read = await self._in_steps(self._reading(operation, variables, viewer, key), charge)
@@ -231,7 +240,9 @@ class Preparer:
         charge: Charge,
     ) -> list[BoundRoot]:
         """Like `bind_in_steps`, for an operation that introspects: returns its root fields without the introspection
-        fields."""
+        fields. Raises `Forbidden` if the viewer's role may not introspect."""
+        if viewer.role not in self._introspecting:
+            raise Forbidden(f"The role {viewer.role.lower()} cannot introspect the schema; `callout schema` prints it.")
         return _bound(await self._in_steps(self._reading_unprepared(document, node, variables, viewer), charge), viewer)
 
     def bind_stream(
@@ -283,8 +294,8 @@ class Preparer:
         self, operation: Operation, variables: Mapping[str, Any] | None, viewer: Viewer, key: Hashable
     ) -> Steps[Read]:
         """Reads a request's arguments, and keeps them under `key`."""
-        values = yield from self._coercing(operation.node, variables)
-        roots = yield from self._roots(operation, values, viewer.role)
+        values = yield from self._coercing(operation.node, variables, viewer.role)
+        roots = yield from self._roots(operation, values, viewer)
         read = yield from self._read_roots(roots, values, viewer.role)
         if key is not None:
             _keep(self._requests, key, read)
@@ -293,8 +304,8 @@ class Preparer:
     def _reading_unprepared(
         self, document: Document, node: OperationDefinitionNode, variables: Mapping[str, Any] | None, viewer: Viewer
     ) -> Steps[Read]:
-        values = yield from self._coercing(node, variables)
-        roots = yield from self._select(document, node, values, viewer.role)
+        values = yield from self._coercing(node, variables, viewer.role)
+        roots = yield from self._select(document, node, values, viewer)
         return (yield from self._read_roots(roots, values, viewer.role))
 
     def _binding_stream(
@@ -306,8 +317,8 @@ class Preparer:
     ) -> Steps[BoundStream]:
         operation = self.prepared(document, node)
         assert operation is not None, "validation refuses subscriptions that introspect"
-        values = yield from self._coercing(node, variables)
-        (root,) = yield from self._roots(operation, values, viewer.role)
+        values = yield from self._coercing(node, variables, viewer.role)
+        (root,) = yield from self._roots(operation, values, viewer)
         bounds = yield from _read(root, values)
         cost = Cost().add(root.weight, root.sites, bounds)
         at_once = min(EVENTS_MAX, cost.fits())
@@ -326,7 +337,7 @@ class Preparer:
 
     def _root_fields(self, document: Document, node: OperationDefinitionNode) -> list[str]:
         """Returns the names of the operation's root fields."""
-        collector = Collector(self._schema, document.fragments, _EVERYTHING, Role.ADMIN)
+        collector = Collector(self._schema, document.fragments, _EVERYTHING, Role.ADMIN, None)
         groups = collector.grouped(self._root_type(node), [node.selection_set])
         return [nodes[0].name.value for nodes in groups.values()]
 
@@ -335,13 +346,13 @@ class Preparer:
         assert type_ is not None
         return type_
 
-    def _roots(self, operation: Operation, values: VariableValues, role: Role) -> Steps[list[RootField]]:
+    def _roots(self, operation: Operation, values: VariableValues, viewer: Viewer) -> Steps[list[RootField]]:
         conditions = tuple(values.coerced.get(name) for name in operation.conditions)
-        variant = (role, *conditions)
-        roots = operation.variants.get(variant)
+        variant = (operation, viewer.role, viewer.scope, *conditions)
+        roots = self._variants.get(variant)
         if roots is None:
-            roots = yield from self._select(operation.document, operation.node, values, role)
-            operation.variants[variant] = roots
+            roots = yield from self._select(operation.document, operation.node, values, viewer)
+            _keep(self._variants, variant, roots)
         return roots
 
     def _read_roots(self, roots: Sequence[RootField], values: VariableValues, role: Role) -> Steps[Read]:
@@ -354,12 +365,15 @@ class Preparer:
         read = [_read_root(*each, values) for each in zip(roots, compiled, bounds, strict=True)]
         return Read(read, cost.points)
 
-    def _coercing(self, node: OperationDefinitionNode, variables: Mapping[str, Any] | None) -> Steps[VariableValues]:
+    def _coercing(
+        self, node: OperationDefinitionNode, variables: Mapping[str, Any] | None, role: Role
+    ) -> Steps[VariableValues]:
         if not node.variable_definitions:
             return _NO_VARIABLES
         definitions, given = node.variable_definitions, dict(variables or {})
         number = _number_of_values(given)
-        coerce = partial(get_variable_values, self._schema, definitions, given, max_errors=20)
+        hidden = role not in self._introspecting
+        coerce = partial(get_variable_values, self._schema, definitions, given, max_errors=20, hide_suggestions=hidden)
         values = yield WorkStep(price_of_variables(number), coerce, is_long=number > LONG_VARIABLES)
         if isinstance(values, list):
             raise InvalidVariables(values)
@@ -367,28 +381,35 @@ class Preparer:
         return coerced
 
     def _select(
-        self, document: Document, node: OperationDefinitionNode, values: VariableValues, role: Role
+        self, document: Document, node: OperationDefinitionNode, values: VariableValues, viewer: Viewer
     ) -> Steps[list[RootField]]:
         """Returns the operation's root fields, without introspection fields."""
         flags = Flags(values.coerced)
         type_ = self._root_type(node)
-        groups = Collector(self._schema, document.fragments, flags, role).grouped(type_, [node.selection_set])
+        collector = Collector(self._schema, document.fragments, flags, viewer.role, viewer.scope)
+        groups = collector.grouped(type_, [node.selection_set])
         roots = []
         for key, nodes in groups.items():
             if nodes[0].name.value not in INTROSPECTION:
-                roots.append(self._root(document, flags, role, type_, key, nodes))
+                roots.append(self._root(document, flags, viewer, type_, key, nodes))
                 yield FREE
         return roots
 
     def _root(
-        self, document: Document, flags: Flags, role: Role, type_: GraphQLObjectType, key: str, nodes: list[FieldNode]
+        self,
+        document: Document,
+        flags: Flags,
+        viewer: Viewer,
+        type_: GraphQLObjectType,
+        key: str,
+        nodes: list[FieldNode],
     ) -> RootField:
-        collector = Collector(self._schema, document.fragments, flags, role)
+        collector = Collector(self._schema, document.fragments, flags, viewer.role, viewer.scope)
         selection = collector.select(type_, key, nodes, Scope(None, collector.weight))
         constants = [_read_site(site, _NO_VARIABLES) if site.constant else None for site in collector.sites]
         definition: GraphQLField | None = type_.fields.get(nodes[0].name.value)
         nullable = definition is not None and not is_non_null_type(definition.type)
-        return RootField(key, selection, collector.sites, constants, collector.weight, nodes, nullable)
+        return RootField(key, selection, collector.sites, constants, collector.weight, nodes, nullable, document)
 
     def _compiled(
         self, roots: Sequence[RootField], bounds: Sequence[Sequence[Bound]], role: Role, cost: Cost
@@ -478,7 +499,7 @@ def _bound(read: Read, viewer: Viewer) -> list[BoundRoot]:
     return [BoundRoot(each, each.compiled.arguments(each.bounds, viewer)) for each in read.roots]
 
 
-def _key(operation: Operation, variables: Mapping[str, Any] | None, role: Role) -> Hashable:
+def _key(operation: Operation, variables: Mapping[str, Any] | None, viewer: Viewer) -> tuple[Any, ...] | None:
     """Returns the key by which equal requests are recognised, or None if the request is not kept."""
     if operation.mutates:
         return None
@@ -486,7 +507,7 @@ def _key(operation: Operation, variables: Mapping[str, Any] | None, role: Role) 
         given = orjson.dumps(variables)
     except TypeError:  # nested too deeply, or a text contains a lone surrogate
         return None
-    return None if len(given) > _KEPT_VARIABLES else (operation, role, given)
+    return None if len(given) > _KEPT_VARIABLES else (operation, viewer.role, given, viewer.scope)
 
 
 def _read(root: RootField, values: VariableValues) -> Steps[list[Bound]]:
@@ -499,6 +520,16 @@ def _read(root: RootField, values: VariableValues) -> Steps[list[Bound]]:
         else:
             bounds.append(constant)
     return bounds
+
+
+def _bytes_of_roots(roots: Sequence[RootField]) -> int:
+    """An estimate; the constants of the sites are part of the document."""
+    pending = [root.selection for root in roots]
+    selections = 0
+    while pending:
+        selections += 1
+        pending += (below for fields in pending.pop().types.values() for below in fields)
+    return selections * _BYTES_PER_SELECTION + sum(len(root.sites) for root in roots) * _BYTES_PER_SITE
 
 
 def _keep(kept: LRUCache[Any, Any], key: Hashable, value: Any) -> None:

@@ -43,8 +43,9 @@ from callout.execution.prepare import (
     BoundRoot,
     Preparer,
 )
-from db.compiler.fields import Constant, MutationField
-from db.enums import DeliveryChannel
+from db.compiler.fields import Constant, Guessed, MutationField
+from db.compiler.render import Compiled
+from db.enums import DeliveryChannel, Role
 from db.errors import ClientError, RateLimited
 from db.events.stream_cursor import StreamCursors
 from db.postgres.pool import WITHOUT_EFFECT, Database
@@ -52,6 +53,7 @@ from db.ticket_stream import Reader, TicketChangesPage
 from db.viewer import Viewer
 from notifiers.message_ids import OwnMail
 from notifiers.notification import Channel
+from resolvers.guesses import Guesses
 from resolvers.mutation import Call, Outcome, Refused
 
 logger = logging.getLogger(__name__)
@@ -80,6 +82,7 @@ class Engine:
         self._written = written
         self._own_mail = own_mail
         self._mark = preparer.position_mark.encode()
+        self._guesses = Guesses(database)
         self._pages = Pages(database, cursors, preparer.position_mark)
 
     async def execute(
@@ -145,6 +148,12 @@ class Engine:
                 return outcome.answer
             errors = [error.as_json() for error in outcome.errors]
             arguments = compiled.with_outcome(arguments, outcome.object_id, errors, outcome.extra)
+        if isinstance(mapping, Guessed) and viewer.role is not Role.ADMIN:
+            reference, email, *_ = read.bounds[0].values
+            return await self._guesses.counted(viewer, reference, email, partial(self._read, compiled, arguments))
+        return await self._read(compiled, arguments)
+
+    async def _read(self, compiled: Compiled, arguments: list[Any]) -> bytes | None:
         ((found, *position),) = await self._database.fetch(compiled.statement.text, *arguments)
         document: bytes | None = found
         if document is None or not position:

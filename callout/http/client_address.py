@@ -48,7 +48,7 @@ class ClientAddresses:
 
     def _peer(self, host: str) -> tuple[str | None, bool]:
         address = parsed(host)
-        return (None, False) if address is None else (str(address), self._trusts(address))
+        return (None, False) if address is None else (str(address), self.trusts(address))
 
     def _find(self, peer: str, forwarded: bytes) -> str:
         """The rightmost address that is not a trusted proxy's. If what stands there is no address, that of the last
@@ -59,11 +59,12 @@ class ClientAddresses:
             if address is None:
                 break
             known = str(address)
-            if not self._trusts(address):
+            if not self.trusts(address):
                 break
         return known
 
-    def _trusts(self, address: Address) -> bool:
+    def trusts(self, address: Address) -> bool:
+        """Whether the address is that of a trusted proxy."""
         return any(address in network for network in self._trusted)
 
 

@@ -8,11 +8,11 @@ older type the header comes with 200.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from graphql import OperationType
 from starlette.types import Receive, Scope, Send
-from strawberry.http.ides import get_graphql_ide_html
 
 from callout.auth.authenticator import Authenticator
 from callout.execution.answer import Answer, refusal
@@ -21,6 +21,7 @@ from callout.execution.documents import InvalidDocument
 from callout.execution.prepare import Preparer
 from callout.execution.request import GraphQLRequest
 from callout.execution.run import Engine
+from callout.http import ide
 from callout.http.context import RequestInfo, request_of
 from callout.http.errors import RETRY, retry_after
 from callout.http.request import MethodNotAllowed, NotAcceptable, headers_of, ranges, read_request
@@ -34,22 +35,22 @@ _STATUS = {"FORBIDDEN": 403, "RATE_LIMITED": 429, "UNAVAILABLE": 503}
 
 
 class GraphQLEndpoint:
-    """The ASGI application at `/graphql`. With `ide`, browsers get the IDE."""
+    """The ASGI application at `/graphql`. With `with_ide`, browsers get the IDE."""
 
     def __init__(
-        self, preparer: Preparer, engine: Engine, authenticator: Authenticator, budgets: Budgets, *, ide: bool
+        self, preparer: Preparer, engine: Engine, authenticator: Authenticator, budgets: Budgets, *, with_ide: bool
     ) -> None:
         self._budgets = budgets
         self._preparer = preparer
         self._engine = engine
         self._authenticator = authenticator
-        self._ide = get_graphql_ide_html(graphql_ide="graphiql").encode() if ide else None
+        self._with_ide = with_ide
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = scope["method"]
         authorization, accept, content_type = headers_of(scope)
-        if method == "GET" and self._ide is not None and b"text/html" in accept and not scope["query_string"]:
-            await _send(send, 200, b"text/html; charset=utf-8", self._ide)
+        if method == "GET" and self._with_ide and b"text/html" in accept and not scope["query_string"]:
+            await _send(send, 200, b"text/html; charset=utf-8", ide.PAGE, ide.HEADERS)
             return
         media_type = _negotiated(accept)
         info = request_of(scope)
@@ -64,13 +65,16 @@ class GraphQLEndpoint:
         info.cost = charge.requested
         if answer.retry_after is not None:
             await hold_back()
-        await _send(send, _status(answer, media_type, info), media_type, answer.body, answer.retry_after)
+        more = () if answer.retry_after is None else retry_after(answer.retry_after)
+        await _send(send, _status(answer, media_type, info), media_type, answer.body, more)
 
     async def _answer(
         self, request: GraphQLRequest, method: str, viewer: Viewer, info: RequestInfo, charge: Charge
     ) -> Answer:
         try:
-            document, node = await self._preparer.fetch_operation(request.query, request.operation_name, charge)
+            document, node = await self._preparer.fetch_operation(
+                request.query, request.operation_name, viewer.role, charge
+            )
         except InvalidDocument as error:
             answer = refusal(error.errors, info.id, error.extension_code)
         except ClientError as error:
@@ -93,11 +97,11 @@ def _status(answer: Answer, media_type: bytes, info: RequestInfo) -> int:
     return _STATUS.get(answer.codes[0], 400)
 
 
-async def _send(send: Send, status: int, media_type: bytes, body: bytes, wait: int | None = None) -> None:
-    headers = [(b"content-type", media_type), (b"content-length", b"%d" % len(body))]
-    if wait is not None:
-        headers += retry_after(wait)
-    elif status == 503:
+async def _send(
+    send: Send, status: int, media_type: bytes, body: bytes, more: Sequence[tuple[bytes, bytes]] = ()
+) -> None:
+    headers = [(b"content-type", media_type), (b"content-length", b"%d" % len(body)), *more]
+    if status == 503 and not more:
         headers += RETRY
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

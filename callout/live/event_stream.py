@@ -23,7 +23,7 @@ from callout.http.errors import HttpError, retry_after
 from callout.http.request import MethodNotAllowed, NotAcceptable, headers_of, ranges, read_request
 from callout.http.server import ENDING
 from callout.live.operations import Answered, Following, LiveApplication, Rejected, Reply
-from pubsub.connections import Connections, LiveConnection, Times
+from pubsub.connections import Connections, LiveConnection, Session, Times
 from pubsub.hub import Hub, Subscriber
 from pubsub.send_queue import SendQueue
 
@@ -63,7 +63,7 @@ class EventStreams:
         info.viewer = session.viewer
         with self._live.charge(session) as charge:
             request = await read_request(scope, receive, content_type, charge)
-            if scope["method"] == "GET" and await self._mutates(request, charge):
+            if scope["method"] == "GET" and await self._mutates(session, request, charge):
                 raise MethodNotAllowed("Use POST; GET is for queries and subscriptions.")
         stream = _EventStream(scope, receive, send, self._times.beat)
         self._connections.enter(stream)
@@ -76,8 +76,8 @@ class EventStreams:
         finally:
             self._connections.leave(stream)
 
-    async def _mutates(self, request: GraphQLRequest, charge: Charge) -> bool:
-        return await self._live.operation_type(request, charge) is OperationType.MUTATION
+    async def _mutates(self, session: Session, request: GraphQLRequest, charge: Charge) -> bool:
+        return await self._live.operation_type(session, request, charge) is OperationType.MUTATION
 
 
 _ACCEPTED: Final = (b"text/event-stream", b"text/*", b"*/*")

@@ -123,7 +123,10 @@ class LiveValueFeed(Feed):
         return payload
 
     async def ready(self, cursor: str) -> bytes:
-        return await self._now()
+        now = await self._now()
+        # Otherwise the first event would be followed by a message that shows no change, and reveal its ticket.
+        self._last = self._last or now
+        return now
 
     def reset(self, reason: StreamResetReason, cursor: str) -> None:
         return None

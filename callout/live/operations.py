@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
-from graphql import GraphQLError, OperationType
+from graphql import GraphQLError, OperationDefinitionNode, OperationType
 
 from callout.auth.authenticator import Authenticator
 from callout.execution.answer import Answer, InvalidVariables, refusal
 from callout.execution.budgets import Budgets, Charge
-from callout.execution.documents import InvalidDocument
+from callout.execution.documents import Document, InvalidDocument
 from callout.execution.prepare import Preparer
 from callout.execution.request import GraphQLRequest
 from callout.execution.run import Engine
@@ -88,26 +88,31 @@ class LiveApplication:
         viewer = await self._authenticator.authenticate(authorization)
         assert authorization is not None
         expires_at, by_key = self._authenticator.validity(authorization)
-        return Session(viewer, expires_at, by_key, client)
+        issued = None if by_key else self._authenticator.issued(authorization)
+        return Session(viewer, expires_at, by_key, client, issued)
 
     async def gone(self, sessions: Collection[Session]) -> Collection[Session]:
-        """Returns the sessions whose viewers no longer have access; none while the database is unavailable."""
+        """Returns the sessions whose tokens are revoked, and those whose viewers no longer have access; of the latter
+        none while the database is unavailable."""
         try:
             there = await self._authenticator.still_there([(session.viewer, session.by_key) for session in sessions])
         except OUTAGE as error:
             if not is_logged(error):
                 logger.warning("cannot re-check who is still allowed to listen: %s", error or type(error).__name__)
-            return ()
-        return [session for session in sessions if session.viewer not in there]
+            return list(filter(self._is_revoked, sessions))
+        return [session for session in sessions if session.viewer not in there or self._is_revoked(session)]
+
+    def _is_revoked(self, session: Session) -> bool:
+        return session.issued is not None and self._authenticator.is_revoked(session.issued)
 
     def charge(self, session: Session) -> Charge:
         """Returns the charge for a request of this session."""
         return self._budgets.of(session.viewer).request()
 
-    async def operation_type(self, request: GraphQLRequest, charge: Charge) -> OperationType | None:
+    async def operation_type(self, session: Session, request: GraphQLRequest, charge: Charge) -> OperationType | None:
         """Returns the type of the request's operation, or None if the request is invalid. Raises `RateLimited`."""
         try:
-            _, node = await self._preparer.fetch_operation(request.query, request.operation_name, charge)
+            _, node = await self._fetched(session, request, charge)
         except RateLimited:
             raise
         except ClientError:
@@ -119,14 +124,15 @@ class LiveApplication:
         the operation."""
         viewer = session.viewer
         try:
-            document, node = await self._preparer.fetch_operation(request.query, request.operation_name, charge)
+            document, node = await self._fetched(session, request, charge)
             info.operation = node.name.value if node.name else None
             if node.operation is not OperationType.SUBSCRIPTION:
                 info.mutations = self._preparer.mutations(document, node)
                 answer = await self._engine.execute(
                     document, node, request.variables, viewer, info.id, session.client, charge
                 )
-                return _answered(answer.with_cost(charge) if request.asks_for_cost else answer, info)
+                with_cost = request.asks_for_cost and answer.executed  # an `error` message has no extensions
+                return _answered(answer.with_cost(charge) if with_cost else answer, info)
             bound = await self._preparer.bind_stream_in_steps(document, node, request.variables, viewer, charge)
             feed = feed_of(bound, viewer, charge.budget, self._database, self._preparer.position_mark)
             feed.quota.check(feed.key)
@@ -143,6 +149,12 @@ class LiveApplication:
     def refused(self, error: ClientError, info: RequestInfo) -> Reply:
         """Refuses an operation before it is read."""
         return _answered(refusal([error], info.id), info)
+
+    async def _fetched(
+        self, session: Session, request: GraphQLRequest, charge: Charge
+    ) -> tuple[Document, OperationDefinitionNode]:
+        role = session.viewer.role
+        return await self._preparer.fetch_operation(request.query, request.operation_name, role, charge)
 
 
 def _answered(answer: Answer, info: RequestInfo) -> Answered | Rejected:

@@ -31,7 +31,7 @@ from graphql import (
 
 from db.compiler.fields import Constant
 from db.compiler.selection import MAPPING, FieldMapping, Selection, Site, Weight
-from db.enums import Role
+from db.enums import Role, ServiceScope
 from db.errors import BadInput, Forbidden
 
 OF_THE_WHOLE = {"pageInfo": 5, "totalCount": 5, "streamCursor": 1}
@@ -74,8 +74,8 @@ class Flags:
 
 
 class Collector:
-    """Collects the selections of one operation's root fields, for one role. `sites` has the sites by number, `weight`
-    what is built once, outside any site."""
+    """Collects the selections of one operation's root fields, for one role and scope. `sites` has the sites by number,
+    `weight` what is built once, outside any site."""
 
     def __init__(
         self,
@@ -83,11 +83,13 @@ class Collector:
         fragments: Mapping[str, FragmentDefinitionNode],
         flags: Flags,
         role: Role,
+        scope: ServiceScope | None,
     ) -> None:
         self._schema = schema
         self._fragments = fragments
         self._flags = flags
         self._role = role
+        self._scope = scope
         self.sites: list[Site] = []
         self.weight = Weight()
 
@@ -134,8 +136,8 @@ class Collector:
         return is_abstract_type(condition) and self._schema.is_sub_type(condition, type_)
 
     def select(self, type_: GraphQLObjectType, key: str, nodes: list[FieldNode], place: Scope) -> Selection:
-        """The selection of one field and everything below it. Raises `Forbidden` if the role may not read one of the
-        fields."""
+        """The selection of one field and everything below it. Raises `Forbidden` if the role or the scope may not read
+        one of the fields."""
         # Each field adds its price to the scope that it is selected in. A field with arguments opens a new scope, whose
         # weight is counted per row of that site, because the number of rows is known only with the arguments.
         node = nodes[0]
@@ -145,8 +147,8 @@ class Collector:
             return Selection(key, name, Constant(type_.name), None)
         definition = type_.fields[name]
         mapping: FieldMapping | None = definition.extensions.get(MAPPING)
-        if mapping is not None and self._role not in mapping.roles:
-            raise Forbidden(f"The role {self._role.lower()} cannot read {type_.name}.{name}.")
+        if mapping is not None:
+            self._require_access(mapping, f"{type_.name}.{name}")
         below = place
         own: Site | None = None
         if mapping is not None:
@@ -172,6 +174,12 @@ class Collector:
                     self.select(concrete, key, group, below) for key, group in groups.items()
                 ]
         return selection
+
+    def _require_access(self, mapping: FieldMapping, field: str) -> None:
+        if self._role not in mapping.roles:
+            raise Forbidden(f"The role {self._role.lower()} cannot read {field}.")
+        if self._scope is not None and mapping.scopes is not None and self._scope not in mapping.scopes:
+            raise Forbidden(f"The scope {self._scope.lower()} does not allow {field}.")
 
     def _concrete(self, type_: GraphQLCompositeType) -> Sequence[GraphQLObjectType]:
         if is_object_type(type_):

@@ -158,6 +158,12 @@ class Root(FieldMapping):
 
 
 @dataclass(frozen=True, eq=False)
+class Guessed(Root):
+    """A root field that shows an object to whoever knows its secret, so wrong guesses are counted. Its first two values
+    are what is guessed."""
+
+
+@dataclass(frozen=True, eq=False)
 class NodeById(FieldMapping):
     """The row of any of these entities with a given id; null if there is none that the viewer sees.
 

@@ -50,7 +50,7 @@ from db.compiler.snippets import (
     written,
     written_source,
 )
-from db.enums import EVERYONE, Role
+from db.enums import EVERYONE, Role, ServiceScope
 from db.postgres.statement import Statement
 from db.sql import Condition, Expression
 
@@ -83,9 +83,13 @@ UNBOUND = Bound()
 class FieldMapping(ABC):
     """How a GraphQL field is read from the database.
 
-    `roles` may read the field. A document that selects it is refused as a whole for any other role."""
+    `roles` may read the field, and of services only those with one of the `scopes` or without a scope. A document that
+    selects it is refused as a whole for any other viewer.
+    """
 
     roles: frozenset[Role] = EVERYONE
+    scopes: frozenset[ServiceScope] | None = None
+    """None for every scope. A root field that services may use has to declare its scopes."""
     most: int = 1
     """The most objects that the field can return, where its arguments set no limit."""
 

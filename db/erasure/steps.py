@@ -220,7 +220,7 @@ WHERE caller = 'CUSTOMER:' || $1::text OR key ~* $2 OR object_id = $1::uuid
 
 # Tickets by their columns, so that the costly statistics of expressions, which have no values there, stay as they are.
 _ANALYZE: Final = """
-ANALYZE customers, deliveries,
+ANALYZE customers, deliveries, contact_confirmations,
     properties (address, account_number),
     tickets (subject, description, resolution, contact_name, contact_email, contact_phone, creator_id, search_text),
     ticket_chats (conversation_id),
@@ -231,7 +231,6 @@ ANALYZE customers, deliveries,
     article_words (word),
     audit_entries (before, after),
     idempotency_keys (key),
-    contact_confirmations (address),
     erasures (sought)"""
 
 

@@ -1,5 +1,5 @@
-"""Erases a person from tickets and from all that hangs on them: events, notes, transcripts, deliveries, inbound
-messages, and articles that were made from them.
+"""Erases a person from tickets and from all that hangs on them: events, notes, transcripts, deliveries, confirmations
+of addresses, inbound messages, and articles that were made from them.
 
 Contact details belong to the customer that the ticket had at the time. So of a ticket that has changed hands only the
 images, notes and deliveries of the erased customer's time lose them; free text is searched throughout.
@@ -117,7 +117,7 @@ UPDATE deliveries AS mine SET
     finished_at = CASE WHEN found.given_up THEN now() ELSE mine.finished_at END,
     claimed_until = CASE WHEN found.given_up THEN NULL ELSE mine.claimed_until END
 FROM (
-    SELECT sent.id, side.theirs, side.theirs AND sent.state IN ('PENDING', 'HELD') AS given_up,
+    SELECT sent.id, side.theirs, side.theirs AND sent.finished_at IS NULL AS given_up,
         {_clean("sent.said", limits.SAID_MAX)} AS said,
         coalesce(event.actor_name, {_clean("sent.actor_name", limits.NAME_MAX)}) AS actor_name
     FROM {_WORK} JOIN deliveries AS sent ON sent.ticket_id = work.id JOIN tickets ON tickets.id = work.id
@@ -126,6 +126,11 @@ FROM (
         {_theirs("CASE WHEN event.id IS NULL THEN tickets.customer_id::text ELSE event.after ->> 'customer_id' END")}
     ) AS theirs) AS side
 ) AS found WHERE mine.id = found.id"""
+
+# Not deleted: ANALYZE would keep the samples of a table that is empty now.
+_CONFIRMATIONS: Final = f"""
+UPDATE contact_confirmations AS asked SET address = $5::text, mailbox = NULL FROM {_WORK}
+WHERE asked.ticket_id = work.id AND (asked.address ~* work.pattern OR {_theirs("asked.customer_id::text")})"""
 
 _MESSAGES: Final = f"""
 UPDATE inbound_messages AS mine SET
@@ -142,11 +147,6 @@ FROM (
     FROM {_WORK} JOIN inbound_messages AS received ON received.ticket_id = work.id
     JOIN tickets ON tickets.id = work.id LEFT JOIN notes ON notes.id = received.note_id
 ) AS found WHERE mine.id = found.id"""
-
-# Of confirmations the digest of the address goes as well; $4 is the placeholder.
-_CONFIRMATIONS: Final = f"""
-UPDATE contact_confirmations SET address = $4, mailbox = NULL FROM {_WORK}
-WHERE ticket_id = work.id AND (work.theirs OR address ~* work.pattern)"""
 
 _ARTICLES: Final = f"""
 UPDATE articles SET problem = {_clean("problem", limits.PROBLEM_MAX)},
@@ -227,10 +227,9 @@ async def erase(
     patterns: Mapping[Sought, str] = {each: each.pattern for each in set(sought)}
     work = (list(found), [patterns[each] for each in sought], [theirs for theirs, _ in found.values()])
     person = (customer_id, placeholders.email(customer_id))
-    for statement in (_EVENTS, _NOTES, _DELIVERIES, _MESSAGES):
+    for statement in (_EVENTS, _NOTES, _DELIVERIES, _CONFIRMATIONS, _MESSAGES):
         await transaction.execute(statement, *work, *person)
     await transaction.execute(_CHATS, *work, everywhere.anywhere)
-    await transaction.execute(_CONFIRMATIONS, *work, placeholders.email(customer_id))
     if await transaction.execute(_ARTICLES, *work) != "UPDATE 0":
         await forget_words(transaction, set(sought))
     await transaction.execute(_ENTRIES, *work)

@@ -353,6 +353,7 @@ WHERE {_MOVED} RETURNING true""",
     "UPDATE ticket_events SET xid = '3' WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())",
     "UPDATE audit_entries SET xid = '3' WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())",
     "UPDATE erasures SET xid = '3' WHERE finished_at IS NULL",
+    "UPDATE event_log SET audit_last = coalesce((SELECT xid FROM audit_entries ORDER BY xid DESC LIMIT 1), '0')",
 )
 
 
@@ -364,13 +365,13 @@ async def adopt(connection: Any) -> bool:
     """
     if not await connection.fetchval(f"SELECT {_MOVED} FROM event_log"):
         return False
-    log, *tables = _ADOPT
+    log, *others = _ADOPT
     async with connection.transaction():
         await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
         if not await connection.fetchval(log, timeout=MOVING_SECONDS):
             return False  # another process has been faster
-        for events in tables:
-            await connection.execute(events, timeout=MOVING_SECONDS)
+        for statement in others:
+            await connection.execute(statement, timeout=MOVING_SECONDS)
         await counts.recount_within(connection)
     return True
 

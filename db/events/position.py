@@ -49,40 +49,52 @@ HASH: Final = "uuid_hash_extended(event.id, 0)"
 """SQL for what an event contributes to a fingerprint."""
 
 
-def _later(fingerprinted: str, table: str) -> str:
-    """SQL for the number and the hash of the events that the stored fingerprint of a table does not include."""
+def _later_events(position: str) -> str:
+    """SQL for a subquery: the number and the hash of the events of tickets that the snapshot `position` does not
+    see."""
     return f"""(SELECT count(*) AS events, coalesce(bit_xor({HASH}), 0) AS hash
-        FROM {unseen(f"(SELECT {fingerprinted} FROM event_log)", "id", table)}) AS later_{table}"""
+        FROM {unseen(position, "id", TICKETS)})"""
 
 
-_LATER: Final = {TICKETS: _later("fingerprinted", TICKETS), AUDIT: _later("audit_fingerprinted", AUDIT)}
+def _later_entries(position: str) -> str:
+    """The same for the entries of the audit trail, with the last one's transaction. They are so few that all since the
+    snapshot's `xmin` can be looked at, which is quicker than reading ranges. The condition with the highest id shows
+    the planner that few are expected."""
+    return f"""(SELECT count(*) AS events, coalesce(bit_xor({HASH}), 0) AS hash, max(xid::text::bigint) AS last
+        FROM {AUDIT} AS event WHERE xid >= pg_snapshot_xmin({position}) AND xid <= '9223372036854775807'::xid8
+            AND NOT pg_visible_in_snapshot(xid, {position}))"""
 
-FINGERPRINT: Final = f"""(SELECT fingerprint # later_{TICKETS}.hash # audit_fingerprint # later_{AUDIT}.hash
-    FROM event_log, {_LATER[TICKETS]}, {_LATER[AUDIT]})"""
+
+_STATE: Final = f"""event_log AS log,
+    LATERAL {_later_events("log.fingerprinted")} AS later,
+    LATERAL {_later_entries("log.audit_fingerprinted")} AS added"""
+
+_FINGERPRINT: Final = "log.fingerprint # later.hash # log.audit_fingerprint # added.hash"
+
+FINGERPRINT: Final = f"(SELECT {_FINGERPRINT} FROM {_STATE})"
 """SQL for the fingerprint of all events that a statement sees."""
 
 NOW: Final = f"""(
     SELECT concat_ws(':', coalesce(min(xid), bound), bound, coalesce(string_agg(xid::text, ',' ORDER BY xid), ''))
-        || '/' || {FINGERPRINT}
+        || '/' || fingerprint
     FROM (
-        SELECT least(
+        SELECT {_FINGERPRINT} AS fingerprint, least(
             pg_snapshot_xmax(pg_current_snapshot())::text::bigint,
             greatest(
-                (SELECT xid::text::bigint + 1 FROM {TICKETS} ORDER BY xid DESC LIMIT 1),
-                (SELECT xid::text::bigint + 1 FROM {AUDIT} ORDER BY xid DESC LIMIT 1),
-                (SELECT nullif(audit_horizon::text::bigint, 0) FROM event_log)
-            )
+                (SELECT xid::text::bigint FROM {TICKETS} ORDER BY xid DESC LIMIT 1),
+                nullif(log.audit_last::text::bigint, 0),
+                added.last
+            ) + 1
         ) AS bound
+        FROM {_STATE}
     ) AS upper
     LEFT JOIN LATERAL (
         SELECT xid::text::bigint AS xid FROM pg_snapshot_xip(pg_current_snapshot()) AS xid
     ) AS running ON running.xid < bound
-    GROUP BY bound
+    GROUP BY bound, fingerprint
 )"""
 """SQL for the position at which a statement reads, as text (`Position`): its snapshot, cut off after the last
 transaction that has written an event, and the fingerprint. Null while a restore has not brought the log's state back.
-
-If the last one has written an entry that was pruned, the horizon is just after it.
 
 Later transactions have written no event, so nothing is lost by not seeing them, and it is necessary. A transaction that
 rolled back shortly before a crash of PostgreSQL may have left nothing on disk; its id is then assigned again, and the
@@ -138,12 +150,11 @@ class Position(NamedTuple):
 
 
 FOLDS: Final = {
-    TICKETS: f"""UPDATE event_log
-    SET fingerprint = fingerprint # hash, fingerprinted = pg_current_snapshot()
-    FROM {_LATER[TICKETS]} WHERE events > 0""",
-    AUDIT: f"""UPDATE event_log
-    SET audit_fingerprint = audit_fingerprint # hash, audit_fingerprinted = pg_current_snapshot()
-    FROM {_LATER[AUDIT]} WHERE events > 0""",
+    TICKETS: f"""UPDATE event_log SET fingerprint = fingerprint # hash, fingerprinted = pg_current_snapshot()
+    FROM {_later_events("(SELECT fingerprinted FROM event_log)")} AS later WHERE events > 0""",
+    AUDIT: f"""UPDATE event_log SET audit_fingerprint = audit_fingerprint # hash,
+        audit_fingerprinted = pg_current_snapshot(), audit_last = greatest(audit_last, last::text::xid8)
+    FROM {_later_entries("(SELECT audit_fingerprinted FROM event_log)")} AS added WHERE events > 0""",
 }
 """The statement for each table that adds the events since its stored fingerprint to it."""
 

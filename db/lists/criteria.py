@@ -197,11 +197,12 @@ class Equals(Criterion[ValueShape]):
 @dataclass(frozen=True)
 class References(Criterion[ValueShape]):
     """The UUID column holds the key of a global id. An id of another kind is an error; an unknown id matches
-    nothing."""
+    nothing. A row for which `revealed` does not hold never matches: the viewer may not know what its column holds."""
 
     column: str
     prefix: str
     kind: str
+    revealed: Predicate | None = None
 
     def fixed(self, shape: ValueShape) -> frozenset[str]:
         return frozenset({self.column})
@@ -213,11 +214,14 @@ class References(Criterion[ValueShape]):
         return [ValueShape(0)]
 
     def build(self, row: Row, shape: ValueShape, parameters: Parameters, viewer: ViewerParameter) -> Condition:
-        return row.c[self.column] == parameters(shape.slot, UUID(as_uuid=False))
+        holds = row.c[self.column] == parameters(shape.slot, UUID(as_uuid=False))
+        return holds if self.revealed is None else and_(holds, self.revealed(row, viewer))
 
     def test(self, shape: ValueShape, values: Sequence[Any], viewer: Viewer) -> Test:
         read, key = attrgetter(self.column), values[shape.slot]
-        return lambda image: read(image) == key
+        if self.revealed is None or viewer.role is not Role.SERVICE:
+            return lambda image: read(image) == key
+        return lambda image: None if read(image) == key else False  # the database decides what a ticket reveals
 
 
 @dataclass(frozen=True)

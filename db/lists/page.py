@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Integer, Text, cast, exists, func, literal_column
+from sqlalchemy import ColumnElement, FromClause, Integer, Text, and_, cast, exists, func, literal_column
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import TypeEngine
 
@@ -51,7 +51,7 @@ class PageShape:
 @dataclass(frozen=True, eq=False)
 class Many(FieldMapping):
     """A connection to the rows of `entity` whose column `referenced_by` holds this row's id; or to all of them if it is
-    None."""
+    None. Rows of which the viewer may not know what the column holds are left out (`Entity.revealed`)."""
 
     entity: Entity
     listing: Listing
@@ -120,13 +120,18 @@ class Many(FieldMapping):
             listing=self.listing,
             criteria=shape.criteria,
             order=shape.order,
-            on=partial(_refers, self.referenced_by, draft.this) if self.referenced_by else None,
+            on=partial(self._refers, draft, self.referenced_by) if self.referenced_by else None,
             outer=draft.this,
             parameters=Parameters(partial(_parameter, draft)),
             viewer=draft.viewer,
             names=draft,
             visible=self.entity.visible,
         )
+
+    def _refers(self, draft: Draft, column: str, other: Row) -> Condition:
+        """The other row has the id of this one in `column`, and the viewer may know it."""
+        refers, revealed = other.c[column] == draft.this.c.id, self.entity.revealed.get(column)
+        return refers if revealed is None else and_(refers, revealed(other, draft.viewer))
 
     def rows(self, draft: Draft) -> tuple[FromClause, list[Condition]]:
         """The rows of a page: the entity's columns; `rn`, the row's number, counted from the end that the page starts
@@ -266,11 +271,6 @@ class _Page:
 def _parameter(draft: Draft, slot: int, type_: TypeEngine[Any]) -> ColumnElement[Any]:
     value = draft.parameter(slot, type_)
     return of_any_length(value) if isinstance(type_, ARRAY) else value
-
-
-def _refers(column: str, row: Row, other: Row) -> Condition:
-    """The other row has this row's id in `column`."""
-    return other.c[column] == row.c.id
 
 
 def page_size(arguments: Arguments) -> tuple[int, bool]:

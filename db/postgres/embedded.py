@@ -38,6 +38,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 import psutil
 
+from db.private_files import make_data_directory
+
 logger = logging.getLogger(__name__)
 
 DATABASE = "callout"
@@ -79,7 +81,7 @@ def running(data_dir: Path, *, durable: bool = True) -> Iterator[str]:
     data_dir = data_dir.expanduser().resolve()
     pgdata = data_dir / "postgres"
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        make_data_directory(data_dir)
         with _locked(data_dir / "postgres.users") as users:
             try:
                 with _locked(data_dir / "postgres.lock") as turn:
@@ -110,7 +112,7 @@ def new_database(data_dir: Path) -> Iterator[str]:
     """
     data_dir = data_dir.expanduser().resolve()
     pgdata = data_dir / "postgres"
-    data_dir.mkdir(parents=True, exist_ok=True)
+    make_data_directory(data_dir)
     with _locked(data_dir / "postgres.lock") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         if pgdata.exists() and any(pgdata.iterdir()):
@@ -513,12 +515,16 @@ def _system_user() -> pwd.struct_passwd:
 
 def _admit(user: pwd.struct_passwd, pgdata: Path) -> None:
     """Gives the server's user access to the binaries and the data, in case a strict umask has left them to root alone.
-    Directories on the way there become searchable, but not readable."""
+    Directories on the way there become searchable, but not readable: the data directory for that user alone."""
     package = _binaries().parents[1]
+    own = (pgdata.parent, *([pgdata.parent.parent] if pgdata.parent.name == DRAFT else []))
     for path in (package, pgdata):
         for directory in path.parents:
             status = directory.stat()
-            if not status.st_mode & stat.S_IXOTH and status.st_uid != user.pw_uid:
+            if directory in own and not status.st_mode & stat.S_IXOTH:
+                os.chown(directory, -1, user.pw_gid)
+                directory.chmod(stat.S_IMODE(status.st_mode) | stat.S_IXGRP)
+            elif not status.st_mode & stat.S_IXOTH and status.st_uid != user.pw_uid:
                 logger.warning(
                     "made %s searchable for all users, so that %s can reach the data", directory, user.pw_name
                 )

@@ -75,6 +75,7 @@ async def test_each_kind_of_object_has_its_entries(api: Api) -> None:
     article = (await api.done("articleCreate", "article { id }", problem="It beeps", solution="Battery"))["article"]
     await api.done("articleUpdate", "__typename", articleId=article["id"], published=True)
     api_key = (await api.done("apiKeyCreate", "apiKey { id prefix }", name="Chatbot"))["apiKey"]
+    await api.done("apiKeyUpdate", "__typename", apiKeyId=api_key["id"], scope="MAIL_GATEWAY", name="Chatbot")
     await api.done("apiKeyRevoke", "__typename", apiKeyId=api_key["id"])
 
     async def shown(object_id: str) -> list[tuple[str, str, dict[str, Any]]]:
@@ -86,15 +87,28 @@ async def test_each_kind_of_object_has_its_entries(api: Api) -> None:
     assert (await shown(article["id"]))[1:] == [("ARTICLE", "UPDATED", {"published": ("false", "true")})]
     [(_, _, made)] = await shown(from_ticket["article"]["id"])
     assert made["sourceTicketId"] == (None, ticket)
-    created, revoked = await shown(api_key["id"])
-    shown_prefix = {"name": (None, "Chatbot"), "prefix": (None, api_key["prefix"])}
-    assert created == ("API_KEY", "CREATED", {**shown_prefix, "secretHash": (None, audit.SECRET)})
+    created, changed, revoked = await shown(api_key["id"])
+    assert created == (
+        "API_KEY",
+        "CREATED",
+        {
+            "name": (None, "Chatbot"),
+            "prefix": (None, api_key["prefix"]),
+            "secretHash": (None, audit.SECRET),
+            "scope": (None, "CHATBOT"),
+            "creatorId": (None, "boss"),
+            "creatorName": (None, "The Boss"),
+        },
+    )
+    assert changed == ("API_KEY", "UPDATED", {"scope": ("CHATBOT", "MAIL_GATEWAY")})
     assert (revoked[1], list(revoked[2])) == ("REVOKED", ["revokedAt"])
     tickets = {each["objectKind"] for each in await entries(api)} - {kind.value for kind in audit.AUDITED.values()}
     assert tickets == set()
 
 
 async def test_settings_are_audited_and_their_secret_is_not_shown(api: Api, database: Database) -> None:
+    await api.done("supportSettingsUpdate", "__typename", adminRecipients=[], googleChatWebhookUrl=None)
+    began = datetime.now(UTC).isoformat()
     for changed in (
         {"adminRecipients": ["a@audit.example"], "googleChatWebhookUrl": WEBHOOK},
         {"googleChatWebhookUrl": WEBHOOK_2},
@@ -102,7 +116,7 @@ async def test_settings_are_audited_and_their_secret_is_not_shown(api: Api, data
         {"googleChatWebhookUrl": None},
     ):
         await api.done("supportSettingsUpdate", "__typename", **changed)
-    found = [changes(each) for each in await entries(api, objectKind=["SUPPORT_SETTINGS"])]
+    found = [changes(each) for each in await entries(api, objectKind=["SUPPORT_SETTINGS"], at={"from": began})]
     assert found[0] == {
         "adminRecipients": ("[]", '["a@audit.example"]'),
         "googleChatWebhookUrl": (None, audit.SECRET),
@@ -215,6 +229,17 @@ async def test_an_address_in_a_header_is_not_believed(api: Api) -> None:
     assert entry["client"] == "127.0.0.1"
 
 
+async def test_revoking_tokens_is_an_entry(api: Api) -> None:
+    revoked = await api.done("tokensRevoke", "revokedAt", subject="charles")
+    assert await api.refused("tokensRevoke", everyone=False)
+    [entry] = await entries(api, objectId="charles")
+    assert (entry["objectKind"], entry["action"], entry["actorId"]) == ("TOKEN", "REVOKED", "boss")
+    shown = changes(entry)
+    assert shown["everyone"] == (None, "false")
+    assert shown["revokedAt"][0] is None
+    assert datetime.fromisoformat(str(shown["revokedAt"][1])) == datetime.fromisoformat(revoked["revokedAt"])
+
+
 # The command line
 
 
@@ -239,8 +264,10 @@ async def test_issuing_a_token_is_an_entry(
     assert (entry["action"], entry["objectKind"], entry["client"]) == ("CREATED", "TOKEN", None)
     assert (entry["actor"]["kind"], entry["actorId"]) == ("SYSTEM", "command-line")
     assert entry["actor"]["name"].endswith(", by the command line")
-    assert changes(entry).keys() == {"role", "name", "expiresAt"}
-    assert changes(entry)["role"] == (None, role)
+    shown = changes(entry)
+    assert shown.pop("scope", None) == ((None, "CHATBOT") if role == "SERVICE" else None)
+    assert shown.keys() == {"role", "name", "expiresAt"}
+    assert shown["role"] == (None, role)
     assert await in_trail(database, token.split(".")[1]) == 0
 
 
@@ -287,7 +314,7 @@ async def insert_old(database: Database, age: str) -> str:
     entry = new_id()
     await database.execute(
         "INSERT INTO audit_entries (id, at, action, object_kind, actor_kind, actor_id, actor_name, changed)"
-        f" VALUES ($1, now() - interval '{age}', 'UPDATED', 'SUPPORT_SETTINGS', 'ADMIN', 'boss', 'The Boss', '{{}}')",
+        f" VALUES ($1, now() - interval '{age}', 'CREATED', 'TOKEN', 'ADMIN', 'boss', 'The Boss', '{{}}')",
         entry,
     )
     return entry

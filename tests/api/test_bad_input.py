@@ -63,6 +63,7 @@ class World:
             "supportSettingsUpdate": {},
             "supportSettingsTest": {"channel": "EMAIL"},
             "apiKeyCreate": {"name": "n"},
+            "apiKeyUpdate": {"apiKeyId": self.key},
             "apiKeyRevoke": {"apiKeyId": self.key},
         }
         return inputs[mutation]
@@ -149,6 +150,7 @@ TEXTS = [
     ("articleUpdate", "problem", LINE, 500),
     ("articleUpdate", "solution", TEXT, 20_000),
     ("apiKeyCreate", "name", LINE, 200),
+    ("apiKeyUpdate", "name", LINE, 200),
     ("supportSettingsUpdate", "adminRecipients.0", EMAIL, 254),
     ("supportSettingsUpdate", "googleChatWebhookUrl", URL, 2_000),
 ]
@@ -197,6 +199,7 @@ KEPT = {
     "articleCreate": "article { problem solution }",
     "articleUpdate": "article { problem solution }",
     "apiKeyCreate": "apiKey { name }",
+    "apiKeyUpdate": "apiKey { name }",
     "supportSettingsUpdate": "supportSettings { adminRecipients }",
 }
 """Selections that read a mutation's texts back, except for the webhook's URL, which is secret."""
@@ -401,6 +404,7 @@ IDS = [
     ("articleCreateFromTicket", "ticketId", "tkt"),
     ("articleUpdate", "articleId", "art"),
     ("deliveryRetry", "deliveryId", "dlv"),
+    ("apiKeyUpdate", "apiKeyId", "key"),
     ("apiKeyRevoke", "apiKeyId", "key"),
 ]
 
@@ -614,6 +618,9 @@ WRONG: dict[tuple[str, str], tuple[Any, ...]] = {
     ("supportSettingsTest", "channel"): (None, "email", "SMS", 1),
     ("deliveryRetry", "deliveryId"): (None, 1.5, True, {}),
     ("apiKeyCreate", "name"): (None, 5),
+    ("apiKeyCreate", "scope"): ("chatbot", "ADMIN", ["CHATBOT"], 0),
+    ("apiKeyCreate", "expiresAt"): ("tomorrow", 1_900_000_000, "2030-01-01"),
+    ("apiKeyUpdate", "scope"): ("chatbot", "CHATBOT MAIL_GATEWAY"),
 }
 
 
@@ -671,6 +678,7 @@ REQUIRED = {
     "articleCreateFromTicket": ("ticketId",),
     "articleUpdate": ("articleId",),
     "apiKeyCreate": ("name",),
+    "apiKeyUpdate": ("apiKeyId",),
     "apiKeyRevoke": ("apiKeyId",),
     "deliveryRetry": ("deliveryId",),
     "supportSettingsTest": ("channel",),

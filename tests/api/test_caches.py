@@ -4,8 +4,11 @@ least recently are evicted, and evicted entries are rebuilt."""
 from __future__ import annotations
 
 import asyncio
+import gc
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from sys import getsizeof
 from typing import Any
 
 import orjson
@@ -13,7 +16,7 @@ import pytest
 
 from callout.execution import documents, prepare
 from callout.execution.cost import OBJECTS_MAX, VALUES_MAX, Cost
-from callout.execution.documents import BYTES_PER_CHARACTER, KEPT_LENGTH, Document, Documents, InvalidDocument
+from callout.execution.documents import BYTES_PER_TOKEN, KEPT_LENGTH, TEXTS, Document, Documents, InvalidDocument
 from callout.execution.prepare import EVENTS_MAX, Preparer
 from callout.execution.run import Engine
 from callout.execution.thread import Thread
@@ -82,7 +85,7 @@ def numbered(number: int) -> str:
 
 
 def test_recently_used_documents_are_cached(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "KEPT_BYTES", 3 * len(numbered(0)) * BYTES_PER_CHARACTER)
+    monkeypatch.setattr(documents, "KEPT_BYTES", 3 * (TEXTS * getsizeof(numbered(0)) + 5 * BYTES_PER_TOKEN))
     kept = Documents(graphql_schema(schema), Thread())
     first = [kept.get(numbered(number)) for number in range(3)]
     assert [kept.get(numbered(number)) for number in (2, 1, 0)] == first[::-1]  # nothing is evicted at the limit
@@ -94,8 +97,56 @@ def test_recently_used_documents_are_cached(monkeypatch: pytest.MonkeyPatch) -> 
     for number in range(10):
         kept.get(numbered(number))
         assert len(kept._kept) == 3
-    kept.get(numbered(0) + " " * 2 * len(numbered(0)))
-    assert len(kept._kept) == 1  # as large as three others
+    kept.get("{ a: __typename b: __typename c: __typename d: __typename }")
+    assert len(kept._kept) == 1  # nearly as large as three others
+
+
+LARGE = {
+    "many fields": "{ tickets { nodes { " + " ".join(f"a{n}: id" for n in range(600)) + " } } }",
+    "many lists": "{ " + " ".join(f"a{n}: tickets {{ nodes {{ customer {{ id }} }} }}" for n in range(95)) + " }",
+    "many values": "{ tickets(filter: {status: [" + "OPEN " * 1_900 + "]}) { totalCount } }",
+    "many operations": " ".join(f"query a{n} {{ __typename }}" for n in range(330)),
+    "many comments": "{ __typename }" + "#\n" * 1_900,
+    "wide characters": '{ ticket(by: {reference: "' + "\U0001f600" * 19_000 + '"}) { id } }',
+}
+
+
+@pytest.mark.parametrize("text", LARGE.values(), ids=LARGE)
+def test_a_document_takes_no_more_memory_than_it_counts(text: str) -> None:
+    kept = Documents(graphql_schema(schema), Thread())
+    kept.get(text + " #")
+    gc.collect()
+    tracemalloc.start()
+    try:
+        document = kept.get(text + " ##")
+        gc.collect()
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 0.3 < taken / kept._kept.getsizeof(document) <= 1, taken
+
+
+async def test_what_is_made_from_a_document_goes_with_it(pool: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of these entries refers to the document, which would stay in memory without being counted."""
+    monkeypatch.setattr(documents, "KEPT_BYTES", 20_000)
+    execution = execution_with(pool)
+    caches = (execution.preparer._variants, execution.preparer._statements, execution.preparer._requests)
+    for n in range(5):
+        assert await ask(execution, FIRST, n=n + 1) == NONE
+    assert [len(cache) > 0 for cache in caches] == [True, True, True]
+    for number in range(10):
+        await ask(execution, numbered(number))
+    assert {operation.document.text for operation, *_ in execution.preparer._variants} == set(
+        execution.preparer._documents._kept
+    )
+    assert FIRST not in execution.preparer._documents._kept
+
+
+async def test_nothing_is_kept_of_a_document_that_is_not(execution: Execution) -> None:
+    preparer = execution.preparer
+    for _ in range(2):
+        assert await ask(execution, FIRST.ljust(KEPT_LENGTH + 1), n=1) == NONE
+    assert not (preparer._variants or preparer._statements or preparer._requests)
 
 
 def test_a_long_document_is_not_cached() -> None:
@@ -135,7 +186,7 @@ NONE = {"data": {"tickets": {"totalCount": 0}}}
 
 def sizes(execution: Execution) -> set[int]:
     """Returns the variable `n` of all cached requests. It reads the keys only, as reading a value counts as a use."""
-    return {orjson.loads(key[2])["n"] for key in execution.preparer._requests}  # type: ignore[index]
+    return {orjson.loads(key[2])["n"] for key in execution.preparer._requests}
 
 
 async def test_recently_used_requests_are_cached(pool: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,22 +268,20 @@ async def test_concurrent_requests_are_answered_for_their_own_viewers(execution:
             assert answer["data"] == {"one": {"name": viewer.name}, "two": {"name": viewer.name}}
 
 
-async def test_the_number_of_cached_variants_of_an_operation_is_limited(
-    pool: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(prepare, "_KEPT_VARIANTS", 3)
+async def test_the_memory_for_cached_variants_is_limited(pool: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare, "_VARIANT_BYTES", 5 * prepare._BYTES_PER_SELECTION)
     monkeypatch.setattr(prepare, "_REQUEST_BYTES", 0)
     execution = execution_with(pool)
     document = "query($a: Boolean!, $b: Boolean!) { me { name @include(if: $a) role @include(if: $b) } }"
-    operation = execution.preparer.prepared(*execution.preparer.operation(document, None))
-    assert operation is not None
+    variants = execution.preparer._variants
     sizes = []
     for number in (0, 1, 2, 0, 3, 0, 1):
         a, b = bool(number & 1), bool(number & 2)
         found = (await ask(execution, document, a=a, b=b))["data"]["me"]
         assert list(found) == ["name"] * a + ["role"] * b
-        sizes.append(len(operation.variants))
-    assert sizes == [1, 2, 3, 3, 3, 3, 3]
+        sizes.append(len(variants))
+        assert variants.currsize <= variants.maxsize
+    assert sizes == [1, 2, 3, 3, 2, 2, 2]  # the last two are `me` with one field and with none
 
 
 async def test_recently_used_statements_of_all_documents_are_cached(

@@ -139,16 +139,38 @@ async def test_an_ambiguous_account_number_matches_no_customer(api: Api, databas
         assert await customer_of(database, await open_ticket(chatbot, accountNumber="Twice-1")) is None
 
 
-async def test_an_email_and_an_account_number_of_two_customers_are_refused(api: Api, database: Database) -> None:
-    await api.new_customer(email="eve@two.example")
+async def test_an_email_address_goes_before_an_account_number(api: Api, database: Database) -> None:
+    """An error would reveal that both belong to customers."""
+    eve = await api.new_customer(name="Eve Two", email="eve@two.example")
     await api.new_customer(accountNumber="TWO-2")
-    before = await dump(database)
     async with api.service() as chatbot:
-        typed: dict[str, Any] = {"contact": contact("eve@two.example"), "idempotencyKey": "two"}
-        refused = await chatbot.refused("ticketCreate", **DESCRIBED, **typed, accountNumber="TWO-2")
-        assert refused == [("MISMATCH", "accountNumber")]
-        assert await dump(database) == before
-        await open_ticket(chatbot, **typed)
+        for name in ("Eve Two", "Somebody"):
+            ticket = await open_ticket(chatbot, contact=contact("eve@two.example", name), accountNumber="TWO-2")
+            assert await customer_of(database, ticket) == eve
+
+
+async def test_a_services_contact_is_required_and_never_filled_in(api: Api) -> None:
+    """Even if the service names a customer and a property that it sees."""
+    person = {"name": "Rosa Reed", "email": "rosa@reed.example"}
+    rosa = await api.new_customer(**person, phone="613-555-0002")
+    home = await api.new_property(rosa)
+    async with api.service() as chatbot:
+        first = await open_ticket(chatbot, contact=person)
+        await api.done("ticketUpdate", "__typename", ticketId=first["id"], propertyId=home)
+        named = {"customerId": rosa, "propertyId": home}
+        for typed, missing in (
+            (None, ["contact.email", "contact.name"]),
+            ({}, ["contact.email", "contact.name"]),
+            ({"name": "Rosa"}, ["contact.email"]),
+            ({"email": "rosa@else.example", "phone": None}, ["contact.name"]),
+        ):
+            refused = await chatbot.refused("ticketCreate", **DESCRIBED, **named, contact=typed)
+            assert sorted(refused) == [("REQUIRED", field) for field in missing]
+        typed = contact("rosa@else.example", "Rosa")
+        ticket = await open_ticket(chatbot, **named, contact=typed)
+        assert (ticket["contact"], ticket["customer"]) == ({**typed, "phone": None}, None)
+        ticket = await open_ticket(chatbot, **named, contact=person)
+        assert (ticket["contact"], ticket["customer"]) == ({**person, "phone": None}, {"id": rosa, "name": "Rosa Reed"})
 
 
 async def test_only_services_may_give_a_valid_account_number(api: Api) -> None:
@@ -166,7 +188,7 @@ async def test_only_services_may_give_a_valid_account_number(api: Api) -> None:
 
 
 async def test_an_account_number_alone_does_not_reveal_its_customer(api: Api, database: Database) -> None:
-    """Every query has the same result as for an unknown number, unless the chatbot knows the customer's contact."""
+    """Every query has the same result as for an unknown number, unless the chatbot knows both name and address."""
     secret = await api.new_customer(name="Zephyrine Quill", email="zq@secret.example", accountNumber="SECRET-9")
     document = """query($id: ID!, $customer: ID!) {
       ticket(by: {id: $id}) { customer { id } contact { name email phone }
@@ -200,9 +222,73 @@ async def test_an_account_number_alone_does_not_reveal_its_customer(api: Api, da
         )
         assert staff["ticket"]["history"]["nodes"][2]["changes"][0]["after"] == "Zephyrine Quill"
 
-        for known in (contact("ZQ@secret.example"), contact("else@example.net", "zephyrine quill")):
-            seen = await open_ticket(other, accountNumber="SECRET-9", contact=known)
-            assert seen["customer"] == {"id": secret, "name": "Zephyrine Quill"}
+        for half_known in (contact("ZQ@secret.example"), contact("else@example.net", "zephyrine quill")):
+            seen = await open_ticket(other, accountNumber="SECRET-9", contact=half_known)
+            assert seen["customer"] is None
+        seen = await open_ticket(other, contact=contact("ZQ@secret.example", "zephyrine  quill"))
+        assert seen["customer"] == {"id": secret, "name": "Zephyrine Quill"}
+
+
+async def test_an_account_number_reveals_nothing_about_a_customer_whom_the_service_sees(api: Api) -> None:
+    """The ticket has a property, which an admin has set, and the customer writes a note."""
+    person = {"name": "Nadia Known", "email": "nadia@known.example"}
+    nadia = await api.new_customer(**person, accountNumber="KNOWN-1")
+    home = await api.new_property(nadia, address="9 Known Street")
+    document = """query($id: ID!, $customer: ID!, $property: ID!) {
+      ticket(by: {id: $id}) { customer { id } property { id } notes { nodes { author { kind name } } }
+        history { nodes { actor { kind name } changes { before after } } } }
+      customers { nodes { id tickets { totalCount nodes { id } } } }
+      properties { nodes { id tickets { totalCount nodes { id } } } }
+      ofCustomer: tickets(filter: {customerId: $customer}) { totalCount nodes { id } }
+      ofProperty: tickets(filter: {propertyId: $property}) { totalCount nodes { id } }
+      ticketCounts(filter: {or: [{customerId: $customer}, {propertyId: $property}]}) { all } }"""
+    async with api.service("knows nadia") as chatbot, api.customer(nadia) as portal:
+        known = await open_ticket(chatbot, contact=person)
+        guess = await open_ticket(chatbot, accountNumber="KNOWN-1")
+        for ticket in (known, guess):
+            await api.done("ticketUpdate", "__typename", ticketId=ticket["id"], propertyId=home)
+            await portal.done("noteAdd", "__typename", ticketId=ticket["id"], body="What is this?")
+        asked = {"customer": nadia, "property": home}
+        for ticket, name, shown in ((known, "Nadia Known", "9 Known Street"), (guess, "John Smith", None)):
+            found = await chatbot(document, id=ticket["id"], **asked)
+            one = {"totalCount": 1, "nodes": [{"id": known["id"]}]}
+            assert found["customers"]["nodes"] == [{"id": nadia, "tickets": one}]
+            assert found["properties"]["nodes"] == [{"id": home, "tickets": one}]
+            assert found["ofCustomer"] == found["ofProperty"] == one
+            assert found["ticketCounts"] == {"all": 1}
+            read = found["ticket"]
+            assert (read["customer"], read["property"]) == (
+                ({"id": nadia}, {"id": home}) if ticket is known else (None, None)
+            )
+            assert read["notes"]["nodes"] == [{"author": {"kind": "CUSTOMER", "name": name}}]
+            _, changed, noted = read["history"]["nodes"]
+            assert changed["changes"] == [{"before": None, "after": shown}]
+            assert noted["actor"] == {"kind": "CUSTOMER", "name": name}
+
+
+async def test_a_property_does_not_reveal_whose_account_number_it_is(api: Api) -> None:
+    """The error is the same for the right number as for an unknown one."""
+    person = {"name": "Pia Place", "email": "pia@place.example"}
+    pia = await api.new_customer(**person, accountNumber="PLACE-1")
+    home = await api.new_property(pia)
+    async with api.service("knows pia") as chatbot:
+        ticket = await open_ticket(chatbot, contact=person)
+        await api.done("ticketUpdate", "__typename", ticketId=ticket["id"], propertyId=home)
+        for number in ("PLACE-1", "PLACE-2"):
+            given: dict[str, Any] = {**DESCRIBED, "contact": contact("nobody@example.net"), "accountNumber": number}
+            refused = await chatbot.refused("ticketCreate", **given, propertyId=home)
+            assert refused == [("MISMATCH", "propertyId")]
+            await open_ticket(chatbot, contact=person, accountNumber=number, propertyId=home)
+
+
+async def test_tracking_does_not_reveal_whose_account_number_it_is(api: Api) -> None:
+    await api.new_customer(email="tracked@x.example", accountNumber="TRACKED-1")
+    async with api.service() as chatbot:
+        given = {**DESCRIBED, "contact": contact("nobody@example.net"), "accountNumber": "TRACKED-1"}
+        opened = (await chatbot.done("ticketCreate", "ticket { reference }", **given))["ticket"]
+        for email, found in (("tracked@x.example", False), ("nobody@example.net", True)):
+            tracked = await chatbot(TRACK, **opened, email=email)
+            assert (tracked["ticketTrack"] is not None) == found
 
 
 # Tracking

@@ -36,12 +36,12 @@ async def test_others_run_while_a_long_document_is_read(preparer: Preparer, monk
 
     monkeypatch.setattr(documents, "parse", parse)
     query = "{ me { role } }" + " " * LONG
-    reading = asyncio.create_task(preparer.fetch_operation(query, None, free_charge()))
+    reading = asyncio.create_task(preparer.fetch_operation(query, None, Role.ADMIN, free_charge()))
     await asyncio.sleep(0)
     others_have_run.set()
     document, node = await reading
     assert document.text == query and document.operations == {None: node}
-    assert (await preparer.fetch_operation(query, None, free_charge()))[0] is document
+    assert (await preparer.fetch_operation(query, None, Role.ADMIN, free_charge()))[0] is document
 
 
 async def test_others_run_between_the_statements_of_a_request(
@@ -49,7 +49,7 @@ async def test_others_run_between_the_statements_of_a_request(
 ) -> None:
     monkeypatch.setattr(prepare, "STEP_SECONDS", -1)
     fields = " ".join(f"t{number}: tickets(first: {number + 1}) {{ totalCount }}" for number in range(ROOTS))
-    document, node = await preparer.fetch_operation(f"{{ {fields} }}", None, free_charge())
+    document, node = await preparer.fetch_operation(f"{{ {fields} }}", None, Role.ADMIN, free_charge())
     operation = preparer.prepared(document, node)
     assert operation is not None
     turns = 0

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from typing import Any, TypeAlias
 
 import httpx
 import pytest
 
-from db.enums import Role
+from db.compiler.fields import Root
+from db.enums import NO_SCOPE, STAFF, Role, ServiceScope
+from resolvers.viewer import me
+from schema import check_scopes
 from tests.helpers import role_tables as roles
 from tests.helpers.api import Api, Refusal, Server
 from tests.helpers.database_checks import Database, dump
@@ -52,7 +56,9 @@ MUTATIONS = {
     "supportSettingsUpdate": "A",
     "supportSettingsTest": "A",
     "apiKeyCreate": "A",
+    "apiKeyUpdate": "A",
     "apiKeyRevoke": "A",
+    "tokensRevoke": "A",
     "inboundEmailIngest": "AS",
 }
 SUBSCRIPTIONS = {
@@ -74,6 +80,16 @@ FIELDS = {
     "Technician.tickets": "AT",
     "Technician.openTicketCount": "AT",
     "Technician.createdAt": "AT",
+}
+SCOPES = {
+    ServiceScope.CHATBOT: {
+        "Query": {
+            *("node", "nodes", "me", "tickets", "ticket", "ticketCounts", "ticketTrack", "ticketEvents", "articles"),
+        },
+        "Mutation": {"ticketCreate"},
+        "Subscription": {"ticketChanged", "ticketCountsChanged", "noteAdded"},
+    },
+    ServiceScope.MAIL_GATEWAY: {"Query": set(), "Mutation": {"inboundEmailIngest"}, "Subscription": set()},
 }
 
 
@@ -257,6 +273,104 @@ async def test_every_operation_needs_a_token(server: Server) -> None:
                 assert response.status_code == 401
                 assert [error["extensions"]["code"] for error in response.json()["errors"]] == ["UNAUTHENTICATED"]
         assert (await nobody.post("/graphql", json={"query": "{ __schema { queryType { name } } }"})).status_code == 401
+
+
+# Scopes of services
+
+
+@pytest.fixture(scope="module")
+async def keys(scene: Scene) -> AsyncIterator[dict[ServiceScope, Api]]:
+    """A client with an API key of each scope."""
+    async with AsyncExitStack() as stack:
+        yield {
+            scope: await stack.enter_async_context(await scene.viewers[A].with_new_key(scope=scope))
+            for scope in ServiceScope
+        }
+
+
+@pytest.mark.parametrize("operation", ["Query", "Mutation", "Subscription"])
+def test_the_schema_agrees_with_the_decisions_on_scopes(operation: str) -> None:
+    derived = {name: {each for each in rights if each in SCOPES} for name, rights in roles.operations(operation)}
+    assert derived == {name: {scope for scope in SCOPES if name in SCOPES[scope][operation]} for name in derived}
+
+
+@pytest.mark.parametrize("operation", ["Query", "Mutation"])
+async def test_each_root_field_is_allowed_to_each_scope_as_on_the_page(
+    scene: Scene, keys: dict[ServiceScope, Api], operation: str
+) -> None:
+    """Also when a service without a scope, or of another one, has just asked the same."""
+    for name in root_fields(operation):
+        body = call(operation, name, unknown)
+        for viewer in (scene.viewers[S], scene.viewers[A]):
+            await viewer.http.post("/graphql", json=body)
+        for scope, viewer in (keys | dict(reversed(keys.items()))).items():
+            allowed = name in SCOPES[scope][operation]
+            answered = outcome(await viewer.http.post("/graphql", json=body))
+            assert answered == ("allowed" if allowed else "FORBIDDEN"), (name, scope)
+
+
+async def test_each_subscription_is_allowed_to_each_scope_as_on_the_page(keys: dict[ServiceScope, Api]) -> None:
+    for scope, viewer in keys.items():
+        async with live(viewer) as screen:
+            for name in root_fields("Subscription"):
+                request = call("Subscription", name, unknown)
+                await screen.subscribe(name, request["query"], **request["variables"])
+                answer = await screen.receive()
+                if name in SCOPES[scope]["Subscription"]:
+                    assert answer["type"] == "next"
+                else:
+                    assert [each["extensions"]["code"] for each in answer["payload"]] == ["FORBIDDEN"]
+
+
+INGEST = 'inboundEmailIngest(input: {message: {text: "From: a@x.example\\n\\nHello."}})'
+
+
+FRAGMENT = "fragment F on InboundEmailIngestPayload { t: ticket { id } }"
+
+
+async def test_a_scope_is_not_widened_by_the_form_of_a_document(
+    keys: dict[ServiceScope, Api], database: Database
+) -> None:
+    """By neighbours, aliases, fragments, directives, introspection, the other transport, or what is allowed."""
+    gateway, chatbot = keys[ServiceScope.MAIL_GATEWAY], keys[ServiceScope.CHATBOT]
+    before = await dump(database)
+    for viewer, document in (
+        (gateway, "{ __typename a: tickets { totalCount } }"),
+        (gateway, "{ ...F } fragment F on Query { me { name } }"),
+        (gateway, "{ ... on Query @include(if: true) { articles { totalCount } } }"),
+        (gateway, "{ __schema { queryType { name } } tickets { totalCount } }"),
+        (gateway, f"mutation {{ {HARMLESS} a: {INGEST} {{ __typename }} }}"),
+        (gateway, f"mutation {{ {INGEST} {{ outcome ticket {{ id }} }} }}"),
+        (gateway, f"mutation {{ {INGEST} {{ ...F }} }} {FRAGMENT}"),
+        (chatbot, f"mutation {{ {HARMLESS} a: {INGEST} {{ outcome }} }}"),
+        (chatbot, "{ me { name } customers { totalCount } }"),
+        (chatbot, f'{{ node(id: "{unknown("id")}") {{ id }} apiKeys {{ totalCount }} }}'),
+    ):
+        assert outcome(await viewer.http.post("/graphql", json={"query": document})) == "FORBIDDEN", document
+        streamed = await viewer.http.post("/graphql/stream", json={"query": document})
+        assert "FORBIDDEN" in streamed.text, document
+    assert await dump(database) == before
+    for viewer in (gateway, chatbot):
+        assert await viewer("{ __typename }") == {"__typename": "Query"}
+    assert (await gateway(f"mutation {{ {INGEST} {{ outcome }} }}"))["inboundEmailIngest"] == {
+        "outcome": "TICKET_CREATED"
+    }
+
+
+async def test_a_refusal_by_scope_names_the_scope(keys: dict[ServiceScope, Api]) -> None:
+    with pytest.raises(Refusal) as refusal:
+        await keys[ServiceScope.CHATBOT]("{ customers { totalCount } }")
+    (error,) = refusal.value.response["errors"]
+    assert error["message"] == "The scope chatbot does not allow Query.customers."
+
+
+async def test_a_root_field_for_services_cannot_be_declared_without_scopes() -> None:
+    for mapping, good in ((Root(me), False), (Root(me, roles=STAFF), True), (Root(me, scopes=NO_SCOPE), True)):
+        if good:
+            check_scopes("Query.new", mapping)
+        else:
+            with pytest.raises(TypeError, match=r"Query\.new"):
+                check_scopes("Query.new", mapping)
 
 
 # Mutations that several roles share, but with different inputs

@@ -220,6 +220,7 @@ def test_only_fields_that_may_be_missing_are_nullable(printed: GraphQLSchema) ->
         *("Ticket.closedAt", "Ticket.chat", "Ticket.article", "Contact.phone", "Customer.phone", "Technician.phone"),
         "Customer.erasedAt",
         *("Article.sourceTicket", "TicketEvent.note", "FieldChange.before", "FieldChange.after", "ApiKey.revokedAt"),
+        *(f"ApiKey.{name}" for name in ("scope", "createdBy", "creatorSubject", "expiresAt", "lastUsedAt")),
         *("TicketTracking.resolution", "TicketTracking.resolvedAt", "TicketTracking.closedAt"),
         *("Note.senderVerified", "Ticket.senderVerified"),
         *("PageInfo.startCursor", "PageInfo.endCursor", "Viewer.technician", "Viewer.customer"),
@@ -416,7 +417,12 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
     await done("articleCreate", problem="Another", solution="Something else")
     await done("ticketSetStatus", ticketId=ticket, status="CLOSED")
     key = (await done("apiKeyCreate", name="Chatbot"))["apiKey"]["id"]
+    await done("apiKeyUpdate", apiKeyId=key, expiresAt="2200-01-01T00:00:00Z")
+    await database.execute("UPDATE api_keys SET last_used_at = now()")
     await done("apiKeyRevoke", apiKeyId=key)
+    async with Api(api.server, subject="another boss") as leaving:
+        await leaving.done("apiKeyCreate", "__typename", name="Another")
+    await done("tokensRevoke", subject="another boss")
     assert (await answers.do(api, admin, "supportSettingsTest", channel="EMAIL"))["userErrors"]
     await _give_up(database)
     dead = (await api("{ deliveries(filter: {state: [DEAD]}) { nodes { id } } }"))["deliveries"]["nodes"]
@@ -426,8 +432,8 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
     await done("supportSettingsUpdate", **settings)
     for mail in MAIL:
         await done("inboundEmailIngest", message={"text": mail})
-    leaving = {"name": "Mia", "email": "mia@leaving.test", "accountNumber": "C-2"}
-    await done("customerErase", customerId=(await done("customerCreate", **leaving))["customer"]["id"])
+    mia = {"name": "Mia", "email": "mia@leaving.test", "accountNumber": "C-2"}
+    await done("customerErase", customerId=(await done("customerCreate", **mia))["customer"]["id"])
     nobody = "tkt_00000000-0000-7000-8000-000000000000"
     await done("ticketsBulkUpdate", ticketIds=[ticket, nobody], priority="HIGH")
     for mutation, input in (
@@ -450,7 +456,9 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
         ("articleCreateFromTicket", {"ticketId": ticket}),
         ("articleUpdate", {"articleId": "art_00000000-0000-7000-8000-000000000000", "problem": "x"}),
         ("apiKeyCreate", {"name": ""}),
+        ("apiKeyUpdate", {"apiKeyId": key, "name": "x"}),
         ("apiKeyRevoke", {"apiKeyId": "key_00000000-0000-7000-8000-000000000000"}),
+        ("tokensRevoke", {"everyone": False}),
         ("deliveryRetry", {"deliveryId": dead[0]["id"]}),
         ("supportSettingsUpdate", {"googleChatWebhookUrl": "http://example.com"}),
         ("inboundEmailIngest", {"message": {"encoded": "no base64!"}}),

@@ -243,6 +243,7 @@ async def everything(
             "nodes": [f"ids: {json.dumps(ids[start : start + 30])}" for start in range(0, len(ids), 30)],
             "ticket": [f'by: {{ reference: "{reference}" }}'],
             "ticketTrack": [f'reference: "{reference}", email: "clara@own.example"'],
+            "auditEntries": ["first: 100"],
             "articles": ["first: 5", f'first: 5, search: "panel or {DRAFT}"'],
         },
     )
@@ -745,6 +746,55 @@ async def test_a_tickets_new_customer_sees_nothing_of_the_former_one(company: Co
                 "nodes": [{"kind": "UPDATED", "actor": {"kind": "ADMIN", "name": "The Boss"}, "changes": []}],
             },
         }
+
+
+HISTORY = """query($id: ID!) { ticket(by: { id: $id }) {
+    history { nodes { changes { field before after } } } } }"""
+
+
+async def changes_of(viewer: Api, ticket: str, field: str) -> list[tuple[str | None, str | None]]:
+    """Returns the changes of one field that the viewer reads in the ticket's history."""
+    events = (await viewer(HISTORY, id=ticket))["ticket"]["history"]["nodes"]
+    changes = [change for event in events for change in event["changes"] if change["field"] == field]
+    return [(change["before"], change["after"]) for change in changes]
+
+
+async def test_the_history_names_no_technician_whom_a_customer_or_service_does_not_see_now(company: Company) -> None:
+    admin = company.admin
+    names = ("Former", "Present")
+    former, present = [await admin.new_technician(name=name) for name in names]
+    customer = await admin.new_customer()
+    async with admin.customer(customer) as owner, admin.service("history") as bot:
+        for viewer in (owner, bot):
+            ticket = await viewer.new_ticket()
+            for technician in (former, None, present):
+                await admin.done("ticketAssign", "__typename", ticketId=ticket, technicianId=technician)
+            assert await changes_of(viewer, ticket, "technician") == [(None, None), (None, None), (None, "Present")]
+            everything = [(None, "Former"), ("Former", None), (None, "Present")]
+            assert await changes_of(admin, ticket, "technician") == everything
+            other = await viewer.new_ticket()
+            await admin.done("ticketAssign", "__typename", ticketId=other, technicianId=former)
+            assert await changes_of(viewer, ticket, "technician") == everything
+
+
+async def test_the_history_shows_no_address_that_a_service_does_not_see_now(company: Company) -> None:
+    admin = company.admin
+    customer = await admin.new_customer()
+    former, present = [await admin.new_property(customer, address=f"{n} History Street") for n in (1, 2)]
+    async with admin.service("history of properties") as bot:
+        ticket = await bot.new_ticket()
+        await admin.done("ticketUpdate", "__typename", ticketId=ticket, customerId=customer)
+        for property_id in (former, present):
+            await admin.done("ticketUpdate", "__typename", ticketId=ticket, propertyId=property_id)
+        assert await changes_of(bot, ticket, "property") == [(None, None), (None, "2 History Street")]
+        everything = [(None, "1 History Street"), ("1 History Street", "2 History Street")]
+        assert await changes_of(admin, ticket, "property") == everything
+        other = await bot.new_ticket()
+        await admin.done("ticketUpdate", "__typename", ticketId=other, customerId=customer, propertyId=former)
+        assert await changes_of(bot, ticket, "property") == everything
+        # The ticket no longer reveals its customer, but what it showed when it did may be known.
+        await admin.done("ticketUpdate", "__typename", ticketId=ticket, contact={"name": "Somebody"})
+        assert await changes_of(bot, ticket, "property") == [(None, "1 History Street"), ("1 History Street", None)]
 
 
 async def test_an_inactive_technician_is_refused(company: Company) -> None:

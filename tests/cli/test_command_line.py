@@ -60,6 +60,7 @@ def test_only_the_token_is_printed(callout: Terminal) -> None:
     [("1", 1), ("90s", 90), ("15m", 900), ("12h", 43_200), ("7d", 604_800), ("366d", 31_622_400)],
 )
 def test_a_token_is_valid_for_the_given_time(callout: Terminal, ttl: str, seconds: int) -> None:
+    callout.settings["CALLOUT_JWT_MAX_LIFETIME_DAYS"] = "366"
     token = callout("token", "--role", "admin", "--ttl", ttl).stdout.strip()
     made = jwt.decode(token, options={"verify_signature": False})  # the shortest may have expired by now
     assert made["exp"] - made["iat"] == seconds
@@ -70,6 +71,23 @@ def test_an_invalid_time_or_one_over_a_year_is_a_usage_error(callout: Terminal, 
     done = callout("token", "--role", "admin", "--ttl", ttl)
     assert (done.exit_code, done.stdout) == (2, "")
     assert "is not a duration of up to a year" in done.stderr
+
+
+def test_no_token_is_made_that_would_be_refused_for_its_lifetime(callout: Terminal) -> None:
+    for days, ttl, code in (("30", "30d", 0), ("30", "2592001", 2), ("1", "25h", 2), ("1", "24h", 0)):
+        callout.settings["CALLOUT_JWT_MAX_LIFETIME_DAYS"] = days
+        done = callout("token", "--role", "admin", "--ttl", ttl)
+        assert done.exit_code == code
+        assert (f"the {days} days of CALLOUT_JWT_MAX_LIFETIME_DAYS" in done.stderr) == (code == 2)
+
+
+def test_a_services_token_has_a_scope(callout: Terminal) -> None:
+    for arguments, scope in (((), "chatbot"), (("--scope", "mail_gateway"), "mail_gateway")):
+        made = claims(callout("token", "--role", "service", *arguments).stdout.strip())
+        assert made["service_scope"] == scope
+    assert "service_scope" not in claims(callout("token", "--role", "admin").stdout.strip())
+    done = callout("token", "--role", "admin", "--scope", "chatbot")
+    assert (done.exit_code, done.stdout, "only a service's token has a --scope" in done.stderr) == (2, "", True)
 
 
 def test_the_default_name_of_a_token_is_its_subject_or_role(callout: Terminal) -> None:
@@ -149,7 +167,8 @@ def test_the_doctor_approves_a_healthy_installation_without_showing_secrets(call
     done = callout("doctor")
     assert done.exit_code == 0, done.stdout
     assert re.findall(r"^([✓✗]) (\w+) ", done.stdout, re.MULTILINE) == [
-        ("✓", about) for about in ("program", "settings", "tokens", "database", "schema", "queue", "mail", "server")
+        ("✓", about)
+        for about in ("program", "settings", "tokens", "database", "schema", "queue", "keys", "mail", "server")
     ]
     assert SECRET not in done.stdout
 

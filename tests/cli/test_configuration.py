@@ -73,7 +73,7 @@ def test_all_problems_are_reported_at_once_without_secrets(tmp_path: Path) -> No
     ("name", "least", "most"),
     [
         *(("port", 1, 65_535), ("workers", 1, 64), ("pool_size", 1, 200)),
-        *(("event_retention_days", 1, 36_500), ("notify_give_up", 0.001, 8_760)),
+        *(("event_retention_days", 1, 36_500), ("notify_give_up", 0.001, 8_760), ("jwt_max_lifetime_days", 1, 366)),
         *((f"{rows}_retention_days", 30, 36_500) for rows in ("inbound", "audit", "idempotency")),
         ("delivery_retention_days", 1, 36_500),
     ],
@@ -93,6 +93,7 @@ def test_settings_are_shown_without_secrets(tmp_path: Path) -> None:
         database_url=f"postgresql://{account}/callout",
         pubsub_url=f"redis://{account}",
         jwt_secret="tr0ubador" * 4,
+        jwt_secret_previous="tr0ubador" * 5,
         jwt_jwks_url=f"https://{account}/keys",
         smtp_url=f"smtp://{account}",
         imap_url=f"imaps://{account}/INBOX",
@@ -138,6 +139,7 @@ def test_the_direct_url_is_that_of_the_database_by_default(tmp_path: Path) -> No
         ("database_direct_url", "mysql://db.test/callout", "must start with postgresql://"),
         ("imap_url", "imap://u:tr0ubador@mail.test/INBOX", "must start with imaps://"),
         ("jwt_secret", "é" * 15 + "x", "is shorter than 32 bytes"),
+        ("jwt_secret_previous", "é" * 15 + "x", "is shorter than 32 bytes"),
         ("jwt_issuer", "", "should have at least 1 character"),
         ("public_url", "https://callout.test:0", "must be a URL such as https://"),
         ("public_url", "https://callout.test:port", "must be a URL such as https://"),
@@ -216,6 +218,20 @@ def test_production_refuses_a_development_secret() -> None:
     assert problems(**PRODUCTION | {"jwt_secret": "development-" + "x" * 32}) == [
         "CALLOUT_JWT_SECRET is a development secret, which must not be used in production."
     ]
+
+
+def test_a_previous_secret_is_as_good_as_the_current_one() -> None:
+    assert problems(**PRODUCTION, jwt_secret_previous="development-" + "x" * 32) == [
+        "CALLOUT_JWT_SECRET_PREVIOUS is a development secret, which must not be used in production."
+    ]
+    assert problems(**PRODUCTION, jwt_secret_previous="x" * 32) == [
+        "CALLOUT_JWT_SECRET_PREVIOUS: is the same as CALLOUT_JWT_SECRET: set that to a new secret, or unset this one"
+    ]
+    issued = PRODUCTION | {"jwt_secret": None, "jwt_jwks_url": "https://issuer.test/keys"}
+    assert problems(**issued, jwt_secret_previous="y" * 32) == [
+        "CALLOUT_JWT_SECRET_PREVIOUS is set, but CALLOUT_JWT_SECRET is not: set both, or neither."
+    ]
+    assert load(**PRODUCTION, jwt_secret_previous="y" * 32).jwt_secret_previous == "y" * 32
 
 
 def test_the_issuers_url_must_be_https_or_local_in_production() -> None:

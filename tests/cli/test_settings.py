@@ -123,6 +123,13 @@ NO_WEBHOOKS = [
     "https://chat.googleapis.com/\nx",
     "file:///etc/passwd",
     "javascript:alert(1)",
+    "https://127.0.0.1/v1/spaces",
+    "https://127.1/v1/spaces",
+    "https://0x7f.1/v1/spaces",
+    "https://2130706433/v1/spaces",
+    "https://localhost./v1/spaces",
+    "https://[::ffff:169.254.169.254]/latest",
+    "https://10.0.0.1:8443/",
 ]
 
 
@@ -252,6 +259,59 @@ async def test_a_revoked_key_stops_working_and_stays_listed(api: Api, server: Se
     # A second revocation changes nothing.
     assert (await api.done("apiKeyRevoke", KEY, apiKeyId=key["id"]))["apiKey"] == revoked
     assert (await listed(api))[key["id"]] == revoked
+
+
+async def test_a_key_has_a_scope_an_expiry_and_a_creator(api: Api, server: Server) -> None:
+    details = "apiKey { id name scope createdBy creatorSubject expiresAt lastUsedAt }"
+    made = (await api.done("apiKeyCreate", details, name="bot"))["apiKey"]
+    assert made == {
+        "id": made["id"],
+        "name": "bot",
+        "scope": "CHATBOT",
+        "createdBy": "The Boss",
+        "creatorSubject": "boss",
+        "expiresAt": None,
+        "lastUsedAt": None,
+    }
+    later = "2200-01-01T00:00:00+00:00"
+    other = (await api.done("apiKeyCreate", details, name="mail", scope="MAIL_GATEWAY", expiresAt=later))["apiKey"]
+    assert (other["scope"], other["expiresAt"]) == ("MAIL_GATEWAY", later)
+    async with Api(server, subject="another", name="Another") as another:
+        changed = await another.done("apiKeyUpdate", details, apiKeyId=made["id"], scope="MAIL_GATEWAY")
+        assert changed["apiKey"] == made | {"scope": "MAIL_GATEWAY"}
+    changed = await api.done("apiKeyUpdate", details, apiKeyId=other["id"], name="post", expiresAt=None)
+    assert changed["apiKey"] == other | {"name": "post", "expiresAt": None}
+
+
+async def test_the_last_use_of_a_key_is_shown(api: Api) -> None:
+    made = await api.done("apiKeyCreate", "secret apiKey { id }", name="bot")
+    async with api.with_token(made["secret"]) as bot:
+        await bot("{ me { name } }")
+    async with asyncio.timeout(20):
+        while True:
+            keys = (await api("{ apiKeys(first: 1) { nodes { id lastUsedAt createdAt } } }"))["apiKeys"]["nodes"]
+            if keys[0]["lastUsedAt"] is not None:
+                break
+            await asyncio.sleep(0.05)
+    assert keys[0]["id"] == made["apiKey"]["id"]
+    assert keys[0]["lastUsedAt"] >= keys[0]["createdAt"]
+
+
+async def test_a_key_cannot_lose_its_scope_expire_in_the_past_or_come_back(api: Api, database: Database) -> None:
+    key = (await api.done("apiKeyCreate", KEY, name="bot"))["apiKey"]["id"]
+    gone = (await api.done("apiKeyCreate", KEY, name="gone"))["apiKey"]["id"]
+    await api.done("apiKeyRevoke", KEY, apiKeyId=gone)
+    before = await dump(database)
+    past = "2020-01-01T00:00:00Z"
+    assert await api.refused("apiKeyCreate", name="x", scope=None) == [("REQUIRED", "scope")]
+    assert await api.refused("apiKeyCreate", name="x", expiresAt=past) == [("INVALID", "expiresAt")]
+    assert await api.refused("apiKeyUpdate", apiKeyId=key, scope=None) == [("REQUIRED", "scope")]
+    assert await api.refused("apiKeyUpdate", apiKeyId=key, expiresAt=past) == [("INVALID", "expiresAt")]
+    for change in ({"name": "x"}, {"scope": "CHATBOT"}, {"expiresAt": None}, {}):
+        payload = await api.do("apiKeyUpdate", "apiKey { id }", apiKeyId=gone, **change)
+        assert [error["code"] for error in payload["userErrors"]] == ["NOT_ALLOWED"]
+        assert payload["apiKey"] == {"id": gone}
+    assert await dump(database) == before
 
 
 async def test_keys_are_listed_newest_first(api: Api) -> None:

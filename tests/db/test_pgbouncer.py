@@ -159,7 +159,7 @@ async def test_a_server_works_behind_it(tmp_path: Path, fresh_url: str, mode: st
         direct = settings["database_direct_url"]
         with server_process(tmp_path, bouncer.url, database_direct_url=direct) as process:
             async with Api(server_of(process, fresh_url)) as api, following(api) as screen:
-                direct_ones = {("callout bell", embedded.SUPERUSER), ("callout tail", embedded.SUPERUSER)}
+                direct_ones = {(f"callout {name}", embedded.SUPERUSER) for name in ("bell", "tail", "tokens")}
                 all_of_them = direct_ones | {("callout", bouncer.role)}
                 async with asyncio.timeout(WITHIN):
                     while await roles_of(fresh_url) != all_of_them:  # noqa: ASYNC110 (there is no event to wait for)

@@ -103,6 +103,16 @@ class Api:
     def service(self, subject: str = "chatbot") -> Api:
         return Api(self.server, Role.SERVICE, subject, "Chatbot")
 
+    def with_token(self, token: str) -> Api:
+        """A client that shows this token or API key."""
+        viewer = Api(self.server)
+        viewer.http.headers["authorization"] = f"Bearer {token}"
+        return viewer
+
+    async def with_new_key(self, **given: Any) -> Api:
+        """A client that shows a new API key."""
+        return self.with_token((await self.done("apiKeyCreate", "secret", **{"name": "A service"} | given))["secret"])
+
     # Test data. Values that are not passed are random, so that they are unique.
 
     async def new_customer(self, **given: Any) -> str:

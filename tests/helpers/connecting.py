@@ -94,7 +94,7 @@ class StubApplication(LiveApplication):
     def charge(self, session: Session) -> Charge:
         return self.budget.request()
 
-    async def operation_type(self, request: GraphQLRequest, charge: Charge) -> OperationType | None:
+    async def operation_type(self, session: Session, request: GraphQLRequest, charge: Charge) -> OperationType | None:
         return OperationType.QUERY
 
     async def reply(self, session: Session, request: GraphQLRequest, info: RequestInfo, charge: Charge) -> Reply:

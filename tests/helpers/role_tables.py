@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 from graphql import GraphQLObjectType
 
 from db import entities
-from db.enums import EVERYONE, Role
+from db.enums import EVERYONE, Role, ServiceScope
 from tests.helpers.paths import ROOT
-from tests.helpers.schema_walker import SCHEMA, roles_of, root_fields
+from tests.helpers.schema_walker import SCHEMA, roles_of, root_fields, scopes_of
 
-Roles = frozenset[Role]
+Roles: TypeAlias = frozenset[Role]
+Rights: TypeAlias = frozenset[Role | ServiceScope]
 
 ROOTS = (SCHEMA.query_type, SCHEMA.mutation_type, SCHEMA.subscription_type)
 PAGE = ROOT / "docs" / "roles.md"
@@ -23,9 +25,12 @@ PAGE = ROOT / "docs" / "roles.md"
 _INTRODUCTION = """\
 # Who may do what
 
-A viewer is an admin, a technician, a customer or a service (a program with an API key). A request that uses a field
-without ✓ for its role is refused as a whole with `FORBIDDEN`, and none of it is executed. Without a token only
-`/healthz`, `/readyz` and the page `/confirm-address` answer.
+A viewer is an admin, a technician, a customer or a service (a program with an API key). A service has a *scope*:
+`CHATBOT` or `MAIL_GATEWAY`. One without a scope may do what the column *service* says; a scope allows less. A request
+that uses a field without ✓ for its role or scope is refused as a whole with `FORBIDDEN`, and none of it is executed.
+Without a token only `/healthz`, `/readyz` and the page `/confirm-address` answer.
+
+Each root field declares its roles and scopes where it is defined, in `schema/`.
 
 `make schema` makes this page from the schema, and a test sends a request for each cell.
 """
@@ -42,10 +47,10 @@ def restricted_fields() -> Iterator[tuple[str, Roles]]:
                 yield f"{type_.name}.{name}", roles_of(field)
 
 
-def operations(operation: str) -> Iterator[tuple[str, Roles]]:
-    """Returns the fields of `Query`, `Mutation` or `Subscription`."""
+def operations(operation: str) -> Iterator[tuple[str, Rights]]:
+    """Returns the fields of `Query`, `Mutation` or `Subscription`, with the roles and scopes that may use them."""
     for name, field in root_fields(operation).items():
-        yield name, roles_of(field)
+        yield name, roles_of(field) | scopes_of(field)
 
 
 def page() -> str:
@@ -53,13 +58,13 @@ def page() -> str:
         (
             _INTRODUCTION,
             "## Queries\n",
-            _matrix("Query", operations("Query")),
+            _matrix("Query", operations("Query"), (*Role, *ServiceScope)),
             "## Mutations\n",
-            _matrix("Mutation", operations("Mutation")),
+            _matrix("Mutation", operations("Mutation"), (*Role, *ServiceScope)),
             "## Subscriptions\n",
-            _matrix("Subscription", operations("Subscription")),
+            _matrix("Subscription", operations("Subscription"), (*Role, *ServiceScope)),
             "## Fields that not everyone reads\n",
-            _matrix("Field", restricted_fields()),
+            _matrix("Field", restricted_fields(), tuple(Role)),
             "## Who sees which rows\n",
             "A row that a viewer may not see does not exist for them: no list has it, no count includes it, and no id"
             " finds it.\n",
@@ -68,9 +73,10 @@ def page() -> str:
     )
 
 
-def _matrix(head: str, rows: Iterator[tuple[str, Roles]]) -> str:
-    marked = [(f"`{name}`", *("✓" if role in roles else "" for role in Role)) for name, roles in rows]
-    return _table((head, *(role.lower() for role in Role)), [("---", *(":-:" for _ in Role)), *marked])
+def _matrix(head: str, rows: Iterator[tuple[str, Rights]], columns: Sequence[Role | ServiceScope]) -> str:
+    marked = [(f"`{name}`", *("✓" if column in rights else "" for column in columns)) for name, rights in rows]
+    heads = (column.lower() if isinstance(column, Role) else f"`{column}`" for column in columns)
+    return _table((head, *heads), [("---", *(":-:" for _ in columns)), *marked])
 
 
 def _things() -> Iterator[tuple[str, str]]:

@@ -25,7 +25,7 @@ from db import entities
 from db.compiler.fields import Items, One
 from db.compiler.selection import MAPPING, FieldMapping
 from db.entity import Entity
-from db.enums import EVERYONE, Role
+from db.enums import EVERYONE, Role, ServiceScope
 from db.lists.page import Many
 from schema import graphql_schema, schema
 
@@ -65,6 +65,12 @@ def roles_of(field: GraphQLField) -> frozenset[Role]:
     return EVERYONE if mapping is None else mapping.roles
 
 
+def scopes_of(field: GraphQLField) -> frozenset[ServiceScope]:
+    """Returns the scopes with which services may use a root field."""
+    mapping: FieldMapping = field.extensions[MAPPING]
+    return (mapping.scopes or frozenset()) if Role.SERVICE in mapping.roles else frozenset()
+
+
 class Everything:
     """Everything that a role may read. `reached` collects the fields that the documents have selected."""
 
@@ -89,13 +95,13 @@ class Everything:
         """Yields documents that select a root field's objects and their neighbours."""
         type_: Any = get_named_type(field.type)
         if not isinstance(type_, GraphQLInterfaceType):
-            yield f"{{ {call} {{ {self._all(type_, 1)} }} }}"
+            yield f"{{ {call} {{ {self.selection(type_, 1)} }} }}"
             return
         hops = (
             0 if is_list_type(get_nullable_type(field.type)) else 1
         )  # a list of neighbours would exceed the cost limits
         for concrete in SCHEMA.get_possible_types(type_):
-            yield f"{{ {call} {{ __typename id ... on {concrete.name} {{ {self._all(concrete, hops)} }} }} }}"
+            yield f"{{ {call} {{ __typename id ... on {concrete.name} {{ {self.selection(concrete, hops)} }} }} }}"
 
     def _chains(self, call: str, type_: Any) -> Iterator[str]:
         """Yields documents that select the neighbours of a root field's objects, and the neighbours of those: one
@@ -104,7 +110,7 @@ class Everything:
         thing = get_named_type(type_.fields["nodes"].type) if connection else type_
         for link, leading in self._readable(thing.name) if isinstance(thing, GraphQLObjectType) else ():
             if _leads(leading):
-                inner = f"{link}{_page(leading)} {{ {self._all(get_named_type(leading.type), 1)} }}"
+                inner = f"{link}{_page(leading)} {{ {self.selection(get_named_type(leading.type), 1)} }}"
                 yield f"{{ {call} {{ {f'nodes {{ {inner} }}' if connection else inner} }} }}"
 
     def readable(self) -> set[tuple[str, str]]:
@@ -125,7 +131,7 @@ class Everything:
     def _readable(self, type_name: str) -> list[tuple[str, GraphQLField]]:
         return [(name, field) for name, field in _object(type_name).fields.items() if self._role in roles_of(field)]
 
-    def _all(self, type_: Any, hops: int) -> str:
+    def selection(self, type_: Any, hops: int) -> str:
         """Returns a selection of all fields; fields that lead to other objects are followed for `hops` steps. Lists
         without pages are left out at the last step, where they would exceed the cost limits."""
         parts = []
@@ -140,7 +146,7 @@ class Everything:
             elif type_.name.endswith("Edge") and name == "node":  # `nodes` has the rest
                 parts.append(f"{name} {{ __typename }}")
             else:
-                parts.append(f"{name}{_page(field)} {{ {self._all(target, left)} }}")
+                parts.append(f"{name}{_page(field)} {{ {self.selection(target, left)} }}")
         return " ".join(parts)
 
 

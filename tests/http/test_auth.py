@@ -19,14 +19,16 @@ import jwt
 import pytest
 
 from callout.auth import authenticator as auth
-from callout.auth import jwks
+from callout.auth import jwks, key_uses
 from callout.auth.authenticator import Authenticator
+from callout.auth.key_uses import KeyUses
 from callout.http.errors import AuthenticationUnavailable, Unauthenticated
 from callout.settings import Settings
 from db.enums import Role
 from db.ids import new_id
 from db.viewer import Viewer
 from tests.helpers.api import Server
+from tests.helpers.database_checks import until
 from tests.helpers.issuer import EC_KEY, RSA_KEY, PrivateKey, issuer, public_jwk, public_pem
 from tests.helpers.process import callout_process
 
@@ -35,7 +37,14 @@ ME = {"query": "{ me { role name } }"}
 Database: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Statements: TypeAlias = "tuple[asyncpg.Pool[asyncpg.Record], list[str]]"
 
-MESSAGES = {"A bearer token is required.", "The credentials are not valid.", "The token has expired."}
+MESSAGES = {
+    "A bearer token is required.",
+    "The credentials are not valid.",
+    "The token has expired.",
+    "The API key has expired.",
+    "The token has been revoked.",
+    "The token is valid for longer than this server allows.",
+}
 
 
 @pytest.fixture
@@ -66,14 +75,16 @@ async def add_customer(database: Database) -> str:
     return key
 
 
-async def add_api_key(database: Database) -> tuple[str, str]:
-    """Returns the key's id and its secret."""
+async def add_api_key(database: Database, expires_in: float | None = None) -> tuple[str, str]:
+    """Returns the key's id and its secret. The key has no scope, as those from before there were scopes."""
     key, secret = new_id(), "callout_" + secrets.token_urlsafe(32)
     await database.execute(
-        "INSERT INTO api_keys (id, name, prefix, secret_hash) VALUES ($1, 'chatbot', $2, $3)",
+        "INSERT INTO api_keys (id, name, prefix, secret_hash, expires_at)"
+        " VALUES ($1, 'chatbot', $2, $3, now() + $4 * interval '1 second')",
         key,
         secret[:12],
         hashlib.sha256(secret.encode()).digest(),
+        expires_in,
     )
     return key, secret
 
@@ -209,6 +220,22 @@ BAD_CLAIMS: dict[str, Callable[[], dict[str, object]]] = {
     "of a technician without a prefix": lambda: {"role": "technician", "sub": new_id()},
     "of a technician in capitals": lambda: {"role": "technician", "sub": f"tec_{new_id()}".upper()},
     "of a technician with a quote": lambda: {"role": "technician", "sub": f"tec_{new_id()}'"},
+    "whose time of issue is a text": lambda: {"iat": str(int(time.time()))},
+    "whose time of issue is a boolean": lambda: {"iat": True},
+    "whose time of issue is a list": lambda: {"iat": [int(time.time())]},
+    "whose time of issue is no number": lambda: {"iat": float("nan")},
+    "whose expiry is a text": lambda: {"exp": str(int(time.time()) + 60)},
+    "of an unknown scope": lambda: {"role": "service", "service_scope": "root"},
+    "of a scope in capitals": lambda: {"role": "service", "service_scope": "CHATBOT"},
+    "of two scopes": lambda: {"role": "service", "service_scope": "chatbot mail_gateway"},
+    "of a scope in a list": lambda: {"role": "service", "service_scope": ["chatbot"]},
+    "of an empty scope": lambda: {"role": "service", "service_scope": ""},
+    "of an admin with a scope": lambda: {"service_scope": "chatbot"},
+    "of a technician with a scope": lambda: {
+        "role": "technician",
+        "sub": f"tec_{new_id()}",
+        "service_scope": "chatbot",
+    },
     "of an unknown technician": lambda: {"role": "technician", "sub": f"tec_{new_id()}"},
     "of an unknown customer": lambda: {"role": "customer", "sub": f"cus_{new_id()}"},
 }
@@ -219,6 +246,51 @@ async def test_a_token_with_a_bad_claim_is_refused(
     server: Server, client: httpx.AsyncClient, changed: Callable[[], dict[str, object]]
 ) -> None:
     assert assert_refused(await ask(client, token(server.settings, **changed()))) == "The credentials are not valid."
+
+
+DAY = 24 * 3600
+ANY_NUMBER = 9 * 10**15
+
+
+@pytest.mark.parametrize(
+    ("iat", "exp", "good"),
+    [
+        (0, 30 * DAY, True),
+        (-29 * DAY, DAY, True),
+        (-29.5 * DAY, 0.5 * DAY, True),
+        (0, 30 * DAY + 1, False),
+        (-DAY, 29 * DAY + 1, False),
+        (0, ANY_NUMBER, False),
+        (0, float(ANY_NUMBER), False),
+        (0, 10**400, False),
+        (-ANY_NUMBER, 60, False),
+        (-1e300, 60, False),
+    ],
+)
+async def test_a_token_may_be_valid_for_thirty_days(
+    server: Server, client: httpx.AsyncClient, iat: float, exp: float, good: bool
+) -> None:
+    """From the time of issue, and wherever now is between the two. A subject is used once: its revocation would
+    count."""
+    now = int(time.time())
+    answer = await ask(client, token(server.settings, iat=now + iat, exp=now + exp))
+    if good:
+        assert answer.status_code == 200
+    else:
+        assert assert_refused(answer) == "The token is valid for longer than this server allows."
+
+
+async def test_the_longest_validity_of_a_token_is_a_setting(server: Server) -> None:
+    settings = server.settings.model_copy(update={"jwt_max_lifetime_days": 1})
+    authenticator = Authenticator(settings, None)  # type: ignore[arg-type]
+    now = int(time.time())
+    assert await authenticator.authenticate(f"Bearer {token(settings, iat=now, exp=now + DAY)}")
+    with pytest.raises(Unauthenticated):
+        await authenticator.authenticate(f"Bearer {token(settings, iat=now, exp=now + DAY + 1)}")
+    for seconds in (DAY + 1, 366 * DAY):
+        with pytest.raises(ValueError, match="1 days at most"):
+            auth.mint(settings, role=Role.ADMIN, subject="boss", name="Mint", ttl=seconds)
+    await authenticator.close()
 
 
 async def test_an_expired_token_is_refused_as_expired(server: Server, client: httpx.AsyncClient) -> None:
@@ -316,6 +388,155 @@ async def test_an_api_key_is_refused_within_a_second_of_its_revocation(
     await database.execute("UPDATE api_keys SET revoked_at = now() WHERE id = $1", key)
     await asyncio.sleep(1.0)
     assert_refused(await ask(client, secret))
+
+
+# The rotation of a secret
+
+
+async def test_both_secrets_check_tokens_and_the_current_one_signs_them(server: Server) -> None:
+    settings = server.settings
+    assert settings.jwt_secret is not None
+    later = settings.model_copy(update={"jwt_secret": "n" * 40, "jwt_secret_previous": settings.jwt_secret})
+    latest = settings.model_copy(update={"jwt_secret": "n" * 40})
+    old, new = token(settings), token(later)
+    minted = auth.mint(later, role=Role.ADMIN, subject="boss", name="Mint", ttl=60)
+    jwt.decode(minted, "n" * 40, ["HS256"], audience=settings.jwt_audience)
+    for chosen, accepted in ((settings, [old]), (later, [old, new, minted]), (latest, [new, minted])):
+        authenticator = Authenticator(chosen, None)  # type: ignore[arg-type]
+        for each in (old, new, minted):
+            if each in accepted:
+                assert (await authenticator.authenticate(f"Bearer {each}")).role is Role.ADMIN
+            else:
+                with pytest.raises(Unauthenticated, match="The credentials are not valid"):
+                    await authenticator.authenticate(f"Bearer {each}")
+        await authenticator.close()
+
+
+async def test_every_secret_is_tried_whichever_has_signed(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the time that it takes does not tell them apart; and the refusal is that of the secret that fits."""
+    settings = server.settings.model_copy(update={"jwt_secret": "n" * 40, "jwt_secret_previous": "p" * 40})
+    tried: list[object] = []
+    decode = auth._JWT.decode
+
+    def counted(token: str, key: Any, *arguments: Any, **options: Any) -> Any:
+        tried.append(key)
+        return decode(token, key, *arguments, **options)
+
+    monkeypatch.setattr(auth._JWT, "decode", counted)
+    authenticator = Authenticator(settings, None)  # type: ignore[arg-type]
+    now = int(time.time())
+    for secret, exp, refusal in (
+        ("n" * 40, now + 60, None),
+        ("p" * 40, now + 60, None),
+        ("n" * 40, now - 60, "The token has expired."),
+        ("p" * 40, now - 60, "The token has expired."),
+        ("x" * 40, now + 60, "The credentials are not valid."),
+        ("x" * 40, now - 60, "The credentials are not valid."),
+    ):
+        tried.clear()
+        signed = jwt.encode(claims(settings, iat=now - 120, exp=exp), secret)
+        if refusal is None:
+            assert await authenticator.authenticate(f"Bearer {signed}")
+        else:
+            with pytest.raises(Unauthenticated, match=refusal):
+                await authenticator.authenticate(f"Bearer {signed}")
+        assert tried == ["n" * 40, "p" * 40]
+    await authenticator.close()
+
+
+async def test_a_previous_secret_is_for_hmac_alone(server: Server) -> None:
+    """Neither the algorithm nor the name of the key that a token gives makes it more."""
+    previous = public_pem(RSA_KEY)
+    with issuer() as idp:
+        idp.publish(first=RSA_KEY)
+        settings = server.settings.model_copy(update={"jwt_secret_previous": "p" * 40, "jwt_jwks_url": idp.url})
+        authenticator = Authenticator(settings, None)  # type: ignore[arg-type]
+        good = claims(settings)
+        assert await authenticator.authenticate(f"Bearer {by_hand({'alg': 'HS256'}, good, 'p' * 40)}")
+        for forged in (
+            by_hand({"alg": "HS256", "kid": "first"}, good, "p" * 40),
+            by_hand({"alg": "HS512"}, good, "p" * 40, "sha512"),
+            by_hand({"alg": "none"}, good, "").rpartition(".")[0] + ".",
+            by_hand({"alg": "HS256"}, good, previous),
+            jwt.encode(good, RSA_KEY, "RS256"),
+        ):
+            with pytest.raises(Unauthenticated):
+                await authenticator.authenticate(f"Bearer {forged}")
+        await authenticator.close()
+
+
+# The expiry and the use of API keys
+
+
+async def test_an_api_key_is_refused_once_it_has_expired(
+    client: httpx.AsyncClient, database: Database, server: Server
+) -> None:
+    _, lasting = await add_api_key(database, expires_in=3600)
+    _, brief = await add_api_key(database, expires_in=1.5)
+    _, expired = await add_api_key(database, expires_in=-1)
+    assert (await ask(client, brief)).status_code == (await ask(client, lasting)).status_code == 200
+    assert assert_refused(await ask(client, expired)) == "The API key has expired."
+    await asyncio.sleep(1.5)  # what is remembered of it must not outlive it
+    assert assert_refused(await ask(client, brief)) == "The API key has expired."
+    assert (await ask(client, lasting)).status_code == 200
+
+
+async def test_a_revoked_key_is_refused_like_an_unknown_one_even_if_it_has_expired(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    key, secret = await add_api_key(database, expires_in=-1)
+    await database.execute("UPDATE api_keys SET revoked_at = now() WHERE id = $1", key)
+    for refused in (secret, "callout_" + "a" * 43):
+        assert assert_refused(await ask(client, refused)) == "The credentials are not valid."
+
+
+async def test_the_use_of_a_key_is_written_at_most_once_a_minute(
+    client: httpx.AsyncClient, database: Database, statements: Statements
+) -> None:
+    used = "SELECT last_used_at FROM api_keys WHERE id = $1"
+    key, secret = await add_api_key(database)
+    unused, _ = await add_api_key(database)
+    assert (await ask(client, secret)).status_code == 200
+    await until(database, f"(SELECT last_used_at IS NOT NULL FROM api_keys WHERE id = '{key}')")
+    first = await database.fetchval(used, key)
+    uses = KeyUses(statements[0])
+    writing = asyncio.create_task(uses.write())
+    for ago, written in ((59, False), (61, True)):
+        await database.execute(
+            "UPDATE api_keys SET last_used_at = now() - $2 * interval '1 second' WHERE id = $1", key, ago
+        )
+        before = await database.fetchval(used, key)
+        uses.note(key)
+        uses.note(unused)  # whose row is written all the same
+        await until(database, f"(SELECT last_used_at IS NOT NULL FROM api_keys WHERE id = '{unused}')")
+        assert (await database.fetchval(used, key) != before) is written
+        await database.execute("UPDATE api_keys SET last_used_at = NULL WHERE id = $1", unused)
+        uses._noted_at.clear()
+    assert first is not None
+    writing.cancel()
+
+
+async def test_noting_a_use_neither_waits_nor_repeats_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[list[str]] = []
+    now = 0.0
+
+    class Writing:
+        async def execute(self, query: str, keys: list[str]) -> None:
+            written.append(keys)
+            if len(written) == 1:
+                raise ConnectionRefusedError
+
+    monkeypatch.setattr(key_uses, "monotonic", lambda: now)
+    uses = KeyUses(Writing())  # type: ignore[arg-type]
+    writing = asyncio.create_task(uses.write())
+    noted = ((0.0, "a"), (0.5, "a"), (1.0, "b"), (60.5, "a"), (61.5, "a"), (61.9, "b"))
+    for now, key in noted:  # noqa: B007 (the clock reads it)
+        uses.note(key)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert written == [["a"], ["b"], ["a"]]
+    assert not writing.done()  # a failure is only logged
+    writing.cancel()
 
 
 # The cache, tested from inside: over HTTP only its timing can be seen.

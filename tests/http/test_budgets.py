@@ -140,6 +140,11 @@ async def test_the_cost_is_shown_on_request(api: Api) -> None:
             socket._asked["1"] = (ME, {})
             payload = (await socket.receive())["payload"]
             assert list(payload["extensions"]["cost"]) == list(cost)
+            assert (await socket.receive())["type"] == "complete"
+            wrong = {"query": "query($n: Int) { tickets(first: $n) { totalCount } }", "variables": {"n": "x"}}
+            await socket.send(id="2", type="subscribe", payload=wrong | {"extensions": {"cost": True}})
+            refused = await socket.receive()
+            assert (refused["type"], refused["payload"][0]["extensions"]["code"]) == ("error", "BAD_USER_INPUT")
 
 
 async def test_the_cost_counts_conditions_times_roots_and_what_must_be_built(api: Api) -> None:

@@ -10,10 +10,12 @@ from starlette.types import Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from callout.http.server import ENDING, HEAD_MAX, BoundedProtocol
+from callout.http.connection_limits import ConnectionLimits
+from callout.http.server import ENDING, HEAD_MAX, LIMITS, BoundedProtocol
 from tests.helpers.wire import settled, until
 
 REFUSAL = b"HTTP/1.1 431 "
+HEAD_SECONDS = 0.2
 
 
 class FakeTransport(asyncio.Transport):
@@ -62,7 +64,7 @@ async def requests() -> Requests:
 async def protocol(requests: Requests) -> BoundedProtocol:
     config = Config(requests, http=BoundedProtocol, log_config=None, lifespan="off", access_log=False)
     config.load()
-    protocol = BoundedProtocol(config, ServerState(), {})
+    protocol = BoundedProtocol(config, ServerState(), {LIMITS: ConnectionLimits(head_seconds=HEAD_SECONDS)})
     protocol.connection_made(FakeTransport())
     return protocol
 
@@ -133,3 +135,49 @@ async def test_an_idle_connection_is_closed_when_the_server_shuts_down(
         await until(lambda: transport_of(protocol).written)
     protocol.shutdown()
     assert transport_of(protocol).closed
+
+
+@pytest.mark.parametrize("dripped", [b"", b"x"])
+async def test_the_rest_of_a_body_that_was_answered_must_arrive_in_time(
+    protocol: BoundedProtocol, requests: Requests, dripped: bytes
+) -> None:
+    receive(protocol, head(500, b"content-length: 1000000\r\n"))
+    await until(lambda: transport_of(protocol).written.startswith(b"HTTP/1.1 204"))
+    for _ in range(1_000):
+        if transport_of(protocol).closed:
+            break
+        if dripped:
+            protocol.data_received(dripped)
+        await asyncio.sleep(0.01)
+    assert transport_of(protocol).closed
+    assert requests.paths == ["/"]
+
+
+async def test_an_answer_may_take_longer_than_a_request(protocol: BoundedProtocol) -> None:
+    """Also if the next request has begun to arrive meanwhile; its time starts with the end of the answer."""
+    receive(protocol, b"GET /for-ever HTTP/1.1\r\nhost: x\r\n\r\nGET / HT")
+    await asyncio.sleep(2 * HEAD_SECONDS)
+    assert (transport_of(protocol).written, transport_of(protocol).closed) == (b"", False)
+    protocol.cycle.scope[ENDING].set()  # type: ignore[typeddict-item]
+    await until(lambda: transport_of(protocol).written.startswith(b"HTTP/1.1 204"))
+    assert not transport_of(protocol).closed
+    for _ in range(1_000):
+        if not transport_of(protocol).closed:
+            await asyncio.sleep(0.01)
+    assert transport_of(protocol).written.endswith(
+        b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+    )
+
+
+async def test_a_connection_may_idle_after_the_rest_of_a_body_has_arrived(
+    protocol: BoundedProtocol, requests: Requests
+) -> None:
+    """As long as after any request; a client may send a body a moment after its head, and be answered in between."""
+    receive(protocol, head(500, b"content-length: 10\r\n"))
+    await until(lambda: transport_of(protocol).written.startswith(b"HTTP/1.1 204"))
+    receive(protocol, b"y" * 10)
+    await asyncio.sleep(3 * HEAD_SECONDS)
+    assert not transport_of(protocol).closed
+    assert protocol.timeout_keep_alive_task is not None
+    receive(protocol, head(500))
+    await until(lambda: requests.paths == ["/", "/"])

@@ -114,7 +114,7 @@ async def test_a_stopped_application_leaves_no_task_connection_or_unwritten_line
     try:
         async with app.router.lifespan_context(app) as state:
             assert state is not None
-            for name in ("callout", "callout bell", "callout tail"):
+            for name in ("callout", "callout bell", "callout tail", "callout tokens"):
                 await until(watcher, f"count(*) >= 1 {OF_CALLOUT} = '{name}'")
             await state["readiness"].check()
             async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:

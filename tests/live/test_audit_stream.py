@@ -188,19 +188,22 @@ async def test_a_lost_entry_resets_those_who_have_seen_it(api: Api, database: Da
 async def test_a_cursor_from_before_pruned_entries_has_expired(api: Api, database: Database) -> None:
     before, _ = await listed(api)
     entry = new_id()
-    await database.execute(
-        "INSERT INTO audit_entries (id, at, action, object_kind, actor_kind, actor_id, actor_name, changed)"
-        " VALUES ($1, now() - interval '2 days', 'UPDATED', 'SUPPORT_SETTINGS', 'ADMIN', 'boss', 'The Boss', '{}')",
-        entry,
-    )
-    # A transaction that began before the entry, in any database of the server, would make the cursor look too early.
-    await until(database, "bool_and(xid < pg_snapshot_xmin(pg_current_snapshot())) FROM audit_entries")
-    after, _ = await listed(api)
-    await until(database, FOLDED)
-    async with database.transaction():
-        await database.execute("SET LOCAL callout.pruning = 'audit_entries'")
-        await database.execute("DELETE FROM audit_entries WHERE id = $1", entry)
     async with live(api) as screen:
+        await screen.subscribe("0", ADDED)
+        await ready(screen)
+        await database.execute(
+            "INSERT INTO audit_entries (id, at, action, object_kind, actor_kind, actor_id, actor_name, changed)"
+            " VALUES ($1, now() - interval '2 days', 'UPDATED', 'SUPPORT_SETTINGS', 'ADMIN', 'boss', 'The Boss', '{}')",
+            entry,
+        )
+        assert (await screen.next())["entry"]["id"] == f"aud_{entry}"  # servers are far beyond what they prune
+        # A transaction that began before the entry, in any database of the cluster, makes a cursor look earlier.
+        await until(database, "bool_and(xid < pg_snapshot_xmin(pg_current_snapshot())) FROM audit_entries")
+        after, _ = await listed(api)
+        await until(database, FOLDED)
+        async with database.transaction():
+            await database.execute("SET LOCAL callout.pruning = 'audit_entries'")
+            await database.execute("DELETE FROM audit_entries WHERE id = $1", entry)
         await screen.subscribe("1", ADDED, after=before)
         assert [each["reason"] for each in await ready(screen)] == ["CURSOR_EXPIRED"]
         await screen.subscribe("2", ADDED, after=after)

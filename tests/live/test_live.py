@@ -16,7 +16,7 @@ import asyncpg
 import pytest
 from graphql import is_object_type
 
-from callout.auth.authenticator import LEEWAY_SECONDS, mint
+from callout.auth.authenticator import LEEWAY_SECONDS, REMEMBER_SECONDS, mint
 from callout.settings import Settings
 from db.enums import Role, TicketEventKind
 from db.events import counts
@@ -206,6 +206,28 @@ async def test_live_counts_follow_each_change(api: Api) -> None:
         await screen.quiet(0.6)
 
 
+async def test_a_services_filter_by_customer_is_silent_about_tickets_that_do_not_reveal_them(api: Api) -> None:
+    """Not even a message that shows no change reveals whose account number was guessed."""
+    person = {"name": "Silvia Silent", "email": "silvia@silent.example"}
+    customer = await api.new_customer(**person, accountNumber="SILENT-1")
+    counted = "subscription($filter: TicketFilter) { ticketCountsChanged(filter: $filter) { all } }"
+    filter = {"customerId": customer}
+    async with (
+        api.service("guessing robot") as robot,
+        following(robot, filter) as theirs,
+        live(robot) as all_counts,
+        live(robot) as their_counts,
+    ):
+        await all_counts.subscribe("1", counted)
+        await their_counts.subscribe("1", counted, filter=filter)
+        assert await all_counts.next() == await their_counts.next() == {"all": 0}
+        await robot.new_ticket(accountNumber="SILENT-1")
+        assert await all_counts.next() == {"all": 1}
+        known = await robot.new_ticket(contact=person)
+        assert (await theirs.next())["ticketId"] == known
+        assert await their_counts.next() == {"all": 1}
+
+
 async def test_a_replay_larger_than_the_queue_is_delivered_completely(api: Api) -> None:
     """And so are the events during the replay, which are more than the queue holds too."""
     ticket = await api.new_ticket()
@@ -373,6 +395,33 @@ async def test_a_client_with_a_revoked_key_is_disconnected(api: Api) -> None:
         assert (await robot.next())["__typename"] == "StreamReady"
         await api.done("apiKeyRevoke", "apiKey { id }", apiKeyId=made["apiKey"]["id"])
         assert (await robot.closed())[0] == 4403
+
+
+async def test_a_client_whose_key_expires_or_gets_another_scope_is_disconnected(api: Api, database: Database) -> None:
+    """The other one of the two stays, and the scope of the new connection is the new one."""
+    narrowed, extended = [
+        await api.done("apiKeyCreate", "secret apiKey { id }", name="A robot", expiresAt="2200-01-01T00:00:00Z")
+        for _ in range(2)
+    ]
+    with_narrowed, with_extended = api.with_token(narrowed["secret"]), api.with_token(extended["secret"])
+    async with live(with_narrowed) as first, live(with_extended) as stays:
+        await first.subscribe("1", CHANGES)
+        assert (await first.next())["__typename"] == "StreamReady"
+        await api.done("apiKeyUpdate", "__typename", apiKeyId=narrowed["apiKey"]["id"], scope="MAIL_GATEWAY")
+        assert await first.closed() == (4403, "Forbidden")
+        await asyncio.sleep(REMEMBER_SECONDS)
+        async with live(with_narrowed) as second:
+            await second.subscribe("1", CHANGES)
+            assert (await second.receive())["payload"][0]["extensions"]["code"] == "FORBIDDEN"
+        await api.done("apiKeyUpdate", "__typename", apiKeyId=extended["apiKey"]["id"], name="Renamed", expiresAt=None)
+        await stays.subscribe("1", "{ me { role } }")
+        assert await stays.next() == {"role": "SERVICE"}
+        expire = "UPDATE api_keys SET expires_at = now() WHERE id::text = $1"
+        await database.execute(expire, extended["apiKey"]["id"].removeprefix("key_"))
+        assert await stays.closed() == (4403, "Forbidden")
+    async with socket(api.server.url) as again:
+        await again.send(type="connection_init", payload={"authorization": f"Bearer {extended['secret']}"})
+        assert await again.closed() == (4403, "Forbidden: The API key has expired.")
 
 
 async def test_a_connection_ends_when_its_token_expires(api: Api) -> None:

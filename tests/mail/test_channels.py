@@ -11,6 +11,7 @@ from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import Any
 
+import asyncpg
 import pytest
 
 from callout import doctor
@@ -18,6 +19,7 @@ from callout.notification_channels import channels_of
 from callout.notification_worker import opened
 from callout.settings import InvalidSettings, Settings, load
 from db.enums import DeliveryChannel, NoticeKind
+from db.ids import new_id
 from notifiers.notification import Unavailable
 from tests.helpers.issuer import issuer
 from tests.helpers.mail_server import MailServer, mail_server
@@ -82,7 +84,8 @@ async def test_mail_is_sent_through_the_configured_server() -> None:
 
 
 async def test_each_process_gets_its_share_of_a_spaces_rate(tmp_path: Path) -> None:
-    made = channels_of(development(tmp_path, workers=20))  # three a minute: one at once, then one every 30 seconds
+    settings = development(tmp_path, workers=20, webhook_private_hosts="allow")
+    made = channels_of(settings)  # three a minute: one at once, then one every 30 seconds
     with webhook() as space:
         await made[DeliveryChannel.GOOGLE_CHAT].send(notification(webhook_url=space.url()))
         with pytest.raises(Unavailable) as refusal:
@@ -206,6 +209,40 @@ def test_the_doctor_reports_how_tokens_are_signed(callout: Terminal, tmp_path: P
     for name in ("JWT_JWKS_URL", "JWT_SECRET"):
         del callout.settings[f"CALLOUT_{name}"]
     assert findings(callout, "tokens") == [(True, "HS256, signed with a development secret")]
+
+
+def test_the_doctor_reports_that_a_secret_is_being_rotated(callout: Terminal) -> None:
+    assert findings(callout, "tokens", jwt_secret_previous="tr0ubador" * 4) == [
+        (True, "HS256, signed with the configured secret")
+    ]
+    assert "\n            those signed with CALLOUT_JWT_SECRET_PREVIOUS are accepted, too; " in callout("doctor").stdout
+
+
+async def test_the_doctor_reports_keys_that_expire_and_that_nobody_uses(
+    callout: Terminal, database: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    for name, scope, days, used, revoked in (
+        ("Lasting", "CHATBOT", None, True, False),
+        ("Old", None, 15, False, False),
+        ("Gateway", "MAIL_GATEWAY", 13, False, False),
+        ("Brief", "CHATBOT", 1, True, False),
+        ("Expired", "CHATBOT", -1, False, False),
+        ("Revoked", "CHATBOT", 1, False, True),
+    ):
+        await database.execute(
+            "INSERT INTO api_keys (id, name, prefix, secret_hash, scope, expires_at, last_used_at, revoked_at)"
+            " VALUES ($1, $2, 'callout_abcd', $2::text::bytea, $3, now() + $4 * interval '1 day',"
+            " CASE WHEN $5 THEN now() END, CASE WHEN $6 THEN now() END)",
+            new_id(),
+            *(name, scope, days, used, revoked),
+        )
+    assert findings(callout, "keys") == [(True, "4 work, 2 of them never used")]
+    details = callout("doctor").stdout.partition(" keys ")[2].splitlines()[1:4]
+    assert details[0].strip() == "1 without a scope, from before keys had one: give each its scope with apiKeyUpdate"
+    assert [re.sub(r"\d{4}-\d\d-\d\d", "…", line.strip()) for line in details[1:]] == [
+        "Brief (callout_abcd…) expires on …",
+        "Gateway (callout_abcd…) expires on …",
+    ]
 
 
 def test_the_doctor_reports_the_version_of_the_database(callout: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:

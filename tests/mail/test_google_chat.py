@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from db.enums import Audience, NoticeKind
+from notifiers import public_addresses
 from notifiers.google_chat import PER_MINUTE, GoogleChat, Space
 from notifiers.notification import NotSent, Unavailable, Undeliverable
 from tests.helpers.notifications import PUBLIC_URL, notification
@@ -40,7 +41,7 @@ def space(shared: Webhook) -> Webhook:
 
 @pytest.fixture
 async def chat() -> AsyncIterator[GoogleChat]:
-    made = GoogleChat(PUBLIC_URL, seconds=SOON)
+    made = GoogleChat(PUBLIC_URL, private_hosts=True, seconds=SOON)
     yield made
     await made.close()
 
@@ -131,7 +132,7 @@ async def test_long_texts_are_shortened_to_fit_a_message(chat: GoogleChat, space
 
 
 async def test_without_a_public_url_there_is_no_button(space: Webhook) -> None:
-    chat = GoogleChat(None)
+    chat = GoogleChat(None, private_hosts=True)
     await chat.send(to_space(space.url()))
     assert "buttonList" not in json.dumps(space.posted[-1].message)
     await chat.close()
@@ -163,7 +164,7 @@ async def test_without_a_public_url_there_is_no_button(space: Webhook) -> None:
 async def test_the_status_determines_whether_to_retry(
     space: Webhook, status: int, headers: dict[str, str], outcome: type[NotSent], after: float | None
 ) -> None:
-    chat = GoogleChat(PUBLIC_URL)
+    chat = GoogleChat(PUBLIC_URL, private_hosts=True)
     space.answer = (status, headers)
     with pytest.raises(outcome, match=f"HTTP {status} ") as refusal:
         await chat.send(to_space(space.url()))
@@ -237,11 +238,87 @@ async def test_the_url_is_never_shown_or_logged(
     assert not any("tr0ub" in text or "/spaces/" in text for text in texts)
 
 
+# Private hosts
+
+
+@pytest.fixture
+async def public_chat(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[GoogleChat]:
+    """A channel with the default settings, in a world in which 127.0.0.2 is a public address."""
+    public = public_addresses.is_public
+    monkeypatch.setattr(public_addresses, "is_public", lambda address: str(address) == "127.0.0.2" or public(address))
+    made = GoogleChat(PUBLIC_URL, seconds=SOON)
+    yield made
+    await made.close()
+
+
+def name_server(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]:
+    """Makes every look-up of `chat.example` give the next of the answers, the last one for ever. Returns the hosts that
+    are looked up."""
+    loop = asyncio.get_running_loop()
+    real = loop.getaddrinfo
+    looked_up: list[str] = []
+
+    async def getaddrinfo(host: Any, port: Any, **options: Any) -> Any:
+        host = host.decode() if isinstance(host, bytes) else host
+        looked_up.append(host)
+        if host != "chat.example":
+            return await real(host, port, **options)
+        given = answers[min(looked_up.count(host), len(answers)) - 1]
+        return [found for address in given for found in await real(address, port, **options)]
+
+    monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+    return looked_up
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1", "0x7f.1", "2130706433", "localhost", "127.0.0.1."])
+async def test_nothing_is_posted_to_a_private_host(public_chat: GoogleChat, space: Webhook, host: str) -> None:
+    with pytest.raises(Undeliverable, match="CALLOUT_WEBHOOK_PRIVATE_HOSTS"):
+        await public_chat.send(to_space(space.url().replace("127.0.0.1", host)))
+    assert space.posted == []
+
+
+async def test_nothing_is_posted_to_a_name_with_private_addresses(
+    public_chat: GoogleChat, space: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name_server(monkeypatch, ["127.0.0.1", "::1", "10.0.0.1"])
+    with pytest.raises(Undeliverable, match="CALLOUT_WEBHOOK_PRIVATE_HOSTS"):
+        await public_chat.send(to_space(space.url().replace("127.0.0.1", "chat.example")))
+    assert space.posted == []
+
+
+async def test_a_name_that_changes_its_address_after_the_check_gets_nothing(
+    public_chat: GoogleChat, space: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody listens at its public address, and the space at its private one."""
+    looked_up = name_server(monkeypatch, ["127.0.0.2"], ["127.0.0.1"])
+    with pytest.raises(Unavailable, match="ConnectError"):
+        await public_chat.send(to_space(space.url().replace("127.0.0.1", "chat.example")))
+    assert space.posted == []
+    assert looked_up.count("chat.example") == 1
+
+
+async def test_the_next_public_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one refuses connections; the private one in between is left out."""
+    monkeypatch.setattr(public_addresses, "is_public", lambda address: str(address) != "127.0.0.3")
+    chat = GoogleChat(PUBLIC_URL, seconds=SOON)
+    with webhook() as space:
+        name_server(monkeypatch, ["127.0.0.2", "127.0.0.3", "127.0.0.1"])
+        await chat.send(to_space(space.url().replace("127.0.0.1", "chat.example")))
+        (posted,) = space.posted
+        assert posted.headers["Host"] == f"chat.example:{space.port}"
+    await chat.close()
+
+
+async def test_a_name_that_is_not_found_is_tried_again(public_chat: GoogleChat) -> None:
+    with pytest.raises(Unavailable, match="ConnectError"):
+        await public_chat.send(to_space(f"https://nowhere.invalid/v1/spaces/AAA/messages?{SECRET}"))
+
+
 # Rate limits
 
 
 async def test_the_rate_limit_of_one_space_does_not_delay_others(space: Webhook) -> None:
-    chat = GoogleChat(PUBLIC_URL, per_minute=6)  # a burst of two, then one every fifteen seconds
+    chat = GoogleChat(PUBLIC_URL, private_hosts=True, per_minute=6)  # a burst of two, then one every fifteen seconds
     outcomes = await asyncio.gather(
         *(chat.send(to_space(space.url(name))) for name in "AAAAABB"), return_exceptions=True
     )
@@ -252,14 +329,15 @@ async def test_the_rate_limit_of_one_space_does_not_delay_others(space: Webhook)
 
 
 async def test_a_short_wait_for_a_turn_delays_the_send(space: Webhook) -> None:
-    chat = GoogleChat(PUBLIC_URL, per_minute=300)  # a burst of a hundred, then one every 0.3 seconds
+    # A burst of a hundred, then one every 0.3 seconds.
+    chat = GoogleChat(PUBLIC_URL, private_hosts=True, per_minute=300)
     await asyncio.gather(*(chat.send(to_space(space.url())) for _ in range(102)))
     assert len(space.posted) == 102
     await chat.close()
 
 
 async def test_a_retry_after_pauses_the_whole_space(space: Webhook) -> None:
-    chat = GoogleChat(PUBLIC_URL)
+    chat = GoogleChat(PUBLIC_URL, private_hosts=True)
     space.answer = (429, {"Retry-After": "30"})
     first = to_space(space.url())
     with pytest.raises(Unavailable):

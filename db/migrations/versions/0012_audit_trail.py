@@ -71,13 +71,15 @@ def upgrade() -> None:
         ALTER TABLE event_log
             ADD COLUMN audit_fingerprint bigint NOT NULL DEFAULT 0,
             ADD COLUMN audit_fingerprinted pg_snapshot NOT NULL DEFAULT '1:1:',
+            ADD COLUMN audit_last xid8 NOT NULL DEFAULT '0',
             ADD COLUMN audit_horizon xid8 NOT NULL DEFAULT '0'""")
 
 
 def downgrade() -> None:
     op.execute("""
         ALTER TABLE event_log
-            DROP COLUMN audit_fingerprint, DROP COLUMN audit_fingerprinted, DROP COLUMN audit_horizon""")
+            DROP COLUMN audit_fingerprint, DROP COLUMN audit_fingerprinted,
+            DROP COLUMN audit_last, DROP COLUMN audit_horizon""")
     op.drop_table("audit_entries")
     op.execute("DROP FUNCTION refuse_unasked_pruning(), audit_entries_pruned()")
     for enum in (OBJECT_KIND, ACTION):
