@@ -231,7 +231,6 @@ ANALYZE customers, deliveries, contact_confirmations,
     article_words (word),
     audit_entries (before, after),
     idempotency_keys (key),
-    contact_confirmations (address),
     erasures (sought)"""
 
 

@@ -48,7 +48,7 @@ def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
 async def people(server: Server) -> AsyncIterator[People]:
     async with Api(server) as api:
         yield People(
-            cora=await api.new_customer(email="cora@customer.test", name="Cora Bell"),
+            cora=await api.new_customer(email="cora@customer.test", name="Cora Bell", accountNumber="CORA-1"),
             carl=await api.new_customer(email="carl@customer.test", name="Carl Ward"),
         )
 
@@ -224,7 +224,7 @@ async def test_naming_a_customer_does_not_make_a_strangers_address_theirs(
     api: Api, database: Database, sink: Sink, server: Server, people: People
 ) -> None:
     async with api.service() as bot, working(server.settings, sink, pace=BRISK):
-        await bot.new_ticket(customerId=people.cora, **to("stranger@example.com"))
+        await bot.new_ticket(accountNumber="CORA-1", **to("stranger@example.com"))
         async with api.customer(people.carl) as carl:
             await carl.new_ticket(**to("cora@customer.test"))  # another customer's address is a stranger's, too
         await settled(database, {("CREATED", "HELD"): 2, ("CONFIRM_ADDRESS", "SENT"): 2})
