@@ -537,7 +537,7 @@ def test_each_request_is_logged_in_one_line_without_secrets(server: Server, cred
         "client": "127.0.0.1",
     }
     assert (refused["status"], refused["code"]) == (401, "UNAUTHENTICATED")
-    assert refused["reason"] == "unknown, revoked or inactive"
+    assert refused["reason"] == "unknown or revoked"
     assert malformed["status"] == 400
     assert (nowhere["path"][:15], len(nowhere["path"])) == ("/nowhere\n\x1b[31my", 200)
     log = server.process.log()
