@@ -389,11 +389,14 @@ async def _sockets(target: Target, document: Callable[[], str], outcomes: Outcom
             frame({"id": str(n), "type": "subscribe", "payload": {"query": document()}}) for n in range(SUBSCRIPTIONS)
         ]
         words.append(b"".join(subscribing))
-        opened.append(await loop.create_connection(partial(Follower, words, count), "127.0.0.1", target.server.port))
+        make = partial(Follower, words, count)
+        transport, follower = await loop.create_connection(make, "127.0.0.1", target.server.port)
+        follower.ready.add_done_callback(lambda ready: ready.exception())  # the server may close it: nobody waits
+        opened.append(transport)
     try:
         yield
     finally:
-        for transport, _ in opened:
+        for transport in opened:
             transport.abort()
 
 

@@ -614,7 +614,15 @@ class DeliveryRow(Base):
         at_most("recipient", limits.EMAIL_MAX),
         at_most("said", limits.SAID_MAX),
         Index("uq_deliveries_event_id_channel_recipient", "event_id", "channel", text("lower(recipient)"), unique=True),
-        Index("ix_deliveries_due", "channel", "due_at", "id", postgresql_where=text("state = 'PENDING'")),
+        # A row is in the first of these until it is screened, and then in the second, so writing it costs only one.
+        Index("ix_deliveries_fresh", "due_at", postgresql_where=text("state = 'PENDING' AND screened_at IS NULL")),
+        Index(
+            "ix_deliveries_due",
+            "channel",
+            "due_at",
+            "id",
+            postgresql_where=text("state = 'PENDING' AND screened_at IS NOT NULL"),
+        ),
         Index("ix_deliveries_held", "due_at", postgresql_where=text("state = 'HELD' AND summary_id IS NULL")),
         Index("ix_deliveries_summary_id", "summary_id", postgresql_where=text("summary_id IS NOT NULL")),
         Index(
@@ -667,8 +675,8 @@ class ContactConfirmationRow(Base):
         present("address", limits.EMAIL_MAX),
         CheckConstraint("token IS NOT NULL OR confirmed_at IS NOT NULL", name="asked_or_confirmed"),
         UniqueConstraint("token"),
+        Index("ix_contact_confirmations_address", "address"),
         Index("ix_contact_confirmations_ticket_id", "ticket_id"),
-        Index("ix_contact_confirmations_customer_id_address", "customer_id", "address"),
         Index("ix_contact_confirmations_mailbox_asked_at", "mailbox", "asked_at"),
         Index("ix_contact_confirmations_caller_asked_at", "caller", "asked_at"),
     )

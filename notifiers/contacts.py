@@ -1,7 +1,8 @@
 """Contacts' addresses: which ones mail may go to, and how an address is confirmed.
 
-Whoever creates a ticket may type any address. Staff are believed. A customer's own address needs no confirmation. Any
-other address gets one mail that asks to confirm it, and nothing else until then (`notifiers/screening.py`).
+Whoever creates a ticket may type any address. Staff are believed. A customer's own address needs no confirmation, nor
+does that of a sender whom our mail server has verified. Any other address gets one mail that asks to confirm it, and
+nothing else until then (`notifiers/screening.py`).
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ OWN: Final = "coalesce(lower(customer.email) = lower(mine.recipient), false)"
 """The address is that of the ticket's customer."""
 _COUNTS: Final = f"""known.address = lower(mine.recipient)
     AND (known.ticket_id = ticket.id OR {AUTHENTICATED} AND known.customer_id::text = ticket.creator_id)"""
-CONFIRMED: Final = f"""EXISTS (
-    SELECT FROM contact_confirmations AS known WHERE {_COUNTS} AND known.confirmed_at IS NOT NULL)"""
+CONFIRMED: Final = f"""(
+    ticket.creator_kind = 'CUSTOMER' AND ticket.source = 'EMAIL' AND ticket.sender_verified IS TRUE
+    OR EXISTS (SELECT FROM contact_confirmations AS known WHERE {_COUNTS} AND known.confirmed_at IS NOT NULL))"""
+"""The address has been confirmed, or it is that of a sender whom a mail server of ours has verified."""
 ASKED_UNTIL: Final = f"""(
     SELECT max(known.expires_at) FROM contact_confirmations AS known
     WHERE {_COUNTS} AND known.confirmed_at IS NULL AND known.expires_at > now())"""
@@ -56,6 +59,8 @@ WHERE state = 'HELD' AND id = ANY (ARRAY(
         AND ({OWN} OR {CONFIRMED})
 ))"""
 
+_FORGET: Final = "DELETE FROM contact_confirmations WHERE confirmed_at IS NULL AND expires_at < now()"
+
 
 async def confirm(database: Queryable, token: str) -> bool:
     """Confirm the address that the token was mailed to, and release the deliveries that wait for it. Returns whether
@@ -78,6 +83,11 @@ async def release(database: Queryable, address: str | None = None) -> None:
     """Release the held deliveries to addresses that need no confirmation now, or only those to `address`, which is in
     lower case."""
     await database.execute(_RELEASE, address)
+
+
+async def forget(database: Queryable) -> None:
+    """Delete what nobody has confirmed in time. It counts against no limit any more."""
+    await database.execute(_FORGET)
 
 
 def mailbox_digest(address: str) -> bytes:

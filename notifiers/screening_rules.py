@@ -68,7 +68,7 @@ class Candidate:
 
     `address` is the recipient's, in lower case, and `mailbox` its digest. `scope` is what a confirmation of the address
     counts for: the ticket, or the customer who typed it. `asked_until` is when the confirmation expires that was asked
-    for before. `authenticated` says whether a customer created the ticket with a token, `by_staff` whether staff did,
+    for before. `by_staff` says whether staff created the ticket, `authenticated` whether a customer did with a token,
     `own` whether the address is the ticket's customer's, `of_admin` whether it is an admin recipient's.
     """
 

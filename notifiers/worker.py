@@ -135,6 +135,7 @@ class Worker:
             if monotonic() - self._released_at >= RELEASE_SECONDS:
                 self._released_at = monotonic()
                 await contacts.release(self._database)
+                await contacts.forget(self._database)
             await screening.screen(self._database, self._limits, timedelta(seconds=self._pace.give_up))
 
     async def _claim(self) -> list[Claim]:

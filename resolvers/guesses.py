@@ -130,7 +130,8 @@ class Guesses:
         assert row is not None
         if row["refused"]:
             self._remind(viewer)
-        return PAUSE_SECONDS if row["refused"] or row["earlier"] >= UNHURRIED else 0.0
+            return 0.0
+        return PAUSE_SECONDS if row["earlier"] >= UNHURRIED else 0.0
 
     def _remind(self, viewer: Viewer) -> None:
         now = monotonic()

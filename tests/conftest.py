@@ -121,12 +121,20 @@ async def _run(url: str, statement: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server_settings() -> dict[str, str]:
+    """Settings of the module's server besides the usual ones; a module replaces this fixture."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def server(
+    database_url: str, server_settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     """A server on the module's database."""
     directory = tmp_path_factory.mktemp("server")
     secret = secrets.token_urlsafe(48)
     settings = {"database_url": database_url, "jwt_secret": secret, "mail_authserv_id": SERVER}
-    with callout_process(directory, **settings) as process:
+    with callout_process(directory, **settings, **server_settings) as process:
         known = Settings(env="production", database_url=database_url, jwt_secret=secret, data_dir=Path(directory))
         yield Server(process.url, known, database_url, process)
 

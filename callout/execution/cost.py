@@ -71,8 +71,6 @@ def price_of_variables(number: int) -> float:
 def price_of_building(statements: Sequence[Sequence[Bound]]) -> float:
     """The points for building statements that are not kept, each for the arguments of its sites, and for PostgreSQL to
     plan them. Of conditions of the same shape most is done once."""
-    if not statements:
-        return 0.0
     bounds = [bound for statement in statements for bound in statement if bound.conditions]
     different = {bound.shape: bound.conditions for bound in bounds}
     repeated = sum(bound.conditions for bound in bounds) / _REPEATED_CONDITIONS_FOR_A_POINT

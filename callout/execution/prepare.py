@@ -54,7 +54,8 @@ VARIABLES_MAX = 20_000
 STEP_SECONDS: Final = 0.002
 LONG_CONDITIONS: Final = 8  # of a statement; one with more of them is built in a thread, also one with more sites
 LONG_SITES: Final = 20
-LONG_VARIABLES: Final = 500  # values; more are coerced in a thread
+FREE_VARIABLES: Final = 50  # values; more are paid
+LONG_VARIABLES: Final = 500  # more are coerced in a thread
 _STATEMENT_BYTES = 64 * 2**20
 _BYTES_PER_CHARACTER = 20  # of a statement's text, with the selection that it was made from
 _REQUEST_BYTES = 16 * 2**20
@@ -374,7 +375,10 @@ class Preparer:
         number = _number_of_values(given)
         hidden = role not in self._introspecting
         coerce = partial(get_variable_values, self._schema, definitions, given, max_errors=20, hide_suggestions=hidden)
-        values = yield WorkStep(price_of_variables(number), coerce, is_long=number > LONG_VARIABLES)
+        if number <= FREE_VARIABLES:
+            values = coerce()
+        else:
+            values = yield WorkStep(price_of_variables(number), coerce, is_long=number > LONG_VARIABLES)
         if isinstance(values, list):
             raise InvalidVariables(values)
         coerced: VariableValues = values
@@ -418,6 +422,10 @@ class Preparer:
         with the request's other cost."""
         keys = [(root, tuple(bound.shape for bound in each)) for root, each in zip(roots, bounds, strict=True)]
         found = [self._statements.get(key) for key in keys]
+        known = [compiled for compiled in found if compiled is not None]
+        if len(known) == len(found):
+            yield WorkStep(cost.points)
+            return known
         missing = [each for each, compiled in zip(bounds, found, strict=True) if compiled is None]
         yield WorkStep(cost.points + price_of_building(missing))
         statements = []
@@ -514,11 +522,10 @@ def _read(root: RootField, values: VariableValues) -> Steps[list[Bound]]:
     """Returns the arguments of all the root field's sites."""
     bounds = []
     for site, constant in zip(root.sites, root.constants, strict=True):
-        if constant is None:
-            bounds.append(_read_site(site, values))
+        bound = _read_site(site, values) if constant is None else constant
+        bounds.append(bound)
+        if bound.conditions > LONG_CONDITIONS:
             yield FREE
-        else:
-            bounds.append(constant)
     return bounds
 
 

@@ -44,7 +44,6 @@ from callout.execution.prepare import (
     Preparer,
 )
 from db.compiler.fields import Constant, Guessed, MutationField
-from db.compiler.render import Compiled
 from db.enums import DeliveryChannel, Role
 from db.errors import ClientError, RateLimited
 from db.events.stream_cursor import StreamCursors
@@ -148,12 +147,6 @@ class Engine:
                 return outcome.answer
             errors = [error.as_json() for error in outcome.errors]
             arguments = compiled.with_outcome(arguments, outcome.object_id, errors, outcome.extra)
-        if isinstance(mapping, Guessed) and viewer.role is not Role.ADMIN:
-            reference, email, *_ = read.bounds[0].values
-            return await self._guesses.counted(viewer, reference, email, partial(self._read, compiled, arguments))
-        return await self._read(compiled, arguments)
-
-    async def _read(self, compiled: Compiled, arguments: list[Any]) -> bytes | None:
         ((found, *position),) = await self._database.fetch(compiled.statement.text, *arguments)
         document: bytes | None = found
         if document is None or not position:
@@ -197,6 +190,13 @@ class Engine:
         return Answer(orjson.dumps(body), True, codes)
 
     async def _answer(self, bound: BoundRoot, viewer: Viewer, client: str | None, charge: Charge) -> bytes | None:
+        run = partial(self._run_at_once, bound, viewer, client, charge)
+        if isinstance(bound.field.selection.mapping, Guessed) and viewer.role is not Role.ADMIN:
+            reference, email, *_ = bound.read.bounds[0].values
+            return await self._guesses.counted(viewer, reference, email, run)
+        return await run()
+
+    async def _run_at_once(self, bound: BoundRoot, viewer: Viewer, client: str | None, charge: Charge) -> bytes | None:
         async with charge.budget.statements:
             return await self._run(bound, viewer, client, charge)
 

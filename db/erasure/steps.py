@@ -7,7 +7,7 @@ write with the old values. `proceed` does the rest in small transactions, each o
 1. `TICKETS`: the customer's tickets. All of their values are replaced in them, and the contact details.
 2. `OTHERS`: all other tickets, for those that were the customer's and for values that are distinctive.
 3. `MAIL`: inbound messages, among them the raw ones that were kept aside.
-4. `REST`: articles, entries of the audit trail, and idempotency keys.
+4. `REST`: articles, entries of the audit trail, confirmations of addresses, and idempotency keys.
 5. `STATISTICS`: the planner's, which have samples of columns.
 
 Then the row of `erasures` forgets the values, too.
@@ -203,6 +203,9 @@ _ENTRIES: Final = f"""
 UPDATE audit_entries SET before = {tickets.clean_image("before", "$1")}, after = {tickets.clean_image("after", "$1")}
 WHERE EXISTS (
     SELECT FROM (VALUES (before), (after)) AS side (image), jsonb_each_text(image) AS each WHERE each.value ~* $1)"""
+
+_CONFIRMATIONS: Final = """
+UPDATE contact_confirmations SET address = $3, mailbox = NULL WHERE customer_id = $1::uuid OR address ~* $2"""
 
 # A request that created something for the customer, or that the customer made, is refused if it is repeated: it would
 # bring the values back.
@@ -426,6 +429,8 @@ async def _erase_rest(transaction: Any, erasure: Erasure) -> None:
     await transaction.execute(_ARTICLES, pattern, timeout=STEP_SECONDS)
     await tickets.forget_words(transaction, {erasure.everywhere, erasure.in_tickets})
     await transaction.execute(_ENTRIES, pattern, timeout=STEP_SECONDS)
+    email = placeholders.email(erasure.customer_id)
+    await transaction.execute(_CONFIRMATIONS, erasure.customer_id, pattern, email, timeout=STEP_SECONDS)
     await transaction.execute(_KEYS, erasure.customer_id, erasure.everywhere.anywhere, timeout=STEP_SECONDS)
     await _advance(transaction, erasure, "STATISTICS", None)
 

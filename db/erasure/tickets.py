@@ -106,7 +106,7 @@ UPDATE ticket_chats SET
 FROM {_WORK} WHERE ticket_chats.ticket_id = work.id"""
 
 # A delivery that waits is given up: nobody can be reached at the placeholder. The event, whose actor's name a delivery
-# repeats, has been rewritten before.
+# repeats, has been rewritten before; it may have been pruned.
 _DELIVERIES: Final = f"""
 UPDATE deliveries AS mine SET
     recipient = CASE WHEN found.theirs THEN $5::text ELSE mine.recipient END,
@@ -119,7 +119,8 @@ UPDATE deliveries AS mine SET
 FROM (
     SELECT sent.id, side.theirs, side.theirs AND sent.finished_at IS NULL AS given_up,
         {_clean("sent.said", limits.SAID_MAX)} AS said,
-        coalesce(event.actor_name, {_clean("sent.actor_name", limits.NAME_MAX)}) AS actor_name
+        coalesce(event.actor_name, CASE WHEN side.theirs THEN '{placeholders.NAME}'
+            ELSE {_clean("sent.actor_name", limits.NAME_MAX)} END) AS actor_name
     FROM {_WORK} JOIN deliveries AS sent ON sent.ticket_id = work.id JOIN tickets ON tickets.id = work.id
     LEFT JOIN ticket_events AS event ON event.id = sent.event_id
     CROSS JOIN LATERAL (SELECT sent.audience = 'CUSTOMER' AND (sent.recipient ~* work.pattern OR
@@ -127,8 +128,11 @@ FROM (
     ) AS theirs) AS side
 ) AS found WHERE mine.id = found.id"""
 
+# The link that was sent confirms nothing any more. The rows stay: without any, ANALYZE would keep its earlier samples.
 _CONFIRMATIONS: Final = f"""
-DELETE FROM contact_confirmations AS asked USING {_WORK}
+UPDATE contact_confirmations AS asked SET address = $5::text, mailbox = NULL, expires_at = now(),
+    token = CASE WHEN asked.confirmed_at IS NULL THEN 'erased-' || asked.id END
+FROM {_WORK}
 WHERE asked.ticket_id = work.id AND (asked.address ~* work.pattern OR {_theirs("asked.customer_id::text")})"""
 
 _MESSAGES: Final = f"""
@@ -180,7 +184,8 @@ UPDATE tickets SET subject = {_clean("subject", limits.SUBJECT_MAX)},
     creator_id = {_author_id("creator_kind", "creator_id", _CUSTOMER)}
 FROM {_WORK} WHERE tickets.id = work.id"""
 
-_LOCK: Final = "SELECT FROM tickets WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE"
+# Not even a row that refers to the ticket is written meanwhile, such as a confirmation of an address.
+_LOCK: Final = "SELECT FROM tickets WHERE id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE"
 
 # The contacts that the tickets had while they were the customer's, or nobody's; $2 is the customer's key.
 _CONTACTS: Final = """
@@ -226,9 +231,8 @@ async def erase(
     patterns: Mapping[Sought, str] = {each: each.pattern for each in set(sought)}
     work = (list(found), [patterns[each] for each in sought], [theirs for theirs, _ in found.values()])
     person = (customer_id, placeholders.email(customer_id))
-    for statement in (_EVENTS, _NOTES, _DELIVERIES, _MESSAGES):
+    for statement in (_EVENTS, _NOTES, _DELIVERIES, _CONFIRMATIONS, _MESSAGES):
         await transaction.execute(statement, *work, *person)
-    await transaction.execute(_CONFIRMATIONS, *work, customer_id)
     await transaction.execute(_CHATS, *work, everywhere.anywhere)
     if await transaction.execute(_ARTICLES, *work) != "UPDATE 0":
         await forget_words(transaction, set(sought))

@@ -41,6 +41,12 @@ def database_url(database_url: str) -> str:
     return database_url
 
 
+@pytest.fixture(scope="module")
+def server_settings() -> dict[str, str]:
+    """Everyone may introspect, which a request has to for the other way of execution."""
+    return {"introspection": "on"}
+
+
 async def _log_statements(url: str) -> None:
     connection = await asyncpg.connect(url)
     try:

@@ -183,7 +183,7 @@ async def test_a_guess_counts_if_its_caller_does_not_wait_for_the_answer(pool: P
 
 
 async def test_further_wrong_guesses_of_a_ticket_are_slow(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And so is a refusal, but no right guess."""
+    """But neither a refusal, which need not be, nor a right guess."""
     pauses: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -200,7 +200,7 @@ async def test_further_wrong_guesses_of_a_ticket_are_slow(pool: Pool, monkeypatc
     for n in range(OF_SUBJECT + 2):
         await counting.counted(SERVICE, "TKT-SLOWLY", f"{n}@x.example", nothing)
         assert await counting.counted(SERVICE, "TKT-SLOWLY", "x@x.example", something) == b"{}"
-    assert pauses == [guesses.PAUSE_SECONDS] * (OF_SUBJECT + 2 - UNHURRIED)
+    assert pauses == [guesses.PAUSE_SECONDS] * (OF_SUBJECT - UNHURRIED)
 
 
 async def test_a_refusal_looks_for_no_ticket(api: Api, chatbots: list[Api], database: Database) -> None:

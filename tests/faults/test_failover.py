@@ -16,6 +16,7 @@ from tests.helpers.changed_history import (
     watched,
 )
 from tests.helpers.clusters import Cluster, ask, give_to_server, run, until_true
+from tests.helpers.graphql_ws_client import following, live
 from tests.helpers.histories import UNKNOWN, Log, Watcher, Watchers, visit
 from tests.helpers.stress import URGENT, server_of, server_process
 
@@ -36,6 +37,50 @@ async def test_a_failover_that_lost_only_transactions_without_events_resets_nobo
         lost, _ = await watched(here, nothing, fail_over)
         assert lost == []
         assert (await here.api("{ customers { totalCount } }"))["customers"]["totalCount"] == 0
+
+
+ENTRIES = """subscription($after: String) { auditEntryAdded(after: $after) {
+    ... on AuditEntryAdded { cursor entry { objectId } } ... on StreamReady { ready: cursor }
+    ... on StreamReset { cursor reason } } }"""
+
+
+async def test_a_failover_that_lost_an_entry_of_the_audit_trail_resets_those_who_saw_it(
+    two: list[Cluster], tmp_path: Path
+) -> None:
+    """At once on a live connection, otherwise on the next visit. Who followed tickets only, and who has a cursor from
+    before, continue."""
+    first, second = two
+    async with (
+        site(first, tmp_path) as here,
+        standby(second, first) as replication,
+        live(here.api) as screen,
+        following(here.api) as tickets,
+    ):
+        await screen.subscribe("1", ENTRIES)
+        assert "ready" in await screen.next()
+        kept = await here.api.new_technician()
+        seen = await screen.next()
+        assert seen["entry"] == {"objectId": kept}
+        await received_everything(first, second)
+        replication.fall_silent()
+        lost = await here.api.new_technician()
+        gone = await screen.next()
+        assert gone["entry"] == {"objectId": lost}
+        await here.fail_over(first, second)
+        reset = await screen.next()
+        assert reset["reason"] == "CURSOR_UNKNOWN"
+        assert "ready" in await screen.next()
+        new = await here.api.new_technician()
+        assert (await screen.next())["entry"] == {"objectId": new}
+        for cursor, expected in ((gone["cursor"], "CURSOR_UNKNOWN"), (seen["cursor"], None)):
+            await screen.subscribe(f"after {expected}", ENTRIES, after=cursor)
+            answered = await screen.next()
+            assert answered.get("reason") == expected
+            if expected is None:
+                assert answered["entry"] == {"objectId": new}
+            assert "ready" in await screen.next()
+        ticket = await here.api.new_ticket()
+        assert (await tickets.next())["ticketId"] == ticket
 
 
 async def test_a_copy_of_the_stopped_database_that_is_put_back_resets_those_who_saw_later_events(

@@ -19,6 +19,12 @@ SELECT tablename || '.' || attname || ' statistics' AS place,
 FROM pg_stats WHERE schemaname = 'public'"""
 
 
+async def text_columns(database: Database) -> set[str]:
+    """Returns all columns, as `table.column`, whose types can have texts."""
+    types = {"text", "_text", "json", "jsonb", "bytea", "tsvector", "varchar", "bpchar", "citext", "xml", "hstore"}
+    return {f"{table}.{column}" for table, column, type_ in await database.fetch(_COLUMNS) if type_ in types}
+
+
 async def places_of(database: Database, texts: Sequence[str]) -> set[str]:
     """Returns the columns, as `table.column`, that have one of the texts somewhere. Only their letters and digits are
     compared, ignoring case, so that a phone number is found however it is written."""

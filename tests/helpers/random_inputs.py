@@ -20,9 +20,12 @@ from graphql import (
 
 from tests.helpers.schema_walker import PREFIXES, root_fields, unknown
 
-_LIKELIHOODS = {"contact": 0.85, "name": 0.85, "email": 0.85, "customerId": 0.3, "propertyId": 0.2}
+_LIKELIHOODS = {"contact": 0.8, "name": 0.85, "email": 0.85, "customerId": 0.4, "propertyId": 0.2}
 """How likely an input has an optional field, if it is not one time in two: a contact is mostly needed, and a property
 mostly that of another customer."""
+
+_ANSWERS = {"active": True, "everyone": False}
+"""Fields that are always so: an inactive viewer, or one whose token is revoked, could do nothing more."""
 
 CURSOR = re.compile(r'"\w*[cC]ursor": "[^"]*"')
 _MARK = re.compile(r"\bzq[a-z]{6}\b|\b5550\d{6}\b")
@@ -36,14 +39,15 @@ def marks_in(text: str) -> set[str]:
 class Inputs:
     """Makes random inputs, which are valid except for what they refer to.
 
-    `ids` returns the ids to choose from, by prefix. `people` has what identifies people, by the name of the input
-    field: the texts in it are sometimes given again, as by one who guesses.
+    `ids` returns the ids to choose from, by prefix. `people` has what identifies each of some people, by the names of
+    input fields: an input has some of it from one of them, as if its sender knew or guessed it.
     """
 
     def __init__(self, pick: random.Random, ids: Callable[[str], Sequence[str]]) -> None:
         self._pick = pick
         self._ids = ids
-        self.people: Mapping[str, Sequence[str]] = {}
+        self.people: Sequence[Mapping[str, str]] = ()
+        self._person: Mapping[str, str] = {}
         self._rarely: Container[str] = ()
 
     def word(self) -> str:
@@ -53,6 +57,7 @@ class Inputs:
     def of(self, mutation: str, rarely: Container[str] = ()) -> dict[str, Any]:
         """Returns an input for the mutation. It rarely has the optional fields in `rarely`."""
         self._rarely = rarely
+        self._person = self._pick.choice(self.people) if self.people else {}
         type_ = get_named_type(root_fields("Mutation")[mutation].args["input"].type)
         given: dict[str, Any] = self._value(type_, "input")
         return given
@@ -70,11 +75,11 @@ class Inputs:
             case "ID":
                 return self._id(name)
             case "Boolean":
-                return name == "active" or self._pick.random() < 0.5  # an inactive viewer could do nothing more
+                return _ANSWERS.get(name, self._pick.random() < 0.5)
             case "Int":
                 return self._pick.randint(1, 3)
             case "DateTime":
-                return "2026-11-24T08:15:00Z"
+                return "2027-11-24T08:15:00Z"
         return self.text(name)
 
     def _object(self, type_: GraphQLInputObjectType) -> dict[str, Any]:
@@ -99,10 +104,9 @@ class Inputs:
         return {name: self.text(name) for name in names}
 
     def text(self, name: str) -> str | None:
-        """Returns a text for the input field of this name, with a new mark in it, or one of `people`."""
-        known = self.people.get(name)
-        if known and self._pick.random() < 0.4:
-            return self._pick.choice(known)
+        """Returns a text for the input field of this name, with a new mark in it, or that of a person."""
+        if name in self._person and self._pick.random() < 0.6:
+            return self._person[name]
         word = self.word()
         match name:
             case "email" | "adminRecipients":

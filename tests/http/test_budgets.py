@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
@@ -13,12 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
-from callout.settings import Settings
 from pubsub.quota import DIFFERENT_MAX, SUBSCRIPTIONS_MAX
-from tests.helpers.api import Api, Server
+from tests.helpers.api import Api
 from tests.helpers.database_checks import Database, dump, until_blocked
 from tests.helpers.graphql_ws_client import WITHIN, live
-from tests.helpers.process import callout_process
 
 MODERN, LEGACY = "application/graphql-response+json", "application/json"
 BUDGET = 300
@@ -30,14 +27,9 @@ FOLLOW = "subscription($filter: TicketFilter) { ticketChanged(filter: $filter) {
 
 
 @pytest.fixture(scope="module")
-def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server_settings() -> dict[str, str]:
     """Customers have few points, and technicians one connection at a time."""
-    directory, secret = tmp_path_factory.mktemp("server"), secrets.token_urlsafe(48)
-    given = {"database_url": database_url, "jwt_secret": secret}
-    limits = {"budget_customer": str(BUDGET), "concurrency_technician": "1", "pool_size": "3"}
-    with callout_process(directory, **given, **limits) as process:
-        known = Settings(env="production", database_url=database_url, jwt_secret=secret, data_dir=directory)
-        yield Server(process.url, known, database_url, process)
+    return {"budget_customer": str(BUDGET), "concurrency_technician": "1", "pool_size": "3"}
 
 
 async def post(viewer: Api, query: str, accept: str = MODERN, path: str = "/graphql", **body: Any) -> httpx.Response:

@@ -62,7 +62,9 @@ async def requests() -> Requests:
 
 @pytest.fixture
 async def protocol(requests: Requests) -> BoundedProtocol:
-    config = Config(requests, http=BoundedProtocol, log_config=None, lifespan="off", access_log=False)
+    config = Config(
+        requests, http=BoundedProtocol, log_config=None, lifespan="off", access_log=False, timeout_keep_alive=75
+    )
     config.load()
     protocol = BoundedProtocol(config, ServerState(), {LIMITS: ConnectionLimits(head_seconds=HEAD_SECONDS)})
     protocol.connection_made(FakeTransport())

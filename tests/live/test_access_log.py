@@ -64,6 +64,7 @@ async def test_each_operation_on_a_socket_has_a_line(api: Api, server: Server) -
         assert [(await screen.receive())["type"] for _ in range(2)] == ["next", "complete"]
         asked = await line(server, operation="Ask")
         assert asked.pop("time") and len(asked.pop("requestId")) == 16 and 0 < asked.pop("ms") < 10_000
+        assert 1 < asked.pop("cost") < 100
         assert asked == {
             "level": "INFO",
             "logger": "callout.access",

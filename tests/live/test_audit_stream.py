@@ -186,6 +186,7 @@ async def test_a_lost_entry_resets_those_who_have_seen_it(api: Api, database: Da
 
 
 async def test_a_cursor_from_before_pruned_entries_has_expired(api: Api, database: Database) -> None:
+    await api.new_ticket()
     before, _ = await listed(api)
     entry = new_id()
     async with live(api) as screen:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
 from callout.settings import Settings
-from notifiers import screening_rules
+from db.postgres.pool import Database as Queue
+from notifiers import screening, screening_rules
+from notifiers.screening_rules import Limits
 from notifiers.worker import Pace
 from tests.helpers.api import Api, Server
 from tests.helpers.database_checks import Database, key
 from tests.helpers.inbound_mail import message
 from tests.helpers.notification_sink import WITHIN, Received, Sink, until, working
+from tests.helpers.process import callout_process
 
 BRISK = Pace(retry=0.1, retry_max=0.2)
 ADA = "ada@company.test"
@@ -31,10 +35,20 @@ class People:
 
 
 @pytest.fixture(scope="module")
+def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that believes the mail server mx.callout.test."""
+    directory = tmp_path_factory.mktemp("server")
+    settings = {"database_url": database_url, "jwt_secret": "s" * 48, "mail_authserv_id": "mx.callout.test"}
+    with callout_process(directory, **settings) as process:
+        known = Settings(env="production", database_url=database_url, jwt_secret="s" * 48, data_dir=directory)
+        yield Server(process.url, known, database_url, process)
+
+
+@pytest.fixture(scope="module")
 async def people(server: Server) -> AsyncIterator[People]:
     async with Api(server) as api:
         yield People(
-            cora=await api.new_customer(email="cora@customer.test", name="Cora Bell"),
+            cora=await api.new_customer(email="cora@customer.test", name="Cora Bell", accountNumber="CORA-1"),
             carl=await api.new_customer(email="carl@customer.test", name="Carl Ward"),
         )
 
@@ -156,6 +170,21 @@ async def test_many_callers_and_spellings_reach_one_mailbox_a_few_times(
     assert dropped == {screening_rules.OVERASKED}
 
 
+async def test_one_worker_screens_at_a_time(api: Api, database: Database, server: Server) -> None:
+    """So that two of them cannot use the same room under a limit. The other one does not wait."""
+    screened = "SELECT count(screened_at) FROM deliveries"
+    await api.new_ticket()
+    first, second = [await Queue.open(server.database_url, size=1) for _ in range(2)]
+    async with first.transaction() as transaction:
+        await transaction.execute("SELECT pg_advisory_xact_lock($1)", screening.LOCK)
+        await screening.screen(second, Limits(), timedelta(days=1))
+        assert await database.fetchval(screened) == 0
+    await screening.screen(second, Limits(), timedelta(days=1))
+    assert await database.fetchval(screened) == 1
+    for each in (first, second):
+        await each.close()
+
+
 async def test_one_customer_reaches_a_few_strangers_and_the_rest_wait(
     api: Api, database: Database, sink: Sink, server: Server, people: People
 ) -> None:
@@ -195,22 +224,26 @@ async def test_naming_a_customer_does_not_make_a_strangers_address_theirs(
     api: Api, database: Database, sink: Sink, server: Server, people: People
 ) -> None:
     async with api.service() as bot, working(server.settings, sink, pace=BRISK):
-        await bot.new_ticket(customerId=people.cora, **to("stranger@example.com"))
+        await bot.new_ticket(accountNumber="CORA-1", **to("stranger@example.com"))
         async with api.customer(people.carl) as carl:
             await carl.new_ticket(**to("cora@customer.test"))  # another customer's address is a stranger's, too
         await settled(database, {("CREATED", "HELD"): 2, ("CONFIRM_ADDRESS", "SENT"): 2})
 
 
-async def test_a_forged_sender_of_mail_is_only_asked_to_confirm(
+async def test_a_forged_sender_of_mail_is_asked_to_confirm_and_a_verified_one_is_not(
     api: Api, database: Database, sink: Sink, server: Server
 ) -> None:
-    ingest = "inboundEmailIngest"
+    verified = "mx.callout.test; dmarc=pass header.from=example.com"
     async with working(server.settings, sink, pace=BRISK):
-        for n in range(3):
-            mail = message("Buy pills <victim@example.com>", f"Pills {n}.", subject=f"Pills {n}").decode()
-            await api.done(ingest, "outcome", message={"text": mail})
+        for n, said in enumerate((None, None, verified.replace("mx", "mx.evil"))):
+            mail = message("Buy pills <victim@example.com>", f"Pills {n}.", authentication_results=said)
+            await api.done("inboundEmailIngest", "outcome", message={"text": mail.decode()})
         await settled(database, {("CREATED", "HELD"): 3, ("CONFIRM_ADDRESS", "SENT"): 3})
-    assert {(each["kind"], each["recipient"]) for each in sink.taken} == {("CONFIRM_ADDRESS", "victim@example.com")}
+        assert {(each["kind"], each["recipient"]) for each in sink.taken} == {("CONFIRM_ADDRESS", "victim@example.com")}
+        mail = message("Ann <ann@example.com>", "The panel beeps.", authentication_results=verified)
+        await api.done("inboundEmailIngest", "outcome", message={"text": mail.decode()})
+        await settled(database, {("CREATED", "HELD"): 3, ("CONFIRM_ADDRESS", "SENT"): 3, ("CREATED", "SENT"): 1})
+    assert (sink.taken[-1]["kind"], sink.taken[-1]["recipient"]) == ("CREATED", "ann@example.com")
 
 
 async def test_staff_and_customers_own_addresses_need_no_confirmation(

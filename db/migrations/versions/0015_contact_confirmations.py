@@ -41,6 +41,15 @@ def upgrade() -> None:
     with op.get_context().autocommit_block():
         op.execute(f"ALTER TABLE deliveries VALIDATE CONSTRAINT {_FINISHED_HAS_TIME}")
     make_index(
+        "ix_deliveries_fresh",
+        "deliveries USING btree (due_at) WHERE ((state = 'PENDING'::delivery_state) AND (screened_at IS NULL))",
+    )
+    make_index(
+        "ix_deliveries_due",
+        "deliveries USING btree (channel, due_at, id) WHERE ((state = 'PENDING'::delivery_state)"
+        " AND (screened_at IS NOT NULL))",
+    )
+    make_index(
         "ix_deliveries_held",
         "deliveries USING btree (due_at) WHERE ((state = 'HELD'::delivery_state) AND (summary_id IS NULL))",
     )
@@ -74,14 +83,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_contact_confirmations")),
         sa.UniqueConstraint("token", name=op.f("uq_contact_confirmations_token")),
     )
-    for columns in (("ticket_id",), ("customer_id", "address"), ("mailbox", "asked_at"), ("caller", "asked_at")):
+    for columns in (("address",), ("ticket_id",), ("mailbox", "asked_at"), ("caller", "asked_at")):
         op.create_index(f"ix_contact_confirmations_{'_'.join(columns)}", "contact_confirmations", list(columns))
 
 
 def downgrade() -> None:
     """Deliveries that were held or dropped are given up: older code would send them to an address that nobody has
     confirmed."""
-    for name in ("screened", "summary_id", "held"):
+    for name in ("screened", "summary_id", "held", "due", "fresh"):
         drop_index(f"ix_deliveries_{name}")
     op.drop_table("contact_confirmations")
     op.execute("DELETE FROM deliveries WHERE kind = 'CONFIRM_ADDRESS'")
@@ -92,7 +101,6 @@ def downgrade() -> None:
         ALTER TABLE deliveries
             DROP COLUMN screened_at, DROP COLUMN summary_id,
             DROP CONSTRAINT {_FINISHED_HAS_TIME}, DROP CONSTRAINT {_FINISHED_IS_FREE}, ALTER state DROP DEFAULT""")
-    op.drop_index("ix_deliveries_due", "deliveries")
     op.execute("ALTER TYPE delivery_state RENAME TO delivery_state_before")
     op.execute("CREATE TYPE delivery_state AS ENUM ('PENDING', 'SENT', 'DEAD')")
     op.execute("ALTER TYPE notice_kind RENAME TO notice_kind_before")
