@@ -476,9 +476,24 @@ async def test_an_api_key_is_refused_once_it_has_expired(
     _, expired = await add_api_key(database, expires_in=-1)
     assert (await ask(client, brief)).status_code == (await ask(client, lasting)).status_code == 200
     assert assert_refused(await ask(client, expired)) == "The API key has expired."
-    await asyncio.sleep(1.5)  # what is remembered of it must not outlive it
+    await asyncio.sleep(1.5)
     assert assert_refused(await ask(client, brief)) == "The API key has expired."
     assert (await ask(client, lasting)).status_code == 200
+
+
+async def test_a_key_is_remembered_until_it_expires_at_most(
+    server: Server, database: Database, statements: Statements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auth, "monotonic", lambda: 1_000.0)
+    monkeypatch.setattr(auth, "REMEMBER_SECONDS", 3_600.0)
+    pool, _ = statements
+    authenticator = Authenticator(server.settings, pool)
+    for expires_in, latest in ((60.0, 1_060.0), (7_200.0, 4_600.0), (None, 4_600.0)):
+        _, secret = await add_api_key(database, expires_in)
+        await authenticator.authenticate(f"Bearer {secret}")
+        _, until = authenticator._known[f"Bearer {secret}"]
+        assert 1_000.0 < until <= latest
+    await authenticator.close()
 
 
 async def test_a_revoked_key_is_refused_like_an_unknown_one_even_if_it_has_expired(
