@@ -32,7 +32,7 @@ from tests.helpers.visibility_model import Record, VisibilityModel
 
 CUSTOMERS, TECHNICIANS, TICKETS = 12, 4, 14
 ROUNDS, OF_ADMIN = 5, 6
-CREATIONS, OTHERS = 6, 2  # mutations of each caller in a round, after those of an admin
+OTHERS = 2  # mutations of each caller in a round, after those of an admin and some new tickets
 
 EVERY_ID = " UNION ALL ".join(f"SELECT '{each.prefix}_' || id AS id FROM {each.table.name}" for each in ENTITIES)
 EVERY_ID += " ORDER BY id"
@@ -208,7 +208,8 @@ async def test_nothing_is_learnt_by_random_mutations(company: Company) -> None:
         for caller in company.callers:
             await company.look(caller)
             caller.known |= marks_in(await caller.read())
-            for mutation in [*["ticketCreate"] * CREATIONS, *pick.choices(caller.mutations, k=OTHERS)]:
+            new = ["ticketCreate"] * (6 if caller.role is Role.SERVICE else 2)
+            for mutation in [*new, *pick.choices(caller.mutations, k=OTHERS)]:
                 payload = await company.step(caller, mutation)
                 assert marks_in(payload) <= caller.known, (caller.role, mutation, payload)
             await company.look(caller)
@@ -217,7 +218,7 @@ async def test_nothing_is_learnt_by_random_mutations(company: Company) -> None:
             await finds_what_the_model_has(company, caller)
     for caller in (admin, *company.callers):
         assert set(caller.sent) == set(caller.mutations)
-        assert caller.done.total() > caller.sent.total() / 3, (caller.role, caller.sent, caller.done)
+        assert caller.done.total() > caller.sent.total() / 5, (caller.role, caller.sent, caller.done)
 
 
 async def finds_what_the_model_has(company: Company, caller: Caller) -> None:
