@@ -32,7 +32,7 @@ from tests.helpers.visibility_model import Record, VisibilityModel
 
 CUSTOMERS, TECHNICIANS, TICKETS = 12, 4, 14
 ROUNDS, OF_ADMIN = 5, 6
-CREATIONS, OTHERS = 3, 2  # mutations of each caller in a round, after those of an admin
+OTHERS = 2  # mutations of each caller in a round, after those of an admin and some new tickets
 
 EVERY_ID = " UNION ALL ".join(f"SELECT '{each.prefix}_' || id AS id FROM {each.table.name}" for each in ENTITIES)
 EVERY_ID += " ORDER BY id"
@@ -136,7 +136,7 @@ class Company:
             for id_, row in self.model.customers.items()
         }
         known = [people[key(id_)] for id_ in self.seen["cus"]]
-        self.inputs.people = [*people.values(), *known, *known]
+        self.inputs.people = known if known and self.pick.random() < 0.6 else list(people.values())
         for each in self.callers:
             each.linked |= self.model.links(each.role, each.key)
 
@@ -166,11 +166,15 @@ async def company(server: Server) -> AsyncIterator[Company]:
         for internal in (True, False):
             note = {"ticketId": ticket, "internalOnly": internal, **inputs.texts("body")}
             await admin.api.done("noteAdd", "__typename", **note)
+    bot = admin.api.service("bot")
+    for customer in customers[1:4]:
+        found = await admin.api("query($id: ID!) { node(id: $id) { ... on Customer { name email } } }", id=customer)
+        await bot.new_ticket(contact=found["node"])
     async with AsyncExitStack() as stack:
         callers = [
             Caller(admin.api.customer(customers[0]), Role.CUSTOMER, key(customers[0])),
             Caller(admin.api.technician(technicians[0]), Role.TECHNICIAN, key(technicians[0])),
-            Caller(admin.api.service("bot"), Role.SERVICE, "bot"),
+            Caller(bot, Role.SERVICE, "bot"),
         ]
         for caller in (admin, *callers):
             await stack.enter_async_context(caller.api)
@@ -204,7 +208,8 @@ async def test_nothing_is_learnt_by_random_mutations(company: Company) -> None:
         for caller in company.callers:
             await company.look(caller)
             caller.known |= marks_in(await caller.read())
-            for mutation in [*["ticketCreate"] * CREATIONS, *pick.choices(caller.mutations, k=OTHERS)]:
+            new = ["ticketCreate"] * (6 if caller.role is Role.SERVICE else 2)
+            for mutation in [*new, *pick.choices(caller.mutations, k=OTHERS)]:
                 payload = await company.step(caller, mutation)
                 assert marks_in(payload) <= caller.known, (caller.role, mutation, payload)
             await company.look(caller)
@@ -213,7 +218,7 @@ async def test_nothing_is_learnt_by_random_mutations(company: Company) -> None:
             await finds_what_the_model_has(company, caller)
     for caller in (admin, *company.callers):
         assert set(caller.sent) == set(caller.mutations)
-        assert caller.done.total() > caller.sent.total() / 3, (caller.role, caller.sent, caller.done)
+        assert caller.done.total() > caller.sent.total() / 5, (caller.role, caller.sent, caller.done)
 
 
 async def finds_what_the_model_has(company: Company, caller: Caller) -> None:

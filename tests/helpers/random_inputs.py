@@ -20,7 +20,7 @@ from graphql import (
 
 from tests.helpers.schema_walker import PREFIXES, root_fields, unknown
 
-_LIKELIHOODS = {"contact": 0.8, "name": 0.85, "email": 0.85, "customerId": 0.4, "propertyId": 0.2}
+_LIKELIHOODS = {"contact": 0.9, "name": 0.9, "email": 0.9, "customerId": 0.4, "accountNumber": 0.3, "propertyId": 0.15}
 """How likely an input has an optional field, if it is not one time in two: a contact is mostly needed, and a property
 mostly that of another customer."""
 
