@@ -73,10 +73,12 @@ async def pgbouncer(direct_url: str, mode: str, *, statements: int = 0) -> Async
         if remembers_statements():
             settings += f"max_prepared_statements = {statements}\n"
         (directory / "pgbouncer.ini").write_text(settings)
-        owner = os.stat(socket).st_uid  # who alone can reach PostgreSQL's socket; and root is refused
-        os.chown(directory, owner, -1)
+        owner = os.stat(socket)  # who alone can reach PostgreSQL's socket; and root is refused
+        os.chown(directory, owner.st_uid, -1)
         await ask(direct_url, f"CREATE ROLE {role} LOGIN SUPERUSER")
-        process = await asyncio.create_subprocess_exec(PROGRAM, "-q", directory / "pgbouncer.ini", user=owner)
+        process = await asyncio.create_subprocess_exec(
+            PROGRAM, "-q", directory / "pgbouncer.ini", user=owner.st_uid, group=owner.st_gid
+        )
         try:
             running = PgBouncer(_through(port, direct_url), role, direct_url)
             await _until_it_answers(running.url)
