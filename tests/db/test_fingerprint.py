@@ -101,10 +101,11 @@ async def test_positions_hold_during_writes_rollbacks_and_foldings(
 async def test_folding_changes_no_fingerprint(database: Database) -> None:
     for _ in range(3):
         await create(database, BOSS)
-    before = await now(database)
+    before = Position.parse(await now(database))
     stored = await database.fetchval("SELECT fingerprint FROM event_log")
     await counts.fold(database)
-    assert await now(database) == before
+    # Of the snapshot only this: transactions of other databases on the server are in it as well.
+    assert Position.parse(await now(database)).fingerprint == before.fingerprint
     assert await database.fetchval("SELECT fingerprint FROM event_log") != stored
 
 
