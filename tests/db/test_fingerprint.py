@@ -130,7 +130,7 @@ async def test_pruning_changes_no_fingerprint(database: Database, pool: Pool) ->
         await database.execute("UPDATE event_log SET horizon_at = now() - interval '1 day'")
         await event_log.prune(database, timedelta(0), timedelta(0))
     assert await database.fetchval("SELECT count(*) FROM ticket_events") == 1
-    assert await now(database) == position
+    assert Position.parse(await now(database)).fingerprint == Position.parse(position).fingerprint
     assert await reason(pool, position) is None
 
 
