@@ -425,7 +425,7 @@ async def test_a_client_whose_key_expires_or_gets_another_scope_is_disconnected(
 
 
 async def test_a_connection_ends_when_its_token_expires(api: Api) -> None:
-    token = mint(api.server.settings, role=Role.ADMIN, subject="boss", name="The Boss", ttl=1 - LEEWAY_SECONDS)
+    token = mint(api.server.settings, role=Role.ADMIN, subject="boss", name="The Boss", ttl=2 - LEEWAY_SECONDS)
     async with socket(api.server.url) as screen:
         await screen.send(type="connection_init", payload={"Authorization": f"Bearer {token}"})
         assert (await screen.receive())["type"] == "connection_ack"
