@@ -20,6 +20,8 @@ from notifiers.notification import Notification, SummaryLine, TicketFacts
 
 THREAD_MAX: Final = 20  # earlier mails that a mail refers to
 
+# A stranger who has given somebody's account number to a chatbot is not shown whose ticket it has become.
+#
 # $1 and $2: channels, and how many deliveries to claim for each; $3: the lease in seconds; $4: seconds after which a
 # delivery is given up. One without an attempt by then gets none any more: it is claimed with `attempts` 0, to be
 # recorded as DEAD.
@@ -74,8 +76,8 @@ SELECT claimed.id, claimed.channel, claimed.attempts, claimed.kind, claimed.audi
     ) END AS summary,
     ticket.id AS ticket_id, ticket.reference, ticket.subject, ticket.description, ticket.status, ticket.priority,
     ticket.category, ticket.contact_name, ticket.contact_email, ticket.resolution, ticket.created_at,
-    (SELECT name FROM customers WHERE id = ticket.customer_id) AS customer_name,
-    (SELECT address FROM properties WHERE id = ticket.property_id) AS property_address,
+    (SELECT name FROM customers WHERE id = ticket.customer_id AND NOT stranger.is_recipient) AS customer_name,
+    (SELECT address FROM properties WHERE id = ticket.property_id AND NOT stranger.is_recipient) AS property_address,
     (SELECT name FROM technicians WHERE id = ticket.technician_id) AS technician_name
 FROM claimed
 CROSS JOIN LATERAL (
@@ -83,6 +85,12 @@ CROSS JOIN LATERAL (
     FROM tickets WHERE id = claimed.ticket_id OFFSET 0
 ) AS left_behind
 CROSS JOIN LATERAL jsonb_populate_record(NULL::tickets, left_behind.image) AS ticket
+CROSS JOIN LATERAL (
+    SELECT claimed.audience = 'CUSTOMER' AND (ticket.creator_kind = 'SERVICE' OR ticket.creator_id LIKE 'mailto:%')
+        AND NOT EXISTS (
+            SELECT FROM customers WHERE id = ticket.customer_id AND lower(email) = lower(ticket.contact_email)
+        ) AS is_recipient
+) AS stranger
 ORDER BY claimed.created_at, claimed.id"""
 
 # The deliveries in a summary share its outcome.

@@ -265,6 +265,29 @@ async def test_staff_and_customers_own_addresses_need_no_confirmation(
 # Confirming
 
 
+async def test_a_stranger_is_not_shown_the_property_of_the_customer_whose_number_they_gave(
+    api: Api, database: Database, sink: Sink, server: Server, people: People
+) -> None:
+    site = await api.new_property(people.cora, address="7 Quiet Lane")
+    async with api.service() as bot, working(server.settings, sink, pace=BRISK):
+        for address in ("stranger@example.com", "cora@customer.test"):
+            ticket = await bot.new_ticket(accountNumber="CORA-1", **to(address))
+            await api.done("ticketUpdate", "__typename", ticketId=ticket, propertyId=site)
+            await api.done("ticketResolve", "__typename", ticketId=ticket, resolution="Done.")
+        await until(lambda: "CONFIRM_ADDRESS" in kinds(sink))
+        await visit(server, "POST", token_of(sink))
+        await until(lambda: kinds(sink).count("RESOLVED") == 2)
+    shown = {
+        each["recipient"]: (each["ticket"]["property_address"], each["ticket"]["customer_name"])
+        for each in sink.taken
+        if each["kind"] == "RESOLVED"
+    }
+    assert shown == {
+        "stranger@example.com": (None, None),
+        "cora@customer.test": ("7 Quiet Lane", "Cora Bell"),
+    }
+
+
 async def test_confirming_sends_what_has_waited_in_its_order(
     api: Api, database: Database, sink: Sink, server: Server
 ) -> None:
