@@ -58,15 +58,13 @@ async def write_ticket(connection: Queryable, creator: Viewer, subject: str) -> 
     return key
 
 
-async def dump(database: Database) -> dict[str, tuple[int, str]]:
-    """Returns each table's number of rows and a digest of its content: equal dumps mean that nothing changed."""
+async def dump(database: Database) -> dict[str, tuple[int, int]]:
+    """Returns each table's number of rows and the newest transaction that has written one: equal dumps mean that
+    nothing was written, not even a row as it was. Texts of all rows would take an eighth of PostgreSQL's time."""
     names = await database.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
     tables = [name for (name,) in names if name not in _KEEPING_COUNT]
-    selects = (
-        f"SELECT '{name}', count(*), coalesce(md5(string_agg(t::text, '|' ORDER BY t::text)), '') FROM {name} t"
-        for name in tables
-    )
-    return {name: (count, digest) for name, count, digest in await database.fetch(" UNION ALL ".join(selects))}
+    selects = (f"SELECT '{name}', count(*), coalesce(max(xmin::text::bigint), 0) FROM {name}" for name in tables)
+    return {name: (count, newest) for name, count, newest in await database.fetch(" UNION ALL ".join(selects))}
 
 
 async def remove_event(database: Queryable, *events: str) -> None:
