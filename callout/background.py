@@ -7,8 +7,8 @@ import logging
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 
 from db.erasure import steps
@@ -48,18 +48,25 @@ def _stop_if_failed(task: asyncio.Future[None]) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
+@contextmanager
+def _outage_logged(work: str) -> Iterator[None]:
+    """Ends the block if the database is unavailable, and logs which work it keeps from being done."""
+    try:
+        yield
+    except OUTAGE as error:
+        if not is_logged(error):
+            logger.warning("cannot %s: %s", work, error or type(error).__name__)
+
+
 async def keep_counted(database: Database) -> None:
     """Folds new events into the stored counts every `COUNTING_SECONDS`, forever; and adopts the rows of another cluster
     that a restore has put here meanwhile. Several processes may do so at once. Waits while the database is
     unavailable."""
     while True:
-        try:
+        with _outage_logged("update the counts"):
             async with database.acquire() as connection:
                 await event_log.adopt(connection)
                 await counts.fold(connection)
-        except OUTAGE as error:
-            if not is_logged(error):
-                logger.warning("cannot update the counts: %s", error or type(error).__name__)
         await asyncio.sleep(COUNTING_SECONDS)
 
 
@@ -89,25 +96,19 @@ async def keep_retained(database: Database, kept: Mapping[Retained, timedelta]) 
     is unavailable."""
     while True:
         for retained, age in kept.items():
-            try:
+            with _outage_logged(f"delete old {retained.name}"):
                 async with database.acquire() as connection:
                     deleted = await retained.prune(connection, age)
                 if deleted:
                     logger.info("deleted %s older than %s: %d", retained.name, age, deleted)
-            except OUTAGE as error:
-                if not is_logged(error):
-                    logger.warning("cannot delete old %s: %s", retained.name, error or type(error).__name__)
         await asyncio.sleep(PRUNING_SECONDS)
 
 
 async def keep_forgetting(database: Database) -> None:
     """Deletes old counts of guesses every `PRUNING_SECONDS`, forever. Waits while the database is unavailable."""
     while True:
-        try:
+        with _outage_logged("delete old counts of guesses"):
             await guesses.forget(database)
-        except OUTAGE as error:
-            if not is_logged(error):
-                logger.warning("cannot delete old counts of guesses: %s", error or type(error).__name__)
         await asyncio.sleep(PRUNING_SECONDS)
 
 
@@ -115,12 +116,9 @@ async def keep_pruned(database: Database, kept: timedelta) -> None:
     """Prunes events that are older than `kept` every `PRUNING_SECONDS`, forever. Several processes may do so at once.
     Waits while the database is unavailable."""
     while True:
-        try:
+        with _outage_logged("delete old events"):
             async with database.acquire() as connection:
                 deleted = await event_log.prune(connection, kept, ANNOUNCED)
             if deleted:
                 logger.info("deleted events older than %s: %d", kept, deleted)
-        except OUTAGE as error:
-            if not is_logged(error):
-                logger.warning("cannot delete old events: %s", error or type(error).__name__)
         await asyncio.sleep(PRUNING_SECONDS)
