@@ -16,6 +16,7 @@ import orjson
 from db.enums import Audience, DeliveryChannel, DeliveryState, NoticeKind, TicketCategory, TicketPriority, TicketStatus
 from db.postgres.statement import Queryable
 from notifiers import message_ids
+from notifiers.contacts import AUTHENTICATED, BY_STAFF, OWN
 from notifiers.notification import Notification, SummaryLine, TicketFacts
 
 THREAD_MAX: Final = 20  # earlier mails that a mail refers to
@@ -86,10 +87,9 @@ CROSS JOIN LATERAL (
 ) AS left_behind
 CROSS JOIN LATERAL jsonb_populate_record(NULL::tickets, left_behind.image) AS ticket
 CROSS JOIN LATERAL (
-    SELECT claimed.audience = 'CUSTOMER' AND (ticket.creator_kind = 'SERVICE' OR ticket.creator_id LIKE 'mailto:%')
-        AND NOT EXISTS (
-            SELECT FROM customers WHERE id = ticket.customer_id AND lower(email) = lower(ticket.contact_email)
-        ) AS is_recipient
+    SELECT claimed.audience = 'CUSTOMER' AND NOT ({BY_STAFF} OR {AUTHENTICATED} OR {OWN}) AS is_recipient
+    FROM (VALUES (claimed.recipient)) AS mine (recipient)
+    LEFT JOIN customers AS customer ON customer.id = ticket.customer_id
 ) AS stranger
 ORDER BY claimed.created_at, claimed.id"""
 
