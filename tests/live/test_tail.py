@@ -335,7 +335,10 @@ async def test_a_tail_whose_events_are_lost_announces_that_the_history_has_chang
     await remove_event(database, lost)
     one.bell.ring()
     await eventually(lambda: bool(one.changes))
-    assert one.changes == [one.tail.position] == [await position(database)]
+    assert one.changes == [one.tail.position]
+    # Of the snapshot only which events it sees: transactions of other databases on the server are in it as well.
+    now = Position.parse(await position(database))
+    assert Position.parse(one.tail.position).fingerprint == now.fingerprint
     assert one.tail.number == number
     written = await change(database, ticket)
     await one.look()
