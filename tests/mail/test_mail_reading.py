@@ -10,9 +10,11 @@ import pytest
 from db import limits
 from notifiers import message_ids
 from notifiers.inbound import mail_text
+from notifiers.inbound import parts as mail_parts
 from notifiers.inbound import reading as inbound
+from notifiers.inbound.charsets import decoded
 from notifiers.inbound.mail_text import html_to_text, only_new
-from notifiers.inbound.reading import IncomingMail, decoded, read
+from notifiers.inbound.reading import IncomingMail, read
 from notifiers.message_ids import OwnMail
 from notifiers.text import one_line, shortened, tidy
 from tests.helpers.inbound_mail import OURS, message
@@ -356,9 +358,10 @@ LONG = parts(PLAIN, "Content-Type: multipart/mixed; boundary=c\r\n\r\nx")
 def test_a_message_at_a_limit_is_read_and_above_it_kept_aside(
     monkeypatch: pytest.MonkeyPatch, limit: str, raw: bytes, measure: int, why: str
 ) -> None:
-    monkeypatch.setattr(inbound, limit, measure)
+    module = inbound if hasattr(inbound, limit) else mail_parts
+    monkeypatch.setattr(module, limit, measure)
     taken(raw)
-    monkeypatch.setattr(inbound, limit, measure - 1)
+    monkeypatch.setattr(module, limit, measure - 1)
     found = read(raw, OWN)
     assert why in (found.unusable or "")
     assert (found.from_address, found.from_name, found.subject) == ("ann@bell.test", "Ann Bell", "Beeping panel")
