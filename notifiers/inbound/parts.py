@@ -15,7 +15,7 @@ from html import escape
 from typing import Any
 
 from db import limits
-from notifiers.inbound.charsets import decoded, declared_in_html
+from notifiers.inbound.charsets import declared_in_html, decoded
 from notifiers.inbound.encoded_words import decoded_line
 from notifiers.inbound.mail_text import Unreadable, html_to_text
 from notifiers.text import tidy
