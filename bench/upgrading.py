@@ -41,7 +41,7 @@ def run(data_dir: Path) -> None:
     copy = data_dir.with_name(f"{data_dir.name}-upgrading")
     shutil.rmtree(copy, ignore_errors=True)
     try:
-        subprocess.run(["cp", "-a", data_dir, copy], check=True)  # with its owner, which is another user if root runs it
+        subprocess.run(["cp", "-a", data_dir, copy], check=True)  # keeps the owner, whom root is not
         with embedded.running(copy) as url:
             show(f"downgrade to {FROM}", 0, 1)
             migrate.downgrade(url, FROM)
