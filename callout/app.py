@@ -28,6 +28,7 @@ from callout.http.endpoint import GraphQLEndpoint
 from callout.http.guard import RequestGuard, on_http_exception
 from callout.live.event_stream import EventStreams
 from callout.live.operations import LiveApplication
+from callout.live.stream_tickets import StreamTickets, TicketOffice
 from callout.live.websocket import Sockets
 from callout.notification_channels import channels_of
 from callout.settings import Settings, load, variable
@@ -53,6 +54,7 @@ class State(TypedDict):
     graphql: GraphQLEndpoint
     sockets: Sockets
     event_streams: EventStreams
+    stream_tickets: TicketOffice
 
 
 def create_app(
@@ -116,7 +118,8 @@ async def _wire(
         kept = timedelta(days=settings.event_retention_days)
         await stack.enter_async_context(background(lambda: keep_pruned(database, kept)))
     await stack.enter_async_context(background(lambda: keep_retained(database, settings.retained)))
-    cursors = StreamCursors(await event_log.identity(database))
+    log_identity = await event_log.identity(database)
+    cursors, tickets = StreamCursors(log_identity), StreamTickets(log_identity, database)
     bell = await stack.enter_async_context(Bell.open(settings.bell_url, settings.direct_url))
     channels = await stack.enter_async_context(notification_worker.opened(make_channels, settings))
     if settings.notify:
@@ -149,12 +152,13 @@ async def _wire(
         bell=bell,
         graphql=GraphQLEndpoint(preparer, engine, authenticator, budgets, with_ide=not settings.production),
         sockets=Sockets(live, hub, connections, settings.times, access_log),
-        event_streams=EventStreams(live, hub, connections, settings.times),
+        event_streams=EventStreams(live, hub, connections, settings.times, tickets),
+        stream_tickets=TicketOffice(authenticator, tickets),
     )
 
 
 class _GraphQLFirst:
-    """Passes `/graphql` and `/graphql/stream` to their endpoints; bypasses the router for speed."""
+    """Passes `/graphql` and the paths below it to their endpoints; bypasses the router for speed."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -167,6 +171,8 @@ class _GraphQLFirst:
             await scope["state"]["sockets"](scope, receive, send)
         elif scope["type"] == "http" and scope["path"] == "/graphql/stream":
             await scope["state"]["event_streams"](scope, receive, send)
+        elif scope["type"] == "http" and scope["path"] == "/graphql/stream/ticket":
+            await scope["state"]["stream_tickets"](scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._app(scope, receive, _without_traceback(send))
         else:
