@@ -52,7 +52,8 @@ async def until(texts: AsyncIterator[str], word: str) -> str:
 
 async def refused(server: Server, **parameters: str) -> tuple[int, str]:
     async with following(server, **parameters) as answer:
-        await answer.aread()
+        async with asyncio.timeout(10):
+            await answer.aread()
         (error,) = answer.json()["errors"]
         return answer.status_code, error["message"]
 
