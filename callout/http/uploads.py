@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 from callout.execution.budgets import Budgets, Charge
 from callout.execution.cost import REQUEST, STATEMENT
 from callout.http.errors import BodyTimeout, BodyTooLarge, HttpError
-from callout.http.file_endpoint import FileEndpoint, Headers, NotFound, FilesUnavailable, answer
+from callout.http.file_endpoint import FileEndpoint, FilesUnavailable, Headers, NotFound, answer
 from callout.http.guard import ClientDisconnected
 from db.enums import AttachmentState
 from db.object_store import PIECE, Taken, UploadPart

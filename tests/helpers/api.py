@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
@@ -51,11 +50,6 @@ class Api:
         headers = {"authorization": f"Bearer {token}"}
         # Reading certificates takes each client 60 ms, and plain HTTP needs none.
         self.http = httpx.AsyncClient(base_url=server.url, headers=headers, timeout=30, trust_env=False, verify=False)
-
-    @cached_property
-    def anonymous(self) -> httpx.AsyncClient:
-        """A client without a token, for URLs that are credentials themselves."""
-        return httpx.AsyncClient(base_url=self.server.url, timeout=30, trust_env=False, verify=False)
 
     async def __aenter__(self) -> Self:
         return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from tests.helpers.api import Api
-from tests.helpers.attached_files import announce, patch, reached, url_of
+from tests.helpers.attached_files import announce, ask, patch, reached, url_of
 
 MIB = 2**20
 
@@ -19,6 +19,6 @@ async def test_a_file_that_was_uploaded_in_parts_can_be_downloaded(api: Api) -> 
         assert response.status_code == 204
         assert response.headers["tus-resumable"] == "1.0.0"
     assert response.headers["upload-offset"] == str(len(data)) == str(await reached(api, url))
-    got = await api.anonymous.get(await url_of(api, attachment))
+    got = await ask(api, "GET", await url_of(api, attachment))
     assert got.status_code == 200
     assert got.content == data
