@@ -38,6 +38,8 @@ from db.postgres.pool import Database
 from pubsub.bell import Bell
 from pubsub.connections import Connections
 from pubsub.hub import Hub
+from resolvers.file_links import FileLinks
+from resolvers.files import Files
 from schema import graphql_schema, schema
 
 logger = logging.getLogger(__name__)
@@ -112,7 +114,8 @@ async def _wire(
         kept = timedelta(days=settings.event_retention_days)
         await stack.enter_async_context(background(lambda: keep_pruned(database, kept)))
     await stack.enter_async_context(background(lambda: keep_retained(database, settings.retained)))
-    cursors = StreamCursors(await event_log.identity(database))
+    identity = await event_log.identity(database)
+    cursors = StreamCursors(identity)
     bell = await stack.enter_async_context(Bell.open(settings.bell_url, settings.direct_url))
     channels = await stack.enter_async_context(notification_worker.opened(make_channels, settings))
     if settings.notify:
@@ -120,7 +123,9 @@ async def _wire(
         await stack.enter_async_context(background(worker.run))
     budgets = Budgets(settings.allowances)
     preparer = Preparer(graphql_schema(schema), settings.introspecting)
-    engine = Engine(schema, preparer, database, cursors, channels, settings.own_mail, written=bell.ring)
+    files = Files(settings.object_store, settings.file_limits)
+    links = FileLinks(identity, settings.api_base, settings.file_limits.upload_time, authenticator.is_revoked)
+    engine = Engine(schema, preparer, database, cursors, channels, settings.own_mail, files, links, bell.ring)
     hub = Hub(database, settings.direct_url, bell, cursors)
     await stack.enter_async_context(background(hub.follow))
 
