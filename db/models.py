@@ -392,6 +392,9 @@ class AttachmentRow(Base):
     contents (`db/object_store.py`), `thumbnail` the one with its thumbnail; `size` is in bytes. While the file is
     UPLOADING, `size` and `sha256` are what the client has announced. `reason` says why it was REJECTED. `width` and
     `height` are those of an image, in pixels. `finished_at` is when it became READY or REJECTED.
+
+    While it is SCANNING, `due_at` is when a worker may claim it (`callout/files/worker.py`), at once if it is null, and
+    `attempts` counts the claims. `uploaded_sha256` is the digest of what was uploaded, if a photo has replaced it.
     """
 
     __tablename__ = "attachments"
@@ -445,6 +448,9 @@ class AttachmentRow(Base):
     creator_name: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     finished_at: Mapped[datetime | None]
+    due_at: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    uploaded_sha256: Mapped[bytes | None] = mapped_column(BYTEA)
 
 
 class ArticleRow(Base):

@@ -78,6 +78,11 @@ _OF_VIEWER = Statement(
 )
 _STATE = Statement(select(_ATTACHMENTS.c.state).where(_ATTACHMENTS.c.id == _id()))
 _TICKET_OF = Statement(select(_ATTACHMENTS.c.ticket_id).where(_ATTACHMENTS.c.id == _id()))
+_ARRIVED = Statement(
+    update(_ATTACHMENTS)
+    .where(_ATTACHMENTS.c.id == _id(), _ATTACHMENTS.c.state == AttachmentState.UPLOADING)
+    .values(state=literal_column(f"'{AttachmentState.SCANNING}'"))
+)
 _LOCK_TICKET = Statement(select(_TICKETS.c.id).where(_TICKETS.c.id == _id()).with_for_update())
 _HOLD_OBJECT = Statement(
     select(func.pg_advisory_xact_lock_shared(literal_column(str(LOCK)), bindparam("number", type_=Integer())))
@@ -149,9 +154,9 @@ async def keep(
 
 
 async def arrived(transaction: Transaction, store: ObjectStore, attachment_id: str, stored: Stored) -> None:
-    """Record that the attachment's file has arrived and is stored. Raises `ObjectGone`."""
+    """Record that the attachment's file has arrived and is stored; the file worker checks it. Raises `ObjectGone`."""
     await hold_object(transaction, store, stored.digest)
-    await settle(transaction, attachment_id, AttachmentState.READY)
+    await _ARRIVED.execute(transaction, id=attachment_id)
 
 
 async def hold_object(transaction: Transaction, store: ObjectStore, digest: bytes) -> None:

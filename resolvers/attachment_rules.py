@@ -56,6 +56,12 @@ def file_name(given: str) -> str:
     return name or UNNAMED
 
 
+def with_extension(name: str, extension: str) -> str:
+    """The name with this extension, which begins with a dot, instead of the one that it has."""
+    stem = name.rpartition(".")[0] or name
+    return stem[: FILE_NAME_MAX - len(extension)] + extension
+
+
 def media_type(given: str) -> str | None:
     """The media type in lower case, without parameters; None if it is not one."""
     type_ = given.partition(";")[0].strip().lower()

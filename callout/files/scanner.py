@@ -49,13 +49,13 @@ class Scanner:
             return cls(host=parts.hostname, port=parts.port or PORT)
         raise ValueError("must be tcp://host:3310 or unix:///path")
 
-    async def infection(self, data: bytes) -> str | None:
-        """The name of the malware in `data`, or None. Raises `ScannerUnavailable` or `Unscannable`."""
+    async def infection(self, file: AsyncIterator[bytes]) -> str | None:
+        """The name of the malware in the file, or None. Raises `ScannerUnavailable` or `Unscannable`."""
         async with self._session(SCANNING_SECONDS) as (reader, writer):
             writer.write(b"zINSTREAM\0")
             answering = asyncio.create_task(_answer(reader))
             try:
-                await _send(writer, data, answering)
+                await _send(writer, file, answering)
                 answer = await answering
             finally:
                 answering.cancel()
@@ -97,15 +97,16 @@ class Scanner:
         return await asyncio.open_connection(self.host, self.port)
 
 
-async def _send(writer: asyncio.StreamWriter, data: bytes, answering: asyncio.Task[str]) -> None:
+async def _send(writer: asyncio.StreamWriter, file: AsyncIterator[bytes], answering: asyncio.Task[str]) -> None:
     """Sends the file, until the daemon answers: it does so early if the file is too large, and ends the connection."""
     with suppress(ConnectionError):
-        for start in range(0, len(data), _CHUNK):
-            if answering.done():
-                return
-            chunk = data[start : start + _CHUNK]
-            writer.write(len(chunk).to_bytes(4) + chunk)
-            await writer.drain()
+        async for piece in file:
+            for start in range(0, len(piece), _CHUNK):
+                if answering.done():
+                    return
+                chunk = piece[start : start + _CHUNK]
+                writer.write(len(chunk).to_bytes(4) + chunk)
+                await writer.drain()
         writer.write(bytes(4))
         await writer.drain()
 

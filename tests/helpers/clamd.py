@@ -14,11 +14,12 @@ EICAR: Final = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD" + rb"-ANTIVIRUS-TE
 class Clamd:
     """Listens at `path`, or at a port of its own, for the length of the block.
 
-    `scanned` has the sizes of the files that it has read. With `answer`, it gives that answer to everything.
+    `scanned` has the sizes of the files that it has read, and `asked` is set when it has read one. With `answer`, it gives that answer to everything.
     """
 
     def __init__(self, path: Path | None = None, limit: int = 1 << 25, port: int = 0) -> None:
         self.scanned: list[int] = []
+        self.asked = asyncio.Event()
         self.answer: bytes | None = None
         self.url = ""
         self._path = path
@@ -53,4 +54,5 @@ class Clamd:
                 return b"INSTREAM size limit exceeded. ERROR\0"
             content += await reader.readexactly(size)
         self.scanned.append(len(content))
+        self.asked.set()
         return b"stream: Eicar-Signature FOUND\0" if EICAR in content else b"stream: OK\0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -10,20 +11,28 @@ from callout.files.scanner import Scanner, ScannerUnavailable, Unscannable
 from tests.helpers.clamd import EICAR, Clamd
 
 
+async def infection(scanner: Scanner, data: bytes) -> str | None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield data[:100_000]
+        yield data[100_000:]
+
+    return await scanner.infection(pieces())
+
+
 async def test_a_file_is_clean_or_the_malware_in_it_is_named() -> None:
     async with Clamd() as clamd:
         scanner = Scanner.parse(clamd.url)
         await scanner.check()
-        assert await scanner.infection(b"") is None
-        assert await scanner.infection(b"harmless" * 100_000) is None
-        assert await scanner.infection(b"x" * 100_000 + EICAR) == "Eicar-Signature"
+        assert await infection(scanner, b"") is None
+        assert await infection(scanner, b"harmless" * 100_000) is None
+        assert await infection(scanner, b"x" * 100_000 + EICAR) == "Eicar-Signature"
         assert clamd.scanned == [0, 800_000, 100_000 + len(EICAR)]
 
 
 async def test_a_scanner_may_listen_at_a_path(tmp_path: Path) -> None:
     async with Clamd(path=tmp_path / "clamd.ctl") as clamd:
         assert clamd.url.startswith("unix:///")
-        assert await Scanner.parse(clamd.url).infection(EICAR) == "Eicar-Signature"
+        assert await infection(Scanner.parse(clamd.url), EICAR) == "Eicar-Signature"
 
 
 async def test_a_file_that_is_too_large_for_the_scanner_is_not_taken_for_clean() -> None:
@@ -31,7 +40,7 @@ async def test_a_file_that_is_too_large_for_the_scanner_is_not_taken_for_clean()
         scanner = Scanner.parse(clamd.url)
         for size in (1_001, 5_000_000):
             with pytest.raises(Unscannable):
-                await scanner.infection(b"x" * size)
+                await infection(scanner, b"x" * size)
 
 
 async def test_no_answer_and_a_strange_answer_are_no_verdict() -> None:
@@ -46,14 +55,14 @@ async def test_no_answer_and_a_strange_answer_are_no_verdict() -> None:
         ):
             clamd.answer = answer
             if answer == b"stream: OK":  # ended by the connection instead of a NUL
-                assert await scanner.infection(b"x") is None
+                assert await infection(scanner, b"x") is None
                 continue
             with pytest.raises(ScannerUnavailable):
-                await scanner.infection(b"x")
+                await infection(scanner, b"x")
             with pytest.raises(ScannerUnavailable):
                 await scanner.check()
     with pytest.raises(ScannerUnavailable, match="cannot be reached"):
-        await scanner.infection(b"x")
+        await infection(scanner, b"x")
 
 
 @pytest.mark.parametrize(
