@@ -1,12 +1,14 @@
 """The charsets of mail, as browsers read them, and what software writes instead of declaring them."""
 
+# ruff: noqa: RUF001 (letters of other scripts are what these tests are about)
+
 from __future__ import annotations
 
 import base64
 
 import pytest
 
-from notifiers.inbound.charsets import decoded, declared_in_html
+from notifiers.inbound.charsets import declared_in_html, decoded
 from notifiers.inbound.encoded_words import decoded_line
 
 
