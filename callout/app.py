@@ -22,11 +22,13 @@ from callout.execution.budgets import Budgets
 from callout.execution.prepare import Preparer
 from callout.execution.run import Engine
 from callout.files.worker import FileWorker
-from callout.http import confirm_page
+from callout.http import confirm_page, downloads, uploads
 from callout.http.access_log import AccessLog
 from callout.http.connection_limits import ConnectionLimits
+from callout.http.downloads import Downloads
 from callout.http.endpoint import GraphQLEndpoint
 from callout.http.guard import RequestGuard, on_http_exception
+from callout.http.uploads import Uploads
 from callout.live.event_stream import EventStreams
 from callout.live.operations import LiveApplication
 from callout.live.websocket import Sockets
@@ -54,6 +56,8 @@ class State(TypedDict):
     database: Database
     bell: Bell
     graphql: GraphQLEndpoint
+    uploads: Uploads
+    downloads: Downloads
     sockets: Sockets
     event_streams: EventStreams
 
@@ -84,7 +88,7 @@ def create_app(
             yield state
 
     return Starlette(
-        routes=[*health.ROUTES, *confirm_page.ROUTES],
+        routes=[*health.ROUTES, *confirm_page.ROUTES, *uploads.ROUTES, *downloads.ROUTES],
         middleware=[Middleware(RequestGuard, access_log, chosen.client_addresses), Middleware(_GraphQLFirst)],
         exception_handlers={HTTPException: on_http_exception},
         lifespan=lifespan,
@@ -152,6 +156,8 @@ async def _wire(
         database=database,
         bell=bell,
         graphql=GraphQLEndpoint(preparer, engine, authenticator, budgets, with_ide=not settings.production),
+        uploads=Uploads(database, files, links, budgets, settings.allowed_origins, bell.ring),
+        downloads=Downloads(database, files, links, budgets, settings.allowed_origins),
         sockets=Sockets(live, hub, connections, settings.times, access_log),
         event_streams=EventStreams(live, hub, connections, settings.times),
     )

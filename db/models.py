@@ -390,7 +390,8 @@ class AttachmentRow(Base):
 
     `customer_id` is the ticket's customer at the time, as for a note. `sha256` names the object with the file's
     contents (`db/object_store.py`), `thumbnail` the one with its thumbnail; `size` is in bytes. While the file is
-    UPLOADING, `size` and `sha256` are what the client has announced. `reason` says why it was REJECTED. `width` and
+    UPLOADING, `size` and `sha256` are what the client has announced; `upload_size` always is that size, as the file may
+    be changed after it has arrived. `reason` says why it was REJECTED. `width` and
     `height` are those of an image, in pixels. `finished_at` is when it became READY or REJECTED.
 
     While it is SCANNING, `due_at` is when a worker may claim it (`callout/files/worker.py`), at once if it is null, and
@@ -436,6 +437,7 @@ class AttachmentRow(Base):
     name: Mapped[str]
     content_type: Mapped[str]
     size: Mapped[int] = mapped_column(BigInteger)
+    upload_size: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[bytes | None] = mapped_column(BYTEA)
     internal_only: Mapped[bool] = mapped_column(server_default=text("true"))
     state: Mapped[AttachmentState] = mapped_column(ATTACHMENT_STATE, server_default=AttachmentState.UPLOADING)

@@ -33,6 +33,7 @@ from obstore.store import LocalStore, from_url
 from db.private_files import FILE_MODE, make_files_folder
 
 if TYPE_CHECKING:
+    from obstore import ObjectMeta
     from obstore.store import ClientConfig, RetryConfig
 
 PIECE: Final = 1024 * 1024
@@ -111,12 +112,7 @@ class ObjectStore:
         return Stored(digest, len(data))
 
     async def holds(self, digest: bytes) -> bool:
-        with _errors():
-            try:
-                await obstore.head_async(self._store, _name(digest))
-            except FileNotFoundError:
-                return False
-            return True
+        return await self._meta(digest) is not None
 
     async def get(self, digest: bytes) -> bytes:
         """The whole contents, which must be known to be small enough. Raises `Missing`."""
@@ -134,15 +130,15 @@ class ObjectStore:
                 found = ((meta["path"].rpartition("/")[2], meta["last_modified"]) for meta in page)
                 yield [(bytes.fromhex(name), at) for name, at in found if re.fullmatch(r"[0-9a-f]{64}", name)]
 
+    async def size(self, digest: bytes) -> int | None:
+        """The size of the object in bytes; None if there is none."""
+        meta = await self._meta(digest)
+        return None if meta is None else meta["size"]
+
     async def stored_at(self, digest: bytes) -> datetime | None:
         """When the object was last stored; None if there is none."""
-        with _errors():
-            try:
-                meta = await obstore.head_async(self._store, _name(digest))
-            except FileNotFoundError:
-                return None
-            at: datetime = meta["last_modified"]
-            return at
+        meta = await self._meta(digest)
+        return None if meta is None else meta["last_modified"]
 
     async def delete(self, digest: bytes) -> None:
         """Deletes the object, if there is one. The caller holds its lock."""
@@ -221,6 +217,13 @@ class ObjectStore:
                 raise Missing from None
             async for piece in result.stream(min_chunk_size=PIECE):
                 yield bytes(piece)
+
+    async def _meta(self, digest: bytes) -> ObjectMeta | None:
+        with _errors():
+            try:
+                return await obstore.head_async(self._store, _name(digest))
+            except FileNotFoundError:
+                return None
 
     async def _put(self, path: str, data: bytes | AsyncIterator[bytes], *, mode: Any = "overwrite") -> None:
         with _errors():

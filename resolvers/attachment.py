@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Integer, Text, bindparam, func, insert, literal_column, select, update
+from sqlalchemy import BigInteger, Integer, Text, bindparam, func, insert, literal_column, select, update
 from sqlalchemy.dialects.postgresql import UUID
 
 from db import limits, models, visibility
@@ -58,7 +58,7 @@ _GIVEN = (
 _INSERT = Statement(
     insert(_ATTACHMENTS).values(
         {name: bindparam(name, type_=_ATTACHMENTS.c[name].type) for name in _GIVEN}
-        | {"created_at": func.clock_timestamp()}
+        | {"upload_size": bindparam("size", type_=BigInteger()), "created_at": func.clock_timestamp()}
     )
 )
 _COUNTED: Condition = _ATTACHMENTS.c.state.not_in(

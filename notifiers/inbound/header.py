@@ -64,7 +64,10 @@ class Header:
         values = self.values("from")
         if len(values) != 1 or len(values[0]) > _READ_MAX:
             return "", None
-        return _mailbox(raw_text(values[0]))
+        name, address = _mailbox(raw_text(values[0]))
+        # The charset of a name may be guessed, but an address must be what the sender wrote.
+        written = address is not None and address.encode() in values[0].encode("utf-8", "surrogateescape")
+        return (name, address) if written else ("", None)
 
     def senders_fault(self) -> str:
         """The reason why `sender` found no address in From."""

@@ -14,7 +14,8 @@ EICAR: Final = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD" + rb"-ANTIVIRUS-TE
 class Clamd:
     """Listens at `path`, or at a port of its own, for the length of the block.
 
-    `scanned` has the sizes of the files that it has read, and `asked` is set when it has read one. With `answer`, it gives that answer to everything.
+    `scanned` has the sizes of the files that it has read, and `asked` is set when it has read one. With `answer`, it
+    gives that answer to everything.
     """
 
     def __init__(self, path: Path | None = None, limit: int = 1 << 25, port: int = 0) -> None:

@@ -67,6 +67,7 @@ def upgrade() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("content_type", sa.Text(), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("upload_size", sa.BigInteger(), nullable=False),
         sa.Column("sha256", postgresql.BYTEA(), nullable=True),
         sa.Column("internal_only", sa.Boolean(), server_default=sa.text("true"), nullable=False),
         sa.Column("state", _STATE, server_default="UPLOADING", nullable=False),
