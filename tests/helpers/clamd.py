@@ -15,13 +15,14 @@ class Clamd:
     """Listens at `path`, or at a port of its own, for the length of the block.
 
     `scanned` has the sizes of the files that it has read, and `asked` is set when it has read one. With `answer`, it
-    gives that answer to everything.
+    gives that answer to everything; while it `hangs`, none to files.
     """
 
     def __init__(self, path: Path | None = None, limit: int = 1 << 25, port: int = 0) -> None:
         self.scanned: list[int] = []
         self.asked = asyncio.Event()
         self.answer: bytes | None = None
+        self.hangs = False
         self.url = ""
         self._path = path
         self._limit = limit
@@ -56,4 +57,6 @@ class Clamd:
             content += await reader.readexactly(size)
         self.scanned.append(len(content))
         self.asked.set()
+        if self.hangs:
+            await reader.read()  # until the other side gives up
         return b"stream: Eicar-Signature FOUND\0" if EICAR in content else b"stream: OK\0"
