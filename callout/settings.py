@@ -284,6 +284,10 @@ class Settings(BaseSettings):
         description="Callout's page `/confirm-address` as the recipients of mail reach it, on which they confirm their"
         " address. If not set, `{CALLOUT_PUBLIC_URL}/confirm-address`.",
     )
+    mail_files_mib: Annotated[int, Field(ge=0, le=50)] = Field(
+        5,
+        description="How many MiB of files a mail may carry; others are named in it. 0 to carry none.",
+    )
     mail_confirmations_per_address: Annotated[int, Field(ge=1, le=1_000)] = Field(
         5,
         description="How many mails that ask to confirm it go to one address in 24 hours, without an answer, whoever"

@@ -24,8 +24,9 @@ from db.postgres.statement import Statement
 from db.sql import Condition, Expression, table
 from db.viewer import Viewer
 from db.visibility import ViewerParameter
+from notifiers.outgoing_files import TO_CUSTOMER
 from resolvers import idempotency
-from resolvers.attachment_rules import UNKNOWN_TYPE, event_is_public, file_name, media_type
+from resolvers.attachment_rules import UNKNOWN_TYPE, event_is_public, file_name, is_for_customer, media_type
 from resolvers.checks import Checks
 from resolvers.file_links import UPLOAD
 from resolvers.mutation import Call, Input, MutationError, Outcome, Refused, Transaction, UserErrorCode
@@ -200,6 +201,7 @@ async def settle(
         attachment_id,
         TicketEventKind.ATTACHMENT_ADDED if ready else TicketEventKind.ATTACHMENT_REJECTED,
         public=event_is_public(settled, state),
+        deliveries=TO_CUSTOMER if ready and is_for_customer(settled) else None,
     )
     return True
 

@@ -74,3 +74,8 @@ def event_is_public(attachment: Any, state: AttachmentState) -> bool:
     if attachment["internal_only"]:
         return False
     return state is AttachmentState.READY or attachment["creator_kind"] in (ActorKind.CUSTOMER, ActorKind.SERVICE)
+
+
+def is_for_customer(attachment: Any) -> bool:
+    """Whether the customer is notified of the attachment: staff have attached it publicly."""
+    return not attachment["internal_only"] and attachment["creator_kind"] in (ActorKind.ADMIN, ActorKind.TECHNICIAN)
