@@ -16,7 +16,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callout import health, logs, notification_worker
 from callout.auth.authenticator import Authenticator
-from callout.background import background, keep_counted, keep_erasing, keep_forgetting, keep_pruned, keep_retained
+from callout.background import (
+    background,
+    keep_counted,
+    keep_erasing,
+    keep_forgetting,
+    keep_pruned,
+    keep_retained,
+    keep_swept,
+)
 from callout.database import DatabaseUnusable, wait_for
 from callout.execution.budgets import Budgets
 from callout.execution.prepare import Preparer
@@ -130,6 +138,7 @@ async def _wire(
     preparer = Preparer(graphql_schema(schema), settings.introspecting)
     files = Files(settings.object_store, settings.file_limits)
     links = FileLinks(identity, settings.api_base, settings.file_limits.upload_time, authenticator.is_revoked)
+    await stack.enter_async_context(background(lambda: keep_swept(database, files, bell.ring)))
     engine = Engine(schema, preparer, database, cursors, channels, settings.own_mail, files, links, bell.ring)
     file_worker = FileWorker(database, files.store, settings.scanner, heard=bell.ear().wait, written=bell.ring)
     await stack.enter_async_context(background(file_worker.run))

@@ -56,7 +56,7 @@ class StoreFull(StoreError):
     """There is no space left."""
 
 
-class Missing(Exception):
+class Missing(StoreError):
     """There is no such object."""
 
 

@@ -62,7 +62,7 @@ async def patch(api: Api, url: str, offset: int, data: bytes, **headers: str) ->
 
 async def reached(api: Api, url: str) -> int:
     """Returns the offset that an upload has reached."""
-    response = await ask(api, "HEAD", url, **TUS)
+    response = await ask(api, "HEAD", url, None, **TUS)
     assert response.status_code == 200, response
     return int(response.headers["upload-offset"])
 
