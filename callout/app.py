@@ -30,7 +30,7 @@ from callout.execution.budgets import Budgets
 from callout.execution.prepare import Preparer
 from callout.execution.run import Engine
 from callout.files.worker import FileWorker
-from callout.http import confirm_page, downloads, uploads
+from callout.http import confirm_page, cross_origin, downloads, uploads
 from callout.http.access_log import AccessLog
 from callout.http.connection_limits import ConnectionLimits
 from callout.http.downloads import Downloads
@@ -97,7 +97,11 @@ def create_app(
 
     return Starlette(
         routes=[*health.ROUTES, *confirm_page.ROUTES, *uploads.ROUTES, *downloads.ROUTES],
-        middleware=[Middleware(RequestGuard, access_log, chosen.client_addresses), Middleware(_GraphQLFirst)],
+        middleware=[
+            *cross_origin.middleware(chosen.allowed_origins),
+            Middleware(RequestGuard, access_log, chosen.client_addresses),
+            Middleware(_GraphQLFirst),
+        ],
         exception_handlers={HTTPException: on_http_exception},
         lifespan=lifespan,
     )
@@ -165,8 +169,8 @@ async def _wire(
         database=database,
         bell=bell,
         graphql=GraphQLEndpoint(preparer, engine, authenticator, budgets, with_ide=not settings.production),
-        uploads=Uploads(database, files, links, budgets, settings.allowed_origins, bell.ring),
-        downloads=Downloads(database, files, links, budgets, settings.allowed_origins),
+        uploads=Uploads(database, files, links, budgets, bell.ring),
+        downloads=Downloads(database, files, links, budgets),
         sockets=Sockets(live, hub, connections, settings.times, access_log),
         event_streams=EventStreams(live, hub, connections, settings.times),
     )

@@ -90,8 +90,7 @@ class TicketEventKind(DocumentedEnum):
 
 
 class AttachmentState(DocumentedEnum):
-    """The state of an attachment. Only READY ones can be downloaded, and only staff and those who have attached it see
-    one in any other state."""
+    """The state of an attachment. One that is not READY is seen by staff and by those who have attached it."""
 
     UPLOADING = "UPLOADING", "The file has not arrived completely."
     SCANNING = "SCANNING", "The file has arrived and is being checked."

@@ -16,7 +16,7 @@ from sqlalchemy import BigInteger, Integer, Text, bindparam, func, insert, liter
 from sqlalchemy.dialects.postgresql import UUID
 
 from db import limits, models, visibility
-from db.enums import ActorKind, AttachmentState, Role, TicketEventKind
+from db.enums import STAFF, ActorKind, AttachmentState, Role, TicketEventKind
 from db.events import log as event_log
 from db.ids import new_id
 from db.object_store import ObjectStore, Stored, StoreError
@@ -77,7 +77,6 @@ _OF_VIEWER = Statement(
         _ATTACHMENTS.c.created_at > func.now() - literal_column("interval '24 hours'"),
     )
 )
-_STATE = Statement(select(_ATTACHMENTS.c.state).where(_ATTACHMENTS.c.id == _id()))
 _TICKET_OF = Statement(select(_ATTACHMENTS.c.ticket_id).where(_ATTACHMENTS.c.id == _id()))
 _ARRIVED = Statement(
     update(_ATTACHMENTS)
@@ -93,10 +92,9 @@ _HOLD_OBJECT = Statement(
 async def create(call: Call, input: Input) -> Outcome:
     """Announce a file, which the client then uploads to the `upload_url` of the outcome."""
     checks = Checks()
-    field, key = _target(input, checks)
-    outsider = call.viewer.role in (Role.CUSTOMER, Role.SERVICE)
+    target = _target(input, checks)
     internal_only = input.get("internalOnly")
-    if outsider and internal_only:
+    if internal_only and call.viewer.role not in STAFF:
         message = "Only admins and technicians can attach internal files."
         checks.object_to(UserErrorCode.NOT_ALLOWED, message, "internalOnly")
     values = _described(call, input, checks)
@@ -105,18 +103,11 @@ async def create(call: Call, input: Input) -> Outcome:
         earlier = await idempotency.claim(transaction, call, "attachmentCreate", input, attachment_id)
         if earlier is not None:
             return await _earlier(transaction, call, earlier)
-        if field == "noteId":
-            note = await _note(transaction, call, key, internal_only)
-            ticket = await lock_ticket(transaction, call, str(note["ticket_id"]))
-            values |= {"note_id": key, "customer_id": note["customer_id"], "internal_only": note["internal_only"]}
-        else:
-            ticket = await lock_ticket(transaction, call, key)
-            internal_only = not outsider if internal_only is None else internal_only
-            values |= {"note_id": None, "customer_id": ticket["customer_id"], "internal_only": internal_only}
-        reason = await _objection(transaction, call, str(ticket["id"]), values["size"])
+        values |= await _locked(transaction, call, *target, internal_only)
+        reason = await _objection(transaction, call, str(values["ticket_id"]), values["size"])
         if reason is not None:
             raise Refused(MutationError(UserErrorCode.NOT_ALLOWED, reason))
-        await _INSERT.execute(transaction, id=attachment_id, ticket_id=ticket["id"], **values, **_creator(call.viewer))
+        await _INSERT.execute(transaction, id=attachment_id, **values, **_creator(call.viewer))
     return _created(call, attachment_id)
 
 
@@ -217,14 +208,30 @@ def _settlement(parameters: tuple[str, ...]) -> Statement:
 # Steps of `create`
 
 
-def _target(input: Input, checks: Checks) -> tuple[str, str]:
-    """The field that names the ticket or the note, and its key."""
-    given = [name for name in ("ticketId", "noteId") if input.get(name) is not None]
-    if len(given) != 1:
-        checks.object_to(UserErrorCode.REQUIRED, "Either the ticket id or the note id is required.", "ticketId")
-        return "ticketId", ""
-    prefix, kind = ("tkt", "ticket") if given[0] == "ticketId" else ("not", "note")
-    return given[0], checks.key(input[given[0]], prefix, kind, given[0]) or ""
+def _target(input: Input, checks: Checks) -> tuple[str | None, str | None]:
+    """The keys of the ticket and of the note, at least one of which is given."""
+    if input.get("ticketId") is None and input.get("noteId") is None:
+        checks.object_to(UserErrorCode.REQUIRED, "The ticket id or the note id is required.", "ticketId")
+    ticket_id = checks.key(input.get("ticketId"), "tkt", "ticket", "ticketId")
+    return ticket_id, checks.key(input.get("noteId"), "not", "note", "noteId")
+
+
+async def _locked(
+    transaction: Transaction, call: Call, ticket_id: str | None, note_id: str | None, internal_only: bool | None
+) -> dict[str, Any]:
+    """Lock the ticket, and return the columns that say what the file is on and who sees it."""
+    if note_id is None:
+        ticket = await lock_ticket(transaction, call, str(ticket_id))
+        if internal_only is None:
+            internal_only = call.viewer.role in STAFF
+        owner = ticket["customer_id"]
+        return {"ticket_id": ticket_id, "note_id": None, "customer_id": owner, "internal_only": internal_only}
+    note = await _note(transaction, call, note_id, internal_only)
+    if ticket_id not in (None, str(note["ticket_id"])):
+        message = "The note is on another ticket."
+        raise Refused(MutationError(UserErrorCode.MISMATCH, message, ("noteId",)))
+    await lock_ticket(transaction, call, str(note["ticket_id"]))
+    return {name: note[name] for name in ("ticket_id", "customer_id", "internal_only")} | {"note_id": note_id}
 
 
 def _described(call: Call, input: Input, checks: Checks) -> dict[str, Any]:
@@ -268,17 +275,23 @@ def _visible_note(role: Role) -> Statement:
 
 async def _earlier(transaction: Transaction, call: Call, attachment_id: str) -> Outcome:
     """The outcome for an attachment that the same request has created before."""
-    state = await _STATE.fetchval(transaction, id=attachment_id)
-    if state is None:
+    found = await _state(call.viewer.role).fetchrow(transaction, id=attachment_id, viewer=call.viewer.id)
+    if found is None:
         message = "This file was not uploaded in time, or it was rejected; use a new idempotency key."
         raise Refused(MutationError(UserErrorCode.NOT_FOUND, message, ("idempotencyKey",)))
-    return _created(call, attachment_id, uploading=state == AttachmentState.UPLOADING)
+    uploading = found["visible"] and found["state"] == AttachmentState.UPLOADING
+    return _created(call, attachment_id) if uploading else Outcome(attachment_id)
 
 
-def _created(call: Call, attachment_id: str, *, uploading: bool = True) -> Outcome:
+@cache
+def _state(role: Role) -> Statement:
+    visible = visibility.attachment(_ATTACHMENTS, ViewerParameter(role, bindparam("viewer", type_=Text())))
+    return Statement(select(_ATTACHMENTS.c.state, visible.label("visible")).where(_ATTACHMENTS.c.id == _id()))
+
+
+def _created(call: Call, attachment_id: str) -> Outcome:
     assert call.links is not None, "there is a client"
-    url = call.links.url(UPLOAD, attachment_id, call.viewer) if uploading else None
-    return Outcome(attachment_id, extra={"upload_url": url})
+    return Outcome(attachment_id, extra={"upload_url": call.links.url(UPLOAD, attachment_id, call.viewer)})
 
 
 def _creator(viewer: Viewer) -> dict[str, Any]:

@@ -77,11 +77,11 @@ class AttachmentConnection(Connection):
     edges: list[AttachmentEdge] = part("The attachments on this page, with their cursors.")
 
 
-@strawberry.input(description="The file to attach, either to a ticket or to a note.")
+@strawberry.input(description="The file to attach, to a ticket or to a note.")
 class AttachmentCreateInput:
-    ticket_id: strawberry.ID | None = optional("The ticket's id; null if the file is for a note.")
+    ticket_id: strawberry.ID | None = optional("The ticket's id; it can be left out if the file is for a note.")
     note_id: strawberry.ID | None = optional(
-        "The id of a note that you have written; null if the file is for a ticket."
+        "The id of a note that you have written; null if the file is for the ticket itself."
     )
     name: str = given(
         f"The name of the file, at most {FILE_NAME_MAX} characters. A path before it is left out, and so are "

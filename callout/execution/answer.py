@@ -23,7 +23,6 @@ from db.postgres.pool import UNWRITABLE, Replaced
 logger = logging.getLogger(__name__)
 
 UNAVAILABLE = "The database is temporarily unavailable; try again."
-NO_STORE = "The store of attached files is temporarily unavailable or full; try again."
 
 
 class BadRequest(ClientError):
@@ -126,9 +125,6 @@ def client_error(error: Exception) -> ClientError:
         ):
             logger.error("the database cannot be reached", exc_info=original, extra=extra)
             return ClientError(UNAVAILABLE, code="UNAVAILABLE")
-        case StoreError():
-            logger.error("the store of attached files cannot be used: %s", original)
-            return ClientError(NO_STORE, code="UNAVAILABLE")
         case Replaced():
             logger.error("the database was restored during a transaction", exc_info=original)
             return ClientError(UNAVAILABLE, code="UNAVAILABLE")

@@ -68,8 +68,6 @@ class Lost(HttpError):
 
 class Downloads(FileEndpoint):
     methods = "GET, HEAD"
-    request_headers = "Range, If-Range, If-None-Match, X-Request-ID"
-    response_headers = "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, ETag"
 
     async def respond(
         self, scope: Scope, method: str, headers: dict[bytes, bytes], receive: Receive, send: Send

@@ -1,5 +1,4 @@
-"""What the endpoints for uploads and downloads of attached files have in common: who asks, which pages may read the
-answers, and what becomes of errors.
+"""What the endpoints for uploads and downloads of attached files have in common: who asks, and what becomes of errors.
 
 The URL is the credential (`resolvers/file_links.py`), so no header is needed. One that was altered or has expired, that
 of an attachment that the viewer no longer sees, and that of one which does not exist get the same answer.
@@ -9,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, TypeAlias
 from urllib.parse import parse_qsl
@@ -77,37 +76,25 @@ class FilesUnavailable(HttpError):
 
 
 class FileEndpoint(ABC):
-    """An ASGI application for files. `origins` are those whose pages may use it, besides the server's own."""
+    """An ASGI application for files."""
 
     methods: str
     """The methods, as in `Allow`, without OPTIONS."""
-    request_headers: str
-    """The headers that such pages may send."""
-    response_headers: str
-    """The headers that such pages may read."""
 
-    def __init__(
-        self,
-        database: Database,
-        files: Files,
-        links: FileLinks,
-        budgets: Budgets,
-        origins: Collection[str],
-    ) -> None:
+    def __init__(self, database: Database, files: Files, links: FileLinks, budgets: Budgets) -> None:
         self._database = database
         self._files = files
         self._links = links
         self._budgets = budgets
-        self._origins = frozenset(origin.encode() for origin in origins)
         self._outage = OutageLog(logger, "the store of files cannot be used", "the store of files can be used again")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
-        marked = _with_headers(send, [*self.headers(), *self._cross_origin(headers)])
+        marked = _with_headers(send, self.headers())
         try:
             method = self.method(scope["method"], headers)
             if method == "OPTIONS":
-                await answer(marked, 204, [*self.options(), *self._preflight(headers)])
+                await answer(marked, 204, self.options())
             elif method not in self.methods.split(", "):
                 raise NoSuchMethod(f"{self.methods}, OPTIONS")
             else:
@@ -166,24 +153,6 @@ class FileEndpoint(ABC):
             raise (FilesUnavailable() if known.extension_code in _TEMPORARY else Internal()) from error
         else:
             self._outage.worked()
-
-    # Cross-origin requests (the Fetch standard, section 3.2)
-
-    def _cross_origin(self, headers: dict[bytes, bytes]) -> Headers:
-        origin = headers.get(b"origin")
-        if origin not in self._origins:
-            return [(b"vary", b"Origin")] if self._origins else []
-        exposed = (b"access-control-expose-headers", self.response_headers.encode())
-        return [(b"access-control-allow-origin", origin), (b"vary", b"Origin"), exposed]
-
-    def _preflight(self, headers: dict[bytes, bytes]) -> Headers:
-        if headers.get(b"origin") not in self._origins or b"access-control-request-method" not in headers:
-            return ()
-        return [
-            (b"access-control-allow-methods", self.methods.encode()),
-            (b"access-control-allow-headers", self.request_headers.encode()),
-            (b"access-control-max-age", b"7200"),
-        ]
 
 
 async def answer(send: Send, status: int, headers: Headers, body: bytes = b"") -> None:

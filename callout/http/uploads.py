@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from email.utils import format_datetime
@@ -101,22 +101,12 @@ class OtherFile(HttpError):
 
 class Uploads(FileEndpoint):
     methods = "HEAD, PATCH, DELETE"
-    request_headers = "Tus-Resumable, Upload-Offset, Upload-Length, Content-Type, X-HTTP-Method-Override, X-Request-ID"
-    response_headers = (
-        "Tus-Resumable, Tus-Version, Tus-Extension, Tus-Max-Size, Upload-Offset, Upload-Length, Upload-Expires"
-    )
 
     def __init__(
-        self,
-        database: Database,
-        files: Files,
-        links: FileLinks,
-        budgets: Budgets,
-        origins: Collection[str],
-        written: Callable[[], None],
+        self, database: Database, files: Files, links: FileLinks, budgets: Budgets, written: Callable[[], None]
     ) -> None:
         """`written` is called when an event has been written."""
-        super().__init__(database, files, links, budgets, origins)
+        super().__init__(database, files, links, budgets)
         self._written = written
         self._receiving: Counter[Grant] = Counter()
 

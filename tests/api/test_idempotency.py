@@ -17,7 +17,7 @@ from notifiers.message_ids import OwnMail
 from resolvers.idempotency import claim
 from resolvers.mutation import Call, Refused
 from tests.helpers.api import Api
-from tests.helpers.attached_files import files_in
+from tests.helpers.attached_files import announced, files_in
 from tests.helpers.database_checks import Database, dump
 from tests.helpers.schema_walker import input_fields, root_fields
 
@@ -33,6 +33,10 @@ async def a_ticket(api: Api) -> dict[str, Any]:
 
 async def a_note(api: Api) -> dict[str, Any]:
     return {"ticketId": await api.new_ticket(), "body": "Called."}
+
+
+async def a_file(api: Api) -> dict[str, Any]:
+    return announced(b"file", ticketId=await api.new_ticket())
 
 
 async def a_customer(api: Api) -> dict[str, Any]:
@@ -62,6 +66,7 @@ CREATES: dict[str, tuple[str, str, Inputs, dict[str, Any]]] = {
     # The object that it creates, the table, an input, and a change that makes a different request.
     "ticketCreate": ("ticket", "tickets", a_ticket, {"priority": "LOW"}),
     "noteAdd": ("note", "notes", a_note, {"internalOnly": True}),
+    "attachmentCreate": ("attachment", "attachments", a_file, {"name": "other.jpg"}),
     "customerCreate": ("customer", "customers", a_customer, {"phone": "613-555-1234"}),
     "propertyCreate": ("property", "properties", a_property, {"address": "2 Elm Street"}),
     "technicianCreate": ("technician", "technicians", a_technician, {"name": "Tess Ruiz"}),
