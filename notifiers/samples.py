@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from db.enums import Audience, NoticeKind, TicketCategory, TicketPriority, TicketStatus
-from notifiers.notification import Notification, SummaryLine, TicketFacts
+from notifiers.notification import Notification, NotifiedFile, SummaryLine, TicketFacts
 
 _AT = datetime(2026, 11, 24, 14, 12, tzinfo=UTC)
 _OPENED = TicketFacts(
@@ -47,6 +47,10 @@ _SUMMARY = (
     SummaryLine("TKT-A2B4C3", TicketPriority.HIGH, "Alarm panel beeping after power outage"),
     SummaryLine("TKT-W9R5TD", TicketPriority.LOW, "New badge for the garage door"),
 )
+_FILES = (
+    NotifiedFile("new-battery.jpg", "image/jpeg", 312_000, bytes(32), b"\xff\xd8\xff"),
+    NotifiedFile("test-report.pdf", "application/pdf", 7_900_000, bytes(32)),
+)
 _NAMES = {
     Audience.ADMIN: "",
     Audience.CUSTOMER: "Ann Tremblay",
@@ -74,6 +78,10 @@ def sample_summary() -> Notification:
     return replace(sample_notification(NoticeKind.CREATED, Audience.ADMIN), summary=_SUMMARY)
 
 
+def sample_files() -> Notification:
+    return replace(sample_notification(NoticeKind.NOTE_ADDED, Audience.CUSTOMER), note=None, files=_FILES)
+
+
 def all_samples() -> list[Notification]:
     singles = [sample_notification(kind, audience) for kind in NoticeKind for audience in Audience]
-    return [*singles, sample_summary()]
+    return [*singles, sample_summary(), sample_files()]

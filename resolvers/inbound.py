@@ -48,10 +48,9 @@ from db.postgres.statement import Statement
 from db.sql import Expression, Row, table
 from db.viewer import Viewer
 from db.visibility import ViewerParameter
-from notifiers.inbound.parts import IncomingFile
 from notifiers.inbound.reading import BYTES_MAX, KEPT_MAX, TEXT_MAX, IncomingMail, read
 from notifiers.text import shortened
-from resolvers import note, ticket
+from resolvers import inbound_files, note, ticket
 from resolvers.checks import Checks
 from resolvers.mutation import Call, Input, Outcome, Transaction, UserErrorCode
 
@@ -66,9 +65,6 @@ _PARSING = ThreadPoolExecutor(1, "mail")
 
 _REPEATS_MAX = 20
 """Tickets that one sender can create with the same text within an hour. More look like an auto-responder in a loop."""
-
-_LISTED_MAX = 20
-"""Files whose names a text lists."""
 
 STEP_SECONDS = 0.05
 """A service's answer takes a multiple of this, so that its time does not show what the message led to."""
@@ -205,6 +201,8 @@ async def _parsed(call: Call, raw: bytes) -> IncomingMail:
 
 
 async def _receive(call: Call, mail: IncomingMail, raw: bytes) -> Received:
+    if _decided(mail) is None:
+        await inbound_files.store(call, mail)
     try:
         return await _take(call, mail, raw)
     except _Seen as seen:
@@ -288,7 +286,9 @@ async def _open_ticket(transaction: Transaction, call: Call, mail: IncomingMail)
         "customer_id": None if customer is None else str(customer["id"]),
         "sender_verified": mail.sender_verified,
     }
-    await ticket.write(transaction, replace(call, viewer=author), values)
+    writing = replace(call, viewer=author)
+    await ticket.write(transaction, writing, values)
+    await inbound_files.attach(transaction, writing, mail, values)
     return Received(InboundOutcome.TICKET_CREATED, ticket_id=ticket_id)
 
 
@@ -306,23 +306,15 @@ def _outsider(mail: IncomingMail, name: str) -> Viewer:
 
 
 def _body(mail: IncomingMail, maximum: int) -> str:
-    """The message's text and the names of its files, in at most `maximum` characters. A longer text is cut, with
-    a remark that says so. The names are few and short, so most of the characters are left for the text."""
-    named = "".join(f"\n- {name}" for name in _listed(mail.files))
-    tail = f"\n\nAttachments (not stored):{named}" if named else ""
+    """The message's text in at most `maximum` characters. A longer one is cut, with a remark that says so."""
+    left_out = inbound_files.left_out(mail.files)
+    tail = "" if left_out is None else f"\n\n{left_out}"
     text = mail.text.strip() or NO_TEXT
     if mail.cut or len(text) + len(tail) > maximum:
         why = f"only its first {TEXT_MAX:,} characters were read" if mail.cut else f"it has {len(text):,} characters"
         mark = f"\n\n… (The message was shortened: {why}.)"
         text = text[: maximum - len(tail) - len(mark)].rstrip() + mark
     return text + tail
-
-
-def _listed(files: tuple[IncomingFile, ...]) -> list[str]:
-    """The names and types of the first files, and how many more there are."""
-    names = [f"{file.name} ({file.content_type})" if file.name else file.content_type for file in files]
-    more = len(names) - _LISTED_MAX
-    return [*names[:_LISTED_MAX], f"and {more} more"] if more > 0 else names
 
 
 # A reply
@@ -373,6 +365,7 @@ async def _add_note(transaction: Transaction, call: Call, mail: IncomingMail, an
     )
     if not internal:
         await ticket.answered(transaction, writing, answered)
+    await inbound_files.attach(transaction, writing, mail, answered, note_id, internal_only=internal)
     return Received(InboundOutcome.NOTE_ADDED, ticket_id=ticket_id, note_id=note_id)
 
 

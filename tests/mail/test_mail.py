@@ -329,7 +329,10 @@ def test_every_notification_has_equivalent_text_and_html() -> None:
             for line in (sample.ticket.resolution or "").split("\n"):
                 assert line in text
                 assert line in page.text
-        if sample.kind is NoticeKind.NOTE_ADDED:
+        for file in sample.files:
+            assert file.name in text
+            assert file.name in page.text
+        if sample.kind is NoticeKind.NOTE_ADDED and not sample.files:
             assert sample.note is not None
             assert sample.note in text
             assert sample.note in page.text
