@@ -241,7 +241,8 @@ class TechnicianRow(Base):
 class TicketRow(Base):
     """A ticket. A trigger writes `search_text`: the search forms of reference, subject, contact name and customer name,
     a line each. `public_updated_at` is the `updated_at` that customers and services see: an internal note does not
-    change it. `sender_verified` is that of the message that created the ticket, as for a note."""
+    change it. `sender_verified` is that of the message that created the ticket, as for a note. `follows_id` is the
+    ticket that this one follows up."""
 
     __tablename__ = "tickets"
     __table_args__ = (
@@ -292,6 +293,13 @@ class TicketRow(Base):
         ),
         Index("ix_tickets_creator_id_created_at_id", "creator_id", "creator_kind", "created_at", "id"),
         Index(
+            "ix_tickets_follows_id_created_at_id",
+            "follows_id",
+            "created_at",
+            "id",
+            postgresql_where=text("follows_id IS NOT NULL"),
+        ),
+        Index(
             "ix_tickets_search",
             "search_text",
             "status",
@@ -341,6 +349,7 @@ class TicketRow(Base):
     closed_at: Mapped[datetime | None]
     search_text: Mapped[str] = mapped_column(server_default=text("''"))
     sender_verified: Mapped[bool | None]
+    follows_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("tickets.id"))
 
 
 class TicketChatRow(Base):

@@ -14,6 +14,7 @@ from db.entities import (
     DELIVERY,
     EVENT,
     EVENTS,
+    FOLLOW_UPS,
     NOTE,
     NOTES,
     PROPERTY,
@@ -178,6 +179,17 @@ class Ticket(Node):
         "id",
         "The article that was created from the ticket; null if there is none or you cannot see it.",
         referenced_by="source_ticket_id",
+    )
+    follow_up_of: Ticket | None = one(
+        TICKET,
+        "follows_id",
+        "The ticket that this one follows up; null if there is none or you cannot see it.",
+    )
+    follow_ups: TicketConnection = connection(
+        TICKET,
+        FOLLOW_UPS,
+        "The tickets that follow up this one and that you can see, oldest first.",
+        referenced_by="follows_id",
     )
     allowed_statuses: list[TicketStatus] = column(
         ticket_fields.allowed_statuses, "The statuses that you can set the ticket to."
