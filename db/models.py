@@ -431,12 +431,14 @@ class ArticleWordRow(Base):
 
 class SupportSettingsRow(Base):
     """The support settings, a single row. The webhook's URL is a secret: it can be set and is used, but is never shown.
-    `email_kinds` and `google_chat_kinds` are the kinds of notifications that the channels send."""
+    `email_kinds` and `google_chat_kinds` are the kinds of notifications that the channels send. For `reopen_days` after
+    it was closed, a customer's answer reopens a ticket."""
 
     __tablename__ = "support_settings"
     __table_args__ = (
         CheckConstraint("id = 1", name="single_row"),
         CheckConstraint(f"cardinality(admin_recipients) <= {limits.RECIPIENTS_MAX}", name="recipients_count"),
+        CheckConstraint(f"reopen_days BETWEEN 0 AND {limits.REOPEN_DAYS_MAX}", name="reopen_days_bounded"),
         CheckConstraint(
             "NOT google_chat_enabled OR google_chat_webhook_url IS NOT NULL", name="google_chat_needs_webhook"
         ),
@@ -447,11 +449,13 @@ class SupportSettingsRow(Base):
     google_chat_webhook_url: Mapped[str | None]
     google_chat_enabled: Mapped[bool] = mapped_column(server_default=text("false"))
     email_kinds: Mapped[list[NoticeKind]] = mapped_column(
-        ARRAY(NOTICE_KIND), server_default=text("'{CREATED,ASSIGNED,UNASSIGNED,NOTE_ADDED,RESOLVED}'")
+        ARRAY(NOTICE_KIND),
+        server_default=text("'{CREATED,ASSIGNED,UNASSIGNED,NOTE_ADDED,CUSTOMER_ANSWERED,RESOLVED,REOPENED}'"),
     )
     google_chat_kinds: Mapped[list[NoticeKind]] = mapped_column(
-        ARRAY(NOTICE_KIND), server_default=text("'{CREATED,ASSIGNED}'")
+        ARRAY(NOTICE_KIND), server_default=text("'{CREATED,ASSIGNED,CUSTOMER_ANSWERED,REOPENED}'")
     )
+    reopen_days: Mapped[int] = mapped_column(server_default=text("14"))
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 

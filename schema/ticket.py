@@ -553,7 +553,10 @@ class TicketMutations:
         ticket.assign, TicketAssignInput, "Assigns a ticket to a technician, or unassigns it.", roles=ADMINS
     )
     ticket_set_status: TicketSetStatusPayload = mutation(
-        ticket.set_status, TicketSetStatusInput, "Sets the status of a ticket.", roles=STAFF
+        ticket.set_status,
+        TicketSetStatusInput,
+        "Sets the status of a ticket. Customers can close or reopen a resolved one: see `allowedStatuses`.",
+        roles=STAFF | {Role.CUSTOMER},
     )
     ticket_resolve: TicketResolvePayload = mutation(
         ticket.resolve,

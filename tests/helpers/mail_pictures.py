@@ -12,6 +12,7 @@ from html import escape
 from pathlib import Path
 
 from db.enums import Audience, NoticeKind
+from notifiers.links import TicketLinks
 from notifiers.rendering import Templates
 from notifiers.samples import sample_notification, sample_summary
 from tests.helpers.paths import ROOT
@@ -43,7 +44,7 @@ WIDTH, HEIGHT = 540, 1_350  # pixels: the width of one column, the height of the
 def page() -> str:
     """Returns an HTML page with all mails side by side."""
     url = "https://callout.example.com"
-    texts = Templates(public_url=url, confirm_url=f"{url}/confirm-address")
+    texts = Templates(links=TicketLinks.below(url), confirm_url=f"{url}/confirm-address")
     columns = []
     for column in SHOWN:
         mails = (texts.render(sample)[1] for sample in column)
