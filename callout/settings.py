@@ -282,6 +282,12 @@ class Settings(BaseSettings):
         description="How many mails about new tickets a contact gets in 24 hours, if neither staff created them nor the"
         " contact, with a token.",
     )
+    mail_answers_per_ticket: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        20, description="Of how many answers to one ticket each recipient is notified in an hour."
+    )
+    mail_answers_per_customer: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        60, description="Of how many answers by one customer each recipient is notified in an hour."
+    )
     mail_summary_after: Annotated[int, Field(ge=1, le=10_000)] = Field(
         30,
         description="After how many mails about new tickets, within `CALLOUT_MAIL_SUMMARY_MINUTES`, an admin recipient"
@@ -428,6 +434,8 @@ class Settings(BaseSettings):
             confirmations_per_customer=self.mail_confirmations_per_customer,
             confirmations_per_service=self.mail_confirmations_per_service,
             receipts_per_address=self.mail_receipts_per_address,
+            answers_per_ticket=self.mail_answers_per_ticket,
+            answers_per_customer=self.mail_answers_per_customer,
             summary_after=self.mail_summary_after,
             summary_time=timedelta(minutes=self.mail_summary_minutes),
         )
