@@ -26,6 +26,7 @@ from callout.database import OLDEST_SERVER as OLDEST_SERVER
 from callout.database import DatabaseUnusable, database, wait_for
 from callout.http.errors import HttpError
 from callout.settings import InvalidSettings, Settings
+from db.object_store import StoreError
 from db.postgres import migrate
 from db.postgres.embedded import EmbeddedServerError
 from notifiers.mail import Composer
@@ -91,6 +92,7 @@ def _findings() -> Iterator[Finding]:
     yield from _tokens(settings)
     yield from _database(settings)
     yield from _pubsub(settings)
+    yield _files(settings)
     yield from _mail(settings)
     yield from _server(settings)
 
@@ -224,6 +226,16 @@ def _pubsub(settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield Finding(True, "pubsub", f"{server} can be reached")
+
+
+def _files(settings: Settings) -> Finding:
+    """Checks whether files can be stored."""
+    store = settings.object_store
+    try:
+        asyncio.run(store.check())
+    except StoreError as error:
+        return Finding(False, "files", f"none can be attached: {store.place} cannot be used ({error})")
+    return Finding(True, "files", f"stored in {store.place}")
 
 
 def _mail(settings: Settings) -> Iterator[Finding]:

@@ -168,7 +168,7 @@ def test_the_doctor_approves_a_healthy_installation_without_showing_secrets(call
     assert done.exit_code == 0, done.stdout
     assert re.findall(r"^([✓✗]) (\w+) ", done.stdout, re.MULTILINE) == [
         ("✓", about)
-        for about in ("program", "settings", "tokens", "database", "schema", "queue", "keys", "mail", "server")
+        for about in ("program", "settings", "tokens", "database", "schema", "queue", "keys", "files", "mail", "server")
     ]
     assert SECRET not in done.stdout
 
@@ -178,6 +178,7 @@ def test_the_doctor_reports_what_is_wrong() -> None:
         "database_url": "postgresql://callout:swordfish@127.0.0.1:1/callout",
         "pubsub_url": "redis://:swordfish@127.0.0.1:1",
         "imap_url": "imaps://callout:swordfish@127.0.0.1:1/INBOX",
+        "files_url": "file:///proc/callout",
     }
     done = Terminal(**secrets, prot="80")("doctor")
     assert done.exit_code == 1
@@ -186,6 +187,7 @@ def test_the_doctor_reports_what_is_wrong() -> None:
     assert re.search("✗ settings +CALLOUT_PORT: Input should be greater", unusable.stdout)
     assert re.search("✗ settings +CALLOUT_PROT", done.stdout)
     assert re.search("✗ database +.*cannot be reached", done.stdout)
+    assert re.search("✗ files +none can be attached: the folder /proc/callout cannot be used", done.stdout)
     assert "swordfish" not in done.stdout + done.stderr
 
 
