@@ -42,7 +42,13 @@ PIECE: Final = 1024 * 1024
 
 SCHEMES: Final = ("s3", "gs", "az")
 
-_CLIENT: Final[ClientConfig] = {"connect_timeout": "5s", "timeout": "30s", "user_agent": "callout"}
+# Plain HTTP is used only where the operator has set an endpoint that has it.
+_CLIENT: Final[ClientConfig] = {
+    "connect_timeout": "5s",
+    "timeout": "30s",
+    "user_agent": "callout",
+    "allow_http": True,
+}
 _RETRIES: Final[RetryConfig] = {"max_retries": 3, "retry_timeout": timedelta(seconds=15)}
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _OS_ERROR: Final = re.compile(r"\(os error (\d+)\)")
