@@ -127,7 +127,7 @@ async def test_a_folder_that_cannot_be_used_is_an_error_until_it_can(tmp_path: P
 
 
 @pytest.mark.parametrize(("number", "error"), [(28, StoreFull), (122, StoreFull), (5, StoreError)])
-async def test_a_full_disk_is_told_from_a_broken_one(
+async def test_a_full_disk_and_a_broken_one_are_different_errors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, error: type[StoreError]
 ) -> None:
     def fail(descriptor: int) -> None:

@@ -188,8 +188,8 @@ async def test_a_technician_who_has_lost_the_ticket_cannot_go_on(api: Api, datab
 # Interruptions
 
 
-async def cut_off(server: Server, url: str, offset: int, data: bytes) -> None:
-    """Begins to send the rest of a file, and closes the connection after these bytes."""
+async def begin(server: Server, url: str, offset: int, data: bytes) -> asyncio.StreamWriter:
+    """Sends these bytes of a file, as if there was one more to come. Returns the open connection."""
     path = httpx.URL(url).raw_path.decode()
     _, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(server.url).port)
     head = (
@@ -198,6 +198,12 @@ async def cut_off(server: Server, url: str, offset: int, data: bytes) -> None:
     )
     writer.write(head.encode() + data)
     await writer.drain()
+    return writer
+
+
+async def cut_off(server: Server, url: str, offset: int, data: bytes) -> None:
+    """Begins to send the rest of a file, and closes the connection after these bytes."""
+    writer = await begin(server, url, offset, data)
     writer.close()
     await writer.wait_closed()
 
@@ -223,6 +229,33 @@ async def test_what_arrived_before_the_connection_was_cut_is_kept(api: Api) -> N
         offset = now
     assert (await patch(api, url, offset, data[offset:])).status_code == 204
     assert (await ask(api, "GET", await url_of(api, attachment))).content == data
+
+
+async def test_a_viewer_has_a_limited_number_of_bodies_under_way(api: Api) -> None:
+    """Each takes memory until it has arrived. Others are not affected, and the refusal is one that clients repeat."""
+    customer = await api.new_customer()
+    ticket = await api.new_ticket(customerId=customer)
+    waiting = [await begin(api.server, (await announce(api, b"file", ticketId=ticket))[1], 0, b"f") for _ in range(6)]
+    try:
+        _, url = await announce(api, b"file", ticketId=ticket)
+        async with asyncio.timeout(WITHIN):
+            while True:
+                refused = await patch(api, url, await reached(api, url), b"")
+                if refused.status_code != 204:
+                    break
+                await asyncio.sleep(0.02)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        async with api.customer(customer) as owner:
+            await attach(owner, b"another", ticketId=ticket)
+    finally:
+        for writer in waiting:
+            writer.close()
+            await writer.wait_closed()
+    async with asyncio.timeout(WITHIN):
+        while True:
+            if (await patch(api, url, 0, b"file")).status_code == 204:
+                break
+            await asyncio.sleep(0.02)
 
 
 async def test_an_upload_survives_the_server(database_url: str, tmp_path: Path) -> None:
