@@ -244,7 +244,8 @@ async def test_the_doctor_reports_a_scanner_that_does_not_answer_and_files_that_
     )
     await database.execute(
         """INSERT INTO attachments
-            (id, ticket_id, name, content_type, size, upload_size, sha256, state, creator_kind, creator_id, creator_name)
+            (id, ticket_id, name, content_type, size, upload_size, sha256, state, creator_kind, creator_id,
+            creator_name)
         VALUES ($1, $2, 'a.pdf', 'application/pdf', 1, 1, $3, 'SCANNING', 'ADMIN', 'a', 'A')""",
         *(new_id(), ticket, bytes(32)),
     )
