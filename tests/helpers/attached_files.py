@@ -73,10 +73,16 @@ async def reached(api: Api, url: str) -> int:
 async def attach(api: Api, data: bytes, **given: Any) -> str:
     """Attaches a file, uploads it, and waits until it has been checked. Returns the attachment's id."""
     attachment = await upload(api, data, **given)
-    async with asyncio.timeout(WAIT_SECONDS):
-        while (await attached(api, attachment, "state"))["state"] == "SCANNING":  # noqa: ASYNC110 (the server does it)
-            await asyncio.sleep(0.02)
+    await checked(api, attachment)
     return attachment
+
+
+async def checked(api: Api, attachment: str) -> str:
+    """Waits until a file that has arrived has been checked. Returns the attachment's state."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while (state := str((await attached(api, attachment, "state"))["state"])) == "SCANNING":  # noqa: ASYNC110 (the server does it)
+            await asyncio.sleep(0.02)
+    return state
 
 
 async def upload(api: Api, data: bytes, **given: Any) -> str:
@@ -94,5 +100,6 @@ async def attached(api: Api, attachment: str, selection: str = "state url thumbn
 
 
 async def url_of(api: Api, attachment: str) -> str:
+    await checked(api, attachment)
     url: str = (await attached(api, attachment))["url"]
     return url
