@@ -39,6 +39,7 @@ from callout.http.guard import RequestGuard, on_http_exception
 from callout.http.uploads import Uploads
 from callout.live.event_stream import EventStreams
 from callout.live.operations import LiveApplication
+from callout.live.stream_tickets import StreamTickets, TicketOffice
 from callout.live.websocket import Sockets
 from callout.notification_channels import channels_of
 from callout.settings import Settings, load, variable
@@ -68,6 +69,7 @@ class State(TypedDict):
     downloads: Downloads
     sockets: Sockets
     event_streams: EventStreams
+    stream_tickets: TicketOffice
 
 
 def create_app(
@@ -132,7 +134,7 @@ async def _wire(
         await stack.enter_async_context(background(lambda: keep_pruned(database, kept)))
     await stack.enter_async_context(background(lambda: keep_retained(database, settings.retained)))
     identity = await event_log.identity(database)
-    cursors = StreamCursors(identity)
+    cursors, tickets = StreamCursors(identity), StreamTickets(identity, database)
     bell = await stack.enter_async_context(Bell.open(settings.bell_url, settings.direct_url))
     channels = await stack.enter_async_context(notification_worker.opened(make_channels, settings))
     if settings.notify:
@@ -172,12 +174,13 @@ async def _wire(
         uploads=Uploads(database, files, links, budgets, bell.ring),
         downloads=Downloads(database, files, links, budgets),
         sockets=Sockets(live, hub, connections, settings.times, access_log),
-        event_streams=EventStreams(live, hub, connections, settings.times),
+        event_streams=EventStreams(live, hub, connections, settings.times, tickets),
+        stream_tickets=TicketOffice(authenticator, tickets),
     )
 
 
 class _GraphQLFirst:
-    """Passes `/graphql` and `/graphql/stream` to their endpoints; bypasses the router for speed."""
+    """Passes `/graphql` and the paths below it to their endpoints; bypasses the router for speed."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -190,6 +193,8 @@ class _GraphQLFirst:
             await scope["state"]["sockets"](scope, receive, send)
         elif scope["type"] == "http" and scope["path"] == "/graphql/stream":
             await scope["state"]["event_streams"](scope, receive, send)
+        elif scope["type"] == "http" and scope["path"] == "/graphql/stream/ticket":
+            await scope["state"]["stream_tickets"](scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._app(scope, receive, _without_traceback(send))
         else:

@@ -447,7 +447,8 @@ class Settings(BaseSettings):
             retention.IDEMPOTENCY_KEYS: self.idempotency_retention_days,
             retention.REJECTED_ATTACHMENTS: self.rejected_file_retention_days,
         }
-        return {kept: timedelta(days=number) for kept, number in days.items() if number is not None}
+        kept = {each: timedelta(days=number) for each, number in days.items() if number is not None}
+        return kept | {retention.USED_STREAM_TICKETS: timedelta(hours=1)}
 
     @property
     def link_base(self) -> str | None:

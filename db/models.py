@@ -575,6 +575,16 @@ class TrackingGuessRow(Base):
     until: Mapped[datetime]
 
 
+class UsedStreamTicketRow(Base):
+    """A stream ticket that has been used, so that it cannot be used again (`callout/live/stream_tickets.py`)."""
+
+    __tablename__ = "used_stream_tickets"
+    __table_args__ = (Index("ix_used_stream_tickets_expires_at", "expires_at"),)
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    expires_at: Mapped[datetime]
+
+
 class TicketEventRow(Base):
     """The event log: one row for each change of a ticket, each note and each attachment, written under the ticket's row
     lock.

@@ -58,6 +58,7 @@ def upgrade() -> None:
             "ALTER TYPE ticket_event_kind ADD VALUE IF NOT EXISTS 'ATTACHMENT_REJECTED' AFTER 'ATTACHMENT_ADDED'"
         )
     _STATE.create(op.get_bind())
+    op.execute("LOCK TABLE tickets, ticket_events, notes, customers IN SHARE ROW EXCLUSIVE MODE")
     op.create_table(
         "attachments",
         sa.Column("id", sa.UUID(as_uuid=False), nullable=False),
