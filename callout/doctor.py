@@ -168,7 +168,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
                 known = "the newest" if revision == newest else f"with which this version works; its own is {newest}"
                 yield Finding(True, "schema", f"at revision {revision}, {known}")
                 yield asyncio.run(_deliveries(url))
-                yield asyncio.run(_checking(url))
+                yield asyncio.run(_unchecked(url))
                 yield asyncio.run(_keys(url))
     except (DatabaseUnusable, EmbeddedServerError) as error:
         yield Finding(False, "database", str(error))
@@ -205,17 +205,17 @@ async def _deliveries(url: str) -> Finding:
     return Finding(overdue == 0, "queue", text)
 
 
-async def _checking(url: str) -> Finding:
+async def _unchecked(url: str) -> Finding:
     """Checks whether files that have arrived are being checked."""
     connection = await asyncpg.connect(url)
     try:
         ((waiting, overdue),) = await connection.fetch(_CHECKED, OVERDUE_MINUTES)
     finally:
         await connection.close()
-    text = f"{waiting:,} attached files"
+    text = f"{waiting:,} files wait to be checked"
     if overdue:
         text += f"\n{overdue:,} arrived more than {OVERDUE_MINUTES} minutes ago: no server checks them, or it cannot"
-    return Finding(overdue == 0, "checking", text)
+    return Finding(overdue == 0, "checks", text)
 
 
 async def _keys(url: str) -> Finding:

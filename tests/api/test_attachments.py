@@ -277,7 +277,7 @@ async def test_a_file_is_kept_at_once_and_stored_once(api: Api, database: Databa
     call, ticket = call_of(pool, tmp_path), await api.new_ticket()
     file, same = await kept(call, ticket, b"text"), await kept(call, ticket, b"text")
     shown = await attached(api, f"att_{file}", "name contentType size state")
-    assert shown == {"name": "b.txt", "contentType": "application/octet-stream", "size": 4, "state": "READY"}
+    assert shown == {"name": "b.txt", "contentType": "application/octet-stream", "size": 4, "state": "SCANNING"}
     assert file != same
     digest = hashlib.sha256(b"text").digest()
     assert [[each for each, _ in batch] async for batch in call.files.store.digests(digest[0])] == [[digest]]
