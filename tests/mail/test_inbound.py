@@ -174,7 +174,8 @@ Inner.
         (
             MIXED,
             {"content_type": "multipart/mixed; boundary=a"},
-            "Die Tür klemmt.\n\nAttachments (not stored):\n- tür.jpg (image/jpeg)\n- message/rfc822",
+            "Die Tür klemmt.\n\n---------- Forwarded message ----------\nFrom: x@example.com\n\nInner.\n\n"
+            "Attachments (not stored):\n- tür.jpg (image/jpeg)\n- forwarded.eml (message/rfc822)",
         ),
         ("", {}, "(The message has no text.)"),
         (b"\x93Beep\x94", {}, "“Beep”"),  # the usual meaning where no charset is given
