@@ -226,7 +226,12 @@ class _Contents:
             invited = [form for each in forms for form in each if form.besides]
             chosen = best([joined([form for form in each if not form.besides]) for each in forms])
             return [*_if_said(chosen), *invited]
-        return [form for each in forms for form in each]
+        said = [form for each in forms for form in each]
+        # Text between broken boundaries.
+        stray = "\n\n".join(filter(None, (part.preamble, part.epilogue)))
+        if said or self.files or not stray.strip() or "mime" in stray.lower():
+            return said
+        return _if_said(Form(tidy(decoded(self._bounded(stray.encode("utf-8", "surrogateescape"))))))
 
     def _text(self, part: _Part) -> Form:
         data, charset = part.data, part.parameters.get("charset")

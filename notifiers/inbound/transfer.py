@@ -10,7 +10,7 @@ from itertools import islice
 _BEGINNINGS_MAX = 50  # of files in a text
 
 _ENCODED_MIN = 8  # letters of base64 beside others
-_WORDS = re.compile(rb"^[ \t]*[^\s]+[ \t]+[^\s]", re.MULTILINE)
+_BETWEEN_WORDS = re.compile(rb"[ \t](?<=\S.)[ \t]*(?=\S)")
 _FOREIGN = re.compile(rb"[^A-Za-z0-9+/=]+")
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 
@@ -37,19 +37,17 @@ def decoded_body(data: bytes, encoding: str) -> bytes:
 
 def _base64(data: bytes) -> bytes:
     letters = data.translate(None, b" \t\r\n")
-    if letters.translate(None, _ALPHABET):
-        letters = _without_footer(data)
-        if not letters:
+    words = _BETWEEN_WORDS.search(data)
+    if words or letters.translate(None, _ALPHABET):
+        # Words with blanks between them are somebody's footer, or all of it is a text that is not encoded.
+        end = (data.rfind(b"\n", 0, words.start()) + 1 or words.start()) if words else len(data)
+        encoded = _FOREIGN.sub(b"", data[:end])
+        if len(encoded) >= _ENCODED_MIN and len(encoded) % 4 == 0:
+            letters = encoded
+        elif letters.translate(None, _ALPHABET) or len(letters) % 4:
             return data
     # Some software encodes pieces with a padding each.
     return b"".join(map(_piece, filter(None, letters.split(b"="))))
-
-
-def _without_footer(data: bytes) -> bytes:
-    """The base64 before the first line with blanks between words, which is somebody's footer; empty if it is none."""
-    words = _WORDS.search(data)
-    letters = _FOREIGN.sub(b"", data[: words.start()] if words else data)
-    return letters if len(letters) >= _ENCODED_MIN and len(letters) % 4 == 0 else b""
 
 
 def _piece(letters: bytes) -> bytes:

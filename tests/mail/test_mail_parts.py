@@ -70,6 +70,8 @@ def test_files_within_the_html_alternative_are_files() -> None:
         (multipart(PLAIN, PDF).replace("boundary=b", "boundary=other"), "It beeps.", ["panel.pdf"]),
         (multipart(PLAIN, PDF).replace("; boundary=b", ""), "It beeps.", ["panel.pdf"]),
         ("Content-Type: text\r\n\r\nIt beeps.", "It beeps.", []),
+        ("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b--\r\nIt beeps.", "It beeps.", []),
+        ("Content-Type: multipart/mixed; boundary=b\r\n\r\nIn MIME format.\r\n--b\r\n\r\n\r\n--b--", "", []),
         ("Content-Type: text/markdown\r\n\r\n*It beeps.*", "*It beeps.*", []),
         ("Content-Type: text/enriched\r\n\r\n<bold>It</bold>\r\nbeeps.\r\n\r\n<<Loud", "It beeps.\n<Loud", []),
         (
@@ -231,6 +233,7 @@ def test_text_that_looks_like_a_file_stays(text: str) -> None:
     [
         (b"SXQgYmVlcHMu", "It beeps."),
         (b"SXQg\r\nYmVlcHMu\r\n-- \r\nSent to the list of friends\r\n", "It beeps."),  # a footer
+        (b"SXQgYmVlcHMu ignored", "It beeps."),
         (b"SXQg!YmVlcHMu", "It beeps."),
         (b"SXQ=\r\nIGJlZXBz\r\nLg==", "It beeps."),  # encoded in pieces
         (b"SXQgYmVlcHM", "It beeps"),
