@@ -215,7 +215,7 @@ class _Contents:
         if not part.is_multipart():
             found = _FIRST_BOUNDARY.match(part.source)
             if found is None or found[1].decode("ascii", "replace") == part.parameters.get("boundary"):
-                return _if_said(self._text(part))
+                return _if_said(self._text(part)) or self._stray_text(part)
             # The boundary is not the declared one.
             head = b'Content-Type: %b; boundary="%b"\n\n' % (part.kind.encode(), found[1])
             return self._part(self._split(head + part.source), inside)
@@ -226,12 +226,14 @@ class _Contents:
             invited = [form for each in forms for form in each if form.besides]
             chosen = best([joined([form for form in each if not form.besides]) for each in forms])
             return [*_if_said(chosen), *invited]
-        said = [form for each in forms for form in each]
-        # Text between broken boundaries.
-        stray = "\n\n".join(filter(None, (part.preamble, part.epilogue)))
-        if said or self.files or not stray.strip() or "mime" in stray.lower():
-            return said
-        return _if_said(Form(tidy(decoded(self._bounded(stray.encode("utf-8", "surrogateescape"))))))
+        return [form for each in forms for form in each] or self._stray_text(part)
+
+    def _stray_text(self, part: _Part) -> list[Form]:
+        """The text around the parts of a message whose boundaries are broken."""
+        text = "\n\n".join(filter(None, (part.preamble, part.epilogue)))
+        if self.files or "mime" in text.lower():  # as in the usual preamble
+            return []
+        return _if_said(Form(tidy(decoded(self._bounded(text.encode("utf-8", "surrogateescape"))))))
 
     def _text(self, part: _Part) -> Form:
         data, charset = part.data, part.parameters.get("charset")
