@@ -70,7 +70,7 @@ def test_files_within_the_html_alternative_are_files() -> None:
         (multipart(PLAIN, PDF).replace("boundary=b", "boundary=other"), "It beeps.", ["panel.pdf"]),
         (multipart(PLAIN, PDF).replace("; boundary=b", ""), "It beeps.", ["panel.pdf"]),
         ("Content-Type: text\r\n\r\nIt beeps.", "It beeps.", []),
-        ("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b--\r\nIt beeps.", "It beeps.", []),
+        ("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n\r\n--b--\r\nIt beeps.", "It beeps.", []),
         ("Content-Type: multipart/mixed; boundary=b\r\n\r\nIn MIME format.\r\n--b\r\n\r\n\r\n--b--", "", []),
         ("Content-Type: text/markdown\r\n\r\n*It beeps.*", "*It beeps.*", []),
         ("Content-Type: text/enriched\r\n\r\n<bold>It</bold>\r\nbeeps.\r\n\r\n<<Loud", "It beeps.\n<Loud", []),
