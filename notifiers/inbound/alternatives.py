@@ -27,11 +27,24 @@ class Form:
 
 
 def best(forms: list[Form]) -> Form:
-    """The first plain form and the first HTML that are not blank (RFC 2046, section 5.1.4). Software that writes only
-    HTML well puts a stub into the plain form ("your program cannot show HTML"), or a part of the text."""
-    plain = next((form.plain for form in forms if form.plain.strip()), "")
-    html = next((form.html for form in forms if form.html.strip()), "")
+    """The plain form and the HTML (RFC 2046, section 5.1.4). Software that writes only HTML well puts a stub into the
+    plain form ("your program cannot show HTML"), or a part of the text; other software calls texts alternatives that
+    are not, so that all are kept that say something else."""
+    plain = _different([form.plain for form in forms])
+    html = _different([form.html for form in forms])
     return Form("" if plain and html and _lacks(plain, html) else plain, html)
+
+
+def _different(texts: list[str]) -> str:
+    """The texts that have words which those before do not have."""
+    found: list[str] = []
+    said: Counter[str] = Counter()
+    for text in filter(str.strip, texts):
+        counted = _words(text)
+        if not found or not counted <= said:
+            found.append(text)
+            said |= counted
+    return "\n\n".join(found)
 
 
 def joined(forms: list[Form]) -> Form:
@@ -52,11 +65,15 @@ def _lacks(plain: str, html: str) -> bool:
         shown = html_to_text(html[:_COMPARED_MAX])
     except Unreadable:
         return False
-    few, many = Counter(_WORD.findall(plain[:_COMPARED_MAX].lower())), Counter(_WORD.findall(shown.lower()))
+    few, many = _words(plain), _words(shown)
     shared = (few & many).total()
     if len(plain) <= _STUB_MAX and _ABOUT_HTML.search(plain) and many and shared * 3 < few.total():
         return True
     return shared == few.total() and shared * 10 < many.total() * 7
+
+
+def _words(text: str) -> Counter[str]:
+    return Counter(_WORD.findall(text[:_COMPARED_MAX].lower()))
 
 
 def _as_html(plain: str) -> str:

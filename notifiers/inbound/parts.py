@@ -58,6 +58,7 @@ _NO_TEXT = {
     "text/xml",
     "text/css",
 }
+_OTHER_HTML = {"text/x-amp-html", "text/watch-html"}  # besides the same in HTML
 _REPORTS = {"message/delivery-status", "message/disposition-notification"}
 
 _ENCRYPTED = "(The message, or a part of it, is encrypted with {}, so it cannot be read here.)"
@@ -203,6 +204,8 @@ class _Contents:
             return self._smime(part, inside)
         if kind in _CALENDAR or part.name.lower().endswith(".ics"):
             return self._calendar(part)
+        if kind in _OTHER_HTML:
+            return []
         if kind in _RTF and not part.is_file:
             self._file(part)
             return _shown(rtf.to_text(part.data))

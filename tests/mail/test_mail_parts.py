@@ -66,6 +66,16 @@ def test_files_within_the_html_alternative_are_files() -> None:
         (multipart(PLAIN, PHOTO, "Content-Type: text/plain\r\n\r\nSee above."), "It beeps.\n\nSee above.", ["a.png"]),
         (multipart(PLAIN, HTML, PHOTO), "It beeps.\n\nIt beeps.", ["a.png"]),
         (multipart(PLAIN, PDF, end=False), "It beeps.", ["panel.pdf"]),
+        (
+            multipart(PLAIN, "Content-Type: text/plain\r\n\r\nAll day.", PLAIN, kind="alternative"),
+            "It beeps.\n\nAll day.",
+            [],
+        ),
+        (
+            multipart(PLAIN, "Content-Type: text/x-amp-html\r\n\r\n<html amp4email>", kind="alternative"),
+            "It beeps.",
+            [],
+        ),
         (multipart(multipart(PLAIN, boundary="in", end=False), PDF), "It beeps.", ["panel.pdf"]),  # wrong nesting
         (multipart(PLAIN, PDF).replace("boundary=b", "boundary=other"), "It beeps.", ["panel.pdf"]),
         (multipart(PLAIN, PDF).replace("; boundary=b", ""), "It beeps.", ["panel.pdf"]),
