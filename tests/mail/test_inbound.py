@@ -174,7 +174,7 @@ Inner.
         (
             MIXED,
             {"content_type": "multipart/mixed; boundary=a"},
-            "Die Tür klemmt.",
+            "Die Tür klemmt.\n\n---------- Forwarded message ----------\nFrom: x@example.com\n\nInner.",
         ),
         ("", {}, "(The message has no text.)"),
         (b"\x93Beep\x94", {}, "“Beep”"),  # the usual meaning where no charset is given
