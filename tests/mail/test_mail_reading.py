@@ -13,7 +13,8 @@ from notifiers.inbound import mail_text
 from notifiers.inbound import parts as mail_parts
 from notifiers.inbound import reading as inbound
 from notifiers.inbound.charsets import decoded
-from notifiers.inbound.mail_text import html_to_text, only_new
+from notifiers.inbound.history import divided
+from notifiers.inbound.mail_text import html_to_text
 from notifiers.inbound.reading import IncomingMail, read
 from notifiers.message_ids import OwnMail
 from notifiers.text import one_line, shortened, tidy
@@ -117,6 +118,12 @@ def test_a_message_without_a_sender_is_automatic_or_unusable() -> None:
 
 # Replies
 
+
+def only_new(text: str) -> str:
+    """Returns what the author of a reply wrote, if all that they quote is ours."""
+    return divided(text, "Ann Bell <ann@bell.test>").text
+
+
 QUOTING = "Tuesday suits us.\n\nOn Mon, 23 Nov 2026 at 10:15, Callout <support@callout.test> wrote:\n\n> Does it?\n"
 
 
@@ -184,14 +191,14 @@ def test_the_text_below_a_signature_is_kept() -> None:
 
 
 def test_the_text_around_a_quote_is_kept_to_the_last_line() -> None:
-    below = "\n".join(f"Line {n} {'x' * 300}" for n in range(400))  # beyond the lines that are searched for quotes
+    below = "\n".join(f"Line {n} {'x' * 300}" for n in range(400))
     quoted = "On Mon, 23 Nov 2026 at 10:15, Callout <support@callout.test> wrote:\n\n> We come.\n> Does it suit?"
     above = "Above " + "y" * 300
     assert only_new(f"\n\n{above}\n\n{quoted}\n\n{below}") == f"{above}\n\n{below}"
-    blank = "\n".join("" if 290 < n < 310 else f"Line {n}" for n in range(400))  # where the search stops
+    blank = "\n".join("" if 290 < n < 310 else f"Line {n}" for n in range(400))
     assert only_new(f"{above}\n\n{quoted}\n{blank}") == f"{above}\n\n{blank}"
     assert only_new(quoted) == quoted  # rather than an empty text
-    assert only_new(f"{below}\n{quoted}") == f"{below}\n{quoted}"
+    assert only_new(f"{below}\n{quoted}") == below
 
 
 def test_references_are_ordered_nearest_first_without_duplicates() -> None:
