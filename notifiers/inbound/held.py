@@ -16,8 +16,8 @@ from typing import Final
 from notifiers.inbound.history import Quoted
 
 _HELD_MAX: Final = 300_000  # characters of what we hold that are searched
-_LINES_MAX: Final = 2_000  # of a quoted message
-_FRAMED_MAX: Final = 2_000  # characters between lines that we hold
+_LINES_MAX: Final = 2_000  # of all that is quoted; the rest counts as not held
+_FRAMED_MAX: Final = 5_000  # characters between lines that we hold
 _SHORT: Final = 12  # letters and digits that may occur anywhere by chance
 _TEMPLATES: Final = Path(__file__).parents[1] / "templates"
 
@@ -49,6 +49,8 @@ class Held:
         self._addresses = addresses
         self._answers_us = answers_us
         self._only_marks = only_marks
+        self._lines_left = _LINES_MAX
+        self._framed_left = _FRAMED_MAX
 
     def __call__(self, messages: Sequence[Quoted]) -> list[bool]:
         """Which of the messages in one quote are ours. What we have quoted ourselves is ours as well."""
@@ -66,7 +68,8 @@ class Held:
 
     def _has(self, text: str) -> bool:
         lines = [line for line in map(squeezed, text.split("\n")) if line]
-        if len(lines) > _LINES_MAX:
+        self._lines_left -= len(lines)
+        if self._lines_left < 0:
             return False
         held = [self._has_line(lines, number) for number in range(len(lines))]
         missing = groupby(zip(lines, held, strict=True), key=lambda pair: pair[1])
@@ -84,7 +87,8 @@ class Held:
 
     def _is_framed(self, words: str) -> bool:
         """Whether this is made of the phrases of our mails, and of the names and times in them."""
-        if len(words) > _FRAMED_MAX:
+        self._framed_left -= len(words)
+        if self._framed_left < 0:
             return False
         reached = [True] + [False] * len(words)
         for at in range(len(words)):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from notifiers.inbound.introductions import Introduction, Kind, TextLine, introduction, line_of
+from notifiers.inbound.introductions import Introduction, Introductions, Kind, TextLine, line_of
 from notifiers.inbound.signatures import signature
 
 
@@ -58,9 +58,10 @@ def divided(text: str, sender: str = "", ours: Ours = _all_ours) -> Divided:
     says which of the messages in one quote we hold. The text is kept whole if nothing else would remain of it."""
     raw = text.strip().split("\n")
     lines = [line_of(line) for line in raw]
-    regions = list(_regions(lines))
+    introductions = Introductions(lines)
+    regions = list(_regions(lines, introductions))
     for region in regions:
-        region.fold = _first_of_ours(lines, region, ours)
+        region.fold = _first_of_ours(lines, introductions, region, ours)
     _keep_answered(lines, regions)
     folded = [False] * len(lines)
     for region in regions:
@@ -72,15 +73,15 @@ def divided(text: str, sender: str = "", ours: Ours = _all_ours) -> Divided:
     return Divided(own, _joined(raw, folded, True)) if own else Divided(text.strip(), "")
 
 
-def _regions(lines: Sequence[TextLine]) -> Iterator[_Region]:
+def _regions(lines: Sequence[TextLine], introductions: Introductions) -> Iterator[_Region]:
     at = 0
     while at < len(lines):
-        found = introduction(lines, at) if lines[at].marks == 0 else None
+        found = introductions.at(at) if lines[at].marks == 0 else None
         if found is None and lines[at].marks == 0:
             at += 1
             continue
         end = _end_of_marked(lines, at + (found.lines if found else 0))
-        found = found or introduction(lines, at)  # some programs mark it, too
+        found = found or introductions.at(at)  # some programs mark it, too
         is_marked = end is not None
         region = _Region(at, len(lines) if end is None else end, is_marked, found, at)
         yield region
@@ -98,16 +99,16 @@ def _end_of_marked(lines: Sequence[TextLine], at: int) -> int | None:
     return end
 
 
-def _first_of_ours(lines: Sequence[TextLine], region: _Region, ours: Ours) -> int:
+def _first_of_ours(lines: Sequence[TextLine], introductions: Introductions, region: _Region, ours: Ours) -> int:
     """The line of the region's first quoted message from which on all are ours; its end, if the last one is not."""
     if region.introduced is not None and region.introduced.kind is Kind.FORWARD:
         return region.end
-    starts, messages = zip(*_messages(lines, region), strict=True)
+    starts, messages = zip(*_messages(lines, introductions, region), strict=True)
     kept = [number for number, is_ours in enumerate(ours(messages)) if not is_ours]
     return region.end if kept and kept[-1] + 1 == len(starts) else starts[kept[-1] + 1 if kept else 0]
 
 
-def _messages(lines: Sequence[TextLine], region: _Region) -> Iterator[tuple[int, Quoted]]:
+def _messages(lines: Sequence[TextLine], introductions: Introductions, region: _Region) -> Iterator[tuple[int, Quoted]]:
     """The quoted messages of a region, each with its first line: a new one begins with an introduction, and where the
     depth of the marks changes."""
     start, text_from, at = region.start, region.start + (region.introduced.lines if region.introduced else 0), 0
@@ -115,7 +116,7 @@ def _messages(lines: Sequence[TextLine], region: _Region) -> Iterator[tuple[int,
     depth: int | None = None
     while at < region.end:
         line = lines[at]
-        found = introduction(lines, at) if at > start and line.text.strip() else None
+        found = introductions.at(at) if at > start else None
         changes = depth is not None and line.text.strip() and line.marks != depth
         if (found or changes) and at > text_from:
             yield start, _quoted(lines, start, text_from, at, region.is_marked)

@@ -20,6 +20,18 @@ def words(kind: str) -> frozenset[str]:
     return frozenset(word for language in LANGUAGES.values() for word in language.get(kind, ()))
 
 
+class Phrases:
+    """Finds the words of a kind in a text. Most texts have none, which is found out without the pattern."""
+
+    def __init__(self, kind: str, *, inside: bool = False) -> None:
+        self._firsts = sorted({word.split()[0] for word in words(kind)})
+        self._pattern = re.compile(any_of(kind, inside=inside), re.IGNORECASE)
+
+    def search(self, text: str) -> re.Match[str] | None:
+        folded = text.lower()
+        return self._pattern.search(text) if any(word in folded for word in self._firsts) else None
+
+
 def any_of(kind: str, *, inside: bool = False) -> str:
     """A pattern for any word of a kind; a part of a longer word counts only if it may stand `inside` it, or if its
     script has no spaces."""

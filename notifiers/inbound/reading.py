@@ -20,7 +20,7 @@ from db import limits
 from notifiers.inbound.authentication import Forged
 from notifiers.inbound.header import Header, message_ids
 from notifiers.inbound.history import Divided, divided
-from notifiers.inbound.mail_text import Unreadable, html_to_text
+from notifiers.inbound.mail_text import Unreadable, html_to_text, without_data
 from notifiers.inbound.parts import Content, IncomingFile, content, count_lines
 from notifiers.inbound.subjects import is_reply
 from notifiers.message_ids import OwnMail
@@ -129,7 +129,7 @@ def _read(raw: bytes, own: OwnMail) -> IncomingMail:
     said = header.said("in-reply-to", "references")
     references = tuple(dict.fromkeys([*message_ids(said[:1]), *reversed(message_ids(said[1:]))]))[:_REFERENCES_MAX]
     found = Content("", "", (), ()) if automatic else content(raw)
-    text = found.plain.strip() or html_to_text(found.html)
+    text = without_data(found.plain.strip() or html_to_text(found.html))
     cut, text = len(text) > TEXT_MAX, text[:TEXT_MAX]
     is_answer = is_reply(subject, in_thread=bool(references))
     parts = divided(text, f"{name} {address}") if is_answer else Divided(text, "")

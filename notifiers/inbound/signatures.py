@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from notifiers.inbound.languages import any_of
 
 _LINES_MAX = 15  # of a signature
+_LOOKED_AT_MAX = 50  # lines at the end of a text
 _NAME_LINES = 3  # in which the sender's name stands
 
 _SEPARATOR = re.compile("-- ?|\u2014")
@@ -49,15 +50,13 @@ def _is_signature(lines: Sequence[str], separators: Sequence[int], sender: str) 
 def _before_devices(lines: Sequence[str], first: int, end: int, sender: str) -> int:
     """The end of the text above the lines about devices, below which at most the sender's name stands."""
     found = end
-    for number in range(end - 1, first, -1):
+    for number in range(end - 1, max(first, end - _LOOKED_AT_MAX), -1):
         if is_device(lines[number]):
             below = [line for line in lines[number + 1 : found] if line.strip()]
             if not below or (len(below) <= _NAME_LINES and _names(below, sender)):
                 found = number
             else:
                 break
-        elif end - number > 3 * _LINES_MAX:
-            break
     return found
 
 

@@ -224,3 +224,13 @@ def test_both_parts_have_every_line() -> None:
         found = read(text, ASKED)
         lines = [line for part in (found.text, found.quoted) for line in part.split("\n") if line.strip()]
         assert sorted(lines) == sorted(line for line in text.split("\n") if line.strip())
+
+
+def test_endless_texts_are_read_in_bounded_time() -> None:
+    """Beyond a number of lines, nothing is recognised any more, and so nothing is folded."""
+    quoted = f"On Mon, Nov 23, 2026 at 9:12 AM Callout <{OURS}> wrote:\n\n"
+    near, far = "\n".join(["x"] * 4_990), "\n".join(["x"] * 5_001)
+    assert read(f"{near}\n\n{quoted}{ASKED}", ASKED) == Divided(near, quoted + ASKED)
+    assert read(f"{far}\n\n{quoted}{ASKED}", ASKED).quoted == ""
+    many = quoted + "\n".join([ASKED] * 1_001)  # more lines than are compared
+    assert read(f"Yes.\n\n{many}", ASKED) == Divided(f"Yes.\n\n{many}", "")
