@@ -154,6 +154,7 @@ HEADER = f"From: Support <{OURS}>\nSent: Monday, November 23, 2026 9:12 AM\nTo: 
     [
         HEADER + "Which zone beeps?\nANN: zone 4, the back door\n\nWhen may our technician come?\nANN: Thursday",
         HEADER + "Which zone beeps?\nzone 4\nWhen may our technician come?",
+        HEADER + "Which zone beeps?\nzone\nWhen may our technician come?",  # words that we hold, but not there
         HEADER + "Which zone beeps? 4\nWhen may our technician come?",
         HEADER + "Which zone beeps?\nWhen may our technician come?\n4",
         f"On Mon, Nov 23, 2026 Support <{OURS}> wrote:\n\nWhich zone beeps?\n4\n\nWhen may our technician come?\nnow",
