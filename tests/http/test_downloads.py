@@ -185,7 +185,7 @@ async def test_revoking_a_token_ends_its_urls(api: Api) -> None:
     assert (await ask(api, "GET", await url_of(api, attachment))).status_code == 200
 
 
-def test_a_url_expires_and_stays_the_same_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_url_is_for_one_viewer_expires_and_stays_the_same_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1_796_000_200.0]  # a hundred seconds after it was last rounded
     monkeypatch.setattr(time, "time", lambda: now[0])
     revoked: set[int] = set()
@@ -197,6 +197,9 @@ def test_a_url_expires_and_stays_the_same_for_a_while(monkeypatch: pytest.Monkey
         return links.grant(FILE, "an id", query)
 
     url = links.url(FILE, "an id", viewer)
+    assert grant(url) is not None
+    for altered in ("viewer=018e", "viewer=018f%0A", "viewer="):
+        assert grant(url.replace("viewer=018f", altered)) is None
     now[0] += 199
     assert links.url(FILE, "an id", viewer) == url
     now[0] += 1
