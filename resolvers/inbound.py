@@ -315,9 +315,9 @@ def _outsider(mail: IncomingMail, name: str) -> Viewer:
 
 def _body(mail: IncomingMail, text: str, maximum: int) -> str:
     """A text of the message and the remarks about it, in at most `maximum` characters. A longer text is cut, with a
-    remark that says so. The remarks are few and short, so most of the characters are left for the text."""
+    remark that says so."""
     left_out = inbound_files.left_out(mail.files)
-    tail = "".join(f"\n\n{remark}" for remark in (*mail.remarks, *filter(None, (left_out,))))
+    tail = "".join(f"\n\n{remark}" for remark in (*mail.remarks, left_out) if remark)
     return _shortened(text.strip() or NO_TEXT, maximum - len(tail), mail.cut) + tail
 
 
@@ -364,14 +364,12 @@ async def _add_note(transaction: Transaction, call: Call, mail: IncomingMail, an
     else:
         author = Viewer(Role.SERVICE, GATEWAY, shortened(f"E-mail from {mail.from_address}", limits.NAME_MAX))
     writing = replace(call, viewer=author)
-    parts = await _divided(transaction, call, mail, answered, internal=author.role is Role.SERVICE)
+    internal = author.role is Role.SERVICE
+    parts = await _divided(transaction, call, mail, answered, internal=internal)
     note_id, body = new_id(), _body(mail, parts.text, limits.NOTE_MAX)
-    how: Any = {
-        "via": NoteVia.EMAIL,
-        "sender_verified": mail.sender_verified,
-        "quoted": _shortened(parts.quoted, limits.QUOTED_MAX, False) if parts.quoted else None,
-    }
-    if author.role is Role.SERVICE:
+    quoted = _shortened(parts.quoted, limits.QUOTED_MAX, False) if parts.quoted else None
+    how: Any = {"via": NoteVia.EMAIL, "sender_verified": mail.sender_verified, "quoted": quoted}
+    if internal:
         await note.write(transaction, writing, str(answered["id"]), note_id, body, [], internal_only=True, **how)
         await inbound_files.attach(transaction, writing, mail, answered, note_id, internal_only=True)
         return Received(InboundOutcome.NOTE_ADDED, ticket_id=str(answered["id"]), note_id=note_id)
