@@ -105,6 +105,10 @@ class _Part(Message):
         return word(self.field("content-disposition")) == "attachment" or bool(self.name)
 
     @property
+    def is_inline(self) -> bool:
+        return bool(self.field("content-id")) and word(self.field("content-disposition")) != "attachment"
+
+    @property
     def source(self) -> bytes:
         """The body as sent; empty if it is split into parts."""
         # `get_payload` would replace the bytes that are not ASCII.
@@ -128,11 +132,13 @@ class _Part(Message):
 @dataclass(frozen=True, slots=True)
 class IncomingFile:
     """A file in a message. `name` and `content_type` are what the sender wrote, tidied to one line of at most
-    `limits.NAME_MAX` characters: neither can be trusted. `name` is empty if there is none."""
+    `limits.NAME_MAX` characters: neither can be trusted. `name` is empty if there is none. An `inline` file is shown
+    within the text, as an image is."""
 
     name: str
     content_type: str
     data: bytes
+    inline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +249,7 @@ class _Contents:
         if part.kind in _HTML:
             data, images = without_images(data)
             for content_type, image in images:
-                self._add("", content_type, image)
+                self._add("", content_type, image, inline=True)
             return Form(html=tidy(decoded(self._bounded(data), charset, declared_in_html(data))))
         data, files = without_files(data)
         for name, file in files:
@@ -312,10 +318,11 @@ class _Contents:
         if part.kind in ("text/plain", *_HTML):
             self._text_files.append(part)
         data = part.data if not part.is_multipart() else b""
-        self._add(part.name or name, part.kind, data)
+        self._add(part.name or name, part.kind, data, inline=part.is_inline)
 
-    def _add(self, name: str, content_type: str, data: bytes) -> None:
-        file = IncomingFile(decoded_line(name, limits.NAME_MAX), decoded_line(content_type, limits.NAME_MAX), data)
+    def _add(self, name: str, content_type: str, data: bytes, *, inline: bool = False) -> None:
+        name, content_type = (decoded_line(each, limits.NAME_MAX) for each in (name, content_type))
+        file = IncomingFile(name, content_type, data, inline)
         if len(self.files) == _FILES_MAX:
             self.remarks.append(_TOO_MANY)
         else:
