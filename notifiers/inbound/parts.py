@@ -105,6 +105,10 @@ class _Part(Message):
         return word(self.field("content-disposition")) == "attachment" or bool(self.name)
 
     @property
+    def is_inline(self) -> bool:
+        return bool(self.field("content-id")) and word(self.field("content-disposition")) != "attachment"
+
+    @property
     def source(self) -> bytes:
         """The body as sent; empty if it is split into parts."""
         # `get_payload` would replace the bytes that are not ASCII.
@@ -314,11 +318,10 @@ class _Contents:
         if part.kind in ("text/plain", *_HTML):
             self._text_files.append(part)
         data = part.data if not part.is_multipart() else b""
-        inline = part["content-id"] is not None and part.get_content_disposition() != "attachment"
-        self._add(part.name or name, part.kind, data, inline=inline)
+        self._add(part.name or name, part.kind, data, inline=part.is_inline)
 
     def _add(self, name: str, content_type: str, data: bytes, *, inline: bool = False) -> None:
-        name, content_type = decoded_line(name, limits.NAME_MAX), decoded_line(content_type, limits.NAME_MAX)
+        name, content_type = (decoded_line(each, limits.NAME_MAX) for each in (name, content_type))
         file = IncomingFile(name, content_type, data, inline)
         if len(self.files) == _FILES_MAX:
             self.remarks.append(_TOO_MANY)
