@@ -605,7 +605,10 @@ def payload_selection(name: str) -> str:
 
 
 TRIED = {
-    "customer": ["ticketCreate customerId", "ticketCreate propertyId", "ticketCreate technicianId", "noteAdd ticketId"],
+    "customer": [
+        *("ticketCreate customerId", "ticketCreate propertyId", "ticketCreate technicianId"),
+        *("ticketSetStatus ticketId", "noteAdd ticketId"),
+    ],
     "technician": [
         *("ticketCreate customerId", "ticketCreate propertyId", "ticketCreate technicianId"),
         *("ticketSetStatus ticketId", "ticketResolve ticketId", "noteAdd ticketId"),
