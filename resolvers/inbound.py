@@ -50,10 +50,9 @@ from db.viewer import Viewer
 from db.visibility import ViewerParameter
 from notifiers import contacts
 from notifiers.enqueue import MAILTO
-from notifiers.inbound.parts import IncomingFile
 from notifiers.inbound.reading import BYTES_MAX, KEPT_MAX, TEXT_MAX, IncomingMail, read
 from notifiers.text import shortened
-from resolvers import note, ticket
+from resolvers import inbound_files, note, ticket
 from resolvers.checks import Checks
 from resolvers.grace import in_grace
 from resolvers.mutation import Call, Input, Outcome, Transaction, UserErrorCode
@@ -69,9 +68,6 @@ _PARSING = ThreadPoolExecutor(1, "mail")
 
 _REPEATS_MAX = 20
 """Tickets that one sender can create with the same text within an hour. More look like an auto-responder in a loop."""
-
-_LISTED_MAX = 20
-"""Files whose names a text lists."""
 
 STEP_SECONDS = 0.05
 """A service's answer takes a multiple of this, so that its time does not show what the message led to."""
@@ -209,6 +205,8 @@ async def _parsed(call: Call, raw: bytes) -> IncomingMail:
 
 
 async def _receive(call: Call, mail: IncomingMail, raw: bytes) -> Received:
+    if _decided(mail) is None:
+        await inbound_files.store(call, mail)
     try:
         return await _take(call, mail, raw)
     except _Seen as seen:
@@ -279,7 +277,9 @@ async def _open_ticket(transaction: Transaction, call: Call, mail: IncomingMail)
     name = mail.from_name or _name_of(mail)
     author = _outsider(mail, name) if customer is None else _customer(customer["id"], customer["name"])
     values = _described(mail, author) | {"customer_id": None if customer is None else str(customer["id"])}
-    await ticket.write(transaction, replace(call, viewer=author), values)
+    writing = replace(call, viewer=author)
+    await ticket.write(transaction, writing, values)
+    await inbound_files.attach(transaction, writing, mail, values)
     return Received(InboundOutcome.TICKET_CREATED, ticket_id=values["id"])
 
 
@@ -313,23 +313,15 @@ def _outsider(mail: IncomingMail, name: str) -> Viewer:
 
 
 def _body(mail: IncomingMail, maximum: int) -> str:
-    """The message's text and the names of its files, in at most `maximum` characters. A longer text is cut, with
-    a remark that says so. The names are few and short, so most of the characters are left for the text."""
-    named = "".join(f"\n- {name}" for name in _listed(mail.files))
-    tail = f"\n\nAttachments (not stored):{named}" if named else ""
+    """The message's text in at most `maximum` characters. A longer one is cut, with a remark that says so."""
+    left_out = inbound_files.left_out(mail.files)
+    tail = "" if left_out is None else f"\n\n{left_out}"
     text = mail.text.strip() or NO_TEXT
     if mail.cut or len(text) + len(tail) > maximum:
         why = f"only its first {TEXT_MAX:,} characters were read" if mail.cut else f"it has {len(text):,} characters"
         mark = f"\n\n… (The message was shortened: {why}.)"
         text = text[: maximum - len(tail) - len(mark)].rstrip() + mark
     return text + tail
-
-
-def _listed(files: tuple[IncomingFile, ...]) -> list[str]:
-    """The names and types of the first files, and how many more there are."""
-    names = [f"{file.name} ({file.content_type})" if file.name else file.content_type for file in files]
-    more = len(names) - _LISTED_MAX
-    return [*names[:_LISTED_MAX], f"and {more} more"] if more > 0 else names
 
 
 # A reply
@@ -369,11 +361,13 @@ async def _add_note(transaction: Transaction, call: Call, mail: IncomingMail, an
     how: Any = {"via": NoteVia.EMAIL, "sender_verified": mail.sender_verified}
     if author.role is Role.SERVICE:
         await note.write(transaction, writing, str(answered["id"]), note_id, body, [], internal_only=True, **how)
+        await inbound_files.attach(transaction, writing, mail, answered, note_id, internal_only=True)
         return Received(InboundOutcome.NOTE_ADDED, ticket_id=str(answered["id"]), note_id=note_id)
     taking = await note.taking_answer(transaction, answered, None if answered["by_customer"] else mail.from_address)
     if taking is None:
         return await _follow_up(transaction, writing, mail, answered)
     await note.answer(transaction, writing, taking, note_id, body, **how)
+    await inbound_files.attach(transaction, writing, mail, taking, note_id)
     return Received(InboundOutcome.NOTE_ADDED, ticket_id=str(taking["id"]), note_id=note_id)
 
 
@@ -383,6 +377,7 @@ async def _follow_up(transaction: Transaction, call: Call, mail: IncomingMail, c
     values = _described(mail, call.viewer) | refers | {"category": closed["category"], "follows_id": str(closed["id"])}
     await ticket.write(transaction, call, values)
     await contacts.inherit(transaction, values["id"])
+    await inbound_files.attach(transaction, call, mail, values)
     return Received(InboundOutcome.TICKET_CREATED, ticket_id=values["id"])
 
 
