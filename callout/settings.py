@@ -347,8 +347,8 @@ class Settings(BaseSettings):
     )
     mail_summary_after: Annotated[int, Field(ge=1, le=10_000)] = Field(
         30,
-        description="After how many mails about new tickets, within `CALLOUT_MAIL_SUMMARY_MINUTES`, an admin recipient"
-        " gets a summary instead.",
+        description="After how many notifications of new tickets, within `CALLOUT_MAIL_SUMMARY_MINUTES`, an admin"
+        " recipient and the Google Chat space get a summary instead.",
     )
     mail_summary_minutes: Annotated[float, Field(gt=0, le=1_440)] = Field(
         10, description="For how many minutes of new tickets one summary is."

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from html import escape
@@ -24,7 +25,7 @@ import httpx
 
 from db.enums import NoticeKind
 from notifiers.links import TicketLinks
-from notifiers.notification import Channel, Notification, TicketFacts, Unavailable, Undeliverable
+from notifiers.notification import Channel, Notification, SummaryLine, TicketFacts, Unavailable, Undeliverable
 from notifiers.public_addresses import NotPublic, PublicTransport, names_private_host
 from notifiers.text import one_line, shortened, tidy
 
@@ -34,6 +35,7 @@ PATIENCE_SECONDS = 3.0  # the longest wait for a turn within `send`; for a longe
 RETRY_AFTER_MAX = 3_600.0  # seconds; a longer Retry-After is cut to this
 PROMISE_SECONDS = 600.0  # how long a reserved turn is kept after it was due
 EXCERPT_MAX = 1_000  # characters of a note, description or resolution; a message may have 32,000 bytes
+LISTED_MAX = 50  # tickets of a summary that are listed, the most urgent ones
 
 _HEADLINES = {
     NoticeKind.CREATED: "New ticket",
@@ -81,7 +83,7 @@ class GoogleChat(Channel):
         if not url:
             raise Undeliverable("No webhook URL is set.")
         try:
-            address, space = _address(url, threaded=notification.ticket is not None)
+            address, space = _address(url, threaded=notification.ticket is not None and not notification.summary)
         except (ValueError, httpx.InvalidURL):
             raise Undeliverable("The webhook URL is not valid.") from None
         if self.objection(url):
@@ -194,6 +196,8 @@ def _message(notification: Notification, link: str | None) -> dict[str, Any]:
     if notification.ticket is None:
         text = "Callout can post to this space."
         return _card(headline, f"{headline}. {text}", [{"textParagraph": {"text": text}}])
+    if notification.summary:
+        return _summary(notification.summary)
     ticket = notification.ticket
     title = f"{ticket.reference} · {headline}"
     widgets = [
@@ -208,6 +212,16 @@ def _message(notification: Notification, link: str | None) -> dict[str, Any]:
     # The fallback text can mention people and has no escaping: `<users/all>` would notify everyone in the space.
     plain = one_line(ticket.subject).translate({ord("<"): "\u2039", ord(">"): "\u203a"})
     return _card(title, f"{title}: {plain}", widgets) | {"thread": {"threadKey": ticket.id}}
+
+
+def _summary(lines: Sequence[SummaryLine]) -> dict[str, Any]:
+    title = f"{len(lines)} new tickets"
+    said = [
+        f"{each.reference} · {each.priority.capitalize()} · {one_line(each.subject)}" for each in lines[:LISTED_MAX]
+    ]
+    if len(lines) > LISTED_MAX:
+        said.append(f"… and {len(lines) - LISTED_MAX} more")
+    return _card(title, title, [{"textParagraph": {"text": _formatted("\n".join(said))}}])
 
 
 def _card(title: str, fallback: str, widgets: list[dict[str, Any]]) -> dict[str, Any]:

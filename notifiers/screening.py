@@ -87,6 +87,11 @@ SELECT lower(recipient), count(*) FROM deliveries
 WHERE kind = 'CREATED' AND channel = 'EMAIL' AND lower(recipient) = ANY ($1) AND screened_at > now() - $2::interval
     AND audience = 'ADMIN' AND summary_id IS NULL
 GROUP BY 1"""
+_SINGLES_IN_SPACE: Final = """
+SELECT lower(recipient), count(*) FROM deliveries
+WHERE kind = 'CREATED' AND channel = 'GOOGLE_CHAT' AND lower(recipient) = '' AND created_at > now() - $1::interval
+    AND screened_at IS NOT NULL AND summary_id IS NULL
+GROUP BY 1"""
 # The ticket's customer has caused them: they are counted together, whichever tickets they are about.
 _ANSWERS: Final = """
 SELECT lower(recipient) AS address, ticket_id::text, customer_id::text, count(*)
@@ -94,14 +99,20 @@ FROM deliveries AS mine JOIN tickets AS ticket ON ticket.id = mine.ticket_id
 WHERE kind = 'CUSTOMER_ANSWERED' AND lower(recipient) = ANY ($1) AND mine.created_at > now() - interval '1 hour'
     AND screened_at IS NOT NULL AND state <> 'DROPPED'
 GROUP BY 1, 2, 3"""
-_SUMMARIES: Final = """
+_SUMMARY: Final = """
 SELECT lower(recipient) AS address, id, due_at,
     (SELECT count(*) FROM deliveries WHERE summary_id = mine.id) AS tickets
 FROM deliveries AS mine
-WHERE kind = 'CREATED' AND channel = 'EMAIL' AND lower(recipient) = ANY ($1) AND screened_at > now() - $2::interval
-    AND summary_id = id AND state = 'PENDING' AND attempts = 0 AND due_at > now()
+WHERE kind = 'CREATED' AND summary_id = id AND state = 'PENDING' AND attempts = 0 AND due_at > now()
+    AND {}
 ORDER BY due_at
 FOR NO KEY UPDATE"""
+_SUMMARIES: Final = _SUMMARY.format(
+    "channel = 'EMAIL' AND lower(recipient) = ANY ($1) AND screened_at > now() - $2::interval"
+)
+_SUMMARIES_IN_SPACE: Final = _SUMMARY.format(
+    "channel = 'GOOGLE_CHAT' AND screened_at IS NOT NULL AND screened_at > now() - $1::interval"
+)
 
 # A ticket that a mutation has locked is left for the next round: waiting for it could end in a deadlock.
 _LOCK_TICKETS: Final = "SELECT id::text FROM tickets WHERE id = ANY ($1::uuid[]) FOR KEY SHARE SKIP LOCKED"
@@ -185,6 +196,7 @@ async def _usage(transaction: Queryable, candidates: Sequence[Candidate], limits
     unconfirmed = [each for each in contacts if not (each.own or each.confirmed)]
     created = [each for each in mail if each.kind is NoticeKind.CREATED]
     admins = {each.address for each in created if each.audience is Audience.ADMIN or each.of_admin}
+    in_space = any(each.audience is Audience.SPACE and each.kind is NoticeKind.CREATED for each in candidates)
     receipts = {each.address for each in contacts if each.kind is NoticeKind.CREATED and (each.own or each.confirmed)}
     callers = {each.caller for each in unconfirmed}
     customers = {caller for caller in callers if is_customer(caller)}
@@ -203,10 +215,15 @@ async def _usage(transaction: Queryable, candidates: Sequence[Candidate], limits
             usage.asked_by |= _counter(await transaction.fetch(_ASKED_BY, list(some), time))
     if receipts:
         usage.receipts = _counter(await transaction.fetch(_RECEIPTS, list(receipts)))
+    time, summaries = limits.summary_time, []
     if admins:
-        usage.singles = _counter(await transaction.fetch(_SINGLES, list(admins), limits.summary_time))
-        for row in await transaction.fetch(_SUMMARIES, list(admins), limits.summary_time):
-            usage.summaries[row["address"]] = Summary(str(row["id"]), row["due_at"], row["tickets"])
+        usage.singles = _counter(await transaction.fetch(_SINGLES, list(admins), time))
+        summaries += await transaction.fetch(_SUMMARIES, list(admins), time)
+    if in_space:
+        usage.singles |= _counter(await transaction.fetch(_SINGLES_IN_SPACE, time))
+        summaries += await transaction.fetch(_SUMMARIES_IN_SPACE, time)
+    for row in summaries:
+        usage.summaries[row["address"]] = Summary(str(row["id"]), row["due_at"], row["tickets"])
     return usage
 
 

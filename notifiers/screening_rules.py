@@ -42,8 +42,8 @@ class Limits:
     """How much mail outsiders may cause. `confirmations_per_address` and `confirmations_per_customer`, the customer who
     has typed the addresses, are for 24 hours, as is `receipts_per_address`; `confirmations_per_service`, an API key or
     all inbound mail, is for an hour. A recipient is notified of `answers_per_ticket` answers in an hour, and of
-    `answers_per_customer`. After `summary_after` mails about new tickets within `summary_time`, an admin gets a
-    summary."""
+    `answers_per_customer`. After `summary_after` notifications of new tickets within `summary_time`, an admin and the
+    space get a summary."""
 
     confirmations_per_address: int = 5
     confirmations_per_customer: int = 20
@@ -148,16 +148,17 @@ class Rules:
     def rule(self, it: Candidate) -> Ruling:
         if it.kind is NoticeKind.CUSTOMER_ANSWERED:
             return self._of_answer(it)
+        if it.kind is NoticeKind.CREATED and it.audience in (Audience.ADMIN, Audience.SPACE):
+            return self._of_many(it, it.audience)
         if it.channel is not DeliveryChannel.EMAIL:
             return Ruling(it.id, it.audience)
-        if it.audience is Audience.ADMIN and it.kind is NoticeKind.CREATED:
-            return self._to_admin(it)
         if it.audience is not Audience.CUSTOMER or it.by_staff:
             return Ruling(it.id, it.audience)
         if it.own or it.confirmed:
             return self._to_contact(it)
         if it.of_admin:  # it knows the ticket anyway, and a contact's address must not keep it from being notified
-            return self._to_admin(it) if it.kind is NoticeKind.CREATED else Ruling(it.id, it.audience)
+            is_new = it.kind is NoticeKind.CREATED
+            return self._of_many(it, Audience.ADMIN) if is_new else Ruling(it.id, it.audience)
         return self._unconfirmed(it)
 
     def _of_answer(self, it: Candidate) -> Ruling:
@@ -202,14 +203,14 @@ class Rules:
             return Ruling(it.id, it.audience, DeliveryState.DROPPED, TOO_LATE)
         return Ruling(it.id, it.audience, said=said, due_at=self._now + RETRY, screened=False)
 
-    def _to_admin(self, it: Candidate) -> Ruling:
+    def _of_many(self, it: Candidate, audience: Audience) -> Ruling:
         if self._usage.singles[it.address] < self._limits.summary_after:
             self._usage.singles[it.address] += 1
-            return Ruling(it.id, Audience.ADMIN)
+            return Ruling(it.id, audience)
         summary = self._usage.summaries.get(it.address)
         if summary is None or summary.tickets >= SUMMARY_MAX:
             summary = Summary(it.id, self._now + self._limits.summary_time)
             self._usage.summaries[it.address] = summary
-            return Ruling(it.id, Audience.ADMIN, said=SUMMARY, due_at=summary.due_at, summary_id=it.id)
+            return Ruling(it.id, audience, said=SUMMARY, due_at=summary.due_at, summary_id=it.id)
         summary.tickets += 1
-        return Ruling(it.id, Audience.ADMIN, DeliveryState.HELD, IN_SUMMARY, summary_id=summary.id)
+        return Ruling(it.id, audience, DeliveryState.HELD, IN_SUMMARY, summary_id=summary.id)

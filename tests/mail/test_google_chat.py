@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from db.enums import Audience, NoticeKind
+from db.enums import Audience, NoticeKind, TicketPriority
 from notifiers import public_addresses
 from notifiers.google_chat import PER_MINUTE, GoogleChat, Space
 from notifiers.links import TicketLinks
-from notifiers.notification import NotSent, Unavailable, Undeliverable
+from notifiers.notification import NotSent, SummaryLine, Unavailable, Undeliverable
 from tests.helpers.notifications import LINKS, PUBLIC_URL, notification
 from tests.helpers.process import free_port
 from tests.helpers.webhook import SECRET, Webhook, webhook
@@ -130,6 +130,21 @@ async def test_markup_and_mentions_in_texts_are_escaped(chat: GoogleChat, space:
 async def test_long_texts_are_shortened_to_fit_a_message(chat: GoogleChat, space: Webhook) -> None:
     await chat.send(to_space(space.url(), ticket={"description": "<&>日" * 5_000, "subject": "日" * 200}))
     assert int(space.posted[-1].headers["Content-Length"]) < 32_000
+
+
+async def test_a_summary_lists_new_tickets_up_to_a_number_and_belongs_to_no_thread(
+    chat: GoogleChat, space: Webhook
+) -> None:
+    for number in (2, 60):
+        lines = tuple(SummaryLine(f"TKT-{n:06}", TicketPriority.HIGH, f"<b> {n}") for n in range(number))
+        await chat.send(to_space(space.url(), summary=lines))
+        posted = space.posted[-1]
+        (widget,) = posted.message["cardsV2"][0]["card"]["sections"][0]["widgets"]
+        listed = widget["textParagraph"]["text"].split("<br>")
+        assert listed[0] == "TKT-000000 · High · &lt;b&gt; 0"
+        assert listed[2:] == ([] if number == 2 else [*listed[2:50], "… and 10 more"])
+        assert posted.message["fallbackText"] == f"{number} new tickets"
+        assert "thread" not in posted.message
 
 
 async def test_without_a_public_url_there_is_no_button(space: Webhook) -> None:

@@ -479,6 +479,26 @@ async def test_an_admin_gets_one_summary_of_many_tickets(
     assert said == {"Summary: 250 Thanks"}
 
 
+async def test_the_space_gets_one_summary_of_many_tickets(
+    api: Api, database: Database, sink: Sink, server: Server, people: People
+) -> None:
+    webhook = "https://chat.test/v1/spaces/A/messages?key=K&token=T"
+    await api.done("supportSettingsUpdate", "__typename", googleChatWebhookUrl=webhook, googleChatEnabled=True)
+    settings = limited(server, summary_after=2)
+    try:
+        async with api.customer(people.cora) as cora, working(settings, sink, pace=BRISK):
+            for n in range(5):
+                await cora.new_ticket(subject=f"Ticket {n}", customerId=people.cora)
+            await settled(database, {("CREATED", "SENT"): 7, ("CREATED", "PENDING"): 1, ("CREATED", "HELD"): 2})
+            await database.execute("UPDATE deliveries SET due_at = now() WHERE summary_id = id")
+            await settled(database, {("CREATED", "SENT"): 10})
+    finally:
+        await api.done("supportSettingsUpdate", "__typename", googleChatEnabled=False)
+    *singles, summary = [each for each in sink.taken if each["audience"] == "SPACE"]
+    assert [each["ticket"]["subject"] for each in singles] == ["Ticket 0", "Ticket 1"]
+    assert [line["subject"] for line in summary["summary"]] == ["Ticket 2", "Ticket 3", "Ticket 4"]
+
+
 async def test_a_summary_that_cannot_be_sent_takes_its_tickets_along(
     api: Api, database: Database, sink: Sink, server: Server
 ) -> None:
