@@ -274,6 +274,11 @@ class Settings(BaseSettings):
         repr=False,
         description="The mailbox that `callout mail-in --imap` empties: `imaps://user:password@host/INBOX`.",
     )
+    mail_lists: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="The addresses of Google Groups and mailing lists that lead to Callout, besides its own:"
+        " `support@example.com,…`. What other lists send is ignored.",
+    )
     mail_authserv_id: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="The authserv-ids of the mail servers whose `Authentication-Results` count in inbound mail:"
@@ -353,7 +358,7 @@ class Settings(BaseSettings):
         """What is ours in inbound mail: the addresses, the Message-ID domain and the mail servers."""
         sender = self.sender
         addresses = frozenset({sender.address.lower(), self.reply_to.address.lower()})
-        return OwnMail(addresses, sender.domain, frozenset(self.mail_authserv_id))
+        return OwnMail(addresses, sender.domain, frozenset(self.mail_authserv_id), frozenset(self.mail_lists))
 
     @property
     def mail_folder(self) -> Path:
@@ -431,7 +436,7 @@ class Settings(BaseSettings):
             raise ValueError("must start with imaps://, so that the password is encrypted")
         return url
 
-    @field_validator("allowed_origins", "trusted_proxies", "mail_authserv_id", mode="before")
+    @field_validator("allowed_origins", "trusted_proxies", "mail_authserv_id", "mail_lists", mode="before")
     @classmethod
     def _split(cls, listed: Any) -> Any:
         return tuple(filter(None, map(str.strip, listed.split(",")))) if isinstance(listed, str) else listed
@@ -450,6 +455,11 @@ class Settings(BaseSettings):
         if not all(re.fullmatch(r"-|[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?", id_, re.IGNORECASE) for id_ in ids):
             raise ValueError("must be authserv-ids such as mx.example.com, separated by commas")
         return tuple(map(str.lower, ids))
+
+    @field_validator("mail_lists")
+    @classmethod
+    def _are_addresses(cls, lists: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(Mailbox.of("", address).address.lower() for address in lists)
 
     @field_validator("data_dir", "mail_dir", "templates_dir")
     @classmethod

@@ -713,6 +713,7 @@ class InboundMessageRow(Base):
         CheckConstraint("outcome <> 'DUPLICATE'", name="once"),
         CheckConstraint("(outcome IN ('TICKET_CREATED', 'NOTE_ADDED')) = (ticket_id IS NOT NULL)", name="has_ticket"),
         CheckConstraint("(outcome = 'NOTE_ADDED') = (note_id IS NOT NULL)", name="has_note"),
+        CheckConstraint("outcome <> 'KEPT_ASIDE' OR raw IS NOT NULL", name="kept_aside_is_kept"),
         CheckConstraint("outcome NOT IN ('IGNORED', 'KEPT_ASIDE') OR reason IS NOT NULL", name="has_reason"),
         at_most("text", limits.MAIL_TEXT_MAX),
         CheckConstraint(f"cardinality(recipients) <= {limits.MAIL_RECIPIENTS_MAX}", name="recipients_count"),

@@ -195,7 +195,7 @@ WHERE id > $1::uuid AND id <= $2::uuid
 _RAW: Final = """
 SELECT id::text FROM inbound_messages WHERE id > $1::uuid AND id <= $2::uuid AND length(raw) > 0 ORDER BY id"""
 _READ_RAW: Final = "SELECT raw FROM inbound_messages WHERE id = $1::uuid"
-_EMPTY_RAW: Final = "UPDATE inbound_messages SET raw = '' WHERE id = $1::uuid AND raw IS NOT NULL"
+_EMPTY_RAW: Final = "UPDATE inbound_messages SET raw = '', text = NULL WHERE id = $1::uuid AND raw IS NOT NULL"
 
 _ARTICLES: Final = f"""
 UPDATE articles SET

@@ -7,18 +7,14 @@ The fields are parsed here, as crafted ones make the standard library's parsers 
 from __future__ import annotations
 
 import re
-from binascii import Error as Base64Error
 from collections.abc import Iterable
-from email.errors import MessageError
-from email.header import decode_header
 from email.message import Message
 
 from db import limits
 from notifiers.inbound.authentication import verified
-from notifiers.inbound.charsets import decoded
+from notifiers.inbound.encoded_words import decoded_line, raw_text
 from notifiers.inbound.mailboxes import addresses, mailbox, mailboxes
 from notifiers.message_ids import OwnMail
-from notifiers.text import one_line
 
 _READ_MAX = 5_000  # characters of a header that are read
 _REPEATED_MAX = 5  # From fields with one address
@@ -79,12 +75,12 @@ class Header:
 
     def mailboxes(self, name: str) -> list[tuple[str, str]]:
         """The names and addresses in the field's first value."""
-        found = mailboxes(_eight_bit(self.said(name)[0]))
+        found = mailboxes(_utf8(self.said(name)[0]))
         return [(_name(shown), address) for shown, address in found]
 
     def addresses(self, *names: str) -> list[str]:
         """The addresses in the first value of each field, in lower case, as many as are stored."""
-        return addresses(_eight_bit(",".join(self.said(*names))), limits.MAIL_RECIPIENTS_MAX)
+        return addresses(_utf8(",".join(self.said(*names))), limits.MAIL_RECIPIENTS_MAX)
 
     def content_type(self) -> str:
         return self._message.get_content_type()
@@ -96,40 +92,27 @@ class Header:
 
 def _mailbox(value: str) -> tuple[str, str | None]:
     """The name and the address, if `value` is exactly one mailbox; otherwise the address is None. Some programs encode
-    the whole field, with the address, which RFC 2047 forbids."""
-    text = _eight_bit(value)
+    the whole field, with the address, which RFC 2047 forbids. The charset of a name may be guessed, but an address must
+    be what the sender wrote."""
+    text = _utf8(value)
     name, address = mailbox(text)
     if address is None and "=?" in text:
-        name, address = mailbox(decoded_line(value, _READ_MAX))
+        name, address = mailbox(decoded_line(text, _READ_MAX))
+    elif "\ufffd" in name:
+        name, guessed = mailbox(raw_text(value))
+        name = name if guessed == address else ""
     return ("" if address is None else _name(name)), address
+
+
+def _utf8(value: str) -> str:
+    """A header's text, in which the parser has left non-ASCII bytes as surrogates, decoded as UTF-8."""
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _name(written: str) -> str:
     """A mailbox's name as shown. One that looks like an address would mislead the reader, and is left out."""
     name = decoded_line(re.sub(r"\\(.)", r"\1", written.strip('"')), limits.NAME_MAX)
     return "" if "@" in name else name
-
-
-def _eight_bit(value: str) -> str:
-    """A header's text, in which the parser has left non-ASCII bytes as surrogates, decoded as UTF-8."""
-    return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def decoded_line(value: str, maximum: int) -> str:
-    """A header's text on one line, with encoded words (RFC 2047) decoded, cut to `maximum` characters."""
-    value = _eight_bit(value[:_READ_MAX])
-    try:
-        read = "".join(_piece(piece, charset) for piece, charset in decode_header(value))
-    except (MessageError, ValueError, Base64Error):
-        read = value
-    return one_line(read, maximum)
-
-
-def _piece(piece: bytes | str, charset: str | None) -> str:
-    if isinstance(piece, str):
-        return piece
-    # The library returns the text between encoded words as bytes in this Python codec.
-    return decoded(piece, charset) if charset else piece.decode("raw-unicode-escape", "replace")
 
 
 def message_ids(values: Iterable[str]) -> list[str]:

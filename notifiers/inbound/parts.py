@@ -15,8 +15,8 @@ from html import escape
 from typing import Any
 
 from db import limits
-from notifiers.inbound.charsets import decoded
-from notifiers.inbound.header import decoded_line
+from notifiers.inbound.charsets import declared_in_html, decoded
+from notifiers.inbound.encoded_words import decoded_line
 from notifiers.inbound.mail_text import Unreadable, html_to_text
 from notifiers.text import tidy
 
@@ -134,9 +134,10 @@ def _is_file(part: Message) -> bool:
 
 
 def _text_of(part: Message) -> _Piece:
-    data = _data(part)
-    text = tidy(decoded(data, part.get_content_charset()))
-    return _Piece(html=text) if part.get_content_type() == "text/html" else _Piece(text)
+    data, declared = _data(part), part.get_content_charset()
+    if part.get_content_type() == "text/html":
+        return _Piece(html=tidy(decoded(data, declared, declared_in_html(data))))
+    return _Piece(tidy(decoded(data, declared)))
 
 
 def _data(part: Message) -> bytes:

@@ -23,6 +23,9 @@ BEFORE = "0005"  # the steps up to this one create the tables that they lock
 HEAD = REVISIONS[-1]
 MANY = 50  # rows; fewer than there are tickets, and more than the tables of one row have
 
+# The order in which a mutation locks tables: those of its statement, then those that the triggers read.
+LOCKED_BY_MUTATIONS = ("tickets", "ticket_events", "notes", "deliveries", "customers")
+
 # What may run outside a transaction, because it stops neither readers nor writers.
 HARMLESS = re.compile(
     r"\s*((CREATE|DROP) INDEX CONCURRENTLY|ALTER INDEX \w+ RENAME|ALTER TABLE \w+ VALIDATE CONSTRAINT"
@@ -77,6 +80,25 @@ async def test_no_step_reads_many_rows_while_it_locks_others_out(old: Database, 
                 assert HARMLESS.match(each.sql), each
         assert any("event_log" in each.locked for each in statements)
         assert any(not each.in_transaction for each in statements)
+
+
+async def test_every_step_up_locks_tables_in_the_order_of_a_mutation(old: Database, empty_database: str) -> None:
+    """Otherwise a mutation that has one of them waits for the step, and the step for the mutation, at each try."""
+    with recorded() as statements:
+        await upgrade(empty_database, HEAD)
+    turns = [turn for turn in _locked_in_turn(statements) if len(turn) > 1]
+    assert turns
+    assert turns == [sorted(turn, key=LOCKED_BY_MUTATIONS.index) for turn in turns]
+
+
+def _locked_in_turn(statements: list[Executed]) -> list[list[str]]:
+    """The tables that each transaction has locked, in that order."""
+    turns: list[list[str]] = [[]]
+    for each in statements:
+        if not each.locked.issuperset(turns[-1]):
+            turns.append([])
+        turns[-1] += sorted((each.locked & {*LOCKED_BY_MUTATIONS}) - {*turns[-1]}, key=LOCKED_BY_MUTATIONS.index)
+    return turns
 
 
 @pytest.mark.parametrize(
