@@ -336,7 +336,8 @@ def _empty_mailbox(pause: float | None) -> None:
     logs.configure(chosen)
     with migrated_database(chosen) as url:
         try:
-            asyncio.run(mail_in.empty(chosen, url, Account.of(chosen.imap_url), click.echo, pause))
+            account, client = Account.of(chosen.imap_url), chosen.imap_oauth
+            asyncio.run(mail_in.empty(chosen, url, account, client, click.echo, pause))
         except mail_in.EXPECTED as error:
             raise click.ClickException(str(error) or type(error).__name__) from error
 
