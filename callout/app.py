@@ -21,7 +21,7 @@ from callout.database import DatabaseUnusable, wait_for
 from callout.execution.budgets import Budgets
 from callout.execution.prepare import Preparer
 from callout.execution.run import Engine
-from callout.http import confirm_page
+from callout.http import confirm_page, cross_origin
 from callout.http.access_log import AccessLog
 from callout.http.connection_limits import ConnectionLimits
 from callout.http.endpoint import GraphQLEndpoint
@@ -82,7 +82,11 @@ def create_app(
 
     return Starlette(
         routes=[*health.ROUTES, *confirm_page.ROUTES],
-        middleware=[Middleware(RequestGuard, access_log, chosen.client_addresses), Middleware(_GraphQLFirst)],
+        middleware=[
+            *cross_origin.middleware(chosen.allowed_origins),
+            Middleware(RequestGuard, access_log, chosen.client_addresses),
+            Middleware(_GraphQLFirst),
+        ],
         exception_handlers={HTTPException: on_http_exception},
         lifespan=lifespan,
     )

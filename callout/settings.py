@@ -100,7 +100,7 @@ class Settings(BaseSettings):
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="The origins whose pages may open WebSockets, besides the server's own: `https://a.example,…`.",
+        description="The origins whose pages may use the API, besides the server's own: `https://a.example,…`.",
     )
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
@@ -475,6 +475,14 @@ class Settings(BaseSettings):
     def _split(cls, listed: Any) -> Any:
         return tuple(filter(None, map(str.strip, listed.split(",")))) if isinstance(listed, str) else listed
 
+    @field_validator("allowed_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not _is_origin(origin):
+                raise ValueError(f"{origin} is not an origin: a scheme, a host, and a port unless it is the usual one")
+        return origins
+
     @field_validator("trusted_proxies")
     @classmethod
     def _are_networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
@@ -634,6 +642,21 @@ def unknown_variables() -> list[str]:
 def _line(location: tuple[int | str, ...], message: str) -> str:
     name = variable(str(location[0])) if location else PREFIX.rstrip("_")
     return f"{name}: {message.removeprefix('Value error, ')}"
+
+
+def _is_origin(text: str) -> bool:
+    """Whether a browser would send `text` as an origin: in lower case, in ASCII, without a path and the usual port."""
+    parts = urlsplit(text)
+    usual = {"https": 443, "http": 80}.get(parts.scheme)
+    if usual is None or not parts.hostname or not _has_port_or_none(parts) or parts.port == usual:
+        return False
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    port = "" if parts.port is None else f":{parts.port}"
+    return (
+        text.isascii()
+        and text == f"{parts.scheme}://{host}{port}"
+        and re.fullmatch(r"[a-z0-9._:\[\]-]+", host + port) is not None
+    )
 
 
 def _has_port_or_none(parts: SplitResult) -> bool:
