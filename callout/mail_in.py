@@ -11,29 +11,29 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import asyncpg
 
-from callout.database import DatabaseUnusable
 from callout.settings import Settings
 from db.enums import Role
-from db.postgres.embedded import EmbeddedServerError
-from db.postgres.migrate import NotMigrated
+from db.errors import Failure
 from db.postgres.pool import OUTAGE, Database
 from db.viewer import Viewer
-from notifiers.inbound.imap import Account, ImapMailbox, LoginRefused, MailboxUnavailable, OAuthClient
-from notifiers.inbound.oauth import AccessTokens
+from notifiers.inbound.imap import Account, ImapMailbox, LoginRefused, OAuthClient
 from notifiers.inbound.reading import BYTES_MAX
 from pubsub.bell import ring_once
 from resolvers.inbound import GATEWAY, Received, receive
 from resolvers.mutation import Call
 
+if TYPE_CHECKING:
+    from notifiers.inbound.oauth import AccessTokens
+
 logger = logging.getLogger(__name__)
 
 EX_TEMPFAIL = 75  # in sysexits.h: try again later
 RETRY_SECONDS_MAX = 300.0
-EXPECTED = (MailboxUnavailable, DatabaseUnusable, EmbeddedServerError, NotMigrated, *OUTAGE)
+EXPECTED = (Failure, *OUTAGE)
 """Failures of the mailbox or the database. Their messages can be shown to the operator as they are."""
 
 _AT_ONCE = 65_536  # bytes; the rest of a message that is too large is discarded in such chunks
@@ -71,6 +71,8 @@ async def empty(
 
     With `pause` None it checks once, and raises `MailboxUnavailable` or the database's errors.
     """
+    from notifiers.inbound.oauth import AccessTokens  # not for a single message
+
     tokens = None if client is None else AccessTokens(client)
     failures = 0
     while True:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import unquote
 
+from db.errors import Failure
 from db.postgres.url import server_url
 
 ANSWER_SECONDS = 30.0
@@ -23,7 +24,7 @@ _PORTS = {"imap": 143, "imaps": 993}
 _PRINTABLE = re.compile(r"[ -~]+")
 
 
-class MailboxUnavailable(Exception):
+class MailboxUnavailable(Failure):
     """The mailbox cannot be read now. The text is the reason, and never contains the password."""
 
 
