@@ -50,11 +50,12 @@ from db.postgres.statement import Statement
 from db.sql import Expression, Row, table
 from db.viewer import Viewer
 from db.visibility import ViewerParameter
+from notifiers.inbound.history import Divided
 from notifiers.inbound.mailboxes import spellings, without_tag
 from notifiers.inbound.parts import IncomingFile
 from notifiers.inbound.reading import BYTES_MAX, KEPT_MAX, TEXT_MAX, IncomingMail, read
 from notifiers.text import shortened
-from resolvers import note, ticket
+from resolvers import note, quotes, ticket
 from resolvers.checks import Checks
 from resolvers.mutation import Call, Input, Outcome, Transaction, UserErrorCode
 
@@ -348,7 +349,7 @@ async def _open_ticket(transaction: Transaction, call: Call, mail: IncomingMail)
     values = {
         "id": ticket_id,
         "subject": mail.subject or NO_SUBJECT,
-        "description": _body(mail, limits.DESCRIPTION_MAX),
+        "description": _body(mail, mail.whole, limits.DESCRIPTION_MAX),
         "source": TicketSource.EMAIL,
         "creator_kind": ActorKind.CUSTOMER,
         "creator_id": author.id,
@@ -385,17 +386,24 @@ def _outsider(mail: IncomingMail, name: str) -> Viewer:
     return Viewer(Role.CUSTOMER, f"mailto:{str(mail.from_address).lower()}", name)
 
 
-def _body(mail: IncomingMail, maximum: int) -> str:
-    """The message's text and the names of its files, in at most `maximum` characters. A longer text is cut, with
-    a remark that says so. The names are few and short, so most of the characters are left for the text."""
+def _body(mail: IncomingMail, text: str, maximum: int) -> str:
+    """A text of the message, the remarks about it and the names of its files, in at most `maximum` characters. A longer
+    text is cut, with a remark that says so. The rest is few and short, so most of the characters are left for the
+    text."""
     named = "".join(f"\n- {name}" for name in _listed(mail.files))
-    tail = f"\n\nAttachments (not stored):{named}" if named else ""
-    text = mail.text.strip() or NO_TEXT
-    if mail.cut or len(text) + len(tail) > maximum:
-        why = f"only its first {TEXT_MAX:,} characters were read" if mail.cut else f"it has {len(text):,} characters"
-        mark = f"\n\n… (The message was shortened: {why}.)"
-        text = text[: maximum - len(tail) - len(mark)].rstrip() + mark
-    return text + tail
+    tail = "".join(f"\n\n{remark}" for remark in mail.remarks)
+    tail += f"\n\nAttachments (not stored):{named}" if named else ""
+    return _shortened(text.strip() or NO_TEXT, maximum - len(tail), mail.cut) + tail
+
+
+def _shortened(text: str, maximum: int, was_cut: bool) -> str:
+    """The text in at most `maximum` characters, with a remark if it has more or `was_cut` before. Nothing is lost by
+    that: the raw message is kept for a time."""
+    if not was_cut and len(text) <= maximum:
+        return text
+    why = f"only its first {TEXT_MAX:,} characters were read" if was_cut else f"it has {len(text):,} characters"
+    mark = f"\n\n… (The message was shortened: {why}.)"
+    return text[: maximum - len(mark)].rstrip() + mark
 
 
 def _listed(files: tuple[IncomingFile, ...]) -> list[str]:
@@ -451,20 +459,31 @@ async def _add_note(transaction: Transaction, call: Call, mail: IncomingMail, an
     internal = author.role is Role.SERVICE
     writing = replace(call, viewer=author)
     note_id, ticket_id = new_id(), str(answered["id"])
-    body = _body(mail, limits.NOTE_MAX)
+    parts = await _divided(transaction, call, mail, answered, internal=internal)
+    quoted = _shortened(parts.quoted, limits.QUOTED_MAX, False) if parts.quoted else None
     await note.write(
         transaction,
         writing,
         ticket_id,
         note_id,
-        body,
+        _body(mail, parts.text, limits.NOTE_MAX),
         internal_only=internal,
         via=NoteVia.EMAIL,
         sender_verified=mail.sender_verified,
+        quoted=quoted,
     )
     if not internal:
         await ticket.answered(transaction, writing, answered)
     return Received(InboundOutcome.NOTE_ADDED, ticket_id=ticket_id, note_id=note_id)
+
+
+async def _divided(
+    transaction: Transaction, call: Call, mail: IncomingMail, answered: Mapping[str, Any], *, internal: bool
+) -> Divided:
+    if not mail.quoted:
+        return Divided(mail.text, "")
+    ours = await quotes.held(transaction, call.own_mail, mail, answered, internal=internal)
+    return await asyncio.get_running_loop().run_in_executor(_PARSING, quotes.divide, mail, ours)
 
 
 def _author_of_note(mail: IncomingMail, answered: Mapping[str, Any]) -> Viewer:
@@ -484,7 +503,7 @@ def _author_of_note(mail: IncomingMail, answered: Mapping[str, Any]) -> Viewer:
 
 async def _write(transaction: Transaction, mail: IncomingMail, received: Received, raw: bytes) -> str:
     message_id = new_id()
-    waits = received.outcome in WAITING and received.whole
+    text = "\n\n".join(filter(None, (mail.whole, *mail.remarks))) if received.outcome in WAITING else ""
     written = await _WRITE.fetchval(
         transaction,
         id=message_id,
@@ -499,9 +518,9 @@ async def _write(transaction: Transaction, mail: IncomingMail, received: Receive
         reason=received.reason,
         ticket_id=received.ticket_id,
         note_id=received.note_id,
-        raw=(raw if len(raw) <= BYTES_MAX else raw[:KEPT_MAX]) if waits else None,
+        raw=(raw if len(raw) <= BYTES_MAX else raw[:KEPT_MAX]) if received.whole else None,
         recipients=list(mail.recipients),
-        text=shortened(mail.text, limits.MAIL_TEXT_MAX) if waits and mail.text else None,
+        text=shortened(text, limits.MAIL_TEXT_MAX) if received.whole and text else None,
     )
     if written is None:
         earlier = await _EARLIER.fetchrow(transaction, key=mail.key)
@@ -524,7 +543,7 @@ _RAW_SHOWN = 65_536  # bytes
 
 
 def raw_beginning(row: Row, viewer: ViewerParameter) -> Expression:
-    """The first 64 KiB of a message that was kept aside, in base64 on one line; null for any other."""
+    """The first 64 KiB of a message as it arrived, in base64 on one line; null once that has been dropped."""
     beginning = func.substr(row.c.raw, literal_column("1"), literal_column(str(_RAW_SHOWN)))
     return func.translate(func.encode(beginning, "base64"), literal_column("E'\\n'"), literal_column("''"))
 

@@ -46,9 +46,10 @@ async def write(
     internal_only: bool,
     via: NoteVia = NoteVia.WEB,
     sender_verified: bool | None = None,
+    quoted: str | None = None,
 ) -> None:
     """Write a note and its event, and queue the notifications. The text is checked and the transaction has locked the
-    ticket. `sender_verified` is for a note that came by mail."""
+    ticket. `sender_verified` and `quoted` are for a note that came by mail."""
     await event_log.note(
         transaction,
         call.viewer,
@@ -58,5 +59,6 @@ async def write(
         internal_only=internal_only,
         via=via,
         sender_verified=sender_verified,
+        quoted=quoted,
         deliveries=deliveries(rules.of_note(call.viewer.role, internal_only=internal_only)),
     )

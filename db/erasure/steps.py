@@ -162,7 +162,7 @@ SELECT id::text FROM tickets AS ticket WHERE id > $1::uuid AND id <= $2::uuid AN
         )
     )
     OR EXISTS (
-        SELECT FROM notes WHERE ticket_id = ticket.id AND (body ~* $3
+        SELECT FROM notes WHERE ticket_id = ticket.id AND (concat_ws(E'\\n', body, quoted) ~* $3
             OR author_kind = 'CUSTOMER' AND author_id = $4::text AND author_name <> $6
             OR author_kind = 'SERVICE' AND author_name ~* $3
             OR author_id LIKE 'mailto:%' AND author_id ~* $3)

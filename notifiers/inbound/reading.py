@@ -22,8 +22,10 @@ from db import limits
 from notifiers.inbound.authentication import Forged
 from notifiers.inbound.automatic import automatic
 from notifiers.inbound.header import Header, message_ids
-from notifiers.inbound.mail_text import Unreadable, html_to_text, only_new
+from notifiers.inbound.history import Divided, divided
+from notifiers.inbound.mail_text import Unreadable, html_to_text, without_data
 from notifiers.inbound.parts import IncomingFile, content, count_lines
+from notifiers.inbound.subjects import is_reply
 from notifiers.inbound.writer import Writer, recipients_of, writer_of
 from notifiers.message_ids import OwnMail
 
@@ -42,8 +44,6 @@ _END_OF_HEADER = re.compile(rb"\r?\n\r?\n|\r\r")
 _REFERENCE = re.compile(
     rf"\b{limits.REFERENCE_PREFIX}[{limits.REFERENCE_ALPHABET}]{{{limits.REFERENCE_LENGTH}}}\b", re.IGNORECASE
 )
-_ANSWERS = re.compile(r"\s*(?:re|aw|sv|antw|rif|odp|ref)\s*(?:\[\d+\])?\s*:", re.IGNORECASE)
-_FORWARDS = re.compile(r"\s*(?:fwd?|wg|tr|rv|enc|vs|doorst)\s*:", re.IGNORECASE)
 
 _WRITTEN = ("from", "reply-to", "to", "date", "subject", "in-reply-to", "references", "content-type")
 """The header fields that only the sender writes, and no server on the way."""
@@ -55,9 +55,11 @@ class IncomingMail:
     and names of files have the same `content`.
 
     `references` are the Message-IDs that it replies to, the nearest first; `tickets` are the references (`TKT-…`) in
-    its subject, in upper case. `text` is without quoted text if the message is a reply; `cut` is true if the text was
-    longer than `TEXT_MAX`. `sender_verified` is None if no server of ours has said anything about the sender.
-    `automatic` and `unusable` are reasons, for admins to read.
+    its subject, in upper case. `whole` is the text; `cut` is true if it was longer than `TEXT_MAX`. Of a reply, `text`
+    is what the sender wrote, and `quoted` the history and the signature, if all that it quotes is ours; of others
+    `text` is the whole. `only_marks` says that the text has no other form, such as HTML, than the one with marks (`>`)
+    before quoted lines. `remarks` are about what could not be read. `sender_verified` is None if no server of ours has
+    said anything about the sender. `automatic` and `unusable` are reasons, for admins to read.
 
     `from_address` is the writer's. `through` is the address in From, if a form or a list has sent the message for them;
     then nobody has verified the writer. `believed` is false if that form or list is not ours, or may be forged.
@@ -76,8 +78,12 @@ class IncomingMail:
     believed: bool = True
     recipients: tuple[str, ...] = ()
     subject: str = ""
+    whole: str = ""
     text: str = ""
+    quoted: str = ""
+    only_marks: bool = False
     cut: bool = False
+    remarks: tuple[str, ...] = ()
     files: tuple[IncomingFile, ...] = ()
     sender_verified: bool | None = None
     automatic: str | None = None
@@ -143,14 +149,14 @@ def _read(raw: bytes, own: OwnMail) -> IncomingMail:
     said = header.said("in-reply-to", "references")
     references = tuple(dict.fromkeys([*message_ids(said[:1]), *reversed(message_ids(said[1:]))]))[:_REFERENCES_MAX]
     found = content(raw)
-    text = found.plain.strip() or html_to_text(found.html)
+    text = without_data(found.plain.strip() or html_to_text(found.html))
     cut, text = len(text) > TEXT_MAX, text[:TEXT_MAX]
-    answer = (bool(references) or bool(_ANSWERS.match(subject))) and not _FORWARDS.match(subject)
-    text = "\n\n".join(filter(None, (only_new(text) if answer else text, *found.remarks)))
+    is_answer = is_reply(subject, in_thread=bool(references))
+    parts = divided(text, f"{writer.name} {writer.address}") if is_answer else Divided(text, "")
     named = [f"{file.name} ({file.content_type})" for file in found.files]
     mail = IncomingMail(
         key=_key(header, message_id, writer, body),
-        content=_digest((writer.address or "").lower(), subject, " ".join(text.split()), *named),
+        content=_digest((writer.address or "").lower(), subject, " ".join(text.split()), *found.remarks, *named),
         size=len(raw),
         message_id=message_id,
         references=references,
@@ -161,8 +167,12 @@ def _read(raw: bytes, own: OwnMail) -> IncomingMail:
         believed=writer.through is None or (writer.ours and verified is not False),
         recipients=recipients_of(header, own),
         subject=subject,
-        text=text,
+        whole=text,
+        text=parts.text,
+        quoted=parts.quoted,
+        only_marks=not found.html,
         cut=cut,
+        remarks=found.remarks,
         files=found.files,
         sender_verified=verified if writer.through is None or verified is None else False,
         automatic=by_program,

@@ -68,6 +68,7 @@ SUBSCRIPTIONS = {
 }
 FIELDS = {
     "Note.senderVerified": "AT",
+    "Note.quoted": "ATC",
     "Ticket.senderVerified": "AT",
     "Ticket.chat": "ATS",
     "Ticket.deliveries": "AT",

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from db.postgres.indexes import drop_index, make_index
 
 revision = "0019"
-down_revision = "0017"
+down_revision = "0018"
 branch_labels = None
 depends_on = None
 
@@ -20,7 +20,6 @@ oldest_database = "0019"
 
 _RECIPIENTS = "ck_inbound_messages_recipients_count"
 _TEXT = "ck_inbound_messages_text_length"
-_KEPT = "ck_inbound_messages_kept_aside_is_kept"
 _FINAL = "audit_entries_final"
 _KINDS = "'CUSTOMER', 'PROPERTY', 'TECHNICIAN', 'ARTICLE', 'SUPPORT_SETTINGS', 'API_KEY', 'TOKEN'"
 _OUTCOMES = "'TICKET_CREATED', 'NOTE_ADDED', 'DUPLICATE', 'IGNORED', 'KEPT_ASIDE'"
@@ -51,13 +50,11 @@ def upgrade() -> None:
             ADD COLUMN IF NOT EXISTS text text,
             DROP CONSTRAINT IF EXISTS {_RECIPIENTS},
             DROP CONSTRAINT IF EXISTS {_TEXT},
-            DROP CONSTRAINT IF EXISTS {_KEPT},
             ADD CONSTRAINT {_RECIPIENTS} CHECK (cardinality(recipients) <= 50) NOT VALID,
-            ADD CONSTRAINT {_TEXT} CHECK (length(text) <= 100000) NOT VALID,
-            ADD CONSTRAINT {_KEPT} CHECK (outcome <> 'KEPT_ASIDE' OR raw IS NOT NULL) NOT VALID""")
+            ADD CONSTRAINT {_TEXT} CHECK (length(text) <= 100000) NOT VALID""")
     with op.get_context().autocommit_block():
-        for name in (_RECIPIENTS, _TEXT, _KEPT):
-            op.execute(f"ALTER TABLE inbound_messages VALIDATE CONSTRAINT {name}")
+        op.execute(f"ALTER TABLE inbound_messages VALIDATE CONSTRAINT {_RECIPIENTS}")
+        op.execute(f"ALTER TABLE inbound_messages VALIDATE CONSTRAINT {_TEXT}")
 
 
 def downgrade() -> None:
@@ -66,11 +63,6 @@ def downgrade() -> None:
     op.execute("UPDATE inbound_messages SET outcome = 'IGNORED' WHERE outcome = 'DISCARDED'")
     op.execute("ALTER TABLE inbound_messages DROP COLUMN recipients, DROP COLUMN text")
     _take_value_from_outcomes()
-    op.execute("UPDATE inbound_messages SET raw = NULL WHERE outcome <> 'KEPT_ASIDE' AND raw IS NOT NULL")
-    op.execute(f"""
-        ALTER TABLE inbound_messages
-            DROP CONSTRAINT {_KEPT},
-            ADD CONSTRAINT {_KEPT} CHECK ((outcome = 'KEPT_ASIDE') = (raw IS NOT NULL))""")
     op.execute("ALTER TABLE audit_entries DISABLE TRIGGER USER")
     op.execute("DELETE FROM audit_entries WHERE object_kind = 'INBOUND_MESSAGE'")
     op.execute("ALTER TABLE audit_entries ENABLE TRIGGER USER")
