@@ -41,7 +41,8 @@ _UNDELIVERED = """
 SELECT count(*) FILTER (WHERE state = 'PENDING'),
     count(*) FILTER (WHERE state = 'PENDING' AND due_at < now() - $1 * interval '1 minute'),
     count(*) FILTER (WHERE state = 'HELD'),
-    count(*) FILTER (WHERE state = 'DEAD')
+    count(*) FILTER (WHERE state = 'DEAD'),
+    (SELECT admin_recipients = '{}' AND NOT google_chat_enabled FROM support_settings)
 FROM deliveries WHERE state IN ('PENDING', 'HELD', 'DEAD')"""
 
 _KEYS = """
@@ -185,7 +186,7 @@ async def _deliveries(url: str) -> Finding:
     """Checks whether due deliveries are being sent. Deliveries that were given up are counted but are not a problem."""
     connection = await asyncpg.connect(url)
     try:
-        ((waiting, overdue, held, dead),) = await connection.fetch(_UNDELIVERED, OVERDUE_MINUTES)
+        ((waiting, overdue, held, dead, unheard),) = await connection.fetch(_UNDELIVERED, OVERDUE_MINUTES)
     finally:
         await connection.close()
     text = f"{waiting:,} to be sent, {dead:,} given up"
@@ -193,6 +194,8 @@ async def _deliveries(url: str) -> Finding:
         text += f", {held:,} held until their recipients confirm their addresses, or for a summary"
     if overdue:
         text += f"\n{overdue:,} have been due for more than {OVERDUE_MINUTES} minutes: no worker sends them"
+    if unheard:
+        text += "\nno admin recipients, and Google Chat is off: nobody hears of a ticket that has no technician"
     return Finding(overdue == 0, "queue", text)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from html import escape
@@ -23,8 +24,8 @@ from urllib.request import getproxies
 import httpx
 
 from db.enums import NoticeKind
-from notifiers.links import link_of
-from notifiers.notification import Channel, Notification, TicketFacts, Unavailable, Undeliverable
+from notifiers.links import TicketLinks
+from notifiers.notification import Channel, Notification, SummaryLine, TicketFacts, Unavailable, Undeliverable
 from notifiers.public_addresses import NotPublic, PublicTransport, names_private_host
 from notifiers.text import one_line, shortened, tidy
 
@@ -34,13 +35,16 @@ PATIENCE_SECONDS = 3.0  # the longest wait for a turn within `send`; for a longe
 RETRY_AFTER_MAX = 3_600.0  # seconds; a longer Retry-After is cut to this
 PROMISE_SECONDS = 600.0  # how long a reserved turn is kept after it was due
 EXCERPT_MAX = 1_000  # characters of a note, description or resolution; a message may have 32,000 bytes
+LISTED_MAX = 50  # tickets of a summary that are listed, the most urgent ones
 
 _HEADLINES = {
     NoticeKind.CREATED: "New ticket",
     NoticeKind.ASSIGNED: "Ticket assigned",
     NoticeKind.UNASSIGNED: "Ticket unassigned",
     NoticeKind.NOTE_ADDED: "New note",
+    NoticeKind.CUSTOMER_ANSWERED: "Customer answered",
     NoticeKind.RESOLVED: "Ticket resolved",
+    NoticeKind.REOPENED: "Ticket reopened",
     NoticeKind.CONFIRM_ADDRESS: "Address to be confirmed",
     NoticeKind.TEST: "Google Chat works",
 }
@@ -56,7 +60,7 @@ class GoogleChat(Channel):
 
     def __init__(
         self,
-        public_url: str | None,
+        links: TicketLinks,
         *,
         private_hosts: bool = False,
         per_minute: int = PER_MINUTE,
@@ -64,7 +68,7 @@ class GoogleChat(Channel):
     ) -> None:
         for library in ("httpx", "httpcore"):
             logging.getLogger(library).setLevel(logging.WARNING)  # below that level they log the URL
-        self._public_url = public_url
+        self._links = links
         self._per_minute = per_minute
         self._seconds = seconds
         self._private_hosts = private_hosts
@@ -79,7 +83,7 @@ class GoogleChat(Channel):
         if not url:
             raise Undeliverable("No webhook URL is set.")
         try:
-            address, space = _address(url, threaded=notification.ticket is not None)
+            address, space = _address(url, threaded=notification.ticket is not None and not notification.summary)
         except (ValueError, httpx.InvalidURL):
             raise Undeliverable("The webhook URL is not valid.") from None
         if self.objection(url):
@@ -89,7 +93,7 @@ class GoogleChat(Channel):
             if wait > PATIENCE_SECONDS:
                 raise Unavailable("The space's rate limit is reached.", wait)
             await asyncio.sleep(wait)
-        status, after = await self._post(address, _message(notification, link_of(notification, self._public_url)))
+        status, after = await self._post(address, _message(notification, self._links.of(notification)))
         said = _said(status)
         if 200 <= status < 300:
             return said
@@ -192,6 +196,8 @@ def _message(notification: Notification, link: str | None) -> dict[str, Any]:
     if notification.ticket is None:
         text = "Callout can post to this space."
         return _card(headline, f"{headline}. {text}", [{"textParagraph": {"text": text}}])
+    if notification.summary:
+        return _summary(notification.summary)
     ticket = notification.ticket
     title = f"{ticket.reference} · {headline}"
     widgets = [
@@ -206,6 +212,16 @@ def _message(notification: Notification, link: str | None) -> dict[str, Any]:
     # The fallback text can mention people and has no escaping: `<users/all>` would notify everyone in the space.
     plain = one_line(ticket.subject).translate({ord("<"): "\u2039", ord(">"): "\u203a"})
     return _card(title, f"{title}: {plain}", widgets) | {"thread": {"threadKey": ticket.id}}
+
+
+def _summary(lines: Sequence[SummaryLine]) -> dict[str, Any]:
+    title = f"{len(lines)} new tickets"
+    said = [
+        f"{each.reference} · {each.priority.capitalize()} · {one_line(each.subject)}" for each in lines[:LISTED_MAX]
+    ]
+    if len(lines) > LISTED_MAX:
+        said.append(f"… and {len(lines) - LISTED_MAX} more")
+    return _card(title, title, [{"textParagraph": {"text": _formatted("\n".join(said))}}])
 
 
 def _card(title: str, fallback: str, widgets: list[dict[str, Any]]) -> dict[str, Any]:
@@ -227,8 +243,8 @@ def _facts(notification: Notification, ticket: TicketFacts) -> list[tuple[str, s
 def _excerpt(notification: Notification, ticket: TicketFacts) -> str:
     match notification.kind:
         case NoticeKind.CREATED:
-            text = ticket.description
-        case NoticeKind.NOTE_ADDED:
+            text = notification.note or ticket.description
+        case NoticeKind.NOTE_ADDED | NoticeKind.CUSTOMER_ANSWERED | NoticeKind.REOPENED:
             text = notification.note or ""
         case NoticeKind.RESOLVED:
             text = ticket.resolution or ""

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from email.utils import format_datetime
 
-from db.enums import NoticeKind
+from db.enums import Audience, NoticeKind, TicketPriority
 from notifiers import message_ids
 from notifiers.addresses import Mailbox, unstructured
 from notifiers.notification import Notification, Unavailable, Undeliverable
@@ -24,6 +24,7 @@ from notifiers.text import one_line
 LINE = 76  # octets, RFC 2047, section 2
 THREAD_MAX = 20  # earlier mails that a mail refers to
 
+_PRESSING = (TicketPriority.HIGH, TicketPriority.URGENT)
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>")
 
 
@@ -85,8 +86,9 @@ class Composer:
 
 
 def _subject(notification: Notification) -> str:
-    """The subject, the same for all mails of a ticket, as some mail programs thread by it. The mail that asks to
-    confirm an address has its own, because the recipient may be a stranger to the ticket."""
+    """The subject, the same for all mails of a ticket, as some mail programs thread by it; for staff it begins with a
+    priority above the usual ones. The mail that asks to confirm an address has its own, because the recipient may be a
+    stranger to the ticket."""
     ticket = notification.ticket
     if ticket is None:
         return "Test message from Callout"
@@ -94,7 +96,9 @@ def _subject(notification: Notification) -> str:
         return f"{len(notification.summary)} new tickets"
     if notification.kind is NoticeKind.CONFIRM_ADDRESS:
         return f"[{ticket.reference}] Please confirm your e-mail address"
-    return f"[{ticket.reference}] {one_line(ticket.subject)}"
+    pressing = notification.audience is not Audience.CUSTOMER and ticket.priority in _PRESSING
+    priority = f"{ticket.priority.capitalize()}: " if pressing else ""
+    return f"[{ticket.reference}] {priority}{one_line(ticket.subject)}"
 
 
 def _folded(name: str, value: str) -> str:

@@ -54,7 +54,7 @@ WITH mine AS MATERIALIZED (
     SELECT * FROM deliveries WHERE {_FRESH} ORDER BY created_at, id LIMIT {BATCH} FOR NO KEY UPDATE SKIP LOCKED
 )
 SELECT mine.id, mine.kind, mine.channel, mine.audience, lower(mine.recipient) AS address, mine.recipient,
-    mine.queued_at, ticket.id AS ticket_id, ticket.creator_kind, ticket.creator_id, ticket.source,
+    mine.queued_at, ticket.id AS ticket_id, ticket.customer_id, ticket.creator_kind, ticket.creator_id, ticket.source,
     {BY_STAFF} AS by_staff, {AUTHENTICATED} AS authenticated, {OWN} AS own, now() AS now,
     mine.audience = 'CUSTOMER' AND {CONFIRMED} AS confirmed,
     CASE mine.audience WHEN 'CUSTOMER' THEN {ASKED_UNTIL} END AS asked_until,
@@ -87,14 +87,32 @@ SELECT lower(recipient), count(*) FROM deliveries
 WHERE kind = 'CREATED' AND channel = 'EMAIL' AND lower(recipient) = ANY ($1) AND screened_at > now() - $2::interval
     AND audience = 'ADMIN' AND summary_id IS NULL
 GROUP BY 1"""
-_SUMMARIES: Final = """
+_SINGLES_IN_SPACE: Final = """
+SELECT lower(recipient), count(*) FROM deliveries
+WHERE kind = 'CREATED' AND channel = 'GOOGLE_CHAT' AND lower(recipient) = '' AND created_at > now() - $1::interval
+    AND screened_at IS NOT NULL AND summary_id IS NULL
+GROUP BY 1"""
+# The ticket's customer has caused them: they are counted together, whichever tickets they are about.
+_ANSWERS: Final = """
+SELECT lower(recipient) AS address, ticket_id::text, customer_id::text, count(*)
+FROM deliveries AS mine JOIN tickets AS ticket ON ticket.id = mine.ticket_id
+WHERE kind = 'CUSTOMER_ANSWERED' AND lower(recipient) = ANY ($1) AND mine.created_at > now() - interval '1 hour'
+    AND screened_at IS NOT NULL AND state <> 'DROPPED'
+GROUP BY 1, 2, 3"""
+_SUMMARY: Final = """
 SELECT lower(recipient) AS address, id, due_at,
     (SELECT count(*) FROM deliveries WHERE summary_id = mine.id) AS tickets
 FROM deliveries AS mine
-WHERE kind = 'CREATED' AND channel = 'EMAIL' AND lower(recipient) = ANY ($1) AND screened_at > now() - $2::interval
-    AND summary_id = id AND state = 'PENDING' AND attempts = 0 AND due_at > now()
+WHERE kind = 'CREATED' AND summary_id = id AND state = 'PENDING' AND attempts = 0 AND due_at > now()
+    AND {}
 ORDER BY due_at
 FOR NO KEY UPDATE"""
+_SUMMARIES: Final = _SUMMARY.format(
+    "channel = 'EMAIL' AND lower(recipient) = ANY ($1) AND screened_at > now() - $2::interval"
+)
+_SUMMARIES_IN_SPACE: Final = _SUMMARY.format(
+    "channel = 'GOOGLE_CHAT' AND screened_at IS NOT NULL AND screened_at > now() - $1::interval"
+)
 
 # A ticket that a mutation has locked is left for the next round: waiting for it could end in a deadlock.
 _LOCK_TICKETS: Final = "SELECT id::text FROM tickets WHERE id = ANY ($1::uuid[]) FOR KEY SHARE SKIP LOCKED"
@@ -158,6 +176,8 @@ def _candidate(row: Mapping[str, Any]) -> Candidate:
         address=row["address"],
         mailbox=mailbox_digest(row["recipient"]),
         queued_at=row["queued_at"],
+        ticket_id=str(row["ticket_id"]),
+        customer_id=None if row["customer_id"] is None else str(row["customer_id"]),
         scope=caller if row["authenticated"] else str(row["ticket_id"]),
         caller=caller,
         by_staff=row["by_staff"],
@@ -176,10 +196,17 @@ async def _usage(transaction: Queryable, candidates: Sequence[Candidate], limits
     unconfirmed = [each for each in contacts if not (each.own or each.confirmed)]
     created = [each for each in mail if each.kind is NoticeKind.CREATED]
     admins = {each.address for each in created if each.audience is Audience.ADMIN or each.of_admin}
+    in_space = any(each.audience is Audience.SPACE and each.kind is NoticeKind.CREATED for each in candidates)
     receipts = {each.address for each in contacts if each.kind is NoticeKind.CREATED and (each.own or each.confirmed)}
     callers = {each.caller for each in unconfirmed}
     customers = {caller for caller in callers if is_customer(caller)}
+    answered = {each.address for each in candidates if each.kind is NoticeKind.CUSTOMER_ANSWERED}
     usage = Usage()
+    if answered:
+        for address, ticket_id, customer_id, number in await transaction.fetch(_ANSWERS, list(answered)):
+            usage.answers[address, ticket_id] += number
+            if customer_id is not None:
+                usage.answers[address, customer_id] += number
     if unconfirmed:
         mailboxes = {each.mailbox for each in unconfirmed}
         usage.asked_of = _counter(await transaction.fetch(_ASKED_OF, list(mailboxes)))
@@ -188,10 +215,15 @@ async def _usage(transaction: Queryable, candidates: Sequence[Candidate], limits
             usage.asked_by |= _counter(await transaction.fetch(_ASKED_BY, list(some), time))
     if receipts:
         usage.receipts = _counter(await transaction.fetch(_RECEIPTS, list(receipts)))
+    time, summaries = limits.summary_time, []
     if admins:
-        usage.singles = _counter(await transaction.fetch(_SINGLES, list(admins), limits.summary_time))
-        for row in await transaction.fetch(_SUMMARIES, list(admins), limits.summary_time):
-            usage.summaries[row["address"]] = Summary(str(row["id"]), row["due_at"], row["tickets"])
+        usage.singles = _counter(await transaction.fetch(_SINGLES, list(admins), time))
+        summaries += await transaction.fetch(_SUMMARIES, list(admins), time)
+    if in_space:
+        usage.singles |= _counter(await transaction.fetch(_SINGLES_IN_SPACE, time))
+        summaries += await transaction.fetch(_SUMMARIES_IN_SPACE, time)
+    for row in summaries:
+        usage.summaries[row["address"]] = Summary(str(row["id"]), row["due_at"], row["tickets"])
     return usage
 
 

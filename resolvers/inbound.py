@@ -50,6 +50,8 @@ from db.postgres.statement import Statement
 from db.sql import Expression, Row, table
 from db.viewer import Viewer
 from db.visibility import ViewerParameter
+from notifiers import contacts, rules
+from notifiers.enqueue import MAILTO
 from notifiers.inbound.history import Divided
 from notifiers.inbound.mailboxes import spellings, without_tag
 from notifiers.inbound.parts import IncomingFile
@@ -57,6 +59,7 @@ from notifiers.inbound.reading import BYTES_MAX, KEPT_MAX, TEXT_MAX, IncomingMai
 from notifiers.text import shortened
 from resolvers import note, quotes, ticket
 from resolvers.checks import Checks
+from resolvers.grace import in_grace
 from resolvers.mutation import Call, Input, Outcome, Transaction, UserErrorCode
 
 GATEWAY = "mail-in"
@@ -172,6 +175,7 @@ def _locked_tickets(*, belonging: bool) -> Statement:
     rows = (
         select(
             _TICKETS,
+            in_grace(_TICKETS).label("in_grace"),
             _CUSTOMERS.c.name.label("customer_name"),
             by_contact.label("by_contact"),
             by_customer.label("by_customer"),
@@ -285,13 +289,13 @@ async def _decide(transaction: Transaction, call: Call, mail: IncomingMail) -> R
     decided = _decided(mail)
     if decided is not None:
         return decided
-    answered = await _answered(transaction, call, mail)
+    answered, about = await _answered(transaction, call, mail)
     if answered is not None:
         return await _add_note(transaction, call, mail, answered)
     if await _REPEATS.fetchval(transaction, content=mail.content) >= _REPEATS_MAX:
         reason = f"This sender sent the same text {_REPEATS_MAX} times within an hour, probably automatically."
         return Received(InboundOutcome.KEPT_ASIDE, reason)
-    return await _open_ticket(transaction, call, mail)
+    return await _open_ticket(transaction, call, mail, about)
 
 
 async def accept(transaction: Transaction, call: Call, mail: IncomingMail, ticket_id: str | None) -> Received | None:
@@ -300,10 +304,10 @@ async def accept(transaction: Transaction, call: Call, mail: IncomingMail, ticke
     if ticket_id is not None:
         rows = await _ANY_OF_THESE.fetch(transaction, ids=[ticket_id], **await _sender(transaction, mail))
         return await _add_note(transaction, call, mail, rows[0]) if rows else None
-    answered = await _answered(transaction, call, mail)
+    answered, about = await _answered(transaction, call, mail)
     if answered is not None:
         return await _add_note(transaction, call, mail, answered)
-    return await _open_ticket(transaction, call, mail)
+    return await _open_ticket(transaction, call, mail, about)
 
 
 async def _bounded(transaction: Transaction, mail: IncomingMail, received: Received) -> Received:
@@ -341,26 +345,33 @@ def _objection(mail: IncomingMail) -> str | None:
 # A new ticket
 
 
-async def _open_ticket(transaction: Transaction, call: Call, mail: IncomingMail) -> Received:
+async def _open_ticket(
+    transaction: Transaction, call: Call, mail: IncomingMail, follows_id: str | None = None
+) -> Received:
+    """Create a ticket of the sender's own. `follows_id` is the ticket that the message is about, for staff to see."""
     customer = await _customer_of(transaction, mail)
     name = mail.from_name or _name_of(mail)
     author = _outsider(mail, name) if customer is None else _customer(customer["id"], customer["name"])
-    ticket_id = new_id()
-    values = {
-        "id": ticket_id,
+    values = _described(mail, author) | {"customer_id": None if customer is None else str(customer["id"])}
+    values |= {} if follows_id is None else {"follows_id": follows_id}
+    await ticket.write(transaction, replace(call, viewer=author), values)
+    return Received(InboundOutcome.TICKET_CREATED, ticket_id=values["id"])
+
+
+def _described(mail: IncomingMail, author: Viewer) -> dict[str, Any]:
+    """The columns of a new ticket that the message itself decides."""
+    return {
+        "id": new_id(),
         "subject": mail.subject or NO_SUBJECT,
         "description": _body(mail, mail.whole, limits.DESCRIPTION_MAX),
         "source": TicketSource.EMAIL,
         "creator_kind": ActorKind.CUSTOMER,
         "creator_id": author.id,
-        "contact_name": name,
+        "contact_name": mail.from_name or _name_of(mail),
         "contact_email": mail.from_address,
         "contact_phone": None,
-        "customer_id": None if customer is None else str(customer["id"]),
         "sender_verified": mail.sender_verified,
     }
-    await ticket.write(transaction, replace(call, viewer=author), values)
-    return Received(InboundOutcome.TICKET_CREATED, ticket_id=ticket_id)
 
 
 async def _customer_of(transaction: Transaction, mail: IncomingMail) -> Mapping[str, Any] | None:
@@ -383,7 +394,7 @@ def _customer(customer_id: Any, name: str) -> Viewer:
 
 def _outsider(mail: IncomingMail, name: str) -> Viewer:
     """A viewer for a sender who is not a customer in the database. The id matches no customer, so they see nothing."""
-    return Viewer(Role.CUSTOMER, f"mailto:{str(mail.from_address).lower()}", name)
+    return Viewer(Role.CUSTOMER, f"{MAILTO}{str(mail.from_address).lower()}", name)
 
 
 def _body(mail: IncomingMail, text: str, maximum: int) -> str:
@@ -416,8 +427,11 @@ def _listed(files: tuple[IncomingFile, ...]) -> list[str]:
 # A reply
 
 
-async def _answered(transaction: Transaction, call: Call, mail: IncomingMail) -> Mapping[str, Any] | None:
-    """Returns the ticket that the message replies to, locked, or None if the sender's address has no part in any.
+async def _answered(
+    transaction: Transaction, call: Call, mail: IncomingMail
+) -> tuple[Mapping[str, Any] | None, str | None]:
+    """Returns the ticket that the message replies to, locked, or None if the sender's address has no part in any; and
+    the key of the ticket that it is about, whoever sent it.
 
     It is found by the thread, the nearest message first, and then by the references in the subject.
     """
@@ -425,7 +439,7 @@ async def _answered(transaction: Transaction, call: Call, mail: IncomingMail) ->
     ours = [name for name, reference in zip(named, mail.references, strict=True) if name != reference]
     given = {"ours": ours, "threads": list(mail.references), "references": list(mail.tickets)}
     if not any(given.values()):
-        return None
+        return None, None
     spoken_of: dict[str, list[str]] = {}
     copied = []
     for row in await _SPOKEN_OF.fetch(transaction, **given, address=str(mail.from_address).lower()):
@@ -435,7 +449,7 @@ async def _answered(transaction: Transaction, call: Call, mail: IncomingMail) ->
     sender = await _sender(transaction, mail) | {"ours": ours, "copied": copied}
     rows = await _BELONGING.fetch(transaction, ids=candidates, **sender)
     found = {str(row["id"]): row for row in rows}
-    return next((found[id_] for id_ in candidates if id_ in found), None)
+    return next((found[id_] for id_ in candidates if id_ in found), None), next(iter(candidates), None)
 
 
 async def _sender(transaction: Transaction, mail: IncomingMail) -> dict[str, Any]:
@@ -453,28 +467,40 @@ async def _sender(transaction: Transaction, mail: IncomingMail) -> dict[str, Any
 
 
 async def _add_note(transaction: Transaction, call: Call, mail: IncomingMail, answered: Mapping[str, Any]) -> Received:
-    """Add a public note if the customer, the contact or a verified participant replies, which also reopens a resolved
-    ticket; an internal one if a staff address replies, as the address may be forged, or anybody else."""
+    """Add a public note if the customer, the contact or a verified participant replies, or open a ticket that follows
+    up one that was closed for too long; add an internal note if a staff address replies, as the address may be forged,
+    or anybody else."""
     author = _author_of_note(mail, answered)
     internal = author.role is Role.SERVICE
-    writing = replace(call, viewer=author)
-    note_id, ticket_id = new_id(), str(answered["id"])
+    writing, note_id = replace(call, viewer=author), new_id()
     parts = await _divided(transaction, call, mail, answered, internal=internal)
+    body = _body(mail, parts.text, limits.NOTE_MAX)
     quoted = _shortened(parts.quoted, limits.QUOTED_MAX, False) if parts.quoted else None
-    await note.write(
-        transaction,
-        writing,
-        ticket_id,
-        note_id,
-        _body(mail, parts.text, limits.NOTE_MAX),
-        internal_only=internal,
-        via=NoteVia.EMAIL,
-        sender_verified=mail.sender_verified,
-        quoted=quoted,
-    )
-    if not internal:
-        await ticket.answered(transaction, writing, answered)
-    return Received(InboundOutcome.NOTE_ADDED, ticket_id=ticket_id, note_id=note_id)
+    how: Any = {"via": NoteVia.EMAIL, "sender_verified": mail.sender_verified, "quoted": quoted}
+    if internal:
+        targets = rules.of_doubtful_answer() if _is_customers_side(answered) else []
+        await note.write(transaction, writing, str(answered["id"]), note_id, body, targets, internal_only=True, **how)
+        return Received(InboundOutcome.NOTE_ADDED, ticket_id=str(answered["id"]), note_id=note_id)
+    taking = await note.taking_answer(transaction, answered, None if answered["by_customer"] else mail.from_address)
+    if taking is None and not (answered["by_customer"] or answered["by_contact"]):
+        return await _open_ticket(transaction, call, mail, str(answered["id"]))
+    if taking is None:
+        return await _follow_up(transaction, writing, mail, answered)
+    await note.answer(transaction, writing, taking, note_id, body, **how)
+    return Received(InboundOutcome.NOTE_ADDED, ticket_id=str(taking["id"]), note_id=note_id)
+
+
+def _is_customers_side(answered: Mapping[str, Any]) -> bool:
+    return bool(answered["by_customer"] or answered["by_contact"] or answered["by_participant"])
+
+
+async def _follow_up(transaction: Transaction, call: Call, mail: IncomingMail, closed: Mapping[str, Any]) -> Received:
+    """Create a ticket that follows up a closed one: the same customer's, with the sender as its contact."""
+    refers = {name: None if closed[name] is None else str(closed[name]) for name in ("customer_id", "property_id")}
+    values = _described(mail, call.viewer) | refers | {"category": closed["category"], "follows_id": str(closed["id"])}
+    await ticket.write(transaction, call, values)
+    await contacts.inherit(transaction, values["id"])
+    return Received(InboundOutcome.TICKET_CREATED, ticket_id=values["id"])
 
 
 async def _divided(

@@ -632,7 +632,7 @@ def payload_selection(name: str) -> str:
 _CREATING = ("ticketCreate customerId", "ticketCreate propertyId", "ticketCreate technicianId")
 _ATTACHING = ("attachmentCreate ticketId", "attachmentCreate noteId")
 TRIED = {
-    "customer": [*_CREATING, "noteAdd ticketId", *_ATTACHING],
+    "customer": [*_CREATING, "ticketSetStatus ticketId", "noteAdd ticketId", *_ATTACHING],
     "technician": [*_CREATING, "ticketSetStatus ticketId", "ticketResolve ticketId", "noteAdd ticketId", *_ATTACHING],
     "service": [*_CREATING, *_ATTACHING],
 }

@@ -115,7 +115,9 @@ class Everything:
         thing = get_named_type(type_.fields["nodes"].type) if connection else type_
         for link, leading in self._readable(thing.name) if isinstance(thing, GraphQLObjectType) else ():
             if _leads(leading):
-                inner = f"{link}{_page(leading)} {{ {self.selection(get_named_type(leading.type), 1)} }}"
+                # Tickets on tickets have the most below them.
+                size = 5 if get_named_type(leading.type).name == f"{thing.name}Connection" else PAGE
+                inner = f"{link}{_page(leading, size)} {{ {self.selection(get_named_type(leading.type), 1)} }}"
                 yield f"{{ {call} {{ {f'nodes {{ {inner} }}' if connection else inner} }} }}"
 
     def readable(self) -> set[tuple[str, str]]:

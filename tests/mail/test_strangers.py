@@ -431,6 +431,27 @@ async def test_a_ticket_that_is_being_changed_delays_only_its_own_mail(
     assert free != locked
 
 
+# Answers
+
+
+async def test_a_technician_is_notified_of_a_few_answers_to_a_ticket_in_an_hour(
+    api: Api, database: Database, sink: Sink, server: Server, people: People
+) -> None:
+    tess = await api.new_technician()
+    about = {"customerId": people.cora, "technicianId": tess}
+    tickets = [await api.new_ticket(**about) for _ in range(3)]
+    await database.execute("DELETE FROM deliveries")
+    settings = limited(server, answers_per_ticket=2, answers_per_customer=3)
+    answered = "CUSTOMER_ANSWERED"
+    async with api.customer(people.cora) as cora, working(settings, sink, pace=BRISK):
+        for number, ticket in enumerate((tickets[0], tickets[0], tickets[0], tickets[1], tickets[2])):
+            await cora.done("noteAdd", "__typename", ticketId=ticket, body=f"Answer {number}")
+            sent, dropped = (number + 1, 0) if number < 2 else (2, 1) if number == 2 else (3, number - 2)
+            states = {(answered, "SENT"): sent} | ({(answered, "DROPPED"): dropped} if dropped else {})
+            await settled(database, states)
+    assert [each["note"] for each in sink.taken] == ["Answer 0", "Answer 1", "Answer 3"]
+
+
 # Admins
 
 
@@ -456,6 +477,26 @@ async def test_an_admin_gets_one_summary_of_many_tickets(
         if summary_id not in (id_, None)
     }
     assert said == {"Summary: 250 Thanks"}
+
+
+async def test_the_space_gets_one_summary_of_many_tickets(
+    api: Api, database: Database, sink: Sink, server: Server, people: People
+) -> None:
+    webhook = "https://chat.test/v1/spaces/A/messages?key=K&token=T"
+    await api.done("supportSettingsUpdate", "__typename", googleChatWebhookUrl=webhook, googleChatEnabled=True)
+    settings = limited(server, summary_after=2)
+    try:
+        async with api.customer(people.cora) as cora, working(settings, sink, pace=BRISK):
+            for n in range(5):
+                await cora.new_ticket(subject=f"Ticket {n}", customerId=people.cora)
+            await settled(database, {("CREATED", "SENT"): 7, ("CREATED", "PENDING"): 1, ("CREATED", "HELD"): 2})
+            await database.execute("UPDATE deliveries SET due_at = now() WHERE summary_id = id")
+            await settled(database, {("CREATED", "SENT"): 10})
+    finally:
+        await api.done("supportSettingsUpdate", "__typename", googleChatEnabled=False)
+    *singles, summary = [each for each in sink.taken if each["audience"] == "SPACE"]
+    assert [each["ticket"]["subject"] for each in singles] == ["Ticket 0", "Ticket 1"]
+    assert [line["subject"] for line in summary["summary"]] == ["Ticket 2", "Ticket 3", "Ticket 4"]
 
 
 async def test_a_summary_that_cannot_be_sent_takes_its_tickets_along(
@@ -506,5 +547,8 @@ async def test_an_admins_address_as_the_contact_hides_no_ticket_from_the_admin(
 
 
 def test_settings_of_limits_reach_the_workers(server: Server) -> None:
-    limits = limited(server, summary_after=7, summary_minutes=3, receipts_per_address=9).mail_limits
+    limits = limited(
+        server, summary_after=7, summary_minutes=3, receipts_per_address=9, answers_per_ticket=4
+    ).mail_limits
+    assert (limits.answers_per_ticket, limits.answers_per_customer) == (4, 60)
     assert (limits.summary_after, limits.summary_time.total_seconds(), limits.receipts_per_address) == (7, 180, 9)

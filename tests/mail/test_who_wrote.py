@@ -166,6 +166,30 @@ async def test_a_colleague_who_answers_all_adds_a_note(
     }
 
 
+async def test_a_participant_does_not_become_the_contact_of_a_follow_up(api: Api, copied: dict[str, str]) -> None:
+    """Of a ticket that was closed too long ago to be reopened: theirs is a ticket of their own."""
+    await api.done("supportSettingsUpdate", "__typename", reopenDays=0)
+    await api.done("ticketResolve", "__typename", ticketId=copied["id"], resolution="Done.")
+    await api.done("ticketSetStatus", "__typename", ticketId=copied["id"], status="CLOSED")
+    customer = await api.new_customer()
+    await api.done("ticketUpdate", "__typename", ticketId=copied["id"], customerId=customer)
+    raw = received(message(copied["bob"], "Again.", in_reply_to=copied["message_id"]), "pass")
+    made = await ticket_from(api, raw)
+    assert (made["id"] != copied["id"], made["customer"], made["contact"]["email"]) == (True, None, copied["bob"])
+
+
+async def test_a_doubtful_answer_is_heard_by_admins(api: Api, copied: dict[str, str], database: Database) -> None:
+    """An internal note notifies nobody otherwise."""
+    admin = address()
+    kinds = {"kind": "CUSTOMER_ANSWERED", "email": True}
+    await api.done("supportSettingsUpdate", "__typename", adminRecipients=[admin], notices=[kinds])
+    assert await outcome(api, message(copied["bob"], "Approved.", in_reply_to=copied["message_id"])) == "NOTE_ADDED"
+    assert await database.fetchval("SELECT kind FROM deliveries WHERE recipient = $1", admin) == "CUSTOMER_ANSWERED"
+    noted = message(admin, "Seen.", references=our_id(copied["id"]))
+    assert await outcome(api, noted) == "NOTE_ADDED"
+    assert await database.fetchval("SELECT count(*) FROM deliveries WHERE recipient = $1", admin) == 1
+
+
 async def test_only_to_whom_a_message_was_copied_takes_part(api: Api, copied: dict[str, str]) -> None:
     eve = address()
     answers = {
@@ -175,7 +199,10 @@ async def test_only_to_whom_a_message_was_copied_takes_part(api: Api, copied: di
         "by a form": message(eve, "Approved?", in_reply_to=copied["message_id"], cc=copied["bob"]),
     }
     for name, raw in answers.items():
-        assert (await ticket_from(api, received(raw, "pass")))["id"] != copied["id"], name
+        made = await ticket_from(api, received(raw, "pass"))
+        assert made["id"] != copied["id"], name
+        followed = await api("query($id: ID!) { ticket(by: {id: $id}) { followUpOf { id } } }", id=made["id"])
+        assert followed["ticket"]["followUpOf"] == {"id": copied["id"]}, name
     assert (await ticket(api, copied["id"]))["notes"]["nodes"] == []
 
 
