@@ -21,6 +21,7 @@ from typing import BinaryIO, Final
 
 import asyncpg
 
+from db.errors import Failure
 from db.postgres import embedded, migrate
 from db.postgres.revisions import STATE
 
@@ -36,7 +37,7 @@ SELECT version_num AS revision, oldest_code, (SELECT count(*) FROM tickets) AS t
 FROM ({STATE}) AS state"""
 
 
-class BackupUnusable(Exception):
+class BackupUnusable(Failure):
     """A backup cannot be written or restored. The message says why."""
 
 

@@ -18,26 +18,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-import asyncpg
 import click
-import uvloop
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from callout import backup, logs, settings
-from callout.auth import tokens
-from callout.auth.tokens import UnknownSubject
-from callout.backup import BackupUnusable
-from callout.database import DatabaseUnusable, database, is_empty, migrated_database
-from callout.follow import NotAdmitted, follow
-from callout.serve import serve as run_server
+from callout import logs, settings
+from callout.database import database, is_empty, migrated_database
 from callout.settings import InvalidSettings, Settings
 from db.enums import Role, ServiceScope
-from db.postgres import migrate as migrations
-from db.postgres.embedded import EmbeddedServerError
-from db.seed import demo as seeding
-from db.viewer import Viewer
-from notifiers.inbound.imap import Account
+from db.errors import Failure
 
 ROLES = {role.value.lower(): role for role in Role}
 SCOPES = {scope.value.lower(): scope for scope in ServiceScope}
@@ -72,7 +59,7 @@ class Commands(click.Group):
             for problem in error.problems:
                 click.echo(f"  {problem}", err=True)
             context.exit(2)
-        except (BackupUnusable, DatabaseUnusable, EmbeddedServerError, migrations.NotMigrated, UnknownSubject) as error:
+        except Failure as error:
             raise click.ClickException(str(error)) from error
 
 
@@ -116,6 +103,8 @@ def serve(host: str | None, port: int | None, workers: int | None) -> None:
     is filled with a demo company on the first run. In production the database must be migrated; if it is not, or not
     there, the server waits for it for a while.
     """
+    from callout.serve import serve as run_server
+
     chosen = settings.load(host=host, port=port, workers=workers)
     with suppress(KeyboardInterrupt, Terminated):  # requested, so not a failure
         run_server(chosen)
@@ -130,6 +119,8 @@ def migrate(revision: str | None, downgrade: bool) -> None:
     """Bring the database to a revision of the schema."""
     if downgrade and revision is None:
         raise click.UsageError("--downgrade needs a --revision.")
+    from db.postgres import migrate as migrations
+
     chosen = settings.load()
     with database(chosen, wait=chosen.database_wait, writable=True) as url:
         before = migrations.current(url)
@@ -152,6 +143,12 @@ def seed(tickets: int | None) -> None:
 
 
 async def _seed(url: str, tickets: int | None) -> None:
+    import asyncpg
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+    from db.seed import demo as seeding
+
     connection = await asyncpg.connect(url)
     try:
         if tickets is None:
@@ -186,6 +183,8 @@ async def _seed(url: str, tickets: int | None) -> None:
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 def back_up(file: Path, force: bool) -> None:
     """Write the embedded database to FILE, while servers may use it."""
+    from callout import backup
+
     chosen = _with_embedded_database()
     contents = backup.write(chosen.data_dir, file, overwrite=force)
     click.echo(f"{file} has {contents.tickets:,} tickets, as of {contents.taken_at}.")
@@ -196,6 +195,8 @@ def back_up(file: Path, force: bool) -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def restore(file: Path) -> None:
     """Restore the embedded database from FILE, a backup, into a data directory that has none."""
+    from callout import backup
+
     data_dir = _with_embedded_database().data_dir
     contents = backup.restore(data_dir, file)
     click.echo(
@@ -216,6 +217,8 @@ def upgrade_database(programs: Path | None) -> None:
     Needs the programs of the old version (`apt install postgresql-17`), and room for the data once more. The old
     data is kept.
     """
+    from callout import backup
+
     data_dir = _with_embedded_database().data_dir
     contents, kept = backup.upgrade(data_dir, programs)
     click.echo(
@@ -244,6 +247,8 @@ def _with_embedded_database() -> Settings:
 )
 def token(role: str, subject: str | None, name: str | None, scope: str | None, ttl: int) -> None:
     """Print a token, and nothing else, on standard output. The audit trail says that it was issued."""
+    from callout.auth import tokens
+
     chosen = settings.load()
     if ttl > chosen.jwt_lifetime.total_seconds():
         raise click.UsageError(
@@ -280,6 +285,8 @@ def notify() -> None:
     Runs alongside the servers, or instead of them if they have CALLOUT_NOTIFY=false. Any number of workers may run;
     each delivery is sent by one of them.
     """
+    import uvloop
+
     from callout import notification_worker
 
     chosen = settings.load()
@@ -293,12 +300,11 @@ def notify() -> None:
 @click.option("--url", help="The server's WebSocket; by default that of 127.0.0.1 at CALLOUT_PORT (8000), /graphql.")
 def follow_tickets(token: str, url: str | None) -> None:
     """Print changes to tickets as they happen, until Ctrl-C; after a lost connection, replay the missed ones."""
+    from callout.follow import follow
+
     address = url or f"ws://127.0.0.1:{settings.load().port}/graphql"
     with suppress(KeyboardInterrupt, Terminated):
-        try:
-            asyncio.run(follow(address, token, click.echo))
-        except NotAdmitted as error:
-            raise click.ClickException(str(error)) from error
+        asyncio.run(follow(address, token, click.echo))
 
 
 @cli.command(name="mail-in")
@@ -331,6 +337,7 @@ def take_mail(imap: bool, every: int, once: bool) -> None:
 
 def _empty_mailbox(pause: float | None) -> None:
     from callout import mail_in
+    from notifiers.inbound.imap import Account
 
     chosen = settings.load()
     if chosen.imap_url is None:
@@ -338,7 +345,8 @@ def _empty_mailbox(pause: float | None) -> None:
     logs.configure(chosen)
     with migrated_database(chosen) as url:
         try:
-            asyncio.run(mail_in.empty(chosen, url, Account.of(chosen.imap_url), click.echo, pause))
+            account, client = Account.of(chosen.imap_url), chosen.imap_oauth
+            asyncio.run(mail_in.empty(chosen, url, account, client, click.echo, pause))
         except mail_in.EXPECTED as error:
             raise click.ClickException(str(error) or type(error).__name__) from error
 
@@ -365,6 +373,7 @@ def schema() -> None:
 def explain_query(query: str, variables: str, operation: str | None, role: str, subject: str, analyze: bool) -> None:
     """Print what a GraphQL query becomes: selection, argument shapes and SQL; with --analyze PostgreSQL's plan too."""
     from callout import explain
+    from db.viewer import Viewer
 
     try:
         given = json.loads(variables)

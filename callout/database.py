@@ -1,4 +1,7 @@
-"""Connects to the configured database, by URL or embedded, and makes sure that it is migrated."""
+"""Connects to the configured database, by URL or embedded, and makes sure that it is migrated.
+
+What only some configurations need, and is slow to load, is imported there: `callout mail-in` runs for each message.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +13,19 @@ from time import monotonic
 from typing import Final
 
 import asyncpg
-from sqlalchemy import exists, not_, select
 
 from callout.settings import Settings, variable
-from db.models import CustomerRow, TechnicianRow
-from db.postgres import embedded, migrate, pool, pooler
+from db.errors import Failure
+from db.postgres import pool, pooler, revisions
 from db.postgres.revisions import STATE, Code
-from db.postgres.statement import Queryable, Statement
+from db.postgres.statement import Queryable
 
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.5
 OLDEST_SERVER = 140_000  # PostgreSQL 14, as in `server_version_num`
 
-_EMPTY = Statement(select(not_(exists(select(CustomerRow.id)) | exists(select(TechnicianRow.id)))))
+_EMPTY: Final = "SELECT NOT EXISTS (SELECT FROM customers) AND NOT EXISTS (SELECT FROM technicians)"
 
 _IDENTITY: Final = "extract(epoch FROM pg_postmaster_start_time()) || ' ' || current_database()"
 
@@ -37,7 +39,7 @@ _URL: Final = variable("database_url")
 _DIRECT_URL: Final = variable("database_direct_url")
 
 
-class DatabaseUnusable(Exception):
+class DatabaseUnusable(Failure):
     """The database cannot be reached, or not be used as it is. The message says what to do."""
 
 
@@ -55,6 +57,8 @@ def database(settings: Settings, *, wait: float = 0.0, writable: bool = False, m
     if the embedded server cannot start.
     """
     if settings.direct_url is None:
+        from db.postgres import embedded
+
         with embedded.running(settings.data_dir) as url:
             asyncio.run(wait_for(url, wait, writable=writable, migrated=migrated))
             yield url
@@ -71,13 +75,15 @@ def migrated_database(settings: Settings, *, wait: float = 0.0) -> Iterator[str]
     newest; in production `callout migrate` must do that, and a revision that does not fit raises `DatabaseUnusable`."""
     with database(settings, wait=wait, writable=True, migrated=settings.production) as url:
         if not settings.production:
+            from db.postgres import migrate
+
             migrate.upgrade(url)
         yield url
 
 
 async def is_empty(connection: Queryable) -> bool:
     """Whether the database has no customers and no technicians."""
-    empty: bool = await _EMPTY.fetchval(connection)
+    empty: bool = await connection.fetchval(_EMPTY)
     return empty
 
 
@@ -86,7 +92,7 @@ async def wait_for(
 ) -> None:
     """Waits until the database can be reached by `url` and by `pool_url`, which may lead to a connection pooler, and
     written to, and is migrated. Raises `DatabaseUnusable` if it never will, or not within `wait` seconds."""
-    code = migrate.code()
+    code = revisions.code()
     deadline = monotonic() + wait
     waiting = False
     while True:

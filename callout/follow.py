@@ -11,6 +11,8 @@ import orjson
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
+from db.errors import Failure
+
 SUBSCRIPTION = """
 subscription Follow($after: String) {
   ticketChanged(after: $after) {
@@ -25,7 +27,7 @@ SILENCE_SECONDS = 45.0  # the server sends a ping after 20
 RETRY_SECONDS, RETRY_SECONDS_MAX = 0.5, 30.0
 
 
-class NotAdmitted(Exception):
+class NotAdmitted(Failure):
     """The server refused the token or the subscription. The message is the server's."""
 
 

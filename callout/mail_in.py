@@ -11,30 +11,31 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import asyncpg
 
-from callout.database import DatabaseUnusable
 from callout.settings import Settings
 from db.enums import Role
+from db.errors import Failure
 from db.object_store import StoreError
-from db.postgres.embedded import EmbeddedServerError
-from db.postgres.migrate import NotMigrated
 from db.postgres.pool import OUTAGE, Database
 from db.viewer import Viewer
-from notifiers.inbound.imap import Account, ImapMailbox, MailboxUnavailable
+from notifiers.inbound.imap import Account, ImapMailbox, LoginRefused, OAuthClient
 from notifiers.inbound.reading import BYTES_MAX
 from pubsub.bell import ring_once
 from resolvers.files import Files
 from resolvers.inbound import GATEWAY, Received, receive
 from resolvers.mutation import Call
 
+if TYPE_CHECKING:
+    from notifiers.inbound.oauth import AccessTokens
+
 logger = logging.getLogger(__name__)
 
 EX_TEMPFAIL = 75  # in sysexits.h: try again later
 RETRY_SECONDS_MAX = 300.0
-EXPECTED = (MailboxUnavailable, DatabaseUnusable, EmbeddedServerError, NotMigrated, StoreError, *OUTAGE)
+EXPECTED = (Failure, StoreError, *OUTAGE)
 """Failures of the mailbox, the database or the object store. The operator can be shown their messages as they are."""
 
 _AT_ONCE = 65_536  # bytes; the rest of a message that is too large is discarded in such chunks
@@ -64,15 +65,21 @@ async def take(settings: Settings, url: str, raw: bytes) -> str:
         await database.close()
 
 
-async def empty(settings: Settings, url: str, account: Account, show: Show, pause: float | None) -> None:
-    """Receives the unseen messages of a mailbox every `pause` seconds, forever, and retries after failures.
+async def empty(
+    settings: Settings, url: str, account: Account, client: OAuthClient | None, show: Show, pause: float | None
+) -> None:
+    """Receives the unseen messages of a mailbox every `pause` seconds, forever, and retries after failures. With an
+    OAuth `client`, access tokens take the place of the password.
 
     With `pause` None it checks once, and raises `MailboxUnavailable` or the database's errors.
     """
+    from notifiers.inbound.oauth import AccessTokens  # not for a single message
+
+    tokens = None if client is None else AccessTokens(client)
     failures = 0
     while True:
         try:
-            await _empty_once(settings, url, account, show)
+            await _empty_once(settings, url, account, tokens, show)
             failures = 0
         except EXPECTED as error:
             if pause is None:
@@ -86,9 +93,15 @@ async def empty(settings: Settings, url: str, account: Account, show: Show, paus
         )
 
 
-async def _empty_once(settings: Settings, url: str, account: Account, show: Show) -> None:
-    opened = ImapMailbox.open(account)
-    mailbox = await asyncio.to_thread(opened.__enter__)
+async def _empty_once(settings: Settings, url: str, account: Account, tokens: AccessTokens | None, show: Show) -> None:
+    token = None if tokens is None else await asyncio.to_thread(tokens.get)
+    opened = ImapMailbox.open(account, token)
+    try:
+        mailbox = await asyncio.to_thread(opened.__enter__)
+    except LoginRefused:
+        if tokens is not None:  # it may have been revoked before its time
+            tokens.forget()
+        raise
     try:
         uids = await asyncio.to_thread(mailbox.unseen)
         if uids:
@@ -98,14 +111,15 @@ async def _empty_once(settings: Settings, url: str, account: Account, show: Show
 
 
 async def _take_each(settings: Settings, url: str, mailbox: ImapMailbox, uids: list[str], show: Show) -> None:
-    """Receives each message and marks it as seen. One that the database or the object store refuses stays unseen and
-    does not keep the others from being received; its error is raised in the end."""
+    """Receives each message and marks it as seen. One that exceeds `BYTES_MAX` is read to one byte more, which
+    shows that it is too large. One that the database or the object store refuses stays unseen and does not keep the
+    others from being received; its error is raised in the end."""
     refused: asyncpg.PostgresError | StoreError | None = None
     database = await Database.open(url, size=1)
     try:
         call = _call(settings, database)
         for uid in uids:
-            raw = await asyncio.to_thread(mailbox.read, uid)
+            raw = await asyncio.to_thread(mailbox.read, uid, BYTES_MAX + 1)
             if raw is None:
                 continue
             try:

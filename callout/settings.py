@@ -29,7 +29,7 @@ from db.private_files import FILE_MODE, FILES, MAIL, SECRET, make_data_directory
 from db.retention import Retained
 from notifiers.addresses import Mailbox
 from notifiers.company_profile import CompanyProfile, zone_of
-from notifiers.inbound.imap import Account
+from notifiers.inbound.imap import Account, OAuthClient
 from notifiers.links import ID, REFERENCE, TicketLinks, ticket_page
 from notifiers.message_ids import OwnMail
 from notifiers.screening_rules import Limits
@@ -361,7 +361,33 @@ class Settings(BaseSettings):
     imap_url: str | None = Field(
         None,
         repr=False,
-        description="The mailbox that `callout mail-in --imap` empties: `imaps://user:password@host/INBOX`.",
+        description="The mailbox that `callout mail-in --imap` empties: `imaps://user:password@host/INBOX`; without the"
+        " password if the next settings are set.",
+    )
+    imap_oauth_token_url: str | None = Field(
+        None,
+        description="Where access tokens for the mailbox are issued, for Microsoft 365 and Gmail:"
+        " `https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token`, `https://oauth2.googleapis.com/token`.",
+    )
+    imap_oauth_client_id: str | None = Field(None, description="The id of Callout as an application there.")
+    imap_oauth_client_secret: str | None = Field(
+        None, repr=False, description="The secret of that application, if it has one."
+    )
+    imap_oauth_refresh_token: str | None = Field(
+        None,
+        repr=False,
+        description="The token that the mailbox's user has consented to. Without it the application itself must be"
+        " allowed to read the mailbox (client credentials).",
+    )
+    imap_oauth_scope: str | None = Field(
+        None,
+        description="The scope of the tokens: `https://outlook.office365.com/.default` for client credentials at"
+        " Microsoft. Often not needed with a refresh token.",
+    )
+    mail_lists: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="The addresses of Google Groups and mailing lists that lead to Callout, besides its own:"
+        " `support@example.com,…`. What other lists send is ignored.",
     )
     mail_authserv_id: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
@@ -446,7 +472,20 @@ class Settings(BaseSettings):
         """What is ours in inbound mail: the addresses, the Message-ID domain and the mail servers."""
         sender = self.sender
         addresses = frozenset({sender.address.lower(), self.reply_to.address.lower()})
-        return OwnMail(addresses, sender.domain, frozenset(self.mail_authserv_id))
+        return OwnMail(addresses, sender.domain, frozenset(self.mail_authserv_id), frozenset(self.mail_lists))
+
+    @property
+    def imap_oauth(self) -> OAuthClient | None:
+        """How tokens for the mailbox are asked for; None if it has a password."""
+        if self.imap_oauth_token_url is None or self.imap_oauth_client_id is None:
+            return None
+        return OAuthClient(
+            self.imap_oauth_token_url,
+            self.imap_oauth_client_id,
+            self.imap_oauth_client_secret,
+            self.imap_oauth_refresh_token,
+            self.imap_oauth_scope,
+        )
 
     @property
     def mail_folder(self) -> Path:
@@ -571,7 +610,7 @@ class Settings(BaseSettings):
             raise ValueError("must start with imaps://, so that the password is encrypted")
         return url
 
-    @field_validator("allowed_origins", "trusted_proxies", "mail_authserv_id", mode="before")
+    @field_validator("allowed_origins", "trusted_proxies", "mail_authserv_id", "mail_lists", mode="before")
     @classmethod
     def _split(cls, listed: Any) -> Any:
         return tuple(filter(None, map(str.strip, listed.split(",")))) if isinstance(listed, str) else listed
@@ -598,6 +637,11 @@ class Settings(BaseSettings):
         if not all(re.fullmatch(r"-|[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?", id_, re.IGNORECASE) for id_ in ids):
             raise ValueError("must be authserv-ids such as mx.example.com, separated by commas")
         return tuple(map(str.lower, ids))
+
+    @field_validator("mail_lists")
+    @classmethod
+    def _are_addresses(cls, lists: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(Mailbox.of("", address).address.lower() for address in lists)
 
     @field_validator("data_dir", "mail_dir", "templates_dir")
     @classmethod
@@ -689,6 +733,28 @@ class Settings(BaseSettings):
         if url is not None and info.data.get("database_url", "") is None:
             raise ValueError(f"is set, but {PREFIX}DATABASE_URL is not: set that alone, or both")
         return url
+
+    @field_validator("imap_oauth_token_url")
+    @classmethod
+    def _keeps_secrets_encrypted(cls, url: str | None) -> str | None:
+        if url is not None and not _is_private_enough(url):
+            raise ValueError("must start with https://, so that the secrets are encrypted")
+        return url
+
+    @model_validator(mode="after")
+    def _logs_in_to_the_mailbox(self) -> Self:
+        oauth = (self.imap_oauth_token_url, self.imap_oauth_client_id)
+        if any(oauth) and not all(oauth):
+            raise InvalidSettings(
+                [f"{PREFIX}IMAP_OAUTH_TOKEN_URL and {PREFIX}IMAP_OAUTH_CLIENT_ID must be set together."]
+            )
+        if self.imap_oauth is not None and self.imap_oauth_client_secret is None and not self.imap_oauth_refresh_token:
+            raise InvalidSettings(
+                [f"{PREFIX}IMAP_OAUTH_CLIENT_SECRET or {PREFIX}IMAP_OAUTH_REFRESH_TOKEN must be set as well."]
+            )
+        if self.imap_url is not None and not Account.of(self.imap_url).password and self.imap_oauth is None:
+            raise InvalidSettings([f"{PREFIX}IMAP_URL has no password, so {PREFIX}IMAP_OAUTH_TOKEN_URL must be set."])
+        return self
 
     @model_validator(mode="after")
     def _safe_in_production(self) -> Self:

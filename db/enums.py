@@ -171,8 +171,12 @@ class InboundOutcome(DocumentedEnum):
     TICKET_CREATED = "TICKET_CREATED", "The message created a ticket."
     NOTE_ADDED = "NOTE_ADDED", "The message added a note to the ticket that it replies to."
     DUPLICATE = "DUPLICATE", "The message had been processed before; nothing was done."
-    IGNORED = "IGNORED", "The message came from a program, a mailing list or Callout itself; nothing was done."
+    IGNORED = (
+        "IGNORED",
+        "The message came from a program, a mailing list or Callout itself; it was kept, and nothing else was done.",
+    )
     KEPT_ASIDE = "KEPT_ASIDE", "The message was not processed, but kept for a person to review."
+    DISCARDED = "DISCARDED", "An admin has reviewed the message and discarded it."
 
 
 class IngestOutcome(DocumentedEnum):
@@ -205,6 +209,7 @@ class AuditObjectKind(DocumentedEnum):
     SUPPORT_SETTINGS = "SUPPORT_SETTINGS", "The settings for notifications."
     API_KEY = "API_KEY", "An API key of a service."
     TOKEN = "TOKEN", "A token, or all tokens of a subject; the object's id is the subject."
+    INBOUND_MESSAGE = "INBOUND_MESSAGE", "An inbound message that an admin has reviewed."
 
 
 class ArticleMatch(DocumentedEnum):

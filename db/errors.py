@@ -52,3 +52,7 @@ class RateLimited(ClientError):
     def seconds(self) -> int:
         """`retry_after` in whole seconds, at least 1, as `Retry-After` has it (RFC 9110, section 10.2.3)."""
         return max(1, ceil(self.retry_after))
+
+
+class Failure(Exception):
+    """What a program was asked to do has failed. The message is for its operator: it says why, and has no secret."""

@@ -798,8 +798,9 @@ class InboundMessageRow(Base):
 
     `key` identifies the message: a second one with the same key is a duplicate. `content` is a digest of the message's
     contents, which confirms a duplicate and recognises a robot that repeats itself. `raw` is the message as it arrived,
-    cut off if it is huge; `size` is its full length in bytes. After a time `raw` is dropped, but not while the message
-    is kept aside.
+    and cut off if it is huge; `size` is its full length in bytes. After a time `raw` is dropped, but not while the
+    message is kept aside. `recipients` are the addresses in To and Cc, without our own, in lower case. `text` is what
+    the message says, if it was ignored or kept aside.
     """
 
     __tablename__ = "inbound_messages"
@@ -815,7 +816,15 @@ class InboundMessageRow(Base):
         CheckConstraint("(outcome = 'NOTE_ADDED') = (note_id IS NOT NULL)", name="has_note"),
         CheckConstraint("outcome <> 'KEPT_ASIDE' OR raw IS NOT NULL", name="kept_aside_is_kept"),
         CheckConstraint("outcome NOT IN ('IGNORED', 'KEPT_ASIDE') OR reason IS NOT NULL", name="has_reason"),
+        at_most("text", limits.MAIL_TEXT_MAX),
+        CheckConstraint(f"cardinality(recipients) <= {limits.MAIL_RECIPIENTS_MAX}", name="recipients_count"),
         Index("ix_inbound_messages_message_id", "message_id"),
+        Index(
+            "ix_inbound_messages_ignored",
+            text("coalesce(lower(from_address), '')"),
+            "received_at",
+            postgresql_where=text("outcome = 'IGNORED'"),
+        ),
         Index("ix_inbound_messages_content_received_at", "content", "received_at"),
         Index("ix_inbound_messages_received_at_id", "received_at", "id"),
         Index("ix_inbound_messages_outcome_received_at_id", "outcome", "received_at", "id"),
@@ -841,6 +850,8 @@ class InboundMessageRow(Base):
     ticket_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("tickets.id"))
     note_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("notes.id"))
     raw: Mapped[bytes | None] = mapped_column(BYTEA)
+    recipients: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
+    text: Mapped[str | None]
 
 
 class AuditEntryRow(Base):

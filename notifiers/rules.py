@@ -96,3 +96,9 @@ def of_answer(*, reopens: bool) -> list[NotificationTarget]:
     # A space that hears of all notes goes on to, even if it is to hear of no answers in particular.
     in_space = [NotificationTarget(kind, Audience.SPACE) for kind in (*kinds, NoticeKind.NOTE_ADDED)]
     return [target for kind in kinds for target in _responsible(kind)] + in_space
+
+
+def of_doubtful_answer() -> list[NotificationTarget]:
+    """The targets of a message that may be an answer of the customer's side, and became an internal note: the ticket's
+    technician or the admins."""
+    return _responsible(NoticeKind.CUSTOMER_ANSWERED)

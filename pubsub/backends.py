@@ -15,9 +15,6 @@ from urllib.parse import urlsplit
 import asyncpg
 from broadcaster import Broadcast, BroadcastBackend, Event
 from broadcaster._base import Subscriber
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from db.postgres.pool import normalised
 
@@ -115,6 +112,10 @@ class RedisBackend(BroadcastBackend):
     """Redis or Valkey: a connection that subscribes, and one that publishes."""
 
     def __init__(self, url: str) -> None:
+        from redis.asyncio import Redis  # slow to load, and few servers need it
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+
         self._client = Redis.from_url(
             url, decode_responses=True, encoding_errors="replace", retry=Retry(NoBackoff(), retries=0)
         )

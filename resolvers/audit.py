@@ -39,7 +39,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID, array
 
 from db import limits, models
-from db.entities import API_KEY, ARTICLE, CUSTOMER, PROPERTY, TECHNICIAN, TICKET
+from db.entities import API_KEY, ARTICLE, CUSTOMER, INBOUND_MESSAGE, NOTE, PROPERTY, TECHNICIAN, TICKET
 from db.enums import ActorKind, AuditAction, AuditObjectKind, Role
 from db.ids import is_uuid, new_id
 from db.postgres.statement import Queryable, Statement
@@ -62,6 +62,7 @@ _PREFIXES: Final = {
     AuditObjectKind.TECHNICIAN: TECHNICIAN.prefix,
     AuditObjectKind.ARTICLE: ARTICLE.prefix,
     AuditObjectKind.API_KEY: API_KEY.prefix,
+    AuditObjectKind.INBOUND_MESSAGE: INBOUND_MESSAGE.prefix,
 }
 AUDITED: Final = {
     table(model): kind
@@ -267,7 +268,12 @@ def _redacted(values: Mapping[str, Any] | None) -> str | None:
 
 # How an entry is read
 
-_REFERENCES: Final = {"customer_id": CUSTOMER.prefix, "source_ticket_id": TICKET.prefix}
+_REFERENCES: Final = {
+    "customer_id": CUSTOMER.prefix,
+    "source_ticket_id": TICKET.prefix,
+    "ticket_id": TICKET.prefix,
+    "note_id": NOTE.prefix,
+}
 """Columns with keys, each with the prefix of its ids."""
 
 

@@ -1,4 +1,4 @@
-"""Inbound messages: the type, its list, which only admins see, and `inboundEmailIngest`."""
+"""Inbound messages: the type, its list, which only admins see, `inboundEmailIngest`, and their review."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import strawberry
 
 from db.entities import INBOUND_MESSAGE, INBOUND_MESSAGES, NOTE, TICKET
 from db.enums import ADMINS, CHATBOTS, MAIL_GATEWAYS, InboundOutcome, IngestOutcome, Role
-from db.limits import SUBJECT_MAX
-from resolvers import inbound
+from db.limits import MAIL_RECIPIENTS_MAX, MAIL_TEXT_MAX, SUBJECT_MAX
+from resolvers import inbound, inbound_review
 from schema.common import Connection, Edge, Payload
 from schema.fields import argument, column, connection, given, global_id, mutation, one, optional, outcome_extra, part
 
@@ -24,13 +24,21 @@ class InboundMessage:
     id: strawberry.ID = global_id(INBOUND_MESSAGE, "The message's id.")
     received_at: datetime = column("received_at", "When Callout received the message.")
     outcome: InboundOutcome = column("outcome", "The outcome of processing the message.")
-    reason: str | None = column("reason", "Why the message was ignored or kept aside; null for other outcomes.")
+    reason: str | None = column(
+        "reason", "Why the message was ignored or kept aside, also after its review; null for other outcomes."
+    )
     message_id: str | None = column("message_id", "The Message-ID header; null if it is missing or unusable.")
     from_address: str | None = column(
-        "from_address", "The address in the From header, which is not verified; null if there is none."
+        "from_address",
+        "The writer's address, which is not verified: that of the From header, or of Reply-To if a web form or a list "
+        "of ours sent the message. Null if there is none.",
     )
     from_name: str | None = column(
-        "from_name", "The name in the From header, which is not verified; null if there is none."
+        "from_name", "The writer's name, as the message has it, which is not verified; null if there is none."
+    )
+    recipients: list[str] = column(
+        "recipients",
+        f"The addresses in To and Cc, in lower case and without our own; at most {MAIL_RECIPIENTS_MAX}.",
     )
     subject: str | None = column(
         "subject", f"The subject, shortened to {SUBJECT_MAX} characters; null if there is none."
@@ -41,6 +49,11 @@ class InboundMessage:
     )
     note: Annotated[Note, strawberry.lazy("schema.note")] | None = one(
         NOTE, "note_id", "The note that the message added; null if none."
+    )
+    text: str | None = column(
+        "text",
+        f"What a message says that was ignored or kept aside, in at most {MAIL_TEXT_MAX:,} characters; null for other "
+        "outcomes, as the ticket or note has it, and if there is no text. Treat it as untrusted.",
     )
     raw: str | None = column(
         inbound.raw_beginning,
@@ -103,6 +116,40 @@ class InboundEmailIngestPayload(Payload):
     )
 
 
+@strawberry.input(description="A message to make a ticket or a note of.")
+class InboundMessageAcceptInput:
+    inbound_message_id: strawberry.ID = given("The message: one that is IGNORED or KEPT_ASIDE.")
+    ticket_id: strawberry.ID | None = optional(
+        "The ticket that it becomes a note on; by default the one that it replies to, or else a new ticket."
+    )
+    contact_email: str | None = optional(
+        "The writer's address, if the message has none that can be used, or not the right one."
+    )
+
+
+@strawberry.input(description="A message that is of no interest.")
+class InboundMessageDiscardInput:
+    inbound_message_id: strawberry.ID = given("The message: one that is IGNORED or KEPT_ASIDE.")
+
+
+@strawberry.type(description="The result of accepting a message.")
+class InboundMessageAcceptPayload(Payload):
+    inbound_message: InboundMessage | None = one(
+        INBOUND_MESSAGE,
+        "object_id",
+        "The message, with its ticket and note. If it has been reviewed before, as it is now; null if there is none.",
+    )
+
+
+@strawberry.type(description="The result of discarding a message.")
+class InboundMessageDiscardPayload(Payload):
+    inbound_message: InboundMessage | None = one(
+        INBOUND_MESSAGE,
+        "object_id",
+        "The message. If it has been reviewed before, as it is now; null if there is none.",
+    )
+
+
 @strawberry.type
 class InboundMutations:
     inbound_email_ingest: InboundEmailIngestPayload = mutation(
@@ -113,4 +160,19 @@ class InboundMutations:
         "the message itself decides, so that it cannot find out what is stored.",
         roles=ADMINS | {Role.SERVICE},
         scopes=MAIL_GATEWAYS,
+    )
+    inbound_message_accept: InboundMessageAcceptPayload = mutation(
+        inbound_review.accept,
+        InboundMessageAcceptInput,
+        "Makes a ticket of a message that was ignored or kept aside, or a note on the ticket that it replies to or "
+        "that is given. The rest is as if the message had come in so; a note is internal if its writer has no part in "
+        "the ticket. Works once for each message.",
+        roles=ADMINS,
+    )
+    inbound_message_discard: InboundMessageDiscardPayload = mutation(
+        inbound_review.discard,
+        InboundMessageDiscardInput,
+        "Takes a message off those that were ignored or kept aside. It stays in the list, as DISCARDED, until it is "
+        "pruned. Works once for each message.",
+        roles=ADMINS,
     )

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import UUID
 from callout.auth.authenticator import mint
 from callout.settings import Settings
 from db.enums import AuditAction, AuditObjectKind, Role, ServiceScope
-from db.errors import BadInput
+from db.errors import BadInput, Failure
 from db.ids import key_of
 from db.limits import OBJECT_ID_MAX
 from db.models import CustomerRow, TechnicianRow, TicketRow
@@ -34,7 +34,7 @@ COLUMNS = {
 OTHERS = {Role.ADMIN: "Demo admin", Role.SERVICE: "Demo chatbot"}
 
 
-class UnknownSubject(Exception):
+class UnknownSubject(Failure):
     """The subject does not exist, or is an inactive technician. The message names the subject."""
 
 

@@ -192,15 +192,19 @@ UPDATE inbound_messages SET
         ELSE regexp_replace(from_name, $3, '{placeholders.TEXT}', 'gi') END,
     subject = left(regexp_replace(subject, $3, '{placeholders.TEXT}', 'gi'), {limits.SUBJECT_MAX}),
     message_id = CASE WHEN from_address ~* $3 OR message_id COLLATE "default" ~* $3 THEN NULL ELSE message_id END,
-    raw = CASE WHEN from_address ~* $3 AND raw IS NOT NULL THEN ''::bytea ELSE raw END
+    raw = CASE WHEN from_address ~* $3 AND raw IS NOT NULL THEN ''::bytea ELSE raw END,
+    text = CASE WHEN from_address ~* $3 THEN NULL
+        ELSE left(regexp_replace(text, $3, '{placeholders.TEXT}', 'gi'), {limits.MAIL_TEXT_MAX}) END,
+    recipients = {tickets.recipients_without("$3")}
 WHERE id > $1::uuid AND id <= $2::uuid
-    AND concat_ws(E'\\n', from_address, from_name, subject, message_id COLLATE "default") ~* $3"""
+    AND concat_ws(E'\\n', from_address, from_name, subject, message_id COLLATE "default", text,
+        array_to_string(recipients, E'\\n')) ~* $3"""
 
 _RAW: Final = """
 SELECT id::text, length(raw) AS bytes FROM inbound_messages
 WHERE id > $1::uuid AND id <= $2::uuid AND length(raw) > 0 ORDER BY id"""
 _READ_RAW: Final = "SELECT raw FROM inbound_messages WHERE id = $1::uuid"
-_EMPTY_RAW: Final = "UPDATE inbound_messages SET raw = '' WHERE id = $1::uuid AND raw IS NOT NULL"
+_EMPTY_RAW: Final = "UPDATE inbound_messages SET raw = '', text = NULL WHERE id = $1::uuid AND raw IS NOT NULL"
 
 _ARTICLES: Final = f"""
 UPDATE articles SET
@@ -239,7 +243,7 @@ ANALYZE customers, deliveries, contact_confirmations,
     notes (body, author_id, author_name),
     attachments (name, content_type, creator_id, creator_name),
     ticket_events (before, after, actor_id, actor_name),
-    inbound_messages (from_address, from_name, subject, message_id, raw),
+    inbound_messages (from_address, from_name, subject, message_id, raw, recipients, text),
     articles (problem, solution, search_vector),
     article_words (word),
     audit_entries (before, after),

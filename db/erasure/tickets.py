@@ -155,6 +155,12 @@ UPDATE contact_confirmations AS asked SET address = $5::text, mailbox = NULL, ex
 FROM {_WORK}
 WHERE asked.ticket_id = work.id AND (asked.address ~* work.pattern OR {_theirs("asked.customer_id::text")})"""
 
+
+def recipients_without(pattern: str) -> str:
+    """SQL for the recipients of an inbound message without those that the pattern finds."""
+    return f"ARRAY(SELECT address FROM unnest(recipients) AS address WHERE address !~* {pattern})"
+
+
 _MESSAGES: Final = f"""
 UPDATE inbound_messages AS mine SET
     from_address = CASE WHEN found.theirs THEN $5::text ELSE mine.from_address END,
@@ -162,6 +168,8 @@ UPDATE inbound_messages AS mine SET
     subject = {_clean("mine.subject", limits.SUBJECT_MAX, "found.pattern")},
     message_id = CASE WHEN found.theirs OR mine.message_id COLLATE "default" ~* found.pattern THEN NULL
         ELSE mine.message_id END,
+    text = CASE WHEN found.theirs THEN NULL ELSE {_clean("mine.text", limits.MAIL_TEXT_MAX, "found.pattern")} END,
+    recipients = {recipients_without("found.pattern")},
     raw = CASE WHEN mine.raw IS NOT NULL AND found.is_theirs THEN ''::bytea ELSE mine.raw END
 FROM (
     SELECT received.id, work.pattern, work.theirs AS is_theirs, received.from_address ~* work.pattern OR (

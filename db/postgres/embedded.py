@@ -38,6 +38,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import psutil
 
+from db.errors import Failure
 from db.private_files import make_data_directory
 
 logger = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ OTHER_VERSION = re.compile(r"was initialized by PostgreSQL version (\S+), .* thi
 MIB = 1024 * 1024
 
 
-class EmbeddedServerError(Exception):
+class EmbeddedServerError(Failure):
     """The embedded server cannot be started or used. The message says why, with the end of the server's log if that
     helps."""
 

@@ -20,12 +20,13 @@ import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from db.errors import Failure
+from db.postgres import revisions
 from db.postgres.revisions import STATE, Code
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ _CONTENDED: Final = (asyncpg.LockNotAvailableError.sqlstate, asyncpg.DeadlockDet
 T = TypeVar("T")
 
 
-class NotMigrated(Exception):
+class NotMigrated(Failure):
     """The migration has stopped, or this version cannot migrate the database. The message says what to do."""
 
 
@@ -82,9 +83,8 @@ def head() -> str:
 
 
 def code() -> Code:
-    """The revisions that this version knows, read from its migrations."""
-    scripts = [*ScriptDirectory.from_config(config()).walk_revisions()]  # newest first
-    return Code(tuple(script.revision for script in reversed(scripts)), scripts[0].module.oldest_database)
+    """The revisions that this version knows."""
+    return revisions.code()
 
 
 def config(connection: Connection | None = None) -> Config:

@@ -1,4 +1,4 @@
-"""The header of an inbound message, parsed leniently: who sent it, and whether a program did.
+"""The header of an inbound message, parsed leniently.
 
 The fields are parsed here, as crafted ones make the standard library's parsers fail in many ways
 (docs/decisions/inbound-mail.md).
@@ -13,24 +13,18 @@ from email.message import Message
 from db import limits
 from notifiers.inbound.authentication import verified
 from notifiers.inbound.encoded_words import decoded_line, raw_text
+from notifiers.inbound.mailboxes import addresses, mailbox, mailboxes
 from notifiers.message_ids import OwnMail
 
 _READ_MAX = 5_000  # characters of a header that are read
+_REPEATED_MAX = 5  # From fields with one address
 
 _MESSAGE_ID = re.compile(rf"<[!-;=?-~]{{3,{limits.MESSAGE_ID_MAX - 2}}}>")
 
-# A quoted string or a comment (RFC 5322, sections 3.2.2 and 3.2.4), in which no character is syntax.
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\((?:[^()\\]|\\.)*\)', re.DOTALL)
-_ADDRESS = re.compile(r"[^\ufffd\s<>()\[\]:;,\\\"@]+@[^\ufffd\s<>()\[\]:;,\\\"@]+")
-_NAME_AND_ADDRESS = re.compile(r"([^<>]*)<\s*([^<>\s]+)\s*>\s*")
-
-_BOUNCER = "mailer-daemon"
-_BULK = {"bulk", "junk", "list", "auto_reply"}
-_ASKS_FOR_NO_REPLY = {"all", "oof", "autoreply"}
-
 
 class Header:
-    """A message's header, parsed leniently: the first field of a name counts, except for From, which must be unique."""
+    """A message's header, parsed leniently: the first field of a name counts, except for From, which must not name two
+    addresses."""
 
     def __init__(self, message: Message) -> None:
         self._message = message
@@ -60,14 +54,14 @@ class Header:
         return found[0] if found else None
 
     def sender(self) -> tuple[str, str | None]:
-        """The name and the address in From; the address is None unless there is exactly one."""
+        """The name and the address in From; the address is None unless there is exactly one. Several From fields are
+        accepted if they have the same address."""
         values = self.values("from")
-        if len(values) != 1 or len(values[0]) > _READ_MAX:
+        if not values or any(len(value) > _READ_MAX for value in values[:_REPEATED_MAX]):
             return "", None
-        name, address = _mailbox(raw_text(values[0]))
-        # The charset of a name may be guessed, but an address must be what the sender wrote.
-        written = address is not None and address.encode() in values[0].encode("utf-8", "surrogateescape")
-        return (name, address) if written else ("", None)
+        found = [_mailbox(value) for value in values[:_REPEATED_MAX]]
+        same = len({address and address.lower() for _, address in found}) == 1 and len(values) <= _REPEATED_MAX
+        return found[0] if same else ("", None)
 
     def senders_fault(self) -> str:
         """The reason why `sender` found no address in From."""
@@ -79,58 +73,46 @@ class Header:
             case _:
                 return "There are several From headers."
 
+    def mailboxes(self, name: str) -> list[tuple[str, str]]:
+        """The names and addresses in the field's first value."""
+        found = mailboxes(_utf8(self.said(name)[0]))
+        return [(_name(shown), address) for shown, address in found]
+
+    def addresses(self, *names: str) -> list[str]:
+        """The addresses in the first value of each field, in lower case, as many as are stored."""
+        return addresses(_utf8(",".join(self.said(*names))), limits.MAIL_RECIPIENTS_MAX)
+
+    def content_type(self) -> str:
+        return self._message.get_content_type()
+
     def verified(self, own: OwnMail, address: str) -> bool | None:
         """Whether a server of ours has verified the sender; None if none has said anything. Raises `Forged`."""
         return verified(((name, str(value)) for name, value in self._message.raw_items()), own.servers, address)
 
-    def automatic(self, own: OwnMail, address: str | None, message_id: str | None) -> str | None:
-        """The reason to ignore the message, as it comes from a program, a mailing list or Callout itself; None if it
-        does not. Recognised by RFC 3834, and by the older and proprietary fields of other mail systems."""
-        sender = (address or "").lower()
-        if message_id is not None and own.ticket_of(message_id):
-            return "Callout sent this message (Message-ID)."
-        if sender in own.addresses:
-            return "Callout sent this message (From address)."
-        if self.word("auto-submitted") not in ("", "no"):
-            return "It was sent automatically (Auto-Submitted)."
-        if self.word("precedence") in _BULK:
-            return "It is bulk mail (Precedence)."
-        if self.values("list-id"):
-            return "It came from a mailing list (List-Id)."
-        asked = {word.strip().lower() for value in self.values("x-auto-response-suppress") for word in value.split(",")}
-        if asked & _ASKS_FOR_NO_REPLY:
-            return "It was sent automatically (X-Auto-Response-Suppress)."
-        for name in ("x-autoreply", "x-autorespond"):
-            if self.values(name):
-                return "It was sent automatically (X-Autoreply)."
-        if self._message.get_content_type() == "multipart/report":
-            return "It is a delivery report (multipart/report)."
-        returned = [value.strip(" <>").partition("@")[0].lower() for value in self.values("return-path")]
-        if {"", _BOUNCER}.intersection(returned):
-            return "It is a delivery report (empty Return-Path)."
-        if sender.partition("@")[0] == _BOUNCER:
-            return "It is a delivery report (MAILER-DAEMON)."
-        return None
-
 
 def _mailbox(value: str) -> tuple[str, str | None]:
-    """The name and the address, if `value` is exactly one mailbox; otherwise the address is None. A comma in a name
-    ("Tremblay, Ann <…>") is accepted, unless there is an address before it."""
-    hidden = _QUOTED.sub(lambda quoted: "\x01" * len(quoted[0]), value)  # of the same length, to keep positions
-    found = _NAME_AND_ADDRESS.fullmatch(hidden.replace("\x01", " "))
-    if found is None:
-        address = " ".join(hidden.replace("\x01", " ").split())
-        return ("", address) if _plain(address) else ("", None)
-    shown = found[1]
-    if not _plain(found[2]) or ("@" in shown and "," in shown) or ";" in shown:
-        return "", None
-    name = re.sub(r"\\(.)", r"\1", value[: len(shown)].strip().strip('"'))
-    name = decoded_line(name, limits.NAME_MAX)
-    return ("" if "@" in name else name), found[2]  # a name that looks like an address would mislead the reader
+    """The name and the address, if `value` is exactly one mailbox; otherwise the address is None. Some programs encode
+    the whole field, with the address, which RFC 2047 forbids. The charset of a name may be guessed, but an address must
+    be what the sender wrote."""
+    text = _utf8(value)
+    name, address = mailbox(text)
+    if address is None and "=?" in text:
+        name, address = mailbox(decoded_line(text, _READ_MAX))
+    elif "\ufffd" in name:
+        name, guessed = mailbox(raw_text(value))
+        name = name if guessed == address else ""
+    return ("" if address is None else _name(name)), address
 
 
-def _plain(address: str) -> bool:
-    return bool(_ADDRESS.fullmatch(address)) and address.isprintable() and len(address) <= limits.EMAIL_MAX
+def _utf8(value: str) -> str:
+    """A header's text, in which the parser has left non-ASCII bytes as surrogates, decoded as UTF-8."""
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _name(written: str) -> str:
+    """A mailbox's name as shown. One that looks like an address would mislead the reader, and is left out."""
+    name = decoded_line(re.sub(r"\\(.)", r"\1", written.strip('"')), limits.NAME_MAX)
+    return "" if "@" in name else name
 
 
 def message_ids(values: Iterable[str]) -> list[str]:

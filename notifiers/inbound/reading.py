@@ -1,10 +1,12 @@
 """Parses inbound mail: raw bytes become an `IncomingMail`. The database is not used here.
 
 `read` returns a result for any bytes: `automatic` is the reason to ignore a message, `unusable` the reason why an admin
-must look at it. Messages come from strangers, so every size is checked before it can cost time, and every text can be
-stored and shown: without control characters, surrogates or bidirectional controls.
+must look at it. The text of either is read all the same, as an admin may accept it. Messages come from strangers, so
+every size is checked before it can cost time, and every text can be stored and shown: without control characters,
+surrogates or bidirectional controls.
 
-`header.py` says who sent it, `parts.py` what it contains, and `mail_text.py` what a person reads of it.
+`writer.py` says who wrote it, `automatic.py` whether a program did, `parts.py` what it contains, and `mail_text.py`
+what a person reads of it.
 """
 
 from __future__ import annotations
@@ -18,11 +20,13 @@ from email.policy import Compat32
 
 from db import limits
 from notifiers.inbound.authentication import Forged
+from notifiers.inbound.automatic import automatic
 from notifiers.inbound.header import Header, message_ids
 from notifiers.inbound.history import Divided, divided
 from notifiers.inbound.mail_text import Unreadable, html_to_text, without_data
-from notifiers.inbound.parts import Content, IncomingFile, content, count_lines
+from notifiers.inbound.parts import IncomingFile, content, count_lines
 from notifiers.inbound.subjects import is_reply
+from notifiers.inbound.writer import Writer, recipients_of, writer_of
 from notifiers.message_ids import OwnMail
 
 logger = logging.getLogger(__name__)
@@ -41,7 +45,7 @@ _REFERENCE = re.compile(
     rf"\b{limits.REFERENCE_PREFIX}[{limits.REFERENCE_ALPHABET}]{{{limits.REFERENCE_LENGTH}}}\b", re.IGNORECASE
 )
 
-_WRITTEN = ("from", "to", "date", "subject", "in-reply-to", "references", "content-type")
+_WRITTEN = ("from", "reply-to", "to", "date", "subject", "in-reply-to", "references", "content-type")
 """The header fields that only the sender writes, and no server on the way."""
 
 
@@ -56,6 +60,10 @@ class IncomingMail:
     `text` is the whole. `only_marks` says that the text has no other form, such as HTML, than the one with marks (`>`)
     before quoted lines. `remarks` are about what could not be read. `sender_verified` is None if no server of ours has
     said anything about the sender. `automatic` and `unusable` are reasons, for admins to read.
+
+    `from_address` is the writer's. `through` is the address in From, if a form or a list has sent the message for them;
+    then nobody has verified the writer. `believed` is false if that form or list is not ours, or may be forged.
+    `recipients` are the addresses in To and Cc without ours, in lower case.
     """
 
     key: bytes
@@ -66,6 +74,9 @@ class IncomingMail:
     tickets: tuple[str, ...] = ()
     from_address: str | None = None
     from_name: str = ""
+    through: str | None = None
+    believed: bool = True
+    recipients: tuple[str, ...] = ()
     subject: str = ""
     whole: str = ""
     text: str = ""
@@ -84,24 +95,32 @@ def read(raw: bytes, own: OwnMail) -> IncomingMail:
     try:
         return _read(raw, own)
     except Unreadable as error:
-        return _unusable(raw, str(error))
+        return _unusable(raw, own, str(error))
     except Exception as error:  # the library's MIME parser has failed in ways that nobody can list
         logger.exception("parsing an inbound message failed")
-        return _unusable(raw, f"The message could not be parsed ({type(error).__name__}).")
+        return _unusable(raw, own, f"The message could not be parsed ({type(error).__name__}).")
 
 
-def _unusable(raw: bytes, reason: str) -> IncomingMail:
-    """A message that cannot be parsed or believed, with the sender and subject if its header can be parsed. Its key is
-    that of its bytes alone: a forged message must not make the genuine one a duplicate."""
+def _unusable(raw: bytes, own: OwnMail, reason: str) -> IncomingMail:
+    """A message that cannot be parsed, with the writer and subject if its header can be parsed. Its key is that of its
+    bytes alone."""
     digest = hashlib.sha256(raw).digest()
     try:
         header = Header(BytesParser(policy=Compat32()).parsebytes(raw[:_HEADER_BYTES_MAX], headersonly=True))
-        name, address = header.sender()
+        writer = writer_of(header, own)
         subject = header.line("subject", limits.SUBJECT_MAX)
+        by_program = automatic(header, own, writer, header.message_id())
     except Exception:  # noqa: BLE001 (as above; the first failure is reported already)
-        name, address, subject = "", None, ""
+        writer, subject, by_program = Writer("", None), "", None
     return IncomingMail(
-        digest, digest, len(raw), from_name=name, from_address=address, subject=subject, unusable=reason
+        digest,
+        digest,
+        len(raw),
+        from_name=writer.name,
+        from_address=writer.address,
+        subject=subject,
+        automatic=by_program,
+        unusable=reason,
     )
 
 
@@ -116,33 +135,37 @@ def _read(raw: bytes, own: OwnMail) -> IncomingMail:
     if count_lines(head) > _HEADERS_MAX:
         raise Unreadable(f"The header has more than {_HEADERS_MAX:,} lines.")
     header = Header(BytesParser(policy=Compat32()).parsebytes(head, headersonly=True))
-    name, address = header.sender()
+    writer = writer_of(header, own)
     message_id = header.message_id()
     subject = header.line("subject", limits.SUBJECT_MAX)
-    automatic = header.automatic(own, address, message_id)
-    if address is None and automatic is None:
-        raise Unreadable(header.senders_fault())
+    by_program = automatic(header, own, writer, message_id)
+    unusable = None if writer.address or by_program else writer.fault(header)
+    verified = None
     try:
-        sender_verified = None if address is None else header.verified(own, address)
+        if writer.address is not None:
+            verified = header.verified(own, writer.through or writer.address)
     except Forged as error:
-        return replace(_unusable(raw, str(error)), automatic=automatic)
+        verified, unusable = False, str(error)
     said = header.said("in-reply-to", "references")
     references = tuple(dict.fromkeys([*message_ids(said[:1]), *reversed(message_ids(said[1:]))]))[:_REFERENCES_MAX]
-    found = Content("", "", (), ()) if automatic else content(raw)
+    found = content(raw)
     text = without_data(found.plain.strip() or html_to_text(found.html))
     cut, text = len(text) > TEXT_MAX, text[:TEXT_MAX]
     is_answer = is_reply(subject, in_thread=bool(references))
-    parts = divided(text, f"{name} {address}") if is_answer else Divided(text, "")
+    parts = divided(text, f"{writer.name} {writer.address}") if is_answer else Divided(text, "")
     named = [f"{file.name} ({file.content_type})" for file in found.files]
-    return IncomingMail(
-        key=_key(header, message_id, address, body),
-        content=_digest((address or "").lower(), subject, " ".join(text.split()), *found.remarks, *named),
+    mail = IncomingMail(
+        key=_key(header, message_id, writer, body),
+        content=_digest((writer.address or "").lower(), subject, " ".join(text.split()), *found.remarks, *named),
         size=len(raw),
         message_id=message_id,
         references=references,
         tickets=tuple(dict.fromkeys(found.upper() for found in _REFERENCE.findall(subject))),
-        from_address=address,
-        from_name=name,
+        from_address=writer.address,
+        from_name=writer.name,
+        through=writer.through,
+        believed=writer.through is None or (writer.ours and verified is not False),
+        recipients=recipients_of(header, own),
         subject=subject,
         whole=text,
         text=parts.text,
@@ -151,16 +174,23 @@ def _read(raw: bytes, own: OwnMail) -> IncomingMail:
         cut=cut,
         remarks=found.remarks,
         files=found.files,
-        sender_verified=sender_verified,
-        automatic=automatic,
+        sender_verified=verified if writer.through is None or verified is None else False,
+        automatic=by_program,
+        unusable=unusable,
     )
+    if unusable is None:
+        return mail
+    digest = hashlib.sha256(raw).digest()  # a forged message must not make the genuine one a duplicate
+    return replace(mail, key=digest, content=digest)
 
 
-def _key(header: Header, message_id: str | None, address: str | None, body: bytes) -> bytes:
+def _key(header: Header, message_id: str | None, writer: Writer, body: bytes) -> bytes:
     """A hash of the Message-ID and the sender's address, so that nobody can block another sender's message by using its
-    id first. Without a Message-ID, a hash of all that the sender wrote, and nothing that servers added on the way."""
+    id first; with a writer whom the sender names, of both addresses. Without a Message-ID, a hash of all that the
+    sender wrote, and nothing that servers added on the way."""
     if message_id is not None:
-        return _digest("id", message_id, (address or "").lower())
+        through = [] if writer.through is None else [writer.through.lower()]
+        return _digest("id", message_id, *through, (writer.address or "").lower())
     written = [f"{name}: {value}" for name in _WRITTEN for value in header.values(name)]
     return _digest("text", *written, hashlib.sha256(body).hexdigest())
 

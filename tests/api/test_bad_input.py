@@ -38,6 +38,7 @@ class World:
     article: str
     key: str
     delivery: str
+    message: str
 
     def good(self, mutation: str) -> Input:
         contact = {"name": "Ann Lee", "email": "ann@lee.test", "phone": "613-555-1234"}
@@ -62,6 +63,8 @@ class World:
             "articleCreateFromTicket": {"ticketId": self.resolved},
             "articleUpdate": {"articleId": self.article},
             "deliveryRetry": {"deliveryId": self.delivery},
+            "inboundMessageAccept": {"inboundMessageId": self.message},
+            "inboundMessageDiscard": {"inboundMessageId": self.message},
             "supportSettingsUpdate": {},
             "supportSettingsTest": {"channel": "EMAIL"},
             "apiKeyCreate": {"name": "n"},
@@ -82,6 +85,8 @@ async def world(server: Server) -> AsyncIterator[World]:
         article = await api.done("articleCreate", "article { id }", problem="p", solution="s")
         key = await api.done("apiKeyCreate", "apiKey { id }", name="chatbot")
         found = await api("{ deliveries(first: 1) { nodes { id } } }")
+        await api.done("inboundEmailIngest", "__typename", message={"text": "From: nobody\r\n\r\nHello."})
+        messages = await api("{ inboundMessages(first: 1) { nodes { id } } }")
         yield World(
             customer=customer,
             property=await api.new_property(customer),
@@ -93,6 +98,7 @@ async def world(server: Server) -> AsyncIterator[World]:
             article=article["article"]["id"],
             key=key["apiKey"]["id"],
             delivery=found["deliveries"]["nodes"][0]["id"],
+            message=messages["inboundMessages"]["nodes"][0]["id"],
         )
 
 
@@ -410,6 +416,9 @@ IDS = [
     ("articleCreateFromTicket", "ticketId", "tkt"),
     ("articleUpdate", "articleId", "art"),
     ("deliveryRetry", "deliveryId", "dlv"),
+    ("inboundMessageAccept", "inboundMessageId", "inb"),
+    ("inboundMessageAccept", "ticketId", "tkt"),
+    ("inboundMessageDiscard", "inboundMessageId", "inb"),
     ("apiKeyUpdate", "apiKeyId", "key"),
     ("apiKeyRevoke", "apiKeyId", "key"),
 ]
@@ -625,6 +634,7 @@ WRONG: dict[tuple[str, str], tuple[Any, ...]] = {
     ),
     ("supportSettingsTest", "channel"): (None, "email", "SMS", 1),
     ("deliveryRetry", "deliveryId"): (None, 1.5, True, {}),
+    ("inboundMessageAccept", "contactEmail"): (5, ["ann@lee.test"], {}),
     ("apiKeyCreate", "name"): (None, 5),
     ("apiKeyCreate", "scope"): ("chatbot", "ADMIN", ["CHATBOT"], 0),
     ("apiKeyCreate", "expiresAt"): ("tomorrow", 1_900_000_000, "2030-01-01"),
@@ -690,6 +700,8 @@ REQUIRED = {
     "apiKeyUpdate": ("apiKeyId",),
     "apiKeyRevoke": ("apiKeyId",),
     "deliveryRetry": ("deliveryId",),
+    "inboundMessageAccept": ("inboundMessageId",),
+    "inboundMessageDiscard": ("inboundMessageId",),
     "supportSettingsTest": ("channel",),
 }
 

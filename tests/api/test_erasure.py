@@ -156,7 +156,7 @@ class Everywhere:
     async def _by_mail(self) -> None:
         sender = f"{NAME} <{EMAIL}>"
         mine = {"message_id": "<1@mx.quackenbush.test>", "subject": f"From {NAME}"}
-        new = await ingest(self.api, message(sender, f"Hello, {NAME} here.", **mine))
+        new = await ingest(self.api, message(sender, f"Hello, {NAME} here.", cc=FORMER, **mine))
         assert new["outcome"] == "TICKET_CREATED"
         self.tickets["mail"] = new["ticket"]["id"]
         again = {"message_id": "<2@mx.quackenbush.test>", "in_reply_to": mine["message_id"]}
@@ -167,7 +167,8 @@ class Everywhere:
         assert (await ingest(self.api, spoilt))["outcome"] == "KEPT_ASIDE"
         stranger = message("a <b>, c <d>", "=?utf-8?B?" + base64.b64encode(NAME.encode()).decode() + "?=")
         assert (await ingest(self.api, stranger))["outcome"] == "KEPT_ASIDE"
-        bounce = message("MAILER-DAEMON@mx.test", "Sorry.", subject=f"Undelivered: {EMAIL}", auto_submitted="yes")
+        about = {"subject": f"Undelivered: {EMAIL}", "cc": f"{EMAIL}, {FORMER}"}
+        bounce = message("MAILER-DAEMON@mx.test", f"Sorry, {NAME}.", auto_submitted="yes", **about)
         assert (await ingest(self.api, bounce))["outcome"] == "IGNORED"
         former = f"Quackenbush <{FORMER}>"
         outsider = message(former, "The old address still works.", message_id="<3@mx.test>")

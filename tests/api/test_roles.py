@@ -60,6 +60,8 @@ MUTATIONS = {
     "apiKeyRevoke": "A",
     "tokensRevoke": "A",
     "inboundEmailIngest": "AS",
+    "inboundMessageAccept": "A",
+    "inboundMessageDiscard": "A",
 }
 SUBSCRIPTIONS = {
     "auditEntryAdded": "A",

@@ -241,7 +241,7 @@ def test_only_fields_that_may_be_missing_are_nullable(printed: GraphQLSchema) ->
         *("Delivery.recipient", "Delivery.said"),
         *("Delivery.nextAttemptAt", "Delivery.finishedAt", "SupportSettingsTestResult.recipient"),
         *(f"InboundMessage.{name}" for name in ("reason", "messageId", "fromAddress", "fromName", "subject", "raw")),
-        *("InboundMessage.ticket", "InboundMessage.note"),
+        *("InboundMessage.ticket", "InboundMessage.note", "InboundMessage.text"),
         *("AuditEntry.objectId", "AuditEntry.client", "AuditChange.before", "AuditChange.after"),
         *("ArticleEdge.match", "ArticleEdge.excerpt"),
     }
@@ -391,7 +391,9 @@ VERIFIED = f"Authentication-Results: {SERVER}; dmarc=pass header.from=example.co
 MAIL = (
     f"{VERIFIED}From: Mia <mia@example.com>\nSubject: Beeping\nMessage-ID: <1@example.com>\n\nIt beeps.",
     f"{VERIFIED}From: Mia <mia@example.com>\nSubject: Re: Beeping\nIn-Reply-To: <1@example.com>\n\nStill.\n\n-- \nMia",
-    "From: mia@example.com, ada@example.com\n\nWho are we?",
+    "From: mia@example.com, ada@example.com\nTo: tess@example.com\n\nWho are we?",
+    "From: Ada <ada@example.com>\nSubject: Away\nMessage-ID: <2@example.com>\nPrecedence: bulk\n\nI am away.",
+    "From: bob@example.com\nAuto-Submitted: auto-replied\n\nI am away, too.",
 )
 
 
@@ -454,6 +456,10 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
     await done("supportSettingsUpdate", **settings)
     for mail in MAIL:
         await done("inboundEmailIngest", message={"text": mail})
+    waiting = await api("{ inboundMessages(filter: {outcome: [IGNORED, KEPT_ASIDE]}) { nodes { id } } }")
+    accepted, discarded = (node["id"] for node in waiting["inboundMessages"]["nodes"][:2])
+    await done("inboundMessageAccept", inboundMessageId=accepted, ticketId=ticket)
+    await done("inboundMessageDiscard", inboundMessageId=discarded)
     mia = {"name": "Mia", "email": "mia@leaving.test", "accountNumber": "C-2"}
     await done("customerErase", customerId=(await done("customerCreate", **mia))["customer"]["id"])
     nobody = "tkt_00000000-0000-7000-8000-000000000000"
@@ -485,6 +491,8 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
         ("deliveryRetry", {"deliveryId": dead[0]["id"]}),
         ("supportSettingsUpdate", {"googleChatWebhookUrl": "http://example.com"}),
         ("inboundEmailIngest", {"message": {"encoded": "no base64!"}}),
+        ("inboundMessageAccept", {"inboundMessageId": accepted}),
+        ("inboundMessageDiscard", {"inboundMessageId": accepted}),
     ):
         assert (await answers.do(api, admin, mutation, **input))["userErrors"], mutation
 

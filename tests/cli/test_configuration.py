@@ -213,6 +213,32 @@ def test_authserv_ids_are_separated_by_commas(tmp_path: Path) -> None:
         ]
 
 
+def test_lists_are_addresses_separated_by_commas(tmp_path: Path) -> None:
+    assert development(tmp_path, mail_lists="Help@Maple.test, ,x@bücher.example").own_mail.lists == {
+        "help@maple.test",
+        "x@xn--bcher-kva.example",
+    }
+    (problem,) = problems(data_dir=tmp_path, mail_lists="help@maple.test,maple.test")
+    assert problem.startswith("CALLOUT_MAIL_LISTS: is not a valid address")
+
+
+def test_a_mailbox_needs_a_password_or_whatever_gets_a_token(tmp_path: Path) -> None:
+    url = {"imap_url": "imaps://u@mail.test/INBOX"}
+    oauth = {"imap_oauth_token_url": "https://login.test/token", "imap_oauth_client_id": "callout"}
+    assert development(tmp_path, imap_url="imaps://u:p@mail.test/INBOX").imap_oauth is None
+    for secret in ("client_secret", "refresh_token"):
+        client = development(tmp_path, **url, **oauth, **{f"imap_oauth_{secret}": "tr0ubador"}).imap_oauth
+        assert client is not None
+        assert "tr0ubador" not in repr(client)
+    for given, why in (
+        (url, "IMAP_URL has no password"),
+        (url | {"imap_oauth_token_url": oauth["imap_oauth_token_url"]}, "must be set together"),
+        (url | oauth, "CALLOUT_IMAP_OAUTH_REFRESH_TOKEN must be set as well"),
+        (oauth | {"imap_oauth_token_url": "http://login.test/token"}, "must start with https://"),
+    ):
+        assert why in problems(data_dir=tmp_path, **given)[0]
+
+
 def test_paths_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", "/home/callout")

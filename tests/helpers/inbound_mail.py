@@ -120,10 +120,13 @@ class ImapServer:
 
 
 @contextmanager
-def imap_server(directory: Path) -> Iterator[ImapServer]:
-    """A pymap server with an empty mailbox."""
+def imap_server(directory: Path, tokens: Path | None = None) -> Iterator[ImapServer]:
+    """A pymap server with an empty mailbox. It also takes the access tokens in the file `tokens`, if one is given."""
     server = ImapServer(free_port())
-    command = [str(Path(sys.executable).with_name("pymap")), "--host", "127.0.0.1", "--port", str(server.port)]
+    program = [str(Path(sys.executable).with_name("pymap"))]
+    if tokens is not None:
+        program = [sys.executable, "-m", "tests.helpers.oauth_imap", str(tokens)]
+    command = [*program, "--host", "127.0.0.1", "--port", str(server.port)]
     command += ["--no-tls", "dict", "--demo-user", server.user, "--demo-password", server.password]
     with (directory / "imap.log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as child:
         try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 
-import callout.app
-import callout.cli  # noqa: F401
+import db.postgres.embedded
+import db.postgres.migrate
+import db.seed.demo  # noqa: F401
 
 gc.freeze()  # otherwise each server's first collection goes through all modules again, and copies their memory

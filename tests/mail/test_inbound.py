@@ -479,8 +479,8 @@ async def test_the_contact_is_the_senders_address_and_name(api: Api, sender: str
     "sender",
     [
         *("a@bell.test, b@bell.test", "A <a@bell.test>, B <b@bell.test>", "a@bell.test, B <b@bell.test>"),
-        *("Us: a@bell.test, b@bell.test;", "Us: A <a@bell.test>;", "undisclosed-recipients:;", "", "<>", "Ann"),
-        *("a@bell.test\r\nFrom: b@bell.test", "a@b@bell.test", "a@localhost", "a b@bell.test", "A <a@bell.test> b"),
+        *("Us: a@bell.test, b@bell.test;", "undisclosed-recipients:;", "", "<>", "Ann"),
+        *("a@bell.test\r\nFrom: b@bell.test", "a@b@bell.test", "a@localhost", "A <a@bell.test> b"),
         *("a\0@bell.test", "a@bell.test\0", "a\u202e@bell.test", "<a@bell.test", '"a b"@bell.test', "a@[127.0.0.1]"),
         "a" * 300 + "@bell.test",
         b"a\xff@bell.test",
@@ -729,7 +729,6 @@ async def test_a_service_finds_no_address_by_the_notes_on_its_own_ticket(api: Ap
         ("auto_submitted", "AUTO-GENERATED", "Auto-Submitted"),
         *(("precedence", value, "Precedence") for value in ("bulk", "junk", "list", "Auto_Reply")),
         ("list_id", "<news.bell.test>", "List-Id"),
-        ("x_auto_response_suppress", "DR, OOF, AutoReply", "Suppress"),
         ("x_autoreply", "yes", "Autoreply"),
         *(("return_path", value, "Return-Path") for value in ("<>", "", "<MAILER-DAEMON>")),
         ("content_type", "multipart/report; report-type=delivery-status; boundary=b", "report"),
@@ -756,6 +755,7 @@ async def test_automatic_mail_is_ignored(
     [
         *(("auto_submitted", "no"), ("precedence", "first-class"), ("x_auto_response_suppress", "DR, RN")),
         *(("return_path", "<ann@bell.test>"), ("from", "Daemon Smith <daemon@bell.test>")),
+        ("x_auto_response_suppress", "DR, OOF, AutoReply"),
     ],
 )
 async def test_mail_from_a_person_is_not_ignored(api: Api, header: str, value: str) -> None:

