@@ -26,7 +26,14 @@ SAME = [
     ("한글", unicodedata.normalize("NFD", "한글")),
     ("TKT-ABC234", "tkt‑abc234", "TKT–ABC234", "TKT—ABC234", "TKT−ABC234", "ＴＫＴ－ＡＢＣ２３４"),  # noqa: RUF001
     ("ab cd", "a\u200bb c\u00add", "\ufeffab\u202fcd\u200e", "ab\u3000cd", "ab\u2003cd", "ab\u2028cd"),
-    ('the "north" door', "the “north” door", "the „north“ door", "the «north» door"),
+    (
+        'the "north" door',
+        "the “north” door",
+        "the „north“ door",
+        "the «north» door",
+        "The (North) door",
+        "the north, door",
+    ),
     ("ﬁlter 2 ①", "filter 2 1", "FILTER ² 1"),
     ("لوحة الإنذار", "لوحة الانذار", "لَوْحَة الإنذار"),
     ("0613", "٠٦١٣", "۰۶۱۳"),
@@ -100,9 +107,11 @@ async def test_a_phone_number_is_its_digits_without_an_extension(database: Datab
         ("panel  Beeping", ["%beeping%", "%panel%"]),
         ("door DOOR", ["%door%"]),
         ("[TKT-ABC234]", ["%tkt-abc234%"]),
-        ("#4, “north”", ["%north%", "%4%"]),
+        ("unit #4, “north” Ω", ["%north%", "%unit%", "% 4%", "%ω%"]),
         ("100% a_b c\\d ?", ["%100\\%%", "%a\\_b%", "%c\\\\d%", "%?%"]),
-        ("' \u200b", []),
+        ("4", ["%4%"]),
+        ("Really?!", ["%really%"]),
+        ("' \u200b", ["%'%", "%\u200b%"]),
     ],
 )
 async def test_a_term_becomes_a_pattern_for_each_word(database: Database, term: str, patterns: list[str]) -> None:
