@@ -383,6 +383,24 @@ async def test_a_search_finds_only_visible_tickets(api: Api) -> None:
     assert await found(api, "kaleidoscope") == {own, assigned, from_chat}
 
 
+async def test_a_service_searches_only_the_reference_the_subject_and_the_contacts_name(api: Api) -> None:
+    """It learns nothing about a customer or a property that its ticket got later; staff and the customer find all."""
+    customer = await api.new_customer(name="Contra Fagott", accountNumber="CB-55", email="c.b@example.com")
+    site = await api.new_property(customer, address="5 Harpsichord Row", accountNumber="HR-56")
+    async with api.service() as service, api.customer(customer) as owner:
+        contact = {"name": "Celesta Bell", "email": "celesta@example.org", "phone": "613-555-0188"}
+        ticket = await service.new_ticket(subject="Spinet rings", contact=contact)
+        await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, customerId=customer, contact=contact)
+        await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, propertyId=site)
+        for term in ("spinet", "rings celesta", "bell spinet celesta"):
+            for viewer in (api, owner, service):
+                assert await found(viewer, term) == {ticket}, term
+        hidden = ("fagott", "cb-55", "harpsichord", "hr-56", "celesta@example.org", "613-555-0188", "0188")
+        for term in (*hidden, *(f"spinet {term}" for term in hidden)):
+            assert await found(service, term) == set(), term
+            assert await found(api, term) == await found(owner, term) == {ticket}, term
+
+
 async def test_common_and_rare_words_are_found(api: Api) -> None:
     """With enough tickets for the planner to choose between plans."""
     common = {await api.new_ticket(subject=f"Sprinkler valve {n}") for n in range(60)}
