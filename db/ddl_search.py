@@ -1,7 +1,7 @@
 """What searches look in, as schema objects that the models cannot express (as in `db/ddl.py`).
 
-`searchable` of a ticket and of a customer is text in the form of `search_fold`, with a blank before each word. It has
-two parts with a form feed between them. Not all who see the row search the second one: of a ticket, services search the
+`searchable` of a ticket and of a customer is text in searchable form, with a blank before each word. It has two parts
+with a form feed between them. Not all who see the row search the second one: of a ticket, services search the
 reference, the subject and the contact's name; of a customer, technicians search everything but the properties.
 
 Only triggers write it, when the row or one of the others changes.
@@ -16,7 +16,8 @@ FUNCTIONS: Final = (
     # with one kind of hyphen; with blanks for quotation marks, brackets, commas, semicolons and `#`; and with plain
     # letters for those that people type without (`ø`, `ł`, `ß`). Most texts are ASCII, and need little of it.
     r"""
-CREATE OR REPLACE FUNCTION search_fold(value text) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+CREATE OR REPLACE FUNCTION searchable_form(value text) RETURNS text
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE
     form text := value;
 BEGIN
@@ -49,14 +50,14 @@ $$""",
 CREATE OR REPLACE FUNCTION search_digits(phone text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
     SELECT coalesce(nullif(translate(main, translate(main, '0123456789', ''), ''), ''),
         translate(every, translate(every, '0123456789', ''), ''))
-    FROM search_fold(phone) AS every, search_fold(split_part(
+    FROM searchable_form(phone) AS every, searchable_form(split_part(
         translate(lower(phone COLLATE "C"), 'abcdefghijklmnopqrstuvwxyz#*,;', repeat('x', 30)), 'x', 1)) AS main
 $$""",
-    # A search term as a whole, folded, with a blank before it as before each word of the searched texts. If folding
-    # leaves nothing of it, it stays as it is, and so is nowhere found.
+    # The searchable form of a term as a whole, with a blank before it as before each word of the searched texts. If
+    # nothing is left of the term, it stays as it is, and so is nowhere found.
     """
 CREATE OR REPLACE FUNCTION search_phrase(term text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN ' ' || coalesce(nullif(search_fold(term), ''), term)""",
+RETURN ' ' || coalesce(nullif(searchable_form(term), ''), term)""",
     # The words of a search term, the longest first. Punctuation around a word is no part of it, unless it is all there
     # is.
     """
@@ -66,7 +67,7 @@ CREATE OR REPLACE FUNCTION search_words(term text) RETURNS text[] LANGUAGE sql I
         FROM string_to_table(search_phrase(term), ' ') AS typed WHERE typed <> ''
     ) AS each
 $$""",
-    # The LIKE pattern of the texts that contain a folded one.
+    # The LIKE pattern of the texts that contain this one.
     r"""
 CREATE OR REPLACE FUNCTION search_pattern(form text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
     SELECT '%' || replace(replace(replace(form, '\', '\\'), '%', '\%'), '_', '\_') || '%'
@@ -98,9 +99,10 @@ SOURCES: Final = (
     # The reference stands there with and without its hyphen.
     f"""
 CREATE OR REPLACE FUNCTION ticket_searchable(ticket tickets) RETURNS text LANGUAGE sql STABLE AS $$
-    SELECT ' ' || search_fold(concat_ws(' ', ticket.reference, replace(ticket.reference, '-', ''), ticket.subject,
+    SELECT ' ' || searchable_form(concat_ws(' ', ticket.reference, replace(ticket.reference, '-', ''), ticket.subject,
             ticket.contact_name))
-        || {_FORM_FEED} || ' ' || search_fold(concat_ws(' ', ticket.contact_email, search_digits(ticket.contact_phone),
+        || {_FORM_FEED} || ' ' || searchable_form(concat_ws(' ',
+            ticket.contact_email, search_digits(ticket.contact_phone),
             (SELECT concat_ws(' ', nullif(name, ticket.contact_name), account_number)
             FROM customers WHERE id = ticket.customer_id),
             (SELECT address || ' ' || account_number FROM properties WHERE id = ticket.property_id)))
@@ -108,10 +110,10 @@ $$""",
     # The first part has a line each for name, e-mail address, account number and phone.
     rf"""
 CREATE OR REPLACE FUNCTION customer_searchable(customer customers) RETURNS text LANGUAGE sql STABLE AS $$
-    SELECT concat_ws(E'\n', ' ' || search_fold(customer.name), ' ' || search_fold(customer.email),
-            ' ' || search_fold(customer.account_number), ' ' || search_digits(customer.phone))
+    SELECT concat_ws(E'\n', ' ' || searchable_form(customer.name), ' ' || searchable_form(customer.email),
+            ' ' || searchable_form(customer.account_number), ' ' || search_digits(customer.phone))
         || {_FORM_FEED} || coalesce((
-            SELECT ' ' || search_fold(string_agg(address || ' ' || account_number, ' ' ORDER BY id))
+            SELECT ' ' || searchable_form(string_agg(address || ' ' || account_number, ' ' ORDER BY id))
             FROM properties WHERE customer_id = customer.id), '')
 $$""",
     # When a ticket gets another customer or property, that row is locked against changes and erasure: either the change
@@ -231,5 +233,5 @@ DROP: Final = (
     "DROP FUNCTION customer_searchable(customers), ticket_searchable(tickets)",
     "DROP FUNCTION search_pairs_of_words(text), search_patterns(text), search_pattern(text), search_words(text)",
     "DROP FUNCTION search_phrase(text)",
-    "DROP FUNCTION search_digits(text), search_fold(text)",
+    "DROP FUNCTION search_digits(text), searchable_form(text)",
 )

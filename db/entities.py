@@ -142,7 +142,7 @@ def _contains_words(row: Row, term: Term, viewer: ViewerParameter) -> Condition:
     own = first_part(row.c.searchable)
     site = table(models.PropertyRow).alias()
     theirs = func.string_agg(func.concat_ws(" ", site.c.address, site.c.account_number), literal_column("' '"))
-    seen = select(func.search_fold(theirs, type_=Text())).where(
+    seen = select(func.searchable_form(theirs, type_=Text())).where(
         site.c.customer_id == row.c.id, visibility.site(site, viewer)
     )
     with_sites = func.concat_ws(literal_column("' '"), own, seen.correlate_except(site).scalar_subquery(), type_=Text())

@@ -332,8 +332,8 @@ class VisibleBy(Criterion[VisibilityShape]):
 
 
 class Term:
-    """A search term: words, which a text may contain in any order, even as parts of its words. PostgreSQL folds them
-    (`search_fold`), as it folds what they are looked for in.
+    """A search term: words, which a text may contain in any order, even as parts of its words. PostgreSQL makes their
+    searchable form, as that of the text.
 
     A `short` term has no word with three letters or digits in a row, and therefore no trigram of its own; its pairs of
     characters are looked up instead. `dialled` is the term with the digits of the phone numbers in it, whose words may
@@ -346,11 +346,11 @@ class Term:
         self._spellings = [typed] if dialled is None else [typed, dialled]
         self._phrase = func.search_phrase(typed, type_=Text())
         self.phrase = once(self._phrase)
-        """The folded term as a whole, with a blank before it."""
+        """The searchable form of the term as a whole, with a blank before it."""
 
     def is_in(self, text: ColumnElement[Any]) -> Condition:
-        """`text`, which is folded, contains all words. No index is used for it: the planner would choose one by a guess
-        at the frequency."""
+        """`text`, in searchable form, contains all words. No index is used for it: the planner would choose one by a
+        guess at the frequency."""
         return or_(*(contains_without_index(text, _patterns(each)) for each in self._spellings))
 
     def index_condition(self, text: ColumnElement[Any]) -> Condition:

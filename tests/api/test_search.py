@@ -471,7 +471,7 @@ async def many(database: asyncpg.Connection[asyncpg.Record]) -> list[str]:
             creator_id, contact_name, contact_email, created_at, searchable, closed_at)
         SELECT id, 'TKT-' || translate(lpad(n::text, 6, '0'), '01', 'AB'), subject, 'Bulk', status::ticket_status,
             'LOW', 'CCTV', 'ADMIN', 'ADMIN', 'x', 'Bulk', 'b@example.com', $4::timestamptz + n * interval '1 second',
-            ' ' || search_fold(subject), CASE status WHEN 'CLOSED' THEN $4::timestamptz END
+            ' ' || searchable_form(subject), CASE status WHEN 'CLOSED' THEN $4::timestamptz END
         FROM unnest($1::uuid[], $2::int[], $3::text[]) AS given (id, n, subject),
             LATERAL (SELECT CASE WHEN n % 3 = 0 THEN 'CLOSED' ELSE 'OPEN' END AS status) AS drawn""",
         ids,

@@ -1,4 +1,4 @@
-"""`search_fold`: texts that people take for the same are the same, and others stay different."""
+"""`searchable_form`: texts that people take for the same are the same, and others stay different."""
 
 from __future__ import annotations
 
@@ -50,39 +50,39 @@ DIFFERENT = [
 ]
 
 
-async def fold(database: Database, texts: list[str]) -> list[str]:
+async def forms_of(database: Database, texts: list[str]) -> list[str]:
     rows = await database.fetch(
-        "SELECT search_fold(text) AS form FROM unnest($1::text[]) WITH ORDINALITY AS each (text, n) ORDER BY n", texts
+        "SELECT searchable_form(text) AS form FROM unnest($1::text[]) WITH ORDINALITY AS each (text, n) ORDER BY n",
+        texts,
     )
     return [row["form"] for row in rows]
 
 
 @pytest.mark.parametrize("texts", SAME, ids=lambda texts: texts[0])
 async def test_texts_that_people_take_for_the_same_are_the_same(database: Database, texts: tuple[str, ...]) -> None:
-    assert len(set(await fold(database, list(texts)))) == 1
+    assert len(set(await forms_of(database, list(texts)))) == 1
 
 
 @pytest.mark.parametrize("texts", DIFFERENT, ids=lambda texts: texts[0])
 async def test_other_texts_stay_different(database: Database, texts: tuple[str, ...]) -> None:
-    assert len(set(await fold(database, list(texts)))) == len(texts)
+    assert len(set(await forms_of(database, list(texts)))) == len(texts)
 
 
 async def test_any_text_has_one_form_whatever_its_case_and_unicode_form(database: Database) -> None:
-    """The form itself is folded, has no capitals, and single blanks inside. So a term that is folded twice, or is typed
-    as a list shows it, is found."""
+    """The form of a form is itself, and it has single blanks inside."""
     pick = random.Random(24)
     every = [chr(point) for point in range(1, sys.maxunicode + 1) if not 0xD800 <= point < 0xE000]
     common = [char for char in every[:0x3100] if unicodedata.category(char) != "Cn"]
     texts = [
         "".join(pick.choices(pick.choice((every, common, common[:0x250])), k=pick.randint(1, 12))) for _ in range(5_000)
     ]
-    folded = await fold(database, texts)
-    assert await fold(database, folded) == folded
-    for form in ("NFC", "NFD"):
-        assert await fold(database, [unicodedata.normalize(form, text) for text in texts]) == folded
+    forms = await forms_of(database, texts)
+    assert await forms_of(database, forms) == forms
+    for name in ("NFC", "NFD"):
+        assert await forms_of(database, [unicodedata.normalize(name, text) for text in texts]) == forms
     lowered = await database.fetch("SELECT lower(text) AS text FROM unnest($1::text[]) AS text", texts)
-    assert await fold(database, [row["text"] for row in lowered]) == folded
-    assert all(text == " ".join(text.split(" ")) for text in folded)
+    assert await forms_of(database, [row["text"] for row in lowered]) == forms
+    assert all(text == " ".join(text.split(" ")) for text in forms)
 
 
 @pytest.mark.parametrize(
