@@ -206,17 +206,21 @@ def filtered_pages(filters: dict[str, dict[str, Any]]) -> list[Probe]:
 
 async def terms_of(connection: Connection) -> dict[str, int]:
     """Search terms with their numbers of matches, from terms in no ticket to terms in nearly all of them."""
-    rows = await connection.fetch("SELECT search_text FROM tickets TABLESAMPLE SYSTEM (1)")
+    rows = await connection.fetch("SELECT searchable, reference, contact_name FROM tickets TABLESAMPLE SYSTEM (1)")
     words: Counter[str] = Counter()
     pieces: Counter[str] = Counter()
-    for (text,) in rows:
+    for text, _, _ in rows:
         words.update(set(re.findall(r"\w{3,}", text)))
         pieces.update({text[start : start + size] for size in (1, 2) for start in range(len(text) - size + 1)})
-    reference, _, name = rows[0]["search_text"].split("\n")[:3]
-    chosen = ["qzxwv", reference, reference[4:8], name, "beeping after power", *spread(words, 10)]
+    _, reference, name = rows[0]
+    ranked = spread(words, 10)
+    several = [f"{last} {first}" for first, last in zip(ranked, ranked[::-1], strict=True)]
+    chosen = ["qzxwv", reference, reference[4:8], name, "power beeping after", "613-555-0199", *ranked, *several]
     chosen += spread(Counter({piece: n for piece, n in pieces.items() if not piece.isspace()}), 10)
     return {
-        term: await connection.fetchval("SELECT count(*) FROM tickets WHERE strpos(search_text, $1) > 0", term)
+        term: await connection.fetchval(
+            "SELECT count(*) FROM tickets WHERE searchable LIKE ALL (search_patterns($1))", term
+        )
         for term in dict.fromkeys(chosen)
     }
 

@@ -4,11 +4,10 @@
   be deleted. An attempt raises `restrict_violation` with the trigger's name as its constraint.
 - Nothing is written for a customer or by a customer who has been erased meanwhile: a request that is under way could
   bring their name back. An attempt raises `serialization_failure`.
-- Only a trigger writes `tickets.search_text`, and it follows its sources, including the customer's name.
 - An event can be deleted only once the stored counts include it, so that pruning cannot falsify them.
 - An entry of the audit trail cannot be changed, and can be deleted only by pruning (`AuditEntryRow`).
 
-All of it works with PostgreSQL 14 and the rights of the database's owner.
+`db/ddl_search.py` has what searches need. All of it works with PostgreSQL 14 and the rights of the database's owner.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ CLUSTER = "(SELECT system_identifier::text FROM pg_control_system())"
 
 EXTENSIONS = ("CREATE EXTENSION IF NOT EXISTS pg_trgm", "CREATE EXTENSION IF NOT EXISTS btree_gin")
 
-# The search form of a text or a term: lower case, with a single blank for each run of white space. The collation is
-# named because it would otherwise be that of the text's column.
+# A text in lower case, with a single blank for each run of white space, by which names are sorted and compared. The
+# collation is named because it would otherwise be that of the text's column.
 SEARCH_FORM = """
 CREATE FUNCTION search_form(value text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN btrim(regexp_replace(lower(value COLLATE "default"), '[[:space:]\u00a0]+', ' ', 'g'))"""
@@ -66,26 +65,6 @@ BEGIN
     RETURN NULL;
 END
 $$""",
-    # When a ticket gets another customer, the customer's row is locked against renaming and erasure: either the rename
-    # waits and then finds the ticket, or this waits and then finds the new name. If the customer stays the same, no
-    # lock is needed, because the rename waits for the ticket's row; and taking one could deadlock with that rename.
-    """
-CREATE FUNCTION ticket_search_text() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-    erased timestamptz;
-BEGIN
-    IF TG_OP = 'INSERT' OR NEW.customer_id IS DISTINCT FROM OLD.customer_id THEN
-        SELECT erased_at INTO erased FROM customers WHERE id = NEW.customer_id FOR SHARE;
-        IF erased IS NOT NULL THEN
-            RAISE EXCEPTION 'the customer has been erased' USING ERRCODE = 'serialization_failure';
-        END IF;
-    END IF;
-    NEW.search_text := concat_ws(E'\\n', search_form(NEW.reference), search_form(NEW.subject),
-        search_form(NEW.contact_name),
-        (SELECT search_form(nullif(name, NEW.contact_name)) FROM customers WHERE id = NEW.customer_id));
-    RETURN NEW;
-END
-$$""",
     """
 CREATE FUNCTION customer_renamed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -112,10 +91,6 @@ FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('what an event says is never c
     """
 CREATE TRIGGER ticket_events_counted AFTER DELETE ON ticket_events REFERENCING OLD TABLE AS pruned
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_uncounted_pruning()""",
-    """
-CREATE TRIGGER tickets_search_text
-BEFORE INSERT OR UPDATE OF reference, subject, contact_name, customer_id, search_text ON tickets
-FOR EACH ROW EXECUTE FUNCTION ticket_search_text()""",
 )
 
 # The vocabulary of the articles, which the search uses to correct typing mistakes: words of letters, each with whether
@@ -277,10 +252,6 @@ EXECUTE FUNCTION refuse_erased_owner()""",
 )
 
 ERASURE_TRIGGERS = (
-    # An erasure rewrites the tickets itself, a few at a time.
-    """
-CREATE TRIGGER customers_renamed AFTER UPDATE OF name ON customers FOR EACH ROW
-WHEN (OLD.name IS DISTINCT FROM NEW.name AND NEW.erased_at IS NULL) EXECUTE FUNCTION customer_renamed()""",
     """
 CREATE TRIGGER ticket_events_of_erased BEFORE INSERT ON ticket_events FOR EACH ROW
 WHEN (NEW.actor_kind = 'CUSTOMER' AND NEW.actor_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$')

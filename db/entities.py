@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, literal_column, or_
+from sqlalchemy import ColumnElement, Text, case, false, func, literal_column, not_, or_, select, true, type_coerce
 from sqlalchemy.dialects.postgresql import TSQUERY
 
 from db import models, visibility
@@ -24,6 +24,7 @@ from db.lists.criteria import (
     Term,
     VisibleBy,
     Within,
+    first_part,
 )
 from db.lists.listing import Listing, Ranking, SortKey, Stage, Tier, by_column, by_text, by_time
 from db.lists.page_cursor import parse_text, parse_time
@@ -84,7 +85,7 @@ TICKETS = Listing(
                     "propertyId": References("property_id", "prp", "property", TICKET.revealed["property_id"]),
                     "createdAt": Within(lambda role: "created_at"),
                     "updatedAt": Within(_updated_column),
-                    "search": Contains("search_text", shown_to_services=("reference", "subject", "contact_name")),
+                    "search": Contains(),
                 },
                 nested=True,
             ),
@@ -116,26 +117,47 @@ EVENTS = Listing(keys={"AT": by_time("at")}, default=(("AT", False),))
 
 def _customer_tiers(row: Row, term: Term, viewer: ViewerParameter) -> list[Tier]:
     """The tiers of the customer search, from the exact account number down to any part of a word. A service cannot read
-    e-mail addresses and account numbers, so it cannot search by them either."""
-    name, email, account, text = row.c.name_form, row.c.email_form, row.c.account_number_form, row.c.search_text
+    e-mail addresses, phones and account numbers, so it cannot search by them either."""
+    name, email, account = (_line(row, number) for number in (1, 2, 3))
     by_name = Tier(term.begins(name), name, term.range(name), ordered=True)
-    by_word = Tier(term.is_in(name, before=" "), name, term.index_condition(name, before=" "))
+    by_word = Tier(term.begins_word(name), name, term.begins_word_index_condition(name))
     if viewer.role is Role.SERVICE:
         return [by_name, by_word, Tier(term.is_in(name), name, term.index_condition(name))]
     return [
-        Tier(account == term.form, account, account == term.form, ordered=True),
+        Tier(account == term.phrase, account, account == term.phrase, ordered=True),
         Tier(term.begins(account), account, term.range(account), ordered=True),
         by_name,
         Tier(term.begins(email), email, term.range(email), ordered=True),
         by_word,
-        Tier(term.is_in(text), name, term.index_condition(text)),
+        Tier(_contains_words(row, term, viewer), name, term.index_condition(row.c.searchable)),
     ]
+
+
+def _line(row: Row, number: int) -> ColumnElement[Any]:
+    line = func.split_part(row.c.searchable, literal_column("chr(10)"), literal_column(str(number)))
+    return type_coerce(line, row.c.searchable.type)
+
+
+def _contains_words(row: Row, term: Term, viewer: ViewerParameter) -> Condition:
+    """A technician does not see all properties of a customer, and searches only those. They are read only where a
+    property matters."""
+    found = term.is_in(row.c.searchable)
+    if viewer.role is not Role.TECHNICIAN:
+        return found
+    own = first_part(row.c.searchable)
+    site = table(models.PropertyRow).alias()
+    theirs = func.string_agg(func.concat_ws(" ", site.c.address, site.c.account_number), literal_column("' '"))
+    seen = select(func.searchable_form(theirs, type_=Text())).where(
+        site.c.customer_id == row.c.id, visibility.site(site, viewer)
+    )
+    with_sites = func.concat_ws(literal_column("' '"), own, seen.correlate_except(site).scalar_subquery(), type_=Text())
+    return case((not_(found), false()), (term.is_in(own), true()), else_=term.is_in(with_sites))
 
 
 def _matching_customer(row: Row, term: Term, viewer: ViewerParameter) -> Condition:
     if viewer.role is Role.SERVICE:
         return or_(*(tier.condition for tier in _customer_tiers(row, term, viewer)))
-    return term.is_in(row.c.search_text)
+    return _contains_words(row, term, viewer)
 
 
 CUSTOMERS = Listing(

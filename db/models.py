@@ -23,6 +23,7 @@ from sqlalchemy import (
     MetaData,
     Text,
     UniqueConstraint,
+    literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, ENUM, JSON, JSONB, TSVECTOR, UUID
@@ -126,13 +127,20 @@ def at_most(column: str, maximum: int) -> CheckConstraint:
 
 
 def search_form(column: str) -> Any:
-    """A generated column with the search form of another (`search_form` in `db/ddl.py`). It is sorted by bytes, so that
+    """A generated column with another in lower case (`search_form` in `db/ddl.py`). It is sorted by bytes, so that
     an index finds a prefix as a range."""
     return mapped_column(Text(collation="C"), Computed(f"search_form({column})", persisted=True))
 
 
+SEARCHABLE_NAME, SEARCHABLE_EMAIL, SEARCHABLE_ACCOUNT_NUMBER = (
+    f"split_part(searchable, chr(10), {line})" for line in (1, 2, 3)
+)
+"""SQL for the first lines of a customer's `searchable`."""
+
+
 class CustomerRow(Base):
-    """A customer. After an erasure, which begins at `erased_at`, the row has placeholders."""
+    """A customer. After an erasure, which begins at `erased_at`, the row has placeholders. Triggers write `searchable`
+    (`db/ddl_search.py`). Servers of the previous release search by `email_form` and `search_text`."""
 
     __tablename__ = "customers"
     __table_args__ = (
@@ -143,23 +151,25 @@ class CustomerRow(Base):
         UniqueConstraint("account_number"),
         Index("uq_customers_email", text("lower(email)"), unique=True),
         Index("ix_customers_name_form_id", "name_form", "id"),
-        Index("ix_customers_email_form", "email_form"),
         Index("ix_customers_account_number_form", "account_number_form"),
         Index("ix_customers_created_at_id", "created_at", "id"),
+        Index("ix_customers_name_searchable_id", text(SEARCHABLE_NAME), "id"),
+        Index("ix_customers_email_searchable", text(SEARCHABLE_EMAIL)),
+        Index("ix_customers_account_number_searchable", text(SEARCHABLE_ACCOUNT_NUMBER)),
         Index(
             "ix_customers_search",
-            "search_text",
+            "searchable",
             postgresql_using="gin",
-            postgresql_ops={"search_text": "gin_trgm_ops"},
+            postgresql_ops={"searchable": "gin_trgm_ops"},
         ),
         Index(
             "ix_customers_name_words",
-            "name_form",
+            literal_column(SEARCHABLE_NAME).label("name"),
             postgresql_using="gin",
-            postgresql_ops={"name_form": "gin_trgm_ops"},
+            postgresql_ops={"name": "gin_trgm_ops"},
         ),
-        Index("ix_customers_search_pairs", text("search_pairs(search_text)"), postgresql_using="gin"),
-        Index("ix_customers_name_pairs", text("search_pairs(name_form)"), postgresql_using="gin"),
+        Index("ix_customers_search_pairs", text("search_pairs(searchable)"), postgresql_using="gin"),
+        Index("ix_customers_name_pairs", text(f"search_pairs({SEARCHABLE_NAME})"), postgresql_using="gin"),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
@@ -177,6 +187,7 @@ class CustomerRow(Base):
             "search_form(name) || E'\\n' || search_form(email) || E'\\n' || search_form(account_number)", persisted=True
         )
     )
+    searchable: Mapped[str] = mapped_column(Text(collation="C"), server_default=text("''"))
 
 
 class ErasureRow(Base):
@@ -241,8 +252,8 @@ class TechnicianRow(Base):
 
 
 class TicketRow(Base):
-    """A ticket. A trigger writes `search_text`: the search forms of reference, subject, contact name and customer name,
-    a line each. `public_updated_at` is the `updated_at` that customers and services see: an internal note does not
+    """A ticket. Triggers write `searchable` (`db/ddl_search.py`), and `search_text`, by which servers of the previous
+    release search. `public_updated_at` is the `updated_at` that customers and services see: an internal note does not
     change it. `sender_verified` is that of the message that created the ticket, as for a note. `follows_id` is the
     ticket that this one follows up."""
 
@@ -303,7 +314,7 @@ class TicketRow(Base):
         ),
         Index(
             "ix_tickets_search",
-            "search_text",
+            "searchable",
             "status",
             "priority",
             "category",
@@ -311,11 +322,11 @@ class TicketRow(Base):
             "technician_id",
             "creator_id",
             postgresql_using="gin",
-            postgresql_ops={"search_text": "gin_trgm_ops"},
+            postgresql_ops={"searchable": "gin_trgm_ops"},
         ),
         Index(
             "ix_tickets_search_pairs",
-            text("search_pairs(search_text)"),
+            text("search_pairs(searchable)"),
             "status",
             "priority",
             "category",
@@ -350,6 +361,7 @@ class TicketRow(Base):
     resolved_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
     search_text: Mapped[str] = mapped_column(server_default=text("''"))
+    searchable: Mapped[str] = mapped_column(Text(collation="C"), server_default=text("''"))
     sender_verified: Mapped[bool | None]
     follows_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("tickets.id"))
 

@@ -13,6 +13,7 @@ from sqlalchemy import (
     ColumnElement,
     Integer,
     Select,
+    all_,
     any_,
     case,
     cast,
@@ -66,11 +67,10 @@ def opaque(condition: Condition) -> Condition:
     return case((condition, true()), else_=false())
 
 
-def contains_without_index(text: ColumnElement[Any], part: ColumnElement[Any]) -> Condition:
-    """`text LIKE '%part%'` as a function call: no index applies, and the planner assumes that a third of the rows
-    match. For a pattern that it does not know it would assume one in two hundred, and fetch and sort all matches
-    instead of reading the first few in order."""
-    return func.strpos(text, part) > number(0)
+def contains_without_index(text: ColumnElement[Any], patterns: ColumnElement[Any]) -> Condition:
+    """`text LIKE ALL (patterns)`, opaque to the planner. Of patterns that it does not know it would assume that one row
+    in two hundred matches each, and fetch and sort all matches instead of reading the first few in order."""
+    return opaque(text.op("LIKE", is_comparison=True)(all_(of_any_length(patterns))))
 
 
 def matches_without_index(vector: ColumnElement[Any], query: ColumnElement[Any]) -> Condition:

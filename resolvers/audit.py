@@ -53,8 +53,8 @@ SECRET: Final = "(secret)"
 SECRETS: Final = frozenset({"google_chat_webhook_url", "secret", "secret_hash"})
 """Columns, and names in the values that are passed to `record`, whose values are secrets."""
 
-_UNAUDITED: Final = frozenset({"id", "created_at", "updated_at", "last_used_at"})
-"""Columns that say nothing about a change: the entry has the object's id and the time."""
+_UNAUDITED: Final = frozenset({"id", "created_at", "updated_at", "last_used_at", "searchable"})
+"""Columns that say nothing about a change: the entry has the object's id, the time, and what searches look in."""
 
 _PREFIXES: Final = {
     AuditObjectKind.CUSTOMER: CUSTOMER.prefix,

@@ -83,8 +83,9 @@ class CustomerQueries:
             argument(
                 "search",
                 str | None,
-                f"Part of the name, e-mail address or account number, at most {SEARCH_MAX} characters; "
-                "case-insensitive. Services search names only.",
+                "Words, in any order, each in the name, e-mail address, phone or account number, or the address or "
+                f"account number of a property that you can see; at most {SEARCH_MAX} characters. Case, accents and "
+                "apostrophes make no difference, nor does how a phone number is written. Services search names only.",
             )
         ],
         scopes=NO_SCOPE,

@@ -253,8 +253,10 @@ class TicketFilter:
     created_at: DateTimeRange | None = optional("The ticket was created in this range.")
     updated_at: DateTimeRange | None = optional("The ticket was last updated in this range, as `updatedAt` shows it.")
     search: str | None = optional(
-        "The reference, the subject or the name of the customer or contact contains this text, even within a word; at "
-        f"most {SEARCH_MAX} characters, case-insensitive. Services do not search the customer's name."
+        "Each of these words, in any order, is in the reference, the subject, the name of the customer or contact, the "
+        "contact's e-mail address or phone, the property's address or an account number, even as part of a word. At "
+        f"most {SEARCH_MAX} characters. Case, accents and apostrophes make no difference, nor does how a phone number "
+        "is written. Services search the reference, the subject and the contact's name."
     )
     and_: list[TicketFilter] | None = optional("All of these filters match as well.", name="and")
     or_: list[TicketFilter] | None = optional("At least one of these filters matches as well.", name="or")

@@ -238,7 +238,8 @@ WHERE caller = 'CUSTOMER:' || $1::text OR key ~* $2 OR object_id = $1::uuid
 _ANALYZE: Final = """
 ANALYZE customers, deliveries, contact_confirmations,
     properties (address, account_number),
-    tickets (subject, description, resolution, contact_name, contact_email, contact_phone, creator_id, search_text),
+    tickets (subject, description, resolution, contact_name, contact_email, contact_phone, creator_id, search_text,
+        searchable),
     ticket_chats (conversation_id),
     notes (body, author_id, author_name),
     attachments (name, content_type, creator_id, creator_name),

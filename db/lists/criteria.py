@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from sqlalchemy import Boolean, ColumnElement, DateTime, Text, and_, any_, false, func, literal_column, or_, true
 from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY, UUID
@@ -26,6 +26,7 @@ from db.errors import BadInput, LimitExceeded
 from db.events.event import Image
 from db.ids import key_of
 from db.lists.in_memory import Test, all_hold, any_holds, negated, undecided
+from db.lists.phones import with_digits
 from db.lists.shapes import (
     AssigneeShape,
     CriteriaShape,
@@ -36,7 +37,7 @@ from db.lists.shapes import (
     VisibilityShape,
     WordsShape,
 )
-from db.planner import contains_without_index, once
+from db.planner import contains_without_index, number, once, opaque
 from db.sql import Condition, Row
 from db.viewer import Viewer
 from db.visibility import Predicate, ViewerParameter
@@ -62,7 +63,8 @@ class Parameters:
 
     def term(self, search: SearchShape) -> Term:
         if search not in self._terms:
-            self._terms[search] = Term(self(search.slot, Text()), search.short)
+            dialled = None if search.dialled is None else self(search.dialled, Text())
+            self._terms[search] = Term(self(search.slot, Text()), search.short, dialled)
         return self._terms[search]
 
 
@@ -330,64 +332,93 @@ class VisibleBy(Criterion[VisibilityShape]):
 
 
 class Term:
-    """A search term. PostgreSQL makes its search form, because PostgreSQL and Python differ about lower case.
+    """A search term: words, which a text may contain in any order, even as parts of its words. PostgreSQL makes their
+    searchable form, as that of the text.
 
-    A `short` term has no three letters or digits in a row, and therefore no trigram of its own; its pairs of characters
-    are looked up instead.
+    A `short` term has no word with three letters or digits in a row, and therefore no trigram of its own; its pairs of
+    characters are looked up instead. `dialled` is the term with the digits of the phone numbers in it, whose words may
+    be contained instead.
     """
 
-    def __init__(self, typed: ColumnElement[Any], short: bool) -> None:
+    def __init__(self, typed: ColumnElement[Any], short: bool, dialled: ColumnElement[Any] | None = None) -> None:
         self.typed = typed
         self.short = short
-        self._form = func.search_form(typed, type_=Text())
-        self.form = once(self._form)
+        self._spellings = [typed] if dialled is None else [typed, dialled]
+        self._phrase = func.search_phrase(typed, type_=Text())
+        self.phrase = once(self._phrase)
+        """The searchable form of the term as a whole, with a blank before it."""
 
-    def is_in(self, text: ColumnElement[Any], *, before: str = "") -> Condition:
-        """`text`, which is in search form, contains `before` followed by the term. No index is used for it: the planner
-        would choose one by a guess at the term's frequency."""
-        return contains_without_index(text, once(self._form_after(before)) if before else self.form)
+    def is_in(self, text: ColumnElement[Any]) -> Condition:
+        """`text`, in searchable form, contains all words. No index is used for it: the planner would choose one by a
+        guess at the frequency."""
+        return or_(*(contains_without_index(text, _patterns(each)) for each in self._spellings))
 
-    def index_condition(self, text: ColumnElement[Any], *, before: str = "") -> Condition:
+    def index_condition(self, text: ColumnElement[Any]) -> Condition:
         """A condition that an index on `text` can answer. It holds for every text that the term `is_in`, and perhaps
-        for a few others."""
-        form = self._form_after(before)
-        if not self.short:
-            return text.like(once(_pattern(form)))
-        return func.search_pairs(text).op("@@", is_comparison=True)(
-            once(func.search_pairs_query(form, type_=TSQUERY()))
-        )
+        for others."""
+        typed, *dialled = self._spellings
+        first = _has_pairs(text, typed) if self.short else _is_like(text, typed)
+        return or_(first, *(_is_like(text, each) for each in dialled))
 
-    def _form_after(self, before: str) -> ColumnElement[Any]:
-        return func.concat(literal_column(f"'{before}'"), self._form, type_=Text()) if before else self._form
+    def begins_word(self, text: ColumnElement[Any]) -> Condition:
+        """A word of the text begins with the phrase. No index is used for it."""
+        return opaque(func.strpos(text, self.phrase) > number(0))
+
+    def begins_word_index_condition(self, text: ColumnElement[Any]) -> Condition:
+        """The same as a condition that an index on `text` can answer."""
+        if not self.short:
+            return text.like(once(func.search_pattern(self._phrase, type_=Text())))
+        query = func.search_pairs_query(self._phrase, type_=TSQUERY())
+        return func.search_pairs(text).op("@@", is_comparison=True)(once(query))
 
     def begins(self, column: ColumnElement[Any]) -> Condition:
-        """The column starts with the term."""
-        return func.starts_with(column, self.form, type_=Boolean())
+        """The column starts with the phrase."""
+        return func.starts_with(column, self.phrase, type_=Boolean())
 
     def range(self, column: ColumnElement[Any]) -> Condition:
-        """The same for a column that is sorted by bytes, as a range up to the term and the highest character, which an
-        index can answer."""
-        end = once(func.concat(self._form, literal_column("U&'\\+10FFFF'"), type_=Text()))
-        return and_(column >= self.form, column < end)
+        """The same for a column that is sorted by bytes, as a range up to the phrase and the highest character, which
+        an index can answer."""
+        end = once(func.concat(self._phrase, literal_column("U&'\\+10FFFF'"), type_=Text()))
+        return and_(column >= self.phrase, column < end)
 
 
-def _pattern(form: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The LIKE pattern of the texts that contain the form."""
-    escaped = func.regexp_replace(form, literal_column(r"'([\\%_])'"), literal_column(r"'\\\1'"), literal_column("'g'"))
-    return func.concat(literal_column("'%'"), escaped, literal_column("'%'"), type_=Text())
+INDEXED_WORDS: Final = 3
+"""Up to this many words of a term are looked up in an index, the longest ones. The others are tested afterwards."""
+
+
+def _patterns(term: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.search_patterns(term, type_=ARRAY(Text()))
+
+
+def _is_like(text: ColumnElement[Any], term: ColumnElement[Any]) -> Condition:
+    """The text contains the longest words of the term. The index ignores a pattern without trigrams, such as '%'."""
+    words = [_patterns(term)[place] for place in range(1, INDEXED_WORDS + 1)]
+    return and_(*(text.like(once(func.coalesce(word, literal_column("'%'"), type_=Text()))) for word in words))
+
+
+def _has_pairs(text: ColumnElement[Any], term: ColumnElement[Any]) -> Condition:
+    """The text contains the pairs of characters of all words of the term."""
+    query = func.search_pairs_of_words(term, type_=TSQUERY())
+    return func.search_pairs(text).op("@@", is_comparison=True)(once(query))
 
 
 class Searching(Criterion[SearchShape]):
-    """A criterion whose value is a search term. A blank term restricts nothing."""
+    """A criterion whose value is a search term. A blank term restricts nothing. If the searched texts have phone
+    numbers (`has_phones`), these are found however they are typed."""
+
+    has_phones: ClassVar[bool] = True
 
     def read(self, value: Any, slots: Slots) -> SearchShape | None:
         if len(value) > limits.SEARCH_MAX:
             raise BadInput(f"A search text can have at most {limits.SEARCH_MAX} characters.")
         term = storable(value).strip()
-        return SearchShape(slots.put(term), short=not _TRIGRAM.search(term)) if term else None
+        if not term:
+            return None
+        dialled = with_digits(term)
+        return SearchShape(slots.put(term), not _TRIGRAM.search(term), None if dialled is None else slots.put(dialled))
 
     def shapes(self) -> Sequence[SearchShape]:
-        return [SearchShape(0, short=short) for short in (True, False)]
+        return [SearchShape(0, short, dialled) for short in (True, False) for dialled in (None, 1)]
 
     def build(self, row: Row, shape: SearchShape, parameters: Parameters, viewer: ViewerParameter) -> Condition:
         return self.matches(row, parameters.term(shape), viewer)
@@ -399,23 +430,22 @@ class Searching(Criterion[SearchShape]):
 _TRIGRAM = re.compile(r"[^\W_]{3}")
 
 
+def first_part(searchable: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The part of the text that all search who see the row (`db/ddl_search.py`)."""
+    return func.split_part(searchable, literal_column("chr(12)"), literal_column("1"), type_=Text())
+
+
 @dataclass(frozen=True)
 class Contains(Searching):
-    """The column, which holds text in search form, contains the term, even as part of a word. For a service one of the
-    `shown_to_services` columns must contain it too, because a service may not read what else is in the text."""
-
-    column: str
-    shown_to_services: tuple[str, ...]
+    """The column `searchable` contains the words of the term; for a service, which may not read everything in it, its
+    first part."""
 
     def matches(self, row: Row, term: Term, viewer: ViewerParameter) -> Condition:
-        found = term.is_in(row.c[self.column])
-        if viewer.role is not Role.SERVICE:
-            return found
-        shown = (func.search_form(row.c[name]) for name in self.shown_to_services)
-        return and_(found, term.is_in(func.concat_ws(literal_column("E'\\n'"), *shown)))
+        searchable = row.c.searchable
+        return term.is_in(first_part(searchable) if viewer.role is Role.SERVICE else searchable)
 
     def index_condition(self, row: Row, shape: SearchShape, parameters: Parameters) -> Condition:
-        return parameters.term(shape).index_condition(row.c[self.column])
+        return parameters.term(shape).index_condition(row.c.searchable)
 
 
 @dataclass(frozen=True)
@@ -432,6 +462,8 @@ class Matches(Searching):
 class Ranked(Searching):
     """A search in stages (`db/lists/listing.py: Stage`). It restricts no row by itself, because whether one matches
     depends on the other rows; `db/lists/staged.py` adds the condition."""
+
+    has_phones = False
 
     def matches(self, row: Row, term: Term, viewer: ViewerParameter) -> Condition:
         return true()

@@ -49,10 +49,12 @@ class AssigneeShape:
 
 @dataclass(frozen=True, slots=True)
 class SearchShape:
-    """The slot of the search term, and whether the term is short (`db/lists/criteria.py: Term`)."""
+    """The slot of the search term, and whether the term is short (`db/lists/criteria.py: Term`); if the term has phone
+    numbers, also the slot of the term with their digits."""
 
     slot: int
     short: bool
+    dialled: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +118,12 @@ Shape: TypeAlias = ValueShape | WordsShape | SpanShape | AssigneeShape | SearchS
 def numbered(shape: Shape) -> tuple[Shape, tuple[int, ...]]:
     """The shape of a single criterion with its slots numbered from 0, and the slots that they stand for."""
     match shape:
-        case ValueShape(slot) | SearchShape(slot, _):
-            return replace(shape, slot=0), (slot,)
+        case ValueShape(slot):
+            return ValueShape(0), (slot,)
+        case SearchShape(slot, short, None):
+            return SearchShape(0, short), (slot,)
+        case SearchShape(slot, short, int(dialled)):
+            return SearchShape(0, short, 1), (slot, dialled)
         case AssigneeShape(_, int(slot), _):
             return replace(shape, slot=0), (slot,)
         case SpanShape(start, end):

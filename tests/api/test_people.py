@@ -159,6 +159,48 @@ async def test_a_ticket_created_while_its_customer_is_renamed_is_found_by_the_ne
     assert (await api(document))["tickets"]["nodes"] == [{"id": made}]
 
 
+async def test_tickets_follow_changes_of_their_customer_and_property(api: Api, database: Database) -> None:
+    """Without an event, because the tickets themselves have not changed."""
+    customer = await api.new_customer(name="Ines Calliope", accountNumber="CALL-1")
+    site = await api.new_property(customer, address="1 Old Calliope Road", accountNumber="SITE-1")
+    other = await api.new_property(customer, address="2 Other Road", accountNumber="SITE-2")
+    ticket = await api.new_ticket(customerId=customer, propertyId=site)
+    await api.new_ticket(customerId=customer, propertyId=other)
+    document = "query($s: String!) { tickets(filter: {search: $s}) { nodes { id version } } }"
+    events = await database.fetchval("SELECT count(*) FROM ticket_events")
+    await api.done("propertyUpdate", "__typename", propertyId=site, address="1 New Euphonium Road", accountNumber="S-9")
+    await api.done("customerUpdate", "__typename", customerId=customer, accountNumber="CALL-2")
+    for term in ("euphonium call-2", "s-9 ines"):
+        assert (await api(document, s=term))["tickets"]["nodes"] == [{"id": ticket, "version": 1}], term
+    for term in ("old road calliope", "site-1", "call-1", "euphonium site-2"):
+        assert (await api(document, s=term))["tickets"]["nodes"] == [], term
+    assert await database.fetchval("SELECT count(*) FROM ticket_events") == events
+
+
+async def test_a_ticket_created_while_its_property_is_changed_is_found_by_the_new_address(
+    api: Api, database: Database
+) -> None:
+    customer = await api.new_customer()
+    site = await api.new_property(customer, address="1 Stale Road")
+    async with database.transaction():
+        await database.execute("UPDATE properties SET address = '1 Sousaphone Road' WHERE id = $1", key(site))
+        making = asyncio.create_task(api.new_ticket(customerId=customer, propertyId=site))
+        await until_blocked(database)
+    made = await making
+    assert (await api('{ tickets(filter: {search: "sousaphone"}) { nodes { id } } }'))["tickets"]["nodes"] == [
+        {"id": made}
+    ]
+
+
+async def test_a_property_deleted_by_an_operator_is_no_longer_searched(api: Api, database: Database) -> None:
+    customer = await api.new_customer(name="Flugelhorn Ltd")
+    site = await api.new_property(customer, address="1 Ocarina Road")
+    document = '{ customers(search: "ocarina") { nodes { id } } }'
+    assert (await api(document))["customers"]["nodes"] == [{"id": customer}]
+    await database.execute("DELETE FROM properties WHERE id = $1", key(site))
+    assert (await api(document))["customers"]["nodes"] == []
+
+
 # Properties
 
 

@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from db import ddl
+from db import ddl, ddl_search
 from db.events import counts
 from db.models import Base
 from db.postgres import migrate
@@ -52,6 +52,8 @@ def in_order(rows: Iterable[Iterable[object]]) -> list[tuple[object, ...]]:
 def created_from_models(connection: Connection) -> dict[str, list[tuple[object, ...]]]:
     for statement in (*ddl.EXTENSIONS, ddl.SEARCH_FORM, ddl.SEARCH_PAIRS, ddl.SEARCH_PAIRS_QUERY):
         connection.exec_driver_sql(statement)
+    for statement in ddl_search.FUNCTIONS:
+        connection.exec_driver_sql(statement)
     Base.metadata.create_all(connection)
     for statement in (*ddl.FUNCTIONS, *ddl.TRIGGERS, *ddl.ARTICLE_FUNCTIONS, *ddl.ARTICLE_TRIGGERS):
         connection.exec_driver_sql(statement)
@@ -60,6 +62,8 @@ def created_from_models(connection: Connection) -> dict[str, list[tuple[object, 
     for statement in (*ddl.ERASURE_FUNCTIONS, *ddl.ERASURE_TRIGGERS):
         connection.exec_driver_sql(statement)
     for statement in (*ddl.ATTACHMENT_FUNCTIONS, *ddl.ATTACHMENT_TRIGGERS):
+        connection.exec_driver_sql(statement)
+    for statement in (*ddl_search.SOURCES, *ddl_search.TICKET_TRIGGERS, *ddl_search.CUSTOMER_TRIGGERS):
         connection.exec_driver_sql(statement)
     return definitions(connection)
 

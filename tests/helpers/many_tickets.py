@@ -36,7 +36,7 @@ _TICKETS = f"""
 INSERT INTO tickets (
     id, reference, subject, description, status, priority, category, source, creator_kind, creator_id, contact_name,
     contact_email, customer_id, property_id, technician_id, resolution, created_at, updated_at, public_updated_at,
-    resolved_at, closed_at, search_text
+    resolved_at, closed_at, searchable
 )
 SELECT
     lpad(n::text, 32, '0')::uuid, reference, subject, 'It is broken.', status, priority, category, source,
@@ -45,7 +45,7 @@ SELECT
     'Ann', 'ann@example.com', customer, customer, CASE WHEN unassigned > 0.03 THEN technician END,
     CASE status WHEN 'RESOLVED' THEN 'Repaired.' END, created_at, updated_at, updated_at,
     CASE status WHEN 'RESOLVED' THEN updated_at END, CASE status WHEN 'CLOSED' THEN updated_at END,
-    lower(reference || E'\\n' || subject || E'\\nAnn')
+    ' ' || lower(reference || ' ' || subject || ' Ann') || E'\\f '
 FROM (
     SELECT n, random() AS progress, random() AS urgency, random() AS system, random() AS origin, random() AS owner,
         random() AS skill, random() AS unassigned, random() AS change
@@ -79,7 +79,7 @@ FROM generate_series(0, {ARTICLES} - 1) AS n"""
 async def add_many_tickets(database: Database) -> None:
     """Fills a database that is empty. It gets no events, counts or words of articles, and loses the indexes of pairs of
     characters: they take as long to build as everything else, and serve only searches for one or two characters."""
-    # Without triggers, which would take most of the time. The statement writes the tickets' `search_text` itself.
+    # Without triggers, which would take most of the time. The statement writes the tickets' `searchable` itself.
     await database.execute("SET session_replication_role = replica")
     await database.execute("SELECT setseed(0.5)")
     indexes = await database.fetch(PLAIN_INDEXES, list(TABLES))

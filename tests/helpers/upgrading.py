@@ -185,6 +185,10 @@ async def check_searching(database: Database, at: str) -> None:
     for reference, subject, contact, customer, found in tickets:
         lines = [reference, subject, contact, *([customer] if customer not in (None, contact) else [])]
         assert found == "\n".join(" ".join(line.split()).lower() for line in lines), at
+    if await database.fetchval("SELECT count(*) > 0 FROM pg_proc WHERE proname = 'ticket_searchable'"):
+        for table, function in (("tickets", "ticket_searchable"), ("customers", "customer_searchable")):
+            stale = f"SELECT count(*) FROM {table} WHERE searchable <> {function}({table})"
+            assert await database.fetchval(stale) == 0, (at, table)
     if await exists(database, "article_words"):
         words: dict[str, bool] = {}
         for text, published in await database.fetch("SELECT problem || ' ' || solution, published FROM articles"):

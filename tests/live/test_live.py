@@ -79,6 +79,29 @@ async def test_a_ticket_enters_changes_and_leaves(api: Api) -> None:
     assert received[3]["ticket"]["subject"] == "Horn too quiet"
 
 
+async def test_a_stream_with_a_search_has_the_tickets_that_the_list_has(api: Api) -> None:
+    """However the words are typed, and also by what other rows say of the ticket."""
+    customer = await api.new_customer(name="Hélène Ondes", phone="+1 613-555-0177", accountNumber="OND-1")
+    property_id = await api.new_property(customer, address="12 Theremin Road")
+    listed = "query($filter: TicketFilter) { tickets(filter: $filter) { nodes { id } } }"
+    filters = [
+        {"search": term}
+        for term in ("theremin helene", "001 (613) 555 0177", "ond-1 HUMS", "road  theremin 12", "hums,")
+    ]
+    async with AsyncExitStack() as stack:
+        screens = [await stack.enter_async_context(following(api, filter)) for filter in filters]
+        await api.new_ticket(subject="Nothing that anybody looks for")
+        ticket = await api.new_ticket(subject="It hums", customerId=customer, propertyId=property_id)
+        for filter, screen in zip(filters, screens, strict=True):
+            assert (await screen.next())["change"] == "ENTERED", filter
+            assert (await api(listed, filter=filter))["tickets"]["nodes"] == [{"id": ticket}], filter
+        await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, propertyId=None)
+        for filter, screen in zip(filters, screens, strict=True):
+            there = (await api(listed, filter=filter))["tickets"]["nodes"] != []
+            assert (await screen.next())["change"] == ("UPDATED" if there else "LEFT"), filter
+        assert (await api(listed, filter=filters[0]))["tickets"]["nodes"] == []
+
+
 async def test_a_change_enters_leaves_or_updates_a_list_depending_on_its_filter(api: Api) -> None:
     """The server finds this out in one query for all dashboards."""
     meanings: list[tuple[dict[str, object], str | None]] = [

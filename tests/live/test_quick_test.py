@@ -83,7 +83,7 @@ async def world(database_url: str) -> AsyncIterator[World]:
             "INSERT INTO customers (id, account_number, name, email) VALUES ($1, $2, 'C', $3)",
             *(customer, f"AC{n}", f"c{n}@example.com"),
         )
-        await pool.execute("INSERT INTO properties VALUES ($1, $2, 'A', $3)", property_id, customer, f"P{n}")
+        await pool.execute("INSERT INTO properties VALUES ($1, $2, 'Elm', $3)", property_id, customer, f"P{n}")
     viewers = [ADMIN, Viewer(Role.SERVICE, "chatbot", "Chatbot")]
     viewers += [Viewer(Role.TECHNICIAN, key, "T") for key in technicians[:2]]
     viewers += [Viewer(Role.CUSTOMER, key, "C") for key in customers[:2]]
@@ -122,6 +122,7 @@ async def write_history(
         "creator_id": creator.id,
         "contact_name": "John Smith",
         "contact_email": "john@example.com",
+        "contact_phone": pick.choice([None, "613-555-0142"]),
         "customer_id": customer,
         "property_id": property_id,
         "technician_id": pick.choice([None, *technicians]),
@@ -173,7 +174,7 @@ def random_value(world: World, pick: random.Random, name: str) -> Any:
             span = {"from": start.isoformat(), "until": end.isoformat()}
             return {end: span[end] for end in pick.sample(list(span), pick.randint(0, 2))}
         case "search":
-            return pick.choice(["PANEL", "camera d", "oo", "smith"])
+            return pick.choice(["PANEL", "camera d", "oo", "smith", "smith pänel", "c", "+1 (613) 555-0142", "p1 elm"])
     raise AssertionError(f"random_value() has no values for {name}")
 
 

@@ -99,6 +99,11 @@ BEGIN
 END
 $$"""
 
+TICKETS_SEARCH_TEXT = """
+CREATE TRIGGER tickets_search_text
+BEFORE INSERT OR UPDATE OF reference, subject, contact_name, customer_id, search_text ON tickets
+FOR EACH ROW EXECUTE FUNCTION ticket_search_text()"""
+
 CUSTOMERS_RENAMED = """
 CREATE TRIGGER customers_renamed AFTER UPDATE OF name ON customers
 FOR EACH ROW WHEN (OLD.name IS DISTINCT FROM NEW.name) EXECUTE FUNCTION customer_renamed()"""
@@ -479,7 +484,7 @@ def upgrade() -> None:
     op.create_index("ix_ticket_events_xid", "ticket_events", ["xid"])
 
     functions = (*ddl.FUNCTIONS, REFUSE_UNCOUNTED_PRUNING, REFUSE_CHANGE, TICKET_SEARCH_TEXT)
-    for statement in (*functions, *ddl.TRIGGERS, CUSTOMERS_RENAMED, *ddl.ROWS):
+    for statement in (*functions, *ddl.TRIGGERS, TICKETS_SEARCH_TEXT, CUSTOMERS_RENAMED, *ddl.ROWS):
         op.execute(statement)
 
 
