@@ -39,6 +39,11 @@ RETURN (
         LATERAL replace(replace(substr(form, place, 2), '\', '\\'), '''', '''''') AS quoted
 )"""
 
+# The last seven digits of a phone number before its extension, by which an index finds the customers who may have it.
+PHONE_END = """
+CREATE FUNCTION phone_end(phone text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN right(regexp_replace(regexp_replace(phone, '[A-Za-z#*,;].*$', ''), '[^0-9]', '', 'g'), 7)"""
+
 FUNCTIONS = (
     """
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -40,6 +40,7 @@ TICKET = Entity(
 NOTE = Entity("Note", table(models.NoteRow), "not", visibility.note)
 EVENT = Entity("TicketEvent", table(models.TicketEventRow), "evt", visibility.event)
 CUSTOMER = Entity("Customer", table(models.CustomerRow), "cus", visibility.customer, visibility.customer, on_few=True)
+FOUND_CUSTOMER = Entity("FoundCustomer", CUSTOMER.table, CUSTOMER.prefix, visibility.customer_to_choose)
 PROPERTY = Entity("Property", table(models.PropertyRow), "prp", visibility.site, visibility.site, on_few=True)
 TECHNICIAN = Entity("Technician", table(models.TechnicianRow), "tec", visibility.technician, visibility.technician)
 ARTICLE = Entity("Article", table(models.ArticleRow), "art", visibility.article)

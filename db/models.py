@@ -144,6 +144,7 @@ class CustomerRow(Base):
         Index("ix_customers_email_form", "email_form"),
         Index("ix_customers_account_number_form", "account_number_form"),
         Index("ix_customers_created_at_id", "created_at", "id"),
+        Index("ix_customers_phone_end", text("phone_end(phone)")),
         Index(
             "ix_customers_search",
             "search_text",
@@ -211,6 +212,7 @@ class PropertyRow(Base):
         UniqueConstraint("id", "customer_id"),  # for the foreign key of a ticket's property and customer
         Index("ix_properties_customer_id_address_id", "customer_id", "address", "id"),
         Index("ix_properties_address_id", "address", "id"),
+        Index("ix_properties_account_number", text("lower(account_number)")),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
@@ -241,7 +243,8 @@ class TechnicianRow(Base):
 class TicketRow(Base):
     """A ticket. A trigger writes `search_text`: the search forms of reference, subject, contact name and customer name,
     a line each. `public_updated_at` is the `updated_at` that customers and services see: an internal note does not
-    change it. `sender_verified` is that of the message that created the ticket, as for a note."""
+    change it. `sender_verified` is that of the message that created the ticket, as for a note. `customer_linked` is
+    whether the customer was found by an address or account number that somebody typed."""
 
     __tablename__ = "tickets"
     __table_args__ = (
@@ -341,6 +344,7 @@ class TicketRow(Base):
     closed_at: Mapped[datetime | None]
     search_text: Mapped[str] = mapped_column(server_default=text("''"))
     sender_verified: Mapped[bool | None]
+    customer_linked: Mapped[bool] = mapped_column(server_default=text("false"))
 
 
 class TicketChatRow(Base):

@@ -110,7 +110,8 @@ class ArticleCreateInput:
 
 @strawberry.input(description="The ticket to create an article from.")
 class ArticleCreateFromTicketInput:
-    ticket_id: strawberry.ID = given("The ticket's id. The ticket must have a resolution and no article yet.")
+    ticket_id: strawberry.ID = given("The ticket's id. The ticket must have a resolution.")
+    published: bool | None = optional("Whether customers and the chatbot can see the article; false by default.")
     idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
@@ -147,8 +148,8 @@ class ArticleMutations:
     article_create_from_ticket: ArticleCreateFromTicketPayload = mutation(
         article.create_from_ticket,
         ArticleCreateFromTicketInput,
-        "Creates an unpublished article from a resolved ticket. The ticket's subject becomes the problem, its "
-        "resolution the solution.",
+        "Creates an article from a resolved ticket. The ticket's subject becomes the problem, its resolution the "
+        "solution. If the ticket has become an article before, returns that one as it is.",
         roles=ADMINS,
     )
     article_update: ArticleUpdatePayload = mutation(

@@ -453,7 +453,7 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
         ("technicianCreate", {"name": "", "email": "no address"}),
         ("technicianUpdate", {"technicianId": other, "email": "tess@example.com"}),
         ("articleCreate", {"problem": "", "solution": ""}),
-        ("articleCreateFromTicket", {"ticketId": ticket}),
+        ("articleCreateFromTicket", {"ticketId": nobody}),
         ("articleUpdate", {"articleId": "art_00000000-0000-7000-8000-000000000000", "problem": "x"}),
         ("apiKeyCreate", {"name": ""}),
         ("apiKeyUpdate", {"apiKeyId": key, "name": "x"}),
@@ -479,6 +479,8 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
             if role is not Role.SERVICE:
                 await answers.done(viewer, role, "noteAdd", ticketId=own, body="Noted.")
             if role is Role.TECHNICIAN:
+                await answers.done(viewer, role, "customerLookUp", accountNumber="P-1")
+                assert (await answers.do(viewer, role, "customerLookUp", phone="613-555-0000"))["userErrors"]
                 await answers.done(viewer, role, "ticketResolve", ticketId=own, resolution="Done.")
         await _give_up(database)
         for role, viewer in (viewers | {admin: api}).items():

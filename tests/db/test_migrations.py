@@ -46,7 +46,7 @@ def in_order(rows: Iterable[Iterable[object]]) -> list[tuple[object, ...]]:
 
 
 def created_from_models(connection: Connection) -> dict[str, list[tuple[object, ...]]]:
-    for statement in (*ddl.EXTENSIONS, ddl.SEARCH_FORM, ddl.SEARCH_PAIRS, ddl.SEARCH_PAIRS_QUERY):
+    for statement in (*ddl.EXTENSIONS, ddl.SEARCH_FORM, ddl.SEARCH_PAIRS, ddl.SEARCH_PAIRS_QUERY, ddl.PHONE_END):
         connection.exec_driver_sql(statement)
     Base.metadata.create_all(connection)
     for statement in (*ddl.FUNCTIONS, *ddl.TRIGGERS, *ddl.ARTICLE_FUNCTIONS, *ddl.ARTICLE_TRIGGERS):
