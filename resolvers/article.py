@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import FromClause, Text, bindparam, case, cast, column, func, literal, literal_column, null, select
+from sqlalchemy import (
+    Double,
+    FromClause,
+    Text,
+    bindparam,
+    case,
+    cast,
+    column,
+    func,
+    literal,
+    literal_column,
+    null,
+    select,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY, UUID
 
 from db import limits, models
 from db.enums import ArticleMatch
-from db.lists.listing import QUERY, RANK, STAGE_SIZE
+from db.lists.listing import LEAST_RELEVANT, QUERY, RANK, STAGE_SIZE
+from db.planner import number
 from db.postgres.statement import Statement
 from db.sql import Condition, Expression, Row, table
 from db.visibility import ViewerParameter
@@ -105,6 +119,17 @@ def search_match(row: Row, viewer: ViewerParameter) -> Expression:
         return null()
     all_words, some_words = (literal_column(f"'{match}'", Text()) for match in ArticleMatch)
     return case((row.c[RANK] < STAGE_SIZE, all_words), else_=some_words)
+
+
+def score(row: Row, viewer: ViewerParameter) -> Expression:
+    """How well the article matches the search text: from 0.5 to 1 with all words, and below with some; null if the list
+    is not searched."""
+    if QUERY not in row.c:
+        return null()
+    rank = row.c[RANK]
+    all_words = number(1) - cast(rank, Double) / number(2 * LEAST_RELEVANT)
+    some_words = cast(number(STAGE_SIZE + LEAST_RELEVANT) - rank, Double) / number(2 * LEAST_RELEVANT)
+    return case((rank < STAGE_SIZE, all_words), else_=some_words)
 
 
 # Control characters that `ts_headline` puts around each match, and one that replaces "<" while it runs: it would take

@@ -161,7 +161,7 @@ def test_lists_are_relay_connections(printed: GraphQLSchema) -> None:
         }
         edge = printed.type_map[f"{name}Edge"]
         assert is_object_type(edge)
-        found = {"match": "ArticleMatch", "excerpt": "[ExcerptPiece!]"} if name == "Article" else {}
+        found = {"match": "ArticleMatch", "score": "Float", "excerpt": "[ExcerptPiece!]"} if name == "Article" else {}
         assert {field: str(edge.fields[field].type) for field in edge.fields} == {
             "cursor": "String!",
             "node": f"{name}!",
@@ -230,7 +230,7 @@ def test_only_fields_that_may_be_missing_are_nullable(printed: GraphQLSchema) ->
         *(f"InboundMessage.{name}" for name in ("reason", "messageId", "fromAddress", "fromName", "subject", "raw")),
         *("InboundMessage.ticket", "InboundMessage.note"),
         *("AuditEntry.objectId", "AuditEntry.client", "AuditChange.before", "AuditChange.after"),
-        *("ArticleEdge.match", "ArticleEdge.excerpt"),
+        *("ArticleEdge.match", "ArticleEdge.score", "ArticleEdge.excerpt"),
     }
 
 
