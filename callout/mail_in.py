@@ -25,6 +25,7 @@ from db.viewer import Viewer
 from notifiers.inbound.imap import Account, ImapMailbox, MailboxUnavailable
 from notifiers.inbound.reading import BYTES_MAX
 from pubsub.bell import ring_once
+from resolvers.files import Files
 from resolvers.inbound import GATEWAY, Received, receive
 from resolvers.mutation import Call
 
@@ -120,7 +121,8 @@ async def _take_each(settings: Settings, url: str, mailbox: ImapMailbox, uids: l
 
 
 def _call(settings: Settings, database: Database) -> Call:
-    return Call(Viewer(Role.SERVICE, GATEWAY, "Mail in"), database, {}, settings.own_mail)
+    viewer = Viewer(Role.SERVICE, GATEWAY, "Mail in")
+    return Call(viewer, database, {}, settings.own_mail, Files(settings.object_store, settings.file_limits))
 
 
 async def _line(database: Database, received: Received) -> str:

@@ -22,8 +22,9 @@ from callout.execution.budgets import UNLIMITED, Allowance
 from callout.http.client_address import ClientAddresses, parse_network
 from db import retention
 from db.enums import EVERYONE, STAFF, Role
+from db.object_store import SCHEMES, ObjectStore
 from db.postgres.url import server_url
-from db.private_files import FILE_MODE, MAIL, SECRET, make_data_directory
+from db.private_files import FILE_MODE, FILES, MAIL, SECRET, make_data_directory
 from db.retention import Retained
 from notifiers.addresses import Mailbox
 from notifiers.inbound.imap import Account
@@ -31,11 +32,13 @@ from notifiers.message_ids import OwnMail
 from notifiers.screening_rules import Limits
 from notifiers.smtp_server import SmtpServer
 from pubsub.connections import Times
+from resolvers.attachment_rules import FileLimits
 
 PREFIX = "CALLOUT_"
 SECRET_BYTES_MIN = 32  # RFC 7518, section 3.2: a key for HS256 must be at least as long as the hash
 DEVELOPMENT_SECRET = "development-"  # prefix of every generated secret, by which production recognises and refuses it
 DEVELOPMENT_SENDER = "Callout <support@callout.localhost>"
+MEBIBYTE = 2**20
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 Seconds: TypeAlias = Annotated[float, Field(gt=0, le=3_600)]
@@ -100,7 +103,7 @@ class Settings(BaseSettings):
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="The origins whose pages may open WebSockets, besides the server's own: `https://a.example,…`.",
+        description="The origins whose pages may use the API, besides the server's own: `https://a.example,…`.",
     )
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
@@ -184,6 +187,45 @@ class Settings(BaseSettings):
     idempotency_retention_days: Annotated[int, Field(ge=30, le=36_500)] = Field(
         90,
         description="How many days idempotency keys are kept. A request that is repeated later is carried out again.",
+    )
+    api_url: str | None = Field(
+        None,
+        description="This API as its clients reach it: `https://api.example.com`. The URLs of attached files begin with"
+        " it. If not set, the server itself in development, and in production they are paths on the API's own host.",
+    )
+    files_url: str | None = Field(
+        None,
+        repr=False,
+        description="Where attached files are stored: `s3://bucket/prefix`, `gs://…` or `az://…`, with the credentials"
+        " in the usual environment variables of that cloud, or `file:///path`. The folder `files` in the data directory"
+        " if not set.",
+    )
+    file_max_mib: Annotated[int, Field(ge=1, le=2_000)] = Field(
+        25, description="How large a file may be that is attached to a ticket or note, in MiB."
+    )
+    ticket_files: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        200, description="How many files a ticket may have, with those of its notes."
+    )
+    ticket_files_mib: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        1_000, description="How large all of them may be together, in MiB."
+    )
+    files_per_day: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        200, description="How many files one person may attach in 24 hours."
+    )
+    files_per_day_mib: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
+        1_000, description="How large these may be together, in MiB."
+    )
+    files_per_day_service: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
+        10_000, description="How many files one service may attach in 24 hours."
+    )
+    files_per_day_service_mib: Annotated[int, Field(ge=1, le=100_000_000)] = Field(
+        50_000, description="How large these may be together, in MiB."
+    )
+    upload_hours: Annotated[int, Field(ge=1, le=720)] = Field(
+        24, description="How many hours an upload may take. Later what has arrived of it is deleted."
+    )
+    rejected_file_retention_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
+        30, description="How many days it is kept in mind that a file was rejected, and why."
     )
     jwt_secret: str | None = Field(
         None,
@@ -360,6 +402,28 @@ class Settings(BaseSettings):
         return self.mail_dir or self.data_dir / MAIL
 
     @property
+    def object_store(self) -> ObjectStore:
+        return ObjectStore(self.files_url, self.data_dir / FILES)
+
+    @property
+    def file_limits(self) -> FileLimits:
+        return FileLimits(
+            file_bytes=self.file_max_mib * MEBIBYTE,
+            ticket_files=self.ticket_files,
+            ticket_bytes=self.ticket_files_mib * MEBIBYTE,
+            person_files=self.files_per_day,
+            person_bytes=self.files_per_day_mib * MEBIBYTE,
+            service_files=self.files_per_day_service,
+            service_bytes=self.files_per_day_service_mib * MEBIBYTE,
+            upload_time=timedelta(hours=self.upload_hours),
+        )
+
+    @property
+    def api_base(self) -> str:
+        """What the URLs of attached files begin with; empty for paths on the API's own host."""
+        return self.api_url or ("" if self.production else f"http://127.0.0.1:{self.port}")
+
+    @property
     def retained(self) -> dict[Retained, timedelta]:
         """The rows that are pruned, with the time for which they are kept."""
         days = {
@@ -367,8 +431,10 @@ class Settings(BaseSettings):
             retention.INBOUND_MESSAGES: self.inbound_retention_days,
             retention.AUDIT_ENTRIES: self.audit_retention_days,
             retention.IDEMPOTENCY_KEYS: self.idempotency_retention_days,
+            retention.REJECTED_ATTACHMENTS: self.rejected_file_retention_days,
         }
-        return {kept: timedelta(days=number) for kept, number in days.items() if number is not None}
+        kept = {each: timedelta(days=number) for each, number in days.items() if number is not None}
+        return kept | {retention.USED_STREAM_TICKETS: timedelta(hours=1)}
 
     @property
     def link_base(self) -> str | None:
@@ -436,6 +502,14 @@ class Settings(BaseSettings):
     def _split(cls, listed: Any) -> Any:
         return tuple(filter(None, map(str.strip, listed.split(",")))) if isinstance(listed, str) else listed
 
+    @field_validator("allowed_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not _is_origin(origin):
+                raise ValueError(f"{origin} is not an origin: a scheme, a host, and a port unless it is the usual one")
+        return origins
+
     @field_validator("trusted_proxies")
     @classmethod
     def _are_networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
@@ -470,7 +544,17 @@ class Settings(BaseSettings):
             raise ValueError("must have an ASCII address: not every mail server accepts others")
         return text
 
-    @field_validator("public_url", "confirm_url")
+    @field_validator("files_url")
+    @classmethod
+    def _is_a_store(cls, url: str | None) -> str | None:
+        if url is not None:
+            parts = urlsplit(url)
+            of_a_cloud = parts.scheme in SCHEMES and bool(parts.hostname)
+            if not (of_a_cloud or (parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc)):
+                raise ValueError("must start with s3://, gs:// or az:// and name a bucket, or with file:///")
+        return url
+
+    @field_validator("public_url", "confirm_url", "api_url")
     @classmethod
     def _is_the_begin_of_links(cls, url: str | None) -> str | None:
         if url is None:
@@ -568,6 +652,21 @@ def unknown_variables() -> list[str]:
 def _line(location: tuple[int | str, ...], message: str) -> str:
     name = variable(str(location[0])) if location else PREFIX.rstrip("_")
     return f"{name}: {message.removeprefix('Value error, ')}"
+
+
+def _is_origin(text: str) -> bool:
+    """Whether a browser would send `text` as an origin: in lower case, in ASCII, without a path and the usual port."""
+    parts = urlsplit(text)
+    usual = {"https": 443, "http": 80}.get(parts.scheme)
+    if usual is None or not parts.hostname or not _has_port_or_none(parts) or parts.port == usual:
+        return False
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    port = "" if parts.port is None else f":{parts.port}"
+    return (
+        text.isascii()
+        and text == f"{parts.scheme}://{host}{port}"
+        and re.fullmatch(r"[a-z0-9._:\[\]-]+", host + port) is not None
+    )
 
 
 def _has_port_or_none(parts: SplitResult) -> bool:

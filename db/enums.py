@@ -82,6 +82,21 @@ class TicketEventKind(DocumentedEnum):
     UNASSIGNED = "UNASSIGNED", "The ticket was unassigned."
     UPDATED = "UPDATED", "Other fields changed."
     NOTE_ADDED = "NOTE_ADDED", "A note was added."
+    ATTACHMENT_ADDED = "ATTACHMENT_ADDED", "An attachment became READY."
+    ATTACHMENT_REJECTED = (
+        "ATTACHMENT_REJECTED",
+        "An attachment was REJECTED. Of customers and services, only the one who attached it sees this event.",
+    )
+
+
+class AttachmentState(DocumentedEnum):
+    """The state of an attachment. One that is not READY is seen by staff and by those who have attached it."""
+
+    UPLOADING = "UPLOADING", "The file has not arrived completely."
+    SCANNING = "SCANNING", "The file has arrived and is being checked."
+    READY = "READY", "The file can be downloaded."
+    REJECTED = "REJECTED", "The file was refused; `rejectedBecause` says why."
+    ERASED = "ERASED", "The file was deleted when the personal data of its customer were erased."
 
 
 class TicketChangeKind(DocumentedEnum):

@@ -32,6 +32,7 @@ from sqlalchemy.types import UserDefinedType
 from db import limits
 from db.enums import (
     ActorKind,
+    AttachmentState,
     Audience,
     AuditAction,
     AuditObjectKind,
@@ -88,6 +89,7 @@ INBOUND_OUTCOME = pg_enum(InboundOutcome, "inbound_outcome")
 SERVICE_SCOPE = pg_enum(ServiceScope, "service_scope")
 AUDIT_ACTION = pg_enum(AuditAction, "audit_action")
 AUDIT_OBJECT_KIND = pg_enum(AuditObjectKind, "audit_object_kind")
+ATTACHMENT_STATE = pg_enum(AttachmentState, "attachment_state")
 
 NOW = text("now()")
 
@@ -387,6 +389,70 @@ class NoteRow(Base):
     sender_verified: Mapped[bool | None]
 
 
+class AttachmentRow(Base):
+    """A file on a ticket, or on one of its notes.
+
+    `customer_id` is the ticket's customer at the time, as for a note. `sha256` names the object with the file's
+    contents (`db/object_store.py`), `thumbnail` the one with its thumbnail; `size` is in bytes. While the file is
+    UPLOADING, `size` and `sha256` are what the client has announced; `upload_size` always is that size, as the file may
+    be changed after it has arrived. `reason` says why it was REJECTED. `width` and
+    `height` are those of an image, in pixels. `finished_at` is when it became READY or REJECTED.
+    """
+
+    __tablename__ = "attachments"
+    __table_args__ = (
+        present("name", limits.FILE_NAME_MAX),
+        present("content_type", limits.CONTENT_TYPE_MAX),
+        at_most("reason", limits.REASON_MAX),
+        CheckConstraint("size >= 0", name="size_not_negative"),
+        CheckConstraint("length(sha256) = 32 AND length(thumbnail) = 32", name="digests_length"),
+        CheckConstraint("(state = 'ERASED') = (sha256 IS NULL)", name="erased_has_no_object"),
+        CheckConstraint("(state IN ('UPLOADING', 'SCANNING')) = (finished_at IS NULL)", name="finished_has_time"),
+        CheckConstraint("(state = 'REJECTED') = (reason IS NOT NULL)", name="rejected_has_reason"),
+        CheckConstraint("thumbnail IS NULL OR state <> 'ERASED'", name="erased_has_no_thumbnail"),
+        CheckConstraint("(width IS NULL) = (height IS NULL) AND width > 0 AND height > 0", name="image_has_size"),
+        Index("ix_attachments_ticket_id_created_at_id", "ticket_id", "created_at", "id"),
+        Index(
+            "ix_attachments_note_id_created_at_id",
+            "note_id",
+            "created_at",
+            "id",
+            postgresql_where=text("note_id IS NOT NULL"),
+        ),
+        Index("ix_attachments_creator_id_created_at", "creator_id", "created_at"),
+        Index("ix_attachments_sha256", "sha256"),
+        Index("ix_attachments_thumbnail", "thumbnail", postgresql_where=text("thumbnail IS NOT NULL")),
+        Index(
+            "ix_attachments_unfinished",
+            "state",
+            "created_at",
+            postgresql_where=text("finished_at IS NULL"),
+        ),
+        Index("ix_attachments_rejected", "finished_at", postgresql_where=text("state = 'REJECTED'")),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    ticket_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tickets.id"))
+    note_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("notes.id"))
+    customer_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("customers.id"))
+    name: Mapped[str]
+    content_type: Mapped[str]
+    size: Mapped[int] = mapped_column(BigInteger)
+    upload_size: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[bytes | None] = mapped_column(BYTEA)
+    internal_only: Mapped[bool] = mapped_column(server_default=text("true"))
+    state: Mapped[AttachmentState] = mapped_column(ATTACHMENT_STATE, server_default=AttachmentState.UPLOADING)
+    reason: Mapped[str | None]
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    thumbnail: Mapped[bytes | None] = mapped_column(BYTEA)
+    creator_kind: Mapped[ActorKind] = mapped_column(ACTOR_KIND)
+    creator_id: Mapped[str]
+    creator_name: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    finished_at: Mapped[datetime | None]
+
+
 class ArticleRow(Base):
     __tablename__ = "articles"
     __table_args__ = (
@@ -507,11 +573,23 @@ class TrackingGuessRow(Base):
     until: Mapped[datetime]
 
 
+class UsedStreamTicketRow(Base):
+    """A stream ticket that has been used, so that it cannot be used again (`callout/live/stream_tickets.py`)."""
+
+    __tablename__ = "used_stream_tickets"
+    __table_args__ = (Index("ix_used_stream_tickets_expires_at", "expires_at"),)
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    expires_at: Mapped[datetime]
+
+
 class TicketEventRow(Base):
-    """The event log: one row for each change of a ticket and each note, written under the ticket's row lock.
+    """The event log: one row for each change of a ticket, each note and each attachment, written under the ticket's row
+    lock.
 
     `before` and `after` are the ticket's row images; `before` is null for a creation. `public` is false for an internal
-    note, which customers and services must not learn of. `xid` is the transaction that wrote the row. A stream's
+    note or attachment, which customers and services must not learn of. `attachment_id` is not a foreign key, because an
+    attachment that was rejected is deleted after a while. `xid` is the transaction that wrote the row. A stream's
     position is a snapshot, and the events between two positions are those that the second sees and the first does not.
     """
 
@@ -533,6 +611,7 @@ class TicketEventRow(Base):
     after: Mapped[dict[str, Any]] = mapped_column(JSONB)
     note_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("notes.id"))
     public: Mapped[bool] = mapped_column(server_default=text("true"))
+    attachment_id: Mapped[uuid.UUID | None]
 
 
 class EventLogRow(Base):

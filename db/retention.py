@@ -1,5 +1,5 @@
-"""How long rows are kept that nothing needs any more: deliveries, inbound messages, idempotency keys and entries of the
-audit trail. Events, which streams replay, are pruned by `db/events/log.py`.
+"""How long rows are kept that nothing needs any more: deliveries, inbound messages, idempotency keys, rejected files,
+entries of the audit trail and used stream tickets. Events, which streams replay, are pruned by `db/events/log.py`.
 
 Rows are deleted a thousand at a time, each time in a transaction of their own, the oldest first. One that somebody
 has locked is left for the next round, so nobody waits.
@@ -19,13 +19,14 @@ _NAME: Final = "SELECT set_config('callout.pruning', $1, true)"
 
 @dataclass(frozen=True, slots=True)
 class Retained:
-    """Rows that are kept for a time: their `name`, their table and its primary key, and the column with the time from
-    which on it counts, or null."""
+    """Rows that are kept for a time: their `name`, their table and its primary key, the column with the time from
+    which on it counts, or null; and a condition for those that are meant, if it is not all."""
 
     name: str
     table: str
     key: str
     since: str
+    which: str = "true"
 
     async def prune(self, connection: Any, kept: timedelta) -> int:
         """Deletes the rows that are older than `kept`, and returns their number. Any number of processes may call it.
@@ -43,7 +44,7 @@ class Retained:
     @property
     def _statement(self) -> str:
         return f"""DELETE FROM {self.table} WHERE ({self.key}) IN (
-            SELECT {self.key} FROM {self.table} WHERE {self.since} < now() - $1::interval
+            SELECT {self.key} FROM {self.table} WHERE {self.which} AND {self.since} < now() - $1::interval
             ORDER BY {self.since} LIMIT {AT_ONCE} FOR UPDATE SKIP LOCKED)"""
 
 
@@ -54,4 +55,9 @@ INBOUND_MESSAGES: Final = Retained("inbound messages", "inbound_messages", "id",
 
 AUDIT_ENTRIES: Final = Retained("entries of the audit trail", "audit_entries", "id", "at")
 
+REJECTED_ATTACHMENTS: Final = Retained("rejected files", "attachments", "id", "finished_at", "state = 'REJECTED'")
+
 IDEMPOTENCY_KEYS: Final = Retained("idempotency keys", "idempotency_keys", "caller, key", "created_at")
+
+USED_STREAM_TICKETS: Final = Retained("used stream tickets", "used_stream_tickets", "id", "expires_at")
+"""Those that have expired: they could not be used again anyway."""

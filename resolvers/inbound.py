@@ -48,6 +48,7 @@ from db.postgres.statement import Statement
 from db.sql import Expression, Row, table
 from db.viewer import Viewer
 from db.visibility import ViewerParameter
+from notifiers.inbound.parts import IncomingFile
 from notifiers.inbound.reading import BYTES_MAX, KEPT_MAX, TEXT_MAX, IncomingMail, read
 from notifiers.text import shortened
 from resolvers import note, ticket
@@ -65,6 +66,9 @@ _PARSING = ThreadPoolExecutor(1, "mail")
 
 _REPEATS_MAX = 20
 """Tickets that one sender can create with the same text within an hour. More look like an auto-responder in a loop."""
+
+_LISTED_MAX = 20
+"""Files whose names a text lists."""
 
 STEP_SECONDS = 0.05
 """A service's answer takes a multiple of this, so that its time does not show what the message led to."""
@@ -258,7 +262,7 @@ def _objection(mail: IncomingMail) -> str | None:
         return "The From address is not a valid e-mail address."
     if placeholders.is_email(mail.from_address):
         return "The From address stands for a customer who has been erased."
-    if not (mail.subject or mail.text or mail.attachments):
+    if not (mail.subject or mail.text or mail.files):
         return "The message is empty."
     return None
 
@@ -302,9 +306,9 @@ def _outsider(mail: IncomingMail, name: str) -> Viewer:
 
 
 def _body(mail: IncomingMail, maximum: int) -> str:
-    """The message's text and the names of its attachments, in at most `maximum` characters. A longer text is cut, with
+    """The message's text and the names of its files, in at most `maximum` characters. A longer text is cut, with
     a remark that says so. The names are few and short, so most of the characters are left for the text."""
-    named = "".join(f"\n- {name}" for name in mail.attachments)
+    named = "".join(f"\n- {name}" for name in _listed(mail.files))
     tail = f"\n\nAttachments (not stored):{named}" if named else ""
     text = mail.text.strip() or NO_TEXT
     if mail.cut or len(text) + len(tail) > maximum:
@@ -312,6 +316,13 @@ def _body(mail: IncomingMail, maximum: int) -> str:
         mark = f"\n\n… (The message was shortened: {why}.)"
         text = text[: maximum - len(tail) - len(mark)].rstrip() + mark
     return text + tail
+
+
+def _listed(files: tuple[IncomingFile, ...]) -> list[str]:
+    """The names and types of the first files, and how many more there are."""
+    names = [f"{file.name} ({file.content_type})" if file.name else file.content_type for file in files]
+    more = len(names) - _LISTED_MAX
+    return [*names[:_LISTED_MAX], f"and {more} more"] if more > 0 else names
 
 
 # A reply

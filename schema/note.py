@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
-from db.entities import NOTE, TICKET
+from db.entities import ATTACHMENT, ATTACHMENTS, NOTE, TICKET
 from db.enums import STAFF, NoteVia, Role
 from db.limits import NOTE_MAX
 from resolvers import note
@@ -15,6 +15,7 @@ from schema.common import Actor, Connection, Edge, Node, Payload
 from schema.fields import (
     IDEMPOTENCY,
     column,
+    connection,
     embedded,
     given,
     global_id,
@@ -25,6 +26,7 @@ from schema.fields import (
 )
 
 if TYPE_CHECKING:
+    from schema.attachment import AttachmentConnection
     from schema.ticket import Ticket
 
 
@@ -39,6 +41,9 @@ class Note(Node):
         "internal_only", "Whether the note is internal, so that only admins and technicians can see it."
     )
     author: Actor = embedded("author_", "The author of the note.")
+    attachments: Annotated[AttachmentConnection, strawberry.lazy("schema.attachment")] = connection(
+        ATTACHMENT, ATTACHMENTS, "The note's attachments that you can see, oldest first.", referenced_by="note_id"
+    )
     created_at: datetime = column("created_at", "When the note was added.")
     via: NoteVia = column("via", "How the note came in.")
     sender_verified: bool | None = column(

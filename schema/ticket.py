@@ -10,6 +10,8 @@ import strawberry
 from db.compiler.fields import Guessed
 from db.entities import (
     ARTICLE,
+    ATTACHMENT,
+    ATTACHMENTS,
     CUSTOMER,
     DELIVERY,
     EVENT,
@@ -76,6 +78,7 @@ from schema.fields import (
 
 if TYPE_CHECKING:
     from schema.article import Article
+    from schema.attachment import AttachmentConnection
     from schema.customer import Customer
     from schema.delivery import DeliveryConnection
     from schema.event import TicketEventConnection
@@ -166,6 +169,12 @@ class Ticket(Node):
         NOTE,
         NOTES,
         "The ticket's notes that you can see, oldest first. Customers and services see public notes only.",
+        referenced_by="ticket_id",
+    )
+    attachments: Annotated[AttachmentConnection, strawberry.lazy("schema.attachment")] = connection(
+        ATTACHMENT,
+        ATTACHMENTS,
+        "The ticket's attachments that you can see, with those of its notes, oldest first.",
         referenced_by="ticket_id",
     )
     history: Annotated[TicketEventConnection, strawberry.lazy("schema.event")] = connection(

@@ -100,7 +100,7 @@ async def _issue(
     issued = {"role": role, "name": name, "scope": scope, "expires_at": expires_at}
     author, action, kind = audit.Author.operator(), AuditAction.CREATED, AuditObjectKind.TOKEN
     await audit.record_by(connection, author, action, kind, subject[:OBJECT_ID_MAX], None, issued)
-    return _credential(settings, role, subject, name, ttl, scope)
+    return Credential(role, name, mint(settings, role=role, subject=subject, name=name, ttl=ttl, scope=scope))
 
 
 async def greeting(settings: Settings, connection: asyncpg.Connection) -> list[Credential]:
@@ -114,10 +114,11 @@ async def greeting(settings: Settings, connection: asyncpg.Connection) -> list[C
     for role in Role:
         if role in OTHERS:
             scope = ServiceScope.CHATBOT if role is Role.SERVICE else None
-            credentials.append(_credential(settings, role, f"demo-{role.lower()}", OTHERS[role], ttl, scope))
+            subject, name = f"demo-{role.lower()}", OTHERS[role]
+            credentials.append(await _issue(settings, connection, role, subject, name, ttl, scope))
         elif (person := await Statement(_busiest(role)).fetchrow(connection)) is not None:
             subject = f"{PEOPLE[role][0]}_{person['id']}"
-            credentials.append(_credential(settings, role, subject, person["name"], ttl))
+            credentials.append(await _issue(settings, connection, role, subject, person["name"], ttl))
     return credentials
 
 
@@ -126,9 +127,3 @@ def _busiest(role: Role) -> Select[*tuple[Any, ...]]:
     tickets = select(func.count()).where(reference == key).scalar_subquery()
     people = PEOPLE[role][2]
     return people.where(people.selected_columns.active).order_by(tickets.desc(), key).limit(1)
-
-
-def _credential(
-    settings: Settings, role: Role, subject: str, name: str, ttl: int, scope: ServiceScope | None = None
-) -> Credential:
-    return Credential(role, name, mint(settings, role=role, subject=subject, name=name, ttl=ttl, scope=scope))

@@ -168,6 +168,13 @@ SELECT id::text FROM tickets AS ticket WHERE id > $1::uuid AND id <= $2::uuid AN
             OR author_id LIKE 'mailto:%' AND author_id ~* $3)
     )
     OR EXISTS (
+        SELECT FROM attachments WHERE ticket_id = ticket.id AND (translate(name, '_', ' ') ~* $3
+            OR customer_id = $4::uuid AND state <> 'ERASED'
+            OR creator_kind = 'CUSTOMER' AND creator_id = $4::text AND creator_name <> $6
+            OR creator_kind = 'SERVICE' AND creator_name ~* $3
+            OR creator_id LIKE 'mailto:%' AND creator_id ~* $3)
+    )
+    OR EXISTS (
         SELECT FROM ticket_chats WHERE ticket_id = ticket.id AND (conversation_id ~* $8 OR EXISTS (
             SELECT FROM json_array_elements(messages) AS message WHERE message ->> 'body' ~* $3))
     )
@@ -216,7 +223,10 @@ WHERE caller = 'CUSTOMER:' || $1::text OR key ~* $2 OR object_id = $1::uuid
     OR object_id IN (SELECT id FROM properties WHERE customer_id = $1::uuid)
     OR object_id IN (SELECT id FROM tickets WHERE customer_id = $1::uuid)
     OR object_id IN (
-        SELECT notes.id FROM notes JOIN tickets ON tickets.id = ticket_id WHERE tickets.customer_id = $1::uuid)"""
+        SELECT notes.id FROM notes JOIN tickets ON tickets.id = ticket_id WHERE tickets.customer_id = $1::uuid)
+    OR object_id IN (
+        SELECT attachments.id FROM attachments JOIN tickets ON tickets.id = ticket_id
+        WHERE tickets.customer_id = $1::uuid OR attachments.customer_id = $1::uuid)"""
 
 # Tickets by their columns, so that the costly statistics of expressions, which have no values there, stay as they are.
 _ANALYZE: Final = """
@@ -225,6 +235,7 @@ ANALYZE customers, deliveries, contact_confirmations,
     tickets (subject, description, resolution, contact_name, contact_email, contact_phone, creator_id, search_text),
     ticket_chats (conversation_id),
     notes (body, author_id, author_name),
+    attachments (name, content_type, creator_id, creator_name),
     ticket_events (before, after, actor_id, actor_name),
     inbound_messages (from_address, from_name, subject, message_id, raw),
     articles (problem, solution, search_vector),

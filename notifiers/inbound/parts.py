@@ -1,4 +1,4 @@
-"""The parts of an inbound message (MIME): its text and its attachments.
+"""The parts of an inbound message (MIME): its text and its files.
 
 Messages come from strangers, so every size is checked before it can cost time. The standard library splits the message
 into parts, under the policy that leaves headers unparsed.
@@ -7,14 +7,16 @@ into parts, under the policy that leaves headers unparsed.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from email.message import Message
 from email.parser import BytesParser
 from email.policy import Compat32
+from html import escape
 from typing import Any
 
 from db import limits
-from notifiers.inbound.charsets import decoded
-from notifiers.inbound.header import decoded_line
+from notifiers.inbound.charsets import declared_in_html, decoded
+from notifiers.inbound.encoded_words import decoded_line
 from notifiers.inbound.mail_text import Unreadable, html_to_text
 from notifiers.text import tidy
 
@@ -23,7 +25,6 @@ _LINES_AND_MULTIPARTS_MAX = 5_000_000  # their product, as the parser tests ever
 _PARAMETERS_MAX = 3_000  # characters of a Content-… header, whose parameters the library parses in quadratic time
 _MULTIPARTS_MAX = 50
 _PARTS_MAX = 300  # below Python's recursion limit, as each part may contain the next
-_ATTACHMENTS_MAX = 20
 
 _BOUNDARY = re.compile(rb"boundary(?:\*\d*)?\*?\s*=", re.IGNORECASE)
 
@@ -38,8 +39,41 @@ class _Policy(Compat32):
         return name, value
 
 
-def content(raw: bytes) -> tuple[str, tuple[str, ...]]:
-    """The text, and the names of the attachments. Raises `Unreadable` if the message exceeds a limit."""
+@dataclass(frozen=True, slots=True)
+class IncomingFile:
+    """A file in a message. `name` and `content_type` are what the sender wrote, tidied to one line of at most
+    `limits.NAME_MAX` characters: neither can be trusted. `name` is empty if there is none."""
+
+    name: str
+    content_type: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a message contains.
+
+    `plain` and `html` are forms of the same text: each has the whole of it, or is empty. `files` are in the message's
+    order, and have fewer bytes together than the message. `remarks` are sentences about what could not be read, for the
+    reader of the text.
+    """
+
+    plain: str
+    html: str
+    files: tuple[IncomingFile, ...]
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A piece of the text: its plain form, its HTML, or both."""
+
+    plain: str = ""
+    html: str = ""
+
+
+def content(raw: bytes) -> Content:
+    """Reads the parts of a message. Raises `Unreadable` if the message exceeds a limit."""
     raw = raw.replace(b"\0", b"")  # never allowed, and Python fails to look up a charset with it
     lines, multiparts = count_lines(raw), len(_BOUNDARY.findall(raw))
     if lines > _LINES_MAX:
@@ -55,48 +89,68 @@ def content(raw: bytes) -> tuple[str, tuple[str, ...]]:
             raise Unreadable(f"The message has more than {_PARTS_MAX} parts.")
         return Message(policy=policy)
 
-    texts, attachments = _sorted(BytesParser(counted, policy=_Policy()).parsebytes(raw))
-    text = "\n\n".join(filter(None, (tidy(text).strip() for text in texts)))
-    more = len(attachments) - _ATTACHMENTS_MAX
-    if more > 0:
-        attachments = [*attachments[:_ATTACHMENTS_MAX], f"and {more} more"]
-    return text, tuple(attachments)
+    pieces, files = _sorted(BytesParser(counted, policy=_Policy()).parsebytes(raw))
+    whole = _joined(pieces)
+    return Content(whole.plain, whole.html, tuple(files), ())
 
 
-def _sorted(part: Message) -> tuple[list[str], list[str]]:
-    """The texts of a part that a reader sees, in order, and the names of its attachments."""
+def _sorted(part: Message) -> tuple[list[_Piece], list[IncomingFile]]:
+    """The pieces of text in a part that a reader sees, in order, and its files."""
     if part.get_content_maintype() == "multipart" and part.is_multipart():
         found = [_sorted(child) for child in part.get_payload() if isinstance(child, Message)]
+        files = [file for _, files in found for file in files]
         if part.get_content_subtype() == "alternative":
-            return _preferred(found)
-        return [text for texts, _ in found for text in texts], [name for _, names in found for name in names]
+            return [_best([_joined(pieces) for pieces, _ in found])], files
+        return [piece for pieces, _ in found for piece in pieces], files
     if part.get_content_maintype() in ("text", "multipart") and not _is_file(part):
         return [_text_of(part)], []
-    return [], [_named(part)]
+    return [], [_file(part)]
 
 
-def _preferred(forms: list[tuple[list[str], list[str]]]) -> tuple[list[str], list[str]]:
-    """The first alternative that is not blank: the plainest comes first (RFC 2046, section 5.1.4)."""
-    for texts, names in forms:
-        if any(text.strip() for text in texts):
-            return texts, names
-    return [], [name for _, names in forms for name in names]
+def _best(forms: list[_Piece]) -> _Piece:
+    """The first plain form and the first HTML that are not blank (RFC 2046, section 5.1.4)."""
+    plain = next((form.plain for form in forms if form.plain.strip()), "")
+    return _Piece(plain, next((form.html for form in forms if form.html.strip()), ""))
+
+
+def _joined(pieces: list[_Piece]) -> _Piece:
+    """All the pieces in both forms, unless none has the form. A piece without it is converted."""
+    pieces = [piece for piece in pieces if piece.plain.strip() or piece.html.strip()]
+    plain = [piece.plain.strip() or html_to_text(piece.html) for piece in pieces]
+    html = [piece.html if piece.html.strip() else _as_html(piece.plain) for piece in pieces]
+    return _Piece(
+        "\n\n".join(plain) if any(piece.plain.strip() for piece in pieces) else "",
+        "\n".join(html) if any(piece.html.strip() for piece in pieces) else "",
+    )
+
+
+def _as_html(plain: str) -> str:
+    lines = (re.sub(r"^ +", lambda blank: "&nbsp;" * len(blank[0]), escape(line)) for line in plain.split("\n"))
+    return f"<div>{'<br>'.join(lines)}</div>"
 
 
 def _is_file(part: Message) -> bool:
     return part.get_content_disposition() == "attachment" or part.get_filename() is not None
 
 
-def _text_of(part: Message) -> str:
+def _text_of(part: Message) -> _Piece:
+    data, declared = _data(part), part.get_content_charset()
+    if part.get_content_type() == "text/html":
+        return _Piece(html=tidy(decoded(data, declared, declared_in_html(data))))
+    return _Piece(tidy(decoded(data, declared)))
+
+
+def _data(part: Message) -> bytes:
+    """The decoded bytes of a part, or the source of a message that it has."""
+    if part.is_multipart():
+        return b"\n".join(child.as_bytes() for child in part.get_payload() if isinstance(child, Message))
     data = part.get_payload(decode=True)
-    text = decoded(data, part.get_content_charset()) if isinstance(data, bytes) else ""
-    return html_to_text(text) if part.get_content_type() == "text/html" else text
+    return data if isinstance(data, bytes) else b""
 
 
-def _named(part: Message) -> str:
+def _file(part: Message) -> IncomingFile:
     name = decoded_line(part.get_filename() or "", limits.NAME_MAX)
-    type_ = decoded_line(part.get_content_type(), limits.NAME_MAX)
-    return f"{name} ({type_})" if name else type_
+    return IncomingFile(name, decoded_line(part.get_content_type(), limits.NAME_MAX), _data(part))
 
 
 def count_lines(raw: bytes) -> int:

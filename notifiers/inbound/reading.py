@@ -19,8 +19,8 @@ from email.policy import Compat32
 from db import limits
 from notifiers.inbound.authentication import Forged
 from notifiers.inbound.header import Header, message_ids
-from notifiers.inbound.mail_text import Unreadable, only_new
-from notifiers.inbound.parts import content, count_lines
+from notifiers.inbound.mail_text import Unreadable, html_to_text, only_new
+from notifiers.inbound.parts import Content, IncomingFile, content, count_lines
 from notifiers.message_ids import OwnMail
 
 logger = logging.getLogger(__name__)
@@ -48,12 +48,12 @@ _WRITTEN = ("from", "to", "date", "subject", "in-reply-to", "references", "conte
 @dataclass(frozen=True, slots=True)
 class IncomingMail:
     """A parsed message. Two copies of one message have the same `key`; two messages with the same sender, subject, text
-    and attachments have the same `content`.
+    and names of files have the same `content`.
 
     `references` are the Message-IDs that it replies to, the nearest first; `tickets` are the references (`TKT-…`) in
     its subject, in upper case. `text` is without quoted text if the message is a reply; `cut` is true if the text was
-    longer than `TEXT_MAX`. `attachments` are names. `sender_verified` is None if no server of ours has said anything
-    about the sender. `automatic` and `unusable` are reasons, for admins to read.
+    longer than `TEXT_MAX`. `sender_verified` is None if no server of ours has said anything about the sender.
+    `automatic` and `unusable` are reasons, for admins to read.
     """
 
     key: bytes
@@ -67,7 +67,7 @@ class IncomingMail:
     subject: str = ""
     text: str = ""
     cut: bool = False
-    attachments: tuple[str, ...] = ()
+    files: tuple[IncomingFile, ...] = ()
     sender_verified: bool | None = None
     automatic: str | None = None
     unusable: str | None = None
@@ -122,13 +122,15 @@ def _read(raw: bytes, own: OwnMail) -> IncomingMail:
         return replace(_unusable(raw, str(error)), automatic=automatic)
     said = header.said("in-reply-to", "references")
     references = tuple(dict.fromkeys([*message_ids(said[:1]), *reversed(message_ids(said[1:]))]))[:_REFERENCES_MAX]
-    text, attachments = ("", ()) if automatic else content(raw)
+    found = Content("", "", (), ()) if automatic else content(raw)
+    text = found.plain.strip() or html_to_text(found.html)
     cut, text = len(text) > TEXT_MAX, text[:TEXT_MAX]
     answer = (bool(references) or bool(_ANSWERS.match(subject))) and not _FORWARDS.match(subject)
-    text = only_new(text) if answer else text
+    text = "\n\n".join(filter(None, (only_new(text) if answer else text, *found.remarks)))
+    named = [f"{file.name} ({file.content_type})" for file in found.files]
     return IncomingMail(
         key=_key(header, message_id, address, body),
-        content=_digest((address or "").lower(), subject, " ".join(text.split()), *attachments),
+        content=_digest((address or "").lower(), subject, " ".join(text.split()), *named),
         size=len(raw),
         message_id=message_id,
         references=references,
@@ -138,7 +140,7 @@ def _read(raw: bytes, own: OwnMail) -> IncomingMail:
         subject=subject,
         text=text,
         cut=cut,
-        attachments=attachments,
+        files=found.files,
         sender_verified=sender_verified,
         automatic=automatic,
     )

@@ -89,7 +89,7 @@ SCOPES = {
         "Query": {
             *("node", "nodes", "me", "tickets", "ticket", "ticketCounts", "ticketTrack", "ticketEvents", "articles"),
         },
-        "Mutation": {"ticketCreate"},
+        "Mutation": {"ticketCreate", "attachmentCreate"},
         "Subscription": {"ticketChanged", "ticketCountsChanged", "noteAdded"},
     },
     ServiceScope.MAIL_GATEWAY: {"Query": set(), "Mutation": {"inboundEmailIngest"}, "Subscription": set()},

@@ -284,10 +284,15 @@ def test_the_greeting_has_tokens_and_a_working_example(tmp_path: Path, workers: 
             shown = greeting.read_text()
             roles = re.findall(r"^export ([A-Z]+)_TOKEN=\S+$", shown, re.MULTILINE)
             assert roles == ["ADMIN", "TECHNICIAN", "CUSTOMER", "SERVICE"]
-            answer = paste(shown[shown.index("curl ") :])
+            example = shown[shown.index("curl ") :]
+            answer = paste(example)
+            entries = '"query": "{ auditEntries { nodes { action objectKind } } }"'
+            audited = paste(re.sub('"query": ".*"', entries, example))
         finally:
             server.terminate()
     assert server.returncode == 0
+    entry = {"action": "CREATED", "objectKind": "TOKEN"}
+    assert audited["data"]["auditEntries"]["nodes"] == [entry] * len(roles)
     newest = answer["data"]["tickets"]["nodes"]
     assert len(newest) == 3
     assert all(ticket["reference"].startswith("TKT-") for ticket in newest)

@@ -167,6 +167,27 @@ def test_origins_are_separated_by_commas(tmp_path: Path) -> None:
     assert development(tmp_path).allowed_origins == ()
 
 
+@pytest.mark.parametrize(
+    "origin", ["https://a.test", "http://127.0.0.1:5173", "http://[::1]:3000", "https://xn--bcher-kva.test"]
+)
+def test_an_origin_is_what_a_browser_sends(tmp_path: Path, origin: str) -> None:
+    assert development(tmp_path, allowed_origins=origin).allowed_origins == (origin,)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *("*", "null", "a.test", "//a.test", "https://", "ftp://a.test", "https://a.test/", "https://a.test/path"),
+        *("https://A.test", "HTTPS://a.test", "https://a.test:443", "http://a.test:80", "https://a.test:0"),
+        *("https://a.test:99999", "https://u@a.test", "https://a.test?", "https://a.test#", "https://*.a.test"),
+        *("https://bücher.test", "https://a b.test"),
+    ],
+)
+def test_anything_else_is_no_origin(tmp_path: Path, origin: str) -> None:
+    with pytest.raises(InvalidSettings, match=r"CALLOUT_ALLOWED_ORIGINS: .* is not an origin"):
+        development(tmp_path, allowed_origins=origin)
+
+
 def test_authserv_ids_are_separated_by_commas(tmp_path: Path) -> None:
     made = development(tmp_path, mail_authserv_id="MX.Maple.test, mx_2.maple.test ,,-")
     assert made.own_mail.servers == {"mx.maple.test", "mx_2.maple.test", "-"}

@@ -68,6 +68,8 @@ def created_from_models(connection: Connection) -> dict[str, list[tuple[object, 
         connection.exec_driver_sql(statement)
     for statement in (*ddl.ERASURE_FUNCTIONS, *ddl.ERASURE_TRIGGERS):
         connection.exec_driver_sql(statement)
+    for statement in (*ddl.ATTACHMENT_FUNCTIONS, *ddl.ATTACHMENT_TRIGGERS):
+        connection.exec_driver_sql(statement)
     return definitions(connection)
 
 

@@ -15,13 +15,21 @@ from callout.settings import Settings
 from db import retention
 from db.events import counts
 from db.postgres.pool import Database as Pool
-from db.retention import AUDIT_ENTRIES, DELIVERIES, IDEMPOTENCY_KEYS, INBOUND_MESSAGES, Retained
+from db.retention import (
+    AUDIT_ENTRIES,
+    DELIVERIES,
+    IDEMPOTENCY_KEYS,
+    INBOUND_MESSAGES,
+    REJECTED_ATTACHMENTS,
+    USED_STREAM_TICKETS,
+    Retained,
+)
 from tests.helpers.counting import create
 from tests.helpers.database_checks import Database
 
 DAY = timedelta(days=1)
 KEPT = 30 * DAY
-EACH = [DELIVERIES, INBOUND_MESSAGES, AUDIT_ENTRIES, IDEMPOTENCY_KEYS]
+EACH = [DELIVERIES, INBOUND_MESSAGES, AUDIT_ENTRIES, IDEMPOTENCY_KEYS, USED_STREAM_TICKETS]
 
 _WRITE = {
     DELIVERIES: """
@@ -40,6 +48,9 @@ FROM generate_series(1, $2::int) WHERE $3::uuid IS NOT NULL""",
     IDEMPOTENCY_KEYS: """
 INSERT INTO idempotency_keys (caller, key, request_hash, object_id, created_at)
 SELECT 'ADMIN:boss', gen_random_uuid()::text, '', $3::uuid, now() - $1::interval FROM generate_series(1, $2::int)""",
+    USED_STREAM_TICKETS: """
+INSERT INTO used_stream_tickets (id, expires_at)
+SELECT gen_random_uuid(), now() - $1::interval FROM generate_series(1, $2::int) WHERE $3::uuid IS NOT NULL""",
 }
 
 
@@ -135,7 +146,9 @@ async def test_an_index_finds_the_oldest_rows(database: Database, rows: Retained
 def test_what_is_kept_forever_by_default() -> None:
     """Nothing that a person could miss is deleted unless the operator says so."""
     assert Settings(env="production", database_url="postgresql://a@b/c", jwt_secret="s" * 48).retained == {
-        IDEMPOTENCY_KEYS: 90 * DAY
+        IDEMPOTENCY_KEYS: 90 * DAY,
+        REJECTED_ATTACHMENTS: 30 * DAY,
+        USED_STREAM_TICKETS: timedelta(hours=1),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from itertools import pairwise
 
 import pytest
 
@@ -22,6 +23,11 @@ from tests.helpers.upgrading import connected
 BEFORE = "0005"  # the steps up to this one create the tables that they lock
 HEAD = REVISIONS[-1]
 MANY = 50  # rows; fewer than there are tickets, and more than the tables of one row have
+
+REWRITING = {"0020"}  # the way down rewrites many rows under a lock, so the servers are stopped for it
+
+# The order in which a mutation locks tables: those of its statement, then those that the triggers read.
+LOCKED_BY_MUTATIONS = ("tickets", "ticket_events", "notes", "deliveries", "customers")
 
 # What may run outside a transaction, because it stops neither readers nor writers.
 HARMLESS = re.compile(
@@ -66,9 +72,14 @@ async def test_no_step_reads_many_rows_while_it_locks_others_out(old: Database, 
     """Neither up nor down. Nor does it lock many rows, by changing them in one transaction. So others wait no longer if
     there are more tickets."""
     there = {name for (name,) in await old.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")}
-    for step, to in ((upgrade, HEAD), (downgrade, BEFORE)):
+    with recorded() as upwards:
+        await upgrade(empty_database, HEAD)
+    downwards = []
+    for revision, before in reversed([*pairwise(REVISIONS[REVISIONS.index(BEFORE) :])]):
         with recorded() as statements:
-            await step(empty_database, to)
+            await downgrade(empty_database, revision)
+        downwards += [] if before in REWRITING else statements
+    for statements in (upwards, downwards):
         for each in statements:
             if each.in_transaction:
                 assert not (each.locked & there and each.read > MANY), each
@@ -77,6 +88,25 @@ async def test_no_step_reads_many_rows_while_it_locks_others_out(old: Database, 
                 assert HARMLESS.match(each.sql), each
         assert any("event_log" in each.locked for each in statements)
         assert any(not each.in_transaction for each in statements)
+
+
+async def test_every_step_up_locks_tables_in_the_order_of_a_mutation(old: Database, empty_database: str) -> None:
+    """Otherwise a mutation that has one of them waits for the step, and the step for the mutation, at each try."""
+    with recorded() as statements:
+        await upgrade(empty_database, HEAD)
+    turns = [turn for turn in _locked_in_turn(statements) if len(turn) > 1]
+    assert turns
+    assert turns == [sorted(turn, key=LOCKED_BY_MUTATIONS.index) for turn in turns]
+
+
+def _locked_in_turn(statements: list[Executed]) -> list[list[str]]:
+    """The tables that each transaction has locked, in that order."""
+    turns: list[list[str]] = [[]]
+    for each in statements:
+        if not each.locked.issuperset(turns[-1]):
+            turns.append([])
+        turns[-1] += sorted((each.locked & {*LOCKED_BY_MUTATIONS}) - {*turns[-1]}, key=LOCKED_BY_MUTATIONS.index)
+    return turns
 
 
 @pytest.mark.parametrize(

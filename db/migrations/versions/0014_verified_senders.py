@@ -20,11 +20,11 @@ oldest_database = "0014"
 
 def upgrade() -> None:
     op.execute("CREATE TYPE note_via AS ENUM ('WEB', 'EMAIL')")
+    op.execute("ALTER TABLE tickets ADD COLUMN sender_verified boolean")
     op.execute("""
         ALTER TABLE notes
             ADD COLUMN via note_via NOT NULL DEFAULT 'WEB',
             ADD COLUMN sender_verified boolean""")
-    op.execute("ALTER TABLE tickets ADD COLUMN sender_verified boolean")
 
 
 def downgrade() -> None:

@@ -103,6 +103,8 @@ _INDEXES = {
 def upgrade() -> None:
     for name, on in _INDEXES.items():
         make_index(name, on)
+    for statement in _OF_ERASED:  # first, because a mutation locks the events before the customers, too
+        op.execute(statement)
     op.execute("""
         CREATE TABLE erasures (
             customer_id uuid NOT NULL CONSTRAINT pk_erasures PRIMARY KEY
@@ -119,7 +121,7 @@ def upgrade() -> None:
             CONSTRAINT ck_erasures_finished_has_forgotten CHECK ((finished_at IS NULL) = (sought IS NOT NULL))
         )""")
     op.execute("ALTER TABLE customers ADD COLUMN erased_at timestamptz")
-    for statement in (_REFUSE, _SEARCH_TEXT, _RENAMED, *_OF_ERASED):
+    for statement in (_REFUSE, _SEARCH_TEXT, _RENAMED):
         op.execute(statement)
 
 
