@@ -12,7 +12,7 @@ from functools import cache
 from typing import Final
 
 from phonenumbers import MatchType, is_number_match
-from sqlalchemy import FromClause, Text, bindparam, func, or_, select
+from sqlalchemy import FromClause, Text, bindparam, func, select
 
 from db import limits, models, visibility
 from db.enums import AuditAction, AuditObjectKind, Role
@@ -110,8 +110,10 @@ def _has(field: str) -> Condition:
     if field == "phone":
         condition: Condition = func.phone_end(_CUSTOMERS.c.phone) == func.phone_end(value)
         return condition
+    customers = _CUSTOMERS.alias()
+    own = select(customers.c.id).where(customers.c.account_number_form == func.search_form(value))
     of_property = select(_PROPERTIES.c.customer_id).where(func.lower(_PROPERTIES.c.account_number) == func.lower(value))
-    return or_(_CUSTOMERS.c.account_number_form == func.search_form(value), _CUSTOMERS.c.id.in_(of_property))
+    return _CUSTOMERS.c.id.in_(own.union_all(of_property))
 
 
 def _is_same_phone(given: str, stored: str) -> bool:
