@@ -229,14 +229,15 @@ async def _change(call: Call, input: Input, wanted: Mapping[str, Any], checks: C
 async def _with_customer(
     transaction: Transaction, input: Input, wanted: Mapping[str, Any], ticket: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """The wanted columns with those that follow from them: the customer whom a typed address links to a ticket without
+    """The wanted columns with those that follow from them: the customer whom another address links to a ticket without
     one, and whether that is how the ticket has come to its customer."""
     if "customer_id" in wanted:
         kept = wanted["customer_id"] == ticket["customer_id"]
         return wanted if kept else {**wanted, "customer_linked": False}
     if input.get("contactFromCustomer"):
         return {**wanted, "customer_id": ticket["customer_id"]}
-    if "contact_email" in wanted and ticket["customer_id"] is None:
+    address = wanted.get("contact_email", ticket["contact_email"])
+    if ticket["customer_id"] is None and address.lower() != ticket["contact_email"].lower():
         linked = await _customer_of_address(transaction, input["contact"])
         return wanted if linked is None else {**wanted, "customer_id": linked, "customer_linked": True}
     return wanted
