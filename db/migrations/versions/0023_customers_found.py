@@ -10,7 +10,7 @@ from alembic import op
 from db.postgres.indexes import drop_index, make_index
 
 revision = "0023"
-down_revision = "0026"
+down_revision = "0022"
 branch_labels = None
 depends_on = None
 
