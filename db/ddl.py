@@ -38,6 +38,11 @@ RETURN (
         LATERAL replace(replace(substr(form, place, 2), '\', '\\'), '''', '''''') AS quoted
 )"""
 
+# The last seven digits of a phone number before its extension, by which an index finds the customers who may have it.
+PHONE_END = """
+CREATE FUNCTION phone_end(phone text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN right(regexp_replace(regexp_replace(phone, '[A-Za-z#*,;].*$', ''), '[^0-9]', '', 'g'), 7)"""
+
 FUNCTIONS = (
     """
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -120,9 +125,9 @@ $$""",
     r"""
 CREATE FUNCTION article_query(term text) RETURNS tsquery LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN websearch_to_tsquery('english'::regconfig, regexp_replace(term, '-(?!\w)', ' ', 'g'))""",
-    # A query for any of the words. For a word that is in no article, it adds the words that may have been meant: those
-    # in which two adjacent letters are swapped, and the five most similar ones with the same first letter and about the
-    # same length. Null if the term excludes a word.
+    # For code that is older than `article_search_of_some`: a query for any of the words. For a word that is in no
+    # article, it adds the words that may have been meant: those in which two adjacent letters are swapped, and the five
+    # most similar ones with the same first letter and about the same length. Null if the term excludes a word.
     """
 CREATE FUNCTION article_query_of_some(term text, everything boolean) RETURNS tsquery LANGUAGE sql STABLE STRICT
 RETURN (
@@ -150,6 +155,167 @@ RETURN (
     FROM meant
     WHERE strpos(article_query(term)::text, '!') = 0 AND numnode(plainto_tsquery('english'::regconfig, word)) > 0
 )""",
+)
+
+ARTICLE_EXTENSION = "CREATE EXTENSION IF NOT EXISTS fuzzystrmatch"
+
+# The search of articles: which of them match some of the words, and how well.
+ARTICLE_SEARCH_FUNCTIONS = (
+    # How much a word says about what an article is about, by its stem: nothing if it only makes a sentence polite,
+    # little if it fits most questions, such as "open", "time" or "broken".
+    """
+CREATE FUNCTION article_significance(stem text) RETURNS float8 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN CASE
+    WHEN stem = ANY ('{
+        pleas,thank,hello,hi,hey,dear,ok,okay,help,need,want,like,wish,hope,know,understand,tell,say,said,explain,
+        ask,question,answer,wonder,think,mean,see,look,seem,take,give,gave,put,get,got,go,went,let,make,made,tri,
+        would,could,might,may,must,shall,realli,actual,also,sinc,mayb,possibl,sure,thing,someth,anyth,noth,everyth,
+        reason,goe,cannot,dont,doesnt,didnt,cant,wont,isnt,im,ive,u,pls,thx}')
+        THEN 0
+    WHEN stem = ANY ('{
+        open,close,shut,time,hour,minut,second,day,daili,today,tomorrow,yesterday,week,weekend,month,year,morn,noon,
+        afternoon,even,night,midnight,late,earli,soon,long,ago,work,oper,use,run,turn,start,begin,stop,end,keep,
+        stay,show,come,came,call,happen,chang,problem,issu,wrong,broken,break,broke,fail,failur,fault,faulti,fix,
+        repair,new,old,good,bad,way,place,number,back,still,alway,never,sometim,often,everi,one,two,three,first,
+        last,next,much,mani,lot,anymor,sudden,contact,support,offic,servic,compani,custom,staff,person,peopl}')
+        THEN 0.3
+    ELSE 1
+END""",
+    # Whether a question is about us rather than about what we look after.
+    r"""
+CREATE FUNCTION article_is_about_us(term text) RETURNS boolean LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN term ~* ('\m(yours?|(are|do|did|does|will|were) you(?! (know|think|have any))|pay|paying|payment|prices?|costs?'
+    || '|invoices?|bill|buy|purchase|sell|orders?|quote|discount|refund|jobs?|parking|located|appointment)\M')""",
+    # A query for all of the words. If all of them fit most questions, they count in the problem only; and if they are
+    # asked about us ("When do you open?"), there is no query.
+    r"""
+CREATE FUNCTION article_query_of_all(term text) RETURNS tsquery LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN CASE
+    WHEN EXISTS (SELECT FROM unnest(tsvector_to_array(to_tsvector('english'::regconfig, term))) AS stem
+        WHERE article_significance(stem) = 1) THEN article_query(term)
+    WHEN NOT article_is_about_us(term)
+        THEN regexp_replace(article_query(term)::text, $$('(?:[^']|'')*')$$, $$\1:A$$, 'g')::tsquery
+END""",
+    # The query in which words with at least `need` of the weight occur; an empty one if `need` is 0, and null if all
+    # words together do not have it. A word is a query in brackets.
+    """
+CREATE FUNCTION article_quorum(words text[], weights float8[], need float8) RETURNS text
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    with_first text;
+BEGIN
+    IF need <= 1e-9 THEN
+        RETURN '';
+    ELSIF (SELECT coalesce(sum(weight), 0) FROM unnest(weights) AS weight) < need - 1e-9 THEN
+        RETURN NULL;
+    END IF;
+    with_first := article_quorum(words[2:], weights[2:], need - weights[1]);
+    RETURN concat_ws(' | ', words[1] || coalesce(' & (' || nullif(with_first, '') || ')', ''),
+        article_quorum(words[2:], weights[2:], need));
+END
+$$""",
+    # The query for some of the words, `search_query`; that for words as they are typed, `as_typed`; and how much each
+    # word adds to an article's share of what was asked for.
+    #
+    # Rare words weigh more, by how many of the viewer's newest articles have them. Words that no article has weigh
+    # together 0.8 times the root of their number, in units of the heaviest word that one has; a question about us adds
+    # one unit. So one word among several unknown ones is not enough, and part of a long story is. An article needs half
+    # of the weight, with a significant word.
+    #
+    # In place of a word that no article has, the nearest words are looked for: with two adjacent letters swapped, or
+    # with the same first letter and one letter more, less or, from five letters on, another; two from eight on. Nothing
+    # is found if the term excludes a word.
+    """
+CREATE FUNCTION article_search_of_some(term text, everything boolean, OUT search_query tsquery, OUT as_typed tsquery,
+    OUT words tsquery[], OUT weights float8[]) LANGUAGE sql STABLE STRICT AS $$
+WITH typed AS (
+    SELECT DISTINCT ON (stem) word, stem::tsquery AS query, article_significance(stem) AS significance
+    FROM unnest(tsvector_to_array(to_tsvector('simple'::regconfig, term))) AS word,
+        unnest(tsvector_to_array(to_tsvector('english'::regconfig, word))) AS stem
+    WHERE word ~ '^[[:alnum:]]+$' AND article_significance(stem) > 0
+    ORDER BY stem, word
+), newest AS MATERIALIZED (
+    SELECT strip(search_vector) AS stems FROM articles WHERE published OR everything
+    ORDER BY created_at DESC, id DESC LIMIT 500
+), counted AS MATERIALIZED (
+    SELECT word, query, significance, (SELECT count(*) FROM newest WHERE stems @@ query) AS n FROM typed
+), known AS MATERIALIZED (
+    SELECT *, n > 0 OR EXISTS (SELECT FROM articles WHERE search_vector @@ query AND (published OR everything)) AS known
+    FROM counted
+), near AS MATERIALIZED (
+    SELECT known.word, stem FROM known, LATERAL (
+        SELECT near, rank() OVER (ORDER BY distance) AS nth FROM (
+            SELECT kept.word AS near, 1 AS distance
+            FROM generate_series(1, length(known.word) - 1) AS place, article_words AS kept
+            WHERE kept.word = overlay(known.word PLACING reverse(substr(known.word, place, 2)) FROM place FOR 2)
+                AND (published OR everything)
+            UNION
+            SELECT kept.word, levenshtein(kept.word, known.word) FROM article_words AS kept
+            WHERE kept.word >= left(known.word, 1) AND kept.word < left(known.word, 1) || U&'\\+10FFFF'
+                AND abs(length(kept.word) - length(known.word)) <= CASE WHEN length(known.word) < 8 THEN 1 ELSE 2 END
+                AND (length(kept.word) <> length(known.word) OR length(known.word) > 4)
+                AND levenshtein_less_equal(kept.word, known.word, 2)
+                    <= CASE WHEN length(known.word) < 8 THEN 1 ELSE 2 END
+                AND (published OR everything)
+        ) AS likely ORDER BY distance, near LIMIT 5
+    ) AS nearest, unnest(tsvector_to_array(to_tsvector('english'::regconfig, near))) AS stem
+    WHERE NOT known.known AND significance = 1 AND known.word ~ '^[[:alpha:]]{3,40}$' AND nth = 1
+), meant AS (
+    SELECT query, significance, n, false AS corrected FROM known WHERE known.known
+    UNION ALL
+    SELECT query, significance, (SELECT count(*) FROM newest WHERE stems @@ query), true FROM (
+        SELECT string_agg(DISTINCT stem, ' | ')::tsquery AS query, max(article_significance(stem)) AS significance
+        FROM near WHERE article_significance(stem) > 0 GROUP BY word
+    ) AS corrections
+), weighed AS (
+    SELECT query, significance, corrected,
+        significance * ln(1 + (SELECT count(*) FROM newest) / greatest(n, 1)::float8) AS weight
+    FROM meant
+), heaviest AS MATERIALIZED (
+    SELECT * FROM weighed ORDER BY weight DESC, query::text LIMIT 8
+), total AS MATERIALIZED (
+    SELECT sum(weight) + max(weight / significance) * (
+        0.8 * sqrt((SELECT coalesce(sum(known.significance), 0) FROM known
+            WHERE NOT known.known AND NOT EXISTS (SELECT FROM near WHERE near.word = known.word)))
+        + article_is_about_us(term)::int) AS weight
+    FROM heaviest
+), listed AS (
+    SELECT array_agg(format('(%s)', query) ORDER BY weight DESC, query::text) AS texts,
+        array_agg(heaviest.weight ORDER BY weight DESC, query::text) AS each,
+        coalesce(array_agg(format('(%s)', query) ORDER BY weight DESC, query::text) FILTER (WHERE NOT corrected), '{}')
+            AS typed_texts,
+        coalesce(array_agg(heaviest.weight ORDER BY weight DESC, query::text) FILTER (WHERE NOT corrected), '{}')
+            AS typed_each,
+        string_agg(format('(%s)', query), ' | ') FILTER (WHERE significance = 1) AS significant,
+        string_agg(format('(%s)', query), ' | ') FILTER (WHERE significance = 1 AND NOT corrected) AS typed_significant
+    FROM heaviest
+), found AS (
+    SELECT significant::tsquery && article_quorum(texts, each, weight / 2)::tsquery AS query,
+        typed_significant::tsquery && article_quorum(typed_texts, typed_each, weight / 2)::tsquery AS as_typed
+    FROM listed, total
+)
+SELECT found.query, found.as_typed, array_agg(heaviest.query),
+    array_agg(CASE WHEN corrected THEN 0.9 ELSE 1 END * heaviest.weight / total.weight)
+FROM found, heaviest, total WHERE strpos(article_query(term)::text, '!') = 0 AND found.query IS NOT NULL
+GROUP BY found.query, found.as_typed
+$$""",
+    # How well an article matches such a search, from 0 to 1. What is found by its words as they are typed comes before
+    # what is found by corrected ones only.
+    """
+CREATE FUNCTION article_relevance(vector tsvector, search_query tsquery, as_typed tsquery, words tsquery[],
+    weights float8[]) RETURNS float8 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    stems CONSTANT tsvector := strip(vector);
+    share float8 := 0;
+BEGIN
+    FOR place IN 1 .. cardinality(words) LOOP
+        IF stems @@ words[place] THEN
+            share := share + weights[place];
+        END IF;
+    END LOOP;
+    RETURN CASE WHEN stems @@ as_typed THEN 0.5 ELSE 0 END + 0.45 * share + 0.05 * ts_rank(vector, search_query, 32);
+END
+$$""",
 )
 
 ARTICLE_TRIGGERS = (

@@ -4,8 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, case, false, func, literal_column, not_, or_, select, true, type_coerce
-from sqlalchemy.dialects.postgresql import TSQUERY
+from sqlalchemy import (
+    ColumnElement,
+    Double,
+    FromClause,
+    Text,
+    case,
+    column,
+    false,
+    func,
+    literal_column,
+    not_,
+    or_,
+    select,
+    true,
+    type_coerce,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY
 
 from db import models, visibility
 from db.entity import Entity
@@ -26,7 +41,7 @@ from db.lists.criteria import (
     Within,
     first_part,
 )
-from db.lists.listing import Listing, Ranking, SortKey, Stage, Tier, by_column, by_text, by_time
+from db.lists.listing import QUERY, Listing, Ranking, SortKey, Stage, Tier, by_column, by_text, by_time
 from db.lists.page_cursor import parse_text, parse_time
 from db.sql import Condition, Row, table
 from db.visibility import ViewerParameter
@@ -42,6 +57,7 @@ NOTE = Entity("Note", table(models.NoteRow), "not", visibility.note)
 ATTACHMENT = Entity("Attachment", table(models.AttachmentRow), "att", visibility.attachment)
 EVENT = Entity("TicketEvent", table(models.TicketEventRow), "evt", visibility.event)
 CUSTOMER = Entity("Customer", table(models.CustomerRow), "cus", visibility.customer, visibility.customer, on_few=True)
+FOUND_CUSTOMER = Entity("FoundCustomer", CUSTOMER.table, CUSTOMER.prefix, visibility.customer_to_choose)
 PROPERTY = Entity("Property", table(models.PropertyRow), "prp", visibility.site, visibility.site, on_few=True)
 TECHNICIAN = Entity("Technician", table(models.TechnicianRow), "tec", visibility.technician, visibility.technician)
 ARTICLE = Entity("Article", table(models.ArticleRow), "art", visibility.article)
@@ -180,20 +196,30 @@ TECHNICIANS = Listing(
 )
 
 
-def _some_words(term: Term, viewer: ViewerParameter) -> ColumnElement[Any]:
-    """The query for some of the words. Typing mistakes are corrected by the words of articles that the viewer may read,
-    so that a correction reveals nothing of an unpublished one."""
-    return func.article_query_of_some(term.typed, literal_column(str(viewer.role in STAFF).lower()), type_=TSQUERY())
+def _asked_all(term: Term, viewer: ViewerParameter) -> FromClause:
+    return select(func.article_query_of_all(term.typed, type_=TSQUERY()).label(QUERY)).subquery()
 
 
-# With all words, relevance grows with their proximity (`ts_rank_cd`); with some, with their number (`ts_rank`).
-# Normalisation 32 maps it to 0..1.
+def _asked_some(term: Term, viewer: ViewerParameter) -> FromClause:
+    """Typing mistakes are corrected, and words weighed, by the articles that the viewer may read, so that this reveals
+    nothing of an unpublished one."""
+    staff: ColumnElement[bool] = literal_column(str(viewer.role in STAFF).lower())
+    asked = func.article_search_of_some(term.typed, staff)
+    return asked.table_valued(
+        column(QUERY, TSQUERY()),
+        column("as_typed", TSQUERY()),
+        column("words", ARRAY(TSQUERY())),
+        column("weights", ARRAY(Double())),
+    ).render_derived()
+
+
+# With all words, relevance grows with their proximity (`ts_rank_cd`, which normalisation 32 maps to 0..1).
 _ARTICLE_STAGES = (
+    Stage(_asked_all, lambda vector, asked: func.ts_rank_cd(vector, asked(QUERY), literal_column("32"))),
     Stage(
-        lambda term, viewer: func.article_query(term.typed, type_=TSQUERY()),
-        lambda vector, query: func.ts_rank_cd(vector, query, literal_column("32")),
+        _asked_some,
+        lambda vector, asked: func.article_relevance(vector, *map(asked, (QUERY, "as_typed", "words", "weights"))),
     ),
-    Stage(_some_words, lambda vector, query: func.ts_rank(vector, query, literal_column("32"))),
 )
 
 ARTICLES = Listing(

@@ -197,6 +197,7 @@ class AuditAction(DocumentedEnum):
     UPDATED = "UPDATED", "Fields of the object were changed."
     REVOKED = "REVOKED", "The API key was revoked, or tokens were."
     ERASED = "ERASED", "The personal data of the customer were erased."
+    LOOKED_UP = "LOOKED_UP", "A technician looked up the customer, whom they did not see before."
 
 
 class AuditObjectKind(DocumentedEnum):

@@ -35,6 +35,7 @@ OBJECT_ID_MAX = 200
 AUDITED_CHANGES_MAX = 20  # fields in one entry of the audit trail
 CLIENT_MAX = 45  # an IPv6 address as text; those that end in an IPv4 address are the longest
 EXCERPT_WORDS = 30
+LOOKED_UP_HOURS = 12  # how long a technician may create tickets for a customer whom they have looked up
 PROGRESS_MAX = 50  # entries in the progress of a tracked ticket
 
 # Rows of a page.

@@ -156,6 +156,7 @@ class CustomerRow(Base):
         Index("ix_customers_name_searchable_id", text(SEARCHABLE_NAME), "id"),
         Index("ix_customers_email_searchable", text(SEARCHABLE_EMAIL)),
         Index("ix_customers_account_number_searchable", text(SEARCHABLE_ACCOUNT_NUMBER)),
+        Index("ix_customers_phone_end", text("phone_end(phone)")),
         Index(
             "ix_customers_search",
             "searchable",
@@ -224,6 +225,7 @@ class PropertyRow(Base):
         UniqueConstraint("id", "customer_id"),  # for the foreign key of a ticket's property and customer
         Index("ix_properties_customer_id_address_id", "customer_id", "address", "id"),
         Index("ix_properties_address_id", "address", "id"),
+        Index("ix_properties_account_number", text("lower(account_number)")),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
@@ -254,8 +256,9 @@ class TechnicianRow(Base):
 class TicketRow(Base):
     """A ticket. Triggers write `searchable` (`db/ddl_search.py`), and `search_text`, by which servers of the previous
     release search. `public_updated_at` is the `updated_at` that customers and services see: an internal note does not
-    change it. `sender_verified` is that of the message that created the ticket, as for a note. `follows_id` is the
-    ticket that this one follows up."""
+    change it. `sender_verified` is that of the message that created the ticket, as for a note. `customer_linked` is
+    whether the customer was found by an address or account number that somebody typed. `follows_id` is the ticket that
+    this one follows up."""
 
     __tablename__ = "tickets"
     __table_args__ = (
@@ -363,6 +366,7 @@ class TicketRow(Base):
     search_text: Mapped[str] = mapped_column(server_default=text("''"))
     searchable: Mapped[str] = mapped_column(Text(collation="C"), server_default=text("''"))
     sender_verified: Mapped[bool | None]
+    customer_linked: Mapped[bool] = mapped_column(server_default=text("false"))
     follows_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("tickets.id"))
 
 

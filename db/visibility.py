@@ -27,7 +27,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import UUID
 
 from db import models
-from db.enums import ActorKind, AttachmentState, Audience, Role, TicketEventKind
+from db.enums import ActorKind, AttachmentState, Audience, AuditAction, Role, TicketEventKind
+from db.limits import LOOKED_UP_HOURS
 from db.planner import fence, opaque
 from db.sql import Condition, Row, select_star, table
 
@@ -212,6 +213,33 @@ def customer(row: Row, viewer: ViewerParameter, near: Near = None) -> Condition:
             return _is_on_visible_ticket(row, viewer, "customer_id", near)
         case Role.SERVICE:
             return _is_on_revealing_ticket(row, viewer, "customer_id", near, lambda tickets: is_contact(tickets, row))
+
+
+def customer_to_choose(row: Row, viewer: ViewerParameter) -> Condition:
+    """The customers that a new ticket may be for: those whom the viewer sees, and those whom a technician has looked up
+    within `LOOKED_UP_HOURS`."""
+    return or_(customer(row, viewer), _looked_up(row.c.id, viewer))
+
+
+def site_to_choose(row: Row, viewer: ViewerParameter) -> Condition:
+    """The properties that a new ticket may concern: those that the viewer sees, and those of a customer whom a
+    technician has looked up within `LOOKED_UP_HOURS`."""
+    return or_(site(row, viewer), _looked_up(row.c.customer_id, viewer))
+
+
+def _looked_up(customer_id: ColumnElement[Any], viewer: ViewerParameter) -> Condition:
+    """The audit trail says that the viewer, a technician, has looked up the customer lately."""
+    if viewer.role is not Role.TECHNICIAN:
+        return false()
+    entries = table(models.AuditEntryRow).alias()
+    customer_key, technician_key = (literal_column(f"'{prefix}_'", Text()) for prefix in ("cus", "tec"))
+    found = exists().where(
+        entries.c.object_id == func.concat(customer_key, customer_id, type_=Text()),
+        entries.c.actor_id == func.concat(technician_key, viewer.id, type_=Text()),
+        entries.c.action == literal_column(f"'{AuditAction.LOOKED_UP}'", models.AUDIT_ACTION),
+        entries.c.at > func.now() - literal_column(f"interval '{LOOKED_UP_HOURS} hours'"),
+    )
+    return found.correlate_except(entries)
 
 
 def site(row: Row, viewer: ViewerParameter, near: Near = None) -> Condition:

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import FromClause, Text, bindparam, case, cast, column, func, literal, literal_column, null, select
+from sqlalchemy import (
+    Double,
+    FromClause,
+    Text,
+    bindparam,
+    case,
+    cast,
+    column,
+    func,
+    literal,
+    literal_column,
+    null,
+    select,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY, UUID
 
 from db import limits, models
 from db.enums import ArticleMatch
-from db.lists.listing import QUERY, RANK, STAGE_SIZE
+from db.lists.listing import LEAST_RELEVANT, QUERY, RANK, STAGE_SIZE
+from db.planner import number
 from db.postgres.statement import Statement
 from db.sql import Condition, Expression, Row, table
 from db.visibility import ViewerParameter
@@ -20,11 +34,15 @@ from resolvers.mutation import Call, Input, MutationError, Outcome, Transaction,
 _TABLE = table(models.ArticleRow)
 _TICKETS = table(models.TicketRow)
 _MISSING = MutationError(UserErrorCode.NOT_FOUND, "There is no such article.", ("articleId",))
-# Locked, so that a ticket that is reopened at the same time becomes an article before that, or not at all.
+# Locked, so that a ticket that is reopened at the same time becomes an article before that, or not at all; and so that
+# a second conversion at the same time waits for the first, and finds its article.
 _SOURCE = Statement(
     select(_TICKETS.c.subject, _TICKETS.c.resolution)
     .where(_TICKETS.c.id == bindparam("id", type_=UUID(as_uuid=False)))
-    .with_for_update(read=True)
+    .with_for_update(key_share=True)
+)
+_OF_TICKET = Statement(
+    select(_TABLE.c.id).where(_TABLE.c.source_ticket_id == bindparam("ticket", type_=UUID(as_uuid=False)))
 )
 
 
@@ -34,16 +52,31 @@ async def create(call: Call, input: Input) -> Outcome:
 
 
 async def create_from_ticket(call: Call, input: Input) -> Outcome:
-    """Create an article whose problem is the ticket's subject and whose solution is its resolution; one per ticket."""
+    """Create an article whose problem is the ticket's subject and whose solution is its resolution. A ticket has one
+    article: if there is one already, the outcome is that one, unchanged."""
     checks = Checks()
-    values = {"source_ticket_id": checks.key(input["ticketId"], "tkt", "ticket", "ticketId")}
-    unique = {"source_ticket_id": "ticketId"}
-    return await crud.create(call, "articleCreateFromTicket", input, _TABLE, values, unique, checks, _look_up_ticket)
+    values = _values(input, checks)
+    values["source_ticket_id"] = checks.key(input["ticketId"], "tkt", "ticket", "ticketId")
+    try:
+        return await crud.create(call, "articleCreateFromTicket", input, _TABLE, values, {}, checks, _look_up_ticket)
+    except _Converted as converted:
+        return Outcome(converted.article_id)
+
+
+class _Converted(Exception):
+    """The ticket has become an article before."""
+
+    def __init__(self, article_id: str) -> None:
+        super().__init__()
+        self.article_id = article_id
 
 
 async def _look_up_ticket(transaction: Transaction, values: dict[str, Any], checks: Checks) -> None:
     checks.finish()
     ticket = await _SOURCE.fetchrow(transaction, id=values["source_ticket_id"])
+    article = await _OF_TICKET.fetchval(transaction, ticket=values["source_ticket_id"])
+    if article is not None:
+        raise _Converted(str(article))
     if ticket is None:
         checks.object_to(UserErrorCode.NOT_FOUND, "There is no such ticket.", "ticketId")
     elif ticket["resolution"] is None:
@@ -86,6 +119,17 @@ def search_match(row: Row, viewer: ViewerParameter) -> Expression:
         return null()
     all_words, some_words = (literal_column(f"'{match}'", Text()) for match in ArticleMatch)
     return case((row.c[RANK] < STAGE_SIZE, all_words), else_=some_words)
+
+
+def score(row: Row, viewer: ViewerParameter) -> Expression:
+    """How well the article matches the search text: from 0.5 to 1 with all words, and below with some; null if the list
+    is not searched."""
+    if QUERY not in row.c:
+        return null()
+    rank = row.c[RANK]
+    all_words = number(1) - cast(rank, Double) / number(2 * LEAST_RELEVANT)
+    some_words = cast(number(STAGE_SIZE + LEAST_RELEVANT) - rank, Double) / number(2 * LEAST_RELEVANT)
+    return case((rank < STAGE_SIZE, all_words), else_=some_words)
 
 
 # Control characters that `ts_headline` puts around each match, and one that replaces "<" while it runs: it would take

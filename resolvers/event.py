@@ -3,7 +3,7 @@ caused it."""
 
 from __future__ import annotations
 
-from sqlalchemy import FromClause, Text, and_, case, cast, exists, func, literal_column, select, true
+from sqlalchemy import FromClause, Text, and_, case, cast, exists, false, func, literal_column, not_, select, true
 from sqlalchemy.dialects.postgresql import UUID, aggregate_order_by, array
 
 from db.entities import CUSTOMER, PROPERTY, TECHNICIAN, TICKET
@@ -83,6 +83,12 @@ def _revealed(image: Expression, name: str, viewer: ViewerParameter) -> Conditio
         return true()
     ticket = image_of(image, "pictured")
     return exists(select(ticket.c.id).where(revealed(ticket, viewer)).correlate_except(ticket))
+
+
+def customer_linked(row: Row, viewer: ViewerParameter) -> Expression:
+    """Whether the event linked the ticket to its customer by what was typed with it."""
+    was, now = (func.coalesce(image["customer_linked"].as_boolean(), false()) for image in (row.c.before, row.c.after))
+    return and_(now, not_(was))
 
 
 def actor_name(row: Row, viewer: ViewerParameter) -> Expression:

@@ -17,7 +17,7 @@ from sqlalchemy import Integer, Text, and_, any_, bindparam, func, literal_colum
 from sqlalchemy.dialects.postgresql import ARRAY, UUID, insert
 
 from db import limits, models, visibility
-from db.enums import ActorKind, Role, TicketSource, TicketStatus
+from db.enums import STAFF, ActorKind, Role, TicketSource, TicketStatus
 from db.events import log as event_log
 from db.events.log import Part
 from db.ids import new_id
@@ -45,7 +45,8 @@ _DRAWS = 20
 
 
 async def create(call: Call, input: Input) -> Outcome:
-    """Create a ticket, for a customer or with contact details typed by hand.
+    """Create a ticket, for a customer or with contact details typed by hand. If the contact's address is a customer's,
+    the ticket becomes theirs, unless the input says that it has no customer.
 
     A chatbot conversation creates one ticket, however often it is sent, with any idempotency key, and even if messages
     have been added to it since.
@@ -93,12 +94,15 @@ async def _create(executor: Queryable, call: Call, input: Input, ticket_id: str)
     if call.viewer.role is Role.SERVICE and input.get("customerId") is None:
         values.pop("customer_id", None)
         found["customer_id"], revealed = await _find_customer(executor, input, checks)
+    elif call.viewer.role in STAFF and "customerId" not in input:
+        found["customer_id"] = await _customer_of_address(executor, input.get("contact"))
     # If the property were compared with a customer who is not revealed, the error would reveal them.
     customer = await _check_references(executor, call, values, found if revealed else {}, checks)
     values |= found | _contact(call, input, customer, checks)
     checks.finish()
     values |= {
         "id": ticket_id,
+        "customer_linked": found.get("customer_id") is not None,
         "source": _source(call, input),
         "creator_kind": ActorKind(call.viewer.role.value),
         "creator_id": call.viewer.id,
@@ -216,16 +220,51 @@ async def _change(call: Call, input: Input, wanted: Mapping[str, Any], checks: C
     async with call.transaction() as transaction:
         ticket = await lock_ticket(transaction, call, str(ticket_id))
         _check_version(input, ticket)
+        wanted = await _with_customer(transaction, input, wanted, ticket)
         customer = await _check_references(transaction, call, wanted, ticket, checks)
-        if customer is not None and wanted["customer_id"] != ticket["customer_id"]:
-            typed = input.get("contact") or {}
-            filled = {f"contact_{name}": customer[name] for name in ("name", "email", "phone") if name not in typed}
-            wanted = {**filled, **wanted}
+        if _replaces_contact(input, wanted, ticket):
+            wanted = {**_details(customer, checks), **wanted}
         change = _decided(call, ticket, wanted, checks)
         answer = await _record(transaction, call, ticket, change, call.answer(str(ticket_id)))
         if "contact_email" in change.values:
             await contacts.trust(transaction, str(ticket_id), change.values["contact_email"])
     return Outcome(ticket_id, answer=answer)
+
+
+async def _with_customer(
+    transaction: Transaction, input: Input, wanted: Mapping[str, Any], ticket: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """The wanted columns with those that follow from them: the customer whom another address links to a ticket without
+    one, and whether that is how the ticket has come to its customer."""
+    if "customer_id" in wanted:
+        kept = wanted["customer_id"] == ticket["customer_id"]
+        return wanted if kept else {**wanted, "customer_linked": False}
+    if input.get("contactFromCustomer"):
+        return {**wanted, "customer_id": ticket["customer_id"]}
+    address = wanted.get("contact_email", ticket["contact_email"])
+    if ticket["customer_id"] is None and address.lower() != ticket["contact_email"].lower():
+        linked = await _customer_of_address(transaction, input["contact"])
+        return wanted if linked is None else {**wanted, "customer_id": linked, "customer_linked": True}
+    return wanted
+
+
+def _replaces_contact(input: Input, wanted: Mapping[str, Any], ticket: Mapping[str, Any]) -> bool:
+    """Whether the customer's details replace the contact. Without a word about it they do if the ticket was another
+    customer's: the new one must not read the contact of the former."""
+    given = input.get("contactFromCustomer")
+    if given is not None:
+        return bool(given)
+    return ticket["customer_id"] is not None and wanted.get("customer_id") not in (None, ticket["customer_id"])
+
+
+def _details(customer: Mapping[str, Any] | None, checks: Checks) -> dict[str, Any]:
+    """The contact's columns with the customer's values."""
+    if customer is None:
+        if checks.accepts("customerId"):
+            message = "The ticket has no customer to take the contact from."
+            checks.object_to(UserErrorCode.INVALID, message, "contactFromCustomer")
+        return {}
+    return {f"contact_{name}": customer[name] for name in ("name", "email", "phone")}
 
 
 async def _change_as_foreseen(
@@ -236,7 +275,7 @@ async def _change_as_foreseen(
     also shows what is wrong."""
     # New references need a transaction: the technician stays locked until the ticket is written. So does a new address,
     # because that staff have entered it is noted too.
-    alone = wanted.keys().isdisjoint((*_KEYS, "contact_email"))
+    alone = wanted.keys().isdisjoint((*_KEYS, "contact_email")) and not input.get("contactFromCustomer")
     foreseen = ticket_rules.foreseen(wanted, call.viewer.role) if alone else None
     if foreseen is None:
         return None
@@ -382,6 +421,12 @@ def _check_role(call: Call, input: Input, values: dict[str, Any], checks: Checks
         checks.object_to(UserErrorCode.INVALID, message, "accountNumber")
     if input.get("chat") is not None:
         _check_chat(input["chat"], checks)
+    conversation = (input.get("chat") or {}).get("conversationId") or ""
+    if role is Role.SERVICE and not conversation.strip() and input.get("idempotencyKey") is None:
+        message = (
+            "Services must send an idempotency key, or a chat with a conversation id: their requests are repeated."
+        )
+        checks.object_to(UserErrorCode.REQUIRED, message, "idempotencyKey")
 
 
 def _check_chat(chat: Input, checks: Checks) -> None:
@@ -402,8 +447,8 @@ def _source(call: Call, input: Input) -> TicketSource:
 
 @cache
 def _customer_and_property(role: Role) -> Statement:
-    """The customer and the property with the given ids, as far as they exist and the viewer sees them: `kind`, `owner`,
-    which is the customer's id, and the customer's contact details."""
+    """The customer and the property with the given ids, as far as they exist and the viewer may choose them: `kind`,
+    `owner`, which is the customer's id, and the customer's contact details."""
     viewer = ViewerParameter(role, bindparam("viewer", type_=Text()))
     customer = select(
         literal_column("'customer'").label("kind"),
@@ -414,10 +459,10 @@ def _customer_and_property(role: Role) -> Statement:
     ).where(
         _CUSTOMERS.c.id == bindparam("customer", type_=_UUID),
         _CUSTOMERS.c.erased_at.is_(None),
-        visibility.customer(_CUSTOMERS, viewer),
+        visibility.customer_to_choose(_CUSTOMERS, viewer),
     )
     property = select(literal_column("'property'"), _PROPERTIES.c.customer_id, null(), null(), null()).where(
-        _PROPERTIES.c.id == bindparam("property", type_=_UUID), visibility.site(_PROPERTIES, viewer)
+        _PROPERTIES.c.id == bindparam("property", type_=_UUID), visibility.site_to_choose(_PROPERTIES, viewer)
     )
     return Statement(customer.union_all(property))
 
@@ -442,6 +487,21 @@ def _customers_of_contact() -> Statement:
 
 
 _CUSTOMERS_OF_CONTACT = _customers_of_contact()
+
+
+_CUSTOMER_OF_ADDRESS = Statement(
+    select(_CUSTOMERS.c.id).where(
+        func.lower(_CUSTOMERS.c.email) == func.lower(bindparam("email", type_=Text())), _CUSTOMERS.c.erased_at.is_(None)
+    )
+)
+
+
+async def _customer_of_address(executor: Queryable, contact: Input | None) -> str | None:
+    """Returns the id of the customer with the contact's e-mail address, or None."""
+    ignored = Checks()  # the contact's errors are reported when it is checked
+    email = ignored.email((contact or {}).get("email"), "contact", "email")
+    found = None if ignored.errors else await _CUSTOMER_OF_ADDRESS.fetchval(executor, email=email)
+    return None if found is None else str(found)
 
 
 async def _find_customer(executor: Queryable, input: Input, checks: Checks) -> tuple[str | None, bool]:

@@ -60,6 +60,12 @@ class ArticleEdge(Edge):
     match: ArticleMatch | None = column(
         article.search_match, "How the article matches the search; null without a search."
     )
+    score: float | None = column(
+        article.score,
+        "How well the article matches the search: 0.5 to 1 if it has all of the words, 0.25 to 0.5 if it has enough of "
+        "them as they are typed, and less if only corrected ones are enough. It is comparable within one search. Null "
+        "without a search.",
+    )
     excerpt: list[ExcerptPiece] | None = items(
         article.excerpt,
         f"The passage of the problem and solution that matches the search best, at most {EXCERPT_WORDS} words; null "
@@ -87,8 +93,9 @@ class ArticleQueries:
                 str | None,
                 f"Words to find in the problem or the solution, in any inflected form; at most {SEARCH_MAX} "
                 'characters. As in search engines, `or`, "a phrase" and -excluded words are supported. If no article '
-                "contains all of the words, the search finds articles that contain some of them, or words with similar "
-                "spelling.",
+                "contains all of the words, the search finds those with most of what the words say: rare words count "
+                "more, and words that fit any question hardly. A word that no article has is corrected. A question "
+                "about something else finds nothing.",
             ),
             argument(
                 "published",
@@ -110,7 +117,8 @@ class ArticleCreateInput:
 
 @strawberry.input(description="The ticket to create an article from.")
 class ArticleCreateFromTicketInput:
-    ticket_id: strawberry.ID = given("The ticket's id. The ticket must have a resolution and no article yet.")
+    ticket_id: strawberry.ID = given("The ticket's id. The ticket must have a resolution.")
+    published: bool | None = optional("Whether customers and the chatbot can see the article; false by default.")
     idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
@@ -147,8 +155,8 @@ class ArticleMutations:
     article_create_from_ticket: ArticleCreateFromTicketPayload = mutation(
         article.create_from_ticket,
         ArticleCreateFromTicketInput,
-        "Creates an unpublished article from a resolved ticket. The ticket's subject becomes the problem, its "
-        "resolution the solution.",
+        "Creates an article from a resolved ticket. The ticket's subject becomes the problem, its resolution the "
+        "solution. If the ticket has become an article before, returns that one as it is.",
         roles=ADMINS,
     )
     article_update: ArticleUpdatePayload = mutation(

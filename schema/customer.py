@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
-from db.entities import CUSTOMER, CUSTOMERS, PROPERTIES, PROPERTY, TICKET, TICKETS
+from db.entities import CUSTOMER, CUSTOMERS, FOUND_CUSTOMER, PROPERTIES, PROPERTY, TICKET, TICKETS
 from db.enums import ADMINS, NO_SCOPE, STAFF, Role
-from db.limits import ACCOUNT_NUMBER_MAX, NAME_MAX, PHONE_MAX, SEARCH_MAX
-from resolvers import customer
+from db.limits import ACCOUNT_NUMBER_MAX, LOOKED_UP_HOURS, NAME_MAX, PHONE_MAX, SEARCH_MAX
+from resolvers import customer, customer_look_up
 from schema.common import Connection, Edge, Node, Payload
 from schema.fields import (
     IDEMPOTENCY,
@@ -19,6 +19,7 @@ from schema.fields import (
     connection,
     given,
     global_id,
+    items,
     mutation,
     one,
     optional,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from schema.ticket import TicketConnection
 
 THEMSELVES = STAFF | {Role.CUSTOMER}
+TECHNICIANS = frozenset({Role.TECHNICIAN})
 
 
 @strawberry.type(description="A customer, either a person or a company.")
@@ -144,6 +146,42 @@ class CustomerErasePayload(CustomerPayload):
     )
 
 
+@strawberry.input(
+    description="What to look a customer up by; exactly this, regardless of case and of how a number is written. Set "
+    "exactly one field.",
+    one_of=True,
+)
+class CustomerLookUpInput:
+    account_number: str | None = optional("The account number of the customer, or of one of their properties.")
+    email: str | None = optional("The e-mail address.")
+    phone: str | None = optional("The phone number, with or without the country code.")
+
+
+@strawberry.type(description="A property of a customer who was looked up.")
+class FoundProperty:
+    property_id: strawberry.ID = global_id(PROPERTY, "The property's id, for a new ticket.", column="property_id")
+    address: str = column("address", "The address.")
+    account_number: str = column("account_number", "The property's account number.")
+
+
+@strawberry.type(description="A customer who was looked up: as much as a ticket for them takes.")
+class FoundCustomer:
+    customer_id: strawberry.ID = global_id(FOUND_CUSTOMER, "The customer's id, for a new ticket.")
+    name: str = column("name", "The full name of the person or company.")
+    properties: list[FoundProperty] = items(
+        customer_look_up.properties,
+        f"The customer's properties, sorted by address; the first {customer_look_up.PROPERTIES_SHOWN}.",
+        most=customer_look_up.PROPERTIES_SHOWN,
+    )
+
+
+@strawberry.type(description="The result of looking a customer up.")
+class CustomerLookUpPayload(Payload):
+    customer: FoundCustomer | None = one(
+        FOUND_CUSTOMER, "object_id", "The customer; null if the look-up found nobody, or more than one."
+    )
+
+
 @strawberry.type
 class CustomerMutations:
     customer_create: CustomerCreatePayload = mutation(
@@ -158,4 +196,12 @@ class CustomerMutations:
         "Erases a customer's personal data: name, addresses, numbers and contact details are replaced by placeholders "
         "wherever they occur. It cannot be undone. Repeating it is safe, and says how far it has come.",
         roles=ADMINS,
+    )
+    customer_look_up: CustomerLookUpPayload = mutation(
+        customer_look_up.look_up,
+        CustomerLookUpInput,
+        "Looks a customer up, for a technician on site, who can create tickets for them for "
+        f"{LOOKED_UP_HOURS} hours. At most {customer_look_up.LOOK_UPS_AN_HOUR} an hour. If the customer was not "
+        "visible before, the audit trail says who has looked them up.",
+        roles=TECHNICIANS,
     )

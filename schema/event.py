@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 
 from db.entities import ATTACHMENT, EVENT, NOTE, TICKET
-from db.enums import TicketEventKind
+from db.enums import STAFF, TicketEventKind
 from resolvers import event
 from schema.common import Actor, Connection, Edge, Node
 from schema.fields import column, embedded, global_id, items, one, part
@@ -43,6 +43,12 @@ class TicketEvent(Node):
         event.changes,
         "The fields that changed; empty for the ticket's creation and for notes.",
         most=len(event.SHOWN_COLUMNS),
+    )
+    customer_linked: bool = column(
+        event.customer_linked,
+        "Whether the event linked the ticket to a customer by the e-mail address or account number that was typed with "
+        "it.",
+        roles=STAFF,
     )
     note: Annotated[Note, strawberry.lazy("schema.note")] | None = one(
         NOTE, "note_id", "The note that was added; null for other kinds of events."

@@ -138,6 +138,12 @@ class Ticket(Node):
         "see the ticket's customer.",
         from_ticket=True,
     )
+    customer_linked: bool = column(
+        "customer_linked",
+        "Whether the ticket got its customer by an e-mail address or account number that was typed with it; false if "
+        "the customer was chosen, or if an e-mail created the ticket.",
+        roles=STAFF,
+    )
     technician: Annotated[Technician, strawberry.lazy("schema.technician")] | None = one(
         TECHNICIAN,
         "technician_id",
@@ -231,6 +237,10 @@ class AssigneeFilter:
     unassigned: bool | None = optional("Whether the ticket is unassigned.")
     me: bool | None = optional(
         "Whether the ticket is assigned to you. True matches nothing if you are not a technician."
+    )
+    inactive: bool | None = optional(
+        "Whether the ticket is assigned to a technician who is inactive now, and so should be reassigned. True matches "
+        "nothing for customers and services."
     )
 
 
@@ -422,7 +432,9 @@ class TicketCreateInput:
     category: TicketCategory | None = optional("The kind of system that the ticket concerns; GENERAL by default.")
     priority: TicketPriority | None = optional("The priority; MEDIUM by default.")
     customer_id: strawberry.ID | None = optional(
-        "The id of the ticket's customer. Customers create tickets for themselves and may leave it out."
+        "The id of the ticket's customer. Customers create tickets for themselves and may leave it out. If admins or "
+        "technicians leave it out, the ticket becomes that of the customer with the contact's e-mail address, if there "
+        "is one; `null` prevents that. Technicians may also choose a customer whom they have looked up."
     )
     property_id: strawberry.ID | None = optional(
         "The id of the property that the ticket concerns; one of the customer's."
@@ -441,7 +453,9 @@ class TicketCreateInput:
     )
     chat: ChatInput | None = optional("The chatbot conversation that the ticket comes from; for services only.")
     source: TicketSource | None = optional("CHATBOT, which is the default, or EMAIL; for services only.")
-    idempotency_key: str | None = optional(IDEMPOTENCY)
+    idempotency_key: str | None = optional(
+        f"{IDEMPOTENCY} Required of services, unless the chat has a conversation id."
+    )
 
 
 @strawberry.input(description="The changes to a ticket. Fields that are left out keep their values.")
@@ -453,13 +467,20 @@ class TicketUpdateInput:
     category: TicketCategory | None = optional("The kind of system that the ticket concerns.")
     priority: TicketPriority | None = optional("The priority.")
     customer_id: strawberry.ID | None = optional(
-        "The id of the ticket's customer; null clears it. A new customer's details replace the contact, except for "
-        "fields that `contact` sets."
+        "The id of the ticket's customer; null clears it. The contact of a ticket without a customer stays as it is; "
+        "that of another customer's ticket is replaced. `contact` and `contactFromCustomer` change this."
     )
     property_id: strawberry.ID | None = optional(
         "The id of the property that the ticket concerns, one of the customer's; null clears it."
     )
-    contact: ContactInput | None = optional("The changes to the contact. Fields that are left out keep their values.")
+    contact: ContactInput | None = optional(
+        "The changes to the contact. Fields that are left out keep their values. If the ticket has no customer and "
+        "`customerId` is left out, the customer with a new e-mail address becomes the ticket's."
+    )
+    contact_from_customer: bool | None = optional(
+        "Whether the details of the ticket's customer replace the contact, except for fields that `contact` sets; by "
+        "default only if the ticket moves from one customer to another."
+    )
     resolution: str | None = optional(
         f"The resolution, at most {RESOLUTION_MAX:,} characters; for resolved and closed tickets only."
     )

@@ -16,12 +16,25 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
-from sqlalchemy import Boolean, ColumnElement, DateTime, Text, and_, any_, false, func, literal_column, or_, true
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    DateTime,
+    Text,
+    and_,
+    any_,
+    false,
+    func,
+    literal_column,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY, UUID
 from sqlalchemy.types import TypeEngine
 
-from db import limits
-from db.enums import Role
+from db import limits, models
+from db.enums import STAFF, Role
 from db.errors import BadInput, LimitExceeded
 from db.events.event import Image
 from db.ids import key_of
@@ -38,7 +51,7 @@ from db.lists.shapes import (
     WordsShape,
 )
 from db.planner import contains_without_index, number, once, opaque
-from db.sql import Condition, Row
+from db.sql import Condition, Row, table
 from db.viewer import Viewer
 from db.visibility import Predicate, ViewerParameter
 
@@ -272,7 +285,9 @@ def only_one(value: Mapping[str, Any]) -> tuple[str, Any]:
 
 @dataclass(frozen=True)
 class Assignee(Criterion[AssigneeShape]):
-    """Exactly one of `{technicianId}`, `{unassigned}` and `{me}`; the value false negates the last two."""
+    """Exactly one of `{technicianId}`, `{unassigned}`, `{me}` and `{inactive}`; the value false negates the last three.
+
+    Only staff may know who is inactive: for others, no technician is."""
 
     def columns(self, shape: AssigneeShape) -> frozenset[str]:
         return frozenset({"technician_id"})
@@ -287,7 +302,9 @@ class Assignee(Criterion[AssigneeShape]):
         return AssigneeShape(kind, holds=given)
 
     def shapes(self) -> Sequence[AssigneeShape]:
-        both = [AssigneeShape(kind, holds=holds) for kind in ("unassigned", "me") for holds in (True, False)]
+        both = [
+            AssigneeShape(kind, holds=holds) for kind in ("unassigned", "me", "inactive") for holds in (True, False)
+        ]
         return [AssigneeShape("technicianId", slot=0), *both]
 
     def build(self, row: Row, shape: AssigneeShape, parameters: Parameters, viewer: ViewerParameter) -> Condition:
@@ -296,6 +313,9 @@ class Assignee(Criterion[AssigneeShape]):
             return column == parameters(shape.slot, UUID(as_uuid=False))
         if shape.kind == "unassigned":
             return column.is_(None) if shape.holds else column.is_not(None)
+        if shape.kind == "inactive":
+            theirs = column == any_(_inactive()) if viewer.role in STAFF else false()
+            return theirs if shape.holds else theirs.is_not(true())
         mine = column.is_not_distinct_from(viewer.uuid) if viewer.role is Role.TECHNICIAN else false()
         return mine if shape.holds else mine.is_not(true())
 
@@ -305,8 +325,18 @@ class Assignee(Criterion[AssigneeShape]):
             return lambda image: image.technician_id == key
         if shape.kind == "unassigned":
             return lambda image: (image.technician_id is None) is shape.holds
+        if shape.kind == "inactive":
+            # The database decides who is inactive now. An unassigned ticket has nobody who could be.
+            maybe = None if viewer.role in STAFF else not shape.holds
+            return lambda image: not shape.holds if image.technician_id is None else maybe
         me = viewer.id if viewer.role is Role.TECHNICIAN else ""
         return lambda image: (image.technician_id == me) is shape.holds
+
+
+def _inactive() -> ColumnElement[Any]:
+    """The ids of the inactive technicians: an array, so that an index finds the tickets of each."""
+    technicians = table(models.TechnicianRow).alias()
+    return func.array(select(technicians.c.id).where(technicians.c.active.is_(False)).scalar_subquery())
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, case
+from sqlalchemy import ColumnElement, FromClause, case
 
 from db.enums import Role
 from db.lists.criteria import Contains, Criteria, Parameters, Term
@@ -51,6 +51,9 @@ RANKING_KEYS = {RANK: parse_int, TIER_ORDER: parse_text}
 QUERY = "search_query"
 """An additional column of the rows of a search in stages: the query that the row matches."""
 
+LEAST_RELEVANT = 1_000_000
+"""The highest rank within a stage."""
+
 STAGE_SIZE = 2_000_000
 """A stage's ranks start at the stage's number, counted from 0, times this."""
 
@@ -75,10 +78,12 @@ class Tier:
 
 @dataclass(frozen=True)
 class Stage:
-    """One way to match: the text query for a row's `search_vector`, and the relevance of a match, from 0 to 1."""
+    """One way to match a row's `search_vector`. `asked` is a row with the text query, in the column `QUERY`, and what
+    else `relevance` needs: the relevance of a match, from 0 to 1."""
 
-    query: Callable[[Term, ViewerParameter], ColumnElement[Any]]
-    relevance: Callable[[ColumnElement[Any], ColumnElement[Any]], ColumnElement[Any]]  # takes the vector and the query
+    asked: Callable[[Term, ViewerParameter], FromClause]
+    relevance: Callable[[ColumnElement[Any], Callable[[str], ColumnElement[Any]]], ColumnElement[Any]]
+    """Takes the vector, and a function that returns a column of `asked`."""
 
 
 @dataclass(frozen=True)

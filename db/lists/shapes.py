@@ -39,8 +39,8 @@ class SpanShape:
 
 @dataclass(frozen=True, slots=True)
 class AssigneeShape:
-    """`kind` is the field that is set: `technicianId`, whose value is in `slot`; or `unassigned` or `me`, of which
-    `holds` says whether it must be true or false."""
+    """`kind` is the field that is set: `technicianId`, whose value is in `slot`; or `unassigned`, `me` or `inactive`,
+    of which `holds` says whether it must be true or false."""
 
     kind: str
     slot: int | None = None

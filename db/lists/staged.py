@@ -11,9 +11,9 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, Integer, Select, case, cast, func, or_, select, tuple_, union_all
+from sqlalchemy import CTE, ColumnElement, FromClause, Integer, Select, case, cast, func, or_, select, tuple_, union_all
 
-from db.lists.listing import QUERY, RANK, STAGE_SIZE, Ranking, Stage
+from db.lists.listing import LEAST_RELEVANT, QUERY, RANK, STAGE_SIZE, Ranking, Stage
 from db.lists.query import ListQuery, Stretch, direction
 from db.planner import fence, matches_without_index, number
 from db.sql import Condition, Row, select_star
@@ -23,9 +23,6 @@ WINDOW = 2_000
 
 FREQUENT = 40
 """If this many rows of the window match, only the window is ranked."""
-
-LEAST_RELEVANT = 1_000_000
-"""The highest rank within a stage."""
 
 
 def staged(query: ListQuery, limit: int, stretch: Stretch, ranking: Ranking) -> Select[Any]:
@@ -40,15 +37,15 @@ def staged(query: ListQuery, limit: int, stretch: Stretch, ranking: Ranking) -> 
     branches: list[tuple[ColumnElement[bool], ColumnElement[int]]] = []
     for place, stage in enumerate(ranking.stages):
         # Correcting typing mistakes takes time, and every way uses the query: PostgreSQL computes it once.
-        asked = query.cte(select(_query_of(query, stage, ranking).label(QUERY)))
+        asked = query.cte(select(_asked(query, stage, ranking)))
         words = select(asked.c[QUERY]).scalar_subquery()
         matching = select(func.count().label("n")).select_from(window)
         seen = query.cte(matching.where(_matches(window, words)))
         hits = select(seen.c.n).scalar_subquery()
         depends_on += [asked, seen]
         ways += [
-            _all_ranked(query, limit, stretch, stage, place, words),
-            _window_ranked(query, limit, stretch, stage, place, words, window),
+            _all_ranked(query, limit, stretch, stage, place, asked),
+            _window_ranked(query, limit, stretch, stage, place, asked, window),
         ]
         branches += [
             (hits >= number(FREQUENT), number(2 * place + 1)),
@@ -65,8 +62,16 @@ def count_of_matches(query: ListQuery, ranking: Ranking) -> ColumnElement[int]:
     return functools.reduce(lambda rest, count: func.coalesce(func.nullif(count, number(0)), rest), reversed(counts))
 
 
+def _asked(query: ListQuery, stage: Stage, ranking: Ranking) -> FromClause:
+    return stage.asked(query.term(ranking.search), query.viewer)
+
+
 def _query_of(query: ListQuery, stage: Stage, ranking: Ranking) -> ColumnElement[Any]:
-    return select(stage.query(query.term(ranking.search), query.viewer)).scalar_subquery()
+    return _column(_asked(query, stage, ranking), QUERY)
+
+
+def _column(asked: FromClause, name: str) -> ColumnElement[Any]:
+    return select(asked.c[name]).scalar_subquery()
 
 
 def _count_of_matches(query: ListQuery, words: ColumnElement[Any]) -> ColumnElement[int]:
@@ -75,11 +80,9 @@ def _count_of_matches(query: ListQuery, words: ColumnElement[Any]) -> ColumnElem
     return count.correlate(query.outer).scalar_subquery()
 
 
-def _all_ranked(
-    query: ListQuery, limit: int, stretch: Stretch, stage: Stage, place: int, words: ColumnElement[Any]
-) -> Select[Any]:
-    target = query.alias()
-    ranked = _ranked(target, stage, place, words).where(*query.matching(target), _matches(target, words))
+def _all_ranked(query: ListQuery, limit: int, stretch: Stretch, stage: Stage, place: int, asked: CTE) -> Select[Any]:
+    target, words = query.alias(), _column(asked, QUERY)
+    ranked = _ranked(target, stage, place, asked).where(*query.matching(target), _matches(target, words))
     return _first_of(query, limit, stretch, fence(ranked).correlate(query.outer))
 
 
@@ -89,11 +92,11 @@ def _window_ranked(
     stretch: Stretch,
     stage: Stage,
     place: int,
-    words: ColumnElement[Any],
+    asked: CTE,
     window: CTE,
 ) -> Select[Any]:
-    first = window.alias(query.names.name())
-    within = _first_of(query, limit, stretch, _ranked(first, stage, place, words).where(_matches(first, words)))
+    first, words = window.alias(query.names.name()), _column(asked, QUERY)
+    within = _first_of(query, limit, stretch, _ranked(first, stage, place, asked).where(_matches(first, words)))
     beyond = _beyond_window(query, limit, stretch, place * STAGE_SIZE + LEAST_RELEVANT, words, window)
     both = union_all(select_star(query.subquery(within)), select_star(query.subquery(beyond)))
     return query.first(both.subquery(query.names.name()), limit, stretch)
@@ -137,8 +140,8 @@ def _matches(row: Row, words: ColumnElement[Any]) -> Condition:
     return row.c.search_vector.op("@@", is_comparison=True)(words)
 
 
-def _ranked(row: Row, stage: Stage, place: int, words: ColumnElement[Any]) -> Select[Any]:
+def _ranked(row: Row, stage: Stage, place: int, asked: CTE) -> Select[Any]:
     """The rows, with their ranks in the stage numbered `place` (lower is better), and the query that they match."""
-    relevance = stage.relevance(row.c.search_vector, words)
+    relevance = stage.relevance(row.c.search_vector, lambda name: _column(asked, name))
     rank = cast(number(LEAST_RELEVANT) * (number(1) - relevance), Integer) + number(place * STAGE_SIZE)
-    return select_star(row, rank.label(RANK), words.label(QUERY))
+    return select_star(row, rank.label(RANK), _column(asked, QUERY).label(QUERY))

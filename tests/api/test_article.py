@@ -117,15 +117,26 @@ async def test_a_ticket_without_a_resolution_cannot_become_an_article(api: Api, 
     assert await dump(database) == before
 
 
-async def test_a_ticket_can_become_an_article_only_once(api: Api, database: Database) -> None:
+async def test_a_second_conversion_returns_the_article_that_there_is(api: Api, database: Database) -> None:
+    """Also of a ticket that has been reopened, with another key, or with another wish about publishing."""
     ticket = await resolved_ticket(api)
-    payloads = await asyncio.gather(*(api.do("articleCreateFromTicket", ARTICLE, ticketId=ticket) for _ in range(12)))
-    made = [payload["article"]["id"] for payload in payloads if not payload["userErrors"]]
-    assert len(made) == 1
-    objections = [error for payload in payloads for error in payload["userErrors"]]
-    assert [(e["code"], e["field"]) for e in objections] == [("TAKEN", ["input", "ticketId"])] * 11
-    assert await database.fetchval("SELECT count(*) FROM articles WHERE source_ticket_id = $1", ticket[4:]) == 1
-    assert await api.refused("articleCreateFromTicket", ticketId=ticket) == [("TAKEN", "ticketId")]
+    payloads = await asyncio.gather(*(api.done("articleCreateFromTicket", ARTICLE, ticketId=ticket) for _ in range(12)))
+    article = payloads[0]["article"]
+    assert [payload["article"] for payload in payloads] == [article] * 12
+    await api.done("articleUpdate", "__typename", articleId=article["id"], problem="Edited")
+    await api.done("ticketSetStatus", "__typename", ticketId=ticket, status="OPEN")
+    before = await dump(database)
+    for given in ({}, {"idempotencyKey": "another"}, {"published": True}):
+        again = (await api.done("articleCreateFromTicket", ARTICLE, ticketId=ticket, **given))["article"]
+        assert (again["id"], again["problem"], again["published"]) == (article["id"], "Edited", False)
+    assert await dump(database) == before
+
+
+async def test_an_article_from_a_ticket_can_be_published_at_once(api: Api) -> None:
+    ticket = await resolved_ticket(api)
+    assert await api.refused("articleCreateFromTicket", ticketId=ticket, published=None) == [("REQUIRED", "published")]
+    article = (await api.done("articleCreateFromTicket", ARTICLE, ticketId=ticket, published=True))["article"]
+    assert article["published"] is True
 
 
 async def test_a_ticket_reopened_meanwhile_cannot_become_an_article(api: Api, database: Database) -> None:

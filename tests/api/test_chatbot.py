@@ -183,7 +183,9 @@ async def test_only_services_may_give_a_valid_account_number(api: Api) -> None:
             refused = await chatbot.refused("ticketCreate", **(given | {"accountNumber": number}))
             assert refused == [(code, "accountNumber")]
         ticket = await open_ticket(chatbot)
-        await api.done("ticketUpdate", "__typename", ticketId=ticket["id"], customerId=customer)
+        await api.done(
+            "ticketUpdate", "__typename", ticketId=ticket["id"], customerId=customer, contactFromCustomer=True
+        )
         assert await chatbot.refused("ticketCreate", **given, customerId=customer) == [("INVALID", "accountNumber")]
 
 

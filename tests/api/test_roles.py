@@ -45,6 +45,7 @@ MUTATIONS = {
     "customerCreate": "A",
     "customerUpdate": "A",
     "customerErase": "A",
+    "customerLookUp": "T",
     "propertyCreate": "A",
     "propertyUpdate": "A",
     "technicianCreate": "A",
@@ -70,6 +71,8 @@ FIELDS = {
     "Note.senderVerified": "AT",
     "Note.quoted": "ATC",
     "Ticket.senderVerified": "AT",
+    "Ticket.customerLinked": "AT",
+    "TicketEvent.customerLinked": "AT",
     "Ticket.chat": "ATS",
     "Ticket.deliveries": "AT",
     "Customer.accountNumber": "ATC",
@@ -113,6 +116,8 @@ async def scene(server: Server) -> AsyncIterator[Scene]:
         ticket = await chatbot.new_ticket(chat={"messages": [{"author": "BOT", "body": "Hello.", "at": NOW}]})
         await admin.done("ticketUpdate", "__typename", ticketId=ticket, customerId=customer, propertyId=property_id)
         await admin.done("ticketAssign", "__typename", ticketId=ticket, technicianId=technician)
+        history = "query($id: ID!) { ticket(by: {id: $id}) { history(first: 1) { nodes { id } } } }"
+        created = await chatbot(history, id=ticket)
         noted = await admin.done("noteAdd", "note { id }", ticketId=ticket, body="x", internalOnly=False)
         ids = {
             "Note": noted["note"]["id"],
@@ -120,6 +125,7 @@ async def scene(server: Server) -> AsyncIterator[Scene]:
             "Customer": customer,
             "Property": property_id,
             "Technician": technician,
+            "TicketEvent": created["ticket"]["history"]["nodes"][0]["id"],
         }
         async with admin.technician(technician) as worker, admin.customer(customer) as owner:
             yield Scene({A: admin, T: worker, C: owner, S: chatbot}, ids)

@@ -164,7 +164,7 @@ def test_lists_are_relay_connections(printed: GraphQLSchema) -> None:
         }
         edge = printed.type_map[f"{name}Edge"]
         assert is_object_type(edge)
-        found = {"match": "ArticleMatch", "excerpt": "[ExcerptPiece!]"} if name == "Article" else {}
+        found = {"match": "ArticleMatch", "score": "Float", "excerpt": "[ExcerptPiece!]"} if name == "Article" else {}
         assert {field: str(edge.fields[field].type) for field in edge.fields} == {
             "cursor": "String!",
             "node": f"{name}!",
@@ -243,7 +243,7 @@ def test_only_fields_that_may_be_missing_are_nullable(printed: GraphQLSchema) ->
         *(f"InboundMessage.{name}" for name in ("reason", "messageId", "fromAddress", "fromName", "subject", "raw")),
         *("InboundMessage.ticket", "InboundMessage.note", "InboundMessage.text"),
         *("AuditEntry.objectId", "AuditEntry.client", "AuditChange.before", "AuditChange.after"),
-        *("ArticleEdge.match", "ArticleEdge.excerpt"),
+        *("ArticleEdge.match", "ArticleEdge.score", "ArticleEdge.excerpt"),
     }
 
 
@@ -482,7 +482,7 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
         ("technicianCreate", {"name": "", "email": "no address"}),
         ("technicianUpdate", {"technicianId": other, "email": "tess@example.com"}),
         ("articleCreate", {"problem": "", "solution": ""}),
-        ("articleCreateFromTicket", {"ticketId": ticket}),
+        ("articleCreateFromTicket", {"ticketId": nobody}),
         ("articleUpdate", {"articleId": "art_00000000-0000-7000-8000-000000000000", "problem": "x"}),
         ("apiKeyCreate", {"name": ""}),
         ("apiKeyUpdate", {"apiKeyId": key, "name": "x"}),
@@ -510,6 +510,8 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
             if role is not Role.SERVICE:
                 await answers.done(viewer, role, "noteAdd", ticketId=own, body="Noted.")
             if role is Role.TECHNICIAN:
+                await answers.done(viewer, role, "customerLookUp", accountNumber="P-1")
+                assert (await answers.do(viewer, role, "customerLookUp", phone="613-555-0000"))["userErrors"]
                 await answers.done(viewer, role, "ticketResolve", ticketId=own, resolution="Done.")
         await _give_up(database)
         await database.execute("UPDATE tickets SET follows_id = $1 WHERE id <> $1", ticket.partition("_")[2])

@@ -91,6 +91,37 @@ async def test_tickets_are_filtered_by_assignee(api: Api, world: World) -> None:
     assert await matching(api, {"assignee": {"unassigned": False}}) == set(ids(world.tickets)) - nobodys
 
 
+async def test_the_tickets_of_a_technician_who_has_left_are_found_to_be_reassigned(api: Api, world: World) -> None:
+    """By staff, with other conditions and in any order; customers and services do not learn who is inactive."""
+    leaving, colleague = world.technicians[1:]
+    theirs = [t for t in world.tickets if t.technician == leaving]
+    left = await api.done("technicianUpdate", "technician { openTicketCount }", technicianId=leaving, active=False)
+    try:
+        unfinished = {t.id for t in theirs if t.status in ("OPEN", "IN_PROGRESS")}
+        assert left["technician"]["openTicketCount"] == len(unfinished) > 0
+        inactive: Filter = {"assignee": {"inactive": True}}
+        assert await matching(api, inactive) == set(ids(theirs))
+        assert await matching(api, inactive | {"status": ["OPEN", "IN_PROGRESS"]}) == unfinished
+        assert await matching(api, inactive | {"category": ["CCTV"]}) == {t.id for t in theirs if t.category == "CCTV"}
+        assert await matching(api, {"and": [inactive, {"assignee": {"technicianId": colleague}}]}) == set()
+        rest = {t.id for t in world.tickets if t.technician != leaving}
+        assert await matching(api, {"assignee": {"inactive": False}}) == rest
+        assert await matching(api, {"not": inactive}) == rest
+        for order in (NEWEST_FIRST, *MIXED):
+            assert await forwards(api, 4, filter=inactive, orderBy=order) == in_order(theirs, order)
+        async with api.technician(world.technicians[0]) as maker:
+            assert await matching(maker, inactive) == {t.id for t in theirs if t.source == "TECHNICIAN"}
+        async with api.customer(world.customers[0]) as owner, api.service() as chatbot:
+            for viewer in (owner, chatbot):
+                everything = await matching(viewer, {})
+                assert everything & set(ids(theirs))
+                assert await matching(viewer, inactive) == set()
+                assert await matching(viewer, {"assignee": {"inactive": False}}) == everything
+    finally:
+        await api.done("technicianUpdate", "__typename", technicianId=leaving, active=True)
+    assert await matching(api, inactive) == set()
+
+
 async def test_me_matches_the_viewing_technician(api: Api, world: World) -> None:
     for technician in world.technicians:
         async with api.technician(technician) as viewer:

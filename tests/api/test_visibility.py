@@ -92,7 +92,7 @@ async def company(server: Server) -> AsyncIterator[Company]:
         return {"messages": [{"author": "CUSTOMER", "body": body, "at": "2026-11-23T08:15:00Z"}]}
 
     async def update(ticket: str, **changed: Any) -> None:
-        await admin.done("ticketUpdate", "__typename", ticketId=ids[ticket], **changed)
+        await admin.done("ticketUpdate", "__typename", ticketId=ids[ticket], contactFromCustomer=True, **changed)
 
     async def assign(ticket: str, technician: str) -> None:
         await admin.done("ticketAssign", "__typename", ticketId=ids[ticket], technicianId=ids[technician])
@@ -807,14 +807,15 @@ async def test_the_history_shows_no_address_that_a_service_does_not_see_now(comp
     former, present = [await admin.new_property(customer, address=f"{n} History Street") for n in (1, 2)]
     async with admin.service("history of properties") as bot:
         ticket = await bot.new_ticket()
-        await admin.done("ticketUpdate", "__typename", ticketId=ticket, customerId=customer)
+        shown = {"customerId": customer, "contactFromCustomer": True}
+        await admin.done("ticketUpdate", "__typename", ticketId=ticket, **shown)
         for property_id in (former, present):
             await admin.done("ticketUpdate", "__typename", ticketId=ticket, propertyId=property_id)
         assert await changes_of(bot, ticket, "property") == [(None, None), (None, "2 History Street")]
         everything = [(None, "1 History Street"), ("1 History Street", "2 History Street")]
         assert await changes_of(admin, ticket, "property") == everything
         other = await bot.new_ticket()
-        await admin.done("ticketUpdate", "__typename", ticketId=other, customerId=customer, propertyId=former)
+        await admin.done("ticketUpdate", "__typename", ticketId=other, propertyId=former, **shown)
         assert await changes_of(bot, ticket, "property") == everything
         # The ticket no longer reveals its customer, but what it showed when it did may be known.
         await admin.done("ticketUpdate", "__typename", ticketId=ticket, contact={"name": "Somebody"})

@@ -37,6 +37,10 @@ OTHERS = 2  # mutations of each caller in a round, after those of an admin and s
 EVERY_ID = " UNION ALL ".join(f"SELECT '{each.prefix}_' || id AS id FROM {each.table.name}" for each in ENTITIES)
 EVERY_ID += " ORDER BY id"
 
+OF_CUSTOMERS = """
+SELECT concat(c, string_agg(p::text, '')), email, phone, c.account_number
+FROM customers AS c LEFT JOIN properties AS p ON customer_id = c.id GROUP BY c.id"""
+
 REFUSED: dict[Role, Sequence[str]] = {
     Role.ADMIN: ("chat", "source", "accountNumber", "ifVersion"),
     Role.TECHNICIAN: ("chat", "source", "accountNumber", "ifVersion", "technicianId"),
@@ -121,7 +125,17 @@ class Company:
     async def step(self, caller: Caller, mutation: str) -> str:
         """Has the caller send a random mutation. Returns its payload."""
         await self.look(caller)
-        return await caller.mutate(mutation, self.inputs.of(mutation, REFUSED[caller.role]))
+        input = self.inputs.of(mutation, REFUSED[caller.role])
+        if caller.role is Role.TECHNICIAN:
+            caller.known |= await self.found_by(json.dumps(input))
+        return await caller.mutate(mutation, input)
+
+    async def found_by(self, input: str) -> set[str]:
+        """The marks of the customers who have an address or number in the input. It finds them, for a technician."""
+        rows = await self.database.fetch(OF_CUSTOMERS)
+        return {
+            mark for text, *values in rows if any(f'"{value}"' in input for value in values) for mark in marks_in(text)
+        }
 
     async def look(self, caller: Caller) -> None:
         """Reads the rows, for what the caller may name and see next."""

@@ -50,12 +50,25 @@ def in_order(rows: Iterable[Iterable[object]]) -> list[tuple[object, ...]]:
 
 
 def created_from_models(connection: Connection) -> dict[str, list[tuple[object, ...]]]:
-    for statement in (*ddl.EXTENSIONS, ddl.SEARCH_FORM, ddl.SEARCH_PAIRS, ddl.SEARCH_PAIRS_QUERY):
+    for statement in (
+        *ddl.EXTENSIONS,
+        ddl.ARTICLE_EXTENSION,
+        ddl.SEARCH_FORM,
+        ddl.SEARCH_PAIRS,
+        ddl.SEARCH_PAIRS_QUERY,
+        ddl.PHONE_END,
+    ):
         connection.exec_driver_sql(statement)
     for statement in ddl_search.FUNCTIONS:
         connection.exec_driver_sql(statement)
     Base.metadata.create_all(connection)
-    for statement in (*ddl.FUNCTIONS, *ddl.TRIGGERS, *ddl.ARTICLE_FUNCTIONS, *ddl.ARTICLE_TRIGGERS):
+    for statement in (
+        *ddl.FUNCTIONS,
+        *ddl.TRIGGERS,
+        *ddl.ARTICLE_FUNCTIONS,
+        *ddl.ARTICLE_SEARCH_FUNCTIONS,
+        *ddl.ARTICLE_TRIGGERS,
+    ):
         connection.exec_driver_sql(statement)
     for statement in (*ddl.AUDIT_FUNCTIONS, *ddl.AUDIT_TRIGGERS):
         connection.exec_driver_sql(statement)

@@ -90,7 +90,7 @@ async def test_no_step_reads_many_rows_while_it_locks_others_out(
                 assert each.changed <= MANY, each
             else:
                 assert HARMLESS.match(each.sql) or BATCH.match(each.sql), each
-        if step is upgrade:
+        if statements is upwards:
             batches = [match[1] for each in statements if (match := BATCH.match(each.sql))]
             assert batches.count("tickets") == 2 * MANY // MANY + 1  # the last one finds none
         assert any("event_log" in each.locked for each in statements)

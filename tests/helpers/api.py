@@ -52,7 +52,7 @@ class Api:
         name: str = "The Boss",
         claims: Mapping[str, object] | None = None,
     ) -> None:
-        self.server = server
+        self.server, self.role = server, role
         token = mint(server.settings, role=role, subject=subject, name=name, ttl=3600, claims=claims)
         headers = {"authorization": f"Bearer {token}"}
         # Reading certificates takes each client 60 ms, and plain HTTP needs none.
@@ -81,7 +81,11 @@ class Api:
         return response
 
     async def do(self, mutation: str, selection: str, **input: Any) -> Any:
-        """Runs `mutation(input: …)`. Returns its payload, with `userErrors` besides the selection."""
+        """Runs `mutation(input: …)`. Returns its payload, with `userErrors` besides the selection. A service's ticket
+        gets the idempotency key that it needs, unless the input says something about it."""
+        conversation = (input.get("chat") or {}).get("conversationId") or ""
+        if self.role is Role.SERVICE and mutation == "ticketCreate" and not conversation.strip():
+            input.setdefault("idempotencyKey", f"request {next(_numbers)}")
         type_ = mutation[0].upper() + mutation[1:] + "Input"
         errors = "userErrors { code field message }"
         document = f"mutation($input: {type_}!) {{ {mutation}(input: $input) {{ {selection} {errors} }} }}"

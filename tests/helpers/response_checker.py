@@ -39,6 +39,7 @@ _SCALARS = {
     "ID": lambda value: isinstance(value, str) and value != "",
     "Boolean": lambda value: isinstance(value, bool),
     "Int": lambda value: type(value) is int and -(2**31) <= value < 2**31,
+    "Float": lambda value: type(value) in (int, float),
     "DateTime": lambda value: isinstance(value, str) and _DATE_TIME.fullmatch(value) is not None,
 }
 

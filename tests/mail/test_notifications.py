@@ -210,7 +210,8 @@ async def test_closing_with_a_resolution_notifies_the_customer(api: Api, company
 
 async def test_the_current_contact_is_notified(api: Api, company: Company) -> None:
     moved = await ticket(api)
-    assert await moved.mutate("ticketUpdate", customerId=company.customer) == []
+    linked = {"customerId": company.customer, "contactFromCustomer": True}
+    assert await moved.mutate("ticketUpdate", **linked) == []
     assert await moved.mutate("ticketResolve", resolution="Done.") == [
         mail("RESOLVED", "CUSTOMER", "cora@customer.test")
     ]

@@ -103,6 +103,20 @@ def test_me_matches_only_tickets_of_a_technician() -> None:
         assert evaluate({"assignee": {"me": False}}, image, viewer) is not matches
 
 
+def test_the_database_decides_who_is_inactive_and_only_staff_may_know() -> None:
+    theirs = OPEN._replace(technician_id=KEY)
+    for viewer, image, matches in (
+        (ADMIN, theirs, None),
+        (TECHNICIAN, theirs, None),
+        (ADMIN, OPEN, False),
+        (CUSTOMER, theirs, False),
+        (CUSTOMER, OPEN, False),
+    ):
+        assert evaluate({"assignee": {"inactive": True}}, image, viewer) is matches
+        negation = None if matches is None else not matches
+        assert evaluate({"assignee": {"inactive": False}}, image, viewer) is negation
+
+
 def test_a_search_is_unknown_unless_the_other_conditions_decide() -> None:
     search = {"search": "siren"}
     assert evaluate(search, OPEN) is None
