@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from callout.execution.budgets import UNLIMITED, Allowance
+from callout.files.scanner import Scanner
 from callout.http.client_address import ClientAddresses, parse_network
 from db import retention
 from db.enums import EVERYONE, STAFF, Role
@@ -27,7 +28,9 @@ from db.postgres.url import server_url
 from db.private_files import FILE_MODE, FILES, MAIL, SECRET, make_data_directory
 from db.retention import Retained
 from notifiers.addresses import Mailbox
+from notifiers.company_profile import CompanyProfile, zone_of
 from notifiers.inbound.imap import Account
+from notifiers.links import ID, REFERENCE, TicketLinks, ticket_page
 from notifiers.message_ids import OwnMail
 from notifiers.screening_rules import Limits
 from notifiers.smtp_server import SmtpServer
@@ -227,6 +230,11 @@ class Settings(BaseSettings):
     rejected_file_retention_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
         30, description="How many days it is kept in mind that a file was rejected, and why."
     )
+    clamd_url: str | None = Field(
+        None,
+        description="The ClamAV daemon that scans attached files: `tcp://host:3310` or `unix:///path`. Without it files"
+        " are not scanned.",
+    )
     jwt_secret: str | None = Field(
         None,
         repr=False,
@@ -270,13 +278,41 @@ class Settings(BaseSettings):
     )
     public_url: str | None = Field(
         None,
-        description="Where links in notifications lead: `{url}/tickets/{reference}`. If not set, the server itself in"
-        " development; in production notifications have no links.",
+        description="Where links in notifications lead, `{url}/tickets/{reference}`, unless the next three settings say"
+        " otherwise. If not set, the server itself in development; in production there are no links.",
+    )
+    portal_url: str | None = Field(
+        None,
+        description="Where links in mail to customers lead, if not below `CALLOUT_PUBLIC_URL`:"
+        " `https://portal.example.com`, to which `/tickets/{reference}` is added, or a URL with `{reference}` or `{id}`"
+        " in it.",
+    )
+    dashboard_url: str | None = Field(None, description="The same for links in mail to admins, and in Google Chat.")
+    device_url: str | None = Field(None, description="The same for links in mail to technicians.")
+    company_name: str | None = Field(
+        None,
+        min_length=1,
+        max_length=100,
+        description="The company in whose name mail is sent. If not set, the name in `CALLOUT_MAIL_FROM`.",
+    )
+    company_logo_url: str | None = Field(
+        None,
+        description="A picture of the company's logo, 40 pixels high, that mail shows: `https://…`. Many mail programs"
+        " show its name instead until the reader wants pictures.",
+    )
+    time_zone: str = Field(
+        "UTC",
+        description="The time zone of times in mail, and of viewers whose token names none: a name of the IANA"
+        " database, such as `America/Toronto`.",
     )
     confirm_url: str | None = Field(
         None,
         description="Callout's page `/confirm-address` as the recipients of mail reach it, on which they confirm their"
         " address. If not set, `{CALLOUT_PUBLIC_URL}/confirm-address`.",
+    )
+    mail_files_mib: Annotated[int, Field(ge=0, le=50)] = Field(
+        5,
+        description="How many MiB of files a mail may carry; others are named in it. 0 to carry none.",
     )
     mail_confirmations_per_address: Annotated[int, Field(ge=1, le=1_000)] = Field(
         5,
@@ -297,6 +333,12 @@ class Settings(BaseSettings):
         20,
         description="How many mails about new tickets a contact gets in 24 hours, if neither staff created them nor the"
         " contact, with a token.",
+    )
+    mail_answers_per_ticket: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        20, description="Of how many answers to one ticket each recipient is notified in an hour."
+    )
+    mail_answers_per_customer: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        60, description="Of how many answers by one customer each recipient is notified in an hour."
     )
     mail_summary_after: Annotated[int, Field(ge=1, le=10_000)] = Field(
         30,
@@ -340,6 +382,10 @@ class Settings(BaseSettings):
     @property
     def smtp_server(self) -> SmtpServer | None:
         return None if self.smtp_url is None else SmtpServer.parse(self.smtp_url)
+
+    @property
+    def scanner(self) -> Scanner | None:
+        return None if self.clamd_url is None else Scanner.parse(self.clamd_url)
 
     @property
     def sender(self) -> Mailbox:
@@ -444,6 +490,19 @@ class Settings(BaseSettings):
         return self.public_url
 
     @property
+    def ticket_links(self) -> TicketLinks:
+        """Where links to tickets lead, for each audience."""
+        links = (url or self.link_base for url in (self.portal_url, self.dashboard_url, self.device_url))
+        return TicketLinks(*(None if url is None else ticket_page(url) for url in links))
+
+    @property
+    def company(self) -> CompanyProfile:
+        """The company as notifications present it."""
+        return CompanyProfile(
+            self.company_name or self.sender.name or "Callout", self.company_logo_url, zone_of(self.time_zone)
+        )
+
+    @property
     def confirm_base(self) -> str | None:
         """The URL of the page that confirms an address; None for mail without links to it."""
         return self.confirm_url or (None if self.link_base is None else f"{self.link_base}/confirm-address")
@@ -455,6 +514,8 @@ class Settings(BaseSettings):
             confirmations_per_customer=self.mail_confirmations_per_customer,
             confirmations_per_service=self.mail_confirmations_per_service,
             receipts_per_address=self.mail_receipts_per_address,
+            answers_per_ticket=self.mail_answers_per_ticket,
+            answers_per_customer=self.mail_answers_per_customer,
             summary_after=self.mail_summary_after,
             summary_time=timedelta(minutes=self.mail_summary_minutes),
         )
@@ -489,6 +550,13 @@ class Settings(BaseSettings):
         if silence <= info.data.get("socket_ping_seconds", 0):
             raise ValueError(f"must be more than {PREFIX}SOCKET_PING_SECONDS, so that clients can answer the ping")
         return silence
+
+    @field_validator("clamd_url")
+    @classmethod
+    def _is_a_scanner(cls, url: str | None) -> str | None:
+        if url is not None:
+            Scanner.parse(url)
+        return url
 
     @field_validator("imap_url")
     @classmethod
@@ -564,6 +632,36 @@ class Settings(BaseSettings):
         if not (plain and parts.scheme in ("https", "http") and parts.hostname and _has_port_or_none(parts)):
             raise ValueError("must be a URL such as https://callout.example.com, to which a path can be added")
         return url.rstrip("/")
+
+    @field_validator("portal_url", "dashboard_url", "device_url")
+    @classmethod
+    def _is_a_link(cls, url: str | None) -> str | None:
+        """A URL to which a path can be added, or one with places for the ticket's reference or id."""
+        if url is None:
+            return None
+        filled = url.replace(REFERENCE, "x").replace(ID, "x")
+        if filled == url:
+            return cls._is_the_begin_of_links(url)
+        parts = urlsplit(filled)
+        plain = not ("@" in parts.netloc or re.search(r"[^!-~]|[{}\"<>]", filled))
+        if not (plain and parts.scheme in ("https", "http") and parts.hostname and _has_port_or_none(parts)):
+            raise ValueError("must be a URL such as https://portal.example.com/tickets/{reference}")
+        return url
+
+    @field_validator("company_logo_url")
+    @classmethod
+    def _is_a_picture(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme != "https" or not parts.hostname or not re.fullmatch(r"[!#-;=?-~]+", url):
+            raise ValueError("must be a URL such as https://example.com/logo.png")
+        return url
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        return zone_of(name).key
 
     @field_validator("jwt_secret", "jwt_secret_previous")
     @classmethod

@@ -42,11 +42,13 @@ class _Policy(Compat32):
 @dataclass(frozen=True, slots=True)
 class IncomingFile:
     """A file in a message. `name` and `content_type` are what the sender wrote, tidied to one line of at most
-    `limits.NAME_MAX` characters: neither can be trusted. `name` is empty if there is none."""
+    `limits.NAME_MAX` characters: neither can be trusted. `name` is empty if there is none. An `inline` file is shown
+    within the text, as an image is."""
 
     name: str
     content_type: str
     data: bytes
+    inline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,8 @@ def _data(part: Message) -> bytes:
 
 def _file(part: Message) -> IncomingFile:
     name = decoded_line(part.get_filename() or "", limits.NAME_MAX)
-    return IncomingFile(name, decoded_line(part.get_content_type(), limits.NAME_MAX), _data(part))
+    inline = part["content-id"] is not None and part.get_content_disposition() != "attachment"
+    return IncomingFile(name, decoded_line(part.get_content_type(), limits.NAME_MAX), _data(part), inline)
 
 
 def count_lines(raw: bytes) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from resolvers.files import Files
 from tests.helpers.api import Api
 
 DAY = timedelta(days=1)
+WITHIN = 30.0  # seconds, after which a waiting test fails
 LIMITS = FileLimits(2**20, 10, 2**24, 100, 2**30, 1_000, 2**34, DAY)
 
 PATCH = {"content-type": "application/offset+octet-stream"}
@@ -68,11 +70,22 @@ async def reached(api: Api, url: str) -> int:
 
 
 async def attach(api: Api, data: bytes, **given: Any) -> str:
-    """Attaches a file, and uploads it. Returns the attachment's id."""
+    """Attaches a file, uploads it, and waits until it is READY. Returns the attachment's id."""
     attachment, url = await announce(api, data, **given)
     response = await patch(api, url, 0, data)
     assert response.status_code == 204, response.text
+    assert await settled(api, attachment) == "READY"
     return attachment
+
+
+async def settled(api: Api, attachment: str) -> str:
+    """Waits until a file that has arrived is READY or REJECTED, and returns its state."""
+    async with asyncio.timeout(WITHIN):
+        while True:
+            state: str = (await attached(api, attachment))["state"]
+            if state != "SCANNING":
+                return state
+            await asyncio.sleep(0.02)
 
 
 async def attached(api: Api, attachment: str, selection: str = "state url thumbnailUrl") -> Any:
@@ -82,5 +95,7 @@ async def attached(api: Api, attachment: str, selection: str = "state url thumbn
 
 
 async def url_of(api: Api, attachment: str) -> str:
+    """Returns the URL of a file that has arrived, once it is READY."""
+    await settled(api, attachment)
     url: str = (await attached(api, attachment))["url"]
     return url
