@@ -17,7 +17,7 @@ TEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-node test-pgbouncer test-upgrade-database faults mutants lint schema bench screenshots lock clean
+.PHONY: help run test test-node test-pgbouncer test-upgrade-database faults mutants corpora lint schema bench screenshots lock clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-21s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ faults: $(DEV_STAMP)  ## Run the tests that take minutes: failovers and restores
 
 mutants: $(DEV_STAMP)  ## Put small faults into a copy, one at a time, and see the tests fail (ARGS="word" chooses)
 	@$(BIN)/python -m tests.mutants $(ARGS)
+
+corpora: $(DEV_STAMP)  ## Read public corpora of mail (FOLDERS="../talon …") and print how many read as they say
+	@$(BIN)/python -m tests.corpora $(FOLDERS)
 
 lint: $(DEV_STAMP)  ## Check style, formatting, types, names, and which room imports which
 	@$(BIN)/ruff check --quiet .

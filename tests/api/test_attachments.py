@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,8 +20,8 @@ from notifiers.message_ids import OwnMail
 from resolvers import object_sweep, upload
 from resolvers.attachment import LOCK, ObjectGone, hold_object, keep, lock_number, put, settle
 from resolvers.mutation import Call
-from tests.helpers.api import Api, Server
-from tests.helpers.attached_files import announce, announced, ask, attach, attached, files_in, patch, settled, url_of
+from tests.helpers.api import Api
+from tests.helpers.attached_files import announce, announced, ask, attach, attached, files_in, patch, url_of
 from tests.helpers.database_checks import Database, key
 from tests.helpers.graphql_ws_client import live
 
@@ -258,11 +259,9 @@ async def test_each_admin_gets_urls_of_their_own_in_a_stream(api: Api) -> None:
 # Files that come with a mail, and what is left of files
 
 
-def call_of(pool: Pool, server: Server) -> Call:
+def call_of(pool: Pool, folder: Path) -> Call:
     own_mail = OwnMail(frozenset(), "example.com")
-    return Call(
-        Viewer(Role.ADMIN, "keeper", "Keeper"), pool, {}, own_mail, files_in(server.settings.data_dir / "files")
-    )
+    return Call(Viewer(Role.ADMIN, "keeper", "Keeper"), pool, {}, own_mail, files_in(folder))
 
 
 async def kept(call: Call, ticket: str, data: bytes) -> str:
@@ -273,24 +272,24 @@ async def kept(call: Call, ticket: str, data: bytes) -> str:
         return await keep(transaction, call, dict(row), None, "a/b.txt", "no type", stored, internal_only=True)
 
 
-async def test_a_file_is_kept_at_once_and_stored_once(api: Api, database: Database, pool: Pool) -> None:
+async def test_a_file_is_kept_at_once_and_stored_once(api: Api, database: Database, pool: Pool, tmp_path: Path) -> None:
     """One that exceeds a limit becomes a row that says so."""
-    call, ticket = call_of(pool, api.server), await api.new_ticket()
+    call, ticket = call_of(pool, tmp_path), await api.new_ticket()
     file, same = await kept(call, ticket, b"text"), await kept(call, ticket, b"text")
-    assert await settled(api, f"att_{file}") == "READY"
-    shown = await attached(api, f"att_{file}", "name size")
-    assert shown == {"name": "b.txt", "size": 4}
+    shown = await attached(api, f"att_{file}", "name contentType size state")
+    assert shown == {"name": "b.txt", "contentType": "application/octet-stream", "size": 4, "state": "SCANNING"}
     assert file != same
     digest = hashlib.sha256(b"text").digest()
-    digests = [each async for batch in call.files.store.digests(digest[0]) for each, _ in batch]
-    assert digests.count(digest) == 1
+    assert [[each for each, _ in batch] async for batch in call.files.store.digests(digest[0])] == [[digest]]
     large = await kept(call, ticket, bytes(2**20 + 1))
     shown = await attached(api, f"att_{large}", "state rejectedBecause")
     assert shown == {"state": "REJECTED", "rejectedBecause": "A file can have at most 1 MiB."}
 
 
-async def test_objects_that_nothing_names_are_deleted_after_a_day(api: Api, database: Database, pool: Pool) -> None:
-    call, ticket = call_of(pool, api.server), await api.new_ticket()
+async def test_objects_that_nothing_names_are_deleted_after_a_day(
+    api: Api, database: Database, pool: Pool, tmp_path: Path
+) -> None:
+    call, ticket = call_of(pool, tmp_path), await api.new_ticket()
     store = call.files.store
     await kept(call, ticket, b"named")
     named, left = await put(call, b"named"), await put(call, b"left")
@@ -300,9 +299,9 @@ async def test_objects_that_nothing_names_are_deleted_after_a_day(api: Api, data
     assert [await store.holds(each.digest) for each in (named, left)] == [True, False]
 
 
-async def test_an_object_is_not_deleted_while_a_new_row_names_it(api: Api, pool: Pool) -> None:
+async def test_an_object_is_not_deleted_while_a_new_row_names_it(api: Api, pool: Pool, tmp_path: Path) -> None:
     """Nor is a row written whose object has just been deleted."""
-    call = call_of(pool, api.server)
+    call = call_of(pool, tmp_path)
     store, stored = call.files.store, await put(call, b"contested")
     async with call.transaction() as transaction:
         await hold_object(transaction, store, stored.digest)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from callout.files.content_type import UNKNOWN
 from callout.http.downloads import disposition
 from db.enums import Role
 from db.viewer import Issued, Viewer
@@ -19,6 +20,7 @@ from tests.helpers.database_checks import key
 from tests.helpers.photos import photo
 
 MIB = 2**20
+SCRIPT = b"<script>alert(1)</script>"
 
 
 @pytest.fixture(scope="module")
@@ -83,20 +85,22 @@ async def test_an_interrupted_download_goes_on_if_the_file_is_the_same(api: Api,
 
 
 @pytest.mark.parametrize(
-    ("data", "type_", "how"),
+    ("data", "announced", "type_", "how"),
     [
-        (photo(), "image/jpeg", "inline"),
-        (b"<script>alert(1)</script>", "text/html", "attachment"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>", "image/svg+xml", "attachment"),
-        (b"<script>alert(1)</script>", "image/jpeg", "attachment"),
-        (b"%PDF-1.7 and so on", "application/pdf", "attachment"),
-        (b"It beeps.", "text/plain", "attachment"),
+        (photo("JPEG"), "image/jpeg", "image/jpeg", "inline"),
+        (photo("PNG"), "text/html", "image/png", "inline"),
+        (SCRIPT, "image/jpeg", UNKNOWN, "attachment"),
+        (SCRIPT, "image/svg+xml", UNKNOWN, "attachment"),
+        (SCRIPT, "text/html", UNKNOWN, "attachment"),
+        (SCRIPT, "application/xhtml+xml", UNKNOWN, "attachment"),
+        (b"%PDF-1.7", "application/pdf", "application/pdf", "attachment"),
+        (SCRIPT, "text/plain", "text/plain", "attachment"),
     ],
 )
-async def test_only_pictures_are_shown(api: Api, data: bytes, type_: str, how: str) -> None:
-    attachment = await attach(api, data, ticketId=await api.new_ticket(), contentType=type_)
+async def test_only_pictures_are_shown(api: Api, data: bytes, announced: str, type_: str, how: str) -> None:
+    attachment = await attach(api, data, ticketId=await api.new_ticket(), contentType=announced)
     response = await ask(api, "GET", await url_of(api, attachment))
-    assert (response.headers["content-type"] == "image/jpeg") is (how == "inline")
+    assert response.headers["content-type"] == type_
     assert response.headers["content-disposition"].startswith(f"{how}; ")
     assert response.headers["x-content-type-options"] == "nosniff"
     assert response.headers["content-security-policy"] == "sandbox; default-src 'none'; frame-ancestors 'none'"

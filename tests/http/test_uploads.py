@@ -16,7 +16,7 @@ import pytest
 
 from callout.settings import Settings
 from tests.helpers.api import Api, Server
-from tests.helpers.attached_files import TUS, announce, ask, attach, attached, patch, reached, settled, url_of
+from tests.helpers.attached_files import TUS, announce, ask, attach, attached, checked, patch, reached, url_of
 from tests.helpers.database_checks import Database, key
 from tests.helpers.process import callout_process
 
@@ -41,7 +41,7 @@ async def test_a_file_that_was_uploaded_in_parts_can_be_downloaded(api: Api) -> 
         response = await patch(api, url, start, data[start : start + MIB + 5])
         assert (response.status_code, response.headers["tus-resumable"]) == (204, "1.0.0")
     assert response.headers["upload-offset"] == str(len(data)) == str(await reached(api, url))
-    assert await settled(api, attachment) == "READY"
+    assert await checked(api, attachment) == "READY"
     assert await kinds(api, ticket) == ["CREATED", "ATTACHMENT_ADDED"]
     assert (await ask(api, "GET", await url_of(api, attachment))).content == data
 
@@ -68,7 +68,7 @@ async def test_an_upload_ends_where_it_is_terminated(api: Api) -> None:
     _, url = await announce(api, b"file", ticketId=await api.new_ticket())
     done = url.replace(url.partition("/uploads/")[2][:36], key(file))
     assert (await ask(api, "DELETE", done, None, **TUS)).status_code == 404
-    assert (await attached(api, file))["state"] == "READY"
+    assert await checked(api, file) == "READY"
 
 
 @pytest.mark.parametrize(
@@ -137,6 +137,7 @@ async def test_of_two_bodies_at_once_one_is_taken(api: Api) -> None:
     statuses = sorted(response.status_code for response in responses)
     assert statuses[0] == 204
     assert set(statuses) <= {204, 409}
+    assert await checked(api, attachment) == "READY"
     assert (await ask(api, "GET", await url_of(api, attachment))).content == data
 
 
@@ -181,7 +182,7 @@ async def test_a_technician_who_has_lost_the_ticket_cannot_go_on(api: Api, datab
         assert (await patch(worker, url, 2, b"le")).status_code == 204
         await api.done("technicianUpdate", "__typename", technicianId=technician, active=False)
         assert (await ask(worker, "HEAD", url, None, **TUS)).status_code == 404
-    assert await settled(api, attachment) == "READY"
+    assert await checked(api, attachment) == "READY"
 
 
 # Interruptions
@@ -281,7 +282,7 @@ async def test_an_upload_survives_the_server(database_url: str, tmp_path: Path) 
             part.write_bytes(data[offset:])
             assert (await attached(api, attachment))["state"] == "UPLOADING"
             assert await reached(api, url) == len(data)
-            assert await settled(api, attachment) == "READY"
+            assert await checked(api, attachment) == "READY"
             assert await kinds(api, ticket) == ["CREATED", "ATTACHMENT_ADDED"]
             assert (await ask(api, "GET", await url_of(api, attachment))).content == data
             assert not part.parent.exists()
