@@ -66,6 +66,7 @@ SUBSCRIPTIONS = {
 }
 FIELDS = {
     "Note.senderVerified": "AT",
+    "Note.quoted": "ATC",
     "Ticket.senderVerified": "AT",
     "Ticket.chat": "ATS",
     "Ticket.deliveries": "AT",
