@@ -35,6 +35,7 @@ _MULTIPARTS_MAX = 50
 _PARTS_MAX = 300  # below Python's recursion limit, as each part may contain the next
 _FILES_MAX = 100
 _TEXT_BYTES_MAX = 1_000_000  # read of all texts together
+_TAGS_MAX = 100_000  # of all HTML together, which takes a second to lay out
 _INSIDE_MAX = 4  # messages inside one another whose text is shown; files are found as deep
 _FORWARDED_MAX = 20_000  # characters shown of a forwarded message
 
@@ -64,6 +65,7 @@ _REPORTS = {"message/delivery-status", "message/disposition-notification"}
 _ENCRYPTED = "(The message, or a part of it, is encrypted with {}, so it cannot be read here.)"
 _UNREADABLE_TNEF = "(The message has a winmail.dat, which could not be read.)"
 _TOO_MANY = f"(The message has more than {_FILES_MAX} files; the others were left out.)"
+_TOO_MANY_TAGS = f"(The message's HTML has more than {_TAGS_MAX:,} tags; only the beginning was read.)"
 _TOO_LONG = f"(The message has more text than {_TEXT_BYTES_MAX // 1_000_000} MB; only the beginning was read.)"
 
 
@@ -173,6 +175,7 @@ class _Contents:
         self._text_files: list[_Part] = []
         self._parts = 0
         self._text_bytes = 0
+        self._tags = 0
         self._invitations: set[str] = set()
 
     def message(self, raw: bytes, inside: int = 0) -> list[Form]:
@@ -250,7 +253,7 @@ class _Contents:
             data, images = without_images(data)
             for content_type, image in images:
                 self._add("", content_type, image, inline=True)
-            return Form(html=tidy(decoded(self._bounded(data), charset, declared_in_html(data))))
+            return Form(html=tidy(decoded(self._bounded_html(data), charset, declared_in_html(data))))
         data, files = without_files(data)
         for name, file in files:
             self._add(decoded(name), "application/octet-stream", file)
@@ -327,6 +330,15 @@ class _Contents:
             self.remarks.append(_TOO_MANY)
         else:
             self.files.append(file)
+
+    def _bounded_html(self, data: bytes) -> bytes:
+        """The HTML, or its beginning, as for `_bounded`."""
+        pieces = self._bounded(data).split(b"<", _TAGS_MAX - self._tags)
+        if self._tags + len(pieces) > _TAGS_MAX:
+            self.remarks.append(_TOO_MANY_TAGS)
+            pieces.pop()
+        self._tags += len(pieces)
+        return b"<".join(pieces)
 
     def _bounded(self, data: bytes) -> bytes:
         """The data, or its beginning if the texts read before leave no room for more."""

@@ -18,9 +18,10 @@ from pathlib import Path
 from notifiers.inbound.reading import IncomingMail, read
 from notifiers.message_ids import OwnMail
 from tests.corpora.case import Case
+from tests.corpora.messages import MESSAGES
 from tests.corpora.replies import REPLIES
 
-CORPORA = REPLIES
+CORPORA = (*MESSAGES, *REPLIES)
 
 _OWN = OwnMail(frozenset({"support@callout.example"}), "callout.example")
 _FAILED = "could not be parsed"

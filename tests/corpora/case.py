@@ -15,7 +15,8 @@ from notifiers.inbound.reading import IncomingMail
 class Case:
     """A message, and what the corpus expects of it; None where it says nothing.
 
-    `text` is what a person wrote, compared without white space. `files` are the names of the files, in order.
+    `text` is what a person wrote, compared without white space. `files` are the names of the files that have one, in
+    order.
     """
 
     name: str
@@ -28,7 +29,7 @@ class Case:
         """The names of the expectations that the message, as it was read, does not meet."""
         found = {
             "text": self.text is None or squeezed(self.text) == squeezed(mail.text),
-            "files": self.files is None or self.files == tuple(file.name for file in mail.files),
+            "files": self.files is None or self.files == tuple(file.name for file in mail.files if file.name),
             "subject": self.subject is None or squeezed(self.subject) == squeezed(mail.subject),
         }
         return [name for name, met in found.items() if not met]

@@ -447,6 +447,10 @@ def test_files_and_texts_are_bounded() -> None:
     found = read(multipart(*["Content-Type: text/plain\r\n\r\n" + "x" * 400_000] * 3))
     assert len(found.plain) == 1_000_004
     assert found.remarks == ("(The message has more text than 1 MB; only the beginning was read.)",)
+    found = read(multipart(*["Content-Type: text/html\r\n\r\n" + "<p>x" * 30_000] * 4))
+    assert found.html.count("<p>x") < 100_000
+    assert found.remarks == ("(The message's HTML has more than 100,000 tags; only the beginning was read.)",)
+    assert read(typed("text/html", b"<p>x" * 90_000)).remarks == ()
 
 
 def test_libraries_for_rare_parts_are_imported_only_for_them() -> None:
