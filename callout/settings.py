@@ -28,7 +28,9 @@ from db.postgres.url import server_url
 from db.private_files import FILE_MODE, FILES, MAIL, SECRET, make_data_directory
 from db.retention import Retained
 from notifiers.addresses import Mailbox
+from notifiers.company_profile import CompanyProfile, zone_of
 from notifiers.inbound.imap import Account
+from notifiers.links import ID, REFERENCE, TicketLinks, ticket_page
 from notifiers.message_ids import OwnMail
 from notifiers.screening_rules import Limits
 from notifiers.smtp_server import SmtpServer
@@ -276,8 +278,32 @@ class Settings(BaseSettings):
     )
     public_url: str | None = Field(
         None,
-        description="Where links in notifications lead: `{url}/tickets/{reference}`. If not set, the server itself in"
-        " development; in production notifications have no links.",
+        description="Where links in notifications lead, `{url}/tickets/{reference}`, unless the next three settings say"
+        " otherwise. If not set, the server itself in development; in production there are no links.",
+    )
+    portal_url: str | None = Field(
+        None,
+        description="Where links in mail to customers lead, if not below `CALLOUT_PUBLIC_URL`:"
+        " `https://portal.example.com`, to which `/tickets/{reference}` is added, or a URL with `{reference}` or `{id}`"
+        " in it.",
+    )
+    dashboard_url: str | None = Field(None, description="The same for links in mail to admins, and in Google Chat.")
+    device_url: str | None = Field(None, description="The same for links in mail to technicians.")
+    company_name: str | None = Field(
+        None,
+        min_length=1,
+        max_length=100,
+        description="The company in whose name mail is sent. If not set, the name in `CALLOUT_MAIL_FROM`.",
+    )
+    company_logo_url: str | None = Field(
+        None,
+        description="A picture of the company's logo, 40 pixels high, that mail shows: `https://…`. Many mail programs"
+        " show its name instead until the reader wants pictures.",
+    )
+    time_zone: str = Field(
+        "UTC",
+        description="The time zone of times in mail, and of viewers whose token names none: a name of the IANA"
+        " database, such as `America/Toronto`.",
     )
     confirm_url: str | None = Field(
         None,
@@ -307,6 +333,12 @@ class Settings(BaseSettings):
         20,
         description="How many mails about new tickets a contact gets in 24 hours, if neither staff created them nor the"
         " contact, with a token.",
+    )
+    mail_answers_per_ticket: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        20, description="Of how many answers to one ticket each recipient is notified in an hour."
+    )
+    mail_answers_per_customer: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        60, description="Of how many answers by one customer each recipient is notified in an hour."
     )
     mail_summary_after: Annotated[int, Field(ge=1, le=10_000)] = Field(
         30,
@@ -458,6 +490,19 @@ class Settings(BaseSettings):
         return self.public_url
 
     @property
+    def ticket_links(self) -> TicketLinks:
+        """Where links to tickets lead, for each audience."""
+        links = (url or self.link_base for url in (self.portal_url, self.dashboard_url, self.device_url))
+        return TicketLinks(*(None if url is None else ticket_page(url) for url in links))
+
+    @property
+    def company(self) -> CompanyProfile:
+        """The company as notifications present it."""
+        return CompanyProfile(
+            self.company_name or self.sender.name or "Callout", self.company_logo_url, zone_of(self.time_zone)
+        )
+
+    @property
     def confirm_base(self) -> str | None:
         """The URL of the page that confirms an address; None for mail without links to it."""
         return self.confirm_url or (None if self.link_base is None else f"{self.link_base}/confirm-address")
@@ -469,6 +514,8 @@ class Settings(BaseSettings):
             confirmations_per_customer=self.mail_confirmations_per_customer,
             confirmations_per_service=self.mail_confirmations_per_service,
             receipts_per_address=self.mail_receipts_per_address,
+            answers_per_ticket=self.mail_answers_per_ticket,
+            answers_per_customer=self.mail_answers_per_customer,
             summary_after=self.mail_summary_after,
             summary_time=timedelta(minutes=self.mail_summary_minutes),
         )
@@ -585,6 +632,36 @@ class Settings(BaseSettings):
         if not (plain and parts.scheme in ("https", "http") and parts.hostname and _has_port_or_none(parts)):
             raise ValueError("must be a URL such as https://callout.example.com, to which a path can be added")
         return url.rstrip("/")
+
+    @field_validator("portal_url", "dashboard_url", "device_url")
+    @classmethod
+    def _is_a_link(cls, url: str | None) -> str | None:
+        """A URL to which a path can be added, or one with places for the ticket's reference or id."""
+        if url is None:
+            return None
+        filled = url.replace(REFERENCE, "x").replace(ID, "x")
+        if filled == url:
+            return cls._is_the_begin_of_links(url)
+        parts = urlsplit(filled)
+        plain = not ("@" in parts.netloc or re.search(r"[^!-~]|[{}\"<>]", filled))
+        if not (plain and parts.scheme in ("https", "http") and parts.hostname and _has_port_or_none(parts)):
+            raise ValueError("must be a URL such as https://portal.example.com/tickets/{reference}")
+        return url
+
+    @field_validator("company_logo_url")
+    @classmethod
+    def _is_a_picture(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme != "https" or not parts.hostname or not re.fullmatch(r"[!#-;=?-~]+", url):
+            raise ValueError("must be a URL such as https://example.com/logo.png")
+        return url
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        return zone_of(name).key
 
     @field_validator("jwt_secret", "jwt_secret_previous")
     @classmethod

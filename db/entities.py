@@ -105,6 +105,8 @@ TICKETS = Listing(
     owner_suffix=frozenset({"status"}),
 )
 
+FOLLOW_UPS = Listing(keys={"CREATED_AT": by_time("created_at")}, default=(("CREATED_AT", False),))
+
 NOTES = Listing(keys={"CREATED_AT": by_time("created_at")}, default=(("CREATED_AT", False),))
 
 ATTACHMENTS = Listing(keys={"CREATED_AT": by_time("created_at")}, default=(("CREATED_AT", False),))

@@ -125,7 +125,9 @@ class NoticeKind(DocumentedEnum):
     ASSIGNED = "ASSIGNED", "A ticket was assigned to a technician."
     UNASSIGNED = "UNASSIGNED", "A ticket was taken away from a technician."
     NOTE_ADDED = "NOTE_ADDED", "A public note, or files, were added."
+    CUSTOMER_ANSWERED = "CUSTOMER_ANSWERED", "A customer has written on a ticket."
     RESOLVED = "RESOLVED", "A ticket was resolved."
+    REOPENED = "REOPENED", "A resolved or closed ticket was reopened."
     CONFIRM_ADDRESS = "CONFIRM_ADDRESS", "The ticket's contact is asked to confirm their e-mail address."
     TEST = "TEST", "A test message that an admin sent."
 

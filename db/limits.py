@@ -21,6 +21,7 @@ CONVERSATION_ID_MAX = 200
 CHAT_MESSAGES_MAX = 500
 CHAT_BODY_MAX = 10_000
 RECIPIENTS_MAX = 20
+REOPEN_DAYS_MAX = 3_650
 SAID_MAX = 1_000  # the result of an attempt to deliver, such as a mail server's answer
 BULK_MAX = 100  # tickets that one mutation changes
 MESSAGE_ID_MAX = 500

@@ -243,7 +243,8 @@ class TechnicianRow(Base):
 class TicketRow(Base):
     """A ticket. A trigger writes `search_text`: the search forms of reference, subject, contact name and customer name,
     a line each. `public_updated_at` is the `updated_at` that customers and services see: an internal note does not
-    change it. `sender_verified` is that of the message that created the ticket, as for a note."""
+    change it. `sender_verified` is that of the message that created the ticket, as for a note. `follows_id` is the
+    ticket that this one follows up."""
 
     __tablename__ = "tickets"
     __table_args__ = (
@@ -294,6 +295,13 @@ class TicketRow(Base):
         ),
         Index("ix_tickets_creator_id_created_at_id", "creator_id", "creator_kind", "created_at", "id"),
         Index(
+            "ix_tickets_follows_id_created_at_id",
+            "follows_id",
+            "created_at",
+            "id",
+            postgresql_where=text("follows_id IS NOT NULL"),
+        ),
+        Index(
             "ix_tickets_search",
             "search_text",
             "status",
@@ -343,6 +351,7 @@ class TicketRow(Base):
     closed_at: Mapped[datetime | None]
     search_text: Mapped[str] = mapped_column(server_default=text("''"))
     sender_verified: Mapped[bool | None]
+    follows_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("tickets.id"))
 
 
 class TicketChatRow(Base):
@@ -494,12 +503,14 @@ class ArticleWordRow(Base):
 
 class SupportSettingsRow(Base):
     """The support settings, a single row. The webhook's URL is a secret: it can be set and is used, but is never shown.
-    `email_kinds` and `google_chat_kinds` are the kinds of notifications that the channels send."""
+    `email_kinds` and `google_chat_kinds` are the kinds of notifications that the channels send. For `reopen_days` after
+    it was closed, a customer's answer reopens a ticket."""
 
     __tablename__ = "support_settings"
     __table_args__ = (
         CheckConstraint("id = 1", name="single_row"),
         CheckConstraint(f"cardinality(admin_recipients) <= {limits.RECIPIENTS_MAX}", name="recipients_count"),
+        CheckConstraint(f"reopen_days BETWEEN 0 AND {limits.REOPEN_DAYS_MAX}", name="reopen_days_bounded"),
         CheckConstraint(
             "NOT google_chat_enabled OR google_chat_webhook_url IS NOT NULL", name="google_chat_needs_webhook"
         ),
@@ -510,11 +521,13 @@ class SupportSettingsRow(Base):
     google_chat_webhook_url: Mapped[str | None]
     google_chat_enabled: Mapped[bool] = mapped_column(server_default=text("false"))
     email_kinds: Mapped[list[NoticeKind]] = mapped_column(
-        ARRAY(NOTICE_KIND), server_default=text("'{CREATED,ASSIGNED,UNASSIGNED,NOTE_ADDED,RESOLVED}'")
+        ARRAY(NOTICE_KIND),
+        server_default=text("'{CREATED,ASSIGNED,UNASSIGNED,NOTE_ADDED,CUSTOMER_ANSWERED,RESOLVED,REOPENED}'"),
     )
     google_chat_kinds: Mapped[list[NoticeKind]] = mapped_column(
-        ARRAY(NOTICE_KIND), server_default=text("'{CREATED,ASSIGNED}'")
+        ARRAY(NOTICE_KIND), server_default=text("'{CREATED,ASSIGNED,CUSTOMER_ANSWERED,REOPENED}'")
     )
+    reopen_days: Mapped[int] = mapped_column(server_default=text("14"))
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 

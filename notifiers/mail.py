@@ -16,7 +16,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
 
-from db.enums import NoticeKind
+from db.enums import Audience, NoticeKind, TicketPriority
 from notifiers import message_ids
 from notifiers.addresses import Mailbox, unstructured
 from notifiers.notification import Notification, NotifiedFile, Unavailable, Undeliverable
@@ -27,6 +27,7 @@ LINE = 76  # octets, RFC 2047, section 2
 THREAD_MAX = 20  # earlier mails that a mail refers to
 
 _FILE_POLICY = SMTP.clone(max_line_length=LINE)
+_PRESSING = (TicketPriority.HIGH, TicketPriority.URGENT)
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>")
 
 
@@ -88,8 +89,9 @@ class Composer:
 
 
 def _subject(notification: Notification) -> str:
-    """The subject, the same for all mails of a ticket, as some mail programs thread by it. The mail that asks to
-    confirm an address has its own, because the recipient may be a stranger to the ticket."""
+    """The subject, the same for all mails of a ticket, as some mail programs thread by it; for staff it begins with a
+    priority above the usual ones. The mail that asks to confirm an address has its own, because the recipient may be a
+    stranger to the ticket."""
     ticket = notification.ticket
     if ticket is None:
         return "Test message from Callout"
@@ -97,7 +99,9 @@ def _subject(notification: Notification) -> str:
         return f"{len(notification.summary)} new tickets"
     if notification.kind is NoticeKind.CONFIRM_ADDRESS:
         return f"[{ticket.reference}] Please confirm your e-mail address"
-    return f"[{ticket.reference}] {one_line(ticket.subject)}"
+    pressing = notification.audience is not Audience.CUSTOMER and ticket.priority in _PRESSING
+    priority = f"{ticket.priority.capitalize()}: " if pressing else ""
+    return f"[{ticket.reference}] {priority}{one_line(ticket.subject)}"
 
 
 def _folded(name: str, value: str) -> str:

@@ -84,9 +84,10 @@ SELECT claimed.id, claimed.channel, claimed.attempts, claimed.kind, claimed.audi
                 OR id = (SELECT attachment_id FROM ticket_events WHERE id = claimed.event_id))
     ) END AS files,
     ticket.id AS ticket_id, ticket.reference, ticket.subject, ticket.description, ticket.status, ticket.priority,
-    ticket.category, ticket.contact_name, ticket.contact_email, ticket.resolution, ticket.created_at,
+    ticket.category, ticket.contact_name, ticket.contact_email, ticket.contact_phone, ticket.resolution,
+    ticket.created_at, {BY_STAFF} AS by_staff,
     (SELECT name FROM customers WHERE id = ticket.customer_id AND NOT stranger.is_recipient) AS customer_name,
-    (SELECT address FROM properties WHERE id = ticket.property_id AND NOT stranger.is_recipient) AS property_address,
+    site.address AS property_address, site.account_number AS property_account_number,
     (SELECT name FROM technicians WHERE id = ticket.technician_id) AS technician_name
 FROM claimed
 CROSS JOIN LATERAL (
@@ -99,6 +100,7 @@ CROSS JOIN LATERAL (
     FROM (VALUES (claimed.recipient)) AS mine (recipient)
     LEFT JOIN customers AS customer ON customer.id = ticket.customer_id
 ) AS stranger
+LEFT JOIN properties AS site ON site.id = ticket.property_id AND NOT stranger.is_recipient
 ORDER BY claimed.created_at, claimed.id"""
 
 # The deliveries in a summary share its outcome.
@@ -166,11 +168,14 @@ class Claim:
                 category=TicketCategory(row["category"]),
                 contact_name=row["contact_name"],
                 contact_email=row["contact_email"],
+                contact_phone=row["contact_phone"],
                 customer_name=row["customer_name"],
                 property_address=row["property_address"],
+                property_account_number=row["property_account_number"],
                 technician_name=row["technician_name"],
                 resolution=row["resolution"],
                 created_at=row["created_at"],
+                by_staff=row["by_staff"],
             ),
             actor_name=row["actor_name"],
             at=row["at"],

@@ -48,10 +48,13 @@ from db.postgres.statement import Statement
 from db.sql import Expression, Row, table
 from db.viewer import Viewer
 from db.visibility import ViewerParameter
+from notifiers import contacts
+from notifiers.enqueue import MAILTO
 from notifiers.inbound.reading import BYTES_MAX, KEPT_MAX, TEXT_MAX, IncomingMail, read
 from notifiers.text import shortened
 from resolvers import inbound_files, note, ticket
 from resolvers.checks import Checks
+from resolvers.grace import in_grace
 from resolvers.mutation import Call, Input, Outcome, Transaction, UserErrorCode
 
 GATEWAY = "mail-in"
@@ -130,6 +133,7 @@ def _belonging() -> Statement:
     return Statement(
         select(
             _TICKETS,
+            in_grace(_TICKETS).label("in_grace"),
             _CUSTOMERS.c.name.label("customer_name"),
             by_contact.label("by_contact"),
             by_customer.label("by_customer"),
@@ -272,24 +276,27 @@ async def _open_ticket(transaction: Transaction, call: Call, mail: IncomingMail)
     customer = await _CUSTOMER.fetchrow(transaction, address=mail.from_address)
     name = mail.from_name or _name_of(mail)
     author = _outsider(mail, name) if customer is None else _customer(customer["id"], customer["name"])
-    ticket_id = new_id()
-    values = {
-        "id": ticket_id,
+    values = _described(mail, author) | {"customer_id": None if customer is None else str(customer["id"])}
+    writing = replace(call, viewer=author)
+    await ticket.write(transaction, writing, values)
+    await inbound_files.attach(transaction, writing, mail, values)
+    return Received(InboundOutcome.TICKET_CREATED, ticket_id=values["id"])
+
+
+def _described(mail: IncomingMail, author: Viewer) -> dict[str, Any]:
+    """The columns of a new ticket that the message itself decides."""
+    return {
+        "id": new_id(),
         "subject": mail.subject or NO_SUBJECT,
         "description": _body(mail, limits.DESCRIPTION_MAX),
         "source": TicketSource.EMAIL,
         "creator_kind": ActorKind.CUSTOMER,
         "creator_id": author.id,
-        "contact_name": name,
+        "contact_name": mail.from_name or _name_of(mail),
         "contact_email": mail.from_address,
         "contact_phone": None,
-        "customer_id": None if customer is None else str(customer["id"]),
         "sender_verified": mail.sender_verified,
     }
-    writing = replace(call, viewer=author)
-    await ticket.write(transaction, writing, values)
-    await inbound_files.attach(transaction, writing, mail, values)
-    return Received(InboundOutcome.TICKET_CREATED, ticket_id=ticket_id)
 
 
 def _name_of(mail: IncomingMail) -> str:
@@ -302,7 +309,7 @@ def _customer(customer_id: Any, name: str) -> Viewer:
 
 def _outsider(mail: IncomingMail, name: str) -> Viewer:
     """A viewer for a sender who is not a customer in the database. The id matches no customer, so they see nothing."""
-    return Viewer(Role.CUSTOMER, f"mailto:{str(mail.from_address).lower()}", name)
+    return Viewer(Role.CUSTOMER, f"{MAILTO}{str(mail.from_address).lower()}", name)
 
 
 def _body(mail: IncomingMail, maximum: int) -> str:
@@ -341,32 +348,37 @@ async def _answered(transaction: Transaction, call: Call, mail: IncomingMail) ->
 
 
 async def _add_note(transaction: Transaction, call: Call, mail: IncomingMail, answered: Mapping[str, Any]) -> Received:
-    """Add a public note if the customer or contact replies, which also reopens a resolved ticket; an internal one if a
-    staff address replies, as the address may be forged."""
+    """Add a public note if the customer or contact replies, or open a ticket that follows up one that was closed for
+    too long; add an internal note if a staff address replies, as the address may be forged."""
     if answered["by_customer"]:
         author = _customer(answered["customer_id"], answered["customer_name"])
     elif answered["by_contact"]:
         author = _outsider(mail, answered["contact_name"])
     else:
         author = Viewer(Role.SERVICE, GATEWAY, shortened(f"E-mail from {mail.from_address}", limits.NAME_MAX))
-    internal = author.role is Role.SERVICE
     writing = replace(call, viewer=author)
-    note_id, ticket_id = new_id(), str(answered["id"])
-    body = _body(mail, limits.NOTE_MAX)
-    await note.write(
-        transaction,
-        writing,
-        ticket_id,
-        note_id,
-        body,
-        internal_only=internal,
-        via=NoteVia.EMAIL,
-        sender_verified=mail.sender_verified,
-    )
-    if not internal:
-        await ticket.answered(transaction, writing, answered)
-    await inbound_files.attach(transaction, writing, mail, answered, note_id, internal_only=internal)
-    return Received(InboundOutcome.NOTE_ADDED, ticket_id=ticket_id, note_id=note_id)
+    note_id, body = new_id(), _body(mail, limits.NOTE_MAX)
+    how: Any = {"via": NoteVia.EMAIL, "sender_verified": mail.sender_verified}
+    if author.role is Role.SERVICE:
+        await note.write(transaction, writing, str(answered["id"]), note_id, body, [], internal_only=True, **how)
+        await inbound_files.attach(transaction, writing, mail, answered, note_id, internal_only=True)
+        return Received(InboundOutcome.NOTE_ADDED, ticket_id=str(answered["id"]), note_id=note_id)
+    taking = await note.taking_answer(transaction, answered, None if answered["by_customer"] else mail.from_address)
+    if taking is None:
+        return await _follow_up(transaction, writing, mail, answered)
+    await note.answer(transaction, writing, taking, note_id, body, **how)
+    await inbound_files.attach(transaction, writing, mail, taking, note_id)
+    return Received(InboundOutcome.NOTE_ADDED, ticket_id=str(taking["id"]), note_id=note_id)
+
+
+async def _follow_up(transaction: Transaction, call: Call, mail: IncomingMail, closed: Mapping[str, Any]) -> Received:
+    """Create a ticket that follows up a closed one: the same customer's, with the sender as its contact."""
+    refers = {name: None if closed[name] is None else str(closed[name]) for name in ("customer_id", "property_id")}
+    values = _described(mail, call.viewer) | refers | {"category": closed["category"], "follows_id": str(closed["id"])}
+    await ticket.write(transaction, call, values)
+    await contacts.inherit(transaction, values["id"])
+    await inbound_files.attach(transaction, call, mail, values)
+    return Received(InboundOutcome.TICKET_CREATED, ticket_id=values["id"])
 
 
 # The table of inbound messages

@@ -67,7 +67,11 @@ class NoteConnection(Connection):
 
 @strawberry.input(description="The note to add.")
 class NoteAddInput:
-    ticket_id: strawberry.ID = given("The ticket's id.")
+    ticket_id: strawberry.ID = given(
+        "The ticket's id. A customer's note reopens a ticket that is resolved, or that was closed within the days of "
+        "the support settings. Later the note goes to a ticket that follows this one up, and that is made if there is "
+        "none: `note.ticket`."
+    )
     body: str = given(f"The text of the note, at most {NOTE_MAX:,} characters.")
     internal_only: bool | None = optional(
         "Whether only admins and technicians can see the note; true by default. A customer's note is always public."
@@ -77,7 +81,11 @@ class NoteAddInput:
 
 @strawberry.type(description="The result of adding a note.")
 class NoteAddPayload(Payload):
-    note: Note | None = one(NOTE, "object_id", "The new note; null if the mutation failed.")
+    note: Note | None = one(
+        NOTE,
+        "object_id",
+        "The new note; null if the mutation failed. Its ticket is not always the input's: see there.",
+    )
 
 
 @strawberry.type

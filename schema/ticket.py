@@ -16,6 +16,7 @@ from db.entities import (
     DELIVERY,
     EVENT,
     EVENTS,
+    FOLLOW_UPS,
     NOTE,
     NOTES,
     PROPERTY,
@@ -187,6 +188,17 @@ class Ticket(Node):
         "id",
         "The article that was created from the ticket; null if there is none or you cannot see it.",
         referenced_by="source_ticket_id",
+    )
+    follow_up_of: Ticket | None = one(
+        TICKET,
+        "follows_id",
+        "The ticket that this one follows up; null if there is none or you cannot see it.",
+    )
+    follow_ups: TicketConnection = connection(
+        TICKET,
+        FOLLOW_UPS,
+        "The tickets that follow up this one and that you can see, oldest first.",
+        referenced_by="follows_id",
     )
     allowed_statuses: list[TicketStatus] = column(
         ticket_fields.allowed_statuses, "The statuses that you can set the ticket to."
@@ -550,7 +562,10 @@ class TicketMutations:
         ticket.assign, TicketAssignInput, "Assigns a ticket to a technician, or unassigns it.", roles=ADMINS
     )
     ticket_set_status: TicketSetStatusPayload = mutation(
-        ticket.set_status, TicketSetStatusInput, "Sets the status of a ticket.", roles=STAFF
+        ticket.set_status,
+        TicketSetStatusInput,
+        "Sets the status of a ticket. Customers can close or reopen a resolved one: see `allowedStatuses`.",
+        roles=STAFF | {Role.CUSTOMER},
     )
     ticket_resolve: TicketResolvePayload = mutation(
         ticket.resolve,

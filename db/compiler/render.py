@@ -3,17 +3,25 @@ JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from db.compiler.fields import MutationField
 from db.compiler.selection import Bound, Marks, Render, Selection
-from db.compiler.snippets import NO_ROW, OUTCOME, VIEWER, VIEWER_NAME, Snippets
+from db.compiler.snippets import NO_ROW, OUTCOME, VIEWER, VIEWER_NAME, VIEWER_ZONE, Snippets
 from db.enums import Role
 from db.events.log import Part, reads_the_same
 from db.events.position import NOW
 from db.postgres.statement import Statement
 from db.viewer import Viewer
+
+_OF_VIEWER: Mapping[str, Callable[[Viewer], str]] = {
+    VIEWER: attrgetter("id"),
+    VIEWER_NAME: attrgetter("name"),
+    VIEWER_ZONE: attrgetter("time_zone"),
+}
+"""For each parameter of the viewer, what of them it is."""
 
 
 class Compiled:
@@ -31,11 +39,11 @@ class Compiled:
         """Whether a mutation's payload can be read in the statement that writes its ticket."""
         self._fixed = statement.arguments({})
         self._sites: list[tuple[int, int, int]] = []  # place among the arguments, site, slot
-        self._viewer: list[tuple[int, bool]] = []  # place; true for the viewer's name, false for the id
+        self._viewer: list[tuple[int, Callable[[Viewer], str]]] = []  # place, what of the viewer stands there
         self._outcome: list[tuple[int, int]] = []  # place, index in `OUTCOME`
         for place, name in enumerate(statement.names):
-            if name in (VIEWER, VIEWER_NAME):
-                self._viewer.append((place, name == VIEWER_NAME))
+            if name in _OF_VIEWER:
+                self._viewer.append((place, _OF_VIEWER[name]))
             elif name in OUTCOME:
                 self._outcome.append((place, OUTCOME.index(name)))
             elif name.startswith("s") and name[1:].replace("_", "").isdigit():
@@ -47,8 +55,8 @@ class Compiled:
         arguments = self._fixed.copy()
         for place, site, slot in self._sites:
             arguments[place] = bounds[site].values[slot]
-        for place, name in self._viewer:
-            arguments[place] = viewer.name if name else viewer.id
+        for place, read in self._viewer:
+            arguments[place] = read(viewer)
         return arguments
 
     def given(self, arguments: list[Any], values: Mapping[str, Any]) -> list[Any]:
