@@ -29,7 +29,7 @@ test: $(DEV_STAMP)  ## Run the tests (ARGS="-k name" passes options to pytest)
 	@$(TEST) $(ARGS)
 
 test-node: $(DEV_STAMP) $(NODE_STAMP)  ## Run the tests of the JavaScript client; they need Node 20 or newer, and npm
-	@$(TEST) -n0 -rs tests/live/test_graphql_ws.py $(ARGS)
+	@$(TEST) -n0 -rs tests/live/test_graphql_ws.py tests/http/test_tus_clients.py $(ARGS)
 
 test-pgbouncer: $(DEV_STAMP)  ## Run the tests behind PgBouncer (apt install pgbouncer, or PGBOUNCER=/path/to/1.21 or newer)
 	@$(TEST) -n0 -rs tests/db/test_pgbouncer.py $(ARGS)

@@ -29,6 +29,7 @@ from callout.database import DatabaseUnusable, wait_for
 from callout.execution.budgets import Budgets
 from callout.execution.prepare import Preparer
 from callout.execution.run import Engine
+from callout.files.worker import FileWorker
 from callout.http import confirm_page, cross_origin, downloads, uploads
 from callout.http.access_log import AccessLog
 from callout.http.connection_limits import ConnectionLimits
@@ -145,6 +146,8 @@ async def _wire(
     links = FileLinks(identity, settings.api_base, settings.file_limits.upload_time, authenticator.is_revoked)
     await stack.enter_async_context(background(lambda: keep_swept(database, files, bell.ring)))
     engine = Engine(schema, preparer, database, cursors, channels, settings.own_mail, files, links, bell.ring)
+    file_worker = FileWorker(database, files.store, settings.scanner, heard=bell.ear().wait, written=bell.ring)
+    await stack.enter_async_context(background(file_worker.run))
     hub = Hub(database, settings.direct_url, bell, cursors)
     await stack.enter_async_context(background(hub.follow))
 

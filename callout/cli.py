@@ -185,8 +185,10 @@ def back_up(file: Path, force: bool) -> None:
     """Write the embedded database to FILE, while servers may use it."""
     from callout import backup
 
-    contents = backup.write(_with_embedded_database().data_dir, file, overwrite=force)
+    chosen = _with_embedded_database()
+    contents = backup.write(chosen.data_dir, file, overwrite=force)
     click.echo(f"{file} has {contents.tickets:,} tickets, as of {contents.taken_at}.")
+    click.echo(f"Attached files are not in it: now copy {chosen.object_store.place}.")
 
 
 @cli.command()

@@ -18,6 +18,7 @@ import asyncpg
 from callout.settings import Settings
 from db.enums import Role
 from db.errors import Failure
+from db.object_store import StoreError
 from db.postgres.pool import OUTAGE, Database
 from db.viewer import Viewer
 from notifiers.inbound.imap import Account, ImapMailbox, LoginRefused, OAuthClient
@@ -34,8 +35,8 @@ logger = logging.getLogger(__name__)
 
 EX_TEMPFAIL = 75  # in sysexits.h: try again later
 RETRY_SECONDS_MAX = 300.0
-EXPECTED = (Failure, *OUTAGE)
-"""Failures of the mailbox or the database. Their messages can be shown to the operator as they are."""
+EXPECTED = (Failure, StoreError, *OUTAGE)
+"""Failures of the mailbox, the database or the object store. The operator can be shown their messages as they are."""
 
 _AT_ONCE = 65_536  # bytes; the rest of a message that is too large is discarded in such chunks
 
@@ -110,10 +111,10 @@ async def _empty_once(settings: Settings, url: str, account: Account, tokens: Ac
 
 
 async def _take_each(settings: Settings, url: str, mailbox: ImapMailbox, uids: list[str], show: Show) -> None:
-    """Receives each message and marks it as seen. One that exceeds `BYTES_MAX` is read to one byte more, which
-    shows that it is too large. One that the database refuses stays unseen and does not keep the others from being
-    received; its error is raised in the end."""
-    refused: asyncpg.PostgresError | None = None
+    """Receives each message and marks it as seen. One that exceeds `BYTES_MAX` is read to one byte more, which shows
+    that it is too large. One that the database or the object store refuses stays unseen and does not keep the others
+    from being received; its error is raised in the end."""
+    refused: asyncpg.PostgresError | StoreError | None = None
     database = await Database.open(url, size=1)
     try:
         call = _call(settings, database)
@@ -123,7 +124,7 @@ async def _take_each(settings: Settings, url: str, mailbox: ImapMailbox, uids: l
                 continue
             try:
                 show(await _line(database, await receive(call, raw)))
-            except asyncpg.PostgresError as error:
+            except (asyncpg.PostgresError, StoreError) as error:
                 refused = error
             else:
                 await asyncio.to_thread(mailbox.mark, uid)

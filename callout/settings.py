@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from callout.execution.budgets import UNLIMITED, Allowance
+from callout.files.scanner import Scanner
 from callout.http.client_address import ClientAddresses, parse_network
 from db import retention
 from db.enums import EVERYONE, STAFF, Role
@@ -234,6 +235,11 @@ class Settings(BaseSettings):
     rejected_file_retention_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
         30, description="How many days it is kept in mind that a file was rejected, and why."
     )
+    clamd_url: str | None = Field(
+        None,
+        description="The ClamAV daemon that scans attached files: `tcp://host:3310` or `unix:///path`. Without it files"
+        " are not scanned.",
+    )
     jwt_secret: str | None = Field(
         None,
         repr=False,
@@ -308,6 +314,10 @@ class Settings(BaseSettings):
         None,
         description="Callout's page `/confirm-address` as the recipients of mail reach it, on which they confirm their"
         " address. If not set, `{CALLOUT_PUBLIC_URL}/confirm-address`.",
+    )
+    mail_files_mib: Annotated[int, Field(ge=0, le=50)] = Field(
+        5,
+        description="How many MiB of files a mail may carry; others are named in it. 0 to carry none.",
     )
     mail_confirmations_per_address: Annotated[int, Field(ge=1, le=1_000)] = Field(
         5,
@@ -403,6 +413,10 @@ class Settings(BaseSettings):
     @property
     def smtp_server(self) -> SmtpServer | None:
         return None if self.smtp_url is None else SmtpServer.parse(self.smtp_url)
+
+    @property
+    def scanner(self) -> Scanner | None:
+        return None if self.clamd_url is None else Scanner.parse(self.clamd_url)
 
     @property
     def sender(self) -> Mailbox:
@@ -581,6 +595,13 @@ class Settings(BaseSettings):
         if silence <= info.data.get("socket_ping_seconds", 0):
             raise ValueError(f"must be more than {PREFIX}SOCKET_PING_SECONDS, so that clients can answer the ping")
         return silence
+
+    @field_validator("clamd_url")
+    @classmethod
+    def _is_a_scanner(cls, url: str | None) -> str | None:
+        if url is not None:
+            Scanner.parse(url)
+        return url
 
     @field_validator("imap_url")
     @classmethod

@@ -124,7 +124,7 @@ class NoticeKind(DocumentedEnum):
     CREATED = "CREATED", "A ticket was created."
     ASSIGNED = "ASSIGNED", "A ticket was assigned to a technician."
     UNASSIGNED = "UNASSIGNED", "A ticket was taken away from a technician."
-    NOTE_ADDED = "NOTE_ADDED", "A public note was added."
+    NOTE_ADDED = "NOTE_ADDED", "A public note, or files, were added."
     CUSTOMER_ANSWERED = "CUSTOMER_ANSWERED", "A customer has written on a ticket."
     RESOLVED = "RESOLVED", "A ticket was resolved."
     REOPENED = "REOPENED", "A resolved or closed ticket was reopened."

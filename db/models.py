@@ -404,6 +404,9 @@ class AttachmentRow(Base):
     UPLOADING, `size` and `sha256` are what the client has announced; `upload_size` always is that size, as the file may
     be changed after it has arrived. `reason` says why it was REJECTED. `width` and
     `height` are those of an image, in pixels. `finished_at` is when it became READY or REJECTED.
+
+    While it is SCANNING, `due_at` is when a worker may claim it (`callout/files/worker.py`), at once if it is null, and
+    `attempts` counts the claims. `uploaded_sha256` is the digest of what was uploaded, if a photo has replaced it.
     """
 
     __tablename__ = "attachments"
@@ -458,6 +461,9 @@ class AttachmentRow(Base):
     creator_name: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     finished_at: Mapped[datetime | None]
+    due_at: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    uploaded_sha256: Mapped[bytes | None] = mapped_column(BYTEA)
 
 
 class ArticleRow(Base):

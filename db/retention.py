@@ -20,16 +20,16 @@ _NAME: Final = "SELECT set_config('callout.pruning', $1, true)"
 
 @dataclass(frozen=True, slots=True)
 class Retained:
-    """Rows that are kept for a time: their `name`, their table and its primary key, and the column with the time from
-    which on it counts, or null. If there is an `emptied` column, the rows stay, and lose what it has; `among` is the
-    condition for rows that may be pruned, if not all may."""
+    """Rows that are kept for a time: their `name`, their table and its primary key, the column with the time from
+    which on it counts, or null; and a condition for those that are meant, if it is not all. If there is an `emptied`
+    column, the rows stay, and lose what it has."""
 
     name: str
     table: str
     key: str
     since: str
+    which: str = "true"
     emptied: str | None = None
-    among: str = "true"
 
     async def prune(self, connection: Any, kept: timedelta) -> int:
         """Deletes the rows that are older than `kept`, and returns their number. Any number of processes may call it.
@@ -48,7 +48,7 @@ class Retained:
     def _statement(self) -> str:
         change = f"UPDATE {self.table} SET {self.emptied} = NULL" if self.emptied else f"DELETE FROM {self.table}"
         return f"""{change} WHERE ({self.key}) IN (
-            SELECT {self.key} FROM {self.table} WHERE {self.since} < now() - $1::interval AND {self.among}
+            SELECT {self.key} FROM {self.table} WHERE {self.which} AND {self.since} < now() - $1::interval
             ORDER BY {self.since} LIMIT {AT_ONCE} FOR UPDATE SKIP LOCKED)"""
 
 
@@ -62,14 +62,14 @@ RAW_MAIL: Final = Retained(
     "inbound_messages",
     "id",
     "received_at",
+    "raw IS NOT NULL AND outcome <> 'KEPT_ASIDE'",
     emptied="raw",
-    among="raw IS NOT NULL AND outcome <> 'KEPT_ASIDE'",
 )
 """As it arrived. What waits for an admin is kept, because nothing else has its text."""
 
 AUDIT_ENTRIES: Final = Retained("entries of the audit trail", "audit_entries", "id", "at")
 
-REJECTED_ATTACHMENTS: Final = Retained("rejected files", "attachments", "id", "finished_at", among="state = 'REJECTED'")
+REJECTED_ATTACHMENTS: Final = Retained("rejected files", "attachments", "id", "finished_at", "state = 'REJECTED'")
 
 IDEMPOTENCY_KEYS: Final = Retained("idempotency keys", "idempotency_keys", "caller, key", "created_at")
 

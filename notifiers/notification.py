@@ -64,13 +64,26 @@ class SummaryLine:
 
 
 @dataclass(frozen=True, slots=True)
+class NotifiedFile:
+    """A file that a notification names. `size` is in bytes, `digest` names its object in the store. `data` is None
+    unless the mail carries the file."""
+
+    name: str
+    content_type: str
+    size: int
+    digest: bytes
+    data: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Notification:
     """`delivery_id` is the same on every attempt. `recipient` is an e-mail address; empty for Google Chat, which has
     one space. `ticket` is None only in a test (`NoticeKind.TEST`). `note` is the text of the note that was added, if
     the notification is about one.
     `thread` has the Message-IDs, oldest first, of the mails about this ticket that the recipient has received.
     `confirmation_token` is for the link of `NoticeKind.CONFIRM_ADDRESS`. `summary` has the new tickets, two or more,
-    the most urgent first, if this is a summary of them instead of a notification of one."""
+    the most urgent first, if this is a summary of them instead of a notification of one. `files` are those that staff
+    have added to the ticket for the customer, if the notification is about them."""
 
     delivery_id: str  # UUID
     kind: NoticeKind
@@ -85,6 +98,7 @@ class Notification:
     webhook_url: str | None = field(default=None, repr=False)
     confirmation_token: str | None = field(default=None, repr=False)
     summary: tuple[SummaryLine, ...] = ()
+    files: tuple[NotifiedFile, ...] = ()
 
 
 class Channel(ABC):

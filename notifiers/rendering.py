@@ -31,7 +31,7 @@ from notifiers import samples
 from notifiers.company_profile import CompanyProfile
 from notifiers.contacts import CONFIRMABLE
 from notifiers.links import TicketLinks, confirmation_link
-from notifiers.notification import Notification
+from notifiers.notification import Notification, NotifiedFile
 from notifiers.text import one_line, tidy
 
 NO_LINKS = TicketLinks()
@@ -106,7 +106,7 @@ class Templates:
         return context | {"company": self._company.name, "logo": self._company.logo_url}
 
     def _render(self, notification: Notification, form: str, context: dict[str, Any]) -> str:
-        kind = "summary" if notification.summary else notification.kind.lower()
+        kind = "summary" if notification.summary else "files_added" if notification.files else notification.kind.lower()
         names = [f"{kind}_{notification.audience.lower()}.{form}", f"{kind}.{form}"]
         name = names[-1]
         try:
@@ -147,8 +147,16 @@ def _context(notification: Notification, link: str | None) -> dict[str, Any]:
         "at": notification.at,
         "note": tidy(notification.note or "") if notification.kind in _ABOUT_NOTES else "",
         "link": link,
+        "carried": [_described(file) for file in notification.files if file.data is not None],
+        "linked": [_described(file) for file in notification.files if file.data is None],
         "tickets": [replace(line, subject=one_line(line.subject)) for line in notification.summary],
     }
+
+
+def _described(file: NotifiedFile) -> str:
+    """`photo.jpg (1.2 MiB)`"""
+    size = f"{file.size / 2**20:.1f} MiB" if file.size >= 2**20 else f"{-(-file.size // 1024)} KiB"
+    return f"{one_line(file.name)} ({size})"
 
 
 def _context_of_question(notification: Notification, link: str | None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from db.enums import Audience, NoticeKind, TicketCategory, TicketPriority, TicketStatus
-from notifiers.notification import Notification, SummaryLine, TicketFacts
+from notifiers.notification import Notification, NotifiedFile, SummaryLine, TicketFacts
 
 _AT = datetime(2026, 11, 24, 14, 12, tzinfo=UTC)
 _OPENED = TicketFacts(
@@ -52,6 +52,10 @@ _SUMMARY = (
     SummaryLine("TKT-A2B4C3", TicketPriority.HIGH, "Alarm panel beeping after power outage"),
     SummaryLine("TKT-W9R5TD", TicketPriority.LOW, "New badge for the garage door"),
 )
+_FILES = (
+    NotifiedFile("new-battery.jpg", "image/jpeg", 312_000, bytes(32), b"\xff\xd8\xff"),
+    NotifiedFile("test-report.pdf", "application/pdf", 7_900_000, bytes(32)),
+)
 _NOTES = {
     NoticeKind.NOTE_ADDED: "Dev will be with you on Thursday at 10.",
     NoticeKind.CUSTOMER_ANSWERED: "The janitor can let you in before 10 as well.",
@@ -85,10 +89,20 @@ def sample_summary() -> Notification:
     return replace(sample_notification(NoticeKind.CREATED, Audience.ADMIN), summary=_SUMMARY)
 
 
+def sample_files() -> Notification:
+    return replace(sample_notification(NoticeKind.NOTE_ADDED, Audience.CUSTOMER), note=None, files=_FILES)
+
+
 def all_samples() -> list[Notification]:
     """One of each kind to each audience, and those whose templates have further branches."""
     by_kind = {kind: [sample_notification(kind, audience) for audience in Audience] for kind in NoticeKind}
     receipt = sample_notification(NoticeKind.CREATED, Audience.CUSTOMER)
     by_staff = replace(receipt, ticket=replace(_OPENED, by_staff=True))
     without_note = [replace(each, note=None) for each in by_kind[NoticeKind.REOPENED]]
-    return [*(each for samples in by_kind.values() for each in samples), by_staff, *without_note, sample_summary()]
+    return [
+        *(each for samples in by_kind.values() for each in samples),
+        by_staff,
+        *without_note,
+        sample_summary(),
+        sample_files(),
+    ]

@@ -24,8 +24,9 @@ from db.postgres.statement import Statement
 from db.sql import Condition, Expression, table
 from db.viewer import Viewer
 from db.visibility import ViewerParameter
+from notifiers.outgoing_files import TO_CUSTOMER
 from resolvers import idempotency
-from resolvers.attachment_rules import UNKNOWN_TYPE, event_is_public, file_name, media_type
+from resolvers.attachment_rules import UNKNOWN_TYPE, event_is_public, file_name, is_for_customer, media_type
 from resolvers.checks import Checks
 from resolvers.file_links import UPLOAD
 from resolvers.mutation import Call, Input, MutationError, Outcome, Refused, Transaction, UserErrorCode
@@ -77,6 +78,11 @@ _OF_VIEWER = Statement(
     )
 )
 _TICKET_OF = Statement(select(_ATTACHMENTS.c.ticket_id).where(_ATTACHMENTS.c.id == _id()))
+_ARRIVED = Statement(
+    update(_ATTACHMENTS)
+    .where(_ATTACHMENTS.c.id == _id(), _ATTACHMENTS.c.state == AttachmentState.UPLOADING)
+    .values(state=literal_column(f"'{AttachmentState.SCANNING}'"))
+)
 _LOCK_TICKET = Statement(select(_TICKETS.c.id).where(_TICKETS.c.id == _id()).with_for_update())
 _HOLD_OBJECT = Statement(
     select(func.pg_advisory_xact_lock_shared(literal_column(str(LOCK)), bindparam("number", type_=Integer())))
@@ -140,9 +146,9 @@ async def keep(
 
 
 async def arrived(transaction: Transaction, store: ObjectStore, attachment_id: str, stored: Stored) -> None:
-    """Record that the attachment's file has arrived and is stored. Raises `ObjectGone`."""
+    """Record that the attachment's file has arrived and is stored; the file worker checks it. Raises `ObjectGone`."""
     await hold_object(transaction, store, stored.digest)
-    await settle(transaction, attachment_id, AttachmentState.READY)
+    await _ARRIVED.execute(transaction, id=attachment_id)
 
 
 async def hold_object(transaction: Transaction, store: ObjectStore, digest: bytes) -> None:
@@ -186,6 +192,7 @@ async def settle(
         attachment_id,
         TicketEventKind.ATTACHMENT_ADDED if ready else TicketEventKind.ATTACHMENT_REJECTED,
         public=event_is_public(settled, state),
+        deliveries=TO_CUSTOMER if ready and is_for_customer(settled) else None,
     )
     return True
 

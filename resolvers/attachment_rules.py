@@ -56,6 +56,12 @@ def file_name(given: str) -> str:
     return name or UNNAMED
 
 
+def with_extension(name: str, extension: str) -> str:
+    """The name with this extension, which begins with a dot, instead of the one that it has."""
+    stem = name.rpartition(".")[0] or name
+    return stem[: FILE_NAME_MAX - len(extension)] + extension
+
+
 def media_type(given: str) -> str | None:
     """The media type in lower case, without parameters; None if it is not one."""
     type_ = given.partition(";")[0].strip().lower()
@@ -68,3 +74,8 @@ def event_is_public(attachment: Any, state: AttachmentState) -> bool:
     if attachment["internal_only"]:
         return False
     return state is AttachmentState.READY or attachment["creator_kind"] in (ActorKind.CUSTOMER, ActorKind.SERVICE)
+
+
+def is_for_customer(attachment: Any) -> bool:
+    """Whether the customer is notified of the attachment: staff have attached it publicly."""
+    return not attachment["internal_only"] and attachment["creator_kind"] in (ActorKind.ADMIN, ActorKind.TECHNICIAN)

@@ -54,10 +54,9 @@ from notifiers import contacts, rules
 from notifiers.enqueue import MAILTO
 from notifiers.inbound.history import Divided
 from notifiers.inbound.mailboxes import spellings, without_tag
-from notifiers.inbound.parts import IncomingFile
 from notifiers.inbound.reading import BYTES_MAX, KEPT_MAX, TEXT_MAX, IncomingMail, read
 from notifiers.text import shortened
-from resolvers import note, quotes, ticket
+from resolvers import inbound_files, note, quotes, ticket
 from resolvers.checks import Checks
 from resolvers.grace import in_grace
 from resolvers.mutation import Call, Input, Outcome, Transaction, UserErrorCode
@@ -76,9 +75,6 @@ _PARSING = ThreadPoolExecutor(1, "mail")
 
 _REPEATS_MAX = 20
 """Tickets that one sender can create with the same text within an hour. More look like an auto-responder in a loop."""
-
-_LISTED_MAX = 20
-"""Files whose names a text lists."""
 
 _IGNORED_MAX = 100
 """Automatic messages that are kept whole of one sender within a day. A monitor or a loop could fill the disk."""
@@ -254,6 +250,8 @@ async def parsed(call: Call, raw: bytes) -> IncomingMail:
 
 
 async def _receive(call: Call, mail: IncomingMail, raw: bytes) -> Received:
+    if _decided(mail) is None:
+        await inbound_files.store(call, mail)
     try:
         return await _take(call, mail, raw)
     except _Seen as seen:
@@ -354,7 +352,9 @@ async def _open_ticket(
     author = _outsider(mail, name) if customer is None else _customer(customer["id"], customer["name"])
     values = _described(mail, author) | {"customer_id": None if customer is None else str(customer["id"])}
     values |= {} if follows_id is None else {"follows_id": follows_id}
-    await ticket.write(transaction, replace(call, viewer=author), values)
+    writing = replace(call, viewer=author)
+    await ticket.write(transaction, writing, values)
+    await inbound_files.attach(transaction, writing, mail, values)
     return Received(InboundOutcome.TICKET_CREATED, ticket_id=values["id"])
 
 
@@ -398,12 +398,10 @@ def _outsider(mail: IncomingMail, name: str) -> Viewer:
 
 
 def _body(mail: IncomingMail, text: str, maximum: int) -> str:
-    """A text of the message, the remarks about it and the names of its files, in at most `maximum` characters. A longer
-    text is cut, with a remark that says so. The rest is few and short, so most of the characters are left for the
-    text."""
-    named = "".join(f"\n- {name}" for name in _listed(mail.files))
-    tail = "".join(f"\n\n{remark}" for remark in mail.remarks)
-    tail += f"\n\nAttachments (not stored):{named}" if named else ""
+    """A text of the message and the remarks about it, in at most `maximum` characters. A longer text is cut, with a
+    remark that says so. The remarks are few and short, so most of the characters are left for the text."""
+    left_out = inbound_files.left_out(mail.files)
+    tail = "".join(f"\n\n{remark}" for remark in (*mail.remarks, *filter(None, (left_out,))))
     return _shortened(text.strip() or NO_TEXT, maximum - len(tail), mail.cut) + tail
 
 
@@ -415,13 +413,6 @@ def _shortened(text: str, maximum: int, was_cut: bool) -> str:
     why = f"only its first {TEXT_MAX:,} characters were read" if was_cut else f"it has {len(text):,} characters"
     mark = f"\n\n… (The message was shortened: {why}.)"
     return text[: maximum - len(mark)].rstrip() + mark
-
-
-def _listed(files: tuple[IncomingFile, ...]) -> list[str]:
-    """The names and types of the first files, and how many more there are."""
-    names = [f"{file.name} ({file.content_type})" if file.name else file.content_type for file in files]
-    more = len(names) - _LISTED_MAX
-    return [*names[:_LISTED_MAX], f"and {more} more"] if more > 0 else names
 
 
 # A reply
@@ -480,6 +471,7 @@ async def _add_note(transaction: Transaction, call: Call, mail: IncomingMail, an
     if internal:
         targets = rules.of_doubtful_answer() if _is_customers_side(answered) else []
         await note.write(transaction, writing, str(answered["id"]), note_id, body, targets, internal_only=True, **how)
+        await inbound_files.attach(transaction, writing, mail, answered, note_id, internal_only=True)
         return Received(InboundOutcome.NOTE_ADDED, ticket_id=str(answered["id"]), note_id=note_id)
     taking = await note.taking_answer(transaction, answered, None if answered["by_customer"] else mail.from_address)
     if taking is None and not (answered["by_customer"] or answered["by_contact"]):
@@ -487,6 +479,7 @@ async def _add_note(transaction: Transaction, call: Call, mail: IncomingMail, an
     if taking is None:
         return await _follow_up(transaction, writing, mail, answered)
     await note.answer(transaction, writing, taking, note_id, body, **how)
+    await inbound_files.attach(transaction, writing, mail, taking, note_id)
     return Received(InboundOutcome.NOTE_ADDED, ticket_id=str(taking["id"]), note_id=note_id)
 
 
@@ -500,6 +493,7 @@ async def _follow_up(transaction: Transaction, call: Call, mail: IncomingMail, c
     values = _described(mail, call.viewer) | refers | {"category": closed["category"], "follows_id": str(closed["id"])}
     await ticket.write(transaction, call, values)
     await contacts.inherit(transaction, values["id"])
+    await inbound_files.attach(transaction, call, mail, values)
     return Received(InboundOutcome.TICKET_CREATED, ticket_id=values["id"])
 
 

@@ -108,6 +108,7 @@ UPDATE attachments SET
     finished_at = CASE WHEN {_IS_FILE_OF} THEN coalesce(finished_at, now()) ELSE finished_at END,
     reason = CASE WHEN NOT {_IS_FILE_OF} THEN reason END,
     sha256 = CASE WHEN NOT {_IS_FILE_OF} THEN sha256 END,
+    uploaded_sha256 = CASE WHEN NOT {_IS_FILE_OF} THEN uploaded_sha256 END,
     thumbnail = CASE WHEN NOT {_IS_FILE_OF} THEN thumbnail END,
     creator_id = {_author_id("creator_kind", "creator_id", "customer_id::text")},
     creator_name = {_author_name("creator_kind", "creator_id", "creator_name", "customer_id::text")}

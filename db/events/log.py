@@ -305,12 +305,13 @@ async def attachment(
     kind: TicketEventKind,
     *,
     public: bool,
+    deliveries: Part | None = None,
 ) -> None:
     """Write the event of an attachment of a ticket that the transaction has locked. The time of update that customers
     and services see stays as it is for a rejection, which most of them do not see, even if the event is `public`."""
     given = {"id": ticket_id, "attachment_id": attachment_id, "kind": kind, "public": public}
     given |= {"touching": public and kind is TicketEventKind.ATTACHMENT_ADDED, **_written_by(viewer)}
-    await _write(connection, _ATTACHMENT, given, None, None)
+    await _write(connection, _ATTACHMENT, given, deliveries, None)
 
 
 # Deletes events below the horizon. The horizon must have been there for a grace period, so that replays that started

@@ -47,6 +47,7 @@ class Held:
         self._texts = _first([squeezed(text) for text in texts])
         self._pieces = sorted({*_phrases(), *filter(None, map(squeezed, names))}, key=len, reverse=True)
         self._addresses = addresses
+        self._mailboxes = {address.partition("@")[0] for address in addresses}
         self._answers_us = answers_us
         self._only_marks = only_marks
         self._lines_left = _LINES_MAX
@@ -63,7 +64,10 @@ class Held:
     def _is_from_us(self, message: Quoted, *, is_first: bool) -> bool:
         if not (message.is_marked and self._only_marks):
             return False
-        named = any(address in message.introduction.lower() for address in self._addresses)
+        above = message.introduction.lower()
+        named = any(address in above for address in self._addresses)
+        if "@" not in above:
+            named = any(re.search(rf"\b{re.escape(name)}\b", above) for name in self._mailboxes)
         return named or (is_first and self._answers_us and message.depth == 1)
 
     def _has(self, text: str) -> bool:

@@ -57,7 +57,7 @@ OTHERS = {
     *(f"erasures.{name}" for name in ("actor_id", "actor_name", "stage", "sought")),
     # Ids, digests and texts of our own.
     *("idempotency_keys.caller", "idempotency_keys.request_hash", "ticket_chats.creator_id"),
-    *("attachments.sha256", "attachments.thumbnail", "attachments.reason"),
+    *(f"attachments.{name}" for name in ("sha256", "uploaded_sha256", "thumbnail", "reason")),
     *("inbound_messages.key", "inbound_messages.content", "inbound_messages.reason"),
     *(f"contact_confirmations.{name}" for name in ("token", "mailbox", "caller")),
     *("service_ticket_counts.creator_id", "token_revocations.subject", "tracking_guesses.subject"),
@@ -219,9 +219,12 @@ async def everywhere(server: Server) -> Everywhere:
     async with Api(server) as admin:
         scene = Everywhere(admin)
         await scene.write()
-        async with connected(server.database_url) as database:  # as the files of a mail have it
-            by_mail = "UPDATE attachments SET creator_kind = 'CUSTOMER', creator_id = $1 WHERE id = $2"
-            await database.execute(by_mail, f"mailto:{EMAIL}", key(scene.files["inside"]))
+        async with connected(server.database_url) as database:
+            # As the files of a mail have it, and as it was announced until the file is checked.
+            by_mail = (
+                "UPDATE attachments SET creator_kind = 'CUSTOMER', creator_id = $1, content_type = $2 WHERE id = $3"
+            )
+            await database.execute(by_mail, f"mailto:{EMAIL}", "application/x-quackenbush", key(scene.files["inside"]))
     scene.api = Api(server)
     return scene
 

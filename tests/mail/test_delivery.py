@@ -141,6 +141,7 @@ async def test_a_notification_has_the_ticket_after_the_event_and_todays_names(
         "webhook_url": None,
         "confirmation_token": None,
         "summary": [],
+        "files": [],
     }
     (note,) = [each for each in sink.taken if each["kind"] == "NOTE_ADDED"]
     assert (note["note"], note["ticket"]["subject"]) == ("We come on Monday.", "Another subject")

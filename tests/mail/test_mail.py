@@ -332,6 +332,9 @@ def test_every_notification_has_equivalent_text_and_html() -> None:
             for line in (sample.ticket.resolution or "").split("\n"):
                 assert line in text
                 assert line in page.text
+        for file in sample.files:
+            assert file.name in text
+            assert file.name in page.text
         if sample.note is not None:
             assert sample.note in text
             assert sample.note in page.text

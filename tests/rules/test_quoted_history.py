@@ -110,6 +110,9 @@ def test_a_mail_of_ours_is_recognised_by_its_address_or_by_the_message_that_is_a
     """If every line of it is marked: otherwise its reader may have written between the lines."""
     named = f"On Mon, Nov 23, 2026 Callout <{OURS}> wrote:\n\n{marked(ASKED)}"
     assert read(f"{OWN}\n\n{named}") == Divided(OWN, named)
+    short = f"W dniu 23.11.2026 o 10:15, Support pisze:\n{marked(ASKED)}"  # the name of our mailbox, and no address
+    assert read(f"{OWN}\n\n{short}") == Divided(OWN, short)
+    assert read(f"{OWN}\n\n{short.replace('Support', 'Bob')}").quoted == ""
     unnamed = f"On Mon, Nov 23, 2026 the company wrote:\n\n{marked(ASKED)}"
     assert read(f"{OWN}\n\n{unnamed}", answers_us=True) == Divided(OWN, unnamed)
     for text in (f"{OWN}\n\n{unnamed}", f"{OWN}\n\n{named.replace('> ', '')}"):
@@ -154,6 +157,7 @@ HEADER = f"From: Support <{OURS}>\nSent: Monday, November 23, 2026 9:12 AM\nTo: 
     [
         HEADER + "Which zone beeps?\nANN: zone 4, the back door\n\nWhen may our technician come?\nANN: Thursday",
         HEADER + "Which zone beeps?\nzone 4\nWhen may our technician come?",
+        HEADER + "Which zone beeps?\nzone\nWhen may our technician come?",  # words that we hold, but not there
         HEADER + "Which zone beeps? 4\nWhen may our technician come?",
         HEADER + "Which zone beeps?\nWhen may our technician come?\n4",
         f"On Mon, Nov 23, 2026 Support <{OURS}> wrote:\n\nWhich zone beeps?\n4\n\nWhen may our technician come?\nnow",

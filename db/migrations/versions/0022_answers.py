@@ -13,7 +13,7 @@ from alembic import op
 from db.postgres.indexes import drop_index, make_index
 
 revision = "0022"
-down_revision = "0026"
+down_revision = "0021"
 branch_labels = None
 depends_on = None
 
