@@ -16,7 +16,7 @@ from db.erasure import placeholders
 from db.postgres.statement import Statement
 from db.sql import table
 from notifiers.inbound.reading import IncomingMail
-from resolvers import audit, inbound
+from resolvers import audit, inbound, inbound_files
 from resolvers.checks import Checks
 from resolvers.inbound import WAITING
 from resolvers.mutation import Call, Input, MutationError, Outcome, Refused, Transaction, UserErrorCode
@@ -85,6 +85,7 @@ async def _read(call: Call, row: Mapping[str, Any], address: str | None) -> Inco
     """The message as it was read when it came in, with the address that an admin has given for its writer."""
     mail = await inbound.parsed(call, row["raw"])
     mail = replace(mail, automatic=None, unusable=None)
+    await inbound_files.store(call, mail)
     if address is not None:
         return replace(mail, from_address=address, through=None, believed=True, sender_verified=None)
     usable = Checks()

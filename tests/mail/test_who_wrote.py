@@ -252,6 +252,16 @@ async def test_an_accepted_message_becomes_the_ticket_that_it_would_have_been(ap
     assert changes == {"outcome": ("IGNORED", "TICKET_CREATED"), "ticketId": (None, made["id"])}
 
 
+async def test_the_files_of_an_accepted_message_are_attached(api: Api) -> None:
+    body = "--b\r\n\r\nSee the plan.\r\n--b\r\nContent-Type: text/csv; name=plan.csv\r\n\r\na,b\r\n--b--\r\n"
+    raw = message(address(), body, content_type="multipart/mixed; boundary=b", precedence="bulk")
+    found = await waiting(api, raw)
+    done = await api.done("inboundMessageAccept", REVIEWED, inboundMessageId=found["id"])
+    document = "query($id: ID!) { ticket(by: {id: $id}) { attachments { nodes { name } } } }"
+    made = (await api(document, id=done["inboundMessage"]["ticket"]["id"]))["ticket"]
+    assert made["attachments"]["nodes"] == [{"name": "plan.csv"}]
+
+
 async def test_an_accepted_reply_becomes_a_note(api: Api, copied: dict[str, str]) -> None:
     raw = message(copied["ann"], "Any news?", in_reply_to=copied["message_id"], auto_submitted="auto-generated")
     found = await waiting(api, raw)
