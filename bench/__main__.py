@@ -6,7 +6,20 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import attacks, compare, fanout, filters, idle, million, notifications, returning, technicians, vary, writes
+from bench import (
+    attacks,
+    compare,
+    fanout,
+    filters,
+    idle,
+    million,
+    notifications,
+    returning,
+    technicians,
+    upgrading,
+    vary,
+    writes,
+)
 from bench.cases import CASES
 from bench.report import print_machine
 
@@ -29,6 +42,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
         DATA / "bench-live", seconds=given.seconds, budgets=given.budgets == "on", only=given.only
     ),
     "million": lambda given: million.run(DATA / "bench-million"),
+    "upgrading": lambda given: upgrading.run(DATA / "bench-million"),
 }
 
 

@@ -16,18 +16,30 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callout import health, logs, notification_worker
 from callout.auth.authenticator import Authenticator
-from callout.background import background, keep_counted, keep_erasing, keep_forgetting, keep_pruned, keep_retained
+from callout.background import (
+    background,
+    keep_counted,
+    keep_erasing,
+    keep_forgetting,
+    keep_pruned,
+    keep_retained,
+    keep_swept,
+)
 from callout.database import DatabaseUnusable, wait_for
 from callout.execution.budgets import Budgets
 from callout.execution.prepare import Preparer
 from callout.execution.run import Engine
-from callout.http import confirm_page
+from callout.files.worker import FileWorker
+from callout.http import confirm_page, cross_origin, downloads, uploads
 from callout.http.access_log import AccessLog
 from callout.http.connection_limits import ConnectionLimits
+from callout.http.downloads import Downloads
 from callout.http.endpoint import GraphQLEndpoint
 from callout.http.guard import RequestGuard, on_http_exception
+from callout.http.uploads import Uploads
 from callout.live.event_stream import EventStreams
 from callout.live.operations import LiveApplication
+from callout.live.stream_tickets import StreamTickets, TicketOffice
 from callout.live.websocket import Sockets
 from callout.notification_channels import channels_of
 from callout.settings import Settings, load, variable
@@ -38,6 +50,8 @@ from db.postgres.pool import Database
 from pubsub.bell import Bell
 from pubsub.connections import Connections
 from pubsub.hub import Hub
+from resolvers.file_links import FileLinks
+from resolvers.files import Files
 from schema import graphql_schema, schema
 
 logger = logging.getLogger(__name__)
@@ -51,8 +65,11 @@ class State(TypedDict):
     database: Database
     bell: Bell
     graphql: GraphQLEndpoint
+    uploads: Uploads
+    downloads: Downloads
     sockets: Sockets
     event_streams: EventStreams
+    stream_tickets: TicketOffice
 
 
 def create_app(
@@ -81,8 +98,12 @@ def create_app(
             yield state
 
     return Starlette(
-        routes=[*health.ROUTES, *confirm_page.ROUTES],
-        middleware=[Middleware(RequestGuard, access_log, chosen.client_addresses), Middleware(_GraphQLFirst)],
+        routes=[*health.ROUTES, *confirm_page.ROUTES, *uploads.ROUTES, *downloads.ROUTES],
+        middleware=[
+            *cross_origin.middleware(chosen.allowed_origins),
+            Middleware(RequestGuard, access_log, chosen.client_addresses),
+            Middleware(_GraphQLFirst),
+        ],
         exception_handlers={HTTPException: on_http_exception},
         lifespan=lifespan,
     )
@@ -112,7 +133,8 @@ async def _wire(
         kept = timedelta(days=settings.event_retention_days)
         await stack.enter_async_context(background(lambda: keep_pruned(database, kept)))
     await stack.enter_async_context(background(lambda: keep_retained(database, settings.retained)))
-    cursors = StreamCursors(await event_log.identity(database))
+    identity = await event_log.identity(database)
+    cursors, tickets = StreamCursors(identity), StreamTickets(identity, database)
     bell = await stack.enter_async_context(Bell.open(settings.bell_url, settings.direct_url))
     channels = await stack.enter_async_context(notification_worker.opened(make_channels, settings))
     if settings.notify:
@@ -120,7 +142,12 @@ async def _wire(
         await stack.enter_async_context(background(worker.run))
     budgets = Budgets(settings.allowances)
     preparer = Preparer(graphql_schema(schema), settings.introspecting)
-    engine = Engine(schema, preparer, database, cursors, channels, settings.own_mail, written=bell.ring)
+    files = Files(settings.object_store, settings.file_limits)
+    links = FileLinks(identity, settings.api_base, settings.file_limits.upload_time, authenticator.is_revoked)
+    await stack.enter_async_context(background(lambda: keep_swept(database, files, bell.ring)))
+    engine = Engine(schema, preparer, database, cursors, channels, settings.own_mail, files, links, bell.ring)
+    file_worker = FileWorker(database, files.store, settings.scanner, heard=bell.ear().wait, written=bell.ring)
+    await stack.enter_async_context(background(file_worker.run))
     hub = Hub(database, settings.direct_url, bell, cursors)
     await stack.enter_async_context(background(hub.follow))
 
@@ -144,13 +171,16 @@ async def _wire(
         database=database,
         bell=bell,
         graphql=GraphQLEndpoint(preparer, engine, authenticator, budgets, with_ide=not settings.production),
+        uploads=Uploads(database, files, links, budgets, bell.ring),
+        downloads=Downloads(database, files, links, budgets),
         sockets=Sockets(live, hub, connections, settings.times, access_log),
-        event_streams=EventStreams(live, hub, connections, settings.times),
+        event_streams=EventStreams(live, hub, connections, settings.times, tickets),
+        stream_tickets=TicketOffice(authenticator, tickets),
     )
 
 
 class _GraphQLFirst:
-    """Passes `/graphql` and `/graphql/stream` to their endpoints; bypasses the router for speed."""
+    """Passes `/graphql` and the paths below it to their endpoints; bypasses the router for speed."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -163,6 +193,8 @@ class _GraphQLFirst:
             await scope["state"]["sockets"](scope, receive, send)
         elif scope["type"] == "http" and scope["path"] == "/graphql/stream":
             await scope["state"]["event_streams"](scope, receive, send)
+        elif scope["type"] == "http" and scope["path"] == "/graphql/stream/ticket":
+            await scope["state"]["stream_tickets"](scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._app(scope, receive, _without_traceback(send))
         else:

@@ -14,16 +14,21 @@ from datetime import timedelta
 from db.erasure import steps
 from db.events import counts
 from db.events import log as event_log
+from db.object_store import StoreError
 from db.postgres.outage import is_logged
 from db.postgres.pool import OUTAGE, Database
 from db.retention import Retained
-from resolvers import guesses
+from resolvers import guesses, object_sweep
+from resolvers import upload as uploads
+from resolvers.files import Files
 
 logger = logging.getLogger(__name__)
 
 COUNTING_SECONDS = 2.0  # between two foldings; readers of the counts add up the events since the last one
 PRUNING_SECONDS = 600.0
 ERASING_SECONDS = 2.0  # of work on an erasure, and between two looks whether there is one
+_SHARDS = 256  # of the objects, by the first byte of their digests
+_SHARDS_AT_ONCE = 4
 ANNOUNCED = timedelta(seconds=PRUNING_SECONDS)  # from advancing the horizon to pruning, so that running replays finish
 
 
@@ -50,10 +55,11 @@ def _stop_if_failed(task: asyncio.Future[None]) -> None:
 
 @contextmanager
 def _outage_logged(work: str) -> Iterator[None]:
-    """Ends the block if the database is unavailable, and logs which work it keeps from being done."""
+    """Ends the block if the database, or the store of files, is unavailable, and logs which work it keeps from being
+    done."""
     try:
         yield
-    except OUTAGE as error:
+    except (*OUTAGE, StoreError) as error:
         if not is_logged(error):
             logger.warning("cannot %s: %s", work, error or type(error).__name__)
 
@@ -101,6 +107,28 @@ async def keep_retained(database: Database, kept: Mapping[Retained, timedelta]) 
                     deleted = await retained.prune(connection, age)
                 if deleted:
                     logger.info("deleted %s older than %s: %d", retained.name, age, deleted)
+        await asyncio.sleep(PRUNING_SECONDS)
+
+
+async def keep_swept(database: Database, files: Files, written: Callable[[], None]) -> None:
+    """Finishes or deletes uploads that have taken too long, and deletes objects that nothing names, every
+    `PRUNING_SECONDS`, forever; of the objects a part each time, all of them within a day. Calls `written` when it may
+    have written events. Several processes may do so at once. Waits while the database or the store is unavailable."""
+    first = random.randrange(_SHARDS)
+    while True:
+        with _outage_logged("delete old uploads"):
+            expired = await uploads.expire(database, files.store, files.limits.upload_time)
+            written()
+            if expired:
+                logger.info("deleted uploads that were not finished within %s: %d", files.limits.upload_time, expired)
+            await object_sweep.sweep_uploads(database, files.store)
+            await files.store.tidy()
+        for _ in range(_SHARDS_AT_ONCE):
+            with _outage_logged("delete files that are no longer attached"):
+                deleted = await object_sweep.sweep(database, files.store, first)
+                if deleted:
+                    logger.info("deleted files that are no longer attached: %d", deleted)
+            first = (first + 1) % _SHARDS
         await asyncio.sleep(PRUNING_SECONDS)
 
 

@@ -24,8 +24,10 @@ from callout import settings as configuration
 from callout.auth.jwks import KeySet
 from callout.database import OLDEST_SERVER as OLDEST_SERVER
 from callout.database import DatabaseUnusable, database, wait_for
+from callout.files.scanner import ScannerUnavailable
 from callout.http.errors import HttpError
 from callout.settings import InvalidSettings, Settings
+from db.object_store import StoreError
 from db.postgres import migrate
 from db.postgres.embedded import EmbeddedServerError
 from notifiers.mail import Composer
@@ -43,6 +45,10 @@ SELECT count(*) FILTER (WHERE state = 'PENDING'),
     count(*) FILTER (WHERE state = 'HELD'),
     count(*) FILTER (WHERE state = 'DEAD')
 FROM deliveries WHERE state IN ('PENDING', 'HELD', 'DEAD')"""
+
+_CHECKED = """
+SELECT count(*), count(*) FILTER (WHERE created_at < now() - $1 * interval '1 minute')
+FROM attachments WHERE state = 'SCANNING'"""
 
 _KEYS = """
 SELECT count(*), count(*) FILTER (WHERE last_used_at IS NULL), count(*) FILTER (WHERE scope IS NULL)
@@ -91,7 +97,9 @@ def _findings() -> Iterator[Finding]:
     yield from _tokens(settings)
     yield from _database(settings)
     yield from _pubsub(settings)
+    yield _files(settings)
     yield from _mail(settings)
+    yield from _scanner(settings)
     yield from _server(settings)
 
 
@@ -160,6 +168,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
                 known = "the newest" if revision == newest else f"with which this version works; its own is {newest}"
                 yield Finding(True, "schema", f"at revision {revision}, {known}")
                 yield asyncio.run(_deliveries(url))
+                yield asyncio.run(_unchecked(url))
                 yield asyncio.run(_keys(url))
     except (DatabaseUnusable, EmbeddedServerError) as error:
         yield Finding(False, "database", str(error))
@@ -196,6 +205,19 @@ async def _deliveries(url: str) -> Finding:
     return Finding(overdue == 0, "queue", text)
 
 
+async def _unchecked(url: str) -> Finding:
+    """Checks whether files that have arrived are being checked."""
+    connection = await asyncpg.connect(url)
+    try:
+        ((waiting, overdue),) = await connection.fetch(_CHECKED, OVERDUE_MINUTES)
+    finally:
+        await connection.close()
+    text = f"{waiting:,} files wait to be checked"
+    if overdue:
+        text += f"\n{overdue:,} arrived more than {OVERDUE_MINUTES} minutes ago: no server checks them, or it cannot"
+    return Finding(overdue == 0, "checks", text)
+
+
 async def _keys(url: str) -> Finding:
     """Counts the API keys that work, and names those that will soon expire."""
     connection = await asyncpg.connect(url)
@@ -226,6 +248,16 @@ def _pubsub(settings: Settings) -> Iterator[Finding]:
         yield Finding(True, "pubsub", f"{server} can be reached")
 
 
+def _files(settings: Settings) -> Finding:
+    """Checks whether files can be stored."""
+    store = settings.object_store
+    try:
+        asyncio.run(store.check())
+    except StoreError as error:
+        return Finding(False, "files", f"none can be attached: {store.place} cannot be used ({error})")
+    return Finding(True, "files", f"stored in {store.place}")
+
+
 def _mail(settings: Settings) -> Iterator[Finding]:
     texts = channels.templates(settings)
     problems = texts.problems()
@@ -247,6 +279,18 @@ def _mail(settings: Settings) -> Iterator[Finding]:
         yield Finding(False, "mail", f"{name}: {error.said}")
     else:
         yield Finding(True, "mail", f"via {name}, from {settings.sender.address}")
+
+
+def _scanner(settings: Settings) -> Iterator[Finding]:
+    if settings.scanner is None:
+        yield Finding(True, "scanner", "none: attached files are not scanned")
+        return
+    try:
+        asyncio.run(settings.scanner.check())
+    except ScannerUnavailable as error:
+        yield Finding(False, "scanner", f"{settings.clamd_url}: {error}; files wait for it")
+    else:
+        yield Finding(True, "scanner", f"{settings.clamd_url} answers")
 
 
 def _server(settings: Settings) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ import asyncpg
 from callout.database import DatabaseUnusable
 from callout.settings import Settings
 from db.enums import Role
+from db.object_store import StoreError
 from db.postgres.embedded import EmbeddedServerError
 from db.postgres.migrate import NotMigrated
 from db.postgres.pool import OUTAGE, Database
@@ -25,6 +26,7 @@ from db.viewer import Viewer
 from notifiers.inbound.imap import Account, ImapMailbox, MailboxUnavailable
 from notifiers.inbound.reading import BYTES_MAX
 from pubsub.bell import ring_once
+from resolvers.files import Files
 from resolvers.inbound import GATEWAY, Received, receive
 from resolvers.mutation import Call
 
@@ -32,8 +34,8 @@ logger = logging.getLogger(__name__)
 
 EX_TEMPFAIL = 75  # in sysexits.h: try again later
 RETRY_SECONDS_MAX = 300.0
-EXPECTED = (MailboxUnavailable, DatabaseUnusable, EmbeddedServerError, NotMigrated, *OUTAGE)
-"""Failures of the mailbox or the database. Their messages can be shown to the operator as they are."""
+EXPECTED = (MailboxUnavailable, DatabaseUnusable, EmbeddedServerError, NotMigrated, StoreError, *OUTAGE)
+"""Failures of the mailbox, the database or the object store. The operator can be shown their messages as they are."""
 
 _AT_ONCE = 65_536  # bytes; the rest of a message that is too large is discarded in such chunks
 
@@ -96,9 +98,9 @@ async def _empty_once(settings: Settings, url: str, account: Account, show: Show
 
 
 async def _take_each(settings: Settings, url: str, mailbox: ImapMailbox, uids: list[str], show: Show) -> None:
-    """Receives each message and marks it as seen. One that the database refuses stays unseen and does not keep the
-    others from being received; its error is raised in the end."""
-    refused: asyncpg.PostgresError | None = None
+    """Receives each message and marks it as seen. One that the database or the object store refuses stays unseen and
+    does not keep the others from being received; its error is raised in the end."""
+    refused: asyncpg.PostgresError | StoreError | None = None
     database = await Database.open(url, size=1)
     try:
         call = _call(settings, database)
@@ -108,7 +110,7 @@ async def _take_each(settings: Settings, url: str, mailbox: ImapMailbox, uids: l
                 continue
             try:
                 show(await _line(database, await receive(call, raw)))
-            except asyncpg.PostgresError as error:
+            except (asyncpg.PostgresError, StoreError) as error:
                 refused = error
             else:
                 await asyncio.to_thread(mailbox.mark, uid)
@@ -120,7 +122,8 @@ async def _take_each(settings: Settings, url: str, mailbox: ImapMailbox, uids: l
 
 
 def _call(settings: Settings, database: Database) -> Call:
-    return Call(Viewer(Role.SERVICE, GATEWAY, "Mail in"), database, {}, settings.own_mail)
+    viewer = Viewer(Role.SERVICE, GATEWAY, "Mail in")
+    return Call(viewer, database, {}, settings.own_mail, Files(settings.object_store, settings.file_limits))
 
 
 async def _line(database: Database, received: Received) -> str:

@@ -28,7 +28,7 @@ def channels_of(settings: Settings) -> Mapping[DeliveryChannel, Channel]:
     per_minute = max(2, PER_MINUTE // settings.workers)
     made: dict[DeliveryChannel, Channel] = {
         DeliveryChannel.GOOGLE_CHAT: GoogleChat(
-            settings.link_base, private_hosts=settings.webhook_private_hosts == "allow", per_minute=per_minute
+            settings.ticket_links, private_hosts=settings.webhook_private_hosts == "allow", per_minute=per_minute
         )
     }
     mail = _mail(settings)
@@ -38,7 +38,12 @@ def channels_of(settings: Settings) -> Mapping[DeliveryChannel, Channel]:
 
 
 def templates(settings: Settings) -> Templates:
-    return Templates(settings.templates_dir, public_url=settings.link_base, confirm_url=settings.confirm_base)
+    return Templates(
+        settings.templates_dir,
+        links=settings.ticket_links,
+        confirm_url=settings.confirm_base,
+        company=settings.company,
+    )
 
 
 def _mail(settings: Settings) -> Channel | None:

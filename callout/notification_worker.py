@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TypeAlias
 
 from callout.notification_channels import channels_of
-from callout.settings import Settings
+from callout.settings import MEBIBYTE, Settings
 from db.enums import DeliveryChannel
 from db.postgres.pool import Database
 from notifiers.notification import Channel
@@ -42,6 +42,8 @@ def worker(settings: Settings, database: Database, channels: Channels, bell: Bel
         heard=bell.ear().wait,
         pace=patience,
         limits=settings.mail_limits,
+        store=settings.object_store,
+        carried_max=settings.mail_files_mib * MEBIBYTE,
     )
 
 

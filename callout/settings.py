@@ -19,23 +19,29 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from callout.execution.budgets import UNLIMITED, Allowance
+from callout.files.scanner import Scanner
 from callout.http.client_address import ClientAddresses, parse_network
 from db import retention
 from db.enums import EVERYONE, STAFF, Role
+from db.object_store import SCHEMES, ObjectStore
 from db.postgres.url import server_url
-from db.private_files import FILE_MODE, MAIL, SECRET, make_data_directory
+from db.private_files import FILE_MODE, FILES, MAIL, SECRET, make_data_directory
 from db.retention import Retained
 from notifiers.addresses import Mailbox
+from notifiers.company_profile import CompanyProfile, zone_of
 from notifiers.inbound.imap import Account
+from notifiers.links import ID, REFERENCE, TicketLinks, ticket_page
 from notifiers.message_ids import OwnMail
 from notifiers.screening_rules import Limits
 from notifiers.smtp_server import SmtpServer
 from pubsub.connections import Times
+from resolvers.attachment_rules import FileLimits
 
 PREFIX = "CALLOUT_"
 SECRET_BYTES_MIN = 32  # RFC 7518, section 3.2: a key for HS256 must be at least as long as the hash
 DEVELOPMENT_SECRET = "development-"  # prefix of every generated secret, by which production recognises and refuses it
 DEVELOPMENT_SENDER = "Callout <support@callout.localhost>"
+MEBIBYTE = 2**20
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 Seconds: TypeAlias = Annotated[float, Field(gt=0, le=3_600)]
@@ -100,7 +106,7 @@ class Settings(BaseSettings):
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="The origins whose pages may open WebSockets, besides the server's own: `https://a.example,…`.",
+        description="The origins whose pages may use the API, besides the server's own: `https://a.example,…`.",
     )
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
@@ -177,6 +183,11 @@ class Settings(BaseSettings):
         description="How many days inbound messages are kept, with the mail that was kept aside. Later a copy of one"
         " would not be recognised. Forever if not set.",
     )
+    raw_mail_retention_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
+        90,
+        description="How many days the raw mail of inbound messages is kept, whatever became of them. What is kept"
+        " aside stays.",
+    )
     audit_retention_days: Annotated[int, Field(ge=30, le=36_500)] | None = Field(
         None,
         description="How many days entries of the audit trail are kept. Forever if not set.",
@@ -184,6 +195,50 @@ class Settings(BaseSettings):
     idempotency_retention_days: Annotated[int, Field(ge=30, le=36_500)] = Field(
         90,
         description="How many days idempotency keys are kept. A request that is repeated later is carried out again.",
+    )
+    api_url: str | None = Field(
+        None,
+        description="This API as its clients reach it: `https://api.example.com`. The URLs of attached files begin with"
+        " it. If not set, the server itself in development, and in production they are paths on the API's own host.",
+    )
+    files_url: str | None = Field(
+        None,
+        repr=False,
+        description="Where attached files are stored: `s3://bucket/prefix`, `gs://…` or `az://…`, with the credentials"
+        " in the usual environment variables of that cloud, or `file:///path`. The folder `files` in the data directory"
+        " if not set.",
+    )
+    file_max_mib: Annotated[int, Field(ge=1, le=2_000)] = Field(
+        25, description="How large a file may be that is attached to a ticket or note, in MiB."
+    )
+    ticket_files: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        200, description="How many files a ticket may have, with those of its notes."
+    )
+    ticket_files_mib: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        1_000, description="How large all of them may be together, in MiB."
+    )
+    files_per_day: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        200, description="How many files one person may attach in 24 hours."
+    )
+    files_per_day_mib: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
+        1_000, description="How large these may be together, in MiB."
+    )
+    files_per_day_service: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
+        10_000, description="How many files one service may attach in 24 hours."
+    )
+    files_per_day_service_mib: Annotated[int, Field(ge=1, le=100_000_000)] = Field(
+        50_000, description="How large these may be together, in MiB."
+    )
+    upload_hours: Annotated[int, Field(ge=1, le=720)] = Field(
+        24, description="How many hours an upload may take. Later what has arrived of it is deleted."
+    )
+    rejected_file_retention_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
+        30, description="How many days it is kept in mind that a file was rejected, and why."
+    )
+    clamd_url: str | None = Field(
+        None,
+        description="The ClamAV daemon that scans attached files: `tcp://host:3310` or `unix:///path`. Without it files"
+        " are not scanned.",
     )
     jwt_secret: str | None = Field(
         None,
@@ -228,13 +283,41 @@ class Settings(BaseSettings):
     )
     public_url: str | None = Field(
         None,
-        description="Where links in notifications lead: `{url}/tickets/{reference}`. If not set, the server itself in"
-        " development; in production notifications have no links.",
+        description="Where links in notifications lead, `{url}/tickets/{reference}`, unless the next three settings say"
+        " otherwise. If not set, the server itself in development; in production there are no links.",
+    )
+    portal_url: str | None = Field(
+        None,
+        description="Where links in mail to customers lead, if not below `CALLOUT_PUBLIC_URL`:"
+        " `https://portal.example.com`, to which `/tickets/{reference}` is added, or a URL with `{reference}` or `{id}`"
+        " in it.",
+    )
+    dashboard_url: str | None = Field(None, description="The same for links in mail to admins, and in Google Chat.")
+    device_url: str | None = Field(None, description="The same for links in mail to technicians.")
+    company_name: str | None = Field(
+        None,
+        min_length=1,
+        max_length=100,
+        description="The company in whose name mail is sent. If not set, the name in `CALLOUT_MAIL_FROM`.",
+    )
+    company_logo_url: str | None = Field(
+        None,
+        description="A picture of the company's logo, 40 pixels high, that mail shows: `https://…`. Many mail programs"
+        " show its name instead until the reader wants pictures.",
+    )
+    time_zone: str = Field(
+        "UTC",
+        description="The time zone of times in mail, and of viewers whose token names none: a name of the IANA"
+        " database, such as `America/Toronto`.",
     )
     confirm_url: str | None = Field(
         None,
         description="Callout's page `/confirm-address` as the recipients of mail reach it, on which they confirm their"
         " address. If not set, `{CALLOUT_PUBLIC_URL}/confirm-address`.",
+    )
+    mail_files_mib: Annotated[int, Field(ge=0, le=50)] = Field(
+        5,
+        description="How many MiB of files a mail may carry; others are named in it. 0 to carry none.",
     )
     mail_confirmations_per_address: Annotated[int, Field(ge=1, le=1_000)] = Field(
         5,
@@ -255,6 +338,12 @@ class Settings(BaseSettings):
         20,
         description="How many mails about new tickets a contact gets in 24 hours, if neither staff created them nor the"
         " contact, with a token.",
+    )
+    mail_answers_per_ticket: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        20, description="Of how many answers to one ticket each recipient is notified in an hour."
+    )
+    mail_answers_per_customer: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        60, description="Of how many answers by one customer each recipient is notified in an hour."
     )
     mail_summary_after: Annotated[int, Field(ge=1, le=10_000)] = Field(
         30,
@@ -298,6 +387,10 @@ class Settings(BaseSettings):
     @property
     def smtp_server(self) -> SmtpServer | None:
         return None if self.smtp_url is None else SmtpServer.parse(self.smtp_url)
+
+    @property
+    def scanner(self) -> Scanner | None:
+        return None if self.clamd_url is None else Scanner.parse(self.clamd_url)
 
     @property
     def sender(self) -> Mailbox:
@@ -360,15 +453,40 @@ class Settings(BaseSettings):
         return self.mail_dir or self.data_dir / MAIL
 
     @property
+    def object_store(self) -> ObjectStore:
+        return ObjectStore(self.files_url, self.data_dir / FILES)
+
+    @property
+    def file_limits(self) -> FileLimits:
+        return FileLimits(
+            file_bytes=self.file_max_mib * MEBIBYTE,
+            ticket_files=self.ticket_files,
+            ticket_bytes=self.ticket_files_mib * MEBIBYTE,
+            person_files=self.files_per_day,
+            person_bytes=self.files_per_day_mib * MEBIBYTE,
+            service_files=self.files_per_day_service,
+            service_bytes=self.files_per_day_service_mib * MEBIBYTE,
+            upload_time=timedelta(hours=self.upload_hours),
+        )
+
+    @property
+    def api_base(self) -> str:
+        """What the URLs of attached files begin with; empty for paths on the API's own host."""
+        return self.api_url or ("" if self.production else f"http://127.0.0.1:{self.port}")
+
+    @property
     def retained(self) -> dict[Retained, timedelta]:
         """The rows that are pruned, with the time for which they are kept."""
         days = {
             retention.DELIVERIES: self.delivery_retention_days,
             retention.INBOUND_MESSAGES: self.inbound_retention_days,
+            retention.RAW_MAIL: self.raw_mail_retention_days,
             retention.AUDIT_ENTRIES: self.audit_retention_days,
             retention.IDEMPOTENCY_KEYS: self.idempotency_retention_days,
+            retention.REJECTED_ATTACHMENTS: self.rejected_file_retention_days,
         }
-        return {kept: timedelta(days=number) for kept, number in days.items() if number is not None}
+        kept = {each: timedelta(days=number) for each, number in days.items() if number is not None}
+        return kept | {retention.USED_STREAM_TICKETS: timedelta(hours=1)}
 
     @property
     def link_base(self) -> str | None:
@@ -376,6 +494,19 @@ class Settings(BaseSettings):
         if self.public_url is None and not self.production:
             return f"http://127.0.0.1:{self.port}"
         return self.public_url
+
+    @property
+    def ticket_links(self) -> TicketLinks:
+        """Where links to tickets lead, for each audience."""
+        links = (url or self.link_base for url in (self.portal_url, self.dashboard_url, self.device_url))
+        return TicketLinks(*(None if url is None else ticket_page(url) for url in links))
+
+    @property
+    def company(self) -> CompanyProfile:
+        """The company as notifications present it."""
+        return CompanyProfile(
+            self.company_name or self.sender.name or "Callout", self.company_logo_url, zone_of(self.time_zone)
+        )
 
     @property
     def confirm_base(self) -> str | None:
@@ -389,6 +520,8 @@ class Settings(BaseSettings):
             confirmations_per_customer=self.mail_confirmations_per_customer,
             confirmations_per_service=self.mail_confirmations_per_service,
             receipts_per_address=self.mail_receipts_per_address,
+            answers_per_ticket=self.mail_answers_per_ticket,
+            answers_per_customer=self.mail_answers_per_customer,
             summary_after=self.mail_summary_after,
             summary_time=timedelta(minutes=self.mail_summary_minutes),
         )
@@ -424,6 +557,13 @@ class Settings(BaseSettings):
             raise ValueError(f"must be more than {PREFIX}SOCKET_PING_SECONDS, so that clients can answer the ping")
         return silence
 
+    @field_validator("clamd_url")
+    @classmethod
+    def _is_a_scanner(cls, url: str | None) -> str | None:
+        if url is not None:
+            Scanner.parse(url)
+        return url
+
     @field_validator("imap_url")
     @classmethod
     def _check_imap_url(cls, url: str | None) -> str | None:
@@ -435,6 +575,14 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, listed: Any) -> Any:
         return tuple(filter(None, map(str.strip, listed.split(",")))) if isinstance(listed, str) else listed
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not _is_origin(origin):
+                raise ValueError(f"{origin} is not an origin: a scheme, a host, and a port unless it is the usual one")
+        return origins
 
     @field_validator("trusted_proxies")
     @classmethod
@@ -470,7 +618,17 @@ class Settings(BaseSettings):
             raise ValueError("must have an ASCII address: not every mail server accepts others")
         return text
 
-    @field_validator("public_url", "confirm_url")
+    @field_validator("files_url")
+    @classmethod
+    def _is_a_store(cls, url: str | None) -> str | None:
+        if url is not None:
+            parts = urlsplit(url)
+            of_a_cloud = parts.scheme in SCHEMES and bool(parts.hostname)
+            if not (of_a_cloud or (parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc)):
+                raise ValueError("must start with s3://, gs:// or az:// and name a bucket, or with file:///")
+        return url
+
+    @field_validator("public_url", "confirm_url", "api_url")
     @classmethod
     def _is_the_begin_of_links(cls, url: str | None) -> str | None:
         if url is None:
@@ -480,6 +638,36 @@ class Settings(BaseSettings):
         if not (plain and parts.scheme in ("https", "http") and parts.hostname and _has_port_or_none(parts)):
             raise ValueError("must be a URL such as https://callout.example.com, to which a path can be added")
         return url.rstrip("/")
+
+    @field_validator("portal_url", "dashboard_url", "device_url")
+    @classmethod
+    def _is_a_link(cls, url: str | None) -> str | None:
+        """A URL to which a path can be added, or one with places for the ticket's reference or id."""
+        if url is None:
+            return None
+        filled = url.replace(REFERENCE, "x").replace(ID, "x")
+        if filled == url:
+            return cls._is_the_begin_of_links(url)
+        parts = urlsplit(filled)
+        plain = not ("@" in parts.netloc or re.search(r"[^!-~]|[{}\"<>]", filled))
+        if not (plain and parts.scheme in ("https", "http") and parts.hostname and _has_port_or_none(parts)):
+            raise ValueError("must be a URL such as https://portal.example.com/tickets/{reference}")
+        return url
+
+    @field_validator("company_logo_url")
+    @classmethod
+    def _is_a_picture(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme != "https" or not parts.hostname or not re.fullmatch(r"[!#-;=?-~]+", url):
+            raise ValueError("must be a URL such as https://example.com/logo.png")
+        return url
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        return zone_of(name).key
 
     @field_validator("jwt_secret", "jwt_secret_previous")
     @classmethod
@@ -568,6 +756,21 @@ def unknown_variables() -> list[str]:
 def _line(location: tuple[int | str, ...], message: str) -> str:
     name = variable(str(location[0])) if location else PREFIX.rstrip("_")
     return f"{name}: {message.removeprefix('Value error, ')}"
+
+
+def _is_origin(text: str) -> bool:
+    """Whether a browser would send `text` as an origin: in lower case, in ASCII, without a path and the usual port."""
+    parts = urlsplit(text)
+    usual = {"https": 443, "http": 80}.get(parts.scheme)
+    if usual is None or not parts.hostname or not _has_port_or_none(parts) or parts.port == usual:
+        return False
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    port = "" if parts.port is None else f":{parts.port}"
+    return (
+        text.isascii()
+        and text == f"{parts.scheme}://{host}{port}"
+        and re.fullmatch(r"[a-z0-9._:\[\]-]+", host + port) is not None
+    )
 
 
 def _has_port_or_none(parts: SplitResult) -> bool:

@@ -224,6 +224,33 @@ END
 $$""",
 )
 
+ATTACHMENT_FUNCTIONS = (
+    """
+CREATE FUNCTION refuse_erased_owner() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM customers WHERE erased_at IS NOT NULL
+            AND (id = NEW.customer_id OR NEW.creator_kind = 'CUSTOMER' AND id::text = NEW.creator_id)
+    ) THEN
+        RAISE EXCEPTION 'the customer has been erased' USING ERRCODE = 'serialization_failure';
+    END IF;
+    RETURN NEW;
+END
+$$""",
+)
+
+ATTACHMENT_TRIGGERS = (
+    """
+CREATE OR REPLACE TRIGGER ticket_events_final
+BEFORE UPDATE OF id, ticket_id, kind, actor_kind, actor_id, actor_name, at, before, after, note_id, public,
+    attachment_id
+OR TRUNCATE ON ticket_events
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('what an event says is never changed')""",
+    """
+CREATE TRIGGER attachments_of_erased BEFORE INSERT ON attachments FOR EACH ROW
+EXECUTE FUNCTION refuse_erased_owner()""",
+)
+
 ERASURE_TRIGGERS = (
     """
 CREATE TRIGGER ticket_events_of_erased BEFORE INSERT ON ticket_events FOR EACH ROW

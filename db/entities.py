@@ -39,6 +39,7 @@ TICKET = Entity(
     revealed=dict.fromkeys(("customer_id", "property_id"), visibility.reveals_customer),
 )
 NOTE = Entity("Note", table(models.NoteRow), "not", visibility.note)
+ATTACHMENT = Entity("Attachment", table(models.AttachmentRow), "att", visibility.attachment)
 EVENT = Entity("TicketEvent", table(models.TicketEventRow), "evt", visibility.event)
 CUSTOMER = Entity("Customer", table(models.CustomerRow), "cus", visibility.customer, visibility.customer, on_few=True)
 PROPERTY = Entity("Property", table(models.PropertyRow), "prp", visibility.site, visibility.site, on_few=True)
@@ -49,7 +50,7 @@ API_KEY = Entity("ApiKey", table(models.ApiKeyRow), "key", visibility.admins_onl
 INBOUND_MESSAGE = Entity("InboundMessage", table(models.InboundMessageRow), "inb", visibility.admins_only)
 AUDIT_ENTRY = Entity("AuditEntry", table(models.AuditEntryRow), "aud", visibility.admins_only)
 
-NODES = (TICKET, NOTE, EVENT, CUSTOMER, PROPERTY, TECHNICIAN, ARTICLE)
+NODES = (TICKET, NOTE, ATTACHMENT, EVENT, CUSTOMER, PROPERTY, TECHNICIAN, ARTICLE)
 """The entities that `node(id)` finds."""
 
 
@@ -105,7 +106,11 @@ TICKETS = Listing(
     owner_suffix=frozenset({"status"}),
 )
 
+FOLLOW_UPS = Listing(keys={"CREATED_AT": by_time("created_at")}, default=(("CREATED_AT", False),))
+
 NOTES = Listing(keys={"CREATED_AT": by_time("created_at")}, default=(("CREATED_AT", False),))
+
+ATTACHMENTS = Listing(keys={"CREATED_AT": by_time("created_at")}, default=(("CREATED_AT", False),))
 
 EVENTS = Listing(keys={"AT": by_time("at")}, default=(("AT", False),))
 

@@ -82,6 +82,21 @@ class TicketEventKind(DocumentedEnum):
     UNASSIGNED = "UNASSIGNED", "The ticket was unassigned."
     UPDATED = "UPDATED", "Other fields changed."
     NOTE_ADDED = "NOTE_ADDED", "A note was added."
+    ATTACHMENT_ADDED = "ATTACHMENT_ADDED", "An attachment became READY."
+    ATTACHMENT_REJECTED = (
+        "ATTACHMENT_REJECTED",
+        "An attachment was REJECTED. Of customers and services, only the one who attached it sees this event.",
+    )
+
+
+class AttachmentState(DocumentedEnum):
+    """The state of an attachment. One that is not READY is seen by staff and by those who have attached it."""
+
+    UPLOADING = "UPLOADING", "The file has not arrived completely."
+    SCANNING = "SCANNING", "The file has arrived and is being checked."
+    READY = "READY", "The file can be downloaded."
+    REJECTED = "REJECTED", "The file was refused; `rejectedBecause` says why."
+    ERASED = "ERASED", "The file was deleted when the personal data of its customer were erased."
 
 
 class TicketChangeKind(DocumentedEnum):
@@ -109,8 +124,10 @@ class NoticeKind(DocumentedEnum):
     CREATED = "CREATED", "A ticket was created."
     ASSIGNED = "ASSIGNED", "A ticket was assigned to a technician."
     UNASSIGNED = "UNASSIGNED", "A ticket was taken away from a technician."
-    NOTE_ADDED = "NOTE_ADDED", "A public note was added."
+    NOTE_ADDED = "NOTE_ADDED", "A public note, or files, were added."
+    CUSTOMER_ANSWERED = "CUSTOMER_ANSWERED", "A customer has written on a ticket."
     RESOLVED = "RESOLVED", "A ticket was resolved."
+    REOPENED = "REOPENED", "A resolved or closed ticket was reopened."
     CONFIRM_ADDRESS = "CONFIRM_ADDRESS", "The ticket's contact is asked to confirm their e-mail address."
     TEST = "TEST", "A test message that an admin sent."
 

@@ -33,6 +33,7 @@ from sqlalchemy.types import UserDefinedType
 from db import limits
 from db.enums import (
     ActorKind,
+    AttachmentState,
     Audience,
     AuditAction,
     AuditObjectKind,
@@ -89,6 +90,7 @@ INBOUND_OUTCOME = pg_enum(InboundOutcome, "inbound_outcome")
 SERVICE_SCOPE = pg_enum(ServiceScope, "service_scope")
 AUDIT_ACTION = pg_enum(AuditAction, "audit_action")
 AUDIT_OBJECT_KIND = pg_enum(AuditObjectKind, "audit_object_kind")
+ATTACHMENT_STATE = pg_enum(AttachmentState, "attachment_state")
 
 NOW = text("now()")
 
@@ -252,7 +254,8 @@ class TechnicianRow(Base):
 class TicketRow(Base):
     """A ticket. Triggers write `searchable` (`db/ddl_search.py`), and `search_text`, by which servers of the previous
     release search. `public_updated_at` is the `updated_at` that customers and services see: an internal note does not
-    change it. `sender_verified` is that of the message that created the ticket, as for a note."""
+    change it. `sender_verified` is that of the message that created the ticket, as for a note. `follows_id` is the
+    ticket that this one follows up."""
 
     __tablename__ = "tickets"
     __table_args__ = (
@@ -302,6 +305,13 @@ class TicketRow(Base):
             postgresql_where=text("creator_kind = 'TECHNICIAN' AND technician_id::text IS DISTINCT FROM creator_id"),
         ),
         Index("ix_tickets_creator_id_created_at_id", "creator_id", "creator_kind", "created_at", "id"),
+        Index(
+            "ix_tickets_follows_id_created_at_id",
+            "follows_id",
+            "created_at",
+            "id",
+            postgresql_where=text("follows_id IS NOT NULL"),
+        ),
         Index(
             "ix_tickets_search",
             "searchable",
@@ -353,6 +363,7 @@ class TicketRow(Base):
     search_text: Mapped[str] = mapped_column(server_default=text("''"))
     searchable: Mapped[str] = mapped_column(Text(collation="C"), server_default=text("''"))
     sender_verified: Mapped[bool | None]
+    follows_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("tickets.id"))
 
 
 class TicketChatRow(Base):
@@ -374,11 +385,12 @@ class NoteRow(Base):
     """A note, which is never updated or deleted: a trigger refuses both, except for the updates of an erasure.
     `customer_id` is the ticket's customer at the time, so that a ticket's next customer does not see the notes from
     before. `sender_verified` is whether a mail server of ours has verified the sender of a note that came by mail; null
-    if none has said anything."""
+    if none has said anything. `quoted` is the history and the signature of such a mail, which are not in `body`."""
 
     __tablename__ = "notes"
     __table_args__ = (
         present("body", limits.NOTE_MAX),
+        at_most("quoted", limits.QUOTED_MAX),
         Index("ix_notes_ticket_id_created_at_id", "ticket_id", "created_at", "id"),
     )
 
@@ -393,6 +405,77 @@ class NoteRow(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     via: Mapped[NoteVia] = mapped_column(NOTE_VIA, server_default=NoteVia.WEB)
     sender_verified: Mapped[bool | None]
+    quoted: Mapped[str | None]
+
+
+class AttachmentRow(Base):
+    """A file on a ticket, or on one of its notes.
+
+    `customer_id` is the ticket's customer at the time, as for a note. `sha256` names the object with the file's
+    contents (`db/object_store.py`), `thumbnail` the one with its thumbnail; `size` is in bytes. While the file is
+    UPLOADING, `size` and `sha256` are what the client has announced; `upload_size` always is that size, as the file may
+    be changed after it has arrived. `reason` says why it was REJECTED. `width` and
+    `height` are those of an image, in pixels. `finished_at` is when it became READY or REJECTED.
+
+    While it is SCANNING, `due_at` is when a worker may claim it (`callout/files/worker.py`), at once if it is null, and
+    `attempts` counts the claims. `uploaded_sha256` is the digest of what was uploaded, if a photo has replaced it.
+    """
+
+    __tablename__ = "attachments"
+    __table_args__ = (
+        present("name", limits.FILE_NAME_MAX),
+        present("content_type", limits.CONTENT_TYPE_MAX),
+        at_most("reason", limits.REASON_MAX),
+        CheckConstraint("size >= 0", name="size_not_negative"),
+        CheckConstraint("length(sha256) = 32 AND length(thumbnail) = 32", name="digests_length"),
+        CheckConstraint("(state = 'ERASED') = (sha256 IS NULL)", name="erased_has_no_object"),
+        CheckConstraint("(state IN ('UPLOADING', 'SCANNING')) = (finished_at IS NULL)", name="finished_has_time"),
+        CheckConstraint("(state = 'REJECTED') = (reason IS NOT NULL)", name="rejected_has_reason"),
+        CheckConstraint("thumbnail IS NULL OR state <> 'ERASED'", name="erased_has_no_thumbnail"),
+        CheckConstraint("(width IS NULL) = (height IS NULL) AND width > 0 AND height > 0", name="image_has_size"),
+        Index("ix_attachments_ticket_id_created_at_id", "ticket_id", "created_at", "id"),
+        Index(
+            "ix_attachments_note_id_created_at_id",
+            "note_id",
+            "created_at",
+            "id",
+            postgresql_where=text("note_id IS NOT NULL"),
+        ),
+        Index("ix_attachments_creator_id_created_at", "creator_id", "created_at"),
+        Index("ix_attachments_sha256", "sha256"),
+        Index("ix_attachments_thumbnail", "thumbnail", postgresql_where=text("thumbnail IS NOT NULL")),
+        Index(
+            "ix_attachments_unfinished",
+            "state",
+            "created_at",
+            postgresql_where=text("finished_at IS NULL"),
+        ),
+        Index("ix_attachments_rejected", "finished_at", postgresql_where=text("state = 'REJECTED'")),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    ticket_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("tickets.id"))
+    note_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("notes.id"))
+    customer_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("customers.id"))
+    name: Mapped[str]
+    content_type: Mapped[str]
+    size: Mapped[int] = mapped_column(BigInteger)
+    upload_size: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[bytes | None] = mapped_column(BYTEA)
+    internal_only: Mapped[bool] = mapped_column(server_default=text("true"))
+    state: Mapped[AttachmentState] = mapped_column(ATTACHMENT_STATE, server_default=AttachmentState.UPLOADING)
+    reason: Mapped[str | None]
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    thumbnail: Mapped[bytes | None] = mapped_column(BYTEA)
+    creator_kind: Mapped[ActorKind] = mapped_column(ACTOR_KIND)
+    creator_id: Mapped[str]
+    creator_name: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    finished_at: Mapped[datetime | None]
+    due_at: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    uploaded_sha256: Mapped[bytes | None] = mapped_column(BYTEA)
 
 
 class ArticleRow(Base):
@@ -434,12 +517,14 @@ class ArticleWordRow(Base):
 
 class SupportSettingsRow(Base):
     """The support settings, a single row. The webhook's URL is a secret: it can be set and is used, but is never shown.
-    `email_kinds` and `google_chat_kinds` are the kinds of notifications that the channels send."""
+    `email_kinds` and `google_chat_kinds` are the kinds of notifications that the channels send. For `reopen_days` after
+    it was closed, a customer's answer reopens a ticket."""
 
     __tablename__ = "support_settings"
     __table_args__ = (
         CheckConstraint("id = 1", name="single_row"),
         CheckConstraint(f"cardinality(admin_recipients) <= {limits.RECIPIENTS_MAX}", name="recipients_count"),
+        CheckConstraint(f"reopen_days BETWEEN 0 AND {limits.REOPEN_DAYS_MAX}", name="reopen_days_bounded"),
         CheckConstraint(
             "NOT google_chat_enabled OR google_chat_webhook_url IS NOT NULL", name="google_chat_needs_webhook"
         ),
@@ -450,11 +535,13 @@ class SupportSettingsRow(Base):
     google_chat_webhook_url: Mapped[str | None]
     google_chat_enabled: Mapped[bool] = mapped_column(server_default=text("false"))
     email_kinds: Mapped[list[NoticeKind]] = mapped_column(
-        ARRAY(NOTICE_KIND), server_default=text("'{CREATED,ASSIGNED,UNASSIGNED,NOTE_ADDED,RESOLVED}'")
+        ARRAY(NOTICE_KIND),
+        server_default=text("'{CREATED,ASSIGNED,UNASSIGNED,NOTE_ADDED,CUSTOMER_ANSWERED,RESOLVED,REOPENED}'"),
     )
     google_chat_kinds: Mapped[list[NoticeKind]] = mapped_column(
-        ARRAY(NOTICE_KIND), server_default=text("'{CREATED,ASSIGNED}'")
+        ARRAY(NOTICE_KIND), server_default=text("'{CREATED,ASSIGNED,CUSTOMER_ANSWERED,REOPENED}'")
     )
+    reopen_days: Mapped[int] = mapped_column(server_default=text("14"))
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
@@ -515,11 +602,23 @@ class TrackingGuessRow(Base):
     until: Mapped[datetime]
 
 
+class UsedStreamTicketRow(Base):
+    """A stream ticket that has been used, so that it cannot be used again (`callout/live/stream_tickets.py`)."""
+
+    __tablename__ = "used_stream_tickets"
+    __table_args__ = (Index("ix_used_stream_tickets_expires_at", "expires_at"),)
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    expires_at: Mapped[datetime]
+
+
 class TicketEventRow(Base):
-    """The event log: one row for each change of a ticket and each note, written under the ticket's row lock.
+    """The event log: one row for each change of a ticket, each note and each attachment, written under the ticket's row
+    lock.
 
     `before` and `after` are the ticket's row images; `before` is null for a creation. `public` is false for an internal
-    note, which customers and services must not learn of. `xid` is the transaction that wrote the row. A stream's
+    note or attachment, which customers and services must not learn of. `attachment_id` is not a foreign key, because an
+    attachment that was rejected is deleted after a while. `xid` is the transaction that wrote the row. A stream's
     position is a snapshot, and the events between two positions are those that the second sees and the first does not.
     """
 
@@ -541,6 +640,7 @@ class TicketEventRow(Base):
     after: Mapped[dict[str, Any]] = mapped_column(JSONB)
     note_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("notes.id"))
     public: Mapped[bool] = mapped_column(server_default=text("true"))
+    attachment_id: Mapped[uuid.UUID | None]
 
 
 class EventLogRow(Base):
@@ -710,7 +810,8 @@ class InboundMessageRow(Base):
 
     `key` identifies the message: a second one with the same key is a duplicate. `content` is a digest of the message's
     contents, which confirms a duplicate and recognises a robot that repeats itself. `raw` is the message as it arrived,
-    for messages that were kept aside only, and cut off if it is huge; `size` is its full length in bytes.
+    cut off if it is huge; `size` is its full length in bytes. After a time `raw` is dropped, but not while the message
+    is kept aside.
     """
 
     __tablename__ = "inbound_messages"
@@ -724,13 +825,18 @@ class InboundMessageRow(Base):
         CheckConstraint("outcome <> 'DUPLICATE'", name="once"),
         CheckConstraint("(outcome IN ('TICKET_CREATED', 'NOTE_ADDED')) = (ticket_id IS NOT NULL)", name="has_ticket"),
         CheckConstraint("(outcome = 'NOTE_ADDED') = (note_id IS NOT NULL)", name="has_note"),
-        CheckConstraint("(outcome = 'KEPT_ASIDE') = (raw IS NOT NULL)", name="kept_aside_is_kept"),
+        CheckConstraint("outcome <> 'KEPT_ASIDE' OR raw IS NOT NULL", name="kept_aside_is_kept"),
         CheckConstraint("outcome NOT IN ('IGNORED', 'KEPT_ASIDE') OR reason IS NOT NULL", name="has_reason"),
         Index("ix_inbound_messages_message_id", "message_id"),
         Index("ix_inbound_messages_content_received_at", "content", "received_at"),
         Index("ix_inbound_messages_received_at_id", "received_at", "id"),
         Index("ix_inbound_messages_outcome_received_at_id", "outcome", "received_at", "id"),
         Index("ix_inbound_messages_ticket_id", "ticket_id"),
+        Index(
+            "ix_inbound_messages_raw",
+            "received_at",
+            postgresql_where=text("raw IS NOT NULL AND outcome <> 'KEPT_ASIDE'"),
+        ),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)

@@ -1,4 +1,5 @@
-"""Directories and files that belong to their owner alone: the database of development, its secret, and its mail.
+"""Directories and files that belong to their owner alone: the database of development, its secret, its mail, and the
+files that are attached to tickets.
 
 What an older version, or somebody's umask, has left open to others is closed. But only what is ours: a directory that
 belongs to another user, or has other files than those that we put there, is reported and stays as it is.
@@ -20,6 +21,7 @@ FILE_MODE: Final = 0o600
 SECRET: Final = "development-secret"
 MAIL: Final = "mail"
 DATABASE: Final = "postgres"
+FILES: Final = "files"
 
 _DIRECTORY_MODE: Final = 0o700
 # If root starts the server, the server's user, who is another one, must be able to pass through.
@@ -30,7 +32,7 @@ def make_data_directory(directory: Path) -> None:
     """Makes the data directory unless it exists. Raises `OSError`."""
     widest = _DIRECTORY_MODE if os.geteuid() else _DIRECTORY_MODE_OF_ROOT
     ours = (f"{DATABASE}.", f"{DATABASE}-", SECRET)
-    _make(directory, widest, lambda name: name in (DATABASE, MAIL) or name.startswith(ours))
+    _make(directory, widest, lambda name: name in (DATABASE, MAIL, FILES) or name.startswith(ours))
     for path in directory.iterdir():
         if path.name == DATABASE and (path / "PG_VERSION").exists():
             _narrow(path, _DIRECTORY_MODE, of_anybody=not os.geteuid())  # root's server runs as another user
@@ -44,6 +46,11 @@ def make_mail_folder(directory: Path) -> None:
     for path in directory.iterdir():
         if _is_mail(path.name):
             _narrow(path, FILE_MODE)
+
+
+def make_files_folder(directory: Path) -> None:
+    """Makes the folder for attached files unless it exists. Raises `OSError`."""
+    _make(directory, _DIRECTORY_MODE, lambda name: name in ("objects", "uploads"))
 
 
 def _is_mail(name: str) -> bool:

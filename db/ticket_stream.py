@@ -43,7 +43,7 @@ from sqlalchemy.types import TypeEngine
 
 from db.compiler.fields import Root
 from db.compiler.render import Compiled
-from db.compiler.selection import Arguments, Bound, FieldMapping, Render, Selection
+from db.compiler.selection import Arguments, Bound, FieldMapping, Marks, Render, Selection
 from db.compiler.snippets import NO_ROW, OWN, Draft, NamedRow, Snippets
 from db.entities import EVENT, NOTE, TICKET, TICKETS
 from db.enums import STAFF, Role, TicketEventKind
@@ -56,6 +56,7 @@ from db.postgres.pool import Database
 from db.sql import Condition, Row
 from db.stream_filter import SHARED, QuickTest, StreamFilter
 from db.viewer import Viewer
+from db.visibility import public_event
 
 EVENTS, ASKED = "events", "asked"
 """The parameters of a stream's statement: the ids of the events; and a JSON array with an object for each stream, with
@@ -170,7 +171,7 @@ class TicketChanges(Stream):
         # The image may be of a ticket that the viewer no longer sees, so the current row is tested as well.
         still = exists().where(ticket.c.id == event.c.ticket_id, TICKET.visible(ticket, viewer))
         shown = and_(TICKET.visible(after, viewer), true() if viewer.role is Role.ADMIN else still).is_(true())
-        public = true() if viewer.role in STAFF else event.c.public
+        public = true() if viewer.role in STAFF else public_event(event, viewer)
         columns = (change.label("change"), shown.label("shown"), those.c.streams)
         return select(event, *columns).select_from(event.join(after, true()).join(those, true())).where(public)
 
@@ -269,19 +270,22 @@ def _word(word: str) -> ColumnElement[str]:
     return literal_column(f"'{word}'", Text())
 
 
-def compile_stream(root: Selection, role: Role, shapes: Sequence[Hashable], mark: str, snippets: Snippets) -> Compiled:
+def compile_stream(
+    root: Selection, role: Role, shapes: Sequence[Hashable], marks: Marks, snippets: Snippets
+) -> Compiled:
     """The statement of streams with this selection, role and shapes; its parameters are `EVENTS` and `ASKED`. It
     returns a row for each message about one of the events, ordered by the event's time and id: the event's `id` and
-    `at`, the numbers of the streams that get the message, and a JSON document for each selection of the message, in
-    which `mark` stands for the stream cursor."""
+    `at`, the numbers of the streams that get the message, and a JSON document for each selection of the message, with
+    marks."""
     mapping = root.mapping
     assert isinstance(mapping, Stream)
-    render = Render(snippets, role, shapes, mark)
+    render = Render(snippets, role, shapes, marks)
     source, row = render.source(root, NO_ROW, mapping.source)
     documents = [render.object(fields, row) for fields in mapping.messages(root)]
     columns = ", ".join([f"{row.name}.{name}" for name in ("id", "at", "streams")] + documents)
     order = f"{row.name}.at, {row.name}.id"
-    return Compiled(render.statement(f"SELECT {columns} FROM {source} ORDER BY {order}"))
+    statement = render.statement(f"SELECT {columns} FROM {source} ORDER BY {order}")
+    return Compiled(statement, has_links=render.has_links)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from db.enums import Role, ServiceScope
 
@@ -11,12 +11,15 @@ from db.enums import Role, ServiceScope
 class Viewer:
     """An authenticated person or program. `id` is the UUID of the technician, customer or API key, or for an admin the
     token's subject. `name` appears on their notes and events. `scope` limits what a service may use; without one it may
-    use all that services may."""
+    use all that services may. `email` is the address that the token names, if it names one: nobody is mailed there
+    about what they have done themselves. `time_zone` is the name of the zone that they read times in."""
 
     role: Role
     id: str
     name: str
     scope: ServiceScope | None = None
+    email: str | None = field(default=None, compare=False)
+    time_zone: str = field(default="UTC", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

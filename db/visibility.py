@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import UUID
 
 from db import models
-from db.enums import ActorKind, Audience, Role
+from db.enums import ActorKind, AttachmentState, Audience, Role, TicketEventKind
 from db.planner import fence, opaque
 from db.sql import Condition, Row, select_star, table
 
@@ -164,17 +164,40 @@ def note(row: Row, viewer: ViewerParameter) -> Condition:
     return and_(row.c.customer_id == viewer.uuid, public) if viewer.role is Role.CUSTOMER else public
 
 
-def event(row: Row, viewer: ViewerParameter) -> Condition:
-    """Everyone sees the events of the tickets that they see, with two exceptions: customers and services do not see
-    internal notes, and customers do not see events from before the ticket was theirs."""
+def attachment(row: Row, viewer: ViewerParameter) -> Condition:
+    """Staff see all attachments on the tickets that they see. Services see the public ones. Customers see the public
+    ones that were attached while the ticket was theirs. One that is not READY is seen by staff and by those who have
+    attached it."""
     if viewer.role is Role.ADMIN:
         return true()
     of_visible_ticket = _on_visible_ticket(viewer, lambda tickets: tickets.c.id == row.c.ticket_id)
     if viewer.role is Role.TECHNICIAN:
         return of_visible_ticket
-    if viewer.role is Role.SERVICE:
-        return and_(row.c.public, of_visible_ticket)
-    return and_(row.c.public, row.c.after["customer_id"].astext == viewer.id, of_visible_ticket)
+    ready = row.c.state == literal_column(f"'{AttachmentState.READY}'")
+    public = and_(row.c.internal_only.is_(False), or_(ready, created(row, viewer)), of_visible_ticket)
+    return and_(row.c.customer_id == viewer.uuid, public) if viewer.role is Role.CUSTOMER else public
+
+
+def public_event(row: Row, viewer: ViewerParameter) -> Condition:
+    """The event is public, as far as a customer or service is concerned: of a file that was rejected only the one who
+    attached it learns."""
+    kind: ColumnElement[str] = literal_column(f"'{ActorKind(viewer.role.value)}'")
+    theirs = and_(row.c.actor_id == viewer.id, row.c.actor_kind == kind)
+    rejection: ColumnElement[str] = literal_column(f"'{TicketEventKind.ATTACHMENT_REJECTED}'")
+    return and_(row.c.public, or_(row.c.kind != rejection, theirs))
+
+
+def event(row: Row, viewer: ViewerParameter) -> Condition:
+    """Everyone sees the events of the tickets that they see, with three exceptions: customers and services do not see
+    internal notes and files, nor that a file of somebody else was rejected, and customers do not see events from before
+    the ticket was theirs."""
+    if viewer.role is Role.ADMIN:
+        return true()
+    of_visible_ticket = _on_visible_ticket(viewer, lambda tickets: tickets.c.id == row.c.ticket_id)
+    if viewer.role is Role.TECHNICIAN:
+        return of_visible_ticket
+    public = and_(public_event(row, viewer), of_visible_ticket)
+    return and_(row.c.after["customer_id"].astext == viewer.id, public) if viewer.role is Role.CUSTOMER else public
 
 
 def customer(row: Row, viewer: ViewerParameter, near: Near = None) -> Condition:

@@ -48,6 +48,15 @@ _TRUST: Final = """
 INSERT INTO contact_confirmations (id, ticket_id, address, confirmed_at) VALUES ($1, $2, lower($3), now())
 RETURNING address"""
 
+# The conditions are about the ticket that is followed up. An address that was typed by staff or confirmed stays so.
+_INHERIT: Final = f"""
+INSERT INTO contact_confirmations (id, ticket_id, address, confirmed_at)
+SELECT $1, new.id, lower(mine.recipient), now()
+FROM tickets AS new
+JOIN tickets AS ticket ON ticket.id = new.follows_id
+CROSS JOIN LATERAL (SELECT ticket.contact_email AS recipient) AS mine
+WHERE new.id = $2 AND lower(new.contact_email) = lower(mine.recipient) AND ({BY_STAFF} OR {CONFIRMED})"""
+
 # The deliveries pass the limits again, because many can have gathered. $1: an address, or null for all.
 _RELEASE: Final = f"""
 UPDATE deliveries SET state = 'PENDING', said = NULL, due_at = now(), queued_at = now(), screened_at = NULL
@@ -77,6 +86,12 @@ async def confirm(database: Queryable, token: str) -> bool:
 async def trust(database: Queryable, ticket_id: str, address: str) -> None:
     """Note that staff have entered the contact's address on a ticket, and release the deliveries that wait for it."""
     await release(database, await database.fetchval(_TRUST, new_id(), ticket_id, address))
+
+
+async def inherit(database: Queryable, ticket_id: str) -> None:
+    """Take over for a new ticket that the contact's address was confirmed, or entered by staff, on the ticket that it
+    follows up, if it is the same address."""
+    await database.execute(_INHERIT, new_id(), ticket_id)
 
 
 async def release(database: Queryable, address: str | None = None) -> None:

@@ -6,51 +6,75 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from db.enums import Role
 from db.erasure import placeholders
 from db.events.log import Part
+from db.ids import is_uuid
 from db.postgres.statement import Statement
+from db.viewer import Viewer
 from notifiers.rules import NotificationTarget
 
-# The ticket, the actor and the time are the event's. Google Chat has one space, so its recipient is empty. DISTINCT ON
-# keeps only the first, most important target of each recipient whose kind is on.
+MAILTO: Final = "mailto:"
+"""How the id begins of somebody who wrote by mail and is no customer in the database."""
+
+# The ticket, the actor and the time are the event's, and `tickets` has the ticket as the event leaves it. Google Chat
+# has one space, so its recipient is empty. DISTINCT ON keeps only the first, most important target of each recipient
+# whose kind is on. Nobody is mailed about what they have done themselves, except that the contact of a new ticket gets
+# the receipt.
 _ENQUEUE: Final = f"""
 INSERT INTO deliveries
     (event_id, ticket_id, note_id, technician_id, kind, channel, audience, recipient, recipient_name, actor_name,
     created_at)
 SELECT DISTINCT ON (destination.channel, lower(destination.recipient))
-    event.id, event.ticket_id, event.note_id, target.technician_id, target.kind, destination.channel, target.audience,
-    destination.recipient, destination.name, event.actor_name, event.at
-FROM unnest($1::notice_kind[], $2::delivery_audience[], $3::uuid[])
-    WITH ORDINALITY AS target (kind, audience, technician_id, ord)
+    event.id, event.ticket_id, event.note_id, destination.technician_id, target.kind, destination.channel,
+    target.audience, destination.recipient, destination.name, event.actor_name, event.at
+FROM unnest($1::notice_kind[], $2::delivery_audience[], $3::uuid[], $4::boolean[])
+    WITH ORDINALITY AS target (kind, audience, technician_id, stands_in, ord)
 CROSS JOIN event
 CROSS JOIN support_settings AS settings
 CROSS JOIN LATERAL (
-    SELECT 'EMAIL'::delivery_channel, address, '' FROM unnest(settings.admin_recipients) AS address
-    WHERE target.audience = 'ADMIN'
+    SELECT 'EMAIL'::delivery_channel, address, '', NULL::uuid FROM unnest(settings.admin_recipients) AS address
+    WHERE target.audience = 'ADMIN' AND NOT (target.stands_in AND EXISTS (
+        SELECT FROM tickets JOIN technicians ON technicians.id = tickets.technician_id WHERE technicians.active))
     UNION ALL
-    SELECT 'EMAIL', contact_email, contact_name FROM tickets
+    SELECT 'EMAIL', contact_email, contact_name, NULL FROM tickets
     WHERE target.audience = 'CUSTOMER' AND contact_email NOT LIKE '%@{placeholders.DOMAIN}'
     UNION ALL
-    SELECT 'EMAIL', email, name FROM technicians WHERE id = target.technician_id AND active
+    SELECT 'EMAIL', email, name, id FROM technicians
+    WHERE target.audience = 'TECHNICIAN' AND active
+        AND id = coalesce(target.technician_id, (SELECT technician_id FROM tickets))
     UNION ALL
-    SELECT 'GOOGLE_CHAT', '', '' WHERE target.audience = 'SPACE' AND settings.google_chat_enabled
-) AS destination (channel, recipient, name)
+    SELECT 'GOOGLE_CHAT', '', '', NULL WHERE target.audience = 'SPACE' AND settings.google_chat_enabled
+) AS destination (channel, recipient, name, technician_id)
 WHERE target.kind = ANY (
     CASE destination.channel WHEN 'EMAIL' THEN settings.email_kinds ELSE settings.google_chat_kinds END
-)
+) AND (target.kind = 'CREATED' AND target.audience = 'CUSTOMER' OR lower(destination.recipient) NOT IN (
+    SELECT lower($5::text) WHERE $5::text IS NOT NULL
+    UNION ALL SELECT lower(email) FROM technicians WHERE id = $6::uuid
+    UNION ALL SELECT lower(email) FROM customers WHERE id = $6::uuid
+))
 ORDER BY destination.channel, lower(destination.recipient), target.ord"""
 
-_STATEMENT: Final = Statement.of_text(_ENQUEUE, ("target_kinds", "target_audiences", "target_technicians"), {})
+_NAMES: Final = ("target_kinds", "target_audiences", "target_technicians", "target_stand_ins", "own_address", "own_id")
+_STATEMENT: Final = Statement.of_text(_ENQUEUE, _NAMES, {})
 
 
-def deliveries(targets: Sequence[NotificationTarget]) -> Part | None:
+def deliveries(actor: Viewer, targets: Sequence[NotificationTarget]) -> Part | None:
     """The part of the statement that writes an event which queues its notifications, with the settings as they are
-    then; None if there are no targets. An inactive technician is not notified."""
+    then; None if there are no targets. Neither an inactive technician nor the actor is notified."""
     if not targets:
         return None
+    is_row = actor.role in (Role.TECHNICIAN, Role.CUSTOMER) and is_uuid(actor.id)
     values = {
         "target_kinds": [each.kind for each in targets],
         "target_audiences": [each.audience for each in targets],
         "target_technicians": [each.technician_id for each in targets],
+        "target_stand_ins": [each.stand_in for each in targets],
+        "own_address": actor.email or _mailed_from(actor),
+        "own_id": actor.id if is_row else None,
     }
     return Part(_STATEMENT, values)
+
+
+def _mailed_from(actor: Viewer) -> str | None:
+    return actor.id.removeprefix(MAILTO) if actor.id.startswith(MAILTO) else None

@@ -23,7 +23,7 @@ from urllib.request import getproxies
 import httpx
 
 from db.enums import NoticeKind
-from notifiers.links import link_of
+from notifiers.links import TicketLinks
 from notifiers.notification import Channel, Notification, TicketFacts, Unavailable, Undeliverable
 from notifiers.public_addresses import NotPublic, PublicTransport, names_private_host
 from notifiers.text import one_line, shortened, tidy
@@ -40,7 +40,9 @@ _HEADLINES = {
     NoticeKind.ASSIGNED: "Ticket assigned",
     NoticeKind.UNASSIGNED: "Ticket unassigned",
     NoticeKind.NOTE_ADDED: "New note",
+    NoticeKind.CUSTOMER_ANSWERED: "Customer answered",
     NoticeKind.RESOLVED: "Ticket resolved",
+    NoticeKind.REOPENED: "Ticket reopened",
     NoticeKind.CONFIRM_ADDRESS: "Address to be confirmed",
     NoticeKind.TEST: "Google Chat works",
 }
@@ -56,7 +58,7 @@ class GoogleChat(Channel):
 
     def __init__(
         self,
-        public_url: str | None,
+        links: TicketLinks,
         *,
         private_hosts: bool = False,
         per_minute: int = PER_MINUTE,
@@ -64,7 +66,7 @@ class GoogleChat(Channel):
     ) -> None:
         for library in ("httpx", "httpcore"):
             logging.getLogger(library).setLevel(logging.WARNING)  # below that level they log the URL
-        self._public_url = public_url
+        self._links = links
         self._per_minute = per_minute
         self._seconds = seconds
         self._private_hosts = private_hosts
@@ -89,7 +91,7 @@ class GoogleChat(Channel):
             if wait > PATIENCE_SECONDS:
                 raise Unavailable("The space's rate limit is reached.", wait)
             await asyncio.sleep(wait)
-        status, after = await self._post(address, _message(notification, link_of(notification, self._public_url)))
+        status, after = await self._post(address, _message(notification, self._links.of(notification)))
         said = _said(status)
         if 200 <= status < 300:
             return said
@@ -227,8 +229,8 @@ def _facts(notification: Notification, ticket: TicketFacts) -> list[tuple[str, s
 def _excerpt(notification: Notification, ticket: TicketFacts) -> str:
     match notification.kind:
         case NoticeKind.CREATED:
-            text = ticket.description
-        case NoticeKind.NOTE_ADDED:
+            text = notification.note or ticket.description
+        case NoticeKind.NOTE_ADDED | NoticeKind.CUSTOMER_ANSWERED | NoticeKind.REOPENED:
             text = notification.note or ""
         case NoticeKind.RESOLVED:
             text = ticket.resolution or ""

@@ -12,18 +12,22 @@ import re
 from binascii import b2a_qp
 from collections.abc import Iterator
 from dataclasses import dataclass
+from email.message import EmailMessage
+from email.policy import SMTP
 from email.utils import format_datetime
 
-from db.enums import NoticeKind
+from db.enums import Audience, NoticeKind, TicketPriority
 from notifiers import message_ids
 from notifiers.addresses import Mailbox, unstructured
-from notifiers.notification import Notification, Unavailable, Undeliverable
+from notifiers.notification import Notification, NotifiedFile, Unavailable, Undeliverable
 from notifiers.rendering import BrokenTemplate, Templates
 from notifiers.text import one_line
 
 LINE = 76  # octets, RFC 2047, section 2
 THREAD_MAX = 20  # earlier mails that a mail refers to
 
+_FILE_POLICY = SMTP.clone(max_line_length=LINE)
+_PRESSING = (TicketPriority.HIGH, TicketPriority.URGENT)
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>")
 
 
@@ -85,8 +89,9 @@ class Composer:
 
 
 def _subject(notification: Notification) -> str:
-    """The subject, the same for all mails of a ticket, as some mail programs thread by it. The mail that asks to
-    confirm an address has its own, because the recipient may be a stranger to the ticket."""
+    """The subject, the same for all mails of a ticket, as some mail programs thread by it; for staff it begins with a
+    priority above the usual ones. The mail that asks to confirm an address has its own, because the recipient may be a
+    stranger to the ticket."""
     ticket = notification.ticket
     if ticket is None:
         return "Test message from Callout"
@@ -94,7 +99,9 @@ def _subject(notification: Notification) -> str:
         return f"{len(notification.summary)} new tickets"
     if notification.kind is NoticeKind.CONFIRM_ADDRESS:
         return f"[{ticket.reference}] Please confirm your e-mail address"
-    return f"[{ticket.reference}] {one_line(ticket.subject)}"
+    pressing = notification.audience is not Audience.CUSTOMER and ticket.priority in _PRESSING
+    priority = f"{ticket.priority.capitalize()}: " if pressing else ""
+    return f"[{ticket.reference}] {priority}{one_line(ticket.subject)}"
 
 
 def _folded(name: str, value: str) -> str:
@@ -109,11 +116,29 @@ def _folded(name: str, value: str) -> str:
 
 
 def _body(notification: Notification, text: str, html: str) -> bytes:
-    """The MIME headers, a blank line, and the two parts, in lines of 76 octets of ASCII."""
-    boundary = f"=_{notification.delivery_id}"  # quoted-printable text cannot contain `=_`
-    head = f'MIME-Version: 1.0\r\nContent-Type: multipart/alternative;\r\n boundary="{boundary}"\r\n\r\n'
+    """The MIME headers, a blank line, the two parts, and the files, in lines of 76 octets of ASCII."""
+    boundary = f"=_{notification.delivery_id}"  # quoted-printable text and base64 cannot contain `=_`
     parts = (_part(boundary, "plain", text), _part(boundary, "html", html))
-    return b"".join([head.encode(), *parts, f"--{boundary}--\r\n".encode()])
+    body = b"".join([_multipart("alternative", boundary), *parts, f"--{boundary}--\r\n".encode()])
+    carried = [file for file in notification.files if file.data is not None]
+    if carried:
+        outer = f"=_{notification.delivery_id}_files"
+        start = f"--{outer}\r\n".encode()
+        files = [start + _file(file) for file in carried]
+        body = b"".join([_multipart("mixed", outer), start, body, *files, f"--{outer}--\r\n".encode()])
+    return b"MIME-Version: 1.0\r\n" + body
+
+
+def _multipart(subtype: str, boundary: str) -> bytes:
+    return f'Content-Type: multipart/{subtype};\r\n boundary="{boundary}"\r\n\r\n'.encode()
+
+
+def _file(file: NotifiedFile) -> bytes:
+    main, _, sub = file.content_type.partition("/")
+    part = EmailMessage(_FILE_POLICY)
+    part.set_content(file.data, main, sub, filename=file.name)
+    del part["MIME-Version"]
+    return part.as_bytes()
 
 
 def _part(boundary: str, subtype: str, text: str) -> bytes:

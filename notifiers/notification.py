@@ -32,7 +32,8 @@ class Unavailable(NotSent):
 
 @dataclass(frozen=True, slots=True)
 class TicketFacts:
-    """The ticket as it was after the event."""
+    """The ticket as it was after the event. `by_staff` says that staff created it, so that its description need not be
+    the customer's words."""
 
     id: str  # UUID
     reference: str
@@ -43,11 +44,14 @@ class TicketFacts:
     category: TicketCategory
     contact_name: str
     contact_email: str
+    contact_phone: str | None
     customer_name: str | None
     property_address: str | None
+    property_account_number: str | None
     technician_name: str | None
     resolution: str | None
     created_at: datetime
+    by_staff: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +64,26 @@ class SummaryLine:
 
 
 @dataclass(frozen=True, slots=True)
+class NotifiedFile:
+    """A file that a notification names. `size` is in bytes, `digest` names its object in the store. `data` is None
+    unless the mail carries the file."""
+
+    name: str
+    content_type: str
+    size: int
+    digest: bytes
+    data: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Notification:
     """`delivery_id` is the same on every attempt. `recipient` is an e-mail address; empty for Google Chat, which has
-    one space. `ticket` is None only in a test (`NoticeKind.TEST`). `note` is the text of the note that was added.
+    one space. `ticket` is None only in a test (`NoticeKind.TEST`). `note` is the text of the note that was added, if
+    the notification is about one.
     `thread` has the Message-IDs, oldest first, of the mails about this ticket that the recipient has received.
     `confirmation_token` is for the link of `NoticeKind.CONFIRM_ADDRESS`. `summary` has the new tickets, two or more,
-    the most urgent first, if this is a summary of them instead of a notification of one."""
+    the most urgent first, if this is a summary of them instead of a notification of one. `files` are those that staff
+    have added to the ticket for the customer, if the notification is about them."""
 
     delivery_id: str  # UUID
     kind: NoticeKind
@@ -80,6 +98,7 @@ class Notification:
     webhook_url: str | None = field(default=None, repr=False)
     confirmation_token: str | None = field(default=None, repr=False)
     summary: tuple[SummaryLine, ...] = ()
+    files: tuple[NotifiedFile, ...] = ()
 
 
 class Channel(ABC):

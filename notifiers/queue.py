@@ -17,7 +17,8 @@ from db.enums import Audience, DeliveryChannel, DeliveryState, NoticeKind, Ticke
 from db.postgres.statement import Queryable
 from notifiers import message_ids
 from notifiers.contacts import AUTHENTICATED, BY_STAFF, OWN
-from notifiers.notification import Notification, SummaryLine, TicketFacts
+from notifiers.notification import Notification, NotifiedFile, SummaryLine, TicketFacts
+from notifiers.outgoing_files import ADDED_FOR_CUSTOMER
 
 THREAD_MAX: Final = 20  # earlier mails that a mail refers to
 
@@ -56,7 +57,7 @@ WITH due AS MATERIALIZED (
     RETURNING *
 )
 SELECT claimed.id, claimed.channel, claimed.attempts, claimed.kind, claimed.audience, claimed.recipient,
-    claimed.recipient_name, claimed.actor_name, claimed.created_at AS at,
+    claimed.recipient_name, claimed.actor_name, claimed.created_at AS at, claimed.note_id,
     (SELECT body FROM notes WHERE id = claimed.note_id) AS note,
     (SELECT google_chat_webhook_url FROM support_settings
         WHERE claimed.channel = 'GOOGLE_CHAT' AND google_chat_enabled) AS webhook_url,
@@ -75,10 +76,18 @@ SELECT claimed.id, claimed.channel, claimed.attempts, claimed.kind, claimed.audi
         FROM deliveries AS included JOIN tickets AS listed ON listed.id = included.ticket_id
         WHERE included.summary_id = claimed.id
     ) END AS summary,
+    CASE WHEN claimed.kind = 'NOTE_ADDED' AND claimed.note_id IS NULL THEN (
+        SELECT json_agg(json_build_array(name, content_type, size, encode(sha256, 'hex')) ORDER BY file.created_at, id)
+        FROM (SELECT * FROM attachments WHERE ticket_id = claimed.ticket_id OFFSET 0) AS file
+        WHERE {ADDED_FOR_CUSTOMER} AND file.customer_id IS NOT DISTINCT FROM ticket.customer_id
+            AND (finished_at >= claimed.created_at
+                OR id = (SELECT attachment_id FROM ticket_events WHERE id = claimed.event_id))
+    ) END AS files,
     ticket.id AS ticket_id, ticket.reference, ticket.subject, ticket.description, ticket.status, ticket.priority,
-    ticket.category, ticket.contact_name, ticket.contact_email, ticket.resolution, ticket.created_at,
+    ticket.category, ticket.contact_name, ticket.contact_email, ticket.contact_phone, ticket.resolution,
+    ticket.created_at, {BY_STAFF} AS by_staff,
     (SELECT name FROM customers WHERE id = ticket.customer_id AND NOT stranger.is_recipient) AS customer_name,
-    (SELECT address FROM properties WHERE id = ticket.property_id AND NOT stranger.is_recipient) AS property_address,
+    site.address AS property_address, site.account_number AS property_account_number,
     (SELECT name FROM technicians WHERE id = ticket.technician_id) AS technician_name
 FROM claimed
 CROSS JOIN LATERAL (
@@ -91,6 +100,7 @@ CROSS JOIN LATERAL (
     FROM (VALUES (claimed.recipient)) AS mine (recipient)
     LEFT JOIN customers AS customer ON customer.id = ticket.customer_id
 ) AS stranger
+LEFT JOIN properties AS site ON site.id = ticket.property_id AND NOT stranger.is_recipient
 ORDER BY claimed.created_at, claimed.id"""
 
 # The deliveries in a summary share its outcome.
@@ -158,11 +168,14 @@ class Claim:
                 category=TicketCategory(row["category"]),
                 contact_name=row["contact_name"],
                 contact_email=row["contact_email"],
+                contact_phone=row["contact_phone"],
                 customer_name=row["customer_name"],
                 property_address=row["property_address"],
+                property_account_number=row["property_account_number"],
                 technician_name=row["technician_name"],
                 resolution=row["resolution"],
                 created_at=row["created_at"],
+                by_staff=row["by_staff"],
             ),
             actor_name=row["actor_name"],
             at=row["at"],
@@ -171,6 +184,7 @@ class Claim:
             webhook_url=row["webhook_url"],
             confirmation_token=row["confirmation_token"],
             summary=_summary(row["summary"]),
+            files=_files(row["files"]),
         )
 
 
@@ -180,6 +194,11 @@ def _summary(listed: bytes | None) -> tuple[SummaryLine, ...]:
     if len(lines) < 2:
         return ()
     return tuple(SummaryLine(reference, TicketPriority(priority), subject) for reference, priority, subject in lines)
+
+
+def _files(listed: bytes | None) -> tuple[NotifiedFile, ...]:
+    files = [] if listed is None else orjson.loads(listed) or []
+    return tuple(NotifiedFile(name, type_, size, bytes.fromhex(digest)) for name, type_, size, digest in files)
 
 
 @dataclass(frozen=True, slots=True)

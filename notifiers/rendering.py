@@ -8,7 +8,6 @@ HTML forms is escaped. `_context` defines the variables that a template may use;
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -29,11 +28,14 @@ from markupsafe import Markup, escape
 
 from db.enums import NoticeKind
 from notifiers import samples
+from notifiers.company_profile import CompanyProfile
 from notifiers.contacts import CONFIRMABLE
-from notifiers.links import confirmation_link, link_of
-from notifiers.notification import Notification
+from notifiers.links import TicketLinks, confirmation_link
+from notifiers.notification import Notification, NotifiedFile
 from notifiers.text import one_line, tidy
 
+NO_LINKS = TicketLinks()
+UNNAMED = CompanyProfile()
 OURS = Path(__file__).with_name("templates")
 _FORMS = ("txt", "html")
 # The errors that rendering can raise: a template's expressions run Jinja2 and Python code.
@@ -49,12 +51,18 @@ class Templates:
     a new file is noticed only after a restart."""
 
     def __init__(
-        self, overrides: Path | None = None, *, public_url: str | None = None, confirm_url: str | None = None
+        self,
+        overrides: Path | None = None,
+        *,
+        links: TicketLinks = NO_LINKS,
+        confirm_url: str | None = None,
+        company: CompanyProfile = UNNAMED,
     ) -> None:
-        """`public_url` is where links to tickets begin, `confirm_url` the page that confirms an address."""
+        """`confirm_url` is the page that confirms an address."""
         self._overrides = overrides
-        self._public_url = public_url
+        self._links = links
         self._confirm_url = confirm_url
+        self._company = company
         ours = FileSystemLoader(OURS)
         # With the prefix, a template that overrides ours can extend it: `{% extends "callout/resolved.html" %}`.
         loaders: list[BaseLoader] = [ours, PrefixLoader({"callout": ours})]
@@ -68,7 +76,7 @@ class Templates:
             lstrip_blocks=True,
             keep_trailing_newline=True,
         )
-        self._environment.filters |= {"when": _when, "words": _words, "lines": _lines}
+        self._environment.filters |= {"when": company.when, "words": _words, "lines": _lines}
 
     def render(self, notification: Notification) -> tuple[str, str]:
         """Returns the text and the HTML. Raises `BrokenTemplate` if either cannot be rendered."""
@@ -92,11 +100,13 @@ class Templates:
 
     def _context(self, notification: Notification) -> dict[str, Any]:
         if notification.kind is NoticeKind.CONFIRM_ADDRESS:
-            return _context_of_question(notification, confirmation_link(notification, self._confirm_url))
-        return _context(notification, link_of(notification, self._public_url))
+            context = _context_of_question(notification, confirmation_link(notification, self._confirm_url))
+        else:
+            context = _context(notification, self._links.of(notification))
+        return context | {"company": self._company.name, "logo": self._company.logo_url}
 
     def _render(self, notification: Notification, form: str, context: dict[str, Any]) -> str:
-        kind = "summary" if notification.summary else notification.kind.lower()
+        kind = "summary" if notification.summary else "files_added" if notification.files else notification.kind.lower()
         names = [f"{kind}_{notification.audience.lower()}.{form}", f"{kind}.{form}"]
         name = names[-1]
         try:
@@ -105,6 +115,10 @@ class Templates:
             return template.render(context)
         except _FAILURES as error:
             raise BrokenTemplate(_where(error, name)) from error
+
+
+# The kinds that an event of a note can have. A note that follows up a closed ticket is the first of a new one.
+_ABOUT_NOTES = (NoticeKind.CREATED, NoticeKind.NOTE_ADDED, NoticeKind.CUSTOMER_ANSWERED, NoticeKind.REOPENED)
 
 
 def _context(notification: Notification, link: str | None) -> dict[str, Any]:
@@ -117,8 +131,10 @@ def _context(notification: Notification, link: str | None) -> dict[str, Any]:
             subject=one_line(ticket.subject),
             description=tidy(ticket.description),
             contact_name=one_line(ticket.contact_name),
+            contact_phone=one_line(ticket.contact_phone or ""),
             customer_name=one_line(ticket.customer_name or ""),
             property_address=one_line(ticket.property_address or ""),
+            property_account_number=one_line(ticket.property_account_number or ""),
             technician_name=one_line(ticket.technician_name or ""),
             resolution=tidy(ticket.resolution or ""),
         )
@@ -129,10 +145,18 @@ def _context(notification: Notification, link: str | None) -> dict[str, Any]:
         "recipient_name": one_line(notification.recipient_name),
         "actor": one_line(notification.actor_name),
         "at": notification.at,
-        "note": tidy(notification.note or "") if notification.kind is NoticeKind.NOTE_ADDED else "",
+        "note": tidy(notification.note or "") if notification.kind in _ABOUT_NOTES else "",
         "link": link,
+        "carried": [_described(file) for file in notification.files if file.data is not None],
+        "linked": [_described(file) for file in notification.files if file.data is None],
         "tickets": [replace(line, subject=one_line(line.subject)) for line in notification.summary],
     }
+
+
+def _described(file: NotifiedFile) -> str:
+    """`photo.jpg (1.2 MiB)`"""
+    size = f"{file.size / 2**20:.1f} MiB" if file.size >= 2**20 else f"{-(-file.size // 1024)} KiB"
+    return f"{one_line(file.name)} ({size})"
 
 
 def _context_of_question(notification: Notification, link: str | None) -> dict[str, Any]:
@@ -152,12 +176,6 @@ def _where(error: Exception, name: str) -> str:
     if isinstance(error, TemplateSyntaxError):
         return f"{error.name or name}, line {error.lineno}: {error.message}"
     return f"{name}: {one_line(str(error), 300) or type(error).__name__}"
-
-
-def _when(at: datetime) -> str:
-    """`24 November 2026, 19:30 UTC`"""
-    at = at.astimezone(UTC)
-    return f"{at.day} {at:%B %Y, %H:%M} UTC"
 
 
 def _words(value: StrEnum) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from db.enums import Audience, NoticeKind, TicketCategory, TicketPriority, TicketStatus
-from notifiers.notification import Notification, SummaryLine, TicketFacts
+from notifiers.notification import Notification, NotifiedFile, SummaryLine, TicketFacts
 
 _AT = datetime(2026, 11, 24, 14, 12, tzinfo=UTC)
 _OPENED = TicketFacts(
@@ -20,11 +20,14 @@ _OPENED = TicketFacts(
     category=TicketCategory.ALARM,
     contact_name="Ann Tremblay",
     contact_email="ann@maple-court.example",
+    contact_phone="613-555-0142",
     customer_name="Maple Court Condominiums",
     property_address="400 Maple Court, Tower 1, Ottawa",
+    property_account_number="MC-1001",
     technician_name=None,
     resolution=None,
     created_at=_AT,
+    by_staff=False,
 )
 _GIVEN = replace(_OPENED, status=TicketStatus.IN_PROGRESS, technician_name="Dev Patel")
 _RESOLVED = replace(
@@ -37,7 +40,9 @@ _TICKETS = {
     NoticeKind.ASSIGNED: _GIVEN,
     NoticeKind.UNASSIGNED: _OPENED,
     NoticeKind.NOTE_ADDED: _GIVEN,
+    NoticeKind.CUSTOMER_ANSWERED: _GIVEN,
     NoticeKind.RESOLVED: _RESOLVED,
+    NoticeKind.REOPENED: replace(_GIVEN, status=TicketStatus.OPEN),
     NoticeKind.CONFIRM_ADDRESS: _OPENED,
     NoticeKind.TEST: None,
 }
@@ -47,6 +52,16 @@ _SUMMARY = (
     SummaryLine("TKT-A2B4C3", TicketPriority.HIGH, "Alarm panel beeping after power outage"),
     SummaryLine("TKT-W9R5TD", TicketPriority.LOW, "New badge for the garage door"),
 )
+_FILES = (
+    NotifiedFile("new-battery.jpg", "image/jpeg", 312_000, bytes(32), b"\xff\xd8\xff"),
+    NotifiedFile("test-report.pdf", "application/pdf", 7_900_000, bytes(32)),
+)
+_NOTES = {
+    NoticeKind.NOTE_ADDED: "Dev will be with you on Thursday at 10.",
+    NoticeKind.CUSTOMER_ANSWERED: "The janitor can let you in before 10 as well.",
+    NoticeKind.REOPENED: "It has started to beep again this morning.",
+}
+_ACTORS = {NoticeKind.CUSTOMER_ANSWERED: "Ann Tremblay", NoticeKind.REOPENED: "Ann Tremblay"}
 _NAMES = {
     Audience.ADMIN: "",
     Audience.CUSTOMER: "Ann Tremblay",
@@ -63,9 +78,9 @@ def sample_notification(kind: NoticeKind, audience: Audience) -> Notification:
         recipient=f"{audience.lower()}@callout.example",
         recipient_name="" if kind is NoticeKind.CONFIRM_ADDRESS else _NAMES[audience],
         ticket=_TICKETS[kind],
-        actor_name="Rosa Lind",
+        actor_name=_ACTORS.get(kind, "Rosa Lind"),
         at=_AT,
-        note="Dev will be with you on Thursday at 10." if kind is NoticeKind.NOTE_ADDED else None,
+        note=_NOTES.get(kind),
         confirmation_token=_TOKEN if kind is NoticeKind.CONFIRM_ADDRESS else None,
     )
 
@@ -74,6 +89,20 @@ def sample_summary() -> Notification:
     return replace(sample_notification(NoticeKind.CREATED, Audience.ADMIN), summary=_SUMMARY)
 
 
+def sample_files() -> Notification:
+    return replace(sample_notification(NoticeKind.NOTE_ADDED, Audience.CUSTOMER), note=None, files=_FILES)
+
+
 def all_samples() -> list[Notification]:
-    singles = [sample_notification(kind, audience) for kind in NoticeKind for audience in Audience]
-    return [*singles, sample_summary()]
+    """One of each kind to each audience, and those whose templates have further branches."""
+    by_kind = {kind: [sample_notification(kind, audience) for audience in Audience] for kind in NoticeKind}
+    receipt = sample_notification(NoticeKind.CREATED, Audience.CUSTOMER)
+    by_staff = replace(receipt, ticket=replace(_OPENED, by_staff=True))
+    without_note = [replace(each, note=None) for each in by_kind[NoticeKind.REOPENED]]
+    return [
+        *(each for samples in by_kind.values() for each in samples),
+        by_staff,
+        *without_note,
+        sample_summary(),
+        sample_files(),
+    ]

@@ -54,7 +54,7 @@ WITH mine AS MATERIALIZED (
     SELECT * FROM deliveries WHERE {_FRESH} ORDER BY created_at, id LIMIT {BATCH} FOR NO KEY UPDATE SKIP LOCKED
 )
 SELECT mine.id, mine.kind, mine.channel, mine.audience, lower(mine.recipient) AS address, mine.recipient,
-    mine.queued_at, ticket.id AS ticket_id, ticket.creator_kind, ticket.creator_id, ticket.source,
+    mine.queued_at, ticket.id AS ticket_id, ticket.customer_id, ticket.creator_kind, ticket.creator_id, ticket.source,
     {BY_STAFF} AS by_staff, {AUTHENTICATED} AS authenticated, {OWN} AS own, now() AS now,
     mine.audience = 'CUSTOMER' AND {CONFIRMED} AS confirmed,
     CASE mine.audience WHEN 'CUSTOMER' THEN {ASKED_UNTIL} END AS asked_until,
@@ -87,6 +87,13 @@ SELECT lower(recipient), count(*) FROM deliveries
 WHERE kind = 'CREATED' AND channel = 'EMAIL' AND lower(recipient) = ANY ($1) AND screened_at > now() - $2::interval
     AND audience = 'ADMIN' AND summary_id IS NULL
 GROUP BY 1"""
+# The ticket's customer has caused them: they are counted together, whichever tickets they are about.
+_ANSWERS: Final = """
+SELECT lower(recipient) AS address, ticket_id::text, customer_id::text, count(*)
+FROM deliveries AS mine JOIN tickets AS ticket ON ticket.id = mine.ticket_id
+WHERE kind = 'CUSTOMER_ANSWERED' AND lower(recipient) = ANY ($1) AND mine.created_at > now() - interval '1 hour'
+    AND screened_at IS NOT NULL AND state <> 'DROPPED'
+GROUP BY 1, 2, 3"""
 _SUMMARIES: Final = """
 SELECT lower(recipient) AS address, id, due_at,
     (SELECT count(*) FROM deliveries WHERE summary_id = mine.id) AS tickets
@@ -158,6 +165,8 @@ def _candidate(row: Mapping[str, Any]) -> Candidate:
         address=row["address"],
         mailbox=mailbox_digest(row["recipient"]),
         queued_at=row["queued_at"],
+        ticket_id=str(row["ticket_id"]),
+        customer_id=None if row["customer_id"] is None else str(row["customer_id"]),
         scope=caller if row["authenticated"] else str(row["ticket_id"]),
         caller=caller,
         by_staff=row["by_staff"],
@@ -179,7 +188,13 @@ async def _usage(transaction: Queryable, candidates: Sequence[Candidate], limits
     receipts = {each.address for each in contacts if each.kind is NoticeKind.CREATED and (each.own or each.confirmed)}
     callers = {each.caller for each in unconfirmed}
     customers = {caller for caller in callers if is_customer(caller)}
+    answered = {each.address for each in candidates if each.kind is NoticeKind.CUSTOMER_ANSWERED}
     usage = Usage()
+    if answered:
+        for address, ticket_id, customer_id, number in await transaction.fetch(_ANSWERS, list(answered)):
+            usage.answers[address, ticket_id] += number
+            if customer_id is not None:
+                usage.answers[address, customer_id] += number
     if unconfirmed:
         mailboxes = {each.mailbox for each in unconfirmed}
         usage.asked_of = _counter(await transaction.fetch(_ASKED_OF, list(mailboxes)))

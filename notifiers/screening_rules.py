@@ -2,8 +2,8 @@
 limits on mail that outsiders cause, and when a summary replaces single mails.
 
 They concern mail to a ticket's contact, because outsiders choose that address and some of the text, and mail about new
-tickets to admins, because outsiders choose how many there are. `notifiers/screening.py` reads the values and stores the
-rulings.
+tickets to admins and about answers to staff, because outsiders choose how many there are. `notifiers/screening.py`
+reads the values and stores the rulings.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ WAITS_FOR_ADDRESS: Final = "Waits: this address was asked often enough today to 
 WAITS_FOR_CALLER: Final = "Waits: whoever created the ticket has named too many unconfirmed addresses."
 TOO_LATE: Final = "Not sent: it waited too long for room under a limit."
 OVERFULL: Final = "Not sent: this address has had enough mails about new tickets today."
+ANSWERED_OFTEN: Final = "Not sent: the recipient was notified of enough answers to this ticket within an hour."
+ANSWERS_EVERYWHERE: Final = "Not sent: the recipient was notified of enough answers by this customer within an hour."
 SUMMARY: Final = "Waits for the tickets that are created in the meantime, to go out as a summary."
 IN_SUMMARY: Final = "Waits for the summary of new tickets, because many were created within a short time."
 
@@ -39,13 +41,16 @@ IN_SUMMARY: Final = "Waits for the summary of new tickets, because many were cre
 class Limits:
     """How much mail outsiders may cause. `confirmations_per_address` and `confirmations_per_customer`, the customer who
     has typed the addresses, are for 24 hours, as is `receipts_per_address`; `confirmations_per_service`, an API key or
-    all inbound mail, is for an hour. After `summary_after` mails about new tickets within `summary_time`, an admin gets
-    a summary."""
+    all inbound mail, is for an hour. A recipient is notified of `answers_per_ticket` answers in an hour, and of
+    `answers_per_customer`. After `summary_after` mails about new tickets within `summary_time`, an admin gets a
+    summary."""
 
     confirmations_per_address: int = 5
     confirmations_per_customer: int = 20
     confirmations_per_service: int = 3_600
     receipts_per_address: int = 20
+    answers_per_ticket: int = 20
+    answers_per_customer: int = 60
     summary_after: int = 30
     summary_time: timedelta = timedelta(minutes=10)
 
@@ -68,8 +73,9 @@ class Candidate:
 
     `address` is the recipient's, in lower case, and `mailbox` its digest. `scope` is what a confirmation of the address
     counts for: the ticket, or the customer who typed it. `asked_until` is when the confirmation expires that was asked
-    for before. `by_staff` says whether staff created the ticket, `authenticated` whether a customer did with a token,
-    `own` whether the address is the ticket's customer's, `of_admin` whether it is an admin recipient's.
+    for before. `ticket_id` and `customer_id` are the ticket's. `by_staff` says whether staff created the ticket,
+    `authenticated` whether a customer did with a token, `own` whether the address is the ticket's customer's,
+    `of_admin` whether it is an admin recipient's.
     """
 
     id: str
@@ -79,6 +85,8 @@ class Candidate:
     address: str
     mailbox: bytes
     queued_at: datetime
+    ticket_id: str
+    customer_id: str | None
     scope: str
     caller: str
     by_staff: bool
@@ -116,12 +124,14 @@ class Summary:
 @dataclass(slots=True)
 class Usage:
     """What counts against the limits: the confirmations asked for of each mailbox and by each caller, the receipts and
-    the single mails to each address, and the open summaries by address."""
+    the single mails to each address, the notifications of answers to each address by ticket and by customer, and the
+    open summaries by address."""
 
     asked_of: Counter[bytes] = field(default_factory=Counter)
     asked_by: Counter[str] = field(default_factory=Counter)
     receipts: Counter[str] = field(default_factory=Counter)
     singles: Counter[str] = field(default_factory=Counter)
+    answers: Counter[tuple[str, str]] = field(default_factory=Counter)
     summaries: dict[str, Summary] = field(default_factory=dict)
 
 
@@ -136,6 +146,8 @@ class Rules:
         self._asked: dict[tuple[str, str], datetime] = {}
 
     def rule(self, it: Candidate) -> Ruling:
+        if it.kind is NoticeKind.CUSTOMER_ANSWERED:
+            return self._of_answer(it)
         if it.channel is not DeliveryChannel.EMAIL:
             return Ruling(it.id, it.audience)
         if it.audience is Audience.ADMIN and it.kind is NoticeKind.CREATED:
@@ -147,6 +159,18 @@ class Rules:
         if it.of_admin:  # it knows the ticket anyway, and a contact's address must not keep it from being notified
             return self._to_admin(it) if it.kind is NoticeKind.CREATED else Ruling(it.id, it.audience)
         return self._unconfirmed(it)
+
+    def _of_answer(self, it: Candidate) -> Ruling:
+        """Whoever is notified has been often enough already: they know where to look."""
+        for of, limit, said in (
+            (it.ticket_id, self._limits.answers_per_ticket, ANSWERED_OFTEN),
+            (it.customer_id, self._limits.answers_per_customer, ANSWERS_EVERYWHERE),
+        ):
+            if of is not None and self._usage.answers[it.address, of] >= limit:
+                return Ruling(it.id, it.audience, DeliveryState.DROPPED, said)
+        for of in filter(None, (it.ticket_id, it.customer_id)):
+            self._usage.answers[it.address, of] += 1
+        return Ruling(it.id, it.audience)
 
     def _to_contact(self, it: Candidate) -> Ruling:
         """Only mail about a new ticket has an outsider's text that no member of staff has seen."""

@@ -16,17 +16,19 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from time import monotonic
 from typing import Final
 
-from db.enums import DeliveryChannel, DeliveryState
+from db.enums import DeliveryChannel, DeliveryState, NoticeKind
+from db.object_store import ObjectStore
 from db.postgres.outage import is_logged
 from db.postgres.pool import OUTAGE, Database
 from notifiers import contacts, queue, screening
 from notifiers.attempt import Attempt, attempt
 from notifiers.notification import Channel, Undeliverable
+from notifiers.outgoing_files import carried
 from notifiers.queue import AttemptOutcome, Claim
 from notifiers.screening_rules import Limits
 
@@ -43,6 +45,7 @@ ANSWER_SECONDS: Final = 15.0  # after which a database that does not respond cou
 FINISHING_SECONDS: Final = 2.0  # for sends in progress when the worker is stopped
 
 TOO_LATE: Final = "No worker sent it in time."
+FILES_GONE: Final = "The files that it was about can no longer be sent."
 SWITCHED_OFF: Final = "Google Chat is disabled in the settings, or has no webhook URL."
 
 
@@ -73,15 +76,19 @@ class Worker:
         heard: Callable[[float], Awaitable[object]],
         pace: Pace,
         limits: Limits,
+        store: ObjectStore,
+        carried_max: int,
     ) -> None:
         """`domain` is the domain of our Message-IDs. `heard` waits for the bell, at most the given seconds. `limits`
-        are those on mail that outsiders cause."""
+        are those on mail that outsiders cause. A mail carries files from the store, of `carried_max` bytes at most."""
         self._database = database
         self._channels = channels
         self._domain = domain
         self._heard = heard
         self._pace = pace
         self._limits = limits
+        self._store = store
+        self._carried_max = carried_max
         self._released_at = monotonic()
         self._sending: dict[asyncio.Task[None], Claim] = {}
         self._outcomes: list[AttemptOutcome] = []  # not recorded yet
@@ -170,6 +177,11 @@ class Worker:
 
     async def _sent(self, claim: Claim) -> str:
         notification = claim.notification(self._domain)
+        if claim.row["note_id"] is None and notification.kind is NoticeKind.NOTE_ADDED:
+            if not notification.files:
+                raise Undeliverable(FILES_GONE)
+            files = await carried(self._store, notification.files, self._carried_max)
+            notification = replace(notification, files=files)
         if claim.channel is DeliveryChannel.GOOGLE_CHAT and notification.webhook_url is None:
             raise Undeliverable(SWITCHED_OFF)
         return await self._channels[claim.channel].send(notification)

@@ -48,10 +48,14 @@ from db.postgres.statement import Statement
 from db.sql import Expression, Row, table
 from db.viewer import Viewer
 from db.visibility import ViewerParameter
+from notifiers import contacts
+from notifiers.enqueue import MAILTO
+from notifiers.inbound.history import Divided
 from notifiers.inbound.reading import BYTES_MAX, KEPT_MAX, TEXT_MAX, IncomingMail, read
 from notifiers.text import shortened
-from resolvers import note, ticket
+from resolvers import inbound_files, note, quotes, ticket
 from resolvers.checks import Checks
+from resolvers.grace import in_grace
 from resolvers.mutation import Call, Input, Outcome, Transaction, UserErrorCode
 
 GATEWAY = "mail-in"
@@ -130,6 +134,7 @@ def _belonging() -> Statement:
     return Statement(
         select(
             _TICKETS,
+            in_grace(_TICKETS).label("in_grace"),
             _CUSTOMERS.c.name.label("customer_name"),
             by_contact.label("by_contact"),
             by_customer.label("by_customer"),
@@ -201,6 +206,8 @@ async def _parsed(call: Call, raw: bytes) -> IncomingMail:
 
 
 async def _receive(call: Call, mail: IncomingMail, raw: bytes) -> Received:
+    if _decided(mail) is None:
+        await inbound_files.store(call, mail)
     try:
         return await _take(call, mail, raw)
     except _Seen as seen:
@@ -258,7 +265,7 @@ def _objection(mail: IncomingMail) -> str | None:
         return "The From address is not a valid e-mail address."
     if placeholders.is_email(mail.from_address):
         return "The From address stands for a customer who has been erased."
-    if not (mail.subject or mail.text or mail.attachments):
+    if not (mail.subject or mail.text or mail.files):
         return "The message is empty."
     return None
 
@@ -270,22 +277,27 @@ async def _open_ticket(transaction: Transaction, call: Call, mail: IncomingMail)
     customer = await _CUSTOMER.fetchrow(transaction, address=mail.from_address)
     name = mail.from_name or _name_of(mail)
     author = _outsider(mail, name) if customer is None else _customer(customer["id"], customer["name"])
-    ticket_id = new_id()
-    values = {
-        "id": ticket_id,
+    values = _described(mail, author) | {"customer_id": None if customer is None else str(customer["id"])}
+    writing = replace(call, viewer=author)
+    await ticket.write(transaction, writing, values)
+    await inbound_files.attach(transaction, writing, mail, values)
+    return Received(InboundOutcome.TICKET_CREATED, ticket_id=values["id"])
+
+
+def _described(mail: IncomingMail, author: Viewer) -> dict[str, Any]:
+    """The columns of a new ticket that the message itself decides."""
+    return {
+        "id": new_id(),
         "subject": mail.subject or NO_SUBJECT,
-        "description": _body(mail, limits.DESCRIPTION_MAX),
+        "description": _body(mail, mail.whole, limits.DESCRIPTION_MAX),
         "source": TicketSource.EMAIL,
         "creator_kind": ActorKind.CUSTOMER,
         "creator_id": author.id,
-        "contact_name": name,
+        "contact_name": mail.from_name or _name_of(mail),
         "contact_email": mail.from_address,
         "contact_phone": None,
-        "customer_id": None if customer is None else str(customer["id"]),
         "sender_verified": mail.sender_verified,
     }
-    await ticket.write(transaction, replace(call, viewer=author), values)
-    return Received(InboundOutcome.TICKET_CREATED, ticket_id=ticket_id)
 
 
 def _name_of(mail: IncomingMail) -> str:
@@ -298,20 +310,25 @@ def _customer(customer_id: Any, name: str) -> Viewer:
 
 def _outsider(mail: IncomingMail, name: str) -> Viewer:
     """A viewer for a sender who is not a customer in the database. The id matches no customer, so they see nothing."""
-    return Viewer(Role.CUSTOMER, f"mailto:{str(mail.from_address).lower()}", name)
+    return Viewer(Role.CUSTOMER, f"{MAILTO}{str(mail.from_address).lower()}", name)
 
 
-def _body(mail: IncomingMail, maximum: int) -> str:
-    """The message's text and the names of its attachments, in at most `maximum` characters. A longer text is cut, with
-    a remark that says so. The names are few and short, so most of the characters are left for the text."""
-    named = "".join(f"\n- {name}" for name in mail.attachments)
-    tail = f"\n\nAttachments (not stored):{named}" if named else ""
-    text = mail.text.strip() or NO_TEXT
-    if mail.cut or len(text) + len(tail) > maximum:
-        why = f"only its first {TEXT_MAX:,} characters were read" if mail.cut else f"it has {len(text):,} characters"
-        mark = f"\n\n… (The message was shortened: {why}.)"
-        text = text[: maximum - len(tail) - len(mark)].rstrip() + mark
-    return text + tail
+def _body(mail: IncomingMail, text: str, maximum: int) -> str:
+    """A text of the message and the remarks about it, in at most `maximum` characters. A longer text is cut, with a
+    remark that says so. The remarks are few and short, so most of the characters are left for the text."""
+    left_out = inbound_files.left_out(mail.files)
+    tail = "".join(f"\n\n{remark}" for remark in (*mail.remarks, *filter(None, (left_out,))))
+    return _shortened(text.strip() or NO_TEXT, maximum - len(tail), mail.cut) + tail
+
+
+def _shortened(text: str, maximum: int, was_cut: bool) -> str:
+    """The text in at most `maximum` characters, with a remark if it has more or `was_cut` before. Nothing is lost by
+    that: the raw message is kept for a time."""
+    if not was_cut and len(text) <= maximum:
+        return text
+    why = f"only its first {TEXT_MAX:,} characters were read" if was_cut else f"it has {len(text):,} characters"
+    mark = f"\n\n… (The message was shortened: {why}.)"
+    return text[: maximum - len(mark)].rstrip() + mark
 
 
 # A reply
@@ -338,31 +355,51 @@ async def _answered(transaction: Transaction, call: Call, mail: IncomingMail) ->
 
 
 async def _add_note(transaction: Transaction, call: Call, mail: IncomingMail, answered: Mapping[str, Any]) -> Received:
-    """Add a public note if the customer or contact replies, which also reopens a resolved ticket; an internal one if a
-    staff address replies, as the address may be forged."""
+    """Add a public note if the customer or contact replies, or open a ticket that follows up one that was closed for
+    too long; add an internal note if a staff address replies, as the address may be forged."""
     if answered["by_customer"]:
         author = _customer(answered["customer_id"], answered["customer_name"])
     elif answered["by_contact"]:
         author = _outsider(mail, answered["contact_name"])
     else:
         author = Viewer(Role.SERVICE, GATEWAY, shortened(f"E-mail from {mail.from_address}", limits.NAME_MAX))
-    internal = author.role is Role.SERVICE
     writing = replace(call, viewer=author)
-    note_id, ticket_id = new_id(), str(answered["id"])
-    body = _body(mail, limits.NOTE_MAX)
-    await note.write(
-        transaction,
-        writing,
-        ticket_id,
-        note_id,
-        body,
-        internal_only=internal,
-        via=NoteVia.EMAIL,
-        sender_verified=mail.sender_verified,
-    )
-    if not internal:
-        await ticket.answered(transaction, writing, answered)
-    return Received(InboundOutcome.NOTE_ADDED, ticket_id=ticket_id, note_id=note_id)
+    parts = await _divided(transaction, call, mail, answered, internal=author.role is Role.SERVICE)
+    note_id, body = new_id(), _body(mail, parts.text, limits.NOTE_MAX)
+    how: Any = {
+        "via": NoteVia.EMAIL,
+        "sender_verified": mail.sender_verified,
+        "quoted": _shortened(parts.quoted, limits.QUOTED_MAX, False) if parts.quoted else None,
+    }
+    if author.role is Role.SERVICE:
+        await note.write(transaction, writing, str(answered["id"]), note_id, body, [], internal_only=True, **how)
+        await inbound_files.attach(transaction, writing, mail, answered, note_id, internal_only=True)
+        return Received(InboundOutcome.NOTE_ADDED, ticket_id=str(answered["id"]), note_id=note_id)
+    taking = await note.taking_answer(transaction, answered, None if answered["by_customer"] else mail.from_address)
+    if taking is None:
+        return await _follow_up(transaction, writing, mail, answered)
+    await note.answer(transaction, writing, taking, note_id, body, **how)
+    await inbound_files.attach(transaction, writing, mail, taking, note_id)
+    return Received(InboundOutcome.NOTE_ADDED, ticket_id=str(taking["id"]), note_id=note_id)
+
+
+async def _follow_up(transaction: Transaction, call: Call, mail: IncomingMail, closed: Mapping[str, Any]) -> Received:
+    """Create a ticket that follows up a closed one: the same customer's, with the sender as its contact."""
+    refers = {name: None if closed[name] is None else str(closed[name]) for name in ("customer_id", "property_id")}
+    values = _described(mail, call.viewer) | refers | {"category": closed["category"], "follows_id": str(closed["id"])}
+    await ticket.write(transaction, call, values)
+    await contacts.inherit(transaction, values["id"])
+    await inbound_files.attach(transaction, call, mail, values)
+    return Received(InboundOutcome.TICKET_CREATED, ticket_id=values["id"])
+
+
+async def _divided(
+    transaction: Transaction, call: Call, mail: IncomingMail, answered: Mapping[str, Any], *, internal: bool
+) -> Divided:
+    if not mail.quoted:
+        return Divided(mail.text, "")
+    ours = await quotes.held(transaction, call.own_mail, mail, answered, internal=internal)
+    return await asyncio.get_running_loop().run_in_executor(_PARSING, quotes.divide, mail, ours)
 
 
 # The table of inbound messages
@@ -370,7 +407,6 @@ async def _add_note(transaction: Transaction, call: Call, mail: IncomingMail, an
 
 async def _write(transaction: Transaction, mail: IncomingMail, received: Received, raw: bytes) -> str:
     message_id = new_id()
-    kept = received.outcome is InboundOutcome.KEPT_ASIDE
     written = await _WRITE.fetchval(
         transaction,
         id=message_id,
@@ -385,7 +421,7 @@ async def _write(transaction: Transaction, mail: IncomingMail, received: Receive
         reason=received.reason,
         ticket_id=received.ticket_id,
         note_id=received.note_id,
-        raw=(raw if len(raw) <= BYTES_MAX else raw[:KEPT_MAX]) if kept else None,
+        raw=raw if len(raw) <= BYTES_MAX else raw[:KEPT_MAX],
     )
     if written is None:
         earlier = await _EARLIER.fetchrow(transaction, key=mail.key)
@@ -408,7 +444,7 @@ _RAW_SHOWN = 65_536  # bytes
 
 
 def raw_beginning(row: Row, viewer: ViewerParameter) -> Expression:
-    """The first 64 KiB of a message that was kept aside, in base64 on one line; null for any other."""
+    """The first 64 KiB of a message as it arrived, in base64 on one line; null once that has been dropped."""
     beginning = func.substr(row.c.raw, literal_column("1"), literal_column(str(_RAW_SHOWN)))
     return func.translate(func.encode(beginning, "base64"), literal_column("E'\\n'"), literal_column("''"))
 

@@ -21,6 +21,8 @@ from db.viewer import Viewer
 from db.visibility import ViewerParameter
 from notifiers.message_ids import OwnMail
 from notifiers.notification import Channel
+from resolvers.file_links import FileLinks
+from resolvers.files import Files
 
 T = TypeVar("T")
 
@@ -87,7 +89,8 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a mutation: the viewer, the database, the notification channels, and how to recognise our own mail.
+    """One call of a mutation: the viewer, the database, the notification channels, how to recognise our own mail, and
+    the files. `links` makes the URLs of files; None if there is no client to use them.
     `answer` makes the part that reads the payload in the statement that writes the ticket with this key; None if the
     payload must be read afterwards. `client` is the address that the request came from, or None."""
 
@@ -95,6 +98,8 @@ class Call:
     database: Database
     channels: Mapping[DeliveryChannel, Channel]
     own_mail: OwnMail
+    files: Files
+    links: FileLinks | None = None
     answer: Callable[[str], Part | None] = lambda ticket_id: None
     client: str | None = None
 

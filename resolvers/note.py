@@ -1,17 +1,38 @@
-"""Notes on tickets: internal by default (a customer's are public), and never edited."""
+"""Notes on tickets: internal by default (a customer's are public), and never edited.
+
+A customer's note is an answer. It reopens the ticket if that is resolved, or closed within the grace period. After that
+it becomes the first note of a new ticket, which follows up the closed one; further answers to that one go there too.
+"""
 
 from __future__ import annotations
 
-from db import limits
-from db.enums import NoteVia, Role
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Text, bindparam, func, or_, select
+from sqlalchemy.dialects.postgresql import UUID
+
+from db import limits, models
+from db.enums import ActorKind, NoteVia, Role, TicketSource
 from db.events import log as event_log
 from db.ids import new_id
-from notifiers import rules
+from db.postgres.statement import Statement
+from db.sql import table
+from notifiers import contacts, rules
 from notifiers.enqueue import deliveries
-from resolvers import idempotency
+from notifiers.rules import NotificationTarget
+from resolvers import idempotency, ticket_rules
+from resolvers import ticket as tickets
 from resolvers.checks import Checks
+from resolvers.grace import in_grace
 from resolvers.mutation import Call, Input, Outcome, Transaction, UserErrorCode
-from resolvers.ticket import lock_ticket
+
+FOLLOW_UP = "The customer has answered an earlier ticket, which was closed. The answer is the first note."
+"""The description of a ticket that follows up another. It does not name that one, which not everyone may see who sees
+this one."""
+
+_TICKETS = table(models.TicketRow)
+_UUID = UUID(as_uuid=False)
 
 
 async def add(call: Call, input: Input) -> Outcome:
@@ -29,10 +50,13 @@ async def add(call: Call, input: Input) -> Outcome:
         earlier = await idempotency.claim(transaction, call, "noteAdd", input, note_id)
         if earlier is not None:
             return Outcome(earlier)
-        ticket = await lock_ticket(transaction, call, str(ticket_id))
-        if internal_only is None:
-            internal_only = not customer
-        await write(transaction, call, str(ticket["id"]), note_id, body, internal_only=internal_only)
+        ticket = await tickets.lock_ticket(transaction, call, str(ticket_id))
+        if customer:
+            await _answer(transaction, call, ticket, note_id, body)
+        else:
+            internal = internal_only is not False
+            targets = rules.of_note(internal_only=internal)
+            await write(transaction, call, str(ticket["id"]), note_id, body, targets, internal_only=internal)
     return Outcome(note_id)
 
 
@@ -42,13 +66,15 @@ async def write(
     ticket_id: str,
     note_id: str,
     body: str,
+    targets: Sequence[NotificationTarget],
     *,
     internal_only: bool,
     via: NoteVia = NoteVia.WEB,
     sender_verified: bool | None = None,
+    quoted: str | None = None,
 ) -> None:
     """Write a note and its event, and queue the notifications. The text is checked and the transaction has locked the
-    ticket. `sender_verified` is for a note that came by mail."""
+    ticket. `sender_verified` and `quoted` are for a note that came by mail."""
     await event_log.note(
         transaction,
         call.viewer,
@@ -58,5 +84,88 @@ async def write(
         internal_only=internal_only,
         via=via,
         sender_verified=sender_verified,
-        deliveries=deliveries(rules.of_note(call.viewer.role, internal_only=internal_only)),
+        quoted=quoted,
+        deliveries=deliveries(call.viewer, targets),
     )
+
+
+async def answer(
+    transaction: Transaction,
+    call: Call,
+    ticket: Mapping[str, Any],
+    note_id: str,
+    body: str,
+    *,
+    via: NoteVia = NoteVia.WEB,
+    sender_verified: bool | None = None,
+    quoted: str | None = None,
+) -> None:
+    """Write a customer's answer to a ticket that the transaction has locked and that takes it, which reopens the ticket
+    if it was resolved or closed."""
+    reopening = ticket_rules.answered(ticket)
+    await write(
+        transaction,
+        call,
+        str(ticket["id"]),
+        note_id,
+        body,
+        rules.of_answer(reopens=bool(reopening)),
+        internal_only=False,
+        via=via,
+        sender_verified=sender_verified,
+        quoted=quoted,
+    )
+    if reopening:
+        await tickets.reopen(transaction, call, str(ticket["id"]), reopening)
+
+
+_NEWEST_FOLLOW_UP = Statement(
+    select(*_TICKETS.c, in_grace(_TICKETS).label("in_grace"))
+    .where(
+        _TICKETS.c.follows_id == bindparam("id", type_=_UUID),
+        _TICKETS.c.customer_id.is_not_distinct_from(bindparam("customer", type_=_UUID)),
+        or_(
+            bindparam("contact", type_=Text()).is_(None),
+            func.lower(_TICKETS.c.contact_email) == func.lower(bindparam("contact", type_=Text())),
+        ),
+    )
+    .order_by(_TICKETS.c.created_at.desc(), _TICKETS.c.id.desc())
+    .limit(1)
+    .with_for_update()
+)
+
+
+async def taking_answer(
+    transaction: Transaction, ticket: Mapping[str, Any], contact: str | None = None
+) -> Mapping[str, Any] | None:
+    """Returns the ticket that takes a customer's answer to `ticket`, locked as that one is: `ticket` itself, or the
+    newest that follows it up and has the same customer, and the same `contact` if the contact answers. Returns None if
+    a new one has to follow it up."""
+    if ticket_rules.takes_answers(ticket):
+        return ticket
+    found: Mapping[str, Any] | None = await _NEWEST_FOLLOW_UP.fetchrow(
+        transaction, id=str(ticket["id"]), customer=ticket["customer_id"], contact=contact
+    )
+    return found if found is not None and ticket_rules.takes_answers(found) else None
+
+
+async def _answer(transaction: Transaction, call: Call, ticket: Mapping[str, Any], note_id: str, body: str) -> None:
+    """Write the answer of the ticket's customer, to this ticket or to one that follows it up."""
+    taking = await taking_answer(transaction, ticket)
+    if taking is not None:
+        await answer(transaction, call, taking, note_id, body)
+        return
+    follow_up = {name: ticket[name] for name in ("subject", "category", "customer_id", "property_id")}
+    follow_up |= {name: ticket[name] for name in ("contact_name", "contact_email", "contact_phone")}
+    follow_up |= {
+        "id": new_id(),
+        "description": FOLLOW_UP,
+        "source": TicketSource.CUSTOMER,
+        "creator_kind": ActorKind.CUSTOMER,
+        "creator_id": call.viewer.id,
+        "follows_id": str(ticket["id"]),
+    }
+    # The note's event notifies of the new ticket, because the note is what the customer has written.
+    await tickets.write(transaction, call, follow_up, notify=False)
+    await contacts.inherit(transaction, follow_up["id"])
+    await write(transaction, call, follow_up["id"], note_id, body, rules.of_creation(None), internal_only=False)

@@ -1,4 +1,5 @@
-"""Notification settings: the admins' addresses, the Google Chat webhook, and the kinds that each channel sends."""
+"""Support settings: the admins' addresses, the Google Chat webhook, the kinds that each channel sends, and for how long
+an answer reopens a closed ticket."""
 
 from __future__ import annotations
 
@@ -54,6 +55,8 @@ async def update(call: Call, input: Input) -> Outcome:
         values["google_chat_enabled"] = input["googleChatEnabled"]
     elif "googleChatEnabled" in input:
         checks.object_to(UserErrorCode.REQUIRED, "Google chat enabled must be true or false.", "googleChatEnabled")
+    if "reopenDays" in input:
+        values["reopen_days"] = _days(input["reopenDays"], checks)
     if "notices" in input:
         _check_notices(input["notices"], checks)
     checks.finish()
@@ -74,6 +77,14 @@ def _recipients(given: list[str], checks: Checks) -> list[str]:
         return []
     addresses = [checks.email(address, "adminRecipients", str(index)) for index, address in enumerate(given)]
     return list({address.lower(): address for address in addresses}.values())
+
+
+def _days(given: int | None, checks: Checks) -> int:
+    if given is None or not 0 <= given <= limits.REOPEN_DAYS_MAX:
+        message = f"Reopen days must be from 0 to {limits.REOPEN_DAYS_MAX:,}."
+        checks.object_to(UserErrorCode.INVALID, message, "reopenDays")
+        return 0
+    return given
 
 
 def _check_notices(given: Sequence[Input] | None, checks: Checks) -> None:

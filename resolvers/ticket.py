@@ -28,6 +28,7 @@ from notifiers import contacts, rules
 from notifiers.enqueue import deliveries
 from resolvers import idempotency, ticket_rules
 from resolvers.checks import Checks
+from resolvers.grace import in_grace
 from resolvers.mutation import Call, Input, MutationError, Outcome, Refused, Transaction, UserErrorCode
 
 _TICKETS = table(models.TicketRow)
@@ -133,8 +134,11 @@ async def assign(call: Call, input: Input) -> Outcome:
 
 
 async def set_status(call: Call, input: Input) -> Outcome:
-    """Change the ticket's status. RESOLVED needs a resolution."""
+    """Change the ticket's status. RESOLVED needs a resolution. A customer may close a resolved ticket or reopen it, and
+    writes no resolution."""
     checks = Checks()
+    if input.get("resolution") is not None and call.viewer.role is Role.CUSTOMER:
+        checks.object_to(UserErrorCode.NOT_ALLOWED, "Only staff can write a resolution.", "resolution")
     wanted: dict[str, Any] = {"status": input["status"]}
     if input.get("resolution") is not None:
         wanted["resolution"] = checks.text(input["resolution"], limits.RESOLUTION_MAX, "resolution")
@@ -192,9 +196,10 @@ async def lock_ticket(transaction: Transaction, call: Call, ticket_id: str) -> M
     return _found(ticket, "ticketId")
 
 
-async def answered(transaction: Transaction, call: Call, ticket: Mapping[str, Any]) -> None:
-    """Apply a customer's reply by mail to a ticket that the transaction has locked: a resolved one is reopened."""
-    await _record(transaction, call, ticket, ticket_rules.answered(ticket))
+async def reopen(transaction: Transaction, call: Call, ticket_id: str, change: ticket_rules.Change) -> None:
+    """Write the change that a customer's answer makes to a ticket that the transaction has locked. It notifies nobody:
+    the answer has."""
+    await event_log.change(transaction, call.viewer, ticket_id, change.kind, change.values, change.timestamps)
 
 
 # Steps of the mutations above
@@ -254,7 +259,7 @@ async def _change_as_foreseen(
             change.timestamps,
             condition=_presumed(call.viewer.role),
             parameters=presumed,
-            deliveries=deliveries(first),
+            deliveries=deliveries(call.viewer, first),
             answer=call.answer(ticket_id),
         )
 
@@ -275,11 +280,12 @@ def _presumed(role: Role) -> Condition:
 
 @cache
 def _lock(role: Role) -> Statement:
-    """The tickets with the given ids that the viewer sees, locked. They are ordered by id, so that two bulk updates
-    lock them in the same order and cannot deadlock."""
+    """The tickets with the given ids that the viewer sees, locked, and whether each is `in_grace`. They are ordered by
+    id, so that two bulk updates lock them in the same order and cannot deadlock."""
     viewer = ViewerParameter(role, bindparam("viewer", type_=Text()))
     chosen = _TICKETS.c.id == any_(bindparam("ids", type_=ARRAY(_UUID)))
-    visible = select(_TICKETS).where(chosen, visibility.ticket(_TICKETS, viewer))
+    columns = (*_TICKETS.c, in_grace(_TICKETS).label("in_grace"))
+    visible = select(*columns).where(chosen, visibility.ticket(_TICKETS, viewer))
     return Statement(visible.order_by(_TICKETS.c.id).with_for_update())
 
 
@@ -323,7 +329,7 @@ async def _record(
         change.kind,
         change.values,
         change.timestamps,
-        deliveries=deliveries(rules.of_change(ticket, change.values)),
+        deliveries=deliveries(call.viewer, rules.of_change(ticket, change.values)),
         answer=answer,
     )
     return None if written is None else written.answer
@@ -521,11 +527,11 @@ def _contact_given(contact: Input, checks: Checks) -> dict[str, Any]:
 
 
 async def write(
-    executor: Queryable, call: Call, values: dict[str, Any], answer: Part | None = None
+    executor: Queryable, call: Call, values: dict[str, Any], answer: Part | None = None, *, notify: bool = True
 ) -> event_log.Written:
-    """Write a new ticket of checked values with a random reference and its event, and queue the notifications. `answer`
-    is passed to `event_log.create`."""
-    notifications = deliveries(rules.of_creation(values.get("technician_id")))
+    """Write a new ticket of checked values with a random reference and its event, and queue the notifications unless
+    another event of the transaction does. `answer` is passed to `event_log.create`."""
+    notifications = deliveries(call.viewer, rules.of_creation(values.get("technician_id"))) if notify else None
     for _ in range(_DRAWS):
         drawn = values | {"reference": draw_reference()}
         written = await event_log.create(executor, call.viewer, drawn, deliveries=notifications, answer=answer)

@@ -17,8 +17,9 @@ from db.sql import EMPTY, Condition, Expression, Row, json_rows, table
 from db.ticket_totals import ticket_counts
 from db.visibility import ViewerParameter
 from resolvers import guesses
+from resolvers.grace import in_grace
 from resolvers.mutation import Input
-from resolvers.ticket_rules import TRANSITIONS
+from resolvers.ticket_rules import IN_GRACE, TRANSITIONS
 
 _CHATS = table(models.TicketChatRow)
 
@@ -36,9 +37,12 @@ def chat(row: Row, viewer: ViewerParameter) -> FromClause:
 
 def allowed_statuses(row: Row, viewer: ViewerParameter) -> Expression:
     """The statuses that the viewer may change the ticket to, a JSON array: the table of transitions as a CASE."""
+    conditions = [(row.c.status == status, targets) for status, targets in TRANSITIONS[viewer.role].items()]
+    if viewer.role in IN_GRACE:
+        conditions.append((in_grace(row), IN_GRACE[viewer.role]))
     branches: list[tuple[Condition, Expression]] = [
-        (row.c.status == status, literal_column("'[" + ",".join(f'"{target}"' for target in targets) + "]'::json"))
-        for status, targets in TRANSITIONS[viewer.role].items()
+        (condition, literal_column("'[" + ",".join(f'"{target}"' for target in targets) + "]'::json"))
+        for condition, targets in conditions
     ]
     return case(*branches, else_=EMPTY) if branches else EMPTY
 

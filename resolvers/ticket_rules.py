@@ -1,7 +1,8 @@
 """The rules of a ticket's life cycle, as plain functions on plain values.
 
 A ticket usually goes from OPEN through IN_PROGRESS and RESOLVED to CLOSED. `TRANSITIONS` says which status may follow
-which, by role; `answered` is the one exception: a customer's answer reopens a resolved ticket.
+which, by role. A customer's answer reopens a ticket too (`answered`): a resolved one, and a closed one within the grace
+period (`resolvers/grace.py`).
 """
 
 from __future__ import annotations
@@ -29,10 +30,13 @@ TRANSITIONS: Mapping[Role, Mapping[TicketStatus, tuple[TicketStatus, ...]]] = {
         RESOLVED: (IN_PROGRESS,),
         CLOSED: (),
     },
-    Role.CUSTOMER: {},
+    Role.CUSTOMER: {RESOLVED: (OPEN, CLOSED)},
     Role.SERVICE: {},
 }
 """The statuses that each role may change a ticket to, by its current status."""
+
+IN_GRACE: Mapping[Role, tuple[TicketStatus, ...]] = {Role.CUSTOMER: (OPEN,)}
+"""The statuses that a role may change a closed ticket to within the grace period only."""
 
 UNRESOLVED = (OPEN, IN_PROGRESS)
 
@@ -52,7 +56,8 @@ class Change:
 def change(ticket: Mapping[str, Any], wanted: Mapping[str, Any], role: Role, checks: Checks) -> Change:
     """Returns the change that gives `ticket` the `wanted` column values; errors are added to `checks`.
 
-    A column that already has its wanted value does not count as changed.
+    A column that already has its wanted value does not count as changed. `ticket` has its columns, and `in_grace` if
+    that is known.
     """
     values = dict(wanted)
     status = TicketStatus(values.pop("status", ticket["status"]))
@@ -111,7 +116,7 @@ def _change_status(
     result: Change,
 ) -> None:
     present = TicketStatus(ticket["status"])
-    if status is not present and status not in TRANSITIONS[role].get(present, ()):
+    if status is not present and status not in _followers(ticket, present, role):
         message = f"You cannot change the status from {present} to {status}."
         checks.object_to(UserErrorCode.NOT_ALLOWED, message, "status")
         return
@@ -140,11 +145,21 @@ def _change_status(
         _reopen(result)
 
 
+def _followers(ticket: Mapping[str, Any], present: TicketStatus, role: Role) -> tuple[TicketStatus, ...]:
+    return TRANSITIONS[role].get(present, ()) + (IN_GRACE.get(role, ()) if ticket.get("in_grace") else ())
+
+
+def takes_answers(ticket: Mapping[str, Any]) -> bool:
+    """Whether a customer can still answer the ticket. One that was closed for longer than the grace period is followed
+    up by another."""
+    return ticket["status"] != CLOSED or bool(ticket["in_grace"])
+
+
 def answered(ticket: Mapping[str, Any]) -> Change:
-    """Returns the change that a customer's reply by mail makes to the ticket: a RESOLVED ticket is reopened. A CLOSED
-    one stays closed, as only admins may reopen it."""
+    """Returns the change that a customer's answer makes to a ticket that takes it: one that is RESOLVED or CLOSED is
+    reopened."""
     result = Change()
-    if ticket["status"] == RESOLVED:
+    if ticket["status"] not in UNRESOLVED:
         result.values["status"] = OPEN
         _reopen(result)
     return result

@@ -16,6 +16,7 @@ from db.enums import Role
 from db.lists.page_cursor import parse_time
 from schema.api_key import ApiKeyMutations, ApiKeyQueries
 from schema.article import ArticleMutations, ArticleQueries
+from schema.attachment import Attachment, AttachmentMutations
 from schema.audit import AuditQueries
 from schema.customer import CustomerMutations, CustomerQueries
 from schema.delivery import DeliveryMutations, DeliveryQueries
@@ -59,6 +60,7 @@ class Mutation(
     PropertyMutations,
     TechnicianMutations,
     ArticleMutations,
+    AttachmentMutations,
     DeliveryMutations,
     SupportSettingsMutations,
     ApiKeyMutations,
@@ -90,7 +92,7 @@ def build() -> strawberry.Schema:
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
-        types=[Note, TicketEvent],
+        types=[Note, Attachment, TicketEvent],
         config=StrawberryConfig(scalar_map={datetime: DATE_TIME}),
         execution_context_class=Executor,
     )

@@ -16,6 +16,7 @@ for _enum in (
     enums.TicketSource,
     enums.TicketEventKind,
     enums.ActorKind,
+    enums.AttachmentState,
     enums.NoticeKind,
     enums.DeliveryChannel,
     enums.Audience,

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
-from db.entities import EVENT, NOTE, TICKET
+from db.entities import ATTACHMENT, EVENT, NOTE, TICKET
 from db.enums import TicketEventKind
 from resolvers import event
 from schema.common import Actor, Connection, Edge, Node
 from schema.fields import column, embedded, global_id, items, one, part
 
 if TYPE_CHECKING:
+    from schema.attachment import Attachment
     from schema.note import Note
     from schema.ticket import Ticket
 
@@ -45,6 +46,11 @@ class TicketEvent(Node):
     )
     note: Annotated[Note, strawberry.lazy("schema.note")] | None = one(
         NOTE, "note_id", "The note that was added; null for other kinds of events."
+    )
+    attachment: Annotated[Attachment, strawberry.lazy("schema.attachment")] | None = one(
+        ATTACHMENT,
+        "attachment_id",
+        "The attachment that became READY or was REJECTED; null for other kinds of events, and if it has been deleted.",
     )
 
 

@@ -20,6 +20,7 @@ from db.compiler.fields import (
     Column,
     ColumnSource,
     Embedded,
+    FileLink,
     GlobalId,
     Items,
     ItemsSource,
@@ -70,6 +71,11 @@ def column(source: ColumnSource, description: str, *, roles: Roles = EVERYONE) -
 def global_id(entity: Entity, description: str, *, column: str = "id") -> Any:
     """The global id of the entity's row whose key is in `column`."""
     return mapped(GlobalId(entity, column), description)
+
+
+def file_link(kind: str, present: RowCondition, description: str) -> Any:
+    """The URL of a file that belongs to the row, if it matches `present`."""
+    return mapped(FileLink(kind, present), description)
 
 
 def embedded(prefix: str, description: str) -> Any:

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
-from db.entities import NOTE, TICKET
+from db.entities import ATTACHMENT, ATTACHMENTS, NOTE, TICKET
 from db.enums import STAFF, NoteVia, Role
-from db.limits import NOTE_MAX
+from db.limits import NOTE_MAX, QUOTED_MAX
 from resolvers import note
 from schema.common import Actor, Connection, Edge, Node, Payload
 from schema.fields import (
     IDEMPOTENCY,
     column,
+    connection,
     embedded,
     given,
     global_id,
@@ -25,6 +26,7 @@ from schema.fields import (
 )
 
 if TYPE_CHECKING:
+    from schema.attachment import AttachmentConnection
     from schema.ticket import Ticket
 
 
@@ -35,10 +37,19 @@ class Note(Node):
         TICKET, "ticket_id", "The ticket that the note is on."
     )
     body: str = column("body", "The text of the note.")
+    quoted: str | None = column(
+        "quoted",
+        "The rest of the e-mail that the note came in: the history that it quotes, and its signature. The body does "
+        f"not repeat it; show it folded. At most {QUOTED_MAX:,} characters; null if there is none.",
+        roles=STAFF | {Role.CUSTOMER},
+    )
     internal_only: bool = column(
         "internal_only", "Whether the note is internal, so that only admins and technicians can see it."
     )
     author: Actor = embedded("author_", "The author of the note.")
+    attachments: Annotated[AttachmentConnection, strawberry.lazy("schema.attachment")] = connection(
+        ATTACHMENT, ATTACHMENTS, "The note's attachments that you can see, oldest first.", referenced_by="note_id"
+    )
     created_at: datetime = column("created_at", "When the note was added.")
     via: NoteVia = column("via", "How the note came in.")
     sender_verified: bool | None = column(
@@ -62,7 +73,11 @@ class NoteConnection(Connection):
 
 @strawberry.input(description="The note to add.")
 class NoteAddInput:
-    ticket_id: strawberry.ID = given("The ticket's id.")
+    ticket_id: strawberry.ID = given(
+        "The ticket's id. A customer's note reopens a ticket that is resolved, or that was closed within the days of "
+        "the support settings. Later the note goes to a ticket that follows this one up, and that is made if there is "
+        "none: `note.ticket`."
+    )
     body: str = given(f"The text of the note, at most {NOTE_MAX:,} characters.")
     internal_only: bool | None = optional(
         "Whether only admins and technicians can see the note; true by default. A customer's note is always public."
@@ -72,7 +87,11 @@ class NoteAddInput:
 
 @strawberry.type(description="The result of adding a note.")
 class NoteAddPayload(Payload):
-    note: Note | None = one(NOTE, "object_id", "The new note; null if the mutation failed.")
+    note: Note | None = one(
+        NOTE,
+        "object_id",
+        "The new note; null if the mutation failed. Its ticket is not always the input's: see there.",
+    )
 
 
 @strawberry.type

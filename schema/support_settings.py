@@ -1,4 +1,5 @@
-"""Support settings: who is notified, of what, through which channels. Only admins see and change them."""
+"""Support settings: who is notified, of what, through which channels, and what an answer to a closed ticket does. Only
+admins see and change them."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from datetime import datetime
 import strawberry
 
 from db.enums import ADMINS, DeliveryChannel, NoticeKind
-from db.limits import RECIPIENTS_MAX
+from db.limits import RECIPIENTS_MAX, REOPEN_DAYS_MAX
 from resolvers import support_settings
 from schema.common import Payload
 from schema.fields import column, given, items, mutation, optional, root
@@ -33,6 +34,11 @@ class SupportSettings:
         "The channels of each kind of notification.",
         most=len(support_settings.SWITCHABLE),
     )
+    reopen_days: int = column(
+        "reopen_days",
+        "For how many days after it was closed a customer's answer reopens a ticket. A later answer makes a new ticket "
+        "that follows it up.",
+    )
     updated_at: datetime = column("updated_at", "When the settings were last changed.")
 
 
@@ -57,6 +63,10 @@ class SupportSettingsUpdateInput:
     )
     google_chat_webhook_url: str | None = optional("The https:// URL of the space's incoming webhook; null clears it.")
     google_chat_enabled: bool | None = optional("Whether to post notifications to Google Chat; requires a webhook URL.")
+    reopen_days: int | None = optional(
+        f"For how many days after it was closed a customer's answer reopens a ticket, 0 to {REOPEN_DAYS_MAX:,}; 0 for "
+        "never."
+    )
     notices: list[NoticeSettingInput] | None = optional(
         "The kinds of notification to change, each at most once. Others keep their channels."
     )

@@ -10,10 +10,13 @@ import strawberry
 from db.compiler.fields import Guessed
 from db.entities import (
     ARTICLE,
+    ATTACHMENT,
+    ATTACHMENTS,
     CUSTOMER,
     DELIVERY,
     EVENT,
     EVENTS,
+    FOLLOW_UPS,
     NOTE,
     NOTES,
     PROPERTY,
@@ -76,6 +79,7 @@ from schema.fields import (
 
 if TYPE_CHECKING:
     from schema.article import Article
+    from schema.attachment import AttachmentConnection
     from schema.customer import Customer
     from schema.delivery import DeliveryConnection
     from schema.event import TicketEventConnection
@@ -162,6 +166,12 @@ class Ticket(Node):
         "The ticket's notes that you can see, oldest first. Customers and services see public notes only.",
         referenced_by="ticket_id",
     )
+    attachments: Annotated[AttachmentConnection, strawberry.lazy("schema.attachment")] = connection(
+        ATTACHMENT,
+        ATTACHMENTS,
+        "The ticket's attachments that you can see, with those of its notes, oldest first.",
+        referenced_by="ticket_id",
+    )
     history: Annotated[TicketEventConnection, strawberry.lazy("schema.event")] = connection(
         EVENT, EVENTS, "The ticket's events that you can see, oldest first.", referenced_by="ticket_id"
     )
@@ -178,6 +188,17 @@ class Ticket(Node):
         "id",
         "The article that was created from the ticket; null if there is none or you cannot see it.",
         referenced_by="source_ticket_id",
+    )
+    follow_up_of: Ticket | None = one(
+        TICKET,
+        "follows_id",
+        "The ticket that this one follows up; null if there is none or you cannot see it.",
+    )
+    follow_ups: TicketConnection = connection(
+        TICKET,
+        FOLLOW_UPS,
+        "The tickets that follow up this one and that you can see, oldest first.",
+        referenced_by="follows_id",
     )
     allowed_statuses: list[TicketStatus] = column(
         ticket_fields.allowed_statuses, "The statuses that you can set the ticket to."
@@ -543,7 +564,10 @@ class TicketMutations:
         ticket.assign, TicketAssignInput, "Assigns a ticket to a technician, or unassigns it.", roles=ADMINS
     )
     ticket_set_status: TicketSetStatusPayload = mutation(
-        ticket.set_status, TicketSetStatusInput, "Sets the status of a ticket.", roles=STAFF
+        ticket.set_status,
+        TicketSetStatusInput,
+        "Sets the status of a ticket. Customers can close or reopen a resolved one: see `allowedStatuses`.",
+        roles=STAFF | {Role.CUSTOMER},
     )
     ticket_resolve: TicketResolvePayload = mutation(
         ticket.resolve,

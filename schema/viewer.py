@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 class Me:
     role: Role = column("role", "Your role.")
     name: str = column("name", "Your name.")
+    time_zone: str = column(
+        "time_zone",
+        "The time zone that you read times in, a name of the IANA database: the `zoneinfo` claim of your token, or "
+        "else the company's zone.",
+    )
     technician: Annotated[Technician, strawberry.lazy("schema.technician")] | None = one(
         TECHNICIAN, "technician_id", "The technician that you are authenticated as; null for other roles."
     )

@@ -17,7 +17,7 @@ import math
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from time import monotonic
 from typing import Any
 
@@ -32,11 +32,12 @@ from callout.http.errors import AuthenticationUnavailable, HttpError, Unauthenti
 from callout.settings import Settings
 from db.enums import Role, ServiceScope
 from db.ids import is_uuid
-from db.limits import NAME_MAX
+from db.limits import EMAIL_MAX, NAME_MAX
 from db.models import ApiKeyRow, CustomerRow, TechnicianRow
 from db.postgres.pool import OUTAGE
 from db.postgres.statement import Queryable, Statement
 from db.viewer import Issued, Viewer
+from notifiers.company_profile import zone_of
 
 REMEMBER_SECONDS = 1.0
 REMEMBERED_MAX = 10_000
@@ -101,21 +102,29 @@ _STILL_THERE = Statement(
 
 
 def mint(
-    settings: Settings, *, role: Role, subject: str, name: str, ttl: int, scope: ServiceScope | None = None
+    settings: Settings,
+    *,
+    role: Role,
+    subject: str,
+    name: str,
+    ttl: int,
+    scope: ServiceScope | None = None,
+    claims: Mapping[str, object] | None = None,
 ) -> str:
     """Returns a token signed with the configured secret and valid for `ttl` seconds, for development and the command
     line.
 
     `subject` is a global id (`tec_…`, `cus_…`) for a technician or a customer, and free text for the others. `scope` is
-    for services only. Raises `ValueError` if no secret is configured, because then only the issuer can sign tokens, and
-    if Callout would refuse a token that is valid for so long.
+    for services only; `claims` are further ones, such as `email`. Raises `ValueError` if no secret is configured,
+    because then only the issuer can sign tokens, and if Callout would refuse a token that is valid for so long.
     """
     if settings.jwt_secret is None:
         raise ValueError("no secret is configured to sign tokens with")
     if ttl > settings.jwt_lifetime.total_seconds():
         raise ValueError(f"a token may be valid for {settings.jwt_max_lifetime_days} days at most")
     now = int(time.time())
-    claims = {
+    all_claims = {
+        **(claims or {}),
         "sub": subject,
         "role": role.value.lower(),
         "name": name,
@@ -125,8 +134,8 @@ def mint(
         "exp": now + ttl,
     }
     if scope is not None:
-        claims[SCOPE_CLAIM] = scope.value.lower()
-    return jwt.encode(claims, settings.jwt_secret, algorithm="HS256")
+        all_claims[SCOPE_CLAIM] = scope.value.lower()
+    return jwt.encode(all_claims, settings.jwt_secret, algorithm="HS256")
 
 
 class Authenticator:
@@ -137,6 +146,7 @@ class Authenticator:
         self._database = database
         self._secrets = [secret for secret in (settings.jwt_secret, settings.jwt_secret_previous) if secret]
         self._lifetime = settings.jwt_lifetime.total_seconds()
+        self._zone = settings.time_zone
         self._issuer = settings.jwt_issuer
         self._audience = settings.jwt_audience
         self._keys = KeySet(settings.jwt_jwks_url) if settings.jwt_jwks_url else None
@@ -273,7 +283,7 @@ class Authenticator:
             return Unauthenticated("The API key has expired.", reason="expired"), math.inf
         scope = None if row["scope"] is None else ServiceScope(row["scope"])
         self.uses.note(str(row["id"]))
-        return Viewer(Role.SERVICE, str(row["id"]), row["name"], scope), seconds_left
+        return Viewer(Role.SERVICE, str(row["id"]), row["name"], scope, time_zone=self._zone), seconds_left
 
     async def _verify(self, token: str) -> dict[str, Any]:
         """Returns the claims of a JWT after checking its signature, issuer, audience, times and lifetime. Raises
@@ -334,14 +344,26 @@ class Authenticator:
             found, _, key = subject.partition("_")
             if found != prefix or not is_uuid(key):
                 raise Unauthenticated(reason="subject does not fit the role")
-            return await self._find(role, statement, id=key)
+            return await self._find(role, statement, claims, id=key)
         if not _TEXT.fullmatch(subject) or not isinstance(name, str) or not _TEXT.fullmatch(name):
             raise Unauthenticated(reason="invalid subject or name")
-        return Viewer(role, subject, name, scope)
+        return Viewer(role, subject, name, scope, _email(claims), self._zone_of(claims))
 
-    async def _find(self, role: Role, statement: Statement, **values: object) -> Viewer | None:
+    async def _find(
+        self, role: Role, statement: Statement, claims: Mapping[str, Any], **values: object
+    ) -> Viewer | None:
         row = await self._fetch_row(statement, **values)
-        return None if row is None else Viewer(role, str(row["id"]), row["name"])
+        if row is None:
+            return None
+        return Viewer(role, str(row["id"]), row["name"], email=_email(claims), time_zone=self._zone_of(claims))
+
+    def _zone_of(self, claims: Mapping[str, Any]) -> str:
+        """The zone that the token names, if there is such a one, or else the company's."""
+        name = claims.get("zoneinfo")
+        try:
+            return zone_of(name).key if isinstance(name, str) else self._zone
+        except ValueError:
+            return self._zone
 
     async def _fetch_row(self, statement: Statement, **values: object) -> Any:
         try:
@@ -367,6 +389,14 @@ def _is_time(value: object) -> bool:
 def _issued(claims: dict[str, Any]) -> Issued:
     # Trimmed, as the subjects of revocations are.
     return Issued(claims["sub"].strip(), int(claims["iat"]))
+
+
+def _email(claims: Mapping[str, Any]) -> str | None:
+    """The address that the token names, or that is its subject; None if it has none, or none that is verified. It only
+    keeps mail about the bearer's own actions from them, so one that cannot be an address does no harm."""
+    given = claims.get("email", claims["sub"])
+    known = isinstance(given, str) and "@" in given and claims.get("email_verified") is not False
+    return given.strip()[:EMAIL_MAX] if known and _TEXT.fullmatch(given) else None
 
 
 def _scope(claim: object, role: Role) -> ServiceScope | None:

@@ -16,6 +16,7 @@ from graphql import (
 
 from callout.execution.budgets import Charge
 from db.errors import ClientError, RateLimited
+from db.object_store import StoreError
 from db.postgres.outage import REPETITION, is_logged
 from db.postgres.pool import UNWRITABLE, Replaced
 
@@ -127,6 +128,9 @@ def client_error(error: Exception) -> ClientError:
         case Replaced():
             logger.error("the database was restored during a transaction", exc_info=original)
             return ClientError(UNAVAILABLE, code="UNAVAILABLE")
+        case StoreError():
+            logger.error("the store of files cannot be used: %s", original, extra=extra)
+            return ClientError("Files are temporarily unavailable; try again.", code="UNAVAILABLE")
         case _ if isinstance(original, UNWRITABLE):
             logger.error("the database cannot be written to", exc_info=original, extra=extra)
             return ClientError(UNAVAILABLE, code="UNAVAILABLE")

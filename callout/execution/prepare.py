@@ -41,7 +41,7 @@ from callout.execution.thread import Thread
 from db.compiler.collect import Collector, Flags, Scope
 from db.compiler.fields import MutationField
 from db.compiler.render import Compiled, compile_root
-from db.compiler.selection import Bound, Selection, Site, Weight
+from db.compiler.selection import Bound, Marks, Selection, Site, Weight
 from db.compiler.snippets import Snippets
 from db.enums import EVERYONE, Role
 from db.errors import Forbidden, LimitExceeded
@@ -176,9 +176,8 @@ class Preparer:
         self._requests: DependentCache[Any, Read] = DependentCache(
             _REQUEST_BYTES, getsizeof=lambda read: len(read.roots) * _BYTES_PER_ROOT
         )
-        self.position_mark = secrets.token_urlsafe(24)
-        """The placeholder for the stream cursor in the JSON that statements return. Random, so that no data can contain
-        it."""
+        self.marks = Marks(secrets.token_urlsafe(24), secrets.token_urlsafe(24))
+        """What stands in the JSON that statements return for stream cursors and the URLs of files."""
 
     def operation(self, query: str, name: str | None) -> tuple[Document, OperationDefinitionNode]:
         """Returns the document and the operation to execute; `name` may be None if there is only one. Raises
@@ -439,7 +438,7 @@ class Preparer:
 
     def _compile(self, root: RootField, shapes: tuple[Hashable, ...], role: Role) -> Compiled:
         compiler = compile_stream if isinstance(root.selection.mapping, Stream) else compile_root
-        return compiler(root.selection, role, shapes, self.position_mark, self._snippets)
+        return compiler(root.selection, role, shapes, self.marks, self._snippets)
 
 
 def _named(document: Document, name: str | None) -> OperationDefinitionNode:

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 import strawberry
@@ -52,10 +52,15 @@ from db.ticket_stream import Reader, TicketChangesPage
 from db.viewer import Viewer
 from notifiers.message_ids import OwnMail
 from notifiers.notification import Channel
+from resolvers.file_links import FileLinks
+from resolvers.files import Files
 from resolvers.guesses import Guesses
 from resolvers.mutation import Call, Outcome, Refused
 
 logger = logging.getLogger(__name__)
+
+Sign: TypeAlias = Callable[[bytes, Viewer], bytes]
+"""Puts the URLs of files for a viewer into JSON that a statement has returned."""
 
 
 class Engine:
@@ -69,9 +74,12 @@ class Engine:
         cursors: StreamCursors,
         channels: Mapping[DeliveryChannel, Channel],
         own_mail: OwnMail,
+        files: Files,
+        links: FileLinks,
         written: Callable[[], None] = lambda: None,
     ) -> None:
-        """`channels` are for mutations that send notifications at once, `own_mail` for those that receive mail.
+        """`channels` are for mutations that send notifications at once, `own_mail` for those that receive mail,
+        `files` for those that attach files, whose URLs are made by `links`.
         `written` is called after each mutation that returns, with or without user errors."""
         self._strawberry = schema
         self._preparer = preparer
@@ -80,9 +88,12 @@ class Engine:
         self._channels = channels
         self._written = written
         self._own_mail = own_mail
-        self._mark = preparer.position_mark.encode()
+        self._files = files
+        self._links = links
+        self._mark = preparer.marks.position.encode()
         self._guesses = Guesses(database)
-        self._pages = Pages(database, cursors, preparer.position_mark)
+        self._pages = Pages(database, cursors, preparer.marks.position)
+        self.sign: Sign = partial(links.signed, preparer.marks.link.encode())
 
     async def execute(
         self,
@@ -140,7 +151,9 @@ class Engine:
             return await self._pages.page(read.field.selection, reader, after, size, at_once, charge)
         if isinstance(mapping, MutationField):
             answer = partial(compiled.within_write_of, arguments)
-            call = Call(viewer, self._database, self._channels, self._own_mail, answer, client)
+            call = Call(
+                viewer, self._database, self._channels, self._own_mail, self._files, self._links, answer, client
+            )
             outcome = await _done(mapping, call, read.given)
             self._written()
             if outcome.answer is not None:
@@ -198,7 +211,8 @@ class Engine:
 
     async def _run_at_once(self, bound: BoundRoot, viewer: Viewer, client: str | None, charge: Charge) -> bytes | None:
         async with charge.budget.statements:
-            return await self._run(bound, viewer, client, charge)
+            document = await self._run(bound, viewer, client, charge)
+        return self.sign(document, viewer) if document and bound.read.compiled.has_links else document
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import re
 import secrets
 from collections.abc import Awaitable
 from time import perf_counter
+from typing import Final
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -35,6 +36,10 @@ CLIENT_LEFT = 499  # as nginx logs it; never sent
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 _NO_STORE = (b"cache-control", b"no-store")
+
+OWN_CACHE_CONTROL: Final = "callout.cache_control"
+"""The key that stands in a request's scope if its response has a `Cache-Control` of its own."""
+
 _GRAPHQL_TYPE = b"application/graphql-response+json"
 _CODES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 
@@ -63,7 +68,7 @@ class RequestGuard:
             await self._app(scope, receive, send)
             return
         context = CURRENT.set(request)
-        added = ((b"x-request-id", request_id), _NO_SNIFFING, _NO_STORE)
+        added = ((b"x-request-id", request_id), _NO_SNIFFING)
         status = 0
 
         def send_marked(message: Message) -> Awaitable[None]:
@@ -71,6 +76,8 @@ class RequestGuard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message.get("headers", ()), *added]
+                if OWN_CACHE_CONTROL not in scope:
+                    message["headers"].append(_NO_STORE)
             return send(message)
 
         try:
@@ -85,7 +92,7 @@ class RequestGuard:
                 error = Internal()
             request.code, request.reason = error.extension_code, error.reason
             if not status:
-                await _refuse(scope, send_marked, error)
+                await refuse(scope, send_marked, error)
         finally:
             self._access_log.add(scope, status or CLIENT_LEFT, perf_counter() - started, request)
             CURRENT.reset(context)
@@ -141,7 +148,8 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     return Response(body, error.status_code, error.headers, media_type="application/json")
 
 
-async def _refuse(scope: Scope, send: Send, error: HttpError) -> None:
+async def refuse(scope: Scope, send: Send, error: HttpError) -> None:
+    """Sends the response to a request that is refused with the error."""
     accepts_graphql = any(name == b"accept" and _GRAPHQL_TYPE in value for name, value in scope["headers"])
     body = error_body(error.message, error.extension_code, request_of(scope).id)
     headers = [

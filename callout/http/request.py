@@ -16,6 +16,9 @@ from callout.execution.request import GraphQLRequest, InvalidRequest, parse_requ
 from callout.http.errors import HttpError
 from callout.http.guard import read_body
 
+_FIELDS_MAX = 10  # in a query string
+_NO_QUERY = "The query string is not a GraphQL request."
+
 
 class BadBody(HttpError):
     """The body is not a GraphQL request."""
@@ -112,22 +115,35 @@ def _from_body(body: bytes) -> GraphQLRequest:
     return _request(content)
 
 
+def parameter(scope: Scope, name: str) -> str | None:
+    """The last value of a parameter in the query string; None if there is none. Raises `BadBody`."""
+    return _parameters(scope["query_string"]).get(name)
+
+
 def _from_query(query_string: bytes) -> GraphQLRequest:
+    content: dict[str, Any] = {**_parameters(query_string)}
+    try:
+        for name in ("variables", "extensions"):
+            if name in content:
+                content[name] = orjson.loads(content[name])
+    except orjson.JSONDecodeError:
+        raise BadBody(_NO_QUERY) from None
+    return _request(content)
+
+
+def _parameters(query_string: bytes) -> dict[str, str]:
+    """The parameters that are not empty."""
     try:
         parameters = parse_qs(
             query_string.decode("ascii"),
             keep_blank_values=True,
             strict_parsing=bool(query_string),
             errors="strict",
-            max_num_fields=10,
+            max_num_fields=_FIELDS_MAX,
         )
-        content: dict[str, Any] = {name: values[-1] for name, values in parameters.items() if values[-1]}
-        for name in ("variables", "extensions"):
-            if name in content:
-                content[name] = orjson.loads(content[name])
     except ValueError:
-        raise BadBody("The query string is not a GraphQL request.") from None
-    return _request(content)
+        raise BadBody(_NO_QUERY) from None
+    return {name: values[-1] for name, values in parameters.items() if values[-1]}
 
 
 def _request(content: dict[str, Any]) -> GraphQLRequest:

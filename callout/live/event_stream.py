@@ -5,6 +5,8 @@ Implements the distinct connections mode of graphql-sse (enisdenjo/graphql-sse, 
 operation, `next` events and a final `complete`. If a stream ends without `complete`, because its token has expired, the
 client reads too slowly or the server restarts, the client should reconnect with its last cursor. The path is separate
 from `/graphql` because some clients list `text/event-stream` in `Accept` and cannot read it.
+
+A browser's `EventSource` sends a GET without headers of its own: `stream_tickets.py` says how it gets in.
 """
 
 from __future__ import annotations
@@ -20,9 +22,10 @@ from callout.execution.budgets import Charge, hold_back
 from callout.execution.request import GraphQLRequest
 from callout.http.context import request_of
 from callout.http.errors import HttpError, retry_after
-from callout.http.request import MethodNotAllowed, NotAcceptable, headers_of, ranges, read_request
+from callout.http.request import MethodNotAllowed, NotAcceptable, headers_of, parameter, ranges, read_request
 from callout.http.server import ENDING
 from callout.live.operations import Answered, Following, LiveApplication, Rejected, Reply
+from callout.live.stream_tickets import StreamTickets
 from pubsub.connections import Connections, LiveConnection, Session, Times
 from pubsub.hub import Hub, Subscriber
 from pubsub.send_queue import SendQueue
@@ -48,7 +51,10 @@ class TooManyConnections(HttpError):
 class EventStreams:
     """The ASGI application at `/graphql/stream`."""
 
-    def __init__(self, live: LiveApplication, hub: Hub, connections: Connections, times: Times) -> None:
+    def __init__(
+        self, live: LiveApplication, hub: Hub, connections: Connections, times: Times, tickets: StreamTickets
+    ) -> None:
+        self._tickets = tickets
         self._live = live
         self._hub = hub
         self._connections = connections
@@ -59,7 +65,7 @@ class EventStreams:
         if accept and not any(quality and range_ in _ACCEPTED for range_, quality in ranges(accept.lower())):
             raise NotAcceptable("Accept text/event-stream.")
         info = request_of(scope)
-        session = await self._live.admit(authorization, info.client)
+        session = await self._live.admit(authorization or await self._of_ticket(scope), info.client)
         info.viewer = session.viewer
         with self._live.charge(session) as charge:
             request = await read_request(scope, receive, content_type, charge)
@@ -75,6 +81,11 @@ class EventStreams:
             await stream.run(reply, self._hub)
         finally:
             self._connections.leave(stream)
+
+    async def _of_ticket(self, scope: Scope) -> str | None:
+        """The header that the stream ticket in the URL stands for; None if there is none."""
+        ticket = parameter(scope, "streamTicket") if scope["method"] == "GET" else None
+        return None if ticket is None else await self._tickets.redeem(ticket)
 
     async def _mutates(self, session: Session, request: GraphQLRequest, charge: Charge) -> bool:
         return await self._live.operation_type(session, request, charge) is OperationType.MUTATION

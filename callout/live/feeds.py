@@ -13,6 +13,7 @@ import orjson
 from callout.execution.budgets import Budget
 from callout.execution.cost import EVENT, STATEMENT
 from callout.execution.prepare import BoundStream
+from callout.execution.run import Sign
 from db.compiler.fields import Constant
 from db.compiler.selection import Selection
 from db.enums import Role, StreamResetReason
@@ -24,17 +25,23 @@ from pubsub.feed import Feed, Message
 MERGING_SECONDS: Final = 0.25
 
 
-def feed_of(bound: BoundStream, viewer: Viewer, budget: Budget, database: Database, mark: str) -> Feed:
-    """Returns the feed of a subscription. `mark` is the placeholder for the cursor in the JSON that statements
-    return."""
-    kind = EventFeed if isinstance(bound.selection.mapping, Stream) else LiveValueFeed
-    return kind(bound, viewer, budget, database, mark)
+def feed_of(bound: BoundStream, viewer: Viewer, budget: Budget, database: Database, mark: str, sign: Sign) -> Feed:
+    """Returns the feed of a subscription. `mark` is the placeholder for the cursor in the JSON that statements return,
+    and `sign` puts the URLs of files into it."""
+    if isinstance(bound.selection.mapping, Stream):
+        return EventFeed(bound, viewer, budget, database, mark, sign)
+    return LiveValueFeed(bound, viewer, budget, database)
+
+
+def _is_shared(bound: BoundStream, viewer: Viewer) -> bool:
+    """Whether the feed is the same for all admins: they have the same rights, but the URLs of files are made for
+    one."""
+    return viewer.role is Role.ADMIN and not bound.compiled.has_links
 
 
 def _family(bound: BoundStream, viewer: Viewer) -> Hashable:
-    """Returns the key of the feeds that differ only in the values of the subscription's own arguments. All admins have
-    the same rights, so they share feeds."""
-    own = None if viewer.role is Role.ADMIN else viewer.id
+    """Returns the key of the feeds that differ only in the values of the subscription's own arguments."""
+    own = None if _is_shared(bound, viewer) else viewer.id
     root, *others = bound.bounds
     return (bound.document, bound.operation, bound.flags, viewer.role, own, repr((root.shape, others)))
 
@@ -47,7 +54,9 @@ def _key(bound: BoundStream, viewer: Viewer) -> Hashable:
 class EventFeed(Feed):
     """A message for each event: `ticketChanged` and the like."""
 
-    def __init__(self, bound: BoundStream, viewer: Viewer, budget: Budget, database: Database, mark: str) -> None:
+    def __init__(
+        self, bound: BoundStream, viewer: Viewer, budget: Budget, database: Database, mark: str, sign: Sign
+    ) -> None:
         mapping = bound.selection.mapping
         assert isinstance(mapping, Stream)
         self.key = _key(bound, viewer)
@@ -57,7 +66,9 @@ class EventFeed(Feed):
         self.at_once = bound.at_once
         self.quota = budget.live
         self._budget = budget
-        self._is_shared = viewer.role is Role.ADMIN  # among all of them, so no one of them pays for its live messages
+        self._is_shared = _is_shared(bound, viewer)  # so no one of them pays for its live messages
+        self._viewer = viewer
+        self._sign = sign if bound.compiled.has_links else None
         self._selection = bound.selection
         self._reader = Reader(bound.selection, bound.compiled, bound.bounds, viewer, database)
         self._mark = mark.encode()
@@ -76,8 +87,12 @@ class EventFeed(Feed):
         async with self.quota.lookups:
             streamed = await self._reader.of_all(events, [feed._reader for feed in feeds])
         return [
-            Message(each.event, each.at, self._before + each.documents[0] + b"}}", each.streams) for each in streamed
+            Message(each.event, each.at, self._before + self._signed(each.documents[0]) + b"}}", each.streams)
+            for each in streamed
         ]
+
+    def _signed(self, document: bytes) -> bytes:
+        return document if self._sign is None else self._sign(document, self._viewer)
 
     def with_cursor(self, payload: bytes, cursor: str) -> bytes:
         return payload.replace(self._mark, cursor.encode())
@@ -99,7 +114,7 @@ class LiveValueFeed(Feed):
 
     at_once = sys.maxsize  # any number of events needs one message
 
-    def __init__(self, bound: BoundStream, viewer: Viewer, budget: Budget, database: Database, mark: str) -> None:
+    def __init__(self, bound: BoundStream, viewer: Viewer, budget: Budget, database: Database) -> None:
         mapping = bound.selection.mapping
         assert isinstance(mapping, LiveValue)
         self.key = self.family = _key(bound, viewer)
@@ -107,7 +122,7 @@ class LiveValueFeed(Feed):
         self.quick_test = mapping.quick_test(bound.bounds[0], viewer)
         self.quota = budget.live
         self._budget = budget
-        self._is_shared = viewer.role is Role.ADMIN
+        self._is_shared = _is_shared(bound, viewer)
         self._statement = bound.compiled.statement.text
         self._arguments = bound.compiled.arguments(bound.bounds, viewer)
         self._database = database

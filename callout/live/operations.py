@@ -134,7 +134,9 @@ class LiveApplication:
                 with_cost = request.asks_for_cost and answer.executed  # an `error` message has no extensions
                 return _answered(answer.with_cost(charge) if with_cost else answer, info)
             bound = await self._preparer.bind_stream_in_steps(document, node, request.variables, viewer, charge)
-            feed = feed_of(bound, viewer, charge.budget, self._database, self._preparer.position_mark)
+            feed = feed_of(
+                bound, viewer, charge.budget, self._database, self._preparer.marks.position, self._engine.sign
+            )
             feed.quota.check(feed.key)
         except InvalidDocument as error:
             return _answered(refusal(error.errors, info.id, error.extension_code), info)

@@ -80,6 +80,20 @@ class GlobalId(FieldMapping):
 
 
 @dataclass(frozen=True, eq=False)
+class FileLink(FieldMapping):
+    """The URL of a file that belongs to the row, of this `kind`; null unless the row matches `present`."""
+
+    kind: str
+    present: RowCondition
+
+    def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
+        condition = render.expression(selection, row, lambda draft: self.present(draft.this), about="present")
+        key = render.expression(selection, row, lambda draft: cast(draft.this.c.id, Text), about="key")
+        link = render.link(f"{key} || '/{self.kind}'")
+        return f"CASE WHEN {condition} THEN {link} END"
+
+
+@dataclass(frozen=True, eq=False)
 class Constant(FieldMapping):
     """The same word for every row, as for `__typename`."""
 

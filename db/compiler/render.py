@@ -3,17 +3,25 @@ JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from db.compiler.fields import MutationField
-from db.compiler.selection import Bound, Render, Selection
-from db.compiler.snippets import NO_ROW, OUTCOME, VIEWER, VIEWER_NAME, Snippets
+from db.compiler.selection import Bound, Marks, Render, Selection
+from db.compiler.snippets import NO_ROW, OUTCOME, VIEWER, VIEWER_NAME, VIEWER_ZONE, Snippets
 from db.enums import Role
 from db.events.log import Part, reads_the_same
 from db.events.position import NOW
 from db.postgres.statement import Statement
 from db.viewer import Viewer
+
+_OF_VIEWER: Mapping[str, Callable[[Viewer], str]] = {
+    VIEWER: attrgetter("id"),
+    VIEWER_NAME: attrgetter("name"),
+    VIEWER_ZONE: attrgetter("time_zone"),
+}
+"""For each parameter of the viewer, what of them it is."""
 
 
 class Compiled:
@@ -21,19 +29,21 @@ class Compiled:
 
     The names of the parameters are taken apart once, here, so that a request only fills in its values by place."""
 
-    __slots__ = ("_fixed", "_outcome", "_sites", "_viewer", "statement", "within_write")
+    __slots__ = ("_fixed", "_outcome", "_sites", "_viewer", "has_links", "statement", "within_write")
 
-    def __init__(self, statement: Statement, *, within_write: bool = False) -> None:
+    def __init__(self, statement: Statement, *, has_links: bool, within_write: bool = False) -> None:
         self.statement = statement
+        self.has_links = has_links
+        """Whether there can be link marks in its JSON."""
         self.within_write = within_write
         """Whether a mutation's payload can be read in the statement that writes its ticket."""
         self._fixed = statement.arguments({})
         self._sites: list[tuple[int, int, int]] = []  # place among the arguments, site, slot
-        self._viewer: list[tuple[int, bool]] = []  # place; true for the viewer's name, false for the id
+        self._viewer: list[tuple[int, Callable[[Viewer], str]]] = []  # place, what of the viewer stands there
         self._outcome: list[tuple[int, int]] = []  # place, index in `OUTCOME`
         for place, name in enumerate(statement.names):
-            if name in (VIEWER, VIEWER_NAME):
-                self._viewer.append((place, name == VIEWER_NAME))
+            if name in _OF_VIEWER:
+                self._viewer.append((place, _OF_VIEWER[name]))
             elif name in OUTCOME:
                 self._outcome.append((place, OUTCOME.index(name)))
             elif name.startswith("s") and name[1:].replace("_", "").isdigit():
@@ -45,8 +55,8 @@ class Compiled:
         arguments = self._fixed.copy()
         for place, site, slot in self._sites:
             arguments[place] = bounds[site].values[slot]
-        for place, name in self._viewer:
-            arguments[place] = viewer.name if name else viewer.id
+        for place, read in self._viewer:
+            arguments[place] = read(viewer)
         return arguments
 
     def given(self, arguments: list[Any], values: Mapping[str, Any]) -> list[Any]:
@@ -66,15 +76,14 @@ class Compiled:
         return arguments
 
 
-def compile_root(
-    root: Selection, role: Role, shapes: Sequence[Hashable], position_mark: str, snippets: Snippets
-) -> Compiled:
+def compile_root(root: Selection, role: Role, shapes: Sequence[Hashable], marks: Marks, snippets: Snippets) -> Compiled:
     """The statement of a root field, for a role and the argument shapes of its sites. Returns one column, `document`;
-    if a stream cursor is selected also `position`, the snapshot that replaces `position_mark` once it is sealed."""
-    render = Render(snippets, role, shapes, position_mark)
+    if a stream cursor is selected also `position`, the snapshot that replaces its mark once it is sealed."""
+    render = Render(snippets, role, shapes, marks)
     text = f"SELECT {render.value(root, NO_ROW)} AS document"
     if render.wants_position:
         # A column of the same statement, so that it is the snapshot that the data was read with.
-        return Compiled(render.statement(f"{text}, {NOW} AS position"))
+        return Compiled(render.statement(f"{text}, {NOW} AS position"), has_links=render.has_links)
     statement = render.statement(text)
-    return Compiled(statement, within_write=isinstance(root.mapping, MutationField) and reads_the_same(statement))
+    within_write = isinstance(root.mapping, MutationField) and reads_the_same(statement)
+    return Compiled(statement, has_links=render.has_links, within_write=within_write)

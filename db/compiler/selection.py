@@ -149,18 +149,27 @@ class Selection:
         return fields
 
 
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What stands in the JSON that statements return until it is replaced: `position` for a stream cursor, and `link`
+    before what the URL of a file is made from. They are random, so that no data can contain them."""
+
+    position: str
+    link: str
+
+
 class Render:
     """A statement while it is put together: hands out unique names, places snippets, and builds JSON objects.
 
-    `shapes` has the argument shape of each site by its number. `position_mark` is the text that stands for a stream
-    cursor in the statement's JSON until it is replaced."""
+    `shapes` has the argument shape of each site by its number."""
 
-    def __init__(self, snippets: Snippets, role: Role, shapes: Sequence[Hashable], position_mark: str) -> None:
+    def __init__(self, snippets: Snippets, role: Role, shapes: Sequence[Hashable], marks: Marks) -> None:
         self.wants_position = False
+        self.has_links = False
         self._snippets = snippets
         self._role = role
         self._shapes = shapes
-        self._position_mark = position_mark
+        self._marks = marks
         self._names = 0
         self._constants: dict[str, Any] = {}
 
@@ -255,7 +264,12 @@ class Render:
     def position(self) -> str:
         """A stream cursor: the position mark, which is replaced in the answer by the statement's sealed snapshot."""
         self.wants_position = True
-        return f"'{self._position_mark}'"
+        return f"'{self._marks.position}'"
+
+    def link(self, path: str) -> str:
+        """The URL of a file: the link mark, followed by the SQL text `path`, which says of which one."""
+        self.has_links = True
+        return f"'{self._marks.link}' || {path}"
 
     def statement(self, text: str) -> Statement:
         """The finished statement."""

@@ -29,7 +29,7 @@ from db.postgres.statement import Statement
 from db.sql import Condition, Expression, Row
 from db.visibility import ViewerParameter
 
-VIEWER, VIEWER_NAME = "viewer", "viewer_name"
+VIEWER, VIEWER_NAME, VIEWER_ZONE = "viewer", "viewer_name", "viewer_zone"
 """The parameters for the viewer's id and name."""
 
 OUTCOME = ("object_id", "errors", "extra")

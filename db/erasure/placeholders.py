@@ -8,6 +8,7 @@ from typing import Final
 NAME: Final = "Erased customer"
 ADDRESS: Final = "Erased address"
 TEXT: Final = "[erased]"
+MEDIA_TYPE: Final = "application/octet-stream"
 DOMAIN: Final = "erased.invalid"
 """The domain of the addresses. No mail can be sent to it (RFC 2606, section 2), and none is."""
 

@@ -33,6 +33,7 @@ from db.viewer import Viewer
 
 TICKETS_AT_ONCE: Final = 20  # rewritten, and locked, in one transaction
 LOOKED_AT: Final = 200  # tickets or messages that are searched at once
+RAW_AT_ONCE: Final = 4 * 1024 * 1024  # bytes of raw mail, after which a step ends; a message is searched at once
 CONTACTS_MAX: Final = 20
 """Up to this many contacts of a customer are sought in all of their tickets. Those of a customer with more, such as a
 company with thousands of sites, are sought in the tickets that have them: long patterns are slow."""
@@ -162,10 +163,17 @@ SELECT id::text FROM tickets AS ticket WHERE id > $1::uuid AND id <= $2::uuid AN
         )
     )
     OR EXISTS (
-        SELECT FROM notes WHERE ticket_id = ticket.id AND (body ~* $3
+        SELECT FROM notes WHERE ticket_id = ticket.id AND (concat_ws(E'\\n', body, quoted) ~* $3
             OR author_kind = 'CUSTOMER' AND author_id = $4::text AND author_name <> $6
             OR author_kind = 'SERVICE' AND author_name ~* $3
             OR author_id LIKE 'mailto:%' AND author_id ~* $3)
+    )
+    OR EXISTS (
+        SELECT FROM attachments WHERE ticket_id = ticket.id AND (translate(name, '_', ' ') ~* $3
+            OR customer_id = $4::uuid AND state <> 'ERASED'
+            OR creator_kind = 'CUSTOMER' AND creator_id = $4::text AND creator_name <> $6
+            OR creator_kind = 'SERVICE' AND creator_name ~* $3
+            OR creator_id LIKE 'mailto:%' AND creator_id ~* $3)
     )
     OR EXISTS (
         SELECT FROM ticket_chats WHERE ticket_id = ticket.id AND (conversation_id ~* $8 OR EXISTS (
@@ -189,7 +197,8 @@ WHERE id > $1::uuid AND id <= $2::uuid
     AND concat_ws(E'\\n', from_address, from_name, subject, message_id COLLATE "default") ~* $3"""
 
 _RAW: Final = """
-SELECT id::text FROM inbound_messages WHERE id > $1::uuid AND id <= $2::uuid AND length(raw) > 0 ORDER BY id"""
+SELECT id::text, length(raw) AS bytes FROM inbound_messages
+WHERE id > $1::uuid AND id <= $2::uuid AND length(raw) > 0 ORDER BY id"""
 _READ_RAW: Final = "SELECT raw FROM inbound_messages WHERE id = $1::uuid"
 _EMPTY_RAW: Final = "UPDATE inbound_messages SET raw = '' WHERE id = $1::uuid AND raw IS NOT NULL"
 
@@ -216,7 +225,10 @@ WHERE caller = 'CUSTOMER:' || $1::text OR key ~* $2 OR object_id = $1::uuid
     OR object_id IN (SELECT id FROM properties WHERE customer_id = $1::uuid)
     OR object_id IN (SELECT id FROM tickets WHERE customer_id = $1::uuid)
     OR object_id IN (
-        SELECT notes.id FROM notes JOIN tickets ON tickets.id = ticket_id WHERE tickets.customer_id = $1::uuid)"""
+        SELECT notes.id FROM notes JOIN tickets ON tickets.id = ticket_id WHERE tickets.customer_id = $1::uuid)
+    OR object_id IN (
+        SELECT attachments.id FROM attachments JOIN tickets ON tickets.id = ticket_id
+        WHERE tickets.customer_id = $1::uuid OR attachments.customer_id = $1::uuid)"""
 
 # Tickets by their columns, so that the costly statistics of expressions, which have no values there, stay as they are.
 _ANALYZE: Final = """
@@ -226,6 +238,7 @@ ANALYZE customers, deliveries, contact_confirmations,
         searchable),
     ticket_chats (conversation_id),
     notes (body, author_id, author_name),
+    attachments (name, content_type, creator_id, creator_name),
     ticket_events (before, after, actor_id, actor_name),
     inbound_messages (from_address, from_name, subject, message_id, raw),
     articles (problem, solution, search_vector),
@@ -414,7 +427,12 @@ async def _erase_mail(transaction: Any, erasure: Erasure) -> None:
         pattern = erasure.everywhere.pattern
         email = placeholders.email(erasure.customer_id)
         await transaction.execute(_MESSAGES, erasure.after, last, pattern, email, timeout=STEP_SECONDS)
+        searched, reached = 0, last
         for row in await transaction.fetch(_RAW, erasure.after, last):
+            if searched > RAW_AT_ONCE:
+                last = reached
+                break
+            searched, reached = searched + row["bytes"], row["id"]
             raw = await transaction.fetchval(_READ_RAW, row["id"])
             if await asyncio.to_thread(_mentions, raw, pattern):
                 await transaction.execute(_EMPTY_RAW, row["id"])

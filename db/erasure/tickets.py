@@ -1,8 +1,8 @@
-"""Erases a person from tickets and from all that hangs on them: events, notes, transcripts, deliveries, confirmations
-of addresses, inbound messages, and articles that were made from them.
+"""Erases a person from tickets and from all that hangs on them: events, notes, files, transcripts, deliveries,
+confirmations of addresses, inbound messages, and articles that were made from them.
 
 Contact details belong to the customer that the ticket had at the time. So of a ticket that has changed hands only the
-images, notes and deliveries of the erased customer's time lose them; free text is searched throughout.
+images, notes, files and deliveries of the erased customer's time lose them; free text is searched throughout.
 """
 
 from __future__ import annotations
@@ -90,9 +90,29 @@ FROM {_WORK} WHERE event.ticket_id = work.id"""
 
 _NOTES: Final = f"""
 UPDATE notes SET body = {_clean("body", limits.NOTE_MAX)},
+    quoted = {_clean("quoted", limits.QUOTED_MAX)},
     author_id = {_author_id("author_kind", "author_id", "customer_id::text")},
     author_name = {_author_name("author_kind", "author_id", "author_name", "customer_id::text")}
 FROM {_WORK} WHERE notes.ticket_id = work.id"""
+
+# Files cannot be searched. Those that came while the ticket was the customer's are deleted, whoever attached them: they
+# show the customer's premises. Programs write blanks in the names of files as underscores.
+_IS_FILE_OF: Final = _theirs("attachments.customer_id::text")
+_WITH_BLANKS: Final = "translate(name, '_', ' ')"
+_ATTACHMENTS: Final = f"""
+UPDATE attachments SET
+    name = CASE WHEN {_IS_FILE_OF} THEN '{placeholders.TEXT}'
+        WHEN {_WITH_BLANKS} ~* work.pattern THEN {_clean(_WITH_BLANKS, limits.FILE_NAME_MAX)} ELSE name END,
+    content_type = CASE WHEN {_IS_FILE_OF} THEN '{placeholders.MEDIA_TYPE}' ELSE content_type END,
+    state = CASE WHEN {_IS_FILE_OF} THEN 'ERASED' ELSE state END,
+    finished_at = CASE WHEN {_IS_FILE_OF} THEN coalesce(finished_at, now()) ELSE finished_at END,
+    reason = CASE WHEN NOT {_IS_FILE_OF} THEN reason END,
+    sha256 = CASE WHEN NOT {_IS_FILE_OF} THEN sha256 END,
+    uploaded_sha256 = CASE WHEN NOT {_IS_FILE_OF} THEN uploaded_sha256 END,
+    thumbnail = CASE WHEN NOT {_IS_FILE_OF} THEN thumbnail END,
+    creator_id = {_author_id("creator_kind", "creator_id", "customer_id::text")},
+    creator_name = {_author_name("creator_kind", "creator_id", "creator_name", "customer_id::text")}
+FROM {_WORK} WHERE attachments.ticket_id = work.id"""
 
 _CHATS: Final = f"""
 UPDATE ticket_chats SET
@@ -141,9 +161,10 @@ UPDATE inbound_messages AS mine SET
     from_name = CASE WHEN found.theirs THEN NULL ELSE {_clean("mine.from_name", pattern="found.pattern")} END,
     subject = {_clean("mine.subject", limits.SUBJECT_MAX, "found.pattern")},
     message_id = CASE WHEN found.theirs OR mine.message_id COLLATE "default" ~* found.pattern THEN NULL
-        ELSE mine.message_id END
+        ELSE mine.message_id END,
+    raw = CASE WHEN mine.raw IS NOT NULL AND found.is_theirs THEN ''::bytea ELSE mine.raw END
 FROM (
-    SELECT received.id, work.pattern, received.from_address ~* work.pattern OR (
+    SELECT received.id, work.pattern, work.theirs AS is_theirs, received.from_address ~* work.pattern OR (
         {_theirs("coalesce(notes.customer_id, tickets.customer_id)::text")}
         AND (notes.id IS NULL OR notes.author_kind = 'CUSTOMER')
     ) AS theirs
@@ -231,7 +252,7 @@ async def erase(
     patterns: Mapping[Sought, str] = {each: each.pattern for each in set(sought)}
     work = (list(found), [patterns[each] for each in sought], [theirs for theirs, _ in found.values()])
     person = (customer_id, placeholders.email(customer_id))
-    for statement in (_EVENTS, _NOTES, _DELIVERIES, _CONFIRMATIONS, _MESSAGES):
+    for statement in (_EVENTS, _NOTES, _ATTACHMENTS, _DELIVERIES, _CONFIRMATIONS, _MESSAGES):
         await transaction.execute(statement, *work, *person)
     await transaction.execute(_CHATS, *work, everywhere.anywhere)
     if await transaction.execute(_ARTICLES, *work) != "UPDATE 0":

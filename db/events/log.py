@@ -1,4 +1,5 @@
-"""The event log: every change of a ticket and every note, the source of history, stored counts and live updates.
+"""The event log: every change of a ticket, every note and every attachment, the source of history, stored counts and
+live updates.
 
 A change or note is written together with its event, in one statement, under the ticket's row lock. So a ticket's events
 are in the order of its changes, and neither is ever written without the other.
@@ -143,7 +144,7 @@ def _change(
 
 
 def _noting() -> Statement:
-    given = ("body", "internal_only", "via", "sender_verified")
+    given = ("body", "quoted", "internal_only", "via", "sender_verified")
     note = {name: bindparam(name, type_=NOTES.c[name].type) for name in given}
     internal = bindparam("internal_only", type_=Boolean())
     written = insert(NOTES).values(
@@ -156,19 +157,29 @@ def _noting() -> Statement:
         created_at=func.statement_timestamp(),
         **note,
     )
-    touched = (
-        update(TICKETS)
-        .where(TICKETS.c.id == _ID)
-        .values(updated_at=NOW, public_updated_at=case((internal, TICKETS.c.public_updated_at), else_=NOW))
-        .returning(*TICKETS.c)
-        .cte("tickets")
-    )
     note_id = bindparam("note_id", type_=UUID(as_uuid=False))
     event = _event(before=_BEFORE_IMAGE, note_id=note_id, public=~internal)
-    return _writing(event, _BEFORE.cte("before"), written.cte("noted"), touched)
+    return _writing(event, _BEFORE.cte("before"), written.cte("noted"), _touched(~internal))
+
+
+def _touched(publicly: Condition) -> CTE:
+    """The ticket, whose time of update is set; that which customers and services see only if the condition holds."""
+    touched = update(TICKETS).where(TICKETS.c.id == _ID)
+    public = case((publicly, NOW), else_=TICKETS.c.public_updated_at)
+    return touched.values(updated_at=NOW, public_updated_at=public).returning(*TICKETS.c).cte("tickets")
 
 
 _NOTE = _noting()
+
+
+def _attaching() -> Statement:
+    attachment_id = bindparam("attachment_id", type_=UUID(as_uuid=False))
+    public, touching = (bindparam(name, type_=Boolean()) for name in ("public", "touching"))
+    event = _event(before=_BEFORE_IMAGE, attachment_id=attachment_id, public=public)
+    return _writing(event, _BEFORE.cte("before"), _touched(touching))
+
+
+_ATTACHMENT = _attaching()
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,14 +286,32 @@ async def note(
     internal_only: bool,
     via: NoteVia = NoteVia.WEB,
     sender_verified: bool | None = None,
+    quoted: str | None = None,
     deliveries: Part | None = None,
 ) -> None:
     """Add a note to a ticket that the transaction has locked, and write the event, which is public unless the note is
-    internal. `sender_verified` is for a note that came by mail."""
-    note = {"note_id": note_id, "body": body, "internal_only": internal_only}
+    internal. `sender_verified` and `quoted` are for a note that came by mail."""
+    note = {"note_id": note_id, "body": body, "quoted": quoted, "internal_only": internal_only}
     note |= {"via": via, "sender_verified": sender_verified}
     given = {"id": ticket_id, **note, "kind": TicketEventKind.NOTE_ADDED, **_written_by(viewer)}
     await _write(connection, _NOTE, given, deliveries, None)
+
+
+async def attachment(
+    connection: Queryable,
+    viewer: Viewer,
+    ticket_id: str,
+    attachment_id: str,
+    kind: TicketEventKind,
+    *,
+    public: bool,
+    deliveries: Part | None = None,
+) -> None:
+    """Write the event of an attachment of a ticket that the transaction has locked. The time of update that customers
+    and services see stays as it is for a rejection, which most of them do not see, even if the event is `public`."""
+    given = {"id": ticket_id, "attachment_id": attachment_id, "kind": kind, "public": public}
+    given |= {"touching": public and kind is TicketEventKind.ATTACHMENT_ADDED, **_written_by(viewer)}
+    await _write(connection, _ATTACHMENT, given, deliveries, None)
 
 
 # Deletes events below the horizon. The horizon must have been there for a grace period, so that replays that started

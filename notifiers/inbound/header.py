@@ -7,17 +7,13 @@ The fields are parsed here, as crafted ones make the standard library's parsers 
 from __future__ import annotations
 
 import re
-from binascii import Error as Base64Error
 from collections.abc import Iterable
-from email.errors import MessageError
-from email.header import decode_header
 from email.message import Message
 
 from db import limits
 from notifiers.inbound.authentication import verified
-from notifiers.inbound.charsets import decoded
+from notifiers.inbound.encoded_words import decoded_line, raw_text
 from notifiers.message_ids import OwnMail
-from notifiers.text import one_line
 
 _READ_MAX = 5_000  # characters of a header that are read
 
@@ -68,7 +64,10 @@ class Header:
         values = self.values("from")
         if len(values) != 1 or len(values[0]) > _READ_MAX:
             return "", None
-        return _mailbox(_eight_bit(values[0]))
+        name, address = _mailbox(raw_text(values[0]))
+        # The charset of a name may be guessed, but an address must be what the sender wrote.
+        written = address is not None and address.encode() in values[0].encode("utf-8", "surrogateescape")
+        return (name, address) if written else ("", None)
 
     def senders_fault(self) -> str:
         """The reason why `sender` found no address in From."""
@@ -132,28 +131,6 @@ def _mailbox(value: str) -> tuple[str, str | None]:
 
 def _plain(address: str) -> bool:
     return bool(_ADDRESS.fullmatch(address)) and address.isprintable() and len(address) <= limits.EMAIL_MAX
-
-
-def _eight_bit(value: str) -> str:
-    """A header's text, in which the parser has left non-ASCII bytes as surrogates, decoded as UTF-8."""
-    return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def decoded_line(value: str, maximum: int) -> str:
-    """A header's text on one line, with encoded words (RFC 2047) decoded, cut to `maximum` characters."""
-    value = _eight_bit(value[:_READ_MAX])
-    try:
-        read = "".join(_piece(piece, charset) for piece, charset in decode_header(value))
-    except (MessageError, ValueError, Base64Error):
-        read = value
-    return one_line(read, maximum)
-
-
-def _piece(piece: bytes | str, charset: str | None) -> str:
-    if isinstance(piece, str):
-        return piece
-    # The library returns the text between encoded words as bytes in this Python codec.
-    return decoded(piece, charset) if charset else piece.decode("raw-unicode-escape", "replace")
 
 
 def message_ids(values: Iterable[str]) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from tests.helpers.api import Api, Refusal, Server
+from tests.helpers.attached_files import announced
 from tests.helpers.database_checks import Database, dump
 from tests.helpers.schema_walker import id_fields, root_fields
 
@@ -49,6 +50,7 @@ class World:
             "ticketResolve": {"ticketId": self.ticket, "resolution": "r"},
             "ticketsBulkUpdate": {"ticketIds": [self.ticket], "status": "RESOLVED", "resolution": "r"},
             "noteAdd": {"ticketId": self.ticket, "body": "b"},
+            "attachmentCreate": announced(b"file", ticketId=self.ticket),
             "customerCreate": {"name": "n", "email": f"new{n}@lee.test", "accountNumber": f"N-{n}"},
             "customerUpdate": {"customerId": self.customer},
             "customerErase": {"customerId": self.customer},
@@ -127,6 +129,7 @@ TEXTS = [
     ("ticketResolve", "resolution", TEXT, 20_000),
     ("ticketsBulkUpdate", "resolution", TEXT, 20_000),
     ("noteAdd", "body", TEXT, 20_000),
+    ("attachmentCreate", "name", LINE, 255),
     ("customerCreate", "name", LINE, 200),
     ("customerCreate", "email", EMAIL, 254),
     ("customerCreate", "phone", PHONE, 40),
@@ -190,6 +193,7 @@ KEPT = {
     "ticketResolve": "ticket { resolution }",
     "ticketsBulkUpdate": "results { ticket { resolution } }",
     "noteAdd": "note { body }",
+    "attachmentCreate": "attachment { name }",
     "customerCreate": f"customer {{ {PERSON} accountNumber }}",
     "customerUpdate": f"customer {{ {PERSON} accountNumber }}",
     "propertyCreate": "property { address accountNumber }",
@@ -396,6 +400,8 @@ IDS = [
     ("ticketResolve", "ticketId", "tkt"),
     ("ticketsBulkUpdate", "technicianId", "tec"),
     ("noteAdd", "ticketId", "tkt"),
+    ("attachmentCreate", "ticketId", "tkt"),
+    ("attachmentCreate", "noteId", "not"),
     ("customerUpdate", "customerId", "cus"),
     ("customerErase", "customerId", "cus"),
     ("propertyCreate", "customerId", "cus"),
@@ -598,6 +604,8 @@ WRONG: dict[tuple[str, str], tuple[Any, ...]] = {
     ("ticketsBulkUpdate", "ticketIds"): (None, [None], [[]], {}, [1.5]),
     ("noteAdd", "internalOnly"): ("true", 0, 1, []),
     ("noteAdd", "body"): (None, 5),
+    ("attachmentCreate", "size"): (None, "1", 1.5, 2**31, True),
+    ("attachmentCreate", "sha256"): (None, 5),
     ("ticketCreate", "subject"): (None,),
     ("ticketCreate", "idempotencyKey"): (5, ["k"]),
     ("ticketCreate", "chat"): ({}, {"messages": None}, {"messages": [None]}, "text"),
@@ -667,6 +675,7 @@ REQUIRED = {
     "ticketResolve": ("ticketId", "resolution"),
     "ticketsBulkUpdate": ("ticketIds",),
     "noteAdd": ("ticketId", "body"),
+    "attachmentCreate": ("name", "contentType", "size", "sha256"),
     "customerCreate": ("name", "email", "accountNumber"),
     "customerUpdate": ("customerId",),
     "customerErase": ("customerId",),

@@ -8,6 +8,7 @@ import gc
 import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from sys import getsizeof
 from typing import Any
 
@@ -32,6 +33,7 @@ from db.viewer import Viewer
 from notifiers.message_ids import OwnMail
 from pubsub.feed import Feed
 from schema import graphql_schema, schema
+from tests.helpers.attached_files import files_in, some_links, unsigned
 from tests.helpers.budgets import free_budget, free_charge
 from tests.helpers.database_checks import Database as Connection
 from tests.helpers.database_checks import until_blocked, write_ticket
@@ -59,9 +61,12 @@ class Execution:
 
 def execution_with(pool: Database) -> Execution:
     preparer = Preparer(graphql_schema(schema))
-    return Execution(
-        preparer, Engine(schema, preparer, pool, StreamCursors("a log"), {}, OwnMail(frozenset(), "example.com"))
-    )
+    return Execution(preparer, engine_with(preparer, pool))
+
+
+def engine_with(preparer: Preparer, pool: Database, written: Callable[[], None] = lambda: None) -> Engine:
+    own_mail, files = OwnMail(frozenset(), "example.com"), files_in(Path("/nowhere"))
+    return Engine(schema, preparer, pool, StreamCursors("a log"), {}, own_mail, files, some_links(), written)
 
 
 @pytest.fixture
@@ -406,7 +411,7 @@ def test_fits_returns_how_often_a_cost_is_within_the_limit(objects: int, values:
 def feed(execution: Execution, pool: Database) -> Callable[..., Feed]:
     def made(query: str, viewer: Viewer = ADMIN, operation: str | None = None, **variables: Any) -> Feed:
         bound = execution.preparer.bind_stream(*execution.preparer.operation(query, operation), variables, viewer)
-        return feed_of(bound, viewer, free_budget(), pool, execution.preparer.position_mark)
+        return feed_of(bound, viewer, free_budget(), pool, execution.preparer.marks.position, unsigned)
 
     return made
 
@@ -557,8 +562,7 @@ async def test_the_bell_rings_once_for_each_committed_mutation(pool: Database, d
     ticket = await write_ticket(database, ADMIN, "Camera offline")
     rings: list[int] = []
     preparer = Preparer(graphql_schema(schema))
-    own_mail = OwnMail(frozenset(), "example.com")
-    engine = Engine(schema, preparer, pool, StreamCursors("a log"), {}, own_mail, written=lambda: rings.append(1))
+    engine = engine_with(preparer, pool, written=lambda: rings.append(1))
     document = "mutation($i: TicketSetStatusInput!) { one: ticketSetStatus(input: $i) { userErrors { code } } }"
     async with database.transaction():
         await database.execute("SELECT FROM tickets WHERE id = $1 FOR UPDATE", ticket)

@@ -15,12 +15,14 @@ import pytest
 
 from callout.settings import Settings
 from tests.helpers.api import Api, Server
+from tests.helpers.attached_files import announce, attach, attached
 from tests.helpers.database_checks import Database, events, key, ticket_row, until
 from tests.helpers.database_search import places_of, text_columns
 from tests.helpers.graphql_ws_client import following, live
 from tests.helpers.inbound_mail import message
 from tests.helpers.mail_server import MailServer, mail_server
 from tests.helpers.process import callout_process
+from tests.helpers.upgrading import connected
 
 WITHIN = 30.0  # seconds, after which a waiting test fails
 ERASED = "done ticketsLeft customer { id name email phone accountNumber erasedAt }"
@@ -55,6 +57,7 @@ OTHERS = {
     *(f"erasures.{name}" for name in ("actor_id", "actor_name", "stage", "sought")),
     # Ids, digests and texts of our own.
     *("idempotency_keys.caller", "idempotency_keys.request_hash", "ticket_chats.creator_id"),
+    *(f"attachments.{name}" for name in ("sha256", "uploaded_sha256", "thumbnail", "reason")),
     *("inbound_messages.key", "inbound_messages.content", "inbound_messages.reason"),
     *(f"contact_confirmations.{name}" for name in ("token", "mailbox", "caller")),
     *("service_ticket_counts.creator_id", "token_revocations.subject", "tracking_guesses.subject"),
@@ -106,6 +109,7 @@ class Everywhere:
         self.api = api
         self.customer = self.property = self.technician = self.neighbour = ""
         self.tickets: dict[str, str] = {}
+        self.files: dict[str, str] = {}
 
     async def write(self) -> None:
         api = self.api
@@ -134,7 +138,10 @@ class Everywhere:
             idempotencyKey="own-1",
         )
         body = f"It is account {NUMBER.lower()}. Quackenbush, Zebulon"
-        await zebulon.done("noteAdd", "__typename", ticketId=self.tickets["own"], body=body, idempotencyKey="note-1")
+        added = {"ticketId": self.tickets["own"], "body": body, "idempotencyKey": "note-1"}
+        note = (await zebulon.done("noteAdd", "note { id }", **added))["note"]["id"]
+        keyed = {"idempotencyKey": f"file-{EMAIL}", "contentType": "application/x-quackenbush"}
+        self.files["own"] = await attach(zebulon, b"panel", noteId=note, name=f"{NAME}'s panel.jpg", **keyed)
 
     async def _by_the_chatbot(self, chatbot: Api) -> None:
         said = [
@@ -153,7 +160,9 @@ class Everywhere:
         assert new["outcome"] == "TICKET_CREATED"
         self.tickets["mail"] = new["ticket"]["id"]
         again = {"message_id": "<2@mx.quackenbush.test>", "in_reply_to": mine["message_id"]}
-        assert (await ingest(self.api, message(sender, f"Me again, {EMAIL}", **again)))["outcome"] == "NOTE_ADDED"
+        assert (await ingest(self.api, message(sender, f"Me again, {EMAIL}\n-- \n{NAME}", **again)))[
+            "outcome"
+        ] == "NOTE_ADDED"
         spoilt = message(sender, base64.encodebytes(NAME.encode()), message_id=mine["message_id"])
         assert (await ingest(self.api, spoilt))["outcome"] == "KEPT_ASIDE"
         stranger = message("a <b>, c <d>", "=?utf-8?B?" + base64.b64encode(NAME.encode()).decode() + "?=")
@@ -173,6 +182,8 @@ class Everywhere:
         await api.done("ticketUpdate", "__typename", ticketId=own, contact=third)
         await api.done("ticketAssign", "__typename", ticketId=own, technicianId=self.technician)
         async with api.technician(self.technician) as tess:
+            self.files["unfinished"], _ = await announce(tess, b"hall", ticketId=own, name=f"{ADDRESS}.jpg")
+            self.files["inside"] = await attach(tess, b"inside", ticketId=own, name="hall.jpg")
             await tess.done("noteAdd", "__typename", ticketId=own, body=f"{OTHER_NAME} let me in at {ADDRESS}.")
         await api.done("ticketResolve", "__typename", ticketId=own, resolution=f"Reset the panel of {NAME}.")
         await api.done("ticketUpdate", "__typename", ticketId=own, contact={"name": NAME, "email": EMAIL})
@@ -182,6 +193,9 @@ class Everywhere:
         self.tickets["given"] = given
         self.tickets["other"] = await api.new_ticket(
             customerId=self.neighbour, subject="Fence", description=f"{NAME} ({EMAIL}) next door complains."
+        )
+        self.files["other"] = await attach(
+            api, b"fence", ticketId=self.tickets["other"], name="Mrs_Zebulon_Quackenbush.pdf"
         )
         typed = {"name": "Z. Q.", "email": EMAIL.upper(), "phone": None}
         self.tickets["typed"] = await api.new_ticket(contact=typed)
@@ -204,6 +218,12 @@ async def everywhere(server: Server) -> Everywhere:
     async with Api(server) as admin:
         scene = Everywhere(admin)
         await scene.write()
+        async with connected(server.database_url) as database:
+            # As the files of a mail have it, and as it was announced until the file is checked.
+            by_mail = (
+                "UPDATE attachments SET creator_kind = 'CUSTOMER', creator_id = $1, content_type = $2 WHERE id = $3"
+            )
+            await database.execute(by_mail, f"mailto:{EMAIL}", "application/x-quackenbush", key(scene.files["inside"]))
     scene.api = Api(server)
     return scene
 
@@ -280,6 +300,20 @@ async def test_what_is_not_theirs_stays(api: Api, everywhere: Everywhere, databa
         assert log[-1]["after"] == await ticket_row(database, id)
     changes = [change for event in own["history"]["nodes"] for change in event["changes"]]
     assert {"field": "resolution", "before": None, "after": "Reset the panel of [erased]."} in changes
+
+
+async def test_files_that_came_while_a_ticket_was_theirs_are_deleted(
+    api: Api, everywhere: Everywhere, database: Database
+) -> None:
+    """Whoever attached them. Files of others lose the names alone."""
+    await erased(api, everywhere.customer)
+    shown = {name: await attached(api, file, "state name url") for name, file in everywhere.files.items()}
+    other = shown.pop("other")
+    assert all(each == {"state": "ERASED", "name": "[erased]", "url": None} for each in shown.values())
+    assert (other["state"], other["name"]) == ("READY", "Mrs [erased].pdf")
+    assert other["url"] is not None
+    named = "SELECT count(*) FROM attachments WHERE state = 'ERASED' AND (sha256 IS NOT NULL OR thumbnail IS NOT NULL)"
+    assert await database.fetchval(named) == 0
 
 
 async def test_an_erasure_leaves_search_and_images_as_the_triggers_write_them(

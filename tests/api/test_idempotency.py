@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
@@ -16,6 +17,7 @@ from notifiers.message_ids import OwnMail
 from resolvers.idempotency import claim
 from resolvers.mutation import Call, Refused
 from tests.helpers.api import Api
+from tests.helpers.attached_files import announced, files_in
 from tests.helpers.database_checks import Database, dump
 from tests.helpers.schema_walker import input_fields, root_fields
 
@@ -31,6 +33,10 @@ async def a_ticket(api: Api) -> dict[str, Any]:
 
 async def a_note(api: Api) -> dict[str, Any]:
     return {"ticketId": await api.new_ticket(), "body": "Called."}
+
+
+async def a_file(api: Api) -> dict[str, Any]:
+    return announced(b"file", ticketId=await api.new_ticket())
 
 
 async def a_customer(api: Api) -> dict[str, Any]:
@@ -60,6 +66,7 @@ CREATES: dict[str, tuple[str, str, Inputs, dict[str, Any]]] = {
     # The object that it creates, the table, an input, and a change that makes a different request.
     "ticketCreate": ("ticket", "tickets", a_ticket, {"priority": "LOW"}),
     "noteAdd": ("note", "notes", a_note, {"internalOnly": True}),
+    "attachmentCreate": ("attachment", "attachments", a_file, {"name": "other.jpg"}),
     "customerCreate": ("customer", "customers", a_customer, {"phone": "613-555-1234"}),
     "propertyCreate": ("property", "properties", a_property, {"address": "2 Elm Street"}),
     "technicianCreate": ("technician", "technicians", a_technician, {"name": "Tess Ruiz"}),
@@ -127,7 +134,8 @@ async def test_a_key_used_for_another_mutation_is_a_conflict(api: Api) -> None:
 
 async def test_equal_inputs_of_two_mutations_are_different_requests(database: Any) -> None:
     """Regardless of the order of fields. No two mutations have the same input today, so this test calls `claim`."""
-    call = Call(Viewer(Role.ADMIN, "boss", "Boss"), None, {}, OwnMail(frozenset(), ""))  # type: ignore[arg-type]
+    own_mail, files = OwnMail(frozenset(), ""), files_in(Path("/nowhere"))
+    call = Call(Viewer(Role.ADMIN, "boss", "Boss"), None, {}, own_mail, files)  # type: ignore[arg-type]
     request, made = {"idempotencyKey": key(), "ticketId": "tkt_1", "body": "b"}, new_id()
     assert await claim(database, call, "noteAdd", request, made) is None
     assert await claim(database, call, "noteAdd", dict(reversed(request.items())), new_id()) == made

@@ -361,8 +361,8 @@ async def test_ticket_lifecycle(api: Api, company: Company) -> None:
         await api.done("ticketAssign", "__typename", ticketId=ticket, technicianId=company.tess)
         await tess.done("ticketSetStatus", "__typename", ticketId=ticket, status="IN_PROGRESS")
         await tess.done("ticketResolve", "__typename", ticketId=ticket, resolution="Replaced the battery.")
-        await john.done("noteAdd", "__typename", ticketId=ticket, body="Works again, thank you.")
-        await api.done("ticketSetStatus", "__typename", ticketId=ticket, status="CLOSED")
+        await api.done("noteAdd", "__typename", ticketId=ticket, body="Does it work again?", internalOnly=False)
+        await john.done("ticketSetStatus", "__typename", ticketId=ticket, status="CLOSED")
         await api.done("articleCreateFromTicket", "__typename", ticketId=ticket)
 
     closed = await detail(api, ticket)
@@ -376,8 +376,8 @@ async def test_ticket_lifecycle(api: Api, company: Company) -> None:
         ("ASSIGNED", "The Boss"),
         ("STATUS_CHANGED", "Tess Okafor"),
         ("RESOLVED", "Tess Okafor"),
-        ("NOTE_ADDED", "John Smith"),
-        ("CLOSED", "The Boss"),
+        ("NOTE_ADDED", "The Boss"),
+        ("CLOSED", "John Smith"),
     ]
 
 

@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 
 from tests.helpers.api import Api, Refusal, Server
+from tests.helpers.attached_files import attach
 
 NOBODY = "00000000-0000-7000-8000-000000000000"
 
 NODE = """
 query($id: ID!) { node(id: $id) { __typename id
-  ... on Ticket { subject } ... on Note { body } ... on TicketEvent { kind } ... on Customer { name }
-  ... on Property { address } ... on Technician { technician: name } ... on Article { problem } } }
+  ... on Ticket { subject } ... on Note { body } ... on Attachment { contentType } ... on TicketEvent { kind }
+  ... on Customer { name } ... on Property { address } ... on Technician { technician: name }
+  ... on Article { problem } } }
 """
 NODES = NODE.replace("$id: ID!", "$ids: [ID!]!").replace("node(id: $id)", "nodes(ids: $ids)")
 
@@ -29,6 +31,7 @@ async def things(server: Server) -> dict[str, dict[str, Any]]:
             subject="Beeping", customerId=customer, propertyId=property_id, technicianId=technician
         )
         added = await api.done("noteAdd", "note { id }", ticketId=ticket, body="Called.", internalOnly=False)
+        file = await attach(api, b"panel", ticketId=ticket, internalOnly=False)
         article = await api.done("articleCreate", "article { id }", problem="It beeps", solution="Battery")
         history = await api(
             "query($id: ID!) { node(id: $id) { ... on Ticket { history { nodes { id } } } } }", id=ticket
@@ -36,6 +39,7 @@ async def things(server: Server) -> dict[str, dict[str, Any]]:
     found = {
         "Ticket": {"id": ticket, "subject": "Beeping"},
         "Note": {"id": added["note"]["id"], "body": "Called."},
+        "Attachment": {"id": file, "contentType": "application/octet-stream"},
         "TicketEvent": {"id": history["node"]["history"]["nodes"][0]["id"], "kind": "CREATED"},
         "Customer": {"id": customer, "name": "Ada Byron"},
         "Property": {"id": property_id, "address": "12 Elm Street"},
@@ -64,6 +68,7 @@ async def test_each_kind_has_its_own_prefix(things: dict[str, dict[str, Any]]) -
     assert {name: thing["id"].partition("_")[0] for name, thing in things.items()} == {
         "Ticket": "tkt",
         "Note": "not",
+        "Attachment": "att",
         "TicketEvent": "evt",
         "Customer": "cus",
         "Property": "prp",

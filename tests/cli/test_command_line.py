@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shlex
 import socket
@@ -18,6 +19,7 @@ import pytest
 from callout.settings import Settings
 from db.ids import new_id
 from db.postgres import migrate
+from tests.helpers.clamd import Clamd
 from tests.helpers.process import free_port
 from tests.helpers.terminal import Terminal
 
@@ -168,7 +170,10 @@ def test_the_doctor_approves_a_healthy_installation_without_showing_secrets(call
     assert done.exit_code == 0, done.stdout
     assert re.findall(r"^([✓✗]) (\w+) ", done.stdout, re.MULTILINE) == [
         ("✓", about)
-        for about in ("program", "settings", "tokens", "database", "schema", "queue", "keys", "mail", "server")
+        for about in (
+            *("program", "settings", "tokens", "database", "schema", "queue", "checks", "keys", "files", "mail"),
+            *("scanner", "server"),
+        )
     ]
     assert SECRET not in done.stdout
 
@@ -178,6 +183,7 @@ def test_the_doctor_reports_what_is_wrong() -> None:
         "database_url": "postgresql://callout:swordfish@127.0.0.1:1/callout",
         "pubsub_url": "redis://:swordfish@127.0.0.1:1",
         "imap_url": "imaps://callout:swordfish@127.0.0.1:1/INBOX",
+        "files_url": "file:///proc/callout",
     }
     done = Terminal(**secrets, prot="80")("doctor")
     assert done.exit_code == 1
@@ -186,6 +192,7 @@ def test_the_doctor_reports_what_is_wrong() -> None:
     assert re.search("✗ settings +CALLOUT_PORT: Input should be greater", unusable.stdout)
     assert re.search("✗ settings +CALLOUT_PROT", done.stdout)
     assert re.search("✗ database +.*cannot be reached", done.stdout)
+    assert re.search("✗ files +none can be attached: the folder /proc/callout cannot be used", done.stdout)
     assert "swordfish" not in done.stdout + done.stderr
 
 
@@ -218,6 +225,38 @@ async def test_the_doctor_reports_notifications_that_no_worker_sends(
     await database.execute("DELETE FROM deliveries WHERE state = 'PENDING'")
     assert callout("doctor").exit_code == 0  # dead deliveries are not a fault
     await database.execute("DELETE FROM deliveries")
+
+
+async def test_the_doctor_reports_a_scanner_that_does_not_answer_and_files_that_wait(
+    callout: Terminal, database: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    async with Clamd() as clamd:
+        callout.settings["CALLOUT_CLAMD_URL"] = clamd.url
+        assert "✓ scanner" in (await asyncio.to_thread(callout, "doctor")).stdout
+    done = callout("doctor")
+    assert done.exit_code == 1
+    assert re.search("✗ scanner +tcp://127.0.0.1:[0-9]+: it cannot be reached: .*; files wait for it", done.stdout)
+    del callout.settings["CALLOUT_CLAMD_URL"]
+    ticket = new_id()
+    await database.execute(
+        """INSERT INTO tickets (id, reference, subject, description, source, creator_kind, creator_id, contact_name,
+            contact_email)
+        VALUES ($1, 'TKT-FFFFFF', 's', 'd', 'ADMIN', 'ADMIN', 'a', 'A', 'a@example.com')""",
+        ticket,
+    )
+    await database.execute(
+        """INSERT INTO attachments
+            (id, ticket_id, name, content_type, size, upload_size, sha256, state, creator_kind, creator_id,
+            creator_name)
+        VALUES ($1, $2, 'a.pdf', 'application/pdf', 1, 1, $3, 'SCANNING', 'ADMIN', 'a', 'A')""",
+        *(new_id(), ticket, bytes(32)),
+    )
+    assert re.search("✓ checks +1 files wait to be checked\n", callout("doctor").stdout)
+    await database.execute("UPDATE attachments SET created_at = now() - interval '11 minutes'")
+    assert re.search(
+        "✗ checks +1 files wait to be checked\n +1 arrived more than 10 minutes ago", callout("doctor").stdout
+    )
+    await database.execute("DELETE FROM attachments")
 
 
 def test_a_worker_runs_until_it_is_terminated(callout: Terminal, tmp_path: Path) -> None:

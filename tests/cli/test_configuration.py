@@ -7,11 +7,14 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from callout import settings
 from callout.settings import InvalidSettings, Settings, load
+from notifiers.company_profile import CompanyProfile
+from notifiers.links import TicketLinks
 from notifiers.message_ids import OwnMail
 
 PRODUCTION = {"env": "production", "database_url": "postgresql://127.0.0.1/none", "jwt_secret": "x" * 32}
@@ -143,6 +146,18 @@ def test_the_direct_url_is_that_of_the_database_by_default(tmp_path: Path) -> No
         ("jwt_issuer", "", "should have at least 1 character"),
         ("public_url", "https://callout.test:0", "must be a URL such as https://"),
         ("public_url", "https://callout.test:port", "must be a URL such as https://"),
+        ("portal_url", "callout.test", "must be a URL such as https://"),
+        ("portal_url", "https://callout.test/?page=", "must be a URL such as https://"),
+        ("dashboard_url", "javascript:alert({id})", "must be a URL such as https://"),
+        ("dashboard_url", "https://callout.test/{name}/{id}", "must be a URL such as https://"),
+        ("device_url", "https://u:tr0ubador@callout.test/{id}", "must be a URL such as https://"),
+        ("device_url", "https://callout.test/{id} x", "must be a URL such as https://"),
+        ("company_logo_url", "http://maple.test/logo.png", "must be a URL such as https://"),
+        ("company_logo_url", 'https://maple.test/"><script>', "must be a URL such as https://"),
+        ("company_name", "x" * 101, "should have at most 100 characters"),
+        ("time_zone", "Moon/Tranquility", "must be a time zone of the IANA database"),
+        ("time_zone", "../../etc/passwd", "must be a time zone of the IANA database"),
+        ("time_zone", "/etc/localtime", "must be a time zone of the IANA database"),
     ],
 )
 def test_an_invalid_setting_is_refused_by_name_without_its_secret(
@@ -165,6 +180,27 @@ def test_origins_are_separated_by_commas(tmp_path: Path) -> None:
     made = development(tmp_path, allowed_origins=" https://a.test , ,https://b.test:8443,")
     assert made.allowed_origins == ("https://a.test", "https://b.test:8443")
     assert development(tmp_path).allowed_origins == ()
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://a.test", "http://127.0.0.1:5173", "http://[::1]:3000", "https://xn--bcher-kva.test"]
+)
+def test_an_origin_is_what_a_browser_sends(tmp_path: Path, origin: str) -> None:
+    assert development(tmp_path, allowed_origins=origin).allowed_origins == (origin,)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *("*", "null", "a.test", "//a.test", "https://", "ftp://a.test", "https://a.test/", "https://a.test/path"),
+        *("https://A.test", "HTTPS://a.test", "https://a.test:443", "http://a.test:80", "https://a.test:0"),
+        *("https://a.test:99999", "https://u@a.test", "https://a.test?", "https://a.test#", "https://*.a.test"),
+        *("https://bücher.test", "https://a b.test"),
+    ],
+)
+def test_anything_else_is_no_origin(tmp_path: Path, origin: str) -> None:
+    with pytest.raises(InvalidSettings, match=r"CALLOUT_ALLOWED_ORIGINS: .* is not an origin"):
+        development(tmp_path, allowed_origins=origin)
 
 
 def test_authserv_ids_are_separated_by_commas(tmp_path: Path) -> None:
@@ -200,6 +236,26 @@ def test_derived_settings(tmp_path: Path) -> None:
     made = load(**PRODUCTION, mail_from="Maple <Help@Maple.test>", mail_reply_to="Desk@Elsewhere.test")
     assert made.reply_to.address == "Desk@elsewhere.test"
     assert made.own_mail == OwnMail(frozenset({"help@maple.test", "desk@elsewhere.test"}), made.sender.domain)
+
+
+def test_each_audience_has_links_of_its_own_or_those_below_the_public_url(tmp_path: Path) -> None:
+    public = {"public_url": "https://callout.test/app/"}
+    page = "https://callout.test/app/tickets/{reference}"
+    assert load(**PRODUCTION).ticket_links == TicketLinks()
+    assert load(**PRODUCTION, **public).ticket_links == TicketLinks(page, page, page)
+    urls = {"portal_url": "https://p.test/", "device_url": "https://d.test/?a=1#/jobs/{id}"}
+    own = ("https://p.test/tickets/{reference}", None, "https://d.test/?a=1#/jobs/{id}")
+    assert load(**PRODUCTION, **urls).ticket_links == TicketLinks(*own)
+    assert load(**PRODUCTION, **urls, **public).ticket_links == TicketLinks(own[0], page, own[2])
+
+
+def test_the_company_has_the_name_of_the_sender_unless_it_has_its_own(tmp_path: Path) -> None:
+    assert development(tmp_path).company == CompanyProfile("Callout", None, ZoneInfo("UTC"))
+    sender = {"mail_from": "Maple Alarms <help@maple.test>", "time_zone": "Europe/Zurich"}
+    made = development(tmp_path, **sender, company_logo_url="https://maple.test/l.png").company
+    assert made == CompanyProfile("Maple Alarms", "https://maple.test/l.png", ZoneInfo("Europe/Zurich"))
+    assert development(tmp_path, **sender, company_name="Maple Ltd.").company.name == "Maple Ltd."
+    assert development(tmp_path, mail_from="help@maple.test").company.name == "Callout"
 
 
 # Production

@@ -37,6 +37,10 @@ DEFINITIONS = {
 REVISIONS = [script.revision for script in reversed([*ScriptDirectory.from_config(migrate.config()).walk_revisions()])]
 
 
+# By revision, the columns that it changes on purpose: new kinds of notifications are on in existing databases too.
+REWRITES: dict[str, dict[str, set[str]]] = {"0022": {"support_settings": {"email_kinds", "google_chat_kinds"}}}
+
+
 def definitions(connection: Connection) -> dict[str, list[tuple[object, ...]]]:
     return {what: in_order(connection.execute(text(query))) for what, query in DEFINITIONS.items()}
 
@@ -56,6 +60,8 @@ def created_from_models(connection: Connection) -> dict[str, list[tuple[object, 
     for statement in (*ddl.AUDIT_FUNCTIONS, *ddl.AUDIT_TRIGGERS):
         connection.exec_driver_sql(statement)
     for statement in (*ddl.ERASURE_FUNCTIONS, *ddl.ERASURE_TRIGGERS):
+        connection.exec_driver_sql(statement)
+    for statement in (*ddl.ATTACHMENT_FUNCTIONS, *ddl.ATTACHMENT_TRIGGERS):
         connection.exec_driver_sql(statement)
     for statement in (*ddl_search.SOURCES, *ddl_search.TICKET_TRIGGERS, *ddl_search.CUSTOMER_TRIGGERS):
         connection.exec_driver_sql(statement)
@@ -112,17 +118,18 @@ async def test_each_step_keeps_all_rows_up_and_down_and_up_again(database: Datab
             await write(walked)
             first, rows = await schema(walked), await contents(walked)
             await upgrade(empty_database, revision)
-            assert_nothing_lost(rows, await contents(walked), revision)
+            rewrites = REWRITES.get(revision, {})
+            assert_nothing_lost(rows, await contents(walked), revision, rewrites)
             await check(walked, revision)
             await write(walked)
             rows = await contents(walked)
             await downgrade(empty_database, before)
-            assert_nothing_lost(rows, await contents(walked), f"{revision} undone")
+            assert_nothing_lost(rows, await contents(walked), f"{revision} undone", rewrites)
             assert await schema(walked) == first, f"{revision} undone"
             await check(walked, f"{revision} undone")
             rows = await contents(walked)
             await upgrade(empty_database, revision)
-            assert_nothing_lost(rows, await contents(walked), f"{revision} again")
+            assert_nothing_lost(rows, await contents(walked), f"{revision} again", rewrites)
         await downgrade(empty_database, "base")
         assert not any((await schema(walked)).values())
         await upgrade(empty_database, "head")

@@ -15,13 +15,22 @@ from callout.settings import Settings
 from db import retention
 from db.events import counts
 from db.postgres.pool import Database as Pool
-from db.retention import AUDIT_ENTRIES, DELIVERIES, IDEMPOTENCY_KEYS, INBOUND_MESSAGES, Retained
+from db.retention import (
+    AUDIT_ENTRIES,
+    DELIVERIES,
+    IDEMPOTENCY_KEYS,
+    INBOUND_MESSAGES,
+    RAW_MAIL,
+    REJECTED_ATTACHMENTS,
+    USED_STREAM_TICKETS,
+    Retained,
+)
 from tests.helpers.counting import create
 from tests.helpers.database_checks import Database
 
 DAY = timedelta(days=1)
 KEPT = 30 * DAY
-EACH = [DELIVERIES, INBOUND_MESSAGES, AUDIT_ENTRIES, IDEMPOTENCY_KEYS]
+EACH = [DELIVERIES, INBOUND_MESSAGES, AUDIT_ENTRIES, IDEMPOTENCY_KEYS, USED_STREAM_TICKETS]
 
 _WRITE = {
     DELIVERIES: """
@@ -40,6 +49,9 @@ FROM generate_series(1, $2::int) WHERE $3::uuid IS NOT NULL""",
     IDEMPOTENCY_KEYS: """
 INSERT INTO idempotency_keys (caller, key, request_hash, object_id, created_at)
 SELECT 'ADMIN:boss', gen_random_uuid()::text, '', $3::uuid, now() - $1::interval FROM generate_series(1, $2::int)""",
+    USED_STREAM_TICKETS: """
+INSERT INTO used_stream_tickets (id, expires_at)
+SELECT gen_random_uuid(), now() - $1::interval FROM generate_series(1, $2::int) WHERE $3::uuid IS NOT NULL""",
 }
 
 
@@ -78,6 +90,34 @@ async def test_only_rows_older_than_the_retention_are_deleted(database: Database
     assert await rows.prune(database, KEPT) == 3
     assert await ages(database, rows) == [0, 29]
     assert await rows.prune(database, KEPT) == 0
+
+
+_RAW = """
+INSERT INTO inbound_messages (id, key, content, size, outcome, reason, raw, received_at)
+SELECT gen_random_uuid(), uuid_send(gen_random_uuid()), '', 1, $2::inbound_outcome, 'Why.', 'raw', now() - $1::interval
+FROM generate_series(1, $3::int)"""
+
+
+async def test_raw_mail_is_dropped_after_a_time_and_its_row_stays(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "AT_ONCE", 3)
+    await database.execute(_RAW, 29 * DAY, "IGNORED", 1)
+    await database.execute(_RAW, 31 * DAY, "IGNORED", 7)
+    await database.execute(_RAW, 31 * DAY, "KEPT_ASIDE", 2)
+    assert await RAW_MAIL.prune(database, KEPT) == 7
+    left = (
+        "SELECT outcome::text, count(*)::int, count(raw)::int FROM inbound_messages GROUP BY outcome ORDER BY outcome"
+    )
+    assert [tuple(row) for row in await database.fetch(left)] == [("IGNORED", 8, 1), ("KEPT_ASIDE", 2, 2)]
+    assert await RAW_MAIL.prune(database, KEPT) == 0
+
+
+async def test_an_index_finds_the_oldest_raw_mail(database: Database) -> None:
+    await database.execute(_RAW, DAY, "IGNORED", 2_000)
+    await database.execute("ANALYZE inbound_messages")
+    plan = await database.fetch(f"EXPLAIN {RAW_MAIL._statement.replace('$1', repr('30 days'))}")
+    assert any("ix_inbound_messages_raw" in line for (line,) in plan), plan
 
 
 async def test_deliveries_that_wait_are_kept(database: Database, ticket: str) -> None:
@@ -135,7 +175,10 @@ async def test_an_index_finds_the_oldest_rows(database: Database, rows: Retained
 def test_what_is_kept_forever_by_default() -> None:
     """Nothing that a person could miss is deleted unless the operator says so."""
     assert Settings(env="production", database_url="postgresql://a@b/c", jwt_secret="s" * 48).retained == {
-        IDEMPOTENCY_KEYS: 90 * DAY
+        RAW_MAIL: 90 * DAY,
+        IDEMPOTENCY_KEYS: 90 * DAY,
+        REJECTED_ATTACHMENTS: 30 * DAY,
+        USED_STREAM_TICKETS: timedelta(hours=1),
     }
 
 

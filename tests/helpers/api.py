@@ -44,9 +44,16 @@ class Refusal(Exception):
 class Api:
     """A viewer's client. Call it with a document and variables: it returns `data`, or raises `Refusal`."""
 
-    def __init__(self, server: Server, role: Role = Role.ADMIN, subject: str = "boss", name: str = "The Boss") -> None:
+    def __init__(
+        self,
+        server: Server,
+        role: Role = Role.ADMIN,
+        subject: str = "boss",
+        name: str = "The Boss",
+        claims: Mapping[str, object] | None = None,
+    ) -> None:
         self.server = server
-        token = mint(server.settings, role=role, subject=subject, name=name, ttl=3600)
+        token = mint(server.settings, role=role, subject=subject, name=name, ttl=3600, claims=claims)
         headers = {"authorization": f"Bearer {token}"}
         # Reading certificates takes each client 60 ms, and plain HTTP needs none.
         self.http = httpx.AsyncClient(base_url=server.url, headers=headers, timeout=30, trust_env=False, verify=False)

@@ -12,6 +12,8 @@ from html import escape
 from pathlib import Path
 
 from db.enums import Audience, NoticeKind
+from notifiers.company_profile import CompanyProfile, zone_of
+from notifiers.links import TicketLinks
 from notifiers.rendering import Templates
 from notifiers.samples import sample_notification, sample_summary
 from tests.helpers.paths import ROOT
@@ -34,16 +36,20 @@ SHOWN = [
     [
         sample_notification(NoticeKind.ASSIGNED, Audience.TECHNICIAN),
         sample_notification(NoticeKind.UNASSIGNED, Audience.TECHNICIAN),
-        sample_notification(NoticeKind.TEST, Audience.ADMIN),
+    ],
+    [
+        sample_notification(NoticeKind.CUSTOMER_ANSWERED, Audience.TECHNICIAN),
+        sample_notification(NoticeKind.REOPENED, Audience.TECHNICIAN),
     ],
 ]
-WIDTH, HEIGHT = 540, 1_350  # pixels: the width of one column, the height of the picture
+WIDTH, HEIGHT = 540, 1_660  # pixels: the width of one column, the height of the picture
 
 
 def page() -> str:
     """Returns an HTML page with all mails side by side."""
     url = "https://callout.example.com"
-    texts = Templates(public_url=url, confirm_url=f"{url}/confirm-address")
+    company = CompanyProfile("Maple Alarms", zone=zone_of("America/Toronto"))
+    texts = Templates(links=TicketLinks.below(url), confirm_url=f"{url}/confirm-address", company=company)
     columns = []
     for column in SHOWN:
         mails = (texts.render(sample)[1] for sample in column)

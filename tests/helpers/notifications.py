@@ -8,6 +8,7 @@ from typing import Any
 
 from db.enums import Audience, NoticeKind
 from notifiers.addresses import Mailbox
+from notifiers.links import TicketLinks
 from notifiers.mail import Composer
 from notifiers.notification import Notification
 from notifiers.rendering import Templates
@@ -15,6 +16,7 @@ from notifiers.samples import sample_notification
 
 DOMAIN = "callout.test"
 PUBLIC_URL = "https://callout.test/app"
+LINKS = TicketLinks.below(PUBLIC_URL)
 
 
 def notification(
@@ -27,4 +29,4 @@ def notification(
 
 def composer(templates: Templates | None = None) -> Composer:
     sender, reply_to = Mailbox.parse(f"Callout <support@{DOMAIN}>"), Mailbox.parse(f"answers@{DOMAIN}")
-    return Composer(templates or Templates(public_url=PUBLIC_URL), sender, reply_to)
+    return Composer(templates or Templates(links=LINKS), sender, reply_to)

@@ -40,7 +40,12 @@ PREFIXES = {
 }
 """The id prefix that an argument or input field takes, by its name."""
 
-_TEXTS = {"email": "x@example.com", "DateTime": "2026-01-01T00:00:00Z"}
+_TEXTS = {
+    "email": "x@example.com",
+    "DateTime": "2026-01-01T00:00:00Z",
+    "contentType": "image/jpeg",
+    "sha256": "0" * 64,
+}
 
 
 def root_fields(operation: str) -> Mapping[str, GraphQLField]:

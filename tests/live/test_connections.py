@@ -21,6 +21,7 @@ from callout.http.context import SCOPE_KEY, RequestInfo
 from callout.http.server import ENDING
 from callout.live.event_stream import EventStreams, TooManyConnections
 from callout.live.operations import LiveApplication
+from callout.live.stream_tickets import StreamTickets
 from callout.settings import InvalidSettings, load
 from db.enums import Role
 from db.postgres.pool import Database
@@ -298,7 +299,8 @@ class StreamRig:
         self.application = StubApplication()
         self.hub = Subscribers()
         self.connections = RecordingConnections()
-        self.streams = EventStreams(self.application, self.hub, self.connections, replace(TIMES, beat=beat))
+        tickets = StreamTickets("log", cast(Database, None))
+        self.streams = EventStreams(self.application, self.hub, self.connections, replace(TIMES, beat=beat), tickets)
         self._responses: list[Response] = []
 
     async def close(self) -> None:

@@ -31,6 +31,7 @@ from pubsub.feed import Feed, Message
 from resolvers.ticket import draw_reference
 from schema import graphql_schema, schema
 from tests.helpers.api import SCHEMA
+from tests.helpers.attached_files import unsigned
 from tests.helpers.budgets import free_budget
 
 Filter: TypeAlias = dict[str, Any]
@@ -61,7 +62,7 @@ class World:
 
     def feed(self, document: str, viewer: Viewer, **variables: Any) -> Feed:
         bound = self.preparer.bind_stream(*self.preparer.operation(document, None), variables, viewer)
-        return feed_of(bound, viewer, free_budget(), self.pool, self.preparer.position_mark)
+        return feed_of(bound, viewer, free_budget(), self.pool, self.preparer.marks.position, unsigned)
 
     def let_through(self, feed: Feed) -> set[str]:
         """Returns the events that the stream's statement would look up."""

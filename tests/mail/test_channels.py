@@ -113,6 +113,7 @@ async def test_a_broken_template_is_logged_at_the_start(tmp_path: Path, caplog: 
     ("setting", "value", "why"),
     [
         ("smtp_url", "mail.example.com", "must be smtp://"),
+        ("clamd_url", "http://scanner:3310", "must be tcp://host:3310 or unix:///path"),
         ("smtp_url", "smtp://u:tr0ub/ador@mail.example.com", "in a password, write / as %2F"),
         ("smtp_url", "smtp://u:tr0ubador@mail.example.com?tls=none", "unencrypted"),
         ("mail_from", "Callout", "is not a valid address"),

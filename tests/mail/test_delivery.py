@@ -88,8 +88,8 @@ def ids(notification: list[Received]) -> list[str]:
 async def test_a_notification_has_the_ticket_after_the_event_and_todays_names(
     api: Api, database: Database, sink: Sink, server: Server
 ) -> None:
-    customer = await api.new_customer(name="Cora Smith", email="cora@customer.test")
-    property_id = await api.new_property(customer, address="1 Elm Street")
+    customer = await api.new_customer(name="Cora Smith", email="cora@customer.test", phone="613-555-0101")
+    property_id = await api.new_property(customer, address="1 Elm Street", accountNumber="P-1001")
     tess = await api.new_technician(name="Tess", email="tess@company.test")
     given = {"subject": "Panel", "customerId": customer, "propertyId": property_id, "technicianId": tess}
     ticket = await api.new_ticket(priority="HIGH", category="ALARM", description="It beeps.", **given)
@@ -127,8 +127,11 @@ async def test_a_notification_has_the_ticket_after_the_event_and_todays_names(
             "category": "ALARM",
             "contact_name": "Cora Smith",
             "contact_email": "cora@customer.test",
+            "contact_phone": "613-555-0101",
             "customer_name": "Cora Smith",
             "property_address": "1 Elm Street",
+            "property_account_number": "P-1001",
+            "by_staff": True,
             "technician_name": "Tess Wire",
             "resolution": None,
         },
@@ -138,6 +141,7 @@ async def test_a_notification_has_the_ticket_after_the_event_and_todays_names(
         "webhook_url": None,
         "confirmation_token": None,
         "summary": [],
+        "files": [],
     }
     (note,) = [each for each in sink.taken if each["kind"] == "NOTE_ADDED"]
     assert (note["note"], note["ticket"]["subject"]) == ("We come on Monday.", "Another subject")

@@ -18,8 +18,9 @@ import pytest
 from db.enums import Audience, NoticeKind
 from notifiers import public_addresses
 from notifiers.google_chat import PER_MINUTE, GoogleChat, Space
+from notifiers.links import TicketLinks
 from notifiers.notification import NotSent, Unavailable, Undeliverable
-from tests.helpers.notifications import PUBLIC_URL, notification
+from tests.helpers.notifications import LINKS, PUBLIC_URL, notification
 from tests.helpers.process import free_port
 from tests.helpers.webhook import SECRET, Webhook, webhook
 
@@ -41,7 +42,7 @@ def space(shared: Webhook) -> Webhook:
 
 @pytest.fixture
 async def chat() -> AsyncIterator[GoogleChat]:
-    made = GoogleChat(PUBLIC_URL, private_hosts=True, seconds=SOON)
+    made = GoogleChat(LINKS, private_hosts=True, seconds=SOON)
     yield made
     await made.close()
 
@@ -132,7 +133,7 @@ async def test_long_texts_are_shortened_to_fit_a_message(chat: GoogleChat, space
 
 
 async def test_without_a_public_url_there_is_no_button(space: Webhook) -> None:
-    chat = GoogleChat(None, private_hosts=True)
+    chat = GoogleChat(TicketLinks(), private_hosts=True)
     await chat.send(to_space(space.url()))
     assert "buttonList" not in json.dumps(space.posted[-1].message)
     await chat.close()
@@ -164,7 +165,7 @@ async def test_without_a_public_url_there_is_no_button(space: Webhook) -> None:
 async def test_the_status_determines_whether_to_retry(
     space: Webhook, status: int, headers: dict[str, str], outcome: type[NotSent], after: float | None
 ) -> None:
-    chat = GoogleChat(PUBLIC_URL, private_hosts=True)
+    chat = GoogleChat(LINKS, private_hosts=True)
     space.answer = (status, headers)
     with pytest.raises(outcome, match=f"HTTP {status} ") as refusal:
         await chat.send(to_space(space.url()))
@@ -246,7 +247,7 @@ async def public_chat(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[GoogleCh
     """A channel with the default settings, in a world in which 127.0.0.2 is a public address."""
     public = public_addresses.is_public
     monkeypatch.setattr(public_addresses, "is_public", lambda address: str(address) == "127.0.0.2" or public(address))
-    made = GoogleChat(PUBLIC_URL, seconds=SOON)
+    made = GoogleChat(LINKS, seconds=SOON)
     yield made
     await made.close()
 
@@ -300,7 +301,7 @@ async def test_a_name_that_changes_its_address_after_the_check_gets_nothing(
 async def test_the_next_public_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first one refuses connections; the private one in between is left out."""
     monkeypatch.setattr(public_addresses, "is_public", lambda address: str(address) != "127.0.0.3")
-    chat = GoogleChat(PUBLIC_URL, seconds=SOON)
+    chat = GoogleChat(LINKS, seconds=SOON)
     with webhook() as space:
         name_server(monkeypatch, ["127.0.0.2", "127.0.0.3", "127.0.0.1"])
         await chat.send(to_space(space.url().replace("127.0.0.1", "chat.example")))
@@ -318,7 +319,7 @@ async def test_a_name_that_is_not_found_is_tried_again(public_chat: GoogleChat) 
 
 
 async def test_the_rate_limit_of_one_space_does_not_delay_others(space: Webhook) -> None:
-    chat = GoogleChat(PUBLIC_URL, private_hosts=True, per_minute=6)  # a burst of two, then one every fifteen seconds
+    chat = GoogleChat(LINKS, private_hosts=True, per_minute=6)  # a burst of two, then one every fifteen seconds
     outcomes = await asyncio.gather(
         *(chat.send(to_space(space.url(name))) for name in "AAAAABB"), return_exceptions=True
     )
@@ -330,14 +331,14 @@ async def test_the_rate_limit_of_one_space_does_not_delay_others(space: Webhook)
 
 async def test_a_short_wait_for_a_turn_delays_the_send(space: Webhook) -> None:
     # A burst of a hundred, then one every 0.3 seconds.
-    chat = GoogleChat(PUBLIC_URL, private_hosts=True, per_minute=300)
+    chat = GoogleChat(LINKS, private_hosts=True, per_minute=300)
     await asyncio.gather(*(chat.send(to_space(space.url())) for _ in range(102)))
     assert len(space.posted) == 102
     await chat.close()
 
 
 async def test_a_retry_after_pauses_the_whole_space(space: Webhook) -> None:
-    chat = GoogleChat(PUBLIC_URL, private_hosts=True)
+    chat = GoogleChat(LINKS, private_hosts=True)
     space.answer = (429, {"Retry-After": "30"})
     first = to_space(space.url())
     with pytest.raises(Unavailable):

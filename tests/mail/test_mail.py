@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from email import message_from_bytes
 from email.header import decode_header, make_header
 from email.message import EmailMessage
@@ -17,6 +18,8 @@ import pytest
 
 from db.enums import Audience, NoticeKind, TicketCategory, TicketPriority
 from notifiers import message_ids
+from notifiers.company_profile import CompanyProfile, zone_of
+from notifiers.links import TicketLinks
 from notifiers.mail_folder import MailFolder
 from notifiers.notification import Notification, TicketFacts, Unavailable, Undeliverable
 from notifiers.rendering import BrokenTemplate, Templates
@@ -24,7 +27,7 @@ from notifiers.samples import all_samples
 from notifiers.smtp import Smtp
 from notifiers.smtp_server import SmtpServer
 from tests.helpers.mail_server import MailServer, mail_server
-from tests.helpers.notifications import DOMAIN, PUBLIC_URL, composer, notification
+from tests.helpers.notifications import DOMAIN, LINKS, PUBLIC_URL, composer, notification
 
 CONFIRM_URL = "https://callout.test/api/confirm-address"
 VOID = {"br", "meta", "img", "hr"}
@@ -292,7 +295,7 @@ async def test_a_non_ascii_local_part_requires_smtputf8(channel: Smtp, server: M
 
 
 def test_every_notification_has_equivalent_text_and_html() -> None:
-    templates = Templates(public_url=PUBLIC_URL, confirm_url=CONFIRM_URL)
+    templates = Templates(links=LINKS, confirm_url=CONFIRM_URL)
     for sample in all_samples():
         text, html = templates.render(sample)
         page = Balanced(html)
@@ -329,10 +332,84 @@ def test_every_notification_has_equivalent_text_and_html() -> None:
             for line in (sample.ticket.resolution or "").split("\n"):
                 assert line in text
                 assert line in page.text
-        if sample.kind is NoticeKind.NOTE_ADDED:
-            assert sample.note is not None
+        for file in sample.files:
+            assert file.name in text
+            assert file.name in page.text
+        if sample.note is not None:
             assert sample.note in text
             assert sample.note in page.text
+
+
+def test_links_lead_each_audience_to_its_own_page() -> None:
+    links = TicketLinks("https://p.test/{reference}", "https://d.test/tickets/{reference}", "app://x.test/#{id}")
+    found = {each: links.of(notification(NoticeKind.REOPENED, each)) for each in Audience}
+    ticket_id = ticket_of(notification()).id
+    dashboard = "https://d.test/tickets/TKT-A2B4C3"
+    assert found == {
+        Audience.CUSTOMER: "https://p.test/TKT-A2B4C3",
+        Audience.ADMIN: dashboard,
+        Audience.SPACE: dashboard,
+        Audience.TECHNICIAN: f"app://x.test/#tkt_{ticket_id}",
+    }
+    assert links.of(notification(NoticeKind.TEST)) is None
+
+
+def test_mail_to_staff_says_how_to_reach_the_contact_and_the_property() -> None:
+    for kind, audience in (
+        (NoticeKind.ASSIGNED, Audience.TECHNICIAN),
+        (NoticeKind.CUSTOMER_ANSWERED, Audience.TECHNICIAN),
+        (NoticeKind.REOPENED, Audience.TECHNICIAN),
+        (NoticeKind.CREATED, Audience.ADMIN),
+    ):
+        text, html = Templates().render(notification(kind, audience))
+        for said in ("613-555-0142", "400 Maple Court, Tower 1, Ottawa", "MC-1001"):
+            assert said in text
+            assert said in Balanced(html).text
+
+
+@pytest.mark.parametrize("priority", TicketPriority)
+def test_the_subject_for_staff_begins_with_a_priority_above_the_usual_ones(priority: TicketPriority) -> None:
+    subjects = {}
+    for audience in (Audience.TECHNICIAN, Audience.ADMIN, Audience.CUSTOMER):
+        sample = notification(NoticeKind.ASSIGNED, audience, ticket={"priority": priority})
+        message = message_from_bytes(composer().compose(sample).octets, policy=default)
+        subjects[audience] = message["subject"]
+    plain = f"[TKT-A2B4C3] {ticket_of(notification()).subject}"
+    pressing = {TicketPriority.HIGH: "High: ", TicketPriority.URGENT: "Urgent: "}.get(priority, "")
+    for_staff = plain.replace("] ", f"] {pressing}", 1)
+    assert list(subjects.values()) == [for_staff, for_staff, plain]
+
+
+def test_a_receipt_does_not_call_the_customers_words_what_staff_have_typed() -> None:
+    for by_staff in (False, True):
+        text, html = Templates().render(notification(ticket={"by_staff": by_staff}))
+        for part in (text, Balanced(html).text):
+            assert ("Your message" in part, "What we have noted" in part) == (not by_staff, by_staff)
+            assert ("Thank you for getting in touch" in part) is (not by_staff)
+
+
+def test_times_are_in_the_companys_zone_and_name_it() -> None:
+    sample = notification(NoticeKind.RESOLVED)
+    assert sample.at == datetime(2026, 11, 24, 14, 12, tzinfo=UTC)
+    for zone, written in (
+        ("America/Toronto", "24 November 2026, 09:12 EST"),
+        ("Asia/Kolkata", "24 November 2026, 19:42 IST"),
+        ("America/Sao_Paulo", "24 November 2026, 11:12 UTC-03"),
+        ("UTC", "24 November 2026, 14:12 UTC"),
+    ):
+        text, html = Templates(company=CompanyProfile(zone=zone_of(zone))).render(sample)
+        assert written in text
+        assert written in Balanced(html).text
+
+
+def test_the_companys_name_or_logo_is_in_every_mail() -> None:
+    logo = "https://maple.test/logo.png"
+    for company in (CompanyProfile("Maple & <Sons>"), CompanyProfile("Maple & <Sons>", logo)):
+        for sample in all_samples():
+            text, html = Templates(company=company).render(sample)
+            assert "\n--\nMaple & <Sons>\n" in text
+            assert ("Maple & <Sons>" in Balanced(html).text) is (company.logo_url is None)
+            assert (f'<img src="{logo}" alt="Maple &amp; &lt;Sons&gt;"' in html) is (company.logo_url is not None)
 
 
 def test_without_a_public_url_there_is_no_link() -> None:
@@ -383,7 +460,7 @@ def test_a_mail_that_asks_to_confirm_an_address_has_nothing_that_anybody_has_typ
         note=typed,
         actor_name=typed,
     )
-    mail = composer(Templates(public_url=PUBLIC_URL, confirm_url=confirm_url)).compose(sample)
+    mail = composer(Templates(links=LINKS, confirm_url=confirm_url)).compose(sample)
     message = message_from_bytes(mail.octets, policy=default)
     assert isinstance(message, EmailMessage)
     parts = [text_of(message, "plain"), text_of(message, "html"), *map(str, message.values())]
@@ -399,11 +476,15 @@ def test_a_template_cannot_show_a_stranger_what_somebody_has_typed(tmp_path: Pat
             Templates(tmp_path).render(notification(NoticeKind.CONFIRM_ADDRESS))
 
 
+ABOUT_NOTES = {NoticeKind.CREATED, NoticeKind.NOTE_ADDED, NoticeKind.CUSTOMER_ANSWERED, NoticeKind.REOPENED}
+"""The first note of a ticket that follows up another is what its creation is notified with."""
+
+
 async def test_the_note_is_only_in_a_notification_of_it(channel: Smtp, server: MailServer) -> None:
     for kind in NoticeKind:
         message = await sent(channel, server, notification(kind, note="swordfish"))
         both = text_of(message, "plain") + text_of(message, "html")
-        assert ("swordfish" in both) is (kind is NoticeKind.NOTE_ADDED)
+        assert ("swordfish" in both) is (kind in ABOUT_NOTES)
 
 
 async def test_long_and_unusual_texts_arrive_unchanged(channel: Smtp, server: MailServer) -> None:
@@ -437,7 +518,7 @@ async def test_control_characters_are_removed_from_texts(channel: Smtp, server: 
 def overridden(tmp_path: Path) -> Callable[[str, str], Templates]:
     def override(name: str, text: str) -> Templates:
         (tmp_path / name).write_text(text)
-        return Templates(tmp_path, public_url=PUBLIC_URL)
+        return Templates(tmp_path, links=LINKS)
 
     return override
 

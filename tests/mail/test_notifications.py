@@ -115,7 +115,7 @@ async def test_a_ticket_created_with_a_technician_notifies_the_technician_too(ap
     tess = mail("ASSIGNED", "TECHNICIAN", "tess@company.test")
     assert await deliveries_of(api, await api.new_ticket(technicianId=company.tess)) == [tess, *both]
     async with api.technician(company.tess) as worker:
-        assert await deliveries_of(api, await worker.new_ticket(technicianId=company.tess)) == [tess, *both]
+        assert await deliveries_of(api, await worker.new_ticket(technicianId=company.tess)) == both
 
 
 async def test_nobody_is_notified_twice_of_one_event(api: Api, company: Company) -> None:
@@ -192,9 +192,10 @@ async def test_each_resolution_notifies_the_customer(api: Api, company: Company)
     assert await fixed.mutate("ticketResolve", resolution="New battery.") == []  # only reworded
     assert await fixed.mutate("ticketUpdate", resolution="A new battery.") == []
     assert await fixed.mutate("ticketSetStatus", status="CLOSED") == []
-    assert await fixed.mutate("ticketSetStatus", status="IN_PROGRESS") == []
+    reopened = [mail("REOPENED", "TECHNICIAN", "tess@company.test")]
+    assert await fixed.mutate("ticketSetStatus", status="IN_PROGRESS") == reopened
     assert await fixed.mutate("ticketSetStatus", status="RESOLVED", resolution="A better battery.") == john
-    assert await fixed.mutate("ticketSetStatus", status="OPEN") == []
+    assert await fixed.mutate("ticketSetStatus", status="OPEN") == reopened
     async with api.technician(company.tess) as worker:
         await worker.done("ticketResolve", "__typename", ticketId=fixed.id, resolution="Again.")
     assert await fixed.new_deliveries() == john
@@ -238,7 +239,10 @@ async def test_a_public_note_notifies_the_customer_unless_they_wrote_it(
         await tess.done("noteAdd", "__typename", ticketId=noted.id, body="Hello.", internalOnly=False)
         assert await noted.new_deliveries() == cora
         await owner.done("noteAdd", "__typename", ticketId=noted.id, body="Good.")
-        assert await noted.new_deliveries() == []
+        assert await noted.new_deliveries() == [
+            mail("CUSTOMER_ANSWERED", "TECHNICIAN", "tess@company.test"),
+            chat("CUSTOMER_ANSWERED"),
+        ]
 
 
 # Settings
@@ -252,7 +256,9 @@ async def test_notifications_can_be_switched_by_kind_and_channel(api: Api, compa
         {"kind": "ASSIGNED", "email": True, "googleChat": True},
         {"kind": "UNASSIGNED", "email": True, "googleChat": False},
         {"kind": "NOTE_ADDED", "email": True, "googleChat": False},
+        {"kind": "CUSTOMER_ANSWERED", "email": True, "googleChat": True},
         {"kind": "RESOLVED", "email": True, "googleChat": False},
+        {"kind": "REOPENED", "email": True, "googleChat": True},
     ]
     changed = await api.done(
         "supportSettingsUpdate",
@@ -262,6 +268,7 @@ async def test_notifications_can_be_switched_by_kind_and_channel(api: Api, compa
             {"kind": "ASSIGNED", "email": False, "googleChat": False},
             {"kind": "RESOLVED", "googleChat": True},
             {"kind": "NOTE_ADDED", "googleChat": True, "email": False},
+            {"kind": "CUSTOMER_ANSWERED", "googleChat": False, "email": False},
             {"kind": "UNASSIGNED"},
         ],
     )
@@ -270,7 +277,9 @@ async def test_notifications_can_be_switched_by_kind_and_channel(api: Api, compa
         {"kind": "ASSIGNED", "email": False, "googleChat": False},
         {"kind": "UNASSIGNED", "email": True, "googleChat": False},
         {"kind": "NOTE_ADDED", "email": False, "googleChat": True},
+        {"kind": "CUSTOMER_ANSWERED", "email": False, "googleChat": False},
         {"kind": "RESOLVED", "email": True, "googleChat": True},
+        {"kind": "REOPENED", "email": True, "googleChat": True},
     ]
     given = await ticket(api, technicianId=company.tess, customerId=company.customer)
     assert await deliveries_of(api, given.id) == [chat("CREATED")]

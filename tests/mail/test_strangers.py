@@ -431,6 +431,27 @@ async def test_a_ticket_that_is_being_changed_delays_only_its_own_mail(
     assert free != locked
 
 
+# Answers
+
+
+async def test_a_technician_is_notified_of_a_few_answers_to_a_ticket_in_an_hour(
+    api: Api, database: Database, sink: Sink, server: Server, people: People
+) -> None:
+    tess = await api.new_technician()
+    about = {"customerId": people.cora, "technicianId": tess}
+    tickets = [await api.new_ticket(**about) for _ in range(3)]
+    await database.execute("DELETE FROM deliveries")
+    settings = limited(server, answers_per_ticket=2, answers_per_customer=3)
+    answered = "CUSTOMER_ANSWERED"
+    async with api.customer(people.cora) as cora, working(settings, sink, pace=BRISK):
+        for number, ticket in enumerate((tickets[0], tickets[0], tickets[0], tickets[1], tickets[2])):
+            await cora.done("noteAdd", "__typename", ticketId=ticket, body=f"Answer {number}")
+            sent, dropped = (number + 1, 0) if number < 2 else (2, 1) if number == 2 else (3, number - 2)
+            states = {(answered, "SENT"): sent} | ({(answered, "DROPPED"): dropped} if dropped else {})
+            await settled(database, states)
+    assert [each["note"] for each in sink.taken] == ["Answer 0", "Answer 1", "Answer 3"]
+
+
 # Admins
 
 
@@ -506,5 +527,8 @@ async def test_an_admins_address_as_the_contact_hides_no_ticket_from_the_admin(
 
 
 def test_settings_of_limits_reach_the_workers(server: Server) -> None:
-    limits = limited(server, summary_after=7, summary_minutes=3, receipts_per_address=9).mail_limits
+    limits = limited(
+        server, summary_after=7, summary_minutes=3, receipts_per_address=9, answers_per_ticket=4
+    ).mail_limits
+    assert (limits.answers_per_ticket, limits.answers_per_customer) == (4, 60)
     assert (limits.summary_after, limits.summary_time.total_seconds(), limits.receipts_per_address) == (7, 180, 9)

@@ -7,17 +7,8 @@ from resolvers.event import SHOWN_COLUMNS
 
 # These never change, or only together with a column that the history shows.
 NOT_SHOWN = {
-    *(
-        "id",
-        "reference",
-        "version",
-        "source",
-        "sender_verified",
-        "creator_kind",
-        "creator_id",
-        "search_text",
-        "searchable",
-    ),
+    *("id", "reference", "version", "source", "sender_verified", "creator_kind", "creator_id"),
+    *("search_text", "searchable", "follows_id"),
     *("created_at", "updated_at", "public_updated_at", "resolved_at", "closed_at"),
 }
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from db.enums import Audience, NoticeKind, Role, TicketStatus
+from db.enums import Audience, NoticeKind, TicketStatus
 from notifiers import rules
 from notifiers.rules import NotificationTarget
 
@@ -65,12 +65,36 @@ def test_ending_work_with_a_resolution_notifies_of_it() -> None:
         changed = {"resolution": resolution} | ({"status": after} if after is not before else {})
         targets = rules.of_change({"technician_id": None, "status": before}, changed)
         ends = before in (OPEN, IN_PROGRESS) and after in (RESOLVED, CLOSED) and resolution is not None
+        targets = [each for each in targets if each.kind is not NoticeKind.REOPENED]
         assert targets == ([RESOLVED_FOR_CUSTOMER, *in_space(NoticeKind.RESOLVED)] if ends else []), (before, after)
     assert rules.of_change({"technician_id": None, "status": OPEN}, {"status": CLOSED}) == []
 
 
-@pytest.mark.parametrize("author", Role)
-def test_a_public_note_notifies_the_customer_unless_they_wrote_it(author: Role) -> None:
-    customer = [] if author is Role.CUSTOMER else [NotificationTarget(NoticeKind.NOTE_ADDED, Audience.CUSTOMER)]
-    assert rules.of_note(author, internal_only=False) == [*customer, *in_space(NoticeKind.NOTE_ADDED)]
-    assert rules.of_note(author, internal_only=True) == []
+def test_a_public_note_by_staff_notifies_the_customer() -> None:
+    customer = NotificationTarget(NoticeKind.NOTE_ADDED, Audience.CUSTOMER)
+    assert rules.of_note(internal_only=False) == [customer, *in_space(NoticeKind.NOTE_ADDED)]
+    assert rules.of_note(internal_only=True) == []
+
+
+def responsible(kind: NoticeKind) -> list[NotificationTarget]:
+    return [NotificationTarget(kind, Audience.TECHNICIAN), NotificationTarget(kind, Audience.ADMIN, stand_in=True)]
+
+
+def test_an_answer_notifies_the_technician_or_else_the_admins() -> None:
+    answered, reopened, noted = NoticeKind.CUSTOMER_ANSWERED, NoticeKind.REOPENED, NoticeKind.NOTE_ADDED
+    assert rules.of_answer(reopens=False) == [*responsible(answered), *in_space(answered, noted)]
+    both = [*responsible(reopened), *responsible(answered)]
+    assert rules.of_answer(reopens=True) == [*both, *in_space(reopened, answered, noted)]
+
+
+def test_reopening_notifies_the_technician_or_else_the_admins() -> None:
+    for before, after in product(TicketStatus, TicketStatus):
+        reopens = before in (RESOLVED, CLOSED) and after in (OPEN, IN_PROGRESS)
+        targets = rules.of_change({"status": before}, {"status": after, "resolution": None})
+        expected = [*responsible(NoticeKind.REOPENED), *in_space(NoticeKind.REOPENED)]
+        assert targets == (expected if reopens else []), (before, after)
+    given = rules.of_change({"technician_id": TESS, "status": CLOSED}, {"technician_id": TOM, "status": OPEN})
+    assert given == [
+        *(ASSIGNED_TOM, *responsible(NoticeKind.REOPENED), UNASSIGNED_TESS),
+        *in_space(NoticeKind.REOPENED, NoticeKind.ASSIGNED, NoticeKind.UNASSIGNED),
+    ]

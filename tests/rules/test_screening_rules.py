@@ -19,6 +19,8 @@ LIMITS = Limits(
     confirmations_per_customer=4,
     confirmations_per_service=5,
     receipts_per_address=2,
+    answers_per_ticket=2,
+    answers_per_customer=3,
     summary_after=2,
     summary_time=timedelta(minutes=10),
 )
@@ -39,6 +41,8 @@ def candidate(**given: Any) -> Candidate:
         "address": address,
         "mailbox": mailbox_digest(address),
         "queued_at": NOW,
+        "ticket_id": f"ticket {n}",
+        "customer_id": None,
         "scope": "CUSTOMER:cora",
         "caller": "CUSTOMER:cora",
         "by_staff": False,
@@ -76,6 +80,27 @@ def test_staff_are_notified_of_strangers_tickets(kind: NoticeKind, audience: Aud
 
 def test_google_chat_has_no_address_to_confirm() -> None:
     assert passes(candidate(channel=DeliveryChannel.GOOGLE_CHAT, audience=Audience.SPACE))
+
+
+# Answers
+
+
+def answer(ticket_id: str, customer_id: str | None, address: str = "tess@company.test", **given: Any) -> Candidate:
+    about = {"ticket_id": ticket_id, "customer_id": customer_id, "kind": NoticeKind.CUSTOMER_ANSWERED}
+    return candidate(address=address, **{"audience": Audience.TECHNICIAN} | about | given)
+
+
+def test_a_recipient_is_notified_of_a_few_answers_to_a_ticket_and_by_a_customer() -> None:
+    one = rules()
+    said = [one.rule(answer("t1", "ann")).said for _ in range(3)]
+    said += [one.rule(answer("t2", "ann")).said for _ in range(2)]
+    often, everywhere = screening_rules.ANSWERED_OFTEN, screening_rules.ANSWERS_EVERYWHERE
+    assert said == [None, None, often, None, everywhere]
+    assert [one.rule(answer("t3", None)).state for _ in range(3)] == [PENDING, PENDING, DROPPED]
+    for other in (answer("t1", "ann", "tom@company.test"), answer("t4", "ben"), answer("t5", None)):
+        assert one.rule(other) == Ruling(other.id, other.audience)
+    space = {"channel": DeliveryChannel.GOOGLE_CHAT, "audience": Audience.SPACE}
+    assert [one.rule(answer("t1", "ann", "", **space)).state for _ in range(3)] == [PENDING, PENDING, DROPPED]
 
 
 # Confirmations

@@ -8,7 +8,7 @@ import pytest
 
 from db.enums import Role, TicketEventKind, TicketStatus
 from resolvers.checks import Checks
-from resolvers.ticket_rules import Change, answered, change, foreseen
+from resolvers.ticket_rules import Change, answered, change, foreseen, takes_answers
 
 OPEN, IN_PROGRESS, RESOLVED, CLOSED = TicketStatus
 
@@ -111,13 +111,35 @@ def test_transitions_beyond_a_roles_rights_are_refused() -> None:
     assert changed(ticket(RESOLVED), Role.TECHNICIAN, status=IN_PROGRESS).kind is TicketEventKind.REOPENED
 
 
-def test_a_customers_reply_reopens_only_a_resolved_ticket() -> None:
-    reopened = {"status": OPEN, "resolution": None}
-    assert answered(ticket(RESOLVED)) == Change(
-        TicketEventKind.REOPENED, reopened, {"resolved_at": False, "closed_at": False}
+def test_a_customers_answer_reopens_a_resolved_ticket_and_a_closed_one_within_the_grace_period() -> None:
+    reopened = Change(
+        TicketEventKind.REOPENED, {"status": OPEN, "resolution": None}, {"resolved_at": False, "closed_at": False}
     )
-    for status in (OPEN, IN_PROGRESS, CLOSED):
+    for before in (ticket(RESOLVED, in_grace=False), ticket(CLOSED, in_grace=True)):
+        assert takes_answers(before)
+        assert answered(before) == reopened
+    for status in (OPEN, IN_PROGRESS):
+        assert takes_answers(ticket(status, in_grace=False))
         assert not answered(ticket(status))
+    assert not takes_answers(ticket(CLOSED, in_grace=False))
+
+
+def test_a_customer_closes_or_reopens_a_resolved_ticket_and_reopens_a_closed_one_within_the_grace_period() -> None:
+    for before, target, kind in (
+        (ticket(RESOLVED), CLOSED, TicketEventKind.CLOSED),
+        (ticket(RESOLVED), OPEN, TicketEventKind.REOPENED),
+        (ticket(CLOSED, in_grace=True), OPEN, TicketEventKind.REOPENED),
+    ):
+        assert changed(before, Role.CUSTOMER, status=target).kind is kind
+    for before, target in (
+        *((ticket(status, in_grace=False), CLOSED) for status in (OPEN, IN_PROGRESS)),
+        *((ticket(status, in_grace=False), RESOLVED) for status in (OPEN, IN_PROGRESS, CLOSED)),
+        *((ticket(status, in_grace=True), IN_PROGRESS) for status in (OPEN, RESOLVED, CLOSED)),
+        *((ticket(CLOSED, in_grace=in_grace), OPEN) for in_grace in (False, None)),
+    ):
+        refused = objections(before, Role.CUSTOMER, status=target, resolution="Done.")
+        assert refused == [("NOT_ALLOWED", ("status",))], (before, target)
+    assert objections(ticket(CLOSED, in_grace=True), Role.TECHNICIAN, status=OPEN) == [("NOT_ALLOWED", ("status",))]
 
 
 PRESENT = [
@@ -164,4 +186,5 @@ def test_common_changes_are_foreseen() -> None:
     assert statuses(Role.TECHNICIAN, status=IN_PROGRESS) == (OPEN,)
     assert statuses(priority="HIGH") == tuple(TicketStatus)
     assert statuses(resolution="Done.") == (RESOLVED, CLOSED)
+    assert statuses(Role.CUSTOMER, status=OPEN) == statuses(Role.CUSTOMER, status=CLOSED) == (RESOLVED,)
     assert statuses(status=RESOLVED) == statuses(Role.TECHNICIAN, status=CLOSED) == statuses() == ()

@@ -15,7 +15,7 @@ from db.postgres.fill import fill_in
 from db.postgres.indexes import drop_index, make_index
 
 revision = "0024"
-down_revision = "0017"
+down_revision = "0026"
 branch_labels = None
 depends_on = None
 
