@@ -67,10 +67,15 @@ def opaque(condition: Condition) -> Condition:
     return case((condition, true()), else_=false())
 
 
-def contains_without_index(text: ColumnElement[Any], patterns: ColumnElement[Any]) -> Condition:
+def contains_without_index(
+    text: ColumnElement[Any], longest: ColumnElement[Any], patterns: ColumnElement[Any]
+) -> Condition:
     """`text LIKE ALL (patterns)`, opaque to the planner. Of patterns that it does not know it would assume that one row
-    in two hundred matches each, and fetch and sort all matches instead of reading the first few in order."""
-    return opaque(text.op("LIKE", is_comparison=True)(all_(of_any_length(patterns))))
+    in two hundred matches each, and fetch and sort all matches instead of reading the first few in order.
+
+    A text that does not even contain the longest of the words is ruled out by `strpos`, which is ten times as quick."""
+    every = text.op("LIKE", is_comparison=True)(all_(of_any_length(patterns)))
+    return case((func.strpos(text, longest) > number(0), every), else_=false())
 
 
 def matches_without_index(vector: ColumnElement[Any], query: ColumnElement[Any]) -> Condition:

@@ -86,8 +86,9 @@ class CustomerQueries:
                 "search",
                 str | None,
                 "Words, in any order, each in the name, e-mail address, phone or account number, or the address or "
-                f"account number of a property that you can see; at most {SEARCH_MAX} characters. Case, accents and "
-                "apostrophes make no difference, nor does how a phone number is written. Services search names only.",
+                f"account number of a property; at most {SEARCH_MAX} characters. Case, accents and apostrophes make no "
+                "difference, nor does how a phone number is written. Technicians do not search properties. Services "
+                "search names only.",
             )
         ],
         scopes=NO_SCOPE,

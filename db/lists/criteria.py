@@ -381,7 +381,7 @@ class Term:
     def is_in(self, text: ColumnElement[Any]) -> Condition:
         """`text`, in searchable form, contains all words. No index is used for it: the planner would choose one by a
         guess at the frequency."""
-        return or_(*(contains_without_index(text, _patterns(each)) for each in self._spellings))
+        return or_(*(contains_without_index(text, once(_words(each)[1]), _patterns(each)) for each in self._spellings))
 
     def index_condition(self, text: ColumnElement[Any]) -> Condition:
         """A condition that an index on `text` can answer. It holds for every text that the term `is_in`, and perhaps
@@ -414,6 +414,10 @@ class Term:
 
 INDEXED_WORDS: Final = 3
 """Up to this many words of a term are looked up in an index, the longest ones. The others are tested afterwards."""
+
+
+def _words(term: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.search_words(term, type_=ARRAY(Text()))
 
 
 def _patterns(term: ColumnElement[Any]) -> ColumnElement[Any]:

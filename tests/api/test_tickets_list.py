@@ -267,7 +267,7 @@ def leaves(world: World, pick: random.Random) -> tuple[Filter, Predicate]:
         nobody = pick.random() < 0.5
         return {"assignee": {"unassigned": nobody}}, lambda t: (t.technician is None) is nobody
     if kind == "search":
-        word = pick.choice(("PANEL", "amera", "no. 1", "no. 2"))
+        word = pick.choice(("PANEL", "amera", "camera no", "DOOR"))
         return {"search": word}, lambda t: word.lower() in f"{t.reference}\n{t.subject}".lower()
     start = START + timedelta(days=pick.randint(0, 6), hours=pick.randint(0, 3))
     end = start + timedelta(days=pick.randint(1, 6))

@@ -159,7 +159,9 @@ async def test_a_search_for_a_frequent_term_reads_the_list_in_order(
     plan = await generic_plan(tickets, query)
     assert plan.indexes("tickets") == {"ix_tickets_created_at_id"}
 
-    def like(text: ColumnElement[str], patterns: ColumnElement[Any]) -> ColumnElement[bool]:
+    def like(
+        text: ColumnElement[str], longest: ColumnElement[Any], patterns: ColumnElement[Any]
+    ) -> ColumnElement[bool]:
         return text.op("LIKE", is_comparison=True)(all_(planner.of_any_length(patterns)))
 
     replace(monkeypatch, planner.contains_without_index, like)
