@@ -17,7 +17,7 @@ TEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-node test-pgbouncer test-upgrade-database faults mutants lint schema bench screenshots lock clean
+.PHONY: help run test test-node test-pgbouncer test-upgrade-database faults mutants corpora lint schema bench screenshots lock clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-21s %s\n", $$1, $$2}'
@@ -29,7 +29,7 @@ test: $(DEV_STAMP)  ## Run the tests (ARGS="-k name" passes options to pytest)
 	@$(TEST) $(ARGS)
 
 test-node: $(DEV_STAMP) $(NODE_STAMP)  ## Run the tests of the JavaScript client; they need Node 20 or newer, and npm
-	@$(TEST) -n0 -rs tests/live/test_graphql_ws.py $(ARGS)
+	@$(TEST) -n0 -rs tests/live/test_graphql_ws.py tests/http/test_tus_clients.py $(ARGS)
 
 test-pgbouncer: $(DEV_STAMP)  ## Run the tests behind PgBouncer (apt install pgbouncer, or PGBOUNCER=/path/to/1.21 or newer)
 	@$(TEST) -n0 -rs tests/db/test_pgbouncer.py $(ARGS)
@@ -42,6 +42,9 @@ faults: $(DEV_STAMP)  ## Run the tests that take minutes: failovers and restores
 
 mutants: $(DEV_STAMP)  ## Put small faults into a copy, one at a time, and see the tests fail (ARGS="word" chooses)
 	@$(BIN)/python -m tests.mutants $(ARGS)
+
+corpora: $(DEV_STAMP)  ## Read public corpora of mail (FOLDERS="../talon …") and print how many read as they say
+	@$(BIN)/python -m tests.corpora $(FOLDERS)
 
 lint: $(DEV_STAMP)  ## Check style, formatting, types, names, and which room imports which
 	@$(BIN)/ruff check --quiet .

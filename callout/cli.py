@@ -186,8 +186,10 @@ async def _seed(url: str, tickets: int | None) -> None:
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 def back_up(file: Path, force: bool) -> None:
     """Write the embedded database to FILE, while servers may use it."""
-    contents = backup.write(_with_embedded_database().data_dir, file, overwrite=force)
+    chosen = _with_embedded_database()
+    contents = backup.write(chosen.data_dir, file, overwrite=force)
     click.echo(f"{file} has {contents.tickets:,} tickets, as of {contents.taken_at}.")
+    click.echo(f"Attached files are not in it: now copy {chosen.object_store.place}.")
 
 
 @cli.command()

@@ -27,6 +27,7 @@ from callout.database import DatabaseUnusable, database, wait_for
 from callout.files.scanner import ScannerUnavailable
 from callout.http.errors import HttpError
 from callout.settings import InvalidSettings, Settings
+from db.object_store import StoreError
 from db.postgres import migrate
 from db.postgres.embedded import EmbeddedServerError
 from notifiers.mail import Composer
@@ -96,6 +97,7 @@ def _findings() -> Iterator[Finding]:
     yield from _tokens(settings)
     yield from _database(settings)
     yield from _pubsub(settings)
+    yield _files(settings)
     yield from _mail(settings)
     yield from _scanner(settings)
     yield from _server(settings)
@@ -166,7 +168,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
                 known = "the newest" if revision == newest else f"with which this version works; its own is {newest}"
                 yield Finding(True, "schema", f"at revision {revision}, {known}")
                 yield asyncio.run(_deliveries(url))
-                yield asyncio.run(_files(url))
+                yield asyncio.run(_unchecked(url))
                 yield asyncio.run(_keys(url))
     except (DatabaseUnusable, EmbeddedServerError) as error:
         yield Finding(False, "database", str(error))
@@ -203,17 +205,17 @@ async def _deliveries(url: str) -> Finding:
     return Finding(overdue == 0, "queue", text)
 
 
-async def _files(url: str) -> Finding:
+async def _unchecked(url: str) -> Finding:
     """Checks whether files that have arrived are being checked."""
     connection = await asyncpg.connect(url)
     try:
         ((waiting, overdue),) = await connection.fetch(_CHECKED, OVERDUE_MINUTES)
     finally:
         await connection.close()
-    text = f"{waiting:,} being checked"
+    text = f"{waiting:,} files wait to be checked"
     if overdue:
         text += f"\n{overdue:,} arrived more than {OVERDUE_MINUTES} minutes ago: no server checks them, or it cannot"
-    return Finding(overdue == 0, "files", text)
+    return Finding(overdue == 0, "checks", text)
 
 
 async def _keys(url: str) -> Finding:
@@ -244,6 +246,16 @@ def _pubsub(settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield Finding(True, "pubsub", f"{server} can be reached")
+
+
+def _files(settings: Settings) -> Finding:
+    """Checks whether files can be stored."""
+    store = settings.object_store
+    try:
+        asyncio.run(store.check())
+    except StoreError as error:
+        return Finding(False, "files", f"none can be attached: {store.place} cannot be used ({error})")
+    return Finding(True, "files", f"stored in {store.place}")
 
 
 def _mail(settings: Settings) -> Iterator[Finding]:

@@ -183,6 +183,11 @@ class Settings(BaseSettings):
         description="How many days inbound messages are kept, with the mail that was kept aside. Later a copy of one"
         " would not be recognised. Forever if not set.",
     )
+    raw_mail_retention_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
+        90,
+        description="How many days the raw mail of inbound messages is kept, whatever became of them. What is kept"
+        " aside stays.",
+    )
     audit_retention_days: Annotated[int, Field(ge=30, le=36_500)] | None = Field(
         None,
         description="How many days entries of the audit trail are kept. Forever if not set.",
@@ -475,6 +480,7 @@ class Settings(BaseSettings):
         days = {
             retention.DELIVERIES: self.delivery_retention_days,
             retention.INBOUND_MESSAGES: self.inbound_retention_days,
+            retention.RAW_MAIL: self.raw_mail_retention_days,
             retention.AUDIT_ENTRIES: self.audit_retention_days,
             retention.IDEMPOTENCY_KEYS: self.idempotency_retention_days,
             retention.REJECTED_ATTACHMENTS: self.rejected_file_retention_days,

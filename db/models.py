@@ -377,11 +377,12 @@ class NoteRow(Base):
     """A note, which is never updated or deleted: a trigger refuses both, except for the updates of an erasure.
     `customer_id` is the ticket's customer at the time, so that a ticket's next customer does not see the notes from
     before. `sender_verified` is whether a mail server of ours has verified the sender of a note that came by mail; null
-    if none has said anything."""
+    if none has said anything. `quoted` is the history and the signature of such a mail, which are not in `body`."""
 
     __tablename__ = "notes"
     __table_args__ = (
         present("body", limits.NOTE_MAX),
+        at_most("quoted", limits.QUOTED_MAX),
         Index("ix_notes_ticket_id_created_at_id", "ticket_id", "created_at", "id"),
     )
 
@@ -396,6 +397,7 @@ class NoteRow(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     via: Mapped[NoteVia] = mapped_column(NOTE_VIA, server_default=NoteVia.WEB)
     sender_verified: Mapped[bool | None]
+    quoted: Mapped[str | None]
 
 
 class AttachmentRow(Base):
@@ -800,7 +802,8 @@ class InboundMessageRow(Base):
 
     `key` identifies the message: a second one with the same key is a duplicate. `content` is a digest of the message's
     contents, which confirms a duplicate and recognises a robot that repeats itself. `raw` is the message as it arrived,
-    for messages that were kept aside only, and cut off if it is huge; `size` is its full length in bytes.
+    cut off if it is huge; `size` is its full length in bytes. After a time `raw` is dropped, but not while the message
+    is kept aside.
     """
 
     __tablename__ = "inbound_messages"
@@ -814,13 +817,18 @@ class InboundMessageRow(Base):
         CheckConstraint("outcome <> 'DUPLICATE'", name="once"),
         CheckConstraint("(outcome IN ('TICKET_CREATED', 'NOTE_ADDED')) = (ticket_id IS NOT NULL)", name="has_ticket"),
         CheckConstraint("(outcome = 'NOTE_ADDED') = (note_id IS NOT NULL)", name="has_note"),
-        CheckConstraint("(outcome = 'KEPT_ASIDE') = (raw IS NOT NULL)", name="kept_aside_is_kept"),
+        CheckConstraint("outcome <> 'KEPT_ASIDE' OR raw IS NOT NULL", name="kept_aside_is_kept"),
         CheckConstraint("outcome NOT IN ('IGNORED', 'KEPT_ASIDE') OR reason IS NOT NULL", name="has_reason"),
         Index("ix_inbound_messages_message_id", "message_id"),
         Index("ix_inbound_messages_content_received_at", "content", "received_at"),
         Index("ix_inbound_messages_received_at_id", "received_at", "id"),
         Index("ix_inbound_messages_outcome_received_at_id", "outcome", "received_at", "id"),
         Index("ix_inbound_messages_ticket_id", "ticket_id"),
+        Index(
+            "ix_inbound_messages_raw",
+            "received_at",
+            postgresql_where=text("raw IS NOT NULL AND outcome <> 'KEPT_ASIDE'"),
+        ),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)

@@ -30,6 +30,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, from_url
 
+from db.ids import new_id
 from db.private_files import FILE_MODE, make_files_folder
 
 if TYPE_CHECKING:
@@ -41,7 +42,13 @@ PIECE: Final = 1024 * 1024
 
 SCHEMES: Final = ("s3", "gs", "az")
 
-_CLIENT: Final[ClientConfig] = {"connect_timeout": "5s", "timeout": "30s", "user_agent": "callout"}
+# Plain HTTP is used only where the operator has set an endpoint that has it.
+_CLIENT: Final[ClientConfig] = {
+    "connect_timeout": "5s",
+    "timeout": "30s",
+    "user_agent": "callout",
+    "allow_http": True,
+}
 _RETRIES: Final[RetryConfig] = {"max_retries": 3, "retry_timeout": timedelta(seconds=15)}
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _OS_ERROR: Final = re.compile(r"\(os error (\d+)\)")
@@ -95,6 +102,20 @@ class ObjectStore:
             self._folder: Path | None = folder if url is None else Path(unquote(urlsplit(url).path))
         else:
             self._folder = None
+
+    @property
+    def place(self) -> str:
+        """Where the objects are, in words for people."""
+        if self._folder is not None:
+            return f"the folder {self._folder}"
+        parts = urlsplit(str(self._url))
+        return f"{parts.scheme}://{parts.hostname}{parts.path}"
+
+    async def check(self) -> None:
+        """Stores some bytes as an upload, and deletes them."""
+        probe = new_id()
+        await self.put_part(probe, 0, b"Can files be stored here?")
+        await self.drop(probe)
 
     @cached_property
     def _store(self) -> Any:

@@ -1,5 +1,6 @@
 """How long rows are kept that nothing needs any more: deliveries, inbound messages, idempotency keys, rejected files,
-entries of the audit trail and used stream tickets. Events, which streams replay, are pruned by `db/events/log.py`.
+entries of the audit trail and used stream tickets; and the raw mail of inbound messages. Events, which streams replay,
+are pruned by `db/events/log.py`.
 
 Rows are deleted a thousand at a time, each time in a transaction of their own, the oldest first. One that somebody
 has locked is left for the next round, so nobody waits.
@@ -20,13 +21,15 @@ _NAME: Final = "SELECT set_config('callout.pruning', $1, true)"
 @dataclass(frozen=True, slots=True)
 class Retained:
     """Rows that are kept for a time: their `name`, their table and its primary key, the column with the time from
-    which on it counts, or null; and a condition for those that are meant, if it is not all."""
+    which on it counts, or null; and a condition for those that are meant, if it is not all. If there is an `emptied`
+    column, the rows stay, and lose what it has."""
 
     name: str
     table: str
     key: str
     since: str
     which: str = "true"
+    emptied: str | None = None
 
     async def prune(self, connection: Any, kept: timedelta) -> int:
         """Deletes the rows that are older than `kept`, and returns their number. Any number of processes may call it.
@@ -43,7 +46,8 @@ class Retained:
 
     @property
     def _statement(self) -> str:
-        return f"""DELETE FROM {self.table} WHERE ({self.key}) IN (
+        change = f"UPDATE {self.table} SET {self.emptied} = NULL" if self.emptied else f"DELETE FROM {self.table}"
+        return f"""{change} WHERE ({self.key}) IN (
             SELECT {self.key} FROM {self.table} WHERE {self.which} AND {self.since} < now() - $1::interval
             ORDER BY {self.since} LIMIT {AT_ONCE} FOR UPDATE SKIP LOCKED)"""
 
@@ -52,6 +56,16 @@ DELIVERIES: Final = Retained("deliveries", "deliveries", "id", "finished_at")
 """The finished ones: those that were sent or given up."""
 
 INBOUND_MESSAGES: Final = Retained("inbound messages", "inbound_messages", "id", "received_at")
+
+RAW_MAIL: Final = Retained(
+    "raw mail",
+    "inbound_messages",
+    "id",
+    "received_at",
+    "raw IS NOT NULL AND outcome <> 'KEPT_ASIDE'",
+    emptied="raw",
+)
+"""As it arrived. What waits for an admin is kept, because nothing else has its text."""
 
 AUDIT_ENTRIES: Final = Retained("entries of the audit trail", "audit_entries", "id", "at")
 

@@ -50,9 +50,10 @@ from db.viewer import Viewer
 from db.visibility import ViewerParameter
 from notifiers import contacts
 from notifiers.enqueue import MAILTO
+from notifiers.inbound.history import Divided
 from notifiers.inbound.reading import BYTES_MAX, KEPT_MAX, TEXT_MAX, IncomingMail, read
 from notifiers.text import shortened
-from resolvers import inbound_files, note, ticket
+from resolvers import inbound_files, note, quotes, ticket
 from resolvers.checks import Checks
 from resolvers.grace import in_grace
 from resolvers.mutation import Call, Input, Outcome, Transaction, UserErrorCode
@@ -288,7 +289,7 @@ def _described(mail: IncomingMail, author: Viewer) -> dict[str, Any]:
     return {
         "id": new_id(),
         "subject": mail.subject or NO_SUBJECT,
-        "description": _body(mail, limits.DESCRIPTION_MAX),
+        "description": _body(mail, mail.whole, limits.DESCRIPTION_MAX),
         "source": TicketSource.EMAIL,
         "creator_kind": ActorKind.CUSTOMER,
         "creator_id": author.id,
@@ -312,16 +313,22 @@ def _outsider(mail: IncomingMail, name: str) -> Viewer:
     return Viewer(Role.CUSTOMER, f"{MAILTO}{str(mail.from_address).lower()}", name)
 
 
-def _body(mail: IncomingMail, maximum: int) -> str:
-    """The message's text in at most `maximum` characters. A longer one is cut, with a remark that says so."""
+def _body(mail: IncomingMail, text: str, maximum: int) -> str:
+    """A text of the message and the remarks about it, in at most `maximum` characters. A longer text is cut, with a
+    remark that says so. The remarks are few and short, so most of the characters are left for the text."""
     left_out = inbound_files.left_out(mail.files)
-    tail = "" if left_out is None else f"\n\n{left_out}"
-    text = mail.text.strip() or NO_TEXT
-    if mail.cut or len(text) + len(tail) > maximum:
-        why = f"only its first {TEXT_MAX:,} characters were read" if mail.cut else f"it has {len(text):,} characters"
-        mark = f"\n\n… (The message was shortened: {why}.)"
-        text = text[: maximum - len(tail) - len(mark)].rstrip() + mark
-    return text + tail
+    tail = "".join(f"\n\n{remark}" for remark in (*mail.remarks, *filter(None, (left_out,))))
+    return _shortened(text.strip() or NO_TEXT, maximum - len(tail), mail.cut) + tail
+
+
+def _shortened(text: str, maximum: int, was_cut: bool) -> str:
+    """The text in at most `maximum` characters, with a remark if it has more or `was_cut` before. Nothing is lost by
+    that: the raw message is kept for a time."""
+    if not was_cut and len(text) <= maximum:
+        return text
+    why = f"only its first {TEXT_MAX:,} characters were read" if was_cut else f"it has {len(text):,} characters"
+    mark = f"\n\n… (The message was shortened: {why}.)"
+    return text[: maximum - len(mark)].rstrip() + mark
 
 
 # A reply
@@ -357,8 +364,13 @@ async def _add_note(transaction: Transaction, call: Call, mail: IncomingMail, an
     else:
         author = Viewer(Role.SERVICE, GATEWAY, shortened(f"E-mail from {mail.from_address}", limits.NAME_MAX))
     writing = replace(call, viewer=author)
-    note_id, body = new_id(), _body(mail, limits.NOTE_MAX)
-    how: Any = {"via": NoteVia.EMAIL, "sender_verified": mail.sender_verified}
+    parts = await _divided(transaction, call, mail, answered, internal=author.role is Role.SERVICE)
+    note_id, body = new_id(), _body(mail, parts.text, limits.NOTE_MAX)
+    how: Any = {
+        "via": NoteVia.EMAIL,
+        "sender_verified": mail.sender_verified,
+        "quoted": _shortened(parts.quoted, limits.QUOTED_MAX, False) if parts.quoted else None,
+    }
     if author.role is Role.SERVICE:
         await note.write(transaction, writing, str(answered["id"]), note_id, body, [], internal_only=True, **how)
         await inbound_files.attach(transaction, writing, mail, answered, note_id, internal_only=True)
@@ -381,12 +393,20 @@ async def _follow_up(transaction: Transaction, call: Call, mail: IncomingMail, c
     return Received(InboundOutcome.TICKET_CREATED, ticket_id=values["id"])
 
 
+async def _divided(
+    transaction: Transaction, call: Call, mail: IncomingMail, answered: Mapping[str, Any], *, internal: bool
+) -> Divided:
+    if not mail.quoted:
+        return Divided(mail.text, "")
+    ours = await quotes.held(transaction, call.own_mail, mail, answered, internal=internal)
+    return await asyncio.get_running_loop().run_in_executor(_PARSING, quotes.divide, mail, ours)
+
+
 # The table of inbound messages
 
 
 async def _write(transaction: Transaction, mail: IncomingMail, received: Received, raw: bytes) -> str:
     message_id = new_id()
-    kept = received.outcome is InboundOutcome.KEPT_ASIDE
     written = await _WRITE.fetchval(
         transaction,
         id=message_id,
@@ -401,7 +421,7 @@ async def _write(transaction: Transaction, mail: IncomingMail, received: Receive
         reason=received.reason,
         ticket_id=received.ticket_id,
         note_id=received.note_id,
-        raw=(raw if len(raw) <= BYTES_MAX else raw[:KEPT_MAX]) if kept else None,
+        raw=raw if len(raw) <= BYTES_MAX else raw[:KEPT_MAX],
     )
     if written is None:
         earlier = await _EARLIER.fetchrow(transaction, key=mail.key)
@@ -424,7 +444,7 @@ _RAW_SHOWN = 65_536  # bytes
 
 
 def raw_beginning(row: Row, viewer: ViewerParameter) -> Expression:
-    """The first 64 KiB of a message that was kept aside, in base64 on one line; null for any other."""
+    """The first 64 KiB of a message as it arrived, in base64 on one line; null once that has been dropped."""
     beginning = func.substr(row.c.raw, literal_column("1"), literal_column(str(_RAW_SHOWN)))
     return func.translate(func.encode(beginning, "base64"), literal_column("E'\\n'"), literal_column("''"))
 

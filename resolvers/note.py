@@ -71,9 +71,10 @@ async def write(
     internal_only: bool,
     via: NoteVia = NoteVia.WEB,
     sender_verified: bool | None = None,
+    quoted: str | None = None,
 ) -> None:
     """Write a note and its event, and queue the notifications. The text is checked and the transaction has locked the
-    ticket. `sender_verified` is for a note that came by mail."""
+    ticket. `sender_verified` and `quoted` are for a note that came by mail."""
     await event_log.note(
         transaction,
         call.viewer,
@@ -83,6 +84,7 @@ async def write(
         internal_only=internal_only,
         via=via,
         sender_verified=sender_verified,
+        quoted=quoted,
         deliveries=deliveries(call.viewer, targets),
     )
 
@@ -96,6 +98,7 @@ async def answer(
     *,
     via: NoteVia = NoteVia.WEB,
     sender_verified: bool | None = None,
+    quoted: str | None = None,
 ) -> None:
     """Write a customer's answer to a ticket that the transaction has locked and that takes it, which reopens the ticket
     if it was resolved or closed."""
@@ -110,6 +113,7 @@ async def answer(
         internal_only=False,
         via=via,
         sender_verified=sender_verified,
+        quoted=quoted,
     )
     if reopening:
         await tickets.reopen(transaction, call, str(ticket["id"]), reopening)

@@ -9,7 +9,7 @@ import strawberry
 
 from db.entities import ATTACHMENT, ATTACHMENTS, NOTE, TICKET
 from db.enums import STAFF, NoteVia, Role
-from db.limits import NOTE_MAX
+from db.limits import NOTE_MAX, QUOTED_MAX
 from resolvers import note
 from schema.common import Actor, Connection, Edge, Node, Payload
 from schema.fields import (
@@ -37,6 +37,12 @@ class Note(Node):
         TICKET, "ticket_id", "The ticket that the note is on."
     )
     body: str = column("body", "The text of the note.")
+    quoted: str | None = column(
+        "quoted",
+        "The rest of the e-mail that the note came in: the history that it quotes, and its signature. The body does "
+        f"not repeat it; show it folded. At most {QUOTED_MAX:,} characters; null if there is none.",
+        roles=STAFF | {Role.CUSTOMER},
+    )
     internal_only: bool = column(
         "internal_only", "Whether the note is internal, so that only admins and technicians can see it."
     )

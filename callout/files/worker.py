@@ -14,6 +14,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from callout.files import photos
@@ -45,7 +46,7 @@ WHERE id = (
     SELECT id FROM attachments WHERE state = 'SCANNING' AND (due_at IS NULL OR due_at <= now())
     ORDER BY created_at, id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
 )
-RETURNING id, attempts, name, content_type, size, sha256"""
+RETURNING id, attempts, name, content_type, size, sha256, created_at"""
 
 _EXTEND: Final = """
 UPDATE attachments SET due_at = now() + $3 * interval '1 second'
@@ -68,7 +69,7 @@ class FilePace:
 @dataclass(frozen=True, slots=True)
 class FileClaim:
     """A file that this worker holds until its lease ends. `attempts` includes this one; `row` has the attachment's
-    `name`, `content_type`, `size` and `sha256` as they were announced."""
+    `name`, `content_type`, `size` and `sha256` as they were announced, and its `created_at`."""
 
     id: str
     attempts: int
@@ -137,7 +138,12 @@ class FileWorker:
             async with self._held(claim):
                 verdict = await self._verdict(claim)
                 done = await self._settle(claim, verdict)
-        except (StoreError, Missing, ScannerUnavailable, *OUTAGE) as error:
+        except Missing:
+            # Of a folder that another server does not share, or of a restored database. It may still come back.
+            logger.warning("a file that was stored is missing", extra={"fields": {"attachment": claim.id}})
+            age = (datetime.now(UTC) - claim.row["created_at"]).total_seconds()
+            await self._postpone(claim, uncounted=1, pause=max(self._pace.retry, age / 2))
+        except (StoreError, ScannerUnavailable, *OUTAGE) as error:
             self._failed(error)
             await self._postpone(claim, uncounted=1)
             await asyncio.sleep(LOOKING_SECONDS)

@@ -33,6 +33,7 @@ from db.viewer import Viewer
 
 TICKETS_AT_ONCE: Final = 20  # rewritten, and locked, in one transaction
 LOOKED_AT: Final = 200  # tickets or messages that are searched at once
+RAW_AT_ONCE: Final = 4 * 1024 * 1024  # bytes of raw mail, after which a step ends; a message is searched at once
 CONTACTS_MAX: Final = 20
 """Up to this many contacts of a customer are sought in all of their tickets. Those of a customer with more, such as a
 company with thousands of sites, are sought in the tickets that have them: long patterns are slow."""
@@ -162,7 +163,7 @@ SELECT id::text FROM tickets AS ticket WHERE id > $1::uuid AND id <= $2::uuid AN
         )
     )
     OR EXISTS (
-        SELECT FROM notes WHERE ticket_id = ticket.id AND (body ~* $3
+        SELECT FROM notes WHERE ticket_id = ticket.id AND (concat_ws(E'\\n', body, quoted) ~* $3
             OR author_kind = 'CUSTOMER' AND author_id = $4::text AND author_name <> $6
             OR author_kind = 'SERVICE' AND author_name ~* $3
             OR author_id LIKE 'mailto:%' AND author_id ~* $3)
@@ -196,7 +197,8 @@ WHERE id > $1::uuid AND id <= $2::uuid
     AND concat_ws(E'\\n', from_address, from_name, subject, message_id COLLATE "default") ~* $3"""
 
 _RAW: Final = """
-SELECT id::text FROM inbound_messages WHERE id > $1::uuid AND id <= $2::uuid AND length(raw) > 0 ORDER BY id"""
+SELECT id::text, length(raw) AS bytes FROM inbound_messages
+WHERE id > $1::uuid AND id <= $2::uuid AND length(raw) > 0 ORDER BY id"""
 _READ_RAW: Final = "SELECT raw FROM inbound_messages WHERE id = $1::uuid"
 _EMPTY_RAW: Final = "UPDATE inbound_messages SET raw = '' WHERE id = $1::uuid AND raw IS NOT NULL"
 
@@ -424,7 +426,12 @@ async def _erase_mail(transaction: Any, erasure: Erasure) -> None:
         pattern = erasure.everywhere.pattern
         email = placeholders.email(erasure.customer_id)
         await transaction.execute(_MESSAGES, erasure.after, last, pattern, email, timeout=STEP_SECONDS)
+        searched, reached = 0, last
         for row in await transaction.fetch(_RAW, erasure.after, last):
+            if searched > RAW_AT_ONCE:
+                last = reached
+                break
+            searched, reached = searched + row["bytes"], row["id"]
             raw = await transaction.fetchval(_READ_RAW, row["id"])
             if await asyncio.to_thread(_mentions, raw, pattern):
                 await transaction.execute(_EMPTY_RAW, row["id"])

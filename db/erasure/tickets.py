@@ -90,6 +90,7 @@ FROM {_WORK} WHERE event.ticket_id = work.id"""
 
 _NOTES: Final = f"""
 UPDATE notes SET body = {_clean("body", limits.NOTE_MAX)},
+    quoted = {_clean("quoted", limits.QUOTED_MAX)},
     author_id = {_author_id("author_kind", "author_id", "customer_id::text")},
     author_name = {_author_name("author_kind", "author_id", "author_name", "customer_id::text")}
 FROM {_WORK} WHERE notes.ticket_id = work.id"""
@@ -160,9 +161,10 @@ UPDATE inbound_messages AS mine SET
     from_name = CASE WHEN found.theirs THEN NULL ELSE {_clean("mine.from_name", pattern="found.pattern")} END,
     subject = {_clean("mine.subject", limits.SUBJECT_MAX, "found.pattern")},
     message_id = CASE WHEN found.theirs OR mine.message_id COLLATE "default" ~* found.pattern THEN NULL
-        ELSE mine.message_id END
+        ELSE mine.message_id END,
+    raw = CASE WHEN mine.raw IS NOT NULL AND found.is_theirs THEN ''::bytea ELSE mine.raw END
 FROM (
-    SELECT received.id, work.pattern, received.from_address ~* work.pattern OR (
+    SELECT received.id, work.pattern, work.theirs AS is_theirs, received.from_address ~* work.pattern OR (
         {_theirs("coalesce(notes.customer_id, tickets.customer_id)::text")}
         AND (notes.id IS NULL OR notes.author_kind = 'CUSTOMER')
     ) AS theirs

@@ -144,7 +144,7 @@ def _change(
 
 
 def _noting() -> Statement:
-    given = ("body", "internal_only", "via", "sender_verified")
+    given = ("body", "quoted", "internal_only", "via", "sender_verified")
     note = {name: bindparam(name, type_=NOTES.c[name].type) for name in given}
     internal = bindparam("internal_only", type_=Boolean())
     written = insert(NOTES).values(
@@ -286,11 +286,12 @@ async def note(
     internal_only: bool,
     via: NoteVia = NoteVia.WEB,
     sender_verified: bool | None = None,
+    quoted: str | None = None,
     deliveries: Part | None = None,
 ) -> None:
     """Add a note to a ticket that the transaction has locked, and write the event, which is public unless the note is
-    internal. `sender_verified` is for a note that came by mail."""
-    note = {"note_id": note_id, "body": body, "internal_only": internal_only}
+    internal. `sender_verified` and `quoted` are for a note that came by mail."""
+    note = {"note_id": note_id, "body": body, "quoted": quoted, "internal_only": internal_only}
     note |= {"via": via, "sender_verified": sender_verified}
     given = {"id": ticket_id, **note, "kind": TicketEventKind.NOTE_ADDED, **_written_by(viewer)}
     await _write(connection, _NOTE, given, deliveries, None)

@@ -112,7 +112,7 @@ def _fitting(data: bytes, codec: str) -> str | None:
     if codec.startswith("utf-16"):
         return _utf_16(data, codec)
     text = None if data.isascii() else _strictly(data, "utf-8")
-    if text is not None and (codec in _WESTERN or _beyond_ascii(text) > _BY_CHANCE):
+    if text is not None and (codec == "utf-8" or codec in _WESTERN or _beyond_ascii(text) > _BY_CHANCE):
         return text
     text = _read(data, codec)
     spoilt = text.count("\ufffd")

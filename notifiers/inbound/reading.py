@@ -19,8 +19,10 @@ from email.policy import Compat32
 from db import limits
 from notifiers.inbound.authentication import Forged
 from notifiers.inbound.header import Header, message_ids
-from notifiers.inbound.mail_text import Unreadable, html_to_text, only_new
+from notifiers.inbound.history import Divided, divided
+from notifiers.inbound.mail_text import Unreadable, html_to_text, without_data
 from notifiers.inbound.parts import Content, IncomingFile, content, count_lines
+from notifiers.inbound.subjects import is_reply
 from notifiers.message_ids import OwnMail
 
 logger = logging.getLogger(__name__)
@@ -38,8 +40,6 @@ _END_OF_HEADER = re.compile(rb"\r?\n\r?\n|\r\r")
 _REFERENCE = re.compile(
     rf"\b{limits.REFERENCE_PREFIX}[{limits.REFERENCE_ALPHABET}]{{{limits.REFERENCE_LENGTH}}}\b", re.IGNORECASE
 )
-_ANSWERS = re.compile(r"\s*(?:re|aw|sv|antw|rif|odp|ref)\s*(?:\[\d+\])?\s*:", re.IGNORECASE)
-_FORWARDS = re.compile(r"\s*(?:fwd?|wg|tr|rv|enc|vs|doorst)\s*:", re.IGNORECASE)
 
 _WRITTEN = ("from", "to", "date", "subject", "in-reply-to", "references", "content-type")
 """The header fields that only the sender writes, and no server on the way."""
@@ -51,9 +51,11 @@ class IncomingMail:
     and names of files have the same `content`.
 
     `references` are the Message-IDs that it replies to, the nearest first; `tickets` are the references (`TKT-…`) in
-    its subject, in upper case. `text` is without quoted text if the message is a reply; `cut` is true if the text was
-    longer than `TEXT_MAX`. `sender_verified` is None if no server of ours has said anything about the sender.
-    `automatic` and `unusable` are reasons, for admins to read.
+    its subject, in upper case. `whole` is the text; `cut` is true if it was longer than `TEXT_MAX`. Of a reply, `text`
+    is what the sender wrote, and `quoted` the history and the signature, if all that it quotes is ours; of others
+    `text` is the whole. `only_marks` says that the text has no other form, such as HTML, than the one with marks (`>`)
+    before quoted lines. `remarks` are about what could not be read. `sender_verified` is None if no server of ours has
+    said anything about the sender. `automatic` and `unusable` are reasons, for admins to read.
     """
 
     key: bytes
@@ -65,8 +67,12 @@ class IncomingMail:
     from_address: str | None = None
     from_name: str = ""
     subject: str = ""
+    whole: str = ""
     text: str = ""
+    quoted: str = ""
+    only_marks: bool = False
     cut: bool = False
+    remarks: tuple[str, ...] = ()
     files: tuple[IncomingFile, ...] = ()
     sender_verified: bool | None = None
     automatic: str | None = None
@@ -123,14 +129,14 @@ def _read(raw: bytes, own: OwnMail) -> IncomingMail:
     said = header.said("in-reply-to", "references")
     references = tuple(dict.fromkeys([*message_ids(said[:1]), *reversed(message_ids(said[1:]))]))[:_REFERENCES_MAX]
     found = Content("", "", (), ()) if automatic else content(raw)
-    text = found.plain.strip() or html_to_text(found.html)
+    text = without_data(found.plain.strip() or html_to_text(found.html))
     cut, text = len(text) > TEXT_MAX, text[:TEXT_MAX]
-    answer = (bool(references) or bool(_ANSWERS.match(subject))) and not _FORWARDS.match(subject)
-    text = "\n\n".join(filter(None, (only_new(text) if answer else text, *found.remarks)))
+    is_answer = is_reply(subject, in_thread=bool(references))
+    parts = divided(text, f"{name} {address}") if is_answer else Divided(text, "")
     named = [f"{file.name} ({file.content_type})" for file in found.files]
     return IncomingMail(
         key=_key(header, message_id, address, body),
-        content=_digest((address or "").lower(), subject, " ".join(text.split()), *named),
+        content=_digest((address or "").lower(), subject, " ".join(text.split()), *found.remarks, *named),
         size=len(raw),
         message_id=message_id,
         references=references,
@@ -138,8 +144,12 @@ def _read(raw: bytes, own: OwnMail) -> IncomingMail:
         from_address=address,
         from_name=name,
         subject=subject,
-        text=text,
+        whole=text,
+        text=parts.text,
+        quoted=parts.quoted,
+        only_marks=not found.html,
         cut=cut,
+        remarks=found.remarks,
         files=found.files,
         sender_verified=sender_verified,
         automatic=automatic,

@@ -160,7 +160,9 @@ class Everywhere:
         assert new["outcome"] == "TICKET_CREATED"
         self.tickets["mail"] = new["ticket"]["id"]
         again = {"message_id": "<2@mx.quackenbush.test>", "in_reply_to": mine["message_id"]}
-        assert (await ingest(self.api, message(sender, f"Me again, {EMAIL}", **again)))["outcome"] == "NOTE_ADDED"
+        assert (await ingest(self.api, message(sender, f"Me again, {EMAIL}\n-- \n{NAME}", **again)))[
+            "outcome"
+        ] == "NOTE_ADDED"
         spoilt = message(sender, base64.encodebytes(NAME.encode()), message_id=mine["message_id"])
         assert (await ingest(self.api, spoilt))["outcome"] == "KEPT_ASIDE"
         stranger = message("a <b>, c <d>", "=?utf-8?B?" + base64.b64encode(NAME.encode()).decode() + "?=")

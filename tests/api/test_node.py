@@ -39,7 +39,7 @@ async def things(server: Server) -> dict[str, dict[str, Any]]:
     found = {
         "Ticket": {"id": ticket, "subject": "Beeping"},
         "Note": {"id": added["note"]["id"], "body": "Called."},
-        "Attachment": {"id": file, "contentType": "image/jpeg"},
+        "Attachment": {"id": file, "contentType": "application/octet-stream"},
         "TicketEvent": {"id": history["node"]["history"]["nodes"][0]["id"], "kind": "CREATED"},
         "Customer": {"id": customer, "name": "Ada Byron"},
         "Property": {"id": property_id, "address": "12 Elm Street"},

@@ -67,6 +67,7 @@ SUBSCRIPTIONS = {
 }
 FIELDS = {
     "Note.senderVerified": "AT",
+    "Note.quoted": "ATC",
     "Ticket.senderVerified": "AT",
     "Ticket.customerLinked": "AT",
     "TicketEvent.customerLinked": "AT",

@@ -234,7 +234,7 @@ def test_only_fields_that_may_be_missing_are_nullable(printed: GraphQLSchema) ->
         *("Article.sourceTicket", "TicketEvent.note", "FieldChange.before", "FieldChange.after", "ApiKey.revokedAt"),
         *(f"ApiKey.{name}" for name in ("scope", "createdBy", "creatorSubject", "expiresAt", "lastUsedAt")),
         *("TicketTracking.resolution", "TicketTracking.resolvedAt", "TicketTracking.closedAt"),
-        *("Note.senderVerified", "Ticket.senderVerified", "TicketEvent.attachment"),
+        *("Note.senderVerified", "Note.quoted", "Ticket.senderVerified", "TicketEvent.attachment"),
         *(f"Attachment.{name}" for name in ("note", "width", "height", "url", "thumbnailUrl", "rejectedBecause")),
         *("PageInfo.startCursor", "PageInfo.endCursor", "Viewer.technician", "Viewer.customer"),
         *("TicketBulkResult.ticket", "TicketChange.ticket", "TicketChangePage.reset", "TicketProgress.note"),
@@ -390,7 +390,7 @@ CHAT = {
 VERIFIED = f"Authentication-Results: {SERVER}; dmarc=pass header.from=example.com\n"
 MAIL = (
     f"{VERIFIED}From: Mia <mia@example.com>\nSubject: Beeping\nMessage-ID: <1@example.com>\n\nIt beeps.",
-    f"{VERIFIED}From: Mia <mia@example.com>\nSubject: Re: Beeping\nIn-Reply-To: <1@example.com>\n\nStill.",
+    f"{VERIFIED}From: Mia <mia@example.com>\nSubject: Re: Beeping\nIn-Reply-To: <1@example.com>\n\nStill.\n\n-- \nMia",
     "From: mia@example.com, ada@example.com\n\nWho are we?",
 )
 

@@ -171,7 +171,7 @@ def test_the_doctor_approves_a_healthy_installation_without_showing_secrets(call
     assert re.findall(r"^([✓✗]) (\w+) ", done.stdout, re.MULTILINE) == [
         ("✓", about)
         for about in (
-            *("program", "settings", "tokens", "database", "schema", "queue", "files", "keys", "mail"),
+            *("program", "settings", "tokens", "database", "schema", "queue", "checks", "keys", "files", "mail"),
             *("scanner", "server"),
         )
     ]
@@ -183,6 +183,7 @@ def test_the_doctor_reports_what_is_wrong() -> None:
         "database_url": "postgresql://callout:swordfish@127.0.0.1:1/callout",
         "pubsub_url": "redis://:swordfish@127.0.0.1:1",
         "imap_url": "imaps://callout:swordfish@127.0.0.1:1/INBOX",
+        "files_url": "file:///proc/callout",
     }
     done = Terminal(**secrets, prot="80")("doctor")
     assert done.exit_code == 1
@@ -191,6 +192,7 @@ def test_the_doctor_reports_what_is_wrong() -> None:
     assert re.search("✗ settings +CALLOUT_PORT: Input should be greater", unusable.stdout)
     assert re.search("✗ settings +CALLOUT_PROT", done.stdout)
     assert re.search("✗ database +.*cannot be reached", done.stdout)
+    assert re.search("✗ files +none can be attached: the folder /proc/callout cannot be used", done.stdout)
     assert "swordfish" not in done.stdout + done.stderr
 
 
@@ -249,9 +251,11 @@ async def test_the_doctor_reports_a_scanner_that_does_not_answer_and_files_that_
         VALUES ($1, $2, 'a.pdf', 'application/pdf', 1, 1, $3, 'SCANNING', 'ADMIN', 'a', 'A')""",
         *(new_id(), ticket, bytes(32)),
     )
-    assert re.search("✓ files +1 being checked\n", callout("doctor").stdout)
+    assert re.search("✓ checks +1 files wait to be checked\n", callout("doctor").stdout)
     await database.execute("UPDATE attachments SET created_at = now() - interval '11 minutes'")
-    assert re.search("✗ files +1 being checked\n +1 arrived more than 10 minutes ago", callout("doctor").stdout)
+    assert re.search(
+        "✗ checks +1 files wait to be checked\n +1 arrived more than 10 minutes ago", callout("doctor").stdout
+    )
     await database.execute("DELETE FROM attachments")
 
 

@@ -161,6 +161,25 @@ async def test_a_step_that_fails_is_repeated_as_a_whole(
     assert events == 2
 
 
+_MAIL = """
+INSERT INTO inbound_messages (id, key, content, size, outcome, reason, raw)
+SELECT gen_random_uuid(), uuid_send(gen_random_uuid()), '', 1, 'IGNORED', 'Why.', convert_to($1, 'UTF8')
+FROM generate_series(1, $2::int)"""
+
+
+async def test_all_raw_mail_is_searched_a_few_megabytes_at_a_time(
+    database: Database, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "RAW_AT_ONCE", 100)
+    await database.execute(_MAIL, f"From: x\n\n{NAME} called. {'x' * 60}", 30)
+    await database.execute(_MAIL, f"From: x\n\nSomebody else called. {'x' * 60}", 30)
+    customer = await customer_of(database, 1)
+    await begin(pool, customer)
+    await finish(pool, customer)
+    lengths = "SELECT length(raw) > 0, count(*)::int FROM inbound_messages GROUP BY 1 ORDER BY 1"
+    assert [tuple(row) for row in await database.fetch(lengths)] == [(False, 30), (True, 30)]
+
+
 async def test_processes_do_not_erase_the_same_at_a_time(database: Database, another: Database, pool: Pool) -> None:
     customer = await customer_of(database, 5)
     await begin(pool, customer)

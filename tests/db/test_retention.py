@@ -20,6 +20,7 @@ from db.retention import (
     DELIVERIES,
     IDEMPOTENCY_KEYS,
     INBOUND_MESSAGES,
+    RAW_MAIL,
     REJECTED_ATTACHMENTS,
     USED_STREAM_TICKETS,
     Retained,
@@ -91,6 +92,34 @@ async def test_only_rows_older_than_the_retention_are_deleted(database: Database
     assert await rows.prune(database, KEPT) == 0
 
 
+_RAW = """
+INSERT INTO inbound_messages (id, key, content, size, outcome, reason, raw, received_at)
+SELECT gen_random_uuid(), uuid_send(gen_random_uuid()), '', 1, $2::inbound_outcome, 'Why.', 'raw', now() - $1::interval
+FROM generate_series(1, $3::int)"""
+
+
+async def test_raw_mail_is_dropped_after_a_time_and_its_row_stays(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "AT_ONCE", 3)
+    await database.execute(_RAW, 29 * DAY, "IGNORED", 1)
+    await database.execute(_RAW, 31 * DAY, "IGNORED", 7)
+    await database.execute(_RAW, 31 * DAY, "KEPT_ASIDE", 2)
+    assert await RAW_MAIL.prune(database, KEPT) == 7
+    left = (
+        "SELECT outcome::text, count(*)::int, count(raw)::int FROM inbound_messages GROUP BY outcome ORDER BY outcome"
+    )
+    assert [tuple(row) for row in await database.fetch(left)] == [("IGNORED", 8, 1), ("KEPT_ASIDE", 2, 2)]
+    assert await RAW_MAIL.prune(database, KEPT) == 0
+
+
+async def test_an_index_finds_the_oldest_raw_mail(database: Database) -> None:
+    await database.execute(_RAW, DAY, "IGNORED", 2_000)
+    await database.execute("ANALYZE inbound_messages")
+    plan = await database.fetch(f"EXPLAIN {RAW_MAIL._statement.replace('$1', repr('30 days'))}")
+    assert any("ix_inbound_messages_raw" in line for (line,) in plan), plan
+
+
 async def test_deliveries_that_wait_are_kept(database: Database, ticket: str) -> None:
     await write(database, DELIVERIES, ticket, 400 * DAY)
     await database.execute("UPDATE deliveries SET state = 'PENDING', finished_at = NULL")
@@ -146,6 +175,7 @@ async def test_an_index_finds_the_oldest_rows(database: Database, rows: Retained
 def test_what_is_kept_forever_by_default() -> None:
     """Nothing that a person could miss is deleted unless the operator says so."""
     assert Settings(env="production", database_url="postgresql://a@b/c", jwt_secret="s" * 48).retained == {
+        RAW_MAIL: 90 * DAY,
         IDEMPOTENCY_KEYS: 90 * DAY,
         REJECTED_ATTACHMENTS: 30 * DAY,
         USED_STREAM_TICKETS: timedelta(hours=1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +19,8 @@ from tests.helpers.api import Api
 
 DAY = timedelta(days=1)
 LIMITS = FileLimits(2**20, 10, 2**24, 100, 2**30, 1_000, 2**34, DAY)
+
+WAIT_SECONDS = 60.0
 
 PATCH = {"content-type": "application/offset+octet-stream"}
 TUS = {"tus-resumable": "1.0.0"}
@@ -68,6 +71,21 @@ async def reached(api: Api, url: str) -> int:
 
 
 async def attach(api: Api, data: bytes, **given: Any) -> str:
+    """Attaches a file, uploads it, and waits until it has been checked. Returns the attachment's id."""
+    attachment = await upload(api, data, **given)
+    await checked(api, attachment)
+    return attachment
+
+
+async def checked(api: Api, attachment: str) -> str:
+    """Waits until a file that has arrived has been checked. Returns the attachment's state."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while (state := str((await attached(api, attachment, "state"))["state"])) == "SCANNING":  # noqa: ASYNC110 (the server does it)
+            await asyncio.sleep(0.02)
+    return state
+
+
+async def upload(api: Api, data: bytes, **given: Any) -> str:
     """Attaches a file, and uploads it. Returns the attachment's id."""
     attachment, url = await announce(api, data, **given)
     response = await patch(api, url, 0, data)
@@ -82,5 +100,6 @@ async def attached(api: Api, attachment: str, selection: str = "state url thumbn
 
 
 async def url_of(api: Api, attachment: str) -> str:
+    await checked(api, attachment)
     url: str = (await attached(api, attachment))["url"]
     return url

@@ -11,12 +11,11 @@ from email.message import EmailMessage
 import pytest
 
 from tests.helpers.api import Api
-from tests.helpers.attached_files import attach, attached
+from tests.helpers.attached_files import WAIT_SECONDS, attach
 from tests.helpers.database_checks import Database, key
 from tests.helpers.mail_server import MailServer, mail_server
 from tests.helpers.photos import PLACE, decoded, photo
 
-WAIT_SECONDS = 60.0
 PDF = b"%PDF-1.7\n" + b"x" * 1_000
 ABOUT_FILES = "kind = 'NOTE_ADDED' AND note_id IS NULL"
 
@@ -43,14 +42,6 @@ async def ticket(api: Api, address: str) -> str:
     return await api.new_ticket(contact={"name": "John", "email": address})
 
 
-async def ready(api: Api, data: bytes, **given: object) -> None:
-    """Attaches a file, and waits until it is READY."""
-    attachment = await attach(api, data, **given)
-    async with asyncio.timeout(WAIT_SECONDS):
-        while (await attached(api, attachment, "state"))["state"] != "READY":  # noqa: ASYNC110 (the server does it)
-            await asyncio.sleep(0.05)
-
-
 async def mail_about_files(database: Database, mails: MailServer, ticket: str, address: str) -> EmailMessage:
     """The mail that gathers the files, without the time for which it waits for more."""
     due = f"UPDATE deliveries SET due_at = now() WHERE ticket_id = $1 AND {ABOUT_FILES} AND state = 'PENDING'"
@@ -73,9 +64,9 @@ async def test_the_files_of_staff_reach_the_customer_in_one_mail(
     api: Api, database: Database, mails: MailServer, ticket: str, address: str
 ) -> None:
     note = (await api.done("noteAdd", "note { id }", ticketId=ticket, body="Done.", internalOnly=False))["note"]["id"]
-    await ready(api, photo(), noteId=note, name="Neue Batterie ü.jpg")
-    await ready(api, PDF, ticketId=ticket, internalOnly=False, name="report.pdf", contentType="application/pdf")
-    await ready(api, b"secret", ticketId=ticket, internalOnly=True, name="secret.txt", contentType="text/plain")
+    await attach(api, photo(), noteId=note, name="Neue Batterie ü.jpg")
+    await attach(api, PDF, ticketId=ticket, internalOnly=False, name="report.pdf", contentType="application/pdf")
+    await attach(api, b"secret", ticketId=ticket, internalOnly=True, name="secret.txt", contentType="text/plain")
     mail = await mail_about_files(database, mails, ticket, address)
     files = {part.get_filename(): part.get_content() for part in mail.iter_attachments()}
     assert list(files) == ["Neue Batterie ü.jpg", "report.pdf"]
@@ -92,7 +83,7 @@ async def test_a_file_that_is_too_large_for_a_mail_is_on_the_ticket_s_page(
     """The mail has no URL of the file, because whoever has such a URL can read the file."""
     large = PDF + os.urandom(1_150_000)
     for name, data in (("large.pdf", large), ("small.pdf", PDF)):
-        await ready(api, data, ticketId=ticket, internalOnly=False, name=name, contentType="application/pdf")
+        await attach(api, data, ticketId=ticket, internalOnly=False, name=name, contentType="application/pdf")
     mail = await mail_about_files(database, mails, ticket, address)
     assert [part.get_filename() for part in mail.iter_attachments()] == ["small.pdf"]
     assert "On your ticket's page:\n- large.pdf (1.1 MiB)" in text_of(mail).replace("\r", "")
@@ -105,7 +96,7 @@ async def test_nobody_is_mailed_their_own_files_or_internal_ones(
     customer = await api.new_customer(email=address.replace("@", "2@"))
     own = await api.new_ticket(customerId=customer)
     async with api.customer(customer) as portal:
-        await ready(portal, PDF, ticketId=own, name="a.pdf", contentType="application/pdf")
-    await ready(api, PDF, ticketId=ticket, internalOnly=True, name="a.pdf", contentType="application/pdf")
+        await attach(portal, PDF, ticketId=own, name="a.pdf", contentType="application/pdf")
+    await attach(api, PDF, ticketId=ticket, internalOnly=True, name="a.pdf", contentType="application/pdf")
     queued = f"SELECT count(*) FROM deliveries WHERE ticket_id = ANY ($1) AND {ABOUT_FILES}"
     assert await database.fetchval(queued, [key(ticket), key(own)]) == 0

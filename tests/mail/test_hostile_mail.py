@@ -43,6 +43,21 @@ def encoded(encoding: str, body: str) -> bytes:
     return message("eve@bad.test", body, content_transfer_encoding=encoding)
 
 
+def inside(depth: int) -> bytes:
+    """Returns the base64 of a message that is inside so many others."""
+    raw = b"From: a\r\n\r\nInmost."
+    for _ in range(depth):
+        head = b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+        raw = head + base64.encodebytes(raw)
+    return raw
+
+
+PAGE = b"Content-Type: text/html\r\n\r\n" + b"<p>x " * 3_000
+CROWD = "Content-Type: multipart/mixed; boundary=c\r\n\r\n" + "--c\r\n\r\nx\r\n" * 40
+TNEF = b"\x78\x9f\x3e\x22\0\0"
+TNEF_FILE = b"\2\2\x90\6\0" + b"\0" * 6
+SIGNED = bytes.fromhex("308006092a864886f70d010702a080")
+
 TAKEN, KEPT = "TICKET_CREATED", "KEPT_ASIDE"
 
 HOSTILE: dict[str, tuple[bytes, str]] = {
@@ -63,8 +78,44 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "nested 40 deep": (nested(40), TAKEN),
     "nested 10,000 deep": (nested(10_000), KEPT),
     "alternatives of alternatives": (nested(45, "alternative"), TAKEN),
-    "messages in messages": (b"From: eve@bad.test\r\n" + b"Content-Type: message/rfc822\r\n\r\n" * 10_000, KEPT),
-    "messages in 200 messages": (b"From: eve@bad.test\r\n" + b"Content-Type: message/rfc822\r\n\r\n" * 200, TAKEN),
+    "messages in messages": (b"From: eve@bad.test\r\n" + b"Content-Type: message/rfc822\r\n\r\n" * 10_000, TAKEN),
+    "messages in messages in base64": (typed("message/rfc822", inside(4)), TAKEN),
+    "messages with HTML": (mixed(*["Content-Type: message/rfc822\r\n\r\n" + PAGE.decode()] * 40), TAKEN),
+    "messages with many parts": (mixed(*["Content-Type: message/rfc822\r\n\r\n" + CROWD] * 20), KEPT),
+    "files without end in TNEF": (typed("application/ms-tnef", TNEF + TNEF_FILE * 40_000), TAKEN),
+    "TNEF whose sizes lie": (
+        typed("application/ms-tnef", TNEF + b"\1\3\x90\6\0\xff\xff\xff\xff" + b"\xff" * 99),
+        TAKEN,
+    ),
+    "TNEF of properties without end": (
+        typed(
+            "application/ms-tnef",
+            TNEF + b"\1\3\x90\6\0\x10\0\0\0" + b"\xff\xff\xff\xff\3\x10\1\0\xff\xff\xff\x7f\0\0\0\0\0\0",
+        ),
+        TAKEN,
+    ),
+    "TNEF that is none": (typed("application/ms-tnef", b"\0" * 1_000), TAKEN),
+    "calendars in calendars": (typed("text/calendar", "BEGIN:VCALENDAR\r\n" * 5_000), TAKEN),
+    "a calendar of parameters": (
+        typed(
+            "text/calendar",
+            "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nDTSTART;" + "A=B;" * 20_000 + ":x\r\nEND:VEVENT\r\nEND:VCALENDAR",
+        ),
+        TAKEN,
+    ),
+    "a calendar of half a megabyte": (typed("text/calendar", "BEGIN:VEVENT\r\n" * 35_000), TAKEN),
+    "RTF of groups": (typed("text/rtf", "{\\rtf1" + "{" * 300_000), TAKEN),
+    "signatures in signatures": (typed("application/pkcs7-mime", SIGNED + b"\x24\x80" * 200_000), TAKEN),
+    "signed pieces without end": (typed("application/pkcs7-mime", SIGNED + b"\x05\x00" * 200_000), TAKEN),
+    "beginnings of clear signatures": (message("eve@bad.test", "-----BEGIN PGP SIGNED MESSAGE-----\n" * 20_000), TAKEN),
+    "beginnings of files": (message("eve@bad.test", "begin 644 x\n" * 40_000), TAKEN),
+    "files of yEnc without end": (message("eve@bad.test", "=ybegin name=x\n" * 40_000), TAKEN),
+    "images in HTML without end": (typed("text/html", "<img src='data:image/png;base64,AAAA'>" * 20_000), TAKEN),
+    "bytes that look like every charset": (message("eve@bad.test", b"\xe4\x20+AAA" * 100_000), TAKEN),
+    "a name in 100 pieces": (
+        mixed("Content-Type: a/b; " + ";".join(f"name*{n}*=%E2" for n in range(200)) + "\r\n\r\nx"),
+        TAKEN,
+    ),
     "10,000 parts": (mixed(*["\r\nx"] * 10_000), KEPT),
     "250 parts": (mixed(*["\r\nx"] * 250), TAKEN),
     "many lines in many parts": (nested(45) + b"\r\n" * 200_000, KEPT),

@@ -58,6 +58,7 @@ def test_charsets_are_those_of_browsers(data: bytes, charset: str, text: str) ->
         ("警報器が鳴る".encode("euc_jp") + b"\xfd\xfd" + "警報".encode("euc_jp"), "euc-jp", "警報器が鳴る�警報"),
         ("Привет".encode("cp1251") + b"\x98" + "мир".encode("cp1251"), "windows-1251", "Привет�мир"),
         ("日本語".encode()[:-1], "utf-8", "日本�"),  # cut off within a character
+        ("x��".encode(), "utf-8", "x��"),  # spoilt by the sender
     ],
 )
 def test_a_bad_byte_spoils_one_character(data: bytes, charset: str, text: str) -> None:

@@ -13,7 +13,8 @@ from notifiers.inbound import mail_text
 from notifiers.inbound import parts as mail_parts
 from notifiers.inbound import reading as inbound
 from notifiers.inbound.charsets import decoded
-from notifiers.inbound.mail_text import html_to_text, only_new
+from notifiers.inbound.history import divided
+from notifiers.inbound.mail_text import html_to_text, without_data
 from notifiers.inbound.reading import IncomingMail, read
 from notifiers.message_ids import OwnMail
 from notifiers.text import one_line, shortened, tidy
@@ -117,6 +118,12 @@ def test_a_message_without_a_sender_is_automatic_or_unusable() -> None:
 
 # Replies
 
+
+def only_new(text: str) -> str:
+    """Returns what the author of a reply wrote, if all that they quote is ours."""
+    return divided(text, "Ann Bell <ann@bell.test>").text
+
+
 QUOTING = "Tuesday suits us.\n\nOn Mon, 23 Nov 2026 at 10:15, Callout <support@callout.test> wrote:\n\n> Does it?\n"
 
 
@@ -184,14 +191,14 @@ def test_the_text_below_a_signature_is_kept() -> None:
 
 
 def test_the_text_around_a_quote_is_kept_to_the_last_line() -> None:
-    below = "\n".join(f"Line {n} {'x' * 300}" for n in range(400))  # beyond the lines that are searched for quotes
+    below = "\n".join(f"Line {n} {'x' * 300}" for n in range(400))
     quoted = "On Mon, 23 Nov 2026 at 10:15, Callout <support@callout.test> wrote:\n\n> We come.\n> Does it suit?"
     above = "Above " + "y" * 300
     assert only_new(f"\n\n{above}\n\n{quoted}\n\n{below}") == f"{above}\n\n{below}"
-    blank = "\n".join("" if 290 < n < 310 else f"Line {n}" for n in range(400))  # where the search stops
+    blank = "\n".join("" if 290 < n < 310 else f"Line {n}" for n in range(400))
     assert only_new(f"{above}\n\n{quoted}\n{blank}") == f"{above}\n\n{blank}"
     assert only_new(quoted) == quoted  # rather than an empty text
-    assert only_new(f"{below}\n{quoted}") == f"{below}\n{quoted}"
+    assert only_new(f"{below}\n{quoted}") == below
 
 
 def test_references_are_ordered_nearest_first_without_duplicates() -> None:
@@ -296,7 +303,6 @@ def test_the_first_alternative_with_text_is_read() -> None:
         ("Content-Type: text/plain; name=a.txt", "a.txt (text/plain)"),
         ("Content-Type: text/plain\r\nContent-Disposition: inline; filename=a.txt", "a.txt (text/plain)"),
         ("Content-Type: image/png", "image/png"),
-        ("Content-Type: message/rfc822\r\n\r\nFrom: x", "message/rfc822"),
         (f"Content-Type: a/b; name={'n' * 200}", f"{'n' * 200} (a/b)"),
         (f"Content-Type: a/b; name={'n' * 201}", f"{'n' * 199}… (a/b)"),
         (f"Content-Type: a/{'t' * 250}", f"a/{'t' * 197}…"),
@@ -313,6 +319,58 @@ def test_hidden_html_is_left_out() -> None:
     assert html_to_text("<html><head><title>secret</title></head><body>a</body></html>") == "a"
     assert html_to_text("<!-- secret --><p>a<!-- secret --></p><?secret?>") == "a"
     assert html_to_text(" \n") == html_to_text("<!-- x -->") == ""
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        '<div style="display:none;max-height:0;overflow:hidden">secret</div>',
+        '<div style="DISPLAY : NONE !important"><p>secret</p><p style="display:block">secret</p></div>',
+        '<span style="color:#fff;visibility: hidden">secret</span>',
+        '<span style="opacity:0">secret</span>',
+        '<span style="opacity: 0.0;">secret</span>',
+        '<div style="mso-hide:all;max-height:0px">secret</div>',
+        '<span style="font-size:0">secret</span>',
+        '<span style="font-size:1px;line-height:1px;color:#ffffff">secret</span>',
+        "<div hidden>secret</div>",
+        "<style>p.x, .pre { color: red; display: none !important }</style><div class='a pre'>secret</div>",
+    ],
+)
+def test_hidden_preheaders_are_left_out(hidden: str) -> None:
+    assert html_to_text(f"<body>{hidden}<p>It beeps.</p></body>") == "It beeps."
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        '<div style="opacity:0.9">It beeps.</div>',
+        '<div style="fill-opacity:0">It beeps.</div>',
+        '<div style="max-height:0.5em">It beeps.</div>',
+        '<div style="font-size:0"><span style="font-size:12px">It beeps.</span></div>',
+        '<div style="font-size:10px">It beeps.</div>',
+        "<style>@media (max-width: 9px) { .m { display: none } }</style><p class=m>It beeps.</p>",
+        "<style>.m b { display: none } .n { display: block }</style><p class='m n'>It beeps.</p>",
+    ],
+)
+def test_what_only_looks_hidden_is_shown(shown: str) -> None:
+    assert html_to_text(f"<body>{shown}</body>") == "It beeps."
+
+
+def test_quotes_in_html_have_marks() -> None:
+    html = "<p>Hi.</p>Ann:<blockquote type=cite><p>a</p>b<br>c<blockquote>d</blockquote></blockquote>Below."
+    assert html_to_text(html) == "Hi.\n\nAnn:\n\n> a\n>\n> b\n> c\n>\n>> d\n\nBelow."
+    assert html_to_text("<p>a&#xfff9;b&#x202e;c</p>") == "abc"  # nobody else can write our marks
+    deep = html_to_text("<blockquote>" * 200 + "x")
+    assert deep == f"{'>' * 20} x"
+
+
+def test_images_in_the_text_itself_are_left_out() -> None:
+    lines = "".join(f"{letter * 76}\n" for letter in "ABC")
+    for image in ("data:image/png;base64,iVBORw0KGgo=", f"data:image/gif;charset=x;base64,R0lG\n{lines}DD=="):
+        assert without_data(f"See ![x]({image})\nIt beeps\nagain.") == "See ![x](image)\nIt beeps\nagain."
+        assert without_data(f"[{image}]") == "(image)"
+    assert without_data("Your data:image/x is broken, data:") == "Your data:image/x is broken, data:"
+    assert taken(mail("<data:image/png;base64,AA> It beeps.")).text == "(image) It beeps."
 
 
 def test_huge_html_is_shortened_and_marked(monkeypatch: pytest.MonkeyPatch) -> None:
