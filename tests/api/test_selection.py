@@ -903,8 +903,8 @@ class Sent:
     _DRIVER = re.compile(r"\btypeinfo_tree\b|\bcurrent_setting\('jit'\)|\bset_config\('jit'")
     # The transaction that folds events into the stored counts, in the background.
     _COUNTING = "FROM event_log FOR UPDATE SKIP LOCKED"
-    # What else is asked in the background: whether the database has moved, what is revoked, whom to erase, which file to
-    # check.
+    # What else is asked in the background: whether the database has moved, what is revoked, whom to erase, and which
+    # file to check.
     _BACKGROUND = re.compile(
         r"pg_control_system\(\)|FROM token_revocations\b|FROM erasures\b|UPDATE attachments SET due_at\b"
     )
