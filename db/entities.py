@@ -8,16 +8,11 @@ from sqlalchemy import (
     ColumnElement,
     Double,
     FromClause,
-    Text,
-    case,
     column,
-    false,
     func,
     literal_column,
-    not_,
     or_,
     select,
-    true,
     type_coerce,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY

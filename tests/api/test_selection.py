@@ -903,8 +903,11 @@ class Sent:
     _DRIVER = re.compile(r"\btypeinfo_tree\b|\bcurrent_setting\('jit'\)|\bset_config\('jit'")
     # The transaction that folds events into the stored counts, in the background.
     _COUNTING = "FROM event_log FOR UPDATE SKIP LOCKED"
-    # What else is asked in the background: whether the database has moved, what is revoked, whom to erase.
-    _BACKGROUND = re.compile(r"pg_control_system\(\)|FROM token_revocations\b|FROM erasures\b")
+    # What else is asked in the background: whether the database has moved, what is revoked, whom to erase, and which
+    # file to check.
+    _BACKGROUND = re.compile(
+        r"pg_control_system\(\)|FROM token_revocations\b|FROM erasures\b|UPDATE attachments SET due_at\b"
+    )
 
     def __init__(self, log: Path, database: asyncpg.Connection[asyncpg.Record]) -> None:
         self._log = log
@@ -1001,14 +1004,16 @@ async def test_a_change_of_status_and_its_payload_are_one_statement(api: Api, wo
 
 
 async def test_a_new_ticket_and_its_payload_are_one_statement(api: Api, world: World, sent: Sent) -> None:
-    """After one for the customer and the property, which fill in the contact. A transaction is needed only to lock a
-    technician, for an idempotency key and for a transcript."""
+    """After one for the customer and the property, which fill in the contact, or for the customer with the contact's
+    address. A transaction is needed only to lock a technician, for an idempotency key and for a transcript."""
     texts = {"subject": "Siren", "description": "It howls."}
-    typed = {"contact": {"name": "John Doe", "email": "john@example.com"}}
+    linking = {"contact": {"name": "John Doe", "email": "john@example.com"}}
+    typed = {**linking, "customerId": None}
     customer = await api.new_customer()
     site = await api.new_property(customer)
     for given, expected in (
         (typed, ["WITH"]),
+        (linking, ["SELECT", "WITH"]),
         ({"customerId": customer}, ["SELECT", "WITH"]),
         ({"customerId": customer, "propertyId": site}, ["SELECT", "WITH"]),
         ({**typed, "idempotencyKey": f"key of {customer}"}, ["BEGIN", "INSERT", "WITH", "COMMIT"]),
