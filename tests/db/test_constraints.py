@@ -105,6 +105,7 @@ FINAL = (
     "before",
     "after",
     "note_id",
+    "attachment_id",
     "public",
 )
 
