@@ -15,10 +15,15 @@ from starlette.middleware.cors import CORSMiddleware
 REMEMBERED_SECONDS: Final = 7_200  # the longest that Chromium remembers a preflight's answer
 _METHODS: Final = ("GET", "HEAD", "POST", "PATCH", "DELETE")
 _EXPOSED: Final = (
+    "Accept-Ranges",
+    "Content-Disposition",
+    "Content-Range",
     "ETag",
-    "Location",
     "Retry-After",
+    "Tus-Extension",
+    "Tus-Max-Size",
     "Tus-Resumable",
+    "Tus-Version",
     "Upload-Expires",
     "Upload-Length",
     "Upload-Offset",
