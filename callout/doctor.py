@@ -195,7 +195,7 @@ async def _deliveries(url: str) -> Finding:
     """Checks whether due deliveries are being sent. Deliveries that were given up are counted but are not a problem."""
     connection = await asyncpg.connect(url)
     try:
-        ((waiting, overdue, held, dead, unheard),) = await connection.fetch(_UNDELIVERED, OVERDUE_MINUTES)
+        ((waiting, overdue, held, dead, unnotified),) = await connection.fetch(_UNDELIVERED, OVERDUE_MINUTES)
     finally:
         await connection.close()
     text = f"{waiting:,} to be sent, {dead:,} given up"
@@ -203,8 +203,8 @@ async def _deliveries(url: str) -> Finding:
         text += f", {held:,} held until their recipients confirm their addresses, or for a summary"
     if overdue:
         text += f"\n{overdue:,} have been due for more than {OVERDUE_MINUTES} minutes: no worker sends them"
-    if unheard:
-        text += "\nno admin recipients, and Google Chat is off: nobody hears of a ticket that has no technician"
+    if unnotified:
+        text += "\nno admin recipients, and Google Chat is off: nobody is notified of a ticket that has no technician"
     return Finding(overdue == 0, "queue", text)
 
 

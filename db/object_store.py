@@ -2,7 +2,7 @@
 
 An *object* is addressed by its contents: its name is their SHA-256, so the same file is stored once. Objects are never
 changed. A row of `attachments` may name an object only once it is there for good (`sync`, in a folder), and whoever
-deletes one must hold its lock (`db/attachments.py`).
+deletes one must hold its lock (`resolvers/attachment.py: hold_object`).
 
 An *upload* is a file that arrives in parts, each stored under the offset of its first byte. Nothing else is remembered
 of it, so it survives the process, and any server can go on with it. A part is written only if there is none at its

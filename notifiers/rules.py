@@ -93,7 +93,7 @@ def of_note(*, internal_only: bool) -> list[NotificationTarget]:
 def of_answer(*, reopens: bool) -> list[NotificationTarget]:
     """The targets of a customer's note, which may reopen the ticket: its technician or the admins, and the space."""
     kinds = [*([NoticeKind.REOPENED] if reopens else []), NoticeKind.CUSTOMER_ANSWERED]
-    # A space that hears of all notes goes on to, even if it is to hear of no answers in particular.
+    # A space that is notified of all notes still is, even if answers are off for it.
     in_space = [NotificationTarget(kind, Audience.SPACE) for kind in (*kinds, NoticeKind.NOTE_ADDED)]
     return [target for kind in kinds for target in _responsible(kind)] + in_space
 

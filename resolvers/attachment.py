@@ -1,8 +1,9 @@
 """Attachments: files on tickets and notes.
 
-A file is attached by `attachmentCreate`, and then uploaded (`resolvers/upload.py`); or it comes with a mail or a
-transcript, and is kept at once (`put`, `keep`). In both cases its object is stored before a row names it, and the row
-becomes READY or REJECTED together with its event, under the ticket's row lock.
+A file is attached by `attachmentCreate`, and then uploaded (`resolvers/upload.py`); or it comes with a mail, and is
+kept at once (`put`, `keep`). In both cases its object is stored before a row names it, the file worker
+(`callout/files/worker.py`) checks it, and the row becomes READY or REJECTED together with its event, under the ticket's
+row lock.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A browser loads an image without a header, so its URL has to say who asks. It names the viewer and when it was issued,
 and is signed (HMAC-SHA256, RFC 2104). Whoever is given one can use it until it expires, and only for as long as the
-viewer may see the attachment: both are checked when it is used (`resolvers/attachment.py: readable`).
+viewer may see the attachment: both are checked when it is used (`resolvers/upload.py: find_readable`).
 
 The time of issue is rounded down, so that the URL of an image stays the same for a while and browsers keep the image. A
 revocation of the viewer's tokens covers the URLs that were issued before it.

@@ -1,11 +1,11 @@
 """Inbound mail: a message creates a ticket, adds a note to the ticket that it replies to, or is ignored or kept aside.
 
 The From header can be forged, so an address proves nothing. A message can create a ticket, or add a note to a ticket
-that its address belongs to; its sender receives nothing but the mails that a ticket's contact receives anyway. To whom
-the ticket's mail was copied takes part in it, by an internal note unless they are verified. A reply
-from any other address creates a new ticket, whether or not the ticket that it names exists, so that the sender cannot
-find out. Nor can the service that hands the message in: it learns only what the message itself decides. A message that
-fails DMARC is kept aside; others say whether their sender was verified (docs/decisions/mail-authentication.md).
+that its address belongs to; its sender receives nothing but the mails that a ticket's contact receives anyway. Somebody
+to whom the ticket's mail was copied adds a note, too, an internal one unless they are verified. A reply from any other
+address creates a new ticket, whether or not the ticket that it names exists, so that the sender cannot find out. Nor
+can the service that hands the message in: it learns only what the message itself decides. A message that fails DMARC is
+kept aside; others say whether their sender was verified (docs/decisions/mail-authentication.md).
 `resolvers/inbound_review.py` has what admins do with messages that were ignored or kept aside.
 
 There is one transaction for each message: its effect commits together with the row that records the outcome. If the

@@ -1,5 +1,5 @@
-"""A customer's answers: somebody hears of them, they reopen a ticket or make another that follows it up, and nobody is
-mailed about what they have done themselves."""
+"""A customer's answers: somebody is notified of them, they reopen a ticket or make another that follows it up, and
+nobody is mailed about what they have done themselves."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ async def backdate(database: Database, ticket_id: str, days: float) -> None:
     )
 
 
-# Who hears of it
+# Who is notified
 
 
 async def test_an_answer_notifies_the_technician_and_the_space(
@@ -284,7 +284,7 @@ async def test_a_customer_confirms_or_reopens_their_own_resolved_ticket(
         assert (await set_status(mended.id, status, resolution="x"))["userErrors"][0]["code"] == "NOT_ALLOWED"
 
 
-# Nobody hears of what they did
+# Nobody is notified of what they did
 
 
 async def test_nobody_is_mailed_about_what_they_have_done_themselves(api: Api, company: Company, cora: Api) -> None:
