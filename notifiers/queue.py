@@ -22,7 +22,8 @@ from notifiers.outgoing_files import ADDED_FOR_CUSTOMER
 
 THREAD_MAX: Final = 20  # earlier mails that a mail refers to
 
-# A stranger who has given somebody's account number to a chatbot is not shown whose ticket it has become.
+# A stranger who has given somebody's account number to a chatbot is not shown whose ticket it has become, and a former
+# contact none of the files that have been added since.
 #
 # $1 and $2: channels, and how many deliveries to claim for each; $3: the lease in seconds; $4: seconds after which a
 # delivery is given up. One without an attempt by then gets none any more: it is claimed with `attempts` 0, to be
@@ -80,7 +81,10 @@ SELECT claimed.id, claimed.channel, claimed.attempts, claimed.kind, claimed.audi
         SELECT json_agg(json_build_array(name, content_type, size, encode(sha256, 'hex')) ORDER BY file.created_at, id)
         FROM (SELECT * FROM attachments WHERE ticket_id = claimed.ticket_id OFFSET 0) AS file
         WHERE {ADDED_FOR_CUSTOMER} AND file.customer_id IS NOT DISTINCT FROM ticket.customer_id
-            AND (finished_at >= claimed.created_at
+            AND (finished_at >= claimed.created_at AND EXISTS (
+                    SELECT FROM (SELECT * FROM ticket_events WHERE ticket_id = claimed.ticket_id OFFSET 0) AS added
+                    WHERE added.attachment_id = file.id
+                        AND lower(added.after ->> 'contact_email') = lower(claimed.recipient))
                 OR id = (SELECT attachment_id FROM ticket_events WHERE id = claimed.event_id))
     ) END AS files,
     ticket.id AS ticket_id, ticket.reference, ticket.subject, ticket.description, ticket.status, ticket.priority,

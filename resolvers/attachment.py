@@ -84,7 +84,7 @@ _ARRIVED = Statement(
     .where(_ATTACHMENTS.c.id == _id(), _ATTACHMENTS.c.state == AttachmentState.UPLOADING)
     .values(state=literal_column(f"'{AttachmentState.SCANNING}'"))
 )
-_LOCK_TICKET = Statement(select(_TICKETS.c.id).where(_TICKETS.c.id == _id()).with_for_update())
+_LOCK_TICKET = Statement(select(_TICKETS.c.customer_id).where(_TICKETS.c.id == _id()).with_for_update())
 _HOLD_OBJECT = Statement(
     select(func.pg_advisory_xact_lock_shared(literal_column(str(LOCK)), bindparam("number", type_=Integer())))
 )
@@ -180,20 +180,22 @@ async def settle(
     ticket_id = await _TICKET_OF.fetchval(transaction, id=attachment_id)
     if ticket_id is None:
         return False
-    await _LOCK_TICKET.fetchval(transaction, id=str(ticket_id))
+    customer_id = await _LOCK_TICKET.fetchval(transaction, id=str(ticket_id))
     new = {f"new_{name}": value for name, value in {"state": state, "reason": reason, **columns}.items()}
     settled = await _settlement(tuple(sorted(new))).fetchrow(transaction, id=attachment_id, **new)
     if settled is None:
         return False
     ready = state is AttachmentState.READY
+    # The ticket may have got another customer meanwhile, who must not learn that the former one's has a file.
+    unchanged = settled["customer_id"] == customer_id
     await event_log.attachment(
         transaction,
         Viewer(Role(settled["creator_kind"]), settled["creator_id"], settled["creator_name"]),
         str(ticket_id),
         attachment_id,
         TicketEventKind.ATTACHMENT_ADDED if ready else TicketEventKind.ATTACHMENT_REJECTED,
-        public=event_is_public(settled, state),
-        deliveries=TO_CUSTOMER if ready and is_for_customer(settled) else None,
+        public=unchanged and event_is_public(settled, state),
+        deliveries=TO_CUSTOMER if ready and unchanged and is_for_customer(settled) else None,
     )
     return True
 

@@ -33,6 +33,7 @@ from sqlalchemy import (
     any_,
     bindparam,
     cast,
+    exists,
     false,
     func,
     literal_column,
@@ -85,6 +86,7 @@ STEP_SECONDS = 0.05
 _MESSAGES = table(models.InboundMessageRow)
 _TICKETS = table(models.TicketRow)
 _CUSTOMERS = table(models.CustomerRow)
+_NOTES = table(models.NoteRow)
 _TECHNICIANS = table(models.TechnicianRow)
 _TECHNICIANS_ALL = _TECHNICIANS.alias("anybody")
 _SETTINGS = table(models.SupportSettingsRow)
@@ -133,16 +135,23 @@ _SPELLINGS = any_(bindparam("spellings", type_=_TEXTS))
 _CUSTOMER = Statement(select(_CUSTOMERS.c.id, _CUSTOMERS.c.name).where(func.lower(_CUSTOMERS.c.email) == _SPELLINGS))
 
 _COPIED = bindparam("address", type_=Text()) == any_(_MESSAGES.c.recipients)
+_DOUBTFUL = exists().where(_NOTES.c.id == _MESSAGES.c.note_id, _NOTES.c.internal_only)
 _IN_THREAD = _TICKETS.c.id == any_(bindparam("ours", type_=_UUIDS))
 # Each ticket that a message may refer to, with the name that it is referred to by: its id, a Message-ID or a reference;
-# and whether the message with this Message-ID was addressed or copied to the sender.
+# whether the message with this Message-ID was addressed or copied to the sender, and whether it is in doubt itself, and
+# so became an internal note.
 _SPOKEN_OF = Statement(
     union_all(
-        select(_TICKETS.c.id, cast(_TICKETS.c.id, Text).label("name"), false().label("copied")).where(_IN_THREAD),
-        select(_MESSAGES.c.ticket_id, _MESSAGES.c.message_id, _COPIED).where(
+        select(
+            _TICKETS.c.id,
+            cast(_TICKETS.c.id, Text).label("name"),
+            false().label("copied"),
+            false().label("doubtful"),
+        ).where(_IN_THREAD),
+        select(_MESSAGES.c.ticket_id, _MESSAGES.c.message_id, _COPIED, _DOUBTFUL).where(
             _MESSAGES.c.message_id == any_(bindparam("threads", type_=_TEXTS)), _MESSAGES.c.ticket_id.is_not(None)
         ),
-        select(_TICKETS.c.id, _TICKETS.c.reference, false()).where(
+        select(_TICKETS.c.id, _TICKETS.c.reference, false(), false()).where(
             _TICKETS.c.reference == any_(bindparam("references", type_=_TEXTS))
         ),
     )
@@ -153,17 +162,17 @@ def _locked_tickets(*, belonging: bool) -> Statement:
     """Selects and locks the tickets with the given ids, if they must be `belonging` those that the address belongs to:
     the contact's or the customer's address; a participant's, to whom a message on the ticket was copied, or who is the
     customer by another address; or the technician's or an admin's if the message replies to one of our mails, whose
-    Message-ID cannot be guessed.
+    Message-ID cannot be guessed. A participant `is_vouched_for` unless only doubtful messages were copied to them: a
+    stranger could have sent these.
 
     A service sees the notes on a ticket that it created, but must not learn the customer's address by guessing: there
     that address must be verified."""
     by_contact = func.lower(_TICKETS.c.contact_email) == _SPELLINGS
     hidden = and_(_TICKETS.c.creator_kind == ActorKind.SERVICE, ~bindparam("verified", type_=Boolean()))
     by_customer = func.coalesce(and_(func.lower(_CUSTOMERS.c.email) == _SPELLINGS, ~hidden), false())
-    by_participant = or_(
-        _TICKETS.c.id == any_(bindparam("copied", type_=_UUIDS)),
-        func.coalesce(_TICKETS.c.customer_id == bindparam("untagged", type_=UUID(as_uuid=False)), false()),
-    )
+    of_customer = func.coalesce(_TICKETS.c.customer_id == bindparam("untagged", type_=UUID(as_uuid=False)), false())
+    by_participant = or_(_TICKETS.c.id == any_(bindparam("copied", type_=_UUIDS)), of_customer)
+    is_vouched_for = or_(_TICKETS.c.id == any_(bindparam("vouched_for", type_=_UUIDS)), of_customer)
     by_admin = _ADDRESS.in_(select(func.lower(func.unnest(_SETTINGS.c.admin_recipients))))
     by_technician = and_(_TECHNICIANS.c.active, func.lower(_TECHNICIANS.c.email) == _ADDRESS)
     by_staff = and_(_IN_THREAD, or_(by_technician, by_admin))
@@ -176,6 +185,7 @@ def _locked_tickets(*, belonging: bool) -> Statement:
             by_contact.label("by_contact"),
             by_customer.label("by_customer"),
             and_(by_participant, ~of_staff).label("by_participant"),
+            is_vouched_for.label("is_vouched_for"),
         )
         .select_from(
             _TICKETS.outerjoin(_CUSTOMERS, _CUSTOMERS.c.id == _TICKETS.c.customer_id).outerjoin(
@@ -432,12 +442,18 @@ async def _answered(
     if not any(given.values()):
         return None, None
     spoken_of: dict[str, list[str]] = {}
-    copied = []
+    doubtful: list[str] = []
+    vouched_for: list[str] = []
     for row in await _SPOKEN_OF.fetch(transaction, **given, address=str(mail.from_address).lower()):
         spoken_of.setdefault(row["name"], []).append(str(row["id"]))
-        copied += [str(row["id"])] if row["copied"] else []
+        if row["copied"]:
+            (doubtful if row["doubtful"] else vouched_for).append(str(row["id"]))
     candidates = [id_ for name in (*named, *mail.tickets) for id_ in spoken_of.get(name, ())]
-    sender = await _sender(transaction, mail) | {"ours": ours, "copied": copied}
+    sender = await _sender(transaction, mail) | {
+        "ours": ours,
+        "copied": [*doubtful, *vouched_for],
+        "vouched_for": vouched_for,
+    }
     rows = await _BELONGING.fetch(transaction, ids=candidates, **sender)
     found = {str(row["id"]): row for row in rows}
     return next((found[id_] for id_ in candidates if id_ in found), None), next(iter(candidates), None)
@@ -454,6 +470,7 @@ async def _sender(transaction: Transaction, mail: IncomingMail) -> dict[str, Any
         "untagged": None if untagged is None else str(untagged["id"]),
         "ours": [],
         "copied": [],
+        "vouched_for": [],
     }
 
 
@@ -513,7 +530,7 @@ def _author_of_note(mail: IncomingMail, answered: Mapping[str, Any]) -> Viewer:
         return _customer(answered["customer_id"], answered["customer_name"])
     if mail.believed and answered["by_contact"]:
         return _outsider(mail, answered["contact_name"])
-    if mail.sender_verified and answered["by_participant"]:
+    if mail.sender_verified and answered["by_participant"] and answered["is_vouched_for"]:
         return _outsider(mail, from_whom)
     return Viewer(Role.SERVICE, GATEWAY, from_whom)
 

@@ -10,10 +10,11 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import Boolean, bindparam, func, literal_column, select
 from sqlalchemy.dialects.postgresql import BYTEA, UUID
 
 from db import models
+from db.enums import AttachmentState
 from db.object_store import Stored
 from db.postgres.statement import Statement
 from db.sql import table
@@ -35,6 +36,9 @@ _IS_ATTACHED = Statement(
         .where(
             _ATTACHMENTS.c.ticket_id == bindparam("ticket_id", type_=UUID(as_uuid=False)),
             func.coalesce(_ATTACHMENTS.c.uploaded_sha256, _ATTACHMENTS.c.sha256) == bindparam("digest", type_=BYTEA),
+            _ATTACHMENTS.c.internal_only == bindparam("internal_only", type_=Boolean()),
+            _ATTACHMENTS.c.customer_id.is_not_distinct_from(bindparam("customer_id", type_=UUID(as_uuid=False))),
+            _ATTACHMENTS.c.state != literal_column(f"'{AttachmentState.REJECTED}'"),
         )
         .exists()
     )
@@ -58,11 +62,16 @@ async def attach(
 ) -> None:
     """Attach the message's files, which have been stored, to a ticket that the transaction has locked or written, or to
     its note. `ticket` has its `id` and `customer_id`; `call.viewer` is the sender. An image within the text that the
-    ticket has already, such as the logo in a signature, is not attached again. Raises `ObjectGone`."""
+    ticket has already for the same readers, such as the logo in a signature, is not attached again. Raises
+    `ObjectGone`."""
     for file in _kept(mail.files):
         stored = Stored(hashlib.sha256(file.data).digest(), len(file.data))
         is_repeated = file.inline and await _IS_ATTACHED.fetchval(
-            transaction, ticket_id=str(ticket["id"]), digest=stored.digest
+            transaction,
+            ticket_id=str(ticket["id"]),
+            digest=stored.digest,
+            internal_only=internal_only,
+            customer_id=ticket["customer_id"],
         )
         if not is_repeated:
             await attachment.keep(

@@ -32,6 +32,7 @@ FOLLOW_UP = "The customer has answered an earlier ticket, which was closed. The 
 this one."""
 
 _TICKETS = table(models.TicketRow)
+_CUSTOMERS = table(models.CustomerRow)
 _UUID = UUID(as_uuid=False)
 
 
@@ -134,6 +135,12 @@ _NEWEST_FOLLOW_UP = Statement(
     .with_for_update()
 )
 
+_OWN_CONTACT = Statement(
+    select(*(_CUSTOMERS.c[name].label(f"contact_{name}") for name in ("name", "email", "phone"))).where(
+        _CUSTOMERS.c.id == bindparam("id", type_=_UUID)
+    )
+)
+
 
 async def taking_answer(
     transaction: Transaction, ticket: Mapping[str, Any], contact: str | None = None
@@ -156,7 +163,7 @@ async def _answer(transaction: Transaction, call: Call, ticket: Mapping[str, Any
         await answer(transaction, call, taking, note_id, body)
         return
     follow_up = {name: ticket[name] for name in ("subject", "category", "customer_id", "property_id")}
-    follow_up |= {name: ticket[name] for name in ("contact_name", "contact_email", "contact_phone")}
+    follow_up |= await _contact_of_follow_up(transaction, ticket)
     follow_up |= {
         "id": new_id(),
         "description": FOLLOW_UP,
@@ -169,3 +176,11 @@ async def _answer(transaction: Transaction, call: Call, ticket: Mapping[str, Any
     await tickets.write(transaction, call, follow_up, notify=False)
     await contacts.inherit(transaction, follow_up["id"])
     await write(transaction, call, follow_up["id"], note_id, body, rules.of_creation(None), internal_only=False)
+
+
+async def _contact_of_follow_up(transaction: Transaction, ticket: Mapping[str, Any]) -> dict[str, Any]:
+    """The contact's columns: those of the ticket if staff or the customer created it. A chatbot or mail may have named
+    a stranger, who must not get what the customer writes: then they are the customer's own."""
+    if not ticket_rules.is_by_outsider(ticket):
+        return {name: ticket[name] for name in ("contact_name", "contact_email", "contact_phone")}
+    return dict(await _OWN_CONTACT.fetchrow(transaction, id=str(ticket["customer_id"])) or {})

@@ -20,6 +20,7 @@ from notifiers.inbound.held import Held
 from notifiers.inbound.history import Divided, divided
 from notifiers.inbound.reading import IncomingMail
 from notifiers.message_ids import OwnMail
+from resolvers import ticket_rules
 from resolvers.mutation import Transaction
 
 _TICKETS = table(models.TicketRow)
@@ -63,6 +64,9 @@ async def held(
     ticket_id = str(ticket["id"])
     notes = await _HELD_NOTES.fetch(transaction, ticket_id=ticket_id, internal=internal)
     others = await _HELD_NAMES.fetchrow(transaction, ticket_id=ticket_id) or {}
+    if not (internal or ticket["by_customer"] or not ticket_rules.is_by_outsider(ticket)):
+        # As in our mails to such a contact, who may have guessed an account number (`notifiers/queue.py`).
+        ticket, others = {**ticket, "customer_name": None}, {**others, "address": None}
     return Held(
         [*_described(ticket), *(f"{row['body']}\n{row['quoted'] or ''}" for row in notes)],
         [*_named(ticket), *_words(others.values()), *(row["author_name"] for row in notes)],

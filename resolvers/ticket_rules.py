@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from db.enums import Role, TicketEventKind, TicketStatus
+from db.enums import ActorKind, Role, TicketEventKind, TicketSource, TicketStatus
 from resolvers.checks import Checks
 from resolvers.mutation import UserErrorCode
 
@@ -169,3 +169,10 @@ def _reopen(result: Change) -> None:
     result.kind = TicketEventKind.REOPENED
     result.values["resolution"] = None
     result.timestamps = {"resolved_at": False, "closed_at": False}
+
+
+def is_by_outsider(ticket: Mapping[str, Any]) -> bool:
+    """Whether neither staff nor a customer with a token created the ticket, so that its contact may be anybody."""
+    if ticket["creator_kind"] == ActorKind.CUSTOMER:
+        return bool(ticket["source"] != TicketSource.CUSTOMER)
+    return bool(ticket["creator_kind"] == ActorKind.SERVICE)

@@ -351,3 +351,17 @@ async def test_an_attachment_is_settled_once(api: Api, database: Database, pool:
     assert hashlib.sha256(b"x").digest() == await database.fetchval(
         "SELECT sha256 FROM attachments WHERE id = $1", key(file)
     )
+
+
+async def test_a_customer_does_not_learn_that_the_former_one_s_file_is_ready(api: Api, pool: Pool) -> None:
+    """A file can be checked after the ticket has changed hands."""
+    ann, bob = await api.new_customer(), await api.new_customer()
+    ticket = await api.new_ticket(customerId=ann)
+    async with api.customer(ann) as former, api.customer(bob) as owner:
+        file, _ = await announce(former, b"mine", ticketId=ticket)
+        await api.done("ticketUpdate", "__typename", ticketId=ticket, customerId=bob)
+        before = (await owner(ATTACHED, id=ticket))["ticket"]
+        async with pool.transaction() as transaction:
+            assert await settle(transaction, key(file), AttachmentState.READY)
+        assert (await owner(ATTACHED, id=ticket))["ticket"] == before
+    assert (await api(ATTACHED, id=ticket))["ticket"]["history"]["nodes"][-1]["kind"] == "ATTACHMENT_ADDED"

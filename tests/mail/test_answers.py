@@ -197,6 +197,24 @@ async def test_a_later_note_makes_a_ticket_that_follows_the_closed_one_up(
     assert await old.new_deliveries() == []
 
 
+async def test_a_stranger_whom_a_chatbot_has_named_is_not_the_contact_of_what_follows(
+    api: Api, company: Company, cora: Api, database: Database
+) -> None:
+    """Such a contact's mails hide whose ticket it is, which those about a ticket that the customer makes do not."""
+    number = (await cora("{ me { customer { accountNumber } } }"))["me"]["customer"]["accountNumber"]
+    eve = {"name": "Eve", "email": "eve@stranger.test"}
+    async with api.service() as chatbot:
+        old = await chatbot.new_ticket(accountNumber=number, contact=eve)
+    assert (await state(cora, old))["contact"] == eve
+    await api.done("ticketSetStatus", "__typename", ticketId=old, status="CLOSED")
+    await backdate(database, old, 15)
+    new = (await note(cora, old, "The alarm code is 4711."))["ticket"]
+    assert new["followUpOf"] == {"id": old}
+    assert (await state(cora, new["id"]))["contact"]["email"] == CORA
+    recipients = {recipient for *_, recipient in await deliveries_of(api, new["id"])}
+    assert recipients == {CORA, *ADMINS}
+
+
 async def test_further_answers_to_the_closed_ticket_go_to_the_one_that_follows_it_up(
     api: Api, company: Company, cora: Api, database: Database
 ) -> None:

@@ -46,6 +46,11 @@ async def mail_about_files(database: Database, mails: MailServer, ticket: str, a
     """The mail that gathers the files, without the time for which it waits for more."""
     due = f"UPDATE deliveries SET due_at = now() WHERE ticket_id = $1 AND {ABOUT_FILES} AND state = 'PENDING'"
     assert await database.execute(due, key(ticket)) == "UPDATE 1"
+    return await received(mails, address)
+
+
+async def received(mails: MailServer, address: str) -> EmailMessage:
+    """The mail about files that this address gets."""
     async with asyncio.timeout(WAIT_SECONDS):
         while True:
             for mail in mails.received:
@@ -100,3 +105,18 @@ async def test_nobody_is_mailed_their_own_files_or_internal_ones(
     await attach(api, PDF, ticketId=ticket, internalOnly=True, name="a.pdf", contentType="application/pdf")
     queued = f"SELECT count(*) FROM deliveries WHERE ticket_id = ANY ($1) AND {ABOUT_FILES}"
     assert await database.fetchval(queued, [key(ticket), key(own)]) == 0
+
+
+async def test_a_former_contact_gets_no_file_that_was_added_since(
+    api: Api, database: Database, mails: MailServer, ticket: str, address: str
+) -> None:
+    """Not even in a mail that still waits for more files, or for the mail server."""
+    other = address.replace("@", "3@")
+    await attach(api, PDF, ticketId=ticket, internalOnly=False, name="first.pdf", contentType="application/pdf")
+    await api.done("ticketUpdate", "__typename", ticketId=ticket, contact={"email": other})
+    await attach(api, PDF, ticketId=ticket, internalOnly=False, name="second.pdf", contentType="application/pdf")
+    due = f"UPDATE deliveries SET due_at = now() WHERE ticket_id = $1 AND {ABOUT_FILES} AND state = 'PENDING'"
+    assert await database.execute(due, key(ticket)) == "UPDATE 2"
+    for recipient, name in ((address, "first.pdf"), (other, "second.pdf")):
+        mail = await received(mails, recipient)
+        assert [part.get_filename() for part in mail.iter_attachments()] == [name]

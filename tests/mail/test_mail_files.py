@@ -15,6 +15,7 @@ from PIL import Image
 
 from db.object_store import ObjectStore
 from tests.helpers.api import Api, Refusal, Server
+from tests.helpers.attached_files import attach
 from tests.helpers.clamd import EICAR, Clamd
 from tests.helpers.database_checks import Database, key
 from tests.helpers.inbound_mail import OURS, Pipe
@@ -204,6 +205,21 @@ async def test_a_logo_in_signatures_does_not_clutter_but_a_screenshot_is_kept(ap
 
 def _noise(side: int) -> Image.Image:
     return Image.effect_noise((side, side), 60)
+
+
+async def test_a_screenshot_is_kept_although_staff_have_attached_the_same_internally(api: Api) -> None:
+    """Its sender sees their own file then, and learns nothing of that one."""
+    shot = encoded(_noise(202), "PNG")
+    id_ = await api.new_ticket(contact={"name": "Ina", "email": "ina@bell.test"})
+    await attach(api, shot, ticketId=id_, name="internal.png", contentType="image/png")
+    reference = (await api("query($id: ID!) { ticket(by: {id: $id}) { reference } }", id=id_))["ticket"]["reference"]
+    answer = mail(sender="ina@bell.test", Subject=f"Re: {reference}")
+    answer.add_alternative("<p>Look: <img src='cid:shot'></p>", "html")
+    body = list(answer.iter_parts())[1]
+    assert isinstance(body, EmailMessage)
+    body.add_related(shot, "image", "png", cid="<shot>", disposition="inline", filename="shot.png")
+    assert await sent(api, answer) == id_
+    assert states(await checked(api, id_)) == {"internal.png": "READY", "shot.png": "READY"}
 
 
 async def test_of_endless_files_the_first_are_kept_and_the_text_says_so(api: Api) -> None:

@@ -123,6 +123,25 @@ async def test_folding_reveals_no_internal_note(api: Api, opened: dict[str, str]
     assert (notes[-1]["body"], notes[-1]["quoted"]) == ("Yes.", f"{ABOVE}\n\n{internal}")
 
 
+async def test_folding_reveals_no_customer_to_a_stranger(api: Api) -> None:
+    """Whoever has given an account number that they have guessed to a chatbot could otherwise guess the name, too."""
+    unique = uuid.uuid4().hex[:8]
+    name, number, sender = f"Harbour {unique} Holdings", f"AC {unique}", f"eve-{unique}@stranger.test"
+    customer = await api.new_customer(name=name, accountNumber=number)
+    async with api.service("chatbot") as service:
+        id_ = await service.new_ticket(accountNumber=number, contact={"name": "Eve", "email": sender})
+    shown = (await api("query($id: ID!) { ticket(by: {id: $id}) { reference customer { id } } }", id=id_))["ticket"]
+    assert shown["customer"] == {"id": customer}
+    site = f"{unique} Harbour Street"
+    place = await api.new_property(customer, address=site)
+    await api.done("ticketUpdate", "__typename", ticketId=id_, propertyId=place)
+    for guess in (name, site):
+        body = f"Yes.\n\n{ABOVE}\n\n{marked(guess)}"
+        raw = message(f"Eve <{sender}>", body, subject=f"Re: [{shown['reference']}]")
+        notes = (await api(TICKET, id=await taken(api, raw)))["ticket"]["notes"]["nodes"]
+        assert (notes[-1]["body"], notes[-1]["quoted"]) == (body, None)
+
+
 async def test_a_service_does_not_read_what_is_folded(api: Api, opened: dict[str, str]) -> None:
     """Mails of ours are quoted there, with links and addresses that were meant for their recipients."""
     await note(api, opened, f"Zone 4.\n\n{ABOVE}\n\n{marked(ASKED)}")

@@ -213,6 +213,16 @@ async def test_whom_a_participant_copies_takes_part_as_well(api: Api, copied: di
     assert (await ticket_from(api, message(carol, "Yes.", references=id_)))["id"] == copied["id"]
 
 
+async def test_nobody_vouches_for_themselves_by_a_form(api: Api, copied: dict[str, str]) -> None:
+    """A stranger who knows the thread could name the customer in Reply-To, and copy the message to themselves."""
+    eve, id_ = f"{uuid.uuid4().hex[:12]}@eve.test", message_id()
+    headers = {"reply_to": copied["ann"], "cc": eve, "message_id": id_, "in_reply_to": copied["message_id"]}
+    form = message("Website <noreply@eve.test>", "Please ask Eve.", **headers)
+    assert (await ticket_from(api, received(form, "pass", "eve.test")))["id"] == copied["id"]
+    noted = await ticket_from(api, received(message(eve, "Pay me.", in_reply_to=id_), "pass", "eve.test"))
+    assert [note["internalOnly"] for note in noted["notes"]["nodes"]] == [True, True]
+
+
 async def test_staff_who_were_copied_write_no_public_note(api: Api) -> None:
     tess, id_ = address(), message_id()
     await api.new_technician(email=tess)
