@@ -381,7 +381,9 @@ class Term:
     def is_in(self, text: ColumnElement[Any]) -> Condition:
         """`text`, in searchable form, contains all words. No index is used for it: the planner would choose one by a
         guess at the frequency."""
-        return or_(*(contains_without_index(text, once(_words(each)[1]), _patterns(each)) for each in self._spellings))
+        return or_(
+            *(contains_without_index(text, once(_item(_words(each), 1)), _patterns(each)) for each in self._spellings)
+        )
 
     def index_condition(self, text: ColumnElement[Any]) -> Condition:
         """A condition that an index on `text` can answer. It holds for every text that the term `is_in`, and perhaps
@@ -424,9 +426,13 @@ def _patterns(term: ColumnElement[Any]) -> ColumnElement[Any]:
     return func.search_patterns(term, type_=ARRAY(Text()))
 
 
+def _item(array: ColumnElement[Any], place: int) -> ColumnElement[Any]:
+    return array[literal_column(str(place))]
+
+
 def _is_like(text: ColumnElement[Any], term: ColumnElement[Any]) -> Condition:
     """The text contains the longest words of the term. The index ignores a pattern without trigrams, such as '%'."""
-    words = [_patterns(term)[place] for place in range(1, INDEXED_WORDS + 1)]
+    words = [_item(_patterns(term), place) for place in range(1, INDEXED_WORDS + 1)]
     return and_(*(text.like(once(func.coalesce(word, literal_column("'%'"), type_=Text()))) for word in words))
 
 

@@ -56,7 +56,8 @@ STOP_SECONDS = 60
 # through a shell and the client in a URL.
 SOCKET_DIR = re.compile(r"[A-Za-z0-9_./-]{1,85}", re.ASCII)
 
-DUMP_OPTIONS = ("--format=custom", "--no-owner", "--no-privileges")
+# Compression is left out, because the server that restores it may have been built without lz4.
+DUMP_OPTIONS = ("--format=custom", "--no-owner", "--no-privileges", "--no-toast-compression")
 
 # The server's message about a data directory of another major version: the version of it, and its own.
 OTHER_VERSION = re.compile(r"was initialized by PostgreSQL version (\S+), .* this version (\S+?)\.?$", re.MULTILINE)

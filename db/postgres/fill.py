@@ -7,7 +7,7 @@ from typing import Final
 from alembic import op
 from sqlalchemy import text
 
-BATCH = 500
+BATCH = 100
 """Rows that are locked and written in one transaction, which takes a fraction of a second."""
 
 _NIL: Final = "00000000-0000-0000-0000-000000000000"

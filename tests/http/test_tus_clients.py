@@ -21,7 +21,7 @@ from tusclient.client import TusClient
 
 from callout.settings import Settings
 from tests.helpers.api import Api, Server
-from tests.helpers.attached_files import announce, ask, attached, reached, url_of
+from tests.helpers.attached_files import announce, ask, checked, reached, url_of
 from tests.helpers.paths import ROOT
 from tests.helpers.process import callout_process, free_port
 
@@ -117,5 +117,5 @@ async def test_an_upload_goes_on_wherever_it_was_cut_off(database_url: str, tmp_
         with callout_process(tmp_path, port=str(port), **settings) as process:
             async with Api(Server(process.url, known, database_url, process)) as api, asyncio.timeout(WITHIN):
                 await uploading
-                assert (await attached(api, attachment))["state"] == "READY"
+                assert await checked(api, attachment) == "READY"
                 assert (await ask(api, "GET", await url_of(api, attachment))).content == data

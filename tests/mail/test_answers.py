@@ -238,7 +238,9 @@ async def test_a_later_mail_makes_a_ticket_of_the_same_customer_with_the_sender_
     assert [tuple(row) for row in trusted] == [(jan["email"], True)]
     stranger = await write(api, "stranger@elsewhere.test", f"Re: {reference}")
     assert stranger["outcome"] == "TICKET_CREATED"
-    assert (await state(api, stranger["ticket"]["id"]))["followUpOf"] is None
+    # A ticket of their own, which leads those who see both to the one that they name.
+    assert (await state(api, stranger["ticket"]["id"]))["followUpOf"] == {"id": old.id}
+    assert await state(cora, stranger["ticket"]["id"]) is None
 
 
 async def test_staff_answer_a_closed_ticket_without_reopening_it(
