@@ -109,10 +109,10 @@ def _settings(settings: Settings) -> Iterator[str]:
     for field, declared in Settings.model_fields.items():
         name = configuration.variable(field)
         value = getattr(settings, field)
-        if value in (None, ()):
+        if declared.repr:
+            shown = str(value)
+        elif value is None:
             shown = "none"
-        elif declared.repr:
-            shown = ",".join(value) if isinstance(value, tuple) else str(value)
         elif field.endswith("_url"):
             shown = _without_secrets(value)
         else:
