@@ -188,7 +188,7 @@ def back_up(file: Path, force: bool) -> None:
     chosen = _with_embedded_database()
     contents = backup.write(chosen.data_dir, file, overwrite=force)
     click.echo(f"{file} has {contents.tickets:,} tickets, as of {contents.taken_at}.")
-    click.echo(f"Attached files are not in it: now copy {chosen.object_store.place}.")
+    click.echo(f"Attached files are not in it: now copy 'objects' in {chosen.object_store.place}.")
 
 
 @cli.command()

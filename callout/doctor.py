@@ -105,6 +105,7 @@ def _findings() -> Iterator[Finding]:
 
 
 def _settings(settings: Settings) -> Iterator[str]:
+    width = max(len(configuration.variable(field)) for field in Settings.model_fields)
     for field, declared in Settings.model_fields.items():
         name = configuration.variable(field)
         value = getattr(settings, field)
@@ -116,7 +117,7 @@ def _settings(settings: Settings) -> Iterator[str]:
             shown = _without_secrets(value)
         else:
             shown = f"{len(value.encode())} bytes, not shown"
-        yield f"{name:<23} {shown}" + ("" if os.environ.get(name) else "  (default)")
+        yield f"{name:<{width}} {shown}" + ("" if os.environ.get(name) else "  (default)")
 
 
 def _without_secrets(url: str) -> str:

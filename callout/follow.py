@@ -72,7 +72,7 @@ def line(message: dict[str, Any]) -> str:
         case "StreamReset":
             return f"reset ({message['reason']}): fetch your list again"
     ticket = message["ticket"]
-    what = f"{message['change']:<8}{message['kind']:<15}"
+    what = f"{message['change']:<8}{message['kind']:<14} "
     if ticket is None:
         return f"{what}{message['ticketId']}, which you can no longer see"
     shown = f"{ticket['reference']}  {ticket['status']:<12}{ticket['priority']:<8}{ticket['subject']}"

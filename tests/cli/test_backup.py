@@ -114,6 +114,7 @@ async def test_a_backup_taken_while_tickets_are_written_is_restored_whole(backed
         await fresh.start()
         restored = await tickets(fresh.url)
         assert f" {restored:,} tickets" in backed_up.printed and f" {restored:,} tickets" in done.stdout
+        assert f"now copy 'objects' in the folder {backed_up.source.directory}/files.\n" in backed_up.printed
         assert 50 <= restored < await tickets(backed_up.source.url)
         for nothing in (
             "SELECT subject FROM tickets GROUP BY subject HAVING count(*) <> 2",

@@ -176,6 +176,8 @@ def test_the_doctor_approves_a_healthy_installation_without_showing_secrets(call
         )
     ]
     assert SECRET not in done.stdout
+    rows = re.findall(r"^ +(CALLOUT_\w+ +)(\S.*)$", done.stdout, re.MULTILINE)
+    assert len({len(name) for name, _ in rows}) == 1, "the values are below each other"
 
 
 def test_the_doctor_reports_what_is_wrong() -> None:

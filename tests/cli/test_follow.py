@@ -166,6 +166,10 @@ async def test_a_refused_subscription_is_reported() -> None:
         (READY, "ready: changes are live from here on"),
         (RESET, "reset (CURSOR_EXPIRED): fetch your list again"),
         (CHANGE, "UPDATED STATUS_CHANGED TKT-A2B4C3  IN_PROGRESS HIGH    Panel beeps  (by Tess)"),
+        (
+            CHANGE | {"kind": "ATTACHMENT_ADDED"},
+            "UPDATED ATTACHMENT_ADDED TKT-A2B4C3  IN_PROGRESS HIGH    Panel beeps  (by Tess)",
+        ),
         (CHANGE | {"ticket": None, "change": "LEFT"}, "LEFT    STATUS_CHANGED tkt_1, which you can no longer see"),
     ],
 )
