@@ -146,8 +146,13 @@ async def _wire(
     links = FileLinks(identity, settings.api_base, settings.file_limits.upload_time, authenticator.is_revoked)
     await stack.enter_async_context(background(lambda: keep_swept(database, files, bell.ring)))
     engine = Engine(schema, preparer, database, cursors, channels, settings.own_mail, files, links, bell.ring)
-    file_worker = FileWorker(database, files.store, settings.scanner, heard=bell.ear().wait, written=bell.ring)
+    file_worker = FileWorker(database, files.store, settings.scanner, written=bell.ring)
     await stack.enter_async_context(background(file_worker.run))
+
+    def arrived() -> None:
+        file_worker.wake()
+        bell.ring()
+
     hub = Hub(database, settings.direct_url, bell, cursors)
     await stack.enter_async_context(background(hub.follow))
 
@@ -171,7 +176,7 @@ async def _wire(
         database=database,
         bell=bell,
         graphql=GraphQLEndpoint(preparer, engine, authenticator, budgets, with_ide=not settings.production),
-        uploads=Uploads(database, files, links, budgets, bell.ring),
+        uploads=Uploads(database, files, links, budgets, arrived),
         downloads=Downloads(database, files, links, budgets),
         sockets=Sockets(live, hub, connections, settings.times, access_log),
         event_streams=EventStreams(live, hub, connections, settings.times, tickets),

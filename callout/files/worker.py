@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -102,22 +102,26 @@ class FileWorker:
         store: ObjectStore,
         scanner: Scanner | None,
         *,
-        heard: Callable[[float], Awaitable[object]],
         written: Callable[[], None],
         pace: FilePace | None = None,
     ) -> None:
-        """`heard` waits for the bell, at most the given seconds. `written` is called when an event was written."""
+        """`written` is called when an event was written."""
         self._database = database
         self._store = store
         self._scanner = scanner
-        self._heard = heard
         self._written = written
         self._pace = pace or FilePace()
         self._cut_off = False
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look at once: a file has arrived. What arrives at other processes is found within `LOOKING_SECONDS`."""
+        self._woken.set()
 
     async def run(self) -> None:
         """Run until cancelled. The file that is being checked is then due again at once."""
         while True:
+            self._woken.clear()
             try:
                 claim = await self._claim()
                 if claim is not None:
@@ -126,7 +130,9 @@ class FileWorker:
                 self._failed(error)
                 claim = None
             if claim is None:
-                await self._heard(LOOKING_SECONDS)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOKING_SECONDS):
+                        await self._woken.wait()
 
     async def _claim(self) -> FileClaim | None:
         async with asyncio.timeout(ANSWER_SECONDS):

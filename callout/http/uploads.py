@@ -105,7 +105,7 @@ class Uploads(FileEndpoint):
     def __init__(
         self, database: Database, files: Files, links: FileLinks, budgets: Budgets, written: Callable[[], None]
     ) -> None:
-        """`written` is called when an event has been written."""
+        """`written` is called when a file has arrived, or an event has been written."""
         super().__init__(database, files, links, budgets)
         self._written = written
         self._receiving: Counter[Grant] = Counter()

@@ -195,6 +195,7 @@ async def test_a_ticket_whose_connection_is_lost_is_written_once(tmp_path: Path,
                 text = f"{name} {number}"
                 written = f"count(*) = 1 FROM tickets WHERE subject = '{text}'"
                 await ask(api, document("Prepared"))  # from now on the statement takes one round trip
+                await until(database, LOOKED)
                 proxy.hold()
                 if not committed:
                     await cut(database)
@@ -210,6 +211,12 @@ async def test_a_ticket_whose_connection_is_lost_is_written_once(tmp_path: Path,
         assert await database.fetchval("SELECT version FROM tickets WHERE id = $1", ticket[4:]) == 1 + 4 * 2
         assert await database.fetchval("SELECT count(*) FROM ticket_events") == 1 + 4 * 2 * 2
     await database.close()
+
+
+# The file worker looks for files once a second, and has just done so: it will not take the only connection.
+LOOKED = """true FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle'
+    AND query LIKE '%UPDATE attachments SET due_at%'
+    AND clock_timestamp() - state_change < interval '0.2 seconds' LIMIT 1"""
 
 
 def new_ticket(subject: str) -> str:
