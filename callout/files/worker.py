@@ -176,7 +176,8 @@ class FileWorker:
                 infection = await self._scanner.infection(self._store.read(digest))
                 if infection is not None:
                     return Verdict(f"The malware scanner has found {infection}.")
-            head = b"".join([piece async for piece in self._store.read(digest, 0, HEAD_BYTES)])
+            end = min(HEAD_BYTES, claim.row["size"])  # of an empty file, stores refuse to read a range
+            head = b"".join([piece async for piece in self._store.read(digest, 0, end)])
             type_ = content_type(head, claim.row["content_type"])
             return Verdict(columns={"content_type": type_} if type_ not in PHOTOS else await self._photo(claim, type_))
         except Unscannable:

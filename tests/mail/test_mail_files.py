@@ -222,6 +222,12 @@ async def test_a_screenshot_is_kept_although_staff_have_attached_the_same_intern
     assert states(await checked(api, id_)) == {"internal.png": "READY", "shot.png": "READY"}
 
 
+async def test_an_empty_file_is_one_too_and_nothing_waits_for_it(api: Api) -> None:
+    empty = ("empty.txt", "text/plain", b""), ("empty.png", "image/png", b"")
+    ticket = await checked(api, await sent(api, mail(*empty, ("full.txt", "text/plain", b"text"))))
+    assert states(ticket) == {"empty.txt": "READY", "empty.png": "READY", "full.txt": "READY"}
+
+
 async def test_of_endless_files_the_first_are_kept_and_the_text_says_so(api: Api) -> None:
     files = [(f"{number}.txt", "text/plain", str(number).encode()) for number in range(60)]
     ticket = await checked(api, await sent(api, mail(*files, sender="many@bell.test")))
