@@ -1,24 +1,18 @@
 """Tickets for `EventSource`, which cannot send an `Authorization` header: a page gets one with its token, and puts it
 into the URL of `/graphql/stream`.
 
-A ticket is the token itself, sealed (AES-GCM, NIST SP 800-38D), so that its stream ends when the token expires or is
-revoked. URLs end up in logs of proxies and in histories of browsers. So it is valid for seconds, and works once: the
-database keeps its id once it has been used. All servers of a database seal with the same key.
+A ticket is the token itself, sealed, so that its stream ends when the token expires or is revoked. URLs end up in logs
+of proxies and in histories of browsers. So it is valid for seconds, and works once: the database keeps its id once it
+has been used. All servers of a database seal with the same key.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import os
 import time
 import uuid
 from datetime import UTC, datetime
 from typing import Final
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import bindparam
 from sqlalchemy.dialects.postgresql import insert
 from starlette.responses import JSONResponse
@@ -29,6 +23,7 @@ from callout.http.context import request_of
 from callout.http.errors import AuthenticationUnavailable, Unauthenticated
 from callout.http.request import MethodNotAllowed, headers_of
 from db import models
+from db.events.seal import Seal
 from db.postgres.pool import OUTAGE
 from db.postgres.statement import Queryable, Statement
 from db.sql import table
@@ -48,23 +43,20 @@ class StreamTickets:
     """Issues and redeems the tickets of one database, which its event log's identity stands for."""
 
     def __init__(self, log_identity: str, database: Queryable) -> None:
-        self._cipher = AESGCM(hashlib.sha256(b"callout stream ticket 1 " + log_identity.encode()).digest())
+        self._seal = Seal("stream ticket 1", log_identity)
         self._database = database
 
     def issue(self, authorization: str) -> str:
         """Returns a ticket, valid for `VALID_SECONDS`, in place of this `Authorization` header."""
-        nonce = os.urandom(12)
-        content = f"{uuid.uuid4()} {int(time.time()) + VALID_SECONDS} {authorization}"
-        return base64.urlsafe_b64encode(nonce + self._cipher.encrypt(nonce, content.encode(), None)).decode()
+        return self._seal.seal(f"{uuid.uuid4()} {int(time.time()) + VALID_SECONDS} {authorization}")
 
     async def redeem(self, ticket: str) -> str:
         """Returns the `Authorization` header that the ticket stands for. Raises `Unauthenticated` if it is none of
         ours, has expired or was used before, and `AuthenticationUnavailable` if the database cannot say so now."""
-        try:
-            raw = base64.b64decode(ticket, altchars=b"-_", validate=True)
-            id_, expires_at, authorization = self._cipher.decrypt(raw[:12], raw[12:], None).decode().split(" ", 2)
-        except (binascii.Error, InvalidTag, ValueError):
-            raise Unauthenticated("The stream ticket is not valid.") from None
+        content = self._seal.open(ticket)
+        if content is None:
+            raise Unauthenticated("The stream ticket is not valid.")
+        id_, expires_at, authorization = content.split(" ", 2)
         if int(expires_at) < time.time():
             raise Unauthenticated("The stream ticket has expired.")
         try:

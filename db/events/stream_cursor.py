@@ -13,21 +13,15 @@ events below a cursor are still the same.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import os
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol, Self, TypeVar
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from db.enums import StreamResetReason
 from db.events.position import AUDIT, HASH, NOW, TICKETS, Position, Snapshot, unseen
+from db.events.seal import Seal
 from db.postgres.pool import Database
 
 REPLAY_MAX: Final = 50_000
@@ -35,26 +29,12 @@ REPLAY_MAX: Final = 50_000
 cheaper."""
 
 
-class StreamCursors:
-    """Seals and opens the cursors of one event log (AES-GCM, NIST SP 800-38D). The key is derived from the log's
-    identity, so that a cursor of another log does not open, and from the format, so that servers of the versions before
-    and after a change of the format do not open each other's. Each cursor has a fresh nonce, so that equal positions
-    look different."""
+class StreamCursors(Seal):
+    """Seals and opens the cursors of one event log. The purpose has the number of the format, so that servers of the
+    versions before and after a change of the format do not open each other's."""
 
     def __init__(self, log_identity: str) -> None:
-        self._cipher = AESGCM(hashlib.sha256(b"callout stream cursor 3 " + log_identity.encode()).digest())
-
-    def seal(self, position: str) -> str:
-        nonce = os.urandom(12)
-        return base64.urlsafe_b64encode(nonce + self._cipher.encrypt(nonce, position.encode(), None)).decode()
-
-    def open(self, cursor: str) -> str | None:
-        """The position in `cursor`, or None if this log has not sealed it."""
-        try:
-            raw = base64.b64decode(cursor, altchars=b"-_", validate=True)
-            return self._cipher.decrypt(raw[:12], raw[12:], None).decode()
-        except (binascii.Error, InvalidTag, ValueError):
-            return None
+        super().__init__("stream cursor 3", log_identity)
 
 
 _START = datetime(1, 1, 2).astimezone()
