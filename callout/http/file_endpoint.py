@@ -20,6 +20,7 @@ from callout.execution.budgets import Budgets, Charge
 from callout.http.context import request_of
 from callout.http.errors import RETRY, HttpError, Internal, TooManyRequests
 from callout.http.guard import ClientDisconnected, refuse
+from callout.http.request import MethodNotAllowed
 from db.errors import RateLimited
 from db.object_store import StoreError, StoreFull
 from db.postgres.outage import OutageLog
@@ -43,18 +44,6 @@ class NotFound(HttpError):
     status = 404
     code = "NOT_FOUND"
     default = "There is no such file, or its URL has expired."
-
-
-class NoSuchMethod(HttpError):
-    """The endpoint does not have the method."""
-
-    status = 405
-    code = "METHOD_NOT_ALLOWED"
-    default = "The method is not allowed here."
-
-    def __init__(self, methods: str) -> None:
-        super().__init__()
-        self.headers = ((b"allow", methods.encode()),)
 
 
 class Full(HttpError):
@@ -96,7 +85,7 @@ class FileEndpoint(ABC):
             if method == "OPTIONS":
                 await answer(marked, 204, self.options())
             elif method not in self.methods.split(", "):
-                raise NoSuchMethod(f"{self.methods}, OPTIONS")
+                raise MethodNotAllowed("The method is not allowed here.", allow=f"{self.methods}, OPTIONS")
             else:
                 with self._translated():
                     await self.respond(scope, method, headers, receive, marked)

@@ -45,12 +45,15 @@ class NotAcceptable(HttpError):
 
 
 class MethodNotAllowed(HttpError):
-    """The method is neither GET nor POST, or a GET asks for an operation that needs POST."""
+    """The method is none of those in `allow`, or a GET asks for an operation that needs POST."""
 
     status = 405
     code = "METHOD_NOT_ALLOWED"
     default = "Use POST; GET is for queries only."
-    headers = ((b"allow", b"GET, POST"),)
+
+    def __init__(self, message: str | None = None, *, allow: str = "GET, POST") -> None:
+        super().__init__(message)
+        self.headers = ((b"allow", allow.encode()),)
 
 
 def headers_of(scope: Scope) -> tuple[str | None, bytes, bytes | None]:

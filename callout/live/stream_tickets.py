@@ -77,7 +77,7 @@ class TicketOffice:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":
-            raise MethodNotAllowed("Use POST.")
+            raise MethodNotAllowed("Use POST.", allow="POST")
         authorization, _, _ = headers_of(scope)
         request_of(scope).viewer = await self._authenticator.authenticate(authorization)
         assert authorization is not None
