@@ -150,14 +150,16 @@ async def test_the_events_of_a_batch_are_ordered_by_time(one: Followed, database
 
 
 async def test_events_are_found_without_a_ring(
-    one: Followed, database: Database, ticket: str, monkeypatch: pytest.MonkeyPatch
+    database_url: str, database: Database, ticket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LOOKING_SECONDS", 0.02)
-    await one.look()
-    one.batches.clear()
-    written = await change(database, ticket)
-    await eventually(lambda: bool(one.batches))
-    assert one.events == [written]
+    monkeypatch.setattr(module, "LOOKING_SECONDS", 0.02)  # before the tail starts, or it may already wait an hour
+    async with followed(database_url, database) as one:
+        await one.listen()
+        await one.look()
+        one.batches.clear()
+        written = await change(database, ticket)
+        await eventually(lambda: bool(one.batches))
+        assert one.events == [written]
 
 
 # Reaching a position
