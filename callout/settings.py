@@ -206,7 +206,8 @@ class Settings(BaseSettings):
     api_url: str | None = Field(
         None,
         description="This API as its clients reach it: `https://api.example.com`. The URLs of attached files begin with"
-        " it. If not set, the server itself in development, and in production they are paths on the API's own host.",
+        " it, and pages of its origin may open sockets. If not set, the server itself in development, and in production"
+        " they are paths on the API's own host.",
     )
     files_url: str | None = Field(
         None,
@@ -514,6 +515,15 @@ class Settings(BaseSettings):
             service_bytes=self.files_per_day_service_mib * MEBIBYTE,
             upload_time=timedelta(hours=self.upload_hours),
         )
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The origins whose pages may open sockets, also where a proxy has changed the `Host` header: those that are
+        allowed, and the API's own."""
+        if self.api_url is None:
+            return self.allowed_origins
+        own = urlsplit(self.api_url)
+        return (*self.allowed_origins, f"{own.scheme}://{own.netloc}".lower())
 
     @property
     def api_base(self) -> str:

@@ -268,6 +268,13 @@ def test_anything_else_is_no_origin(tmp_path: Path, origin: str) -> None:
         development(tmp_path, allowed_origins=origin)
 
 
+def test_pages_of_the_apis_own_origin_may_open_sockets(tmp_path: Path) -> None:
+    listed = "https://a.example"
+    assert development(tmp_path, allowed_origins=listed).origins == (listed,)
+    given = development(tmp_path, allowed_origins=listed, api_url="https://API.example:8443/callout")
+    assert given.origins == (listed, "https://api.example:8443")
+
+
 def test_authserv_ids_are_separated_by_commas(tmp_path: Path) -> None:
     made = development(tmp_path, mail_authserv_id="MX.Maple.test, mx_2.maple.test ,,-")
     assert made.own_mail.servers == {"mx.maple.test", "mx_2.maple.test", "-"}
