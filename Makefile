@@ -70,7 +70,7 @@ lock: $(VENV)/pyvenv.cfg  ## Choose the newest versions that pyproject.toml allo
 	@echo "Locked: requirements.lock, requirements-dev.lock"
 
 LOCK := $(VENV)/lock/bin/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 \
-	--generate-hashes --no-header --no-annotate
+	--all-extras --generate-hashes --no-header --no-annotate
 
 clean:  ## Remove .venv and what the tools left; the database in .data stays
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
