@@ -96,8 +96,8 @@ def test_the_wheel_can_migrate_a_database_and_write_mail(tmp_path: Path, package
 
 def test_a_server_with_a_database_of_its_own_needs_no_extra(project: dict[str, Any], tmp_path: Path) -> None:
     """The modules that the extras bring cannot be imported here."""
-    extras = sum(project["project"]["optional-dependencies"].values(), [])
-    modules = [re.split(r"[\[>=<]", requirement)[0].replace("-", "_") for requirement in extras]
+    extras = project["project"]["optional-dependencies"].values()
+    modules = [re.split(r"[\[>=<]", each)[0].replace("-", "_") for requirements in extras for each in requirements]
     script = f"""
 import sys
 sys.modules |= dict.fromkeys({modules!r})
