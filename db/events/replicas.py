@@ -60,7 +60,7 @@ class _NoPrimary(Exception):
     """The primary cannot be asked, which says nothing about a replica."""
 
 
-class _Server:
+class _WatchedServer:
     """A connection to a server, by which its write-ahead log is watched. `number` counts the connections."""
 
     def __init__(self, url: str, position: str) -> None:
@@ -130,7 +130,7 @@ class Replica:
         self.agreed_with = 0
         """The number of the connection to the primary over which it has last agreed; 0 if it must not be read."""
         self._size = size
-        self._server = _Server(url, _REPLAYED)
+        self._server = _WatchedServer(url, _REPLAYED)
         self._database: Database | None = None
         self._outage = OutageLog(logger, f"{self.name} is left out", f"{self.name} is read again")
 
@@ -162,7 +162,7 @@ class Replica:
         self._server.close()
         self._outage.failed(error)
 
-    async def check(self, primary: _Server) -> bool:
+    async def check(self, primary: _WatchedServer) -> bool:
         """Finds out whether it can be read. Returns False if the primary cannot be asked."""
         try:
             await self._compare(primary)
@@ -181,7 +181,7 @@ class Replica:
         if self._database is not None:
             await self._database.close()
 
-    async def _compare(self, primary: _Server) -> None:
+    async def _compare(self, primary: _WatchedServer) -> None:
         await self._server.connect()
         (own,) = await self._server.fetch(_LOG)
         if not own["standby"]:
@@ -217,7 +217,7 @@ class Replicas:
         self.replicas = [Replica(number, url, size) for number, url in enumerate(urls, 1)]
         self.left_to_primary = 0
         """The number of reads for which no replica could be had."""
-        self._primary = _Server(primary_url, _FLUSHED)
+        self._primary = _WatchedServer(primary_url, _FLUSHED)
         self._turn = deque(self.replicas)
 
     async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record] | None:
