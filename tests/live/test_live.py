@@ -341,6 +341,8 @@ async def test_operations_on_one_socket_run_independently(api: Api) -> None:
         ticket = await api.new_ticket()
         assert {(await socket.receive())["id"] for _ in range(2)} == {"open", "all"}
         await socket.send(id="open", type="complete")
+        await socket.send(type="ping")
+        assert await socket.receive() == {"type": "pong"}
         await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority="LOW")
         assert (await socket.receive())["id"] == "all"
         await socket.quiet()
