@@ -251,6 +251,7 @@ async def test_a_services_filter_by_customer_is_silent_about_tickets_that_do_not
         assert await their_counts.next() == {"all": 1}
 
 
+@pytest.mark.slow
 async def test_a_replay_larger_than_the_queue_is_delivered_completely(api: Api) -> None:
     """And so are the events during the replay, which are more than the queue holds too."""
     ticket = await api.new_ticket()
