@@ -17,7 +17,7 @@ TEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-node test-pgbouncer test-proxies test-upgrade-database faults mutants corpora lint schema bench screenshots lock clean
+.PHONY: help run test test-slow test-node test-pgbouncer test-proxies test-upgrade-database faults mutants corpora lint schema bench screenshots lock clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-21s %s\n", $$1, $$2}'
@@ -25,8 +25,11 @@ help:  ## Show this list
 run: $(RUN_STAMP)  ## Start Callout with a demo company on 127.0.0.1:8000 (CALLOUT_PORT changes it)
 	@$(BIN)/python -m callout serve
 
-test: $(DEV_STAMP)  ## Run the tests (ARGS="-k name" passes options to pytest)
-	@$(TEST) $(ARGS)
+test: $(DEV_STAMP)  ## Run the tests but for the slow ones (ARGS="-k name" passes options to pytest)
+	@$(TEST) -m "not slow" $(ARGS)
+
+test-slow: $(DEV_STAMP)  ## Run the slow tests: servers and databases that stop, restart, starve or are upgraded
+	@$(TEST) -m slow $(ARGS)
 
 test-node: $(DEV_STAMP) $(NODE_STAMP)  ## Run the tests of the JavaScript client; they need Node 20 or newer, and npm
 	@$(TEST) -n0 -rs tests/live/test_graphql_ws.py tests/http/test_tus_clients.py $(ARGS)

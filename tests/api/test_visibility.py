@@ -166,7 +166,7 @@ async def company(server: Server) -> AsyncIterator[Company]:
 
     yield Company(admin, viewers, others, ids)
     for api in (admin, *viewers.values(), *others.values()):
-        await api.http.aclose()
+        await api.close()
 
 
 SEEN = {

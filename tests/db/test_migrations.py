@@ -118,6 +118,7 @@ async def schema(database: Database) -> dict[str, list[tuple[object, ...]]]:
     return {what: in_order(await database.fetch(query)) for what, query in DEFINITIONS.items()}
 
 
+@pytest.mark.slow
 async def test_each_step_keeps_all_rows_up_and_down_and_up_again(database: Database, empty_database: str) -> None:
     """After each step the counts are right, with folded and unfolded events, and the triggers work. Each downgrade
     restores the schema from before the step, and the last one leaves an empty schema."""

@@ -20,6 +20,8 @@ from tests.helpers.stress import SECRET
 from tests.helpers.terminal import Terminal
 from tests.helpers.upgrading import connected
 
+pytestmark = pytest.mark.slow
+
 BEFORE = "0005"  # the steps up to this one create the tables that they lock
 HEAD = REVISIONS[-1]
 MANY = 50  # rows; fewer than there are tickets, and more than the tables of one row have

@@ -141,7 +141,7 @@ async def make_world(server: Server) -> World:
                     change["resolution"] = "Done."
                 await admin.done("ticketsBulkUpdate", "results { userErrors { code } }", ticketIds=chosen, **change)
         for maker in makers.values():
-            await maker.http.aclose()
+            await maker.close()
     await _set_times(server, world.tickets)
     return world
 

@@ -303,7 +303,7 @@ async def test_a_token_in_use_is_refused_once_it_expires(server: Server, client:
     ends = int(time.time()) + 3
     brief = token(server.settings, exp=ends - auth.LEEWAY_SECONDS)
     while time.time() < ends - 0.5:
-        assert (await ask(client, brief)).status_code == 200
+        assert (await ask(client, brief)).status_code == 200 or time.time() > ends
         await asyncio.sleep(0.1)
     await asyncio.sleep(ends - time.time())
     assert assert_refused(await ask(client, brief)) == "The token has expired."
@@ -472,11 +472,11 @@ async def test_an_api_key_is_refused_once_it_has_expired(
     client: httpx.AsyncClient, database: Database, server: Server
 ) -> None:
     _, lasting = await add_api_key(database, expires_in=3600)
-    _, brief = await add_api_key(database, expires_in=1.5)
+    _, brief = await add_api_key(database, expires_in=3)
     _, expired = await add_api_key(database, expires_in=-1)
     assert (await ask(client, brief)).status_code == (await ask(client, lasting)).status_code == 200
     assert assert_refused(await ask(client, expired)) == "The API key has expired."
-    await asyncio.sleep(1.5)
+    await asyncio.sleep(3)
     assert assert_refused(await ask(client, brief)) == "The API key has expired."
     assert (await ask(client, lasting)).status_code == 200
 

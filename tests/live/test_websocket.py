@@ -228,6 +228,7 @@ async def test_a_viewer_has_at_most_fifty_sockets(api: Api) -> None:
                 pass
 
 
+@pytest.mark.slow
 async def test_a_client_that_stops_reading_is_closed_without_delaying_others(api: Api) -> None:
     """Several clients stop reading; a client that continues from their cursor receives everything."""
     async with following(api) as quick:
@@ -251,6 +252,7 @@ async def test_a_client_that_stops_reading_is_closed_without_delaying_others(api
         assert (await quick.next())["changedFields"] == ["description"]
 
 
+@pytest.mark.slow
 async def test_clients_that_stop_reading_use_bounded_memory(api: Api, server: Server) -> None:
     """Until they are closed, after some seconds."""
     many = " ".join(f"d{n}: description" for n in range(30))
