@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import strawberry
@@ -79,9 +80,10 @@ def _parse_time(value: Any) -> datetime:
 
 DATE_TIME = ScalarDefinition(
     name="DateTime",
-    description="A date and time with a UTC offset (ISO 8601), to the microsecond, such as `2026-11-23T08:15:00Z`.",
+    description="A date and time with a UTC offset (ISO 8601), such as `2026-11-23T08:15:00Z`. Answers have always six "
+    "digits of a second: `2026-11-23T08:15:00.000000+00:00`.",
     specified_by_url="https://datatracker.ietf.org/doc/html/rfc3339",
-    serialize=datetime.isoformat,
+    serialize=partial(datetime.isoformat, timespec="microseconds"),
     parse_value=_parse_time,
     parse_literal=None,
 )

@@ -34,7 +34,7 @@ from db.entity import Entity
 from db.errors import BadInput
 from db.ids import is_uuid, shown, split_id
 from db.limits import BULK_MAX, PAGE_MAX
-from db.sql import EMPTY_LIST, Condition, Expression, Row
+from db.sql import EMPTY_LIST, Condition, Expression, Row, json_value
 from db.visibility import ViewerParameter
 
 ColumnSource: TypeAlias = str | Callable[[Row, ViewerParameter], Expression]
@@ -64,7 +64,10 @@ class Column(FieldMapping):
     source: ColumnSource
 
     def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
-        return render.expression(selection, row, lambda draft: read_column(self.source, draft.this, draft.viewer))
+        return render.expression(selection, row, lambda draft: self._value(draft.this, draft.viewer))
+
+    def _value(self, row: Row, viewer: ViewerParameter) -> Expression:
+        return json_value(read_column(self.source, row, viewer))
 
 
 @dataclass(frozen=True, eq=False)
