@@ -515,6 +515,7 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
                 await answers.done(viewer, role, "ticketResolve", ticketId=own, resolution="Done.")
         await _give_up(database)
         await database.execute("UPDATE tickets SET follows_id = $1 WHERE id <> $1", ticket.partition("_")[2])
+        await _round_times(database)
         for role, viewer in (viewers | {admin: api}).items():
             await _ask_everything(answers, viewer, role, reference, start)
     assert answers.number > 60
@@ -530,6 +531,18 @@ async def _give_up(database: Database) -> None:
         "UPDATE deliveries SET state = 'DEAD', said = '550 No', finished_at = now()"
         " WHERE id IN (SELECT id FROM deliveries ORDER BY created_at DESC, id DESC LIMIT 2)"
     )
+
+
+async def _round_times(database: Database) -> None:
+    """Makes the last digit of all times a zero, which answers must have, too."""
+    await database.execute("SET session_replication_role = replica")  # no triggers: events are never changed
+    for name, column in await database.fetch(
+        "SELECT table_name, column_name FROM information_schema.columns JOIN information_schema.tables"
+        " USING (table_schema, table_name) WHERE table_schema = 'public' AND table_type = 'BASE TABLE'"
+        " AND data_type = 'timestamp with time zone' AND is_generated = 'NEVER' AND table_name <> 'event_log'"
+    ):
+        await database.execute(f"UPDATE {name} SET {column} = to_timestamp(trunc(extract(epoch FROM {column}), 5))")
+    await database.execute("RESET session_replication_role")
 
 
 async def _ask_everything(answers: Answers, viewer: Api, role: Role, reference: str, start: str) -> None:
