@@ -200,7 +200,7 @@ class Engine:
         body: dict[str, Any] = {"data": result.data}
         if formatted:
             body["errors"] = formatted
-        return Answer(orjson.dumps(body), True, codes)
+        return Answer(orjson.dumps(body), True, codes, has_secrets=any(map(_has_secrets, bound)))
 
     async def _answer(self, bound: BoundRoot, viewer: Viewer, client: str | None, charge: Charge) -> bytes | None:
         run = partial(self._run_at_once, bound, viewer, client, charge)
@@ -256,9 +256,16 @@ def _joined(bound: Sequence[BoundRoot], results: Sequence[bytes | GraphQLError],
         parts.append(b'"%b":%b' % (root.field.key.encode(), result))
     data = b"{%b}" % b",".join(parts) if whole else b"null"
     if not errors:
-        return Answer(b'{"data":%b}' % data, True)
+        return Answer(b'{"data":%b}' % data, True, has_secrets=any(map(_has_secrets, bound)))
     formatted, codes = formatted_errors(errors, request_id)
-    return Answer(b'{"errors":%b,"data":%b}' % (orjson.dumps(formatted), data), True, codes)
+    body = b'{"errors":%b,"data":%b}' % (orjson.dumps(formatted), data)
+    return Answer(body, True, codes, has_secrets=any(map(_has_secrets, bound)))
+
+
+def _has_secrets(root: BoundRoot) -> bool:
+    """Whether the root field may show a secret: a mutation a new API key, for instance, and a link to a file its
+    signature."""
+    return root.read.compiled.has_links or isinstance(root.field.selection.mapping, MutationField)
 
 
 def _not_done(root: BoundRoot, result: bytes | GraphQLError) -> bool:
