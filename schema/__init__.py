@@ -23,6 +23,7 @@ from schema.customer import CustomerMutations, CustomerQueries
 from schema.delivery import DeliveryMutations, DeliveryQueries
 from schema.event import TicketEvent
 from schema.executor import Executor
+from schema.federation import REPRESENTATION, FederationQueries, Representation
 from schema.inbound import InboundMutations, InboundQueries
 from schema.node import NodeQueries
 from schema.note import Note, NoteMutations
@@ -50,6 +51,7 @@ class Query(
     ApiKeyQueries,
     InboundQueries,
     AuditQueries,
+    FederationQueries,
 ): ...
 
 
@@ -95,7 +97,7 @@ def build() -> strawberry.Schema:
         mutation=Mutation,
         subscription=Subscription,
         types=[Note, Attachment, TicketEvent],
-        config=StrawberryConfig(scalar_map={datetime: DATE_TIME}),
+        config=StrawberryConfig(scalar_map={datetime: DATE_TIME, Representation: REPRESENTATION}),
         execution_context_class=Executor,
     )
     core = graphql_schema(built)
@@ -112,7 +114,8 @@ def build() -> strawberry.Schema:
                         field.resolve = _answer
     for root in filter(None, (core.query_type, core.mutation_type, core.subscription_type)):
         for name, field in root.fields.items():
-            check_scopes(f"{root.name}.{name}", field.extensions[MAPPING])
+            if name != "_service":  # a description of the schema, as `__schema` is
+                check_scopes(f"{root.name}.{name}", field.extensions[MAPPING])
     return built
 
 

@@ -185,8 +185,8 @@ class Preparer:
         self._requests: DependentCache[Any, Read] = DependentCache(
             _REQUEST_BYTES, getsizeof=lambda read: len(read.roots) * _BYTES_PER_ROOT
         )
-        self.marks = Marks(secrets.token_urlsafe(24), secrets.token_urlsafe(24))
-        """What stands in the JSON that statements return for stream cursors and the URLs of files."""
+        self.marks = Marks(*(secrets.token_urlsafe(24) for _ in range(3)))
+        """What stands in the JSON that statements return for stream cursors, the URLs of files and absent objects."""
 
     def operation(self, query: str, name: str | None) -> tuple[Document, OperationDefinitionNode]:
         """Returns the document and the operation to execute; `name` may be None if there is only one. Raises
