@@ -37,7 +37,7 @@ from schema.ticket import Ticket
 Representation = NewType("Representation", object)
 REPRESENTATION = ScalarDefinition(
     name="_Any",
-    description='An entity as another subgraph knows it, such as `{__typename: "Ticket", id: "tkt_…"}`.',
+    description="An entity as another subgraph knows it: an object with the name of its type and its id.",
     specified_by_url=None,
     serialize=lambda value: value,
     parse_value=lambda value: value,
@@ -82,7 +82,7 @@ class FederationQueries:
                 argument(
                     "representations",
                     list[Representation],
-                    f"Objects with `__typename` and `id`, at most {REPRESENTATIONS_MAX}.",
+                    f"The representations, at most {REPRESENTATIONS_MAX}.",
                 )
             ],
         ),

@@ -164,6 +164,8 @@ class Engine:
         compiled, mapping = read.compiled, read.field.selection.mapping
         if isinstance(mapping, Constant):
             return orjson.dumps(mapping.word)
+        if isinstance(mapping, NodeById) and read.bounds[0].shape is None:
+            return None
         if isinstance(mapping, TicketChangesPage):
             reader = Reader(read.field.selection, compiled, read.bounds, viewer, self._database)
             after, size = read.given.get("after"), read.bounds[0].size

@@ -32,9 +32,9 @@ from callout.http.errors import RETRY, retry_after
 from callout.http.ranges import ranges
 from callout.http.request import (
     BadBody,
-    Batch,
     MethodNotAllowed,
     NotAcceptable,
+    RequestBatch,
     headers_of,
     read_requests,
     send_methods,
@@ -147,7 +147,7 @@ class GraphQLEndpoint:
 
     # Batches
 
-    async def _answer_all(self, batch: Batch, viewer: Viewer, info: RequestInfo, charge: Charge) -> Answer:
+    async def _answer_all(self, batch: RequestBatch, viewer: Viewer, info: RequestInfo, charge: Charge) -> Answer:
         """Answers the requests of a batch, each as if it were alone, but for the status: queries at the same time, and
         one after another if there are mutations among them."""
         budget = self._budgets.of(viewer)

@@ -87,7 +87,7 @@ def headers_of(scope: Scope) -> RequestHeaders:
     return RequestHeaders(authorization, content_type, content_coding, accept, accept_encoding)
 
 
-Batch: TypeAlias = Sequence[GraphQLRequest | BadBody]
+RequestBatch: TypeAlias = Sequence[GraphQLRequest | BadBody]
 """Several requests that were sent at once; an error stands in the place of one that is none."""
 
 
@@ -100,7 +100,7 @@ async def read_request(scope: Scope, receive: Receive, headers: RequestHeaders, 
 
 async def read_requests(
     scope: Scope, receive: Receive, headers: RequestHeaders, charge: Charge, most: int
-) -> GraphQLRequest | Batch:
+) -> GraphQLRequest | RequestBatch:
     """The same, and also reads a batch of up to `most` requests."""
     content = await _content(scope, receive, headers, charge)
     return _batch(content, most) if isinstance(content, list) and most else _request(content)
@@ -129,7 +129,7 @@ def _decompressed(body: bytes, coding: bytes, charge: Charge) -> bytes:
     return found
 
 
-def _batch(content: list[Any], most: int) -> Batch:
+def _batch(content: list[Any], most: int) -> RequestBatch:
     if not 1 <= len(content) <= most:
         raise BadBody(f"A batch can have 1 to {most} requests.")
     if not all(isinstance(each, dict) for each in content):

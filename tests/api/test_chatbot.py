@@ -199,7 +199,7 @@ async def test_an_account_number_alone_does_not_reveal_its_customer(api: Api, da
       tickets(filter: {search: "quill"}) { totalCount } ticketCounts(filter: {search: "Zeph"}) { all } }"""
 
     async def readable(chatbot: Api, ticket: dict[str, Any]) -> Any:
-        return await chatbot(document, id=ticket["id"], customer=secret)
+        return await chatbot.seen(document, id=ticket["id"], customer=secret)
 
     async with api.service("guesser") as guesser, api.service("other guesser") as other:
         right, wrong = (

@@ -105,7 +105,7 @@ async def test_a_technician_sees_and_writes_notes_only_on_their_own_tickets(api:
     async with api.technician(technician) as tess:
         assert (await read(tess, theirs))["notes"]["nodes"][0]["body"] == "Beware of the dog."
         document = "query($ids: [ID!]!) { nodes(ids: $ids) { id } }"
-        assert (await tess(document, ids=[hidden["note"]["id"], elsewhere["note"]["id"]]))["nodes"] == [
+        assert (await tess.seen(document, ids=[hidden["note"]["id"], elsewhere["note"]["id"]]))["nodes"] == [
             {"id": hidden["note"]["id"]},
             None,
         ]
