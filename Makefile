@@ -31,8 +31,9 @@ test: $(DEV_STAMP)  ## Run the tests but for the slow ones (ARGS="-k name" passe
 test-slow: $(DEV_STAMP)  ## Run the slow tests: servers and databases that stop, restart, starve or are upgraded
 	@$(TEST) -m slow $(ARGS)
 
-test-node: $(DEV_STAMP) $(NODE_STAMP)  ## Run the tests of the JavaScript client; they need Node 20 or newer, and npm
-	@$(TEST) -n0 -rs tests/live/test_graphql_ws.py tests/http/test_tus_clients.py $(ARGS)
+test-node: $(DEV_STAMP) $(NODE_STAMP)  ## Run the tests of the JavaScript clients; they need Node 20 or newer, and npm
+	@$(TEST) -n0 -rs tests/live/test_graphql_ws.py tests/http/test_tus_clients.py \
+		tests/http/test_node_clients.py tests/api/test_federation.py $(ARGS)
 
 test-pgbouncer: $(DEV_STAMP)  ## Run the tests behind PgBouncer (apt install pgbouncer, or PGBOUNCER=/path/to/1.21 or newer)
 	@$(TEST) -n0 -rs tests/db/test_pgbouncer.py $(ARGS)

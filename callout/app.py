@@ -27,6 +27,7 @@ from callout.background import (
 )
 from callout.database import DatabaseUnusable, wait_for
 from callout.execution.budgets import Budgets
+from callout.execution.persisted import PersistedDocuments
 from callout.execution.prepare import Preparer
 from callout.execution.run import Engine
 from callout.files.worker import FileWorker
@@ -142,7 +143,7 @@ async def _wire(
         worker = notification_worker.worker(settings, database, channels, bell)
         await stack.enter_async_context(background(worker.run))
     budgets = Budgets(settings.allowances)
-    preparer = Preparer(graphql_schema(schema), settings.introspecting)
+    preparer = Preparer(graphql_schema(schema), settings.introspecting, PersistedDocuments(settings.trusted))
     files = Files(settings.object_store, settings.file_limits)
     links = FileLinks(identity, settings.api_base, settings.file_limits.upload_time, authenticator.is_revoked)
     await stack.enter_async_context(background(lambda: keep_swept(database, files, bell.ring)))
@@ -181,7 +182,15 @@ async def _wire(
         readiness=readiness,
         database=database,
         bell=bell,
-        graphql=GraphQLEndpoint(preparer, engine, authenticator, budgets, with_ide=not settings.production),
+        graphql=GraphQLEndpoint(
+            preparer,
+            engine,
+            authenticator,
+            budgets,
+            with_ide=not settings.production,
+            batch_max=settings.batch_max,
+            compressing=settings.compression,
+        ),
         uploads=Uploads(database, files, links, budgets, arrived),
         downloads=Downloads(database, files, links, budgets),
         sockets=Sockets(live, hub, connections, settings.times, access_log),

@@ -21,6 +21,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from callout.execution.budgets import UNLIMITED, Allowance
+from callout.execution.trusted import TrustedDocuments, read_manifest
 from callout.files.scanner import Scanner
 from callout.http.client_address import ClientAddresses, parse_network
 from db import retention
@@ -181,6 +182,23 @@ class Settings(BaseSettings):
         "staff",
         description="Who may read the schema by a query, and is given its names as suggestions by errors: all with a"
         " token, admins and technicians, or nobody.",
+    )
+    trusted_documents: Path | None = Field(
+        None,
+        description="A file with the documents of your clients, which requests may then name by their ids: a manifest"
+        " of Apollo's, or `{id: document}` as graphql-codegen and Relay write.",
+    )
+    trusted_documents_only: bool = Field(
+        False,
+        description="Whether all other documents are refused, those that introspect too.",
+    )
+    batch_max: Annotated[int, Field(ge=0, le=100)] = Field(
+        10, description="How many requests a client may send at once, as a JSON array; 0 for none."
+    )
+    compression: bool = Field(
+        True,
+        description="Whether answers of more than 1 KB are compressed for clients that accept it. Off if a proxy does"
+        " so.",
     )
     event_retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
         None,
@@ -441,6 +459,12 @@ class Settings(BaseSettings):
         return self.sender if self.mail_reply_to is None else Mailbox.parse(self.mail_reply_to)
 
     @property
+    def trusted(self) -> TrustedDocuments:
+        """The documents of the manifest. Raises `ValueError` if it can no longer be read."""
+        documents = {} if self.trusted_documents is None else read_manifest(self.trusted_documents)
+        return TrustedDocuments(documents, only=self.trusted_documents_only)
+
+    @property
     def introspecting(self) -> frozenset[Role]:
         """The roles that may introspect the schema."""
         return {"on": EVERYONE, "staff": STAFF, "off": frozenset[Role]()}[self.introspection]
@@ -609,6 +633,20 @@ class Settings(BaseSettings):
     @classmethod
     def _normalise_replica_urls(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(map(_database_url, urls))
+
+    @field_validator("trusted_documents")
+    @classmethod
+    def _readable_manifest(cls, path: Path | None) -> Path | None:
+        if path is not None:
+            read_manifest(path)
+        return path
+
+    @field_validator("trusted_documents_only")
+    @classmethod
+    def _with_documents(cls, only: bool, info: ValidationInfo) -> bool:
+        if only and info.data.get("trusted_documents") is None:
+            raise ValueError(f"needs {PREFIX}TRUSTED_DOCUMENTS, or all documents would be refused")
+        return only
 
     @field_validator("socket_silence_seconds")
     @classmethod

@@ -61,8 +61,24 @@ API_KEY = Entity("ApiKey", table(models.ApiKeyRow), "key", visibility.admins_onl
 INBOUND_MESSAGE = Entity("InboundMessage", table(models.InboundMessageRow), "inb", visibility.admins_only)
 AUDIT_ENTRY = Entity("AuditEntry", table(models.AuditEntryRow), "aud", visibility.admins_only)
 
-NODES = (TICKET, NOTE, ATTACHMENT, EVENT, CUSTOMER, PROPERTY, TECHNICIAN, ARTICLE)
-"""The entities that `node(id)` finds."""
+NODES = (
+    TICKET,
+    NOTE,
+    ATTACHMENT,
+    EVENT,
+    CUSTOMER,
+    PROPERTY,
+    TECHNICIAN,
+    ARTICLE,
+    DELIVERY,
+    API_KEY,
+    INBOUND_MESSAGE,
+    AUDIT_ENTRY,
+)
+"""The entities that `node(id)` finds: all that have ids."""
+
+FEDERATED = (TICKET, CUSTOMER, PROPERTY, TECHNICIAN)
+"""The entities that other subgraphs of a supergraph may extend (Apollo Federation 2)."""
 
 
 def _updated_column(role: Role) -> str:

@@ -40,6 +40,7 @@ PROGRESS_MAX = 50  # entries in the progress of a tracked ticket
 
 # Rows of a page.
 PAGE_DEFAULT = 20
+REPRESENTATIONS_MAX = 500  # of entities that a gateway asks for at once
 PAGE_MAX = 100
 
 # A reference is `TKT-` followed by six characters of an alphabet without look-alikes (no I, L, O, 0, 1).

@@ -20,6 +20,7 @@ import orjson
 from sqlalchemy import (
     CTE,
     ColumnElement,
+    DateTime,
     FromClause,
     Insert,
     Select,
@@ -43,7 +44,7 @@ from db.entities import API_KEY, ARTICLE, CUSTOMER, INBOUND_MESSAGE, NOTE, PROPE
 from db.enums import ActorKind, AuditAction, AuditObjectKind, Role
 from db.ids import is_uuid, new_id
 from db.postgres.statement import Queryable, Statement
-from db.sql import Row, table
+from db.sql import Row, json_value, table
 from db.viewer import Viewer
 from db.visibility import ViewerParameter
 from notifiers.text import shortened
@@ -276,6 +277,8 @@ _REFERENCES: Final = {
 }
 """Columns with keys, each with the prefix of its ids."""
 
+_TIMES: Final = sorted({each.name for audited in AUDITED for each in audited.c if isinstance(each.type, DateTime)})
+
 
 def changes(row: Row, viewer: ViewerParameter) -> FromClause:
     """A row for each column that the change has changed: `field` as the schema names it, `before` and `after` as
@@ -301,4 +304,5 @@ def _text(name: ColumnElement[Any], image: ColumnElement[Any]) -> ColumnElement[
         (name == literal_column(f"'{column}'"), literal_column(f"'{prefix}_'", Text()).concat(value))
         for column, prefix in _REFERENCES.items()
     )
-    return case(*references, else_=value)
+    is_time = name.in_([literal_column(f"'{time}'", Text()) for time in _TIMES])
+    return case(*references, (is_time, json_value(cast(value, DateTime(timezone=True)))), else_=value)

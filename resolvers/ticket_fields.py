@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import FromClause, Text, and_, case, cast, exists, func, literal_column, not_, or_, select
+from sqlalchemy import DateTime, FromClause, Text, and_, case, cast, exists, func, literal_column, not_, or_, select
 from sqlalchemy.dialects.postgresql import JSON, UUID
 
 from db import models
@@ -32,7 +32,7 @@ def has_chat(row: Row) -> Condition:
 def chat(row: Row, viewer: ViewerParameter) -> FromClause:
     """The transcript's messages in order: `author`, `body` and `at`, as text."""
     messages = select(_CHATS.c.messages).where(_CHATS.c.ticket_id == row.c.id).correlate(row).scalar_subquery()
-    return json_rows(messages, author=Text, body=Text, at=Text)
+    return json_rows(messages, author=Text, body=Text, at=DateTime(timezone=True))
 
 
 def allowed_statuses(row: Row, viewer: ViewerParameter) -> Expression:

@@ -22,7 +22,8 @@ from callout.execution.budgets import Charge, hold_back
 from callout.execution.request import GraphQLRequest
 from callout.http.context import request_of
 from callout.http.errors import HttpError, retry_after
-from callout.http.request import MethodNotAllowed, NotAcceptable, headers_of, parameter, ranges, read_request
+from callout.http.ranges import ranges
+from callout.http.request import MethodNotAllowed, NotAcceptable, headers_of, parameter, read_request, send_methods
 from callout.http.server import ENDING
 from callout.live.operations import Answered, Following, LiveApplication, Rejected, Reply
 from callout.live.stream_tickets import StreamTickets
@@ -61,16 +62,24 @@ class EventStreams:
         self._times = times
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        authorization, accept, content_type = headers_of(scope)
+        if scope["method"] == "OPTIONS":
+            await send_methods(send)
+            return
+        headers = headers_of(scope)
+        accept = headers.accept
         if accept and not any(quality and range_ in _ACCEPTED for range_, quality in ranges(accept.lower())):
             raise NotAcceptable("Accept text/event-stream.")
         info = request_of(scope)
-        session = await self._live.admit(authorization or await self._of_ticket(scope), info.client)
+        session = await self._live.admit(headers.authorization or await self._of_ticket(scope), info.client)
         info.viewer = session.viewer
         with self._live.charge(session) as charge:
-            request = await read_request(scope, receive, content_type, charge)
-            if scope["method"] == "GET" and await self._mutates(session, request, charge):
+            request = await read_request(scope, receive, headers, charge)
+            if scope["method"] != "POST" and await self._mutates(session, request, charge):
                 raise MethodNotAllowed("Use POST; GET is for queries and subscriptions.")
+        if scope["method"] == "HEAD":
+            await send(dict(_START))
+            await send({"type": "http.response.body", "body": b""})
+            return
         stream = _EventStream(scope, receive, send, self._times.beat)
         self._connections.enter(stream)
         try:

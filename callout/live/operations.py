@@ -155,8 +155,7 @@ class LiveApplication:
     async def _fetched(
         self, session: Session, request: GraphQLRequest, charge: Charge
     ) -> tuple[Document, OperationDefinitionNode]:
-        role = session.viewer.role
-        return await self._preparer.fetch_operation(request.query, request.operation_name, role, charge)
+        return await self._preparer.fetch(request, session.viewer, charge)
 
 
 def _answered(answer: Answer, info: RequestInfo) -> Answered | Rejected:

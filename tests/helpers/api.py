@@ -86,6 +86,19 @@ class Api:
             assert departures(SCHEMA, document, variables or {}, response["data"]) == []
         return response
 
+    async def seen(self, document: str, **variables: Any) -> Any:
+        """Like a call, for objects by their ids of which some may not be there for the viewer: returns `data`, after
+        checking that each of its errors is about one of these, which is null."""
+        response = await self.respond(document, variables)
+        for error in response.get("errors", ()):
+            assert error["extensions"]["code"] == "NOT_FOUND", response
+            assert error["message"] == "There is no such object, or you cannot see it."
+            value = response["data"]
+            for key in error["path"]:
+                value = value[key]
+            assert value is None
+        return response["data"]
+
     async def do(self, mutation: str, selection: str, **input: Any) -> Any:
         """Runs `mutation(input: …)`. Returns its payload, with `userErrors` besides the selection. A service's ticket
         gets the idempotency key that it needs, unless the input says something about it."""

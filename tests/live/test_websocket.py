@@ -174,15 +174,15 @@ async def test_sockets_are_refused_on_other_paths(api: Api) -> None:
 
 
 async def test_a_query_that_cannot_be_executed_is_answered_with_an_error(api: Api) -> None:
-    query = "query($of: ID!) { node(id: $of) { __typename } }"
+    query = "query($of: ID!) { customer: tickets(filter: {customerId: $of}) { __typename } }"
     async with live(api) as client:
         for variables in ({}, {"of": "nonsense"}):
             await client.subscribe("1", query, **variables)
             message = await client.receive()
             assert (message["id"], message["type"]) == ("1", "error"), message
             assert [error["extensions"]["code"] for error in message["payload"]] == ["BAD_USER_INPUT"]
-        await client.subscribe("1", query, of=await api.new_ticket())
-        assert await client.next() == {"__typename": "Ticket"}
+        await client.subscribe("1", query, of=await api.new_customer())
+        assert await client.next() == {"__typename": "TicketConnection"}
 
 
 async def test_a_null_in_a_required_argument_is_an_error_of_the_operation_alone(api: Api) -> None:
