@@ -59,8 +59,9 @@ class Feed(ABC):
         """Returns a message's payload with its cursor in place."""
 
     @abstractmethod
-    async def ready(self, cursor: str) -> bytes:
-        """Returns the payload that ends the replay: from here on, messages are live. Raises the database's errors."""
+    async def ready(self, cursor: str, *, resumed: bool) -> bytes:
+        """Returns the payload that ends the replay: from here on, messages are live. `resumed` says whether the stream
+        has continued from the client's cursor. Raises the database's errors."""
 
     @abstractmethod
     def reset(self, reason: StreamResetReason, cursor: str) -> bytes | None:

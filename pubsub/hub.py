@@ -77,7 +77,8 @@ class _GroupSubscriber:
     messages held back during its replay.
 
     `position` is that of the last message delivered to it, or of its cursor; None if the cursor is unknown. `resumes`
-    says whether there is any, and `ready` whether its replay has been completed.
+    says whether there is any, and `ready` whether its replay has been completed. `resumed` says whether the stream has
+    continued from the client's cursor, without a reset.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class _GroupSubscriber:
         self.subscriber = subscriber
         self.since = since
         self.position = position
-        self.resumes = resumes
+        self.resumes = self.resumed = resumes
         self.ready = False
         self._held: deque[tuple[bytes, StreamPosition]] | None = deque()
         self._held_bytes = 0
@@ -342,7 +343,7 @@ class Hub:
             await self._replay(feed, entry, now)
         if not entry.ready:
             position = StreamPosition(now)
-            entry.deliver_now(await feed.ready(position.sealed(self.cursors)), position)
+            entry.deliver_now(await feed.ready(position.sealed(self.cursors), resumed=entry.resumed), position)
             entry.ready = True
         await entry.catch_up()
 
@@ -354,7 +355,7 @@ class Hub:
             payload = feed.reset(checked.reason, position.sealed(self.cursors))
             if payload is not None:
                 entry.deliver_now(payload, position)
-            entry.ready = False
+            entry.ready = entry.resumed = False
             return
 
         async def of(events: Sequence[str]) -> list[Message]:
