@@ -33,7 +33,8 @@ class Feed(ABC):
     Feeds with equal keys are interchangeable, so their subscribers form one group. Feeds of one `family` differ in the
     values of their filters alone, and are asked together. Every event that can concern the feed has one of its `routes`
     and passes its `quick_test`. `at_once` is the most events to look up at a time; their messages are in memory
-    together. `quota` is that of the viewer for whom the feed was made.
+    together. `quota` is that of the viewer for whom the feed was made. `resumable` says whether a client can continue
+    after a message.
     """
 
     key: Hashable
@@ -42,6 +43,7 @@ class Feed(ABC):
     quick_test: QuickTest
     at_once: int
     quota: Quota
+    resumable: bool = True
 
     @abstractmethod
     async def of(self, events: Sequence[str]) -> list[Message]:

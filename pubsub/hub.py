@@ -112,6 +112,9 @@ class _GroupSubscriber:
         self.position, self.resumes = position, True
         self.subscriber.deliver(payload)
 
+    def cursor(self, cursors: StreamCursors) -> str | None:
+        return None if self.position is None else self.position.sealed(cursors)
+
     async def catch_up(self) -> None:
         """Delivers the messages held back, at the subscriber's pace; from then on messages are delivered directly."""
         while self._held:
@@ -130,6 +133,9 @@ class SubscriptionHandle:
         self._quota.enter(self._key)
         self.joining: asyncio.Task[None] | None = None
         self.leave: Callable[[], None] = lambda: None
+        self.cursor: Callable[[], str | None] = lambda: None
+        """Returns the stream cursor of the last message delivered; None if there is none, or the feed is not
+        resumable."""
         self._tail = tail
         tail.listen()
 
@@ -329,6 +335,8 @@ class Hub:
                 self._by_route[route].add(group)
         group.subscribers[entry] = subscription
         subscription.leave = partial(group.leave, entry)
+        if feed.resumable:
+            subscription.cursor = partial(entry.cursor, self.cursors)
         return self._tail.position
 
     async def _join_again(self, feed: Feed, entry: _GroupSubscriber, now: str) -> None:

@@ -113,6 +113,7 @@ class LiveValueFeed(Feed):
     `MERGING_SECONDS`."""
 
     at_once = sys.maxsize  # any number of events needs one message
+    resumable = False  # it always sends the current value
 
     def __init__(self, bound: BoundStream, viewer: Viewer, budget: Budget, database: Database) -> None:
         mapping = bound.selection.mapping
