@@ -17,7 +17,7 @@ TEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-node test-pgbouncer test-upgrade-database faults mutants corpora lint schema bench screenshots lock clean
+.PHONY: help run test test-node test-web test-pgbouncer test-upgrade-database faults mutants corpora lint schema bench screenshots lock clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-21s %s\n", $$1, $$2}'
@@ -30,6 +30,10 @@ test: $(DEV_STAMP)  ## Run the tests (ARGS="-k name" passes options to pytest)
 
 test-node: $(DEV_STAMP) $(NODE_STAMP)  ## Run the tests of the JavaScript client; they need Node 20 or newer, and npm
 	@$(TEST) -n0 -rs tests/live/test_graphql_ws.py tests/http/test_tus_clients.py $(ARGS)
+
+test-web: $(DEV_STAMP)  ## Run the tests in a browser (apt install chromium, or CHROMIUM=/path/to/it)
+	@command -v "$${CHROMIUM:-chromium}" >/dev/null || { echo "There is no Chromium: apt install chromium" >&2; exit 1; }
+	@$(TEST) -n0 tests/web $(ARGS)
 
 test-pgbouncer: $(DEV_STAMP)  ## Run the tests behind PgBouncer (apt install pgbouncer, or PGBOUNCER=/path/to/1.21 or newer)
 	@$(TEST) -n0 -rs tests/db/test_pgbouncer.py $(ARGS)
