@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from typing import TypedDict
+from typing import Final, TypedDict
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callout import health, logs, notification_worker
 from callout.auth.authenticator import Authenticator
+from callout.auth.tokens import IdeToken
 from callout.background import (
     background,
     keep_counted,
@@ -30,12 +31,14 @@ from callout.execution.budgets import Budgets
 from callout.execution.prepare import Preparer
 from callout.execution.run import Engine
 from callout.files.worker import FileWorker
-from callout.http import confirm_page, cross_origin, downloads, uploads
+from callout.http import confirm_page, cross_origin, downloads, front_page, uploads
 from callout.http.access_log import AccessLog
 from callout.http.connection_limits import ConnectionLimits
 from callout.http.downloads import Downloads
 from callout.http.endpoint import GraphQLEndpoint
 from callout.http.guard import RequestGuard, on_http_exception
+from callout.http.ide import Ide
+from callout.http.ide import files as files_of_ide
 from callout.http.uploads import Uploads
 from callout.live.event_stream import EventStreams
 from callout.live.operations import LiveApplication
@@ -98,7 +101,14 @@ def create_app(
             yield state
 
     return Starlette(
-        routes=[*health.ROUTES, *confirm_page.ROUTES, *uploads.ROUTES, *downloads.ROUTES],
+        routes=[
+            *front_page.routes(with_ide=chosen.with_ide),
+            *health.ROUTES,
+            *confirm_page.ROUTES,
+            *uploads.ROUTES,
+            *downloads.ROUTES,
+            *([files_of_ide()] if chosen.with_ide else []),
+        ],
         middleware=[
             *cross_origin.middleware(chosen.allowed_origins),
             Middleware(RequestGuard, access_log, chosen.client_addresses),
@@ -145,6 +155,9 @@ async def _wire(
     files = Files(settings.object_store, settings.file_limits)
     links = FileLinks(identity, settings.api_base, settings.file_limits.upload_time, authenticator.is_revoked)
     await stack.enter_async_context(background(lambda: keep_swept(database, files, bell.ring)))
+    ide = None
+    if settings.with_ide:
+        ide = Ide(None if settings.production else IdeToken(settings, database))
     engine = Engine(schema, preparer, database, cursors, channels, settings.own_mail, files, links, bell.ring)
     file_worker = FileWorker(database, files.store, settings.scanner, written=bell.ring)
     await stack.enter_async_context(background(file_worker.run))
@@ -175,13 +188,16 @@ async def _wire(
         readiness=readiness,
         database=database,
         bell=bell,
-        graphql=GraphQLEndpoint(preparer, engine, authenticator, budgets, with_ide=not settings.production),
+        graphql=GraphQLEndpoint(preparer, engine, authenticator, budgets, ide),
         uploads=Uploads(database, files, links, budgets, arrived),
         downloads=Downloads(database, files, links, budgets),
         sockets=Sockets(live, hub, connections, settings.times, access_log),
         event_streams=EventStreams(live, hub, connections, settings.times, tickets),
         stream_tickets=TicketOffice(authenticator, tickets),
     )
+
+
+_GRAPHQL: Final = ("/graphql", "/graphql/")
 
 
 class _GraphQLFirst:
@@ -191,10 +207,10 @@ class _GraphQLFirst:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == "/graphql":
+        if scope["type"] == "http" and scope["path"] in _GRAPHQL:
             endpoint: GraphQLEndpoint = scope["state"]["graphql"]
             await endpoint(scope, receive, send)
-        elif scope["type"] == "websocket" and scope["path"] == "/graphql":
+        elif scope["type"] == "websocket" and scope["path"] in _GRAPHQL:
             await scope["state"]["sockets"](scope, receive, send)
         elif scope["type"] == "http" and scope["path"] == "/graphql/stream":
             await scope["state"]["event_streams"](scope, receive, send)

@@ -69,7 +69,7 @@ class Settings(BaseSettings):
 
     env: Literal["development", "production"] = Field(
         "development",
-        description="`production` refuses unsafe conveniences, and offers no IDE.",
+        description="`production` refuses unsafe conveniences, and offers no IDE unless `CALLOUT_IDE` is on.",
     )
     database_url: str | None = Field(
         None,
@@ -168,6 +168,11 @@ class Settings(BaseSettings):
         "staff",
         description="Who may read the schema by a query, and is given its names as suggestions by errors: all with a"
         " token, admins and technicians, or nobody.",
+    )
+    ide: Literal["on", "off"] | None = Field(
+        None,
+        description="Whether browsers get the IDE at `/graphql`. Only in development if not set. In production it has"
+        " no token.",
     )
     event_retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
         None,
@@ -425,6 +430,10 @@ class Settings(BaseSettings):
     @property
     def reply_to(self) -> Mailbox:
         return self.sender if self.mail_reply_to is None else Mailbox.parse(self.mail_reply_to)
+
+    @property
+    def with_ide(self) -> bool:
+        return self.ide == "on" if self.ide is not None else not self.production
 
     @property
     def introspecting(self) -> frozenset[Role]:

@@ -21,9 +21,9 @@ from callout.execution.documents import InvalidDocument
 from callout.execution.prepare import Preparer
 from callout.execution.request import GraphQLRequest
 from callout.execution.run import Engine
-from callout.http import ide
 from callout.http.context import RequestInfo, request_of
 from callout.http.errors import RETRY, retry_after
+from callout.http.ide import Ide
 from callout.http.request import MethodNotAllowed, NotAcceptable, headers_of, ranges, read_request
 from db.errors import ClientError, RateLimited
 from db.viewer import Viewer
@@ -35,22 +35,22 @@ _STATUS = {"FORBIDDEN": 403, "RATE_LIMITED": 429, "UNAVAILABLE": 503}
 
 
 class GraphQLEndpoint:
-    """The ASGI application at `/graphql`. With `with_ide`, browsers get the IDE."""
+    """The ASGI application at `/graphql`. With an IDE, browsers get that."""
 
     def __init__(
-        self, preparer: Preparer, engine: Engine, authenticator: Authenticator, budgets: Budgets, *, with_ide: bool
+        self, preparer: Preparer, engine: Engine, authenticator: Authenticator, budgets: Budgets, ide: Ide | None
     ) -> None:
         self._budgets = budgets
         self._preparer = preparer
         self._engine = engine
         self._authenticator = authenticator
-        self._with_ide = with_ide
+        self._ide = ide
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = scope["method"]
         authorization, accept, content_type = headers_of(scope)
-        if method == "GET" and self._with_ide and b"text/html" in accept and not scope["query_string"]:
-            await _send(send, 200, b"text/html; charset=utf-8", ide.PAGE, ide.HEADERS)
+        if method == "GET" and self._ide is not None and b"text/html" in accept:
+            await self._ide(scope, receive, send)
             return
         media_type = _negotiated(accept)
         info = request_of(scope)
