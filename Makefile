@@ -34,8 +34,8 @@ try-ide: $(VENV)/pyvenv.cfg
 test: $(DEV_STAMP)  ## Run the tests (ARGS="-k name" passes options to pytest)
 	@$(TEST) $(ARGS)
 
-test-node: $(DEV_STAMP) $(NODE_STAMP)  ## Run the tests of the JavaScript client; they need Node 20 or newer, and npm
-	@$(TEST) -n0 -rs tests/live/test_graphql_ws.py tests/http/test_tus_clients.py $(ARGS)
+test-node: $(DEV_STAMP) $(NODE_STAMP)  ## Run the tests of the JavaScript clients; they need Node 20 or newer, and npm
+	@$(TEST) -n0 -rs tests/live/test_graphql_ws.py tests/live/test_stock_clients.py tests/http/test_tus_clients.py $(ARGS)
 
 test-web: $(DEV_STAMP) try-ide  ## Run the tests in a browser (apt install chromium, or CHROMIUM=/path/to/it)
 	@command -v "$${CHROMIUM:-chromium}" >/dev/null || { echo "There is no Chromium: apt install chromium" >&2; exit 1; }

@@ -1,4 +1,5 @@
-"""The IDE at `/graphql` and the page at `/`, as HTTP shows them. `tests/web/test_ide_in_browser.py` opens the IDE in a browser."""
+"""The IDE at `/graphql` and the page at `/`, as HTTP shows them. `tests/web/test_ide_in_browser.py` opens the IDE in a
+browser."""
 
 from __future__ import annotations
 
