@@ -18,6 +18,7 @@ _PATHS: Final = {
     "stream": "/graphql/stream",
     "ready": "/readyz",
     "alive": "/healthz",
+    "version": "/version",
 }
 
 _PAGE: Final = """<!DOCTYPE html>
@@ -57,6 +58,7 @@ _OTHERS: Final = (
     ("<code>/graphql/stream</code>", "The same operations as server-sent events."),
     ('<a href="readyz">/readyz</a>', "Whether the server can serve now."),
     ('<a href="healthz">/healthz</a>', "Whether its process is alive."),
+    ('<a href="version">/version</a>', "Which version it is."),
 )
 
 
