@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from typing import TypedDict
+from typing import Final, TypedDict
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callout import health, logs, notification_worker
 from callout.auth.authenticator import Authenticator
+from callout.auth.tokens import IdeToken
 from callout.background import (
     background,
     keep_counted,
@@ -31,12 +32,14 @@ from callout.execution.persisted import PersistedDocuments
 from callout.execution.prepare import Preparer
 from callout.execution.run import Engine
 from callout.files.worker import FileWorker
-from callout.http import confirm_page, cross_origin, downloads, uploads
+from callout.http import confirm_page, cross_origin, downloads, front_page, uploads
 from callout.http.access_log import AccessLog
 from callout.http.connection_limits import ConnectionLimits
 from callout.http.downloads import Downloads
 from callout.http.endpoint import GraphQLEndpoint
 from callout.http.guard import RequestGuard, on_http_exception
+from callout.http.ide import Ide
+from callout.http.ide import files as files_of_ide
 from callout.http.uploads import Uploads
 from callout.live.event_stream import EventStreams
 from callout.live.operations import LiveApplication
@@ -100,7 +103,14 @@ def create_app(
             yield state
 
     return Starlette(
-        routes=[*health.ROUTES, *confirm_page.ROUTES, *uploads.ROUTES, *downloads.ROUTES],
+        routes=[
+            *front_page.routes(with_ide=chosen.with_ide),
+            *health.ROUTES,
+            *confirm_page.ROUTES,
+            *uploads.ROUTES,
+            *downloads.ROUTES,
+            *([files_of_ide()] if chosen.with_ide else []),
+        ],
         middleware=[
             *cross_origin.middleware(chosen.allowed_origins),
             Middleware(RequestGuard, access_log, chosen.client_addresses),
@@ -152,6 +162,9 @@ async def _wire(
         replicas = Replicas(settings.direct_url, settings.database_replica_urls, settings.pool_size)
         stack.push_async_callback(replicas.close)
         await stack.enter_async_context(background(replicas.watch))
+    ide = None
+    if settings.with_ide:
+        ide = Ide(None if settings.production else IdeToken(settings, database))
     engine = Engine(schema, preparer, database, cursors, channels, settings.own_mail, files, links, bell.ring, replicas)
     file_worker = FileWorker(database, files.store, settings.scanner, written=bell.ring)
     await stack.enter_async_context(background(file_worker.run))
@@ -187,7 +200,7 @@ async def _wire(
             engine,
             authenticator,
             budgets,
-            with_ide=not settings.production,
+            ide,
             batch_max=settings.batch_max,
             compressing=settings.compression,
         ),
@@ -199,6 +212,9 @@ async def _wire(
     )
 
 
+_GRAPHQL: Final = ("/graphql", "/graphql/")
+
+
 class _GraphQLFirst:
     """Passes `/graphql` and the paths below it to their endpoints; bypasses the router for speed."""
 
@@ -206,10 +222,10 @@ class _GraphQLFirst:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == "/graphql":
+        if scope["type"] == "http" and scope["path"] in _GRAPHQL:
             endpoint: GraphQLEndpoint = scope["state"]["graphql"]
             await endpoint(scope, receive, send)
-        elif scope["type"] == "websocket" and scope["path"] == "/graphql":
+        elif scope["type"] == "websocket" and scope["path"] in _GRAPHQL:
             await scope["state"]["sockets"](scope, receive, send)
         elif scope["type"] == "http" and scope["path"] == "/graphql/stream":
             await scope["state"]["event_streams"](scope, receive, send)

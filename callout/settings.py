@@ -77,7 +77,7 @@ class Settings(BaseSettings):
 
     env: Literal["development", "production"] = Field(
         "development",
-        description="`production` refuses unsafe conveniences, and offers no IDE.",
+        description="`production` refuses unsafe conveniences, and offers no IDE unless `CALLOUT_IDE` is on.",
     )
     database_url: str | None = Field(
         None,
@@ -199,6 +199,11 @@ class Settings(BaseSettings):
         True,
         description="Whether answers of more than 1 KB are compressed for clients that accept it. Off if a proxy does"
         " so.",
+    )
+    ide: Literal["on", "off"] | None = Field(
+        None,
+        description="Whether browsers get the IDE at `/graphql`. Only in development if not set. In production it has"
+        " no token.",
     )
     event_retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
         None,
@@ -463,6 +468,10 @@ class Settings(BaseSettings):
         """The documents of the manifest. Raises `ValueError` if it can no longer be read."""
         documents = {} if self.trusted_documents is None else read_manifest(self.trusted_documents)
         return TrustedDocuments(documents, only=self.trusted_documents_only)
+
+    @property
+    def with_ide(self) -> bool:
+        return self.ide == "on" if self.ide is not None else not self.production
 
     @property
     def introspecting(self) -> frozenset[Role]:

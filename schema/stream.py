@@ -34,6 +34,10 @@ CURSOR = "The stream cursor of this message. A subscription that starts `after` 
 @strawberry.type(description="Sent once all missed events have been replayed. The messages that follow are live.")
 class StreamReady:
     cursor: str = part(CURSOR)
+    resumed: bool = part(
+        "Whether the stream has continued from your cursor. If false, there was no `after`, or a `StreamReset`: events "
+        "from before this message may be missing, so read what you show again."
+    )
 
 
 @strawberry.type(

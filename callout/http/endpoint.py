@@ -25,10 +25,10 @@ from callout.execution.documents import Document, InvalidDocument
 from callout.execution.prepare import Preparer
 from callout.execution.request import GraphQLRequest
 from callout.execution.run import Engine
-from callout.http import ide
 from callout.http.coding import COMPRESSED_FROM, accepted_coding, compressed
 from callout.http.context import RequestInfo, request_of
 from callout.http.errors import RETRY, retry_after
+from callout.http.ide import Ide
 from callout.http.ranges import ranges
 from callout.http.request import (
     BadBody,
@@ -56,8 +56,8 @@ _VARY = (b"vary", b"Accept-Encoding")
 
 
 class GraphQLEndpoint:
-    """The ASGI application at `/graphql`. With `with_ide`, browsers get the IDE. A batch may have up to `batch_max`
-    requests. Unless `compressing`, answers are never compressed."""
+    """The ASGI application at `/graphql`. With an IDE, browsers get that. A batch may have up to `batch_max` requests.
+    Unless `compressing`, answers are never compressed."""
 
     def __init__(
         self,
@@ -65,8 +65,8 @@ class GraphQLEndpoint:
         engine: Engine,
         authenticator: Authenticator,
         budgets: Budgets,
+        ide: Ide | None,
         *,
-        with_ide: bool,
         batch_max: int,
         compressing: bool,
     ) -> None:
@@ -74,7 +74,7 @@ class GraphQLEndpoint:
         self._preparer = preparer
         self._engine = engine
         self._authenticator = authenticator
-        self._with_ide = with_ide
+        self._ide = ide
         self._batch_max = batch_max
         self._compressing = compressing
 
@@ -85,8 +85,8 @@ class GraphQLEndpoint:
             return
         headers = headers_of(scope)
         coding = accepted_coding(headers.accept_encoding) if self._compressing and headers.accept_encoding else None
-        if method != "POST" and self._with_ide and b"text/html" in headers.accept and not scope["query_string"]:
-            await _send(send, 200, b"text/html; charset=utf-8", ide.PAGE, coding, ide.HEADERS)
+        if method != "POST" and self._ide is not None and b"text/html" in headers.accept:
+            await self._ide(scope, receive, send)
             return
         media_type = _negotiated(headers.accept)
         info = request_of(scope)

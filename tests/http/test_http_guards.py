@@ -11,10 +11,8 @@ import socket
 import subprocess
 import sys
 import time
-from base64 import b64encode
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -33,7 +31,6 @@ from callout.http import access_log, guard
 from callout.http.access_log import AccessLog
 from callout.http.client_address import ClientAddresses
 from callout.http.context import CURRENT, RequestInfo
-from callout.http.endpoint import GraphQLEndpoint
 from callout.http.guard import RequestGuard, read_body
 from callout.http.server import BoundedProtocol
 from callout.logs import JsonFormatter, TextFormatter
@@ -490,35 +487,6 @@ async def serving(app: ASGIApp) -> AsyncIterator[str]:
         finally:
             server.should_exit = True
             await task
-
-
-async def test_the_page_of_the_ide_is_bounded_by_its_headers() -> None:
-    """It may load what it names, run its own scripts, and be shown by no other page."""
-    nothing: Any = None
-    app = RequestGuard(
-        GraphQLEndpoint(nothing, nothing, nothing, nothing, with_ide=True, batch_max=1, compressing=False),
-        AccessLog(),
-        ClientAddresses(()),
-    )
-    async with serving(app) as url, httpx.AsyncClient(base_url=url, verify=False) as client:
-        response = await client.get("/graphql", headers={"accept": "text/html,application/xhtml+xml"})
-    assert response.headers["content-type"] == "text/html; charset=utf-8"
-    headers = [response.headers[f"x-{name}-options"] for name in ("content-type", "frame")]
-    assert (*headers, response.headers["referrer-policy"]) == ("nosniff", "DENY", "no-referrer")
-    policy = {}
-    for directive in response.headers["content-security-policy"].split("; "):
-        name, *sources = directive.split()
-        policy[name] = sources
-    assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == ["'none'"]
-    assert policy["connect-src"] == ["'self'"]
-    scripts = re.findall(r"<script\s*(.*?)>(.*?)</script>", response.text, re.DOTALL)
-    for attributes, text in scripts:
-        digest = b64encode(sha256(text.encode()).digest()).decode()
-        loaded = re.search(r'src="(.*?)"', attributes)
-        assert (loaded[1] if loaded else f"'sha256-{digest}'") in policy["script-src"]
-    assert len(policy["script-src"]) == len(scripts) > 3
-    styles = re.findall(r'rel="stylesheet"\s*href="(.*?)"', response.text)
-    assert policy["style-src"] == ["'unsafe-inline'", *styles]
 
 
 def test_each_request_is_logged_in_one_line_without_secrets(server: Server, credential: str) -> None:

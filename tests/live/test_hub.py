@@ -124,7 +124,7 @@ class TicketFeed(Feed):
     def with_cursor(self, payload: bytes, cursor: str) -> bytes:
         return b"%b\t%b" % (payload, cursor.encode())
 
-    async def ready(self, cursor: str) -> bytes:
+    async def ready(self, cursor: str, *, resumed: bool) -> bytes:
         self._fail()
         return f"{READY}\t{cursor}".encode()
 

@@ -300,6 +300,25 @@ async def test_an_invalid_cursor_is_answered_with_a_reset(api: Api, cursor: str)
         assert (await screen.next())["ticketId"] == ticket
 
 
+async def test_a_stream_says_whether_it_has_continued_from_a_cursor(api: Api) -> None:
+    """Clients that forget their cursor would otherwise not notice that they miss something."""
+
+    async def first(after: str | None) -> list[tuple[str, bool | None]]:
+        async with live(api) as screen:
+            await screen.subscribe("1", CHANGES, filter=None, after=after)
+            received: list[tuple[str, bool | None]] = []
+            while not received or received[-1][0] != "StreamReady":
+                message = await screen.next()
+                received.append((message["__typename"], message.get("resumed")))
+            return received
+
+    cursor = (await api("{ tickets(first: 1) { streamCursor } }"))["tickets"]["streamCursor"]
+    await api.new_ticket()
+    assert await first(None) == [("StreamReady", False)]
+    assert await first(cursor) == [("TicketChange", None), ("StreamReady", True)]
+    assert await first("nonsense") == [("StreamReset", None), ("StreamReady", False)]
+
+
 async def test_a_future_cursor_is_answered_with_a_reset(api: Api) -> None:
     cursors = StreamCursors(await identity(api))
     async with following(api, after=cursors.seal(f"{2**40}:{2**40}:/0")) as screen:
