@@ -84,11 +84,13 @@ class Parameters:
 class Slots:
     """Collects the values of one request, in the order in which the criteria are read, and limits their number.
 
-    `words_are_values` says that sets of words are values too (`WordsShape`)."""
+    `words_are_values` says that sets of words are values too (`WordsShape`). The criteria of a `live` filter decide
+    about the images of an event."""
 
-    def __init__(self, *, words_are_values: bool = False) -> None:
+    def __init__(self, *, words_are_values: bool = False, live: bool = False) -> None:
         self.values: list[Any] = []
         self.words_are_values = words_are_values
+        self.live = live
         self.criteria = 0
         self.depth = 0
 
@@ -484,7 +486,9 @@ class Contains(Searching):
         searchable = row.c.searchable
         return term.is_in(first_part(searchable) if viewer.role is Role.SERVICE else searchable)
 
-    def index_condition(self, row: Row, shape: SearchShape, parameters: Parameters) -> Condition:
+    def index_condition(
+        self, row: Row, shape: SearchShape, parameters: Parameters, viewer: ViewerParameter
+    ) -> Condition:
         return parameters.term(shape).index_condition(row.c.searchable)
 
 

@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from db import ddl, ddl_search
+from db import ddl, ddl_search, ddl_texts
 from db.events import counts
 from db.models import Base
 from db.postgres import migrate
@@ -77,6 +77,8 @@ def created_from_models(connection: Connection) -> dict[str, list[tuple[object, 
     for statement in (*ddl.ATTACHMENT_FUNCTIONS, *ddl.ATTACHMENT_TRIGGERS):
         connection.exec_driver_sql(statement)
     for statement in (*ddl_search.SOURCES, *ddl_search.TICKET_TRIGGERS, *ddl_search.CUSTOMER_TRIGGERS):
+        connection.exec_driver_sql(statement)
+    for statement in (*ddl_texts.FUNCTIONS, *ddl_texts.TRIGGER_FUNCTIONS, *ddl_texts.TRIGGERS):
         connection.exec_driver_sql(statement)
     return definitions(connection)
 
