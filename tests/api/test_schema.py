@@ -564,8 +564,8 @@ async def _ask_everything(answers: Answers, viewer: Api, role: Role, reference: 
             depth = {"node": 0, "nodes": 0, "ticket": 2}.get(name, 1)
             # Tickets below tickets, and excerpts, are too many in most documents; these show that they conform.
             tickets_below, excerpts = name == "tickets" and "text" not in given, name == "articles" or "text" in given
-            without = () if tickets_below else ("followUps", "followUpOf")
-            without += () if excerpts else ("excerpt",)
+            without = [] if tickets_below else ["followUps", "followUpOf"]
+            without += [] if excerpts else ["excerpt"]
             document = Everything(role, *without).of(f"query{declared}", name, given, depth)
             await answers.answer(viewer, document, variables)
             asked += 1
