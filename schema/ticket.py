@@ -55,6 +55,7 @@ from db.limits import (
     SUBJECT_MAX,
 )
 from db.lists.criteria import CRITERIA_MAX
+from db.lists.texts import CONDITIONS
 from db.ticket_totals import ALL_TICKETS
 from resolvers import ticket, ticket_fields
 from resolvers.mutation import user_errors
@@ -255,7 +256,7 @@ class AssigneeFilter:
 
 @strawberry.input(
     description=f"A filter for tickets. All conditions must hold. At most {CRITERIA_MAX} conditions, including nested "
-    "ones."
+    f"ones; a `text` counts as {CONDITIONS}."
 )
 class TicketFilter:
     status: list[TicketStatus] | None = optional("The status is one of these.")

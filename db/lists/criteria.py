@@ -99,9 +99,10 @@ class Slots:
         self.values.append(value)
         return len(self.values) - 1
 
-    def count(self) -> None:
-        """Counts one more criterion. Raises `LimitExceeded` if there are more than `CRITERIA_MAX`."""
-        self.criteria += 1
+    def count(self, number: int = 1) -> None:
+        """Counts one more criterion, or as much work as this number takes. Raises `LimitExceeded` if there are more
+        than `CRITERIA_MAX`."""
+        self.criteria += number
         if self.criteria > CRITERIA_MAX:
             raise LimitExceeded(f"A filter can have at most {CRITERIA_MAX} conditions.")
 

@@ -24,6 +24,9 @@ from db.visibility import ViewerParameter, readable_text
 TERM = "text_term"
 """An additional column of the rows of a list with a term: the term, as it was typed."""
 
+CONDITIONS = 5
+"""A text counts as this number of conditions: testing a ticket takes as long as several of others."""
+
 
 @dataclass(frozen=True)
 class HasText(Criterion[ValueShape]):
@@ -36,6 +39,7 @@ class HasText(Criterion[ValueShape]):
             raise BadInput("`text` cannot be used here: streams do not search texts. Refetch the list instead.")
         if len(value) > limits.SEARCH_MAX:
             raise BadInput(f"A search text can have at most {limits.SEARCH_MAX} characters.")
+        slots.count(CONDITIONS - 1)
         term = storable(value).strip()
         return ValueShape(slots.put(term)) if term else None
 
