@@ -38,6 +38,7 @@ from db.lists.criteria import (
 )
 from db.lists.listing import QUERY, Listing, Ranking, SortKey, Stage, Tier, by_column, by_text, by_time
 from db.lists.page_cursor import parse_text, parse_time
+from db.lists.texts import HasText
 from db.sql import Condition, Row, table
 from db.visibility import ViewerParameter
 
@@ -113,6 +114,7 @@ TICKETS = Listing(
                     "createdAt": Within(lambda role: "created_at"),
                     "updatedAt": Within(_updated_column),
                     "search": Contains(),
+                    "text": HasText(),
                 },
                 nested=True,
             ),
@@ -126,6 +128,7 @@ TICKETS = Listing(
     ),
     own={Role.TECHNICIAN: ("assigned", "createdForOthers"), Role.CUSTOMER: ("owned",), Role.SERVICE: ("created",)},
     search=("filter", "search"),
+    text=("filter", "text"),
     selective=tuple(("filter", name) for name in ("assignee", "customerId", "propertyId", "createdAt", "updatedAt")),
     enumerated={"STATUS": "status", "PRIORITY": "priority"},
     index_suffix=frozenset({"technician_id"}),

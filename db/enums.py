@@ -158,6 +158,16 @@ class DeliveryState(DocumentedEnum):
     DROPPED = "DROPPED", "Never sent, because nobody confirmed the address or a limit was reached."
 
 
+class TextPart(StrEnum):
+    """Which text on a ticket, in the order in which excerpts are taken from them."""
+
+    DESCRIPTION = "DESCRIPTION"
+    RESOLUTION = "RESOLUTION"
+    NOTE = "NOTE"
+    TRANSCRIPT = "TRANSCRIPT"
+    QUOTED = "QUOTED"
+
+
 class NoteVia(DocumentedEnum):
     """How a note came in."""
 

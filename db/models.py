@@ -44,6 +44,7 @@ from db.enums import (
     NoteVia,
     NoticeKind,
     ServiceScope,
+    TextPart,
     TicketCategory,
     TicketEventKind,
     TicketPriority,
@@ -410,6 +411,31 @@ class NoteRow(Base):
     via: Mapped[NoteVia] = mapped_column(NOTE_VIA, server_default=NoteVia.WEB)
     sender_verified: Mapped[bool | None]
     quoted: Mapped[str | None]
+
+
+class TicketTextRow(Base):
+    """The words of a text on a ticket, by which `TicketFilter.text` finds it. `part` says which text it is, and
+    `text_id` is the id of its ticket or note; `internal_only` and `customer_id` are those of the note. Triggers write
+    the row (`db/ddl_texts.py`). It has no foreign keys, whose checks would slow each note: tickets and notes are never
+    deleted."""
+
+    __tablename__ = "ticket_texts"
+    __table_args__ = (
+        CheckConstraint(f"part IN {tuple(map(str, TextPart))}", name="part_known"),
+        Index(
+            "ix_ticket_texts_words",
+            "words",
+            postgresql_using="gin",
+            postgresql_with={"gin_pending_list_limit": 512},
+        ),
+    )
+
+    ticket_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    text_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    part: Mapped[str] = mapped_column(primary_key=True)
+    internal_only: Mapped[bool]
+    customer_id: Mapped[uuid.UUID | None]
+    words: Mapped[str] = mapped_column(TSVECTOR)
 
 
 class AttachmentRow(Base):

@@ -356,6 +356,7 @@ TABLES: Final = (
     "ticket_chats",
     "articles",
     "ticket_events",
+    "ticket_texts",
 )
 
 FOREIGN_KEYS: Final = """

@@ -57,6 +57,7 @@ OTHERS = {
     *(f"erasures.{name}" for name in ("actor_id", "actor_name", "stage", "sought")),
     # Ids, digests and texts of our own.
     *("idempotency_keys.caller", "idempotency_keys.request_hash", "ticket_chats.creator_id"),
+    "ticket_texts.part",
     *(f"attachments.{name}" for name in ("sha256", "uploaded_sha256", "thumbnail", "reason")),
     *("inbound_messages.key", "inbound_messages.content", "inbound_messages.reason"),
     *(f"contact_confirmations.{name}" for name in ("token", "mailbox", "caller")),
