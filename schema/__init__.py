@@ -22,6 +22,7 @@ from schema.customer import CustomerMutations, CustomerQueries
 from schema.delivery import DeliveryMutations, DeliveryQueries
 from schema.event import TicketEvent
 from schema.executor import Executor
+from schema.identity import IdentityMutations, IdentityQueries
 from schema.inbound import InboundMutations, InboundQueries
 from schema.node import NodeQueries
 from schema.note import Note, NoteMutations
@@ -47,6 +48,7 @@ class Query(
     DeliveryQueries,
     SupportSettingsQueries,
     ApiKeyQueries,
+    IdentityQueries,
     InboundQueries,
     AuditQueries,
 ): ...
@@ -65,6 +67,7 @@ class Mutation(
     SupportSettingsMutations,
     ApiKeyMutations,
     TokenMutations,
+    IdentityMutations,
     InboundMutations,
 ): ...
 

@@ -15,7 +15,7 @@ NODE = """
 query($id: ID!) { node(id: $id) { __typename id
   ... on Ticket { subject } ... on Note { body } ... on Attachment { contentType } ... on TicketEvent { kind }
   ... on Customer { name } ... on Property { address } ... on Technician { technician: name }
-  ... on Article { problem } } }
+  ... on Article { problem } ... on Identity { subject } } }
 """
 NODES = NODE.replace("$id: ID!", "$ids: [ID!]!").replace("node(id: $id)", "nodes(ids: $ids)")
 
@@ -33,6 +33,8 @@ async def things(server: Server) -> dict[str, dict[str, Any]]:
         added = await api.done("noteAdd", "note { id }", ticketId=ticket, body="Called.", internalOnly=False)
         file = await attach(api, b"panel", ticketId=ticket, internalOnly=False)
         article = await api.done("articleCreate", "article { id }", problem="It beeps", solution="Battery")
+        account = {"issuer": "https://login.test/", "subject": "auth0|1", "person": {"technicianId": technician}}
+        identity = await api.done("identityLink", "identity { id }", **account)
         history = await api(
             "query($id: ID!) { node(id: $id) { ... on Ticket { history { nodes { id } } } } }", id=ticket
         )
@@ -45,6 +47,7 @@ async def things(server: Server) -> dict[str, dict[str, Any]]:
         "Property": {"id": property_id, "address": "12 Elm Street"},
         "Technician": {"id": technician, "technician": "Tess Okafor"},
         "Article": {"id": article["article"]["id"], "problem": "It beeps"},
+        "Identity": {"id": identity["identity"]["id"], "subject": "auth0|1"},
     }
     return {name: {"__typename": name} | thing for name, thing in found.items()}
 
@@ -74,6 +77,7 @@ async def test_each_kind_has_its_own_prefix(things: dict[str, dict[str, Any]]) -
         "Property": "prp",
         "Technician": "tec",
         "Article": "art",
+        "Identity": "idn",
     }
 
 
@@ -197,8 +201,8 @@ async def test_objects_that_a_viewer_does_not_see_are_null(api: Api, things: dic
                 assert alone["node"] == node
         return {node["__typename"] for node in nodes if node}
 
-    assert await seen(api.technician(ids["Technician"])) == things.keys()
-    assert await seen(api.customer(ids["Customer"])) == things.keys() - {"Article"}
+    assert await seen(api.technician(ids["Technician"])) == things.keys() - {"Identity"}
+    assert await seen(api.customer(ids["Customer"])) == things.keys() - {"Article", "Identity"}
     assert await seen(api.technician(other)) == {"Article"}
     assert await seen(api.customer(stranger)) == set()
     assert await seen(api.service()) == set()

@@ -290,7 +290,7 @@ def test_the_company_has_the_name_of_the_sender_unless_it_has_its_own(tmp_path: 
 def test_production_has_no_defaults_for_required_settings() -> None:
     assert problems(env="production", smtp_url="smtp://mail.test") == [
         "CALLOUT_DATABASE_URL must be set in production: the embedded server is for development.",
-        "CALLOUT_JWT_SECRET or CALLOUT_JWT_JWKS_URL must be set in production;"
+        "CALLOUT_JWT_SECRET, CALLOUT_JWT_JWKS_URL or CALLOUT_JWT_ISSUERS must be set in production;"
         " `openssl rand -base64 48` makes a good secret.",
         "CALLOUT_MAIL_FROM must be set in production to send mail: Callout <support@example.com>.",
     ]
