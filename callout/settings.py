@@ -277,8 +277,8 @@ class Settings(BaseSettings):
     )
     jwt_issuers: Annotated[tuple[TrustedIssuer, ...], NoDecode] = Field(
         (),
-        description="Identity providers, each with its own keys, audience and claims: JSON, or the path of a file with"
-        " it; see [Signing in](signing-in.md).",
+        description="Identity providers, each with its own keys, audience and claims: JSON; see"
+        " [Signing in](signing-in.md).",
     )
     notify: bool = Field(True, description="Whether server processes send notifications. `callout notify` always does.")
     notify_give_up: Annotated[float, Field(gt=0, le=8_760)] = Field(

@@ -10,7 +10,6 @@ import difflib
 import json
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
@@ -20,7 +19,6 @@ from db.enums import Role
 
 ISSUERS_MAX: Final = 20
 ISSUER_MAX: Final = 200  # characters, as in `identities`
-FILE_MAX: Final = 1024 * 1024  # bytes
 
 Algorithm: TypeAlias = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 DEFAULT_ALGORITHMS: Final[tuple[Algorithm, ...]] = ("RS256", "ES256")
@@ -131,9 +129,9 @@ class TrustedIssuer(_Strict):
 
 
 def parse_issuers(text: str) -> tuple[TrustedIssuer, ...]:
-    """Returns the providers in a JSON list, or in one object, or in the file at this path. Raises `ValueError` with a
-    sentence that says what is wrong where."""
-    given = _json(text if text.lstrip().startswith(("[", "{")) else _content(text))
+    """Returns the providers in a JSON list, or in one object. Raises `ValueError` with a sentence that says what is
+    wrong where."""
+    given = _json(text)
     entries = given if isinstance(given, list) else [given]
     if not 1 <= len(entries) <= ISSUERS_MAX:
         raise ValueError(f"must have 1 to {ISSUERS_MAX} issuers")
@@ -186,15 +184,6 @@ def _json(text: str) -> object:
         raise ValueError("is nested too deeply") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"is not JSON: {error.msg}, line {error.lineno}, column {error.colno}") from None
-
-
-def _content(path: str) -> str:
-    try:
-        with Path(path).expanduser().open(encoding="utf-8") as file:
-            return file.read(FILE_MAX)
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise ValueError(f"must be JSON or the path of a file with it; {path[:200]!r} cannot be read: {why}") from None
 
 
 def _is_plain(url: str) -> bool:

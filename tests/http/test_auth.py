@@ -11,7 +11,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import asyncpg
 import httpx
@@ -21,6 +21,7 @@ import pytest
 from callout.auth import authenticator as auth
 from callout.auth import jwks, key_uses, verifier
 from callout.auth.authenticator import Authenticator
+from callout.auth.issuers import parse_claims
 from callout.auth.key_uses import KeyUses
 from callout.auth.verifier import Verified
 from callout.http.errors import AuthenticationUnavailable, Unauthenticated
@@ -1017,3 +1018,40 @@ async def test_the_last_keys_are_used_for_exactly_an_hour(monkeypatch: pytest.Mo
 async def settled(keys: jwks.KeySet) -> None:
     if keys._fetch is not None:
         await keys._fetch
+
+
+# The claims of the issuer with a JWKS URL
+
+
+async def test_a_claim_mapping_is_for_the_tokens_of_the_issuers_keys_alone(server: Server) -> None:
+    """Those that are signed with the secret have the claims of Callout, as `callout token` makes them."""
+    with issuer() as idp:
+        idp.publish(first=RSA_KEY)
+        mapping = parse_claims('{"role": "groups", "roles": {"staff": "admin"}, "name": "display"}')
+        settings = server.settings.model_copy(update={"jwt_jwks_url": idp.url, "jwt_claims": mapping})
+        authenticator = Authenticator(settings, None)  # type: ignore[arg-type]  # admins are not looked up
+        mapped = issued(settings, RSA_KEY, "first", groups=["x", "staff"], display="Grace", role=None, name=None)
+        viewer = await authenticator.authenticate(f"Bearer {mapped}")
+        assert (viewer.role, viewer.id, viewer.name) == (Role.ADMIN, "boss", "Grace")
+        assert (await authenticator.authenticate(f"Bearer {token(settings)}")).name == "The Boss"
+        for refused in (issued(settings, RSA_KEY, "first"), token(settings, groups=["staff"], display="x", role=None)):
+            with pytest.raises(Unauthenticated, match="has no claim"):
+                await authenticator.authenticate(f"Bearer {refused}")
+        await authenticator.close()
+
+
+async def test_the_id_of_callout_is_read_where_the_mapping_says(server: Server, database: Database) -> None:
+    technician = await add_technician(database)
+    with issuer() as idp:
+        idp.publish(first=RSA_KEY)
+        mapping = parse_claims('{"id": "https://callout.test/id", "link_by_email": true}')
+        settings = server.settings.model_copy(update={"jwt_jwks_url": idp.url, "jwt_claims": mapping})
+        authenticator = Authenticator(settings, cast(Any, database))
+        given = {"role": "technician", "sub": "auth0|1", "https://callout.test/id": f"tec_{technician}"}
+        viewer = await authenticator.authenticate(f"Bearer {issued(settings, RSA_KEY, 'first', **given)}")
+        assert (viewer.id, viewer.identity) == (technician, None)
+        # A subject that looks like one is none.
+        forged = {"role": "technician", "sub": f"tec_{technician}"}
+        with pytest.raises(Unauthenticated, match="is not known here"):
+            await authenticator.authenticate(f"Bearer {issued(settings, RSA_KEY, 'first', **forged)}")
+        await authenticator.close()
