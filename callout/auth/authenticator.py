@@ -34,7 +34,7 @@ from callout.settings import Settings
 from db.enums import Role, ServiceScope
 from db.ids import is_uuid
 from db.models import ApiKeyRow, CustomerRow, TechnicianRow
-from db.postgres.pool import OUTAGE, Database
+from db.postgres.pool import OUTAGE, Database, Replaced
 from db.postgres.statement import Statement
 from db.viewer import Issued, Viewer
 from notifiers.company_profile import zone_of
@@ -376,7 +376,7 @@ class Authenticator:
         try:
             async with asyncio.timeout(LOOKUP_SECONDS):
                 return await read()
-        except OUTAGE as error:
+        except (*OUTAGE, Replaced) as error:
             raise AuthenticationUnavailable(reason=repr(error)) from None
 
     def _remember(self, authorization: str, outcome: Viewer | Unauthenticated, until: float) -> None:

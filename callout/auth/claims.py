@@ -15,7 +15,7 @@ from callout.auth.issuers import ClaimMapping
 from callout.http.errors import Unauthenticated
 from db.enums import Role, ServiceScope
 from db.ids import shown
-from db.limits import EMAIL_MAX, NAME_MAX
+from db.limits import EMAIL_MAX, NAME_MAX, TOKEN_SUBJECT_MAX
 
 OWN: Final = ClaimMapping(id=("sub",), email=("email", "sub"))
 """How the tokens are read that `callout token` makes, and those of an issuer that has the claims of Callout."""
@@ -24,8 +24,7 @@ _ROLES: Final = {role.value.lower(): role for role in Role}
 _SCOPES: Final = {scope.value.lower(): scope for scope in ServiceScope}
 _LEAST_FIRST: Final = (Role.CUSTOMER, Role.TECHNICIAN, Role.SERVICE, Role.ADMIN)
 # Only text that PostgreSQL can store and a log can show: no control characters, no lone surrogates.
-_TEXT: Final = re.compile(rf"(?!\s*$)[^\x00-\x1f\x7f\ud800-\udfff]{{1,{NAME_MAX}}}")
-_NOT_TRUE: Final = "the address is not verified"
+_TEXT: Final = re.compile(r"(?!\s*$)[^\x00-\x1f\x7f\ud800-\udfff]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +115,9 @@ def _subject(claims: Mapping[str, Any], mapping: ClaimMapping) -> str:
     subject = _first(claims, mapping.subject)
     if subject is None:
         raise missing(mapping.subject[0])
-    if not isinstance(subject, str) or not _TEXT.fullmatch(subject):
-        raise invalid(mapping.subject[0], f"is {said(subject)}, not a line of 1 to {NAME_MAX} characters")
-    return subject
+    if not _is_line(subject, TOKEN_SUBJECT_MAX):
+        raise invalid(mapping.subject[0], f"is {said(subject)}, not a line of 1 to {TOKEN_SUBJECT_MAX} characters")
+    return str(subject)
 
 
 def _id(claims: Mapping[str, Any], mapping: ClaimMapping) -> str | None:
@@ -136,16 +135,19 @@ def _name(claims: Mapping[str, Any], mapping: ClaimMapping, role: Role) -> str |
     name = _first(claims, mapping.name)
     if name is None:
         raise missing(claim)
-    if not isinstance(name, str) or not _TEXT.fullmatch(name):
+    if not _is_line(name, NAME_MAX):
         raise invalid(claim, f"is {said(name)}, not a line of 1 to {NAME_MAX} characters")
-    return name
+    return str(name)
 
 
 def _email(claims: Mapping[str, Any], mapping: ClaimMapping) -> str | None:
     """None if it cannot be an address."""
     given = _first(claims, mapping.email)
-    known = isinstance(given, str) and "@" in given and _TEXT.fullmatch(given)
-    return given.strip()[:EMAIL_MAX] if known else None
+    return given.strip() if _is_line(given, EMAIL_MAX) and "@" in given else None
+
+
+def _is_line(value: object, most: int) -> bool:
+    return isinstance(value, str) and len(value) <= most and _TEXT.fullmatch(value) is not None
 
 
 def _is_true(value: object) -> bool:

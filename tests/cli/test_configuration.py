@@ -423,7 +423,7 @@ def test_identity_providers_are_enough_in_production_and_their_urls_are_encrypte
     hidden = PROVIDER.replace("}", ', "jwks_url": "http://login.test/keys"}')
     for setting in (insecure, hidden):
         assert problems(**only, jwt_issuers=setting) == [
-            "CALLOUT_JWT_ISSUERS: login.test must have https:// URLs in production."
+            "CALLOUT_JWT_ISSUERS: the URLs of login.test must start with https:// in production."
         ]
 
 

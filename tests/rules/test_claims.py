@@ -116,6 +116,14 @@ def test_an_address_is_verified_if_the_claim_is_true(verified: Any) -> None:
     assert (found.email, found.verified_email) == ("ada@example.com", "ada@example.com")
 
 
+@pytest.mark.parametrize("given", ["a" * 242 + "@example.com", "a@b\n", "a@b\0", "ada", "", " ", 5, ["a@b"], None])
+def test_what_cannot_be_an_address_is_none_and_none_is_cut(given: Any) -> None:
+    longest = "a" * 242 + "@example.com"
+    assert read({"email": longest, "email_verified": True}).verified_email == longest
+    wrong = f"a{given}" if given == longest else given
+    assert read({"email": wrong, "email_verified": True}).verified_email is None
+
+
 @pytest.mark.parametrize("verified", [False, None, 0, "0", "false", "", "yes", 2, 1.0, [True], {"true": True}, "01"])
 def test_an_address_is_not_verified_by_anything_else(verified: Any) -> None:
     assert read({"email": "ada@example.com", "email_verified": verified}).verified_email is None
