@@ -265,7 +265,7 @@ class Authenticator:
                 # yet.
                 if self._revocations.cover(_issued(claims, outcome)):
                     outcome = Unauthenticated(
-                        "The token has been revoked.", reason=f"revoked, of {said(claims['sub'])}"
+                        "The token has been revoked.", reason=f"revoked, of {said(claims.get('sub'))}"
                     )
         except HttpError as error:
             return error
@@ -296,19 +296,18 @@ class Authenticator:
         if bearer.role not in _PEOPLE:
             # The subjects of two providers are different people.
             subject = bearer.subject if issuer is None else f"{issuer.name}:{bearer.subject}"
-            return Viewer(bearer.role, subject, bearer.name or "", bearer.scope, bearer.email, zone)
+            return Viewer(bearer.role, subject, bearer.name or "", bearer.scope, bearer.email, zone, (bearer.subject,))
         if bearer.id is not None:
-            found = await self._person(bearer.role, bearer.id)
-            signed_in_by = None
+            key, name = await self._person(bearer.role, bearer.id)
+            aliases: tuple[str, ...] = (bearer.subject,)
         else:
-            found, signed_in_by = await self._linked(verified, bearer)
-        if found is None:
-            raise _nobody(f"sub is {said(bearer.subject)}: unknown or inactive")
-        key, name = found
-        return Viewer(bearer.role, key, name, email=bearer.email, time_zone=zone, identity=signed_in_by)
+            known = await self._linked(verified, bearer)
+            key, name, aliases = known.person_id, known.name, (bearer.subject, known.global_id)
+        return Viewer(bearer.role, key, name, None, bearer.email, zone, aliases)
 
-    async def _person(self, role: Role, global_id: str) -> tuple[str, str] | None:
-        """The key and the name of an active technician or customer whose id the token has."""
+    async def _person(self, role: Role, global_id: str) -> tuple[str, str]:
+        """The key and the name of an active technician or customer whose id the token has. Raises `Unauthenticated` if
+        there is none."""
         prefix, statement = _PEOPLE[role]
         found, _, key = global_id.partition("_")
         if found != prefix or not is_uuid(key):
@@ -317,11 +316,12 @@ class Authenticator:
                 reason=f"the role is {role.lower()}, and the id {said(global_id)} is not {prefix}_…",
             )
         row = await self._fetch_row(statement, id=key)
-        return None if row is None else (str(row["id"]), row["name"])
+        if row is None:
+            raise _nobody(f"{said(global_id)} is unknown or inactive")
+        return str(row["id"]), row["name"]
 
-    async def _linked(self, verified: Verified, bearer: Bearer) -> tuple[tuple[str, str], str]:
-        """The key and the name of the person to whom the token's subject is linked, and the identity's id. Raises
-        `Unauthenticated` if there is none."""
+    async def _linked(self, verified: Verified, bearer: Bearer) -> identity.Known:
+        """The person to whom the token's subject is linked. Raises `Unauthenticated` if there is none."""
         issuer = verified.claims["iss"]
         known = await self._look_at(lambda: identity.find(self._database, issuer, bearer.subject))
         if known is None:
@@ -336,7 +336,7 @@ class Authenticator:
             raise _nobody(f"{who} is linked to a {known.role.lower()}, and the role is {bearer.role.lower()}")
         if not known.active:
             raise _nobody(f"{who} is linked to a {known.role.lower()} who has no access any more")
-        return (known.person_id, known.name), known.global_id
+        return known
 
     async def _link(self, verified: Verified, bearer: Bearer) -> None:
         """Links a subject that signs in for the first time, if its issuer is trusted with that. Raises
@@ -389,11 +389,8 @@ class Authenticator:
 
 def _issued(claims: Mapping[str, Any], viewer: Viewer | Unauthenticated) -> Issued:
     # Trimmed, as the subjects of revocations are.
-    subject = str(claims.get("sub", "")).strip()
-    if not isinstance(viewer, Viewer):
-        return Issued(subject, int(claims["iat"]))
-    names = (audit.subject(viewer), viewer.identity)
-    return Issued(subject, int(claims["iat"]), tuple(name.strip() for name in names if name and name != subject))
+    names = (audit.subject(viewer), *viewer.aliases) if isinstance(viewer, Viewer) else ()
+    return Issued(str(claims.get("sub", "")).strip(), int(claims["iat"]), tuple(map(str.strip, names)))
 
 
 def _nobody(reason: str) -> Unauthenticated:

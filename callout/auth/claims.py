@@ -167,4 +167,7 @@ def _scope(claims: Mapping[str, Any], mapping: ClaimMapping, role: Role) -> Serv
 
 def said(value: object) -> str:
     """A claim's value, as a line of the log shows it: on one line and not too long."""
-    return shown(value) if isinstance(value, str) else shown(repr(value)).strip('"')
+    try:
+        return shown(value) if isinstance(value, str) else shown(repr(value)).strip('"')
+    except RecursionError:  # a header that nobody has signed can be nested as deeply as JSON is read
+        return f"a {type(value).__name__} that is nested too deeply"

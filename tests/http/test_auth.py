@@ -1049,7 +1049,7 @@ async def test_the_id_of_callout_is_read_where_the_mapping_says(server: Server, 
         authenticator = Authenticator(settings, cast(Any, database))
         given = {"role": "technician", "sub": "auth0|1", "https://callout.test/id": f"tec_{technician}"}
         viewer = await authenticator.authenticate(f"Bearer {issued(settings, RSA_KEY, 'first', **given)}")
-        assert (viewer.id, viewer.identity) == (technician, None)
+        assert (viewer.id, viewer.aliases) == (technician, ("auth0|1",))
         # A subject that looks like one is none.
         forged = {"role": "technician", "sub": f"tec_{technician}"}
         with pytest.raises(Unauthenticated, match="is not known here"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -426,6 +427,11 @@ async def test_each_issuer_is_verified_with_its_own_keys_alone(
         "unsigned": jwt.encode(of_firebase, "", "none", {"kid": "first"}),
     }.items():
         assert await refusal(client, forged) == INVALID, description
+    for odd in ("[" * 900 + "]" * 900, "5", "null", '{"a": 1}', '["RS256"]', '"\\ud800"', '"RS256\\n"'):
+        for header in (f'{{"alg": {odd}, "kid": "first"}}', f'{{"alg": "RS256", "kid": {odd}}}'):
+            parts = (header.encode(), json.dumps(of_firebase).encode(), b"signature")
+            forged = ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
+            assert await refusal(client, forged) == INVALID, header
     # The same key, but the name of another: RSA_KEY signs for both, so only the claims differ.
     assert await refusal(client, cognito_.provider.token(good | {"token_use": "id"})) == WRONG_AUDIENCE
     logout = firebase_.provider.token(good, typ="logout+jwt")
@@ -650,8 +656,8 @@ async def test_an_admin_links_accounts(client: httpx.AsyncClient, logins: dict[s
 async def test_the_tokens_of_a_linked_person_are_revoked_by_their_id_and_by_the_subject(
     client: httpx.AsyncClient, logins: dict[str, Login], api: Api
 ) -> None:
-    for by_id in (True, False):
-        login, email, subject = logins["keycloak"], address(), new_id()
+    for provider, by_id in (("keycloak", True), ("keycloak", False), ("entra", False)):
+        login, email, subject = logins[provider], address(), new_id()
         technician = await api.new_technician(email=email)
         token = login.as_technician(subject, email)
         assert await who(client, token) == technician

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from callout.auth.claims import Bearer, bearer_of, find
+from callout.auth.claims import Bearer, bearer_of, find, said
 from callout.auth.issuers import ClaimMapping, parse_claims, parse_issuers
 from callout.http.errors import Unauthenticated
 from db.enums import Role, ServiceScope
@@ -151,6 +151,15 @@ def test_what_the_log_says_of_a_claim_is_one_short_line() -> None:
         assert refused.value.reason is not None
         assert "\n" not in refused.value.reason
         assert len(refused.value.reason) < 200
+
+
+def test_a_claim_that_is_nested_too_deeply_can_be_named_in_the_log() -> None:
+    nested: Any = []
+    for _ in range(100_000):
+        nested = [nested]
+    assert said(nested) == "a list that is nested too deeply"
+    while nested:  # Python frees such a list by recursion, too
+        nested = nested.pop()
 
 
 # Settings
