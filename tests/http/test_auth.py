@@ -1055,3 +1055,33 @@ async def test_the_id_of_callout_is_read_where_the_mapping_says(server: Server, 
         with pytest.raises(Unauthenticated, match="is not known here"):
             await authenticator.authenticate(f"Bearer {issued(settings, RSA_KEY, 'first', **forged)}")
         await authenticator.close()
+
+
+async def test_a_linked_person_costs_one_statement_a_second(
+    server: Server, database: Database, statements: Statements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed = 0.0
+    monkeypatch.setattr(auth, "monotonic", lambda: 1_000.0 + passed)
+    technician = await add_technician(database)
+    await database.execute(
+        "INSERT INTO identities (id, issuer, subject, technician_id) VALUES ($1, 'callout', 'auth0|7', $2)",
+        new_id(),
+        technician,
+    )
+    pool, ran = statements
+    with issuer() as idp:
+        idp.publish(first=RSA_KEY)
+        mapping = parse_claims('{"link_by_email": true}')
+        settings = server.settings.model_copy(update={"jwt_jwks_url": idp.url, "jwt_claims": mapping})
+        authenticator = Authenticator(settings, pool)
+        badge = f"Bearer {issued(settings, RSA_KEY, 'first', role='technician', sub='auth0|7')}"
+        for passed, statements_run in ((0.0, 1), (0.9, 1), (1.1, 2), (1.9, 2)):
+            assert (await authenticator.authenticate(badge)).id == technician
+            assert len(ran) == statements_run, passed
+        # Somebody who is linked to nobody and has no address costs no more.
+        nobody = f"Bearer {issued(settings, RSA_KEY, 'first', role='technician', sub='auth0|8')}"
+        for _ in range(3):
+            with pytest.raises(Unauthenticated, match="is not known here"):
+                await authenticator.authenticate(nobody)
+        assert len(ran) == 3
+        await authenticator.close()
