@@ -20,6 +20,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from callout.auth.issuers import ClaimMapping, TrustedIssuer, parse_claims, parse_issuers
 from callout.execution.budgets import UNLIMITED, Allowance
 from callout.execution.trusted import TrustedDocuments, read_manifest
 from callout.files.scanner import Scanner
@@ -298,6 +299,16 @@ class Settings(BaseSettings):
     )
     jwt_issuer: str = Field("callout", min_length=1, description="The required `iss` of a token.")
     jwt_audience: str = Field("callout", min_length=1, description="The required `aud` of a token, or one of several.")
+    jwt_claims: Annotated[ClaimMapping | None, NoDecode] = Field(
+        None,
+        description="Where role, subject, name and e-mail are in the tokens of the issuer with the JWKS URL: JSON,"
+        ' `{"role": "realm_access.roles"}`; see [Signing in](signing-in.md).',
+    )
+    jwt_issuers: Annotated[tuple[TrustedIssuer, ...], NoDecode] = Field(
+        (),
+        description="Identity providers, each with its own keys, audience and claims: JSON; see"
+        " [Signing in](signing-in.md).",
+    )
     notify: bool = Field(True, description="Whether server processes send notifications. `callout notify` always does.")
     notify_give_up: Annotated[float, Field(gt=0, le=8_760)] = Field(
         72, description="How many hours a notification is retried before it is given up."
@@ -798,6 +809,32 @@ class Settings(BaseSettings):
             raise ValueError(f"is the same as {PREFIX}JWT_SECRET: set that to a new secret, or unset this one")
         return secret
 
+    @field_validator("jwt_claims", mode="before")
+    @classmethod
+    def _parse_claims(cls, given: Any) -> Any:
+        return parse_claims(given) if isinstance(given, str) else given
+
+    @field_validator("jwt_issuers", mode="before")
+    @classmethod
+    def _parse_issuers(cls, given: Any) -> Any:
+        return parse_issuers(given) if isinstance(given, str) else given
+
+    @field_validator("jwt_claims")
+    @classmethod
+    def _of_an_issuer(cls, claims: ClaimMapping | None, info: ValidationInfo) -> ClaimMapping | None:
+        if claims is not None and info.data.get("jwt_jwks_url", "") is None:
+            raise ValueError(
+                f"is set, but {PREFIX}JWT_JWKS_URL is not. Tokens that are signed with a secret have Callout's claims"
+            )
+        return claims
+
+    @field_validator("jwt_issuers")
+    @classmethod
+    def _besides_the_issuer(cls, issuers: tuple[TrustedIssuer, ...], info: ValidationInfo) -> tuple[TrustedIssuer, ...]:
+        if info.data.get("jwt_issuer") in [each.issuer for each in issuers]:
+            raise ValueError(f"has the issuer of {PREFIX}JWT_ISSUER, which is for the tokens of the other settings")
+        return issuers
+
     @field_validator("database_direct_url", "database_replica_urls")
     @classmethod
     def _besides_the_database_url(cls, url: Any, info: ValidationInfo) -> Any:
@@ -834,9 +871,9 @@ class Settings(BaseSettings):
         problems = []
         if self.database_url is None:
             problems.append(f"{PREFIX}DATABASE_URL must be set in production: the embedded server is for development.")
-        if self.jwt_secret is None and self.jwt_jwks_url is None:
+        if self.jwt_secret is None and self.jwt_jwks_url is None and not self.jwt_issuers:
             problems.append(
-                f"{PREFIX}JWT_SECRET or {PREFIX}JWT_JWKS_URL must be set in production;"
+                f"{PREFIX}JWT_SECRET, {PREFIX}JWT_JWKS_URL or {PREFIX}JWT_ISSUERS must be set in production;"
                 " `openssl rand -base64 48` makes a good secret."
             )
         for name, secret in (("JWT_SECRET", self.jwt_secret), ("JWT_SECRET_PREVIOUS", self.jwt_secret_previous)):
@@ -846,6 +883,11 @@ class Settings(BaseSettings):
             problems.append(f"{PREFIX}JWT_SECRET_PREVIOUS is set, but {PREFIX}JWT_SECRET is not: set both, or neither.")
         if self.jwt_jwks_url is not None and not _is_private_enough(self.jwt_jwks_url):
             problems.append(f"{PREFIX}JWT_JWKS_URL must start with https:// in production.")
+        for issuer in self.jwt_issuers:
+            if not all(map(_is_private_enough, filter(None, (issuer.issuer, issuer.jwks_url)))):
+                problems.append(
+                    f"{PREFIX}JWT_ISSUERS: the URLs of {issuer.name} must start with https:// in production."
+                )
         if self.smtp_url is not None and self.mail_from is None:
             problems.append(f"{PREFIX}MAIL_FROM must be set in production to send mail: Callout <support@example.com>.")
         if problems:
@@ -854,7 +896,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _secret_of_development(self) -> Self:
-        if not self.production and self.jwt_secret is None and self.jwt_jwks_url is None:
+        if not (self.production or self.jwt_secret or self.jwt_jwks_url or self.jwt_issuers):
             # The model is frozen; only this default, which needs the data directory, is set later.
             object.__setattr__(self, "jwt_secret", _development_secret(self.data_dir))
         return self

@@ -59,6 +59,7 @@ TECHNICIAN = Entity("Technician", table(models.TechnicianRow), "tec", visibility
 ARTICLE = Entity("Article", table(models.ArticleRow), "art", visibility.article)
 DELIVERY = Entity("Delivery", table(models.DeliveryRow), "dlv", visibility.delivery)
 API_KEY = Entity("ApiKey", table(models.ApiKeyRow), "key", visibility.admins_only)
+IDENTITY = Entity("Identity", table(models.IdentityRow), "idn", visibility.admins_only)
 INBOUND_MESSAGE = Entity("InboundMessage", table(models.InboundMessageRow), "inb", visibility.admins_only)
 AUDIT_ENTRY = Entity("AuditEntry", table(models.AuditEntryRow), "aud", visibility.admins_only)
 
@@ -73,6 +74,7 @@ NODES = (
     ARTICLE,
     DELIVERY,
     API_KEY,
+    IDENTITY,
     INBOUND_MESSAGE,
     AUDIT_ENTRY,
 )
@@ -234,6 +236,18 @@ ARTICLES = Listing(
 )
 
 API_KEYS = Listing(keys={"CREATED_AT": by_time("created_at")}, default=(("CREATED_AT", True),))
+
+IDENTITIES = Listing(
+    keys={"CREATED_AT": by_time("created_at")},
+    default=(("CREATED_AT", True),),
+    criteria=Criteria(
+        {
+            "technicianId": References("technician_id", "tec", "technician"),
+            "customerId": References("customer_id", "cus", "customer"),
+        }
+    ),
+    selective=(("technicianId",), ("customerId",)),
+)
 
 DELIVERIES = Listing(
     keys={"CREATED_AT": by_time("created_at"), "STATE": by_column("state", DeliveryState)},

@@ -607,6 +607,31 @@ class TokenRevocationRow(Base):
     revoked_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
 
 
+class IdentityRow(Base):
+    """A subject of an identity provider, and the technician or customer who it is: who signs in there is this person
+    here. `issuer` and `subject` are the claims of the provider's tokens. A revoked identity stays, so that nobody is
+    linked to it again but by an admin."""
+
+    __tablename__ = "identities"
+    __table_args__ = (
+        present("issuer", limits.ISSUER_MAX),
+        present("subject", limits.TOKEN_SUBJECT_MAX),
+        CheckConstraint("(technician_id IS NULL) <> (customer_id IS NULL)", name="of_one_person"),
+        Index("uq_identities_subject_issuer", "subject", "issuer", unique=True),
+        Index("ix_identities_created_at_id", "created_at", "id"),
+        Index("ix_identities_technician_id_created_at_id", "technician_id", "created_at", "id"),
+        Index("ix_identities_customer_id_created_at_id", "customer_id", "created_at", "id"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    issuer: Mapped[str]
+    subject: Mapped[str]
+    technician_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("technicians.id"))
+    customer_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("customers.id"))
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    revoked_at: Mapped[datetime | None]
+
+
 class IdempotencyKeyRow(Base):
     """The record of a create mutation that has run: `object_id` is what it created. A key belongs to its caller, and
     its row is committed together with the object."""
@@ -897,8 +922,8 @@ class InboundMessageRow(Base):
 
 
 class AuditEntryRow(Base):
-    """The audit trail: one row for each change of a customer, property, technician, article, API key or token, and of
-    the settings, written in the transaction of the change (`resolvers/audit.py`).
+    """The audit trail: one row for each change of a customer, property, technician, article, API key, token, identity
+    or the settings, written in the transaction of the change (`resolvers/audit.py`).
 
     `object_id` is the object's global id (`cus_…`), a token's subject, or null for the settings. `actor_id` is the
     subject of the actor's token, or the id of their API key. `client` is the address that the request came from.

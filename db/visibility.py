@@ -333,5 +333,5 @@ def delivery(row: Row, viewer: ViewerParameter) -> Condition:
 
 
 def admins_only(row: Row, viewer: ViewerParameter) -> Condition:
-    """Only admins see settings, API keys, inbound messages and the audit trail."""
+    """Only admins see settings, API keys, identities, inbound messages and the audit trail."""
     return true() if viewer.role is Role.ADMIN else false()

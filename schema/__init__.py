@@ -24,6 +24,7 @@ from schema.delivery import DeliveryMutations, DeliveryQueries
 from schema.event import TicketEvent
 from schema.executor import Executor
 from schema.federation import REPRESENTATION, FederationQueries, Representation
+from schema.identity import IdentityMutations, IdentityQueries
 from schema.inbound import InboundMutations, InboundQueries
 from schema.node import NodeQueries
 from schema.note import Note, NoteMutations
@@ -49,6 +50,7 @@ class Query(
     DeliveryQueries,
     SupportSettingsQueries,
     ApiKeyQueries,
+    IdentityQueries,
     InboundQueries,
     AuditQueries,
     FederationQueries,
@@ -68,6 +70,7 @@ class Mutation(
     SupportSettingsMutations,
     ApiKeyMutations,
     TokenMutations,
+    IdentityMutations,
     InboundMutations,
 ): ...
 

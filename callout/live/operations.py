@@ -88,7 +88,7 @@ class LiveApplication:
         viewer = await self._authenticator.authenticate(authorization)
         assert authorization is not None
         expires_at, by_key = self._authenticator.validity(authorization)
-        issued = None if by_key else self._authenticator.issued(authorization)
+        issued = None if by_key else self._authenticator.issued(authorization, viewer)
         return Session(viewer, expires_at, by_key, client, issued)
 
     async def gone(self, sessions: Collection[Session]) -> Collection[Session]:

@@ -16,7 +16,7 @@ NODE = """
 query($id: ID!) { node(id: $id) { __typename id
   ... on Ticket { subject } ... on Note { body } ... on Attachment { contentType } ... on TicketEvent { kind }
   ... on Customer { name } ... on Property { address } ... on Technician { technician: name }
-  ... on Article { problem } ... on Delivery { state } ... on ApiKey { key: name }
+  ... on Article { problem } ... on Delivery { state } ... on ApiKey { key: name } ... on Identity { account: subject }
   ... on InboundMessage { outcome } ... on AuditEntry { action } } }
 """
 NODES = NODE.replace("$id: ID!", "$ids: [ID!]!").replace("node(id: $id)", "nodes(ids: $ids)")
@@ -37,6 +37,8 @@ async def things(server: Server) -> dict[str, dict[str, Any]]:
         article = await api.done("articleCreate", "article { id }", problem="It beeps", solution="Battery")
         key = await api.done("apiKeyCreate", "apiKey { id }", name="Chatbot")
         await api.done("inboundEmailIngest", "outcome", message={"text": "From: x@example.com\n\nIt beeps."})
+        account = {"issuer": "https://login.test/", "subject": "auth0|1", "person": {"technicianId": technician}}
+        identity = await api.done("identityLink", "identity { id }", **account)
         listed = await api(
             """query($id: ID!) { deliveries(filter: {ticketId: $id, audience: [TECHNICIAN]}) { nodes { id state } }
             inboundMessages { nodes { id outcome } } auditEntries { nodes { id action } } }""",
@@ -56,6 +58,7 @@ async def things(server: Server) -> dict[str, dict[str, Any]]:
         "Article": {"id": article["article"]["id"], "problem": "It beeps"},
         "Delivery": listed["deliveries"]["nodes"][0],
         "ApiKey": {"id": key["apiKey"]["id"], "key": "Chatbot"},
+        "Identity": {"id": identity["identity"]["id"], "account": "auth0|1"},
         "InboundMessage": listed["inboundMessages"]["nodes"][0],
         "AuditEntry": listed["auditEntries"]["nodes"][0],
     }
@@ -102,6 +105,7 @@ async def test_each_kind_has_its_own_prefix(things: dict[str, dict[str, Any]]) -
         "Article": "art",
         "Delivery": "dlv",
         "ApiKey": "key",
+        "Identity": "idn",
         "InboundMessage": "inb",
         "AuditEntry": "aud",
     }
@@ -266,7 +270,7 @@ async def test_objects_that_a_viewer_does_not_see_are_null(api: Api, things: dic
                 assert alone["node"] == node
         return {node["__typename"] for node in nodes if node}
 
-    of_admins = {"ApiKey", "InboundMessage", "AuditEntry"}
+    of_admins = {"ApiKey", "Identity", "InboundMessage", "AuditEntry"}
     assert await seen(api.technician(ids["Technician"])) == things.keys() - of_admins
     assert await seen(api.customer(ids["Customer"])) == things.keys() - of_admins - {"Article", "Delivery"}
     assert await seen(api.technician(other)) == {"Article"}

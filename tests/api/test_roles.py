@@ -32,6 +32,7 @@ QUERIES = {
     "deliveries": "A",
     "supportSettings": "A",
     "apiKeys": "A",
+    "identities": "A",
     "inboundMessages": "A",
     "auditEntries": "A",
 }
@@ -60,6 +61,8 @@ MUTATIONS = {
     "apiKeyUpdate": "A",
     "apiKeyRevoke": "A",
     "tokensRevoke": "A",
+    "identityLink": "A",
+    "identityRevoke": "A",
     "inboundEmailIngest": "AS",
     "inboundMessageAccept": "A",
     "inboundMessageDiscard": "A",

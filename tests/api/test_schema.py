@@ -152,7 +152,7 @@ def test_lists_are_relay_connections(printed: GraphQLSchema) -> None:
     connections = [t for t in own_types(printed) if t.name.endswith("Connection")]
     assert {type_.name.removesuffix("Connection") for type_ in connections} == {
         *("Ticket", "Note", "TicketEvent", "Customer", "Property", "Technician", "Article", "Delivery", "ApiKey"),
-        *("InboundMessage", "AuditEntry", "Attachment"),
+        *("Identity", "InboundMessage", "AuditEntry", "Attachment"),
     }
     for type_ in connections:
         assert is_object_type(type_)
@@ -209,7 +209,7 @@ def test_every_node_has_an_id_and_every_id_is_of_type_id(printed: GraphQLSchema)
     assert is_interface_type(node)
     assert {t.name for t in printed.get_possible_types(node)} == {
         *("Ticket", "Note", "TicketEvent", "Customer", "Property", "Technician", "Article"),
-        *("Attachment", "Delivery", "ApiKey", "InboundMessage", "AuditEntry"),
+        *("Attachment", "Delivery", "ApiKey", "Identity", "InboundMessage", "AuditEntry"),
     }
     for type_ in own_types(printed):
         if is_object_type(type_) and "id" in type_.fields:
@@ -238,6 +238,7 @@ def test_only_fields_that_may_be_missing_are_nullable(printed: GraphQLSchema) ->
         "Customer.erasedAt",
         *("Article.sourceTicket", "TicketEvent.note", "FieldChange.before", "FieldChange.after", "ApiKey.revokedAt"),
         *(f"ApiKey.{name}" for name in ("scope", "createdBy", "creatorSubject", "expiresAt", "lastUsedAt")),
+        *("Identity.technician", "Identity.customer", "Identity.revokedAt"),
         *("TicketTracking.resolution", "TicketTracking.resolvedAt", "TicketTracking.closedAt"),
         *("Note.senderVerified", "Note.quoted", "Ticket.senderVerified", "TicketEvent.attachment"),
         *(f"Attachment.{name}" for name in ("note", "width", "height", "url", "thumbnailUrl", "rejectedBecause")),
@@ -457,6 +458,10 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
     async with Api(api.server, subject="another boss") as leaving:
         await leaving.done("apiKeyCreate", "__typename", name="Another")
     await done("tokensRevoke", subject="another boss")
+    account = {"issuer": "https://login.test/", "subject": "auth0|1"}
+    identity = (await done("identityLink", **account, person={"customerId": customer}))["identity"]["id"]
+    await done("identityLink", **account | {"subject": "auth0|2"}, person={"technicianId": technician})
+    await done("identityRevoke", identityId=identity)
     assert (await answers.do(api, admin, "supportSettingsTest", channel="EMAIL"))["userErrors"]
     await _give_up(database)
     dead = (await api("{ deliveries(filter: {state: [DEAD]}) { nodes { id } } }"))["deliveries"]["nodes"]
@@ -498,6 +503,8 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
         ("apiKeyUpdate", {"apiKeyId": key, "name": "x"}),
         ("apiKeyRevoke", {"apiKeyId": "key_00000000-0000-7000-8000-000000000000"}),
         ("tokensRevoke", {"everyone": False}),
+        ("identityLink", account | {"subject": " ", "person": {"customerId": customer}}),
+        ("identityRevoke", {"identityId": "idn_00000000-0000-7000-8000-000000000000"}),
         ("deliveryRetry", {"deliveryId": dead[0]["id"]}),
         ("supportSettingsUpdate", {"googleChatWebhookUrl": "http://example.com"}),
         ("inboundEmailIngest", {"message": {"encoded": "no base64!"}}),
