@@ -20,6 +20,7 @@ import jwt
 import orjson
 
 from callout.http.errors import AuthenticationUnavailable
+from db.metrics import Counter
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,13 @@ STALE = 3_600.0
 COOLDOWN = 5.0
 FETCH_SECONDS = 3.0
 SIZE_MAX = 512 * 1024  # bytes
+
+_READS = Counter(
+    "callout_issuer_key_reads",
+    "Readings of the issuer's keys, by whether they succeeded.",
+    ("succeeded",),
+    known=[("true",), ("false",)],
+)
 
 
 class KeySet:
@@ -72,7 +80,9 @@ class KeySet:
             document = await asyncio.to_thread(_download, self._url)
             self._keys = _usable(document)
             self._read_at = monotonic()
+            _READS.add("true")
         except (OSError, http.client.HTTPException, ValueError) as error:
+            _READS.add("false")
             logger.error("cannot read the issuer's keys", extra={"fields": {"error": repr(error)}})
         finally:
             self._fetch = None

@@ -54,6 +54,7 @@ class GraphQLEndpoint:
             return
         media_type = _negotiated(accept)
         info = request_of(scope)
+        info.type = ""
         info.viewer = viewer = await self._authenticator.authenticate(authorization)
         charge = self._budgets.of(viewer).request()
         try:
@@ -81,6 +82,7 @@ class GraphQLEndpoint:
             answer = refusal([error], info.id)
         else:
             info.operation = node.name.value if node.name else None
+            info.type, info.document = node.operation.value, document.text
             if node.operation is OperationType.MUTATION:
                 info.mutations = self._preparer.mutations(document, node)
             if method == "GET" and node.operation is not OperationType.QUERY:

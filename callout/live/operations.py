@@ -126,6 +126,7 @@ class LiveApplication:
         try:
             document, node = await self._fetched(session, request, charge)
             info.operation = node.name.value if node.name else None
+            info.type, info.document = node.operation.value, document.text
             if node.operation is not OperationType.SUBSCRIPTION:
                 info.mutations = self._preparer.mutations(document, node)
                 answer = await self._engine.execute(
