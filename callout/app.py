@@ -41,6 +41,7 @@ from callout.live.event_stream import EventStreams
 from callout.live.operations import LiveApplication
 from callout.live.stream_tickets import StreamTickets, TicketOffice
 from callout.live.websocket import Sockets
+from callout.monitoring import faults, tracing
 from callout.monitoring.database import DatabaseState
 from callout.monitoring.exposition import Exposition, Observed
 from callout.monitoring.operations import OPERATIONS
@@ -85,11 +86,14 @@ def create_app(
     chosen = load() if settings is None else settings
     logs.configure(chosen)
     access_log = AccessLog()
+    tracing.start(chosen)
+    faults.start(chosen)
     OPERATIONS.slow_seconds = chosen.slow_operation_ms / 1000
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[State]:
         async with AsyncExitStack() as stack:
+            stack.callback(tracing.stop)
             stack.callback(access_log.flush)
             try:
                 state = await _wire(chosen, channels, access_log, stack)
@@ -106,6 +110,7 @@ def create_app(
     return Starlette(
         routes=[*health.ROUTES, *confirm_page.ROUTES, *uploads.ROUTES, *downloads.ROUTES],
         middleware=[
+            *([Middleware(faults.FaultReports)] if chosen.sentry_dsn else []),
             *cross_origin.middleware(chosen.allowed_origins),
             Middleware(RequestGuard, access_log, chosen.client_addresses),
             Middleware(_GraphQLFirst),

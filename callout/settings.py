@@ -405,6 +405,17 @@ class Settings(BaseSettings):
         description="Queries and mutations that take more milliseconds are logged, with where the time went and without"
         " their variables.",
     )
+    tracing: bool = Field(
+        False,
+        description="Whether operations are traced by OpenTelemetry, which `callout[tracing]` installs, and exported as"
+        " its own variables say: `OTEL_EXPORTER_OTLP_ENDPOINT`.",
+    )
+    sentry_dsn: str | None = Field(
+        None,
+        repr=False,
+        description="The DSN of a project at Sentry, to which faults are reported, without anything of requests."
+        " `callout[sentry]` installs what it needs.",
+    )
     metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = Field(
         None,
         description="The port of `/metrics`. Of several server processes each has one, the next ones from here. There"

@@ -21,7 +21,7 @@ from datetime import timedelta
 from time import monotonic, perf_counter
 from typing import Final
 
-from db import metrics
+from db import metrics, tracing
 from db.enums import DeliveryChannel, DeliveryState, NoticeKind
 from db.object_store import ObjectStore
 from db.postgres.outage import is_logged
@@ -187,7 +187,11 @@ class Worker:
             made = Attempt(DeliveryState.DEAD, TOO_LATE)
         else:
             began = perf_counter()
-            made = await attempt(self._sent(claim), self._pace.sending)
+            about: tracing.Attributes = {"callout.channel": claim.channel.value, "callout.attempts": claim.attempts}
+            with tracing.span(f"deliver {claim.channel}", about) as span:
+                made = await attempt(self._sent(claim), self._pace.sending)
+                if span is not None:
+                    span.set_attribute("callout.state", made.state.value)
             _SENDING.observe(perf_counter() - began, claim.channel.value)
         _ATTEMPTS.add(claim.channel.value, made.state.value)
         pause = min(max(self._pace.pause(claim.attempts), made.after or 0.0), self._pace.give_up)

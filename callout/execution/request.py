@@ -12,12 +12,14 @@ class InvalidRequest(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class GraphQLRequest:
-    """`asks_for_cost` says that the response shall have its cost, because the request has the extension `cost`."""
+    """`asks_for_cost` and `asks_for_trace` say that the response shall have its cost, or the id of its trace, because
+    the request has the extension `cost` or `trace`."""
 
     query: str
     variables: dict[str, Any] | None
     operation_name: str | None
     asks_for_cost: bool = False
+    asks_for_trace: bool = False
 
 
 def parse_request(content: dict[str, Any]) -> GraphQLRequest:
@@ -32,5 +34,5 @@ def parse_request(content: dict[str, Any]) -> GraphQLRequest:
     extensions = content.get("extensions")
     if not isinstance(extensions, dict | None):
         raise InvalidRequest("`extensions` must be an object")
-    asks_for_cost = extensions is not None and extensions.get("cost") is True
-    return GraphQLRequest(query, variables, name or None, asks_for_cost)
+    asked = extensions or {}
+    return GraphQLRequest(query, variables, name or None, asked.get("cost") is True, asked.get("trace") is True)

@@ -25,6 +25,7 @@ from callout.http import ide
 from callout.http.context import RequestInfo, request_of
 from callout.http.errors import RETRY, retry_after
 from callout.http.request import MethodNotAllowed, NotAcceptable, headers_of, ranges, read_request
+from callout.monitoring.tracing import began
 from db.errors import ClientError, RateLimited
 from db.viewer import Viewer
 
@@ -54,7 +55,7 @@ class GraphQLEndpoint:
             return
         media_type = _negotiated(accept)
         info = request_of(scope)
-        info.type = ""
+        began(info, scope["headers"])
         info.viewer = viewer = await self._authenticator.authenticate(authorization)
         charge = self._budgets.of(viewer).request()
         try:
@@ -88,7 +89,7 @@ class GraphQLEndpoint:
             if method == "GET" and node.operation is not OperationType.QUERY:
                 raise MethodNotAllowed
             answer = await self._engine.execute(document, node, request.variables, viewer, info.id, info.client, charge)
-        return answer.with_cost(charge) if request.asks_for_cost else answer
+        return answer.extended(request, charge, info.trace_id)
 
 
 def _status(answer: Answer, media_type: bytes, info: RequestInfo) -> int:

@@ -26,6 +26,7 @@ from callout.http.request import MethodNotAllowed, NotAcceptable, headers_of, pa
 from callout.http.server import ENDING
 from callout.live.operations import Answered, Following, LiveApplication, Rejected, Reply
 from callout.live.stream_tickets import StreamTickets
+from callout.monitoring.tracing import began
 from pubsub.connections import Connections, LiveConnection, Session, Times
 from pubsub.hub import Hub, Subscriber
 from pubsub.send_queue import SendQueue
@@ -65,7 +66,7 @@ class EventStreams:
         if accept and not any(quality and range_ in _ACCEPTED for range_, quality in ranges(accept.lower())):
             raise NotAcceptable("Accept text/event-stream.")
         info = request_of(scope)
-        info.type = ""
+        began(info, scope["headers"])
         session = await self._live.admit(authorization or await self._of_ticket(scope), info.client)
         info.viewer = session.viewer
         with self._live.charge(session) as charge:

@@ -27,6 +27,7 @@ from callout.http.context import CURRENT, RequestInfo, request_of
 from callout.http.errors import AuthenticationUnavailable, HttpError, Internal, Unauthenticated
 from callout.live.operations import Answered, Following, LiveApplication, Rejected
 from callout.monitoring.operations import OPERATIONS
+from callout.monitoring.tracing import began
 from db.errors import ClientError, LimitExceeded, RateLimited
 from db.metrics import Counter
 from db.timing import SPENT
@@ -323,9 +324,7 @@ class _Socket(LiveConnection):
         if id in self._operations:
             raise Closed(ALREADY_SUBSCRIBED, f"Subscriber for {id[:60]} already exists")
         request = _request(payload)
-        operation = _Operation(
-            self, id, RequestInfo(secrets.token_hex(8), session.client, type="", viewer=session.viewer)
-        )
+        operation = _Operation(self, id, RequestInfo(secrets.token_hex(8), session.client, viewer=session.viewer))
         if len(self._operations) >= OPERATIONS_MAX:
             message = f"A connection can have at most {OPERATIONS_MAX} operations at a time."
             operation.info.code = LimitExceeded.code
@@ -338,6 +337,7 @@ class _Socket(LiveConnection):
     async def _execute(self, operation: _Operation, session: Session, request: GraphQLRequest) -> None:
         CURRENT.set(operation.info)  # of this task, so that its log records have the operation's id
         SPENT.set(operation.info.spent)
+        began(operation.info, self._scope["headers"])
         live = self._sockets.live
         try:
             with live.charge(session) as charge:

@@ -14,6 +14,7 @@ from math import inf
 from typing import Final
 
 from callout.http.context import RequestInfo
+from callout.monitoring.tracing import ended
 from db.enums import Role
 from db.metrics import Counter, Histogram
 from db.viewer import Viewer
@@ -78,6 +79,7 @@ class Operations:
     def ended(self, request: RequestInfo, seconds: float, *, left: bool = False) -> None:
         """Counts an operation that is over. `left` says that the client did not wait for its end."""
         outcome = request.code or (CLIENT_LEFT if left else OK)
+        ended(request, outcome)
         type_ = request.type or ""
         name = self._names.label(request.operation, request.viewer, executed=outcome is OK)
         role = "" if request.viewer is None else request.viewer.role.value
@@ -106,6 +108,7 @@ def _log(request: RequestInfo, outcome: str, seconds: float) -> None:
     spent, viewer = request.spent, request.viewer
     fields = {
         "requestId": request.id,
+        "traceId": request.trace_id,
         "operation": request.operation and request.operation[:NAME_LENGTH_MAX],
         "type": request.type,
         "document": None if request.document is None else sha256(request.document.encode()).hexdigest(),

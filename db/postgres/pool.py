@@ -20,6 +20,7 @@ import asyncpg
 import orjson
 from asyncpg.transaction import Transaction
 
+from db import tracing
 from db.metrics import Histogram
 from db.postgres import pooler
 from db.postgres.outage import OutageLog
@@ -87,6 +88,7 @@ rolled back."""
 _HELD: Final = Histogram(
     "callout_database_seconds", "How long a connection of the pool was held, for a statement or a transaction."
 )
+_SYSTEM: Final[tracing.Attributes] = {"db.system.name": "postgresql"}
 _WAITED: Final = Histogram("callout_database_wait_seconds", "How long a connection of the pool was waited for.")
 
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
@@ -137,6 +139,7 @@ def _measure(asked: float, taken: float) -> None:
     if spent is not None:
         spent.waiting += waited
         spent.database += held
+        tracing.record("PostgreSQL", taken, _SYSTEM)
 
 
 async def _begun(connection: Connection) -> Transaction:
