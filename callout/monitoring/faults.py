@@ -65,7 +65,6 @@ def start(settings: Settings) -> None:
             include_local_variables=False,
             max_breadcrumbs=0,
             max_request_body_size="never",
-            send_default_pii=False,
             auto_session_tracking=False,
         )
     except BadDsn:

@@ -43,7 +43,7 @@ _RESPONSES: Final = Counter(
     "callout_http_responses", "HTTP responses, by the first part of the path.", ("route", "status")
 )
 
-_ROUTES: Final = {f"/{name}": name for name in ("graphql", "healthz", "readyz", "confirm-address", "metrics")}
+_ROUTES: Final = {f"/{name}": name for name in ("graphql", "healthz", "readyz", "version", "confirm-address")}
 _ROUTES_BELOW: Final = ("graphql", "uploads", "files")
 
 

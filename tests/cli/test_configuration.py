@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from callout import settings
+from callout.monitoring import faults, tracing
 from callout.settings import InvalidSettings, Settings, load
 from notifiers.company_profile import CompanyProfile
 from notifiers.links import TicketLinks
@@ -50,10 +53,75 @@ def test_arguments_take_precedence_over_variables(monkeypatch: pytest.MonkeyPatc
     assert load(**{name: value for name, value in PRODUCTION.items() if name != "env"}).production is True
 
 
-def test_variables_that_are_not_settings_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("CALLOUT_PROT", "CALLOUT_PORT", "CALLOUT_A", "PORT"):
+def test_a_variable_that_is_no_setting_is_refused_with_the_nearest_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("CALLOUT_PROT", "CALLOUT_POOLSIZE", "CALLOUT_JWT_SECRET_FIEL", "CALLOUT_ZZZ", "PORT"):
         monkeypatch.setenv(name, "80")
-    assert settings.unknown_variables() == ["CALLOUT_A", "CALLOUT_PROT"]
+    misspelt = [
+        "CALLOUT_JWT_SECRET_FIEL: no setting has this name; the nearest is CALLOUT_JWT_SECRET_FILE.",
+        "CALLOUT_POOLSIZE: no setting has this name; the nearest is CALLOUT_POOL_SIZE.",
+        "CALLOUT_PROT: no setting has this name; the nearest is CALLOUT_PORT.",
+        "CALLOUT_ZZZ: no setting has this name; unset it.",
+    ]
+    assert problems(data_dir=tmp_path) == misspelt
+    assert problems(port=0, data_dir=tmp_path) == [
+        *misspelt,
+        "CALLOUT_PORT: Input should be greater than or equal to 1",
+    ]
+
+
+def test_variables_that_kubernetes_sets_for_a_service_are_no_settings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without `enableServiceLinks: false` each pod has them, here of a service `callout` with a port `http`."""
+    for name in ("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT_8000_TCP", "PORT_8000_TCP_ADDR"):
+        monkeypatch.setenv(f"CALLOUT_{name}", "10.0.0.1")
+    assert development(tmp_path).port == 8000
+
+
+def test_settings_are_read_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    given = {"jwt_secret": f"{'s' * 40}\n", "trusted_proxies": "10.0.0.5,10.1.0.0/16", "port": "9000\r\n"}
+    for field, text in given.items():
+        file = tmp_path / field
+        file.write_text(text, newline="")
+        monkeypatch.setenv(f"CALLOUT_{field.upper()}_FILE", str(file))
+    made = development(tmp_path)
+    assert (made.jwt_secret, made.trusted_proxies, made.port) == ("s" * 40, ("10.0.0.5", "10.1.0.0/16"), 9000)
+    assert development(tmp_path, port=9001).port == 9001, "an option takes precedence"
+
+
+def test_files_that_cannot_be_used_are_reported_without_their_content(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("tr0ubador")
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "binary").write_bytes(b"\xff")
+    (tmp_path / "long").write_text("1" * 65_537)
+    for field, path in {
+        "jwt_secret": secret,
+        "smtp_url": tmp_path / "none",
+        "imap_url": tmp_path,
+        "host": tmp_path / "empty",
+        "env": tmp_path / "binary",
+        "workers": tmp_path / "long",
+        "port": secret,
+    }.items():
+        monkeypatch.setenv(f"CALLOUT_{field.upper()}_FILE", str(path))
+    monkeypatch.setenv("CALLOUT_PORT", "80")
+    assert problems(data_dir=tmp_path) == [
+        f"CALLOUT_ENV_FILE: {tmp_path}/binary is not a text in UTF-8",
+        f"CALLOUT_HOST_FILE: {tmp_path}/empty is empty",
+        "CALLOUT_PORT_FILE and CALLOUT_PORT are both set: unset one of them.",
+        f"CALLOUT_WORKERS_FILE: {tmp_path}/long has more than 65,536 characters",
+        f"CALLOUT_SMTP_URL_FILE: {tmp_path}/none cannot be read: No such file or directory",
+        f"CALLOUT_IMAP_URL_FILE: {tmp_path} cannot be read: Is a directory",
+    ]
+    for field in ("smtp_url", "imap_url", "host", "env", "workers", "port"):
+        monkeypatch.delenv(f"CALLOUT_{field.upper()}_FILE")
+    (problem,) = problems(data_dir=tmp_path)
+    assert problem.startswith("CALLOUT_JWT_SECRET: is shorter than 32 bytes")
 
 
 def test_each_setting_is_documented_with_its_default() -> None:
@@ -203,6 +271,13 @@ def test_anything_else_is_no_origin(tmp_path: Path, origin: str) -> None:
         development(tmp_path, allowed_origins=origin)
 
 
+def test_pages_of_the_apis_own_origin_may_open_sockets(tmp_path: Path) -> None:
+    listed = "https://a.example"
+    assert development(tmp_path, allowed_origins=listed).origins == (listed,)
+    given = development(tmp_path, allowed_origins=listed, api_url="https://API.example:8443/callout")
+    assert given.origins == (listed, "https://api.example:8443")
+
+
 def test_authserv_ids_are_separated_by_commas(tmp_path: Path) -> None:
     made = development(tmp_path, mail_authserv_id="MX.Maple.test, mx_2.maple.test ,,-")
     assert made.own_mail.servers == {"mx.maple.test", "mx_2.maple.test", "-"}
@@ -349,3 +424,43 @@ def test_an_unusable_data_directory_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (problem,) = problems(data_dir=tmp_path / "file")
     assert problem.startswith(f"CALLOUT_DATA_DIR: {tmp_path}/file/development-secret cannot be used: ")
+
+
+@pytest.mark.parametrize(
+    ("module", "given", "start"),
+    [
+        ("opentelemetry.trace", {"tracing": True}, tracing.start),
+        ("opentelemetry.sdk.trace", {"tracing": True}, tracing.start),
+        ("sentry_sdk", {"sentry_dsn": "https://public@sentry.test/1"}, faults.start),
+    ],
+)
+def test_what_needs_an_extra_says_which_if_it_is_not_installed(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: str,
+    given: dict[str, Any],
+    start: Callable[[Settings], None],
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    (name,) = given
+    with pytest.raises(InvalidSettings, match=f"CALLOUT_{name.upper()} needs .* install `callout\\[") as refused:
+        start(development(tmp_path, **given))
+    assert "sentry.test" not in str(refused.value)
+    start(development(tmp_path))  # not asked for, so not missed
+
+
+def test_a_dsn_that_is_none_is_refused_without_its_text(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSettings, match="CALLOUT_SENTRY_DSN is not a DSN") as refused:
+        faults.start(development(tmp_path, sentry_dsn="tr0ubador"))
+    assert "tr0ub" not in str(refused.value)
+
+
+def test_metrics_have_ports_of_their_own(tmp_path: Path) -> None:
+    assert development(tmp_path, port=8000, metrics_port=9464).metrics_host == "127.0.0.1"
+    assert development(tmp_path, port=8000, workers=2, metrics_port=8001).metrics_port == 8001
+    for taken in (8000, 7999):
+        (problem,) = problems(data_dir=tmp_path, port=8000, workers=2, metrics_port=taken)
+        assert problem.startswith("CALLOUT_METRICS_PORT: must not lead to CALLOUT_PORT")
+    (problem,) = problems(data_dir=tmp_path, metrics_token="tr0ubador")
+    assert "at least 16 characters" in problem
+    assert "tr0ub" not in problem
