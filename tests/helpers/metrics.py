@@ -15,10 +15,10 @@ WITHIN = 20.0
 
 @dataclass(frozen=True)
 class Scrape:
-    """The samples of one scrape: their values by name and labels, and the names of all families."""
+    """The samples of one scrape: their values by name and labels; and the types of all families by name."""
 
     values: dict[tuple[str, frozenset[tuple[str, str]]], float]
-    families: frozenset[str]
+    types: dict[str, str]
     text: str
 
     def __getitem__(self, name: str) -> float:
@@ -39,14 +39,14 @@ class Scrape:
 
 
 def parsed(text: str) -> Scrape:
-    values, families = {}, set()
+    values, types = {}, {}
     for family in text_string_to_metric_families(text):
-        families.add(family.name)
+        types[family.name] = family.type
         for sample in family.samples:
             key = (sample.name, frozenset(sample.labels.items()))
             assert key not in values, f"{key} is there twice"
             values[key] = sample.value
-    return Scrape(values, frozenset(families), text)
+    return Scrape(values, types, text)
 
 
 class Metrics:

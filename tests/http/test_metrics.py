@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,11 +17,13 @@ import httpx
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+import callout.app  # noqa: F401 (it declares all metrics)
 from callout.monitoring.exposition import TRANSPORTS
 from callout.monitoring.operations import NAMES_OF_VIEWER
-from db.metrics import COUNTERS, HISTOGRAMS
+from db.metrics import COUNTERS, HISTOGRAMS, Counter, Histogram
 from tests.helpers.api import Api, Refusal, Server
 from tests.helpers.attached_files import attach
+from tests.helpers.dashboard import expressions, files
 from tests.helpers.graphql_ws_client import following, live
 from tests.helpers.inbound_mail import message
 from tests.helpers.metrics import WITHIN, Metrics, Scrape
@@ -220,23 +223,42 @@ async def test_a_scrape_succeeds_while_the_database_is_away(
         await other.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
         await other.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
         away = await metrics.until(lambda scrape: scrape["callout_database_up"] == 0)
-        assert "callout_deliveries_waiting" not in away.families
+        assert "callout_deliveries_waiting" not in away.types
         assert away["callout_http_responses_total"] > 0
     finally:
         await other.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
         await other.close()
     back = await metrics.until(lambda scrape: scrape["callout_database_up"] == 1)
-    assert "callout_deliveries_waiting" in back.families
+    assert "callout_deliveries_waiting" in back.types
 
 
 # The port
 
 
 async def test_every_metric_has_its_place_also_before_anything_happens(metrics: Metrics) -> None:
-    found = (await metrics.scrape()).families
+    found = set((await metrics.scrape()).types)
     declared = {each.name for each in COUNTERS} | {each.name for each in HISTOGRAMS}
     assert declared <= found
     assert {name for name in found if not name.startswith(("callout_", "process_", "python_"))} == set()
+
+
+def test_the_dashboard_and_the_alerts_are_those_of_their_definition() -> None:
+    for path, text in files().items():
+        assert path.read_text() == text, f"{path.name} is out of date: run `make dashboard`"
+
+
+async def test_each_metric_and_label_of_the_dashboard_and_the_alerts_exists(metrics: Metrics) -> None:
+    found = await metrics.scrape()
+    suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
+    names = {name + suffix for name, type_ in found.types.items() for suffix in suffixes.get(type_, ("",))}
+    labels = {label for _, pairs in found.values for label, _ in pairs}
+    declared: list[Counter | Histogram] = [*COUNTERS, *HISTOGRAMS]
+    labels |= {label for each in declared for label in each.labels}
+    used = list(expressions())
+    assert {name for each in used for name in re.findall(r"\b(?:callout|process)_\w+", each)} - names == set()
+    of_labels = [re.findall(r"(\w+)(?:=~|!~|!=|=)\"", each) for each in used]
+    of_labels += [re.split(r", *", listed) for each in used for listed in re.findall(r"by \(([^)]*)\)", each)]
+    assert {label for listed in of_labels for label in listed} - labels == {"job", "instance"}  # Prometheus' own
 
 
 async def test_openmetrics_is_written_for_those_that_accept_it(metrics: Metrics) -> None:
