@@ -23,10 +23,11 @@ from callout.monitoring.operations import NAMES_OF_VIEWER
 from db.metrics import COUNTERS, HISTOGRAMS, Counter, Histogram
 from tests.helpers.api import Api, Refusal, Server
 from tests.helpers.attached_files import attach
-from tests.helpers.dashboard import expressions, files
+from tests.helpers.dashboard import definition, expressions, files
 from tests.helpers.graphql_ws_client import following, live
 from tests.helpers.inbound_mail import message
 from tests.helpers.metrics import WITHIN, Metrics, Scrape
+from tests.helpers.paths import ROOT
 from tests.helpers.process import free_port
 from tests.helpers.stress import server_of, server_process
 from tests.live.test_event_stream import following as streaming
@@ -41,7 +42,7 @@ def server_settings() -> dict[str, str]:
 
 
 @pytest.fixture
-def metrics(server_settings: dict[str, str]) -> Metrics:
+def metrics(server: Server, server_settings: dict[str, str]) -> Metrics:
     return Metrics(int(server_settings["metrics_port"]))
 
 
@@ -240,6 +241,15 @@ async def test_every_metric_has_its_place_also_before_anything_happens(metrics: 
     declared = {each.name for each in COUNTERS} | {each.name for each in HISTOGRAMS}
     assert declared <= found
     assert {name for name in found if not name.startswith(("callout_", "process_", "python_"))} == set()
+
+
+async def test_each_metric_and_alert_is_documented(metrics: Metrics) -> None:
+    page = (ROOT / "docs/watching.md").read_text()
+    named = {name.removesuffix("_total").removesuffix("_info") for name in re.findall(r"callout_[a-z_]+[a-z]", page)}
+    found = {name.removesuffix("_info") for name in (await metrics.scrape()).types if name.startswith("callout_")}
+    assert found - named == set()
+    assert named - found <= {"callout"}
+    assert {alert["name"] for alert in definition()["alert"]} == set(re.findall(r"`(Callout\w+)`", page))
 
 
 def test_the_dashboard_and_the_alerts_are_those_of_their_definition() -> None:
