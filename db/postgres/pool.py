@@ -139,7 +139,7 @@ def _measure(asked: float, taken: float) -> None:
     if spent is not None:
         spent.waiting += waited
         spent.database += held
-        tracing.record("PostgreSQL", taken, _SYSTEM)
+    tracing.record("PostgreSQL", taken, _SYSTEM)
 
 
 async def _begun(connection: Connection) -> Transaction:

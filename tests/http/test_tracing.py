@@ -10,7 +10,9 @@ import pytest
 
 from tests.helpers.api import Api
 from tests.helpers.graphql_ws_client import live
+from tests.helpers.metrics import Metrics
 from tests.helpers.otlp import Collector, Span, collector
+from tests.helpers.process import free_port
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 TRACEPARENT = f"00-{TRACE}-{PARENT}-01"
@@ -29,7 +31,7 @@ def server_settings(exported: Collector) -> Iterator[dict[str, str]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", exported.url)
         patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
-        yield {"tracing": "true"}
+        yield {"tracing": "true", "metrics_port": str(free_port())}
 
 
 async def found(exported: Collector, name: str) -> Span:
@@ -124,9 +126,16 @@ async def test_a_test_message_is_a_span_below_its_mutation(api: Api, exported: C
     assert b"swordfish" not in exported.raw
 
 
-async def test_background_work_makes_no_spans_of_its_own(api: Api, exported: Collector) -> None:
+async def test_background_work_makes_no_spans_of_its_own(
+    api: Api, exported: Collector, server_settings: dict[str, str]
+) -> None:
     """Servers read the queue, the counts and the event log every second or two."""
+    metrics = Metrics(int(server_settings["metrics_port"]))
+    before = await metrics.scrape()
+    await metrics.until(
+        lambda scrape: scrape["callout_database_seconds_count"] > before["callout_database_seconds_count"] + 2
+    )
     await api("query Later { __typename }")
-    await found(exported, "query Later")
+    await found(exported, "query Later")  # spans are exported in order
     roots = {span.name for span in exported.spans if not span.parent_id}
     assert "PostgreSQL" not in roots
