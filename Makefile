@@ -18,7 +18,7 @@ TEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help run ide try-ide test test-slow test-node test-web test-pgbouncer test-proxies test-upgrade-database faults mutants corpora lint schema bench screenshots lock clean
+.PHONY: help run ide try-ide test test-slow test-node test-web test-pgbouncer test-proxies test-upgrade-database faults mutants corpora lint schema dashboard bench screenshots lock clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-21s %s\n", $$1, $$2}'
@@ -73,6 +73,9 @@ lint: $(DEV_STAMP)  ## Check style, formatting, types, names, and which room imp
 schema: $(DEV_STAMP)  ## Print schema/schema.graphql and the tables of docs/roles.md anew
 	@$(BIN)/python -m callout schema > schema/schema.graphql
 	@$(BIN)/python -m tests.helpers.role_tables
+
+dashboard: $(DEV_STAMP)  ## Make deploy/grafana-dashboard.json and deploy/alerts.yaml of deploy/monitoring.toml
+	@$(BIN)/python -m tests.helpers.dashboard
 
 bench: $(DEV_STAMP)  ## Measure, on an embedded database of its own, and print the tables
 	@$(BIN)/python -m bench $(ARGS)

@@ -448,6 +448,34 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = Field(
         "text", description="`json` writes one object for each line; the default in production."
     )
+    slow_operation_ms: Annotated[int, Field(ge=1, le=3_600_000)] = Field(
+        2_000,
+        description="Queries and mutations that take more milliseconds are logged, with where the time went and without"
+        " their variables.",
+    )
+    tracing: bool = Field(
+        False,
+        description="Whether operations are traced by OpenTelemetry, which `callout[tracing]` installs, and exported as"
+        " its own variables say: `OTEL_EXPORTER_OTLP_ENDPOINT`.",
+    )
+    sentry_dsn: str | None = Field(
+        None,
+        repr=False,
+        description="The DSN of a project at Sentry, to which faults are reported, without anything of requests."
+        " `callout[sentry]` installs what it needs.",
+    )
+    metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = Field(
+        None,
+        description="The port of `/metrics`. Of several server processes each has one, the next ones from here. There"
+        " are no metrics if not set.",
+    )
+    metrics_host: str = Field("127.0.0.1", description="The address to listen on for metrics.")
+    metrics_token: Annotated[str, Field(min_length=16)] | None = Field(
+        None,
+        repr=False,
+        description="The token that reads the metrics, as `Authorization: Bearer`; at least 16 characters. If not set,"
+        " they need none.",
+    )
 
     @property
     def production(self) -> bool:
@@ -674,6 +702,14 @@ class Settings(BaseSettings):
         if silence <= info.data.get("socket_ping_seconds", 0):
             raise ValueError(f"must be more than {PREFIX}SOCKET_PING_SECONDS, so that clients can answer the ping")
         return silence
+
+    @field_validator("metrics_port")
+    @classmethod
+    def _is_another_port(cls, metrics: int | None, info: ValidationInfo) -> int | None:
+        given = info.data
+        if metrics is not None and metrics <= given.get("port", 0) < metrics + given.get("workers", 1):
+            raise ValueError(f"must not lead to {PREFIX}PORT: metrics have a port for each process")
+        return metrics
 
     @field_validator("clamd_url")
     @classmethod

@@ -26,6 +26,7 @@ import orjson
 
 from callout.auth.issuers import DEFAULT_ALGORITHMS
 from callout.http.errors import AuthenticationUnavailable
+from db.metrics import Counter
 from db.postgres.outage import OutageLog
 
 logger = logging.getLogger(__name__)
@@ -81,6 +82,14 @@ class Discovery:
         return url
 
 
+_READS = Counter(
+    "callout_issuer_key_reads",
+    "Readings of the issuer's keys, by whether they succeeded.",
+    ("succeeded",),
+    known=[("true",), ("false",)],
+)
+
+
 class KeySet:
     """The keys of an issuer, fetched when the first token needs one. `name` is the issuer's in the log."""
 
@@ -134,10 +143,12 @@ class KeySet:
             self._keys = _usable(await self._read(), self._algorithms)
             self._read_at = monotonic()
             self._outage.worked()
+            _READS.add("true")
         except UNREADABLE as error:
             if isinstance(self._url, Discovery):
                 self._url.forget()
             self._outage.failed(error)
+            _READS.add("false")
         finally:
             self._fetch = None
 

@@ -15,6 +15,7 @@ from graphql import (
 )
 
 from callout.execution.budgets import Charge
+from callout.execution.request import GraphQLRequest
 from db.errors import ClientError, RateLimited
 from db.object_store import StoreError
 from db.postgres.outage import REPETITION, is_logged
@@ -43,9 +44,18 @@ class Answer:
     retry_after: int | None = None
     has_secrets: bool = False
 
-    def with_cost(self, charge: Charge) -> Answer:
-        """The answer with `extensions.cost`."""
-        return replace(self, body=b'%b,"extensions":{"cost":%b}}' % (self.body[:-1], orjson.dumps(charge.shown())))
+    def extended(self, request: GraphQLRequest, charge: Charge, trace_id: str | None) -> Answer:
+        """The answer with the `extensions` that the request asks for."""
+        if not (request.asks_for_cost or request.asks_for_trace):
+            return self
+        extensions: dict[str, Any] = {}
+        if request.asks_for_cost:
+            extensions["cost"] = charge.shown()
+        if request.asks_for_trace and trace_id is not None:
+            extensions["traceId"] = trace_id
+        if not extensions:
+            return self
+        return replace(self, body=b'%b,"extensions":%b}' % (self.body[:-1], orjson.dumps(extensions)))
 
 
 class InvalidVariables(Exception):

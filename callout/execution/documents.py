@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from sys import getsizeof
+from time import perf_counter
 from typing import Any, TypeVar
 
 from cachetools import LRUCache
@@ -40,6 +41,8 @@ from callout.execution.budgets import Charge
 from callout.execution.cost import price_of_document
 from callout.execution.thread import Thread
 from db.errors import ClientError, LimitExceeded
+from db.metrics import Histogram
+from db.timing import SPENT
 
 TOKENS_MAX = 2_000
 DEPTH_MAX = 20  # GraphiQL's introspection query is 15 deep
@@ -54,6 +57,8 @@ BYTES_PER_TOKEN = 600  # of a document, parsed
 TEXTS = 3  # a document has its text, and each long value in it again
 LONG = 1_000  # characters; reading a longer document takes five milliseconds and more, up to thirty
 KEPT_LENGTH = 20_000  # characters; a longer document is prepared for each request
+
+_READ = Histogram("callout_document_read_seconds", "How long new documents took to parse and validate.")
 
 K = TypeVar("K", bound=tuple[Any, ...])
 V = TypeVar("V")
@@ -163,11 +168,15 @@ class Documents:
             return document
         charge.spend(price_of_document(len(query)))
         async with charge.budget.building:
-            if len(query) > LONG and query not in self._kept:
-                return self._keep(await self._thread.run(self._read, query, suggesting))
+            began = perf_counter()
             try:
+                if len(query) > LONG and query not in self._kept:
+                    return self._keep(await self._thread.run(self._read, query, suggesting))
                 return self.get(query, suggesting=suggesting)
             finally:
+                _READ.observe(seconds := perf_counter() - began)
+                if spent := SPENT.get():
+                    spent.preparing += seconds
                 await asyncio.sleep(0)  # before the viewer's next document
 
     def forget(self) -> None:

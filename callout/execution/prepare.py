@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Generator, Hashable, Mapping, 
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import Any, Final, TypeAlias, TypeVar
 
 import orjson
@@ -47,7 +47,9 @@ from db.compiler.selection import Bound, Marks, Selection, Site, Weight
 from db.compiler.snippets import Snippets
 from db.enums import EVERYONE, Role
 from db.errors import Forbidden, LimitExceeded
+from db.metrics import Histogram
 from db.ticket_stream import Stream, TicketChangesPage, compile_stream
+from db.timing import SPENT
 from db.viewer import Viewer
 
 EVENTS_MAX = 200
@@ -67,6 +69,11 @@ _VARIANT_BYTES = 32 * 2**20
 _BYTES_PER_SELECTION = 300  # of an operation's root fields for one role and one combination of @skip and @include
 _BYTES_PER_SITE = 800
 _NO_VARIABLES = VariableValues({}, {})
+
+_COMPILED = Histogram(
+    "callout_statement_compile_seconds",
+    "How long new statements took to build.",
+)
 
 T = TypeVar("T")
 
@@ -292,7 +299,7 @@ class Preparer:
         """Runs the steps, of one request of a viewer at a time. What a step asks for is paid before it is done."""
         async with charge.budget.building:
             done: Any = None
-            began = monotonic()
+            started = began = monotonic()
             while True:
                 try:
                     step = steps.send(done)
@@ -307,6 +314,8 @@ class Preparer:
                 if monotonic() - began > STEP_SECONDS:
                     await asyncio.sleep(0)
                     began = monotonic()
+            if spent := SPENT.get():
+                spent.preparing += monotonic() - started
             if monotonic() - began > STEP_SECONDS:
                 await asyncio.sleep(0)  # before the viewer's next request
             return result
@@ -452,7 +461,9 @@ class Preparer:
         for key, each, compiled in zip(keys, bounds, found, strict=True):
             if compiled is None:
                 is_long = sum(bound.conditions for bound in each) > LONG_CONDITIONS or len(each) > LONG_SITES
+                began = perf_counter()
                 compiled = yield WorkStep(work=partial(self._compile, *key, role), is_long=is_long)
+                _COMPILED.observe(perf_counter() - began)
                 _keep(self._statements, key, compiled)
             statements.append(compiled)
         return statements

@@ -20,12 +20,14 @@ class InvalidRequest(ValueError):
 class GraphQLRequest:
     """The document is in `query`, or is one that the server has, with `document_id` or `hash`. With both `query` and
     `hash`, the server shall keep the document under its hash, as Apollo's automatic persisted queries ask.
-    `asks_for_cost` says that the response shall have its cost, because the request has the extension `cost`."""
+    `asks_for_cost` and `asks_for_trace` say that the response shall have its cost, or the id of its trace, because the
+    request has the extension `cost` or `trace`."""
 
     query: str | None
     variables: dict[str, Any] | None
     operation_name: str | None
     asks_for_cost: bool = False
+    asks_for_trace: bool = False
     document_id: str | None = None
     hash: str | None = None
 
@@ -44,13 +46,12 @@ def parse_request(content: dict[str, Any]) -> GraphQLRequest:
         return GraphQLRequest(query, variables, name or None)
     if not isinstance(extensions, dict | None):
         raise InvalidRequest("`extensions` must be an object")
-    asks_for_cost, hash = False, None
-    if extensions is not None:
-        asks_for_cost, hash = extensions.get("cost") is True, _hash(extensions.get("persistedQuery"))
+    asked = extensions or {}
+    cost, trace, hash = asked.get("cost") is True, asked.get("trace") is True, _hash(asked.get("persistedQuery"))
     if query or (query is not None and hash is None):
-        return GraphQLRequest(query, variables, name or None, asks_for_cost, None, hash)
+        return GraphQLRequest(query, variables, name or None, cost, trace, None, hash)
     id = None if hash is not None else _id(content)
-    return GraphQLRequest(None, variables, name or None, asks_for_cost, id, hash)
+    return GraphQLRequest(None, variables, name or None, cost, trace, id, hash)
 
 
 def _hash(persisted: object) -> str | None:

@@ -39,6 +39,7 @@ from callout.http.request import (
     read_requests,
     send_methods,
 )
+from callout.monitoring.tracing import began
 from db.errors import ClientError, RateLimited
 from db.viewer import Viewer
 
@@ -90,6 +91,7 @@ class GraphQLEndpoint:
             return
         media_type = _negotiated(headers.accept)
         info = request_of(scope)
+        began(info, scope["headers"])
         info.viewer = viewer = await self._authenticator.authenticate(headers.authorization)
         charge = self._budgets.of(viewer).request()
         try:
@@ -126,12 +128,13 @@ class GraphQLEndpoint:
             answer = refusal([error], info.id)
         else:
             info.operation = node.name.value if node.name else None
+            info.type, info.document = node.operation.value, document.text
             if node.operation is OperationType.MUTATION:
                 info.mutations = self._preparer.mutations(document, node)
             if method != "POST" and node.operation is not OperationType.QUERY:
                 raise MethodNotAllowed
             return document, node
-        return answer.with_cost(charge) if request.asks_for_cost else answer
+        return answer.extended(request, charge, info.trace_id)
 
     async def _executed(
         self,
@@ -143,7 +146,7 @@ class GraphQLEndpoint:
         charge: Charge,
     ) -> Answer:
         answer = await self._engine.execute(document, node, request.variables, viewer, info.id, info.client, charge)
-        return answer.with_cost(charge) if request.asks_for_cost else answer
+        return answer.extended(request, charge, info.trace_id)
 
     # Batches
 
@@ -151,14 +154,14 @@ class GraphQLEndpoint:
         """Answers the requests of a batch, each as if it were alone, but for the status: queries at the same time, and
         one after another if there are mutations among them."""
         budget = self._budgets.of(viewer)
-        entries = [_BatchEntry(each, RequestInfo(info.id, info.client), budget.request()) for each in batch]
+        infos = [RequestInfo(info.id, info.client, trace_id=info.trace_id, spent=info.spent) for _ in batch]
+        entries = [_BatchEntry(each, own, budget.request()) for each, own in zip(batch, infos, strict=True)]
         for entry in entries:
             await self._fetch_entry(entry, viewer)
         if any(entry.info.mutations for entry in entries):
             answers = [await self._answer_entry(entry, viewer) for entry in entries]
         else:
             answers = await asyncio.gather(*(self._answer_entry(entry, viewer) for entry in entries))
-        infos = [entry.info for entry in entries]
         info.operation = ",".join(each.operation or "" for each in infos)
         info.mutations = tuple(dict.fromkeys(name for each in infos for name in each.mutations or ())) or None
         charge.requested += sum(entry.charge.requested for entry in entries)

@@ -126,13 +126,15 @@ class LiveApplication:
         try:
             document, node = await self._fetched(session, request, charge)
             info.operation = node.name.value if node.name else None
+            info.type, info.document = node.operation.value, document.text
             if node.operation is not OperationType.SUBSCRIPTION:
                 info.mutations = self._preparer.mutations(document, node)
                 answer = await self._engine.execute(
                     document, node, request.variables, viewer, info.id, session.client, charge
                 )
-                with_cost = request.asks_for_cost and answer.executed  # an `error` message has no extensions
-                return _answered(answer.with_cost(charge) if with_cost else answer, info)
+                if answer.executed:  # an `error` message has no extensions
+                    answer = answer.extended(request, charge, info.trace_id)
+                return _answered(answer, info)
             bound = await self._preparer.bind_stream_in_steps(document, node, request.variables, viewer, charge)
             feed = feed_of(
                 bound, viewer, charge.budget, self._database, self._preparer.marks.position, self._engine.sign

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from callout import settings
+from callout.monitoring import faults, tracing
 from callout.settings import InvalidSettings, Settings, load
 from notifiers.company_profile import CompanyProfile
 from notifiers.links import TicketLinks
@@ -462,3 +465,43 @@ def test_an_unusable_data_directory_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (problem,) = problems(data_dir=tmp_path / "file")
     assert problem.startswith(f"CALLOUT_DATA_DIR: {tmp_path}/file/development-secret cannot be used: ")
+
+
+@pytest.mark.parametrize(
+    ("module", "given", "start"),
+    [
+        ("opentelemetry.trace", {"tracing": True}, tracing.start),
+        ("opentelemetry.sdk.trace", {"tracing": True}, tracing.start),
+        ("sentry_sdk", {"sentry_dsn": "https://public@sentry.test/1"}, faults.start),
+    ],
+)
+def test_what_needs_an_extra_says_which_if_it_is_not_installed(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: str,
+    given: dict[str, Any],
+    start: Callable[[Settings], None],
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    (name,) = given
+    with pytest.raises(InvalidSettings, match=f"CALLOUT_{name.upper()} needs .* install `callout\\[") as refused:
+        start(development(tmp_path, **given))
+    assert "sentry.test" not in str(refused.value)
+    start(development(tmp_path))  # not asked for, so not missed
+
+
+def test_a_dsn_that_is_none_is_refused_without_its_text(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSettings, match="CALLOUT_SENTRY_DSN is not a DSN") as refused:
+        faults.start(development(tmp_path, sentry_dsn="tr0ubador"))
+    assert "tr0ub" not in str(refused.value)
+
+
+def test_metrics_have_ports_of_their_own(tmp_path: Path) -> None:
+    assert development(tmp_path, port=8000, metrics_port=9464).metrics_host == "127.0.0.1"
+    assert development(tmp_path, port=8000, workers=2, metrics_port=8001).metrics_port == 8001
+    for taken in (8000, 7999):
+        (problem,) = problems(data_dir=tmp_path, port=8000, workers=2, metrics_port=taken)
+        assert problem.startswith("CALLOUT_METRICS_PORT: must not lead to CALLOUT_PORT")
+    (problem,) = problems(data_dir=tmp_path, metrics_token="tr0ubador")
+    assert "at least 16 characters" in problem
+    assert "tr0ub" not in problem
