@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Collection, Generator, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Generator, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -201,16 +201,22 @@ class Preparer:
         document = self._documents.get(query)
         return document, _named(document, name)
 
-    async def fetch(
+    def fetch(
         self, request: GraphQLRequest, viewer: Viewer, charge: Charge
-    ) -> tuple[Document, OperationDefinitionNode]:
+    ) -> Awaitable[tuple[Document, OperationDefinitionNode]]:
         """Returns the document and the operation that a request asks for. Raises the errors of `PersistedDocuments`,
         and of `fetch_operation`."""
         text = self._persisted.text_of(request, viewer)
-        found = await self.fetch_operation(text, request.operation_name, viewer.role, charge)
-        if request.hash is not None:
-            self._persisted.keep(request, viewer)
-        return found
+        found = self.fetch_operation(text, request.operation_name, viewer.role, charge)
+        return found if request.hash is None else self._kept(found, request, viewer)
+
+    async def _kept(
+        self, found: Awaitable[tuple[Document, OperationDefinitionNode]], request: GraphQLRequest, viewer: Viewer
+    ) -> tuple[Document, OperationDefinitionNode]:
+        """Keeps the document of the request under its hash once it is known to be valid."""
+        document, node = await found
+        self._persisted.keep(request, viewer)
+        return document, node
 
     async def fetch_operation(
         self, query: str, name: str | None, role: Role, charge: Charge

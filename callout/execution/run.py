@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import orjson
 import strawberry
@@ -64,6 +64,8 @@ logger = logging.getLogger(__name__)
 
 Result: TypeAlias = tuple[bytes | None, Sequence[GraphQLError]]
 """The JSON of a root field, or None if it has failed; and the errors in it."""
+
+_BY_IDS: Final = (NodeById, NodesByIds)
 
 Sign: TypeAlias = Callable[[bytes, Viewer], bytes]
 """Puts the URLs of files for a viewer into JSON that a statement has returned."""
@@ -141,7 +143,7 @@ class Engine:
             document = await self._answer(bound, viewer, client, charge)
         except Exception as error:  # noqa: BLE001 (a field's error must not fail the whole request)
             return None, [located_error(client_error(error), bound.field.nodes, [bound.field.key])]
-        if isinstance(bound.field.selection.mapping, NodeById | NodesByIds):
+        if isinstance(bound.field.selection.mapping, _BY_IDS):
             return self._without_absent(bound, document)
         if document is None and not bound.field.nullable:
             logger.error("no value for the non-null root field %s", bound.field.selection.name)
@@ -236,7 +238,8 @@ class Engine:
         body: dict[str, Any] = {"data": result.data}
         if formatted:
             body["errors"] = formatted
-        return Answer(orjson.dumps(body), True, codes, has_secrets=any(map(_has_secrets, bound)))
+        has_secrets = any(root.read.compiled.has_secrets for root in bound)
+        return Answer(orjson.dumps(body), True, codes, has_secrets=has_secrets)
 
     async def _answer(self, bound: BoundRoot, viewer: Viewer, client: str | None, charge: Charge) -> bytes | None:
         run = partial(self._run_at_once, bound, viewer, client, charge)
@@ -285,24 +288,19 @@ def _joined(bound: Sequence[BoundRoot], results: Sequence[Result], request_id: s
     if errors and all(map(_not_done, bound, results)):
         return refusal(errors, request_id)
     parts = []
-    whole = True
+    whole, has_secrets = True, False
     for root, (document, _) in zip(bound, results, strict=True):
         if document is None:
             whole = whole and root.field.nullable
             document = b"null"
+        has_secrets = has_secrets or root.read.compiled.has_secrets
         parts.append(b'"%b":%b' % (root.field.key.encode(), document))
     data = b"{%b}" % b",".join(parts) if whole else b"null"
     if not errors:
-        return Answer(b'{"data":%b}' % data, True, has_secrets=any(map(_has_secrets, bound)))
+        return Answer(b'{"data":%b}' % data, True, has_secrets=has_secrets)
     formatted, codes = formatted_errors(errors, request_id)
     body = b'{"errors":%b,"data":%b}' % (orjson.dumps(formatted), data)
-    return Answer(body, True, codes, has_secrets=any(map(_has_secrets, bound)))
-
-
-def _has_secrets(root: BoundRoot) -> bool:
-    """Whether the root field may show a secret: a mutation a new API key, for instance, and a link to a file its
-    signature."""
-    return root.read.compiled.has_links or isinstance(root.field.selection.mapping, MutationField)
+    return Answer(body, True, codes, has_secrets=has_secrets)
 
 
 def _absent(root: BoundRoot, problem: str | None, path: list[str | int]) -> GraphQLError:

@@ -36,7 +36,8 @@ from callout.http.request import (
     NotAcceptable,
     RequestBatch,
     headers_of,
-    read_requests,
+    read_content,
+    requests_in,
     send_methods,
 )
 from callout.monitoring.tracing import began
@@ -96,7 +97,7 @@ class GraphQLEndpoint:
         charge = self._budgets.of(viewer).request()
         try:
             with charge:
-                request = await read_requests(scope, receive, headers, charge, self._batch_max)
+                request = requests_in(await read_content(scope, receive, headers, charge), self._batch_max)
                 if isinstance(request, GraphQLRequest):
                     answer = await self._answer(request, method, viewer, info, charge)
                 else:
@@ -114,7 +115,10 @@ class GraphQLEndpoint:
         self, request: GraphQLRequest, method: str, viewer: Viewer, info: RequestInfo, charge: Charge
     ) -> Answer:
         found = await self._fetched(request, method, viewer, info, charge)
-        return found if isinstance(found, Answer) else await self._executed(*found, request, viewer, info, charge)
+        if isinstance(found, Answer):
+            return found
+        answer = await self._engine.execute(*found, request.variables, viewer, info.id, info.client, charge)
+        return answer.extended(request, charge, info.trace_id)
 
     async def _fetched(
         self, request: GraphQLRequest, method: str, viewer: Viewer, info: RequestInfo, charge: Charge
@@ -134,18 +138,6 @@ class GraphQLEndpoint:
             if method != "POST" and node.operation is not OperationType.QUERY:
                 raise MethodNotAllowed
             return document, node
-        return answer.extended(request, charge, info.trace_id)
-
-    async def _executed(
-        self,
-        document: Document,
-        node: OperationDefinitionNode,
-        request: GraphQLRequest,
-        viewer: Viewer,
-        info: RequestInfo,
-        charge: Charge,
-    ) -> Answer:
-        answer = await self._engine.execute(document, node, request.variables, viewer, info.id, info.client, charge)
         return answer.extended(request, charge, info.trace_id)
 
     # Batches
@@ -179,14 +171,16 @@ class GraphQLEndpoint:
             entry.found = refusal([error], info.id)
 
     async def _answer_entry(self, entry: _BatchEntry, viewer: Viewer) -> Answer:
-        if isinstance(entry.found, Answer):
-            return entry.found
-        assert entry.found is not None and isinstance(entry.request, GraphQLRequest)
+        found, request, info, charge = entry.found, entry.request, entry.info, entry.charge
+        if isinstance(found, Answer):
+            return found
+        assert found is not None and isinstance(request, GraphQLRequest)
         try:
-            with entry.charge:
-                return await self._executed(*entry.found, entry.request, viewer, entry.info, entry.charge)
+            with charge:
+                answer = await self._engine.execute(*found, request.variables, viewer, info.id, info.client, charge)
         except RateLimited as error:
-            return refusal([error], entry.info.id)
+            return refusal([error], info.id)
+        return answer.extended(request, charge, info.trace_id)
 
 
 @dataclass(slots=True)

@@ -91,22 +91,10 @@ RequestBatch: TypeAlias = Sequence[GraphQLRequest | BadBody]
 """Several requests that were sent at once; an error stands in the place of one that is none."""
 
 
-async def read_request(scope: Scope, receive: Receive, headers: RequestHeaders, charge: Charge) -> GraphQLRequest:
-    """Reads the request from a POST's body or a GET's query string, which is paid before it is parsed. Raises
-    `MethodNotAllowed`, `UnsupportedMediaType`, `UnsupportedCoding`, `BadBody`, `BadCoding`, `RateLimited`, and the
-    errors of `read_body`."""
-    return _request(await _content(scope, receive, headers, charge))
-
-
-async def read_requests(
-    scope: Scope, receive: Receive, headers: RequestHeaders, charge: Charge, most: int
-) -> GraphQLRequest | RequestBatch:
-    """The same, and also reads a batch of up to `most` requests."""
-    content = await _content(scope, receive, headers, charge)
-    return _batch(content, most) if isinstance(content, list) and most else _request(content)
-
-
-async def _content(scope: Scope, receive: Receive, headers: RequestHeaders, charge: Charge) -> Any:
+async def read_content(scope: Scope, receive: Receive, headers: RequestHeaders, charge: Charge) -> Any:
+    """Reads the JSON of a POST's body, or the parameters of a GET's query string, which are paid before they are
+    parsed. Raises `MethodNotAllowed`, `UnsupportedMediaType`, `UnsupportedCoding`, `BadBody`, `BadCoding`,
+    `RateLimited`, and the errors of `read_body`."""
     if scope["method"] == "POST":
         _check_content_type(headers.content_type)
         body = await read_body(scope, receive)
@@ -118,6 +106,11 @@ async def _content(scope: Scope, receive: Receive, headers: RequestHeaders, char
         charge.spend(price_of_request(len(scope["query_string"])))
         return _of_query(scope["query_string"])
     raise MethodNotAllowed
+
+
+def requests_in(content: object, most: int) -> GraphQLRequest | RequestBatch:
+    """The request in this JSON, or the batch of up to `most`. Raises `BadBody`."""
+    return _batch(content, most) if isinstance(content, list) and most else request_in(content)
 
 
 def _decompressed(body: bytes, coding: bytes, charge: Charge) -> bytes:
@@ -139,7 +132,7 @@ def _batch(content: list[Any], most: int) -> RequestBatch:
 
 def _request_or_error(content: dict[str, Any]) -> GraphQLRequest | BadBody:
     try:
-        return _request(content)
+        return request_in(content)
     except BadBody as error:
         return error
 
@@ -191,7 +184,8 @@ def _parameters(query_string: bytes) -> dict[str, str]:
     return {name: values[-1] for name, values in parameters.items() if values[-1]}
 
 
-def _request(content: object) -> GraphQLRequest:
+def request_in(content: object) -> GraphQLRequest:
+    """The request in this JSON. Raises `BadBody`."""
     if not isinstance(content, dict):
         raise BadBody
     try:

@@ -26,7 +26,15 @@ from callout.execution.request import GraphQLRequest
 from callout.http.context import request_of
 from callout.http.errors import HttpError, retry_after
 from callout.http.ranges import ranges
-from callout.http.request import MethodNotAllowed, NotAcceptable, headers_of, parameter, read_request, send_methods
+from callout.http.request import (
+    MethodNotAllowed,
+    NotAcceptable,
+    headers_of,
+    parameter,
+    read_content,
+    request_in,
+    send_methods,
+)
 from callout.http.server import ENDING
 from callout.live.operations import Answered, Following, LiveApplication, Rejected, Reply
 from callout.live.stream_tickets import StreamTickets
@@ -79,7 +87,7 @@ class EventStreams:
         session = await self._live.admit(headers.authorization or await self._of_ticket(scope), info.client)
         info.viewer = session.viewer
         with self._live.charge(session) as charge:
-            request = await read_request(scope, receive, headers, charge)
+            request = request_in(await read_content(scope, receive, headers, charge))
             if scope["method"] != "POST" and await self._mutates(session, request, charge):
                 raise MethodNotAllowed("Use POST; GET is for queries and subscriptions.")
         if scope["method"] == "HEAD":
