@@ -47,6 +47,7 @@ from callout.live.websocket import Sockets
 from callout.notification_channels import channels_of
 from callout.settings import Settings, load, variable
 from db.events import log as event_log
+from db.events.replicas import Replicas
 from db.events.stream_cursor import StreamCursors
 from db.postgres import migrate
 from db.postgres.pool import Database
@@ -155,10 +156,12 @@ async def _wire(
     files = Files(settings.object_store, settings.file_limits)
     links = FileLinks(identity, settings.api_base, settings.file_limits.upload_time, authenticator.is_revoked)
     await stack.enter_async_context(background(lambda: keep_swept(database, files, bell.ring)))
-    ide = None
-    if settings.with_ide:
-        ide = Ide(None if settings.production else IdeToken(settings, database))
-    engine = Engine(schema, preparer, database, cursors, channels, settings.own_mail, files, links, bell.ring)
+    replicas = None
+    if settings.database_replica_urls:
+        replicas = Replicas(settings.direct_url, settings.database_replica_urls, settings.pool_size)
+        stack.push_async_callback(replicas.close)
+        await stack.enter_async_context(background(replicas.watch))
+    engine = Engine(schema, preparer, database, cursors, channels, settings.own_mail, files, links, bell.ring, replicas)
     file_worker = FileWorker(database, files.store, settings.scanner, written=bell.ring)
     await stack.enter_async_context(background(file_worker.run))
 
@@ -181,6 +184,9 @@ async def _wire(
         settings.request_head_seconds, settings.connections_per_address, settings.client_addresses.trusts
     )
     await stack.enter_async_context(background(limits.watch))
+    ide = None
+    if settings.with_ide:
+        ide = Ide(None if settings.production else IdeToken(settings, database))
     url = settings.direct_url
     await stack.enter_async_context(background(lambda: authenticator.follow_revocations(url, connections.check_soon)))
     return State(
