@@ -124,7 +124,7 @@ $(IDE)/ide.js: $(addprefix callout/ide/,ide.js package.json package-lock.json) $
 		echo "The IDE needs Node 20 or newer, and npm." >&2; exit 1; }
 	@echo "Building the IDE"
 	@rm -rf $(VENV)/ide && mkdir -p $(VENV)/ide $(dir $(IDE)) && cp callout/ide/* $(VENV)/ide
-	@npm ci --prefix $(VENV)/ide --ignore-scripts --no-audit --no-fund --silent --fetch-retries=1 || { \
+	@npm ci --prefix $(VENV)/ide --ignore-scripts --no-audit --no-fund --silent --fetch-retry-mintimeout=1000 || { \
 		echo "The npm registry cannot be reached, or has other files than callout/ide/package-lock.json says." >&2; exit 1; }
 	@npm run build --prefix $(VENV)/ide --silent
 	@rm -rf $(IDE) && mv $(VENV)/ide/dist $(IDE) && rm -rf $(VENV)/ide

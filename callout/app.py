@@ -200,6 +200,9 @@ async def _wire(
         settings.request_head_seconds, settings.connections_per_address, settings.client_addresses.trusts
     )
     await stack.enter_async_context(background(limits.watch))
+    ide = None
+    if settings.with_ide:
+        ide = Ide(None if settings.production else IdeToken(settings, database))
     url = settings.direct_url
     await stack.enter_async_context(background(lambda: authenticator.follow_revocations(url, connections.check_soon)))
     state = DatabaseState(database)
