@@ -163,6 +163,9 @@ async def company(server: Server) -> AsyncIterator[Company]:
         "inboundEmailIngest", "outcome", message={"text": f"From: {THEIRS}@bell.example, b@bell.example\n"}
     )
     ids["apiKey"] = (await admin.done("apiKeyCreate", "apiKey { id }", name=f"{THEIRS} key"))["apiKey"]["id"]
+    account = {"issuer": "https://login.example/", "subject": f"{THEIRS} account"}
+    linked = await admin.done("identityLink", "identity { id }", **account, person={"technicianId": ids["technician"]})
+    ids["identity"] = linked["identity"]["id"]
 
     yield Company(admin, viewers, others, ids)
     for api in (admin, *viewers.values(), *others.values()):
