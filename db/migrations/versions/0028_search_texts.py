@@ -14,7 +14,7 @@ from db.postgres.fill import fill_from
 from db.postgres.indexes import make_index
 
 revision = "0028"
-down_revision = "0026"
+down_revision = "0027"
 branch_labels = None
 depends_on = None
 
