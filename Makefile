@@ -85,12 +85,12 @@ screenshots: $(DEV_STAMP)  ## Take docs/mails.png anew; needs Chromium (apt inst
 
 lock: $(VENV)/pyvenv.cfg  ## Choose the newest versions that pyproject.toml allows and lock them
 	@$(INSTALL) --target $(VENV)/lock --upgrade uv==$(UV_VERSION)
-	@$(LOCK) --group build --output-file requirements.lock
-	@$(LOCK) --group build --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	@$(LOCK) --extra embedded --extra redis --group build --output-file requirements.lock
+	@$(LOCK) --all-extras --group build --group dev --constraint requirements.lock --output-file requirements-dev.lock
 	@echo "Locked: requirements.lock, requirements-dev.lock"
 
 LOCK := $(VENV)/lock/bin/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 \
-	--all-extras --generate-hashes --no-header --no-annotate
+	--generate-hashes --no-header --no-annotate
 
 clean:  ## Remove .venv and what the tools left; the database in .data stays
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
