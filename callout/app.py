@@ -50,6 +50,7 @@ from callout.notification_channels import channels_of
 from callout.settings import Settings, load, variable
 from db.errors import Failure
 from db.events import log as event_log
+from db.events.replicas import Replicas
 from db.events.stream_cursor import StreamCursors
 from db.postgres import migrate
 from db.postgres.pool import Database
@@ -157,7 +158,12 @@ async def _wire(
     files = Files(settings.object_store, settings.file_limits)
     links = FileLinks(identity, settings.api_base, settings.file_limits.upload_time, authenticator.is_revoked)
     await stack.enter_async_context(background(lambda: keep_swept(database, files, bell.ring)))
-    engine = Engine(schema, preparer, database, cursors, channels, settings.own_mail, files, links, bell.ring)
+    replicas = None
+    if settings.database_replica_urls:
+        replicas = Replicas(settings.direct_url, settings.database_replica_urls, settings.pool_size)
+        stack.push_async_callback(replicas.close)
+        await stack.enter_async_context(background(replicas.watch))
+    engine = Engine(schema, preparer, database, cursors, channels, settings.own_mail, files, links, bell.ring, replicas)
     file_worker = FileWorker(database, files.store, settings.scanner, written=bell.ring)
     await stack.enter_async_context(background(file_worker.run))
 
@@ -184,7 +190,7 @@ async def _wire(
     await stack.enter_async_context(background(lambda: authenticator.follow_revocations(url, connections.check_soon)))
     state = DatabaseState(database)
     stack.push_async_callback(state.close)
-    exposition = Exposition(Observed(database, hub, connections, bell, code), state)
+    exposition = Exposition(Observed(database, hub, connections, bell, code, replicas), state)
     await stack.enter_async_context(metrics_served(settings, exposition))
     return State(
         connection_limits=limits,
