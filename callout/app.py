@@ -204,7 +204,7 @@ async def _wire(
     await stack.enter_async_context(background(lambda: authenticator.follow_revocations(url, connections.check_soon)))
     state = DatabaseState(database)
     stack.push_async_callback(state.close)
-    exposition = Exposition(Observed(database, hub, connections, bell, code), state)
+    exposition = Exposition(Observed(database, hub, connections, bell, code, replicas), state)
     await stack.enter_async_context(metrics_served(settings, exposition))
     return State(
         connection_limits=limits,

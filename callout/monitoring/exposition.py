@@ -20,6 +20,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from callout.monitoring.database import GAUGES, DatabaseState, State
+from db.events.replicas import Replicas
 from db.metrics import COUNTERS, HISTOGRAMS, Counter, Histogram
 from db.postgres.pool import Database
 from db.postgres.revisions import Code
@@ -39,6 +40,7 @@ class Observed:
     connections: Connections
     bell: Bell
     code: Code
+    replicas: Replicas | None
 
 
 class Exposition:
@@ -76,6 +78,7 @@ class _OfProcess(Collector):
         yield from map(_observed, HISTOGRAMS)
         yield from self._live()
         yield from self._pool()
+        yield from self._replicas()
 
     def _live(self) -> Iterator[Metric]:
         hub, bell = self._observed.hub, self._observed.bell
@@ -112,6 +115,23 @@ class _OfProcess(Collector):
         yield GaugeMetricFamily("callout_pool_size", "How many database connections the process may hold.", pool.size)
         yield GaugeMetricFamily("callout_pool_in_use", "Connections that are in use.", pool.in_use)
         yield GaugeMetricFamily("callout_pool_waiting", "Callers that wait for a connection.", pool.waiting)
+
+    def _replicas(self) -> Iterator[Metric]:
+        used = GaugeMetricFamily(
+            "callout_replica_used", "Whether queries are read from the replica.", labels=["replica"]
+        )
+        reads = CounterMetricFamily(
+            "callout_replica_reads", "Statements that a replica has answered.", labels=["replica"]
+        )
+        left = CounterMetricFamily(
+            "callout_replica_missed", "Reads of the primary because no replica could be had.", labels=[]
+        )
+        if self._observed.replicas is not None:
+            for replica in self._observed.replicas.replicas:
+                used.add_metric([replica.name], int(replica.agreed_with > 0 and replica.keeps_up))
+                reads.add_metric([replica.name], replica.reads)
+            left.add_metric([], self._observed.replicas.left_to_primary)
+        yield from (used, reads, left)
 
 
 class _OfDatabase(Collector):
