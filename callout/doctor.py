@@ -114,6 +114,8 @@ def _settings(settings: Settings) -> Iterator[str]:
             shown = str(value)
         elif value is None:
             shown = "none"
+        elif field.endswith("_urls"):
+            shown = ",".join(map(_without_secrets, value)) or "none"
         elif field.endswith("_url"):
             shown = _without_secrets(value)
         else:

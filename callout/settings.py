@@ -91,6 +91,12 @@ class Settings(BaseSettings):
         description="The URL of PostgreSQL itself, if that of the database leads to a connection pooler such as"
         " PgBouncer. LISTEN, the event log's tail and all commands but `serve` and `notify` use it alone.",
     )
+    database_replica_urls: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        repr=False,
+        description="The URLs of hot standbys of the database, separated by commas, from which queries are read. One"
+        " that is away, or that has not replayed what was committed before a query began, is left out.",
+    )
     database_wait: Annotated[float, Field(ge=0, le=3_600)] = Field(
         30,
         description="Seconds that `serve`, `notify` and `migrate` wait at the start for a database that cannot be"
@@ -621,14 +627,12 @@ class Settings(BaseSettings):
     @field_validator("database_url", "database_direct_url")
     @classmethod
     def _normalise_database_url(cls, url: str | None) -> str | None:
-        if url is None:
-            return None
-        parts = server_url(url)
-        if parts.scheme not in {"postgresql", "postgres", "postgresql+asyncpg"}:
-            raise ValueError("must start with postgresql://")
-        if not parts.path.strip("/"):
-            raise ValueError("must name a database: postgresql://user@host:5432/database")
-        return "postgresql" + url[len(parts.scheme) :]
+        return None if url is None else _database_url(url)
+
+    @field_validator("database_replica_urls")
+    @classmethod
+    def _normalise_replica_urls(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(_database_url, urls))
 
     @field_validator("trusted_documents")
     @classmethod
@@ -665,7 +669,10 @@ class Settings(BaseSettings):
             raise ValueError("must start with imaps://, so that the password is encrypted")
         return url
 
-    @field_validator("allowed_origins", "trusted_proxies", "mail_authserv_id", "mail_lists", mode="before")
+    @field_validator(
+        *("allowed_origins", "database_replica_urls", "mail_authserv_id", "mail_lists", "trusted_proxies"),
+        mode="before",
+    )
     @classmethod
     def _split(cls, listed: Any) -> Any:
         return tuple(filter(None, map(str.strip, listed.split(",")))) if isinstance(listed, str) else listed
@@ -782,10 +789,10 @@ class Settings(BaseSettings):
             raise ValueError(f"is the same as {PREFIX}JWT_SECRET: set that to a new secret, or unset this one")
         return secret
 
-    @field_validator("database_direct_url")
+    @field_validator("database_direct_url", "database_replica_urls")
     @classmethod
-    def _besides_the_database_url(cls, url: str | None, info: ValidationInfo) -> str | None:
-        if url is not None and info.data.get("database_url", "") is None:
+    def _besides_the_database_url(cls, url: Any, info: ValidationInfo) -> Any:
+        if url and info.data.get("database_url", "") is None:
             raise ValueError(f"is set, but {PREFIX}DATABASE_URL is not: set that alone, or both")
         return url
 
@@ -935,6 +942,16 @@ def unknown_variables() -> dict[str, str]:
 def _line(location: tuple[int | str, ...], message: str) -> str:
     name = variable(str(location[0])) if location else PREFIX.rstrip("_")
     return f"{name}: {message.removeprefix('Value error, ')}"
+
+
+def _database_url(url: str) -> str:
+    """The URL as asyncpg takes it. Raises `ValueError`."""
+    parts = server_url(url)
+    if parts.scheme not in {"postgresql", "postgres", "postgresql+asyncpg"}:
+        raise ValueError("must start with postgresql://")
+    if not parts.path.strip("/"):
+        raise ValueError("must name a database: postgresql://user@host:5432/database")
+    return "postgresql" + url[len(parts.scheme) :]
 
 
 def _is_origin(text: str) -> bool:

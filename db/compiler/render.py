@@ -29,12 +29,23 @@ class Compiled:
 
     The names of the parameters are taken apart once, here, so that a request only fills in its values by place."""
 
-    __slots__ = ("_fixed", "_outcome", "_sites", "_viewer", "has_links", "has_secrets", "statement", "within_write")
+    __slots__ = (
+        *("_fixed", "_outcome", "_sites", "_viewer"),
+        *("has_links", "has_position", "has_secrets", "statement", "within_write"),
+    )
 
     def __init__(
-        self, statement: Statement, *, has_links: bool, is_mutation: bool = False, within_write: bool = False
+        self,
+        statement: Statement,
+        *,
+        has_links: bool,
+        has_position: bool = False,
+        is_mutation: bool = False,
+        within_write: bool = False,
     ) -> None:
         self.statement = statement
+        self.has_position = has_position
+        """Whether it returns the position at which it reads, for a stream cursor."""
         self.has_links = has_links
         """Whether there can be link marks in its JSON."""
         self.has_secrets = has_links or is_mutation
@@ -90,7 +101,7 @@ def compile_root(root: Selection, role: Role, shapes: Sequence[Hashable], marks:
     if render.wants_position:
         # A column of the same statement, so that it is the snapshot that the data was read with.
         statement = render.statement(f"{text}, {NOW} AS position")
-        return Compiled(statement, has_links=has_links, is_mutation=is_mutation)
+        return Compiled(statement, has_links=has_links, has_position=True, is_mutation=is_mutation)
     statement = render.statement(text)
     within_write = is_mutation and reads_the_same(statement)
     return Compiled(statement, has_links=has_links, is_mutation=is_mutation, within_write=within_write)
