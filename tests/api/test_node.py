@@ -9,6 +9,7 @@ from graphql import is_interface_type, is_object_type
 
 from tests.helpers.api import SCHEMA, Api, Refusal, Server
 from tests.helpers.attached_files import attach
+from tests.helpers.schema_walker import Everything
 
 NOBODY = "00000000-0000-7000-8000-000000000000"
 
@@ -312,3 +313,20 @@ async def test_a_fragment_with_a_forbidden_field_is_refused_for_any_object(
         with pytest.raises(Refusal) as refused:
             await customer(document, id=things["Ticket"]["id"])
         assert refused.value.codes == ["FORBIDDEN"]
+
+
+async def test_every_role_may_select_every_kind(api: Api, things: dict[str, dict[str, Any]]) -> None:
+    """Also the kinds of which it sees nothing."""
+    ids = [thing["id"] for thing in things.values()]
+    async with (
+        api.technician(things["Technician"]["id"]) as technician,
+        api.customer(things["Customer"]["id"]) as customer,
+        api.service() as service,
+    ):
+        for viewer in (api, technician, customer, service):
+            everything = Everything(viewer.role, {})
+            for name, thing in things.items():
+                selection = everything.selection(SCHEMA.type_map[name], 1)
+                document = f"query($ids: [ID!]!) {{ nodes(ids: $ids) {{ ... on {name} {{ {selection} }} }} }}"
+                await viewer.seen(document, ids=[thing["id"]])
+                await viewer.seen("query($ids: [ID!]!) { nodes(ids: $ids) { __typename } }", ids=ids)
