@@ -11,25 +11,39 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install -qq --no-input --root-user-action=ignore
 RUN_STAMP := $(VENV)/.run-installed
 DEV_STAMP := $(VENV)/.dev-installed
+IDE := $(VENV)/share/callout/ide
 NODE_STAMP := $(VENV)/.node-installed
 # Tests start many processes: what they load is compiled once, even where Python is told to leave no compiled files.
 TEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-node test-pgbouncer test-proxies test-upgrade-database faults mutants corpora lint schema dashboard bench screenshots lock clean
+.PHONY: help run ide try-ide test test-slow test-node test-web test-pgbouncer test-proxies test-upgrade-database faults mutants corpora lint schema dashboard bench screenshots lock clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-21s %s\n", $$1, $$2}'
 
-run: $(RUN_STAMP)  ## Start Callout with a demo company on 127.0.0.1:8000 (CALLOUT_PORT changes it)
+run: $(RUN_STAMP) try-ide  ## Start Callout with a demo company on 127.0.0.1:8000 (CALLOUT_PORT changes it)
 	@$(BIN)/python -m callout serve
 
-test: $(DEV_STAMP)  ## Run the tests (ARGS="-k name" passes options to pytest)
-	@$(TEST) $(ARGS)
+ide: $(IDE)/ide.js  ## Build the IDE that browsers get at /graphql; it needs Node 20 or newer, npm and the npm registry
 
-test-node: $(DEV_STAMP) $(NODE_STAMP)  ## Run the tests of the JavaScript client; they need Node 20 or newer, and npm
-	@$(TEST) -n0 -rs tests/live/test_graphql_ws.py tests/http/test_tus_clients.py $(ARGS)
+try-ide: $(VENV)/pyvenv.cfg
+	@$(MAKE) --silent --no-print-directory ide || echo "Going on without the IDE; make ide tries again." >&2
+
+test: $(DEV_STAMP)  ## Run the tests but for the slow ones (ARGS="-k name" passes options to pytest)
+	@$(TEST) -m "not slow" $(ARGS)
+
+test-slow: $(DEV_STAMP)  ## Run the slow tests: servers and databases that stop, restart, starve or are upgraded
+	@$(TEST) -m slow $(ARGS)
+
+test-node: $(DEV_STAMP) $(NODE_STAMP)  ## Run the tests of the JavaScript clients; they need Node 20 or newer, and npm
+	@$(TEST) -n0 -rs tests/live/test_graphql_ws.py tests/live/test_stock_clients.py tests/http/test_tus_clients.py \
+		tests/http/test_node_clients.py tests/api/test_federation.py $(ARGS)
+
+test-web: $(DEV_STAMP) try-ide  ## Run the tests in a browser (apt install chromium, or CHROMIUM=/path/to/it)
+	@command -v "$${CHROMIUM:-chromium}" >/dev/null || { echo "There is no Chromium: apt install chromium" >&2; exit 1; }
+	@$(TEST) -n0 tests/web $(ARGS)
 
 test-pgbouncer: $(DEV_STAMP)  ## Run the tests behind PgBouncer (apt install pgbouncer, or PGBOUNCER=/path/to/1.21 or newer)
 	@$(TEST) -n0 -rs tests/db/test_pgbouncer.py $(ARGS)
@@ -71,12 +85,12 @@ screenshots: $(DEV_STAMP)  ## Take docs/mails.png anew; needs Chromium (apt inst
 
 lock: $(VENV)/pyvenv.cfg  ## Choose the newest versions that pyproject.toml allows and lock them
 	@$(INSTALL) --target $(VENV)/lock --upgrade uv==$(UV_VERSION)
-	@$(LOCK) --group build --output-file requirements.lock
-	@$(LOCK) --group build --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	@$(LOCK) --extra embedded --extra redis --group build --output-file requirements.lock
+	@$(LOCK) --all-extras --group build --group dev --constraint requirements.lock --output-file requirements-dev.lock
 	@echo "Locked: requirements.lock, requirements-dev.lock"
 
 LOCK := $(VENV)/lock/bin/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 \
-	--all-extras --generate-hashes --no-header --no-annotate
+	--generate-hashes --no-header --no-annotate
 
 clean:  ## Remove .venv and what the tools left; the database in .data stays
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
@@ -104,6 +118,16 @@ $(DEV_STAMP): requirements-dev.lock $(RUN_STAMP)
 	@echo "Installing what the tests need"
 	@$(INSTALL) --require-hashes -r requirements-dev.lock
 	@touch $@
+
+$(IDE)/ide.js: $(addprefix callout/ide/,ide.js package.json package-lock.json) $(VENV)/pyvenv.cfg
+	@command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' || { \
+		echo "The IDE needs Node 20 or newer, and npm." >&2; exit 1; }
+	@echo "Building the IDE"
+	@rm -rf $(VENV)/ide && mkdir -p $(VENV)/ide $(dir $(IDE)) && cp callout/ide/* $(VENV)/ide
+	@npm ci --prefix $(VENV)/ide --ignore-scripts --no-audit --no-fund --silent --fetch-retry-mintimeout=1000 || { \
+		echo "The npm registry cannot be reached, or has other files than callout/ide/package-lock.json says." >&2; exit 1; }
+	@npm run build --prefix $(VENV)/ide --silent
+	@rm -rf $(IDE) && mv $(VENV)/ide/dist $(IDE) && rm -rf $(VENV)/ide
 
 $(NODE_STAMP): tests/node/package.json tests/node/package-lock.json $(VENV)/pyvenv.cfg
 	@command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' || { \

@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from typing import TypedDict
+from typing import Final, TypedDict
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callout import health, logs, notification_worker
 from callout.auth.authenticator import Authenticator
+from callout.auth.tokens import IdeToken
 from callout.background import (
     background,
     keep_counted,
@@ -27,15 +28,18 @@ from callout.background import (
 )
 from callout.database import DatabaseUnusable, wait_for
 from callout.execution.budgets import Budgets
+from callout.execution.persisted import PersistedDocuments
 from callout.execution.prepare import Preparer
 from callout.execution.run import Engine
 from callout.files.worker import FileWorker
-from callout.http import confirm_page, cross_origin, downloads, uploads
+from callout.http import confirm_page, cross_origin, downloads, front_page, uploads
 from callout.http.access_log import AccessLog
 from callout.http.connection_limits import ConnectionLimits
 from callout.http.downloads import Downloads
 from callout.http.endpoint import GraphQLEndpoint
 from callout.http.guard import RequestGuard, on_http_exception
+from callout.http.ide import Ide
+from callout.http.ide import files as files_of_ide
 from callout.http.uploads import Uploads
 from callout.live.event_stream import EventStreams
 from callout.live.operations import LiveApplication
@@ -109,7 +113,14 @@ def create_app(
             yield state
 
     return Starlette(
-        routes=[*health.ROUTES, *confirm_page.ROUTES, *uploads.ROUTES, *downloads.ROUTES],
+        routes=[
+            *front_page.routes(with_ide=chosen.with_ide),
+            *health.ROUTES,
+            *confirm_page.ROUTES,
+            *uploads.ROUTES,
+            *downloads.ROUTES,
+            *([files_of_ide()] if chosen.with_ide else []),
+        ],
         middleware=[
             *([Middleware(faults.FaultReports)] if chosen.sentry_dsn else []),
             *cross_origin.middleware(chosen.allowed_origins),
@@ -154,7 +165,7 @@ async def _wire(
         worker = notification_worker.worker(settings, database, channels, bell)
         await stack.enter_async_context(background(worker.run))
     budgets = Budgets(settings.allowances)
-    preparer = Preparer(graphql_schema(schema), settings.introspecting)
+    preparer = Preparer(graphql_schema(schema), settings.introspecting, PersistedDocuments(settings.trusted))
     files = Files(settings.object_store, settings.file_limits)
     links = FileLinks(identity, settings.api_base, settings.file_limits.upload_time, authenticator.is_revoked)
     await stack.enter_async_context(background(lambda: keep_swept(database, files, bell.ring)))
@@ -186,6 +197,9 @@ async def _wire(
         settings.request_head_seconds, settings.connections_per_address, settings.client_addresses.trusts
     )
     await stack.enter_async_context(background(limits.watch))
+    ide = None
+    if settings.with_ide:
+        ide = Ide(None if settings.production else IdeToken(settings, database))
     url = settings.direct_url
     await stack.enter_async_context(background(lambda: authenticator.follow_revocations(url, connections.check_soon)))
     state = DatabaseState(database)
@@ -197,13 +211,24 @@ async def _wire(
         readiness=readiness,
         database=database,
         bell=bell,
-        graphql=GraphQLEndpoint(preparer, engine, authenticator, budgets, with_ide=not settings.production),
+        graphql=GraphQLEndpoint(
+            preparer,
+            engine,
+            authenticator,
+            budgets,
+            ide,
+            batch_max=settings.batch_max,
+            compressing=settings.compression,
+        ),
         uploads=Uploads(database, files, links, budgets, arrived),
         downloads=Downloads(database, files, links, budgets),
         sockets=Sockets(live, hub, connections, settings.times, access_log),
         event_streams=EventStreams(live, hub, connections, settings.times, tickets),
         stream_tickets=TicketOffice(authenticator, tickets),
     )
+
+
+_GRAPHQL: Final = ("/graphql", "/graphql/")
 
 
 class _GraphQLFirst:
@@ -213,10 +238,10 @@ class _GraphQLFirst:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == "/graphql":
+        if scope["type"] == "http" and scope["path"] in _GRAPHQL:
             endpoint: GraphQLEndpoint = scope["state"]["graphql"]
             await endpoint(scope, receive, send)
-        elif scope["type"] == "websocket" and scope["path"] == "/graphql":
+        elif scope["type"] == "websocket" and scope["path"] in _GRAPHQL:
             await scope["state"]["sockets"](scope, receive, send)
         elif scope["type"] == "http" and scope["path"] == "/graphql/stream":
             await scope["state"]["event_streams"](scope, receive, send)

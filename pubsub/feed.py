@@ -33,7 +33,8 @@ class Feed(ABC):
     Feeds with equal keys are interchangeable, so their subscribers form one group. Feeds of one `family` differ in the
     values of their filters alone, and are asked together. Every event that can concern the feed has one of its `routes`
     and passes its `quick_test`. `at_once` is the most events to look up at a time; their messages are in memory
-    together. `quota` is that of the viewer for whom the feed was made.
+    together. `quota` is that of the viewer for whom the feed was made. `resumable` says whether a client can continue
+    after a message.
     """
 
     key: Hashable
@@ -42,6 +43,7 @@ class Feed(ABC):
     quick_test: QuickTest
     at_once: int
     quota: Quota
+    resumable: bool = True
 
     @abstractmethod
     async def of(self, events: Sequence[str]) -> list[Message]:
@@ -59,8 +61,9 @@ class Feed(ABC):
         """Returns a message's payload with its cursor in place."""
 
     @abstractmethod
-    async def ready(self, cursor: str) -> bytes:
-        """Returns the payload that ends the replay: from here on, messages are live. Raises the database's errors."""
+    async def ready(self, cursor: str, *, resumed: bool) -> bytes:
+        """Returns the payload that ends the replay: from here on, messages are live. `resumed` says whether the stream
+        has continued from the client's cursor. Raises the database's errors."""
 
     @abstractmethod
     def reset(self, reason: StreamResetReason, cursor: str) -> bytes | None:

@@ -85,7 +85,8 @@ class _GroupSubscriber:
     messages held back during its replay.
 
     `position` is that of the last message delivered to it, or of its cursor; None if the cursor is unknown. `resumes`
-    says whether there is any, and `ready` whether its replay has been completed.
+    says whether there is any, and `ready` whether its replay has been completed. `resumed` says whether the stream has
+    continued from the client's cursor, without a reset.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class _GroupSubscriber:
         self.subscriber = subscriber
         self.since = since
         self.position = position
-        self.resumes = resumes
+        self.resumes = self.resumed = resumes
         self.ready = False
         self._held: deque[tuple[bytes, StreamPosition]] | None = deque()
         self._held_bytes = 0
@@ -119,6 +120,9 @@ class _GroupSubscriber:
         self.position, self.resumes = position, True
         self.subscriber.deliver(payload)
 
+    def cursor(self, cursors: StreamCursors) -> str | None:
+        return None if self.position is None else self.position.sealed(cursors)
+
     async def catch_up(self) -> None:
         """Delivers the messages held back, at the subscriber's pace; from then on messages are delivered directly."""
         while self._held:
@@ -137,6 +141,9 @@ class SubscriptionHandle:
         self._quota.enter(self._key)
         self.joining: asyncio.Task[None] | None = None
         self.leave: Callable[[], None] = lambda: None
+        self.cursor: Callable[[], str | None] = lambda: None
+        """Returns the stream cursor of the last message delivered; None if there is none, or the feed is not
+        resumable."""
         self._tail = tail
         tail.listen()
 
@@ -355,6 +362,8 @@ class Hub:
                 self._by_route[route].add(group)
         group.subscribers[entry] = subscription
         subscription.leave = partial(group.leave, entry)
+        if feed.resumable:
+            subscription.cursor = partial(entry.cursor, self.cursors)
         return self._tail.position
 
     async def _join_again(self, feed: Feed, entry: _GroupSubscriber, now: str) -> None:
@@ -369,7 +378,7 @@ class Hub:
             await self._replay(feed, entry, now)
         if not entry.ready:
             position = StreamPosition(now)
-            entry.deliver_now(await feed.ready(position.sealed(self.cursors)), position)
+            entry.deliver_now(await feed.ready(position.sealed(self.cursors), resumed=entry.resumed), position)
             entry.ready = True
         await entry.catch_up()
 
@@ -381,7 +390,7 @@ class Hub:
             payload = feed.reset(checked.reason, position.sealed(self.cursors))
             if payload is not None:
                 entry.deliver_now(payload, position)
-            entry.ready = False
+            entry.ready = entry.resumed = False
             return
 
         _REPLAYED.observe(checked.events)

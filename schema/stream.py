@@ -34,6 +34,10 @@ CURSOR = "The stream cursor of this message. A subscription that starts `after` 
 @strawberry.type(description="Sent once all missed events have been replayed. The messages that follow are live.")
 class StreamReady:
     cursor: str = part(CURSOR)
+    resumed: bool = part(
+        "Whether the stream has continued from your cursor. If false, there was no `after`, or a `StreamReset`: events "
+        "from before this message may be missing, so read what you show again."
+    )
 
 
 @strawberry.type(
@@ -133,7 +137,7 @@ class Subscription:
         ],
     )
     ticket_counts_changed: TicketCounts = mapped(
-        LiveValue(ticket_fields.status_counts, ticket_fields.read_status_counts, scopes=CHATBOTS),
+        LiveValue(ticket_fields.status_counts, ticket_fields.read_live_status_counts, scopes=CHATBOTS),
         "The number of tickets that you can see in each status: sent at once, and again after "
         "changes, at most four times a second.",
         [

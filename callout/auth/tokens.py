@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,10 +18,12 @@ from db.errors import BadInput, Failure
 from db.ids import key_of
 from db.limits import OBJECT_ID_MAX
 from db.models import CustomerRow, TechnicianRow, TicketRow
+from db.postgres.pool import OUTAGE
 from db.postgres.statement import Queryable, Statement
 from resolvers import audit
 
 GREETING_SECONDS = 7 * 24 * 3600
+IDE_SECONDS = 24 * 3600
 
 # The roles whose viewers are in the database: the prefix and the kind of their ids, and the query that lists them.
 PEOPLE = {
@@ -101,6 +104,30 @@ async def _issue(
     author, action, kind = audit.Author.operator(), AuditAction.CREATED, AuditObjectKind.TOKEN
     await audit.record_by(connection, author, action, kind, subject[:OBJECT_ID_MAX], None, issued)
     return Credential(role, name, mint(settings, role=role, subject=subject, name=name, ttl=ttl, scope=scope))
+
+
+class IdeToken:
+    """The token of a demo admin, for the IDE of a development server. It is issued when it is first asked for, and anew
+    when half of its time has passed."""
+
+    def __init__(self, settings: Settings, database: Queryable) -> None:
+        self._settings = settings
+        self._database = database
+        self._token = ""
+        self._renewed_at = 0.0
+
+    async def __call__(self) -> str | None:
+        """Returns the token; None if no secret is configured to sign with, or the database is unavailable."""
+        if self._settings.jwt_secret is None:
+            return None
+        if self._renewed_at < time.time():
+            role, ttl = Role.ADMIN, min(IDE_SECONDS, int(self._settings.jwt_lifetime.total_seconds()))
+            try:
+                issued = await _issue(self._settings, self._database, role, "demo-admin", OTHERS[role], ttl)
+            except OUTAGE:
+                return None
+            self._token, self._renewed_at = issued.token, time.time() + ttl / 2
+        return self._token
 
 
 async def greeting(settings: Settings, connection: asyncpg.Connection) -> list[Credential]:

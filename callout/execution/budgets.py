@@ -164,7 +164,7 @@ class Charge:
         return {
             "requested": round(self.requested, 1),
             "remaining": round(max(0.0, bucket.points(now)), 1),
-            "resetAt": reset.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "resetAt": reset.isoformat(timespec="microseconds"),
         }
 
 

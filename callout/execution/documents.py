@@ -16,6 +16,10 @@ from typing import Any, TypeVar
 
 from cachetools import LRUCache
 from graphql import (
+    DeferStreamDirectiveLabel,
+    DeferStreamDirectiveOnRootField,
+    DeferStreamDirectiveOnValidOperationsRule,
+    DirectiveNode,
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
@@ -23,10 +27,13 @@ from graphql import (
     GraphQLSchema,
     GraphQLSyntaxError,
     InlineFragmentNode,
+    KnownDirectivesRule,
     OperationDefinitionNode,
     SelectionSetNode,
+    StreamDirectiveOnListField,
     VariableNode,
     parse,
+    specified_rules,
     validate,
 )
 
@@ -42,7 +49,7 @@ DEPTH_MAX = 20  # GraphiQL's introspection query is 15 deep
 FIELDS_MAX = 1_000  # with every fragment expanded
 REPEATS_MAX = 100  # of a key in one selection set; validation compares them in pairs
 INTROSPECTIONS_MAX = 2  # each can return the whole schema
-INTROSPECTION = frozenset({"__schema", "__type"})
+INTROSPECTION = frozenset({"__schema", "__type", "_service"})
 KEY_MAX = 200  # characters; a key is repeated in every row of the response
 ERRORS_MAX = 20
 KEPT_BYTES = 64 * 2**20  # of all documents
@@ -114,6 +121,31 @@ def _bytes_of(document: Document) -> int:
     return TEXTS * getsizeof(document.text) + document.tokens * BYTES_PER_TOKEN
 
 
+class _KnownDirectives(KnownDirectivesRule):
+    """graphql-core's rule, which also says of the directives for incremental delivery why they are unknown."""
+
+    def enter_directive(self, node: DirectiveNode, *more: Any) -> None:
+        name = node.name.value
+        if name not in ("defer", "stream"):
+            super().enter_directive(node, *more)
+            return
+        message = f"@{name} is not supported: answers are delivered whole. Ask for less at a time, or page by page."
+        self.report_error(GraphQLError(message, node))
+
+
+_OF_INCREMENTAL_DELIVERY = {
+    DeferStreamDirectiveLabel,
+    DeferStreamDirectiveOnRootField,
+    DeferStreamDirectiveOnValidOperationsRule,
+    StreamDirectiveOnListField,
+}
+_RULES = [
+    _KnownDirectives if rule is KnownDirectivesRule else rule
+    for rule in specified_rules
+    if rule not in _OF_INCREMENTAL_DELIVERY
+]
+
+
 class Documents:
     """The most recently used documents, by their text."""
 
@@ -174,7 +206,7 @@ class Documents:
         fragments = {d.name.value: d for d in node.definitions if isinstance(d, FragmentDefinitionNode)}
         operations = [d for d in node.definitions if isinstance(d, OperationDefinitionNode)]
         check_size(operations, fragments)
-        errors = validate(self._schema, node, max_errors=ERRORS_MAX, hide_suggestions=not suggesting)
+        errors = validate(self._schema, node, _RULES, max_errors=ERRORS_MAX, hide_suggestions=not suggesting)
         if errors:
             raise InvalidDocument(errors, InvalidDocument.code)
         return Document(

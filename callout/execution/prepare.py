@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Collection, Generator, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Generator, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -37,6 +37,8 @@ from callout.execution.answer import BadRequest, InvalidVariables
 from callout.execution.budgets import Charge
 from callout.execution.cost import REPLAY, Cost, price_of_building, price_of_variables
 from callout.execution.documents import INTROSPECTION, DependentCache, Document, Documents, condition_variables
+from callout.execution.persisted import PersistedDocuments
+from callout.execution.request import GraphQLRequest
 from callout.execution.thread import Thread
 from db.compiler.collect import Collector, Flags, Scope
 from db.compiler.fields import MutationField
@@ -167,9 +169,16 @@ class Operation:
 class Preparer:
     """Prepares operations and binds requests to them. One for each process."""
 
-    def __init__(self, schema: GraphQLSchema, introspecting: Collection[Role] = EVERYONE) -> None:
-        """`introspecting` are the roles that may read the schema, and to which errors suggest its names."""
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        introspecting: Collection[Role] = EVERYONE,
+        persisted: PersistedDocuments | None = None,
+    ) -> None:
+        """`introspecting` are the roles that may read the schema, and to which errors suggest its names. `persisted`
+        has the documents that requests only name."""
         self._schema = schema
+        self._persisted = PersistedDocuments() if persisted is None else persisted
         self._introspecting = introspecting
         self.thread = Thread()
         self._documents = Documents(schema, self.thread)
@@ -183,14 +192,31 @@ class Preparer:
         self._requests: DependentCache[Any, Read] = DependentCache(
             _REQUEST_BYTES, getsizeof=lambda read: len(read.roots) * _BYTES_PER_ROOT
         )
-        self.marks = Marks(secrets.token_urlsafe(24), secrets.token_urlsafe(24))
-        """What stands in the JSON that statements return for stream cursors and the URLs of files."""
+        self.marks = Marks(*(secrets.token_urlsafe(24) for _ in range(3)))
+        """What stands in the JSON that statements return for stream cursors, the URLs of files and absent objects."""
 
     def operation(self, query: str, name: str | None) -> tuple[Document, OperationDefinitionNode]:
         """Returns the document and the operation to execute; `name` may be None if there is only one. Raises
         `InvalidDocument`, `LimitExceeded` or `BadRequest`."""
         document = self._documents.get(query)
         return document, _named(document, name)
+
+    def fetch(
+        self, request: GraphQLRequest, viewer: Viewer, charge: Charge
+    ) -> Awaitable[tuple[Document, OperationDefinitionNode]]:
+        """Returns the document and the operation that a request asks for. Raises the errors of `PersistedDocuments`,
+        and of `fetch_operation`."""
+        text = self._persisted.text_of(request, viewer)
+        found = self.fetch_operation(text, request.operation_name, viewer.role, charge)
+        return found if request.hash is None else self._kept(found, request, viewer)
+
+    async def _kept(
+        self, found: Awaitable[tuple[Document, OperationDefinitionNode]], request: GraphQLRequest, viewer: Viewer
+    ) -> tuple[Document, OperationDefinitionNode]:
+        """Keeps the document of the request under its hash once it is known to be valid."""
+        document, node = await found
+        self._persisted.keep(request, viewer)
+        return document, node
 
     async def fetch_operation(
         self, query: str, name: str | None, role: Role, charge: Charge
@@ -202,6 +228,7 @@ class Preparer:
 
     def forget(self) -> None:
         """Forgets all documents and requests, in which clients may have sent values that have been erased since."""
+        self._persisted.forget()
         self._documents.forget()
         self._requests.clear()
         self._statements.clear()

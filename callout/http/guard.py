@@ -149,6 +149,8 @@ def _part(message: Message) -> tuple[bytes, bool]:
 async def on_http_exception(request: Request, error: Exception) -> Response:
     """An exception handler that gives Starlette's own errors (unknown path, wrong method) the form of ours."""
     assert isinstance(error, HTTPException)
+    if error.status_code == 405 and request.method == "OPTIONS":
+        return Response(status_code=204, headers={"allow": f"{(error.headers or {}).get('Allow', '')}, OPTIONS"})
     info = request_of(request.scope)
     info.code = _CODES.get(error.status_code, "BAD_REQUEST")
     body = error_body(error.detail, info.code, info.id)

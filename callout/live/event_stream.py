@@ -6,6 +6,9 @@ operation, `next` events and a final `complete`. If a stream ends without `compl
 client reads too slowly or the server restarts, the client should reconnect with its last cursor. The path is separate
 from `/graphql` because some clients list `text/event-stream` in `Accept` and cannot read it.
 
+The `id` of a subscription's event is its stream cursor. A client that sends `Last-Event-ID`, as generic clients of
+server-sent events do when they reconnect, continues after it, whatever `after` its variables still have.
+
 A browser's `EventSource` sends a GET without headers of its own: `stream_tickets.py` says how it gets in.
 """
 
@@ -22,16 +25,26 @@ from callout.execution.budgets import Charge, hold_back
 from callout.execution.request import GraphQLRequest
 from callout.http.context import request_of
 from callout.http.errors import HttpError, retry_after
-from callout.http.request import MethodNotAllowed, NotAcceptable, headers_of, parameter, ranges, read_request
+from callout.http.ranges import ranges
+from callout.http.request import (
+    MethodNotAllowed,
+    NotAcceptable,
+    headers_of,
+    parameter,
+    read_content,
+    request_in,
+    send_methods,
+)
 from callout.http.server import ENDING
 from callout.live.operations import Answered, Following, LiveApplication, Rejected, Reply
 from callout.live.stream_tickets import StreamTickets
 from callout.monitoring.tracing import began
 from pubsub.connections import Connections, LiveConnection, Session, Times
-from pubsub.hub import Hub, Subscriber
+from pubsub.hub import Hub, Subscriber, SubscriptionHandle
 from pubsub.send_queue import SendQueue
 
 _NEXT: Final = b"event: next\ndata: %b\n\n"
+_ID: Final = b"id: %b\n"
 _COMPLETE: Final = b"event: complete\ndata:\n\n"
 _BEAT: Final = b":\n\n"
 _START: Final = {
@@ -62,17 +75,25 @@ class EventStreams:
         self._times = times
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        authorization, accept, content_type = headers_of(scope)
+        if scope["method"] == "OPTIONS":
+            await send_methods(send)
+            return
+        headers = headers_of(scope)
+        accept = headers.accept
         if accept and not any(quality and range_ in _ACCEPTED for range_, quality in ranges(accept.lower())):
             raise NotAcceptable("Accept text/event-stream.")
         info = request_of(scope)
         began(info, scope["headers"])
-        session = await self._live.admit(authorization or await self._of_ticket(scope), info.client)
+        session = await self._live.admit(headers.authorization or await self._of_ticket(scope), info.client)
         info.viewer = session.viewer
         with self._live.charge(session) as charge:
-            request = await read_request(scope, receive, content_type, charge)
-            if scope["method"] == "GET" and await self._mutates(session, request, charge):
+            request = request_in(await read_content(scope, receive, headers, charge))
+            if scope["method"] != "POST" and await self._mutates(session, request, charge):
                 raise MethodNotAllowed("Use POST; GET is for queries and subscriptions.")
+        if scope["method"] == "HEAD":
+            await send(dict(_START))
+            await send({"type": "http.response.body", "body": b""})
+            return
         stream = _EventStream(scope, receive, send, self._times.beat)
         self._connections.enter(stream)
         try:
@@ -104,6 +125,8 @@ class _EventStream(LiveConnection, Subscriber):
         self._send = send
         self._beat_seconds = beat_seconds
         self.queue = SendQueue()
+        self._last_event_id = _last_event_id(scope)
+        self._subscription: SubscriptionHandle | None = None
         self._ending: asyncio.Event = scope.setdefault(ENDING, asyncio.Event())
         self._sending: asyncio.Task[None] | None = None
 
@@ -123,18 +146,22 @@ class _EventStream(LiveConnection, Subscriber):
                 await self._send(dict(_START))
                 await self._finish(_NEXT % _line(payload) + _COMPLETE)
             case Following(feed, after):
-                subscription = hub.subscribe(feed, self, after)
+                if self._last_event_id is not None and feed.resumable:
+                    after = self._last_event_id
+                self._subscription = hub.subscribe(feed, self, after)
                 try:
                     await self._send(dict(_START))
                     await self._follow()
                 finally:
-                    subscription.end()
+                    self._subscription.end()
                 await self._finish(b"")
 
     # Called by the hub and by `Connections`
 
     def deliver(self, payload: bytes) -> None:
-        if not (self._ending.is_set() or self.queue.put(_NEXT % _line(payload))):
+        cursor = None if self._subscription is None else self._subscription.cursor()
+        id_ = b"" if cursor is None else _ID % cursor.encode()
+        if not (self._ending.is_set() or self.queue.put(id_ + _NEXT % _line(payload))):
             self._ending.set()
 
     async def drained(self) -> None:
@@ -182,6 +209,11 @@ class _EventStream(LiveConnection, Subscriber):
 
     async def _finish(self, last: bytes) -> None:
         await self._send({"type": "http.response.body", "body": last})
+
+
+def _last_event_id(scope: Scope) -> str | None:
+    """The request's `Last-Event-ID`; None if it has none, or an empty one, which stands for none in the standard."""
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"last-event-id"), "") or None
 
 
 def _line(payload: bytes) -> bytes:

@@ -97,13 +97,13 @@ class EventFeed(Feed):
     def with_cursor(self, payload: bytes, cursor: str) -> bytes:
         return payload.replace(self._mark, cursor.encode())
 
-    async def ready(self, cursor: str) -> bytes:
-        return self._said("StreamReady", cursor=cursor)
+    async def ready(self, cursor: str, *, resumed: bool) -> bytes:
+        return self._said("StreamReady", cursor=cursor, resumed=resumed)
 
     def reset(self, reason: StreamResetReason, cursor: str) -> bytes:
         return self._said("StreamReset", cursor=cursor, reason=reason.value)
 
-    def _said(self, type_: str, **values: str) -> bytes:
+    def _said(self, type_: str, **values: str | bool) -> bytes:
         said = {field.key: _value(field, values) for field in self._selection.types[type_]}
         return self._before + orjson.dumps(said) + b"}}"
 
@@ -113,6 +113,7 @@ class LiveValueFeed(Feed):
     `MERGING_SECONDS`."""
 
     at_once = sys.maxsize  # any number of events needs one message
+    resumable = False  # it always sends the current value
 
     def __init__(self, bound: BoundStream, viewer: Viewer, budget: Budget, database: Database) -> None:
         mapping = bound.selection.mapping
@@ -137,7 +138,7 @@ class LiveValueFeed(Feed):
     def with_cursor(self, payload: bytes, cursor: str) -> bytes:
         return payload
 
-    async def ready(self, cursor: str) -> bytes:
+    async def ready(self, cursor: str, *, resumed: bool) -> bytes:
         now = await self._now()
         # Otherwise the first event would be followed by a message that shows no change, and reveal its ticket.
         self._last = self._last or now
@@ -158,5 +159,5 @@ def _before(selection: Selection) -> bytes:
     return b'{"data":{"%b":' % selection.key.encode()
 
 
-def _value(field: Selection, values: dict[str, str]) -> str:
+def _value(field: Selection, values: dict[str, str | bool]) -> str | bool:
     return field.mapping.word if isinstance(field.mapping, Constant) else values[field.name]

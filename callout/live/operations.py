@@ -88,7 +88,7 @@ class LiveApplication:
         viewer = await self._authenticator.authenticate(authorization)
         assert authorization is not None
         expires_at, by_key = self._authenticator.validity(authorization)
-        issued = None if by_key else self._authenticator.issued(authorization)
+        issued = None if by_key else self._authenticator.issued(authorization, viewer)
         return Session(viewer, expires_at, by_key, client, issued)
 
     async def gone(self, sessions: Collection[Session]) -> Collection[Session]:
@@ -157,8 +157,7 @@ class LiveApplication:
     async def _fetched(
         self, session: Session, request: GraphQLRequest, charge: Charge
     ) -> tuple[Document, OperationDefinitionNode]:
-        role = session.viewer.role
-        return await self._preparer.fetch_operation(request.query, request.operation_name, role, charge)
+        return await self._preparer.fetch(request, session.viewer, charge)
 
 
 def _answered(answer: Answer, info: RequestInfo) -> Answered | Rejected:

@@ -365,7 +365,7 @@ def test_the_company_has_the_name_of_the_sender_unless_it_has_its_own(tmp_path: 
 def test_production_has_no_defaults_for_required_settings() -> None:
     assert problems(env="production", smtp_url="smtp://mail.test") == [
         "CALLOUT_DATABASE_URL must be set in production: the embedded server is for development.",
-        "CALLOUT_JWT_SECRET or CALLOUT_JWT_JWKS_URL must be set in production;"
+        "CALLOUT_JWT_SECRET, CALLOUT_JWT_JWKS_URL or CALLOUT_JWT_ISSUERS must be set in production;"
         " `openssl rand -base64 48` makes a good secret.",
         "CALLOUT_MAIL_FROM must be set in production to send mail: Callout <support@example.com>.",
     ]
@@ -412,6 +412,47 @@ def test_a_development_secret_is_created_once_and_readable_only_by_its_owner(tmp
     (kept,) = directory.iterdir()
     assert (kept.name, stat.S_IMODE(kept.stat().st_mode)) == ("development-secret", 0o600)
     assert load(data_dir=tmp_path).jwt_secret != secret
+
+
+PROVIDER = '{"issuer": "https://login.test/", "audience": "callout"}'
+
+
+def test_identity_providers_are_enough_in_production_and_their_urls_are_encrypted() -> None:
+    only = PRODUCTION | {"jwt_secret": None}
+    (issuer,) = load(**only, jwt_issuers=PROVIDER).jwt_issuers
+    assert (issuer.issuer, str((issuer,))) == ("https://login.test/", "(login.test,)")
+    assert load(**only, jwt_issuers=PROVIDER.replace("https://login.test", "http://127.0.0.1:8080")).jwt_issuers
+    insecure = PROVIDER.replace("https:", "http:")
+    hidden = PROVIDER.replace("}", ', "jwks_url": "http://login.test/keys"}')
+    for setting in (insecure, hidden):
+        assert problems(**only, jwt_issuers=setting) == [
+            "CALLOUT_JWT_ISSUERS: the URLs of login.test must start with https:// in production."
+        ]
+
+
+def test_identity_providers_are_refused_with_a_sentence(tmp_path: Path) -> None:
+    for setting, why in (
+        ("{", "is not JSON: Expecting property name enclosed in double quotes, line 1, column 2"),
+        (
+            PROVIDER.replace("audience", "audiance"),
+            "issuer 1, audience is missing; issuer 1, audiance is no setting; is it audience?",
+        ),
+    ):
+        assert problems(data_dir=tmp_path, jwt_issuers=setting) == [f"CALLOUT_JWT_ISSUERS: {why}"]
+    (problem,) = problems(data_dir=tmp_path, jwt_issuers=PROVIDER, jwt_issuer="https://login.test/")
+    assert problem.startswith("CALLOUT_JWT_ISSUERS: has the issuer of CALLOUT_JWT_ISSUER, ")
+
+
+def test_a_claim_mapping_needs_an_issuer_with_keys(tmp_path: Path) -> None:
+    mapping = '{"role": "realm_access.roles", "roles": {"dispatcher": "admin"}}'
+    made = development(tmp_path, jwt_jwks_url="https://login.test/keys", jwt_claims=mapping).jwt_claims
+    assert made is not None
+    assert made.role == ("realm_access.roles",)
+    (problem,) = problems(data_dir=tmp_path, jwt_claims=mapping)
+    assert problem.startswith("CALLOUT_JWT_CLAIMS: is set, but CALLOUT_JWT_JWKS_URL is not")
+    assert problems(data_dir=tmp_path, jwt_jwks_url="https://login.test/keys", jwt_claims='{"roel": "x"}') == [
+        "CALLOUT_JWT_CLAIMS: roel is no setting; is it role?"
+    ]
 
 
 def test_no_secret_is_created_if_an_issuer_or_a_secret_is_set(tmp_path: Path) -> None:

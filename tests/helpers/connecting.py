@@ -62,6 +62,7 @@ class _RecordingHandle(SubscriptionHandle):
     def __init__(self, subscribers: Subscribers, subscriber: Subscriber) -> None:
         self._subscribers = subscribers
         self._subscriber = subscriber
+        self.cursor = lambda: None
 
     def end(self) -> None:
         self._subscribers.ended.append(self._subscriber)

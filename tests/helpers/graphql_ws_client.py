@@ -29,7 +29,7 @@ subscription($filter: TicketFilter, $after: String) {
       cursor change kind ticketId changedFields at actor { kind name }
       ticket { id version subject status technician { id } }
     }
-    ... on StreamReady { cursor }
+    ... on StreamReady { cursor resumed }
     ... on StreamReset { cursor reason }
   }
 }"""

@@ -11,10 +11,8 @@ import socket
 import subprocess
 import sys
 import time
-from base64 import b64encode
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -33,7 +31,6 @@ from callout.http import access_log, guard
 from callout.http.access_log import AccessLog
 from callout.http.client_address import ClientAddresses
 from callout.http.context import CURRENT, RequestInfo
-from callout.http.endpoint import GraphQLEndpoint
 from callout.http.guard import RequestGuard, read_body
 from callout.http.server import BoundedProtocol
 from callout.logs import JsonFormatter, TextFormatter
@@ -200,7 +197,8 @@ async def test_unknown_paths_and_methods_get_errors_of_the_same_form(client: htt
     nowhere = await client.get("/nowhere")
     assert (nowhere.status_code, code_of(nowhere)) == (404, "NOT_FOUND")
     wrong = await client.delete("/graphql")
-    assert (wrong.status_code, code_of(wrong), wrong.headers["allow"]) == (405, "METHOD_NOT_ALLOWED", "GET, POST")
+    assert (wrong.status_code, code_of(wrong)) == (405, "METHOD_NOT_ALLOWED")
+    assert wrong.headers["allow"] == "GET, HEAD, OPTIONS, POST"
     wrong = await client.post("/healthz")
     assert (wrong.status_code, code_of(wrong)) == (405, "METHOD_NOT_ALLOWED")
     assert set(wrong.headers["allow"].split(", ")) == {"GET", "HEAD"}
@@ -260,12 +258,12 @@ async def test_a_silent_database_is_reported_unreachable_in_time(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (health.ANSWER_SECONDS, health.REMEMBER_SECONDS) == (2, 1)
-    monkeypatch.setattr(health, "ANSWER_SECONDS", 0.3)
     monkeypatch.setattr(health, "REMEMBER_SECONDS", 0.1)
     async with silenceable(server.database_url, tmp_path) as (port, silence):
         pool = await asyncpg.create_pool(server.database_url, host=str(tmp_path), port=port, min_size=1, max_size=2)
         readiness = Readiness(pool, migrate.code())
         await readiness.check()
+        monkeypatch.setattr(health, "ANSWER_SECONDS", 0.3)
         silence.set()
         await asyncio.sleep(0.1)  # the cached result expires
         for _ in range(2):
@@ -489,33 +487,6 @@ async def serving(app: ASGIApp) -> AsyncIterator[str]:
         finally:
             server.should_exit = True
             await task
-
-
-async def test_the_page_of_the_ide_is_bounded_by_its_headers() -> None:
-    """It may load what it names, run its own scripts, and be shown by no other page."""
-    nothing: Any = None
-    app = RequestGuard(
-        GraphQLEndpoint(nothing, nothing, nothing, nothing, with_ide=True), AccessLog(), ClientAddresses(())
-    )
-    async with serving(app) as url, httpx.AsyncClient(base_url=url, verify=False) as client:
-        response = await client.get("/graphql", headers={"accept": "text/html,application/xhtml+xml"})
-    assert response.headers["content-type"] == "text/html; charset=utf-8"
-    headers = [response.headers[f"x-{name}-options"] for name in ("content-type", "frame")]
-    assert (*headers, response.headers["referrer-policy"]) == ("nosniff", "DENY", "no-referrer")
-    policy = {}
-    for directive in response.headers["content-security-policy"].split("; "):
-        name, *sources = directive.split()
-        policy[name] = sources
-    assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == ["'none'"]
-    assert policy["connect-src"] == ["'self'"]
-    scripts = re.findall(r"<script\s*(.*?)>(.*?)</script>", response.text, re.DOTALL)
-    for attributes, text in scripts:
-        digest = b64encode(sha256(text.encode()).digest()).decode()
-        loaded = re.search(r'src="(.*?)"', attributes)
-        assert (loaded[1] if loaded else f"'sha256-{digest}'") in policy["script-src"]
-    assert len(policy["script-src"]) == len(scripts) > 3
-    styles = re.findall(r'rel="stylesheet"\s*href="(.*?)"', response.text)
-    assert policy["style-src"] == ["'unsafe-inline'", *styles]
 
 
 def test_each_request_is_logged_in_one_line_without_secrets(server: Server, credential: str) -> None:

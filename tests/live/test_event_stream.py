@@ -27,10 +27,11 @@ JSON = {"content-type": "application/json", "accept": "text/event-stream"}
 
 
 class Stream:
-    """The events of one response."""
+    """The events of one response. `ids` has the ids of those that have one."""
 
     def __init__(self, response: httpx.Response) -> None:
         self.response = response
+        self.ids: list[str] = []
         self._lines = self._read_lines()
 
     async def _read_lines(self) -> AsyncIterator[str]:
@@ -49,6 +50,8 @@ class Stream:
                 field, _, value = line.partition(":")
                 if field == "event":
                     name = value.removeprefix(" ")
+                elif field == "id":
+                    self.ids.append(value.removeprefix(" "))
                 elif field == "data":
                     data += value.removeprefix(" ")
                 elif not line and name:
@@ -96,6 +99,45 @@ async def test_a_subscription_delivers_events_and_continues_from_its_cursor(api:
         missed, ready = await stream.next(), await stream.next()
         assert (missed["change"], missed["changedFields"]) == ("UPDATED", ["priority"])
         assert ready["__typename"] == "StreamReady"
+
+
+async def test_a_client_continues_after_the_id_of_the_last_event(api: Api) -> None:
+    """As clients of server-sent events do by themselves: they send the same request again, and `Last-Event-ID`."""
+    query = (
+        "subscription($after: String) { ticketChanged(after: $after) { __typename ... on TicketChange { ticketId } } }"
+    )
+
+    def entered(ticket: str) -> dict[str, str]:
+        return {"__typename": "TicketChange", "ticketId": ticket}
+
+    async def continued(last_id: str, **variables: str) -> AsyncIterator[Any]:
+        body = {"query": query, "variables": variables}
+        headers = {"accept": "text/event-stream", "last-event-id": last_id}
+        async with api.http.stream("POST", "/graphql/stream", json=body, headers=headers) as response:
+            stream = Stream(response)
+            while True:
+                yield await stream.next()
+
+    async with streamed(api, query) as stream:
+        await stream.next()
+        first = await api.new_ticket()
+        assert await stream.next() == entered(first)
+        ready, change = stream.ids
+    second = await api.new_ticket()
+    assert await anext(continued(change)) == entered(second)
+    assert await anext(continued(change, after=ready)) == entered(second)
+    assert await anext(continued("", after=ready)) == entered(first)
+    for unknown in ("nonsense", "5", "A" * 200):
+        assert await anext(continued(unknown)) == {"__typename": "StreamReset"}
+
+
+async def test_current_numbers_have_no_id_and_need_none(api: Api) -> None:
+    async with streamed(api, "subscription { ticketCountsChanged { all } }") as stream:
+        await stream.next()
+        assert stream.ids == []
+    body = {"query": "subscription { ticketCountsChanged { all } }"}
+    async with api.http.stream("POST", "/graphql/stream", json=body, headers=JSON | {"last-event-id": "5"}) as response:
+        assert set(await Stream(response).next()) == {"all"}
 
 
 async def test_line_breaks_in_a_text_stay_within_their_event(api: Api) -> None:

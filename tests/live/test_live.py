@@ -251,6 +251,7 @@ async def test_a_services_filter_by_customer_is_silent_about_tickets_that_do_not
         assert await their_counts.next() == {"all": 1}
 
 
+@pytest.mark.slow
 async def test_a_replay_larger_than_the_queue_is_delivered_completely(api: Api) -> None:
     """And so are the events during the replay, which are more than the queue holds too."""
     ticket = await api.new_ticket()
@@ -299,6 +300,25 @@ async def test_an_invalid_cursor_is_answered_with_a_reset(api: Api, cursor: str)
         assert (await screen.next())["ticketId"] == ticket
 
 
+async def test_a_stream_says_whether_it_has_continued_from_a_cursor(api: Api) -> None:
+    """Clients that forget their cursor would otherwise not notice that they miss something."""
+
+    async def first(after: str | None) -> list[tuple[str, bool | None]]:
+        async with live(api) as screen:
+            await screen.subscribe("1", CHANGES, filter=None, after=after)
+            received: list[tuple[str, bool | None]] = []
+            while not received or received[-1][0] != "StreamReady":
+                message = await screen.next()
+                received.append((message["__typename"], message.get("resumed")))
+            return received
+
+    cursor = (await api("{ tickets(first: 1) { streamCursor } }"))["tickets"]["streamCursor"]
+    await api.new_ticket()
+    assert await first(None) == [("StreamReady", False)]
+    assert await first(cursor) == [("TicketChange", None), ("StreamReady", True)]
+    assert await first("nonsense") == [("StreamReset", None), ("StreamReady", False)]
+
+
 async def test_a_future_cursor_is_answered_with_a_reset(api: Api) -> None:
     cursors = StreamCursors(await identity(api))
     async with following(api, after=cursors.seal(f"{2**40}:{2**40}:/0")) as screen:
@@ -341,6 +361,8 @@ async def test_operations_on_one_socket_run_independently(api: Api) -> None:
         ticket = await api.new_ticket()
         assert {(await socket.receive())["id"] for _ in range(2)} == {"open", "all"}
         await socket.send(id="open", type="complete")
+        await socket.send(type="ping")
+        assert await socket.receive() == {"type": "pong"}
         await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority="LOW")
         assert (await socket.receive())["id"] == "all"
         await socket.quiet()
