@@ -17,6 +17,8 @@ from tests.helpers.changed_history import received_everything, standby
 from tests.helpers.clusters import Address, Cluster, ask, clusters, until_true
 from tests.helpers.database_checks import write_ticket
 from tests.helpers.graphql_ws_client import WITHIN, following
+from tests.helpers.metrics import Metrics
+from tests.helpers.process import free_port
 from tests.helpers.proxy import Proxy
 from tests.helpers.stress import BOSS, server_of, server_process
 
@@ -36,6 +38,8 @@ class Site:
     received_by: list[Proxy]
     servers: list[Server]
     apis: list[Api]
+    metrics: Metrics
+    """Those of the first server."""
 
     async def scans(self) -> list[int]:
         """How often each database has read tickets: the primary first."""
@@ -65,11 +69,12 @@ async def replicated(migrated: Cluster, directory: Path) -> AsyncIterator[Site]:
         url = await stack.enter_async_context(address.running())
         urls = ",".join(each.url for each in standbys)
         servers = []
-        for _ in range(2):
-            process = server_process(directory, url, database_replica_urls=urls)
+        ports = [free_port(), free_port()]
+        for port in ports:
+            process = server_process(directory, url, database_replica_urls=urls, metrics_port=str(port))
             servers.append(server_of(await asyncio.to_thread(stack.enter_context, process), url))
         apis = [await stack.enter_async_context(Api(server)) for server in servers]
-        site = Site(address, primary, standbys, received_by, servers, apis)
+        site = Site(address, primary, standbys, received_by, servers, apis, Metrics(ports[0]))
         await apis[0].new_ticket()
         await site.all_are_read()
         yield site
@@ -101,6 +106,16 @@ async def test_queries_are_read_from_the_replicas(site: Site) -> None:
             read = [now - then for now, then in zip(await site.scans(), before, strict=True)]
     # None of the primary, but on a machine with much to do both replicas may be late at the same time.
     assert read[0] <= sum(read) / 10, read
+
+
+async def test_the_metrics_say_which_replicas_are_read(site: Site) -> None:
+    before = await site.metrics.scrape()
+    await site.all_are_read()
+    after = await site.metrics.until(lambda scrape: scrape["callout_replica_used"] == 2)
+    for name in ("replica 1", "replica 2"):
+        reads = "callout_replica_reads_total"
+        assert after.sum(reads, replica=name) > before.sum(reads, replica=name)
+    assert len(after.of("callout_replica_missed_total")) == 1
 
 
 async def test_a_query_sees_what_another_server_has_just_committed(site: Site) -> None:
