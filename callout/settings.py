@@ -389,6 +389,11 @@ class Settings(BaseSettings):
         description="The addresses of Google Groups and mailing lists that lead to Callout, besides its own:"
         " `support@example.com,…`. What other lists send is ignored.",
     )
+    mail_forms: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="The addresses from which your web forms send, besides Callout's own: `website@example.com,…`."
+        " Their `Reply-To` is believed as a `From` is; what other forms name is nobody's until it is confirmed.",
+    )
     mail_authserv_id: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="The authserv-ids of the mail servers whose `Authentication-Results` count in inbound mail:"
@@ -472,7 +477,8 @@ class Settings(BaseSettings):
         """What is ours in inbound mail: the addresses, the Message-ID domain and the mail servers."""
         sender = self.sender
         addresses = frozenset({sender.address.lower(), self.reply_to.address.lower()})
-        return OwnMail(addresses, sender.domain, frozenset(self.mail_authserv_id), frozenset(self.mail_lists))
+        servers, lists, forms = map(frozenset, (self.mail_authserv_id, self.mail_lists, self.mail_forms))
+        return OwnMail(addresses, sender.domain, servers, lists, forms)
 
     @property
     def imap_oauth(self) -> OAuthClient | None:
@@ -610,7 +616,9 @@ class Settings(BaseSettings):
             raise ValueError("must start with imaps://, so that the password is encrypted")
         return url
 
-    @field_validator("allowed_origins", "trusted_proxies", "mail_authserv_id", "mail_lists", mode="before")
+    @field_validator(
+        "allowed_origins", "trusted_proxies", "mail_authserv_id", "mail_lists", "mail_forms", mode="before"
+    )
     @classmethod
     def _split(cls, listed: Any) -> Any:
         return tuple(filter(None, map(str.strip, listed.split(",")))) if isinstance(listed, str) else listed
@@ -638,10 +646,10 @@ class Settings(BaseSettings):
             raise ValueError("must be authserv-ids such as mx.example.com, separated by commas")
         return tuple(map(str.lower, ids))
 
-    @field_validator("mail_lists")
+    @field_validator("mail_lists", "mail_forms")
     @classmethod
-    def _are_addresses(cls, lists: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(Mailbox.of("", address).address.lower() for address in lists)
+    def _are_addresses(cls, listed: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(Mailbox.of("", address).address.lower() for address in listed)
 
     @field_validator("data_dir", "mail_dir", "templates_dir")
     @classmethod

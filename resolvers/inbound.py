@@ -385,7 +385,10 @@ def _described(mail: IncomingMail, author: Viewer) -> dict[str, Any]:
 
 
 async def _customer_of(transaction: Transaction, mail: IncomingMail) -> Mapping[str, Any] | None:
-    """The customer with the sender's address, or else with the address before its tag: ann@ for ann+alarm@."""
+    """The customer with the sender's address, or else with the address before its tag: ann@ for ann+alarm@. None if
+    a form of somebody else has named the sender."""
+    if mail.named_by_stranger:
+        return None
     address = str(mail.from_address)
     customer: Mapping[str, Any] | None = await _CUSTOMER.fetchrow(transaction, spellings=spellings(address))
     untagged = without_tag(address)

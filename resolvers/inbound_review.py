@@ -87,7 +87,8 @@ async def _read(call: Call, row: Mapping[str, Any], address: str | None) -> Inco
     mail = replace(mail, automatic=None, unusable=None)
     await inbound_files.store(call, mail)
     if address is not None:
-        return replace(mail, from_address=address, through=None, believed=True, sender_verified=None)
+        written = replace(mail, from_address=address, through=None, named_by_stranger=False)
+        return replace(written, believed=True, sender_verified=None)
     usable = Checks()
     usable.email(mail.from_address, "from")
     ours = (mail.from_address or "").lower() in call.own_mail.addresses

@@ -1,7 +1,7 @@
 """Who wrote a message: the sender in From, or the one for whom a web form or a list of ours has sent it.
 
-DMARC is about From alone. So nothing that is in Reply-To is verified, and a writer who was found there may do less
-(docs/decisions/who-wrote.md).
+DMARC is about From alone. So nothing that is in Reply-To is verified, and a writer who was found there may do less; and
+still less if the form is not ours, because whoever runs it can name anybody (docs/decisions/who-wrote.md).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _LIST_ADDRESS = re.compile(r"\blist\s+([^\s;]+)", re.IGNORECASE)
 @dataclass(frozen=True, slots=True)
 class Writer:
     """The writer's name and address; the address is None if it cannot be determined. `through` is the address in From,
-    if a form or a list has sent the message for the writer; `ours` is true if that address is one of ours."""
+    if a form or a list has sent the message for the writer; `ours` is true if that form or list is ours."""
 
     name: str
     address: str | None
@@ -58,7 +58,8 @@ def writer_of(header: Header, own: OwnMail) -> Writer:
         return Writer(name, None)
     ours = own.addresses | own.lists
     relayed = sender.lower() in ours
-    if not relayed and not _is_form(header, name, sender):
+    of_ours = relayed or sender.lower() in own.forms
+    if not of_ours and not _is_form(header, name, sender):
         return Writer(name, sender)
     fields = ["reply-to", *(("x-original-from", "x-original-sender") if relayed else ())]
     for field in fields:
@@ -69,7 +70,7 @@ def writer_of(header: Header, own: OwnMail) -> Writer:
         }
         if len(others) == 1:
             ((shown, address),) = others.values()
-            return Writer(shown, address, through=sender, ours=relayed)
+            return Writer(shown, address, through=sender, ours=of_ours)
         if others and relayed:
             return Writer(name, None, through=sender, ours=True)
     return Writer(name, sender)

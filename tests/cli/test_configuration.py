@@ -213,13 +213,12 @@ def test_authserv_ids_are_separated_by_commas(tmp_path: Path) -> None:
         ]
 
 
-def test_lists_are_addresses_separated_by_commas(tmp_path: Path) -> None:
-    assert development(tmp_path, mail_lists="Help@Maple.test, ,x@bücher.example").own_mail.lists == {
-        "help@maple.test",
-        "x@xn--bcher-kva.example",
-    }
-    (problem,) = problems(data_dir=tmp_path, mail_lists="help@maple.test,maple.test")
-    assert problem.startswith("CALLOUT_MAIL_LISTS: is not a valid address")
+@pytest.mark.parametrize("which", ["lists", "forms"])
+def test_lists_and_forms_are_addresses_separated_by_commas(tmp_path: Path, which: str) -> None:
+    made = development(tmp_path, **{f"mail_{which}": "Help@Maple.test, ,x@bücher.example"})
+    assert getattr(made.own_mail, which) == {"help@maple.test", "x@xn--bcher-kva.example"}
+    (problem,) = problems(data_dir=tmp_path, **{f"mail_{which}": "help@maple.test,maple.test"})
+    assert problem.startswith(f"CALLOUT_MAIL_{which.upper()}: is not a valid address")
 
 
 def test_a_mailbox_needs_a_password_or_whatever_gets_a_token(tmp_path: Path) -> None:

@@ -170,6 +170,18 @@ async def test_many_callers_and_spellings_reach_one_mailbox_a_few_times(
     assert dropped == {screening_rules.OVERASKED}
 
 
+async def test_a_customer_whom_the_form_of_a_stranger_names_is_only_asked_to_confirm(
+    api: Api, database: Database, sink: Sink, server: Server, people: People
+) -> None:
+    """Although the ticket's text came with a domain that the mail server has verified."""
+    said = "mx.callout.test; dmarc=pass header.from=eve.test"
+    raw = message("Shop <noreply@eve.test>", "Pay now.", reply_to="Cora@customer.test", authentication_results=said)
+    async with working(server.settings, sink, pace=BRISK):
+        await api.done("inboundEmailIngest", "outcome", message={"text": raw.decode()})
+        await settled(database, {("CREATED", "HELD"): 1, ("CONFIRM_ADDRESS", "SENT"): 1})
+    assert [(mail["kind"], mail["recipient"]) for mail in sink.taken] == [("CONFIRM_ADDRESS", "Cora@customer.test")]
+
+
 async def test_one_worker_screens_at_a_time(api: Api, database: Database, server: Server) -> None:
     """So that two of them cannot use the same room under a limit. The other one does not wait."""
     screened = "SELECT count(screened_at) FROM deliveries"

@@ -9,7 +9,8 @@ from notifiers.message_ids import OwnMail
 from tests.helpers.inbound_mail import OURS, SERVER, message, received
 
 GROUP = "helpdesk@group.test"
-OWN = OwnMail(frozenset({OURS}), "callout.test", frozenset({SERVER}), frozenset({GROUP}))
+FORM = "website@host.test"
+OWN = OwnMail(frozenset({OURS}), "callout.test", frozenset({SERVER}), frozenset({GROUP}), frozenset({FORM}))
 ANN = "Ann Lee <ann@bell.test>"
 
 
@@ -54,6 +55,16 @@ def test_our_own_mail_stays_our_own_whatever_names_another() -> None:
     own_id = f"<{'a' * 32}.ticket.{'b' * 32}@callout.test>"
     for marks in ({"message_id": own_id}, {"auto_submitted": "auto-generated"}):
         assert read(message(OURS, reply_to=ANN, **marks), OWN).automatic is not None
+
+
+def test_who_is_named_by_a_form_of_somebody_else_is_marked() -> None:
+    named = {
+        sender: read(message(sender, reply_to=ANN), OWN).named_by_stranger
+        for sender in ("noreply@web.test", OURS, GROUP, FORM, FORM.upper(), ANN)
+    }
+    assert list(named.values()) == [True, False, False, False, False, False]
+    assert writer(message(FORM.upper(), reply_to=ANN)) == ("ann@bell.test", "Ann Lee", FORM.upper(), True)
+    assert writer(message(FORM)) == (FORM, "", None, True)
 
 
 def test_two_people_in_reply_to_are_ambiguous() -> None:
