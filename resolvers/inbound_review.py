@@ -15,6 +15,7 @@ from db.enums import AuditAction, AuditObjectKind, InboundOutcome
 from db.erasure import placeholders
 from db.postgres.statement import Statement
 from db.sql import table
+from notifiers import contacts
 from notifiers.inbound.reading import IncomingMail
 from resolvers import audit, inbound, inbound_files
 from resolvers.checks import Checks
@@ -62,6 +63,8 @@ async def accept(call: Call, input: Input) -> Outcome:
             message = "The message has no address to answer to: give the contact's, or a ticket."
             raise Refused(MutationError(UserErrorCode.REQUIRED, message, ("contactEmail",)), object_id=message_id)
         received = await inbound.accept(transaction, call, mail, ticket_id)
+        if received is not None and received.outcome is InboundOutcome.TICKET_CREATED and address is not None:
+            await contacts.trust(transaction, str(received.ticket_id), address)
         if received is None:
             raise Refused(MutationError(UserErrorCode.NOT_FOUND, "There is no such ticket.", ("ticketId",)))
         values = {"outcome": received.outcome, "ticket_id": received.ticket_id, "note_id": received.note_id}

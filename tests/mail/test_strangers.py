@@ -258,6 +258,23 @@ async def test_a_forged_sender_of_mail_is_asked_to_confirm_and_a_verified_one_is
     assert (sink.taken[-1]["kind"], sink.taken[-1]["recipient"]) == ("CREATED", "ann@example.com")
 
 
+async def test_an_address_that_an_admin_gives_for_a_message_needs_no_confirmation(
+    api: Api, database: Database, sink: Sink, server: Server
+) -> None:
+    async with working(server.settings, sink, pace=BRISK):
+        for given in ({"contactEmail": "Jo@example.com"}, {}):
+            raw = message("sam@example.com", f"Call me. {given}", precedence="bulk")
+            await api.done("inboundEmailIngest", "outcome", message={"text": raw.decode()})
+            waiting = await api("{ inboundMessages(filter: {outcome: [IGNORED]}, first: 1) { nodes { id } } }")
+            (found,) = waiting["inboundMessages"]["nodes"]
+            await api.done("inboundMessageAccept", "__typename", inboundMessageId=found["id"], **given)
+        await settled(database, {("CREATED", "SENT"): 1, ("CREATED", "HELD"): 1, ("CONFIRM_ADDRESS", "SENT"): 1})
+    assert {(mail["kind"], mail["recipient"]) for mail in sink.taken} == {
+        ("CREATED", "Jo@example.com"),
+        ("CONFIRM_ADDRESS", "sam@example.com"),
+    }
+
+
 async def test_staff_and_customers_own_addresses_need_no_confirmation(
     api: Api, database: Database, sink: Sink, server: Server, people: People
 ) -> None:
