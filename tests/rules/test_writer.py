@@ -110,12 +110,11 @@ def of_list(**headers: str) -> IncomingMail:
 @pytest.mark.parametrize(
     "headers",
     [
-        {**GOOGLE, "list_id": "<support.group.test>"},
-        {**GOOGLE, "list_id": "<all.group.test>"},
+        {**GOOGLE, "list_id": "<helpdesk.group.test>"},
+        {**GOOGLE, "list_id": "Help <HELPDESK.group.test>", "list_unsubscribe": "<mailto:x+unsubscribe@group.test>"},
         {"list_id": "<support.callout.test>", "to": "somebody@bell.test"},
         {"list_post": f"<mailto:{OURS}>", "list_id": "<x.y.test>", "to": "somebody@bell.test"},
         {"mailing_list": f"list {GROUP}; contact x@group.test", "precedence": "list", "to": "x@bell.test"},
-        {"list_id": "Support <support.elsewhere.test>", "precedence": "list"},
     ],
 )
 def test_a_message_by_a_list_of_ours_is_its_writers(headers: dict[str, str]) -> None:
@@ -129,6 +128,12 @@ def test_a_message_by_a_list_of_ours_is_its_writers(headers: dict[str, str]) -> 
         {"list_id": "<news.bell.test>"},
         {"precedence": "list"},
         {**GOOGLE, "to": "all@group.test", "cc": OURS},
+        {**GOOGLE, "list_id": "<support.group.test>"},
+        {**GOOGLE, "list_id": "<all.group.test>"},
+        {"list_id": "Support <support.elsewhere.test>"},
+        {"list_id": "Support <support.elsewhere.test>", "precedence": "list"},
+        {"list_id": "<x.y.test>", "list_post": f"<mailto:{OURS}>", "list_unsubscribe": "<https://y.test/off>"},
+        {"list_id": "<x.y.test>", "mailing_list": f"list {OURS}", "list_unsubscribe": ""},
         {"list_id": "<support.elsewhere.test>", "to": "support@elsewhere.test", "cc": OURS},
         {"list_id": "<support.callout.test>", "precedence": "bulk"},
         {**GOOGLE, "list_id": "<support.callout.test>", "auto_submitted": "auto-replied"},
