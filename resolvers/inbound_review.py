@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Text, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import UUID
@@ -21,6 +21,11 @@ from resolvers import audit, inbound, inbound_files
 from resolvers.checks import Checks
 from resolvers.inbound import WAITING
 from resolvers.mutation import Call, Input, MutationError, Outcome, Refused, Transaction, UserErrorCode
+
+NOT_STORED: Final = (
+    "The message as it arrived is not stored any more, or never was, because only its header was kept: it cannot be"
+    " accepted. Create a ticket from its text, and discard it."
+)
 
 _MESSAGES = table(models.InboundMessageRow)
 _ID = bindparam("id", type_=UUID(as_uuid=False))
@@ -58,7 +63,7 @@ async def accept(call: Call, input: Input) -> Outcome:
         locked = await _LOCK.fetchrow(transaction, id=message_id)
         before = _check_waits(locked, str(message_id))
         if mail is None or not locked or not locked["length"]:  # an erasure may have come first
-            raise _refusal("The message itself is no longer stored.", "inboundMessageId", str(message_id))
+            raise _refusal(NOT_STORED, "inboundMessageId", str(message_id))
         if ticket_id is None and mail.from_address is None:
             message = "The message has no address to answer to: give the contact's, or a ticket."
             raise Refused(MutationError(UserErrorCode.REQUIRED, message, ("contactEmail",)), object_id=message_id)

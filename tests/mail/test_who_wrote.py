@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from callout.settings import Settings
+from resolvers.inbound_review import NOT_STORED
 from tests.helpers.api import Api, Server
 from tests.helpers.database_checks import Database, key
 from tests.helpers.inbound_mail import OURS, SERVER, message, received
@@ -365,9 +366,10 @@ async def test_a_message_that_is_no_longer_stored_cannot_be_accepted(api: Api, d
     found = await waiting(api, message(address(), uuid.uuid4().hex, precedence="bulk"))
     for raw in (b"", None):
         await database.execute("UPDATE inbound_messages SET raw = $2 WHERE id = $1", key(found["id"]), raw)
-        assert await api.refused("inboundMessageAccept", inboundMessageId=found["id"]) == [
-            ("NOT_ALLOWED", "inboundMessageId")
-        ]
+        refused = await api.do("inboundMessageAccept", REVIEWED, inboundMessageId=found["id"])
+        (error,) = refused["userErrors"]
+        assert (error["code"], error["field"][-1], error["message"]) == ("NOT_ALLOWED", "inboundMessageId", NOT_STORED)
+    await api.done("inboundMessageDiscard", REVIEWED, inboundMessageId=found["id"])
 
 
 # Floods
