@@ -816,9 +816,20 @@ def variable(field: str) -> str:
 def documentation() -> list[tuple[str, str, str]]:
     """Returns for each setting its variable, its default as text, and its description."""
     return [
-        (variable(name), "none" if field.default in (None, ()) else str(field.default), field.description or "")
+        (variable(name), in_words(field.default), field.description or "")
         for name, field in Settings.model_fields.items()
     ]
+
+
+def in_words(value: Any) -> str:
+    """Returns a setting's value as one writes it in the environment; "none" if there is none."""
+    if value is None or value == ():
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def unknown_variables() -> list[str]:

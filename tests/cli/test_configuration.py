@@ -61,7 +61,7 @@ def test_each_setting_is_documented_with_its_default() -> None:
     assert list(documented) == [f"CALLOUT_{name.upper()}" for name in Settings.model_fields]
     assert [name for name, (_, text) in documented.items() if not text.endswith(".")] == []
     names = ("PORT", "DATABASE_URL", "ALLOWED_ORIGINS", "NOTIFY", "EVENT_RETENTION_DAYS", "NOTIFY_GIVE_UP")
-    assert [documented[f"CALLOUT_{name}"][0] for name in names] == ["8000", "none", "none", "True", "none", "72"]
+    assert [documented[f"CALLOUT_{name}"][0] for name in names] == ["8000", "none", "none", "true", "none", "72"]
 
 
 def test_all_problems_are_reported_at_once_without_secrets(tmp_path: Path) -> None:
