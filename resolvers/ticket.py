@@ -23,6 +23,7 @@ from db.events.log import Part
 from db.ids import new_id
 from db.postgres.statement import Queryable, Statement
 from db.sql import Condition, table
+from db.viewer import Viewer
 from db.visibility import ViewerParameter
 from notifiers import contacts, rules
 from notifiers.enqueue import deliveries
@@ -204,10 +205,10 @@ async def lock_ticket(transaction: Transaction, call: Call, ticket_id: str) -> M
     return _found(ticket, "ticketId")
 
 
-async def reopen(transaction: Transaction, call: Call, ticket_id: str, change: ticket_rules.Change) -> None:
-    """Write the change that a customer's answer makes to a ticket that the transaction has locked. It notifies nobody:
-    the answer has."""
-    await event_log.change(transaction, call.viewer, ticket_id, change.kind, change.values, change.timestamps)
+async def reopen(transaction: Transaction, viewer: Viewer, ticket_id: str, change: ticket_rules.Change) -> None:
+    """Write the change that an answer of the customer, the viewer, makes to a ticket that the transaction has locked.
+    It notifies nobody: the answer has."""
+    await event_log.change(transaction, viewer, ticket_id, change.kind, change.values, change.timestamps)
 
 
 # Steps of the mutations above
