@@ -31,7 +31,7 @@ from notifiers.addresses import Mailbox
 from notifiers.company_profile import CompanyProfile, zone_of
 from notifiers.inbound.imap import Account, OAuthClient
 from notifiers.links import ID, REFERENCE, TicketLinks, ticket_page
-from notifiers.message_ids import OwnMail
+from notifiers.message_ids import OwnMail, UnvouchedShare
 from notifiers.screening_rules import Limits
 from notifiers.smtp_server import SmtpServer
 from pubsub.connections import Times
@@ -394,6 +394,14 @@ class Settings(BaseSettings):
         description="The addresses from which your web forms send, besides Callout's own: `website@example.com,…`."
         " Their `Reply-To` is believed as a `From` is; what other forms name is nobody's until it is confirmed.",
     )
+    mail_unvouched_per_hour: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        300,
+        description="How many inbound messages of strangers are processed in an hour, all senders together; and as many"
+        " of known senders whom no mail server vouches for. More are kept aside for an admin.",
+    )
+    mail_unvouched_per_day: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
+        2_000, description="The same in 24 hours."
+    )
     mail_authserv_id: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="The authserv-ids of the mail servers whose `Authentication-Results` count in inbound mail:"
@@ -478,7 +486,8 @@ class Settings(BaseSettings):
         sender = self.sender
         addresses = frozenset({sender.address.lower(), self.reply_to.address.lower()})
         servers, lists, forms = map(frozenset, (self.mail_authserv_id, self.mail_lists, self.mail_forms))
-        return OwnMail(addresses, sender.domain, servers, lists, forms)
+        unvouched = UnvouchedShare(self.mail_unvouched_per_hour, self.mail_unvouched_per_day)
+        return OwnMail(addresses, sender.domain, servers, lists, forms, unvouched)
 
     @property
     def imap_oauth(self) -> OAuthClient | None:
