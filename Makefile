@@ -17,7 +17,7 @@ TEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-node test-pgbouncer test-upgrade-database faults mutants corpora lint schema bench screenshots lock clean
+.PHONY: help run test test-node test-pgbouncer test-proxies test-upgrade-database faults mutants corpora lint schema bench screenshots lock clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-21s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ test-node: $(DEV_STAMP) $(NODE_STAMP)  ## Run the tests of the JavaScript client
 
 test-pgbouncer: $(DEV_STAMP)  ## Run the tests behind PgBouncer (apt install pgbouncer, or PGBOUNCER=/path/to/1.21 or newer)
 	@$(TEST) -n0 -rs tests/db/test_pgbouncer.py $(ARGS)
+
+test-proxies: $(DEV_STAMP)  ## Run the tests behind the reverse proxies of deploy/ (apt install nginx caddy)
+	@$(TEST) -n0 -rs tests/http/test_proxies.py $(ARGS)
 
 test-upgrade-database: $(DEV_STAMP)  ## Run the tests of upgrades from an older PostgreSQL (apt install postgresql-15, or others)
 	@$(TEST) -n0 -rs tests/cli/test_upgrade_database.py $(ARGS)
@@ -70,7 +73,7 @@ lock: $(VENV)/pyvenv.cfg  ## Choose the newest versions that pyproject.toml allo
 	@echo "Locked: requirements.lock, requirements-dev.lock"
 
 LOCK := $(VENV)/lock/bin/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 \
-	--generate-hashes --no-header --no-annotate
+	--all-extras --generate-hashes --no-header --no-annotate
 
 clean:  ## Remove .venv and what the tools left; the database in .data stays
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -14,6 +14,7 @@ from bench import (
     idle,
     million,
     notifications,
+    replicas,
     returning,
     technicians,
     upgrading,
@@ -36,6 +37,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "notifications": lambda given: notifications.run(DATA / "bench-notifications", rounds=given.rounds),
     "technicians": lambda given: technicians.run(DATA / "bench-live", rounds=given.rounds),
     "returning": lambda given: returning.run(DATA / "bench-live"),
+    "replicas": lambda given: replicas.run(DATA / "bench-live"),
     "idle": lambda given: idle.run(DATA / "bench-live"),
     "writes": lambda given: writes.run(DATA / "bench-live", rounds=given.rounds),
     "attacks": lambda given: attacks.run(

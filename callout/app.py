@@ -44,6 +44,7 @@ from callout.live.websocket import Sockets
 from callout.notification_channels import channels_of
 from callout.settings import Settings, load, variable
 from db.events import log as event_log
+from db.events.replicas import Replicas
 from db.events.stream_cursor import StreamCursors
 from db.postgres import migrate
 from db.postgres.pool import Database
@@ -145,7 +146,12 @@ async def _wire(
     files = Files(settings.object_store, settings.file_limits)
     links = FileLinks(identity, settings.api_base, settings.file_limits.upload_time, authenticator.is_revoked)
     await stack.enter_async_context(background(lambda: keep_swept(database, files, bell.ring)))
-    engine = Engine(schema, preparer, database, cursors, channels, settings.own_mail, files, links, bell.ring)
+    replicas = None
+    if settings.database_replica_urls:
+        replicas = Replicas(settings.direct_url, settings.database_replica_urls, settings.pool_size)
+        stack.push_async_callback(replicas.close)
+        await stack.enter_async_context(background(replicas.watch))
+    engine = Engine(schema, preparer, database, cursors, channels, settings.own_mail, files, links, bell.ring, replicas)
     file_worker = FileWorker(database, files.store, settings.scanner, written=bell.ring)
     await stack.enter_async_context(background(file_worker.run))
 
@@ -161,7 +167,7 @@ async def _wire(
         authenticator.forget()
 
     await stack.enter_async_context(background(lambda: keep_erasing(database, bell.ring, forget)))
-    live = LiveApplication(preparer, engine, authenticator, database, settings.allowed_origins, budgets)
+    live = LiveApplication(preparer, engine, authenticator, database, settings.origins, budgets)
     connections = Connections(live.gone, settings.times.watch)
     await stack.enter_async_context(background(connections.watch))
     limits = ConnectionLimits(

@@ -3,7 +3,7 @@
 Exit codes: 0 for success, 1 for failure (or if `doctor` found a problem), 2 for wrong usage or settings. Results go to
 standard output, everything else to standard error.
 
-Modules that only one command needs, and that are slow to load, are imported in that command.
+Each command imports what it needs: `callout --help` must answer at once, and what most commands need is slow to load.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import sys
 import traceback
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from callout import logs, settings
-from callout.database import database, is_empty, migrated_database
-from callout.settings import InvalidSettings, Settings
 from db.enums import Role, ServiceScope
 from db.errors import Failure
+
+if TYPE_CHECKING:
+    from callout.settings import Settings
 
 ROLES = {role.value.lower(): role for role in Role}
 SCOPES = {scope.value.lower(): scope for scope in ServiceScope}
@@ -54,13 +54,15 @@ class Commands(click.Group):
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
-        except InvalidSettings as error:
+        except Failure as error:
+            from callout.settings import InvalidSettings
+
+            if not isinstance(error, InvalidSettings):
+                raise click.ClickException(str(error)) from error
             click.echo("The settings are invalid:", err=True)
             for problem in error.problems:
                 click.echo(f"  {problem}", err=True)
             context.exit(2)
-        except Failure as error:
-            raise click.ClickException(str(error)) from error
 
 
 class Duration(click.ParamType[int]):
@@ -82,6 +84,8 @@ class WithSettings(click.Command):
     """Lists the environment variables below its options."""
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        from callout import settings
+
         with formatter.section("Settings, from the environment"):
             formatter.write_dl([(name, f"{text} [{default}]") for name, default, text in settings.documentation()])
 
@@ -103,6 +107,7 @@ def serve(host: str | None, port: int | None, workers: int | None) -> None:
     is filled with a demo company on the first run. In production the database must be migrated; if it is not, or not
     there, the server waits for it for a while.
     """
+    from callout import settings
     from callout.serve import serve as run_server
 
     chosen = settings.load(host=host, port=port, workers=workers)
@@ -119,6 +124,8 @@ def migrate(revision: str | None, downgrade: bool) -> None:
     """Bring the database to a revision of the schema."""
     if downgrade and revision is None:
         raise click.UsageError("--downgrade needs a --revision.")
+    from callout import settings
+    from callout.database import database
     from db.postgres import migrate as migrations
 
     chosen = settings.load()
@@ -138,6 +145,9 @@ def migrate(revision: str | None, downgrade: bool) -> None:
 )
 def seed(tickets: int | None) -> None:
     """Add invented data: the demo company, or any number of tickets with --tickets."""
+    from callout import settings
+    from callout.database import migrated_database
+
     with migrated_database(settings.load()) as url:
         asyncio.run(_seed(url, tickets))
 
@@ -147,6 +157,7 @@ async def _seed(url: str, tickets: int | None) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+    from callout.database import is_empty
     from db.seed import demo as seeding
 
     connection = await asyncpg.connect(url)
@@ -228,6 +239,8 @@ def upgrade_database(programs: Path | None) -> None:
 
 
 def _with_embedded_database() -> Settings:
+    from callout import settings
+
     chosen = settings.load()
     if chosen.database_url is not None:
         raise click.ClickException(
@@ -247,7 +260,10 @@ def _with_embedded_database() -> Settings:
 )
 def token(role: str, subject: str | None, name: str | None, scope: str | None, ttl: int) -> None:
     """Print a token, and nothing else, on standard output. The audit trail says that it was issued."""
+    from callout import settings
     from callout.auth import tokens
+    from callout.database import migrated_database
+    from db.postgres.embedded import has_database
 
     chosen = settings.load()
     if ttl > chosen.jwt_lifetime.total_seconds():
@@ -266,6 +282,13 @@ def token(role: str, subject: str | None, name: str | None, scope: str | None, t
             raise click.UsageError(f"a {role}'s token needs a --subject: an id or an e-mail address.")
         if name is not None:
             raise click.UsageError(f"a {role}'s name comes from the database; omit --name.")
+    if chosen.database_url is None:
+        if not has_database(chosen.data_dir):
+            raise click.ClickException(
+                f"there is no database in {chosen.data_dir}: run this where `callout serve` runs, or set"
+                " CALLOUT_DATA_DIR to its data directory."
+            )
+        click.echo(f"For the server that uses {chosen.data_dir}:", err=True)
     who = subject or role
     allowed = SCOPES[scope or "chatbot"] if ROLES[role] is Role.SERVICE else None
     with migrated_database(chosen) as url:
@@ -287,7 +310,8 @@ def notify() -> None:
     """
     import uvloop
 
-    from callout import notification_worker
+    from callout import logs, notification_worker, settings
+    from callout.database import migrated_database
 
     chosen = settings.load()
     logs.configure(chosen)
@@ -297,12 +321,16 @@ def notify() -> None:
 
 @cli.command(name="follow")
 @click.option("--token", envvar="ADMIN_TOKEN", required=True, help="The viewer's token; $ADMIN_TOKEN by default.")
-@click.option("--url", help="The server's WebSocket; by default that of 127.0.0.1 at CALLOUT_PORT (8000), /graphql.")
+@click.option("--url", help="The URL that `callout serve` prints; by default that of 127.0.0.1 at CALLOUT_PORT (8000).")
 def follow_tickets(token: str, url: str | None) -> None:
     """Print changes to tickets as they happen, until Ctrl-C; after a lost connection, replay the missed ones."""
-    from callout.follow import follow
+    from callout import settings
+    from callout.follow import follow, socket_url
 
-    address = url or f"ws://127.0.0.1:{settings.load().port}/graphql"
+    try:
+        address = socket_url(url or f"http://127.0.0.1:{settings.load().port}")
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--url") from error
     with suppress(KeyboardInterrupt, Terminated):
         asyncio.run(follow(address, token, click.echo))
 
@@ -317,7 +345,9 @@ def take_mail(imap: bool, every: int, once: bool) -> None:
     Prints each message's outcome on a line. Exits with 0 if the message was received, even if it was ignored, and with
     75 if it could not be: the mail server should try again.
     """
-    from callout import mail_in
+    from callout import mail_in, settings
+    from callout.database import migrated_database
+    from callout.settings import InvalidSettings
 
     if imap:
         with suppress(KeyboardInterrupt, Terminated):
@@ -336,7 +366,8 @@ def take_mail(imap: bool, every: int, once: bool) -> None:
 
 
 def _empty_mailbox(pause: float | None) -> None:
-    from callout import mail_in
+    from callout import logs, mail_in, settings
+    from callout.database import migrated_database
     from notifiers.inbound.imap import Account
 
     chosen = settings.load()
@@ -372,7 +403,8 @@ def schema() -> None:
 )
 def explain_query(query: str, variables: str, operation: str | None, role: str, subject: str, analyze: bool) -> None:
     """Print what a GraphQL query becomes: selection, argument shapes and SQL; with --analyze PostgreSQL's plan too."""
-    from callout import explain
+    from callout import explain, settings
+    from callout.database import migrated_database
     from db.viewer import Viewer
 
     try:

@@ -29,7 +29,7 @@ from callout.http.errors import HttpError
 from callout.settings import InvalidSettings, Settings
 from db.object_store import StoreError
 from db.postgres import migrate
-from db.postgres.embedded import EmbeddedServerError
+from db.postgres.embedded import EmbeddedServerError, has_database
 from notifiers.mail import Composer
 from notifiers.notification import Unavailable
 from notifiers.smtp import Smtp
@@ -70,14 +70,15 @@ class Finding:
 
 
 def examine() -> bool:
-    """Prints each finding as soon as it is known. Returns True if nothing is wrong."""
-    healthy = True
+    """Prints each finding as soon as it is known, and a summary. Returns True if nothing is wrong."""
+    problems = 0
     for finding in _findings():
-        healthy = healthy and finding.good
+        problems += not finding.good
         mark = click.style("✓", fg="green") if finding.good else click.style("✗", fg="red", bold=True)
         first, *more = finding.text.splitlines()
         click.echo("\n".join([f"{mark} {finding.about:<9} {first}", *(f"{'':12}{line}" for line in more)]))
-    return healthy
+    click.echo("\nNothing is wrong." if not problems else f"\n{problems} of these must be looked at: see the ✗.")
+    return not problems
 
 
 def _findings() -> Iterator[Finding]:
@@ -86,10 +87,10 @@ def _findings() -> Iterator[Finding]:
         "program",
         f"Callout {version('callout')} on Python {platform.python_version()}, {platform.system()} {platform.machine()}",
     )
-    for name in configuration.unknown_variables():
-        yield Finding(False, "settings", f"{name} is set, but Callout has no such setting; is it misspelt?")
+    for name, problem in configuration.unknown_variables().items():
+        yield Finding(False, "settings", f"{name}: {problem}")
     try:
-        settings = configuration.load()
+        settings = configuration.load_known()
     except InvalidSettings as error:
         for problem in error.problems:
             yield Finding(False, "settings", problem)
@@ -111,6 +112,8 @@ def _settings(settings: Settings) -> Iterator[str]:
         value = getattr(settings, field)
         if declared.repr or value is None:
             shown = configuration.in_words(value)
+        elif field.endswith("_urls"):
+            shown = ",".join(map(_without_secrets, value)) or "none"
         elif field.endswith("_url"):
             shown = _without_secrets(value)
         else:
@@ -154,6 +157,9 @@ async def _ask_issuer(url: str) -> None:
 
 
 def _database(settings: Settings) -> Iterator[Finding]:
+    if settings.database_url is None and not has_database(settings.data_dir):
+        yield Finding(True, "database", f"none in {settings.data_dir} yet: `callout serve` makes it")
+        return
     try:
         with database(settings) as url:
             number, name = asyncio.run(_server_version(url))

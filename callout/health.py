@@ -1,8 +1,10 @@
-"""Health checks for orchestrators, without a token: is the process alive (`/healthz`), and can it serve (`/readyz`)?"""
+"""Health checks for orchestrators, without a token: is the process alive (`/healthz`), and can it serve (`/readyz`)?
+`/version` says which version it is."""
 
 from __future__ import annotations
 
 import asyncio
+from importlib import metadata
 from time import monotonic
 from typing import Final
 
@@ -17,6 +19,7 @@ from db.postgres.revisions import STATE, Code
 from db.postgres.statement import Queryable
 from pubsub.bell import Bell
 
+VERSION: Final = metadata.version("callout")
 ANSWER_SECONDS = 2.0
 REMEMBER_SECONDS = 1.0
 
@@ -126,4 +129,8 @@ async def readyz(request: Request) -> Response:
     return JSONResponse({"status": "ready"})
 
 
-ROUTES = [Route("/healthz", healthz), Route("/readyz", readyz)]
+async def version(request: Request) -> Response:
+    return JSONResponse({"version": VERSION})
+
+
+ROUTES = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/version", version)]

@@ -26,7 +26,7 @@ from callout.auth import tokens
 from callout.auth.tokens import Credential
 from callout.database import is_empty, migrated_database
 from callout.http.server import BoundedProtocol, FramingProtocol
-from callout.settings import Settings, variable
+from callout.settings import Settings, file_variable, variable
 from db.enums import Role
 from db.seed import demo as seed
 
@@ -86,7 +86,7 @@ def serve(settings: Settings) -> None:
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
             timeout_worker_healthcheck=WORKER_SECONDS,
         )
-        os.environ |= _environment(settings)
+        _set_environment(settings)
         if settings.workers == 1:
             _Server(config, greet).run(sockets=[listener])
         else:
@@ -135,7 +135,9 @@ def _listen(settings: Settings) -> socket.socket:
     instead of being refused. Raises `click.ClickException` if the port cannot be bound."""
     try:
         family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
-        listener = socket.create_server(address, family=family, backlog=BACKLOG)
+        # `::` stands for all addresses, also those of IPv4, whatever the system's own default.
+        dual = settings.host == "::" and socket.has_dualstack_ipv6()
+        listener = socket.create_server(address, family=family, backlog=BACKLOG, dualstack_ipv6=dual)
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # accepted connections inherit it
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNSENT_SECONDS * 1000)
         return listener
@@ -147,12 +149,14 @@ def _listen(settings: Settings) -> socket.socket:
         ) from error
 
 
-def _environment(settings: Settings) -> dict[str, str]:
-    """Returns this process's choices as environment variables: worker processes read their settings from there."""
+def _set_environment(settings: Settings) -> None:
+    """Sets this process's choices as environment variables: worker processes read their settings from there."""
     chosen = {"host": settings.host, "port": settings.port, "workers": settings.workers, "data_dir": settings.data_dir}
     if settings.database_url is not None:
         chosen["database_url"] = settings.database_url
-    return {variable(field): str(value) for field, value in chosen.items()}
+    for field, value in chosen.items():
+        os.environ[variable(field)] = str(value)
+        os.environ.pop(file_variable(field), None)
 
 
 async def _prepare(settings: Settings, url: str) -> list[Credential]:

@@ -1,4 +1,5 @@
-"""Every setting of Callout. Only this module reads the `CALLOUT_*` environment variables.
+"""Every setting of Callout. Only this module reads the `CALLOUT_*` environment variables. A setting can also stand in a
+file that `CALLOUT_…_FILE` names, as orchestrators mount secrets.
 
 In development every setting has a usable value: without a database URL an embedded server runs, and the secret that
 signs tokens is generated once and kept in the data directory, so that all processes use the same one, also after a
@@ -11,6 +12,7 @@ import os
 import re
 import secrets
 from datetime import timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 from urllib.parse import SplitResult, urlsplit
@@ -23,6 +25,7 @@ from callout.files.scanner import Scanner
 from callout.http.client_address import ClientAddresses, parse_network
 from db import retention
 from db.enums import EVERYONE, STAFF, Role
+from db.errors import Failure
 from db.object_store import SCHEMES, ObjectStore
 from db.postgres.url import server_url
 from db.private_files import FILE_MODE, FILES, MAIL, SECRET, make_data_directory
@@ -43,13 +46,17 @@ DEVELOPMENT_SECRET = "development-"  # prefix of every generated secret, by whic
 DEVELOPMENT_SENDER = "Callout <support@callout.localhost>"
 MEBIBYTE = 2**20
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+FILE_MAX = 65_536  # characters of a file with a setting
+
+# Kubernetes sets these in each pod for a service with the name `callout`.
+_OF_KUBERNETES = re.compile(rf"{PREFIX}(SERVICE_(HOST|PORT)|PORT_\d+_(TCP|UDP|SCTP))(_|$)")
 
 Seconds: TypeAlias = Annotated[float, Field(gt=0, le=3_600)]
 Points: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Concurrency: TypeAlias = Annotated[int, Field(ge=1, le=200)]
 
 
-class InvalidSettings(Exception):
+class InvalidSettings(Failure):
     """One or more settings are invalid. `problems` has a line for each, with the name of the variable."""
 
     def __init__(self, problems: list[str]) -> None:
@@ -83,6 +90,12 @@ class Settings(BaseSettings):
         description="The URL of PostgreSQL itself, if that of the database leads to a connection pooler such as"
         " PgBouncer. LISTEN, the event log's tail and all commands but `serve` and `notify` use it alone.",
     )
+    database_replica_urls: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        repr=False,
+        description="The URLs of hot standbys of the database, separated by commas, from which queries are read. One"
+        " that is away, or that has not replayed what was committed before a query began, is left out.",
+    )
     database_wait: Annotated[float, Field(ge=0, le=3_600)] = Field(
         30,
         description="Seconds that `serve`, `notify` and `migrate` wait at the start for a database that cannot be"
@@ -91,7 +104,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(
         Path(".data"), description="Where the embedded server's data and the development secret are kept."
     )
-    host: str = Field("127.0.0.1", description="The address to listen on.")
+    host: str = Field("127.0.0.1", description="The address to listen on; `::` for all, of both families.")
     port: Annotated[int, Field(ge=1, le=65_535)] = Field(8000, description="The port to listen on.")
     workers: Annotated[int, Field(ge=1, le=64)] = Field(1, description="How many server processes share the port.")
     pool_size: Annotated[int, Field(ge=1, le=200)] = Field(
@@ -199,7 +212,8 @@ class Settings(BaseSettings):
     api_url: str | None = Field(
         None,
         description="This API as its clients reach it: `https://api.example.com`. The URLs of attached files begin with"
-        " it. If not set, the server itself in development, and in production they are paths on the API's own host.",
+        " it, and pages of its origin may open sockets. If not set, the server itself in development, and in production"
+        " they are paths on the API's own host.",
     )
     files_url: str | None = Field(
         None,
@@ -524,6 +538,15 @@ class Settings(BaseSettings):
         )
 
     @property
+    def origins(self) -> tuple[str, ...]:
+        """The origins whose pages may open sockets, also where a proxy has changed the `Host` header: those that are
+        allowed, and the API's own."""
+        if self.api_url is None:
+            return self.allowed_origins
+        own = urlsplit(self.api_url)
+        return (*self.allowed_origins, f"{own.scheme}://{own.netloc}".lower())
+
+    @property
     def api_base(self) -> str:
         """What the URLs of attached files begin with; empty for paths on the API's own host."""
         return self.api_url or ("" if self.production else f"http://127.0.0.1:{self.port}")
@@ -595,14 +618,12 @@ class Settings(BaseSettings):
     @field_validator("database_url", "database_direct_url")
     @classmethod
     def _normalise_database_url(cls, url: str | None) -> str | None:
-        if url is None:
-            return None
-        parts = server_url(url)
-        if parts.scheme not in {"postgresql", "postgres", "postgresql+asyncpg"}:
-            raise ValueError("must start with postgresql://")
-        if not parts.path.strip("/"):
-            raise ValueError("must name a database: postgresql://user@host:5432/database")
-        return "postgresql" + url[len(parts.scheme) :]
+        return None if url is None else _database_url(url)
+
+    @field_validator("database_replica_urls")
+    @classmethod
+    def _normalise_replica_urls(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(_database_url, urls))
 
     @field_validator("socket_silence_seconds")
     @classmethod
@@ -626,7 +647,9 @@ class Settings(BaseSettings):
         return url
 
     @field_validator(
-        "allowed_origins", "trusted_proxies", "mail_authserv_id", "mail_lists", "mail_forms", mode="before"
+        *("allowed_origins", "database_replica_urls", "mail_authserv_id", "mail_forms", "mail_lists"),
+        "trusted_proxies",
+        mode="before",
     )
     @classmethod
     def _split(cls, listed: Any) -> Any:
@@ -744,10 +767,10 @@ class Settings(BaseSettings):
             raise ValueError(f"is the same as {PREFIX}JWT_SECRET: set that to a new secret, or unset this one")
         return secret
 
-    @field_validator("database_direct_url")
+    @field_validator("database_direct_url", "database_replica_urls")
     @classmethod
-    def _besides_the_database_url(cls, url: str | None, info: ValidationInfo) -> str | None:
-        if url is not None and info.data.get("database_url", "") is None:
+    def _besides_the_database_url(cls, url: Any, info: ValidationInfo) -> Any:
+        if url and info.data.get("database_url", "") is None:
             raise ValueError(f"is set, but {PREFIX}DATABASE_URL is not: set that alone, or both")
         return url
 
@@ -811,15 +834,64 @@ def load(**overrides: Any) -> Settings:
 
     Raises `InvalidSettings` with as many of the problems as can be found at once, and never with a secret's text.
     """
+    misspelt = [f"{name}: {problem}" for name, problem in unknown_variables().items()]
     try:
-        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+        settings = load_known(**overrides)
+    except InvalidSettings as error:
+        raise InvalidSettings(misspelt + error.problems) from None
+    if misspelt:
+        raise InvalidSettings(misspelt)
+    return settings
+
+
+def load_known(**overrides: Any) -> Settings:
+    """Like `load`, but ignores variables that are not settings."""
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**(_from_files(given) | given))
     except ValidationError as error:
         raise InvalidSettings([_line(problem["loc"], problem["msg"]) for problem in error.errors()]) from None
+
+
+def _from_files(overrides: dict[str, Any]) -> dict[str, str]:
+    """Returns the settings that stand in files (`CALLOUT_JWT_SECRET_FILE`), without the line break at the end. Raises
+    `InvalidSettings`."""
+    texts, problems = {}, []
+    for field in Settings.model_fields:
+        name = file_variable(field)
+        path = os.environ.get(name)
+        if not path or field in overrides:
+            continue
+        if os.environ.get(variable(field)):
+            problems.append(f"{name} and {variable(field)} are both set: unset one of them.")
+            continue
+        try:
+            with open(path, encoding="utf-8") as file:
+                text = file.read(FILE_MAX + 1)
+        except OSError as error:
+            problems.append(f"{name}: {path} cannot be read: {error.strerror}")
+        except UnicodeDecodeError:
+            problems.append(f"{name}: {path} is not a text in UTF-8")
+        else:
+            if len(text) > FILE_MAX:
+                problems.append(f"{name}: {path} has more than {FILE_MAX:,} characters")
+            elif text.strip():
+                texts[field] = text.removesuffix("\n").removesuffix("\r")
+            else:
+                problems.append(f"{name}: {path} is empty")
+    if problems:
+        raise InvalidSettings(problems)
+    return texts
 
 
 def variable(field: str) -> str:
     """Returns the name of the environment variable that sets `field`."""
     return PREFIX + field.upper()
+
+
+def file_variable(field: str) -> str:
+    """Returns the name of the environment variable that names a file with the value of `field`."""
+    return f"{variable(field)}_FILE"
 
 
 def documentation() -> list[tuple[str, str, str]]:
@@ -841,15 +913,34 @@ def in_words(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def unknown_variables() -> list[str]:
-    """Returns the `CALLOUT_*` variables that are not settings: a misspelt one would otherwise go unnoticed."""
-    known = {variable(field) for field in Settings.model_fields}
-    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+def unknown_variables() -> dict[str, str]:
+    """Returns the `CALLOUT_*` variables that are not settings, each with a sentence on what it may have been meant to
+    be: a misspelt one would otherwise go unnoticed."""
+    names = (name for field in Settings.model_fields for name in (variable(field), file_variable(field)))
+    known = [name.removeprefix(PREFIX) for name in names]
+    problems = {}
+    for name in sorted(os.environ):
+        rest = name.removeprefix(PREFIX)
+        if rest not in (name, *known) and not _OF_KUBERNETES.match(name):
+            near = get_close_matches(rest, known, n=1)
+            advice = f"the nearest is {PREFIX}{near[0]}" if near else "unset it"
+            problems[name] = f"no setting has this name; {advice}."
+    return problems
 
 
 def _line(location: tuple[int | str, ...], message: str) -> str:
     name = variable(str(location[0])) if location else PREFIX.rstrip("_")
     return f"{name}: {message.removeprefix('Value error, ')}"
+
+
+def _database_url(url: str) -> str:
+    """The URL as asyncpg takes it. Raises `ValueError`."""
+    parts = server_url(url)
+    if parts.scheme not in {"postgresql", "postgres", "postgresql+asyncpg"}:
+        raise ValueError("must start with postgresql://")
+    if not parts.path.strip("/"):
+        raise ValueError("must name a database: postgresql://user@host:5432/database")
+    return "postgresql" + url[len(parts.scheme) :]
 
 
 def _is_origin(text: str) -> bool:

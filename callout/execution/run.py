@@ -44,8 +44,10 @@ from callout.execution.prepare import (
     Preparer,
 )
 from db.compiler.fields import Constant, Guessed, MutationField
+from db.compiler.render import Compiled
 from db.enums import DeliveryChannel, Role
 from db.errors import ClientError, RateLimited
+from db.events.replicas import Replicas
 from db.events.stream_cursor import StreamCursors
 from db.postgres.pool import WITHOUT_EFFECT, Database
 from db.ticket_stream import Reader, TicketChangesPage
@@ -77,16 +79,19 @@ class Engine:
         files: Files,
         links: FileLinks,
         written: Callable[[], None] = lambda: None,
+        replicas: Replicas | None = None,
     ) -> None:
         """`channels` are for mutations that send notifications at once, `own_mail` for those that receive mail,
         `files` for those that attach files, whose URLs are made by `links`.
-        `written` is called after each mutation that returns, with or without user errors."""
+        `written` is called after each mutation that returns, with or without user errors. Queries are read from
+        `replicas`, if there are any."""
         self._strawberry = schema
         self._preparer = preparer
         self._database = database
         self._cursors = cursors
         self._channels = channels
         self._written = written
+        self._replicas = replicas
         self._own_mail = own_mail
         self._files = files
         self._links = links
@@ -160,11 +165,21 @@ class Engine:
                 return outcome.answer
             errors = [error.as_json() for error in outcome.errors]
             arguments = compiled.with_outcome(arguments, outcome.object_id, errors, outcome.extra)
-        ((found, *position),) = await self._database.fetch(compiled.statement.text, *arguments)
+        ((found, *position),) = await self._rows(compiled, arguments, mapping)
         document: bytes | None = found
         if document is None or not position:
             return document
         return document.replace(self._mark, self._cursors.seal(position[0]).encode())
+
+    async def _rows(self, compiled: Compiled, arguments: Sequence[Any], mapping: object) -> list[Any]:
+        """Reads from a replica where that is allowed: a stream cursor is only true on the primary, and a mutation's
+        answer is read where it was written."""
+        text = compiled.statement.text
+        if self._replicas is not None and not compiled.has_position and not isinstance(mapping, MutationField):
+            rows = await self._replicas.fetch(text, *arguments)
+            if rows is not None:
+                return rows
+        return await self._database.fetch(text, *arguments)
 
     async def execute_ordinarily(
         self,

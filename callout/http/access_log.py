@@ -18,6 +18,7 @@ DELAY_SECONDS: Final = 0.05
 AT_ONCE: Final = 200  # lines in one turn of the event loop: thousands of sockets may close together
 PATH_LOGGED: Final = 200  # characters
 NAME_LOGGED: Final = 200  # characters of an operation's name
+PROBES: Final = {"/healthz", "/readyz"}
 
 
 class _Entry(NamedTuple):
@@ -41,8 +42,10 @@ class AccessLog:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, scope: Scope, status: int, seconds: float, request: RequestInfo) -> None:
-        """Logs a request that is over. A fault is written at once, with all lines before it."""
-        if not logger.isEnabledFor(_level(status)):
+        """Logs a request that is over. A fault is written at once, with all lines before it. Probes come every few
+        seconds; they are logged at the level `debug`."""
+        level = _level(status, scope["path"])
+        if not logger.isEnabledFor(level):
             return
         self._entries.append(
             _Entry(time.time(), "request", scope["method"], scope["path"][:PATH_LOGGED], status, seconds, request)
@@ -88,14 +91,16 @@ class AccessLog:
             logger.handle(_record(entry))
 
 
-def _level(status: int | None) -> int:
-    return logging.ERROR if status is not None and status >= 500 else logging.INFO
+def _level(status: int | None, path: str) -> int:
+    if status is not None and status >= 500:
+        return logging.ERROR
+    return logging.DEBUG if path in PROBES else logging.INFO
 
 
 def _record(entry: _Entry) -> logging.LogRecord:
     request, viewer = entry.request, entry.request.viewer
     # Not `logger.info`: it would search the stack for the caller, which is always this line.
-    record = logging.LogRecord(logger.name, _level(entry.status), "", 0, entry.message, (), None)
+    record = logging.LogRecord(logger.name, _level(entry.status, entry.path), "", 0, entry.message, (), None)
     record.created = entry.at
     record.fields = {
         "requestId": request.id,

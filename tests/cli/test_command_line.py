@@ -16,6 +16,7 @@ import httpx
 import jwt
 import pytest
 
+from callout.serve import _listen
 from callout.settings import Settings
 from db.ids import new_id
 from db.postgres import migrate
@@ -73,6 +74,16 @@ def test_an_invalid_time_or_one_over_a_year_is_a_usage_error(callout: Terminal, 
     done = callout("token", "--role", "admin", "--ttl", ttl)
     assert (done.exit_code, done.stdout) == (2, "")
     assert "is not a duration of up to a year" in done.stderr
+
+
+def test_a_token_for_an_embedded_database_needs_one(tmp_path: Path) -> None:
+    """In another directory than the server's, a token would be signed with another secret."""
+    callout = Terminal(data_dir=str(tmp_path), jwt_secret=SECRET)
+    done = callout("token", "--role", "admin")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert f"there is no database in {tmp_path}" in done.stderr
+    assert f"✓ database  none in {tmp_path} yet" in callout("doctor").stdout
+    assert [path.name for path in tmp_path.iterdir() if path.name == "postgres"] == []
 
 
 def test_no_token_is_made_that_would_be_refused_for_its_lifetime(callout: Terminal) -> None:
@@ -176,6 +187,7 @@ def test_the_doctor_approves_a_healthy_installation_without_showing_secrets(call
         )
     ]
     assert SECRET not in done.stdout
+    assert done.stdout.endswith("\n\nNothing is wrong.\n")
     rows = re.findall(r"^ +(CALLOUT_\w+ +)(\S.*)$", done.stdout, re.MULTILINE)
     assert len({len(name) for name, _ in rows}) == 1, "the values are below each other"
     assert not re.search(r"\b(?:None|True|False)\b|[()\[\]{}']", "".join(value.split("  ")[0] for _, value in rows))
@@ -207,6 +219,7 @@ def test_the_doctor_reports_what_is_wrong() -> None:
     assert re.search("✗ database +.*cannot be reached", done.stdout)
     assert re.search("✗ files +none can be attached: the folder /proc/callout cannot be used", done.stdout)
     assert "swordfish" not in done.stdout + done.stderr
+    assert done.stdout.endswith(f"\n\n{done.stdout.count('✗') - 1} of these must be looked at: see the ✗.\n")
 
 
 async def test_the_doctor_reports_notifications_that_no_worker_sends(
@@ -310,6 +323,14 @@ def test_a_port_in_use_is_reported(callout: Terminal) -> None:
         done = callout("serve", "--port", port)
     assert done.exit_code == 1
     assert port in done.stderr and "in use" in done.stderr
+
+
+def test_all_addresses_are_those_of_both_families(tmp_path: Path) -> None:
+    port = free_port()
+    listener = _listen(Settings(host="::", port=port, data_dir=tmp_path))
+    with listener:
+        for address in ("127.0.0.1", "::1"):
+            socket.create_connection((address, port), timeout=10).close()
 
 
 def paste(curl: str) -> Any:

@@ -50,10 +50,75 @@ def test_arguments_take_precedence_over_variables(monkeypatch: pytest.MonkeyPatc
     assert load(**{name: value for name, value in PRODUCTION.items() if name != "env"}).production is True
 
 
-def test_variables_that_are_not_settings_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("CALLOUT_PROT", "CALLOUT_PORT", "CALLOUT_A", "PORT"):
+def test_a_variable_that_is_no_setting_is_refused_with_the_nearest_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("CALLOUT_PROT", "CALLOUT_POOLSIZE", "CALLOUT_JWT_SECRET_FIEL", "CALLOUT_ZZZ", "PORT"):
         monkeypatch.setenv(name, "80")
-    assert settings.unknown_variables() == ["CALLOUT_A", "CALLOUT_PROT"]
+    misspelt = [
+        "CALLOUT_JWT_SECRET_FIEL: no setting has this name; the nearest is CALLOUT_JWT_SECRET_FILE.",
+        "CALLOUT_POOLSIZE: no setting has this name; the nearest is CALLOUT_POOL_SIZE.",
+        "CALLOUT_PROT: no setting has this name; the nearest is CALLOUT_PORT.",
+        "CALLOUT_ZZZ: no setting has this name; unset it.",
+    ]
+    assert problems(data_dir=tmp_path) == misspelt
+    assert problems(port=0, data_dir=tmp_path) == [
+        *misspelt,
+        "CALLOUT_PORT: Input should be greater than or equal to 1",
+    ]
+
+
+def test_variables_that_kubernetes_sets_for_a_service_are_no_settings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without `enableServiceLinks: false` each pod has them, here of a service `callout` with a port `http`."""
+    for name in ("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT_8000_TCP", "PORT_8000_TCP_ADDR"):
+        monkeypatch.setenv(f"CALLOUT_{name}", "10.0.0.1")
+    assert development(tmp_path).port == 8000
+
+
+def test_settings_are_read_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    given = {"jwt_secret": f"{'s' * 40}\n", "trusted_proxies": "10.0.0.5,10.1.0.0/16", "port": "9000\r\n"}
+    for field, text in given.items():
+        file = tmp_path / field
+        file.write_text(text, newline="")
+        monkeypatch.setenv(f"CALLOUT_{field.upper()}_FILE", str(file))
+    made = development(tmp_path)
+    assert (made.jwt_secret, made.trusted_proxies, made.port) == ("s" * 40, ("10.0.0.5", "10.1.0.0/16"), 9000)
+    assert development(tmp_path, port=9001).port == 9001, "an option takes precedence"
+
+
+def test_files_that_cannot_be_used_are_reported_without_their_content(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("tr0ubador")
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "binary").write_bytes(b"\xff")
+    (tmp_path / "long").write_text("1" * 65_537)
+    for field, path in {
+        "jwt_secret": secret,
+        "smtp_url": tmp_path / "none",
+        "imap_url": tmp_path,
+        "host": tmp_path / "empty",
+        "env": tmp_path / "binary",
+        "workers": tmp_path / "long",
+        "port": secret,
+    }.items():
+        monkeypatch.setenv(f"CALLOUT_{field.upper()}_FILE", str(path))
+    monkeypatch.setenv("CALLOUT_PORT", "80")
+    assert problems(data_dir=tmp_path) == [
+        f"CALLOUT_ENV_FILE: {tmp_path}/binary is not a text in UTF-8",
+        f"CALLOUT_HOST_FILE: {tmp_path}/empty is empty",
+        "CALLOUT_PORT_FILE and CALLOUT_PORT are both set: unset one of them.",
+        f"CALLOUT_WORKERS_FILE: {tmp_path}/long has more than 65,536 characters",
+        f"CALLOUT_SMTP_URL_FILE: {tmp_path}/none cannot be read: No such file or directory",
+        f"CALLOUT_IMAP_URL_FILE: {tmp_path} cannot be read: Is a directory",
+    ]
+    for field in ("smtp_url", "imap_url", "host", "env", "workers", "port"):
+        monkeypatch.delenv(f"CALLOUT_{field.upper()}_FILE")
+    (problem,) = problems(data_dir=tmp_path)
+    assert problem.startswith("CALLOUT_JWT_SECRET: is shorter than 32 bytes")
 
 
 def test_each_setting_is_documented_with_its_default() -> None:
@@ -201,6 +266,13 @@ def test_an_origin_is_what_a_browser_sends(tmp_path: Path, origin: str) -> None:
 def test_anything_else_is_no_origin(tmp_path: Path, origin: str) -> None:
     with pytest.raises(InvalidSettings, match=r"CALLOUT_ALLOWED_ORIGINS: .* is not an origin"):
         development(tmp_path, allowed_origins=origin)
+
+
+def test_pages_of_the_apis_own_origin_may_open_sockets(tmp_path: Path) -> None:
+    listed = "https://a.example"
+    assert development(tmp_path, allowed_origins=listed).origins == (listed,)
+    given = development(tmp_path, allowed_origins=listed, api_url="https://API.example:8443/callout")
+    assert given.origins == (listed, "https://api.example:8443")
 
 
 def test_authserv_ids_are_separated_by_commas(tmp_path: Path) -> None:

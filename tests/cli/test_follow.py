@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 import orjson
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
 
 from callout import follow as module
-from callout.follow import NotAdmitted, follow, line
+from callout.follow import NoServer, NotAdmitted, follow, line, socket_url
 from tests.helpers.terminal import Terminal
 
 Step: TypeAlias = Callable[[ServerConnection], Awaitable[None]]
@@ -129,7 +131,53 @@ async def test_pauses_grow_up_to_half_a_minute_while_no_server_runs(pauses: list
     with pytest.raises(asyncio.CancelledError):
         await follow(url, "token", shown.append)
     assert pauses == [0.375, 0.75, 1.5, 3.0, 6.0, 12.0, 22.5, 22.5, 22.5]
-    assert shown == [GONE.format("now")] * 9
+    assert shown == [f"… {url} cannot be reached (connection refused); reconnecting from now"] * 9
+
+
+@pytest.mark.parametrize(("status", "final"), [(404, True), (403, True), (301, True), (429, False), (503, False)])
+async def test_follow_gives_up_where_no_server_of_callout_answers(
+    pauses: list[float], status: int, final: bool
+) -> None:
+    def answer(connection: ServerConnection, request: Request) -> Response:
+        return connection.respond(HTTPStatus(status), "no")
+
+    shown: list[str] = []
+    async with serve(lambda connection: connection.close(), "127.0.0.1", 0, process_request=answer) as server:
+        (socket,) = server.sockets
+        url = f"ws://127.0.0.1:{socket.getsockname()[1]}/graphql"
+        with pytest.raises(NoServer if final else asyncio.CancelledError):
+            await follow(url, "token", shown.append)
+    assert len(pauses) == (0 if final else 9)
+    assert shown == [f"… {url} cannot be reached (it answers with the status {status}); reconnecting from now"] * (
+        0 if final else 9
+    )
+
+
+async def test_follow_explains_why_it_gives_up() -> None:
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail.example ESMTP\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(speak, "127.0.0.1", 0) as server:
+        address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        done = await asyncio.to_thread(Terminal(), "follow", "--token", "token", "--url", address)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert f"{address.replace('http', 'ws')}/graphql cannot be reached (it does not answer like Callout)" in done.stderr
+    done = Terminal()("follow", "--token", "token", "--url", "ftp://127.0.0.1")
+    assert (done.exit_code, "--url" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ("http://127.0.0.1:8000/graphql", "ws://127.0.0.1:8000/graphql"),
+        ("http://127.0.0.1:8000", "ws://127.0.0.1:8000/graphql"),
+        ("https://callout.example/api/graphql/", "wss://callout.example/api/graphql"),
+        ("ws://[::1]:8000/graphql", "ws://[::1]:8000/graphql"),
+    ],
+)
+def test_the_url_that_serve_prints_leads_to_the_socket(given: str, url: str) -> None:
+    assert socket_url(given) == url
 
 
 async def test_a_silent_connection_is_replaced(pauses: list[float], monkeypatch: pytest.MonkeyPatch) -> None:

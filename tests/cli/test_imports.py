@@ -26,3 +26,12 @@ def test_a_piped_message_is_received_without_importing_the_server(database_url: 
     imported = {name.partition(".")[0] for name in re.findall(r"\|\s+([\w.]+)$", done.stderr.decode(), re.MULTILINE)}
     assert imported > {"callout", "resolvers", "asyncpg"}
     assert imported & HEAVY == set()
+
+
+def test_the_help_is_shown_without_importing_what_commands_need() -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "callout", "--help"]
+    done = subprocess.run(command, capture_output=True, timeout=60, check=True)
+    assert b"upgrade-database" in done.stdout
+    imported = {name.partition(".")[0] for name in re.findall(r"\|\s+([\w.]+)$", done.stderr.decode(), re.MULTILINE)}
+    assert imported > {"callout", "click"}
+    assert imported & (HEAVY | {"pydantic", "sqlalchemy", "asyncpg", "notifiers", "resolvers"}) == set()

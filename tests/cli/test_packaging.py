@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -73,7 +74,8 @@ def test_the_lock_files_contain_all_requirements(project: dict[str, Any]) -> Non
     run = (
         names(project["project"]["dependencies"]) | names(groups["build"]) | names(project["build-system"]["requires"])
     )
-    assert run <= locked("requirements.lock").keys()
+    extras = project["project"]["optional-dependencies"].values()
+    assert run.union(*map(names, extras)) <= locked("requirements.lock").keys()
     assert names(groups["dev"]) <= locked("requirements-dev.lock").keys()
 
 
@@ -86,9 +88,27 @@ def test_the_wheel_can_migrate_a_database_and_write_mail(tmp_path: Path, package
     versions = {f"db/migrations/versions/{path.name}" for path in (migrations / "versions").glob("*.py")}
     assert versions and versions <= names
     assert {"db/migrations/env.py", "db/migrations/script.py.mako"} <= names
+    assert {f"{package}/py.typed" for package in packages} <= names  # PEP 561
     templates = {f"notifiers/templates/{path.name}" for path in (ROOT / "notifiers" / "templates").iterdir()}
     assert templates and templates <= names
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == packages
+
+
+def test_a_server_with_a_database_of_its_own_needs_no_extra(project: dict[str, Any], tmp_path: Path) -> None:
+    """The modules that the extras bring cannot be imported here."""
+    extras = project["project"]["optional-dependencies"].values()
+    modules = [re.split(r"[\[>=<]", each)[0].replace("-", "_") for requirements in extras for each in requirements]
+    script = f"""
+import sys
+sys.modules |= dict.fromkeys({modules!r})
+import callout.app, callout.cli, callout.doctor, callout.serve, callout.notification_worker
+callout.cli.cli(["seed"], prog_name="callout")
+"""
+    given = {name: value for name, value in os.environ.items() if not name.startswith("CALLOUT_")}
+    environment = given | {"CALLOUT_DATA_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: The embedded PostgreSQL is not installed"), done.stderr
 
 
 @pytest.mark.parametrize("name", [*LOCKS, "pyproject.toml", "Makefile", ".ci/run"])

@@ -97,7 +97,7 @@ async def standby(cluster: Cluster, of: Cluster) -> AsyncIterator[Proxy]:
     async with proxy.running() as port:
         await cluster.back_up(of, "--write-recovery-conf")
         await cluster.follow(port)
-        await until_true(of.url, "count(*) = 1 FROM pg_stat_replication WHERE state = 'streaming'")
+        await received_everything(of, cluster)
         yield proxy
 
 

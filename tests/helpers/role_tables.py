@@ -28,8 +28,8 @@ _INTRODUCTION = """\
 A viewer is an admin, a technician, a customer or a service (a program with an API key). A service has a *scope*:
 `CHATBOT` or `MAIL_GATEWAY`. One without a scope may do what the column *service* says; a scope allows less. A request
 that uses a field without ✓ for its role or scope is refused as a whole with `FORBIDDEN`, and none of it is executed.
-Without a token only `/healthz`, `/readyz` and the page `/confirm-address` answer; the URLs of files and stream tickets
-stand for the token of the viewer to whom they were issued.
+Without a token only `/healthz`, `/readyz`, `/version` and the page `/confirm-address` answer; the URLs of files and
+stream tickets stand for the token of the viewer to whom they were issued.
 
 Each root field declares its roles and scopes where it is defined, in `schema/`.
 

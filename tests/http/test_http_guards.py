@@ -15,6 +15,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from hashlib import sha256
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -219,6 +220,21 @@ def test_health_needs_no_token(server: Server) -> None:
     for path, status in (("/healthz", "alive"), ("/readyz", "ready")):
         response = httpx.get(server.url + path)
         assert (response.status_code, response.json()) == (200, {"status": status})
+
+
+def test_the_version_needs_no_token(server: Server) -> None:
+    response = httpx.get(f"{server.url}/version")
+    assert (response.status_code, response.json()) == (200, {"version": metadata.version("callout")})
+
+
+async def test_probes_are_logged_only_where_they_fail(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "callout.access")
+    log = AccessLog()
+    for path, status in (("/healthz", 200), ("/readyz", 200), ("/readyz", 503), ("/graphql", 200)):
+        log.add({"method": "GET", "path": path}, status, 0.001, RequestInfo("1"))
+    log.flush()
+    shown = [(entry.fields["path"], entry.fields["status"], entry.levelname) for entry in caplog.records]  # type: ignore[attr-defined]
+    assert shown == [("/readyz", 503, "ERROR"), ("/graphql", 200, "INFO")]
 
 
 async def test_a_server_is_not_ready_until_its_database_is_migrated(server: Server) -> None:
@@ -598,6 +614,7 @@ early.error("severe enough")
 def test_the_text_log_escapes_control_characters() -> None:
     shown = TextFormatter(coloured=False).format(record("red \x1b[31m\nnew line", {"path": "/ä\u2028b"}))
     assert shown.endswith(r"INFO    callout.test: red \x1b[31m\nnew line path=/ä\u2028b")
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} INFO", shown)
 
 
 def test_the_text_log_is_coloured_only_on_a_terminal_and_ends_with_the_traceback() -> None:

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import httpx
+import orjson
 import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -150,6 +151,10 @@ async def test_a_socket_from_a_foreign_page_is_refused(api: Api) -> None:
             async with socket(api.server.url, origin=origin):
                 pass
         assert refused.value.response.status_code == 403
+        (error,) = orjson.loads(refused.value.response.body)["errors"]
+        assert error["extensions"]["code"] == "FORBIDDEN"
+        host = httpx.URL(api.server.url).netloc.decode()
+        assert f"the origin {origin!r} may not" in error["message"] and f"Host is {host!r}" in error["message"]
     async with socket(api.server.url, origin=api.server.url) as client:
         await client.send(type="ping")
         assert await client.receive() == {"type": "pong"}

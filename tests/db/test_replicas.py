@@ -1,0 +1,174 @@
+"""Queries are read from replicas, and are as fresh as those from the primary: two servers on one primary with two
+standbys, which fall behind, fail, and follow another history."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.api import Api, Server
+from tests.helpers.changed_history import standby
+from tests.helpers.clusters import Address, Cluster, ask, clusters, until_true
+from tests.helpers.graphql_ws_client import WITHIN, following
+from tests.helpers.proxy import Proxy
+from tests.helpers.stress import server_of, server_process
+
+NEWEST = "{ tickets(first: 1) { totalCount nodes { id } } }"
+SCANS = "coalesce(sum(seq_scan + idx_scan), 0)::int FROM pg_stat_user_tables WHERE relname = 'tickets'"
+
+
+@dataclass
+class Site:
+    """Two servers that reach the primary by an address, and its standbys, each with the proxy by which it receives."""
+
+    address: Address
+    primary: Cluster
+    standbys: list[Cluster]
+    received_by: list[Proxy]
+    servers: list[Server]
+    apis: list[Api]
+
+    async def scans(self) -> list[int]:
+        """How often each database has read tickets: the primary first."""
+        return [int(str(await ask(each.url, f"SELECT {SCANS}"))) for each in (self.primary, *self.standbys)]
+
+    async def logged(self, text: str, times: int = 1) -> None:
+        async with asyncio.timeout(WITHIN):
+            while self.servers[0].process.log().count(text) < times:  # noqa: ASYNC110 (a file)
+                await asyncio.sleep(0.05)
+
+    async def all_are_read(self) -> None:
+        """Waits until both replicas have answered queries of the first server."""
+        before = await self.scans()
+        async with asyncio.timeout(WITHIN):
+            while not all(now > then for now, then in zip((await self.scans())[1:], before[1:], strict=True)):
+                await self.apis[0](NEWEST)
+
+
+@asynccontextmanager
+async def replicated(migrated: Cluster, directory: Path) -> AsyncIterator[Site]:
+    async with AsyncExitStack() as stack:
+        primary, *standbys = stack.enter_context(clusters(3))
+        primary.copy_from(migrated)
+        await primary.start()
+        received_by = [await stack.enter_async_context(standby(each, of=primary)) for each in standbys]
+        address = Address(primary.url)
+        url = await stack.enter_async_context(address.running())
+        urls = ",".join(each.url for each in standbys)
+        servers = []
+        for _ in range(2):
+            process = server_process(directory, url, database_replica_urls=urls)
+            servers.append(server_of(await asyncio.to_thread(stack.enter_context, process), url))
+        apis = [await stack.enter_async_context(Api(server)) for server in servers]
+        site = Site(address, primary, standbys, received_by, servers, apis)
+        await apis[0].new_ticket()
+        await site.all_are_read()
+        yield site
+
+
+@pytest.fixture(scope="module")
+async def site(migrated: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    async with replicated(migrated, tmp_path_factory.mktemp("replicas")) as site:
+        yield site
+
+
+async def exact(site: Site, times: int) -> None:
+    """Each ticket that one server has made is the first of the other's list at once."""
+    for number in range(times):
+        writer, reader = site.apis[number % 2], site.apis[1 - number % 2]
+        before = (await writer(NEWEST))["tickets"]["totalCount"]
+        ticket = await writer.new_ticket()
+        found = (await reader(NEWEST))["tickets"]
+        assert (found["nodes"], found["totalCount"]) == ([{"id": ticket}], before + 1)
+
+
+async def test_queries_are_read_from_the_replicas(site: Site) -> None:
+    await asyncio.sleep(1.5)  # until PostgreSQL has counted what was before
+    before = await site.scans()
+    read = [0, 0, 0]
+    async with asyncio.timeout(2 * WITHIN):
+        while min(read[1:]) < 40:
+            await site.apis[0](NEWEST)
+            read = [now - then for now, then in zip(await site.scans(), before, strict=True)]
+    # None of the primary, but on a machine with much to do both replicas may be late at the same time.
+    assert read[0] <= sum(read) / 10, read
+
+
+async def test_a_query_sees_what_another_server_has_just_committed(site: Site) -> None:
+    await exact(site, 30)
+
+
+async def test_a_stream_that_continues_from_a_query_has_no_gap(site: Site) -> None:
+    """The cursor is the primary's: a standby's snapshots lack the transactions that are under way."""
+    api = site.apis[0]
+    cursor = (await api("{ tickets(first: 1) { streamCursor nodes { id } } }"))["tickets"]["streamCursor"]
+    tickets = [await api.new_ticket() for _ in range(3)]
+    async with following(api, after=cursor) as socket:
+        assert [(await socket.next())["ticketId"] for _ in range(3)] == tickets
+
+
+async def test_a_query_after_an_event_sees_it(site: Site) -> None:
+    async with following(site.apis[0]) as socket:
+        for _ in range(10):
+            ticket = await site.apis[1].new_ticket()
+            assert (await socket.next())["ticketId"] == ticket
+            assert (await site.apis[1](NEWEST))["tickets"]["nodes"] == [{"id": ticket}]
+
+
+async def test_a_replica_that_falls_behind_is_left_out_until_it_keeps_up_again(site: Site) -> None:
+    site.received_by[0].hold()
+    await exact(site, 6)
+    await site.logged("replica 1 is left out")
+    site.received_by[1].hold()
+    await exact(site, 6)  # by the primary alone
+    await site.logged("replica 2 is left out")
+    for proxy in site.received_by:
+        proxy.release()
+    await site.logged("replica 1 is read again")
+    await site.logged("replica 2 is read again")
+    await site.all_are_read()
+
+
+async def test_nobody_notices_that_a_replica_fails(site: Site) -> None:
+    async def reading() -> None:
+        while not back.is_set():
+            await site.apis[0](NEWEST)
+
+    back = asyncio.Event()
+    async with asyncio.TaskGroup() as work:
+        for _ in range(4):
+            work.create_task(reading())
+        await site.standbys[1].crash()
+        await exact(site, 4)
+        await site.standbys[1].start()
+        await site.logged("replica 2 is read again", times=2)
+        back.set()
+    await site.all_are_read()
+
+
+async def test_a_replica_that_has_followed_another_history_is_not_read(migrated: Cluster, tmp_path: Path) -> None:
+    """The standby that is promoted lacks events that the other one has."""
+    async with replicated(migrated, tmp_path) as site:
+        api = site.apis[0]
+        kept = await api.new_ticket()
+        await until_true(site.standbys[0].url, f"EXISTS (SELECT FROM tickets WHERE 'tkt_' || id::text = '{kept}')")
+        site.received_by[0].hold()
+        lost = await api.new_ticket()
+        await until_true(site.standbys[1].url, f"EXISTS (SELECT FROM tickets WHERE 'tkt_' || id::text = '{lost}')")
+        await site.primary.crash()
+        await site.standbys[0].promote()
+        site.address.move(site.standbys[0])
+        seen = 0
+        async with asyncio.timeout(WITHIN):
+            while seen < 20:
+                answer = await api.respond(NEWEST)
+                if "errors" not in answer:
+                    assert answer["data"]["tickets"]["nodes"] == [{"id": kept}]
+                    seen += 1
+        await site.logged("replica 2 is left out: it has events that the primary lacks")
+        await site.logged("replica 1 is left out: it is not a standby")
