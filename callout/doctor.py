@@ -111,10 +111,8 @@ def _settings(settings: Settings) -> Iterator[str]:
     for field, declared in Settings.model_fields.items():
         name = configuration.variable(field)
         value = getattr(settings, field)
-        if declared.repr:
-            shown = str(value)
-        elif value is None:
-            shown = "none"
+        if declared.repr or value is None:
+            shown = configuration.in_words(value)
         elif field.endswith("_urls"):
             shown = ",".join(map(_without_secrets, value)) or "none"
         elif field.endswith("_url"):

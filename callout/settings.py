@@ -36,7 +36,7 @@ from notifiers.addresses import Mailbox
 from notifiers.company_profile import CompanyProfile, zone_of
 from notifiers.inbound.imap import Account, OAuthClient
 from notifiers.links import ID, REFERENCE, TicketLinks, ticket_page
-from notifiers.message_ids import OwnMail
+from notifiers.message_ids import OwnMail, UnvouchedShare
 from notifiers.screening_rules import Limits
 from notifiers.smtp_server import SmtpServer
 from pubsub.connections import Times
@@ -437,6 +437,19 @@ class Settings(BaseSettings):
         description="The addresses of Google Groups and mailing lists that lead to Callout, besides its own:"
         " `support@example.com,…`. What other lists send is ignored.",
     )
+    mail_forms: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="The addresses from which your web forms send, besides Callout's own: `website@example.com,…`."
+        " Their `Reply-To` is believed as a `From` is; what other forms name is nobody's until it is confirmed.",
+    )
+    mail_unvouched_per_hour: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        300,
+        description="How many inbound messages of strangers are processed in an hour, all senders together; and as many"
+        " of known senders whom no mail server vouches for. More are kept aside for an admin.",
+    )
+    mail_unvouched_per_day: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
+        2_000, description="The same in 24 hours."
+    )
     mail_authserv_id: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="The authserv-ids of the mail servers whose `Authentication-Results` count in inbound mail:"
@@ -558,7 +571,9 @@ class Settings(BaseSettings):
         """What is ours in inbound mail: the addresses, the Message-ID domain and the mail servers."""
         sender = self.sender
         addresses = frozenset({sender.address.lower(), self.reply_to.address.lower()})
-        return OwnMail(addresses, sender.domain, frozenset(self.mail_authserv_id), frozenset(self.mail_lists))
+        servers, lists, forms = map(frozenset, (self.mail_authserv_id, self.mail_lists, self.mail_forms))
+        unvouched = UnvouchedShare(self.mail_unvouched_per_hour, self.mail_unvouched_per_day)
+        return OwnMail(addresses, sender.domain, servers, lists, forms, unvouched)
 
     @property
     def imap_oauth(self) -> OAuthClient | None:
@@ -726,7 +741,8 @@ class Settings(BaseSettings):
         return url
 
     @field_validator(
-        *("allowed_origins", "database_replica_urls", "mail_authserv_id", "mail_lists", "trusted_proxies"),
+        *("allowed_origins", "database_replica_urls", "mail_authserv_id", "mail_forms", "mail_lists"),
+        "trusted_proxies",
         mode="before",
     )
     @classmethod
@@ -756,10 +772,10 @@ class Settings(BaseSettings):
             raise ValueError("must be authserv-ids such as mx.example.com, separated by commas")
         return tuple(map(str.lower, ids))
 
-    @field_validator("mail_lists")
+    @field_validator("mail_lists", "mail_forms")
     @classmethod
-    def _are_addresses(cls, lists: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(Mailbox.of("", address).address.lower() for address in lists)
+    def _are_addresses(cls, listed: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(Mailbox.of("", address).address.lower() for address in listed)
 
     @field_validator("data_dir", "mail_dir", "templates_dir")
     @classmethod
@@ -1006,9 +1022,20 @@ def file_variable(field: str) -> str:
 def documentation() -> list[tuple[str, str, str]]:
     """Returns for each setting its variable, its default as text, and its description."""
     return [
-        (variable(name), "none" if field.default in (None, ()) else str(field.default), field.description or "")
+        (variable(name), in_words(field.default), field.description or "")
         for name, field in Settings.model_fields.items()
     ]
+
+
+def in_words(value: Any) -> str:
+    """Returns a setting's value as one writes it in the environment; "none" if there is none."""
+    if value is None or value == ():
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def unknown_variables() -> dict[str, str]:

@@ -506,6 +506,7 @@ class AttachmentRow(Base):
     due_at: Mapped[datetime | None]
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
     uploaded_sha256: Mapped[bytes | None] = mapped_column(BYTEA)
+    is_answer: Mapped[bool] = mapped_column(server_default=text("false"))
 
 
 class ArticleRow(Base):

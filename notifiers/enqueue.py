@@ -12,6 +12,7 @@ from db.events.log import Part
 from db.ids import is_uuid
 from db.postgres.statement import Statement
 from db.viewer import Viewer
+from notifiers.outgoing_files import GATHERING, GATHERING_SECONDS
 from notifiers.rules import NotificationTarget
 
 MAILTO: Final = "mailto:"
@@ -22,13 +23,16 @@ MAILTO: Final = "mailto:"
 # whose kind is on. Nobody is mailed about what they have done themselves, except that the contact of a new ticket gets
 # the receipt. Their addresses are an array: PostgreSQL would estimate the cost of NOT IN for each destination, and plan
 # the whole statement anew for each event.
+#
+# Gathered notifications wait for others: a recipient for whom one waits already gets no other.
 _ENQUEUE: Final = f"""
 INSERT INTO deliveries
     (event_id, ticket_id, note_id, technician_id, kind, channel, audience, recipient, recipient_name, actor_name,
-    created_at)
+    created_at, due_at)
 SELECT DISTINCT ON (destination.channel, lower(destination.recipient))
     event.id, event.ticket_id, event.note_id, destination.technician_id, target.kind, destination.channel,
-    target.audience, destination.recipient, destination.name, event.actor_name, event.at
+    target.audience, destination.recipient, destination.name, event.actor_name, event.at,
+    now() + CASE WHEN $7::boolean THEN interval '{GATHERING_SECONDS} seconds' ELSE interval '0' END
 FROM unnest($1::notice_kind[], $2::delivery_audience[], $3::uuid[], $4::boolean[])
     WITH ORDINALITY AS target (kind, audience, technician_id, stands_in, ord)
 CROSS JOIN event
@@ -53,16 +57,25 @@ WHERE target.kind = ANY (
     SELECT lower($5::text) WHERE $5::text IS NOT NULL
     UNION ALL SELECT lower(email) FROM technicians WHERE id = $6::uuid
     UNION ALL SELECT lower(email) FROM customers WHERE id = $6::uuid
-)))
+))) AND NOT ($7::boolean AND EXISTS (
+    SELECT FROM deliveries AS gathering
+    WHERE gathering.ticket_id = event.ticket_id AND gathering.kind IN ('CUSTOMER_ANSWERED', 'REOPENED')
+        AND gathering.channel = destination.channel AND lower(gathering.recipient) = lower(destination.recipient)
+        AND gathering.note_id IS NULL AND {GATHERING}
+))
 ORDER BY destination.channel, lower(destination.recipient), target.ord"""
 
-_NAMES: Final = ("target_kinds", "target_audiences", "target_technicians", "target_stand_ins", "own_address", "own_id")
+_NAMES: Final = (
+    *("target_kinds", "target_audiences", "target_technicians", "target_stand_ins"),
+    *("own_address", "own_id", "gathered"),
+)
 _STATEMENT: Final = Statement.of_text(_ENQUEUE, _NAMES, {})
 
 
-def deliveries(actor: Viewer, targets: Sequence[NotificationTarget]) -> Part | None:
+def deliveries(actor: Viewer, targets: Sequence[NotificationTarget], *, gathered: bool = False) -> Part | None:
     """The part of the statement that writes an event which queues its notifications, with the settings as they are
-    then; None if there are no targets. Neither an inactive technician nor the actor is notified."""
+    then; None if there are no targets. Neither an inactive technician nor the actor is notified. Notifications of a
+    file are `gathered`: one, after a while, is for all that follow."""
     if not targets:
         return None
     is_row = actor.role in (Role.TECHNICIAN, Role.CUSTOMER) and is_uuid(actor.id)
@@ -73,6 +86,7 @@ def deliveries(actor: Viewer, targets: Sequence[NotificationTarget]) -> Part | N
         "target_stand_ins": [each.stand_in for each in targets],
         "own_address": actor.email or _mailed_from(actor),
         "own_id": actor.id if is_row else None,
+        "gathered": gathered,
     }
     return Part(_STATEMENT, values)
 

@@ -245,7 +245,7 @@ def _excerpt(notification: Notification, ticket: TicketFacts) -> str:
         case NoticeKind.CREATED:
             text = notification.note or ticket.description
         case NoticeKind.NOTE_ADDED | NoticeKind.CUSTOMER_ANSWERED | NoticeKind.REOPENED:
-            text = notification.note or ""
+            text = notification.note or "\n".join(one_line(file.name) for file in notification.files)
         case NoticeKind.RESOLVED:
             text = ticket.resolution or ""
         case _:

@@ -27,15 +27,26 @@ def ticket_of(message_id: str, domain: str) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
+class UnvouchedShare:
+    """How many messages of strangers are processed, and as many of known senders whom no mail server vouches for. More
+    wait for an admin."""
+
+    an_hour: int = 300
+    a_day: int = 2_000
+
+
+@dataclass(frozen=True, slots=True)
 class OwnMail:
     """What is ours in inbound mail: our addresses, in lower case, and the domain of our Message-IDs, by which our own
-    mail is recognised; the authserv-ids of the mail servers whose word counts, and the addresses of the lists that lead
-    to us, both also in lower case."""
+    mail is recognised; the authserv-ids of the mail servers whose word counts; and the addresses of the lists that lead
+    to us, and of our web forms; all of them in lower case too. `unvouched` limits others' mail."""
 
     addresses: frozenset[str]
     domain: str
     servers: frozenset[str] = frozenset()
     lists: frozenset[str] = frozenset()
+    forms: frozenset[str] = frozenset()
+    unvouched: UnvouchedShare = UnvouchedShare()
 
     def ticket_of(self, message_id: str) -> str | None:
         """Returns the UUID of the ticket that one of our Message-IDs is about, or None if it is not one of ours."""

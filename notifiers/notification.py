@@ -83,7 +83,7 @@ class Notification:
     `thread` has the Message-IDs, oldest first, of the mails about this ticket that the recipient has received.
     `confirmation_token` is for the link of `NoticeKind.CONFIRM_ADDRESS`. `summary` has the new tickets, two or more,
     the most urgent first, if this is a summary of them instead of a notification of one. `files` are those that staff
-    have added to the ticket for the customer, if the notification is about them."""
+    have added to the ticket for the customer, or the customer without a note, if the notification is about them."""
 
     delivery_id: str  # UUID
     kind: NoticeKind

@@ -23,6 +23,10 @@ ADDED_FOR_CUSTOMER: Final = """
 state = 'READY' AND NOT internal_only AND creator_kind IN ('ADMIN', 'TECHNICIAN')"""
 """The condition for rows of `attachments` that the customer gets by mail."""
 
+GATHERING: Final = f"""gathering.state = 'PENDING' AND gathering.attempts = 0
+    AND gathering.due_at > now() + interval '{_LATEST_SECONDS} seconds'"""
+"""The condition for the delivery `gathering` that it still waits for further files."""
+
 _ENQUEUE: Final = f"""
 INSERT INTO deliveries
     (event_id, ticket_id, kind, channel, audience, recipient, recipient_name, actor_name, created_at, due_at)
@@ -33,8 +37,7 @@ WHERE 'NOTE_ADDED' = ANY (settings.email_kinds) AND contact_email NOT LIKE '%@{p
     AND NOT EXISTS (
         SELECT FROM deliveries AS gathering
         WHERE gathering.ticket_id = event.ticket_id AND gathering.kind = 'NOTE_ADDED' AND gathering.note_id IS NULL
-            AND gathering.state = 'PENDING' AND lower(gathering.recipient) = lower(contact_email)
-            AND gathering.due_at > now() + interval '{_LATEST_SECONDS} seconds' AND gathering.attempts = 0
+            AND lower(gathering.recipient) = lower(contact_email) AND {GATHERING}
     )"""
 
 TO_CUSTOMER: Final = Part(Statement.of_text(_ENQUEUE, (), {}), {})

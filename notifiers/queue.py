@@ -86,6 +86,13 @@ SELECT claimed.id, claimed.channel, claimed.attempts, claimed.kind, claimed.audi
                     WHERE added.attachment_id = file.id
                         AND lower(added.after ->> 'contact_email') = lower(claimed.recipient))
                 OR id = (SELECT attachment_id FROM ticket_events WHERE id = claimed.event_id))
+    ) WHEN claimed.kind IN ('CUSTOMER_ANSWERED', 'REOPENED') AND claimed.note_id IS NULL
+        AND EXISTS (SELECT FROM ticket_events WHERE id = claimed.event_id AND attachment_id IS NOT NULL) THEN (
+        SELECT json_agg(json_build_array(name, content_type, size, encode(sha256, 'hex')) ORDER BY file.created_at, id)
+        FROM (SELECT * FROM attachments WHERE ticket_id = claimed.ticket_id OFFSET 0) AS file
+        WHERE is_answer AND state = 'READY' AND file.customer_id IS NOT DISTINCT FROM ticket.customer_id
+            AND (finished_at >= claimed.created_at
+                OR id = (SELECT attachment_id FROM ticket_events WHERE id = claimed.event_id))
     ) END AS files,
     ticket.id AS ticket_id, ticket.reference, ticket.subject, ticket.description, ticket.status, ticket.priority,
     ticket.category, ticket.contact_name, ticket.contact_email, ticket.contact_phone, ticket.resolution,

@@ -106,7 +106,9 @@ class Templates:
         return context | {"company": self._company.name, "logo": self._company.logo_url}
 
     def _render(self, notification: Notification, form: str, context: dict[str, Any]) -> str:
-        kind = "summary" if notification.summary else "files_added" if notification.files else notification.kind.lower()
+        kind = "summary" if notification.summary else notification.kind.lower()
+        if notification.kind is NoticeKind.NOTE_ADDED and notification.files:
+            kind = "files_added"
         names = [f"{kind}_{notification.audience.lower()}.{form}", f"{kind}.{form}"]
         name = names[-1]
         try:

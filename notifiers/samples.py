@@ -93,6 +93,11 @@ def sample_files() -> Notification:
     return replace(sample_notification(NoticeKind.NOTE_ADDED, Audience.CUSTOMER), note=None, files=_FILES)
 
 
+def _of_customers_files(kind: NoticeKind) -> Notification:
+    named = tuple(replace(file, data=None) for file in _FILES)
+    return replace(sample_notification(kind, Audience.TECHNICIAN), note=None, files=named)
+
+
 def all_samples() -> list[Notification]:
     """One of each kind to each audience, and those whose templates have further branches."""
     by_kind = {kind: [sample_notification(kind, audience) for audience in Audience] for kind in NoticeKind}
@@ -105,4 +110,5 @@ def all_samples() -> list[Notification]:
         *without_note,
         sample_summary(),
         sample_files(),
+        *map(_of_customers_files, (NoticeKind.CUSTOMER_ANSWERED, NoticeKind.REOPENED)),
     ]

@@ -25,13 +25,16 @@ from db.postgres.statement import Statement
 from db.sql import Condition, Expression, table
 from db.viewer import Viewer
 from db.visibility import ViewerParameter
+from notifiers import rules
+from notifiers.enqueue import deliveries
 from notifiers.outgoing_files import TO_CUSTOMER
-from resolvers import idempotency
+from resolvers import idempotency, ticket_rules
 from resolvers.attachment_rules import UNKNOWN_TYPE, event_is_public, file_name, is_for_customer, media_type
 from resolvers.checks import Checks
 from resolvers.file_links import UPLOAD
+from resolvers.grace import in_grace
 from resolvers.mutation import Call, Input, MutationError, Outcome, Refused, Transaction, UserErrorCode
-from resolvers.ticket import lock_ticket
+from resolvers.ticket import lock_ticket, reopen
 
 _ATTACHMENTS = table(models.AttachmentRow)
 _NOTES = table(models.NoteRow)
@@ -55,7 +58,7 @@ def _id(name: str = "id") -> Expression:
 
 _GIVEN = (
     *("id", "ticket_id", "note_id", "customer_id", "name", "content_type", "size", "sha256", "internal_only"),
-    *("creator_kind", "creator_id", "creator_name"),
+    *("creator_kind", "creator_id", "creator_name", "is_answer"),
 )
 _INSERT = Statement(
     insert(_ATTACHMENTS).values(
@@ -84,7 +87,11 @@ _ARRIVED = Statement(
     .where(_ATTACHMENTS.c.id == _id(), _ATTACHMENTS.c.state == AttachmentState.UPLOADING)
     .values(state=literal_column(f"'{AttachmentState.SCANNING}'"))
 )
-_LOCK_TICKET = Statement(select(_TICKETS.c.customer_id).where(_TICKETS.c.id == _id()).with_for_update())
+_LOCK_TICKET = Statement(
+    select(_TICKETS.c.customer_id, _TICKETS.c.status, in_grace(_TICKETS).label("in_grace"))
+    .where(_TICKETS.c.id == _id())
+    .with_for_update()
+)
 _HOLD_OBJECT = Statement(
     select(func.pg_advisory_xact_lock_shared(literal_column(str(LOCK)), bindparam("number", type_=Integer())))
 )
@@ -108,7 +115,9 @@ async def create(call: Call, input: Input) -> Outcome:
         reason = await _objection(transaction, call, str(values["ticket_id"]), values["size"])
         if reason is not None:
             raise Refused(MutationError(UserErrorCode.NOT_ALLOWED, reason))
-        await _INSERT.execute(transaction, id=attachment_id, **values, **_creator(call.viewer))
+        # The files of a note, or of a mail, come with a text that is the answer.
+        is_answer = call.viewer.role is Role.CUSTOMER and values["note_id"] is None
+        await _INSERT.execute(transaction, id=attachment_id, is_answer=is_answer, **values, **_creator(call.viewer))
     return _created(call, attachment_id)
 
 
@@ -138,7 +147,7 @@ async def keep(
     values |= {"name": file_name(name), "content_type": media_type(content_type) or UNKNOWN_TYPE}
     values |= {"size": stored.size, "sha256": stored.digest, "internal_only": internal_only}
     reason = await _objection(transaction, call, str(ticket["id"]), stored.size)
-    await _INSERT.execute(transaction, **values, **_creator(call.viewer))
+    await _INSERT.execute(transaction, is_answer=False, **values, **_creator(call.viewer))
     if reason is None:
         await arrived(transaction, call.files.store, attachment_id, stored)
     else:
@@ -173,30 +182,38 @@ async def settle(
     **columns: Any,
 ) -> bool:
     """Make an attachment READY, or REJECTED with a reason, and write the event, whose actor is the one who attached it.
-    `columns` are further columns to change: an object that one of them names must be held (`hold_object`). Returns
-    False, and does nothing, if there is no such attachment or it is settled already.
+    `columns` are further columns to change: an object that one of them names must be held (`hold_object`). A customer's
+    file without a note is an answer, once it is READY. Returns False, and does nothing, if there is no such attachment
+    or it is settled already.
 
     Locks the ticket, and then the attachment."""
     ticket_id = await _TICKET_OF.fetchval(transaction, id=attachment_id)
     if ticket_id is None:
         return False
-    customer_id = await _LOCK_TICKET.fetchval(transaction, id=str(ticket_id))
+    ticket = await _LOCK_TICKET.fetchrow(transaction, id=str(ticket_id))
     new = {f"new_{name}": value for name, value in {"state": state, "reason": reason, **columns}.items()}
     settled = await _settlement(tuple(sorted(new))).fetchrow(transaction, id=attachment_id, **new)
     if settled is None:
         return False
     ready = state is AttachmentState.READY
     # The ticket may have got another customer meanwhile, who must not learn that the former one's has a file.
-    unchanged = settled["customer_id"] == customer_id
+    unchanged = settled["customer_id"] == ticket["customer_id"]
+    creator = Viewer(Role(settled["creator_kind"]), settled["creator_id"], settled["creator_name"])
+    is_answer = ready and unchanged and settled["is_answer"]
+    reopening = ticket_rules.answered(ticket) if is_answer and ticket_rules.takes_answers(ticket) else None
+    to_customer = TO_CUSTOMER if ready and unchanged and is_for_customer(settled) else None
+    to_staff = deliveries(creator, rules.of_answer(reopens=bool(reopening)), gathered=True) if is_answer else None
     await event_log.attachment(
         transaction,
-        Viewer(Role(settled["creator_kind"]), settled["creator_id"], settled["creator_name"]),
+        creator,
         str(ticket_id),
         attachment_id,
         TicketEventKind.ATTACHMENT_ADDED if ready else TicketEventKind.ATTACHMENT_REJECTED,
         public=unchanged and event_is_public(settled, state),
-        deliveries=TO_CUSTOMER if ready and unchanged and is_for_customer(settled) else None,
+        deliveries=to_customer or to_staff,
     )
+    if reopening:
+        await reopen(transaction, creator, str(ticket_id), reopening)
     return True
 
 

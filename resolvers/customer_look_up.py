@@ -1,4 +1,5 @@
 """A technician looks a customer up, on site: by exactly their account number, e-mail address or phone number.
+Creating a ticket for an address that they have typed is a look-up too, because the ticket shows whose address it is.
 
 Whoever could ask often enough could walk through the account numbers, so a technician has `LOOK_UPS_AN_HOUR`, right or
 wrong. A look-up that reveals a customer is in the audit trail. That entry lets the technician create tickets for them
@@ -19,7 +20,7 @@ from db.enums import AuditAction, AuditObjectKind, Role
 from db.errors import RateLimited
 from db.lists.criteria import only_one
 from db.planner import number
-from db.postgres.statement import Statement
+from db.postgres.statement import Queryable, Statement
 from db.sql import Condition, Row, table
 from db.visibility import ViewerParameter
 from resolvers import audit
@@ -56,7 +57,7 @@ async def look_up(call: Call, input: Input) -> Outcome:
     checks = Checks()
     value = _checked(field, given, checks)
     checks.finish()
-    await _count(call)
+    await _count(call.database, call.viewer.id)
     async with call.transaction() as transaction:
         rows = await _candidates(field).fetch(transaction, value=value, viewer=call.viewer.id)
         found = [row for row in rows if field != "phone" or _is_same_phone(value, row["phone"])]
@@ -68,12 +69,23 @@ async def look_up(call: Call, input: Input) -> Outcome:
         checks.finish()
         customer = found[0]
         if not customer["seen"]:
-            by = {"looked_up_by": field}
-            customer_id = str(customer["id"])
-            await audit.record(
-                transaction, call, AuditAction.LOOKED_UP, AuditObjectKind.CUSTOMER, customer_id, None, by
-            )
+            await record(transaction, call, str(customer["id"]), field)
     return Outcome(str(customer["id"]))
+
+
+async def of_typed_address(executor: Queryable, call: Call, email: str) -> tuple[str | None, bool]:
+    """The id of the customer with the address that a technician has typed as a new ticket's contact, and whether the
+    ticket will reveal them (`record`). It counts as a look-up, also if nobody has the address, unless the transaction
+    is rolled back. Raises `RateLimited`."""
+    await _count(executor, call.viewer.id)
+    row = await _candidates("email").fetchrow(executor, value=email, viewer=call.viewer.id)
+    return (None, False) if row is None else (str(row["id"]), not row["seen"])
+
+
+async def record(transaction: Queryable, call: Call, customer_id: str, field: str) -> None:
+    """Write in the audit trail that the technician has looked up a customer whom they did not see before."""
+    by = {"looked_up_by": field}
+    await audit.record(transaction, call, AuditAction.LOOKED_UP, AuditObjectKind.CUSTOMER, customer_id, None, by)
 
 
 def _checked(field: str, given: str, checks: Checks) -> str:
@@ -87,10 +99,13 @@ def _checked(field: str, given: str, checks: Checks) -> str:
     return number
 
 
-async def _count(call: Call) -> None:
-    if await call.database.fetchrow(_COUNT, call.viewer.id) is None:
-        wait = await call.database.fetchrow(_WAIT, call.viewer.id)
-        message = f"You have looked up {LOOK_UPS_AN_HOUR} customers within an hour. Try again later, or ask an admin."
+async def _count(executor: Queryable, technician_id: str) -> None:
+    if await executor.fetchrow(_COUNT, technician_id) is None:
+        wait = await executor.fetchrow(_WAIT, technician_id)
+        message = (
+            f"You have looked up {LOOK_UPS_AN_HOUR} customers within an hour. Try again later, or ask an admin."
+            " A ticket with the customer id null looks nobody up."
+        )
         raise RateLimited(message, 1.0 if wait is None else wait[0])
 
 

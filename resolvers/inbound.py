@@ -57,13 +57,16 @@ from notifiers.inbound.history import Divided
 from notifiers.inbound.mailboxes import spellings, without_tag
 from notifiers.inbound.reading import BYTES_MAX, KEPT_MAX, TEXT_MAX, IncomingMail, read
 from notifiers.text import shortened
-from resolvers import inbound_files, note, quotes, ticket
+from resolvers import inbound_files, inbound_flood, note, quotes, ticket
 from resolvers.checks import Checks
 from resolvers.grace import in_grace
 from resolvers.mutation import Call, Input, Outcome, Transaction, UserErrorCode
 
 GATEWAY = "mail-in"
 """The mail gateway's viewer id, used where a message has no other author that we know."""
+
+GATEWAY_OF_STAFF = "mail-in-staff"
+"""The same for what staff answer, so that their files have a share of their own: a flood of others' must not use it."""
 
 NO_TEXT = "(The message has no text.)"
 NO_SUBJECT = "(no subject)"
@@ -297,6 +300,11 @@ async def _decide(transaction: Transaction, call: Call, mail: IncomingMail) -> R
     decided = _decided(mail)
     if decided is not None:
         return decided
+    known = await _customer_of(transaction, mail) is not None
+    reason = await inbound_flood.objection(transaction, mail, call.own_mail.unvouched, known=known)
+    if reason is not None:
+        await inbound_flood.report(transaction, call, Viewer(Role.SERVICE, GATEWAY, "Mail in"))
+        return Received(InboundOutcome.KEPT_ASIDE, reason)
     answered, about = await _answered(transaction, call, mail)
     if answered is not None:
         return await _add_note(transaction, call, mail, answered)
@@ -385,7 +393,10 @@ def _described(mail: IncomingMail, author: Viewer) -> dict[str, Any]:
 
 
 async def _customer_of(transaction: Transaction, mail: IncomingMail) -> Mapping[str, Any] | None:
-    """The customer with the sender's address, or else with the address before its tag: ann@ for ann+alarm@."""
+    """The customer with the sender's address, or else with the address before its tag: ann@ for ann+alarm@. None if
+    a form of somebody else has named the sender."""
+    if mail.named_by_stranger:
+        return None
     address = str(mail.from_address)
     customer: Mapping[str, Any] | None = await _CUSTOMER.fetchrow(transaction, spellings=spellings(address))
     untagged = without_tag(address)
@@ -532,7 +543,7 @@ def _author_of_note(mail: IncomingMail, answered: Mapping[str, Any]) -> Viewer:
         return _outsider(mail, answered["contact_name"])
     if mail.sender_verified and answered["by_participant"] and answered["is_vouched_for"]:
         return _outsider(mail, from_whom)
-    return Viewer(Role.SERVICE, GATEWAY, from_whom)
+    return Viewer(Role.SERVICE, GATEWAY if _is_customers_side(answered) else GATEWAY_OF_STAFF, from_whom)
 
 
 # The table of inbound messages

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Text, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import UUID
@@ -15,11 +15,17 @@ from db.enums import AuditAction, AuditObjectKind, InboundOutcome
 from db.erasure import placeholders
 from db.postgres.statement import Statement
 from db.sql import table
+from notifiers import contacts
 from notifiers.inbound.reading import IncomingMail
 from resolvers import audit, inbound, inbound_files
 from resolvers.checks import Checks
 from resolvers.inbound import WAITING
 from resolvers.mutation import Call, Input, MutationError, Outcome, Refused, Transaction, UserErrorCode
+
+NOT_STORED: Final = (
+    "The message as it arrived is not stored any more, or never was, because only its header was kept: it cannot be"
+    " accepted. Create a ticket from its text, and discard it."
+)
 
 _MESSAGES = table(models.InboundMessageRow)
 _ID = bindparam("id", type_=UUID(as_uuid=False))
@@ -57,11 +63,13 @@ async def accept(call: Call, input: Input) -> Outcome:
         locked = await _LOCK.fetchrow(transaction, id=message_id)
         before = _check_waits(locked, str(message_id))
         if mail is None or not locked or not locked["length"]:  # an erasure may have come first
-            raise _refusal("The message itself is no longer stored.", "inboundMessageId", str(message_id))
+            raise _refusal(NOT_STORED, "inboundMessageId", str(message_id))
         if ticket_id is None and mail.from_address is None:
             message = "The message has no address to answer to: give the contact's, or a ticket."
             raise Refused(MutationError(UserErrorCode.REQUIRED, message, ("contactEmail",)), object_id=message_id)
         received = await inbound.accept(transaction, call, mail, ticket_id)
+        if received is not None and received.outcome is InboundOutcome.TICKET_CREATED and address is not None:
+            await contacts.trust(transaction, str(received.ticket_id), address)
         if received is None:
             raise Refused(MutationError(UserErrorCode.NOT_FOUND, "There is no such ticket.", ("ticketId",)))
         values = {"outcome": received.outcome, "ticket_id": received.ticket_id, "note_id": received.note_id}
@@ -87,7 +95,8 @@ async def _read(call: Call, row: Mapping[str, Any], address: str | None) -> Inco
     mail = replace(mail, automatic=None, unusable=None)
     await inbound_files.store(call, mail)
     if address is not None:
-        return replace(mail, from_address=address, through=None, believed=True, sender_verified=None)
+        written = replace(mail, from_address=address, through=None, named_by_stranger=False)
+        return replace(written, believed=True, sender_verified=None)
     usable = Checks()
     usable.email(mail.from_address, "from")
     ours = (mail.from_address or "").lower() in call.own_mail.addresses

@@ -117,7 +117,7 @@ async def answer(
         quoted=quoted,
     )
     if reopening:
-        await tickets.reopen(transaction, call, str(ticket["id"]), reopening)
+        await tickets.reopen(transaction, call.viewer, str(ticket["id"]), reopening)
 
 
 _NEWEST_FOLLOW_UP = Statement(

@@ -23,10 +23,11 @@ from db.events.log import Part
 from db.ids import new_id
 from db.postgres.statement import Queryable, Statement
 from db.sql import Condition, table
+from db.viewer import Viewer
 from db.visibility import ViewerParameter
 from notifiers import contacts, rules
 from notifiers.enqueue import deliveries
-from resolvers import idempotency, ticket_rules
+from resolvers import customer_look_up, idempotency, ticket_rules
 from resolvers.checks import Checks
 from resolvers.grace import in_grace
 from resolvers.mutation import Call, Input, MutationError, Outcome, Refused, Transaction, UserErrorCode
@@ -54,7 +55,8 @@ async def create(call: Call, input: Input) -> Outcome:
     ticket_id = new_id()
     try:
         # Nothing else to write, and no technician to lock: the ticket's statement is a transaction by itself.
-        if all(input.get(name) is None for name in ("chat", "idempotencyKey", "technicianId")):
+        alone = all(input.get(name) is None for name in ("chat", "idempotencyKey", "technicianId"))
+        if alone and not _looks_up(call, input):
             return await call.in_one_statement(lambda executor: _create(executor, call, input, ticket_id))
         async with call.transaction() as transaction:
             earlier = await _earlier(transaction, call, input, ticket_id)
@@ -102,12 +104,15 @@ async def _create(executor: Queryable, call: Call, input: Input, ticket_id: str)
     if call.viewer.role is Role.SERVICE and input.get("customerId") is None:
         values.pop("customer_id", None)
         found["customer_id"], revealed = await _find_customer(executor, input, checks)
-    elif call.viewer.role in STAFF and "customerId" not in input:
-        found["customer_id"] = await _customer_of_address(executor, input.get("contact"))
+    looked_up = False
+    if call.viewer.role in STAFF and "customerId" not in input:
+        found["customer_id"], looked_up = await _customer_of_address(executor, call, input.get("contact"))
     # If the property were compared with a customer who is not revealed, the error would reveal them.
     customer = await _check_references(executor, call, values, found if revealed else {}, checks)
     values |= found | _contact(call, input, customer, checks)
     checks.finish()
+    if looked_up:
+        await customer_look_up.record(executor, call, found["customer_id"], "email")
     values |= created | {"customer_linked": found.get("customer_id") is not None}
     if input.get("chat") is not None:
         await write(executor, call, values)
@@ -222,10 +227,10 @@ async def lock_ticket(transaction: Transaction, call: Call, ticket_id: str) -> M
     return _found(ticket, "ticketId")
 
 
-async def reopen(transaction: Transaction, call: Call, ticket_id: str, change: ticket_rules.Change) -> None:
-    """Write the change that a customer's answer makes to a ticket that the transaction has locked. It notifies nobody:
-    the answer has."""
-    await event_log.change(transaction, call.viewer, ticket_id, change.kind, change.values, change.timestamps)
+async def reopen(transaction: Transaction, viewer: Viewer, ticket_id: str, change: ticket_rules.Change) -> None:
+    """Write the change that an answer of the customer, the viewer, makes to a ticket that the transaction has locked.
+    It notifies nobody: the answer has."""
+    await event_log.change(transaction, viewer, ticket_id, change.kind, change.values, change.timestamps)
 
 
 # Steps of the mutations above
@@ -242,7 +247,7 @@ async def _change(call: Call, input: Input, wanted: Mapping[str, Any], checks: C
     async with call.transaction() as transaction:
         ticket = await lock_ticket(transaction, call, str(ticket_id))
         _check_version(input, ticket)
-        wanted = await _with_customer(transaction, input, wanted, ticket)
+        wanted = await _with_customer(transaction, call, input, wanted, ticket)
         customer = await _check_references(transaction, call, wanted, ticket, checks)
         if _replaces_contact(input, wanted, ticket):
             wanted = {**_details(customer, checks), **wanted}
@@ -254,7 +259,7 @@ async def _change(call: Call, input: Input, wanted: Mapping[str, Any], checks: C
 
 
 async def _with_customer(
-    transaction: Transaction, input: Input, wanted: Mapping[str, Any], ticket: Mapping[str, Any]
+    transaction: Transaction, call: Call, input: Input, wanted: Mapping[str, Any], ticket: Mapping[str, Any]
 ) -> Mapping[str, Any]:
     """The wanted columns with those that follow from them: the customer whom another address links to a ticket without
     one, and whether that is how the ticket has come to its customer."""
@@ -265,7 +270,7 @@ async def _with_customer(
         return {**wanted, "customer_id": ticket["customer_id"]}
     address = wanted.get("contact_email", ticket["contact_email"])
     if ticket["customer_id"] is None and address.lower() != ticket["contact_email"].lower():
-        linked = await _customer_of_address(transaction, input["contact"])
+        linked, _ = await _customer_of_address(transaction, call, input["contact"])
         return wanted if linked is None else {**wanted, "customer_id": linked, "customer_linked": True}
     return wanted
 
@@ -521,12 +526,22 @@ _CUSTOMER_OF_ADDRESS = Statement(
 )
 
 
-async def _customer_of_address(executor: Queryable, contact: Input | None) -> str | None:
-    """Returns the id of the customer with the contact's e-mail address, or None."""
+def _looks_up(call: Call, input: Input) -> bool:
+    """Whether a technician has typed the contact's address: that is counted and audited in the ticket's transaction."""
+    return call.viewer.role is Role.TECHNICIAN and "customerId" not in input
+
+
+async def _customer_of_address(executor: Queryable, call: Call, contact: Input | None) -> tuple[str | None, bool]:
+    """Returns the id of the customer with the contact's e-mail address, or None; and whether that reveals them to a
+    technician. Raises `RateLimited` if a technician has typed too many."""
     ignored = Checks()  # the contact's errors are reported when it is checked
     email = ignored.email((contact or {}).get("email"), "contact", "email")
-    found = None if ignored.errors else await _CUSTOMER_OF_ADDRESS.fetchval(executor, email=email)
-    return None if found is None else str(found)
+    if ignored.errors:
+        return None, False
+    if call.viewer.role is Role.TECHNICIAN:
+        return await customer_look_up.of_typed_address(executor, call, email)
+    found = await _CUSTOMER_OF_ADDRESS.fetchval(executor, email=email)
+    return None if found is None else str(found), False
 
 
 async def _find_customer(executor: Queryable, input: Input, checks: Checks) -> tuple[str | None, bool]:

@@ -58,7 +58,8 @@ class InboundMessage(Node):
     raw: str | None = column(
         inbound.raw_beginning,
         "The first 64 KiB of the message as it arrived, in base64, also of one that was shortened in a ticket or note; "
-        "null once it has been dropped, which happens after a time unless it is kept aside. Treat it as untrusted.",
+        "null once it has been dropped, which happens after a time unless it is kept aside: then the message cannot be "
+        "accepted any more. Treat it as untrusted.",
     )
 
 

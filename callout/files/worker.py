@@ -3,8 +3,9 @@ photo, and makes it READY or REJECTED.
 
 Every server runs one, for one file at a time. A claim is a lease, as for deliveries (`notifiers/queue.py`): it commits
 before the work starts, is extended while the work goes on, and ends by itself if the worker is killed; another worker
-then takes the file. A file whose claims end in that way again and again is REJECTED. While the scanner, the store or
-the database is unavailable, files stay SCANNING, and are tried again.
+then takes the file. A file whose claims end in that way again and again is REJECTED, and so is one whose object alone
+cannot be read, after growing pauses. While the scanner, the store or the database is unavailable, files stay SCANNING,
+and are tried again; that counts against none of them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from callout.files.content_type import HEAD_BYTES, PHOTOS, content_type
 from callout.files.photos import UnfitPhoto
 from callout.files.scanner import Scanner, ScannerUnavailable, Unscannable
 from db.enums import AttachmentState
-from db.object_store import Missing, ObjectStore, StoreError
+from db.object_store import Missing, ObjectStore, StoreError, StoreFull
 from db.postgres.outage import is_logged
 from db.postgres.pool import OUTAGE, Database
 from resolvers.attachment import hold_object, settle
@@ -33,6 +34,8 @@ logger = logging.getLogger(__name__)
 LOOKING_SECONDS: Final = 1.0
 ANSWER_SECONDS: Final = 15.0  # after which a database that does not respond counts as unreachable
 ATTEMPTS_MAX: Final = 5
+GROWTH: Final = 8.0
+"""By which the pause grows with each attempt to read an object that the store cannot read: the last is after hours."""
 PHOTO_BYTES_MAX: Final = 64 * 1024 * 1024
 """Of a photo as it was uploaded. It is read into memory, as other files are not."""
 
@@ -150,6 +153,12 @@ class FileWorker:
             age = (datetime.now(UTC) - claim.row["created_at"]).total_seconds()
             await self._postpone(claim, uncounted=1, pause=max(self._pace.retry, age / 2))
         except (StoreError, ScannerUnavailable, *OUTAGE) as error:
+            if isinstance(error, StoreError) and await self._is_about_one_object(error):
+                fields = {"attachment": claim.id, "attempt": claim.attempts}
+                logger.warning("a stored file cannot be read: %s", error, extra={"fields": fields})
+                pause = self._pace.retry * GROWTH ** (claim.attempts - 1)
+                await self._postpone(claim, uncounted=0, pause=pause)
+                return
             self._failed(error)
             await self._postpone(claim, uncounted=1)
             await asyncio.sleep(LOOKING_SECONDS)
@@ -166,6 +175,14 @@ class FileWorker:
             if done and verdict.reason is not None:
                 fields = {"attachment": claim.id, "reason": verdict.reason}
                 logger.warning("a file was rejected", extra={"fields": fields})
+
+    async def _is_about_one_object(self, error: StoreError) -> bool:
+        """Whether the store works otherwise. A disk that is full may still take a few bytes."""
+        try:
+            await self._store.check()
+        except StoreError:
+            return False
+        return not isinstance(error, StoreFull)
 
     async def _verdict(self, claim: FileClaim) -> Verdict:
         if claim.attempts > ATTEMPTS_MAX:

@@ -62,7 +62,8 @@ class IncomingMail:
     said anything about the sender. `automatic` and `unusable` are reasons, for admins to read.
 
     `from_address` is the writer's. `through` is the address in From, if a form or a list has sent the message for them;
-    then nobody has verified the writer. `believed` is false if that form or list is not ours, or may be forged.
+    then nobody has verified the writer. `named_by_stranger` is true if that form is not ours, so that whoever runs it
+    may have named anybody; `believed` is false then, and if the form or list may be forged.
     `recipients` are the addresses in To and Cc without ours, in lower case.
     """
 
@@ -75,6 +76,7 @@ class IncomingMail:
     from_address: str | None = None
     from_name: str = ""
     through: str | None = None
+    named_by_stranger: bool = False
     believed: bool = True
     recipients: tuple[str, ...] = ()
     subject: str = ""
@@ -164,6 +166,7 @@ def _read(raw: bytes, own: OwnMail) -> IncomingMail:
         from_address=writer.address,
         from_name=writer.name,
         through=writer.through,
+        named_by_stranger=writer.through is not None and not writer.ours,
         believed=writer.through is None or (writer.ours and verified is not False),
         recipients=recipients_of(header, own),
         subject=subject,
@@ -172,7 +175,7 @@ def _read(raw: bytes, own: OwnMail) -> IncomingMail:
         quoted=parts.quoted,
         only_marks=not found.html,
         cut=cut,
-        remarks=found.remarks,
+        remarks=(*found.remarks, *_named(writer)),
         files=found.files,
         sender_verified=verified if writer.through is None or verified is None else False,
         automatic=by_program,
@@ -182,6 +185,13 @@ def _read(raw: bytes, own: OwnMail) -> IncomingMail:
         return mail
     digest = hashlib.sha256(raw).digest()  # a forged message must not make the genuine one a duplicate
     return replace(mail, key=digest, content=digest)
+
+
+def _named(writer: Writer) -> list[str]:
+    """A remark about a writer whom a form of somebody else has named."""
+    if writer.through is None or writer.ours:
+        return []
+    return [f"({writer.through} sent this message and named the writer. Nobody has checked that.)"]
 
 
 def _key(header: Header, message_id: str | None, writer: Writer, body: bytes) -> bytes:

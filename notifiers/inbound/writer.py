@@ -1,7 +1,7 @@
 """Who wrote a message: the sender in From, or the one for whom a web form or a list of ours has sent it.
 
-DMARC is about From alone. So nothing that is in Reply-To is verified, and a writer who was found there may do less
-(docs/decisions/who-wrote.md).
+DMARC is about From alone. So nothing that is in Reply-To is verified, and a writer who was found there may do less; and
+still less if the form is not ours, because whoever runs it can name anybody (docs/decisions/who-wrote.md).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _LIST_ADDRESS = re.compile(r"\blist\s+([^\s;]+)", re.IGNORECASE)
 @dataclass(frozen=True, slots=True)
 class Writer:
     """The writer's name and address; the address is None if it cannot be determined. `through` is the address in From,
-    if a form or a list has sent the message for the writer; `ours` is true if that address is one of ours."""
+    if a form or a list has sent the message for the writer; `ours` is true if that form or list is ours."""
 
     name: str
     address: str | None
@@ -58,7 +58,8 @@ def writer_of(header: Header, own: OwnMail) -> Writer:
         return Writer(name, None)
     ours = own.addresses | own.lists
     relayed = sender.lower() in ours
-    if not relayed and not _is_form(header, name, sender):
+    of_ours = relayed or sender.lower() in own.forms
+    if not of_ours and not _is_form(header, name, sender):
         return Writer(name, sender)
     fields = ["reply-to", *(("x-original-from", "x-original-sender") if relayed else ())]
     for field in fields:
@@ -69,7 +70,7 @@ def writer_of(header: Header, own: OwnMail) -> Writer:
         }
         if len(others) == 1:
             ((shown, address),) = others.values()
-            return Writer(shown, address, through=sender, ours=relayed)
+            return Writer(shown, address, through=sender, ours=of_ours)
         if others and relayed:
             return Writer(name, None, through=sender, ours=True)
     return Writer(name, sender)
@@ -81,29 +82,20 @@ def recipients_of(header: Header, own: OwnMail) -> tuple[str, ...]:
 
 
 def is_list_of_ours(header: Header, own: OwnMail) -> bool:
-    """Whether the list that has sent the message leads to us and nowhere else: it has our address, or our address's
-    first part and the message is addressed to us; or it is a Google Group, and the message is addressed to us, while
-    other people's groups are addressed themselves."""
+    """Whether the list that has sent the message has an address of ours: `Mailing-list: list support@example.com; …`,
+    `List-Post: <mailto:support@example.com>`, or `List-Id: <support.example.com>` (RFC 2919), in which a dot stands for
+    the @. A list with another id that one can unsubscribe from is a newsletter, whatever else it says."""
     if header.word("precedence") in _BULK:
         return False
     ours = own.addresses | own.lists
-    known = _list_addresses(header)
-    if known & ours:
-        return True
-    addressed = ours.intersection(header.addresses("to"))
-    if header.values("x-google-group-id") and addressed:
-        return True
-    return bool({_local(address) for address in known} & {_local(address) for address in addressed})
-
-
-def _list_addresses(header: Header) -> set[str]:
-    """The addresses of a list, as far as its fields have them: `Mailing-list: list support@example.com; …`,
-    `List-Post: <mailto:support@example.com>`, and `List-Id: <support.example.com>` (RFC 2919), whose first dot stands
-    for the @."""
     posted, named, mailing = header.said("list-post", "list-id", "mailing-list")
+    ids = {id_.lower() for id_ in re.findall(r"<([^<>\s]+)>", named)}
+    if ids & {address.replace("@", ".") for address in ours}:
+        return True
+    if ids and header.values("list-unsubscribe"):
+        return False
     found = re.findall(r"<mailto:([^>?\s]+)", posted, re.IGNORECASE) + _LIST_ADDRESS.findall(mailing)
-    found += [id_.replace(".", "@", 1) for id_ in re.findall(r"<([^<>\s]+)>", named)]
-    return {address.lower() for address in found if "@" in address}
+    return not ours.isdisjoint(address.lower() for address in found)
 
 
 def _is_form(header: Header, name: str, sender: str) -> bool:

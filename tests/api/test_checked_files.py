@@ -13,6 +13,7 @@ import pytest
 from callout.settings import Settings
 from tests.helpers.api import Api, Server
 from tests.helpers.attached_files import WAIT_SECONDS, ask, attach, attached, upload
+from tests.helpers.attached_files import checked as settled
 from tests.helpers.clamd import Clamd
 from tests.helpers.database_checks import Database, key
 from tests.helpers.photos import PLACE, decoded, photo
@@ -76,3 +77,31 @@ async def test_a_file_is_checked_by_another_server_when_one_is_killed(
                     while (await attached(api, attachment, "state"))["state"] != "READY":  # noqa: ASYNC110 (the server does it)
                         await asyncio.sleep(0.05)
     assert await database.fetchval("SELECT attempts FROM attachments WHERE id = $1", key(attachment)) == 2
+
+
+async def test_a_file_that_cannot_be_read_is_given_up_and_delays_no_other(
+    database_url: str, tmp_path: Path, database: Database
+) -> None:
+    """The pauses between the attempts grow. While the whole store is away, nothing counts against a file."""
+    files = tmp_path / "files"
+    settings = {"database_url": database_url, "jwt_secret": "s" * 48, "files_url": f"file://{files}"}
+    known = Settings(env="production", database_url=database_url, jwt_secret="s" * 48, data_dir=tmp_path)
+    paused = "SELECT attempts = 3 AND due_at > now() + interval '1 minute' FROM attachments WHERE id = $1"
+    with callout_process(tmp_path, **settings) as process:
+        async with Api(Server(process.url, known, database_url, process)) as api:
+            ticket = await api.new_ticket()
+            bad = await attach(api, b"bad " * 50, ticketId=ticket)
+            (stored,) = [each for each in files.rglob("*") if each.is_file() and each.stat().st_size == 200]
+            stored.unlink()
+            stored.symlink_to(stored)  # which can be read no more than a bad block
+            again = """UPDATE attachments SET state = 'SCANNING', finished_at = NULL, attempts = $2, due_at = now()
+                WHERE id = $1"""
+            await database.execute(again, key(bad), 2)
+            async with asyncio.timeout(WAIT_SECONDS):
+                while not await database.fetchval(paused, key(bad)):  # noqa: ASYNC110 (the server does it)
+                    await asyncio.sleep(0.05)
+            assert (await checked(api, b"good", ticketId=ticket))["state"] == "READY"
+            await database.execute("UPDATE attachments SET attempts = 5, due_at = now() WHERE id = $1", key(bad))
+            await settled(api, bad)
+            found = await attached(api, bad, SELECTION)
+            assert (found["state"], found["rejectedBecause"]) == ("REJECTED", "The file could not be checked.")

@@ -324,3 +324,33 @@ async def test_nobody_walks_through_the_numbers(api: Api) -> None:
                 await look_up(tess, email=email)
             assert refusal.value.codes == ["RATE_LIMITED"]
         await look_up(ola, email=email)
+
+
+async def test_a_ticket_for_a_typed_address_is_a_look_up(api: Api) -> None:
+    """It shows whose the address is, so it is counted and audited as one. One that was refused has shown nothing."""
+    email = address()
+    customer, technician = await api.new_customer(email=email), await api.new_technician()
+    document = """query($id: ID!) { auditEntries(filter: {objectId: $id, action: [LOOKED_UP]}) { nodes {
+        actorId changes { field before after } } } }"""
+    async with api.technician(technician) as tess:
+        blank = DESCRIBED | {"subject": " "}
+        assert await tess.refused("ticketCreate", **blank, contact=contact(email)) == [("REQUIRED", "subject")]
+        assert (await api(document, id=customer))["auditEntries"]["nodes"] == []
+        assert (await create(tess, contact=contact(email), idempotencyKey="1"))["customer"] == {"id": customer}
+        entry = {
+            "actorId": technician,
+            "changes": [{"field": "lookedUpBy", "before": None, "after": "email"}],
+        }
+        assert (await api(document, id=customer))["auditEntries"]["nodes"] == [entry]
+        for n in range(LOOK_UPS_AN_HOUR - 2):
+            await create(tess, contact=contact(f"{n}.{email}"))
+        assert (await create(tess, contact=contact(email)))["customer"] == {"id": customer}
+        assert (await api(document, id=customer))["auditEntries"]["nodes"] == [entry]  # they see the customer by now
+        with pytest.raises(Refusal) as refusal:
+            await create(tess, contact=contact(email))
+        assert refusal.value.codes == ["RATE_LIMITED"]
+        with pytest.raises(Refusal) as refusal:
+            await look_up(tess, email=email)
+        assert refusal.value.codes == ["RATE_LIMITED"]
+        assert (await create(tess, contact=contact(email), idempotencyKey="1"))["customer"] == {"id": customer}
+        assert (await create(tess, contact=contact(email), customerId=None))["customer"] is None

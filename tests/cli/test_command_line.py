@@ -190,6 +190,17 @@ def test_the_doctor_approves_a_healthy_installation_without_showing_secrets(call
     assert done.stdout.endswith("\n\nNothing is wrong.\n")
     rows = re.findall(r"^ +(CALLOUT_\w+ +)(\S.*)$", done.stdout, re.MULTILINE)
     assert len({len(name) for name, _ in rows}) == 1, "the values are below each other"
+    assert not re.search(r"\b(?:None|True|False)\b|[()\[\]{}']", "".join(value.split("  ")[0] for _, value in rows))
+
+
+def test_the_doctor_shows_settings_as_one_writes_them() -> None:
+    nowhere = "postgresql://127.0.0.1:1/callout"
+    given = {"trusted_proxies": "10.0.0.5, 10.1.0.0/16", "budgets": "off", "database_wait": "2.50"}
+    lines = Terminal(database_url=nowhere, **given)("doctor").stdout
+    values = dict(re.findall(r"^ +(CALLOUT_\w+) +(\S+)", lines, re.MULTILINE))
+    assert (values["CALLOUT_TRUSTED_PROXIES"], values["CALLOUT_ALLOWED_ORIGINS"]) == ("10.0.0.5,10.1.0.0/16", "none")
+    assert (values["CALLOUT_BUDGETS"], values["CALLOUT_NOTIFY"]) == ("false", "true")
+    assert (values["CALLOUT_DATABASE_WAIT"], values["CALLOUT_MAIL_FROM"]) == ("2.5", "none")
 
 
 def test_the_doctor_reports_what_is_wrong() -> None:

@@ -129,7 +129,7 @@ def test_each_setting_is_documented_with_its_default() -> None:
     assert list(documented) == [f"CALLOUT_{name.upper()}" for name in Settings.model_fields]
     assert [name for name, (_, text) in documented.items() if not text.endswith(".")] == []
     names = ("PORT", "DATABASE_URL", "ALLOWED_ORIGINS", "NOTIFY", "EVENT_RETENTION_DAYS", "NOTIFY_GIVE_UP")
-    assert [documented[f"CALLOUT_{name}"][0] for name in names] == ["8000", "none", "none", "True", "none", "72"]
+    assert [documented[f"CALLOUT_{name}"][0] for name in names] == ["8000", "none", "none", "true", "none", "72"]
 
 
 def test_all_problems_are_reported_at_once_without_secrets(tmp_path: Path) -> None:
@@ -288,13 +288,12 @@ def test_authserv_ids_are_separated_by_commas(tmp_path: Path) -> None:
         ]
 
 
-def test_lists_are_addresses_separated_by_commas(tmp_path: Path) -> None:
-    assert development(tmp_path, mail_lists="Help@Maple.test, ,x@bücher.example").own_mail.lists == {
-        "help@maple.test",
-        "x@xn--bcher-kva.example",
-    }
-    (problem,) = problems(data_dir=tmp_path, mail_lists="help@maple.test,maple.test")
-    assert problem.startswith("CALLOUT_MAIL_LISTS: is not a valid address")
+@pytest.mark.parametrize("which", ["lists", "forms"])
+def test_lists_and_forms_are_addresses_separated_by_commas(tmp_path: Path, which: str) -> None:
+    made = development(tmp_path, **{f"mail_{which}": "Help@Maple.test, ,x@bücher.example"})
+    assert getattr(made.own_mail, which) == {"help@maple.test", "x@xn--bcher-kva.example"}
+    (problem,) = problems(data_dir=tmp_path, **{f"mail_{which}": "help@maple.test,maple.test"})
+    assert problem.startswith(f"CALLOUT_MAIL_{which.upper()}: is not a valid address")
 
 
 def test_a_mailbox_needs_a_password_or_whatever_gets_a_token(tmp_path: Path) -> None:

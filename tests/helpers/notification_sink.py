@@ -50,7 +50,7 @@ class Wire(Channel):
         except OSError:
             raise Unavailable("Nobody listens.") from None
         try:
-            writer.write(orjson.dumps(asdict(notification)) + b"\n")
+            writer.write(orjson.dumps(asdict(notification), default=bytes.hex) + b"\n")
             answer = (await reader.readline()).decode().strip()
         except OSError:
             answer = ""

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from tests.helpers.api import Api
+from tests.helpers.attached_files import attach, checked, upload
 from tests.helpers.database_checks import Database, key
+from tests.helpers.notification_sink import Sink, until, working
 from tests.mail.test_notifications import (
     ADMINS,
     Company,
@@ -132,6 +134,73 @@ async def test_a_reopening_by_anybody_else_notifies_the_technician(
     again = await resolved(api, company)
     await cora.done("ticketSetStatus", "__typename", ticketId=again.id, status="OPEN")
     assert await again.new_deliveries() == [REOPENED, chat("REOPENED")]
+
+
+# Files without a note
+
+
+def about_files(sink: Sink, ticket_id: str) -> list[Any]:
+    """The mails to Tess about a customer's files on the ticket."""
+    sent = [each for each in sink.taken if each["recipient"] == TESS and each["ticket"]["id"] == key(ticket_id)]
+    return [each for each in sent if each["kind"] == "CUSTOMER_ANSWERED" and each["note"] is None]
+
+
+async def test_a_customers_file_is_an_answer(
+    api: Api, company: Company, cora: Api, chatting: None, database: Database
+) -> None:
+    """One notification is for a burst of files. It waits for them, and names them. Those of a note, and of staff, do
+    not count, and a later file is another answer."""
+    assigned = await theirs(api, company)
+    names = ["one.txt", "two.txt"]
+    for name in names:
+        await attach(cora, name.encode(), ticketId=assigned.id, name=name, contentType="text/plain")
+    assert await assigned.new_deliveries() == [ANSWERED, chat("CUSTOMER_ANSWERED")]
+    written = await note(cora, assigned.id, "See the file.")
+    assert await assigned.new_deliveries() == [ANSWERED, chat("CUSTOMER_ANSWERED")]
+    await attach(cora, b"of the note", noteId=written["id"])
+    await attach(api, b"of staff", ticketId=assigned.id)
+    assert await assigned.new_deliveries() == []
+    of_files = "FROM deliveries WHERE ticket_id = $1 AND note_id IS NULL AND kind = 'CUSTOMER_ANSWERED'"
+    assert await database.fetchval(f"SELECT count(*) {of_files} AND due_at > now()", key(assigned.id)) == 2
+    async with Sink.open() as sink, working(api.server.settings, sink):
+        await database.execute("UPDATE deliveries SET due_at = now() WHERE ticket_id = $1", key(assigned.id))
+        await until(lambda: bool(about_files(sink, assigned.id)))
+    (mail,) = about_files(sink, assigned.id)
+    assert [file["name"] for file in mail["files"]] == names
+    await attach(cora, b"three", ticketId=assigned.id)
+    assert await database.fetchval(f"SELECT count(*) {of_files}", key(assigned.id)) == 4
+
+
+async def test_a_customers_file_reopens_a_ticket_as_a_note_does(
+    api: Api, company: Company, cora: Api, chatting: None, database: Database
+) -> None:
+    for done in (await resolved(api, company), await closed(api, company, database, days=13)):
+        await attach(cora, b"It looks like this.", ticketId=done.id)
+        await attach(cora, b"And like this.", ticketId=done.id)
+        now = await state(cora, done.id)
+        assert (now["status"], now["resolution"]) == ("OPEN", None)
+        kinds = [each["kind"] for each in now["history"]["nodes"]]
+        assert kinds[-3:] == ["ATTACHMENT_ADDED", "REOPENED", "ATTACHMENT_ADDED"]
+        assert await done.new_deliveries() == [REOPENED, chat("REOPENED")]
+    old = await closed(api, company, database, days=15)
+    await attach(cora, b"Still.", ticketId=old.id)
+    assert (await state(cora, old.id))["status"] == "CLOSED"
+    assert await old.new_deliveries() == [ANSWERED, chat("CUSTOMER_ANSWERED")]
+
+
+async def test_a_file_that_is_rejected_or_came_by_mail_is_no_answer(api: Api, company: Company, cora: Api) -> None:
+    done = await resolved(api, company)
+    picture = await upload(cora, b"\x89PNG\r\n\x1a\n no picture", ticketId=done.id, contentType="image/png")
+    assert await checked(cora, picture) == "REJECTED"
+    assert ((await state(cora, done.id))["status"], await done.new_deliveries()) == ("RESOLVED", [])
+    body = "--b\n\nSee the plan.\n--b\nContent-Type: text/csv; name=plan.csv\n\na,b\n--b--\n"
+    raw = f"From: {CORA}\nTo: support@callout.test\nSubject: Plan\nContent-Type: multipart/mixed; boundary=b\n\n{body}"
+    made = await api.done("inboundEmailIngest", "ticket { id }", message={"text": raw})
+    document = "query($id: ID!) { ticket(by: {id: $id}) { attachments { nodes { id } } } }"
+    (file,) = (await api(document, id=made["ticket"]["id"]))["ticket"]["attachments"]["nodes"]
+    assert await checked(api, file["id"]) == "READY"
+    sent = {kind for kind, *_ in await deliveries_of(api, made["ticket"]["id"])}
+    assert sent == {"CREATED"}
 
 
 # What it does to the ticket

@@ -293,7 +293,7 @@ def test_the_doctor_lists_the_settings_without_a_secret(callout: Terminal, datab
     assert listed["DATABASE_URL"] == f"{database_url}&password=…"
     assert listed["PUBSUB_URL"] == "redis://callout@127.0.0.1:1"
     assert listed["JWT_SECRET"] == "32 bytes, not shown"
-    assert (listed["HOST"], listed["MAIL_FROM"]) == ("127.0.0.1  (default)", "None  (default)")
+    assert (listed["HOST"], listed["MAIL_FROM"]) == ("127.0.0.1  (default)", "none  (default)")
 
 
 def test_the_doctor_reports_where_mail_goes(callout: Terminal, tmp_path: Path) -> None:

@@ -938,7 +938,8 @@ async def test_a_thousand_messages_create_exactly_their_tickets_and_notes(tmp_pa
         clients = []
         for name in "ab":
             (tmp_path / name).mkdir()
-            process = stack.enter_context(callout_process(tmp_path / name, database_url=fresh_url, jwt_secret="s" * 48))
+            settings = {"database_url": fresh_url, "jwt_secret": "s" * 48, "mail_unvouched_per_hour": "10000"}
+            process = stack.enter_context(callout_process(tmp_path / name, **settings))
             clients.append(await stack.enter_async_context(Api(Server(process.url, known, fresh_url, process))))
         assert await taken_by(clients, twice(new, every=10)) == {"TICKET_CREATED": 800, "DUPLICATE": 80}
         assert await taken_by(clients, twice(answers, every=5)) == {"NOTE_ADDED": 100, "DUPLICATE": 20}

@@ -170,6 +170,18 @@ async def test_many_callers_and_spellings_reach_one_mailbox_a_few_times(
     assert dropped == {screening_rules.OVERASKED}
 
 
+async def test_a_customer_whom_the_form_of_a_stranger_names_is_only_asked_to_confirm(
+    api: Api, database: Database, sink: Sink, server: Server, people: People
+) -> None:
+    """Although the ticket's text came with a domain that the mail server has verified."""
+    said = "mx.callout.test; dmarc=pass header.from=eve.test"
+    raw = message("Shop <noreply@eve.test>", "Pay now.", reply_to="Cora@customer.test", authentication_results=said)
+    async with working(server.settings, sink, pace=BRISK):
+        await api.done("inboundEmailIngest", "outcome", message={"text": raw.decode()})
+        await settled(database, {("CREATED", "HELD"): 1, ("CONFIRM_ADDRESS", "SENT"): 1})
+    assert [(mail["kind"], mail["recipient"]) for mail in sink.taken] == [("CONFIRM_ADDRESS", "Cora@customer.test")]
+
+
 async def test_one_worker_screens_at_a_time(api: Api, database: Database, server: Server) -> None:
     """So that two of them cannot use the same room under a limit. The other one does not wait."""
     screened = "SELECT count(screened_at) FROM deliveries"
@@ -244,6 +256,23 @@ async def test_a_forged_sender_of_mail_is_asked_to_confirm_and_a_verified_one_is
         await api.done("inboundEmailIngest", "outcome", message={"text": mail.decode()})
         await settled(database, {("CREATED", "HELD"): 3, ("CONFIRM_ADDRESS", "SENT"): 3, ("CREATED", "SENT"): 1})
     assert (sink.taken[-1]["kind"], sink.taken[-1]["recipient"]) == ("CREATED", "ann@example.com")
+
+
+async def test_an_address_that_an_admin_gives_for_a_message_needs_no_confirmation(
+    api: Api, database: Database, sink: Sink, server: Server
+) -> None:
+    async with working(server.settings, sink, pace=BRISK):
+        for given in ({"contactEmail": "Jo@example.com"}, {}):
+            raw = message("sam@example.com", f"Call me. {given}", precedence="bulk")
+            await api.done("inboundEmailIngest", "outcome", message={"text": raw.decode()})
+            waiting = await api("{ inboundMessages(filter: {outcome: [IGNORED]}, first: 1) { nodes { id } } }")
+            (found,) = waiting["inboundMessages"]["nodes"]
+            await api.done("inboundMessageAccept", "__typename", inboundMessageId=found["id"], **given)
+        await settled(database, {("CREATED", "SENT"): 1, ("CREATED", "HELD"): 1, ("CONFIRM_ADDRESS", "SENT"): 1})
+    assert {(mail["kind"], mail["recipient"]) for mail in sink.taken} == {
+        ("CREATED", "Jo@example.com"),
+        ("CONFIRM_ADDRESS", "sam@example.com"),
+    }
 
 
 async def test_staff_and_customers_own_addresses_need_no_confirmation(

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from callout.settings import Settings
+from resolvers.inbound_review import NOT_STORED
 from tests.helpers.api import Api, Server
 from tests.helpers.database_checks import Database, key
 from tests.helpers.inbound_mail import OURS, SERVER, message, received
@@ -18,6 +19,7 @@ from tests.helpers.process import callout_process
 from tests.mail.test_inbound import address, ingest, message_id, our_id, outcome, ticket, ticket_from
 
 GROUP = "help@group.test"
+FORM = "website@host.test"
 MESSAGES = """query($outcome: [InboundOutcome!]) { inboundMessages(filter: {outcome: $outcome}, first: 100) { totalCount
   nodes { id outcome reason fromAddress fromName recipients text raw ticket { id } note { id } } } }"""
 REVIEWED = "inboundMessage { id outcome reason ticket { id } note { id body internalOnly } }"
@@ -31,10 +33,10 @@ WAITING = ["IGNORED", "KEPT_ASIDE"]
 
 @pytest.fixture(scope="module")
 def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server whose settings give its own mail address and a list that leads to it."""
+    """A server whose settings give its own mail address, a list that leads to it, and a web form."""
     directory = tmp_path_factory.mktemp("server")
     settings = {"database_url": database_url, "jwt_secret": "s" * 48, "mail_from": f"Callout <{OURS}>"}
-    settings |= {"mail_authserv_id": SERVER, "mail_lists": f"{GROUP.upper()},"}
+    settings |= {"mail_authserv_id": SERVER, "mail_lists": f"{GROUP.upper()},", "mail_forms": FORM}
     with callout_process(directory, **settings) as process:
         known = Settings(env="production", database_url=database_url, jwt_secret="s" * 48, data_dir=directory)
         yield Server(process.url, known, database_url, process)
@@ -53,7 +55,7 @@ async def waiting(api: Api, raw: bytes) -> Any:
 # Forms and lists
 
 
-@pytest.mark.parametrize("sender", [OURS, "noreply@webhost.test", GROUP])
+@pytest.mark.parametrize("sender", [OURS, FORM, GROUP])
 async def test_a_form_and_a_list_make_the_ticket_of_the_customer_in_reply_to(api: Api, sender: str) -> None:
     who = address()
     customer = await api.new_customer(name="Bell Towers", email=who)
@@ -62,6 +64,25 @@ async def test_a_form_and_a_list_make_the_ticket_of_the_customer_in_reply_to(api
     assert (found["customer"], found["contact"]) == ({"id": customer}, {"name": "Ann Lee", "email": who})
     (newest, *_) = (await api(MESSAGES, outcome=["TICKET_CREATED"]))["inboundMessages"]["nodes"]
     assert (newest["fromAddress"], newest["fromName"]) == (who, "Ann Lee")
+
+
+async def test_a_form_of_somebody_else_makes_a_ticket_of_nobodys(api: Api) -> None:
+    """Whoever runs it may name a customer: their text must not stand in the customer's account, nor in a mail to them.
+    An admin can say whose ticket it is."""
+    who = address()
+    customer = await api.new_customer(name="Bell Towers", email=who)
+    raw = message("Website <noreply@eve.test>", "Pay at eve.test", reply_to=f"Ann Lee <{who}>")
+    made = await ticket_from(api, received(raw, "pass", "eve.test"))
+    found = await seen(api, made["id"])
+    assert (found["customer"], found["contact"]) == (None, {"name": "Ann Lee", "email": who})
+    assert (made["description"], found["senderVerified"]) == (
+        "Pay at eve.test\n\n(noreply@eve.test sent this message and named the writer. Nobody has checked that.)",
+        False,
+    )
+    async with api.customer(customer) as ann:
+        assert (await ann("query($id: ID!) { ticket(by: {id: $id}) { id } }", id=made["id"]))["ticket"] is None
+    await api.done("ticketUpdate", "__typename", ticketId=made["id"], customerId=customer)
+    assert (await seen(api, made["id"]))["customer"] == {"id": customer}
 
 
 async def test_a_group_of_ours_makes_tickets_of_its_writers(api: Api) -> None:
@@ -345,9 +366,10 @@ async def test_a_message_that_is_no_longer_stored_cannot_be_accepted(api: Api, d
     found = await waiting(api, message(address(), uuid.uuid4().hex, precedence="bulk"))
     for raw in (b"", None):
         await database.execute("UPDATE inbound_messages SET raw = $2 WHERE id = $1", key(found["id"]), raw)
-        assert await api.refused("inboundMessageAccept", inboundMessageId=found["id"]) == [
-            ("NOT_ALLOWED", "inboundMessageId")
-        ]
+        refused = await api.do("inboundMessageAccept", REVIEWED, inboundMessageId=found["id"])
+        (error,) = refused["userErrors"]
+        assert (error["code"], error["field"][-1], error["message"]) == ("NOT_ALLOWED", "inboundMessageId", NOT_STORED)
+    await api.done("inboundMessageDiscard", REVIEWED, inboundMessageId=found["id"])
 
 
 # Floods

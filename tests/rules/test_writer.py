@@ -9,7 +9,8 @@ from notifiers.message_ids import OwnMail
 from tests.helpers.inbound_mail import OURS, SERVER, message, received
 
 GROUP = "helpdesk@group.test"
-OWN = OwnMail(frozenset({OURS}), "callout.test", frozenset({SERVER}), frozenset({GROUP}))
+FORM = "website@host.test"
+OWN = OwnMail(frozenset({OURS}), "callout.test", frozenset({SERVER}), frozenset({GROUP}), frozenset({FORM}))
 ANN = "Ann Lee <ann@bell.test>"
 
 
@@ -56,6 +57,16 @@ def test_our_own_mail_stays_our_own_whatever_names_another() -> None:
         assert read(message(OURS, reply_to=ANN, **marks), OWN).automatic is not None
 
 
+def test_who_is_named_by_a_form_of_somebody_else_is_marked() -> None:
+    named = {
+        sender: read(message(sender, reply_to=ANN), OWN).named_by_stranger
+        for sender in ("noreply@web.test", OURS, GROUP, FORM, FORM.upper(), ANN)
+    }
+    assert list(named.values()) == [True, False, False, False, False, False]
+    assert writer(message(FORM.upper(), reply_to=ANN)) == ("ann@bell.test", "Ann Lee", FORM.upper(), True)
+    assert writer(message(FORM)) == (FORM, "", None, True)
+
+
 def test_two_people_in_reply_to_are_ambiguous() -> None:
     found = read(message(OURS, reply_to="ann@bell.test, bob@bell.test"), OWN)
     assert (found.from_address, found.unusable) == (None, "The Reply-To header must contain exactly one address.")
@@ -99,12 +110,11 @@ def of_list(**headers: str) -> IncomingMail:
 @pytest.mark.parametrize(
     "headers",
     [
-        {**GOOGLE, "list_id": "<support.group.test>"},
-        {**GOOGLE, "list_id": "<all.group.test>"},
+        {**GOOGLE, "list_id": "<helpdesk.group.test>"},
+        {**GOOGLE, "list_id": "Help <HELPDESK.group.test>", "list_unsubscribe": "<mailto:x+unsubscribe@group.test>"},
         {"list_id": "<support.callout.test>", "to": "somebody@bell.test"},
         {"list_post": f"<mailto:{OURS}>", "list_id": "<x.y.test>", "to": "somebody@bell.test"},
         {"mailing_list": f"list {GROUP}; contact x@group.test", "precedence": "list", "to": "x@bell.test"},
-        {"list_id": "Support <support.elsewhere.test>", "precedence": "list"},
     ],
 )
 def test_a_message_by_a_list_of_ours_is_its_writers(headers: dict[str, str]) -> None:
@@ -118,6 +128,12 @@ def test_a_message_by_a_list_of_ours_is_its_writers(headers: dict[str, str]) -> 
         {"list_id": "<news.bell.test>"},
         {"precedence": "list"},
         {**GOOGLE, "to": "all@group.test", "cc": OURS},
+        {**GOOGLE, "list_id": "<support.group.test>"},
+        {**GOOGLE, "list_id": "<all.group.test>"},
+        {"list_id": "Support <support.elsewhere.test>"},
+        {"list_id": "Support <support.elsewhere.test>", "precedence": "list"},
+        {"list_id": "<x.y.test>", "list_post": f"<mailto:{OURS}>", "list_unsubscribe": "<https://y.test/off>"},
+        {"list_id": "<x.y.test>", "mailing_list": f"list {OURS}", "list_unsubscribe": ""},
         {"list_id": "<support.elsewhere.test>", "to": "support@elsewhere.test", "cc": OURS},
         {"list_id": "<support.callout.test>", "precedence": "bulk"},
         {**GOOGLE, "list_id": "<support.callout.test>", "auto_submitted": "auto-replied"},
