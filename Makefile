@@ -18,7 +18,7 @@ TEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help run ide try-ide test test-node test-web test-pgbouncer test-proxies test-upgrade-database faults mutants corpora lint schema bench screenshots lock clean
+.PHONY: help run ide try-ide test test-slow test-node test-web test-pgbouncer test-proxies test-upgrade-database faults mutants corpora lint schema dashboard bench screenshots lock clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-21s %s\n", $$1, $$2}'
@@ -31,11 +31,15 @@ ide: $(IDE)/ide.js  ## Build the IDE that browsers get at /graphql; it needs Nod
 try-ide: $(VENV)/pyvenv.cfg
 	@$(MAKE) --silent --no-print-directory ide || echo "Going on without the IDE; make ide tries again." >&2
 
-test: $(DEV_STAMP)  ## Run the tests (ARGS="-k name" passes options to pytest)
-	@$(TEST) $(ARGS)
+test: $(DEV_STAMP)  ## Run the tests but for the slow ones (ARGS="-k name" passes options to pytest)
+	@$(TEST) -m "not slow" $(ARGS)
+
+test-slow: $(DEV_STAMP)  ## Run the slow tests: servers and databases that stop, restart, starve or are upgraded
+	@$(TEST) -m slow $(ARGS)
 
 test-node: $(DEV_STAMP) $(NODE_STAMP)  ## Run the tests of the JavaScript clients; they need Node 20 or newer, and npm
-	@$(TEST) -n0 -rs tests/live/test_graphql_ws.py tests/live/test_stock_clients.py tests/http/test_tus_clients.py $(ARGS)
+	@$(TEST) -n0 -rs tests/live/test_graphql_ws.py tests/live/test_stock_clients.py tests/http/test_tus_clients.py \
+		tests/http/test_node_clients.py tests/api/test_federation.py $(ARGS)
 
 test-web: $(DEV_STAMP) try-ide  ## Run the tests in a browser (apt install chromium, or CHROMIUM=/path/to/it)
 	@command -v "$${CHROMIUM:-chromium}" >/dev/null || { echo "There is no Chromium: apt install chromium" >&2; exit 1; }
@@ -70,6 +74,9 @@ schema: $(DEV_STAMP)  ## Print schema/schema.graphql and the tables of docs/role
 	@$(BIN)/python -m callout schema > schema/schema.graphql
 	@$(BIN)/python -m tests.helpers.role_tables
 
+dashboard: $(DEV_STAMP)  ## Make deploy/grafana-dashboard.json and deploy/alerts.yaml of deploy/monitoring.toml
+	@$(BIN)/python -m tests.helpers.dashboard
+
 bench: $(DEV_STAMP)  ## Measure, on an embedded database of its own, and print the tables
 	@$(BIN)/python -m bench $(ARGS)
 
@@ -78,12 +85,12 @@ screenshots: $(DEV_STAMP)  ## Take docs/mails.png anew; needs Chromium (apt inst
 
 lock: $(VENV)/pyvenv.cfg  ## Choose the newest versions that pyproject.toml allows and lock them
 	@$(INSTALL) --target $(VENV)/lock --upgrade uv==$(UV_VERSION)
-	@$(LOCK) --group build --output-file requirements.lock
-	@$(LOCK) --group build --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	@$(LOCK) --extra embedded --extra redis --group build --output-file requirements.lock
+	@$(LOCK) --all-extras --group build --group dev --constraint requirements.lock --output-file requirements-dev.lock
 	@echo "Locked: requirements.lock, requirements-dev.lock"
 
 LOCK := $(VENV)/lock/bin/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 \
-	--all-extras --generate-hashes --no-header --no-annotate
+	--generate-hashes --no-header --no-annotate
 
 clean:  ## Remove .venv and what the tools left; the database in .data stays
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

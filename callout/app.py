@@ -28,6 +28,7 @@ from callout.background import (
 )
 from callout.database import DatabaseUnusable, wait_for
 from callout.execution.budgets import Budgets
+from callout.execution.persisted import PersistedDocuments
 from callout.execution.prepare import Preparer
 from callout.execution.run import Engine
 from callout.files.worker import FileWorker
@@ -44,8 +45,14 @@ from callout.live.event_stream import EventStreams
 from callout.live.operations import LiveApplication
 from callout.live.stream_tickets import StreamTickets, TicketOffice
 from callout.live.websocket import Sockets
+from callout.monitoring import faults, tracing
+from callout.monitoring.database import DatabaseState
+from callout.monitoring.exposition import Exposition, Observed
+from callout.monitoring.operations import OPERATIONS
+from callout.monitoring.port import metrics_served
 from callout.notification_channels import channels_of
 from callout.settings import Settings, load, variable
+from db.errors import Failure
 from db.events import log as event_log
 from db.events.replicas import Replicas
 from db.events.stream_cursor import StreamCursors
@@ -84,14 +91,18 @@ def create_app(
     chosen = load() if settings is None else settings
     logs.configure(chosen)
     access_log = AccessLog()
+    tracing.start(chosen)
+    faults.start(chosen)
+    OPERATIONS.slow_seconds = chosen.slow_operation_ms / 1000
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[State]:
         async with AsyncExitStack() as stack:
+            stack.callback(tracing.stop)
             stack.callback(access_log.flush)
             try:
                 state = await _wire(chosen, channels, access_log, stack)
-            except DatabaseUnusable as error:
+            except Failure as error:
                 logger.critical("cannot start: %s", error)
                 raise
             except Exception:
@@ -111,6 +122,7 @@ def create_app(
             *([files_of_ide()] if chosen.with_ide else []),
         ],
         middleware=[
+            *([Middleware(faults.FaultReports)] if chosen.sentry_dsn else []),
             *cross_origin.middleware(chosen.allowed_origins),
             Middleware(RequestGuard, access_log, chosen.client_addresses),
             Middleware(_GraphQLFirst),
@@ -136,7 +148,8 @@ async def _wire(
     stack.push_async_callback(authenticator.close)
     await authenticator.read_revocations()
     await stack.enter_async_context(background(authenticator.uses.write))
-    readiness = health.Readiness(database, migrate.code())
+    code = migrate.code()
+    readiness = health.Readiness(database, code)
     stack.push_async_callback(readiness.close)
     await stack.enter_async_context(background(lambda: keep_counted(database)))
     await stack.enter_async_context(background(lambda: keep_forgetting(database)))
@@ -152,7 +165,7 @@ async def _wire(
         worker = notification_worker.worker(settings, database, channels, bell)
         await stack.enter_async_context(background(worker.run))
     budgets = Budgets(settings.allowances)
-    preparer = Preparer(graphql_schema(schema), settings.introspecting)
+    preparer = Preparer(graphql_schema(schema), settings.introspecting, PersistedDocuments(settings.trusted))
     files = Files(settings.object_store, settings.file_limits)
     links = FileLinks(identity, settings.api_base, settings.file_limits.upload_time, authenticator.is_revoked)
     await stack.enter_async_context(background(lambda: keep_swept(database, files, bell.ring)))
@@ -189,12 +202,24 @@ async def _wire(
         ide = Ide(None if settings.production else IdeToken(settings, database))
     url = settings.direct_url
     await stack.enter_async_context(background(lambda: authenticator.follow_revocations(url, connections.check_soon)))
+    state = DatabaseState(database)
+    stack.push_async_callback(state.close)
+    exposition = Exposition(Observed(database, hub, connections, bell, code), state)
+    await stack.enter_async_context(metrics_served(settings, exposition))
     return State(
         connection_limits=limits,
         readiness=readiness,
         database=database,
         bell=bell,
-        graphql=GraphQLEndpoint(preparer, engine, authenticator, budgets, ide),
+        graphql=GraphQLEndpoint(
+            preparer,
+            engine,
+            authenticator,
+            budgets,
+            ide,
+            batch_max=settings.batch_max,
+            compressing=settings.compression,
+        ),
         uploads=Uploads(database, files, links, budgets, arrived),
         downloads=Downloads(database, files, links, budgets),
         sockets=Sockets(live, hub, connections, settings.times, access_log),

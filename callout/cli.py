@@ -383,11 +383,14 @@ def _empty_mailbox(pause: float | None) -> None:
 
 
 @cli.command()
-def schema() -> None:
+@click.option("--federation", is_flag=True, help="As a subgraph's, to be composed with others (Apollo Federation 2).")
+def schema(federation: bool) -> None:
     """Print the GraphQL schema in SDL."""
     from schema import schema as graphql
+    from schema.federation import federated
 
-    click.echo(graphql.as_str())
+    printed = graphql.as_str()
+    click.echo(federated(printed) if federation else printed, nl=not federation)
 
 
 @cli.command(name="explain")

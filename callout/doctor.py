@@ -11,7 +11,7 @@ import json
 import os
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from urllib.parse import urlsplit, urlunsplit
@@ -21,11 +21,12 @@ import click
 
 from callout import notification_channels as channels
 from callout import settings as configuration
-from callout.auth.jwks import KeySet
+from callout.auth.issuers import TrustedIssuer
+from callout.auth.jwks import UNREADABLE, KeySet
+from callout.auth.verifier import keys_of
 from callout.database import OLDEST_SERVER as OLDEST_SERVER
 from callout.database import DatabaseUnusable, database, wait_for
 from callout.files.scanner import ScannerUnavailable
-from callout.http.errors import HttpError
 from callout.settings import InvalidSettings, Settings
 from db.object_store import StoreError
 from db.postgres import migrate
@@ -142,18 +143,35 @@ def _tokens(settings: Settings) -> Iterator[Finding]:
             )
         yield Finding(True, "tokens", text)
     if settings.jwt_jwks_url is not None:
-        try:
-            asyncio.run(_ask_issuer(settings.jwt_jwks_url))
-        except HttpError:
+        if isinstance(asyncio.run(_usable_keys(KeySet(settings.jwt_jwks_url))), str):
             yield Finding(False, "tokens", "the issuer's keys cannot be read from CALLOUT_JWT_JWKS_URL")
         else:
             yield Finding(True, "tokens", "RS256 and ES256, checked with the issuer's keys, which can be read")
+    yield from asyncio.run(_issuers(settings.jwt_issuers))
 
 
-async def _ask_issuer(url: str) -> None:
-    keys = KeySet(url)
+async def _issuers(issuers: Sequence[TrustedIssuer]) -> list[Finding]:
+    """Asks the identity providers for their keys, all at once."""
+    found = await asyncio.gather(*(_usable_keys(keys_of(issuer)) for issuer in issuers))
+    return [_issuer(issuer, usable) for issuer, usable in zip(issuers, found, strict=True)]
+
+
+def _issuer(issuer: TrustedIssuer, usable: int | str) -> Finding:
+    if isinstance(usable, str):
+        return Finding(False, "tokens", f"{issuer.name}: the keys of {issuer.issuer} cannot be read: {usable}")
+    algorithms, audience = ", ".join(issuer.algorithms), ", ".join(issuer.audience)
+    if not usable:
+        return Finding(False, "tokens", f"{issuer.name}: {issuer.issuer} has no key for {algorithms}")
+    keys = f"{usable} key{'s' if usable > 1 else ''} for {algorithms}"
+    return Finding(True, "tokens", f"{issuer.name}: {issuer.issuer} has {keys}; the audience is {audience}")
+
+
+async def _usable_keys(keys: KeySet) -> int | str:
+    """The number of keys that can be used, or why they cannot be read."""
     try:
-        await keys.find("")
+        return await keys.check()
+    except UNREADABLE as error:
+        return str(error) or type(error).__name__
     finally:
         await keys.close()
 

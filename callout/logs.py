@@ -93,6 +93,8 @@ class TextFormatter(logging.Formatter):
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     request = CURRENT.get()
     fields = {} if request is None else {"requestId": request.id}
+    if request is not None and request.trace_id is not None:
+        fields["traceId"] = request.trace_id
     for name, value in record.__dict__.get("fields", {}).items():
         if value is not None:
             fields[name] = value

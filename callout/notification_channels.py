@@ -47,6 +47,9 @@ def templates(settings: Settings) -> Templates:
 
 
 def _mail(settings: Settings) -> Channel | None:
+    if settings.smtp_server is None and settings.production:
+        logger.warning(MAIL_IS_OFF)
+        return None
     texts = templates(settings)
     for problem in texts.problems():
         logger.error("a mail template is broken; its mail waits", extra={"fields": {"problem": problem}})
@@ -55,8 +58,5 @@ def _mail(settings: Settings) -> Channel | None:
         if settings.confirm_base is None:
             logger.warning(NOBODY_CONFIRMS)
         return Smtp(settings.smtp_server, composer)
-    if settings.production:
-        logger.warning(MAIL_IS_OFF)
-        return None
     logger.info("mail is written to a folder, not sent", extra={"fields": {"folder": str(settings.mail_folder)}})
     return MailFolder(settings.mail_folder, composer)

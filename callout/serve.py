@@ -195,5 +195,6 @@ def _greeting(settings: Settings, issued: list[Credential]) -> Callable[[], None
             "",
         ]
     else:
-        lines += [f"  Tokens come from the issuer of {settings.jwt_jwks_url}.", ""]
+        issuers = [*filter(None, [settings.jwt_jwks_url]), *(each.issuer for each in settings.jwt_issuers)]
+        lines += [f"  Tokens come from {', '.join(issuers)}.", ""]
     return lambda: click.echo("\n".join(lines))

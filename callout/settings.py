@@ -20,7 +20,9 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from callout.auth.issuers import ClaimMapping, TrustedIssuer, parse_claims, parse_issuers
 from callout.execution.budgets import UNLIMITED, Allowance
+from callout.execution.trusted import TrustedDocuments, read_manifest
 from callout.files.scanner import Scanner
 from callout.http.client_address import ClientAddresses, parse_network
 from db import retention
@@ -182,6 +184,23 @@ class Settings(BaseSettings):
         description="Who may read the schema by a query, and is given its names as suggestions by errors: all with a"
         " token, admins and technicians, or nobody.",
     )
+    trusted_documents: Path | None = Field(
+        None,
+        description="A file with the documents of your clients, which requests may then name by their ids: a manifest"
+        " of Apollo's, or `{id: document}` as graphql-codegen and Relay write.",
+    )
+    trusted_documents_only: bool = Field(
+        False,
+        description="Whether all other documents are refused, those that introspect too.",
+    )
+    batch_max: Annotated[int, Field(ge=0, le=100)] = Field(
+        10, description="How many requests a client may send at once, as a JSON array; 0 for none."
+    )
+    compression: bool = Field(
+        True,
+        description="Whether answers of more than 1 KB are compressed for clients that accept it. Off if a proxy does"
+        " so.",
+    )
     ide: Literal["on", "off"] | None = Field(
         None,
         description="Whether browsers get the IDE at `/graphql`. Only in development if not set. In production it has"
@@ -280,6 +299,16 @@ class Settings(BaseSettings):
     )
     jwt_issuer: str = Field("callout", min_length=1, description="The required `iss` of a token.")
     jwt_audience: str = Field("callout", min_length=1, description="The required `aud` of a token, or one of several.")
+    jwt_claims: Annotated[ClaimMapping | None, NoDecode] = Field(
+        None,
+        description="Where role, subject, name and e-mail are in the tokens of the issuer with the JWKS URL: JSON,"
+        ' `{"role": "realm_access.roles"}`; see [Signing in](signing-in.md).',
+    )
+    jwt_issuers: Annotated[tuple[TrustedIssuer, ...], NoDecode] = Field(
+        (),
+        description="Identity providers, each with its own keys, audience and claims: JSON; see"
+        " [Signing in](signing-in.md).",
+    )
     notify: bool = Field(True, description="Whether server processes send notifications. `callout notify` always does.")
     notify_give_up: Annotated[float, Field(gt=0, le=8_760)] = Field(
         72, description="How many hours a notification is retried before it is given up."
@@ -419,6 +448,34 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = Field(
         "text", description="`json` writes one object for each line; the default in production."
     )
+    slow_operation_ms: Annotated[int, Field(ge=1, le=3_600_000)] = Field(
+        2_000,
+        description="Queries and mutations that take more milliseconds are logged, with where the time went and without"
+        " their variables.",
+    )
+    tracing: bool = Field(
+        False,
+        description="Whether operations are traced by OpenTelemetry, which `callout[tracing]` installs, and exported as"
+        " its own variables say: `OTEL_EXPORTER_OTLP_ENDPOINT`.",
+    )
+    sentry_dsn: str | None = Field(
+        None,
+        repr=False,
+        description="The DSN of a project at Sentry, to which faults are reported, without anything of requests."
+        " `callout[sentry]` installs what it needs.",
+    )
+    metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = Field(
+        None,
+        description="The port of `/metrics`. Of several server processes each has one, the next ones from here. There"
+        " are no metrics if not set.",
+    )
+    metrics_host: str = Field("127.0.0.1", description="The address to listen on for metrics.")
+    metrics_token: Annotated[str, Field(min_length=16)] | None = Field(
+        None,
+        repr=False,
+        description="The token that reads the metrics, as `Authorization: Bearer`; at least 16 characters. If not set,"
+        " they need none.",
+    )
 
     @property
     def production(self) -> bool:
@@ -444,6 +501,12 @@ class Settings(BaseSettings):
     @property
     def reply_to(self) -> Mailbox:
         return self.sender if self.mail_reply_to is None else Mailbox.parse(self.mail_reply_to)
+
+    @property
+    def trusted(self) -> TrustedDocuments:
+        """The documents of the manifest. Raises `ValueError` if it can no longer be read."""
+        documents = {} if self.trusted_documents is None else read_manifest(self.trusted_documents)
+        return TrustedDocuments(documents, only=self.trusted_documents_only)
 
     @property
     def with_ide(self) -> bool:
@@ -619,12 +682,34 @@ class Settings(BaseSettings):
     def _normalise_replica_urls(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(map(_database_url, urls))
 
+    @field_validator("trusted_documents")
+    @classmethod
+    def _readable_manifest(cls, path: Path | None) -> Path | None:
+        if path is not None:
+            read_manifest(path)
+        return path
+
+    @field_validator("trusted_documents_only")
+    @classmethod
+    def _with_documents(cls, only: bool, info: ValidationInfo) -> bool:
+        if only and info.data.get("trusted_documents") is None:
+            raise ValueError(f"needs {PREFIX}TRUSTED_DOCUMENTS, or all documents would be refused")
+        return only
+
     @field_validator("socket_silence_seconds")
     @classmethod
     def _longer_than_until_the_ping(cls, silence: float, info: ValidationInfo) -> float:
         if silence <= info.data.get("socket_ping_seconds", 0):
             raise ValueError(f"must be more than {PREFIX}SOCKET_PING_SECONDS, so that clients can answer the ping")
         return silence
+
+    @field_validator("metrics_port")
+    @classmethod
+    def _is_another_port(cls, metrics: int | None, info: ValidationInfo) -> int | None:
+        given = info.data
+        if metrics is not None and metrics <= given.get("port", 0) < metrics + given.get("workers", 1):
+            raise ValueError(f"must not lead to {PREFIX}PORT: metrics have a port for each process")
+        return metrics
 
     @field_validator("clamd_url")
     @classmethod
@@ -760,6 +845,32 @@ class Settings(BaseSettings):
             raise ValueError(f"is the same as {PREFIX}JWT_SECRET: set that to a new secret, or unset this one")
         return secret
 
+    @field_validator("jwt_claims", mode="before")
+    @classmethod
+    def _parse_claims(cls, given: Any) -> Any:
+        return parse_claims(given) if isinstance(given, str) else given
+
+    @field_validator("jwt_issuers", mode="before")
+    @classmethod
+    def _parse_issuers(cls, given: Any) -> Any:
+        return parse_issuers(given) if isinstance(given, str) else given
+
+    @field_validator("jwt_claims")
+    @classmethod
+    def _of_an_issuer(cls, claims: ClaimMapping | None, info: ValidationInfo) -> ClaimMapping | None:
+        if claims is not None and info.data.get("jwt_jwks_url", "") is None:
+            raise ValueError(
+                f"is set, but {PREFIX}JWT_JWKS_URL is not. Tokens that are signed with a secret have Callout's claims"
+            )
+        return claims
+
+    @field_validator("jwt_issuers")
+    @classmethod
+    def _besides_the_issuer(cls, issuers: tuple[TrustedIssuer, ...], info: ValidationInfo) -> tuple[TrustedIssuer, ...]:
+        if info.data.get("jwt_issuer") in [each.issuer for each in issuers]:
+            raise ValueError(f"has the issuer of {PREFIX}JWT_ISSUER, which is for the tokens of the other settings")
+        return issuers
+
     @field_validator("database_direct_url", "database_replica_urls")
     @classmethod
     def _besides_the_database_url(cls, url: Any, info: ValidationInfo) -> Any:
@@ -796,9 +907,9 @@ class Settings(BaseSettings):
         problems = []
         if self.database_url is None:
             problems.append(f"{PREFIX}DATABASE_URL must be set in production: the embedded server is for development.")
-        if self.jwt_secret is None and self.jwt_jwks_url is None:
+        if self.jwt_secret is None and self.jwt_jwks_url is None and not self.jwt_issuers:
             problems.append(
-                f"{PREFIX}JWT_SECRET or {PREFIX}JWT_JWKS_URL must be set in production;"
+                f"{PREFIX}JWT_SECRET, {PREFIX}JWT_JWKS_URL or {PREFIX}JWT_ISSUERS must be set in production;"
                 " `openssl rand -base64 48` makes a good secret."
             )
         for name, secret in (("JWT_SECRET", self.jwt_secret), ("JWT_SECRET_PREVIOUS", self.jwt_secret_previous)):
@@ -808,6 +919,11 @@ class Settings(BaseSettings):
             problems.append(f"{PREFIX}JWT_SECRET_PREVIOUS is set, but {PREFIX}JWT_SECRET is not: set both, or neither.")
         if self.jwt_jwks_url is not None and not _is_private_enough(self.jwt_jwks_url):
             problems.append(f"{PREFIX}JWT_JWKS_URL must start with https:// in production.")
+        for issuer in self.jwt_issuers:
+            if not all(map(_is_private_enough, filter(None, (issuer.issuer, issuer.jwks_url)))):
+                problems.append(
+                    f"{PREFIX}JWT_ISSUERS: the URLs of {issuer.name} must start with https:// in production."
+                )
         if self.smtp_url is not None and self.mail_from is None:
             problems.append(f"{PREFIX}MAIL_FROM must be set in production to send mail: Callout <support@example.com>.")
         if problems:
@@ -816,7 +932,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _secret_of_development(self) -> Self:
-        if not self.production and self.jwt_secret is None and self.jwt_jwks_url is None:
+        if not (self.production or self.jwt_secret or self.jwt_jwks_url or self.jwt_issuers):
             # The model is frozen; only this default, which needs the data directory, is set later.
             object.__setattr__(self, "jwt_secret", _development_secret(self.data_dir))
         return self

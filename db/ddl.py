@@ -26,8 +26,15 @@ RETURN btrim(regexp_replace(lower(value COLLATE "default"), '[[:space:]\u00a0]+'
 # The pairs of adjacent characters of a text, and its last character. A `tsvector`, because its index can look up the
 # first character of a pair, which is how a single character is found.
 SEARCH_PAIRS = """
-CREATE FUNCTION search_pairs(form text) RETURNS tsvector LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN array_to_tsvector(ARRAY(SELECT substr(form, place, 2) FROM generate_series(1, length(form)) AS place))"""
+CREATE OR REPLACE FUNCTION search_pairs(form text) RETURNS tsvector
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    chars CONSTANT text[] := string_to_array(form, NULL);
+BEGIN
+    RETURN array_to_tsvector(ARRAY(
+        SELECT char || coalesce(next, '') FROM unnest(chars, chars[2:]) AS each (char, next)));
+END
+$$"""
 
 # The query for the pairs that every text containing `form` has.
 SEARCH_PAIRS_QUERY = r"""

@@ -38,6 +38,7 @@ from db.lists.criteria import (
 )
 from db.lists.listing import QUERY, Listing, Ranking, SortKey, Stage, Tier, by_column, by_text, by_time
 from db.lists.page_cursor import parse_text, parse_time
+from db.lists.texts import HasText
 from db.sql import Condition, Row, table
 from db.visibility import ViewerParameter
 
@@ -58,11 +59,29 @@ TECHNICIAN = Entity("Technician", table(models.TechnicianRow), "tec", visibility
 ARTICLE = Entity("Article", table(models.ArticleRow), "art", visibility.article)
 DELIVERY = Entity("Delivery", table(models.DeliveryRow), "dlv", visibility.delivery)
 API_KEY = Entity("ApiKey", table(models.ApiKeyRow), "key", visibility.admins_only)
+IDENTITY = Entity("Identity", table(models.IdentityRow), "idn", visibility.admins_only)
 INBOUND_MESSAGE = Entity("InboundMessage", table(models.InboundMessageRow), "inb", visibility.admins_only)
 AUDIT_ENTRY = Entity("AuditEntry", table(models.AuditEntryRow), "aud", visibility.admins_only)
 
-NODES = (TICKET, NOTE, ATTACHMENT, EVENT, CUSTOMER, PROPERTY, TECHNICIAN, ARTICLE)
-"""The entities that `node(id)` finds."""
+NODES = (
+    TICKET,
+    NOTE,
+    ATTACHMENT,
+    EVENT,
+    CUSTOMER,
+    PROPERTY,
+    TECHNICIAN,
+    ARTICLE,
+    DELIVERY,
+    API_KEY,
+    IDENTITY,
+    INBOUND_MESSAGE,
+    AUDIT_ENTRY,
+)
+"""The entities that `node(id)` finds: all that have ids."""
+
+FEDERATED = (TICKET, CUSTOMER, PROPERTY, TECHNICIAN)
+"""The entities that other subgraphs of a supergraph may extend (Apollo Federation 2)."""
 
 
 def _updated_column(role: Role) -> str:
@@ -97,6 +116,7 @@ TICKETS = Listing(
                     "createdAt": Within(lambda role: "created_at"),
                     "updatedAt": Within(_updated_column),
                     "search": Contains(),
+                    "text": HasText(),
                 },
                 nested=True,
             ),
@@ -110,6 +130,7 @@ TICKETS = Listing(
     ),
     own={Role.TECHNICIAN: ("assigned", "createdForOthers"), Role.CUSTOMER: ("owned",), Role.SERVICE: ("created",)},
     search=("filter", "search"),
+    text=("filter", "text"),
     selective=tuple(("filter", name) for name in ("assignee", "customerId", "propertyId", "createdAt", "updatedAt")),
     enumerated={"STATUS": "status", "PRIORITY": "priority"},
     index_suffix=frozenset({"technician_id"}),
@@ -215,6 +236,18 @@ ARTICLES = Listing(
 )
 
 API_KEYS = Listing(keys={"CREATED_AT": by_time("created_at")}, default=(("CREATED_AT", True),))
+
+IDENTITIES = Listing(
+    keys={"CREATED_AT": by_time("created_at")},
+    default=(("CREATED_AT", True),),
+    criteria=Criteria(
+        {
+            "technicianId": References("technician_id", "tec", "technician"),
+            "customerId": References("customer_id", "cus", "customer"),
+        }
+    ),
+    selective=(("technicianId",), ("customerId",)),
+)
 
 DELIVERIES = Listing(
     keys={"CREATED_AT": by_time("created_at"), "STATE": by_column("state", DeliveryState)},

@@ -158,6 +158,16 @@ class DeliveryState(DocumentedEnum):
     DROPPED = "DROPPED", "Never sent, because nobody confirmed the address or a limit was reached."
 
 
+class TextPart(StrEnum):
+    """Which text on a ticket, in the order in which excerpts are taken from them."""
+
+    DESCRIPTION = "DESCRIPTION"
+    RESOLUTION = "RESOLUTION"
+    NOTE = "NOTE"
+    TRANSCRIPT = "TRANSCRIPT"
+    QUOTED = "QUOTED"
+
+
 class NoteVia(DocumentedEnum):
     """How a note came in."""
 
@@ -195,7 +205,7 @@ class AuditAction(DocumentedEnum):
 
     CREATED = "CREATED", "The object was created, or the token issued."
     UPDATED = "UPDATED", "Fields of the object were changed."
-    REVOKED = "REVOKED", "The API key was revoked, or tokens were."
+    REVOKED = "REVOKED", "The API key or identity was revoked, or tokens were."
     ERASED = "ERASED", "The personal data of the customer were erased."
     LOOKED_UP = "LOOKED_UP", "A technician looked up the customer, whom they did not see before."
 
@@ -211,6 +221,7 @@ class AuditObjectKind(DocumentedEnum):
     API_KEY = "API_KEY", "An API key of a service."
     TOKEN = "TOKEN", "A token, or all tokens of a subject; the object's id is the subject."
     INBOUND_MESSAGE = "INBOUND_MESSAGE", "An inbound message that an admin has reviewed."
+    IDENTITY = "IDENTITY", "An identity: the account with which a technician or customer signs in at a provider."
 
 
 class ArticleMatch(DocumentedEnum):

@@ -26,6 +26,15 @@ class BadInput(ClientError):
     code = "BAD_USER_INPUT"
 
 
+class NoSuchObject(ClientError):
+    """No object has the id, or the viewer does not see it."""
+
+    code = "NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such object, or you cannot see it.")
+
+
 class Forbidden(ClientError):
     """The viewer's role may not read this field or call this mutation."""
 

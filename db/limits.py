@@ -32,6 +32,8 @@ FILE_NAME_MAX = 255
 CONTENT_TYPE_MAX = 127  # RFC 6838, section 4.2, allows 127 on either side of the slash
 REASON_MAX = 500
 OBJECT_ID_MAX = 200
+ISSUER_MAX = 200  # the `iss` of tokens
+TOKEN_SUBJECT_MAX = 200  # their `sub`
 AUDITED_CHANGES_MAX = 20  # fields in one entry of the audit trail
 CLIENT_MAX = 45  # an IPv6 address as text; those that end in an IPv4 address are the longest
 EXCERPT_WORDS = 30
@@ -40,6 +42,7 @@ PROGRESS_MAX = 50  # entries in the progress of a tracked ticket
 
 # Rows of a page.
 PAGE_DEFAULT = 20
+REPRESENTATIONS_MAX = 500  # of entities that a gateway asks for at once
 PAGE_MAX = 100
 
 # A reference is `TKT-` followed by six characters of an alphabet without look-alikes (no I, L, O, 0, 1).

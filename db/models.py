@@ -44,6 +44,7 @@ from db.enums import (
     NoteVia,
     NoticeKind,
     ServiceScope,
+    TextPart,
     TicketCategory,
     TicketEventKind,
     TicketPriority,
@@ -412,6 +413,31 @@ class NoteRow(Base):
     quoted: Mapped[str | None]
 
 
+class TicketTextRow(Base):
+    """The words of a text on a ticket, by which `TicketFilter.text` finds it. `part` says which text it is, and
+    `text_id` is the id of its ticket or note; `internal_only` and `customer_id` are those of the note. Triggers write
+    the row (`db/ddl_texts.py`). It has no foreign keys, whose checks would slow each note: tickets and notes are never
+    deleted."""
+
+    __tablename__ = "ticket_texts"
+    __table_args__ = (
+        CheckConstraint(f"part IN {tuple(map(str, TextPart))}", name="part_known"),
+        Index(
+            "ix_ticket_texts_words",
+            "words",
+            postgresql_using="gin",
+            postgresql_with={"gin_pending_list_limit": 512},
+        ),
+    )
+
+    ticket_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    text_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    part: Mapped[str] = mapped_column(primary_key=True)
+    internal_only: Mapped[bool]
+    customer_id: Mapped[uuid.UUID | None]
+    words: Mapped[str] = mapped_column(TSVECTOR)
+
+
 class AttachmentRow(Base):
     """A file on a ticket, or on one of its notes.
 
@@ -579,6 +605,31 @@ class TokenRevocationRow(Base):
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     subject: Mapped[str | None]
     revoked_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+
+
+class IdentityRow(Base):
+    """A subject of an identity provider, and the technician or customer who it is: who signs in there is this person
+    here. `issuer` and `subject` are the claims of the provider's tokens. A revoked identity stays, so that nobody is
+    linked to it again but by an admin."""
+
+    __tablename__ = "identities"
+    __table_args__ = (
+        present("issuer", limits.ISSUER_MAX),
+        present("subject", limits.TOKEN_SUBJECT_MAX),
+        CheckConstraint("(technician_id IS NULL) <> (customer_id IS NULL)", name="of_one_person"),
+        Index("uq_identities_subject_issuer", "subject", "issuer", unique=True),
+        Index("ix_identities_created_at_id", "created_at", "id"),
+        Index("ix_identities_technician_id_created_at_id", "technician_id", "created_at", "id"),
+        Index("ix_identities_customer_id_created_at_id", "customer_id", "created_at", "id"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    issuer: Mapped[str]
+    subject: Mapped[str]
+    technician_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("technicians.id"))
+    customer_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("customers.id"))
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    revoked_at: Mapped[datetime | None]
 
 
 class IdempotencyKeyRow(Base):
@@ -871,8 +922,8 @@ class InboundMessageRow(Base):
 
 
 class AuditEntryRow(Base):
-    """The audit trail: one row for each change of a customer, property, technician, article, API key or token, and of
-    the settings, written in the transaction of the change (`resolvers/audit.py`).
+    """The audit trail: one row for each change of a customer, property, technician, article, API key, token, identity
+    or the settings, written in the transaction of the change (`resolvers/audit.py`).
 
     `object_id` is the object's global id (`cus_…`), a token's subject, or null for the settings. `actor_id` is the
     subject of the actor's token, or the id of their API key. `client` is the address that the request came from.

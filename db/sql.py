@@ -15,11 +15,13 @@ from typing import Any, TypeAlias
 from sqlalchemy import (
     ColumnClause,
     ColumnElement,
+    DateTime,
     FromClause,
     Label,
     Select,
     Table,
     TableClause,
+    Text,
     cast,
     func,
     literal_column,
@@ -81,6 +83,14 @@ def table(model: type[models.Base]) -> TableClause:
     mapped = model.__table__
     assert isinstance(mapped, Table)
     return light_table(mapped.name, *(light_column(each.name, each.type) for each in mapped.columns))
+
+
+def json_value(value: Expression) -> Expression:
+    """The value as it stands in answers. A time has six digits of a second and an offset, always: PostgreSQL's own JSON
+    leaves out zeros at the end."""
+    if not isinstance(value.type, DateTime):
+        return value
+    return func.to_char(value, literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.USTZH:TZM'"""), type_=Text())
 
 
 def json_rows(array: Expression, **columns: TypeEngine[Any] | type[TypeEngine[Any]]) -> FromClause:

@@ -157,7 +157,7 @@ class TicketChanges(Stream):
     UPDATED or LEFT; and `shown`, whether the viewer may see the ticket, both as the event left it and as it is now."""
 
     def read(self, arguments: Arguments) -> Bound:
-        slots = Slots(words_are_values=True)
+        slots = Slots(words_are_values=True, live=True)
         shape = TICKETS.criteria.read({"filter": arguments.get("filter")}, slots)
         filter = StreamFilter.of(shape, tuple(slots.values))
         return Bound(SHARED.rest(filter.shape), (filter,), conditions=slots.criteria)

@@ -71,7 +71,7 @@ def ticket_counts(shape: CriteriaShape, viewer: ViewerParameter, parameters: Par
         conditions = [
             TICKET.visible(rows, viewer),
             TICKETS.criteria.build(rows, shape, parameters, viewer),
-            *TICKETS.index_conditions(rows, shape, parameters),
+            *TICKETS.index_conditions(rows, shape, parameters, viewer),
         ]
     total = func.coalesce(func.sum(number), 0)
     columns = [total.label("all")]

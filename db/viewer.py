@@ -12,7 +12,8 @@ class Viewer:
     """An authenticated person or program. `id` is the UUID of the technician, customer or API key, or for an admin the
     token's subject. `name` appears on their notes and events. `scope` limits what a service may use; without one it may
     use all that services may. `email` is the address that the token names, if it names one: nobody is mailed there
-    about what they have done themselves. `time_zone` is the name of the zone that they read times in."""
+    about what they have done themselves. `time_zone` is the name of the zone that they read times in. `aliases` are the
+    subject of their token and the id of their identity, by which a revocation of tokens may name them."""
 
     role: Role
     id: str
@@ -20,11 +21,14 @@ class Viewer:
     scope: ServiceScope | None = None
     email: str | None = field(default=None, compare=False)
     time_zone: str = field(default="UTC", compare=False)
+    aliases: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """To whom a token was issued, its `sub`, and when, its `iat` in whole seconds of Unix time."""
+    """To whom a token was issued, its `sub`, and when, its `iat` in whole seconds of Unix time. `also` has what else a
+    revocation may name: the id by which Callout knows the bearer, and that of their identity."""
 
     subject: str
     at: int
+    also: tuple[str, ...] = ()

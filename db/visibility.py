@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import UUID
 
 from db import models
-from db.enums import ActorKind, AttachmentState, Audience, AuditAction, Role, TicketEventKind
+from db.enums import ActorKind, AttachmentState, Audience, AuditAction, Role, TextPart, TicketEventKind
 from db.limits import LOOKED_UP_HOURS
 from db.planner import fence, opaque
 from db.sql import Condition, Row, select_star, table
@@ -163,6 +163,22 @@ def note(row: Row, viewer: ViewerParameter) -> Condition:
         return of_visible_ticket
     public = and_(row.c.internal_only.is_(False), of_visible_ticket)
     return and_(row.c.customer_id == viewer.uuid, public) if viewer.role is Role.CUSTOMER else public
+
+
+def readable_text(row: Row, viewer: ViewerParameter) -> Condition:
+    """Of the texts on a ticket that they see, staff may read all. Services may not read internal notes and what notes
+    quote. Customers may not read the transcript, internal notes, and notes from before the ticket was theirs. These are
+    the rules of `note`, and of the fields `Note.quoted` and `Ticket.chat`."""
+    part: dict[TextPart, ColumnElement[str]] = {each: literal_column(f"'{each}'", Text()) for each in TextPart}
+    if viewer.role is Role.SERVICE:
+        return and_(row.c.internal_only.is_(False), row.c.part != part[TextPart.QUOTED])
+    if viewer.role is Role.CUSTOMER:
+        of_ticket = row.c.part.in_([part[TextPart.DESCRIPTION], part[TextPart.RESOLUTION]])
+        of_their_note = and_(
+            row.c.part.in_([part[TextPart.NOTE], part[TextPart.QUOTED]]), row.c.customer_id == viewer.uuid
+        )
+        return and_(row.c.internal_only.is_(False), or_(of_ticket, of_their_note))
+    return true()
 
 
 def attachment(row: Row, viewer: ViewerParameter) -> Condition:
@@ -317,5 +333,5 @@ def delivery(row: Row, viewer: ViewerParameter) -> Condition:
 
 
 def admins_only(row: Row, viewer: ViewerParameter) -> Condition:
-    """Only admins see settings, API keys, inbound messages and the audit trail."""
+    """Only admins see settings, API keys, identities, inbound messages and the audit trail."""
     return true() if viewer.role is Role.ADMIN else false()

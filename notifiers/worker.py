@@ -18,9 +18,10 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import Final
 
+from db import metrics, tracing
 from db.enums import DeliveryChannel, DeliveryState, NoticeKind
 from db.object_store import ObjectStore
 from db.postgres.outage import is_logged
@@ -43,6 +44,20 @@ OUTAGE_SECONDS: Final = 1.0  # between two attempts to reach the database during
 RELEASE_SECONDS: Final = 60.0  # between two looks for held deliveries that were not released when they could be
 ANSWER_SECONDS: Final = 15.0  # after which a database that does not respond counts as unreachable
 FINISHING_SECONDS: Final = 2.0  # for sends in progress when the worker is stopped
+
+_ATTEMPTS: Final = metrics.Counter(
+    "callout_delivery_attempts",
+    "Attempts to send a delivery, by the state that it is in afterwards: PENDING will be retried.",
+    ("channel", "state"),
+    known=[(channel.value, state) for channel in DeliveryChannel for state in ("SENT", "PENDING", "DEAD")],
+)
+_SENDING: Final = metrics.Histogram(
+    "callout_delivery_attempt_seconds",
+    "How long attempts to send a delivery took.",
+    ("channel",),
+    bounds=metrics.SLOW,
+    known=[(channel.value,) for channel in DeliveryChannel],
+)
 
 TOO_LATE: Final = "No worker sent it in time."
 FILES_GONE: Final = "The files that it was about can no longer be sent."
@@ -171,7 +186,14 @@ class Worker:
         if claim.attempts == 0:
             made = Attempt(DeliveryState.DEAD, TOO_LATE)
         else:
-            made = await attempt(self._sent(claim), self._pace.sending)
+            began = perf_counter()
+            about: tracing.Attributes = {"callout.channel": claim.channel.value, "callout.attempts": claim.attempts}
+            with tracing.span(f"deliver {claim.channel}", about) as span:
+                made = await attempt(self._sent(claim), self._pace.sending)
+                if span is not None:
+                    span.set_attribute("callout.state", made.state.value)
+            _SENDING.observe(perf_counter() - began, claim.channel.value)
+        _ATTEMPTS.add(claim.channel.value, made.state.value)
         pause = min(max(self._pace.pause(claim.attempts), made.after or 0.0), self._pace.give_up)
         self._outcomes.append(AttemptOutcome(claim, made.state, made.said, pause))
 

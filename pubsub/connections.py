@@ -12,9 +12,10 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 from db.viewer import Issued, Viewer
+from pubsub.send_queue import SendQueue
 
 CONNECTIONS_MAX: Final = 50  # of one viewer
 
@@ -60,8 +61,11 @@ class Session:
 
 
 class LiveConnection(ABC):
-    """A WebSocket or a stream of server-sent events. `session` is None until the viewer is admitted."""
+    """A WebSocket or a stream of server-sent events, with the messages that wait for its client. `session` is None
+    until the viewer is admitted."""
 
+    transport: ClassVar[str]
+    queue: SendQueue
     session: Session | None = None
 
     @abstractmethod
@@ -85,6 +89,10 @@ class Connections:
         self._open: set[LiveConnection] = set()
         self._of_viewer: Counter[Viewer] = Counter()
         self._soon = asyncio.Event()
+
+    @property
+    def open(self) -> Collection[LiveConnection]:
+        return self._open
 
     def enter(self, connection: LiveConnection) -> None:
         self._open.add(connection)

@@ -27,6 +27,7 @@ import asyncpg
 
 from db.events.event import AUDIT_ROUTE
 from db.events.stream_cursor import Reset, StreamCursors, StreamPosition, check_position
+from db.metrics import Counter, Histogram
 from db.postgres.outage import is_logged
 from db.postgres.pool import Database
 from pubsub.bell import Bell
@@ -43,6 +44,13 @@ REPLAYS_AT_ONCE: Final = 3
 """The most look-ups for replays at a time, so that clients that come back together leave connections of the pool to
 others. A subscriber that reads slowly waits outside; before that, the subscribers of a viewer take turns."""
 ASKED_MAX: Final = 20_000  # events times groups of a family in one look-up, which takes a tenth of a second
+
+_DELIVERED: Final = Counter("callout_messages_delivered", "Messages about live events, one for each subscriber.")
+_REPLAYED: Final = Histogram(
+    "callout_replay_events",
+    "How many events replays had to look up, also those that do not concern the subscriber.",
+    bounds=(0, 1, 10, 100, 1_000, 5_000, 10_000, 50_000),
+)
 
 UNAVAILABLE: Final = (
     OSError,
@@ -168,6 +176,7 @@ class _Group:
             self._hub.forget(self)
 
     def deliver(self, batch: Batch, payload: bytes, position: StreamPosition) -> None:
+        _DELIVERED.add(amount=len(self.subscribers))
         for entry in list(self.subscribers):
             if batch.number > entry.since:
                 entry.deliver(payload, position)
@@ -259,6 +268,24 @@ class Hub:
 
     async def follow(self) -> None:
         await self._tail.follow()
+
+    @property
+    def lag(self) -> float:
+        """The seconds since the tail has read the event log."""
+        return self._tail.lag
+
+    @property
+    def groups(self) -> int:
+        return len(self._groups)
+
+    @property
+    def families(self) -> int:
+        return len(self._families)
+
+    @property
+    def subscriptions(self) -> int:
+        """The subscriptions in all groups, also those that are being replayed."""
+        return sum(len(group.subscribers) for group in self._groups.values())
 
     def subscribe(self, feed: Feed, subscriber: Subscriber, after: str | None) -> SubscriptionHandle:
         """Delivers the feed's messages to `subscriber`, after the cursor `after` or from now on, until the returned
@@ -365,6 +392,8 @@ class Hub:
                 entry.deliver_now(payload, position)
             entry.ready = entry.resumed = False
             return
+
+        _REPLAYED.observe(checked.events)
 
         async def of(events: Sequence[str]) -> list[Message]:
             async with feed.quota.replays, self._replays:

@@ -13,10 +13,16 @@ from collections import deque
 from collections.abc import Awaitable
 from typing import Final
 
+from db.metrics import Counter
+
 SEND_SECONDS: Final = 10.0  # the longest time that sending one message may take
 QUEUE_MAX: Final = 2_000  # waiting messages
 QUEUE_BYTES_MAX: Final = 4 * 2**20  # their total size
 UNREAD: Final = "Too slow: messages are not read"
+
+_OVERFLOWS: Final = Counter(
+    "callout_send_queue_overflows", "Messages that a full queue did not take; its client was disconnected."
+)
 
 
 class SendQueue:
@@ -34,11 +40,17 @@ class SendQueue:
     def __len__(self) -> int:
         return len(self._messages)
 
+    @property
+    def size(self) -> int:
+        """The size of the messages that wait, in bytes."""
+        return self._bytes
+
     def put(self, message: bytes) -> bool:
         """Adds a message. Never blocks. Returns False, and drops the message, if the queue is full; then disconnect the
         client. A message larger than `QUEUE_BYTES_MAX` fits if nothing else waits."""
         too_large = self._bytes + len(message) > QUEUE_BYTES_MAX and len(self._messages) > 0
         if too_large or len(self._messages) >= QUEUE_MAX:
+            _OVERFLOWS.add()
             return False
         self._messages.append(message)
         self._bytes += len(message)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import xor
+from time import monotonic
 from typing import Any, Final
 
 import asyncpg
@@ -25,6 +26,7 @@ import asyncpg
 from db.events.event import IMAGES, READ, Event
 from db.events.position import AUDIT, HASH, NOW, TICKETS, Position, unseen
 from db.events.stream_cursor import Unsettled
+from db.metrics import SLOW, Counter, Histogram
 from db.postgres.outage import OutageLog
 from db.postgres.pool import OUTAGE, normalised
 from pubsub.bell import Bell
@@ -36,11 +38,18 @@ ANSWER_SECONDS: Final = 5.0  # after which a silent database counts as unavailab
 RETRY_SECONDS: Final = 0.2
 RETRY_SECONDS_MAX: Final = 2.0
 
+_DELAY: Final = Histogram(
+    "callout_tail_delay_seconds",
+    "How old events were when the tail read them; their time is that of the change, before its commit.",
+    bounds=SLOW,
+)
+_HISTORIES: Final = Counter("callout_histories_changed", "Changes of the event log's history, as after a failover.")
+
 _NOW: Final = f"SELECT {NOW} AS position, pg_is_in_recovery() AS recovering"
 
 # A left join, because the position is needed even if there are no new events.
 _NEW_EVENTS: Final = f"""
-SELECT {NOW} AS position, pg_is_in_recovery() AS recovering, added.*, fresh.*
+SELECT {NOW} AS position, pg_is_in_recovery() AS recovering, clock_timestamp() AS read_at, added.*, fresh.*
 FROM (
     SELECT coalesce(array_agg(id::text ORDER BY at, id), '{{}}') AS entries,
         coalesce(bit_xor({HASH}), 0) AS entries_hash
@@ -86,10 +95,16 @@ class Tail:
         self._listeners = 0
         self._wanted = asyncio.Event()
         self._awake = asyncio.Event()
+        self._looked_at = 0.0
         self.number = 0
         """The number of the last batch."""
         self.position = ""
         """The position up to which events have been passed to `on_batch`; outdated while the tail pauses."""
+
+    @property
+    def lag(self) -> float:
+        """The seconds since the tail has read the log; 0 while it pauses. It looks at least every `LOOKING_SECONDS`."""
+        return monotonic() - self._looked_at if self._awake.is_set() else 0.0
 
     def listen(self) -> None:
         """Adds a listener, so that the tail reads. Each call needs a `leave`."""
@@ -157,6 +172,7 @@ class Tail:
             now = await connection.fetchrow(_NOW)
             assert now is not None
             self.position = _position(now)
+            self._looked_at = monotonic()
             self._awake.set()
 
     async def _look(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
@@ -168,10 +184,14 @@ class Tail:
         hash = reduce(xor, (row["hash"] for row in fresh), rows[0]["entries_hash"])
         if not before.holds(Position.parse(self.position), hash):
             logger.warning("the event log's history has changed, as after a failover or a restore")
+            _HISTORIES.add()
             self._on_changed_history()
         elif fresh or entries:
             self.number += 1
+            for row in fresh:
+                _DELAY.observe((row["read_at"] - row["at"]).total_seconds())
             self._on_batch(Batch(self.number, origin, self.position, [Event.of(row) for row in fresh], entries))
+        self._looked_at = monotonic()
         self._looked.set()
         self._looked = asyncio.Event()  # a new one, so that those who wait from now on wait for the next look
 

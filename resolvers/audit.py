@@ -1,5 +1,5 @@
-"""The audit trail: who changed a customer, property, technician, article, API key, token or the settings, when, from
-which address, and what before and after (`db/models.py: AuditEntryRow`).
+"""The audit trail: who changed a customer, property, technician, article, API key, token, identity or the settings,
+when, from which address, and what before and after (`db/models.py: AuditEntryRow`).
 
 An entry is written in the transaction of its change, so neither is ever there without the other. For a table in
 `AUDITED` the statement that writes the row writes the entry too (`with_entry`, which `resolvers/crud.py` uses); for
@@ -20,6 +20,7 @@ import orjson
 from sqlalchemy import (
     CTE,
     ColumnElement,
+    DateTime,
     FromClause,
     Insert,
     Select,
@@ -39,11 +40,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID, array
 
 from db import limits, models
-from db.entities import API_KEY, ARTICLE, CUSTOMER, INBOUND_MESSAGE, NOTE, PROPERTY, TECHNICIAN, TICKET
+from db.entities import API_KEY, ARTICLE, CUSTOMER, IDENTITY, INBOUND_MESSAGE, NOTE, PROPERTY, TECHNICIAN, TICKET
 from db.enums import ActorKind, AuditAction, AuditObjectKind, Role
 from db.ids import is_uuid, new_id
 from db.postgres.statement import Queryable, Statement
-from db.sql import Row, table
+from db.sql import Row, json_value, table
 from db.viewer import Viewer
 from db.visibility import ViewerParameter
 from notifiers.text import shortened
@@ -63,6 +64,7 @@ _PREFIXES: Final = {
     AuditObjectKind.ARTICLE: ARTICLE.prefix,
     AuditObjectKind.API_KEY: API_KEY.prefix,
     AuditObjectKind.INBOUND_MESSAGE: INBOUND_MESSAGE.prefix,
+    AuditObjectKind.IDENTITY: IDENTITY.prefix,
 }
 AUDITED: Final = {
     table(model): kind
@@ -93,7 +95,12 @@ class Author:
 
     @classmethod
     def of(cls, call: Call) -> Self:
-        return cls(ActorKind(call.viewer.role.value), _subject(call.viewer), call.viewer.name, call.client)
+        return cls(ActorKind(call.viewer.role.value), subject(call.viewer), call.viewer.name, call.client)
+
+    @classmethod
+    def person(cls, role: Role, key: str, name: str, client: str | None) -> Self:
+        """A technician or customer, for what they cause before there is a call, such as by signing in."""
+        return cls(ActorKind(role.value), subject(Viewer(role, key, name)), name, client)
 
     @classmethod
     def operator(cls) -> Self:
@@ -115,7 +122,8 @@ class Author:
         }
 
 
-def _subject(viewer: Viewer) -> str:
+def subject(viewer: Viewer) -> str:
+    """By what the audit trail knows a viewer: the subject of the token of an admin, and a global id for the others."""
     match viewer.role:
         case Role.TECHNICIAN:
             return f"{TECHNICIAN.prefix}_{viewer.id}"
@@ -270,11 +278,14 @@ def _redacted(values: Mapping[str, Any] | None) -> str | None:
 
 _REFERENCES: Final = {
     "customer_id": CUSTOMER.prefix,
+    "technician_id": TECHNICIAN.prefix,
     "source_ticket_id": TICKET.prefix,
     "ticket_id": TICKET.prefix,
     "note_id": NOTE.prefix,
 }
 """Columns with keys, each with the prefix of its ids."""
+
+_TIMES: Final = sorted({each.name for audited in AUDITED for each in audited.c if isinstance(each.type, DateTime)})
 
 
 def changes(row: Row, viewer: ViewerParameter) -> FromClause:
@@ -301,4 +312,5 @@ def _text(name: ColumnElement[Any], image: ColumnElement[Any]) -> ColumnElement[
         (name == literal_column(f"'{column}'"), literal_column(f"'{prefix}_'", Text()).concat(value))
         for column, prefix in _REFERENCES.items()
     )
-    return case(*references, else_=value)
+    is_time = name.in_([literal_column(f"'{time}'", Text()) for time in _TIMES])
+    return case(*references, (is_time, json_value(cast(value, DateTime(timezone=True)))), else_=value)

@@ -110,4 +110,5 @@ class FileLinks:
 
 
 def _token(role: Role, viewer_id: str, issued: int) -> Issued:
-    return Issued(_PREFIXES.get(role, "") + viewer_id, issued)
+    # After the name of the provider is what its tokens call the admin (`callout/auth/authenticator.py`).
+    return Issued(_PREFIXES.get(role, "") + viewer_id, issued, (viewer_id.partition(":")[2],))

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Boolean, ColumnElement, FromClause, Text, any_, func, literal_column, select
 
-from db import limits, models
+from db import limits, models, tracing
 from db.compiler.snippets import Draft
 from db.enums import Audience, DeliveryChannel, DeliveryState, NoticeKind
 from db.ids import new_id
@@ -145,7 +145,8 @@ async def send_test(call: Call, input: Input) -> Outcome:
         )
         for recipient in (addresses if email else [""])
     ]
-    made = await asyncio.gather(*(attempt(sender.send(each), TEST_SECONDS) for each in notifications))
+    with tracing.span(f"deliver {channel}", {"callout.channel": channel.value}):
+        made = await asyncio.gather(*(attempt(sender.send(each), TEST_SECONDS) for each in notifications))
     results = [
         {"recipient": notification.recipient or None, "sent": each.state is DeliveryState.SENT, "said": each.said}
         for notification, each in zip(notifications, made, strict=True)

@@ -89,6 +89,14 @@ async def _create(executor: Queryable, call: Call, input: Input, ticket_id: str)
     _check_role(call, input, values, checks)
     if call.viewer.role is Role.CUSTOMER:
         values["customer_id"] = call.viewer.id
+    created = {
+        "id": ticket_id,
+        "source": _source(call, input),
+        "creator_kind": ActorKind(call.viewer.role.value),
+        "creator_id": call.viewer.id,
+    }
+    if not checks.errors and (outcome := await _create_at_once(executor, call, input, values | created)):
+        return outcome
     found: dict[str, Any] = {}
     revealed = True
     if call.viewer.role is Role.SERVICE and input.get("customerId") is None:
@@ -100,18 +108,32 @@ async def _create(executor: Queryable, call: Call, input: Input, ticket_id: str)
     customer = await _check_references(executor, call, values, found if revealed else {}, checks)
     values |= found | _contact(call, input, customer, checks)
     checks.finish()
-    values |= {
-        "id": ticket_id,
-        "customer_linked": found.get("customer_id") is not None,
-        "source": _source(call, input),
-        "creator_kind": ActorKind(call.viewer.role.value),
-        "creator_id": call.viewer.id,
-    }
+    values |= created | {"customer_linked": found.get("customer_id") is not None}
     if input.get("chat") is not None:
         await write(executor, call, values)
         await _keep_chat(executor, call, ticket_id, input)
         return Outcome(ticket_id)
     return Outcome(ticket_id, answer=(await write(executor, call, values, call.answer(ticket_id))).answer)
+
+
+async def _create_at_once(executor: Queryable, call: Call, input: Input, values: Mapping[str, Any]) -> Outcome | None:
+    """Look the customer up and write the ticket in one statement, if it refers to nobody else. Returns None, with
+    nothing written, if it does, or something is wrong, which remains to be found out."""
+    checks = Checks()
+    contact = _contact_given(input.get("contact") or {}, checks)
+    others = (input.get("chat"), values.get("property_id"), values.get("technician_id"))
+    if call.viewer.role is Role.SERVICE or values.get("customer_id") is None or any(others) or checks.errors:
+        return None
+    written = await event_log.create(
+        executor,
+        call.viewer,
+        {**values, **contact, "customer_linked": False, "reference": draw_reference()},
+        customer=_customer_to_choose(call.viewer.role),
+        parameters={"viewer": call.viewer.id},
+        deliveries=deliveries(call.viewer, rules.of_creation(None)),
+        answer=call.answer(values["id"]),
+    )
+    return None if written is None else Outcome(values["id"], answer=written.answer)
 
 
 async def update(call: Call, input: Input) -> Outcome:
@@ -446,6 +468,13 @@ def _source(call: Call, input: Input) -> TicketSource:
 
 
 @cache
+def _customer_to_choose(role: Role) -> Condition:
+    """A customer for whom the viewer may create a ticket."""
+    viewer = ViewerParameter(role, bindparam("viewer", type_=Text()))
+    return and_(_CUSTOMERS.c.erased_at.is_(None), visibility.customer_to_choose(_CUSTOMERS, viewer))
+
+
+@cache
 def _customer_and_property(role: Role) -> Statement:
     """The customer and the property with the given ids, as far as they exist and the viewer may choose them: `kind`,
     `owner`, which is the customer's id, and the customer's contact details."""
@@ -456,11 +485,7 @@ def _customer_and_property(role: Role) -> Statement:
         _CUSTOMERS.c.name,
         _CUSTOMERS.c.email,
         _CUSTOMERS.c.phone,
-    ).where(
-        _CUSTOMERS.c.id == bindparam("customer", type_=_UUID),
-        _CUSTOMERS.c.erased_at.is_(None),
-        visibility.customer_to_choose(_CUSTOMERS, viewer),
-    )
+    ).where(_CUSTOMERS.c.id == bindparam("customer", type_=_UUID), _customer_to_choose(role))
     property = select(literal_column("'property'"), _PROPERTIES.c.customer_id, null(), null(), null()).where(
         _PROPERTIES.c.id == bindparam("property", type_=_UUID), visibility.site_to_choose(_PROPERTIES, viewer)
     )

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
-from sqlalchemy import FromClause, Text, and_, case, cast, exists, func, literal_column, not_, or_, select
-from sqlalchemy.dialects.postgresql import JSON, UUID
+from sqlalchemy import (
+    DateTime,
+    FromClause,
+    Text,
+    and_,
+    case,
+    cast,
+    column,
+    exists,
+    func,
+    literal,
+    literal_column,
+    not_,
+    null,
+    or_,
+    select,
+    true,
+)
+from sqlalchemy.dialects.postgresql import JSON, TSQUERY, UUID, array
 
 from db import models
 from db.compiler.selection import Bound
 from db.compiler.snippets import OWN, Draft
 from db.entities import TICKET, TICKETS
-from db.enums import ActorKind, Role, TicketEventKind
+from db.enums import ActorKind, Role, TextPart, TicketEventKind
 from db.ids import key_of
-from db.limits import PROGRESS_MAX
+from db.limits import EXCERPT_WORDS, PROGRESS_MAX
 from db.lists.criteria import Parameters, Slots, only_one, storable
+from db.lists.texts import TERM, queries_of
+from db.planner import fence, number
 from db.sql import EMPTY, Condition, Expression, Row, json_rows, table
 from db.ticket_totals import ticket_counts
-from db.visibility import ViewerParameter
+from db.visibility import ViewerParameter, readable_text
 from resolvers import guesses
 from resolvers.grace import in_grace
 from resolvers.mutation import Input
@@ -32,7 +51,36 @@ def has_chat(row: Row) -> Condition:
 def chat(row: Row, viewer: ViewerParameter) -> FromClause:
     """The transcript's messages in order: `author`, `body` and `at`, as text."""
     messages = select(_CHATS.c.messages).where(_CHATS.c.ticket_id == row.c.id).correlate(row).scalar_subquery()
-    return json_rows(messages, author=Text, body=Text, at=Text)
+    return json_rows(messages, author=Text, body=Text, at=DateTime(timezone=True))
+
+
+def is_searched(row: Row) -> Condition:
+    """Whether the row is from a list of tickets that have the words of a text, and so has that text."""
+    return literal(TERM in row.c)
+
+
+def excerpt(row: Row, viewer: ViewerParameter) -> FromClause:
+    """The passage of the ticket's texts that has the most words of the text that is searched for, in pieces: `text`,
+    and `matched` for such a word. It is from the text with the most of them, among those that the viewer may read."""
+    term = row.c[TERM] if TERM in row.c else cast(null(), Text)
+    # Fenced, so that the queries are made once.
+    asked = fence(select(queries_of(term).label("queries"))).correlate(row).subquery("asked")
+    texts = table(models.TicketTextRow).alias()
+    word = func.unnest(asked.c.queries).table_valued(column("query", TSQUERY)).render_derived()
+    words = select(func.count()).select_from(word).where(texts.c.words.op("@@")(word.c.query))
+    number_of_words = words.correlate(texts, asked).scalar_subquery()
+    parts = array([literal_column(f"'{part}'", Text()) for part in TextPart])
+    best = (
+        select(func.ticket_text(texts.c.text_id, texts.c.part))
+        .where(texts.c.ticket_id == row.c.id, readable_text(texts, viewer), number_of_words > number(0))
+        .order_by(number_of_words.desc(), func.array_position(parts, texts.c.part), texts.c.text_id)
+        .limit(number(1))
+        .correlate(row, asked)
+        .scalar_subquery()
+    )
+    pieces = func.text_excerpt(best, asked.c.queries, number(EXCERPT_WORDS)).table_valued("text", "matched", "ord")
+    found = pieces.lateral("pieces")
+    return select(found.c.text, found.c.matched, found.c.ord).select_from(asked.join(found, true())).subquery("excerpt")
 
 
 def allowed_statuses(row: Row, viewer: ViewerParameter) -> Expression:
@@ -68,7 +116,15 @@ def ticket_by(draft: Draft) -> tuple[Row, list[Condition]]:
 
 def read_status_counts(arguments: Input) -> Bound:
     """The argument shape and the values of the filter."""
-    slots = Slots()
+    return _read_filter(arguments, Slots())
+
+
+def read_live_status_counts(arguments: Input) -> Bound:
+    """The same for a subscription."""
+    return _read_filter(arguments, Slots(live=True))
+
+
+def _read_filter(arguments: Input, slots: Slots) -> Bound:
     shape = TICKETS.criteria.read(arguments, slots)
     return Bound(shape, tuple(slots.values), conditions=slots.criteria)
 

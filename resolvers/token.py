@@ -45,7 +45,8 @@ async def revoke(call: Call, input: Input) -> Outcome:
         revoked_at = await _REVOKE.fetchval(transaction, id=new_id(), subject=subject)
         revocation = {"revoked_at": revoked_at, "everyone": subject is None}
         await audit.record(transaction, call, AuditAction.REVOKED, AuditObjectKind.TOKEN, subject, None, revocation)
-    return Outcome(extra={"revokedAt": revoked_at.astimezone(UTC).isoformat(), "subject": subject})
+    shown = revoked_at.astimezone(UTC).isoformat(timespec="microseconds")
+    return Outcome(extra={"revokedAt": shown, "subject": subject})
 
 
 def keys_made(outcome: Row, viewer: ViewerParameter) -> FromClause:

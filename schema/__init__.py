@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import strawberry
@@ -22,6 +23,8 @@ from schema.customer import CustomerMutations, CustomerQueries
 from schema.delivery import DeliveryMutations, DeliveryQueries
 from schema.event import TicketEvent
 from schema.executor import Executor
+from schema.federation import REPRESENTATION, FederationQueries, Representation
+from schema.identity import IdentityMutations, IdentityQueries
 from schema.inbound import InboundMutations, InboundQueries
 from schema.node import NodeQueries
 from schema.note import Note, NoteMutations
@@ -47,8 +50,10 @@ class Query(
     DeliveryQueries,
     SupportSettingsQueries,
     ApiKeyQueries,
+    IdentityQueries,
     InboundQueries,
     AuditQueries,
+    FederationQueries,
 ): ...
 
 
@@ -65,6 +70,7 @@ class Mutation(
     SupportSettingsMutations,
     ApiKeyMutations,
     TokenMutations,
+    IdentityMutations,
     InboundMutations,
 ): ...
 
@@ -79,9 +85,10 @@ def _parse_time(value: Any) -> datetime:
 
 DATE_TIME = ScalarDefinition(
     name="DateTime",
-    description="A date and time with a UTC offset (ISO 8601), to the microsecond, such as `2026-11-23T08:15:00Z`.",
+    description="A date and time with a UTC offset (ISO 8601), such as `2026-11-23T08:15:00Z`. Answers have always six "
+    "digits of a second: `2026-11-23T08:15:00.000000+00:00`.",
     specified_by_url="https://datatracker.ietf.org/doc/html/rfc3339",
-    serialize=datetime.isoformat,
+    serialize=partial(datetime.isoformat, timespec="microseconds"),
     parse_value=_parse_time,
     parse_literal=None,
 )
@@ -93,7 +100,7 @@ def build() -> strawberry.Schema:
         mutation=Mutation,
         subscription=Subscription,
         types=[Note, Attachment, TicketEvent],
-        config=StrawberryConfig(scalar_map={datetime: DATE_TIME}),
+        config=StrawberryConfig(scalar_map={datetime: DATE_TIME, Representation: REPRESENTATION}),
         execution_context_class=Executor,
     )
     core = graphql_schema(built)
@@ -110,7 +117,8 @@ def build() -> strawberry.Schema:
                         field.resolve = _answer
     for root in filter(None, (core.query_type, core.mutation_type, core.subscription_type)):
         for name, field in root.fields.items():
-            check_scopes(f"{root.name}.{name}", field.extensions[MAPPING])
+            if name != "_service":  # a description of the schema, as `__schema` is
+                check_scopes(f"{root.name}.{name}", field.extensions[MAPPING])
     return built
 
 

@@ -10,12 +10,12 @@ from db.entities import API_KEY, API_KEYS
 from db.enums import ADMINS, ServiceScope
 from db.limits import NAME_MAX
 from resolvers import api_key
-from schema.common import Connection, Edge, Payload
+from schema.common import Connection, Edge, Node, Payload
 from schema.fields import column, connection, given, global_id, mutation, one, optional, outcome_extra, part
 
 
 @strawberry.type(description="A key that authenticates a service, such as the chatbot or the e-mail gateway.")
-class ApiKey:
+class ApiKey(Node):
     id: strawberry.ID = global_id(API_KEY, "The API key's id.")
     name: str = column("name", "The name of the service that uses the key.")
     prefix: str = column("prefix", "The first characters of the key, by which it can be recognized.")

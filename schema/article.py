@@ -11,7 +11,7 @@ from db.entities import ARTICLE, ARTICLES, TICKET
 from db.enums import ADMINS, CHATBOTS, ArticleMatch
 from db.limits import EXCERPT_WORDS, PROBLEM_MAX, SEARCH_MAX, SOLUTION_MAX
 from resolvers import article
-from schema.common import Connection, Edge, Node, Payload
+from schema.common import Connection, Edge, ExcerptPiece, Node, Payload
 from schema.fields import (
     IDEMPOTENCY,
     argument,
@@ -46,12 +46,6 @@ class Article(Node):
     )
     created_at: datetime = column("created_at", "When the article was created.")
     updated_at: datetime = column("updated_at", "When the article was last updated.")
-
-
-@strawberry.type(description="A piece of an excerpt. Joined in order, the pieces form the passage.")
-class ExcerptPiece:
-    text: str = column("text", "The text of the piece, without markup, including spaces and line breaks.")
-    matched: bool = column("matched", "Whether the piece is a word that matches the search.")
 
 
 @strawberry.type(description="An article in a list, with its cursor.")

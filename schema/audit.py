@@ -10,7 +10,7 @@ from db.entities import AUDIT_ENTRIES, AUDIT_ENTRY
 from db.enums import ADMINS, ActorKind, AuditAction, AuditObjectKind
 from db.limits import AUDITED_CHANGES_MAX
 from resolvers import audit
-from schema.common import Actor, Connection, Edge
+from schema.common import Actor, Connection, Edge, Node
 from schema.fields import argument, column, connection, embedded, global_id, items, optional, part
 from schema.ticket import DateTimeRange
 
@@ -28,7 +28,7 @@ class AuditChange:
     description="An entry of the audit trail: a change of a customer, property, technician, article, API key or token, "
     "or of the settings."
 )
-class AuditEntry:
+class AuditEntry(Node):
     id: strawberry.ID = global_id(AUDIT_ENTRY, "The entry's id.")
     at: datetime = column("at", "When the change was made.")
     action: AuditAction = column("action", "What was done.")

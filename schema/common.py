@@ -63,6 +63,12 @@ class Edge:
     cursor: str = part("The page cursor of this item, to pass as `after` or `before`.")
 
 
+@strawberry.type(description="A piece of an excerpt. Joined in order, the pieces form the passage.")
+class ExcerptPiece:
+    text: str = column("text", "The text of the piece, without markup, including spaces and line breaks.")
+    matched: bool = column("matched", "Whether the piece is a word that matches the search.")
+
+
 @strawberry.type(description="The person or program that did something.")
 class Actor:
     kind: enums.ActorKind = column("kind", "The kind of actor.")

@@ -10,7 +10,7 @@ import strawberry
 from db.entities import DELIVERIES, DELIVERY, TICKET
 from db.enums import ADMINS, Audience, DeliveryChannel, DeliveryState, NoticeKind
 from resolvers import delivery
-from schema.common import Connection, Edge, Payload
+from schema.common import Connection, Edge, Node, Payload
 from schema.fields import argument, column, connection, given, global_id, mutation, one, optional, part
 from schema.ticket import DateTimeRange
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @strawberry.type(description="A notification on its way to one recipient: one for each event, channel and recipient.")
-class Delivery:
+class Delivery(Node):
     id: strawberry.ID = global_id(DELIVERY, "The delivery's id.")
     ticket: Annotated[Ticket, strawberry.lazy("schema.ticket")] = one(
         TICKET, "ticket_id", "The ticket that the notification concerns."

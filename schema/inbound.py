@@ -11,7 +11,7 @@ from db.entities import INBOUND_MESSAGE, INBOUND_MESSAGES, NOTE, TICKET
 from db.enums import ADMINS, CHATBOTS, MAIL_GATEWAYS, InboundOutcome, IngestOutcome, Role
 from db.limits import MAIL_RECIPIENTS_MAX, MAIL_TEXT_MAX, SUBJECT_MAX
 from resolvers import inbound, inbound_review
-from schema.common import Connection, Edge, Payload
+from schema.common import Connection, Edge, Node, Payload
 from schema.fields import argument, column, connection, given, global_id, mutation, one, optional, outcome_extra, part
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @strawberry.type(description="An e-mail that Callout received, and the outcome of processing it.")
-class InboundMessage:
+class InboundMessage(Node):
     id: strawberry.ID = global_id(INBOUND_MESSAGE, "The message's id.")
     received_at: datetime = column("received_at", "When Callout received the message.")
     outcome: InboundOutcome = column("outcome", "The outcome of processing the message.")

@@ -16,11 +16,13 @@ from schema.fields import argument, mapped
 class NodeQueries:
     node: Node | None = mapped(
         NodeById(NODES, scopes=CHATBOTS),
-        "The object with this id; null if it does not exist or you cannot see it.",
+        "The object with this id; null, with an error, if the id is not valid, or the object does not exist or you "
+        "cannot see it.",
         [argument("id", strawberry.ID, "The object's id.")],
     )
     nodes: list[Node | None] = mapped(
         NodesByIds(NODES, scopes=CHATBOTS),
-        "The objects with these ids, in the same order; null for each that does not exist or that you cannot see.",
+        "The objects with these ids, in the same order; null, with an error at its place, for each whose id is not "
+        "valid, that does not exist or that you cannot see.",
         [argument("ids", list[strawberry.ID], f"The objects' ids, at most {PAGE_MAX}.")],
     )

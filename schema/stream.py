@@ -137,7 +137,7 @@ class Subscription:
         ],
     )
     ticket_counts_changed: TicketCounts = mapped(
-        LiveValue(ticket_fields.status_counts, ticket_fields.read_status_counts, scopes=CHATBOTS),
+        LiveValue(ticket_fields.status_counts, ticket_fields.read_live_status_counts, scopes=CHATBOTS),
         "The number of tickets that you can see in each status: sent at once, and again after "
         "changes, at most four times a second.",
         [

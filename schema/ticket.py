@@ -46,6 +46,7 @@ from db.limits import (
     CHAT_MESSAGES_MAX,
     CONVERSATION_ID_MAX,
     DESCRIPTION_MAX,
+    EXCERPT_WORDS,
     NAME_MAX,
     PHONE_MAX,
     PROGRESS_MAX,
@@ -54,10 +55,11 @@ from db.limits import (
     SUBJECT_MAX,
 )
 from db.lists.criteria import CRITERIA_MAX
+from db.lists.texts import CONDITIONS
 from db.ticket_totals import ALL_TICKETS
 from resolvers import ticket, ticket_fields
 from resolvers.mutation import user_errors
-from schema.common import Connection, Edge, Node, Payload, UserError
+from schema.common import Connection, Edge, ExcerptPiece, Node, Payload, UserError
 from schema.fields import (
     IDEMPOTENCY,
     IF_VERSION,
@@ -214,6 +216,14 @@ class Ticket(Node):
 @strawberry.type(description="A ticket in a list, with its cursor.")
 class TicketEdge(Edge):
     node: Ticket = part("The ticket.")
+    excerpt: list[ExcerptPiece] | None = items(
+        ticket_fields.excerpt,
+        f"The passage that has the most words of the filter's `text`, at most {EXCERPT_WORDS} words, from one of the "
+        "texts on the ticket that you can read; null if the filter has no `text`, or has it below `and`, `or` or "
+        "`not` only.",
+        most=2 * EXCERPT_WORDS + 1,
+        present=ticket_fields.is_searched,
+    )
 
 
 @strawberry.type(description="A page of tickets.")
@@ -246,7 +256,7 @@ class AssigneeFilter:
 
 @strawberry.input(
     description=f"A filter for tickets. All conditions must hold. At most {CRITERIA_MAX} conditions, including nested "
-    "ones."
+    f"ones; a `text` counts as {CONDITIONS}."
 )
 class TicketFilter:
     status: list[TicketStatus] | None = optional("The status is one of these.")
@@ -267,6 +277,13 @@ class TicketFilter:
         "contact's e-mail address or phone, the property's address or an account number, even as part of a word. At "
         f"most {SEARCH_MAX} characters. Case, accents and apostrophes make no difference, nor does how a phone number "
         "is written. Services search the reference, the subject and the contact's name."
+    )
+    text: str | None = optional(
+        "Each of these words, in any order, is in the description, the resolution, a note, what a note quotes, or the "
+        "transcript, as far as you can read them; the words need not be in the same text. A word also matches the "
+        "beginning of a longer one, unless it has only one or two plain letters or digits. At most "
+        f"{SEARCH_MAX} characters. Case, accents and apostrophes make no difference, and punctuation only parts words. "
+        "`TicketEdge.excerpt` shows where. Subscriptions and `ticketEvents` refuse it."
     )
     and_: list[TicketFilter] | None = optional("All of these filters match as well.", name="and")
     or_: list[TicketFilter] | None = optional("At least one of these filters matches as well.", name="or")

@@ -1,8 +1,6 @@
 """Authentication: turns a bearer token into a `Viewer`.
 
-A token is a service's API key or a JWT. If a JWKS URL is configured, a JWT that names a key (`kid`) is checked with
-that key of the issuer's (RS256, ES256); any other JWT is checked with the configured secrets (HS256). The algorithms
-that go with each key are fixed here: the algorithm that a token names can only make it fail.
+A token is a service's API key or a JWT, which `callout/auth/verifier.py` verifies and `callout/auth/claims.py` reads.
 
 Technicians, customers and API keys are looked up in the database. The result is remembered for `REMEMBER_SECONDS`, so a
 warm request costs one dictionary lookup, and a revoked key or a deactivated technician is refused within that time.
@@ -17,43 +15,42 @@ import math
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 import jwt
 from sqlalchemy import Text, and_, any_, bindparam, cast, extract, func, null, or_, select, union_all
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
 
-from callout.auth.jwks import ALGORITHMS, KeySet
+from callout.auth.claims import Bearer, bearer_of, said
 from callout.auth.key_uses import KeyUses
 from callout.auth.revocations import Revocations
+from callout.auth.verifier import LEEWAY_SECONDS as LEEWAY_SECONDS
+from callout.auth.verifier import Verified, Verifier
+from callout.http.context import CURRENT
 from callout.http.errors import AuthenticationUnavailable, HttpError, Unauthenticated
 from callout.settings import Settings
 from db.enums import Role, ServiceScope
 from db.ids import is_uuid
-from db.limits import EMAIL_MAX, NAME_MAX
 from db.models import ApiKeyRow, CustomerRow, TechnicianRow
-from db.postgres.pool import OUTAGE
-from db.postgres.statement import Queryable, Statement
+from db.postgres.pool import OUTAGE, Database, Replaced
+from db.postgres.statement import Statement
 from db.viewer import Issued, Viewer
 from notifiers.company_profile import zone_of
+from resolvers import audit, identity
+
+T = TypeVar("T")
 
 REMEMBER_SECONDS = 1.0
 REMEMBERED_MAX = 10_000
 LOOKUP_SECONDS = 5.0
-LEEWAY_SECONDS = 5  # by which an issuer's clock may differ from ours
 AUTHORIZATION_MAX = 8_192  # characters
 SCOPE_CLAIM = "service_scope"
 
 _BEARER = re.compile(r"bearer ([A-Za-z0-9_.-]+)", re.IGNORECASE)
+_BEARER_SCHEME = re.compile(r"bearer +[^ ]", re.IGNORECASE)
 _API_KEY = re.compile(r"callout_[A-Za-z0-9_-]{43}")
-# Only text that PostgreSQL can store and a log can show: no control characters, no lone surrogates.
-_TEXT = re.compile(rf"(?!\s*$)[^\x00-\x1f\x7f\ud800-\udfff]{{1,{NAME_MAX}}}")
-
-_JWT = jwt.PyJWT({"enforce_minimum_key_length": True, "require": ["sub", "role", "iss", "aud", "exp", "iat"]})
-_ROLES = {role.value.lower(): role for role in Role}
-_SCOPES = {scope.value.lower(): scope for scope in ServiceScope}
 
 KEYS = ARRAY(UUID(as_uuid=False))
 
@@ -142,14 +139,10 @@ class Authenticator:
     """Authenticates requests. One for each process; `close()` it before the database. Run `follow_revocations()` and
     `uses.write()` for as long as the process serves."""
 
-    def __init__(self, settings: Settings, database: Queryable) -> None:
+    def __init__(self, settings: Settings, database: Database) -> None:
         self._database = database
-        self._secrets = [secret for secret in (settings.jwt_secret, settings.jwt_secret_previous) if secret]
-        self._lifetime = settings.jwt_lifetime.total_seconds()
+        self._verifier = Verifier(settings)
         self._zone = settings.time_zone
-        self._issuer = settings.jwt_issuer
-        self._audience = settings.jwt_audience
-        self._keys = KeySet(settings.jwt_jwks_url) if settings.jwt_jwks_url else None
         self._known: OrderedDict[str | None, tuple[Viewer | Unauthenticated, float]] = OrderedDict()
         self._looking: dict[str, asyncio.Task[Viewer | HttpError]] = {}
         self._revocations = Revocations(settings.jwt_lifetime, LEEWAY_SECONDS)
@@ -176,9 +169,9 @@ class Authenticator:
         claims = jwt.decode(token, options={"verify_signature": False})  # verified when it was authenticated
         return int(claims["exp"]) + LEEWAY_SECONDS, False
 
-    def issued(self, authorization: str) -> Issued:
+    def issued(self, authorization: str, viewer: Viewer) -> Issued:
         """Returns to whom and when the JWT of an authenticated request was issued."""
-        return _issued(jwt.decode(authorization.partition(" ")[2], options={"verify_signature": False}))
+        return _issued(jwt.decode(authorization.partition(" ")[2], options={"verify_signature": False}), viewer)
 
     def is_revoked(self, issued: Issued) -> bool:
         """Whether a revocation that has been read covers the token."""
@@ -232,15 +225,16 @@ class Authenticator:
             task.cancel()
         if looking:
             await asyncio.wait(looking, timeout=LOOKUP_SECONDS)
-        if self._keys is not None:
-            await self._keys.close()
+        await self._verifier.close()
 
     async def _identify(self, authorization: str | None) -> Viewer | HttpError:
         if authorization is None:
             return Unauthenticated("A bearer token is required.", reason="no token")
         bearer = _BEARER.fullmatch(authorization) if len(authorization) <= AUTHORIZATION_MAX else None
+        if bearer is None and not _BEARER_SCHEME.match(authorization):
+            return Unauthenticated("The Authorization header has no bearer token.", reason="not a bearer token")
         if bearer is None:
-            return Unauthenticated(reason="not a bearer token")
+            return Unauthenticated(reason="no token has these characters, or so many")
         task = self._looking.get(authorization)
         if task is None:
             task = asyncio.create_task(self._look_up(authorization, bearer[1]))
@@ -260,14 +254,19 @@ class Authenticator:
                 outcome, seconds_left = await self._service(token)
                 until += min(0.0, seconds_left - REMEMBER_SECONDS)
             else:
-                claims = await self._verify(token)
-                now = time.time()
+                verified = await self._verify(token)
+                claims, now = verified.claims, time.time()
                 until += min(now + REMEMBER_SECONDS, int(claims["exp"]) + LEEWAY_SECONDS) - (now + REMEMBER_SECONDS)
-                outcome = await self._viewer(claims) or Unauthenticated(reason="unknown or inactive")
+                try:
+                    outcome = await self._viewer(verified)
+                except Unauthenticated as refused:
+                    outcome = refused
                 # Only now: a reading during the look-up could not make this process forget what it does not remember
                 # yet.
-                if self._revocations.cover(_issued(claims)):
-                    outcome = Unauthenticated("The token has been revoked.", reason="revoked")
+                if self._revocations.cover(_issued(claims, outcome)):
+                    outcome = Unauthenticated(
+                        "The token has been revoked.", reason=f"revoked, of {said(claims.get('sub'))}"
+                    )
         except HttpError as error:
             return error
         self._remember(authorization, outcome, until)
@@ -285,77 +284,81 @@ class Authenticator:
         self.uses.note(str(row["id"]))
         return Viewer(Role.SERVICE, str(row["id"]), row["name"], scope, time_zone=self._zone), seconds_left
 
-    async def _verify(self, token: str) -> dict[str, Any]:
-        """Returns the claims of a JWT after checking its signature, issuer, audience, times and lifetime. Raises
-        `Unauthenticated` if one of them is wrong."""
-        try:
-            kid = jwt.get_unverified_header(token).get("kid")
-            if self._keys is not None and kid is not None:
-                key = await self._keys.find(kid)
-                if key is not None:
-                    return self._check_lifetime(self._decode(token, key, ALGORITHMS))
-            elif self._secrets:
-                return self._check_lifetime(self._decode_with_a_secret(token))
-            raise Unauthenticated(reason="unknown signing key")
-        except jwt.ExpiredSignatureError:
-            raise Unauthenticated("The token has expired.", reason="expired") from None
-        except jwt.PyJWTError as error:
-            raise Unauthenticated(reason=type(error).__name__) from None
+    async def _verify(self, token: str) -> Verified:
+        return await self._verifier.verify(token)
 
-    def _decode(self, token: str, key: str | jwt.PyJWK, algorithms: list[str]) -> dict[str, Any]:
-        return _JWT.decode(token, key, algorithms, audience=self._audience, issuer=self._issuer, leeway=LEEWAY_SECONDS)
+    async def _viewer(self, verified: Verified) -> Viewer:
+        """Returns the viewer that the claims name. Raises `Unauthenticated` if there is none, or the claims are
+        unusable."""
+        claims, issuer = verified.claims, verified.issuer
+        bearer = bearer_of(claims, verified.mapping)
+        zone = self._zone_of(claims)
+        if bearer.role not in _PEOPLE:
+            # The subjects of two providers are different people.
+            subject = bearer.subject if issuer is None else f"{issuer.name}:{bearer.subject}"
+            return Viewer(bearer.role, subject, bearer.name or "", bearer.scope, bearer.email, zone, (bearer.subject,))
+        if bearer.id is not None:
+            key, name = await self._person(bearer.role, bearer.id)
+            aliases: tuple[str, ...] = (bearer.subject,)
+        else:
+            known = await self._linked(verified, bearer)
+            key, name, aliases = known.person_id, known.name, (bearer.subject, known.global_id)
+        return Viewer(bearer.role, key, name, None, bearer.email, zone, aliases)
 
-    def _decode_with_a_secret(self, token: str) -> dict[str, Any]:
-        """Tries every secret, also after one has fitted: how long it takes does not reveal which one that was. If none
-        fits, raises the error of the one that has signed the token, if there is one."""
-        claims: dict[str, Any] | None = None
-        refusal: jwt.PyJWTError | None = None
-        for secret in self._secrets:
-            try:
-                claims = self._decode(token, secret, ["HS256"])
-            except jwt.InvalidSignatureError as error:
-                refusal = refusal or error
-            except jwt.PyJWTError as error:
-                refusal = error
-        if claims is None:
-            assert refusal is not None
-            raise refusal
-        return claims
-
-    def _check_lifetime(self, claims: dict[str, Any]) -> dict[str, Any]:
-        """Raises `Unauthenticated` unless `iat` and `exp` are numbers, as the library does not require, no further
-        apart than a token may be valid."""
-        if not (_is_time(claims["iat"]) and _is_time(claims["exp"])):
-            raise Unauthenticated(reason="iat or exp is not a number")
-        if int(claims["exp"]) - int(claims["iat"]) > self._lifetime:
-            raise Unauthenticated("The token is valid for longer than this server allows.", reason="lifetime")
-        return claims
-
-    async def _viewer(self, claims: dict[str, Any]) -> Viewer | None:
-        """Returns the viewer that the claims name, or None if the database has no such person, or an inactive one.
-        Raises `Unauthenticated` if the claims are unusable."""
-        subject, name = claims["sub"], claims.get("name")
-        role = _ROLES.get(claims["role"]) if isinstance(claims["role"], str) else None
-        if role is None:
-            raise Unauthenticated(reason="unknown role")
-        scope = _scope(claims.get(SCOPE_CLAIM), role)
-        if role in _PEOPLE:
-            prefix, statement = _PEOPLE[role]
-            found, _, key = subject.partition("_")
-            if found != prefix or not is_uuid(key):
-                raise Unauthenticated(reason="subject does not fit the role")
-            return await self._find(role, statement, claims, id=key)
-        if not _TEXT.fullmatch(subject) or not isinstance(name, str) or not _TEXT.fullmatch(name):
-            raise Unauthenticated(reason="invalid subject or name")
-        return Viewer(role, subject, name, scope, _email(claims), self._zone_of(claims))
-
-    async def _find(
-        self, role: Role, statement: Statement, claims: Mapping[str, Any], **values: object
-    ) -> Viewer | None:
-        row = await self._fetch_row(statement, **values)
+    async def _person(self, role: Role, global_id: str) -> tuple[str, str]:
+        """The key and the name of an active technician or customer whose id the token has. Raises `Unauthenticated` if
+        there is none."""
+        prefix, statement = _PEOPLE[role]
+        found, _, key = global_id.partition("_")
+        if found != prefix or not is_uuid(key):
+            raise Unauthenticated(
+                f"The token's subject is not the id of a {role.lower()}.",
+                reason=f"the role is {role.lower()}, and the id {said(global_id)} is not {prefix}_…",
+            )
+        row = await self._fetch_row(statement, id=key)
         if row is None:
-            return None
-        return Viewer(role, str(row["id"]), row["name"], email=_email(claims), time_zone=self._zone_of(claims))
+            raise _nobody(f"{said(global_id)} is unknown or inactive")
+        return str(row["id"]), row["name"]
+
+    async def _linked(self, verified: Verified, bearer: Bearer) -> identity.Known:
+        """The person to whom the token's subject is linked. Raises `Unauthenticated` if there is none."""
+        issuer = verified.claims["iss"]
+        known = await self._look_at(lambda: identity.find(self._database, issuer, bearer.subject))
+        if known is None:
+            await self._link(verified, bearer)
+            known = await self._look_at(lambda: identity.find(self._database, issuer, bearer.subject))
+        who = f"subject {said(bearer.subject)} of {said(issuer)}"
+        if known is None:
+            raise _nobody(f"{who} is linked to nobody")
+        if known.revoked:
+            raise _nobody(f"the identity of {who}, {known.global_id}, is revoked")
+        if known.role is not bearer.role:
+            raise _nobody(f"{who} is linked to a {known.role.lower()}, and the role is {bearer.role.lower()}")
+        if not known.active:
+            raise _nobody(f"{who} is linked to a {known.role.lower()} who has no access any more")
+        return known
+
+    async def _link(self, verified: Verified, bearer: Bearer) -> None:
+        """Links a subject that signs in for the first time, if its issuer is trusted with that. Raises
+        `Unauthenticated` if it remains unknown."""
+        issuer, mapping = verified.claims["iss"], verified.mapping
+        who = f"subject {said(bearer.subject)} of {said(issuer)} is linked to nobody"
+        if not mapping.link_by_email:
+            raise _nobody(f"{who}, and link_by_email is off")
+        email = bearer.verified_email
+        if email is None:
+            claims = f"{' or '.join(mapping.email)} with {' or '.join(mapping.email_verified)}"
+            raise _nobody(f"{who}, and the token has no verified address: {claims}")
+        request = CURRENT.get()
+        client = None if request is None else request.client
+
+        async def link() -> str | None:
+            async with self._database.transaction() as transaction:
+                return await identity.link_by_email(transaction, bearer.role, issuer, bearer.subject, email, client)
+
+        why_not = await self._look_at(link)
+        if why_not is not None:
+            raise _nobody(f"{who}, and {why_not}")
 
     def _zone_of(self, claims: Mapping[str, Any]) -> str:
         """The zone that the token names, if there is such a one, or else the company's."""
@@ -366,10 +369,14 @@ class Authenticator:
             return self._zone
 
     async def _fetch_row(self, statement: Statement, **values: object) -> Any:
+        return await self._look_at(lambda: statement.fetchrow(self._database, **values))
+
+    async def _look_at(self, read: Callable[[], Awaitable[T]]) -> T:
+        """Asks the database. Raises `AuthenticationUnavailable` if it does not answer."""
         try:
             async with asyncio.timeout(LOOKUP_SECONDS):
-                return await statement.fetchrow(self._database, **values)
-        except OUTAGE as error:
+                return await read()
+        except (*OUTAGE, Replaced) as error:
             raise AuthenticationUnavailable(reason=repr(error)) from None
 
     def _remember(self, authorization: str, outcome: Viewer | Unauthenticated, until: float) -> None:
@@ -380,31 +387,12 @@ class Authenticator:
             known.popitem(last=False)
 
 
-def _is_time(value: object) -> bool:
-    """Whether the claim is a NumericDate (RFC 7519, section 2). The library has checked that it can be made an integer,
-    and so takes texts and booleans."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _issued(claims: dict[str, Any]) -> Issued:
+def _issued(claims: Mapping[str, Any], viewer: Viewer | Unauthenticated) -> Issued:
     # Trimmed, as the subjects of revocations are.
-    return Issued(claims["sub"].strip(), int(claims["iat"]))
+    names = (audit.subject(viewer), *viewer.aliases) if isinstance(viewer, Viewer) else ()
+    return Issued(str(claims.get("sub", "")).strip(), int(claims["iat"]), tuple(map(str.strip, names)))
 
 
-def _email(claims: Mapping[str, Any]) -> str | None:
-    """The address that the token names, or that is its subject; None if it has none, or none that is verified. It only
-    keeps mail about the bearer's own actions from them, so one that cannot be an address does no harm."""
-    given = claims.get("email", claims["sub"])
-    known = isinstance(given, str) and "@" in given and claims.get("email_verified") is not False
-    return given.strip()[:EMAIL_MAX] if known and _TEXT.fullmatch(given) else None
-
-
-def _scope(claim: object, role: Role) -> ServiceScope | None:
-    """Returns the scope that a token names. Raises `Unauthenticated` if there is no such scope, or if its role has
-    none."""
-    if claim is None:
-        return None
-    scope = _SCOPES.get(claim) if isinstance(claim, str) else None
-    if scope is None or role is not Role.SERVICE:
-        raise Unauthenticated(reason="unknown scope, or one of a role that has none")
-    return scope
+def _nobody(reason: str) -> Unauthenticated:
+    """The client does not learn whether the person exists, was removed, or is somebody else's."""
+    return Unauthenticated("The token's subject is not known here, or no longer.", reason=reason)

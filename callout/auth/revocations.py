@@ -81,7 +81,7 @@ class Revocations:
         The issuer's clock may be ahead by the leeway, because tokens are accepted that far in advance, and a time of
         issue has whole seconds. So a token that is issued within these seconds after the revocation is revoked, too.
         """
-        latest = max(self._latest.get(None, -math.inf), self._latest.get(issued.subject, -math.inf))
+        latest = max(self._latest.get(name, -math.inf) for name in (None, issued.subject, *issued.also))
         return issued.at <= latest + self._leeway
 
 

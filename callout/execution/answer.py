@@ -15,6 +15,7 @@ from graphql import (
 )
 
 from callout.execution.budgets import Charge
+from callout.execution.request import GraphQLRequest
 from db.errors import ClientError, RateLimited
 from db.object_store import StoreError
 from db.postgres.outage import REPETITION, is_logged
@@ -34,16 +35,27 @@ class BadRequest(ClientError):
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The answer to a request: the response's JSON and the codes of its errors. `executed` is false if the request was
-    refused before anything ran; `retry_after` then says after how many seconds it may succeed, if that is known."""
+    refused before anything ran; `retry_after` then says after how many seconds it may succeed, if that is known. One
+    that `has_secrets` must not be compressed."""
 
     body: bytes
     executed: bool
     codes: tuple[str, ...] = ()
     retry_after: int | None = None
+    has_secrets: bool = False
 
-    def with_cost(self, charge: Charge) -> Answer:
-        """The answer with `extensions.cost`."""
-        return replace(self, body=b'%b,"extensions":{"cost":%b}}' % (self.body[:-1], orjson.dumps(charge.shown())))
+    def extended(self, request: GraphQLRequest, charge: Charge, trace_id: str | None) -> Answer:
+        """The answer with the `extensions` that the request asks for."""
+        if not (request.asks_for_cost or request.asks_for_trace):
+            return self
+        extensions: dict[str, Any] = {}
+        if request.asks_for_cost:
+            extensions["cost"] = charge.shown()
+        if request.asks_for_trace and trace_id is not None:
+            extensions["traceId"] = trace_id
+        if not extensions:
+            return self
+        return replace(self, body=b'%b,"extensions":%b}' % (self.body[:-1], orjson.dumps(extensions)))
 
 
 class InvalidVariables(Exception):
@@ -61,6 +73,18 @@ def refusal(errors: Sequence[ClientError | GraphQLError], request_id: str, code:
     formatted, codes = formatted_errors(located, request_id, code)
     waits = [e.original_error.seconds for e in located if isinstance(e.original_error, RateLimited)]
     return Answer(orjson.dumps({"errors": formatted}), False, codes, max(waits, default=None))
+
+
+def together(answers: Sequence[Answer]) -> Answer:
+    """The answer to a batch: a JSON array of the answers to its requests, in their order."""
+    waits = [answer.retry_after for answer in answers if answer.retry_after is not None]
+    return Answer(
+        b"[%b]" % b",".join(answer.body for answer in answers),
+        True,
+        tuple(code for answer in answers for code in answer.codes),
+        max(waits, default=None),
+        any(answer.has_secrets for answer in answers),
+    )
 
 
 def formatted_errors(

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from db.enums import Role
 from db.errors import LimitExceeded, RateLimited
+from db.metrics import Counter
 from db.viewer import Viewer
 from pubsub.quota import Quota
 
@@ -31,6 +32,14 @@ returns asks for at once."""
 HELD_SECONDS: Final = 0.5
 
 MINUTE: Final = 60.0
+
+_REFUSED: Final = Counter(
+    "callout_budget_refusals",
+    "Requests that their viewer's budget did not allow: points were lacking now, there are never as many, or too many"
+    " requests were under way.",
+    ("reason",),
+    known=[("points",), ("too_expensive",), ("requests",)],
+)
 _SWEPT_FROM = 1_000  # budgets
 
 
@@ -125,6 +134,7 @@ class Charge:
     def __enter__(self) -> Charge:
         budget = self.budget
         if budget.requests >= budget.most_requests:
+            _REFUSED.add("requests")
             raise RateLimited(f"{budget.requests} of your requests are not answered yet. Wait for their answers.", 1)
         budget.requests += 1
         return self
@@ -154,7 +164,7 @@ class Charge:
         return {
             "requested": round(self.requested, 1),
             "remaining": round(max(0.0, bucket.points(now)), 1),
-            "resetAt": reset.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "resetAt": reset.isoformat(timespec="microseconds"),
         }
 
 
@@ -167,6 +177,7 @@ async def hold_back() -> None:
 
 def _refusal(points: float, bucket: Bucket) -> LimitExceeded | RateLimited:
     capacity, now = bucket.capacity, monotonic()
+    _REFUSED.add("too_expensive" if points > capacity else "points")
     if points > capacity:
         return LimitExceeded(
             f"The request costs {points:,.0f} points or more; you have {capacity:,.0f} a minute. Ask for less."

@@ -11,10 +11,15 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from sys import getsizeof
+from time import perf_counter
 from typing import Any, TypeVar
 
 from cachetools import LRUCache
 from graphql import (
+    DeferStreamDirectiveLabel,
+    DeferStreamDirectiveOnRootField,
+    DeferStreamDirectiveOnValidOperationsRule,
+    DirectiveNode,
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
@@ -22,10 +27,13 @@ from graphql import (
     GraphQLSchema,
     GraphQLSyntaxError,
     InlineFragmentNode,
+    KnownDirectivesRule,
     OperationDefinitionNode,
     SelectionSetNode,
+    StreamDirectiveOnListField,
     VariableNode,
     parse,
+    specified_rules,
     validate,
 )
 
@@ -33,13 +41,15 @@ from callout.execution.budgets import Charge
 from callout.execution.cost import price_of_document
 from callout.execution.thread import Thread
 from db.errors import ClientError, LimitExceeded
+from db.metrics import Histogram
+from db.timing import SPENT
 
 TOKENS_MAX = 2_000
 DEPTH_MAX = 20  # GraphiQL's introspection query is 15 deep
 FIELDS_MAX = 1_000  # with every fragment expanded
 REPEATS_MAX = 100  # of a key in one selection set; validation compares them in pairs
 INTROSPECTIONS_MAX = 2  # each can return the whole schema
-INTROSPECTION = frozenset({"__schema", "__type"})
+INTROSPECTION = frozenset({"__schema", "__type", "_service"})
 KEY_MAX = 200  # characters; a key is repeated in every row of the response
 ERRORS_MAX = 20
 KEPT_BYTES = 64 * 2**20  # of all documents
@@ -47,6 +57,8 @@ BYTES_PER_TOKEN = 600  # of a document, parsed
 TEXTS = 3  # a document has its text, and each long value in it again
 LONG = 1_000  # characters; reading a longer document takes five milliseconds and more, up to thirty
 KEPT_LENGTH = 20_000  # characters; a longer document is prepared for each request
+
+_READ = Histogram("callout_document_read_seconds", "How long new documents took to parse and validate.")
 
 K = TypeVar("K", bound=tuple[Any, ...])
 V = TypeVar("V")
@@ -109,6 +121,31 @@ def _bytes_of(document: Document) -> int:
     return TEXTS * getsizeof(document.text) + document.tokens * BYTES_PER_TOKEN
 
 
+class _KnownDirectives(KnownDirectivesRule):
+    """graphql-core's rule, which also says of the directives for incremental delivery why they are unknown."""
+
+    def enter_directive(self, node: DirectiveNode, *more: Any) -> None:
+        name = node.name.value
+        if name not in ("defer", "stream"):
+            super().enter_directive(node, *more)
+            return
+        message = f"@{name} is not supported: answers are delivered whole. Ask for less at a time, or page by page."
+        self.report_error(GraphQLError(message, node))
+
+
+_OF_INCREMENTAL_DELIVERY = {
+    DeferStreamDirectiveLabel,
+    DeferStreamDirectiveOnRootField,
+    DeferStreamDirectiveOnValidOperationsRule,
+    StreamDirectiveOnListField,
+}
+_RULES = [
+    _KnownDirectives if rule is KnownDirectivesRule else rule
+    for rule in specified_rules
+    if rule not in _OF_INCREMENTAL_DELIVERY
+]
+
+
 class Documents:
     """The most recently used documents, by their text."""
 
@@ -131,11 +168,15 @@ class Documents:
             return document
         charge.spend(price_of_document(len(query)))
         async with charge.budget.building:
-            if len(query) > LONG and query not in self._kept:
-                return self._keep(await self._thread.run(self._read, query, suggesting))
+            began = perf_counter()
             try:
+                if len(query) > LONG and query not in self._kept:
+                    return self._keep(await self._thread.run(self._read, query, suggesting))
                 return self.get(query, suggesting=suggesting)
             finally:
+                _READ.observe(seconds := perf_counter() - began)
+                if spent := SPENT.get():
+                    spent.preparing += seconds
                 await asyncio.sleep(0)  # before the viewer's next document
 
     def forget(self) -> None:
@@ -165,7 +206,7 @@ class Documents:
         fragments = {d.name.value: d for d in node.definitions if isinstance(d, FragmentDefinitionNode)}
         operations = [d for d in node.definitions if isinstance(d, OperationDefinitionNode)]
         check_size(operations, fragments)
-        errors = validate(self._schema, node, max_errors=ERRORS_MAX, hide_suggestions=not suggesting)
+        errors = validate(self._schema, node, _RULES, max_errors=ERRORS_MAX, hide_suggestions=not suggesting)
         if errors:
             raise InvalidDocument(errors, InvalidDocument.code)
         return Document(

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Collection, Generator, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Generator, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import Any, Final, TypeAlias, TypeVar
 
 import orjson
@@ -37,6 +37,8 @@ from callout.execution.answer import BadRequest, InvalidVariables
 from callout.execution.budgets import Charge
 from callout.execution.cost import REPLAY, Cost, price_of_building, price_of_variables
 from callout.execution.documents import INTROSPECTION, DependentCache, Document, Documents, condition_variables
+from callout.execution.persisted import PersistedDocuments
+from callout.execution.request import GraphQLRequest
 from callout.execution.thread import Thread
 from db.compiler.collect import Collector, Flags, Scope
 from db.compiler.fields import MutationField
@@ -45,7 +47,9 @@ from db.compiler.selection import Bound, Marks, Selection, Site, Weight
 from db.compiler.snippets import Snippets
 from db.enums import EVERYONE, Role
 from db.errors import Forbidden, LimitExceeded
+from db.metrics import Histogram
 from db.ticket_stream import Stream, TicketChangesPage, compile_stream
+from db.timing import SPENT
 from db.viewer import Viewer
 
 EVENTS_MAX = 200
@@ -65,6 +69,11 @@ _VARIANT_BYTES = 32 * 2**20
 _BYTES_PER_SELECTION = 300  # of an operation's root fields for one role and one combination of @skip and @include
 _BYTES_PER_SITE = 800
 _NO_VARIABLES = VariableValues({}, {})
+
+_COMPILED = Histogram(
+    "callout_statement_compile_seconds",
+    "How long new statements took to build.",
+)
 
 T = TypeVar("T")
 
@@ -160,9 +169,16 @@ class Operation:
 class Preparer:
     """Prepares operations and binds requests to them. One for each process."""
 
-    def __init__(self, schema: GraphQLSchema, introspecting: Collection[Role] = EVERYONE) -> None:
-        """`introspecting` are the roles that may read the schema, and to which errors suggest its names."""
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        introspecting: Collection[Role] = EVERYONE,
+        persisted: PersistedDocuments | None = None,
+    ) -> None:
+        """`introspecting` are the roles that may read the schema, and to which errors suggest its names. `persisted`
+        has the documents that requests only name."""
         self._schema = schema
+        self._persisted = PersistedDocuments() if persisted is None else persisted
         self._introspecting = introspecting
         self.thread = Thread()
         self._documents = Documents(schema, self.thread)
@@ -176,14 +192,31 @@ class Preparer:
         self._requests: DependentCache[Any, Read] = DependentCache(
             _REQUEST_BYTES, getsizeof=lambda read: len(read.roots) * _BYTES_PER_ROOT
         )
-        self.marks = Marks(secrets.token_urlsafe(24), secrets.token_urlsafe(24))
-        """What stands in the JSON that statements return for stream cursors and the URLs of files."""
+        self.marks = Marks(*(secrets.token_urlsafe(24) for _ in range(3)))
+        """What stands in the JSON that statements return for stream cursors, the URLs of files and absent objects."""
 
     def operation(self, query: str, name: str | None) -> tuple[Document, OperationDefinitionNode]:
         """Returns the document and the operation to execute; `name` may be None if there is only one. Raises
         `InvalidDocument`, `LimitExceeded` or `BadRequest`."""
         document = self._documents.get(query)
         return document, _named(document, name)
+
+    def fetch(
+        self, request: GraphQLRequest, viewer: Viewer, charge: Charge
+    ) -> Awaitable[tuple[Document, OperationDefinitionNode]]:
+        """Returns the document and the operation that a request asks for. Raises the errors of `PersistedDocuments`,
+        and of `fetch_operation`."""
+        text = self._persisted.text_of(request, viewer)
+        found = self.fetch_operation(text, request.operation_name, viewer.role, charge)
+        return found if request.hash is None else self._kept(found, request, viewer)
+
+    async def _kept(
+        self, found: Awaitable[tuple[Document, OperationDefinitionNode]], request: GraphQLRequest, viewer: Viewer
+    ) -> tuple[Document, OperationDefinitionNode]:
+        """Keeps the document of the request under its hash once it is known to be valid."""
+        document, node = await found
+        self._persisted.keep(request, viewer)
+        return document, node
 
     async def fetch_operation(
         self, query: str, name: str | None, role: Role, charge: Charge
@@ -195,6 +228,7 @@ class Preparer:
 
     def forget(self) -> None:
         """Forgets all documents and requests, in which clients may have sent values that have been erased since."""
+        self._persisted.forget()
         self._documents.forget()
         self._requests.clear()
         self._statements.clear()
@@ -271,7 +305,7 @@ class Preparer:
         """Runs the steps, of one request of a viewer at a time. What a step asks for is paid before it is done."""
         async with charge.budget.building:
             done: Any = None
-            began = monotonic()
+            started = began = monotonic()
             while True:
                 try:
                     step = steps.send(done)
@@ -286,6 +320,8 @@ class Preparer:
                 if monotonic() - began > STEP_SECONDS:
                     await asyncio.sleep(0)
                     began = monotonic()
+            if spent := SPENT.get():
+                spent.preparing += monotonic() - started
             if monotonic() - began > STEP_SECONDS:
                 await asyncio.sleep(0)  # before the viewer's next request
             return result
@@ -431,7 +467,9 @@ class Preparer:
         for key, each, compiled in zip(keys, bounds, found, strict=True):
             if compiled is None:
                 is_long = sum(bound.conditions for bound in each) > LONG_CONDITIONS or len(each) > LONG_SITES
+                began = perf_counter()
                 compiled = yield WorkStep(work=partial(self._compile, *key, role), is_long=is_long)
+                _COMPILED.observe(perf_counter() - began)
                 _keep(self._statements, key, compiled)
             statements.append(compiled)
         return statements

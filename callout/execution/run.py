@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import orjson
 import strawberry
@@ -43,10 +44,10 @@ from callout.execution.prepare import (
     BoundRoot,
     Preparer,
 )
-from db.compiler.fields import Constant, Guessed, MutationField
+from db.compiler.fields import Constant, Guessed, MutationField, NodeById, NodesByIds
 from db.compiler.render import Compiled
 from db.enums import DeliveryChannel, Role
-from db.errors import ClientError, RateLimited
+from db.errors import BadInput, ClientError, NoSuchObject, RateLimited
 from db.events.replicas import Replicas
 from db.events.stream_cursor import StreamCursors
 from db.postgres.pool import WITHOUT_EFFECT, Database
@@ -60,6 +61,11 @@ from resolvers.guesses import Guesses
 from resolvers.mutation import Call, Outcome, Refused
 
 logger = logging.getLogger(__name__)
+
+Result: TypeAlias = tuple[bytes | None, Sequence[GraphQLError]]
+"""The JSON of a root field, or None if it has failed; and the errors in it."""
+
+_BY_IDS: Final = (NodeById, NodesByIds)
 
 Sign: TypeAlias = Callable[[bytes, Viewer], bytes]
 """Puts the URLs of files for a viewer into JSON that a statement has returned."""
@@ -96,6 +102,7 @@ class Engine:
         self._files = files
         self._links = links
         self._mark = preparer.marks.position.encode()
+        self._absent_mark = re.compile(rb'"%b(\d+)"' % re.escape(preparer.marks.absent.encode()))
         self._guesses = Guesses(database)
         self._pages = Pages(database, cursors, preparer.marks.position)
         self.sign: Sign = partial(links.signed, preparer.marks.link.encode())
@@ -131,24 +138,41 @@ class Engine:
             results = await asyncio.gather(*(self._result(root, viewer, client, charge) for root in bound))
         return _joined(bound, results, request_id)
 
-    async def _result(
-        self, bound: BoundRoot, viewer: Viewer, client: str | None, charge: Charge
-    ) -> bytes | GraphQLError:
-        """Returns the root field's JSON, or the error that takes its place."""
+    async def _result(self, bound: BoundRoot, viewer: Viewer, client: str | None, charge: Charge) -> Result:
         try:
             document = await self._answer(bound, viewer, client, charge)
         except Exception as error:  # noqa: BLE001 (a field's error must not fail the whole request)
-            return located_error(client_error(error), bound.field.nodes, [bound.field.key])
+            return None, [located_error(client_error(error), bound.field.nodes, [bound.field.key])]
+        if isinstance(bound.field.selection.mapping, _BY_IDS):
+            return self._without_absent(bound, document)
         if document is None and not bound.field.nullable:
             logger.error("no value for the non-null root field %s", bound.field.selection.name)
-            return located_error(fault(), bound.field.nodes, [bound.field.key])
-        return b"null" if document is None else document
+            return None, [located_error(fault(), bound.field.nodes, [bound.field.key])]
+        return document or b"null", ()
+
+    def _without_absent(self, bound: BoundRoot, document: bytes | None) -> Result:
+        """The JSON of objects that were asked for by their ids, with null in place of those that there are not, and an
+        error for each."""
+        (*_, given), key = bound.read.bounds[0].values, bound.field.key
+        if isinstance(bound.field.selection.mapping, NodeById):
+            return (b"null", [_absent(bound, given, [key])]) if document is None else (document, ())
+        assert document is not None
+        absent = {place for place, problem in enumerate(given) if problem is not None}
+
+        def found(match: re.Match[bytes]) -> bytes:
+            absent.add(int(match[1]) - 1)
+            return b"null"
+
+        document = self._absent_mark.sub(found, document)
+        return document, [_absent(bound, given[place], [key, place]) for place in sorted(absent)]
 
     async def _run(self, bound: BoundRoot, viewer: Viewer, client: str | None, charge: Charge) -> bytes | None:
         read, arguments = bound.read, bound.arguments
         compiled, mapping = read.compiled, read.field.selection.mapping
         if isinstance(mapping, Constant):
             return orjson.dumps(mapping.word)
+        if isinstance(mapping, NodeById) and read.bounds[0].shape is None:
+            return None
         if isinstance(mapping, TicketChangesPage):
             reader = Reader(read.field.selection, compiled, read.bounds, viewer, self._database)
             after, size = read.given.get("after"), read.bounds[0].size
@@ -198,24 +222,24 @@ class Engine:
             return refusal([error], request_id)
         except InvalidVariables as error:
             return refusal(error.errors, request_id, code="BAD_USER_INPUT")
-        answers = await asyncio.gather(
-            *(self._answer(root, viewer, client, charge) for root in bound), return_exceptions=True
-        )
+        results = await asyncio.gather(*(self._result(root, viewer, client, charge) for root in bound))
         execution = self._strawberry.execute(
             document.text,
             variable_values=dict(variables or {}),
-            context_value=OrdinaryContext({root.field.key: each for root, each in zip(bound, answers, strict=True)}),
+            context_value=OrdinaryContext({root.field.key: each for root, each in zip(bound, results, strict=True)}),
             operation_name=node.name.value if node.name else None,
         )
         # In a thread: describing the whole schema takes a fifth of a second.
         async with charge.budget.building:
             result: Any = await self._preparer.thread.run(asyncio.run, execution)
-        errors = [located_error(client_error(error), error.nodes, error.path) for error in result.errors or ()]
+        errors = [error for document, found in results if document is not None for error in found]
+        errors += [located_error(client_error(error), error.nodes, error.path) for error in result.errors or ()]
         formatted, codes = formatted_errors(errors, request_id)
         body: dict[str, Any] = {"data": result.data}
         if formatted:
             body["errors"] = formatted
-        return Answer(orjson.dumps(body), True, codes)
+        has_secrets = any(root.read.compiled.has_secrets for root in bound)
+        return Answer(orjson.dumps(body), True, codes, has_secrets=has_secrets)
 
     async def _answer(self, bound: BoundRoot, viewer: Viewer, client: str | None, charge: Charge) -> bytes | None:
         run = partial(self._run_at_once, bound, viewer, client, charge)
@@ -232,17 +256,18 @@ class Engine:
 
 @dataclass(frozen=True, slots=True)
 class OrdinaryContext:
-    """The context of an operation that Strawberry executes: the JSON of its root fields, or the errors in their place.
-    The schema's resolvers call `answer` for each."""
+    """The context of an operation that Strawberry executes: the results of its root fields. The schema's resolvers call
+    `answer` for each."""
 
-    answers: Mapping[str, bytes | BaseException | None]
+    results: Mapping[str, Result]
 
     async def answer(self, info: GraphQLResolveInfo[Any]) -> orjson.Fragment | None:
-        """Returns a root field's JSON for Strawberry to put into its response, or None for null."""
-        answer = self.answers[str(info.path.key)]
-        if isinstance(answer, BaseException):
-            raise answer
-        return None if answer is None else orjson.Fragment(answer)
+        """Returns a root field's JSON for Strawberry to put into its response, or None for null. Raises the error of
+        one that has failed."""
+        document, errors = self.results[str(info.path.key)]
+        if document is None:
+            raise errors[0]
+        return None if document == b"null" else orjson.Fragment(document)
 
 
 async def _done(mutation: MutationField, call: Call, given: Mapping[str, Any]) -> Outcome:
@@ -258,31 +283,40 @@ async def _done(mutation: MutationField, call: Call, given: Mapping[str, Any]) -
 # Answers
 
 
-def _joined(bound: Sequence[BoundRoot], results: Sequence[bytes | GraphQLError], request_id: str) -> Answer:
-    errors = [result for result in results if isinstance(result, GraphQLError)]
+def _joined(bound: Sequence[BoundRoot], results: Sequence[Result], request_id: str) -> Answer:
+    errors = [error for _, found in results for error in found]
     if errors and all(map(_not_done, bound, results)):
         return refusal(errors, request_id)
     parts = []
-    whole = True
-    for root, result in zip(bound, results, strict=True):
-        if isinstance(result, GraphQLError):
+    whole, has_secrets = True, False
+    for root, (document, _) in zip(bound, results, strict=True):
+        if document is None:
             whole = whole and root.field.nullable
-            result = b"null"
-        parts.append(b'"%b":%b' % (root.field.key.encode(), result))
+            document = b"null"
+        has_secrets = has_secrets or root.read.compiled.has_secrets
+        parts.append(b'"%b":%b' % (root.field.key.encode(), document))
     data = b"{%b}" % b",".join(parts) if whole else b"null"
     if not errors:
-        return Answer(b'{"data":%b}' % data, True)
+        return Answer(b'{"data":%b}' % data, True, has_secrets=has_secrets)
     formatted, codes = formatted_errors(errors, request_id)
-    return Answer(b'{"errors":%b,"data":%b}' % (orjson.dumps(formatted), data), True, codes)
+    body = b'{"errors":%b,"data":%b}' % (orjson.dumps(formatted), data)
+    return Answer(body, True, codes, has_secrets=has_secrets)
 
 
-def _not_done(root: BoundRoot, result: bytes | GraphQLError) -> bool:
+def _absent(root: BoundRoot, problem: str | None, path: list[str | int]) -> GraphQLError:
+    """The error for an object that there is not: its id is not valid, or the viewer sees none with it."""
+    error = NoSuchObject() if problem is None else BadInput(problem)
+    return located_error(error, root.field.nodes, path)
+
+
+def _not_done(root: BoundRoot, result: Result) -> bool:
     """Whether the root field has read and changed nothing, because the database could not be used or a rate was
     exceeded."""
     mapping = root.read.field.selection.mapping
     if isinstance(mapping, Constant):
         return True
-    original = result.original_error if isinstance(result, GraphQLError) else None
+    document, errors = result
+    original = errors[0].original_error if document is None else None
     if isinstance(mapping, MutationField):
         return isinstance(original, NotDone | RateLimited)
     return isinstance(original, ClientError) and original.extension_code in (NotDone.code, RateLimited.code)

@@ -104,6 +104,7 @@ def _record(entry: _Entry) -> logging.LogRecord:
     record.created = entry.at
     record.fields = {
         "requestId": request.id,
+        "traceId": request.trace_id,
         "method": entry.method,
         "path": entry.path,
         "status": entry.status,

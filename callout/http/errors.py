@@ -29,7 +29,7 @@ class HttpError(ClientError):
 
 
 class Unauthenticated(HttpError):
-    """The token is missing or invalid. The client learns only whether it has expired."""
+    """The token is missing or invalid. The client learns which claim is wrong if the signature is good."""
 
     status = 401
     code = "UNAUTHENTICATED"

@@ -25,7 +25,9 @@ from callout.http.client_address import ClientAddresses
 from callout.http.context import CURRENT, SCOPE_KEY, RequestInfo, request_of
 from callout.http.errors import BodyTimeout, BodyTooLarge, HttpError, Internal, TooManyRequests, error_body
 from callout.http.server import ARRIVED
+from callout.monitoring.operations import OPERATIONS, responded
 from db.errors import RateLimited
+from db.timing import SPENT
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +70,7 @@ class RequestGuard:
             await self._app(scope, receive, send)
             return
         context = CURRENT.set(request)
+        SPENT.set(request.spent)
         added = ((b"x-request-id", request_id), _NO_SNIFFING)
         status = 0
 
@@ -94,7 +97,11 @@ class RequestGuard:
             if not status:
                 await refuse(scope, send_marked, error)
         finally:
-            self._access_log.add(scope, status or CLIENT_LEFT, perf_counter() - started, request)
+            status, seconds = status or CLIENT_LEFT, perf_counter() - started
+            self._access_log.add(scope, status, seconds, request)
+            responded(scope["path"], status)
+            if request.type is not None:
+                OPERATIONS.ended(request, seconds, left=status == CLIENT_LEFT)
             CURRENT.reset(context)
 
 
@@ -142,6 +149,8 @@ def _part(message: Message) -> tuple[bytes, bool]:
 async def on_http_exception(request: Request, error: Exception) -> Response:
     """An exception handler that gives Starlette's own errors (unknown path, wrong method) the form of ours."""
     assert isinstance(error, HTTPException)
+    if error.status_code == 405 and request.method == "OPTIONS":
+        return Response(status_code=204, headers={"allow": f"{(error.headers or {}).get('Allow', '')}, OPTIONS"})
     info = request_of(request.scope)
     info.code = _CODES.get(error.status_code, "BAD_REQUEST")
     body = error_body(error.detail, info.code, info.id)

@@ -3,18 +3,22 @@ draft)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
 from urllib.parse import parse_qs
 
 import orjson
-from starlette.types import Receive, Scope
+from starlette.types import Receive, Scope, Send
 
 from callout.execution.budgets import Charge
-from callout.execution.cost import price_of_request
+from callout.execution.cost import price_of_bytes, price_of_request
 from callout.execution.request import GraphQLRequest, InvalidRequest, parse_request
-from callout.http.errors import HttpError
-from callout.http.guard import read_body
+from callout.http.coding import decompressed
+from callout.http.errors import BodyTooLarge, HttpError
+from callout.http.guard import BODY_MAX, read_body
+
+METHODS: Final = "GET, HEAD, OPTIONS, POST"
+"""The methods of the endpoints for GraphQL, as in `Allow`."""
 
 _FIELDS_MAX = 10  # in a query string
 _NO_QUERY = "The query string is not a GraphQL request."
@@ -51,15 +55,24 @@ class MethodNotAllowed(HttpError):
     code = "METHOD_NOT_ALLOWED"
     default = "Use POST; GET is for queries only."
 
-    def __init__(self, message: str | None = None, *, allow: str = "GET, POST") -> None:
+    def __init__(self, message: str | None = None, *, allow: str = METHODS) -> None:
         super().__init__(message)
         self.headers = ((b"allow", allow.encode()),)
 
 
-def headers_of(scope: Scope) -> tuple[str | None, bytes, bytes | None]:
-    """Returns the request's `Authorization`, `Accept` (all lines joined) and `Content-Type`."""
-    authorization = content_type = None
-    accept = b""
+class RequestHeaders(NamedTuple):
+    """The headers that matter here. `accept` and `accept_encoding` have all lines of theirs, joined."""
+
+    authorization: str | None
+    content_type: bytes | None
+    content_coding: bytes | None
+    accept: bytes
+    accept_encoding: bytes
+
+
+def headers_of(scope: Scope) -> RequestHeaders:
+    authorization = content_type = content_coding = None
+    accept = accept_encoding = b""
     for name, value in scope["headers"]:
         if name == b"authorization":
             authorization = value.decode("latin-1")
@@ -67,36 +80,61 @@ def headers_of(scope: Scope) -> tuple[str | None, bytes, bytes | None]:
             content_type = value
         elif name == b"accept":
             accept = accept + b"," + value if accept else value
-    return authorization, accept, content_type
+        elif name == b"accept-encoding":
+            accept_encoding = accept_encoding + b"," + value if accept_encoding else value
+        elif name == b"content-encoding":
+            content_coding = value if content_coding is None else content_coding + b"," + value
+    return RequestHeaders(authorization, content_type, content_coding, accept, accept_encoding)
 
 
-async def read_request(scope: Scope, receive: Receive, content_type: bytes | None, charge: Charge) -> GraphQLRequest:
-    """Reads the request from a POST's body or a GET's query string, which is paid before it is parsed. Raises
-    `MethodNotAllowed`, `UnsupportedMediaType`, `BadBody`, `RateLimited`, and the errors of `read_body`."""
+RequestBatch: TypeAlias = Sequence[GraphQLRequest | BadBody]
+"""Several requests that were sent at once; an error stands in the place of one that is none."""
+
+
+async def read_content(scope: Scope, receive: Receive, headers: RequestHeaders, charge: Charge) -> Any:
+    """Reads the JSON of a POST's body, or the parameters of a GET's query string, which are paid before they are
+    parsed. Raises `MethodNotAllowed`, `UnsupportedMediaType`, `UnsupportedCoding`, `BadBody`, `BadCoding`,
+    `RateLimited`, and the errors of `read_body`."""
     if scope["method"] == "POST":
-        _check_content_type(content_type)
+        _check_content_type(headers.content_type)
         body = await read_body(scope, receive)
         charge.spend(price_of_request(len(body)))
-        return _from_body(body)
-    if scope["method"] == "GET":
+        if headers.content_coding is not None:
+            body = _decompressed(body, headers.content_coding, charge)
+        return _parsed(body)
+    if scope["method"] in ("GET", "HEAD"):
         charge.spend(price_of_request(len(scope["query_string"])))
-        return _from_query(scope["query_string"])
+        return _of_query(scope["query_string"])
     raise MethodNotAllowed
 
 
-def ranges(accept: bytes) -> Iterator[tuple[bytes, float]]:
-    """Yields the media ranges in an `Accept` header with their qualities, from 0 to 1. A malformed quality counts as
-    0: not acceptable."""
-    for entry in accept.split(b","):
-        name, *parameters = (part.strip() for part in entry.split(b";"))
-        quality = 1.0
-        for parameter in parameters:
-            if parameter.startswith(b"q="):
-                try:
-                    quality = float(parameter[2:])
-                except ValueError:
-                    quality = 0.0
-        yield name, quality if 0 <= quality <= 1 else 0.0
+def requests_in(content: object, most: int) -> GraphQLRequest | RequestBatch:
+    """The request in this JSON, or the batch of up to `most`. Raises `BadBody`."""
+    return _batch(content, most) if isinstance(content, list) and most else request_in(content)
+
+
+def _decompressed(body: bytes, coding: bytes, charge: Charge) -> bytes:
+    """The body without its coding, which has the same limit as others. Raises `BodyTooLarge`, too."""
+    found = decompressed(body, coding, BODY_MAX)
+    charge.owe(price_of_bytes(max(0, len(found) - len(body))))  # the work is done
+    if len(found) > BODY_MAX:
+        raise BodyTooLarge
+    return found
+
+
+def _batch(content: list[Any], most: int) -> RequestBatch:
+    if not 1 <= len(content) <= most:
+        raise BadBody(f"A batch can have 1 to {most} requests.")
+    if not all(isinstance(each, dict) for each in content):
+        raise BadBody("Each request of a batch must be an object.")
+    return [_request_or_error(each) for each in content]
+
+
+def _request_or_error(content: dict[str, Any]) -> GraphQLRequest | BadBody:
+    try:
+        return request_in(content)
+    except BadBody as error:
+        return error
 
 
 def _check_content_type(content_type: bytes | None) -> None:
@@ -108,14 +146,11 @@ def _check_content_type(content_type: bytes | None) -> None:
         raise UnsupportedMediaType
 
 
-def _from_body(body: bytes) -> GraphQLRequest:
+def _parsed(body: bytes) -> Any:
     try:
-        content = orjson.loads(body)
+        return orjson.loads(body)
     except orjson.JSONDecodeError:
         raise BadBody("The body is not JSON.") from None
-    if not isinstance(content, dict):
-        raise BadBody
-    return _request(content)
 
 
 def parameter(scope: Scope, name: str) -> str | None:
@@ -123,7 +158,7 @@ def parameter(scope: Scope, name: str) -> str | None:
     return _parameters(scope["query_string"]).get(name)
 
 
-def _from_query(query_string: bytes) -> GraphQLRequest:
+def _of_query(query_string: bytes) -> dict[str, Any]:
     content: dict[str, Any] = {**_parameters(query_string)}
     try:
         for name in ("variables", "extensions"):
@@ -131,7 +166,7 @@ def _from_query(query_string: bytes) -> GraphQLRequest:
                 content[name] = orjson.loads(content[name])
     except orjson.JSONDecodeError:
         raise BadBody(_NO_QUERY) from None
-    return _request(content)
+    return content
 
 
 def _parameters(query_string: bytes) -> dict[str, str]:
@@ -149,8 +184,17 @@ def _parameters(query_string: bytes) -> dict[str, str]:
     return {name: values[-1] for name, values in parameters.items() if values[-1]}
 
 
-def _request(content: dict[str, Any]) -> GraphQLRequest:
+def request_in(content: object) -> GraphQLRequest:
+    """The request in this JSON. Raises `BadBody`."""
+    if not isinstance(content, dict):
+        raise BadBody
     try:
         return parse_request(content)
     except InvalidRequest as error:
         raise BadBody(f"{error}.") from None
+
+
+async def send_methods(send: Send, allow: str = METHODS) -> None:
+    """Answers OPTIONS."""
+    await send({"type": "http.response.start", "status": 204, "headers": [(b"allow", allow.encode())]})
+    await send({"type": "http.response.body", "body": b""})

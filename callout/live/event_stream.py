@@ -25,10 +25,20 @@ from callout.execution.budgets import Charge, hold_back
 from callout.execution.request import GraphQLRequest
 from callout.http.context import request_of
 from callout.http.errors import HttpError, retry_after
-from callout.http.request import MethodNotAllowed, NotAcceptable, headers_of, parameter, ranges, read_request
+from callout.http.ranges import ranges
+from callout.http.request import (
+    MethodNotAllowed,
+    NotAcceptable,
+    headers_of,
+    parameter,
+    read_content,
+    request_in,
+    send_methods,
+)
 from callout.http.server import ENDING
 from callout.live.operations import Answered, Following, LiveApplication, Rejected, Reply
 from callout.live.stream_tickets import StreamTickets
+from callout.monitoring.tracing import began
 from pubsub.connections import Connections, LiveConnection, Session, Times
 from pubsub.hub import Hub, Subscriber, SubscriptionHandle
 from pubsub.send_queue import SendQueue
@@ -65,16 +75,25 @@ class EventStreams:
         self._times = times
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        authorization, accept, content_type = headers_of(scope)
+        if scope["method"] == "OPTIONS":
+            await send_methods(send)
+            return
+        headers = headers_of(scope)
+        accept = headers.accept
         if accept and not any(quality and range_ in _ACCEPTED for range_, quality in ranges(accept.lower())):
             raise NotAcceptable("Accept text/event-stream.")
         info = request_of(scope)
-        session = await self._live.admit(authorization or await self._of_ticket(scope), info.client)
+        began(info, scope["headers"])
+        session = await self._live.admit(headers.authorization or await self._of_ticket(scope), info.client)
         info.viewer = session.viewer
         with self._live.charge(session) as charge:
-            request = await read_request(scope, receive, content_type, charge)
-            if scope["method"] == "GET" and await self._mutates(session, request, charge):
+            request = request_in(await read_content(scope, receive, headers, charge))
+            if scope["method"] != "POST" and await self._mutates(session, request, charge):
                 raise MethodNotAllowed("Use POST; GET is for queries and subscriptions.")
+        if scope["method"] == "HEAD":
+            await send(dict(_START))
+            await send({"type": "http.response.body", "body": b""})
+            return
         stream = _EventStream(scope, receive, send, self._times.beat)
         self._connections.enter(stream)
         try:
@@ -99,11 +118,13 @@ _ACCEPTED: Final = (b"text/event-stream", b"text/*", b"*/*")
 
 
 class _EventStream(LiveConnection, Subscriber):
+    transport = "event_stream"
+
     def __init__(self, scope: Scope, receive: Receive, send: Send, beat_seconds: float) -> None:
         self._receive = receive
         self._send = send
         self._beat_seconds = beat_seconds
-        self._queue = SendQueue()
+        self.queue = SendQueue()
         self._last_event_id = _last_event_id(scope)
         self._subscription: SubscriptionHandle | None = None
         self._ending: asyncio.Event = scope.setdefault(ENDING, asyncio.Event())
@@ -140,11 +161,11 @@ class _EventStream(LiveConnection, Subscriber):
     def deliver(self, payload: bytes) -> None:
         cursor = None if self._subscription is None else self._subscription.cursor()
         id_ = b"" if cursor is None else _ID % cursor.encode()
-        if not (self._ending.is_set() or self._queue.put(id_ + _NEXT % _line(payload))):
+        if not (self._ending.is_set() or self.queue.put(id_ + _NEXT % _line(payload))):
             self._ending.set()
 
     async def drained(self) -> None:
-        await self._queue.drained()
+        await self.queue.drained()
 
     def fail(self) -> None:
         self._ending.set()
@@ -153,7 +174,7 @@ class _EventStream(LiveConnection, Subscriber):
         self._ending.set()
 
     def check(self, now: float) -> None:
-        if self._sending is not None and self._queue.stalled(now):
+        if self._sending is not None and self.queue.stalled(now):
             self._sending.cancel()
         elif self.session is not None and self.session.expired:
             self._ending.set()
@@ -172,12 +193,12 @@ class _EventStream(LiveConnection, Subscriber):
 
     async def _write(self) -> None:
         while True:
-            event = self._queue.take() if self._queue else _BEAT
-            await self._queue.sent(self._send({"type": "http.response.body", "body": event, "more_body": True}))
-            if not self._queue:
+            event = self.queue.take() if self.queue else _BEAT
+            await self.queue.sent(self._send({"type": "http.response.body", "body": event, "more_body": True}))
+            if not self.queue:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._beat_seconds):
-                        await self._queue.filled()
+                        await self.queue.filled()
 
     async def _gone(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

@@ -88,7 +88,7 @@ class LiveApplication:
         viewer = await self._authenticator.authenticate(authorization)
         assert authorization is not None
         expires_at, by_key = self._authenticator.validity(authorization)
-        issued = None if by_key else self._authenticator.issued(authorization)
+        issued = None if by_key else self._authenticator.issued(authorization, viewer)
         return Session(viewer, expires_at, by_key, client, issued)
 
     async def gone(self, sessions: Collection[Session]) -> Collection[Session]:
@@ -126,13 +126,15 @@ class LiveApplication:
         try:
             document, node = await self._fetched(session, request, charge)
             info.operation = node.name.value if node.name else None
+            info.type, info.document = node.operation.value, document.text
             if node.operation is not OperationType.SUBSCRIPTION:
                 info.mutations = self._preparer.mutations(document, node)
                 answer = await self._engine.execute(
                     document, node, request.variables, viewer, info.id, session.client, charge
                 )
-                with_cost = request.asks_for_cost and answer.executed  # an `error` message has no extensions
-                return _answered(answer.with_cost(charge) if with_cost else answer, info)
+                if answer.executed:  # an `error` message has no extensions
+                    answer = answer.extended(request, charge, info.trace_id)
+                return _answered(answer, info)
             bound = await self._preparer.bind_stream_in_steps(document, node, request.variables, viewer, charge)
             feed = feed_of(
                 bound, viewer, charge.budget, self._database, self._preparer.marks.position, self._engine.sign
@@ -155,8 +157,7 @@ class LiveApplication:
     async def _fetched(
         self, session: Session, request: GraphQLRequest, charge: Charge
     ) -> tuple[Document, OperationDefinitionNode]:
-        role = session.viewer.role
-        return await self._preparer.fetch_operation(request.query, request.operation_name, role, charge)
+        return await self._preparer.fetch(request, session.viewer, charge)
 
 
 def _answered(answer: Answer, info: RequestInfo) -> Answered | Rejected:

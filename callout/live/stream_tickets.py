@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 from callout.auth.authenticator import Authenticator
 from callout.http.context import request_of
 from callout.http.errors import AuthenticationUnavailable, Unauthenticated
-from callout.http.request import MethodNotAllowed, headers_of
+from callout.http.request import MethodNotAllowed, headers_of, send_methods
 from db import models
 from db.events.seal import Seal
 from db.postgres.pool import OUTAGE
@@ -29,6 +29,8 @@ from db.postgres.statement import Queryable, Statement
 from db.sql import table
 
 VALID_SECONDS: Final = 30
+
+_METHODS: Final = "OPTIONS, POST"
 
 _USED = table(models.UsedStreamTicketRow)
 _USE = Statement(
@@ -76,9 +78,12 @@ class TicketOffice:
         self._tickets = tickets
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "OPTIONS":
+            await send_methods(send, _METHODS)
+            return
         if scope["method"] != "POST":
-            raise MethodNotAllowed("Use POST.", allow="POST")
-        authorization, _, _ = headers_of(scope)
+            raise MethodNotAllowed("Use POST.", allow=_METHODS)
+        authorization = headers_of(scope).authorization
         request_of(scope).viewer = await self._authenticator.authenticate(authorization)
         assert authorization is not None
         answer = {"streamTicket": self._tickets.issue(authorization), "validSeconds": VALID_SECONDS}

@@ -26,7 +26,11 @@ from callout.http.access_log import AccessLog
 from callout.http.context import CURRENT, RequestInfo, request_of
 from callout.http.errors import AuthenticationUnavailable, HttpError, Internal, Unauthenticated, error_body
 from callout.live.operations import Answered, Following, LiveApplication, Rejected
+from callout.monitoring.operations import OPERATIONS
+from callout.monitoring.tracing import began
 from db.errors import ClientError, LimitExceeded, RateLimited
+from db.metrics import Counter
+from db.timing import SPENT
 from pubsub.connections import Connections, LiveConnection, Session, Times
 from pubsub.hub import Hub, Subscriber, SubscriptionHandle
 from pubsub.send_queue import UNREAD, SendQueue
@@ -42,6 +46,11 @@ REASON_MAX: Final = 123  # bytes of a close frame's reason (RFC 6455, section 5.
 
 NORMAL, TRY_AGAIN, BAD_REQUEST, UNAUTHORIZED, FORBIDDEN = 1000, 1013, 4400, 4401, 4403
 SUBPROTOCOL_UNACCEPTABLE, INIT_TIMEOUT, ALREADY_SUBSCRIBED, TOO_MANY_INITS = 4406, 4408, 4409, 4429
+
+
+_CLOSED: Final = Counter(
+    "callout_sockets_closed", "WebSockets that the server has refused or closed, by the reason's code.", ("code",)
+)
 
 
 class Closed(Exception):
@@ -111,6 +120,8 @@ class _Operation(Subscriber):
 
 
 class _Socket(LiveConnection):
+    transport = "websocket"
+
     def __init__(self, sockets: Sockets, scope: Scope, receive: Receive, send: Send) -> None:
         self._sockets = sockets
         self._scope = scope
@@ -119,7 +130,7 @@ class _Socket(LiveConnection):
         self._subprotocols: Sequence[str] = scope.get("subprotocols", ())
         self._receive = receive
         self._send = send
-        self._queue = SendQueue()
+        self.queue = SendQueue()
         self._closing: tuple[int, str] | None = None
         # The `FramingProtocol` of `callout serve`. With another server every message goes through the queue.
         protocol = getattr(send, "__self__", None)
@@ -134,19 +145,19 @@ class _Socket(LiveConnection):
 
     def put(self, message: bytes) -> None:
         """Sends a message after those that wait. Never blocks; closes the socket if the queue is full."""
-        if self._closing is not None or (self._queue.resting and self._write_frame(_frame(message))):
+        if self._closing is not None or (self.queue.resting and self._write_frame(_frame(message))):
             return
-        if not self._queue.put(message):
+        if not self.queue.put(message):
             self.close(TRY_AGAIN, UNREAD)
 
     def put_payload(self, head: bytes, payload: bytes) -> None:
         """Sends the message `head` + `payload` + `}`, like `put`. Waking the writer task for each socket and message
         would cost as much as everything else together, so if nothing waits, the frame is written directly."""
-        if not (self._queue.resting and self._write_frame(self._sockets.frame(head, payload))):
+        if not (self.queue.resting and self._write_frame(self._sockets.frame(head, payload))):
             self.put(b"%b%b}" % (head, payload))
 
     async def drained(self) -> None:
-        await self._queue.drained()
+        await self.queue.drained()
 
     def close(self, code: int, reason: str) -> None:
         """Closes the socket; discards messages that still wait, and ends the operations."""
@@ -154,14 +165,14 @@ class _Socket(LiveConnection):
             self._closing = (code, reason.encode()[:REASON_MAX].decode(errors="ignore"))
             if self._info.code is None:
                 self._info.code, self._info.reason = str(code), reason
-            self._queue.clear()
-            self._queue.wake()
+            self.queue.clear()
+            self.queue.wake()
             self._end_operations()
 
     def check(self, now: float) -> None:
         """Enforces the time limits: writing, initialisation, the token's expiry and the client's silence."""
         session, times = self.session, self._sockets.times
-        if self._queue.stalled(now):
+        if self.queue.stalled(now):
             self._abandon()  # a close frame could not be sent either
         elif self._admission is None:
             if now - self._opened_at > times.init:
@@ -185,6 +196,7 @@ class _Socket(LiveConnection):
             await self._serve()
         finally:
             if self._info.code is not None:
+                _CLOSED.add(self._info.code)
                 self._sockets.access_log.add_connection(self._scope, perf_counter() - began_at, self._info)
 
     async def _serve(self) -> None:
@@ -238,13 +250,13 @@ class _Socket(LiveConnection):
         """Sends the messages that wait, as fast as the client reads, and the close frame."""
         try:
             while self._closing is None:
-                while self._queue:
-                    text = self._queue.take().decode()
-                    await self._queue.sent(self._send({"type": "websocket.send", "text": text}))
+                while self.queue:
+                    text = self.queue.take().decode()
+                    await self.queue.sent(self._send({"type": "websocket.send", "text": text}))
                 if self._closing is None:
-                    await self._queue.filled()
+                    await self.queue.filled()
             code, reason = self._closing
-            await self._queue.sent(self._send({"type": "websocket.close", "code": code, "reason": reason}))
+            await self.queue.sent(self._send({"type": "websocket.close", "code": code, "reason": reason}))
         except OSError:
             return  # the client has gone
 
@@ -339,6 +351,8 @@ class _Socket(LiveConnection):
 
     async def _execute(self, operation: _Operation, session: Session, request: GraphQLRequest) -> None:
         CURRENT.set(operation.info)  # of this task, so that its log records have the operation's id
+        SPENT.set(operation.info.spent)
+        began(operation.info, self._scope["headers"])
         live = self._sockets.live
         try:
             with live.charge(session) as charge:
@@ -371,7 +385,9 @@ class _Socket(LiveConnection):
         self._log(operation)
 
     def _log(self, operation: _Operation) -> None:
-        self._sockets.access_log.add_operation(self._scope, perf_counter() - operation.began_at, operation.info)
+        seconds = perf_counter() - operation.began_at
+        self._sockets.access_log.add_operation(self._scope, seconds, operation.info)
+        OPERATIONS.ended(operation.info, seconds)
 
     def _error(self, id: str, errors: bytes) -> None:
         self.put(b'{"id":%b,"type":"error","payload":%b}' % (orjson.dumps(id), errors))

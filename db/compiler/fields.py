@@ -14,7 +14,8 @@ the row, and … is the predicate of `db/visibility.py`: no mapping reaches an e
 
 - From the parent's row: `Column`, `GlobalId`, `Constant`, `Embedded`.
 - From other rows that belong to it: `One`, `Items`, and `Many` (`db/lists/page.py`), a connection.
-- Root fields: `Root`, `NodeById`, `NodesByIds`, `MutationField`, and `Stream` (`db/ticket_stream.py`).
+- Root fields: `Root`, `NodeById`, `NodesByIds`, `Representations`, `MutationField`, and `Stream`
+  (`db/ticket_stream.py`).
 
 A computed field names a function of `resolvers/` that makes its SQL.
 """
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from sqlalchemy import FromClause, Text, and_, bindparam, case, cast, func, literal_column, select
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, UUID
@@ -33,8 +34,8 @@ from db.compiler.snippets import OUTCOME, OWN, Draft, NamedRow, renamed
 from db.entity import Entity
 from db.errors import BadInput
 from db.ids import is_uuid, shown, split_id
-from db.limits import BULK_MAX, PAGE_MAX
-from db.sql import EMPTY_LIST, Condition, Expression, Row
+from db.limits import BULK_MAX, PAGE_MAX, REPRESENTATIONS_MAX
+from db.sql import EMPTY_LIST, Condition, Expression, Row, json_value
 from db.visibility import ViewerParameter
 
 ColumnSource: TypeAlias = str | Callable[[Row, ViewerParameter], Expression]
@@ -64,7 +65,10 @@ class Column(FieldMapping):
     source: ColumnSource
 
     def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
-        return render.expression(selection, row, lambda draft: read_column(self.source, draft.this, draft.viewer))
+        return render.expression(selection, row, lambda draft: self._value(draft.this, draft.viewer))
+
+    def _value(self, row: Row, viewer: ViewerParameter) -> Expression:
+        return json_value(read_column(self.source, row, viewer))
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,27 +185,31 @@ class Guessed(Root):
 class NodeById(FieldMapping):
     """The row of any of these entities with a given id; null if there is none that the viewer sees.
 
-    The argument shape is the id's prefix, which names the entity.
+    The argument shape is the id's prefix, which names the entity, or None for an id that is not valid; the second value
+    then says so.
     """
 
     entities: tuple[Entity, ...]
 
     def read(self, arguments: Arguments) -> Bound:
-        prefix, key = _prefix_and_key(arguments["id"], self.entities)
-        return Bound(prefix, (key,))
+        given = _given(arguments["id"], self.entities)
+        return Bound(given.prefix or None, (given.key, given.problem))
 
     def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
-        entity = _entity_of(render.shape(selection), self.entities)
+        prefix = render.shape(selection)
+        if prefix is None:
+            return _NOTHING
+        entity = _entity_of(prefix, self.entities)
         return _node(entity, lambda draft: draft.parameter(0, UUID(as_uuid=False)), render, row, selection)
 
 
 @dataclass(frozen=True, eq=False)
 class NodesByIds(FieldMapping):
-    """The rows with given ids, each of any of these entities, in the order of the ids; null in place of each that does
-    not exist or that the viewer does not see.
+    """The rows with given ids, each of any of these entities, in the order of the ids. In place of each that does not
+    exist or that the viewer does not see, there is a mark of the statement's (`Marks.absent`).
 
-    The argument shape is the ids' prefixes, sorted and without repetition; the values are two parallel arrays, of
-    prefixes and of keys.
+    The argument shape is the ids' prefixes, sorted and without repetition; the values are three parallel lists, of
+    prefixes, of keys, and of what is wrong with an id.
     """
 
     entities: tuple[Entity, ...]
@@ -210,17 +218,17 @@ class NodesByIds(FieldMapping):
         ids = arguments["ids"]
         if len(ids) > PAGE_MAX:
             raise BadInput(f"At most {PAGE_MAX} ids are allowed.")
-        parsed = [_prefix_and_key(id_, self.entities) for id_ in ids]
-        prefixes = tuple(sorted({prefix for prefix, _ in parsed}))
-        return Bound(prefixes, ([prefix for prefix, _ in parsed], [key for _, key in parsed]), max(1, len(ids)))
+        return _bound([_given(id_, self.entities) for id_ in ids])
 
     def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
-        prefixes = render.shape(selection)
-        if not prefixes:
-            return EMPTY_LIST
         source, ids = render.source(selection, row, _given_ids)
-        branches = " ".join(self._branch(prefix, ids, render, selection) for prefix in prefixes)
-        return f"(SELECT json_agg(CASE {branches} END ORDER BY {ids.name}.ord) FROM {source})"
+        branches = [self._branch(prefix, ids, render, selection) for prefix in render.shape(selection)]
+        found = f"CASE {' '.join(branches)} END" if branches else _NOTHING
+        found = self._found(found, ids, render)
+        return f"(SELECT coalesce(json_agg({found} ORDER BY {ids.name}.ord), {EMPTY_LIST}) FROM {source})"
+
+    def _found(self, node: str, ids: NamedRow, render: Render) -> str:
+        return f"coalesce({node}, to_json({render.absent(f'{ids.name}.ord')}))"
 
     def _branch(self, prefix: str, ids: NamedRow, render: Render, selection: Selection) -> str:
         """A branch of the CASE for the ids with this prefix: the row of its entity."""
@@ -234,19 +242,60 @@ class NodesByIds(FieldMapping):
         return f"WHEN {ids.name}.prefix = '{prefix}' THEN {node}"
 
 
+@dataclass(frozen=True, eq=False)
+class Representations(NodesByIds):
+    """The rows that another subgraph refers to by representations, `{__typename: "Ticket", id: "tkt_…"}`, in their
+    order; null in place of each that does not exist or that the viewer does not see (Apollo Federation 2)."""
+
+    def read(self, arguments: Arguments) -> Bound:
+        representations = arguments["representations"]
+        if len(representations) > REPRESENTATIONS_MAX:
+            raise BadInput(f"At most {REPRESENTATIONS_MAX} representations are allowed.")
+        return _bound([self._represented(each) for each in representations])
+
+    def _represented(self, representation: object) -> GivenId:
+        given = representation if isinstance(representation, dict) else {}
+        entity = next((each for each in self.entities if each.name == given.get("__typename")), None)
+        if entity is None:
+            return GivenId("", "", "A representation must have the `__typename` of an entity.")
+        return _given(str(given.get("id", "")), (entity,))
+
+    def _found(self, node: str, ids: NamedRow, render: Render) -> str:
+        return node
+
+
+_NOTHING = "CAST(NULL AS JSON)"
+
+
+class GivenId(NamedTuple):
+    """An id that a client has sent, taken apart; or the `problem` with it, without the rest."""
+
+    prefix: str
+    key: str
+    problem: str | None
+
+
+def _given(global_id: str, entities: Sequence[Entity]) -> GivenId:
+    try:
+        prefix, key = split_id(global_id)
+    except BadInput as error:
+        return GivenId("", "", error.message)
+    if not is_uuid(key) or prefix not in {entity.prefix for entity in entities}:
+        return GivenId("", "", f"{shown(global_id)} is not a valid id.")
+    return GivenId(prefix, key, None)
+
+
+def _bound(ids: Sequence[GivenId]) -> Bound:
+    prefixes = tuple(sorted({each.prefix for each in ids if each.prefix}))
+    values = ([each.prefix for each in ids], [each.key for each in ids], [each.problem for each in ids])
+    return Bound(prefixes, values, max(1, len(ids)))
+
+
 def _given_ids(draft: Draft) -> tuple[FromClause, list[Condition]]:
     """The ids in order: `prefix`, `key` and `ord`."""
     arrays = [draft.parameter(slot, ARRAY(Text())) for slot in (0, 1)]
     ids = func.unnest(*arrays).table_valued("prefix", "key", with_ordinality="ord")
     return ids.render_derived(name=OWN), []
-
-
-def _prefix_and_key(global_id: str, entities: Sequence[Entity]) -> tuple[str, str]:
-    """The prefix and the key of an id. Raises `BadInput` if it is not an id of one of the entities."""
-    prefix, key = split_id(global_id)
-    if not is_uuid(key) or prefix not in {entity.prefix for entity in entities}:
-        raise BadInput(f"{shown(global_id)} is not a valid id.")
-    return prefix, key
 
 
 def _entity_of(prefix: str, entities: Sequence[Entity]) -> Entity:

@@ -29,16 +29,28 @@ class Compiled:
 
     The names of the parameters are taken apart once, here, so that a request only fills in its values by place."""
 
-    __slots__ = ("_fixed", "_outcome", "_sites", "_viewer", "has_links", "has_position", "statement", "within_write")
+    __slots__ = (
+        *("_fixed", "_outcome", "_sites", "_viewer"),
+        *("has_links", "has_position", "has_secrets", "statement", "within_write"),
+    )
 
     def __init__(
-        self, statement: Statement, *, has_links: bool, has_position: bool = False, within_write: bool = False
+        self,
+        statement: Statement,
+        *,
+        has_links: bool,
+        has_position: bool = False,
+        is_mutation: bool = False,
+        within_write: bool = False,
     ) -> None:
         self.statement = statement
         self.has_position = has_position
         """Whether it returns the position at which it reads, for a stream cursor."""
         self.has_links = has_links
         """Whether there can be link marks in its JSON."""
+        self.has_secrets = has_links or is_mutation
+        """Whether its JSON can show a secret: a mutation a new API key, for instance, and a link to a file its
+        signature."""
         self.within_write = within_write
         """Whether a mutation's payload can be read in the statement that writes its ticket."""
         self._fixed = statement.arguments({})
@@ -85,10 +97,11 @@ def compile_root(root: Selection, role: Role, shapes: Sequence[Hashable], marks:
     if a stream cursor is selected also `position`, the snapshot that replaces its mark once it is sealed."""
     render = Render(snippets, role, shapes, marks)
     text = f"SELECT {render.value(root, NO_ROW)} AS document"
+    has_links, is_mutation = render.has_links, isinstance(root.mapping, MutationField)
     if render.wants_position:
         # A column of the same statement, so that it is the snapshot that the data was read with.
         statement = render.statement(f"{text}, {NOW} AS position")
-        return Compiled(statement, has_links=render.has_links, has_position=True)
+        return Compiled(statement, has_links=has_links, has_position=True, is_mutation=is_mutation)
     statement = render.statement(text)
-    within_write = isinstance(root.mapping, MutationField) and reads_the_same(statement)
-    return Compiled(statement, has_links=render.has_links, within_write=within_write)
+    within_write = is_mutation and reads_the_same(statement)
+    return Compiled(statement, has_links=has_links, is_mutation=is_mutation, within_write=within_write)

@@ -151,11 +151,13 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What stands in the JSON that statements return until it is replaced: `position` for a stream cursor, and `link`
-    before what the URL of a file is made from. They are random, so that no data can contain them."""
+    """What stands in the JSON that statements return until it is replaced: `position` for a stream cursor, `link`
+    before what the URL of a file is made from, and `absent` before the place, counted from 1, of an object that there
+    is not. They are random, so that no data can contain them."""
 
     position: str
     link: str
+    absent: str
 
 
 class Render:
@@ -270,6 +272,10 @@ class Render:
         """The URL of a file: the link mark, followed by the SQL text `path`, which says of which one."""
         self.has_links = True
         return f"'{self._marks.link}' || {path}"
+
+    def absent(self, place: str) -> str:
+        """What stands for an object that there is not: the mark, followed by its place in the list."""
+        return f"'{self._marks.absent}' || {place}"
 
     def statement(self, text: str) -> Statement:
         """The finished statement."""

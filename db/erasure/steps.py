@@ -1,8 +1,9 @@
 """The erasure of a customer, step by step.
 
-`begin` replaces the values of the customer and of their properties, and writes down in `erasures` what is still to be
-looked for. From then on the customer's token is refused, and triggers refuse what a request that is under way would
-write with the old values. `proceed` does the rest in small transactions, each of which also notes how far it has come:
+`begin` replaces the values of the customer and of their properties, deletes the customer's identities, and writes down
+in `erasures` what is still to be looked for. From then on the customer's token is refused, and triggers refuse what a
+request that is under way would write with the old values. `proceed` does the rest in small transactions, each of which
+also notes how far it has come:
 
 1. `TICKETS`: the customer's tickets. All of their values are replaced in them, and the contact details.
 2. `OTHERS`: all other tickets, for those that were the customer's and for values that are distinctive.
@@ -217,6 +218,18 @@ UPDATE audit_entries SET before = {tickets.clean_image("before", "$1")}, after =
 WHERE EXISTS (
     SELECT FROM (VALUES (before), (after)) AS side (image), jsonb_each_text(image) AS each WHERE each.value ~* $1)"""
 
+# Whose account it was at a provider. The customer's name there may be in its subject.
+_IDENTITIES: Final = "DELETE FROM identities WHERE customer_id = $1::uuid"
+
+
+def _without_subject(image: str) -> str:
+    return f"""CASE WHEN {image} ? 'subject' THEN {image} || '{{"subject": "{placeholders.TEXT}"}}' ELSE {image} END"""
+
+
+_IDENTITY_ENTRIES: Final = f"""
+UPDATE audit_entries SET before = {_without_subject("before")}, after = {_without_subject("after")}
+WHERE object_kind = 'IDENTITY' AND $1::text IN (before ->> 'customer_id', after ->> 'customer_id')"""
+
 _CONFIRMATIONS: Final = """
 UPDATE contact_confirmations SET address = $3, mailbox = NULL WHERE customer_id = $1::uuid OR address ~* $2"""
 
@@ -249,6 +262,7 @@ ANALYZE customers, deliveries, contact_confirmations,
     article_words (word),
     audit_entries (before, after),
     idempotency_keys (key),
+    identities (subject),
     erasures (sought)"""
 
 
@@ -325,6 +339,7 @@ async def begin(
     )
     await transaction.execute(_ERASE_CUSTOMER, customer_id, *begun.placeholders.values())
     await transaction.execute(_ERASE_PROPERTIES, customer_id, placeholders.ADDRESS)
+    await transaction.execute(_IDENTITIES, customer_id)
     await transaction.execute(_NAME, customer_id)
     await transaction.execute(_ERASE_AUDITED, customer_id)
     return begun
@@ -452,6 +467,7 @@ async def _erase_rest(transaction: Any, erasure: Erasure) -> None:
     await transaction.execute(_ARTICLES, pattern, timeout=STEP_SECONDS)
     await tickets.forget_words(transaction, {erasure.everywhere, erasure.in_tickets})
     await transaction.execute(_ENTRIES, pattern, timeout=STEP_SECONDS)
+    await transaction.execute(_IDENTITY_ENTRIES, erasure.customer_id, timeout=STEP_SECONDS)
     email = placeholders.email(erasure.customer_id)
     await transaction.execute(_CONFIRMATIONS, erasure.customer_id, pattern, email, timeout=STEP_SECONDS)
     await transaction.execute(_KEYS, erasure.customer_id, erasure.everywhere.anywhere, timeout=STEP_SECONDS)

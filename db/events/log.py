@@ -53,6 +53,7 @@ from db.viewer import Viewer
 TICKETS = table(models.TicketRow)
 EVENTS = table(models.TicketEventRow)
 NOTES = table(models.NoteRow)
+CUSTOMERS = table(models.CustomerRow)
 
 # The time of a change. It always increases for a ticket, even if the clock is set back, because it identifies the
 # change and orders the ticket's events. It is the statement's start: the transaction's may be before the time of
@@ -115,14 +116,16 @@ def _writing(event: Insert, *before: CTE) -> Statement:
 
 
 @cache
-def _creation(columns: tuple[str, ...]) -> Statement:
-    created = (
-        pg_insert(TICKETS)
-        .values({name: bindparam(name, type_=TICKETS.c[name].type) for name in columns})
-        .on_conflict_do_nothing(index_elements=["reference"])
-        .returning(*TICKETS.c)
-        .cte("tickets")
-    )
+def _creation(columns: tuple[str, ...], customer: Condition | None) -> Statement:
+    values: dict[str, Any] = {name: bindparam(name, type_=TICKETS.c[name].type) for name in columns}
+    if customer is None:
+        inserted = pg_insert(TICKETS).values(values)
+    else:
+        contact = {f"contact_{name}": CUSTOMERS.c[name] for name in ("name", "email", "phone")}
+        chosen = select(*(value.label(name) for name, value in (contact | values).items()))
+        chosen = chosen.select_from(CUSTOMERS).where(CUSTOMERS.c.id == values["customer_id"], customer)
+        inserted = pg_insert(TICKETS).from_select(list(contact | values), chosen)
+    created = inserted.on_conflict_do_nothing(index_elements=["reference"]).returning(*TICKETS.c).cte("tickets")
     return _writing(_event(), created)
 
 
@@ -214,12 +217,18 @@ async def create(
     viewer: Viewer,
     values: Mapping[str, Any],
     *,
+    customer: Condition | None = None,
+    parameters: Mapping[str, Any] | None = None,
     deliveries: Part | None = None,
     answer: Part | None = None,
 ) -> Written | None:
-    """Write a ticket and its event. Returns None, with nothing written, if the reference is already in use."""
-    writing = _creation(tuple(sorted(values)))
-    given = {**values, "kind": TicketEventKind.CREATED, **_written_by(viewer)}
+    """Write a ticket and its event. Returns None, with nothing written, if the reference is already in use.
+
+    With a condition for its `customer`, with `parameters`, what `values` has not of the contact is the customer's; and
+    nothing is written either if the customer does not meet it. The statement is kept for the condition, which must
+    always be the same object."""
+    writing = _creation(tuple(sorted(values)), customer)
+    given = {**values, "kind": TicketEventKind.CREATED, **_written_by(viewer), **(parameters or {})}
     return await _write(connection, writing, given, deliveries, answer)
 
 

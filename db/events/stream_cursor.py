@@ -22,11 +22,20 @@ from typing import Any, Final, Protocol, Self, TypeVar
 from db.enums import StreamResetReason
 from db.events.position import AUDIT, HASH, NOW, TICKETS, Position, Snapshot, unseen
 from db.events.seal import Seal
+from db.metrics import Counter
 from db.postgres.pool import Database
 
 REPLAY_MAX: Final = 50_000
 """The most events to replay, counting those that do not concern the client. With more, fetching its list again is
 cheaper."""
+
+
+_RESETS: Final = Counter(
+    "callout_stream_resets",
+    "Streams, and pages of changes, that could not continue from their cursor.",
+    ("reason",),
+    known=[(reason.value,) for reason in StreamResetReason],
+)
 
 
 class StreamCursors(Seal):
@@ -132,6 +141,11 @@ class Replay:
     _rest: Sequence[str]
     _later: Sequence[str]
 
+    @property
+    def events(self) -> int:
+        """How many events there are."""
+        return len(self._rest) + len(self._later)
+
     async def portions(
         self, of: Callable[[Sequence[str]], Awaitable[list[T]]], at_once: int
     ) -> AsyncIterator[list[tuple[StreamPosition, T]]]:
@@ -178,15 +192,20 @@ async def check_position(
     Raises `Unsettled`, and the database's errors.
     """
     if position is None:
-        return Reset(until or await _now(database), StreamResetReason.CURSOR_UNKNOWN)
+        return _counted(Reset(until or await _now(database), StreamResetReason.CURSOR_UNKNOWN))
     end = Position.parse(position.end)
     if until is not None and not Position.parse(until).covers(end):
-        return Reset(until, StreamResetReason.CURSOR_UNKNOWN)
+        return _counted(Reset(until, StreamResetReason.CURSOR_UNKNOWN))
     log = await _read(position, database, until)
     reason = _reason(position, log)
     if reason is not None:
-        return Reset(until or log["now"], reason)
+        return _counted(Reset(until or log["now"], reason))
     return Replay(until or log["now"], position, log["rest"], log["later"])
+
+
+def _counted(reset: Reset) -> Reset:
+    _RESETS.add(reset.reason.value)
+    return reset
 
 
 async def _now(database: Database) -> str:

@@ -84,11 +84,13 @@ class Parameters:
 class Slots:
     """Collects the values of one request, in the order in which the criteria are read, and limits their number.
 
-    `words_are_values` says that sets of words are values too (`WordsShape`)."""
+    `words_are_values` says that sets of words are values too (`WordsShape`). The criteria of a `live` filter decide
+    about the images of an event."""
 
-    def __init__(self, *, words_are_values: bool = False) -> None:
+    def __init__(self, *, words_are_values: bool = False, live: bool = False) -> None:
         self.values: list[Any] = []
         self.words_are_values = words_are_values
+        self.live = live
         self.criteria = 0
         self.depth = 0
 
@@ -97,9 +99,10 @@ class Slots:
         self.values.append(value)
         return len(self.values) - 1
 
-    def count(self) -> None:
-        """Counts one more criterion. Raises `LimitExceeded` if there are more than `CRITERIA_MAX`."""
-        self.criteria += 1
+    def count(self, number: int = 1) -> None:
+        """Counts one more criterion, or as much work as this number takes. Raises `LimitExceeded` if there are more
+        than `CRITERIA_MAX`."""
+        self.criteria += number
         if self.criteria > CRITERIA_MAX:
             raise LimitExceeded(f"A filter can have at most {CRITERIA_MAX} conditions.")
 
@@ -484,7 +487,9 @@ class Contains(Searching):
         searchable = row.c.searchable
         return term.is_in(first_part(searchable) if viewer.role is Role.SERVICE else searchable)
 
-    def index_condition(self, row: Row, shape: SearchShape, parameters: Parameters) -> Condition:
+    def index_condition(
+        self, row: Row, shape: SearchShape, parameters: Parameters, viewer: ViewerParameter
+    ) -> Condition:
         return parameters.term(shape).index_condition(row.c.searchable)
 
 

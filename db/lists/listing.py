@@ -14,7 +14,8 @@ from sqlalchemy import ColumnElement, FromClause, case
 from db.enums import Role
 from db.lists.criteria import Contains, Criteria, Parameters, Term
 from db.lists.page_cursor import parse_int, parse_text, parse_time, parse_uuid
-from db.lists.shapes import CriteriaShape, Path, SearchShape
+from db.lists.shapes import CriteriaShape, Path, SearchShape, ValueShape
+from db.lists.texts import HasText
 from db.planner import number
 from db.sql import Condition, Row
 from db.visibility import ViewerParameter
@@ -130,6 +131,8 @@ class Listing:
     """The order of the list while it is searched; None if a search does not change it."""
     search: Path = ()
     """The path of the unranked search among the criteria; empty if there is none."""
+    text: Path = ()
+    """The path of the criterion on the texts of a ticket; empty if there is none."""
     selective: tuple[Path, ...] = ()
     """The paths of criteria that may leave few rows, for which there is an index."""
     enumerated: Mapping[str, str] = field(default_factory=dict)
@@ -149,11 +152,19 @@ class Listing:
     def __post_init__(self) -> None:
         assert set(self.enumerated) <= set(self.keys)
 
-    def index_conditions(self, row: Row, shape: CriteriaShape, parameters: Parameters) -> list[Condition]:
-        """Conditions by which an index finds the rows that the search may match."""
-        search = shape.at(self.search)
-        if search is None:
-            return []
-        criterion = self.criteria.at(self.search)
-        assert isinstance(criterion, Contains) and isinstance(search, SearchShape)
-        return [criterion.index_condition(row, search, parameters)]
+    def searches(self, shape: CriteriaShape) -> bool:
+        """Whether few or many rows may match the shape, depending on the words that are searched for."""
+        return any(shape.at(path) is not None for path in (self.search, self.text))
+
+    def index_conditions(
+        self, row: Row, shape: CriteriaShape, parameters: Parameters, viewer: ViewerParameter
+    ) -> list[Condition]:
+        """Conditions by which an index finds the rows that the searches may match."""
+        searched = [(self.criteria.at(path), shape.at(path)) for path in (self.search, self.text) if shape.at(path)]
+        conditions = []
+        for criterion, given in searched:
+            if isinstance(criterion, Contains) and isinstance(given, SearchShape):
+                conditions.append(criterion.index_condition(row, given, parameters, viewer))
+            if isinstance(criterion, HasText) and isinstance(given, ValueShape):
+                conditions.append(criterion.index_condition(row, given, parameters, viewer))
+        return conditions

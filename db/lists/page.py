@@ -27,6 +27,7 @@ from db.lists.page_cursor import decode_page_cursor
 from db.lists.plan import found, total
 from db.lists.query import CursorBound, ListQuery, Stretch
 from db.lists.shapes import CriteriaShape
+from db.lists.texts import TERM
 from db.planner import number, of_any_length
 from db.sql import EMPTY_LIST, Condition, Expression, Row, select_star
 
@@ -136,15 +137,16 @@ class Many(FieldMapping):
     def rows(self, draft: Draft) -> tuple[FromClause, list[Condition]]:
         """The rows of a page: the entity's columns; `rn`, the row's number, counted from the end that the page starts
         at; and `n`, the number of rows that were looked up. They are up to one more than the page holds: that last one
-        only shows that there are more."""
+        only shows that there are more. If texts are searched, each row has the term, too."""
         shape: PageShape = draft.shape
         after = () if shape.after is None else (CursorBound(shape.after, after=True),)
         before = () if shape.before is None else (CursorBound(shape.before, after=False),)
         query = self.query(draft)
         rows = query.subquery(found(query, shape.most + 1, Stretch(after + before, shape.backward)))
         # Without an ORDER BY, which would sort again: the rows come in the order of the subquery.
+        term = [] if query.text is None else [query.text.label(TERM)]
         numbered = query.subquery(
-            select_star(rows, func.row_number().over().label("rn"), func.count().over().label("n"))
+            select_star(rows, func.row_number().over().label("rn"), func.count().over().label("n"), *term)
         )
         return select_star(numbered).where(numbered.c.rn <= self.size(draft) + number(1)).subquery(OWN), []
 

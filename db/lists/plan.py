@@ -2,7 +2,7 @@
 
 - `in_order`: scan an index that has the rows in the list's order;
 - `fetched`: fetch all matching rows and sort them, if few match or no index has the order;
-- `searched`: search for part of a word, which few or many rows may contain;
+- `searched`: search for words, which few or many rows may contain;
 - `tiered` and `staged`: searches that list the best matches first.
 """
 
@@ -80,11 +80,10 @@ def _of_own(query: ListQuery, limit: int, stretch: Stretch) -> Select[Any]:
     rows = _listed(query.seen_by(first), limit, stretch)
     if not others:
         return rows
-    searches = query.criteria.at(query.listing.search) is not None
 
     def found_by(name: str) -> Select[Any]:
         seen = query.seen_by(name)
-        return all_matching(seen, limit, stretch) if searches else all_seen(seen, name, limit, stretch)
+        return all_matching(seen, limit, stretch) if query.searches else all_seen(seen, name, limit, stretch)
 
     lists = [rows, *map(found_by, others)]
     both = union_all(*(select_star(query.subquery(each)) for each in lists)).subquery(query.names.name())
@@ -95,7 +94,7 @@ def _listed(query: ListQuery, limit: int, stretch: Stretch) -> Select[Any]:
     """The rows of an unranked list: by search, in order, or, if PostgreSQL counts few enough rows that the selective
     criteria leave, by fetching these."""
     listing, selective = query.listing, query.selective()
-    if query.criteria.at(listing.search) is not None:
+    if query.searches:
         return searched(query, limit, stretch)
     parts = parted_by(query)
     if parts and in_owners_order(query, parts):

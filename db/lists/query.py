@@ -32,7 +32,7 @@ from sqlalchemy.types import TypeEngine
 from db.entity import Entity
 from db.lists.criteria import Parameters, Term
 from db.lists.listing import BY_ID, RANK, RANKING_KEYS, Keys, Listing, Order, Ranking
-from db.lists.shapes import CriteriaShape, Path, SearchShape, VisibilityShape
+from db.lists.shapes import CriteriaShape, Path, SearchShape, ValueShape, VisibilityShape
 from db.planner import number
 from db.sql import Condition, Row, select_star
 from db.visibility import Predicate, ViewerParameter
@@ -112,7 +112,20 @@ class ListQuery:
         return self.listing.criteria.build(row, criteria, self.parameters, self.viewer)
 
     def index_conditions(self, row: Row) -> list[Condition]:
-        return self.listing.index_conditions(row, self.criteria, self.parameters)
+        return self.listing.index_conditions(row, self.criteria, self.parameters, self.viewer)
+
+    @property
+    def searches(self) -> bool:
+        return self.listing.searches(self.criteria)
+
+    @property
+    def text(self) -> ColumnElement[Any] | None:
+        """The term that is searched for in texts; None if there is none."""
+        shape = self.criteria.at(self.listing.text)
+        if shape is None:
+            return None
+        assert isinstance(shape, ValueShape)
+        return self.parameters(shape.slot, Text())
 
     def selective(self) -> CriteriaShape:
         """The given criteria that may leave few rows; empty if none of them was given."""

@@ -13,14 +13,18 @@ import socket
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from time import perf_counter
 from typing import Any, Final, Self, TypeAlias
 
 import asyncpg
 import orjson
 from asyncpg.transaction import Transaction
 
+from db import tracing
+from db.metrics import Histogram
 from db.postgres import pooler
 from db.postgres.outage import OutageLog
+from db.timing import SPENT
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +85,12 @@ WITHOUT_EFFECT: Final = (
 """The errors after which it is certain that nothing was written: there was no connection, the database refused, or it
 rolled back."""
 
+_HELD: Final = Histogram(
+    "callout_database_seconds", "How long a connection of the pool was held, for a statement or a transaction."
+)
+_SYSTEM: Final[tracing.Attributes] = {"db.system.name": "postgresql"}
+_WAITED: Final = Histogram("callout_database_wait_seconds", "How long a connection of the pool was waited for.")
+
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 
@@ -118,6 +128,18 @@ def _unchanged(document: bytes) -> bytes:
 def _is_outdated(error: BaseException) -> bool:
     """Whether the statement was prepared before a restore replaced the types that it uses. It has not been executed."""
     return isinstance(error, asyncpg.InternalServerError) and str(error).startswith("cache lookup failed")
+
+
+def _measure(asked: float, taken: float) -> None:
+    """Counts the time of a connection that is given back now. It was `asked` for, and `taken`, at these times."""
+    waited, held = taken - asked, perf_counter() - taken
+    _WAITED.observe(waited)
+    _HELD.observe(held)
+    spent = SPENT.get()
+    if spent is not None:
+        spent.waiting += waited
+        spent.database += held
+    tracing.record("PostgreSQL", taken, _SYSTEM)
 
 
 async def _begun(connection: Connection) -> Transaction:
@@ -220,19 +242,25 @@ class Database:
     async def acquire(self) -> AsyncIterator[Connection]:
         """A connection for the duration of the block. Raises `TimeoutError` if none is free within
         `WAITING_SECONDS`, and the database's errors."""
+        asked = perf_counter()
         connection = await self._take()
+        taken = perf_counter()
         try:
             yield connection
         except BaseException as error:
             await self._give_up(connection, error)
             raise
+        finally:
+            _measure(asked, taken)
         self._keep(connection)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """A connection with an open transaction, which is committed at the end of the block and rolled back by any
         exception. Raises the same errors as `acquire`, and `Replaced`."""
+        asked = perf_counter()
         connection = await self._take()
+        taken = perf_counter()
         try:
             try:
                 transaction = await _begun(connection)
@@ -253,13 +281,17 @@ class Database:
             if _is_outdated(error):
                 raise Replaced from error
             raise
+        finally:
+            _measure(asked, taken)
         self._keep(connection)
         self._writing.worked()
 
     async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
         """Executes a statement. One that begins with SELECT, which cannot write, is executed again if the connection
         turns out to be closed."""
+        asked = perf_counter()
         connection = await self._take()
+        taken = perf_counter()
         try:
             try:
                 rows = await connection.fetch(query, *arguments)
@@ -275,6 +307,8 @@ class Database:
         else:
             self._keep(connection)
             return rows
+        finally:
+            _measure(asked, taken)
         async with self.acquire() as fresh:
             return await fresh.fetch(query, *arguments)
 
@@ -289,6 +323,20 @@ class Database:
     async def execute(self, query: str, *arguments: Any) -> str:
         async with self.acquire() as connection:
             return await connection.execute(query, *arguments)
+
+    @property
+    def size(self) -> int:
+        """How many connections there may be."""
+        return self._size
+
+    @property
+    def in_use(self) -> int:
+        return self._size - len(self._free)
+
+    @property
+    def waiting(self) -> int:
+        """How many callers wait for a connection."""
+        return len(self._waiting)
 
     async def _take(self) -> Connection:
         connection = await self._slot()

@@ -356,6 +356,7 @@ TABLES: Final = (
     "ticket_chats",
     "articles",
     "ticket_events",
+    "ticket_texts",
 )
 
 FOREIGN_KEYS: Final = """
@@ -363,9 +364,11 @@ SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) 
     format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) AS make
 FROM pg_constraint WHERE contype = 'f' AND conrelid = ANY ($1::text[]::regclass[])"""
 
+# Without those that the triggers of `db/ddl_search.py` read.
 PLAIN_INDEXES: Final = """
 SELECT format('DROP INDEX %s', indexrelid::regclass) AS drop, pg_get_indexdef(indexrelid) AS make
 FROM pg_index WHERE indrelid = ANY ($1::text[]::regclass[])
+AND indexrelid <> 'ix_properties_customer_id_address_id'::regclass
 AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)"""
 
 CREATIONS: Final = """

@@ -62,7 +62,9 @@ async def test_customers_and_services_see_an_article_only_while_it_is_published(
     async with api.customer(await api.new_customer()) as cora, api.service() as chatbot:
 
         async def seen() -> list[bool]:
-            return [(await viewer(document, id=article["id"]))["node"] is not None for viewer in (api, cora, chatbot)]
+            return [
+                (await viewer.seen(document, id=article["id"]))["node"] is not None for viewer in (api, cora, chatbot)
+            ]
 
         assert await seen() == [True, False, False]
         await api.done("articleUpdate", "__typename", articleId=article["id"], published=True)

@@ -37,6 +37,7 @@ class World:
     resolved: str
     article: str
     key: str
+    identity: str
     delivery: str
     message: str
 
@@ -70,6 +71,12 @@ class World:
             "apiKeyCreate": {"name": "n"},
             "apiKeyUpdate": {"apiKeyId": self.key},
             "apiKeyRevoke": {"apiKeyId": self.key},
+            "identityLink": {
+                "issuer": "https://login.test/",
+                "subject": f"subject {n}",
+                "person": {"technicianId": self.technician},
+            },
+            "identityRevoke": {"identityId": self.identity},
         }
         return inputs[mutation]
 
@@ -84,6 +91,8 @@ async def world(server: Server) -> AsyncIterator[World]:
         await api.done("ticketResolve", "__typename", ticketId=resolved, resolution="Done.")
         article = await api.done("articleCreate", "article { id }", problem="p", solution="s")
         key = await api.done("apiKeyCreate", "apiKey { id }", name="chatbot")
+        account = {"issuer": "https://login.test/", "subject": "auth0|1", "person": {"customerId": customer}}
+        identity = await api.done("identityLink", "identity { id }", **account)
         found = await api("{ deliveries(first: 1) { nodes { id } } }")
         await api.done("inboundEmailIngest", "__typename", message={"text": "From: nobody\r\n\r\nHello."})
         messages = await api("{ inboundMessages(first: 1) { nodes { id } } }")
@@ -97,6 +106,7 @@ async def world(server: Server) -> AsyncIterator[World]:
             resolved=resolved,
             article=article["article"]["id"],
             key=key["apiKey"]["id"],
+            identity=identity["identity"]["id"],
             delivery=found["deliveries"]["nodes"][0]["id"],
             message=messages["inboundMessages"]["nodes"][0]["id"],
         )
@@ -160,6 +170,8 @@ TEXTS = [
     ("articleUpdate", "solution", TEXT, 20_000),
     ("apiKeyCreate", "name", LINE, 200),
     ("apiKeyUpdate", "name", LINE, 200),
+    ("identityLink", "issuer", LINE, 200),
+    ("identityLink", "subject", LINE, 200),
     ("supportSettingsUpdate", "adminRecipients.0", EMAIL, 254),
     ("supportSettingsUpdate", "googleChatWebhookUrl", URL, 2_000),
 ]
@@ -210,6 +222,7 @@ KEPT = {
     "articleUpdate": "article { problem solution }",
     "apiKeyCreate": "apiKey { name }",
     "apiKeyUpdate": "apiKey { name }",
+    "identityLink": "identity { issuer subject }",
     "supportSettingsUpdate": "supportSettings { adminRecipients }",
 }
 """Selections that read a mutation's texts back, except for the webhook's URL, which is secret."""
@@ -421,6 +434,7 @@ IDS = [
     ("inboundMessageDiscard", "inboundMessageId", "inb"),
     ("apiKeyUpdate", "apiKeyId", "key"),
     ("apiKeyRevoke", "apiKeyId", "key"),
+    ("identityRevoke", "identityId", "idn"),
 ]
 
 
@@ -699,6 +713,8 @@ REQUIRED = {
     "apiKeyCreate": ("name",),
     "apiKeyUpdate": ("apiKeyId",),
     "apiKeyRevoke": ("apiKeyId",),
+    "identityLink": ("issuer", "subject", "person"),
+    "identityRevoke": ("identityId",),
     "deliveryRetry": ("deliveryId",),
     "inboundMessageAccept": ("inboundMessageId",),
     "inboundMessageDiscard": ("inboundMessageId",),

@@ -92,7 +92,7 @@ async def test_two_chatbots_do_not_see_each_others_conversations(api: Api) -> No
         assert mine["id"] != theirs["id"]
         assert [message["body"] for message in theirs["chat"]] == ["Theirs."]
         document = "query($id: ID!) { node(id: $id) { id } ticket(by: {id: $id}) { chat { body } } }"
-        assert await two(document, id=mine["id"]) == {"node": None, "ticket": None}
+        assert await two.seen(document, id=mine["id"]) == {"node": None, "ticket": None}
 
 
 async def test_only_a_services_conversation_is_recognised(api: Api) -> None:
@@ -199,7 +199,7 @@ async def test_an_account_number_alone_does_not_reveal_its_customer(api: Api, da
       tickets(filter: {search: "quill"}) { totalCount } ticketCounts(filter: {search: "Zeph"}) { all } }"""
 
     async def readable(chatbot: Api, ticket: dict[str, Any]) -> Any:
-        return await chatbot(document, id=ticket["id"], customer=secret)
+        return await chatbot.seen(document, id=ticket["id"], customer=secret)
 
     async with api.service("guesser") as guesser, api.service("other guesser") as other:
         right, wrong = (

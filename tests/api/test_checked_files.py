@@ -8,6 +8,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from callout.settings import Settings
 from tests.helpers.api import Api, Server
 from tests.helpers.attached_files import WAIT_SECONDS, ask, attach, attached, upload
@@ -49,6 +51,7 @@ async def test_a_page_that_says_it_is_a_photo_is_never_shown(api: Api) -> None:
         assert response.headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.slow
 async def test_a_file_is_checked_by_another_server_when_one_is_killed(
     database_url: str, tmp_path: Path, database: Database
 ) -> None:

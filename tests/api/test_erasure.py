@@ -57,10 +57,12 @@ OTHERS = {
     *(f"erasures.{name}" for name in ("actor_id", "actor_name", "stage", "sought")),
     # Ids, digests and texts of our own.
     *("idempotency_keys.caller", "idempotency_keys.request_hash", "ticket_chats.creator_id"),
+    "ticket_texts.part",
     *(f"attachments.{name}" for name in ("sha256", "uploaded_sha256", "thumbnail", "reason")),
     *("inbound_messages.key", "inbound_messages.content", "inbound_messages.reason"),
     *(f"contact_confirmations.{name}" for name in ("token", "mailbox", "caller")),
     *("service_ticket_counts.creator_id", "token_revocations.subject", "tracking_guesses.subject"),
+    "identities.issuer",
 }
 
 
@@ -115,6 +117,8 @@ class Everywhere:
         api = self.api
         keyed = {"idempotencyKey": f"signup-{FORMER}"}
         self.customer = await api.new_customer(name=NAME, email=FORMER, phone=PHONE, accountNumber=NUMBER, **keyed)
+        account = {"issuer": "https://login.test/", "subject": f"email|{EMAIL}"}
+        await api.done("identityLink", "__typename", **account, person={"customerId": self.customer})
         self.property = await api.new_property(self.customer, address=OLD_ADDRESS, accountNumber=SITE)
         self.technician = await api.new_technician(name="Tess Okafor", email="tess@company.test")
         self.neighbour = await api.new_customer(name="Nora Neighbour", email="nora@neighbour.test")

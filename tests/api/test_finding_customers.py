@@ -215,7 +215,7 @@ async def test_a_technician_looks_up_a_customer_and_creates_a_ticket_for_them(ap
             assert await tess.refused("ticketCreate", **DESCRIBED, customerId=customer) == [("NOT_FOUND", "customerId")]
             assert await look_up(tess, **by) == expected
             # They see no more of the customer than that, until there is a ticket.
-            hidden = await tess(node, id=customer, site=sites[0])
+            hidden = await tess.seen(node, id=customer, site=sites[0])
             assert hidden == {"node": None, "site": None, "customers": {"totalCount": 0}}
             ticket = await create(tess, customerId=customer, propertyId=sites[0])
             assert (ticket["customer"], ticket["property"]) == ({"id": customer}, {"id": sites[0]})

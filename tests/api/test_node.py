@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from graphql import is_interface_type, is_object_type
 
-from tests.helpers.api import Api, Refusal, Server
+from tests.helpers.api import SCHEMA, Api, Refusal, Server
 from tests.helpers.attached_files import attach
 
 NOBODY = "00000000-0000-7000-8000-000000000000"
@@ -15,7 +16,8 @@ NODE = """
 query($id: ID!) { node(id: $id) { __typename id
   ... on Ticket { subject } ... on Note { body } ... on Attachment { contentType } ... on TicketEvent { kind }
   ... on Customer { name } ... on Property { address } ... on Technician { technician: name }
-  ... on Article { problem } } }
+  ... on Article { problem } ... on Delivery { state } ... on ApiKey { key: name } ... on Identity { account: subject }
+  ... on InboundMessage { outcome } ... on AuditEntry { action } } }
 """
 NODES = NODE.replace("$id: ID!", "$ids: [ID!]!").replace("node(id: $id)", "nodes(ids: $ids)")
 
@@ -33,6 +35,15 @@ async def things(server: Server) -> dict[str, dict[str, Any]]:
         added = await api.done("noteAdd", "note { id }", ticketId=ticket, body="Called.", internalOnly=False)
         file = await attach(api, b"panel", ticketId=ticket, internalOnly=False)
         article = await api.done("articleCreate", "article { id }", problem="It beeps", solution="Battery")
+        key = await api.done("apiKeyCreate", "apiKey { id }", name="Chatbot")
+        await api.done("inboundEmailIngest", "outcome", message={"text": "From: x@example.com\n\nIt beeps."})
+        account = {"issuer": "https://login.test/", "subject": "auth0|1", "person": {"technicianId": technician}}
+        identity = await api.done("identityLink", "identity { id }", **account)
+        listed = await api(
+            """query($id: ID!) { deliveries(filter: {ticketId: $id, audience: [TECHNICIAN]}) { nodes { id state } }
+            inboundMessages { nodes { id outcome } } auditEntries { nodes { id action } } }""",
+            id=ticket,
+        )
         history = await api(
             "query($id: ID!) { node(id: $id) { ... on Ticket { history { nodes { id } } } } }", id=ticket
         )
@@ -45,16 +56,34 @@ async def things(server: Server) -> dict[str, dict[str, Any]]:
         "Property": {"id": property_id, "address": "12 Elm Street"},
         "Technician": {"id": technician, "technician": "Tess Okafor"},
         "Article": {"id": article["article"]["id"], "problem": "It beeps"},
+        "Delivery": listed["deliveries"]["nodes"][0],
+        "ApiKey": {"id": key["apiKey"]["id"], "key": "Chatbot"},
+        "Identity": {"id": identity["identity"]["id"], "account": "auth0|1"},
+        "InboundMessage": listed["inboundMessages"]["nodes"][0],
+        "AuditEntry": listed["auditEntries"]["nodes"][0],
     }
     return {name: {"__typename": name} | thing for name, thing in found.items()}
 
 
 async def refusal(api: Api, document: str, **variables: Any) -> str:
-    """Returns the message of the only error."""
-    with pytest.raises(Refusal) as refused:
-        await api(document, **variables)
-    assert refused.value.codes == ["BAD_USER_INPUT"]
-    return str(refused.value.response["errors"][0]["message"])
+    """Returns the message of the only error of a request that is refused."""
+    response = await api.respond(document, variables)
+    assert "data" not in response
+    (error,) = response["errors"]
+    assert error["extensions"]["code"] == "BAD_USER_INPUT"
+    return str(error["message"])
+
+
+async def invalid(api: Api, document: str, *path: str | int, **variables: Any) -> str:
+    """Returns the message of the only error, which is that of an invalid id at this path, where the object is null."""
+    response = await api.respond(document, variables)
+    (error,) = response["errors"]
+    assert (error["path"], error["extensions"]["code"]) == (list(path), "BAD_USER_INPUT")
+    value = response["data"]
+    for key in path:
+        value = value[key]
+    assert value is None
+    return str(error["message"])
 
 
 async def test_node_finds_one_of_each_kind(api: Api, things: dict[str, dict[str, Any]]) -> None:
@@ -74,7 +103,20 @@ async def test_each_kind_has_its_own_prefix(things: dict[str, dict[str, Any]]) -
         "Property": "prp",
         "Technician": "tec",
         "Article": "art",
+        "Delivery": "dlv",
+        "ApiKey": "key",
+        "Identity": "idn",
+        "InboundMessage": "inb",
+        "AuditEntry": "aud",
     }
+
+
+def test_everything_with_an_id_is_a_node() -> None:
+    node = SCHEMA.type_map["Node"]
+    assert is_interface_type(node)
+    nodes = {type_.name for type_ in SCHEMA.get_possible_types(node)}
+    with_ids = {type_.name for type_ in SCHEMA.type_map.values() if is_object_type(type_) and "id" in type_.fields}
+    assert with_ids == nodes
 
 
 async def test_only_fragments_on_the_objects_type_apply(api: Api, things: dict[str, dict[str, Any]]) -> None:
@@ -87,11 +129,11 @@ async def test_only_fragments_on_the_objects_type_apply(api: Api, things: dict[s
 async def test_an_unknown_id_returns_null(api: Api, things: dict[str, dict[str, Any]]) -> None:
     for name, thing in things.items():
         prefix, _, key = thing["id"].partition("_")
-        assert await api(NODE, id=f"{prefix}_{NOBODY}") == {"node": None}, name
+        assert await api.seen(NODE, id=f"{prefix}_{NOBODY}") == {"node": None}, name
         for other in things.values():
             other_prefix = other["id"].partition("_")[0]
             if other_prefix != prefix:
-                assert await api(NODE, id=f"{other_prefix}_{key}") == {"node": None}
+                assert await api.seen(NODE, id=f"{other_prefix}_{key}") == {"node": None}
 
 
 NO_IDS = [
@@ -103,7 +145,6 @@ NO_IDS = [
     "_" + NOBODY,
     NOBODY,
     "xyz_" + NOBODY,
-    "key_" + NOBODY,  # API keys are not nodes
     "TKT_" + NOBODY,
     "tkt-" + NOBODY,
     "tkt_" + NOBODY.replace("-", ""),
@@ -123,10 +164,10 @@ NO_IDS = [
 
 @pytest.mark.parametrize("id_", NO_IDS, ids=range(len(NO_IDS)))
 async def test_an_invalid_id_is_refused(api: Api, id_: str) -> None:
-    message = await refusal(api, NODE, id=id_)
+    message = await invalid(api, NODE, "node", id=id_)
     assert message.endswith("is not a valid id.")
     assert len(message) < 120
-    assert await refusal(api, NODES, ids=[f"tkt_{NOBODY}", id_]) == message
+    assert await invalid(api, NODES, "nodes", 0, ids=[id_]) == message
 
 
 @pytest.mark.parametrize("id_", [1.5, True, [], {}, None])
@@ -137,7 +178,39 @@ async def test_an_id_of_the_wrong_type_is_refused(api: Api, id_: Any) -> None:
 
 async def test_an_integer_is_treated_as_its_text(api: Api) -> None:
     """The GraphQL specification allows integers as IDs; none is valid here."""
-    assert await refusal(api, NODE, id=5) == '"5" is not a valid id.'
+    assert await invalid(api, NODE, "node", id=5) == '"5" is not a valid id.'
+
+
+async def test_an_invalid_id_leaves_the_rest_of_the_request_alone(api: Api, things: dict[str, dict[str, Any]]) -> None:
+    ticket = things["Ticket"]["id"]
+    document = """query($id: ID!, $none: ID!, $ids: [ID!]!) { bad: node(id: "x") { id } good: node(id: $id) { id }
+        none: node(id: $none) { id } nodes(ids: $ids) { id } me { role } }"""
+    variables = {"id": ticket, "none": f"tkt_{NOBODY}", "ids": ["", ticket, f"evt_{NOBODY}", ticket, "key_1"]}
+    data = {
+        "bad": None,
+        "good": {"id": ticket},
+        "none": None,
+        "nodes": [None, {"id": ticket}, None, {"id": ticket}, None],
+        "me": {"role": "ADMIN"},
+    }
+    codes = {
+        ("bad",): "BAD_USER_INPUT",
+        ("none",): "NOT_FOUND",
+        ("nodes", 0): "BAD_USER_INPUT",
+        ("nodes", 2): "NOT_FOUND",
+        ("nodes", 4): "BAD_USER_INPUT",
+    }
+    for introspecting in ("", '__type(name: "Ticket") { name } '):
+        response = await api.respond(document.replace("me {", f"{introspecting}me {{"), variables)
+        assert response["data"] == data | ({"__type": {"name": "Ticket"}} if introspecting else {})
+        assert {tuple(error["path"]): error["extensions"]["code"] for error in response["errors"]} == codes
+        assert all(error["locations"] for error in response["errors"])
+
+
+async def test_a_text_like_a_mark_changes_nothing(api: Api, things: dict[str, dict[str, Any]]) -> None:
+    customer = await api.new_customer(name='", null, "1')
+    found = await api.seen(NODES, ids=[customer, f"tkt_{NOBODY}"])
+    assert [node and node["name"] for node in found["nodes"]] == ['", null, "1', None]
 
 
 async def test_nodes_are_returned_in_the_order_of_their_ids(api: Api, things: dict[str, dict[str, Any]]) -> None:
@@ -149,7 +222,7 @@ async def test_nodes_are_returned_in_the_order_of_their_ids(api: Api, things: di
 async def test_repeated_ids_repeat_nodes_and_unknown_ids_are_null(api: Api, things: dict[str, dict[str, Any]]) -> None:
     ticket, note = things["Ticket"], things["Note"]
     ids = [ticket["id"], f"tkt_{NOBODY}", note["id"], ticket["id"], f"evt_{NOBODY}", ticket["id"], f"cus_{NOBODY}"]
-    assert (await api(NODES, ids=ids))["nodes"] == [ticket, None, note, ticket, None, ticket, None]
+    assert (await api.seen(NODES, ids=ids))["nodes"] == [ticket, None, note, ticket, None, ticket, None]
 
 
 async def test_nodes_accepts_no_id_or_a_single_one(api: Api, things: dict[str, dict[str, Any]]) -> None:
@@ -157,7 +230,7 @@ async def test_nodes_accepts_no_id_or_a_single_one(api: Api, things: dict[str, d
     assert (await api(NODES, ids=[]))["nodes"] == []
     assert (await api(NODES, ids=[ticket["id"]]))["nodes"] == [ticket]
     assert (await api(NODES, ids=ticket["id"]))["nodes"] == [ticket]
-    assert (await api(NODES, ids=[f"tkt_{NOBODY}"]))["nodes"] == [None]
+    assert (await api.seen(NODES, ids=[f"tkt_{NOBODY}"]))["nodes"] == [None]
 
 
 async def test_nodes_is_limited_to_a_hundred_ids(api: Api, things: dict[str, dict[str, Any]]) -> None:
@@ -190,15 +263,16 @@ async def test_objects_that_a_viewer_does_not_see_are_null(api: Api, things: dic
 
     async def seen(viewer: Api) -> set[str]:
         async with viewer:
-            nodes = (await viewer(document, ids=asked))["nodes"]
+            nodes = (await viewer.seen(document, ids=asked))["nodes"]
             for id_, node in zip(asked, nodes, strict=True):
                 assert node is None or node["id"] == id_
-                alone = await viewer("query($id: ID!) { node(id: $id) { __typename id } }", id=id_)
+                alone = await viewer.seen("query($id: ID!) { node(id: $id) { __typename id } }", id=id_)
                 assert alone["node"] == node
         return {node["__typename"] for node in nodes if node}
 
-    assert await seen(api.technician(ids["Technician"])) == things.keys()
-    assert await seen(api.customer(ids["Customer"])) == things.keys() - {"Article"}
+    of_admins = {"ApiKey", "Identity", "InboundMessage", "AuditEntry"}
+    assert await seen(api.technician(ids["Technician"])) == things.keys() - of_admins
+    assert await seen(api.customer(ids["Customer"])) == things.keys() - of_admins - {"Article", "Delivery"}
     assert await seen(api.technician(other)) == {"Article"}
     assert await seen(api.customer(stranger)) == set()
     assert await seen(api.service()) == set()
@@ -225,7 +299,7 @@ async def test_an_internal_note_and_its_event_are_nodes_only_for_staff(
             {"__typename": "Note", "id": asked[0], "body": "Between us."},
             {"__typename": "TicketEvent", "id": asked[1], "kind": "NOTE_ADDED"},
         ]
-        assert (await customer(NODES, ids=asked))["nodes"] == [None, None]
+        assert (await customer.seen(NODES, ids=asked))["nodes"] == [None, None]
 
 
 async def test_a_fragment_with_a_forbidden_field_is_refused_for_any_object(

@@ -80,7 +80,7 @@ async def test_nothing_reveals_an_internal_note_to_customers_and_services(api: A
             hidden = await api.done("noteAdd", NOTE, ticketId=ticket, body="Will not pay.")
             assert await read(viewer, ticket) == before
             for id_ in (hidden["note"]["id"], "evt_" + await last_event_of(api, ticket)):
-                assert (await viewer("query($id: ID!) { node(id: $id) { __typename } }", id=id_))["node"] is None
+                assert (await viewer.seen("query($id: ID!) { node(id: $id) { __typename } }", id=id_))["node"] is None
 
             await api.done("noteAdd", NOTE, ticketId=ticket, body="We come on Thursday.", internalOnly=False)
             after = await read(viewer, ticket)
@@ -105,7 +105,7 @@ async def test_a_technician_sees_and_writes_notes_only_on_their_own_tickets(api:
     async with api.technician(technician) as tess:
         assert (await read(tess, theirs))["notes"]["nodes"][0]["body"] == "Beware of the dog."
         document = "query($ids: [ID!]!) { nodes(ids: $ids) { id } }"
-        assert (await tess(document, ids=[hidden["note"]["id"], elsewhere["note"]["id"]]))["nodes"] == [
+        assert (await tess.seen(document, ids=[hidden["note"]["id"], elsewhere["note"]["id"]]))["nodes"] == [
             {"id": hidden["note"]["id"]},
             None,
         ]

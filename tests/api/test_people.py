@@ -17,7 +17,7 @@ NOBODY = "00000000-0000-7000-8000-000000000000"
 
 
 async def node(api: Api, id_: str, type_: str, fields: str) -> Any:
-    return (await api(f"query($id: ID!) {{ node(id: $id) {{ ... on {type_} {{ {fields} }} }} }}", id=id_))["node"]
+    return (await api.seen(f"query($id: ID!) {{ node(id: $id) {{ ... on {type_} {{ {fields} }} }} }}", id=id_))["node"]
 
 
 # Customers

@@ -465,7 +465,8 @@ async def many(database: asyncpg.Connection[asyncpg.Record]) -> list[str]:
     subjects = [
         f"Straw {n} {rare.get(n, '')} {'twine' if n % 50 == 0 else ''} {'ɣʘ' if n in FEW else ''}" for n in range(MANY)
     ]
-    await database.execute("ALTER TABLE tickets DISABLE TRIGGER tickets_search_text")
+    for trigger in ("tickets_search_text", "tickets_text"):
+        await database.execute(f"ALTER TABLE tickets DISABLE TRIGGER {trigger}")
     await database.execute(
         """INSERT INTO tickets (id, reference, subject, description, status, priority, category, source, creator_kind,
             creator_id, contact_name, contact_email, created_at, searchable, closed_at)
@@ -479,7 +480,8 @@ async def many(database: asyncpg.Connection[asyncpg.Record]) -> list[str]:
         subjects,
         START,
     )
-    await database.execute("ALTER TABLE tickets ENABLE TRIGGER tickets_search_text")
+    for trigger in ("tickets_search_text", "tickets_text"):
+        await database.execute(f"ALTER TABLE tickets ENABLE TRIGGER {trigger}")
     await database.execute("ANALYZE tickets")
     await counts.recount(database)
     return [f"tkt_{id_}" for id_ in ids]

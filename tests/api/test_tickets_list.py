@@ -213,7 +213,8 @@ async def test_an_id_of_another_kind_is_refused(api: Api, filter: Filter) -> Non
 
 
 @pytest.mark.parametrize(
-    "filter", [{"status": ["DONE"]}, {"status": [None]}, {"state": "OPEN"}, {"and": [None]}, {"search": 5}, "OPEN"]
+    "filter",
+    [{"status": ["DONE"]}, {"status": [None]}, {"state": "OPEN"}, {"and": [None]}, {"search": 5}, {"text": 5}, "OPEN"],
 )
 async def test_a_filter_that_the_schema_does_not_define_is_refused(api: Api, filter: Any) -> None:
     await refusal(api, filter=filter)
@@ -222,7 +223,7 @@ async def test_a_filter_that_the_schema_does_not_define_is_refused(api: Api, fil
 async def test_null_criteria_are_ignored(api: Api, world: World) -> None:
     everything = set(ids(world.tickets))
     fields = ["status", "priority", "category", "source", "assignee", "customerId", "propertyId"]
-    fields += ["createdAt", "updatedAt", "search", "and", "or", "not"]
+    fields += ["createdAt", "updatedAt", "search", "text", "and", "or", "not"]
     assert await matching(api, None) == await matching(api, {}) == everything
     assert await matching(api, dict.fromkeys(fields)) == everything
     assert await matching(api, dict.fromkeys(fields) | {"status": ["OPEN"]}) == {
@@ -247,7 +248,7 @@ def leaves(world: World, pick: random.Random) -> tuple[Filter, Predicate]:
     kind = pick.choice(
         [
             *("status", "priority", "category", "source", "customer", "property"),
-            *("assignee", "unassigned", "created", "updated", "search"),
+            *("assignee", "unassigned", "created", "updated", "search", "text"),
         ]
     )
     if kind in ("status", "priority", "category", "source"):
@@ -269,6 +270,9 @@ def leaves(world: World, pick: random.Random) -> tuple[Filter, Predicate]:
     if kind == "search":
         word = pick.choice(("PANEL", "amera", "camera no", "DOOR"))
         return {"search": word}, lambda t: word.lower() in f"{t.reference}\n{t.subject}".lower()
+    if kind == "text":
+        word = pick.choice(("BATTERY", "cab", "of unit"))
+        return {"text": word}, lambda t: word.lower() in t.description.lower()
     start = START + timedelta(days=pick.randint(0, 6), hours=pick.randint(0, 3))
     end = start + timedelta(days=pick.randint(1, 6))
     span = {"from": start.isoformat(), "until": end.isoformat()}

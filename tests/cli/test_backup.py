@@ -31,6 +31,8 @@ from tests.helpers.small_disk import small_disk
 from tests.helpers.stress import SECRET, server_of, server_process
 from tests.helpers.terminal import Terminal
 
+pytestmark = pytest.mark.slow
+
 BOSS = Viewer(Role.ADMIN, "boss", "The Boss")
 WRITERS = 4
 SECONDS = 60.0

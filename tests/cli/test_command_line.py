@@ -332,17 +332,16 @@ def paste(curl: str) -> Any:
     return httpx.post(url, headers=headers, content=body, timeout=30).raise_for_status().json()
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_greeting_has_tokens_and_a_working_example(tmp_path: Path, workers: int) -> None:
     callout = Terminal(data_dir=str(tmp_path / "data"), port=str(free_port()))
     greeting = tmp_path / "greeting"
     with greeting.open("wb") as out, callout.start("serve", "--workers", str(workers), stdout=out) as server:
         try:
             deadline = time.monotonic() + 60
-            while "curl" not in greeting.read_text():
+            while "}\"}'" not in greeting.read_text():  # the end of the example
                 assert server.poll() is None and time.monotonic() < deadline
                 time.sleep(0.1)
-            time.sleep(0.1)  # for the lines below
             shown = greeting.read_text()
             roles = re.findall(r"^export ([A-Z]+)_TOKEN=\S+$", shown, re.MULTILINE)
             assert roles == ["ADMIN", "TECHNICIAN", "CUSTOMER", "SERVICE"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from callout import settings
+from callout.monitoring import faults, tracing
 from callout.settings import InvalidSettings, Settings, load
 from notifiers.company_profile import CompanyProfile
 from notifiers.links import TicketLinks
@@ -362,7 +365,7 @@ def test_the_company_has_the_name_of_the_sender_unless_it_has_its_own(tmp_path: 
 def test_production_has_no_defaults_for_required_settings() -> None:
     assert problems(env="production", smtp_url="smtp://mail.test") == [
         "CALLOUT_DATABASE_URL must be set in production: the embedded server is for development.",
-        "CALLOUT_JWT_SECRET or CALLOUT_JWT_JWKS_URL must be set in production;"
+        "CALLOUT_JWT_SECRET, CALLOUT_JWT_JWKS_URL or CALLOUT_JWT_ISSUERS must be set in production;"
         " `openssl rand -base64 48` makes a good secret.",
         "CALLOUT_MAIL_FROM must be set in production to send mail: Callout <support@example.com>.",
     ]
@@ -411,6 +414,47 @@ def test_a_development_secret_is_created_once_and_readable_only_by_its_owner(tmp
     assert load(data_dir=tmp_path).jwt_secret != secret
 
 
+PROVIDER = '{"issuer": "https://login.test/", "audience": "callout"}'
+
+
+def test_identity_providers_are_enough_in_production_and_their_urls_are_encrypted() -> None:
+    only = PRODUCTION | {"jwt_secret": None}
+    (issuer,) = load(**only, jwt_issuers=PROVIDER).jwt_issuers
+    assert (issuer.issuer, str((issuer,))) == ("https://login.test/", "(login.test,)")
+    assert load(**only, jwt_issuers=PROVIDER.replace("https://login.test", "http://127.0.0.1:8080")).jwt_issuers
+    insecure = PROVIDER.replace("https:", "http:")
+    hidden = PROVIDER.replace("}", ', "jwks_url": "http://login.test/keys"}')
+    for setting in (insecure, hidden):
+        assert problems(**only, jwt_issuers=setting) == [
+            "CALLOUT_JWT_ISSUERS: the URLs of login.test must start with https:// in production."
+        ]
+
+
+def test_identity_providers_are_refused_with_a_sentence(tmp_path: Path) -> None:
+    for setting, why in (
+        ("{", "is not JSON: Expecting property name enclosed in double quotes, line 1, column 2"),
+        (
+            PROVIDER.replace("audience", "audiance"),
+            "issuer 1, audience is missing; issuer 1, audiance is no setting; is it audience?",
+        ),
+    ):
+        assert problems(data_dir=tmp_path, jwt_issuers=setting) == [f"CALLOUT_JWT_ISSUERS: {why}"]
+    (problem,) = problems(data_dir=tmp_path, jwt_issuers=PROVIDER, jwt_issuer="https://login.test/")
+    assert problem.startswith("CALLOUT_JWT_ISSUERS: has the issuer of CALLOUT_JWT_ISSUER, ")
+
+
+def test_a_claim_mapping_needs_an_issuer_with_keys(tmp_path: Path) -> None:
+    mapping = '{"role": "realm_access.roles", "roles": {"dispatcher": "admin"}}'
+    made = development(tmp_path, jwt_jwks_url="https://login.test/keys", jwt_claims=mapping).jwt_claims
+    assert made is not None
+    assert made.role == ("realm_access.roles",)
+    (problem,) = problems(data_dir=tmp_path, jwt_claims=mapping)
+    assert problem.startswith("CALLOUT_JWT_CLAIMS: is set, but CALLOUT_JWT_JWKS_URL is not")
+    assert problems(data_dir=tmp_path, jwt_jwks_url="https://login.test/keys", jwt_claims='{"roel": "x"}') == [
+        "CALLOUT_JWT_CLAIMS: roel is no setting; is it role?"
+    ]
+
+
 def test_no_secret_is_created_if_an_issuer_or_a_secret_is_set(tmp_path: Path) -> None:
     assert development(tmp_path, jwt_jwks_url="http://issuer.test/keys").jwt_secret is None
     assert development(tmp_path, jwt_secret="x" * 32).jwt_secret == "x" * 32
@@ -421,3 +465,43 @@ def test_an_unusable_data_directory_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (problem,) = problems(data_dir=tmp_path / "file")
     assert problem.startswith(f"CALLOUT_DATA_DIR: {tmp_path}/file/development-secret cannot be used: ")
+
+
+@pytest.mark.parametrize(
+    ("module", "given", "start"),
+    [
+        ("opentelemetry.trace", {"tracing": True}, tracing.start),
+        ("opentelemetry.sdk.trace", {"tracing": True}, tracing.start),
+        ("sentry_sdk", {"sentry_dsn": "https://public@sentry.test/1"}, faults.start),
+    ],
+)
+def test_what_needs_an_extra_says_which_if_it_is_not_installed(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: str,
+    given: dict[str, Any],
+    start: Callable[[Settings], None],
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    (name,) = given
+    with pytest.raises(InvalidSettings, match=f"CALLOUT_{name.upper()} needs .* install `callout\\[") as refused:
+        start(development(tmp_path, **given))
+    assert "sentry.test" not in str(refused.value)
+    start(development(tmp_path))  # not asked for, so not missed
+
+
+def test_a_dsn_that_is_none_is_refused_without_its_text(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSettings, match="CALLOUT_SENTRY_DSN is not a DSN") as refused:
+        faults.start(development(tmp_path, sentry_dsn="tr0ubador"))
+    assert "tr0ub" not in str(refused.value)
+
+
+def test_metrics_have_ports_of_their_own(tmp_path: Path) -> None:
+    assert development(tmp_path, port=8000, metrics_port=9464).metrics_host == "127.0.0.1"
+    assert development(tmp_path, port=8000, workers=2, metrics_port=8001).metrics_port == 8001
+    for taken in (8000, 7999):
+        (problem,) = problems(data_dir=tmp_path, port=8000, workers=2, metrics_port=taken)
+        assert problem.startswith("CALLOUT_METRICS_PORT: must not lead to CALLOUT_PORT")
+    (problem,) = problems(data_dir=tmp_path, metrics_token="tr0ubador")
+    assert "at least 16 characters" in problem
+    assert "tr0ub" not in problem

@@ -273,7 +273,7 @@ async def test_a_key_has_a_scope_an_expiry_and_a_creator(api: Api, server: Serve
         "expiresAt": None,
         "lastUsedAt": None,
     }
-    later = "2200-01-01T00:00:00+00:00"
+    later = "2200-01-01T00:00:00.000000+00:00"
     other = (await api.done("apiKeyCreate", details, name="mail", scope="MAIL_GATEWAY", expiresAt=later))["apiKey"]
     assert (other["scope"], other["expiresAt"]) == ("MAIL_GATEWAY", later)
     async with Api(server, subject="another", name="Another") as another:

@@ -28,6 +28,8 @@ from tests.helpers.process import environment_of, free_port, lives, start
 from tests.helpers.stress import SECRET, server_process
 from tests.helpers.terminal import Terminal
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 60.0
 HEALTH_CHECK_SECONDS = 5.0  # uvicorn's own limit
 

@@ -20,6 +20,8 @@ from tests.cli.test_backup import BOSS, refusal, terminal, tickets
 from tests.helpers.clusters import Cluster, clusters
 from tests.helpers.database_checks import write_ticket
 
+pytestmark = pytest.mark.slow
+
 CURRENT = embedded.major_version(embedded._binaries())
 OLDER = sorted(
     folder

@@ -20,6 +20,8 @@ from db.postgres import embedded
 from db.postgres.embedded import EmbeddedServerError
 from tests.helpers.process import lives
 
+pytestmark = pytest.mark.slow
+
 USER = """
 import sys
 from pathlib import Path

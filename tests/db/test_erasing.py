@@ -87,6 +87,7 @@ async def sample(database: Database, customer: str) -> str:
     return str(await database.fetchval("SELECT id FROM tickets WHERE customer_id = $1 ORDER BY id LIMIT 1", customer))
 
 
+@pytest.mark.slow
 async def test_thousands_of_tickets_are_erased_while_others_write(
     database: Database, another: Database, pool: Pool
 ) -> None:

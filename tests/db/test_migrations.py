@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from db import ddl, ddl_search
+from db import ddl, ddl_search, ddl_texts
 from db.events import counts
 from db.models import Base
 from db.postgres import migrate
@@ -78,6 +78,8 @@ def created_from_models(connection: Connection) -> dict[str, list[tuple[object, 
         connection.exec_driver_sql(statement)
     for statement in (*ddl_search.SOURCES, *ddl_search.TICKET_TRIGGERS, *ddl_search.CUSTOMER_TRIGGERS):
         connection.exec_driver_sql(statement)
+    for statement in (*ddl_texts.FUNCTIONS, *ddl_texts.TRIGGER_FUNCTIONS, *ddl_texts.TRIGGERS):
+        connection.exec_driver_sql(statement)
     return definitions(connection)
 
 
@@ -118,6 +120,7 @@ async def schema(database: Database) -> dict[str, list[tuple[object, ...]]]:
     return {what: in_order(await database.fetch(query)) for what, query in DEFINITIONS.items()}
 
 
+@pytest.mark.slow
 async def test_each_step_keeps_all_rows_up_and_down_and_up_again(database: Database, empty_database: str) -> None:
     """After each step the counts are right, with folded and unfolded events, and the triggers work. Each downgrade
     restores the schema from before the step, and the last one leaves an empty schema."""
@@ -173,6 +176,38 @@ async def test_tickets_written_while_counts_are_introduced_are_counted_once(empt
             await step
             await counts_agree(database, 2)
         await counts_agree(database, 3)
+
+
+OLD_TEXTS = """
+WITH ticket AS (
+    INSERT INTO tickets (id, reference, subject, description, source, creator_kind, creator_id, contact_name,
+        contact_email, status, resolution, resolved_at)
+    VALUES (gen_random_uuid(), 'TKT-ABC234', 'S', 'Dark Caméra', 'CHATBOT', 'SERVICE', 'chatbot', 'Ann',
+        'ann@example.com', 'RESOLVED', 'Moved it', now())
+    RETURNING id
+), chat AS (
+    INSERT INTO ticket_chats (ticket_id, creator_id, messages)
+    SELECT id, 'chatbot', '[{"author": "BOT", "body": "Which?", "at": "2026-03-01T12:00:00Z"}]' FROM ticket
+)
+INSERT INTO notes (id, ticket_id, body, quoted, internal_only, author_kind, author_id, author_name)
+SELECT gen_random_uuid(), id, body, quoted, internal, 'ADMIN', 'boss', 'Boss'
+FROM ticket, (VALUES ('North one', NULL, true), ('Both', 'Sent by hand', false)) AS note (body, quoted, internal)"""
+
+
+async def test_texts_from_before_there_were_words_of_them_have_theirs(empty_database: str) -> None:
+    await upgrade(empty_database, REVISIONS[REVISIONS.index("0028") - 1])
+    texts = "SELECT part, internal_only, tsvector_to_array(words) FROM ticket_texts"
+    async with connected(empty_database) as database:
+        await database.execute(OLD_TEXTS)
+        await upgrade(empty_database, "0028")
+        assert sorted(map(tuple, await database.fetch(texts))) == [
+            ("DESCRIPTION", False, ["camera", "dark"]),
+            ("NOTE", False, ["both"]),
+            ("NOTE", True, ["north", "one"]),
+            ("QUOTED", False, ["by", "hand", "sent"]),
+            ("RESOLUTION", False, ["it", "moved"]),
+            ("TRANSCRIPT", False, ["which"]),
+        ]
 
 
 async def test_processes_that_migrate_one_database_take_turns(empty_database: str) -> None:

@@ -25,6 +25,8 @@ from tests.helpers.positions import position_at
 from tests.helpers.process import callout_process
 from tests.helpers.stress import SECRET, server_of
 
+pytestmark = pytest.mark.slow
+
 CHATBOT, BOSS = ("SERVICE", "chatbot"), ("ADMIN", "boss")
 AHEAD = 1_000_000_000  # by how many transactions the other cluster was ahead
 

@@ -1,6 +1,6 @@
 """The functions of `db/planner.py`: the plans with them, on 50,000 tickets, and the plans that they prevent.
 
-Each test runs a query's statement twice: with the function, and with the plain SQL that it replaces.
+Each of their tests runs a query's statement twice: with the function, and with the plain SQL that it replaces.
 """
 
 from __future__ import annotations
@@ -15,10 +15,15 @@ from sqlalchemy import ColumnElement, Integer, all_, literal, literal_column
 
 from db import planner
 from db.enums import Role
+from db.events import log as event_log
+from db.ids import new_id
 from db.viewer import Viewer
+from notifiers import rules
+from notifiers.enqueue import deliveries
 from tests.helpers.database_checks import Database
 from tests.helpers.many_tickets import BUSIEST_CUSTOMER, BUSIEST_TECHNICIAN, IDLEST_TECHNICIAN, add_many_tickets
 from tests.helpers.plans import ADMIN, generic_plan, times_planned
+from tests.helpers.upgrading import rolled_back
 
 CHATBOT = Viewer(Role.SERVICE, "chatbot", "The chatbot")
 TECHNICIAN = Viewer(Role.TECHNICIAN, BUSIEST_TECHNICIAN, "Tess")
@@ -126,6 +131,19 @@ async def test_a_list_of_ones_own_tickets_is_planned_only_a_few_times(
 
     replace(monkeypatch, planner.opaque, lambda condition: condition)
     assert await times_planned(tickets, query, viewer, executions=8) == 8
+
+
+async def test_creating_a_ticket_with_its_deliveries_is_planned_only_a_few_times(tickets: Database) -> None:
+    ticket = {"subject": "Heater", "description": "It is cold.", "source": "ADMIN", "creator_kind": "ADMIN"}
+    contact = {"creator_id": "boss", "contact_name": "Jo", "contact_email": "jo@example.com"}
+    await tickets.execute("SET plan_cache_mode = 'auto'")
+    async with rolled_back(tickets):
+        for letter in "ABCDEFGH":
+            values = ticket | contact | {"id": new_id(), "reference": f"TKT-2222{letter}2"}
+            queued = deliveries(ADMIN, rules.of_creation(None))
+            assert await event_log.create(tickets, ADMIN, values, deliveries=queued)
+        planned = "SELECT custom_plans FROM pg_prepared_statements WHERE statement ~ '^WITH tickets'"
+        assert await tickets.fetchval(planned) == 5
 
 
 async def test_an_expression_of_a_parameter_is_evaluated_once(

@@ -62,6 +62,7 @@ def test_each_migration_declares_what_works_with_it(revision: str) -> None:
             assert declared >= getattr(SCRIPTS[REVISIONS[place - 1]], name), name
 
 
+@pytest.mark.slow
 async def test_each_step_stores_the_oldest_code_beside_the_revision(empty_database: str) -> None:
     async def stored() -> tuple[str, str]:
         async with connected(empty_database) as database:

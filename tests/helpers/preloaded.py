@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 
-import db.postgres.embedded
-import db.postgres.migrate
-import db.seed.demo  # noqa: F401
+from callout import app, cli, serve  # noqa: F401
+from db.postgres import embedded, migrate  # noqa: F401
+from db.seed import demo  # noqa: F401
 
 gc.freeze()  # otherwise each server's first collection goes through all modules again, and copies their memory

@@ -31,8 +31,8 @@ from graphql import (
     value_from_ast_untyped,
 )
 
-# A DateTime, as the schema describes it: ISO 8601 with the offset, to the microsecond.
-_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)")
+# A DateTime, as the schema describes it: ISO 8601 with six digits of a second and the offset.
+_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}[+-]\d\d:\d\d")
 
 _SCALARS = {
     "String": lambda value: isinstance(value, str),

@@ -81,7 +81,7 @@ def _matrix(head: str, rows: Iterator[tuple[str, Rights]], columns: Sequence[Rol
 
 
 def _things() -> Iterator[tuple[str, str]]:
-    for entity in (*entities.NODES, entities.DELIVERY, entities.API_KEY):
+    for entity in entities.NODES:
         yield entity.name, " ".join(inspect.cleandoc(entity.visible.__doc__ or "").split())
 
 

@@ -9,12 +9,12 @@ from graphql import (
     GraphQLEnumType,
     GraphQLField,
     GraphQLInputObjectType,
-    GraphQLInterfaceType,
     GraphQLList,
     GraphQLNonNull,
     GraphQLObjectType,
     get_named_type,
     get_nullable_type,
+    is_abstract_type,
     is_leaf_type,
     is_list_type,
     is_required_argument,
@@ -40,18 +40,18 @@ PREFIXES = {
 }
 """The id prefix that an argument or input field takes, by its name."""
 
-_TEXTS = {
+_VALUES: dict[str, Any] = {
     "email": "x@example.com",
     "DateTime": "2026-01-01T00:00:00Z",
+    "_Any": {"__typename": "Ticket", "id": "tkt_00000000-0000-7000-8000-000000000000"},
     "contentType": "image/jpeg",
     "sha256": "0" * 64,
 }
 
 
 def root_fields(operation: str) -> Mapping[str, GraphQLField]:
-    """Returns the fields of `Query` or `Mutation`."""
-    fields: Mapping[str, GraphQLField] = _object(operation).fields
-    return fields
+    """Returns the fields of `Query` or `Mutation`, without `_service`, which counts as introspection."""
+    return {name: field for name, field in _object(operation).fields.items() if name != "_service"}
 
 
 def input_fields(mutation: str) -> list[str]:
@@ -99,19 +99,19 @@ class Everything:
     def _from_root(self, call: str, field: GraphQLField) -> Iterator[str]:
         """Yields documents that select a root field's objects and their neighbours."""
         type_: Any = get_named_type(field.type)
-        if not isinstance(type_, GraphQLInterfaceType):
+        if not is_abstract_type(type_):
             yield f"{{ {call} {{ {self.selection(type_, 1)} }} }}"
             return
         hops = (
             0 if is_list_type(get_nullable_type(field.type)) else 1
         )  # a list of neighbours would exceed the cost limits
         for concrete in SCHEMA.get_possible_types(type_):
-            yield f"{{ {call} {{ __typename id ... on {concrete.name} {{ {self.selection(concrete, hops)} }} }} }}"
+            yield f"{{ {call} {{ __typename ... on {concrete.name} {{ {self.selection(concrete, hops)} }} }} }}"
 
     def _chains(self, call: str, type_: Any) -> Iterator[str]:
         """Yields documents that select the neighbours of a root field's objects, and the neighbours of those: one
         document for each kind of neighbour."""
-        connection = "nodes" in type_.fields
+        connection = "nodes" in getattr(type_, "fields", ())
         thing = get_named_type(type_.fields["nodes"].type) if connection else type_
         for link, leading in self._readable(thing.name) if isinstance(thing, GraphQLObjectType) else ():
             if _leads(leading):
@@ -128,14 +128,14 @@ class Everything:
                 if (type_name, name) not in found:
                     found.add((type_name, name))
                     target = get_named_type(field.type)
-                    if isinstance(target, GraphQLInterfaceType):
+                    if is_abstract_type(target):
                         pending += [concrete.name for concrete in SCHEMA.get_possible_types(target)]
                     elif isinstance(target, GraphQLObjectType):
                         pending.append(target.name)
         return found
 
     def _readable(self, type_name: str) -> list[tuple[str, GraphQLField]]:
-        return [(name, field) for name, field in _object(type_name).fields.items() if self._role in roles_of(field)]
+        return [(name, field) for name, field in root_fields(type_name).items() if self._role in roles_of(field)]
 
     def selection(self, type_: Any, hops: int) -> str:
         """Returns a selection of all fields; fields that lead to other objects are followed for `hops` steps. Lists
@@ -198,7 +198,7 @@ def sample(type_: Any, id_of: Callable[[str], str], name: str = "") -> Any:
         return id_of(name)
     if type_.name in ("Boolean", "Int"):
         return 1 if type_.name == "Int" else True
-    return _TEXTS.get(name) or _TEXTS.get(type_.name, "x")
+    return _VALUES.get(name) or _VALUES.get(type_.name, "x")
 
 
 def call(operation: str, name: str, id_of: Callable[[str], str], selection: str = "__typename") -> dict[str, Any]:

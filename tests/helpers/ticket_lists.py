@@ -71,6 +71,10 @@ class Ticket:
         return f"{('Beeping panel', 'Dark camera', 'Stuck door')[self.n % 3]} no. {self.n}"
 
     @property
+    def description(self) -> str:
+        return f"{('Battery', 'Cable', 'Motor')[self.n // 4 % 3]} of unit {self.n}"
+
+    @property
     def created_at(self) -> datetime:
         """One of 12 times, so that there are ties."""
         return START + timedelta(days=self.n * 5 % 12, microseconds=self.n % 2)
@@ -122,7 +126,7 @@ async def make_world(server: Server) -> World:
         turn = asyncio.Semaphore(8)
 
         async def make(ticket: Ticket) -> None:
-            given: dict[str, Any] = {"subject": ticket.subject, "category": ticket.category}
+            given: dict[str, Any] = {name: getattr(ticket, name) for name in ("subject", "description", "category")}
             if ticket.source == "EMAIL":
                 given["source"] = "EMAIL"
             if ticket.customer:
@@ -141,7 +145,7 @@ async def make_world(server: Server) -> World:
                     change["resolution"] = "Done."
                 await admin.done("ticketsBulkUpdate", "results { userErrors { code } }", ticketIds=chosen, **change)
         for maker in makers.values():
-            await maker.http.aclose()
+            await maker.close()
     await _set_times(server, world.tickets)
     return world
 

@@ -21,7 +21,9 @@ from tests.helpers.database_checks import Database, dump
 MODERN, LEGACY = "application/graphql-response+json", "application/json"
 QUERY = b'{"query": "{ __typename }"}'
 ANSWER = {"data": {"__typename": "Query"}}
+METHODS = "GET, HEAD, OPTIONS, POST"
 CREATE = 'customerCreate(input: { name: "x", email: "get@example.com", accountNumber: "G-1" }) { customer { id } }'
+MUTATION = "mutation { " + CREATE + " }"
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +222,8 @@ NO_REQUEST: dict[str, Any] = {
     "a text": "x",
     "true": True,
     "a list": [],
-    "a batch": [{"query": "{ __typename }"}],
+    "a batch of more than is allowed": [{"query": "{ __typename }"}] * 11,
+    "a batch of a request and something else": [{"query": "{ __typename }"}, None],
     "nothing in it": {},
     "a misspelt query": {"qeury": "{ __typename }"},
     "query null": {"query": None},
@@ -255,6 +258,7 @@ async def test_json_that_is_not_a_graphql_request_is_400(client: httpx.AsyncClie
         {"variables": {"unused": [[[]]], "big": 10**15, "text": "ß"}},
         {"id": 7, "documentId": "x", "persistedQuery": None},
         {"extensions": {"persistedQuery": {"version": 1}}},
+        {"extensions": {"persistedQuery": "x"}},
     ],
 )
 async def test_null_empty_and_unknown_members_are_ignored(client: httpx.AsyncClient, more: dict[str, Any]) -> None:
@@ -284,7 +288,10 @@ REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
         "BAD_USER_INPUT",
         {"query": "query($n: Int) { tickets(first: $n) { totalCount } }", "variables": {"n": 2**40}},
     ),
-    "an id that is none": ("BAD_USER_INPUT", {"query": '{ node(id: "x") { id } }'}),
+    "a text for a filter that is none": (
+        "BAD_USER_INPUT",
+        {"query": '{ tickets(filter: {customerId: "x"}) { totalCount } }'},
+    ),
     "both of two keys": ("GRAPHQL_VALIDATION_FAILED", {"query": '{ ticket(by: { id: "a", reference: "b" }) { id } }'}),
     "neither of two keys": ("GRAPHQL_VALIDATION_FAILED", {"query": "{ ticket(by: {}) { id } }"}),
     "a key of null": ("GRAPHQL_VALIDATION_FAILED", {"query": "{ ticket(by: { id: null }) { id } }"}),
@@ -417,14 +424,44 @@ async def test_mutations_over_get_are_405(
     for accept in (MODERN, LEGACY):
         response = await get(client, urlencode(parameters), accept=accept)
         assert (response.status_code, code_of(response)) == (405, "METHOD_NOT_ALLOWED")
-        assert response.headers["allow"] == "GET, POST"
+        assert response.headers["allow"] == METHODS
     assert await dump(database) == before
 
 
-@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "QUERY"])
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "QUERY"])
 async def test_other_methods_are_405(client: httpx.AsyncClient, method: str) -> None:
     response = await client.request(method, "/graphql?query={__typename}", content=QUERY)
-    assert (response.status_code, response.headers["allow"]) == (405, "GET, POST")
+    assert (response.status_code, response.headers["allow"]) == (405, METHODS)
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/graphql", METHODS),
+        ("/graphql/stream", METHODS),
+        ("/graphql/stream/ticket", "OPTIONS, POST"),
+        ("/healthz", "GET, HEAD, OPTIONS"),
+        ("/readyz", "GET, HEAD, OPTIONS"),
+        ("/confirm-address", "GET, HEAD, OPTIONS, POST"),
+    ],
+)
+async def test_each_path_says_which_methods_it_has(server: Server, path: str, methods: str) -> None:
+    async with httpx.AsyncClient(base_url=server.url, trust_env=False) as nobody:
+        answer = await nobody.options(path)
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert sorted(answer.headers["allow"].split(", ")) == methods.split(", ")
+        assert (await nobody.options("/nowhere")).status_code == 404
+
+
+async def test_head_is_a_get_without_its_body(client: httpx.AsyncClient) -> None:
+    query = "query=" + quote("{ __typename }")
+    for path in (f"/graphql?{query}", "/graphql?query=x", "/healthz", f"/graphql?{urlencode({'query': MUTATION})}"):
+        got, head = await client.get(path), await client.head(path)
+        assert (head.status_code, head.content) == (got.status_code, b"")
+        for name in ("content-type", "content-length", "allow"):
+            assert head.headers.get(name) == got.headers.get(name)
+    stream = await client.head(f"/graphql/stream?query={quote('subscription { ticketChanged { __typename } }')}")
+    assert (stream.status_code, stream.content, type_of(stream)) == (200, b"", "text/event-stream")
 
 
 async def test_the_query_string_of_a_post_is_ignored(client: httpx.AsyncClient) -> None:
@@ -435,3 +472,73 @@ async def test_the_query_string_of_a_post_is_ignored(client: httpx.AsyncClient) 
 async def test_a_browser_gets_no_page_in_production(client: httpx.AsyncClient) -> None:
     response = await client.get("/graphql", headers={"accept": "text/html,application/xhtml+xml"})
     assert (response.status_code, code_of(response)) == (406, "NOT_ACCEPTABLE")
+
+
+# Batches
+
+
+async def batch(client: httpx.AsyncClient, *requests: Any, **headers: str) -> httpx.Response:
+    return await post(client, json.dumps(requests).encode(), **headers)
+
+
+async def test_the_requests_of_a_batch_are_answered_in_their_order(client: httpx.AsyncClient) -> None:
+    named = [
+        {"query": f"query($n: Int) {{ n{n}: tickets(first: $n) {{ totalCount }} }}", "variables": {"n": n + 1}}
+        for n in range(10)
+    ]
+    for accept in (MODERN, LEGACY):
+        response = await batch(client, *named, accept=accept)
+        assert (response.status_code, type_of(response)) == (200, accept)
+        assert [list(each["data"]) for each in response.json()] == [[f"n{n}"] for n in range(10)]
+
+
+async def test_each_request_of_a_batch_fails_by_itself(client: httpx.AsyncClient) -> None:
+    response = await batch(
+        client,
+        {"query": "{ __typename }"},
+        {"query": "{"},
+        {"qeury": "{ __typename }"},
+        {"query": "subscription { ticketChanged { __typename } }"},
+        {"query": "{ nothing }"},
+        {"query": "query A { me { role } } query B { __typename }", "operationName": "B"},
+        {"query": "{ __typename }", "extensions": {"cost": True}},
+    )
+    assert response.status_code == 200
+    first, *refused, named, costing = response.json()
+    assert first == named == ANSWER
+    codes = [[error["extensions"]["code"] for error in each["errors"]] for each in refused]
+    assert codes == [["GRAPHQL_PARSE_FAILED"], ["BAD_REQUEST"], ["BAD_REQUEST"], ["GRAPHQL_VALIDATION_FAILED"]]
+    assert all(list(each) == ["errors"] for each in refused)
+    assert costing["data"] == ANSWER["data"] and costing["extensions"]["cost"]["requested"] >= 2
+
+
+async def test_a_batch_with_mutations_is_executed_in_order(client: httpx.AsyncClient) -> None:
+    number = "{ customers { totalCount } }"
+    add = """mutation($n: String!, $e: String!) {
+      customerCreate(input: {name: $n, email: $e, accountNumber: $n}) { userErrors { code } } }"""
+    steps = [{"query": add, "variables": {"n": f"Batch {n}", "e": f"batch{n}@example.com"}} for n in range(3)]
+    response = await batch(
+        client, {"query": number}, steps[0], {"query": number}, steps[1], steps[2], {"query": number}
+    )
+    counts = [each["data"]["customers"]["totalCount"] for each in response.json() if "customers" in each["data"]]
+    assert counts == [counts[0], counts[0] + 1, counts[0] + 3]
+
+
+async def test_a_batch_over_server_sent_events_or_get_is_refused(client: httpx.AsyncClient) -> None:
+    headers = {"content-type": LEGACY}
+    streamed = await client.post("/graphql/stream", content=b"[" + QUERY + b"]", headers=headers)
+    assert (streamed.status_code, code_of(streamed)) == (400, "BAD_REQUEST")
+
+
+# Incremental delivery
+
+
+@pytest.mark.parametrize("directive", ["@defer", "@stream(initialCount: 1)"])
+async def test_incremental_delivery_is_refused_with_a_reason(client: httpx.AsyncClient, directive: str) -> None:
+    field = f"... {directive} {{ __typename }}" if "defer" in directive else f"nodes {directive} {{ id }}"
+    document = f"{{ tickets {{ {field} }} }}"
+    for path in ("/graphql", "/graphql/stream"):
+        response = await client.post(path, json={"query": document})
+        assert "GRAPHQL_VALIDATION_FAILED" in response.text
+        assert response.text.count('"message"') == 1
+        assert "is not supported: answers are delivered whole" in response.text

@@ -197,7 +197,8 @@ async def test_unknown_paths_and_methods_get_errors_of_the_same_form(client: htt
     nowhere = await client.get("/nowhere")
     assert (nowhere.status_code, code_of(nowhere)) == (404, "NOT_FOUND")
     wrong = await client.delete("/graphql")
-    assert (wrong.status_code, code_of(wrong), wrong.headers["allow"]) == (405, "METHOD_NOT_ALLOWED", "GET, POST")
+    assert (wrong.status_code, code_of(wrong)) == (405, "METHOD_NOT_ALLOWED")
+    assert wrong.headers["allow"] == "GET, HEAD, OPTIONS, POST"
     wrong = await client.post("/healthz")
     assert (wrong.status_code, code_of(wrong)) == (405, "METHOD_NOT_ALLOWED")
     assert set(wrong.headers["allow"].split(", ")) == {"GET", "HEAD"}
@@ -257,12 +258,12 @@ async def test_a_silent_database_is_reported_unreachable_in_time(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (health.ANSWER_SECONDS, health.REMEMBER_SECONDS) == (2, 1)
-    monkeypatch.setattr(health, "ANSWER_SECONDS", 0.3)
     monkeypatch.setattr(health, "REMEMBER_SECONDS", 0.1)
     async with silenceable(server.database_url, tmp_path) as (port, silence):
         pool = await asyncpg.create_pool(server.database_url, host=str(tmp_path), port=port, min_size=1, max_size=2)
         readiness = Readiness(pool, migrate.code())
         await readiness.check()
+        monkeypatch.setattr(health, "ANSWER_SECONDS", 0.3)
         silence.set()
         await asyncio.sleep(0.1)  # the cached result expires
         for _ in range(2):

@@ -28,6 +28,8 @@ from tests.helpers.stress import SECRET, server_of, server_process
 from tests.helpers.terminal import Terminal
 from tests.helpers.valkey import Valkey
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 30.0
 TICKETS = "{ __typename tickets(first: 1) { nodes { id } } }"
 OURS = "FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'callout%'"

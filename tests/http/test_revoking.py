@@ -247,7 +247,7 @@ async def test_a_revocation_that_is_read_during_a_look_up_counts(server: Server)
 
 
 async def test_a_remembered_viewer_is_forgotten_when_a_revocation_is_read(server: Server, database: Database) -> None:
-    authenticator = Authenticator(server.settings, database)
+    authenticator = Authenticator(server.settings, cast(Any, database))
     await authenticator.read_revocations()
     header = f"Bearer {signed(server, 'forgotten', time.time() - 1)}"
     assert (await authenticator.authenticate(header)).role is Role.ADMIN

@@ -29,6 +29,8 @@ from tests.helpers.graphql_ws_client import DESCRIPTIONS, Socket, following, liv
 from tests.helpers.process import lives
 from tests.helpers.stress import BOSS, SECRET, server_of, server_process
 
+pytestmark = pytest.mark.slow
+
 SOCKETS, STALLED = 200, 4
 SECONDS = 10.0
 RESTARTS = 1012

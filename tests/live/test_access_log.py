@@ -94,7 +94,7 @@ async def test_refused_operations_on_a_socket_have_a_line(api: Api, server: Serv
                 ("query A0 { nothing }", "GRAPHQL_VALIDATION_FAILED"),
                 ("query A1 { apiKeys { totalCount } }", "FORBIDDEN"),
                 ("subscription A2 { auditEntryAdded { __typename } }", "FORBIDDEN"),
-                ('query A3 { node(id: "nonsense") { id } }', "BAD_USER_INPUT"),
+                ('query A3 { tickets(filter: {customerId: "nonsense"}) { totalCount } }', "BAD_USER_INPUT"),
             )
         ):
             await screen.subscribe(str(number), document)

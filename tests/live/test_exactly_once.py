@@ -29,6 +29,8 @@ from tests.helpers.graphql_ws_client import WITHIN, following
 from tests.helpers.stress import ABNORMAL, BOSS, OVERLOADED, REFUSED, SECONDS, Follower, ends_of, served, under_fire
 from tests.helpers.valkey import Valkey
 
+pytestmark = pytest.mark.slow
+
 
 async def test_each_event_is_received_once_with_one_server(tmp_path: Path, fresh_url: str) -> None:
     """Its bell does not ring for these writers, so the tail finds the events on its own."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.helpers.changed_history import (
     assigned_again,
     received_everything,
@@ -17,6 +19,8 @@ from tests.helpers.changed_history import (
     watched,
 )
 from tests.helpers.clusters import Cluster
+
+pytestmark = pytest.mark.slow
 
 
 async def test_after_a_failover_that_lost_events_those_who_saw_them_are_reset(

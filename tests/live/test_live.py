@@ -251,6 +251,7 @@ async def test_a_services_filter_by_customer_is_silent_about_tickets_that_do_not
         assert await their_counts.next() == {"all": 1}
 
 
+@pytest.mark.slow
 async def test_a_replay_larger_than_the_queue_is_delivered_completely(api: Api) -> None:
     """And so are the events during the replay, which are more than the queue holds too."""
     ticket = await api.new_ticket()
@@ -360,6 +361,8 @@ async def test_operations_on_one_socket_run_independently(api: Api) -> None:
         ticket = await api.new_ticket()
         assert {(await socket.receive())["id"] for _ in range(2)} == {"open", "all"}
         await socket.send(id="open", type="complete")
+        await socket.send(type="ping")
+        assert await socket.receive() == {"type": "pong"}
         await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority="LOW")
         assert (await socket.receive())["id"] == "all"
         await socket.quiet()

@@ -22,6 +22,7 @@ from tests.helpers.proxy import Proxy, connector, through
 from tests.helpers.stress import BOSS
 
 OF_TAILS = "FROM pg_stat_activity WHERE application_name = 'callout tail' AND datname = current_database()"
+REST = "300 milliseconds"  # between looks there are 20
 TERMINATE = f"SELECT bool_and(pg_terminate_backend(pid, 10000)) {OF_TAILS}"
 
 
@@ -235,7 +236,7 @@ async def test_the_tail_rests_without_listeners_and_wakes_at_the_end_of_the_log(
             assert one.events == [written], "the tail rests although it has a listener"
             one.batches.clear()
             one.tail.leave()
-            await asyncio.sleep(0.2)  # for the last look to end
+            await until(database, f"bool_and(state_change < clock_timestamp() - interval '{REST}') {OF_TAILS}")
             last = str(await database.fetchval(f"SELECT state_change {OF_TAILS}"))
             await change(database, ticket)
             one.bell.ring()

@@ -25,6 +25,7 @@ from tests.helpers.issuer import issuer
 from tests.helpers.mail_server import MailServer, mail_server
 from tests.helpers.notifications import notification
 from tests.helpers.process import free_port, serving
+from tests.helpers.providers import providers
 from tests.helpers.terminal import Terminal
 from tests.helpers.webhook import webhook
 
@@ -210,6 +211,27 @@ def test_the_doctor_reports_how_tokens_are_signed(callout: Terminal, tmp_path: P
     for name in ("JWT_JWKS_URL", "JWT_SECRET"):
         del callout.settings[f"CALLOUT_{name}"]
     assert findings(callout, "tokens") == [(True, "HS256, signed with a development secret")]
+
+
+def test_the_doctor_asks_each_identity_provider(callout: Terminal) -> None:
+    with providers() as running:
+        known = [running.add(f"/{name}", {"audience": ["a", "b"], "name": name}) for name in ("one", "two", "three")]
+        running.add("/four", {"audience": "a", "name": "four", "algorithms": ["ES256"]})
+        known[1].behaviour = "fails"
+        known[2].configuration["issuer"] = "https://another.test"
+        found = findings(callout, "tokens", jwt_issuers=running.setting)
+        one, two, three, four = (each.settings["issuer"] for each in running.all)
+        assert found[1:] == [
+            (True, f"one: {one} has 1 key for RS256, ES256; the audience is a, b"),
+            (False, f"two: the keys of {two} cannot be read: HTTP Error 500: Internal Server Error"),
+            (
+                False,
+                f"three: the keys of {three} cannot be read: its configuration is that of another issuer,"
+                " 'https://another.test'",
+            ),
+            (False, f"four: {four} has no key for ES256"),
+        ]
+    del callout.settings["CALLOUT_JWT_ISSUERS"]
 
 
 def test_the_doctor_reports_that_a_secret_is_being_rotated(callout: Terminal) -> None:

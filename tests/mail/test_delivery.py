@@ -766,6 +766,7 @@ async def test_an_outage_and_its_end_are_each_logged_once(
             assert logged == [times, times]
 
 
+@pytest.mark.slow
 async def test_a_worker_survives_lost_database_connections(
     api: Api, database: Database, sink: Sink, server: Server
 ) -> None:

@@ -263,6 +263,7 @@ def mutated(drawn: random.Random) -> bytes:
     return bytes(raw)
 
 
+@pytest.mark.slow
 async def test_randomly_broken_messages_are_neither_lost_nor_harmful(api: Api, database: Database) -> None:
     """A thousand valid messages with random changes; the seed makes a failure reproducible."""
     drawn = random.Random(20_261_124)

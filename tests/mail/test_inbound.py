@@ -928,6 +928,7 @@ async def test_the_encoded_message_must_be_base64(api: Api) -> None:
 # A thousand messages
 
 
+@pytest.mark.slow
 async def test_a_thousand_messages_create_exactly_their_tickets_and_notes(tmp_path: Path, fresh_url: str) -> None:
     """800 new messages, 100 replies and 100 duplicates, which race, go to two servers."""
     new = [message(f"P{n} <p{n}@bell.test>", f"Number {n}.", message_id=f"<{n}@bell.test>") for n in range(800)]

@@ -274,7 +274,8 @@ async def test_a_stranger_is_not_shown_the_property_of_the_customer_whose_number
             ticket = await bot.new_ticket(accountNumber="CORA-1", **to(address))
             await api.done("ticketUpdate", "__typename", ticketId=ticket, propertyId=site)
             await api.done("ticketResolve", "__typename", ticketId=ticket, resolution="Done.")
-        await until(lambda: "CONFIRM_ADDRESS" in kinds(sink))
+        waiting = {("CREATED", "HELD"): 1, ("RESOLVED", "HELD"): 1, ("CONFIRM_ADDRESS", "SENT"): 1}
+        await settled(database, waiting | {("CREATED", "SENT"): 1, ("RESOLVED", "SENT"): 1})
         await visit(server, "POST", token_of(sink))
         await until(lambda: kinds(sink).count("RESOLVED") == 2)
     shown = {
