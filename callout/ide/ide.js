@@ -4,6 +4,7 @@
 import 'graphiql/style.css'
 import { createGraphiQLFetcher } from '@graphiql/toolkit'
 import { GraphiQL } from 'graphiql'
+import { parse } from 'graphql'
 import { createElement } from 'react'
 import { createRoot } from 'react-dom/client'
 
@@ -56,17 +57,32 @@ function showInAddress({ tabs, activeTabIndex }) {
   history.replaceState(null, '', address)
 }
 
+const send = createGraphiQLFetcher({
+  url: endpoint,
+  subscriptionUrl: endpoint.replace(/^http/, 'ws'),
+  enableIncrementalDelivery: false,
+})
+
+// Just after another tab was chosen, GraphiQL still has the name and the tree of the last one's operation.
+function fetcher(request, options) {
+  let documentAST
+  try {
+    documentAST = parse(request.query)
+  } catch {
+    return send(request, options) // the server says what is wrong
+  }
+  const names = documentAST.definitions.filter(({ operation }) => operation).map(({ name }) => name?.value)
+  const operationName = names.includes(request.operationName) ? request.operationName : names[0]
+  return send({ ...request, operationName }, { ...options, documentAST })
+}
+
 const tabs = examples.map((query) => ({ query, headers }))
 
 createRoot(document.getElementById('ide')).render(
   createElement(
     GraphiQL,
     {
-      fetcher: createGraphiQLFetcher({
-        url: endpoint,
-        subscriptionUrl: endpoint.replace(/^http/, 'ws'),
-        enableIncrementalDelivery: false,
-      }),
+      fetcher,
       storage,
       initialQuery: query,
       initialVariables: variables,
