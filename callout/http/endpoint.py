@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from time import perf_counter
 
@@ -148,10 +148,7 @@ class GraphQLEndpoint:
         """Answers the requests of a batch, each as if it were alone, but for the status: queries at the same time, and
         one after another if there are mutations among them."""
         budget = self._budgets.of(viewer)
-        infos = [
-            RequestInfo(info.id, info.client, "", viewer=viewer, trace_id=info.trace_id, spent=info.spent)
-            for _ in batch
-        ]
+        infos = [replace(info, type="", span=None) for _ in batch]
         entries = [_BatchEntry(each, own, budget.request()) for each, own in zip(batch, infos, strict=True)]
         for entry in entries:
             await self._fetch_entry(entry, viewer)
