@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from time import perf_counter
 
 from graphql import OperationDefinitionNode, OperationType
 from starlette.types import Receive, Scope, Send
@@ -40,6 +41,7 @@ from callout.http.request import (
     requests_in,
     send_methods,
 )
+from callout.monitoring.operations import BATCH, OPERATIONS
 from callout.monitoring.tracing import began
 from db.errors import ClientError, RateLimited
 from db.viewer import Viewer
@@ -146,15 +148,15 @@ class GraphQLEndpoint:
         """Answers the requests of a batch, each as if it were alone, but for the status: queries at the same time, and
         one after another if there are mutations among them."""
         budget = self._budgets.of(viewer)
-        infos = [RequestInfo(info.id, info.client, trace_id=info.trace_id, spent=info.spent) for _ in batch]
+        infos = [replace(info, type="", span=None) for _ in batch]
         entries = [_BatchEntry(each, own, budget.request()) for each, own in zip(batch, infos, strict=True)]
         for entry in entries:
             await self._fetch_entry(entry, viewer)
         if any(entry.info.mutations for entry in entries):
-            answers = [await self._answer_entry(entry, viewer) for entry in entries]
+            answers = [await self._counted(entry, viewer) for entry in entries]
         else:
-            answers = await asyncio.gather(*(self._answer_entry(entry, viewer) for entry in entries))
-        info.operation = ",".join(each.operation or "" for each in infos)
+            answers = await asyncio.gather(*(self._counted(entry, viewer) for entry in entries))
+        info.type, info.operation = BATCH, ",".join(each.operation or "" for each in infos)
         info.mutations = tuple(dict.fromkeys(name for each in infos for name in each.mutations or ())) or None
         charge.requested += sum(entry.charge.requested for entry in entries)
         return together(answers)
@@ -169,6 +171,13 @@ class GraphQLEndpoint:
             entry.found = await self._fetched(request, "POST", viewer, info, entry.charge)
         except RateLimited as error:
             entry.found = refusal([error], info.id)
+
+    async def _counted(self, entry: _BatchEntry, viewer: Viewer) -> Answer:
+        began_at = perf_counter()
+        answer = await self._answer_entry(entry, viewer)
+        entry.info.code, entry.info.cost = next(iter(answer.codes), None), entry.charge.requested
+        OPERATIONS.ended(entry.info, perf_counter() - began_at)
+        return answer
 
     async def _answer_entry(self, entry: _BatchEntry, viewer: Viewer) -> Answer:
         found, request, info, charge = entry.found, entry.request, entry.info, entry.charge

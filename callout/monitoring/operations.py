@@ -26,6 +26,8 @@ NAMES_OF_VIEWER: Final = 20
 NAME_LENGTH_MAX: Final = 80
 OTHER: Final = "other"
 ANONYMOUS: Final = "anonymous"
+BATCH: Final = "batch"
+"""The type of a request with several operations, each of which is counted as well."""
 OK: Final = "OK"
 CLIENT_LEFT: Final = "CLIENT_LEFT"
 
@@ -81,7 +83,8 @@ class Operations:
         outcome = request.code or (CLIENT_LEFT if left else OK)
         ended(request, outcome)
         type_ = request.type or ""
-        name = self._names.label(request.operation, request.viewer, executed=outcome is OK)
+        named = None if type_ is BATCH else request.operation
+        name = self._names.label(named, request.viewer, executed=outcome is OK)
         role = "" if request.viewer is None else request.viewer.role.value
         _OPERATIONS.add(name, type_, role, outcome)
         if type_ != "subscription":

@@ -78,6 +78,20 @@ async def test_operations_are_counted_and_timed_by_their_name_and_outcome(api: A
     assert more("callout_database_wait_seconds_count") == more("callout_database_seconds_count")
 
 
+async def test_the_operations_of_a_batch_are_counted_one_by_one(api: Api, metrics: Metrics) -> None:
+    before = await metrics.scrape()
+    batch = [{"query": "query First { __typename }"}, {"query": LIST}, {"query": "query Bad { nothing }"}]
+    assert (await api.http.post("/graphql", json=batch)).status_code == 200
+    after = await metrics.scrape()
+    name = "callout_operations_total"
+    assert after.sum(name, operation="First", type="query", role="ADMIN", outcome="OK") == 1
+    assert after.sum(name, operation="FindArticles", outcome="OK") == 1 + before.sum(
+        name, operation="FindArticles", outcome="OK"
+    )
+    assert after.sum(name, type="batch") == 1 + before.sum(name, type="batch")
+    assert not [label for label in after.labels(name, "operation") if "," in label]
+
+
 async def test_requests_without_a_valid_token_have_no_operation(api: Api, metrics: Metrics) -> None:
     before = await metrics.scrape()
     response = await api.http.post("/graphql", json={"query": LIST}, headers={"authorization": "Bearer x"})
