@@ -159,16 +159,16 @@ class Replica:
 
     async def reaches(self, position: int) -> bool:
         """Whether it has replayed the log up to `position`; waits for it for `CATCHING_UP_SECONDS`."""
-        deadline = monotonic() + CATCHING_UP_SECONDS
         try:
-            while self.replayed < position:
-                self.replayed = await self._server.position()
-                if self.replayed < position:
-                    if monotonic() > deadline:
-                        self.keeps_up = False
-                        self._outage.failed(TimeoutError(f"it is {position - self.replayed:,} bytes behind"))
-                        return False
-                    await asyncio.sleep(LOOKING_SECONDS)
+            async with asyncio.timeout(CATCHING_UP_SECONDS):  # also if the server has gone silent
+                while self.replayed < position:
+                    self.replayed = await self._server.position()
+                    if self.replayed < position:
+                        await asyncio.sleep(LOOKING_SECONDS)
+        except TimeoutError:
+            self.keeps_up = False
+            self._outage.failed(TimeoutError(f"it is {position - self.replayed:,} bytes behind"))
+            return False
         except OUTAGE as error:
             self.leave_out(error)
             return False

@@ -20,7 +20,7 @@ from tests.helpers.database_checks import write_ticket
 from tests.helpers.graphql_ws_client import WITHIN, following
 from tests.helpers.metrics import Metrics
 from tests.helpers.process import free_port
-from tests.helpers.proxy import Proxy
+from tests.helpers.proxy import Proxy, connector, through
 from tests.helpers.stress import BOSS, server_of, server_process
 
 pytestmark = pytest.mark.slow
@@ -167,10 +167,10 @@ WATCHERS = "FROM pg_stat_activity WHERE application_name = 'callout replicas'"
 
 
 @asynccontextmanager
-async def reading_from(site: Site, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Replicas]:
-    """The first standby, for this process alone. It has agreed with the primary, and is not checked again."""
+async def reading_from(site: Site, url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Replicas]:
+    """The standby at `url`, for this process alone. It has agreed with the primary, and is not checked again."""
     monkeypatch.setattr("db.events.replicas.CHECKING_SECONDS", 3_600.0)
-    replicas = Replicas(site.primary.url, [site.standbys[0].url], 1)
+    replicas = Replicas(site.primary.url, [url], 1)
     checking = asyncio.create_task(replicas.watch())
     try:
         async with asyncio.timeout(WITHIN):
@@ -187,7 +187,7 @@ async def test_a_replica_is_not_read_once_its_watch_is_lost(site: Site, monkeypa
     url = site.standbys[0].url
     others = await ask(url, f"SELECT array_agg(pid) {WATCHERS}")
     assert isinstance(others, list)
-    async with reading_from(site, monkeypatch) as replicas:
+    async with reading_from(site, url, monkeypatch) as replicas:
         own = f"pid <> ALL (ARRAY{others}::int[])"
         assert await ask(url, f"SELECT bool_and(pg_terminate_backend(pid)) {WATCHERS} AND {own}")
         async with asyncio.timeout(WITHIN):
@@ -196,9 +196,21 @@ async def test_a_replica_is_not_read_once_its_watch_is_lost(site: Site, monkeypa
         assert await replicas.fetch("SELECT 1") is None
 
 
+async def test_a_read_does_not_wait_for_a_silent_replica(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits as long as for one that is late, whose log is asked for its position in vain."""
+    monkeypatch.setattr("db.events.replicas.ANSWER_SECONDS", 3_600.0)
+    url = site.standbys[0].url
+    proxy = Proxy(connector(url))
+    async with proxy.running() as port, reading_from(site, through(port, url), monkeypatch) as replicas:
+        proxy.hold()
+        await site.apis[0].new_ticket()
+        async with asyncio.timeout(WITHIN):
+            assert await replicas.fetch("SELECT 1") is None
+
+
 async def test_the_primary_answers_what_a_damaged_replica_cannot(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Here, of which a file is missing."""
-    async with reading_from(site, monkeypatch) as replicas:
+    async with reading_from(site, site.standbys[0].url, monkeypatch) as replicas:
         assert await replicas.fetch("SELECT pg_read_file('no such file')") is None
 
 
