@@ -83,13 +83,21 @@ CREATE OR REPLACE FUNCTION text_excerpt(value text, queries tsquery[], most inte
 RETURNS TABLE (text text, matched boolean, ord bigint) LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE
     tokens text[] := ARRAY(
-        SELECT substr(run[1], 100 * part + 1, 100)
+        SELECT part
         FROM regexp_matches(translate(left(value, {FORM_LENGTH}), E'\x01\x02', ''), '\s*\S+', 'g')
-            WITH ORDINALITY AS each (run, place), generate_series(0, (length(run[1]) - 1) / 100) AS part
-        ORDER BY place, part);
+            WITH ORDINALITY AS each (run, place),
+            LATERAL (
+                SELECT run[1], 1 WHERE length(run[1]) <= 100
+                UNION ALL
+                SELECT piece[1], number
+                FROM regexp_matches(CASE WHEN length(run[1]) > 100 THEN run[1] END, '.{{1,100}}', 'g')
+                    WITH ORDINALITY AS pieces (piece, number)
+            ) AS parts (part, number)
+        ORDER BY place, number);
     whole tsquery;
     words tsvector;
     first integer := 1;
+    start integer := 1;
     hits integer;
     hits_most integer := 0;
     piece text;
@@ -97,14 +105,20 @@ DECLARE
 BEGIN
     SELECT string_agg(format('(%s)', query), ' | ')::tsquery INTO whole FROM unnest(queries) AS query;
     IF cardinality(tokens) > most THEN
-        FOR place IN 1..cardinality(tokens) BY most LOOP
-            words := text_vector(array_to_string(tokens[place:place + most - 1], ''));
-            CONTINUE WHEN NOT words @@ whole;
-            SELECT count(*) INTO hits FROM unnest(queries) AS query WHERE words @@ query;
-            IF hits > hits_most THEN
-                hits_most := hits;
-                first := place;
+        -- Not by slices of the array: each is counted out from its beginning.
+        FOREACH piece IN ARRAY ARRAY(
+            SELECT string_agg(token, '' ORDER BY place) FROM unnest(tokens) WITH ORDINALITY AS each (token, place)
+            GROUP BY (place - 1) / most ORDER BY (place - 1) / most
+        ) LOOP
+            words := text_vector(piece);
+            IF words @@ whole THEN
+                SELECT count(*) INTO hits FROM unnest(queries) AS query WHERE words @@ query;
+                IF hits > hits_most THEN
+                    hits_most := hits;
+                    first := start;
+                END IF;
             END IF;
+            start := start + most;
         END LOOP;
         FOR place IN first..first + most - 1 LOOP
             IF text_vector(coalesce(tokens[place], '')) @@ whole THEN

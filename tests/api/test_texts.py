@@ -24,7 +24,7 @@ from db.events import counts
 from db.limits import EXCERPT_WORDS
 from tests.helpers.api import Api, Refusal, Server
 from tests.helpers.database_checks import Database, key
-from tests.helpers.graphql_ws_client import live
+from tests.helpers.graphql_ws_client import WITHIN, live
 from tests.helpers.paging import both_ways
 
 Filter: TypeAlias = dict[str, Any]
@@ -441,6 +441,15 @@ async def test_the_excerpt_is_the_passage_with_the_most_words(api: Api) -> None:
     assert passage in text and len(passage.split()) == EXCERPT_WORDS
     assert [piece for piece, matched in excerpt if matched] == ["Clarinét", "bassoon"]
     assert passage.index("Clarinét") > 10
+
+
+async def test_the_excerpt_of_a_long_run_without_blanks_is_whole_and_soon_made(database: Database) -> None:
+    """Twenty take a second; half a minute if each piece is counted out from the beginning of the run."""
+    text = "x" * 250 + " found"
+    pieces = await database.fetch("SELECT text, matched FROM text_excerpt($1, text_queries('found'), 30)", text)
+    assert [(piece["text"], piece["matched"]) for piece in pieces] == [("x" * 250 + " ", False), ("found", True)]
+    long = "SELECT count(*) FROM generate_series(1, 20) AS n, text_excerpt($1 || n, text_queries('found'), 30)"
+    assert await database.fetchval(long, "x" * 199_000 + " found ", timeout=WITHIN / 2) >= 20
 
 
 # A search of many tickets takes other ways than one of few, as for `search`. These tests come last, because they add
