@@ -140,11 +140,16 @@ class Ide:
         return await self._token() if self._token is not None and is_at_this_computer(scope) else None
 
 
+_OF_OTHERS: Final = frozenset({b"origin", b"forwarded", b"via", b"x-real-ip"})
+
+
 def is_at_this_computer(scope: Scope) -> bool:
     """Whether the request comes from this computer, by no proxy, and names it as such; and from no page of another
     origin, whose reading of the answer `CALLOUT_ALLOWED_ORIGINS` might allow."""
     headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-    if any(name == b"origin" or name == b"forwarded" or name.startswith(b"x-forwarded-") for name in headers):
+    if any(name in _OF_OTHERS or name.startswith(b"x-forwarded-") for name in headers):
+        return False
+    if scope["http_version"] == "1.0":  # no browser's, but that of nginx, which adds no header unless it is asked to
         return False
     client = scope.get("client")
     return client is not None and _is_loopback(client[0]) and _is_loopback(_host(headers.get(b"host", "")))

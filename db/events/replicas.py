@@ -47,9 +47,15 @@ SELECT pg_is_in_recovery() AS standby, (SELECT identity FROM event_log) AS ident
     (SELECT id::text FROM ticket_events ORDER BY xid DESC LIMIT 1) AS newest"""
 _HAS: Final = "SELECT $1::uuid IS NULL OR EXISTS (SELECT FROM ticket_events WHERE id = $1::uuid)"
 
-FAILED: Final = (*AWAY, *LOST, asyncpg.SerializationError)
-"""The errors of a replica's statement that the primary may answer. The last one is a conflict with what the replica has
-to replay (PostgreSQL, 26.4.2)."""
+FAILED: Final = (
+    *AWAY,
+    *LOST,
+    asyncpg.SerializationError,  # a conflict with what the replica has to replay (PostgreSQL, 26.4.2)
+    asyncpg.InsufficientResourcesError,  # its disk or memory is full
+    asyncpg.PostgresSystemError,  # its disk cannot be read
+    asyncpg.InternalServerError,  # its data are damaged
+)
+"""The errors of a replica's statement that the primary may answer."""
 
 
 class Disagreement(ConnectionError):
@@ -73,10 +79,15 @@ class _WatchedServer:
         self._waiting: asyncio.Future[int] | None = None
         self._asking: asyncio.Task[None] | None = None
 
+    @property
+    def connected_by(self) -> int:
+        """The number of the connection; 0 if there is none now."""
+        return 0 if self._connection is None or self._connection.is_closed() else self.number
+
     async def connect(self) -> None:
         """Connects, unless it is connected. Raises one of `OUTAGE`."""
         async with self._one_at_a_time:
-            if self._connection is None or self._connection.is_closed():
+            if not self.connected_by:
                 self._connection = await asyncpg.connect(
                     self.url,
                     timeout=ANSWER_SECONDS,
@@ -129,6 +140,7 @@ class Replica:
         self.keeps_up = True
         self.agreed_with = 0
         """The number of the connection to the primary over which it has last agreed; 0 if it must not be read."""
+        self._measured_by = 0
         self._size = size
         self._server = _WatchedServer(url, _REPLAYED)
         self._database: Database | None = None
@@ -139,12 +151,18 @@ class Replica:
         assert self._database is not None, "it has never agreed with the primary"
         return self._database
 
+    @property
+    def watched_by(self) -> int:
+        """The number of the connection over which `replayed` was measured; 0 if that has ended. A standby that starts
+        again may answer before it has replayed as much as before."""
+        return self._measured_by if self._measured_by == self._server.connected_by else 0
+
     async def reaches(self, position: int) -> bool:
         """Whether it has replayed the log up to `position`; waits for it for `CATCHING_UP_SECONDS`."""
         deadline = monotonic() + CATCHING_UP_SECONDS
         try:
             while self.replayed < position:
-                self.replayed = max(self.replayed, await self._server.position())
+                self.replayed = await self._server.position()
                 if self.replayed < position:
                     if monotonic() > deadline:
                         self.keeps_up = False
@@ -206,6 +224,7 @@ class Replica:
         if self._database is None:
             self._database = await Database.open(self._server.url, size=self._size)
         self.replayed, self.keeps_up, self.agreed_with = replayed, took <= CATCHING_UP_SECONDS, number
+        self._measured_by = self._server.number
 
 
 class Replicas:
@@ -225,6 +244,7 @@ class Replicas:
         the errors that the primary would raise, too."""
         replica = await self._fresh()
         if replica is not None:
+            watched_by = replica.watched_by
             try:
                 rows = await replica.database.fetch(query, *arguments)
             except asyncpg.QueryCanceledError:
@@ -232,8 +252,9 @@ class Replicas:
             except FAILED as error:
                 replica.leave_out(error)
             else:
-                replica.reads += 1
-                return rows
+                if watched_by and replica.watched_by == watched_by:
+                    replica.reads += 1
+                    return rows
         self.left_to_primary += 1
         return None
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from db.events.replicas import Replicas
 from tests.helpers.api import Api, Server
 from tests.helpers.changed_history import received_everything, standby
 from tests.helpers.clusters import Address, Cluster, ask, clusters, until_true
@@ -160,6 +161,45 @@ async def test_a_replica_that_falls_behind_is_left_out_until_it_keeps_up_again(s
     await site.logged("replica 1 is read again")
     await site.logged("replica 2 is read again")
     await site.all_are_read()
+
+
+WATCHERS = "FROM pg_stat_activity WHERE application_name = 'callout replicas'"
+
+
+@asynccontextmanager
+async def reading_from(site: Site, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Replicas]:
+    """The first standby, for this process alone. It has agreed with the primary, and is not checked again."""
+    monkeypatch.setattr("db.events.replicas.CHECKING_SECONDS", 3_600.0)
+    replicas = Replicas(site.primary.url, [site.standbys[0].url], 1)
+    checking = asyncio.create_task(replicas.watch())
+    try:
+        async with asyncio.timeout(WITHIN):
+            while await replicas.fetch("SELECT 1") is None:  # noqa: ASYNC110 (there is no event)
+                await asyncio.sleep(0.05)
+        yield replicas
+    finally:
+        checking.cancel()
+        await replicas.close()
+
+
+async def test_a_replica_is_not_read_once_its_watch_is_lost(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it has replayed was measured before: after a crash it may answer before it has replayed as much again."""
+    url = site.standbys[0].url
+    others = await ask(url, f"SELECT array_agg(pid) {WATCHERS}")
+    assert isinstance(others, list)
+    async with reading_from(site, monkeypatch) as replicas:
+        own = f"pid <> ALL (ARRAY{others}::int[])"
+        assert await ask(url, f"SELECT bool_and(pg_terminate_backend(pid)) {WATCHERS} AND {own}")
+        async with asyncio.timeout(WITHIN):
+            while replicas.replicas[0].watched_by:  # noqa: ASYNC110 (there is no event)
+                await asyncio.sleep(0)
+        assert await replicas.fetch("SELECT 1") is None
+
+
+async def test_the_primary_answers_what_a_damaged_replica_cannot(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here, of which a file is missing."""
+    async with reading_from(site, monkeypatch) as replicas:
+        assert await replicas.fetch("SELECT pg_read_file('no such file')") is None
 
 
 async def test_nobody_notices_that_a_replica_fails(site: Site) -> None:

@@ -119,6 +119,8 @@ async def test_this_computer_gets_the_token(tmp_path: Path, host: str) -> None:
         {"x-forwarded-for": "127.0.0.1"},
         {"x-forwarded-host": "localhost"},
         {"forwarded": "for=127.0.0.1"},
+        {"via": "1.1 proxy"},
+        {"x-real-ip": "192.0.2.1"},
     ],
 )
 async def test_nobody_else_gets_the_token(tmp_path: Path, headers: dict[str, str]) -> None:
@@ -126,9 +128,18 @@ async def test_nobody_else_gets_the_token(tmp_path: Path, headers: dict[str, str
     assert config_in((await page_of(Ide(token, built(tmp_path)), **headers)).text)["token"] is None
 
 
+@pytest.mark.parametrize(("version", "is_here"), [("1.0", False), ("1.1", True)])
+def test_a_proxy_that_adds_no_header_is_not_this_computer(version: str, is_here: bool) -> None:
+    """nginx as it is by default: it sends HTTP/1.0, and its own address as the host."""
+    headers = [(b"host", b"127.0.0.1:8000"), (b"connection", b"close")]
+    scope: Scope = {"headers": headers, "client": ("127.0.0.1", 50_000), "http_version": version}
+    assert is_at_this_computer(scope) is is_here
+
+
 @pytest.mark.parametrize("address", ["192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1", "a name", None])
 def test_another_computer_is_not_this_one(address: str | None) -> None:
-    scope: Scope = {"headers": [(b"host", b"localhost:8000")], "client": address and (address, 50_000)}
+    headers = [(b"host", b"localhost:8000")]
+    scope: Scope = {"headers": headers, "client": address and (address, 50_000), "http_version": "1.1"}
     assert not is_at_this_computer(scope)
 
 
