@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from time import monotonic
 from typing import Final, TypedDict
 
 from starlette.applications import Starlette
@@ -34,6 +35,7 @@ from callout.execution.run import Engine
 from callout.files.worker import FileWorker
 from callout.http import confirm_page, cross_origin, downloads, front_page, uploads
 from callout.http.access_log import AccessLog
+from callout.http.confirm_attempts import ConfirmAttempts
 from callout.http.connection_limits import ConnectionLimits
 from callout.http.downloads import Downloads
 from callout.http.endpoint import GraphQLEndpoint
@@ -75,6 +77,7 @@ class State(TypedDict):
     readiness: health.Readiness
     database: Database
     bell: Bell
+    confirm_attempts: ConfirmAttempts
     graphql: GraphQLEndpoint
     uploads: Uploads
     downloads: Downloads
@@ -211,6 +214,7 @@ async def _wire(
         readiness=readiness,
         database=database,
         bell=bell,
+        confirm_attempts=ConfirmAttempts(monotonic()),
         graphql=GraphQLEndpoint(
             preparer,
             engine,

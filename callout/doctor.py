@@ -119,7 +119,13 @@ def _settings(settings: Settings) -> Iterator[str]:
             shown = _without_secrets(value)
         else:
             shown = f"{len(value.encode())} bytes, not shown"
-        yield f"{name:<{width}} {shown}" + ("" if os.environ.get(name) else "  (default)")
+        yield f"{name:<{width}} {shown}{_origin(name, configuration.file_variable(field))}"
+
+
+def _origin(name: str, file_name: str) -> str:
+    if os.environ.get(name):
+        return ""
+    return f"  (from {os.environ[file_name]})" if os.environ.get(file_name) else "  (default)"
 
 
 def _without_secrets(url: str) -> str:

@@ -382,6 +382,11 @@ class Settings(BaseSettings):
         description="How many such mails the tickets of one API key, or all inbound mail, cause in an hour, without an"
         " answer; further ones wait.",
     )
+    mail_addresses_per_domain: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        200,
+        description="How many different addresses of one domain are sent such a mail in 24 hours, without an answer,"
+        " whoever causes them; further ones wait.",
+    )
     mail_receipts_per_address: Annotated[int, Field(ge=1, le=10_000)] = Field(
         20,
         description="How many mails about new tickets a contact gets in 24 hours, if neither staff created them nor the"
@@ -668,6 +673,7 @@ class Settings(BaseSettings):
             confirmations_per_address=self.mail_confirmations_per_address,
             confirmations_per_customer=self.mail_confirmations_per_customer,
             confirmations_per_service=self.mail_confirmations_per_service,
+            addresses_per_domain=self.mail_addresses_per_domain,
             receipts_per_address=self.mail_receipts_per_address,
             answers_per_ticket=self.mail_answers_per_ticket,
             answers_per_customer=self.mail_answers_per_customer,

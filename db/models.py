@@ -834,8 +834,8 @@ class ContactConfirmationRow(Base):
 
     It counts for the ticket, and for all tickets of `customer_id`, the customer who typed the address. `address` is in
     lower case. `token` is in the link that confirms it until `expires_at`; null if staff have entered the address.
-    `caller` caused the mail, and `mailbox` is the digest of the address's form that all its spellings share: the limits
-    count both.
+    `caller` caused the mail, `mailbox` is the digest of the address's form that all its spellings share, and `domain`
+    that of its domain: the limits count them.
     """
 
     __tablename__ = "contact_confirmations"
@@ -847,6 +847,7 @@ class ContactConfirmationRow(Base):
         Index("ix_contact_confirmations_ticket_id", "ticket_id"),
         Index("ix_contact_confirmations_mailbox_asked_at", "mailbox", "asked_at"),
         Index("ix_contact_confirmations_caller_asked_at", "caller", "asked_at"),
+        Index("ix_contact_confirmations_domain_asked_at", "domain", "asked_at"),
     )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
@@ -859,6 +860,7 @@ class ContactConfirmationRow(Base):
     asked_at: Mapped[datetime] = mapped_column(server_default=NOW)
     expires_at: Mapped[datetime] = mapped_column(server_default=NOW)
     confirmed_at: Mapped[datetime | None]
+    domain: Mapped[bytes | None] = mapped_column(BYTEA)
 
 
 class InboundMessageRow(Base):

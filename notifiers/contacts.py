@@ -108,7 +108,18 @@ async def forget(database: Queryable) -> None:
 def mailbox_digest(address: str) -> bytes:
     """The digest of what all spellings of an address share that usually reach one mailbox: it ignores case, dots and a
     `+tag`, and the form in which the domain is written. Only counts use it: mail goes to the address as it is."""
+    local, domain = _parts(address)
+    return hashlib.sha256(f"{local.partition('+')[0].replace('.', '')}@{domain}".encode()).digest()
+
+
+def domain_digest(address: str) -> bytes:
+    """The digest of the address's domain, however it is written."""
+    return hashlib.sha256(_parts(address)[1].encode()).digest()
+
+
+def _parts(address: str) -> tuple[str, str]:
+    """The local part and the domain, in lower case."""
     with suppress(ValueError):  # an invalid address will be refused when it is sent
         address = Mailbox.of("", address).address
     local, _, domain = address.lower().rpartition("@")
-    return hashlib.sha256(f"{local.partition('+')[0].replace('.', '')}@{domain}".encode()).digest()
+    return local, domain

@@ -18,7 +18,7 @@ from db.enums import Audience, DeliveryChannel, NoticeKind
 from db.ids import new_id
 from db.postgres.pool import Database
 from db.postgres.statement import Queryable
-from notifiers.contacts import ASKED_UNTIL, AUTHENTICATED, BY_STAFF, CONFIRMED, OWN, mailbox_digest
+from notifiers.contacts import ASKED_UNTIL, AUTHENTICATED, BY_STAFF, CONFIRMED, OWN, domain_digest, mailbox_digest
 from notifiers.screening_rules import (
     UNCONFIRMED,
     Candidate,
@@ -69,6 +69,9 @@ ORDER BY mine.created_at, mine.id"""
 _ASKED_OF: Final = """
 SELECT mailbox, count(*) FROM contact_confirmations
 WHERE mailbox = ANY ($1) AND asked_at > now() - interval '1 day' AND confirmed_at IS NULL GROUP BY mailbox"""
+_ASKED_AT: Final = """
+SELECT domain, count(DISTINCT mailbox) FROM contact_confirmations
+WHERE domain = ANY ($1) AND asked_at > now() - interval '1 day' AND confirmed_at IS NULL GROUP BY domain"""
 _ASKED_BY: Final = """
 SELECT caller, count(*) FROM contact_confirmations
 WHERE caller = ANY ($1) AND asked_at > now() - $2::interval AND confirmed_at IS NULL GROUP BY caller"""
@@ -118,9 +121,10 @@ _SUMMARIES_IN_SPACE: Final = _SUMMARY.format(
 _LOCK_TICKETS: Final = "SELECT id::text FROM tickets WHERE id = ANY ($1::uuid[]) FOR KEY SHARE SKIP LOCKED"
 _ASK: Final = """
 WITH asked AS (
-    INSERT INTO contact_confirmations (id, ticket_id, customer_id, address, token, mailbox, caller, expires_at)
+    INSERT INTO contact_confirmations (id, ticket_id, customer_id, address, token, mailbox, caller, expires_at,
+        domain)
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bytea[], $7::text[],
-        $8::timestamptz[])
+        $8::timestamptz[], $10::bytea[])
 )
 INSERT INTO deliveries (event_id, ticket_id, kind, channel, audience, recipient, recipient_name, actor_name, created_at,
     screened_at)
@@ -175,6 +179,7 @@ def _candidate(row: Mapping[str, Any]) -> Candidate:
         audience=Audience(row["audience"]),
         address=row["address"],
         mailbox=mailbox_digest(row["recipient"]),
+        domain=domain_digest(row["recipient"]),
         queued_at=row["queued_at"],
         ticket_id=str(row["ticket_id"]),
         customer_id=None if row["customer_id"] is None else str(row["customer_id"]),
@@ -210,6 +215,7 @@ async def _usage(transaction: Queryable, candidates: Sequence[Candidate], limits
     if unconfirmed:
         mailboxes = {each.mailbox for each in unconfirmed}
         usage.asked_of = _counter(await transaction.fetch(_ASKED_OF, list(mailboxes)))
+        usage.asked_at = _counter(await transaction.fetch(_ASKED_AT, list({each.domain for each in unconfirmed})))
     for some, time in ((customers, timedelta(days=1)), (callers - customers, timedelta(hours=1))):
         if some:
             usage.asked_by |= _counter(await transaction.fetch(_ASKED_BY, list(some), time))
@@ -250,6 +256,7 @@ async def _ask(transaction: Queryable, asking: Sequence[Mapping[str, Any]], ruli
         [caller_of(row["creator_kind"], row["creator_id"], row["source"]) for row in asked],
         [until[str(row["id"])] for row in asked],
         [row["id"] for row in asked],
+        [domain_digest(row["recipient"]) for row in asked],
     )
     return {str(row["id"]) for row in asking} - {str(row["id"]) for row in asked}
 

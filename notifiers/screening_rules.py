@@ -28,6 +28,7 @@ WAITS: Final = "Waits until the recipient confirms the address."
 UNCONFIRMED: Final = "Nobody confirmed the address in time."
 OVERASKED: Final = "Not sent: this address was asked too often today to confirm requests that it may not have made."
 WAITS_FOR_ADDRESS: Final = "Waits: this address was asked often enough today to confirm requests."
+WAITS_FOR_DOMAIN: Final = "Waits: too many addresses of this domain were asked today to confirm requests."
 WAITS_FOR_CALLER: Final = "Waits: whoever created the ticket has named too many unconfirmed addresses."
 TOO_LATE: Final = "Not sent: it waited too long for room under a limit."
 OVERFULL: Final = "Not sent: this address has had enough mails about new tickets today."
@@ -40,14 +41,15 @@ IN_SUMMARY: Final = "Waits for the summary of new tickets, because many were cre
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much mail outsiders may cause. `confirmations_per_address` and `confirmations_per_customer`, the customer who
-    has typed the addresses, are for 24 hours, as is `receipts_per_address`; `confirmations_per_service`, an API key or
-    all inbound mail, is for an hour. A recipient is notified of `answers_per_ticket` answers in an hour, and of
-    `answers_per_customer`. After `summary_after` notifications of new tickets within `summary_time`, an admin and the
-    space get a summary."""
+    has typed the addresses, are for 24 hours, as are `receipts_per_address` and `addresses_per_domain`, the different
+    mailboxes of one domain that are asked; `confirmations_per_service`, an API key or all inbound mail, is for an hour.
+    A recipient is notified of `answers_per_ticket` answers in an hour, and of `answers_per_customer`. After
+    `summary_after` notifications of new tickets within `summary_time`, an admin and the space get a summary."""
 
     confirmations_per_address: int = 5
     confirmations_per_customer: int = 20
     confirmations_per_service: int = 3_600
+    addresses_per_domain: int = 200
     receipts_per_address: int = 20
     answers_per_ticket: int = 20
     answers_per_customer: int = 60
@@ -71,11 +73,11 @@ def is_customer(caller: str) -> bool:
 class Candidate:
     """A delivery that has not passed the limits yet.
 
-    `address` is the recipient's, in lower case, and `mailbox` its digest. `scope` is what a confirmation of the address
-    counts for: the ticket, or the customer who typed it. `asked_until` is when the confirmation expires that was asked
-    for before. `ticket_id` and `customer_id` are the ticket's. `by_staff` says whether staff created the ticket,
-    `authenticated` whether a customer did with a token, `own` whether the address is the ticket's customer's,
-    `of_admin` whether it is an admin recipient's.
+    `address` is the recipient's, in lower case, `mailbox` its digest, and `domain` that of its domain. `scope` is what
+    a confirmation of the address counts for: the ticket, or the customer who typed it. `asked_until` is when the
+    confirmation expires that was asked for before. `ticket_id` and `customer_id` are the ticket's. `by_staff` says
+    whether staff created the ticket, `authenticated` whether a customer did with a token, `own` whether the address is
+    the ticket's customer's, `of_admin` whether it is an admin recipient's.
     """
 
     id: str
@@ -84,6 +86,7 @@ class Candidate:
     audience: Audience
     address: str
     mailbox: bytes
+    domain: bytes
     queued_at: datetime
     ticket_id: str
     customer_id: str | None
@@ -123,12 +126,13 @@ class Summary:
 
 @dataclass(slots=True)
 class Usage:
-    """What counts against the limits: the confirmations asked for of each mailbox and by each caller, the receipts and
-    the single mails to each address, the notifications of answers to each address by ticket and by customer, and the
-    open summaries by address."""
+    """What counts against the limits: the confirmations asked for of each mailbox and by each caller, the mailboxes
+    that were asked at each domain, the receipts and the single mails to each address, the notifications of answers to
+    each address by ticket and by customer, and the open summaries by address."""
 
     asked_of: Counter[bytes] = field(default_factory=Counter)
     asked_by: Counter[str] = field(default_factory=Counter)
+    asked_at: Counter[bytes] = field(default_factory=Counter)
     receipts: Counter[str] = field(default_factory=Counter)
     singles: Counter[str] = field(default_factory=Counter)
     answers: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -191,10 +195,14 @@ class Rules:
             if it.kind is NoticeKind.CREATED:
                 return Ruling(it.id, it.audience, DeliveryState.DROPPED, OVERASKED)
             return self._wait(it, WAITS_FOR_ADDRESS)
+        another = not self._usage.asked_of[it.mailbox]  # of its domain
+        if another and self._usage.asked_at[it.domain] >= self._limits.addresses_per_domain:
+            return self._wait(it, WAITS_FOR_DOMAIN)
         if self._usage.asked_by[it.caller] >= self._limits.of_caller(it.caller):
             return self._wait(it, WAITS_FOR_CALLER)
         self._usage.asked_of[it.mailbox] += 1
         self._usage.asked_by[it.caller] += 1
+        self._usage.asked_at[it.domain] += another
         until = self._asked[it.scope, it.address] = self._now + CONFIRMABLE
         return Ruling(it.id, it.audience, DeliveryState.HELD, WAITS, until, asks=True)
 

@@ -86,6 +86,10 @@ class Bucket:
         """Takes the points even if there are not as many; the bucket owes at most its capacity."""
         self._points, self._at = max(-self.capacity, self.points(now) - points), now
 
+    def give_back(self, points: float, now: float) -> None:
+        """Puts back points that were taken."""
+        self._points, self._at = min(self.capacity, self.points(now) + points), now
+
     def wait(self, points: float, now: float) -> float:
         """The seconds until there are as many points; 0 if there are."""
         return max(0.0, (points - self.points(now)) / self._rate)

@@ -22,6 +22,7 @@ HOPS_MAX: Final = 20
 """The most addresses of `X-Forwarded-For` that are read: a longer chain of proxies is a forgery."""
 
 _REMEMBERED: Final = 1_024
+_V6_PREFIX: Final = 8  # bytes; a customer of a provider has at least a /64, and so any number of addresses
 # An address, perhaps with a port. An IPv6 address with a port is in brackets.
 _HOP = re.compile(r"\[([0-9a-f:.]{2,45})\](?::\d{1,5})?|([0-9.]{7,15})(?::\d{1,5})?|([0-9a-f:.]{2,45})", re.IGNORECASE)
 
@@ -79,6 +80,11 @@ def parsed(text: str) -> Address | None:
     except ValueError:
         return None
     return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
+
+
+def network_of(address: Address) -> bytes:
+    """What limits count an address by: itself, or the /64 of an IPv6 address."""
+    return address.packed if address.version == 4 else address.packed[:_V6_PREFIX]
 
 
 def parse_network(text: str) -> Network:

@@ -2,19 +2,25 @@
 
 A GET shows a button and changes nothing, because programs that check mail open its links; a POST confirms. The page has
 no scripts. Its answer to an unknown token is the one to an expired token, and a GET does not look at the token at all,
-so the page says nothing to anyone who has not received the mail.
+so the page says nothing to anyone who has not received the mail. Attempts are limited, wrong ones more than right ones
+(`confirm_attempts.py`).
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from html import escape
+from math import ceil
+from time import monotonic
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from callout.http.confirm_attempts import ConfirmAttempts
+from callout.http.context import request_of
 from db.postgres.outage import is_logged
 from db.postgres.pool import OUTAGE, Database
 from notifiers import contacts
@@ -90,11 +96,29 @@ _UNAVAILABLE: Final = _page(
     """<p>We cannot confirm your e-mail address at the moment. Your link keeps working.</p>
 <form method="post"><button>Try again</button></form>""",
 )
+_TOO_MANY: Final = _page(
+    "Please try again in a minute",
+    """<p>There have been too many attempts. Your link keeps working.</p>
+<form method="post"><button>Try again</button></form>""",
+)
 
 
 async def confirm_page(request: Request) -> Response:
     if request.method != "POST":
         return _answer(_QUESTION)
+    attempts: ConfirmAttempts = request.state.confirm_attempts
+    info = request_of(request.scope)
+    wait = attempts.begin(info.client, monotonic())
+    if wait:
+        info.code = "RATE_LIMITED"
+        return _answer(_TOO_MANY, 429, {"retry-after": str(ceil(wait))})
+    answer = await _confirm(request)
+    if answer.status_code != 404:
+        attempts.was_right(info.client, monotonic())
+    return answer
+
+
+async def _confirm(request: Request) -> Response:
     database: Database = request.state.database
     try:
         confirmed = await contacts.confirm(database, request.query_params.get("token", ""))
@@ -109,8 +133,8 @@ async def confirm_page(request: Request) -> Response:
     return _answer(_CONFIRMED)
 
 
-def _answer(page: str, status: int = 200) -> Response:
-    return HTMLResponse(page, status, _HEADERS)
+def _answer(page: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return HTMLResponse(page, status, {**_HEADERS, **(headers or {})})
 
 
 ROUTES: Final = [Route(PATH, confirm_page, methods=["GET", "POST"])]

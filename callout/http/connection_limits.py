@@ -18,7 +18,7 @@ from typing import Final
 
 import orjson
 
-from callout.http.client_address import Address, parsed
+from callout.http.client_address import Address, network_of, parsed
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +28,6 @@ if that is less."""
 
 WATCH_SECONDS: Final = 1.0
 REMINDER_SECONDS: Final = 60.0
-
-_V6_PREFIX: Final = 8  # bytes; a customer of a provider has at least a /64, and so any number of addresses
 
 
 def _refusal(status: str, code: str, message: str, *headers: str) -> bytes:
@@ -116,7 +114,7 @@ class ConnectionLimits:
         address = parsed(name[0])
         if address is None or self._is_proxy(address):
             return None
-        return address.packed if address.version == 4 else address.packed[:_V6_PREFIX]
+        return network_of(address)
 
 
 class _Reminder:

@@ -231,7 +231,8 @@ UPDATE audit_entries SET before = {_without_subject("before")}, after = {_withou
 WHERE object_kind = 'IDENTITY' AND $1::text IN (before ->> 'customer_id', after ->> 'customer_id')"""
 
 _CONFIRMATIONS: Final = """
-UPDATE contact_confirmations SET address = $3, mailbox = NULL WHERE customer_id = $1::uuid OR address ~* $2"""
+UPDATE contact_confirmations SET address = $3, mailbox = NULL, domain = NULL
+WHERE customer_id = $1::uuid OR address ~* $2"""
 
 # A request that created something for the customer, or that the customer made, is refused if it is repeated: it would
 # bring the values back.

@@ -150,7 +150,7 @@ FROM (
 
 # The link that was sent confirms nothing any more. The rows stay: without any, ANALYZE would keep its earlier samples.
 _CONFIRMATIONS: Final = f"""
-UPDATE contact_confirmations AS asked SET address = $5::text, mailbox = NULL, expires_at = now(),
+UPDATE contact_confirmations AS asked SET address = $5::text, mailbox = NULL, domain = NULL, expires_at = now(),
     token = CASE WHEN asked.confirmed_at IS NULL THEN 'erased-' || asked.id END
 FROM {_WORK}
 WHERE asked.ticket_id = work.id AND (asked.address ~* work.pattern OR {_theirs("asked.customer_id::text")})"""

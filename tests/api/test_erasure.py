@@ -60,7 +60,7 @@ OTHERS = {
     "ticket_texts.part",
     *(f"attachments.{name}" for name in ("sha256", "uploaded_sha256", "thumbnail", "reason")),
     *("inbound_messages.key", "inbound_messages.content", "inbound_messages.reason"),
-    *(f"contact_confirmations.{name}" for name in ("token", "mailbox", "caller")),
+    *(f"contact_confirmations.{name}" for name in ("token", "mailbox", "domain", "caller")),
     *("service_ticket_counts.creator_id", "token_revocations.subject", "tracking_guesses.subject"),
     "identities.issuer",
 }

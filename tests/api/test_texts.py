@@ -149,7 +149,7 @@ async def world(server: Server, database_url: str) -> AsyncIterator[World]:
     await database.close()
     yield world
     for viewer in viewers.values():
-        await viewer.http.aclose()
+        await viewer.close()
 
 
 async def written(
@@ -279,7 +279,7 @@ async def hidden(server: Server, database_url: str) -> AsyncIterator[Hidden]:
     await database.close()
     yield Hidden(ticket, viewers)
     for viewer in viewers.values():
-        await viewer.http.aclose()
+        await viewer.close()
 
 
 STAFF_AND = ("admin", "technician")

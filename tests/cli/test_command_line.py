@@ -203,6 +203,15 @@ def test_the_doctor_shows_settings_as_one_writes_them() -> None:
     assert (values["CALLOUT_DATABASE_WAIT"], values["CALLOUT_MAIL_FROM"]) == ("2.5", "none")
 
 
+def test_the_doctor_says_where_settings_come_from(callout: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "level").write_text("warning\n")
+    callout.settings |= {"CALLOUT_LOG_LEVEL_FILE": str(tmp_path / "level"), "CALLOUT_WORKERS": "2"}
+    shown = callout("doctor").stdout
+    assert re.search(rf"CALLOUT_LOG_LEVEL +warning  \(from {tmp_path}/level\)\n", shown)
+    assert re.search(r"CALLOUT_WORKERS +2\n", shown)
+    assert re.search(r"CALLOUT_LOG_FORMAT +\w+  \(default\)\n", shown)
+
+
 def test_the_doctor_reports_what_is_wrong() -> None:
     secrets = {
         "database_url": "postgresql://callout:swordfish@127.0.0.1:1/callout",

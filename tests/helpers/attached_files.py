@@ -96,7 +96,7 @@ async def upload(api: Api, data: bytes, **given: Any) -> str:
 async def attached(api: Api, attachment: str, selection: str = "state url thumbnailUrl") -> Any:
     """Returns fields of an attachment; None if the viewer does not see it."""
     document = f"query($id: ID!) {{ node(id: $id) {{ ... on Attachment {{ {selection} }} }} }}"
-    return (await api(document, id=attachment))["node"]
+    return (await api.seen(document, id=attachment))["node"]
 
 
 async def url_of(api: Api, attachment: str) -> str:

@@ -53,7 +53,8 @@ class Log:
         try:
             identity = str(await connection.fetchval("SELECT identity FROM event_log"))
             rows = await connection.fetch(
-                """SELECT id::text, xid::text::bigint, 'tkt_' || ticket_id, to_json(at) #>> '{}',
+                """SELECT id::text, xid::text::bigint, 'tkt_' || ticket_id,
+                    to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS.USTZH:TZM'),
                     array_remove(ARRAY[before ->> 'priority', after ->> 'priority'], NULL)
                 FROM ticket_events ORDER BY ticket_events.at, id"""
             )

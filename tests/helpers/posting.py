@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import httpx
@@ -62,6 +63,11 @@ class Poster:
         for _, writer in self._idle:
             writer.close()
         self._idle.clear()
+
+    def __del__(self) -> None:
+        """Most viewers' clients are never closed, which asyncio would warn of."""
+        with suppress(RuntimeError):  # the event loop is closed
+            self.close()
 
 
 async def _response(reader: asyncio.StreamReader) -> tuple[bytes, bool]:

@@ -248,7 +248,8 @@ async def committed(url: str, filter: Any) -> list[tuple[str, str]]:
     connection = await asyncpg.connect(url, server_settings={"timezone": "UTC"})
     wanted = (filter or {"priority": ["LOW", "MEDIUM", "HIGH", "URGENT"]})["priority"]
     rows = await connection.fetch(
-        """SELECT 'tkt_' || ticket_id AS ticket, to_json(at) #>> '{}' AS at FROM ticket_events
+        """SELECT 'tkt_' || ticket_id AS ticket, to_char(at, 'YYYY-MM-DD"T"HH24:MI:SS.USTZH:TZM') AS at
+        FROM ticket_events
         WHERE kind <> 'CREATED' AND (before ->> 'priority' = ANY ($1) OR after ->> 'priority' = ANY ($1))
         ORDER BY ticket_id, at""",
         wanted,

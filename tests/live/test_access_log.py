@@ -136,7 +136,11 @@ async def test_refused_sockets_have_a_line(api: Api, server: Server) -> None:
         await stranger.send(type="connection_init", payload={"Authorization": "Bearer nonsense"})
         assert (await stranger.closed())[0] == 4403
     refused = await line(server, client="203.0.113.10")
-    assert (refused["message"], refused["code"], refused["reason"]) == ("connection", "UNAUTHENTICATED", "DecodeError")
+    assert (refused["message"], refused["code"], refused["reason"]) == (
+        "connection",
+        "UNAUTHENTICATED",
+        "DecodeError: Not enough segments",
+    )
     async with socket(server.url, additional_headers={"x-forwarded-for": "203.0.113.11"}) as unruly:
         await unruly.send(type="nonsense")
         assert (await unruly.closed())[0] == 4400

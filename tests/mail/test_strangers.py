@@ -36,9 +36,10 @@ class People:
 
 @pytest.fixture(scope="module")
 def server(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that believes the mail server mx.callout.test."""
+    """A server that believes the mail server mx.callout.test, behind a proxy on this machine."""
     directory = tmp_path_factory.mktemp("server")
     settings = {"database_url": database_url, "jwt_secret": "s" * 48, "mail_authserv_id": "mx.callout.test"}
+    settings["trusted_proxies"] = "127.0.0.1"
     with callout_process(directory, **settings) as process:
         known = Settings(env="production", database_url=database_url, jwt_secret="s" * 48, data_dir=directory)
         yield Server(process.url, known, database_url, process)
@@ -108,10 +109,12 @@ def token_of(sink: Sink) -> str:
     return str(asked[-1]["confirmation_token"])
 
 
-async def visit(server: Server, method: str, token: str | None) -> httpx.Response:
-    """Opens the page that confirms an address, as a browser does, without a token of the API."""
+async def visit(server: Server, method: str, token: str | None, client: str = "192.0.2.1") -> httpx.Response:
+    """Opens the page that confirms an address, as a browser at the address `client` does, without a token of the
+    API."""
     async with httpx.AsyncClient(base_url=server.url, trust_env=False, verify=False) as browser:
-        return await browser.request(method, "/confirm-address", params=None if token is None else {"token": token})
+        given = None if token is None else {"token": token}
+        return await browser.request(method, "/confirm-address", params=given, headers={"x-forwarded-for": client})
 
 
 # Who is asked
@@ -213,6 +216,55 @@ async def test_one_customer_reaches_a_few_strangers_and_the_rest_wait(
         assert {tuple(row) for row in waiting} == {(screening_rules.WAITS_FOR_CALLER, True)}
         await carl.new_ticket(**to("another@example.com"))
         await settled(database, {("CREATED", "HELD"): 4, ("CREATED", "PENDING"): 5, ("CONFIRM_ADDRESS", "SENT"): 4})
+
+
+async def test_a_few_addresses_of_one_domain_are_asked_and_the_rest_wait(
+    api: Api, database: Database, sink: Sink, server: Server, people: People
+) -> None:
+    """Whoever names them, however the domain is written. Admins see all of the tickets in their summary."""
+    names = [
+        "ann@b\u00fccher.example",
+        "ben@xn--bcher-kva.example",
+        "BEN+1@B\u00dcCHER.example",
+        "col@b\u00fccher.example",
+    ]
+    await api.done("supportSettingsUpdate", "__typename", adminRecipients=[ADA])
+    async with (
+        api.customer(people.cora) as cora,
+        api.service() as bot,
+        working(limited(server, addresses_per_domain=2, summary_after=1), sink, pace=BRISK),
+    ):
+        for asked, (creator, name) in enumerate(zip((cora, bot, bot), names[:3], strict=True), start=1):
+            await creator.new_ticket(**to(name))
+            await until(lambda asked=asked: kinds(sink).count("CONFIRM_ADDRESS") == asked)  # type: ignore[misc]
+        await cora.new_ticket(**to(names[3]))
+        await settled(
+            database,
+            {
+                ("CREATED", "HELD"): 3 + 2,
+                ("CREATED", "PENDING"): 1 + 1,
+                ("CREATED", "SENT"): 1,
+                ("CONFIRM_ADDRESS", "SENT"): 3,
+            },
+        )
+        waiting = await database.fetch(
+            "SELECT recipient, said FROM deliveries WHERE state = 'PENDING' AND recipient <> $1", ADA
+        )
+        assert [tuple(row) for row in waiting] == [(names[3], screening_rules.WAITS_FOR_DOMAIN)]
+        await cora.new_ticket(**to("dan@sub.b\u00fccher.example"))  # another domain
+        await settled(
+            database,
+            {
+                ("CREATED", "HELD"): 3 + 2 + 2,
+                ("CREATED", "PENDING"): 1 + 1,
+                ("CREATED", "SENT"): 1,
+                ("CONFIRM_ADDRESS", "SENT"): 4,
+            },
+        )
+        await database.execute("UPDATE deliveries SET due_at = now() WHERE summary_id = id")
+        await until(lambda: any(each["summary"] for each in sink.taken))
+    (summary,) = [each["summary"] for each in sink.taken if each["summary"]]
+    assert len(summary) == 4
 
 
 async def test_a_chatbots_stranger_is_asked_and_a_known_customer_is_not(
@@ -403,6 +455,29 @@ async def test_the_page_says_the_same_of_every_token_that_it_does_not_accept(
         assert page.headers["cache-control"] == "no-store"
         assert page.headers["x-content-type-options"] == "nosniff"
     assert expired not in server.process.log()
+
+
+async def test_guesses_of_tokens_are_limited_for_each_client(
+    api: Api, database: Database, sink: Sink, server: Server
+) -> None:
+    """Also for a right token, so that the answer says nothing of it; a wrong one counts more than a right one."""
+    async with api.service() as bot, working(server.settings, sink, pace=BRISK):
+        await bot.new_ticket(**to("stranger@example.com"))
+        await until(lambda: len(sink.taken) == 1)
+    token, wrong = token_of(sink), "A" * 43
+    guesses = await asyncio.gather(*(visit(server, "POST", wrong, "2001:db8:1:2::1") for _ in range(100)))
+    refused = [page for page in guesses if page.status_code == 429]
+    assert {page.status_code for page in guesses} == {404, 429}
+    assert len(refused) >= 60
+    assert all(1 <= int(page.headers["retry-after"]) <= 3 for page in refused)
+    assert {page.text for page in refused} == {refused[0].text}
+    assert wrong not in refused[0].text
+    right = await asyncio.gather(*(visit(server, "POST", token, "2001:db8:1:2:3::4") for _ in range(5)))
+    assert 429 in {page.status_code for page in right}
+    assert await database.fetchval("SELECT count(confirmed_at) FROM contact_confirmations") <= 1
+    assert (await visit(server, "GET", token, "2001:db8:1:2::1")).status_code == 200
+    others = [await visit(server, "POST", token, "2001:db8:1:3::1") for _ in range(25)]
+    assert {page.status_code for page in others} == {200}
 
 
 async def test_an_address_that_an_admin_enters_is_believed(

@@ -10,7 +10,7 @@ import pytest
 
 from db.enums import Audience, DeliveryChannel, DeliveryState, NoticeKind
 from notifiers import screening_rules
-from notifiers.contacts import CONFIRMABLE, mailbox_digest
+from notifiers.contacts import CONFIRMABLE, domain_digest, mailbox_digest
 from notifiers.screening_rules import MAIL_IN, RETRY, Candidate, Limits, Rules, Ruling, Summary, Usage, caller_of
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -19,6 +19,7 @@ LIMITS = Limits(
     confirmations_per_customer=4,
     confirmations_per_service=5,
     receipts_per_address=2,
+    addresses_per_domain=6,
     answers_per_ticket=2,
     answers_per_customer=3,
     summary_after=2,
@@ -40,6 +41,7 @@ def candidate(**given: Any) -> Candidate:
         "audience": Audience.CUSTOMER,
         "address": address,
         "mailbox": mailbox_digest(address),
+        "domain": domain_digest(address),
         "queued_at": NOW,
         "ticket_id": f"ticket {n}",
         "customer_id": None,
@@ -154,6 +156,19 @@ def test_a_caller_asks_a_limited_number_of_strangers_and_the_others_wait(caller:
     assert {(ruling.state, ruling.screened, ruling.said) for ruling in ruled[most:]} == {
         (PENDING, False, screening_rules.WAITS_FOR_CALLER)
     }
+
+
+def test_a_few_mailboxes_of_a_domain_are_asked_whoever_causes_it_and_the_others_wait() -> None:
+    one = rules()
+    ruled = [one.rule(candidate(address=f"a{n}@b.test", caller=f"SERVICE:{n}", scope=str(n))) for n in range(8)]
+    assert [ruling.asks for ruling in ruled] == [True] * 6 + [False] * 2
+    assert [(ruling.state, ruling.screened, ruling.said) for ruling in ruled[6:]] == [
+        (PENDING, False, screening_rules.WAITS_FOR_DOMAIN)
+    ] * 2
+    again = candidate(address="A.0+x@b.test", scope="again")
+    assert one.rule(again).asks  # this one was counted
+    assert one.rule(candidate(address="a9@sub.b.test")).asks
+    assert not rules(Usage(asked_at=one._usage.asked_at)).rule(candidate(address="a9@b.test")).asks
 
 
 @pytest.mark.parametrize(
