@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import random
 import runpy
 import socket
 import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -45,6 +46,20 @@ def free_port() -> int:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
         return port
+
+
+def free_ports(number: int) -> int:
+    """Returns the first of so many ports in a row that are not in use now. They are below those that the system hands
+    out by itself, so that nobody gets one meanwhile."""
+    while True:
+        first = random.randrange(20_000, 32_000, number)
+        with ExitStack() as stack:
+            try:
+                for port in range(first, first + number):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return first
 
 
 SERVE = ("callout", "serve", "--host", "127.0.0.1")

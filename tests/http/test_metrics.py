@@ -28,7 +28,7 @@ from tests.helpers.graphql_ws_client import following, live
 from tests.helpers.inbound_mail import message
 from tests.helpers.metrics import WITHIN, Metrics, Scrape
 from tests.helpers.paths import ROOT
-from tests.helpers.process import free_port
+from tests.helpers.process import free_port, free_ports
 from tests.helpers.stress import server_of, server_process
 from tests.live.test_event_stream import following as streaming
 
@@ -320,7 +320,7 @@ async def serving(directory: Path, url: str, **settings: str) -> AsyncIterator[A
 async def test_each_process_has_a_port_whose_sums_are_right_and_a_token_that_opens_it(
     tmp_path: Path, fresh_url: str
 ) -> None:
-    port = free_port()
+    port = free_ports(2)
     settings = {"workers": "2", "metrics_port": str(port), "metrics_token": TOKEN}
     async with serving(tmp_path, fresh_url, **settings) as api:
         both = [Metrics(port), Metrics(port + 1)]
