@@ -1,7 +1,8 @@
 """Notes on tickets: internal by default (a customer's are public), and never edited.
 
-A customer's note is an answer. It reopens the ticket if that is resolved, or closed within the grace period. After that
-it becomes the first note of a new ticket, which follows up the closed one; further answers to that one go there too.
+A customer's note is an answer, and so is one that a service passes on from a customer. It reopens the ticket if that is
+resolved, or closed within the grace period. After that it becomes the first note of a new ticket, which follows up the
+closed one; further answers to that one go there too.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Text, bindparam, func, or_, select
+from sqlalchemy import Text, and_, bindparam, func, or_, select
 from sqlalchemy.dialects.postgresql import UUID
 
 from db import limits, models
@@ -37,14 +38,18 @@ _UUID = UUID(as_uuid=False)
 
 
 async def add(call: Call, input: Input) -> Outcome:
-    """Add a note. A customer's notes are always public; other roles choose."""
+    """Add a note. The notes of customers and services are answers, and always public; staff choose. Services need an
+    idempotency key."""
     checks = Checks()
     ticket_id = checks.key(input["ticketId"], "tkt", "ticket", "ticketId")
     body = checks.text(input["body"], limits.NOTE_MAX, "body")
-    customer = call.viewer.role is Role.CUSTOMER
+    answers = call.viewer.role in (Role.CUSTOMER, Role.SERVICE)
     internal_only = input.get("internalOnly")
-    if customer and internal_only:
-        checks.object_to(UserErrorCode.NOT_ALLOWED, "Customers can only add public notes.", "internalOnly")
+    if answers and internal_only:
+        checks.object_to(UserErrorCode.NOT_ALLOWED, "You can only add public notes.", "internalOnly")
+    if call.viewer.role is Role.SERVICE and input.get("idempotencyKey") is None:
+        message = "Services must send an idempotency key: their requests are repeated."
+        checks.object_to(UserErrorCode.REQUIRED, message, "idempotencyKey")
     checks.finish()
     note_id = new_id()
     async with call.transaction() as transaction:
@@ -52,7 +57,7 @@ async def add(call: Call, input: Input) -> Outcome:
         if earlier is not None:
             return Outcome(earlier)
         ticket = await tickets.lock_ticket(transaction, call, str(ticket_id))
-        if customer:
+        if answers:
             await _answer(transaction, call, ticket, note_id, body)
         else:
             internal = internal_only is not False
@@ -129,6 +134,13 @@ _NEWEST_FOLLOW_UP = Statement(
             bindparam("contact", type_=Text()).is_(None),
             func.lower(_TICKETS.c.contact_email) == func.lower(bindparam("contact", type_=Text())),
         ),
+        or_(
+            bindparam("service", type_=Text()).is_(None),
+            and_(
+                _TICKETS.c.creator_kind == ActorKind.SERVICE,
+                _TICKETS.c.creator_id == bindparam("service", type_=Text()),
+            ),
+        ),
     )
     .order_by(_TICKETS.c.created_at.desc(), _TICKETS.c.id.desc())
     .limit(1)
@@ -143,32 +155,35 @@ _OWN_CONTACT = Statement(
 
 
 async def taking_answer(
-    transaction: Transaction, ticket: Mapping[str, Any], contact: str | None = None
+    transaction: Transaction, ticket: Mapping[str, Any], contact: str | None = None, service: str | None = None
 ) -> Mapping[str, Any] | None:
     """Returns the ticket that takes a customer's answer to `ticket`, locked as that one is: `ticket` itself, or the
-    newest that follows it up and has the same customer, and the same `contact` if the contact answers. Returns None if
-    a new one has to follow it up."""
+    newest that follows it up and has the same customer, and the same `contact` if the contact answers, and that the
+    `service` created, if one passes the answer on. Returns None if a new one has to follow it up."""
     if ticket_rules.takes_answers(ticket):
         return ticket
     found: Mapping[str, Any] | None = await _NEWEST_FOLLOW_UP.fetchrow(
-        transaction, id=str(ticket["id"]), customer=ticket["customer_id"], contact=contact
+        transaction, id=str(ticket["id"]), customer=ticket["customer_id"], contact=contact, service=service
     )
     return found if found is not None and ticket_rules.takes_answers(found) else None
 
 
 async def _answer(transaction: Transaction, call: Call, ticket: Mapping[str, Any], note_id: str, body: str) -> None:
-    """Write the answer of the ticket's customer, to this ticket or to one that follows it up."""
-    taking = await taking_answer(transaction, ticket)
+    """Write the answer of the ticket's customer, or of its contact through the service that created it, to this ticket
+    or to one that follows it up."""
+    service = call.viewer.role is Role.SERVICE
+    by = {"contact": ticket["contact_email"], "service": call.viewer.id} if service else {}
+    taking = await taking_answer(transaction, ticket, **by)
     if taking is not None:
         await answer(transaction, call, taking, note_id, body)
         return
     follow_up = {name: ticket[name] for name in ("subject", "category", "customer_id", "property_id")}
-    follow_up |= await _contact_of_follow_up(transaction, ticket)
+    follow_up |= _contact(ticket) if service else await _contact_of_follow_up(transaction, ticket)
     follow_up |= {
         "id": new_id(),
         "description": FOLLOW_UP,
-        "source": TicketSource.CUSTOMER,
-        "creator_kind": ActorKind.CUSTOMER,
+        "source": TicketSource.CHATBOT if service else TicketSource.CUSTOMER,
+        "creator_kind": ActorKind(call.viewer.role.value),
         "creator_id": call.viewer.id,
         "follows_id": str(ticket["id"]),
     }
@@ -182,5 +197,9 @@ async def _contact_of_follow_up(transaction: Transaction, ticket: Mapping[str, A
     """The contact's columns: those of the ticket if staff or the customer created it. A chatbot or mail may have named
     a stranger, who must not get what the customer writes: then they are the customer's own."""
     if not ticket_rules.is_by_outsider(ticket):
-        return {name: ticket[name] for name in ("contact_name", "contact_email", "contact_phone")}
+        return _contact(ticket)
     return dict(await _OWN_CONTACT.fetchrow(transaction, id=str(ticket["customer_id"])) or {})
+
+
+def _contact(ticket: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: ticket[name] for name in ("contact_name", "contact_email", "contact_phone")}

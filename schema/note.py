@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 
 from db.entities import ATTACHMENT, ATTACHMENTS, NOTE, TICKET
-from db.enums import STAFF, NoteVia, Role
+from db.enums import CHATBOTS, EVERYONE, STAFF, NoteVia, Role
 from db.limits import NOTE_MAX, QUOTED_MAX
 from resolvers import note
 from schema.common import Actor, Connection, Edge, Node, Payload
@@ -74,13 +74,14 @@ class NoteConnection(Connection):
 @strawberry.input(description="The note to add.")
 class NoteAddInput:
     ticket_id: strawberry.ID = given(
-        "The ticket's id. A customer's note reopens a ticket that is resolved, or that was closed within the days of "
-        "the support settings. Later the note goes to a ticket that follows this one up, and that is made if there is "
-        "none: `note.ticket`."
+        "The ticket's id. A note by a customer or a service reopens a ticket that is resolved, or that was closed "
+        "within the days of the support settings. Later the note goes to a ticket that follows this one up, and that "
+        "is made if there is none: `note.ticket`."
     )
     body: str = given(f"The text of the note, at most {NOTE_MAX:,} characters.")
     internal_only: bool | None = optional(
-        "Whether only admins and technicians can see the note; true by default. A customer's note is always public."
+        "Whether only admins and technicians can see the note; true by default. A note by a customer or a service is "
+        "always public."
     )
     idempotency_key: str | None = optional(IDEMPOTENCY)
 
@@ -97,5 +98,9 @@ class NoteAddPayload(Payload):
 @strawberry.type
 class NoteMutations:
     note_add: NoteAddPayload = mutation(
-        note.add, NoteAddInput, "Adds a note to a ticket.", roles=STAFF | {Role.CUSTOMER}
+        note.add,
+        NoteAddInput,
+        "Adds a note to a ticket. A service passes on what the customer says, on a ticket that it created.",
+        roles=EVERYONE,
+        scopes=CHATBOTS,
     )

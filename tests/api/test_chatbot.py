@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.helpers.api import Api, Refusal
-from tests.helpers.database_checks import Database, dump, ticket_row
+from tests.helpers.database_checks import Database, dump, key, ticket_row
 from tests.helpers.paths import ROOT
 
 GUIDE = ROOT / "docs" / "chatbot.md"
@@ -358,6 +358,104 @@ async def test_only_the_latest_steps_of_a_long_progress_are_returned(api: Api) -
         await api.done("noteAdd", "__typename", ticketId=opened["ticket"]["id"], body=f"{n}", internalOnly=False)
     found = await api(TRACK, reference=opened["ticket"]["reference"], email="much@x.example")
     assert [step["note"] for step in found["ticketTrack"]["progress"]] == [f"{n}" for n in range(1, 51)]
+
+
+# Answers
+
+
+ANSWER = "note { id body internalOnly author { kind name } ticket { id } }"
+
+
+async def answer(chatbot: Api, ticket: str, body: str = "It beeps again.", **given: Any) -> Any:
+    given = {"idempotencyKey": body, **given}
+    return (await chatbot.done("noteAdd", ANSWER, ticketId=ticket, body=body, **given))["note"]
+
+
+async def notified(database: Database, ticket: str) -> list[tuple[str, str]]:
+    """Returns the kinds and recipients of the ticket's notifications to staff, in their order."""
+    found = await database.fetch(
+        "SELECT kind, recipient FROM deliveries WHERE ticket_id = $1 AND audience <> 'CUSTOMER' ORDER BY queued_at",
+        key(ticket),
+    )
+    return [(kind, recipient) for kind, recipient in found]
+
+
+async def test_a_chatbot_passes_on_what_its_customer_says(api: Api, database: Database) -> None:
+    """Once for each idempotency key. It is an answer: somebody is notified, and a resolved ticket is reopened."""
+    customer = await api.new_customer(email="said@x.example")
+    tess = await api.new_technician(email="tess@said.example")
+    async with api.service() as chatbot, api.customer(customer) as portal:
+        ticket = (await open_ticket(chatbot, contact=contact("said@x.example")))["id"]
+        await api.done("ticketAssign", "__typename", ticketId=ticket, technicianId=tess)
+        await api.done("noteAdd", "__typename", ticketId=ticket, body="Do not tell.")
+        sent = [await answer(chatbot, ticket, internalOnly=given) for given in (None, None)]
+        assert sent[0] == sent[1]
+        author = {"kind": "SERVICE", "name": "Chatbot"}
+        assert sent[0] == {**sent[0], "internalOnly": False, "author": author, "ticket": {"id": ticket}}
+        notes = "query($id: ID!) { ticket(by: {id: $id}) { status notes { nodes { body } } } }"
+        for viewer in (chatbot, portal):
+            assert (await viewer(notes, id=ticket))["ticket"]["notes"]["nodes"] == [{"body": "It beeps again."}]
+        answered = ("CUSTOMER_ANSWERED", "tess@said.example")
+        assert [each for each in await notified(database, ticket) if each[0] != "ASSIGNED"] == [answered]
+        await api.done("ticketResolve", "__typename", ticketId=ticket, resolution="New battery.")
+        await answer(chatbot, ticket, "And again.")
+        assert (await chatbot(notes, id=ticket))["ticket"]["status"] == "OPEN"
+        assert ("REOPENED", "tess@said.example") in await notified(database, ticket)
+
+
+async def test_a_chatbots_answer_is_public_repeatable_and_on_its_own_ticket(api: Api, database: Database) -> None:
+    async with api.service() as chatbot, api.service("other") as other:
+        ticket = (await open_ticket(chatbot))["id"]
+        given = {"ticketId": ticket, "body": "Hello?", "idempotencyKey": "hello"}
+        staffs = await api.new_ticket()
+        before = await dump(database)
+        assert await chatbot.refused("noteAdd", **given, internalOnly=True) == [("NOT_ALLOWED", "internalOnly")]
+        for missing in ({"idempotencyKey": None}, {"idempotencyKey": " "}):
+            assert await chatbot.refused("noteAdd", **given | missing) == [("REQUIRED", "idempotencyKey")]
+        assert await other.refused("noteAdd", **given) == [("NOT_FOUND", "ticketId")]
+        assert await chatbot.refused("noteAdd", **given | {"ticketId": staffs}) == [("NOT_FOUND", "ticketId")]
+        async with await api.with_new_key(scope="MAIL_GATEWAY") as gateway:
+            with pytest.raises(Refusal) as refusal:
+                await gateway.do("noteAdd", "__typename", **given)
+            assert refusal.value.codes == ["FORBIDDEN"]
+        after = await dump(database)
+        assert {name for name in before if before[name] != after[name]} <= {"api_keys", "audit_entries"}
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_a_chatbots_answer_to_a_ticket_closed_long_ago_makes_one_of_its_own(
+    api: Api, database: Database, known: bool
+) -> None:
+    """It has the contact that the chatbot gave, and shows no customer whom an account number found. The ticket that
+    the customer's own answer has made is not the chatbot's, even if its contact is the same."""
+    person = contact(f"zora{known}@later.example", "Zora Quill")
+    zora = await api.new_customer(**person, accountNumber=f"LATER-{known}")
+    typed = person if known else contact("nobody@example.net")
+    async with api.service() as chatbot, api.customer(zora) as portal:
+        ticket = (await open_ticket(chatbot, contact=typed, accountNumber=f"LATER-{known}"))["id"]
+        await api.done("ticketSetStatus", "__typename", ticketId=ticket, status="CLOSED")
+        await database.execute(
+            "UPDATE tickets SET closed_at = closed_at - interval '1 year' WHERE id = $1", key(ticket)
+        )
+        mine = await portal.done("noteAdd", "note { ticket { id } }", ticketId=ticket, body="Mine.")
+        theirs = mine["note"]["ticket"]["id"]
+        said = [f"It beeps {known}.", f"It beeps {known}.", f"It still beeps {known}."]
+        (new,) = {(await answer(chatbot, ticket, body))["ticket"]["id"] for body in said}
+        assert new not in (ticket, theirs)
+        shown = """query($id: ID!) { ticket(by: {id: $id}) { source subject customer { id } contact { name email phone }
+            notes { nodes { body } } } tickets { nodes { id } } }"""
+        seen = await chatbot(shown, id=new)
+        assert seen["ticket"] == {
+            "source": "CHATBOT",
+            "subject": DESCRIBED["subject"],
+            "customer": {"id": zora} if known else None,
+            "contact": {**typed, "phone": None},
+            "notes": {"nodes": [{"body": said[0]}, {"body": said[2]}]},
+        }
+        assert theirs not in {node["id"] for node in seen["tickets"]["nodes"]}
+        assert await customer_of(database, {"id": new}) == zora
+        follows = await api("query($id: ID!) { ticket(by: {id: $id}) { followUpOf { id } } }", id=new)
+        assert follows["ticket"]["followUpOf"] == {"id": ticket}
 
 
 # The guide

@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from tests.helpers.api import Api, Refusal
+from tests.helpers.api import Api
 from tests.helpers.database_checks import Database, events, ticket_row
 
 NOTE = "note { id body internalOnly author { kind name } createdAt ticket { id } } streamCursor"
@@ -126,14 +126,6 @@ async def test_a_customers_note_is_public_and_on_their_own_ticket(api: Api, data
         assert await cora.refused("noteAdd", ticketId=other, body="Hello?") == [("NOT_FOUND", "ticketId")]
     assert [event["public"] for event in await events(database, ticket)] == [True] * 4
     assert await database.fetchval("SELECT count(*) FROM notes WHERE body IN ('Secret.', 'Hello?')") == 0
-
-
-async def test_services_cannot_add_notes(api: Api) -> None:
-    async with api.service() as chatbot:
-        ticket = await chatbot.new_ticket()
-        with pytest.raises(Refusal) as refusal:
-            await chatbot.do("noteAdd", "__typename", ticketId=ticket, body="b")
-    assert refusal.value.codes == ["FORBIDDEN"]
 
 
 async def test_all_user_errors_of_a_note_are_returned_together(api: Api) -> None:

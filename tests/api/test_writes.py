@@ -45,7 +45,7 @@ REFUSED: dict[Role, Sequence[str]] = {
     Role.ADMIN: ("chat", "source", "accountNumber", "ifVersion"),
     Role.TECHNICIAN: ("chat", "source", "accountNumber", "ifVersion", "technicianId"),
     Role.CUSTOMER: ("chat", "source", "accountNumber", "customerId", "technicianId", "internalOnly"),
-    Role.SERVICE: ("technicianId", "source"),
+    Role.SERVICE: ("technicianId", "source", "internalOnly"),
 }
 """Fields that are mostly refused."""
 
