@@ -32,6 +32,13 @@ SILENCE_SECONDS = 45.0  # the server sends a ping after 20
 RETRY_SECONDS, RETRY_SECONDS_MAX = 0.5, 30.0
 
 
+class _Direct(connect):
+    """A connection that follows no redirects: another host must not get the token."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
 class NotAdmitted(Failure):
     """The server refused the token or the subscription. The message is the server's."""
 
@@ -59,7 +66,7 @@ async def follow(url: str, token: str, show: Callable[[str], None]) -> None:
     while True:
         problem = "the connection was lost"
         try:
-            async with connect(url, subprotocols=["graphql-transport-ws"], ping_interval=None) as server:  # type: ignore[list-item]
+            async with _Direct(url, subprotocols=["graphql-transport-ws"], ping_interval=None) as server:  # type: ignore[list-item]
                 await _send(server, type="connection_init", payload={"Authorization": f"Bearer {token}"})
                 while True:
                     async with asyncio.timeout(SILENCE_SECONDS):

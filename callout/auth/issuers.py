@@ -13,7 +13,16 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, Self, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from db.enums import Role
 
@@ -85,6 +94,14 @@ class ClaimMapping(_Strict):
         if not paths:
             raise ValueError("must name a claim")
         return paths
+
+    @field_validator("link_by_email")
+    @classmethod
+    def _by_one_claim(cls, links: bool, info: ValidationInfo) -> bool:
+        """What the provider has verified is one claim; another may be what somebody has typed."""
+        if links and any(len(info.data.get(name, ())) > 1 for name in ("email", "email_verified")):
+            raise ValueError("needs a single claim each for email and email_verified")
+        return links
 
     @field_validator("default_role")
     @classmethod

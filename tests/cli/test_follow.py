@@ -139,10 +139,15 @@ async def test_follow_gives_up_where_no_server_of_callout_answers(
     pauses: list[float], status: int, final: bool
 ) -> None:
     def answer(connection: ServerConnection, request: Request) -> Response:
-        return connection.respond(HTTPStatus(status), "no")
+        response = connection.respond(HTTPStatus(status), "no")
+        response.headers["Location"] = elsewhere
+        return response
 
     shown: list[str] = []
-    async with serve(lambda connection: connection.close(), "127.0.0.1", 0, process_request=answer) as server:
+    async with (
+        scripted() as elsewhere,
+        serve(lambda connection: connection.close(), "127.0.0.1", 0, process_request=answer) as server,
+    ):
         (socket,) = server.sockets
         url = f"ws://127.0.0.1:{socket.getsockname()[1]}/graphql"
         with pytest.raises(NoServer if final else asyncio.CancelledError):

@@ -203,6 +203,10 @@ BAD: dict[str, tuple[Any, str]] = {
         GOOD | {"claims": {"link_by_email": "yes"}},
         "claims.link_by_email should be a valid bool",
     ),
+    "addresses of which one may not be verified": (
+        GOOD | {"claims": {"email": ["email", "upn"], "link_by_email": True}},
+        "claims.link_by_email needs a single claim each",
+    ),
     "a name like an id": (GOOD | {"name": "tec_1"}, "name must have letters"),
     "a name with a colon": (GOOD | {"name": "a:b"}, "name must have letters"),
     "two of one issuer": ([GOOD, GOOD | {"name": "b"}], "several issuers have the issuer https://login.example.com/"),
