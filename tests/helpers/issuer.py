@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import jwt
 from cryptography.hazmat.primitives import serialization
@@ -19,6 +19,40 @@ from tests.helpers.process import serving
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 RSA_KEY = rsa.generate_private_key(65_537, 2_048)
 EC_KEY = ec.generate_private_key(ec.SECP256R1())
+Behaviour: TypeAlias = Literal["well", "hangs", "fails", "redirects", "babbles", "floods"]
+
+
+class ProviderHandler(BaseHTTPRequestHandler):
+    """Answers as a provider does that behaves well, or not."""
+
+    def behave(
+        self, behaviour: Behaviour, well: Callable[[], tuple[int, bytes]], elsewhere: str, stopping: threading.Event
+    ) -> None:
+        """Sends what `well` returns if the provider behaves well. It redirects to `elsewhere`, and hangs until
+        `stopping` is set."""
+        match behaviour:
+            case "hangs":
+                stopping.wait(60)
+            case "fails":
+                self.answer(500, b"")
+            case "redirects":
+                self.answer(302, b"", location=elsewhere)
+            case "babbles":
+                self.answer(200, b"<html>")
+            case "floods":
+                self.answer(200, b" " * 2_000_000)
+            case "well":
+                self.answer(*well())
+
+    def answer(self, status: int, body: bytes, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in (headers | {"content-length": str(len(body))}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
 
 
 class Issuer:
@@ -28,7 +62,7 @@ class Issuer:
         self.seconds = 0.0
         """How long it takes to answer, where it behaves well."""
         self.asked = 0
-        self.behaviour: Literal["well", "hangs", "fails", "redirects", "babbles", "floods"] = "well"
+        self.behaviour: Behaviour = "well"
 
     def publish(self, **keys: PrivateKey) -> None:
         """Publishes exactly these keys, under these names."""
@@ -50,33 +84,14 @@ def public_pem(key: PrivateKey) -> str:
 def issuer() -> Iterator[Issuer]:
     stopping = threading.Event()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(ProviderHandler):
         def do_GET(self) -> None:
             state.asked += 1
-            match state.behaviour:
-                case "hangs":
-                    stopping.wait(60)
-                case "fails":
-                    self.answer(500, b"")
-                case "redirects":
-                    self.answer(302, b"", location=state.url)
-                case "babbles":
-                    self.answer(200, b"<html>")
-                case "floods":
-                    self.answer(200, b" " * 2_000_000)
-                case "well":
-                    stopping.wait(state.seconds)
-                    self.answer(200, json.dumps({"keys": state.keys}).encode())
+            self.behave(state.behaviour, self.keys, state.url, stopping)
 
-        def answer(self, status: int, body: bytes, **headers: str) -> None:
-            self.send_response(status)
-            for name, value in (headers | {"content-length": str(len(body))}).items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            pass
+        def keys(self) -> tuple[int, bytes]:
+            stopping.wait(state.seconds)
+            return 200, json.dumps({"keys": state.keys}).encode()
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

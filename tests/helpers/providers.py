@@ -7,14 +7,14 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from tests.helpers.issuer import EC_KEY, RSA_KEY, PrivateKey
+from tests.helpers.issuer import EC_KEY, RSA_KEY, Behaviour, PrivateKey, ProviderHandler
 from tests.helpers.process import serving
 
 ED_KEY = ed25519.Ed25519PrivateKey.generate()
@@ -36,7 +36,7 @@ class Provider:
         self.algorithm = algorithm
         self.keys: list[Any] = [self.jwk()]
         self.configuration: Any = {"issuer": self.issuer, "jwks_uri": f"{self.issuer.rstrip('/')}/jwks"}
-        self.behaviour: Literal["well", "hangs", "fails", "redirects", "babbles", "floods"] = "well"
+        self.behaviour: Behaviour = "well"
         self.asked: list[str] = []
 
     @property
@@ -93,36 +93,14 @@ class Providers:
 def providers() -> Iterator[Providers]:
     stopping = threading.Event()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(ProviderHandler):
         def do_GET(self) -> None:
             provider = state.of(self.path)
             if provider is None:
-                self.send(404, b"")
+                self.answer(404, b"")
                 return
-            status, body = provider.answer(self.path)
-            match provider.behaviour:
-                case "hangs":
-                    stopping.wait(60)
-                case "fails":
-                    self.send(500, b"")
-                case "redirects":
-                    self.send(302, b"", location=provider.issuer + "/elsewhere")
-                case "babbles":
-                    self.send(200, b"<html>")
-                case "floods":
-                    self.send(200, b" " * 2_000_000)
-                case "well":
-                    self.send(status, body)
-
-        def send(self, status: int, body: bytes, **headers: str) -> None:
-            self.send_response(status)
-            for name, value in (headers | {"content-length": str(len(body))}).items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            pass
+            found = provider.answer(self.path)
+            self.behave(provider.behaviour, lambda: found, provider.issuer + "/elsewhere", stopping)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
