@@ -304,10 +304,10 @@ async def test_a_reply_reopens_a_resolved_ticket_and_one_that_was_closed_lately(
 
 async def change_of(reference: str, screen: Socket) -> dict[str, Any]:
     """The next change of the ticket. Others' files, which came with the mail of earlier tests, are still checked."""
-    while True:
+    change: dict[str, Any] = await screen.next()
+    while change["ticket"]["reference"] != reference:
         change = await screen.next()
-        if change["ticket"]["reference"] == reference:
-            return change
+    return change
 
 
 async def test_inbound_mail_is_delivered_to_live_subscribers(api: Api, opened: dict[str, Any]) -> None:
