@@ -335,7 +335,8 @@ async def test_every_field_of_a_stream_has_a_value_of_its_type(api: Api) -> None
         await screen.subscribe("entries", entries)
         await screen.subscribe("notes", notes, ticket=ticket, after="nonsense")
         await screen.subscribe("counts", "subscription { ticketCountsChanged { all open } }")
-        for _ in range(6):  # two resets, three ready messages and the counts
+        await screen.subscribe("window", "subscription { ticketsLive(filter: {status: []}) { __typename } }")
+        for _ in range(7):  # two resets, three ready messages, the counts and a snapshot
             await screen.receive()
         await api.done("noteAdd", "note { id }", ticketId=ticket, body="Called.")
         await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority="HIGH")
