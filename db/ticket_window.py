@@ -36,6 +36,8 @@ SNAPSHOT, PATCH = "WindowSnapshot", "WindowPatch"
 
 REFERENCES: Final = ("customer_id", "property_id", "technician_id")
 
+KEPT_MIN: Final = 10  # rows
+
 IDS: Final = "ids"
 """The parameter of the second statement: the keys of the tickets."""
 
@@ -49,7 +51,7 @@ class Window(Many):
     def read(self, arguments: Arguments) -> Bound:
         bound = super().read(arguments)
         assert isinstance(bound.shape, PageShape)
-        return replace(bound, shape=replace(bound.shape, most=2 * bound.shape.most))
+        return replace(bound, shape=replace(bound.shape, most=max(KEPT_MIN, 2 * bound.shape.most)))
 
     def filter(self, bound: Bound) -> StreamFilter:
         assert isinstance(bound.shape, PageShape)
@@ -225,7 +227,7 @@ class WindowReader:
         self.order = order_of(root, shape, viewer.role)
         self._compiled = compiled
         self._database = database
-        self._most = shape.most
+        self.most = shape.most
         self._edges = [f"edge{number}" for number in range(len(edge_selections(root).different))]
         self._whole = compiled.arguments(bounds, viewer)
         self._of_ids = compiled.of_ids.arguments(bounds, viewer)
@@ -237,7 +239,7 @@ class WindowReader:
         position = records[0]["position"]
         if position is None:
             raise Unsettled("the event log has no state, as in the middle of a restore")
-        return WindowRead(position, records[0]["total"], rows, len(rows) < self._most)
+        return WindowRead(position, records[0]["total"], rows, len(rows) < self.most)
 
     async def of_ids(self, ids: Collection[str]) -> Sequence[WindowRow]:
         """Reads the tickets with these ids that are in the list, in any order. Raises the same."""
