@@ -20,6 +20,7 @@ from schema.delivery import Delivery
 from schema.fields import argument, column, documented, embedded, global_id, items, mapped, one, part, stream_cursor
 from schema.note import Note
 from schema.ticket import Ticket, TicketCounts, TicketFilter
+from schema.window import WindowSubscriptions
 
 for _enum in (TicketChangeKind, StreamResetReason):
     documented(_enum)
@@ -145,7 +146,7 @@ class StreamQueries:
 
 
 @strawberry.type(description="The subscription root of Callout's API, served over WebSockets and server-sent events.")
-class Subscription:
+class Subscription(WindowSubscriptions):
     ticket_changed: TicketStreamMessage = mapped(
         TicketChanges("TicketChange", scopes=CHATBOTS),
         "Changes to the tickets that match the filter and that you can see.",

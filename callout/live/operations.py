@@ -25,6 +25,7 @@ from db.postgres.outage import is_logged
 from db.postgres.pool import OUTAGE, Database
 from pubsub.connections import Session
 from pubsub.feed import Feed
+from pubsub.windows import WindowFeed
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class Rejected:
 class Following:
     """A subscription: its feed, and the stream cursor to continue from, if there is one."""
 
-    feed: Feed
+    feed: Feed | WindowFeed
     after: str | None
 
 

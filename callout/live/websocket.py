@@ -32,8 +32,9 @@ from db.errors import ClientError, LimitExceeded, RateLimited
 from db.metrics import Counter
 from db.timing import SPENT
 from pubsub.connections import Connections, LiveConnection, Session, Times
-from pubsub.hub import Hub, Subscriber, SubscriptionHandle
+from pubsub.hub import Hub
 from pubsub.send_queue import UNREAD, SendQueue
+from pubsub.subscriber import Subscriber, SubscriptionHandle
 
 logger = logging.getLogger(__name__)
 

@@ -411,7 +411,9 @@ def test_fits_returns_how_often_a_cost_is_within_the_limit(objects: int, values:
 def feed(execution: Execution, pool: Database) -> Callable[..., Feed]:
     def made(query: str, viewer: Viewer = ADMIN, operation: str | None = None, **variables: Any) -> Feed:
         bound = execution.preparer.bind_stream(*execution.preparer.operation(query, operation), variables, viewer)
-        return feed_of(bound, viewer, free_budget(), pool, execution.preparer.marks.position, unsigned)
+        feed = feed_of(bound, viewer, free_budget(), pool, execution.preparer.marks.position, unsigned)
+        assert isinstance(feed, Feed)
+        return feed
 
     return made
 

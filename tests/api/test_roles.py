@@ -107,7 +107,7 @@ SCOPES = {
             ),
         },
         "Mutation": {"ticketCreate", "attachmentCreate", "noteAdd"},
-        "Subscription": {"ticketChanged", "ticketFollow", "ticketCountsChanged", "noteAdded"},
+        "Subscription": {"ticketChanged", "ticketFollow", "ticketCountsChanged", "ticketsLive", "noteAdded"},
     },
     ServiceScope.MAIL_GATEWAY: {"Query": set(), "Mutation": {"inboundEmailIngest"}, "Subscription": set()},
 }
@@ -214,6 +214,7 @@ async def test_each_subscription_is_allowed_as_on_the_page(scene: Scene) -> None
     """tests/live/test_live.py tests which events each role receives."""
     first = dict.fromkeys(("ticketChanged", "ticketFollow", "noteAdded", "auditEntryAdded"), "StreamReady")
     first["ticketCountsChanged"] = "TicketCounts"
+    first["ticketsLive"] = "WindowSnapshot"
     assert root_fields("Subscription").keys() == first.keys()
     for role, viewer in scene.viewers.items():
         async with live(viewer) as screen:

@@ -36,7 +36,8 @@ subscription($filter: TicketFilter, $after: String) {
 
 
 OF_STREAMS = {"Subscription", "TicketChange", "NoteAdded", "AuditEntryAdded", "StreamReady", "StreamReset"}
-"""The types that only subscriptions answer with."""
+OF_WINDOWS = {"WindowSnapshot", "WindowPatch", "WindowInsert", "WindowMove", "WindowReplace", "WindowRemove"}
+"""The types that only subscriptions answer with: those of streams, and of live windows."""
 
 
 class Socket:

@@ -339,7 +339,8 @@ async def test_every_field_of_a_stream_has_a_value_of_its_type(api: Api) -> None
         await screen.subscribe("notes", notes, ticket=ticket, after="nonsense")
         await screen.subscribe("counts", "subscription { ticketCountsChanged { all open } }")
         await screen.subscribe("added", added, ticket=ticket)
-        for _ in range(7):  # two resets, four ready messages and the counts
+        await screen.subscribe("window", "subscription { ticketsLive(filter: {status: []}) { __typename } }")
+        for _ in range(8):  # two resets, four ready messages, the counts and a snapshot
             await screen.receive()
         await api.done("noteAdd", "note { id }", ticketId=ticket, body="Called.")
         technician = await api.new_technician()

@@ -62,7 +62,9 @@ class World:
 
     def feed(self, document: str, viewer: Viewer, **variables: Any) -> Feed:
         bound = self.preparer.bind_stream(*self.preparer.operation(document, None), variables, viewer)
-        return feed_of(bound, viewer, free_budget(), self.pool, self.preparer.marks.position, unsigned)
+        feed = feed_of(bound, viewer, free_budget(), self.pool, self.preparer.marks.position, unsigned)
+        assert isinstance(feed, Feed)
+        return feed
 
     def let_through(self, feed: Feed) -> set[str]:
         """Returns the events that the stream's statement would look up."""

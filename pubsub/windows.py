@@ -1,0 +1,216 @@
+"""Live windows: lists of which subscribers have the first rows, kept in step by patches.
+
+The subscribers of one window form a group. It has the list as its members have it; after events that concern it, at
+most once every `PATCH_SECONDS`, it works out what the list is now, and sends all of them the operations between the
+two. Whoever joins gets a snapshot. So does everybody after a gap: when the log's history has changed, and a member that
+reads too slowly once it has caught up. A patch is therefore always sent to those who have exactly the list that it was
+made for, and a client never has to ask for anything again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
+from time import monotonic
+from typing import Final
+
+from db.events.event import Event
+from db.events.stream_cursor import StreamCursors, StreamPosition
+from db.metrics import Counter
+from db.postgres.outage import is_logged
+from db.stream_filter import QuickTest
+from pubsub.quota import Quota
+from pubsub.subscriber import UNAVAILABLE, Subscriber, SubscriptionHandle, failing
+from pubsub.tail import Batch, Tail
+
+logger = logging.getLogger(__name__)
+
+PATCH_SECONDS: Final = 0.25  # between two patches of a window
+RETRY_SECONDS: Final = 0.5
+
+_PATCHES: Final = Counter("callout_window_patches", "Patches of live windows, one for each member that got it.")
+_SNAPSHOTS: Final = Counter("callout_window_snapshots", "Snapshots of live windows, one for each member that got it.")
+
+
+class WindowFeed(ABC):
+    """What a group of subscribers to a window shares: the list as they have it, and how its messages are made.
+
+    Feeds with equal keys are interchangeable, so their subscribers form one group. Every event that can concern the
+    window has one of its `routes` and passes its `quick_test`. `quota` is that of the viewer for whom the feed was
+    made. `position` is that of the list.
+    """
+
+    key: Hashable
+    routes: frozenset[str]
+    quick_test: QuickTest
+    quota: Quota
+    resumable: bool = False  # each subscription begins with a snapshot
+    position: str
+
+    @abstractmethod
+    async def read(self, now: str) -> bytes | None:
+        """Reads the list, which includes all events up to the position `now`. Returns the payload of a patch from what
+        it was before; None if it is the same, or was not known. Raises the database's errors."""
+
+    @abstractmethod
+    async def update(self, events: Sequence[Event], now: str) -> bytes | None:
+        """Brings the list to the position `now`, before which these events are new. Returns and raises the same. If it
+        raises, it is called again with the same events."""
+
+    @abstractmethod
+    def snapshot(self) -> bytes:
+        """The payload of a snapshot of the list."""
+
+    @abstractmethod
+    def with_cursor(self, payload: bytes, cursor: str) -> bytes:
+        """Returns a payload with its cursor in place."""
+
+
+class _Window:
+    """The subscribers of one window. `members` have had a snapshot, `newcomers` wait for one."""
+
+    def __init__(self, feed: WindowFeed, tail: Tail, cursors: StreamCursors, forget: Callable[[_Window], None]) -> None:
+        self.feed = feed
+        self.subscribers: set[Subscriber] = set()
+        self._members: set[Subscriber] = set()
+        self._newcomers: set[Subscriber] = set()
+        self._events: list[Event] = []
+        self._anew = False
+        self._next_at = 0.0
+        self._working: asyncio.Task[None] | None = None
+        self._tail = tail
+        self._cursors = cursors
+        self._forget = forget
+
+    def enter(self, subscriber: Subscriber) -> None:
+        self.subscribers.add(subscriber)
+        self._newcomers.add(subscriber)
+        self.reread()
+
+    def leave(self, subscriber: Subscriber) -> None:
+        for each in (self.subscribers, self._members, self._newcomers):
+            each.discard(subscriber)
+        if not self.subscribers:
+            self._forget(self)
+            if self._working is not None:
+                self._working.cancel()
+
+    def add(self, event: Event) -> None:
+        self._events.append(event)
+        self._work()
+
+    def reread(self) -> None:
+        """Reads the whole list next time."""
+        self._anew = True
+        self._work()
+
+    def begin_anew(self) -> None:
+        """Sends everybody a snapshot of the list as it is in a changed history."""
+        self._events.clear()
+        self._newcomers |= self._members
+        self._members.clear()
+        self.reread()
+
+    def _work(self) -> None:
+        if self._working is None:
+            self._working = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            while self._anew or self._events or self._newcomers:
+                await asyncio.sleep(self._next_at - monotonic())
+                await self._turn()
+                self._next_at = monotonic() + PATCH_SECONDS
+        except Exception:
+            logger.exception("cannot keep a window")
+            for subscriber in list(self.subscribers):
+                subscriber.fail()
+        finally:
+            self._working = None
+
+    async def _turn(self) -> None:
+        """Brings the list up to date, and sends the members a patch and the newcomers a snapshot."""
+        newcomers, self._newcomers = self._newcomers, set()
+        events, self._events = self._events, []
+        anew, self._anew = self._anew, False
+        patch = await self._brought_up_to_date(events, anew)
+        cursor = StreamPosition(self.feed.position).sealed(self._cursors)
+        if patch is not None:
+            self._deliver(self.feed.with_cursor(patch, cursor))
+        newcomers &= self.subscribers
+        if newcomers:
+            snapshot = self.feed.with_cursor(self.feed.snapshot(), cursor)
+            _SNAPSHOTS.add(amount=len(newcomers))
+            self._members |= newcomers
+            for subscriber in newcomers:
+                subscriber.deliver(snapshot)
+
+    def _deliver(self, patch: bytes) -> None:
+        _PATCHES.add(amount=len(self._members))
+        for subscriber in list(self._members):
+            subscriber.deliver(patch)
+
+    async def _brought_up_to_date(self, events: Sequence[Event], anew: bool) -> bytes | None:
+        while True:
+            try:
+                # Every event up to this position has been added; later ones may be, and are looked at again.
+                now = self._tail.position
+                return await (self.feed.read(now) if anew else self.feed.update(events, now))
+            except UNAVAILABLE as error:
+                if not is_logged(error):
+                    logger.warning("cannot read a window: %s", error or type(error).__name__)
+                await asyncio.sleep(RETRY_SECONDS)
+
+
+class Windows:
+    """All windows; one for each process."""
+
+    def __init__(self, tail: Tail, cursors: StreamCursors) -> None:
+        self._tail = tail
+        self._cursors = cursors
+        self._groups: dict[Hashable, _Window] = {}
+        self._by_route: defaultdict[str, set[_Window]] = defaultdict(set)
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    @property
+    def subscriptions(self) -> int:
+        return sum(len(group.subscribers) for group in self._groups.values())
+
+    async def join(self, feed: WindowFeed, subscriber: Subscriber, subscription: SubscriptionHandle) -> None:
+        """Adds a subscriber to its window's group, which sends it a snapshot."""
+        with failing(subscriber):
+            await self._tail.awake()
+            group = self._groups.get(feed.key)
+            if group is None:
+                group = self._groups[feed.key] = _Window(feed, self._tail, self._cursors, self._forget)
+                for route in feed.routes:
+                    self._by_route[route].add(group)
+            subscription.leave = partial(group.leave, subscriber)
+            group.enter(subscriber)
+
+    def take(self, batch: Batch) -> None:
+        """Gives each event to the windows that it can concern."""
+        if not self._groups:
+            return
+        for event in batch.events:
+            for group in {group for route in event.routes for group in self._by_route.get(route, ())}:
+                if group.feed.quick_test(event):
+                    group.add(event)
+
+    def begin_anew(self) -> None:
+        """Continues in a changed history."""
+        for group in list(self._groups.values()):
+            group.begin_anew()
+
+    def _forget(self, group: _Window) -> None:
+        del self._groups[group.feed.key]
+        for route in group.feed.routes:
+            self._by_route[route].discard(group)
+            if not self._by_route[route]:
+                del self._by_route[route]
