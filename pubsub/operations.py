@@ -1,13 +1,14 @@
 """The operations that turn one list of distinct items into another, for the patches of live windows.
 
-A row that stays in the list is moved only if it has to be: the rows that keep their order are as many as possible, a
-longest increasing subsequence of their new places.
+A row that stays in the list is moved only if it has to be. A row that has changed is sent again in any case, moved or
+replaced, so the fewest operations are those that move the fewest of the others: as many of these as possible keep their
+order, a longest increasing subsequence of their new places.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
@@ -56,7 +57,7 @@ def operations(before: Sequence[T], after: Sequence[T], changed: frozenset[T] = 
     kept = set(after)
     removed: list[Operation[T]] = [Remove(i) for i in range(len(before) - 1, -1, -1) if before[i] not in kept]
     items = [item for item in before if item in kept]
-    moved = _moves(items, after)
+    moved = _moves(items, after, changed)
     there = set(items)
     inserted: list[Operation[T]] = [Insert(i, item) for i, item in enumerate(after) if item not in there]
     settled = there - {move.item for move in moved}
@@ -66,17 +67,17 @@ def operations(before: Sequence[T], after: Sequence[T], changed: frozenset[T] = 
     return [*removed, *moved, *inserted, *replaced]
 
 
-def _moves(items: Sequence[T], after: Sequence[T]) -> list[Move[T]]:
+def _moves(items: Sequence[T], after: Sequence[T], changed: frozenset[T]) -> list[Move[T]]:
     """The moves that bring these items, all of which `after` has, into its order."""
     places = {item: place for place, item in enumerate(after)}
-    staying = {items[index] for index in _longest_increasing([places[item] for item in items])}
+    staying = _staying(items, places, changed)
     if len(staying) == len(items):
         return []
     current, moves = list(items), []
     previous: T | None = None
     for item in sorted(items, key=places.__getitem__):
         if item not in staying:
-            # Every item that comes before this one in the new order is in its place already, relative to the others.
+            # Those that come before it in the new order stay, or have been moved already.
             origin = current.index(item)
             current.pop(origin)
             index = 0 if previous is None else current.index(previous) + 1
@@ -84,6 +85,22 @@ def _moves(items: Sequence[T], after: Sequence[T]) -> list[Move[T]]:
             moves.append(Move(origin, index, item))
         previous = item
     return moves
+
+
+def _staying(items: Sequence[T], places: Mapping[T, int], changed: frozenset[T]) -> set[T]:
+    """The items that are not moved: as many of the unchanged ones as possible, and the changed ones that fit in
+    between."""
+    unchanged = [item for item in items if item not in changed]
+    staying = {unchanged[index] for index in _longest_increasing([places[item] for item in unchanged])}
+    next_places = [len(places)]  # for each item from the end, the place of the next one that stays
+    for item in reversed(items):
+        next_places.append(places[item] if item in staying else next_places[-1])
+    last = -1
+    for item, next_place in zip(items, reversed(next_places[:-1]), strict=True):
+        if item in staying or last < places[item] < next_place:
+            staying.add(item)
+            last = places[item]
+    return staying
 
 
 def _longest_increasing(numbers: Sequence[int]) -> list[int]:

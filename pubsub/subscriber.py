@@ -40,6 +40,11 @@ class Subscriber(ABC):
     async def drained(self) -> None:
         """Waits until the client has taken everything delivered so far, so that a long replay goes at its pace."""
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether messages that were delivered still wait to be sent."""
+        return False
+
     @abstractmethod
     def fail(self) -> None:
         """Ends the subscription because of an error on our side; the client may try again."""

@@ -71,13 +71,15 @@ class WindowFeed(ABC):
 
 
 class _Window:
-    """The subscribers of one window. `members` have had a snapshot, `newcomers` wait for one."""
+    """The subscribers of one window. Members have the list as the feed has it; newcomers wait for a snapshot, and those
+    who are late have not taken yet what they were sent, each with the task that waits for that."""
 
     def __init__(self, feed: WindowFeed, tail: Tail, cursors: StreamCursors, forget: Callable[[_Window], None]) -> None:
         self.feed = feed
         self.subscribers: set[Subscriber] = set()
         self._members: set[Subscriber] = set()
         self._newcomers: set[Subscriber] = set()
+        self._late: dict[Subscriber, asyncio.Task[None]] = {}
         self._events: list[Event] = []
         self._anew = False
         self._next_at = 0.0
@@ -94,6 +96,8 @@ class _Window:
     def leave(self, subscriber: Subscriber) -> None:
         for each in (self.subscribers, self._members, self._newcomers):
             each.discard(subscriber)
+        if (late := self._late.pop(subscriber, None)) is not None:
+            late.cancel()
         if not self.subscribers:
             self._forget(self)
             if self._working is not None:
@@ -150,9 +154,20 @@ class _Window:
                 subscriber.deliver(snapshot)
 
     def _deliver(self, patch: bytes) -> None:
-        _PATCHES.add(amount=len(self._members))
         for subscriber in list(self._members):
-            subscriber.deliver(patch)
+            if subscriber.is_behind:
+                self._members.discard(subscriber)
+                self._late[subscriber] = asyncio.create_task(self._catch_up(subscriber))
+            else:
+                _PATCHES.add()
+                subscriber.deliver(patch)
+
+    async def _catch_up(self, subscriber: Subscriber) -> None:
+        """Waits until a subscriber has taken everything; it then gets a snapshot instead of all that it has missed."""
+        await subscriber.drained()
+        del self._late[subscriber]
+        self._newcomers.add(subscriber)
+        self._work()
 
     async def _brought_up_to_date(self, events: Sequence[Event], anew: bool) -> bytes | None:
         while True:

@@ -168,6 +168,10 @@ class _EventStream(LiveConnection, Subscriber):
     async def drained(self) -> None:
         await self.queue.drained()
 
+    @property
+    def is_behind(self) -> bool:
+        return len(self.queue) > 0
+
     def fail(self) -> None:
         self._ending.set()
 

@@ -113,6 +113,10 @@ class _Operation(Subscriber):
     def deliver(self, payload: bytes) -> None:
         self._socket.put_payload(self._head, payload)
 
+    @property
+    def is_behind(self) -> bool:
+        return len(self._socket.queue) > 0
+
     async def drained(self) -> None:
         await self._socket.drained()
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import random
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-from tests.helpers.api import Api
-from tests.helpers.graphql_ws_client import WITHIN, Socket, live
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+
+from tests.helpers.api import Api, Server
+from tests.helpers.graphql_ws_client import WITHIN, Socket, live, narrow
 from tests.helpers.paths import ROOT
 from tests.helpers.ticket_lists import FIELDS, PRIORITIES, STATUSES
 
@@ -102,6 +104,65 @@ class Screen(LiveList):
         async with asyncio.timeout(WITHIN):
             while self.shown != listed:
                 await self.next()
+
+
+class Keeper(LiveList):
+    """A list that is kept until its task is cancelled. It connects again whenever it is disconnected, to one server
+    after another; with a `pause` it reads slowly."""
+
+    def __init__(
+        self, servers: Sequence[Server], variables: dict[str, Any], number: int = 0, *, pause: float = 0.0
+    ) -> None:
+        super().__init__(Api(servers[-1]), variables)
+        self.connections = 0
+        self._servers = servers
+        self._next = number
+        self._pause = pause
+
+    async def run(self) -> None:
+        while True:
+            server = self._servers[self._next % len(self._servers)]
+            self._next += 1
+            with suppress(OSError, ConnectionClosed, InvalidHandshake):
+                await self._keep(server)
+            await asyncio.sleep(0.1)
+
+    async def _keep(self, server: Server) -> None:
+        options: dict[str, Any] = {"max_queue": None}
+        if self._pause:
+            options = {"max_queue": 1, "sock": narrow(server.url)}
+        async with live(self.viewer, server.url, **options) as socket:
+            self.connections += 1
+            await socket.subscribe("1", LIVE, **self.variables)
+            while True:
+                self.take(await socket.next())
+                await asyncio.sleep(self._pause)
+
+    async def is_right(self) -> None:
+        """Waits until the list is the one that the query returns, while nothing is written."""
+        listed = await self.listed()
+        async with asyncio.timeout(WITHIN):
+            while self.shown != listed:  # noqa: ASYNC110 (there is no event to wait for)
+                await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def keeping(*keepers: Keeper) -> AsyncIterator[None]:
+    """Runs keepers; each has had its first snapshot."""
+    tasks = [asyncio.create_task(keeper.run()) for keeper in keepers]
+    try:
+        async with asyncio.timeout(WITHIN):
+            while not all(keeper.snapshots for keeper in keepers):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        yield
+        for task in tasks:
+            assert not task.done(), task.exception()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for keeper in keepers:
+            await keeper.viewer.close()
 
 
 @asynccontextmanager

@@ -71,6 +71,12 @@ def test_equal_lists_need_no_operation() -> None:
     assert operations("abc", "abc", frozenset("b")) == [Replace(1, "b")]
 
 
+def test_a_row_that_has_changed_is_moved_rather_than_the_others() -> None:
+    assert operations("ab", "ba", frozenset("b")) == [Move(1, 0, "b")]
+    assert operations("ab", "ba", frozenset("a")) == [Move(0, 1, "a")]
+    assert operations("abcd", "badc", frozenset("bc")) == [Move(1, 0, "b"), Move(2, 3, "c")]
+
+
 def test_a_row_that_jumps_to_the_top_is_one_move() -> None:
     assert operations("abcd", "dabc", frozenset("d")) == [Move(3, 0, "d")]
 
