@@ -157,11 +157,12 @@ async def test_a_patch_is_a_point_from_which_a_stream_continues(api: Api) -> Non
 
 async def test_a_window_is_served_as_server_sent_events(api: Api) -> None:
     ticket = await api.new_ticket(subject="Glockenspiel")
-    body = {"query": LIVE, "variables": {"filter": {"search": "glockenspiel"}}}
+    variables = {"filter": {"search": "glockenspiel"}}
+    body = {"query": LIVE, "variables": variables}
     headers = {"accept": "text/event-stream"}
     async with api.http.stream("POST", "/graphql/stream", json=body, headers=headers) as response:
         lines = response.aiter_lines()
-        kept = LiveList(api, body["variables"])
+        kept = LiveList(api, variables)
 
         async def message() -> None:
             async with asyncio.timeout(WITHIN):
