@@ -180,11 +180,11 @@ async def _wire(
         stack.push_async_callback(replicas.close)
         await stack.enter_async_context(background(replicas.watch))
     engine = Engine(schema, preparer, database, cursors, channels, settings.own_mail, files, links, bell.ring, replicas)
-    file_worker = FileWorker(database, files.store, settings.scanner, written=bell.ring)
-    await stack.enter_async_context(background(file_worker.run))
+    checking = FileWorker(database, files.store, settings.scanner, heard=bell.ear().wait, written=bell.ring)
+    await stack.enter_async_context(background(checking.run))
 
     def arrived() -> None:
-        file_worker.wake()
+        checking.wake()
         bell.ring()
 
     hub = Hub(database, settings.direct_url, bell, cursors)

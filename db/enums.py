@@ -173,6 +173,7 @@ class NoteVia(DocumentedEnum):
 
     WEB = "WEB", "Through the API: from the dashboard, a portal or a device."
     EMAIL = "EMAIL", "By e-mail."
+    CHATBOT = "CHATBOT", "Through a chatbot, which passes on what the customer says."
 
 
 class InboundOutcome(DocumentedEnum):
