@@ -52,6 +52,7 @@ TICKET = Entity(
 )
 NOTE = Entity("Note", table(models.NoteRow), "not", visibility.note)
 ATTACHMENT = Entity("Attachment", table(models.AttachmentRow), "att", visibility.attachment)
+ASSIGNMENT = Entity("Assignment", table(models.AssignmentRow), "asg", visibility.assignment)
 EVENT = Entity("TicketEvent", table(models.TicketEventRow), "evt", visibility.event)
 CUSTOMER = Entity("Customer", table(models.CustomerRow), "cus", visibility.customer, visibility.customer, on_few=True)
 FOUND_CUSTOMER = Entity("FoundCustomer", CUSTOMER.table, CUSTOMER.prefix, visibility.customer_to_choose)
@@ -68,6 +69,7 @@ NODES = (
     TICKET,
     NOTE,
     ATTACHMENT,
+    ASSIGNMENT,
     EVENT,
     CUSTOMER,
     PROPERTY,

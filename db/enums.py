@@ -87,6 +87,38 @@ class TicketEventKind(DocumentedEnum):
         "ATTACHMENT_REJECTED",
         "An attachment was REJECTED. Of customers and services, only the one who attached it sees this event.",
     )
+    ASSIGNMENT_ADVANCED = (
+        "ASSIGNMENT_ADVANCED",
+        "The assignment was seen, accepted, or advanced to another step, or its `eta` changed.",
+    )
+    ASSIGNMENT_OVERDUE = "ASSIGNMENT_OVERDUE", "The technician has not answered the assignment in time."
+
+
+class AssignmentState(DocumentedEnum):
+    """The state of an assignment, a ticket that was given to a technician."""
+
+    OFFERED = "OFFERED", "The technician has not answered yet."
+    ACCEPTED = "ACCEPTED", "The technician has accepted the ticket."
+    DECLINED = "DECLINED", "The technician has declined the ticket, which is unassigned again."
+    EN_ROUTE = "EN_ROUTE", "The technician is on the way."
+    ON_SITE = "ON_SITE", "The technician has arrived."
+    LEFT = "LEFT", "The technician has left the site."
+    SUPERSEDED = "SUPERSEDED", "The ticket was unassigned, reassigned or reopened since."
+
+
+class AssignmentStep(DocumentedEnum):
+    """A step of an assignment. Steps can be skipped, but not taken back."""
+
+    SEEN = "SEEN", "The technician has opened the ticket. This does not change the state."
+    ACCEPTED = AssignmentState.ACCEPTED.value, "The technician accepts the ticket."
+    DECLINED = (
+        AssignmentState.DECLINED.value,
+        "The technician declines the ticket, for a `reason`. It is unassigned again, and the admins are notified. This "
+        "is possible until the technician has arrived.",
+    )
+    EN_ROUTE = AssignmentState.EN_ROUTE.value, "The technician sets out."
+    ON_SITE = AssignmentState.ON_SITE.value, "The technician has arrived."
+    LEFT = AssignmentState.LEFT.value, "The technician leaves the site."
 
 
 class AttachmentState(DocumentedEnum):
@@ -124,6 +156,8 @@ class NoticeKind(DocumentedEnum):
     CREATED = "CREATED", "A ticket was created."
     ASSIGNED = "ASSIGNED", "A ticket was assigned to a technician."
     UNASSIGNED = "UNASSIGNED", "A ticket was taken away from a technician."
+    DECLINED = "DECLINED", "A technician has declined a ticket."
+    OVERDUE = "OVERDUE", "A technician has not answered an assignment in time."
     NOTE_ADDED = "NOTE_ADDED", "A public note, or files, were added."
     CUSTOMER_ANSWERED = "CUSTOMER_ANSWERED", "A customer has written on a ticket."
     RESOLVED = "RESOLVED", "A ticket was resolved."

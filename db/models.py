@@ -33,6 +33,7 @@ from sqlalchemy.types import UserDefinedType
 from db import limits
 from db.enums import (
     ActorKind,
+    AssignmentState,
     AttachmentState,
     Audience,
     AuditAction,
@@ -92,6 +93,7 @@ SERVICE_SCOPE = pg_enum(ServiceScope, "service_scope")
 AUDIT_ACTION = pg_enum(AuditAction, "audit_action")
 AUDIT_OBJECT_KIND = pg_enum(AuditObjectKind, "audit_object_kind")
 ATTACHMENT_STATE = pg_enum(AttachmentState, "attachment_state")
+ASSIGNMENT_STATE = pg_enum(AssignmentState, "assignment_state")
 
 NOW = text("now()")
 
@@ -259,7 +261,13 @@ class TicketRow(Base):
     release search. `public_updated_at` is the `updated_at` that customers and services see: an internal note does not
     change it. `sender_verified` is that of the message that created the ticket, as for a note. `customer_linked` is
     whether the customer was found by an address or account number that somebody typed. `follows_id` is the ticket that
-    this one follows up."""
+    this one follows up.
+
+    Triggers begin an assignment when the technician changes or the ticket is reopened (`db/ddl_assignments.py`).
+    `assignment_id` is the ticket's present assignment, or the one that was declined last; `assignment_state` and
+    `assignment_eta` repeat what it has, so that events have them in their images. `assigned_at` is since when the
+    ticket has been with its technician, or unassigned; for tickets that are older than the column, when it was added.
+    `assignment_overdue` is whether the technician has not answered it in time."""
 
     __tablename__ = "tickets"
     __table_args__ = (
@@ -291,15 +299,37 @@ class TicketRow(Base):
         *(
             Index(f"ix_tickets_{'_'.join((*part, *order))}", *part, *order, "technician_id")
             for part in (("status",), ("priority",), ("status", "priority"))
-            for order in (("id",), ("created_at", "id"), ("updated_at", "id"), ("public_updated_at", "id"))
+            for order in (
+                ("id",),
+                ("created_at", "id"),
+                ("updated_at", "id"),
+                ("public_updated_at", "id"),
+                ("assigned_at", "id"),
+            )
         ),
         Index("ix_tickets_updated_at_id", "updated_at", "id", "technician_id"),
+        Index("ix_tickets_assigned_at_id", "assigned_at", "id", "technician_id"),
         Index("ix_tickets_public_updated_at_id", "public_updated_at", "id", "technician_id"),
         # Most tickets of a technician, a customer or a property are closed. The status comes last, so that these are
         # skipped without fetching their rows.
         Index("ix_tickets_technician_id_created_at_id", "technician_id", "created_at", "id", "status"),
         Index("ix_tickets_customer_id_created_at_id", "customer_id", "created_at", "id", "technician_id", "status"),
         Index("ix_tickets_property_id_created_at_id", "property_id", "created_at", "id", "technician_id", "status"),
+        Index(
+            "ix_tickets_assignment_state_created_at_id",
+            "assignment_state",
+            "created_at",
+            "id",
+            postgresql_where=text("assignment_state IS NOT NULL"),
+        ),
+        Index("ix_tickets_assignment_overdue", "created_at", "id", postgresql_where=text("assignment_overdue")),
+        # The assignments that may become overdue.
+        Index(
+            "ix_tickets_unanswered",
+            "priority",
+            "assigned_at",
+            postgresql_where=text("assignment_state = 'OFFERED' AND status = 'OPEN' AND NOT assignment_overdue"),
+        ),
         # The tickets that technicians see without being assigned to them.
         Index(
             "ix_tickets_created_for_others",
@@ -369,6 +399,48 @@ class TicketRow(Base):
     sender_verified: Mapped[bool | None]
     customer_linked: Mapped[bool] = mapped_column(server_default=text("false"))
     follows_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("tickets.id"))
+    assignment_id: Mapped[uuid.UUID | None]
+    assignment_state: Mapped[AssignmentState | None] = mapped_column(ASSIGNMENT_STATE)
+    assigned_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    assignment_eta: Mapped[datetime | None]
+    assignment_overdue: Mapped[bool] = mapped_column(server_default=text("false"))
+
+
+class AssignmentRow(Base):
+    """An assignment: a ticket that was given to a technician, and the technician's steps (`resolvers/assignment.py`).
+    A trigger inserts the row when the ticket is changed, and supersedes the one before (`db/ddl_assignments.py`). It
+    has no foreign keys, whose checks would slow each assignment: tickets and technicians are never deleted.
+
+    The times are when the technician took the steps; skipped steps have none. `delivered_at` is when one of the
+    technician's devices was known to have the assignment. `xid` is the transaction that has offered it.
+    """
+
+    __tablename__ = "assignments"
+    __table_args__ = (
+        present("reason", limits.REASON_MAX),
+        CheckConstraint("(state = 'DECLINED') = (reason IS NOT NULL)", name="declined_has_reason"),
+        Index("ix_assignments_ticket_id", "ticket_id"),
+        Index(
+            "ix_assignments_undelivered",
+            "technician_id",
+            postgresql_where=text("delivered_at IS NULL AND state = 'OFFERED'"),
+        ),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    ticket_id: Mapped[uuid.UUID]
+    technician_id: Mapped[uuid.UUID]
+    state: Mapped[AssignmentState] = mapped_column(ASSIGNMENT_STATE)
+    offered_at: Mapped[datetime]
+    delivered_at: Mapped[datetime | None]
+    seen_at: Mapped[datetime | None]
+    accepted_at: Mapped[datetime | None]
+    en_route_at: Mapped[datetime | None]
+    on_site_at: Mapped[datetime | None]
+    left_at: Mapped[datetime | None]
+    eta: Mapped[datetime | None]
+    reason: Mapped[str | None]
+    xid: Mapped[str] = mapped_column(Xid8, server_default=text("pg_current_xact_id()"))
 
 
 class TicketChatRow(Base):
@@ -549,7 +621,8 @@ class ArticleWordRow(Base):
 class SupportSettingsRow(Base):
     """The support settings, a single row. The webhook's URL is a secret: it can be set and is used, but is never shown.
     `email_kinds` and `google_chat_kinds` are the kinds of notifications that the channels send. For `reopen_days` after
-    it was closed, a customer's answer reopens a ticket."""
+    it was closed, a customer's answer reopens a ticket. An assignment that its technician does not answer is overdue
+    after as many minutes as the column of the ticket's priority says; null for never."""
 
     __tablename__ = "support_settings"
     __table_args__ = (
@@ -559,6 +632,13 @@ class SupportSettingsRow(Base):
         CheckConstraint(
             "NOT google_chat_enabled OR google_chat_webhook_url IS NOT NULL", name="google_chat_needs_webhook"
         ),
+        *(
+            CheckConstraint(
+                f"overdue_minutes_{priority.lower()} BETWEEN 0 AND {limits.OVERDUE_MINUTES_MAX}",
+                name=f"overdue_minutes_{priority.lower()}_bounded",
+            )
+            for priority in TicketPriority
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True, server_default=text("1"))
@@ -567,12 +647,19 @@ class SupportSettingsRow(Base):
     google_chat_enabled: Mapped[bool] = mapped_column(server_default=text("false"))
     email_kinds: Mapped[list[NoticeKind]] = mapped_column(
         ARRAY(NOTICE_KIND),
-        server_default=text("'{CREATED,ASSIGNED,UNASSIGNED,NOTE_ADDED,CUSTOMER_ANSWERED,RESOLVED,REOPENED}'"),
+        server_default=text(
+            "'{CREATED,ASSIGNED,UNASSIGNED,DECLINED,OVERDUE,NOTE_ADDED,CUSTOMER_ANSWERED,RESOLVED,REOPENED}'"
+        ),
     )
     google_chat_kinds: Mapped[list[NoticeKind]] = mapped_column(
-        ARRAY(NOTICE_KIND), server_default=text("'{CREATED,ASSIGNED,CUSTOMER_ANSWERED,REOPENED}'")
+        ARRAY(NOTICE_KIND),
+        server_default=text("'{CREATED,ASSIGNED,DECLINED,OVERDUE,CUSTOMER_ANSWERED,REOPENED}'"),
     )
     reopen_days: Mapped[int] = mapped_column(server_default=text("14"))
+    overdue_minutes_low: Mapped[int | None]
+    overdue_minutes_medium: Mapped[int | None]
+    overdue_minutes_high: Mapped[int | None] = mapped_column(server_default=text("120"))
+    overdue_minutes_urgent: Mapped[int | None] = mapped_column(server_default=text("30"))
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 

@@ -49,6 +49,10 @@ class UserErrorCode(DocumentedEnum):
     INACTIVE = "INACTIVE", "The technician is inactive."
     NOT_ALLOWED = "NOT_ALLOWED", "Your role or the object's current state does not allow this."
     RESOLUTION_REQUIRED = "RESOLUTION_REQUIRED", "The ticket needs a resolution."
+    SUPERSEDED = (
+        "SUPERSEDED",
+        "The ticket was unassigned, reassigned or reopened since; the payload has the assignment.",
+    )
     STALE = "STALE", "The ticket has changed since `ifVersion`; the payload has the current ticket."
     IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT", "The idempotency key was already used for a different request."
 

@@ -17,6 +17,7 @@ from db.enums import Role
 from db.lists.page_cursor import parse_time
 from schema.api_key import ApiKeyMutations, ApiKeyQueries
 from schema.article import ArticleMutations, ArticleQueries
+from schema.assignment import Assignment, AssignmentMutations
 from schema.attachment import Attachment, AttachmentMutations
 from schema.audit import AuditQueries
 from schema.customer import CustomerMutations, CustomerQueries
@@ -65,6 +66,7 @@ class Mutation(
     PropertyMutations,
     TechnicianMutations,
     ArticleMutations,
+    AssignmentMutations,
     AttachmentMutations,
     DeliveryMutations,
     SupportSettingsMutations,
@@ -99,7 +101,7 @@ def build() -> strawberry.Schema:
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
-        types=[Note, Attachment, TicketEvent],
+        types=[Note, Attachment, Assignment, TicketEvent],
         config=StrawberryConfig(scalar_map={datetime: DATE_TIME, Representation: REPRESENTATION}),
         execution_context_class=Executor,
     )

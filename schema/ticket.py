@@ -10,6 +10,7 @@ import strawberry
 from db.compiler.fields import Guessed
 from db.entities import (
     ARTICLE,
+    ASSIGNMENT,
     ATTACHMENT,
     ATTACHMENTS,
     CUSTOMER,
@@ -82,6 +83,7 @@ from schema.fields import (
 
 if TYPE_CHECKING:
     from schema.article import Article
+    from schema.assignment import Assignment
     from schema.attachment import AttachmentConnection
     from schema.customer import Customer
     from schema.delivery import DeliveryConnection
@@ -152,6 +154,12 @@ class Ticket(Node):
         "technician_id",
         "The technician assigned to the ticket; null if it is unassigned or you cannot see them.",
         from_ticket=True,
+    )
+    assignment: Annotated[Assignment, strawberry.lazy("schema.assignment")] | None = one(
+        ASSIGNMENT,
+        "assignment_id",
+        "The technician's progress with the ticket. While the ticket is unassigned it is the assignment that was "
+        "declined last, or null. Customers and services see it once it was accepted.",
     )
     resolution: str | None = column("resolution", "How the issue was resolved; null if there is no resolution.")
     created_at: datetime = column("created_at", "When the ticket was created.")

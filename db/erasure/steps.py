@@ -194,6 +194,7 @@ SELECT id::text FROM tickets AS ticket WHERE id > $1::uuid AND id <= $2::uuid AN
             OR creator_kind = 'SERVICE' AND creator_name ~* $3
             OR creator_id LIKE 'mailto:%' AND creator_id ~* $3)
     )
+    OR EXISTS (SELECT FROM assignments WHERE ticket_id = ticket.id AND reason ~* $3)
     OR EXISTS (
         SELECT FROM ticket_chats WHERE ticket_id = ticket.id AND (conversation_id ~* $8 OR EXISTS (
             SELECT FROM json_array_elements(messages) AS message WHERE message ->> 'body' ~* $3))
@@ -282,6 +283,7 @@ ANALYZE customers, deliveries, contact_confirmations,
     ticket_chats (conversation_id),
     notes (body, author_id, author_name),
     attachments (name, content_type, creator_id, creator_name),
+    assignments (reason),
     ticket_events (before, after, actor_id, actor_name),
     inbound_messages (from_address, from_name, subject, message_id, raw, recipients, text),
     articles (problem, solution, search_vector),

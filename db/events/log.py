@@ -7,7 +7,8 @@ are in the order of its changes, and neither is ever written without the other.
 Either the transaction has taken the lock before it read the row; or the statement takes it itself, and then changes the
 row only if it is still as the statement's snapshot has it and meets a condition.
 
-Such a statement can have two further parts: it queues the deliveries, and it reads the mutation's payload.
+Such a statement can have further parts: it queues the deliveries, it reads the mutation's payload, and it writes the
+assignment of the ticket.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     Insert,
+    Integer,
     Select,
     Text,
     bindparam,
@@ -185,6 +187,19 @@ def _attaching() -> Statement:
 _ATTACHMENT = _attaching()
 
 
+@cache
+def _advance(columns: tuple[str, ...]) -> Statement:
+    values: dict[str, Any] = {name: bindparam(f"new_{name}", type_=TICKETS.c[name].type) for name in columns}
+    public = bindparam("public", type_=Boolean())
+    values |= {
+        "version": TICKETS.c.version + bindparam("versions", type_=Integer()),
+        "updated_at": NOW,
+        "public_updated_at": case((public, NOW), else_=TICKETS.c.public_updated_at),
+    }
+    advanced = update(TICKETS).where(TICKETS.c.id == _ID).values(values).returning(*TICKETS.c).cte("tickets")
+    return _writing(_event(before=_BEFORE_IMAGE, public=public), _BEFORE.cte("before"), advanced)
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """A part of the statement that writes a ticket's event, with the values of its parameters. It sees the rows that
@@ -203,7 +218,7 @@ class Written:
 
 
 # The tables that a statement with these parts writes.
-_WRITTEN_TABLE: Final = re.compile(r"\b(?:tickets|ticket_events|deliveries)\b")
+_WRITTEN_TABLE: Final = re.compile(r"\b(?:tickets|ticket_events|deliveries|assignments)\b")
 
 
 def reads_the_same(statement: Statement) -> bool:
@@ -258,11 +273,16 @@ async def change(
 
 
 async def _write(
-    connection: Queryable, writing: Statement, given: dict[str, Any], deliveries: Part | None, answer: Part | None
+    connection: Queryable,
+    writing: Statement,
+    given: dict[str, Any],
+    deliveries: Part | None,
+    answer: Part | None,
+    assignment: Part | None = None,
 ) -> Written | None:
-    parts = {"deliveries": deliveries, "answer": answer}
-    statement = _whole(writing, *(None if part is None else part.statement for part in parts.values()))
-    for part in parts.values():
+    parts = (deliveries, answer, assignment)
+    statement = _whole(writing, *(None if part is None else part.statement for part in parts))
+    for part in parts:
         given |= {} if part is None else part.values
     row = await statement.fetchrow(connection, **given)
     return None if row is None else Written(given["event_id"], row[0])
@@ -272,15 +292,18 @@ _STATEMENTS: LRUCache[Hashable, Statement] = LRUCache(8 * 2**20, getsizeof=lambd
 """The statements that were put together from parts, up to 8 million characters: clients' documents are among these."""
 
 
-def _whole(writing: Statement, deliveries: Statement | None, answer: Statement | None) -> Statement:
-    key = (writing, deliveries, answer)
+def _whole(
+    writing: Statement, deliveries: Statement | None, answer: Statement | None, assignment: Statement | None
+) -> Statement:
+    key = (writing, deliveries, answer, assignment)
     statement = _STATEMENTS.get(key)
     if statement is None:
         queued = "" if deliveries is None else ", queued AS ({deliveries})"
         answered = "NULL" if answer is None else "({answer})"
-        parts = {"writing": writing, "deliveries": deliveries, "answer": answer}
+        assigned = "" if assignment is None else ", assigned AS ({assignment})"
+        parts = {"writing": writing, "deliveries": deliveries, "answer": answer, "assignment": assignment}
         given = {name: part for name, part in parts.items() if part is not None}
-        statement = Statement.combined(f"{{writing}}{queued}\nSELECT {answered} FROM event", **given)
+        statement = Statement.combined(f"{{writing}}{assigned}{queued}\nSELECT {answered} FROM event", **given)
         _STATEMENTS[key] = statement
     return statement
 
@@ -321,6 +344,26 @@ async def attachment(
     given = {"id": ticket_id, "attachment_id": attachment_id, "kind": kind, "public": public}
     given |= {"touching": public and kind is TicketEventKind.ATTACHMENT_ADDED, **_written_by(viewer)}
     await _write(connection, _ATTACHMENT, given, deliveries, None)
+
+
+async def advance(
+    connection: Queryable,
+    viewer: Viewer,
+    ticket_id: str,
+    kind: TicketEventKind,
+    values: Mapping[str, Any],
+    *,
+    assignment: Part,
+    public: bool,
+    versions: int = 0,
+    deliveries: Part | None = None,
+) -> None:
+    """Write columns of a ticket that the transaction has locked, its `assignment`, and the event. It is a change of the
+    ticket by as many `versions`: none if only its assignment has changed."""
+    writing = _advance(tuple(sorted(values)))
+    new = {f"new_{name}": value for name, value in values.items()}
+    given = {"id": ticket_id, "kind": kind, **new, "public": public, "versions": versions, **_written_by(viewer)}
+    await _write(connection, writing, given, deliveries, None, assignment)
 
 
 # Deletes events below the horizon. The horizon must have been there for a grace period, so that replays that started

@@ -104,6 +104,12 @@ async def erased(api: Api, customer: str) -> Any:
             await asyncio.sleep(0.05)
 
 
+async def decline(technician: Api, ticket: str, reason: str) -> None:
+    found = await technician("query($id: ID!) { ticket(by: {id: $id}) { assignment { id } } }", id=ticket)
+    given = {"assignmentId": found["ticket"]["assignment"]["id"], "reason": reason}
+    await technician.done("assignmentAdvance", "__typename", to="DECLINED", **given)
+
+
 class Everywhere:
     """A customer whose data are everywhere, with the ids of what was made for them."""
 
@@ -190,6 +196,7 @@ class Everywhere:
             self.files["unfinished"], _ = await announce(tess, b"hall", ticketId=own, name=f"{ADDRESS}.jpg")
             self.files["inside"] = await attach(tess, b"inside", ticketId=own, name="hall.jpg")
             await tess.done("noteAdd", "__typename", ticketId=own, body=f"{OTHER_NAME} let me in at {ADDRESS}.")
+            await decline(tess, own, f"{OTHER_NAME} does not answer.")
         await api.done("ticketResolve", "__typename", ticketId=own, resolution=f"Reset the panel of {NAME}.")
         await api.done("ticketUpdate", "__typename", ticketId=own, contact={"name": NAME, "email": EMAIL})
         # One that goes to another customer, one that names them in passing, and one that is nobody's.
@@ -199,6 +206,9 @@ class Everywhere:
         self.tickets["other"] = await api.new_ticket(
             customerId=self.neighbour, subject="Fence", description=f"{NAME} ({EMAIL}) next door complains."
         )
+        await api.done("ticketAssign", "__typename", ticketId=self.tickets["other"], technicianId=self.technician)
+        async with api.technician(self.technician) as tess:
+            await decline(tess, self.tickets["other"], f"{NAME} is a friend of mine.")
         self.files["other"] = await attach(
             api, b"fence", ticketId=self.tickets["other"], name="Mrs_Zebulon_Quackenbush.pdf"
         )

@@ -42,6 +42,7 @@ MUTATIONS = {
     "ticketSetStatus": "ATC",
     "ticketResolve": "AT",
     "ticketsBulkUpdate": "A",
+    "assignmentAdvance": "AT",
     "customerCreate": "A",
     "customerUpdate": "A",
     "customerErase": "A",
@@ -79,6 +80,7 @@ FIELDS = {
     "Ticket.customerLinked": "AT",
     "TicketEvent.customerLinked": "AT",
     "TicketChange.deliveries": "AT",
+    **{f"Assignment.{name}": "AT" for name in ("offeredAt", "deliveredAt", "seenAt", "acceptedAt", "reason")},
     "Ticket.chat": "ATS",
     "Ticket.deliveries": "AT",
     "Customer.accountNumber": "ATC",
@@ -135,12 +137,16 @@ async def scene(server: Server) -> AsyncIterator[Scene]:
         ticket = await chatbot.new_ticket(chat={"messages": [{"author": "BOT", "body": "Hello.", "at": NOW}]})
         await admin.done("ticketUpdate", "__typename", ticketId=ticket, customerId=customer, propertyId=property_id)
         await admin.done("ticketAssign", "__typename", ticketId=ticket, technicianId=technician)
+        offered = await admin("query($id: ID!) { ticket(by: {id: $id}) { assignment { id } } }", id=ticket)
+        assignment = offered["ticket"]["assignment"]["id"]
+        await admin.done("assignmentAdvance", "__typename", assignmentId=assignment, to="ACCEPTED")
         history = "query($id: ID!) { ticket(by: {id: $id}) { history(first: 1) { nodes { id } } } }"
         created = await chatbot(history, id=ticket)
         noted = await admin.done("noteAdd", "note { id }", ticketId=ticket, body="x", internalOnly=False)
         ids = {
             "Note": noted["note"]["id"],
             "Ticket": ticket,
+            "Assignment": assignment,
             "Customer": customer,
             "Property": property_id,
             "Technician": technician,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -209,7 +210,7 @@ def test_every_node_has_an_id_and_every_id_is_of_type_id(printed: GraphQLSchema)
     assert is_interface_type(node)
     assert {t.name for t in printed.get_possible_types(node)} == {
         *("Ticket", "Note", "TicketEvent", "Customer", "Property", "Technician", "Article"),
-        *("Attachment", "Delivery", "ApiKey", "Identity", "InboundMessage", "AuditEntry"),
+        *("Attachment", "Assignment", "Delivery", "ApiKey", "Identity", "InboundMessage", "AuditEntry"),
     }
     for type_ in own_types(printed):
         if is_object_type(type_) and "id" in type_.fields:
@@ -241,6 +242,8 @@ def test_only_fields_that_may_be_missing_are_nullable(printed: GraphQLSchema) ->
         *("Identity.technician", "Identity.customer", "Identity.revokedAt"),
         *("TicketTracking.resolution", "TicketTracking.resolvedAt", "TicketTracking.closedAt"),
         *("Note.senderVerified", "Note.quoted", "Ticket.senderVerified", "TicketEvent.attachment"),
+        *("Ticket.assignment", "Assignment.ticket", "Assignment.technician", "Assignment.eta", "Assignment.reason"),
+        *(f"Assignment.{name}At" for name in ("delivered", "seen", "accepted", "enRoute", "onSite", "left")),
         *(f"Attachment.{name}" for name in ("note", "width", "height", "url", "thumbnailUrl", "rejectedBecause")),
         *("PageInfo.startCursor", "PageInfo.endCursor", "Viewer.technician", "Viewer.customer"),
         *(
@@ -447,6 +450,16 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
     await done("ticketUpdate", ticketId=ticket, subject="Beeping louder", priority="URGENT", contact={"phone": None})
     await done("ticketAssign", ticketId=ticket, technicianId=None)
     await done("ticketAssign", ticketId=ticket, technicianId=technician)
+    offered = await api("query($id: ID!) { ticket(by: {id: $id}) { assignment { id } } }", id=ticket)
+    assignment = offered["ticket"]["assignment"]["id"]
+    async with api.technician(technician) as tess:
+        for step in ("ACCEPTED", "EN_ROUTE", "ON_SITE", "LEFT"):
+            eta = {"eta": (datetime.now(UTC) + timedelta(hours=1)).isoformat()} if step == "EN_ROUTE" else {}
+            await answers.done(tess, Role.TECHNICIAN, "assignmentAdvance", assignmentId=assignment, to=step, **eta)
+    declined = (await done("ticketCreate", **DESCRIBED, contact=CONTACT, technicianId=technician))["ticket"][
+        "assignment"
+    ]["id"]
+    await done("assignmentAdvance", assignmentId=declined, to="DECLINED", reason="Too far away.")
     await done("ticketSetStatus", ticketId=ticket, status="IN_PROGRESS")
     await done("noteAdd", ticketId=ticket, body="Called.")
     await done("noteAdd", ticketId=ticket, body="We come on Thursday.", internalOnly=False)
@@ -502,6 +515,7 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
         ("ticketsBulkUpdate", {"ticketIds": []}),
         ("noteAdd", {"ticketId": ticket, "body": ""}),
         ("attachmentCreate", announced(b"panel", ticketId=nobody)),
+        ("assignmentAdvance", {"assignmentId": declined, "to": "ACCEPTED"}),
         ("customerCreate", customer_input),
         ("customerUpdate", {"customerId": customer, "name": " "}),
         ("customerErase", {"customerId": "cus_00000000-0000-7000-8000-000000000000"}),
