@@ -29,6 +29,7 @@ from schema.inbound import InboundMutations, InboundQueries
 from schema.node import NodeQueries
 from schema.note import Note, NoteMutations
 from schema.property import PropertyMutations, PropertyQueries
+from schema.push import PushMutations, PushQueries
 from schema.stream import StreamQueries, Subscription
 from schema.support_settings import SupportSettingsMutations, SupportSettingsQueries
 from schema.technician import TechnicianMutations, TechnicianQueries
@@ -49,6 +50,7 @@ class Query(
     ArticleQueries,
     DeliveryQueries,
     SupportSettingsQueries,
+    PushQueries,
     ApiKeyQueries,
     IdentityQueries,
     InboundQueries,
@@ -68,6 +70,7 @@ class Mutation(
     AttachmentMutations,
     DeliveryMutations,
     SupportSettingsMutations,
+    PushMutations,
     ApiKeyMutations,
     TokenMutations,
     IdentityMutations,

@@ -35,6 +35,7 @@ QUERIES = {
     "identities": "A",
     "inboundMessages": "A",
     "auditEntries": "A",
+    "pushPublicKey": "ATC",
 }
 MUTATIONS = {
     "ticketUpdate": "A",
@@ -65,6 +66,8 @@ MUTATIONS = {
     "inboundEmailIngest": "AS",
     "inboundMessageAccept": "A",
     "inboundMessageDiscard": "A",
+    "pushSubscriptionSet": "ATC",
+    "pushSubscriptionRemove": "ATC",
 }
 SUBSCRIPTIONS = {
     "auditEntryAdded": "A",
