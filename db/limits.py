@@ -24,10 +24,14 @@ CHAT_BODY_MAX = 10_000
 RECIPIENTS_MAX = 20
 DEVICE_ID_MAX = 100
 PUSH_DEVICES_MAX = 10  # of one person, that are notified by Web Push
+# Of one event, as far as they are shown: also to the customer, two technicians, a chat space, and people's devices.
+EVENT_DELIVERIES_MAX = RECIPIENTS_MAX + 5 + 3 * PUSH_DEVICES_MAX
 REOPEN_DAYS_MAX = 3_650
 SAID_MAX = 1_000  # the result of an attempt to deliver, such as a mail server's answer
 BULK_MAX = 100  # tickets that one mutation changes
+IDS_MAX = 100  # tickets that a filter names
 MESSAGE_ID_MAX = 500
+MAIL_BYTES_MAX = 25 * 1024 * 1024  # of an inbound message that is read
 MAIL_RECIPIENTS_MAX = 50  # the addresses in To and Cc of an inbound message that are stored
 MAIL_TEXT_MAX = 100_000  # the stored text of an inbound message that was ignored or kept aside
 FILE_NAME_MAX = 255
