@@ -24,8 +24,7 @@ CHAT_BODY_MAX = 10_000
 RECIPIENTS_MAX = 20
 DEVICE_ID_MAX = 100
 PUSH_DEVICES_MAX = 10  # of one person, that are notified by Web Push
-# Of one event, as far as they are shown: also to the customer, two technicians, a chat space, and people's devices.
-EVENT_DELIVERIES_MAX = RECIPIENTS_MAX + 5 + 3 * PUSH_DEVICES_MAX
+EVENT_DELIVERIES_MAX = RECIPIENTS_MAX + 5  # of one event that are shown: also the customer, technicians and a chat space
 REOPEN_DAYS_MAX = 3_650
 SAID_MAX = 1_000  # the result of an attempt to deliver, such as a mail server's answer
 BULK_MAX = 100  # tickets that one mutation changes
