@@ -33,7 +33,7 @@ from callout.execution.persisted import PersistedDocuments
 from callout.execution.prepare import Preparer
 from callout.execution.run import Engine
 from callout.files.worker import FileWorker
-from callout.http import confirm_page, cross_origin, downloads, front_page, uploads
+from callout.http import confirm_page, cross_origin, downloads, front_page, push_receipts, uploads
 from callout.http.access_log import AccessLog
 from callout.http.confirm_attempts import ConfirmAttempts
 from callout.http.connection_limits import ConnectionLimits
@@ -62,6 +62,7 @@ from db.events.replicas import Replicas
 from db.events.stream_cursor import StreamCursors
 from db.postgres import migrate
 from db.postgres.pool import Database
+from notifiers.vapid import VapidKey
 from pubsub.bell import Bell
 from pubsub.connections import Connections
 from pubsub.hub import Hub
@@ -80,6 +81,8 @@ class State(TypedDict):
     database: Database
     bell: Bell
     confirm_attempts: ConfirmAttempts
+    receipt_attempts: ConfirmAttempts
+    push_key: VapidKey | None
     graphql: GraphQLEndpoint
     uploads: Uploads
     downloads: Downloads
@@ -122,6 +125,7 @@ def create_app(
             *front_page.routes(with_ide=chosen.with_ide),
             *health.ROUTES,
             *confirm_page.ROUTES,
+            *push_receipts.ROUTES,
             *uploads.ROUTES,
             *downloads.ROUTES,
             *([files_of_ide()] if chosen.with_ide else []),
@@ -179,7 +183,11 @@ async def _wire(
         replicas = Replicas(settings.direct_url, settings.database_replica_urls, settings.pool_size)
         stack.push_async_callback(replicas.close)
         await stack.enter_async_context(background(replicas.watch))
-    engine = Engine(schema, preparer, database, cursors, channels, settings.own_mail, files, links, bell.ring, replicas)
+    push_key = settings.push_key
+    engine = Engine(
+        *(schema, preparer, database, cursors, channels, settings.own_mail, files, links, bell.ring, replicas),
+        push_public_key=None if push_key is None else push_key.public,
+    )
     checking = FileWorker(database, files.store, settings.scanner, heard=bell.ear().wait, written=bell.ring)
     await stack.enter_async_context(background(checking.run))
 
@@ -218,6 +226,8 @@ async def _wire(
         database=database,
         bell=bell,
         confirm_attempts=ConfirmAttempts(monotonic()),
+        receipt_attempts=ConfirmAttempts(monotonic()),
+        push_key=push_key,
         graphql=GraphQLEndpoint(
             preparer,
             engine,

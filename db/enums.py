@@ -171,6 +171,7 @@ class DeliveryChannel(DocumentedEnum):
 
     EMAIL = "EMAIL", "An e-mail to an address."
     GOOGLE_CHAT = "GOOGLE_CHAT", "A card in the Google Chat space."
+    PUSH = "PUSH", "A notice on a device, by Web Push."
 
 
 class Audience(DocumentedEnum):
@@ -187,9 +188,12 @@ class DeliveryState(DocumentedEnum):
 
     PENDING = "PENDING", "Waiting to be sent or retried."
     HELD = "HELD", "Waiting until the recipient confirms the address, or for the summary that will contain it."
-    SENT = "SENT", "Accepted by the mail server or by Google Chat."
+    SENT = "SENT", "Accepted by the mail server, by Google Chat or by the device's push service."
     DEAD = "DEAD", "Given up, because it was rejected permanently or every attempt failed."
-    DROPPED = "DROPPED", "Never sent, because nobody confirmed the address or a limit was reached."
+    DROPPED = (
+        "DROPPED",
+        "Never sent, because nobody confirmed the address, a limit was reached, or the device had the event already.",
+    )
 
 
 class TextPart(StrEnum):
@@ -266,6 +270,7 @@ class AuditObjectKind(DocumentedEnum):
     TOKEN = "TOKEN", "A token, or all tokens of a subject; the object's id is the subject."
     INBOUND_MESSAGE = "INBOUND_MESSAGE", "An inbound message that an admin has reviewed."
     IDENTITY = "IDENTITY", "An identity: the account with which a technician or customer signs in at a provider."
+    PUSH_SUBSCRIPTION = "PUSH_SUBSCRIPTION", "The subscription of a device to notices by Web Push."
 
 
 class ArticleMatch(DocumentedEnum):
@@ -303,6 +308,7 @@ class ServiceScope(DocumentedEnum):
 
 
 EVERYONE = frozenset(Role)
+PEOPLE = frozenset({Role.ADMIN, Role.TECHNICIAN, Role.CUSTOMER})
 STAFF = frozenset({Role.ADMIN, Role.TECHNICIAN})
 ADMINS = frozenset({Role.ADMIN})
 

@@ -620,9 +620,9 @@ class ArticleWordRow(Base):
 
 class SupportSettingsRow(Base):
     """The support settings, a single row. The webhook's URL is a secret: it can be set and is used, but is never shown.
-    `email_kinds` and `google_chat_kinds` are the kinds of notifications that the channels send. For `reopen_days` after
-    it was closed, a customer's answer reopens a ticket. An assignment that its technician does not answer is overdue
-    after as many minutes as the column of the ticket's priority says; null for never."""
+    `email_kinds`, `google_chat_kinds` and `push_kinds` are the kinds of notifications that the channels send. For
+    `reopen_days` after it was closed, a customer's answer reopens a ticket. An assignment that its technician does not
+    answer is overdue after as many minutes as the column of the ticket's priority says; null for never."""
 
     __tablename__ = "support_settings"
     __table_args__ = (
@@ -661,6 +661,9 @@ class SupportSettingsRow(Base):
     overdue_minutes_high: Mapped[int | None] = mapped_column(server_default=text("120"))
     overdue_minutes_urgent: Mapped[int | None] = mapped_column(server_default=text("30"))
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    push_kinds: Mapped[list[NoticeKind]] = mapped_column(
+        ARRAY(NOTICE_KIND), server_default=text("'{ASSIGNED,CUSTOMER_ANSWERED}'")
+    )
 
 
 class ApiKeyRow(Base):
@@ -846,7 +849,8 @@ class ServiceTicketCountRow(Base):
 class DeliveryRow(Base):
     """The queue of deliveries: one row for each event, channel and recipient, written together with the event.
 
-    `recipient` is an e-mail address, or empty for a channel with a single destination. A PENDING row may be attempted
+    `recipient` is an e-mail address, the key of a push subscription, or empty for a channel with a single destination.
+    A PENDING row may be attempted
     from `due_at` on. A worker claims it until `claimed_until`, after which another may take it, should the first have
     died. It is given up a set time after `queued_at`. `said` is the result of the last attempt, such as a mail server's
     answer.
@@ -855,12 +859,12 @@ class DeliveryRow(Base):
 
     `screened_at` is when the delivery passed the limits (`notifiers/screening.py`); it is not sent before. A HELD row
     is dropped from `due_at` on. `summary_id` is the delivery in whose summary this one is; the summary's own has its
-    own id.
+    own id. `acknowledged_at` is when the device of a PUSH delivery has said that it has the notice.
     """
 
     __tablename__ = "deliveries"
     __table_args__ = (
-        CheckConstraint("(channel = 'EMAIL') = (recipient <> '')", name="email_has_recipient"),
+        CheckConstraint("(channel = 'GOOGLE_CHAT') = (recipient = '')", name="only_chat_has_no_recipient"),
         CheckConstraint("(audience = 'SPACE') = (channel = 'GOOGLE_CHAT')", name="space_has_its_channel"),
         CheckConstraint("(audience = 'TECHNICIAN') = (technician_id IS NOT NULL)", name="technician_has_id"),
         CheckConstraint("(state IN ('PENDING', 'HELD')) = (finished_at IS NULL)", name="finished_has_time"),
@@ -914,6 +918,38 @@ class DeliveryRow(Base):
     finished_at: Mapped[datetime | None]
     screened_at: Mapped[datetime | None]
     summary_id: Mapped[uuid.UUID | None]
+    acknowledged_at: Mapped[datetime | None]
+
+
+class PushSubscriptionRow(Base):
+    """A device that is notified by Web Push, at the URL `endpoint` of its push service (RFC 8030), with the keys that
+    its browser has made (RFC 8291).
+
+    `owner` is the role and id of the viewer who has set it, `TECHNICIAN:…`, and `device_id` what their client calls the
+    device. `subjects` has the names by which a revocation of tokens may mean the owner. `set_at` is when the client
+    last said that the subscription is there.
+    """
+
+    __tablename__ = "push_subscriptions"
+    __table_args__ = (
+        present("device_id", limits.DEVICE_ID_MAX),
+        present("endpoint", limits.URL_MAX),
+        CheckConstraint("octet_length(p256dh) = 65", name="p256dh_is_point"),
+        CheckConstraint("octet_length(auth) = 16", name="auth_size"),
+        UniqueConstraint("owner", "device_id"),
+        UniqueConstraint("endpoint"),
+        Index("ix_push_subscriptions_set_at", "set_at"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    owner: Mapped[str] = mapped_column(Text(collation="C"))
+    device_id: Mapped[str]
+    endpoint: Mapped[str] = mapped_column(Text(collation="C"))
+    p256dh: Mapped[bytes] = mapped_column(BYTEA)
+    auth: Mapped[bytes] = mapped_column(BYTEA)
+    subjects: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    set_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
 class ContactConfirmationRow(Base):

@@ -30,6 +30,7 @@ from schema.inbound import InboundMutations, InboundQueries
 from schema.node import NodeQueries
 from schema.note import Note, NoteMutations
 from schema.property import PropertyMutations, PropertyQueries
+from schema.push import PushMutations, PushQueries
 from schema.stream import StreamQueries, Subscription
 from schema.support_settings import SupportSettingsMutations, SupportSettingsQueries
 from schema.technician import TechnicianMutations, TechnicianQueries
@@ -50,6 +51,7 @@ class Query(
     ArticleQueries,
     DeliveryQueries,
     SupportSettingsQueries,
+    PushQueries,
     ApiKeyQueries,
     IdentityQueries,
     InboundQueries,
@@ -70,6 +72,7 @@ class Mutation(
     AttachmentMutations,
     DeliveryMutations,
     SupportSettingsMutations,
+    PushMutations,
     ApiKeyMutations,
     TokenMutations,
     IdentityMutations,

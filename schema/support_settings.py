@@ -19,6 +19,7 @@ class NoticeSetting:
     kind: NoticeKind = column("kind", "The kind of notification.")
     email: bool = column("email", "Whether this kind is sent by e-mail.")
     google_chat: bool = column("googleChat", "Whether this kind is posted to Google Chat while Google Chat is enabled.")
+    push: bool = column("push", "Whether this kind is sent to the devices of whoever it is for.")
 
 
 @strawberry.type(description="The settings for notifications.")
@@ -54,6 +55,7 @@ class NoticeSettingInput:
     kind: NoticeKind = given("The kind of notification; any but CONFIRM_ADDRESS and TEST.")
     email: bool | None = optional("Whether to send this kind by e-mail.")
     google_chat: bool | None = optional("Whether to post this kind to Google Chat while Google Chat is enabled.")
+    push: bool | None = optional("Whether to send this kind to the devices of whoever it is for.")
 
 
 @strawberry.input(description="The changes to the settings. Fields that are left out keep their values.")
@@ -80,16 +82,17 @@ class SupportSettingsUpdatePayload(Payload):
 @strawberry.input(description="The channel to test.")
 class SupportSettingsTestInput:
     channel: DeliveryChannel = given(
-        "The channel. EMAIL sends a message to every admin recipient; GOOGLE_CHAT posts one even if it is disabled."
+        "The channel. EMAIL sends a message to every admin recipient; GOOGLE_CHAT posts one even if it is disabled; "
+        "PUSH notifies your own devices."
     )
 
 
 @strawberry.type(description="The outcome of a test message.")
 class SupportSettingsTestResult:
     recipient: str | None = column(
-        "recipient", "The e-mail address that the message was sent to; null for Google Chat."
+        "recipient", "The e-mail address that the message was sent to; null for Google Chat and devices."
     )
-    sent: bool = column("sent", "Whether the mail server or Google Chat accepted the message.")
+    sent: bool = column("sent", "Whether the mail server, Google Chat or the push service accepted the message.")
     said: str = column("said", "The remote server's reply, or the network error.")
 
 

@@ -44,7 +44,7 @@ from callout.execution.prepare import (
     BoundRoot,
     Preparer,
 )
-from db.compiler.fields import Constant, Guessed, MutationField, NodeById, NodesByIds
+from db.compiler.fields import Constant, Guessed, MutationField, NodeById, NodesByIds, PushPublicKey
 from db.compiler.render import Compiled
 from db.enums import DeliveryChannel, Role
 from db.errors import BadInput, ClientError, NoSuchObject, RateLimited
@@ -86,11 +86,12 @@ class Engine:
         links: FileLinks,
         written: Callable[[], None] = lambda: None,
         replicas: Replicas | None = None,
+        push_public_key: str | None = None,
     ) -> None:
         """`channels` are for mutations that send notifications at once, `own_mail` for those that receive mail,
         `files` for those that attach files, whose URLs are made by `links`.
         `written` is called after each mutation that returns, with or without user errors. Queries are read from
-        `replicas`, if there are any."""
+        `replicas`, if there are any. Devices subscribe for `push_public_key`, if they can."""
         self._strawberry = schema
         self._preparer = preparer
         self._database = database
@@ -98,6 +99,7 @@ class Engine:
         self._channels = channels
         self._written = written
         self._replicas = replicas
+        self._push_public_key = push_public_key
         self._own_mail = own_mail
         self._files = files
         self._links = links
@@ -171,6 +173,8 @@ class Engine:
         compiled, mapping = read.compiled, read.field.selection.mapping
         if isinstance(mapping, Constant):
             return orjson.dumps(mapping.word)
+        if isinstance(mapping, PushPublicKey):
+            return None if self._push_public_key is None else orjson.dumps(self._push_public_key)
         if isinstance(mapping, NodeById) and read.bounds[0].shape is None:
             return None
         if isinstance(mapping, TicketChangesPage):

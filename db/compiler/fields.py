@@ -14,7 +14,7 @@ the row, and … is the predicate of `db/visibility.py`: no mapping reaches an e
 
 - From the parent's row: `Column`, `GlobalId`, `Constant`, `Embedded`.
 - From other rows that belong to it: `One`, `Items`, and `Many` (`db/lists/page.py`), a connection.
-- Root fields: `Root`, `NodeById`, `NodesByIds`, `Representations`, `MutationField`, and `Stream`
+- Root fields: `Root`, `PushPublicKey`, `NodeById`, `NodesByIds`, `Representations`, `MutationField`, and `Stream`
   (`db/ticket_stream.py`).
 
 A computed field names a function of `resolvers/` that makes its SQL.
@@ -105,6 +105,14 @@ class Constant(FieldMapping):
 
     def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
         return f"'{self.word}'"
+
+
+@dataclass(frozen=True, eq=False)
+class PushPublicKey(FieldMapping):
+    """The root field `pushPublicKey`, which the server answers from its settings."""
+
+    def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
+        return "CAST(NULL AS TEXT)"
 
 
 @dataclass(frozen=True, eq=False)

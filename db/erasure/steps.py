@@ -1,9 +1,9 @@
 """The erasure of a customer, step by step.
 
-`begin` replaces the values of the customer and of their properties, deletes the customer's identities, and writes down
-in `erasures` what is still to be looked for. From then on the customer's token is refused, and triggers refuse what a
-request that is under way would write with the old values. `proceed` does the rest in small transactions, each of which
-also notes how far it has come:
+`begin` replaces the values of the customer and of their properties, deletes the customer's identities and push
+subscriptions, and writes down in `erasures` what is still to be looked for. From then on the customer's token is
+refused, and triggers refuse what a request that is under way would write with the old values. `proceed` does the rest
+in small transactions, each of which also notes how far it has come:
 
 1. `TICKETS`: the customer's tickets. All of their values are replaced in them, and the contact details.
 2. `OTHERS`: all other tickets, for those that were the customer's and for values that are distinctive.
@@ -247,6 +247,8 @@ WHERE EXISTS (
 # Whose account it was at a provider. The customer's name there may be in its subject.
 _IDENTITIES: Final = "DELETE FROM identities WHERE customer_id = $1::uuid"
 
+_DEVICES: Final = "DELETE FROM push_subscriptions WHERE owner = 'CUSTOMER:' || $1::text"
+
 
 def _without_subject(image: str) -> str:
     return f"""CASE WHEN {image} ? 'subject' THEN {image} || '{{"subject": "{placeholders.TEXT}"}}' ELSE {image} END"""
@@ -291,6 +293,7 @@ ANALYZE customers, deliveries, contact_confirmations,
     audit_entries (before, after),
     idempotency_keys (key),
     identities (subject),
+    push_subscriptions (device_id, endpoint),
     erasures (sought)"""
 
 
@@ -368,6 +371,7 @@ async def begin(
     await transaction.execute(_ERASE_CUSTOMER, customer_id, *begun.placeholders.values())
     await transaction.execute(_ERASE_PROPERTIES, customer_id, placeholders.ADDRESS, viewer.id, viewer.name)
     await transaction.execute(_IDENTITIES, customer_id)
+    await transaction.execute(_DEVICES, customer_id)
     await transaction.execute(_NAME, customer_id)
     await transaction.execute(_ERASE_AUDITED, customer_id)
     return begun

@@ -35,6 +35,7 @@ QUERIES = {
     "identities": "A",
     "inboundMessages": "A",
     "auditEntries": "A",
+    "pushPublicKey": "ATC",
 }
 MUTATIONS = {
     "ticketUpdate": "A",
@@ -66,6 +67,8 @@ MUTATIONS = {
     "inboundEmailIngest": "AS",
     "inboundMessageAccept": "A",
     "inboundMessageDiscard": "A",
+    "pushSubscriptionSet": "ATC",
+    "pushSubscriptionRemove": "ATC",
 }
 SUBSCRIPTIONS = {
     "customerChanged": "ATC",

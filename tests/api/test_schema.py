@@ -34,6 +34,7 @@ from graphql import (
 from callout.cli import cli
 from db.compiler.selection import MAPPING
 from db.enums import STAFF, Role
+from notifiers.vapid import VapidKey
 from schema import graphql_schema, schema
 from tests.helpers.api import Api
 from tests.helpers.attached_files import announce, announced, attach, patch
@@ -46,6 +47,11 @@ from tests.helpers.response_checker import departures
 PRINTED = ROOT / "schema" / "schema.graphql"
 BUILT_IN = {"Int", "Float", "String", "Boolean", "ID"}
 SERVED = graphql_schema(schema)
+
+
+@pytest.fixture(scope="module")
+def server_settings() -> dict[str, str]:
+    return {"push_private_key": KEY.text, "push_contact": "mailto:ops@company.test"}
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +131,7 @@ def test_the_schema_reveals_no_implementation_details(sdl: str, printed: GraphQL
         pattern = (
             r"[A-Z][A-Z_]*[A-Z]"
             if is_enum_type(printed.type_map[path.partition(".")[0]])
-            else r"_?[a-z][A-Za-z]*|sha256"
+            else r"_?[a-z][A-Za-z]*|sha256|p256dh"
         )
         assert not member or re.fullmatch(pattern, name), path
         assert not argument or re.fullmatch(r"[a-z][A-Za-z]*:\)", argument), path
@@ -262,6 +268,7 @@ def test_only_fields_that_may_be_missing_are_nullable(printed: GraphQLSchema) ->
         ),
         *("Delivery.recipient", "Delivery.said"),
         *("Delivery.nextAttemptAt", "Delivery.finishedAt", "SupportSettingsTestResult.recipient"),
+        "Delivery.acknowledgedAt",
         *(f"InboundMessage.{name}" for name in ("reason", "messageId", "fromAddress", "fromName", "subject", "raw")),
         *("InboundMessage.ticket", "InboundMessage.note", "InboundMessage.text"),
         *("AuditEntry.objectId", "AuditEntry.client", "AuditChange.before", "AuditChange.after"),
@@ -414,6 +421,13 @@ CHAT = {
         for author in ("CUSTOMER", "BOT", "AGENT")
     ],
 }
+KEY = VapidKey.generate()
+SUBSCRIPTION = {
+    "deviceId": "phone",
+    "endpoint": "https://push.example.test/1",
+    "p256dh": KEY.public,  # any point of the curve
+    "auth": "A" * 22,
+}
 VERIFIED = f"Authentication-Results: {SERVER}; dmarc=pass header.from=example.com\n"
 MAIL = (
     f"{VERIFIED}From: Mia <mia@example.com>\nSubject: Beeping\nMessage-ID: <1@example.com>\n\nIt beeps.",
@@ -489,6 +503,9 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
     await done("identityLink", **account | {"subject": "auth0|2"}, person={"technicianId": technician})
     await done("identityRevoke", identityId=identity)
     assert (await answers.do(api, admin, "supportSettingsTest", channel="EMAIL"))["userErrors"]
+    await done("pushSubscriptionSet", **SUBSCRIPTION)
+    await done("pushSubscriptionRemove", deviceId=SUBSCRIPTION["deviceId"])
+    await database.execute("UPDATE deliveries SET acknowledged_at = now()")
     await _give_up(database)
     dead = (await api("{ deliveries(filter: {state: [DEAD]}) { nodes { id } } }"))["deliveries"]["nodes"]
     await done("deliveryRetry", deliveryId=dead[0]["id"])
@@ -533,6 +550,8 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
         ("identityLink", account | {"subject": " ", "person": {"customerId": customer}}),
         ("identityRevoke", {"identityId": "idn_00000000-0000-7000-8000-000000000000"}),
         ("deliveryRetry", {"deliveryId": dead[0]["id"]}),
+        ("pushSubscriptionSet", SUBSCRIPTION | {"auth": "short"}),
+        ("pushSubscriptionRemove", {"deviceId": SUBSCRIPTION["deviceId"]}),
         ("supportSettingsUpdate", {"googleChatWebhookUrl": "http://example.com"}),
         ("inboundEmailIngest", {"message": {"encoded": "no base64!"}}),
         ("inboundMessageAccept", {"inboundMessageId": accepted}),

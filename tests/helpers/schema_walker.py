@@ -209,4 +209,5 @@ def call(operation: str, name: str, id_of: Callable[[str], str], selection: str 
     given = ", ".join(f"{key}: ${key}" for key in required)
     document = f"{operation.lower()}{f'({declared})' if declared else ''} {{ {name}{f'({given})' if given else ''}"
     variables = {key: sample(argument.type, id_of, key) for key, argument in required.items()}
-    return {"query": f"{document} {{ {selection} }} }}", "variables": variables}
+    selected = "" if is_leaf_type(get_named_type(field.type)) else f"{{ {selection} }}"
+    return {"query": f"{document} {selected} }}", "variables": variables}
