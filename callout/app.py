@@ -63,8 +63,10 @@ from db.postgres.pool import Database
 from pubsub.bell import Bell
 from pubsub.connections import Connections
 from pubsub.hub import Hub
+from pubsub.presence import Presences
 from resolvers.file_links import FileLinks
 from resolvers.files import Files
+from resolvers.staff_presence import StaffPresence
 from schema import graphql_schema, schema
 
 logger = logging.getLogger(__name__)
@@ -162,7 +164,9 @@ async def _wire(
     await stack.enter_async_context(background(lambda: keep_retained(database, settings.retained)))
     identity = await event_log.identity(database)
     cursors, tickets = StreamCursors(identity), StreamTickets(identity, database)
-    bell = await stack.enter_async_context(Bell.open(settings.bell_url, settings.direct_url))
+    presences = Presences(settings.presence_seconds)
+    bell = await stack.enter_async_context(Bell.open(settings.bell_url, settings.direct_url, presences))
+    await stack.enter_async_context(background(presences.run))
     channels = await stack.enter_async_context(notification_worker.opened(make_channels, settings))
     if settings.notify:
         worker = notification_worker.worker(settings, database, channels, bell)
@@ -177,7 +181,10 @@ async def _wire(
         replicas = Replicas(settings.direct_url, settings.database_replica_urls, settings.pool_size)
         stack.push_async_callback(replicas.close)
         await stack.enter_async_context(background(replicas.watch))
-    engine = Engine(schema, preparer, database, cursors, channels, settings.own_mail, files, links, bell.ring, replicas)
+    presence = StaffPresence(presences, database, identity)
+    engine = Engine(
+        schema, preparer, database, cursors, channels, settings.own_mail, files, links, bell.ring, replicas, presence
+    )
     file_worker = FileWorker(database, files.store, settings.scanner, written=bell.ring)
     await stack.enter_async_context(background(file_worker.run))
 
@@ -226,7 +233,7 @@ async def _wire(
         ),
         uploads=Uploads(database, files, links, budgets, arrived),
         downloads=Downloads(database, files, links, budgets),
-        sockets=Sockets(live, hub, connections, settings.times, access_log),
+        sockets=Sockets(live, hub, connections, settings.times, access_log, presences),
         event_streams=EventStreams(live, hub, connections, settings.times, tickets),
         stream_tickets=TicketOffice(authenticator, tickets),
     )

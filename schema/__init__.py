@@ -28,6 +28,7 @@ from schema.identity import IdentityMutations, IdentityQueries
 from schema.inbound import InboundMutations, InboundQueries
 from schema.node import NodeQueries
 from schema.note import Note, NoteMutations
+from schema.presence import PresenceMutations
 from schema.property import PropertyMutations, PropertyQueries
 from schema.stream import StreamQueries, Subscription
 from schema.support_settings import SupportSettingsMutations, SupportSettingsQueries
@@ -61,6 +62,7 @@ class Query(
 class Mutation(
     TicketMutations,
     NoteMutations,
+    PresenceMutations,
     CustomerMutations,
     PropertyMutations,
     TechnicianMutations,
