@@ -66,8 +66,10 @@ from notifiers.vapid import VapidKey
 from pubsub.bell import Bell
 from pubsub.connections import Connections
 from pubsub.hub import Hub
+from pubsub.presence import Presences
 from resolvers.file_links import FileLinks
 from resolvers.files import Files
+from resolvers.staff_presence import StaffPresence
 from schema import graphql_schema, schema
 
 logger = logging.getLogger(__name__)
@@ -168,7 +170,9 @@ async def _wire(
     await stack.enter_async_context(background(lambda: keep_retained(database, settings.retained)))
     identity = await event_log.identity(database)
     cursors, tickets = StreamCursors(identity), StreamTickets(identity, database)
-    bell = await stack.enter_async_context(Bell.open(settings.bell_url, settings.direct_url))
+    presences = Presences(settings.presence_seconds)
+    bell = await stack.enter_async_context(Bell.open(settings.bell_url, settings.direct_url, presences))
+    await stack.enter_async_context(background(presences.run))
     channels = await stack.enter_async_context(notification_worker.opened(make_channels, settings))
     if settings.notify:
         worker = notification_worker.worker(settings, database, channels, bell)
@@ -185,7 +189,17 @@ async def _wire(
         await stack.enter_async_context(background(replicas.watch))
     push_key = settings.push_key
     engine = Engine(
-        *(schema, preparer, database, cursors, channels, settings.own_mail, files, links, bell.ring, replicas),
+        schema,
+        preparer,
+        database,
+        cursors,
+        channels,
+        settings.own_mail,
+        files,
+        links,
+        written=bell.ring,
+        replicas=replicas,
+        presence=StaffPresence(presences, database, identity),
         push_public_key=None if push_key is None else push_key.public,
     )
     checking = FileWorker(database, files.store, settings.scanner, heard=bell.ear().wait, written=bell.ring)
@@ -239,7 +253,7 @@ async def _wire(
         ),
         uploads=Uploads(database, files, links, budgets, arrived),
         downloads=Downloads(database, files, links, budgets),
-        sockets=Sockets(live, hub, connections, settings.times, access_log),
+        sockets=Sockets(live, hub, connections, settings.times, access_log, presences),
         event_streams=EventStreams(live, hub, connections, settings.times, tickets),
         stream_tickets=TicketOffice(authenticator, tickets),
     )

@@ -161,6 +161,10 @@ class Settings(BaseSettings):
         description="Seconds between two checks of live connections for silence, expired tokens and viewers who have"
         " lost access.",
     )
+    presence_seconds: Annotated[int, Field(ge=2, le=300)] = Field(
+        30,
+        description="Seconds after which the presence of a member of the staff on a ticket ends, unless it is renewed.",
+    )
     budgets: bool = Field(
         True,
         description="Whether viewers are limited by the settings below and by the limits of subscriptions in"

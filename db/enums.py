@@ -291,6 +291,13 @@ class ChatAuthor(DocumentedEnum):
     AGENT = "AGENT", "An employee who joined the conversation."
 
 
+class PresenceState(DocumentedEnum):
+    """What a member of the staff does on a ticket at the moment, as their client says."""
+
+    VIEWING = "VIEWING", "They look at the ticket."
+    EDITING = "EDITING", "They write something on the ticket."
+
+
 class Role(DocumentedEnum):
     """The role of a viewer."""
 

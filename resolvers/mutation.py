@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
@@ -23,6 +23,7 @@ from notifiers.message_ids import OwnMail
 from notifiers.notification import Channel
 from resolvers.file_links import FileLinks
 from resolvers.files import Files
+from resolvers.staff_presence import StaffPresence
 
 T = TypeVar("T")
 
@@ -92,11 +93,21 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request comes from: the `client`'s address, or None; and the `socket`, if it came over a WebSocket, as
+    something that is the same for all that comes over it."""
+
+    client: str | None = None
+    socket: Hashable = None
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """One call of a mutation: the viewer, the database, the notification channels, how to recognise our own mail, and
     the files. `links` makes the URLs of files; None if there is no client to use them.
     `answer` makes the part that reads the payload in the statement that writes the ticket with this key; None if the
-    payload must be read afterwards. `client` is the address that the request came from, or None."""
+    payload must be read afterwards. `client` and `socket` are those of the request's `Origin`. `presence` is the
+    staff's presence on tickets; None where there is no server."""
 
     viewer: Viewer
     database: Database
@@ -106,6 +117,8 @@ class Call:
     links: FileLinks | None = None
     answer: Callable[[str], Part | None] = lambda ticket_id: None
     client: str | None = None
+    socket: Hashable = None
+    presence: StaffPresence | None = None
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:

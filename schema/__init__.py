@@ -29,6 +29,7 @@ from schema.identity import IdentityMutations, IdentityQueries
 from schema.inbound import InboundMutations, InboundQueries
 from schema.node import NodeQueries
 from schema.note import Note, NoteMutations
+from schema.presence import PresenceMutations
 from schema.property import PropertyMutations, PropertyQueries
 from schema.push import PushMutations, PushQueries
 from schema.stream import StreamQueries, Subscription
@@ -64,6 +65,7 @@ class Query(
 class Mutation(
     TicketMutations,
     NoteMutations,
+    PresenceMutations,
     CustomerMutations,
     PropertyMutations,
     TechnicianMutations,

@@ -25,6 +25,7 @@ from db.compiler.fields import (
     Items,
     ItemsSource,
     MutationField,
+    MutationInMemory,
     One,
     OutcomeExtra,
     Root,
@@ -196,6 +197,12 @@ def mutation(
     """A mutation, with its one argument `input`."""
     arguments = [argument("input", input_type, "The mutation's input.")]
     return mapped(MutationField(handler, roles=roles, scopes=scopes), description, arguments)
+
+
+def mutation_in_memory(handler: Handler, input_type: type, description: str, *, roles: Roles) -> Any:
+    """A mutation that writes nothing to the database."""
+    arguments = [argument("input", input_type, "The mutation's input.")]
+    return mapped(MutationInMemory(handler, roles=roles), description, arguments)
 
 
 def outcome_extra(name: str, description: str) -> Any:

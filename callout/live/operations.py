@@ -4,7 +4,7 @@ operations."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Hashable
 from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import urlsplit
@@ -27,6 +27,7 @@ from db.postgres.pool import OUTAGE, Database
 from pubsub.connections import Session
 from pubsub.feed import Feed
 from pubsub.windows import WindowFeed
+from resolvers.mutation import Origin
 
 logger = logging.getLogger(__name__)
 
@@ -122,9 +123,11 @@ class LiveApplication:
             return None
         return node.operation
 
-    async def reply(self, session: Session, request: GraphQLRequest, info: RequestInfo, charge: Charge) -> Reply:
+    async def reply(
+        self, session: Session, request: GraphQLRequest, info: RequestInfo, charge: Charge, socket: Hashable = None
+    ) -> Reply:
         """Executes a query or mutation, or prepares the feed of a subscription. Fills in what the access log says of
-        the operation."""
+        the operation. `socket` is the WebSocket that the request came over, if it did."""
         viewer = session.viewer
         try:
             document, node = await self._fetched(session, request, charge)
@@ -133,7 +136,7 @@ class LiveApplication:
             if node.operation is not OperationType.SUBSCRIPTION:
                 info.mutations = self._preparer.mutations(document, node)
                 answer = await self._engine.execute(
-                    document, node, request.variables, viewer, info.id, session.client, charge
+                    document, node, request.variables, viewer, info.id, Origin(session.client, socket), charge
                 )
                 if answer.executed:  # an `error` message has no extensions
                     answer = answer.extended(request, charge, info.trace_id)

@@ -33,6 +33,7 @@ from db.metrics import Counter
 from db.timing import SPENT
 from pubsub.connections import Connections, LiveConnection, Session, Times
 from pubsub.hub import Hub
+from pubsub.presence import Presences
 from pubsub.send_queue import UNREAD, SendQueue
 from pubsub.subscriber import Subscriber, SubscriptionHandle
 
@@ -67,9 +68,16 @@ class Sockets:
     """The ASGI application at `/graphql` for WebSockets."""
 
     def __init__(
-        self, live: LiveApplication, hub: Hub, connections: Connections, times: Times, access_log: AccessLog
+        self,
+        live: LiveApplication,
+        hub: Hub,
+        connections: Connections,
+        times: Times,
+        access_log: AccessLog,
+        presences: Presences,
     ) -> None:
         self.live = live
+        self.presences = presences
         self.hub = hub
         self.connections = connections
         self.times = times
@@ -248,8 +256,11 @@ class _Socket(LiveConnection):
             task.cancel()
 
     def _end_operations(self) -> None:
+        """Ends the operations, and then what is bound to the socket: none of them can bind anything more."""
         for id in list(self._operations):
             self._end(id)
+        if self.session is not None:
+            self._sockets.presences.disconnected(self.session)
 
     async def _write(self) -> None:
         """Sends the messages that wait, as fast as the client reads, and the close frame."""
@@ -362,7 +373,7 @@ class _Socket(LiveConnection):
         try:
             with live.charge(session) as charge:
                 charge.spend(REQUEST)
-                reply = await live.reply(session, request, operation.info, charge)
+                reply = await live.reply(session, request, operation.info, charge, socket=session)
         except RateLimited as error:
             reply = live.refused(error, operation.info)
         except Exception:

@@ -343,6 +343,26 @@ class MutationField(FieldMapping):
         return f"(SELECT {render.object(selection.fields, outcome)} FROM {source})"
 
 
+@dataclass(frozen=True, eq=False)
+class MutationInMemory(MutationField):
+    """A mutation that writes nothing: its payload is made of its outcome alone (`callout/execution/in_memory.py`), and
+    there is no statement."""
+
+    def read(self, arguments: Arguments) -> Bound:
+        return UNBOUND
+
+    def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
+        return _NOTHING
+
+
+@dataclass(frozen=True, eq=False)
+class InMemory(FieldMapping):
+    """A value that is not in the database, of an object that no statement reads."""
+
+    def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
+        raise NotImplementedError(f"{selection.name} is not in the database")
+
+
 def _outcome(draft: Draft) -> tuple[FromClause, list[Condition]]:
     object_id, errors, extra = OUTCOME
     outcome = select(

@@ -4,7 +4,7 @@ that admits everybody and replies as the test says, and a hub that only records 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Hashable
 from contextlib import asynccontextmanager
 from typing import cast
 
@@ -21,6 +21,7 @@ from db.viewer import Viewer
 from pubsub.connections import CONNECTIONS_MAX, Connections, LiveConnection, Session, Times
 from pubsub.feed import Feed
 from pubsub.hub import Hub
+from pubsub.presence import Presences
 from pubsub.subscriber import Subscriber, SubscriptionHandle
 from pubsub.windows import WindowFeed
 from tests.helpers.budgets import free_budget
@@ -100,7 +101,9 @@ class StubApplication(LiveApplication):
     async def operation_type(self, session: Session, request: GraphQLRequest, charge: Charge) -> OperationType | None:
         return OperationType.QUERY
 
-    async def reply(self, session: Session, request: GraphQLRequest, info: RequestInfo, charge: Charge) -> Reply:
+    async def reply(
+        self, session: Session, request: GraphQLRequest, info: RequestInfo, charge: Charge, socket: Hashable = None
+    ) -> Reply:
         assert session is self.session
         self.requests.append(request)
         async with self._waiting(self.replies, "reply"):
@@ -174,7 +177,8 @@ class SocketRig:
         self.application = StubApplication()
         self.hub = Subscribers()
         self.connections = RecordingConnections()
-        self.sockets = Sockets(self.application, self.hub, self.connections, times, AccessLog())
+        self.presences = Presences(30)
+        self.sockets = Sockets(self.application, self.hub, self.connections, times, AccessLog(), self.presences)
         self._wires: list[Wire] = []
 
     async def close(self) -> None:
