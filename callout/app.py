@@ -194,7 +194,7 @@ async def _wire(
         file_worker.wake()
         bell.ring()
 
-    hub = Hub(database, settings.direct_url, bell, cursors)
+    hub = Hub(database, settings.direct_url, bell, cursors, presences)
     await stack.enter_async_context(background(hub.follow))
 
     def forget() -> None:
@@ -202,7 +202,7 @@ async def _wire(
         authenticator.forget()
 
     await stack.enter_async_context(background(lambda: keep_erasing(database, bell.ring, forget)))
-    live = LiveApplication(preparer, engine, authenticator, database, settings.origins, budgets)
+    live = LiveApplication(preparer, engine, authenticator, database, settings.origins, budgets, presence)
     connections = Connections(live.gone, settings.times.watch)
     await stack.enter_async_context(background(connections.watch))
     limits = ConnectionLimits(

@@ -19,6 +19,7 @@ from schema.common import Actor
 from schema.delivery import Delivery
 from schema.fields import argument, column, documented, embedded, global_id, items, mapped, one, part, stream_cursor
 from schema.note import Note
+from schema.presence import TicketPresence
 from schema.ticket import Ticket, TicketCounts, TicketFilter
 
 for _enum in (TicketChangeKind, StreamResetReason):
@@ -112,7 +113,7 @@ TicketStreamMessage = Annotated[
     strawberry.union("TicketStreamMessage", description="A message of the subscription `ticketChanged`."),
 ]
 TicketFollowMessage = Annotated[
-    TicketChange | StreamReady | StreamReset,
+    TicketChange | TicketPresence | StreamReady | StreamReset,
     strawberry.union("TicketFollowMessage", description="A message of the subscription `ticketFollow`."),
 ]
 NoteStreamMessage = Annotated[

@@ -14,22 +14,37 @@ from callout.execution.budgets import Budget
 from callout.execution.cost import EVENT, STATEMENT
 from callout.execution.prepare import BoundStream
 from callout.execution.run import Sign
+from callout.live.presence import presence_payloads
 from db.compiler.fields import Constant
 from db.compiler.selection import Selection
 from db.enums import Role, StreamResetReason
 from db.postgres.pool import Database
-from db.ticket_stream import LiveValue, Reader, Stream
+from db.ticket_stream import LiveValue, Reader, Stream, TicketFollowing
 from db.viewer import Viewer
 from pubsub.feed import Feed, Message
+from resolvers.staff_presence import StaffPresence
 
 MERGING_SECONDS: Final = 0.25
 
 
-def feed_of(bound: BoundStream, viewer: Viewer, budget: Budget, database: Database, mark: str, sign: Sign) -> Feed:
+def feed_of(
+    bound: BoundStream,
+    viewer: Viewer,
+    budget: Budget,
+    database: Database,
+    mark: str,
+    sign: Sign,
+    presence: StaffPresence,
+) -> Feed:
     """Returns the feed of a subscription. `mark` is the placeholder for the cursor in the JSON that statements return,
     and `sign` puts the URLs of files into it."""
-    if isinstance(bound.selection.mapping, Stream):
-        return EventFeed(bound, viewer, budget, database, mark, sign)
+    mapping = bound.selection.mapping
+    if isinstance(mapping, Stream):
+        feed = EventFeed(bound, viewer, budget, database, mark, sign)
+        if isinstance(mapping, TicketFollowing):
+            feed.presence = presence_payloads(bound.selection, viewer, budget, presence)
+            feed.present_on = frozenset(mapping.tickets(bound.bounds[0]))
+        return feed
     return LiveValueFeed(bound, viewer, budget, database)
 
 

@@ -26,6 +26,7 @@ from db.postgres.pool import OUTAGE, Database
 from pubsub.connections import Session
 from pubsub.feed import Feed
 from resolvers.mutation import Origin
+from resolvers.staff_presence import StaffPresence
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +69,7 @@ class LiveApplication:
         database: Database,
         origins: Collection[str],
         budgets: Budgets,
+        presence: StaffPresence,
     ) -> None:
         self._preparer = preparer
         self._engine = engine
@@ -75,6 +77,7 @@ class LiveApplication:
         self._database = database
         self._origins = frozenset(origins)
         self._budgets = budgets
+        self._presence = presence
 
     def allows(self, origin: str, host: str) -> bool:
         """Whether a page of this origin may open a socket here."""
@@ -139,9 +142,8 @@ class LiveApplication:
                     answer = answer.extended(request, charge, info.trace_id)
                 return _answered(answer, info)
             bound = await self._preparer.bind_stream_in_steps(document, node, request.variables, viewer, charge)
-            feed = feed_of(
-                bound, viewer, charge.budget, self._database, self._preparer.marks.position, self._engine.sign
-            )
+            mark, sign = self._preparer.marks.position, self._engine.sign
+            feed = feed_of(bound, viewer, charge.budget, self._database, mark, sign, self._presence)
             feed.quota.check(feed.key)
         except InvalidDocument as error:
             return _answered(refusal(error.errors, info.id, error.extension_code), info)

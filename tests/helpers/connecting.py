@@ -22,10 +22,12 @@ from pubsub.connections import CONNECTIONS_MAX, Connections, LiveConnection, Ses
 from pubsub.feed import Feed
 from pubsub.hub import Hub, Subscriber, SubscriptionHandle
 from pubsub.presence import Presences
+from resolvers.staff_presence import StaffPresence
 from tests.helpers.budgets import free_budget
 from tests.helpers.wire import Wire, until
 
 VIEWER = Viewer(Role.ADMIN, "boss", "The Boss")
+NO_PRESENCE = cast(StaffPresence, None)  # of feeds that have no messages about presence
 TIMES = Times(init=10.0, admission=12.0, ping=20.0, silence=60.0, beat=15.0, watch=1.0)
 
 ANSWER, REFUSAL, FOLLOW = "query", "error", "subscription"

@@ -35,7 +35,9 @@ subscription($filter: TicketFilter, $after: String) {
 }"""
 
 
-OF_STREAMS = {"Subscription", "TicketChange", "NoteAdded", "AuditEntryAdded", "StreamReady", "StreamReset"}
+OF_STREAMS = {
+    *("Subscription", "TicketChange", "TicketPresence", "NoteAdded", "AuditEntryAdded", "StreamReady", "StreamReset"),
+}
 """The types that only subscriptions answer with."""
 
 

@@ -33,6 +33,7 @@ from schema import graphql_schema, schema
 from tests.helpers.api import SCHEMA
 from tests.helpers.attached_files import unsigned
 from tests.helpers.budgets import free_budget
+from tests.helpers.connecting import NO_PRESENCE
 
 Filter: TypeAlias = dict[str, Any]
 
@@ -62,7 +63,7 @@ class World:
 
     def feed(self, document: str, viewer: Viewer, **variables: Any) -> Feed:
         bound = self.preparer.bind_stream(*self.preparer.operation(document, None), variables, viewer)
-        return feed_of(bound, viewer, free_budget(), self.pool, self.preparer.marks.position, unsigned)
+        return feed_of(bound, viewer, free_budget(), self.pool, self.preparer.marks.position, unsigned, NO_PRESENCE)
 
     def let_through(self, feed: Feed) -> set[str]:
         """Returns the events that the stream's statement would look up."""
