@@ -187,6 +187,7 @@ async def _wire(
         replicas = Replicas(settings.direct_url, settings.database_replica_urls, settings.pool_size)
         stack.push_async_callback(replicas.close)
         await stack.enter_async_context(background(replicas.watch))
+    presence = StaffPresence(presences, database, identity)
     push_key = settings.push_key
     engine = Engine(
         schema,
@@ -199,7 +200,7 @@ async def _wire(
         links,
         written=bell.ring,
         replicas=replicas,
-        presence=StaffPresence(presences, database, identity),
+        presence=presence,
         push_public_key=None if push_key is None else push_key.public,
     )
     checking = FileWorker(database, files.store, settings.scanner, heard=bell.ear().wait, written=bell.ring)
@@ -209,7 +210,7 @@ async def _wire(
         checking.wake()
         bell.ring()
 
-    hub = Hub(database, settings.direct_url, bell, cursors)
+    hub = Hub(database, settings.direct_url, bell, cursors, presences)
     await stack.enter_async_context(background(hub.follow))
 
     def forget() -> None:
@@ -217,7 +218,7 @@ async def _wire(
         authenticator.forget()
 
     await stack.enter_async_context(background(lambda: keep_erasing(database, bell.ring, forget)))
-    live = LiveApplication(preparer, engine, authenticator, database, settings.origins, budgets)
+    live = LiveApplication(preparer, engine, authenticator, database, settings.origins, budgets, presence)
     connections = Connections(live.gone, settings.times.watch)
     await stack.enter_async_context(background(connections.watch))
     limits = ConnectionLimits(

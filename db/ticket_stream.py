@@ -220,6 +220,11 @@ class TicketFollowing(TicketChanges):
     def read(self, arguments: Arguments) -> Bound:
         return super().read({"filter": {"ids": [arguments["id"]]}})
 
+    def tickets(self, bound: Bound) -> Sequence[str]:
+        """The key of the ticket, alone."""
+        ids: Sequence[str] = self._filter(bound).values[0]
+        return ids
+
 
 @dataclass(frozen=True, eq=False)
 class TicketChangesPage(TicketChanges):

@@ -28,6 +28,8 @@ from db.postgres.outage import is_logged
 from db.postgres.pool import Database
 from pubsub.bell import Bell
 from pubsub.feed import Feed, Message
+from pubsub.presence import Presences
+from pubsub.presence_watch import PresenceWatch
 from pubsub.send_queue import QUEUE_BYTES_MAX
 from pubsub.subscriber import UNAVAILABLE, Subscriber, SubscriptionHandle, failing
 from pubsub.tail import Batch, Tail
@@ -112,11 +114,24 @@ class _Group:
         self.family = family
         self.subscribers: dict[_GroupSubscriber, SubscriptionHandle] = {}
         self._hub = hub
+        self._presence: PresenceWatch | None = None
+        if feed.presence is not None:
+            self._presence = PresenceWatch(hub.presences, feed.presence)
+            self._presence.watch(feed.present_on)
 
     def leave(self, entry: _GroupSubscriber) -> None:
         self.subscribers.pop(entry, None)
+        if self._presence is not None:
+            self._presence.leave(entry.subscriber)
         if not self.subscribers:
             self._hub.forget(self)
+            if self._presence is not None:
+                self._presence.end()
+
+    def show_presence(self, entry: _GroupSubscriber) -> None:
+        """Shows a subscriber whose replay is complete who is present, from now on."""
+        if self._presence is not None and entry in self.subscribers:
+            self._presence.enter(entry.subscriber)
 
     def deliver(self, batch: Batch, payload: bytes, position: StreamPosition) -> None:
         _DELIVERED.add(amount=len(self.subscribers))
@@ -200,8 +215,11 @@ class _Family:
 class Hub:
     """One for each process. Run `follow()` for as long as the process serves."""
 
-    def __init__(self, database: Database, database_url: str, bell: Bell, cursors: StreamCursors) -> None:
+    def __init__(
+        self, database: Database, database_url: str, bell: Bell, cursors: StreamCursors, presences: Presences
+    ) -> None:
         self.cursors = cursors
+        self.presences = presences
         self._database = database
         self._tail = Tail(database_url, bell, self._on_batch, self._on_changed_history)
         self._windows = Windows(self._tail, cursors)
@@ -330,6 +348,9 @@ class Hub:
             entry.deliver_now(await feed.ready(position.sealed(self.cursors), resumed=entry.resumed), position)
             entry.ready = True
         await entry.catch_up()
+        group = self._groups.get(feed.key)
+        if group is not None:
+            group.show_presence(entry)
 
     async def _replay(self, feed: Feed, entry: _GroupSubscriber, now: str) -> None:
         async with feed.quota.replays, self._replays:

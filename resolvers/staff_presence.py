@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import hmac
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -72,6 +73,11 @@ class StaffPresence:
             self._checking.add(task)
             task.add_done_callback(self._checking.discard)
         return await answer
+
+    async def seen(self, viewer: Viewer, tickets: Collection[str]) -> set[str]:
+        """Those of the tickets that the viewer sees."""
+        answers = await asyncio.gather(*(self.sees(viewer, ticket) for ticket in tickets))
+        return {ticket for ticket, sees in zip(tickets, answers, strict=True) if sees}
 
     async def _check(self, role: Role) -> None:
         await asyncio.sleep(GATHERED_SECONDS)

@@ -22,6 +22,7 @@ from db.compiler.fields import (
     Embedded,
     FileLink,
     GlobalId,
+    InMemory,
     Items,
     ItemsSource,
     MutationField,
@@ -122,6 +123,11 @@ def connection(
     """A page of an entity's rows: all of them, or those whose column `referenced_by` holds this row's id."""
     mapping = Many(entity, listing, referenced_by, roles=roles, scopes=scopes)
     return mapped(mapping, description, [*arguments, *PAGE_ARGUMENTS])
+
+
+def in_memory(description: str, *, roles: Roles) -> Any:
+    """A field of a message that no statement reads."""
+    return mapped(InMemory(roles=roles), description)
 
 
 def part(description: str) -> Any:

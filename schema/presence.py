@@ -7,9 +7,10 @@ from datetime import datetime
 import strawberry
 
 from db.enums import STAFF, ActorKind, PresenceState
+from pubsub.presence import SHOWN_MAX
 from resolvers import presence
 from schema.common import UserError
-from schema.fields import documented, given, mutation_in_memory, optional, part
+from schema.fields import documented, given, in_memory, mutation_in_memory, optional, part
 
 documented(PresenceState)
 
@@ -29,6 +30,18 @@ class Presence:
     viewer: PresentViewer = part("The one who is present.")
     state: PresenceState = part("What they do; if they are present several times, the highest of their states.")
     since: datetime = part("Since when they do it.")
+
+
+@strawberry.type(
+    description="Who of the staff is present on a ticket now. Sent after `StreamReady` if there is anybody, and when "
+    "that has changed, at most four times a second. Only admins and technicians may select its fields, and only those "
+    "who do get it. It has no cursor and is never replayed: until it comes, nobody is present."
+)
+class TicketPresence:
+    ticket_id: strawberry.ID = in_memory("The ticket's id.", roles=STAFF)
+    present: list[Presence] = in_memory(
+        f"The people, those who came first at the top, at most {SHOWN_MAX}. You are one of them.", roles=STAFF
+    )
 
 
 @strawberry.input(description="The presence to set.")

@@ -32,6 +32,7 @@ from schema.customer import Customer
 from schema.delivery import Delivery
 from schema.fields import argument, column, documented, embedded, global_id, items, mapped, one, part, stream_cursor
 from schema.note import Note
+from schema.presence import TicketPresence
 from schema.property import Property
 from schema.technician import Technician
 from schema.ticket import Ticket, TicketCounts, TicketFilter
@@ -190,7 +191,7 @@ TicketStreamMessage = Annotated[
     strawberry.union("TicketStreamMessage", description="A message of the subscription `ticketChanged`."),
 ]
 TicketFollowMessage = Annotated[
-    TicketChange | StreamReady | StreamReset,
+    TicketChange | TicketPresence | StreamReady | StreamReset,
     strawberry.union("TicketFollowMessage", description="A message of the subscription `ticketFollow`."),
 ]
 NoteStreamMessage = Annotated[

@@ -28,6 +28,7 @@ from pubsub.connections import Session
 from pubsub.feed import Feed
 from pubsub.windows import WindowFeed
 from resolvers.mutation import Origin
+from resolvers.staff_presence import StaffPresence
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class LiveApplication:
         database: Database,
         origins: Collection[str],
         budgets: Budgets,
+        presence: StaffPresence,
     ) -> None:
         self._preparer = preparer
         self._engine = engine
@@ -78,6 +80,7 @@ class LiveApplication:
         self._screenings = Screenings(database)
         self._origins = frozenset(origins)
         self._budgets = budgets
+        self._presence = presence
 
     def allows(self, origin: str, host: str) -> bool:
         """Whether a page of this origin may open a socket here."""
@@ -143,7 +146,8 @@ class LiveApplication:
                 return _answered(answer, info)
             bound = await self._preparer.bind_stream_in_steps(document, node, request.variables, viewer, charge)
             mark, sign = self._preparer.marks.position, self._engine.sign
-            feed = feed_of(bound, viewer, charge.budget, self._database, mark, sign, self._screenings)
+            shared = (self._database, mark, sign, self._screenings, self._presence)
+            feed = feed_of(bound, viewer, charge.budget, *shared)
             feed.quota.check(feed.key)
         except InvalidDocument as error:
             return _answered(refusal(error.errors, info.id, error.extension_code), info)

@@ -42,6 +42,7 @@ MUTATIONS = {
     "ticketAssign": "A",
     "ticketSetStatus": "ATC",
     "ticketResolve": "AT",
+    "presenceSet": "AT",
     "ticketsBulkUpdate": "A",
     "assignmentAdvance": "AT",
     "customerCreate": "A",
@@ -84,6 +85,8 @@ FIELDS = {
     "TicketEvent.customerLinked": "AT",
     "TicketChange.deliveries": "AT",
     **{f"Assignment.{name}": "AT" for name in ("offeredAt", "deliveredAt", "seenAt", "acceptedAt", "reason")},
+    "TicketPresence.ticketId": "AT",
+    "TicketPresence.present": "AT",
     "Ticket.chat": "ATS",
     "Ticket.deliveries": "AT",
     "Customer.accountNumber": "ATC",
@@ -121,6 +124,10 @@ SCOPES = {
     },
     ServiceScope.MAIL_GATEWAY: {"Query": set(), "Mutation": {"inboundEmailIngest"}, "Subscription": set()},
 }
+
+
+PRESENCE = "TicketPresence"
+"""A type of which only a subscription has fields."""
 
 
 class Scene:
@@ -251,7 +258,21 @@ async def test_each_restricted_field_is_allowed_as_on_the_page(scene: Scene) -> 
         document = f"query($id: ID!) {{ node(id: $id) {{ ... on {type_} {{ {selection} }} }} }}"
         return {"query": document, "variables": {"id": scene.ids[type_]}}
 
-    assert await allowed_by_server(scene, list(FIELDS), request) == FIELDS
+    fields = {name: roles for name, roles in FIELDS.items() if not name.startswith(f"{PRESENCE}.")}
+    assert await allowed_by_server(scene, list(fields), request) == fields
+
+
+async def test_each_field_of_presence_is_allowed_as_on_the_page(scene: Scene) -> None:
+    fields = [(name, roles) for name, roles in FIELDS.items() if name.startswith(f"{PRESENCE}.")]
+    assert fields
+    for role, viewer in scene.viewers.items():
+        async with live(viewer) as screen:
+            for name, allowed in fields:
+                field = {"present": "present { state }"}.get(name.partition(".")[2], name.partition(".")[2])
+                document = f"subscription($id: ID!) {{ ticketFollow(id: $id) {{ ... on {PRESENCE} {{ {field} }} }} }}"
+                await screen.subscribe(name, document, id=scene.ids["Ticket"])
+                first = await screen.receive()
+                assert first["type"] == ("next" if INITIALS[role] in allowed else "error"), (role, name)
 
 
 async def test_a_forbidden_mutation_changes_nothing(scene: Scene, database: Database) -> None:

@@ -522,6 +522,7 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
     await done("customerErase", customerId=(await done("customerCreate", **mia))["customer"]["id"])
     nobody = "tkt_00000000-0000-7000-8000-000000000000"
     await done("ticketsBulkUpdate", ticketIds=[ticket, nobody], priority="HIGH")
+    await done("presenceSet", ticketId=ticket, state="VIEWING")
     for mutation, input in (
         ("ticketCreate", {"subject": " ", "description": " "}),
         ("ticketUpdate", {"ticketId": nobody, "subject": "x"}),
@@ -531,6 +532,7 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
         ("ticketResolve", {"ticketId": ticket, "resolution": " "}),
         ("ticketsBulkUpdate", {"ticketIds": []}),
         ("noteAdd", {"ticketId": ticket, "body": ""}),
+        ("presenceSet", {"ticketId": nobody, "state": "EDITING"}),
         ("attachmentCreate", announced(b"panel", ticketId=nobody)),
         ("assignmentAdvance", {"assignmentId": declined, "to": "ACCEPTED"}),
         ("customerCreate", customer_input),

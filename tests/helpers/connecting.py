@@ -24,10 +24,12 @@ from pubsub.hub import Hub
 from pubsub.presence import Presences
 from pubsub.subscriber import Subscriber, SubscriptionHandle
 from pubsub.windows import WindowFeed
+from resolvers.staff_presence import StaffPresence
 from tests.helpers.budgets import free_budget
 from tests.helpers.wire import Wire, until
 
 VIEWER = Viewer(Role.ADMIN, "boss", "The Boss")
+NO_PRESENCE = cast(StaffPresence, None)  # of feeds that have no messages about presence
 TIMES = Times(init=10.0, admission=12.0, ping=20.0, silence=60.0, beat=15.0, watch=1.0)
 
 ANSWER, REFUSAL, FOLLOW = "query", "error", "subscription"

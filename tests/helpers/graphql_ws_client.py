@@ -39,7 +39,7 @@ OBJECT_CHANGES = {"CustomerChange", "PropertyChange", "TechnicianChange", "Artic
 """The types of messages of `customerChanged` and the like."""
 
 OF_STREAMS = {
-    *("Subscription", "TicketChange", "NoteAdded", "AuditEntryAdded", "StreamReady", "StreamReset"),
+    *("Subscription", "TicketChange", "TicketPresence", "NoteAdded", "AuditEntryAdded", "StreamReady", "StreamReset"),
     *OBJECT_CHANGES,
 }
 OF_WINDOWS = {"WindowSnapshot", "WindowPatch", "WindowInsert", "WindowMove", "WindowReplace", "WindowRemove"}

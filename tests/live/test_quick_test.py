@@ -34,6 +34,7 @@ from schema import graphql_schema, schema
 from tests.helpers.api import SCHEMA
 from tests.helpers.attached_files import unsigned
 from tests.helpers.budgets import free_budget
+from tests.helpers.connecting import NO_PRESENCE
 
 Filter: TypeAlias = dict[str, Any]
 
@@ -63,9 +64,8 @@ class World:
 
     def feed(self, document: str, viewer: Viewer, **variables: Any) -> Feed:
         bound = self.preparer.bind_stream(*self.preparer.operation(document, None), variables, viewer)
-        feed = feed_of(
-            bound, viewer, free_budget(), self.pool, self.preparer.marks.position, unsigned, Screenings(self.pool)
-        )
+        shared = (self.pool, self.preparer.marks.position, unsigned, Screenings(self.pool), NO_PRESENCE)
+        feed = feed_of(bound, viewer, free_budget(), *shared)
         assert isinstance(feed, Feed)
         return feed
 
