@@ -21,7 +21,7 @@ from collections.abc import Hashable, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
-from db.events.event import AUDIT_ROUTE
+from db.events.event import Entry
 from db.events.stream_cursor import Reset, StreamCursors, StreamPosition, check_position
 from db.metrics import Counter, Histogram
 from db.postgres.outage import is_logged
@@ -262,16 +262,16 @@ class Hub:
                     concerned[group.family].append(group)
             for family, groups in concerned.items():
                 waiting[family].append(_Waiting(event.id, batch, groups))
-        if batch.entries:
-            for family, groups in self._of_audit_trail().items():
-                waiting[family] += (_Waiting(entry, batch, groups) for entry in batch.entries)
+        for entry in batch.entries:
+            for family, groups in self._of_entry(entry).items():
+                waiting[family].append(_Waiting(entry.id, batch, groups))
         for family, events in waiting.items():
             family.add(events)
 
-    def _of_audit_trail(self) -> dict[_Family, list[_Group]]:
-        """The groups that the entries of the audit trail can concern, by family."""
+    def _of_entry(self, entry: Entry) -> dict[_Family, list[_Group]]:
+        """The groups that an entry of the audit trail can concern, by family."""
         found: defaultdict[_Family, list[_Group]] = defaultdict(list)
-        for group in self._by_route.get(AUDIT_ROUTE, ()):
+        for group in {group for route in entry.routes for group in self._by_route.get(route, ())}:
             found[group.family].append(group)
         return found
 

@@ -15,10 +15,12 @@ from callout.execution.cost import EVENT, STATEMENT
 from callout.execution.prepare import BoundStream
 from callout.execution.run import Sign
 from callout.live.feed_parts import before, family_of, is_shared, key_of
+from callout.live.screening import Screenings
 from callout.live.window_feed import TicketWindowFeed
 from db.compiler.fields import Constant
 from db.compiler.selection import Selection
-from db.enums import StreamResetReason
+from db.enums import Role, StreamResetReason
+from db.object_changes import ObjectChanges
 from db.postgres.pool import Database
 from db.ticket_stream import LiveValue, Reader, Stream
 from db.ticket_window import Window
@@ -30,13 +32,22 @@ MERGING_SECONDS: Final = 0.25
 
 
 def feed_of(
-    bound: BoundStream, viewer: Viewer, budget: Budget, database: Database, mark: str, sign: Sign
+    bound: BoundStream,
+    viewer: Viewer,
+    budget: Budget,
+    database: Database,
+    mark: str,
+    sign: Sign,
+    screenings: Screenings,
 ) -> Feed | WindowFeed:
     """Returns the feed of a subscription. `mark` is the placeholder for the cursor in the JSON that statements return,
     and `sign` puts the URLs of files into it."""
-    if isinstance(bound.selection.mapping, Stream):
+    mapping = bound.selection.mapping
+    if isinstance(mapping, ObjectChanges) and mapping.depends_on_tickets and viewer.role is Role.TECHNICIAN:
+        return ScreenedFeed(bound, viewer, budget, database, mark, sign, screenings)
+    if isinstance(mapping, Stream):
         return EventFeed(bound, viewer, budget, database, mark, sign)
-    if isinstance(bound.selection.mapping, Window):
+    if isinstance(mapping, Window):
         return TicketWindowFeed(bound, viewer, budget, database, mark, sign)
     return LiveValueFeed(bound, viewer, budget, database)
 
@@ -96,6 +107,29 @@ class EventFeed(Feed):
     def _said(self, type_: str, **values: str | bool) -> bytes:
         said = {field.key: _value(field, values) for field in self._selection.types[type_]}
         return self._before + orjson.dumps(said) + b"}}"
+
+
+class ScreenedFeed(EventFeed):
+    """The changes of objects that a technician sees on tickets. Entries about others cost no statement of theirs."""
+
+    def __init__(
+        self,
+        bound: BoundStream,
+        viewer: Viewer,
+        budget: Budget,
+        database: Database,
+        mark: str,
+        sign: Sign,
+        screenings: Screenings,
+    ) -> None:
+        super().__init__(bound, viewer, budget, database, mark, sign)
+        self._screenings = screenings
+
+    async def of_all(self, events: Sequence[str], feeds: Sequence[Self]) -> list[Message]:
+        mapping = self._selection.mapping
+        assert isinstance(mapping, ObjectChanges)
+        seen = await self._screenings.seen_by(self._viewer.id, mapping, events)
+        return await super().of_all(seen, feeds) if seen else []
 
 
 class LiveValueFeed(Feed):

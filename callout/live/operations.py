@@ -20,6 +20,7 @@ from callout.execution.request import GraphQLRequest
 from callout.execution.run import Engine
 from callout.http.context import RequestInfo
 from callout.live.feeds import feed_of
+from callout.live.screening import Screenings
 from db.errors import ClientError, RateLimited
 from db.postgres.outage import is_logged
 from db.postgres.pool import OUTAGE, Database
@@ -73,6 +74,7 @@ class LiveApplication:
         self._engine = engine
         self._authenticator = authenticator
         self._database = database
+        self._screenings = Screenings(database)
         self._origins = frozenset(origins)
         self._budgets = budgets
 
@@ -137,9 +139,8 @@ class LiveApplication:
                     answer = answer.extended(request, charge, info.trace_id)
                 return _answered(answer, info)
             bound = await self._preparer.bind_stream_in_steps(document, node, request.variables, viewer, charge)
-            feed = feed_of(
-                bound, viewer, charge.budget, self._database, self._preparer.marks.position, self._engine.sign
-            )
+            mark, sign = self._preparer.marks.position, self._engine.sign
+            feed = feed_of(bound, viewer, charge.budget, self._database, mark, sign, self._screenings)
             feed.quota.check(feed.key)
         except InvalidDocument as error:
             return _answered(refusal(error.errors, info.id, error.extension_code), info)

@@ -43,8 +43,49 @@ IMAGES: Final = f"""CROSS JOIN LATERAL jsonb_to_record(event.before) AS image_be
 
 
 AUDIT_ROUTE: Final = "audit"
-"""The route of the entries of the audit trail. Of these only the ids are read: they are few, so the streams' statement
-decides about each."""
+"""The route of all entries of the audit trail."""
+
+_OBJECTS: Final = frozenset({"CUSTOMER", "PROPERTY", "TECHNICIAN", "ARTICLE"})
+_CHANGES: Final = frozenset({"CREATED", "UPDATED", "ERASED"})
+
+ENTRY: Final = """json_build_array(event.id, event.object_kind, event.action, event.object_id,
+    event.after ->> 'customer_id', event.before -> 'published', event.after -> 'published')"""
+"""SQL for what `Entry.of` takes of `event`, an entry of the audit trail, as JSON."""
+
+
+def object_route(object: str) -> str:
+    """The route of the changes of an object, by its global id, or of all objects of a kind."""
+    return f"object:{object}"
+
+
+def owner_route(customer: str) -> str:
+    """The route of the changes of a customer's properties."""
+    return f"owner:{customer}"
+
+
+def published_route() -> str:
+    """The route of the changes of articles that were published before or are afterwards."""
+    return "published"
+
+
+class Entry(NamedTuple):
+    """An entry of the audit trail. No test in memory follows its routes: entries are few, so the streams' statements
+    decide about each."""
+
+    id: str
+    routes: frozenset[str]
+
+    @classmethod
+    def of(cls, id: str, kind: str, action: str, object_id: str, owner: str | None, *published: bool | None) -> Self:
+        """The entry with the values of `ENTRY`."""
+        routes = {AUDIT_ROUTE}
+        if kind in _OBJECTS and action in _CHANGES:
+            routes |= {object_route(kind), object_route(object_id)}
+            if kind == "PROPERTY":
+                routes.add(owner_route(str(owner)))
+            if any(published):
+                routes.add(published_route())
+        return cls(id, frozenset(routes))
 
 
 @dataclass(frozen=True, slots=True)

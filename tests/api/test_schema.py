@@ -248,6 +248,12 @@ def test_only_fields_that_may_be_missing_are_nullable(printed: GraphQLSchema) ->
             "TicketChange.ticket",
             "TicketChange.note",
             "TicketChange.attachment",
+            *(
+                "CustomerChange.customer",
+                "PropertyChange.property",
+                "TechnicianChange.technician",
+                "ArticleChange.article",
+            ),
             "TicketChangePage.reset",
             "TicketProgress.note",
         ),
