@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Self, TypeAlias
 
 from db.entities import TICKETS
-from db.enums import STAFF, ActorKind, Role
+from db.enums import STAFF, ActorKind, AuditObjectKind, Role
 from db.events.event import Event, Image
 from db.lists.criteria import Criteria
 from db.lists.in_memory import Test, all_hold
@@ -67,6 +67,10 @@ class StreamFilter:
             return was or matches(event.after) is not False
 
         return test
+
+    def depends_on(self, viewer: Viewer) -> frozenset[AuditObjectKind]:
+        """The kinds of other objects whose changes can change the list, though no ticket changes."""
+        return _CRITERIA.depends_on(self.shape, viewer.role)
 
     def test(self, viewer: Viewer) -> Test:
         """Whether a ticket with this image is in the viewer's list with the filter."""

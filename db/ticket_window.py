@@ -15,10 +15,12 @@ from graphql import print_ast
 from sqlalchemy import FromClause, any_, bindparam, func
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
 
+from db.compiler.fields import One
 from db.compiler.render import Compiled
 from db.compiler.selection import Arguments, Bound, Marks, Render, Selection
 from db.compiler.snippets import NO_ROW, OWN, Draft, NamedRow, Snippets
-from db.enums import Role
+from db.entities import ARTICLE, CUSTOMER, PROPERTY, TECHNICIAN
+from db.enums import AuditObjectKind, Role
 from db.events.position import NOW
 from db.events.stream_cursor import Unsettled
 from db.lists.order_in_memory import InMemoryOrder, Key
@@ -34,7 +36,16 @@ from db.viewer import Viewer
 SNAPSHOT, PATCH = "WindowSnapshot", "WindowPatch"
 """The types of the messages."""
 
-REFERENCES: Final = ("customer_id", "property_id", "technician_id")
+REFERENCES: Final = {"customer_id": CUSTOMER, "property_id": PROPERTY, "technician_id": TECHNICIAN}
+"""The columns of a ticket that refer to other objects."""
+
+_KINDS: Final = {
+    CUSTOMER.prefix: AuditObjectKind.CUSTOMER,
+    PROPERTY.prefix: AuditObjectKind.PROPERTY,
+    TECHNICIAN.prefix: AuditObjectKind.TECHNICIAN,
+    ARTICLE.prefix: AuditObjectKind.ARTICLE,
+}
+"""The entities whose changes the audit trail has, by the prefixes of their ids."""
 
 KEPT_MIN: Final = 10  # rows
 
@@ -196,9 +207,37 @@ def _arguments(field: Selection) -> set[str]:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownObjects:
+    """The kinds of other objects that a window shows: those that its tickets refer to, and `further` ones."""
+
+    referenced: frozenset[AuditObjectKind]
+    further: frozenset[AuditObjectKind]
+
+
+def shown_objects(root: Selection) -> ShownObjects:
+    referenced: set[AuditObjectKind] = set()
+    further: set[AuditObjectKind] = set()
+
+    def visit(fields: Sequence[Selection], *, of_ticket: bool) -> None:
+        for field in fields:
+            mapping = field.mapping
+            if isinstance(mapping, One | Many) and mapping.entity.prefix in _KINDS:
+                is_reference = of_ticket and isinstance(mapping, One) and mapping.column in REFERENCES
+                (referenced if is_reference else further).add(_KINDS[mapping.entity.prefix])
+            for below in field.types.values():
+                visit(below, of_ticket=False)
+
+    for edge in edge_selections(root).different:
+        for field in edge:
+            visit(field.fields if field.name == "node" else [], of_ticket=True)
+    return ShownObjects(frozenset(referenced), frozenset(further))
+
+
+@dataclass(frozen=True, slots=True)
 class WindowRow:
-    """A ticket of the list. `key` is None if the order cannot be told in memory; `edges` are the JSON of its edge, one
-    for each selection, or None beyond the page; `references` are the keys of its customer, property and technician."""
+    """A ticket of the list. `key` is None if the database alone can sort by the order; `edges` are the JSON of its
+    edge, one for each selection, or None beyond the page; `references` are the global ids of its customer, property and
+    technician."""
 
     id: str
     key: Key | None
@@ -258,5 +297,7 @@ class WindowReader:
             record["id"],
             None if self.order is None else self.order.key(record.__getitem__),
             None if None in edges else edges,
-            frozenset(record[name] for name in REFERENCES if record[name] is not None),
+            frozenset(
+                f"{entity.prefix}_{record[name]}" for name, entity in REFERENCES.items() if record[name] is not None
+            ),
         )

@@ -18,7 +18,7 @@ from functools import partial
 from time import monotonic
 from typing import Final
 
-from db.events.event import Event
+from db.events.event import Entry, Event
 from db.events.stream_cursor import StreamCursors, StreamPosition
 from db.metrics import Counter
 from db.postgres.outage import is_logged
@@ -40,8 +40,8 @@ class WindowFeed(ABC):
     """What a group of subscribers to a window shares: the list as they have it, and how its messages are made.
 
     Feeds with equal keys are interchangeable, so their subscribers form one group. Every event that can concern the
-    window has one of its `routes` and passes its `quick_test`. `quota` is that of the viewer for whom the feed was
-    made. `position` is that of the list.
+    window has one of its `routes` and passes its `quick_test`, and every entry of the audit trail has one of them.
+    `quota` is that of the viewer for whom the feed was made. `position` is that of the list.
     """
 
     key: Hashable
@@ -60,6 +60,10 @@ class WindowFeed(ABC):
     async def update(self, events: Sequence[Event], now: str) -> bytes | None:
         """Brings the list to the position `now`, before which these events are new. Returns and raises the same. If it
         raises, it is called again with the same events."""
+
+    @abstractmethod
+    def depends_on(self, entry: Entry) -> bool:
+        """Whether the change of an object can change the list, or what it shows."""
 
     @abstractmethod
     def snapshot(self) -> bytes:
@@ -210,13 +214,20 @@ class Windows:
             group.enter(subscriber)
 
     def take(self, batch: Batch) -> None:
-        """Gives each event to the windows that it can concern."""
+        """Gives each event to the windows that it can concern, and has those read again that show a changed object."""
         if not self._groups:
             return
         for event in batch.events:
-            for group in {group for route in event.routes for group in self._by_route.get(route, ())}:
+            for group in self._on(event.routes):
                 if group.feed.quick_test(event):
                     group.add(event)
+        for entry in batch.entries:
+            for group in self._on(entry.routes):
+                if group.feed.depends_on(entry):
+                    group.reread()
+
+    def _on(self, routes: frozenset[str]) -> set[_Window]:
+        return {group for route in routes for group in self._by_route.get(route, ())}
 
     def begin_anew(self) -> None:
         """Continues in a changed history."""

@@ -20,11 +20,11 @@ from callout.execution.prepare import BoundStream
 from callout.execution.run import Sign
 from callout.live.feed_parts import is_shared, key_of
 from callout.live.window_messages import WindowMessages
-from db.events.event import Event
+from db.events.event import Entry, Event, object_route
 from db.events.position import Position, Snapshot
 from db.events.stream_cursor import Unsettled
 from db.postgres.pool import Database
-from db.ticket_window import CompiledWindow, Window, WindowReader, WindowRow, selects_total
+from db.ticket_window import CompiledWindow, Window, WindowReader, WindowRow, selects_total, shown_objects
 from db.viewer import Viewer
 from pubsub.kept_list import KeptList
 from pubsub.operations import Insert, Move, Operation, Remove, Replace, operations
@@ -46,7 +46,9 @@ class TicketWindowFeed(WindowFeed):
         assert isinstance(compiled, CompiledWindow)
         filter = mapping.filter(bound.bounds[0])
         self.key = key_of(bound, viewer)
-        self.routes = filter.routes(viewer)
+        shown, others = shown_objects(bound.selection), filter.depends_on(viewer)
+        self.routes = filter.routes(viewer) | set(map(object_route, shown.referenced | shown.further | others))
+        self._objects = frozenset(map(object_route, shown.further | others))
         self.quick_test = filter.quick_test(viewer)
         self.quota = budget.live
         self.position = ""
@@ -118,6 +120,10 @@ class TicketWindowFeed(WindowFeed):
     def _points_of(self, rows: int) -> float:
         """The price of reading this many of the window's rows."""
         return min(self._points, STATEMENT + self._points * rows / self._size)
+
+    def depends_on(self, entry: Entry) -> bool:
+        references = (id for row in self._rows or () for id in row.references)
+        return not entry.routes.isdisjoint(self._objects) or any(object_route(id) in entry.routes for id in references)
 
     def _patch(self, rows: Sequence[WindowRow], total: int) -> bytes | None:
         """The patch that leads to these rows, which are shown from now on; None if nothing has changed."""

@@ -13,7 +13,7 @@ from graphql import is_object_type
 
 from tests.helpers.api import SCHEMA, Api
 from tests.helpers.graphql_ws_client import OF_WINDOWS, WITHIN, following, live
-from tests.helpers.live_lists import LIVE, Company, LiveList, random_filter, random_order, showing
+from tests.helpers.live_lists import LIVE, Company, LiveList, Screen, random_filter, random_order, showing
 
 BY_PRIORITY = [{"field": "PRIORITY", "direction": "DESC"}, {"field": "UPDATED_AT", "direction": "DESC"}]
 
@@ -208,3 +208,38 @@ async def test_a_window_counts_as_what_its_first_page_costs(api: Api) -> None:
         assert error["extensions"]["code"] == "LIMIT_EXCEEDED" and "objects" in error["message"]
         await socket.subscribe("2", document, first=10)
         assert "edges" in await socket.next()
+
+
+async def test_a_change_of_what_the_rows_refer_to_is_shown_too(api: Api) -> None:
+    """No ticket changes, so there is no event of one; the audit trail has the change."""
+    technician, customer = await api.new_technician(name="Ann"), await api.new_customer(name="Before")
+    place = await api.new_property(customer, address="1 Xylophone Road")
+    ticket = await api.new_ticket(customerId=customer, technicianId=technician, propertyId=place)
+    await api.done("ticketResolve", "ticket { id }", ticketId=ticket, resolution="Tuned it.")
+    article = (await api.done("articleCreateFromTicket", "article { id }", ticketId=ticket))["article"]["id"]
+    document = LIVE.replace("customer { id name }", "customer { id name } article { problem }")
+    mine = {"assignee": {"technicianId": technician}}
+    async with (
+        showing(api, filter=mine) as screen,
+        live(api) as socket,
+        showing(api, filter={"search": "xylophone"}, first=1) as found,
+        showing(api, filter=mine | {"not": {"assignee": {"inactive": True}}}) as active,
+        showing(api, filter={"customerId": await api.new_customer()}) as others,
+    ):
+        await socket.subscribe("1", document, filter=mine)
+        articled = Screen(api, {"filter": mine}, socket)
+        await articled.next()
+        await api.done("customerUpdate", "customer { id }", customerId=customer, name="After")
+        assert await screen.next() == ["Replace"]
+        assert screen.edges[0]["node"]["customer"]["name"] == "After"
+        assert [await found.next(), await articled.next()] == [["Replace"], ["Replace"]]
+        await api.done("propertyUpdate", "property { id }", propertyId=place, address="1 Marimba Road")
+        assert await found.next() == ["Remove"]
+        await api.done("articleUpdate", "article { id }", articleId=article, problem="It hums.")
+        while articled.edges[0]["node"]["article"]["problem"] != "It hums.":
+            await articled.next()
+        await api.done("technicianUpdate", "technician { id }", technicianId=technician, active=False)
+        while active.ids:
+            await active.next()
+        assert active.shown == await active.listed()
+        await others.socket.quiet(0.6)

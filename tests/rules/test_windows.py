@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from db.events.event import Event, Image
+from db.events.event import Entry, Event, Image
 from db.events.stream_cursor import StreamCursors
 from pubsub import windows
 from pubsub.quota import Quota
@@ -56,6 +56,9 @@ class CountingFeed(WindowFeed):
     def _fail(self) -> None:
         if self.failures:
             raise self.failures.pop(0)
+
+    def depends_on(self, entry: Entry) -> bool:
+        return "shown" in entry.routes
 
     def snapshot(self) -> bytes:
         return f"{self.content}".encode()
@@ -109,6 +112,10 @@ class Scene:
         subscription = SubscriptionHandle(self.tail, self.feed.quota, self.feed.key)
         await self.windows.join(self.feed, reader, subscription)
         return subscription
+
+    def change(self, *routes: str) -> None:
+        """An entry of the audit trail arrives."""
+        self.windows.take(Batch(1, "5:5:/0", "5:5:/0", [], [Entry("1", frozenset(routes))]))
 
     def happen(self, *kinds: str) -> None:
         self.number += 1
@@ -173,6 +180,19 @@ async def test_everybody_gets_a_snapshot_after_a_change_of_history(scene: Scene)
     scene.windows.begin_anew()
     await reader.has("0", "0 to 1", "1")
     assert scene.feed.reads == 2
+
+
+async def test_a_change_of_an_object_has_only_the_windows_read_again_that_show_it(scene: Scene) -> None:
+    reader = Reader()
+    await scene.join(reader)
+    await reader.has("0")
+    for content, routes in enumerate(({"all"}, {"shown"})):
+        scene.change(*routes)
+        scene.happen("UPDATED")  # by the time that its patch arrives, the change has been dealt with
+        await until(lambda content=content: scene.feed.content == content + 1)  # type: ignore[misc]
+        assert scene.feed.reads == 1
+    scene.change("all", "shown")
+    await until(lambda: scene.feed.reads == 2)
 
 
 async def test_a_look_up_that_fails_is_repeated_with_the_same_events(scene: Scene) -> None:
