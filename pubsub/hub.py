@@ -123,6 +123,9 @@ class _GroupSubscriber:
     def cursor(self, cursors: StreamCursors) -> str | None:
         return None if self.position is None else self.position.sealed(cursors)
 
+    def event(self) -> str | None:
+        return None if self.position is None or self.position.until is None else self.position.event
+
     async def catch_up(self) -> None:
         """Delivers the messages held back, at the subscriber's pace; from then on messages are delivered directly."""
         while self._held:
@@ -143,6 +146,9 @@ class SubscriptionHandle:
         self.leave: Callable[[], None] = lambda: None
         self.cursor: Callable[[], str | None] = lambda: None
         """Returns the stream cursor of the last message delivered; None if there is none, or the feed is not
+        resumable."""
+        self.event: Callable[[], str | None] = lambda: None
+        """Returns the id of the event of the last message delivered; None if there is none, or the feed is not
         resumable."""
         self._tail = tail
         tail.listen()
@@ -364,6 +370,7 @@ class Hub:
         subscription.leave = partial(group.leave, entry)
         if feed.resumable:
             subscription.cursor = partial(entry.cursor, self.cursors)
+            subscription.event = entry.event
         return self._tail.position
 
     async def _join_again(self, feed: Feed, entry: _GroupSubscriber, now: str) -> None:
