@@ -43,6 +43,7 @@ from callout.http.guard import RequestGuard, on_http_exception
 from callout.http.ide import Ide
 from callout.http.ide import files as files_of_ide
 from callout.http.uploads import Uploads
+from callout.live.device_streams import StreamReceipts
 from callout.live.event_stream import EventStreams
 from callout.live.operations import LiveApplication
 from callout.live.stream_tickets import StreamTickets, TicketOffice
@@ -230,6 +231,8 @@ async def _wire(
         ide = Ide(None if settings.production else IdeToken(settings, database))
     url = settings.direct_url
     await stack.enter_async_context(background(lambda: authenticator.follow_revocations(url, connections.check_soon)))
+    receipts = StreamReceipts(database)
+    await stack.enter_async_context(background(receipts.write))
     state = DatabaseState(database)
     stack.push_async_callback(state.close)
     exposition = Exposition(Observed(database, hub, connections, bell, code, replicas), state)
@@ -254,7 +257,7 @@ async def _wire(
         ),
         uploads=Uploads(database, files, links, budgets, arrived),
         downloads=Downloads(database, files, links, budgets),
-        sockets=Sockets(live, hub, connections, settings.times, access_log, presences),
+        sockets=Sockets(live, hub, connections, settings.times, access_log, presences, receipts),
         event_streams=EventStreams(live, hub, connections, settings.times, tickets),
         stream_tickets=TicketOffice(authenticator, tickets),
     )

@@ -17,8 +17,9 @@ NEW_OFTEN: Final = "Not sent: the device was notified of enough new tickets with
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """How many notices the device had before, with those that wait: of answers on the ticket and to all of its
-    customer's in the hour before, and of new tickets in the time of a summary."""
+    """How many notices were queued for the device before, sent or not: of answers on the ticket, and on any of its
+    customer's, in the hour before; and of new tickets in the time of a summary. What its stream has delivered does not
+    count."""
 
     of_ticket: int = 0
     of_customer: int = 0

@@ -96,6 +96,9 @@ class _GroupSubscriber:
     def cursor(self, cursors: StreamCursors) -> str | None:
         return None if self.position is None else self.position.sealed(cursors)
 
+    def event(self) -> str | None:
+        return None if self.position is None or self.position.until is None else self.position.event
+
     async def catch_up(self) -> None:
         """Delivers the messages held back, at the subscriber's pace; from then on messages are delivered directly."""
         while self._held:
@@ -331,6 +334,7 @@ class Hub:
         subscription.leave = partial(group.leave, entry)
         if feed.resumable:
             subscription.cursor = partial(entry.cursor, self.cursors)
+            subscription.event = entry.event
         return self._tail.position
 
     async def _join_again(self, feed: Feed, entry: _GroupSubscriber, now: str) -> None:

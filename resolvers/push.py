@@ -60,7 +60,7 @@ async def set_subscription(call: Call, input: Input) -> Outcome:
     if channel is None:
         raise Refused(MutationError(UserErrorCode.NOT_ALLOWED, "This server sends no notices to devices."))
     checks = Checks()
-    device = checks.line(input["deviceId"], limits.DEVICE_ID_MAX, "deviceId")
+    device = _device(input["deviceId"], checks)
     endpoint = _endpoint(input["endpoint"], checks)
     if endpoint and checks.accepts("endpoint") and (objection := channel.objection(endpoint)):
         checks.object_to(UserErrorCode.INVALID, objection, "endpoint")
@@ -86,7 +86,7 @@ async def set_subscription(call: Call, input: Input) -> Outcome:
 async def remove_subscription(call: Call, input: Input) -> Outcome:
     """Notify the device no more, as when its owner signs out. Raises `Refused` if it was not notified."""
     checks = Checks()
-    device = checks.line(input["deviceId"], limits.DEVICE_ID_MAX, "deviceId")
+    device = _device(input["deviceId"], checks)
     checks.finish()
     async with call.transaction() as transaction:
         removed = await transaction.fetchrow(_REMOVE, owner_of(call.viewer), device)
@@ -111,6 +111,13 @@ async def end_of_technician(transaction: Queryable, technician_id: str) -> None:
 async def acknowledge(database: Queryable, delivery_id: str) -> None:
     """Note that the device has the notice. It does nothing more for one that is acknowledged already, or is no more."""
     await database.execute(_ACKNOWLEDGE, delivery_id)
+
+
+def _device(given: str, checks: Checks) -> str:
+    name = checks.line(given, limits.DEVICE_ID_MAX, "deviceId")
+    if not name.isprintable() and checks.accepts("deviceId"):
+        checks.object_to(UserErrorCode.INVALID, "Device id must consist of visible characters.", "deviceId")
+    return name
 
 
 def _endpoint(given: str, checks: Checks) -> str:

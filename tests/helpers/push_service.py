@@ -11,7 +11,7 @@ import os
 import ssl
 import threading
 import time
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -30,7 +30,8 @@ from callout.settings import Settings
 from db.enums import DeliveryChannel
 from db.postgres.pool import Database
 from notifiers.links import TicketLinks
-from notifiers.vapid import VapidKey
+from notifiers.notification import PushTarget
+from notifiers.vapid import VapidKey, encoded
 from notifiers.web_push import WebPush
 from notifiers.worker import Pace
 from pubsub.bell import Bell
@@ -90,23 +91,28 @@ class Device:
         self.endpoint = f"{service.origin}/push/{name}"
         self._private = ec.generate_private_key(ec.SECP256R1())
         self._secret = os.urandom(16)
-        self.shown: list[dict[str, Any]] = []
 
     @property
     def input(self) -> dict[str, str]:
         """The input of `pushSubscriptionSet`."""
+        target = self.target
+        return {
+            "deviceId": self.id,
+            "endpoint": target.endpoint,
+            "p256dh": encoded(target.p256dh),
+            "auth": encoded(target.auth),
+        }
+
+    @property
+    def target(self) -> PushTarget:
         point = self._private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-        return {"deviceId": self.id, "endpoint": self.endpoint, "p256dh": text(point), "auth": text(self._secret)}
+        return PushTarget(self.endpoint, point, self._secret)
 
     def read(self, pushed: Pushed) -> dict[str, Any]:
         """The notice, decrypted."""
         content = http_ece.decrypt(pushed.body, private_key=self._private, auth_secret=self._secret)
         notice: dict[str, Any] = json.loads(content)
         return notice
-
-
-def text(data: bytes) -> str:
-    return urlsafe_b64encode(data).decode().rstrip("=")
 
 
 @contextmanager
