@@ -7,7 +7,7 @@ from sqlalchemy import FromClause, Text, and_, case, cast, exists, false, func, 
 from sqlalchemy.dialects.postgresql import UUID, aggregate_order_by, array
 
 from db.entities import CUSTOMER, DELIVERY, PROPERTY, TECHNICIAN, TICKET
-from db.enums import STAFF, ActorKind, Role
+from db.enums import STAFF, ActorKind, Role, TicketEventKind
 from db.limits import EVENT_DELIVERIES_MAX
 from db.sql import EMPTY, Condition, Expression, Row
 from db.ticket_stream import image_of
@@ -100,6 +100,17 @@ def customer_linked(row: Row, viewer: ViewerParameter) -> Expression:
     """Whether the event linked the ticket to its customer by what was typed with it."""
     was, now = (func.coalesce(image["customer_linked"].as_boolean(), false()) for image in (row.c.before, row.c.after))
     return and_(now, not_(was))
+
+
+def assignment_id(row: Row, viewer: ViewerParameter) -> Expression:
+    """The key of the assignment that the event began or advanced; null if it did neither."""
+    kinds = (TicketEventKind.ASSIGNMENT_ADVANCED, TicketEventKind.ASSIGNMENT_OVERDUE)
+    advanced = row.c.kind.in_([literal_column(f"'{kind}'", row.c.kind.type) for kind in kinds])
+    was, now = (
+        func.concat(*(image[name].astext for name in ("assignment_id", "assignment_state")))
+        for image in (row.c.before, row.c.after)
+    )
+    return case((or_(advanced, was != now), cast(row.c.after["assignment_id"].astext, UUID(as_uuid=False))))
 
 
 def deliveries(row: Row, viewer: ViewerParameter) -> FromClause:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import strawberry
 
 from db.audit_stream import AuditAdditions
-from db.entities import ARTICLE, ATTACHMENT, AUDIT_ENTRY, CUSTOMER, NOTE, PROPERTY, TECHNICIAN, TICKET
+from db.entities import ARTICLE, ASSIGNMENT, ATTACHMENT, AUDIT_ENTRY, CUSTOMER, NOTE, PROPERTY, TECHNICIAN, TICKET
 from db.entity import Entity
 from db.enums import (
     ADMINS,
@@ -25,6 +25,7 @@ from db.object_changes import ArticleChanges, CustomerChanges, PropertyChanges, 
 from db.ticket_stream import Imaged, LiveValue, NoteAdditions, TicketChanges, TicketChangesPage, TicketFollowing
 from resolvers import event, ticket_fields
 from schema.article import Article
+from schema.assignment import Assignment
 from schema.attachment import Attachment
 from schema.audit import AUDIT_FILTER, AuditEntry
 from schema.common import Actor
@@ -89,6 +90,12 @@ class TicketChange:
         ATTACHMENT,
         "attachment_id",
         "The attachment that became READY or REJECTED by the event; null if none did, or one that you cannot see.",
+    )
+    assignment: Assignment | None = one(
+        ASSIGNMENT,
+        event.assignment_id,
+        "The assignment that the event began or advanced, as it is now; null if the event did neither, or if you "
+        "cannot see the assignment.",
     )
     deliveries: list[Delivery] = items(
         event.deliveries,

@@ -248,7 +248,8 @@ def test_only_fields_that_may_be_missing_are_nullable(printed: GraphQLSchema) ->
         *("Identity.technician", "Identity.customer", "Identity.revokedAt"),
         *("TicketTracking.resolution", "TicketTracking.resolvedAt", "TicketTracking.closedAt"),
         *("Note.senderVerified", "Note.quoted", "Ticket.senderVerified", "TicketEvent.attachment"),
-        *("Ticket.assignment", "Assignment.ticket", "Assignment.technician", "Assignment.eta", "Assignment.reason"),
+        *("TicketEvent.assignment", "TicketChange.assignment", "Ticket.assignment"),
+        *("Assignment.ticket", "Assignment.technician", "Assignment.eta", "Assignment.reason"),
         *(f"Assignment.{name}At" for name in ("delivered", "seen", "accepted", "enRoute", "onSite", "left")),
         *(f"Attachment.{name}" for name in ("note", "width", "height", "url", "thumbnailUrl", "rejectedBecause")),
         *("PageInfo.startCursor", "PageInfo.endCursor", "Viewer.technician", "Viewer.customer"),
@@ -483,7 +484,7 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
     await database.execute("UPDATE attachments SET width = 4, height = 3, thumbnail = sha256 WHERE state = 'READY'")
     _, url = await announce(api, b"door", ticketId=ticket)
     assert (await patch(api, url, 0, b"roof")).status_code == 422
-    document = """query($id: ID!) { ticket(by: {id: $id}) { history(last: 5) { nodes { attachment { id } } }
+    document = """query($id: ID!) { ticket(by: {id: $id}) { history(last: 9) { nodes { attachment { id } assignment { id } } }
         attachments { nodes { rejectedBecause } } } }"""
     await answers.answer(api, document, {"id": ticket})
     await done("ticketResolve", ticketId=ticket, resolution="Replaced the battery.")
@@ -648,10 +649,12 @@ async def _ask_everything(answers: Answers, viewer: Api, role: Role, reference: 
         default = "(first: 3)" if "first" in field.args else ""
         for declared, given, variables in arguments.get(name, [("", default, {})]):
             depth = {"node": 0, "nodes": 0, "_entities": 0, "ticket": 2}.get(name, 1)
-            # Tickets below tickets, and excerpts, are too many in most documents; these show that they conform.
+            # Tickets below tickets, assignments there and excerpts are too many in most documents; others show that they
+            # conform.
             tickets_below, excerpts = name == "tickets" and "text" not in given, name == "articles" or "text" in given
             without = [] if tickets_below else ["followUps", "followUpOf"]
             without += [] if excerpts else ["excerpt"]
+            without += ["assignment"] if name == "ticket" else []
             document = Everything(role, *without).of(f"query{declared}", name, given, depth)
             await answers.answer(viewer, document, variables)
             asked += 1

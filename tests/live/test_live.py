@@ -331,7 +331,7 @@ async def test_every_field_of_a_stream_has_a_value_of_its_type(api: Api) -> None
         ... on NoteAdded { cursor note { id body ticket { id } author { name } } }
         ... on StreamReady { cursor } ... on StreamReset { cursor reason } } }"""
     added = """subscription($ticket: ID!) { ticketFollow(id: $ticket) { __typename
-        ... on TicketChange { note { id } attachment { id } deliveries { id } } } }"""
+        ... on TicketChange { note { id } attachment { id } assignment { id } deliveries { id } } } }"""
     entries = """subscription { auditEntryAdded { __typename ... on AuditEntryAdded { cursor entry { id } } } }"""
     ticket = await api.new_ticket()
     async with following(api, after="nonsense") as screen:
