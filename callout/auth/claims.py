@@ -156,8 +156,8 @@ def _is_true(value: object) -> bool:
 
 
 def _scope(claims: Mapping[str, Any], mapping: ClaimMapping, role: Role) -> ServiceScope | None:
-    """Only our own tokens may have none, which is every scope: issuers whose claims are those of Callout have issued such
-    tokens since before there were scopes."""
+    """Only our own tokens may have none, which is every scope: issuers whose claims are those of Callout have issued
+    such tokens since before there were scopes."""
     claim = _first(claims, mapping.service_scope)
     if claim is None:
         if role is Role.SERVICE and mapping is not OWN:
