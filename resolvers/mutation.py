@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import asyncpg
 from sqlalchemy import FromClause, Text
@@ -13,9 +13,9 @@ from sqlalchemy.dialects.postgresql import JSON
 
 from db.enums import DeliveryChannel, DocumentedEnum, Role
 from db.errors import Forbidden
-from db.events.log import Part
-from db.postgres.pool import LOST, WITHOUT_EFFECT, Connection, Database
-from db.postgres.statement import Queryable
+from db.events.log import PLAIN, Origin, Part
+from db.postgres.pool import LOST, WITHOUT_EFFECT, Connection
+from db.postgres.statement import Queryable, Transactional
 from db.sql import Row, json_rows
 from db.viewer import Viewer
 from db.visibility import ViewerParameter
@@ -32,6 +32,11 @@ Transaction: TypeAlias = Connection
 
 Input: TypeAlias = Mapping[str, Any]
 """A mutation's input, coerced, under the schema's field names. A field that the client has not sent is absent."""
+
+
+def without_key(input: Input) -> dict[str, Any]:
+    """The input without its idempotency key."""
+    return {name: value for name, value in input.items() if name != "idempotencyKey"}
 
 
 class UserErrorCode(DocumentedEnum):
@@ -68,13 +73,17 @@ class MutationError:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """A mutation's result: the key of its object, which the payload reads again; the errors, if it was refused; and
-    `extra` values that only this mutation's payload shows. `answer` is the payload's JSON, if it has been read by the
-    statement that wrote the object."""
+    `extra` values that only this mutation's payload shows. `unkept` are more of these, such as secrets, that are not
+    kept for a repetition of the request. `answer` is the payload's JSON, if it has been read by the statement that
+    wrote the object. `repeated` says that all was there already, because the request, or one with the same effect, had
+    been carried out before."""
 
     object_id: str | None = None
     errors: tuple[MutationError, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+    unkept: Mapping[str, Any] = field(default_factory=dict)
     answer: bytes | None = None
+    repeated: bool = False
 
 
 class Refused(Exception):
@@ -87,21 +96,30 @@ class Refused(Exception):
         self.object_id = object_id
 
 
+class Keeping(Protocol):
+    """The transaction of a call with an idempotency key (`resolvers/idempotency.py`)."""
+
+    async def at_once(self, write: Callable[[Queryable, Part], Awaitable[T | None]]) -> T | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One call of a mutation: the viewer, the database, the notification channels, how to recognise our own mail, and
     the files. `links` makes the URLs of files; None if there is no client to use them.
     `answer` makes the part that reads the payload in the statement that writes the ticket with this key; None if the
-    payload must be read afterwards. `client` is the address that the request came from, or None."""
+    payload must be read afterwards. `client` is the address that the request came from, or None. `origin` is what the
+    request says about itself, and `keeping` keeps its idempotency key, if it has one."""
 
     viewer: Viewer
-    database: Database
+    database: Transactional
     channels: Mapping[DeliveryChannel, Channel]
     own_mail: OwnMail
     files: Files
     links: FileLinks | None = None
     answer: Callable[[str], Part | None] = lambda ticket_id: None
     client: str | None = None
+    origin: Origin = PLAIN
+    keeping: Keeping | None = None
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:

@@ -19,6 +19,7 @@ from schema.api_key import ApiKeyMutations, ApiKeyQueries
 from schema.article import ArticleMutations, ArticleQueries
 from schema.attachment import Attachment, AttachmentMutations
 from schema.audit import AuditQueries
+from schema.command import CommandMutations
 from schema.customer import CustomerMutations, CustomerQueries
 from schema.delivery import DeliveryMutations, DeliveryQueries
 from schema.event import TicketEvent
@@ -66,6 +67,7 @@ class Mutation(
     TechnicianMutations,
     ArticleMutations,
     AttachmentMutations,
+    CommandMutations,
     DeliveryMutations,
     SupportSettingsMutations,
     ApiKeyMutations,

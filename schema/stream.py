@@ -11,7 +11,7 @@ from db.audit_stream import AuditAdditions
 from db.entities import AUDIT_ENTRY, NOTE, TICKET
 from db.enums import ADMINS, CHATBOTS, StreamResetReason, TicketChangeKind, TicketEventKind
 from db.limits import PAGE_DEFAULT, PAGE_MAX
-from db.ticket_stream import Imaged, LiveValue, NoteAdditions, TicketChanges, TicketChangesPage
+from db.ticket_stream import Imaged, LiveValue, NoteAdditions, OwnKey, TicketChanges, TicketChangesPage
 from resolvers import event, ticket_fields
 from schema.audit import AUDIT_FILTER, AuditEntry
 from schema.common import Actor
@@ -64,7 +64,16 @@ class TicketChange:
         "The names of the fields that changed; empty for a new ticket, for a note, and if you cannot see the ticket.",
     )
     actor: Actor = embedded("actor_", "The person or program that caused the event.")
-    at: datetime = column("at", "When the event occurred.")
+    at: datetime = column("at", "When the event occurred, by the server's clock.")
+    occurred_at: datetime | None = column(
+        "occurred_at",
+        "When it was done, if that was on a device that was offline, as the device says; null otherwise.",
+    )
+    key: str | None = mapped(
+        OwnKey(),
+        "The idempotency key of your request that caused the event, so that you recognise it; null if it was somebody "
+        "else's, or had none.",
+    )
 
 
 @strawberry.type(description="Sent when a note is added to the ticket.")

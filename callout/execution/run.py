@@ -58,6 +58,7 @@ from notifiers.notification import Channel
 from resolvers.file_links import FileLinks
 from resolvers.files import Files
 from resolvers.guesses import Guesses
+from resolvers.idempotency import carry_out
 from resolvers.mutation import Call, Outcome, Refused
 
 logger = logging.getLogger(__name__)
@@ -183,12 +184,13 @@ class Engine:
             call = Call(
                 viewer, self._database, self._channels, self._own_mail, self._files, self._links, answer, client
             )
-            outcome = await _done(mapping, call, read.given)
+            outcome = await _done(mapping, read.field.selection.name, call, read.given)
             self._written()
             if outcome.answer is not None:
                 return outcome.answer
             errors = [error.as_json() for error in outcome.errors]
-            arguments = compiled.with_outcome(arguments, outcome.object_id, errors, outcome.extra)
+            extra = {**outcome.extra, **outcome.unkept} if outcome.unkept else outcome.extra
+            arguments = compiled.with_outcome(arguments, outcome.object_id, errors, extra)
         ((found, *position),) = await self._rows(compiled, arguments, mapping)
         document: bytes | None = found
         if document is None or not position:
@@ -270,8 +272,13 @@ class OrdinaryContext:
         return None if document == b"null" else orjson.Fragment(document)
 
 
-async def _done(mutation: MutationField, call: Call, given: Mapping[str, Any]) -> Outcome:
+async def _done(mutation: MutationField, name: str, call: Call, given: Mapping[str, Any]) -> Outcome:
     try:
+        if mutation.around is not None:
+            async with mutation.around(call):
+                return await carry_out(call, name, mutation, given)
+        if "idempotencyKey" in given or "occurredAt" in given:
+            return await carry_out(call, name, mutation, given)
         outcome: Outcome = await mutation.handler(call, given)
         return outcome
     except Refused as refused:

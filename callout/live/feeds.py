@@ -34,9 +34,9 @@ def feed_of(bound: BoundStream, viewer: Viewer, budget: Budget, database: Databa
 
 
 def _is_shared(bound: BoundStream, viewer: Viewer) -> bool:
-    """Whether the feed is the same for all admins: they have the same rights, but the URLs of files are made for
-    one."""
-    return viewer.role is Role.ADMIN and not bound.compiled.has_links
+    """Whether the feed is the same for all admins: they have the same rights, but the URLs of files and the keys of
+    requests are for one."""
+    return viewer.role is Role.ADMIN and not bound.compiled.is_personal
 
 
 def _family(bound: BoundStream, viewer: Viewer) -> Hashable:

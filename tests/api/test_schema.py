@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -240,6 +241,9 @@ def test_only_fields_that_may_be_missing_are_nullable(printed: GraphQLSchema) ->
         *(f"ApiKey.{name}" for name in ("scope", "createdBy", "creatorSubject", "expiresAt", "lastUsedAt")),
         *("Identity.technician", "Identity.customer", "Identity.revokedAt"),
         *("TicketTracking.resolution", "TicketTracking.resolvedAt", "TicketTracking.closedAt"),
+        *(f"{name}.occurredAt" for name in ("Note", "TicketEvent", "TicketChange")),
+        *("TicketChange.key", "Property.accessNotes"),
+        *(f"CommandResult.{name}" for name in ("ticket", "note", "attachment", "uploadUrl", "property")),
         *("Note.senderVerified", "Note.quoted", "Ticket.senderVerified", "TicketEvent.attachment"),
         *(f"Attachment.{name}" for name in ("note", "width", "height", "url", "thumbnailUrl", "rejectedBecause")),
         *("PageInfo.startCursor", "PageInfo.endCursor", "Viewer.technician", "Viewer.customer"),
@@ -377,7 +381,8 @@ class Answers:
     async def do(self, viewer: Api, role: Role, mutation: str, **input: Any) -> Any:
         """Runs a mutation that selects its whole payload; returns the payload."""
         type_ = mutation[0].upper() + mutation[1:] + "Input"
-        bulk = mutation == "ticketsBulkUpdate"  # a hundred tickets with all their fields would cost too much
+        # A hundred tickets with all their fields would cost too much.
+        bulk = mutation in ("ticketsBulkUpdate", "commandsApply")
         everything = Everything(role, "chat") if bulk else Everything(role)
         document = everything.of(f"mutation($input: {type_}!)", mutation, "(input: $input)", 0 if bulk else 1)
         return (await self.answer(viewer, document, {"input": input}))[mutation]
@@ -425,6 +430,7 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
         "property"
     ]["id"]
     await done("propertyUpdate", propertyId=property_id, address="14 Elm Street")
+    await done("propertyAccessNoteAdd", propertyId=property_id, body="Mind the dog.")
     technician = (await done("technicianCreate", name="Tess", email="tess@example.com", phone="1"))["technician"]["id"]
     other = (await done("technicianCreate", name="Ola", email="ola@example.com"))["technician"]["id"]
     await done("technicianUpdate", technicianId=other, active=False)
@@ -435,7 +441,19 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
     await done("ticketAssign", ticketId=ticket, technicianId=None)
     await done("ticketAssign", ticketId=ticket, technicianId=technician)
     await done("ticketSetStatus", ticketId=ticket, status="IN_PROGRESS")
-    await done("noteAdd", ticketId=ticket, body="Called.")
+    await done("noteAdd", ticketId=ticket, body="Called.", occurredAt=datetime.now(UTC).isoformat())
+    sent = {"ticketId": ticket, "baseVersion": 1}
+    await done(
+        "commandsApply",
+        deviceId="phone",
+        commands=[
+            {"note": {"key": "1", "body": "There.", **sent}},
+            {"attachment": {"key": "2", **announced(b"door", noteKey="1")}},
+            {"status": {"key": "3", "status": "OPEN", **sent}},
+            {"status": {"key": "4", "status": "RESOLVED", "ticketId": ticket}},
+            {"propertyAccessNote": {"key": "5", "propertyId": property_id, "body": "Ring twice."}},
+        ],
+    )
     await done("noteAdd", ticketId=ticket, body="We come on Thursday.", internalOnly=False)
     note = (await done("noteAdd", ticketId=ticket, body="The panel:", internalOnly=False))["note"]["id"]
     await done("attachmentCreate", **announced(b"panel", noteId=note))
@@ -494,6 +512,8 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
         ("customerErase", {"customerId": "cus_00000000-0000-7000-8000-000000000000"}),
         ("propertyCreate", {"customerId": customer, "address": "", "accountNumber": "P-1"}),
         ("propertyUpdate", {"propertyId": property_id, "address": "x" * 501}),
+        ("propertyAccessNoteAdd", {"propertyId": property_id, "body": " "}),
+        ("commandsApply", {"deviceId": "phone", "commands": []}),
         ("technicianCreate", {"name": "", "email": "no address"}),
         ("technicianUpdate", {"technicianId": other, "email": "tess@example.com"}),
         ("articleCreate", {"problem": "", "solution": ""}),

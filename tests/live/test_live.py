@@ -330,14 +330,17 @@ async def test_every_field_of_a_stream_has_a_value_of_its_type(api: Api) -> None
         ... on NoteAdded { cursor note { id body ticket { id } author { name } } }
         ... on StreamReady { cursor } ... on StreamReset { cursor reason } } }"""
     entries = """subscription { auditEntryAdded { __typename ... on AuditEntryAdded { cursor entry { id } } } }"""
+    changes = CHANGES.replace(" at ", " at occurredAt key ")
     ticket = await api.new_ticket()
-    async with following(api, after="nonsense") as screen:
+    async with live(api) as screen:
+        await screen.subscribe("changes", changes, filter=None, after="nonsense")
         await screen.subscribe("entries", entries)
         await screen.subscribe("notes", notes, ticket=ticket, after="nonsense")
         await screen.subscribe("counts", "subscription { ticketCountsChanged { all open } }")
         for _ in range(6):  # two resets, three ready messages and the counts
             await screen.receive()
-        await api.done("noteAdd", "note { id }", ticketId=ticket, body="Called.")
+        of_device = {"idempotencyKey": "called", "occurredAt": datetime.now(UTC).isoformat()}
+        await api.done("noteAdd", "note { id }", ticketId=ticket, body="Called.", **of_device)
         await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority="HIGH")
         await api.new_technician()
         for _ in range(4):  # two changes, a note and an entry
