@@ -214,6 +214,19 @@ class NoteVia(DocumentedEnum):
     CHATBOT = "CHATBOT", "Through a chatbot, which passes on what the customer says."
 
 
+class CommandOutcome(DocumentedEnum):
+    """What became of a command."""
+
+    APPLIED = "APPLIED", "It was carried out now."
+    REPLAYED = "REPLAYED", "It had been carried out before, and nothing was done."
+    CONFLICT = (
+        "CONFLICT",
+        "Somebody else has changed since `baseVersion` what it would change; nothing was done. `ticket` is as it is"
+        " now.",
+    )
+    REJECTED = "REJECTED", "It is not allowed or not valid, as `userErrors` say; nothing was done."
+
+
 class InboundOutcome(DocumentedEnum):
     """The outcome of processing an inbound message."""
 

@@ -224,6 +224,7 @@ class PropertyRow(Base):
     __table_args__ = (
         present("address", limits.ADDRESS_MAX),
         present("account_number", limits.ACCOUNT_NUMBER_MAX),
+        at_most("access_notes", limits.ACCESS_NOTES_MAX),
         UniqueConstraint("account_number"),
         UniqueConstraint("id", "customer_id"),  # for the foreign key of a ticket's property and customer
         Index("ix_properties_customer_id_address_id", "customer_id", "address", "id"),
@@ -236,6 +237,7 @@ class PropertyRow(Base):
     address: Mapped[str]
     account_number: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    access_notes: Mapped[str | None]
 
 
 class TechnicianRow(Base):
@@ -462,7 +464,8 @@ class NoteRow(Base):
     """A note, which is never updated or deleted: a trigger refuses both, except for the updates of an erasure.
     `customer_id` is the ticket's customer at the time, so that a ticket's next customer does not see the notes from
     before. `sender_verified` is whether a mail server of ours has verified the sender of a note that came by mail; null
-    if none has said anything. `quoted` is the history and the signature of such a mail, which are not in `body`."""
+    if none has said anything. `quoted` is the history and the signature of such a mail, which are not in `body`.
+    `occurred_at` is when it was written on a device that was offline, if the device says so."""
 
     __tablename__ = "notes"
     __table_args__ = (
@@ -483,6 +486,7 @@ class NoteRow(Base):
     via: Mapped[NoteVia] = mapped_column(NOTE_VIA, server_default=NoteVia.WEB)
     sender_verified: Mapped[bool | None]
     quoted: Mapped[str | None]
+    occurred_at: Mapped[datetime | None]
 
 
 class TicketTextRow(Base):
@@ -521,6 +525,8 @@ class AttachmentRow(Base):
 
     While it is SCANNING, `due_at` is when a worker may claim it (`callout/files/worker.py`), at once if it is null, and
     `attempts` counts the claims. `uploaded_sha256` is the digest of what was uploaded, if a photo has replaced it.
+
+    `occurred_at` and `idempotency_key` are for the event that its becoming READY or REJECTED writes.
     """
 
     __tablename__ = "attachments"
@@ -579,6 +585,8 @@ class AttachmentRow(Base):
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
     uploaded_sha256: Mapped[bytes | None] = mapped_column(BYTEA)
     is_answer: Mapped[bool] = mapped_column(server_default=text("false"))
+    occurred_at: Mapped[datetime | None]
+    idempotency_key: Mapped[str | None]
 
 
 class ArticleRow(Base):
@@ -724,8 +732,9 @@ class IdentityRow(Base):
 
 
 class IdempotencyKeyRow(Base):
-    """The record of a create mutation that has run: `object_id` is what it created. A key belongs to its caller, and
-    its row is committed together with the object."""
+    """The record of a mutation or a command that has been carried out: `object_id` is what its answer is about, or
+    the nil UUID, and `extra` has what else belongs to the answer. A key belongs to its caller, and its row is committed
+    together with what the request has changed. `device` is the digest of the device that sent it as a command."""
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (Index("ix_idempotency_keys_created_at", "created_at"),)
@@ -735,6 +744,23 @@ class IdempotencyKeyRow(Base):
     request_hash: Mapped[bytes] = mapped_column(BYTEA)
     object_id: Mapped[uuid.UUID]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    extra: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    device: Mapped[bytes | None] = mapped_column(BYTEA)
+
+
+class DeviceRow(Base):
+    """A device that has sent commands, by the digest of the id that it has given itself, and whose it is. `used_at` is
+    up to a day old."""
+
+    __tablename__ = "devices"
+    __table_args__ = (
+        Index("ix_devices_caller_used_at", "caller", "used_at"),
+        Index("ix_devices_used_at", "used_at"),
+    )
+
+    digest: Mapped[bytes] = mapped_column(BYTEA, primary_key=True)
+    caller: Mapped[str]
+    used_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
 class TrackingGuessRow(Base):
@@ -766,6 +792,9 @@ class TicketEventRow(Base):
     note or attachment, which customers and services must not learn of. `attachment_id` is not a foreign key, because an
     attachment that was rejected is deleted after a while. `xid` is the transaction that wrote the row. A stream's
     position is a snapshot, and the events between two positions are those that the second sees and the first does not.
+
+    `occurred_at` is when it was done on a device that was offline then, if the device says so, and `idempotency_key`
+    the key of the request, which its author alone reads.
     """
 
     __tablename__ = "ticket_events"
@@ -787,6 +816,8 @@ class TicketEventRow(Base):
     note_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("notes.id"))
     public: Mapped[bool] = mapped_column(server_default=text("true"))
     attachment_id: Mapped[uuid.UUID | None]
+    occurred_at: Mapped[datetime | None]
+    idempotency_key: Mapped[str | None]
 
 
 class EventLogRow(Base):

@@ -46,7 +46,7 @@ from db.compiler.render import Compiled
 from db.compiler.selection import Arguments, Bound, FieldMapping, Marks, Render, Selection
 from db.compiler.snippets import NO_ROW, OWN, Draft, NamedRow, Snippets
 from db.entities import EVENT, NOTE, TICKET, TICKETS
-from db.enums import STAFF, Role, TicketEventKind
+from db.enums import STAFF, ActorKind, Role, TicketEventKind
 from db.ids import key_of
 from db.lists.criteria import Slots
 from db.lists.page import page_size
@@ -56,7 +56,7 @@ from db.postgres.pool import Database
 from db.sql import Condition, Row
 from db.stream_filter import SHARED, QuickTest, StreamFilter
 from db.viewer import Viewer
-from db.visibility import public_event
+from db.visibility import ViewerParameter, public_event
 
 EVENTS, ASKED = "events", "asked"
 """The parameters of a stream's statement: the ids of the events; and a JSON array with an object for each stream, with
@@ -279,6 +279,20 @@ class Imaged(FieldMapping):
         return f"CASE WHEN {row.name}.shown THEN (SELECT {render.object(selection.fields, image)} FROM {source}) END"
 
 
+@dataclass(frozen=True, eq=False)
+class OwnKey(FieldMapping):
+    """The idempotency key of the request that has caused an event, for its author alone."""
+
+    def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
+        render.is_personal = True
+        return render.expression(selection, row, lambda draft: _own_key(draft.this, draft.viewer))
+
+
+def _own_key(event: Row, viewer: ViewerParameter) -> ColumnElement[Any]:
+    kind: ColumnElement[str] = literal_column(f"'{ActorKind(viewer.role.value)}'")
+    return case((and_(event.c.actor_kind == kind, event.c.actor_id == viewer.id), event.c.idempotency_key))
+
+
 def _word(word: str) -> ColumnElement[str]:
     return literal_column(f"'{word}'", Text())
 
@@ -298,7 +312,7 @@ def compile_stream(
     columns = ", ".join([f"{row.name}.{name}" for name in ("id", "at", "streams")] + documents)
     order = f"{row.name}.at, {row.name}.id"
     statement = render.statement(f"SELECT {columns} FROM {source} ORDER BY {order}")
-    return Compiled(statement, has_links=render.has_links)
+    return Compiled(statement, has_links=render.has_links, is_personal=render.is_personal)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from schema.article import ArticleMutations, ArticleQueries
 from schema.assignment import Assignment, AssignmentMutations
 from schema.attachment import Attachment, AttachmentMutations
 from schema.audit import AuditQueries
+from schema.command import CommandMutations
 from schema.customer import CustomerMutations, CustomerQueries
 from schema.delivery import DeliveryMutations, DeliveryQueries
 from schema.event import TicketEvent
@@ -72,6 +73,7 @@ class Mutation(
     ArticleMutations,
     AssignmentMutations,
     AttachmentMutations,
+    CommandMutations,
     DeliveryMutations,
     SupportSettingsMutations,
     PushMutations,

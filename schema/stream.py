@@ -22,7 +22,15 @@ from db.enums import (
 )
 from db.limits import EVENT_DELIVERIES_MAX, PAGE_DEFAULT, PAGE_MAX
 from db.object_changes import ArticleChanges, CustomerChanges, PropertyChanges, TechnicianChanges
-from db.ticket_stream import Imaged, LiveValue, NoteAdditions, TicketChanges, TicketChangesPage, TicketFollowing
+from db.ticket_stream import (
+    Imaged,
+    LiveValue,
+    NoteAdditions,
+    OwnKey,
+    TicketChanges,
+    TicketChangesPage,
+    TicketFollowing,
+)
 from resolvers import event, ticket_fields
 from schema.article import Article
 from schema.assignment import Assignment
@@ -104,7 +112,16 @@ class TicketChange:
         roles=STAFF,
     )
     actor: Actor = embedded("actor_", "The person or program that caused the event.")
-    at: datetime = column("at", "When the event occurred.")
+    at: datetime = column("at", "When the event occurred, by the server's clock.")
+    occurred_at: datetime | None = column(
+        "occurred_at",
+        "When it was done, if that was on a device that was offline, as the device says; null otherwise.",
+    )
+    key: str | None = mapped(
+        OwnKey(),
+        "The idempotency key of your request that caused the event, so that you recognise it; null if it was somebody "
+        "else's, or had none.",
+    )
 
 
 @strawberry.type(description="Sent when a note is added to the ticket.")

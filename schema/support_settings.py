@@ -11,7 +11,7 @@ from db.enums import ADMINS, DeliveryChannel, NoticeKind
 from db.limits import RECIPIENTS_MAX, REOPEN_DAYS_MAX
 from resolvers import support_settings
 from schema.common import Payload
-from schema.fields import column, given, items, mutation, optional, root
+from schema.fields import IDEMPOTENCY, column, given, items, mutation, optional, root
 
 
 @strawberry.type(description="The channels that a kind of notification is sent through.")
@@ -72,6 +72,7 @@ class SupportSettingsUpdateInput:
     notices: list[NoticeSettingInput] | None = optional(
         "The kinds of notification to change, each at most once. Others keep their channels."
     )
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.type(description="The result of updating the settings.")
@@ -85,6 +86,7 @@ class SupportSettingsTestInput:
         "The channel. EMAIL sends a message to every admin recipient; GOOGLE_CHAT posts one even if it is disabled; "
         "PUSH notifies your own devices."
     )
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.type(description="The outcome of a test message.")

@@ -313,8 +313,8 @@ class Within(Criterion[SpanShape]):
 
 
 def only_one(value: Mapping[str, Any]) -> tuple[str, Any]:
-    """The name and value of the one field of a `@oneOf` input. Raises `BadInput` if there is not exactly one or it is
-    null: validation misses some cases with variables."""
+    """The name and value of the one field of an input of which one must be set, `@oneOf` or not. Raises `BadInput` if
+    there is not exactly one or it is null: validation misses some cases with variables."""
     given = [(name, inner) for name, inner in value.items() if inner is not None]
     if len(given) != 1 or len(value) != 1:
         raise BadInput("Exactly one field must be set, and it must not be null.")

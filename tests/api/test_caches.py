@@ -33,7 +33,7 @@ from db.postgres.pool import Database
 from db.viewer import Viewer
 from notifiers.message_ids import OwnMail
 from pubsub.feed import Feed
-from resolvers.mutation import Origin
+from resolvers.mutation import Peer
 from schema import graphql_schema, schema
 from tests.helpers.attached_files import files_in, some_links, unsigned
 from tests.helpers.budgets import free_budget, free_charge
@@ -81,7 +81,7 @@ async def ask(
     execution: Execution, query: str, viewer: Viewer = ADMIN, name: str | None = None, /, **given: Any
 ) -> Any:
     document, node = execution.preparer.operation(query, name)
-    answer = await execution.engine.execute(document, node, given, viewer, "a request", Origin(), free_charge())
+    answer = await execution.engine.execute(document, node, given, viewer, "a request", Peer(), free_charge())
     return orjson.loads(answer.body)
 
 

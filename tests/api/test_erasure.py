@@ -59,6 +59,7 @@ OTHERS = {
     *(f"erasures.{name}" for name in ("actor_id", "actor_name", "stage", "sought")),
     # Ids, digests and texts of our own.
     *("idempotency_keys.caller", "idempotency_keys.request_hash", "ticket_chats.creator_id"),
+    *("idempotency_keys.device", "devices.digest", "devices.caller"),
     "ticket_texts.part",
     *(f"attachments.{name}" for name in ("sha256", "uploaded_sha256", "thumbnail", "reason")),
     *("inbound_messages.key", "inbound_messages.content", "inbound_messages.reason"),
@@ -206,6 +207,13 @@ class Everywhere:
             await decline(tess, own, f"{OTHER_NAME} does not answer.")
         await api.done("ticketResolve", "__typename", ticketId=own, resolution=f"Reset the panel of {NAME}.")
         await api.done("ticketUpdate", "__typename", ticketId=own, contact={"name": NAME, "email": EMAIL})
+        next_door = await api.new_property(self.neighbour)
+        for place, said in ((self.property, f"Ask for {NAME}."), (next_door, f"{NAME} next door has the key.")):
+            await api.done("propertyAccessNoteAdd", "__typename", propertyId=place, body=said)
+        await api.done("supportSettingsUpdate", "__typename", adminRecipients=["ada@company.test"])
+        tried = {"channel": "EMAIL", "idempotencyKey": "tried"}  # the server's answer is kept with the key
+        await api.done("supportSettingsTest", "results { said }", **tried)
+        await api.done("supportSettingsUpdate", "__typename", adminRecipients=[])
         # One that goes to another customer, one that names them in passing, and one that is nobody's.
         given = await api.new_ticket(customerId=self.customer, subject=f"Of {NAME}")
         await api.done("ticketUpdate", "__typename", ticketId=given, customerId=self.neighbour)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import Counter
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any, TypeAlias
 
+import asyncpg
 import pytest
+from graphql import get_named_type, is_object_type
 
 from db.enums import Role
-from db.ids import new_id
-from db.viewer import Viewer
-from notifiers.message_ids import OwnMail
-from resolvers.idempotency import claim
-from resolvers.mutation import Call, Refused
 from tests.helpers.api import Api
-from tests.helpers.attached_files import announced, files_in
+from tests.helpers.attached_files import announced
 from tests.helpers.database_checks import Database, dump
 from tests.helpers.schema_walker import input_fields, root_fields
 
@@ -80,8 +77,215 @@ CREATES: dict[str, tuple[str, str, Inputs, dict[str, Any]]] = {
 }
 
 
-def test_the_tests_cover_each_mutation_with_an_idempotency_key() -> None:
-    assert CREATES.keys() == {name for name in root_fields("Mutation") if "idempotencyKey" in input_fields(name)}
+# Other mutations: an input, and the change that makes it a different request.
+
+
+async def a_status(api: Api) -> dict[str, Any]:
+    return {"ticketId": await api.new_ticket(), "status": "IN_PROGRESS"}
+
+
+async def a_resolution(api: Api) -> dict[str, Any]:
+    return {"ticketId": await api.new_ticket(), "resolution": "Replaced the battery."}
+
+
+async def an_update(api: Api) -> dict[str, Any]:
+    return {"ticketId": await api.new_ticket(), "subject": "Another", "contact": {"email": "new@example.com"}}
+
+
+async def an_assignment(api: Api) -> dict[str, Any]:
+    return {"ticketId": await api.new_ticket(), "technicianId": await api.new_technician()}
+
+
+async def several_tickets(api: Api) -> dict[str, Any]:
+    open_, closed = await api.new_ticket(), await api.new_ticket()
+    await api.done("ticketSetStatus", "__typename", ticketId=closed, status="CLOSED")
+    return {"ticketIds": [open_, closed], "status": "RESOLVED", "resolution": "Done."}
+
+
+async def a_customers_change(api: Api) -> dict[str, Any]:
+    return {"customerId": await api.new_customer(), "name": "Ann Lee"}
+
+
+async def a_customer_to_erase(api: Api) -> dict[str, Any]:
+    return {"customerId": await api.new_customer()}
+
+
+async def a_customer_to_look_up(api: Api) -> dict[str, Any]:
+    email = f"found{next(_numbers)}@example.com"
+    await api.new_customer(email=email)
+    return {"email": email}
+
+
+async def a_propertys_change(api: Api) -> dict[str, Any]:
+    return {"propertyId": await api.new_property(await api.new_customer()), "address": "2 Elm Street"}
+
+
+async def an_access_note(api: Api) -> dict[str, Any]:
+    return {"propertyId": await api.new_property(await api.new_customer()), "body": "Mind the dog."}
+
+
+async def a_technicians_change(api: Api) -> dict[str, Any]:
+    return {"technicianId": await api.new_technician(), "name": "Tess Okafor"}
+
+
+async def an_articles_change(api: Api) -> dict[str, Any]:
+    made = await api.done("articleCreate", "article { id }", problem="p", solution="s")
+    return {"articleId": made["article"]["id"], "solution": "Better."}
+
+
+async def settings(api: Api) -> dict[str, Any]:
+    return {"reopenDays": next(_numbers)}
+
+
+async def an_api_key(api: Api) -> dict[str, Any]:
+    return {"name": f"Key {next(_numbers)}"}
+
+
+async def an_existing_api_key(api: Api) -> dict[str, Any]:
+    made = await api.done("apiKeyCreate", "apiKey { id }", name="Key")
+    return {"apiKeyId": made["apiKey"]["id"]}
+
+
+async def an_api_keys_change(api: Api) -> dict[str, Any]:
+    return await an_existing_api_key(api) | {"name": "Renamed"}
+
+
+async def a_subject(api: Api) -> dict[str, Any]:
+    return {"subject": f"somebody {next(_numbers)}"}
+
+
+async def an_account(api: Api) -> dict[str, Any]:
+    person = {"technicianId": await api.new_technician()}
+    return {"issuer": "https://id.example", "subject": f"account {next(_numbers)}", "person": person}
+
+
+async def an_identity(api: Api) -> dict[str, Any]:
+    made = await api.done("identityLink", "identity { id }", **await an_account(api))
+    return {"identityId": made["identity"]["id"]}
+
+
+async def a_mail(api: Api) -> dict[str, Any]:
+    n = next(_numbers)
+    return {"message": {"text": f"From: Mia <mia@example.com>\nSubject: Beeping {n}\nMessage-ID: <{n}@x>\n\nIt beeps."}}
+
+
+async def an_automatic_mail(api: Api) -> dict[str, Any]:
+    n = next(_numbers)
+    text = f"From: Ada <ada{n}@x.test>\nSubject: Away\nMessage-ID: <{n}@x>\nPrecedence: bulk\n\nAway {n}."
+    await api.done("inboundEmailIngest", "__typename", message={"text": text})
+    newest = await api("{ inboundMessages(first: 1) { nodes { id } } }")
+    return {"inboundMessageId": newest["inboundMessages"]["nodes"][0]["id"]}
+
+
+async def a_dead_delivery(api: Api) -> dict[str, Any]:
+    """That of a new ticket, because the test's server sends no mail."""
+    ticket = await api.new_ticket(contact={"name": "n", "email": f"dead{next(_numbers)}@example.com"})
+    database = await asyncpg.connect(api.server.database_url)
+    given_up = "UPDATE deliveries SET state = 'DEAD', finished_at = now() WHERE ticket_id = $1::uuid RETURNING id::text"
+    delivery = await database.fetchval(given_up, ticket.removeprefix("tkt_"))
+    await database.close()
+    return {"deliveryId": f"dlv_{delivery}"}
+
+
+NOBODY = "00000000-0000-7000-8000-000000000000"
+CHANGES: dict[str, tuple[Inputs, dict[str, Any]]] = {
+    "ticketUpdate": (an_update, {"subject": "Third"}),
+    "ticketAssign": (an_assignment, {"technicianId": None}),
+    "ticketSetStatus": (a_status, {"status": "CLOSED"}),
+    "ticketResolve": (a_resolution, {"resolution": "Nothing to do."}),
+    "ticketsBulkUpdate": (several_tickets, {"status": "CLOSED"}),
+    "customerUpdate": (a_customers_change, {"name": "Bob Lee"}),
+    "customerErase": (a_customer_to_erase, {"customerId": f"cus_{NOBODY}"}),
+    "customerLookUp": (a_customer_to_look_up, {"email": "nobody@example.com"}),
+    "propertyUpdate": (a_propertys_change, {"address": "3 Elm Street"}),
+    "propertyAccessNoteAdd": (an_access_note, {"body": "The key is under the mat."}),
+    "technicianUpdate": (a_technicians_change, {"name": "Tess Ruiz"}),
+    "articleUpdate": (an_articles_change, {"solution": "Best."}),
+    "deliveryRetry": (a_dead_delivery, {"deliveryId": f"dlv_{NOBODY}"}),
+    "supportSettingsUpdate": (settings, {"reopenDays": 0}),
+    "apiKeyCreate": (an_api_key, {"name": "Another"}),
+    "apiKeyUpdate": (an_api_keys_change, {"name": "Another"}),
+    "apiKeyRevoke": (an_existing_api_key, {"apiKeyId": f"key_{NOBODY}"}),
+    "tokensRevoke": (a_subject, {"subject": "somebody else"}),
+    "identityLink": (an_account, {"subject": "another"}),
+    "identityRevoke": (an_identity, {"identityId": f"idn_{NOBODY}"}),
+    "inboundEmailIngest": (a_mail, {"message": {"text": "From: Bob <bob@example.com>\n\nHello"}}),
+    "inboundMessageAccept": (an_automatic_mail, {"contactEmail": "bob@example.com"}),
+    "inboundMessageDiscard": (an_automatic_mail, {"inboundMessageId": f"inb_{NOBODY}"}),
+    **{mutation: (inputs, other) for mutation, (_, _, inputs, other) in CREATES.items()},
+}
+COUNTING = {"article_words", "tracking_guesses"}
+
+SHOWN_ONCE = {"apiKeyCreate": "secret"}
+"""What the answer to a repeated request does not show any more."""
+
+
+def test_every_mutation_takes_an_idempotency_key() -> None:
+    names = set(root_fields("Mutation"))
+    # The commands of `commandsApply` have a key each.
+    assert {name for name in names if "idempotencyKey" in input_fields(name)} == names - {"commandsApply"}
+    # tests/mail/test_delivery.py repeats a test message: nothing can be sent here.
+    assert names - {"commandsApply", "supportSettingsTest"} == CHANGES.keys()
+
+
+def payload_of(mutation: str) -> str:
+    """The fields of a mutation's payload, with the ids of its objects, and without what each answer has anew."""
+    selected = []
+    payload = get_named_type(root_fields("Mutation")[mutation].type)
+    assert is_object_type(payload)
+    for name, field in payload.fields.items():
+        type_ = get_named_type(field.type)
+        if name in ("userErrors", "streamCursor", "uploadUrl", "ticketsLeft", "done"):
+            continue
+        below = ""
+        if is_object_type(type_):
+            ids = [each for each in type_.fields if each in ("id", "customerId", "ticketId", "reopenDays", "status")]
+            below = f" {{ __typename {' '.join(ids)} }}"
+        selected.append(name + below)
+    return " ".join(selected)
+
+
+async def rows(database: Database) -> Counter[str]:
+    """The number of rows in each table, but for those that have one for each word or each caller."""
+    found = await dump(database)
+    return Counter({table: number for table, (number, _) in found.items() if table not in COUNTING})
+
+
+def viewer_of(api: Api, mutation: str, technician: str) -> Api:
+    return api.technician(technician) if mutation == "customerLookUp" else api
+
+
+@pytest.mark.parametrize("mutation", CHANGES)
+async def test_concurrent_repetitions_have_one_effect_and_one_answer(
+    api: Api, database: Database, mutation: str
+) -> None:
+    inputs, other = CHANGES[mutation]
+    technician = await api.new_technician()
+    async with viewer_of(api, mutation, technician) as viewer:
+
+        async def effect(times: int) -> tuple[Counter[str], list[Any], dict[str, Any]]:
+            input = await inputs(api) | {"idempotencyKey": key()}
+            before = await rows(database)
+            answers = await asyncio.gather(
+                *(viewer.done(mutation, payload_of(mutation), **input) for _ in range(times))
+            )
+            return await rows(database) - before, answers, input
+
+        once, _, _ = await effect(1)
+        several, answers, input = await effect(6)
+        assert several == once
+        shown = [answer.pop(SHOWN_ONCE.get(mutation, ""), None) for answer in answers]
+        assert len(set(filter(None, shown))) == len(SHOWN_ONCE.keys() & {mutation})
+        assert all(answer == answers[0] for answer in answers)
+        # A later repetition changes nothing and answers the same.
+        before = await dump(database)
+        again = await viewer.done(mutation, payload_of(mutation), **input)
+        assert again.pop(SHOWN_ONCE.get(mutation, ""), None) is None
+        assert again == answers[0]
+        refused = await viewer.refused(mutation, **input | other)
+        assert refused == [("IDEMPOTENCY_CONFLICT", "idempotencyKey")]
+        if mutation != "customerErase":  # which goes on meanwhile
+            assert await dump(database) == before
 
 
 def key() -> str:
@@ -132,16 +336,11 @@ async def test_a_key_used_for_another_mutation_is_a_conflict(api: Api) -> None:
     assert refused == [("IDEMPOTENCY_CONFLICT", "idempotencyKey")]
 
 
-async def test_equal_inputs_of_two_mutations_are_different_requests(database: Any) -> None:
-    """Regardless of the order of fields. No two mutations have the same input today, so this test calls `claim`."""
-    own_mail, files = OwnMail(frozenset(), ""), files_in(Path("/nowhere"))
-    call = Call(Viewer(Role.ADMIN, "boss", "Boss"), None, {}, own_mail, files)  # type: ignore[arg-type]
-    request, made = {"idempotencyKey": key(), "ticketId": "tkt_1", "body": "b"}, new_id()
-    assert await claim(database, call, "noteAdd", request, made) is None
-    assert await claim(database, call, "noteAdd", dict(reversed(request.items())), new_id()) == made
-    with pytest.raises(Refused) as refused:
-        await claim(database, call, "ticketResolve", request, new_id())
-    assert [error.code for error in refused.value.errors] == ["IDEMPOTENCY_CONFLICT"]
+async def test_equal_inputs_of_two_mutations_are_different_requests(api: Api) -> None:
+    ticket = await api.new_ticket()
+    same = {"ticketId": ticket, "resolution": "Done.", "idempotencyKey": key()}
+    await api.done("ticketResolve", "__typename", **same)
+    assert await api.refused("ticketUpdate", **same) == [("IDEMPOTENCY_CONFLICT", "idempotencyKey")]
 
 
 async def test_one_of_two_concurrent_requests_with_the_same_key_succeeds(api: Api, database: Database) -> None:

@@ -247,6 +247,9 @@ def test_only_fields_that_may_be_missing_are_nullable(printed: GraphQLSchema) ->
         *(f"ApiKey.{name}" for name in ("scope", "createdBy", "creatorSubject", "expiresAt", "lastUsedAt")),
         *("Identity.technician", "Identity.customer", "Identity.revokedAt"),
         *("TicketTracking.resolution", "TicketTracking.resolvedAt", "TicketTracking.closedAt"),
+        *(f"{name}.occurredAt" for name in ("Note", "TicketEvent", "TicketChange")),
+        *("TicketChange.key", "Property.accessNotes"),
+        *(f"CommandResult.{name}" for name in ("ticket", "note", "attachment", "uploadUrl", "property")),
         *("Note.senderVerified", "Note.quoted", "Ticket.senderVerified", "TicketEvent.attachment"),
         *("TicketEvent.assignment", "TicketChange.assignment", "Ticket.assignment"),
         *("Assignment.ticket", "Assignment.technician", "Assignment.eta", "Assignment.reason"),
@@ -401,7 +404,8 @@ class Answers:
     async def do(self, viewer: Api, role: Role, mutation: str, **input: Any) -> Any:
         """Runs a mutation that selects its whole payload; returns the payload."""
         type_ = mutation[0].upper() + mutation[1:] + "Input"
-        bulk = mutation == "ticketsBulkUpdate"  # a hundred tickets with all their fields would cost too much
+        # A hundred tickets with all their fields would cost too much.
+        bulk = mutation in ("ticketsBulkUpdate", "commandsApply")
         everything = Everything(role, "chat") if bulk else Everything(role)
         document = everything.of(f"mutation($input: {type_}!)", mutation, "(input: $input)", 0 if bulk else 1)
         return (await self.answer(viewer, document, {"input": input}))[mutation]
@@ -456,6 +460,7 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
         "property"
     ]["id"]
     await done("propertyUpdate", propertyId=property_id, address="14 Elm Street")
+    await done("propertyAccessNoteAdd", propertyId=property_id, body="Mind the dog.")
     technician = (await done("technicianCreate", name="Tess", email="tess@example.com", phone="1"))["technician"]["id"]
     other = (await done("technicianCreate", name="Ola", email="ola@example.com"))["technician"]["id"]
     await done("technicianUpdate", technicianId=other, active=False)
@@ -476,7 +481,19 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
     ]["id"]
     await done("assignmentAdvance", assignmentId=declined, to="DECLINED", reason="Too far away.")
     await done("ticketSetStatus", ticketId=ticket, status="IN_PROGRESS")
-    await done("noteAdd", ticketId=ticket, body="Called.")
+    await done("noteAdd", ticketId=ticket, body="Called.", occurredAt=datetime.now(UTC).isoformat())
+    sent = {"ticketId": ticket, "baseVersion": 1}
+    await done(
+        "commandsApply",
+        deviceId="phone",
+        commands=[
+            {"note": {"key": "1", "body": "There.", **sent}},
+            {"attachment": {"key": "2", **announced(b"door", noteKey="1")}},
+            {"status": {"key": "3", "status": "OPEN", **sent}},
+            {"status": {"key": "4", "status": "RESOLVED", "ticketId": ticket}},
+            {"propertyAccessNote": {"key": "5", "propertyId": property_id, "body": "Ring twice."}},
+        ],
+    )
     await done("noteAdd", ticketId=ticket, body="We come on Thursday.", internalOnly=False)
     note = (await done("noteAdd", ticketId=ticket, body="The panel:", internalOnly=False))["note"]["id"]
     await done("attachmentCreate", **announced(b"panel", noteId=note))
@@ -484,7 +501,8 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
     await database.execute("UPDATE attachments SET width = 4, height = 3, thumbnail = sha256 WHERE state = 'READY'")
     _, url = await announce(api, b"door", ticketId=ticket)
     assert (await patch(api, url, 0, b"roof")).status_code == 422
-    document = """query($id: ID!) { ticket(by: {id: $id}) { history(last: 9) { nodes { attachment { id } assignment { id } } }
+    document = """query($id: ID!) { ticket(by: {id: $id}) {
+        history(last: 9) { nodes { attachment { id } assignment { id } } }
         attachments { nodes { rejectedBecause } } } }"""
     await answers.answer(api, document, {"id": ticket})
     await done("ticketResolve", ticketId=ticket, resolution="Replaced the battery.")
@@ -541,6 +559,8 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
         ("customerErase", {"customerId": "cus_00000000-0000-7000-8000-000000000000"}),
         ("propertyCreate", {"customerId": customer, "address": "", "accountNumber": "P-1"}),
         ("propertyUpdate", {"propertyId": property_id, "address": "x" * 501}),
+        ("propertyAccessNoteAdd", {"propertyId": property_id, "body": " "}),
+        ("commandsApply", {"deviceId": "phone", "commands": []}),
         ("technicianCreate", {"name": "", "email": "no address"}),
         ("technicianUpdate", {"technicianId": other, "email": "tess@example.com"}),
         ("articleCreate", {"problem": "", "solution": ""}),
@@ -649,8 +669,8 @@ async def _ask_everything(answers: Answers, viewer: Api, role: Role, reference: 
         default = "(first: 3)" if "first" in field.args else ""
         for declared, given, variables in arguments.get(name, [("", default, {})]):
             depth = {"node": 0, "nodes": 0, "_entities": 0, "ticket": 2}.get(name, 1)
-            # Tickets below tickets, assignments there and excerpts are too many in most documents; others show that they
-            # conform.
+            # Tickets below tickets, assignments there and excerpts are too many in most documents; others show that
+            # they conform.
             tickets_below, excerpts = name == "tickets" and "text" not in given, name == "articles" or "text" in given
             without = [] if tickets_below else ["followUps", "followUpOf"]
             without += [] if excerpts else ["excerpt"]

@@ -333,8 +333,10 @@ async def test_every_field_of_a_stream_has_a_value_of_its_type(api: Api) -> None
     added = """subscription($ticket: ID!) { ticketFollow(id: $ticket) { __typename
         ... on TicketChange { note { id } attachment { id } assignment { id } deliveries { id } } } }"""
     entries = """subscription { auditEntryAdded { __typename ... on AuditEntryAdded { cursor entry { id } } } }"""
+    changes = CHANGES.replace(" at ", " at occurredAt key ")
     ticket = await api.new_ticket()
-    async with following(api, after="nonsense") as screen:
+    async with live(api) as screen:
+        await screen.subscribe("changes", changes, filter=None, after="nonsense")
         await screen.subscribe("entries", entries)
         await screen.subscribe("notes", notes, ticket=ticket, after="nonsense")
         await screen.subscribe("counts", "subscription { ticketCountsChanged { all open } }")
@@ -342,7 +344,8 @@ async def test_every_field_of_a_stream_has_a_value_of_its_type(api: Api) -> None
         await screen.subscribe("window", "subscription { ticketsLive(filter: {status: []}) { __typename } }")
         for _ in range(8):  # two resets, four ready messages, the counts and a snapshot
             await screen.receive()
-        await api.done("noteAdd", "note { id }", ticketId=ticket, body="Called.")
+        of_device = {"idempotencyKey": "called", "occurredAt": datetime.now(UTC).isoformat()}
+        await api.done("noteAdd", "note { id }", ticketId=ticket, body="Called.", **of_device)
         technician = await api.new_technician()
         await api.done("ticketAssign", "ticket { id }", ticketId=ticket, technicianId=technician)
         await attach(api, b"Three keys.", ticketId=ticket, name="keys.txt", contentType="text/plain")

@@ -18,7 +18,7 @@ from db.postgres.fill import BATCH, in_batches
 from db.postgres.indexes import drop_index, make_index
 
 revision = "0033"
-down_revision = "0037"
+down_revision = "0032"
 branch_labels = None
 depends_on = None
 
