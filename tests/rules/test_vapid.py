@@ -22,7 +22,9 @@ def test_a_key_is_read_as_it_is_written() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", "A" * 43, KEY.text[:-3], f"{KEY.text}AAAA", KEY.public, f"{KEY.text[:-1]}!", "ä" * 43]
+    "text",
+    ["", "x", "A" * 43, KEY.text[:-3], f"{KEY.text}AAAA", KEY.public, f"{KEY.text[:-1]}!", "ä" * 43],
+    ids=["empty", "short", "zero", "cut", "long", "public", "no base64", "no ASCII"],
 )
 def test_anything_else_is_no_key(text: str) -> None:
     with pytest.raises(ValueError, match="callout push-keys"):
