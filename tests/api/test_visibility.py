@@ -646,7 +646,10 @@ _CREATING = ("ticketCreate customerId", "ticketCreate propertyId", "ticketCreate
 _ATTACHING = ("attachmentCreate ticketId", "attachmentCreate noteId")
 TRIED = {
     "customer": [*_CREATING, "ticketSetStatus ticketId", "noteAdd ticketId", *_ATTACHING],
-    "technician": [*_CREATING, "ticketSetStatus ticketId", "ticketResolve ticketId", "noteAdd ticketId", *_ATTACHING],
+    "technician": [
+        *(*_CREATING, "ticketSetStatus ticketId", "ticketResolve ticketId", "noteAdd ticketId"),
+        *("propertyAccessNoteAdd propertyId", *_ATTACHING),
+    ],
     "service": [*_CREATING, "noteAdd ticketId", *_ATTACHING],
 }
 """The ids that the mutations of each role take."""
