@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from db.enums import STAFF
-from tests.helpers.api import Api, Refusal
+from db.enums import STAFF, Role
+from tests.helpers.api import Api, Refusal, Server
 from tests.helpers.attached_files import announced, patch
-from tests.helpers.database_checks import Database, dump, remove_event
+from tests.helpers.database_checks import Database, dump, remove_event, until_blocked
 from tests.helpers.database_checks import key as key_of
+from tests.helpers.process import callout_process
 
 _numbers = itertools.count(1)
 
@@ -496,3 +501,50 @@ async def test_a_device_whose_clock_is_fast_has_done_it_now(api: Api, tess: Api)
     ahead = datetime.now(UTC) + timedelta(seconds=40)
     (result,) = await apply(tess, command("note", ticketId=ticket, body="b", occurredAt=ahead.isoformat()))
     assert datetime.fromisoformat(result["note"]["occurredAt"]) < ahead - timedelta(seconds=5)
+
+
+# Servers that are killed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("carried_out", [3, 6])
+async def test_a_batch_whose_server_was_killed_is_sent_again(
+    api: Api, tess: Api, database: Database, tmp_path: Path, carried_out: int
+) -> None:
+    """In its middle, and between its last commit and the answer. Each command has one effect in the end."""
+    tickets = [await of_tess(api, tess) for _ in range(2)]
+    blocked = await of_tess(api, tess)
+    commands = [
+        command("note", ticketId=tickets[0], body="There."),
+        command("status", ticketId=tickets[0], status="IN_PROGRESS", baseVersion=1),
+        command("attachment", ticketId=tickets[1], **_file()),
+        command("note", ticketId=blocked, body="It waits here, or is done."),
+        command("resolve", ticketId=tickets[0], resolution="Done.", baseVersion=1),
+        command("status", ticketId=tickets[1], status="IN_PROGRESS", baseVersion=1),
+    ]
+    settings = tess.server.settings
+    assert settings.jwt_secret is not None
+    given = {"database_url": tess.server.database_url, "jwt_secret": settings.jwt_secret}
+    # What the server waits for: the fourth command's ticket, or a table that only the answer reads.
+    lock = f"SELECT FROM tickets WHERE id = '{key_of(blocked)}' FOR UPDATE"
+    if carried_out == len(commands):
+        lock = "LOCK TABLE articles IN ACCESS EXCLUSIVE MODE"
+    with callout_process(tmp_path, **given) as process:
+        doomed = Server(process.url, settings, tess.server.database_url, process)
+        async with Api(doomed, Role.TECHNICIAN, tess.subject) as phone, database.transaction():
+            await database.execute(lock)
+            selection = "results { outcome ticket { article { id } } }"
+            document = f"mutation($input: CommandsApplyInput!) {{ commandsApply(input: $input) {{ {selection} }} }}"
+            input = {"deviceId": f"phone of {tess.subject}", "commands": commands}
+            sending = asyncio.create_task(phone.respond(document, {"input": input}))
+            await until_blocked(database)
+            os.kill(process.pid, signal.SIGKILL)
+            with pytest.raises(httpx.RemoteProtocolError):
+                await sending
+    again = outcomes(await apply(tess, *commands))
+    assert again == ["REPLAYED"] * carried_out + ["APPLIED"] * (len(commands) - carried_out)
+    assert await kinds(api, tickets[0]) == ["CREATED", "NOTE_ADDED", "STATUS_CHANGED", "RESOLVED"]
+    assert await kinds(api, tickets[1]) == ["CREATED", "STATUS_CHANGED"]
+    assert await kinds(api, blocked) == ["CREATED", "NOTE_ADDED"]
+    files = "SELECT count(*) FROM attachments WHERE ticket_id = $1"
+    assert await database.fetchval(files, key_of(tickets[1])) == 1
