@@ -109,7 +109,7 @@ async def create(call: Call, input: Input) -> Outcome:
     checks.occurred_at(input)
     values = _described(call, input, checks)
     attachment_id = new_id()
-    async with call.transaction() as transaction:
+    async with call.transaction(attachment_id) as transaction:
         values |= await _locked(transaction, call, *target, internal_only)
         reason = await _objection(transaction, call, str(values["ticket_id"]), values["size"])
         if reason is not None:

@@ -109,7 +109,7 @@ async def apply(call: Call, input: Input) -> Outcome:
 async def _result(sender: _Sender, place: int, name: str, command: Input) -> dict[str, Any]:
     """Carry out a command, and return its result as the payload reads it (`results`)."""
     kind = _KINDS[name]
-    result: dict[str, Any] = {"key": command["key"], "conflicts": [], "errors": []}
+    result: dict[str, Any] = {"key": _shown(command["key"]), "conflicts": [], "errors": []}
     try:
         outcome = await _carried_out(sender, kind, name, command)
     except Conflict as conflict:
@@ -123,6 +123,11 @@ async def _result(sender: _Sender, place: int, name: str, command: Input) -> dic
         return result | {"outcome": CommandOutcome.REJECTED, "errors": errors}
     done = CommandOutcome.REPLAYED if outcome.repeated else CommandOutcome.APPLIED
     return result | {"outcome": done, kind.result: outcome.object_id, **outcome.unkept}
+
+
+def _shown(key: str) -> str:
+    """The key as an answer can have it, even if it is refused."""
+    return key.encode(errors="replace").decode().replace("\0", "\ufffd")
 
 
 def _of_command(error: MutationError, place: int, name: str) -> MutationError:
@@ -176,7 +181,8 @@ async def _attachment(sender: _Sender, call: Call, input: Input) -> Outcome:
     if input.get("noteId") is not None:
         checks.object_to(UserErrorCode.INVALID, "Set either the note id or the note key, not both.", "noteKey")
     checks.finish()
-    note_id = await call.database.fetchval(_NOTE_OF_KEY, caller_of(call.viewer), input["noteKey"].strip())
+    note_key = checked_key(input["noteKey"], "noteKey")
+    note_id = await call.database.fetchval(_NOTE_OF_KEY, caller_of(call.viewer), note_key)
     if note_id is None:
         checks.object_to(UserErrorCode.NOT_FOUND, "No command with this key has added a note.", "noteKey")
     checks.finish()
@@ -202,7 +208,7 @@ async def _change(sender: _Sender, call: Call, input: Input, wanted: Mapping[str
     checks.occurred_at(input)
     ticket_id = str(checks.key(input["ticketId"], "tkt", "ticket", "ticketId"))
     checks.finish()
-    async with call.transaction() as transaction:
+    async with call.transaction(ticket_id) as transaction:
         ticket = await tickets.lock_ticket(transaction, call, ticket_id)
         changed = await _changed_since(transaction, sender, ticket, input.get("baseVersion"))
         change = ticket_rules.change(ticket, wanted, call.viewer.role, checks)

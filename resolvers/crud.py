@@ -42,7 +42,7 @@ async def create(
 ) -> Outcome:
     """Insert a row of `values`. Raises `Refused` if there are errors."""
     object_id = new_id()
-    async with call.transaction() as transaction:
+    async with call.transaction(object_id) as transaction:
         await look_up(transaction, values, checks)
         await _check_unique(transaction, table, object_id, values, unique, checks)
         checks.finish()
@@ -66,7 +66,7 @@ async def change(
     exist."""
     if object_id is None:
         checks.finish()
-    async with call.transaction() as transaction:
+    async with call.transaction(object_id) as transaction:
         await look_up(transaction, {"id": object_id, **values}, checks)
         await _check_unique(transaction, table, str(object_id), values, unique, checks)
         checks.finish()

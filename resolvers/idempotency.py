@@ -184,6 +184,12 @@ class _OneTransaction:
         self._has_ended = False
         self._has_claimed = False
         self._has_kept = False
+        self._expected = Outcome()
+
+    def expect(self, object_id: str | None) -> None:
+        """Says which object the outcome will have, before the transaction begins."""
+        if self._connection is None:
+            self._expected = Outcome(object_id)
 
     async def fetch(self, query: str, *args: Any) -> list[Any]:
         return await (await self._executor()).fetch(query, *args)
@@ -232,7 +238,8 @@ class _OneTransaction:
         if self._connection is None:
             await _claim(self._database, self._request, outcome)
             return
-        await _KEEP.execute(self._connection, **self._request.parameters, **_kept(outcome))
+        if _kept(outcome) != _kept(self._expected):
+            await _KEEP.execute(self._connection, **self._request.parameters, **_kept(outcome))
         await self._end()
 
     async def refuse(self) -> bool:
@@ -261,7 +268,7 @@ class _OneTransaction:
             self._context = None
             raise
         try:
-            if not await _claim(self._connection, self._request, Outcome()):
+            if not await _claim(self._connection, self._request, self._expected):
                 raise _Repeated(await self._earlier(self._connection))
         except BaseException as error:
             await self.roll_back(error)

@@ -106,6 +106,8 @@ class Keeping(Protocol):
 
     async def at_once(self, write: Callable[[Queryable, Part], Awaitable[T | None]]) -> T | None: ...
 
+    def expect(self, object_id: str | None) -> None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
@@ -139,8 +141,11 @@ class Call:
     keeping: Keeping | None = None
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
-        """One transaction, committed at the end of the block, rolled back by any exception."""
+    async def transaction(self, object_id: str | None = None) -> AsyncIterator[Transaction]:
+        """One transaction, committed at the end of the block, rolled back by any exception; with an idempotency key,
+        committed with its outcome. If it says beforehand which `object_id` that will have, the key is written once."""
+        if self.keeping is not None:
+            self.keeping.expect(object_id)
         async with self.database.transaction() as connection:
             yield connection
 

@@ -53,7 +53,7 @@ async def add(call: Call, input: Input) -> Outcome:
     checks.occurred_at(input)
     checks.finish()
     note_id = new_id()
-    async with call.transaction() as transaction:
+    async with call.transaction(note_id) as transaction:
         ticket = await tickets.lock_ticket(transaction, call, str(ticket_id))
         if answers:
             await _answer(transaction, call, ticket, note_id, body)

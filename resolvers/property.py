@@ -69,7 +69,7 @@ async def add_access_note(call: Call, input: Input) -> Outcome:
     checks.occurred_at(input)
     checks.finish()
     day = (call.origin.occurred_at or datetime.now(UTC)).date()
-    async with call.transaction() as transaction:
+    async with call.transaction(property_id) as transaction:
         present = await _locked(call.viewer.role).fetchrow(transaction, id=property_id, viewer=call.viewer.id)
         if present is None:
             raise Refused(_MISSING)

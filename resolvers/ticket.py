@@ -58,7 +58,7 @@ async def create(call: Call, input: Input) -> Outcome:
         alone = all(input.get(name) is None for name in ("chat", "idempotencyKey", "technicianId"))
         if alone and not _looks_up(call, input):
             return await call.in_one_statement(lambda executor: _create(executor, call, input, ticket_id))
-        async with call.transaction() as transaction:
+        async with call.transaction(ticket_id) as transaction:
             earlier = await _of_conversation(transaction, call, input)
             if earlier is None:
                 return await _create(transaction, call, input, ticket_id)
@@ -248,7 +248,7 @@ async def _change(call: Call, input: Input, wanted: Mapping[str, Any], checks: C
         written = await _change_as_foreseen(call, input, str(ticket_id), wanted)
         if written is not None:
             return Outcome(ticket_id, answer=written.answer)
-    async with call.transaction() as transaction:
+    async with call.transaction(ticket_id) as transaction:
         ticket = await lock_ticket(transaction, call, str(ticket_id))
         _check_version(input, ticket)
         wanted = await _with_customer(transaction, call, input, wanted, ticket)

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -13,9 +14,10 @@ import pytest
 from graphql import get_named_type, is_object_type
 
 from db.enums import Role
-from tests.helpers.api import Api
-from tests.helpers.attached_files import announced
+from tests.helpers.api import Api, Refusal
+from tests.helpers.attached_files import announce, announced, attach
 from tests.helpers.database_checks import Database, dump
+from tests.helpers.graphql_ws_client import live
 from tests.helpers.schema_walker import input_fields, root_fields
 
 Inputs: TypeAlias = Callable[[Api], Awaitable[dict[str, Any]]]
@@ -454,3 +456,112 @@ async def test_a_key_can_be_used_once_within_a_document(api: Api) -> None:
     assert [error["code"] for error in answer["b"]["userErrors"]] == ["IDEMPOTENCY_CONFLICT"]
     assert answer["a"]["userErrors"] == []
     assert answer["a"] == answer["c"]
+
+
+async def test_a_repetition_is_answered_even_if_a_check_fails_by_now(api: Api) -> None:
+    expires = datetime.now(UTC) + timedelta(seconds=1)
+    input = {"name": "Short-lived", "expiresAt": expires.isoformat(), "idempotencyKey": key()}
+    made = await api.done("apiKeyCreate", "apiKey { id }", **input)
+    await asyncio.sleep((expires - datetime.now(UTC)).total_seconds() + 0.05)
+    assert await api.done("apiKeyCreate", "apiKey { id }", **input) == made
+    assert await api.refused("apiKeyCreate", **input | {"idempotencyKey": key()}) == [("INVALID", "expiresAt")]
+
+
+async def test_a_secret_is_shown_once_and_kept_nowhere(api: Api, database: Database) -> None:
+    """A repetition shows the key without it."""
+    input = {"name": "Chatbot", "idempotencyKey": key()}
+    made = await api.done("apiKeyCreate", "apiKey { id } secret", **input)
+    again = await api.done("apiKeyCreate", "apiKey { id } secret", **input)
+    assert (again["apiKey"], again["secret"]) == (made["apiKey"], None)
+    kept = "SELECT count(*) FROM idempotency_keys AS kept WHERE kept::text LIKE '%' || $1 || '%'"
+    assert await database.fetchval(kept, input["idempotencyKey"]) == 1
+    assert await database.fetchval(kept, made["secret"][12:]) == 0
+    _, url = await announce(api, b"x", ticketId=await api.new_ticket(), idempotencyKey=key())
+    assert await database.fetchval(kept, url.rpartition("?")[2][:20]) == 0
+
+
+async def test_look_ups_with_keys_are_counted(api: Api) -> None:
+    """Those that find nobody, too; but none that is repeated."""
+    email = (await a_customer_to_look_up(api))["email"]
+    async with api.technician(await api.new_technician()) as tess:
+        found = {"email": email, "idempotencyKey": key()}
+        for _ in range(35):
+            await tess.done("customerLookUp", "customer { customerId }", **found)
+        for _ in range(29):
+            wrong = await tess.refused("customerLookUp", email="nobody@example.com", idempotencyKey=key())
+            assert wrong == [("NOT_FOUND", "email")]
+        with pytest.raises(Refusal) as refusal:
+            await tess.do("customerLookUp", "__typename", email="nobody@example.com", idempotencyKey=key())
+        assert refusal.value.codes == ["RATE_LIMITED"]
+        await tess.done("customerLookUp", "customer { customerId }", **found)
+
+
+async def test_an_answer_shows_only_what_the_viewer_still_sees(api: Api) -> None:
+    technician = await api.new_technician()
+    ticket = await api.new_ticket(technicianId=technician)
+    async with api.technician(technician) as tess:
+        input = {"ticketId": ticket, "status": "IN_PROGRESS", "idempotencyKey": key()}
+        assert (await tess.done("ticketSetStatus", "ticket { id }", **input))["ticket"] == {"id": ticket}
+        await api.done("ticketAssign", "__typename", ticketId=ticket, technicianId=None)
+        assert (await tess.done("ticketSetStatus", "ticket { id }", **input))["ticket"] is None
+
+
+@pytest.mark.parametrize("mutation", [name for name in CHANGES if "occurredAt" in input_fields(name)])
+async def test_a_mutation_says_when_it_was_done(api: Api, database: Database, mutation: str) -> None:
+    """At most thirty days ago, and not in the future but for a clock that is a minute fast."""
+    inputs, _ = CHANGES[mutation]
+    input = await inputs(api)
+    wrong = (timedelta(days=-30, minutes=-1), timedelta(minutes=1, seconds=5), timedelta(days=365))
+    before = await dump(database)
+    for ago in wrong:
+        at = (datetime.now(UTC) + ago).isoformat()
+        assert await api.refused(mutation, **input, occurredAt=at) == [("INVALID", "occurredAt")]
+    with pytest.raises(Refusal) as refusal:
+        await api.do(mutation, "__typename", **input, occurredAt="yesterday")
+    assert refusal.value.codes == ["BAD_USER_INPUT"]
+    assert await dump(database) == before
+    done = datetime.now(UTC) - timedelta(days=29)
+    used = key()
+    await api.done(mutation, "__typename", **input, occurredAt=done.isoformat(), idempotencyKey=used)
+    rows = "SELECT occurred_at, idempotency_key FROM {} WHERE idempotency_key = $1"
+    if mutation == "attachmentCreate":  # whose event is written once the file has arrived
+        assert [tuple(row) for row in await database.fetch(rows.format("attachments"), used)] == [(done, used)]
+    elif mutation != "propertyAccessNoteAdd":  # in which the day stands
+        assert [tuple(row) for row in await database.fetch(rows.format("ticket_events"), used)] == [(done, used)]
+
+
+async def test_a_file_is_in_the_history_with_the_time_and_key_of_its_request(api: Api) -> None:
+    ticket, used = await api.new_ticket(), key()
+    taken = datetime.now(UTC) - timedelta(hours=5)
+    cursor = (await api("{ tickets(first: 1) { streamCursor } }"))["tickets"]["streamCursor"]
+    await attach(api, b"panel", ticketId=ticket, occurredAt=taken.isoformat(), idempotencyKey=used)
+    document = "query($after: String!) { ticketEvents(after: $after) { nodes { kind key occurredAt } } }"
+    (event,) = (await api(document, after=cursor))["ticketEvents"]["nodes"]
+    assert (event["kind"], event["key"]) == ("ATTACHMENT_ADDED", used)
+    assert datetime.fromisoformat(event["occurredAt"]) == taken
+
+
+KEYS = """subscription { ticketChanged { __typename ... on StreamReady { cursor }
+  ... on TicketChange { key kind ticketId } } }"""
+
+
+async def test_an_event_shows_its_key_to_its_author_alone(api: Api) -> None:
+    """Also among admins, who share what is the same for all of them; and among viewers of one name."""
+    technician = await api.new_technician()
+    ticket, used = await api.new_ticket(technicianId=technician), key()
+    async with (
+        Api(api.server, subject="another boss") as other,
+        api.technician(technician) as tess,
+        live(api) as one,
+        live(other) as two,
+        live(tess) as three,
+    ):
+        screens = (one, two, three)
+        for screen in screens:
+            await screen.subscribe("1", KEYS)
+            assert (await screen.next())["__typename"] == "StreamReady"
+        await api.done("noteAdd", "__typename", ticketId=ticket, body="b", idempotencyKey=used)
+        await tess.done("ticketSetStatus", "__typename", ticketId=ticket, status="IN_PROGRESS", idempotencyKey=used)
+        await api.done("ticketUpdate", "__typename", ticketId=ticket, subject="Without a key")
+        seen = [[(await screen.next())["key"] for _ in range(3)] for screen in screens]
+    assert seen == [[used, None, None], [None, None, None], [None, used, None]]

@@ -677,7 +677,7 @@ TRIED = {
     "customer": [*_CREATING, "ticketSetStatus ticketId", "noteAdd ticketId", *_ATTACHING],
     "technician": [
         *(*_CREATING, "ticketSetStatus ticketId", "ticketResolve ticketId", "noteAdd ticketId"),
-        *("assignmentAdvance assignmentId", *_ATTACHING),
+        *("assignmentAdvance assignmentId", "propertyAccessNoteAdd propertyId", *_ATTACHING),
     ],
     "service": [*_CREATING, "noteAdd ticketId", *_ATTACHING],
 }
