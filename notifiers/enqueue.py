@@ -19,6 +19,9 @@ from notifiers.rules import NotificationTarget
 MAILTO: Final = "mailto:"
 """How the id begins of somebody who wrote by mail and is no customer in the database."""
 
+_IN_THEIR_STEAD: Final = """NOT (target.stands_in AND EXISTS (
+        SELECT FROM tickets JOIN technicians ON technicians.id = tickets.technician_id WHERE technicians.active))"""
+
 # The ticket, the actor and the time are the event's, and `tickets` has the ticket as the event leaves it. Google Chat
 # has one space, so its recipient is empty; that of a device is the key of its push subscription. DISTINCT ON keeps only
 # the first, most important target of each recipient whose kind is on. Nobody is mailed about what they have done
@@ -44,8 +47,7 @@ CROSS JOIN event
 CROSS JOIN support_settings AS settings
 CROSS JOIN LATERAL (
     SELECT 'EMAIL'::delivery_channel, address, '', NULL::uuid FROM unnest(settings.admin_recipients) AS address
-    WHERE target.audience = 'ADMIN' AND NOT (target.stands_in AND EXISTS (
-        SELECT FROM tickets JOIN technicians ON technicians.id = tickets.technician_id WHERE technicians.active))
+    WHERE target.audience = 'ADMIN' AND {_IN_THEIR_STEAD}
     UNION ALL
     SELECT 'EMAIL', contact_email, contact_name, NULL FROM tickets
     WHERE target.audience = 'CUSTOMER' AND contact_email NOT LIKE '%@{placeholders.DOMAIN}'
@@ -66,9 +68,7 @@ CROSS JOIN LATERAL (
     WHERE target.audience = 'CUSTOMER'
     UNION ALL
     SELECT 'PUSH', device.id::text, '', NULL FROM push_subscriptions AS device
-    WHERE target.audience = 'ADMIN' AND device.owner >= 'ADMIN:' AND device.owner < 'ADMIN;' AND NOT (
-        target.stands_in AND EXISTS (
-            SELECT FROM tickets JOIN technicians ON technicians.id = tickets.technician_id WHERE technicians.active))
+    WHERE target.audience = 'ADMIN' AND device.owner >= 'ADMIN:' AND device.owner < 'ADMIN;' AND {_IN_THEIR_STEAD}
 ) AS destination (channel, recipient, name, technician_id)
 WHERE target.kind = ANY (
     CASE destination.channel WHEN 'EMAIL' THEN settings.email_kinds WHEN 'PUSH' THEN settings.push_kinds
