@@ -95,8 +95,10 @@ class GraphQLEndpoint:
             return
         media_type = _negotiated(headers.accept)
         info = request_of(scope)
-        began(info, scope["headers"])
-        info.viewer = viewer = await self._authenticator.authenticate(headers.authorization)
+        try:
+            info.viewer = viewer = await self._authenticator.authenticate(headers.authorization)
+        finally:
+            began(info, scope["headers"])
         charge = self._budgets.of(viewer).request()
         try:
             with charge:
