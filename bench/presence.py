@@ -72,11 +72,12 @@ async def _over_sockets(server: Server, tickets: Sequence[str]) -> float:
             done += 1
 
     sockets = await asyncio.gather(*(followed(server.port, token, OPENING, count) for token in server.viewers.values()))
-    messages = [_renewal(number, ticket) for number, ticket in enumerate(tickets)]
-    await _send(sockets, messages, RENEWALS_A_SECOND)  # warms up
+    total = RENEWALS_A_SECOND * SECONDS
+    messages = [_renewal(number, tickets[number % len(tickets)]) for number in range(total)]
+    await _send(sockets, messages[:RENEWALS_A_SECOND])  # warms up
     await asyncio.sleep(1)
-    done, before, total = 0, cpu.seconds(server.pid), RENEWALS_A_SECOND * SECONDS
-    await _send(sockets, messages, total)
+    done, before = 0, cpu.seconds(server.pid)
+    await _send(sockets, messages)
     async with asyncio.timeout(60):
         while done < total:  # noqa: ASYNC110 (there is no event to wait for)
             await asyncio.sleep(0.01)
@@ -87,13 +88,13 @@ async def _over_sockets(server: Server, tickets: Sequence[str]) -> float:
     return used / total
 
 
-async def _send(sockets: Sequence[Follower], messages: Sequence[bytes], total: int) -> None:
+async def _send(sockets: Sequence[Follower], messages: Sequence[bytes]) -> None:
     began = time.perf_counter()
-    for number in range(total):
+    for number, message in enumerate(messages):
         pause = began + number / RENEWALS_A_SECOND - time.perf_counter()
         if pause > 0:
             await asyncio.sleep(pause)
-        sockets[number % len(sockets)].transport.write(messages[number % len(messages)])
+        sockets[number % len(sockets)].transport.write(message)
 
 
 def _renewal(number: int, ticket: str) -> bytes:

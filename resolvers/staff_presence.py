@@ -1,7 +1,7 @@
 """The staff's presence on tickets, as mutations set it and streams show it: `pubsub/presence.py` with the rights.
 
 Only those who see a ticket may be present on it or learn who is, so each renewal and each message is checked. Those
-that come within some milliseconds are checked together: a thousand renewals a second are a hundred statements.
+that come within some milliseconds are checked together: a thousand renewals a second are fifty statements.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from db.visibility import ViewerParameter
 from pubsub.presence import Presences
 from pubsub.presence_messages import Person
 
-GATHERED_SECONDS: Final = 0.01
+GATHERED_SECONDS: Final = 0.02
 CHECKED_MAX: Final = 500
 """The most tickets in one statement."""
 

@@ -178,11 +178,12 @@ class _Socket(LiveConnection):
 
     # Called by operations, the hub and `Connections`
 
-    def put(self, message: bytes) -> None:
-        """Sends a message after those that wait. Never blocks; closes the socket if the queue is full."""
-        if self._closing is not None or (self.queue.resting and self._write_frame(_frame(message))):
+    def put(self, *messages: bytes) -> None:
+        """Sends messages after those that wait, with one call of the system if none do. Never blocks; closes the socket
+        if the queue is full."""
+        if self._closing is not None or (self.queue.resting and self._write_frame(b"".join(map(_frame, messages)))):
             return
-        if not self.queue.put(message):
+        if not all(map(self.queue.put, messages)):
             self.close(TRY_AGAIN, UNREAD)
 
     def put_payload(self, head: bytes, payload: bytes) -> None:
@@ -422,8 +423,8 @@ class _Socket(LiveConnection):
             case Answered(payload):
                 self._over(operation)
                 name = orjson.dumps(operation.id)
-                self.put(b'{"id":%b,"type":"next","payload":%b}' % (name, payload))
-                self.put(b'{"id":%b,"type":"complete"}' % name)
+                result = b'{"id":%b,"type":"next","payload":%b}' % (name, payload)
+                self.put(result, b'{"id":%b,"type":"complete"}' % name)
             case Following(feed, after):
                 operation.subscription = self._sockets.hub.subscribe(feed, operation, after)
 

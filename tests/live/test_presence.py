@@ -285,6 +285,28 @@ async def test_only_staff_can_be_present(pair: Pair) -> None:
         assert refusal.value.codes == ["FORBIDDEN"]
 
 
+async def test_renewals_do_not_fill_the_log(pair: Pair) -> None:
+    customer = await pair.here.new_customer()
+    ticket = await pair.here.new_ticket(customerId=customer)
+    await pair.here.done("presenceSet", SELECTION, ticketId=ticket, state="VIEWING")
+    async with live(pair.here) as device:
+        await set_over(device, ticket, "VIEWING")
+    async with pair.here.customer(customer) as portal:
+        with pytest.raises(Refusal):
+            await portal.do("presenceSet", SELECTION, ticketId=ticket, state="VIEWING")
+        portals = customer.removeprefix("cus_")
+        async with asyncio.timeout(WITHIN):
+            while not (lines := renewals(pair.servers[0], viewer=portals)):  # noqa: ASYNC110 (nothing to wait for)
+                await asyncio.sleep(0.05)
+    assert [line["code"] for line in lines] == ["FORBIDDEN"]
+    assert renewals(pair.servers[0], code=None) == []
+
+
+def renewals(server: Server, **like: object) -> list[dict[str, Any]]:
+    lines = [line for line in server.process.records("callout.access") if line.get("mutations") == ["presenceSet"]]
+    return [line for line in lines if like.items() <= line.items()]
+
+
 async def test_the_payload_has_the_viewer_as_others_see_them(pair: Pair) -> None:
     technician = await pair.here.new_technician(name="Tess")
     ticket = await pair.here.new_ticket(technicianId=technician)
