@@ -46,7 +46,7 @@ LIVE = """subscription { ticketsLive(%s) { __typename
     ... on WindowReplace { index edge { %s } } ... on WindowRemove { index } } } } }"""
 LIST = "query { tickets(%s) { totalCount edges { %s } } }"
 SHARED = f"filter: {{status: [OPEN]}}, orderBy: [{{field: UPDATED_AT, direction: DESC}}], first: {ROWS}"
-OWN = f"filter: {{assignee: {{me: true}}}}, first: {ROWS}"
+OWN = f"filter: {{assignee: {{me: true}}}}, orderBy: [{{field: UPDATED_AT, direction: DESC}}], first: {ROWS}"
 CHANGE = """mutation($input: TicketUpdateInput!) { ticketUpdate(input: $input) { ticket { version } } }"""
 
 

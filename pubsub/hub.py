@@ -23,7 +23,7 @@ from typing import Final, NamedTuple
 
 from db.events.event import Entry
 from db.events.stream_cursor import Reset, StreamCursors, StreamPosition, check_position
-from db.metrics import Counter, Histogram
+from db.metrics import Histogram
 from db.postgres.outage import is_logged
 from db.postgres.pool import Database
 from pubsub.bell import Bell
@@ -31,7 +31,7 @@ from pubsub.feed import Feed, Message
 from pubsub.presence import Presences
 from pubsub.presence_watch import PresenceWatch
 from pubsub.send_queue import QUEUE_BYTES_MAX
-from pubsub.subscriber import UNAVAILABLE, Subscriber, SubscriptionHandle, failing
+from pubsub.subscriber import DELIVERED, UNAVAILABLE, Subscriber, SubscriptionHandle, failing
 from pubsub.tail import Batch, Tail
 from pubsub.windows import WindowFeed, Windows
 
@@ -45,7 +45,6 @@ REPLAYS_AT_ONCE: Final = 3
 others. A subscriber that reads slowly waits outside; before that, the subscribers of a viewer take turns."""
 ASKED_MAX: Final = 20_000  # events times groups of a family in one look-up, which takes a tenth of a second
 
-_DELIVERED: Final = Counter("callout_messages_delivered", "Messages about live events, one for each subscriber.")
 _REPLAYED: Final = Histogram(
     "callout_replay_events",
     "How many events replays had to look up, also those that do not concern the subscriber.",
@@ -137,7 +136,7 @@ class _Group:
             self._presence.enter(entry.subscriber)
 
     def deliver(self, batch: Batch, payload: bytes, position: StreamPosition) -> None:
-        _DELIVERED.add(amount=len(self.subscribers))
+        DELIVERED.add(amount=len(self.subscribers))
         for entry in list(self.subscribers):
             if batch.number > entry.since:
                 entry.deliver(payload, position)

@@ -11,11 +11,14 @@ from typing import Any, Final
 
 import asyncpg
 
+from db.metrics import Counter
 from db.postgres.outage import is_logged
 from pubsub.quota import Quota
 from pubsub.tail import Tail
 
 logger = logging.getLogger(__name__)
+
+DELIVERED: Final = Counter("callout_messages_delivered", "Messages about live events, one for each subscriber.")
 
 UNAVAILABLE: Final = (
     OSError,

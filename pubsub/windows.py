@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
@@ -20,20 +21,16 @@ from typing import Final
 
 from db.events.event import Entry, Event
 from db.events.stream_cursor import StreamCursors, StreamPosition
-from db.metrics import Counter
 from db.postgres.outage import is_logged
 from db.stream_filter import QuickTest
 from pubsub.quota import Quota
-from pubsub.subscriber import UNAVAILABLE, Subscriber, SubscriptionHandle, failing
+from pubsub.subscriber import DELIVERED, UNAVAILABLE, Subscriber, SubscriptionHandle, failing
 from pubsub.tail import Batch, Tail
 
 logger = logging.getLogger(__name__)
 
 PATCH_SECONDS: Final = 0.25  # between two patches of a window
 RETRY_SECONDS: Final = 0.5
-
-_PATCHES: Final = Counter("callout_window_patches", "Patches of live windows, one for each member that got it.")
-_SNAPSHOTS: Final = Counter("callout_window_snapshots", "Snapshots of live windows, one for each member that got it.")
 
 
 class WindowFeed(ABC):
@@ -87,6 +84,7 @@ class _Window:
         self._events: list[Event] = []
         self._anew = False
         self._next_at = 0.0
+        self._read_at = -math.inf
         self._working: asyncio.Task[None] | None = None
         self._tail = tail
         self._cursors = cursors
@@ -94,8 +92,12 @@ class _Window:
 
     def enter(self, subscriber: Subscriber) -> None:
         self.subscribers.add(subscriber)
-        self._newcomers.add(subscriber)
-        self.reread()
+        if monotonic() - self._read_at < PATCH_SECONDS:
+            # Those who come together share what one of them had read. What has happened since comes as a patch.
+            self._greet({subscriber})
+        else:
+            self._newcomers.add(subscriber)
+            self.reread()
 
     def leave(self, subscriber: Subscriber) -> None:
         for each in (self.subscribers, self._members, self._newcomers):
@@ -119,6 +121,7 @@ class _Window:
     def begin_anew(self) -> None:
         """Sends everybody a snapshot of the list as it is in a changed history."""
         self._events.clear()
+        self._read_at = -math.inf
         self._newcomers |= self._members
         self._members.clear()
         self.reread()
@@ -146,16 +149,23 @@ class _Window:
         events, self._events = self._events, []
         anew, self._anew = self._anew, False
         patch = await self._brought_up_to_date(events, anew)
-        cursor = StreamPosition(self.feed.position).sealed(self._cursors)
+        if anew:
+            self._read_at = monotonic()
         if patch is not None:
-            self._deliver(self.feed.with_cursor(patch, cursor))
-        newcomers &= self.subscribers
-        if newcomers:
-            snapshot = self.feed.with_cursor(self.feed.snapshot(), cursor)
-            _SNAPSHOTS.add(amount=len(newcomers))
-            self._members |= newcomers
-            for subscriber in newcomers:
-                subscriber.deliver(snapshot)
+            self._deliver(self._with_cursor(patch))
+        if newcomers := newcomers & self.subscribers:
+            self._greet(newcomers)
+
+    def _greet(self, newcomers: set[Subscriber]) -> None:
+        """Makes newcomers members, who have the list as it is."""
+        snapshot = self._with_cursor(self.feed.snapshot())
+        DELIVERED.add(amount=len(newcomers))
+        self._members |= newcomers
+        for subscriber in newcomers:
+            subscriber.deliver(snapshot)
+
+    def _with_cursor(self, payload: bytes) -> bytes:
+        return self.feed.with_cursor(payload, StreamPosition(self.feed.position).sealed(self._cursors))
 
     def _deliver(self, patch: bytes) -> None:
         for subscriber in list(self._members):
@@ -163,7 +173,7 @@ class _Window:
                 self._members.discard(subscriber)
                 self._late[subscriber] = asyncio.create_task(self._catch_up(subscriber))
             else:
-                _PATCHES.add()
+                DELIVERED.add()
                 subscriber.deliver(patch)
 
     async def _catch_up(self, subscriber: Subscriber) -> None:

@@ -36,7 +36,8 @@ LIST = f"""query($filter: TicketFilter, $orderBy: [TicketOrder!], $first: Int) {
     tickets(filter: $filter, orderBy: $orderBy, first: $first) {{ totalCount edges {{ ...row }} }} }} {ROW}"""
 
 
-def _example() -> Any:
+def example() -> Any:
+    """The module `examples/live_list.py`."""
     spec = importlib.util.spec_from_file_location("live_list", ROOT / "examples" / "live_list.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -44,7 +45,7 @@ def _example() -> Any:
     return module
 
 
-apply_patch: Callable[[list[Any], list[Message]], None] = _example().apply_patch
+apply_patch: Callable[[list[Any], list[Message]], None] = example().apply_patch
 """The function that clients copy."""
 
 
