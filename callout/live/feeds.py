@@ -18,6 +18,7 @@ from callout.live.screening import Screenings
 from db.compiler.fields import Constant
 from db.compiler.selection import Selection
 from db.enums import Role, StreamResetReason
+from db.events.position import TICKETS
 from db.object_changes import ObjectChanges
 from db.postgres.pool import Database
 from db.ticket_stream import LiveValue, Reader, Stream
@@ -74,6 +75,7 @@ class EventFeed(Feed):
         assert isinstance(mapping, Stream)
         self.key = _key(bound, viewer)
         self.family = _family(bound, viewer)
+        self.logs = [source.log.name for source in mapping.sources(viewer.role)]
         self.routes = mapping.routes(bound.bounds[0], viewer)
         self.quick_test = mapping.quick_test(bound.bounds[0], viewer)
         self.at_once = bound.at_once
@@ -155,6 +157,7 @@ class LiveValueFeed(Feed):
         mapping = bound.selection.mapping
         assert isinstance(mapping, LiveValue)
         self.key = self.family = _key(bound, viewer)
+        self.logs = [TICKETS]
         self.routes = mapping.routes(bound.bounds[0], viewer)
         self.quick_test = mapping.quick_test(bound.bounds[0], viewer)
         self.quota = budget.live

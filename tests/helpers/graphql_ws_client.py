@@ -40,7 +40,7 @@ OBJECT_CHANGES = {"CustomerChange", "PropertyChange", "TechnicianChange", "Artic
 
 OF_STREAMS = {
     *("Subscription", "TicketChange", "NoteAdded", "AuditEntryAdded", "StreamReady", "StreamReset"),
-    *OBJECT_CHANGES,
+    *("DeliveryChange", *OBJECT_CHANGES),
 }
 """The types that only subscriptions answer with."""
 

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
-from tests.helpers.api import Api
+import pytest
+from graphql import is_object_type
+
+from tests.helpers.api import SCHEMA, Api
+from tests.helpers.database_checks import Database, key
 from tests.helpers.graphql_ws_client import Socket, live
 
-STAFF_FIELDS = "deliveries { audience state recipient }"
+
+@pytest.fixture(scope="module")
+def server_settings() -> dict[str, str]:
+    """No worker: the tests do what it does."""
+    return {"notify": "false"}
+
+
+QUEUED, DELIVERY = "deliveries { audience state recipient }", "delivery { id audience state said }"
 FOLLOW = """subscription($ticket: ID!, $after: String) { ticketFollow(id: $ticket, after: $after) {
     __typename
     ... on TicketChange {
-      cursor change kind ticketId changedFields ticket { version status }
+      cursor at change kind ticketId changedFields ticket { version status }
       note { body internalOnly } attachment { name internalOnly } %s }
+    ... on DeliveryChange { cursor ticketId state at %s }
     ... on StreamReady { cursor resumed } ... on StreamReset { cursor reason } } }"""
 
 
 def document(viewer: Api) -> str:
-    return FOLLOW % (STAFF_FIELDS if viewer.role in ("ADMIN", "TECHNICIAN") else "")
+    return FOLLOW % ((QUEUED, DELIVERY) if viewer.role in ("ADMIN", "TECHNICIAN") else ("", ""))
 
 
 async def follow(screen: Socket, viewer: Api, ticket: str, after: str | None = None, id: str = "1") -> list[Any]:
@@ -66,3 +79,59 @@ async def test_a_ticket_that_is_lost_from_sight_leaves(api: Api) -> None:
         assert (left["change"], left["ticket"], left["note"], left["deliveries"]) == ("LEFT", None, None, [])
         await api.done("noteAdd", "__typename", ticketId=ticket, body="He is gone.")
         await screen.quiet()
+
+
+async def deliver(database: Database, ticket: str, audience: str, state: str, said: str) -> None:
+    """Does what a worker does that has attempted a delivery, without ringing the bell."""
+    done = await database.execute(
+        "UPDATE deliveries SET state = $3::delivery_state, said = $4, screened_at = now(),"
+        " finished_at = CASE WHEN $3::delivery_state <> 'PENDING' THEN now() END"
+        " WHERE ticket_id = $1 AND audience = $2",
+        *(key(ticket), audience, state, said),
+    )
+    assert done == "UPDATE 1"
+
+
+async def test_a_delivery_is_followed_to_its_end(api: Api, database: Database) -> None:
+    """By those who see it: not every technician sees all of a ticket's deliveries, and a customer sees none."""
+    technician, customer = await api.new_technician(), await api.new_customer()
+    await api.done("supportSettingsUpdate", "__typename", adminRecipients=["office@example.com"])
+    ticket = await api.new_ticket(customerId=customer, technicianId=technician)
+    other = await api.new_ticket(customerId=customer, technicianId=technician)
+    device, portal = api.technician(technician), api.customer(customer)
+    async with live(api) as screen, live(device) as phone, live(portal) as page:
+        for socket, viewer in ((screen, api), (phone, device), (page, portal)):
+            assert await follow(socket, viewer, ticket) == []
+        await deliver(database, other, "CUSTOMER", "SENT", "250 OK")
+        await deliver(database, ticket, "CUSTOMER", "PENDING", "451 Later")
+        await deliver(database, ticket, "ADMIN", "SENT", "250 OK")
+        await deliver(database, ticket, "CUSTOMER", "DEAD", "550 No")
+        received = [await screen.next() for _ in range(3)]
+        seen = [(each["state"], each["delivery"]["audience"], each["ticketId"]) for each in received]
+        assert seen == [("PENDING", "CUSTOMER", ticket), ("SENT", "ADMIN", ticket), ("DEAD", "CUSTOMER", ticket)]
+        assert [(await phone.next())["state"] for _ in range(2)] == ["PENDING", "DEAD"]
+        await api.done("deliveryRetry", "__typename", deliveryId=received[2]["delivery"]["id"])
+        assert [(await each.next())["state"] for each in (screen, phone)] == ["PENDING", "PENDING"]
+        await asyncio.gather(*(each.quiet(0.2) for each in (screen, phone, page)))
+        type_ = SCHEMA.type_map["DeliveryChange"]
+        assert is_object_type(type_) and {f"DeliveryChange.{name}" for name in type_.fields} <= screen.seen
+
+
+async def test_from_each_cursor_on_the_rest_arrives_once(api: Api, database: Database) -> None:
+    """Whether the message before was about the ticket or a delivery."""
+    technician = await api.new_technician()
+    ticket = await api.new_ticket()
+    async with live(api) as screen:
+        assert await follow(screen, api, ticket) == []
+        await api.done("ticketAssign", "__typename", ticketId=ticket, technicianId=technician)
+        await api.done("noteAdd", "__typename", ticketId=ticket, body="Called.")
+        await deliver(database, ticket, "TECHNICIAN", "PENDING", "451 Later")
+        await api.done("ticketSetStatus", "__typename", ticketId=ticket, status="IN_PROGRESS")
+        await deliver(database, ticket, "TECHNICIAN", "SENT", "250 OK")
+        received = [await screen.next() for _ in range(5)]
+        kinds = [each["__typename"] for each in received]
+        assert kinds == ["TicketChange", "TicketChange", "DeliveryChange", "TicketChange", "DeliveryChange"]
+        for number, message in enumerate(received, 1):
+            again = await follow(screen, api, ticket, message["cursor"], f"again {number}")
+            assert [each["at"] for each in again] == [each["at"] for each in received[number:]]
+            await screen.send(id=f"again {number}", type="complete")
