@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+from contextlib import ExitStack, suppress
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from graphql import is_object_type
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from tests.helpers.api import SCHEMA, Api
+from db.events import log as event_log
+from db.ids import new_id
+from tests.helpers.api import SCHEMA, Api, Server
 from tests.helpers.database_checks import Database, key
-from tests.helpers.graphql_ws_client import Socket, live
-
-
-@pytest.fixture(scope="module")
-def server_settings() -> dict[str, str]:
-    """No worker: the tests do what it does."""
-    return {"notify": "false"}
-
+from tests.helpers.graphql_ws_client import WITHIN, Socket, live
+from tests.helpers.process import callout_process, free_port
+from tests.helpers.stress import BOSS, SECRET, server_of
 
 QUEUED, DELIVERY = "deliveries { audience state recipient }", "delivery { id audience state said }"
 FOLLOW = """subscription($ticket: ID!, $after: String) { ticketFollow(id: $ticket, after: $after) {
@@ -135,3 +139,57 @@ async def test_from_each_cursor_on_the_rest_arrives_once(api: Api, database: Dat
             again = await follow(screen, api, ticket, message["cursor"], f"again {number}")
             assert [each["at"] for each in again] == [each["at"] for each in received[number:]]
             await screen.send(id=f"again {number}", type="complete")
+
+
+@pytest.mark.slow
+async def test_everything_arrives_once_while_the_server_is_killed(tmp_path: Path, fresh_url: str) -> None:
+    """Events of both logs, written without a break, to a client that goes on from its last cursor."""
+    port, database = str(free_port()), await asyncpg.connect(fresh_url)
+    received: list[str] = []
+
+    async def write(ticket: str, until: asyncio.Event) -> None:
+        while not until.is_set():
+            await event_log.note(database, BOSS, key(ticket), new_id(), "n", internal_only=False)
+            await deliver(database, ticket, "TECHNICIAN", "PENDING", new_id())
+            await asyncio.sleep(0.01)
+
+    async def listen(server: Server, ticket: str, cursor: str) -> None:
+        while True:
+            with suppress(OSError, ConnectionClosed, InvalidHandshake):
+                async with Api(server) as viewer, live(viewer) as screen:
+                    await screen.subscribe("1", document(viewer), ticket=ticket, after=cursor)
+                    while message := await screen.next():
+                        assert message["__typename"] != "StreamReset"
+                        cursor = message["cursor"]
+                        received.extend([message["at"]] if "at" in message else [])
+            await asyncio.sleep(0.1)
+
+    async def arrived(number: int) -> None:
+        async with asyncio.timeout(WITHIN):
+            while len(received) < number:  # noqa: ASYNC110 (there is no event to wait for)
+                await asyncio.sleep(0.02)
+
+    with ExitStack() as stack:
+        process = stack.enter_context(callout_process(tmp_path, database_url=fresh_url, jwt_secret=SECRET, port=port))
+        server, over = server_of(process, fresh_url), asyncio.Event()
+        async with Api(server) as api:
+            ticket = await api.new_ticket(technicianId=await api.new_technician())
+            cursor = (await api("{ tickets { streamCursor } }"))["tickets"]["streamCursor"]
+        writing = asyncio.create_task(write(ticket, over))
+        listening = asyncio.create_task(listen(server, ticket, cursor))
+        for _ in range(2):
+            await arrived(len(received) + 20)
+            os.kill(process.pid, signal.SIGKILL)
+            process = await asyncio.to_thread(
+                stack.enter_context, callout_process(tmp_path, database_url=fresh_url, jwt_secret=SECRET, port=port)
+            )
+        await arrived(len(received) + 20)
+        over.set()
+        await writing
+        logs = "SELECT at FROM ticket_events WHERE kind = 'NOTE_ADDED' UNION ALL SELECT at FROM delivery_events"
+        written = [row["at"] for row in await database.fetch(f"SELECT at FROM ({logs}) AS event ORDER BY at")]
+        await arrived(len(written))
+        listening.cancel()
+        await database.close()
+    assert sorted(map(datetime.fromisoformat, received)) == written
+    assert len(written) > 60
