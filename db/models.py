@@ -829,7 +829,8 @@ class EventLogRow(Base):
     be deleted: a stream cannot resume from a position that does not see all of them. `cluster` is the one that all
     these transaction ids belong to. `audit_fingerprint`, `audit_fingerprinted` and `audit_horizon` are the same for the
     audit trail, whose entries streams deliver as well; `audit_last` is the last transaction with an entry that its
-    fingerprint includes, even if the entry has been deleted.
+    fingerprint includes, even if the entry has been deleted. `delivery_fingerprint` and `delivery_fingerprinted` are
+    the same for `delivery_events`.
     """
 
     __tablename__ = "event_log"
@@ -848,6 +849,8 @@ class EventLogRow(Base):
     audit_fingerprinted: Mapped[str] = mapped_column(PgSnapshot, server_default=text("'1:1:'::pg_snapshot"))
     audit_last: Mapped[str] = mapped_column(Xid8, server_default=text("'0'::xid8"))
     audit_horizon: Mapped[str] = mapped_column(Xid8, server_default=text("'0'::xid8"))
+    delivery_fingerprint: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    delivery_fingerprinted: Mapped[str] = mapped_column(PgSnapshot, server_default=text("'1:1:'::pg_snapshot"))
 
 
 class TicketCountRow(Base):
@@ -981,6 +984,25 @@ class PushSubscriptionRow(Base):
     subjects: Mapped[list[str]] = mapped_column(ARRAY(Text))
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     set_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class DeliveryEventRow(Base):
+    """A log of what becomes of deliveries: a row for each change of one's state, or of the result of its last attempt,
+    which a trigger writes. `state` is the state after the change. `xid` is the transaction that wrote the row, as in
+    `ticket_events`: the changes after a position are streamed in the same way.
+
+    Neither id is a foreign key. The delivery may be deleted before, and what is streamed of it is then left out.
+    """
+
+    __tablename__ = "delivery_events"
+    __table_args__ = (Index("ix_delivery_events_xid", "xid"),)
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=text("gen_random_uuid()"))
+    xid: Mapped[str] = mapped_column(Xid8, server_default=text("pg_current_xact_id()"))
+    at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    delivery_id: Mapped[uuid.UUID]
+    ticket_id: Mapped[uuid.UUID]
+    state: Mapped[DeliveryState] = mapped_column(DELIVERY_STATE)
 
 
 class ContactConfirmationRow(Base):

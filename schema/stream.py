@@ -8,12 +8,24 @@ from typing import Annotated, Any
 import strawberry
 
 from db.audit_stream import AuditAdditions
-from db.entities import ARTICLE, ASSIGNMENT, ATTACHMENT, AUDIT_ENTRY, CUSTOMER, NOTE, PROPERTY, TECHNICIAN, TICKET
+from db.entities import (
+    ARTICLE,
+    ASSIGNMENT,
+    ATTACHMENT,
+    AUDIT_ENTRY,
+    CUSTOMER,
+    DELIVERY,
+    NOTE,
+    PROPERTY,
+    TECHNICIAN,
+    TICKET,
+)
 from db.entity import Entity
 from db.enums import (
     ADMINS,
     CHATBOTS,
     STAFF,
+    DeliveryState,
     ObjectChangeKind,
     Role,
     StreamResetReason,
@@ -124,6 +136,18 @@ class TicketChange:
     )
 
 
+@strawberry.type(
+    description="A change of a delivery about the ticket: it was sent, given up, held, dropped or queued again, or an "
+    "attempt has failed. Only staff receive it."
+)
+class DeliveryChange:
+    cursor: str = stream_cursor(CURSOR)
+    ticket_id: strawberry.ID = global_id(TICKET, "The ticket's id.", column="ticket_id")
+    state: DeliveryState = column("state", "The delivery's state after the change.")
+    delivery: Delivery = one(DELIVERY, "delivery_id", "The delivery as it is now.")
+    at: datetime = column("at", "When the delivery changed.")
+
+
 @strawberry.type(description="Sent when a note is added to the ticket.")
 class NoteAdded:
     cursor: str = stream_cursor(CURSOR)
@@ -216,6 +240,7 @@ TicketStreamMessage = Annotated[
 ]
 TicketFollowMessage = Annotated[
     TicketChange | TicketPresence | StreamReady | StreamReset,
+    TicketChange | DeliveryChange | StreamReady | StreamReset,
     strawberry.union("TicketFollowMessage", description="A message of the subscription `ticketFollow`."),
 ]
 NoteStreamMessage = Annotated[

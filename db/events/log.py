@@ -410,6 +410,16 @@ DELETE FROM ticket_events WHERE id IN (
     ORDER BY event.xid LIMIT 2000 FOR UPDATE OF event SKIP LOCKED
 )"""
 
+# The same for the changes of deliveries, as far as the stored fingerprint includes them: whoever has moved the horizon
+# may not have looked at that.
+_PRUNE_DELIVERIES: Final = """
+DELETE FROM delivery_events WHERE id IN (
+    SELECT event.id FROM delivery_events AS event, event_log
+    WHERE event.xid < least(horizon, pg_snapshot_xmin(delivery_fingerprinted))
+        AND horizon_at < now() - $1::interval
+    ORDER BY event.xid LIMIT 2000 FOR UPDATE OF event SKIP LOCKED
+)"""
+
 LOOKED_AT: Final = 100_000
 """The horizon moves over at most this many events at once, in the order of transactions; more if one transaction has
 more."""
@@ -442,11 +452,12 @@ async def prune(connection: Any, kept: timedelta, announced: timedelta) -> int:
     may call it. `connection` must not be in a transaction: the deletion is split into small statements, so that nobody
     has to wait for it."""
     deleted = 0
-    while True:
-        status: str = await connection.execute(_PRUNE, announced)
-        deleted += int(status.split()[1])
-        if status == "DELETE 0":
-            break
+    for statement in (_PRUNE, _PRUNE_DELIVERIES):
+        while True:
+            status: str = await connection.execute(statement, announced)
+            deleted += int(status.split()[1])
+            if status == "DELETE 0":
+                break
     await connection.execute(_MOVE_HORIZON, kept, announced, LOOKED_AT)
     return deleted
 
@@ -464,10 +475,11 @@ _ADOPT: Final = (
     f"""
 UPDATE event_log SET cluster = {ddl.CLUSTER}, horizon = '0', horizon_at = now(),
     fingerprint = uuid_hash_extended(gen_random_uuid(), 0), fingerprinted = pg_current_snapshot(),
-    audit_fingerprinted = pg_current_snapshot(), audit_horizon = '0'
+    audit_fingerprinted = pg_current_snapshot(), audit_horizon = '0', delivery_fingerprinted = pg_current_snapshot()
 WHERE {_MOVED} RETURNING true""",
     "UPDATE ticket_events SET xid = '3' WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())",
     "UPDATE audit_entries SET xid = '3' WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())",
+    "UPDATE delivery_events SET xid = '3' WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())",
     "UPDATE erasures SET xid = '3' WHERE finished_at IS NULL",
     "UPDATE event_log SET audit_last = coalesce((SELECT xid FROM audit_entries ORDER BY xid DESC LIMIT 1), '0')",
 )

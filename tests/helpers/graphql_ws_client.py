@@ -40,7 +40,7 @@ OBJECT_CHANGES = {"CustomerChange", "PropertyChange", "TechnicianChange", "Artic
 
 OF_STREAMS = {
     *("Subscription", "TicketChange", "TicketPresence", "NoteAdded", "AuditEntryAdded", "StreamReady", "StreamReset"),
-    *OBJECT_CHANGES,
+    *("DeliveryChange", *OBJECT_CHANGES),
 }
 OF_WINDOWS = {"WindowSnapshot", "WindowPatch", "WindowInsert", "WindowMove", "WindowReplace", "WindowRemove"}
 """The types that only subscriptions answer with: those of streams, and of live windows."""
