@@ -464,7 +464,8 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
     await database.execute("UPDATE attachments SET width = 4, height = 3, thumbnail = sha256 WHERE state = 'READY'")
     _, url = await announce(api, b"door", ticketId=ticket)
     assert (await patch(api, url, 0, b"roof")).status_code == 422
-    document = """query($id: ID!) { ticket(by: {id: $id}) { history(last: 9) { nodes { attachment { id } assignment { id } } }
+    document = """query($id: ID!) { ticket(by: {id: $id}) {
+        history(last: 9) { nodes { attachment { id } assignment { id } } }
         attachments { nodes { rejectedBecause } } } }"""
     await answers.answer(api, document, {"id": ticket})
     await done("ticketResolve", ticketId=ticket, resolution="Replaced the battery.")
@@ -621,7 +622,7 @@ async def _ask_everything(answers: Answers, viewer: Api, role: Role, reference: 
         default = "(first: 3)" if "first" in field.args else ""
         for declared, given, variables in arguments.get(name, [("", default, {})]):
             depth = {"node": 0, "nodes": 0, "_entities": 0, "ticket": 2}.get(name, 1)
-            # Tickets below tickets, assignments there and excerpts are too many in most documents; others show that they
+            # Tickets below tickets, assignments and excerpts are too many in most documents; others show that they
             # conform.
             tickets_below, excerpts = name == "tickets" and "text" not in given, name == "articles" or "text" in given
             without = [] if tickets_below else ["followUps", "followUpOf"]
