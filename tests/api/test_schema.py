@@ -242,6 +242,7 @@ def test_only_fields_that_may_be_missing_are_nullable(printed: GraphQLSchema) ->
         *("Identity.technician", "Identity.customer", "Identity.revokedAt"),
         *("TicketTracking.resolution", "TicketTracking.resolvedAt", "TicketTracking.closedAt"),
         *("Note.senderVerified", "Note.quoted", "Ticket.senderVerified", "TicketEvent.attachment"),
+        *(f"OverdueMinutes.{priority}" for priority in ("low", "medium", "high", "urgent")),
         *("TicketEvent.assignment", "TicketChange.assignment", "Ticket.assignment"),
         *("Assignment.ticket", "Assignment.technician", "Assignment.eta", "Assignment.reason"),
         *(f"Assignment.{name}At" for name in ("delivered", "seen", "accepted", "enRoute", "onSite", "left")),
@@ -489,7 +490,12 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
     dead = (await api("{ deliveries(filter: {state: [DEAD]}) { nodes { id } } }"))["deliveries"]["nodes"]
     await done("deliveryRetry", deliveryId=dead[0]["id"])
     webhook = "https://chat.googleapis.com/v1/spaces/A/messages?key=B&token=C"
-    settings = {"adminRecipients": ["admin@example.com"], "googleChatWebhookUrl": webhook, "googleChatEnabled": True}
+    settings: dict[str, Any] = {
+        "adminRecipients": ["admin@example.com"],
+        "googleChatWebhookUrl": webhook,
+        "googleChatEnabled": True,
+    }
+    settings["overdueMinutes"] = {"low": 600, "medium": 600}
     await done("supportSettingsUpdate", **settings)
     for mail in MAIL:
         await done("inboundEmailIngest", message={"text": mail})
