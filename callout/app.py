@@ -20,6 +20,7 @@ from callout.auth.authenticator import Authenticator
 from callout.auth.tokens import IdeToken
 from callout.background import (
     background,
+    keep_answered,
     keep_counted,
     keep_erasing,
     keep_forgetting,
@@ -182,6 +183,7 @@ async def _wire(
     preparer = Preparer(graphql_schema(schema), settings.introspecting, PersistedDocuments(settings.trusted))
     files = Files(settings.object_store, settings.file_limits)
     links = FileLinks(identity, settings.api_base, settings.file_limits.upload_time, authenticator.is_revoked)
+    await stack.enter_async_context(background(lambda: keep_answered(database, bell.ring)))
     await stack.enter_async_context(background(lambda: keep_swept(database, files, bell.ring)))
     replicas = None
     if settings.database_replica_urls:

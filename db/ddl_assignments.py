@@ -1,7 +1,8 @@
 """The functions and triggers that begin assignments, as schema objects that the models cannot express (as in
 `db/ddl.py`).
 
-An assignment begins when a ticket gets a technician, or is reopened and has one. The one before is then SUPERSEDED, as
+An assignment begins when an unresolved ticket is created with a technician, a ticket gets one, or one that has a
+technician is reopened. The one before is then SUPERSEDED, as
 it is when the ticket is unassigned, unless it was DECLINED. Servers of the previous release, which know nothing of
 assignments, keep them right in this way, too.
 """
@@ -11,14 +12,14 @@ from __future__ import annotations
 from typing import Final
 
 FUNCTIONS: Final = (
-    # The present assignment is in the ticket's row, and so in the images of the event that is written with it. One that
-    # is inserted may have a state already, as invented data do. A technician's own ticket needs no answer.
+    # The present assignment is in the ticket's row, and so in the images of the event that is written with it. A
+    # technician's own ticket needs no answer. Invented data give the state themselves.
     """
 CREATE OR REPLACE FUNCTION ticket_assigned() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.technician_id IS NOT NULL THEN
         NEW.assignment_id := gen_random_uuid();
-        IF TG_OP = 'UPDATE' THEN
+        IF TG_OP = 'UPDATE' AND NEW.assignment_state IS NOT DISTINCT FROM OLD.assignment_state THEN
             NEW.assignment_state := 'OFFERED';
         ELSIF NEW.assignment_state IS NULL THEN
             NEW.assignment_state := CASE
@@ -57,7 +58,7 @@ $$""",
 TRIGGERS: Final = (
     """
 CREATE OR REPLACE TRIGGER tickets_assigned_new BEFORE INSERT ON tickets FOR EACH ROW
-WHEN (NEW.technician_id IS NOT NULL) EXECUTE FUNCTION ticket_assigned()""",
+WHEN (NEW.technician_id IS NOT NULL AND NEW.status IN ('OPEN', 'IN_PROGRESS')) EXECUTE FUNCTION ticket_assigned()""",
     """
 CREATE OR REPLACE TRIGGER tickets_assigned BEFORE UPDATE OF technician_id, status ON tickets FOR EACH ROW
 WHEN (OLD.technician_id IS DISTINCT FROM NEW.technician_id

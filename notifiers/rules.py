@@ -69,6 +69,11 @@ def of_refusal(technician_id: str) -> list[NotificationTarget]:
     ]
 
 
+def of_silence() -> list[NotificationTarget]:
+    """The targets of an assignment that was not answered in time: the admins and the space."""
+    return [NotificationTarget(NoticeKind.OVERDUE, audience) for audience in (Audience.ADMIN, Audience.SPACE)]
+
+
 _WEIGHT = (NoticeKind.RESOLVED, NoticeKind.REOPENED, NoticeKind.ASSIGNED, NoticeKind.UNASSIGNED)
 """The order of importance of the kinds, for a change that is several of them at once."""
 

@@ -32,6 +32,7 @@ from db.enums import (
     EVERYONE,
     STAFF,
     ActorKind,
+    AssignmentState,
     ChatAuthor,
     DocumentedEnum,
     Role,
@@ -278,6 +279,14 @@ class TicketFilter:
     category: list[TicketCategory] | None = optional("The category is one of these.")
     source: list[TicketSource] | None = optional("The source is one of these.")
     assignee: AssigneeFilter | None = optional("The assigned technician meets this condition.")
+    assignment_state: list[AssignmentState] | None = optional(
+        "The state of the ticket's `assignment` is one of these. An unassigned ticket is DECLINED, if it was, or has "
+        "no state. Matches nothing for customers and services."
+    )
+    overdue: bool | None = optional(
+        "Whether the technician has not answered the assignment within the minutes of the support settings. True "
+        "matches nothing for customers and services."
+    )
     customer_id: strawberry.ID | None = optional(
         "The ticket belongs to this customer. Services find only tickets on which they see the customer."
     )
@@ -310,6 +319,11 @@ class TicketOrderField(DocumentedEnum):
 
     CREATED_AT = "CREATED_AT", "When the ticket was created."
     UPDATED_AT = "UPDATED_AT", "When the ticket was last updated, as `updatedAt` shows it."
+    ASSIGNED_AT = (
+        "ASSIGNED_AT",
+        "Since when the ticket has been with its technician, or unassigned; for customers and services, when it was "
+        "created.",
+    )
     REFERENCE = "REFERENCE", "The reference, alphabetically."
     STATUS = "STATUS", "The status, from OPEN to CLOSED."
     PRIORITY = "PRIORITY", "The priority, from LOW to URGENT."

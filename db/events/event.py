@@ -29,9 +29,17 @@ class Image(NamedTuple):
     created_at: datetime | None
     updated_at: datetime | None
     public_updated_at: datetime | None
+    assignment_state: str | None
+    assignment_overdue: bool | None
 
 
-_COLUMNS: Final = ", ".join(f"{name} {'timestamptz' if name.endswith('_at') else 'text'}" for name in Image._fields)
+def _type_of(name: str) -> str:
+    if name == "assignment_overdue":
+        return "boolean"
+    return "timestamptz" if name.endswith("_at") else "text"
+
+
+_COLUMNS: Final = ", ".join(f"{name} {_type_of(name)}" for name in Image._fields)
 
 READ: Final = """event.id::text, event.at, event.xid::text::bigint AS xid, event.ticket_id::text, event.kind,
     event.public, image_before, image_after"""

@@ -89,8 +89,11 @@ class Origin:
 PLAIN: Final = Origin()
 
 
-def _written_by(viewer: Viewer, origin: Origin) -> dict[str, Any]:
-    """The parameters that every event has: its id, the actor, and its origin."""
+def _written_by(viewer: Viewer | None, origin: Origin) -> dict[str, Any]:
+    """The parameters that every event has: its id, its origin, and the actor; None for Callout itself."""
+    if viewer is None:
+        actor = {"actor_kind": ActorKind.SYSTEM, "actor_id": "callout", "actor_name": "Callout"}
+        return {"event_id": new_id(), **actor, "idempotency_key": None, "occurred_at": None}
     return {
         "event_id": new_id(),
         "actor_kind": ActorKind(viewer.role.value),
@@ -381,19 +384,20 @@ async def attachment(
 
 async def advance(
     connection: Queryable,
-    viewer: Viewer,
+    viewer: Viewer | None,
     ticket_id: str,
     kind: TicketEventKind,
     values: Mapping[str, Any],
     *,
-    assignment: Part,
+    assignment: Part | None = None,
     public: bool,
     versions: int = 0,
     origin: Origin = PLAIN,
     deliveries: Part | None = None,
 ) -> None:
-    """Write columns of a ticket that the transaction has locked, its `assignment`, and the event. It is a change of the
-    ticket by as many `versions`: none if only its assignment has changed."""
+    """Write columns of a ticket that the transaction has locked, its `assignment` if that changes, and the event. It is
+    a change of the ticket by as many `versions`: none if only its assignment has changed. Without a viewer the actor is
+    Callout itself."""
     writing = _advance(tuple(sorted(values)))
     new = {f"new_{name}": value for name, value in values.items()}
     given = {"id": ticket_id, "kind": kind, **new, "public": public, "versions": versions}

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from db.postgres.pool import Database as Pool
+from resolvers.overdue import AT_ONCE, mark_overdue
 from tests.helpers.api import Api
 from tests.helpers.database_checks import Database, events, key, ticket_row
+from tests.helpers.graphql_ws_client import live
 
 STEPS = "offeredAt deliveredAt seenAt acceptedAt enRouteAt onSiteAt leftAt"
 ASSIGNMENT = f"id state technician {{ id }} {STEPS} eta reason"
@@ -17,6 +20,8 @@ TICKET = f"""query($id: ID!) {{ ticket(by: {{id: $id}}) {{
   version status technician {{ id }} assignment {{ {ASSIGNMENT} }} }} }}"""
 AS_CUSTOMER = """query($id: ID!) { ticket(by: {id: $id}) {
   technician { id } assignment { id state eta technician { id } } } }"""
+OVERDUE = """subscription { ticketChanged(filter: {overdue: true}) { __typename
+  ... on TicketChange { ticketId change kind actor { kind name } } } }"""
 STATE = "query($id: ID!) { node(id: $id) { ... on Assignment { state } } }"
 HISTORY = """query($id: ID!) { ticket(by: {id: $id}) { history { nodes {
   kind actor { kind } changes { field before after } } } } }"""
@@ -276,3 +281,86 @@ async def test_customers_see_an_assignment_once_it_was_accepted_and_never_why_it
             ("ACCEPTED", "EN_ROUTE"),
             ("EN_ROUTE", None),
         ]
+
+
+async def overdue_events(database: Database, ticket: str) -> int:
+    found = await database.fetchval(
+        "SELECT count(*) FROM ticket_events WHERE ticket_id = $1 AND kind = 'ASSIGNMENT_OVERDUE'", key(ticket)
+    )
+    return int(found)
+
+
+async def late(database: Database, ticket: str, minutes: int) -> None:
+    """Makes the ticket's assignment this old."""
+    await database.execute(
+        "UPDATE tickets SET assigned_at = now() - $2 * interval '1 minute' WHERE id = $1", key(ticket), minutes
+    )
+
+
+async def test_an_assignment_that_is_not_answered_in_time_becomes_overdue_once(
+    api: Api, database: Database, database_url: str
+) -> None:
+    admins = {"adminRecipients": ["ada@company.test"]}
+    await api.done("supportSettingsUpdate", "__typename", overdueMinutes={"high": 30, "low": None}, **admins)
+    tess = await api.new_technician()
+    document = "{ tickets(filter: {overdue: true}) { nodes { id } totalCount } }"
+    waiting, answered, begun, low = [
+        (await assigned(api, tess, priority=priority))[0] for priority in ("HIGH", "HIGH", "HIGH", "LOW")
+    ]
+    early, _ = await assigned(api, tess, priority="HIGH")
+    async with api.technician(tess) as technician:
+        await advance(technician, (await of_ticket(api, answered))["id"], "ACCEPTED")
+        await technician.done("ticketSetStatus", "__typename", ticketId=begun, status="IN_PROGRESS")
+    async with live(api) as dashboard:
+        await dashboard.subscribe("1", OVERDUE)
+        assert (await dashboard.next())["__typename"] == "StreamReady"
+        await late(database, early, 29)
+        for ticket in (waiting, answered, begun, low):
+            await late(database, ticket, 31)
+        entered = await dashboard.next()
+    assert (entered["ticketId"], entered["kind"], entered["change"]) == (waiting, "ASSIGNMENT_OVERDUE", "ENTERED")
+    assert entered["actor"] == {"kind": "SYSTEM", "name": "Callout"}
+    assert (await api(document))["tickets"] == {"nodes": [{"id": waiting}], "totalCount": 1}
+    pool = await Pool.open(database_url)
+    try:
+        assert await asyncio.gather(*(mark_overdue(pool) for _ in range(4))) == [0] * 4
+    finally:
+        await pool.close()
+    assert [await overdue_events(database, each) for each in (waiting, answered, begun, low, early)] == [1, 0, 0, 0, 0]
+    sent = await database.fetch(
+        "SELECT audience::text, recipient FROM deliveries WHERE ticket_id = $1 AND kind = 'OVERDUE'", key(waiting)
+    )
+    assert [tuple(row) for row in sent] == [("ADMIN", "ada@company.test")]
+    async with api.technician(tess) as technician:
+        await advance(technician, (await of_ticket(api, waiting))["id"], "ACCEPTED")
+    assert (await api(document))["tickets"]["totalCount"] == 0
+
+
+async def test_of_several_servers_one_marks_an_assignment(api: Api, database: Database, database_url: str) -> None:
+    """They look at the same time, at more assignments than one of them takes at once."""
+    await api.done("supportSettingsUpdate", "__typename", overdueMinutes={"medium": None})
+    tess = await api.new_technician()
+    tickets = [(await assigned(api, tess))[0] for _ in range(AT_ONCE + 5)]
+    for ticket in tickets:
+        await late(database, ticket, 60)
+    await database.execute("UPDATE support_settings SET overdue_minutes_medium = 59")
+    pool = await Pool.open(database_url)
+    try:
+        while sum(await asyncio.gather(*(mark_overdue(pool) for _ in range(4)))):
+            pass
+    finally:
+        await pool.close()
+    assert {await overdue_events(database, ticket) for ticket in tickets} == {1}
+
+
+async def test_the_minutes_are_bounded_and_kept_if_they_are_left_out(api: Api) -> None:
+    shown = "supportSettings { overdueMinutes { low medium high urgent } }"
+    for minutes in (-1, 525_601):
+        refusal = await api.refused("supportSettingsUpdate", overdueMinutes={"low": minutes, "high": 5})
+        assert refusal == [("INVALID", "overdueMinutes.low")]
+    assert await api.refused("supportSettingsUpdate", overdueMinutes=None) == [("REQUIRED", "overdueMinutes")]
+    first = {"low": None, "medium": 0, "high": 525_600, "urgent": 5}
+    settings = (await api.done("supportSettingsUpdate", shown, overdueMinutes=first))["supportSettings"]
+    assert settings["overdueMinutes"] == first
+    settings = (await api.done("supportSettingsUpdate", shown, overdueMinutes={"medium": None}))["supportSettings"]
+    assert settings["overdueMinutes"] == first | {"medium": None}

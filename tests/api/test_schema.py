@@ -251,6 +251,7 @@ def test_only_fields_that_may_be_missing_are_nullable(printed: GraphQLSchema) ->
         *("TicketChange.key", "Property.accessNotes"),
         *(f"CommandResult.{name}" for name in ("ticket", "note", "attachment", "uploadUrl", "property")),
         *("Note.senderVerified", "Note.quoted", "Ticket.senderVerified", "TicketEvent.attachment"),
+        *(f"OverdueMinutes.{priority}" for priority in ("low", "medium", "high", "urgent")),
         *("TicketEvent.assignment", "TicketChange.assignment", "Ticket.assignment"),
         *("Assignment.ticket", "Assignment.technician", "Assignment.eta", "Assignment.reason"),
         *(f"Assignment.{name}At" for name in ("delivered", "seen", "accepted", "enRoute", "onSite", "left")),
@@ -529,7 +530,12 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
     dead = (await api("{ deliveries(filter: {state: [DEAD]}) { nodes { id } } }"))["deliveries"]["nodes"]
     await done("deliveryRetry", deliveryId=dead[0]["id"])
     webhook = "https://chat.googleapis.com/v1/spaces/A/messages?key=B&token=C"
-    settings = {"adminRecipients": ["admin@example.com"], "googleChatWebhookUrl": webhook, "googleChatEnabled": True}
+    settings: dict[str, Any] = {
+        "adminRecipients": ["admin@example.com"],
+        "googleChatWebhookUrl": webhook,
+        "googleChatEnabled": True,
+    }
+    settings["overdueMinutes"] = {"low": 600, "medium": 600}
     await done("supportSettingsUpdate", **settings)
     for mail in MAIL:
         await done("inboundEmailIngest", message={"text": mail})
@@ -669,8 +675,8 @@ async def _ask_everything(answers: Answers, viewer: Api, role: Role, reference: 
         default = "(first: 3)" if "first" in field.args else ""
         for declared, given, variables in arguments.get(name, [("", default, {})]):
             depth = {"node": 0, "nodes": 0, "_entities": 0, "ticket": 2}.get(name, 1)
-            # Tickets below tickets, assignments there and excerpts are too many in most documents; others show that
-            # they conform.
+            # Tickets below tickets, assignments and excerpts are too many in most documents; others show that they
+            # conform.
             tickets_below, excerpts = name == "tickets" and "text" not in given, name == "articles" or "text" in given
             without = [] if tickets_below else ["followUps", "followUpOf"]
             without += [] if excerpts else ["excerpt"]
