@@ -25,8 +25,8 @@ _IN_THEIR_STEAD: Final = """NOT (target.stands_in AND EXISTS (
 # The ticket, the actor and the time are the event's, and `tickets` has the ticket as the event leaves it. Google Chat
 # has one space, so its recipient is empty; that of a device is the key of its push subscription. DISTINCT ON keeps only
 # the first, most important target of each recipient whose kind is on. Nobody is mailed about what they have done
-# themselves, except that the contact of a new ticket gets the receipt. Their addresses are an array: PostgreSQL would
-# estimate the cost of NOT IN for each destination, and plan the whole statement anew for each event.
+# themselves, except that the contact of a new ticket gets the receipt by mail. Their addresses are an array: PostgreSQL
+# would estimate the cost of NOT IN for each destination, and plan the whole statement anew for each event.
 #
 # Gathered notifications wait for others: a recipient for whom one waits already gets no other.
 #
@@ -73,7 +73,8 @@ CROSS JOIN LATERAL (
 WHERE target.kind = ANY (
     CASE destination.channel WHEN 'EMAIL' THEN settings.email_kinds WHEN 'PUSH' THEN settings.push_kinds
         ELSE settings.google_chat_kinds END
-) AND (target.kind = 'CREATED' AND target.audience = 'CUSTOMER' OR lower(destination.recipient) <> ALL (ARRAY(
+) AND (target.kind = 'CREATED' AND target.audience = 'CUSTOMER' AND destination.channel = 'EMAIL' OR
+lower(destination.recipient) <> ALL (ARRAY(
     SELECT lower($5::text) WHERE $5::text IS NOT NULL
     UNION ALL SELECT lower(email) FROM technicians WHERE id = $6::uuid
     UNION ALL SELECT lower(email) FROM customers WHERE id = $6::uuid

@@ -135,6 +135,7 @@ async def _write(transaction: Transaction, call: Call, assignment: Mapping[str, 
         assignment=Part(_step(given.step, call.viewer.role is Role.TECHNICIAN), written),
         public=not seen,
         versions=1 if declined else 0,
+        origin=call.origin,
         deliveries=deliveries(call.viewer, rules.of_refusal(str(assignment["technician_id"]))) if declined else None,
     )
 

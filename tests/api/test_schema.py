@@ -34,7 +34,6 @@ from graphql import (
 from callout.cli import cli
 from db.compiler.selection import MAPPING
 from db.enums import STAFF, Role
-from notifiers.vapid import VapidKey
 from schema import graphql_schema, schema
 from tests.helpers.api import Api
 from tests.helpers.attached_files import announce, announced, attach, patch
@@ -42,6 +41,7 @@ from tests.helpers.database_checks import Database
 from tests.helpers.graphql_ws_client import OF_STREAMS, OF_WINDOWS
 from tests.helpers.inbound_mail import SERVER
 from tests.helpers.paths import ROOT
+from tests.helpers.push_service import SETTINGS, SUBSCRIPTION
 from tests.helpers.response_checker import departures
 
 PRINTED = ROOT / "schema" / "schema.graphql"
@@ -51,7 +51,7 @@ SERVED = graphql_schema(schema)
 
 @pytest.fixture(scope="module")
 def server_settings() -> dict[str, str]:
-    return {"push_private_key": KEY.text, "push_contact": "mailto:ops@company.test"}
+    return SETTINGS
 
 
 @pytest.fixture(scope="module")
@@ -426,13 +426,6 @@ CHAT = {
         {"author": author, "body": "Hello", "at": "2026-11-20T10:00:00.5+01:00"}
         for author in ("CUSTOMER", "BOT", "AGENT")
     ],
-}
-KEY = VapidKey.generate()
-SUBSCRIPTION = {
-    "deviceId": "phone",
-    "endpoint": "https://push.example.test/1",
-    "p256dh": KEY.public,  # any point of the curve
-    "auth": "A" * 22,
 }
 VERIFIED = f"Authentication-Results: {SERVER}; dmarc=pass header.from=example.com\n"
 MAIL = (

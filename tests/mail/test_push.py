@@ -196,6 +196,20 @@ async def test_nobody_is_notified_of_what_they_have_done_themselves(
     assert [dict(map(tuple, names))[row["recipient"]] for row in rows] == ["desk"]
 
 
+async def test_a_customer_is_notified_of_a_ticket_that_somebody_else_has_created(
+    api: Api, database: Database, service: PushService
+) -> None:
+    """By mail they get a receipt for their own, too."""
+    customer = await api.new_customer()
+    await switch(api, CREATED=True)
+    async with api.customer(customer) as portal:
+        await subscribed(portal, service, "portal")
+        await portal.new_ticket(customerId=customer)
+        assert await queued(database) == []
+    await api.new_ticket(customerId=customer)
+    assert await queued(database) == [("CREATED", "CUSTOMER")]
+
+
 async def test_each_kind_is_switched_for_devices_by_itself(api: Api, database: Database, service: PushService) -> None:
     customer = await api.new_customer()
     tess, dev = await api.new_technician(), await api.new_technician()
