@@ -42,6 +42,7 @@ async def advance(call: Call, input: Input) -> Outcome:
     given = _Given(step, _eta(step, input, checks), _reason(step, input, checks))
     if step is AssignmentStep.SEEN and call.viewer.role is Role.ADMIN:
         checks.object_to(UserErrorCode.NOT_ALLOWED, "Only the technician can have seen it.", "to")
+    checks.occurred_at(input)
     checks.finish()
     async with call.transaction() as transaction:
         assignment = await _lock(transaction, call, str(assignment_id))

@@ -239,8 +239,7 @@ TicketStreamMessage = Annotated[
     strawberry.union("TicketStreamMessage", description="A message of the subscription `ticketChanged`."),
 ]
 TicketFollowMessage = Annotated[
-    TicketChange | TicketPresence | StreamReady | StreamReset,
-    TicketChange | DeliveryChange | StreamReady | StreamReset,
+    TicketChange | DeliveryChange | TicketPresence | StreamReady | StreamReset,
     strawberry.union("TicketFollowMessage", description="A message of the subscription `ticketFollow`."),
 ]
 NoteStreamMessage = Annotated[

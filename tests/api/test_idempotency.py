@@ -152,7 +152,8 @@ async def a_step(api: Api) -> dict[str, Any]:
 
 
 async def a_device(api: Api) -> dict[str, Any]:
-    return SUBSCRIPTION | {"deviceId": f"device {next(_numbers)}"}
+    n = next(_numbers)
+    return SUBSCRIPTION | {"deviceId": f"device {n}", "endpoint": f"https://push.example.test/{n}"}
 
 
 async def a_subscribed_device(api: Api) -> dict[str, Any]:
