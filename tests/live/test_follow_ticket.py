@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from contextlib import ExitStack, suppress
 from datetime import datetime
@@ -20,9 +21,11 @@ from db.ids import new_id
 from tests.helpers.api import SCHEMA, Api, Server
 from tests.helpers.database_checks import Database, key
 from tests.helpers.graphql_ws_client import WITHIN, Socket, live
+from tests.helpers.paths import ROOT
 from tests.helpers.process import callout_process, free_port
 from tests.helpers.stress import BOSS, SECRET, server_of
 
+LIVE = ROOT / "docs" / "live.md"
 QUEUED, DELIVERY = "deliveries { audience state recipient }", "delivery { id audience state said }"
 FOLLOW = """subscription($ticket: ID!, $after: String) { ticketFollow(id: $ticket, after: $after) {
     __typename
@@ -59,6 +62,20 @@ async def test_each_change_has_what_it_added(api: Api) -> None:
         assert (noted["kind"], noted["change"], noted["deliveries"]) == ("NOTE_ADDED", "UPDATED", [])
         assert (assigned["kind"], assigned["note"], assigned["ticket"]["version"]) == ("ASSIGNED", None, 2)
         assert [each["audience"] for each in assigned["deliveries"]] == ["TECHNICIAN"]
+
+
+async def test_the_page_on_live_updates_follows_a_ticket(api: Api) -> None:
+    pages = re.findall(r"^```graphql\n(subscription Page.*?)^```$", LIVE.read_text(), re.DOTALL | re.MULTILINE)
+    ticket = await api.new_ticket()
+    read = await api("query($id: ID!) { tickets(filter: {ids: [$id]}) { streamCursor nodes { id } } }", id=ticket)
+    await api.done("noteAdd", "__typename", ticketId=ticket, body="Called.")
+    assert read["tickets"]["nodes"] == [{"id": ticket}]
+    async with live(api) as screen:
+        for page in pages:
+            await screen.subscribe("1", page, ticket=ticket, after=read["tickets"]["streamCursor"])
+            assert (await screen.next())["note"]["body"] == "Called."
+            assert (await screen.next())["resumed"] is True
+    assert len(pages) == 1
 
 
 async def test_the_customer_sees_what_is_public_and_nothing_of_the_rest(api: Api) -> None:
