@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from contextlib import ExitStack, suppress
 from datetime import datetime
@@ -18,11 +19,14 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from db.events import log as event_log
 from db.ids import new_id
 from tests.helpers.api import SCHEMA, Api, Server
-from tests.helpers.database_checks import Database, key
+from tests.helpers.database_checks import Database, key, until
 from tests.helpers.graphql_ws_client import WITHIN, Socket, live
+from tests.helpers.paths import ROOT
 from tests.helpers.process import callout_process, free_port
 from tests.helpers.stress import BOSS, SECRET, server_of
 
+FOLDED = "bool_and(pg_visible_in_snapshot(xid, delivery_fingerprinted)) FROM delivery_events, event_log"
+LIVE = ROOT / "docs" / "live.md"
 QUEUED, DELIVERY = "deliveries { audience state recipient }", "delivery { id audience state said }"
 FOLLOW = """subscription($ticket: ID!, $after: String) { ticketFollow(id: $ticket, after: $after) {
     __typename
@@ -69,6 +73,20 @@ async def test_each_change_has_what_it_added(api: Api) -> None:
         assert under_way["assignment"] == {"state": "EN_ROUTE"}
         await api.done("ticketUpdate", "__typename", ticketId=ticket, subject="Still beeping")
         assert (await screen.next())["assignment"] is None
+
+
+async def test_the_page_on_live_updates_follows_a_ticket(api: Api) -> None:
+    pages = re.findall(r"^```graphql\n(subscription Page.*?)^```$", LIVE.read_text(), re.DOTALL | re.MULTILINE)
+    ticket = await api.new_ticket()
+    read = await api("query($id: ID!) { tickets(filter: {ids: [$id]}) { streamCursor nodes { id } } }", id=ticket)
+    await api.done("noteAdd", "__typename", ticketId=ticket, body="Called.")
+    assert read["tickets"]["nodes"] == [{"id": ticket}]
+    async with live(api) as screen:
+        for page in pages:
+            await screen.subscribe("1", page, ticket=ticket, after=read["tickets"]["streamCursor"])
+            assert (await screen.next())["note"]["body"] == "Called."
+            assert (await screen.next())["resumed"] is True
+    assert len(pages) == 1
 
 
 async def test_the_customer_sees_what_is_public_and_nothing_of_the_rest(api: Api) -> None:
@@ -151,14 +169,44 @@ async def test_from_each_cursor_on_the_rest_arrives_once(api: Api, database: Dat
             await screen.send(id=f"again {number}", type="complete")
 
 
+async def test_a_lost_change_of_a_delivery_resets_those_who_have_seen_it(api: Api, database: Database) -> None:
+    """As after a failover to a standby that did not have it, folded into the stored fingerprint or not."""
+    ticket = await api.new_ticket(technicianId=await api.new_technician())
+    for folded in (False, True):
+        async with live(api) as screen:
+            assert await follow(screen, api, ticket) == []
+            await deliver(database, ticket, "TECHNICIAN", "PENDING", f"451 Later, {folded}")
+            seen = (await screen.next())["cursor"]
+            if folded:
+                await until(database, FOLDED)
+            await remove_delivery_events(database)
+            reset = await screen.next()
+            assert (reset["__typename"], reset["reason"]) == ("StreamReset", "CURSOR_UNKNOWN")
+            assert (await screen.next())["__typename"] == "StreamReady"
+            again = await follow(screen, api, ticket, seen, "again")
+            assert [each["reason"] for each in again] == ["CURSOR_UNKNOWN"]
+
+
+async def remove_delivery_events(database: Database) -> None:
+    """Removes all of them as if they had never been written."""
+    async with database.transaction():
+        await database.execute("SELECT FROM event_log FOR UPDATE")  # nobody folds meanwhile
+        await database.execute(
+            "UPDATE event_log SET delivery_fingerprint = delivery_fingerprint # (SELECT"
+            " coalesce(bit_xor(uuid_hash_extended(event.id, 0)), 0) FROM delivery_events AS event"
+            " WHERE pg_visible_in_snapshot(event.xid, delivery_fingerprinted))"
+        )
+        await database.execute("DELETE FROM delivery_events")
+
+
 @pytest.mark.slow
 async def test_everything_arrives_once_while_the_server_is_killed(tmp_path: Path, fresh_url: str) -> None:
     """Events of both logs, written without a break, to a client that goes on from its last cursor."""
     port, database = str(free_port()), await asyncpg.connect(fresh_url)
     received: list[str] = []
 
-    async def write(ticket: str, until: asyncio.Event) -> None:
-        while not until.is_set():
+    async def write(ticket: str, over: asyncio.Event) -> None:
+        while not over.is_set():
             await event_log.note(database, BOSS, key(ticket), new_id(), "n", internal_only=False)
             await deliver(database, ticket, "TECHNICIAN", "PENDING", new_id())
             await asyncio.sleep(0.01)
