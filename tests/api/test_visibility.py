@@ -639,6 +639,7 @@ def payload_selection(name: str) -> str:
     payload = get_named_type(root_fields("Mutation")[name].type)
     assert isinstance(payload, GraphQLObjectType)
     selections = {"userErrors": "userErrors { code field message }", "streamCursor": "", "uploadUrl": ""}
+    selections |= {"presence": "presence { state }", "renewWithinSeconds": ""}
     return " ".join(selections.get(field, f"{field} {{ id }}") for field in payload.fields)
 
 
@@ -646,7 +647,14 @@ _CREATING = ("ticketCreate customerId", "ticketCreate propertyId", "ticketCreate
 _ATTACHING = ("attachmentCreate ticketId", "attachmentCreate noteId")
 TRIED = {
     "customer": [*_CREATING, "ticketSetStatus ticketId", "noteAdd ticketId", *_ATTACHING],
-    "technician": [*_CREATING, "ticketSetStatus ticketId", "ticketResolve ticketId", "noteAdd ticketId", *_ATTACHING],
+    "technician": [
+        *_CREATING,
+        "ticketSetStatus ticketId",
+        "ticketResolve ticketId",
+        "noteAdd ticketId",
+        "presenceSet ticketId",
+        *_ATTACHING,
+    ],
     "service": [*_CREATING, "noteAdd ticketId", *_ATTACHING],
 }
 """The ids that the mutations of each role take."""
@@ -669,6 +677,8 @@ async def test_a_mutation_of_an_invisible_object_is_treated_like_an_unknown_one(
             )
             if mutation == "noteAdd":
                 request["variables"]["input"]["idempotencyKey"] = "tried"  # services need one
+            if mutation == "presenceSet":
+                request["variables"]["input"]["state"] = "VIEWING"
             words = []
             for id_ in [unknown(field), *sorted(id_ for id_ in hidden if id_.startswith(PREFIXES[field]))]:
                 request["variables"]["input"][field] = id_
