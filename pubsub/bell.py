@@ -90,7 +90,7 @@ class Cargo(Protocol):
         """Removes and returns messages that are to be sent now, a few at most."""
 
     def receive(self, message: str) -> None:
-        """Takes a message, which anybody may have sent who can use the line. Raises nothing."""
+        """Takes a message, which anybody may have sent who can use the line."""
 
     def connected(self) -> None:
         """Called for each new connection: messages may have been missed before."""
@@ -190,10 +190,16 @@ class Bell:
             event = await next_event()
             self._succeeded()
             if event.message.startswith(CARGO):
-                if self._cargo is not None:
-                    self._cargo.receive(event.message)
+                self._receive(event.message)
             elif event.message not in (self._name, BEAT):
                 self._wake()
+
+    def _receive(self, message: str) -> None:
+        try:
+            if self._cargo is not None:
+                self._cargo.receive(message)
+        except Exception:
+            logger.exception("cannot take a message of another process")  # and the bell goes on ringing
 
     async def _carry(self, line: Broadcast, cargo: Cargo) -> None:
         cargo.connected()

@@ -140,6 +140,8 @@ class _Group:
         for entry in list(self.subscribers):
             if batch.number > entry.since:
                 entry.deliver(payload, position)
+        if self._presence is not None:
+            self._presence.refresh()
 
     def fail(self) -> None:
         for entry in list(self.subscribers):

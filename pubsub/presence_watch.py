@@ -74,6 +74,13 @@ class PresenceWatch:
         self._members.discard(receiver)
         self._newcomers.discard(receiver)
 
+    def refresh(self) -> None:
+        """Delivers what the members do not have although it is not new: they may see a ticket now that they did not see
+        before."""
+        for ticket, shown in self._shown.items():
+            if shown != self._presences.on(ticket):
+                self._on_change(ticket)
+
     def end(self) -> None:
         self.watch(())
         if self._working is not None:
@@ -118,8 +125,11 @@ class PresenceWatch:
         newcomers &= self._newcomers
         self._newcomers -= newcomers
         self._members |= newcomers
-        for ticket, payload in payloads.items():
-            if ticket in self._shown:
+        for ticket in now.keys() & self._shown.keys():
+            payload = payloads.get(ticket)
+            if payload is None:
+                self._shown[ticket] = []
+            else:
                 receivers = self._members if now[ticket] != self._shown[ticket] else newcomers
                 self._shown[ticket] = now[ticket]
                 _DELIVERED.add(amount=len(receivers))

@@ -229,6 +229,17 @@ async def test_who_loses_the_ticket_learns_nothing_more_and_is_gone_with_the_nex
         await theirs.quiet()
 
 
+async def test_who_is_given_the_ticket_sees_who_is_on_it(pair: Pair) -> None:
+    technician = await pair.here.new_technician(name="One")
+    ticket = await pair.here.new_ticket()
+    async with watching(pair.here.technician(technician), ticket) as screen, live(colleague(pair.servers[0])) as anns:
+        await set_over(anns, ticket, "EDITING")
+        await screen.quiet()
+        await pair.here.done("ticketAssign", "ticket { id }", ticketId=ticket, technicianId=technician)
+        assert (await screen.next())["change"] == "ENTERED"
+        assert await present(screen) == [("Ann", "EDITING")]
+
+
 async def test_who_does_not_select_presence_gets_no_messages_of_it(pair: Pair) -> None:
     ticket = await pair.here.new_ticket()
     async with (
@@ -411,3 +422,7 @@ async def test_presence_survives_cut_connections(fresh_url: str, tmp_path: Path)
                         APPLICATION_NAME,
                     )
                     await connection.close()
+                await set_over(device, ticket, "EDITING")
+                await until_present(screen, ("Ann", "EDITING"))
+                os.kill(servers[1].process.pid, signal.SIGTERM)
+                await until_present(screen)  # long before it would end by itself
