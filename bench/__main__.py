@@ -9,6 +9,7 @@ from pathlib import Path
 from bench import (
     attacks,
     compare,
+    device,
     fanout,
     filters,
     idle,
@@ -36,6 +37,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "filters": lambda given: filters.run(DATA / "bench-live", rounds=given.rounds),
     "notifications": lambda given: notifications.run(DATA / "bench-notifications", rounds=given.rounds),
     "technicians": lambda given: technicians.run(DATA / "bench-live", rounds=given.rounds),
+    "device": lambda given: device.run(DATA / "bench-live", rounds=given.rounds),
     "returning": lambda given: returning.run(DATA / "bench-live"),
     "replicas": lambda given: replicas.run(DATA / "bench-live"),
     "idle": lambda given: idle.run(DATA / "bench-live"),
