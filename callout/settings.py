@@ -235,8 +235,9 @@ class Settings(BaseSettings):
         description="How many days entries of the audit trail are kept. Forever if not set.",
     )
     idempotency_retention_days: Annotated[int, Field(ge=30, le=36_500)] = Field(
-        90,
-        description="How many days idempotency keys are kept. A request that is repeated later is carried out again.",
+        30,
+        description="How many days idempotency keys are kept, and devices that send no commands. A request that is"
+        " repeated later is carried out again.",
     )
     api_url: str | None = Field(
         None,
@@ -669,6 +670,7 @@ class Settings(BaseSettings):
             retention.RAW_MAIL: self.raw_mail_retention_days,
             retention.AUDIT_ENTRIES: self.audit_retention_days,
             retention.IDEMPOTENCY_KEYS: self.idempotency_retention_days,
+            retention.DEVICES: self.idempotency_retention_days,
             retention.REJECTED_ATTACHMENTS: self.rejected_file_retention_days,
         }
         kept = {each: timedelta(days=number) for each, number in days.items() if number is not None}
