@@ -123,8 +123,9 @@ async def test_an_event_that_the_list_has_been_read_with_is_not_counted_again(
     feed = window()
     await create(database, BY, technician_id=technician)
     event = await latest(pool)
-    assert await feed.read(await now(pool)) is None
-    assert orjson.loads(feed.snapshot())["data"]["ticketsLive"]["totalCount"] == 1
+    read = await feed.read(await now(pool))
+    assert read.patch is None
+    assert orjson.loads(read.snapshot)["data"]["ticketsLive"]["totalCount"] == 1
     pool.lately()
     assert await feed.update([event], await now(pool)) is None
     assert pool.lately() == []
