@@ -59,6 +59,11 @@ class WindowFeed(ABC):
     resumable: bool = False  # each subscription begins with a snapshot
     position: str
 
+    @property
+    @abstractmethod
+    def pause(self) -> float:
+        """The seconds by which the viewer's budget puts off the next look-up."""
+
     @abstractmethod
     async def read(self, now: str) -> WindowMessage:
         """Reads the list, which includes all events up to the position `now`. Raises the database's errors."""
@@ -142,6 +147,7 @@ class _Window:
             while self._anew or self._events or self._newcomers or self._snapshot is not None:
                 await asyncio.sleep(self._next_at - monotonic())
                 self._snapshot = None
+                await asyncio.sleep(self.feed.pause)
                 await self._turn()
                 self._next_at = monotonic() + PATCH_SECONDS
         except Exception:

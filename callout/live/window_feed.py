@@ -35,6 +35,10 @@ REREAD_SECONDS: Final = 60.0
 delivery, for instance."""
 
 
+PAUSE_SECONDS_MAX: Final = 10.0
+"""The longest that a viewer waits for a patch because their budget is overdrawn."""
+
+
 class TicketWindowFeed(WindowFeed):
     """A window on a list of tickets: `ticketsLive`."""
 
@@ -52,7 +56,8 @@ class TicketWindowFeed(WindowFeed):
         self.quick_test = filter.quick_test(viewer)
         self.quota = budget.live
         self.position = ""
-        self._points = 0.0 if is_shared(bound, viewer) else bound.points  # nobody pays for what many share
+        self._is_shared = is_shared(bound, viewer)  # so nobody pays for it
+        self._points = 0.0 if self._is_shared else bound.points
         self._budget = budget
         self._reader = WindowReader(bound.selection, compiled, bound.bounds, viewer, database)
         self._messages = WindowMessages(bound.selection, mark)
@@ -66,6 +71,10 @@ class TicketWindowFeed(WindowFeed):
         self._kept: KeptList | None = None
         self._seen = Snapshot.parse("1:1:")
         self._read_at = 0.0
+
+    @property
+    def pause(self) -> float:
+        return 0.0 if self._is_shared else min(self._budget.overdrawn, PAUSE_SECONDS_MAX)
 
     async def read(self, now: str) -> WindowMessage:
         self._budget.owe(self._points)

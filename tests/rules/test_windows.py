@@ -43,6 +43,10 @@ class CountingFeed(WindowFeed):
         self.reads = 0
         self.failures: list[Exception] = []
 
+    @property
+    def pause(self) -> float:
+        return 0.0
+
     async def read(self, now: str) -> WindowMessage:
         self._fail()
         self.reads += 1
