@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from graphql import print_ast
 from sqlalchemy import FromClause, any_, bindparam, func
@@ -236,13 +236,19 @@ def shown_objects(root: Selection) -> ShownObjects:
 @dataclass(frozen=True, slots=True)
 class WindowRow:
     """A ticket of the list. `key` is None if the database alone can sort by the order; `edges` are the JSON of its
-    edge, one for each selection, or None beyond the page; `references` are the global ids of its customer, property and
-    technician."""
+    edge, one for each selection, with their `digest`, both None beyond the page; `references` are the global ids of its
+    customer, property and technician."""
 
     id: str
     key: Key | None
     edges: tuple[bytes, ...] | None
+    digest: int | None
     references: frozenset[str]
+
+    @property
+    def without_edges(self) -> Self:
+        """The row as it is kept: a window's JSON may be megabytes."""
+        return replace(self, edges=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,11 +298,13 @@ class WindowReader:
         return [self._row(record) for record in records if record["id"] is not None]
 
     def _row(self, record: Any) -> WindowRow:
-        edges = tuple(record[name] for name in self._edges)
+        read = tuple(record[name] for name in self._edges)
+        edges = None if None in read else read
         return WindowRow(
             record["id"],
             None if self.order is None else self.order.key(record.__getitem__),
-            None if None in edges else edges,
+            edges,
+            None if edges is None else hash(edges),
             frozenset(
                 f"{entity.prefix}_{record[name]}" for name, entity in REFERENCES.items() if record[name] is not None
             ),

@@ -41,7 +41,7 @@ class KeptList:
     @property
     def missing(self) -> list[str]:
         """The ids of the rows that have moved up into the window, whose edges have to be read."""
-        return [row.id for row in self.shown if row.edges is None]
+        return [row.id for row in self.shown if row.digest is None]
 
     @property
     def is_exhausted(self) -> bool:
@@ -63,6 +63,9 @@ class KeptList:
             kept = kept[: self._most]
             self._end = kept[-1].key
         # The edge of a row beyond the window would be out of date by the time that it is shown.
-        beyond = [row if row.edges is None else replace(row, edges=None) for row in kept[self._size :]]
-        self._rows = kept[: self._size] + beyond
+        self._rows = kept[: self._size] + [replace(row, edges=None, digest=None) for row in kept[self._size :]]
         self._ids = {row.id for row in kept}
+
+    def forget_edges(self) -> None:
+        """Keeps only the digests of the edges that have been sent."""
+        self._rows = [row if row.edges is None else row.without_edges for row in self._rows]

@@ -50,14 +50,16 @@ class Remove:
 Operation: TypeAlias = Insert[T] | Move[T] | Replace[T] | Remove
 
 
-def operations(before: Sequence[T], after: Sequence[T], changed: frozenset[T] = frozenset()) -> list[Operation[T]]:
+def operations(
+    before: Sequence[T], after: Sequence[T], changed: frozenset[T] = frozenset(), at_hand: frozenset[T] = frozenset()
+) -> list[Operation[T]]:
     """The operations that, applied in order, turn `before` into `after`. The items in `changed` have another content:
-    those that stay without being moved are replaced. While they are applied, the list never has more items than the
-    longer one of the two."""
+    those that stay without being moved are replaced. They and those `at_hand` are moved rather than others. While the
+    operations are applied, the list never has more items than the longer one of the two."""
     kept = set(after)
     removed: list[Operation[T]] = [Remove(i) for i in range(len(before) - 1, -1, -1) if before[i] not in kept]
     items = [item for item in before if item in kept]
-    moved = _moves(items, after, changed)
+    moved = _moves(items, after, changed | at_hand)
     there = set(items)
     inserted: list[Operation[T]] = [Insert(i, item) for i, item in enumerate(after) if item not in there]
     settled = there - {move.item for move in moved}
@@ -67,10 +69,10 @@ def operations(before: Sequence[T], after: Sequence[T], changed: frozenset[T] = 
     return [*removed, *moved, *inserted, *replaced]
 
 
-def _moves(items: Sequence[T], after: Sequence[T], changed: frozenset[T]) -> list[Move[T]]:
+def _moves(items: Sequence[T], after: Sequence[T], movable: frozenset[T]) -> list[Move[T]]:
     """The moves that bring these items, all of which `after` has, into its order."""
     places = {item: place for place, item in enumerate(after)}
-    staying = _staying(items, places, changed)
+    staying = _staying(items, places, movable)
     if len(staying) == len(items):
         return []
     current, moves = list(items), []
@@ -87,11 +89,11 @@ def _moves(items: Sequence[T], after: Sequence[T], changed: frozenset[T]) -> lis
     return moves
 
 
-def _staying(items: Sequence[T], places: Mapping[T, int], changed: frozenset[T]) -> set[T]:
-    """The items that are not moved: as many of the unchanged ones as possible, and the changed ones that fit in
+def _staying(items: Sequence[T], places: Mapping[T, int], movable: frozenset[T]) -> set[T]:
+    """The items that are not moved: as many of those that are not movable as possible, and the movable ones that fit in
     between."""
-    unchanged = [item for item in items if item not in changed]
-    staying = {unchanged[index] for index in _longest_increasing([places[item] for item in unchanged])}
+    others = [item for item in items if item not in movable]
+    staying = {others[index] for index in _longest_increasing([places[item] for item in others])}
     next_places = [len(places)]  # for each item from the end, the place of the next one that stays
     for item in reversed(items):
         next_places.append(places[item] if item in staying else next_places[-1])

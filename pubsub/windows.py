@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from time import monotonic
-from typing import Final
+from typing import Final, TypeVar
 
 from db.events.event import Entry, Event
 from db.events.stream_cursor import StreamCursors, StreamPosition
@@ -29,8 +29,19 @@ from pubsub.tail import Batch, Tail
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 PATCH_SECONDS: Final = 0.25  # between two patches of a window
 RETRY_SECONDS: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class WindowMessage:
+    """What a list that has been read is sent as: the payload of a patch from what it was before, None if it is the same
+    or was not known; and that of a snapshot."""
+
+    patch: bytes | None
+    snapshot: bytes
 
 
 class WindowFeed(ABC):
@@ -48,23 +59,23 @@ class WindowFeed(ABC):
     resumable: bool = False  # each subscription begins with a snapshot
     position: str
 
+    @property
     @abstractmethod
-    async def read(self, now: str) -> bytes | None:
-        """Reads the list, which includes all events up to the position `now`. Returns the payload of a patch from what
-        it was before; None if it is the same, or was not known. Raises the database's errors."""
+    def pause(self) -> float:
+        """The seconds by which the viewer's budget puts off the next look-up."""
+
+    @abstractmethod
+    async def read(self, now: str) -> WindowMessage:
+        """Reads the list, which includes all events up to the position `now`. Raises the database's errors."""
 
     @abstractmethod
     async def update(self, events: Sequence[Event], now: str) -> bytes | None:
-        """Brings the list to the position `now`, before which these events are new. Returns and raises the same. If it
-        raises, it is called again with the same events."""
+        """Brings the list to the position `now`, before which these events are new. Returns the payload of a patch, or
+        None if nothing has changed. Raises the database's errors; then it is called again with the same events."""
 
     @abstractmethod
     def depends_on(self, entry: Entry) -> bool:
         """Whether the change of an object can change the list, or what it shows."""
-
-    @abstractmethod
-    def snapshot(self) -> bytes:
-        """The payload of a snapshot of the list."""
 
     @abstractmethod
     def with_cursor(self, payload: bytes, cursor: str) -> bytes:
@@ -84,7 +95,8 @@ class _Window:
         self._events: list[Event] = []
         self._anew = False
         self._next_at = 0.0
-        self._read_at = -math.inf
+        self._snapshot: bytes | None = None
+        """The payload of a snapshot of the list as the members have it, shortly after it was read."""
         self._working: asyncio.Task[None] | None = None
         self._tail = tail
         self._cursors = cursors
@@ -92,12 +104,12 @@ class _Window:
 
     def enter(self, subscriber: Subscriber) -> None:
         self.subscribers.add(subscriber)
-        if monotonic() - self._read_at < PATCH_SECONDS:
-            # Those who come together share what one of them had read. What has happened since comes as a patch.
-            self._greet({subscriber})
-        else:
+        if self._snapshot is None:
             self._newcomers.add(subscriber)
-            self.reread()
+            self._work()
+        else:
+            # Those who come together share what one of them had read. What has happened since comes as a patch.
+            self._greet({subscriber}, self._snapshot)
 
     def leave(self, subscriber: Subscriber) -> None:
         for each in (self.subscribers, self._members, self._newcomers):
@@ -121,7 +133,7 @@ class _Window:
     def begin_anew(self) -> None:
         """Sends everybody a snapshot of the list as it is in a changed history."""
         self._events.clear()
-        self._read_at = -math.inf
+        self._snapshot = None
         self._newcomers |= self._members
         self._members.clear()
         self.reread()
@@ -132,8 +144,10 @@ class _Window:
 
     async def _run(self) -> None:
         try:
-            while self._anew or self._events or self._newcomers:
+            while self._anew or self._events or self._newcomers or self._snapshot is not None:
                 await asyncio.sleep(self._next_at - monotonic())
+                self._snapshot = None
+                await asyncio.sleep(self.feed.pause)
                 await self._turn()
                 self._next_at = monotonic() + PATCH_SECONDS
         except Exception:
@@ -147,18 +161,21 @@ class _Window:
         """Brings the list up to date, and sends the members a patch and the newcomers a snapshot."""
         newcomers, self._newcomers = self._newcomers, set()
         events, self._events = self._events, []
-        anew, self._anew = self._anew, False
-        patch = await self._brought_up_to_date(events, anew)
+        anew, self._anew = self._anew or bool(newcomers), False
         if anew:
-            self._read_at = monotonic()
+            read = await self._available(self.feed.read)
+            patch, self._snapshot = read.patch, self._with_cursor(read.snapshot)
+        elif events:
+            patch = await self._available(lambda now: self.feed.update(events, now))
+        else:
+            return
         if patch is not None:
             self._deliver(self._with_cursor(patch))
-        if newcomers := newcomers & self.subscribers:
-            self._greet(newcomers)
+        if self._snapshot is not None:
+            self._greet(newcomers & self.subscribers, self._snapshot)
 
-    def _greet(self, newcomers: set[Subscriber]) -> None:
+    def _greet(self, newcomers: set[Subscriber], snapshot: bytes) -> None:
         """Makes newcomers members, who have the list as it is."""
-        snapshot = self._with_cursor(self.feed.snapshot())
         DELIVERED.add(amount=len(newcomers))
         self._members |= newcomers
         for subscriber in newcomers:
@@ -168,13 +185,13 @@ class _Window:
         return self.feed.with_cursor(payload, StreamPosition(self.feed.position).sealed(self._cursors))
 
     def _deliver(self, patch: bytes) -> None:
+        behind = {subscriber for subscriber in self._members if subscriber.is_behind}
+        self._members -= behind
+        for subscriber in behind:
+            self._late[subscriber] = asyncio.create_task(self._catch_up(subscriber))
+        DELIVERED.add(amount=len(self._members))
         for subscriber in list(self._members):
-            if subscriber.is_behind:
-                self._members.discard(subscriber)
-                self._late[subscriber] = asyncio.create_task(self._catch_up(subscriber))
-            else:
-                DELIVERED.add()
-                subscriber.deliver(patch)
+            subscriber.deliver(patch)
 
     async def _catch_up(self, subscriber: Subscriber) -> None:
         """Waits until a subscriber has taken everything; it then gets a snapshot instead of all that it has missed."""
@@ -183,12 +200,12 @@ class _Window:
         self._newcomers.add(subscriber)
         self._work()
 
-    async def _brought_up_to_date(self, events: Sequence[Event], anew: bool) -> bytes | None:
+    async def _available(self, look_up: Callable[[str], Awaitable[T]]) -> T:
+        """What a look-up at the tail's position returns, as soon as the database is available."""
         while True:
             try:
                 # Every event up to this position has been added; later ones may be, and are looked at again.
-                now = self._tail.position
-                return await (self.feed.read(now) if anew else self.feed.update(events, now))
+                return await look_up(self._tail.position)
             except UNAVAILABLE as error:
                 if not is_logged(error):
                     logger.warning("cannot read a window: %s", error or type(error).__name__)

@@ -28,11 +28,15 @@ from db.ticket_window import CompiledWindow, Window, WindowReader, WindowRow, se
 from db.viewer import Viewer
 from pubsub.kept_list import KeptList
 from pubsub.operations import Insert, Move, Operation, Remove, Replace, operations
-from pubsub.windows import WindowFeed
+from pubsub.windows import WindowFeed, WindowMessage
 
 REREAD_SECONDS: Final = 60.0
 """A window that changes reads the whole list again after this time, for what no event says of its rows: the state of a
 delivery, for instance."""
+
+
+PAUSE_SECONDS_MAX: Final = 10.0
+"""The longest that a viewer waits for a patch because their budget is overdrawn."""
 
 
 class TicketWindowFeed(WindowFeed):
@@ -52,7 +56,8 @@ class TicketWindowFeed(WindowFeed):
         self.quick_test = filter.quick_test(viewer)
         self.quota = budget.live
         self.position = ""
-        self._points = 0.0 if is_shared(bound, viewer) else bound.points  # nobody pays for what many share
+        self._is_shared = is_shared(bound, viewer)  # so nobody pays for it
+        self._points = 0.0 if self._is_shared else bound.points
         self._budget = budget
         self._reader = WindowReader(bound.selection, compiled, bound.bounds, viewer, database)
         self._messages = WindowMessages(bound.selection, mark)
@@ -61,13 +66,17 @@ class TicketWindowFeed(WindowFeed):
         self._test = filter.test(viewer)
         self._counts = selects_total(bound.selection)
         self._size = bound.bounds[0].size
-        self._rows: Sequence[WindowRow] | None = None
+        self._rows: Sequence[WindowRow] | None = None  # as the members have them, without their edges
         self._total = 0
         self._kept: KeptList | None = None
         self._seen = Snapshot.parse("1:1:")
         self._read_at = 0.0
 
-    async def read(self, now: str) -> bytes | None:
+    @property
+    def pause(self) -> float:
+        return 0.0 if self._is_shared else min(self._budget.overdrawn, PAUSE_SECONDS_MAX)
+
+    async def read(self, now: str) -> WindowMessage:
         self._budget.owe(self._points)
         async with self.quota.lookups:
             read = await self._reader.whole()
@@ -75,15 +84,17 @@ class TicketWindowFeed(WindowFeed):
             raise Unsettled("the database has another history than the server's position")
         self._read_at = monotonic()
         self._seen = Snapshot.parse(Position.parse(read.position).snapshot)
+        rows = read.rows[: self._size]
         if self._reader.order is not None:
-            self._kept = KeptList(read.rows, self._size, self._reader.most, is_whole=read.is_whole)
+            kept = [row.without_edges for row in read.rows]
+            self._kept = KeptList(kept, self._size, self._reader.most, is_whole=read.is_whole)
         self.position = read.position
-        return self._patch(read.rows[: self._size], read.total)
+        return WindowMessage(self._patch(rows, read.total), self._signed(self._messages.snapshot(rows, read.total)))
 
     async def update(self, events: Sequence[Event], now: str) -> bytes | None:
         kept, changes = self._kept, self._changes(events)
         if kept is None or changes is None or monotonic() - self._read_at > REREAD_SECONDS:
-            return await self.read(now)
+            return (await self.read(now)).patch
         ids: Collection[str] = changes.ids
         while ids:
             self._budget.owe(self._points_of(len(ids)))
@@ -91,10 +102,12 @@ class TicketWindowFeed(WindowFeed):
                 rows = await self._reader.of_ids(ids)
             kept.put(ids, rows)
             if kept.is_exhausted:
-                return await self.read(now)
+                return (await self.read(now)).patch
             ids = kept.missing
         self.position = now
-        return self._patch(kept.shown, self._total + changes.more)
+        patch = self._patch(kept.shown, self._total + changes.more)
+        kept.forget_edges()
+        return patch
 
     def _changes(self, events: Sequence[Event]) -> _Changes | None:
         """What the events change; None if the database alone can say it."""
@@ -127,16 +140,12 @@ class TicketWindowFeed(WindowFeed):
 
     def _patch(self, rows: Sequence[WindowRow], total: int) -> bytes | None:
         """The patch that leads to these rows, which are shown from now on; None if nothing has changed."""
-        shown, self._rows = self._rows, rows
+        shown, self._rows = self._rows, [row.without_edges for row in rows]
         total_before, self._total = self._total, total
         if shown is None:
             return None
         given = operations_of(shown, rows)
         return self._signed(self._messages.patch(given, total)) if given or total != total_before else None
-
-    def snapshot(self) -> bytes:
-        assert self._rows is not None
-        return self._signed(self._messages.snapshot(self._rows, self._total))
 
     def with_cursor(self, payload: bytes, cursor: str) -> bytes:
         return self._messages.with_cursor(payload, cursor)
@@ -154,12 +163,15 @@ class _Changes:
 
 
 def operations_of(shown: Sequence[WindowRow], rows: Sequence[WindowRow]) -> list[Operation[WindowRow]]:
-    """The operations between two states of a window, with the rows of the second."""
-    edges = {row.id: row.edges for row in shown}
-    changed = frozenset(row.id for row in rows if row.id in edges and edges[row.id] != row.edges)
+    """The operations between two states of a window, with the rows of the second. Those that have not been read again
+    have no edges; they still are in the same order, so none of them is moved."""
+    digests = {row.id: row.digest for row in shown}
+    changed = frozenset(row.id for row in rows if row.id in digests and digests[row.id] != row.digest)
+    read_again = frozenset(row.id for row in rows if row.edges is not None)
+    at_hand = read_again if len(read_again) < len(rows) else frozenset[str]()
     by_id = {row.id: row for row in rows}
     given: list[Operation[WindowRow]] = []
-    for operation in operations([row.id for row in shown], [row.id for row in rows], changed):
+    for operation in operations([row.id for row in shown], [row.id for row in rows], changed, at_hand):
         match operation:
             case Insert(index, id):
                 given.append(Insert(index, by_id[id]))

@@ -9,10 +9,11 @@ from typing import Any
 import orjson
 import pytest
 
+from callout.execution.budgets import Allowance, Budget
 from callout.execution.prepare import Preparer
 from callout.live.feeds import feed_of
 from callout.live.screening import Screenings
-from callout.live.window_feed import TicketWindowFeed
+from callout.live.window_feed import PAUSE_SECONDS_MAX, TicketWindowFeed
 from db.enums import Role
 from db.events.event import IMAGES, READ, Event
 from db.events.position import NOW
@@ -86,11 +87,12 @@ async def technician(database: Connection) -> str:
 def window(pool: Asked, preparer: Preparer, technician: str) -> Window:
     """Makes windows of two tickets of the technician, who has none at first; the newest come first."""
 
-    def made(viewer: Viewer = ADMIN, **variables: Any) -> TicketWindowFeed:
+    def made(viewer: Viewer = ADMIN, budget: Budget | None = None, **variables: Any) -> TicketWindowFeed:
         given = {"filter": mine(technician), "first": 2} | variables
         bound = preparer.bind_stream(*preparer.operation(LIVE, None), given, viewer)
         mark = preparer.marks.position
-        feed = feed_of(bound, viewer, free_budget(), pool, mark, unsigned, Screenings(pool), NO_PRESENCE)
+        shared = (pool, mark, unsigned, Screenings(pool), NO_PRESENCE)
+        feed = feed_of(bound, viewer, budget or free_budget(), *shared)
         assert isinstance(feed, TicketWindowFeed)
         return feed
 
@@ -124,8 +126,9 @@ async def test_an_event_that_the_list_has_been_read_with_is_not_counted_again(
     feed = window()
     await create(database, BY, technician_id=technician)
     event = await latest(pool)
-    assert await feed.read(await now(pool)) is None
-    assert orjson.loads(feed.snapshot())["data"]["ticketsLive"]["totalCount"] == 1
+    read = await feed.read(await now(pool))
+    assert read.patch is None
+    assert orjson.loads(read.snapshot)["data"]["ticketsLive"]["totalCount"] == 1
     pool.lately()
     assert await feed.update([event], await now(pool)) is None
     assert pool.lately() == []
@@ -202,6 +205,21 @@ async def test_a_database_that_lacks_what_the_server_has_seen_is_not_believed(po
     """As a standby that has been promoted, until the server has noticed."""
     with pytest.raises(Unsettled):
         await window().read("999999999:999999999:/0")
+
+
+def test_a_viewer_whose_budget_is_overdrawn_waits_and_admins_who_share_do_not(
+    window: Window, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("callout.execution.budgets.monotonic", lambda: 0.0)
+    budget = Budget(Allowance(60.0, 2))
+    theirs = window(Viewer(Role.TECHNICIAN, new_id(), "T"), budget=budget)
+    shared = window(budget=budget)
+    budget.owe(60.0)
+    assert theirs.pause == 0.0
+    budget.owe(3.0)
+    assert (theirs.pause, shared.pause) == (3.0, 0.0)
+    budget.owe(50.0)
+    assert theirs.pause == PAUSE_SECONDS_MAX
 
 
 def test_admins_share_a_window_and_others_do_not(window: Window) -> None:

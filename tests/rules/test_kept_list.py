@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -14,7 +15,8 @@ SIZE, MOST = 4, 8
 
 
 def row(id: str, key: int, *, has_edge: bool = True) -> WindowRow:
-    return WindowRow(id, (key, id), (f"{id} {key}".encode(),) if has_edge else None, frozenset())
+    edges = (f"{id} {key}".encode(),) if has_edge else None
+    return WindowRow(id, (key, id), edges, hash(edges) if has_edge else None, frozenset())
 
 
 class Model:
@@ -29,7 +31,7 @@ class Model:
 
     def read(self) -> KeptList:
         rows = [
-            row if number < SIZE else WindowRow(row.id, row.key, None, row.references)
+            row if number < SIZE else replace(row, edges=None, digest=None)
             for number, row in enumerate(self.sorted()[:MOST])
         ]
         return KeptList(rows, SIZE, MOST, is_whole=len(rows) < MOST)

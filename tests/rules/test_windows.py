@@ -15,7 +15,7 @@ from pubsub import windows
 from pubsub.quota import Quota
 from pubsub.subscriber import Subscriber, SubscriptionHandle
 from pubsub.tail import Batch, Tail
-from pubsub.windows import WindowFeed, Windows
+from pubsub.windows import WindowFeed, WindowMessage, Windows
 from tests.helpers.graphql_ws_client import WITHIN
 
 NOTHING = Image(*[None] * len(Image._fields))  # type: ignore[arg-type]
@@ -44,10 +44,14 @@ class CountingFeed(WindowFeed):
         self.reads = 0
         self.failures: list[Exception] = []
 
-    async def read(self, now: str) -> bytes | None:
+    @property
+    def pause(self) -> float:
+        return 0.0
+
+    async def read(self, now: str) -> WindowMessage:
         self._fail()
         self.reads += 1
-        return None
+        return WindowMessage(None, f"{self.content}".encode())
 
     async def update(self, events: Sequence[Event], now: str) -> bytes | None:
         self._fail()
@@ -60,9 +64,6 @@ class CountingFeed(WindowFeed):
 
     def depends_on(self, entry: Entry) -> bool:
         return "shown" in entry.routes
-
-    def snapshot(self) -> bytes:
-        return f"{self.content}".encode()
 
     def with_cursor(self, payload: bytes, cursor: str) -> bytes:
         assert cursor
