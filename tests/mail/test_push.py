@@ -572,3 +572,11 @@ async def test_an_acknowledged_notice_is_not_sent_again(
         assert (await worker.post("/push/acknowledge", content=token)).status_code == 204
     ((state, _),) = await finished(database)
     assert state == "SENT"
+
+
+async def test_guesses_of_tokens_are_limited_for_each_client(server: Server) -> None:
+    """The last test here: for a minute afterwards no device of this address can acknowledge anything."""
+    async with httpx.AsyncClient(base_url=server.url, trust_env=False) as guesser:
+        answers = [await guesser.post("/push/acknowledge", content="guess") for _ in range(25)]
+    assert [answer.status_code for answer in answers[-3:]] == [429] * 3
+    assert int(answers[-1].headers["retry-after"]) >= 1
