@@ -85,7 +85,7 @@ class Caller:
         self._people = f"""{{ customers(first: 40) {{ nodes {{ {customer} }} }}
             properties(first: 40) {{ nodes {{ {place} }} }}
             tickets(first: 100) {{ nodes {{ technician {{ {technician} }} }} }} }}"""
-        self._events = f"query($after: String!) {{ ticketEvents(after: $after, first: 25) {{ {changes} }} }}"
+        self._events = f"query($after: String!) {{ ticketEvents(after: $after, first: 20) {{ {changes} }} }}"
 
     async def mutate(self, mutation: str, input: dict[str, Any]) -> str:
         """Returns the payload, with everything that the role may read, as text."""

@@ -20,6 +20,7 @@ from db.retention import (
     DELIVERIES,
     IDEMPOTENCY_KEYS,
     INBOUND_MESSAGES,
+    PUSH_SUBSCRIPTIONS,
     RAW_MAIL,
     REJECTED_ATTACHMENTS,
     USED_STREAM_TICKETS,
@@ -178,6 +179,7 @@ def test_what_is_kept_forever_by_default() -> None:
         RAW_MAIL: 90 * DAY,
         IDEMPOTENCY_KEYS: 90 * DAY,
         REJECTED_ATTACHMENTS: 30 * DAY,
+        PUSH_SUBSCRIPTIONS: 90 * DAY,
         USED_STREAM_TICKETS: timedelta(hours=1),
     }
 
