@@ -77,6 +77,11 @@ class PushService:
     def to(self, device: Device) -> list[Pushed]:
         return [each for each in self.pushed if self.origin + each.path == device.endpoint]
 
+    def shown_by(self, device: Device) -> list[Pushed]:
+        """What a device shows that was off until now: of each topic the last message (RFC 8030, section 5.4)."""
+        kept = {pushed.headers["topic"]: pushed for pushed in self.to(device)}
+        return list(kept.values())
+
     def check(self, pushed: Pushed) -> None:
         headers = {name.lower(): value for name, value in pushed.headers.items()}
         self._require(headers.get("content-encoding") == "aes128gcm", "the coding of the content")

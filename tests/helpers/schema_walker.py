@@ -99,6 +99,9 @@ class Everything:
     def _from_root(self, call: str, field: GraphQLField) -> Iterator[str]:
         """Yields documents that select a root field's objects and their neighbours."""
         type_: Any = get_named_type(field.type)
+        if is_leaf_type(type_):
+            yield f"{{ {call} }}"
+            return
         if not is_abstract_type(type_):
             yield f"{{ {call} {{ {self.selection(type_, 1)} }} }}"
             return

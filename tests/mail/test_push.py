@@ -155,6 +155,22 @@ async def test_the_urgency_and_how_long_a_notice_is_kept_are_the_tickets(
     assert days * 86_400 - 600 < int(headers["ttl"]) <= days * 86_400
 
 
+async def test_ten_changes_of_a_ticket_are_one_notice_on_a_device_that_was_off(
+    api: Api, server: Server, database: Database, service: PushService
+) -> None:
+    tess = await api.new_technician()
+    device = await phone_of(api, tess, service)
+    await switch(api, UNASSIGNED=True)
+    first, second = await assigned(api, tess), await assigned(api, tess)
+    for technician in (None, tess) * 4:
+        await api.done("ticketAssign", "__typename", ticketId=first, technicianId=technician)
+    async with notifying(server.settings, AT_ONCE):
+        await finished(database, 10)
+    notices = [device.read(pushed) for pushed in service.shown_by(device)]
+    assert {(notice["ticketId"], notice["kind"]) for notice in notices} == {(first, "ASSIGNED"), (second, "ASSIGNED")}
+    assert len({notice["tag"] for notice in notices}) == 2
+
+
 async def test_a_notice_that_nobody_needs_any_more_is_not_sent(
     api: Api, server: Server, database: Database, service: PushService
 ) -> None:
@@ -556,3 +572,11 @@ async def test_an_acknowledged_notice_is_not_sent_again(
         assert (await worker.post("/push/acknowledge", content=token)).status_code == 204
     ((state, _),) = await finished(database)
     assert state == "SENT"
+
+
+async def test_guesses_of_tokens_are_limited_for_each_client(server: Server) -> None:
+    """The last test here: for a minute afterwards no device of this address can acknowledge anything."""
+    async with httpx.AsyncClient(base_url=server.url, trust_env=False) as guesser:
+        answers = [await guesser.post("/push/acknowledge", content="guess") for _ in range(25)]
+    assert [answer.status_code for answer in answers[-3:]] == [429] * 3
+    assert int(answers[-1].headers["retry-after"]) >= 1
