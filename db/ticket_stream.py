@@ -47,7 +47,7 @@ from db.compiler.render import Compiled
 from db.compiler.selection import Arguments, Bound, FieldMapping, Marks, Render, Selection
 from db.compiler.snippets import NO_ROW, OWN, Draft, NamedRow, Snippets
 from db.entities import DELIVERY, EVENT, NOTE, TICKET, TICKETS
-from db.enums import STAFF, Role, TicketEventKind
+from db.enums import STAFF, ActorKind, Role, TicketEventKind
 from db.events.event import deliveries_route
 from db.ids import key_of
 from db.lists.criteria import Slots
@@ -58,7 +58,7 @@ from db.postgres.pool import Database
 from db.sql import Condition, Row, table
 from db.stream_filter import SHARED, QuickTest, StreamFilter
 from db.viewer import Viewer
-from db.visibility import public_event
+from db.visibility import ViewerParameter, public_event
 
 _DELIVERY_EVENTS: Final = table(models.DeliveryEventRow)
 
@@ -250,13 +250,14 @@ class TicketFollowing(TicketChanges):
         return select(event, those.c.streams).select_from(event.join(those, those.c.streams.is_not(None))).where(seen)
 
     def columns(self, bound: Bound) -> Mapping[str, Any]:
-        return {**super().columns(bound), "ticket": self._ticket(bound)}
+        return {**super().columns(bound), "ticket": self.ticket(bound)}
 
     def routes(self, bound: Bound, viewer: Viewer) -> frozenset[str]:
         routes = super().routes(bound, viewer)
-        return routes | {deliveries_route(self._ticket(bound))} if viewer.role in STAFF else routes
+        return routes | {deliveries_route(self.ticket(bound))} if viewer.role in STAFF else routes
 
-    def _ticket(self, bound: Bound) -> str:
+    def ticket(self, bound: Bound) -> str:
+        """The ticket's key."""
         ((key,),) = self._filter(bound).values
         return str(key)
 
@@ -314,6 +315,20 @@ class Imaged(FieldMapping):
         return f"CASE WHEN {row.name}.shown THEN (SELECT {render.object(selection.fields, image)} FROM {source}) END"
 
 
+@dataclass(frozen=True, eq=False)
+class OwnKey(FieldMapping):
+    """The idempotency key of the request that has caused an event, for its author alone."""
+
+    def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
+        render.is_personal = True
+        return render.expression(selection, row, lambda draft: _own_key(draft.this, draft.viewer))
+
+
+def _own_key(event: Row, viewer: ViewerParameter) -> ColumnElement[Any]:
+    kind: ColumnElement[str] = literal_column(f"'{ActorKind(viewer.role.value)}'")
+    return case((and_(event.c.actor_kind == kind, event.c.actor_id == viewer.id), event.c.idempotency_key))
+
+
 def _word(word: str) -> ColumnElement[str]:
     return literal_column(f"'{word}'", Text())
 
@@ -334,7 +349,7 @@ def compile_stream(
         columns = ", ".join([f"{row.name}.{name}" for name in ("id", "at", "streams")] + documents)
         texts.append(f"SELECT {columns} FROM {rows}")
     statement = render.statement(" UNION ALL ".join(texts) + " ORDER BY at, id")
-    return Compiled(statement, has_links=render.has_links)
+    return Compiled(statement, has_links=render.has_links, is_personal=render.is_personal)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Self
 from db.enums import StreamResetReason
 from db.events.position import LOGS
 from db.stream_filter import QuickTest
+from pubsub.presence_watch import PresencePayloads
 from pubsub.quota import Quota
 
 
@@ -35,7 +36,8 @@ class Feed(ABC):
     values of their filters alone, and are asked together. Every event that can concern the feed is in one of the tables
     `logs`, has one of its `routes`, and passes its `quick_test` if it is a ticket's. `at_once` is the most events to
     look up at a time; their messages are in memory together. `quota` is that of the viewer for whom the feed was made.
-    `resumable` says whether a client can continue after a message.
+    `resumable` says whether a client can continue after a message. `presence` makes messages about who is present on
+    the tickets `present_on`, if the feed has such.
     """
 
     key: Hashable
@@ -46,6 +48,8 @@ class Feed(ABC):
     at_once: int
     quota: Quota
     resumable: bool = True
+    presence: PresencePayloads | None = None
+    present_on: frozenset[str] = frozenset()
 
     @abstractmethod
     async def of(self, events: Sequence[str]) -> list[Message]:

@@ -8,7 +8,18 @@ from typing import Annotated, Any
 import strawberry
 
 from db.audit_stream import AuditAdditions
-from db.entities import ARTICLE, ATTACHMENT, AUDIT_ENTRY, CUSTOMER, DELIVERY, NOTE, PROPERTY, TECHNICIAN, TICKET
+from db.entities import (
+    ARTICLE,
+    ASSIGNMENT,
+    ATTACHMENT,
+    AUDIT_ENTRY,
+    CUSTOMER,
+    DELIVERY,
+    NOTE,
+    PROPERTY,
+    TECHNICIAN,
+    TICKET,
+)
 from db.entity import Entity
 from db.enums import (
     ADMINS,
@@ -23,9 +34,18 @@ from db.enums import (
 )
 from db.limits import EVENT_DELIVERIES_MAX, PAGE_DEFAULT, PAGE_MAX
 from db.object_changes import ArticleChanges, CustomerChanges, PropertyChanges, TechnicianChanges
-from db.ticket_stream import Imaged, LiveValue, NoteAdditions, TicketChanges, TicketChangesPage, TicketFollowing
+from db.ticket_stream import (
+    Imaged,
+    LiveValue,
+    NoteAdditions,
+    OwnKey,
+    TicketChanges,
+    TicketChangesPage,
+    TicketFollowing,
+)
 from resolvers import event, ticket_fields
 from schema.article import Article
+from schema.assignment import Assignment
 from schema.attachment import Attachment
 from schema.audit import AUDIT_FILTER, AuditEntry
 from schema.common import Actor
@@ -33,9 +53,11 @@ from schema.customer import Customer
 from schema.delivery import Delivery
 from schema.fields import argument, column, documented, embedded, global_id, items, mapped, one, part, stream_cursor
 from schema.note import Note
+from schema.presence import TicketPresence
 from schema.property import Property
 from schema.technician import Technician
 from schema.ticket import Ticket, TicketCounts, TicketFilter
+from schema.window import WindowSubscriptions
 
 for _enum in (TicketChangeKind, ObjectChangeKind, StreamResetReason):
     documented(_enum)
@@ -89,6 +111,12 @@ class TicketChange:
         "attachment_id",
         "The attachment that became READY or REJECTED by the event; null if none did, or one that you cannot see.",
     )
+    assignment: Assignment | None = one(
+        ASSIGNMENT,
+        event.assignment_id,
+        "The assignment that the event began or advanced, as it is now; null if the event did neither, or if you "
+        "cannot see the assignment.",
+    )
     deliveries: list[Delivery] = items(
         event.deliveries,
         "The deliveries that the event queued and that you can see, as they are now.",
@@ -96,7 +124,16 @@ class TicketChange:
         roles=STAFF,
     )
     actor: Actor = embedded("actor_", "The person or program that caused the event.")
-    at: datetime = column("at", "When the event occurred.")
+    at: datetime = column("at", "When the event occurred, by the server's clock.")
+    occurred_at: datetime | None = column(
+        "occurred_at",
+        "When it was done, if that was on a device that was offline, as the device says; null otherwise.",
+    )
+    key: str | None = mapped(
+        OwnKey(),
+        "The idempotency key of your request that caused the event, so that you recognise it; null if it was somebody "
+        "else's, or had none.",
+    )
 
 
 @strawberry.type(
@@ -202,7 +239,7 @@ TicketStreamMessage = Annotated[
     strawberry.union("TicketStreamMessage", description="A message of the subscription `ticketChanged`."),
 ]
 TicketFollowMessage = Annotated[
-    TicketChange | DeliveryChange | StreamReady | StreamReset,
+    TicketChange | DeliveryChange | TicketPresence | StreamReady | StreamReset,
     strawberry.union("TicketFollowMessage", description="A message of the subscription `ticketFollow`."),
 ]
 NoteStreamMessage = Annotated[
@@ -253,7 +290,7 @@ class StreamQueries:
 
 
 @strawberry.type(description="The subscription root of Callout's API, served over WebSockets and server-sent events.")
-class Subscription:
+class Subscription(WindowSubscriptions):
     ticket_changed: TicketStreamMessage = mapped(
         TicketChanges("TicketChange", scopes=CHATBOTS),
         "Changes to the tickets that match the filter and that you can see.",

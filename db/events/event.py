@@ -16,22 +16,33 @@ class Image(NamedTuple):
     than the event."""
 
     id: str
+    reference: str | None
     status: str | None
     priority: str | None
     category: str | None
     source: str | None
     creator_id: str | None
+    creator_kind: str | None
     customer_id: str | None
     property_id: str | None
     technician_id: str | None
     created_at: datetime | None
     updated_at: datetime | None
     public_updated_at: datetime | None
+    assignment_state: str | None
+    assignment_overdue: bool | None
 
 
-_COLUMNS: Final = ", ".join(f"{name} {'timestamptz' if name.endswith('_at') else 'text'}" for name in Image._fields)
+def _type_of(name: str) -> str:
+    if name == "assignment_overdue":
+        return "boolean"
+    return "timestamptz" if name.endswith("_at") else "text"
 
-READ: Final = "event.id::text, event.at, event.ticket_id::text, event.kind, event.public, image_before, image_after"
+
+_COLUMNS: Final = ", ".join(f"{name} {_type_of(name)}" for name in Image._fields)
+
+READ: Final = """event.id::text, event.at, event.xid::text::bigint AS xid, event.ticket_id::text, event.kind,
+    event.public, image_before, image_after"""
 """SQL for the columns of `event`, a row of the event log, that `Event.of` takes; `IMAGES` has to be joined to it."""
 
 IMAGES: Final = f"""CROSS JOIN LATERAL jsonb_to_record(event.before) AS image_before({_COLUMNS})
@@ -103,7 +114,8 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A row of the event log. `before` is None for a creation; `public` is false for an internal note."""
+    """A row of the event log. `before` is None for a creation; `public` is false for an internal note; `xid` is the
+    transaction that wrote it."""
 
     id: str
     ticket_id: str
@@ -111,12 +123,21 @@ class Event:
     public: bool
     before: Image | None
     after: Image
+    xid: int
 
     @classmethod
     def of(cls, row: Any) -> Self:
         """The event of a record with the columns `READ`."""
         before, after = Image(*row["image_before"]), Image(*row["image_after"])
-        return cls(row["id"], row["ticket_id"], row["kind"], row["public"], before if before.id else None, after)
+        return cls(
+            row["id"],
+            row["ticket_id"],
+            row["kind"],
+            row["public"],
+            before if before.id else None,
+            after,
+            row["xid"],
+        )
 
     @property
     def routes(self) -> frozenset[str]:

@@ -80,8 +80,8 @@ async def test_each_mutation_of_a_ticket_writes_one_event_with_the_row_before_an
     ]
     of_tickets = {name for name in root_fields("Mutation") if {"ticketId", "ticketIds"} & set(id_fields(name))}
     # The first only reads a ticket; the file of the second is an event when it has arrived; the third adds the note of
-    # a mail, as `tests/mail/` shows.
-    others = {"articleCreateFromTicket", "attachmentCreate", "inboundMessageAccept"}
+    # a mail, as `tests/mail/` shows; the last writes nothing.
+    others = {"articleCreateFromTicket", "attachmentCreate", "inboundMessageAccept", "presenceSet"}
     assert {mutation for mutation, _, _ in steps} == of_tickets - others
     log = await events(database)
     before = await ticket_row(database, ticket)

@@ -32,7 +32,7 @@ FOLLOW = """subscription($ticket: ID!, $after: String) { ticketFollow(id: $ticke
     __typename
     ... on TicketChange {
       cursor at change kind ticketId changedFields ticket { version status }
-      note { body internalOnly } attachment { name internalOnly } %s }
+      note { body internalOnly } attachment { name internalOnly } assignment { state } %s }
     ... on DeliveryChange { cursor ticketId state at %s }
     ... on StreamReady { cursor resumed } ... on StreamReset { cursor reason } } }"""
 
@@ -63,6 +63,16 @@ async def test_each_change_has_what_it_added(api: Api) -> None:
         assert (noted["kind"], noted["change"], noted["deliveries"]) == ("NOTE_ADDED", "UPDATED", [])
         assert (assigned["kind"], assigned["note"], assigned["ticket"]["version"]) == ("ASSIGNED", None, 2)
         assert [each["audience"] for each in assigned["deliveries"]] == ["TECHNICIAN"]
+        assert assigned["assignment"] == {"state": "OFFERED"}
+        offered = await api("query($id: ID!) { ticket(by: {id: $id}) { assignment { id } } }", id=ticket)
+        step = {"assignmentId": offered["ticket"]["assignment"]["id"], "to": "EN_ROUTE"}
+        async with api.technician(technician) as tess:
+            await tess.done("assignmentAdvance", "__typename", **step)
+        under_way = await screen.next()
+        assert (under_way["kind"], under_way["changedFields"]) == ("ASSIGNMENT_ADVANCED", ["assignmentState"])
+        assert under_way["assignment"] == {"state": "EN_ROUTE"}
+        await api.done("ticketUpdate", "__typename", ticketId=ticket, subject="Still beeping")
+        assert (await screen.next())["assignment"] is None
 
 
 async def test_the_page_on_live_updates_follows_a_ticket(api: Api) -> None:

@@ -20,6 +20,7 @@ from schema import graphql_schema, schema
 from tests.helpers.api import SCHEMA, Api
 from tests.helpers.attached_files import unsigned
 from tests.helpers.budgets import free_budget
+from tests.helpers.connecting import NO_PRESENCE
 from tests.helpers.database_checks import key
 from tests.helpers.graphql_ws_client import Socket, live
 
@@ -201,7 +202,10 @@ async def test_a_change_costs_technicians_nothing_whom_it_does_not_concern(
     def feed_for(technician: str) -> Feed:
         viewer = Viewer(Role.TECHNICIAN, key(technician), "T")
         bound = preparer.bind_stream(*preparer.operation(document("customer"), None), {}, viewer)
-        return feed_of(bound, viewer, free_budget(), pool, preparer.marks.position, unsigned, screenings)
+        shared = (pool, preparer.marks.position, unsigned, screenings, NO_PRESENCE)
+        feed = feed_of(bound, viewer, free_budget(), *shared)
+        assert isinstance(feed, Feed)
+        return feed
 
     async def fetch(statement: str, *arguments: Any) -> list[Any]:
         asked.append(statement)

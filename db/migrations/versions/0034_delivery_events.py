@@ -16,7 +16,7 @@ from db import ddl
 from db.models import Xid8
 
 revision = "0034"
-down_revision = "0037"
+down_revision = "0033"
 branch_labels = None
 depends_on = None
 
