@@ -25,7 +25,7 @@ Unique = Mapping[str, str]
 
 
 LookUp = Callable[[Transaction, dict[str, Any], Checks], Awaitable[None]]
-"""Reads other rows in the transaction, to add errors to the checks or to complete the values."""
+"""Reads or changes other rows in the transaction, to add errors to the checks or to complete the values."""
 
 
 async def _no_look_up(transaction: Transaction, values: dict[str, Any], checks: Checks) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, TypeVar
@@ -23,6 +23,7 @@ from notifiers.message_ids import OwnMail
 from notifiers.notification import Channel
 from resolvers.file_links import FileLinks
 from resolvers.files import Files
+from resolvers.staff_presence import StaffPresence
 
 T = TypeVar("T")
 
@@ -54,6 +55,10 @@ class UserErrorCode(DocumentedEnum):
     INACTIVE = "INACTIVE", "The technician is inactive."
     NOT_ALLOWED = "NOT_ALLOWED", "Your role or the object's current state does not allow this."
     RESOLUTION_REQUIRED = "RESOLUTION_REQUIRED", "The ticket needs a resolution."
+    SUPERSEDED = (
+        "SUPERSEDED",
+        "The ticket was unassigned, reassigned or reopened since; the payload has the assignment.",
+    )
     STALE = "STALE", "The ticket has changed since `ifVersion`; the payload has the current ticket."
     IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT", "The idempotency key was already used for a different request."
 
@@ -105,12 +110,22 @@ class Keeping(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Peer:
+    """Where a request comes from: the `client`'s address, or None; and the `socket`, if it came over a WebSocket, as
+    something that is the same for all that comes over it."""
+
+    client: str | None = None
+    socket: Hashable = None
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """One call of a mutation: the viewer, the database, the notification channels, how to recognise our own mail, and
     the files. `links` makes the URLs of files; None if there is no client to use them.
     `answer` makes the part that reads the payload in the statement that writes the ticket with this key; None if the
-    payload must be read afterwards. `client` is the address that the request came from, or None. `origin` is what the
-    request says about itself, and `keeping` keeps its idempotency key, if it has one."""
+    payload must be read afterwards. `client` and `socket` are those of the request's `Peer`. `origin` is what the
+    request says about itself, and `keeping` keeps its idempotency key, if it has one. `presence` is the staff's
+    presence on tickets; None where there is no server."""
 
     viewer: Viewer
     database: Transactional
@@ -120,6 +135,8 @@ class Call:
     links: FileLinks | None = None
     answer: Callable[[str], Part | None] = lambda ticket_id: None
     client: str | None = None
+    socket: Hashable = None
+    presence: StaffPresence | None = None
     origin: Origin = PLAIN
     keeping: Keeping | None = None
 

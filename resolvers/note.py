@@ -73,12 +73,13 @@ async def write(
     targets: Sequence[NotificationTarget],
     *,
     internal_only: bool,
-    via: NoteVia = NoteVia.WEB,
+    via: NoteVia | None = None,
     sender_verified: bool | None = None,
     quoted: str | None = None,
 ) -> None:
     """Write a note and its event, and queue the notifications. The text is checked and the transaction has locked the
-    ticket. `sender_verified` and `quoted` are for a note that came by mail."""
+    ticket. `sender_verified` and `quoted` are for a note that came by mail, which `via` says; others come through the
+    API, a service's from a chatbot."""
     await event_log.note(
         transaction,
         call.viewer,
@@ -86,7 +87,7 @@ async def write(
         note_id,
         body,
         internal_only=internal_only,
-        via=via,
+        via=via or (NoteVia.CHATBOT if call.viewer.role is Role.SERVICE else NoteVia.WEB),
         sender_verified=sender_verified,
         quoted=quoted,
         origin=call.origin,
@@ -101,7 +102,7 @@ async def answer(
     note_id: str,
     body: str,
     *,
-    via: NoteVia = NoteVia.WEB,
+    via: NoteVia | None = None,
     sender_verified: bool | None = None,
     quoted: str | None = None,
 ) -> None:

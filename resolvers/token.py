@@ -18,7 +18,7 @@ from db.lists.criteria import only_one
 from db.postgres.statement import Statement
 from db.sql import Row, table
 from db.visibility import ViewerParameter
-from resolvers import audit
+from resolvers import audit, push
 from resolvers.checks import Checks
 from resolvers.mutation import Call, Input, Outcome, UserErrorCode, without_key
 
@@ -45,6 +45,7 @@ async def revoke(call: Call, input: Input) -> Outcome:
     checks.finish()
     async with call.transaction() as transaction:
         revoked_at = await _REVOKE.fetchval(transaction, id=new_id(), subject=subject)
+        await push.end_of_subject(transaction, subject)
         revocation = {"revoked_at": revoked_at, "everyone": subject is None}
         await audit.record(transaction, call, AuditAction.REVOKED, AuditObjectKind.TOKEN, subject, None, revocation)
     shown = revoked_at.astimezone(UTC).isoformat(timespec="microseconds")

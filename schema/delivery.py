@@ -28,7 +28,7 @@ class Delivery(Node):
     channel: DeliveryChannel = column("channel", "The channel that the notification is sent through.")
     audience: Audience = column("audience", "In what capacity the recipient is notified.")
     recipient: str | None = column(
-        delivery.recipient, "The e-mail address; null for Google Chat, which has a single space."
+        delivery.recipient, "The e-mail address; null for Google Chat, which has a single space, and for devices."
     )
     state: DeliveryState = column("state", "The delivery's current state.")
     attempts: int = column("attempts", "The number of attempts since the delivery was last queued.")
@@ -44,6 +44,9 @@ class Delivery(Node):
     )
     finished_at: datetime | None = column(
         "finished_at", "When the delivery was sent, given up or dropped; null until then."
+    )
+    acknowledged_at: datetime | None = column(
+        "acknowledged_at", "When the device has said that it has the notice; null until then, and for other channels."
     )
 
 

@@ -23,9 +23,11 @@ from db.compiler.fields import (
     Embedded,
     FileLink,
     GlobalId,
+    InMemory,
     Items,
     ItemsSource,
     MutationField,
+    MutationInMemory,
     One,
     OutcomeExtra,
     Root,
@@ -124,6 +126,11 @@ def connection(
     return mapped(mapping, description, [*arguments, *PAGE_ARGUMENTS])
 
 
+def in_memory(description: str, *, roles: Roles) -> Any:
+    """A field of a message that no statement reads."""
+    return mapped(InMemory(roles=roles), description)
+
+
 def part(description: str) -> Any:
     """A field of a connection, edge or page info. The connection's mapping fills it."""
     return strawberry.field(description=description)
@@ -212,6 +219,12 @@ def mutation(
     arguments = [argument("input", input_type, "The mutation's input.")]
     mapping = MutationField(handler, again, apart, around, is_batch, roles=roles, scopes=scopes)
     return mapped(mapping, description, arguments)
+
+
+def mutation_in_memory(handler: Handler, input_type: type, description: str, *, roles: Roles) -> Any:
+    """A mutation that writes nothing to the database."""
+    arguments = [argument("input", input_type, "The mutation's input.")]
+    return mapped(MutationInMemory(handler, roles=roles), description, arguments)
 
 
 def outcome_extra(name: str, description: str) -> Any:

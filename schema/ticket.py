@@ -10,6 +10,7 @@ import strawberry
 from db.compiler.fields import Guessed
 from db.entities import (
     ARTICLE,
+    ASSIGNMENT,
     ATTACHMENT,
     ATTACHMENTS,
     CUSTOMER,
@@ -31,6 +32,7 @@ from db.enums import (
     EVERYONE,
     STAFF,
     ActorKind,
+    AssignmentState,
     ChatAuthor,
     DocumentedEnum,
     Role,
@@ -83,6 +85,7 @@ from schema.fields import (
 
 if TYPE_CHECKING:
     from schema.article import Article
+    from schema.assignment import Assignment
     from schema.attachment import AttachmentConnection
     from schema.customer import Customer
     from schema.delivery import DeliveryConnection
@@ -153,6 +156,12 @@ class Ticket(Node):
         "technician_id",
         "The technician assigned to the ticket; null if it is unassigned or you cannot see them.",
         from_ticket=True,
+    )
+    assignment: Annotated[Assignment, strawberry.lazy("schema.assignment")] | None = one(
+        ASSIGNMENT,
+        "assignment_id",
+        "The technician's progress with the ticket. While the ticket is unassigned it is the assignment that was "
+        "declined last, or null. Customers and services see it once it was accepted.",
     )
     resolution: str | None = column("resolution", "How the issue was resolved; null if there is no resolution.")
     created_at: datetime = column("created_at", "When the ticket was created.")
@@ -270,6 +279,14 @@ class TicketFilter:
     category: list[TicketCategory] | None = optional("The category is one of these.")
     source: list[TicketSource] | None = optional("The source is one of these.")
     assignee: AssigneeFilter | None = optional("The assigned technician meets this condition.")
+    assignment_state: list[AssignmentState] | None = optional(
+        "The state of the ticket's `assignment` is one of these. An unassigned ticket is DECLINED, if it was, or has "
+        "no state. Matches nothing for customers and services."
+    )
+    overdue: bool | None = optional(
+        "Whether the technician has not answered the assignment within the minutes of the support settings. True "
+        "matches nothing for customers and services."
+    )
     customer_id: strawberry.ID | None = optional(
         "The ticket belongs to this customer. Services find only tickets on which they see the customer."
     )
@@ -302,6 +319,11 @@ class TicketOrderField(DocumentedEnum):
 
     CREATED_AT = "CREATED_AT", "When the ticket was created."
     UPDATED_AT = "UPDATED_AT", "When the ticket was last updated, as `updatedAt` shows it."
+    ASSIGNED_AT = (
+        "ASSIGNED_AT",
+        "Since when the ticket has been with its technician, or unassigned; for customers and services, when it was "
+        "created.",
+    )
     REFERENCE = "REFERENCE", "The reference, alphabetically."
     STATUS = "STATUS", "The status, from OPEN to CLOSED."
     PRIORITY = "PRIORITY", "The priority, from LOW to URGENT."

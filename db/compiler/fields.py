@@ -14,7 +14,7 @@ the row, and … is the predicate of `db/visibility.py`: no mapping reaches an e
 
 - From the parent's row: `Column`, `GlobalId`, `Constant`, `Embedded`.
 - From other rows that belong to it: `One`, `Items`, and `Many` (`db/lists/page.py`), a connection.
-- Root fields: `Root`, `NodeById`, `NodesByIds`, `Representations`, `MutationField`, and `Stream`
+- Root fields: `Root`, `PushPublicKey`, `NodeById`, `NodesByIds`, `Representations`, `MutationField`, and `Stream`
   (`db/ticket_stream.py`).
 
 A computed field names a function of `resolvers/` that makes its SQL.
@@ -106,6 +106,14 @@ class Constant(FieldMapping):
 
     def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
         return f"'{self.word}'"
+
+
+@dataclass(frozen=True, eq=False)
+class PushPublicKey(FieldMapping):
+    """The root field `pushPublicKey`, which the server answers from its settings."""
+
+    def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
+        return "CAST(NULL AS TEXT)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -343,6 +351,26 @@ class MutationField(FieldMapping):
     def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
         source, outcome = render.source(selection, row, _outcome)
         return f"(SELECT {render.object(selection.fields, outcome)} FROM {source})"
+
+
+@dataclass(frozen=True, eq=False)
+class MutationInMemory(MutationField):
+    """A mutation that writes nothing: its payload is made of its outcome alone (`callout/execution/in_memory.py`), and
+    there is no statement."""
+
+    def read(self, arguments: Arguments) -> Bound:
+        return UNBOUND
+
+    def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
+        return _NOTHING
+
+
+@dataclass(frozen=True, eq=False)
+class InMemory(FieldMapping):
+    """A value that is not in the database, of an object that no statement reads."""
+
+    def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
+        raise NotImplementedError(f"{selection.name} is not in the database")
 
 
 def _outcome(draft: Draft) -> tuple[FromClause, list[Condition]]:

@@ -1,9 +1,9 @@
 """The erasure of a customer, step by step.
 
-`begin` replaces the values of the customer and of their properties, deletes the customer's identities, and writes down
-in `erasures` what is still to be looked for. From then on the customer's token is refused, and triggers refuse what a
-request that is under way would write with the old values. `proceed` does the rest in small transactions, each of which
-also notes how far it has come:
+`begin` replaces the values of the customer and of their properties, deletes the customer's identities and push
+subscriptions, and writes down in `erasures` what is still to be looked for. From then on the customer's token is
+refused, and triggers refuse what a request that is under way would write with the old values. `proceed` does the rest
+in small transactions, each of which also notes how far it has come:
 
 1. `TICKETS`: the customer's tickets. All of their values are replaced in them, and the contact details.
 2. `OTHERS`: all other tickets, for those that were the customer's and for values that are distinctive.
@@ -108,9 +108,27 @@ WHERE EXISTS (SELECT FROM technicians WHERE value IN (lower(name), lower(email))
 _ERASE_CUSTOMER: Final = """
 UPDATE customers SET name = $2, email = $3, phone = NULL, account_number = $4, erased_at = now() WHERE id = $1::uuid"""
 
-_ERASE_PROPERTIES: Final = """
-UPDATE properties SET address = $2, account_number = 'ERASED-' || replace(id::text, '-', ''), access_notes = NULL
-WHERE customer_id = $1::uuid"""
+
+def _with_entries(erasing: str, kind: str, prefix: str, actor: str, changed: str, before: str, after: str) -> str:
+    """SQL that executes `erasing`, which returns rows, and writes an entry of the audit trail for each, so that streams
+    say that they have changed. `actor` are the parameters with the actor's id and name."""
+    return f"""
+WITH erased AS ({erasing})
+INSERT INTO audit_entries (id, action, object_kind, object_id, actor_kind, actor_id, actor_name, changed, before, after)
+SELECT gen_random_uuid(), 'ERASED', '{kind}', '{prefix}_' || id, 'ADMIN', {actor}, '{changed}', {before}, {after}
+FROM erased"""
+
+
+_ERASE_PROPERTIES: Final = _with_entries(
+    """UPDATE properties SET address = $2, account_number = 'ERASED-' || replace(id::text, '-', ''), access_notes = NULL
+    WHERE customer_id = $1::uuid RETURNING *""",
+    "PROPERTY",
+    "prp",
+    "$3, $4",
+    "{address,account_number}",
+    "NULL",
+    "jsonb_build_object('customer_id', customer_id, 'address', address, 'account_number', account_number)",
+)
 
 _BEGIN: Final = """
 INSERT INTO erasures (customer_id, actor_id, actor_name, sought) VALUES ($1::uuid, $2, $3, $4::text::jsonb)"""
@@ -179,6 +197,7 @@ SELECT id::text FROM tickets AS ticket WHERE id > $1::uuid AND id <= $2::uuid AN
             OR creator_id LIKE 'mailto:%' AND creator_id ~* $3
             OR idempotency_key ~* $8)
     )
+    OR EXISTS (SELECT FROM assignments WHERE ticket_id = ticket.id AND reason ~* $3)
     OR EXISTS (
         SELECT FROM ticket_chats WHERE ticket_id = ticket.id AND (conversation_id ~* $8 OR EXISTS (
             SELECT FROM json_array_elements(messages) AS message WHERE message ->> 'body' ~* $3))
@@ -210,11 +229,18 @@ WHERE id > $1::uuid AND id <= $2::uuid AND length(raw) > 0 ORDER BY id"""
 _READ_RAW: Final = "SELECT raw FROM inbound_messages WHERE id = $1::uuid"
 _EMPTY_RAW: Final = "UPDATE inbound_messages SET raw = '', text = NULL WHERE id = $1::uuid AND raw IS NOT NULL"
 
-_ARTICLES: Final = f"""
-UPDATE articles SET
-    problem = left(regexp_replace(problem, $1, '{placeholders.TEXT}', 'gi'), {limits.PROBLEM_MAX}),
-    solution = left(regexp_replace(solution, $1, '{placeholders.TEXT}', 'gi'), {limits.SOLUTION_MAX})
-WHERE concat_ws(E'\\n', problem, solution) ~* $1"""
+_ARTICLES: Final = _with_entries(
+    f"""UPDATE articles SET
+        problem = left(regexp_replace(problem, $1, '{placeholders.TEXT}', 'gi'), {limits.PROBLEM_MAX}),
+        solution = left(regexp_replace(solution, $1, '{placeholders.TEXT}', 'gi'), {limits.SOLUTION_MAX})
+    WHERE concat_ws(E'\\n', problem, solution) ~* $1 RETURNING *""",
+    "ARTICLE",
+    "art",
+    "$2, $3",
+    "{problem,solution}",
+    "jsonb_build_object('published', published)",
+    "jsonb_build_object('problem', problem, 'solution', solution, 'published', published)",
+)
 
 # What is said there about another customer's property can name this one.
 _ACCESS_NOTES: Final = f"""
@@ -229,6 +255,8 @@ WHERE EXISTS (
 
 # Whose account it was at a provider. The customer's name there may be in its subject.
 _IDENTITIES: Final = "DELETE FROM identities WHERE customer_id = $1::uuid"
+
+_DEVICES: Final = "DELETE FROM push_subscriptions WHERE owner = 'CUSTOMER:' || $1::text"
 
 
 def _without_subject(image: str) -> str:
@@ -266,6 +294,7 @@ ANALYZE customers, deliveries, contact_confirmations, properties,
     ticket_chats (conversation_id),
     notes (body, author_id, author_name),
     attachments (name, content_type, creator_id, creator_name, idempotency_key),
+    assignments (reason),
     ticket_events (before, after, actor_id, actor_name, idempotency_key),
     inbound_messages (from_address, from_name, subject, message_id, raw, recipients, text),
     articles (problem, solution, search_vector),
@@ -273,6 +302,7 @@ ANALYZE customers, deliveries, contact_confirmations, properties,
     audit_entries (before, after),
     idempotency_keys (key),
     identities (subject),
+    push_subscriptions (device_id, endpoint),
     erasures (sought)"""
 
 
@@ -348,8 +378,9 @@ async def begin(
         }
     )
     await transaction.execute(_ERASE_CUSTOMER, customer_id, *begun.placeholders.values())
-    await transaction.execute(_ERASE_PROPERTIES, customer_id, placeholders.ADDRESS)
+    await transaction.execute(_ERASE_PROPERTIES, customer_id, placeholders.ADDRESS, viewer.id, viewer.name)
     await transaction.execute(_IDENTITIES, customer_id)
+    await transaction.execute(_DEVICES, customer_id)
     await transaction.execute(_NAME, customer_id)
     await transaction.execute(_ERASE_AUDITED, customer_id)
     return begun
@@ -474,7 +505,7 @@ def _mentions(raw: bytes, pattern: str) -> bool:
 
 async def _erase_rest(transaction: Any, erasure: Erasure) -> None:
     pattern = erasure.everywhere.pattern
-    await transaction.execute(_ARTICLES, pattern, timeout=STEP_SECONDS)
+    await transaction.execute(_ARTICLES, pattern, erasure.viewer.id, erasure.viewer.name, timeout=STEP_SECONDS)
     await transaction.execute(_ACCESS_NOTES, pattern, timeout=STEP_SECONDS)
     await tickets.forget_words(transaction, {erasure.everywhere, erasure.in_tickets})
     await transaction.execute(_ENTRIES, pattern, timeout=STEP_SECONDS)

@@ -7,8 +7,8 @@ are in the order of its changes, and neither is ever written without the other.
 Either the transaction has taken the lock before it read the row; or the statement takes it itself, and then changes the
 row only if it is still as the statement's snapshot has it and meets a condition.
 
-Such a statement can have further parts: it queues the deliveries, keeps the request's idempotency key, and reads the
-mutation's payload.
+Such a statement can have further parts: it writes the assignment of the ticket, queues the deliveries, keeps the
+request's idempotency key, and reads the mutation's payload.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from sqlalchemy import (
     ColumnElement,
     DateTime,
     Insert,
+    Integer,
     Select,
     Text,
     bindparam,
@@ -88,8 +89,11 @@ class Origin:
 PLAIN: Final = Origin()
 
 
-def _written_by(viewer: Viewer, origin: Origin) -> dict[str, Any]:
-    """The parameters that every event has: its id, the actor, and its origin."""
+def _written_by(viewer: Viewer | None, origin: Origin) -> dict[str, Any]:
+    """The parameters that every event has: its id, its origin, and the actor; None for Callout itself."""
+    if viewer is None:
+        actor = {"actor_kind": ActorKind.SYSTEM, "actor_id": "callout", "actor_name": "Callout"}
+        return {"event_id": new_id(), **actor, "idempotency_key": None, "occurred_at": None}
     return {
         "event_id": new_id(),
         "actor_kind": ActorKind(viewer.role.value),
@@ -205,6 +209,19 @@ def _attaching() -> Statement:
 _ATTACHMENT = _attaching()
 
 
+@cache
+def _advance(columns: tuple[str, ...]) -> Statement:
+    values: dict[str, Any] = {name: bindparam(f"new_{name}", type_=TICKETS.c[name].type) for name in columns}
+    public = bindparam("public", type_=Boolean())
+    values |= {
+        "version": TICKETS.c.version + bindparam("versions", type_=Integer()),
+        "updated_at": NOW,
+        "public_updated_at": case((public, NOW), else_=TICKETS.c.public_updated_at),
+    }
+    advanced = update(TICKETS).where(TICKETS.c.id == _ID).values(values).returning(*TICKETS.c).cte("tickets")
+    return _writing(_event(before=_BEFORE_IMAGE, public=public), _BEFORE.cte("before"), advanced)
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """A part of the statement that writes a ticket's event, with the values of its parameters. It sees the rows that
@@ -223,7 +240,7 @@ class Written:
 
 
 # The tables that a statement with these parts writes.
-_WRITTEN_TABLE: Final = re.compile(r"\b(?:tickets|ticket_events|deliveries)\b")
+_WRITTEN_TABLE: Final = re.compile(r"\b(?:tickets|ticket_events|deliveries|assignments)\b")
 
 
 def reads_the_same(statement: Statement) -> bool:
@@ -286,11 +303,12 @@ async def _write(
     writing: Statement,
     given: dict[str, Any],
     *,
+    assignment: Part | None = None,
     deliveries: Part | None = None,
     kept: Part | None = None,
     answer: Part | None = None,
 ) -> Written | None:
-    parts = (deliveries, kept, answer)
+    parts = (assignment, deliveries, kept, answer)
     statement = _whole(writing, *(None if part is None else part.statement for part in parts))
     for part in parts:
         given |= {} if part is None else part.values
@@ -303,17 +321,23 @@ _STATEMENTS: LRUCache[Hashable, Statement] = LRUCache(8 * 2**20, getsizeof=lambd
 
 
 def _whole(
-    writing: Statement, deliveries: Statement | None, kept: Statement | None, answer: Statement | None
+    writing: Statement,
+    assignment: Statement | None,
+    deliveries: Statement | None,
+    kept: Statement | None,
+    answer: Statement | None,
 ) -> Statement:
-    key = (writing, deliveries, kept, answer)
+    key = (writing, assignment, deliveries, kept, answer)
     statement = _STATEMENTS.get(key)
     if statement is None:
         queued = "" if deliveries is None else ", queued AS ({deliveries})"
         keeping = "" if kept is None else ", kept AS ({kept})"
         answered = "NULL" if answer is None else "({answer})"
-        parts = {"writing": writing, "deliveries": deliveries, "kept": kept, "answer": answer}
+        assigned = "" if assignment is None else ", assigned AS ({assignment})"
+        parts = {"writing": writing, "assignment": assignment, "deliveries": deliveries, "kept": kept, "answer": answer}
         given = {name: part for name, part in parts.items() if part is not None}
-        statement = Statement.combined(f"{{writing}}{queued}{keeping}\nSELECT {answered} FROM event", **given)
+        text = f"{{writing}}{assigned}{queued}{keeping}\nSELECT {answered} FROM event"
+        statement = Statement.combined(text, **given)
         _STATEMENTS[key] = statement
     return statement
 
@@ -358,12 +382,45 @@ async def attachment(
     await _write(connection, _ATTACHMENT, given, deliveries=deliveries)
 
 
+async def advance(
+    connection: Queryable,
+    viewer: Viewer | None,
+    ticket_id: str,
+    kind: TicketEventKind,
+    values: Mapping[str, Any],
+    *,
+    assignment: Part | None = None,
+    public: bool,
+    versions: int = 0,
+    origin: Origin = PLAIN,
+    deliveries: Part | None = None,
+) -> None:
+    """Write columns of a ticket that the transaction has locked, its `assignment` if that changes, and the event. It is
+    a change of the ticket by as many `versions`: none if only its assignment has changed. Without a viewer the actor is
+    Callout itself."""
+    writing = _advance(tuple(sorted(values)))
+    new = {f"new_{name}": value for name, value in values.items()}
+    given = {"id": ticket_id, "kind": kind, **new, "public": public, "versions": versions}
+    given |= _written_by(viewer, origin)
+    await _write(connection, writing, given, assignment=assignment, deliveries=deliveries)
+
+
 # Deletes events below the horizon. The horizon must have been there for a grace period, so that replays that started
 # before it was moved can finish.
 _PRUNE: Final = """
 DELETE FROM ticket_events WHERE id IN (
     SELECT event.id FROM ticket_events AS event, event_log
     WHERE event.xid < horizon AND horizon_at < now() - $1::interval
+    ORDER BY event.xid LIMIT 2000 FOR UPDATE OF event SKIP LOCKED
+)"""
+
+# The same for the changes of deliveries, as far as the stored fingerprint includes them: whoever has moved the horizon
+# may not have looked at that.
+_PRUNE_DELIVERIES: Final = """
+DELETE FROM delivery_events WHERE id IN (
+    SELECT event.id FROM delivery_events AS event, event_log
+    WHERE event.xid < least(horizon, pg_snapshot_xmin(delivery_fingerprinted))
+        AND horizon_at < now() - $1::interval
     ORDER BY event.xid LIMIT 2000 FOR UPDATE OF event SKIP LOCKED
 )"""
 
@@ -399,11 +456,12 @@ async def prune(connection: Any, kept: timedelta, announced: timedelta) -> int:
     may call it. `connection` must not be in a transaction: the deletion is split into small statements, so that nobody
     has to wait for it."""
     deleted = 0
-    while True:
-        status: str = await connection.execute(_PRUNE, announced)
-        deleted += int(status.split()[1])
-        if status == "DELETE 0":
-            break
+    for statement in (_PRUNE, _PRUNE_DELIVERIES):
+        while True:
+            status: str = await connection.execute(statement, announced)
+            deleted += int(status.split()[1])
+            if status == "DELETE 0":
+                break
     await connection.execute(_MOVE_HORIZON, kept, announced, LOOKED_AT)
     return deleted
 
@@ -421,10 +479,11 @@ _ADOPT: Final = (
     f"""
 UPDATE event_log SET cluster = {ddl.CLUSTER}, horizon = '0', horizon_at = now(),
     fingerprint = uuid_hash_extended(gen_random_uuid(), 0), fingerprinted = pg_current_snapshot(),
-    audit_fingerprinted = pg_current_snapshot(), audit_horizon = '0'
+    audit_fingerprinted = pg_current_snapshot(), audit_horizon = '0', delivery_fingerprinted = pg_current_snapshot()
 WHERE {_MOVED} RETURNING true""",
     "UPDATE ticket_events SET xid = '3' WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())",
     "UPDATE audit_entries SET xid = '3' WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())",
+    "UPDATE delivery_events SET xid = '3' WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())",
     "UPDATE erasures SET xid = '3' WHERE finished_at IS NULL",
     "UPDATE event_log SET audit_last = coalesce((SELECT xid FROM audit_entries ORDER BY xid DESC LIMIT 1), '0')",
 )

@@ -38,6 +38,7 @@ class World:
     article: str
     key: str
     identity: str
+    assignment: str
     delivery: str
     message: str
 
@@ -52,6 +53,8 @@ class World:
             "ticketResolve": {"ticketId": self.ticket, "resolution": "r"},
             "ticketsBulkUpdate": {"ticketIds": [self.ticket], "status": "RESOLVED", "resolution": "r"},
             "noteAdd": {"ticketId": self.ticket, "body": "b"},
+            "assignmentAdvance": {"assignmentId": self.assignment, "to": "DECLINED", "reason": "r"},
+            "presenceSet": {"ticketId": self.ticket, "state": "VIEWING"},
             "attachmentCreate": announced(b"file", ticketId=self.ticket),
             "customerCreate": {"name": "n", "email": f"new{n}@lee.test", "accountNumber": f"N-{n}"},
             "customerUpdate": {"customerId": self.customer},
@@ -94,6 +97,9 @@ async def world(server: Server) -> AsyncIterator[World]:
         key = await api.done("apiKeyCreate", "apiKey { id }", name="chatbot")
         account = {"issuer": "https://login.test/", "subject": "auth0|1", "person": {"customerId": customer}}
         identity = await api.done("identityLink", "identity { id }", **account)
+        contact = {"name": "Ann Lee", "email": "ann@lee.test"}
+        assigned = {"subject": "s", "description": "d", "contact": contact, "technicianId": await api.new_technician()}
+        offered = await api.done("ticketCreate", "ticket { assignment { id } }", **assigned)
         found = await api("{ deliveries(first: 1) { nodes { id } } }")
         await api.done("inboundEmailIngest", "__typename", message={"text": "From: nobody\r\n\r\nHello."})
         messages = await api("{ inboundMessages(first: 1) { nodes { id } } }")
@@ -108,6 +114,7 @@ async def world(server: Server) -> AsyncIterator[World]:
             article=article["article"]["id"],
             key=key["apiKey"]["id"],
             identity=identity["identity"]["id"],
+            assignment=offered["ticket"]["assignment"]["id"],
             delivery=found["deliveries"]["nodes"][0]["id"],
             message=messages["inboundMessages"]["nodes"][0]["id"],
         )
@@ -146,6 +153,7 @@ TEXTS = [
     ("ticketResolve", "resolution", TEXT, 20_000),
     ("ticketsBulkUpdate", "resolution", TEXT, 20_000),
     ("noteAdd", "body", TEXT, 20_000),
+    ("assignmentAdvance", "reason", TEXT, 500),
     ("attachmentCreate", "name", LINE, 255),
     ("customerCreate", "name", LINE, 200),
     ("customerCreate", "email", EMAIL, 254),
@@ -213,6 +221,7 @@ KEPT = {
     "ticketResolve": "ticket { resolution }",
     "ticketsBulkUpdate": "results { ticket { resolution } }",
     "noteAdd": "note { body }",
+    "assignmentAdvance": "assignment { reason }",
     "attachmentCreate": "attachment { name }",
     "customerCreate": f"customer {{ {PERSON} accountNumber }}",
     "customerUpdate": f"customer {{ {PERSON} accountNumber }}",
@@ -423,6 +432,8 @@ IDS = [
     ("ticketResolve", "ticketId", "tkt"),
     ("ticketsBulkUpdate", "technicianId", "tec"),
     ("noteAdd", "ticketId", "tkt"),
+    ("assignmentAdvance", "assignmentId", "asg"),
+    ("presenceSet", "ticketId", "tkt"),
     ("attachmentCreate", "ticketId", "tkt"),
     ("attachmentCreate", "noteId", "not"),
     ("customerUpdate", "customerId", "cus"),
@@ -632,6 +643,8 @@ WRONG: dict[tuple[str, str], tuple[Any, ...]] = {
     ("ticketsBulkUpdate", "ticketIds"): (None, [None], [[]], {}, [1.5]),
     ("noteAdd", "internalOnly"): ("true", 0, 1, []),
     ("noteAdd", "body"): (None, 5),
+    ("assignmentAdvance", "to"): (None, "OFFERED", "SUPERSEDED", "accepted", 1),
+    ("assignmentAdvance", "eta"): ("soon", 5, "2026-11-23T08:15:00", "2026-11-23"),
     ("attachmentCreate", "size"): (None, "1", 1.5, 2**31, True),
     ("attachmentCreate", "sha256"): (None, 5),
     ("ticketCreate", "subject"): (None,),
@@ -704,6 +717,7 @@ REQUIRED = {
     "ticketResolve": ("ticketId", "resolution"),
     "ticketsBulkUpdate": ("ticketIds",),
     "noteAdd": ("ticketId", "body"),
+    "assignmentAdvance": ("assignmentId", "to"),
     "attachmentCreate": ("name", "contentType", "size", "sha256"),
     "customerCreate": ("name", "email", "accountNumber"),
     "customerUpdate": ("customerId",),

@@ -18,11 +18,17 @@ from tests.helpers.api import Api, Refusal
 from tests.helpers.attached_files import announce, announced, attach
 from tests.helpers.database_checks import Database, dump
 from tests.helpers.graphql_ws_client import live
+from tests.helpers.push_service import SETTINGS, SUBSCRIPTION
 from tests.helpers.schema_walker import input_fields, root_fields
 
 Inputs: TypeAlias = Callable[[Api], Awaitable[dict[str, Any]]]
 
 _numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def server_settings() -> dict[str, str]:
+    return SETTINGS
 
 
 async def a_ticket(api: Api) -> dict[str, Any]:
@@ -139,6 +145,23 @@ async def settings(api: Api) -> dict[str, Any]:
     return {"reopenDays": next(_numbers)}
 
 
+async def a_step(api: Api) -> dict[str, Any]:
+    ticket = await api.new_ticket(technicianId=await api.new_technician())
+    found = await api("query($id: ID!) { ticket(by: {id: $id}) { assignment { id } } }", id=ticket)
+    return {"assignmentId": found["ticket"]["assignment"]["id"], "to": "ACCEPTED"}
+
+
+async def a_device(api: Api) -> dict[str, Any]:
+    n = next(_numbers)
+    return SUBSCRIPTION | {"deviceId": f"device {n}", "endpoint": f"https://push.example.test/{n}"}
+
+
+async def a_subscribed_device(api: Api) -> dict[str, Any]:
+    device = await a_device(api)
+    await api.done("pushSubscriptionSet", "__typename", **device)
+    return {"deviceId": device["deviceId"]}
+
+
 async def an_api_key(api: Api) -> dict[str, Any]:
     return {"name": f"Key {next(_numbers)}"}
 
@@ -203,6 +226,9 @@ CHANGES: dict[str, tuple[Inputs, dict[str, Any]]] = {
     "propertyAccessNoteAdd": (an_access_note, {"body": "The key is under the mat."}),
     "technicianUpdate": (a_technicians_change, {"name": "Tess Ruiz"}),
     "articleUpdate": (an_articles_change, {"solution": "Best."}),
+    "assignmentAdvance": (a_step, {"to": "EN_ROUTE"}),
+    "pushSubscriptionSet": (a_device, {"deviceId": "another device"}),
+    "pushSubscriptionRemove": (a_subscribed_device, {"deviceId": "another device"}),
     "deliveryRetry": (a_dead_delivery, {"deliveryId": f"dlv_{NOBODY}"}),
     "supportSettingsUpdate": (settings, {"reopenDays": 0}),
     "apiKeyCreate": (an_api_key, {"name": "Another"}),
@@ -224,10 +250,11 @@ SHOWN_ONCE = {"apiKeyCreate": "secret"}
 
 def test_every_mutation_takes_an_idempotency_key() -> None:
     names = set(root_fields("Mutation"))
-    # The commands of `commandsApply` have a key each.
-    assert {name for name in names if "idempotencyKey" in input_fields(name)} == names - {"commandsApply"}
+    # The commands of `commandsApply` have a key each, and to repeat `presenceSet` is to renew a presence.
+    keyed = names - {"commandsApply", "presenceSet"}
+    assert {name for name in names if "idempotencyKey" in input_fields(name)} == keyed
     # tests/mail/test_delivery.py repeats a test message: nothing can be sent here.
-    assert names - {"commandsApply", "supportSettingsTest"} == CHANGES.keys()
+    assert keyed - {"supportSettingsTest"} == CHANGES.keys()
 
 
 def payload_of(mutation: str) -> str:

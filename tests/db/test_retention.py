@@ -21,6 +21,7 @@ from db.retention import (
     DEVICES,
     IDEMPOTENCY_KEYS,
     INBOUND_MESSAGES,
+    PUSH_SUBSCRIPTIONS,
     RAW_MAIL,
     REJECTED_ATTACHMENTS,
     USED_STREAM_TICKETS,
@@ -183,6 +184,7 @@ def test_what_is_kept_forever_by_default() -> None:
         IDEMPOTENCY_KEYS: 30 * DAY,
         DEVICES: 30 * DAY,
         REJECTED_ATTACHMENTS: 30 * DAY,
+        PUSH_SUBSCRIPTIONS: 90 * DAY,
         USED_STREAM_TICKETS: timedelta(hours=1),
     }
 
