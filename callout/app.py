@@ -68,6 +68,7 @@ from pubsub.connections import Connections
 from pubsub.hub import Hub
 from resolvers.file_links import FileLinks
 from resolvers.files import Files
+from resolvers.receipts import Receipts
 from schema import graphql_schema, schema
 
 logger = logging.getLogger(__name__)
@@ -181,7 +182,12 @@ async def _wire(
         replicas = Replicas(settings.direct_url, settings.database_replica_urls, settings.pool_size)
         stack.push_async_callback(replicas.close)
         await stack.enter_async_context(background(replicas.watch))
-    engine = Engine(schema, preparer, database, cursors, channels, settings.own_mail, files, links, bell.ring, replicas)
+    receipts = Receipts(database)
+    await stack.enter_async_context(background(receipts.run))
+    own_mail = settings.own_mail
+    engine = Engine(
+        *(schema, preparer, database, cursors, channels, own_mail, files, links, bell.ring, replicas, receipts)
+    )
     file_worker = FileWorker(database, files.store, settings.scanner, written=bell.ring)
     await stack.enter_async_context(background(file_worker.run))
 

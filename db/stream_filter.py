@@ -8,7 +8,7 @@ from typing import Any, Final, Self, TypeAlias
 
 from db.entities import TICKETS
 from db.enums import STAFF, Role
-from db.events.event import Event
+from db.events.event import Event, Image
 from db.lists.criteria import Criteria
 from db.lists.shapes import AssigneeShape, CriteriaShape, ValueShape
 from db.lists.shared import SharedCriteria
@@ -66,6 +66,11 @@ class StreamFilter:
             return was or matches(event.after) is not False
 
         return test
+
+    def certain(self, viewer: Viewer) -> Callable[[Image], bool]:
+        """Whether the filter matches an image for certain, without the database."""
+        matches = _CRITERIA.test(self.shape, self.values, viewer)
+        return lambda image: matches(image) is True
 
 
 def _routes_of(viewer: Viewer) -> frozenset[str]:

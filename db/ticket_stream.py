@@ -11,7 +11,7 @@ decides which of these an event concerns, and makes a message once for all that 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -47,6 +47,7 @@ from db.compiler.selection import Arguments, Bound, FieldMapping, Marks, Render,
 from db.compiler.snippets import NO_ROW, OWN, Draft, NamedRow, Snippets
 from db.entities import EVENT, NOTE, TICKET, TICKETS
 from db.enums import STAFF, Role, TicketEventKind
+from db.events.event import Image
 from db.ids import key_of
 from db.lists.criteria import Slots
 from db.lists.page import page_size
@@ -123,6 +124,10 @@ class Stream(FieldMapping):
     @abstractmethod
     def quick_test(self, bound: Bound, viewer: Viewer) -> QuickTest:
         """The stream's test of events in memory. The statement decides about those that it lets through."""
+
+    def certain(self, bound: Bound, viewer: Viewer) -> Callable[[Image], bool]:
+        """Which tickets are among the stream's, by their images: true only for such tickets. By default none."""
+        return lambda image: False
 
     def source(self, draft: Draft) -> tuple[FromClause, list[Condition]]:
         """The rows of `changes` for the events that the statement is asked about."""
@@ -206,6 +211,9 @@ class TicketChanges(Stream):
 
     def quick_test(self, bound: Bound, viewer: Viewer) -> QuickTest:
         return self._filter(bound).quick_test(viewer)
+
+    def certain(self, bound: Bound, viewer: Viewer) -> Callable[[Image], bool]:
+        return self._filter(bound).certain(viewer)
 
     def _filter(self, bound: Bound) -> StreamFilter:
         (filter,) = bound.values

@@ -7,7 +7,7 @@ event, under the ticket's row lock.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -21,7 +21,7 @@ from db.entities import ASSIGNMENT
 from db.enums import AssignmentState, AssignmentStep, Role, TicketEventKind, TicketStatus
 from db.events import log as event_log
 from db.events.log import Part
-from db.postgres.statement import Statement
+from db.postgres.statement import Queryable, Statement
 from db.sql import table
 from notifiers import rules
 from notifiers.enqueue import deliveries
@@ -152,3 +152,20 @@ def _step(step: AssignmentStep, by_technician: bool) -> Statement:
     ]
     text = f"UPDATE assignments SET {', '.join(columns)} FROM tickets WHERE assignments.id = $1::uuid"
     return Statement.of_text(text, ("assignment_id", "state", "eta", "reason"), {})
+
+
+# Not with the tickets' locks: whoever changes the assignment at the same time is skipped, and has other news of it.
+_DELIVERED = """
+WITH offered AS (
+    SELECT assignments.id FROM ticket_events AS event
+    JOIN assignments ON assignments.ticket_id = event.ticket_id AND assignments.offered_at = event.at
+    WHERE event.id = ANY ($1::uuid[]) AND delivered_at IS NULL AND state <> 'SUPERSEDED'
+    ORDER BY assignments.id FOR NO KEY UPDATE OF assignments SKIP LOCKED
+)
+UPDATE assignments SET delivered_at = now() FROM offered WHERE assignments.id = offered.id"""
+
+
+async def delivered(database: Queryable, events: Sequence[str]) -> None:
+    """Note that a device of the technician has received the assignments that these events (ids) have offered. Later
+    notes of the same change nothing, and neither do events that have offered none."""
+    await database.execute(_DELIVERED, events)

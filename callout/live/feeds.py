@@ -17,19 +17,29 @@ from callout.execution.run import Sign
 from db.compiler.fields import Constant
 from db.compiler.selection import Selection
 from db.enums import Role, StreamResetReason
+from db.events.stream_cursor import StreamPosition
 from db.postgres.pool import Database
 from db.ticket_stream import LiveValue, Reader, Stream
 from db.viewer import Viewer
 from pubsub.feed import Feed, Message
+from resolvers.receipts import Receipts
 
 MERGING_SECONDS: Final = 0.25
 
 
-def feed_of(bound: BoundStream, viewer: Viewer, budget: Budget, database: Database, mark: str, sign: Sign) -> Feed:
+def feed_of(
+    bound: BoundStream,
+    viewer: Viewer,
+    budget: Budget,
+    database: Database,
+    mark: str,
+    sign: Sign,
+    receipts: Receipts | None = None,
+) -> Feed:
     """Returns the feed of a subscription. `mark` is the placeholder for the cursor in the JSON that statements return,
-    and `sign` puts the URLs of files into it."""
+    and `sign` puts the URLs of files into it. `receipts` are noted of technicians who come back."""
     if isinstance(bound.selection.mapping, Stream):
-        return EventFeed(bound, viewer, budget, database, mark, sign)
+        return EventFeed(bound, viewer, budget, database, mark, sign, receipts)
     return LiveValueFeed(bound, viewer, budget, database)
 
 
@@ -55,7 +65,14 @@ class EventFeed(Feed):
     """A message for each event: `ticketChanged` and the like."""
 
     def __init__(
-        self, bound: BoundStream, viewer: Viewer, budget: Budget, database: Database, mark: str, sign: Sign
+        self,
+        bound: BoundStream,
+        viewer: Viewer,
+        budget: Budget,
+        database: Database,
+        mark: str,
+        sign: Sign,
+        receipts: Receipts | None,
     ) -> None:
         mapping = bound.selection.mapping
         assert isinstance(mapping, Stream)
@@ -73,6 +90,12 @@ class EventFeed(Feed):
         self._reader = Reader(bound.selection, bound.compiled, bound.bounds, viewer, database)
         self._mark = mark.encode()
         self._before = _before(bound.selection)
+        self._receipts = receipts
+        self._certain = mapping.certain(bound.bounds[0], viewer)
+
+    def returned(self, position: StreamPosition) -> None:
+        if self._receipts is not None:
+            self._receipts.add(self._viewer, position, self._certain)
 
     async def of(self, events: Sequence[str]) -> list[Message]:
         self._budget.owe(STATEMENT + len(events) * EVENT)

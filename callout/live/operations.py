@@ -137,7 +137,8 @@ class LiveApplication:
                 return _answered(answer, info)
             bound = await self._preparer.bind_stream_in_steps(document, node, request.variables, viewer, charge)
             feed = feed_of(
-                bound, viewer, charge.budget, self._database, self._preparer.marks.position, self._engine.sign
+                *(bound, viewer, charge.budget, self._database, self._preparer.marks.position, self._engine.sign),
+                self._engine.receipts,
             )
             feed.quota.check(feed.key)
         except InvalidDocument as error:
