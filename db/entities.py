@@ -106,9 +106,11 @@ def _assigned_at(row: Row, viewer: ViewerParameter) -> ColumnElement[object]:
 TICKETS = Listing(
     keys={
         "CREATED_AT": by_time("created_at"),
-        "UPDATED_AT": SortKey(updated_at, parse_time),
+        "UPDATED_AT": SortKey(updated_at, parse_time, column=_updated_column),
         "ASSIGNED_AT": SortKey(_assigned_at, parse_time),
-        "REFERENCE": SortKey(lambda row, viewer: row.c.reference, parse_text, unique=True),
+        "REFERENCE": SortKey(
+            lambda row, viewer: row.c.reference, parse_text, unique=True, column=lambda role: "reference"
+        ),
         "STATUS": by_column("status", TicketStatus),
         "PRIORITY": by_column("priority", TicketPriority),
     },

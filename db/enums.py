@@ -171,6 +171,7 @@ class DeliveryChannel(DocumentedEnum):
 
     EMAIL = "EMAIL", "An e-mail to an address."
     GOOGLE_CHAT = "GOOGLE_CHAT", "A card in the Google Chat space."
+    PUSH = "PUSH", "A notice on a device, by Web Push."
 
 
 class Audience(DocumentedEnum):
@@ -187,9 +188,12 @@ class DeliveryState(DocumentedEnum):
 
     PENDING = "PENDING", "Waiting to be sent or retried."
     HELD = "HELD", "Waiting until the recipient confirms the address, or for the summary that will contain it."
-    SENT = "SENT", "Accepted by the mail server or by Google Chat."
+    SENT = "SENT", "Accepted by the mail server, by Google Chat or by the device's push service."
     DEAD = "DEAD", "Given up, because it was rejected permanently or every attempt failed."
-    DROPPED = "DROPPED", "Never sent, because nobody confirmed the address or a limit was reached."
+    DROPPED = (
+        "DROPPED",
+        "Never sent, because nobody confirmed the address, a limit was reached, or the device had the event already.",
+    )
 
 
 class TextPart(StrEnum):
@@ -207,6 +211,20 @@ class NoteVia(DocumentedEnum):
 
     WEB = "WEB", "Through the API: from the dashboard, a portal or a device."
     EMAIL = "EMAIL", "By e-mail."
+    CHATBOT = "CHATBOT", "Through a chatbot, which passes on what the customer says."
+
+
+class CommandOutcome(DocumentedEnum):
+    """What became of a command."""
+
+    APPLIED = "APPLIED", "It was carried out now."
+    REPLAYED = "REPLAYED", "It had been carried out before, and nothing was done."
+    CONFLICT = (
+        "CONFLICT",
+        "Somebody else has changed since `baseVersion` what it would change; nothing was done. `ticket` is as it is"
+        " now.",
+    )
+    REJECTED = "REJECTED", "It is not allowed or not valid, as `userErrors` say; nothing was done."
 
 
 class InboundOutcome(DocumentedEnum):
@@ -240,8 +258,17 @@ class AuditAction(DocumentedEnum):
     CREATED = "CREATED", "The object was created, or the token issued."
     UPDATED = "UPDATED", "Fields of the object were changed."
     REVOKED = "REVOKED", "The API key or identity was revoked, or tokens were."
-    ERASED = "ERASED", "The personal data of the customer were erased."
+    ERASED = "ERASED", "The personal data of a customer were erased in the object."
     LOOKED_UP = "LOOKED_UP", "A technician looked up the customer, whom they did not see before."
+
+
+class ObjectChangeKind(DocumentedEnum):
+    """What has become of an object that you can see, or of your copy of it."""
+
+    CREATED = "CREATED", "The object was created, or you can see it now, as an article that was published."
+    UPDATED = "UPDATED", "Fields of the object were changed."
+    ERASED = "ERASED", "Personal data were erased in the object: replace all copies of it."
+    REMOVED = "REMOVED", "You can no longer see the object, as an article that is no longer published: remove it."
 
 
 class AuditObjectKind(DocumentedEnum):
@@ -256,6 +283,7 @@ class AuditObjectKind(DocumentedEnum):
     TOKEN = "TOKEN", "A token, or all tokens of a subject; the object's id is the subject."
     INBOUND_MESSAGE = "INBOUND_MESSAGE", "An inbound message that an admin has reviewed."
     IDENTITY = "IDENTITY", "An identity: the account with which a technician or customer signs in at a provider."
+    PUSH_SUBSCRIPTION = "PUSH_SUBSCRIPTION", "The subscription of a device to notices by Web Push."
 
 
 class ArticleMatch(DocumentedEnum):
@@ -276,6 +304,13 @@ class ChatAuthor(DocumentedEnum):
     AGENT = "AGENT", "An employee who joined the conversation."
 
 
+class PresenceState(DocumentedEnum):
+    """What a member of the staff does on a ticket at the moment, as their client says."""
+
+    VIEWING = "VIEWING", "They look at the ticket."
+    EDITING = "EDITING", "They write something on the ticket."
+
+
 class Role(DocumentedEnum):
     """The role of a viewer."""
 
@@ -293,6 +328,7 @@ class ServiceScope(DocumentedEnum):
 
 
 EVERYONE = frozenset(Role)
+PEOPLE = frozenset({Role.ADMIN, Role.TECHNICIAN, Role.CUSTOMER})
 STAFF = frozenset({Role.ADMIN, Role.TECHNICIAN})
 ADMINS = frozenset({Role.ADMIN})
 

@@ -7,7 +7,7 @@ event, under the ticket's row lock.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -42,6 +42,7 @@ async def advance(call: Call, input: Input) -> Outcome:
     given = _Given(step, _eta(step, input, checks), _reason(step, input, checks))
     if step is AssignmentStep.SEEN and call.viewer.role is Role.ADMIN:
         checks.object_to(UserErrorCode.NOT_ALLOWED, "Only the technician can have seen it.", "to")
+    checks.occurred_at(input)
     checks.finish()
     async with call.transaction() as transaction:
         assignment = await _lock(transaction, call, str(assignment_id))
@@ -65,8 +66,8 @@ def _eta(step: AssignmentStep, input: Input, checks: Checks) -> datetime | None:
         return None
     if step not in WITH_ETA:
         checks.object_to(UserErrorCode.INVALID, f"{step} has no ETA.", "eta")
-    elif not timedelta() < eta - datetime.now(UTC) <= timedelta(days=limits.ETA_DAYS_MAX):
-        message = f"The ETA must be in the future, and at most {limits.ETA_DAYS_MAX} days ahead."
+    elif not timedelta() < eta - (input.get("occurredAt") or datetime.now(UTC)) <= timedelta(limits.ETA_DAYS_MAX):
+        message = f"The ETA must be after the step, by at most {limits.ETA_DAYS_MAX} days."
         checks.object_to(UserErrorCode.INVALID, message, "eta")
     return eta
 
@@ -135,37 +136,42 @@ async def _write(transaction: Transaction, call: Call, assignment: Mapping[str, 
         assignment=Part(_step(given.step, call.viewer.role is Role.TECHNICIAN), written),
         public=not seen,
         versions=1 if declined else 0,
+        origin=call.origin,
         deliveries=deliveries(call.viewer, rules.of_refusal(str(assignment["technician_id"]))) if declined else None,
     )
 
 
 @cache
 def _step(step: AssignmentStep, by_technician: bool) -> Statement:
-    """The part that writes a step. What the technician does by themselves, they have also received and seen."""
+    """The part that writes a step, with the time when it occurred. What technicians do by themselves, they have also
+    received and seen."""
     times = [TIME_OF[step]] if step in TIME_OF else []
     times += [name for name in ("seen_at", "delivered_at") if by_technician and name not in times]
     columns = [
         "state = $2::assignment_state",
         "eta = $3::timestamptz",
         "reason = $4::text",
-        *(f"{name} = coalesce(assignments.{name}, tickets.updated_at)" for name in times),
+        *(f"{name} = coalesce(assignments.{name}, $5::timestamptz, tickets.updated_at)" for name in times),
     ]
     text = f"UPDATE assignments SET {', '.join(columns)} FROM tickets WHERE assignments.id = $1::uuid"
-    return Statement.of_text(text, ("assignment_id", "state", "eta", "reason"), {})
+    return Statement.of_text(text, ("assignment_id", "state", "eta", "reason", "occurred_at"), {})
 
 
 # Not with the tickets' locks: whoever changes the assignment at the same time is skipped, and has other news of it.
 _DELIVERED = """
 WITH offered AS (
-    SELECT assignments.id FROM ticket_events AS event
+    SELECT assignments.id FROM unnest($1::uuid[], $2::uuid[]) AS received (technician_id, event_id)
+    JOIN ticket_events AS event ON event.id = received.event_id
     JOIN assignments ON assignments.ticket_id = event.ticket_id AND assignments.offered_at = event.at
-    WHERE event.id = ANY ($1::uuid[]) AND delivered_at IS NULL AND state <> 'SUPERSEDED'
+        AND assignments.technician_id = received.technician_id
+    WHERE delivered_at IS NULL AND state <> 'SUPERSEDED'
     ORDER BY assignments.id FOR NO KEY UPDATE OF assignments SKIP LOCKED
 )
 UPDATE assignments SET delivered_at = now() FROM offered WHERE assignments.id = offered.id"""
 
 
-async def delivered(database: Queryable, events: Sequence[str]) -> None:
-    """Note that a device of the technician has received the assignments that these events (ids) have offered. Later
-    notes of the same change nothing, and neither do events that have offered none."""
-    await database.execute(_DELIVERED, events)
+async def delivered(database: Queryable, received: Collection[tuple[str, str]]) -> None:
+    """Note that devices have received the assignments that events have offered: pairs of the keys of a technician and
+    of an event. Later notes of the same change nothing, and neither do events that have offered the technician
+    nothing."""
+    await database.execute(_DELIVERED, *(list(keys) for keys in zip(*received, strict=True)))

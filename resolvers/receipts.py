@@ -98,6 +98,10 @@ class Receipts:
             [place.at for place in places],
             [place.event for place in places],
         )
-        events = {event.id for row in rows if receipts[row["ord"] - 1].covers((event := Event.of(row)).after)}
-        if events:
-            await delivered(self._database, sorted(events))
+        received = set()
+        for row in rows:
+            receipt, event = receipts[row["ord"] - 1], Event.of(row)
+            if receipt.covers(event.after):
+                received.add((receipt.technician_id, event.id))
+        if received:
+            await delivered(self._database, received)

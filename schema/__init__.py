@@ -20,6 +20,7 @@ from schema.article import ArticleMutations, ArticleQueries
 from schema.assignment import Assignment, AssignmentMutations
 from schema.attachment import Attachment, AttachmentMutations
 from schema.audit import AuditQueries
+from schema.command import CommandMutations
 from schema.customer import CustomerMutations, CustomerQueries
 from schema.delivery import DeliveryMutations, DeliveryQueries
 from schema.event import TicketEvent
@@ -29,7 +30,9 @@ from schema.identity import IdentityMutations, IdentityQueries
 from schema.inbound import InboundMutations, InboundQueries
 from schema.node import NodeQueries
 from schema.note import Note, NoteMutations
+from schema.presence import PresenceMutations
 from schema.property import PropertyMutations, PropertyQueries
+from schema.push import PushMutations, PushQueries
 from schema.stream import StreamQueries, Subscription
 from schema.support_settings import SupportSettingsMutations, SupportSettingsQueries
 from schema.technician import TechnicianMutations, TechnicianQueries
@@ -50,6 +53,7 @@ class Query(
     ArticleQueries,
     DeliveryQueries,
     SupportSettingsQueries,
+    PushQueries,
     ApiKeyQueries,
     IdentityQueries,
     InboundQueries,
@@ -62,14 +66,17 @@ class Query(
 class Mutation(
     TicketMutations,
     NoteMutations,
+    PresenceMutations,
     CustomerMutations,
     PropertyMutations,
     TechnicianMutations,
     ArticleMutations,
     AssignmentMutations,
     AttachmentMutations,
+    CommandMutations,
     DeliveryMutations,
     SupportSettingsMutations,
+    PushMutations,
     ApiKeyMutations,
     TokenMutations,
     IdentityMutations,

@@ -12,7 +12,7 @@ from db.enums import STAFF, AssignmentState, AssignmentStep
 from db.limits import ETA_DAYS_MAX, REASON_MAX
 from resolvers import assignment
 from schema.common import Node, Payload
-from schema.fields import column, given, global_id, mutation, one, optional
+from schema.fields import IDEMPOTENCY, OCCURRED_AT, column, given, global_id, mutation, one, optional
 
 if TYPE_CHECKING:
     from schema.technician import Technician
@@ -62,6 +62,8 @@ class AssignmentAdvanceInput:
         f"Why the technician declines the ticket, at most {REASON_MAX} characters; required for DECLINED, and for "
         "nothing else. Only admins and technicians read it."
     )
+    occurred_at: datetime | None = optional(OCCURRED_AT)
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.type(description="The result of advancing an assignment.")

@@ -39,7 +39,11 @@ class TicketEvent(Node):
     )
     kind: TicketEventKind = column("kind", "What happened.")
     actor: Actor = embedded("actor_", "The person or program that caused the event.")
-    at: datetime = column("at", "When the event occurred.")
+    at: datetime = column("at", "When the event occurred, by the server's clock.")
+    occurred_at: datetime | None = column(
+        "occurred_at",
+        "When it was done, if that was on a device that was offline, as the device says; null otherwise.",
+    )
     changes: list[FieldChange] = items(
         event.changes,
         "The fields that changed; empty for the ticket's creation and for notes.",

@@ -11,7 +11,7 @@ from db.enums import ADMINS, DeliveryChannel, NoticeKind
 from db.limits import OVERDUE_MINUTES_MAX, RECIPIENTS_MAX, REOPEN_DAYS_MAX
 from resolvers import support_settings
 from schema.common import Payload
-from schema.fields import column, embedded, given, items, mutation, optional, root
+from schema.fields import IDEMPOTENCY, column, embedded, given, items, mutation, optional, root
 
 
 @strawberry.type(description="The channels that a kind of notification is sent through.")
@@ -19,6 +19,7 @@ class NoticeSetting:
     kind: NoticeKind = column("kind", "The kind of notification.")
     email: bool = column("email", "Whether this kind is sent by e-mail.")
     google_chat: bool = column("googleChat", "Whether this kind is posted to Google Chat while Google Chat is enabled.")
+    push: bool = column("push", "Whether this kind is sent to the devices of whoever it is for.")
 
 
 @strawberry.type(
@@ -66,6 +67,7 @@ class NoticeSettingInput:
     kind: NoticeKind = given("The kind of notification; any but CONFIRM_ADDRESS and TEST.")
     email: bool | None = optional("Whether to send this kind by e-mail.")
     google_chat: bool | None = optional("Whether to post this kind to Google Chat while Google Chat is enabled.")
+    push: bool | None = optional("Whether to send this kind to the devices of whoever it is for.")
 
 
 @strawberry.input(
@@ -94,6 +96,7 @@ class SupportSettingsUpdateInput:
     notices: list[NoticeSettingInput] | None = optional(
         "The kinds of notification to change, each at most once. Others keep their channels."
     )
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.type(description="The result of updating the settings.")
@@ -104,16 +107,18 @@ class SupportSettingsUpdatePayload(Payload):
 @strawberry.input(description="The channel to test.")
 class SupportSettingsTestInput:
     channel: DeliveryChannel = given(
-        "The channel. EMAIL sends a message to every admin recipient; GOOGLE_CHAT posts one even if it is disabled."
+        "The channel. EMAIL sends a message to every admin recipient; GOOGLE_CHAT posts one even if it is disabled; "
+        "PUSH notifies your own devices."
     )
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.type(description="The outcome of a test message.")
 class SupportSettingsTestResult:
     recipient: str | None = column(
-        "recipient", "The e-mail address that the message was sent to; null for Google Chat."
+        "recipient", "The e-mail address that the message was sent to; null for Google Chat and devices."
     )
-    sent: bool = column("sent", "Whether the mail server or Google Chat accepted the message.")
+    sent: bool = column("sent", "Whether the mail server, Google Chat or the push service accepted the message.")
     said: str = column("said", "The remote server's reply, or the network error.")
 
 

@@ -66,6 +66,7 @@ from schema.common import Connection, Edge, ExcerptPiece, Node, Payload, UserErr
 from schema.fields import (
     IDEMPOTENCY,
     IF_VERSION,
+    OCCURRED_AT,
     argument,
     column,
     connection,
@@ -497,6 +498,7 @@ class TicketCreateInput:
     )
     chat: ChatInput | None = optional("The chatbot conversation that the ticket comes from; for services only.")
     source: TicketSource | None = optional("CHATBOT, which is the default, or EMAIL; for services only.")
+    occurred_at: datetime | None = optional(OCCURRED_AT)
     idempotency_key: str | None = optional(
         f"{IDEMPOTENCY} Required of services, unless the chat has a conversation id."
     )
@@ -528,6 +530,8 @@ class TicketUpdateInput:
     resolution: str | None = optional(
         f"The resolution, at most {RESOLUTION_MAX:,} characters; for resolved and closed tickets only."
     )
+    occurred_at: datetime | None = optional(OCCURRED_AT)
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.input(description="The ticket to assign, and the technician.")
@@ -535,6 +539,8 @@ class TicketAssignInput:
     ticket_id: strawberry.ID = given("The ticket's id.")
     technician_id: strawberry.ID | None = given("The technician's id; null unassigns the ticket.")
     if_version: int | None = optional(IF_VERSION)
+    occurred_at: datetime | None = optional(OCCURRED_AT)
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.input(description="The ticket and its new status.")
@@ -545,6 +551,8 @@ class TicketSetStatusInput:
         f"How the issue was resolved, at most {RESOLUTION_MAX:,} characters; required for RESOLVED."
     )
     if_version: int | None = optional(IF_VERSION)
+    occurred_at: datetime | None = optional(OCCURRED_AT)
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.input(description="The ticket to resolve, and its resolution.")
@@ -552,6 +560,8 @@ class TicketResolveInput:
     ticket_id: strawberry.ID = given("The ticket's id.")
     resolution: str = given(f"How the issue was resolved, at most {RESOLUTION_MAX:,} characters.")
     if_version: int | None = optional(IF_VERSION)
+    occurred_at: datetime | None = optional(OCCURRED_AT)
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.input(description="The same changes to several tickets. Fields that are left out keep their values.")
@@ -564,6 +574,8 @@ class TicketsBulkUpdateInput:
     priority: TicketPriority | None = optional("The new priority.")
     category: TicketCategory | None = optional("The new category.")
     technician_id: strawberry.ID | None = optional("The id of the technician to assign; null unassigns the tickets.")
+    occurred_at: datetime | None = optional(OCCURRED_AT)
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.type(description="The ticket that a mutation created or changed, and the errors.")

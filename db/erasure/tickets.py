@@ -85,7 +85,7 @@ _AFTER: Final = "after ->> 'customer_id'"
 _EVENTS: Final = f"""
 UPDATE ticket_events AS event SET before = {_image("event.before")}, after = {_image("event.after")},
     actor_id = {_author_id("actor_kind", "actor_id", _AFTER)},
-    actor_name = {_author_name("actor_kind", "actor_id", "actor_name", _AFTER)}
+    actor_name = {_author_name("actor_kind", "actor_id", "actor_name", _AFTER)}, idempotency_key = NULL
 FROM {_WORK} WHERE event.ticket_id = work.id"""
 
 _NOTES: Final = f"""
@@ -111,7 +111,8 @@ UPDATE attachments SET
     uploaded_sha256 = CASE WHEN NOT {_IS_FILE_OF} THEN uploaded_sha256 END,
     thumbnail = CASE WHEN NOT {_IS_FILE_OF} THEN thumbnail END,
     creator_id = {_author_id("creator_kind", "creator_id", "customer_id::text")},
-    creator_name = {_author_name("creator_kind", "creator_id", "creator_name", "customer_id::text")}
+    creator_name = {_author_name("creator_kind", "creator_id", "creator_name", "customer_id::text")},
+    idempotency_key = NULL
 FROM {_WORK} WHERE attachments.ticket_id = work.id"""
 
 _ASSIGNMENTS: Final = f"""

@@ -54,12 +54,14 @@ class World:
             "ticketsBulkUpdate": {"ticketIds": [self.ticket], "status": "RESOLVED", "resolution": "r"},
             "noteAdd": {"ticketId": self.ticket, "body": "b"},
             "assignmentAdvance": {"assignmentId": self.assignment, "to": "DECLINED", "reason": "r"},
+            "presenceSet": {"ticketId": self.ticket, "state": "VIEWING"},
             "attachmentCreate": announced(b"file", ticketId=self.ticket),
             "customerCreate": {"name": "n", "email": f"new{n}@lee.test", "accountNumber": f"N-{n}"},
             "customerUpdate": {"customerId": self.customer},
             "customerErase": {"customerId": self.customer},
             "propertyCreate": {"customerId": self.customer, "address": "a", "accountNumber": f"N-{n}"},
             "propertyUpdate": {"propertyId": self.property},
+            "propertyAccessNoteAdd": {"propertyId": self.property, "body": "b"},
             "technicianCreate": {"name": "n", "email": f"new{n}@company.test"},
             "technicianUpdate": {"technicianId": self.technician},
             "articleCreate": {"problem": "p", "solution": "s"},
@@ -165,6 +167,7 @@ TEXTS = [
     ("propertyCreate", "accountNumber", LINE, 40),
     ("propertyUpdate", "address", LINE, 500),
     ("propertyUpdate", "accountNumber", LINE, 40),
+    ("propertyAccessNoteAdd", "body", TEXT, 1_000),
     ("technicianCreate", "name", LINE, 200),
     ("technicianCreate", "email", EMAIL, 254),
     ("technicianCreate", "phone", PHONE, 40),
@@ -224,6 +227,7 @@ KEPT = {
     "customerUpdate": f"customer {{ {PERSON} accountNumber }}",
     "propertyCreate": "property { address accountNumber }",
     "propertyUpdate": "property { address accountNumber }",
+    "propertyAccessNoteAdd": "property { accessNotes }",
     "technicianCreate": f"technician {{ {PERSON} }}",
     "technicianUpdate": f"technician {{ {PERSON} }}",
     "articleCreate": "article { problem solution }",
@@ -244,7 +248,8 @@ async def test_a_text_of_the_maximum_length_is_stored(
     longest = of_length(form, most)
     assert len(longest) == most
     payload = await api.done(mutation, KEPT[mutation], **with_value(world.good(mutation), path, longest))
-    assert form == URL or f'"{longest}"' in json.dumps(payload, ensure_ascii=False)
+    whole = f'"{longest}"' if mutation != "propertyAccessNoteAdd" else f'The Boss: {longest}"'
+    assert form == URL or whole in json.dumps(payload, ensure_ascii=False)
 
 
 LITERALS = {
@@ -428,12 +433,14 @@ IDS = [
     ("ticketsBulkUpdate", "technicianId", "tec"),
     ("noteAdd", "ticketId", "tkt"),
     ("assignmentAdvance", "assignmentId", "asg"),
+    ("presenceSet", "ticketId", "tkt"),
     ("attachmentCreate", "ticketId", "tkt"),
     ("attachmentCreate", "noteId", "not"),
     ("customerUpdate", "customerId", "cus"),
     ("customerErase", "customerId", "cus"),
     ("propertyCreate", "customerId", "cus"),
     ("propertyUpdate", "propertyId", "prp"),
+    ("propertyAccessNoteAdd", "propertyId", "prp"),
     ("technicianUpdate", "technicianId", "tec"),
     ("articleCreateFromTicket", "ticketId", "tkt"),
     ("articleUpdate", "articleId", "art"),
@@ -717,6 +724,7 @@ REQUIRED = {
     "customerErase": ("customerId",),
     "propertyCreate": ("customerId", "address", "accountNumber"),
     "propertyUpdate": ("propertyId",),
+    "propertyAccessNoteAdd": ("propertyId", "body"),
     "technicianCreate": ("name", "email"),
     "technicianUpdate": ("technicianId",),
     "articleCreate": ("problem", "solution"),

@@ -123,7 +123,7 @@ def test_everything_with_an_id_is_a_node() -> None:
     assert is_interface_type(node)
     nodes = {type_.name for type_ in SCHEMA.get_possible_types(node)}
     with_ids = {type_.name for type_ in SCHEMA.type_map.values() if is_object_type(type_) and "id" in type_.fields}
-    assert with_ids == nodes
+    assert with_ids - {"PresentViewer"} == nodes  # an admin is no object
 
 
 async def test_only_fragments_on_the_objects_type_apply(api: Api, things: dict[str, dict[str, Any]]) -> None:

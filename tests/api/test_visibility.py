@@ -668,6 +668,7 @@ def payload_selection(name: str) -> str:
     payload = get_named_type(root_fields("Mutation")[name].type)
     assert isinstance(payload, GraphQLObjectType)
     selections = {"userErrors": "userErrors { code field message }", "streamCursor": "", "uploadUrl": ""}
+    selections |= {"presence": "presence { state }", "renewWithinSeconds": ""}
     return " ".join(selections.get(field, f"{field} {{ id }}") for field in payload.fields)
 
 
@@ -676,8 +677,8 @@ _ATTACHING = ("attachmentCreate ticketId", "attachmentCreate noteId")
 TRIED = {
     "customer": [*_CREATING, "ticketSetStatus ticketId", "noteAdd ticketId", *_ATTACHING],
     "technician": [
-        *(*_CREATING, "ticketSetStatus ticketId", "ticketResolve ticketId", "noteAdd ticketId"),
-        *("assignmentAdvance assignmentId", *_ATTACHING),
+        *(*_CREATING, "ticketSetStatus ticketId", "ticketResolve ticketId", "noteAdd ticketId", "presenceSet ticketId"),
+        *("assignmentAdvance assignmentId", "propertyAccessNoteAdd propertyId", *_ATTACHING),
     ],
     "service": [*_CREATING, "noteAdd ticketId", *_ATTACHING],
 }
@@ -701,6 +702,8 @@ async def test_a_mutation_of_an_invisible_object_is_treated_like_an_unknown_one(
             )
             if mutation == "noteAdd":
                 request["variables"]["input"]["idempotencyKey"] = "tried"  # services need one
+            if mutation == "presenceSet":
+                request["variables"]["input"]["state"] = "VIEWING"
             words = []
             for id_ in [unknown(field), *sorted(id_ for id_ in hidden if id_.startswith(PREFIXES[field]))]:
                 request["variables"]["input"][field] = id_

@@ -71,7 +71,7 @@ def created_from_models(connection: Connection) -> dict[str, list[tuple[object, 
         *ddl.ARTICLE_TRIGGERS,
     ):
         connection.exec_driver_sql(statement)
-    for statement in (*ddl.AUDIT_FUNCTIONS, *ddl.AUDIT_TRIGGERS):
+    for statement in (*ddl.AUDIT_FUNCTIONS, *ddl.AUDIT_TRIGGERS, ddl.DELIVERY_FUNCTION, ddl.DELIVERY_TRIGGER):
         connection.exec_driver_sql(statement)
     for statement in (*ddl.ERASURE_FUNCTIONS, *ddl.ERASURE_TRIGGERS):
         connection.exec_driver_sql(statement)
