@@ -222,10 +222,11 @@ class Company:
     properties: list[str] = field(default_factory=list)
     tickets: list[str] = field(default_factory=list)
     times: list[str] = field(default_factory=list)
+    makers: list[Api] = field(default_factory=list)
 
     @classmethod
     async def founded(cls, api: Api, drawn: random.Random, tickets: int) -> Company:
-        company = cls(api)
+        company = cls(api, makers=[api])
         company.technicians = [await api.new_technician() for _ in range(3)]
         company.customers = [await api.new_customer() for _ in range(2)]
         company.properties = [await api.new_property(customer) for customer in company.customers]
@@ -244,7 +245,10 @@ class Company:
             given["technicianId"] = drawn.choice(self.technicians)
         subject = drawn.choice(["Siren too quiet", "Camera dark", "Door stuck"])
         priority, category = drawn.choice(PRIORITIES), drawn.choice(["GENERAL", "CCTV", "ALARM"])
-        self.tickets.append(await self.api.new_ticket(subject=subject, priority=priority, category=category, **given))
+        maker = drawn.choice(self.makers)
+        if maker is not self.api:
+            given = {}
+        self.tickets.append(await maker.new_ticket(subject=subject, priority=priority, category=category, **given))
         self.times.append(datetime.now(UTC).isoformat())
 
     async def change(self, drawn: random.Random) -> None:

@@ -60,6 +60,7 @@ async def test_at_every_quiet_moment_each_list_is_the_one_that_the_query_returns
             await stack.enter_async_context(api.customer(company.customers[0])),
             robot,
         ]
+        company.makers += [api, *viewers[1:3]]
         screens = [
             await stack.enter_async_context(
                 showing(
