@@ -28,6 +28,8 @@ from db.postgres.outage import is_logged
 from db.postgres.pool import Database
 from pubsub.bell import Bell
 from pubsub.feed import Feed, Message
+from pubsub.presence import Presences
+from pubsub.presence_watch import PresenceWatch
 from pubsub.send_queue import QUEUE_BYTES_MAX
 from pubsub.subscriber import DELIVERED, UNAVAILABLE, Subscriber, SubscriptionHandle, failing
 from pubsub.tail import Batch, Tail
@@ -93,6 +95,9 @@ class _GroupSubscriber:
     def cursor(self, cursors: StreamCursors) -> str | None:
         return None if self.position is None else self.position.sealed(cursors)
 
+    def event(self) -> str | None:
+        return None if self.position is None or self.position.until is None else self.position.event
+
     async def catch_up(self) -> None:
         """Delivers the messages held back, at the subscriber's pace; from then on messages are delivered directly."""
         while self._held:
@@ -111,17 +116,32 @@ class _Group:
         self.family = family
         self.subscribers: dict[_GroupSubscriber, SubscriptionHandle] = {}
         self._hub = hub
+        self._presence: PresenceWatch | None = None
+        if feed.presence is not None:
+            self._presence = PresenceWatch(hub.presences, feed.presence)
+            self._presence.watch(feed.present_on)
 
     def leave(self, entry: _GroupSubscriber) -> None:
         self.subscribers.pop(entry, None)
+        if self._presence is not None:
+            self._presence.leave(entry.subscriber)
         if not self.subscribers:
             self._hub.forget(self)
+            if self._presence is not None:
+                self._presence.end()
+
+    def show_presence(self, entry: _GroupSubscriber) -> None:
+        """Shows a subscriber whose replay is complete who is present, from now on."""
+        if self._presence is not None and entry in self.subscribers:
+            self._presence.enter(entry.subscriber)
 
     def deliver(self, batch: Batch, payload: bytes, position: StreamPosition) -> None:
         DELIVERED.add(amount=len(self.subscribers))
         for entry in list(self.subscribers):
             if batch.number > entry.since:
                 entry.deliver(payload, position)
+        if self._presence is not None:
+            self._presence.refresh()
 
     def fail(self) -> None:
         for entry in list(self.subscribers):
@@ -199,8 +219,11 @@ class _Family:
 class Hub:
     """One for each process. Run `follow()` for as long as the process serves."""
 
-    def __init__(self, database: Database, database_url: str, bell: Bell, cursors: StreamCursors) -> None:
+    def __init__(
+        self, database: Database, database_url: str, bell: Bell, cursors: StreamCursors, presences: Presences
+    ) -> None:
         self.cursors = cursors
+        self.presences = presences
         self._database = database
         self._tail = Tail(database_url, bell, self._on_batch, self._on_changed_history)
         self._windows = Windows(self._tail, cursors)
@@ -257,22 +280,12 @@ class Hub:
         for event in batch.events:
             concerned: defaultdict[_Family, list[_Group]] = defaultdict(list)
             for group in {group for route in event.routes for group in self._by_route.get(route, ())}:
-                if group.feed.quick_test(event):
+                if isinstance(event, Entry) or group.feed.quick_test(event):
                     concerned[group.family].append(group)
             for family, groups in concerned.items():
                 waiting[family].append(_Waiting(event.id, batch, groups))
-        for entry in batch.entries:
-            for family, groups in self._of_entry(entry).items():
-                waiting[family].append(_Waiting(entry.id, batch, groups))
         for family, events in waiting.items():
             family.add(events)
-
-    def _of_entry(self, entry: Entry) -> dict[_Family, list[_Group]]:
-        """The groups that an entry of the audit trail can concern, by family."""
-        found: defaultdict[_Family, list[_Group]] = defaultdict(list)
-        for group in {group for route in entry.routes for group in self._by_route.get(route, ())}:
-            found[group.family].append(group)
-        return found
 
     def _on_changed_history(self) -> None:
         self._windows.begin_anew()
@@ -312,6 +325,7 @@ class Hub:
         subscription.leave = partial(group.leave, entry)
         if feed.resumable:
             subscription.cursor = partial(entry.cursor, self.cursors)
+            subscription.event = entry.event
         return self._tail.position
 
     async def _join_again(self, feed: Feed, entry: _GroupSubscriber, now: str) -> None:
@@ -329,10 +343,13 @@ class Hub:
             entry.deliver_now(await feed.ready(position.sealed(self.cursors), resumed=entry.resumed), position)
             entry.ready = True
         await entry.catch_up()
+        group = self._groups.get(feed.key)
+        if group is not None:
+            group.show_presence(entry)
 
     async def _replay(self, feed: Feed, entry: _GroupSubscriber, now: str) -> None:
         async with feed.quota.replays, self._replays:
-            checked = await check_position(entry.position, self._database, now)
+            checked = await check_position(entry.position, self._database, now, feed.logs)
         if isinstance(checked, Reset):
             position = StreamPosition(checked.now)
             payload = feed.reset(checked.reason, position.sealed(self.cursors))

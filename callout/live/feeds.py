@@ -15,18 +15,21 @@ from callout.execution.cost import EVENT, STATEMENT
 from callout.execution.prepare import BoundStream
 from callout.execution.run import Sign
 from callout.live.feed_parts import before, family_of, is_shared, key_of
+from callout.live.presence import presence_payloads
 from callout.live.screening import Screenings
 from callout.live.window_feed import TicketWindowFeed
 from db.compiler.fields import Constant
 from db.compiler.selection import Selection
 from db.enums import Role, StreamResetReason
+from db.events.position import TICKETS
 from db.object_changes import ObjectChanges
 from db.postgres.pool import Database
-from db.ticket_stream import LiveValue, Reader, Stream
+from db.ticket_stream import LiveValue, Reader, Stream, TicketFollowing
 from db.ticket_window import Window
 from db.viewer import Viewer
 from pubsub.feed import Feed, Message
 from pubsub.windows import WindowFeed
+from resolvers.staff_presence import StaffPresence
 
 MERGING_SECONDS: Final = 0.25
 
@@ -39,6 +42,7 @@ def feed_of(
     mark: str,
     sign: Sign,
     screenings: Screenings,
+    presence: StaffPresence,
 ) -> Feed | WindowFeed:
     """Returns the feed of a subscription. `mark` is the placeholder for the cursor in the JSON that statements return,
     and `sign` puts the URLs of files into it."""
@@ -46,7 +50,11 @@ def feed_of(
     if isinstance(mapping, ObjectChanges) and mapping.depends_on_tickets and viewer.role is Role.TECHNICIAN:
         return ScreenedFeed(bound, viewer, budget, database, mark, sign, screenings)
     if isinstance(mapping, Stream):
-        return EventFeed(bound, viewer, budget, database, mark, sign)
+        feed = EventFeed(bound, viewer, budget, database, mark, sign)
+        if isinstance(mapping, TicketFollowing):
+            feed.presence = presence_payloads(bound.selection, viewer, budget, presence)
+            feed.present_on = frozenset({mapping.ticket(bound.bounds[0])})
+        return feed
     if isinstance(mapping, Window):
         return TicketWindowFeed(bound, viewer, budget, database, mark, sign)
     return LiveValueFeed(bound, viewer, budget, database)
@@ -62,6 +70,7 @@ class EventFeed(Feed):
         assert isinstance(mapping, Stream)
         self.key = key_of(bound, viewer)
         self.family = family_of(bound, viewer)
+        self.logs = [source.log.name for source in mapping.sources(viewer.role)]
         self.routes = mapping.routes(bound.bounds[0], viewer)
         self.quick_test = mapping.quick_test(bound.bounds[0], viewer)
         self.at_once = bound.at_once
@@ -143,6 +152,7 @@ class LiveValueFeed(Feed):
         mapping = bound.selection.mapping
         assert isinstance(mapping, LiveValue)
         self.key = self.family = key_of(bound, viewer)
+        self.logs = [TICKETS]
         self.routes = mapping.routes(bound.bounds[0], viewer)
         self.quick_test = mapping.quick_test(bound.bounds[0], viewer)
         self.quota = budget.live

@@ -24,6 +24,7 @@ from db.viewer import Viewer
 from schema import graphql_schema, schema
 from tests.helpers.attached_files import unsigned
 from tests.helpers.budgets import free_budget
+from tests.helpers.connecting import NO_PRESENCE
 from tests.helpers.counting import change, create
 from tests.helpers.database_checks import Database as Connection
 from tests.helpers.live_lists import LIVE
@@ -90,7 +91,8 @@ def window(pool: Asked, preparer: Preparer, technician: str) -> Window:
         given = {"filter": mine(technician), "first": 2} | variables
         bound = preparer.bind_stream(*preparer.operation(LIVE, None), given, viewer)
         mark = preparer.marks.position
-        feed = feed_of(bound, viewer, budget or free_budget(), pool, mark, unsigned, Screenings(pool))
+        shared = (pool, mark, unsigned, Screenings(pool), NO_PRESENCE)
+        feed = feed_of(bound, viewer, budget or free_budget(), *shared)
         assert isinstance(feed, TicketWindowFeed)
         return feed
 
