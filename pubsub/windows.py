@@ -33,6 +33,7 @@ T = TypeVar("T")
 
 PATCH_SECONDS: Final = 0.25  # between two patches of a window
 RETRY_SECONDS: Final = 0.5
+EVENTS_MAX: Final = 1_000  # that wait for a look-up; with more, the whole list is read
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,11 @@ class _Window:
                 self._working.cancel()
 
     def add(self, event: Event) -> None:
-        self._events.append(event)
+        if not self._anew:
+            self._events.append(event)
+            if len(self._events) > EVENTS_MAX:
+                self._events.clear()
+                self._anew = True
         self._work()
 
     def reread(self) -> None:

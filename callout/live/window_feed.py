@@ -93,7 +93,8 @@ class TicketWindowFeed(WindowFeed):
 
     async def update(self, events: Sequence[Event], now: str) -> bytes | None:
         kept, changes = self._kept, self._changes(events)
-        if kept is None or changes is None or monotonic() - self._read_at > REREAD_SECONDS:
+        is_due = monotonic() - self._read_at > REREAD_SECONDS
+        if kept is None or changes is None or len(changes.ids) > self._size or is_due:
             return (await self.read(now)).patch
         ids: Collection[str] = changes.ids
         while ids:

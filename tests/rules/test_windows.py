@@ -197,6 +197,17 @@ async def test_a_change_of_an_object_has_only_the_windows_read_again_that_show_i
     await until(lambda: scene.feed.reads == 2)
 
 
+async def test_a_flood_of_events_has_the_list_read_instead(scene: Scene) -> None:
+    reader = Reader()
+    await scene.join(reader)
+    await reader.has("0")
+    scene.happen(*["UPDATED"] * (windows.EVENTS_MAX + 1))
+    await until(lambda: scene.feed.reads == 2)
+    assert scene.feed.content == 0
+    scene.happen("UPDATED")
+    await reader.has("0", "0 to 1")
+
+
 async def test_a_look_up_that_fails_is_repeated_with_the_same_events(scene: Scene) -> None:
     reader = Reader()
     await scene.join(reader)
