@@ -30,7 +30,7 @@ SHORT = 3
 SELECTION = "presence { viewer { kind id name } state since } renewWithinSeconds"
 SET = f"""mutation($input: PresenceSetInput!) {{
   presenceSet(input: $input) {{ {SELECTION} userErrors {{ code field message }} }} }}"""
-FOLLOW = """subscription($ticket: ID!) { ticketFollow(id: $ticket) { __typename
+FOLLOW = """subscription($ticket: ID!, $after: String) { ticketFollow(id: $ticket, after: $after) { __typename
   ... on TicketChange { change kind }
   ... on TicketPresence { ticketId present { viewer { kind id name } state since } } } }"""
 WITHOUT_PRESENCE = FOLLOW.replace("ticketId present { viewer { kind id name } state since }", "__typename")
@@ -100,8 +100,10 @@ async def set_over(socket: Socket, ticket: str, state: str | None) -> Any:
 
 @asynccontextmanager
 async def watching(viewer: Api, ticket: str, document: str = FOLLOW) -> AsyncIterator[Socket]:
+    async with at(viewer, viewer.server) as client:  # the other server may not have read the log up to the ticket yet
+        after = (await client("{ tickets(first: 1) { streamCursor } }"))["tickets"]["streamCursor"]
     async with live(viewer) as screen:
-        await screen.subscribe("watch", document, ticket=ticket)
+        await screen.subscribe("watch", document, ticket=ticket, after=after)
         assert (await screen.next())["__typename"] == "StreamReady"
         yield screen
 
