@@ -20,6 +20,7 @@ from bench import (
     technicians,
     upgrading,
     vary,
+    window,
     writes,
 )
 from bench.cases import CASES
@@ -37,6 +38,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "filters": lambda given: filters.run(DATA / "bench-live", rounds=given.rounds),
     "notifications": lambda given: notifications.run(DATA / "bench-notifications", rounds=given.rounds),
     "technicians": lambda given: technicians.run(DATA / "bench-live", rounds=given.rounds),
+    "window": lambda given: window.run(DATA / "bench-live", rounds=given.rounds),
     "returning": lambda given: returning.run(DATA / "bench-live"),
     "presence": lambda given: presence.run(DATA / "bench-live", rounds=given.rounds),
     "replicas": lambda given: replicas.run(DATA / "bench-live"),

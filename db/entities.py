@@ -97,8 +97,10 @@ def updated_at(row: Row, viewer: ViewerParameter) -> ColumnElement[object]:
 TICKETS = Listing(
     keys={
         "CREATED_AT": by_time("created_at"),
-        "UPDATED_AT": SortKey(updated_at, parse_time),
-        "REFERENCE": SortKey(lambda row, viewer: row.c.reference, parse_text, unique=True),
+        "UPDATED_AT": SortKey(updated_at, parse_time, column=_updated_column),
+        "REFERENCE": SortKey(
+            lambda row, viewer: row.c.reference, parse_text, unique=True, column=lambda role: "reference"
+        ),
         "STATUS": by_column("status", TicketStatus),
         "PRIORITY": by_column("priority", TicketPriority),
     },

@@ -206,8 +206,17 @@ class AuditAction(DocumentedEnum):
     CREATED = "CREATED", "The object was created, or the token issued."
     UPDATED = "UPDATED", "Fields of the object were changed."
     REVOKED = "REVOKED", "The API key or identity was revoked, or tokens were."
-    ERASED = "ERASED", "The personal data of the customer were erased."
+    ERASED = "ERASED", "The personal data of a customer were erased in the object."
     LOOKED_UP = "LOOKED_UP", "A technician looked up the customer, whom they did not see before."
+
+
+class ObjectChangeKind(DocumentedEnum):
+    """What has become of an object that you can see, or of your copy of it."""
+
+    CREATED = "CREATED", "The object was created, or you can see it now, as an article that was published."
+    UPDATED = "UPDATED", "Fields of the object were changed."
+    ERASED = "ERASED", "Personal data were erased in the object: replace all copies of it."
+    REMOVED = "REMOVED", "You can no longer see the object, as an article that is no longer published: remove it."
 
 
 class AuditObjectKind(DocumentedEnum):

@@ -22,8 +22,9 @@ from time import monotonic
 from typing import Any, Final
 
 import asyncpg
+import orjson
 
-from db.events.event import IMAGES, READ, Event
+from db.events.event import ENTRY, IMAGES, READ, Entry, Event
 from db.events.position import AUDIT, HASH, NOW, TICKETS, Position, unseen
 from db.events.stream_cursor import Unsettled
 from db.metrics import SLOW, Counter, Histogram
@@ -51,9 +52,8 @@ _NOW: Final = f"SELECT {NOW} AS position, pg_is_in_recovery() AS recovering"
 _NEW_EVENTS: Final = f"""
 SELECT {NOW} AS position, pg_is_in_recovery() AS recovering, clock_timestamp() AS read_at, added.*, fresh.*
 FROM (
-    SELECT coalesce(array_agg(id::text ORDER BY at, id), '{{}}') AS entries,
-        coalesce(bit_xor({HASH}), 0) AS entries_hash
-    FROM {unseen("$1::text::pg_snapshot", "id, at", AUDIT)}
+    SELECT json_agg({ENTRY} ORDER BY at, id) AS entries, coalesce(bit_xor({HASH}), 0) AS entries_hash
+    FROM {unseen("$1::text::pg_snapshot", "*", AUDIT)}
 ) AS added LEFT JOIN LATERAL (
     SELECT {HASH} AS hash, {READ}
     FROM {unseen("$1::text::pg_snapshot", "*", TICKETS)}
@@ -64,14 +64,14 @@ ORDER BY fresh.at, fresh.id"""
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The events between the positions `origin` and `until`, in order, and the ids of the entries that were added to
-    the audit trail. Batches are numbered from 1 in each process."""
+    """The events between the positions `origin` and `until`, in order, and the entries that were added to the audit
+    trail. Batches are numbered from 1 in each process."""
 
     number: int
     origin: str
     until: str
     events: Sequence[Event]
-    entries: Sequence[str] = ()
+    entries: Sequence[Entry] = ()
 
 
 class Tail:
@@ -180,7 +180,8 @@ class Tail:
         rows: list[Any] = await connection.fetch(_NEW_EVENTS, before.snapshot)
         origin, self.position = self.position, _position(rows[0])
         fresh = [row for row in rows if row["id"] is not None]
-        entries: Sequence[str] = rows[0]["entries"]
+        added = rows[0]["entries"]
+        entries = [] if added is None else [Entry.of(*values) for values in orjson.loads(added)]
         hash = reduce(xor, (row["hash"] for row in fresh), rows[0]["entries_hash"])
         if not before.holds(Position.parse(self.position), hash):
             logger.warning("the event log's history has changed, as after a failover or a restore")

@@ -49,6 +49,7 @@ from db.enums import EVERYONE, Role
 from db.errors import Forbidden, LimitExceeded
 from db.metrics import Histogram
 from db.ticket_stream import Stream, TicketChangesPage, compile_stream
+from db.ticket_window import Window, compile_window
 from db.timing import SPENT
 from db.viewer import Viewer
 
@@ -127,7 +128,7 @@ class BoundRoot:
 class BoundStream:
     """A subscription with the arguments of one request: the values by which equal subscriptions are recognised, and the
     cursor to continue from. `at_once` bounds the events that are looked up together, so that no look-up costs more than
-    one query may."""
+    one query may. `points` is the price of running the statement once."""
 
     document: str
     operation: str | None
@@ -137,6 +138,7 @@ class BoundStream:
     compiled: Compiled
     after: str | None
     at_once: int
+    points: float
 
 
 @dataclass(slots=True)
@@ -384,7 +386,9 @@ class Preparer:
         (compiled,) = yield from self._compiled([root], [bounds], viewer.role, cost)
         flags = tuple(values.coerced.get(name) for name in operation.conditions)
         name = node.name.value if node.name else None
-        return BoundStream(document.text, name, flags, tuple(bounds), root.selection, compiled, after, at_once)
+        return BoundStream(
+            document.text, name, flags, tuple(bounds), root.selection, compiled, after, at_once, cost.points
+        )
 
     def mutations(self, document: Document, node: OperationDefinitionNode) -> tuple[str, ...] | None:
         """Returns the names of the mutations in the operation, each once; None if it is of another type."""
@@ -495,7 +499,11 @@ class Preparer:
         return statements
 
     def _compile(self, root: RootField, shapes: tuple[Hashable, ...], role: Role) -> Compiled:
-        compiler = compile_stream if isinstance(root.selection.mapping, Stream) else compile_root
+        compiler: Callable[..., Compiled] = compile_root
+        if isinstance(root.selection.mapping, Stream):
+            compiler = compile_stream
+        elif isinstance(root.selection.mapping, Window):
+            compiler = compile_window
         return compiler(root.selection, role, shapes, self.marks, self._snippets)
 
 

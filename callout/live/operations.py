@@ -20,11 +20,13 @@ from callout.execution.request import GraphQLRequest
 from callout.execution.run import Engine
 from callout.http.context import RequestInfo
 from callout.live.feeds import feed_of
+from callout.live.screening import Screenings
 from db.errors import ClientError, RateLimited
 from db.postgres.outage import is_logged
 from db.postgres.pool import OUTAGE, Database
 from pubsub.connections import Session
 from pubsub.feed import Feed
+from pubsub.windows import WindowFeed
 from resolvers.mutation import Origin
 from resolvers.staff_presence import StaffPresence
 
@@ -51,7 +53,7 @@ class Rejected:
 class Following:
     """A subscription: its feed, and the stream cursor to continue from, if there is one."""
 
-    feed: Feed
+    feed: Feed | WindowFeed
     after: str | None
 
 
@@ -75,6 +77,7 @@ class LiveApplication:
         self._engine = engine
         self._authenticator = authenticator
         self._database = database
+        self._screenings = Screenings(database)
         self._origins = frozenset(origins)
         self._budgets = budgets
         self._presence = presence
@@ -143,7 +146,7 @@ class LiveApplication:
                 return _answered(answer, info)
             bound = await self._preparer.bind_stream_in_steps(document, node, request.variables, viewer, charge)
             mark, sign = self._preparer.marks.position, self._engine.sign
-            feed = feed_of(bound, viewer, charge.budget, self._database, mark, sign, self._presence)
+            feed = feed_of(bound, viewer, charge.budget, self._database, mark, sign, self._screenings, self._presence)
             feed.quota.check(feed.key)
         except InvalidDocument as error:
             return _answered(refusal(error.errors, info.id, error.extension_code), info)

@@ -32,9 +32,10 @@ from db.errors import ClientError, LimitExceeded, RateLimited
 from db.metrics import Counter
 from db.timing import SPENT
 from pubsub.connections import Connections, LiveConnection, Session, Times
-from pubsub.hub import Hub, Subscriber, SubscriptionHandle
+from pubsub.hub import Hub
 from pubsub.presence import Presences
 from pubsub.send_queue import UNREAD, SendQueue
+from pubsub.subscriber import Subscriber, SubscriptionHandle
 
 logger = logging.getLogger(__name__)
 
@@ -119,6 +120,10 @@ class _Operation(Subscriber):
 
     def deliver(self, payload: bytes) -> None:
         self._socket.put_payload(self._head, payload)
+
+    @property
+    def is_behind(self) -> bool:
+        return len(self._socket.queue) > 0
 
     async def drained(self) -> None:
         await self._socket.drained()

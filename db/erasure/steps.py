@@ -107,9 +107,27 @@ WHERE EXISTS (SELECT FROM technicians WHERE value IN (lower(name), lower(email))
 _ERASE_CUSTOMER: Final = """
 UPDATE customers SET name = $2, email = $3, phone = NULL, account_number = $4, erased_at = now() WHERE id = $1::uuid"""
 
-_ERASE_PROPERTIES: Final = """
-UPDATE properties SET address = $2, account_number = 'ERASED-' || replace(id::text, '-', '')
-WHERE customer_id = $1::uuid"""
+
+def _with_entries(erasing: str, kind: str, prefix: str, actor: str, changed: str, before: str, after: str) -> str:
+    """SQL that executes `erasing`, which returns rows, and writes an entry of the audit trail for each, so that streams
+    say that they have changed. `actor` are the parameters with the actor's id and name."""
+    return f"""
+WITH erased AS ({erasing})
+INSERT INTO audit_entries (id, action, object_kind, object_id, actor_kind, actor_id, actor_name, changed, before, after)
+SELECT gen_random_uuid(), 'ERASED', '{kind}', '{prefix}_' || id, 'ADMIN', {actor}, '{changed}', {before}, {after}
+FROM erased"""
+
+
+_ERASE_PROPERTIES: Final = _with_entries(
+    """UPDATE properties SET address = $2, account_number = 'ERASED-' || replace(id::text, '-', '')
+    WHERE customer_id = $1::uuid RETURNING *""",
+    "PROPERTY",
+    "prp",
+    "$3, $4",
+    "{address,account_number}",
+    "NULL",
+    "jsonb_build_object('customer_id', customer_id, 'address', address, 'account_number', account_number)",
+)
 
 _BEGIN: Final = """
 INSERT INTO erasures (customer_id, actor_id, actor_name, sought) VALUES ($1::uuid, $2, $3, $4::text::jsonb)"""
@@ -207,11 +225,18 @@ WHERE id > $1::uuid AND id <= $2::uuid AND length(raw) > 0 ORDER BY id"""
 _READ_RAW: Final = "SELECT raw FROM inbound_messages WHERE id = $1::uuid"
 _EMPTY_RAW: Final = "UPDATE inbound_messages SET raw = '', text = NULL WHERE id = $1::uuid AND raw IS NOT NULL"
 
-_ARTICLES: Final = f"""
-UPDATE articles SET
-    problem = left(regexp_replace(problem, $1, '{placeholders.TEXT}', 'gi'), {limits.PROBLEM_MAX}),
-    solution = left(regexp_replace(solution, $1, '{placeholders.TEXT}', 'gi'), {limits.SOLUTION_MAX})
-WHERE concat_ws(E'\\n', problem, solution) ~* $1"""
+_ARTICLES: Final = _with_entries(
+    f"""UPDATE articles SET
+        problem = left(regexp_replace(problem, $1, '{placeholders.TEXT}', 'gi'), {limits.PROBLEM_MAX}),
+        solution = left(regexp_replace(solution, $1, '{placeholders.TEXT}', 'gi'), {limits.SOLUTION_MAX})
+    WHERE concat_ws(E'\\n', problem, solution) ~* $1 RETURNING *""",
+    "ARTICLE",
+    "art",
+    "$2, $3",
+    "{problem,solution}",
+    "jsonb_build_object('published', published)",
+    "jsonb_build_object('problem', problem, 'solution', solution, 'published', published)",
+)
 
 _ENTRIES: Final = f"""
 UPDATE audit_entries SET before = {tickets.clean_image("before", "$1")}, after = {tickets.clean_image("after", "$1")}
@@ -339,7 +364,7 @@ async def begin(
         }
     )
     await transaction.execute(_ERASE_CUSTOMER, customer_id, *begun.placeholders.values())
-    await transaction.execute(_ERASE_PROPERTIES, customer_id, placeholders.ADDRESS)
+    await transaction.execute(_ERASE_PROPERTIES, customer_id, placeholders.ADDRESS, viewer.id, viewer.name)
     await transaction.execute(_IDENTITIES, customer_id)
     await transaction.execute(_NAME, customer_id)
     await transaction.execute(_ERASE_AUDITED, customer_id)
@@ -465,7 +490,7 @@ def _mentions(raw: bytes, pattern: str) -> bool:
 
 async def _erase_rest(transaction: Any, erasure: Erasure) -> None:
     pattern = erasure.everywhere.pattern
-    await transaction.execute(_ARTICLES, pattern, timeout=STEP_SECONDS)
+    await transaction.execute(_ARTICLES, pattern, erasure.viewer.id, erasure.viewer.name, timeout=STEP_SECONDS)
     await tickets.forget_words(transaction, {erasure.everywhere, erasure.in_tickets})
     await transaction.execute(_ENTRIES, pattern, timeout=STEP_SECONDS)
     await transaction.execute(_IDENTITY_ENTRIES, erasure.customer_id, timeout=STEP_SECONDS)

@@ -34,7 +34,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY, UUID
 from sqlalchemy.types import TypeEngine
 
 from db import limits, models
-from db.enums import STAFF, Role
+from db.enums import STAFF, AuditObjectKind, Role
 from db.errors import BadInput, LimitExceeded
 from db.events.event import Image
 from db.ids import key_of
@@ -116,6 +116,10 @@ class Criterion(ABC, Generic[S]):
 
     def fixed(self, shape: S) -> frozenset[str]:
         """The columns of which the condition is that each equals one value."""
+        return frozenset()
+
+    def depends_on(self, shape: S, role: Role) -> frozenset[AuditObjectKind]:
+        """The kinds of other objects whose changes can change whether a row matches, though the row does not change."""
         return frozenset()
 
     @abstractmethod
@@ -225,6 +229,10 @@ class References(Criterion[ValueShape]):
     def fixed(self, shape: ValueShape) -> frozenset[str]:
         return frozenset({self.column})
 
+    def depends_on(self, shape: ValueShape, role: Role) -> frozenset[AuditObjectKind]:
+        depends = self.revealed is not None and role is Role.SERVICE
+        return frozenset({AuditObjectKind.CUSTOMER}) if depends else frozenset()
+
     def read(self, value: Any, slots: Slots) -> ValueShape:
         return ValueShape(slots.put(key_of(value, self.prefix, self.kind)))
 
@@ -324,6 +332,10 @@ class Assignee(Criterion[AssigneeShape]):
 
     def fixed(self, shape: AssigneeShape) -> frozenset[str]:
         return frozenset() if shape.slot is None else frozenset({"technician_id"})
+
+    def depends_on(self, shape: AssigneeShape, role: Role) -> frozenset[AuditObjectKind]:
+        depends = shape.kind == "inactive" and role in STAFF
+        return frozenset({AuditObjectKind.TECHNICIAN}) if depends else frozenset()
 
     def read(self, value: Any, slots: Slots) -> AssigneeShape:
         kind, given = only_one(value)
@@ -510,6 +522,9 @@ class Contains(Searching):
     """The column `searchable` contains the words of the term; for a service, which may not read everything in it, its
     first part."""
 
+    def depends_on(self, shape: SearchShape, role: Role) -> frozenset[AuditObjectKind]:
+        return frozenset({AuditObjectKind.CUSTOMER, AuditObjectKind.PROPERTY})
+
     def matches(self, row: Row, term: Term, viewer: ViewerParameter) -> Condition:
         searchable = row.c.searchable
         return term.is_in(first_part(searchable) if viewer.role is Role.SERVICE else searchable)
@@ -599,6 +614,11 @@ class Criteria(Criterion[CriteriaShape]):
 
     def fixed(self, shape: CriteriaShape) -> frozenset[str]:
         return frozenset[str]().union(*(self.fields[name].fixed(inner) for name, inner in shape.fields))
+
+    def depends_on(self, shape: CriteriaShape, role: Role) -> frozenset[AuditObjectKind]:
+        nested = [*shape.all_of, *(shape.any_of or ()), *([] if shape.none_of is None else [shape.none_of])]
+        of_fields = (self.fields[name].depends_on(inner, role) for name, inner in shape.fields)
+        return frozenset[AuditObjectKind]().union(*of_fields, *(self.depends_on(item, role) for item in nested))
 
     def about(self, columns: Set[str], shape: CriteriaShape) -> CriteriaShape:
         """The part of a shape that reads only these columns. Every row that matches the shape matches this part too."""

@@ -23,6 +23,7 @@ from callout.execution.run import Engine
 from callout.execution.thread import Thread
 from callout.live import feeds as subscriptions
 from callout.live.feeds import feed_of
+from callout.live.screening import Screenings
 from db.compiler.selection import Weight
 from db.enums import Role
 from db.errors import LimitExceeded
@@ -413,7 +414,18 @@ def test_fits_returns_how_often_a_cost_is_within_the_limit(objects: int, values:
 def feed(execution: Execution, pool: Database) -> Callable[..., Feed]:
     def made(query: str, viewer: Viewer = ADMIN, operation: str | None = None, **variables: Any) -> Feed:
         bound = execution.preparer.bind_stream(*execution.preparer.operation(query, operation), variables, viewer)
-        return feed_of(bound, viewer, free_budget(), pool, execution.preparer.marks.position, unsigned, NO_PRESENCE)
+        feed = feed_of(
+            bound,
+            viewer,
+            free_budget(),
+            pool,
+            execution.preparer.marks.position,
+            unsigned,
+            Screenings(pool),
+            NO_PRESENCE,
+        )
+        assert isinstance(feed, Feed)
+        return feed
 
     return made
 

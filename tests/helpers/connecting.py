@@ -20,8 +20,10 @@ from db.enums import Role
 from db.viewer import Viewer
 from pubsub.connections import CONNECTIONS_MAX, Connections, LiveConnection, Session, Times
 from pubsub.feed import Feed
-from pubsub.hub import Hub, Subscriber, SubscriptionHandle
+from pubsub.hub import Hub
 from pubsub.presence import Presences
+from pubsub.subscriber import Subscriber, SubscriptionHandle
+from pubsub.windows import WindowFeed
 from resolvers.staff_presence import StaffPresence
 from tests.helpers.budgets import free_budget
 from tests.helpers.wire import Wire, until
@@ -55,7 +57,7 @@ class Subscribers(Hub):
         self.ended: list[Subscriber] = []
         self.afters: list[str | None] = []
 
-    def subscribe(self, feed: Feed, subscriber: Subscriber, after: str | None) -> SubscriptionHandle:
+    def subscribe(self, feed: Feed | WindowFeed, subscriber: Subscriber, after: str | None) -> SubscriptionHandle:
         self.subscribers.append(subscriber)
         self.afters.append(after)
         return _RecordingHandle(self, subscriber)

@@ -25,9 +25,10 @@ from pubsub import hub as hub_module
 from pubsub import tail
 from pubsub.bell import Bell
 from pubsub.feed import Feed, Message
-from pubsub.hub import HELD_BYTES_MAX, HELD_MAX, REPLAYS_AT_ONCE, Hub, Subscriber, SubscriptionHandle, _GroupSubscriber
+from pubsub.hub import HELD_BYTES_MAX, HELD_MAX, REPLAYS_AT_ONCE, Hub, _GroupSubscriber
 from pubsub.presence import Presences
 from pubsub.quota import Quota
+from pubsub.subscriber import Subscriber, SubscriptionHandle
 from tests.helpers.database_checks import remove_event, write_ticket
 from tests.helpers.graphql_ws_client import WITHIN
 

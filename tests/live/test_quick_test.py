@@ -19,6 +19,7 @@ from graphql import is_input_object_type
 
 from callout.execution.prepare import Preparer
 from callout.live.feeds import feed_of
+from callout.live.screening import Screenings
 from db.entities import TICKETS as LISTING
 from db.enums import Role, TicketCategory, TicketEventKind, TicketPriority, TicketSource, TicketStatus
 from db.events import log as event_log
@@ -63,7 +64,18 @@ class World:
 
     def feed(self, document: str, viewer: Viewer, **variables: Any) -> Feed:
         bound = self.preparer.bind_stream(*self.preparer.operation(document, None), variables, viewer)
-        return feed_of(bound, viewer, free_budget(), self.pool, self.preparer.marks.position, unsigned, NO_PRESENCE)
+        feed = feed_of(
+            bound,
+            viewer,
+            free_budget(),
+            self.pool,
+            self.preparer.marks.position,
+            unsigned,
+            Screenings(self.pool),
+            NO_PRESENCE,
+        )
+        assert isinstance(feed, Feed)
+        return feed
 
     def let_through(self, feed: Feed) -> set[str]:
         """Returns the events that the stream's statement would look up."""

@@ -129,7 +129,7 @@ def test_a_search_is_unknown_unless_the_other_conditions_decide() -> None:
 def test_an_event_is_routed_by_both_of_its_images() -> None:
     before, after = OPEN._replace(technician_id=KEY, creator_id="boss"), OPEN._replace(creator_id="boss")
     ids = {"all", f"ticket:{OTHER}", "creator:boss"}
-    assert Event(KEY, OTHER, "CREATED", True, None, after).routes == ids
-    assert Event(KEY, OTHER, "UNASSIGNED", True, before, after).routes == {*ids, f"technician:{KEY}"}
-    moved = Event(KEY, OTHER, "UPDATED", True, after, after._replace(customer_id=OTHER))
+    assert Event(KEY, OTHER, "CREATED", True, None, after, 1).routes == ids
+    assert Event(KEY, OTHER, "UNASSIGNED", True, before, after, 2).routes == {*ids, f"technician:{KEY}"}
+    moved = Event(KEY, OTHER, "UPDATED", True, after, after._replace(customer_id=OTHER), 3)
     assert moved.routes == {*ids, f"customer:{OTHER}"}
