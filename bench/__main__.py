@@ -9,6 +9,7 @@ from pathlib import Path
 from bench import (
     attacks,
     compare,
+    device,
     fanout,
     filters,
     idle,
@@ -39,6 +40,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "notifications": lambda given: notifications.run(DATA / "bench-notifications", rounds=given.rounds),
     "technicians": lambda given: technicians.run(DATA / "bench-live", rounds=given.rounds),
     "window": lambda given: window.run(DATA / "bench-live", rounds=given.rounds),
+    "device": lambda given: device.run(DATA / "bench-live", rounds=given.rounds),
     "returning": lambda given: returning.run(DATA / "bench-live"),
     "presence": lambda given: presence.run(DATA / "bench-live", rounds=given.rounds),
     "replicas": lambda given: replicas.run(DATA / "bench-live"),

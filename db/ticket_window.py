@@ -91,7 +91,7 @@ class CompiledWindow(Compiled):
     __slots__ = ("of_ids",)
 
     def __init__(self, whole: Compiled, of_ids: Compiled) -> None:
-        super().__init__(whole.statement, has_links=whole.has_links)
+        super().__init__(whole.statement, has_links=whole.has_links, is_personal=whole.is_personal)
         self.of_ids = of_ids
 
 
@@ -114,14 +114,14 @@ def _whole(root: Selection, role: Role, render: Render) -> Compiled:
     # Fenced, so that the total and the position are computed once.
     list_ = f"SELECT {total} AS total, {NOW} AS position, {_RECOVERING} OFFSET 0"
     text = f"SELECT * FROM ({list_}) AS list LEFT JOIN ({rows}) AS page ON true ORDER BY page.rn"
-    return Compiled(render.statement(text), has_links=render.has_links)
+    return Compiled(render.statement(text), has_links=render.has_links, is_personal=render.is_personal)
 
 
 def _of_ids(root: Selection, role: Role, render: Render) -> Compiled:
     source = render.source(root, NO_ROW, _mapping(root).with_ids, about="ids")
     rows = _rows(root, role, render, source, present="true")
     text = f"SELECT * FROM (SELECT {_RECOVERING}) AS list LEFT JOIN ({rows}) AS page ON true"
-    return Compiled(render.statement(text), has_links=render.has_links)
+    return Compiled(render.statement(text), has_links=render.has_links, is_personal=render.is_personal)
 
 
 _RECOVERING: Final = "pg_is_in_recovery() AS recovering"

@@ -95,6 +95,9 @@ class _GroupSubscriber:
     def cursor(self, cursors: StreamCursors) -> str | None:
         return None if self.position is None else self.position.sealed(cursors)
 
+    def event(self) -> str | None:
+        return None if self.position is None or self.position.until is None else self.position.event
+
     async def catch_up(self) -> None:
         """Delivers the messages held back, at the subscriber's pace; from then on messages are delivered directly."""
         while self._held:
@@ -277,22 +280,12 @@ class Hub:
         for event in batch.events:
             concerned: defaultdict[_Family, list[_Group]] = defaultdict(list)
             for group in {group for route in event.routes for group in self._by_route.get(route, ())}:
-                if group.feed.quick_test(event):
+                if isinstance(event, Entry) or group.feed.quick_test(event):
                     concerned[group.family].append(group)
             for family, groups in concerned.items():
                 waiting[family].append(_Waiting(event.id, batch, groups))
-        for entry in batch.entries:
-            for family, groups in self._of_entry(entry).items():
-                waiting[family].append(_Waiting(entry.id, batch, groups))
         for family, events in waiting.items():
             family.add(events)
-
-    def _of_entry(self, entry: Entry) -> dict[_Family, list[_Group]]:
-        """The groups that an entry of the audit trail can concern, by family."""
-        found: defaultdict[_Family, list[_Group]] = defaultdict(list)
-        for group in {group for route in entry.routes for group in self._by_route.get(route, ())}:
-            found[group.family].append(group)
-        return found
 
     def _on_changed_history(self) -> None:
         self._windows.begin_anew()
@@ -332,6 +325,7 @@ class Hub:
         subscription.leave = partial(group.leave, entry)
         if feed.resumable:
             subscription.cursor = partial(entry.cursor, self.cursors)
+            subscription.event = entry.event
         return self._tail.position
 
     async def _join_again(self, feed: Feed, entry: _GroupSubscriber, now: str) -> None:
@@ -355,7 +349,7 @@ class Hub:
 
     async def _replay(self, feed: Feed, entry: _GroupSubscriber, now: str) -> None:
         async with feed.quota.replays, self._replays:
-            checked = await check_position(entry.position, self._database, now)
+            checked = await check_position(entry.position, self._database, now, feed.logs)
         if isinstance(checked, Reset):
             position = StreamPosition(checked.now)
             payload = feed.reset(checked.reason, position.sealed(self.cursors))

@@ -64,6 +64,9 @@ class SubscriptionHandle:
         self.cursor: Callable[[], str | None] = lambda: None
         """Returns the stream cursor of the last message delivered; None if there is none, or the feed is not
         resumable."""
+        self.event: Callable[[], str | None] = lambda: None
+        """Returns the id of the event of the last message delivered; None if there is none, or the feed is not
+        resumable."""
         self._tail = tail
         tail.listen()
 

@@ -278,11 +278,10 @@ class Windows:
             return
         for event in batch.events:
             for group in self._on(event.routes):
-                if group.feed.quick_test(event):
-                    group.add(event)
-        for entry in batch.entries:
-            for group in self._on(entry.routes):
-                if group.feed.depends_on(entry):
+                if isinstance(event, Event):
+                    if group.feed.quick_test(event):
+                        group.add(event)
+                elif group.feed.depends_on(event):
                     group.reread()
 
     def _on(self, routes: frozenset[str]) -> set[_Window]:

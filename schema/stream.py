@@ -8,12 +8,24 @@ from typing import Annotated, Any
 import strawberry
 
 from db.audit_stream import AuditAdditions
-from db.entities import ARTICLE, ATTACHMENT, AUDIT_ENTRY, CUSTOMER, NOTE, PROPERTY, TECHNICIAN, TICKET
+from db.entities import (
+    ARTICLE,
+    ASSIGNMENT,
+    ATTACHMENT,
+    AUDIT_ENTRY,
+    CUSTOMER,
+    DELIVERY,
+    NOTE,
+    PROPERTY,
+    TECHNICIAN,
+    TICKET,
+)
 from db.entity import Entity
 from db.enums import (
     ADMINS,
     CHATBOTS,
     STAFF,
+    DeliveryState,
     ObjectChangeKind,
     Role,
     StreamResetReason,
@@ -22,9 +34,18 @@ from db.enums import (
 )
 from db.limits import EVENT_DELIVERIES_MAX, PAGE_DEFAULT, PAGE_MAX
 from db.object_changes import ArticleChanges, CustomerChanges, PropertyChanges, TechnicianChanges
-from db.ticket_stream import Imaged, LiveValue, NoteAdditions, TicketChanges, TicketChangesPage, TicketFollowing
+from db.ticket_stream import (
+    Imaged,
+    LiveValue,
+    NoteAdditions,
+    OwnKey,
+    TicketChanges,
+    TicketChangesPage,
+    TicketFollowing,
+)
 from resolvers import event, ticket_fields
 from schema.article import Article
+from schema.assignment import Assignment
 from schema.attachment import Attachment
 from schema.audit import AUDIT_FILTER, AuditEntry
 from schema.common import Actor
@@ -90,6 +111,12 @@ class TicketChange:
         "attachment_id",
         "The attachment that became READY or REJECTED by the event; null if none did, or one that you cannot see.",
     )
+    assignment: Assignment | None = one(
+        ASSIGNMENT,
+        event.assignment_id,
+        "The assignment that the event began or advanced, as it is now; null if the event did neither, or if you "
+        "cannot see the assignment.",
+    )
     deliveries: list[Delivery] = items(
         event.deliveries,
         "The deliveries that the event queued and that you can see, as they are now.",
@@ -97,7 +124,28 @@ class TicketChange:
         roles=STAFF,
     )
     actor: Actor = embedded("actor_", "The person or program that caused the event.")
-    at: datetime = column("at", "When the event occurred.")
+    at: datetime = column("at", "When the event occurred, by the server's clock.")
+    occurred_at: datetime | None = column(
+        "occurred_at",
+        "When it was done, if that was on a device that was offline, as the device says; null otherwise.",
+    )
+    key: str | None = mapped(
+        OwnKey(),
+        "The idempotency key of your request that caused the event, so that you recognise it; null if it was somebody "
+        "else's, or had none.",
+    )
+
+
+@strawberry.type(
+    description="A change of a delivery about the ticket: it was sent, given up, held, dropped or queued again, or an "
+    "attempt has failed. Only staff receive it."
+)
+class DeliveryChange:
+    cursor: str = stream_cursor(CURSOR)
+    ticket_id: strawberry.ID = global_id(TICKET, "The ticket's id.", column="ticket_id")
+    state: DeliveryState = column("state", "The delivery's state after the change.")
+    delivery: Delivery = one(DELIVERY, "delivery_id", "The delivery as it is now.")
+    at: datetime = column("at", "When the delivery changed.")
 
 
 @strawberry.type(description="Sent when a note is added to the ticket.")
@@ -191,7 +239,7 @@ TicketStreamMessage = Annotated[
     strawberry.union("TicketStreamMessage", description="A message of the subscription `ticketChanged`."),
 ]
 TicketFollowMessage = Annotated[
-    TicketChange | TicketPresence | StreamReady | StreamReset,
+    TicketChange | DeliveryChange | TicketPresence | StreamReady | StreamReset,
     strawberry.union("TicketFollowMessage", description="A message of the subscription `ticketFollow`."),
 ]
 NoteStreamMessage = Annotated[

@@ -84,9 +84,11 @@ class EventStreams:
         if accept and not any(quality and range_ in _ACCEPTED for range_, quality in ranges(accept.lower())):
             raise NotAcceptable("Accept text/event-stream.")
         info = request_of(scope)
-        began(info, scope["headers"])
-        session = await self._live.admit(headers.authorization or await self._of_ticket(scope), info.client)
-        info.viewer = session.viewer
+        try:
+            session = await self._live.admit(headers.authorization or await self._of_ticket(scope), info.client)
+            info.viewer = session.viewer
+        finally:
+            began(info, scope["headers"])
         with self._live.charge(session) as charge:
             request = request_in(await read_content(scope, receive, headers, charge))
             if scope["method"] != "POST" and await self._mutates(session, request, charge):

@@ -11,9 +11,9 @@ from db.viewer import Viewer
 
 
 def is_shared(bound: BoundStream, viewer: Viewer) -> bool:
-    """Whether the feed is the same for all admins: they have the same rights, but the URLs of files are made for
-    one."""
-    return viewer.role is Role.ADMIN and not bound.compiled.has_links
+    """Whether the feed is the same for all admins: they have the same rights, but the URLs of files and the keys of
+    requests are for one."""
+    return viewer.role is Role.ADMIN and not bound.compiled.is_personal
 
 
 def family_of(bound: BoundStream, viewer: Viewer) -> Hashable:

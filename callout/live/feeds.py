@@ -21,6 +21,7 @@ from callout.live.window_feed import TicketWindowFeed
 from db.compiler.fields import Constant
 from db.compiler.selection import Selection
 from db.enums import Role, StreamResetReason
+from db.events.position import TICKETS
 from db.object_changes import ObjectChanges
 from db.postgres.pool import Database
 from db.ticket_stream import LiveValue, Reader, Stream, TicketFollowing
@@ -52,7 +53,7 @@ def feed_of(
         feed = EventFeed(bound, viewer, budget, database, mark, sign)
         if isinstance(mapping, TicketFollowing):
             feed.presence = presence_payloads(bound.selection, viewer, budget, presence)
-            feed.present_on = frozenset(mapping.tickets(bound.bounds[0]))
+            feed.present_on = frozenset({mapping.ticket(bound.bounds[0])})
         return feed
     if isinstance(mapping, Window):
         window = TicketWindowFeed(bound, viewer, budget, database, mark, sign)
@@ -71,6 +72,7 @@ class EventFeed(Feed):
         assert isinstance(mapping, Stream)
         self.key = key_of(bound, viewer)
         self.family = family_of(bound, viewer)
+        self.logs = [source.log.name for source in mapping.sources(viewer.role)]
         self.routes = mapping.routes(bound.bounds[0], viewer)
         self.quick_test = mapping.quick_test(bound.bounds[0], viewer)
         self.at_once = bound.at_once
@@ -152,6 +154,7 @@ class LiveValueFeed(Feed):
         mapping = bound.selection.mapping
         assert isinstance(mapping, LiveValue)
         self.key = self.family = key_of(bound, viewer)
+        self.logs = [TICKETS]
         self.routes = mapping.routes(bound.bounds[0], viewer)
         self.quick_test = mapping.quick_test(bound.bounds[0], viewer)
         self.quota = budget.live

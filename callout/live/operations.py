@@ -27,7 +27,7 @@ from db.postgres.pool import OUTAGE, Database
 from pubsub.connections import Session
 from pubsub.feed import Feed
 from pubsub.windows import WindowFeed
-from resolvers.mutation import Origin
+from resolvers.mutation import Peer
 from resolvers.staff_presence import StaffPresence
 
 logger = logging.getLogger(__name__)
@@ -139,14 +139,15 @@ class LiveApplication:
             if node.operation is not OperationType.SUBSCRIPTION:
                 info.mutations = self._preparer.mutations(document, node)
                 answer = await self._engine.execute(
-                    document, node, request.variables, viewer, info.id, Origin(session.client, socket), charge
+                    document, node, request.variables, viewer, info.id, Peer(session.client, socket), charge
                 )
                 if answer.executed:  # an `error` message has no extensions
                     answer = answer.extended(request, charge, info.trace_id)
                 return _answered(answer, info)
             bound = await self._preparer.bind_stream_in_steps(document, node, request.variables, viewer, charge)
             mark, sign = self._preparer.marks.position, self._engine.sign
-            feed = feed_of(bound, viewer, charge.budget, self._database, mark, sign, self._screenings, self._presence)
+            shared = (self._database, mark, sign, self._screenings, self._presence)
+            feed = feed_of(bound, viewer, charge.budget, *shared)
             feed.quota.check(feed.key)
         except InvalidDocument as error:
             return _answered(refusal(error.errors, info.id, error.extension_code), info)

@@ -29,9 +29,17 @@ class Image(NamedTuple):
     created_at: datetime | None
     updated_at: datetime | None
     public_updated_at: datetime | None
+    assignment_state: str | None
+    assignment_overdue: bool | None
 
 
-_COLUMNS: Final = ", ".join(f"{name} {'timestamptz' if name.endswith('_at') else 'text'}" for name in Image._fields)
+def _type_of(name: str) -> str:
+    if name == "assignment_overdue":
+        return "boolean"
+    return "timestamptz" if name.endswith("_at") else "text"
+
+
+_COLUMNS: Final = ", ".join(f"{name} {_type_of(name)}" for name in Image._fields)
 
 READ: Final = """event.id::text, event.at, event.xid::text::bigint AS xid, event.ticket_id::text, event.kind,
     event.public, image_before, image_after"""
@@ -48,9 +56,12 @@ AUDIT_ROUTE: Final = "audit"
 _OBJECTS: Final = frozenset({"CUSTOMER", "PROPERTY", "TECHNICIAN", "ARTICLE"})
 _CHANGES: Final = frozenset({"CREATED", "UPDATED", "ERASED"})
 
-ENTRY: Final = """json_build_array(event.id, event.object_kind, event.action, event.object_id,
+ENTRY: Final = """json_build_array(event.id, event.at, event.object_kind, event.action, event.object_id,
     event.after ->> 'customer_id', event.before -> 'published', event.after -> 'published')"""
 """SQL for what `Entry.of` takes of `event`, an entry of the audit trail, as JSON."""
+
+DELIVERY: Final = "json_build_array(event.id, event.at, event.ticket_id)"
+"""SQL for what `Entry.of_delivery` takes of `event`, a change of a delivery, as JSON."""
 
 
 def object_route(object: str) -> str:
@@ -68,16 +79,24 @@ def published_route() -> str:
     return "published"
 
 
+def deliveries_route(ticket: str) -> str:
+    """The route of the changes of a ticket's deliveries."""
+    return f"deliveries:{ticket}"
+
+
 class Entry(NamedTuple):
-    """An entry of the audit trail. No test in memory follows its routes: entries are few, so the streams' statements
-    decide about each."""
+    """An event that is not a ticket's: an entry of the audit trail, or a change of a delivery. No test in memory
+    follows its routes: the streams' statements decide about each."""
 
     id: str
+    at: datetime
     routes: frozenset[str]
 
     @classmethod
-    def of(cls, id: str, kind: str, action: str, object_id: str, owner: str | None, *published: bool | None) -> Self:
-        """The entry with the values of `ENTRY`."""
+    def of(
+        cls, id: str, at: str, kind: str, action: str, object_id: str, owner: str | None, *published: bool | None
+    ) -> Self:
+        """The entry of the audit trail with the values of `ENTRY`."""
         routes = {AUDIT_ROUTE}
         if kind in _OBJECTS and action in _CHANGES:
             routes |= {object_route(kind), object_route(object_id)}
@@ -85,7 +104,12 @@ class Entry(NamedTuple):
                 routes.add(owner_route(str(owner)))
             if any(published):
                 routes.add(published_route())
-        return cls(id, frozenset(routes))
+        return cls(id, datetime.fromisoformat(at), frozenset(routes))
+
+    @classmethod
+    def of_delivery(cls, id: str, at: str, ticket_id: str) -> Self:
+        """The change of a delivery with the values of `DELIVERY`."""
+        return cls(id, datetime.fromisoformat(at), frozenset({deliveries_route(ticket_id)}))
 
 
 @dataclass(frozen=True, slots=True)

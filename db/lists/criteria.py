@@ -43,6 +43,7 @@ from db.lists.phones import with_digits
 from db.lists.shapes import (
     AssigneeShape,
     CriteriaShape,
+    FlagShape,
     SearchShape,
     Shape,
     SpanShape,
@@ -144,9 +145,11 @@ class Criterion(ABC, Generic[S]):
 
 @dataclass(frozen=True)
 class In(Criterion[WordsShape | ValueShape]):
-    """The enum column has one of a list of values. An empty list matches nothing."""
+    """The enum column has one of a list of values. An empty list matches nothing. If only staff may know what the
+    column has, no row of others matches."""
 
     column: str
+    staff_only: bool = False
 
     def columns(self, shape: WordsShape | ValueShape) -> frozenset[str]:
         return frozenset({self.column})
@@ -162,14 +165,20 @@ class In(Criterion[WordsShape | ValueShape]):
         self, row: Row, shape: WordsShape | ValueShape, parameters: Parameters, viewer: ViewerParameter
     ) -> Condition:
         column = row.c[self.column]
+        hidden = self.staff_only and viewer.role not in STAFF
         if isinstance(shape, ValueShape):
-            return column == any_(parameters(shape.slot, ARRAY(column.type)))
+            given = parameters(shape.slot, ARRAY(column.type))  # even if it is not used, for the type of its column
+            return false() if hidden else column == any_(given)
+        if hidden:
+            return false()
         words: list[ColumnElement[str]] = [literal_column(f"'{word}'") for word in shape.words]
         return column.in_(words) if words else false()
 
     def test(self, shape: WordsShape | ValueShape, values: Sequence[Any], viewer: Viewer) -> Test:
         words = frozenset(shape.words if isinstance(shape, WordsShape) else values[shape.slot])
         read = attrgetter(self.column)
+        if self.staff_only and viewer.role not in STAFF:
+            return lambda image: False
         return lambda image: read(image) in words
 
 
@@ -185,6 +194,33 @@ class Is(Criterion[ValueShape]):
     def build(self, row: Row, shape: ValueShape, parameters: Parameters, viewer: ViewerParameter) -> Condition:
         column = row.c[self.column]
         return column == parameters(shape.slot, column.type)
+
+
+@dataclass(frozen=True)
+class Flag(Criterion[FlagShape]):
+    """The boolean column is true, or is not. Only staff may know: for others it never is. Whether it is to be true is
+    in the statement's text, where a partial index depends on it."""
+
+    column: str
+
+    def columns(self, shape: FlagShape) -> frozenset[str]:
+        return frozenset({self.column})
+
+    def read(self, value: Any, slots: Slots) -> FlagShape:
+        return FlagShape(value)
+
+    def shapes(self) -> Sequence[FlagShape]:
+        return [FlagShape(holds=True), FlagShape(holds=False)]
+
+    def build(self, row: Row, shape: FlagShape, parameters: Parameters, viewer: ViewerParameter) -> Condition:
+        column: Condition = row.c[self.column] if viewer.role in STAFF else false()
+        return column if shape.holds else column.is_not(true())
+
+    def test(self, shape: FlagShape, values: Sequence[Any], viewer: Viewer) -> Test:
+        if viewer.role not in STAFF:
+            return lambda image: not shape.holds
+        read = attrgetter(self.column)
+        return lambda image: bool(read(image)) is shape.holds
 
 
 @dataclass(frozen=True)
@@ -313,8 +349,8 @@ class Within(Criterion[SpanShape]):
 
 
 def only_one(value: Mapping[str, Any]) -> tuple[str, Any]:
-    """The name and value of the one field of a `@oneOf` input. Raises `BadInput` if there is not exactly one or it is
-    null: validation misses some cases with variables."""
+    """The name and value of the one field of an input of which one must be set, `@oneOf` or not. Raises `BadInput` if
+    there is not exactly one or it is null: validation misses some cases with variables."""
     given = [(name, inner) for name, inner in value.items() if inner is not None]
     if len(given) != 1 or len(value) != 1:
         raise BadInput("Exactly one field must be set, and it must not be null.")

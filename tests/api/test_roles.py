@@ -35,6 +35,7 @@ QUERIES = {
     "identities": "A",
     "inboundMessages": "A",
     "auditEntries": "A",
+    "pushPublicKey": "ATC",
 }
 MUTATIONS = {
     "ticketUpdate": "A",
@@ -43,12 +44,14 @@ MUTATIONS = {
     "ticketResolve": "AT",
     "presenceSet": "AT",
     "ticketsBulkUpdate": "A",
+    "assignmentAdvance": "AT",
     "customerCreate": "A",
     "customerUpdate": "A",
     "customerErase": "A",
     "customerLookUp": "T",
     "propertyCreate": "A",
     "propertyUpdate": "A",
+    "propertyAccessNoteAdd": "AT",
     "technicianCreate": "A",
     "technicianUpdate": "A",
     "articleCreate": "A",
@@ -66,6 +69,8 @@ MUTATIONS = {
     "inboundEmailIngest": "AS",
     "inboundMessageAccept": "A",
     "inboundMessageDiscard": "A",
+    "pushSubscriptionSet": "ATC",
+    "pushSubscriptionRemove": "ATC",
 }
 SUBSCRIPTIONS = {
     "customerChanged": "ATC",
@@ -80,6 +85,7 @@ FIELDS = {
     "Ticket.customerLinked": "AT",
     "TicketEvent.customerLinked": "AT",
     "TicketChange.deliveries": "AT",
+    **{f"Assignment.{name}": "AT" for name in ("offeredAt", "deliveredAt", "seenAt", "acceptedAt", "reason")},
     "TicketPresence.ticketId": "AT",
     "TicketPresence.present": "AT",
     "Ticket.chat": "ATS",
@@ -89,6 +95,7 @@ FIELDS = {
     "Customer.phone": "ATC",
     "Customer.properties": "ATC",
     "Customer.erasedAt": "AT",
+    "Property.accessNotes": "AT",
     "Technician.email": "AT",
     "Technician.phone": "AT",
     "Technician.active": "AT",
@@ -112,7 +119,7 @@ SCOPES = {
                 "articles",
             ),
         },
-        "Mutation": {"ticketCreate", "attachmentCreate", "noteAdd"},
+        "Mutation": {"ticketCreate", "attachmentCreate", "noteAdd", "commandsApply"},
         "Subscription": {
             *("ticketChanged", "ticketFollow", "ticketCountsChanged", "ticketsLive", "noteAdded", "articleChanged"),
         },
@@ -142,12 +149,16 @@ async def scene(server: Server) -> AsyncIterator[Scene]:
         ticket = await chatbot.new_ticket(chat={"messages": [{"author": "BOT", "body": "Hello.", "at": NOW}]})
         await admin.done("ticketUpdate", "__typename", ticketId=ticket, customerId=customer, propertyId=property_id)
         await admin.done("ticketAssign", "__typename", ticketId=ticket, technicianId=technician)
+        offered = await admin("query($id: ID!) { ticket(by: {id: $id}) { assignment { id } } }", id=ticket)
+        assignment = offered["ticket"]["assignment"]["id"]
+        await admin.done("assignmentAdvance", "__typename", assignmentId=assignment, to="ACCEPTED")
         history = "query($id: ID!) { ticket(by: {id: $id}) { history(first: 1) { nodes { id } } } }"
         created = await chatbot(history, id=ticket)
         noted = await admin.done("noteAdd", "note { id }", ticketId=ticket, body="x", internalOnly=False)
         ids = {
             "Note": noted["note"]["id"],
             "Ticket": ticket,
+            "Assignment": assignment,
             "Customer": customer,
             "Property": property_id,
             "Technician": technician,

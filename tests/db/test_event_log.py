@@ -385,6 +385,15 @@ async def test_differences_of_successive_snapshots_contain_each_event_once(
     assert not {f"savepoint {n}" for n in range(0, 15, 3)} & {subject for (subject,) in subjects}
 
 
+async def test_the_end_of_a_position_is_read_from_indexes(database: Database) -> None:
+    """Each stream cursor asks for it, however long the logs are."""
+    async with database.transaction():
+        await database.execute("SET LOCAL enable_seqscan = off")
+        plan = "\n".join(row[0] for row in await database.fetch(f"EXPLAIN SELECT {NOW}"))
+    assert "Scan Backward using ix_ticket_events_xid" in plan, plan
+    assert "Scan Backward using ix_delivery_events_xid" in plan, plan
+
+
 async def test_a_position_does_not_exceed_the_last_event(
     database: Database, another: Database, database_url: str
 ) -> None:

@@ -14,6 +14,7 @@ from callout.execution.budgets import Charge
 from callout.execution.request import GraphQLRequest
 from callout.http.access_log import AccessLog
 from callout.http.context import RequestInfo
+from callout.live.device_streams import StreamReceipts
 from callout.live.operations import Answered, Following, LiveApplication, Rejected, Reply
 from callout.live.websocket import Sockets
 from db.enums import Role
@@ -171,6 +172,16 @@ class Idle(LiveConnection):
         self.forbidden += 1
 
 
+class RecordingReceipts(StreamReceipts):
+    """Records what devices confirm, and writes nothing."""
+
+    def __init__(self, confirmed: list[tuple[str, str, str]]) -> None:
+        self._recorded = confirmed
+
+    def confirm(self, owner: str, device_id: str, event: str) -> None:
+        self._recorded.append((owner, device_id, event))
+
+
 class SocketRig:
     """The sockets with all their stand-ins."""
 
@@ -180,7 +191,11 @@ class SocketRig:
         self.hub = Subscribers()
         self.connections = RecordingConnections()
         self.presences = Presences(30)
-        self.sockets = Sockets(self.application, self.hub, self.connections, times, AccessLog(), self.presences)
+        self.confirmed: list[tuple[str, str, str]] = []
+        receipts = RecordingReceipts(self.confirmed)
+        self.sockets = Sockets(
+            self.application, self.hub, self.connections, times, AccessLog(), self.presences, receipts
+        )
         self._wires: list[Wire] = []
 
     async def close(self) -> None:

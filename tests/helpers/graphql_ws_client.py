@@ -40,17 +40,19 @@ OBJECT_CHANGES = {"CustomerChange", "PropertyChange", "TechnicianChange", "Artic
 
 OF_STREAMS = {
     *("Subscription", "TicketChange", "TicketPresence", "NoteAdded", "AuditEntryAdded", "StreamReady", "StreamReset"),
-    *OBJECT_CHANGES,
+    *("DeliveryChange", *OBJECT_CHANGES),
 }
 OF_WINDOWS = {"WindowSnapshot", "WindowPatch", "WindowInsert", "WindowMove", "WindowReplace", "WindowRemove"}
 """The types that only subscriptions answer with: those of streams, and of live windows."""
 
 
 class Socket:
-    """One connection. Checks every operation's results against the schema; `seen` has the fields that had a value."""
+    """One connection. Checks every operation's results against the schema; `seen` has the fields that had a value. Its
+    pongs are `echoing` the payloads of pings, unless the test says otherwise."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
+        self.echoing = True
         self.seen: set[str] = set()
         self._asked: dict[str, tuple[str, dict[str, Any]]] = {}
 
@@ -69,7 +71,10 @@ class Socket:
                 assert departures(SCHEMA, document, variables, message["payload"]["data"], self.seen) == []
             if message["type"] != "ping":
                 return message
-            await self.send(type="pong")
+            await self.send(type="pong", **({"payload": message["payload"]} if self._echoes(message) else {}))
+
+    def _echoes(self, ping: dict[str, Any]) -> bool:
+        return self.echoing and "payload" in ping
 
     async def subscribe(self, id: str, query: str, /, **variables: Any) -> None:
         self._asked[id] = (query, variables)
@@ -114,10 +119,13 @@ async def socket(url: str, **options: Any) -> AsyncIterator[Socket]:
 
 
 @asynccontextmanager
-async def live(viewer: Api, url: str | None = None, **options: Any) -> AsyncIterator[Socket]:
-    """A viewer's acknowledged connection."""
+async def live(
+    viewer: Api, url: str | None = None, device: dict[str, str] | None = None, **options: Any
+) -> AsyncIterator[Socket]:
+    """A viewer's acknowledged connection. `device` is `{"deviceId": …}`, for one that names its device."""
     async with socket(url or viewer.server.url, **options) as opened:
-        await opened.send(type="connection_init", payload={"Authorization": viewer.http.headers["authorization"]})
+        given = {"Authorization": viewer.http.headers["authorization"], **(device or {})}
+        await opened.send(type="connection_init", payload=given)
         assert (await opened.receive())["type"] == "connection_ack"
         yield opened
 

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from typing import Any
 
+import pytest
 from graphql import is_object_type
 
+from callout.execution.prepare import Preparer
+from callout.live.feeds import feed_of
+from callout.live.screening import Screenings
+from db.enums import Role
+from db.postgres.pool import Database as Pool
+from db.viewer import Viewer
+from pubsub.feed import Feed
+from schema import graphql_schema, schema
 from tests.helpers.api import SCHEMA, Api
+from tests.helpers.attached_files import unsigned
+from tests.helpers.budgets import free_budget
+from tests.helpers.connecting import NO_PRESENCE
+from tests.helpers.database_checks import key
 from tests.helpers.graphql_ws_client import Socket, live
 
 DOCUMENT = """subscription($after: String) {{ {kind}Changed(after: $after) {{ __typename
@@ -164,3 +178,35 @@ async def test_an_erasure_reaches_all_copies(api: Api) -> None:
             assert (message["change"], message[f"{kind}Id"], message["changedFields"]) == ("ERASED", id, fields)
             assert "Quist" not in str(message[kind])
         assert (await reader.next())["change"] == "ERASED"
+
+
+async def test_a_change_costs_technicians_nothing_whom_it_does_not_concern(
+    api: Api, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One statement finds out for all of them, and only those whom it concerns have one of their own."""
+    technicians = [await api.new_technician() for _ in range(12)]
+    customer = await api.new_customer()
+    await api.new_ticket(customerId=customer, technicianId=technicians[3])
+    await api.done("customerUpdate", "__typename", customerId=customer, name="Ada")
+    pool, asked = await Pool.open(database_url), []
+    preparer, screenings = Preparer(graphql_schema(schema)), Screenings(pool)
+    entries = [str(row["id"]) for row in await pool.fetch("SELECT id FROM audit_entries ORDER BY at")]
+
+    def feed_for(technician: str) -> Feed:
+        viewer = Viewer(Role.TECHNICIAN, key(technician), "T")
+        bound = preparer.bind_stream(*preparer.operation(document("customer"), None), {}, viewer)
+        shared = (pool, preparer.marks.position, unsigned, screenings, NO_PRESENCE)
+        feed = feed_of(bound, viewer, free_budget(), *shared)
+        assert isinstance(feed, Feed)
+        return feed
+
+    async def fetch(statement: str, *arguments: Any) -> list[Any]:
+        asked.append(statement)
+        return await original(statement, *arguments)
+
+    original, feeds = pool.fetch, [feed_for(each) for each in technicians]
+    monkeypatch.setattr(pool, "fetch", fetch)
+    found = await asyncio.gather(*(feed.of_all(entries, [feed]) for feed in feeds))
+    await pool.close()
+    assert [len(messages) for messages in found] == [2 * (n == 3) for n in range(12)]
+    assert len(asked) == 2

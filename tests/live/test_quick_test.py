@@ -64,16 +64,8 @@ class World:
 
     def feed(self, document: str, viewer: Viewer, **variables: Any) -> Feed:
         bound = self.preparer.bind_stream(*self.preparer.operation(document, None), variables, viewer)
-        feed = feed_of(
-            bound,
-            viewer,
-            free_budget(),
-            self.pool,
-            self.preparer.marks.position,
-            unsigned,
-            Screenings(self.pool),
-            NO_PRESENCE,
-        )
+        shared = (self.pool, self.preparer.marks.position, unsigned, Screenings(self.pool), NO_PRESENCE)
+        feed = feed_of(bound, viewer, free_budget(), *shared)
         assert isinstance(feed, Feed)
         return feed
 
@@ -150,6 +142,7 @@ async def write_history(
             {"priority": pick.choice(list(TicketPriority))},
             {"category": pick.choice(list(TicketCategory)), "subject": pick.choice(SUBJECTS)},
             {"technician_id": pick.choice([None, *technicians])},
+            {"assignment_state": pick.choice(["ACCEPTED", "EN_ROUTE"]), "assignment_overdue": pick.random() < 0.5},
             {"customer_id": customer, "property_id": property_id},
         ]
         values = {name: value for change in pick.sample(changes, 2) for name, value in change.items()}
@@ -162,7 +155,7 @@ async def remove_columns(connection: Any) -> None:
     """Makes some events look as if they were older than some of the columns that streams are filtered by."""
     await connection.execute("ALTER TABLE ticket_events DISABLE TRIGGER ticket_events_final")
     await connection.execute(
-        "UPDATE ticket_events SET after = after - '{public_updated_at,source,category}'::text[]"
+        "UPDATE ticket_events SET after = after - '{public_updated_at,source,category,assignment_overdue}'::text[]"
         " WHERE id IN (SELECT id FROM ticket_events ORDER BY at DESC LIMIT 20)"
     )
     await connection.execute("ALTER TABLE ticket_events ENABLE TRIGGER ticket_events_final")
@@ -180,6 +173,10 @@ def random_value(world: World, pick: random.Random, name: str) -> Any:
             assignee = {"technicianId": f"tec_{pick.choice(world.technicians)}"}
             kind = pick.choice(["technicianId", "unassigned", "me", "inactive"])
             return assignee if kind == "technicianId" else {kind: pick.random() < 0.5}
+        case "assignmentState":
+            return pick.sample(["OFFERED", "ACCEPTED", "EN_ROUTE"], pick.randint(0, 2))
+        case "overdue":
+            return pick.random() < 0.5
         case "customerId":
             return f"cus_{pick.choice(world.customers)}"
         case "propertyId":

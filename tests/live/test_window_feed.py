@@ -91,8 +91,8 @@ def window(pool: Asked, preparer: Preparer, technician: str) -> Window:
         given = {"filter": mine(technician), "first": 2} | variables
         bound = preparer.bind_stream(*preparer.operation(LIVE, None), given, viewer)
         mark = preparer.marks.position
-        screenings = Screenings(pool)
-        feed = feed_of(bound, viewer, budget or free_budget(), pool, mark, unsigned, screenings, NO_PRESENCE)
+        shared = (pool, mark, unsigned, Screenings(pool), NO_PRESENCE)
+        feed = feed_of(bound, viewer, budget or free_budget(), *shared)
         assert isinstance(feed, TicketWindowFeed)
         return feed
 

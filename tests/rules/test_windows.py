@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import cast
 
 import pytest
@@ -121,7 +122,7 @@ class Scene:
 
     def change(self, *routes: str) -> None:
         """An entry of the audit trail arrives."""
-        self.windows.take(Batch(1, "5:5:/0", "5:5:/0", [], [Entry("1", frozenset(routes))]))
+        self.windows.take(Batch(1, "5:5:/0", "5:5:/0", [Entry("1", datetime.now(UTC), frozenset(routes))]))
 
     def happen(self, *kinds: str) -> None:
         self.number += 1
