@@ -73,6 +73,10 @@ class TicketWindowFeed(WindowFeed):
         self._read_at = 0.0
 
     @property
+    def tickets(self) -> Collection[str]:
+        return [row.id for row in self._rows or ()]
+
+    @property
     def pause(self) -> float:
         return 0.0 if self._is_shared else min(self._budget.overdrawn, PAUSE_SECONDS_MAX)
 

@@ -12,6 +12,7 @@ import pytest
 from db.events.event import Entry, Event, Image
 from db.events.stream_cursor import StreamCursors
 from pubsub import windows
+from pubsub.presence import Presences
 from pubsub.quota import Quota
 from pubsub.subscriber import Subscriber, SubscriptionHandle
 from pubsub.tail import Batch, Tail
@@ -43,6 +44,10 @@ class CountingFeed(WindowFeed):
         self.content = 0
         self.reads = 0
         self.failures: list[Exception] = []
+
+    @property
+    def tickets(self) -> list[str]:
+        return []
 
     @property
     def pause(self) -> float:
@@ -106,7 +111,7 @@ async def until(condition: Callable[[], bool]) -> None:
 class Scene:
     def __init__(self) -> None:
         self.tail = cast(Tail, StubTail())
-        self.windows = Windows(self.tail, StreamCursors("of this test"))
+        self.windows = Windows(self.tail, StreamCursors("of this test"), Presences(30))
         self.feed = CountingFeed()
         self.number = 0
 
