@@ -20,6 +20,7 @@ from callout.auth.authenticator import Authenticator
 from callout.auth.tokens import IdeToken
 from callout.background import (
     background,
+    keep_answered,
     keep_counted,
     keep_erasing,
     keep_forgetting,
@@ -67,8 +68,10 @@ from notifiers.vapid import VapidKey
 from pubsub.bell import Bell
 from pubsub.connections import Connections
 from pubsub.hub import Hub
+from pubsub.presence import Presences
 from resolvers.file_links import FileLinks
 from resolvers.files import Files
+from resolvers.staff_presence import StaffPresence
 from schema import graphql_schema, schema
 
 logger = logging.getLogger(__name__)
@@ -169,7 +172,9 @@ async def _wire(
     await stack.enter_async_context(background(lambda: keep_retained(database, settings.retained)))
     identity = await event_log.identity(database)
     cursors, tickets = StreamCursors(identity), StreamTickets(identity, database)
-    bell = await stack.enter_async_context(Bell.open(settings.bell_url, settings.direct_url))
+    presences = Presences(settings.presence_seconds)
+    bell = await stack.enter_async_context(Bell.open(settings.bell_url, settings.direct_url, presences))
+    await stack.enter_async_context(background(presences.run))
     channels = await stack.enter_async_context(notification_worker.opened(make_channels, settings))
     if settings.notify:
         worker = notification_worker.worker(settings, database, channels, bell)
@@ -178,25 +183,37 @@ async def _wire(
     preparer = Preparer(graphql_schema(schema), settings.introspecting, PersistedDocuments(settings.trusted))
     files = Files(settings.object_store, settings.file_limits)
     links = FileLinks(identity, settings.api_base, settings.file_limits.upload_time, authenticator.is_revoked)
+    await stack.enter_async_context(background(lambda: keep_answered(database, bell.ring)))
     await stack.enter_async_context(background(lambda: keep_swept(database, files, bell.ring)))
     replicas = None
     if settings.database_replica_urls:
         replicas = Replicas(settings.direct_url, settings.database_replica_urls, settings.pool_size)
         stack.push_async_callback(replicas.close)
         await stack.enter_async_context(background(replicas.watch))
+    presence = StaffPresence(presences, database, identity)
     push_key = settings.push_key
     engine = Engine(
-        *(schema, preparer, database, cursors, channels, settings.own_mail, files, links, bell.ring, replicas),
+        schema,
+        preparer,
+        database,
+        cursors,
+        channels,
+        settings.own_mail,
+        files,
+        links,
+        written=bell.ring,
+        replicas=replicas,
+        presence=presence,
         push_public_key=None if push_key is None else push_key.public,
     )
-    file_worker = FileWorker(database, files.store, settings.scanner, written=bell.ring)
-    await stack.enter_async_context(background(file_worker.run))
+    checking = FileWorker(database, files.store, settings.scanner, heard=bell.ear().wait, written=bell.ring)
+    await stack.enter_async_context(background(checking.run))
 
     def arrived() -> None:
-        file_worker.wake()
+        checking.wake()
         bell.ring()
 
-    hub = Hub(database, settings.direct_url, bell, cursors)
+    hub = Hub(database, settings.direct_url, bell, cursors, presences)
     await stack.enter_async_context(background(hub.follow))
 
     def forget() -> None:
@@ -204,7 +221,7 @@ async def _wire(
         authenticator.forget()
 
     await stack.enter_async_context(background(lambda: keep_erasing(database, bell.ring, forget)))
-    live = LiveApplication(preparer, engine, authenticator, database, settings.origins, budgets)
+    live = LiveApplication(preparer, engine, authenticator, database, settings.origins, budgets, presence)
     connections = Connections(live.gone, settings.times.watch)
     await stack.enter_async_context(background(connections.watch))
     limits = ConnectionLimits(
@@ -242,7 +259,7 @@ async def _wire(
         ),
         uploads=Uploads(database, files, links, budgets, arrived),
         downloads=Downloads(database, files, links, budgets),
-        sockets=Sockets(live, hub, connections, settings.times, access_log, receipts),
+        sockets=Sockets(live, hub, connections, settings.times, access_log, presences, receipts),
         event_streams=EventStreams(live, hub, connections, settings.times, tickets),
         stream_tickets=TicketOffice(authenticator, tickets),
     )

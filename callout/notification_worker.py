@@ -40,6 +40,7 @@ def worker(settings: Settings, database: Database, channels: Channels, bell: Bel
         channels,
         domain=settings.sender.domain,
         heard=bell.ear().wait,
+        recorded=bell.ring,
         pace=patience,
         limits=settings.mail_limits,
         store=settings.object_store,

@@ -161,6 +161,10 @@ class Settings(BaseSettings):
         description="Seconds between two checks of live connections for silence, expired tokens and viewers who have"
         " lost access.",
     )
+    presence_seconds: Annotated[int, Field(ge=2, le=300)] = Field(
+        30,
+        description="Seconds after which the presence of a member of the staff on a ticket ends, unless it is renewed.",
+    )
     budgets: bool = Field(
         True,
         description="Whether viewers are limited by the settings below and by the limits of subscriptions in"
@@ -231,8 +235,9 @@ class Settings(BaseSettings):
         description="How many days entries of the audit trail are kept. Forever if not set.",
     )
     idempotency_retention_days: Annotated[int, Field(ge=30, le=36_500)] = Field(
-        90,
-        description="How many days idempotency keys are kept. A request that is repeated later is carried out again.",
+        30,
+        description="How many days idempotency keys are kept, and devices that send no commands. A request that is"
+        " repeated later is carried out again.",
     )
     api_url: str | None = Field(
         None,
@@ -665,6 +670,7 @@ class Settings(BaseSettings):
             retention.RAW_MAIL: self.raw_mail_retention_days,
             retention.AUDIT_ENTRIES: self.audit_retention_days,
             retention.IDEMPOTENCY_KEYS: self.idempotency_retention_days,
+            retention.DEVICES: self.idempotency_retention_days,
             retention.REJECTED_ATTACHMENTS: self.rejected_file_retention_days,
         }
         kept = {each: timedelta(days=number) for each, number in days.items() if number is not None}

@@ -94,22 +94,22 @@ _NAMES: Final = (
 _STATEMENT: Final = Statement.of_text(_ENQUEUE, _NAMES, {})
 
 
-def deliveries(actor: Viewer, targets: Sequence[NotificationTarget], *, gathered: bool = False) -> Part | None:
+def deliveries(actor: Viewer | None, targets: Sequence[NotificationTarget], *, gathered: bool = False) -> Part | None:
     """The part of the statement that writes an event which queues its notifications, with the settings as they are
-    then; None if there are no targets. Neither an inactive technician nor the actor is notified. Notifications of a
-    file are `gathered`: one, after a while, is for all that follow."""
+    then; None if there are no targets. Neither an inactive technician nor the actor is notified; without an actor it is
+    Callout itself. Notifications of a file are `gathered`: one, after a while, is for all that follow."""
     if not targets:
         return None
-    is_row = actor.role in (Role.TECHNICIAN, Role.CUSTOMER) and is_uuid(actor.id)
+    is_row = actor is not None and actor.role in (Role.TECHNICIAN, Role.CUSTOMER) and is_uuid(actor.id)
     values = {
         "target_kinds": [each.kind for each in targets],
         "target_audiences": [each.audience for each in targets],
         "target_technicians": [each.technician_id for each in targets],
         "target_stand_ins": [each.stand_in for each in targets],
-        "own_address": actor.email or _mailed_from(actor),
-        "own_id": actor.id if is_row else None,
+        "own_address": None if actor is None else actor.email or _mailed_from(actor),
+        "own_id": actor.id if actor is not None and is_row else None,
         "gathered": gathered,
-        "own_devices": owner_of(actor),
+        "own_devices": None if actor is None else owner_of(actor),
     }
     return Part(_STATEMENT, values)
 

@@ -35,6 +35,8 @@ _HEADLINES = {
     NoticeKind.CREATED: "New ticket",
     NoticeKind.ASSIGNED: "Ticket assigned",
     NoticeKind.UNASSIGNED: "Ticket unassigned",
+    NoticeKind.DECLINED: "Ticket declined",
+    NoticeKind.OVERDUE: "Technician has not answered",
     NoticeKind.NOTE_ADDED: "New note",
     NoticeKind.CUSTOMER_ANSWERED: "Customer answered",
     NoticeKind.RESOLVED: "Ticket resolved",
@@ -207,6 +209,8 @@ def _excerpt(notification: Notification, ticket: TicketFacts) -> str:
     match notification.kind:
         case NoticeKind.CREATED:
             text = notification.note or ticket.description
+        case NoticeKind.DECLINED:
+            text = notification.note or ""
         case NoticeKind.NOTE_ADDED | NoticeKind.CUSTOMER_ANSWERED | NoticeKind.REOPENED:
             text = notification.note or "\n".join(one_line(file.name) for file in notification.files)
         case NoticeKind.RESOLVED:

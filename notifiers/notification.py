@@ -96,7 +96,8 @@ class PushTarget:
 class Notification:
     """`delivery_id` is the same on every attempt. `recipient` is an e-mail address; empty for Google Chat, which has
     one space; the key of its push subscription for a device, whose `device` is None if it has ended. `ticket` is None
-    only in a test (`NoticeKind.TEST`). `note` is the text of the note that was added, if the notification is about one.
+    only in a test (`NoticeKind.TEST`). `note` is the text of the note that was added, if the notification is about one;
+    or why the technician has declined the ticket.
     `thread` has the Message-IDs, oldest first, of the mails about this ticket that the recipient has received.
     `confirmation_token` is for the link of `NoticeKind.CONFIRM_ADDRESS`. `summary` has the new tickets, two or more,
     the most urgent first, if this is a summary of them instead of a notification of one. `files` are those that staff

@@ -65,7 +65,10 @@ WITH due AS MATERIALIZED (
 )
 SELECT claimed.id, claimed.channel, claimed.attempts, claimed.kind, claimed.audience, claimed.recipient,
     claimed.recipient_name, claimed.actor_name, claimed.created_at AS at, claimed.note_id,
-    (SELECT body FROM notes WHERE id = claimed.note_id) AS note,
+    CASE claimed.kind
+        WHEN 'DECLINED' THEN (SELECT reason FROM assignments WHERE id = ticket.assignment_id)
+        ELSE (SELECT body FROM notes WHERE id = claimed.note_id)
+    END AS note,
     (SELECT google_chat_webhook_url FROM support_settings
         WHERE claimed.channel = 'GOOGLE_CHAT' AND google_chat_enabled) AS webhook_url,
     CASE claimed.channel WHEN 'PUSH' THEN {DEVICE} END AS device,

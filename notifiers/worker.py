@@ -92,17 +92,20 @@ class Worker:
         *,
         domain: str,
         heard: Callable[[float], Awaitable[object]],
+        recorded: Callable[[], None],
         pace: Pace,
         limits: Limits,
         store: ObjectStore,
         carried_max: int,
     ) -> None:
-        """`domain` is the domain of our Message-IDs. `heard` waits for the bell, at most the given seconds. `limits`
-        are those on mail that outsiders cause. A mail carries files from the store, of `carried_max` bytes at most."""
+        """`domain` is the domain of our Message-IDs. `heard` waits for the bell, at most the given seconds, and
+        `recorded` rings it for those who follow deliveries. `limits` are those on mail that outsiders cause. A mail
+        carries files from the store, of `carried_max` bytes at most."""
         self._database = database
         self._channels = channels
         self._domain = domain
         self._heard = heard
+        self._recorded = recorded
         self._pace = pace
         self._limits = limits
         self._store = store
@@ -229,6 +232,7 @@ class Worker:
             await queue.end_subscriptions(self._database, outcomes)
             rows = await queue.record(self._database, outcomes, give_up=self._pace.give_up)
         del self._outcomes[: len(outcomes)]
+        self._recorded()
         for row in rows:
             if row["state"] == DeliveryState.DEAD:
                 fields = {"delivery": str(row["id"]), "channel": row["channel"], "kind": row["kind"]}

@@ -1,5 +1,5 @@
-"""Support settings: the admins' addresses, the Google Chat webhook, the kinds that each channel sends, and for how long
-an answer reopens a closed ticket."""
+"""Support settings: the admins' addresses, the Google Chat webhook, the kinds that each channel sends, for how long an
+answer reopens a closed ticket, and when an assignment is overdue."""
 
 from __future__ import annotations
 
@@ -65,6 +65,9 @@ async def update(call: Call, input: Input) -> Outcome:
         checks.object_to(UserErrorCode.REQUIRED, "Google chat enabled must be true or false.", "googleChatEnabled")
     if "reopenDays" in input:
         values["reopen_days"] = _days(input["reopenDays"], checks)
+    values |= _overdue_minutes(input.get("overdueMinutes") or {}, checks)
+    if "overdueMinutes" in input and input["overdueMinutes"] is None:
+        checks.object_to(UserErrorCode.REQUIRED, "Overdue minutes must be an object.", "overdueMinutes")
     if "notices" in input:
         _check_notices(input["notices"], checks)
     checks.finish()
@@ -93,6 +96,15 @@ def _days(given: int | None, checks: Checks) -> int:
         checks.object_to(UserErrorCode.INVALID, message, "reopenDays")
         return 0
     return given
+
+
+def _overdue_minutes(given: Input, checks: Checks) -> dict[str, int | None]:
+    """The columns of the priorities that are given."""
+    for name, minutes in given.items():
+        if minutes is not None and not 0 <= minutes <= limits.OVERDUE_MINUTES_MAX:
+            message = f"Overdue minutes must be from 0 to {limits.OVERDUE_MINUTES_MAX:,}, or null for never."
+            checks.object_to(UserErrorCode.INVALID, message, "overdueMinutes", name)
+    return {f"overdue_minutes_{name}": minutes for name, minutes in given.items()}
 
 
 def _check_notices(given: Sequence[Input] | None, checks: Checks) -> None:

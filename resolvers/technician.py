@@ -22,7 +22,7 @@ _MISSING = MutationError(UserErrorCode.NOT_FOUND, "There is no such technician."
 
 async def create(call: Call, input: Input) -> Outcome:
     checks = Checks()
-    return await crud.create(call, "technicianCreate", input, _TABLE, _values(input, checks), _UNIQUE, checks)
+    return await crud.create(call, _TABLE, _values(input, checks), _UNIQUE, checks)
 
 
 async def update(call: Call, input: Input) -> Outcome:

@@ -11,7 +11,7 @@ from db.entities import DELIVERIES, DELIVERY, TICKET
 from db.enums import ADMINS, Audience, DeliveryChannel, DeliveryState, NoticeKind
 from resolvers import delivery
 from schema.common import Connection, Edge, Node, Payload
-from schema.fields import argument, column, connection, given, global_id, mutation, one, optional, part
+from schema.fields import IDEMPOTENCY, argument, column, connection, given, global_id, mutation, one, optional, part
 from schema.ticket import DateTimeRange
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ class DeliveryQueries:
 @strawberry.input(description="The delivery to retry.")
 class DeliveryRetryInput:
     delivery_id: strawberry.ID = given("The delivery's id. The delivery must be DEAD, HELD or DROPPED.")
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.type(description="The result of retrying a delivery.")

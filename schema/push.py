@@ -9,7 +9,7 @@ from db.enums import PEOPLE
 from db.limits import DEVICE_ID_MAX, PUSH_DEVICES_MAX, URL_MAX
 from resolvers import push
 from schema.common import Payload
-from schema.fields import given, mapped, mutation, outcome_extra
+from schema.fields import IDEMPOTENCY, given, mapped, mutation, optional, outcome_extra
 
 DEVICE_ID = (
     f"What you call the device: one line, at most {DEVICE_ID_MAX} characters, which it keeps, such as a UUID. It is no "
@@ -32,11 +32,13 @@ class PushSubscriptionSetInput:
     endpoint: str = given(f"The https:// URL of the device at its push service, at most {URL_MAX:,} characters.")
     p256dh: str = given("The device's public key: 65 bytes in URL-safe base64.")
     auth: str = given("The device's authentication secret: 16 bytes in URL-safe base64.")
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.input(description="The device that is to be notified no more.")
 class PushSubscriptionRemoveInput:
     device_id: str = given("What you call the device.")
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.type(description="The result of subscribing a device.")

@@ -36,8 +36,10 @@ from db.metrics import Counter
 from db.timing import SPENT
 from notifiers.push_subscriptions import owner_of
 from pubsub.connections import Connections, LiveConnection, Session, Times
-from pubsub.hub import Hub, Subscriber, SubscriptionHandle
+from pubsub.hub import Hub
+from pubsub.presence import Presences
 from pubsub.send_queue import UNREAD, SendQueue
+from pubsub.subscriber import Subscriber, SubscriptionHandle
 
 logger = logging.getLogger(__name__)
 
@@ -76,9 +78,11 @@ class Sockets:
         connections: Connections,
         times: Times,
         access_log: AccessLog,
+        presences: Presences,
         receipts: StreamReceipts,
     ) -> None:
         self.live = live
+        self.presences = presences
         self.hub = hub
         self.connections = connections
         self.times = times
@@ -122,6 +126,10 @@ class _Operation(Subscriber):
 
     def deliver(self, payload: bytes) -> None:
         self._socket.put_payload(self._head, payload)
+
+    @property
+    def is_behind(self) -> bool:
+        return len(self._socket.queue) > 0
 
     async def drained(self) -> None:
         await self._socket.drained()
@@ -170,11 +178,12 @@ class _Socket(LiveConnection):
 
     # Called by operations, the hub and `Connections`
 
-    def put(self, message: bytes) -> None:
-        """Sends a message after those that wait. Never blocks; closes the socket if the queue is full."""
-        if self._closing is not None or (self.queue.resting and self._write_frame(_frame(message))):
+    def put(self, *messages: bytes) -> None:
+        """Sends messages after those that wait, with one call of the system if none do. Never blocks; closes the socket
+        if the queue is full."""
+        if self._closing is not None or (self.queue.resting and self._write_frame(b"".join(map(_frame, messages)))):
             return
-        if not self.queue.put(message):
+        if not all(map(self.queue.put, messages)):
             self.close(TRY_AGAIN, UNREAD)
 
     def put_payload(self, head: bytes, payload: bytes) -> None:
@@ -272,8 +281,11 @@ class _Socket(LiveConnection):
             task.cancel()
 
     def _end_operations(self) -> None:
+        """Ends the operations, and then what is bound to the socket: none of them can bind anything more."""
         for id in list(self._operations):
             self._end(id)
+        if self.session is not None:
+            self._sockets.presences.disconnected(self.session)
 
     async def _write(self) -> None:
         """Sends the messages that wait, as fast as the client reads, and the close frame."""
@@ -394,7 +406,7 @@ class _Socket(LiveConnection):
         try:
             with live.charge(session) as charge:
                 charge.spend(REQUEST)
-                reply = await live.reply(session, request, operation.info, charge)
+                reply = await live.reply(session, request, operation.info, charge, socket=session)
         except RateLimited as error:
             reply = live.refused(error, operation.info)
         except Exception:
@@ -411,8 +423,8 @@ class _Socket(LiveConnection):
             case Answered(payload):
                 self._over(operation)
                 name = orjson.dumps(operation.id)
-                self.put(b'{"id":%b,"type":"next","payload":%b}' % (name, payload))
-                self.put(b'{"id":%b,"type":"complete"}' % name)
+                result = b'{"id":%b,"type":"next","payload":%b}' % (name, payload)
+                self.put(result, b'{"id":%b,"type":"complete"}' % name)
             case Following(feed, after):
                 operation.subscription = self._sockets.hub.subscribe(feed, operation, after)
 

@@ -59,6 +59,7 @@ OTHERS = {
     *(f"erasures.{name}" for name in ("actor_id", "actor_name", "stage", "sought")),
     # Ids, digests and texts of our own.
     *("idempotency_keys.caller", "idempotency_keys.request_hash", "ticket_chats.creator_id"),
+    *("idempotency_keys.device", "devices.digest", "devices.caller"),
     "ticket_texts.part",
     *(f"attachments.{name}" for name in ("sha256", "uploaded_sha256", "thumbnail", "reason")),
     *("inbound_messages.key", "inbound_messages.content", "inbound_messages.reason"),
@@ -106,6 +107,12 @@ async def erased(api: Api, customer: str) -> Any:
                 assert payload["ticketsLeft"] == 0
                 return payload["customer"]
             await asyncio.sleep(0.05)
+
+
+async def decline(technician: Api, ticket: str, reason: str) -> None:
+    found = await technician("query($id: ID!) { ticket(by: {id: $id}) { assignment { id } } }", id=ticket)
+    given = {"assignmentId": found["ticket"]["assignment"]["id"], "reason": reason}
+    await technician.done("assignmentAdvance", "__typename", to="DECLINED", **given)
 
 
 class Everywhere:
@@ -197,8 +204,16 @@ class Everywhere:
             self.files["unfinished"], _ = await announce(tess, b"hall", ticketId=own, name=f"{ADDRESS}.jpg")
             self.files["inside"] = await attach(tess, b"inside", ticketId=own, name="hall.jpg")
             await tess.done("noteAdd", "__typename", ticketId=own, body=f"{OTHER_NAME} let me in at {ADDRESS}.")
+            await decline(tess, own, f"{OTHER_NAME} does not answer.")
         await api.done("ticketResolve", "__typename", ticketId=own, resolution=f"Reset the panel of {NAME}.")
         await api.done("ticketUpdate", "__typename", ticketId=own, contact={"name": NAME, "email": EMAIL})
+        next_door = await api.new_property(self.neighbour)
+        for place, said in ((self.property, f"Ask for {NAME}."), (next_door, f"{NAME} next door has the key.")):
+            await api.done("propertyAccessNoteAdd", "__typename", propertyId=place, body=said)
+        await api.done("supportSettingsUpdate", "__typename", adminRecipients=["ada@company.test"])
+        tried = {"channel": "EMAIL", "idempotencyKey": "tried"}  # the server's answer is kept with the key
+        await api.done("supportSettingsTest", "results { said }", **tried)
+        await api.done("supportSettingsUpdate", "__typename", adminRecipients=[])
         # One that goes to another customer, one that names them in passing, and one that is nobody's.
         given = await api.new_ticket(customerId=self.customer, subject=f"Of {NAME}")
         await api.done("ticketUpdate", "__typename", ticketId=given, customerId=self.neighbour)
@@ -206,6 +221,9 @@ class Everywhere:
         self.tickets["other"] = await api.new_ticket(
             customerId=self.neighbour, subject="Fence", description=f"{NAME} ({EMAIL}) next door complains."
         )
+        await api.done("ticketAssign", "__typename", ticketId=self.tickets["other"], technicianId=self.technician)
+        async with api.technician(self.technician) as tess:
+            await decline(tess, self.tickets["other"], f"{NAME} is a friend of mine.")
         self.files["other"] = await attach(
             api, b"fence", ticketId=self.tickets["other"], name="Mrs_Zebulon_Quackenbush.pdf"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import shlex
 import socket
@@ -230,6 +231,19 @@ def test_the_doctor_reports_what_is_wrong() -> None:
     assert re.search("✗ files +none can be attached: the folder /proc/callout cannot be used", done.stdout)
     assert "swordfish" not in done.stdout + done.stderr
     assert done.stdout.endswith(f"\n\n{done.stdout.count('✗') - 1} of these must be looked at: see the ✗.\n")
+
+
+def test_the_doctor_validates_trusted_documents(callout: Terminal, tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.json"
+    good = {"1": "{ __typename }", "2": "query A { me { name } } query B { __typename }"}
+    manifest.write_text(json.dumps(good))
+    own = {name.removeprefix("CALLOUT_").lower(): value for name, value in callout.settings.items()}
+    with_manifest = Terminal(**own, trusted_documents=str(manifest))
+    assert re.search(f"✓ documents +2 trusted documents in {manifest}, all valid", with_manifest("doctor").stdout)
+    manifest.write_text(json.dumps(good | {"3": "{ nothing }", "4": "{", "5": "{ me { name }" + " " * 9 + "#" * 9}))
+    sick = with_manifest("doctor")
+    assert sick.exit_code == 1
+    assert re.search(r"✗ documents +3 of 5 trusted documents .* are refused\n +3: Cannot query field", sick.stdout)
 
 
 async def test_the_doctor_reports_notifications_that_no_worker_sends(

@@ -35,8 +35,15 @@ subscription($filter: TicketFilter, $after: String) {
 }"""
 
 
-OF_STREAMS = {"Subscription", "TicketChange", "NoteAdded", "AuditEntryAdded", "StreamReady", "StreamReset"}
-"""The types that only subscriptions answer with."""
+OBJECT_CHANGES = {"CustomerChange", "PropertyChange", "TechnicianChange", "ArticleChange"}
+"""The types of messages of `customerChanged` and the like."""
+
+OF_STREAMS = {
+    *("Subscription", "TicketChange", "TicketPresence", "NoteAdded", "AuditEntryAdded", "StreamReady", "StreamReset"),
+    *("DeliveryChange", *OBJECT_CHANGES),
+}
+OF_WINDOWS = {"WindowSnapshot", "WindowPatch", "WindowInsert", "WindowMove", "WindowReplace", "WindowRemove"}
+"""The types that only subscriptions answer with: those of streams, and of live windows."""
 
 
 class Socket:

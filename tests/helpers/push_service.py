@@ -39,6 +39,17 @@ from tests.helpers.process import serving
 
 KEY = VapidKey.generate()
 CONTACT = "mailto:ops@company.test"
+SETTINGS = {"push_private_key": KEY.text, "push_contact": CONTACT}
+"""Those of a server that sends notices to devices."""
+
+SUBSCRIPTION = {
+    "deviceId": "phone",
+    "endpoint": "https://push.example.test/1",
+    "p256dh": KEY.public,  # any point of the curve
+    "auth": "A" * 22,
+}
+"""The input of `pushSubscriptionSet` for a device that nobody notifies."""
+
 SIZE_MAX = 4096  # bytes of a body, which each push service must take (RFC 8030, section 7.2)
 
 Answer: TypeAlias = tuple[int, dict[str, str]] | Literal["hangs", "babbles", "drops"]

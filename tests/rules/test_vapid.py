@@ -21,10 +21,14 @@ def test_a_key_is_read_as_it_is_written() -> None:
     assert (len(decoded(KEY.text)), len(decoded(KEY.public)), decoded(KEY.public)[0]) == (32, 65, 4)
 
 
-def test_anything_else_is_no_key() -> None:
-    for text in ("", "x", "A" * 43, KEY.text[:-3], f"{KEY.text}AAAA", KEY.public, f"{KEY.text[:-1]}!", "ä" * 43):
-        with pytest.raises(ValueError, match="callout push-keys"):
-            VapidKey.parse(text)
+@pytest.mark.parametrize(
+    "text",
+    ["", "x", "A" * 43, KEY.text[:-3], f"{KEY.text}AAAA", KEY.public, f"{KEY.text[:-1]}!", "ä" * 43],
+    ids=["empty", "short", "zero", "cut", "long", "public", "no base64", "no ASCII"],
+)
+def test_anything_else_is_no_key(text: str) -> None:
+    with pytest.raises(ValueError, match="callout push-keys"):
+        VapidKey.parse(text)
 
 
 def test_a_signature_is_for_the_origin_of_the_push_service() -> None:

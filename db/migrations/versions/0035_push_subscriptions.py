@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql
 from db.postgres.indexes import drop_index, make_index
 
 revision = "0035"
-down_revision = "0037"
+down_revision = "0034"
 branch_labels = None
 depends_on = None
 
