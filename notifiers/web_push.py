@@ -174,5 +174,5 @@ def _notice(notification: Notification, link: str | None, key: VapidKey) -> dict
         "reference": ticket.reference,
         "ticketId": f"tkt_{ticket.id}",
         "url": link,
-        "token": key.receipt(notification.delivery_id),
+        "token": key.token(notification.delivery_id),
     }
