@@ -71,6 +71,7 @@ from pubsub.hub import Hub
 from pubsub.presence import Presences
 from resolvers.file_links import FileLinks
 from resolvers.files import Files
+from resolvers.receipts import Receipts
 from resolvers.staff_presence import StaffPresence
 from schema import graphql_schema, schema
 
@@ -192,6 +193,8 @@ async def _wire(
         await stack.enter_async_context(background(replicas.watch))
     presence = StaffPresence(presences, database, identity)
     push_key = settings.push_key
+    offered = Receipts(database)
+    await stack.enter_async_context(background(offered.run))
     engine = Engine(
         schema,
         preparer,
@@ -205,6 +208,7 @@ async def _wire(
         replicas=replicas,
         presence=presence,
         push_public_key=None if push_key is None else push_key.public,
+        receipts=offered,
     )
     checking = FileWorker(database, files.store, settings.scanner, heard=bell.ear().wait, written=bell.ring)
     await stack.enter_async_context(background(checking.run))
