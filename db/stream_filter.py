@@ -68,6 +68,12 @@ class StreamFilter:
 
         return test
 
+    def certain(self, viewer: Viewer) -> Callable[[Image], bool]:
+        """Whether a ticket with this image is in the viewer's list with the filter for certain, without the
+        database."""
+        test = self.test(viewer)
+        return lambda image: test(image) is True
+
     def depends_on(self, viewer: Viewer) -> frozenset[AuditObjectKind]:
         """The kinds of other objects whose changes can change the list, though no ticket changes."""
         return _CRITERIA.depends_on(self.shape, viewer.role)

@@ -48,7 +48,7 @@ from db.compiler.selection import Arguments, Bound, FieldMapping, Marks, Render,
 from db.compiler.snippets import NO_ROW, OWN, Draft, NamedRow, Snippets
 from db.entities import DELIVERY, EVENT, NOTE, TICKET, TICKETS
 from db.enums import STAFF, ActorKind, Role, TicketEventKind
-from db.events.event import deliveries_route
+from db.events.event import Image, deliveries_route
 from db.ids import key_of
 from db.lists.criteria import Slots
 from db.lists.page import page_size
@@ -148,6 +148,10 @@ class Stream(FieldMapping):
     def quick_test(self, bound: Bound, viewer: Viewer) -> QuickTest:
         """The stream's test of events in memory. The statement decides about those that it lets through."""
 
+    def certain(self, bound: Bound, viewer: Viewer) -> Callable[[Image], bool]:
+        """Which tickets are among the stream's, by their images: true only for such tickets. By default none."""
+        return lambda image: False
+
     def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
         raise NotImplementedError("a subscription is compiled by `compile_stream`")
 
@@ -223,6 +227,9 @@ class TicketChanges(Stream):
 
     def quick_test(self, bound: Bound, viewer: Viewer) -> QuickTest:
         return self._filter(bound).quick_test(viewer)
+
+    def certain(self, bound: Bound, viewer: Viewer) -> Callable[[Image], bool]:
+        return self._filter(bound).certain(viewer)
 
     def _filter(self, bound: Bound) -> StreamFilter:
         (filter,) = bound.values

@@ -106,12 +106,18 @@ def deliveries(actor: Viewer | None, targets: Sequence[NotificationTarget], *, g
         "target_audiences": [each.audience for each in targets],
         "target_technicians": [each.technician_id for each in targets],
         "target_stand_ins": [each.stand_in for each in targets],
-        "own_address": None if actor is None else actor.email or _mailed_from(actor),
+        "own_address": _own_address(actor),
         "own_id": actor.id if actor is not None and is_row else None,
         "gathered": gathered,
         "own_devices": None if actor is None else owner_of(actor),
     }
     return Part(_STATEMENT, values)
+
+
+def _own_address(actor: Viewer | None) -> str | None:
+    if actor is None:
+        return None
+    return actor.email or _mailed_from(actor)
 
 
 def _mailed_from(actor: Viewer) -> str | None:

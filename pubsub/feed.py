@@ -13,6 +13,7 @@ from typing import Self
 
 from db.enums import StreamResetReason
 from db.events.position import LOGS
+from db.events.stream_cursor import StreamPosition
 from db.stream_filter import QuickTest
 from pubsub.presence_watch import PresencePayloads
 from pubsub.quota import Quota
@@ -61,6 +62,9 @@ class Feed(ABC):
         only one feed. Raises the database's errors."""
         assert list(feeds) == [self]
         return await self.of(events)
+
+    def returned(self, position: StreamPosition) -> None:  # noqa: B027 (most feeds do not care)
+        """Notes that the client has come back with a cursor at this position, from which its stream has continued."""
 
     @abstractmethod
     def with_cursor(self, payload: bytes, cursor: str) -> bytes:

@@ -226,7 +226,7 @@ class Hub:
         self.presences = presences
         self._database = database
         self._tail = Tail(database_url, bell, self._on_batch, self._on_changed_history)
-        self._windows = Windows(self._tail, cursors)
+        self._windows = Windows(self._tail, cursors, presences)
         self._families: dict[Hashable, _Family] = {}
         self._groups: dict[Hashable, _Group] = {}
         self._by_route: defaultdict[str, set[_Group]] = defaultdict(set)
@@ -310,6 +310,8 @@ class Hub:
                 await self._tail.reach(position.end)  # a cursor from a list or another process may be ahead of this one
             entry = _GroupSubscriber(subscriber, self._tail.number, position, resumes=after is not None)
             await self._start(feed, entry, self._enter(feed, entry, subscription))
+            if position is not None and entry.resumed:
+                feed.returned(position)
 
     def _enter(self, feed: Feed, entry: _GroupSubscriber, subscription: SubscriptionHandle) -> str:
         """Adds a new entry to the feed's group. Returns the position from which on it gets batches; no batch may fall

@@ -7,7 +7,7 @@ event, under the ticket's row lock.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -21,7 +21,7 @@ from db.entities import ASSIGNMENT
 from db.enums import AssignmentState, AssignmentStep, Role, TicketEventKind, TicketStatus
 from db.events import log as event_log
 from db.events.log import Part
-from db.postgres.statement import Statement
+from db.postgres.statement import Queryable, Statement
 from db.sql import table
 from notifiers import rules
 from notifiers.enqueue import deliveries
@@ -69,7 +69,7 @@ def _eta(step: AssignmentStep, input: Input, said_at: datetime, checks: Checks) 
     if step not in WITH_ETA:
         checks.object_to(UserErrorCode.INVALID, f"{step} has no ETA.", "eta")
     elif not timedelta() < eta - said_at <= timedelta(days=limits.ETA_DAYS_MAX):
-        message = f"The ETA must be in the future, and at most {limits.ETA_DAYS_MAX} days ahead."
+        message = f"The ETA must be after the step, by at most {limits.ETA_DAYS_MAX} days."
         checks.object_to(UserErrorCode.INVALID, message, "eta")
     return eta
 
@@ -145,14 +145,35 @@ async def _write(transaction: Transaction, call: Call, assignment: Mapping[str, 
 
 @cache
 def _step(step: AssignmentStep, by_technician: bool) -> Statement:
-    """The part that writes a step. What the technician does by themselves, they have also received and seen."""
+    """The part that writes a step, with the time when it occurred. What technicians do by themselves, they have also
+    received and seen."""
     times = [TIME_OF[step]] if step in TIME_OF else []
     times += [name for name in ("seen_at", "delivered_at") if by_technician and name not in times]
     columns = [
         "state = $2::assignment_state",
         "eta = $3::timestamptz",
         "reason = $4::text",
-        *(f"{name} = coalesce(assignments.{name}, tickets.updated_at)" for name in times),
+        *(f"{name} = coalesce(assignments.{name}, $5::timestamptz, tickets.updated_at)" for name in times),
     ]
     text = f"UPDATE assignments SET {', '.join(columns)} FROM tickets WHERE assignments.id = $1::uuid"
-    return Statement.of_text(text, ("assignment_id", "state", "eta", "reason"), {})
+    return Statement.of_text(text, ("assignment_id", "state", "eta", "reason", "occurred_at"), {})
+
+
+# Not with the tickets' locks: whoever changes the assignment at the same time is skipped, and has other news of it.
+_DELIVERED = """
+WITH offered AS (
+    SELECT assignments.id FROM unnest($1::uuid[], $2::uuid[]) AS received (technician_id, event_id)
+    JOIN ticket_events AS event ON event.id = received.event_id
+    JOIN assignments ON assignments.ticket_id = event.ticket_id AND assignments.offered_at = event.at
+        AND assignments.technician_id = received.technician_id
+    WHERE delivered_at IS NULL AND state <> 'SUPERSEDED'
+    ORDER BY assignments.id FOR NO KEY UPDATE OF assignments SKIP LOCKED
+)
+UPDATE assignments SET delivered_at = now() FROM offered WHERE assignments.id = offered.id"""
+
+
+async def delivered(database: Queryable, received: Collection[tuple[str, str]]) -> None:
+    """Note that devices have received the assignments that events have offered: pairs of the keys of a technician and
+    of an event. Later notes of the same change nothing, and neither do events that have offered the technician
+    nothing."""
+    await database.execute(_DELIVERED, *(list(keys) for keys in zip(*received, strict=True)))

@@ -3,7 +3,7 @@ as the stream."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import orjson
 
@@ -26,11 +26,19 @@ class Pages:
         self._mark = mark.encode()
 
     async def page(
-        self, root: Selection, reader: Reader, after: str | None, size: int, at_once: int, charge: Charge
+        self,
+        root: Selection,
+        reader: Reader,
+        after: str | None,
+        size: int,
+        at_once: int,
+        charge: Charge,
+        returned: Callable[[StreamPosition], None],
     ) -> bytes:
         """Returns the JSON of a `TicketChangePage`: the first `size` events after the cursor, or none if `after` is
-        None. Events are looked up `at_once` at a time, and paid afterwards, because their number is not known before.
-        Raises the database's errors."""
+        None. `returned` is called with the position of a cursor from which the page can start. Events are looked up
+        `at_once` at a time, and paid afterwards, because their number is not known before. Raises the database's
+        errors."""
 
         async def of(events: Sequence[str]) -> list[StreamedEvent]:
             charge.owe(STATEMENT + len(events) * EVENT)
@@ -47,6 +55,7 @@ class Pages:
             if isinstance(checked, Reset):
                 reset = checked.reason
             else:
+                returned(checked.position)
                 async for portion in checked.portions(of, at_once):
                     found += portion
                     if len(found) > size:

@@ -57,9 +57,10 @@ from db.compiler.fields import (
 from db.compiler.render import Compiled
 from db.enums import DeliveryChannel, Role
 from db.errors import BadInput, ClientError, NoSuchObject, RateLimited
+from db.events.event import Image
 from db.events.log import Part
 from db.events.replicas import Replicas
-from db.events.stream_cursor import StreamCursors
+from db.events.stream_cursor import StreamCursors, StreamPosition
 from db.postgres.pool import WITHOUT_EFFECT, Database
 from db.ticket_stream import Reader, TicketChangesPage
 from db.viewer import Viewer
@@ -70,6 +71,7 @@ from resolvers.files import Files
 from resolvers.guesses import Guesses
 from resolvers.idempotency import carry_out
 from resolvers.mutation import Call, Outcome, Peer, Refused
+from resolvers.receipts import Receipts
 from resolvers.staff_presence import StaffPresence
 
 logger = logging.getLogger(__name__)
@@ -100,12 +102,13 @@ class Engine:
         replicas: Replicas | None = None,
         presence: StaffPresence | None = None,
         push_public_key: str | None = None,
+        receipts: Receipts | None = None,
     ) -> None:
         """`channels` are for mutations that send notifications at once, `own_mail` for those that receive mail,
         `files` for those that attach files, whose URLs are made by `links`.
         `written` is called after each mutation that returns, with or without user errors. Queries are read from
         `replicas`, if there are any. `presence` is for the mutation that sets it. Devices subscribe for
-        `push_public_key`, if they can."""
+        `push_public_key`, if they can. `receipts` are noted of technicians who come back for changes."""
         self._strawberry = schema
         self._preparer = preparer
         self._database = database
@@ -115,6 +118,7 @@ class Engine:
         self._replicas = replicas
         self._presence = presence
         self._push_public_key = push_public_key
+        self.receipts = receipts
         self._own_mail = own_mail
         self._files = files
         self._links = links
@@ -183,6 +187,10 @@ class Engine:
         document = self._absent_mark.sub(found, document)
         return document, [_absent(bound, given[place], [key, place]) for place in sorted(absent)]
 
+    def _returned(self, viewer: Viewer, position: StreamPosition, covers: Callable[[Image], bool]) -> None:
+        if self.receipts is not None:
+            self.receipts.add(viewer, position, covers)
+
     async def _run(self, bound: BoundRoot, viewer: Viewer, peer: Peer, charge: Charge) -> bytes | None:
         read, arguments = bound.read, bound.arguments
         compiled, mapping = read.compiled, read.field.selection.mapping
@@ -196,7 +204,11 @@ class Engine:
             reader = Reader(read.field.selection, compiled, read.bounds, viewer, self._database)
             after, size = read.given.get("after"), read.bounds[0].size
             at_once = min(EVENTS_MAX, size * Cost().add(read.field.weight, read.field.sites, read.bounds).fits())
-            return await self._pages.page(read.field.selection, reader, after, size, at_once, charge)
+            covers = mapping.certain(read.bounds[0], viewer)
+            return await self._pages.page(
+                *(read.field.selection, reader, after, size, at_once, charge),
+                lambda position: self._returned(viewer, position, covers),
+            )
         if isinstance(mapping, MutationField):
             answer = partial(compiled.within_write_of, arguments)
             call = self._call(viewer, peer, answer)

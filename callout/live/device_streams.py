@@ -16,9 +16,12 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from db.enums import Role
+from db.ids import is_uuid
 from db.postgres.outage import is_logged
 from db.postgres.pool import OUTAGE, Database
 from notifiers import push_subscriptions
+from resolvers.assignment import delivered
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +70,7 @@ class DeviceStream:
         self._next += 1
 
 
-class StreamReceipts:
+class ReceivedEvents:
     """Writes down what devices have confirmed; one for each process. Run `write()` for as long as it serves."""
 
     def __init__(self, database: Database) -> None:
@@ -88,7 +91,15 @@ class StreamReceipts:
             confirmed, self._confirmed = self._confirmed, []
             try:
                 await push_subscriptions.drop_received(self._database, confirmed)
+                if received := set(filter(None, map(_by_technician, confirmed))):
+                    await delivered(self._database, received)
             except OUTAGE as error:
                 if not is_logged(error):
                     logger.warning("cannot note what devices have received: %s", error or type(error).__name__)
             await asyncio.sleep(WRITING_SECONDS)
+
+
+def _by_technician(confirmed: push_subscriptions.ReceivedEvent) -> tuple[str, str] | None:
+    """The keys of the technician who has received an event, and of the event; None if it is somebody else."""
+    role, _, key = confirmed.owner.partition(":")
+    return (key, confirmed.event_id) if role == Role.TECHNICIAN and is_uuid(key) else None

@@ -22,6 +22,7 @@ from db.compiler.fields import Constant
 from db.compiler.selection import Selection
 from db.enums import Role, StreamResetReason
 from db.events.position import TICKETS
+from db.events.stream_cursor import StreamPosition
 from db.object_changes import ObjectChanges
 from db.postgres.pool import Database
 from db.ticket_stream import LiveValue, Reader, Stream, TicketFollowing
@@ -29,6 +30,7 @@ from db.ticket_window import Window
 from db.viewer import Viewer
 from pubsub.feed import Feed, Message
 from pubsub.windows import WindowFeed
+from resolvers.receipts import Receipts
 from resolvers.staff_presence import StaffPresence
 
 MERGING_SECONDS: Final = 0.25
@@ -43,20 +45,24 @@ def feed_of(
     sign: Sign,
     screenings: Screenings,
     presence: StaffPresence,
+    receipts: Receipts | None = None,
 ) -> Feed | WindowFeed:
     """Returns the feed of a subscription. `mark` is the placeholder for the cursor in the JSON that statements return,
-    and `sign` puts the URLs of files into it."""
+    and `sign` puts the URLs of files into it. `receipts` are noted of technicians who come back."""
     mapping = bound.selection.mapping
     if isinstance(mapping, ObjectChanges) and mapping.depends_on_tickets and viewer.role is Role.TECHNICIAN:
         return ScreenedFeed(bound, viewer, budget, database, mark, sign, screenings)
     if isinstance(mapping, Stream):
         feed = EventFeed(bound, viewer, budget, database, mark, sign)
+        feed.receipts = receipts
         if isinstance(mapping, TicketFollowing):
             feed.presence = presence_payloads(bound.selection, viewer, budget, presence)
             feed.present_on = frozenset({mapping.ticket(bound.bounds[0])})
         return feed
     if isinstance(mapping, Window):
-        return TicketWindowFeed(bound, viewer, budget, database, mark, sign)
+        window = TicketWindowFeed(bound, viewer, budget, database, mark, sign)
+        window.presence = presence_payloads(bound.selection, viewer, budget, presence)
+        return window
     return LiveValueFeed(bound, viewer, budget, database)
 
 
@@ -83,6 +89,12 @@ class EventFeed(Feed):
         self._reader = Reader(bound.selection, bound.compiled, bound.bounds, viewer, database)
         self._mark = mark.encode()
         self._before = before(bound.selection)
+        self.receipts: Receipts | None = None
+        self._certain = mapping.certain(bound.bounds[0], viewer)
+
+    def returned(self, position: StreamPosition) -> None:
+        if self.receipts is not None:
+            self.receipts.add(self._viewer, position, self._certain)
 
     async def of(self, events: Sequence[str]) -> list[Message]:
         self._budget.owe(STATEMENT + len(events) * EVENT)

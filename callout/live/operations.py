@@ -147,7 +147,7 @@ class LiveApplication:
             bound = await self._preparer.bind_stream_in_steps(document, node, request.variables, viewer, charge)
             mark, sign = self._preparer.marks.position, self._engine.sign
             shared = (self._database, mark, sign, self._screenings, self._presence)
-            feed = feed_of(bound, viewer, charge.budget, *shared)
+            feed = feed_of(bound, viewer, charge.budget, *shared, self._engine.receipts)
             feed.quota.check(feed.key)
         except InvalidDocument as error:
             return _answered(refusal(error.errors, info.id, error.extension_code), info)

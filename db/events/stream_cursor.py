@@ -136,10 +136,10 @@ T = TypeVar("T", bound=Replayable)
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """The stream can continue: the ids of the events after its cursor, up to the position `now`."""
+    """The stream can continue from the `position` of its cursor: the ids of the events after it, up to `now`."""
 
     now: str
-    _position: StreamPosition
+    position: StreamPosition
     _rest: Sequence[str]
     _later: Sequence[str]
 
@@ -153,8 +153,8 @@ class Replay:
     ) -> AsyncIterator[list[tuple[StreamPosition, T]]]:
         """Yields what `of` makes of the events, each with its position, in order, `at_once` events at a time. Raises
         the errors of `of`."""
-        batch_end = self._position.end
-        for origin, until, ids in ((self._position.origin, batch_end, self._rest), (batch_end, self.now, self._later)):
+        batch_end = self.position.end
+        for origin, until, ids in ((self.position.origin, batch_end, self._rest), (batch_end, self.now, self._later)):
             for start in range(0, len(ids), at_once):
                 found = await of(ids[start : start + at_once])
                 yield [(StreamPosition(origin, until, event.at, event.event), event) for event in found]

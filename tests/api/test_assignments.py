@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from db.enums import DeliveryChannel
 from db.postgres.pool import Database as Pool
+from notifiers import queue
 from resolvers.overdue import AT_ONCE, mark_overdue
 from tests.helpers.api import Api
 from tests.helpers.database_checks import Database, events, key, ticket_row
@@ -173,6 +175,22 @@ async def test_a_declined_ticket_is_unassigned_and_can_be_given_to_another(api: 
     assert (offered["state"], offered["technician"]["id"]) == ("OFFERED", tom)
     before = await api(STATE, id=assignment)
     assert before["node"]["state"] == "DECLINED"
+
+
+async def test_a_refusal_notifies_the_admins_with_the_reason(api: Api, database: Database) -> None:
+    """Not the technician, who has done it themselves."""
+    await api.done("supportSettingsUpdate", "__typename", adminRecipients=["ada@company.test"])
+    tess = await api.new_technician()
+    ticket, assignment = await assigned(api, tess)
+    await database.execute("UPDATE deliveries SET state = 'SENT', finished_at = now(), screened_at = now()")
+    async with api.technician(tess) as technician:
+        await advance(technician, assignment, "DECLINED", reason="Too far away.")
+    await database.execute("UPDATE deliveries SET screened_at = now() WHERE ticket_id = $1", key(ticket))
+    claimed = await queue.claim(database, {DeliveryChannel.EMAIL: 10}, lease=0, give_up=3600)
+    sent = [claim.notification("callout.test") for claim in claimed]
+    assert [(each.kind, each.recipient, each.note) for each in sent] == [
+        ("DECLINED", "ada@company.test", "Too far away.")
+    ]
 
 
 async def test_a_resolved_ticket_is_not_declined(api: Api) -> None:

@@ -98,3 +98,15 @@ def test_reopening_notifies_the_technician_or_else_the_admins() -> None:
         *(ASSIGNED_TOM, *responsible(NoticeKind.REOPENED), UNASSIGNED_TESS),
         *in_space(NoticeKind.REOPENED, NoticeKind.ASSIGNED, NoticeKind.UNASSIGNED),
     ]
+
+
+def test_a_refusal_notifies_the_admins_and_whoever_had_the_ticket() -> None:
+    assert rules.of_refusal(TESS) == [
+        NotificationTarget(NoticeKind.DECLINED, Audience.ADMIN),
+        UNASSIGNED_TESS,
+        *in_space(NoticeKind.DECLINED, NoticeKind.UNASSIGNED),
+    ]
+
+
+def test_silence_notifies_the_admins() -> None:
+    assert rules.of_silence() == [NotificationTarget(NoticeKind.OVERDUE, Audience.ADMIN), *in_space(NoticeKind.OVERDUE)]

@@ -52,7 +52,7 @@ _INDEXES = {
 _FILL = f"""
 WITH batch AS (
     SELECT id FROM tickets
-    WHERE id > :after AND technician_id IS NOT NULL AND status IN ('OPEN', 'IN_PROGRESS') AND assignment_id IS NULL
+    WHERE id > :after AND technician_id IS NOT NULL AND status < 'RESOLVED' AND assignment_id IS NULL
     ORDER BY id LIMIT {BATCH} FOR NO KEY UPDATE
 ), written AS (
     UPDATE tickets SET assignment_id = gen_random_uuid(), assignment_state = 'ACCEPTED'
@@ -104,22 +104,24 @@ def upgrade() -> None:
             op.execute(f"ALTER TYPE ticket_event_kind ADD VALUE IF NOT EXISTS '{kind}'")
     _STATE.create(op.get_bind(), checkfirst=True)
     _create_table()
+    for statement in ddl_assignments.FUNCTIONS:
+        op.execute(statement)
     columns = (f"ADD COLUMN IF NOT EXISTS {name} {definition}" for name, definition in _TICKET_COLUMNS.items())
     op.execute(f"ALTER TABLE tickets {', '.join(columns)}")
-    for statement in (*ddl_assignments.FUNCTIONS, *ddl_assignments.TRIGGERS):
+    for statement in ddl_assignments.TRIGGERS:
         op.execute(statement)
     in_batches(_FILL)
     for name, on in _INDEXES.items():
         make_index(name, f"tickets USING btree {on}")
+    changes = [f"ALTER {column} SET DEFAULT {kinds}" for column, kinds in _DEFAULTS.items()]
     for name, minutes in _MINUTES.items():
         default = "" if minutes is None else f" DEFAULT {minutes}"
-        op.execute(f"ALTER TABLE support_settings ADD COLUMN {name} integer{default}")
-        op.execute(f"""
-            ALTER TABLE support_settings ADD CONSTRAINT ck_support_settings_{name}_bounded
-                CHECK ({name} BETWEEN 0 AND 525600)""")
-    for column, kinds in _DEFAULTS.items():
-        op.execute(f"ALTER TABLE support_settings ALTER {column} SET DEFAULT {kinds}")
-        op.execute(f"UPDATE support_settings SET {column} = {column} || ARRAY[{_NEW_KINDS}]::notice_kind[]")
+        changes.append(f"ADD COLUMN {name} integer{default}")
+        check = f"CHECK ({name} BETWEEN 0 AND 525600)"
+        changes.append(f"ADD CONSTRAINT ck_support_settings_{name}_bounded {check}")
+    op.execute(f"ALTER TABLE support_settings {', '.join(changes)}")
+    switched_on = (f"{column} = {column} || ARRAY[{_NEW_KINDS}]::notice_kind[]" for column in _DEFAULTS)
+    op.execute(f"UPDATE support_settings SET {', '.join(switched_on)}")
 
 
 def _create_table() -> None:
