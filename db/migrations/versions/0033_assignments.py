@@ -71,7 +71,7 @@ _EVENT_KINDS_BEFORE = (
 _FINAL = """
 CREATE OR REPLACE TRIGGER ticket_events_final
 BEFORE UPDATE OF id, ticket_id, kind, actor_kind, actor_id, actor_name, at, before, after, note_id, public,
-    attachment_id
+    attachment_id, occurred_at, idempotency_key
 OR TRUNCATE ON ticket_events
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('what an event says is never changed')"""
 
