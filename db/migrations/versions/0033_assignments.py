@@ -52,8 +52,8 @@ _INDEXES = {
 }
 _FILL = f"""
 WITH batch AS (
-    SELECT id FROM tickets
-    WHERE id > :after AND technician_id IS NOT NULL AND status < 'RESOLVED' AND assignment_id IS NULL
+    SELECT id FROM tickets WHERE id > :after
+    AND technician_id IS NOT NULL AND status < 'RESOLVED' AND assignment_id IS NULL
     ORDER BY id LIMIT {BATCH} FOR NO KEY UPDATE
 ), written AS (
     UPDATE tickets SET assignment_id = gen_random_uuid(), assignment_state = 'ACCEPTED'
