@@ -53,7 +53,7 @@ from callout.mail_in import call_of
 from callout.mail_socket import mail_received
 from callout.monitoring import faults, tracing
 from callout.monitoring.database import DatabaseState
-from callout.monitoring.exposition import Exposition, Observed
+from callout.monitoring.exposition import Exposition, LiveLayer, Observed
 from callout.monitoring.operations import OPERATIONS
 from callout.monitoring.port import metrics_served
 from callout.notification_channels import channels_of
@@ -241,8 +241,8 @@ async def _wire(
     await stack.enter_async_context(background(received_events.write))
     state = DatabaseState(database)
     stack.push_async_callback(state.close)
-    exposition = Exposition(Observed(database, hub, connections, bell, code, replicas), state)
-    await stack.enter_async_context(metrics_served(settings, exposition))
+    exposition = Exposition(Observed(database, bell, code, LiveLayer(hub, connections), replicas), state)
+    await stack.enter_async_context(metrics_served(settings, exposition, settings.workers))
     await stack.enter_async_context(mail_received(settings.mail_socket, call_of(settings, database), bell.ring))
     return State(
         connection_limits=limits,
