@@ -8,7 +8,6 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from db.enums import Role
 from db.postgres.statement import Queryable
 from db.viewer import Viewer
 from notifiers.notification import PushTarget
@@ -65,11 +64,6 @@ class ReceivedEvent(NamedTuple):
     owner: str
     device_id: str
     event_id: str
-
-    @property
-    def technician_id(self) -> str | None:
-        role, _, key = self.owner.partition(":")
-        return key if role == Role.TECHNICIAN else None
 
 
 def owner_of(viewer: Viewer) -> str:

@@ -21,7 +21,6 @@ from db.ids import is_uuid
 from db.postgres.outage import is_logged
 from db.postgres.pool import OUTAGE, Database
 from notifiers import push_subscriptions
-from resolvers import assignment
 from resolvers.assignment import delivered
 
 logger = logging.getLogger(__name__)
@@ -72,8 +71,7 @@ class DeviceStream:
 
 
 class ReceivedEvents:
-    """Writes down what devices have confirmed, which may be an assignment; one for each process. Run `write()` for as
-    long as it serves."""
+    """Writes down what devices have confirmed; one for each process. Run `write()` for as long as it serves."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -93,9 +91,6 @@ class ReceivedEvents:
             confirmed, self._confirmed = self._confirmed, []
             try:
                 await push_subscriptions.drop_received(self._database, confirmed)
-                technicians = [(key, each.event_id) for each in confirmed if (key := each.technician_id) is not None]
-                if technicians:
-                    await assignment.delivered(self._database, technicians)
                 if received := set(filter(None, map(_by_technician, confirmed))):
                     await delivered(self._database, received)
             except OUTAGE as error:
