@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -206,6 +207,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
                 yield asyncio.run(_deliveries(url))
                 yield asyncio.run(_unchecked(url))
                 yield asyncio.run(_keys(url))
+                yield asyncio.run(_devices(url, settings))
                 yield from asyncio.run(_replicas(url, settings.database_replica_urls))
     except (DatabaseUnusable, EmbeddedServerError) as error:
         yield Finding(False, "database", str(error))
@@ -270,6 +272,24 @@ async def _keys(url: str) -> Finding:
         lines.append(f"{unscoped:,} without a scope, from before keys had one: give each its scope with apiKeyUpdate")
     lines += [f"{row['name']} ({row['prefix']}…) expires on {row['expires_at']:%Y-%m-%d}" for row in expiring]
     return Finding(True, "keys", "\n".join(lines))
+
+
+async def _devices(url: str, settings: Settings) -> Finding:
+    """Counts the devices that are subscribed to notices, and checks whether this installation can send any."""
+    connection = await asyncpg.connect(url)
+    try:
+        number = await connection.fetchval("SELECT count(*) FROM push_subscriptions")
+    finally:
+        await connection.close()
+    missing = f"{configuration.variable('push_private_key')} is not set"
+    if settings.push_key is None:
+        return Finding(
+            number == 0, "devices", f"{number:,} wait for notices: {missing}" if number else f"none: {missing}"
+        )
+    if find_spec("pywebpush") is None:
+        return Finding(False, "devices", "none can be notified: `callout[push]` is not installed")
+    key = f"the public key is {settings.push_key.public}"
+    return Finding(True, "devices", f"{number:,} are notified, for {settings.push_contact_url}; {key}")
 
 
 async def _replicas(url: str, replica_urls: Sequence[str]) -> list[Finding]:

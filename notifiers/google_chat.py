@@ -1,7 +1,6 @@
 """Cards in a Google Chat space, sent to its incoming webhook: one thread for each ticket.
 
-The webhook's URL is a secret. httpx writes URLs into its log and into the texts of some of its errors, so neither is
-passed on, and of a response only the status is.
+The webhook's URL is a secret (`notifiers/posting.py`).
 
 https://developers.google.com/workspace/chat/quickstart/webhooks, …/chat/api/reference/rest/v1/cards
 """
@@ -9,30 +8,25 @@ https://developers.google.com/workspace/chat/quickstart/webhooks, …/chat/api/r
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from html import escape
-from http import HTTPStatus
 from time import monotonic
 from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
-from urllib.request import getproxies
 
 import httpx
 
 from db.enums import NoticeKind
 from notifiers.links import TicketLinks
 from notifiers.notification import Channel, Notification, SummaryLine, TicketFacts, Unavailable, Undeliverable
-from notifiers.public_addresses import NotPublic, PublicTransport, names_private_host
+from notifiers.posting import client_for, in_words, is_temporary, retry_after
+from notifiers.public_addresses import NotPublic, names_private_host
 from notifiers.text import one_line, shortened, tidy
 
 PER_MINUTE = 60  # messages that a space accepts: https://developers.google.com/workspace/chat/limits
 SEND_SECONDS = 10.0
 PATIENCE_SECONDS = 3.0  # the longest wait for a turn within `send`; for a longer one the delivery is retried later
-RETRY_AFTER_MAX = 3_600.0  # seconds; a longer Retry-After is cut to this
 PROMISE_SECONDS = 600.0  # how long a reserved turn is kept after it was due
 EXCERPT_MAX = 1_000  # characters of a note, description or resolution; a message may have 32,000 bytes
 LISTED_MAX = 50  # tickets of a summary that are listed, the most urgent ones
@@ -41,6 +35,8 @@ _HEADLINES = {
     NoticeKind.CREATED: "New ticket",
     NoticeKind.ASSIGNED: "Ticket assigned",
     NoticeKind.UNASSIGNED: "Ticket unassigned",
+    NoticeKind.DECLINED: "Ticket declined",
+    NoticeKind.OVERDUE: "Technician has not answered",
     NoticeKind.NOTE_ADDED: "New note",
     NoticeKind.CUSTOMER_ANSWERED: "Customer answered",
     NoticeKind.RESOLVED: "Ticket resolved",
@@ -49,14 +45,11 @@ _HEADLINES = {
     NoticeKind.TEST: "Google Chat works",
 }
 NOT_PUBLIC = "The webhook must be on the public internet, unless CALLOUT_WEBHOOK_PRIVATE_HOSTS allows others."
-_LATER = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
 
 
 class GoogleChat(Channel):
     """Sends at most `per_minute` messages (2 or more) to a space in any minute; each may take `seconds`. The webhook
     must have a public address, unless `private_hosts` are allowed."""
-
-    # A proxy that the environment names for httpx connects in our place, and by a name. It decides what can be reached.
 
     def __init__(
         self,
@@ -66,16 +59,11 @@ class GoogleChat(Channel):
         per_minute: int = PER_MINUTE,
         seconds: float = SEND_SECONDS,
     ) -> None:
-        for library in ("httpx", "httpcore"):
-            logging.getLogger(library).setLevel(logging.WARNING)  # below that level they log the URL
         self._links = links
         self._per_minute = per_minute
         self._seconds = seconds
         self._private_hosts = private_hosts
-        checked = not (private_hosts or getproxies().keys() & {"http", "https", "all"})
-        self._client = httpx.AsyncClient(
-            timeout=None, follow_redirects=False, transport=PublicTransport() if checked else None
-        )
+        self._client = client_for(private_hosts=private_hosts)
         self._spaces: dict[str, Space] = {}
 
     async def send(self, notification: Notification) -> str:
@@ -94,14 +82,14 @@ class GoogleChat(Channel):
                 raise Unavailable("The space's rate limit is reached.", wait)
             await asyncio.sleep(wait)
         status, after = await self._post(address, _message(notification, self._links.of(notification)))
-        said = _said(status)
+        said = in_words(status)
         if 200 <= status < 300:
             return said
-        if status in _LATER or status >= 500:
+        if is_temporary(status):
             if after is not None:
                 turns.rest_until(monotonic() + after)
             raise Unavailable(said, after)
-        raise Undeliverable(f"{said}, and redirects are not followed" if 300 <= status < 400 else said)
+        raise Undeliverable(said)
 
     def objection(self, webhook_url: str) -> str | None:
         host = urlsplit(webhook_url).hostname or ""
@@ -111,7 +99,7 @@ class GoogleChat(Channel):
         """The response's status and the pause it asks for, in seconds. The body is not read."""
         try:
             async with asyncio.timeout(self._seconds), self._client.stream("POST", url, json=message) as response:
-                return response.status_code, _retry_after(response.headers.get("retry-after"))
+                return response.status_code, retry_after(response.headers.get("retry-after"))
         except NotPublic:
             raise Undeliverable(NOT_PUBLIC) from None
         except TimeoutError:
@@ -168,29 +156,6 @@ def _address(webhook_url: str, *, threaded: bool) -> tuple[httpx.URL, str]:
     return url, f"{url.host}{parts.path}"
 
 
-def _retry_after(value: str | None) -> float | None:
-    """The seconds in a Retry-After header, a number or a date (RFC 9110, section 10.2.3), or None if it has neither."""
-    if value is None:
-        return None
-    value = value.strip()
-    if value.isdecimal() and value.isascii():
-        seconds = float(value[:9])
-    else:
-        try:
-            when = parsedate_to_datetime(value)
-        except ValueError:
-            return None
-        seconds = (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-    return min(max(0.0, seconds), RETRY_AFTER_MAX)
-
-
-def _said(status: int) -> str:
-    try:
-        return f"HTTP {status} {HTTPStatus(status).phrase}"
-    except ValueError:
-        return f"HTTP {status}"
-
-
 def _message(notification: Notification, link: str | None) -> dict[str, Any]:
     headline = _HEADLINES[notification.kind]
     if notification.ticket is None:
@@ -244,6 +209,8 @@ def _excerpt(notification: Notification, ticket: TicketFacts) -> str:
     match notification.kind:
         case NoticeKind.CREATED:
             text = notification.note or ticket.description
+        case NoticeKind.DECLINED:
+            text = notification.note or ""
         case NoticeKind.NOTE_ADDED | NoticeKind.CUSTOMER_ANSWERED | NoticeKind.REOPENED:
             text = notification.note or "\n".join(one_line(file.name) for file in notification.files)
         case NoticeKind.RESOLVED:

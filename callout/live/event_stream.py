@@ -40,8 +40,9 @@ from callout.live.operations import Answered, Following, LiveApplication, Reject
 from callout.live.stream_tickets import StreamTickets
 from callout.monitoring.tracing import began
 from pubsub.connections import Connections, LiveConnection, Session, Times
-from pubsub.hub import Hub, Subscriber, SubscriptionHandle
+from pubsub.hub import Hub
 from pubsub.send_queue import SendQueue
+from pubsub.subscriber import Subscriber, SubscriptionHandle
 
 _NEXT: Final = b"event: next\ndata: %b\n\n"
 _ID: Final = b"id: %b\n"
@@ -168,6 +169,10 @@ class _EventStream(LiveConnection, Subscriber):
 
     async def drained(self) -> None:
         await self.queue.drained()
+
+    @property
+    def is_behind(self) -> bool:
+        return len(self.queue) > 0
 
     def fail(self) -> None:
         self._ending.set()
