@@ -32,7 +32,7 @@ from tests.helpers.visibility_model import Record, VisibilityModel
 
 CUSTOMERS, TECHNICIANS, TICKETS = 12, 4, 14
 ROUNDS, OF_ADMIN = 5, 8
-OTHERS = 2  # mutations of each caller in a round, after those of an admin and some new tickets
+OTHERS = 3  # mutations of each caller in a round, after those of an admin and some new tickets
 
 EVERY_ID = " UNION ALL ".join(f"SELECT '{each.prefix}_' || id AS id FROM {each.table.name}" for each in ENTITIES)
 EVERY_ID += " ORDER BY id"
