@@ -34,7 +34,7 @@ from callout.execution.persisted import PersistedDocuments
 from callout.execution.prepare import Preparer
 from callout.execution.run import Engine
 from callout.files.worker import FileWorker
-from callout.http import confirm_page, cross_origin, downloads, front_page, push_receipts, uploads
+from callout.http import acknowledging, confirm_page, cross_origin, downloads, front_page, uploads
 from callout.http.access_log import AccessLog
 from callout.http.confirm_attempts import ConfirmAttempts
 from callout.http.connection_limits import ConnectionLimits
@@ -44,7 +44,7 @@ from callout.http.guard import RequestGuard, on_http_exception
 from callout.http.ide import Ide
 from callout.http.ide import files as files_of_ide
 from callout.http.uploads import Uploads
-from callout.live.device_streams import StreamReceipts
+from callout.live.device_streams import ReceivedEvents
 from callout.live.event_stream import EventStreams
 from callout.live.operations import LiveApplication
 from callout.live.stream_tickets import StreamTickets, TicketOffice
@@ -53,7 +53,7 @@ from callout.mail_in import call_of
 from callout.mail_socket import mail_received
 from callout.monitoring import faults, tracing
 from callout.monitoring.database import DatabaseState
-from callout.monitoring.exposition import Exposition, Observed
+from callout.monitoring.exposition import Exposition, LiveLayer, Observed
 from callout.monitoring.operations import OPERATIONS
 from callout.monitoring.port import metrics_served
 from callout.notification_channels import channels_of
@@ -86,7 +86,7 @@ class State(TypedDict):
     database: Database
     bell: Bell
     confirm_attempts: ConfirmAttempts
-    receipt_attempts: ConfirmAttempts
+    acknowledging_attempts: ConfirmAttempts
     push_key: VapidKey | None
     graphql: GraphQLEndpoint
     uploads: Uploads
@@ -130,7 +130,7 @@ def create_app(
             *front_page.routes(with_ide=chosen.with_ide),
             *health.ROUTES,
             *confirm_page.ROUTES,
-            *push_receipts.ROUTES,
+            *acknowledging.ROUTES,
             *uploads.ROUTES,
             *downloads.ROUTES,
             *([files_of_ide()] if chosen.with_ide else []),
@@ -237,12 +237,12 @@ async def _wire(
         ide = Ide(None if settings.production else IdeToken(settings, database))
     url = settings.direct_url
     await stack.enter_async_context(background(lambda: authenticator.follow_revocations(url, connections.check_soon)))
-    receipts = StreamReceipts(database)
-    await stack.enter_async_context(background(receipts.write))
+    received_events = ReceivedEvents(database)
+    await stack.enter_async_context(background(received_events.write))
     state = DatabaseState(database)
     stack.push_async_callback(state.close)
-    exposition = Exposition(Observed(database, hub, connections, bell, code, replicas), state)
-    await stack.enter_async_context(metrics_served(settings, exposition))
+    exposition = Exposition(Observed(database, bell, code, LiveLayer(hub, connections), replicas), state)
+    await stack.enter_async_context(metrics_served(settings, exposition, settings.workers))
     await stack.enter_async_context(mail_received(settings.mail_socket, call_of(settings, database), bell.ring))
     return State(
         connection_limits=limits,
@@ -250,7 +250,7 @@ async def _wire(
         database=database,
         bell=bell,
         confirm_attempts=ConfirmAttempts(monotonic()),
-        receipt_attempts=ConfirmAttempts(monotonic()),
+        acknowledging_attempts=ConfirmAttempts(monotonic()),
         push_key=push_key,
         graphql=GraphQLEndpoint(
             preparer,
@@ -263,7 +263,7 @@ async def _wire(
         ),
         uploads=Uploads(database, files, links, budgets, arrived),
         downloads=Downloads(database, files, links, budgets),
-        sockets=Sockets(live, hub, connections, settings.times, access_log, presences, receipts),
+        sockets=Sockets(live, hub, connections, settings.times, access_log, presences, received_events),
         event_streams=EventStreams(live, hub, connections, settings.times, tickets),
         stream_tickets=TicketOffice(authenticator, tickets),
     )

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TypeAlias
 
+from callout.monitoring.database import DatabaseState
+from callout.monitoring.exposition import Exposition, Observed
+from callout.monitoring.port import metrics_served
 from callout.notification_channels import channels_of
 from callout.settings import MEBIBYTE, Settings
 from db.enums import DeliveryChannel
+from db.postgres import migrate
 from db.postgres.pool import Database
 from notifiers.notification import Channel
 from notifiers.worker import Pace, Worker
@@ -18,6 +22,7 @@ from pubsub.bell import Bell
 
 Channels: TypeAlias = Mapping[DeliveryChannel, Channel]
 
+WORKERS_MAX = 20  # standalone workers of one machine that can have a port for metrics
 CONNECTIONS = 2  # database connections of a standalone worker
 HOUR = 3600.0
 
@@ -60,10 +65,14 @@ async def notify(
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     database = await Database.open(settings.database_url or direct_url, size=CONNECTIONS)
     try:
-        async with (
-            opened(make, settings) as channels,
-            Bell.open(settings.bell_url, direct_url) as bell,
-        ):
+        async with AsyncExitStack() as stack:
+            channels = await stack.enter_async_context(opened(make, settings))
+            bell = await stack.enter_async_context(Bell.open(settings.bell_url, direct_url))
+            state = DatabaseState(database)
+            stack.push_async_callback(state.close)
+            exposition = Exposition(Observed(database, bell, migrate.code()), state)
+            ports = metrics_served(settings, exposition, WORKERS_MAX, behind=settings.workers)
+            await stack.enter_async_context(ports)
             working = asyncio.create_task(worker(settings, database, channels, bell, pace).run())
             stopping = asyncio.create_task(stopped.wait())
             await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -517,8 +517,8 @@ class Settings(BaseSettings):
     )
     metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = Field(
         None,
-        description="The port of `/metrics`. Of several server processes each has one, the next ones from here. There"
-        " are no metrics if not set.",
+        description="The port of `/metrics`. Of several server processes each has one, the next ones from here;"
+        " `callout notify` the one behind them. There are no metrics if not set.",
     )
     metrics_host: str = Field("127.0.0.1", description="The address to listen on for metrics.")
     metrics_token: Annotated[str, Field(min_length=16)] | None = Field(

@@ -66,9 +66,9 @@ class VapidKey:
         }
         return f"vapid t={jwt.encode(claims, self.private, algorithm='ES256')}, k={self.public}"
 
-    # Receipts: the token by which a device acknowledges a delivery, without a login
+    # The token by which a device acknowledges a delivery, without a login
 
-    def receipt(self, delivery_id: str) -> str:
+    def token(self, delivery_id: str) -> str:
         """The token of a delivery, 43 characters, which nobody else can make."""
         key = uuid.UUID(delivery_id).bytes
         return encoded(key + self._signature(key))
@@ -85,7 +85,7 @@ class VapidKey:
         return str(uuid.UUID(bytes=key))
 
     def _signature(self, delivery: bytes) -> bytes:
-        secret = hashlib.sha256(b"callout push receipt 1 " + self.text.encode()).digest()
+        secret = hashlib.sha256(b"callout push token 1 " + self.text.encode()).digest()
         return hmac.digest(secret, delivery, hashlib.sha256)[:_SIGNATURE_SIZE]
 
 

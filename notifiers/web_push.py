@@ -50,13 +50,15 @@ _TEST_KEPT: Final = timedelta(minutes=5)
 
 _WORDS: Final[Mapping[Audience, Mapping[NoticeKind, str]]] = {
     Audience.TECHNICIAN: {
-        NoticeKind.ASSIGNED: "Assigned to you. Open the ticket.",
+        NoticeKind.ASSIGNED: "Assigned to you. Accept or decline it.",
         NoticeKind.UNASSIGNED: "No longer assigned to you.",
         NoticeKind.CUSTOMER_ANSWERED: "The customer has answered. Read the answer.",
         NoticeKind.REOPENED: "Reopened. Look at it again.",
     },
     Audience.ADMIN: {
         NoticeKind.CREATED: "New ticket. Assign it.",
+        NoticeKind.DECLINED: "The technician has declined. Assign it to somebody else.",
+        NoticeKind.OVERDUE: "The technician has not answered. Call them, or assign it anew.",
         NoticeKind.CUSTOMER_ANSWERED: "The customer has answered, and nobody is assigned.",
         NoticeKind.REOPENED: "Reopened, and nobody is assigned.",
     },
@@ -174,5 +176,5 @@ def _notice(notification: Notification, link: str | None, key: VapidKey) -> dict
         "reference": ticket.reference,
         "ticketId": f"tkt_{ticket.id}",
         "url": link,
-        "token": key.receipt(notification.delivery_id),
+        "token": key.token(notification.delivery_id),
     }

@@ -226,7 +226,7 @@ class Hub:
         self.presences = presences
         self._database = database
         self._tail = Tail(database_url, bell, self._on_batch, self._on_changed_history)
-        self._windows = Windows(self._tail, cursors)
+        self._windows = Windows(self._tail, cursors, presences)
         self._families: dict[Hashable, _Family] = {}
         self._groups: dict[Hashable, _Group] = {}
         self._by_route: defaultdict[str, set[_Group]] = defaultdict(set)

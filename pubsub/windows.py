@@ -13,7 +13,7 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
@@ -23,6 +23,8 @@ from db.events.event import Entry, Event
 from db.events.stream_cursor import StreamCursors, StreamPosition
 from db.postgres.outage import is_logged
 from db.stream_filter import QuickTest
+from pubsub.presence import Presences
+from pubsub.presence_watch import PresencePayloads, PresenceWatch
 from pubsub.quota import Quota
 from pubsub.subscriber import DELIVERED, UNAVAILABLE, Subscriber, SubscriptionHandle, failing
 from pubsub.tail import Batch, Tail
@@ -33,6 +35,7 @@ T = TypeVar("T")
 
 PATCH_SECONDS: Final = 0.25  # between two patches of a window
 RETRY_SECONDS: Final = 0.5
+EVENTS_MAX: Final = 1_000  # that wait for a look-up; with more, the whole list is read
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,8 @@ class WindowFeed(ABC):
 
     Feeds with equal keys are interchangeable, so their subscribers form one group. Every event that can concern the
     window has one of its `routes` and passes its `quick_test`, and every entry of the audit trail has one of them.
-    `quota` is that of the viewer for whom the feed was made. `position` is that of the list.
+    `quota` is that of the viewer for whom the feed was made. `position` is that of the list. `presence` makes messages
+    about who is present on the list's `tickets`, if the feed has such.
     """
 
     key: Hashable
@@ -58,6 +62,12 @@ class WindowFeed(ABC):
     quota: Quota
     resumable: bool = False  # each subscription begins with a snapshot
     position: str
+    presence: PresencePayloads | None = None
+
+    @property
+    @abstractmethod
+    def tickets(self) -> Collection[str]:
+        """The keys of the tickets that the list shows."""
 
     @property
     @abstractmethod
@@ -86,8 +96,16 @@ class _Window:
     """The subscribers of one window. Members have the list as the feed has it; newcomers wait for a snapshot, and those
     who are late have not taken yet what they were sent, each with the task that waits for that."""
 
-    def __init__(self, feed: WindowFeed, tail: Tail, cursors: StreamCursors, forget: Callable[[_Window], None]) -> None:
+    def __init__(
+        self,
+        feed: WindowFeed,
+        tail: Tail,
+        cursors: StreamCursors,
+        presences: Presences,
+        forget: Callable[[_Window], None],
+    ) -> None:
         self.feed = feed
+        self._presence = None if feed.presence is None else PresenceWatch(presences, feed.presence)
         self.subscribers: set[Subscriber] = set()
         self._members: set[Subscriber] = set()
         self._newcomers: set[Subscriber] = set()
@@ -116,13 +134,20 @@ class _Window:
             each.discard(subscriber)
         if (late := self._late.pop(subscriber, None)) is not None:
             late.cancel()
+        self._hide_presence({subscriber})
         if not self.subscribers:
             self._forget(self)
+            if self._presence is not None:
+                self._presence.end()
             if self._working is not None:
                 self._working.cancel()
 
     def add(self, event: Event) -> None:
-        self._events.append(event)
+        if not self._anew:
+            self._events.append(event)
+            if len(self._events) > EVENTS_MAX:
+                self._events.clear()
+                self._anew = True
         self._work()
 
     def reread(self) -> None:
@@ -171,6 +196,8 @@ class _Window:
             return
         if patch is not None:
             self._deliver(self._with_cursor(patch))
+        if self._presence is not None:
+            self._presence.watch(self.feed.tickets)
         if self._snapshot is not None:
             self._greet(newcomers & self.subscribers, self._snapshot)
 
@@ -180,6 +207,14 @@ class _Window:
         self._members |= newcomers
         for subscriber in newcomers:
             subscriber.deliver(snapshot)
+            if self._presence is not None:
+                self._presence.enter(subscriber)
+
+    def _hide_presence(self, subscribers: Collection[Subscriber]) -> None:
+        """Sends these no messages about presence until they have had a snapshot."""
+        if self._presence is not None:
+            for subscriber in subscribers:
+                self._presence.leave(subscriber)
 
     def _with_cursor(self, payload: bytes) -> bytes:
         return self.feed.with_cursor(payload, StreamPosition(self.feed.position).sealed(self._cursors))
@@ -187,6 +222,7 @@ class _Window:
     def _deliver(self, patch: bytes) -> None:
         behind = {subscriber for subscriber in self._members if subscriber.is_behind}
         self._members -= behind
+        self._hide_presence(behind)
         for subscriber in behind:
             self._late[subscriber] = asyncio.create_task(self._catch_up(subscriber))
         DELIVERED.add(amount=len(self._members))
@@ -215,9 +251,10 @@ class _Window:
 class Windows:
     """All windows; one for each process."""
 
-    def __init__(self, tail: Tail, cursors: StreamCursors) -> None:
+    def __init__(self, tail: Tail, cursors: StreamCursors, presences: Presences) -> None:
         self._tail = tail
         self._cursors = cursors
+        self._presences = presences
         self._groups: dict[Hashable, _Window] = {}
         self._by_route: defaultdict[str, set[_Window]] = defaultdict(set)
 
@@ -234,7 +271,7 @@ class Windows:
             await self._tail.awake()
             group = self._groups.get(feed.key)
             if group is None:
-                group = self._groups[feed.key] = _Window(feed, self._tail, self._cursors, self._forget)
+                group = self._groups[feed.key] = _Window(feed, self._tail, self._cursors, self._presences, self._forget)
                 for route in feed.routes:
                     self._by_route[route].add(group)
             subscription.leave = partial(group.leave, subscriber)

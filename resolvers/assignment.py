@@ -39,12 +39,13 @@ async def advance(call: Call, input: Input) -> Outcome:
     step = AssignmentStep(input["to"])
     checks = Checks()
     assignment_id = checks.key(input["assignmentId"], ASSIGNMENT.prefix, "assignment", "assignmentId")
-    given = _Given(step, _eta(step, input, checks), _reason(step, input, checks))
+    said_at = call.origin.occurred_at or datetime.now(UTC)
+    given = _Given(step, _eta(step, input, said_at, checks), _reason(step, input, checks))
     if step is AssignmentStep.SEEN and call.viewer.role is Role.ADMIN:
         checks.object_to(UserErrorCode.NOT_ALLOWED, "Only the technician can have seen it.", "to")
     checks.occurred_at(input)
     checks.finish()
-    async with call.transaction() as transaction:
+    async with call.transaction(assignment_id) as transaction:
         assignment = await _lock(transaction, call, str(assignment_id))
         if _is_change(assignment, given):
             await _write(transaction, call, assignment, given)
@@ -60,13 +61,14 @@ class _Given:
     reason: str | None
 
 
-def _eta(step: AssignmentStep, input: Input, checks: Checks) -> datetime | None:
+def _eta(step: AssignmentStep, input: Input, said_at: datetime, checks: Checks) -> datetime | None:
+    """The ETA. On a device that is offline now, it may have passed before it is sent."""
     eta: datetime | None = input.get("eta")
     if eta is None:
         return None
     if step not in WITH_ETA:
         checks.object_to(UserErrorCode.INVALID, f"{step} has no ETA.", "eta")
-    elif not timedelta() < eta - (input.get("occurredAt") or datetime.now(UTC)) <= timedelta(limits.ETA_DAYS_MAX):
+    elif not timedelta() < eta - said_at <= timedelta(days=limits.ETA_DAYS_MAX):
         message = f"The ETA must be after the step, by at most {limits.ETA_DAYS_MAX} days."
         checks.object_to(UserErrorCode.INVALID, message, "eta")
     return eta

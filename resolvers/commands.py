@@ -21,13 +21,13 @@ from sqlalchemy import FromClause, Text, func, select
 from sqlalchemy.dialects.postgresql import JSON, UUID
 
 from db import limits
-from db.entities import ATTACHMENT, NOTE
+from db.entities import ASSIGNMENT, ATTACHMENT, NOTE
 from db.enums import EVERYONE, STAFF, ActorKind, CommandOutcome, Role, TicketStatus
 from db.events.log import Origin
 from db.lists.criteria import only_one
 from db.sql import Expression, Row, json_rows
 from db.visibility import ViewerParameter
-from resolvers import attachment, devices, note, ticket_rules
+from resolvers import assignment, attachment, devices, note, ticket_rules
 from resolvers import property as properties
 from resolvers import ticket as tickets
 from resolvers.checks import Checks
@@ -120,7 +120,7 @@ async def _result(sender: _Sender, place: int, name: str, command: Input) -> dic
         }
     except Refused as refused:
         errors = [_of_command(error, place, name).as_json() for error in refused.errors]
-        return result | {"outcome": CommandOutcome.REJECTED, "errors": errors}
+        return result | {"outcome": CommandOutcome.REJECTED, "errors": errors, kind.result: refused.object_id}
     done = CommandOutcome.REPLAYED if outcome.repeated else CommandOutcome.APPLIED
     return result | {"outcome": done, kind.result: outcome.object_id, **outcome.unkept}
 
@@ -174,6 +174,10 @@ async def _resolve(sender: _Sender, call: Call, input: Input) -> Outcome:
     return await _change(sender, call, input, {"status": TicketStatus.RESOLVED, "resolution": resolution}, checks)
 
 
+async def _assignment(sender: _Sender, call: Call, input: Input) -> Outcome:
+    return await assignment.advance(call, input)
+
+
 async def _attachment(sender: _Sender, call: Call, input: Input) -> Outcome:
     if input.get("noteKey") is None:
         return await attachment.create(call, input)
@@ -197,6 +201,7 @@ _KINDS: Final[Mapping[str, _Kind]] = {
     "note": _Kind(_note, EVERYONE, "note_id"),
     "status": _Kind(_status, STAFF | {Role.CUSTOMER}, "ticket_id"),
     "resolve": _Kind(_resolve, STAFF, "ticket_id"),
+    "assignment": _Kind(_assignment, STAFF, "assignment_id"),
     "attachment": _Kind(_attachment, EVERYONE, "attachment_id", attachment.again),
     "propertyAccessNote": _Kind(_property_access_note, STAFF, "property_id"),
 }
@@ -246,7 +251,8 @@ async def _changed_since(
 
 def results(outcome: Row, viewer: ViewerParameter) -> FromClause:
     """The results in the outcome of `apply`, in the order of the commands."""
-    keys = dict.fromkeys(("ticket_id", "note_id", "attachment_id", "property_id"), UUID(as_uuid=False))
+    names = ("ticket_id", "note_id", "assignment_id", "attachment_id", "property_id")
+    keys = dict.fromkeys(names, UUID(as_uuid=False))
     return json_rows(
         outcome.c.extra["results"],
         key=Text,
@@ -259,11 +265,11 @@ def results(outcome: Row, viewer: ViewerParameter) -> FromClause:
 
 
 def ticket_of(row: Row, viewer: ViewerParameter) -> Expression:
-    """The key of the ticket that a result is about: the one that was changed, or the one that the note or the file is
-    on."""
-    notes, attachments = NOTE.table.alias(), ATTACHMENT.table.alias()
-    of_note = select(notes.c.ticket_id).where(notes.c.id == row.c.note_id).correlate(row).scalar_subquery()
-    of_file = (
-        select(attachments.c.ticket_id).where(attachments.c.id == row.c.attachment_id).correlate(row).scalar_subquery()
-    )
-    return func.coalesce(row.c.ticket_id, of_note, of_file)
+    """The key of the ticket that a result is about: the one that was changed, or the one that the note, the assignment
+    or the file is on."""
+    others = ((NOTE, row.c.note_id), (ASSIGNMENT, row.c.assignment_id), (ATTACHMENT, row.c.attachment_id))
+    return func.coalesce(row.c.ticket_id, *(_ticket_with(entity.table.alias(), key, row) for entity, key in others))
+
+
+def _ticket_with(other: Row, key: Expression, row: Row) -> Expression:
+    return select(other.c.ticket_id).where(other.c.id == key).correlate(row).scalar_subquery()

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
-from db.entities import ATTACHMENT, NOTE, PROPERTY, TICKET
-from db.enums import CHATBOTS, EVERYONE, CommandOutcome, TicketStatus
+from db.entities import ASSIGNMENT, ATTACHMENT, NOTE, PROPERTY, TICKET
+from db.enums import CHATBOTS, EVERYONE, AssignmentStep, CommandOutcome, TicketStatus
 from db.limits import (
     ACCESS_NOTE_MAX,
     COMMANDS_MAX,
     CONTENT_TYPE_MAX,
     DEVICE_ID_MAX,
+    ETA_DAYS_MAX,
     FILE_NAME_MAX,
     IDEMPOTENCY_KEY_MAX,
     NOTE_MAX,
+    REASON_MAX,
     RESOLUTION_MAX,
 )
 from resolvers import commands
@@ -25,6 +27,7 @@ from schema.common import Payload, UserError
 from schema.fields import OCCURRED_AT, column, documented, given, items, mutation, one, optional
 
 if TYPE_CHECKING:
+    from schema.assignment import Assignment
     from schema.attachment import Attachment
     from schema.note import Note
     from schema.property import Property
@@ -74,6 +77,24 @@ class ResolveCommand:
     base_version: int | None = optional(BASE_VERSION)
 
 
+@strawberry.input(description="Takes a step of an assignment, as `assignmentAdvance` does.")
+class AssignmentCommand:
+    key: str = given(KEY)
+    assignment_id: strawberry.ID = given("The assignment's id.")
+    to: AssignmentStep = given("The step.")
+    eta: datetime | None = optional(
+        f"When the technician expects to arrive, at most {ETA_DAYS_MAX} days ahead; for ACCEPTED and EN_ROUTE."
+    )
+    reason: str | None = optional(
+        f"Why the technician declines the ticket, at most {REASON_MAX} characters; required for DECLINED."
+    )
+    occurred_at: datetime | None = optional(OCCURRED_AT)
+    base_version: int | None = optional(
+        "The version of the ticket that the author saw. It makes no difference: a step of an assignment that another "
+        "has taken the place of is REJECTED as SUPERSEDED."
+    )
+
+
 @strawberry.input(description="Attaches a file to a ticket or a note, as `attachmentCreate` does.")
 class AttachmentCommand:
     key: str = given(KEY)
@@ -104,6 +125,7 @@ class CommandInput:
     note: NoteCommand | None = optional("A note on a ticket.")
     status: StatusCommand | None = optional("A ticket's status.")
     resolve: ResolveCommand | None = optional("A ticket's resolution.")
+    assignment: AssignmentCommand | None = optional("A step of an assignment.")
     attachment: AttachmentCommand | None = optional("A file on a ticket or a note.")
     property_access_note: PropertyAccessNoteCommand | None = optional("What to know before going to a property.")
 
@@ -124,11 +146,16 @@ class CommandResult:
     ticket: Annotated[Ticket, strawberry.lazy("schema.ticket")] | None = one(
         TICKET,
         commands.ticket_of,
-        "The ticket as it is now; null if the command was REJECTED, if it was about a property, or if you cannot see "
-        "the ticket any more.",
+        "The ticket as it is now; null for a command about a property, if the command was REJECTED before its ticket "
+        "was known, and if you cannot see the ticket any more.",
     )
     note: Annotated[Note, strawberry.lazy("schema.note")] | None = one(
         NOTE, "note_id", "The note that the command has added; null for others."
+    )
+    assignment: Annotated[Assignment, strawberry.lazy("schema.assignment")] | None = one(
+        ASSIGNMENT,
+        "assignment_id",
+        "The assignment that the command has advanced, or could not because of its state; null for others.",
     )
     attachment: Annotated[Attachment, strawberry.lazy("schema.attachment")] | None = one(
         ATTACHMENT, "attachment_id", "The attachment that the command has made; null for others."

@@ -33,9 +33,10 @@ class Presence:
 
 
 @strawberry.type(
-    description="Who of the staff is present on a ticket now. Sent after `StreamReady` if there is anybody, and when "
-    "that has changed, at most four times a second. Only admins and technicians may select its fields, and only those "
-    "who do get it. It has no cursor and is never replayed: until it comes, nobody is present."
+    description="Who of the staff is present on a ticket now. Sent after `StreamReady`, or with a row of a window, if "
+    "there is anybody, and when that has changed, at most four times a second. Only admins and technicians may select "
+    "its fields, and only those who do get it. It has no cursor and is never replayed: until it comes, nobody is "
+    "present."
 )
 class TicketPresence:
     ticket_id: strawberry.ID = in_memory("The ticket's id.", roles=STAFF)

@@ -12,6 +12,7 @@ from db.limits import PAGE_DEFAULT, PAGE_MAX
 from db.ticket_totals import ALL_TICKETS
 from db.ticket_window import Window
 from schema.fields import argument, mapped, part
+from schema.presence import TicketPresence
 from schema.ticket import TICKET_LIST, TicketEdge
 
 INDEX = "The place in the list, counted from 0, at the time of this operation."
@@ -69,7 +70,7 @@ class WindowPatch:
 
 
 TicketsLiveMessage = Annotated[
-    WindowSnapshot | WindowPatch,
+    WindowSnapshot | WindowPatch | TicketPresence,
     strawberry.union("TicketsLiveMessage", description="A message of the subscription `ticketsLive`."),
 ]
 

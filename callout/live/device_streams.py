@@ -70,7 +70,7 @@ class DeviceStream:
         self._next += 1
 
 
-class StreamReceipts:
+class ReceivedEvents:
     """Writes down what devices have confirmed; one for each process. Run `write()` for as long as it serves."""
 
     def __init__(self, database: Database) -> None:

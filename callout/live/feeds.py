@@ -60,7 +60,9 @@ def feed_of(
             feed.present_on = frozenset({mapping.ticket(bound.bounds[0])})
         return feed
     if isinstance(mapping, Window):
-        return TicketWindowFeed(bound, viewer, budget, database, mark, sign)
+        window = TicketWindowFeed(bound, viewer, budget, database, mark, sign)
+        window.presence = presence_payloads(bound.selection, viewer, budget, presence)
+        return window
     return LiveValueFeed(bound, viewer, budget, database)
 
 

@@ -26,7 +26,7 @@ from callout.execution.request import GraphQLRequest, InvalidRequest, parse_requ
 from callout.http.access_log import AccessLog
 from callout.http.context import CURRENT, RequestInfo, request_of
 from callout.http.errors import AuthenticationUnavailable, HttpError, Internal, Unauthenticated, error_body
-from callout.live.device_streams import DeviceStream, StreamReceipts
+from callout.live.device_streams import DeviceStream, ReceivedEvents
 from callout.live.operations import Answered, Following, LiveApplication, Rejected
 from callout.monitoring.operations import OPERATIONS
 from callout.monitoring.tracing import began
@@ -79,7 +79,7 @@ class Sockets:
         times: Times,
         access_log: AccessLog,
         presences: Presences,
-        receipts: StreamReceipts,
+        received_events: ReceivedEvents,
     ) -> None:
         self.live = live
         self.presences = presences
@@ -87,7 +87,7 @@ class Sockets:
         self.connections = connections
         self.times = times
         self.access_log = access_log
-        self.receipts = receipts
+        self.received_events = received_events
 
         self._payload = b""
         self._frames: dict[bytes, bytes] = {}
@@ -375,7 +375,7 @@ class _Socket(LiveConnection):
                 return
             self._info.viewer = session.viewer
             if self._device_id is not None:
-                confirm = partial(self._sockets.receipts.confirm, owner_of(session.viewer), self._device_id)
+                confirm = partial(self._sockets.received_events.confirm, owner_of(session.viewer), self._device_id)
                 self._device = DeviceStream(self.put, confirm)
             self.put(b'{"type":"connection_ack"}')
 

@@ -73,6 +73,10 @@ class TicketWindowFeed(WindowFeed):
         self._read_at = 0.0
 
     @property
+    def tickets(self) -> Collection[str]:
+        return [row.id for row in self._rows or ()]
+
+    @property
     def pause(self) -> float:
         return 0.0 if self._is_shared else min(self._budget.overdrawn, PAUSE_SECONDS_MAX)
 
@@ -93,7 +97,8 @@ class TicketWindowFeed(WindowFeed):
 
     async def update(self, events: Sequence[Event], now: str) -> bytes | None:
         kept, changes = self._kept, self._changes(events)
-        if kept is None or changes is None or monotonic() - self._read_at > REREAD_SECONDS:
+        is_due = monotonic() - self._read_at > REREAD_SECONDS
+        if kept is None or changes is None or len(changes.ids) > self._size or is_due:
             return (await self.read(now)).patch
         ids: Collection[str] = changes.ids
         while ids:

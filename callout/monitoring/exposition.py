@@ -32,15 +32,22 @@ TRANSPORTS: Final = ("websocket", "event_stream")
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
-    """What a process has, to be looked at when it is scraped."""
+class LiveLayer:
+    """What a server has of live clients."""
 
-    database: Database
     hub: Hub
     connections: Connections
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What a process has, to be looked at when it is scraped. `live` is a server's, not that of `callout notify`."""
+
+    database: Database
     bell: Bell
     code: Code
-    replicas: Replicas | None
+    live: LiveLayer | None = None
+    replicas: Replicas | None = None
 
 
 class Exposition:
@@ -76,12 +83,18 @@ class _OfProcess(Collector):
         yield self._build
         yield from map(_counted, COUNTERS)
         yield from map(_observed, HISTOGRAMS)
-        yield from self._live()
+        if self._observed.live is not None:
+            yield from self._live(self._observed.live)
+        yield GaugeMetricFamily(
+            "callout_bell_connected",
+            "Whether processes can wake each other at once.",
+            int(self._observed.bell.connected),
+        )
         yield from self._pool()
         yield from self._replicas()
 
-    def _live(self) -> Iterator[Metric]:
-        hub, bell = self._observed.hub, self._observed.bell
+    def _live(self, layer: LiveLayer) -> Iterator[Metric]:
+        hub = layer.hub
         connections = GaugeMetricFamily(
             "callout_live_connections", "Open WebSockets and event streams.", labels=["transport"]
         )
@@ -90,7 +103,7 @@ class _OfProcess(Collector):
         )
         size = GaugeMetricFamily("callout_send_queue_bytes", "The size of these messages.", labels=["transport"])
         longest = GaugeMetricFamily("callout_send_queue_longest", "Messages in the longest queue of one client.")
-        there = list(self._observed.connections.open)
+        there = list(layer.connections.open)
         for transport in TRANSPORTS:
             queues = [each.queue for each in there if each.transport == transport]
             connections.add_metric([transport], len(queues))
@@ -105,9 +118,6 @@ class _OfProcess(Collector):
             "callout_tail_lag_seconds",
             "For how long the event log has not been read; 0 without subscriptions. Usually up to a second.",
             hub.lag,
-        )
-        yield GaugeMetricFamily(
-            "callout_bell_connected", "Whether processes can wake each other at once.", int(bell.connected)
         )
 
     def _pool(self) -> Iterator[Metric]:

@@ -1,7 +1,7 @@
 """`/metrics`, on a port of its own: its readers are not the API's, and the public port has nothing to protect.
 
-Each server process has a port, so what Prometheus stores is right whichever of them restarts: it adds the numbers of
-several targets, and knows when one starts again at 0.
+Each process has a port, `callout notify` one behind those of the servers, so what Prometheus stores is right whichever
+of them restarts: it adds the numbers of several targets, and knows when one starts again at 0.
 """
 
 from __future__ import annotations
@@ -71,12 +71,15 @@ async def _send(
 
 
 @asynccontextmanager
-async def metrics_served(settings: Settings, exposition: Exposition) -> AsyncIterator[None]:
-    """Serves `/metrics` for the length of the block, if the settings name a port. Raises `NoMetricsPort`."""
+async def metrics_served(
+    settings: Settings, exposition: Exposition, ports: int, *, behind: int = 0
+) -> AsyncIterator[None]:
+    """Serves `/metrics` for the length of the block, if the settings name a port: on the first of so many `ports` that
+    is free, beginning `behind` the one in the settings. Raises `NoMetricsPort`."""
     if settings.metrics_port is None:
         yield
         return
-    listener = _listen(settings.metrics_host, settings.metrics_port, settings.workers)
+    listener = _listen(settings.metrics_host, settings.metrics_port + behind, ports)
     config = uvicorn.Config(
         MetricsEndpoint(exposition, settings.metrics_token),
         http=BoundedProtocol,
@@ -103,16 +106,15 @@ async def metrics_served(settings: Settings, exposition: Exposition) -> AsyncIte
             connection.shutdown()
 
 
-def _listen(host: str, first: int, workers: int) -> socket.socket:
-    """Binds the first free of as many ports as there are server processes. Raises `NoMetricsPort`."""
-    problem: OSError | None = None
-    for port in range(first, first + workers):
+def _listen(host: str, first: int, ports: int) -> socket.socket:
+    """Binds the first free of so many ports. Raises `NoMetricsPort`."""
+    problem = "there is no such port"
+    for port in range(first, min(first + ports, 65_536)):
         try:
             family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
             return socket.create_server(address, family=family)
         except OSError as error:
-            problem = error
+            problem = error.strerror or str(error)
     raise NoMetricsPort(
-        f"cannot listen on {host}, port {first}, for metrics ({problem and problem.strerror}):"
-        f" choose another {variable('metrics_port')}."
+        f"cannot listen on {host}, port {first}, for metrics ({problem}): choose another {variable('metrics_port')}."
     )

@@ -9,6 +9,7 @@ from enum import EnumMeta
 from typing import Any, Final, Self, TypeAlias
 
 from db.enums import Role
+from db.events.event import Image
 from db.lists.listing import Listing, Order
 
 Key: TypeAlias = tuple[Any, ...]
@@ -27,13 +28,14 @@ class InMemoryOrder:
 
     @classmethod
     def of(cls, listing: Listing, order: Order, role: Role) -> Self | None:
-        """None if a sort key is computed, so that the database alone can sort by it."""
+        """None if a sort key is computed, or is no column of an image, so that the database alone can sort by it."""
         columns = []
         for name, descends in order:
             key = listing.keys.get(name)
-            if key is None or key.column is None:
+            column = None if key is None or key.column is None else key.column(role)
+            if key is None or column not in Image._fields:
                 return None
-            columns.append((key.column(role), descends, key.parse))
+            columns.append((column, descends, key.parse))
         return cls(tuple(columns), order[-1][1])
 
     @property

@@ -424,6 +424,51 @@ async def test_a_caller_has_a_bounded_number_of_devices(api: Api, tess: Api, dat
     assert outcomes(await apply(tess, command("note", ticketId=ticket, body="b"), device="phone 52")) == ["APPLIED"]
 
 
+# Steps of assignments
+
+ASSIGNED = """results { outcome ticket { id status assignment { id } } assignment { id state eta enRouteAt onSiteAt }
+  userErrors { code field } }"""
+
+
+async def test_the_steps_of_an_assignment_are_taken_in_order_and_once(api: Api, tess: Api) -> None:
+    """An ETA that was given on the way may have passed when it comes."""
+    ticket = await of_tess(api, tess)
+    read = "query($id: ID!) { ticket(by: {id: $id}) { assignment { id } } }"
+    assignment = (await tess(read, id=ticket))["ticket"]["assignment"]["id"]
+    begun = datetime.now(UTC) - timedelta(hours=3)
+    steps = [
+        command("assignment", assignmentId=assignment, to="ACCEPTED", occurredAt=begun.isoformat()),
+        command(
+            "assignment",
+            assignmentId=assignment,
+            to="EN_ROUTE",
+            occurredAt=(begun + timedelta(hours=1)).isoformat(),
+            eta=(begun + timedelta(hours=2)).isoformat(),
+        ),
+        command("status", ticketId=ticket, status="IN_PROGRESS", baseVersion=1),
+        command("assignment", assignmentId=assignment, to="ON_SITE"),
+    ]
+    device = {"deviceId": f"phone of {tess.subject}"}
+    for outcome in ("APPLIED", "REPLAYED"):
+        results = (await tess.done("commandsApply", ASSIGNED, commands=steps, **device))["results"]
+        assert outcomes(results) == [outcome] * 4
+        assert results[-1]["assignment"]["state"] == "ON_SITE"
+        assert [each["ticket"]["id"] for each in results] == [ticket] * 4
+    back = command("assignment", assignmentId=assignment, to="ACCEPTED")
+    other = await api.new_technician()
+    (result,) = (await tess.done("commandsApply", ASSIGNED, commands=[back], **device))["results"]
+    assert errors(result) == [("NOT_ALLOWED", "commands.0.assignment.to")]
+    assert result["assignment"]["state"] == "ON_SITE"
+    await api.done("ticketAssign", "__typename", ticketId=ticket, technicianId=other)
+    late = command("assignment", assignmentId=assignment, to="LEFT")
+    (result,) = (await tess.done("commandsApply", ASSIGNED, commands=[late], **device))["results"]
+    assert errors(result) == [("SUPERSEDED", "commands.0.assignment.assignmentId")]
+    events = (await api(HISTORY, id=ticket))["ticket"]["history"]["nodes"]
+    taken = [event["occurredAt"] for event in events if event["kind"] == "ASSIGNMENT_ADVANCED"]
+    assert len(taken) == 3
+    assert datetime.fromisoformat(taken[0]) == begun
+
+
 # Files and access notes
 
 

@@ -249,7 +249,7 @@ def test_only_fields_that_may_be_missing_are_nullable(printed: GraphQLSchema) ->
         *("TicketTracking.resolution", "TicketTracking.resolvedAt", "TicketTracking.closedAt"),
         *(f"{name}.occurredAt" for name in ("Note", "TicketEvent", "TicketChange")),
         *("TicketChange.key", "Property.accessNotes"),
-        *(f"CommandResult.{name}" for name in ("ticket", "note", "attachment", "uploadUrl", "property")),
+        *(f"CommandResult.{name}" for name in ("ticket", "note", "assignment", "attachment", "uploadUrl", "property")),
         *("Note.senderVerified", "Note.quoted", "Ticket.senderVerified", "TicketEvent.attachment"),
         *(f"OverdueMinutes.{priority}" for priority in ("low", "medium", "high", "urgent")),
         *("TicketEvent.assignment", "TicketChange.assignment", "Ticket.assignment"),
@@ -486,6 +486,7 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
             {"status": {"key": "3", "status": "OPEN", **sent}},
             {"status": {"key": "4", "status": "RESOLVED", "ticketId": ticket}},
             {"propertyAccessNote": {"key": "5", "propertyId": property_id, "body": "Ring twice."}},
+            {"assignment": {"key": "6", "assignmentId": assignment, "to": "LEFT"}},
         ],
     )
     await done("noteAdd", ticketId=ticket, body="We come on Thursday.", internalOnly=False)

@@ -678,7 +678,7 @@ TRIED = {
     "customer": [*_CREATING, "ticketSetStatus ticketId", "noteAdd ticketId", *_ATTACHING],
     "technician": [
         *(*_CREATING, "ticketSetStatus ticketId", "ticketResolve ticketId", "noteAdd ticketId", "presenceSet ticketId"),
-        *("assignmentAdvance assignmentId", "propertyAccessNoteAdd propertyId", *_ATTACHING),
+        *("propertyAccessNoteAdd propertyId", "assignmentAdvance assignmentId", *_ATTACHING),
     ],
     "service": [*_CREATING, "noteAdd ticketId", *_ATTACHING],
 }

@@ -23,7 +23,8 @@ from db.ids import new_id
 from db.postgres import migrate
 from notifiers.vapid import VapidKey
 from tests.helpers.clamd import Clamd
-from tests.helpers.process import free_port
+from tests.helpers.metrics import parsed
+from tests.helpers.process import free_port, free_ports
 from tests.helpers.terminal import Terminal
 
 SECRET = "correct-horse-battery-staple-correct-horse"
@@ -337,15 +338,24 @@ async def test_the_doctor_reports_a_scanner_that_does_not_answer_and_files_that_
 
 
 def test_a_worker_runs_until_it_is_terminated(callout: Terminal, tmp_path: Path) -> None:
-    callout.settings["CALLOUT_ENV"] = "production"
+    """It shows its metrics on the port behind those of the servers."""
+    ports = free_ports(3)
+    callout.settings |= {
+        "CALLOUT_ENV": "production",
+        "CALLOUT_WORKERS": "2",
+        "CALLOUT_METRICS_PORT": str(ports),
+    }
     log = tmp_path / "worker.log"
     with log.open("wb") as err, callout.start("notify", stderr=err) as worker:
         deadline = time.monotonic() + 60
         while "notifiers.worker" not in log.read_text():
             assert worker.poll() is None and time.monotonic() < deadline
             time.sleep(0.05)
+        scrape = parsed(httpx.get(f"http://127.0.0.1:{ports + 2}/metrics", trust_env=False, timeout=30).text)
         worker.terminate()
         assert worker.wait(10) == 0, log.read_text()
+    assert scrape.types["callout_delivery_attempts"] == "counter" and scrape["callout_pool_size"] == 2
+    assert "callout_subscriptions" not in scrape.types
     assert "EMAIL is not configured here" in log.read_text()
     assert "Traceback" not in log.read_text()
 

@@ -86,7 +86,7 @@ async def test_no_step_reads_many_rows_while_it_locks_others_out(
             await downgrade(empty_database, revision)
         downwards += [] if before in REWRITING else statements
     batches = [match[1] for each in upwards if (match := BATCH.match(each.sql))]
-    # Of two steps, whose last batch finds none; and of one that looks for assigned tickets, of which there are none.
+    # Of two steps, of which the last batch finds none; and of one that looks for assigned tickets, which there are not.
     assert batches.count("tickets") == 2 * (2 * MANY // MANY + 1) + 1
     for statements in (upwards, downwards):
         for each in statements:

@@ -14,7 +14,7 @@ from callout.execution.budgets import Charge
 from callout.execution.request import GraphQLRequest
 from callout.http.access_log import AccessLog
 from callout.http.context import RequestInfo
-from callout.live.device_streams import StreamReceipts
+from callout.live.device_streams import ReceivedEvents
 from callout.live.operations import Answered, Following, LiveApplication, Rejected, Reply
 from callout.live.websocket import Sockets
 from db.enums import Role
@@ -172,7 +172,7 @@ class Idle(LiveConnection):
         self.forbidden += 1
 
 
-class RecordingReceipts(StreamReceipts):
+class RecordingReceived(ReceivedEvents):
     """Records what devices confirm, and writes nothing."""
 
     def __init__(self, confirmed: list[tuple[str, str, str]]) -> None:
@@ -192,9 +192,9 @@ class SocketRig:
         self.connections = RecordingConnections()
         self.presences = Presences(30)
         self.confirmed: list[tuple[str, str, str]] = []
-        receipts = RecordingReceipts(self.confirmed)
+        received = RecordingReceived(self.confirmed)
         self.sockets = Sockets(
-            self.application, self.hub, self.connections, times, AccessLog(), self.presences, receipts
+            self.application, self.hub, self.connections, times, AccessLog(), self.presences, received
         )
         self._wires: list[Wire] = []
 

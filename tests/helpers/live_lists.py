@@ -193,6 +193,9 @@ def random_filter(drawn: random.Random, company: Company, depth: int = 2) -> dic
                 {"inactive": drawn.random() < 0.5},
             ]
         ),
+        "ids": lambda: drawn.sample(company.tickets, 5),
+        "assignmentState": lambda: drawn.sample(["OFFERED", "ACCEPTED", "EN_ROUTE", "DECLINED"], 2),
+        "overdue": lambda: drawn.random() < 0.5,
         "customerId": lambda: drawn.choice(company.customers),
         "propertyId": lambda: drawn.choice(company.properties),
         "createdAt": lambda: {"from": drawn.choice(company.times)},
@@ -222,10 +225,11 @@ class Company:
     properties: list[str] = field(default_factory=list)
     tickets: list[str] = field(default_factory=list)
     times: list[str] = field(default_factory=list)
+    makers: list[Api] = field(default_factory=list)
 
     @classmethod
     async def founded(cls, api: Api, drawn: random.Random, tickets: int) -> Company:
-        company = cls(api)
+        company = cls(api, makers=[api])
         company.technicians = [await api.new_technician() for _ in range(3)]
         company.customers = [await api.new_customer() for _ in range(2)]
         company.properties = [await api.new_property(customer) for customer in company.customers]
@@ -244,13 +248,25 @@ class Company:
             given["technicianId"] = drawn.choice(self.technicians)
         subject = drawn.choice(["Siren too quiet", "Camera dark", "Door stuck"])
         priority, category = drawn.choice(PRIORITIES), drawn.choice(["GENERAL", "CCTV", "ALARM"])
-        self.tickets.append(await self.api.new_ticket(subject=subject, priority=priority, category=category, **given))
+        maker = drawn.choice(self.makers)
+        if maker is not self.api:
+            given = {}
+        self.tickets.append(await maker.new_ticket(subject=subject, priority=priority, category=category, **given))
         self.times.append(datetime.now(UTC).isoformat())
+
+    async def advance(self, drawn: random.Random, ticket: str) -> None:
+        """A step by the technician of the ticket, if it has one."""
+        document = "query($id: ID!) { ticket(by: {id: $id}) { technician { id } assignment { id } } }"
+        found = (await self.api(document, id=ticket))["ticket"]
+        if found["technician"] is not None:
+            async with self.api.technician(found["technician"]["id"]) as device:
+                step = drawn.choice(["ACCEPTED", "DECLINED", "EN_ROUTE"])
+                await device.do("assignmentAdvance", "__typename", assignmentId=found["assignment"]["id"], to=step)
 
     async def change(self, drawn: random.Random) -> None:
         """One change by an admin. Some are refused, which does not matter."""
         do, ticket = self.api.do, drawn.choice(self.tickets)
-        match drawn.randrange(9):
+        match drawn.randrange(10):
             case 0:
                 await self.create(drawn)
             case 1:
@@ -269,6 +285,8 @@ class Company:
                 await do("ticketUpdate", "__typename", ticketId=ticket, customerId=customer)
             case 7:
                 await do("ticketUpdate", "__typename", ticketId=ticket, priority=drawn.choice(PRIORITIES))
+            case 8:
+                await self.advance(drawn, ticket)
             case _:
                 tickets = drawn.sample(self.tickets, 4)
                 await do("ticketsBulkUpdate", "__typename", ticketIds=tickets, priority=drawn.choice(PRIORITIES))

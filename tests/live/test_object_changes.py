@@ -84,6 +84,7 @@ async def test_a_technician_learns_of_what_is_on_their_tickets_alone(api: Api) -
     customer = await api.new_customer(name="Ada")
     property_id = await api.new_property(customer)
     device, idle = api.technician(technician), api.technician(other)
+    start = (await api("{ customers { streamCursor } }"))["customers"]["streamCursor"]
     async with AsyncExitStack() as stack:
         screens = {
             (viewer, kind): await stack.enter_async_context(live(viewer))
@@ -107,6 +108,9 @@ async def test_a_technician_learns_of_what_is_on_their_tickets_alone(api: Api) -
         assert (await screens[idle, "customer"].next())["changedFields"] == ["phone"]
         for screen in screens.values():
             await screen.quiet(0.2)
+        missed = await follow(screens[idle, "customer"], "customer", start, "again")
+        assert [each["customerId"] for each in missed] == [customer] * 3
+        assert await follow(screens[device, "customer"], "customer", start, "again") == []
 
 
 async def test_a_customer_learns_of_themselves_and_their_properties_alone(api: Api) -> None:
@@ -178,6 +182,9 @@ async def test_an_erasure_reaches_all_copies(api: Api) -> None:
             assert (message["change"], message[f"{kind}Id"], message["changedFields"]) == ("ERASED", id, fields)
             assert "Quist" not in str(message[kind])
         assert (await reader.next())["change"] == "ERASED"
+    trail = "query($id: ID) { auditEntries(filter: {objectId: $id, action: [ERASED]}) { totalCount } }"
+    for id in (customer, property_id, made["article"]["id"]):
+        assert (await api(trail, id=id))["auditEntries"]["totalCount"] == 1
 
 
 async def test_a_change_costs_technicians_nothing_whom_it_does_not_concern(

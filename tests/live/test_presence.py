@@ -30,9 +30,12 @@ SHORT = 3
 SELECTION = "presence { viewer { kind id name } state since } renewWithinSeconds"
 SET = f"""mutation($input: PresenceSetInput!) {{
   presenceSet(input: $input) {{ {SELECTION} userErrors {{ code field message }} }} }}"""
-FOLLOW = """subscription($ticket: ID!) { ticketFollow(id: $ticket) { __typename
+FOLLOW = """subscription($ticket: ID!, $after: String) { ticketFollow(id: $ticket, after: $after) { __typename
   ... on TicketChange { change kind }
   ... on TicketPresence { ticketId present { viewer { kind id name } state since } } } }"""
+LIVE = """subscription($filter: TicketFilter) { ticketsLive(filter: $filter, first: 2) { __typename
+  ... on WindowSnapshot { edges { node { id } } } ... on WindowPatch { operations { __typename } }
+  ... on TicketPresence { ticketId present { viewer { name } state } } } }"""
 WITHOUT_PRESENCE = FOLLOW.replace("ticketId present { viewer { kind id name } state since }", "__typename")
 
 
@@ -100,8 +103,10 @@ async def set_over(socket: Socket, ticket: str, state: str | None) -> Any:
 
 @asynccontextmanager
 async def watching(viewer: Api, ticket: str, document: str = FOLLOW) -> AsyncIterator[Socket]:
+    async with at(viewer, viewer.server) as client:  # the other server may not have read the log up to the ticket yet
+        after = (await client("{ tickets(first: 1) { streamCursor } }"))["tickets"]["streamCursor"]
     async with live(viewer) as screen:
-        await screen.subscribe("watch", document, ticket=ticket)
+        await screen.subscribe("watch", document, ticket=ticket, after=after)
         assert (await screen.next())["__typename"] == "StreamReady"
         yield screen
 
@@ -250,6 +255,47 @@ async def test_who_does_not_select_presence_gets_no_messages_of_it(pair: Pair) -
         await set_over(device, ticket, "VIEWING")
         assert await present(screen) == [("Ann", "VIEWING")]
         await plain.quiet()
+
+
+async def test_the_rows_of_a_live_window_show_who_is_on_them(pair: Pair) -> None:
+    below, upper = [await pair.here.new_ticket(subject="Glockenspiel") for _ in range(2)]
+    async with live(pair.there) as screen, live(colleague(pair.servers[0])) as device:
+        await set_over(device, below, "VIEWING")
+        await screen.subscribe("window", LIVE, filter={"search": "glockenspiel"})
+        snapshot = await screen.next()
+        assert [edge["node"]["id"] for edge in snapshot["edges"]] == [upper, below]
+        assert await present_on(screen) == (below, [("Ann", "VIEWING")])
+        await set_over(device, upper, "EDITING")
+        assert await present_on(screen) == (upper, [("Ann", "EDITING")])
+        top = await pair.here.new_ticket(subject="Glockenspiel")
+        assert len((await screen.next())["operations"]) == 2  # the lowest row leaves the window
+        await set_over(device, below, "EDITING")
+        await screen.quiet()
+        await pair.here.done("ticketUpdate", "ticket { id }", ticketId=top, subject="A horn")
+        assert len((await screen.next())["operations"]) == 2  # and comes back
+        assert await present_on(screen) == (below, [("Ann", "EDITING")])
+        await screen.quiet()
+
+
+async def test_a_window_shows_nothing_of_a_ticket_that_its_technician_has_lost(pair: Pair) -> None:
+    one, other = await pair.here.new_technician(name="One"), await pair.here.new_technician(name="Other")
+    ticket = await pair.here.new_ticket(subject="Spinet", technicianId=one)
+    technician = at(pair.here.technician(one), pair.servers[1])
+    async with live(technician) as screen, live(colleague(pair.servers[0])) as device:
+        await screen.subscribe("window", LIVE, filter={"search": "spinet"})
+        assert len((await screen.next())["edges"]) == 1
+        await set_over(device, ticket, "VIEWING")
+        assert await present_on(screen) == (ticket, [("Ann", "VIEWING")])
+        await pair.here.done("ticketAssign", "ticket { id }", ticketId=ticket, technicianId=other)
+        assert (await screen.next())["operations"] == [{"__typename": "WindowRemove"}]
+        await set_over(device, ticket, "EDITING")
+        await screen.quiet()
+
+
+async def present_on(screen: Socket) -> tuple[str, list[tuple[str, str]]]:
+    message = await screen.next()
+    assert message["__typename"] == "TicketPresence", message
+    return message["ticketId"], [(each["viewer"]["name"], each["state"]) for each in message["present"]]
 
 
 async def test_nothing_is_written(pair: Pair, database: asyncpg.Connection[asyncpg.Record]) -> None:

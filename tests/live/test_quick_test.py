@@ -21,12 +21,14 @@ from callout.execution.prepare import Preparer
 from callout.live.feeds import feed_of
 from callout.live.screening import Screenings
 from db.entities import TICKETS as LISTING
-from db.enums import Role, TicketCategory, TicketEventKind, TicketPriority, TicketSource, TicketStatus
+from db.enums import STAFF, Role, TicketCategory, TicketEventKind, TicketPriority, TicketSource, TicketStatus
 from db.events import log as event_log
 from db.events.event import IMAGES, READ, Event
 from db.ids import new_id
 from db.lists.criteria import Slots
+from db.lists.shapes import CriteriaShape
 from db.postgres.pool import Database
+from db.stream_filter import StreamFilter
 from db.viewer import Viewer
 from pubsub.feed import Feed, Message
 from resolvers.ticket import draw_reference
@@ -257,6 +259,22 @@ async def test_filters_that_memory_decides_give_the_same_changes_in_memory_as_in
             assert change == sent.get(event.id, {}).get("change"), (filter, event)
             seen[str(change)] += 1
     assert min(seen.values()) > 100 and len(seen) == 4
+
+
+async def test_viewers_see_in_memory_what_they_see_in_the_database(world: World) -> None:
+    seen: Counter[tuple[Role, str]] = Counter()
+    for viewer in world.viewers:
+        messages = await world.feed(CHANGED, viewer, filter=None).of([event.id for event in world.events])
+        sent = {message.event: orjson.loads(message.payload)["data"]["ticketChanged"] for message in messages}
+        sees = StreamFilter.of(CriteriaShape(), ()).test(viewer)
+        for event in world.events:
+            if event.public or viewer.role in STAFF:
+                was, now = event.before is not None and sees(event.before), sees(event.after)
+                assert was is not None and now is not None
+                change = {(True, True): "UPDATED", (False, True): "ENTERED", (True, False): "LEFT"}.get((was, now))
+                assert change == sent.get(event.id, {}).get("change"), (viewer, event)
+                seen[viewer.role, str(change)] += 1
+    assert len(seen) > 9
 
 
 async def test_a_familys_statement_returns_the_same_messages_as_one_for_each_feed(world: World) -> None:

@@ -45,7 +45,7 @@ async def test_each_change_arrives_as_an_operation_on_the_list(api: Api) -> None
         assert {f"{type_.name}.{name}" for type_ in types for name in type_.fields} - screen.socket.seen == set()
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 async def test_at_every_quiet_moment_each_list_is_the_one_that_the_query_returns(api: Api, seed: int) -> None:
     """Random filters, orders and sizes, of viewers of each role, while random changes are made by several writers."""
     drawn = random.Random(seed)
@@ -60,6 +60,7 @@ async def test_at_every_quiet_moment_each_list_is_the_one_that_the_query_returns
             await stack.enter_async_context(api.customer(company.customers[0])),
             robot,
         ]
+        company.makers += [api, *viewers[1:3]]
         screens = [
             await stack.enter_async_context(
                 showing(

@@ -178,6 +178,20 @@ async def test_rows_that_run_out_are_read_anew(
     assert pool.lately().count("whole") == 1
 
 
+async def test_more_tickets_than_the_window_holds_are_not_read_one_by_one(
+    pool: Asked, database: Connection, technician: str, window: Window
+) -> None:
+    feed = window()
+    await feed.read(await now(pool))
+    events = []
+    for _ in range(3):
+        await create(database, BY, technician_id=technician)
+        events.append(await latest(pool))
+    pool.lately()
+    assert patched(await feed.update(events, await now(pool))) == (3, ["Insert", "Insert"])
+    assert pool.lately() == ["whole"]
+
+
 async def test_a_filter_that_the_database_decides_reads_the_list(
     pool: Asked, database: Connection, technician: str, window: Window
 ) -> None:
@@ -187,6 +201,20 @@ async def test_a_filter_that_the_database_decides_reads_the_list(
     pool.lately()
     assert patched(await feed.update([await latest(pool)], await now(pool))) == (1, ["Insert"])
     assert pool.lately() == ["whole"]
+
+
+async def test_an_order_that_only_the_database_has_reads_the_list(
+    pool: Asked, database: Connection, technician: str, window: Window, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.ticket_window.order_of", lambda root, shape, role: None)
+    feed = window()
+    await feed.read(await now(pool))
+    for number in range(1, 4):
+        await create(database, BY, technician_id=technician)
+        pool.lately()
+        operations = ["Insert"] if number < 3 else ["Remove", "Insert"]
+        assert patched(await feed.update([await latest(pool)], await now(pool))) == (number, operations)
+        assert pool.lately() == ["whole"]
 
 
 async def test_an_update_that_has_failed_is_repeated_as_if_it_had_not_begun(

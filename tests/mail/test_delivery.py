@@ -836,6 +836,12 @@ async def test_a_test_message_is_sent_at_once_and_its_result_is_returned(
             assert (await there.done("supportSettingsTest", selection, channel="GOOGLE_CHAT"))["results"] == [
                 {"recipient": None, "sent": True, "said": "250 In the space"}
             ]
+            # With a key once, also if the request is sent again at the same time.
+            sent, keyed = len(sink.seen), {"channel": "EMAIL", "idempotencyKey": "tried"}
+            trials = await asyncio.gather(*(there.done("supportSettingsTest", selection, **keyed) for _ in range(3)))
+            assert len(sink.seen) == sent + 3
+            assert [each["said"] for each in trials[0]["results"]] == ["250 Yes", "550 No", "The line was dropped."]
+            assert trials[1] == trials[2] == trials[0]
     kinds = {
         (notification["kind"], notification["audience"], notification["actor_name"], notification["webhook_url"])
         for notification in sink.seen

@@ -117,7 +117,7 @@ async def test_a_locked_screen_shows_the_reference_and_what_to_do_and_nothing_of
     reference = (await api(REFERENCE, id=ticket))["ticket"]["reference"]
     notices = [device.read(pushed) for pushed in service.to(device)]
     assert [notice["body"] for notice in notices] == [
-        "Assigned to you. Open the ticket.",
+        "Assigned to you. Accept or decline it.",
         "The customer has answered. Read the answer.",
     ]
     for notice, kind in zip(notices, ("ASSIGNED", "CUSTOMER_ANSWERED"), strict=True):

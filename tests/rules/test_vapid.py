@@ -1,4 +1,4 @@
-"""Keys for Web Push, their signatures and the receipts made with them."""
+"""Keys for Web Push, their signatures and the tokens made with them."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def test_a_signature_is_for_the_origin_of_the_push_service() -> None:
     assert 0 < claims["exp"] - time.time() <= 86_400
 
 
-def test_a_receipt_names_its_delivery_and_nobody_else_can_make_it() -> None:
+def test_a_token_names_its_delivery_and_nobody_else_can_make_it() -> None:
     delivery = str(uuid.uuid4())
-    token = KEY.receipt(delivery)
+    token = KEY.token(delivery)
     assert (KEY.acknowledged(token), len(token)) == (delivery, 43)
     assert OTHER.acknowledged(token) is None
     foreign = encoded(uuid.uuid4().bytes + decoded(token)[16:])

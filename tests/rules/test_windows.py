@@ -12,6 +12,7 @@ import pytest
 from db.events.event import Entry, Event, Image
 from db.events.stream_cursor import StreamCursors
 from pubsub import windows
+from pubsub.presence import Presences
 from pubsub.quota import Quota
 from pubsub.subscriber import Subscriber, SubscriptionHandle
 from pubsub.tail import Batch, Tail
@@ -43,6 +44,10 @@ class CountingFeed(WindowFeed):
         self.content = 0
         self.reads = 0
         self.failures: list[Exception] = []
+
+    @property
+    def tickets(self) -> list[str]:
+        return []
 
     @property
     def pause(self) -> float:
@@ -106,7 +111,7 @@ async def until(condition: Callable[[], bool]) -> None:
 class Scene:
     def __init__(self) -> None:
         self.tail = cast(Tail, StubTail())
-        self.windows = Windows(self.tail, StreamCursors("of this test"))
+        self.windows = Windows(self.tail, StreamCursors("of this test"), Presences(30))
         self.feed = CountingFeed()
         self.number = 0
 
@@ -195,6 +200,17 @@ async def test_a_change_of_an_object_has_only_the_windows_read_again_that_show_i
         assert scene.feed.reads == 1
     scene.change("all", "shown")
     await until(lambda: scene.feed.reads == 2)
+
+
+async def test_a_flood_of_events_has_the_list_read_instead(scene: Scene) -> None:
+    reader = Reader()
+    await scene.join(reader)
+    await reader.has("0")
+    scene.happen(*["UPDATED"] * (windows.EVENTS_MAX + 1))
+    await until(lambda: scene.feed.reads == 2)
+    assert scene.feed.content == 0
+    scene.happen("UPDATED")
+    await reader.has("0", "0 to 1")
 
 
 async def test_a_look_up_that_fails_is_repeated_with_the_same_events(scene: Scene) -> None:

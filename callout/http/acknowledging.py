@@ -30,7 +30,7 @@ _SIZE_MAX: Final = 100  # bytes; a token has 43
 
 
 async def acknowledge(request: Request) -> Response:
-    attempts: ConfirmAttempts = request.state.receipt_attempts
+    attempts: ConfirmAttempts = request.state.acknowledging_attempts
     key: VapidKey | None = request.state.push_key
     info = request_of(request.scope)
     wait = attempts.begin(info.client, monotonic())
