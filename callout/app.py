@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from time import monotonic
 from typing import Final, TypedDict
 
@@ -54,12 +55,16 @@ from callout.monitoring.operations import OPERATIONS
 from callout.monitoring.port import metrics_served
 from callout.notification_channels import channels_of
 from callout.settings import Settings, load, variable
+from callout.webhooks.office import Office
+from callout.webhooks.subscriptions import Subscriptions
+from callout.webhooks.worker import WebhookWorker
 from db.errors import Failure
 from db.events import log as event_log
 from db.events.replicas import Replicas
 from db.events.stream_cursor import StreamCursors
 from db.postgres import migrate
 from db.postgres.pool import Database
+from notifiers.webhook_sender import WebhookSender
 from pubsub.bell import Bell
 from pubsub.connections import Connections
 from pubsub.hub import Hub
@@ -177,7 +182,22 @@ async def _wire(
         replicas = Replicas(settings.direct_url, settings.database_replica_urls, settings.pool_size)
         stack.push_async_callback(replicas.close)
         await stack.enter_async_context(background(replicas.watch))
-    engine = Engine(schema, preparer, database, cursors, channels, settings.own_mail, files, links, bell.ring, replicas)
+    sender = WebhookSender(private_hosts=settings.webhook_private_hosts == "allow")
+    sign = partial(links.signed, preparer.marks.link.encode())
+    subscriptions = Subscriptions(preparer, database, sign)
+    engine = Engine(
+        schema,
+        preparer,
+        database,
+        cursors,
+        channels,
+        settings.own_mail,
+        files,
+        links,
+        bell.ring,
+        replicas,
+        partial(Office, subscriptions, database, cursors, sender),
+    )
     file_worker = FileWorker(database, files.store, settings.scanner, written=bell.ring)
     await stack.enter_async_context(background(file_worker.run))
 
@@ -187,6 +207,11 @@ async def _wire(
 
     hub = Hub(database, settings.direct_url, bell, cursors)
     await stack.enter_async_context(background(hub.follow))
+    if settings.webhooks:
+        carrying = WebhookWorker(
+            database, subscriptions, budgets, cursors, hub, sender, channels, settings.webhook_pace
+        )
+        await stack.enter_async_context(background(carrying.run))
 
     def forget() -> None:
         preparer.forget()

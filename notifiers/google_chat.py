@@ -12,27 +12,24 @@ import asyncio
 import logging
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from html import escape
 from http import HTTPStatus
 from time import monotonic
 from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
-from urllib.request import getproxies
 
 import httpx
 
 from db.enums import NoticeKind
 from notifiers.links import TicketLinks
-from notifiers.notification import Channel, Notification, SummaryLine, TicketFacts, Unavailable, Undeliverable
-from notifiers.public_addresses import NotPublic, PublicTransport, names_private_host
+from notifiers.notification import Channel, Notice, Notification, SummaryLine, TicketFacts, Unavailable, Undeliverable
+from notifiers.public_addresses import NotPublic, PublicTransport, goes_by_proxy, names_private_host
+from notifiers.responses import phrase, retry_after
 from notifiers.text import one_line, shortened, tidy
 
 PER_MINUTE = 60  # messages that a space accepts: https://developers.google.com/workspace/chat/limits
 SEND_SECONDS = 10.0
 PATIENCE_SECONDS = 3.0  # the longest wait for a turn within `send`; for a longer one the delivery is retried later
-RETRY_AFTER_MAX = 3_600.0  # seconds; a longer Retry-After is cut to this
 PROMISE_SECONDS = 600.0  # how long a reserved turn is kept after it was due
 EXCERPT_MAX = 1_000  # characters of a note, description or resolution; a message may have 32,000 bytes
 LISTED_MAX = 50  # tickets of a summary that are listed, the most urgent ones
@@ -56,8 +53,6 @@ class GoogleChat(Channel):
     """Sends at most `per_minute` messages (2 or more) to a space in any minute; each may take `seconds`. The webhook
     must have a public address, unless `private_hosts` are allowed."""
 
-    # A proxy that the environment names for httpx connects in our place, and by a name. It decides what can be reached.
-
     def __init__(
         self,
         links: TicketLinks,
@@ -72,29 +67,43 @@ class GoogleChat(Channel):
         self._per_minute = per_minute
         self._seconds = seconds
         self._private_hosts = private_hosts
-        checked = not (private_hosts or getproxies().keys() & {"http", "https", "all"})
+        checked = not (private_hosts or goes_by_proxy())
         self._client = httpx.AsyncClient(
             timeout=None, follow_redirects=False, transport=PublicTransport() if checked else None
         )
         self._spaces: dict[str, Space] = {}
 
     async def send(self, notification: Notification) -> str:
-        url = notification.webhook_url
+        threaded = notification.ticket is not None and not notification.summary
+        address, turns = await self._turn(notification.webhook_url, notification.delivery_id, threaded=threaded)
+        return await self._posted(address, _message(notification, self._links.of(notification)), turns)
+
+    async def announce(self, notice: Notice) -> str:
+        address, turns = await self._turn(notice.webhook_url, notice.id, threaded=False)
+        text = _formatted("\n".join(filter(None, notice.lines)))
+        card = _card(notice.subject, one_line(notice.subject), [{"textParagraph": {"text": text}}])
+        return await self._posted(address, card, turns)
+
+    async def _turn(self, url: str | None, id: str, *, threaded: bool) -> tuple[httpx.URL, Space]:
+        """Waits until the space accepts the message with this id. Returns the URL to post to, and the space."""
         if not url:
             raise Undeliverable("No webhook URL is set.")
         try:
-            address, space = _address(url, threaded=notification.ticket is not None and not notification.summary)
+            address, space = _address(url, threaded=threaded)
         except (ValueError, httpx.InvalidURL):
             raise Undeliverable("The webhook URL is not valid.") from None
         if self.objection(url):
             raise Undeliverable(NOT_PUBLIC)
         turns = self._spaces.setdefault(space, Space(self._per_minute))
-        while wait := turns.wait(notification.delivery_id, monotonic()):
+        while wait := turns.wait(id, monotonic()):
             if wait > PATIENCE_SECONDS:
                 raise Unavailable("The space's rate limit is reached.", wait)
             await asyncio.sleep(wait)
-        status, after = await self._post(address, _message(notification, self._links.of(notification)))
-        said = _said(status)
+        return address, turns
+
+    async def _posted(self, address: httpx.URL, message: dict[str, Any], turns: Space) -> str:
+        status, after = await self._post(address, message)
+        said = phrase(status)
         if 200 <= status < 300:
             return said
         if status in _LATER or status >= 500:
@@ -111,7 +120,7 @@ class GoogleChat(Channel):
         """The response's status and the pause it asks for, in seconds. The body is not read."""
         try:
             async with asyncio.timeout(self._seconds), self._client.stream("POST", url, json=message) as response:
-                return response.status_code, _retry_after(response.headers.get("retry-after"))
+                return response.status_code, retry_after(response.headers.get("retry-after"))
         except NotPublic:
             raise Undeliverable(NOT_PUBLIC) from None
         except TimeoutError:
@@ -166,29 +175,6 @@ def _address(webhook_url: str, *, threaded: bool) -> tuple[httpx.URL, str]:
     if url.scheme not in ("https", "http") or not url.host:
         raise ValueError("no HTTP URL")
     return url, f"{url.host}{parts.path}"
-
-
-def _retry_after(value: str | None) -> float | None:
-    """The seconds in a Retry-After header, a number or a date (RFC 9110, section 10.2.3), or None if it has neither."""
-    if value is None:
-        return None
-    value = value.strip()
-    if value.isdecimal() and value.isascii():
-        seconds = float(value[:9])
-    else:
-        try:
-            when = parsedate_to_datetime(value)
-        except ValueError:
-            return None
-        seconds = (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-    return min(max(0.0, seconds), RETRY_AFTER_MAX)
-
-
-def _said(status: int) -> str:
-    try:
-        return f"HTTP {status} {HTTPStatus(status).phrase}"
-    except ValueError:
-        return f"HTTP {status}"
 
 
 def _message(notification: Notification, link: str | None) -> dict[str, Any]:

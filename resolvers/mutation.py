@@ -23,6 +23,7 @@ from notifiers.message_ids import OwnMail
 from notifiers.notification import Channel
 from resolvers.file_links import FileLinks
 from resolvers.files import Files
+from resolvers.webhook_office import WebhookOffice
 
 T = TypeVar("T")
 
@@ -92,7 +93,8 @@ class Call:
     """One call of a mutation: the viewer, the database, the notification channels, how to recognise our own mail, and
     the files. `links` makes the URLs of files; None if there is no client to use them.
     `answer` makes the part that reads the payload in the statement that writes the ticket with this key; None if the
-    payload must be read afterwards. `client` is the address that the request came from, or None."""
+    payload must be read afterwards. `client` is the address that the request came from, or None. `webhooks` tries the
+    documents of webhooks; None if the call cannot be of one of their mutations."""
 
     viewer: Viewer
     database: Database
@@ -102,6 +104,7 @@ class Call:
     links: FileLinks | None = None
     answer: Callable[[str], Part | None] = lambda ticket_id: None
     client: str | None = None
+    webhooks: WebhookOffice | None = None
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:

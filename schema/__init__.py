@@ -35,6 +35,7 @@ from schema.technician import TechnicianMutations, TechnicianQueries
 from schema.ticket import TicketMutations, TicketQueries
 from schema.token import TokenMutations
 from schema.viewer import ViewerQueries
+from schema.webhook import WebhookMutations, WebhookQueries
 
 
 @strawberry.type(description="The query root of Callout's API.")
@@ -53,6 +54,7 @@ class Query(
     IdentityQueries,
     InboundQueries,
     AuditQueries,
+    WebhookQueries,
     FederationQueries,
 ): ...
 
@@ -72,6 +74,7 @@ class Mutation(
     TokenMutations,
     IdentityMutations,
     InboundMutations,
+    WebhookMutations,
 ): ...
 
 

@@ -59,6 +59,7 @@ from resolvers.file_links import FileLinks
 from resolvers.files import Files
 from resolvers.guesses import Guesses
 from resolvers.mutation import Call, Outcome, Refused
+from resolvers.webhook_office import WebhookOffice
 
 logger = logging.getLogger(__name__)
 
@@ -86,11 +87,12 @@ class Engine:
         links: FileLinks,
         written: Callable[[], None] = lambda: None,
         replicas: Replicas | None = None,
+        webhooks: Callable[[Charge], WebhookOffice] | None = None,
     ) -> None:
         """`channels` are for mutations that send notifications at once, `own_mail` for those that receive mail,
         `files` for those that attach files, whose URLs are made by `links`.
         `written` is called after each mutation that returns, with or without user errors. Queries are read from
-        `replicas`, if there are any."""
+        `replicas`, if there are any. `webhooks` makes what the mutations of webhooks need for a request."""
         self._strawberry = schema
         self._preparer = preparer
         self._database = database
@@ -99,6 +101,7 @@ class Engine:
         self._written = written
         self._replicas = replicas
         self._own_mail = own_mail
+        self._webhooks = webhooks
         self._files = files
         self._links = links
         self._mark = preparer.marks.position.encode()
@@ -181,7 +184,15 @@ class Engine:
         if isinstance(mapping, MutationField):
             answer = partial(compiled.within_write_of, arguments)
             call = Call(
-                viewer, self._database, self._channels, self._own_mail, self._files, self._links, answer, client
+                viewer,
+                self._database,
+                self._channels,
+                self._own_mail,
+                self._files,
+                self._links,
+                answer,
+                client,
+                None if self._webhooks is None else self._webhooks(charge),
             )
             outcome = await _done(mapping, call, read.given)
             self._written()

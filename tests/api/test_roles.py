@@ -35,6 +35,8 @@ QUERIES = {
     "identities": "A",
     "inboundMessages": "A",
     "auditEntries": "A",
+    "webhooks": "AS",
+    "webhookDeliveries": "AS",
 }
 MUTATIONS = {
     "ticketUpdate": "A",
@@ -65,6 +67,13 @@ MUTATIONS = {
     "inboundEmailIngest": "AS",
     "inboundMessageAccept": "A",
     "inboundMessageDiscard": "A",
+    "webhookCreate": "AS",
+    "webhookUpdate": "AS",
+    "webhookRotateSecret": "AS",
+    "webhookResume": "AS",
+    "webhookReplay": "AS",
+    "webhookTest": "AS",
+    "webhookDelete": "AS",
 }
 SUBSCRIPTIONS = {
     "auditEntryAdded": "A",
@@ -103,9 +112,14 @@ SCOPES = {
                 "ticketTrack",
                 "ticketEvents",
                 "articles",
+                "webhooks",
+                "webhookDeliveries",
             ),
         },
-        "Mutation": {"ticketCreate", "attachmentCreate", "noteAdd"},
+        "Mutation": {
+            *("ticketCreate", "attachmentCreate", "noteAdd", "webhookCreate", "webhookUpdate", "webhookRotateSecret"),
+            *("webhookResume", "webhookReplay", "webhookTest", "webhookDelete"),
+        },
         "Subscription": {"ticketChanged", "ticketCountsChanged", "noteAdded"},
     },
     ServiceScope.MAIL_GATEWAY: {"Query": set(), "Mutation": {"inboundEmailIngest"}, "Subscription": set()},

@@ -13,10 +13,11 @@ import pytest
 
 from db import limits
 from db.enums import DeliveryState
-from notifiers import google_chat
+from notifiers import responses
 from notifiers.attempt import FAULT, Attempt, attempt
-from notifiers.google_chat import PER_MINUTE, PROMISE_SECONDS, RETRY_AFTER_MAX, Space, _retry_after
+from notifiers.google_chat import PER_MINUTE, PROMISE_SECONDS, Space
 from notifiers.notification import Unavailable, Undeliverable
+from notifiers.responses import RETRY_AFTER_MAX, retry_after
 from notifiers.worker import Pace
 
 # Pauses
@@ -105,7 +106,7 @@ INDIA = timezone(timedelta(hours=5.5))
     ],
 )
 def test_retry_after_seconds_are_parsed_and_bounded(value: str | None, seconds: float | None) -> None:
-    assert _retry_after(value) == seconds
+    assert retry_after(value) == seconds
 
 
 @pytest.mark.parametrize(("ahead", "seconds"), [(-90, 0), (0, 0), (90, 90), (3_599, 3_599), (7_200, RETRY_AFTER_MAX)])
@@ -118,10 +119,10 @@ def test_a_retry_after_date_is_parsed_and_bounded(monkeypatch: pytest.MonkeyPatc
             assert tz is UTC
             return cls.fromtimestamp(now.timestamp(), UTC)
 
-    monkeypatch.setattr(google_chat, "datetime", Clock)
+    monkeypatch.setattr(responses, "datetime", Clock)
     when = now + timedelta(seconds=ahead)
     for written in (format_datetime(when, usegmt=True), format_datetime(when.astimezone(INDIA)), f"{when:%d %b %Y %T}"):
-        assert _retry_after(written) == seconds
+        assert retry_after(written) == seconds
 
 
 # Turns
