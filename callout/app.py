@@ -48,6 +48,8 @@ from callout.live.event_stream import EventStreams
 from callout.live.operations import LiveApplication
 from callout.live.stream_tickets import StreamTickets, TicketOffice
 from callout.live.websocket import Sockets
+from callout.mail_in import call_of
+from callout.mail_socket import mail_received
 from callout.monitoring import faults, tracing
 from callout.monitoring.database import DatabaseState
 from callout.monitoring.exposition import Exposition, Observed
@@ -234,6 +236,7 @@ async def _wire(
     stack.push_async_callback(state.close)
     exposition = Exposition(Observed(database, hub, connections, bell, code, replicas), state)
     await stack.enter_async_context(metrics_served(settings, exposition))
+    await stack.enter_async_context(mail_received(settings.mail_socket, call_of(settings, database), bell.ring))
     return State(
         connection_limits=limits,
         readiness=readiness,

@@ -1,8 +1,8 @@
 """`callout mail-in`: receives a message from standard input, as a mail server pipes it, or the messages of a mailbox.
 
 A mail server discards a message that was accepted and retries one that was not, and it goes by the exit code alone. So
-every failure exits with `EX_TEMPFAIL`, and success means that the message is committed. A retry is harmless: receiving
-the same message twice changes nothing.
+every failure exits with 75 (`callout/mail_hand_over.py`), and success means that the message is committed. A retry is
+harmless: receiving the same message twice changes nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import asyncpg
 
@@ -20,6 +20,7 @@ from db.enums import Role
 from db.errors import Failure
 from db.object_store import StoreError
 from db.postgres.pool import OUTAGE, Database
+from db.postgres.statement import Queryable
 from db.viewer import Viewer
 from notifiers.inbound.imap import Account, ImapMailbox, LoginRefused, OAuthClient
 from notifiers.inbound.reading import BYTES_MAX
@@ -33,34 +34,20 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-EX_TEMPFAIL = 75  # in sysexits.h: try again later
 RETRY_SECONDS_MAX = 300.0
 EXPECTED = (Failure, StoreError, *OUTAGE)
 """Failures of the mailbox, the database or the object store. The operator can be shown their messages as they are."""
 
-_AT_ONCE = 65_536  # bytes; the rest of a message that is too large is discarded in such chunks
-
 Show = Callable[[str], None]
-
-
-def read_message(source: BinaryIO) -> bytes:
-    """Returns the message, or the first `BYTES_MAX` + 1 bytes of a larger one, enough to recognise it as too large.
-
-    The rest is read and discarded, because a mail server that cannot write all of it takes that for a failure.
-    """
-    raw = source.read(BYTES_MAX + 1)
-    while source.read(_AT_ONCE):
-        pass
-    return raw
 
 
 async def take(settings: Settings, url: str, raw: bytes) -> str:
     """Receives one message. Returns a line with its outcome, ticket and reason. Raises the database's errors."""
     database = await Database.open(url, size=1)
     try:
-        received = await receive(_call(settings, database), raw)
+        received = await receive(call_of(settings, database), raw)
         await ring_once(settings.bell_url, url)
-        return await _line(database, received)
+        return await line_of(database, received)
     finally:
         await database.close()
 
@@ -117,13 +104,13 @@ async def _take_each(settings: Settings, url: str, mailbox: ImapMailbox, uids: l
     refused: asyncpg.PostgresError | StoreError | None = None
     database = await Database.open(url, size=1)
     try:
-        call = _call(settings, database)
+        call = call_of(settings, database)
         for uid in uids:
             raw = await asyncio.to_thread(mailbox.read, uid, BYTES_MAX + 1)
             if raw is None:
                 continue
             try:
-                show(await _line(database, await receive(call, raw)))
+                show(await line_of(database, await receive(call, raw)))
             except (asyncpg.PostgresError, StoreError) as error:
                 refused = error
             else:
@@ -135,11 +122,13 @@ async def _take_each(settings: Settings, url: str, mailbox: ImapMailbox, uids: l
         raise refused
 
 
-def _call(settings: Settings, database: Database) -> Call:
+def call_of(settings: Settings, database: Database) -> Call:
+    """The call of the mail gateway, for which messages are received."""
     viewer = Viewer(Role.SERVICE, GATEWAY, "Mail in")
     return Call(viewer, database, {}, settings.own_mail, Files(settings.object_store, settings.file_limits))
 
 
-async def _line(database: Database, received: Received) -> str:
+async def line_of(database: Queryable, received: Received) -> str:
+    """The outcome of a message with its ticket and reason, on a line."""
     reference = await database.fetchval("SELECT reference FROM tickets WHERE id = $1", received.ticket_id)
     return " ".join(filter(None, (received.outcome, reference, received.reason)))

@@ -24,57 +24,57 @@ WORD_LENGTH: Final = 64
 FORM_LENGTH: Final = 200_000
 """Words after so many characters are left out, so that those of a transcript do not exceed what a `tsvector` holds."""
 
-FUNCTIONS: Final = (
-    # The words of a text in searchable form, with single blanks between them. `searchable_form` is slow, and most texts
-    # are plain letters once the accents are gone.
+STRETCH: Final = 5_000
+"""An excerpt is taken from a stretch of so many characters, however long the text is."""
+
+STRETCH_BORDER: Final = 200
+"""So many characters of the neighbouring stretches belong to it, too."""
+
+STRETCH_WORDS: Final = 8
+"""So many words of a term choose the stretch, the longest."""
+
+EXCERPT: Final = (
+    # The stretch of a text that an excerpt is taken from: the first of those with the most of the words. It looks for
+    # the words in any case and with any accents, which takes far less than making the words of a long text.
     rf"""
-CREATE OR REPLACE FUNCTION text_words(value text) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+CREATE OR REPLACE FUNCTION text_stretch(value text, queries tsquery[]) RETURNS text
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE
-    form text := value;
+    patterns text[] := ARRAY(
+        SELECT '\m' || regexp_replace(btrim(query::text, ''':*'), '(.)', E'\\1[''`\u0300-\u036f\u2018-\u201b]*', 'g')
+            || CASE WHEN query::text LIKE '%:*' THEN '' ELSE '\M' END
+        FROM unnest(queries[1:{STRETCH_WORDS}]) AS query);
+    stretch text;
+    hits integer;
+    hits_most integer := 0;
+    best integer := 1;
 BEGIN
-    IF octet_length(form) = length(form) THEN
-        form := lower(translate(form, '''`', '') COLLATE "C");
-        form := regexp_replace(form, '[^a-z0-9]+', ' ', 'g');
-    ELSE
-        -- An acute accent by itself stands for an apostrophe, and would become a blank.
-        form := normalize(translate(form, E'\u00b4\u1ffd', ''''''), NFKD);
-        form := regexp_replace(form, '[''`\u00ad\u0300-\u036f\u200b-\u200f\u2018-\u201b\u2032\u2035\ufeff]+', '', 'g');
-        form := regexp_replace(form, '[{_SEPARATORS}]+', ' ', 'g');
-        IF octet_length(form) <> length(form) THEN
-            form := regexp_replace(searchable_form(form), '[{_SEPARATORS}]+', ' ', 'g');
+    IF length(value) <= {STRETCH} THEN
+        RETURN value;
+    END IF;
+    FOR place IN 1 .. least(length(value), {FORM_LENGTH}) BY {STRETCH} LOOP
+        stretch := lower(substr(value, place, {STRETCH} + {WORD_LENGTH}));
+        IF octet_length(stretch) <> length(stretch) THEN
+            stretch := normalize(stretch, NFD);
         END IF;
-        form := lower(form COLLATE "C");
+        SELECT count(*) INTO hits FROM unnest(patterns) AS pattern WHERE stretch ~ pattern;
+        IF hits > hits_most THEN
+            hits_most := hits;
+            best := place;
+            EXIT WHEN hits = cardinality(patterns);
+        END IF;
+    END LOOP;
+    -- With some of its neighbours, so that a passage may cross the borders, but not with words that they cut in two.
+    stretch := substr(value, greatest(best - {STRETCH_BORDER}, 1), {STRETCH} + 2 * {STRETCH_BORDER});
+    IF best > 1 THEN
+        stretch := regexp_replace(stretch, '^\S{{1,{STRETCH_BORDER}}}(?=\s)', '');
     END IF;
-    form := btrim(left(form, {FORM_LENGTH}));
-    IF length(form) > {WORD_LENGTH} AND form ~ '[^ ]{{{WORD_LENGTH + 1}}}' THEN
-        form := regexp_replace(form, '([^ ]{{{WORD_LENGTH}}})[^ ]+', '\1', 'g');
+    IF length(value) >= best + {STRETCH} + {STRETCH_BORDER} THEN
+        stretch := regexp_replace(stretch, '\s\S{{1,{STRETCH_BORDER}}}$', '');
     END IF;
-    RETURN form;
+    RETURN stretch;
 END
 $$""",
-    # Without positions: they would double the size, and nothing asks for them.
-    """
-CREATE OR REPLACE FUNCTION text_vector(value text) RETURNS tsvector LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN array_to_tsvector(string_to_array(text_words(value), ' '))""",
-    # A query for each word of a term, the longest first. A word with one or two plain letters or digits is only found
-    # as it is, any other also as the beginning of a word. A term without words has a query that matches nothing.
-    r"""
-CREATE OR REPLACE FUNCTION text_queries(term text) RETURNS tsquery[] LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
-    SELECT coalesce(
-        array_agg(
-            (quote_literal(word) || CASE WHEN word ~ '^[a-z0-9]{1,2}$' THEN '' ELSE ':*' END)::tsquery
-            ORDER BY length(word) DESC, word COLLATE "C"
-        ),
-        ARRAY[$q$' '$q$::tsquery]
-    ) FROM (SELECT DISTINCT word FROM string_to_table(text_words(term), ' ') AS word WHERE word <> '') AS each
-$$""",
-    # What was said in a transcript.
-    r"""
-CREATE OR REPLACE FUNCTION transcript_text(messages json) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN (
-    SELECT string_agg(message ->> 'body', E'\n' ORDER BY place)
-    FROM json_array_elements(messages) WITH ORDINALITY AS each (message, place)
-)""",
     # The passage of a text with the most words that match a query, in pieces. It has a quarter of its words before the
     # first that matches. Control characters mark a word while the passage is put together, so these are dropped from
     # the text. A run of characters without a blank may be very long. PL/pgSQL, because it keeps its plans.
@@ -84,7 +84,7 @@ RETURNS TABLE (text text, matched boolean, ord bigint) LANGUAGE plpgsql IMMUTABL
 DECLARE
     tokens text[] := ARRAY(
         SELECT part
-        FROM regexp_matches(translate(left(value, {FORM_LENGTH}), E'\x01\x02', ''), '\s*\S+', 'g')
+        FROM regexp_matches(translate(text_stretch(value, queries), E'\x01\x02', ''), '\s*\S+', 'g')
             WITH ORDINALITY AS each (run, place),
             LATERAL (
                 SELECT run[1], 1 WHERE length(run[1]) <= 100
@@ -141,6 +141,61 @@ BEGIN
         WHERE place <= 2 * most + 1;
 END
 $$""",
+)
+"""The functions that make an excerpt."""
+
+FUNCTIONS: Final = (
+    # The words of a text in searchable form, with single blanks between them. `searchable_form` is slow, and most texts
+    # are plain letters once the accents are gone.
+    rf"""
+CREATE OR REPLACE FUNCTION text_words(value text) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    form text := value;
+BEGIN
+    IF octet_length(form) = length(form) THEN
+        form := lower(translate(form, '''`', '') COLLATE "C");
+        form := regexp_replace(form, '[^a-z0-9]+', ' ', 'g');
+    ELSE
+        -- An acute accent by itself stands for an apostrophe, and would become a blank.
+        form := normalize(translate(form, E'\u00b4\u1ffd', ''''''), NFKD);
+        form := regexp_replace(form, '[''`\u00ad\u0300-\u036f\u200b-\u200f\u2018-\u201b\u2032\u2035\ufeff]+', '', 'g');
+        form := regexp_replace(form, '[{_SEPARATORS}]+', ' ', 'g');
+        IF octet_length(form) <> length(form) THEN
+            form := regexp_replace(searchable_form(form), '[{_SEPARATORS}]+', ' ', 'g');
+        END IF;
+        form := lower(form COLLATE "C");
+    END IF;
+    form := btrim(left(form, {FORM_LENGTH}));
+    IF length(form) > {WORD_LENGTH} AND form ~ '[^ ]{{{WORD_LENGTH + 1}}}' THEN
+        form := regexp_replace(form, '([^ ]{{{WORD_LENGTH}}})[^ ]+', '\1', 'g');
+    END IF;
+    RETURN form;
+END
+$$""",
+    # Without positions: they would double the size, and nothing asks for them.
+    """
+CREATE OR REPLACE FUNCTION text_vector(value text) RETURNS tsvector LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN array_to_tsvector(string_to_array(text_words(value), ' '))""",
+    # A query for each word of a term, the longest first. A word with one or two plain letters or digits is only found
+    # as it is, any other also as the beginning of a word. A term without words has a query that matches nothing.
+    r"""
+CREATE OR REPLACE FUNCTION text_queries(term text) RETURNS tsquery[] LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT coalesce(
+        array_agg(
+            (quote_literal(word) || CASE WHEN word ~ '^[a-z0-9]{1,2}$' THEN '' ELSE ':*' END)::tsquery
+            ORDER BY length(word) DESC, word COLLATE "C"
+        ),
+        ARRAY[$q$' '$q$::tsquery]
+    ) FROM (SELECT DISTINCT word FROM string_to_table(text_words(term), ' ') AS word WHERE word <> '') AS each
+$$""",
+    # What was said in a transcript.
+    r"""
+CREATE OR REPLACE FUNCTION transcript_text(messages json) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN (
+    SELECT string_agg(message ->> 'body', E'\n' ORDER BY place)
+    FROM json_array_elements(messages) WITH ORDINALITY AS each (message, place)
+)""",
+    *EXCERPT,
     # A text itself, by its row in `ticket_texts`.
     """
 CREATE OR REPLACE FUNCTION ticket_text(text_id uuid, part text) RETURNS text
@@ -233,5 +288,6 @@ DROP: Final = (
     "DROP FUNCTION ticket_text_written(), note_text_written(), transcript_text_written()",
     "DROP FUNCTION ticket_text(uuid, text), rarest_text_query(tsquery[])",
     "DROP FUNCTION text_excerpt(text, tsquery[], integer), text_queries(text)",
+    "DROP FUNCTION IF EXISTS text_stretch(text, tsquery[])",
     "DROP FUNCTION transcript_text(json), text_vector(text), text_words(text)",
 )

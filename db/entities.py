@@ -21,6 +21,7 @@ from db import models, visibility
 from db.entity import Entity
 from db.enums import STAFF, DeliveryState, Role, TicketPriority, TicketStatus
 from db.lists.criteria import (
+    Among,
     Assignee,
     Contains,
     Criteria,
@@ -110,6 +111,7 @@ TICKETS = Listing(
         {
             "filter": Criteria(
                 {
+                    "ids": Among("tkt", "ticket"),
                     "status": In("status"),
                     "priority": In("priority"),
                     "category": In("category"),
@@ -135,7 +137,9 @@ TICKETS = Listing(
     own={Role.TECHNICIAN: ("assigned", "createdForOthers"), Role.CUSTOMER: ("owned",), Role.SERVICE: ("created",)},
     search=("filter", "search"),
     text=("filter", "text"),
-    selective=tuple(("filter", name) for name in ("assignee", "customerId", "propertyId", "createdAt", "updatedAt")),
+    selective=tuple(
+        ("filter", name) for name in ("ids", "assignee", "customerId", "propertyId", "createdAt", "updatedAt")
+    ),
     enumerated={"STATUS": "status", "PRIORITY": "priority"},
     index_suffix=frozenset({"technician_id"}),
     owners=frozenset({"technician_id", "customer_id", "property_id"}),

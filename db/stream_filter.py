@@ -43,7 +43,11 @@ class StreamFilter:
         return SHARED.columns(self.shape, self.values)
 
     def routes(self, viewer: Viewer) -> frozenset[str]:
-        """The routes of the events of its tickets, for an admin narrowed to its technician or customer."""
+        """The routes of the events of its tickets: those of its ids, if it has any; for an admin otherwise narrowed to
+        its technician or customer."""
+        ids = self.shape.at(("ids",))
+        if isinstance(ids, ValueShape):
+            return frozenset(f"ticket:{key}" for key in self.values[ids.slot])
         if viewer.role is Role.ADMIN:
             for field, kind in (("assignee", "technician"), ("customerId", "customer")):
                 shape = self.shape.at((field,))

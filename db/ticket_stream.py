@@ -214,6 +214,14 @@ class TicketChanges(Stream):
 
 
 @dataclass(frozen=True, eq=False)
+class TicketFollowing(TicketChanges):
+    """The changes of the one ticket with the id that is given."""
+
+    def read(self, arguments: Arguments) -> Bound:
+        return super().read({"filter": {"ids": [arguments["id"]]}})
+
+
+@dataclass(frozen=True, eq=False)
 class TicketChangesPage(TicketChanges):
     """A query's root field: a page of the changes that `TicketChanges` streams, and the cursor at its end."""
 

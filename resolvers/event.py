@@ -6,8 +6,9 @@ from __future__ import annotations
 from sqlalchemy import FromClause, Text, and_, case, cast, exists, false, func, literal_column, not_, select, true
 from sqlalchemy.dialects.postgresql import UUID, aggregate_order_by, array
 
-from db.entities import CUSTOMER, PROPERTY, TECHNICIAN, TICKET
+from db.entities import CUSTOMER, DELIVERY, PROPERTY, TECHNICIAN, TICKET
 from db.enums import STAFF, ActorKind, Role
+from db.limits import EVENT_DELIVERIES_MAX
 from db.sql import EMPTY, Condition, Expression, Row
 from db.ticket_stream import image_of
 from db.visibility import ViewerParameter
@@ -89,6 +90,14 @@ def customer_linked(row: Row, viewer: ViewerParameter) -> Expression:
     """Whether the event linked the ticket to its customer by what was typed with it."""
     was, now = (func.coalesce(image["customer_linked"].as_boolean(), false()) for image in (row.c.before, row.c.after))
     return and_(now, not_(was))
+
+
+def deliveries(row: Row, viewer: ViewerParameter) -> FromClause:
+    """The deliveries that the event has queued and that the viewer sees, in the order of their ids."""
+    queued = DELIVERY.table.alias()
+    number = func.row_number().over(order_by=queued.c.id).label("ord")
+    found = select(*queued.c, number).where(queued.c.event_id == row.c["id"], DELIVERY.visible(queued, viewer))
+    return found.limit(literal_column(str(EVENT_DELIVERIES_MAX))).correlate(row).subquery("queued")
 
 
 def actor_name(row: Row, viewer: ViewerParameter) -> Expression:

@@ -8,14 +8,16 @@ from typing import Annotated
 import strawberry
 
 from db.audit_stream import AuditAdditions
-from db.entities import AUDIT_ENTRY, NOTE, TICKET
-from db.enums import ADMINS, CHATBOTS, StreamResetReason, TicketChangeKind, TicketEventKind
-from db.limits import PAGE_DEFAULT, PAGE_MAX
-from db.ticket_stream import Imaged, LiveValue, NoteAdditions, TicketChanges, TicketChangesPage
+from db.entities import ATTACHMENT, AUDIT_ENTRY, NOTE, TICKET
+from db.enums import ADMINS, CHATBOTS, STAFF, StreamResetReason, TicketChangeKind, TicketEventKind
+from db.limits import EVENT_DELIVERIES_MAX, PAGE_DEFAULT, PAGE_MAX
+from db.ticket_stream import Imaged, LiveValue, NoteAdditions, TicketChanges, TicketChangesPage, TicketFollowing
 from resolvers import event, ticket_fields
+from schema.attachment import Attachment
 from schema.audit import AUDIT_FILTER, AuditEntry
 from schema.common import Actor
-from schema.fields import argument, column, documented, embedded, global_id, mapped, one, part, stream_cursor
+from schema.delivery import Delivery
+from schema.fields import argument, column, documented, embedded, global_id, items, mapped, one, part, stream_cursor
 from schema.note import Note
 from schema.ticket import Ticket, TicketCounts, TicketFilter
 
@@ -63,6 +65,20 @@ class TicketChange:
         event.changed_fields,
         "The names of the fields that changed; empty for a new ticket, for a note, and if you cannot see the ticket.",
     )
+    note: Note | None = one(
+        NOTE, "note_id", "The note that the event added; null if it added none, or one that you cannot see."
+    )
+    attachment: Attachment | None = one(
+        ATTACHMENT,
+        "attachment_id",
+        "The attachment that became READY or REJECTED by the event; null if none did, or one that you cannot see.",
+    )
+    deliveries: list[Delivery] = items(
+        event.deliveries,
+        "The deliveries that the event queued and that you can see, as they are now.",
+        most=EVENT_DELIVERIES_MAX,
+        roles=STAFF,
+    )
     actor: Actor = embedded("actor_", "The person or program that caused the event.")
     at: datetime = column("at", "When the event occurred.")
 
@@ -94,6 +110,10 @@ class TicketChangePage:
 TicketStreamMessage = Annotated[
     TicketChange | StreamReady | StreamReset,
     strawberry.union("TicketStreamMessage", description="A message of the subscription `ticketChanged`."),
+]
+TicketFollowMessage = Annotated[
+    TicketChange | StreamReady | StreamReset,
+    strawberry.union("TicketFollowMessage", description="A message of the subscription `ticketFollow`."),
 ]
 NoteStreamMessage = Annotated[
     NoteAdded | StreamReady | StreamReset,
@@ -135,6 +155,12 @@ class Subscription:
             ),
             AFTER,
         ],
+    )
+    ticket_follow: TicketFollowMessage = mapped(
+        TicketFollowing("TicketChange", scopes=CHATBOTS),
+        "Everything that happens to one ticket that you can see, for its page. If you can no longer see it, "
+        "the last message is a change that is LEFT.",
+        [argument("id", strawberry.ID, "The ticket's id."), AFTER],
     )
     ticket_counts_changed: TicketCounts = mapped(
         LiveValue(ticket_fields.status_counts, ticket_fields.read_live_status_counts, scopes=CHATBOTS),

@@ -47,6 +47,7 @@ from db.limits import (
     CONVERSATION_ID_MAX,
     DESCRIPTION_MAX,
     EXCERPT_WORDS,
+    IDS_MAX,
     NAME_MAX,
     PHONE_MAX,
     PROGRESS_MAX,
@@ -259,6 +260,10 @@ class AssigneeFilter:
     f"ones; a `text` counts as {CONDITIONS}."
 )
 class TicketFilter:
+    ids: list[strawberry.ID] | None = optional(
+        f"The ticket is one of these, at most {IDS_MAX}. The id of a ticket that does not exist, or that you cannot "
+        "see, matches nothing."
+    )
     status: list[TicketStatus] | None = optional("The status is one of these.")
     priority: list[TicketPriority] | None = optional("The priority is one of these.")
     category: list[TicketCategory] | None = optional("The category is one of these.")

@@ -243,6 +243,33 @@ class References(Criterion[ValueShape]):
 
 
 @dataclass(frozen=True)
+class Among(Criterion[ValueShape]):
+    """The row has one of the given global ids, at most `limits.IDS_MAX`. An id of another kind is an error; an unknown
+    id matches nothing, and neither does an empty list."""
+
+    prefix: str
+    kind: str
+
+    def columns(self, shape: ValueShape) -> frozenset[str]:
+        return frozenset({"id"})
+
+    def read(self, value: Any, slots: Slots) -> ValueShape:
+        if len(value) > limits.IDS_MAX:
+            raise BadInput(f"At most {limits.IDS_MAX} ids are allowed.")
+        return ValueShape(slots.put(tuple(sorted({key_of(each, self.prefix, self.kind) for each in value}))))
+
+    def shapes(self) -> Sequence[ValueShape]:
+        return [ValueShape(0)]
+
+    def build(self, row: Row, shape: ValueShape, parameters: Parameters, viewer: ViewerParameter) -> Condition:
+        return row.c.id == any_(parameters(shape.slot, ARRAY(UUID(as_uuid=False))))
+
+    def test(self, shape: ValueShape, values: Sequence[Any], viewer: Viewer) -> Test:
+        keys = frozenset(values[shape.slot])
+        return lambda image: image.id in keys
+
+
+@dataclass(frozen=True)
 class Within(Criterion[SpanShape]):
     """The column's time is in `[from, until)`; either end can be left open. The column depends on the viewer's role."""
 

@@ -31,7 +31,7 @@ from notifiers.message_ids import OwnMail
 
 logger = logging.getLogger(__name__)
 
-BYTES_MAX = 25 * 1024 * 1024
+BYTES_MAX = limits.MAIL_BYTES_MAX
 KEPT_MAX = 1024 * 1024
 """The number of bytes kept of a message that is larger than `BYTES_MAX`."""
 TEXT_MAX = 200_000

@@ -84,6 +84,7 @@ FIELDS = {
     "Ticket.senderVerified": "AT",
     "Ticket.customerLinked": "AT",
     "TicketEvent.customerLinked": "AT",
+    "TicketChange.deliveries": "AT",
     "Ticket.chat": "ATS",
     "Ticket.deliveries": "AT",
     "Customer.accountNumber": "ATC",
@@ -120,7 +121,7 @@ SCOPES = {
             *("ticketCreate", "attachmentCreate", "noteAdd", "webhookCreate", "webhookUpdate", "webhookRotateSecret"),
             *("webhookResume", "webhookReplay", "webhookTest", "webhookDelete"),
         },
-        "Subscription": {"ticketChanged", "ticketCountsChanged", "noteAdded"},
+        "Subscription": {"ticketChanged", "ticketFollow", "ticketCountsChanged", "noteAdded"},
     },
     ServiceScope.MAIL_GATEWAY: {"Query": set(), "Mutation": {"inboundEmailIngest"}, "Subscription": set()},
 }
@@ -225,7 +226,7 @@ async def test_each_mutation_is_allowed_as_on_the_page(scene: Scene) -> None:
 
 async def test_each_subscription_is_allowed_as_on_the_page(scene: Scene) -> None:
     """tests/live/test_live.py tests which events each role receives."""
-    first = dict.fromkeys(("ticketChanged", "noteAdded", "auditEntryAdded"), "StreamReady")
+    first = dict.fromkeys(("ticketChanged", "ticketFollow", "noteAdded", "auditEntryAdded"), "StreamReady")
     first["ticketCountsChanged"] = "TicketCounts"
     assert root_fields("Subscription").keys() == first.keys()
     for role, viewer in scene.viewers.items():
@@ -244,6 +245,8 @@ async def test_each_subscription_is_allowed_as_on_the_page(scene: Scene) -> None
 async def test_each_restricted_field_is_allowed_as_on_the_page(scene: Scene) -> None:
     def request(name: str) -> dict[str, Any]:
         type_, _, field = name.partition(".")
+        if type_ == "TicketChange":
+            return {"query": f"{{ ticketEvents {{ nodes {{ {field} {{ id }} }} }} }}"}
         lists = ("properties", "tickets", "deliveries")
         selection = f"{field} {{ totalCount }}" if field in lists else {"chat": "chat { body }"}.get(field, field)
         document = f"query($id: ID!) {{ node(id: $id) {{ ... on {type_} {{ {selection} }} }} }}"

@@ -243,7 +243,14 @@ def test_only_fields_that_may_be_missing_are_nullable(printed: GraphQLSchema) ->
         *("Note.senderVerified", "Note.quoted", "Ticket.senderVerified", "TicketEvent.attachment"),
         *(f"Attachment.{name}" for name in ("note", "width", "height", "url", "thumbnailUrl", "rejectedBecause")),
         *("PageInfo.startCursor", "PageInfo.endCursor", "Viewer.technician", "Viewer.customer"),
-        *("TicketBulkResult.ticket", "TicketChange.ticket", "TicketChangePage.reset", "TicketProgress.note"),
+        *(
+            "TicketBulkResult.ticket",
+            "TicketChange.ticket",
+            "TicketChange.note",
+            "TicketChange.attachment",
+            "TicketChangePage.reset",
+            "TicketProgress.note",
+        ),
         *("Delivery.recipient", "Delivery.said"),
         *("Delivery.nextAttemptAt", "Delivery.finishedAt", "SupportSettingsTestResult.recipient"),
         *(f"InboundMessage.{name}" for name in ("reason", "messageId", "fromAddress", "fromName", "subject", "raw")),
@@ -618,7 +625,9 @@ async def _ask_everything(answers: Answers, viewer: Api, role: Role, reference: 
             )
         ],
         "ticket": [("($id: ID!)", "(by: {id: $id})", {"id": ticket["id"]}) for ticket in tickets[:2]],
-        "ticketEvents": [("($after: String)", "(after: $after)", {"after": cursor}) for cursor in (start, "unknown")],
+        "ticketEvents": [
+            ("($after: String)", "(first: 1, after: $after)", {"after": cursor}) for cursor in (start, "unknown")
+        ],
         "articles": [("", f"(first: 3{search})", {}) for search in ("", ', search: "another"')],
         "tickets": [("", f"(first: 3{filter})", {}) for filter in ("", ', filter: {text: "beeps"}')],
         "ticketTrack": [

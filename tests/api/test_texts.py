@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 import asyncpg
 import pytest
 
+from db.ddl_texts import STRETCH
 from db.enums import Role
 from db.events import counts
 from db.limits import EXCERPT_WORDS
@@ -450,6 +451,38 @@ async def test_the_excerpt_of_a_long_run_without_blanks_is_whole_and_soon_made(d
     assert [(piece["text"], piece["matched"]) for piece in pieces] == [("x" * 250 + " ", False), ("found", True)]
     long = "SELECT count(*) FROM generate_series(1, 20) AS n, text_excerpt($1 || n, text_queries('found'), 30)"
     assert await database.fetchval(long, "x" * 199_000 + " found ", timeout=WITHIN / 2) >= 20
+
+
+STRETCHES = {
+    "plain": ("helene", "Helene"),
+    "with accents": ("helene", "H\u00e9l\u00e8ne"),
+    "in decomposed accents": ("h\u00e9lene", "He\u0301le\u0300ne"),
+    "with an apostrophe": ("obrien", "O\u2019Brien"),
+    "a short word": ("tv", "TV"),
+    "in Greek": ("\u03c0\u03bf\u03c1\u03c4\u03b1", "\u03a0\u03cc\u03c1\u03c4\u03b1"),
+    "the beginning of a word": ("camer", "cameras"),
+}
+
+
+@pytest.mark.parametrize("kind", STRETCHES)
+async def test_the_excerpt_of_a_long_text_shows_the_word_wherever_it_stands(database: Database, kind: str) -> None:
+    """Also where the stretches of a text meet, at any character of the word."""
+    term, written = STRETCHES[kind]
+    query = """SELECT string_agg(text, '' ORDER BY ord) AS text, array_agg(text) FILTER (WHERE matched) AS matched
+        FROM text_excerpt($1, text_queries($2), 30)"""
+    for before in (0, STRETCH - 3, STRETCH - 1, 3 * STRETCH, 100_000):
+        filler = ("outvotes recamera " * 6_000)[:before].rpartition(" ")[0]
+        text = f"{filler} {'-' * max(0, before - len(filler) - 1)}{written} {'and so on ' * 4_000}"
+        (passage,) = await database.fetch(query, text, term)
+        assert passage["matched"] == [written], before
+        assert set(passage["text"].split()) <= set(text.split()), before
+
+
+async def test_the_excerpt_of_a_long_text_is_where_most_of_the_words_are(database: Database) -> None:
+    filler = "lorem ipsum dolor sit amet " * 500
+    text = f"{filler} clarinet {filler} clarinet bassoon {filler}"
+    found = "SELECT text FROM text_excerpt($1, text_queries('bassoon clarinet tuba'), 30) WHERE matched ORDER BY ord"
+    assert [row["text"] for row in await database.fetch(found, text)] == ["clarinet", "bassoon"]
 
 
 # A search of many tickets takes other ways than one of few, as for `search`. These tests come last, because they add

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from db.ids import new_id
 from tests.helpers.api import Api, Refusal
 from tests.helpers.ticket_lists import (
     CATEGORIES,
@@ -206,10 +207,20 @@ async def test_the_earliest_and_latest_times_are_accepted(api: Api, world: World
         {"customerId": ""},
         {"customerId": f"cus_{NOBODY}\0"},
         {"propertyId": "prp_' OR true"},
+        {"ids": [f"cus_{NOBODY}"]},
+        {"ids": [f"tkt_{NOBODY}", NOBODY]},
+        {"ids": ["tkt_1"]},
     ],
 )
 async def test_an_id_of_another_kind_is_refused(api: Api, filter: Filter) -> None:
     assert "is not" in await refusal(api, filter=filter)
+
+
+async def test_a_filter_names_at_most_a_hundred_tickets(api: Api, world: World) -> None:
+    unknown = [f"tkt_{new_id()}" for _ in range(99)]
+    assert await matching(api, {"ids": [*unknown, world.tickets[0].id]}) == {world.tickets[0].id}
+    assert "100 ids" in await refusal(api, filter={"ids": [*unknown, *unknown[:2]]})
+    assert await matching(api, {"ids": []}) == set()
 
 
 @pytest.mark.parametrize(
@@ -222,7 +233,7 @@ async def test_a_filter_that_the_schema_does_not_define_is_refused(api: Api, fil
 
 async def test_null_criteria_are_ignored(api: Api, world: World) -> None:
     everything = set(ids(world.tickets))
-    fields = ["status", "priority", "category", "source", "assignee", "customerId", "propertyId"]
+    fields = ["ids", "status", "priority", "category", "source", "assignee", "customerId", "propertyId"]
     fields += ["createdAt", "updatedAt", "search", "text", "and", "or", "not"]
     assert await matching(api, None) == await matching(api, {}) == everything
     assert await matching(api, dict.fromkeys(fields)) == everything
@@ -248,9 +259,12 @@ def leaves(world: World, pick: random.Random) -> tuple[Filter, Predicate]:
     kind = pick.choice(
         [
             *("status", "priority", "category", "source", "customer", "property"),
-            *("assignee", "unassigned", "created", "updated", "search", "text"),
+            *("assignee", "unassigned", "created", "updated", "search", "text", "ids"),
         ]
     )
+    if kind == "ids":
+        named = {f"tkt_{NOBODY}", *(each.id for each in pick.sample(world.tickets, pick.randint(0, 30)))}
+        return {"ids": list(named)}, lambda t: t.id in named
     if kind in ("status", "priority", "category", "source"):
         values = {"status": STATUSES, "priority": PRIORITIES, "category": CATEGORIES, "source": SOURCES}[kind]
         chosen = pick.sample(values, pick.randint(1, 3))

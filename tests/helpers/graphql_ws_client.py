@@ -64,7 +64,7 @@ class Socket:
                 return message
             await self.send(type="pong")
 
-    async def subscribe(self, id: str, query: str, **variables: Any) -> None:
+    async def subscribe(self, id: str, query: str, /, **variables: Any) -> None:
         self._asked[id] = (query, variables)
         await self.send(id=id, type="subscribe", payload={"query": query, "variables": variables})
 

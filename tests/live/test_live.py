@@ -27,6 +27,7 @@ from db.postgres.pool import Database as Pool
 from db.viewer import Viewer
 from pubsub.send_queue import QUEUE_BYTES_MAX, QUEUE_MAX
 from tests.helpers.api import SCHEMA, Api, Refusal, Server
+from tests.helpers.attached_files import attach
 from tests.helpers.change_pages import fetch_page
 from tests.helpers.counting import change, create
 from tests.helpers.database_checks import Database, until
@@ -329,18 +330,22 @@ async def test_every_field_of_a_stream_has_a_value_of_its_type(api: Api) -> None
     notes = """subscription($ticket: ID!, $after: String) { noteAdded(ticketId: $ticket, after: $after) { __typename
         ... on NoteAdded { cursor note { id body ticket { id } author { name } } }
         ... on StreamReady { cursor } ... on StreamReset { cursor reason } } }"""
+    added = """subscription($ticket: ID!) { ticketFollow(id: $ticket) { __typename
+        ... on TicketChange { note { id } attachment { id } deliveries { id } } } }"""
     entries = """subscription { auditEntryAdded { __typename ... on AuditEntryAdded { cursor entry { id } } } }"""
     ticket = await api.new_ticket()
     async with following(api, after="nonsense") as screen:
         await screen.subscribe("entries", entries)
         await screen.subscribe("notes", notes, ticket=ticket, after="nonsense")
         await screen.subscribe("counts", "subscription { ticketCountsChanged { all open } }")
-        for _ in range(6):  # two resets, three ready messages and the counts
+        await screen.subscribe("added", added, ticket=ticket)
+        for _ in range(7):  # two resets, four ready messages and the counts
             await screen.receive()
         await api.done("noteAdd", "note { id }", ticketId=ticket, body="Called.")
-        await api.done("ticketUpdate", "ticket { id }", ticketId=ticket, priority="HIGH")
-        await api.new_technician()
-        for _ in range(4):  # two changes, a note and an entry
+        technician = await api.new_technician()
+        await api.done("ticketAssign", "ticket { id }", ticketId=ticket, technicianId=technician)
+        await attach(api, b"Three keys.", ticketId=ticket, name="keys.txt", contentType="text/plain")
+        for _ in range(8):  # three changes, all of them twice, a note and an entry
             await screen.receive()
         types = [type_ for name in OF_STREAMS if is_object_type(type_ := SCHEMA.type_map[name])]
         assert {f"{type_.name}.{name}" for type_ in types for name in type_.fields} - screen.seen == set()

@@ -159,6 +159,8 @@ def random_value(world: World, pick: random.Random, name: str) -> Any:
     """Returns a random value for a field of the filter."""
     words = {"status": TicketStatus, "priority": TicketPriority, "category": TicketCategory, "source": TicketSource}
     match name:
+        case "ids":
+            return [f"tkt_{event.ticket_id}" for event in pick.sample(world.events, pick.randint(0, 5))]
         case "status" | "priority" | "category" | "source":
             return [word.value for word in pick.sample(list(words[name]), pick.randint(0, 3))]
         case "assignee":
