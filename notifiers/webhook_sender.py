@@ -87,8 +87,11 @@ class WebhookSender:
     def objection(self, url: str) -> str | None:
         """Returns why nothing can be posted to this URL, a sentence, or None. What its name leads to is only checked
         when it is used."""
-        parts = urlsplit(url)
-        is_private = names_private_host(parts.hostname or "")
+        try:
+            parts = urlsplit(url)
+            is_private = names_private_host(parts.hostname or "")
+        except ValueError:
+            return "The URL is not valid."
         if is_private and not self._private_hosts:
             return NOT_PUBLIC
         if parts.scheme == "https" or (parts.scheme == "http" and is_private):

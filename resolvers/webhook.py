@@ -126,7 +126,7 @@ async def update(call: Call, input: Input) -> Outcome:
     found = await _found(call, webhook_id)
     if given.keys() & {"document", "variables"}:
         tried = {**found, **given}
-        await office.start(tried["document"], orjson.loads(tried["variables"]), author_of(found))
+        await office.check(tried["document"], orjson.loads(tried["variables"]), author_of(found))
     async with call.transaction() as transaction:
         before = await _locked(transaction, call, webhook_id)
         now = {name: before[name] for name in ("url", "document", "variables")} | given
@@ -162,7 +162,7 @@ async def resume(call: Call, input: Input) -> Outcome:
     webhook_id = checks.key(input["webhookId"], WEBHOOK.prefix, "webhook", "webhookId")
     checks.finish()
     found = await _found(call, webhook_id)
-    await office.start(found["document"], _loaded(found["variables"]), author_of(found))
+    await office.check(found["document"], _loaded(found["variables"]), author_of(found))
     async with call.transaction() as transaction:
         before = await _locked(transaction, call, webhook_id)
         await _adopt(transaction, call, before)

@@ -16,10 +16,14 @@ class WebhookOffice(ABC):
     sender: WebhookSender
 
     @abstractmethod
+    async def check(self, document: str, variables: Mapping[str, Any], author: Viewer) -> None:
+        """Raises `Refused` if the document is not a subscription with a stream cursor, is not valid, costs too much, or
+        has what its author may not read."""
+
+    @abstractmethod
     async def start(self, document: str, variables: Mapping[str, Any], author: Viewer) -> str:
-        """Returns the position at which the document's subscription starts, as it is stored. Raises `Refused` if the
-        document is not a subscription with a stream cursor, is not valid, costs too much, or has what its author may
-        not read."""
+        """Returns the position at which the document's subscription starts, as it is stored. Raises `Refused` like
+        `check`, and if the cursor that it is to start after cannot be used."""
 
     @abstractmethod
     async def position(self, cursor: str) -> str:
@@ -28,4 +32,4 @@ class WebhookOffice(ABC):
 
     @abstractmethod
     async def test_message(self, document: str, variables: Mapping[str, Any], author: Viewer) -> bytes:
-        """Returns the body of a test message. Raises `Refused` like `start`."""
+        """Returns the body of a test message. Raises `Refused` like `check`."""

@@ -89,8 +89,8 @@ class Carrier:
         self._stored = row["position"]
         self._news = asyncio.Event()
         self._news.set()
-        self._sending = False
-        self._stopping = False
+        self._busy = False  # also while a message that has failed waits to be sent again
+        self._stopping = asyncio.Event()
 
     async def run(self) -> None:
         watch: Watch | None = None
@@ -102,13 +102,11 @@ class Carrier:
             await self._patiently(self._tools.hub.awake)
             while True:
                 await self._news.wait()
-                self._sending = True
+                self._busy = True
                 self._news.clear()
-                pause = await self._patiently(lambda: self._carry(subscription))
-                self._sending = False
-                if pause is not None:
-                    await asyncio.sleep(pause)
-                    self._news.set()
+                while (pause := await self._patiently(lambda: self._carry(subscription))) is not None:
+                    await self._pause(pause)
+                self._busy = False
         except Ended:
             return
         finally:
@@ -117,12 +115,12 @@ class Carrier:
 
     def stop(self) -> None:
         """Ends the carrier after the message that it is sending, if it is sending one."""
-        self._stopping = True
+        self._stopping.set()
 
     @property
     def idle(self) -> bool:
         """Whether every event that it has been woken for has been dealt with."""
-        return not (self._sending or self._news.is_set())
+        return not (self._busy or self._news.is_set())
 
     def reached(self, tail: str) -> str | None:
         """If it is idle, moves its position to the tail's, and returns it, unless it is stored."""
@@ -164,9 +162,16 @@ class Carrier:
                 logger.exception("a webhook fails", extra={"fields": {"webhook": self.id}})
                 pause = min(2.0**failures, FAULT_SECONDS_MAX)
                 failures += 1
-            if self._stopping:
-                raise Ended
-            await asyncio.sleep(pause)
+            await self._pause(pause)
+
+    async def _pause(self, seconds: float) -> None:
+        """Waits. Raises `Ended` at once if the carrier is stopped."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
+        raise Ended
 
     async def _subscription(self) -> WebhookSubscription:
         author, row, tools = author_of(self._row), self._row, self._tools
@@ -258,7 +263,7 @@ class Carrier:
         message was acknowledged."""
         if len(message.body) > MESSAGE_BYTES_MAX:
             raise await self._suspended(WebhookSuspension.TOO_LARGE, TOO_LARGE)
-        if self._stopping:
+        if self._stopping.is_set():
             raise Ended
         posted = await self._within_lease(
             self._tools.sender.post(run.client, run.endpoint, str(message.id), message.body)

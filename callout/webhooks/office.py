@@ -35,6 +35,9 @@ class Office(WebhookOffice):
         self._cursors = cursors
         self._charge = charge
 
+    async def check(self, document: str, variables: Mapping[str, Any], author: Viewer) -> None:
+        await self._read(document, variables, author)
+
     async def start(self, document: str, variables: Mapping[str, Any], author: Viewer) -> str:
         subscription = await self._read(document, variables, author)
         if subscription.after is not None:

@@ -151,7 +151,7 @@ class WebhookWorker:
         """Ends the carriers of webhooks that are no longer this worker's, such as those that were deleted."""
         carried = await self._queue.carried()
         for carrier, task in list(self._carriers.values()):
-            if carrier.idle and carried.get(carrier.id) != carrier.claim:
+            if carried.get(carrier.id) != carrier.claim:
                 task.cancel()
 
     async def _store_positions(self) -> None:

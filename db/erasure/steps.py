@@ -468,12 +468,12 @@ async def _erase_rest(transaction: Any, erasure: Erasure) -> None:
     pattern = erasure.everywhere.pattern
     await transaction.execute(_ARTICLES, pattern, timeout=STEP_SECONDS)
     await tickets.forget_words(transaction, {erasure.everywhere, erasure.in_tickets})
-    await webhooks.erase(transaction, pattern)
     await transaction.execute(_ENTRIES, pattern, timeout=STEP_SECONDS)
     await transaction.execute(_IDENTITY_ENTRIES, erasure.customer_id, timeout=STEP_SECONDS)
     email = placeholders.email(erasure.customer_id)
     await transaction.execute(_CONFIRMATIONS, erasure.customer_id, pattern, email, timeout=STEP_SECONDS)
     await transaction.execute(_KEYS, erasure.customer_id, erasure.everywhere.anywhere, timeout=STEP_SECONDS)
+    await webhooks.erase(transaction, pattern)
     await _advance(transaction, erasure, "STATISTICS", None)
 
 

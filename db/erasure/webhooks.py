@@ -20,9 +20,8 @@ _TEXTS: Final = ("url", "document", "variables")
 _ESCAPE: Final = re.compile(r"\\(?:u\{([0-9a-fA-F]{1,6})\}|u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _BLANK: Final = {"n": "\n", "r": "\r", "t": "\t", "b": " ", "f": " "}
 
-_WEBHOOKS: Final = (
-    "SELECT id::text, url, document, variables, suspended_said FROM webhooks ORDER BY id FOR NO KEY UPDATE"
-)
+_WEBHOOKS: Final = "SELECT id::text, url, document, variables, suspended_said FROM webhooks"
+_LOCK: Final = f"{_WEBHOOKS} WHERE id = $1::uuid FOR NO KEY UPDATE"
 
 _REWRITE: Final = """
 UPDATE webhooks SET url = $2, document = $3, variables = $4, state = 'SUSPENDED', suspension = 'ERASED',
@@ -43,19 +42,30 @@ async def erase(transaction: Any, pattern: str) -> None:
     """Replaces what the pattern finds, in a transaction that names the erasure."""
     sought = re.compile(pattern, re.IGNORECASE)
     for row in await transaction.fetch(_WEBHOOKS):
-        was = {name: row[name] for name in _TEXTS}
-        now = _without(was, sought)
-        said = None if row["suspended_said"] is None else sought.sub(placeholders.TEXT, row["suspended_said"])
-        if now != was:
-            await transaction.execute(_REWRITE, row["id"], *now.values(), ERASED)
-        elif said != row["suspended_said"]:
-            await transaction.execute(_SAID, row["id"], said)
+        if _changes(row, sought):
+            locked = await transaction.fetchrow(_LOCK, row["id"])  # only these: workers wait for the erasure's commit
+            if locked is not None:
+                await _rewrite(transaction, locked, sought)
     for entry in await transaction.fetch(_ENTRIES):
         before, after = (None if side is None else json.loads(side) for side in (entry["before"], entry["after"]))
         cleaned = [None if image is None else image | _without(image, sought) for image in (before, after)]
         if cleaned != [before, after]:
             images = (None if image is None else json.dumps(image) for image in cleaned)
             await transaction.execute(_REWRITE_ENTRY, entry["id"], *images)
+
+
+def _changes(row: Mapping[str, Any], sought: re.Pattern[str]) -> bool:
+    was = {name: row[name] for name in _TEXTS}
+    return _without(was, sought) != was or sought.search(row["suspended_said"] or "") is not None
+
+
+async def _rewrite(transaction: Any, row: Mapping[str, Any], sought: re.Pattern[str]) -> None:
+    was = {name: row[name] for name in _TEXTS}
+    now = _without(was, sought)
+    if now != was:
+        await transaction.execute(_REWRITE, row["id"], *now.values(), ERASED)
+    elif row["suspended_said"] is not None:
+        await transaction.execute(_SAID, row["id"], sought.sub(placeholders.TEXT, row["suspended_said"]))
 
 
 def _without(texts: Mapping[str, str], sought: re.Pattern[str]) -> dict[str, str]:

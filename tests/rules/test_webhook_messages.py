@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -11,7 +13,8 @@ import svix
 
 from callout.webhooks.carrier import Carrier
 from callout.webhooks.pace import WebhookPace
-from notifiers.webhook_sender import WebhookSender, new_secret, parse_secret, shown_secret, signed_headers
+from notifiers.webhook_queue import HeldWebhook
+from notifiers.webhook_sender import Endpoint, WebhookSender, new_secret, parse_secret, shown_secret, signed_headers
 
 BODY = '{"type":"ticketChanged","data":{"ticketChanged":{"subject":"日"}}}'.encode()
 NOW = 1_764_534_892
@@ -69,8 +72,8 @@ def test_urls_lead_to_the_public_internet_by_tls(url: str, private_hosts: bool, 
     assert (WebhookSender(private_hosts=private_hosts).objection(url) is None) is accepted
 
 
-def carrier(position: str) -> Carrier:
-    return Carrier({"id": "0", "claim": 1, "position": position}, cast(Any, None))
+def carrier(position: str, tools: Any = None) -> Carrier:
+    return Carrier({"id": "0", "claim": 1, "position": position}, cast(Any, tools))
 
 
 def test_an_idle_webhook_moves_along_with_the_log_and_never_back() -> None:
@@ -81,6 +84,31 @@ def test_an_idle_webhook_moves_along_with_the_log_and_never_back() -> None:
     assert idle.reached("7:7:/3") == "9:9:/2"
     idle.store("9:9:/2")
     assert idle.reached("9:9:/2") is None
+
+
+async def test_a_webhook_whose_message_has_failed_keeps_its_position_until_it_is_acknowledged() -> None:
+    """However long it waits for the next attempt, and whatever happens meanwhile."""
+    looked = asyncio.Event()
+
+    async def look(webhook_id: str, claim: int) -> HeldWebhook:
+        looked.set()
+        return HeldWebhook("5:5:/1", Endpoint("https://hooks.invalid/", []), 1, 60.0, allowed=True)
+
+    async def nothing(*_: object) -> Any:
+        return SimpleNamespace(feed=SimpleNamespace(routes=frozenset(), quick_test=None))
+
+    hub = SimpleNamespace(watch=lambda watch: None, unwatch=lambda watch: None, awake=nothing)
+    tools = SimpleNamespace(queue=SimpleNamespace(look=look), hub=hub)
+    failing = carrier("5:5:/1", tools)
+    failing._subscription = nothing  # type: ignore[method-assign]
+    running = asyncio.create_task(failing.run())
+    await looked.wait()
+    await asyncio.sleep(0)
+    assert not failing.idle
+    failing._wake("7:7:/2")
+    assert failing.reached("9:9:/3") is None
+    failing.stop()
+    await running
 
 
 def test_a_webhook_that_is_woken_keeps_its_position_until_it_has_looked() -> None:

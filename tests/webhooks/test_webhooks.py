@@ -192,6 +192,19 @@ async def test_a_receiver_that_answers_410_suspends_the_webhook_which_continues_
     assert subjects(hook.got) == ["One", "One", "Two"]
 
 
+async def test_a_webhook_that_fails_for_too_long_is_suspended(api: Api, hook: Receiver, database: Database) -> None:
+    hook.answer = lambda got: 500
+    webhook = await created(api, hook)
+    await api.new_ticket(subject="One")
+    await until(api, webhook, lambda found: found["failures"] > 0)
+    await database.execute("UPDATE webhooks SET failing_since = now() - interval '73 hours', next_attempt_at = now()")
+    lost = await until(api, webhook, lambda found: found["state"] == "SUSPENDED")
+    assert lost["suspension"] == "FAILING"
+    assert lost["suspendedSaid"] == (
+        "A message could not be delivered for 73 hours. The last attempt: HTTP 500 Internal Server Error"
+    )
+
+
 # Filters, rights and documents
 
 
@@ -361,12 +374,16 @@ async def test_a_replay_sends_the_messages_after_a_cursor_again_with_their_ids(a
     assert await api.refused("webhookReplay", webhookId=webhook, after="x") == [("INVALID", "after")]
 
 
-async def test_a_webhook_starts_after_the_cursor_of_its_document(api: Api, hook: Receiver) -> None:
+async def test_a_webhook_starts_after_the_cursor_of_its_document(api: Api, hook: Receiver, database: Database) -> None:
     cursor = (await api("{ tickets(first: 1) { streamCursor } }"))["tickets"]["streamCursor"]
     await api.new_ticket(subject="Before the webhook")
-    await created(api, hook, variables=orjson.dumps({"after": cursor}).decode())
+    webhook = await created(api, hook, variables=orjson.dumps({"after": cursor}).decode())
     await arrived(hook, lambda: bool(hook.taken))
     assert subjects(hook.taken) == ["Before the webhook"]
+    # Later it has its own position, even if that cursor can no longer be used.
+    forgotten = 'UPDATE webhooks SET variables = \'{"after": "forgotten"}\' WHERE id = $1'
+    await database.execute(forgotten, key(webhook))
+    await api.done("webhookResume", "__typename", webhookId=webhook)
 
 
 async def test_events_that_were_deleted_are_a_reset_with_the_reason(
