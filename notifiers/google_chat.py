@@ -9,7 +9,6 @@ https://developers.google.com/workspace/chat/quickstart/webhooks, …/chat/api/r
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from collections.abc import Sequence
 from html import escape
@@ -23,7 +22,13 @@ import httpx
 from db.enums import NoticeKind
 from notifiers.links import TicketLinks
 from notifiers.notification import Channel, Notice, Notification, SummaryLine, TicketFacts, Unavailable, Undeliverable
-from notifiers.public_addresses import NotPublic, PublicTransport, goes_by_proxy, names_private_host
+from notifiers.public_addresses import (
+    NotPublic,
+    PublicTransport,
+    goes_by_proxy,
+    keep_urls_out_of_logs,
+    names_private_host,
+)
 from notifiers.responses import phrase, retry_after
 from notifiers.text import one_line, shortened, tidy
 
@@ -61,8 +66,7 @@ class GoogleChat(Channel):
         per_minute: int = PER_MINUTE,
         seconds: float = SEND_SECONDS,
     ) -> None:
-        for library in ("httpx", "httpcore"):
-            logging.getLogger(library).setLevel(logging.WARNING)  # below that level they log the URL
+        keep_urls_out_of_logs()
         self._links = links
         self._per_minute = per_minute
         self._seconds = seconds

@@ -7,6 +7,7 @@ metadata services trust their neighbours.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 from concurrent.futures import ThreadPoolExecutor
@@ -52,6 +53,12 @@ def is_public(address: Address) -> bool:
             return is_public(inner)
         return address.is_global and address in _UNICAST
     return address.is_global and not address.is_multicast and address not in _ASSIGNMENTS
+
+
+def keep_urls_out_of_logs() -> None:
+    """httpx and httpcore log the URL of each request, below this level."""
+    for library in ("httpx", "httpcore"):
+        logging.getLogger(library).setLevel(logging.WARNING)
 
 
 def goes_by_proxy() -> bool:

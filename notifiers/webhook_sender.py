@@ -26,7 +26,13 @@ import httpx
 
 from db.limits import WEBHOOK_SECRET_BYTES
 from db.metrics import SLOW, Counter, Histogram
-from notifiers.public_addresses import NotPublic, PublicTransport, goes_by_proxy, names_private_host
+from notifiers.public_addresses import (
+    NotPublic,
+    PublicTransport,
+    goes_by_proxy,
+    keep_urls_out_of_logs,
+    names_private_host,
+)
 from notifiers.responses import phrase, retry_after
 
 SEND_SECONDS: Final = 15.0
@@ -80,6 +86,7 @@ class WebhookSender:
     def __init__(self, *, private_hosts: bool, seconds: float = SEND_SECONDS) -> None:
         """An attempt may take `seconds`. Receivers must have public addresses, unless `private_hosts` are allowed;
         these need no TLS."""
+        keep_urls_out_of_logs()
         self._private_hosts = private_hosts
         self._checked = not (private_hosts or goes_by_proxy())
         self._seconds = seconds

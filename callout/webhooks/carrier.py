@@ -41,7 +41,8 @@ T = TypeVar("T")
 
 SLICE: Final = 5_000  # events that are read at once, by their ids
 AT_ONCE: Final = 20  # events that are looked up at once, whose messages are in memory together
-OUTAGE_SECONDS: Final = 1.0
+OUTAGE_SECONDS: Final = 1.0  # doubles with each failure: a statement that takes too long is one, too
+OUTAGE_SECONDS_MAX: Final = 10.0
 FAULT_SECONDS_MAX: Final = 60.0
 
 _LAG: Final = Histogram(
@@ -155,7 +156,8 @@ class Carrier:
             except OUTAGE as error:
                 if not is_logged(error):
                     logger.warning("a webhook waits for the database: %s", type(error).__name__)
-                pause = OUTAGE_SECONDS * random.uniform(1.0, 2.0)
+                pause = min(OUTAGE_SECONDS * 2.0**failures, OUTAGE_SECONDS_MAX) * random.uniform(0.5, 1.0)
+                failures += 1
             except Ended:
                 raise
             except Exception:
