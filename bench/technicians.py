@@ -62,13 +62,13 @@ def _changed_at(text: bytes) -> float:
 
 def run(data_dir: Path, *, rounds: int) -> None:
     with database.prepared(data_dir, tickets=TICKETS) as url:
-        of_technician = asyncio.run(_prepare(url))
+        of_technician = asyncio.run(prepare(url))
         viewers = {key: (Role.TECHNICIAN, f"tec_{key}") for key in of_technician}
         with servers.callout(url, data_dir / "callout.log", viewers) as server:
             asyncio.run(_run(server, list(of_technician.values()), rounds))
 
 
-async def _prepare(url: str) -> dict[str, str]:
+async def prepare(url: str) -> dict[str, str]:
     """Assigns a ticket to each of `TECHNICIANS` technicians, after adding those that are missing. Returns the tickets'
     keys by the technicians'."""
     connection = await asyncpg.connect(url)

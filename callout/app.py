@@ -21,6 +21,7 @@ from callout.auth.authenticator import Authenticator
 from callout.auth.tokens import IdeToken
 from callout.background import (
     background,
+    keep_answered,
     keep_counted,
     keep_erasing,
     keep_forgetting,
@@ -34,7 +35,7 @@ from callout.execution.persisted import PersistedDocuments
 from callout.execution.prepare import Preparer
 from callout.execution.run import Engine
 from callout.files.worker import FileWorker
-from callout.http import confirm_page, cross_origin, downloads, front_page, uploads
+from callout.http import confirm_page, cross_origin, downloads, front_page, push_receipts, uploads
 from callout.http.access_log import AccessLog
 from callout.http.confirm_attempts import ConfirmAttempts
 from callout.http.connection_limits import ConnectionLimits
@@ -44,6 +45,7 @@ from callout.http.guard import RequestGuard, on_http_exception
 from callout.http.ide import Ide
 from callout.http.ide import files as files_of_ide
 from callout.http.uploads import Uploads
+from callout.live.device_streams import StreamReceipts
 from callout.live.event_stream import EventStreams
 from callout.live.operations import LiveApplication
 from callout.live.stream_tickets import StreamTickets, TicketOffice
@@ -66,12 +68,15 @@ from db.events.replicas import Replicas
 from db.events.stream_cursor import StreamCursors
 from db.postgres import migrate
 from db.postgres.pool import Database
+from notifiers.vapid import VapidKey
 from notifiers.webhook_sender import WebhookSender
 from pubsub.bell import Bell
 from pubsub.connections import Connections
 from pubsub.hub import Hub
+from pubsub.presence import Presences
 from resolvers.file_links import FileLinks
 from resolvers.files import Files
+from resolvers.staff_presence import StaffPresence
 from schema import graphql_schema, schema
 
 logger = logging.getLogger(__name__)
@@ -85,6 +90,8 @@ class State(TypedDict):
     database: Database
     bell: Bell
     confirm_attempts: ConfirmAttempts
+    receipt_attempts: ConfirmAttempts
+    push_key: VapidKey | None
     graphql: GraphQLEndpoint
     uploads: Uploads
     downloads: Downloads
@@ -127,6 +134,7 @@ def create_app(
             *front_page.routes(with_ide=chosen.with_ide),
             *health.ROUTES,
             *confirm_page.ROUTES,
+            *push_receipts.ROUTES,
             *uploads.ROUTES,
             *downloads.ROUTES,
             *([files_of_ide()] if chosen.with_ide else []),
@@ -169,7 +177,9 @@ async def _wire(
     await stack.enter_async_context(background(lambda: keep_retained(database, settings.retained)))
     identity = await event_log.identity(database)
     cursors, tickets = StreamCursors(identity), StreamTickets(identity, database)
-    bell = await stack.enter_async_context(Bell.open(settings.bell_url, settings.direct_url))
+    presences = Presences(settings.presence_seconds)
+    bell = await stack.enter_async_context(Bell.open(settings.bell_url, settings.direct_url, presences))
+    await stack.enter_async_context(background(presences.run))
     channels = await stack.enter_async_context(notification_worker.opened(make_channels, settings))
     if settings.notify:
         worker = notification_worker.worker(settings, database, channels, bell)
@@ -178,6 +188,7 @@ async def _wire(
     preparer = Preparer(graphql_schema(schema), settings.introspecting, PersistedDocuments(settings.trusted))
     files = Files(settings.object_store, settings.file_limits)
     links = FileLinks(identity, settings.api_base, settings.file_limits.upload_time, authenticator.is_revoked)
+    await stack.enter_async_context(background(lambda: keep_answered(database, bell.ring)))
     await stack.enter_async_context(background(lambda: keep_swept(database, files, bell.ring)))
     replicas = None
     if settings.database_replica_urls:
@@ -187,6 +198,8 @@ async def _wire(
     sender = WebhookSender(private_hosts=settings.webhook_private_hosts == "allow")
     sign = partial(links.signed, preparer.marks.link.encode())
     subscriptions = Subscriptions(preparer, database, sign)
+    presence = StaffPresence(presences, database, identity)
+    push_key = settings.push_key
     engine = Engine(
         schema,
         preparer,
@@ -196,18 +209,20 @@ async def _wire(
         settings.own_mail,
         files,
         links,
-        bell.ring,
-        replicas,
-        partial(Office, subscriptions, database, cursors, sender),
+        written=bell.ring,
+        replicas=replicas,
+        presence=presence,
+        push_public_key=None if push_key is None else push_key.public,
+        webhooks=partial(Office, subscriptions, database, cursors, sender),
     )
-    file_worker = FileWorker(database, files.store, settings.scanner, written=bell.ring)
-    await stack.enter_async_context(background(file_worker.run))
+    checking = FileWorker(database, files.store, settings.scanner, heard=bell.ear().wait, written=bell.ring)
+    await stack.enter_async_context(background(checking.run))
 
     def arrived() -> None:
-        file_worker.wake()
+        checking.wake()
         bell.ring()
 
-    hub = Hub(database, settings.direct_url, bell, cursors)
+    hub = Hub(database, settings.direct_url, bell, cursors, presences)
     await stack.enter_async_context(background(hub.follow))
     if settings.webhooks:
         carrying = WebhookWorker(
@@ -220,7 +235,7 @@ async def _wire(
         authenticator.forget()
 
     await stack.enter_async_context(background(lambda: keep_erasing(database, bell.ring, forget)))
-    live = LiveApplication(preparer, engine, authenticator, database, settings.origins, budgets)
+    live = LiveApplication(preparer, engine, authenticator, database, settings.origins, budgets, presence)
     connections = Connections(live.gone, settings.times.watch)
     await stack.enter_async_context(background(connections.watch))
     limits = ConnectionLimits(
@@ -232,6 +247,8 @@ async def _wire(
         ide = Ide(None if settings.production else IdeToken(settings, database))
     url = settings.direct_url
     await stack.enter_async_context(background(lambda: authenticator.follow_revocations(url, connections.check_soon)))
+    receipts = StreamReceipts(database)
+    await stack.enter_async_context(background(receipts.write))
     state = DatabaseState(database)
     stack.push_async_callback(state.close)
     exposition = Exposition(Observed(database, hub, connections, bell, code, replicas), state)
@@ -243,6 +260,8 @@ async def _wire(
         database=database,
         bell=bell,
         confirm_attempts=ConfirmAttempts(monotonic()),
+        receipt_attempts=ConfirmAttempts(monotonic()),
+        push_key=push_key,
         graphql=GraphQLEndpoint(
             preparer,
             engine,
@@ -254,7 +273,7 @@ async def _wire(
         ),
         uploads=Uploads(database, files, links, budgets, arrived),
         downloads=Downloads(database, files, links, budgets),
-        sockets=Sockets(live, hub, connections, settings.times, access_log),
+        sockets=Sockets(live, hub, connections, settings.times, access_log, presences, receipts),
         event_streams=EventStreams(live, hub, connections, settings.times, tickets),
         stream_tickets=TicketOffice(authenticator, tickets),
     )

@@ -18,7 +18,7 @@ from db.object_store import StoreError
 from db.postgres.outage import is_logged
 from db.postgres.pool import OUTAGE, Database
 from db.retention import Retained
-from resolvers import guesses, object_sweep
+from resolvers import guesses, object_sweep, overdue
 from resolvers import upload as uploads
 from resolvers.files import Files
 
@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 COUNTING_SECONDS = 2.0  # between two foldings; readers of the counts add up the events since the last one
 PRUNING_SECONDS = 600.0
+ANSWERING_SECONDS = 2.0  # between two looks for assignments that were not answered in time
 ERASING_SECONDS = 2.0  # of work on an erasure, and between two looks whether there is one
 _SHARDS = 256  # of the objects, by the first byte of their digests
 _SHARDS_AT_ONCE = 4
@@ -130,6 +131,16 @@ async def keep_swept(database: Database, files: Files, written: Callable[[], Non
                     logger.info("deleted files that are no longer attached: %d", deleted)
             first = (first + 1) % _SHARDS
         await asyncio.sleep(PRUNING_SECONDS)
+
+
+async def keep_answered(database: Database, written: Callable[[], None]) -> None:
+    """Marks assignments that were not answered in time, every `ANSWERING_SECONDS`, forever. Calls `written` when it has
+    written events. Several processes may do so at once. Waits while the database is unavailable."""
+    while True:
+        with _outage_logged("look for overdue assignments"):
+            while await overdue.mark_overdue(database):
+                written()
+        await asyncio.sleep(ANSWERING_SECONDS)
 
 
 async def keep_forgetting(database: Database) -> None:

@@ -301,6 +301,19 @@ def token(role: str, subject: str | None, name: str | None, scope: str | None, t
         click.echo(asyncio.run(made).token)
 
 
+@cli.command(name="push-keys")
+def make_push_keys() -> None:
+    """Print new keys for notices on devices (Web Push), as settings for all servers and workers.
+
+    The private key is a secret. Make it once: with another one each device must subscribe again.
+    """
+    from notifiers.vapid import VapidKey
+
+    key = VapidKey.generate()
+    click.echo(f"CALLOUT_PUSH_PRIVATE_KEY={key.text}")
+    click.echo(f"The public key, which clients read as `pushPublicKey`, is {key.public}.", err=True)
+
+
 @cli.command(cls=WithSettings)
 def notify() -> None:
     """Send notifications until Ctrl-C or SIGTERM.

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -26,11 +27,15 @@ from callout.auth.jwks import UNREADABLE, KeySet
 from callout.auth.verifier import keys_of
 from callout.database import OLDEST_SERVER as OLDEST_SERVER
 from callout.database import DatabaseUnusable, database, wait_for
+from callout.execution.trusted import read_manifest
 from callout.files.scanner import ScannerUnavailable
 from callout.settings import InvalidSettings, Settings
+from db.errors import ClientError
+from db.events import replicas
 from db.object_store import StoreError
 from db.postgres import migrate
 from db.postgres.embedded import EmbeddedServerError, has_database
+from db.postgres.pool import OUTAGE
 from notifiers.mail import Composer
 from notifiers.notification import Unavailable
 from notifiers.smtp import Smtp
@@ -39,6 +44,7 @@ from pubsub.bell import BELL_OF_THE_DATABASE, UnusableUrl, try_to_ring
 SERVER_SECONDS = 3
 OVERDUE_MINUTES = 10
 EXPIRING_DAYS = 14
+INVALID_SHOWN = 5
 
 _UNDELIVERED = """
 SELECT count(*) FILTER (WHERE state = 'PENDING'),
@@ -98,6 +104,7 @@ def _findings() -> Iterator[Finding]:
         return
     yield Finding(True, "settings", "\n".join([settings.env, *_settings(settings)]))
     yield from _tokens(settings)
+    yield from _trusted(settings)
     yield from _database(settings)
     yield from _pubsub(settings)
     yield _files(settings)
@@ -200,6 +207,8 @@ def _database(settings: Settings) -> Iterator[Finding]:
                 yield asyncio.run(_deliveries(url))
                 yield asyncio.run(_unchecked(url))
                 yield asyncio.run(_keys(url))
+                yield asyncio.run(_devices(url, settings))
+                yield from asyncio.run(_replicas(url, settings.database_replica_urls))
     except (DatabaseUnusable, EmbeddedServerError) as error:
         yield Finding(False, "database", str(error))
 
@@ -263,6 +272,69 @@ async def _keys(url: str) -> Finding:
         lines.append(f"{unscoped:,} without a scope, from before keys had one: give each its scope with apiKeyUpdate")
     lines += [f"{row['name']} ({row['prefix']}…) expires on {row['expires_at']:%Y-%m-%d}" for row in expiring]
     return Finding(True, "keys", "\n".join(lines))
+
+
+async def _devices(url: str, settings: Settings) -> Finding:
+    """Counts the devices that are subscribed to notices, and checks whether this installation can send any."""
+    connection = await asyncpg.connect(url)
+    try:
+        number = await connection.fetchval("SELECT count(*) FROM push_subscriptions")
+    finally:
+        await connection.close()
+    missing = f"{configuration.variable('push_private_key')} is not set"
+    if settings.push_key is None:
+        return Finding(
+            number == 0, "devices", f"{number:,} wait for notices: {missing}" if number else f"none: {missing}"
+        )
+    if find_spec("pywebpush") is None:
+        return Finding(False, "devices", "none can be notified: `callout[push]` is not installed")
+    key = f"the public key is {settings.push_key.public}"
+    return Finding(True, "devices", f"{number:,} are notified, for {settings.push_contact_url}; {key}")
+
+
+async def _replicas(url: str, replica_urls: Sequence[str]) -> list[Finding]:
+    """Checks whether queries can be read from each replica now, as a server does."""
+    if not replica_urls:
+        return []
+    try:
+        found = await replicas.problems(url, replica_urls)
+    except OUTAGE as error:
+        return [Finding(False, "replica", f"the primary cannot be asked: {error or type(error).__name__}")]
+    return [
+        Finding(
+            problem is None,
+            "replica",
+            f"{_without_secrets(replica)} " + ("can be read" if problem is None else f"is left out: {problem}"),
+        )
+        for replica, problem in zip(replica_urls, found, strict=True)
+    ]
+
+
+def _trusted(settings: Settings) -> Iterator[Finding]:
+    """Checks whether the server would execute each document of the manifest."""
+    if settings.trusted_documents is None:
+        return
+    from callout.execution.documents import Documents, InvalidDocument
+    from callout.execution.thread import Thread
+    from schema import graphql_schema, schema
+
+    documents = Documents(graphql_schema(schema), Thread())
+    invalid = []
+    manifest = read_manifest(settings.trusted_documents)
+    for id, text in manifest.items():
+        try:
+            documents.get(text)
+        except ClientError as error:
+            first = error.errors[0] if isinstance(error, InvalidDocument) else error
+            invalid.append(f"{id}: {first.message}")
+    of = f"{len(manifest):,} trusted documents in {settings.trusted_documents}"
+    if invalid:
+        more = [f"and {len(invalid) - INVALID_SHOWN:,} more"] if len(invalid) > INVALID_SHOWN else []
+        yield Finding(
+            False, "documents", "\n".join([f"{len(invalid):,} of {of} are refused", *invalid[:INVALID_SHOWN], *more])
+        )
+    else:
+        yield Finding(True, "documents", f"{of}, all valid")
 
 
 def _pubsub(settings: Settings) -> Iterator[Finding]:

@@ -43,6 +43,10 @@ class NotAdmitted(Failure):
     """The server refused the token or the subscription. The message is the server's."""
 
 
+class _Interrupted(Exception):
+    """The server ended the subscription for a reason that may pass."""
+
+
 class NoServer(Failure):
     """Nothing at the URL answers as Callout does, and another try would not change that."""
 
@@ -77,14 +81,18 @@ async def follow(url: str, token: str, show: Callable[[str], None]) -> None:
                     elif message["type"] == "ping":
                         await _send(server, type="pong")
                     elif message["type"] == "next":
-                        message = message["payload"]["data"]["ticketChanged"]
-                        cursor, pause = message["cursor"], RETRY_SECONDS
-                        show(line(message))
+                        change = _change(message["payload"])
+                        cursor, pause = change["cursor"], RETRY_SECONDS
+                        show(line(change))
+                    elif message["type"] == "complete":
+                        raise _Interrupted("the server ended the subscription")
                     elif message["type"] == "error":
                         raise NotAdmitted(message["payload"][0]["message"])
         except ConnectionClosed as closed:
             if closed.rcvd is not None and closed.rcvd.code in REFUSALS:
                 raise NotAdmitted(closed.rcvd.reason) from None
+        except _Interrupted as interrupted:
+            problem = str(interrupted)
         except (InvalidHandshake, OSError, TimeoutError) as error:
             problem = f"{url} cannot be reached ({_reason(error)})"
             if cursor is None and _is_final(error):
@@ -92,6 +100,16 @@ async def follow(url: str, token: str, show: Callable[[str], None]) -> None:
         show(f"… {problem}; reconnecting from {'the last cursor' if cursor else 'now'}")
         await asyncio.sleep(pause * random.uniform(0.5, 1.0))
         pause = min(2 * pause, RETRY_SECONDS_MAX)
+
+
+def _change(payload: Any) -> dict[str, Any]:
+    """The message of the subscription. Raises `_Interrupted` if there are only errors."""
+    change = (payload.get("data") or {}).get("ticketChanged")
+    if change is None:
+        errors = payload.get("errors") or [{"message": "the server sent no data"}]
+        raise _Interrupted(errors[0]["message"].rstrip("."))
+    found: dict[str, Any] = change
+    return found
 
 
 def _is_final(error: Exception) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from callout.settings import Settings, variable
+from callout.settings import InvalidSettings, Settings, variable
 from db.enums import DeliveryChannel
 from notifiers.google_chat import PER_MINUTE, GoogleChat
 from notifiers.mail import Composer
@@ -23,7 +23,8 @@ NOBODY_CONFIRMS = (
 
 
 def channels_of(settings: Settings) -> Mapping[DeliveryChannel, Channel]:
-    """Returns the configured notification channels. Logs configuration problems that keep mail from being sent."""
+    """Returns the configured notification channels. Logs configuration problems that keep mail from being sent. Raises
+    `InvalidSettings` if the library for notices to devices is needed and not there."""
     # Processes don't know each other's rate, so each may use only its share of what a space accepts.
     per_minute = max(2, PER_MINUTE // settings.workers)
     made: dict[DeliveryChannel, Channel] = {
@@ -34,6 +35,9 @@ def channels_of(settings: Settings) -> Mapping[DeliveryChannel, Channel]:
     mail = _mail(settings)
     if mail is not None:
         made[DeliveryChannel.EMAIL] = mail
+    push = _push(settings)
+    if push is not None:
+        made[DeliveryChannel.PUSH] = push
     return made
 
 
@@ -43,6 +47,22 @@ def templates(settings: Settings) -> Templates:
         links=settings.ticket_links,
         confirm_url=settings.confirm_base,
         company=settings.company,
+    )
+
+
+def _push(settings: Settings) -> Channel | None:
+    if settings.push_key is None:
+        return None
+    try:
+        from notifiers.web_push import WebPush  # what it needs is an extra, and slow to load
+    except ImportError:
+        message = f"{variable('push_private_key')} needs pywebpush: install `callout[push]`, or unset it."
+        raise InvalidSettings([message]) from None
+    return WebPush(
+        settings.push_key,
+        settings.push_contact_url,
+        settings.ticket_links,
+        private_hosts=settings.push_private_hosts == "allow",
     )
 
 

@@ -34,12 +34,13 @@ async def opened(make: Callable[[Settings], Channels], settings: Settings) -> As
 
 
 def worker(settings: Settings, database: Database, channels: Channels, bell: Bell, pace: Pace | None = None) -> Worker:
-    patience = pace or Pace(give_up=settings.notify_give_up * HOUR)
+    patience = pace or Pace(give_up=settings.notify_give_up * HOUR, settling=settings.push_wait_seconds)
     return Worker(
         database,
         channels,
         domain=settings.sender.domain,
         heard=bell.ear().wait,
+        recorded=bell.ring,
         pace=patience,
         limits=settings.mail_limits,
         store=settings.object_store,

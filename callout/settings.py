@@ -40,6 +40,7 @@ from notifiers.links import ID, REFERENCE, TicketLinks, ticket_page
 from notifiers.message_ids import OwnMail, UnvouchedShare
 from notifiers.screening_rules import Limits
 from notifiers.smtp_server import SmtpServer
+from notifiers.vapid import VapidKey
 from pubsub.connections import Times
 from resolvers.attachment_rules import FileLimits
 
@@ -161,6 +162,10 @@ class Settings(BaseSettings):
         description="Seconds between two checks of live connections for silence, expired tokens and viewers who have"
         " lost access.",
     )
+    presence_seconds: Annotated[int, Field(ge=2, le=300)] = Field(
+        30,
+        description="Seconds after which the presence of a member of the staff on a ticket ends, unless it is renewed.",
+    )
     budgets: bool = Field(
         True,
         description="Whether viewers are limited by the settings below and by the limits of subscriptions in"
@@ -231,8 +236,9 @@ class Settings(BaseSettings):
         description="How many days entries of the audit trail are kept. Forever if not set.",
     )
     idempotency_retention_days: Annotated[int, Field(ge=30, le=36_500)] = Field(
-        90,
-        description="How many days idempotency keys are kept. A request that is repeated later is carried out again.",
+        30,
+        description="How many days idempotency keys are kept, and devices that send no commands. A request that is"
+        " repeated later is carried out again.",
     )
     api_url: str | None = Field(
         None,
@@ -406,6 +412,28 @@ class Settings(BaseSettings):
     )
     mail_summary_minutes: Annotated[float, Field(gt=0, le=1_440)] = Field(
         10, description="For how many minutes of new tickets one summary is."
+    )
+    push_private_key: str | None = Field(
+        None,
+        repr=False,
+        description="The key with which notices to devices are signed (Web Push), as `callout push-keys` prints it. No"
+        " device is notified if not set. `callout[push]` installs what it needs.",
+    )
+    push_contact: str | None = Field(
+        None,
+        description="Where push services reach you, a `mailto:` or `https:` URL; by default the address of"
+        " `CALLOUT_MAIL_FROM`.",
+    )
+    push_private_hosts: Literal["refuse", "allow"] = Field(
+        "refuse",
+        description="`allow` lets devices name push services that are not on the public internet.",
+    )
+    push_subscription_days: Annotated[int, Field(ge=1, le=3_650)] = Field(
+        90, description="After how many days a device is forgotten that has not set its subscription again."
+    )
+    push_wait_seconds: Annotated[float, Field(ge=0, le=60)] = Field(
+        5,
+        description="For how many seconds a device's live stream may confirm an event before the device gets a notice.",
     )
     webhook_private_hosts: Literal["refuse", "allow"] = Field(
         "refuse",
@@ -661,11 +689,23 @@ class Settings(BaseSettings):
             retention.RAW_MAIL: self.raw_mail_retention_days,
             retention.AUDIT_ENTRIES: self.audit_retention_days,
             retention.IDEMPOTENCY_KEYS: self.idempotency_retention_days,
+            retention.DEVICES: self.idempotency_retention_days,
             retention.REJECTED_ATTACHMENTS: self.rejected_file_retention_days,
             retention.WEBHOOK_DELIVERIES: self.webhook_delivery_retention_days,
         }
         kept = {each: timedelta(days=number) for each, number in days.items() if number is not None}
-        return kept | {retention.USED_STREAM_TICKETS: timedelta(hours=1)}
+        return kept | {
+            retention.USED_STREAM_TICKETS: timedelta(hours=1),
+            retention.PUSH_SUBSCRIPTIONS: timedelta(days=self.push_subscription_days),
+        }
+
+    @property
+    def push_key(self) -> VapidKey | None:
+        return None if self.push_private_key is None else VapidKey.parse(self.push_private_key)
+
+    @property
+    def push_contact_url(self) -> str:
+        return self.push_contact or f"mailto:{self.sender.address}"
 
     @property
     def link_base(self) -> str | None:
@@ -713,7 +753,10 @@ class Settings(BaseSettings):
             values.setdefault("log_format", "json")
         return values
 
-    @field_validator("env", "introspection", "webhook_private_hosts", "log_level", "log_format", mode="before")
+    @field_validator(
+        *("env", "introspection", "log_level", "log_format", "push_private_hosts", "webhook_private_hosts"),
+        mode="before",
+    )
     @classmethod
     def _in_lower_case(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
@@ -812,6 +855,18 @@ class Settings(BaseSettings):
     @classmethod
     def _make_absolute(cls, path: Path | None) -> Path | None:
         return None if path is None else path.expanduser().absolute()
+
+    @field_validator("push_private_key")
+    @classmethod
+    def _is_a_push_key(cls, key: str | None) -> str | None:
+        return None if key is None else VapidKey.parse(key).text
+
+    @field_validator("push_contact")
+    @classmethod
+    def _is_a_contact(cls, url: str | None) -> str | None:
+        if url is not None and not re.fullmatch(r"(mailto:[^\s@]+@[^\s@]+|https://[^\s/]+[^\s]*)", url):
+            raise ValueError("must be a URL such as mailto:support@example.com or https://example.com/contact")
+        return url
 
     @field_validator("smtp_url")
     @classmethod
@@ -971,6 +1026,8 @@ class Settings(BaseSettings):
                 problems.append(
                     f"{PREFIX}JWT_ISSUERS: the URLs of {issuer.name} must start with https:// in production."
                 )
+        if self.push_private_key is not None and self.push_contact is None and self.mail_from is None:
+            problems.append(f"{PREFIX}PUSH_CONTACT must be set in production: mailto:support@example.com.")
         if self.smtp_url is not None and self.mail_from is None:
             problems.append(f"{PREFIX}MAIL_FROM must be set in production to send mail: Callout <support@example.com>.")
         if problems:

@@ -341,6 +341,20 @@ ARTICLE_DROP = (
     "DROP FUNCTION article_query(text), keep_article_words(), article_words_of(text, text)",
 )
 
+# A trigger, and not the statements of the worker, because many of them change a delivery, and so do older servers.
+DELIVERY_FUNCTION = """
+CREATE FUNCTION delivery_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO delivery_events (delivery_id, ticket_id, state) VALUES (NEW.id, NEW.ticket_id, NEW.state);
+    RETURN NULL;
+END
+$$"""
+
+DELIVERY_TRIGGER = """
+CREATE TRIGGER deliveries_changed AFTER UPDATE OF state, said ON deliveries FOR EACH ROW
+WHEN (OLD.state IS DISTINCT FROM NEW.state OR OLD.said IS DISTINCT FROM NEW.said)
+EXECUTE FUNCTION delivery_changed()"""
+
 AUDIT_FUNCTIONS = (
     """
 CREATE FUNCTION refuse_unasked_pruning() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -416,7 +430,7 @@ ATTACHMENT_TRIGGERS = (
     """
 CREATE OR REPLACE TRIGGER ticket_events_final
 BEFORE UPDATE OF id, ticket_id, kind, actor_kind, actor_id, actor_name, at, before, after, note_id, public,
-    attachment_id
+    attachment_id, occurred_at, idempotency_key
 OR TRUNCATE ON ticket_events
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('what an event says is never changed')""",
     """

@@ -26,6 +26,7 @@ from db.lists.criteria import (
     Contains,
     Criteria,
     Equals,
+    Flag,
     In,
     Is,
     Matches,
@@ -52,6 +53,7 @@ TICKET = Entity(
 )
 NOTE = Entity("Note", table(models.NoteRow), "not", visibility.note)
 ATTACHMENT = Entity("Attachment", table(models.AttachmentRow), "att", visibility.attachment)
+ASSIGNMENT = Entity("Assignment", table(models.AssignmentRow), "asg", visibility.assignment)
 EVENT = Entity("TicketEvent", table(models.TicketEventRow), "evt", visibility.event)
 CUSTOMER = Entity("Customer", table(models.CustomerRow), "cus", visibility.customer, visibility.customer, on_few=True)
 FOUND_CUSTOMER = Entity("FoundCustomer", CUSTOMER.table, CUSTOMER.prefix, visibility.customer_to_choose)
@@ -70,6 +72,7 @@ NODES = (
     TICKET,
     NOTE,
     ATTACHMENT,
+    ASSIGNMENT,
     EVENT,
     CUSTOMER,
     PROPERTY,
@@ -98,11 +101,20 @@ def updated_at(row: Row, viewer: ViewerParameter) -> ColumnElement[object]:
     return row.c[_updated_column(viewer.role)]
 
 
+def _assigned_at(row: Row, viewer: ViewerParameter) -> ColumnElement[object]:
+    """Since when the ticket has been with its technician, or unassigned, which only staff may know; to others the time
+    of its creation."""
+    return row.c["assigned_at" if viewer.role in STAFF else "created_at"]
+
+
 TICKETS = Listing(
     keys={
         "CREATED_AT": by_time("created_at"),
-        "UPDATED_AT": SortKey(updated_at, parse_time),
-        "REFERENCE": SortKey(lambda row, viewer: row.c.reference, parse_text, unique=True),
+        "UPDATED_AT": SortKey(updated_at, parse_time, column=_updated_column),
+        "ASSIGNED_AT": SortKey(_assigned_at, parse_time),
+        "REFERENCE": SortKey(
+            lambda row, viewer: row.c.reference, parse_text, unique=True, column=lambda role: "reference"
+        ),
         "STATUS": by_column("status", TicketStatus),
         "PRIORITY": by_column("priority", TicketPriority),
     },
@@ -117,6 +129,8 @@ TICKETS = Listing(
                     "category": In("category"),
                     "source": In("source"),
                     "assignee": Assignee(),
+                    "assignmentState": In("assignment_state", staff_only=True),
+                    "overdue": Flag("assignment_overdue"),
                     "customerId": References("customer_id", "cus", "customer", TICKET.revealed["customer_id"]),
                     "propertyId": References("property_id", "prp", "property", TICKET.revealed["property_id"]),
                     "createdAt": Within(lambda role: "created_at"),
@@ -138,7 +152,11 @@ TICKETS = Listing(
     search=("filter", "search"),
     text=("filter", "text"),
     selective=tuple(
-        ("filter", name) for name in ("ids", "assignee", "customerId", "propertyId", "createdAt", "updatedAt")
+        ("filter", name)
+        for name in (
+            *("ids", "assignee", "assignmentState", "overdue"),
+            *("customerId", "propertyId", "createdAt", "updatedAt"),
+        )
     ),
     enumerated={"STATUS": "status", "PRIORITY": "priority"},
     index_suffix=frozenset({"technician_id"}),

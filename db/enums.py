@@ -87,6 +87,38 @@ class TicketEventKind(DocumentedEnum):
         "ATTACHMENT_REJECTED",
         "An attachment was REJECTED. Of customers and services, only the one who attached it sees this event.",
     )
+    ASSIGNMENT_ADVANCED = (
+        "ASSIGNMENT_ADVANCED",
+        "The assignment was seen, accepted, or advanced to another step, or its `eta` changed.",
+    )
+    ASSIGNMENT_OVERDUE = "ASSIGNMENT_OVERDUE", "The technician has not answered the assignment in time."
+
+
+class AssignmentState(DocumentedEnum):
+    """The state of an assignment, a ticket that was given to a technician."""
+
+    OFFERED = "OFFERED", "The technician has not answered yet."
+    ACCEPTED = "ACCEPTED", "The technician has accepted the ticket."
+    DECLINED = "DECLINED", "The technician has declined the ticket, which is unassigned again."
+    EN_ROUTE = "EN_ROUTE", "The technician is on the way."
+    ON_SITE = "ON_SITE", "The technician has arrived."
+    LEFT = "LEFT", "The technician has left the site."
+    SUPERSEDED = "SUPERSEDED", "The ticket was unassigned, reassigned or reopened since."
+
+
+class AssignmentStep(DocumentedEnum):
+    """A step of an assignment. Steps can be skipped, but not taken back."""
+
+    SEEN = "SEEN", "The technician has opened the ticket. This does not change the state."
+    ACCEPTED = AssignmentState.ACCEPTED.value, "The technician accepts the ticket."
+    DECLINED = (
+        AssignmentState.DECLINED.value,
+        "The technician declines the ticket, for a `reason`. It is unassigned again, and the admins are notified. This "
+        "is possible until the technician has arrived.",
+    )
+    EN_ROUTE = AssignmentState.EN_ROUTE.value, "The technician sets out."
+    ON_SITE = AssignmentState.ON_SITE.value, "The technician has arrived."
+    LEFT = AssignmentState.LEFT.value, "The technician leaves the site."
 
 
 class AttachmentState(DocumentedEnum):
@@ -124,6 +156,8 @@ class NoticeKind(DocumentedEnum):
     CREATED = "CREATED", "A ticket was created."
     ASSIGNED = "ASSIGNED", "A ticket was assigned to a technician."
     UNASSIGNED = "UNASSIGNED", "A ticket was taken away from a technician."
+    DECLINED = "DECLINED", "A technician has declined a ticket."
+    OVERDUE = "OVERDUE", "A technician has not answered an assignment in time."
     NOTE_ADDED = "NOTE_ADDED", "A public note, or files, were added."
     CUSTOMER_ANSWERED = "CUSTOMER_ANSWERED", "A customer has written on a ticket."
     RESOLVED = "RESOLVED", "A ticket was resolved."
@@ -137,6 +171,7 @@ class DeliveryChannel(DocumentedEnum):
 
     EMAIL = "EMAIL", "An e-mail to an address."
     GOOGLE_CHAT = "GOOGLE_CHAT", "A card in the Google Chat space."
+    PUSH = "PUSH", "A notice on a device, by Web Push."
 
 
 class Audience(DocumentedEnum):
@@ -153,9 +188,12 @@ class DeliveryState(DocumentedEnum):
 
     PENDING = "PENDING", "Waiting to be sent or retried."
     HELD = "HELD", "Waiting until the recipient confirms the address, or for the summary that will contain it."
-    SENT = "SENT", "Accepted by the mail server or by Google Chat."
+    SENT = "SENT", "Accepted by the mail server, by Google Chat or by the device's push service."
     DEAD = "DEAD", "Given up, because it was rejected permanently or every attempt failed."
-    DROPPED = "DROPPED", "Never sent, because nobody confirmed the address or a limit was reached."
+    DROPPED = (
+        "DROPPED",
+        "Never sent, because nobody confirmed the address, a limit was reached, or the device had the event already.",
+    )
 
 
 class TextPart(StrEnum):
@@ -173,6 +211,20 @@ class NoteVia(DocumentedEnum):
 
     WEB = "WEB", "Through the API: from the dashboard, a portal or a device."
     EMAIL = "EMAIL", "By e-mail."
+    CHATBOT = "CHATBOT", "Through a chatbot, which passes on what the customer says."
+
+
+class CommandOutcome(DocumentedEnum):
+    """What became of a command."""
+
+    APPLIED = "APPLIED", "It was carried out now."
+    REPLAYED = "REPLAYED", "It had been carried out before, and nothing was done."
+    CONFLICT = (
+        "CONFLICT",
+        "Somebody else has changed since `baseVersion` what it would change; nothing was done. `ticket` is as it is"
+        " now.",
+    )
+    REJECTED = "REJECTED", "It is not allowed or not valid, as `userErrors` say; nothing was done."
 
 
 class InboundOutcome(DocumentedEnum):
@@ -206,10 +258,19 @@ class AuditAction(DocumentedEnum):
     CREATED = "CREATED", "The object was created, or the token issued."
     UPDATED = "UPDATED", "Fields of the object were changed."
     REVOKED = "REVOKED", "The API key or identity was revoked, or tokens were."
-    ERASED = "ERASED", "The personal data of the customer were erased."
+    ERASED = "ERASED", "The personal data of a customer were erased in the object."
     LOOKED_UP = "LOOKED_UP", "A technician looked up the customer, whom they did not see before."
     REPLAYED = "REPLAYED", "The webhook was sent back to a stream cursor."
     DELETED = "DELETED", "The object was deleted."
+
+
+class ObjectChangeKind(DocumentedEnum):
+    """What has become of an object that you can see, or of your copy of it."""
+
+    CREATED = "CREATED", "The object was created, or you can see it now, as an article that was published."
+    UPDATED = "UPDATED", "Fields of the object were changed."
+    ERASED = "ERASED", "Personal data were erased in the object: replace all copies of it."
+    REMOVED = "REMOVED", "You can no longer see the object, as an article that is no longer published: remove it."
 
 
 class AuditObjectKind(DocumentedEnum):
@@ -224,6 +285,7 @@ class AuditObjectKind(DocumentedEnum):
     TOKEN = "TOKEN", "A token, or all tokens of a subject; the object's id is the subject."
     INBOUND_MESSAGE = "INBOUND_MESSAGE", "An inbound message that an admin has reviewed."
     IDENTITY = "IDENTITY", "An identity: the account with which a technician or customer signs in at a provider."
+    PUSH_SUBSCRIPTION = "PUSH_SUBSCRIPTION", "The subscription of a device to notices by Web Push."
     WEBHOOK = "WEBHOOK", "A webhook."
 
 
@@ -278,6 +340,13 @@ class ChatAuthor(DocumentedEnum):
     AGENT = "AGENT", "An employee who joined the conversation."
 
 
+class PresenceState(DocumentedEnum):
+    """What a member of the staff does on a ticket at the moment, as their client says."""
+
+    VIEWING = "VIEWING", "They look at the ticket."
+    EDITING = "EDITING", "They write something on the ticket."
+
+
 class Role(DocumentedEnum):
     """The role of a viewer."""
 
@@ -295,6 +364,7 @@ class ServiceScope(DocumentedEnum):
 
 
 EVERYONE = frozenset(Role)
+PEOPLE = frozenset({Role.ADMIN, Role.TECHNICIAN, Role.CUSTOMER})
 STAFF = frozenset({Role.ADMIN, Role.TECHNICIAN})
 ADMINS = frozenset({Role.ADMIN})
 

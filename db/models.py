@@ -33,6 +33,7 @@ from sqlalchemy.types import UserDefinedType
 from db import limits
 from db.enums import (
     ActorKind,
+    AssignmentState,
     AttachmentState,
     Audience,
     AuditAction,
@@ -96,6 +97,7 @@ SERVICE_SCOPE = pg_enum(ServiceScope, "service_scope")
 AUDIT_ACTION = pg_enum(AuditAction, "audit_action")
 AUDIT_OBJECT_KIND = pg_enum(AuditObjectKind, "audit_object_kind")
 ATTACHMENT_STATE = pg_enum(AttachmentState, "attachment_state")
+ASSIGNMENT_STATE = pg_enum(AssignmentState, "assignment_state")
 WEBHOOK_STATE = pg_enum(WebhookState, "webhook_state")
 WEBHOOK_SUSPENSION = pg_enum(WebhookSuspension, "webhook_suspension")
 WEBHOOK_MESSAGE_KIND = pg_enum(WebhookMessageKind, "webhook_message_kind")
@@ -230,6 +232,7 @@ class PropertyRow(Base):
     __table_args__ = (
         present("address", limits.ADDRESS_MAX),
         present("account_number", limits.ACCOUNT_NUMBER_MAX),
+        at_most("access_notes", limits.ACCESS_NOTES_MAX),
         UniqueConstraint("account_number"),
         UniqueConstraint("id", "customer_id"),  # for the foreign key of a ticket's property and customer
         Index("ix_properties_customer_id_address_id", "customer_id", "address", "id"),
@@ -242,6 +245,7 @@ class PropertyRow(Base):
     address: Mapped[str]
     account_number: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    access_notes: Mapped[str | None]
 
 
 class TechnicianRow(Base):
@@ -267,7 +271,13 @@ class TicketRow(Base):
     release search. `public_updated_at` is the `updated_at` that customers and services see: an internal note does not
     change it. `sender_verified` is that of the message that created the ticket, as for a note. `customer_linked` is
     whether the customer was found by an address or account number that somebody typed. `follows_id` is the ticket that
-    this one follows up."""
+    this one follows up.
+
+    Triggers begin an assignment when the technician changes or the ticket is reopened (`db/ddl_assignments.py`).
+    `assignment_id` is the ticket's present assignment, or the one that was declined last; `assignment_state` and
+    `assignment_eta` repeat what it has, so that events have them in their images. `assigned_at` is since when the
+    ticket has been with its technician, or unassigned; for tickets that are older than the column, when it was added.
+    `assignment_overdue` is whether the technician has not answered it in time."""
 
     __tablename__ = "tickets"
     __table_args__ = (
@@ -299,15 +309,37 @@ class TicketRow(Base):
         *(
             Index(f"ix_tickets_{'_'.join((*part, *order))}", *part, *order, "technician_id")
             for part in (("status",), ("priority",), ("status", "priority"))
-            for order in (("id",), ("created_at", "id"), ("updated_at", "id"), ("public_updated_at", "id"))
+            for order in (
+                ("id",),
+                ("created_at", "id"),
+                ("updated_at", "id"),
+                ("public_updated_at", "id"),
+                ("assigned_at", "id"),
+            )
         ),
         Index("ix_tickets_updated_at_id", "updated_at", "id", "technician_id"),
+        Index("ix_tickets_assigned_at_id", "assigned_at", "id", "technician_id"),
         Index("ix_tickets_public_updated_at_id", "public_updated_at", "id", "technician_id"),
         # Most tickets of a technician, a customer or a property are closed. The status comes last, so that these are
         # skipped without fetching their rows.
         Index("ix_tickets_technician_id_created_at_id", "technician_id", "created_at", "id", "status"),
         Index("ix_tickets_customer_id_created_at_id", "customer_id", "created_at", "id", "technician_id", "status"),
         Index("ix_tickets_property_id_created_at_id", "property_id", "created_at", "id", "technician_id", "status"),
+        Index(
+            "ix_tickets_assignment_state_created_at_id",
+            "assignment_state",
+            "created_at",
+            "id",
+            postgresql_where=text("assignment_state IS NOT NULL"),
+        ),
+        Index("ix_tickets_assignment_overdue", "created_at", "id", postgresql_where=text("assignment_overdue")),
+        # The assignments that may become overdue.
+        Index(
+            "ix_tickets_unanswered",
+            "priority",
+            "assigned_at",
+            postgresql_where=text("assignment_state = 'OFFERED' AND status = 'OPEN' AND NOT assignment_overdue"),
+        ),
         # The tickets that technicians see without being assigned to them.
         Index(
             "ix_tickets_created_for_others",
@@ -377,6 +409,48 @@ class TicketRow(Base):
     sender_verified: Mapped[bool | None]
     customer_linked: Mapped[bool] = mapped_column(server_default=text("false"))
     follows_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("tickets.id"))
+    assignment_id: Mapped[uuid.UUID | None]
+    assignment_state: Mapped[AssignmentState | None] = mapped_column(ASSIGNMENT_STATE)
+    assigned_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    assignment_eta: Mapped[datetime | None]
+    assignment_overdue: Mapped[bool] = mapped_column(server_default=text("false"))
+
+
+class AssignmentRow(Base):
+    """An assignment: a ticket that was given to a technician, and the technician's steps (`resolvers/assignment.py`).
+    A trigger inserts the row when the ticket is changed, and supersedes the one before (`db/ddl_assignments.py`). It
+    has no foreign keys, whose checks would slow each assignment: tickets and technicians are never deleted.
+
+    The times are when the technician took the steps; skipped steps have none. `delivered_at` is when one of the
+    technician's devices was known to have the assignment. `xid` is the transaction that has offered it.
+    """
+
+    __tablename__ = "assignments"
+    __table_args__ = (
+        present("reason", limits.REASON_MAX),
+        CheckConstraint("(state = 'DECLINED') = (reason IS NOT NULL)", name="declined_has_reason"),
+        Index("ix_assignments_ticket_id", "ticket_id"),
+        Index(
+            "ix_assignments_undelivered",
+            "technician_id",
+            postgresql_where=text("delivered_at IS NULL AND state = 'OFFERED'"),
+        ),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    ticket_id: Mapped[uuid.UUID]
+    technician_id: Mapped[uuid.UUID]
+    state: Mapped[AssignmentState] = mapped_column(ASSIGNMENT_STATE)
+    offered_at: Mapped[datetime]
+    delivered_at: Mapped[datetime | None]
+    seen_at: Mapped[datetime | None]
+    accepted_at: Mapped[datetime | None]
+    en_route_at: Mapped[datetime | None]
+    on_site_at: Mapped[datetime | None]
+    left_at: Mapped[datetime | None]
+    eta: Mapped[datetime | None]
+    reason: Mapped[str | None]
+    xid: Mapped[str] = mapped_column(Xid8, server_default=text("pg_current_xact_id()"))
 
 
 class TicketChatRow(Base):
@@ -398,7 +472,8 @@ class NoteRow(Base):
     """A note, which is never updated or deleted: a trigger refuses both, except for the updates of an erasure.
     `customer_id` is the ticket's customer at the time, so that a ticket's next customer does not see the notes from
     before. `sender_verified` is whether a mail server of ours has verified the sender of a note that came by mail; null
-    if none has said anything. `quoted` is the history and the signature of such a mail, which are not in `body`."""
+    if none has said anything. `quoted` is the history and the signature of such a mail, which are not in `body`.
+    `occurred_at` is when it was written on a device that was offline, if the device says so."""
 
     __tablename__ = "notes"
     __table_args__ = (
@@ -419,6 +494,7 @@ class NoteRow(Base):
     via: Mapped[NoteVia] = mapped_column(NOTE_VIA, server_default=NoteVia.WEB)
     sender_verified: Mapped[bool | None]
     quoted: Mapped[str | None]
+    occurred_at: Mapped[datetime | None]
 
 
 class TicketTextRow(Base):
@@ -457,6 +533,8 @@ class AttachmentRow(Base):
 
     While it is SCANNING, `due_at` is when a worker may claim it (`callout/files/worker.py`), at once if it is null, and
     `attempts` counts the claims. `uploaded_sha256` is the digest of what was uploaded, if a photo has replaced it.
+
+    `occurred_at` and `idempotency_key` are for the event that its becoming READY or REJECTED writes.
     """
 
     __tablename__ = "attachments"
@@ -515,6 +593,8 @@ class AttachmentRow(Base):
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
     uploaded_sha256: Mapped[bytes | None] = mapped_column(BYTEA)
     is_answer: Mapped[bool] = mapped_column(server_default=text("false"))
+    occurred_at: Mapped[datetime | None]
+    idempotency_key: Mapped[str | None]
 
 
 class ArticleRow(Base):
@@ -556,8 +636,9 @@ class ArticleWordRow(Base):
 
 class SupportSettingsRow(Base):
     """The support settings, a single row. The webhook's URL is a secret: it can be set and is used, but is never shown.
-    `email_kinds` and `google_chat_kinds` are the kinds of notifications that the channels send. For `reopen_days` after
-    it was closed, a customer's answer reopens a ticket."""
+    `email_kinds`, `google_chat_kinds` and `push_kinds` are the kinds of notifications that the channels send. For
+    `reopen_days` after it was closed, a customer's answer reopens a ticket. An assignment that its technician does not
+    answer is overdue after as many minutes as the column of the ticket's priority says; null for never."""
 
     __tablename__ = "support_settings"
     __table_args__ = (
@@ -567,6 +648,13 @@ class SupportSettingsRow(Base):
         CheckConstraint(
             "NOT google_chat_enabled OR google_chat_webhook_url IS NOT NULL", name="google_chat_needs_webhook"
         ),
+        *(
+            CheckConstraint(
+                f"overdue_minutes_{priority.lower()} BETWEEN 0 AND {limits.OVERDUE_MINUTES_MAX}",
+                name=f"overdue_minutes_{priority.lower()}_bounded",
+            )
+            for priority in TicketPriority
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True, server_default=text("1"))
@@ -575,13 +663,23 @@ class SupportSettingsRow(Base):
     google_chat_enabled: Mapped[bool] = mapped_column(server_default=text("false"))
     email_kinds: Mapped[list[NoticeKind]] = mapped_column(
         ARRAY(NOTICE_KIND),
-        server_default=text("'{CREATED,ASSIGNED,UNASSIGNED,NOTE_ADDED,CUSTOMER_ANSWERED,RESOLVED,REOPENED}'"),
+        server_default=text(
+            "'{CREATED,ASSIGNED,UNASSIGNED,DECLINED,OVERDUE,NOTE_ADDED,CUSTOMER_ANSWERED,RESOLVED,REOPENED}'"
+        ),
     )
     google_chat_kinds: Mapped[list[NoticeKind]] = mapped_column(
-        ARRAY(NOTICE_KIND), server_default=text("'{CREATED,ASSIGNED,CUSTOMER_ANSWERED,REOPENED}'")
+        ARRAY(NOTICE_KIND),
+        server_default=text("'{CREATED,ASSIGNED,DECLINED,OVERDUE,CUSTOMER_ANSWERED,REOPENED}'"),
     )
     reopen_days: Mapped[int] = mapped_column(server_default=text("14"))
+    overdue_minutes_low: Mapped[int | None]
+    overdue_minutes_medium: Mapped[int | None]
+    overdue_minutes_high: Mapped[int | None] = mapped_column(server_default=text("120"))
+    overdue_minutes_urgent: Mapped[int | None] = mapped_column(server_default=text("30"))
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    push_kinds: Mapped[list[NoticeKind]] = mapped_column(
+        ARRAY(NOTICE_KIND), server_default=text("'{ASSIGNED,CUSTOMER_ANSWERED}'")
+    )
 
 
 class ApiKeyRow(Base):
@@ -642,8 +740,9 @@ class IdentityRow(Base):
 
 
 class IdempotencyKeyRow(Base):
-    """The record of a create mutation that has run: `object_id` is what it created. A key belongs to its caller, and
-    its row is committed together with the object."""
+    """The record of a mutation or a command that has been carried out: `object_id` is what its answer is about, or
+    the nil UUID, and `extra` has what else belongs to the answer. A key belongs to its caller, and its row is committed
+    together with what the request has changed. `device` is the digest of the device that sent it as a command."""
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (Index("ix_idempotency_keys_created_at", "created_at"),)
@@ -653,6 +752,23 @@ class IdempotencyKeyRow(Base):
     request_hash: Mapped[bytes] = mapped_column(BYTEA)
     object_id: Mapped[uuid.UUID]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    extra: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    device: Mapped[bytes | None] = mapped_column(BYTEA)
+
+
+class DeviceRow(Base):
+    """A device that has sent commands, by the digest of the id that it has given itself, and whose it is. `used_at` is
+    up to a day old."""
+
+    __tablename__ = "devices"
+    __table_args__ = (
+        Index("ix_devices_caller_used_at", "caller", "used_at"),
+        Index("ix_devices_used_at", "used_at"),
+    )
+
+    digest: Mapped[bytes] = mapped_column(BYTEA, primary_key=True)
+    caller: Mapped[str]
+    used_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
 class TrackingGuessRow(Base):
@@ -684,6 +800,9 @@ class TicketEventRow(Base):
     note or attachment, which customers and services must not learn of. `attachment_id` is not a foreign key, because an
     attachment that was rejected is deleted after a while. `xid` is the transaction that wrote the row. A stream's
     position is a snapshot, and the events between two positions are those that the second sees and the first does not.
+
+    `occurred_at` is when it was done on a device that was offline then, if the device says so, and `idempotency_key`
+    the key of the request, which its author alone reads.
     """
 
     __tablename__ = "ticket_events"
@@ -705,6 +824,8 @@ class TicketEventRow(Base):
     note_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("notes.id"))
     public: Mapped[bool] = mapped_column(server_default=text("true"))
     attachment_id: Mapped[uuid.UUID | None]
+    occurred_at: Mapped[datetime | None]
+    idempotency_key: Mapped[str | None]
 
 
 class EventLogRow(Base):
@@ -716,7 +837,8 @@ class EventLogRow(Base):
     be deleted: a stream cannot resume from a position that does not see all of them. `cluster` is the one that all
     these transaction ids belong to. `audit_fingerprint`, `audit_fingerprinted` and `audit_horizon` are the same for the
     audit trail, whose entries streams deliver as well; `audit_last` is the last transaction with an entry that its
-    fingerprint includes, even if the entry has been deleted.
+    fingerprint includes, even if the entry has been deleted. `delivery_fingerprint` and `delivery_fingerprinted` are
+    the same for `delivery_events`.
     """
 
     __tablename__ = "event_log"
@@ -735,6 +857,8 @@ class EventLogRow(Base):
     audit_fingerprinted: Mapped[str] = mapped_column(PgSnapshot, server_default=text("'1:1:'::pg_snapshot"))
     audit_last: Mapped[str] = mapped_column(Xid8, server_default=text("'0'::xid8"))
     audit_horizon: Mapped[str] = mapped_column(Xid8, server_default=text("'0'::xid8"))
+    delivery_fingerprint: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    delivery_fingerprinted: Mapped[str] = mapped_column(PgSnapshot, server_default=text("'1:1:'::pg_snapshot"))
 
 
 class TicketCountRow(Base):
@@ -767,7 +891,8 @@ class ServiceTicketCountRow(Base):
 class DeliveryRow(Base):
     """The queue of deliveries: one row for each event, channel and recipient, written together with the event.
 
-    `recipient` is an e-mail address, or empty for a channel with a single destination. A PENDING row may be attempted
+    `recipient` is an e-mail address, the key of a push subscription, or empty for a channel with a single destination.
+    A PENDING row may be attempted
     from `due_at` on. A worker claims it until `claimed_until`, after which another may take it, should the first have
     died. It is given up a set time after `queued_at`. `said` is the result of the last attempt, such as a mail server's
     answer.
@@ -776,12 +901,12 @@ class DeliveryRow(Base):
 
     `screened_at` is when the delivery passed the limits (`notifiers/screening.py`); it is not sent before. A HELD row
     is dropped from `due_at` on. `summary_id` is the delivery in whose summary this one is; the summary's own has its
-    own id.
+    own id. `acknowledged_at` is when the device of a PUSH delivery has said that it has the notice.
     """
 
     __tablename__ = "deliveries"
     __table_args__ = (
-        CheckConstraint("(channel = 'EMAIL') = (recipient <> '')", name="email_has_recipient"),
+        CheckConstraint("(channel = 'GOOGLE_CHAT') = (recipient = '')", name="only_chat_has_no_recipient"),
         CheckConstraint("(audience = 'SPACE') = (channel = 'GOOGLE_CHAT')", name="space_has_its_channel"),
         CheckConstraint("(audience = 'TECHNICIAN') = (technician_id IS NOT NULL)", name="technician_has_id"),
         CheckConstraint("(state IN ('PENDING', 'HELD')) = (finished_at IS NULL)", name="finished_has_time"),
@@ -835,6 +960,57 @@ class DeliveryRow(Base):
     finished_at: Mapped[datetime | None]
     screened_at: Mapped[datetime | None]
     summary_id: Mapped[uuid.UUID | None]
+    acknowledged_at: Mapped[datetime | None]
+
+
+class PushSubscriptionRow(Base):
+    """A device that is notified by Web Push, at the URL `endpoint` of its push service (RFC 8030), with the keys that
+    its browser has made (RFC 8291).
+
+    `owner` is the role and id of the viewer who has set it, `TECHNICIAN:…`, and `device_id` what their client calls the
+    device. `subjects` has the names by which a revocation of tokens may mean the owner. `set_at` is when the client
+    last said that the subscription is there.
+    """
+
+    __tablename__ = "push_subscriptions"
+    __table_args__ = (
+        present("device_id", limits.DEVICE_ID_MAX),
+        present("endpoint", limits.URL_MAX),
+        CheckConstraint("octet_length(p256dh) = 65", name="p256dh_is_point"),
+        CheckConstraint("octet_length(auth) = 16", name="auth_size"),
+        UniqueConstraint("owner", "device_id"),
+        UniqueConstraint("endpoint"),
+        Index("ix_push_subscriptions_set_at", "set_at"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    owner: Mapped[str] = mapped_column(Text(collation="C"))
+    device_id: Mapped[str]
+    endpoint: Mapped[str] = mapped_column(Text(collation="C"))
+    p256dh: Mapped[bytes] = mapped_column(BYTEA)
+    auth: Mapped[bytes] = mapped_column(BYTEA)
+    subjects: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    set_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class DeliveryEventRow(Base):
+    """A log of what becomes of deliveries: a row for each change of one's state, or of the result of its last attempt,
+    which a trigger writes. `state` is the state after the change. `xid` is the transaction that wrote the row, as in
+    `ticket_events`: the changes after a position are streamed in the same way.
+
+    Neither id is a foreign key. The delivery may be deleted before, and what is streamed of it is then left out.
+    """
+
+    __tablename__ = "delivery_events"
+    __table_args__ = (Index("ix_delivery_events_xid", "xid"),)
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=text("gen_random_uuid()"))
+    xid: Mapped[str] = mapped_column(Xid8, server_default=text("pg_current_xact_id()"))
+    at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    delivery_id: Mapped[uuid.UUID]
+    ticket_id: Mapped[uuid.UUID]
+    state: Mapped[DeliveryState] = mapped_column(DELIVERY_STATE)
 
 
 class ContactConfirmationRow(Base):

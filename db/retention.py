@@ -1,5 +1,6 @@
-"""How long rows are kept that nothing needs any more: deliveries, inbound messages, idempotency keys, rejected files,
-entries of the audit trail, attempts to deliver webhooks and used stream tickets; and the raw mail of inbound messages.
+"""How long rows are kept that nothing needs any more: deliveries, inbound messages, idempotency keys, devices, rejected
+files, entries of the audit trail, push subscriptions, attempts to deliver webhooks and used stream tickets; and the raw
+mail of inbound messages.
 Events, which streams replay, are pruned by `db/events/log.py`.
 
 Rows are deleted a thousand at a time, each time in a transaction of their own, the oldest first. One that somebody
@@ -74,6 +75,11 @@ REJECTED_ATTACHMENTS: Final = Retained("rejected files", "attachments", "id", "f
 IDEMPOTENCY_KEYS: Final = Retained("idempotency keys", "idempotency_keys", "caller, key", "created_at")
 
 WEBHOOK_DELIVERIES: Final = Retained("attempts to deliver webhooks", "webhook_deliveries", "id", "at")
+
+DEVICES: Final = Retained("devices", "devices", "digest", "used_at")
+
+PUSH_SUBSCRIPTIONS: Final = Retained("push subscriptions", "push_subscriptions", "id", "set_at")
+"""Those of devices that have not been used for long."""
 
 USED_STREAM_TICKETS: Final = Retained("used stream tickets", "used_stream_tickets", "id", "expires_at")
 """Those that have expired: they could not be used again anyway."""

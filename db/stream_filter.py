@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Final, Self, TypeAlias
 
 from db.entities import TICKETS
-from db.enums import STAFF, Role
-from db.events.event import Event
+from db.enums import STAFF, ActorKind, AuditObjectKind, Role
+from db.events.event import Event, Image
 from db.lists.criteria import Criteria
+from db.lists.in_memory import Test, all_hold
 from db.lists.shapes import AssigneeShape, CriteriaShape, ValueShape
 from db.lists.shared import SharedCriteria
 from db.viewer import Viewer
@@ -66,6 +67,32 @@ class StreamFilter:
             return was or matches(event.after) is not False
 
         return test
+
+    def depends_on(self, viewer: Viewer) -> frozenset[AuditObjectKind]:
+        """The kinds of other objects whose changes can change the list, though no ticket changes."""
+        return _CRITERIA.depends_on(self.shape, viewer.role)
+
+    def test(self, viewer: Viewer) -> Test:
+        """Whether a ticket with this image is in the viewer's list with the filter."""
+        return all_hold([_sees(viewer), _CRITERIA.test(self.shape, self.values, viewer)])
+
+
+def _sees(viewer: Viewer) -> Test:
+    """Whether the viewer sees a ticket with this image, as `visibility.ticket` says it of a row."""
+    kind = ActorKind(viewer.role.value)
+
+    def created(image: Image) -> bool:
+        return image.creator_id == viewer.id and image.creator_kind == kind
+
+    match viewer.role:
+        case Role.ADMIN:
+            return lambda image: True
+        case Role.TECHNICIAN:
+            return lambda image: image.technician_id == viewer.id or created(image)
+        case Role.CUSTOMER:
+            return lambda image: image.customer_id == viewer.id
+        case Role.SERVICE:
+            return created
 
 
 def _routes_of(viewer: Viewer) -> frozenset[str]:

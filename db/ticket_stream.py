@@ -11,10 +11,10 @@ decides which of these an event concerns, and makes a message once for all that 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import orjson
 from sqlalchemy import (
@@ -41,22 +41,26 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 from sqlalchemy.types import TypeEngine
 
+from db import models
 from db.compiler.fields import Root
 from db.compiler.render import Compiled
 from db.compiler.selection import Arguments, Bound, FieldMapping, Marks, Render, Selection
 from db.compiler.snippets import NO_ROW, OWN, Draft, NamedRow, Snippets
-from db.entities import EVENT, NOTE, TICKET, TICKETS
-from db.enums import STAFF, Role, TicketEventKind
+from db.entities import DELIVERY, EVENT, NOTE, TICKET, TICKETS
+from db.enums import STAFF, ActorKind, Role, TicketEventKind
+from db.events.event import deliveries_route
 from db.ids import key_of
 from db.lists.criteria import Slots
 from db.lists.page import page_size
 from db.lists.shapes import CriteriaShape
 from db.planner import fence, of_any_length
 from db.postgres.pool import Database
-from db.sql import Condition, Row
+from db.sql import Condition, Row, table
 from db.stream_filter import SHARED, QuickTest, StreamFilter
 from db.viewer import Viewer
-from db.visibility import public_event
+from db.visibility import ViewerParameter, public_event
+
+_DELIVERY_EVENTS: Final = table(models.DeliveryEventRow)
 
 EVENTS, ASKED = "events", "asked"
 """The parameters of a stream's statement: the ids of the events; and a JSON array with an object for each stream, with
@@ -92,6 +96,22 @@ def numbers_of(streams: Row) -> ColumnElement[Any]:
     return func.array_agg(streams.c.n, type_=ARRAY(Integer())).label("streams")
 
 
+class EventSource(NamedTuple):
+    """A table of events from which a stream makes messages of one type. `changes` returns the given rows that concern
+    streams, as `Stream.changes` does."""
+
+    log: TableClause
+    message: str
+    changes: Callable[[Draft, Row], Select[Any]]
+
+    def rows(self, draft: Draft) -> tuple[FromClause, list[Condition]]:
+        """The rows of `changes` for the events that the statement is asked about."""
+        given = draft.alias(self.log)
+        ids = of_any_length(bindparam(EVENTS, type_=ARRAY(UUID(as_uuid=False))))
+        events = select(given).where(given.c.id == any_(ids))
+        return self.changes(draft, events.subquery(draft.name())).subquery(OWN), []
+
+
 @dataclass(frozen=True, eq=False)
 class Stream(FieldMapping):
     """A subscription field, with a message for each event that concerns it. `message` is the name of their type."""
@@ -103,9 +123,13 @@ class Stream(FieldMapping):
         """The table of the events that the stream delivers."""
         return EVENT.table
 
-    def messages(self, root: Selection) -> list[list[Selection]]:
-        """The selections of a message: one for each JSON document that it is rendered into."""
-        return [root.types[self.message]]
+    def sources(self, role: Role) -> list[EventSource]:
+        """Where the messages come from, for a viewer of this role."""
+        return [EventSource(self.log, self.message, self.changes)]
+
+    def messages(self, root: Selection, message: str) -> list[list[Selection]]:
+        """The selections of a message of this type: one for each JSON document that it is rendered into."""
+        return [root.types[message]]
 
     @abstractmethod
     def changes(self, draft: Draft, event: Row) -> Select[Any]:
@@ -123,13 +147,6 @@ class Stream(FieldMapping):
     @abstractmethod
     def quick_test(self, bound: Bound, viewer: Viewer) -> QuickTest:
         """The stream's test of events in memory. The statement decides about those that it lets through."""
-
-    def source(self, draft: Draft) -> tuple[FromClause, list[Condition]]:
-        """The rows of `changes` for the events that the statement is asked about."""
-        given = draft.alias(self.log)
-        ids = of_any_length(bindparam(EVENTS, type_=ARRAY(UUID(as_uuid=False))))
-        events = select(given).where(given.c.id == any_(ids))
-        return self.changes(draft, events.subquery(draft.name())).subquery(OWN), []
 
     def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
         raise NotImplementedError("a subscription is compiled by `compile_stream`")
@@ -215,10 +232,34 @@ class TicketChanges(Stream):
 
 @dataclass(frozen=True, eq=False)
 class TicketFollowing(TicketChanges):
-    """The changes of the one ticket with the id that is given."""
+    """The changes of the one ticket with the id that is given; for staff also those of its deliveries, each with the
+    delivery's `state` after it."""
 
     def read(self, arguments: Arguments) -> Bound:
         return super().read({"filter": {"ids": [arguments["id"]]}})
+
+    def sources(self, role: Role) -> list[EventSource]:
+        deliveries = EventSource(_DELIVERY_EVENTS, "DeliveryChange", self._deliveries)
+        return [*super().sources(role), *([deliveries] if role in STAFF else [])]
+
+    def _deliveries(self, draft: Draft, event: Row) -> Select[Any]:
+        asked, delivery = Asked(), draft.alias(DELIVERY.table)
+        seen = exists().where(delivery.c.id == event.c.delivery_id, DELIVERY.visible(delivery, draft.viewer))
+        follows, streams = event.c.ticket_id == asked.column("ticket", UUID(as_uuid=False)), asked.rows()
+        those = select(numbers_of(streams)).select_from(streams).where(follows).lateral(draft.name())
+        return select(event, those.c.streams).select_from(event.join(those, those.c.streams.is_not(None))).where(seen)
+
+    def columns(self, bound: Bound) -> Mapping[str, Any]:
+        return {**super().columns(bound), "ticket": self.ticket(bound)}
+
+    def routes(self, bound: Bound, viewer: Viewer) -> frozenset[str]:
+        routes = super().routes(bound, viewer)
+        return routes | {deliveries_route(self.ticket(bound))} if viewer.role in STAFF else routes
+
+    def ticket(self, bound: Bound) -> str:
+        """The ticket's key."""
+        ((key,),) = self._filter(bound).values
+        return str(key)
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,7 +274,7 @@ class TicketChangesPage(TicketChanges):
         size, _ = page_size(arguments)
         return replace(super().read(arguments), size=size)
 
-    def messages(self, root: Selection) -> list[list[Selection]]:
+    def messages(self, root: Selection, message: str) -> list[list[Selection]]:
         """One selection for each alias of `nodes`."""
         return [part.fields for part in root.fields if part.name == "nodes"]
 
@@ -274,6 +315,20 @@ class Imaged(FieldMapping):
         return f"CASE WHEN {row.name}.shown THEN (SELECT {render.object(selection.fields, image)} FROM {source}) END"
 
 
+@dataclass(frozen=True, eq=False)
+class OwnKey(FieldMapping):
+    """The idempotency key of the request that has caused an event, for its author alone."""
+
+    def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
+        render.is_personal = True
+        return render.expression(selection, row, lambda draft: _own_key(draft.this, draft.viewer))
+
+
+def _own_key(event: Row, viewer: ViewerParameter) -> ColumnElement[Any]:
+    kind: ColumnElement[str] = literal_column(f"'{ActorKind(viewer.role.value)}'")
+    return case((and_(event.c.actor_kind == kind, event.c.actor_id == viewer.id), event.c.idempotency_key))
+
+
 def _word(word: str) -> ColumnElement[str]:
     return literal_column(f"'{word}'", Text())
 
@@ -287,13 +342,14 @@ def compile_stream(
     marks."""
     mapping = root.mapping
     assert isinstance(mapping, Stream)
-    render = Render(snippets, role, shapes, marks)
-    source, row = render.source(root, NO_ROW, mapping.source)
-    documents = [render.object(fields, row) for fields in mapping.messages(root)]
-    columns = ", ".join([f"{row.name}.{name}" for name in ("id", "at", "streams")] + documents)
-    order = f"{row.name}.at, {row.name}.id"
-    statement = render.statement(f"SELECT {columns} FROM {source} ORDER BY {order}")
-    return Compiled(statement, has_links=render.has_links)
+    render, texts = Render(snippets, role, shapes, marks), []
+    for source in mapping.sources(role):
+        rows, row = render.source(root, NO_ROW, source.rows, about=source.message)
+        documents = [render.object(fields, row) for fields in mapping.messages(root, source.message)]
+        columns = ", ".join([f"{row.name}.{name}" for name in ("id", "at", "streams")] + documents)
+        texts.append(f"SELECT {columns} FROM {rows}")
+    statement = render.statement(" UNION ALL ".join(texts) + " ORDER BY at, id")
+    return Compiled(statement, has_links=render.has_links, is_personal=render.is_personal)
 
 
 @dataclass(frozen=True, slots=True)

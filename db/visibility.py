@@ -27,7 +27,16 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import UUID
 
 from db import models
-from db.enums import ActorKind, AttachmentState, Audience, AuditAction, Role, TextPart, TicketEventKind
+from db.enums import (
+    ActorKind,
+    AssignmentState,
+    AttachmentState,
+    Audience,
+    AuditAction,
+    Role,
+    TextPart,
+    TicketEventKind,
+)
 from db.limits import LOOKED_UP_HOURS
 from db.planner import fence, opaque
 from db.sql import Condition, Row, select_star, table
@@ -193,6 +202,30 @@ def attachment(row: Row, viewer: ViewerParameter) -> Condition:
     ready = row.c.state == literal_column(f"'{AttachmentState.READY}'")
     public = and_(row.c.internal_only.is_(False), or_(ready, created(row, viewer)), of_visible_ticket)
     return and_(row.c.customer_id == viewer.uuid, public) if viewer.role is Role.CUSTOMER else public
+
+
+def assignment(row: Row, viewer: ViewerParameter) -> Condition:
+    """Admins see all assignments. Technicians see their own, and those of the tickets that they see. Customers and
+    services see the present assignment of a ticket that they see, once it was accepted."""
+    if viewer.role is Role.ADMIN:
+        return true()
+    if viewer.role is Role.TECHNICIAN:
+        of_visible_ticket = _on_visible_ticket(viewer, lambda tickets: tickets.c.id == row.c.ticket_id)
+        return or_(row.c.technician_id == viewer.uuid, of_visible_ticket)
+
+    def present(tickets: Row) -> Condition:
+        return and_(tickets.c.id == row.c.ticket_id, tickets.c.assignment_id == row.c.id)
+
+    return and_(is_public_state(row.c.state), _on_visible_ticket(viewer, present))
+
+
+_PUBLIC_STATES = (AssignmentState.ACCEPTED, AssignmentState.EN_ROUTE, AssignmentState.ON_SITE, AssignmentState.LEFT)
+
+
+def is_public_state(state: ColumnElement[Any]) -> Condition:
+    """Customers and services may know that an assignment is in this state: not that a technician has not answered, or
+    has declined. Null if `state` is null."""
+    return state.in_([literal_column(f"'{each}'", state.type) for each in _PUBLIC_STATES])
 
 
 def public_event(row: Row, viewer: ViewerParameter) -> Condition:

@@ -1,7 +1,6 @@
 """Cards in a Google Chat space, sent to its incoming webhook: one thread for each ticket.
 
-The webhook's URL is a secret. httpx writes URLs into its log and into the texts of some of its errors, so neither is
-passed on, and of a response only the status is.
+The webhook's URL is a secret (`notifiers/posting.py`).
 
 https://developers.google.com/workspace/chat/quickstart/webhooks, …/chat/api/reference/rest/v1/cards
 """
@@ -12,7 +11,6 @@ import asyncio
 import math
 from collections.abc import Sequence
 from html import escape
-from http import HTTPStatus
 from time import monotonic
 from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -22,14 +20,8 @@ import httpx
 from db.enums import NoticeKind
 from notifiers.links import TicketLinks
 from notifiers.notification import Channel, Notice, Notification, SummaryLine, TicketFacts, Unavailable, Undeliverable
-from notifiers.public_addresses import (
-    NotPublic,
-    PublicTransport,
-    goes_by_proxy,
-    keep_urls_out_of_logs,
-    names_private_host,
-)
-from notifiers.responses import phrase, retry_after
+from notifiers.posting import client_for, in_words, is_temporary, retry_after
+from notifiers.public_addresses import NotPublic, names_private_host
 from notifiers.text import one_line, shortened, tidy
 
 PER_MINUTE = 60  # messages that a space accepts: https://developers.google.com/workspace/chat/limits
@@ -43,6 +35,8 @@ _HEADLINES = {
     NoticeKind.CREATED: "New ticket",
     NoticeKind.ASSIGNED: "Ticket assigned",
     NoticeKind.UNASSIGNED: "Ticket unassigned",
+    NoticeKind.DECLINED: "Ticket declined",
+    NoticeKind.OVERDUE: "Technician has not answered",
     NoticeKind.NOTE_ADDED: "New note",
     NoticeKind.CUSTOMER_ANSWERED: "Customer answered",
     NoticeKind.RESOLVED: "Ticket resolved",
@@ -51,7 +45,6 @@ _HEADLINES = {
     NoticeKind.TEST: "Google Chat works",
 }
 NOT_PUBLIC = "The webhook must be on the public internet, unless CALLOUT_WEBHOOK_PRIVATE_HOSTS allows others."
-_LATER = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
 
 
 class GoogleChat(Channel):
@@ -66,15 +59,11 @@ class GoogleChat(Channel):
         per_minute: int = PER_MINUTE,
         seconds: float = SEND_SECONDS,
     ) -> None:
-        keep_urls_out_of_logs()
         self._links = links
         self._per_minute = per_minute
         self._seconds = seconds
         self._private_hosts = private_hosts
-        checked = not (private_hosts or goes_by_proxy())
-        self._client = httpx.AsyncClient(
-            timeout=None, follow_redirects=False, transport=PublicTransport() if checked else None
-        )
+        self._client = client_for(private_hosts=private_hosts)
         self._spaces: dict[str, Space] = {}
 
     async def send(self, notification: Notification) -> str:
@@ -107,14 +96,14 @@ class GoogleChat(Channel):
 
     async def _posted(self, address: httpx.URL, message: dict[str, Any], turns: Space) -> str:
         status, after = await self._post(address, message)
-        said = phrase(status)
+        said = in_words(status)
         if 200 <= status < 300:
             return said
-        if status in _LATER or status >= 500:
+        if is_temporary(status):
             if after is not None:
                 turns.rest_until(monotonic() + after)
             raise Unavailable(said, after)
-        raise Undeliverable(f"{said}, and redirects are not followed" if 300 <= status < 400 else said)
+        raise Undeliverable(said)
 
     def objection(self, webhook_url: str) -> str | None:
         host = urlsplit(webhook_url).hostname or ""
@@ -234,6 +223,8 @@ def _excerpt(notification: Notification, ticket: TicketFacts) -> str:
     match notification.kind:
         case NoticeKind.CREATED:
             text = notification.note or ticket.description
+        case NoticeKind.DECLINED:
+            text = notification.note or ""
         case NoticeKind.NOTE_ADDED | NoticeKind.CUSTOMER_ANSWERED | NoticeKind.REOPENED:
             text = notification.note or "\n".join(one_line(file.name) for file in notification.files)
         case NoticeKind.RESOLVED:

@@ -22,6 +22,14 @@ class Undeliverable(NotSent):
     """The notification is refused for good: retrying is useless."""
 
 
+class DeviceGone(Undeliverable):
+    """The recipient is gone for good: nothing else should be sent there."""
+
+
+class Needless(NotSent):
+    """The recipient needs no notification, as `said` says."""
+
+
 class Unavailable(NotSent):
     """The notification may be accepted later, but not within `after` seconds, if the other side asked for a pause."""
 
@@ -76,10 +84,20 @@ class NotifiedFile:
 
 
 @dataclass(frozen=True, slots=True)
+class PushTarget:
+    """Where a device gets its notices: the URL at its push service, and the keys for which they are encrypted."""
+
+    endpoint: str
+    p256dh: bytes
+    auth: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Notification:
     """`delivery_id` is the same on every attempt. `recipient` is an e-mail address; empty for Google Chat, which has
-    one space. `ticket` is None only in a test (`NoticeKind.TEST`). `note` is the text of the note that was added, if
-    the notification is about one.
+    one space; the key of its push subscription for a device, whose `device` is None if it has ended. `ticket` is None
+    only in a test (`NoticeKind.TEST`). `note` is the text of the note that was added, if the notification is about one;
+    or why the technician has declined the ticket.
     `thread` has the Message-IDs, oldest first, of the mails about this ticket that the recipient has received.
     `confirmation_token` is for the link of `NoticeKind.CONFIRM_ADDRESS`. `summary` has the new tickets, two or more,
     the most urgent first, if this is a summary of them instead of a notification of one. `files` are those that staff
@@ -96,6 +114,7 @@ class Notification:
     note: str | None = None
     thread: tuple[str, ...] = ()
     webhook_url: str | None = field(default=None, repr=False)
+    device: PushTarget | None = field(default=None, repr=False)
     confirmation_token: str | None = field(default=None, repr=False)
     summary: tuple[SummaryLine, ...] = ()
     files: tuple[NotifiedFile, ...] = ()

@@ -7,14 +7,12 @@ metadata services trust their neighbours.
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import ssl
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final, TypeAlias
-from urllib.request import getproxies
 
 import httpx
 
@@ -53,18 +51,6 @@ def is_public(address: Address) -> bool:
             return is_public(inner)
         return address.is_global and address in _UNICAST
     return address.is_global and not address.is_multicast and address not in _ASSIGNMENTS
-
-
-def keep_urls_out_of_logs() -> None:
-    """httpx and httpcore log the URL of each request, below this level."""
-    for library in ("httpx", "httpcore"):
-        logging.getLogger(library).setLevel(logging.WARNING)
-
-
-def goes_by_proxy() -> bool:
-    """Whether the environment names a proxy for httpx. It connects in our place, and by a name, so it decides what can
-    be reached."""
-    return bool(getproxies().keys() & {"http", "https", "all"})
 
 
 class PublicTransport(httpx.AsyncBaseTransport):

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 import orjson
 
 from db.enums import Audience, DeliveryChannel, DeliveryState, NoticeKind, TicketCategory, TicketPriority, TicketStatus
 from db.postgres.statement import Queryable
-from notifiers import message_ids
+from notifiers import message_ids, push_subscriptions
 from notifiers.contacts import AUTHENTICATED, BY_STAFF, OWN
-from notifiers.notification import Notification, NotifiedFile, SummaryLine, TicketFacts
+from notifiers.notification import Notification, NotifiedFile, PushTarget, SummaryLine, TicketFacts
 from notifiers.outgoing_files import ADDED_FOR_CUSTOMER
+from notifiers.push_subscriptions import DEVICE, EARLIER
 
 THREAD_MAX: Final = 20  # earlier mails that a mail refers to
 
@@ -27,7 +29,8 @@ THREAD_MAX: Final = 20  # earlier mails that a mail refers to
 #
 # $1 and $2: channels, and how many deliveries to claim for each; $3: the lease in seconds; $4: seconds after which a
 # delivery is given up. One without an attempt by then gets none any more: it is claimed with `attempts` 0, to be
-# recorded as DEAD.
+# recorded as DEAD. $5: the seconds for which a device's stream may deliver the event before the device gets a notice;
+# $6: the time of a summary.
 #
 # A delivery waits while an earlier one for the same ticket and recipient is due or being sent, which keeps their order
 # as far as retries allow. OFFSET 0 makes the planner look this up for each delivery, among the few of its ticket, and
@@ -37,8 +40,11 @@ WITH due AS MATERIALIZED (
     SELECT found.id
     FROM unnest($1::delivery_channel[], $2::integer[]) AS free (channel, sends)
     CROSS JOIN LATERAL (
+        SELECT now() - CASE free.channel WHEN 'PUSH' THEN $5::double precision ELSE 0 END * interval '1 second' AS at
+    ) AS latest
+    CROSS JOIN LATERAL (
         SELECT mine.id FROM deliveries AS mine
-        WHERE mine.channel = free.channel AND mine.state = 'PENDING' AND mine.due_at <= now()
+        WHERE mine.channel = free.channel AND mine.state = 'PENDING' AND mine.due_at <= latest.at
             AND mine.screened_at IS NOT NULL
             AND NOT EXISTS (
                 SELECT FROM (SELECT * FROM deliveries WHERE ticket_id = mine.ticket_id OFFSET 0) AS earlier
@@ -59,9 +65,14 @@ WITH due AS MATERIALIZED (
 )
 SELECT claimed.id, claimed.channel, claimed.attempts, claimed.kind, claimed.audience, claimed.recipient,
     claimed.recipient_name, claimed.actor_name, claimed.created_at AS at, claimed.note_id,
-    (SELECT body FROM notes WHERE id = claimed.note_id) AS note,
+    CASE claimed.kind
+        WHEN 'DECLINED' THEN (SELECT reason FROM assignments WHERE id = ticket.assignment_id)
+        ELSE (SELECT body FROM notes WHERE id = claimed.note_id)
+    END AS note,
     (SELECT google_chat_webhook_url FROM support_settings
         WHERE claimed.channel = 'GOOGLE_CHAT' AND google_chat_enabled) AS webhook_url,
+    CASE claimed.channel WHEN 'PUSH' THEN {DEVICE} END AS device,
+    CASE claimed.channel WHEN 'PUSH' THEN {EARLIER} END AS earlier,
     ARRAY(
         SELECT id FROM (
             SELECT id, created_at FROM (SELECT * FROM deliveries WHERE ticket_id = claimed.ticket_id OFFSET 0) AS sent
@@ -159,6 +170,10 @@ class Claim:
     attempts: int
     row: Mapping[str, Any]
 
+    @property
+    def device(self) -> PushTarget | None:
+        return push_subscriptions.target_of(self.row["device"])
+
     def notification(self, domain: str) -> Notification:
         """The notification to send. `domain` is the domain of our Message-IDs."""
         row = self.row
@@ -193,6 +208,7 @@ class Claim:
             note=row["note"],
             thread=tuple(message_ids.of_delivery(str(sent), ticket_id, domain) for sent in row["thread"]),
             webhook_url=row["webhook_url"],
+            device=self.device,
             confirmation_token=row["confirmation_token"],
             summary=_summary(row["summary"]),
             files=_files(row["files"]),
@@ -215,21 +231,37 @@ def _files(listed: bytes | None) -> tuple[NotifiedFile, ...]:
 @dataclass(frozen=True, slots=True)
 class AttemptOutcome:
     """The outcome of a claim. A PENDING delivery is retried after `pause` seconds; `said` is None if it was not
-    attempted."""
+    attempted. `gone` says that the recipient does not exist any more."""
 
     claim: Claim
     state: DeliveryState
     said: str | None
     pause: float = 0.0
+    gone: bool = False
 
 
 async def claim(
-    database: Queryable, wanted: Mapping[DeliveryChannel, int], *, lease: float, give_up: float
+    database: Queryable,
+    wanted: Mapping[DeliveryChannel, int],
+    *,
+    lease: float,
+    give_up: float,
+    settling: float = 0.0,
+    summary_time: timedelta = timedelta(0),
 ) -> list[Claim]:
-    """Claim due deliveries, the longest due first, at most the `wanted` number of each channel. `lease` and `give_up`
-    are in seconds."""
-    rows = await database.fetch(_CLAIM, list(wanted), list(wanted.values()), lease, give_up)
+    """Claim due deliveries, the longest due first, at most the `wanted` number of each channel; notices on devices only
+    if they have been due for `settling`, with those of new tickets that the device had in `summary_time`. `lease`,
+    `give_up` and `settling` are in seconds."""
+    numbers = (lease, give_up, settling, summary_time)
+    rows = await database.fetch(_CLAIM, list(wanted), list(wanted.values()), *numbers)
     return [Claim(str(row["id"]), DeliveryChannel(row["channel"]), row["attempts"], row) for row in rows]
+
+
+async def end_subscriptions(database: Queryable, outcomes: Sequence[AttemptOutcome]) -> None:
+    """End the push subscriptions of the devices that are gone."""
+    gone = [(each.claim.row["recipient"], device) for each in outcomes if each.gone and (device := each.claim.device)]
+    if gone:
+        await push_subscriptions.end(database, [(key, device.endpoint) for key, device in gone])
 
 
 async def record(database: Queryable, outcomes: Sequence[AttemptOutcome], *, give_up: float) -> list[Mapping[str, Any]]:

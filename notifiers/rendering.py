@@ -137,13 +137,18 @@ def _names(notification: Notification) -> list[str]:
     return [f"{kind}_{notification.audience.lower()}", kind]
 
 
-# The kinds that an event of a note can have. A note that follows up a closed ticket is the first of a new one.
-_ABOUT_NOTES = (NoticeKind.CREATED, NoticeKind.NOTE_ADDED, NoticeKind.CUSTOMER_ANSWERED, NoticeKind.REOPENED)
+# The kinds that an event of a note can have, and that of a refusal, which has a reason. A note that follows up a closed
+# ticket is the first of a new one.
+_ABOUT_NOTES = (
+    *(NoticeKind.CREATED, NoticeKind.NOTE_ADDED, NoticeKind.CUSTOMER_ANSWERED, NoticeKind.REOPENED),
+    NoticeKind.DECLINED,
+)
 
 
 def _context(notification: Notification, link: str | None) -> dict[str, Any]:
     """The variables of a template, all of which the customer may see: a note's text is only in the notification of that
-    note, and internal notes are never notified of."""
+    note, and internal notes are never notified of. The reason of a refusal is only in its own, which customers never
+    get."""
     ticket = None if notification.summary else notification.ticket
     if ticket is not None:
         ticket = replace(

@@ -58,6 +58,22 @@ def of_change(before: Mapping[str, Any], changed: Mapping[str, Any]) -> list[Not
     return targets + [NotificationTarget(kind, Audience.SPACE) for kind in kinds]
 
 
+def of_refusal(technician_id: str) -> list[NotificationTarget]:
+    """The targets of an assignment that was declined, so that the ticket is unassigned: the admins, who find another
+    technician, the one who had it, and the space."""
+    return [
+        NotificationTarget(NoticeKind.DECLINED, Audience.ADMIN),
+        NotificationTarget(NoticeKind.UNASSIGNED, Audience.TECHNICIAN, technician_id),
+        NotificationTarget(NoticeKind.DECLINED, Audience.SPACE),
+        NotificationTarget(NoticeKind.UNASSIGNED, Audience.SPACE),
+    ]
+
+
+def of_silence() -> list[NotificationTarget]:
+    """The targets of an assignment that was not answered in time: the admins and the space."""
+    return [NotificationTarget(NoticeKind.OVERDUE, audience) for audience in (Audience.ADMIN, Audience.SPACE)]
+
+
 _WEIGHT = (NoticeKind.RESOLVED, NoticeKind.REOPENED, NoticeKind.ASSIGNED, NoticeKind.UNASSIGNED)
 """The order of importance of the kinds, for a change that is several of them at once."""
 

@@ -39,6 +39,8 @@ _TICKETS = {
     NoticeKind.CREATED: _OPENED,
     NoticeKind.ASSIGNED: _GIVEN,
     NoticeKind.UNASSIGNED: _OPENED,
+    NoticeKind.DECLINED: _OPENED,
+    NoticeKind.OVERDUE: replace(_GIVEN, status=TicketStatus.OPEN),
     NoticeKind.NOTE_ADDED: _GIVEN,
     NoticeKind.CUSTOMER_ANSWERED: _GIVEN,
     NoticeKind.RESOLVED: _RESOLVED,
@@ -57,11 +59,17 @@ _FILES = (
     NotifiedFile("test-report.pdf", "application/pdf", 7_900_000, bytes(32)),
 )
 _NOTES = {
+    NoticeKind.DECLINED: "I am on the other side of town until the evening.",
     NoticeKind.NOTE_ADDED: "Dev will be with you on Thursday at 10.",
     NoticeKind.CUSTOMER_ANSWERED: "The janitor can let you in before 10 as well.",
     NoticeKind.REOPENED: "It has started to beep again this morning.",
 }
-_ACTORS = {NoticeKind.CUSTOMER_ANSWERED: "Ann Tremblay", NoticeKind.REOPENED: "Ann Tremblay"}
+_ACTORS = {
+    NoticeKind.DECLINED: "Dev Patel",
+    NoticeKind.OVERDUE: "Callout",
+    NoticeKind.CUSTOMER_ANSWERED: "Ann Tremblay",
+    NoticeKind.REOPENED: "Ann Tremblay",
+}
 _NAMES = {
     Audience.ADMIN: "",
     Audience.CUSTOMER: "Ann Tremblay",

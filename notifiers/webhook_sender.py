@@ -26,14 +26,8 @@ import httpx
 
 from db.limits import WEBHOOK_SECRET_BYTES
 from db.metrics import SLOW, Counter, Histogram
-from notifiers.public_addresses import (
-    NotPublic,
-    PublicTransport,
-    goes_by_proxy,
-    keep_urls_out_of_logs,
-    names_private_host,
-)
-from notifiers.responses import phrase, retry_after
+from notifiers.posting import client_for, in_words, retry_after
+from notifiers.public_addresses import NotPublic, names_private_host
 
 SEND_SECONDS: Final = 15.0
 DRAINED_BYTES: Final = 64 * 1024
@@ -86,9 +80,7 @@ class WebhookSender:
     def __init__(self, *, private_hosts: bool, seconds: float = SEND_SECONDS) -> None:
         """An attempt may take `seconds`. Receivers must have public addresses, unless `private_hosts` are allowed;
         these need no TLS."""
-        keep_urls_out_of_logs()
         self._private_hosts = private_hosts
-        self._checked = not (private_hosts or goes_by_proxy())
         self._seconds = seconds
 
     def objection(self, url: str) -> str | None:
@@ -108,10 +100,7 @@ class WebhookSender:
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[httpx.AsyncClient]:
         """A client for messages to one receiver, which keeps its connection for the length of the block."""
-        transport = PublicTransport(_certificates()) if self._checked else None
-        async with httpx.AsyncClient(
-            transport=transport, verify=_certificates(), timeout=None, follow_redirects=False
-        ) as client:
+        async with client_for(private_hosts=self._private_hosts, verify=_certificates()) as client:
             yield client
 
     async def post(self, client: httpx.AsyncClient, endpoint: Endpoint, message_id: str, body: bytes) -> Posted:
@@ -143,8 +132,7 @@ class WebhookSender:
             return None, f"The receiver cannot be reached ({type(error).__name__}).", None
         await _drain(response)
         status = response.status_code
-        said = f"{phrase(status)}, and redirects are not followed" if 300 <= status < 400 else phrase(status)
-        return status, said, retry_after(response.headers.get("retry-after"))
+        return status, in_words(status), retry_after(response.headers.get("retry-after"))
 
 
 async def _drain(response: httpx.Response) -> None:

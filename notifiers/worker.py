@@ -28,8 +28,10 @@ from db.postgres.outage import is_logged
 from db.postgres.pool import OUTAGE, Database
 from notifiers import contacts, queue, screening
 from notifiers.attempt import Attempt, attempt
-from notifiers.notification import Channel, Undeliverable
+from notifiers.notification import Channel, Needless, Undeliverable
 from notifiers.outgoing_files import carried
+from notifiers.push_rules import excess
+from notifiers.push_subscriptions import earlier_of
 from notifiers.queue import AttemptOutcome, Claim
 from notifiers.screening_rules import Limits
 
@@ -74,6 +76,7 @@ class Pace:
     retry: float = 5.0  # the pause after the first failure; doubles with each further one, ± 50 % at random
     retry_max: float = 3600.0
     give_up: float = 3 * 86_400.0
+    settling: float = 5.0  # for which a device's stream may deliver an event, before the device gets a notice
 
     def pause(self, failures: int) -> float:
         return random.uniform(0.5, 1.5) * min(self.retry * 2.0 ** min(failures - 1, 30), self.retry_max)
@@ -89,17 +92,20 @@ class Worker:
         *,
         domain: str,
         heard: Callable[[float], Awaitable[object]],
+        recorded: Callable[[], None],
         pace: Pace,
         limits: Limits,
         store: ObjectStore,
         carried_max: int,
     ) -> None:
-        """`domain` is the domain of our Message-IDs. `heard` waits for the bell, at most the given seconds. `limits`
-        are those on mail that outsiders cause. A mail carries files from the store, of `carried_max` bytes at most."""
+        """`domain` is the domain of our Message-IDs. `heard` waits for the bell, at most the given seconds, and
+        `recorded` rings it for those who follow deliveries. `limits` are those on mail that outsiders cause. A mail
+        carries files from the store, of `carried_max` bytes at most."""
         self._database = database
         self._channels = channels
         self._domain = domain
         self._heard = heard
+        self._recorded = recorded
         self._pace = pace
         self._limits = limits
         self._store = store
@@ -114,7 +120,7 @@ class Worker:
     async def run(self) -> None:
         """Run until cancelled. Sends in progress then have `FINISHING_SECONDS` to end; the ones that are abandoned are
         due again at once, for another worker or for this one after a restart."""
-        for channel in DeliveryChannel:
+        for channel in (DeliveryChannel.EMAIL, DeliveryChannel.GOOGLE_CHAT):
             if channel not in self._channels:
                 logger.warning("%s is not configured here: its deliveries stay in the queue", channel)
         tasks = (asyncio.create_task(self._listen()), asyncio.create_task(self._work()))
@@ -167,7 +173,14 @@ class Worker:
         if not wanted:
             return []
         async with asyncio.timeout(ANSWER_SECONDS):
-            return await queue.claim(self._database, wanted, lease=self._pace.lease, give_up=self._pace.give_up)
+            return await queue.claim(
+                self._database,
+                wanted,
+                lease=self._pace.lease,
+                give_up=self._pace.give_up,
+                settling=self._pace.settling,
+                summary_time=self._limits.summary_time,
+            )
 
     def _taken(self) -> Iterable[Claim]:
         yield from self._sending.values()
@@ -195,11 +208,14 @@ class Worker:
             _SENDING.observe(perf_counter() - began, claim.channel.value)
         _ATTEMPTS.add(claim.channel.value, made.state.value)
         pause = min(max(self._pace.pause(claim.attempts), made.after or 0.0), self._pace.give_up)
-        self._outcomes.append(AttemptOutcome(claim, made.state, made.said, pause))
+        self._outcomes.append(AttemptOutcome(claim, made.state, made.said, pause, made.gone))
 
     async def _sent(self, claim: Claim) -> str:
         notification = claim.notification(self._domain)
-        if claim.row["note_id"] is None and notification.kind is NoticeKind.NOTE_ADDED:
+        if claim.channel is DeliveryChannel.PUSH:
+            if too_many := excess(notification.kind, earlier_of(claim.row["earlier"]), self._limits):
+                raise Needless(too_many)
+        elif claim.row["note_id"] is None and notification.kind is NoticeKind.NOTE_ADDED:
             if not notification.files:
                 raise Undeliverable(FILES_GONE)
             files = await carried(self._store, notification.files, self._carried_max)
@@ -213,8 +229,10 @@ class Worker:
         if not outcomes:
             return
         async with asyncio.timeout(ANSWER_SECONDS):
+            await queue.end_subscriptions(self._database, outcomes)
             rows = await queue.record(self._database, outcomes, give_up=self._pace.give_up)
         del self._outcomes[: len(outcomes)]
+        self._recorded()
         for row in rows:
             if row["state"] == DeliveryState.DEAD:
                 fields = {"delivery": str(row["id"]), "channel": row["channel"], "kind": row["kind"]}

@@ -65,12 +65,13 @@ def line_to(url: str) -> Line:
 
 
 class PostgresBackend(BroadcastBackend):
-    """LISTEN and NOTIFY on one dedicated connection. One is enough, because only one task publishes."""
+    """LISTEN and NOTIFY on one dedicated connection. One is enough, because messages are published one after the
+    other."""
 
     def __init__(self, url: str) -> None:
         self._url = normalised(url)
-        # A set: equal messages merge, so its size is bounded by the number of senders.
-        self._received: set[tuple[str, str]] = set()
+        # In order. Equal messages merge, so the size of rings and beats is bounded by the number of senders.
+        self._received: dict[tuple[str, str], None] = {}
         self._wake = asyncio.Event()
 
     async def connect(self) -> None:
@@ -98,10 +99,12 @@ class PostgresBackend(BroadcastBackend):
                 raise ConnectionError("the connection to PostgreSQL was closed")
             await self._wake.wait()
             self._wake.clear()
-        return Event(*self._received.pop())
+        channel, message = next(iter(self._received))
+        del self._received[channel, message]
+        return Event(channel, message)
 
     def _notified(self, connection: Any, pid: int, channel: str, payload: object) -> None:
-        self._received.add((channel, str(payload)))
+        self._received[channel, str(payload)] = None
         self._wake.set()
 
     def _closed(self, connection: Any) -> None:

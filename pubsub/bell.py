@@ -10,6 +10,9 @@ A ring carries no data, it only means "look again". So rings can be merged, and 
 the waiter looks by itself. In return, `ring` and `wait` never raise a backend's error: an outage is logged once and
 ends with a new connection, after which the bell rings, because rings may have been missed.
 
+A ring carries no data, but the same line can carry the messages of one `Cargo` (`presence.py`). They may get lost with
+a connection, and never hold up a ring for longer than one of them takes.
+
 A connection with a silent peer looks like an idle one. So no connection may stay idle for more than about a second:
 then the first process that notices sends a beat, and a process that does not receive even that reconnects.
 """
@@ -21,9 +24,9 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
-from typing import Self
+from typing import Final, Protocol, Self
 from urllib.parse import unquote, urlsplit
 
 from broadcaster import Broadcast, Event
@@ -42,9 +45,16 @@ BEAT_SECONDS = 1.0  # of silence before a process sends a beat
 SILENCE_SECONDS = 3.0  # after which the connection counts as lost: beats should have arrived meanwhile
 SENDING_SECONDS = 2.0
 CONNECTING_SECONDS = 5.0
+CARRYING_SECONDS = 0.05  # between two loads of cargo
 CLOSING_SECONDS = 2.0
 RETRY_SECONDS = 0.1  # after the first failure; doubles with each one that follows
 RETRY_SECONDS_MAX = 1.0
+
+
+CARGO: Final = "{"
+"""What a cargo's messages begin with. All others are rings or beats."""
+CARGO_MAX: Final = 7_900
+"""The longest message of a cargo, in bytes of UTF-8: a NOTIFY of PostgreSQL's takes 7,999."""
 
 
 class UnusableUrl(Exception):
@@ -69,22 +79,41 @@ class Ear:
         return rung
 
 
+class Cargo(Protocol):
+    """Messages to the cargoes of the other processes; each begins with `CARGO` and has up to `CARGO_MAX` bytes. They
+    may get lost, and arrive at their own sender too."""
+
+    waiting: asyncio.Event
+    """Set by the cargo when there are messages to be sent, and cleared by the bell."""
+
+    def load(self) -> list[str]:
+        """Removes and returns messages that are to be sent now, a few at most."""
+
+    def receive(self, message: str) -> None:
+        """Takes a message, which anybody may have sent who can use the line."""
+
+    def connected(self) -> None:
+        """Called for each new connection: messages may have been missed before."""
+
+
 class Bell:
     """The bell; one for each process. Not thread-safe: use it only from the event loop's thread."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, cargo: Cargo | None) -> None:
         self._url = url
+        self._cargo = cargo
         self._name = secrets.token_hex(4)  # by which its own rings are recognised and ignored
         self._own = Ear()
         self._ears = [self._own]
         self._unsent = asyncio.Event()
+        self._publishing = asyncio.Lock()  # a connection of asyncpg's does one thing at a time
         self._heard_at = 0.0
         self._failures = 0  # since the last message was received
         self._tried: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str, database_url: str | None = None) -> AsyncIterator[Self]:
+    async def open(cls, url: str, database_url: str | None = None, cargo: Cargo | None = None) -> AsyncIterator[Self]:
         """Yields a bell for the length of the block. It is connected, unless its server is unavailable; then it keeps
         trying.
 
@@ -92,7 +121,7 @@ class Bell:
         broadcaster's own (`kafka://…`, with its package installed). `postgres://` alone is the database itself, at
         `database_url`. Raises `UnusableUrl`, but never a server's error.
         """
-        bell = cls(_checked(url, database_url))
+        bell = cls(_checked(url, database_url), cargo)
         ringing = asyncio.create_task(bell._keep_connected())
         try:
             await bell._tried
@@ -141,41 +170,68 @@ class Bell:
             line.subscribe(CHANNEL) as subscriber,
         ):
             limit.reschedule(None)
-            hearing = asyncio.create_task(self._hear(subscriber.get))
-            # Wakes `_send`, which then raises the listener's error. The flag stays set, so the next connection sends a
-            # ring again that this one may have lost.
-            hearing.add_done_callback(lambda _: self._unsent.set())
+            tasks = [asyncio.create_task(self._hear(subscriber.get))]
+            if self._cargo is not None:
+                tasks.append(asyncio.create_task(self._carry(line, self._cargo)))
+            for task in tasks:
+                # Wakes `_send`, which then raises the task's error. The flag stays set, so the next connection sends a
+                # ring again that this one may have lost.
+                task.add_done_callback(lambda _: self._unsent.set())
             try:
-                await self._send(line, hearing)
+                await self._send(line, tasks)
             finally:
                 limit.reschedule(asyncio.get_running_loop().time() + CLOSING_SECONDS)
-                hearing.cancel()
-                await asyncio.gather(hearing, return_exceptions=True)
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _hear(self, next_event: Callable[[], Awaitable[Event]]) -> None:
         while True:
             event = await next_event()
             self._succeeded()
-            if event.message not in (self._name, BEAT):
+            if event.message.startswith(CARGO):
+                self._receive(event.message)
+            elif event.message not in (self._name, BEAT):
                 self._wake()
 
-    async def _send(self, line: Broadcast, hearing: asyncio.Task[None]) -> None:
+    def _receive(self, message: str) -> None:
+        try:
+            if self._cargo is not None:
+                self._cargo.receive(message)
+        except Exception:
+            logger.exception("cannot take a message of another process")  # and the bell goes on ringing
+
+    async def _carry(self, line: Broadcast, cargo: Cargo) -> None:
+        cargo.connected()
+        while True:
+            await cargo.waiting.wait()
+            cargo.waiting.clear()
+            for message in cargo.load():
+                await self._publish(line, message)
+            await asyncio.sleep(CARRYING_SECONDS)
+
+    async def _publish(self, line: Broadcast, message: str) -> None:
+        async with self._publishing:
+            await _publish(line, message)
+
+    async def _send(self, line: Broadcast, others: Collection[asyncio.Task[None]]) -> None:
         self._heard_at = time.monotonic()
         if self._failures:
             self._wake()  # rings may have been missed
-        await _publish(line, BEAT)  # its echo shows at once whether this line works
+        await self._publish(line, BEAT)  # its echo shows at once whether this line works
         while True:
             rung = await _set_within(random.uniform(1, 1.5) * BEAT_SECONDS, self._unsent)
             silence = time.monotonic() - self._heard_at
-            if hearing.done():
-                hearing.result()
+            for task in others:
+                if task.done():
+                    task.result()
             if silence > SILENCE_SECONDS:
                 raise TimeoutError(f"nothing was received for {silence:.1f} s, not even this process's own messages")
             if rung:
                 self._unsent.clear()
-                await _publish(line, self._name)
+                await self._publish(line, self._name)
             elif silence > BEAT_SECONDS:
-                await _publish(line, BEAT)
+                await self._publish(line, BEAT)
             await asyncio.sleep(MERGING_SECONDS)
 
     def _succeeded(self) -> None:

@@ -6,13 +6,15 @@ The application makes feeds (`callout/live/feeds.py`); the hub delivers a feed's
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
 from db.enums import StreamResetReason
+from db.events.position import LOGS
 from db.stream_filter import QuickTest
+from pubsub.presence_watch import PresencePayloads
 from pubsub.quota import Quota
 
 
@@ -31,19 +33,23 @@ class Feed(ABC):
     """What a group receives: its statement and how its messages are made.
 
     Feeds with equal keys are interchangeable, so their subscribers form one group. Feeds of one `family` differ in the
-    values of their filters alone, and are asked together. Every event that can concern the feed has one of its `routes`
-    and passes its `quick_test`. `at_once` is the most events to look up at a time; their messages are in memory
-    together. `quota` is that of the viewer for whom the feed was made. `resumable` says whether a client can continue
-    after a message.
+    values of their filters alone, and are asked together. Every event that can concern the feed is in one of the tables
+    `logs`, has one of its `routes`, and passes its `quick_test` if it is a ticket's. `at_once` is the most events to
+    look up at a time; their messages are in memory together. `quota` is that of the viewer for whom the feed was made.
+    `resumable` says whether a client can continue after a message. `presence` makes messages about who is present on
+    the tickets `present_on`, if the feed has such.
     """
 
     key: Hashable
     family: Hashable
+    logs: Collection[str] = LOGS
     routes: frozenset[str]
     quick_test: QuickTest
     at_once: int
     quota: Quota
     resumable: bool = True
+    presence: PresencePayloads | None = None
+    present_on: frozenset[str] = frozenset()
 
     @abstractmethod
     async def of(self, events: Sequence[str]) -> list[Message]:

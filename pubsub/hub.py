@@ -16,25 +16,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from abc import ABC, abstractmethod
 from collections import defaultdict, deque
-from collections.abc import Callable, Coroutine, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-import asyncpg
-
-from db.events.event import AUDIT_ROUTE
+from db.events.event import Entry
 from db.events.stream_cursor import Reset, StreamCursors, StreamPosition, check_position
-from db.metrics import Counter, Histogram
+from db.metrics import Histogram
 from db.postgres.outage import is_logged
 from db.postgres.pool import Database
 from db.stream_filter import QuickTest
 from pubsub.bell import Bell
 from pubsub.feed import Feed, Message
+from pubsub.presence import Presences
+from pubsub.presence_watch import PresenceWatch
 from pubsub.send_queue import QUEUE_BYTES_MAX
+from pubsub.subscriber import DELIVERED, UNAVAILABLE, Subscriber, SubscriptionHandle, failing
 from pubsub.tail import Batch, Tail
+from pubsub.windows import WindowFeed, Windows
 
 logger = logging.getLogger(__name__)
 
@@ -46,39 +46,11 @@ REPLAYS_AT_ONCE: Final = 3
 others. A subscriber that reads slowly waits outside; before that, the subscribers of a viewer take turns."""
 ASKED_MAX: Final = 20_000  # events times groups of a family in one look-up, which takes a tenth of a second
 
-_DELIVERED: Final = Counter("callout_messages_delivered", "Messages about live events, one for each subscriber.")
 _REPLAYED: Final = Histogram(
     "callout_replay_events",
     "How many events replays had to look up, also those that do not concern the subscriber.",
     bounds=(0, 1, 10, 100, 1_000, 5_000, 10_000, 50_000),
 )
-
-UNAVAILABLE: Final = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-)
-"""Exceptions that mean that the database is unavailable. A tail that makes no progress raises `TimeoutError` too."""
-
-
-class Subscriber(ABC):
-    """A client's side of one subscription."""
-
-    @abstractmethod
-    def deliver(self, payload: bytes) -> None:
-        """Sends the payload to the client. Never blocks; a subscriber whose queue is full ends its subscription."""
-
-    @abstractmethod
-    async def drained(self) -> None:
-        """Waits until the client has taken everything delivered so far, so that a long replay goes at its pace."""
-
-    @abstractmethod
-    def fail(self) -> None:
-        """Ends the subscription because of an error on our side; the client may try again."""
 
 
 class _GroupSubscriber:
@@ -124,6 +96,9 @@ class _GroupSubscriber:
     def cursor(self, cursors: StreamCursors) -> str | None:
         return None if self.position is None else self.position.sealed(cursors)
 
+    def event(self) -> str | None:
+        return None if self.position is None or self.position.until is None else self.position.event
+
     async def catch_up(self) -> None:
         """Delivers the messages held back, at the subscriber's pace; from then on messages are delivered directly."""
         while self._held:
@@ -134,34 +109,6 @@ class _GroupSubscriber:
         self._held = None
 
 
-class SubscriptionHandle:
-    """An active subscription. The subscriber calls `end`, once."""
-
-    def __init__(self, tail: Tail, feed: Feed) -> None:
-        self._quota, self._key = feed.quota, feed.key
-        self._quota.enter(self._key)
-        self.joining: asyncio.Task[None] | None = None
-        self.leave: Callable[[], None] = lambda: None
-        self.cursor: Callable[[], str | None] = lambda: None
-        """Returns the stream cursor of the last message delivered; None if there is none, or the feed is not
-        resumable."""
-        self._tail = tail
-        tail.listen()
-
-    def join(self, joining: Coroutine[Any, Any, None]) -> None:
-        """Runs `joining`, instead of what is running."""
-        if self.joining is not None:
-            self.joining.cancel()
-        self.joining = asyncio.create_task(joining)
-
-    def end(self) -> None:
-        if self.joining is not None:
-            self.joining.cancel()
-        self.leave()
-        self._tail.leave()
-        self._quota.leave(self._key)
-
-
 class _Group:
     """The subscribers of one feed."""
 
@@ -170,17 +117,32 @@ class _Group:
         self.family = family
         self.subscribers: dict[_GroupSubscriber, SubscriptionHandle] = {}
         self._hub = hub
+        self._presence: PresenceWatch | None = None
+        if feed.presence is not None:
+            self._presence = PresenceWatch(hub.presences, feed.presence)
+            self._presence.watch(feed.present_on)
 
     def leave(self, entry: _GroupSubscriber) -> None:
         self.subscribers.pop(entry, None)
+        if self._presence is not None:
+            self._presence.leave(entry.subscriber)
         if not self.subscribers:
             self._hub.forget(self)
+            if self._presence is not None:
+                self._presence.end()
+
+    def show_presence(self, entry: _GroupSubscriber) -> None:
+        """Shows a subscriber whose replay is complete who is present, from now on."""
+        if self._presence is not None and entry in self.subscribers:
+            self._presence.enter(entry.subscriber)
 
     def deliver(self, batch: Batch, payload: bytes, position: StreamPosition) -> None:
-        _DELIVERED.add(amount=len(self.subscribers))
+        DELIVERED.add(amount=len(self.subscribers))
         for entry in list(self.subscribers):
             if batch.number > entry.since:
                 entry.deliver(payload, position)
+        if self._presence is not None:
+            self._presence.refresh()
 
     def fail(self) -> None:
         for entry in list(self.subscribers):
@@ -269,10 +231,14 @@ class Watch:
 class Hub:
     """One for each process. Run `follow()` for as long as the process serves."""
 
-    def __init__(self, database: Database, database_url: str, bell: Bell, cursors: StreamCursors) -> None:
+    def __init__(
+        self, database: Database, database_url: str, bell: Bell, cursors: StreamCursors, presences: Presences
+    ) -> None:
         self.cursors = cursors
+        self.presences = presences
         self._database = database
         self._tail = Tail(database_url, bell, self._on_batch, self._on_changed_history)
+        self._windows = Windows(self._tail, cursors)
         self._families: dict[Hashable, _Family] = {}
         self._groups: dict[Hashable, _Group] = {}
         self._by_route: defaultdict[str, set[_Group]] = defaultdict(set)
@@ -289,7 +255,7 @@ class Hub:
 
     @property
     def groups(self) -> int:
-        return len(self._groups)
+        return len(self._groups) + len(self._windows)
 
     @property
     def families(self) -> int:
@@ -298,13 +264,16 @@ class Hub:
     @property
     def subscriptions(self) -> int:
         """The subscriptions in all groups, also those that are being replayed."""
-        return sum(len(group.subscribers) for group in self._groups.values())
+        return sum(len(group.subscribers) for group in self._groups.values()) + self._windows.subscriptions
 
-    def subscribe(self, feed: Feed, subscriber: Subscriber, after: str | None) -> SubscriptionHandle:
+    def subscribe(self, feed: Feed | WindowFeed, subscriber: Subscriber, after: str | None) -> SubscriptionHandle:
         """Delivers the feed's messages to `subscriber`, after the cursor `after` or from now on, until the returned
         handle is ended."""
-        subscription = SubscriptionHandle(self._tail, feed)
-        subscription.join(self._join(feed, subscriber, after, subscription))
+        subscription = SubscriptionHandle(self._tail, feed.quota, feed.key)
+        if isinstance(feed, WindowFeed):
+            subscription.join(self._windows.join(feed, subscriber, subscription))
+        else:
+            subscription.join(self._join(feed, subscriber, after, subscription))
         return subscription
 
     @property
@@ -343,40 +312,31 @@ class Hub:
     def _on_batch(self, batch: Batch) -> None:
         if self._watches:
             self._wake_watches(batch)
+        self._windows.take(batch)
         waiting: defaultdict[_Family, list[_Waiting]] = defaultdict(list)
         for event in batch.events:
             concerned: defaultdict[_Family, list[_Group]] = defaultdict(list)
             for group in {group for route in event.routes for group in self._by_route.get(route, ())}:
-                if group.feed.quick_test(event):
+                if isinstance(event, Entry) or group.feed.quick_test(event):
                     concerned[group.family].append(group)
             for family, groups in concerned.items():
                 waiting[family].append(_Waiting(event.id, batch, groups))
-        if batch.entries:
-            for family, groups in self._of_audit_trail().items():
-                waiting[family] += (_Waiting(entry, batch, groups) for entry in batch.entries)
         for family, events in waiting.items():
             family.add(events)
-
-    def _of_audit_trail(self) -> dict[_Family, list[_Group]]:
-        """The groups that the entries of the audit trail can concern, by family."""
-        found: defaultdict[_Family, list[_Group]] = defaultdict(list)
-        for group in self._by_route.get(AUDIT_ROUTE, ()):
-            found[group.family].append(group)
-        return found
 
     def _wake_watches(self, batch: Batch) -> None:
         woken: dict[Watch, None] = {}
         for event in batch.events:
-            for route in event.routes:
-                woken |= {each: None for each in self._watches.get(route, ()) if each.quick_test(event)}
-        if batch.entries:
-            woken |= self._watches.get(AUDIT_ROUTE, {})
+            for watch in {watch for route in event.routes for watch in self._watches.get(route, ())}:
+                if isinstance(event, Entry) or watch.quick_test(event):
+                    woken[watch] = None
         for watch in woken:
             watch.wake(batch.origin)
 
     def _on_changed_history(self) -> None:
         for watch in {watch: None for watches in self._watches.values() for watch in watches}:
             watch.wake(None)
+        self._windows.begin_anew()
         for family in self._families.values():
             family.forget_waiting()
         for group in list(self._groups.values()):
@@ -390,7 +350,7 @@ class Hub:
         self, feed: Feed, subscriber: Subscriber, after: str | None, subscription: SubscriptionHandle
     ) -> None:
         """Adds a subscriber to its group, and starts its stream."""
-        with _failing(subscriber):
+        with failing(subscriber):
             # This only says how long to wait; whether the stream can continue is decided by `check_position`.
             position = None if after is None else StreamPosition.opened(after, self.cursors)
             await self._tail.awake()
@@ -413,11 +373,12 @@ class Hub:
         subscription.leave = partial(group.leave, entry)
         if feed.resumable:
             subscription.cursor = partial(entry.cursor, self.cursors)
+            subscription.event = entry.event
         return self._tail.position
 
     async def _join_again(self, feed: Feed, entry: _GroupSubscriber, now: str) -> None:
         """Continues a subscriber's stream in a changed history, of which the tail has read up to `now`."""
-        with _failing(entry.subscriber):
+        with failing(entry.subscriber):
             await self._start(feed, entry, now)
 
     async def _start(self, feed: Feed, entry: _GroupSubscriber, now: str) -> None:
@@ -430,10 +391,13 @@ class Hub:
             entry.deliver_now(await feed.ready(position.sealed(self.cursors), resumed=entry.resumed), position)
             entry.ready = True
         await entry.catch_up()
+        group = self._groups.get(feed.key)
+        if group is not None:
+            group.show_presence(entry)
 
     async def _replay(self, feed: Feed, entry: _GroupSubscriber, now: str) -> None:
         async with feed.quota.replays, self._replays:
-            checked = await check_position(entry.position, self._database, now)
+            checked = await check_position(entry.position, self._database, now, feed.logs)
         if isinstance(checked, Reset):
             position = StreamPosition(checked.now)
             payload = feed.reset(checked.reason, position.sealed(self.cursors))
@@ -452,17 +416,3 @@ class Hub:
             for position, message in portion:
                 entry.deliver_now(feed.with_cursor(message.payload, position.sealed(self.cursors)), position)
                 await entry.subscriber.drained()
-
-
-@contextmanager
-def _failing(subscriber: Subscriber) -> Iterator[None]:
-    """Ends the subscription if the block fails, so that the client tries again."""
-    try:
-        yield
-    except UNAVAILABLE as error:
-        if not is_logged(error):
-            logger.warning("cannot replay events: %s", error or type(error).__name__)
-        subscriber.fail()
-    except Exception:
-        logger.exception("cannot start a subscription")
-        subscriber.fail()

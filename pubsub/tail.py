@@ -16,15 +16,17 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import reduce
 from operator import xor
 from time import monotonic
 from typing import Any, Final
 
 import asyncpg
+import orjson
 
-from db.events.event import IMAGES, READ, Event
-from db.events.position import AUDIT, HASH, NOW, TICKETS, Position, unseen
+from db.events.event import DELIVERY, ENTRY, IMAGES, READ, Entry, Event
+from db.events.position import AUDIT, DELIVERIES, HASH, NOW, TICKETS, Position, unseen
 from db.events.stream_cursor import Unsettled
 from db.metrics import SLOW, Counter, Histogram
 from db.postgres.outage import OutageLog
@@ -49,12 +51,14 @@ _NOW: Final = f"SELECT {NOW} AS position, pg_is_in_recovery() AS recovering"
 
 # A left join, because the position is needed even if there are no new events.
 _NEW_EVENTS: Final = f"""
-SELECT {NOW} AS position, pg_is_in_recovery() AS recovering, clock_timestamp() AS read_at, added.*, fresh.*
+SELECT {NOW} AS position, pg_is_in_recovery() AS recovering, clock_timestamp() AS read_at, added.*, delivered.*, fresh.*
 FROM (
-    SELECT coalesce(array_agg(id::text ORDER BY at, id), '{{}}') AS entries,
-        coalesce(bit_xor({HASH}), 0) AS entries_hash
-    FROM {unseen("$1::text::pg_snapshot", "id, at", AUDIT)}
-) AS added LEFT JOIN LATERAL (
+    SELECT json_agg({ENTRY}) AS entries, coalesce(bit_xor({HASH}), 0) AS entries_hash
+    FROM {unseen("$1::text::pg_snapshot", "*", AUDIT)}
+) AS added CROSS JOIN (
+    SELECT json_agg({DELIVERY}) AS deliveries, coalesce(bit_xor({HASH}), 0) AS deliveries_hash
+    FROM {unseen("$1::text::pg_snapshot", "*", DELIVERIES)}
+) AS delivered LEFT JOIN LATERAL (
     SELECT {HASH} AS hash, {READ}
     FROM {unseen("$1::text::pg_snapshot", "*", TICKETS)}
     {IMAGES}
@@ -64,14 +68,13 @@ ORDER BY fresh.at, fresh.id"""
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The events between the positions `origin` and `until`, in order, and the ids of the entries that were added to
-    the audit trail. Batches are numbered from 1 in each process."""
+    """The events between the positions `origin` and `until`, in the order of their times and ids. Batches are numbered
+    from 1 in each process."""
 
     number: int
     origin: str
     until: str
-    events: Sequence[Event]
-    entries: Sequence[str] = ()
+    events: Sequence[Event | Entry]
 
 
 class Tail:
@@ -180,8 +183,8 @@ class Tail:
         rows: list[Any] = await connection.fetch(_NEW_EVENTS, before.snapshot)
         origin, self.position = self.position, _position(rows[0])
         fresh = [row for row in rows if row["id"] is not None]
-        entries: Sequence[str] = rows[0]["entries"]
-        hash = reduce(xor, (row["hash"] for row in fresh), rows[0]["entries_hash"])
+        entries = _entries(rows[0])
+        hash = reduce(xor, (row["hash"] for row in fresh), rows[0]["entries_hash"] ^ rows[0]["deliveries_hash"])
         if not before.holds(Position.parse(self.position), hash):
             logger.warning("the event log's history has changed, as after a failover or a restore")
             _HISTORIES.add()
@@ -190,10 +193,29 @@ class Tail:
             self.number += 1
             for row in fresh:
                 _DELAY.observe((row["read_at"] - row["at"]).total_seconds())
-            self._on_batch(Batch(self.number, origin, self.position, [Event.of(row) for row in fresh], entries))
+            self._on_batch(Batch(self.number, origin, self.position, _in_order(fresh, entries)))
         self._looked_at = monotonic()
         self._looked.set()
         self._looked = asyncio.Event()  # a new one, so that those who wait from now on wait for the next look
+
+
+def _entries(read: Any) -> list[Entry]:
+    """The entries of the audit trail and the changes of deliveries that the statement has read."""
+    added, delivered = (orjson.loads(read[name] or b"[]") for name in ("entries", "deliveries"))
+    return [*(Entry.of(*values) for values in added), *(Entry.of_delivery(*values) for values in delivered)]
+
+
+def _in_order(fresh: Sequence[Any], entries: Sequence[Entry]) -> list[Event | Entry]:
+    """All events in the order of their times and ids, in which a cursor within the batch expects them."""
+    events: list[Event | Entry] = [Event.of(row) for row in fresh]
+    if not entries:
+        return events
+    times = [*(row["at"] for row in fresh), *(entry.at for entry in entries)]
+    return [event for _, event in sorted(zip(times, [*events, *entries], strict=True), key=_time_and_id)]
+
+
+def _time_and_id(event: tuple[datetime, Event | Entry]) -> tuple[datetime, str]:
+    return event[0], event[1].id
 
 
 def _position(log: Any) -> str:

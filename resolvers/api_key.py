@@ -34,14 +34,15 @@ _LOCK = Statement(_FOUND.with_only_columns(_TABLE.c.revoked_at))
 
 
 async def create(call: Call, input: Input) -> Outcome:
-    """Create a key. There is no idempotency key: if the response is lost, so is the secret, and a new key is needed."""
+    """Create a key. Its secret is kept nowhere, so a request that is repeated with its idempotency key returns the key
+    without it: then the key is revoked, and another one made."""
     checks = Checks()
     secret = _PREFIX + secrets.token_urlsafe(32)
     values = {"scope": ServiceScope.CHATBOT} | _values(input, checks)
     values |= {"prefix": secret[:_SHOWN], "secret_hash": hashlib.sha256(secret.encode()).digest()}
     values |= {"creator_id": call.viewer.id.strip(), "creator_name": call.viewer.name}
-    outcome = await crud.create(call, "apiKeyCreate", {}, _TABLE, values, {}, checks)
-    return Outcome(outcome.object_id, extra={"secret": secret})
+    outcome = await crud.create(call, _TABLE, values, {}, checks)
+    return Outcome(outcome.object_id, unkept={"secret": secret})
 
 
 async def update(call: Call, input: Input) -> Outcome:

@@ -48,7 +48,7 @@ _OF_TICKET = Statement(
 
 async def create(call: Call, input: Input) -> Outcome:
     checks = Checks()
-    return await crud.create(call, "articleCreate", input, _TABLE, _values(input, checks), {}, checks)
+    return await crud.create(call, _TABLE, _values(input, checks), {}, checks)
 
 
 async def create_from_ticket(call: Call, input: Input) -> Outcome:
@@ -58,9 +58,9 @@ async def create_from_ticket(call: Call, input: Input) -> Outcome:
     values = _values(input, checks)
     values["source_ticket_id"] = checks.key(input["ticketId"], "tkt", "ticket", "ticketId")
     try:
-        return await crud.create(call, "articleCreateFromTicket", input, _TABLE, values, {}, checks, _look_up_ticket)
+        return await crud.create(call, _TABLE, values, {}, checks, _look_up_ticket)
     except _Converted as converted:
-        return Outcome(converted.article_id)
+        return Outcome(converted.article_id, repeated=True)
 
 
 class _Converted(Exception):

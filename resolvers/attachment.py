@@ -19,6 +19,7 @@ from sqlalchemy.dialects.postgresql import UUID
 from db import limits, models, visibility
 from db.enums import STAFF, ActorKind, AttachmentState, Role, TicketEventKind
 from db.events import log as event_log
+from db.events.log import Origin
 from db.ids import new_id
 from db.object_store import ObjectStore, Stored, StoreError
 from db.postgres.statement import Statement
@@ -28,7 +29,7 @@ from db.visibility import ViewerParameter
 from notifiers import rules
 from notifiers.enqueue import deliveries
 from notifiers.outgoing_files import TO_CUSTOMER
-from resolvers import idempotency, ticket_rules
+from resolvers import ticket_rules
 from resolvers.attachment_rules import UNKNOWN_TYPE, event_is_public, file_name, is_for_customer, media_type
 from resolvers.checks import Checks
 from resolvers.file_links import UPLOAD
@@ -58,7 +59,7 @@ def _id(name: str = "id") -> Expression:
 
 _GIVEN = (
     *("id", "ticket_id", "note_id", "customer_id", "name", "content_type", "size", "sha256", "internal_only"),
-    *("creator_kind", "creator_id", "creator_name", "is_answer"),
+    *("creator_kind", "creator_id", "creator_name", "is_answer", "occurred_at", "idempotency_key"),
 )
 _INSERT = Statement(
     insert(_ATTACHMENTS).values(
@@ -105,20 +106,30 @@ async def create(call: Call, input: Input) -> Outcome:
     if internal_only and call.viewer.role not in STAFF:
         message = "Only admins and technicians can attach internal files."
         checks.object_to(UserErrorCode.NOT_ALLOWED, message, "internalOnly")
+    checks.occurred_at(input)
     values = _described(call, input, checks)
     attachment_id = new_id()
-    async with call.transaction() as transaction:
-        earlier = await idempotency.claim(transaction, call, "attachmentCreate", input, attachment_id)
-        if earlier is not None:
-            return await _earlier(transaction, call, earlier)
+    async with call.transaction(attachment_id) as transaction:
         values |= await _locked(transaction, call, *target, internal_only)
         reason = await _objection(transaction, call, str(values["ticket_id"]), values["size"])
         if reason is not None:
             raise Refused(MutationError(UserErrorCode.NOT_ALLOWED, reason))
         # The files of a note, or of a mail, come with a text that is the answer.
         is_answer = call.viewer.role is Role.CUSTOMER and values["note_id"] is None
+        values |= {"occurred_at": call.origin.occurred_at, "idempotency_key": call.origin.key}
         await _INSERT.execute(transaction, id=attachment_id, is_answer=is_answer, **values, **_creator(call.viewer))
     return _created(call, attachment_id)
+
+
+async def again(call: Call, earlier: Outcome) -> Outcome:
+    """The outcome of `create` for a request that is repeated. Raises `Refused` if the attachment is gone."""
+    attachment_id = str(earlier.object_id)
+    found = await _state(call.viewer.role).fetchrow(call.database, id=attachment_id, viewer=call.viewer.id)
+    if found is None:
+        message = "This file was not uploaded in time, or it was rejected; use a new idempotency key."
+        raise Refused(MutationError(UserErrorCode.NOT_FOUND, message, ("idempotencyKey",)))
+    uploading = found["visible"] and found["state"] == AttachmentState.UPLOADING
+    return _created(call, attachment_id) if uploading else earlier
 
 
 async def put(call: Call, data: bytes) -> Stored:
@@ -199,6 +210,7 @@ async def settle(
     # The ticket may have got another customer meanwhile, who must not learn that the former one's has a file.
     unchanged = settled["customer_id"] == ticket["customer_id"]
     creator = Viewer(Role(settled["creator_kind"]), settled["creator_id"], settled["creator_name"])
+    origin = Origin(settled["idempotency_key"], settled["occurred_at"])
     is_answer = ready and unchanged and settled["is_answer"]
     reopening = ticket_rules.answered(ticket) if is_answer and ticket_rules.takes_answers(ticket) else None
     to_customer = TO_CUSTOMER if ready and unchanged and is_for_customer(settled) else None
@@ -210,10 +222,11 @@ async def settle(
         attachment_id,
         TicketEventKind.ATTACHMENT_ADDED if ready else TicketEventKind.ATTACHMENT_REJECTED,
         public=unchanged and event_is_public(settled, state),
+        origin=origin,
         deliveries=to_customer or to_staff,
     )
     if reopening:
-        await reopen(transaction, creator, str(ticket_id), reopening)
+        await reopen(transaction, creator, str(ticket_id), reopening, origin)
     return True
 
 
@@ -293,16 +306,6 @@ def _visible_note(role: Role) -> Statement:
     return Statement(select(_NOTES).where(_NOTES.c.id == _id(), visibility.note(_NOTES, viewer)))
 
 
-async def _earlier(transaction: Transaction, call: Call, attachment_id: str) -> Outcome:
-    """The outcome for an attachment that the same request has created before."""
-    found = await _state(call.viewer.role).fetchrow(transaction, id=attachment_id, viewer=call.viewer.id)
-    if found is None:
-        message = "This file was not uploaded in time, or it was rejected; use a new idempotency key."
-        raise Refused(MutationError(UserErrorCode.NOT_FOUND, message, ("idempotencyKey",)))
-    uploading = found["visible"] and found["state"] == AttachmentState.UPLOADING
-    return _created(call, attachment_id) if uploading else Outcome(attachment_id)
-
-
 @cache
 def _state(role: Role) -> Statement:
     visible = visibility.attachment(_ATTACHMENTS, ViewerParameter(role, bindparam("viewer", type_=Text())))
@@ -311,7 +314,7 @@ def _state(role: Role) -> Statement:
 
 def _created(call: Call, attachment_id: str) -> Outcome:
     assert call.links is not None, "there is a client"
-    return Outcome(attachment_id, extra={"upload_url": call.links.url(UPLOAD, attachment_id, call.viewer)})
+    return Outcome(attachment_id, unkept={"upload_url": call.links.url(UPLOAD, attachment_id, call.viewer)})
 
 
 def _creator(viewer: Viewer) -> dict[str, Any]:

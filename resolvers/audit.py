@@ -62,7 +62,7 @@ from notifiers.text import shortened
 from resolvers.mutation import Call
 
 SECRET: Final = "(secret)"
-SECRETS: Final = frozenset({"google_chat_webhook_url", "secret", "secret_hash"})
+SECRETS: Final = frozenset({"google_chat_webhook_url", "secret", "secret_hash", "endpoint", "p256dh", "auth"})
 """Columns, and names in the values that are passed to `record`, whose values are secrets."""
 
 _UNAUDITED: Final = frozenset({"id", "created_at", "updated_at", "last_used_at", "searchable"})
@@ -77,6 +77,7 @@ _PREFIXES: Final = {
     AuditObjectKind.INBOUND_MESSAGE: INBOUND_MESSAGE.prefix,
     AuditObjectKind.IDENTITY: IDENTITY.prefix,
     AuditObjectKind.WEBHOOK: WEBHOOK.prefix,
+    AuditObjectKind.PUSH_SUBSCRIPTION: "psh",
 }
 AUDITED: Final = {
     table(model): kind

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 from db import limits
 from db.errors import BadInput
 from db.ids import key_of
 from db.lists.criteria import storable
-from resolvers.mutation import MutationError, Refused, UserErrorCode
+from resolvers.mutation import Input, MutationError, Refused, UserErrorCode
 
 # A common mailbox: the dot-atom of RFC 5322 (section 3.2.3), or its non-ASCII form (RFC 6531), at a domain name of at
 # least two labels, the last of which is not a number. Quoted local parts and address literals are rejected.
@@ -107,6 +108,18 @@ class Checks:
         except BadInput as error:
             self.object_to(UserErrorCode.INVALID, error.message, *field)
             return None
+
+    def occurred_at(self, input: Input) -> None:
+        """Check when something was done: within the last days, and not in the future but for a clock that is fast."""
+        given = input.get("occurredAt")
+        if given is None:
+            return
+        now = datetime.now(UTC)
+        if given > now + timedelta(seconds=limits.OCCURRED_AHEAD_SECONDS):
+            self.object_to(UserErrorCode.INVALID, "Occurred at must not be in the future.", "occurredAt")
+        elif given < now - timedelta(days=limits.OCCURRED_DAYS_MAX):
+            message = f"Occurred at must be within the last {limits.OCCURRED_DAYS_MAX} days."
+            self.object_to(UserErrorCode.INVALID, message, "occurredAt")
 
     def webhook(self, value: str | None, *field: str) -> str | None:
         url = self.optional_line(value, limits.URL_MAX, *field)

@@ -16,16 +16,16 @@ from sqlalchemy import ColumnElement, TableClause, bindparam, func, insert, lite
 from db.enums import AuditAction
 from db.ids import new_id
 from db.postgres.statement import Queryable, Statement
-from resolvers import audit, idempotency
+from resolvers import audit
 from resolvers.checks import Checks
-from resolvers.mutation import Call, Input, MutationError, Outcome, Refused, Transaction, UserErrorCode
+from resolvers.mutation import Call, MutationError, Outcome, Refused, Transaction, UserErrorCode
 
 Unique = Mapping[str, str]
 """Columns with unique values, each with the input field that an error names. `email` is compared ignoring case."""
 
 
 LookUp = Callable[[Transaction, dict[str, Any], Checks], Awaitable[None]]
-"""Reads other rows in the transaction, to add errors to the checks or to complete the values."""
+"""Reads or changes other rows in the transaction, to add errors to the checks or to complete the values."""
 
 
 async def _no_look_up(transaction: Transaction, values: dict[str, Any], checks: Checks) -> None:
@@ -34,20 +34,15 @@ async def _no_look_up(transaction: Transaction, values: dict[str, Any], checks: 
 
 async def create(
     call: Call,
-    mutation: str,
-    input: Input,
     table: TableClause,
     values: dict[str, Any],
     unique: Unique,
     checks: Checks,
     look_up: LookUp = _no_look_up,
 ) -> Outcome:
-    """Insert a row of `values`, once per idempotency key. Raises `Refused` if there are errors."""
+    """Insert a row of `values`. Raises `Refused` if there are errors."""
     object_id = new_id()
-    async with call.transaction() as transaction:
-        earlier = await idempotency.claim(transaction, call, mutation, input, object_id)
-        if earlier is not None:
-            return Outcome(earlier)
+    async with call.transaction(object_id) as transaction:
         await look_up(transaction, values, checks)
         await _check_unique(transaction, table, object_id, values, unique, checks)
         checks.finish()
@@ -71,7 +66,7 @@ async def change(
     exist."""
     if object_id is None:
         checks.finish()
-    async with call.transaction() as transaction:
+    async with call.transaction(object_id) as transaction:
         await look_up(transaction, {"id": object_id, **values}, checks)
         await _check_unique(transaction, table, str(object_id), values, unique, checks)
         checks.finish()

@@ -32,7 +32,7 @@ _MISSING = MutationError(UserErrorCode.NOT_FOUND, "There is no such customer.", 
 
 async def create(call: Call, input: Input) -> Outcome:
     checks = Checks()
-    return await crud.create(call, "customerCreate", input, _TABLE, _values(input, checks), _UNIQUE, checks)
+    return await crud.create(call, _TABLE, _values(input, checks), _UNIQUE, checks)
 
 
 async def update(call: Call, input: Input) -> Outcome:
@@ -65,6 +65,15 @@ async def erase(call: Call, input: Input) -> Outcome:
         raise Refused(_MISSING)
     if isinstance(begun, steps.OpenTickets):
         raise Refused(_open(begun), object_id=customer_id)
+    return await _proceed(call, customer_id)
+
+
+async def erase_again(call: Call, earlier: Outcome) -> Outcome:
+    """The outcome of `erase` for a request that is repeated."""
+    return await _proceed(call, str(earlier.object_id))
+
+
+async def _proceed(call: Call, customer_id: str) -> Outcome:
     await steps.proceed(call.database, customer_id, ERASING_SECONDS)
     progress = await steps.progress(call.database, customer_id)
     return Outcome(customer_id, extra={"done": progress.done, "tickets_left": progress.tickets_left})

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Text, and_, bindparam, case, func, literal_column, null, or_, select, update
+from sqlalchemy import and_, bindparam, case, func, literal_column, null, or_, select, update
 
 from db import models
-from db.enums import DeliveryState
+from db.enums import DeliveryChannel, DeliveryState
 from db.erasure import placeholders
 from db.postgres.statement import Statement
 from db.sql import Expression, Row, table
@@ -63,8 +63,8 @@ async def retry(call: Call, input: Input) -> Outcome:
 
 
 def recipient(row: Row, viewer: ViewerParameter) -> Expression:
-    """The recipient's address; null for Google Chat, for which the table has an empty text."""
-    return func.nullif(row.c.recipient, literal_column("''"), type_=Text())
+    """The recipient's address; null for Google Chat and devices, which have none."""
+    return case((row.c.channel == DeliveryChannel.EMAIL, row.c.recipient))
 
 
 def next_attempt_at(row: Row, viewer: ViewerParameter) -> Expression:

@@ -3,15 +3,15 @@ caused it."""
 
 from __future__ import annotations
 
-from sqlalchemy import FromClause, Text, and_, case, cast, exists, false, func, literal_column, not_, select, true
+from sqlalchemy import FromClause, Text, and_, case, cast, exists, false, func, literal_column, not_, or_, select, true
 from sqlalchemy.dialects.postgresql import UUID, aggregate_order_by, array
 
 from db.entities import CUSTOMER, DELIVERY, PROPERTY, TECHNICIAN, TICKET
-from db.enums import STAFF, ActorKind, Role
+from db.enums import STAFF, ActorKind, Role, TicketEventKind
 from db.limits import EVENT_DELIVERIES_MAX
 from db.sql import EMPTY, Condition, Expression, Row
 from db.ticket_stream import image_of
-from db.visibility import ViewerParameter
+from db.visibility import ViewerParameter, is_public_state
 
 SHOWN_COLUMNS = {
     "subject": "subject",
@@ -26,8 +26,12 @@ SHOWN_COLUMNS = {
     "property_id": "property",
     "technician_id": "technician",
     "resolution": "resolution",
+    "assignment_state": "assignmentState",
+    "assignment_eta": "assignmentEta",
 }
 """The columns whose changes the history shows, each with its field name in the schema."""
+
+_OF_ASSIGNMENT = ("assignment_state", "assignment_eta")
 
 # A reference is shown as the name, or the address, of the row that it refers to.
 _REFERRED_TO = {
@@ -40,7 +44,8 @@ _REFERRED_TO = {
 def changes(row: Row, viewer: ViewerParameter) -> FromClause:
     """A row for each column that differs between the event's images: `field`, `before` and `after` as text.
 
-    A customer does not see changes from a time when the ticket was not theirs."""
+    A customer does not see changes from a time when the ticket was not theirs. The columns of the assignment are shown
+    while it is the same: another one begins with a change that is shown itself."""
     columns = (
         func.unnest(
             array([literal_column(f"'{name}'", Text) for name in SHOWN_COLUMNS]),
@@ -57,16 +62,21 @@ def changes(row: Row, viewer: ViewerParameter) -> FromClause:
     ]
     differs = before.op("->>")(name).is_distinct_from(after.op("->>")(name))
     theirs = before["customer_id"].astext == viewer.id if viewer.role is Role.CUSTOMER else true()
+    of_assignment = name.in_([literal_column(f"'{each}'", Text) for each in _OF_ASSIGNMENT])
+    same = before["assignment_id"].astext == after["assignment_id"].astext
+    shown = or_(not_(of_assignment), and_(same, values[0].is_distinct_from(values[1])))
     changed = select(columns.c.field, values[0].label("before"), values[1].label("after"), columns.c.ord).where(
-        and_(before.is_not(None), differs, theirs)
+        and_(before.is_not(None), differs, theirs, shown)
     )
     return changed.correlate(row).subquery("changed")
 
 
 def _value(row: Row, image: Expression, name: str, viewer: ViewerParameter) -> Expression:
     """A column's value in one of the row's images, as text. To customers and services a reference is null if they do
-    not see now what it refers to."""
+    not see now what it refers to, and so is a state of the assignment that they may not know."""
     value: Expression = image[name].astext
+    if name == "assignment_state" and viewer.role not in STAFF:
+        return case((is_public_state(value), value))
     if name not in _REFERRED_TO:
         return value
     entity, shown = _REFERRED_TO[name]
@@ -90,6 +100,17 @@ def customer_linked(row: Row, viewer: ViewerParameter) -> Expression:
     """Whether the event linked the ticket to its customer by what was typed with it."""
     was, now = (func.coalesce(image["customer_linked"].as_boolean(), false()) for image in (row.c.before, row.c.after))
     return and_(now, not_(was))
+
+
+def assignment_id(row: Row, viewer: ViewerParameter) -> Expression:
+    """The key of the assignment that the event began or advanced; null if it did neither."""
+    kinds = (TicketEventKind.ASSIGNMENT_ADVANCED, TicketEventKind.ASSIGNMENT_OVERDUE)
+    advanced = row.c.kind.in_([literal_column(f"'{kind}'", row.c.kind.type) for kind in kinds])
+    was, now = (
+        func.concat(*(image[name].astext for name in ("assignment_id", "assignment_state")))
+        for image in (row.c.before, row.c.after)
+    )
+    return case((or_(advanced, was != now), cast(row.c.after["assignment_id"].astext, UUID(as_uuid=False))))
 
 
 def deliveries(row: Row, viewer: ViewerParameter) -> FromClause:

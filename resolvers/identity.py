@@ -22,7 +22,7 @@ from db.enums import AuditAction, AuditObjectKind, Role
 from db.ids import new_id
 from db.postgres.statement import Queryable, Statement
 from db.sql import table
-from resolvers import audit
+from resolvers import audit, push
 from resolvers.checks import Checks
 from resolvers.mutation import Call, Input, MutationError, Outcome, Refused, Transaction, UserErrorCode
 
@@ -235,7 +235,9 @@ async def revoke(call: Call, input: Input) -> Outcome:
         if row["revoked_at"] is None:
             assert identity is not None
             revoked_at = await _REVOKE.fetchval(transaction, identity_id=identity)
-            await _REVOKE_TOKENS.execute(transaction, id=new_id(), subject=f"{IDENTITY.prefix}_{identity}")
+            subject = f"{IDENTITY.prefix}_{identity}"
+            await _REVOKE_TOKENS.execute(transaction, id=new_id(), subject=subject)
+            await push.end_of_subject(transaction, subject)
             revoked, kind = AuditAction.REVOKED, AuditObjectKind.IDENTITY
             before = _image_of(row)
             await audit.record(transaction, call, revoked, kind, identity, before, before | {"revoked_at": revoked_at})

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from db.enums import ActorKind, Audience, NoticeKind, Role, TicketSource
+from db.enums import ActorKind, Audience, NoteVia, NoticeKind, Role, TicketSource
 from db.ids import new_id
 from db.viewer import Viewer
 from notifiers.inbound.reading import IncomingMail
@@ -75,4 +75,5 @@ async def report(transaction: Transaction, call: Call, gateway: Viewer) -> None:
     }
     # The contact is nobody, so the internal note notifies the admins instead of the ticket.
     await ticket.write(transaction, writing, values, notify=False)
-    await note.write(transaction, writing, values["id"], new_id(), DESCRIPTION, _TARGETS, internal_only=True)
+    how: Any = {"internal_only": True, "via": NoteVia.EMAIL}
+    await note.write(transaction, writing, values["id"], new_id(), DESCRIPTION, _TARGETS, **how)

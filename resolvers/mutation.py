@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import asyncpg
 from sqlalchemy import FromClause, Text
@@ -13,9 +13,9 @@ from sqlalchemy.dialects.postgresql import JSON
 
 from db.enums import DeliveryChannel, DocumentedEnum, Role
 from db.errors import Forbidden
-from db.events.log import Part
-from db.postgres.pool import LOST, WITHOUT_EFFECT, Connection, Database
-from db.postgres.statement import Queryable
+from db.events.log import PLAIN, Origin, Part
+from db.postgres.pool import LOST, WITHOUT_EFFECT, Connection
+from db.postgres.statement import Queryable, Transactional
 from db.sql import Row, json_rows
 from db.viewer import Viewer
 from db.visibility import ViewerParameter
@@ -23,6 +23,7 @@ from notifiers.message_ids import OwnMail
 from notifiers.notification import Channel
 from resolvers.file_links import FileLinks
 from resolvers.files import Files
+from resolvers.staff_presence import StaffPresence
 from resolvers.webhook_office import WebhookOffice
 
 T = TypeVar("T")
@@ -33,6 +34,11 @@ Transaction: TypeAlias = Connection
 
 Input: TypeAlias = Mapping[str, Any]
 """A mutation's input, coerced, under the schema's field names. A field that the client has not sent is absent."""
+
+
+def without_key(input: Input) -> dict[str, Any]:
+    """The input without its idempotency key."""
+    return {name: value for name, value in input.items() if name != "idempotencyKey"}
 
 
 class UserErrorCode(DocumentedEnum):
@@ -50,6 +56,10 @@ class UserErrorCode(DocumentedEnum):
     INACTIVE = "INACTIVE", "The technician is inactive."
     NOT_ALLOWED = "NOT_ALLOWED", "Your role or the object's current state does not allow this."
     RESOLUTION_REQUIRED = "RESOLUTION_REQUIRED", "The ticket needs a resolution."
+    SUPERSEDED = (
+        "SUPERSEDED",
+        "The ticket was unassigned, reassigned or reopened since; the payload has the assignment.",
+    )
     STALE = "STALE", "The ticket has changed since `ifVersion`; the payload has the current ticket."
     IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT", "The idempotency key was already used for a different request."
 
@@ -69,13 +79,17 @@ class MutationError:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """A mutation's result: the key of its object, which the payload reads again; the errors, if it was refused; and
-    `extra` values that only this mutation's payload shows. `answer` is the payload's JSON, if it has been read by the
-    statement that wrote the object."""
+    `extra` values that only this mutation's payload shows. `unkept` are more of these, such as secrets, that are not
+    kept for a repetition of the request. `answer` is the payload's JSON, if it has been read by the statement that
+    wrote the object. `repeated` says that all was there already, because the request, or one with the same effect, had
+    been carried out before."""
 
     object_id: str | None = None
     errors: tuple[MutationError, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+    unkept: Mapping[str, Any] = field(default_factory=dict)
     answer: bytes | None = None
+    repeated: bool = False
 
 
 class Refused(Exception):
@@ -88,27 +102,53 @@ class Refused(Exception):
         self.object_id = object_id
 
 
+class Keeping(Protocol):
+    """The transaction of a call with an idempotency key (`resolvers/idempotency.py`)."""
+
+    async def at_once(self, write: Callable[[Queryable, Part], Awaitable[T | None]]) -> T | None: ...
+
+    def expect(self, object_id: str | None) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Where a request comes from: the `client`'s address, or None; and the `socket`, if it came over a WebSocket, as
+    something that is the same for all that comes over it."""
+
+    client: str | None = None
+    socket: Hashable = None
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One call of a mutation: the viewer, the database, the notification channels, how to recognise our own mail, and
     the files. `links` makes the URLs of files; None if there is no client to use them.
     `answer` makes the part that reads the payload in the statement that writes the ticket with this key; None if the
-    payload must be read afterwards. `client` is the address that the request came from, or None. `webhooks` tries the
-    documents of webhooks; None if the call cannot be of one of their mutations."""
+    payload must be read afterwards. `client` and `socket` are those of the request's `Peer`. `origin` is what the
+    request says about itself, and `keeping` keeps its idempotency key, if it has one. `presence` is the staff's
+    presence on tickets; None where there is no server. `webhooks` tries the documents of webhooks; None if the call
+    cannot be of one of their mutations."""
 
     viewer: Viewer
-    database: Database
+    database: Transactional
     channels: Mapping[DeliveryChannel, Channel]
     own_mail: OwnMail
     files: Files
     links: FileLinks | None = None
     answer: Callable[[str], Part | None] = lambda ticket_id: None
     client: str | None = None
+    socket: Hashable = None
+    presence: StaffPresence | None = None
+    origin: Origin = PLAIN
+    keeping: Keeping | None = None
     webhooks: WebhookOffice | None = None
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
-        """One transaction, committed at the end of the block, rolled back by any exception."""
+    async def transaction(self, object_id: str | None = None) -> AsyncIterator[Transaction]:
+        """One transaction, committed at the end of the block, rolled back by any exception; with an idempotency key,
+        committed with its outcome. If it says beforehand which `object_id` that will have, the key is written once."""
+        if self.keeping is not None:
+            self.keeping.expect(object_id)
         async with self.database.transaction() as connection:
             yield connection
 

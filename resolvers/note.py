@@ -22,8 +22,8 @@ from db.sql import table
 from notifiers import contacts, rules
 from notifiers.enqueue import deliveries
 from notifiers.rules import NotificationTarget
-from resolvers import idempotency, ticket_rules
 from resolvers import ticket as tickets
+from resolvers import ticket_rules
 from resolvers.checks import Checks
 from resolvers.grace import in_grace
 from resolvers.mutation import Call, Input, Outcome, Transaction, UserErrorCode
@@ -50,12 +50,10 @@ async def add(call: Call, input: Input) -> Outcome:
     if call.viewer.role is Role.SERVICE and input.get("idempotencyKey") is None:
         message = "Services must send an idempotency key: their requests are repeated."
         checks.object_to(UserErrorCode.REQUIRED, message, "idempotencyKey")
+    checks.occurred_at(input)
     checks.finish()
     note_id = new_id()
-    async with call.transaction() as transaction:
-        earlier = await idempotency.claim(transaction, call, "noteAdd", input, note_id)
-        if earlier is not None:
-            return Outcome(earlier)
+    async with call.transaction(note_id) as transaction:
         ticket = await tickets.lock_ticket(transaction, call, str(ticket_id))
         if answers:
             await _answer(transaction, call, ticket, note_id, body)
@@ -75,12 +73,13 @@ async def write(
     targets: Sequence[NotificationTarget],
     *,
     internal_only: bool,
-    via: NoteVia = NoteVia.WEB,
+    via: NoteVia | None = None,
     sender_verified: bool | None = None,
     quoted: str | None = None,
 ) -> None:
     """Write a note and its event, and queue the notifications. The text is checked and the transaction has locked the
-    ticket. `sender_verified` and `quoted` are for a note that came by mail."""
+    ticket. `sender_verified` and `quoted` are for a note that came by mail, which `via` says; others come through the
+    API, a service's from a chatbot."""
     await event_log.note(
         transaction,
         call.viewer,
@@ -88,9 +87,10 @@ async def write(
         note_id,
         body,
         internal_only=internal_only,
-        via=via,
+        via=via or (NoteVia.CHATBOT if call.viewer.role is Role.SERVICE else NoteVia.WEB),
         sender_verified=sender_verified,
         quoted=quoted,
+        origin=call.origin,
         deliveries=deliveries(call.viewer, targets),
     )
 
@@ -102,7 +102,7 @@ async def answer(
     note_id: str,
     body: str,
     *,
-    via: NoteVia = NoteVia.WEB,
+    via: NoteVia | None = None,
     sender_verified: bool | None = None,
     quoted: str | None = None,
 ) -> None:
@@ -122,7 +122,7 @@ async def answer(
         quoted=quoted,
     )
     if reopening:
-        await tickets.reopen(transaction, call.viewer, str(ticket["id"]), reopening)
+        await tickets.reopen(transaction, call.viewer, str(ticket["id"]), reopening, call.origin)
 
 
 _NEWEST_FOLLOW_UP = Statement(

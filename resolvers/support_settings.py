@@ -1,10 +1,11 @@
-"""Support settings: the admins' addresses, the Google Chat webhook, the kinds that each channel sends, and for how long
-an answer reopens a closed ticket."""
+"""Support settings: the admins' addresses, the Google Chat webhook, the kinds that each channel sends, for how long an
+answer reopens a closed ticket, and when an assignment is overdue."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +18,7 @@ from db.ids import new_id
 from db.postgres.statement import Statement
 from db.sql import Condition, Row, json_rows, table
 from db.visibility import ViewerParameter
+from notifiers import push_subscriptions
 from notifiers.attempt import attempt
 from notifiers.notification import Notification
 from resolvers import crud
@@ -26,8 +28,14 @@ from resolvers.mutation import Call, Input, MutationError, Outcome, Refused, Use
 SWITCHABLE = tuple(kind for kind in NoticeKind if kind not in (NoticeKind.CONFIRM_ADDRESS, NoticeKind.TEST))
 """The kinds of notifications that can be switched on or off."""
 
-KINDS = {"email": "email_kinds", "googleChat": "google_chat_kinds"}
+KINDS = {"email": "email_kinds", "googleChat": "google_chat_kinds", "push": "push_kinds"}
 """For each channel's field, the column with the kinds that are on."""
+
+_NOWHERE = {
+    DeliveryChannel.EMAIL: "Set at least one admin recipient first.",
+    DeliveryChannel.GOOGLE_CHAT: "Set a webhook URL for Google Chat first.",
+    DeliveryChannel.PUSH: "Subscribe a device of yours first.",
+}
 
 TEST_SECONDS = 15.0  # for all test messages, which are sent at once
 
@@ -57,6 +65,9 @@ async def update(call: Call, input: Input) -> Outcome:
         checks.object_to(UserErrorCode.REQUIRED, "Google chat enabled must be true or false.", "googleChatEnabled")
     if "reopenDays" in input:
         values["reopen_days"] = _days(input["reopenDays"], checks)
+    values |= _overdue_minutes(input.get("overdueMinutes") or {}, checks)
+    if "overdueMinutes" in input and input["overdueMinutes"] is None:
+        checks.object_to(UserErrorCode.REQUIRED, "Overdue minutes must be an object.", "overdueMinutes")
     if "notices" in input:
         _check_notices(input["notices"], checks)
     checks.finish()
@@ -85,6 +96,15 @@ def _days(given: int | None, checks: Checks) -> int:
         checks.object_to(UserErrorCode.INVALID, message, "reopenDays")
         return 0
     return given
+
+
+def _overdue_minutes(given: Input, checks: Checks) -> dict[str, int | None]:
+    """The columns of the priorities that are given."""
+    for name, minutes in given.items():
+        if minutes is not None and not 0 <= minutes <= limits.OVERDUE_MINUTES_MAX:
+            message = f"Overdue minutes must be from 0 to {limits.OVERDUE_MINUTES_MAX:,}, or null for never."
+            checks.object_to(UserErrorCode.INVALID, message, "overdueMinutes", name)
+    return {f"overdue_minutes_{name}": minutes for name, minutes in given.items()}
 
 
 def _check_notices(given: Sequence[Input] | None, checks: Checks) -> None:
@@ -120,31 +140,15 @@ def _kinds(present: Mapping[str, Any], notices: Sequence[Input]) -> dict[str, li
 
 async def send_test(call: Call, input: Input) -> Outcome:
     """Send a test message at once, without the queue, and return the result for each recipient: every admin recipient,
-    or the Google Chat space, even if Google Chat is disabled."""
+    the Google Chat space, even if Google Chat is disabled, or each of the caller's own devices."""
     channel = DeliveryChannel(input["channel"])
     sender = call.channels.get(channel)
     if sender is None:
         message = f"{channel} is not configured on this server."
         raise Refused(MutationError(UserErrorCode.NOT_ALLOWED, message, ("channel",)))
-    addresses, webhook_url = await _DESTINATIONS.fetchrow(call.database)
-    email = channel is DeliveryChannel.EMAIL
-    if not addresses if email else webhook_url is None:
-        message = "Set at least one admin recipient first." if email else "Set a webhook URL for Google Chat first."
-        raise Refused(MutationError(UserErrorCode.REQUIRED, message, ("channel",)))
-    notifications = [
-        Notification(
-            delivery_id=new_id(),
-            kind=NoticeKind.TEST,
-            audience=Audience.ADMIN if email else Audience.SPACE,
-            recipient=recipient,
-            recipient_name="",
-            ticket=None,
-            actor_name=call.viewer.name,
-            at=datetime.now(UTC),
-            webhook_url=None if email else webhook_url,
-        )
-        for recipient in (addresses if email else [""])
-    ]
+    notifications = await _tests(call, channel)
+    if not notifications:
+        raise Refused(MutationError(UserErrorCode.REQUIRED, _NOWHERE[channel], ("channel",)))
     with tracing.span(f"deliver {channel}", {"callout.channel": channel.value}):
         made = await asyncio.gather(*(attempt(sender.send(each), TEST_SECONDS) for each in notifications))
     results = [
@@ -152,6 +156,27 @@ async def send_test(call: Call, input: Input) -> Outcome:
         for notification, each in zip(notifications, made, strict=True)
     ]
     return Outcome(extra={"results": results})
+
+
+async def _tests(call: Call, channel: DeliveryChannel) -> list[Notification]:
+    """The test messages; none if there is no recipient."""
+    test = Notification(
+        delivery_id=new_id(),
+        kind=NoticeKind.TEST,
+        audience=Audience.ADMIN,
+        recipient="",
+        recipient_name="",
+        ticket=None,
+        actor_name=call.viewer.name,
+        at=datetime.now(UTC),
+    )
+    if channel is DeliveryChannel.PUSH:
+        devices = await push_subscriptions.targets_of(call.database, call.viewer)
+        return [replace(test, delivery_id=new_id(), device=device) for device in devices]
+    addresses, webhook_url = await _DESTINATIONS.fetchrow(call.database)
+    if channel is DeliveryChannel.EMAIL:
+        return [replace(test, delivery_id=new_id(), recipient=address) for address in addresses]
+    return [] if webhook_url is None else [replace(test, audience=Audience.SPACE, webhook_url=webhook_url)]
 
 
 # How the settings are read
@@ -168,8 +193,9 @@ def has_webhook(row: Row, viewer: ViewerParameter) -> Condition:
 
 
 def notice_settings(row: Row, viewer: ViewerParameter) -> FromClause:
-    """A row for each kind that can be switched: `kind`, and whether it is on for each channel, `email` and
-    `googleChat`."""
+    """A row for each kind that can be switched: `kind`, and whether it is on for each channel: `email`, `googleChat`
+    and
+    `push`."""
     switchable: ColumnElement[Any] = literal_column(f"'{{{','.join(SWITCHABLE)}}}'::notice_kind[]")
     kinds = func.unnest(switchable).table_valued("kind", with_ordinality="ord").render_derived()
     on = [(kinds.c.kind == any_(row.c[column])).label(field) for field, column in KINDS.items()]

@@ -11,9 +11,9 @@ from db.entities import TICKET
 from db.enums import TicketStatus
 from db.sql import Expression, Row, table
 from db.visibility import ViewerParameter
-from resolvers import crud
+from resolvers import crud, push
 from resolvers.checks import Checks
-from resolvers.mutation import Call, Input, MutationError, Outcome, UserErrorCode
+from resolvers.mutation import Call, Input, MutationError, Outcome, Transaction, UserErrorCode
 
 _TABLE = table(models.TechnicianRow)
 _UNIQUE = {"email": "email"}
@@ -22,13 +22,19 @@ _MISSING = MutationError(UserErrorCode.NOT_FOUND, "There is no such technician."
 
 async def create(call: Call, input: Input) -> Outcome:
     checks = Checks()
-    return await crud.create(call, "technicianCreate", input, _TABLE, _values(input, checks), _UNIQUE, checks)
+    return await crud.create(call, _TABLE, _values(input, checks), _UNIQUE, checks)
 
 
 async def update(call: Call, input: Input) -> Outcome:
     checks = Checks()
     technician_id = checks.key(input["technicianId"], "tec", "technician", "technicianId")
-    return await crud.change(call, _TABLE, technician_id, _values(input, checks), _UNIQUE, _MISSING, checks)
+    values = _values(input, checks)
+    return await crud.change(call, _TABLE, technician_id, values, _UNIQUE, _MISSING, checks, _end_devices)
+
+
+async def _end_devices(transaction: Transaction, values: dict[str, Any], checks: Checks) -> None:
+    if values.get("active") is False:
+        await push.end_of_technician(transaction, str(values["id"]))
 
 
 def _values(input: Input, checks: Checks) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, UUID, insert
 from db import limits, models, visibility
 from db.enums import STAFF, ActorKind, Role, TicketSource, TicketStatus
 from db.events import log as event_log
-from db.events.log import Part
+from db.events.log import PLAIN, Origin, Part
 from db.ids import new_id
 from db.postgres.statement import Queryable, Statement
 from db.sql import Condition, table
@@ -27,7 +27,7 @@ from db.viewer import Viewer
 from db.visibility import ViewerParameter
 from notifiers import contacts, rules
 from notifiers.enqueue import deliveries
-from resolvers import customer_look_up, idempotency, ticket_rules
+from resolvers import customer_look_up, ticket_rules
 from resolvers.checks import Checks
 from resolvers.grace import in_grace
 from resolvers.mutation import Call, Input, MutationError, Outcome, Refused, Transaction, UserErrorCode
@@ -58,37 +58,31 @@ async def create(call: Call, input: Input) -> Outcome:
         alone = all(input.get(name) is None for name in ("chat", "idempotencyKey", "technicianId"))
         if alone and not _looks_up(call, input):
             return await call.in_one_statement(lambda executor: _create(executor, call, input, ticket_id))
-        async with call.transaction() as transaction:
-            earlier = await _earlier(transaction, call, input, ticket_id)
-            return await _create(transaction, call, input, ticket_id) if earlier is None else Outcome(earlier)
+        async with call.transaction(ticket_id) as transaction:
+            earlier = await _of_conversation(transaction, call, input)
+            if earlier is None:
+                return await _create(transaction, call, input, ticket_id)
+            return Outcome(earlier, repeated=True)
+    except Refused as refused:
+        # The request that has used the key may belong to this conversation too.
+        is_conflict = any(error.code is UserErrorCode.IDEMPOTENCY_CONFLICT for error in refused.errors)
+        earlier = await _of_conversation(call.database, call, input) if is_conflict else None
+        if earlier is None:
+            raise
+        return Outcome(earlier, repeated=True)
     except asyncpg.UniqueViolationError as error:
         if error.constraint_name == "pk_tickets":  # written just before its connection was lost
             return Outcome(ticket_id)
         if error.constraint_name != "uq_ticket_chats_creator_id_conversation_id":
             raise
-        return Outcome(await _of_conversation(call.database, call, input))
-
-
-async def _earlier(transaction: Transaction, call: Call, input: Input, ticket_id: str) -> str | None:
-    """Returns the id of the ticket that the same conversation or request has created before. If there is none, claims
-    the request's idempotency key and returns None."""
-    earlier = await _of_conversation(transaction, call, input)
-    if earlier is not None:
-        return earlier
-    try:
-        return await idempotency.claim(transaction, call, "ticketCreate", input, ticket_id)
-    except Refused:
-        # The key's other request may belong to this conversation too, and have committed only now.
-        earlier = await _of_conversation(transaction, call, input)
-        if earlier is None:
-            raise
-        return earlier
+        return Outcome(await _of_conversation(call.database, call, input), repeated=True)
 
 
 async def _create(executor: Queryable, call: Call, input: Input, ticket_id: str) -> Outcome:
     checks = Checks()
     values = _described(input, checks, new=True) | _referred(input, checks)
     _check_role(call, input, values, checks)
+    checks.occurred_at(input)
     if call.viewer.role is Role.CUSTOMER:
         values["customer_id"] = call.viewer.id
     created = {
@@ -135,6 +129,7 @@ async def _create_at_once(executor: Queryable, call: Call, input: Input, values:
         {**values, **contact, "customer_linked": False, "reference": draw_reference()},
         customer=_customer_to_choose(call.viewer.role),
         parameters={"viewer": call.viewer.id},
+        origin=call.origin,
         deliveries=deliveries(call.viewer, rules.of_creation(None)),
         answer=call.answer(values["id"]),
     )
@@ -168,12 +163,17 @@ async def set_status(call: Call, input: Input) -> Outcome:
     """Change the ticket's status. RESOLVED needs a resolution. A customer may close a resolved ticket or reopen it, and
     writes no resolution."""
     checks = Checks()
+    return await _change(call, input, wanted_by_status(call, input, checks), checks)
+
+
+def wanted_by_status(call: Call, input: Input, checks: Checks) -> dict[str, Any]:
+    """The columns that setting a status changes, as the input has them."""
     if input.get("resolution") is not None and call.viewer.role is Role.CUSTOMER:
         checks.object_to(UserErrorCode.NOT_ALLOWED, "Only staff can write a resolution.", "resolution")
     wanted: dict[str, Any] = {"status": input["status"]}
     if input.get("resolution") is not None:
         wanted["resolution"] = checks.text(input["resolution"], limits.RESOLUTION_MAX, "resolution")
-    return await _change(call, input, wanted, checks)
+    return wanted
 
 
 async def resolve(call: Call, input: Input) -> Outcome:
@@ -201,6 +201,7 @@ async def bulk_update(call: Call, input: Input) -> Outcome:
         wanted["resolution"] = checks.text(input["resolution"], limits.RESOLUTION_MAX, "resolution")
     if not wanted:
         checks.object_to(UserErrorCode.REQUIRED, "At least one change is required.")
+    checks.occurred_at(input)
     checks.finish()
     results = []
     async with call.transaction() as transaction:
@@ -213,7 +214,7 @@ async def bulk_update(call: Call, input: Input) -> Outcome:
             try:
                 ticket = _found(tickets.get(str(key)), "ticketIds", str(place))
                 change = _decided(call, ticket, wanted, Checks())
-                await _record(transaction, call, ticket, change)
+                await record(transaction, call, ticket, change)
             except Refused as refused:
                 errors = refused.errors
             found = key if key in tickets else None
@@ -227,16 +228,19 @@ async def lock_ticket(transaction: Transaction, call: Call, ticket_id: str) -> M
     return _found(ticket, "ticketId")
 
 
-async def reopen(transaction: Transaction, viewer: Viewer, ticket_id: str, change: ticket_rules.Change) -> None:
+async def reopen(
+    transaction: Transaction, viewer: Viewer, ticket_id: str, change: ticket_rules.Change, origin: Origin = PLAIN
+) -> None:
     """Write the change that an answer of the customer, the viewer, makes to a ticket that the transaction has locked.
     It notifies nobody: the answer has."""
-    await event_log.change(transaction, viewer, ticket_id, change.kind, change.values, change.timestamps)
+    await event_log.change(transaction, viewer, ticket_id, change.kind, change.values, change.timestamps, origin=origin)
 
 
 # Steps of the mutations above
 
 
 async def _change(call: Call, input: Input, wanted: Mapping[str, Any], checks: Checks) -> Outcome:
+    checks.occurred_at(input)
     ticket_id = checks.key(input["ticketId"], "tkt", "ticket", "ticketId")
     if ticket_id is None:
         checks.finish()
@@ -244,7 +248,7 @@ async def _change(call: Call, input: Input, wanted: Mapping[str, Any], checks: C
         written = await _change_as_foreseen(call, input, str(ticket_id), wanted)
         if written is not None:
             return Outcome(ticket_id, answer=written.answer)
-    async with call.transaction() as transaction:
+    async with call.transaction(ticket_id) as transaction:
         ticket = await lock_ticket(transaction, call, str(ticket_id))
         _check_version(input, ticket)
         wanted = await _with_customer(transaction, call, input, wanted, ticket)
@@ -252,7 +256,7 @@ async def _change(call: Call, input: Input, wanted: Mapping[str, Any], checks: C
         if _replaces_contact(input, wanted, ticket):
             wanted = {**_details(customer, checks), **wanted}
         change = _decided(call, ticket, wanted, checks)
-        answer = await _record(transaction, call, ticket, change, call.answer(str(ticket_id)))
+        answer = await record(transaction, call, ticket, change, call.answer(str(ticket_id)))
         if "contact_email" in change.values:
             await contacts.trust(transaction, str(ticket_id), change.values["contact_email"])
     return Outcome(ticket_id, answer=answer)
@@ -315,7 +319,7 @@ async def _change_as_foreseen(
         "version": input.get("ifVersion"),
     }
 
-    async def write(executor: Queryable) -> event_log.Written | None:
+    async def write(executor: Queryable, kept: Part | None = None) -> event_log.Written | None:
         return await event_log.change(
             executor,
             call.viewer,
@@ -325,10 +329,14 @@ async def _change_as_foreseen(
             change.timestamps,
             condition=_presumed(call.viewer.role),
             parameters=presumed,
+            origin=call.origin,
             deliveries=deliveries(call.viewer, first),
+            kept=kept,
             answer=call.answer(ticket_id),
         )
 
+    if call.keeping is not None:
+        return await call.keeping.at_once(write)
     # A second attempt would find the version stale that the first one has changed.
     return await (call.in_one_statement(write) if presumed["version"] is None else write(call.database))
 
@@ -377,7 +385,7 @@ def _decided(call: Call, ticket: Mapping[str, Any], wanted: Mapping[str, Any], c
     return change
 
 
-async def _record(
+async def record(
     transaction: Transaction,
     call: Call,
     ticket: Mapping[str, Any],
@@ -395,6 +403,7 @@ async def _record(
         change.kind,
         change.values,
         change.timestamps,
+        origin=call.origin,
         deliveries=deliveries(call.viewer, rules.of_change(ticket, change.values)),
         answer=answer,
     )
@@ -634,7 +643,9 @@ async def write(
     notifications = deliveries(call.viewer, rules.of_creation(values.get("technician_id"))) if notify else None
     for _ in range(_DRAWS):
         drawn = values | {"reference": draw_reference()}
-        written = await event_log.create(executor, call.viewer, drawn, deliveries=notifications, answer=answer)
+        written = await event_log.create(
+            executor, call.viewer, drawn, origin=call.origin, deliveries=notifications, answer=answer
+        )
         if written is not None:
             return written
     raise RuntimeError(f"all of {_DRAWS} random references are already in use")

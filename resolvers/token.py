@@ -14,12 +14,13 @@ from db import limits, models
 from db.entities import API_KEY
 from db.enums import AuditAction, AuditObjectKind
 from db.ids import new_id
+from db.lists.criteria import only_one
 from db.postgres.statement import Statement
 from db.sql import Row, table
 from db.visibility import ViewerParameter
-from resolvers import audit
+from resolvers import audit, push
 from resolvers.checks import Checks
-from resolvers.mutation import Call, Input, Outcome, UserErrorCode
+from resolvers.mutation import Call, Input, Outcome, UserErrorCode, without_key
 
 KEYS_SHOWN = 100
 
@@ -35,14 +36,16 @@ async def revoke(call: Call, input: Input) -> Outcome:
     """Revoke the tokens that a subject, or everybody, has been issued until now. A subject need not exist: that of an
     admin is known to the issuer alone."""
     checks = Checks()
+    field, given = only_one(without_key(input))
     subject = None
-    if "subject" in input:
-        subject = checks.text(input["subject"], limits.NAME_MAX, "subject")  # as trimmed as the authenticator's
-    elif not input["everyone"]:
+    if field == "subject":
+        subject = checks.text(given, limits.NAME_MAX, "subject")  # as trimmed as the authenticator's
+    elif not given:
         checks.object_to(UserErrorCode.INVALID, "Everyone must be true; name one subject otherwise.", "everyone")
     checks.finish()
     async with call.transaction() as transaction:
         revoked_at = await _REVOKE.fetchval(transaction, id=new_id(), subject=subject)
+        await push.end_of_subject(transaction, subject)
         revocation = {"revoked_at": revoked_at, "everyone": subject is None}
         await audit.record(transaction, call, AuditAction.REVOKED, AuditObjectKind.TOKEN, subject, None, revocation)
     shown = revoked_at.astimezone(UTC).isoformat(timespec="microseconds")

@@ -17,8 +17,10 @@ from db.enums import Role
 from db.lists.page_cursor import parse_time
 from schema.api_key import ApiKeyMutations, ApiKeyQueries
 from schema.article import ArticleMutations, ArticleQueries
+from schema.assignment import Assignment, AssignmentMutations
 from schema.attachment import Attachment, AttachmentMutations
 from schema.audit import AuditQueries
+from schema.command import CommandMutations
 from schema.customer import CustomerMutations, CustomerQueries
 from schema.delivery import DeliveryMutations, DeliveryQueries
 from schema.event import TicketEvent
@@ -28,7 +30,9 @@ from schema.identity import IdentityMutations, IdentityQueries
 from schema.inbound import InboundMutations, InboundQueries
 from schema.node import NodeQueries
 from schema.note import Note, NoteMutations
+from schema.presence import PresenceMutations
 from schema.property import PropertyMutations, PropertyQueries
+from schema.push import PushMutations, PushQueries
 from schema.stream import StreamQueries, Subscription
 from schema.support_settings import SupportSettingsMutations, SupportSettingsQueries
 from schema.technician import TechnicianMutations, TechnicianQueries
@@ -50,6 +54,7 @@ class Query(
     ArticleQueries,
     DeliveryQueries,
     SupportSettingsQueries,
+    PushQueries,
     ApiKeyQueries,
     IdentityQueries,
     InboundQueries,
@@ -63,13 +68,17 @@ class Query(
 class Mutation(
     TicketMutations,
     NoteMutations,
+    PresenceMutations,
     CustomerMutations,
     PropertyMutations,
     TechnicianMutations,
     ArticleMutations,
+    AssignmentMutations,
     AttachmentMutations,
+    CommandMutations,
     DeliveryMutations,
     SupportSettingsMutations,
+    PushMutations,
     ApiKeyMutations,
     TokenMutations,
     IdentityMutations,
@@ -102,7 +111,7 @@ def build() -> strawberry.Schema:
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
-        types=[Note, Attachment, TicketEvent],
+        types=[Note, Attachment, Assignment, TicketEvent],
         config=StrawberryConfig(scalar_map={datetime: DATE_TIME, Representation: REPRESENTATION}),
         execution_context_class=Executor,
     )

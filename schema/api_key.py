@@ -11,7 +11,18 @@ from db.enums import ADMINS, ServiceScope
 from db.limits import NAME_MAX
 from resolvers import api_key
 from schema.common import Connection, Edge, Node, Payload
-from schema.fields import column, connection, given, global_id, mutation, one, optional, outcome_extra, part
+from schema.fields import (
+    IDEMPOTENCY,
+    column,
+    connection,
+    given,
+    global_id,
+    mutation,
+    one,
+    optional,
+    outcome_extra,
+    part,
+)
 
 
 @strawberry.type(description="A key that authenticates a service, such as the chatbot or the e-mail gateway.")
@@ -59,6 +70,7 @@ class ApiKeyCreateInput:
     name: str = given(f"The name of the service that will use the key; one line, at most {NAME_MAX} characters.")
     scope: ServiceScope | None = optional("What the service may do; CHATBOT by default.")
     expires_at: datetime | None = optional("When the key stops working, in the future; by default never.")
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.input(description="The changes to an API key. Fields that are left out keep their values.")
@@ -67,11 +79,13 @@ class ApiKeyUpdateInput:
     name: str | None = optional(f"The name of the service that uses the key; one line, at most {NAME_MAX} characters.")
     scope: ServiceScope | None = optional("What the service may do.")
     expires_at: datetime | None = optional("When the key stops working, in the future; null for never.")
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.input(description="The API key to revoke.")
 class ApiKeyRevokeInput:
     api_key_id: strawberry.ID = given("The API key's id.")
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.type(description="The result of creating an API key.")

@@ -122,6 +122,7 @@ class ArticleUpdateInput:
     problem: str | None = optional(f"The problem; one line, at most {PROBLEM_MAX} characters.")
     solution: str | None = optional(f"The solution, at most {SOLUTION_MAX:,} characters.")
     published: bool | None = optional("Whether customers and the chatbot can see the article.")
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.type(description="The article that a mutation created or changed, and the errors.")

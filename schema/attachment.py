@@ -15,6 +15,7 @@ from resolvers.file_links import FILE, THUMBNAIL
 from schema.common import Actor, Connection, Edge, Node, Payload
 from schema.fields import (
     IDEMPOTENCY,
+    OCCURRED_AT,
     column,
     embedded,
     file_link,
@@ -96,6 +97,7 @@ class AttachmentCreateInput:
         "Whether only admins and technicians can see the file; true by default. The files of customers and services "
         "are always public, and those of a note are internal if the note is."
     )
+    occurred_at: datetime | None = optional(OCCURRED_AT)
     idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
@@ -117,4 +119,5 @@ class AttachmentMutations:
         "Attaches a file to a ticket or a note, which is then uploaded.",
         roles=EVERYONE,
         scopes=CHATBOTS,
+        again=attachment.again,
     )

@@ -17,6 +17,8 @@ for _enum in (
     enums.TicketEventKind,
     enums.ActorKind,
     enums.AttachmentState,
+    enums.AssignmentState,
+    enums.AssignmentStep,
     enums.NoticeKind,
     enums.DeliveryChannel,
     enums.Audience,

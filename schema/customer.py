@@ -113,6 +113,7 @@ class CustomerUpdateInput:
     account_number: str | None = optional(
         f"The account number; at most {ACCOUNT_NUMBER_MAX} characters, unique among customers."
     )
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.type(description="The customer that a mutation created or changed, and the errors.")
@@ -131,6 +132,7 @@ class CustomerUpdatePayload(CustomerPayload): ...
 @strawberry.input(description="The customer to erase.")
 class CustomerEraseInput:
     customer_id: strawberry.ID = given("The customer's id. They must not have open tickets.")
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.type(description="The result of erasing a customer's personal data.")
@@ -150,12 +152,12 @@ class CustomerErasePayload(CustomerPayload):
 @strawberry.input(
     description="What to look a customer up by; exactly this, regardless of case and of how a number is written. Set "
     "exactly one field.",
-    one_of=True,
 )
 class CustomerLookUpInput:
     account_number: str | None = optional("The account number of the customer, or of one of their properties.")
     email: str | None = optional("The e-mail address.")
     phone: str | None = optional("The phone number, with or without the country code.")
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.type(description="A property of a customer who was looked up.")
@@ -196,6 +198,8 @@ class CustomerMutations:
         CustomerEraseInput,
         "Erases a customer's personal data: name, addresses, numbers and contact details are replaced by placeholders "
         "wherever they occur. It cannot be undone. Repeating it is safe, and says how far it has come.",
+        again=customer.erase_again,
+        apart=True,
         roles=ADMINS,
     )
     customer_look_up: CustomerLookUpPayload = mutation(

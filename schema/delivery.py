@@ -11,7 +11,7 @@ from db.entities import DELIVERIES, DELIVERY, TICKET
 from db.enums import ADMINS, Audience, DeliveryChannel, DeliveryState, NoticeKind
 from resolvers import delivery
 from schema.common import Connection, Edge, Node, Payload
-from schema.fields import argument, column, connection, given, global_id, mutation, one, optional, part
+from schema.fields import IDEMPOTENCY, argument, column, connection, given, global_id, mutation, one, optional, part
 from schema.ticket import DateTimeRange
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Delivery(Node):
     channel: DeliveryChannel = column("channel", "The channel that the notification is sent through.")
     audience: Audience = column("audience", "In what capacity the recipient is notified.")
     recipient: str | None = column(
-        delivery.recipient, "The e-mail address; null for Google Chat, which has a single space."
+        delivery.recipient, "The e-mail address; null for Google Chat, which has a single space, and for devices."
     )
     state: DeliveryState = column("state", "The delivery's current state.")
     attempts: int = column("attempts", "The number of attempts since the delivery was last queued.")
@@ -44,6 +44,9 @@ class Delivery(Node):
     )
     finished_at: datetime | None = column(
         "finished_at", "When the delivery was sent, given up or dropped; null until then."
+    )
+    acknowledged_at: datetime | None = column(
+        "acknowledged_at", "When the device has said that it has the notice; null until then, and for other channels."
     )
 
 
@@ -85,6 +88,7 @@ class DeliveryQueries:
 @strawberry.input(description="The delivery to retry.")
 class DeliveryRetryInput:
     delivery_id: strawberry.ID = given("The delivery's id. The delivery must be DEAD, HELD or DROPPED.")
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.type(description="The result of retrying a delivery.")

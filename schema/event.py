@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
-from db.entities import ATTACHMENT, EVENT, NOTE, TICKET
+from db.entities import ASSIGNMENT, ATTACHMENT, EVENT, NOTE, TICKET
 from db.enums import STAFF, TicketEventKind
 from resolvers import event
 from schema.common import Actor, Connection, Edge, Node
 from schema.fields import column, embedded, global_id, items, one, part
 
 if TYPE_CHECKING:
+    from schema.assignment import Assignment
     from schema.attachment import Attachment
     from schema.note import Note
     from schema.ticket import Ticket
@@ -38,7 +39,11 @@ class TicketEvent(Node):
     )
     kind: TicketEventKind = column("kind", "What happened.")
     actor: Actor = embedded("actor_", "The person or program that caused the event.")
-    at: datetime = column("at", "When the event occurred.")
+    at: datetime = column("at", "When the event occurred, by the server's clock.")
+    occurred_at: datetime | None = column(
+        "occurred_at",
+        "When it was done, if that was on a device that was offline, as the device says; null otherwise.",
+    )
     changes: list[FieldChange] = items(
         event.changes,
         "The fields that changed; empty for the ticket's creation and for notes.",
@@ -57,6 +62,12 @@ class TicketEvent(Node):
         ATTACHMENT,
         "attachment_id",
         "The attachment that became READY or was REJECTED; null for other kinds of events, and if it has been deleted.",
+    )
+    assignment: Annotated[Assignment, strawberry.lazy("schema.assignment")] | None = one(
+        ASSIGNMENT,
+        event.assignment_id,
+        "The assignment that the event began or advanced, as it is now; null if the event did neither, or if you "
+        "cannot see the assignment.",
     )
 
 

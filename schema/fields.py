@@ -7,7 +7,8 @@ a root field's whole selection is one statement, however the operation is execut
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeAlias, TypeVar
 
 import strawberry
@@ -22,9 +23,11 @@ from db.compiler.fields import (
     Embedded,
     FileLink,
     GlobalId,
+    InMemory,
     Items,
     ItemsSource,
     MutationField,
+    MutationInMemory,
     One,
     OutcomeExtra,
     Root,
@@ -35,10 +38,10 @@ from db.compiler.fields import (
 from db.compiler.selection import MAPPING, FieldMapping
 from db.entity import Entity
 from db.enums import EVERYONE, DocumentedEnum, Role, ServiceScope
-from db.limits import IDEMPOTENCY_KEY_MAX, PAGE_DEFAULT, PAGE_MAX
+from db.limits import IDEMPOTENCY_KEY_MAX, OCCURRED_AHEAD_SECONDS, OCCURRED_DAYS_MAX, PAGE_DEFAULT, PAGE_MAX
 from db.lists.listing import Listing
 from db.lists.page import Many
-from resolvers.mutation import Handler
+from resolvers.mutation import Call, Handler, Outcome
 
 Roles: TypeAlias = frozenset[Role]
 Scopes: TypeAlias = frozenset[ServiceScope]
@@ -123,6 +126,11 @@ def connection(
     return mapped(mapping, description, [*arguments, *PAGE_ARGUMENTS])
 
 
+def in_memory(description: str, *, roles: Roles) -> Any:
+    """A field of a message that no statement reads."""
+    return mapped(InMemory(roles=roles), description)
+
+
 def part(description: str) -> Any:
     """A field of a connection, edge or page info. The connection's mapping fills it."""
     return strawberry.field(description=description)
@@ -163,8 +171,13 @@ def optional(description: str, name: str | None = None) -> Any:
 
 IDEMPOTENCY = (
     f"A key that is unique to this request, such as a UUID; one line, at most {IDEMPOTENCY_KEY_MAX} characters. "
-    "Repeating the request with the same key creates nothing and returns the object that it created the first time. "
-    "Using the key for a different request is an IDEMPOTENCY_CONFLICT error."
+    "Repeating the request with the same key changes nothing and returns the result of the first time, as it is now. "
+    "A request that was refused has not used its key. Using the key for a different request is an "
+    "IDEMPOTENCY_CONFLICT error."
+)
+OCCURRED_AT = (
+    "When it was done, if that was on a device that was offline: within the last "
+    f"{OCCURRED_DAYS_MAX} days. Up to {OCCURRED_AHEAD_SECONDS} seconds in the future count as now."
 )
 IF_VERSION = (
     "The ticket version that the change is based on. If the ticket has another version by now, nothing changes: the "
@@ -191,11 +204,27 @@ def root(
 
 
 def mutation(
-    handler: Handler, input_type: type, description: str, *, roles: Roles, scopes: Scopes | None = None
+    handler: Handler,
+    input_type: type,
+    description: str,
+    *,
+    roles: Roles,
+    scopes: Scopes | None = None,
+    again: Callable[[Call, Outcome], Awaitable[Outcome]] | None = None,
+    apart: bool = False,
+    around: Callable[[Call], AbstractAsyncContextManager[None]] | None = None,
+    is_batch: bool = False,
 ) -> Any:
-    """A mutation, with its one argument `input`."""
+    """A mutation, with its one argument `input`. The last four arguments are those of `MutationField`."""
     arguments = [argument("input", input_type, "The mutation's input.")]
-    return mapped(MutationField(handler, roles=roles, scopes=scopes), description, arguments)
+    mapping = MutationField(handler, again, apart, around, is_batch, roles=roles, scopes=scopes)
+    return mapped(mapping, description, arguments)
+
+
+def mutation_in_memory(handler: Handler, input_type: type, description: str, *, roles: Roles) -> Any:
+    """A mutation that writes nothing to the database."""
+    arguments = [argument("input", input_type, "The mutation's input.")]
+    return mapped(MutationInMemory(handler, roles=roles), description, arguments)
 
 
 def outcome_extra(name: str, description: str) -> Any:

@@ -12,7 +12,7 @@ from db.enums import ADMINS
 from db.limits import ISSUER_MAX, TOKEN_SUBJECT_MAX
 from resolvers import identity
 from schema.common import Connection, Edge, Node, Payload
-from schema.fields import argument, column, connection, given, global_id, mutation, one, optional, part
+from schema.fields import IDEMPOTENCY, argument, column, connection, given, global_id, mutation, one, optional, part
 
 if TYPE_CHECKING:
     from schema.customer import Customer
@@ -77,11 +77,13 @@ class IdentityLinkInput:
         f"The account, exactly as in the provider's tokens: `sub` as a rule; at most {TOKEN_SUBJECT_MAX} characters."
     )
     person: PersonInput = given("The technician, who must be active, or the customer.")
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.input(description="The identity to revoke.")
 class IdentityRevokeInput:
     identity_id: strawberry.ID = given("The identity's id.")
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.type(description="The result of linking an account.")

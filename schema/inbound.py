@@ -12,7 +12,19 @@ from db.enums import ADMINS, CHATBOTS, MAIL_GATEWAYS, InboundOutcome, IngestOutc
 from db.limits import MAIL_RECIPIENTS_MAX, MAIL_TEXT_MAX, SUBJECT_MAX
 from resolvers import inbound, inbound_review
 from schema.common import Connection, Edge, Node, Payload
-from schema.fields import argument, column, connection, given, global_id, mutation, one, optional, outcome_extra, part
+from schema.fields import (
+    IDEMPOTENCY,
+    argument,
+    column,
+    connection,
+    given,
+    global_id,
+    mutation,
+    one,
+    optional,
+    outcome_extra,
+    part,
+)
 
 if TYPE_CHECKING:
     from schema.note import Note
@@ -101,6 +113,7 @@ class RawMessage:
 @strawberry.input(description="The e-mail to process.")
 class InboundEmailIngestInput:
     message: RawMessage = given("The message as the mail server received it. The whole request may have at most 1 MiB.")
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.type(description="The result of processing an e-mail.")
@@ -126,11 +139,13 @@ class InboundMessageAcceptInput:
     contact_email: str | None = optional(
         "The writer's address, if the message has none that can be used, or not the right one."
     )
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.input(description="A message that is of no interest.")
 class InboundMessageDiscardInput:
     inbound_message_id: strawberry.ID = given("The message: one that is IGNORED or KEPT_ASIDE.")
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.type(description="The result of accepting a message.")
@@ -161,6 +176,7 @@ class InboundMutations:
         "the message itself decides, so that it cannot find out what is stored.",
         roles=ADMINS | {Role.SERVICE},
         scopes=MAIL_GATEWAYS,
+        around=inbound.ingesting,
     )
     inbound_message_accept: InboundMessageAcceptPayload = mutation(
         inbound_review.accept,

@@ -14,6 +14,7 @@ from resolvers import note
 from schema.common import Actor, Connection, Edge, Node, Payload
 from schema.fields import (
     IDEMPOTENCY,
+    OCCURRED_AT,
     column,
     connection,
     embedded,
@@ -51,6 +52,10 @@ class Note(Node):
         ATTACHMENT, ATTACHMENTS, "The note's attachments that you can see, oldest first.", referenced_by="note_id"
     )
     created_at: datetime = column("created_at", "When the note was added.")
+    occurred_at: datetime | None = column(
+        "occurred_at",
+        "When it was written, if that was on a device that was offline, as the device says; null otherwise.",
+    )
     via: NoteVia = column("via", "How the note came in.")
     sender_verified: bool | None = column(
         "sender_verified",
@@ -83,6 +88,7 @@ class NoteAddInput:
         "Whether only admins and technicians can see the note; true by default. A note by a customer or a service is "
         "always public."
     )
+    occurred_at: datetime | None = optional(OCCURRED_AT)
     idempotency_key: str | None = optional(IDEMPOTENCY)
 
 

@@ -8,11 +8,23 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 
 from db.entities import CUSTOMER, PROPERTIES, PROPERTY, TICKET, TICKETS
-from db.enums import ADMINS, NO_SCOPE
-from db.limits import ACCOUNT_NUMBER_MAX, ADDRESS_MAX
+from db.enums import ADMINS, NO_SCOPE, STAFF
+from db.limits import ACCESS_NOTE_MAX, ACCESS_NOTES_MAX, ACCOUNT_NUMBER_MAX, ADDRESS_MAX
 from resolvers import property as property_resolver
 from schema.common import Connection, Edge, Node, Payload
-from schema.fields import IDEMPOTENCY, argument, column, connection, given, global_id, mutation, one, optional, part
+from schema.fields import (
+    IDEMPOTENCY,
+    OCCURRED_AT,
+    argument,
+    column,
+    connection,
+    given,
+    global_id,
+    mutation,
+    one,
+    optional,
+    part,
+)
 from schema.ticket import TICKET_LIST
 
 if TYPE_CHECKING:
@@ -36,6 +48,12 @@ class Property(Node):
         arguments=TICKET_LIST,
     )
     created_at: datetime = column("created_at", "When the property was created.")
+    access_notes: str | None = column(
+        "access_notes",
+        "What to know before going there: where the key is, whom to call, which dog. The newest first, those that "
+        "technicians have added with the day and their name; null if there are none.",
+        roles=STAFF,
+    )
 
 
 @strawberry.type(description="A property in a list, with its cursor.")
@@ -60,6 +78,11 @@ class PropertyQueries:
     )
 
 
+ACCESS_NOTES = (
+    f"What to know before going there, for staff only; at most {ACCESS_NOTES_MAX:,} characters, null for none."
+)
+
+
 @strawberry.input(description="The property to create.")
 class PropertyCreateInput:
     customer_id: strawberry.ID = given(
@@ -69,6 +92,7 @@ class PropertyCreateInput:
     account_number: str = given(
         f"The account number; at most {ACCOUNT_NUMBER_MAX} characters, unique among properties."
     )
+    access_notes: str | None = optional(ACCESS_NOTES)
     idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
@@ -79,6 +103,16 @@ class PropertyUpdateInput:
     account_number: str | None = optional(
         f"The account number; at most {ACCOUNT_NUMBER_MAX} characters, unique among properties."
     )
+    access_notes: str | None = optional(ACCESS_NOTES)
+    idempotency_key: str | None = optional(IDEMPOTENCY)
+
+
+@strawberry.input(description="The note to add to a property's access notes.")
+class PropertyAccessNoteAddInput:
+    property_id: strawberry.ID = given("The property's id.")
+    body: str = given(f"The text of the note, at most {ACCESS_NOTE_MAX:,} characters.")
+    occurred_at: datetime | None = optional(OCCURRED_AT)
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.type(description="The property that a mutation created or changed, and the errors.")
@@ -94,6 +128,10 @@ class PropertyCreatePayload(PropertyPayload): ...
 class PropertyUpdatePayload(PropertyPayload): ...
 
 
+@strawberry.type(description="The result of adding to a property's access notes.")
+class PropertyAccessNoteAddPayload(PropertyPayload): ...
+
+
 @strawberry.type
 class PropertyMutations:
     property_create: PropertyCreatePayload = mutation(
@@ -101,4 +139,10 @@ class PropertyMutations:
     )
     property_update: PropertyUpdatePayload = mutation(
         property_resolver.update, PropertyUpdateInput, "Updates a property.", roles=ADMINS
+    )
+    property_access_note_add: PropertyAccessNoteAddPayload = mutation(
+        property_resolver.add_access_note,
+        PropertyAccessNoteAddInput,
+        "Adds a note to the access notes of a property that you can see. Nothing that is there is changed.",
+        roles=STAFF,
     )

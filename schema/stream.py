@@ -3,25 +3,63 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import strawberry
 
 from db.audit_stream import AuditAdditions
-from db.entities import ATTACHMENT, AUDIT_ENTRY, NOTE, TICKET
-from db.enums import ADMINS, CHATBOTS, STAFF, StreamResetReason, TicketChangeKind, TicketEventKind
+from db.entities import (
+    ARTICLE,
+    ASSIGNMENT,
+    ATTACHMENT,
+    AUDIT_ENTRY,
+    CUSTOMER,
+    DELIVERY,
+    NOTE,
+    PROPERTY,
+    TECHNICIAN,
+    TICKET,
+)
+from db.entity import Entity
+from db.enums import (
+    ADMINS,
+    CHATBOTS,
+    STAFF,
+    DeliveryState,
+    ObjectChangeKind,
+    Role,
+    StreamResetReason,
+    TicketChangeKind,
+    TicketEventKind,
+)
 from db.limits import EVENT_DELIVERIES_MAX, PAGE_DEFAULT, PAGE_MAX
-from db.ticket_stream import Imaged, LiveValue, NoteAdditions, TicketChanges, TicketChangesPage, TicketFollowing
+from db.object_changes import ArticleChanges, CustomerChanges, PropertyChanges, TechnicianChanges
+from db.ticket_stream import (
+    Imaged,
+    LiveValue,
+    NoteAdditions,
+    OwnKey,
+    TicketChanges,
+    TicketChangesPage,
+    TicketFollowing,
+)
 from resolvers import event, ticket_fields
+from schema.article import Article
+from schema.assignment import Assignment
 from schema.attachment import Attachment
 from schema.audit import AUDIT_FILTER, AuditEntry
 from schema.common import Actor
+from schema.customer import Customer
 from schema.delivery import Delivery
 from schema.fields import argument, column, documented, embedded, global_id, items, mapped, one, part, stream_cursor
 from schema.note import Note
+from schema.presence import TicketPresence
+from schema.property import Property
+from schema.technician import Technician
 from schema.ticket import Ticket, TicketCounts, TicketFilter
+from schema.window import WindowSubscriptions
 
-for _enum in (TicketChangeKind, StreamResetReason):
+for _enum in (TicketChangeKind, ObjectChangeKind, StreamResetReason):
     documented(_enum)
 
 AFTER = argument(
@@ -73,6 +111,12 @@ class TicketChange:
         "attachment_id",
         "The attachment that became READY or REJECTED by the event; null if none did, or one that you cannot see.",
     )
+    assignment: Assignment | None = one(
+        ASSIGNMENT,
+        event.assignment_id,
+        "The assignment that the event began or advanced, as it is now; null if the event did neither, or if you "
+        "cannot see the assignment.",
+    )
     deliveries: list[Delivery] = items(
         event.deliveries,
         "The deliveries that the event queued and that you can see, as they are now.",
@@ -80,7 +124,28 @@ class TicketChange:
         roles=STAFF,
     )
     actor: Actor = embedded("actor_", "The person or program that caused the event.")
-    at: datetime = column("at", "When the event occurred.")
+    at: datetime = column("at", "When the event occurred, by the server's clock.")
+    occurred_at: datetime | None = column(
+        "occurred_at",
+        "When it was done, if that was on a device that was offline, as the device says; null otherwise.",
+    )
+    key: str | None = mapped(
+        OwnKey(),
+        "The idempotency key of your request that caused the event, so that you recognise it; null if it was somebody "
+        "else's, or had none.",
+    )
+
+
+@strawberry.type(
+    description="A change of a delivery about the ticket: it was sent, given up, held, dropped or queued again, or an "
+    "attempt has failed. Only staff receive it."
+)
+class DeliveryChange:
+    cursor: str = stream_cursor(CURSOR)
+    ticket_id: strawberry.ID = global_id(TICKET, "The ticket's id.", column="ticket_id")
+    state: DeliveryState = column("state", "The delivery's state after the change.")
+    delivery: Delivery = one(DELIVERY, "delivery_id", "The delivery as it is now.")
+    at: datetime = column("at", "When the delivery changed.")
 
 
 @strawberry.type(description="Sent when a note is added to the ticket.")
@@ -93,6 +158,68 @@ class NoteAdded:
 class AuditEntryAdded:
     cursor: str = stream_cursor(CURSOR)
     entry: AuditEntry = one(AUDIT_ENTRY, "id", "The new entry.")
+
+
+def _object_id(entity: Entity, kind: str) -> Any:
+    return global_id(entity, f"The {kind}'s id.", column="object_key")
+
+
+def _object(entity: Entity, kind: str) -> Any:
+    return one(entity, "object_key", f"The {kind} as it is now; null if you cannot see it, or no longer can.")
+
+
+def _change(kind: str) -> Any:
+    return column("change", f"What has become of the {kind}.")
+
+
+def _changed_fields() -> Any:
+    return column(
+        "changed_fields", "The names of the fields that changed, in alphabetical order; empty if CREATED or REMOVED."
+    )
+
+
+def _changed_at(kind: str) -> Any:
+    return column("at", f"When the {kind} changed.")
+
+
+@strawberry.type(description="A change of a customer.")
+class CustomerChange:
+    cursor: str = stream_cursor(CURSOR)
+    change: ObjectChangeKind = _change("customer")
+    customer_id: strawberry.ID = _object_id(CUSTOMER, "customer")
+    customer: Customer | None = _object(CUSTOMER, "customer")
+    changed_fields: list[str] = _changed_fields()
+    at: datetime = _changed_at("customer")
+
+
+@strawberry.type(description="A change of a property.")
+class PropertyChange:
+    cursor: str = stream_cursor(CURSOR)
+    change: ObjectChangeKind = _change("property")
+    property_id: strawberry.ID = _object_id(PROPERTY, "property")
+    property: Property | None = _object(PROPERTY, "property")
+    changed_fields: list[str] = _changed_fields()
+    at: datetime = _changed_at("property")
+
+
+@strawberry.type(description="A change of a technician.")
+class TechnicianChange:
+    cursor: str = stream_cursor(CURSOR)
+    change: ObjectChangeKind = _change("technician")
+    technician_id: strawberry.ID = _object_id(TECHNICIAN, "technician")
+    technician: Technician | None = _object(TECHNICIAN, "technician")
+    changed_fields: list[str] = _changed_fields()
+    at: datetime = _changed_at("technician")
+
+
+@strawberry.type(description="A change of an article.")
+class ArticleChange:
+    cursor: str = stream_cursor(CURSOR)
+    change: ObjectChangeKind = _change("article")
+    article_id: strawberry.ID = _object_id(ARTICLE, "article")
+    article: Article | None = _object(ARTICLE, "article")
+    changed_fields: list[str] = _changed_fields()
+    at: datetime = _changed_at("article")
 
 
 @strawberry.type(description="A page of changes to tickets.")
@@ -112,7 +239,7 @@ TicketStreamMessage = Annotated[
     strawberry.union("TicketStreamMessage", description="A message of the subscription `ticketChanged`."),
 ]
 TicketFollowMessage = Annotated[
-    TicketChange | StreamReady | StreamReset,
+    TicketChange | DeliveryChange | TicketPresence | StreamReady | StreamReset,
     strawberry.union("TicketFollowMessage", description="A message of the subscription `ticketFollow`."),
 ]
 NoteStreamMessage = Annotated[
@@ -124,6 +251,24 @@ AuditStreamMessage = Annotated[
     AuditEntryAdded | StreamReady | StreamReset,
     strawberry.union("AuditStreamMessage", description="A message of the subscription `auditEntryAdded`."),
 ]
+CustomerStreamMessage = Annotated[
+    CustomerChange | StreamReady | StreamReset,
+    strawberry.union("CustomerStreamMessage", description="A message of the subscription `customerChanged`."),
+]
+PropertyStreamMessage = Annotated[
+    PropertyChange | StreamReady | StreamReset,
+    strawberry.union("PropertyStreamMessage", description="A message of the subscription `propertyChanged`."),
+]
+TechnicianStreamMessage = Annotated[
+    TechnicianChange | StreamReady | StreamReset,
+    strawberry.union("TechnicianStreamMessage", description="A message of the subscription `technicianChanged`."),
+]
+ArticleStreamMessage = Annotated[
+    ArticleChange | StreamReady | StreamReset,
+    strawberry.union("ArticleStreamMessage", description="A message of the subscription `articleChanged`."),
+]
+
+_PEOPLE = STAFF | {Role.CUSTOMER}
 
 
 @strawberry.type
@@ -145,7 +290,7 @@ class StreamQueries:
 
 
 @strawberry.type(description="The subscription root of Callout's API, served over WebSockets and server-sent events.")
-class Subscription:
+class Subscription(WindowSubscriptions):
     ticket_changed: TicketStreamMessage = mapped(
         TicketChanges("TicketChange", scopes=CHATBOTS),
         "Changes to the tickets that match the filter and that you can see.",
@@ -181,4 +326,25 @@ class Subscription:
         AuditAdditions("AuditEntryAdded", roles=ADMINS),
         "New entries of the audit trail.",
         [AUDIT_FILTER, AFTER],
+    )
+    customer_changed: CustomerStreamMessage = mapped(
+        CustomerChanges("CustomerChange", roles=_PEOPLE),
+        "Changes of the customers that you can see, for a client that keeps copies of them. For technicians, their "
+        "tickets at that moment decide; that a ticket makes a customer visible is no change of the customer.",
+        [AFTER],
+    )
+    property_changed: PropertyStreamMessage = mapped(
+        PropertyChanges("PropertyChange", roles=_PEOPLE),
+        "Changes of the properties that you can see, as `customerChanged` has those of customers.",
+        [AFTER],
+    )
+    technician_changed: TechnicianStreamMessage = mapped(
+        TechnicianChanges("TechnicianChange", roles=STAFF),
+        "Changes of the technicians that you can see, as `customerChanged` has those of customers.",
+        [AFTER],
+    )
+    article_changed: ArticleStreamMessage = mapped(
+        ArticleChanges("ArticleChange", scopes=CHATBOTS),
+        "Changes of the articles that you can see. For customers and services, one is created when it is published.",
+        [AFTER],
     )

@@ -8,10 +8,10 @@ from datetime import datetime
 import strawberry
 
 from db.enums import ADMINS, DeliveryChannel, NoticeKind
-from db.limits import RECIPIENTS_MAX, REOPEN_DAYS_MAX
+from db.limits import OVERDUE_MINUTES_MAX, RECIPIENTS_MAX, REOPEN_DAYS_MAX
 from resolvers import support_settings
 from schema.common import Payload
-from schema.fields import column, given, items, mutation, optional, root
+from schema.fields import IDEMPOTENCY, column, embedded, given, items, mutation, optional, root
 
 
 @strawberry.type(description="The channels that a kind of notification is sent through.")
@@ -19,6 +19,18 @@ class NoticeSetting:
     kind: NoticeKind = column("kind", "The kind of notification.")
     email: bool = column("email", "Whether this kind is sent by e-mail.")
     google_chat: bool = column("googleChat", "Whether this kind is posted to Google Chat while Google Chat is enabled.")
+    push: bool = column("push", "Whether this kind is sent to the devices of whoever it is for.")
+
+
+@strawberry.type(
+    description="By the ticket's priority, how many minutes after it was offered an assignment is overdue, if the "
+    "technician has not answered it and the ticket is still OPEN; null for never."
+)
+class OverdueMinutes:
+    low: int | None = column("low", "For LOW.")
+    medium: int | None = column("medium", "For MEDIUM.")
+    high: int | None = column("high", "For HIGH.")
+    urgent: int | None = column("urgent", "For URGENT.")
 
 
 @strawberry.type(description="The settings for notifications.")
@@ -39,6 +51,7 @@ class SupportSettings:
         "For how many days after it was closed a customer's answer reopens a ticket. A later answer makes a new ticket "
         "that follows it up.",
     )
+    overdue_minutes: OverdueMinutes = embedded("overdue_minutes_", "When assignments are overdue.")
     updated_at: datetime = column("updated_at", "When the settings were last changed.")
 
 
@@ -54,6 +67,18 @@ class NoticeSettingInput:
     kind: NoticeKind = given("The kind of notification; any but CONFIRM_ADDRESS and TEST.")
     email: bool | None = optional("Whether to send this kind by e-mail.")
     google_chat: bool | None = optional("Whether to post this kind to Google Chat while Google Chat is enabled.")
+    push: bool | None = optional("Whether to send this kind to the devices of whoever it is for.")
+
+
+@strawberry.input(
+    description="By the ticket's priority, after how many minutes an assignment that was not answered is overdue, 0 to "
+    f"{OVERDUE_MINUTES_MAX:,}; null for never. Priorities that are left out keep their values."
+)
+class OverdueMinutesInput:
+    low: int | None = optional("For LOW.")
+    medium: int | None = optional("For MEDIUM.")
+    high: int | None = optional("For HIGH.")
+    urgent: int | None = optional("For URGENT.")
 
 
 @strawberry.input(description="The changes to the settings. Fields that are left out keep their values.")
@@ -67,9 +92,11 @@ class SupportSettingsUpdateInput:
         f"For how many days after it was closed a customer's answer reopens a ticket, 0 to {REOPEN_DAYS_MAX:,}; 0 for "
         "never."
     )
+    overdue_minutes: OverdueMinutesInput | None = optional("When assignments are overdue.")
     notices: list[NoticeSettingInput] | None = optional(
         "The kinds of notification to change, each at most once. Others keep their channels."
     )
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.type(description="The result of updating the settings.")
@@ -80,16 +107,18 @@ class SupportSettingsUpdatePayload(Payload):
 @strawberry.input(description="The channel to test.")
 class SupportSettingsTestInput:
     channel: DeliveryChannel = given(
-        "The channel. EMAIL sends a message to every admin recipient; GOOGLE_CHAT posts one even if it is disabled."
+        "The channel. EMAIL sends a message to every admin recipient; GOOGLE_CHAT posts one even if it is disabled; "
+        "PUSH notifies your own devices."
     )
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.type(description="The outcome of a test message.")
 class SupportSettingsTestResult:
     recipient: str | None = column(
-        "recipient", "The e-mail address that the message was sent to; null for Google Chat."
+        "recipient", "The e-mail address that the message was sent to; null for Google Chat and devices."
     )
-    sent: bool = column("sent", "Whether the mail server or Google Chat accepted the message.")
+    sent: bool = column("sent", "Whether the mail server, Google Chat or the push service accepted the message.")
     said: str = column("said", "The remote server's reply, or the network error.")
 
 

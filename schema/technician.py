@@ -87,6 +87,7 @@ class TechnicianUpdateInput:
     active: bool | None = optional(
         "Whether the technician is active. False revokes access within a second and prevents new assignments."
     )
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.type(description="The technician that a mutation created or changed, and the errors.")

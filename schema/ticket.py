@@ -10,6 +10,7 @@ import strawberry
 from db.compiler.fields import Guessed
 from db.entities import (
     ARTICLE,
+    ASSIGNMENT,
     ATTACHMENT,
     ATTACHMENTS,
     CUSTOMER,
@@ -31,6 +32,7 @@ from db.enums import (
     EVERYONE,
     STAFF,
     ActorKind,
+    AssignmentState,
     ChatAuthor,
     DocumentedEnum,
     Role,
@@ -64,6 +66,7 @@ from schema.common import Connection, Edge, ExcerptPiece, Node, Payload, UserErr
 from schema.fields import (
     IDEMPOTENCY,
     IF_VERSION,
+    OCCURRED_AT,
     argument,
     column,
     connection,
@@ -82,6 +85,7 @@ from schema.fields import (
 
 if TYPE_CHECKING:
     from schema.article import Article
+    from schema.assignment import Assignment
     from schema.attachment import AttachmentConnection
     from schema.customer import Customer
     from schema.delivery import DeliveryConnection
@@ -152,6 +156,12 @@ class Ticket(Node):
         "technician_id",
         "The technician assigned to the ticket; null if it is unassigned or you cannot see them.",
         from_ticket=True,
+    )
+    assignment: Annotated[Assignment, strawberry.lazy("schema.assignment")] | None = one(
+        ASSIGNMENT,
+        "assignment_id",
+        "The technician's progress with the ticket. While the ticket is unassigned it is the assignment that was "
+        "declined last, or null. Customers and services see it once it was accepted.",
     )
     resolution: str | None = column("resolution", "How the issue was resolved; null if there is no resolution.")
     created_at: datetime = column("created_at", "When the ticket was created.")
@@ -269,6 +279,14 @@ class TicketFilter:
     category: list[TicketCategory] | None = optional("The category is one of these.")
     source: list[TicketSource] | None = optional("The source is one of these.")
     assignee: AssigneeFilter | None = optional("The assigned technician meets this condition.")
+    assignment_state: list[AssignmentState] | None = optional(
+        "The state of the ticket's `assignment` is one of these. An unassigned ticket is DECLINED, if it was, or has "
+        "no state. Matches nothing for customers and services."
+    )
+    overdue: bool | None = optional(
+        "Whether the technician has not answered the assignment within the minutes of the support settings. True "
+        "matches nothing for customers and services."
+    )
     customer_id: strawberry.ID | None = optional(
         "The ticket belongs to this customer. Services find only tickets on which they see the customer."
     )
@@ -301,6 +319,11 @@ class TicketOrderField(DocumentedEnum):
 
     CREATED_AT = "CREATED_AT", "When the ticket was created."
     UPDATED_AT = "UPDATED_AT", "When the ticket was last updated, as `updatedAt` shows it."
+    ASSIGNED_AT = (
+        "ASSIGNED_AT",
+        "Since when the ticket has been with its technician, or unassigned; for customers and services, when it was "
+        "created.",
+    )
     REFERENCE = "REFERENCE", "The reference, alphabetically."
     STATUS = "STATUS", "The status, from OPEN to CLOSED."
     PRIORITY = "PRIORITY", "The priority, from LOW to URGENT."
@@ -475,6 +498,7 @@ class TicketCreateInput:
     )
     chat: ChatInput | None = optional("The chatbot conversation that the ticket comes from; for services only.")
     source: TicketSource | None = optional("CHATBOT, which is the default, or EMAIL; for services only.")
+    occurred_at: datetime | None = optional(OCCURRED_AT)
     idempotency_key: str | None = optional(
         f"{IDEMPOTENCY} Required of services, unless the chat has a conversation id."
     )
@@ -506,6 +530,8 @@ class TicketUpdateInput:
     resolution: str | None = optional(
         f"The resolution, at most {RESOLUTION_MAX:,} characters; for resolved and closed tickets only."
     )
+    occurred_at: datetime | None = optional(OCCURRED_AT)
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.input(description="The ticket to assign, and the technician.")
@@ -513,6 +539,8 @@ class TicketAssignInput:
     ticket_id: strawberry.ID = given("The ticket's id.")
     technician_id: strawberry.ID | None = given("The technician's id; null unassigns the ticket.")
     if_version: int | None = optional(IF_VERSION)
+    occurred_at: datetime | None = optional(OCCURRED_AT)
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.input(description="The ticket and its new status.")
@@ -523,6 +551,8 @@ class TicketSetStatusInput:
         f"How the issue was resolved, at most {RESOLUTION_MAX:,} characters; required for RESOLVED."
     )
     if_version: int | None = optional(IF_VERSION)
+    occurred_at: datetime | None = optional(OCCURRED_AT)
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.input(description="The ticket to resolve, and its resolution.")
@@ -530,6 +560,8 @@ class TicketResolveInput:
     ticket_id: strawberry.ID = given("The ticket's id.")
     resolution: str = given(f"How the issue was resolved, at most {RESOLUTION_MAX:,} characters.")
     if_version: int | None = optional(IF_VERSION)
+    occurred_at: datetime | None = optional(OCCURRED_AT)
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.input(description="The same changes to several tickets. Fields that are left out keep their values.")
@@ -542,6 +574,8 @@ class TicketsBulkUpdateInput:
     priority: TicketPriority | None = optional("The new priority.")
     category: TicketCategory | None = optional("The new category.")
     technician_id: strawberry.ID | None = optional("The id of the technician to assign; null unassigns the tickets.")
+    occurred_at: datetime | None = optional(OCCURRED_AT)
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.type(description="The ticket that a mutation created or changed, and the errors.")

@@ -11,15 +11,16 @@ from db.limits import NAME_MAX
 from resolvers import token
 from schema.api_key import ApiKey
 from schema.common import Payload
-from schema.fields import items, mutation, optional, outcome_extra
+from schema.fields import IDEMPOTENCY, items, mutation, optional, outcome_extra
 
 
-@strawberry.input(description="Whose tokens to revoke. Set exactly one field.", one_of=True)
+@strawberry.input(description="Whose tokens to revoke. Set exactly one of `subject` and `everyone`.")
 class TokensRevokeInput:
     subject: str | None = optional(
         f"The subject (`sub`) of the tokens, such as `tec_…` for a technician; at most {NAME_MAX} characters."
     )
     everyone: bool | None = optional("True for the tokens of everyone, yours included.")
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.type(description="The result of revoking tokens.")

@@ -156,8 +156,12 @@ def _is_true(value: object) -> bool:
 
 
 def _scope(claims: Mapping[str, Any], mapping: ClaimMapping, role: Role) -> ServiceScope | None:
+    """Only our own tokens may have none, which is every scope: issuers whose claims are those of Callout have issued
+    such tokens since before there were scopes."""
     claim = _first(claims, mapping.service_scope)
     if claim is None:
+        if role is Role.SERVICE and mapping is not OWN:
+            raise missing(mapping.service_scope[0])
         return None
     scope = _SCOPES.get(claim) if isinstance(claim, str) else None
     if scope is None or role is not Role.SERVICE:

@@ -120,6 +120,11 @@ class Budget:
         """Takes points for what cannot be refused any more."""
         self.bucket.owe(points, monotonic())
 
+    @property
+    def overdrawn(self) -> float:
+        """The seconds until nothing is owed any more."""
+        return self.bucket.wait(0.0, monotonic())
+
     def is_untouched(self) -> bool:
         """Whether the budget is as good as a new one."""
         idle = not (self.requests or self.live.subscriptions)

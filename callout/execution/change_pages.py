@@ -12,7 +12,7 @@ from callout.execution.cost import EVENT, REPLAY, STATEMENT
 from db.compiler.fields import Constant
 from db.compiler.selection import Selection
 from db.enums import StreamResetReason
-from db.events.position import NOW
+from db.events.position import NOW, TICKETS
 from db.events.stream_cursor import Reset, StreamCursors, StreamPosition, check_cursor
 from db.postgres.pool import Database
 from db.ticket_stream import Reader, StreamedEvent
@@ -42,7 +42,7 @@ class Pages:
             end = StreamPosition(await self._database.fetchval(f"SELECT {NOW}"))
         else:
             charge.owe(REPLAY)
-            checked = await check_cursor(after, self._cursors, self._database)
+            checked = await check_cursor(after, self._cursors, self._database, logs=[TICKETS])
             end = StreamPosition(checked.now)
             if isinstance(checked, Reset):
                 reset = checked.reason

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
 from sys import getsizeof
 from typing import Final, TypeAlias
 
@@ -31,6 +32,7 @@ SHARE_BYTES: Final = 512 * 2**10
 TOTAL_BYTES: Final = 32 * 2**20
 """The most memory for the documents of all viewers, in which a text that several have registered counts once."""
 
+_SIZES_PER_SHARE: Final = 8  # more are forgotten, all but the present one
 _ENTRY_BYTES: Final = 250  # of a document in a share, besides its text
 
 _Key: TypeAlias = tuple[Role, str]
@@ -78,6 +80,9 @@ class PersistedQueries:
         self._total_bytes = total_bytes
         self._shares: dict[_Key, _Share] = {}
         self._queries: dict[str, _Query] = {}
+        # Each size that a share has had, the largest first, with whose it is: looking at all shares for the largest
+        # would take as long as there are viewers, for each document.
+        self._sizes: list[tuple[int, _Key]] = []
         self.size = 0
         """The memory that all of it takes, roughly."""
 
@@ -94,12 +99,14 @@ class PersistedQueries:
         query = self._queries.get(hash) or _Query(hash, text)
         if query.size > SHARE_BYTES:
             return
-        share = self._shares.setdefault((viewer.role, viewer.id), _Share())
+        key = (viewer.role, viewer.id)
+        share = self._shares.setdefault(key, _Share())
         if hash in share:
             return
         while len(share) >= SHARE_ENTRIES or share.size + query.size > SHARE_BYTES:
             self._drop_oldest(share)
         self._add(share, query)
+        self._note_size(key, share)
         while self.size > self._total_bytes:
             self._drop_largest()
 
@@ -107,6 +114,7 @@ class PersistedQueries:
         """Forgets all documents."""
         self._shares.clear()
         self._queries.clear()
+        self._sizes.clear()
         self.size = 0
 
     def _add(self, share: _Share, query: _Query) -> None:
@@ -124,10 +132,19 @@ class PersistedQueries:
             del self._queries[query.hash]
 
     def _drop_largest(self) -> None:
-        largest = max(self._shares, key=lambda key: self._shares[key].size)
-        share = self._shares.pop(largest)
+        size, key = heappop(self._sizes)
+        share = self._shares.get(key)
+        if share is None or share.size != -size:
+            return  # it has another size by now, which comes later
+        del self._shares[key]
         while share:
             self._drop_oldest(share)
+
+    def _note_size(self, key: _Key, share: _Share) -> None:
+        heappush(self._sizes, (-share.size, key))
+        if len(self._sizes) > _SIZES_PER_SHARE * len(self._shares):
+            self._sizes = [(-each.size, key) for key, each in self._shares.items()]
+            heapify(self._sizes)
 
 
 class PersistedDocuments:

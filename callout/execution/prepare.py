@@ -41,14 +41,15 @@ from callout.execution.persisted import PersistedDocuments
 from callout.execution.request import GraphQLRequest
 from callout.execution.thread import Thread
 from db.compiler.collect import Collector, Flags, Scope
-from db.compiler.fields import MutationField
+from db.compiler.fields import MutationField, MutationInMemory
 from db.compiler.render import Compiled, compile_root
-from db.compiler.selection import Bound, Marks, Selection, Site, Weight
+from db.compiler.selection import MAPPING, Bound, Marks, Selection, Site, Weight
 from db.compiler.snippets import Snippets
 from db.enums import EVERYONE, Role
 from db.errors import Forbidden, LimitExceeded
 from db.metrics import Histogram
 from db.ticket_stream import Stream, TicketChangesPage, compile_stream
+from db.ticket_window import Window, compile_window
 from db.timing import SPENT
 from db.viewer import Viewer
 
@@ -127,7 +128,7 @@ class BoundRoot:
 class BoundStream:
     """A subscription with the arguments of one request: the values by which equal subscriptions are recognised, and the
     cursor to continue from. `at_once` bounds the events that are looked up together, so that no look-up costs more than
-    one query may."""
+    one query may. `points` is the price of running the statement once."""
 
     document: str
     operation: str | None
@@ -137,6 +138,7 @@ class BoundStream:
     compiled: Compiled
     after: str | None
     at_once: int
+    points: float
 
 
 @dataclass(slots=True)
@@ -155,14 +157,18 @@ Steps: TypeAlias = Generator[WorkStep, Any, T]
 
 class Operation:
     """An operation that can be prepared: one without introspection fields at its root. `mutations` names those that it
-    consists of, each once; None if it is of another type."""
+    consists of, each once; None if it is of another type. One that `renews` consists of mutations that write nothing,
+    which clients repeat."""
 
-    def __init__(self, document: Document, node: OperationDefinitionNode, fields: Sequence[str]) -> None:
+    def __init__(
+        self, document: Document, node: OperationDefinitionNode, fields: Sequence[str], *, renews: bool
+    ) -> None:
         self.document = document
         self.node = node
         self.mutates = node.operation is OperationType.MUTATION
         named = dict.fromkeys(name for name in fields if name != "__typename")
         self.mutations = tuple(named) if self.mutates else None
+        self.renews = renews
         self.conditions = condition_variables(node, document.fragments)
 
 
@@ -190,6 +196,9 @@ class Preparer:
             _STATEMENT_BYTES, getsizeof=lambda compiled: len(compiled.statement.text) * _BYTES_PER_CHARACTER
         )
         self._requests: DependentCache[Any, Read] = DependentCache(
+            _REQUEST_BYTES, getsizeof=lambda read: len(read.roots) * _BYTES_PER_ROOT
+        )
+        self._renewals: DependentCache[Any, Read] = DependentCache(
             _REQUEST_BYTES, getsizeof=lambda read: len(read.roots) * _BYTES_PER_ROOT
         )
         self.marks = Marks(*(secrets.token_urlsafe(24) for _ in range(3)))
@@ -231,6 +240,7 @@ class Preparer:
         self._persisted.forget()
         self._documents.forget()
         self._requests.clear()
+        self._renewals.clear()
         self._statements.clear()
         self._variants.clear()
 
@@ -239,17 +249,29 @@ class Preparer:
         name = node.name.value if node.name else None
         if name not in document.prepared:
             fields = self._root_fields(document, node)
-            document.prepared[name] = None if INTROSPECTION & set(fields) else Operation(document, node, fields)
+            introspects, renews = bool(INTROSPECTION & set(fields)), self._renews(node, fields)
+            document.prepared[name] = None if introspects else Operation(document, node, fields, renews=renews)
         operation = document.prepared[name]
         assert operation is None or isinstance(operation, Operation)
         return operation
+
+    def _renews(self, node: OperationDefinitionNode, fields: Sequence[str]) -> bool:
+        if node.operation is not OperationType.MUTATION:
+            return False
+        definitions = (self._root_type(node).fields.get(name) for name in fields)
+        return all(each and isinstance(each.extensions.get(MAPPING), MutationInMemory) for each in definitions)
+
+    def _arguments(self, operation: Operation) -> DependentCache[Any, Read]:
+        """Where the arguments of its requests are kept. Renewals, of which each has its own, do not displace those of
+        queries."""
+        return self._renewals if operation.renews else self._requests
 
     def bind(self, operation: Operation, variables: Mapping[str, Any] | None, viewer: Viewer) -> list[BoundRoot]:
         """Returns the operation's root fields with a request's arguments. If many clients send the same query with the
         same variables, such as a dashboard's list, the arguments are read once. Raises `ClientError`, `GraphQLError` or
         `InvalidVariables`."""
         key = _key(operation, variables, viewer)
-        read = self._requests.get(key)
+        read = self._arguments(operation).get(key)
         return _bound(_finished(self._reading(operation, variables, viewer, key)) if read is None else read, viewer)
 
     async def bind_in_steps(
@@ -258,7 +280,7 @@ class Preparer:
         """The same for a request, which pays its price. Lets other requests run every `STEP_SECONDS`: reading the
         arguments of a hundred root fields and building their statements takes a second. Raises `RateLimited`, too."""
         key = _key(operation, variables, viewer)
-        read = self._requests.get(key)
+        read = self._arguments(operation).get(key)
         if read is None:
             read = await self._in_steps(self._reading(operation, variables, viewer, key), charge)
         else:
@@ -334,7 +356,7 @@ class Preparer:
         roots = yield from self._roots(operation, values, viewer)
         read = yield from self._read_roots(roots, values, viewer.role)
         if key is not None:
-            _keep(self._requests, key, read)
+            _keep(self._arguments(operation), key, read)
         return read
 
     def _reading_unprepared(
@@ -364,7 +386,9 @@ class Preparer:
         (compiled,) = yield from self._compiled([root], [bounds], viewer.role, cost)
         flags = tuple(values.coerced.get(name) for name in operation.conditions)
         name = node.name.value if node.name else None
-        return BoundStream(document.text, name, flags, tuple(bounds), root.selection, compiled, after, at_once)
+        return BoundStream(
+            document.text, name, flags, tuple(bounds), root.selection, compiled, after, at_once, cost.points
+        )
 
     def mutations(self, document: Document, node: OperationDefinitionNode) -> tuple[str, ...] | None:
         """Returns the names of the mutations in the operation, each once; None if it is of another type."""
@@ -475,7 +499,11 @@ class Preparer:
         return statements
 
     def _compile(self, root: RootField, shapes: tuple[Hashable, ...], role: Role) -> Compiled:
-        compiler = compile_stream if isinstance(root.selection.mapping, Stream) else compile_root
+        compiler: Callable[..., Compiled] = compile_root
+        if isinstance(root.selection.mapping, Stream):
+            compiler = compile_stream
+        elif isinstance(root.selection.mapping, Window):
+            compiler = compile_window
         return compiler(root.selection, role, shapes, self.marks, self._snippets)
 
 
@@ -546,7 +574,7 @@ def _bound(read: Read, viewer: Viewer) -> list[BoundRoot]:
 
 def _key(operation: Operation, variables: Mapping[str, Any] | None, viewer: Viewer) -> tuple[Any, ...] | None:
     """Returns the key by which equal requests are recognised, or None if the request is not kept."""
-    if operation.mutates:
+    if operation.mutates and not operation.renews:
         return None
     try:
         given = orjson.dumps(variables)

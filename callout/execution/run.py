@@ -39,15 +39,25 @@ from callout.execution.budgets import Charge
 from callout.execution.change_pages import Pages
 from callout.execution.cost import INTROSPECTION, Cost, price_of_document
 from callout.execution.documents import Document
+from callout.execution.in_memory import payload_of
 from callout.execution.prepare import (
     EVENTS_MAX,
     BoundRoot,
     Preparer,
 )
-from db.compiler.fields import Constant, Guessed, MutationField, NodeById, NodesByIds
+from db.compiler.fields import (
+    Constant,
+    Guessed,
+    MutationField,
+    MutationInMemory,
+    NodeById,
+    NodesByIds,
+    PushPublicKey,
+)
 from db.compiler.render import Compiled
 from db.enums import DeliveryChannel, Role
 from db.errors import BadInput, ClientError, NoSuchObject, RateLimited
+from db.events.log import Part
 from db.events.replicas import Replicas
 from db.events.stream_cursor import StreamCursors
 from db.postgres.pool import WITHOUT_EFFECT, Database
@@ -58,7 +68,9 @@ from notifiers.notification import Channel
 from resolvers.file_links import FileLinks
 from resolvers.files import Files
 from resolvers.guesses import Guesses
-from resolvers.mutation import Call, Outcome, Refused
+from resolvers.idempotency import carry_out
+from resolvers.mutation import Call, Outcome, Peer, Refused
+from resolvers.staff_presence import StaffPresence
 from resolvers.webhook_office import WebhookOffice
 
 logger = logging.getLogger(__name__)
@@ -87,12 +99,15 @@ class Engine:
         links: FileLinks,
         written: Callable[[], None] = lambda: None,
         replicas: Replicas | None = None,
+        presence: StaffPresence | None = None,
+        push_public_key: str | None = None,
         webhooks: Callable[[Charge], WebhookOffice] | None = None,
     ) -> None:
         """`channels` are for mutations that send notifications at once, `own_mail` for those that receive mail,
         `files` for those that attach files, whose URLs are made by `links`.
         `written` is called after each mutation that returns, with or without user errors. Queries are read from
-        `replicas`, if there are any. `webhooks` makes what the mutations of webhooks need for a request."""
+        `replicas`, if there are any. `presence` is for the mutation that sets it. Devices subscribe for
+        `push_public_key`, if they can. `webhooks` makes what the mutations of webhooks need for a request."""
         self._strawberry = schema
         self._preparer = preparer
         self._database = database
@@ -100,6 +115,8 @@ class Engine:
         self._channels = channels
         self._written = written
         self._replicas = replicas
+        self._presence = presence
+        self._push_public_key = push_public_key
         self._own_mail = own_mail
         self._webhooks = webhooks
         self._files = files
@@ -117,17 +134,17 @@ class Engine:
         variables: Mapping[str, Any] | None,
         viewer: Viewer,
         request_id: str,
-        client: str | None,
+        peer: Peer,
         charge: Charge,
     ) -> Answer:
-        """Executes the operation and returns the response, also if it fails. `client` is the address that the request
-        comes from. Raises no error that the client caused."""
+        """Executes the operation and returns the response, also if it fails. Raises no error that the client
+        caused."""
         if node.operation is OperationType.SUBSCRIPTION:
             message = "Use a WebSocket for subscriptions, or server-sent events at /graphql/stream."
             return refusal([BadRequest(message)], request_id)
         operation = self._preparer.prepared(document, node)
         if operation is None:
-            return await self.execute_ordinarily(document, node, variables, viewer, request_id, client, charge)
+            return await self.execute_ordinarily(document, node, variables, viewer, request_id, peer, charge)
         try:
             bound = await self._preparer.bind_in_steps(operation, variables, viewer, charge)
         except (ClientError, GraphQLError) as error:
@@ -136,14 +153,14 @@ class Engine:
             return refusal(error.errors, request_id, code="BAD_USER_INPUT")
         # Mutations run one after another (GraphQL, October 2021, section 6.2.2), a query's root fields concurrently.
         if operation.mutates or len(bound) == 1:
-            results = [await self._result(root, viewer, client, charge) for root in bound]
+            results = [await self._result(root, viewer, peer, charge) for root in bound]
         else:
-            results = await asyncio.gather(*(self._result(root, viewer, client, charge) for root in bound))
+            results = await asyncio.gather(*(self._result(root, viewer, peer, charge) for root in bound))
         return _joined(bound, results, request_id)
 
-    async def _result(self, bound: BoundRoot, viewer: Viewer, client: str | None, charge: Charge) -> Result:
+    async def _result(self, bound: BoundRoot, viewer: Viewer, peer: Peer, charge: Charge) -> Result:
         try:
-            document = await self._answer(bound, viewer, client, charge)
+            document = await self._answer(bound, viewer, peer, charge)
         except Exception as error:  # noqa: BLE001 (a field's error must not fail the whole request)
             return None, [located_error(client_error(error), bound.field.nodes, [bound.field.key])]
         if isinstance(bound.field.selection.mapping, _BY_IDS):
@@ -169,11 +186,13 @@ class Engine:
         document = self._absent_mark.sub(found, document)
         return document, [_absent(bound, given[place], [key, place]) for place in sorted(absent)]
 
-    async def _run(self, bound: BoundRoot, viewer: Viewer, client: str | None, charge: Charge) -> bytes | None:
+    async def _run(self, bound: BoundRoot, viewer: Viewer, peer: Peer, charge: Charge) -> bytes | None:
         read, arguments = bound.read, bound.arguments
         compiled, mapping = read.compiled, read.field.selection.mapping
         if isinstance(mapping, Constant):
             return orjson.dumps(mapping.word)
+        if isinstance(mapping, PushPublicKey):
+            return None if self._push_public_key is None else orjson.dumps(self._push_public_key)
         if isinstance(mapping, NodeById) and read.bounds[0].shape is None:
             return None
         if isinstance(mapping, TicketChangesPage):
@@ -183,28 +202,36 @@ class Engine:
             return await self._pages.page(read.field.selection, reader, after, size, at_once, charge)
         if isinstance(mapping, MutationField):
             answer = partial(compiled.within_write_of, arguments)
-            call = Call(
-                viewer,
-                self._database,
-                self._channels,
-                self._own_mail,
-                self._files,
-                self._links,
-                answer,
-                client,
-                None if self._webhooks is None else self._webhooks(charge),
-            )
-            outcome = await _done(mapping, call, read.given)
+            call = self._call(viewer, peer, answer, charge)
+            outcome = await _done(mapping, read.field.selection.name, call, read.given)
+            if isinstance(mapping, MutationInMemory):
+                return payload_of(read.field.selection, outcome)
             self._written()
             if outcome.answer is not None:
                 return outcome.answer
             errors = [error.as_json() for error in outcome.errors]
-            arguments = compiled.with_outcome(arguments, outcome.object_id, errors, outcome.extra)
+            extra = {**outcome.extra, **outcome.unkept} if outcome.unkept else outcome.extra
+            arguments = compiled.with_outcome(arguments, outcome.object_id, errors, extra)
         ((found, *position),) = await self._rows(compiled, arguments, mapping)
         document: bytes | None = found
         if document is None or not position:
             return document
         return document.replace(self._mark, self._cursors.seal(position[0]).encode())
+
+    def _call(self, viewer: Viewer, peer: Peer, answer: Callable[[str], Part | None], charge: Charge) -> Call:
+        return Call(
+            viewer,
+            self._database,
+            self._channels,
+            self._own_mail,
+            self._files,
+            self._links,
+            answer,
+            peer.client,
+            peer.socket,
+            self._presence,
+            webhooks=None if self._webhooks is None else self._webhooks(charge),
+        )
 
     async def _rows(self, compiled: Compiled, arguments: Sequence[Any], mapping: object) -> list[Any]:
         """Reads from a replica where that is allowed: a stream cursor is only true on the primary, and a mutation's
@@ -223,7 +250,7 @@ class Engine:
         variables: Mapping[str, Any] | None,
         viewer: Viewer,
         request_id: str,
-        client: str | None,
+        peer: Peer,
         charge: Charge,
     ) -> Answer:
         try:
@@ -233,7 +260,7 @@ class Engine:
             return refusal([error], request_id)
         except InvalidVariables as error:
             return refusal(error.errors, request_id, code="BAD_USER_INPUT")
-        results = await asyncio.gather(*(self._result(root, viewer, client, charge) for root in bound))
+        results = await asyncio.gather(*(self._result(root, viewer, peer, charge) for root in bound))
         execution = self._strawberry.execute(
             document.text,
             variable_values=dict(variables or {}),
@@ -252,16 +279,16 @@ class Engine:
         has_secrets = any(root.read.compiled.has_secrets for root in bound)
         return Answer(orjson.dumps(body), True, codes, has_secrets=has_secrets)
 
-    async def _answer(self, bound: BoundRoot, viewer: Viewer, client: str | None, charge: Charge) -> bytes | None:
-        run = partial(self._run_at_once, bound, viewer, client, charge)
+    async def _answer(self, bound: BoundRoot, viewer: Viewer, peer: Peer, charge: Charge) -> bytes | None:
+        run = partial(self._run_at_once, bound, viewer, peer, charge)
         if isinstance(bound.field.selection.mapping, Guessed) and viewer.role is not Role.ADMIN:
             reference, email, *_ = bound.read.bounds[0].values
             return await self._guesses.counted(viewer, reference, email, run)
         return await run()
 
-    async def _run_at_once(self, bound: BoundRoot, viewer: Viewer, client: str | None, charge: Charge) -> bytes | None:
+    async def _run_at_once(self, bound: BoundRoot, viewer: Viewer, peer: Peer, charge: Charge) -> bytes | None:
         async with charge.budget.statements:
-            document = await self._run(bound, viewer, client, charge)
+            document = await self._run(bound, viewer, peer, charge)
         return self.sign(document, viewer) if document and bound.read.compiled.has_links else document
 
 
@@ -281,8 +308,13 @@ class OrdinaryContext:
         return None if document == b"null" else orjson.Fragment(document)
 
 
-async def _done(mutation: MutationField, call: Call, given: Mapping[str, Any]) -> Outcome:
+async def _done(mutation: MutationField, name: str, call: Call, given: Mapping[str, Any]) -> Outcome:
     try:
+        if mutation.around is not None:
+            async with mutation.around(call):
+                return await carry_out(call, name, mutation, given)
+        if "idempotencyKey" in given or "occurredAt" in given:
+            return await carry_out(call, name, mutation, given)
         outcome: Outcome = await mutation.handler(call, given)
         return outcome
     except Refused as refused:

@@ -4,20 +4,21 @@ photo, and makes it READY or REJECTED.
 Every server runs one, for one file at a time. A claim is a lease, as for deliveries (`notifiers/queue.py`): it commits
 before the work starts, is extended while the work goes on, and ends by itself if the worker is killed; another worker
 then takes the file. A file whose claims end in that way again and again is REJECTED, and so is one whose object alone
-cannot be read, after growing pauses. While the scanner, the store or the database is unavailable, files stay SCANNING,
-and are tried again; that counts against none of them.
+is missing or cannot be read, after growing pauses, in which it may come back: after a restore, the files may follow the
+database. While the scanner, the store or the database is unavailable, files stay SCANNING, and are tried again; that
+counts against none of them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Final
 
+from callout.background import background
 from callout.files import photos
 from callout.files.content_type import HEAD_BYTES, PHOTOS, content_type
 from callout.files.photos import UnfitPhoto
@@ -32,10 +33,15 @@ from resolvers.attachment_rules import with_extension
 logger = logging.getLogger(__name__)
 
 LOOKING_SECONDS: Final = 1.0
+CALM_SECONDS: Final = (
+    0.25  # between a ring and a look: most are not about files, and the server that has one looks first
+)
 ANSWER_SECONDS: Final = 15.0  # after which a database that does not respond counts as unreachable
 ATTEMPTS_MAX: Final = 5
 GROWTH: Final = 8.0
 """By which the pause grows with each attempt to read an object that the store cannot read: the last is after hours."""
+ELSEWHERE_SECONDS: Final = 3_600.0
+"""A file of this age may still be found by another server, whose folder this one does not share."""
 PHOTO_BYTES_MAX: Final = 64 * 1024 * 1024
 """Of a photo as it was uploaded. It is read into memory, as other files are not."""
 
@@ -49,7 +55,7 @@ WHERE id = (
     SELECT id FROM attachments WHERE state = 'SCANNING' AND (due_at IS NULL OR due_at <= now())
     ORDER BY created_at, id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
 )
-RETURNING id, attempts, name, content_type, size, sha256, created_at"""
+RETURNING id, attempts, name, content_type, size, sha256, extract(epoch FROM now() - created_at)::float8 AS age"""
 
 _EXTEND: Final = """
 UPDATE attachments SET due_at = now() + $3 * interval '1 second'
@@ -72,7 +78,7 @@ class FilePace:
 @dataclass(frozen=True, slots=True)
 class FileClaim:
     """A file that this worker holds until its lease ends. `attempts` includes this one; `row` has the attachment's
-    `name`, `content_type`, `size` and `sha256` as they were announced, and its `created_at`."""
+    `name`, `content_type`, `size` and `sha256` as they were announced, and its `age` in seconds."""
 
     id: str
     attempts: int
@@ -105,24 +111,36 @@ class FileWorker:
         store: ObjectStore,
         scanner: Scanner | None,
         *,
+        heard: Callable[[float], Awaitable[object]],
         written: Callable[[], None],
         pace: FilePace | None = None,
     ) -> None:
-        """`written` is called when an event was written."""
+        """`heard` waits for the bell, at most the given seconds. `written` is called when an event was written."""
         self._database = database
         self._store = store
         self._scanner = scanner
+        self._heard = heard
         self._written = written
         self._pace = pace or FilePace()
         self._cut_off = False
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
-        """Look at once: a file has arrived. What arrives at other processes is found within `LOOKING_SECONDS`."""
+        """Look at once: a file has arrived in this process."""
         self._woken.set()
 
     async def run(self) -> None:
         """Run until cancelled. The file that is being checked is then due again at once."""
+        async with background(self._listen):
+            await self._work()
+
+    async def _listen(self) -> None:
+        while True:
+            await self._heard(LOOKING_SECONDS)
+            await asyncio.sleep(CALM_SECONDS)
+            self.wake()
+
+    async def _work(self) -> None:
         while True:
             self._woken.clear()
             try:
@@ -133,9 +151,7 @@ class FileWorker:
                 self._failed(error)
                 claim = None
             if claim is None:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(LOOKING_SECONDS):
-                        await self._woken.wait()
+                await self._woken.wait()
 
     async def _claim(self) -> FileClaim | None:
         async with asyncio.timeout(ANSWER_SECONDS):
@@ -147,17 +163,9 @@ class FileWorker:
             async with self._held(claim):
                 verdict = await self._verdict(claim)
                 done = await self._settle(claim, verdict)
-        except Missing:
-            # Of a folder that another server does not share, or of a restored database. It may still come back.
-            logger.warning("a file that was stored is missing", extra={"fields": {"attachment": claim.id}})
-            age = (datetime.now(UTC) - claim.row["created_at"]).total_seconds()
-            await self._postpone(claim, uncounted=1, pause=max(self._pace.retry, age / 2))
         except (StoreError, ScannerUnavailable, *OUTAGE) as error:
             if isinstance(error, StoreError) and await self._is_about_one_object(error):
-                fields = {"attachment": claim.id, "attempt": claim.attempts}
-                logger.warning("a stored file cannot be read: %s", error, extra={"fields": fields})
-                pause = self._pace.retry * GROWTH ** (claim.attempts - 1)
-                await self._postpone(claim, uncounted=0, pause=pause)
+                await self._postpone_unreadable(claim, error)
                 return
             self._failed(error)
             await self._postpone(claim, uncounted=1)
@@ -175,6 +183,15 @@ class FileWorker:
             if done and verdict.reason is not None:
                 fields = {"attachment": claim.id, "reason": verdict.reason}
                 logger.warning("a file was rejected", extra={"fields": fields})
+
+    async def _postpone_unreadable(self, claim: FileClaim, error: StoreError) -> None:
+        fields = {"attachment": claim.id, "attempt": claim.attempts}
+        logger.warning("a stored file cannot be read: %s", error or "it is missing", extra={"fields": fields})
+        age = claim.row["age"]
+        if isinstance(error, Missing) and age < ELSEWHERE_SECONDS:
+            await self._postpone(claim, uncounted=1, pause=max(self._pace.retry, age / 2))
+        else:
+            await self._postpone(claim, uncounted=0, pause=self._pace.retry * GROWTH ** (claim.attempts - 1))
 
     async def _is_about_one_object(self, error: StoreError) -> bool:
         """Whether the store works otherwise. A disk that is full may still take a few bytes."""

@@ -18,6 +18,8 @@ DELAY_SECONDS: Final = 0.05
 AT_ONCE: Final = 200  # lines in one turn of the event loop: thousands of sockets may close together
 PATH_LOGGED: Final = 200  # characters
 NAME_LOGGED: Final = 200  # characters of an operation's name
+RENEWAL: Final = ("presenceSet",)
+"""The mutations of a request that renews a presence."""
 PROBES: Final = {"/healthz", "/readyz"}
 
 
@@ -42,9 +44,9 @@ class AccessLog:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, scope: Scope, status: int, seconds: float, request: RequestInfo) -> None:
-        """Logs a request that is over. A fault is written at once, with all lines before it. Probes come every few
-        seconds; they are logged at the level `debug`."""
-        level = _level(status, scope["path"])
+        """Logs a request that is over. A fault is written at once, with all lines before it. Probes and renewals of
+        presence come every few seconds; they are logged at the level `debug`."""
+        level = _level(status, scope["path"], request)
         if not logger.isEnabledFor(level):
             return
         self._entries.append(
@@ -68,7 +70,7 @@ class AccessLog:
         self._write(len(self._entries))
 
     def _add_live(self, message: str, scope: Scope, seconds: float, request: RequestInfo) -> None:
-        if logger.isEnabledFor(logging.INFO):
+        if logger.isEnabledFor(_level(None, scope["path"], request)):
             path = scope["path"][:PATH_LOGGED]
             self._entries.append(_Entry(time.time(), message, "WEBSOCKET", path, None, seconds, request))
             if self._timer is None:
@@ -91,16 +93,18 @@ class AccessLog:
             logger.handle(_record(entry))
 
 
-def _level(status: int | None, path: str) -> int:
+def _level(status: int | None, path: str, request: RequestInfo) -> int:
     if status is not None and status >= 500:
         return logging.ERROR
-    return logging.DEBUG if path in PROBES else logging.INFO
+    renews = request.mutations == RENEWAL and request.code is None
+    return logging.DEBUG if path in PROBES or renews else logging.INFO
 
 
 def _record(entry: _Entry) -> logging.LogRecord:
     request, viewer = entry.request, entry.request.viewer
     # Not `logger.info`: it would search the stack for the caller, which is always this line.
-    record = logging.LogRecord(logger.name, _level(entry.status, entry.path), "", 0, entry.message, (), None)
+    level = _level(entry.status, entry.path, request)
+    record = logging.LogRecord(logger.name, level, "", 0, entry.message, (), None)
     record.created = entry.at
     record.fields = {
         "requestId": request.id,

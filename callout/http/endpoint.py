@@ -45,6 +45,7 @@ from callout.monitoring.operations import BATCH, OPERATIONS
 from callout.monitoring.tracing import began
 from db.errors import ClientError, RateLimited
 from db.viewer import Viewer
+from resolvers.mutation import Peer
 
 MODERN = b"application/graphql-response+json; charset=utf-8"
 LEGACY = b"application/json; charset=utf-8"
@@ -94,8 +95,10 @@ class GraphQLEndpoint:
             return
         media_type = _negotiated(headers.accept)
         info = request_of(scope)
-        began(info, scope["headers"])
-        info.viewer = viewer = await self._authenticator.authenticate(headers.authorization)
+        try:
+            info.viewer = viewer = await self._authenticator.authenticate(headers.authorization)
+        finally:
+            began(info, scope["headers"])
         charge = self._budgets.of(viewer).request()
         try:
             with charge:
@@ -119,7 +122,7 @@ class GraphQLEndpoint:
         found = await self._fetched(request, method, viewer, info, charge)
         if isinstance(found, Answer):
             return found
-        answer = await self._engine.execute(*found, request.variables, viewer, info.id, info.client, charge)
+        answer = await self._engine.execute(*found, request.variables, viewer, info.id, Peer(info.client), charge)
         return answer.extended(request, charge, info.trace_id)
 
     async def _fetched(
@@ -186,7 +189,9 @@ class GraphQLEndpoint:
         assert found is not None and isinstance(request, GraphQLRequest)
         try:
             with charge:
-                answer = await self._engine.execute(*found, request.variables, viewer, info.id, info.client, charge)
+                answer = await self._engine.execute(
+                    *found, request.variables, viewer, info.id, Peer(info.client), charge
+                )
         except RateLimited as error:
             return refusal([error], info.id)
         return answer.extended(request, charge, info.trace_id)

@@ -189,7 +189,7 @@ class FramingProtocol(WebSocketsSansIOProtocol):
         super().connection_lost(exc)
 
     def write_frame(self, frame: bytes) -> bool:
-        """Writes a whole frame (RFC 6455, section 5.2) immediately and returns True. Never blocks.
+        """Writes a whole frame (RFC 6455, section 5.2), or several, immediately and returns True. Never blocks.
 
         Returns False, and writes nothing, if earlier data still waits to be written or the connection is closing; then
         send the message through ASGI, which waits or reports the error.

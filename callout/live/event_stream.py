@@ -40,8 +40,9 @@ from callout.live.operations import Answered, Following, LiveApplication, Reject
 from callout.live.stream_tickets import StreamTickets
 from callout.monitoring.tracing import began
 from pubsub.connections import Connections, LiveConnection, Session, Times
-from pubsub.hub import Hub, Subscriber, SubscriptionHandle
+from pubsub.hub import Hub
 from pubsub.send_queue import SendQueue
+from pubsub.subscriber import Subscriber, SubscriptionHandle
 
 _NEXT: Final = b"event: next\ndata: %b\n\n"
 _ID: Final = b"id: %b\n"
@@ -83,9 +84,11 @@ class EventStreams:
         if accept and not any(quality and range_ in _ACCEPTED for range_, quality in ranges(accept.lower())):
             raise NotAcceptable("Accept text/event-stream.")
         info = request_of(scope)
-        began(info, scope["headers"])
-        session = await self._live.admit(headers.authorization or await self._of_ticket(scope), info.client)
-        info.viewer = session.viewer
+        try:
+            session = await self._live.admit(headers.authorization or await self._of_ticket(scope), info.client)
+            info.viewer = session.viewer
+        finally:
+            began(info, scope["headers"])
         with self._live.charge(session) as charge:
             request = request_in(await read_content(scope, receive, headers, charge))
             if scope["method"] != "POST" and await self._mutates(session, request, charge):
@@ -166,6 +169,10 @@ class _EventStream(LiveConnection, Subscriber):
 
     async def drained(self) -> None:
         await self.queue.drained()
+
+    @property
+    def is_behind(self) -> bool:
+        return len(self.queue) > 0
 
     def fail(self) -> None:
         self._ending.set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final, Self
 
@@ -14,41 +14,50 @@ from callout.execution.budgets import Budget
 from callout.execution.cost import EVENT, STATEMENT
 from callout.execution.prepare import BoundStream
 from callout.execution.run import Sign
+from callout.live.feed_parts import before, family_of, is_shared, key_of
+from callout.live.presence import presence_payloads
+from callout.live.screening import Screenings
+from callout.live.window_feed import TicketWindowFeed
 from db.compiler.fields import Constant
 from db.compiler.selection import Selection
 from db.enums import Role, StreamResetReason
+from db.events.position import TICKETS
+from db.object_changes import ObjectChanges
 from db.postgres.pool import Database
-from db.ticket_stream import LiveValue, Reader, Stream
+from db.ticket_stream import LiveValue, Reader, Stream, TicketFollowing
+from db.ticket_window import Window
 from db.viewer import Viewer
 from pubsub.feed import Feed, Message
+from pubsub.windows import WindowFeed
+from resolvers.staff_presence import StaffPresence
 
 MERGING_SECONDS: Final = 0.25
 
 
-def feed_of(bound: BoundStream, viewer: Viewer, budget: Budget, database: Database, mark: str, sign: Sign) -> Feed:
+def feed_of(
+    bound: BoundStream,
+    viewer: Viewer,
+    budget: Budget,
+    database: Database,
+    mark: str,
+    sign: Sign,
+    screenings: Screenings,
+    presence: StaffPresence,
+) -> Feed | WindowFeed:
     """Returns the feed of a subscription. `mark` is the placeholder for the cursor in the JSON that statements return,
     and `sign` puts the URLs of files into it."""
-    if isinstance(bound.selection.mapping, Stream):
-        return EventFeed(bound, viewer, budget, database, mark, sign)
+    mapping = bound.selection.mapping
+    if isinstance(mapping, ObjectChanges) and mapping.depends_on_tickets and viewer.role is Role.TECHNICIAN:
+        return ScreenedFeed(bound, viewer, budget, database, mark, sign, screenings)
+    if isinstance(mapping, Stream):
+        feed = EventFeed(bound, viewer, budget, database, mark, sign)
+        if isinstance(mapping, TicketFollowing):
+            feed.presence = presence_payloads(bound.selection, viewer, budget, presence)
+            feed.present_on = frozenset({mapping.ticket(bound.bounds[0])})
+        return feed
+    if isinstance(mapping, Window):
+        return TicketWindowFeed(bound, viewer, budget, database, mark, sign)
     return LiveValueFeed(bound, viewer, budget, database)
-
-
-def _is_shared(bound: BoundStream, viewer: Viewer) -> bool:
-    """Whether the feed is the same for all admins: they have the same rights, but the URLs of files are made for
-    one."""
-    return viewer.role is Role.ADMIN and not bound.compiled.has_links
-
-
-def _family(bound: BoundStream, viewer: Viewer) -> Hashable:
-    """Returns the key of the feeds that differ only in the values of the subscription's own arguments."""
-    own = None if _is_shared(bound, viewer) else viewer.id
-    root, *others = bound.bounds
-    return (bound.document, bound.operation, bound.flags, viewer.role, own, repr((root.shape, others)))
-
-
-def _key(bound: BoundStream, viewer: Viewer) -> Hashable:
-    """Returns the key by which equal feeds are recognised."""
-    return (_family(bound, viewer), repr(bound.bounds[0].values))
 
 
 class EventFeed(Feed):
@@ -59,20 +68,21 @@ class EventFeed(Feed):
     ) -> None:
         mapping = bound.selection.mapping
         assert isinstance(mapping, Stream)
-        self.key = _key(bound, viewer)
-        self.family = _family(bound, viewer)
+        self.key = key_of(bound, viewer)
+        self.family = family_of(bound, viewer)
+        self.logs = [source.log.name for source in mapping.sources(viewer.role)]
         self.routes = mapping.routes(bound.bounds[0], viewer)
         self.quick_test = mapping.quick_test(bound.bounds[0], viewer)
         self.at_once = bound.at_once
         self.quota = budget.live
         self._budget = budget
-        self._is_shared = _is_shared(bound, viewer)  # so no one of them pays for its live messages
+        self._is_shared = is_shared(bound, viewer)  # so no one of them pays for its live messages
         self._viewer = viewer
         self._sign = sign if bound.compiled.has_links else None
         self._selection = bound.selection
         self._reader = Reader(bound.selection, bound.compiled, bound.bounds, viewer, database)
         self._mark = mark.encode()
-        self._before = _before(bound.selection)
+        self._before = before(bound.selection)
 
     async def of(self, events: Sequence[str]) -> list[Message]:
         self._budget.owe(STATEMENT + len(events) * EVENT)
@@ -108,6 +118,29 @@ class EventFeed(Feed):
         return self._before + orjson.dumps(said) + b"}}"
 
 
+class ScreenedFeed(EventFeed):
+    """The changes of objects that a technician sees on tickets. Entries about others cost no statement of theirs."""
+
+    def __init__(
+        self,
+        bound: BoundStream,
+        viewer: Viewer,
+        budget: Budget,
+        database: Database,
+        mark: str,
+        sign: Sign,
+        screenings: Screenings,
+    ) -> None:
+        super().__init__(bound, viewer, budget, database, mark, sign)
+        self._screenings = screenings
+
+    async def of_all(self, events: Sequence[str], feeds: Sequence[Self]) -> list[Message]:
+        mapping = self._selection.mapping
+        assert isinstance(mapping, ObjectChanges)
+        seen = await self._screenings.seen_by(self._viewer.id, mapping, events)
+        return await super().of_all(seen, feeds) if seen else []
+
+
 class LiveValueFeed(Feed):
     """The current value of a number: when a subscriber joins, and then whenever it has changed, at most once every
     `MERGING_SECONDS`."""
@@ -118,16 +151,17 @@ class LiveValueFeed(Feed):
     def __init__(self, bound: BoundStream, viewer: Viewer, budget: Budget, database: Database) -> None:
         mapping = bound.selection.mapping
         assert isinstance(mapping, LiveValue)
-        self.key = self.family = _key(bound, viewer)
+        self.key = self.family = key_of(bound, viewer)
+        self.logs = [TICKETS]
         self.routes = mapping.routes(bound.bounds[0], viewer)
         self.quick_test = mapping.quick_test(bound.bounds[0], viewer)
         self.quota = budget.live
         self._budget = budget
-        self._is_shared = _is_shared(bound, viewer)
+        self._is_shared = is_shared(bound, viewer)
         self._statement = bound.compiled.statement.text
         self._arguments = bound.compiled.arguments(bound.bounds, viewer)
         self._database = database
-        self._before = _before(bound.selection)
+        self._before = before(bound.selection)
         self._last = b""
 
     async def of(self, events: Sequence[str]) -> list[Message]:
@@ -153,10 +187,6 @@ class LiveValueFeed(Feed):
         async with self.quota.lookups:
             document: bytes = await self._database.fetchval(self._statement, *self._arguments)
         return self._before + document + b"}}"
-
-
-def _before(selection: Selection) -> bytes:
-    return b'{"data":{"%b":' % selection.key.encode()
 
 
 def _value(field: Selection, values: dict[str, str | bool]) -> str | bool:

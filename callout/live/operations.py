@@ -4,7 +4,7 @@ operations."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Hashable
 from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import urlsplit
@@ -20,11 +20,15 @@ from callout.execution.request import GraphQLRequest
 from callout.execution.run import Engine
 from callout.http.context import RequestInfo
 from callout.live.feeds import feed_of
+from callout.live.screening import Screenings
 from db.errors import ClientError, RateLimited
 from db.postgres.outage import is_logged
 from db.postgres.pool import OUTAGE, Database
 from pubsub.connections import Session
 from pubsub.feed import Feed
+from pubsub.windows import WindowFeed
+from resolvers.mutation import Peer
+from resolvers.staff_presence import StaffPresence
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +53,7 @@ class Rejected:
 class Following:
     """A subscription: its feed, and the stream cursor to continue from, if there is one."""
 
-    feed: Feed
+    feed: Feed | WindowFeed
     after: str | None
 
 
@@ -67,13 +71,16 @@ class LiveApplication:
         database: Database,
         origins: Collection[str],
         budgets: Budgets,
+        presence: StaffPresence,
     ) -> None:
         self._preparer = preparer
         self._engine = engine
         self._authenticator = authenticator
         self._database = database
+        self._screenings = Screenings(database)
         self._origins = frozenset(origins)
         self._budgets = budgets
+        self._presence = presence
 
     def allows(self, origin: str, host: str) -> bool:
         """Whether a page of this origin may open a socket here."""
@@ -119,9 +126,11 @@ class LiveApplication:
             return None
         return node.operation
 
-    async def reply(self, session: Session, request: GraphQLRequest, info: RequestInfo, charge: Charge) -> Reply:
+    async def reply(
+        self, session: Session, request: GraphQLRequest, info: RequestInfo, charge: Charge, socket: Hashable = None
+    ) -> Reply:
         """Executes a query or mutation, or prepares the feed of a subscription. Fills in what the access log says of
-        the operation."""
+        the operation. `socket` is the WebSocket that the request came over, if it did."""
         viewer = session.viewer
         try:
             document, node = await self._fetched(session, request, charge)
@@ -130,15 +139,15 @@ class LiveApplication:
             if node.operation is not OperationType.SUBSCRIPTION:
                 info.mutations = self._preparer.mutations(document, node)
                 answer = await self._engine.execute(
-                    document, node, request.variables, viewer, info.id, session.client, charge
+                    document, node, request.variables, viewer, info.id, Peer(session.client, socket), charge
                 )
                 if answer.executed:  # an `error` message has no extensions
                     answer = answer.extended(request, charge, info.trace_id)
                 return _answered(answer, info)
             bound = await self._preparer.bind_stream_in_steps(document, node, request.variables, viewer, charge)
-            feed = feed_of(
-                bound, viewer, charge.budget, self._database, self._preparer.marks.position, self._engine.sign
-            )
+            mark, sign = self._preparer.marks.position, self._engine.sign
+            shared = (self._database, mark, sign, self._screenings, self._presence)
+            feed = feed_of(bound, viewer, charge.budget, *shared)
             feed.quota.check(feed.key)
         except InvalidDocument as error:
             return _answered(refusal(error.errors, info.id, error.extension_code), info)

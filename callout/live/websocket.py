@@ -13,6 +13,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from time import perf_counter
 from typing import Any, Final
 
@@ -25,15 +26,20 @@ from callout.execution.request import GraphQLRequest, InvalidRequest, parse_requ
 from callout.http.access_log import AccessLog
 from callout.http.context import CURRENT, RequestInfo, request_of
 from callout.http.errors import AuthenticationUnavailable, HttpError, Internal, Unauthenticated, error_body
+from callout.live.device_streams import DeviceStream, StreamReceipts
 from callout.live.operations import Answered, Following, LiveApplication, Rejected
 from callout.monitoring.operations import OPERATIONS
 from callout.monitoring.tracing import began
 from db.errors import ClientError, LimitExceeded, RateLimited
+from db.limits import DEVICE_ID_MAX
 from db.metrics import Counter
 from db.timing import SPENT
+from notifiers.push_subscriptions import owner_of
 from pubsub.connections import Connections, LiveConnection, Session, Times
-from pubsub.hub import Hub, Subscriber, SubscriptionHandle
+from pubsub.hub import Hub
+from pubsub.presence import Presences
 from pubsub.send_queue import UNREAD, SendQueue
+from pubsub.subscriber import Subscriber, SubscriptionHandle
 
 logger = logging.getLogger(__name__)
 
@@ -66,13 +72,22 @@ class Sockets:
     """The ASGI application at `/graphql` for WebSockets."""
 
     def __init__(
-        self, live: LiveApplication, hub: Hub, connections: Connections, times: Times, access_log: AccessLog
+        self,
+        live: LiveApplication,
+        hub: Hub,
+        connections: Connections,
+        times: Times,
+        access_log: AccessLog,
+        presences: Presences,
+        receipts: StreamReceipts,
     ) -> None:
         self.live = live
+        self.presences = presences
         self.hub = hub
         self.connections = connections
         self.times = times
         self.access_log = access_log
+        self.receipts = receipts
 
         self._payload = b""
         self._frames: dict[bytes, bytes] = {}
@@ -112,11 +127,29 @@ class _Operation(Subscriber):
     def deliver(self, payload: bytes) -> None:
         self._socket.put_payload(self._head, payload)
 
+    @property
+    def is_behind(self) -> bool:
+        return len(self._socket.queue) > 0
+
     async def drained(self) -> None:
         await self._socket.drained()
 
     def fail(self) -> None:
         self._socket.close(TRY_AGAIN, "Try again later")
+
+
+class _DeviceOperation(_Operation):
+    """An operation of a device, which is asked what of it has arrived."""
+
+    def __init__(self, socket: _Socket, id: str, info: RequestInfo, device: DeviceStream) -> None:
+        super().__init__(socket, id, info)
+        self._device = device
+
+    def deliver(self, payload: bytes) -> None:
+        super().deliver(payload)
+        event = None if self.subscription is None else self.subscription.event()
+        if event is not None:
+            self._device.delivered(event)
 
 
 class _Socket(LiveConnection):
@@ -139,15 +172,18 @@ class _Socket(LiveConnection):
         self._pinged_at = 0.0
         self._operations: dict[str, _Operation] = {}
         self._admission: asyncio.Task[None] | None = None
+        self._device_id: str | None = None
+        self._device: DeviceStream | None = None
         self._tasks: tuple[asyncio.Task[None], ...] = ()
 
     # Called by operations, the hub and `Connections`
 
-    def put(self, message: bytes) -> None:
-        """Sends a message after those that wait. Never blocks; closes the socket if the queue is full."""
-        if self._closing is not None or (self.queue.resting and self._write_frame(_frame(message))):
+    def put(self, *messages: bytes) -> None:
+        """Sends messages after those that wait, with one call of the system if none do. Never blocks; closes the socket
+        if the queue is full."""
+        if self._closing is not None or (self.queue.resting and self._write_frame(b"".join(map(_frame, messages)))):
             return
-        if not self.queue.put(message):
+        if not all(map(self.queue.put, messages)):
             self.close(TRY_AGAIN, UNREAD)
 
     def put_payload(self, head: bytes, payload: bytes) -> None:
@@ -234,6 +270,8 @@ class _Socket(LiveConnection):
     def _leave(self) -> None:
         self._sockets.connections.leave(self)
         self._end_operations()
+        if self._device is not None:
+            self._device.end()
         self._abandon()
         if self._admission is not None:
             self._admission.cancel()
@@ -243,8 +281,11 @@ class _Socket(LiveConnection):
             task.cancel()
 
     def _end_operations(self) -> None:
+        """Ends the operations, and then what is bound to the socket: none of them can bind anything more."""
         for id in list(self._operations):
             self._end(id)
+        if self.session is not None:
+            self._sockets.presences.disconnected(self.session)
 
     async def _write(self) -> None:
         """Sends the messages that wait, as fast as the client reads, and the close frame."""
@@ -295,7 +336,9 @@ class _Socket(LiveConnection):
                 _payload(message)
                 self.put(b'{"type":"pong"}')
             case "pong":
-                _payload(message)
+                payload = _payload(message)
+                if self._device is not None:
+                    self._device.answered(payload)
             case "subscribe":
                 self._subscribe(_id(message), message.get("payload"))
             case "complete":
@@ -309,6 +352,7 @@ class _Socket(LiveConnection):
         given = {name.lower(): value for name, value in payload.items()}.get("authorization")
         if given is not None and not isinstance(given, str):
             raise Closed(BAD_REQUEST, "`authorization` must be a string")
+        self._device_id = _device_id(payload)
         self._admission = asyncio.create_task(self._admit(given or self._headers.get(b"authorization")))
 
     async def _admit(self, authorization: str | None) -> None:
@@ -330,6 +374,9 @@ class _Socket(LiveConnection):
                 self.close(TRY_AGAIN, "Too many connections")
                 return
             self._info.viewer = session.viewer
+            if self._device_id is not None:
+                confirm = partial(self._sockets.receipts.confirm, owner_of(session.viewer), self._device_id)
+                self._device = DeviceStream(self.put, confirm)
             self.put(b'{"type":"connection_ack"}')
 
     def _subscribe(self, id: str, payload: object) -> None:
@@ -339,7 +386,9 @@ class _Socket(LiveConnection):
         if id in self._operations:
             raise Closed(ALREADY_SUBSCRIBED, f"Subscriber for {id[:60]} already exists")
         request = _request(payload)
-        operation = _Operation(self, id, RequestInfo(secrets.token_hex(8), session.client, viewer=session.viewer))
+        info = RequestInfo(secrets.token_hex(8), session.client, viewer=session.viewer)
+        device = self._device
+        operation = _Operation(self, id, info) if device is None else _DeviceOperation(self, id, info, device)
         if len(self._operations) >= OPERATIONS_MAX:
             message = f"A connection can have at most {OPERATIONS_MAX} operations at a time."
             operation.info.code = LimitExceeded.code
@@ -357,7 +406,7 @@ class _Socket(LiveConnection):
         try:
             with live.charge(session) as charge:
                 charge.spend(REQUEST)
-                reply = await live.reply(session, request, operation.info, charge)
+                reply = await live.reply(session, request, operation.info, charge, socket=session)
         except RateLimited as error:
             reply = live.refused(error, operation.info)
         except Exception:
@@ -374,8 +423,8 @@ class _Socket(LiveConnection):
             case Answered(payload):
                 self._over(operation)
                 name = orjson.dumps(operation.id)
-                self.put(b'{"id":%b,"type":"next","payload":%b}' % (name, payload))
-                self.put(b'{"id":%b,"type":"complete"}' % name)
+                result = b'{"id":%b,"type":"next","payload":%b}' % (name, payload)
+                self.put(result, b'{"id":%b,"type":"complete"}' % name)
             case Following(feed, after):
                 operation.subscription = self._sockets.hub.subscribe(feed, operation, after)
 
@@ -429,6 +478,17 @@ def _payload(message: dict[str, Any]) -> dict[str, Any]:
     if payload is not None and not isinstance(payload, dict):
         raise Closed(BAD_REQUEST, "`payload` must be an object")
     return payload or {}
+
+
+def _device_id(payload: dict[str, Any]) -> str | None:
+    """What the client calls its device, as in `pushSubscriptionSet`; None if it does not say."""
+    given = payload.get("deviceId")
+    if given is None:
+        return None
+    name = given.strip() if isinstance(given, str) else ""
+    if not 1 <= len(name) <= DEVICE_ID_MAX or not name.isprintable():
+        raise Closed(BAD_REQUEST, f"`deviceId` must be a string of 1 to {DEVICE_ID_MAX} visible characters")
+    return name
 
 
 def _id(message: dict[str, Any]) -> str:

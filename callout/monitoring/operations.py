@@ -1,8 +1,8 @@
 """Operations and requests that are over: counted, timed, and logged if they were slow.
 
 The names of operations come from clients, so only the first `NAMES_MAX` have a label of their own; the others are
-`other`. Only a viewer's operation that was executed can add its name, and each viewer adds `NAMES_OF_VIEWER` at most:
-nobody can crowd out the names of the others with a few invented ones.
+`other`. Only a viewer's operation that was executed can add its name. Each role has a share of the names, and so has
+each viewer of it but an admin: whoever invents names crowds out nobody of another role, and alone nobody of their own.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from db.viewer import Viewer
 
 logger = logging.getLogger("callout.slow")
 
-NAMES_MAX: Final = 100
-NAMES_OF_VIEWER: Final = 20
+NAMES_OF_ROLE: Final = {Role.ADMIN: 40, Role.TECHNICIAN: 20, Role.CUSTOMER: 20, Role.SERVICE: 20}
+NAMES_OF_VIEWER: Final = {Role.ADMIN: 40, Role.TECHNICIAN: 10, Role.CUSTOMER: 4, Role.SERVICE: 10}
+NAMES_MAX: Final = sum(NAMES_OF_ROLE.values())
 NAME_LENGTH_MAX: Final = 80
 OTHER: Final = "other"
 ANONYMOUS: Final = "anonymous"
@@ -54,7 +55,8 @@ class OperationNames:
 
     def __init__(self) -> None:
         self._labels: dict[str | None, str] = {None: ANONYMOUS}
-        self._added: Numbers[tuple[Role, str]] = Numbers()
+        self._added: Numbers[Role] = Numbers()
+        self._added_by: Numbers[tuple[Role, str]] = Numbers()
 
     def label(self, name: str | None, viewer: Viewer | None, *, executed: bool) -> str:
         label = self._labels.get(name)
@@ -63,10 +65,12 @@ class OperationNames:
         return label
 
     def _added_label(self, name: str, viewer: Viewer) -> str:
-        key = (viewer.role, viewer.id)
-        if len(name) > NAME_LENGTH_MAX or len(self._labels) > NAMES_MAX or self._added[key] >= NAMES_OF_VIEWER:
+        role, key = viewer.role, (viewer.role, viewer.id)
+        full = self._added[role] >= NAMES_OF_ROLE[role] or self._added_by[key] >= NAMES_OF_VIEWER[role]
+        if full or len(name) > NAME_LENGTH_MAX:
             return OTHER
-        self._added[key] += 1
+        self._added[role] += 1
+        self._added_by[key] += 1
         self._labels[name] = name
         return name
 

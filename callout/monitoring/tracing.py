@@ -1,5 +1,5 @@
-"""Traces of operations, by OpenTelemetry's API. A client's `traceparent` is continued: it names the trace, and shows
-the client nothing.
+"""Traces of operations, by OpenTelemetry's API. The `traceparent` of a client who is signed in is continued: it names
+the trace, says whether it is recorded, and shows the client nothing. Anybody else's is not read.
 
 They are made if `CALLOUT_TRACING` is set, or if the process was started by `opentelemetry-instrument`.
 """
@@ -49,7 +49,8 @@ def stop() -> None:
 
 
 def began(request: RequestInfo, headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """An operation has begun, in the current task. `headers` are those of its request, or of its socket's."""
+    """An operation has begun, in the current task, and it is known who asks, if anybody is. `headers` are those of its
+    request, or of its socket's."""
     request.type = ""
     tracer = tracing.tracer()
     if tracer is None:
@@ -59,7 +60,8 @@ def began(request: RequestInfo, headers: Iterable[tuple[bytes, bytes]]) -> None:
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
     # Only these two: whatever else a client sends must not travel to other services.
-    given = {name.decode(): value.decode("latin-1") for name, value in headers if name in _PROPAGATED}
+    read = headers if request.viewer is not None else ()
+    given = {name.decode(): value.decode("latin-1") for name, value in read if name in _PROPAGATED}
     parent = TraceContextTextMapPropagator().extract(given)
     span = tracer.start_span("GraphQL Operation", context=parent, kind=SpanKind.SERVER)
     attach(set_span_in_context(span))

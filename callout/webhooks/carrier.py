@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
@@ -196,7 +196,7 @@ class Carrier:
         async with tools.sender.connected() as client:
             run = _Run(subscription, client, held.endpoint, held.failures + 1)
             while True:
-                events = await self._next_events()
+                events = await self._next_events(subscription.feed.logs)
                 pause = await (self._reset(run, events) if isinstance(events, Reset) else self._send_all(run, events))
                 if pause is not None:
                     return pause
@@ -206,13 +206,13 @@ class Carrier:
                         return None
                     await self._skip_to(events.end)
 
-    async def _next_events(self) -> Slice | Reset:
+    async def _next_events(self, logs: Collection[str]) -> Slice | Reset:
         async with self._tools.lookups:
             if self._position is None:
                 checked = await check_position(None, self._tools.database)
                 assert isinstance(checked, Reset)
                 return checked
-            return await first_after(self._position, self._tools.database, SLICE)
+            return await first_after(self._position, self._tools.database, SLICE, logs)
 
     async def _skip_to(self, position: StreamPosition) -> None:
         if not await self._tools.queue.move(self.id, self.claim, position.text):

@@ -14,7 +14,7 @@ the row, and … is the predicate of `db/visibility.py`: no mapping reaches an e
 
 - From the parent's row: `Column`, `GlobalId`, `Constant`, `Embedded`.
 - From other rows that belong to it: `One`, `Items`, and `Many` (`db/lists/page.py`), a connection.
-- Root fields: `Root`, `NodeById`, `NodesByIds`, `Representations`, `MutationField`, and `Stream`
+- Root fields: `Root`, `PushPublicKey`, `NodeById`, `NodesByIds`, `Representations`, `MutationField`, and `Stream`
   (`db/ticket_stream.py`).
 
 A computed field names a function of `resolvers/` that makes its SQL.
@@ -23,6 +23,7 @@ A computed field names a function of `resolvers/` that makes its SQL.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
@@ -105,6 +106,14 @@ class Constant(FieldMapping):
 
     def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
         return f"'{self.word}'"
+
+
+@dataclass(frozen=True, eq=False)
+class PushPublicKey(FieldMapping):
+    """The root field `pushPublicKey`, which the server answers from its settings."""
+
+    def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
+        return "CAST(NULL AS TEXT)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -324,15 +333,44 @@ class MutationField(FieldMapping):
 
     handler: Callable[[Any, Arguments], Awaitable[Any]]
     """A `Handler` of `resolvers/mutation.py`, which `db/` may not import."""
+    again: Callable[[Any, Any], Awaitable[Any]] | None = None
+    """Completes the outcome of a request that is repeated, with what was not kept for it."""
+    apart: bool = False
+    """Whether the handler needs several transactions. A second run of it must have no second effect."""
+    around: Callable[[Any], AbstractAsyncContextManager[None]] | None = None
+    """What the whole mutation runs in, with its commit."""
+    is_batch: bool = False
+    """Whether the payload has a result for each item of the input's list: their number is the answer's price."""
 
     def read(self, arguments: Arguments) -> Bound:
         """A mutation changes one row, or as many as its longest list has items, which are ids."""
         lists = (value for value in arguments["input"].values() if isinstance(value, list))
-        return Bound(changes=min(BULK_MAX, max(map(len, lists), default=1)))
+        number = min(BULK_MAX, max(map(len, lists), default=1))
+        return Bound(changes=number, size=number if self.is_batch else 1)
 
     def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
         source, outcome = render.source(selection, row, _outcome)
         return f"(SELECT {render.object(selection.fields, outcome)} FROM {source})"
+
+
+@dataclass(frozen=True, eq=False)
+class MutationInMemory(MutationField):
+    """A mutation that writes nothing: its payload is made of its outcome alone (`callout/execution/in_memory.py`), and
+    there is no statement."""
+
+    def read(self, arguments: Arguments) -> Bound:
+        return UNBOUND
+
+    def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
+        return _NOTHING
+
+
+@dataclass(frozen=True, eq=False)
+class InMemory(FieldMapping):
+    """A value that is not in the database, of an object that no statement reads."""
+
+    def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
+        raise NotImplementedError(f"{selection.name} is not in the database")
 
 
 def _outcome(draft: Draft) -> tuple[FromClause, list[Condition]]:

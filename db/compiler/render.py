@@ -31,7 +31,7 @@ class Compiled:
 
     __slots__ = (
         *("_fixed", "_outcome", "_sites", "_viewer"),
-        *("has_links", "has_position", "has_secrets", "statement", "within_write"),
+        *("has_links", "has_position", "has_secrets", "is_personal", "statement", "within_write"),
     )
 
     def __init__(
@@ -42,6 +42,7 @@ class Compiled:
         has_position: bool = False,
         is_mutation: bool = False,
         within_write: bool = False,
+        is_personal: bool = False,
     ) -> None:
         self.statement = statement
         self.has_position = has_position
@@ -51,6 +52,8 @@ class Compiled:
         self.has_secrets = has_links or is_mutation
         """Whether its JSON can show a secret: a mutation a new API key, for instance, and a link to a file its
         signature."""
+        self.is_personal = has_links or is_personal
+        """Whether its JSON can be different for two viewers who have the same rights."""
         self.within_write = within_write
         """Whether a mutation's payload can be read in the statement that writes its ticket."""
         self._fixed = statement.arguments({})

@@ -168,6 +168,7 @@ class Render:
     def __init__(self, snippets: Snippets, role: Role, shapes: Sequence[Hashable], marks: Marks) -> None:
         self.wants_position = False
         self.has_links = False
+        self.is_personal = False
         self._snippets = snippets
         self._role = role
         self._shapes = shapes

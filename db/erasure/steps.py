@@ -1,9 +1,9 @@
 """The erasure of a customer, step by step.
 
-`begin` replaces the values of the customer and of their properties, deletes the customer's identities, and writes down
-in `erasures` what is still to be looked for. From then on the customer's token is refused, and triggers refuse what a
-request that is under way would write with the old values. `proceed` does the rest in small transactions, each of which
-also notes how far it has come:
+`begin` replaces the values of the customer and of their properties, deletes the customer's identities and push
+subscriptions, and writes down in `erasures` what is still to be looked for. From then on the customer's token is
+refused, and triggers refuse what a request that is under way would write with the old values. `proceed` does the rest
+in small transactions, each of which also notes how far it has come:
 
 1. `TICKETS`: the customer's tickets. All of their values are replaced in them, and the contact details.
 2. `OTHERS`: all other tickets, for those that were the customer's and for values that are distinctive.
@@ -30,6 +30,7 @@ from db.erasure import placeholders, tickets, webhooks
 from db.erasure.mail import readable
 from db.erasure.sought import Sought
 from db.postgres.pool import Database
+from db.postgres.statement import Transactional
 from db.viewer import Viewer
 
 TICKETS_AT_ONCE: Final = 20  # rewritten, and locked, in one transaction
@@ -51,7 +52,7 @@ def _without_columns(image: str) -> str:
     """SQL for an image of the audit trail without the columns that identify a customer or a property."""
     return f"""{image} || (SELECT coalesce(jsonb_object_agg(key, '{placeholders.TEXT}'), '{{}}')
         FROM jsonb_each({image})
-        WHERE key IN ('name', 'email', 'phone', 'account_number', 'address') AND value <> 'null')"""
+        WHERE key IN ('name', 'email', 'phone', 'account_number', 'address', 'access_notes') AND value <> 'null')"""
 
 
 _LOCK: Final = "SELECT name, email, phone, account_number, erased_at FROM customers WHERE id = $1::uuid FOR UPDATE"
@@ -107,9 +108,27 @@ WHERE EXISTS (SELECT FROM technicians WHERE value IN (lower(name), lower(email))
 _ERASE_CUSTOMER: Final = """
 UPDATE customers SET name = $2, email = $3, phone = NULL, account_number = $4, erased_at = now() WHERE id = $1::uuid"""
 
-_ERASE_PROPERTIES: Final = """
-UPDATE properties SET address = $2, account_number = 'ERASED-' || replace(id::text, '-', '')
-WHERE customer_id = $1::uuid"""
+
+def _with_entries(erasing: str, kind: str, prefix: str, actor: str, changed: str, before: str, after: str) -> str:
+    """SQL that executes `erasing`, which returns rows, and writes an entry of the audit trail for each, so that streams
+    say that they have changed. `actor` are the parameters with the actor's id and name."""
+    return f"""
+WITH erased AS ({erasing})
+INSERT INTO audit_entries (id, action, object_kind, object_id, actor_kind, actor_id, actor_name, changed, before, after)
+SELECT gen_random_uuid(), 'ERASED', '{kind}', '{prefix}_' || id, 'ADMIN', {actor}, '{changed}', {before}, {after}
+FROM erased"""
+
+
+_ERASE_PROPERTIES: Final = _with_entries(
+    """UPDATE properties SET address = $2, account_number = 'ERASED-' || replace(id::text, '-', ''), access_notes = NULL
+    WHERE customer_id = $1::uuid RETURNING *""",
+    "PROPERTY",
+    "prp",
+    "$3, $4",
+    "{address,account_number}",
+    "NULL",
+    "jsonb_build_object('customer_id', customer_id, 'address', address, 'account_number', account_number)",
+)
 
 _BEGIN: Final = """
 INSERT INTO erasures (customer_id, actor_id, actor_name, sought) VALUES ($1::uuid, $2, $3, $4::text::jsonb)"""
@@ -161,6 +180,7 @@ SELECT id::text FROM tickets AS ticket WHERE id > $1::uuid AND id <= $2::uuid AN
             OR actor_kind = 'CUSTOMER' AND actor_id = $4::text AND actor_name <> $6
             OR actor_kind = 'SERVICE' AND actor_name ~* $3
             OR actor_id LIKE 'mailto:%' AND actor_id ~* $3
+            OR idempotency_key ~* $8
         )
     )
     OR EXISTS (
@@ -174,8 +194,10 @@ SELECT id::text FROM tickets AS ticket WHERE id > $1::uuid AND id <= $2::uuid AN
             OR customer_id = $4::uuid AND state <> 'ERASED'
             OR creator_kind = 'CUSTOMER' AND creator_id = $4::text AND creator_name <> $6
             OR creator_kind = 'SERVICE' AND creator_name ~* $3
-            OR creator_id LIKE 'mailto:%' AND creator_id ~* $3)
+            OR creator_id LIKE 'mailto:%' AND creator_id ~* $3
+            OR idempotency_key ~* $8)
     )
+    OR EXISTS (SELECT FROM assignments WHERE ticket_id = ticket.id AND reason ~* $3)
     OR EXISTS (
         SELECT FROM ticket_chats WHERE ticket_id = ticket.id AND (conversation_id ~* $8 OR EXISTS (
             SELECT FROM json_array_elements(messages) AS message WHERE message ->> 'body' ~* $3))
@@ -207,11 +229,24 @@ WHERE id > $1::uuid AND id <= $2::uuid AND length(raw) > 0 ORDER BY id"""
 _READ_RAW: Final = "SELECT raw FROM inbound_messages WHERE id = $1::uuid"
 _EMPTY_RAW: Final = "UPDATE inbound_messages SET raw = '', text = NULL WHERE id = $1::uuid AND raw IS NOT NULL"
 
-_ARTICLES: Final = f"""
-UPDATE articles SET
-    problem = left(regexp_replace(problem, $1, '{placeholders.TEXT}', 'gi'), {limits.PROBLEM_MAX}),
-    solution = left(regexp_replace(solution, $1, '{placeholders.TEXT}', 'gi'), {limits.SOLUTION_MAX})
-WHERE concat_ws(E'\\n', problem, solution) ~* $1"""
+_ARTICLES: Final = _with_entries(
+    f"""UPDATE articles SET
+        problem = left(regexp_replace(problem, $1, '{placeholders.TEXT}', 'gi'), {limits.PROBLEM_MAX}),
+        solution = left(regexp_replace(solution, $1, '{placeholders.TEXT}', 'gi'), {limits.SOLUTION_MAX})
+    WHERE concat_ws(E'\\n', problem, solution) ~* $1 RETURNING *""",
+    "ARTICLE",
+    "art",
+    "$2, $3",
+    "{problem,solution}",
+    "jsonb_build_object('published', published)",
+    "jsonb_build_object('problem', problem, 'solution', solution, 'published', published)",
+)
+
+# What is said there about another customer's property can name this one.
+_ACCESS_NOTES: Final = f"""
+UPDATE properties SET
+    access_notes = left(regexp_replace(access_notes, $1, '{placeholders.TEXT}', 'gi'), {limits.ACCESS_NOTES_MAX})
+WHERE access_notes ~* $1"""
 
 _ENTRIES: Final = f"""
 UPDATE audit_entries SET before = {tickets.clean_image("before", "$1")}, after = {tickets.clean_image("after", "$1")}
@@ -220,6 +255,8 @@ WHERE EXISTS (
 
 # Whose account it was at a provider. The customer's name there may be in its subject.
 _IDENTITIES: Final = "DELETE FROM identities WHERE customer_id = $1::uuid"
+
+_DEVICES: Final = "DELETE FROM push_subscriptions WHERE owner = 'CUSTOMER:' || $1::text"
 
 
 def _without_subject(image: str) -> str:
@@ -237,9 +274,10 @@ WHERE customer_id = $1::uuid OR address ~* $2"""
 # A request that created something for the customer, or that the customer made, is refused if it is repeated: it would
 # bring the values back.
 _KEYS: Final = """
-UPDATE idempotency_keys SET request_hash = '',
-    key = CASE WHEN key ~* $2 THEN 'erased-' || object_id ELSE key END
-WHERE caller = 'CUSTOMER:' || $1::text OR key ~* $2 OR object_id = $1::uuid
+UPDATE idempotency_keys SET request_hash = '', extra = NULL,
+    key = CASE WHEN key ~* $2 THEN 'erased-' || gen_random_uuid() ELSE key END
+WHERE caller = 'CUSTOMER:' || $1::text OR key ~* $2 OR extra::text ~* $2
+    OR object_id = $1::uuid AND created_at < (SELECT requested_at FROM erasures WHERE customer_id = $1::uuid)
     OR object_id IN (SELECT id FROM properties WHERE customer_id = $1::uuid)
     OR object_id IN (SELECT id FROM tickets WHERE customer_id = $1::uuid)
     OR object_id IN (
@@ -250,14 +288,14 @@ WHERE caller = 'CUSTOMER:' || $1::text OR key ~* $2 OR object_id = $1::uuid
 
 # Tickets by their columns, so that the costly statistics of expressions, which have no values there, stay as they are.
 _ANALYZE: Final = """
-ANALYZE customers, deliveries, contact_confirmations,
-    properties (address, account_number),
+ANALYZE customers, deliveries, contact_confirmations, properties,
     tickets (subject, description, resolution, contact_name, contact_email, contact_phone, creator_id, search_text,
         searchable),
     ticket_chats (conversation_id),
     notes (body, author_id, author_name),
-    attachments (name, content_type, creator_id, creator_name),
-    ticket_events (before, after, actor_id, actor_name),
+    attachments (name, content_type, creator_id, creator_name, idempotency_key),
+    assignments (reason),
+    ticket_events (before, after, actor_id, actor_name, idempotency_key),
     inbound_messages (from_address, from_name, subject, message_id, raw, recipients, text),
     articles (problem, solution, search_vector),
     article_words (word),
@@ -265,6 +303,7 @@ ANALYZE customers, deliveries, contact_confirmations,
     idempotency_keys (key),
     identities (subject),
     webhooks (url, document, variables, suspended_said),
+    push_subscriptions (device_id, endpoint),
     erasures (sought)"""
 
 
@@ -340,8 +379,9 @@ async def begin(
         }
     )
     await transaction.execute(_ERASE_CUSTOMER, customer_id, *begun.placeholders.values())
-    await transaction.execute(_ERASE_PROPERTIES, customer_id, placeholders.ADDRESS)
+    await transaction.execute(_ERASE_PROPERTIES, customer_id, placeholders.ADDRESS, viewer.id, viewer.name)
     await transaction.execute(_IDENTITIES, customer_id)
+    await transaction.execute(_DEVICES, customer_id)
     await transaction.execute(_NAME, customer_id)
     await transaction.execute(_ERASE_AUDITED, customer_id)
     return begun
@@ -379,7 +419,7 @@ def _has_number(street: str) -> bool:
     return len(street.split()) > 1 and any(map(str.isdigit, street))
 
 
-async def progress(database: Database, customer_id: str) -> Progress:
+async def progress(database: Transactional, customer_id: str) -> Progress:
     row = await database.fetchrow(_PROGRESS, customer_id)
     assert row is not None
     return Progress(row["done"], row["tickets_left"])
@@ -391,7 +431,7 @@ async def all_of(database: Database) -> tuple[list[str], int]:
     return list(unfinished), finished
 
 
-async def proceed(database: Database, customer_id: str, seconds: float) -> None:
+async def proceed(database: Transactional, customer_id: str, seconds: float) -> None:
     """Goes on with an erasure for about so many seconds, or to its end. Returns at once if another process is at it,
     or if it has to wait. Raises the database's errors."""
     until = monotonic() + seconds
@@ -466,7 +506,8 @@ def _mentions(raw: bytes, pattern: str) -> bool:
 
 async def _erase_rest(transaction: Any, erasure: Erasure) -> None:
     pattern = erasure.everywhere.pattern
-    await transaction.execute(_ARTICLES, pattern, timeout=STEP_SECONDS)
+    await transaction.execute(_ARTICLES, pattern, erasure.viewer.id, erasure.viewer.name, timeout=STEP_SECONDS)
+    await transaction.execute(_ACCESS_NOTES, pattern, timeout=STEP_SECONDS)
     await tickets.forget_words(transaction, {erasure.everywhere, erasure.in_tickets})
     await transaction.execute(_ENTRIES, pattern, timeout=STEP_SECONDS)
     await transaction.execute(_IDENTITY_ENTRIES, erasure.customer_id, timeout=STEP_SECONDS)

@@ -1,5 +1,5 @@
-"""Erases a person from tickets and from all that hangs on them: events, notes, files, transcripts, deliveries,
-confirmations of addresses, inbound messages, and articles that were made from them.
+"""Erases a person from tickets and from all that hangs on them: events, notes, files, assignments, transcripts,
+deliveries, confirmations of addresses, inbound messages, and articles that were made from them.
 
 Contact details belong to the customer that the ticket had at the time. So of a ticket that has changed hands only the
 images, notes, files and deliveries of the erased customer's time lose them; free text is searched throughout.
@@ -85,7 +85,7 @@ _AFTER: Final = "after ->> 'customer_id'"
 _EVENTS: Final = f"""
 UPDATE ticket_events AS event SET before = {_image("event.before")}, after = {_image("event.after")},
     actor_id = {_author_id("actor_kind", "actor_id", _AFTER)},
-    actor_name = {_author_name("actor_kind", "actor_id", "actor_name", _AFTER)}
+    actor_name = {_author_name("actor_kind", "actor_id", "actor_name", _AFTER)}, idempotency_key = NULL
 FROM {_WORK} WHERE event.ticket_id = work.id"""
 
 _NOTES: Final = f"""
@@ -111,8 +111,13 @@ UPDATE attachments SET
     uploaded_sha256 = CASE WHEN NOT {_IS_FILE_OF} THEN uploaded_sha256 END,
     thumbnail = CASE WHEN NOT {_IS_FILE_OF} THEN thumbnail END,
     creator_id = {_author_id("creator_kind", "creator_id", "customer_id::text")},
-    creator_name = {_author_name("creator_kind", "creator_id", "creator_name", "customer_id::text")}
+    creator_name = {_author_name("creator_kind", "creator_id", "creator_name", "customer_id::text")},
+    idempotency_key = NULL
 FROM {_WORK} WHERE attachments.ticket_id = work.id"""
+
+_ASSIGNMENTS: Final = f"""
+UPDATE assignments SET reason = {_clean("reason", limits.REASON_MAX)}
+FROM {_WORK} WHERE assignments.ticket_id = work.id AND reason ~* work.pattern"""
 
 _CHATS: Final = f"""
 UPDATE ticket_chats SET
@@ -262,6 +267,7 @@ async def erase(
     person = (customer_id, placeholders.email(customer_id))
     for statement in (_EVENTS, _NOTES, _ATTACHMENTS, _DELIVERIES, _CONFIRMATIONS, _MESSAGES):
         await transaction.execute(statement, *work, *person)
+    await transaction.execute(_ASSIGNMENTS, *work)
     await transaction.execute(_CHATS, *work, everywhere.anywhere)
     if await transaction.execute(_ARTICLES, *work) != "UPDATE 0":
         await forget_words(transaction, set(sought))

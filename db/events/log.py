@@ -7,7 +7,8 @@ are in the order of its changes, and neither is ever written without the other.
 Either the transaction has taken the lock before it read the row; or the statement takes it itself, and then changes the
 row only if it is still as the statement's snapshot has it and meets a condition.
 
-Such a statement can have two further parts: it queues the deliveries, and it reads the mutation's payload.
+Such a statement can have further parts: it writes the assignment of the ticket, queues the deliveries, keeps the
+request's idempotency key, and reads the mutation's payload.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final
 
@@ -24,7 +25,9 @@ from sqlalchemy import (
     CTE,
     Boolean,
     ColumnElement,
+    DateTime,
     Insert,
+    Integer,
     Select,
     Text,
     bindparam,
@@ -63,6 +66,7 @@ NOW: Final = func.greatest(
 )
 
 _ID = bindparam("id", type_=UUID(as_uuid=False))
+_OCCURRED_AT = bindparam("occurred_at", type_=DateTime(timezone=True))
 # All parts of a statement see the same snapshot, so this reads the row as it is before the statement changes it. The
 # row is locked, or changed only if it still has this time, so no other transaction can change it in between.
 _BEFORE = (
@@ -73,13 +77,30 @@ _BEFORE = (
 _BEFORE_IMAGE: ColumnElement[Any] = literal_column("(SELECT image FROM before)")
 
 
-def _written_by(viewer: Viewer) -> dict[str, str]:
-    """The parameters that every event has: its id, and the actor."""
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What the request that makes a change says about itself: its idempotency key, and when the change was made on a
+    device that was offline then."""
+
+    key: str | None = None
+    occurred_at: datetime | None = None
+
+
+PLAIN: Final = Origin()
+
+
+def _written_by(viewer: Viewer | None, origin: Origin) -> dict[str, Any]:
+    """The parameters that every event has: its id, its origin, and the actor; None for Callout itself."""
+    if viewer is None:
+        actor = {"actor_kind": ActorKind.SYSTEM, "actor_id": "callout", "actor_name": "Callout"}
+        return {"event_id": new_id(), **actor, "idempotency_key": None, "occurred_at": None}
     return {
         "event_id": new_id(),
         "actor_kind": ActorKind(viewer.role.value),
         "actor_id": viewer.id,
         "actor_name": viewer.name,
+        "occurred_at": origin.occurred_at,
+        "idempotency_key": origin.key,
     }
 
 
@@ -95,6 +116,8 @@ def _event(**columns: ColumnElement[Any]) -> Insert:
         "actor_name": bindparam("actor_name", type_=Text()),
         "at": literal_column("tickets.updated_at"),
         "after": literal_column("to_jsonb(tickets.*)"),
+        "occurred_at": _OCCURRED_AT,
+        "idempotency_key": bindparam("idempotency_key", type_=Text()),
         **columns,
     }
     rows = select(*(value.label(name) for name, value in values.items())).select_from(text("tickets"))
@@ -158,6 +181,7 @@ def _noting() -> Statement:
         author_id=bindparam("actor_id", type_=Text()),
         author_name=bindparam("actor_name", type_=Text()),
         created_at=func.statement_timestamp(),
+        occurred_at=_OCCURRED_AT,
         **note,
     )
     note_id = bindparam("note_id", type_=UUID(as_uuid=False))
@@ -185,6 +209,19 @@ def _attaching() -> Statement:
 _ATTACHMENT = _attaching()
 
 
+@cache
+def _advance(columns: tuple[str, ...]) -> Statement:
+    values: dict[str, Any] = {name: bindparam(f"new_{name}", type_=TICKETS.c[name].type) for name in columns}
+    public = bindparam("public", type_=Boolean())
+    values |= {
+        "version": TICKETS.c.version + bindparam("versions", type_=Integer()),
+        "updated_at": NOW,
+        "public_updated_at": case((public, NOW), else_=TICKETS.c.public_updated_at),
+    }
+    advanced = update(TICKETS).where(TICKETS.c.id == _ID).values(values).returning(*TICKETS.c).cte("tickets")
+    return _writing(_event(before=_BEFORE_IMAGE, public=public), _BEFORE.cte("before"), advanced)
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """A part of the statement that writes a ticket's event, with the values of its parameters. It sees the rows that
@@ -203,7 +240,7 @@ class Written:
 
 
 # The tables that a statement with these parts writes.
-_WRITTEN_TABLE: Final = re.compile(r"\b(?:tickets|ticket_events|deliveries)\b")
+_WRITTEN_TABLE: Final = re.compile(r"\b(?:tickets|ticket_events|deliveries|assignments)\b")
 
 
 def reads_the_same(statement: Statement) -> bool:
@@ -219,6 +256,7 @@ async def create(
     *,
     customer: Condition | None = None,
     parameters: Mapping[str, Any] | None = None,
+    origin: Origin = PLAIN,
     deliveries: Part | None = None,
     answer: Part | None = None,
 ) -> Written | None:
@@ -228,8 +266,8 @@ async def create(
     nothing is written either if the customer does not meet it. The statement is kept for the condition, which must
     always be the same object."""
     writing = _creation(tuple(sorted(values)), customer)
-    given = {**values, "kind": TicketEventKind.CREATED, **_written_by(viewer), **(parameters or {})}
-    return await _write(connection, writing, given, deliveries, answer)
+    given = {**values, "kind": TicketEventKind.CREATED, **_written_by(viewer, origin), **(parameters or {})}
+    return await _write(connection, writing, given, deliveries=deliveries, answer=answer)
 
 
 async def change(
@@ -242,7 +280,9 @@ async def change(
     *,
     condition: Condition | None = None,
     parameters: Mapping[str, Any] | None = None,
+    origin: Origin = PLAIN,
     deliveries: Part | None = None,
+    kept: Part | None = None,
     answer: Part | None = None,
 ) -> Written | None:
     """Change columns of a ticket, and write the event. `timestamps` are columns to set to now (true) or to null
@@ -250,19 +290,27 @@ async def change(
 
     If the transaction has not locked the ticket, `condition` says which tickets may be changed, with `parameters`.
     Returns None, with nothing written, if this ticket does not meet it, has all of the values already, or is being
-    changed by another transaction. The statement is kept for the condition, which must always be the same object."""
+    changed by another transaction. The statement is kept for the condition, which must always be the same object.
+    `kept` writes the row of the request's idempotency key."""
     writing = _change(tuple(sorted(values)), tuple(sorted(timestamps.items())), condition)
     new = {f"new_{name}": value for name, value in values.items()}
-    given = {"id": ticket_id, "kind": kind, **new, **_written_by(viewer), **(parameters or {})}
-    return await _write(connection, writing, given, deliveries, answer)
+    given = {"id": ticket_id, "kind": kind, **new, **_written_by(viewer, origin), **(parameters or {})}
+    return await _write(connection, writing, given, deliveries=deliveries, kept=kept, answer=answer)
 
 
 async def _write(
-    connection: Queryable, writing: Statement, given: dict[str, Any], deliveries: Part | None, answer: Part | None
+    connection: Queryable,
+    writing: Statement,
+    given: dict[str, Any],
+    *,
+    assignment: Part | None = None,
+    deliveries: Part | None = None,
+    kept: Part | None = None,
+    answer: Part | None = None,
 ) -> Written | None:
-    parts = {"deliveries": deliveries, "answer": answer}
-    statement = _whole(writing, *(None if part is None else part.statement for part in parts.values()))
-    for part in parts.values():
+    parts = (assignment, deliveries, kept, answer)
+    statement = _whole(writing, *(None if part is None else part.statement for part in parts))
+    for part in parts:
         given |= {} if part is None else part.values
     row = await statement.fetchrow(connection, **given)
     return None if row is None else Written(given["event_id"], row[0])
@@ -272,15 +320,24 @@ _STATEMENTS: LRUCache[Hashable, Statement] = LRUCache(8 * 2**20, getsizeof=lambd
 """The statements that were put together from parts, up to 8 million characters: clients' documents are among these."""
 
 
-def _whole(writing: Statement, deliveries: Statement | None, answer: Statement | None) -> Statement:
-    key = (writing, deliveries, answer)
+def _whole(
+    writing: Statement,
+    assignment: Statement | None,
+    deliveries: Statement | None,
+    kept: Statement | None,
+    answer: Statement | None,
+) -> Statement:
+    key = (writing, assignment, deliveries, kept, answer)
     statement = _STATEMENTS.get(key)
     if statement is None:
         queued = "" if deliveries is None else ", queued AS ({deliveries})"
+        keeping = "" if kept is None else ", kept AS ({kept})"
         answered = "NULL" if answer is None else "({answer})"
-        parts = {"writing": writing, "deliveries": deliveries, "answer": answer}
+        assigned = "" if assignment is None else ", assigned AS ({assignment})"
+        parts = {"writing": writing, "assignment": assignment, "deliveries": deliveries, "kept": kept, "answer": answer}
         given = {name: part for name, part in parts.items() if part is not None}
-        statement = Statement.combined(f"{{writing}}{queued}\nSELECT {answered} FROM event", **given)
+        text = f"{{writing}}{assigned}{queued}{keeping}\nSELECT {answered} FROM event"
+        statement = Statement.combined(text, **given)
         _STATEMENTS[key] = statement
     return statement
 
@@ -296,14 +353,15 @@ async def note(
     via: NoteVia = NoteVia.WEB,
     sender_verified: bool | None = None,
     quoted: str | None = None,
+    origin: Origin = PLAIN,
     deliveries: Part | None = None,
 ) -> None:
     """Add a note to a ticket that the transaction has locked, and write the event, which is public unless the note is
     internal. `sender_verified` and `quoted` are for a note that came by mail."""
     note = {"note_id": note_id, "body": body, "quoted": quoted, "internal_only": internal_only}
     note |= {"via": via, "sender_verified": sender_verified}
-    given = {"id": ticket_id, **note, "kind": TicketEventKind.NOTE_ADDED, **_written_by(viewer)}
-    await _write(connection, _NOTE, given, deliveries, None)
+    given = {"id": ticket_id, **note, "kind": TicketEventKind.NOTE_ADDED, **_written_by(viewer, origin)}
+    await _write(connection, _NOTE, given, deliveries=deliveries)
 
 
 async def attachment(
@@ -314,13 +372,37 @@ async def attachment(
     kind: TicketEventKind,
     *,
     public: bool,
+    origin: Origin = PLAIN,
     deliveries: Part | None = None,
 ) -> None:
     """Write the event of an attachment of a ticket that the transaction has locked. The time of update that customers
     and services see stays as it is for a rejection, which most of them do not see, even if the event is `public`."""
     given = {"id": ticket_id, "attachment_id": attachment_id, "kind": kind, "public": public}
-    given |= {"touching": public and kind is TicketEventKind.ATTACHMENT_ADDED, **_written_by(viewer)}
-    await _write(connection, _ATTACHMENT, given, deliveries, None)
+    given |= {"touching": public and kind is TicketEventKind.ATTACHMENT_ADDED, **_written_by(viewer, origin)}
+    await _write(connection, _ATTACHMENT, given, deliveries=deliveries)
+
+
+async def advance(
+    connection: Queryable,
+    viewer: Viewer | None,
+    ticket_id: str,
+    kind: TicketEventKind,
+    values: Mapping[str, Any],
+    *,
+    assignment: Part | None = None,
+    public: bool,
+    versions: int = 0,
+    origin: Origin = PLAIN,
+    deliveries: Part | None = None,
+) -> None:
+    """Write columns of a ticket that the transaction has locked, its `assignment` if that changes, and the event. It is
+    a change of the ticket by as many `versions`: none if only its assignment has changed. Without a viewer the actor is
+    Callout itself."""
+    writing = _advance(tuple(sorted(values)))
+    new = {f"new_{name}": value for name, value in values.items()}
+    given = {"id": ticket_id, "kind": kind, **new, "public": public, "versions": versions}
+    given |= _written_by(viewer, origin)
+    await _write(connection, writing, given, assignment=assignment, deliveries=deliveries)
 
 
 # Deletes events below the horizon. The horizon must have been there for a grace period, so that replays that started
@@ -329,6 +411,16 @@ _PRUNE: Final = """
 DELETE FROM ticket_events WHERE id IN (
     SELECT event.id FROM ticket_events AS event, event_log
     WHERE event.xid < horizon AND horizon_at < now() - $1::interval
+    ORDER BY event.xid LIMIT 2000 FOR UPDATE OF event SKIP LOCKED
+)"""
+
+# The same for the changes of deliveries, as far as the stored fingerprint includes them: whoever has moved the horizon
+# may not have looked at that.
+_PRUNE_DELIVERIES: Final = """
+DELETE FROM delivery_events WHERE id IN (
+    SELECT event.id FROM delivery_events AS event, event_log
+    WHERE event.xid < least(horizon, pg_snapshot_xmin(delivery_fingerprinted))
+        AND horizon_at < now() - $1::interval
     ORDER BY event.xid LIMIT 2000 FOR UPDATE OF event SKIP LOCKED
 )"""
 
@@ -364,11 +456,12 @@ async def prune(connection: Any, kept: timedelta, announced: timedelta) -> int:
     may call it. `connection` must not be in a transaction: the deletion is split into small statements, so that nobody
     has to wait for it."""
     deleted = 0
-    while True:
-        status: str = await connection.execute(_PRUNE, announced)
-        deleted += int(status.split()[1])
-        if status == "DELETE 0":
-            break
+    for statement in (_PRUNE, _PRUNE_DELIVERIES):
+        while True:
+            status: str = await connection.execute(statement, announced)
+            deleted += int(status.split()[1])
+            if status == "DELETE 0":
+                break
     await connection.execute(_MOVE_HORIZON, kept, announced, LOOKED_AT)
     return deleted
 
@@ -386,10 +479,11 @@ _ADOPT: Final = (
     f"""
 UPDATE event_log SET cluster = {ddl.CLUSTER}, horizon = '0', horizon_at = now(),
     fingerprint = uuid_hash_extended(gen_random_uuid(), 0), fingerprinted = pg_current_snapshot(),
-    audit_fingerprinted = pg_current_snapshot(), audit_horizon = '0'
+    audit_fingerprinted = pg_current_snapshot(), audit_horizon = '0', delivery_fingerprinted = pg_current_snapshot()
 WHERE {_MOVED} RETURNING true""",
     "UPDATE ticket_events SET xid = '3' WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())",
     "UPDATE audit_entries SET xid = '3' WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())",
+    "UPDATE delivery_events SET xid = '3' WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())",
     "UPDATE erasures SET xid = '3' WHERE finished_at IS NULL",
     "UPDATE event_log SET audit_last = coalesce((SELECT xid FROM audit_entries ORDER BY xid DESC LIMIT 1), '0')",
 )

@@ -13,7 +13,7 @@ follows from the events in between.
 
 The entries of the audit trail are events too. They are in a table of their own, with a stored fingerprint of their own
 (`event_log.audit_fingerprint`, `event_log.audit_fingerprinted`). A position is one for both tables: its fingerprint is
-the exclusive or of both.
+the exclusive or of both. So are the changes of deliveries, in a third table.
 """
 
 from __future__ import annotations
@@ -23,11 +23,14 @@ from typing import Any, Final, NamedTuple, Self
 
 TICKETS: Final = "ticket_events"
 AUDIT: Final = "audit_entries"
+DELIVERIES: Final = "delivery_events"
+LOGS: Final = (TICKETS, AUDIT, DELIVERIES)
+"""The tables of events."""
 
 
 def unseen(position: str, columns: str, *tables: str) -> str:
-    """SQL for a FROM clause: these columns, as rows of `event`, of the events in the tables that the snapshot
-    `position`, an SQL expression, does not see.
+    """SQL for a FROM clause: these columns and the table's name, `log`, as rows of `event`, of the events in the tables
+    that the snapshot `position`, an SQL expression, does not see.
 
     A snapshot does not see a transaction whose id is in its list of running ones, or is not below `xmax`. Read as
     ranges of the index on `xid`, this costs nothing when there are no new events, however long a transaction has been
@@ -35,7 +38,8 @@ def unseen(position: str, columns: str, *tables: str) -> str:
     has half of the table, and the planner would scan the table instead.
     """
     rows = " UNION ALL ".join(
-        f"(SELECT {columns} FROM {table} WHERE xid >= span.first AND xid <= span.last OFFSET 0)" for table in tables
+        f"(SELECT {columns}, '{table}' AS log FROM {table} WHERE xid >= span.first AND xid <= span.last OFFSET 0)"
+        for table in tables
     )
     return f"""(
         SELECT pg_snapshot_xmax({position}) AS first, '9223372036854775807'::xid8 AS last
@@ -49,11 +53,17 @@ HASH: Final = "uuid_hash_extended(event.id, 0)"
 """SQL for what an event contributes to a fingerprint."""
 
 
-def _later_events(position: str) -> str:
-    """SQL for a subquery: the number and the hash of the events of tickets that the snapshot `position` does not
+def _later_events(position: str, table: str) -> str:
+    """SQL for a subquery: the number and the hash of the events in the table that the snapshot `position` does not
     see."""
     return f"""(SELECT count(*) AS events, coalesce(bit_xor({HASH}), 0) AS hash
-        FROM {unseen(position, "id", TICKETS)})"""
+        FROM {unseen(position, "id", table)})"""
+
+
+def _last(table: str) -> str:
+    """SQL for the last transaction that has written an event into the table."""
+    # By the column of the table: `xid` alone would be the cast value, which no index has.
+    return f"(SELECT xid::text::bigint FROM {table} ORDER BY {table}.xid DESC LIMIT 1)"
 
 
 def _later_entries(position: str) -> str:
@@ -66,10 +76,12 @@ def _later_entries(position: str) -> str:
 
 
 _STATE: Final = f"""event_log AS log,
-    LATERAL {_later_events("log.fingerprinted")} AS later,
-    LATERAL {_later_entries("log.audit_fingerprinted")} AS added"""
+    LATERAL {_later_events("log.fingerprinted", TICKETS)} AS later,
+    LATERAL {_later_entries("log.audit_fingerprinted")} AS added,
+    LATERAL {_later_events("log.delivery_fingerprinted", DELIVERIES)} AS delivered"""
 
-_FINGERPRINT: Final = "log.fingerprint # later.hash # log.audit_fingerprint # added.hash"
+_FINGERPRINT: Final = """log.fingerprint # later.hash # log.audit_fingerprint # added.hash
+            # log.delivery_fingerprint # delivered.hash"""
 
 FINGERPRINT: Final = f"(SELECT {_FINGERPRINT} FROM {_STATE})"
 """SQL for the fingerprint of all events that a statement sees."""
@@ -81,7 +93,8 @@ NOW: Final = f"""(
         SELECT {_FINGERPRINT} AS fingerprint, least(
             pg_snapshot_xmax(pg_current_snapshot())::text::bigint,
             greatest(
-                (SELECT xid::text::bigint FROM {TICKETS} ORDER BY xid DESC LIMIT 1),
+                {_last(TICKETS)},
+                {_last(DELIVERIES)},
                 nullif(log.audit_last::text::bigint, 0),
                 added.last
             ) + 1
@@ -151,10 +164,13 @@ class Position(NamedTuple):
 
 FOLDS: Final = {
     TICKETS: f"""UPDATE event_log SET fingerprint = fingerprint # hash, fingerprinted = pg_current_snapshot()
-    FROM {_later_events("(SELECT fingerprinted FROM event_log)")} AS later WHERE events > 0""",
+    FROM {_later_events("(SELECT fingerprinted FROM event_log)", TICKETS)} AS later WHERE events > 0""",
     AUDIT: f"""UPDATE event_log SET audit_fingerprint = audit_fingerprint # hash,
         audit_fingerprinted = pg_current_snapshot(), audit_last = greatest(audit_last, last::text::xid8)
     FROM {_later_entries("(SELECT audit_fingerprinted FROM event_log)")} AS added WHERE events > 0""",
+    DELIVERIES: f"""UPDATE event_log SET delivery_fingerprint = delivery_fingerprint # hash,
+        delivery_fingerprinted = pg_current_snapshot()
+    FROM {_later_events("(SELECT delivery_fingerprinted FROM event_log)", DELIVERIES)} AS later WHERE events > 0""",
 }
 """The statement for each table that adds the events since its stored fingerprint to it."""
 

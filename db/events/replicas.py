@@ -4,7 +4,8 @@ A read from a replica sees every transaction that was committed before the read 
 from the primary does. For that it asks the primary up to where the write-ahead log has been flushed, and takes a
 replica that has replayed it up to there; reads that begin while the primary answers share the next question. A replica
 that does not get there within `CATCHING_UP_SECONDS` is left out until it keeps up again, and so is one that fails. If
-none is left, the primary is read.
+none is left, the primary is read; and if one goes silent, also what was being read from it, within about two seconds. A
+statement that conflicts with what its replica has to replay says nothing about the next one.
 
 A replica that has followed another history, as after a failover that lost events, has replayed as much as it likes, of
 something else. So whenever the connection to the primary is new, and each `CHECKING_SECONDS`, both logs of events are
@@ -35,6 +36,7 @@ LOOKING_SECONDS: Final = 0.002
 CHECKING_SECONDS: Final = 1.0
 AGREEING_SECONDS: Final = 1.0
 ANSWER_SECONDS: Final = 5.0  # after which a silent server counts as unavailable
+SILENCE_SECONDS: Final = 1.0  # the same for a replica that has been connected to: others can answer in its place
 
 # In bytes from the start of the log. With `synchronous_commit = off` a commit is seen before it is flushed.
 _FLUSHED: Final = """
@@ -50,7 +52,6 @@ _HAS: Final = "SELECT $1::uuid IS NULL OR EXISTS (SELECT FROM ticket_events WHER
 FAILED: Final = (
     *AWAY,
     *LOST,
-    asyncpg.SerializationError,  # a conflict with what the replica has to replay (PostgreSQL, 26.4.2)
     asyncpg.InsufficientResourcesError,  # its disk or memory is full
     asyncpg.PostgresSystemError,  # its disk cannot be read
     asyncpg.InternalServerError,  # its data are damaged
@@ -69,11 +70,12 @@ class _NoPrimary(Exception):
 class _WatchedServer:
     """A connection to a server, by which its write-ahead log is watched. `number` counts the connections."""
 
-    def __init__(self, url: str, position: str) -> None:
-        """`position` is the statement for the position in its log."""
+    def __init__(self, url: str, position: str, answering: float) -> None:
+        """`position` is the statement for the position in its log; it has `answering` seconds for an answer."""
         self.url = normalised(url)
         self.number = 0
         self._position = position
+        self._answering = answering
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
         self._one_at_a_time = asyncio.Lock()
         self._waiting: asyncio.Future[int] | None = None
@@ -91,7 +93,7 @@ class _WatchedServer:
                 self._connection = await asyncpg.connect(
                     self.url,
                     timeout=ANSWER_SECONDS,
-                    command_timeout=ANSWER_SECONDS,
+                    command_timeout=self._answering,
                     statement_cache_size=0,  # a connection pooler may stand in front
                     server_settings={"application_name": "callout replicas"},
                 )
@@ -142,7 +144,7 @@ class Replica:
         """The number of the connection to the primary over which it has last agreed; 0 if it must not be read."""
         self._measured_by = 0
         self._size = size
-        self._server = _WatchedServer(url, _REPLAYED)
+        self._server = _WatchedServer(url, _REPLAYED, SILENCE_SECONDS)
         self._database: Database | None = None
         self._outage = OutageLog(logger, f"{self.name} is left out", f"{self.name} is read again")
 
@@ -188,10 +190,25 @@ class Replica:
             return False
         except OUTAGE as error:
             self.leave_out(error)
+            if self._database is not None:
+                self._database.abandon()  # what is being read from it would wait for it much longer
+                self._database = None
         else:
             if self.keeps_up:
                 self._outage.worked()
         return True
+
+    async def problem(self, primary: _WatchedServer) -> str | None:
+        """Why it cannot be read now; None if it can. Raises one of `OUTAGE` if the primary cannot be asked."""
+        try:
+            await self._compare(primary)
+        except _NoPrimary as error:
+            raise ConnectionError("the primary does not answer") from error
+        except TimeoutError:
+            return "it does not answer in time, or is more than a second late"
+        except OUTAGE as error:
+            return str(error) or type(error).__name__
+        return None
 
     async def close(self) -> None:
         self.agreed_with = 0
@@ -236,7 +253,7 @@ class Replicas:
         self.replicas = [Replica(number, url, size) for number, url in enumerate(urls, 1)]
         self.left_to_primary = 0
         """The number of reads for which no replica could be had."""
-        self._primary = _WatchedServer(primary_url, _FLUSHED)
+        self._primary = _WatchedServer(primary_url, _FLUSHED, ANSWER_SECONDS)
         self._turn = deque(self.replicas)
 
     async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record] | None:
@@ -249,6 +266,8 @@ class Replicas:
                 rows = await replica.database.fetch(query, *arguments)
             except asyncpg.QueryCanceledError:
                 raise  # it takes too long anywhere
+            except asyncpg.SerializationError:
+                pass  # it conflicts with what the replica has to replay (PostgreSQL, 26.4.2)
             except FAILED as error:
                 replica.leave_out(error)
             else:
@@ -259,20 +278,25 @@ class Replicas:
         return None
 
     async def watch(self) -> None:
-        """Checks all replicas, forever."""
+        """Checks all replicas, forever, each by itself: one that is silent delays none of the others."""
         try:
-            while True:
-                with suppress(*OUTAGE):  # of the primary, which others log
-                    await self._primary.connect()
-                    checks = (replica.check(self._primary) for replica in self.replicas)
-                    if not all(await asyncio.gather(*checks)):
-                        self._primary.close()
-                await asyncio.sleep(CHECKING_SECONDS)
+            async with asyncio.TaskGroup() as checks:
+                for replica in self.replicas:
+                    checks.create_task(self._keep_checking(replica))
         finally:
             self._primary.close()
 
     async def close(self) -> None:
         await asyncio.gather(*(replica.close() for replica in self.replicas))
+
+    async def _keep_checking(self, replica: Replica) -> None:
+        while True:
+            with suppress(*OUTAGE):  # of the primary, which others log
+                await self._primary.connect()
+                number = self._primary.number
+                if not await replica.check(self._primary) and self._primary.number == number:
+                    self._primary.close()
+            await asyncio.sleep(CHECKING_SECONDS)
 
     async def _fresh(self) -> Replica | None:
         """A replica that has replayed all that the primary has committed by now, in turns; None if there is none."""
@@ -292,3 +316,16 @@ class Replicas:
             if await replica.reaches(position) and replica.agreed_with == self._primary.number:
                 return replica
         return None
+
+
+async def problems(primary_url: str, urls: Sequence[str]) -> list[str | None]:
+    """What keeps each of the replicas from being read now; None if nothing does. Raises one of `OUTAGE` if the primary
+    cannot be asked."""
+    primary = _WatchedServer(primary_url, _FLUSHED, ANSWER_SECONDS)
+    replicas = [Replica(number, url, 1) for number, url in enumerate(urls, 1)]
+    try:
+        await primary.connect()
+        return await asyncio.gather(*(replica.problem(primary) for replica in replicas))
+    finally:
+        primary.close()
+        await asyncio.gather(*(replica.close() for replica in replicas))

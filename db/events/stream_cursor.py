@@ -4,7 +4,8 @@ stream can continue from one.
 A position is a snapshot of PostgreSQL's with the fingerprint of the events that it sees (`db/events/position.py`). The
 events between two positions are those of the transactions that the second sees and the first does not. A client may be
 disconnected in the middle of a batch, so a cursor can also name the last event that the client has received of the
-batch. Events are those of tickets and the entries of the audit trail: one cursor serves every stream.
+batch. Events are those of tickets, the entries of the audit trail and the changes of deliveries: one cursor serves
+every stream.
 
 Cursors are sealed because a snapshot would reveal the number of transactions, and so that none can be forged. All
 servers of a log seal with the same key, before and after a failover or a restore; the fingerprint shows whether the
@@ -14,13 +15,13 @@ events below a cursor are still the same.
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol, Self, TypeVar
 
 from db.enums import StreamResetReason
-from db.events.position import AUDIT, HASH, NOW, TICKETS, Position, Snapshot, unseen
+from db.events.position import HASH, LOGS, NOW, Position, Snapshot, unseen
 from db.events.seal import Seal
 from db.metrics import Counter
 from db.postgres.pool import Database
@@ -43,7 +44,7 @@ class StreamCursors(Seal):
     versions before and after a change of the format do not open each other's."""
 
     def __init__(self, log_identity: str) -> None:
-        super().__init__("stream cursor 3", log_identity)
+        super().__init__("stream cursor 4", log_identity)
 
 
 _START = datetime(1, 1, 2).astimezone()
@@ -107,20 +108,21 @@ class Unsettled(ConnectionError):
 _LOG: Final = f"{NOW} AS now, pg_is_in_recovery() AS recovering, greatest(horizon, audit_horizon)::text AS horizon"
 
 # What the log says about a position, in one snapshot: where the log stands, the horizon, and the ids of the later
-# events: of those in the position's own batch (`rest`), and of those after it up to the reader's position (`later`).
+# events of the kinds that the reader reads ($6): of those in the position's own batch (`rest`), and of those after it
+# up to the reader's position (`later`).
 # Most of them may not concern the reader. One event more than the limit shows that there are too many. `after_end` and
 # `after_until` are the hashes of the events after the end of the position's batch, and after the reader's position.
 _EVENTS_AFTER: Final = f"""
 SELECT {_LOG}, missed.*
 FROM event_log, LATERAL (
     SELECT count(*) AS events,
-        coalesce(array_agg(id::text ORDER BY at, id) FILTER (WHERE begun), '{{}}') AS rest,
-        coalesce(array_agg(id::text ORDER BY at, id) FILTER (WHERE NOT begun AND reached), '{{}}') AS later,
+        coalesce(array_agg(id::text ORDER BY at, id) FILTER (WHERE begun AND wanted), '{{}}') AS rest,
+        coalesce(array_agg(id::text ORDER BY at, id) FILTER (WHERE NOT begun AND reached AND wanted), '{{}}') AS later,
         coalesce(bit_xor({HASH}) FILTER (WHERE NOT begun), 0) AS after_end,
         coalesce(bit_xor({HASH}) FILTER (WHERE NOT reached), 0) AS after_until
     FROM (
-        SELECT id, at, begun, reached
-        FROM {unseen("$1::text::pg_snapshot", "id, at, xid", TICKETS, AUDIT)},
+        SELECT id, at, begun, reached, log = ANY ($6::text[]) AS wanted
+        FROM {unseen("$1::text::pg_snapshot", "id, at, xid", *LOGS)},
             LATERAL (SELECT pg_visible_in_snapshot(xid, $2::text::pg_snapshot) AS begun,
                 pg_visible_in_snapshot(xid, coalesce($3::text::pg_snapshot, pg_current_snapshot())) AS reached) AS batch
         WHERE NOT (begun AND (at, id) <= ($4::timestamptz, $5::text::uuid))
@@ -135,14 +137,14 @@ FROM event_log, LATERAL (
 _FIRST_AFTER: Final = f"""
 SELECT {_LOG}, missed.*, slice.*
 FROM event_log, LATERAL (
-    SELECT coalesce(bit_xor({HASH}), 0) AS after_end FROM {unseen("$2::text::pg_snapshot", "id", TICKETS, AUDIT)}
+    SELECT coalesce(bit_xor({HASH}), 0) AS after_end FROM {unseen("$2::text::pg_snapshot", "id", *LOGS)}
 ) AS missed, LATERAL (
     SELECT coalesce(array_agg(id::text ORDER BY NOT begun, at, id), '{{}}') AS ids,
         coalesce(array_agg(at ORDER BY NOT begun, at, id), '{{}}') AS times, count(*) FILTER (WHERE begun) AS begun
     FROM (
-        SELECT id, at, begun FROM {unseen("$1::text::pg_snapshot", "id, at, xid", TICKETS, AUDIT)},
+        SELECT id, at, begun FROM {unseen("$1::text::pg_snapshot", "id, at, xid", *LOGS)},
             LATERAL (SELECT pg_visible_in_snapshot(xid, $2::text::pg_snapshot) AS begun) AS batch
-        WHERE NOT (begun AND (at, id) <= ($3::timestamptz, $4::text::uuid))
+        WHERE NOT (begun AND (at, id) <= ($3::timestamptz, $4::text::uuid)) AND log = ANY ($6::text[])
         ORDER BY NOT begun, at, id LIMIT $5
     ) AS event
 ) AS slice"""
@@ -196,18 +198,22 @@ class Reset:
 
 
 async def check_cursor(
-    cursor: str, cursors: StreamCursors, database: Database, until: str | None = None
+    cursor: str,
+    cursors: StreamCursors,
+    database: Database,
+    until: str | None = None,
+    logs: Collection[str] = LOGS,
 ) -> Replay | Reset:
     """Checks a stream cursor as a client has sent it, and reads the events after it; see `check_position`."""
-    return await check_position(StreamPosition.opened(cursor, cursors), database, until)
+    return await check_position(StreamPosition.opened(cursor, cursors), database, until, logs)
 
 
 async def check_position(
-    position: StreamPosition | None, database: Database, until: str | None = None
+    position: StreamPosition | None, database: Database, until: str | None = None, logs: Collection[str] = LOGS
 ) -> Replay | Reset:
-    """Checks where a stream is to resume, and reads the events after it, up to the reader's position `until`, or to the
-    log's current one. One statement does both: in the snapshot in which the horizon is read, none of these events has
-    been pruned.
+    """Checks where a stream is to resume, and reads the events after it that are in the tables `logs`, up to the
+    reader's position `until`, or to the log's current one. One statement does both: in the snapshot in which the
+    horizon is read, none of these events has been pruned.
 
     Returns a `Replay` if the log still has every event before and after the position; otherwise a `Reset`. Its reason
     is
@@ -225,7 +231,7 @@ async def check_position(
     end = Position.parse(position.end)
     if until is not None and not Position.parse(until).covers(end):
         return _counted(Reset(until, StreamResetReason.CURSOR_UNKNOWN))
-    log = await _read(position, database, until)
+    log = await _read(position, database, until, logs)
     reason = _reason(position, log)
     if reason is not None:
         return _counted(Reset(until or log["now"], reason))
@@ -244,7 +250,7 @@ async def _now(database: Database) -> str:
     return now
 
 
-async def _read(position: StreamPosition, database: Database, until: str | None) -> Any:
+async def _read(position: StreamPosition, database: Database, until: str | None, logs: Collection[str]) -> Any:
     reader = None if until is None else Position.parse(until)
     log = await database.fetchrow(
         _EVENTS_AFTER,
@@ -253,6 +259,7 @@ async def _read(position: StreamPosition, database: Database, until: str | None)
         None if reader is None else reader.snapshot,
         position.at,
         position.event,
+        list(logs),
     )
     if log is None or log["recovering"]:
         raise Unsettled("the database is a standby, or is being restored")
@@ -292,12 +299,16 @@ class Slice:
     more: bool
 
 
-async def first_after(position: StreamPosition, database: Database, most: int) -> Slice | Reset:
-    """Checks where a stream is to resume, as `check_position` does, and reads the first events after it, at most
-    `most`. There is no `OVERFLOW`: whoever has missed more reads on from the slice's end. Raises `Unsettled`, and the
-    database's errors."""
+async def first_after(
+    position: StreamPosition, database: Database, most: int, logs: Collection[str] = LOGS
+) -> Slice | Reset:
+    """Checks where a stream is to resume, as `check_position` does, and reads the first events after it that are in
+    these logs, at most `most`. There is no `OVERFLOW`: whoever has missed more reads on from the slice's end. Raises
+    `Unsettled`, and the database's errors."""
     origin, end = Position.parse(position.origin), Position.parse(position.end)
-    log = await database.fetchrow(_FIRST_AFTER, origin.snapshot, end.snapshot, position.at, position.event, most + 1)
+    log = await database.fetchrow(
+        _FIRST_AFTER, origin.snapshot, end.snapshot, position.at, position.event, most + 1, list(logs)
+    )
     if log is None or log["recovering"]:
         raise Unsettled("the database is a standby, or is being restored")
     reason = _history_reason(position, log)

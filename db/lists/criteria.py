@@ -34,7 +34,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY, UUID
 from sqlalchemy.types import TypeEngine
 
 from db import limits, models
-from db.enums import STAFF, Role
+from db.enums import STAFF, AuditObjectKind, Role
 from db.errors import BadInput, LimitExceeded
 from db.events.event import Image
 from db.ids import key_of
@@ -43,6 +43,7 @@ from db.lists.phones import with_digits
 from db.lists.shapes import (
     AssigneeShape,
     CriteriaShape,
+    FlagShape,
     SearchShape,
     Shape,
     SpanShape,
@@ -118,6 +119,10 @@ class Criterion(ABC, Generic[S]):
         """The columns of which the condition is that each equals one value."""
         return frozenset()
 
+    def depends_on(self, shape: S, role: Role) -> frozenset[AuditObjectKind]:
+        """The kinds of other objects whose changes can change whether a row matches, though the row does not change."""
+        return frozenset()
+
     @abstractmethod
     def read(self, value: Any, slots: Slots) -> S | None:
         """The argument shape of a non-null value, whose values are added to `slots`; None if the value restricts
@@ -140,9 +145,11 @@ class Criterion(ABC, Generic[S]):
 
 @dataclass(frozen=True)
 class In(Criterion[WordsShape | ValueShape]):
-    """The enum column has one of a list of values. An empty list matches nothing."""
+    """The enum column has one of a list of values. An empty list matches nothing. If only staff may know what the
+    column has, no row of others matches."""
 
     column: str
+    staff_only: bool = False
 
     def columns(self, shape: WordsShape | ValueShape) -> frozenset[str]:
         return frozenset({self.column})
@@ -158,14 +165,20 @@ class In(Criterion[WordsShape | ValueShape]):
         self, row: Row, shape: WordsShape | ValueShape, parameters: Parameters, viewer: ViewerParameter
     ) -> Condition:
         column = row.c[self.column]
+        hidden = self.staff_only and viewer.role not in STAFF
         if isinstance(shape, ValueShape):
-            return column == any_(parameters(shape.slot, ARRAY(column.type)))
+            given = parameters(shape.slot, ARRAY(column.type))  # even if it is not used, for the type of its column
+            return false() if hidden else column == any_(given)
+        if hidden:
+            return false()
         words: list[ColumnElement[str]] = [literal_column(f"'{word}'") for word in shape.words]
         return column.in_(words) if words else false()
 
     def test(self, shape: WordsShape | ValueShape, values: Sequence[Any], viewer: Viewer) -> Test:
         words = frozenset(shape.words if isinstance(shape, WordsShape) else values[shape.slot])
         read = attrgetter(self.column)
+        if self.staff_only and viewer.role not in STAFF:
+            return lambda image: False
         return lambda image: read(image) in words
 
 
@@ -181,6 +194,33 @@ class Is(Criterion[ValueShape]):
     def build(self, row: Row, shape: ValueShape, parameters: Parameters, viewer: ViewerParameter) -> Condition:
         column = row.c[self.column]
         return column == parameters(shape.slot, column.type)
+
+
+@dataclass(frozen=True)
+class Flag(Criterion[FlagShape]):
+    """The boolean column is true, or is not. Only staff may know: for others it never is. Whether it is to be true is
+    in the statement's text, where a partial index depends on it."""
+
+    column: str
+
+    def columns(self, shape: FlagShape) -> frozenset[str]:
+        return frozenset({self.column})
+
+    def read(self, value: Any, slots: Slots) -> FlagShape:
+        return FlagShape(value)
+
+    def shapes(self) -> Sequence[FlagShape]:
+        return [FlagShape(holds=True), FlagShape(holds=False)]
+
+    def build(self, row: Row, shape: FlagShape, parameters: Parameters, viewer: ViewerParameter) -> Condition:
+        column: Condition = row.c[self.column] if viewer.role in STAFF else false()
+        return column if shape.holds else column.is_not(true())
+
+    def test(self, shape: FlagShape, values: Sequence[Any], viewer: Viewer) -> Test:
+        if viewer.role not in STAFF:
+            return lambda image: not shape.holds
+        read = attrgetter(self.column)
+        return lambda image: bool(read(image)) is shape.holds
 
 
 @dataclass(frozen=True)
@@ -224,6 +264,10 @@ class References(Criterion[ValueShape]):
 
     def fixed(self, shape: ValueShape) -> frozenset[str]:
         return frozenset({self.column})
+
+    def depends_on(self, shape: ValueShape, role: Role) -> frozenset[AuditObjectKind]:
+        depends = self.revealed is not None and role is Role.SERVICE
+        return frozenset({AuditObjectKind.CUSTOMER}) if depends else frozenset()
 
     def read(self, value: Any, slots: Slots) -> ValueShape:
         return ValueShape(slots.put(key_of(value, self.prefix, self.kind)))
@@ -305,8 +349,8 @@ class Within(Criterion[SpanShape]):
 
 
 def only_one(value: Mapping[str, Any]) -> tuple[str, Any]:
-    """The name and value of the one field of a `@oneOf` input. Raises `BadInput` if there is not exactly one or it is
-    null: validation misses some cases with variables."""
+    """The name and value of the one field of an input of which one must be set, `@oneOf` or not. Raises `BadInput` if
+    there is not exactly one or it is null: validation misses some cases with variables."""
     given = [(name, inner) for name, inner in value.items() if inner is not None]
     if len(given) != 1 or len(value) != 1:
         raise BadInput("Exactly one field must be set, and it must not be null.")
@@ -324,6 +368,10 @@ class Assignee(Criterion[AssigneeShape]):
 
     def fixed(self, shape: AssigneeShape) -> frozenset[str]:
         return frozenset() if shape.slot is None else frozenset({"technician_id"})
+
+    def depends_on(self, shape: AssigneeShape, role: Role) -> frozenset[AuditObjectKind]:
+        depends = shape.kind == "inactive" and role in STAFF
+        return frozenset({AuditObjectKind.TECHNICIAN}) if depends else frozenset()
 
     def read(self, value: Any, slots: Slots) -> AssigneeShape:
         kind, given = only_one(value)
@@ -510,6 +558,9 @@ class Contains(Searching):
     """The column `searchable` contains the words of the term; for a service, which may not read everything in it, its
     first part."""
 
+    def depends_on(self, shape: SearchShape, role: Role) -> frozenset[AuditObjectKind]:
+        return frozenset({AuditObjectKind.CUSTOMER, AuditObjectKind.PROPERTY})
+
     def matches(self, row: Row, term: Term, viewer: ViewerParameter) -> Condition:
         searchable = row.c.searchable
         return term.is_in(first_part(searchable) if viewer.role is Role.SERVICE else searchable)
@@ -599,6 +650,11 @@ class Criteria(Criterion[CriteriaShape]):
 
     def fixed(self, shape: CriteriaShape) -> frozenset[str]:
         return frozenset[str]().union(*(self.fields[name].fixed(inner) for name, inner in shape.fields))
+
+    def depends_on(self, shape: CriteriaShape, role: Role) -> frozenset[AuditObjectKind]:
+        nested = [*shape.all_of, *(shape.any_of or ()), *([] if shape.none_of is None else [shape.none_of])]
+        of_fields = (self.fields[name].depends_on(inner, role) for name, inner in shape.fields)
+        return frozenset[AuditObjectKind]().union(*of_fields, *(self.depends_on(item, role) for item in nested))
 
     def about(self, columns: Set[str], shape: CriteriaShape) -> CriteriaShape:
         """The part of a shape that reads only these columns. Every row that matches the shape matches this part too."""

@@ -29,10 +29,12 @@ class SortKey:
     parse: Callable[[Any], Any]
     unique: bool = False
     """No two rows have the same value, so any sort keys after this one have no effect."""
+    column: Callable[[Role], str] | None = None
+    """The column that has the value, by role; None if it is computed. The column is never null."""
 
 
 def by_column(name: str, parse: Callable[[Any], Any]) -> SortKey:
-    return SortKey(lambda row, viewer: row.c[name], parse)
+    return SortKey(lambda row, viewer: row.c[name], parse, column=lambda role: name)
 
 
 def by_text(name: str) -> SortKey:

@@ -57,17 +57,19 @@ class Many(FieldMapping):
     entity: Entity
     listing: Listing
     referenced_by: str | None = None
+    live: bool = False
+    """Whether the criteria also decide about the images of events (`Slots`)."""
 
     @property
     def cost(self) -> int:
         return 2
 
     def read(self, arguments: Arguments) -> Bound:
-        slots = Slots(words_are_values=True)
+        slots = Slots(words_are_values=True, live=self.live)
         criteria = self.listing.criteria.read(arguments, slots)
         order = self._order(arguments, criteria)
         if not self._takes_words_as_values(criteria, order):
-            slots = Slots()
+            slots = Slots(live=self.live)
             criteria = self.listing.criteria.read(arguments, slots)
         size, backward = page_size(arguments)
         after = self._cursor(arguments.get("after"), order, slots)
@@ -111,7 +113,7 @@ class Many(FieldMapping):
         return f"{self.entity.prefix}:" + ",".join(name + ("-" if descending else "+") for name, descending in order)
 
     def render(self, render: Render, row: NamedRow, selection: Selection) -> str:
-        return _Page(self, render, row, selection).text()
+        return Page(self, render, row, selection).text()
 
     def query(self, draft: Draft) -> ListQuery:
         """The list's query; a snippet's row is the one that the list belongs to."""
@@ -173,21 +175,29 @@ class Many(FieldMapping):
         return func.translate(encoded, "+/=\n", "-_")
 
 
-class _Page:
-    """A page while it is rendered."""
+class Page:
+    """A page while it is rendered. `source` are its rows, if they are not those of `many`."""
 
-    def __init__(self, many: Many, render: Render, row: NamedRow, selection: Selection) -> None:
+    def __init__(
+        self,
+        many: Many,
+        render: Render,
+        row: NamedRow,
+        selection: Selection,
+        source: tuple[str, NamedRow] | None = None,
+    ) -> None:
         self._many = many
         self._render = render
         self._row = row
         self._selection = selection
         self._shape: PageShape = render.shape(selection)
-        self._source: tuple[str, NamedRow] | None = None
-        self._derived = ""
+        self._source = source
+        self.derived = ""
+        """What has to be added to the FROM clause of the page's rows."""
 
     def text(self) -> str:
         page = self._render.pairs([(part.key, self._part(part)) for part in self._selection.fields])
-        return page if self._source is None else f"(SELECT {page} FROM {self._source[0]}{self._derived})"
+        return page if self._source is None else f"(SELECT {page} FROM {self._source[0]}{self.derived})"
 
     @property
     def _rows(self) -> NamedRow:
@@ -208,7 +218,7 @@ class _Page:
             case "nodes":
                 return self._all(self._object(self._render.selected(part.fields, self._rows)))
             case "edges":
-                return self._all(self._object([(field.key, self._edge(field)) for field in part.fields]))
+                return self._all(self.edge(part.fields))
             case "pageInfo":
                 return self._render.pairs([(field.key, self._page_info(field)) for field in part.fields])
             case "totalCount":
@@ -217,6 +227,10 @@ class _Page:
                 return self._render.position()
             case _:
                 return self._render.value(part, self._row)
+
+    def edge(self, fields: Sequence[Selection]) -> str:
+        """The edge with these fields of each of the page's rows."""
+        return self._object([(field.key, self._edge(field)) for field in fields])
 
     def _edge(self, field: Selection) -> str:
         match field.name:
@@ -244,7 +258,7 @@ class _Page:
     def _object(self, pairs: Sequence[tuple[str, str]]) -> str:
         """The object of these pairs for each of the page's rows."""
         each, derived = self._render.derived(pairs)
-        self._derived += derived
+        self.derived += derived
         return each
 
     def _all(self, element: str) -> str:

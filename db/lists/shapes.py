@@ -38,6 +38,13 @@ class SpanShape:
 
 
 @dataclass(frozen=True, slots=True)
+class FlagShape:
+    """Whether a boolean column must be true; otherwise it must not."""
+
+    holds: bool
+
+
+@dataclass(frozen=True, slots=True)
 class AssigneeShape:
     """`kind` is the field that is set: `technicianId`, whose value is in `slot`; or `unassigned`, `me` or `inactive`,
     of which `holds` says whether it must be true or false."""
@@ -112,7 +119,9 @@ class CriteriaShape:
         return CriteriaShape(tuple(kept))
 
 
-Shape: TypeAlias = ValueShape | WordsShape | SpanShape | AssigneeShape | SearchShape | VisibilityShape | CriteriaShape
+Shape: TypeAlias = (
+    ValueShape | WordsShape | SpanShape | FlagShape | AssigneeShape | SearchShape | VisibilityShape | CriteriaShape
+)
 
 
 def numbered(shape: Shape) -> tuple[Shape, tuple[int, ...]]:

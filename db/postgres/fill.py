@@ -16,7 +16,7 @@ _NIL: Final = "00000000-0000-0000-0000-000000000000"
 def fill_in(table: str, column: str) -> None:
     """Lets the table's trigger write the column, which is empty, in all rows. It commits the migration's transaction
     and begins another. A migration that failed half-way can be repeated, and goes on with the rows that are left."""
-    _in_batches(f"""
+    in_batches(f"""
         WITH batch AS (
             SELECT id FROM {table} WHERE id > :after AND {column} = '' ORDER BY id LIMIT {BATCH} FOR NO KEY UPDATE
         ), written AS (
@@ -29,14 +29,14 @@ def fill_from(table: str, columns: str, insert: str) -> None:
     """Runs an INSERT into another table for all rows of this one, which are locked meanwhile. `insert` finds their
     `columns`, the `id` first, in `batch`, and leaves rows alone that there are. It commits the migration's transaction
     and begins another. A migration that failed half-way can be repeated, and begins again."""
-    _in_batches(f"""
+    in_batches(f"""
         WITH batch AS (
             SELECT {columns} FROM {table} WHERE id > :after ORDER BY id LIMIT {BATCH} FOR NO KEY UPDATE
         ), written AS ({insert})
         SELECT id FROM batch ORDER BY id DESC LIMIT 1""")
 
 
-def _in_batches(sql: str) -> None:
+def in_batches(sql: str) -> None:
     """Runs a statement that writes the batch of rows after `:after`, and returns the id of the last one, until there
     are no more."""
     batch = text(sql)

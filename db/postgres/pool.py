@@ -238,6 +238,10 @@ class Database:
             for _ in range(taken):  # for callers that come late: asyncpg raises `InterfaceError`
                 self._pass_on(None)
 
+    def abandon(self) -> None:
+        """Closes all connections by force. Statements under way, and later ones, raise one of `AWAY`."""
+        self._pool.terminate()
+
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[Connection]:
         """A connection for the duration of the block. Raises `TimeoutError` if none is free within

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
@@ -25,6 +26,12 @@ class Queryable(Protocol):
     async def fetchrow(self, query: str, *args: Any) -> Any: ...
     async def fetchval(self, query: str, *args: Any) -> Any: ...
     async def execute(self, query: str, *args: Any) -> str: ...
+
+
+class Transactional(Queryable, Protocol):
+    """The pool (`Database`), or what stands in for it."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Any]: ...
 
 
 class Statement:

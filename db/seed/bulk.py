@@ -54,6 +54,8 @@ TICKET_COLUMNS: Final = [
     "public_updated_at",
     "resolved_at",
     "closed_at",
+    "assignment_state",
+    "assigned_at",
 ]
 NOTE_COLUMNS: Final = [
     "id",
@@ -213,7 +215,8 @@ class Tickets:
                 f"{identity}\t{reference}\t{1 + (updated > created) * random.randint(1, 5)}\t{subject}\t{description}\t"
                 f"{status}\t{priority}\t{category}\t{source}\t{creator_kind}\t{creator}\t{name}\t{email}\t{phone}\t"
                 f"{customer_id}\t{property_id}\t{technician}\t{resolution}\t{at_created}\t{at_updated}\t{at_updated}\t"
-                f"{stamp(resolved) if resolved else NULL}\t{stamp(closed) if closed else NULL}\n"
+                f"{stamp(resolved) if resolved else NULL}\t{stamp(closed) if closed else NULL}\t"
+                f"{NULL if unassigned or resolved or closed else 'ACCEPTED'}\t{at_updated}\n"
             )
             for _ in range(random.choices((0, 1, 2, 3, 4, 5, 8), cum_weights=(9, 28, 54, 77, 90, 97, 100))[0]):
                 at = random.uniform(created, updated)

@@ -158,7 +158,8 @@ class _Demo:
         if "technician" in columns:
             technician = columns.pop("technician")
             columns["technician_id"] = None if technician is None else self.technicians[technician][1]
-        changes = "".join(f", {column} = ${number}" for number, column in enumerate(columns, start=9))
+        changes = "" if columns.get("technician_id") is None else ", assignment_state = 'ACCEPTED'"
+        changes += "".join(f", {column} = ${number}" for number, column in enumerate(columns, start=9))
         if note is None:
             changes += f", version = version + 1{_STAMPS.get(step.kind, '')}"
         await self.connection.execute(

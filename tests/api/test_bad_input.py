@@ -40,6 +40,7 @@ class World:
     article: str
     key: str
     identity: str
+    assignment: str
     delivery: str
     message: str
     webhook: str
@@ -56,12 +57,15 @@ class World:
             "ticketResolve": {"ticketId": self.ticket, "resolution": "r"},
             "ticketsBulkUpdate": {"ticketIds": [self.ticket], "status": "RESOLVED", "resolution": "r"},
             "noteAdd": {"ticketId": self.ticket, "body": "b"},
+            "assignmentAdvance": {"assignmentId": self.assignment, "to": "DECLINED", "reason": "r"},
+            "presenceSet": {"ticketId": self.ticket, "state": "VIEWING"},
             "attachmentCreate": announced(b"file", ticketId=self.ticket),
             "customerCreate": {"name": "n", "email": f"new{n}@lee.test", "accountNumber": f"N-{n}"},
             "customerUpdate": {"customerId": self.customer},
             "customerErase": {"customerId": self.customer},
             "propertyCreate": {"customerId": self.customer, "address": "a", "accountNumber": f"N-{n}"},
             "propertyUpdate": {"propertyId": self.property},
+            "propertyAccessNoteAdd": {"propertyId": self.property, "body": "b"},
             "technicianCreate": {"name": "n", "email": f"new{n}@company.test"},
             "technicianUpdate": {"technicianId": self.technician},
             "articleCreate": {"problem": "p", "solution": "s"},
@@ -101,6 +105,9 @@ async def world(server: Server) -> AsyncIterator[World]:
         key = await api.done("apiKeyCreate", "apiKey { id }", name="chatbot")
         account = {"issuer": "https://login.test/", "subject": "auth0|1", "person": {"customerId": customer}}
         identity = await api.done("identityLink", "identity { id }", **account)
+        contact = {"name": "Ann Lee", "email": "ann@lee.test"}
+        assigned = {"subject": "s", "description": "d", "contact": contact, "technicianId": await api.new_technician()}
+        offered = await api.done("ticketCreate", "ticket { assignment { id } }", **assigned)
         found = await api("{ deliveries(first: 1) { nodes { id } } }")
         await api.done("inboundEmailIngest", "__typename", message={"text": "From: nobody\r\n\r\nHello."})
         messages = await api("{ inboundMessages(first: 1) { nodes { id } } }")
@@ -117,6 +124,7 @@ async def world(server: Server) -> AsyncIterator[World]:
             article=article["article"]["id"],
             key=key["apiKey"]["id"],
             identity=identity["identity"]["id"],
+            assignment=offered["ticket"]["assignment"]["id"],
             delivery=found["deliveries"]["nodes"][0]["id"],
             message=messages["inboundMessages"]["nodes"][0]["id"],
             webhook=hook["webhook"]["id"],
@@ -157,6 +165,7 @@ TEXTS = [
     ("ticketResolve", "resolution", TEXT, 20_000),
     ("ticketsBulkUpdate", "resolution", TEXT, 20_000),
     ("noteAdd", "body", TEXT, 20_000),
+    ("assignmentAdvance", "reason", TEXT, 500),
     ("attachmentCreate", "name", LINE, 255),
     ("customerCreate", "name", LINE, 200),
     ("customerCreate", "email", EMAIL, 254),
@@ -170,6 +179,7 @@ TEXTS = [
     ("propertyCreate", "accountNumber", LINE, 40),
     ("propertyUpdate", "address", LINE, 500),
     ("propertyUpdate", "accountNumber", LINE, 40),
+    ("propertyAccessNoteAdd", "body", TEXT, 1_000),
     ("technicianCreate", "name", LINE, 200),
     ("technicianCreate", "email", EMAIL, 254),
     ("technicianCreate", "phone", PHONE, 40),
@@ -223,11 +233,13 @@ KEPT = {
     "ticketResolve": "ticket { resolution }",
     "ticketsBulkUpdate": "results { ticket { resolution } }",
     "noteAdd": "note { body }",
+    "assignmentAdvance": "assignment { reason }",
     "attachmentCreate": "attachment { name }",
     "customerCreate": f"customer {{ {PERSON} accountNumber }}",
     "customerUpdate": f"customer {{ {PERSON} accountNumber }}",
     "propertyCreate": "property { address accountNumber }",
     "propertyUpdate": "property { address accountNumber }",
+    "propertyAccessNoteAdd": "property { accessNotes }",
     "technicianCreate": f"technician {{ {PERSON} }}",
     "technicianUpdate": f"technician {{ {PERSON} }}",
     "articleCreate": "article { problem solution }",
@@ -248,7 +260,8 @@ async def test_a_text_of_the_maximum_length_is_stored(
     longest = of_length(form, most)
     assert len(longest) == most
     payload = await api.done(mutation, KEPT[mutation], **with_value(world.good(mutation), path, longest))
-    assert form == URL or f'"{longest}"' in json.dumps(payload, ensure_ascii=False)
+    whole = f'"{longest}"' if mutation != "propertyAccessNoteAdd" else f'The Boss: {longest}"'
+    assert form == URL or whole in json.dumps(payload, ensure_ascii=False)
 
 
 LITERALS = {
@@ -431,12 +444,15 @@ IDS = [
     ("ticketResolve", "ticketId", "tkt"),
     ("ticketsBulkUpdate", "technicianId", "tec"),
     ("noteAdd", "ticketId", "tkt"),
+    ("assignmentAdvance", "assignmentId", "asg"),
+    ("presenceSet", "ticketId", "tkt"),
     ("attachmentCreate", "ticketId", "tkt"),
     ("attachmentCreate", "noteId", "not"),
     ("customerUpdate", "customerId", "cus"),
     ("customerErase", "customerId", "cus"),
     ("propertyCreate", "customerId", "cus"),
     ("propertyUpdate", "propertyId", "prp"),
+    ("propertyAccessNoteAdd", "propertyId", "prp"),
     ("technicianUpdate", "technicianId", "tec"),
     ("articleCreateFromTicket", "ticketId", "tkt"),
     ("articleUpdate", "articleId", "art"),
@@ -645,6 +661,8 @@ WRONG: dict[tuple[str, str], tuple[Any, ...]] = {
     ("ticketsBulkUpdate", "ticketIds"): (None, [None], [[]], {}, [1.5]),
     ("noteAdd", "internalOnly"): ("true", 0, 1, []),
     ("noteAdd", "body"): (None, 5),
+    ("assignmentAdvance", "to"): (None, "OFFERED", "SUPERSEDED", "accepted", 1),
+    ("assignmentAdvance", "eta"): ("soon", 5, "2026-11-23T08:15:00", "2026-11-23"),
     ("attachmentCreate", "size"): (None, "1", 1.5, 2**31, True),
     ("attachmentCreate", "sha256"): (None, 5),
     ("ticketCreate", "subject"): (None,),
@@ -717,12 +735,14 @@ REQUIRED = {
     "ticketResolve": ("ticketId", "resolution"),
     "ticketsBulkUpdate": ("ticketIds",),
     "noteAdd": ("ticketId", "body"),
+    "assignmentAdvance": ("assignmentId", "to"),
     "attachmentCreate": ("name", "contentType", "size", "sha256"),
     "customerCreate": ("name", "email", "accountNumber"),
     "customerUpdate": ("customerId",),
     "customerErase": ("customerId",),
     "propertyCreate": ("customerId", "address", "accountNumber"),
     "propertyUpdate": ("propertyId",),
+    "propertyAccessNoteAdd": ("propertyId", "body"),
     "technicianCreate": ("name", "email"),
     "technicianUpdate": ("technicianId",),
     "articleCreate": ("problem", "solution"),

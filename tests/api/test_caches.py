@@ -23,6 +23,7 @@ from callout.execution.run import Engine
 from callout.execution.thread import Thread
 from callout.live import feeds as subscriptions
 from callout.live.feeds import feed_of
+from callout.live.screening import Screenings
 from db.compiler.selection import Weight
 from db.enums import Role
 from db.errors import LimitExceeded
@@ -32,9 +33,11 @@ from db.postgres.pool import Database
 from db.viewer import Viewer
 from notifiers.message_ids import OwnMail
 from pubsub.feed import Feed
+from resolvers.mutation import Peer
 from schema import graphql_schema, schema
 from tests.helpers.attached_files import files_in, some_links, unsigned
 from tests.helpers.budgets import free_budget, free_charge
+from tests.helpers.connecting import NO_PRESENCE
 from tests.helpers.database_checks import Database as Connection
 from tests.helpers.database_checks import until_blocked, write_ticket
 
@@ -78,7 +81,7 @@ async def ask(
     execution: Execution, query: str, viewer: Viewer = ADMIN, name: str | None = None, /, **given: Any
 ) -> Any:
     document, node = execution.preparer.operation(query, name)
-    answer = await execution.engine.execute(document, node, given, viewer, "a request", None, free_charge())
+    answer = await execution.engine.execute(document, node, given, viewer, "a request", Peer(), free_charge())
     return orjson.loads(answer.body)
 
 
@@ -411,7 +414,11 @@ def test_fits_returns_how_often_a_cost_is_within_the_limit(objects: int, values:
 def feed(execution: Execution, pool: Database) -> Callable[..., Feed]:
     def made(query: str, viewer: Viewer = ADMIN, operation: str | None = None, **variables: Any) -> Feed:
         bound = execution.preparer.bind_stream(*execution.preparer.operation(query, operation), variables, viewer)
-        return feed_of(bound, viewer, free_budget(), pool, execution.preparer.marks.position, unsigned)
+        marks = execution.preparer.marks
+        shared = (pool, marks.position, unsigned, Screenings(pool), NO_PRESENCE)
+        feed = feed_of(bound, viewer, free_budget(), *shared)
+        assert isinstance(feed, Feed)
+        return feed
 
     return made
 

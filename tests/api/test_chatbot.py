@@ -392,9 +392,10 @@ async def test_a_chatbot_passes_on_what_its_customer_says(api: Api, database: Da
         assert sent[0] == sent[1]
         author = {"kind": "SERVICE", "name": "Chatbot"}
         assert sent[0] == {**sent[0], "internalOnly": False, "author": author, "ticket": {"id": ticket}}
-        notes = "query($id: ID!) { ticket(by: {id: $id}) { status notes { nodes { body } } } }"
+        notes = "query($id: ID!) { ticket(by: {id: $id}) { status notes { nodes { body via } } } }"
         for viewer in (chatbot, portal):
-            assert (await viewer(notes, id=ticket))["ticket"]["notes"]["nodes"] == [{"body": "It beeps again."}]
+            shown = (await viewer(notes, id=ticket))["ticket"]["notes"]["nodes"]
+            assert shown == [{"body": "It beeps again.", "via": "CHATBOT"}]
         answered = ("CUSTOMER_ANSWERED", "tess@said.example")
         assert [each for each in await notified(database, ticket) if each[0] != "ASSIGNED"] == [answered]
         await api.done("ticketResolve", "__typename", ticketId=ticket, resolution="New battery.")

@@ -79,8 +79,9 @@ async def test_a_file_is_checked_by_another_server_when_one_is_killed(
     assert await database.fetchval("SELECT attempts FROM attachments WHERE id = $1", key(attachment)) == 2
 
 
+@pytest.mark.parametrize("lost", ["unreadable", "missing"])
 async def test_a_file_that_cannot_be_read_is_given_up_and_delays_no_other(
-    database_url: str, tmp_path: Path, database: Database
+    database_url: str, tmp_path: Path, database: Database, lost: str
 ) -> None:
     """The pauses between the attempts grow. While the whole store is away, nothing counts against a file."""
     files = tmp_path / "files"
@@ -93,9 +94,10 @@ async def test_a_file_that_cannot_be_read_is_given_up_and_delays_no_other(
             bad = await attach(api, b"bad " * 50, ticketId=ticket)
             (stored,) = [each for each in files.rglob("*") if each.is_file() and each.stat().st_size == 200]
             stored.unlink()
-            stored.symlink_to(stored)  # which can be read no more than a bad block
-            again = """UPDATE attachments SET state = 'SCANNING', finished_at = NULL, attempts = $2, due_at = now()
-                WHERE id = $1"""
+            if lost == "unreadable":
+                stored.symlink_to(stored)  # which can be read no more than a bad block
+            again = """UPDATE attachments SET state = 'SCANNING', finished_at = NULL, attempts = $2, due_at = now(),
+                created_at = created_at - interval '2 hours' WHERE id = $1"""
             await database.execute(again, key(bad), 2)
             async with asyncio.timeout(WAIT_SECONDS):
                 while not await database.fetchval(paused, key(bad)):  # noqa: ASYNC110 (the server does it)

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from callout.settings import Settings
+from notifiers.vapid import VapidKey
 from tests.helpers.api import Api, Server
 from tests.helpers.attached_files import announce, attach, attached
 from tests.helpers.database_checks import Database, events, key, ticket_row, until
@@ -24,6 +25,7 @@ from tests.helpers.mail_server import MailServer, mail_server
 from tests.helpers.process import callout_process
 from tests.helpers.upgrading import connected
 
+KEY = VapidKey.generate()
 WITHIN = 30.0  # seconds, after which a waiting test fails
 ERASED = "done ticketsLeft customer { id name email phone accountNumber erasedAt }"
 TICKET = """query($id: ID!) { ticket(by: {id: $id}) {
@@ -57,6 +59,7 @@ OTHERS = {
     *(f"erasures.{name}" for name in ("actor_id", "actor_name", "stage", "sought")),
     # Ids, digests and texts of our own.
     *("idempotency_keys.caller", "idempotency_keys.request_hash", "ticket_chats.creator_id"),
+    *("idempotency_keys.device", "devices.digest", "devices.caller"),
     "ticket_texts.part",
     *(f"attachments.{name}" for name in ("sha256", "uploaded_sha256", "thumbnail", "reason")),
     *("inbound_messages.key", "inbound_messages.content", "inbound_messages.reason"),
@@ -66,6 +69,7 @@ OTHERS = {
     *(f"webhooks.{name}" for name in ("secret", "previous_secret", "position", "author_id", "author_name")),
     *("webhooks.author_names", "webhooks.author_time_zone"),
     *("webhook_deliveries.said", "webhook_deliveries.cursor"),
+    *(f"push_subscriptions.{name}" for name in ("owner", "p256dh", "auth", "subjects")),
 }
 
 
@@ -81,7 +85,8 @@ def server(database_url: str, smtp: MailServer, tmp_path_factory: pytest.TempPat
     """A server that sends mail, which is refused."""
     directory = tmp_path_factory.mktemp("server")
     mail = {"notify": "true", "smtp_url": smtp.url, "mail_from": "Callout <support@callout.test>"}
-    with callout_process(directory, database_url=database_url, jwt_secret="s" * 48, **mail) as process:
+    secrets = {"jwt_secret": "s" * 48, "push_private_key": KEY.text}
+    with callout_process(directory, database_url=database_url, **secrets, **mail) as process:
         known = Settings(env="production", database_url=database_url, jwt_secret="s" * 48, data_dir=Path(directory))
         yield Server(process.url, known, database_url, process)
 
@@ -105,6 +110,12 @@ async def erased(api: Api, customer: str) -> Any:
                 assert payload["ticketsLeft"] == 0
                 return payload["customer"]
             await asyncio.sleep(0.05)
+
+
+async def decline(technician: Api, ticket: str, reason: str) -> None:
+    found = await technician("query($id: ID!) { ticket(by: {id: $id}) { assignment { id } } }", id=ticket)
+    given = {"assignmentId": found["ticket"]["assignment"]["id"], "reason": reason}
+    await technician.done("assignmentAdvance", "__typename", to="DECLINED", **given)
 
 
 class Everywhere:
@@ -146,6 +157,9 @@ class Everywhere:
             propertyId=self.property,
             idempotencyKey="own-1",
         )
+        device = {"deviceId": f"{NAME}'s phone", "endpoint": f"https://push.test/{EMAIL}"}
+        keys = {"p256dh": KEY.public, "auth": "A" * 22}  # any point of the curve
+        await zebulon.done("pushSubscriptionSet", "__typename", **device, **keys)
         body = f"It is account {NUMBER.lower()}. Quackenbush, Zebulon"
         added = {"ticketId": self.tickets["own"], "body": body, "idempotencyKey": "note-1"}
         note = (await zebulon.done("noteAdd", "note { id }", **added))["note"]["id"]
@@ -195,8 +209,16 @@ class Everywhere:
             self.files["unfinished"], _ = await announce(tess, b"hall", ticketId=own, name=f"{ADDRESS}.jpg")
             self.files["inside"] = await attach(tess, b"inside", ticketId=own, name="hall.jpg")
             await tess.done("noteAdd", "__typename", ticketId=own, body=f"{OTHER_NAME} let me in at {ADDRESS}.")
+            await decline(tess, own, f"{OTHER_NAME} does not answer.")
         await api.done("ticketResolve", "__typename", ticketId=own, resolution=f"Reset the panel of {NAME}.")
         await api.done("ticketUpdate", "__typename", ticketId=own, contact={"name": NAME, "email": EMAIL})
+        next_door = await api.new_property(self.neighbour)
+        for place, said in ((self.property, f"Ask for {NAME}."), (next_door, f"{NAME} next door has the key.")):
+            await api.done("propertyAccessNoteAdd", "__typename", propertyId=place, body=said)
+        await api.done("supportSettingsUpdate", "__typename", adminRecipients=["ada@company.test"])
+        tried = {"channel": "EMAIL", "idempotencyKey": "tried"}  # the server's answer is kept with the key
+        await api.done("supportSettingsTest", "results { said }", **tried)
+        await api.done("supportSettingsUpdate", "__typename", adminRecipients=[])
         # One that goes to another customer, one that names them in passing, and one that is nobody's.
         given = await api.new_ticket(customerId=self.customer, subject=f"Of {NAME}")
         await api.done("ticketUpdate", "__typename", ticketId=given, customerId=self.neighbour)
@@ -204,6 +226,9 @@ class Everywhere:
         self.tickets["other"] = await api.new_ticket(
             customerId=self.neighbour, subject="Fence", description=f"{NAME} ({EMAIL}) next door complains."
         )
+        await api.done("ticketAssign", "__typename", ticketId=self.tickets["other"], technicianId=self.technician)
+        async with api.technician(self.technician) as tess:
+            await decline(tess, self.tickets["other"], f"{NAME} is a friend of mine.")
         self.files["other"] = await attach(
             api, b"fence", ticketId=self.tickets["other"], name="Mrs_Zebulon_Quackenbush.pdf"
         )

@@ -110,6 +110,7 @@ SEVERAL = [
     (("PRIORITY", "DESC"), ("STATUS", "ASC")),
     (("PRIORITY", "ASC"), ("REFERENCE", "DESC"), ("STATUS", "ASC")),
     (("STATUS", "ASC"), ("CREATED_AT", "ASC"), ("PRIORITY", "DESC")),
+    (("STATUS", "ASC"), ("ASSIGNED_AT", "ASC")),
     (("CREATED_AT", "DESC"), ("STATUS", "ASC"), ("PRIORITY", "DESC")),
     (("REFERENCE", "ASC"), ("PRIORITY", "ASC")),
 ]

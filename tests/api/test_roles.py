@@ -37,19 +37,23 @@ QUERIES = {
     "auditEntries": "A",
     "webhooks": "AS",
     "webhookDeliveries": "AS",
+    "pushPublicKey": "ATC",
 }
 MUTATIONS = {
     "ticketUpdate": "A",
     "ticketAssign": "A",
     "ticketSetStatus": "ATC",
     "ticketResolve": "AT",
+    "presenceSet": "AT",
     "ticketsBulkUpdate": "A",
+    "assignmentAdvance": "AT",
     "customerCreate": "A",
     "customerUpdate": "A",
     "customerErase": "A",
     "customerLookUp": "T",
     "propertyCreate": "A",
     "propertyUpdate": "A",
+    "propertyAccessNoteAdd": "AT",
     "technicianCreate": "A",
     "technicianUpdate": "A",
     "articleCreate": "A",
@@ -74,8 +78,13 @@ MUTATIONS = {
     "webhookReplay": "AS",
     "webhookTest": "AS",
     "webhookDelete": "AS",
+    "pushSubscriptionSet": "ATC",
+    "pushSubscriptionRemove": "ATC",
 }
 SUBSCRIPTIONS = {
+    "customerChanged": "ATC",
+    "propertyChanged": "ATC",
+    "technicianChanged": "AT",
     "auditEntryAdded": "A",
 }
 FIELDS = {
@@ -85,6 +94,9 @@ FIELDS = {
     "Ticket.customerLinked": "AT",
     "TicketEvent.customerLinked": "AT",
     "TicketChange.deliveries": "AT",
+    **{f"Assignment.{name}": "AT" for name in ("offeredAt", "deliveredAt", "seenAt", "acceptedAt", "reason")},
+    "TicketPresence.ticketId": "AT",
+    "TicketPresence.present": "AT",
     "Ticket.chat": "ATS",
     "Ticket.deliveries": "AT",
     "Customer.accountNumber": "ATC",
@@ -92,6 +104,7 @@ FIELDS = {
     "Customer.phone": "ATC",
     "Customer.properties": "ATC",
     "Customer.erasedAt": "AT",
+    "Property.accessNotes": "AT",
     "Technician.email": "AT",
     "Technician.phone": "AT",
     "Technician.active": "AT",
@@ -118,13 +131,19 @@ SCOPES = {
             ),
         },
         "Mutation": {
-            *("ticketCreate", "attachmentCreate", "noteAdd", "webhookCreate", "webhookUpdate", "webhookRotateSecret"),
-            *("webhookResume", "webhookReplay", "webhookTest", "webhookDelete"),
+            *("ticketCreate", "attachmentCreate", "noteAdd", "commandsApply", "webhookCreate", "webhookUpdate"),
+            *("webhookRotateSecret", "webhookResume", "webhookReplay", "webhookTest", "webhookDelete"),
         },
-        "Subscription": {"ticketChanged", "ticketFollow", "ticketCountsChanged", "noteAdded"},
+        "Subscription": {
+            *("ticketChanged", "ticketFollow", "ticketCountsChanged", "ticketsLive", "noteAdded", "articleChanged"),
+        },
     },
     ServiceScope.MAIL_GATEWAY: {"Query": set(), "Mutation": {"inboundEmailIngest"}, "Subscription": set()},
 }
+
+
+PRESENCE = "TicketPresence"
+"""A type of which only a subscription has fields."""
 
 
 class Scene:
@@ -144,12 +163,16 @@ async def scene(server: Server) -> AsyncIterator[Scene]:
         ticket = await chatbot.new_ticket(chat={"messages": [{"author": "BOT", "body": "Hello.", "at": NOW}]})
         await admin.done("ticketUpdate", "__typename", ticketId=ticket, customerId=customer, propertyId=property_id)
         await admin.done("ticketAssign", "__typename", ticketId=ticket, technicianId=technician)
+        offered = await admin("query($id: ID!) { ticket(by: {id: $id}) { assignment { id } } }", id=ticket)
+        assignment = offered["ticket"]["assignment"]["id"]
+        await admin.done("assignmentAdvance", "__typename", assignmentId=assignment, to="ACCEPTED")
         history = "query($id: ID!) { ticket(by: {id: $id}) { history(first: 1) { nodes { id } } } }"
         created = await chatbot(history, id=ticket)
         noted = await admin.done("noteAdd", "note { id }", ticketId=ticket, body="x", internalOnly=False)
         ids = {
             "Note": noted["note"]["id"],
             "Ticket": ticket,
+            "Assignment": assignment,
             "Customer": customer,
             "Property": property_id,
             "Technician": technician,
@@ -226,9 +249,8 @@ async def test_each_mutation_is_allowed_as_on_the_page(scene: Scene) -> None:
 
 async def test_each_subscription_is_allowed_as_on_the_page(scene: Scene) -> None:
     """tests/live/test_live.py tests which events each role receives."""
-    first = dict.fromkeys(("ticketChanged", "ticketFollow", "noteAdded", "auditEntryAdded"), "StreamReady")
-    first["ticketCountsChanged"] = "TicketCounts"
-    assert root_fields("Subscription").keys() == first.keys()
+    first = dict.fromkeys(root_fields("Subscription"), "StreamReady")
+    first |= {"ticketCountsChanged": "TicketCounts", "ticketsLive": "WindowSnapshot"}
     for role, viewer in scene.viewers.items():
         async with live(viewer) as screen:
             for name, expected in first.items():
@@ -252,7 +274,21 @@ async def test_each_restricted_field_is_allowed_as_on_the_page(scene: Scene) -> 
         document = f"query($id: ID!) {{ node(id: $id) {{ ... on {type_} {{ {selection} }} }} }}"
         return {"query": document, "variables": {"id": scene.ids[type_]}}
 
-    assert await allowed_by_server(scene, list(FIELDS), request) == FIELDS
+    fields = {name: roles for name, roles in FIELDS.items() if not name.startswith(f"{PRESENCE}.")}
+    assert await allowed_by_server(scene, list(fields), request) == fields
+
+
+async def test_each_field_of_presence_is_allowed_as_on_the_page(scene: Scene) -> None:
+    fields = [(name, roles) for name, roles in FIELDS.items() if name.startswith(f"{PRESENCE}.")]
+    assert fields
+    for role, viewer in scene.viewers.items():
+        async with live(viewer) as screen:
+            for name, allowed in fields:
+                field = {"present": "present { state }"}.get(name.partition(".")[2], name.partition(".")[2])
+                document = f"subscription($id: ID!) {{ ticketFollow(id: $id) {{ ... on {PRESENCE} {{ {field} }} }} }}"
+                await screen.subscribe(name, document, id=scene.ids["Ticket"])
+                first = await screen.receive()
+                assert first["type"] == ("next" if INITIALS[role] in allowed else "error"), (role, name)
 
 
 async def test_a_forbidden_mutation_changes_nothing(scene: Scene, database: Database) -> None:

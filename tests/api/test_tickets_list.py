@@ -92,6 +92,31 @@ async def test_tickets_are_filtered_by_assignee(api: Api, world: World) -> None:
     assert await matching(api, {"assignee": {"unassigned": False}}) == set(ids(world.tickets)) - nobodys
 
 
+async def test_only_staff_find_tickets_by_the_state_of_their_assignment(api: Api, world: World) -> None:
+    offered: Filter = {"assignmentState": ["OFFERED"]}
+    overdue: Filter = {"overdue": True}
+    waiting = [t for t in world.tickets if t.assignment_state == "OFFERED"]
+    late = [t for t in waiting if t.overdue]
+    assert late
+    assert await matching(api, offered) == set(ids(waiting))
+    assert await matching(api, overdue) == set(ids(late))
+    for order in (NEWEST_FIRST, by(("ASSIGNED_AT", "ASC")), by(("STATUS", "ASC"), ("ASSIGNED_AT", "DESC")), *MIXED):
+        assert await forwards(api, 4, filter=offered, orderBy=order) == in_order(waiting, order)
+        assert await forwards(api, 2, filter=overdue, orderBy=order) == in_order(late, order)
+    async with api.technician(world.technicians[0]) as maker:
+        own = set(ids(world.of(world.technicians[0])))
+        assert await matching(maker, offered) == own & set(ids(waiting))
+    async with api.customer(world.customers[0]) as owner, api.service() as chatbot:
+        for viewer in (owner, chatbot):
+            everything = await matching(viewer, {})
+            assert everything & set(ids(late))
+            assert await matching(viewer, offered) == await matching(viewer, overdue) == set()
+            assert await matching(viewer, {"not": offered}) == await matching(viewer, {"overdue": False}) == everything
+            theirs = [t for t in world.tickets if t.id in everything]
+            order = by(("ASSIGNED_AT", "DESC"))
+            assert await forwards(viewer, 4, orderBy=order) == in_order(theirs, order, public=True)
+
+
 async def test_the_tickets_of_a_technician_who_has_left_are_found_to_be_reassigned(api: Api, world: World) -> None:
     """By staff, with other conditions and in any order; customers and services do not learn who is inactive."""
     leaving, colleague = world.technicians[1:]
@@ -233,7 +258,8 @@ async def test_a_filter_that_the_schema_does_not_define_is_refused(api: Api, fil
 
 async def test_null_criteria_are_ignored(api: Api, world: World) -> None:
     everything = set(ids(world.tickets))
-    fields = ["ids", "status", "priority", "category", "source", "assignee", "customerId", "propertyId"]
+    fields = ["ids", "status", "priority", "category", "source", "assignee", "assignmentState", "overdue"]
+    fields += ["customerId", "propertyId"]
     fields += ["createdAt", "updatedAt", "search", "text", "and", "or", "not"]
     assert await matching(api, None) == await matching(api, {}) == everything
     assert await matching(api, dict.fromkeys(fields)) == everything
@@ -259,6 +285,7 @@ def leaves(world: World, pick: random.Random) -> tuple[Filter, Predicate]:
     kind = pick.choice(
         [
             *("status", "priority", "category", "source", "customer", "property"),
+            *("assignmentState", "overdue"),
             *("assignee", "unassigned", "created", "updated", "search", "text", "ids"),
         ]
     )
@@ -275,6 +302,12 @@ def leaves(world: World, pick: random.Random) -> tuple[Filter, Predicate]:
         if kind == "customer":
             return {"customerId": customer}, lambda t: t.customer == customer
         return {"propertyId": property_id}, lambda t: t.property_id == property_id
+    if kind == "assignmentState":
+        states = pick.sample(["OFFERED", "ACCEPTED", "EN_ROUTE", "LEFT"], pick.randint(1, 3))
+        return {kind: states}, lambda t: t.assignment_state in states
+    if kind == "overdue":
+        overdue = pick.random() < 0.5
+        return {kind: overdue}, lambda t: t.overdue is overdue
     if kind == "assignee":
         technician = pick.choice(world.technicians)
         return {"assignee": {"technicianId": technician}}, lambda t: t.technician == technician

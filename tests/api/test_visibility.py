@@ -98,6 +98,10 @@ async def company(server: Server) -> AsyncIterator[Company]:
     async def assign(ticket: str, technician: str) -> None:
         await admin.done("ticketAssign", "__typename", ticketId=ids[ticket], technicianId=ids[technician])
 
+    async def offered(ticket: str) -> str:
+        document = "query($id: ID!) { ticket(by: {id: $id}) { assignment { id } } }"
+        return str((await admin(document, id=ids[ticket]))["ticket"]["assignment"]["id"])
+
     async def note(viewer: Api, ticket: str, body: str, **given: Any) -> str:
         added = await viewer.done("noteAdd", "note { id }", ticketId=ids[ticket], body=body, **given)
         return str(added["note"]["id"])
@@ -114,6 +118,8 @@ async def company(server: Server) -> AsyncIterator[Company]:
     ids["ticket"] = await bot.new_ticket(subject="Own panel", chat=chat(f"A {CHATTED} of our own."))
     await update("ticket", customerId=ids["customer"], propertyId=ids["property"])
     await assign("ticket", "technician")
+    ids["assignment"] = await offered("ticket")
+    await tess.done("assignmentAdvance", "__typename", assignmentId=ids["assignment"], to="ACCEPTED")
     ids["internal"] = await note(tess, "ticket", f"Between us: {HUSHED}.")
     ids["public"] = await note(tess, "ticket", "Shown to all.", internalOnly=False)
     ids["internal_file"] = await file(tess, "ticket", f"{HUSHED}.jpg")
@@ -129,6 +135,10 @@ async def company(server: Server) -> AsyncIterator[Company]:
     await admin.done("articleUpdate", "__typename", articleId=ids["article"], published=True)
     # One ticket only of the customer, and one of the customer with another technician.
     ids["mine"] = await customer.new_ticket(subject="Own doorbell", propertyId=ids["property"])
+    await assign("mine", "carl")
+    declined = {"assignmentId": await offered("mine"), "to": "DECLINED", "reason": f"Between us: {HUSHED}."}
+    async with admin.technician(ids["carl"]) as carl:
+        await carl.done("assignmentAdvance", "__typename", **declined)
     ids["sibling"] = await admin.new_ticket(
         subject="Own camera", customerId=ids["customer"], propertyId=ids["property"], technicianId=ids["carl"]
     )
@@ -241,10 +251,29 @@ async def deliveries_of(database: Database, company: Company, viewer: str) -> se
     return {f"dlv_{row['id']}" for row in rows}
 
 
+async def assignments_of(database: Database, company: Company, viewer: str) -> set[str]:
+    """Returns the ids of the assignments that the viewer may find: for technicians, those of their tickets and their
+    own; for others, the present ones of their tickets that were accepted."""
+    tickets = [key(company.ids[name]) for name in SEEN[viewer] if company.ids[name].startswith("tkt_")]
+    rows = await database.fetch(
+        """SELECT id, technician_id::text, EXISTS (SELECT FROM tickets WHERE assignment_id = assignments.id)
+            AND state IN ('ACCEPTED', 'EN_ROUTE', 'ON_SITE', 'LEFT') AS public, ticket_id = ANY($1) AS of_ticket
+        FROM assignments""",
+        tickets,
+    )
+    technician = key(company.ids["technician"])
+    return {
+        f"asg_{row['id']}"
+        for row in rows
+        if (row["of_ticket"] and (row["public"] or viewer == "technician"))
+        or (viewer == "technician" and row["technician_id"] == technician)
+    }
+
+
 async def seen(database: Database, company: Company, viewer: str) -> set[str]:
     """Returns all ids that the viewer may find: those listed, the events, and internal notes added by tests."""
     named = {company.ids[name] for name in SEEN[viewer]} | await events_of(database, company, viewer)
-    named |= await deliveries_of(database, company, viewer)
+    named |= await deliveries_of(database, company, viewer) | await assignments_of(database, company, viewer)
     if viewer != "technician":
         return named
     tickets = [key(id_) for id_ in named if id_.startswith("tkt_")]
@@ -645,13 +674,9 @@ def payload_selection(name: str) -> str:
     """Returns a selection of all fields of the mutation's payload."""
     payload = get_named_type(root_fields("Mutation")[name].type)
     assert isinstance(payload, GraphQLObjectType)
-    selections = {
-        "userErrors": "userErrors { code field message }",
-        "streamCursor": "",
-        "uploadUrl": "",
-        "secret": "secret",
-        "deletedId": "deletedId",
-    }
+    selections = {"userErrors": "userErrors { code field message }", "streamCursor": "", "uploadUrl": ""}
+    selections |= {"presence": "presence { state }", "renewWithinSeconds": ""}
+    selections |= {"secret": "secret", "deletedId": "deletedId"}
     return " ".join(selections.get(field, f"{field} {{ id }}") for field in payload.fields)
 
 
@@ -659,7 +684,10 @@ _CREATING = ("ticketCreate customerId", "ticketCreate propertyId", "ticketCreate
 _ATTACHING = ("attachmentCreate ticketId", "attachmentCreate noteId")
 TRIED = {
     "customer": [*_CREATING, "ticketSetStatus ticketId", "noteAdd ticketId", *_ATTACHING],
-    "technician": [*_CREATING, "ticketSetStatus ticketId", "ticketResolve ticketId", "noteAdd ticketId", *_ATTACHING],
+    "technician": [
+        *(*_CREATING, "ticketSetStatus ticketId", "ticketResolve ticketId", "noteAdd ticketId", "presenceSet ticketId"),
+        *("assignmentAdvance assignmentId", "propertyAccessNoteAdd propertyId", *_ATTACHING),
+    ],
     "service": [
         *(*_CREATING, "noteAdd ticketId", *_ATTACHING),
         *(f"webhook{verb} webhookId" for verb in ("Update", "RotateSecret", "Resume", "Replay", "Test", "Delete")),
@@ -685,6 +713,8 @@ async def test_a_mutation_of_an_invisible_object_is_treated_like_an_unknown_one(
             )
             if mutation == "noteAdd":
                 request["variables"]["input"]["idempotencyKey"] = "tried"  # services need one
+            if mutation == "presenceSet":
+                request["variables"]["input"]["state"] = "VIEWING"
             words = []
             for id_ in [unknown(field), *sorted(id_ for id_ in hidden if id_.startswith(PREFIXES[field]))]:
                 request["variables"]["input"][field] = id_

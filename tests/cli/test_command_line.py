@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import shlex
 import socket
@@ -20,6 +21,7 @@ from callout.serve import _listen
 from callout.settings import Settings
 from db.ids import new_id
 from db.postgres import migrate
+from notifiers.vapid import VapidKey
 from tests.helpers.clamd import Clamd
 from tests.helpers.process import free_port
 from tests.helpers.terminal import Terminal
@@ -182,8 +184,8 @@ def test_the_doctor_approves_a_healthy_installation_without_showing_secrets(call
     assert re.findall(r"^([✓✗]) (\w+) ", done.stdout, re.MULTILINE) == [
         ("✓", about)
         for about in (
-            *("program", "settings", "tokens", "database", "schema", "queue", "checks", "keys", "files", "mail"),
-            *("scanner", "server"),
+            *("program", "settings", "tokens", "database", "schema", "queue", "checks", "keys", "devices", "files"),
+            *("mail", "scanner", "server"),
         )
     ]
     assert SECRET not in done.stdout
@@ -231,6 +233,19 @@ def test_the_doctor_reports_what_is_wrong() -> None:
     assert done.stdout.endswith(f"\n\n{done.stdout.count('✗') - 1} of these must be looked at: see the ✗.\n")
 
 
+def test_the_doctor_validates_trusted_documents(callout: Terminal, tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.json"
+    good = {"1": "{ __typename }", "2": "query A { me { name } } query B { __typename }"}
+    manifest.write_text(json.dumps(good))
+    own = {name.removeprefix("CALLOUT_").lower(): value for name, value in callout.settings.items()}
+    with_manifest = Terminal(**own, trusted_documents=str(manifest))
+    assert re.search(f"✓ documents +2 trusted documents in {manifest}, all valid", with_manifest("doctor").stdout)
+    manifest.write_text(json.dumps(good | {"3": "{ nothing }", "4": "{", "5": "{ me { name }" + " " * 9 + "#" * 9}))
+    sick = with_manifest("doctor")
+    assert sick.exit_code == 1
+    assert re.search(r"✗ documents +3 of 5 trusted documents .* are refused\n +3: Cannot query field", sick.stdout)
+
+
 async def test_the_doctor_reports_notifications_that_no_worker_sends(
     callout: Terminal, database: asyncpg.Connection[asyncpg.Record]
 ) -> None:
@@ -260,6 +275,33 @@ async def test_the_doctor_reports_notifications_that_no_worker_sends(
     await database.execute("DELETE FROM deliveries WHERE state = 'PENDING'")
     assert callout("doctor").exit_code == 0  # dead deliveries are not a fault
     await database.execute("DELETE FROM deliveries")
+
+
+def test_push_keys_are_settings_that_the_doctor_knows(callout: Terminal) -> None:
+    made, another = callout("push-keys"), callout("push-keys")
+    name, _, key = made.stdout.strip().partition("=")
+    assert (name, made.exit_code) == ("CALLOUT_PUSH_PRIVATE_KEY", 0)
+    assert made.stdout != another.stdout
+    assert "✓ devices   none: CALLOUT_PUSH_PRIVATE_KEY is not set\n" in callout("doctor").stdout
+    callout.settings |= {name: key, "CALLOUT_PUSH_CONTACT": "mailto:ops@company.test"}
+    done = callout("doctor")
+    public = VapidKey.parse(key).public
+    assert f"✓ devices   0 are notified, for mailto:ops@company.test; the public key is {public}\n" in done.stdout
+    assert public in made.stderr
+    assert key not in done.stdout + made.stderr
+
+
+async def test_the_doctor_reports_devices_that_nobody_notifies(
+    callout: Terminal, database: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    await database.execute(
+        """INSERT INTO push_subscriptions (id, owner, device_id, endpoint, p256dh, auth, subjects)
+        VALUES ($1, 'ADMIN:boss', 'desk', 'https://push.test/1', $2, $3, '{}')""",
+        *(new_id(), bytes(65), bytes(16)),
+    )
+    done = callout("doctor")
+    assert done.exit_code == 1
+    assert "✗ devices   1 wait for notices: CALLOUT_PUSH_PRIVATE_KEY is not set\n" in done.stdout
 
 
 async def test_the_doctor_reports_a_scanner_that_does_not_answer_and_files_that_wait(

@@ -15,10 +15,12 @@ import pytest
 
 from callout import settings
 from callout.monitoring import faults, tracing
+from callout.notification_channels import channels_of
 from callout.settings import InvalidSettings, Settings, load
 from notifiers.company_profile import CompanyProfile
 from notifiers.links import TicketLinks
 from notifiers.message_ids import OwnMail
+from notifiers.vapid import VapidKey
 
 PRODUCTION = {"env": "production", "database_url": "postgresql://127.0.0.1/none", "jwt_secret": "x" * 32}
 
@@ -226,6 +228,10 @@ def test_the_direct_url_is_that_of_the_database_by_default(tmp_path: Path) -> No
         ("time_zone", "Moon/Tranquility", "must be a time zone of the IANA database"),
         ("time_zone", "../../etc/passwd", "must be a time zone of the IANA database"),
         ("time_zone", "/etc/localtime", "must be a time zone of the IANA database"),
+        ("push_private_key", "tr0ubador", "must be a private key as `callout push-keys` prints it"),
+        ("push_contact", "ops@company.test", "must be a URL such as mailto:"),
+        ("push_contact", "http://company.test", "must be a URL such as mailto:"),
+        ("push_contact", "mailto:ops", "must be a URL such as mailto:"),
     ],
 )
 def test_an_invalid_setting_is_refused_by_name_without_its_secret(
@@ -370,6 +376,15 @@ def test_production_has_no_defaults_for_required_settings() -> None:
     ]
 
 
+def test_push_services_must_know_whom_to_ask_in_production() -> None:
+    key = VapidKey.generate().text
+    given: dict[str, Any] = PRODUCTION | {"push_private_key": key}
+    (problem,) = problems(**given)
+    assert problem == "CALLOUT_PUSH_CONTACT must be set in production: mailto:support@example.com."
+    assert load(**given, push_contact="mailto:ops@company.test").push_contact_url == "mailto:ops@company.test"
+    assert load(**given, mail_from="Maple <help@maple.test>").push_contact_url == "mailto:help@maple.test"
+
+
 def test_production_refuses_a_development_secret() -> None:
     assert problems(**PRODUCTION | {"jwt_secret": "development-" + "x" * 32}) == [
         "CALLOUT_JWT_SECRET is a development secret, which must not be used in production."
@@ -472,6 +487,7 @@ def test_an_unusable_data_directory_is_reported(tmp_path: Path) -> None:
         ("opentelemetry.trace", {"tracing": True}, tracing.start),
         ("opentelemetry.sdk.trace", {"tracing": True}, tracing.start),
         ("sentry_sdk", {"sentry_dsn": "https://public@sentry.test/1"}, faults.start),
+        ("notifiers.web_push", {"push_private_key": VapidKey.generate().text}, channels_of),
     ],
 )
 def test_what_needs_an_extra_says_which_if_it_is_not_installed(
@@ -479,7 +495,7 @@ def test_what_needs_an_extra_says_which_if_it_is_not_installed(
     monkeypatch: pytest.MonkeyPatch,
     module: str,
     given: dict[str, Any],
-    start: Callable[[Settings], None],
+    start: Callable[[Settings], object],
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     (name,) = given

@@ -124,6 +124,39 @@ async def test_follow_reconnects_from_the_last_cursor_until_it_is_refused(pauses
     assert pauses == [0.375, 0.75, 0.375]  # pauses grow until a message arrives
 
 
+@pytest.mark.parametrize(
+    ("type", "payload", "problem"),
+    [
+        (
+            "next",
+            {"data": None, "errors": [{"message": "The database is unavailable."}]},
+            "The database is unavailable",
+        ),
+        ("next", {"data": {"ticketChanged": None}}, "the server sent no data"),
+        ("next", {"errors": []}, "the server sent no data"),
+        ("complete", None, "the server ended the subscription"),
+    ],
+)
+async def test_follow_goes_on_when_the_server_ends_the_subscription(
+    pauses: list[float], type: str, payload: Any, problem: str
+) -> None:
+    async def first(connection: ServerConnection) -> None:
+        await admit(connection, None)
+        await deliver(connection, READY)
+        await say(connection, type=type, id="1", **{} if payload is None else {"payload": payload})
+        await connection.wait_closed()
+
+    async def second(connection: ServerConnection) -> None:
+        await admit(connection, "c1")
+        await connection.close(4403, "That is all.")
+
+    shown: list[str] = []
+    async with scripted(first, second) as url:
+        with pytest.raises(NotAdmitted, match="That is all"):
+            await follow(url, "token", shown.append)
+    assert shown == [line(READY), f"… {problem}; reconnecting from the last cursor"]
+
+
 async def test_pauses_grow_up_to_half_a_minute_while_no_server_runs(pauses: list[float]) -> None:
     async with scripted() as url:
         pass

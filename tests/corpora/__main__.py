@@ -2,9 +2,11 @@
 
     make corpora FOLDERS="../talon ../email_reply_trimmer"
     python -m tests.corpora ../talon ../email_reply_trimmer --wrong
+    make corpora FOLDERS="../talon --piped"
 
 Each folder is a checkout of a corpus in `CORPORA`. Of any other folder the files `*.eml` are read, to see that reading
-them fails nowhere. `--wrong` lists what reads otherwise. Nothing is stored, and no corpus is part of this repository.
+them fails nowhere. `--wrong` lists what reads otherwise. `--piped` pipes each through the command itself, to a server
+with a new database, which is gone afterwards. No corpus is part of this repository.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from pathlib import Path
 
 from notifiers.inbound.reading import IncomingMail, read
 from notifiers.message_ids import OwnMail
+from tests.corpora import piped
 from tests.corpora.case import Case
 from tests.corpora.messages import MESSAGES
 from tests.corpora.replies import REPLIES
@@ -55,7 +58,11 @@ class Score:
 
 
 def main(arguments: list[str]) -> None:
-    scores = [_scored(Path(folder)) for folder in arguments if not folder.startswith("-")]
+    folders = [Path(folder) for folder in arguments if not folder.startswith("-")]
+    if "--piped" in arguments:
+        _pipe(folders)
+        return
+    scores = [_scored(folder) for folder in folders]
     print("| corpus | messages | texts | files | subjects | ignored or kept aside | failed |")
     print("|---|---|---|---|---|---|---|")
     for score in scores:
@@ -67,12 +74,31 @@ def main(arguments: list[str]) -> None:
                 print(f"-- read\n{mail.unusable or mail.automatic or getattr(mail, kind)}")
 
 
+def _pipe(folders: list[Path]) -> None:
+    with piped.server() as (pipe, url):
+        found = [piped.piped(*_cases(folder), pipe, url) for folder in folders]
+    print(piped.HEAD)
+    for each in found:
+        print(each.row())
+    for each in found:
+        for case, said in each.failed.items():
+            print(f"\n== {each.name}: {case} was not received\n{said}")
+        for case, words in each.lost.items():
+            print(f"\n== {each.name}: {case} lacks {' '.join(words)}")
+
+
 def _scored(folder: Path) -> Score:
-    corpus = next((corpus for corpus in CORPORA if (folder / corpus.mark).exists()), None)
-    score = Score(corpus.name if corpus else folder.name)
-    for case in corpus.cases(folder) if corpus else _any(folder):
+    name, cases = _cases(folder)
+    score = Score(name)
+    for case in cases:
         score.add(case)
     return score
+
+
+def _cases(folder: Path) -> tuple[str, Iterator[Case]]:
+    """The name of the corpus in a folder, and its messages."""
+    corpus = next((corpus for corpus in CORPORA if (folder / corpus.mark).exists()), None)
+    return (corpus.name, corpus.cases(folder)) if corpus else (folder.name, _any(folder))
 
 
 def _any(folder: Path) -> Iterator[Case]:

@@ -107,6 +107,8 @@ FINAL = (
     "note_id",
     "attachment_id",
     "public",
+    "occurred_at",
+    "idempotency_key",
 )
 
 

@@ -80,8 +80,8 @@ async def test_each_mutation_of_a_ticket_writes_one_event_with_the_row_before_an
     ]
     of_tickets = {name for name in root_fields("Mutation") if {"ticketId", "ticketIds"} & set(id_fields(name))}
     # The first only reads a ticket; the file of the second is an event when it has arrived; the third adds the note of
-    # a mail, as `tests/mail/` shows.
-    others = {"articleCreateFromTicket", "attachmentCreate", "inboundMessageAccept"}
+    # a mail, as `tests/mail/` shows; the last writes nothing.
+    others = {"articleCreateFromTicket", "attachmentCreate", "inboundMessageAccept", "presenceSet"}
     assert {mutation for mutation, _, _ in steps} == of_tickets - others
     log = await events(database)
     before = await ticket_row(database, ticket)
@@ -383,6 +383,15 @@ async def test_differences_of_successive_snapshots_contain_each_event_once(
         assert in_order[key(ticket)] == [event["id"] for event in (await events(database, ticket))[1:]]
     subjects = await database.fetch("SELECT after->>'subject' FROM ticket_events")
     assert not {f"savepoint {n}" for n in range(0, 15, 3)} & {subject for (subject,) in subjects}
+
+
+async def test_the_end_of_a_position_is_read_from_indexes(database: Database) -> None:
+    """Each stream cursor asks for it, however long the logs are."""
+    async with database.transaction():
+        await database.execute("SET LOCAL enable_seqscan = off")
+        plan = "\n".join(row[0] for row in await database.fetch(f"EXPLAIN SELECT {NOW}"))
+    assert "Scan Backward using ix_ticket_events_xid" in plan, plan
+    assert "Scan Backward using ix_delivery_events_xid" in plan, plan
 
 
 async def test_a_position_does_not_exceed_the_last_event(

@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from db import ddl, ddl_search, ddl_texts
+from db import ddl, ddl_assignments, ddl_search, ddl_texts
 from db.events import counts
 from db.models import Base
 from db.postgres import migrate
@@ -38,7 +38,8 @@ REVISIONS = [script.revision for script in reversed([*ScriptDirectory.from_confi
 
 
 # By revision, the columns that it changes on purpose: new kinds of notifications are on in existing databases too.
-REWRITES: dict[str, dict[str, set[str]]] = {"0022": {"support_settings": {"email_kinds", "google_chat_kinds"}}}
+_NOTICES = {"support_settings": {"email_kinds", "google_chat_kinds"}}
+REWRITES: dict[str, dict[str, set[str]]] = {"0022": _NOTICES, "0033": _NOTICES}
 
 
 def definitions(connection: Connection) -> dict[str, list[tuple[object, ...]]]:
@@ -70,7 +71,7 @@ def created_from_models(connection: Connection) -> dict[str, list[tuple[object, 
         *ddl.ARTICLE_TRIGGERS,
     ):
         connection.exec_driver_sql(statement)
-    for statement in (*ddl.AUDIT_FUNCTIONS, *ddl.AUDIT_TRIGGERS):
+    for statement in (*ddl.AUDIT_FUNCTIONS, *ddl.AUDIT_TRIGGERS, ddl.DELIVERY_FUNCTION, ddl.DELIVERY_TRIGGER):
         connection.exec_driver_sql(statement)
     for statement in (*ddl.ERASURE_FUNCTIONS, *ddl.ERASURE_TRIGGERS):
         connection.exec_driver_sql(statement)
@@ -79,6 +80,8 @@ def created_from_models(connection: Connection) -> dict[str, list[tuple[object, 
     for statement in (*ddl_search.SOURCES, *ddl_search.TICKET_TRIGGERS, *ddl_search.CUSTOMER_TRIGGERS):
         connection.exec_driver_sql(statement)
     for statement in (*ddl_texts.FUNCTIONS, *ddl_texts.TRIGGER_FUNCTIONS, *ddl_texts.TRIGGERS):
+        connection.exec_driver_sql(statement)
+    for statement in (*ddl_assignments.FUNCTIONS, *ddl_assignments.TRIGGERS):
         connection.exec_driver_sql(statement)
     return definitions(connection)
 

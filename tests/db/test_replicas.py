@@ -4,6 +4,7 @@ standbys, which fall behind, fail, and follow another history."""
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from tests.helpers.metrics import Metrics
 from tests.helpers.process import free_port
 from tests.helpers.proxy import Proxy, connector, through
 from tests.helpers.stress import BOSS, server_of, server_process
+from tests.helpers.terminal import Terminal
 
 pytestmark = pytest.mark.slow
 
@@ -167,13 +169,18 @@ WATCHERS = "FROM pg_stat_activity WHERE application_name = 'callout replicas'"
 
 
 @asynccontextmanager
-async def reading_from(site: Site, url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Replicas]:
-    """The standby at `url`, for this process alone. It has agreed with the primary, and is not checked again."""
-    monkeypatch.setattr("db.events.replicas.CHECKING_SECONDS", 3_600.0)
-    replicas = Replicas(site.primary.url, [url], 1)
+async def reading_from(
+    site: Site, *urls: str, monkeypatch: pytest.MonkeyPatch, checking_seconds: float = 3_600.0
+) -> AsyncIterator[Replicas]:
+    """The standbys at `urls`, for this process alone. They have agreed with the primary, and are not checked again
+    unless `checking_seconds` says so."""
+    monkeypatch.setattr("db.events.replicas.CHECKING_SECONDS", checking_seconds)
+    replicas = Replicas(site.primary.url, urls, 1)
     checking = asyncio.create_task(replicas.watch())
     try:
         async with asyncio.timeout(WITHIN):
+            while not all(each.agreed_with for each in replicas.replicas):  # noqa: ASYNC110 (there is no event)
+                await asyncio.sleep(0.05)
             while await replicas.fetch("SELECT 1") is None:  # noqa: ASYNC110 (there is no event)
                 await asyncio.sleep(0.05)
         yield replicas
@@ -187,7 +194,7 @@ async def test_a_replica_is_not_read_once_its_watch_is_lost(site: Site, monkeypa
     url = site.standbys[0].url
     others = await ask(url, f"SELECT array_agg(pid) {WATCHERS}")
     assert isinstance(others, list)
-    async with reading_from(site, url, monkeypatch) as replicas:
+    async with reading_from(site, url, monkeypatch=monkeypatch) as replicas:
         own = f"pid <> ALL (ARRAY{others}::int[])"
         assert await ask(url, f"SELECT bool_and(pg_terminate_backend(pid)) {WATCHERS} AND {own}")
         async with asyncio.timeout(WITHIN):
@@ -199,18 +206,87 @@ async def test_a_replica_is_not_read_once_its_watch_is_lost(site: Site, monkeypa
 async def test_a_read_does_not_wait_for_a_silent_replica(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """It waits as long as for one that is late, whose log is asked for its position in vain."""
     monkeypatch.setattr("db.events.replicas.ANSWER_SECONDS", 3_600.0)
+    monkeypatch.setattr("db.events.replicas.SILENCE_SECONDS", 3_600.0)
     url = site.standbys[0].url
     proxy = Proxy(connector(url))
-    async with proxy.running() as port, reading_from(site, through(port, url), monkeypatch) as replicas:
+    async with proxy.running() as port, reading_from(site, through(port, url), monkeypatch=monkeypatch) as replicas:
         proxy.hold()
         await site.apis[0].new_ticket()
         async with asyncio.timeout(WITHIN):
             assert await replicas.fetch("SELECT 1") is None
 
 
+async def test_what_is_being_read_from_a_replica_that_goes_silent_is_read_from_the_primary(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As soon as a check has found out, not when the statement has waited for too long."""
+    monkeypatch.setattr("db.postgres.pool.SILENCE_SECONDS", 3_600.0)
+    url = site.standbys[0].url
+    proxy = Proxy(connector(url))
+    async with proxy.running() as port:
+        proxied = through(port, url)
+        async with reading_from(site, proxied, monkeypatch=monkeypatch, checking_seconds=0.1) as replicas:
+            async with asyncio.timeout(WITHIN):
+                reading = asyncio.create_task(replicas.fetch("SELECT pg_sleep(0.5), 'under way'"))
+                under_way = "EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%under way%')"
+                await until_true(url, under_way)
+                proxy.hold()
+                assert await reading is None
+            proxy.release()
+            async with asyncio.timeout(WITHIN):
+                while await replicas.fetch("SELECT 1") is None:  # noqa: ASYNC110 (there is no event)
+                    await asyncio.sleep(0.05)
+
+
+async def test_a_silent_replica_does_not_keep_others_from_being_checked(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.events.replicas.SILENCE_SECONDS", 3_600.0)
+    silent, other = (each.url for each in site.standbys)
+    proxy = Proxy(connector(silent))
+    async with proxy.running() as port:
+        proxied = through(port, silent)
+        async with reading_from(site, proxied, other, monkeypatch=monkeypatch, checking_seconds=0.1) as replicas:
+            proxy.hold()
+            await proxy.held()
+            replicas.replicas[1].leave_out(ConnectionError("for the test"))
+            async with asyncio.timeout(WITHIN):
+                while not replicas.replicas[1].agreed_with:  # noqa: ASYNC110 (there is no event)
+                    await asyncio.sleep(0.05)
+
+
+async def test_a_conflict_with_what_a_replica_replays_costs_it_one_statement(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = await asyncpg.connect(site.primary.url)
+    try:
+        await connection.execute("""CREATE FUNCTION conflict() RETURNS int LANGUAGE plpgsql AS
+            $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'serialization_failure'; END $$""")
+    finally:
+        await connection.close()
+    await received_everything(site.primary, site.standbys[0])
+    async with reading_from(site, site.standbys[0].url, monkeypatch=monkeypatch) as replicas:
+        assert await replicas.fetch("SELECT conflict()") is None
+        assert await replicas.fetch("SELECT 1") is not None
+
+
+async def test_the_doctor_says_which_replicas_can_be_read(site: Site) -> None:
+    standby, other = (each.url for each in site.standbys)
+    given = {"database_url": site.primary.url, "jwt_secret": "s" * 48, "env": "production"}
+    healthy = await asyncio.to_thread(Terminal(**given, database_replica_urls=f"{standby},{other}"), "doctor")
+    assert len(re.findall("✓ replica   .* can be read", healthy.stdout)) == 2
+    wrong = f"{site.primary.url},postgresql://callout:swordfish@127.0.0.1:1/callout,{standby}"
+    sick = await asyncio.to_thread(Terminal(**given, database_replica_urls=wrong), "doctor")
+    assert sick.exit_code == 1
+    assert re.search("✗ replica   .* is left out: it is not a standby\n", sick.stdout)
+    assert re.search("✗ replica   .*127.0.0.1:1/.* is left out: .+\n", sick.stdout)
+    assert len(re.findall("✓ replica   .* can be read", sick.stdout)) == 1
+    assert "swordfish" not in sick.stdout + sick.stderr
+
+
 async def test_the_primary_answers_what_a_damaged_replica_cannot(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Here, of which a file is missing."""
-    async with reading_from(site, site.standbys[0].url, monkeypatch) as replicas:
+    async with reading_from(site, site.standbys[0].url, monkeypatch=monkeypatch) as replicas:
         assert await replicas.fetch("SELECT pg_read_file('no such file')") is None
 
 

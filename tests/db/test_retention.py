@@ -18,8 +18,10 @@ from db.postgres.pool import Database as Pool
 from db.retention import (
     AUDIT_ENTRIES,
     DELIVERIES,
+    DEVICES,
     IDEMPOTENCY_KEYS,
     INBOUND_MESSAGES,
+    PUSH_SUBSCRIPTIONS,
     RAW_MAIL,
     REJECTED_ATTACHMENTS,
     USED_STREAM_TICKETS,
@@ -31,7 +33,7 @@ from tests.helpers.database_checks import Database
 
 DAY = timedelta(days=1)
 KEPT = 30 * DAY
-EACH = [DELIVERIES, INBOUND_MESSAGES, AUDIT_ENTRIES, IDEMPOTENCY_KEYS, USED_STREAM_TICKETS, WEBHOOK_DELIVERIES]
+EACH = [DELIVERIES, INBOUND_MESSAGES, AUDIT_ENTRIES, IDEMPOTENCY_KEYS, DEVICES, USED_STREAM_TICKETS, WEBHOOK_DELIVERIES]
 
 _WRITE = {
     DELIVERIES: """
@@ -46,6 +48,9 @@ FROM generate_series(1, $2::int) WHERE $3::uuid IS NOT NULL""",
     AUDIT_ENTRIES: """
 INSERT INTO audit_entries (id, action, object_kind, actor_kind, actor_id, actor_name, changed, at)
 SELECT gen_random_uuid(), 'UPDATED', 'SUPPORT_SETTINGS', 'ADMIN', 'boss', 'The Boss', '{}', now() - $1::interval
+FROM generate_series(1, $2::int) WHERE $3::uuid IS NOT NULL""",
+    DEVICES: """
+INSERT INTO devices (digest, caller, used_at) SELECT uuid_send(gen_random_uuid()), 'ADMIN:boss', now() - $1::interval
 FROM generate_series(1, $2::int) WHERE $3::uuid IS NOT NULL""",
     IDEMPOTENCY_KEYS: """
 INSERT INTO idempotency_keys (caller, key, request_hash, object_id, created_at)
@@ -181,8 +186,10 @@ def test_what_is_kept_forever_by_default() -> None:
     """Nothing that a person could miss is deleted unless the operator says so."""
     assert Settings(env="production", database_url="postgresql://a@b/c", jwt_secret="s" * 48).retained == {
         RAW_MAIL: 90 * DAY,
-        IDEMPOTENCY_KEYS: 90 * DAY,
+        IDEMPOTENCY_KEYS: 30 * DAY,
+        DEVICES: 30 * DAY,
         REJECTED_ATTACHMENTS: 30 * DAY,
+        PUSH_SUBSCRIPTIONS: 90 * DAY,
         WEBHOOK_DELIVERIES: 30 * DAY,
         USED_STREAM_TICKETS: timedelta(hours=1),
     }

@@ -53,7 +53,7 @@ class Api:
         name: str = "The Boss",
         claims: Mapping[str, object] | None = None,
     ) -> None:
-        self.server, self.role = server, role
+        self.server, self.role, self.subject = server, role, subject
         token = mint(server.settings, role=role, subject=subject, name=name, ttl=3600, claims=claims)
         headers = {"authorization": f"Bearer {token}"}
         # Reading certificates takes each client 60 ms, and plain HTTP needs none.

@@ -13,6 +13,7 @@ from tests.helpers.clusters import Address, Cluster, ask, until_true
 from tests.helpers.database_checks import key
 from tests.helpers.graphql_ws_client import WITHIN, Socket, live
 from tests.helpers.histories import UNKNOWN, Log, Logged, Watcher, Watchers, is_lost, visit
+from tests.helpers.live_lists import Keeper, keeping
 from tests.helpers.proxy import Proxy, connector
 from tests.helpers.stress import URGENT, WRITERS, server_of, server_process, write
 
@@ -121,7 +122,8 @@ async def watched(here: Site, mark: Step, change: Step, others: Sequence[Watcher
     urgent = Watcher(here.servers[1:], start, URGENT)
     quiet = Watcher(here.servers, start, {"source": ["CHATBOT"]})
     steady = (everything, urgent, quiet)
-    async with Watchers(*steady, *others), live(here.api) as numbers:
+    newest = Keeper(here.servers, {"first": 5, "orderBy": [{"field": "UPDATED_AT", "direction": "DESC"}]})
+    async with Watchers(*steady, *others), keeping(newest), live(here.api) as numbers:
         await numbers.subscribe("1", COUNTS)
         await shows(numbers, 12)
         away = await here.write_and_collect(60, everything)
@@ -141,6 +143,8 @@ async def watched(here: Site, mark: Step, change: Step, others: Sequence[Watcher
         new = await Log.read(here.url)
         for watcher in (everything, urgent, *others):
             await watcher.has(new)
+        await newest.is_right()
+        assert newest.connections == 1 and newest.snapshots >= 1 + bool(lost)
         for watcher, cursor in zip(steady, before, strict=True):
             assert watcher.resets == [UNKNOWN] * is_lost(old, cursor, lost)
             assert (watcher.connections, watcher.ends) == (1, [])

@@ -4,7 +4,7 @@ that admits everybody and replies as the test says, and a hub that only records 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Hashable
 from contextlib import asynccontextmanager
 from typing import cast
 
@@ -14,17 +14,23 @@ from callout.execution.budgets import Charge
 from callout.execution.request import GraphQLRequest
 from callout.http.access_log import AccessLog
 from callout.http.context import RequestInfo
+from callout.live.device_streams import StreamReceipts
 from callout.live.operations import Answered, Following, LiveApplication, Rejected, Reply
 from callout.live.websocket import Sockets
 from db.enums import Role
 from db.viewer import Viewer
 from pubsub.connections import CONNECTIONS_MAX, Connections, LiveConnection, Session, Times
 from pubsub.feed import Feed
-from pubsub.hub import Hub, Subscriber, SubscriptionHandle
+from pubsub.hub import Hub
+from pubsub.presence import Presences
+from pubsub.subscriber import Subscriber, SubscriptionHandle
+from pubsub.windows import WindowFeed
+from resolvers.staff_presence import StaffPresence
 from tests.helpers.budgets import free_budget
 from tests.helpers.wire import Wire, until
 
 VIEWER = Viewer(Role.ADMIN, "boss", "The Boss")
+NO_PRESENCE = cast(StaffPresence, None)  # of feeds that have no messages about presence
 TIMES = Times(init=10.0, admission=12.0, ping=20.0, silence=60.0, beat=15.0, watch=1.0)
 
 ANSWER, REFUSAL, FOLLOW = "query", "error", "subscription"
@@ -52,7 +58,7 @@ class Subscribers(Hub):
         self.ended: list[Subscriber] = []
         self.afters: list[str | None] = []
 
-    def subscribe(self, feed: Feed, subscriber: Subscriber, after: str | None) -> SubscriptionHandle:
+    def subscribe(self, feed: Feed | WindowFeed, subscriber: Subscriber, after: str | None) -> SubscriptionHandle:
         self.subscribers.append(subscriber)
         self.afters.append(after)
         return _RecordingHandle(self, subscriber)
@@ -98,7 +104,9 @@ class StubApplication(LiveApplication):
     async def operation_type(self, session: Session, request: GraphQLRequest, charge: Charge) -> OperationType | None:
         return OperationType.QUERY
 
-    async def reply(self, session: Session, request: GraphQLRequest, info: RequestInfo, charge: Charge) -> Reply:
+    async def reply(
+        self, session: Session, request: GraphQLRequest, info: RequestInfo, charge: Charge, socket: Hashable = None
+    ) -> Reply:
         assert session is self.session
         self.requests.append(request)
         async with self._waiting(self.replies, "reply"):
@@ -164,6 +172,16 @@ class Idle(LiveConnection):
         self.forbidden += 1
 
 
+class RecordingReceipts(StreamReceipts):
+    """Records what devices confirm, and writes nothing."""
+
+    def __init__(self, confirmed: list[tuple[str, str, str]]) -> None:
+        self._recorded = confirmed
+
+    def confirm(self, owner: str, device_id: str, event: str) -> None:
+        self._recorded.append((owner, device_id, event))
+
+
 class SocketRig:
     """The sockets with all their stand-ins."""
 
@@ -172,7 +190,12 @@ class SocketRig:
         self.application = StubApplication()
         self.hub = Subscribers()
         self.connections = RecordingConnections()
-        self.sockets = Sockets(self.application, self.hub, self.connections, times, AccessLog())
+        self.presences = Presences(30)
+        self.confirmed: list[tuple[str, str, str]] = []
+        receipts = RecordingReceipts(self.confirmed)
+        self.sockets = Sockets(
+            self.application, self.hub, self.connections, times, AccessLog(), self.presences, receipts
+        )
         self._wires: list[Wire] = []
 
     async def close(self) -> None:

@@ -35,15 +35,24 @@ subscription($filter: TicketFilter, $after: String) {
 }"""
 
 
-OF_STREAMS = {"Subscription", "TicketChange", "NoteAdded", "AuditEntryAdded", "StreamReady", "StreamReset"}
-"""The types that only subscriptions answer with."""
+OBJECT_CHANGES = {"CustomerChange", "PropertyChange", "TechnicianChange", "ArticleChange"}
+"""The types of messages of `customerChanged` and the like."""
+
+OF_STREAMS = {
+    *("Subscription", "TicketChange", "TicketPresence", "NoteAdded", "AuditEntryAdded", "StreamReady", "StreamReset"),
+    *("DeliveryChange", *OBJECT_CHANGES),
+}
+OF_WINDOWS = {"WindowSnapshot", "WindowPatch", "WindowInsert", "WindowMove", "WindowReplace", "WindowRemove"}
+"""The types that only subscriptions answer with: those of streams, and of live windows."""
 
 
 class Socket:
-    """One connection. Checks every operation's results against the schema; `seen` has the fields that had a value."""
+    """One connection. Checks every operation's results against the schema; `seen` has the fields that had a value. Its
+    pongs are `echoing` the payloads of pings, unless the test says otherwise."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
+        self.echoing = True
         self.seen: set[str] = set()
         self._asked: dict[str, tuple[str, dict[str, Any]]] = {}
 
@@ -62,7 +71,10 @@ class Socket:
                 assert departures(SCHEMA, document, variables, message["payload"]["data"], self.seen) == []
             if message["type"] != "ping":
                 return message
-            await self.send(type="pong")
+            await self.send(type="pong", **({"payload": message["payload"]} if self._echoes(message) else {}))
+
+    def _echoes(self, ping: dict[str, Any]) -> bool:
+        return self.echoing and "payload" in ping
 
     async def subscribe(self, id: str, query: str, /, **variables: Any) -> None:
         self._asked[id] = (query, variables)
@@ -107,10 +119,13 @@ async def socket(url: str, **options: Any) -> AsyncIterator[Socket]:
 
 
 @asynccontextmanager
-async def live(viewer: Api, url: str | None = None, **options: Any) -> AsyncIterator[Socket]:
-    """A viewer's acknowledged connection."""
+async def live(
+    viewer: Api, url: str | None = None, device: dict[str, str] | None = None, **options: Any
+) -> AsyncIterator[Socket]:
+    """A viewer's acknowledged connection. `device` is `{"deviceId": …}`, for one that names its device."""
     async with socket(url or viewer.server.url, **options) as opened:
-        await opened.send(type="connection_init", payload={"Authorization": viewer.http.headers["authorization"]})
+        given = {"Authorization": viewer.http.headers["authorization"], **(device or {})}
+        await opened.send(type="connection_init", payload=given)
         assert (await opened.receive())["type"] == "connection_ack"
         yield opened
 

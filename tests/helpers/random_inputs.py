@@ -7,6 +7,7 @@ import base64
 import random
 import re
 from collections.abc import Callable, Container, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from graphql import (
@@ -26,6 +27,9 @@ mostly that of another customer."""
 
 _ANSWERS = {"active": True, "everyone": False}
 """Fields that are always so: an inactive viewer, or one whose token is revoked, could do nothing more."""
+
+_ONE_OF = ("CustomerLookUpInput", "TokensRevokeInput")
+"""Inputs of which exactly one field must be set, besides their key."""
 
 CURSOR = re.compile(r'"\w*[cC]ursor": "[^"]*"')
 _MARK = re.compile(r"\bzq[a-z]{6}\b|\b5550\d{6}\b")
@@ -78,14 +82,16 @@ class Inputs:
                 return _ANSWERS.get(name, self._pick.random() < 0.5)
             case "Int":
                 return self._pick.randint(1, 3)
+            case "DateTime" if name == "occurredAt":
+                return (datetime.now(UTC) - timedelta(hours=self._pick.randint(0, 700))).isoformat()
             case "DateTime":
                 return "2027-11-24T08:15:00Z"
         return self.text(name)
 
     def _object(self, type_: GraphQLInputObjectType) -> dict[str, Any]:
         fields = dict(type_.fields)
-        if type_.is_one_of:
-            name = self._pick.choice(list(fields))
+        if type_.is_one_of or type_.name in _ONE_OF:
+            name = self._pick.choice([name for name in fields if name != "idempotencyKey"])
             return {name: self._value(fields[name].type, name)}
         return {
             name: self._value(field.type, name)

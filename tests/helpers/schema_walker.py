@@ -99,6 +99,9 @@ class Everything:
     def _from_root(self, call: str, field: GraphQLField) -> Iterator[str]:
         """Yields documents that select a root field's objects and their neighbours."""
         type_: Any = get_named_type(field.type)
+        if is_leaf_type(type_):
+            yield f"{{ {call} }}"
+            return
         if not is_abstract_type(type_):
             yield f"{{ {call} {{ {self.selection(type_, 1)} }} }}"
             return
@@ -209,4 +212,5 @@ def call(operation: str, name: str, id_of: Callable[[str], str], selection: str 
     given = ", ".join(f"{key}: ${key}" for key in required)
     document = f"{operation.lower()}{f'({declared})' if declared else ''} {{ {name}{f'({given})' if given else ''}"
     variables = {key: sample(argument.type, id_of, key) for key, argument in required.items()}
-    return {"query": f"{document} {{ {selection} }} }}", "variables": variables}
+    selected = "" if is_leaf_type(get_named_type(field.type)) else f"{{ {selection} }}"
+    return {"query": f"{document} {selected} }}", "variables": variables}

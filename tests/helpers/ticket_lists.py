@@ -26,7 +26,7 @@ STATUSES = ("OPEN", "IN_PROGRESS", "RESOLVED", "CLOSED")
 PRIORITIES = ("LOW", "MEDIUM", "HIGH", "URGENT")
 CATEGORIES = ("ALARM", "CCTV", "ACCESS_CONTROL", "INTERCOM", "GENERAL")
 SOURCES = ("ADMIN", "TECHNICIAN", "CHATBOT", "EMAIL", "CUSTOMER")
-FIELDS = ("CREATED_AT", "UPDATED_AT", "REFERENCE", "STATUS", "PRIORITY")
+FIELDS = ("CREATED_AT", "UPDATED_AT", "ASSIGNED_AT", "REFERENCE", "STATUS", "PRIORITY")
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 TICKETS = 75
 NOBODY = "00000000-0000-7000-8000-000000000000"
@@ -82,6 +82,18 @@ class Ticket:
     @property
     def updated_at(self) -> datetime:
         return self.created_at + timedelta(hours=1 + self.n % 4)
+
+    @property
+    def assigned_at(self) -> datetime:
+        return self.created_at + timedelta(hours=self.n % 5)
+
+    @property
+    def assignment_state(self) -> str | None:
+        return None if self.technician is None else ("OFFERED", "ACCEPTED", "EN_ROUTE")[self.n % 3]
+
+    @property
+    def overdue(self) -> bool:
+        return self.assignment_state == "OFFERED" and self.n % 2 == 0
 
     @property
     def public_updated_at(self) -> datetime:
@@ -155,13 +167,18 @@ async def _set_times(server: Server, tickets: Sequence[Ticket]) -> None:
     connection = await asyncpg.connect(server.database_url)
     try:
         rows = await connection.fetch(
-            """UPDATE tickets SET created_at = given.c, updated_at = given.u, public_updated_at = given.p
-            FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[]) AS given(id, c, u, p)
+            """UPDATE tickets SET created_at = given.c, updated_at = given.u, public_updated_at = given.p,
+                assigned_at = given.a, assignment_state = given.s::assignment_state, assignment_overdue = given.o
+            FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[],
+                $6::text[], $7::boolean[]) AS given(id, c, u, p, a, s, o)
             WHERE tickets.id = given.id RETURNING tickets.id, reference""",
             [t.id.removeprefix("tkt_") for t in tickets],
             [t.created_at for t in tickets],
             [t.updated_at for t in tickets],
             [t.public_updated_at for t in tickets],
+            [t.assigned_at for t in tickets],
+            [t.assignment_state for t in tickets],
+            [t.overdue for t in tickets],
         )
     finally:
         await connection.close()
@@ -193,6 +210,7 @@ def in_order(tickets: Sequence[Ticket], order: Order, *, public: bool = False) -
     value: dict[str, Callable[[Ticket], Any]] = {
         "CREATED_AT": lambda t: t.created_at,
         "UPDATED_AT": lambda t: t.public_updated_at if public else t.updated_at,
+        "ASSIGNED_AT": lambda t: t.created_at if public else t.assigned_at,
         "REFERENCE": lambda t: t.reference,
         "STATUS": lambda t: STATUSES.index(t.status),
         "PRIORITY": lambda t: PRIORITIES.index(t.priority),

@@ -443,6 +443,7 @@ async def test_other_methods_are_405(client: httpx.AsyncClient, method: str) -> 
         ("/healthz", "GET, HEAD, OPTIONS"),
         ("/readyz", "GET, HEAD, OPTIONS"),
         ("/confirm-address", "GET, HEAD, OPTIONS, POST"),
+        ("/push/acknowledge", "OPTIONS, POST"),
     ],
 )
 async def test_each_path_says_which_methods_it_has(server: Server, path: str, methods: str) -> None:

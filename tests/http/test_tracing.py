@@ -139,3 +139,19 @@ async def test_background_work_makes_no_spans_of_its_own(
     await found(exported, "query Later")  # spans are exported in order
     roots = {span.name for span in exported.spans if not span.parent_id}
     assert "PostgreSQL" not in roots
+
+
+@pytest.mark.parametrize("path", ["/graphql", "/graphql/stream"])
+async def test_a_stranger_neither_names_a_trace_nor_hides_it(api: Api, exported: Collector, path: str) -> None:
+    """Nor does one choose what is recorded where the sampler takes only a part."""
+    hidden = TRACEPARENT.removesuffix("1") + "0"
+    before = len([each for each in exported.spans if each.name == "GraphQL Operation"])
+    for headers in ({"traceparent": TRACEPARENT}, {"traceparent": hidden}):
+        signed = headers | {"authorization": "Bearer nobody"}
+        assert (await api.http.post(path, json={"query": "{ __typename }"}, headers=signed)).status_code == 401
+    name = f"After{len(path)}"
+    await api(f"query {name} {{ __typename }}")
+    await found(exported, f"query {name}")  # spans are exported in order
+    spans = [each for each in exported.spans if each.name == "GraphQL Operation"][before:]
+    assert [(each.parent_id, each.attributes["error.type"]) for each in spans] == [("", "UNAUTHENTICATED")] * 2
+    assert TRACE not in {each.trace_id for each in spans}

@@ -438,3 +438,69 @@ async def test_an_unusable_url_is_refused_without_the_password(url: str, reason:
         async with Bell.open(url):
             pass
     assert "hush" not in str(refused.value)
+
+
+class Crate:
+    """A cargo that notes what it is given, and fails at `WRONG`."""
+
+    WRONG = '{"n":13}'
+
+    def __init__(self) -> None:
+        self.waiting = asyncio.Event()
+        self.to_send: list[str] = []
+        self.received: list[str] = []
+        self.connections = 0
+
+    def load(self) -> list[str]:
+        loaded, self.to_send = self.to_send, []
+        return loaded
+
+    def receive(self, message: str) -> None:
+        assert message != self.WRONG
+        self.received.append(message)
+
+    def connected(self) -> None:
+        self.connections += 1
+
+    def send(self, *messages: str) -> None:
+        self.to_send += messages
+        self.waiting.set()
+
+    async def until_received(self, *messages: str) -> None:
+        async with asyncio.timeout(WITHIN):
+            while self.received != list(messages):  # noqa: ASYNC110 (there is no event to wait for)
+                await asyncio.sleep(0.02)
+
+
+async def test_cargo_arrives_in_order_and_rings_nobody(url: str) -> None:
+    crates = [Crate(), Crate()]
+    async with Bell.open(url, cargo=crates[0]) as one, Bell.open(url, cargo=crates[1]) as other:
+        await settled(one, other)
+        messages = [f'{{"n":{number}}}' for number in range(40) if number != 13]
+        crates[0].send(*messages)
+        for crate in crates:
+            await crate.until_received(*messages)
+        assert [await bell.wait(0) for bell in (one, other)] == [False, False]
+        await wakes(one, other)
+
+
+async def test_a_cargo_that_fails_does_not_disconnect_the_bell(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    crate, far = Crate(), Crate()
+    async with Bell.open(url, cargo=crate) as one, Bell.open(url, cargo=far) as other:
+        crate.send(Crate.WRONG, '{"n":14}')
+        await far.until_received('{"n":14}')
+        await wakes(one, other)
+    assert warnings(caplog) == []
+    assert [crate.connections, far.connections] == [1, 1]
+
+
+async def test_cargo_is_carried_again_after_an_outage(
+    database_url: str, database: asyncpg.Connection[asyncpg.Record], caplog: pytest.LogCaptureFixture
+) -> None:
+    crate, far = Crate(), Crate()
+    async with Bell.open(database_url, cargo=crate) as one, Bell.open(database_url, cargo=far) as other:
+        await database.fetch(TERMINATE, APPLICATION_NAME)
+        await come_back(one, other)
+        crate.send('{"n":1}')
+        await far.until_received('{"n":1}')
+    assert [crate.connections, far.connections] == [2, 2]

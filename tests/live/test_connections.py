@@ -31,6 +31,7 @@ from pubsub.send_queue import QUEUE_MAX, SEND_SECONDS
 from tests.helpers.connecting import (
     ANSWER,
     FOLLOW,
+    NO_PRESENCE,
     REFUSAL,
     TIMES,
     VIEWER,
@@ -188,7 +189,7 @@ class StubAuthenticator(Authenticator):
 
 def application(authenticator: StubAuthenticator, *origins: str) -> LiveApplication:
     return LiveApplication(
-        cast(Preparer, None), cast(Engine, None), authenticator, cast(Database, None), origins, Budgets({})
+        cast(Preparer, None), cast(Engine, None), authenticator, cast(Database, None), origins, Budgets({}), NO_PRESENCE
     )
 
 

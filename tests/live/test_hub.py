@@ -25,8 +25,10 @@ from pubsub import hub as hub_module
 from pubsub import tail
 from pubsub.bell import Bell
 from pubsub.feed import Feed, Message
-from pubsub.hub import HELD_BYTES_MAX, HELD_MAX, REPLAYS_AT_ONCE, Hub, Subscriber, SubscriptionHandle, _GroupSubscriber
+from pubsub.hub import HELD_BYTES_MAX, HELD_MAX, REPLAYS_AT_ONCE, Hub, _GroupSubscriber
+from pubsub.presence import Presences
 from pubsub.quota import Quota
+from pubsub.subscriber import Subscriber, SubscriptionHandle
 from tests.helpers.database_checks import remove_event, write_ticket
 from tests.helpers.graphql_ws_client import WITHIN
 
@@ -221,7 +223,7 @@ async def another(pool: Database, database_url: str) -> AsyncIterator[Log]:
 async def served(pool: Database, database_url: str) -> AsyncIterator[Log]:
     cursors = StreamCursors(await event_log.identity(pool))
     async with Bell.open("memory://") as bell:
-        hub = Hub(pool, database_url, bell, cursors)
+        hub = Hub(pool, database_url, bell, cursors, Presences(30))
         async with background(hub.follow):
             yield Log(pool, bell, hub)
 

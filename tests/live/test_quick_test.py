@@ -19,6 +19,7 @@ from graphql import is_input_object_type
 
 from callout.execution.prepare import Preparer
 from callout.live.feeds import feed_of
+from callout.live.screening import Screenings
 from db.entities import TICKETS as LISTING
 from db.enums import Role, TicketCategory, TicketEventKind, TicketPriority, TicketSource, TicketStatus
 from db.events import log as event_log
@@ -33,6 +34,7 @@ from schema import graphql_schema, schema
 from tests.helpers.api import SCHEMA
 from tests.helpers.attached_files import unsigned
 from tests.helpers.budgets import free_budget
+from tests.helpers.connecting import NO_PRESENCE
 
 Filter: TypeAlias = dict[str, Any]
 
@@ -62,7 +64,10 @@ class World:
 
     def feed(self, document: str, viewer: Viewer, **variables: Any) -> Feed:
         bound = self.preparer.bind_stream(*self.preparer.operation(document, None), variables, viewer)
-        return feed_of(bound, viewer, free_budget(), self.pool, self.preparer.marks.position, unsigned)
+        shared = (self.pool, self.preparer.marks.position, unsigned, Screenings(self.pool), NO_PRESENCE)
+        feed = feed_of(bound, viewer, free_budget(), *shared)
+        assert isinstance(feed, Feed)
+        return feed
 
     def let_through(self, feed: Feed) -> set[str]:
         """Returns the events that the stream's statement would look up."""
@@ -137,6 +142,7 @@ async def write_history(
             {"priority": pick.choice(list(TicketPriority))},
             {"category": pick.choice(list(TicketCategory)), "subject": pick.choice(SUBJECTS)},
             {"technician_id": pick.choice([None, *technicians])},
+            {"assignment_state": pick.choice(["ACCEPTED", "EN_ROUTE"]), "assignment_overdue": pick.random() < 0.5},
             {"customer_id": customer, "property_id": property_id},
         ]
         values = {name: value for change in pick.sample(changes, 2) for name, value in change.items()}
@@ -149,7 +155,7 @@ async def remove_columns(connection: Any) -> None:
     """Makes some events look as if they were older than some of the columns that streams are filtered by."""
     await connection.execute("ALTER TABLE ticket_events DISABLE TRIGGER ticket_events_final")
     await connection.execute(
-        "UPDATE ticket_events SET after = after - '{public_updated_at,source,category}'::text[]"
+        "UPDATE ticket_events SET after = after - '{public_updated_at,source,category,assignment_overdue}'::text[]"
         " WHERE id IN (SELECT id FROM ticket_events ORDER BY at DESC LIMIT 20)"
     )
     await connection.execute("ALTER TABLE ticket_events ENABLE TRIGGER ticket_events_final")
@@ -167,6 +173,10 @@ def random_value(world: World, pick: random.Random, name: str) -> Any:
             assignee = {"technicianId": f"tec_{pick.choice(world.technicians)}"}
             kind = pick.choice(["technicianId", "unassigned", "me", "inactive"])
             return assignee if kind == "technicianId" else {kind: pick.random() < 0.5}
+        case "assignmentState":
+            return pick.sample(["OFFERED", "ACCEPTED", "EN_ROUTE"], pick.randint(0, 2))
+        case "overdue":
+            return pick.random() < 0.5
         case "customerId":
             return f"cus_{pick.choice(world.customers)}"
         case "propertyId":

@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from db.enums import TicketEventKind
+from db.enums import ActorKind, AuditAction, AuditObjectKind, TicketEventKind
 from db.events import log as event_log
 from db.events.position import NOW, Position
 from db.ids import new_id
 from pubsub import tail as module
 from pubsub.bell import Bell
 from pubsub.tail import RETRY_SECONDS, RETRY_SECONDS_MAX, Batch, Tail
+from resolvers.audit import Author, record_by
 from resolvers.ticket import draw_reference
 from tests.helpers.database_checks import Database, remove_event, until
 from tests.helpers.graphql_ws_client import WITHIN
@@ -107,6 +108,12 @@ async def position(database: Database) -> str:
     return str(await database.fetchval(f"SELECT {NOW}"))
 
 
+async def write_delivery_event(database: Database) -> str:
+    """Writes a change of a delivery; returns its id."""
+    statement = "INSERT INTO delivery_events (delivery_id, ticket_id, state) VALUES ($1, $1, 'SENT') RETURNING id::text"
+    return str(await database.fetchval(statement, new_id()))
+
+
 async def eventually(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(WITHIN):
         while not condition():  # noqa: ASYNC110 (there is no event to wait for)
@@ -114,6 +121,22 @@ async def eventually(condition: Callable[[], bool]) -> None:
 
 
 # Batches
+
+
+async def test_a_batch_has_the_events_of_all_logs_in_order(one: Followed, ticket: str, database: Database) -> None:
+    """In the order of their times, because the cursor of one says that those before it have been delivered."""
+    await one.look()
+    before = len(one.events)
+    written = []
+    async with database.transaction():
+        for _ in range(3):
+            written += [await write_delivery_event(database), await change(database, ticket)]
+            entry = Author(ActorKind.SYSTEM, "test", "A test", None)
+            await record_by(database, entry, AuditAction.CREATED, AuditObjectKind.TOKEN, "x", None, {"n": new_id()})
+            written.append(await database.fetchval("SELECT id::text FROM audit_entries ORDER BY at DESC LIMIT 1"))
+    await one.look()
+    assert one.events[before:] == written
+    assert len(one.batches[-1].events) == 9
 
 
 async def test_each_event_is_in_one_batch_and_batches_are_contiguous(

@@ -139,6 +139,7 @@ async def test_a_notification_has_the_ticket_after_the_event_and_todays_names(
         "note": None,
         "thread": [],
         "webhook_url": None,
+        "device": None,
         "confirmation_token": None,
         "summary": [],
         "files": [],

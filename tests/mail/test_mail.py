@@ -477,7 +477,9 @@ def test_a_template_cannot_show_a_stranger_what_somebody_has_typed(tmp_path: Pat
 
 
 ABOUT_NOTES = {NoticeKind.CREATED, NoticeKind.NOTE_ADDED, NoticeKind.CUSTOMER_ANSWERED, NoticeKind.REOPENED}
-"""The first note of a ticket that follows up another is what its creation is notified with."""
+ABOUT_NOTES |= {NoticeKind.DECLINED}
+"""The first note of a ticket that follows up another is what its creation is notified with, and the reason of a refusal
+what that is."""
 
 
 async def test_the_note_is_only_in_a_notification_of_it(channel: Smtp, server: MailServer) -> None:

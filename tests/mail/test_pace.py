@@ -13,11 +13,11 @@ import pytest
 
 from db import limits
 from db.enums import DeliveryState
-from notifiers import responses
+from notifiers import posting
 from notifiers.attempt import FAULT, Attempt, attempt
 from notifiers.google_chat import PER_MINUTE, PROMISE_SECONDS, Space
 from notifiers.notification import Unavailable, Undeliverable
-from notifiers.responses import RETRY_AFTER_MAX, retry_after
+from notifiers.posting import RETRY_AFTER_MAX, retry_after
 from notifiers.worker import Pace
 
 # Pauses
@@ -119,7 +119,7 @@ def test_a_retry_after_date_is_parsed_and_bounded(monkeypatch: pytest.MonkeyPatc
             assert tz is UTC
             return cls.fromtimestamp(now.timestamp(), UTC)
 
-    monkeypatch.setattr(responses, "datetime", Clock)
+    monkeypatch.setattr(posting, "datetime", Clock)
     when = now + timedelta(seconds=ahead)
     for written in (format_datetime(when, usegmt=True), format_datetime(when.astimezone(INDIA)), f"{when:%d %b %Y %T}"):
         assert retry_after(written) == seconds

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from callout.auth.claims import Bearer, bearer_of, find, said
+from callout.auth.claims import OWN, Bearer, bearer_of, find, said
 from callout.auth.issuers import ClaimMapping, parse_claims, parse_issuers
 from callout.http.errors import Unauthenticated
 from db.enums import Role, ServiceScope
@@ -71,7 +71,8 @@ def test_a_claim_is_found_by_its_path(path: str, value: Any) -> None:
     ],
 )
 def test_of_several_roles_the_least_counts(given: Any, role: Role) -> None:
-    assert read({"role": given}).role is role
+    scope = {"service_scope": "chatbot"} if role is Role.SERVICE else {}
+    assert read({"role": given} | scope).role is role
 
 
 def test_roles_are_mapped_and_others_mean_nothing() -> None:
@@ -101,7 +102,12 @@ def test_the_first_path_that_the_token_has_counts() -> None:
     assert read({"role": "admin", "preferred_username": "x"}, name=names).name == "Ada"
     assert read({"role": "admin", "name": None, "preferred_username": "x"}, name=names).name == "x"
     found = read(
-        {"role": "admin", "https://example.com/role": "service", "https://example.com/name": "Bot"},
+        {
+            "role": "admin",
+            "https://example.com/role": "service",
+            "https://example.com/name": "Bot",
+            "service_scope": "chatbot",
+        },
         role=roles,
         name=names,
     )
@@ -129,10 +135,13 @@ def test_an_address_is_not_verified_by_anything_else(verified: Any) -> None:
     assert read({"email": "ada@example.com", "email_verified": verified}).verified_email is None
 
 
-def test_technicians_and_customers_need_no_name_and_services_may_have_a_scope() -> None:
+def test_technicians_and_customers_need_no_name_and_services_of_a_provider_a_scope() -> None:
     assert read({"name": None}).name is None
     service = read({"role": "service", "https://x/scope": "chatbot"}, service_scope="https://x/scope")
     assert service.scope is ServiceScope.CHATBOT
+    with pytest.raises(Unauthenticated, match='no claim "https://x/scope"'):
+        read({"role": ["admin", "service"], "service_scope": "chatbot"}, service_scope="https://x/scope")
+    assert bearer_of({"sub": "bot", "role": "service", "name": "Bot"}, OWN).scope is None
     with pytest.raises(Unauthenticated, match="https://x/scope"):
         read({"role": "admin", "https://x/scope": "chatbot"}, service_scope="https://x/scope")
 

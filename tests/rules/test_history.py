@@ -9,6 +9,7 @@ from resolvers.event import SHOWN_COLUMNS
 NOT_SHOWN = {
     *("id", "reference", "version", "source", "sender_verified", "creator_kind", "creator_id"),
     *("search_text", "searchable", "customer_linked", "follows_id"),
+    *("assignment_id", "assigned_at", "assignment_overdue"),
     *("created_at", "updated_at", "public_updated_at", "resolved_at", "closed_at"),
 }
 

@@ -10,7 +10,7 @@ import pytest
 
 from db.entities import TICKETS
 from db.enums import Role
-from db.events.event import Event, Image
+from db.events.event import Entry, Event, Image
 from db.lists.criteria import Slots
 from db.lists.in_memory import Test, all_hold, any_holds, negated, undecided
 from db.viewer import Viewer
@@ -129,7 +129,23 @@ def test_a_search_is_unknown_unless_the_other_conditions_decide() -> None:
 def test_an_event_is_routed_by_both_of_its_images() -> None:
     before, after = OPEN._replace(technician_id=KEY, creator_id="boss"), OPEN._replace(creator_id="boss")
     ids = {"all", f"ticket:{OTHER}", "creator:boss"}
-    assert Event(KEY, OTHER, "CREATED", True, None, after).routes == ids
-    assert Event(KEY, OTHER, "UNASSIGNED", True, before, after).routes == {*ids, f"technician:{KEY}"}
-    moved = Event(KEY, OTHER, "UPDATED", True, after, after._replace(customer_id=OTHER))
+    assert Event(KEY, OTHER, "CREATED", True, None, after, 1).routes == ids
+    assert Event(KEY, OTHER, "UNASSIGNED", True, before, after, 2).routes == {*ids, f"technician:{KEY}"}
+    moved = Event(KEY, OTHER, "UPDATED", True, after, after._replace(customer_id=OTHER), 3)
     assert moved.routes == {*ids, f"customer:{OTHER}"}
+
+
+def test_an_entry_has_the_routes_of_the_objects_that_it_changes() -> None:
+    """A look-up changes nothing, a token's subject may look like an object's id, and an identity is not a property."""
+
+    def routes(kind: str, action: str, id: str, owner: str | None = None, *published: bool | None) -> set[str]:
+        return set(Entry.of(KEY, "2026-03-01T12:00:00+00:00", kind, action, id, owner, *published).routes) - {"audit"}
+
+    assert routes("CUSTOMER", "UPDATED", "cus_1") == {"object:CUSTOMER", "object:cus_1"}
+    assert routes("CUSTOMER", "LOOKED_UP", "cus_1") == routes("TOKEN", "REVOKED", "cus_1") == set()
+    assert routes("TOKEN", "CREATED", "cus_1") == routes("IDENTITY", "CREATED", "idn_1", OTHER) == set()
+    assert routes("PROPERTY", "CREATED", "prp_1", OTHER) == {"object:PROPERTY", "object:prp_1", f"owner:{OTHER}"}
+    drafted = {"object:ARTICLE", "object:art_1"}
+    assert routes("ARTICLE", "UPDATED", "art_1", None, False, False) == drafted
+    assert routes("ARTICLE", "UPDATED", "art_1", None, True, False) == {*drafted, "published"}
+    assert routes("ARTICLE", "CREATED", "art_1", None, None, True) == {*drafted, "published"}

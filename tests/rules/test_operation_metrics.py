@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counts
+
 import pytest
 
 from callout.monitoring.operations import (
     ANONYMOUS,
     NAME_LENGTH_MAX,
     NAMES_MAX,
+    NAMES_OF_ROLE,
     NAMES_OF_VIEWER,
     OTHER,
     OperationNames,
@@ -34,15 +37,21 @@ def test_a_name_is_its_own_label_once_it_was_executed() -> None:
     assert names.label("Unknown", None, executed=True) == OTHER
 
 
-def test_each_viewer_adds_a_few_names_and_all_together_a_bounded_number() -> None:
+def test_each_viewer_adds_a_few_names_and_each_role_a_bounded_number() -> None:
+    """So nobody is left out because all viewers of another role have invented names."""
     names = OperationNames()
-    added = []
-    for person in range(10):
-        invented = [f"V{person}N{number}" for number in range(NAMES_OF_VIEWER + 10)]
-        added.append(sum(label(names, name, viewer(str(person))) == name for name in invented))
-    assert added == [NAMES_OF_VIEWER] * 5 + [0] * 5
-    assert sum(added) == NAMES_MAX
-    assert label(names, "V0N0", viewer("another")) == "V0N0"
+    added = Counts[Role]()
+    for role in Role:
+        for person in range(10):
+            who = viewer(str(person), role)
+            invented = [f"{role}V{person}N{number}" for number in range(NAMES_OF_VIEWER[role] + 10)]
+            labels = sum(label(names, name, who) == name for name in invented)
+            assert labels == min(NAMES_OF_VIEWER[role], NAMES_OF_ROLE[role] - added[role])
+            added[role] += labels
+    assert added == NAMES_OF_ROLE
+    assert added.total() == NAMES_MAX
+    first = f"{Role.CUSTOMER}V0N0"
+    assert label(names, first, viewer("another")) == first
 
 
 def test_a_viewer_who_has_added_their_names_leaves_room_to_others() -> None:

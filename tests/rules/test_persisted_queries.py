@@ -55,6 +55,23 @@ def test_a_viewer_who_fills_the_store_drives_nobody_else_out() -> None:
     assert all(queries.get(BOB, hash) for hash in ours)
 
 
+def test_the_viewer_who_takes_the_most_loses_theirs() -> None:
+    queries = PersistedQueries(total_bytes=SHARE_BYTES)
+    lost = 0
+    for n in range(3_000):
+        who = viewer(str(n * n % 23))
+        text = f"{n} {'x' * (n % 83 * 100)}"
+        before = {key: share.size for key, share in queries._shares.items()}
+        before[who.role, who.id] = before.get((who.role, who.id), 0) + len(text)
+        keep(queries, who, text)
+        gone = before.keys() - queries._shares.keys()
+        lost += len(gone)
+        if gone:
+            assert min(before[key] for key in gone) + 300 > max(share.size for share in queries._shares.values())
+        assert len(queries._sizes) <= 8 * 23  # of 23 viewers; what sizes were before is forgotten
+    assert lost > 50
+
+
 def test_a_document_of_many_viewers_counts_once() -> None:
     queries = PersistedQueries(total_bytes=2 * SHARE_BYTES)
     text = "x" * (SHARE_BYTES // 2)
