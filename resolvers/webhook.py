@@ -91,8 +91,8 @@ WHERE id = $1::uuid AND claim = $2 AND state = 'ACTIVE' RETURNING true"""
 
 
 async def create(call: Call, input: Input) -> Outcome:
-    """Create a webhook, which starts now, or at the cursor that its document names. There is no idempotency key: if the
-    response is lost, so is the secret."""
+    """Create a webhook, which starts now, or at the cursor that its document names. Its secret is
+    in this answer alone, not in that of a repetition."""
     checks, office = Checks(), _office(call)
     url, document = _url(input["url"], office, checks), _document(input["document"], checks)
     variables, secret = _variables(input.get("variables"), checks), _secret(input.get("secret"), checks)
@@ -107,7 +107,7 @@ async def create(call: Call, input: Input) -> Outcome:
         await transaction.execute(_INSERT, webhook_id, url, document, variables, secret, position, *author, key)
         after = _image(url, document, variables, WebhookState.ACTIVE, None, secret)
         await _record(transaction, call, AuditAction.CREATED, webhook_id, None, after)
-    return Outcome(webhook_id, extra={"secret": shown_secret(secret)})
+    return Outcome(webhook_id, unkept={"secret": shown_secret(secret)})
 
 
 async def update(call: Call, input: Input) -> Outcome:
@@ -152,7 +152,7 @@ async def rotate_secret(call: Call, input: Input) -> Outcome:
         was = _image_of(before)
         # The image has no secrets, so a mark of the new one's own makes it differ.
         await _record(transaction, call, AuditAction.UPDATED, webhook_id, was, was | {"secret": webhook_id})
-    return Outcome(webhook_id, extra={"secret": shown_secret(secret)})
+    return Outcome(webhook_id, unkept={"secret": shown_secret(secret)})
 
 
 async def resume(call: Call, input: Input) -> Outcome:

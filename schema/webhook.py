@@ -22,6 +22,7 @@ from resolvers import webhook as webhooks
 from resolvers.webhook import OVERLAP_HOURS, OVERLAP_HOURS_MAX
 from schema.common import Connection, Edge, Node, Payload
 from schema.fields import (
+    IDEMPOTENCY,
     argument,
     column,
     connection,
@@ -159,6 +160,7 @@ class WebhookCreateInput:
     document: str = given(f"{_DOCUMENT} The webhook starts now, or after the cursor that is its `after`.")
     variables: str | None = optional(_VARIABLES)
     secret: str | None = optional(_SECRET)
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.input(description="The changes to a webhook. Fields that are left out keep their values.")
@@ -167,6 +169,7 @@ class WebhookUpdateInput:
     url: str | None = optional(_URL)
     document: str | None = optional(f"{_DOCUMENT} The webhook continues where it stands, whatever is its `after`.")
     variables: str | None = optional(_VARIABLES)
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.input(description="The webhook that gets another secret.")
@@ -177,27 +180,32 @@ class WebhookRotateSecretInput:
         f"For how many hours the previous secret signs messages too, 0 to {OVERLAP_HOURS_MAX}; {OVERLAP_HOURS} by "
         "default. 0 if it has become known to others."
     )
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.input(description="The webhook to resume.")
 class WebhookResumeInput:
     webhook_id: strawberry.ID = given("The webhook's id.")
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.input(description="Where a webhook is sent back to.")
 class WebhookReplayInput:
     webhook_id: strawberry.ID = given("The webhook's id.")
     after: str = given("The stream cursor after which messages are sent next, from a message, a list or a payload.")
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.input(description="The webhook to test.")
 class WebhookTestInput:
     webhook_id: strawberry.ID = given("The webhook's id.")
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 @strawberry.input(description="The webhook to delete.")
 class WebhookDeleteInput:
     webhook_id: strawberry.ID = given("The webhook's id.")
+    idempotency_key: str | None = optional(IDEMPOTENCY)
 
 
 _SHOWN_ONCE = "which is shown only once; null if the mutation failed."
