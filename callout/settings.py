@@ -14,7 +14,7 @@ import secrets
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
@@ -40,9 +40,11 @@ from notifiers.links import ID, REFERENCE, TicketLinks, ticket_page
 from notifiers.message_ids import OwnMail, UnvouchedShare
 from notifiers.screening_rules import Limits
 from notifiers.smtp_server import SmtpServer
-from notifiers.vapid import VapidKey
 from pubsub.connections import Times
 from resolvers.attachment_rules import FileLimits
+
+if TYPE_CHECKING:
+    from notifiers.vapid import VapidKey
 
 PREFIX = "CALLOUT_"
 SECRET_BYTES_MIN = 32  # RFC 7518, section 3.2: a key for HS256 must be at least as long as the hash
@@ -701,7 +703,7 @@ class Settings(BaseSettings):
 
     @property
     def push_key(self) -> VapidKey | None:
-        return None if self.push_private_key is None else VapidKey.parse(self.push_private_key)
+        return None if self.push_private_key is None else _vapid_key(self.push_private_key)
 
     @property
     def push_contact_url(self) -> str:
@@ -859,7 +861,7 @@ class Settings(BaseSettings):
     @field_validator("push_private_key")
     @classmethod
     def _is_a_push_key(cls, key: str | None) -> str | None:
-        return None if key is None else VapidKey.parse(key).text
+        return None if key is None else _vapid_key(key).text
 
     @field_validator("push_contact")
     @classmethod
@@ -1202,3 +1204,9 @@ def _development_secret(data_dir: Path) -> str:
         return path.read_text().strip()
     except OSError as error:
         raise InvalidSettings([f"{PREFIX}DATA_DIR: {path} cannot be used: {error.strerror}"]) from error
+
+
+def _vapid_key(text: str) -> VapidKey:
+    from notifiers.vapid import VapidKey  # cryptography, for which mail-in does not wait
+
+    return VapidKey.parse(text)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from db.viewer import Viewer
-from notifiers.webhook_sender import WebhookSender
+
+if TYPE_CHECKING:
+    from notifiers.webhook_sender import WebhookSender  # imports an HTTP client, which few programs need
 
 
 class WebhookOffice(ABC):

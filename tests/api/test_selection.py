@@ -901,8 +901,8 @@ class Sent:
     )
     # The statements of asyncpg when a connection uses a type for the first time.
     _DRIVER = re.compile(r"\btypeinfo_tree\b|\bcurrent_setting\('jit'\)|\bset_config\('jit'")
-    # The transaction that folds events into the stored counts, in the background.
-    _COUNTING = "FROM event_log FOR UPDATE SKIP LOCKED"
+    # Transactions in the background: they fold events into the stored counts, and look for overdue assignments.
+    _IN_BACKGROUND = re.compile(r"FROM event_log FOR UPDATE SKIP LOCKED|^SELECT due\.id::text FROM support_settings")
     # What else is asked in the background: whether the database has moved, what is revoked, whom to erase, and which
     # file to check.
     _BACKGROUND = re.compile(
@@ -938,7 +938,7 @@ class Sent:
             transaction.append(statement)
             if word in ("COMMIT", "ROLLBACK") and transaction is not sent:
                 del self._transactions[process]
-                if not any(self._COUNTING in statement for statement in transaction):
+                if not any(map(self._IN_BACKGROUND.search, transaction)):
                     sent += transaction
         return sent
 
