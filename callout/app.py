@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -20,6 +20,7 @@ from callout import health, logs, notification_worker
 from callout.auth.authenticator import Authenticator
 from callout.auth.tokens import IdeToken
 from callout.background import (
+    Work,
     background,
     keep_answered,
     keep_counted,
@@ -159,6 +160,10 @@ async def _wire(
 ) -> State:
     if settings.database_url is None or settings.direct_url is None:
         raise DatabaseUnusable(f"{variable('database_url')} is not set; `callout serve` starts an embedded server.")
+
+    async def start(work: Work) -> None:
+        await stack.enter_async_context(background(work))
+
     # It may be away while a worker is replaced.
     await wait_for(settings.direct_url, settings.database_wait, pool_url=settings.database_url)
     database = await Database.open(settings.database_url, size=settings.pool_size)
@@ -166,43 +171,35 @@ async def _wire(
     authenticator = Authenticator(settings, database)
     stack.push_async_callback(authenticator.close)
     await authenticator.read_revocations()
-    await stack.enter_async_context(background(authenticator.uses.write))
+    await start(authenticator.uses.write)
     code = migrate.code()
     readiness = health.Readiness(database, code)
     stack.push_async_callback(readiness.close)
-    await stack.enter_async_context(background(lambda: keep_counted(database)))
-    await stack.enter_async_context(background(lambda: keep_forgetting(database)))
-    if settings.event_retention_days is not None:
-        kept = timedelta(days=settings.event_retention_days)
-        await stack.enter_async_context(background(lambda: keep_pruned(database, kept)))
-    await stack.enter_async_context(background(lambda: keep_retained(database, settings.retained)))
     identity = await event_log.identity(database)
     cursors, tickets = StreamCursors(identity), StreamTickets(identity, database)
     presences = Presences(settings.presence_seconds)
     bell = await stack.enter_async_context(Bell.open(settings.bell_url, settings.direct_url, presences))
-    await stack.enter_async_context(background(presences.run))
+    await start(presences.run)
     channels = await stack.enter_async_context(notification_worker.opened(make_channels, settings))
     if settings.notify:
         worker = notification_worker.worker(settings, database, channels, bell)
-        await stack.enter_async_context(background(worker.run))
+        await start(worker.run)
     budgets = Budgets(settings.allowances)
     preparer = Preparer(graphql_schema(schema), settings.introspecting, PersistedDocuments(settings.trusted))
     files = Files(settings.object_store, settings.file_limits)
     links = FileLinks(identity, settings.api_base, settings.file_limits.upload_time, authenticator.is_revoked)
-    await stack.enter_async_context(background(lambda: keep_answered(database, bell.ring)))
-    await stack.enter_async_context(background(lambda: keep_swept(database, files, bell.ring)))
     replicas = None
     if settings.database_replica_urls:
         replicas = Replicas(settings.direct_url, settings.database_replica_urls, settings.pool_size)
         stack.push_async_callback(replicas.close)
-        await stack.enter_async_context(background(replicas.watch))
+        await start(replicas.watch)
     sender = WebhookSender(private_hosts=settings.webhook_private_hosts == "allow")
     sign = partial(links.signed, preparer.marks.link.encode())
     subscriptions = Subscriptions(preparer, database, sign)
     presence = StaffPresence(presences, database, identity)
     push_key = settings.push_key
     offered = Receipts(database)
-    await stack.enter_async_context(background(offered.run))
+    await start(offered.run)
     engine = Engine(
         schema,
         preparer,
@@ -220,39 +217,40 @@ async def _wire(
         webhooks=partial(Office, subscriptions, database, cursors, sender),
     )
     checking = FileWorker(database, files.store, settings.scanner, heard=bell.ear().wait, written=bell.ring)
-    await stack.enter_async_context(background(checking.run))
+    await start(checking.run)
 
     def arrived() -> None:
         checking.wake()
         bell.ring()
 
     hub = Hub(database, settings.direct_url, bell, cursors, presences)
-    await stack.enter_async_context(background(hub.follow))
+    await start(hub.follow)
     if settings.webhooks:
         carrying = WebhookWorker(
             database, subscriptions, budgets, cursors, hub, sender, channels, settings.webhook_pace
         )
-        await stack.enter_async_context(background(carrying.run))
+        await start(carrying.run)
 
     def forget() -> None:
         preparer.forget()
         authenticator.forget()
 
-    await stack.enter_async_context(background(lambda: keep_erasing(database, bell.ring, forget)))
+    for work in _housekeeping(settings, database, files, bell.ring, forget):
+        await start(work)
     live = LiveApplication(preparer, engine, authenticator, database, settings.origins, budgets, presence)
     connections = Connections(live.gone, settings.times.watch)
-    await stack.enter_async_context(background(connections.watch))
+    await start(connections.watch)
     limits = ConnectionLimits(
         settings.request_head_seconds, settings.connections_per_address, settings.client_addresses.trusts
     )
-    await stack.enter_async_context(background(limits.watch))
+    await start(limits.watch)
     ide = None
     if settings.with_ide:
         ide = Ide(None if settings.production else IdeToken(settings, database))
     url = settings.direct_url
-    await stack.enter_async_context(background(lambda: authenticator.follow_revocations(url, connections.check_soon)))
+    await start(lambda: authenticator.follow_revocations(url, connections.check_soon))
     received_events = ReceivedEvents(database)
-    await stack.enter_async_context(background(received_events.write))
+    await start(received_events.write)
     state = DatabaseState(database)
     stack.push_async_callback(state.close)
     exposition = Exposition(Observed(database, bell, code, LiveLayer(hub, connections), replicas), state)
@@ -281,6 +279,21 @@ async def _wire(
         event_streams=EventStreams(live, hub, connections, settings.times, tickets),
         stream_tickets=TicketOffice(authenticator, tickets),
     )
+
+
+def _housekeeping(
+    settings: Settings, database: Database, files: Files, ring: Callable[[], None], forget: Callable[[], None]
+) -> Iterator[Work]:
+    """What is kept in order in the background: counts, what has become old, overdue assignments, files, erasures."""
+    yield lambda: keep_counted(database)
+    yield lambda: keep_forgetting(database)
+    if settings.event_retention_days is not None:
+        kept = timedelta(days=settings.event_retention_days)
+        yield lambda: keep_pruned(database, kept)
+    yield lambda: keep_retained(database, settings.retained)
+    yield lambda: keep_answered(database, ring)
+    yield lambda: keep_swept(database, files, ring)
+    yield lambda: keep_erasing(database, ring, forget)
 
 
 _GRAPHQL: Final = ("/graphql", "/graphql/")

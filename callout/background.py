@@ -10,6 +10,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
+from typing import TypeAlias
 
 from db.erasure import steps
 from db.events import counts
@@ -32,9 +33,12 @@ _SHARDS = 256  # of the objects, by the first byte of their digests
 _SHARDS_AT_ONCE = 4
 ANNOUNCED = timedelta(seconds=PRUNING_SECONDS)  # from advancing the horizon to pruning, so that running replays finish
 
+Work: TypeAlias = Callable[[], Awaitable[None]]
+"""Background work, which never returns."""
+
 
 @asynccontextmanager
-async def background(work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+async def background(work: Work) -> AsyncIterator[None]:
     """Runs `work`, which must never return, for the length of the block.
 
     If it returns or fails, the process receives SIGTERM: without its background work a server is worse than none.
