@@ -48,7 +48,9 @@ from callout.http.ide import files as files_of_ide
 from callout.http.uploads import Uploads
 from callout.live.device_streams import ReceivedEvents
 from callout.live.event_stream import EventStreams
+from callout.live.feeds import Feeds
 from callout.live.operations import LiveApplication
+from callout.live.screening import Screenings
 from callout.live.stream_tickets import StreamTickets, TicketOffice
 from callout.live.websocket import Sockets
 from callout.mail_in import call_of
@@ -237,7 +239,8 @@ async def _wire(
 
     for work in _housekeeping(settings, database, files, bell.ring, forget):
         await start(work)
-    live = LiveApplication(preparer, engine, authenticator, database, settings.origins, budgets, presence)
+    feeds = Feeds(database, preparer.marks.position, engine.sign, Screenings(database), presence, offered)
+    live = LiveApplication(preparer, engine, authenticator, feeds, settings.origins, budgets)
     connections = Connections(live.gone, settings.times.watch)
     await start(connections.watch)
     limits = ConnectionLimits(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Self
 
@@ -36,34 +37,36 @@ from resolvers.staff_presence import StaffPresence
 MERGING_SECONDS: Final = 0.25
 
 
-def feed_of(
-    bound: BoundStream,
-    viewer: Viewer,
-    budget: Budget,
-    database: Database,
-    mark: str,
-    sign: Sign,
-    screenings: Screenings,
-    presence: StaffPresence,
-    receipts: Receipts | None = None,
-) -> Feed | WindowFeed:
-    """Returns the feed of a subscription. `mark` is the placeholder for the cursor in the JSON that statements return,
-    and `sign` puts the URLs of files into it. `receipts` are noted of technicians who come back."""
-    mapping = bound.selection.mapping
-    if isinstance(mapping, ObjectChanges) and mapping.depends_on_tickets and viewer.role is Role.TECHNICIAN:
-        return ScreenedFeed(bound, viewer, budget, database, mark, sign, screenings)
-    if isinstance(mapping, Stream):
-        feed = EventFeed(bound, viewer, budget, database, mark, sign)
-        feed.receipts = receipts
-        if isinstance(mapping, TicketFollowing):
-            feed.presence = presence_payloads(bound.selection, viewer, budget, presence)
-            feed.present_on = frozenset({mapping.ticket(bound.bounds[0])})
-        return feed
-    if isinstance(mapping, Window):
-        window = TicketWindowFeed(bound, viewer, budget, database, mark, sign)
-        window.presence = presence_payloads(bound.selection, viewer, budget, presence)
-        return window
-    return LiveValueFeed(bound, viewer, budget, database)
+@dataclass(frozen=True, slots=True)
+class Feeds:
+    """Makes feeds of subscriptions. `mark` is the placeholder for the cursor in the JSON that statements return, and
+    `sign` puts the URLs of files into it. `receipts` are noted of technicians who come back."""
+
+    database: Database
+    mark: str
+    sign: Sign
+    screenings: Screenings
+    presence: StaffPresence
+    receipts: Receipts | None = None
+
+    def feed(self, bound: BoundStream, viewer: Viewer, budget: Budget) -> Feed | WindowFeed:
+        """The feed of a subscription."""
+        mapping = bound.selection.mapping
+        given = (bound, viewer, budget, self.database)
+        if isinstance(mapping, ObjectChanges) and mapping.depends_on_tickets and viewer.role is Role.TECHNICIAN:
+            return ScreenedFeed(*given, self.mark, self.sign, self.screenings)
+        if isinstance(mapping, Stream):
+            feed = EventFeed(*given, self.mark, self.sign)
+            feed.receipts = self.receipts
+            if isinstance(mapping, TicketFollowing):
+                feed.presence = presence_payloads(bound.selection, viewer, budget, self.presence)
+                feed.present_on = frozenset({mapping.ticket(bound.bounds[0])})
+            return feed
+        if isinstance(mapping, Window):
+            window = TicketWindowFeed(*given, self.mark, self.sign)
+            window.presence = presence_payloads(bound.selection, viewer, budget, self.presence)
+            return window
+        return LiveValueFeed(*given)
 
 
 class EventFeed(Feed):

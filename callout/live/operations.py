@@ -19,16 +19,14 @@ from callout.execution.prepare import Preparer
 from callout.execution.request import GraphQLRequest
 from callout.execution.run import Engine
 from callout.http.context import RequestInfo
-from callout.live.feeds import feed_of
-from callout.live.screening import Screenings
+from callout.live.feeds import Feeds
 from db.errors import ClientError, RateLimited
 from db.postgres.outage import is_logged
-from db.postgres.pool import OUTAGE, Database
+from db.postgres.pool import OUTAGE
 from pubsub.connections import Session
 from pubsub.feed import Feed
 from pubsub.windows import WindowFeed
 from resolvers.mutation import Peer
-from resolvers.staff_presence import StaffPresence
 
 logger = logging.getLogger(__name__)
 
@@ -68,19 +66,16 @@ class LiveApplication:
         preparer: Preparer,
         engine: Engine,
         authenticator: Authenticator,
-        database: Database,
+        feeds: Feeds,
         origins: Collection[str],
         budgets: Budgets,
-        presence: StaffPresence,
     ) -> None:
         self._preparer = preparer
         self._engine = engine
         self._authenticator = authenticator
-        self._database = database
-        self._screenings = Screenings(database)
+        self._feeds = feeds
         self._origins = frozenset(origins)
         self._budgets = budgets
-        self._presence = presence
 
     def allows(self, origin: str, host: str) -> bool:
         """Whether a page of this origin may open a socket here."""
@@ -145,9 +140,7 @@ class LiveApplication:
                     answer = answer.extended(request, charge, info.trace_id)
                 return _answered(answer, info)
             bound = await self._preparer.bind_stream_in_steps(document, node, request.variables, viewer, charge)
-            mark, sign = self._preparer.marks.position, self._engine.sign
-            shared = (self._database, mark, sign, self._screenings, self._presence)
-            feed = feed_of(bound, viewer, charge.budget, *shared, self._engine.receipts)
+            feed = self._feeds.feed(bound, viewer, charge.budget)
             feed.quota.check(feed.key)
         except InvalidDocument as error:
             return _answered(refusal(error.errors, info.id, error.extension_code), info)

@@ -22,7 +22,7 @@ from callout.execution.prepare import EVENTS_MAX, Preparer
 from callout.execution.run import Engine
 from callout.execution.thread import Thread
 from callout.live import feeds as subscriptions
-from callout.live.feeds import feed_of
+from callout.live.feeds import Feeds
 from callout.live.screening import Screenings
 from db.compiler.selection import Weight
 from db.enums import Role
@@ -415,8 +415,8 @@ def feed(execution: Execution, pool: Database) -> Callable[..., Feed]:
     def made(query: str, viewer: Viewer = ADMIN, operation: str | None = None, **variables: Any) -> Feed:
         bound = execution.preparer.bind_stream(*execution.preparer.operation(query, operation), variables, viewer)
         marks = execution.preparer.marks
-        shared = (pool, marks.position, unsigned, Screenings(pool), NO_PRESENCE)
-        feed = feed_of(bound, viewer, free_budget(), *shared)
+        feeds = Feeds(pool, marks.position, unsigned, Screenings(pool), NO_PRESENCE)
+        feed = feeds.feed(bound, viewer, free_budget())
         assert isinstance(feed, Feed)
         return feed
 

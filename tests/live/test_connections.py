@@ -20,6 +20,7 @@ from callout.execution.run import Engine
 from callout.http.context import SCOPE_KEY, RequestInfo
 from callout.http.server import ENDING
 from callout.live.event_stream import EventStreams, TooManyConnections
+from callout.live.feeds import Feeds
 from callout.live.operations import LiveApplication
 from callout.live.stream_tickets import StreamTickets
 from callout.settings import InvalidSettings, load
@@ -31,7 +32,6 @@ from pubsub.send_queue import QUEUE_MAX, SEND_SECONDS
 from tests.helpers.connecting import (
     ANSWER,
     FOLLOW,
-    NO_PRESENCE,
     REFUSAL,
     TIMES,
     VIEWER,
@@ -189,7 +189,7 @@ class StubAuthenticator(Authenticator):
 
 def application(authenticator: StubAuthenticator, *origins: str) -> LiveApplication:
     return LiveApplication(
-        cast(Preparer, None), cast(Engine, None), authenticator, cast(Database, None), origins, Budgets({}), NO_PRESENCE
+        cast(Preparer, None), cast(Engine, None), authenticator, cast(Feeds, None), origins, Budgets({})
     )
 
 

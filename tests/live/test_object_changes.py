@@ -10,7 +10,7 @@ import pytest
 from graphql import is_object_type
 
 from callout.execution.prepare import Preparer
-from callout.live.feeds import feed_of
+from callout.live.feeds import Feeds
 from callout.live.screening import Screenings
 from db.enums import Role
 from db.postgres.pool import Database as Pool
@@ -202,8 +202,8 @@ async def test_a_change_costs_technicians_nothing_whom_it_does_not_concern(
     def feed_for(technician: str) -> Feed:
         viewer = Viewer(Role.TECHNICIAN, key(technician), "T")
         bound = preparer.bind_stream(*preparer.operation(document("customer"), None), {}, viewer)
-        shared = (pool, preparer.marks.position, unsigned, screenings, NO_PRESENCE)
-        feed = feed_of(bound, viewer, free_budget(), *shared)
+        feeds = Feeds(pool, preparer.marks.position, unsigned, screenings, NO_PRESENCE)
+        feed = feeds.feed(bound, viewer, free_budget())
         assert isinstance(feed, Feed)
         return feed
 

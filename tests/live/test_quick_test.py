@@ -18,7 +18,7 @@ import pytest
 from graphql import is_input_object_type
 
 from callout.execution.prepare import Preparer
-from callout.live.feeds import feed_of
+from callout.live.feeds import Feeds
 from callout.live.screening import Screenings
 from db.entities import TICKETS as LISTING
 from db.enums import STAFF, Role, TicketCategory, TicketEventKind, TicketPriority, TicketSource, TicketStatus
@@ -66,8 +66,8 @@ class World:
 
     def feed(self, document: str, viewer: Viewer, **variables: Any) -> Feed:
         bound = self.preparer.bind_stream(*self.preparer.operation(document, None), variables, viewer)
-        shared = (self.pool, self.preparer.marks.position, unsigned, Screenings(self.pool), NO_PRESENCE)
-        feed = feed_of(bound, viewer, free_budget(), *shared)
+        feeds = Feeds(self.pool, self.preparer.marks.position, unsigned, Screenings(self.pool), NO_PRESENCE)
+        feed = feeds.feed(bound, viewer, free_budget())
         assert isinstance(feed, Feed)
         return feed
 

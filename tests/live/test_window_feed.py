@@ -11,7 +11,7 @@ import pytest
 
 from callout.execution.budgets import Allowance, Budget
 from callout.execution.prepare import Preparer
-from callout.live.feeds import feed_of
+from callout.live.feeds import Feeds
 from callout.live.screening import Screenings
 from callout.live.window_feed import PAUSE_SECONDS_MAX, TicketWindowFeed
 from db.enums import Role
@@ -91,8 +91,8 @@ def window(pool: Asked, preparer: Preparer, technician: str) -> Window:
         given = {"filter": mine(technician), "first": 2} | variables
         bound = preparer.bind_stream(*preparer.operation(LIVE, None), given, viewer)
         mark = preparer.marks.position
-        shared = (pool, mark, unsigned, Screenings(pool), NO_PRESENCE)
-        feed = feed_of(bound, viewer, budget or free_budget(), *shared)
+        feeds = Feeds(pool, mark, unsigned, Screenings(pool), NO_PRESENCE)
+        feed = feeds.feed(bound, viewer, budget or free_budget())
         assert isinstance(feed, TicketWindowFeed)
         return feed
 
