@@ -22,10 +22,8 @@ export type Result = {
   userErrors: { message: string }[]
 }
 type Queued = { place?: number; key: string; command: Command; result: Result | null }
-type Message = { cursor: string } & (
-  | { __typename: 'TicketChange'; change: string; ticketId: string; ticket: Ticket | null }
-  | { __typename: 'StreamReady' | 'StreamReset' }
-)
+type Change = { __typename: 'TicketChange'; cursor: string; change: string; ticketId: string; ticket: Ticket | null }
+type Message = Change | { __typename: 'StreamReady' | 'StreamReset'; cursor: string }
 type Stores = Record<(typeof STORES)[number], IDBObjectStore>
 
 const MINE = { assignee: { me: true }, not: { status: ['CLOSED'] } }
@@ -123,8 +121,13 @@ export class Device {
     await this.#change((stores) => remove(stores, key))
   }
 
-  /** Sends the queue and catches up. Throws `NotNow` and `SignedOut`; call it again after either. */
+  /** Sends the queue and catches up. Throws `NotNow` and `SignedOut`; call it again after either. One tab at a time
+   * does it, and the others wait. */
   async sync(): Promise<void> {
+    await navigator.locks.request(this.#database.name, () => this.#sync())
+  }
+
+  async #sync(): Promise<void> {
     while ((await this.waiting()).length > 0) await this.#send()
     if (!(await this.#state('cursor'))) await this.#readAll()
     while (!(await this.#catchUp())) await this.#readAll()
@@ -138,30 +141,30 @@ export class Device {
       for (const result of results as Result[]) {
         if (result.outcome === 'APPLIED' || result.outcome === 'REPLAYED') await remove(stores, result.key)
         else await settle(stores, result)
-        // A ticket that has left the copy meanwhile, by another tab, stays away.
-        if (result.ticket && (await done(stores.tickets.count(result.ticket.id)))) await keep(stores, result.ticket)
+        if (result.ticket) await keep(stores, result.ticket)
       }
     })
   }
 
   /** Reads the copy anew. Its cursor is the one of the first page: later events replace older versions. */
   async #readAll(): Promise<void> {
-    const before = await this.#state('cursor')
     const first = (await this.#ask(LIST, { filter: MINE })).tickets
     const nodes: Ticket[] = [...first.nodes]
     for (let page = first; page.pageInfo.hasNextPage; nodes.push(...page.nodes)) {
       page = (await this.#ask(LIST, { filter: MINE, after: page.pageInfo.endCursor })).tickets
     }
-    await this.#advance(before, first.streamCursor, async (stores) => {
+    await this.#change(async (stores) => {
       await done(stores.tickets.clear())
       for (const ticket of nodes) await keep(stores, ticket)
+      await done(stores.state.put(first.streamCursor, 'cursor'))
     })
   }
 
-  /** Applies the missed changes. Returns false if the copy must be read anew. */
+  /** Applies the missed changes, each in one transaction with its cursor, so that the cursor is never ahead of the
+   * copy. Returns false if the copy must be read anew. */
   async #catchUp(): Promise<boolean> {
-    let cursor = await this.#state('cursor')
-    const response = await this.#post('/graphql/stream', 'text/event-stream', MISSED, { filter: MINE, after: cursor })
+    const after = await this.#state('cursor')
+    const response = await this.#post('/graphql/stream', 'text/event-stream', MISSED, { filter: MINE, after })
     if (!response.ok) await checked(response)
     for await (const line of linesOf(response)) {
       if (!line.startsWith('data: {')) continue
@@ -169,25 +172,13 @@ export class Device {
       if (errors) throw new NotNow(errors[0].message)
       const message: Message = data.ticketChanged
       if (message.__typename === 'StreamReset') return false
-      await this.#advance(cursor, message.cursor, async (stores) => {
-        if (message.__typename !== 'TicketChange') return
-        if (message.change === 'LEFT' || !message.ticket) await done(stores.tickets.delete(message.ticketId))
-        else await keep(stores, message.ticket)
+      await this.#change(async (stores) => {
+        if (message.__typename === 'TicketChange') await apply(stores, message)
+        await done(stores.state.put(message.cursor, 'cursor'))
       })
       if (message.__typename === 'StreamReady') return true
-      cursor = message.cursor
     }
     throw new NotNow('the connection was lost')
-  }
-
-  /** Changes the copy and its cursor in one transaction, so that the cursor is never ahead. If another tab has advanced
-   * it meanwhile, nothing is changed. */
-  async #advance(before: string | undefined, after: string, work: (stores: Stores) => Promise<void>): Promise<void> {
-    await this.#change(async (stores) => {
-      if ((await done(stores.state.get('cursor'))) !== before) throw new NotNow('another tab is catching up')
-      await work(stores)
-      await done(stores.state.put(after, 'cursor'))
-    })
   }
 
   async #ask(query: string, variables: object): Promise<any> {
@@ -257,6 +248,11 @@ async function online<T>(answer: Promise<T>): Promise<T> {
   return answer.catch((error: Error) => {
     throw new NotNow(error.message)
   })
+}
+
+async function apply(stores: Stores, { change, ticketId, ticket }: Change): Promise<void> {
+  if (change === 'LEFT' || !ticket) await done(stores.tickets.delete(ticketId))
+  else await keep(stores, ticket)
 }
 
 /** Keeps a ticket, unless the copy has it in a newer version. */

@@ -103,6 +103,9 @@ class NodeDevice(Device):
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
+    async def set_cursor(self, cursor: str) -> None:
+        await self._call("setCursor", cursor)
+
     async def _call(self, method: str, *arguments: str, **command: Any) -> Any:
         assert self._process.stdin is not None and self._process.stdout is not None
         call = [method, *arguments, *([command] if command else [])]
@@ -117,7 +120,7 @@ class NodeDevice(Device):
 
 
 @asynccontextmanager
-async def node_device(script: Path, name: str, url: str, token: str) -> AsyncIterator[Device]:
+async def node_device(script: Path, name: str, url: str, token: str) -> AsyncIterator[NodeDevice]:
     """A device of the script `device.mjs`, beside what `compile_device` has made."""
     options = json.dumps({"name": name, "url": url, "token": token})
     pipe = asyncio.subprocess.PIPE

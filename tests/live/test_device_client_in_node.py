@@ -66,6 +66,22 @@ async def test_a_device_says_why_it_cannot_go_on(api: Api, technician: str, prog
             assert len(await device.waiting()) == 1
 
 
+async def test_a_reset_makes_it_read_the_list_anew(api: Api, technician: str, program: Path) -> None:
+    gone, mine = [await api.new_ticket(technicianId=technician) for _ in range(2)]
+    async with (
+        api.technician(technician) as tess,
+        node_device(program, "reset", api.server.url, token_of(tess)) as device,
+    ):
+        await device.sync()
+        await api.done("ticketAssign", "__typename", ticketId=gone, technicianId=None)
+        await device.set_cursor("of another database")
+        await device.sync()
+        assert [ticket["id"] for ticket in await device.tickets()] == [mine]
+        await api.done("ticketAssign", "__typename", ticketId=mine, technicianId=None)
+        await device.sync()  # from the list's cursor
+        assert await device.tickets() == []
+
+
 @pytest.mark.slow
 async def test_each_command_has_one_effect_or_one_reported_conflict_under_fire(
     tmp_path: Path, fresh_url: str, program: Path
