@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from time import monotonic
 from typing import Final, TypedDict
 
@@ -58,6 +59,9 @@ from callout.monitoring.operations import OPERATIONS
 from callout.monitoring.port import metrics_served
 from callout.notification_channels import channels_of
 from callout.settings import Settings, load, variable
+from callout.webhooks.office import Office
+from callout.webhooks.subscriptions import Subscriptions
+from callout.webhooks.worker import WebhookWorker
 from db.errors import Failure
 from db.events import log as event_log
 from db.events.replicas import Replicas
@@ -65,6 +69,7 @@ from db.events.stream_cursor import StreamCursors
 from db.postgres import migrate
 from db.postgres.pool import Database
 from notifiers.vapid import VapidKey
+from notifiers.webhook_sender import WebhookSender
 from pubsub.bell import Bell
 from pubsub.connections import Connections
 from pubsub.hub import Hub
@@ -191,6 +196,9 @@ async def _wire(
         replicas = Replicas(settings.direct_url, settings.database_replica_urls, settings.pool_size)
         stack.push_async_callback(replicas.close)
         await stack.enter_async_context(background(replicas.watch))
+    sender = WebhookSender(private_hosts=settings.webhook_private_hosts == "allow")
+    sign = partial(links.signed, preparer.marks.link.encode())
+    subscriptions = Subscriptions(preparer, database, sign)
     presence = StaffPresence(presences, database, identity)
     push_key = settings.push_key
     offered = Receipts(database)
@@ -209,6 +217,7 @@ async def _wire(
         presence=presence,
         push_public_key=None if push_key is None else push_key.public,
         receipts=offered,
+        webhooks=partial(Office, subscriptions, database, cursors, sender),
     )
     checking = FileWorker(database, files.store, settings.scanner, heard=bell.ear().wait, written=bell.ring)
     await stack.enter_async_context(background(checking.run))
@@ -219,6 +228,11 @@ async def _wire(
 
     hub = Hub(database, settings.direct_url, bell, cursors, presences)
     await stack.enter_async_context(background(hub.follow))
+    if settings.webhooks:
+        carrying = WebhookWorker(
+            database, subscriptions, budgets, cursors, hub, sender, channels, settings.webhook_pace
+        )
+        await stack.enter_async_context(background(carrying.run))
 
     def forget() -> None:
         preparer.forget()

@@ -25,6 +25,7 @@ from callout.execution.budgets import UNLIMITED, Allowance
 from callout.execution.trusted import TrustedDocuments, read_manifest
 from callout.files.scanner import Scanner
 from callout.http.client_address import ClientAddresses, parse_network
+from callout.webhooks.pace import WebhookPace
 from db import retention
 from db.enums import EVERYONE, STAFF, Role
 from db.errors import Failure
@@ -439,6 +440,20 @@ class Settings(BaseSettings):
         description="`allow` lets the webhook lead to hosts that are not on the public internet, such as one of this"
         " machine or of its network.",
     )
+    webhooks: bool = Field(
+        True, description="Whether server processes carry webhooks, which post what happens to URLs."
+    )
+    webhook_retry_seconds: Annotated[float, Field(gt=0, le=3_600)] = Field(
+        5,
+        description="Seconds after which a webhook's message that was not acknowledged is sent again. They double with"
+        " each further attempt, up to an hour.",
+    )
+    webhook_give_up_hours: Annotated[float, Field(gt=0, le=8_760)] = Field(
+        72, description="After how many hours of failed attempts a webhook is suspended, and the admins are notified."
+    )
+    webhook_delivery_retention_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
+        30, description="How many days it is kept which attempts to deliver webhooks have made."
+    )
     imap_url: str | None = Field(
         None,
         repr=False,
@@ -536,6 +551,10 @@ class Settings(BaseSettings):
     def jwt_lifetime(self) -> timedelta:
         """The longest that a token may be valid."""
         return timedelta(days=self.jwt_max_lifetime_days)
+
+    @property
+    def webhook_pace(self) -> WebhookPace:
+        return WebhookPace(self.webhook_retry_seconds, give_up=self.webhook_give_up_hours * 3_600)
 
     @property
     def smtp_server(self) -> SmtpServer | None:
@@ -672,6 +691,7 @@ class Settings(BaseSettings):
             retention.IDEMPOTENCY_KEYS: self.idempotency_retention_days,
             retention.DEVICES: self.idempotency_retention_days,
             retention.REJECTED_ATTACHMENTS: self.rejected_file_retention_days,
+            retention.WEBHOOK_DELIVERIES: self.webhook_delivery_retention_days,
         }
         kept = {each: timedelta(days=number) for each, number in days.items() if number is not None}
         return kept | {

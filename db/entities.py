@@ -65,6 +65,8 @@ API_KEY = Entity("ApiKey", table(models.ApiKeyRow), "key", visibility.admins_onl
 IDENTITY = Entity("Identity", table(models.IdentityRow), "idn", visibility.admins_only)
 INBOUND_MESSAGE = Entity("InboundMessage", table(models.InboundMessageRow), "inb", visibility.admins_only)
 AUDIT_ENTRY = Entity("AuditEntry", table(models.AuditEntryRow), "aud", visibility.admins_only)
+WEBHOOK = Entity("Webhook", table(models.WebhookRow), "whk", visibility.webhook)
+WEBHOOK_DELIVERY = Entity("WebhookDelivery", table(models.WebhookDeliveryRow), "whd", visibility.webhook_delivery)
 
 NODES = (
     TICKET,
@@ -81,6 +83,8 @@ NODES = (
     IDENTITY,
     INBOUND_MESSAGE,
     AUDIT_ENTRY,
+    WEBHOOK,
+    WEBHOOK_DELIVERY,
 )
 """The entities that `node(id)` finds: all that have ids."""
 
@@ -318,4 +322,24 @@ AUDIT_ENTRIES = Listing(
         }
     ),
     selective=(("filter", "objectId"), ("filter", "actorId"), ("filter", "at")),
+)
+
+WEBHOOKS = Listing(keys={"CREATED_AT": by_time("created_at")}, default=(("CREATED_AT", True),))
+
+WEBHOOK_DELIVERIES = Listing(
+    keys={"AT": by_time("at")},
+    default=(("AT", True),),
+    criteria=Criteria(
+        {
+            "filter": Criteria(
+                {
+                    "webhookId": References("webhook_id", "whk", "webhook"),
+                    "outcome": In("outcome"),
+                    "kind": In("kind"),
+                    "at": Within(lambda role: "at"),
+                }
+            )
+        }
+    ),
+    selective=(("filter", "webhookId"), ("filter", "at")),
 )

@@ -260,6 +260,8 @@ class AuditAction(DocumentedEnum):
     REVOKED = "REVOKED", "The API key or identity was revoked, or tokens were."
     ERASED = "ERASED", "The personal data of a customer were erased in the object."
     LOOKED_UP = "LOOKED_UP", "A technician looked up the customer, whom they did not see before."
+    REPLAYED = "REPLAYED", "The webhook was sent back to a stream cursor."
+    DELETED = "DELETED", "The object was deleted."
 
 
 class ObjectChangeKind(DocumentedEnum):
@@ -284,6 +286,40 @@ class AuditObjectKind(DocumentedEnum):
     INBOUND_MESSAGE = "INBOUND_MESSAGE", "An inbound message that an admin has reviewed."
     IDENTITY = "IDENTITY", "An identity: the account with which a technician or customer signs in at a provider."
     PUSH_SUBSCRIPTION = "PUSH_SUBSCRIPTION", "The subscription of a device to notices by Web Push."
+    WEBHOOK = "WEBHOOK", "A webhook."
+
+
+class WebhookState(DocumentedEnum):
+    """The state of a webhook."""
+
+    ACTIVE = "ACTIVE", "Messages are sent as their events occur, or are retried."
+    SUSPENDED = "SUSPENDED", "Nothing is sent until the webhook is resumed; then it continues where it stopped."
+
+
+class WebhookSuspension(DocumentedEnum):
+    """Why a webhook is suspended."""
+
+    FAILING = "FAILING", "One message could not be delivered for too long."
+    GONE = "GONE", "The receiver answered 410 Gone."
+    ACCESS_LOST = "ACCESS_LOST", "The webhook's author has lost access: an API key or tokens were revoked or expired."
+    INVALID = "INVALID", "The document is no longer valid, costs too much, or its author may no longer read it."
+    TOO_LARGE = "TOO_LARGE", "A message is larger than a webhook may send."
+    ERASED = "ERASED", "The webhook had personal data of a customer who was erased."
+
+
+class WebhookMessageKind(DocumentedEnum):
+    """The kind of message that a webhook sends."""
+
+    EVENT = "EVENT", "A message of the subscription, about an event."
+    RESET = "RESET", "The stream could not continue from where it was: events may be missing."
+    TEST = "TEST", "A test that somebody asked for."
+
+
+class WebhookOutcome(DocumentedEnum):
+    """The outcome of one attempt to send a message."""
+
+    ACKNOWLEDGED = "ACKNOWLEDGED", "The receiver answered with a status from 200 to 299."
+    FAILED = "FAILED", "The receiver answered with another status, not in time, or not at all."
 
 
 class ArticleMatch(DocumentedEnum):

@@ -52,6 +52,11 @@ AUDITED_CHANGES_MAX = 20  # fields in one entry of the audit trail
 CLIENT_MAX = 45  # an IPv6 address as text; those that end in an IPv4 address are the longest
 EXCERPT_WORDS = 30
 LOOKED_UP_HOURS = 12  # how long a technician may create tickets for a customer whom they have looked up
+WEBHOOK_DOCUMENT_MAX = 10_000
+WEBHOOK_VARIABLES_MAX = 10_000  # as JSON
+WEBHOOK_SECRET_BYTES = (24, 64)  # https://github.com/standard-webhooks/standard-webhooks, "Signature scheme"
+WEBHOOKS_OF_AUTHOR_MAX = 100
+WEBHOOKS_MAX = 1_000
 PROGRESS_MAX = 50  # entries in the progress of a tracked ticket
 
 # Rows of a page.

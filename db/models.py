@@ -51,6 +51,10 @@ from db.enums import (
     TicketPriority,
     TicketSource,
     TicketStatus,
+    WebhookMessageKind,
+    WebhookOutcome,
+    WebhookState,
+    WebhookSuspension,
 )
 
 
@@ -94,6 +98,10 @@ AUDIT_ACTION = pg_enum(AuditAction, "audit_action")
 AUDIT_OBJECT_KIND = pg_enum(AuditObjectKind, "audit_object_kind")
 ATTACHMENT_STATE = pg_enum(AttachmentState, "attachment_state")
 ASSIGNMENT_STATE = pg_enum(AssignmentState, "assignment_state")
+WEBHOOK_STATE = pg_enum(WebhookState, "webhook_state")
+WEBHOOK_SUSPENSION = pg_enum(WebhookSuspension, "webhook_suspension")
+WEBHOOK_MESSAGE_KIND = pg_enum(WebhookMessageKind, "webhook_message_kind")
+WEBHOOK_OUTCOME = pg_enum(WebhookOutcome, "webhook_outcome")
 
 NOW = text("now()")
 
@@ -1141,3 +1149,100 @@ class AuditEntryRow(Base):
     changed: Mapped[list[str]] = mapped_column(ARRAY(Text))
     before: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     after: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+
+
+class WebhookRow(Base):
+    """A webhook: a subscription whose messages are posted to a URL.
+
+    It reads with the rights of its author, who is an admin or a service (`author_role`); `author_names` are the names
+    by which a revocation of tokens may mean them, `api_key_id` is their key, if they have used one, and `authorized_at`
+    is when they last showed a token that was valid. `variables` is a JSON object. `secret` signs the messages, and
+    `previous_secret` too until `previous_until`.
+
+    `position` is where the stream stands (`StreamPosition`): every message before it has been acknowledged. One worker
+    carries the webhook, as long as its row in `webhook_workers` is alive. `claim` grows whenever another worker takes
+    the webhook and whenever somebody changes it, so that a worker that does not know yet can record nothing.
+
+    `failing_since` is when the first of the latest `failures` in a row was. `notice_due_at` is when the admins are to
+    be notified that the webhook was suspended; null once they have been.
+    """
+
+    __tablename__ = "webhooks"
+    __table_args__ = (
+        present("url", limits.URL_MAX),
+        at_most("document", limits.WEBHOOK_DOCUMENT_MAX),
+        at_most("variables", limits.WEBHOOK_VARIABLES_MAX),
+        at_most("suspended_said", limits.SAID_MAX),
+        CheckConstraint("author_role IN ('ADMIN', 'SERVICE')", name="author_may"),
+        CheckConstraint("(state = 'SUSPENDED') = (suspension IS NOT NULL)", name="suspended_has_reason"),
+        CheckConstraint("(state = 'SUSPENDED') = (suspended_at IS NOT NULL)", name="suspended_has_time"),
+        CheckConstraint("(failures > 0) = (failing_since IS NOT NULL)", name="failing_has_time"),
+        Index("ix_webhooks_created_at_id", "created_at", "id"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    url: Mapped[str]
+    document: Mapped[str]
+    variables: Mapped[str]
+    secret: Mapped[bytes] = mapped_column(BYTEA)
+    previous_secret: Mapped[bytes | None] = mapped_column(BYTEA)
+    previous_until: Mapped[datetime | None]
+    author_role: Mapped[ActorKind] = mapped_column(ACTOR_KIND)
+    author_id: Mapped[str]
+    author_name: Mapped[str]
+    author_names: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    author_scope: Mapped[ServiceScope | None] = mapped_column(SERVICE_SCOPE)
+    author_time_zone: Mapped[str]
+    api_key_id: Mapped[uuid.UUID | None]
+    authorized_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    state: Mapped[WebhookState] = mapped_column(WEBHOOK_STATE, server_default=WebhookState.ACTIVE)
+    suspension: Mapped[WebhookSuspension | None] = mapped_column(WEBHOOK_SUSPENSION)
+    suspended_said: Mapped[str | None]
+    suspended_at: Mapped[datetime | None]
+    notice_due_at: Mapped[datetime | None]
+    position: Mapped[str]
+    claim: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    worker_id: Mapped[uuid.UUID | None]
+    failures: Mapped[int] = mapped_column(server_default=text("0"))
+    failing_since: Mapped[datetime | None]
+    next_attempt_at: Mapped[datetime | None]
+    acknowledged_at: Mapped[datetime | None]
+
+
+class WebhookWorkerRow(Base):
+    """A process that carries webhooks, until `alive_until`, which it moves on while it lives."""
+
+    __tablename__ = "webhook_workers"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    alive_until: Mapped[datetime]
+
+
+class WebhookDeliveryRow(Base):
+    """An attempt to post a message. Bodies are not stored, neither ours nor the receiver's: `said` is a text of our
+    own.
+
+    `message_id` is that of the message, the same on each attempt. `cursor` is its stream cursor, sealed. `webhook_id`
+    is not a foreign key, because a webhook may be deleted while its deliveries remain.
+    """
+
+    __tablename__ = "webhook_deliveries"
+    __table_args__ = (
+        at_most("said", limits.SAID_MAX),
+        Index("ix_webhook_deliveries_at_id", "at", "id"),
+        Index("ix_webhook_deliveries_webhook_id_at_id", "webhook_id", "at", "id"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    webhook_id: Mapped[uuid.UUID]
+    message_id: Mapped[uuid.UUID]
+    kind: Mapped[WebhookMessageKind] = mapped_column(WEBHOOK_MESSAGE_KIND)
+    outcome: Mapped[WebhookOutcome] = mapped_column(WEBHOOK_OUTCOME)
+    attempt: Mapped[int]
+    status: Mapped[int | None]
+    said: Mapped[str]
+    cursor: Mapped[str | None]
+    at: Mapped[datetime] = mapped_column(server_default=NOW)
+    milliseconds: Mapped[int]

@@ -1,5 +1,6 @@
 """How long rows are kept that nothing needs any more: deliveries, inbound messages, idempotency keys, devices, rejected
-files, entries of the audit trail, push subscriptions and used stream tickets; and the raw mail of inbound messages.
+files, entries of the audit trail, push subscriptions, attempts to deliver webhooks and used stream tickets; and the raw
+mail of inbound messages.
 Events, which streams replay, are pruned by `db/events/log.py`.
 
 Rows are deleted a thousand at a time, each time in a transaction of their own, the oldest first. One that somebody
@@ -72,6 +73,8 @@ AUDIT_ENTRIES: Final = Retained("entries of the audit trail", "audit_entries", "
 REJECTED_ATTACHMENTS: Final = Retained("rejected files", "attachments", "id", "finished_at", "state = 'REJECTED'")
 
 IDEMPOTENCY_KEYS: Final = Retained("idempotency keys", "idempotency_keys", "caller, key", "created_at")
+
+WEBHOOK_DELIVERIES: Final = Retained("attempts to deliver webhooks", "webhook_deliveries", "id", "at")
 
 DEVICES: Final = Retained("devices", "devices", "digest", "used_at")
 

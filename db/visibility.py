@@ -368,3 +368,21 @@ def delivery(row: Row, viewer: ViewerParameter) -> Condition:
 def admins_only(row: Row, viewer: ViewerParameter) -> Condition:
     """Only admins see settings, API keys, identities, inbound messages and the audit trail."""
     return true() if viewer.role is Role.ADMIN else false()
+
+
+def webhook(row: Row, viewer: ViewerParameter) -> Condition:
+    """Admins see all webhooks. Services see their own."""
+    if viewer.role is Role.ADMIN:
+        return true()
+    if viewer.role is not Role.SERVICE:
+        return false()
+    kind = literal_column(f"'{ActorKind.SERVICE}'", models.ACTOR_KIND)
+    return and_(row.c.author_id == viewer.id, row.c.author_role == kind)
+
+
+def webhook_delivery(row: Row, viewer: ViewerParameter) -> Condition:
+    """Admins see all attempts to deliver to webhooks. Services see those of their own webhooks."""
+    if viewer.role is not Role.SERVICE:
+        return true() if viewer.role is Role.ADMIN else false()
+    webhooks = table(models.WebhookRow).alias()
+    return exists().where(webhooks.c.id == row.c.webhook_id, webhook(webhooks, viewer))

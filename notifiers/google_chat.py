@@ -19,7 +19,7 @@ import httpx
 
 from db.enums import NoticeKind
 from notifiers.links import TicketLinks
-from notifiers.notification import Channel, Notification, SummaryLine, TicketFacts, Unavailable, Undeliverable
+from notifiers.notification import Channel, Notice, Notification, SummaryLine, TicketFacts, Unavailable, Undeliverable
 from notifiers.posting import client_for, in_words, is_temporary, retry_after
 from notifiers.public_addresses import NotPublic, names_private_host
 from notifiers.text import one_line, shortened, tidy
@@ -67,21 +67,35 @@ class GoogleChat(Channel):
         self._spaces: dict[str, Space] = {}
 
     async def send(self, notification: Notification) -> str:
-        url = notification.webhook_url
+        threaded = notification.ticket is not None and not notification.summary
+        address, turns = await self._turn(notification.webhook_url, notification.delivery_id, threaded=threaded)
+        return await self._posted(address, _message(notification, self._links.of(notification)), turns)
+
+    async def announce(self, notice: Notice) -> str:
+        address, turns = await self._turn(notice.webhook_url, notice.id, threaded=False)
+        text = _formatted("\n".join(filter(None, notice.lines)))
+        card = _card(notice.subject, one_line(notice.subject), [{"textParagraph": {"text": text}}])
+        return await self._posted(address, card, turns)
+
+    async def _turn(self, url: str | None, id: str, *, threaded: bool) -> tuple[httpx.URL, Space]:
+        """Waits until the space accepts the message with this id. Returns the URL to post to, and the space."""
         if not url:
             raise Undeliverable("No webhook URL is set.")
         try:
-            address, space = _address(url, threaded=notification.ticket is not None and not notification.summary)
+            address, space = _address(url, threaded=threaded)
         except (ValueError, httpx.InvalidURL):
             raise Undeliverable("The webhook URL is not valid.") from None
         if self.objection(url):
             raise Undeliverable(NOT_PUBLIC)
         turns = self._spaces.setdefault(space, Space(self._per_minute))
-        while wait := turns.wait(notification.delivery_id, monotonic()):
+        while wait := turns.wait(id, monotonic()):
             if wait > PATIENCE_SECONDS:
                 raise Unavailable("The space's rate limit is reached.", wait)
             await asyncio.sleep(wait)
-        status, after = await self._post(address, _message(notification, self._links.of(notification)))
+        return address, turns
+
+    async def _posted(self, address: httpx.URL, message: dict[str, Any], turns: Space) -> str:
+        status, after = await self._post(address, message)
         said = in_words(status)
         if 200 <= status < 300:
             return said

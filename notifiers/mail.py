@@ -12,6 +12,7 @@ import re
 from binascii import b2a_qp
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
@@ -19,7 +20,7 @@ from email.utils import format_datetime
 from db.enums import Audience, NoticeKind, TicketPriority
 from notifiers import message_ids
 from notifiers.addresses import Mailbox, unstructured
-from notifiers.notification import Notification, NotifiedFile, Unavailable, Undeliverable
+from notifiers.notification import Notice, Notification, NotifiedFile, Unavailable, Undeliverable
 from notifiers.rendering import BrokenTemplate, Templates
 from notifiers.text import one_line
 
@@ -70,22 +71,46 @@ class Composer:
         needs_utf8 = not recipient.address.isascii()
         return Mail(self._sender.address, recipient.address, head + _body(notification, text, html), needs_utf8)
 
-    def _headers(self, notification: Notification, recipient: Mailbox) -> Iterator[tuple[str, str]]:
+    def compose_notice(self, notice: Notice) -> Mail:
+        """The same for a notice."""
+        try:
+            recipient = Mailbox.of("", notice.recipient)
+        except ValueError as error:
+            raise Undeliverable(f"{one_line(notice.recipient, 100)} {error}.") from None
+        try:
+            text, html = self._templates.render_notice(notice)
+        except BrokenTemplate as error:
+            raise Unavailable(f"A template is broken: {error}") from error
+        subject, message_id = one_line(notice.subject), f"<{notice.id}@{self.domain}>"
+        headers = [_folded(*each) for each in self._envelope(recipient, subject, notice.at, message_id)]
+        head = "\r\n".join([*headers, ""]).encode()
+        body = _alternatives(notice.id, text, html)
+        needs_utf8 = not recipient.address.isascii()
+        return Mail(self._sender.address, recipient.address, head + b"MIME-Version: 1.0\r\n" + body, needs_utf8)
+
+    def _envelope(self, recipient: Mailbox, subject: str, at: datetime, message_id: str) -> Iterator[tuple[str, str]]:
+        """The headers that every mail of ours has."""
         yield "From", str(self._sender)
         yield "To", str(recipient)
         yield "Reply-To", str(self._reply_to)
-        yield "Subject", unstructured(_subject(notification))
-        yield "Date", format_datetime(notification.at)
-        if notification.ticket is None or notification.summary:
-            yield "Message-ID", f"<{notification.delivery_id}@{self.domain}>"
+        yield "Subject", unstructured(subject)
+        yield "Date", format_datetime(at)
+        yield "Message-ID", message_id
+        yield "Auto-Submitted", "auto-generated"  # RFC 3834, section 5: stops automatic replies
+        yield "X-Auto-Response-Suppress", "OOF, AutoReply"  # the same for Exchange
+
+    def _headers(self, notification: Notification, recipient: Mailbox) -> Iterator[tuple[str, str]]:
+        ticket = None if notification.summary else notification.ticket
+        if ticket is None:
+            message_id = f"<{notification.delivery_id}@{self.domain}>"
         else:
-            yield "Message-ID", message_ids.of_delivery(notification.delivery_id, notification.ticket.id, self.domain)
-            root = message_ids.of_ticket(notification.ticket.id, self.domain)
+            message_id = message_ids.of_delivery(notification.delivery_id, ticket.id, self.domain)
+        yield from self._envelope(recipient, _subject(notification), notification.at, message_id)
+        if ticket is not None:
+            root = message_ids.of_ticket(ticket.id, self.domain)
             thread = [root, *filter(_MESSAGE_ID.fullmatch, notification.thread[-THREAD_MAX:])]
             yield "In-Reply-To", thread[-1]
             yield "References", " ".join(thread)
-        yield "Auto-Submitted", "auto-generated"  # RFC 3834, section 5: stops automatic replies
-        yield "X-Auto-Response-Suppress", "OOF, AutoReply"  # the same for Exchange
 
 
 def _subject(notification: Notification) -> str:
@@ -117,9 +142,7 @@ def _folded(name: str, value: str) -> str:
 
 def _body(notification: Notification, text: str, html: str) -> bytes:
     """The MIME headers, a blank line, the two parts, and the files, in lines of 76 octets of ASCII."""
-    boundary = f"=_{notification.delivery_id}"  # quoted-printable text and base64 cannot contain `=_`
-    parts = (_part(boundary, "plain", text), _part(boundary, "html", html))
-    body = b"".join([_multipart("alternative", boundary), *parts, f"--{boundary}--\r\n".encode()])
+    body = _alternatives(notification.delivery_id, text, html)
     carried = [file for file in notification.files if file.data is not None]
     if carried:
         outer = f"=_{notification.delivery_id}_files"
@@ -127,6 +150,12 @@ def _body(notification: Notification, text: str, html: str) -> bytes:
         files = [start + _file(file) for file in carried]
         body = b"".join([_multipart("mixed", outer), start, body, *files, f"--{outer}--\r\n".encode()])
     return b"MIME-Version: 1.0\r\n" + body
+
+
+def _alternatives(id: str, text: str, html: str) -> bytes:
+    boundary = f"=_{id}"  # quoted-printable text and base64 cannot contain `=_`
+    parts = (_part(boundary, "plain", text), _part(boundary, "html", html))
+    return b"".join([_multipart("alternative", boundary), *parts, f"--{boundary}--\r\n".encode()])
 
 
 def _multipart(subtype: str, boundary: str) -> bytes:

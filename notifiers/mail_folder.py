@@ -7,12 +7,12 @@ import logging
 import os
 import secrets
 from contextlib import suppress
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 
 from db.private_files import FILE_MODE, make_mail_folder
-from notifiers.mail import Composer
-from notifiers.notification import Channel, Notification, Unavailable
+from notifiers.mail import Composer, Mail
+from notifiers.notification import Channel, Notice, Notification, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -31,9 +31,13 @@ class MailFolder(Channel):
     async def send(self, notification: Notification) -> str:
         mail = self._composer.compose(notification)
         about = "test" if notification.ticket is None else notification.ticket.reference
-        path = (
-            self._folder / f"{notification.at.astimezone(UTC):%Y%m%dT%H%M%S.%f}Z-{about}-{notification.delivery_id}.eml"
-        )
+        return await self._keep(mail, notification.at, f"{about}-{notification.delivery_id}")
+
+    async def announce(self, notice: Notice) -> str:
+        return await self._keep(self._composer.compose_notice(notice), notice.at, f"notice-{notice.id}")
+
+    async def _keep(self, mail: Mail, at: datetime, name: str) -> str:
+        path = self._folder / f"{at.astimezone(UTC):%Y%m%dT%H%M%S.%f}Z-{name}.eml"
         try:
             await asyncio.to_thread(_write, path, mail.octets)
         except OSError as error:

@@ -120,6 +120,19 @@ class Notification:
     files: tuple[NotifiedFile, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What admins are notified of that is about no ticket. `id` is the same on every attempt; `recipient` is an e-mail
+    address, empty for Google Chat. `lines` are paragraphs."""
+
+    id: str  # UUID
+    recipient: str
+    subject: str
+    lines: tuple[str, ...]
+    at: datetime
+    webhook_url: str | None = field(default=None, repr=False)
+
+
 class Channel(ABC):
     """Sends notifications, any number at the same time."""
 
@@ -127,6 +140,10 @@ class Channel(ABC):
     async def send(self, notification: Notification) -> str:
         """Send a notification and return the other side's reply. Raises `Undeliverable` or `Unavailable`; a channel
         sets its own timeout."""
+
+    async def announce(self, notice: Notice) -> str:
+        """Send a notice to an admin, like `send`. Raises `Undeliverable` or `Unavailable`."""
+        raise Undeliverable("This channel has no notices.")
 
     def objection(self, webhook_url: str) -> str | None:
         """Returns why the channel would never send to this webhook, a sentence, or None."""

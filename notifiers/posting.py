@@ -7,6 +7,7 @@ on, and of a response only the status is.
 from __future__ import annotations
 
 import logging
+import ssl
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -22,14 +23,16 @@ RETRY_AFTER_MAX: Final = 3_600.0  # seconds; a longer Retry-After is cut to this
 _LATER: Final = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
 
 
-def client_for(*, private_hosts: bool) -> httpx.AsyncClient:
+def client_for(*, private_hosts: bool, verify: ssl.SSLContext | bool = True) -> httpx.AsyncClient:
     """A client without a timeout of its own, which follows no redirects. It raises `NotPublic` for hosts without a
-    public address, unless `private_hosts` are allowed."""
+    public address, unless `private_hosts` are allowed. `verify` is a context with the certificates, or whether to check
+    them."""
     for library in ("httpx", "httpcore"):
         logging.getLogger(library).setLevel(logging.WARNING)  # below that level they log the URL
     # A proxy that the environment names for httpx connects in our place, and by a name. It decides what can be reached.
     checked = not (private_hosts or getproxies().keys() & {"http", "https", "all"})
-    return httpx.AsyncClient(timeout=None, follow_redirects=False, transport=PublicTransport() if checked else None)
+    transport = PublicTransport(verify) if checked else None
+    return httpx.AsyncClient(timeout=None, follow_redirects=False, verify=verify, transport=transport)
 
 
 def is_temporary(status: int) -> bool:

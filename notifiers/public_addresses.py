@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final, TypeAlias
 
@@ -19,6 +22,10 @@ _UNICAST: Final = IPv6Network("2000::/3")  # all that the internet routes so far
 _ASSIGNMENTS: Final = IPv4Network("192.0.0.0/24")  # for protocols (RFC 6890); some versions of Python call it global
 # Gateways and old stacks take the last four bytes for the IPv4 address (RFC 6052; RFC 4291, section 2.5.5.1).
 _TRANSLATED: Final = (IPv6Network("64:ff9b::/96"), IPv6Network("::/96"))
+
+
+# A name server that does not answer must not keep others from theirs, such as the pool of the database.
+_LOOK_UPS: Final = ThreadPoolExecutor(4, thread_name_prefix="look-ups")
 
 
 class NotPublic(Exception):
@@ -50,10 +57,13 @@ class PublicTransport(httpx.AsyncBaseTransport):
     """Sends requests to public addresses only. Raises `NotPublic` if the host has none.
 
     The host's name is resolved once, and the connection made to an address that has been checked, so that a name server
-    cannot give another one in between. The certificate is checked by the name."""
+    cannot give another one in between. The certificate is checked by the name.
 
-    def __init__(self) -> None:
-        self._transport = httpx.AsyncHTTPTransport()
+    It keeps connections by their addresses. So one of its own is for those whose hosts may share an address and must
+    not share a connection. `verify` is a context with the certificates, or whether to check them."""
+
+    def __init__(self, verify: ssl.SSLContext | bool = True) -> None:
+        self._transport = httpx.AsyncHTTPTransport(verify=verify)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url
@@ -79,7 +89,8 @@ class PublicTransport(httpx.AsyncBaseTransport):
 
 async def _public_addresses(host: str, port: int) -> list[Address]:
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(_LOOK_UPS, look_up)
     except OSError as error:
         raise httpx.ConnectError(str(error)) from error
     addresses = dict.fromkeys(ip_address(where[0]) for _, _, _, _, where in found)

@@ -7,6 +7,7 @@ HTML forms is escaped. `_context` defines the variables that a template may use;
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -31,7 +32,7 @@ from notifiers import samples
 from notifiers.company_profile import CompanyProfile
 from notifiers.contacts import CONFIRMABLE
 from notifiers.links import TicketLinks, confirmation_link
-from notifiers.notification import Notification, NotifiedFile
+from notifiers.notification import Notice, Notification, NotifiedFile
 from notifiers.text import one_line, tidy
 
 NO_LINKS = TicketLinks()
@@ -81,7 +82,13 @@ class Templates:
     def render(self, notification: Notification) -> tuple[str, str]:
         """Returns the text and the HTML. Raises `BrokenTemplate` if either cannot be rendered."""
         context = self._context(notification)
-        text, html = (self._render(notification, form, context) for form in _FORMS)
+        text, html = (self._rendered(_names(notification), form, context) for form in _FORMS)
+        return text.strip() + "\n", html
+
+    def render_notice(self, notice: Notice) -> tuple[str, str]:
+        """The same for a notice."""
+        context = self._context_of_notice(notice)
+        text, html = (self._rendered(["notice"], form, context) for form in _FORMS)
         return text.strip() + "\n", html
 
     def problems(self) -> list[str]:
@@ -89,14 +96,19 @@ class Templates:
         if self._overrides is not None and not self._overrides.is_dir():
             return [f"{self._overrides} is not a folder"]
         found = []
-        for notification in samples.all_samples():
-            context = self._context(notification)
+        names = [(_names(notification), self._context(notification)) for notification in samples.all_samples()]
+        for kinds, context in (*names, (["notice"], self._context_of_notice(samples.sample_notice()))):
             for form in _FORMS:
                 try:
-                    self._render(notification, form, context)
+                    self._rendered(kinds, form, context)
                 except BrokenTemplate as error:
                     found.append(str(error))
         return list(dict.fromkeys(found))
+
+    def _context_of_notice(self, notice: Notice) -> dict[str, Any]:
+        lines = [tidy(line) for line in notice.lines if line]
+        texts = {"subject": one_line(notice.subject), "lines": lines, "at": notice.at, "ticket": None}
+        return texts | {"company": self._company.name, "logo": self._company.logo_url}
 
     def _context(self, notification: Notification) -> dict[str, Any]:
         if notification.kind is NoticeKind.CONFIRM_ADDRESS:
@@ -105,11 +117,9 @@ class Templates:
             context = _context(notification, self._links.of(notification))
         return context | {"company": self._company.name, "logo": self._company.logo_url}
 
-    def _render(self, notification: Notification, form: str, context: dict[str, Any]) -> str:
-        kind = "summary" if notification.summary else notification.kind.lower()
-        if notification.kind is NoticeKind.NOTE_ADDED and notification.files:
-            kind = "files_added"
-        names = [f"{kind}_{notification.audience.lower()}.{form}", f"{kind}.{form}"]
+    def _rendered(self, names: Sequence[str], form: str, context: dict[str, Any]) -> str:
+        """Renders the first of these templates that there is."""
+        names = [f"{name}.{form}" for name in names]
         name = names[-1]
         try:
             template: Template = self._environment.select_template(names)
@@ -117,6 +127,14 @@ class Templates:
             return template.render(context)
         except _FAILURES as error:
             raise BrokenTemplate(_where(error, name)) from error
+
+
+def _names(notification: Notification) -> list[str]:
+    """The templates of a notification, the first one if it is there."""
+    kind = "summary" if notification.summary else notification.kind.lower()
+    if notification.kind is NoticeKind.NOTE_ADDED and notification.files:
+        kind = "files_added"
+    return [f"{kind}_{notification.audience.lower()}", kind]
 
 
 # The kinds that an event of a note can have, and that of a refusal, which has a reason. A note that follows up a closed

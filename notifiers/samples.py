@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from db.enums import Audience, NoticeKind, TicketCategory, TicketPriority, TicketStatus
-from notifiers.notification import Notification, NotifiedFile, SummaryLine, TicketFacts
+from notifiers.notification import Notice, Notification, NotifiedFile, SummaryLine, TicketFacts
 
 _AT = datetime(2026, 11, 24, 14, 12, tzinfo=UTC)
 _OPENED = TicketFacts(
@@ -95,6 +95,13 @@ def sample_notification(kind: NoticeKind, audience: Audience) -> Notification:
 
 def sample_summary() -> Notification:
     return replace(sample_notification(NoticeKind.CREATED, Audience.ADMIN), summary=_SUMMARY)
+
+
+def sample_notice() -> Notice:
+    lines = ("The webhook whk_019ab5a2-6c00-7000-8000-0000000000e1 was suspended.", "The receiver answered 410 Gone.")
+    return Notice(
+        "019ab5a2-6c00-7000-8000-0000000000d2", "admin@callout.example", "A webhook was suspended", lines, _AT
+    )
 
 
 def sample_files() -> Notification:

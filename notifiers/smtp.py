@@ -17,7 +17,7 @@ from time import monotonic
 from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPException, SMTPResponseException
 
 from notifiers.mail import Composer, Mail
-from notifiers.notification import Channel, Notification, Unavailable, Undeliverable
+from notifiers.notification import Channel, Notice, Notification, Unavailable, Undeliverable
 from notifiers.smtp_server import SmtpServer
 from notifiers.text import one_line
 
@@ -53,7 +53,12 @@ class Smtp(Channel):
         self._expiry: asyncio.TimerHandle | None = None  # set while connections are kept
 
     async def send(self, notification: Notification) -> str:
-        mail = self._composer.compose(notification)
+        return await self._sent(self._composer.compose(notification))
+
+    async def announce(self, notice: Notice) -> str:
+        return await self._sent(self._composer.compose_notice(notice))
+
+    async def _sent(self, mail: Mail) -> str:
         try:
             async with asyncio.timeout(self._seconds), self._places:
                 return await self._send(mail)

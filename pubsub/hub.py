@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict, deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -26,6 +26,7 @@ from db.events.stream_cursor import Reset, StreamCursors, StreamPosition, check_
 from db.metrics import Histogram
 from db.postgres.outage import is_logged
 from db.postgres.pool import Database
+from db.stream_filter import QuickTest
 from pubsub.bell import Bell
 from pubsub.feed import Feed, Message
 from pubsub.presence import Presences
@@ -216,6 +217,17 @@ class _Family:
                 await asyncio.sleep(RETRY_SECONDS)
 
 
+class Watch:
+    """Somebody who reads the log by themselves, and is woken when a batch may concern them. `wake` gets the position
+    before the batch: no event before it, since the previous call, can concern them. It gets None if the log's history
+    has changed."""
+
+    def __init__(self, routes: frozenset[str], quick_test: QuickTest, wake: Callable[[str | None], None]) -> None:
+        self.routes = routes
+        self.quick_test = quick_test
+        self.wake = wake
+
+
 class Hub:
     """One for each process. Run `follow()` for as long as the process serves."""
 
@@ -231,6 +243,7 @@ class Hub:
         self._groups: dict[Hashable, _Group] = {}
         self._by_route: defaultdict[str, set[_Group]] = defaultdict(set)
         self._replays = asyncio.Semaphore(REPLAYS_AT_ONCE)
+        self._watches: defaultdict[str, dict[Watch, None]] = defaultdict(dict)
 
     async def follow(self) -> None:
         await self._tail.follow()
@@ -263,6 +276,28 @@ class Hub:
             subscription.join(self._join(feed, subscriber, after, subscription))
         return subscription
 
+    @property
+    def position(self) -> str:
+        """The position up to which all watches have been woken; only with a watch."""
+        return self._tail.position
+
+    def watch(self, watch: Watch) -> None:
+        """Wakes it for the batches that the tail reads, until `unwatch`. Read the log once the tail is `awake`."""
+        self._tail.listen()
+        for route in watch.routes:
+            self._watches[route][watch] = None
+
+    async def awake(self) -> None:
+        """Waits until the tail reads. Raises `TimeoutError` if it cannot."""
+        await self._tail.awake()
+
+    def unwatch(self, watch: Watch) -> None:
+        self._tail.leave()
+        for route in watch.routes:
+            self._watches[route].pop(watch, None)
+            if not self._watches[route]:
+                del self._watches[route]
+
     def forget(self, group: _Group) -> None:
         if self._groups.get(group.feed.key) is group:
             del self._groups[group.feed.key]
@@ -275,6 +310,8 @@ class Hub:
             del self._families[group.feed.family]
 
     def _on_batch(self, batch: Batch) -> None:
+        if self._watches:
+            self._wake_watches(batch)
         self._windows.take(batch)
         waiting: defaultdict[_Family, list[_Waiting]] = defaultdict(list)
         for event in batch.events:
@@ -287,7 +324,18 @@ class Hub:
         for family, events in waiting.items():
             family.add(events)
 
+    def _wake_watches(self, batch: Batch) -> None:
+        woken: dict[Watch, None] = {}
+        for event in batch.events:
+            for watch in {watch for route in event.routes for watch in self._watches.get(route, ())}:
+                if isinstance(event, Entry) or watch.quick_test(event):
+                    woken[watch] = None
+        for watch in woken:
+            watch.wake(batch.origin)
+
     def _on_changed_history(self) -> None:
+        for watch in {watch: None for watches in self._watches.values() for watch in watches}:
+            watch.wake(None)
         self._windows.begin_anew()
         for family in self._families.values():
             family.forget_waiting()

@@ -40,7 +40,18 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID, array
 
 from db import limits, models
-from db.entities import API_KEY, ARTICLE, CUSTOMER, IDENTITY, INBOUND_MESSAGE, NOTE, PROPERTY, TECHNICIAN, TICKET
+from db.entities import (
+    API_KEY,
+    ARTICLE,
+    CUSTOMER,
+    IDENTITY,
+    INBOUND_MESSAGE,
+    NOTE,
+    PROPERTY,
+    TECHNICIAN,
+    TICKET,
+    WEBHOOK,
+)
 from db.enums import ActorKind, AuditAction, AuditObjectKind, Role
 from db.ids import is_uuid, new_id
 from db.postgres.statement import Queryable, Statement
@@ -65,6 +76,7 @@ _PREFIXES: Final = {
     AuditObjectKind.API_KEY: API_KEY.prefix,
     AuditObjectKind.INBOUND_MESSAGE: INBOUND_MESSAGE.prefix,
     AuditObjectKind.IDENTITY: IDENTITY.prefix,
+    AuditObjectKind.WEBHOOK: WEBHOOK.prefix,
     AuditObjectKind.PUSH_SUBSCRIPTION: "psh",
 }
 AUDITED: Final = {

@@ -24,6 +24,7 @@ from notifiers.notification import Channel
 from resolvers.file_links import FileLinks
 from resolvers.files import Files
 from resolvers.staff_presence import StaffPresence
+from resolvers.webhook_office import WebhookOffice
 
 T = TypeVar("T")
 
@@ -125,7 +126,8 @@ class Call:
     `answer` makes the part that reads the payload in the statement that writes the ticket with this key; None if the
     payload must be read afterwards. `client` and `socket` are those of the request's `Peer`. `origin` is what the
     request says about itself, and `keeping` keeps its idempotency key, if it has one. `presence` is the staff's
-    presence on tickets; None where there is no server."""
+    presence on tickets; None where there is no server. `webhooks` tries the documents of webhooks; None if the call
+    cannot be of one of their mutations."""
 
     viewer: Viewer
     database: Transactional
@@ -139,6 +141,7 @@ class Call:
     presence: StaffPresence | None = None
     origin: Origin = PLAIN
     keeping: Keeping | None = None
+    webhooks: WebhookOffice | None = None
 
     @asynccontextmanager
     async def transaction(self, object_id: str | None = None) -> AsyncIterator[Transaction]:

@@ -19,7 +19,7 @@ from db.postgres.statement import Queryable
 from db.viewer import Viewer
 from notifiers.push_subscriptions import owner_of
 from notifiers.vapid import decoded
-from resolvers import audit
+from resolvers import assignment, audit
 from resolvers.checks import Checks
 from resolvers.mutation import Call, Input, MutationError, Outcome, Refused, Transaction, UserErrorCode
 
@@ -50,7 +50,8 @@ _END_OF_OWNER: Final = "DELETE FROM push_subscriptions WHERE owner = $1"
 _ACKNOWLEDGE: Final = """
 UPDATE deliveries SET acknowledged_at = now(), state = 'SENT', claimed_until = NULL,
     finished_at = coalesce(finished_at, now()), said = coalesce(said, 'Acknowledged by the device.')
-WHERE id = $1::uuid AND channel = 'PUSH' AND acknowledged_at IS NULL AND (state = 'SENT' OR attempts > 0)"""
+WHERE id = $1::uuid AND channel = 'PUSH' AND acknowledged_at IS NULL AND (state = 'SENT' OR attempts > 0)
+RETURNING technician_id, event_id"""
 
 
 async def set_subscription(call: Call, input: Input) -> Outcome:
@@ -109,8 +110,12 @@ async def end_of_technician(transaction: Queryable, technician_id: str) -> None:
 
 
 async def acknowledge(database: Queryable, delivery_id: str) -> None:
-    """Note that the device has the notice. It does nothing more for one that is acknowledged already, or is no more."""
-    await database.execute(_ACKNOWLEDGE, delivery_id)
+    """Note that the device has the notice, and so the technician their assignment. Nothing more is done for one that is
+    acknowledged already, or is no more."""
+    noted = await database.fetch(_ACKNOWLEDGE, delivery_id)
+    received = [(str(technician), str(event)) for technician, event in noted if technician is not None]
+    if received:
+        await assignment.delivered(database, received)
 
 
 def _device(given: str, checks: Checks) -> str:

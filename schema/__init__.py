@@ -39,6 +39,7 @@ from schema.technician import TechnicianMutations, TechnicianQueries
 from schema.ticket import TicketMutations, TicketQueries
 from schema.token import TokenMutations
 from schema.viewer import ViewerQueries
+from schema.webhook import WebhookMutations, WebhookQueries
 
 
 @strawberry.type(description="The query root of Callout's API.")
@@ -58,6 +59,7 @@ class Query(
     IdentityQueries,
     InboundQueries,
     AuditQueries,
+    WebhookQueries,
     FederationQueries,
 ): ...
 
@@ -81,6 +83,7 @@ class Mutation(
     TokenMutations,
     IdentityMutations,
     InboundMutations,
+    WebhookMutations,
 ): ...
 
 

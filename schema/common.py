@@ -31,6 +31,10 @@ for _enum in (
     enums.NoteVia,
     enums.Role,
     enums.ServiceScope,
+    enums.WebhookState,
+    enums.WebhookSuspension,
+    enums.WebhookMessageKind,
+    enums.WebhookOutcome,
     UserErrorCode,
 ):
     documented(_enum)

@@ -73,6 +73,7 @@ from resolvers.idempotency import carry_out
 from resolvers.mutation import Call, Outcome, Peer, Refused
 from resolvers.receipts import Receipts
 from resolvers.staff_presence import StaffPresence
+from resolvers.webhook_office import WebhookOffice
 
 logger = logging.getLogger(__name__)
 
@@ -103,12 +104,14 @@ class Engine:
         presence: StaffPresence | None = None,
         push_public_key: str | None = None,
         receipts: Receipts | None = None,
+        webhooks: Callable[[Charge], WebhookOffice] | None = None,
     ) -> None:
         """`channels` are for mutations that send notifications at once, `own_mail` for those that receive mail,
         `files` for those that attach files, whose URLs are made by `links`.
         `written` is called after each mutation that returns, with or without user errors. Queries are read from
         `replicas`, if there are any. `presence` is for the mutation that sets it. Devices subscribe for
-        `push_public_key`, if they can. `receipts` are noted of technicians who come back for changes."""
+        `push_public_key`, if they can. `receipts` are noted of technicians who come back for changes. `webhooks` makes
+        what the mutations of webhooks need for a request."""
         self._strawberry = schema
         self._preparer = preparer
         self._database = database
@@ -120,6 +123,7 @@ class Engine:
         self._push_public_key = push_public_key
         self.receipts = receipts
         self._own_mail = own_mail
+        self._webhooks = webhooks
         self._files = files
         self._links = links
         self._mark = preparer.marks.position.encode()
@@ -211,7 +215,7 @@ class Engine:
             )
         if isinstance(mapping, MutationField):
             answer = partial(compiled.within_write_of, arguments)
-            call = self._call(viewer, peer, answer)
+            call = self._call(viewer, peer, answer, charge)
             outcome = await _done(mapping, read.field.selection.name, call, read.given)
             if isinstance(mapping, MutationInMemory):
                 return payload_of(read.field.selection, outcome)
@@ -227,7 +231,7 @@ class Engine:
             return document
         return document.replace(self._mark, self._cursors.seal(position[0]).encode())
 
-    def _call(self, viewer: Viewer, peer: Peer, answer: Callable[[str], Part | None]) -> Call:
+    def _call(self, viewer: Viewer, peer: Peer, answer: Callable[[str], Part | None], charge: Charge) -> Call:
         return Call(
             viewer,
             self._database,
@@ -239,6 +243,7 @@ class Engine:
             peer.client,
             peer.socket,
             self._presence,
+            webhooks=None if self._webhooks is None else self._webhooks(charge),
         )
 
     async def _rows(self, compiled: Compiled, arguments: Sequence[Any], mapping: object) -> list[Any]:

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
-from db.enums import DeliveryChannel, DeliveryState, InboundOutcome
+from db.enums import DeliveryChannel, DeliveryState, InboundOutcome, WebhookState
 from db.postgres.pool import OUTAGE
 from db.postgres.statement import Queryable
 
@@ -57,6 +57,14 @@ SELECT json_object_agg(name, samples) FROM (
         UNION ALL
         SELECT 'callout_deliveries_finished', array[channel::text, state::text], count(*)
         FROM finished GROUP BY channel, state
+        UNION ALL
+        SELECT 'callout_webhooks', array[state::text], count(*) FROM webhooks GROUP BY state
+        UNION ALL
+        SELECT 'callout_webhooks_failing', '{{}}', count(*)
+        FROM webhooks WHERE state = 'ACTIVE' AND failing_since IS NOT NULL
+        UNION ALL
+        SELECT 'callout_webhooks_oldest_failing_seconds', '{{}}',
+            coalesce(extract(epoch FROM now() - min(failing_since)), 0) FROM webhooks WHERE state = 'ACTIVE'
         UNION ALL
         SELECT 'callout_inbound_messages', array[outcome::text], count(*) FROM inbound GROUP BY outcome
         UNION ALL
@@ -124,6 +132,9 @@ GAUGES: Final = (
         ("channel", "state"),
         _of_channels(DeliveryState.SENT, DeliveryState.DEAD, DeliveryState.DROPPED),
     ),
+    Gauge("callout_webhooks", "Webhooks.", ("state",), tuple((state.value,) for state in WebhookState)),
+    Gauge("callout_webhooks_failing", "Active webhooks whose latest attempt was not acknowledged."),
+    Gauge("callout_webhooks_oldest_failing_seconds", "For how long the longest failing webhook has failed."),
     Gauge(
         "callout_inbound_messages",
         f"Inbound messages of the last hour, by their outcome, without duplicates; up to {COUNTED_MAX}.",

@@ -8,7 +8,7 @@ in small transactions, each of which also notes how far it has come:
 1. `TICKETS`: the customer's tickets. All of their values are replaced in them, and the contact details.
 2. `OTHERS`: all other tickets, for those that were the customer's and for values that are distinctive.
 3. `MAIL`: inbound messages, among them the raw ones that were kept aside.
-4. `REST`: articles, entries of the audit trail, confirmations of addresses, and idempotency keys.
+4. `REST`: articles, webhooks, entries of the audit trail, confirmations of addresses, and idempotency keys.
 5. `STATISTICS`: the planner's, which have samples of columns.
 
 Then the row of `erasures` forgets the values, too.
@@ -26,7 +26,7 @@ from typing import Any, Final
 
 from db import limits
 from db.enums import Role
-from db.erasure import placeholders, tickets
+from db.erasure import placeholders, tickets, webhooks
 from db.erasure.mail import readable
 from db.erasure.sought import Sought
 from db.postgres.pool import Database
@@ -302,6 +302,7 @@ ANALYZE customers, deliveries, contact_confirmations, properties,
     audit_entries (before, after),
     idempotency_keys (key),
     identities (subject),
+    webhooks (url, document, variables, suspended_said),
     push_subscriptions (device_id, endpoint),
     erasures (sought)"""
 
@@ -513,6 +514,7 @@ async def _erase_rest(transaction: Any, erasure: Erasure) -> None:
     email = placeholders.email(erasure.customer_id)
     await transaction.execute(_CONFIRMATIONS, erasure.customer_id, pattern, email, timeout=STEP_SECONDS)
     await transaction.execute(_KEYS, erasure.customer_id, erasure.everywhere.anywhere, timeout=STEP_SECONDS)
+    await webhooks.erase(transaction, pattern)
     await _advance(transaction, erasure, "STATISTICS", None)
 
 

@@ -66,17 +66,25 @@ class StreamPosition:
         """The position at the end of the batch; or `origin`, if it is not within a batch."""
         return self.until or self.origin
 
-    def sealed(self, cursors: StreamCursors) -> str:
+    @property
+    def text(self) -> str:
+        """The position as the database stores it."""
         if self.until is None:
-            return cursors.seal(self.origin)
-        return cursors.seal("|".join((self.origin, self.until, self.at.isoformat(), self.event)))
+            return self.origin
+        return "|".join((self.origin, self.until, self.at.isoformat(), self.event))
+
+    def sealed(self, cursors: StreamCursors) -> str:
+        return cursors.seal(self.text)
 
     @classmethod
     def opened(cls, cursor: str, cursors: StreamCursors) -> StreamPosition | None:
         """The position in `cursor`, or None if this log has not sealed it, or not in this format."""
         text = cursors.open(cursor)
-        if text is None:
-            return None
+        return None if text is None else cls.stored(text)
+
+    @classmethod
+    def stored(cls, text: str) -> StreamPosition | None:
+        """The position in a text of the database, or None if it is not one in this format."""
         try:
             return cls._parsed(*text.split("|"))
         except (TypeError, ValueError):
@@ -97,13 +105,15 @@ class Unsettled(ConnectionError):
     reader may try again."""
 
 
+_LOG: Final = f"{NOW} AS now, pg_is_in_recovery() AS recovering, greatest(horizon, audit_horizon)::text AS horizon"
+
 # What the log says about a position, in one snapshot: where the log stands, the horizon, and the ids of the later
 # events of the kinds that the reader reads ($6): of those in the position's own batch (`rest`), and of those after it
 # up to the reader's position (`later`).
 # Most of them may not concern the reader. One event more than the limit shows that there are too many. `after_end` and
 # `after_until` are the hashes of the events after the end of the position's batch, and after the reader's position.
 _EVENTS_AFTER: Final = f"""
-SELECT {NOW} AS now, pg_is_in_recovery() AS recovering, greatest(horizon, audit_horizon)::text AS horizon, missed.*
+SELECT {_LOG}, missed.*
 FROM event_log, LATERAL (
     SELECT count(*) AS events,
         coalesce(array_agg(id::text ORDER BY at, id) FILTER (WHERE begun AND wanted), '{{}}') AS rest,
@@ -119,6 +129,25 @@ FROM event_log, LATERAL (
         LIMIT {REPLAY_MAX + 1}
     ) AS event
 ) AS missed"""
+
+
+# The same for a reader who takes the events in slices, however many there are: the hash of all that the end of the
+# position's batch does not see, and the first of those after the position, of its own batch (`begun`) and then of those
+# after it.
+_FIRST_AFTER: Final = f"""
+SELECT {_LOG}, missed.*, slice.*
+FROM event_log, LATERAL (
+    SELECT coalesce(bit_xor({HASH}), 0) AS after_end FROM {unseen("$2::text::pg_snapshot", "id", *LOGS)}
+) AS missed, LATERAL (
+    SELECT coalesce(array_agg(id::text ORDER BY NOT begun, at, id), '{{}}') AS ids,
+        coalesce(array_agg(at ORDER BY NOT begun, at, id), '{{}}') AS times, count(*) FILTER (WHERE begun) AS begun
+    FROM (
+        SELECT id, at, begun FROM {unseen("$1::text::pg_snapshot", "id, at, xid", *LOGS)},
+            LATERAL (SELECT pg_visible_in_snapshot(xid, $2::text::pg_snapshot) AS begun) AS batch
+        WHERE NOT (begun AND (at, id) <= ($3::timestamptz, $4::text::uuid)) AND log = ANY ($6::text[])
+        ORDER BY NOT begun, at, id LIMIT $5
+    ) AS event
+) AS slice"""
 
 
 class Replayable(Protocol):
@@ -242,11 +271,52 @@ async def _read(position: StreamPosition, database: Database, until: str | None,
 
 def _reason(position: StreamPosition, log: Any) -> StreamResetReason | None:
     """Why the stream cannot continue, from what the statement has read; None if it can."""
+    read_all = log["events"] <= REPLAY_MAX
+    reason = _history_reason(position, log, read_all=read_all)
+    return reason if reason is not None or read_all else StreamResetReason.OVERFLOW
+
+
+def _history_reason(position: StreamPosition, log: Any, *, read_all: bool = True) -> StreamResetReason | None:
+    """Why the stream cannot continue, as far as the log's history decides it. Unless the statement has `read_all`
+    events, it says nothing of their hash."""
     end, now = Position.parse(position.end), Position.parse(log["now"])
     if not now.covers(end):
         return StreamResetReason.CURSOR_UNKNOWN
     if Snapshot.parse(Position.parse(position.origin).snapshot).xmin < int(log["horizon"]):
         return StreamResetReason.CURSOR_EXPIRED
-    if log["events"] > REPLAY_MAX:
-        return StreamResetReason.OVERFLOW
-    return None if end.holds(now, log["after_end"]) else StreamResetReason.CURSOR_UNKNOWN
+    if read_all and not end.holds(now, log["after_end"]):
+        return StreamResetReason.CURSOR_UNKNOWN
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The first events after a position. When they have been looked at, the reader continues from `end`; `more` says
+    whether there are any after it."""
+
+    replay: Replay
+    end: StreamPosition
+    more: bool
+
+
+async def first_after(
+    position: StreamPosition, database: Database, most: int, logs: Collection[str] = LOGS
+) -> Slice | Reset:
+    """Checks where a stream is to resume, as `check_position` does, and reads the first events after it that are in
+    these logs, at most `most`. There is no `OVERFLOW`: whoever has missed more reads on from the slice's end. Raises
+    `Unsettled`, and the database's errors."""
+    origin, end = Position.parse(position.origin), Position.parse(position.end)
+    log = await database.fetchrow(
+        _FIRST_AFTER, origin.snapshot, end.snapshot, position.at, position.event, most + 1, list(logs)
+    )
+    if log is None or log["recovering"]:
+        raise Unsettled("the database is a standby, or is being restored")
+    reason = _history_reason(position, log)
+    if reason is not None:
+        return _counted(Reset(log["now"], reason))
+    ids, times, begun, now = log["ids"][:most], log["times"], min(log["begun"], most), log["now"]
+    replay = Replay(now, position, ids[:begun], ids[begun:])
+    if len(log["ids"]) <= most:
+        return Slice(replay, StreamPosition(now), more=False)
+    origin_of_last, until_of_last = (position.origin, position.end) if begun == most else (position.end, now)
+    return Slice(replay, StreamPosition(origin_of_last, until_of_last, times[most - 1], ids[-1]), more=True)

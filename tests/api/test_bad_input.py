@@ -21,6 +21,8 @@ Input: TypeAlias = dict[str, Any]
 
 UNKNOWN = "00000000-0000-7000-8000-000000000000"
 
+SUBSCRIPTION = "subscription { ticketChanged { __typename } }"
+
 _numbers = itertools.count(100)
 
 
@@ -41,6 +43,8 @@ class World:
     assignment: str
     delivery: str
     message: str
+    webhook: str
+    cursor: str
 
     def good(self, mutation: str) -> Input:
         contact = {"name": "Ann Lee", "email": "ann@lee.test", "phone": "613-555-1234"}
@@ -81,6 +85,10 @@ class World:
                 "person": {"technicianId": self.technician},
             },
             "identityRevoke": {"identityId": self.identity},
+            "webhookCreate": {"url": "https://hooks.invalid/", "document": SUBSCRIPTION},
+            **{f"webhook{verb}": {"webhookId": self.webhook} for verb in ("Update", "RotateSecret", "Resume")},
+            **{f"webhook{verb}": {"webhookId": self.webhook} for verb in ("Test", "Delete")},
+            "webhookReplay": {"webhookId": self.webhook, "after": self.cursor},
         }
         return inputs[mutation]
 
@@ -103,6 +111,8 @@ async def world(server: Server) -> AsyncIterator[World]:
         found = await api("{ deliveries(first: 1) { nodes { id } } }")
         await api.done("inboundEmailIngest", "__typename", message={"text": "From: nobody\r\n\r\nHello."})
         messages = await api("{ inboundMessages(first: 1) { nodes { id } } }")
+        hook = await api.done("webhookCreate", "webhook { id }", url="https://hooks.invalid/", document=SUBSCRIPTION)
+        cursor = (await api("{ ticketEvents { cursor } }"))["ticketEvents"]["cursor"]
         yield World(
             customer=customer,
             property=await api.new_property(customer),
@@ -117,6 +127,8 @@ async def world(server: Server) -> AsyncIterator[World]:
             assignment=offered["ticket"]["assignment"]["id"],
             delivery=found["deliveries"]["nodes"][0]["id"],
             message=messages["inboundMessages"]["nodes"][0]["id"],
+            webhook=hook["webhook"]["id"],
+            cursor=cursor,
         )
 
 
@@ -451,6 +463,12 @@ IDS = [
     ("apiKeyUpdate", "apiKeyId", "key"),
     ("apiKeyRevoke", "apiKeyId", "key"),
     ("identityRevoke", "identityId", "idn"),
+    ("webhookUpdate", "webhookId", "whk"),
+    ("webhookRotateSecret", "webhookId", "whk"),
+    ("webhookResume", "webhookId", "whk"),
+    ("webhookReplay", "webhookId", "whk"),
+    ("webhookTest", "webhookId", "whk"),
+    ("webhookDelete", "webhookId", "whk"),
 ]
 
 

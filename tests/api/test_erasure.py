@@ -66,6 +66,9 @@ OTHERS = {
     *(f"contact_confirmations.{name}" for name in ("token", "mailbox", "domain", "caller")),
     *("service_ticket_counts.creator_id", "token_revocations.subject", "tracking_guesses.subject"),
     "identities.issuer",
+    *(f"webhooks.{name}" for name in ("secret", "previous_secret", "position", "author_id", "author_name")),
+    *("webhooks.author_names", "webhooks.author_time_zone"),
+    *("webhook_deliveries.said", "webhook_deliveries.cursor"),
     *(f"push_subscriptions.{name}" for name in ("owner", "p256dh", "auth", "subjects")),
 }
 
@@ -123,6 +126,7 @@ class Everywhere:
         self.customer = self.property = self.technician = self.neighbour = ""
         self.tickets: dict[str, str] = {}
         self.files: dict[str, str] = {}
+        self.webhooks: list[str] = []
 
     async def write(self) -> None:
         api = self.api
@@ -142,6 +146,7 @@ class Everywhere:
         await self._by_mail()
         await self._by_staff()
         await self._articles()
+        await self._webhooks()
         await resolved(api, self.tickets["mail"], self.tickets["chat"], self.tickets["kept"], self.tickets["typed"])
 
     async def _by_the_customer(self, zebulon: Api) -> None:
@@ -230,6 +235,25 @@ class Everywhere:
         typed = {"name": "Z. Q.", "email": EMAIL.upper(), "phone": None}
         self.tickets["typed"] = await api.new_ticket(contact=typed)
 
+    async def _webhooks(self) -> None:
+        """One that follows the customer, one that hides the name behind escapes, and one of somebody else."""
+        api, named = (
+            self.api,
+            "subscription($search: String) { ticketChanged(filter: {search: $search}) { __typename } }",
+        )
+        literal = named.replace("($search: String)", "").replace("$search", f'"{NAME}"')
+        of = [
+            {"url": f"https://hooks.test/?of={EMAIL}", "document": named, "variables": f'{{"search": "{NAME}"}}'},
+            {"url": "https://hooks.test/", "document": literal, "variables": "{}"},
+            {"url": f"https://hooks.test/{NAME.replace(' ', '%20')}", "document": named},
+            {"url": "https://hooks.test/", "document": literal.replace("Zebulon", "\\u005aebulon")},
+            {"url": "https://hooks.test/", "document": named, "variables": '{"search": "Zebulon\\nQuackenbush"}'},
+            {"url": "https://hooks.test/", "document": named, "variables": '{"search": "fence"}'},
+        ]
+        for given in of:
+            made = await api.done("webhookCreate", "webhook { id }", **given)
+            self.webhooks.append(made["webhook"]["id"])
+
     async def _articles(self) -> None:
         api = self.api
         article = await api.done("articleCreateFromTicket", "article { id }", ticketId=self.tickets["own"])
@@ -253,6 +277,8 @@ async def everywhere(server: Server) -> Everywhere:
             by_mail = (
                 "UPDATE attachments SET creator_kind = 'CUSTOMER', creator_id = $1, content_type = $2 WHERE id = $3"
             )
+            said = "UPDATE webhooks SET suspended_said = $1"  # as if an error had quoted a variable
+            await database.execute(said, f"Variable $search of {NAME}")
             await database.execute(by_mail, f"mailto:{EMAIL}", "application/x-quackenbush", key(scene.files["inside"]))
     scene.api = Api(server)
     return scene
@@ -344,6 +370,28 @@ async def test_files_that_came_while_a_ticket_was_theirs_are_deleted(
     assert other["url"] is not None
     named = "SELECT count(*) FROM attachments WHERE state = 'ERASED' AND (sha256 IS NOT NULL OR thumbnail IS NOT NULL)"
     assert await database.fetchval(named) == 0
+
+
+async def test_webhooks_that_named_them_are_suspended_and_others_go_on(api: Api, everywhere: Everywhere) -> None:
+    await erased(api, everywhere.customer)
+    document = "query($ids: [ID!]!) { nodes(ids: $ids) { ... on Webhook { url document variables suspension } } }"
+    shown = (await api(document, ids=everywhere.webhooks))["nodes"]
+    assert [each["suspension"] for each in shown] == [*["ERASED"] * 5, None]
+    assert [each["url"] for each in shown[:3]] == [
+        "https://hooks.test/[erased]",
+        "https://hooks.test/",
+        "https://hooks.test/[erased]",
+    ]
+    assert [each["variables"] for each in shown] == [
+        '{"search": "[erased]"}',
+        "{}",
+        "{}",
+        "{}",
+        '{"search": "[erased]"}',
+        '{"search": "fence"}',
+    ]
+    assert '"[erased]"' in shown[1]["document"]
+    assert shown[3]["document"] == "[erased]"
 
 
 async def test_an_erasure_leaves_search_and_images_as_the_triggers_write_them(

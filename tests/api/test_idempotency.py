@@ -166,6 +166,20 @@ async def an_api_key(api: Api) -> dict[str, Any]:
     return {"name": f"Key {next(_numbers)}"}
 
 
+async def a_webhook(api: Api) -> dict[str, Any]:
+    return {"url": "https://hooks.invalid/", "document": "subscription { ticketChanged { __typename } }"}
+
+
+async def an_existing_webhook(api: Api) -> dict[str, Any]:
+    made = await api.done("webhookCreate", "webhook { id }", **await a_webhook(api))
+    return {"webhookId": made["webhook"]["id"]}
+
+
+async def a_webhook_to_replay(api: Api) -> dict[str, Any]:
+    cursor = (await api("{ ticketEvents { cursor } }"))["ticketEvents"]["cursor"]
+    return await an_existing_webhook(api) | {"after": cursor}
+
+
 async def an_existing_api_key(api: Api) -> dict[str, Any]:
     made = await api.done("apiKeyCreate", "apiKey { id }", name="Key")
     return {"apiKeyId": made["apiKey"]["id"]}
@@ -240,11 +254,18 @@ CHANGES: dict[str, tuple[Inputs, dict[str, Any]]] = {
     "inboundEmailIngest": (a_mail, {"message": {"text": "From: Bob <bob@example.com>\n\nHello"}}),
     "inboundMessageAccept": (an_automatic_mail, {"contactEmail": "bob@example.com"}),
     "inboundMessageDiscard": (an_automatic_mail, {"inboundMessageId": f"inb_{NOBODY}"}),
+    "webhookCreate": (a_webhook, {"url": "https://other.invalid/"}),
+    "webhookUpdate": (an_existing_webhook, {"webhookId": f"whk_{NOBODY}"}),
+    "webhookRotateSecret": (an_existing_webhook, {"webhookId": f"whk_{NOBODY}"}),
+    "webhookResume": (an_existing_webhook, {"webhookId": f"whk_{NOBODY}"}),
+    "webhookReplay": (a_webhook_to_replay, {"webhookId": f"whk_{NOBODY}"}),
+    "webhookTest": (an_existing_webhook, {"webhookId": f"whk_{NOBODY}"}),
+    "webhookDelete": (an_existing_webhook, {"webhookId": f"whk_{NOBODY}"}),
     **{mutation: (inputs, other) for mutation, (_, _, inputs, other) in CREATES.items()},
 }
 COUNTING = {"article_words", "tracking_guesses"}
 
-SHOWN_ONCE = {"apiKeyCreate": "secret"}
+SHOWN_ONCE = {"apiKeyCreate": "secret", "webhookCreate": "secret", "webhookRotateSecret": "secret"}
 """What the answer to a repeated request does not show any more."""
 
 

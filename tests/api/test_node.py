@@ -19,7 +19,8 @@ query($id: ID!) { node(id: $id) { __typename id
   ... on Assignment { step: state } ... on TicketEvent { kind }
   ... on Customer { name } ... on Property { address } ... on Technician { technician: name }
   ... on Article { problem } ... on Delivery { state } ... on ApiKey { key: name } ... on Identity { account: subject }
-  ... on InboundMessage { outcome } ... on AuditEntry { action } } }
+  ... on InboundMessage { outcome } ... on AuditEntry { action }
+  ... on Webhook { url } ... on WebhookDelivery { attempt } } }
 """
 NODES = NODE.replace("$id: ID!", "$ids: [ID!]!").replace("node(id: $id)", "nodes(ids: $ids)")
 
@@ -44,6 +45,9 @@ async def things(server: Server) -> dict[str, dict[str, Any]]:
         await api.done("inboundEmailIngest", "outcome", message={"text": "From: x@example.com\n\nIt beeps."})
         account = {"issuer": "https://login.test/", "subject": "auth0|1", "person": {"technicianId": technician}}
         identity = await api.done("identityLink", "identity { id }", **account)
+        made = {"url": "https://hooks.invalid/", "document": "subscription { ticketChanged { __typename } }"}
+        webhook = (await api.done("webhookCreate", "webhook { id }", **made))["webhook"]["id"]
+        tried = await api.done("webhookTest", "delivery { id attempt }", webhookId=webhook)
         listed = await api(
             """query($id: ID!) { deliveries(filter: {ticketId: $id, audience: [TECHNICIAN]}) { nodes { id state } }
             inboundMessages { nodes { id outcome } } auditEntries { nodes { id action } } }""",
@@ -67,6 +71,8 @@ async def things(server: Server) -> dict[str, dict[str, Any]]:
         "Identity": {"id": identity["identity"]["id"], "account": "auth0|1"},
         "InboundMessage": listed["inboundMessages"]["nodes"][0],
         "AuditEntry": listed["auditEntries"]["nodes"][0],
+        "Webhook": {"id": webhook, "url": made["url"]},
+        "WebhookDelivery": tried["delivery"],
     }
     return {name: {"__typename": name} | thing for name, thing in found.items()}
 
@@ -115,6 +121,8 @@ async def test_each_kind_has_its_own_prefix(things: dict[str, dict[str, Any]]) -
         "Identity": "idn",
         "InboundMessage": "inb",
         "AuditEntry": "aud",
+        "Webhook": "whk",
+        "WebhookDelivery": "whd",
     }
 
 
@@ -277,7 +285,7 @@ async def test_objects_that_a_viewer_does_not_see_are_null(api: Api, things: dic
                 assert alone["node"] == node
         return {node["__typename"] for node in nodes if node}
 
-    of_admins = {"ApiKey", "Identity", "InboundMessage", "AuditEntry"}
+    of_admins = {"ApiKey", "Identity", "InboundMessage", "AuditEntry", "Webhook", "WebhookDelivery"}
     assert await seen(api.technician(ids["Technician"])) == things.keys() - of_admins
     assert await seen(api.customer(ids["Customer"])) == things.keys() - of_admins - {"Article", "Delivery"}
     assert await seen(api.technician(other)) == {"Article"}

@@ -35,6 +35,8 @@ QUERIES = {
     "identities": "A",
     "inboundMessages": "A",
     "auditEntries": "A",
+    "webhooks": "AS",
+    "webhookDeliveries": "AS",
     "pushPublicKey": "ATC",
 }
 MUTATIONS = {
@@ -69,6 +71,13 @@ MUTATIONS = {
     "inboundEmailIngest": "AS",
     "inboundMessageAccept": "A",
     "inboundMessageDiscard": "A",
+    "webhookCreate": "AS",
+    "webhookUpdate": "AS",
+    "webhookRotateSecret": "AS",
+    "webhookResume": "AS",
+    "webhookReplay": "AS",
+    "webhookTest": "AS",
+    "webhookDelete": "AS",
     "pushSubscriptionSet": "ATC",
     "pushSubscriptionRemove": "ATC",
 }
@@ -117,9 +126,14 @@ SCOPES = {
                 "ticketTrack",
                 "ticketEvents",
                 "articles",
+                "webhooks",
+                "webhookDeliveries",
             ),
         },
-        "Mutation": {"ticketCreate", "attachmentCreate", "noteAdd", "commandsApply"},
+        "Mutation": {
+            *("ticketCreate", "attachmentCreate", "noteAdd", "commandsApply", "webhookCreate", "webhookUpdate"),
+            *("webhookRotateSecret", "webhookResume", "webhookReplay", "webhookTest", "webhookDelete"),
+        },
         "Subscription": {
             *("ticketChanged", "ticketFollow", "ticketCountsChanged", "ticketsLive", "noteAdded", "articleChanged"),
         },

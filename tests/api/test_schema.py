@@ -159,7 +159,7 @@ def test_lists_are_relay_connections(printed: GraphQLSchema) -> None:
     connections = [t for t in own_types(printed) if t.name.endswith("Connection")]
     assert {type_.name.removesuffix("Connection") for type_ in connections} == {
         *("Ticket", "Note", "TicketEvent", "Customer", "Property", "Technician", "Article", "Delivery", "ApiKey"),
-        *("Identity", "InboundMessage", "AuditEntry", "Attachment"),
+        *("Identity", "InboundMessage", "AuditEntry", "Attachment", "Webhook", "WebhookDelivery"),
     }
     for type_ in connections:
         assert is_object_type(type_)
@@ -217,6 +217,7 @@ def test_every_node_has_an_id_and_every_id_is_of_type_id(printed: GraphQLSchema)
     assert {t.name for t in printed.get_possible_types(node)} == {
         *("Ticket", "Note", "TicketEvent", "Customer", "Property", "Technician", "Article"),
         *("Attachment", "Assignment", "Delivery", "ApiKey", "Identity", "InboundMessage", "AuditEntry"),
+        *("Webhook", "WebhookDelivery"),
     }
     for type_ in own_types(printed):
         if is_object_type(type_) and "id" in type_.fields:
@@ -277,6 +278,9 @@ def test_only_fields_that_may_be_missing_are_nullable(printed: GraphQLSchema) ->
         *(f"InboundMessage.{name}" for name in ("reason", "messageId", "fromAddress", "fromName", "subject", "raw")),
         *("InboundMessage.ticket", "InboundMessage.note", "InboundMessage.text"),
         *("AuditEntry.objectId", "AuditEntry.client", "AuditChange.before", "AuditChange.after"),
+        *(f"Webhook.{name}" for name in ("suspension", "suspendedSaid", "suspendedAt", "failingSince")),
+        *("Webhook.nextAttemptAt", "Webhook.acknowledgedAt"),
+        *(f"WebhookDelivery.{name}" for name in ("webhook", "status", "cursor")),
         *("ArticleEdge.match", "ArticleEdge.score", "ArticleEdge.excerpt", "TicketEdge.excerpt"),
     }
 
@@ -531,6 +535,7 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
     }
     settings["overdueMinutes"] = {"low": 600, "medium": 600}
     await done("supportSettingsUpdate", **settings)
+    await _hooked(answers, api, database, start)
     for mail in MAIL:
         await done("inboundEmailIngest", message={"text": mail})
     waiting = await api("{ inboundMessages(filter: {outcome: [IGNORED, KEPT_ASIDE]}) { nodes { id } } }")
@@ -610,6 +615,37 @@ async def test_every_response_conforms_to_the_schema(api: Api, database: Databas
     types = [type_ for type_ in own_types(SERVED) if is_object_type(type_) and type_.name not in others]
     entire = {f"{type_.name}.{name}" for type_ in types for name in type_.fields}
     assert entire - answers.seen == {"SupportSettingsTestPayload.results"}
+
+
+async def _hooked(answers: Answers, api: Api, database: Database, cursor: str) -> None:
+    """Each mutation of webhooks; then one is suspended, one fails, and their attempts have been answered."""
+
+    async def done(mutation: str, **input: Any) -> Any:
+        return (await answers.done(api, Role.ADMIN, mutation, **input)) or {}
+
+    made = {"url": "https://hooks.invalid/", "document": "subscription { ticketChanged { __typename } }"}
+    ids = [(await done("webhookCreate", **made))["webhook"]["id"] for _ in range(3)]
+    await done("webhookUpdate", webhookId=ids[0], variables="{}")
+    await done("webhookRotateSecret", webhookId=ids[0])
+    await done("webhookReplay", webhookId=ids[0], after=cursor)
+    await done("webhookResume", webhookId=ids[0])
+    await done("webhookTest", webhookId=ids[0])
+    await done("webhookDelete", webhookId=ids[2])
+    for mutation in ("Update", "RotateSecret", "Resume", "Test", "Delete"):
+        assert (await answers.do(api, Role.ADMIN, f"webhook{mutation}", webhookId=ids[2]))["userErrors"], mutation
+    assert (await answers.do(api, Role.ADMIN, "webhookReplay", webhookId=ids[0], after="x"))["userErrors"]
+    assert (await answers.do(api, Role.ADMIN, "webhookCreate", **made | {"url": ""}))["userErrors"]
+    await database.execute(
+        "UPDATE webhooks SET state = 'SUSPENDED', suspension = 'GONE', suspended_said = 'x', suspended_at = now()"
+        " WHERE id = $1",
+        ids[0].partition("_")[2],
+    )
+    await database.execute(
+        "UPDATE webhooks SET failures = 1, failing_since = now(), next_attempt_at = now(), acknowledged_at = now()"
+        " WHERE id = $1",
+        ids[1].partition("_")[2],
+    )
+    await database.execute("UPDATE webhook_deliveries SET status = 500, cursor = 'x'")
 
 
 async def _give_up(database: Database) -> None:

@@ -41,6 +41,7 @@ VIEWERS = ("customer", "technician", "service")
 # Marked words, in texts that some viewer must not see.
 THEIRS = "Xerxes"  # in the other customer, property, technician, tickets and notes
 HUSHED = "hushhush"  # in internal notes
+HOOKED = "subscription { ticketChanged { __typename } }"
 DRAFT = "drafted"  # in an unpublished article
 CHATTED = "chitchat"  # in transcripts
 HIDDEN = {
@@ -176,6 +177,11 @@ async def company(server: Server) -> AsyncIterator[Company]:
     account = {"issuer": "https://login.example/", "subject": f"{THEIRS} account"}
     linked = await admin.done("identityLink", "identity { id }", **account, person={"technicianId": ids["technician"]})
     ids["identity"] = linked["identity"]["id"]
+    for viewer, name in ((bot, "webhook"), (bot2, "their_webhook")):
+        hooked = {"url": f"https://{THEIRS if viewer is bot2 else 'own'}.invalid/", "document": HOOKED}
+        ids[name] = (await viewer.done("webhookCreate", "webhook { id }", **hooked))["webhook"]["id"]
+        tried = await viewer.done("webhookTest", "delivery { id }", webhookId=ids[name])
+        ids[f"{name}_test"] = tried["delivery"]["id"]
 
     yield Company(admin, viewers, others, ids)
     for api in (admin, *viewers.values(), *others.values()):
@@ -198,6 +204,7 @@ SEEN = {
     "service": {
         *("customer", "property", "technician", "ticket", "public", "article"),
         *("public_file", "own_unfinished_file"),
+        *("webhook", "webhook_test"),
     },
 }
 """The objects that each viewer may find, by name, without the events of these tickets."""
@@ -669,6 +676,7 @@ def payload_selection(name: str) -> str:
     assert isinstance(payload, GraphQLObjectType)
     selections = {"userErrors": "userErrors { code field message }", "streamCursor": "", "uploadUrl": ""}
     selections |= {"presence": "presence { state }", "renewWithinSeconds": ""}
+    selections |= {"secret": "secret", "deletedId": "deletedId"}
     return " ".join(selections.get(field, f"{field} {{ id }}") for field in payload.fields)
 
 
@@ -680,7 +688,10 @@ TRIED = {
         *(*_CREATING, "ticketSetStatus ticketId", "ticketResolve ticketId", "noteAdd ticketId", "presenceSet ticketId"),
         *("propertyAccessNoteAdd propertyId", "assignmentAdvance assignmentId", *_ATTACHING),
     ],
-    "service": [*_CREATING, "noteAdd ticketId", *_ATTACHING],
+    "service": [
+        *(*_CREATING, "noteAdd ticketId", *_ATTACHING),
+        *(f"webhook{verb} webhookId" for verb in ("Update", "RotateSecret", "Resume", "Replay", "Test", "Delete")),
+    ],
 }
 """The ids that the mutations of each role take."""
 

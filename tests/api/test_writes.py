@@ -31,8 +31,8 @@ from tests.helpers.schema_walker import ENTITIES, SCHEMA, Everything, roles_of, 
 from tests.helpers.visibility_model import Record, VisibilityModel
 
 CUSTOMERS, TECHNICIANS, TICKETS = 12, 4, 14
-ROUNDS, OF_ADMIN = 5, 7
-OTHERS = 2  # mutations of each caller in a round, after those of an admin and some new tickets
+ROUNDS, OF_ADMIN = 5, 8
+OTHERS = 3  # mutations of each caller in a round, after those of an admin and some new tickets
 
 EVERY_ID = " UNION ALL ".join(f"SELECT '{each.prefix}_' || id AS id FROM {each.table.name}" for each in ENTITIES)
 EVERY_ID += " ORDER BY id"

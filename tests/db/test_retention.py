@@ -25,6 +25,7 @@ from db.retention import (
     RAW_MAIL,
     REJECTED_ATTACHMENTS,
     USED_STREAM_TICKETS,
+    WEBHOOK_DELIVERIES,
     Retained,
 )
 from tests.helpers.counting import create
@@ -32,7 +33,7 @@ from tests.helpers.database_checks import Database
 
 DAY = timedelta(days=1)
 KEPT = 30 * DAY
-EACH = [DELIVERIES, INBOUND_MESSAGES, AUDIT_ENTRIES, IDEMPOTENCY_KEYS, DEVICES, USED_STREAM_TICKETS]
+EACH = [DELIVERIES, INBOUND_MESSAGES, AUDIT_ENTRIES, IDEMPOTENCY_KEYS, DEVICES, USED_STREAM_TICKETS, WEBHOOK_DELIVERIES]
 
 _WRITE = {
     DELIVERIES: """
@@ -57,6 +58,10 @@ SELECT 'ADMIN:boss', gen_random_uuid()::text, '', $3::uuid, now() - $1::interval
     USED_STREAM_TICKETS: """
 INSERT INTO used_stream_tickets (id, expires_at)
 SELECT gen_random_uuid(), now() - $1::interval FROM generate_series(1, $2::int) WHERE $3::uuid IS NOT NULL""",
+    WEBHOOK_DELIVERIES: """
+INSERT INTO webhook_deliveries (id, webhook_id, message_id, kind, outcome, attempt, said, milliseconds, at)
+SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'EVENT', 'ACKNOWLEDGED', 1, '', 1, now() - $1::interval
+FROM generate_series(1, $2::int) WHERE $3::uuid IS NOT NULL""",
 }
 
 
@@ -185,6 +190,7 @@ def test_what_is_kept_forever_by_default() -> None:
         DEVICES: 30 * DAY,
         REJECTED_ATTACHMENTS: 30 * DAY,
         PUSH_SUBSCRIPTIONS: 90 * DAY,
+        WEBHOOK_DELIVERIES: 30 * DAY,
         USED_STREAM_TICKETS: timedelta(hours=1),
     }
 

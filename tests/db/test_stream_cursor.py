@@ -15,7 +15,7 @@ import pytest
 from db.enums import StreamResetReason
 from db.events import log as event_log
 from db.events.position import NOW, Position, Snapshot
-from db.events.stream_cursor import Replay, Reset, StreamCursors, StreamPosition, check_cursor
+from db.events.stream_cursor import Replay, Reset, Slice, StreamCursors, StreamPosition, check_cursor, first_after
 from db.ids import new_id
 from db.postgres.pool import Database as Pool
 from tests.helpers import database_checks
@@ -175,3 +175,55 @@ async def test_a_cursor_expires_once_an_event_after_it_lies_below_the_horizon(
         assert await check_cursor(expired.sealed(cursors), cursors, pool) == Reset(now, EXPIRED)
     assert pool.statements == before + 4
     await database.execute("UPDATE event_log SET horizon = '0'")
+
+
+# Slices
+
+
+async def in_slices(pool: Counted, start: StreamPosition, most: int) -> list[str]:
+    """Returns the ids of the events after a position, read in slices of at most `most`."""
+    found: list[str] = []
+
+    async def of(ids: Sequence[str]) -> list[Event]:
+        return [Event(each) for each in ids]
+
+    position, more = start, True
+    while more:
+        slice = await first_after(position, pool, most)
+        assert isinstance(slice, Slice)
+        portion = [event.event async for each in slice.replay.portions(of, 10) for _, event in each]
+        assert len(portion) <= most
+        found += portion
+        position, more = slice.end, slice.more
+    assert position.until is None
+    return found
+
+
+async def test_slices_have_every_event_once_however_many_there_are(
+    pool: Counted, cursors: StreamCursors, database: Database
+) -> None:
+    """From between two batches, and from within one, whose other events come first."""
+    start = StreamPosition(await position(database))
+    for _ in range(7):
+        await create(database, ("ADMIN", "boss"))
+    middle = await position(database)
+    for _ in range(4):
+        await create(database, ("ADMIN", "boss"))
+    rows = await database.fetch("SELECT id::text, at FROM ticket_events ORDER BY at, id")
+    after = [row["id"] for row in rows][-12:]
+    assert await in_slices(pool, start, 100) == after
+    third = rows[-10]
+    within = StreamPosition(start.origin, middle, third["at"], third["id"])
+    for most in (1, 2, 3, 5, 9, 11, 12):
+        assert await in_slices(pool, start, most) == after, most
+        assert await in_slices(pool, within, most) == after[3:], most
+
+
+async def test_slices_are_refused_like_cursors(pool: Counted, cursors: StreamCursors, database: Database) -> None:
+    now = await position(database)
+    await create(database, ("ADMIN", "boss"))
+    altered = StreamPosition(f"{now.partition('/')[0]}/{int(now.partition('/')[2]) ^ 1}")
+    for start, reason in ((altered, UNKNOWN), (StreamPosition(beyond(now)), UNKNOWN)):
+        refused = await first_after(start, pool, 1)
+        assert isinstance(refused, Reset)
+        assert refused.reason is reason

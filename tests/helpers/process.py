@@ -103,9 +103,11 @@ def _become(module: list[str], environment: dict[str, str], log: Path, given: Pa
 @contextmanager
 def callout_process(directory: Path, module: Sequence[str] = SERVE, **settings: str) -> Iterator[Process]:
     """Runs `callout serve` in production with these settings (`jwt_issuer="…"` sets `CALLOUT_JWT_ISSUER`) for the
-    length of the block; its log is in `directory`. It sends no notifications unless `notify` is set. `module` replaces
+    length of the block; its log is in `directory`. It sends no notifications unless `notify` is set, and carries no
+    webhooks unless `webhooks` is. `module` replaces
     the command by another module with its arguments."""
-    given = {"env": "production", "data_dir": str(directory), "port": str(free_port()), "notify": "false"} | settings
+    given = {"env": "production", "data_dir": str(directory), "port": str(free_port()), "notify": "false"}
+    given |= {"webhooks": "false"} | settings
     log = directory / "log"
     child = start(module, environment_of(**given), log)
     assert child.pid is not None

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import random
+import socket
 import traceback
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -270,19 +271,18 @@ async def public_chat(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[GoogleCh
 def name_server(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]:
     """Makes every look-up of `chat.example` give the next of the answers, the last one for ever. Returns the hosts that
     are looked up."""
-    loop = asyncio.get_running_loop()
-    real = loop.getaddrinfo
+    real = socket.getaddrinfo
     looked_up: list[str] = []
 
-    async def getaddrinfo(host: Any, port: Any, **options: Any) -> Any:
+    def getaddrinfo(host: Any, port: Any, *options: Any, **more: Any) -> Any:
         host = host.decode() if isinstance(host, bytes) else host
         looked_up.append(host)
         if host != "chat.example":
-            return await real(host, port, **options)
+            return real(host, port, *options, **more)
         given = answers[min(looked_up.count(host), len(answers)) - 1]
-        return [found for address in given for found in await real(address, port, **options)]
+        return [found for address in given for found in real(address, port, *options, **more)]
 
-    monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     return looked_up
 
 

@@ -60,6 +60,7 @@ def service(shared: PushService) -> Iterator[PushService]:
 async def nothing_queued(api: Api, database: Database) -> None:
     await database.execute("DELETE FROM deliveries")
     await database.execute("DELETE FROM push_subscriptions")
+    await database.execute("UPDATE assignments SET delivered_at = NULL")
     kinds = {"ASSIGNED", "CUSTOMER_ANSWERED"}
     await switch(api, **{kind: kind in kinds for kind in ("CREATED", "ASSIGNED", "UNASSIGNED", "NOTE_ADDED")})
     await switch(api, **{kind: kind in kinds for kind in ("CUSTOMER_ANSWERED", "RESOLVED", "REOPENED")})
@@ -480,6 +481,7 @@ async def test_what_the_devices_stream_has_delivered_is_not_pushed(
         ("phone", "DROPPED", "The device has received the event by its own stream."),
         ("tablet", "PENDING", None),
     }
+    await until(database, "count(*) = 1 FROM assignments WHERE delivered_at IS NOT NULL")
     assert service.pushed == []
 
 
@@ -502,6 +504,7 @@ async def test_a_device_that_says_nothing_is_notified(
         async with notifying(server.settings, AT_ONCE):
             assert await finished(database) == [("SENT", "HTTP 201 Created")]
     assert len(service.to(device)) == 1
+    assert await database.fetchval("SELECT count(*) FROM assignments WHERE delivered_at IS NOT NULL") == 0
 
 
 async def test_a_device_confirms_only_for_its_own_owner_and_only_what_it_has(
@@ -549,7 +552,9 @@ async def test_a_device_acknowledges_a_notice_without_a_login(
         for wrong in ("", token[:-1], f"{token[:-2]}AA", token.swapcase(), "x" * 1_000, "\x00", "ä"):
             assert (await worker.post("/push/acknowledge", content=wrong)).status_code == 400
         assert (await api(query))["deliveries"]["nodes"][0]["acknowledgedAt"] is None
+        assert await database.fetchval("SELECT count(*) FROM assignments WHERE delivered_at IS NOT NULL") == 0
         assert (await worker.post("/push/acknowledge", content=token)).status_code == 204
+        assert await database.fetchval("SELECT count(*) FROM assignments WHERE delivered_at IS NOT NULL") == 1
         (first,) = (await api(query))["deliveries"]["nodes"]
         assert first["acknowledgedAt"] is not None
         assert (await worker.post("/push/acknowledge", content=f"{token}\n")).status_code == 204

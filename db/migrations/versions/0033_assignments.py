@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy import text
 from sqlalchemy.dialects import postgresql
 
 from db import ddl_assignments
@@ -51,8 +52,8 @@ _INDEXES = {
 }
 _FILL = f"""
 WITH batch AS (
-    SELECT id FROM tickets
-    WHERE id > :after AND technician_id IS NOT NULL AND status < 'RESOLVED' AND assignment_id IS NULL
+    SELECT id FROM tickets WHERE id > :after
+    AND technician_id IS NOT NULL AND status < 'RESOLVED' AND assignment_id IS NULL
     ORDER BY id LIMIT {BATCH} FOR NO KEY UPDATE
 ), written AS (
     UPDATE tickets SET assignment_id = gen_random_uuid(), assignment_state = 'ACCEPTED'
@@ -68,12 +69,7 @@ _EVENT_KINDS_BEFORE = (
     *("CREATED", "RESOLVED", "CLOSED", "REOPENED", "STATUS_CHANGED", "ASSIGNED", "UNASSIGNED", "UPDATED"),
     *("NOTE_ADDED", "ATTACHMENT_ADDED", "ATTACHMENT_REJECTED"),
 )
-_FINAL = """
-CREATE OR REPLACE TRIGGER ticket_events_final
-BEFORE UPDATE OF id, ticket_id, kind, actor_kind, actor_id, actor_name, at, before, after, note_id, public,
-    attachment_id
-OR TRUNCATE ON ticket_events
-FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('what an event says is never changed')"""
+_FINAL = "ticket_events_final"
 
 _NOTICE_KINDS_BEFORE = (
     *("CREATED", "ASSIGNED", "UNASSIGNED", "NOTE_ADDED", "CUSTOMER_ANSWERED", "RESOLVED", "REOPENED"),
@@ -178,14 +174,15 @@ def downgrade() -> None:
 
 
 def _remove_event_kinds() -> None:
-    op.execute("DROP TRIGGER ticket_events_final ON ticket_events")
+    final = op.get_bind().scalar(text(f"SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgname = '{_FINAL}'"))
+    op.execute(f"DROP TRIGGER {_FINAL} ON ticket_events")
     op.execute("ALTER TYPE ticket_event_kind RENAME TO ticket_event_kind_after")
     op.execute(f"CREATE TYPE ticket_event_kind AS ENUM {_EVENT_KINDS_BEFORE}")
     op.execute("""
         ALTER TABLE ticket_events ALTER kind TYPE ticket_event_kind
             USING (CASE WHEN kind::text LIKE 'ASSIGNMENT%' THEN 'UPDATED' ELSE kind::text END)::ticket_event_kind""")
     op.execute("DROP TYPE ticket_event_kind_after")
-    op.execute(_FINAL)
+    op.execute(str(final))
 
 
 def _remove_notice_kinds() -> None:
