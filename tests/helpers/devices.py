@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import random
+import shutil
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -20,6 +21,7 @@ from typing import Any
 
 import asyncpg
 import httpx
+import pytest
 
 from tests.helpers.api import Api, Server
 from tests.helpers.database_checks import Database
@@ -50,6 +52,11 @@ def load() -> ModuleType:
 
 
 EXAMPLE_MODULE = load()
+
+needs_compiler = pytest.mark.skipif(
+    shutil.which("node") is None or not all((MODULES / name).exists() for name in ("typescript", "fake-indexeddb")),
+    reason="needs Node and what `make test-node` installs",
+)
 
 
 class Device(ABC):

@@ -16,19 +16,14 @@ from tests.helpers.devices import (
     check_offline_work,
     check_under_fire,
     compile_device,
+    needs_compiler,
     node_device,
     token_of,
 )
-from tests.helpers.node_client import MODULES, needs_node, script
+from tests.helpers.node_client import script
 from tests.helpers.process import free_port
 
-pytestmark = [
-    needs_node,
-    pytest.mark.skipif(
-        not ((MODULES / "typescript").exists() and (MODULES / "fake-indexeddb").exists()),
-        reason="needs what `make test-node` installs",
-    ),
-]
+pytestmark = needs_compiler
 
 
 @pytest.fixture(scope="module")
