@@ -39,7 +39,7 @@ test-slow: $(DEV_STAMP)  ## Run the slow tests: servers and databases that stop,
 
 test-node: $(DEV_STAMP) $(NODE_STAMP)  ## Run the tests of the JavaScript clients; they need Node 20 or newer, and npm
 	@$(TEST) -n0 -rs tests/live/test_graphql_ws.py tests/live/test_stock_clients.py tests/http/test_tus_clients.py \
-		tests/http/test_node_clients.py tests/api/test_federation.py $(ARGS)
+		tests/http/test_node_clients.py tests/live/test_device_client_in_node.py tests/api/test_federation.py $(ARGS)
 
 test-web: $(DEV_STAMP) try-ide  ## Run the tests in a browser (apt install chromium, or CHROMIUM=/path/to/it)
 	@command -v "$${CHROMIUM:-chromium}" >/dev/null || { echo "There is no Chromium: apt install chromium" >&2; exit 1; }
