@@ -191,6 +191,14 @@ class _OneTransaction:
         if self._connection is None:
             self._expected = Outcome(object_id)
 
+    async def outside(self) -> Transactional:
+        """The database without the transaction, which would hold a connection and the key's row meanwhile. Ends the
+        call at once if its request has been carried out before."""
+        earlier = await _find(self._database, self._request)
+        if earlier is not None:
+            raise _Repeated(earlier)
+        return self._database
+
     async def fetch(self, query: str, *args: Any) -> list[Any]:
         return await (await self._executor()).fetch(query, *args)
 

@@ -109,6 +109,8 @@ class Keeping(Protocol):
 
     def expect(self, object_id: str | None) -> None: ...
 
+    async def outside(self) -> Transactional: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
@@ -151,6 +153,11 @@ class Call:
             self.keeping.expect(object_id)
         async with self.database.transaction() as connection:
             yield connection
+
+    async def outside(self) -> Transactional:
+        """The database for what is read before something slow, such as a request to another server: no transaction is
+        begun, not even with an idempotency key."""
+        return self.database if self.keeping is None else await self.keeping.outside()
 
     async def in_one_statement(self, write: Callable[[Queryable], Awaitable[T]]) -> T:
         """Runs `write`, which executes one statement, without a transaction around it. If its connection turns out to

@@ -293,7 +293,8 @@ def _secret(given: str | None, checks: Checks) -> bytes:
 
 
 async def _found(call: Call, webhook_id: str | None) -> Any:
-    row = await call.database.fetchrow(_FIND, webhook_id, _own(call))
+    # What follows may wait for the receiver, or for another connection.
+    row = await (await call.outside()).fetchrow(_FIND, webhook_id, _own(call))
     if row is None:
         raise Refused(_MISSING)
     return row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
@@ -419,6 +420,31 @@ async def test_a_test_makes_one_attempt_and_says_what_became_of_it(api: Api, hoo
     failed = (await api.done("webhookTest", selection, webhookId=webhook))["delivery"]
     assert (failed["outcome"], failed["said"]) == ("FAILED", "HTTP 404 Not Found")
     assert hook.unsigned == []
+
+
+async def test_a_test_with_a_key_holds_no_transaction_while_the_receiver_thinks(
+    api: Api, hook: Receiver, database: Database
+) -> None:
+    webhook, thinking, answered = await created(api, hook), threading.Event(), threading.Event()
+
+    def answer(got: Got) -> int:
+        thinking.set()
+        answered.wait(WITHIN)
+        return 204
+
+    hook.answer = answer
+    input = {"webhookId": webhook, "idempotencyKey": "slow"}
+    test = asyncio.create_task(api.done("webhookTest", "delivery { id outcome }", **input))
+    try:
+        assert await asyncio.to_thread(thinking.wait, WITHIN)
+        held = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND xact_start < now()"
+        assert await database.fetchval(f"{held} AND state = 'idle in transaction'") == 0
+    finally:
+        answered.set()
+    tested = await test
+    assert tested["delivery"]["outcome"] == "ACKNOWLEDGED"
+    assert await api.done("webhookTest", "delivery { id outcome }", **input) == tested
+    assert len(hook.got) == 1
 
 
 async def test_a_rotated_secret_signs_with_the_previous_one_for_a_while(api: Api, hook: Receiver) -> None:
