@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from callout.settings import Settings
@@ -52,17 +54,25 @@ async def test_a_page_that_says_it_is_a_photo_is_never_shown(api: Api) -> None:
         assert response.headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.fixture
+async def apart(fresh_url: str) -> AsyncIterator[Database]:
+    """The database of servers with a folder of their own: the module's server would not find their files."""
+    connection = await asyncpg.connect(fresh_url)
+    yield connection
+    await connection.close()
+
+
 @pytest.mark.slow
 async def test_a_file_is_checked_by_another_server_when_one_is_killed(
-    database_url: str, tmp_path: Path, database: Database
+    fresh_url: str, tmp_path: Path, apart: Database
 ) -> None:
     """The first one is killed while it waits for the scanner."""
-    settings = {"database_url": database_url, "jwt_secret": "s" * 48, "files_url": f"file://{tmp_path}/files"}
-    known = Settings(env="production", database_url=database_url, jwt_secret="s" * 48, data_dir=tmp_path)
+    settings = {"database_url": fresh_url, "jwt_secret": "s" * 48, "files_url": f"file://{tmp_path}/files"}
+    known = Settings(env="production", database_url=fresh_url, jwt_secret="s" * 48, data_dir=tmp_path)
     async with Clamd() as clamd:
         clamd.hangs = True
         with callout_process(tmp_path, **settings, clamd_url=clamd.url) as process:
-            async with Api(Server(process.url, known, database_url, process)) as api:
+            async with Api(Server(process.url, known, fresh_url, process)) as api:
                 ticket = await api.new_ticket()
                 attachment = await upload(api, photo(), ticketId=ticket)
                 async with asyncio.timeout(WAIT_SECONDS):
@@ -70,26 +80,26 @@ async def test_a_file_is_checked_by_another_server_when_one_is_killed(
                 assert (await attached(api, attachment))["state"] == "SCANNING"
             os.kill(process.pid, signal.SIGKILL)
         clamd.hangs = False
-        await database.execute("UPDATE attachments SET due_at = now() WHERE id = $1", key(attachment))
+        await apart.execute("UPDATE attachments SET due_at = now() WHERE id = $1", key(attachment))
         with callout_process(tmp_path, **settings, clamd_url=clamd.url) as process:
-            async with Api(Server(process.url, known, database_url, process)) as api:
+            async with Api(Server(process.url, known, fresh_url, process)) as api:
                 async with asyncio.timeout(WAIT_SECONDS):
                     while (await attached(api, attachment, "state"))["state"] != "READY":  # noqa: ASYNC110 (the server does it)
                         await asyncio.sleep(0.05)
-    assert await database.fetchval("SELECT attempts FROM attachments WHERE id = $1", key(attachment)) == 2
+    assert await apart.fetchval("SELECT attempts FROM attachments WHERE id = $1", key(attachment)) == 2
 
 
 @pytest.mark.parametrize("lost", ["unreadable", "missing"])
 async def test_a_file_that_cannot_be_read_is_given_up_and_delays_no_other(
-    database_url: str, tmp_path: Path, database: Database, lost: str
+    fresh_url: str, tmp_path: Path, apart: Database, lost: str
 ) -> None:
     """The pauses between the attempts grow. While the whole store is away, nothing counts against a file."""
     files = tmp_path / "files"
-    settings = {"database_url": database_url, "jwt_secret": "s" * 48, "files_url": f"file://{files}"}
-    known = Settings(env="production", database_url=database_url, jwt_secret="s" * 48, data_dir=tmp_path)
+    settings = {"database_url": fresh_url, "jwt_secret": "s" * 48, "files_url": f"file://{files}"}
+    known = Settings(env="production", database_url=fresh_url, jwt_secret="s" * 48, data_dir=tmp_path)
     paused = "SELECT attempts = 3 AND due_at > now() + interval '1 minute' FROM attachments WHERE id = $1"
     with callout_process(tmp_path, **settings) as process:
-        async with Api(Server(process.url, known, database_url, process)) as api:
+        async with Api(Server(process.url, known, fresh_url, process)) as api:
             ticket = await api.new_ticket()
             bad = await attach(api, b"bad " * 50, ticketId=ticket)
             (stored,) = [each for each in files.rglob("*") if each.is_file() and each.stat().st_size == 200]
@@ -98,12 +108,12 @@ async def test_a_file_that_cannot_be_read_is_given_up_and_delays_no_other(
                 stored.symlink_to(stored)  # which can be read no more than a bad block
             again = """UPDATE attachments SET state = 'SCANNING', finished_at = NULL, attempts = $2, due_at = now(),
                 created_at = created_at - interval '2 hours' WHERE id = $1"""
-            await database.execute(again, key(bad), 2)
+            await apart.execute(again, key(bad), 2)
             async with asyncio.timeout(WAIT_SECONDS):
-                while not await database.fetchval(paused, key(bad)):  # noqa: ASYNC110 (the server does it)
+                while not await apart.fetchval(paused, key(bad)):  # noqa: ASYNC110 (the server does it)
                     await asyncio.sleep(0.05)
             assert (await checked(api, b"good", ticketId=ticket))["state"] == "READY"
-            await database.execute("UPDATE attachments SET attempts = 5, due_at = now() WHERE id = $1", key(bad))
+            await apart.execute("UPDATE attachments SET attempts = 5, due_at = now() WHERE id = $1", key(bad))
             await settled(api, bad)
             found = await attached(api, bad, SELECTION)
             assert (found["state"], found["rejectedBecause"]) == ("REJECTED", "The file could not be checked.")

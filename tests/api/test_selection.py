@@ -902,7 +902,7 @@ class Sent:
     # The statements of asyncpg when a connection uses a type for the first time.
     _DRIVER = re.compile(r"\btypeinfo_tree\b|\bcurrent_setting\('jit'\)|\bset_config\('jit'")
     # Transactions in the background: they fold events into the stored counts, and look for overdue assignments.
-    _IN_BACKGROUND = re.compile(r"FROM event_log FOR UPDATE SKIP LOCKED|^SELECT due\.id::text FROM support_settings")
+    _IN_BACKGROUND = re.compile(r"FROM event_log FOR UPDATE SKIP LOCKED|SELECT due\.id::text FROM support_settings")
     # What else is asked in the background: whether the database has moved, what is revoked, whom to erase, and which
     # file to check.
     _BACKGROUND = re.compile(

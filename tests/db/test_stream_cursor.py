@@ -58,8 +58,9 @@ async def position(database: Database) -> str:
 
 
 def beyond(now: str) -> str:
-    """Returns a position right after `now`, which the log has not reached."""
-    xid = snapshot_of(now).xmax + 1
+    """Returns a position long after `now`, which the log has not reached, although the tests of other databases use up
+    transaction ids as well."""
+    xid = snapshot_of(now).xmax + 1_000_000
     return f"{xid}:{xid}:/{Position.parse(now).fingerprint}"
 
 

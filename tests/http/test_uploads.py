@@ -302,14 +302,14 @@ async def test_an_upload_in_too_many_pieces_is_rejected(api: Api) -> None:
     assert not folder.exists()
 
 
-async def test_a_full_disk_loses_nothing(database_url: str, tmp_path: Path) -> None:
+async def test_a_full_disk_loses_nothing(fresh_url: str, tmp_path: Path) -> None:
     """The client is asked to go on later, from what has been stored."""
     folder = tmp_path / "elsewhere"
-    settings = {"database_url": database_url, "jwt_secret": "s" * 48, "files_url": f"file://{folder}"}
+    settings = {"database_url": fresh_url, "jwt_secret": "s" * 48, "files_url": f"file://{folder}"}
     data = os.urandom(2 * MIB)
-    known = Settings(env="production", data_dir=tmp_path, database_url=database_url, jwt_secret="s" * 48)
+    known = Settings(env="production", data_dir=tmp_path, database_url=fresh_url, jwt_secret="s" * 48)
     with callout_process(tmp_path, **settings) as process:
-        async with Api(Server(process.url, known, database_url, process)) as api:
+        async with Api(Server(process.url, known, fresh_url, process)) as api:
             attachment, url = await announce(api, data, ticketId=await api.new_ticket())
             assert (await patch(api, url, 0, data[:MIB])).status_code == 204
             for each in psutil.Process(process.pid).children(recursive=True) or [psutil.Process(process.pid)]:
