@@ -30,8 +30,9 @@ _IN_THEIR_STEAD: Final = """NOT (target.stands_in AND EXISTS (
 #
 # Gathered notifications wait for others: a recipient for whom one waits already gets no other.
 #
-# Notices on devices pass their limits when they are claimed (`notifiers/push_rules.py`): workers of the release before
-# know no such channel, and would fail if they had to screen them.
+# Workers of the release before must not screen what they do not know: that would end their servers. So notices on
+# devices pass their limits when they are claimed (`notifiers/push_rules.py`), and the kinds that are new with
+# assignments, which have no limits, are written as screened.
 _ENQUEUE: Final = f"""
 INSERT INTO deliveries
     (event_id, ticket_id, note_id, technician_id, kind, channel, audience, recipient, recipient_name, actor_name,
@@ -40,7 +41,7 @@ SELECT DISTINCT ON (destination.channel, lower(destination.recipient))
     event.id, event.ticket_id, event.note_id, destination.technician_id, target.kind, destination.channel,
     target.audience, destination.recipient, destination.name, event.actor_name, event.at,
     now() + CASE WHEN $7::boolean THEN interval '{GATHERING_SECONDS} seconds' ELSE interval '0' END,
-    CASE destination.channel WHEN 'PUSH' THEN now() END
+    CASE WHEN destination.channel = 'PUSH' OR target.kind IN ('DECLINED', 'OVERDUE') THEN now() END
 FROM unnest($1::notice_kind[], $2::delivery_audience[], $3::uuid[], $4::boolean[])
     WITH ORDINALITY AS target (kind, audience, technician_id, stands_in, ord)
 CROSS JOIN event

@@ -71,7 +71,8 @@ async def set_subscription(call: Call, input: Input) -> Outcome:
     owner = owner_of(call.viewer)
     async with call.transaction() as transaction:
         await _check_person(transaction, call.viewer)
-        await transaction.execute(_ONE_AT_A_TIME, owner)
+        for each in (owner, endpoint):  # in this order: nobody who has an endpoint's lock waits for an owner's
+            await transaction.execute(_ONE_AT_A_TIME, each)
         before = await transaction.fetchrow(_BEFORE, owner, device)
         await transaction.execute(_TAKE_OVER, owner, device, endpoint)
         subjects = [subject.strip() for subject in (audit.subject(call.viewer), *call.viewer.aliases)]

@@ -13,7 +13,7 @@ from db.postgres.pool import Database as Pool
 from notifiers import queue
 from resolvers.overdue import AT_ONCE, mark_overdue
 from tests.helpers.api import Api
-from tests.helpers.database_checks import Database, events, key, ticket_row
+from tests.helpers.database_checks import Database, events, key, ticket_row, until
 from tests.helpers.graphql_ws_client import live
 
 STEPS = "offeredAt deliveredAt seenAt acceptedAt enRouteAt onSiteAt leftAt"
@@ -191,6 +191,25 @@ async def test_a_refusal_notifies_the_admins_with_the_reason(api: Api, database:
     assert [(each.kind, each.recipient, each.note) for each in sent] == [
         ("DECLINED", "ada@company.test", "Too far away.")
     ]
+
+
+async def test_a_worker_of_the_release_before_need_not_screen_kinds_that_it_does_not_know(
+    api: Api, database: Database
+) -> None:
+    """It would fail, and its server with it."""
+    await api.done("supportSettingsUpdate", "__typename", adminRecipients=["ada@company.test"])
+    tess = await api.new_technician()
+    (declined, assignment), (unanswered, _) = [await assigned(api, tess, priority="URGENT") for _ in range(2)]
+    async with api.technician(tess) as technician:
+        await advance(technician, assignment, "DECLINED", reason="Too far away.")
+    await late(database, unanswered, 31)
+    queued = f"count(*) FROM deliveries WHERE ticket_id IN ('{key(declined)}', '{key(unanswered)}')"
+    new = "kind IN ('DECLINED', 'OVERDUE')"
+    await until(database, f"(SELECT {queued} AND {new}) = 2")
+    assert await database.fetchval(f"SELECT {queued} AND {new} AND screened_at IS NULL") == 0
+    assert await database.fetchval(f"SELECT {queued} AND NOT {new} AND screened_at IS NULL") > 0
+    no_more = "UPDATE tickets SET assignment_overdue = false, assigned_at = now() WHERE id = $1"
+    await database.execute(no_more, key(unanswered))
 
 
 async def test_a_resolved_ticket_is_not_declined(api: Api) -> None:

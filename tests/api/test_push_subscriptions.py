@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -114,6 +116,15 @@ async def test_an_endpoint_is_notified_for_the_one_who_has_set_it_last(api: Api,
         (f"TECHNICIAN:{key(tess)}", "phone"),
         (f"TECHNICIAN:{key(dev)}", "tablet"),
     ]
+
+
+async def test_of_several_who_set_an_endpoint_at_once_one_has_it(api: Api, database: Database) -> None:
+    technicians = [await api.new_technician() for _ in range(8)]
+    endpoint = subscription()["endpoint"]
+    async with AsyncExitStack() as stack:
+        viewers = [await stack.enter_async_context(api.technician(each)) for each in technicians]
+        await asyncio.gather(*(subscribe(viewer, endpoint=endpoint) for viewer in viewers))
+    assert await database.fetchval("SELECT count(*) FROM push_subscriptions") == 1
 
 
 async def test_a_person_has_a_bounded_number_of_devices(api: Api, database: Database) -> None:
