@@ -106,7 +106,8 @@ async def end_of_subject(transaction: Queryable, subject: str | None) -> None:
 
 
 async def end_of_technician(transaction: Queryable, technician_id: str) -> None:
-    """End the subscriptions of a technician."""
+    """End the subscriptions of a technician, and of whoever is setting one: they hold the row (`_check_person`)."""
+    await transaction.execute("SELECT FROM technicians WHERE id = $1::uuid FOR UPDATE", technician_id)
     await transaction.execute(_END_OF_OWNER, owner_of(Viewer(Role.TECHNICIAN, technician_id, "")))
 
 

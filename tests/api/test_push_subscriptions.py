@@ -8,13 +8,14 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from db.limits import PUSH_DEVICES_MAX
 from db.retention import PUSH_SUBSCRIPTIONS
 from notifiers.vapid import VapidKey, encoded
 from tests.helpers.api import Api
-from tests.helpers.database_checks import Database, key
+from tests.helpers.database_checks import Database, key, until_blocked
 
 KEY = VapidKey.generate()
 POINT = KEY.public  # any point of the curve
@@ -177,6 +178,27 @@ async def test_subscriptions_end_with_the_access_of_their_owner(api: Api, databa
     assert await devices(database) == ["portal", "stays"]
     await api.done("identityRevoke", "__typename", identityId=identity)
     assert await devices(database) == ["stays"]
+
+
+async def test_a_subscription_ends_that_is_set_while_its_owner_is_made_inactive(
+    api: Api, database: Database, database_url: str
+) -> None:
+    tess = await api.new_technician()
+    setting = await asyncpg.connect(database_url)
+    try:
+        async with setting.transaction():
+            await setting.execute("SELECT FROM technicians WHERE id = $1::uuid FOR KEY SHARE", key(tess))
+            await setting.execute(
+                """INSERT INTO push_subscriptions (id, owner, device_id, endpoint, p256dh, auth, subjects)
+                VALUES (gen_random_uuid(), $1, 'phone', 'https://push.example.test/1', $2, $3, '{}')""",
+                *(f"TECHNICIAN:{key(tess)}", bytes(65), bytes(16)),
+            )
+            ending = asyncio.create_task(api.done("technicianUpdate", "__typename", technicianId=tess, active=False))
+            await until_blocked(database)
+        await ending
+    finally:
+        await setting.close()
+    assert await devices(database) == []
 
 
 async def test_a_subscription_that_is_not_set_again_ends(api: Api, database: Database) -> None:
