@@ -121,9 +121,31 @@ def deliveries(row: Row, viewer: ViewerParameter) -> FromClause:
     return found.limit(literal_column(str(EVENT_DELIVERIES_MAX))).correlate(row).subquery("queued")
 
 
+def actor_kind(row: Row, viewer: ViewerParameter) -> Expression:
+    """The kind of the one who caused the event or wrote the note; to customers and services Callout itself, if the
+    event has taken the ticket from its technician."""
+    kind = cast(row.c["kind"], Text())
+    hidden = _hides_actor(row, viewer)
+    return kind if hidden is None else case((hidden, literal_column(f"'{ActorKind.SYSTEM}'")), else_=kind)
+
+
 def actor_name(row: Row, viewer: ViewerParameter) -> Expression:
     """The name of the one who caused the event or wrote the note. For a customer a service reads the name of the
     ticket's contact: the customer may be one whose account number it has guessed."""
+    hidden, name = _hides_actor(row, viewer), _name(row, viewer)
+    return name if hidden is None else case((hidden, literal_column("'Callout'")), else_=name)
+
+
+def _hides_actor(row: Row, viewer: ViewerParameter) -> Condition | None:
+    """Whether the event has taken the ticket from its technician: only staff may know who has, because a technician who
+    has declined it. None if the viewer sees each actor, or the row is no event of a ticket."""
+    if viewer.role in STAFF or "ticket_id" not in row.c or "before" not in row.c:
+        return None
+    was, now = (row.c[image].op("->>")("technician_id") for image in ("before", "after"))
+    return and_(was.is_not(None), now.is_(None))
+
+
+def _name(row: Row, viewer: ViewerParameter) -> Expression:
     name: Expression = row.c["name"]
     if viewer.role is not Role.SERVICE or "ticket_id" not in row.c:  # as in the audit trail, which no service sees
         return name

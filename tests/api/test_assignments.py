@@ -26,7 +26,7 @@ OVERDUE = """subscription { ticketChanged(filter: {overdue: true}) { __typename
   ... on TicketChange { ticketId change kind actor { kind name } } } }"""
 STATE = "query($id: ID!) { node(id: $id) { ... on Assignment { state } } }"
 HISTORY = """query($id: ID!) { ticket(by: {id: $id}) { history { nodes {
-  kind actor { kind } changes { field before after } } } } }"""
+  kind actor { kind name } changes { field before after } } } } }"""
 
 
 async def assigned(api: Api, technician: str, **given: Any) -> tuple[str, str]:
@@ -318,6 +318,12 @@ async def test_customers_see_an_assignment_once_it_was_accepted_and_never_why_it
             ("ACCEPTED", "EN_ROUTE"),
             ("EN_ROUTE", None),
         ]
+        # A ticket that an admin has unassigned looks the same.
+        await api.done("ticketAssign", "__typename", ticketId=ticket, technicianId=tess)
+        await api.done("ticketAssign", "__typename", ticketId=ticket, technicianId=None)
+        history = (await owner(HISTORY, id=ticket))["ticket"]["history"]["nodes"]
+        taken = [event["actor"] for event in history if event["kind"] == "UNASSIGNED"]
+        assert taken == [{"kind": "SYSTEM", "name": "Callout"}] * 2
 
 
 async def overdue_events(database: Database, ticket: str) -> int:
