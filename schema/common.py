@@ -79,8 +79,8 @@ class ExcerptPiece:
 class Actor:
     kind: enums.ActorKind = column(
         event.actor_kind,
-        "The kind of actor. Only admins and technicians see who has taken a ticket from its technician; to others it is "
-        "SYSTEM.",
+        "The kind of actor. Only admins and technicians see who has taken a ticket from its technician; to others it "
+        "is SYSTEM.",
     )
     name: str = column(
         event.actor_name, "The actor's name at the time; to a service, a customer has the name of the ticket's contact."
