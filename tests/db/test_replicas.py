@@ -28,7 +28,10 @@ from tests.helpers.terminal import Terminal
 pytestmark = pytest.mark.slow
 
 NEWEST = "{ tickets(first: 1) { totalCount nodes { id } } }"
-SCANS = "coalesce(sum(seq_scan + idx_scan), 0)::int FROM pg_stat_user_tables WHERE relname = 'tickets'"
+# Each server looks for overdue assignments on the primary, in an index that no query of these tests reads.
+SCANS = """coalesce(sum(seq_scan + idx_scan), 0)::int - (SELECT coalesce(sum(idx_scan), 0)::int
+    FROM pg_stat_user_indexes WHERE indexrelname = 'ix_tickets_unanswered')
+FROM pg_stat_user_tables WHERE relname = 'tickets'"""
 
 
 @dataclass
