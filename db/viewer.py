@@ -23,6 +23,11 @@ class Viewer:
     time_zone: str = field(default="UTC", compare=False)
     aliases: tuple[str, ...] = field(default=(), compare=False)
 
+    @property
+    def role_and_id(self) -> str:
+        """The viewer as the database distinguishes them: two roles may have the same id."""
+        return f"{self.role}:{self.id}"
+
 
 @dataclass(frozen=True, slots=True)
 class Issued:

@@ -13,7 +13,6 @@ from db.ids import is_uuid
 from db.postgres.statement import Statement
 from db.viewer import Viewer
 from notifiers.outgoing_files import GATHERING, GATHERING_SECONDS
-from notifiers.push_subscriptions import owner_of
 from notifiers.rules import NotificationTarget
 
 MAILTO: Final = "mailto:"
@@ -110,7 +109,7 @@ def deliveries(actor: Viewer | None, targets: Sequence[NotificationTarget], *, g
         "own_address": _own_address(actor),
         "own_id": actor.id if actor is not None and is_row else None,
         "gathered": gathered,
-        "own_devices": None if actor is None else owner_of(actor),
+        "own_devices": None if actor is None else actor.role_and_id,
     }
     return Part(_STATEMENT, values)
 

@@ -66,11 +66,6 @@ class ReceivedEvent(NamedTuple):
     event_id: str
 
 
-def owner_of(viewer: Viewer) -> str:
-    """Whose subscription it is: the viewer, under their role."""
-    return f"{viewer.role}:{viewer.id}"
-
-
 def target_of(listed: bytes | None) -> PushTarget | None:
     if listed is None:
         return None
@@ -84,7 +79,7 @@ def earlier_of(listed: bytes | None) -> Earlier:
 
 async def targets_of(database: Queryable, viewer: Viewer) -> list[PushTarget]:
     """The devices of a viewer."""
-    return [PushTarget(*row) for row in await database.fetch(_OF_OWNER, owner_of(viewer))]
+    return [PushTarget(*row) for row in await database.fetch(_OF_OWNER, viewer.role_and_id)]
 
 
 async def drop_received(database: Queryable, received: Sequence[ReceivedEvent]) -> None:

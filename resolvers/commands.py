@@ -31,7 +31,7 @@ from resolvers import assignment, attachment, devices, note, ticket_rules
 from resolvers import property as properties
 from resolvers import ticket as tickets
 from resolvers.checks import Checks
-from resolvers.idempotency import KeyedRequest, caller_of, checked_key, once
+from resolvers.idempotency import KeyedRequest, checked_key, once
 from resolvers.mutation import Call, Input, MutationError, Outcome, Refused, Transaction, UserErrorCode
 
 CHANGES_MAX: Final = 200
@@ -186,7 +186,7 @@ async def _attachment(sender: _Sender, call: Call, input: Input) -> Outcome:
         checks.object_to(UserErrorCode.INVALID, "Set either the note id or the note key, not both.", "noteKey")
     checks.finish()
     note_key = checked_key(input["noteKey"], "noteKey")
-    note_id = await call.database.fetchval(_NOTE_OF_KEY, caller_of(call.viewer), note_key)
+    note_id = await call.database.fetchval(_NOTE_OF_KEY, call.viewer.role_and_id, note_key)
     if note_id is None:
         checks.object_to(UserErrorCode.NOT_FOUND, "No command with this key has added a note.", "noteKey")
     checks.finish()
@@ -239,7 +239,7 @@ async def _changed_since(
     viewer = sender.call.viewer
     kind = ActorKind(viewer.role.value)
     rows = await transaction.fetch(
-        _CHANGED, str(ticket["id"]), number, caller_of(viewer), kind, viewer.id, sender.device
+        _CHANGED, str(ticket["id"]), number, viewer.role_and_id, kind, viewer.id, sender.device
     )
     if len(rows) < number:
         return set(JUDGED)

@@ -11,7 +11,6 @@ from typing import Final
 
 from db import limits
 from resolvers.checks import Checks
-from resolvers.idempotency import caller_of
 from resolvers.mutation import Call, UserErrorCode
 
 # The caller whose device it is; that it has been used is written down once a day.
@@ -36,7 +35,7 @@ async def of_caller(call: Call, device_id: str) -> bytes:
     checks = Checks()
     device_id = checks.line(device_id, limits.DEVICE_ID_MAX, "deviceId")
     checks.finish()
-    digest, caller = hashlib.sha256(device_id.encode()).digest(), caller_of(call.viewer)
+    digest, caller = hashlib.sha256(device_id.encode()).digest(), call.viewer.role_and_id
     owner = await call.database.fetchval(_USE, digest, caller)
     if owner is None:
         await call.database.execute(_BIND, digest, caller)

@@ -81,17 +81,12 @@ class KeyedRequest:
     def of(cls, viewer: Viewer, key: str, name: str, content: Mapping[str, Any], device: bytes | None = None) -> Self:
         """The request with this key for the mutation or command `name`. The order of its fields does not matter."""
         digest = hashlib.sha256(orjson.dumps([name, content], option=orjson.OPT_SORT_KEYS)).digest()
-        return cls(caller_of(viewer), key, digest, device)
+        return cls(viewer.role_and_id, key, digest, device)
 
     @property
     def parameters(self) -> dict[str, Any]:
         named = {"kept_caller": self.caller, "kept_key": self.key, "kept_hash": self.digest}
         return named | {"kept_device": self.device}
-
-
-def caller_of(viewer: Viewer) -> str:
-    """By what keys and devices know their viewer."""
-    return f"{viewer.role}:{viewer.id}"
 
 
 async def carry_out(call: Call, name: str, mutation: MutationField, input: Input) -> Outcome:

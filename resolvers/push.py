@@ -17,7 +17,6 @@ from db.enums import AuditAction, AuditObjectKind, DeliveryChannel, Role
 from db.ids import new_id
 from db.postgres.statement import Queryable
 from db.viewer import Viewer
-from notifiers.push_subscriptions import owner_of
 from notifiers.vapid import decoded
 from resolvers import assignment, audit
 from resolvers.checks import Checks
@@ -68,7 +67,7 @@ async def set_subscription(call: Call, input: Input) -> Outcome:
     p256dh = _key(input["p256dh"], _POINT_SIZE, checks, "p256dh")
     auth = _key(input["auth"], _AUTH_SIZE, checks, "auth")
     checks.finish()
-    owner = owner_of(call.viewer)
+    owner = call.viewer.role_and_id
     async with call.transaction() as transaction:
         await _check_person(transaction, call.viewer)
         for each in (owner, endpoint):  # in this order: nobody who has an endpoint's lock waits for an owner's
@@ -91,7 +90,7 @@ async def remove_subscription(call: Call, input: Input) -> Outcome:
     device = _device(input["deviceId"], checks)
     checks.finish()
     async with call.transaction() as transaction:
-        removed = await transaction.fetchrow(_REMOVE, owner_of(call.viewer), device)
+        removed = await transaction.fetchrow(_REMOVE, call.viewer.role_and_id, device)
         if removed is None:
             message = "This device of yours has no subscription."
             raise Refused(MutationError(UserErrorCode.NOT_FOUND, message, ("deviceId",)))
@@ -108,7 +107,7 @@ async def end_of_subject(transaction: Queryable, subject: str | None) -> None:
 async def end_of_technician(transaction: Queryable, technician_id: str) -> None:
     """End the subscriptions of a technician, and of whoever is setting one: they hold the row (`_check_person`)."""
     await transaction.execute("SELECT FROM technicians WHERE id = $1::uuid FOR UPDATE", technician_id)
-    await transaction.execute(_END_OF_OWNER, owner_of(Viewer(Role.TECHNICIAN, technician_id, "")))
+    await transaction.execute(_END_OF_OWNER, Viewer(Role.TECHNICIAN, technician_id, "").role_and_id)
 
 
 async def acknowledge(database: Queryable, delivery_id: str) -> None:

@@ -34,7 +34,6 @@ from db.errors import ClientError, LimitExceeded, RateLimited
 from db.limits import DEVICE_ID_MAX
 from db.metrics import Counter
 from db.timing import SPENT
-from notifiers.push_subscriptions import owner_of
 from pubsub.connections import Connections, LiveConnection, Session, Times
 from pubsub.hub import Hub
 from pubsub.presence import Presences
@@ -375,7 +374,7 @@ class _Socket(LiveConnection):
                 return
             self._info.viewer = session.viewer
             if self._device_id is not None:
-                confirm = partial(self._sockets.received_events.confirm, owner_of(session.viewer), self._device_id)
+                confirm = partial(self._sockets.received_events.confirm, session.viewer.role_and_id, self._device_id)
                 self._device = DeviceStream(self.put, confirm)
             self.put(b'{"type":"connection_ack"}')
 
