@@ -31,6 +31,7 @@ from pubsub.bell import Bell
 from pubsub.feed import Feed, Message
 from pubsub.presence import Presences
 from pubsub.presence_watch import PresenceWatch
+from pubsub.routes import ByRoute
 from pubsub.send_queue import QUEUE_BYTES_MAX
 from pubsub.subscriber import DELIVERED, UNAVAILABLE, Subscriber, SubscriptionHandle, failing
 from pubsub.tail import Batch, Tail
@@ -241,9 +242,9 @@ class Hub:
         self._windows = Windows(self._tail, cursors, presences)
         self._families: dict[Hashable, _Family] = {}
         self._groups: dict[Hashable, _Group] = {}
-        self._by_route: defaultdict[str, set[_Group]] = defaultdict(set)
+        self._by_route: ByRoute[_Group] = ByRoute()
         self._replays = asyncio.Semaphore(REPLAYS_AT_ONCE)
-        self._watches: defaultdict[str, dict[Watch, None]] = defaultdict(dict)
+        self._watches: ByRoute[Watch] = ByRoute()
 
     async def follow(self) -> None:
         await self._tail.follow()
@@ -284,8 +285,7 @@ class Hub:
     def watch(self, watch: Watch) -> None:
         """Wakes it for the batches that the tail reads, until `unwatch`. Read the log once the tail is `awake`."""
         self._tail.listen()
-        for route in watch.routes:
-            self._watches[route][watch] = None
+        self._watches.add(watch, watch.routes)
 
     async def awake(self) -> None:
         """Waits until the tail reads. Raises `TimeoutError` if it cannot."""
@@ -293,18 +293,12 @@ class Hub:
 
     def unwatch(self, watch: Watch) -> None:
         self._tail.leave()
-        for route in watch.routes:
-            self._watches[route].pop(watch, None)
-            if not self._watches[route]:
-                del self._watches[route]
+        self._watches.discard(watch, watch.routes)
 
     def forget(self, group: _Group) -> None:
         if self._groups.get(group.feed.key) is group:
             del self._groups[group.feed.key]
-        for route in group.feed.routes:
-            self._by_route[route].discard(group)
-            if not self._by_route[route]:
-                del self._by_route[route]
+        self._by_route.discard(group, group.feed.routes)
         group.family.leave(group)
         if not group.family.groups and self._families.get(group.feed.family) is group.family:
             del self._families[group.feed.family]
@@ -316,7 +310,7 @@ class Hub:
         waiting: defaultdict[_Family, list[_Waiting]] = defaultdict(list)
         for event in batch.events:
             concerned: defaultdict[_Family, list[_Group]] = defaultdict(list)
-            for group in {group for route in event.routes for group in self._by_route.get(route, ())}:
+            for group in self._by_route.on(event.routes):
                 if isinstance(event, Entry) or group.feed.quick_test(event):
                     concerned[group.family].append(group)
             for family, groups in concerned.items():
@@ -327,14 +321,14 @@ class Hub:
     def _wake_watches(self, batch: Batch) -> None:
         woken: dict[Watch, None] = {}
         for event in batch.events:
-            for watch in {watch for route in event.routes for watch in self._watches.get(route, ())}:
+            for watch in self._watches.on(event.routes):
                 if isinstance(event, Entry) or watch.quick_test(event):
                     woken[watch] = None
         for watch in woken:
             watch.wake(batch.origin)
 
     def _on_changed_history(self) -> None:
-        for watch in {watch: None for watches in self._watches.values() for watch in watches}:
+        for watch in self._watches.on(self._watches):
             watch.wake(None)
         self._windows.begin_anew()
         for family in self._families.values():
@@ -369,8 +363,7 @@ class Hub:
             family = self._families.setdefault(feed.family, _Family(self.cursors))
             group = self._groups[feed.key] = _Group(self, feed, family)
             family.groups.add(group)
-            for route in feed.routes:
-                self._by_route[route].add(group)
+            self._by_route.add(group, feed.routes)
         group.subscribers[entry] = subscription
         subscription.leave = partial(group.leave, entry)
         if feed.resumable:

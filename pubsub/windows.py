@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +25,7 @@ from db.stream_filter import QuickTest
 from pubsub.presence import Presences
 from pubsub.presence_watch import PresencePayloads, PresenceWatch
 from pubsub.quota import Quota
+from pubsub.routes import ByRoute
 from pubsub.subscriber import DELIVERED, UNAVAILABLE, Subscriber, SubscriptionHandle, failing
 from pubsub.tail import Batch, Tail
 
@@ -256,7 +256,7 @@ class Windows:
         self._cursors = cursors
         self._presences = presences
         self._groups: dict[Hashable, _Window] = {}
-        self._by_route: defaultdict[str, set[_Window]] = defaultdict(set)
+        self._by_route: ByRoute[_Window] = ByRoute()
 
     def __len__(self) -> int:
         return len(self._groups)
@@ -272,8 +272,7 @@ class Windows:
             group = self._groups.get(feed.key)
             if group is None:
                 group = self._groups[feed.key] = _Window(feed, self._tail, self._cursors, self._presences, self._forget)
-                for route in feed.routes:
-                    self._by_route[route].add(group)
+                self._by_route.add(group, feed.routes)
             subscription.leave = partial(group.leave, subscriber)
             group.enter(subscriber)
 
@@ -282,15 +281,12 @@ class Windows:
         if not self._groups:
             return
         for event in batch.events:
-            for group in self._on(event.routes):
+            for group in self._by_route.on(event.routes):
                 if isinstance(event, Event):
                     if group.feed.quick_test(event):
                         group.add(event)
                 elif group.feed.depends_on(event):
                     group.reread()
-
-    def _on(self, routes: frozenset[str]) -> set[_Window]:
-        return {group for route in routes for group in self._by_route.get(route, ())}
 
     def begin_anew(self) -> None:
         """Continues in a changed history."""
@@ -299,7 +295,4 @@ class Windows:
 
     def _forget(self, group: _Window) -> None:
         del self._groups[group.feed.key]
-        for route in group.feed.routes:
-            self._by_route[route].discard(group)
-            if not self._by_route[route]:
-                del self._by_route[route]
+        self._by_route.discard(group, group.feed.routes)
