@@ -17,7 +17,6 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-import asyncpg
 import orjson
 
 from bench import cpu, database, servers
@@ -25,16 +24,14 @@ from bench.load import ask, drive, post
 from bench.report import print_table, show
 from bench.servers import Server
 from bench.sockets import Follower, followed
+from bench.technicians import FEW, TECHNICIANS, TICKETS, prepare
 from db.enums import Role
-from db.ids import new_id
 
-TICKETS: Final = 20_000
 DASHBOARDS: Final = 1_000
 ROWS: Final = 50
 CHANGES_A_SECOND: Final = 20
 SECONDS: Final = 10
 WHOLE_CHANGES: Final = 20
-TECHNICIANS, FEW = 200, 50
 CPU_TARGET: Final = 25.0  # microseconds for each delivery
 BYTES_TARGET: Final = 1 / 20  # of the whole list, for each change
 
@@ -75,27 +72,13 @@ class Sample:
 
 def run(data_dir: Path, *, rounds: int) -> None:
     with database.prepared(data_dir, tickets=TICKETS) as url:
-        technicians = asyncio.run(_prepare(url))
+        technicians = asyncio.run(prepare(url))
         viewers = {key: (Role.TECHNICIAN, f"tec_{key}") for key in technicians}
         with (
             servers.callout(url, data_dir / "callout.log", viewers) as callout,
             servers.baseline("whole", url, data_dir / "whole.log") as whole,
         ):
             asyncio.run(_run(callout, whole, list(technicians.values()), rounds))
-
-
-async def _prepare(url: str) -> dict[str, str]:
-    """Adds the technicians that are missing. Returns a ticket of each, by the technician's key."""
-    connection = await asyncpg.connect(url)
-    count = await connection.fetchval("SELECT count(*) FROM technicians")
-    added = [(new_id(), f"Technician {n}", f"technician.{n}@bench.example") for n in range(count, TECHNICIANS)]
-    await connection.executemany("INSERT INTO technicians (id, name, email) VALUES ($1, $2, $3)", added)
-    technicians = await connection.fetch("SELECT id::text FROM technicians ORDER BY id LIMIT $1", TECHNICIANS)
-    tickets = await connection.fetch("SELECT id::text FROM tickets ORDER BY id LIMIT $1", TECHNICIANS)
-    chosen = {technician["id"]: ticket["id"] for technician, ticket in zip(technicians, tickets, strict=True)}
-    await connection.executemany("UPDATE tickets SET technician_id = $1 WHERE id = $2", list(chosen.items()))
-    await connection.close()
-    return chosen
 
 
 async def _run(callout: Server, whole: Server, tickets: Sequence[str], rounds: int) -> None:
