@@ -10,6 +10,7 @@ import orjson
 from callout.execution.budgets import Budget
 from callout.execution.cost import STATEMENT
 from callout.execution.in_memory import selected
+from callout.live.feed_parts import before
 from db.compiler.fields import Constant
 from db.compiler.selection import Selection
 from db.entities import TICKET
@@ -40,7 +41,7 @@ class TicketPresencePayloads(PresencePayloads):
     time."""
 
     def __init__(self, root: Selection, viewer: Viewer, budget: Budget, presence: StaffPresence) -> None:
-        self._before = b'{"data":{"%b":' % root.key.encode()
+        self._before = before(root)
         self._fields = root.types[MESSAGE]
         self._viewer = viewer
         self._budget = budget
