@@ -121,7 +121,7 @@ class Engine:
         self._replicas = replicas
         self._presence = presence
         self._push_public_key = push_public_key
-        self.receipts = receipts
+        self._receipts = receipts
         self._own_mail = own_mail
         self._webhooks = webhooks
         self._files = files
@@ -192,8 +192,8 @@ class Engine:
         return document, [_absent(bound, given[place], [key, place]) for place in sorted(absent)]
 
     def _returned(self, viewer: Viewer, position: StreamPosition, covers: Callable[[Image], bool]) -> None:
-        if self.receipts is not None:
-            self.receipts.add(viewer, position, covers)
+        if self._receipts is not None:
+            self._receipts.add(viewer, position, covers)
 
     async def _run(self, bound: BoundRoot, viewer: Viewer, peer: Peer, charge: Charge) -> bytes | None:
         read, arguments = bound.read, bound.arguments
