@@ -56,6 +56,7 @@ from db.visibility import ViewerParameter
 
 _ACTION = {each: literal_column(f"'{each}'", AUDIT_ENTRY.table.c.action.type) for each in AuditAction}
 _CHANGE = {each: literal_column(f"'{each}'", Text()) for each in ObjectChangeKind}
+_NOTHING: ColumnElement[Any] = literal_column("'{}'::text[]")
 _CHANGING = (AuditAction.CREATED, AuditAction.UPDATED, AuditAction.ERASED)
 
 
@@ -69,6 +70,8 @@ class ObjectChanges(Stream):
     kind: ClassVar[AuditObjectKind]
     fields: ClassVar[Mapping[str, str]]
     """The columns whose changes are named, each with its field, which everyone reads who may follow the objects."""
+    staff_fields: ClassVar[Mapping[str, str]] = {}
+    """The same of fields that only staff read. A change of nothing else concerns nobody else."""
 
     @property
     def log(self) -> TableClause:
@@ -85,9 +88,12 @@ class ObjectChanges(Stream):
         those = select(numbers_of(streams)).select_from(streams).lateral(draft.name())
         change = self.change(event, draft.viewer)
         named = and_(sight.c.shown, change != _CHANGE[ObjectChangeKind.CREATED])
-        changed = case((named, self._changed_fields(event)), else_=EMPTY).label("changed_fields")
+        changed = case((named, self._changed_fields(event, draft.viewer)), else_=EMPTY).label("changed_fields")
         columns = (sight.c.object_key, sight.c.shown, change.label("change"), changed, those.c.streams)
         concerned = and_(event.c.action.in_([_ACTION[each] for each in _CHANGING]), key.is_not(None))
+        if self.staff_fields and draft.viewer.role not in STAFF:
+            hidden: ColumnElement[Any] = literal_column(f"'{{{','.join(self.staff_fields)}}}'::text[]")
+            concerned = and_(concerned, not_(and_(event.c.changed != _NOTHING, event.c.changed.op("<@")(hidden))))
         joined = event.join(sight, true()).join(those, true())
         return select(event, *columns).select_from(joined).where(concerned, self.concerns(event, sight, draft.viewer))
 
@@ -113,10 +119,11 @@ class ObjectChanges(Stream):
         )
         return case(created, erased, else_=_CHANGE[ObjectChangeKind.UPDATED])
 
-    def _changed_fields(self, event: Row) -> ColumnElement[Any]:
+    def _changed_fields(self, event: Row, viewer: ViewerParameter) -> ColumnElement[Any]:
         """The fields whose columns have changed, a JSON array in alphabetical order."""
+        read = {**self.fields, **(self.staff_fields if viewer.role in STAFF else {})}
         names: list[tuple[ColumnElement[str], ...]] = [
-            tuple(literal_column(f"'{word}'") for word in each) for each in self.fields.items()
+            tuple(literal_column(f"'{word}'") for word in each) for each in read.items()
         ]
         fields = values(column("name", Text()), column("field", Text()), name="shown_field").data(names)
         changed = select(fields.c.field).where(fields.c.name == any_(event.c.changed)).correlate(event)
@@ -149,6 +156,7 @@ class PropertyChanges(ObjectChanges):
 
     entity, kind = PROPERTY, AuditObjectKind.PROPERTY
     fields: ClassVar = {"address": "address", "account_number": "accountNumber"}
+    staff_fields: ClassVar = {"access_notes": "accessNotes"}
 
     def routes(self, bound: Bound, viewer: Viewer) -> frozenset[str]:
         return frozenset({owner_route(viewer.id) if viewer.role is Role.CUSTOMER else object_route(self.kind)})

@@ -79,6 +79,22 @@ async def test_an_admin_receives_each_change_with_the_object_as_it_is(api: Api) 
             assert {f"{type_.name}.{field}" for field in type_.fields} <= screen.seen
 
 
+async def test_access_notes_are_a_change_for_staff_alone(api: Api) -> None:
+    """Customers follow their properties, but not even learn that somebody has noted something there."""
+    customer = await api.new_customer()
+    property_id = await api.new_property(customer)
+    start = (await api("{ properties { streamCursor } }"))["properties"]["streamCursor"]
+    async with api.customer(customer) as owner, live(owner) as portal, live(api) as dashboard:
+        assert await follow(portal, "property") == await follow(dashboard, "property") == []
+        await api.done("propertyAccessNoteAdd", "__typename", propertyId=property_id, body="Mind the dog.")
+        await api.done("propertyUpdate", "__typename", propertyId=property_id, address="2 Elm St", accessNotes="None.")
+        shown = [(await dashboard.next())["changedFields"] for _ in range(2)]
+        assert shown == [["accessNotes"], ["accessNotes", "address"]]
+        assert (await portal.next())["changedFields"] == ["address"]
+        async with live(owner) as returning:
+            assert [each["changedFields"] for each in await follow(returning, "property", start)] == [["address"]]
+
+
 async def test_a_technician_learns_of_what_is_on_their_tickets_alone(api: Api) -> None:
     technician, other = await api.new_technician(), await api.new_technician()
     customer = await api.new_customer(name="Ada")
