@@ -250,7 +250,8 @@ async def test_an_index_that_was_left_invalid_is_made_anew(old: Database, empty_
             step = asyncio.create_task(upgrade(empty_database, "0006"))
             await until_blocked(watching)
             await watching.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONCURRENTLY%'"
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND query LIKE 'CREATE INDEX CONCURRENTLY%'"
             )
             with pytest.raises(NotMigrated, match="connection to the database was lost"):
                 await step

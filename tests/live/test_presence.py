@@ -464,7 +464,8 @@ async def test_presence_survives_cut_connections(fresh_url: str, tmp_path: Path)
                     await until_present(screen, ("Ann", state))
                     connection = await asyncpg.connect(fresh_url)
                     await connection.execute(
-                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1",
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                        " WHERE datname = current_database() AND application_name = $1",
                         APPLICATION_NAME,
                     )
                     await connection.close()
