@@ -40,6 +40,7 @@ from callout.http import acknowledging, confirm_page, cross_origin, downloads, f
 from callout.http.access_log import AccessLog
 from callout.http.confirm_attempts import ConfirmAttempts
 from callout.http.connection_limits import ConnectionLimits
+from callout.http.console import Console
 from callout.http.downloads import Downloads
 from callout.http.endpoint import GraphQLEndpoint
 from callout.http.guard import RequestGuard, on_http_exception
@@ -115,6 +116,7 @@ def create_app(
     tracing.start(chosen)
     faults.start(chosen)
     OPERATIONS.slow_seconds = chosen.slow_operation_ms / 1000
+    console = Console() if chosen.console == "on" else None
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[State]:
@@ -135,13 +137,14 @@ def create_app(
 
     return Starlette(
         routes=[
-            *front_page.routes(with_ide=chosen.with_ide),
+            *front_page.routes(with_ide=chosen.with_ide, console=console),
             *health.ROUTES,
             *confirm_page.ROUTES,
             *acknowledging.ROUTES,
             *uploads.ROUTES,
             *downloads.ROUTES,
             *([files_of_ide()] if chosen.with_ide else []),
+            *([] if console is None else console.routes()),
         ],
         middleware=[
             *([Middleware(faults.FaultReports)] if chosen.sentry_dsn else []),

@@ -214,6 +214,11 @@ class Settings(BaseSettings):
         description="Whether browsers get the IDE at `/graphql`. Only in development if not set. In production it has"
         " no token.",
     )
+    console: Literal["on", "off"] = Field(
+        "on",
+        description="Whether browsers get the console: pages at `/` for the staff, at `/tech` for technicians and at"
+        " `/portal` for customers.",
+    )
     event_retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
         None,
         description="How many days events are kept, which bounds replay and the history of tickets. Forever if not"

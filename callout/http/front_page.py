@@ -1,4 +1,4 @@
-"""`/`: where the API is, as a page for people and as JSON for programs."""
+"""`/`: for people the console, or a page that says where the API is; for programs the same as JSON."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
+
+from callout.http.console import Console
 
 _HEADERS: Final = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none';"
@@ -38,7 +40,7 @@ _PAGE: Final = """<!DOCTYPE html>
 <body>
 <h1>Callout</h1>
 <p>The live ticket API.</p>
-<dl>
+{notice}<dl>
 {entries}
 </dl>
 </body>
@@ -60,19 +62,27 @@ _OTHERS: Final = (
     ('<a href="healthz">/healthz</a>', "Whether its process is alive."),
     ('<a href="version">/version</a>', "Which version it is."),
 )
+_NOT_BUILT: Final = """\
+<p>The console has not been built: pages for the staff, the technicians and the customers. Run
+<code>make console</code> and load this page again; it needs the npm registry, once.</p>
+"""
 
 
-def _page(*, with_ide: bool) -> str:
+def _page(*, with_ide: bool, without_console: bool) -> str:
     entries = (_IDE if with_ide else _GRAPHQL, *_OTHERS)
-    return _PAGE.format(entries="\n".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in entries))
+    return _PAGE.format(
+        notice=_NOT_BUILT if without_console else "",
+        entries="\n".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in entries),
+    )
 
 
-def routes(*, with_ide: bool) -> list[Route]:
-    page = _page(with_ide=with_ide)
+def routes(*, with_ide: bool, console: Console | None) -> list[Route]:
+    page = _page(with_ide=with_ide, without_console=console is not None)
 
     async def front_page(request: Request) -> Response:
         if "text/html" in request.headers.get("accept", ""):
-            return HTMLResponse(page, headers=_HEADERS)
+            built = None if console is None else console.page("staff")
+            return built or HTMLResponse(page, headers=_HEADERS)
         return JSONResponse(_PATHS, headers={"vary": "Accept"})
 
     return [Route("/", front_page)]

@@ -47,7 +47,7 @@ def url(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """A development server that pages of another origin may use."""
     directory = tmp_path_factory.mktemp("development")
     settings = {"env": "development", "database_url": database_url, "jwt_secret": SECRET}
-    with callout_process(directory, allowed_origins="https://page.example", **settings) as process:
+    with callout_process(directory, allowed_origins="https://page.example", console="off", **settings) as process:
         yield process.url
 
 

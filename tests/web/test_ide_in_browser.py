@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(not (DIRECTORY / ENTRY).is_file(), reason="needs
 def url(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     directory = tmp_path_factory.mktemp("development")
     settings = {"env": "development", "database_url": database_url, "jwt_secret": SECRET}
-    with callout_process(directory, **settings) as process:
+    with callout_process(directory, console="off", **settings) as process:
         yield process.url
 
 

@@ -1,0 +1,149 @@
+"""The console: its pages, which only load a wing's script, and the files that `make console` builds from `web/`.
+
+Each wing has a page of its own, the same at all of its paths: the script decides what it shows. A page contains nothing
+of a person's, so everybody gets the same.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from html import escape
+from mimetypes import guess_type
+from pathlib import Path
+from typing import Any, Final
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from callout.http.guard import OWN_CACHE_CONTROL
+
+DIRECTORY: Final = Path(sys.prefix) / "share" / "callout" / "console"
+"""Where `make console` puts the files, and pip those of a wheel."""
+MANIFEST: Final = "manifest.json"
+
+STAFF_PATHS: Final = (
+    "/tickets",
+    "/customers",
+    "/properties",
+    "/articles",
+    "/inbox",
+    "/deliveries",
+    "/settings",
+    "/technicians",
+    "/keys",
+    "/audit",
+)
+"""Below which, and at `/`, is the wing of the staff."""
+_PATHS: Final = {"staff": STAFF_PATHS, "tech": ("/tech",), "portal": ("/portal",)}
+
+_POLICY: Final = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' blob: data:",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "manifest-src 'self'",
+        "worker-src 'self'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+_HEADERS: Final = {
+    "content-security-policy": _POLICY,
+    "referrer-policy": "same-origin",
+    "x-frame-options": "DENY",  # for browsers that do not know `frame-ancestors`
+}
+
+_PAGE: Final = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover">
+<meta name="color-scheme" content="light dark">
+<title>Callout</title>
+{links}
+<script type="module" src="/console/{script}"></script>
+</head>
+<body><div id="console"></div><noscript>The console needs JavaScript.</noscript></body>
+</html>
+"""
+
+
+class Console:
+    """The pages of the console that was built into `directory`."""
+
+    def __init__(self, directory: Path = DIRECTORY) -> None:
+        self._directory = directory
+
+    def page(self, wing: str) -> Response | None:
+        """The page of a wing, `staff`, `tech` or `portal`; None if the console has not been built."""
+        try:
+            entry = json.loads((self._directory / MANIFEST).read_bytes())["entries"].get(wing)
+        except FileNotFoundError:
+            return None
+        return None if entry is None else HTMLResponse(_page(entry), headers=_HEADERS)
+
+    def routes(self) -> list[BaseRoute]:
+        """The pages but for `/`, and the files."""
+        return [
+            Mount("/console", _Files(directory=self._directory, check_dir=False)),
+            *(
+                self._route(wing, path)
+                for wing, paths in _PATHS.items()
+                for one in paths
+                for path in (one, f"{one}/{{rest:path}}")
+            ),
+        ]
+
+    def _route(self, wing: str, path: str) -> BaseRoute:
+        async def page(request: Request) -> Response:
+            return self.page(wing) or _NOT_BUILT
+
+        return Route(path, page)
+
+
+def _page(entry: dict[str, Any]) -> str:
+    styles = (f'<link rel="stylesheet" href="/console/{escape(name)}">' for name in entry["styles"])
+    preloads = (f'<link rel="modulepreload" href="/console/{escape(name)}">' for name in entry["preloads"])
+    return _PAGE.format(links="\n".join((*styles, *preloads)), script=escape(entry["script"]))
+
+
+_NOT_BUILT: Final = HTMLResponse(
+    """<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="color-scheme" content="light dark"><title>Callout</title></head>
+<body>
+<h1>The console has not been built</h1>
+<p>The API works, at <code>/graphql</code>. For the console, run <code>make console</code> and load this page again. It
+needs the npm registry, once.</p>
+</body>
+</html>
+""",
+    status_code=503,
+    headers={"content-security-policy": "default-src 'none'; frame-ancestors 'none'"},
+)
+
+
+class _Files(StaticFiles):
+    """The files, whose names change with their contents. Clients that accept Brotli get the compressed copies."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        coded = "br" in Headers(scope=scope).get("accept-encoding", "") and not path.endswith((".br", ".json"))
+        found = self.lookup_path(f"{path}.br")[1] if coded else None
+        response = await super().get_response(f"{path}.br" if found else path, scope)
+        if found:
+            response.headers["content-encoding"] = "br"
+            response.headers["content-type"] = guess_type(path)[0] or "application/octet-stream"
+        scope[OWN_CACHE_CONTROL] = True
+        response.headers["vary"] = "Accept-Encoding"
+        lasts = response.status_code in (200, 304) and path != MANIFEST
+        response.headers["cache-control"] = "public, max-age=31536000, immutable" if lasts else "no-cache"
+        return response

@@ -1,0 +1,97 @@
+/** Builds the console into a directory: `deno run build.ts DIRECTORY`.
+ *
+ * Each wing becomes a script and a style sheet whose names have a hash of their contents, with a Brotli copy beside
+ * each; `manifest.json` says which of them a page loads. The server makes the pages (`callout/http/console.py`). */
+
+import * as esbuild from "esbuild";
+import { brotliCompressSync } from "node:zlib";
+import { writeOperations } from "./codegen.ts";
+
+const WINGS = ["staff", "tech", "portal"];
+
+/** What the page of a wing loads, as paths below the console's directory. `bytes` is the size of all of it, compressed. */
+interface Entry {
+  script: string;
+  styles: string[];
+  preloads: string[];
+  bytes: number;
+}
+
+async function build(target: string): Promise<Record<string, Entry>> {
+  await writeOperations();
+  await Deno.remove(target, { recursive: true }).catch(() => {});
+  await Deno.mkdir(target, { recursive: true });
+  const { metafile } = await esbuild.build({
+    absWorkingDir: import.meta.dirname!,
+    entryPoints: Object.fromEntries(WINGS.filter(exists).map((wing) => [wing, `${wing}/main.tsx`])),
+    entryNames: "[name]-[hash]",
+    chunkNames: "chunk-[hash]",
+    assetNames: "[name]-[hash]",
+    outdir: target,
+    bundle: true,
+    splitting: true,
+    format: "esm",
+    target: "es2022",
+    minify: true,
+    metafile: true,
+    jsx: "automatic",
+    jsxImportSource: "preact",
+    loader: { ".svg": "file", ".png": "file", ".woff2": "file" },
+    logLevel: "warning",
+  });
+  const outputs = new Map(Object.entries(metafile.outputs).map(([path, output]) => [nameOf(path), output]));
+  const compressed = new Map<string, number>();
+  for (const name of outputs.keys()) compressed.set(name, await compress(`${target}/${name}`));
+  const entries: Record<string, Entry> = {};
+  for (const [name, output] of outputs) {
+    if (!output.entryPoint?.endsWith("/main.tsx")) continue;
+    const preloads = [...staticImports(name, outputs)];
+    const styles = output.cssBundle === undefined ? [] : [nameOf(output.cssBundle)];
+    const bytes = [name, ...styles, ...preloads].reduce((sum, one) => sum + compressed.get(one)!, 0);
+    entries[output.entryPoint.split("/")[0]!] = { script: name, styles, preloads, bytes };
+  }
+  await Deno.writeTextFile(`${target}/manifest.json`, JSON.stringify({ entries }, null, 2));
+  return entries;
+}
+
+type Outputs = Map<string, esbuild.Metafile["outputs"][string]>;
+
+function staticImports(name: string, outputs: Outputs, found = new Set<string>()): Set<string> {
+  for (const { path, kind } of outputs.get(name)?.imports ?? []) {
+    const imported = nameOf(path);
+    if (kind !== "import-statement" || found.has(imported)) continue;
+    found.add(imported);
+    staticImports(imported, outputs, found);
+  }
+  return found;
+}
+
+/** Writes a compressed copy beside the file and returns its size in bytes. */
+async function compress(path: string): Promise<number> {
+  const copy = brotliCompressSync(await Deno.readFile(path));
+  await Deno.writeFile(`${path}.br`, copy);
+  return copy.length;
+}
+
+function exists(wing: string): boolean {
+  try {
+    return Deno.statSync(new URL(`${wing}/main.tsx`, import.meta.url)).isFile;
+  } catch {
+    return false;
+  }
+}
+
+function nameOf(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
+}
+
+const [target] = Deno.args;
+if (target === undefined) {
+  console.error("usage: deno run build.ts DIRECTORY");
+  Deno.exit(2);
+}
+const entries = await build(target);
+await esbuild.stop();
+for (const [wing, { bytes }] of Object.entries(entries)) {
+  console.log(`${wing}: ${(bytes / 1024).toFixed(1)} KB compressed`);
+}

@@ -1,0 +1,121 @@
+/** Callout's API, as the console uses it: queries and mutations over HTTP, subscriptions over one WebSocket.
+ *
+ * The session is a cookie. `X-Requested-With` shows the server that a request comes from a page of its own: a page of
+ * another origin cannot send it. */
+
+import { type Client, createClient } from "graphql-ws";
+import type { Document } from "./document.ts";
+import { goToSignIn } from "./session.ts";
+
+export const OWN_REQUEST = { "X-Requested-With": "callout" };
+
+/** An error of the API that is no `userErrors`: `code` is its `extensions.code`. `retryAfter` is in seconds. */
+export class ApiError extends Error {
+  constructor(message: string, readonly code: string, readonly requestId: string | null, readonly retryAfter?: number) {
+    super(message);
+  }
+}
+
+/** The server could not be reached, or did not answer. The operation may or may not have been carried out. */
+export class Unreachable extends Error {}
+
+interface Answer<Data> {
+  data?: Data | null;
+  errors?: { message: string; extensions?: { code?: string } }[];
+}
+
+/** Executes a query or mutation and returns its data.
+ *
+ * Throws `ApiError` if the server refuses it and `Unreachable` if there is no answer; leaves for the sign-in page if the
+ * session has ended. */
+export async function execute<Data, Variables>(
+  document: Document<Data, Variables>,
+  variables: Variables,
+  signal?: AbortSignal,
+): Promise<Data> {
+  let response: Response;
+  let answer: Answer<Data>;
+  try {
+    response = await fetch("/graphql", {
+      method: "POST",
+      headers: { "Content-Type": "application/json", Accept: "application/graphql-response+json", ...OWN_REQUEST },
+      body: JSON.stringify({ query: document, variables }),
+      signal: signal ?? null,
+    });
+    answer = await response.json();
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new Unreachable("The server cannot be reached.", { cause: error });
+  }
+  const [first] = answer.errors ?? [];
+  if (response.status === 401) goToSignIn();
+  if (first !== undefined) {
+    const after = Number(response.headers.get("Retry-After") ?? NaN);
+    throw new ApiError(
+      first.message,
+      first.extensions?.code ?? "UNKNOWN",
+      response.headers.get("X-Request-ID"),
+      Number.isNaN(after) ? undefined : after,
+    );
+  }
+  return answer.data!;
+}
+
+/** A key by which the server recognises a mutation that is sent again (`idempotencyKey`). */
+export function newKey(): string {
+  return crypto.randomUUID();
+}
+
+let socket: Client | undefined;
+
+function connection(): Client {
+  socket ??= createClient({
+    url: `${location.origin.replace("http", "ws")}/graphql`,
+    lazy: true,
+    lazyCloseTimeout: 5_000,
+    keepAlive: 12_000,
+    retryAttempts: Infinity,
+    shouldRetry: () => true,
+    on: {
+      closed: (event) => {
+        if (event instanceof CloseEvent && (event.code === 4401 || event.code === 4403)) goToSignIn();
+      },
+    },
+  });
+  return socket;
+}
+
+/** What a subscription reports. `failed` comes once, and after it nothing. */
+export interface Listener<Data> {
+  next: (data: Data) => void;
+  failed: (error: ApiError) => void;
+}
+
+/** Subscribes, and again whenever the connection was lost. Returns the function that ends it.
+ *
+ * `variables` is called before each time, so that a subscription goes on after the last cursor. */
+export function subscribe<Data, Variables extends Record<string, unknown>>(
+  document: Document<Data, Variables>,
+  variables: () => Variables,
+  listener: Listener<Data>,
+): () => void {
+  return connection().subscribe<Data>({
+    query: document,
+    get variables() {
+      return variables();
+    },
+  }, {
+    next: ({ data, errors }) => {
+      if (data) listener.next(data);
+      else if (errors?.[0]) listener.failed(apiError(errors[0]));
+    },
+    error: (errors) => {
+      if (Array.isArray(errors)) listener.failed(apiError(errors[0]));
+    },
+    complete: () => {},
+  });
+}
+
+function apiError(error: { message: string; extensions?: Record<string, unknown> }): ApiError {
+  return new ApiError(error.message, String(error.extensions?.code ?? "UNKNOWN"), null);
+}
