@@ -24,7 +24,7 @@ IMPORT: Final = re.compile(r"""(?:\bfrom\s+|\bimport\s*\(?\s*)"(\.[^"]+)\"""")
 FORBIDDEN: Final = {
     "dangerouslySetInnerHTML": "texts of people would become HTML",
     "innerHTML": "texts of people would become HTML",
-    " style=": "the page's policy refuses inline styles",
+    ' style="': "the page's policy refuses inline styles; an object, which a script sets, is allowed",
 }
 """What no source may contain, and why."""
 
@@ -40,7 +40,7 @@ def named(path: Path) -> str:
     return path.relative_to(WEB).as_posix()
 
 
-@pytest.mark.parametrize("path", sources(), ids=named)
+@pytest.mark.parametrize("path", sorted(sources()), ids=named)
 def test_a_source_keeps_the_rules(path: Path) -> None:
     text, room = path.read_text(), path.relative_to(WEB).parts[0]
     for imported in IMPORT.findall(text):
