@@ -94,7 +94,7 @@ class Console:
     def routes(self) -> list[BaseRoute]:
         """The pages but for `/`, and the files."""
         return [
-            Mount("/console", _Files(directory=self._directory, check_dir=False)),
+            Mount("/console", _ConsoleFiles(directory=self._directory, check_dir=False)),
             *(
                 self._route(wing, path)
                 for wing, paths in _PATHS.items()
@@ -132,7 +132,7 @@ needs the npm registry, once.</p>
 )
 
 
-class _Files(StaticFiles):
+class _ConsoleFiles(StaticFiles):
     """The files, whose names change with their contents. Clients that accept Brotli get the compressed copies."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
