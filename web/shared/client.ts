@@ -5,19 +5,12 @@
 
 import { type Client, createClient } from "graphql-ws";
 import type { Document } from "./document.ts";
+import { ApiError, Unreachable } from "./errors.ts";
 import { goToSignIn } from "./session.ts";
 
+export { ApiError, Unreachable };
+
 export const OWN_REQUEST = { "X-Requested-With": "callout" };
-
-/** An error of the API that is no `userErrors`: `code` is its `extensions.code`. `retryAfter` is in seconds. */
-export class ApiError extends Error {
-  constructor(message: string, readonly code: string, readonly requestId: string | null, readonly retryAfter?: number) {
-    super(message);
-  }
-}
-
-/** The server could not be reached, or did not answer. The operation may or may not have been carried out. */
-export class Unreachable extends Error {}
 
 interface Answer<Data> {
   data?: Data | null;
@@ -83,6 +76,20 @@ function connection(): Client {
     },
   });
   return socket;
+}
+
+/** Executes a mutation over the WebSocket, for what belongs to the connection and ends with it, such as presence. */
+export function executeLive<Data, Variables extends Record<string, unknown>>(
+  document: Document<Data, Variables>,
+  variables: Variables,
+): Promise<Data> {
+  return new Promise((resolve, reject) => {
+    connection().subscribe<Data>({ query: document, variables }, {
+      next: ({ data, errors }) => data ? resolve(data) : reject(apiError(errors?.[0] ?? { message: "no data" })),
+      error: (errors) => reject(Array.isArray(errors) ? apiError(errors[0]) : new Unreachable(String(errors))),
+      complete: () => {},
+    });
+  });
 }
 
 /** What a subscription reports. `failed` comes once, and after it nothing. */
