@@ -36,13 +36,14 @@ from callout.execution.persisted import PersistedDocuments
 from callout.execution.prepare import Preparer
 from callout.execution.run import Engine
 from callout.files.worker import FileWorker
-from callout.http import acknowledging, confirm_page, cross_origin, downloads, front_page, uploads
+from callout.http import acknowledging, confirm_page, cross_origin, downloads, entrance, front_page, uploads
 from callout.http.access_log import AccessLog
 from callout.http.confirm_attempts import ConfirmAttempts
 from callout.http.connection_limits import ConnectionLimits
 from callout.http.console import Console
 from callout.http.downloads import Downloads
 from callout.http.endpoint import GraphQLEndpoint
+from callout.http.entrance import Entrance
 from callout.http.guard import RequestGuard, on_http_exception
 from callout.http.ide import Ide
 from callout.http.ide import files as files_of_ide
@@ -96,6 +97,7 @@ class State(TypedDict):
     bell: Bell
     confirm_attempts: ConfirmAttempts
     acknowledging_attempts: ConfirmAttempts
+    entrance: Entrance
     push_key: VapidKey | None
     graphql: GraphQLEndpoint
     uploads: Uploads
@@ -144,7 +146,7 @@ def create_app(
             *uploads.ROUTES,
             *downloads.ROUTES,
             *([files_of_ide()] if chosen.with_ide else []),
-            *([] if console is None else console.routes()),
+            *([] if console is None else [*console.routes(), *entrance.ROUTES]),
         ],
         middleware=[
             *([Middleware(faults.FaultReports)] if chosen.sentry_dsn else []),
@@ -177,6 +179,7 @@ async def _wire(
     stack.push_async_callback(authenticator.close)
     await authenticator.read_revocations()
     await start(authenticator.uses.write)
+    await start(authenticator.session_uses.write)
     code = migrate.code()
     readiness = health.Readiness(database, code)
     stack.push_async_callback(readiness.close)
@@ -269,6 +272,7 @@ async def _wire(
         bell=bell,
         confirm_attempts=ConfirmAttempts(monotonic()),
         acknowledging_attempts=ConfirmAttempts(monotonic()),
+        entrance=Entrance(database, authenticator, not settings.production, settings.session_days * 86_400),
         push_key=push_key,
         graphql=GraphQLEndpoint(
             preparer,

@@ -303,6 +303,9 @@ class Settings(BaseSettings):
         description="The secret before the current one: checks tokens, but signs none. Set it while a secret is"
         " rotated.",
     )
+    session_days: Annotated[int, Field(ge=1, le=366)] = Field(
+        30, description="After how many days without use a session of a browser ends."
+    )
     jwt_max_lifetime_days: Annotated[int, Field(ge=1, le=366)] = Field(
         30, description="How many days a token may be valid, from its `iat` to its `exp`. Others are refused."
     )
@@ -703,6 +706,8 @@ class Settings(BaseSettings):
         kept = {each: timedelta(days=number) for each, number in days.items() if number is not None}
         return kept | {
             retention.USED_STREAM_TICKETS: timedelta(hours=1),
+            retention.SESSIONS: timedelta(days=self.session_days),
+            retention.SIGN_IN_LINKS: timedelta(hours=1),
             retention.PUSH_SUBSCRIPTIONS: timedelta(days=self.push_subscription_days),
         }
 

@@ -63,6 +63,8 @@ ARTICLE = Entity("Article", table(models.ArticleRow), "art", visibility.article)
 DELIVERY = Entity("Delivery", table(models.DeliveryRow), "dlv", visibility.delivery)
 API_KEY = Entity("ApiKey", table(models.ApiKeyRow), "key", visibility.admins_only)
 IDENTITY = Entity("Identity", table(models.IdentityRow), "idn", visibility.admins_only)
+ADMIN = Entity("Admin", table(models.AdminRow), "adm", visibility.admins_only)
+SESSION = Entity("Session", table(models.SessionRow), "ses", visibility.session)
 INBOUND_MESSAGE = Entity("InboundMessage", table(models.InboundMessageRow), "inb", visibility.admins_only)
 AUDIT_ENTRY = Entity("AuditEntry", table(models.AuditEntryRow), "aud", visibility.admins_only)
 WEBHOOK = Entity("Webhook", table(models.WebhookRow), "whk", visibility.webhook)
@@ -81,6 +83,8 @@ NODES = (
     DELIVERY,
     API_KEY,
     IDENTITY,
+    ADMIN,
+    SESSION,
     INBOUND_MESSAGE,
     AUDIT_ENTRY,
     WEBHOOK,
@@ -219,6 +223,25 @@ PROPERTIES = Listing(
     keys={"ADDRESS": by_text("address")},
     default=(("ADDRESS", False),),
     criteria=Criteria({"customerId": References("customer_id", "cus", "customer")}),
+)
+
+ADMINS_LISTED = Listing(
+    keys={"NAME": by_text("name")},
+    default=(("NAME", False),),
+    criteria=Criteria({"active": Is("active")}),
+)
+
+SESSIONS = Listing(
+    keys={"CREATED_AT": by_time("created_at")},
+    default=(("CREATED_AT", True),),
+    criteria=Criteria(
+        {
+            "adminId": References("admin_id", "adm", "admin"),
+            "technicianId": References("technician_id", "tec", "technician"),
+            "customerId": References("customer_id", "cus", "customer"),
+        }
+    ),
+    selective=(("adminId",), ("technicianId",), ("customerId",)),
 )
 
 TECHNICIANS = Listing(

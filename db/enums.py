@@ -287,6 +287,8 @@ class AuditObjectKind(DocumentedEnum):
     IDENTITY = "IDENTITY", "An identity: the account with which a technician or customer signs in at a provider."
     PUSH_SUBSCRIPTION = "PUSH_SUBSCRIPTION", "The subscription of a device to notices by Web Push."
     WEBHOOK = "WEBHOOK", "A webhook."
+    ADMIN = "ADMIN", "An admin who signs in here."
+    SESSION = "SESSION", "A session, in which a person is signed in with a browser."
 
 
 class WebhookState(DocumentedEnum):

@@ -68,3 +68,5 @@ PAGE_MAX = 100
 REFERENCE_PREFIX = "TKT-"
 REFERENCE_ALPHABET = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 REFERENCE_LENGTH = 6
+USER_AGENT_MAX = 300  # of a session
+SESSIONS_MAX = 20  # of one person; a further one ends the one that was used longest ago

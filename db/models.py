@@ -703,6 +703,74 @@ class ApiKeyRow(Base):
     last_used_at: Mapped[datetime | None]
 
 
+class AdminRow(Base):
+    """An admin who signs in here. Others are admins by their token alone, and have no row."""
+
+    __tablename__ = "admins"
+    __table_args__ = (
+        present("name", limits.NAME_MAX),
+        present("email", limits.EMAIL_MAX),
+        Index("uq_admins_email", text("lower(email)"), unique=True),
+        Index("ix_admins_name_id", "name", "id"),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    email: Mapped[str]
+    active: Mapped[bool] = mapped_column(server_default=text("true"))
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class SessionRow(Base):
+    """A session: a browser in which a person is signed in. `secret_hash` is the SHA-256 hash of the secret in its
+    cookie, and `previous_hash` that of the secret before, which is valid for a moment after `renewed_at`. `used_at` is
+    up to a minute old. `user_agent` is what the browser says of itself."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (
+        at_most("user_agent", limits.USER_AGENT_MAX),
+        CheckConstraint("num_nonnulls(admin_id, technician_id, customer_id) = 1", name="of_one_person"),
+        UniqueConstraint("secret_hash"),
+        Index("ix_sessions_previous_hash", "previous_hash"),
+        Index("ix_sessions_used_at", "used_at"),
+        Index("ix_sessions_created_at_id", "created_at", "id"),
+        *(
+            Index(f"ix_sessions_{person}_id_created_at_id", f"{person}_id", "created_at", "id")
+            for person in ("admin", "technician", "customer")
+        ),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    secret_hash: Mapped[bytes] = mapped_column(BYTEA)
+    previous_hash: Mapped[bytes | None] = mapped_column(BYTEA)
+    admin_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("admins.id"))
+    technician_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("technicians.id"))
+    customer_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("customers.id"))
+    user_agent: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    renewed_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    used_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class SignInLinkRow(Base):
+    """A link that was mailed to a person, with which they sign in once. `secret_hash` is the SHA-256 hash of the secret
+    in it."""
+
+    __tablename__ = "sign_in_links"
+    __table_args__ = (
+        CheckConstraint("num_nonnulls(admin_id, technician_id, customer_id) = 1", name="of_one_person"),
+        Index("ix_sign_in_links_created_at", "created_at"),
+    )
+
+    secret_hash: Mapped[bytes] = mapped_column(BYTEA, primary_key=True)
+    admin_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("admins.id"))
+    technician_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("technicians.id"))
+    customer_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("customers.id"))
+    next_path: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    used_at: Mapped[datetime | None]
+
+
 class TokenRevocationRow(Base):
     """A revocation of all tokens of a subject, or of everybody if it has none, that were issued until then."""
 

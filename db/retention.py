@@ -83,3 +83,9 @@ PUSH_SUBSCRIPTIONS: Final = Retained("push subscriptions", "push_subscriptions",
 
 USED_STREAM_TICKETS: Final = Retained("used stream tickets", "used_stream_tickets", "id", "expires_at")
 """Those that have expired: they could not be used again anyway."""
+
+SESSIONS: Final = Retained("sessions", "sessions", "id", "used_at")
+"""Those that have ended because nobody has used them."""
+
+SIGN_IN_LINKS: Final = Retained("sign-in links", "sign_in_links", "secret_hash", "created_at")
+"""Those that have been used or have expired."""

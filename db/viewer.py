@@ -8,12 +8,22 @@ from db.enums import Role, ServiceScope
 
 
 @dataclass(frozen=True, slots=True)
+class SignedIn:
+    """The session of a browser in which a person is signed in: its key, and when it began, in whole seconds of Unix
+    time."""
+
+    session_id: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Viewer:
     """An authenticated person or program. `id` is the UUID of the technician, customer or API key, or for an admin the
     token's subject. `name` appears on their notes and events. `scope` limits what a service may use; without one it may
     use all that services may. `email` is the address that the token names, if it names one: nobody is mailed there
     about what they have done themselves. `time_zone` is the name of the zone that they read times in. `aliases` are the
-    subject of their token and the id of their identity, by which a revocation of tokens may name them."""
+    subject of their token and the id of their identity, by which a revocation of tokens may name them. `signed_in` is
+    their session; None if they have shown a token."""
 
     role: Role
     id: str
@@ -22,6 +32,7 @@ class Viewer:
     email: str | None = field(default=None, compare=False)
     time_zone: str = field(default="UTC", compare=False)
     aliases: tuple[str, ...] = field(default=(), compare=False)
+    signed_in: SignedIn | None = field(default=None, compare=False)
 
     @property
     def role_and_id(self) -> str:

@@ -386,3 +386,16 @@ def webhook_delivery(row: Row, viewer: ViewerParameter) -> Condition:
         return true() if viewer.role is Role.ADMIN else false()
     webhooks = table(models.WebhookRow).alias()
     return exists().where(webhooks.c.id == row.c.webhook_id, webhook(webhooks, viewer))
+
+
+def session(row: Row, viewer: ViewerParameter) -> Condition:
+    """Admins see all sessions. Technicians and customers see their own."""
+    match viewer.role:
+        case Role.ADMIN:
+            return true()
+        case Role.TECHNICIAN:
+            return row.c.technician_id == viewer.uuid
+        case Role.CUSTOMER:
+            return row.c.customer_id == viewer.uuid
+        case Role.SERVICE:
+            return false()

@@ -41,6 +41,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID, array
 
 from db import limits, models
 from db.entities import (
+    ADMIN,
     API_KEY,
     ARTICLE,
     CUSTOMER,
@@ -48,6 +49,7 @@ from db.entities import (
     INBOUND_MESSAGE,
     NOTE,
     PROPERTY,
+    SESSION,
     TECHNICIAN,
     TICKET,
     WEBHOOK,
@@ -77,6 +79,8 @@ _PREFIXES: Final = {
     AuditObjectKind.INBOUND_MESSAGE: INBOUND_MESSAGE.prefix,
     AuditObjectKind.IDENTITY: IDENTITY.prefix,
     AuditObjectKind.WEBHOOK: WEBHOOK.prefix,
+    AuditObjectKind.ADMIN: ADMIN.prefix,
+    AuditObjectKind.SESSION: SESSION.prefix,
     AuditObjectKind.PUSH_SUBSCRIPTION: "psh",
 }
 AUDITED: Final = {
@@ -88,6 +92,7 @@ AUDITED: Final = {
         (models.ArticleRow, AuditObjectKind.ARTICLE),
         (models.ApiKeyRow, AuditObjectKind.API_KEY),
         (models.SupportSettingsRow, AuditObjectKind.SUPPORT_SETTINGS),
+        (models.AdminRow, AuditObjectKind.ADMIN),
     )
 }
 """The tables whose changes are audited. All of their columns are in the entries, except `_UNAUDITED` and those that

@@ -15,6 +15,7 @@ from strawberry.types.scalar import ScalarDefinition
 from db.compiler.selection import MAPPING, FieldMapping
 from db.enums import Role
 from db.lists.page_cursor import parse_time
+from schema.admin import AdminMutations, AdminQueries
 from schema.api_key import ApiKeyMutations, ApiKeyQueries
 from schema.article import ArticleMutations, ArticleQueries
 from schema.assignment import Assignment, AssignmentMutations
@@ -33,6 +34,7 @@ from schema.note import Note, NoteMutations
 from schema.presence import PresenceMutations
 from schema.property import PropertyMutations, PropertyQueries
 from schema.push import PushMutations, PushQueries
+from schema.session import SessionMutations, SessionQueries
 from schema.stream import StreamQueries, Subscription
 from schema.support_settings import SupportSettingsMutations, SupportSettingsQueries
 from schema.technician import TechnicianMutations, TechnicianQueries
@@ -57,6 +59,8 @@ class Query(
     PushQueries,
     ApiKeyQueries,
     IdentityQueries,
+    AdminQueries,
+    SessionQueries,
     InboundQueries,
     AuditQueries,
     WebhookQueries,
@@ -82,6 +86,8 @@ class Mutation(
     ApiKeyMutations,
     TokenMutations,
     IdentityMutations,
+    AdminMutations,
+    SessionMutations,
     InboundMutations,
     WebhookMutations,
 ): ...

@@ -1,6 +1,7 @@
 """Authentication: turns a bearer token into a `Viewer`.
 
-A token is a service's API key or a JWT, which `callout/auth/verifier.py` verifies and `callout/auth/claims.py` reads.
+A token is a service's API key, the secret of a session, or a JWT, which `callout/auth/verifier.py` verifies and
+`callout/auth/claims.py` reads.
 
 Technicians, customers and API keys are looked up in the database. The result is remembered for `REMEMBER_SECONDS`, so a
 warm request costs one dictionary lookup, and a revoked key or a deactivated technician is refused within that time.
@@ -16,11 +17,27 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from datetime import timedelta
 from time import monotonic
 from typing import Any, TypeVar
 
 import jwt
-from sqlalchemy import Text, and_, any_, bindparam, cast, extract, func, null, or_, select, union_all
+from sqlalchemy import (
+    Interval,
+    Text,
+    and_,
+    any_,
+    bindparam,
+    cast,
+    extract,
+    func,
+    literal_column,
+    null,
+    or_,
+    select,
+    text,
+    union_all,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
 
 from callout.auth.claims import Bearer, bearer_of, said
@@ -31,14 +48,15 @@ from callout.auth.verifier import Verified, Verifier
 from callout.http.context import CURRENT
 from callout.http.errors import AuthenticationUnavailable, HttpError, Unauthenticated
 from callout.settings import Settings
+from db.entities import ADMIN, SESSION
 from db.enums import Role, ServiceScope
 from db.ids import is_uuid
-from db.models import ApiKeyRow, CustomerRow, TechnicianRow
+from db.models import AdminRow, ApiKeyRow, CustomerRow, SessionRow, TechnicianRow
 from db.postgres.pool import OUTAGE, Database, Replaced
 from db.postgres.statement import Statement
-from db.viewer import Issued, Viewer
+from db.viewer import Issued, SignedIn, Viewer
 from notifiers.company_profile import zone_of
-from resolvers import audit, identity
+from resolvers import audit, identity, session
 
 T = TypeVar("T")
 
@@ -51,6 +69,9 @@ SCOPE_CLAIM = "service_scope"
 _BEARER = re.compile(r"bearer ([A-Za-z0-9_.-]+)", re.IGNORECASE)
 _BEARER_SCHEME = re.compile(r"bearer +[^ ]", re.IGNORECASE)
 _API_KEY = re.compile(r"callout_[A-Za-z0-9_-]{43}")
+_SESSION_SECRET = re.compile(rf"{session.SECRET_PREFIX}[A-Za-z0-9_-]{{43}}")
+RENEWED_SECONDS = 60
+"""How long the secret of a session is valid after another has taken its place, for requests under way."""
 
 KEYS = ARRAY(UUID(as_uuid=False))
 
@@ -81,6 +102,39 @@ _PEOPLE = {
         ),
     ),
 }
+_PEOPLE_WITH_ACCESS = (
+    (Role.ADMIN, AdminRow, SessionRow.admin_id, AdminRow.active),
+    (Role.TECHNICIAN, TechnicianRow, SessionRow.technician_id, TechnicianRow.active),
+    (Role.CUSTOMER, CustomerRow, SessionRow.customer_id, CustomerRow.erased_at.is_(None)),
+)
+_IN_USE = SessionRow.used_at > func.now() - bindparam("lasting", type_=Interval)
+_SESSION_COLUMNS = (SessionRow.id, extract("epoch", SessionRow.created_at).label("at"))
+_SIGNED_IN = Statement(
+    union_all(
+        *(
+            select(
+                *_SESSION_COLUMNS,
+                literal_column(f"'{role}'", Text()).label("role"),
+                person.id.label("person_id"),
+                person.name,
+                person.email,
+            )
+            .join(person, person.id == column)
+            .where(
+                or_(
+                    SessionRow.secret_hash == bindparam("hash"),
+                    and_(
+                        SessionRow.previous_hash == bindparam("hash"),
+                        SessionRow.renewed_at > func.now() - text(f"interval '{RENEWED_SECONDS} seconds'"),
+                    ),
+                ),
+                _IN_USE,
+                with_access,
+            )
+            for role, person, column, with_access in _PEOPLE_WITH_ACCESS
+        )
+    )
+)
 _VALID = and_(ApiKeyRow.revoked_at.is_(None), or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > func.now()))
 _STILL_THERE = Statement(
     union_all(
@@ -93,6 +147,16 @@ _STILL_THERE = Statement(
                 (CustomerRow, "customers", cast(null(), Text), CustomerRow.erased_at.is_(None)),
                 (ApiKeyRow, "keys", _SCOPE, _VALID),
             )
+        )
+    )
+)
+_STILL_SIGNED_IN = Statement(
+    union_all(
+        *(
+            select(cast(SessionRow.id, Text).label("id"))
+            .join(person, person.id == column)
+            .where(SessionRow.id == any_(bindparam("sessions", type_=KEYS)), _IN_USE, with_access)
+            for _, person, column, with_access in _PEOPLE_WITH_ACCESS
         )
     )
 )
@@ -146,7 +210,9 @@ class Authenticator:
         self._known: OrderedDict[str | None, tuple[Viewer | Unauthenticated, float]] = OrderedDict()
         self._looking: dict[str, asyncio.Task[Viewer | HttpError]] = {}
         self._revocations = Revocations(settings.jwt_lifetime, LEEWAY_SECONDS)
+        self._lasting = timedelta(days=settings.session_days)
         self.uses = KeyUses(database)
+        self.session_uses = KeyUses(database, "sessions", "used_at")
 
     async def authenticate(self, authorization: str | None) -> Viewer:
         """Returns the viewer for the value of an `Authorization` header.
@@ -161,16 +227,20 @@ class Authenticator:
         raise outcome.with_traceback(None)
 
     def validity(self, authorization: str) -> tuple[float | None, bool]:
-        """Returns when the token of an authenticated request expires (Unix time; None for never), and whether it is an
-        API key."""
+        """Returns when the token of an authenticated request expires (Unix time; None if that can change), and whether
+        it is an API key."""
         token = authorization.partition(" ")[2]
         if _API_KEY.fullmatch(token):
             return None, True
+        if _SESSION_SECRET.fullmatch(token):
+            return None, False
         claims = jwt.decode(token, options={"verify_signature": False})  # verified when it was authenticated
         return int(claims["exp"]) + LEEWAY_SECONDS, False
 
     def issued(self, authorization: str, viewer: Viewer) -> Issued:
-        """Returns to whom and when the JWT of an authenticated request was issued."""
+        """Returns to whom and when the JWT of an authenticated request was issued, or its session began."""
+        if viewer.signed_in is not None:
+            return _begun(viewer, viewer.signed_in)
         return _issued(jwt.decode(authorization.partition(" ")[2], options={"verify_signature": False}), viewer)
 
     def is_revoked(self, issued: Issued) -> bool:
@@ -198,6 +268,8 @@ class Authenticator:
         asked: dict[str, list[str]] = {"technicians": [], "customers": [], "keys": []}
         there = set()
         for viewer, by_key in viewers:
+            if viewer.signed_in is not None:
+                continue
             if by_key:
                 asked["keys"].append(viewer.id)
             elif viewer.role in _PEOPLE:
@@ -211,6 +283,19 @@ class Authenticator:
         for viewer, by_key in viewers:
             if by_key and viewer in there:
                 self.uses.note(viewer.id)
+        return there
+
+    async def still_signed_in(self, sessions: Collection[SignedIn]) -> set[str]:
+        """Returns the keys of the sessions that have not ended and whose people have access, and notes that they are in
+        use. Raises the database's errors, and `TimeoutError` after `LOOKUP_SECONDS`."""
+        if not sessions:
+            return set()
+        keys = [each.session_id for each in sessions]
+        async with asyncio.timeout(LOOKUP_SECONDS):
+            rows = await _STILL_SIGNED_IN.fetch(self._database, sessions=keys, lasting=self._lasting)
+        there = {row["id"] for row in rows}
+        for key in there:
+            self.session_uses.note(key)
         return there
 
     def forget(self) -> None:
@@ -253,6 +338,8 @@ class Authenticator:
             if _API_KEY.fullmatch(token):
                 outcome, seconds_left = await self._service(token)
                 until += min(0.0, seconds_left - REMEMBER_SECONDS)
+            elif _SESSION_SECRET.fullmatch(token):
+                outcome = await self._signed_in(token)
             else:
                 verified = await self._verify(token)
                 claims, now = verified.claims, time.time()
@@ -283,6 +370,21 @@ class Authenticator:
         scope = None if row["scope"] is None else ServiceScope(row["scope"])
         self.uses.note(str(row["id"]))
         return Viewer(Role.SERVICE, str(row["id"]), row["name"], scope, time_zone=self._zone), seconds_left
+
+    async def _signed_in(self, secret: str) -> Viewer | Unauthenticated:
+        """Returns the person of a session."""
+        row = await self._fetch_row(_SIGNED_IN, hash=session.hash_of(secret), lasting=self._lasting)
+        if row is None:
+            return Unauthenticated("The session has ended.", reason="no such session, or its person has no access")
+        signed_in = SignedIn(str(row["id"]), int(row["at"]))
+        role, key = Role(row["role"]), str(row["person_id"])
+        # The key of an admin looks like no subject of a token.
+        person_id = f"{ADMIN.prefix}_{key}" if role is Role.ADMIN else key
+        viewer = Viewer(role, person_id, row["name"], None, row["email"], self._zone, (), signed_in)
+        if self._revocations.cover(_begun(viewer, signed_in)):
+            return Unauthenticated("The session has ended.", reason="revoked")
+        self.session_uses.note(signed_in.session_id)
+        return viewer
 
     async def _verify(self, token: str) -> Verified:
         return await self._verifier.verify(token)
@@ -391,6 +493,10 @@ def _issued(claims: Mapping[str, Any], viewer: Viewer | Unauthenticated) -> Issu
     # Trimmed, as the subjects of revocations are.
     names = (audit.subject(viewer), *viewer.aliases) if isinstance(viewer, Viewer) else ()
     return Issued(str(claims.get("sub", "")).strip(), int(claims["iat"]), tuple(map(str.strip, names)))
+
+
+def _begun(viewer: Viewer, signed_in: SignedIn) -> Issued:
+    return Issued(f"{SESSION.prefix}_{signed_in.session_id}", signed_in.at, (audit.subject(viewer),))
 
 
 def _nobody(reason: str) -> Unauthenticated:

@@ -1,4 +1,4 @@
-"""When API keys were last used. A request only notes its key; this process's one task writes it down."""
+"""When API keys and sessions were last used. A request only notes it; this process's one task writes it down."""
 
 from __future__ import annotations
 
@@ -16,27 +16,30 @@ logger = logging.getLogger(__name__)
 
 NOTED_SECONDS: Final = 61.0  # between two notes of one key: over the minute of `_WRITE`, so that none is in vain
 
-# At most one write a minute for each key, however many processes it is used with. A locked row is left alone: it is
+# At most one write a minute for each row, however many processes it is used with. A locked row is left alone: it is
 # being revoked or changed, or another process is writing this.
 _WRITE: Final = """
-UPDATE api_keys SET last_used_at = now() WHERE id IN (
-    SELECT id FROM api_keys
-    WHERE id = ANY ($1::uuid[]) AND (last_used_at IS NULL OR last_used_at <= now() - interval '1 minute')
+UPDATE {table} SET {column} = now() WHERE id IN (
+    SELECT id FROM {table}
+    WHERE id = ANY ($1::uuid[]) AND ({column} IS NULL OR {column} <= now() - interval '1 minute')
     ORDER BY id FOR UPDATE SKIP LOCKED
 )"""
 
 
 class KeyUses:
-    """One for each process. Run `write()` for as long as it serves."""
+    """The uses of API keys, or of the rows of another table with the time in `column`; one for each process. Run
+    `write()` for as long as it serves."""
 
-    def __init__(self, database: Queryable) -> None:
+    def __init__(self, database: Queryable, table: str = "api_keys", column: str = "last_used_at") -> None:
         self._database = database
+        self._statement = _WRITE.format(table=table, column=column)
+        self._what = "API keys" if table == "api_keys" else table
         self._noted_at: dict[str, float] = {}
         self._waiting: set[str] = set()
         self._some = asyncio.Event()
 
     def note(self, key: str) -> None:
-        """Notes that a key is being used, by its id."""
+        """Notes that a row, by its id, is being used."""
         now = monotonic()
         if now >= self._noted_at.get(key, -math.inf) + NOTED_SECONDS:
             self._noted_at[key] = now
@@ -50,7 +53,7 @@ class KeyUses:
             self._some.clear()
             keys, self._waiting = sorted(self._waiting), set()
             try:
-                await self._database.execute(_WRITE, keys)
+                await self._database.execute(self._statement, keys)
             except OUTAGE as error:
                 if not is_logged(error):
-                    logger.warning("cannot write down the use of API keys: %s", error or type(error).__name__)
+                    logger.warning("cannot write down the use of %s: %s", self._what, error or type(error).__name__)

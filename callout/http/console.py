@@ -20,6 +20,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from callout.http.entrance import Entrance
 from callout.http.guard import OWN_CACHE_CONTROL
 
 DIRECTORY: Final = Path(sys.prefix) / "share" / "callout" / "console"
@@ -80,11 +81,25 @@ _PAGE: Final = """<!DOCTYPE html>
 class Console:
     """The pages of the console that was built into `directory`."""
 
-    def __init__(self, directory: Path = DIRECTORY) -> None:
+    def __init__(self, directory: Path = DIRECTORY, *, is_open: bool = False) -> None:
+        """If `is_open`, everybody gets all pages; else the entrance in the request's state decides."""
         self._directory = directory
+        self._is_open = is_open
 
-    def page(self, wing: str) -> Response | None:
-        """The page of a wing, `staff`, `tech` or `portal`; None if the console has not been built."""
+    async def answer(self, request: Request, wing: str) -> Response | None:
+        """The page of a wing, `staff`, `tech` or `portal`, or the way to where the person belongs; None if the console
+        has not been built."""
+        page = self._page(wing)
+        if page is None or self._is_open:
+            return page
+        entrance: Entrance = request.state.entrance
+        elsewhere = await entrance.admit(request, wing)
+        if elsewhere is not None:
+            return elsewhere
+        await entrance.renew(request, page)
+        return page
+
+    def _page(self, wing: str) -> Response | None:
         try:
             entry = json.loads((self._directory / MANIFEST).read_bytes())["entries"].get(wing)
         except FileNotFoundError:
@@ -105,7 +120,7 @@ class Console:
 
     def _route(self, wing: str, path: str) -> BaseRoute:
         async def page(request: Request) -> Response:
-            return self.page(wing) or _NOT_BUILT
+            return await self.answer(request, wing) or _NOT_BUILT
 
         return Route(path, page)
 

@@ -81,7 +81,7 @@ def routes(*, with_ide: bool, console: Console | None) -> list[Route]:
 
     async def front_page(request: Request) -> Response:
         if "text/html" in request.headers.get("accept", ""):
-            built = None if console is None else console.page("staff")
+            built = None if console is None else await console.answer(request, "staff")
             return built or HTMLResponse(page, headers=_HEADERS)
         return JSONResponse(_PATHS, headers={"vary": "Accept"})
 

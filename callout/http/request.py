@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from callout.execution.budgets import Charge
 from callout.execution.cost import price_of_bytes, price_of_request
 from callout.execution.request import GraphQLRequest, InvalidRequest, parse_request
+from callout.http import session_cookie
 from callout.http.coding import decompressed
 from callout.http.errors import BodyTooLarge, HttpError
 from callout.http.guard import BODY_MAX, read_body
@@ -71,6 +72,8 @@ class RequestHeaders(NamedTuple):
 
 
 def headers_of(scope: Scope) -> RequestHeaders:
+    """The headers of a request. Without an `Authorization`, a session's cookie stands for one. Raises `CrossSite`."""
+    has_cookie = False
     authorization = content_type = content_coding = None
     accept = accept_encoding = b""
     for name, value in scope["headers"]:
@@ -84,6 +87,10 @@ def headers_of(scope: Scope) -> RequestHeaders:
             accept_encoding = accept_encoding + b"," + value if accept_encoding else value
         elif name == b"content-encoding":
             content_coding = value if content_coding is None else content_coding + b"," + value
+        elif name == b"cookie":
+            has_cookie = True
+    if authorization is None and has_cookie:
+        authorization = session_cookie.authorization_in(scope["headers"])
     return RequestHeaders(authorization, content_type, content_coding, accept, accept_encoding)
 
 

@@ -96,13 +96,20 @@ class LiveApplication:
     async def gone(self, sessions: Collection[Session]) -> Collection[Session]:
         """Returns the sessions whose tokens are revoked, and those whose viewers no longer have access; of the latter
         none while the database is unavailable."""
+        signed_in = [session.viewer.signed_in for session in sessions if session.viewer.signed_in is not None]
         try:
             there = await self._authenticator.still_there([(session.viewer, session.by_key) for session in sessions])
+            in_session = await self._authenticator.still_signed_in(signed_in)
         except OUTAGE as error:
             if not is_logged(error):
                 logger.warning("cannot re-check who is still allowed to listen: %s", error or type(error).__name__)
             return list(filter(self._is_revoked, sessions))
-        return [session for session in sessions if session.viewer not in there or self._is_revoked(session)]
+
+        def has_access(session: Session) -> bool:
+            signed_in = session.viewer.signed_in
+            return session.viewer in there if signed_in is None else signed_in.session_id in in_session
+
+        return [session for session in sessions if not has_access(session) or self._is_revoked(session)]
 
     def _is_revoked(self, session: Session) -> bool:
         return session.issued is not None and self._authenticator.is_revoked(session.issued)

@@ -23,6 +23,7 @@ from starlette.types import Message, Receive, Scope, Send
 from callout.execution.budgets import hold_back
 from callout.execution.cost import REQUEST, price_of_bytes
 from callout.execution.request import GraphQLRequest, InvalidRequest, parse_request
+from callout.http import session_cookie
 from callout.http.access_log import AccessLog
 from callout.http.context import CURRENT, RequestInfo, request_of
 from callout.http.errors import AuthenticationUnavailable, HttpError, Internal, Unauthenticated, error_body
@@ -352,7 +353,21 @@ class _Socket(LiveConnection):
         if given is not None and not isinstance(given, str):
             raise Closed(BAD_REQUEST, "`authorization` must be a string")
         self._device_id = _device_id(payload)
-        self._admission = asyncio.create_task(self._admit(given or self._headers.get(b"authorization")))
+        self._admission = asyncio.create_task(self._admit(given or self._authorization()))
+
+    def _authorization(self) -> str | None:
+        """The handshake's `Authorization`, or what the cookie of a session stands for. A browser says which page opens
+        a socket, and only one of our own may use the cookie."""
+        authorization: str | None = self._headers.get(b"authorization")
+        if authorization is not None:
+            return authorization
+        secret = session_cookie.secret_in(self._scope["headers"])
+        if secret is None:
+            return None
+        origin, host = (self._headers.get(name, "").encode() for name in (b"origin", b"host"))
+        if not session_cookie.is_own(origin, host):
+            raise Closed(FORBIDDEN, "Forbidden: a session's cookie needs the server's own origin")
+        return f"Bearer {secret}"
 
     async def _admit(self, authorization: str | None) -> None:
         try:

@@ -9,17 +9,28 @@ from typing import Any
 
 from db.compiler.fields import MutationField
 from db.compiler.selection import Bound, Marks, Render, Selection
-from db.compiler.snippets import NO_ROW, OUTCOME, VIEWER, VIEWER_NAME, VIEWER_ZONE, Snippets
+from db.compiler.snippets import (
+    NO_ROW,
+    OUTCOME,
+    VIEWER,
+    VIEWER_EMAIL,
+    VIEWER_NAME,
+    VIEWER_SESSION,
+    VIEWER_ZONE,
+    Snippets,
+)
 from db.enums import Role
 from db.events.log import Part, reads_the_same
 from db.events.position import NOW
 from db.postgres.statement import Statement
 from db.viewer import Viewer
 
-_OF_VIEWER: Mapping[str, Callable[[Viewer], str]] = {
+_OF_VIEWER: Mapping[str, Callable[[Viewer], str | None]] = {
     VIEWER: attrgetter("id"),
     VIEWER_NAME: attrgetter("name"),
     VIEWER_ZONE: attrgetter("time_zone"),
+    VIEWER_EMAIL: attrgetter("email"),
+    VIEWER_SESSION: lambda viewer: None if viewer.signed_in is None else viewer.signed_in.session_id,
 }
 """For each parameter of the viewer, what of them it is."""
 
@@ -58,7 +69,7 @@ class Compiled:
         """Whether a mutation's payload can be read in the statement that writes its ticket."""
         self._fixed = statement.arguments({})
         self._sites: list[tuple[int, int, int]] = []  # place among the arguments, site, slot
-        self._viewer: list[tuple[int, Callable[[Viewer], str]]] = []  # place, what of the viewer stands there
+        self._viewer: list[tuple[int, Callable[[Viewer], str | None]]] = []  # place, what of the viewer stands there
         self._outcome: list[tuple[int, int]] = []  # place, index in `OUTCOME`
         for place, name in enumerate(statement.names):
             if name in _OF_VIEWER:

@@ -30,7 +30,8 @@ from db.sql import Condition, Expression, Row
 from db.visibility import ViewerParameter
 
 VIEWER, VIEWER_NAME, VIEWER_ZONE = "viewer", "viewer_name", "viewer_zone"
-"""The parameters for the viewer's id and name."""
+VIEWER_EMAIL, VIEWER_SESSION = "viewer_email", "viewer_session"
+"""The parameters for the viewer's id, name, time zone, e-mail address, and the key of their session."""
 
 OUTCOME = ("object_id", "errors", "extra")
 """The parameters of a mutation payload's statement: the changed object's key, the user errors, and further texts."""

@@ -1,7 +1,7 @@
 """The erasure of a customer, step by step.
 
-`begin` replaces the values of the customer and of their properties, deletes the customer's identities and push
-subscriptions, and writes down in `erasures` what is still to be looked for. From then on the customer's token is
+`begin` replaces the values of the customer and of their properties, deletes the customer's identities, sessions and
+push subscriptions, and writes down in `erasures` what is still to be looked for. From then on the customer's token is
 refused, and triggers refuse what a request that is under way would write with the old values. `proceed` does the rest
 in small transactions, each of which also notes how far it has come:
 
@@ -256,6 +256,10 @@ WHERE EXISTS (
 # Whose account it was at a provider. The customer's name there may be in its subject.
 _IDENTITIES: Final = "DELETE FROM identities WHERE customer_id = $1::uuid"
 
+# What the customer's browser says of itself.
+_SESSIONS: Final = "DELETE FROM sessions WHERE customer_id = $1::uuid"
+_LINKS: Final = "DELETE FROM sign_in_links WHERE customer_id = $1::uuid"
+
 _DEVICES: Final = "DELETE FROM push_subscriptions WHERE owner = 'CUSTOMER:' || $1::text"
 
 
@@ -304,6 +308,7 @@ ANALYZE customers, deliveries, contact_confirmations, properties,
     identities (subject),
     webhooks (url, document, variables, suspended_said),
     push_subscriptions (device_id, endpoint),
+    sessions (user_agent),
     erasures (sought)"""
 
 
@@ -381,6 +386,8 @@ async def begin(
     await transaction.execute(_ERASE_CUSTOMER, customer_id, *begun.placeholders.values())
     await transaction.execute(_ERASE_PROPERTIES, customer_id, placeholders.ADDRESS, viewer.id, viewer.name)
     await transaction.execute(_IDENTITIES, customer_id)
+    await transaction.execute(_SESSIONS, customer_id)
+    await transaction.execute(_LINKS, customer_id)
     await transaction.execute(_DEVICES, customer_id)
     await transaction.execute(_NAME, customer_id)
     await transaction.execute(_ERASE_AUDITED, customer_id)

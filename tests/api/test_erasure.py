@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from callout.settings import Settings
+from db.enums import Role
 from notifiers.vapid import VapidKey
 from tests.helpers.api import Api, Server
 from tests.helpers.attached_files import announce, attach, attached
@@ -23,6 +24,7 @@ from tests.helpers.graphql_ws_client import following, live
 from tests.helpers.inbound_mail import message
 from tests.helpers.mail_server import MailServer, mail_server
 from tests.helpers.process import callout_process
+from tests.helpers.sessions import signed_in
 from tests.helpers.upgrading import connected
 
 KEY = VapidKey.generate()
@@ -69,6 +71,8 @@ OTHERS = {
     *(f"webhooks.{name}" for name in ("secret", "previous_secret", "position", "author_id", "author_name")),
     *("webhooks.author_names", "webhooks.author_time_zone"),
     *("webhook_deliveries.said", "webhook_deliveries.cursor"),
+    *(f"admins.{name}" for name in ("name", "email")),
+    *("sessions.secret_hash", "sessions.previous_hash", "sign_in_links.secret_hash", "sign_in_links.next_path"),
     *(f"push_subscriptions.{name}" for name in ("owner", "p256dh", "auth", "subjects")),
 }
 
@@ -279,6 +283,7 @@ async def everywhere(server: Server) -> Everywhere:
             )
             said = "UPDATE webhooks SET suspended_said = $1"  # as if an error had quoted a variable
             await database.execute(said, f"Variable $search of {NAME}")
+            await signed_in(server.database_url, Role.CUSTOMER, key(scene.customer), user_agent=f"Phone of {NAME}")
             await database.execute(by_mail, f"mailto:{EMAIL}", "application/x-quackenbush", key(scene.files["inside"]))
     scene.api = Api(server)
     return scene

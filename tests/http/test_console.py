@@ -30,7 +30,7 @@ def directory(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def client(directory: Path) -> AsyncIterator[httpx.AsyncClient]:
-    console = Console(directory)
+    console = Console(directory, is_open=True)
     app = Starlette(routes=[*front_page.routes(with_ide=False, console=console), *console.routes()])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://callout.example") as client:
         yield client

@@ -1,0 +1,80 @@
+"""The cookie of a session, and the checks of requests that come with it.
+
+A browser sends cookies with requests that pages of other origins make. So a request with the cookie must show that it
+comes from a page of our own: by a header that other pages cannot send without asking (`X-Requested-With`), and by
+`Sec-Fetch-Site` and `Origin`, where the browser sends them. `SameSite=Lax` keeps the cookie away from most such
+requests in the first place
+(https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Final
+from urllib.parse import urlsplit
+
+from callout.http.errors import HttpError
+
+NAME: Final = "__Host-callout"
+"""The prefix makes the browser insist on `Secure`, on `Path=/`, and on no `Domain`: no other host can set it."""
+
+_NAME: Final = NAME.encode()
+_OWN: Final = b"callout"
+_FROM_HERE: Final = (b"same-origin", b"none")
+
+
+class CrossSite(HttpError):
+    """A request with a session's cookie that may come from a page of another origin."""
+
+    status = 403
+    code = "CSRF"
+    default = (
+        "With a session's cookie, a request must come from a page of this server, with `X-Requested-With: callout`."
+    )
+
+
+def secret_in(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """The session's secret in the headers; None without a cookie."""
+    for name, value in headers:
+        if name == b"cookie" and _NAME in value:
+            try:
+                morsel = SimpleCookie(value.decode("latin-1")).get(NAME)
+            except CookieError:
+                continue
+            if morsel is not None:
+                return morsel.value
+    return None
+
+
+def authorization_in(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """The `Authorization` that the session's cookie stands for; None without one. Raises `CrossSite`."""
+    given = list(headers)
+    secret = secret_in(given)
+    if secret is None:
+        return None
+    found = dict(given)
+    if found.get(b"x-requested-with") != _OWN or not is_from_here(found):
+        raise CrossSite
+    return f"Bearer {secret}"
+
+
+def is_from_here(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether nothing in the headers says that a page of another origin sends the request."""
+    if headers.get(b"sec-fetch-site", b"same-origin") not in _FROM_HERE:
+        return False
+    origin = headers.get(b"origin")
+    return origin is None or is_own(origin, headers.get(b"host", b""))
+
+
+def is_own(origin: bytes, host: bytes) -> bool:
+    """Whether the origin is the server's own, by the request's `Host`."""
+    try:
+        return urlsplit(origin).netloc.lower() == host.lower() != b""
+    except ValueError:
+        return False
+
+
+def cookie(secret: str, seconds: int) -> str:
+    """The value of `Set-Cookie` for a session of this many seconds; 0 ends it."""
+    return f"{NAME}={secret}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Lax"

@@ -1,0 +1,181 @@
+"""Sessions of browsers: a cookie that stands for a person, and requests that pages of other origins make with it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Origin, Subprotocol
+
+from callout.http.session_cookie import NAME
+from db.enums import Role
+from tests.helpers.api import Api, Server
+from tests.helpers.database_checks import Database, key
+from tests.helpers.graphql_ws_client import WITHIN
+from tests.helpers.sessions import headers, new_admin, signed_in
+
+ME = "{ me { role id session { id } } sessions { totalCount } }"
+
+
+@pytest.fixture
+async def admin(server: Server) -> str:
+    return await new_admin(server.database_url)
+
+
+@pytest.fixture
+async def secret(server: Server, admin: str) -> str:
+    return await signed_in(server.database_url, Role.ADMIN, admin)
+
+
+async def asked(server: Server, given: dict[str, str], query: str = ME, **variables: Any) -> httpx.Response:
+    async with httpx.AsyncClient(base_url=server.url, verify=False) as client:
+        return await client.post("/graphql", json={"query": query, "variables": variables}, headers=given)
+
+
+@asynccontextmanager
+async def socket(server: Server, secret: str, origin: str | None) -> AsyncIterator[ClientConnection]:
+    """A socket with the cookie, of a page of this origin, that has sent its initialisation."""
+    async with connect(
+        server.url.replace("http", "ws") + "/graphql",
+        subprotocols=[Subprotocol("graphql-transport-ws")],
+        origin=None if origin is None else Origin(origin),
+        additional_headers={"cookie": f"{NAME}={secret}"},
+    ) as opened:
+        await opened.send('{"type":"connection_init"}')
+        yield opened
+
+
+async def code_of_close(opened: ClientConnection) -> int | None:
+    with pytest.raises(ConnectionClosed) as closed:
+        while True:
+            await opened.recv()
+    return closed.value.rcvd.code if closed.value.rcvd is not None else None
+
+
+async def is_refused(server: Server, secret: str) -> None:
+    """Waits until the session is refused, which every process knows within a second."""
+    async with asyncio.timeout(WITHIN):
+        while (await asked(server, headers(secret))).status_code != 401:
+            pass
+
+
+async def test_a_cookie_stands_for_its_person(server: Server, admin: str, secret: str) -> None:
+    me = (await asked(server, headers(secret))).json()["data"]["me"]
+    assert (me["role"], me["id"]) == ("ADMIN", f"adm_{admin}")
+    assert me["session"]["id"].startswith("ses_")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"x-requested-with": ""},
+        {"x-requested-with": "XMLHttpRequest"},
+        {"origin": "https://other.example"},
+        {"origin": "null"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+    ],
+    ids=lambda more: ",".join(f"{name}={value}" for name, value in more.items()),
+)
+async def test_a_page_of_another_origin_cannot_use_the_cookie(
+    server: Server, secret: str, more: dict[str, str]
+) -> None:
+    refused = await asked(server, headers(secret) | more)
+    assert refused.status_code == 403
+    assert refused.json()["errors"][0]["extensions"]["code"] == "CSRF"
+    async with httpx.AsyncClient(base_url=server.url, verify=False) as client:
+        stream = await client.post("/graphql/stream", json={"query": ME}, headers=headers(secret) | more)
+    assert stream.status_code == 403
+
+
+async def test_a_token_counts_more_than_the_cookie(server: Server, api: Api, secret: str) -> None:
+    given = {"cookie": f"{NAME}={secret}", "authorization": api.http.headers["authorization"]}
+    assert (await asked(server, given)).json()["data"]["me"]["id"] == "boss"
+
+
+@pytest.mark.parametrize("value", ["", "x", "callout_session_" + "A" * 43, 'callout_session_"', "a b"])
+async def test_no_other_cookie_signs_in(server: Server, value: str) -> None:
+    assert (await asked(server, headers(value))).status_code == 401
+
+
+async def test_a_socket_of_our_own_pages_is_admitted(server: Server, secret: str) -> None:
+    async with socket(server, secret, server.url) as opened:
+        assert json.loads(await opened.recv())["type"] == "connection_ack"
+
+
+async def test_a_socket_without_an_origin_is_not_admitted_by_the_cookie(server: Server, secret: str) -> None:
+    async with socket(server, secret, None) as opened:
+        assert await code_of_close(opened) == 4403
+
+
+async def test_a_revoked_session_ends_with_its_sockets(server: Server, admin: str, secret: str) -> None:
+    other = await signed_in(server.database_url, Role.ADMIN, admin)
+    mine = (await asked(server, headers(secret))).json()["data"]["me"]["session"]["id"]
+    async with socket(server, secret, server.url) as opened:
+        assert json.loads(await opened.recv())["type"] == "connection_ack"
+        revoke = "mutation($id: ID!) { sessionRevoke(input: {sessionId: $id}) { userErrors { code } } }"
+        done = await asked(server, headers(other), revoke, id=mine)
+        assert done.json()["data"]["sessionRevoke"] == {"userErrors": []}
+        assert await code_of_close(opened) == 4403
+    await is_refused(server, secret)
+    again = await asked(server, headers(other), revoke, id=mine)
+    assert again.json()["data"]["sessionRevoke"]["userErrors"][0]["code"] == "NOT_FOUND"
+
+
+async def test_people_see_and_end_their_own_sessions_alone(server: Server, api: Api, secret: str) -> None:
+    technicians = [await api.new_technician() for _ in range(2)]
+    own, foreign = [await signed_in(server.database_url, Role.TECHNICIAN, key(each)) for each in technicians]
+    other = (await asked(server, headers(foreign))).json()["data"]["me"]["session"]["id"]
+    seen = (await asked(server, headers(own))).json()["data"]
+    assert seen["sessions"]["totalCount"] == 1
+    assert seen["me"]["id"] == technicians[0]
+    revoke = "mutation($id: ID!) { sessionRevoke(input: {sessionId: $id}) { userErrors { code } } }"
+    refused = await asked(server, headers(own), revoke, id=other)
+    assert refused.json()["data"]["sessionRevoke"]["userErrors"][0]["code"] == "NOT_FOUND"
+    assert (await asked(server, headers(foreign))).status_code == 200
+
+
+async def test_who_loses_access_loses_their_sessions(
+    server: Server, api: Api, database: Database, admin: str, secret: str
+) -> None:
+    technician = await api.new_technician()
+    theirs = await signed_in(server.database_url, Role.TECHNICIAN, key(technician))
+    await new_admin(server.database_url)
+    async with socket(server, theirs, server.url) as first, socket(server, secret, server.url) as second:
+        assert json.loads(await first.recv())["type"] == json.loads(await second.recv())["type"] == "connection_ack"
+        await api.done("technicianUpdate", "__typename", technicianId=technician, active=False)
+        await api.done("adminUpdate", "__typename", adminId=f"adm_{admin}", active=False)
+        assert await code_of_close(first) == await code_of_close(second) == 4403
+    await is_refused(server, theirs)
+    await api.done("adminUpdate", "__typename", adminId=f"adm_{admin}", active=True)
+    await is_refused(server, secret)
+    assert await database.fetchval(f"SELECT count(*) FROM sessions WHERE admin_id = '{admin}'") == 0
+
+
+async def test_tokens_that_are_revoked_include_sessions(server: Server, api: Api, admin: str, secret: str) -> None:
+    assert (await asked(server, headers(secret))).status_code == 200
+    async with socket(server, secret, server.url) as opened:
+        assert json.loads(await opened.recv())["type"] == "connection_ack"
+        await api.done("tokensRevoke", "__typename", subject=f"adm_{admin}")
+        assert await code_of_close(opened) == 4403
+    await is_refused(server, secret)
+
+
+async def test_the_last_active_admin_stays(server: Server, api: Api, database: Database, admin: str) -> None:
+    await database.execute(f"UPDATE admins SET active = false WHERE id <> '{admin}'")
+    refused = await api.do("adminUpdate", "admin { active }", adminId=f"adm_{admin}", active=False)
+    assert refused["userErrors"][0]["field"] == ["input", "active"]
+    await api.done("adminUpdate", "__typename", adminId=f"adm_{admin}", name="Ada A. Admin")
+
+
+async def test_a_session_ends_after_a_time_without_use(server: Server, database: Database, admin: str) -> None:
+    old = await signed_in(server.database_url, Role.ADMIN, admin)
+    await database.execute("UPDATE sessions SET used_at = now() - interval '30 days 1 minute'")
+    assert (await asked(server, headers(old))).status_code == 401
