@@ -4,6 +4,7 @@ import { lazy, LocationProvider, Route, Router } from "preact-iso";
 import { TicketList } from "./list/ticket_list.tsx";
 import { readViewer } from "./viewer.ts";
 
+const NewTicket = lazy(() => import("./new_ticket/new_ticket.tsx"));
 const TicketPage = lazy(() => import("./ticket/ticket_page.tsx"));
 
 void readViewer();
@@ -13,6 +14,7 @@ render(
     <Router>
       <Route path="/" component={TicketList} />
       <Route path="/tickets" component={TicketList} />
+      <Route path="/tickets/new" component={NewTicket} />
       <Route path="/tickets/:reference" component={TicketPage} />
     </Router>
   </LocationProvider>,

@@ -12,5 +12,5 @@ export const viewer = signal<StaffViewerQuery["me"] | null>(null);
 export async function readViewer(): Promise<void> {
   const { me } = await persistently(() => execute(StaffViewer, {}));
   viewer.value = me;
-  keepDraftsOf(`${me.role}/${me.name}`);
+  keepDraftsOf(me.id);
 }
