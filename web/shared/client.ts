@@ -3,6 +3,7 @@
  * The session is a cookie. `X-Requested-With` shows the server that a request comes from a page of its own: a page of
  * another origin cannot send it. */
 
+import { type ReadonlySignal, signal } from "@preact/signals";
 import { type Client, createClient } from "graphql-ws";
 import type { Document } from "./document.ts";
 import { ApiError, Unreachable } from "./errors.ts";
@@ -59,7 +60,17 @@ export function newKey(): string {
   return crypto.randomUUID();
 }
 
+/** A URL of the API's, such as that of a file, on this page's own host: the API may know itself by another address. */
+export function ownUrl(url: string): string {
+  const { pathname, search } = new URL(url, location.origin);
+  return pathname + search;
+}
+
 let socket: Client | undefined;
+const isConnected = signal(true);
+
+/** Whether the WebSocket is there, or not needed at the moment. While it is false, what is shown may be out of date. */
+export const connected: ReadonlySignal<boolean> = isConnected;
 
 function connection(): Client {
   socket ??= createClient({
@@ -70,7 +81,9 @@ function connection(): Client {
     retryAttempts: Infinity,
     shouldRetry: () => true,
     on: {
+      connected: () => isConnected.value = true,
       closed: (event) => {
+        isConnected.value = event instanceof CloseEvent && event.code === 1000;
         if (event instanceof CloseEvent && (event.code === 4401 || event.code === 4403)) goToSignIn();
       },
     },

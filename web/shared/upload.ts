@@ -4,7 +4,7 @@
  * left in the middle of it, is the same attachment, and the upload goes on where it was. */
 
 import { effect, type ReadonlySignal, signal } from "@preact/signals";
-import { execute, newKey, Unreachable } from "./client.ts";
+import { execute, newKey, ownUrl, Unreachable } from "./client.ts";
 import { UploadAnnounce, type UploadAnnounceMutation } from "./operations.ts";
 import { pause, type Send, upload, UploadRefused, type Wait } from "./tus.ts";
 
@@ -116,9 +116,7 @@ export class FileUpload {
     const [first] = userErrors;
     if (first !== undefined) throw new Refusal({ message: first.message });
     this.attachmentId = attachment?.id ?? null;
-    // The URL is on the API's address as others know it; this page is on the API's own host.
-    const absolute = uploadUrl === null ? null : new URL(uploadUrl, location.origin);
-    this.#url = absolute === null ? null : absolute.pathname + absolute.search;
+    this.#url = uploadUrl === null ? null : ownUrl(uploadUrl);
     return uploadUrl === null && (attachment?.state === "READY" || attachment?.state === "SCANNING");
   }
 }

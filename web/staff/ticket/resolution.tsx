@@ -1,0 +1,124 @@
+/** How the ticket was resolved: the field to say so, and afterwards what was said, and its way to the knowledge base. */
+
+import { useSignal } from "@preact/signals";
+import { useDraft } from "../../shared/drafts.ts";
+import { LinkedText } from "../../shared/linked_text.tsx";
+import { staffTicket as texts } from "../../texts/staff_ticket.ts";
+import { Field, Time } from "./parts.tsx";
+import { messageOf, type Ticket, type TicketStore } from "./store.ts";
+
+const FORM = "ticket-resolution";
+
+/** Leads to the field in which a resolution is written. */
+export function focusResolution(): void {
+  document.querySelector<HTMLTextAreaElement>(`#${FORM} textarea`)?.focus();
+}
+
+export function Resolution({ store, ticket }: { store: TicketStore; ticket: Ticket }) {
+  const resolved = ticket.status === "RESOLVED" || ticket.status === "CLOSED";
+  if (!resolved && !ticket.allowedStatuses.includes("RESOLVED")) return null;
+  return (
+    <section class="card" aria-labelledby="ticket-resolution-title">
+      <h2 id="ticket-resolution-title">{texts.resolution.title}</h2>
+      {ticket.resolvedAt !== null && (
+        <p class="quiet">
+          {texts.resolution.at} <Time at={ticket.resolvedAt} />
+        </p>
+      )}
+      {ticket.closedAt !== null && (
+        <p class="quiet">
+          {texts.resolution.closedAt} <Time at={ticket.closedAt} />
+        </p>
+      )}
+      {ticket.resolution !== null && <LinkedText text={ticket.resolution} />}
+      {resolved && ticket.resolution !== null && <KnowledgeBase store={store} ticket={ticket} />}
+      {!resolved && <ResolutionForm store={store} />}
+    </section>
+  );
+}
+
+function ResolutionForm({ store }: { store: TicketStore }) {
+  const draft = useDraft(`resolution/${store.reference}`, "");
+  const state = useSignal<"IDLE" | "BUSY" | "WAITING">("IDLE");
+  const error = useSignal<string | undefined>(undefined);
+  const submit = async () => {
+    if (draft === null || state.value !== "IDLE") return;
+    error.value = draft.value.value.trim() === "" ? texts.resolution.required : undefined;
+    if (error.value !== undefined) return focusResolution();
+    state.value = "BUSY";
+    try {
+      const waiting = (waits: boolean) => state.value = waits ? "WAITING" : "BUSY";
+      const [problem] = await store.resolve(draft.value.value, draft.key, waiting);
+      error.value = problem?.message;
+      if (problem === undefined) draft.discard();
+    } catch (failure) {
+      error.value = messageOf(failure);
+    }
+    state.value = "IDLE";
+    if (error.value !== undefined) focusResolution();
+  };
+  return (
+    <form
+      id={FORM}
+      noValidate
+      onSubmit={(event) => {
+        event.preventDefault();
+        void submit();
+      }}
+    >
+      <Field label={texts.resolution.label} hint={texts.resolution.hint} error={error.value} required>
+        {(control) => (
+          <textarea
+            {...control}
+            rows={4}
+            dir="auto"
+            maxLength={20_000}
+            disabled={draft === null}
+            value={draft?.value.value ?? ""}
+            onInput={(event) => {
+              store.typing();
+              draft?.change(event.currentTarget.value);
+            }}
+          />
+        )}
+      </Field>
+      <button type="submit" class="button button-primary" aria-disabled={state.value !== "IDLE"}>
+        {state.value === "IDLE" ? texts.resolution.submit : texts.resolution.submitting}
+      </button>
+      <span role="status" class="warning">{state.value === "WAITING" && texts.waiting}</span>
+    </form>
+  );
+}
+
+function KnowledgeBase({ store, ticket }: { store: TicketStore; ticket: Ticket }) {
+  const busy = useSignal(false);
+  const error = useSignal<string | null>(null);
+  const add = async () => {
+    if (busy.value) return;
+    busy.value = true;
+    try {
+      const [problem] = await store.addArticle();
+      error.value = problem?.message ?? null;
+    } catch (failure) {
+      error.value = messageOf(failure);
+    }
+    busy.value = false;
+  };
+  return (
+    <div class="knowledge-base" role="status">
+      {ticket.article === null
+        ? (
+          <button type="button" class="button" aria-disabled={busy.value} onClick={() => void add()}>
+            {busy.value ? texts.article.adding : texts.article.add}
+          </button>
+        )
+        : (
+          <p>
+            {ticket.article.published ? texts.article.published : texts.article.draft}{" "}
+            <a href={`/articles/${ticket.article.id}`}>{texts.article.edit}</a>
+          </p>
+        )}
+      {error.value !== null && <p class="danger">{error.value}</p>}
+    </div>
+  );
+}

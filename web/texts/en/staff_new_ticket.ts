@@ -1,0 +1,43 @@
+export const staffNewTicket = {
+  title: "New Ticket",
+  optional: "optional",
+  customer: {
+    label: "Customer Search",
+    hint: "Type a name, e-mail address or account number",
+    none: "No customer found. You can enter the details by hand.",
+    searching: "Searching…",
+    failed: "The search does not work at the moment.",
+    found: (number: number) => `${number} found`,
+    chosen: "Customer",
+    change: "Change",
+  },
+  property: { label: "Property", none: "No property" },
+  name: { label: "Name", hint: "Example: John Smith" },
+  email: { label: "Email", hint: "For confirmations and updates. Example: john@example.com" },
+  phone: { label: "Phone", hint: "Example: 613-555-1234" },
+  subject: { label: "Subject", hint: "Example: Alarm panel beeping after power outage" },
+  description: {
+    label: "Description",
+    hint:
+      "When did it start? Are there error codes? What was tried? Example: DSC alarm panel has been beeping since the power outage last night. The display shows a low battery warning. Panel model: DSC 1832.",
+  },
+  category: { label: "Category" },
+  priority: { label: "Priority" },
+  technician: { label: "Assign To" },
+  create: "Create Ticket",
+  creating: "Creating…",
+  waiting: "No connection. The ticket is created as soon as the server can be reached.",
+  discard: "Discard draft",
+  restored: "This is what you had typed before.",
+  tooLong: "This is too long to be kept if you leave the page.",
+  failed: (reason: string) => `The ticket was not created: ${reason}`,
+  wrong: (number: number) => number === 1 ? "One field needs another look." : `${number} fields need another look.`,
+  earlier: (reference: string) =>
+    `${reference} was already created, before the connection was lost and you changed the text. What is here now is not in it.`,
+  open: (reference: string) => `Open ${reference}`,
+  errors: {
+    required: "This field is required.",
+    email: "This is not an e-mail address.",
+    tooLong: (most: number) => `At most ${most} characters.`,
+  },
+};
