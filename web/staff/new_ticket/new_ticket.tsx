@@ -1,5 +1,6 @@
 /** The form that creates a ticket. */
 
+import "../ticket/look.css";
 import "./new_ticket.css";
 import { useComputed, useSignal } from "@preact/signals";
 import { useLocation } from "preact-iso";

@@ -67,7 +67,7 @@ export function FileLinks({ store, files }: { store: TicketStore; files: readonl
               : <FileName store={store} file={file} />}
             <span class="quiet">
               {sizeOf(file.size, locale)} · <bdi>{file.createdBy.name}</bdi>{" "}
-              {file.internalOnly && <span title={texts.notes.internal}>🔒 {texts.notes.internal}</span>}{" "}
+              {file.internalOnly && <span class="tag">{texts.notes.internal}</span>}{" "}
               {texts.files.state[file.state]}
               {file.rejectedBecause !== null && `: ${file.rejectedBecause}`}
             </span>

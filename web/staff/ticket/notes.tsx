@@ -48,7 +48,7 @@ function NoteItem({ store, note }: { store: TicketStore; note: Note }) {
           {note.via === "CHATBOT" && ` ${texts.notes.byChatbot}`}
         </span>
         <span class="note-visibility" title={note.internalOnly ? texts.notes.internalHint : texts.notes.publicHelp}>
-          {note.internalOnly ? `🔒 ${texts.notes.internal}` : `👁 ${texts.notes.public}`}
+          {note.internalOnly ? texts.notes.internal : texts.notes.public}
         </span>
       </header>
       {note.via === "EMAIL" && note.senderVerified !== true && <p class="warning">{texts.unverified}</p>}

@@ -1,5 +1,6 @@
 /** The page of a ticket: everything about it, live, and everything that staff do with it. */
 
+import "./look.css";
 import "./ticket.css";
 import { useComputed, useSignal } from "@preact/signals";
 import { useRoute } from "preact-iso";
@@ -55,7 +56,7 @@ function Contents({ store }: { store: TicketStore }) {
       <Header store={store} ticket={ticket} />
       <div class="ticket-columns">
         <div class="ticket-main">
-          <section class="card" aria-labelledby="ticket-description">
+          <section class="card ticket-description" aria-labelledby="ticket-description">
             <h2 id="ticket-description">{texts.description}</h2>
             {ticket.source === "EMAIL" && ticket.senderVerified !== true && (
               <p class="notice notice-warning">{texts.unverified}</p>
@@ -119,7 +120,7 @@ function Facts({ store, ticket }: { store: TicketStore; ticket: Ticket }) {
   const { contact, customer, property } = ticket;
   const phone = contact.phone === null ? null : call(contact.phone);
   return (
-    <section class="card">
+    <section class="card ticket-facts">
       <h2>{texts.customer}</h2>
       <address>
         <p>
