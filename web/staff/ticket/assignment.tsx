@@ -1,7 +1,7 @@
 /** How far the technician has come with a ticket. */
 
 import { staffTicket as texts } from "../../texts/staff_ticket.ts";
-import { Time } from "./parts.tsx";
+import { Time } from "../../shared/time.tsx";
 import type { Ticket, TicketStore } from "./store.ts";
 
 const STEPS = ["offeredAt", "deliveredAt", "seenAt", "acceptedAt", "enRouteAt", "onSiteAt", "leftAt"] as const;
@@ -23,7 +23,7 @@ export function AssignmentSteps({ store, ticket }: { store: TicketStore; ticket:
           return (
             <li key={step} class={at === null ? "step" : "step step-done"}>
               <span aria-hidden="true">{at === null ? "○" : "●"}</span> {texts.assignment.steps[step]}{" "}
-              <span class="quiet">{at === null ? texts.assignment.notYet : <Time at={at} />}</span>
+              <span class="hint">{at === null ? texts.assignment.notYet : <Time at={at} />}</span>
             </li>
           );
         })}
