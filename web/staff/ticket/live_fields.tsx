@@ -100,6 +100,7 @@ function LiveField({ store, saver, label, options, set = (value) => saver.set(va
         <>
           <select
             {...control}
+            name={saver.name}
             class={`value-${value.toLowerCase()}`}
             value={value}
             onChange={(event) => choose(event.currentTarget)}

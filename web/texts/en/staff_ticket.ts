@@ -168,6 +168,13 @@ export const staffTicket = {
     retry: "Send again",
     retryOf: (kind: string, recipient: string) => `Send again: ${kind} to ${recipient}`,
   },
+  keys: {
+    note: "Write a note",
+    status: "Change the status",
+    priority: "Change the priority",
+    assign: "Assign the ticket",
+    resolve: "Write the resolution",
+  },
   presence: {
     label: "Who is here",
     viewing: (name: string) => `${name} is viewing`,

@@ -171,6 +171,13 @@ export const staffTicket: Translated<typeof english> = {
     retry: "Renvoyer",
     retryOf: (kind, recipient) => `Renvoyer : ${kind} à ${recipient}`,
   },
+  keys: {
+    note: "Écrire une note",
+    status: "Changer l’état",
+    priority: "Changer la priorité",
+    assign: "Assigner le billet",
+    resolve: "Écrire la solution",
+  },
   presence: {
     label: "Qui est ici",
     viewing: (name) => `${name} regarde`,
