@@ -70,6 +70,7 @@ _PAGE: Final = """<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover">
 <meta name="color-scheme" content="light dark">
 <title>Callout</title>
+<link rel="icon" href="data:,">
 {links}
 <script type="module" src="/console/{script}"></script>
 </head>

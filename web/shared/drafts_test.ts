@@ -1,9 +1,5 @@
+import { assertEquals } from "./testing.ts";
 import { DraftStore } from "./drafts.ts";
-
-function assertEquals(actual: unknown, expected: unknown): void {
-  const [one, other] = [JSON.stringify(actual), JSON.stringify(expected)];
-  if (one !== other) throw new Error(`${one} is not ${other}`);
-}
 
 /** Storage in memory, with room for so many characters. */
 class Memory implements Storage {

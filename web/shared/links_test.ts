@@ -1,9 +1,5 @@
+import { assertEquals } from "./testing.ts";
 import { call, directions, mailTo, pieces } from "./links.ts";
-
-function assertEquals(actual: unknown, expected: unknown): void {
-  const [one, other] = [JSON.stringify(actual), JSON.stringify(expected)];
-  if (one !== other) throw new Error(`${one} is not ${other}`);
-}
 
 function links(text: string): string[] {
   return pieces(text).flatMap(({ text, href }) => href === null ? [] : [text]);

@@ -1,10 +1,6 @@
+import { assertEquals } from "./testing.ts";
 import { ApiError, Unreachable } from "./errors.ts";
 import { persistently, retryAfter } from "./saving.ts";
-
-function assertEquals(actual: unknown, expected: unknown): void {
-  const [one, other] = [JSON.stringify(actual), JSON.stringify(expected)];
-  if (one !== other) throw new Error(`${one} is not ${other}`);
-}
 
 Deno.test("a lost answer and a busy server are worth another attempt, a refusal is not", () => {
   assertEquals(retryAfter(new Unreachable(), 0), 1);

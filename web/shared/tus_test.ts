@@ -1,9 +1,5 @@
+import { assertEquals } from "./testing.ts";
 import { pause, PIECE, type Send, upload, UploadRefused } from "./tus.ts";
-
-function assertEquals(actual: unknown, expected: unknown): void {
-  const [one, other] = [JSON.stringify(actual), JSON.stringify(expected)];
-  if (one !== other) throw new Error(`${one} is not ${other}`);
-}
 
 type Fault = "cut" | "lost answer" | number;
 

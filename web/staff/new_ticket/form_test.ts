@@ -1,9 +1,5 @@
+import { assertEquals } from "../../shared/testing.ts";
 import { EMPTY, errorsByField, errorsOf, inputOf, withCustomer, withoutCustomer } from "./form.ts";
-
-function assertEquals(actual: unknown, expected: unknown): void {
-  const [one, other] = [JSON.stringify(actual), JSON.stringify(expected)];
-  if (one !== other) throw new Error(`${one} is not ${other}`);
-}
 
 const TEXTS = { required: "required", email: "no address", tooLong: (most: number) => `at most ${most}` };
 const ANN = { id: "cus_1", name: "Ann", email: "ann@example.com", phone: null, accountNumber: "A-1" };

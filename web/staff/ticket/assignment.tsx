@@ -1,7 +1,7 @@
 /** How far the technician has come with a ticket. */
 
 import { staffTicket as texts } from "../../texts/staff_ticket.ts";
-import { Time } from "./parts.tsx";
+import { Time } from "../../shared/time.tsx";
 import type { Ticket, TicketStore } from "./store.ts";
 
 const STEPS = ["offeredAt", "deliveredAt", "seenAt", "acceptedAt", "enRouteAt", "onSiteAt", "leftAt"] as const;

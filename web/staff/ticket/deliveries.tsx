@@ -2,7 +2,7 @@
 
 import { useSignal } from "@preact/signals";
 import { staffTicket as texts } from "../../texts/staff_ticket.ts";
-import { Time } from "./parts.tsx";
+import { Time } from "../../shared/time.tsx";
 import { type Delivery, messageOf, type TicketStore } from "./store.ts";
 
 const AGAIN: Delivery["state"][] = ["DEAD", "HELD", "DROPPED"];

@@ -2,7 +2,7 @@
 
 import { staffTicket as texts } from "../../texts/staff_ticket.ts";
 import { ticketWords as words } from "../../texts/ticket_words.ts";
-import { Time } from "./parts.tsx";
+import { Time } from "../../shared/time.tsx";
 import type { Event, TicketStore } from "./store.ts";
 
 type Change = Event["changes"][number];

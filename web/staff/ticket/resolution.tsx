@@ -4,7 +4,8 @@ import { useSignal } from "@preact/signals";
 import { useDraft } from "../../shared/drafts.ts";
 import { LinkedText } from "../../shared/linked_text.tsx";
 import { staffTicket as texts } from "../../texts/staff_ticket.ts";
-import { Field, Time } from "./parts.tsx";
+import { Time } from "../../shared/time.tsx";
+import { Field } from "./parts.tsx";
 import { messageOf, type Ticket, type TicketStore } from "./store.ts";
 
 const FORM = "ticket-resolution";

@@ -1,9 +1,5 @@
+import { assertEquals } from "../../shared/testing.ts";
 import { afterStale, isPicture, merged, newer, others, sizeOf, statusesOf, upserted } from "./rules.ts";
-
-function assertEquals(actual: unknown, expected: unknown): void {
-  const [one, other] = [JSON.stringify(actual), JSON.stringify(expected)];
-  if (one !== other) throw new Error(`${one} is not ${other}`);
-}
 
 Deno.test("a change is tried again if somebody has changed something else, and never over another's change", () => {
   assertEquals(afterStale("LOW", "HIGH", "LOW"), "RETRY");

@@ -15,7 +15,7 @@ import { Deliveries } from "./deliveries.tsx";
 import { History } from "./history.tsx";
 import { LiveFields } from "./live_fields.tsx";
 import { Notes } from "./notes.tsx";
-import { Time } from "./parts.tsx";
+import { Time } from "../../shared/time.tsx";
 import { Resolution } from "./resolution.tsx";
 import { type Ticket, TicketStore } from "./store.ts";
 

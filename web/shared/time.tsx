@@ -1,0 +1,42 @@
+/** Times as people read them: relative, and exact on hover, in their own zone. */
+
+import { computed, signal } from "@preact/signals";
+import { useMemo } from "preact/hooks";
+import { locale } from "../texts/language.ts";
+
+const TICK_MILLISECONDS = 30_000;
+const UNITS = [["day", 86_400], ["hour", 3_600], ["minute", 60]] as const;
+const RELATIVE_DAYS = 30;
+
+/** The reader's time zone, a name of the IANA database; the browser's until it is known. */
+export const timeZone = signal<string | undefined>(undefined);
+
+const now = signal(Date.now());
+if (typeof document !== "undefined") setInterval(() => now.value = Date.now(), TICK_MILLISECONDS);
+
+const relativeTimes = new Intl.RelativeTimeFormat(locale, { numeric: "auto" });
+
+export function Time({ at }: { at: string }) {
+  const text = useMemo(() => computed(() => relative(Date.parse(at), now.value)), [at]);
+  return <time dateTime={at} title={exact(at)}>{text}</time>;
+}
+
+/** “5 minutes ago”; after a month, the day. Both times are in milliseconds since 1970. */
+export function relative(at: number, now: number): string {
+  const seconds = Math.round((at - now) / 1_000);
+  if (Math.abs(seconds) > RELATIVE_DAYS * 86_400) return format({ dateStyle: "medium" }).format(at);
+  const [unit, size] = UNITS.find(([, size]) => Math.abs(seconds) >= size) ?? ["second", 60];
+  return relativeTimes.format(unit === "second" ? 0 : Math.trunc(seconds / size), unit);
+}
+
+/** “Tuesday, December 1, 2026 at 9:41 a.m.” */
+export function exact(at: string): string {
+  return format({ dateStyle: "full", timeStyle: "short" }).format(Date.parse(at));
+}
+
+function format(options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
+  return new Intl.DateTimeFormat(
+    locale,
+    timeZone.value === undefined ? options : { ...options, timeZone: timeZone.value },
+  );
+}
